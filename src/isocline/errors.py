@@ -1,0 +1,69 @@
+"""What can go wrong, as one tree: `except IsoclineError` catches everything a user can cause.
+
+A message names the place (file, line, field or argument), shows the value and says what to do.
+"""
+
+from collections.abc import Sequence
+
+
+class IsoclineError(Exception):
+    """Root of every error that a user's input can cause."""
+
+
+class CurveError(IsoclineError, ValueError):
+    """A service curve breaks Assumption 1 of the GMSR paper, or its parameters make no sense."""
+
+
+class SystemFileError(IsoclineError, ValueError):
+    """A system file cannot be used; the message names file, line, field, value and remedy."""
+
+
+class GraphError(IsoclineError, ValueError):
+    """A compatibility graph is malformed: unknown ends, repeated edges, a source without a sink."""
+
+
+class TraceError(IsoclineError, ValueError):
+    """A trace file cannot be used; the message names the file and the row."""
+
+
+class PolicyError(IsoclineError, ValueError):
+    """A policy is unknown, has a wrong option, or chose a backend its frontend may not use."""
+
+
+class UsageError(IsoclineError, ValueError):
+    """Arguments that contradict each other or lie out of range."""
+
+
+class RunTooShortError(UsageError):
+    """A simulation is too short for the figure asked of it; the message says how long would do."""
+
+
+class MissingExtraError(IsoclineError, ImportError):
+    """An optional dependency is not installed; the message gives the install line."""
+
+
+class NumericalError(IsoclineError, ArithmeticError):
+    """A solver's result failed its own certificate: a defect of ours, never reported as a plan."""
+
+
+class InfeasibleError(IsoclineError):
+    """The load exceeds what the backends can serve.
+
+    Attributes:
+        frontends: Names of a set of frontends that together bring too much: the proof.
+        backends: Names of all the backends connected to them.
+        supply: What those frontends bring, in jobs/s.
+        capacity: What those backends can serve, in jobs/s; supply >= capacity.
+    """
+
+    def __init__(
+        self, frontends: Sequence[str], backends: Sequence[str], supply: float, capacity: float
+    ) -> None:
+        self.frontends = tuple(frontends)
+        self.backends = tuple(backends)
+        self.supply = supply
+        self.capacity = capacity
+        super().__init__(
+            f"infeasible: frontends {{{', '.join(frontends)}}} bring {supply:.6g} jobs/s; "
+            f"their backends {{{', '.join(backends)}}} can serve less than {capacity:.6g}"
+        )

@@ -1,0 +1,1 @@
+"""What a system is: graph, service curves, traffic, fleet; and the files that describe one."""

@@ -1,0 +1,13 @@
+"""Service curves, one per file; `ALL` lists them by their name in system files."""
+
+from isocline.model.curves.base import Curve as Curve
+from isocline.model.curves.exponential import ExponentialCurve as ExponentialCurve
+from isocline.model.curves.hyperbolic import HyperbolicCurve as HyperbolicCurve
+from isocline.model.curves.knee import KneeCurve as KneeCurve
+from isocline.model.curves.servers import ServersCurve as ServersCurve
+from isocline.model.curves.table import TableCurve as TableCurve
+
+ALL: dict[str, type[Curve]] = {
+    curve.type: curve
+    for curve in (HyperbolicCurve, ExponentialCurve, KneeCurve, TableCurve, ServersCurve)
+}

@@ -1,0 +1,103 @@
+"""The routing model: frontends send jobs to backends whose rate depends on their workload.
+
+GMSR paper, Section 3. Everything a verb needs of a `kind: routing` system file.
+"""
+
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Self, final
+
+import numpy as np
+import numpy.typing as npt
+
+from isocline.errors import GraphError
+from isocline.model.curves import Curve
+from isocline.model.graph import CompatibilityGraph
+from isocline.model.traffic import Arrivals, ExponentialSizes, Sizes, Trace
+
+FloatArray = npt.NDArray[np.float64]
+
+
+@final
+@dataclass(frozen=True)
+class Backend:
+    """A server, or a replica set behind one queue; `url` is needed only to serve."""
+
+    name: str
+    curve: Curve
+    url: str | None = None
+
+
+@final
+@dataclass(frozen=True)
+class Frontend:
+    """A router with its own arrivals."""
+
+    name: str
+    arrivals: Arrivals
+
+
+@final
+@dataclass(frozen=True)
+class Work:
+    """How curves in units of work (tokens, say) per second apply to jobs.
+
+    A request of a trace is prefill * prompt tokens + decode * output tokens of work; `mean` is the
+    work of an average job. The default is curves in jobs/s.
+    """
+
+    unit: str = "jobs"
+    mean: float = 1.0
+    prefill: float = 0.0
+    decode: float = 1.0
+
+    def of(self, trace: Trace) -> FloatArray:
+        """(n,) work of each request of a trace, in `unit`."""
+        return self.prefill * trace.prompt_tokens + self.decode * trace.output_tokens
+
+
+@final
+@dataclass(frozen=True)
+class RoutingSystem:
+    """Frontends (sources), backends (sinks), and the graph that connects them."""
+
+    frontends: tuple[Frontend, ...]
+    backends: tuple[Backend, ...]
+    graph: CompatibilityGraph
+    work: Work = field(default_factory=Work)
+    sizes: Sizes = field(default_factory=ExponentialSizes)
+    name: str = "system"
+
+    def __post_init__(self) -> None:
+        expected = (len(self.frontends), len(self.backends))
+        if (self.graph.sources, self.graph.sinks) != expected:
+            raise GraphError(
+                f"graph joins {self.graph.sources} frontends and {self.graph.sinks} backends; "
+                f"the system has {expected[0]} and {expected[1]}"
+            )
+
+    @cached_property
+    def rates(self) -> FloatArray:
+        """(F,) mean arrival rate of each frontend, jobs/s."""
+        return np.array([frontend.arrivals.rate for frontend in self.frontends])
+
+    @cached_property
+    def curves(self) -> tuple[Curve, ...]:
+        """Service curve of each backend in jobs/s: the file's curve over the mean work of a job."""
+        if self.work.mean == 1.0:
+            return tuple(backend.curve for backend in self.backends)
+        return tuple(backend.curve.scaled(1.0 / self.work.mean) for backend in self.backends)
+
+    @cached_property
+    def capacities(self) -> FloatArray:
+        """(B,) supremum of each curve, jobs/s."""
+        return np.array([curve.supremum for curve in self.curves])
+
+    def sped_up(self, factor: float) -> Self:
+        """All arrivals `factor` times as fast, the backends as they are."""
+        frontends = tuple(replace(f, arrivals=f.arrivals.sped_up(factor)) for f in self.frontends)
+        return replace(self, frontends=frontends)
+
+    def with_edge(self, frontend: int, backend: int) -> Self:
+        """The same system with one more connection."""
+        return replace(self, graph=self.graph.with_edge(frontend, backend))

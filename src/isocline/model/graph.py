@@ -1,0 +1,120 @@
+"""The compatibility graph: which source may send to which sink.
+
+Routing: sources are frontends, sinks are backends. Near-data: sources are task types, sinks are
+servers. Immutable; compressed sparse rows inside, so a kernel walks the neighbours of a source
+(`first`, `sink`) or of a sink (`sink_first`, `edge_into`, `source`) without allocating.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Self, final
+
+import numpy as np
+import numpy.typing as npt
+
+from isocline.errors import GraphError
+
+IntArray = npt.NDArray[np.int32]
+IndexArray = npt.NDArray[np.int64]
+
+
+def _frozen(array: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+    array.setflags(write=False)
+    return array
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class CompatibilityGraph:
+    """Bipartite graph of S sources, T sinks and E edges, numbered source by source.
+
+    Edge e belongs to the source f with first[f] <= e < first[f + 1] and ends at sink[e]; within a
+    source the edges are sorted by sink. Build one with `from_edges` or `from_neighbours`.
+    """
+
+    first: IndexArray  # (S + 1,) int64
+    sink: IntArray  # (E,) int32, in [0, T)
+    sinks: int  # T
+
+    @classmethod
+    def from_edges(
+        cls, sources: int, sinks: int, edges: npt.ArrayLike | Iterable[tuple[int, int]]
+    ) -> Self:
+        """Build from (source, sink) pairs in any order, shape (E, 2).
+
+        Raises:
+            GraphError: A number is out of range, an edge is repeated, or a source has no edge.
+        """
+        if not isinstance(edges, np.ndarray):
+            edges = np.array(list(edges), dtype=np.int64)  # type: ignore[arg-type]
+        pairs = np.asarray(edges, dtype=np.int64).reshape(-1, 2)
+        source, sink = pairs[:, 0], pairs[:, 1]
+        for name, ends, count in (("source", source, sources), ("sink", sink, sinks)):
+            wrong = ends[(ends < 0) | (ends >= count)]
+            if wrong.size:
+                raise GraphError(f"{name} {wrong[0]} does not exist; there are {count}, from 0")
+        order = np.lexsort((sink, source))
+        source, sink = source[order], sink[order]
+        repeated = (np.diff(source) == 0) & (np.diff(sink) == 0)
+        if repeated.any():
+            at = int(np.argmax(repeated))
+            raise GraphError(f"edge ({source[at]}, {sink[at]}) is given twice; give each once")
+        degree = np.bincount(source, minlength=sources)
+        if sources and degree.min() == 0:
+            raise GraphError(f"source {int(np.argmin(degree))} has no sink; connect it to one")
+        first = np.concatenate(([0], np.cumsum(degree))).astype(np.int64)
+        graph = cls(first, sink.astype(np.int32), sinks)
+        _frozen(graph.first)
+        _frozen(graph.sink)
+        return graph
+
+    @classmethod
+    def from_neighbours(cls, sinks: int, neighbours: Sequence[Iterable[int]]) -> Self:
+        """Build from the list of sinks of each source; raises as `from_edges` does."""
+        pairs = [(f, b) for f, row in enumerate(neighbours) for b in row]
+        return cls.from_edges(len(neighbours), sinks, pairs)
+
+    @property
+    def sources(self) -> int:
+        """S."""
+        return self.first.size - 1
+
+    @property
+    def edges(self) -> int:
+        """E."""
+        return self.sink.size
+
+    @cached_property
+    def source(self) -> IntArray:
+        """(E,) int32: the source of each edge."""
+        ends = np.repeat(np.arange(self.sources, dtype=np.int32), np.diff(self.first))
+        return _frozen(ends)  # type: ignore[return-value]
+
+    @cached_property
+    def sink_first(self) -> IndexArray:
+        """(T + 1,) int64: the edges into sink b are edge_into[sink_first[b]:sink_first[b + 1]]."""
+        degree = np.bincount(self.sink, minlength=self.sinks)
+        return _frozen(np.concatenate(([0], np.cumsum(degree))).astype(np.int64))  # type: ignore[return-value]
+
+    @cached_property
+    def edge_into(self) -> IndexArray:
+        """(E,) int64: edge numbers, grouped by sink."""
+        return _frozen(np.argsort(self.sink, kind="stable").astype(np.int64))  # type: ignore[return-value]
+
+    def neighbours(self, source: int) -> IntArray:
+        """The sinks of one source, sorted."""
+        return self.sink[self.first[source] : self.first[source + 1]]
+
+    def has_edge(self, source: int, sink: int) -> bool:
+        """Whether `source` may send to `sink`."""
+        row = self.neighbours(source)
+        at = int(np.searchsorted(row, sink))
+        return at < row.size and int(row[at]) == sink
+
+    def with_edge(self, source: int, sink: int) -> "CompatibilityGraph":
+        """A new graph with one more edge."""
+        pairs = np.column_stack((self.source, self.sink)).astype(np.int64)
+        return CompatibilityGraph.from_edges(
+            self.sources, self.sinks, np.vstack((pairs, [[source, sink]]))
+        )

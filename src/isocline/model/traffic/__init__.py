@@ -1,0 +1,12 @@
+"""What arrives: arrival processes, job sizes, and traces of real requests."""
+
+from isocline.model.traffic.arrivals import Arrivals as Arrivals
+from isocline.model.traffic.arrivals import PiecewiseArrivals as PiecewiseArrivals
+from isocline.model.traffic.arrivals import PoissonArrivals as PoissonArrivals
+from isocline.model.traffic.arrivals import TraceArrivals as TraceArrivals
+from isocline.model.traffic.sizes import DeterministicSizes as DeterministicSizes
+from isocline.model.traffic.sizes import ExponentialSizes as ExponentialSizes
+from isocline.model.traffic.sizes import HyperexponentialSizes as HyperexponentialSizes
+from isocline.model.traffic.sizes import LognormalSizes as LognormalSizes
+from isocline.model.traffic.sizes import Sizes as Sizes
+from isocline.model.traffic.trace import Trace as Trace

@@ -1,0 +1,141 @@
+"""When jobs arrive: Poisson, Poisson with a piecewise-constant rate, or the times of a trace.
+
+Times are seconds from the start of a run, rates jobs/s. Each process knows its long-run rate, for
+planning, and how to sample its times, for simulation; the generator is an argument.
+"""
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Self, final
+
+import numpy as np
+import numpy.typing as npt
+
+from isocline.errors import UsageError
+
+FloatArray = npt.NDArray[np.float64]
+
+
+class Arrivals(ABC):
+    """An arrival process at one frontend."""
+
+    @property
+    @abstractmethod
+    def rate(self) -> float:
+        """Long-run mean rate, jobs/s, > 0."""
+
+    @abstractmethod
+    def sped_up(self, factor: float) -> Self:
+        """The same process with its clock running `factor` times as fast."""
+
+    @abstractmethod
+    def sample(self, rng: np.random.Generator, until: float) -> FloatArray:
+        """Arrival times in [0, until), increasing, in seconds."""
+
+
+@final
+@dataclass(frozen=True)
+class PoissonArrivals(Arrivals):
+    """Independent exponential gaps of mean 1/rate."""
+
+    per_second: float
+
+    def __post_init__(self) -> None:
+        _require_rate(self.per_second)
+
+    @property
+    def rate(self) -> float:
+        return self.per_second
+
+    def sped_up(self, factor: float) -> Self:
+        return self.__class__(self.per_second * factor)
+
+    def sample(self, rng: np.random.Generator, until: float) -> FloatArray:
+        count = int(rng.poisson(self.per_second * until))
+        return np.sort(rng.uniform(0.0, until, count))
+
+
+@final
+@dataclass(frozen=True)
+class PiecewiseArrivals(Arrivals):
+    """Poisson with the rate of step (start, rate) from its start to the next; repeats each period.
+
+    The first start is 0, starts increase, and all lie before `period` (seconds).
+    """
+
+    steps: tuple[tuple[float, float], ...]
+    period: float
+
+    def __post_init__(self) -> None:
+        starts = [start for start, _ in self.steps]
+        if not starts or starts[0] != 0:
+            raise UsageError("piecewise arrivals: the first step must start at 0 s")
+        for before, after in zip(starts, [*starts[1:], self.period], strict=True):
+            if not after > before:
+                raise UsageError(
+                    f"piecewise arrivals: {after} s follows {before} s; "
+                    "starts must increase and lie before the period"
+                )
+        for start, rate in self.steps:
+            if not (math.isfinite(rate) and rate >= 0):
+                raise UsageError(f"piecewise arrivals: rate {rate} at {start} s must be >= 0")
+        _require_rate(self.rate)
+
+    @cached_property
+    def _edges(self) -> FloatArray:
+        return np.array([*(start for start, _ in self.steps), self.period])
+
+    @cached_property
+    def _cumulative(self) -> FloatArray:
+        """Expected jobs from the start of a period to each edge."""
+        rates = np.array([rate for _, rate in self.steps])
+        return np.concatenate(([0.0], np.cumsum(rates * np.diff(self._edges))))
+
+    @property
+    def rate(self) -> float:
+        return float(self._cumulative[-1] / self.period)
+
+    def sped_up(self, factor: float) -> Self:
+        steps = tuple((start / factor, rate * factor) for start, rate in self.steps)
+        return self.__class__(steps, self.period / factor)
+
+    def sample(self, rng: np.random.Generator, until: float) -> FloatArray:
+        # A unit-rate Poisson process on the cumulative intensity, mapped back through its inverse.
+        whole, rest = divmod(until, self.period)
+        per_period = self._cumulative[-1]
+        expected = whole * per_period + np.interp(rest, self._edges, self._cumulative)
+        marks = np.sort(rng.uniform(0.0, expected, int(rng.poisson(expected))))
+        period, mark = np.divmod(marks, per_period)
+        return period * self.period + np.interp(mark, self._cumulative, self._edges)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class TraceArrivals(Arrivals):
+    """Given times, repeated end to end when a run is longer than the trace."""
+
+    times: FloatArray  # (n,) seconds from 0, non-decreasing
+    length: float  # seconds that the trace covers; >= the last time
+
+    def __post_init__(self) -> None:
+        if self.times.size == 0 or not self.length >= self.times[-1] or not self.length > 0:
+            raise UsageError("trace arrivals: give at least one time, and a length that covers all")
+
+    @property
+    def rate(self) -> float:
+        return self.times.size / self.length
+
+    def sped_up(self, factor: float) -> Self:
+        return self.__class__(self.times / factor, self.length / factor)
+
+    def sample(self, rng: np.random.Generator, until: float) -> FloatArray:  # noqa: ARG002
+        rounds = np.arange(math.ceil(until / self.length)) * self.length
+        times = (rounds[:, None] + self.times[None, :]).ravel()
+        return times[times < until]
+
+
+def _require_rate(rate: float) -> None:
+    if not (math.isfinite(rate) and rate > 0):
+        raise UsageError(f"arrival rate {rate} must be a finite number of jobs/s above 0")
