@@ -1,0 +1,135 @@
+"""What a routing policy is, for all who call one: the simulator, and the live core.
+
+A policy's compiled function
+
+    choose(candidates, view, now, rng) -> edge
+
+returns one of `candidates`, the edges of the frontend whose job it is. Compatibility, health and
+limits are applied before, so no policy can break them. It reads `view`, whose arrays the caller
+keeps up to date, and may write only to `view.memory`. Time and randomness are arguments. A policy
+that learns from finished jobs has a second function
+
+    observe(edge, latency, now, view)
+
+Both have fixed signatures, so that they can be passed as values to a kernel compiled once.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple, final
+
+import numpy as np
+import numpy.typing as npt
+from numba import types
+
+from isocline.compiled import array_of, kernel_as, record_of
+from isocline.errors import PolicyError
+from isocline.model.curves import Curve
+from isocline.model.graph import CompatibilityGraph
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int32]
+
+
+class View(NamedTuple):
+    """What a policy sees. E edges, B backends, R distinct curves, K workloads tabulated."""
+
+    backend: IntArray  # (E,) int32, the backend at the end of each edge
+    workload: IntArray  # (B,) int32, jobs at each backend as the frontend knows them
+    row: IntArray  # (B,) int32, the backend's row of `table`
+    table: FloatArray  # (R, K) float64, the policy's score at each workload: lower is better
+    parameter: FloatArray  # (E, P) float64, constants of the policy
+    memory: FloatArray  # (E, M) float64, what the policy remembers; 0 at the start
+    option: FloatArray  # (O,) float64, the policy's options
+
+
+VIEW = record_of(
+    View,
+    array_of(types.int32),
+    array_of(types.int32),
+    array_of(types.int32),
+    array_of(types.float64, 2),
+    array_of(types.float64, 2),
+    array_of(types.float64, 2),
+    array_of(types.float64),
+)
+CHOOSE = types.int64(array_of(types.int32), VIEW, types.float64, array_of(types.uint64))
+OBSERVE = types.void(types.int64, types.float64, types.float64, VIEW)
+
+
+@kernel_as(OBSERVE)
+def observe_nothing(edge: int, latency: float, now: float, view: View) -> None:
+    """For policies that learn nothing from finished jobs."""
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Setting:
+    """What is known when a policy is set up."""
+
+    graph: CompatibilityGraph
+    curves: tuple[Curve, ...]  # (R,) the distinct curves, jobs/s
+    row: IntArray  # (B,) which of them each backend has
+    split: FloatArray | None = (
+        None  # (E,) jobs/s on each edge in the fluid optimum, if there is one
+    )
+
+    @property
+    def capacities(self) -> FloatArray:
+        """(B,) jobs/s."""
+        return np.array([curve.supremum for curve in self.curves])[self.row]
+
+
+class RoutingPolicy(ABC):
+    """One policy with its options, which are the fields of the (frozen, data) class."""
+
+    name: ClassVar[str]
+    choose: ClassVar[Any]  # compiled for CHOOSE
+    observe: ClassVar[Any] = observe_nothing  # compiled for OBSERVE
+    needs_plan: ClassVar[bool] = False  # reads Setting.split
+    needs_latency: ClassVar[bool] = False  # learns from `observe`
+
+    @abstractmethod
+    def table(self, setting: Setting, workloads: FloatArray) -> FloatArray:
+        """(R, K) score of each distinct curve at the workloads 0 .. K - 1; lower is better."""
+
+    def parameter(self, setting: Setting) -> FloatArray:
+        """(E, P) constants per edge."""
+        return np.zeros((setting.graph.edges, 0))
+
+    def memory(self, setting: Setting) -> FloatArray:
+        """(E, M) zeros for the policy to write to."""
+        return np.zeros((setting.graph.edges, 0))
+
+    def option(self) -> FloatArray:
+        """(O,) options as numbers."""
+        return np.zeros(0)
+
+    def shares(self, setting: Setting) -> FloatArray | None:  # noqa: ARG002
+        """(E,) long-run share of its frontend's jobs on each edge, if no workload changes it.
+
+        A policy that says so is known to be unstable before any simulation where a share
+        overloads a backend.
+        """
+        return None
+
+    def functions(self) -> tuple[Any, Any]:
+        """The compiled `choose` and `observe`; taken from the class, where they do not bind."""
+        return type(self).choose, type(self).observe
+
+
+def even_shares(graph: CompatibilityGraph) -> FloatArray:
+    """(E,) every edge of a frontend alike."""
+    return 1.0 / np.diff(graph.first)[graph.source]
+
+
+def no_table(setting: Setting, workloads: FloatArray) -> FloatArray:
+    """For policies that do not look at workloads."""
+    return np.zeros((len(setting.curves), workloads.size))
+
+
+def require_one_of(policy: str, option: str, value: object, allowed: tuple[object, ...]) -> None:
+    """Raise PolicyError unless an option has one of its allowed values."""
+    if value not in allowed:
+        listed = ", ".join(str(one) for one in allowed)
+        raise PolicyError(f"{policy}:{option}={value}: {option} is one of {listed}")

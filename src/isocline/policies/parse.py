@@ -1,0 +1,81 @@
+"""From words to a policy: `name`, `name:key=value,...`, or `package.module:function`."""
+
+import dataclasses
+import difflib
+import importlib
+from collections.abc import Mapping
+from typing import Any
+
+from isocline.errors import PolicyError
+from isocline.policies.contract import RoutingPolicy
+from isocline.policies.custom import custom
+from isocline.policies.routing import ALL
+
+
+def parse(text: str) -> RoutingPolicy:
+    """The policy that `text` names.
+
+    Raises:
+        PolicyError: Unknown name, module, function or option, or a value of the wrong type.
+    """
+    name, _, rest = text.strip().partition(":")
+    if name in ALL:
+        return _with_options(ALL[name], rest)
+    if rest and "=" not in rest:
+        return _imported(name, rest)
+    close = difflib.get_close_matches(name, ALL, n=1)
+    hint = f"did you mean {close[0]}? " if close else ""
+    raise PolicyError(
+        f"unknown policy {name!r}: {hint}known are {', '.join(ALL)}; "
+        "your own is named package.module:function"
+    )
+
+
+def options(policy: type[RoutingPolicy]) -> Mapping[str, Any]:
+    """The options of a policy with their defaults."""
+    if not dataclasses.is_dataclass(policy):
+        return {}
+    return {field.name: field.default for field in dataclasses.fields(policy)}
+
+
+def _with_options(policy: type[RoutingPolicy], text: str) -> RoutingPolicy:
+    known = options(policy)
+    given: dict[str, Any] = {}
+    for item in filter(None, text.split(",")):
+        key, equals, value = item.partition("=")
+        if key not in known or not equals:
+            listed = ", ".join(f"{k}={_word(v)}" for k, v in known.items()) or "none"
+            raise PolicyError(f"{policy.name}:{item}: not an option; options are {listed}")
+        given[key] = _converted(policy.name, item, value, known[key])
+    return policy(**given)
+
+
+def _converted(name: str, item: str, value: str, default: object) -> object:
+    if isinstance(default, bool):
+        if value not in ("true", "false"):
+            raise PolicyError(f"{name}:{item}: give true or false")
+        return value == "true"
+    kind = type(default)
+    try:
+        return kind(value)  # type: ignore[call-arg]
+    except ValueError:
+        wanted = "a whole number" if kind is int else "a number"
+        raise PolicyError(f"{name}:{item}: give {wanted}") from None
+
+
+def _word(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _imported(module_name: str, function_name: str) -> RoutingPolicy:
+    label = f"{module_name}:{function_name}"
+    try:
+        module = importlib.import_module(module_name)
+    except ImportError as error:
+        raise PolicyError(f"policy {label}: cannot import {module_name}: {error}") from error
+    found = getattr(module, function_name, None)
+    if isinstance(found, type) and issubclass(found, RoutingPolicy):
+        return found()
+    if not callable(found):
+        raise PolicyError(f"policy {label}: {module_name} has no function {function_name}")
+    return custom(label, found)

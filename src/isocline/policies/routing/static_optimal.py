@@ -1,0 +1,52 @@
+"""Static optimal: each job at random, with the probabilities of the plan's split.
+
+The best policy that looks at no workload when arrival rates are known (Eq. (1) of the GMSR paper);
+what it lacks against the bound is the price of not looking. Draws: one. Memory: none.
+"""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, final
+
+import numpy as np
+
+from isocline.compiled import kernel_as
+from isocline.draws import uniform
+from isocline.errors import PolicyError
+from isocline.policies.contract import CHOOSE, FloatArray, RoutingPolicy, Setting, View, no_table
+
+
+@kernel_as(CHOOSE)
+def choose_by_split(candidates: Any, view: View, now: float, rng: Any) -> int:  # noqa: ARG001
+    """A candidate with probability proportional to its planned rate."""
+    total = 0.0
+    for i in range(candidates.size):
+        total += view.parameter[candidates[i], 0]
+    left = uniform(rng) * total
+    for i in range(candidates.size):
+        left -= view.parameter[candidates[i], 0]
+        if left < 0.0:
+            return candidates[i]  # type: ignore[no-any-return]
+    return candidates[candidates.size - 1]  # type: ignore[no-any-return]  # rounding
+
+
+@final
+@dataclass(frozen=True)
+class StaticOptimal(RoutingPolicy):
+    """Random by the optimal split; needs the arrival rates."""
+
+    name: ClassVar[str] = "static_optimal"
+    choose = choose_by_split
+    needs_plan: ClassVar[bool] = True
+
+    def table(self, setting: Setting, workloads: FloatArray) -> FloatArray:
+        return no_table(setting, workloads)
+
+    def parameter(self, setting: Setting) -> FloatArray:
+        if setting.split is None:
+            raise PolicyError("static_optimal: there is no plan to follow; the load is infeasible")
+        return setting.split[:, None].copy()
+
+    def shares(self, setting: Setting) -> FloatArray:
+        weight = self.parameter(setting)[:, 0]
+        total = np.add.reduceat(weight, setting.graph.first[:-1])
+        return weight / total[setting.graph.source]

@@ -1,0 +1,251 @@
+"""`isocline simulate`: several policies on one system, compared as a referee would want it.
+
+All policies get the same arrivals and sizes, the warm-up is given or found, a run too short is
+refused, a policy without a steady state is called unstable, and the bound of Lemma 1 of the GMSR
+paper stands beside every mean.
+"""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+
+from isocline.errors import RunTooShortError, UsageError
+from isocline.model.fleet import RoutingSystem
+from isocline.model.traffic import Trace
+from isocline.policies.contract import RoutingPolicy
+from isocline.policies.parse import parse
+from isocline.simulate.estimates import growing_backends, latencies, summary, unstable
+from isocline.simulate.prepare import Discipline, Prepared, prepare
+from isocline.simulate.replicate import Replication
+from isocline.simulate.replications import Progress, Replications, _silent
+from isocline.simulate.results import Comparison, PolicyResult, Sweep
+from isocline.simulate.run import Run
+from isocline.simulate.scenario import Scenario, scenario
+from isocline.simulate.statistics.intervals import interval
+from isocline.simulate.statistics.stability import Trend, trend
+from isocline.simulate.statistics.warmup import mser5
+
+DEFAULT_POLICIES = ("gmsr", "least_expected_latency", "weighted_least_connections", "jsq", "random")
+# A default run is long enough for a 1 % half-width at moderate load, and for fleets of any size
+# goes on for 200 times the mean latency, so that a start from empty is forgotten.
+DEFAULT_JOBS = 200_000
+DEFAULT_LATENCIES = 200.0
+LEAST_COMPLETIONS = 100
+MOST_REPLICATIONS = 1000
+
+
+def simulate(
+    system: RoutingSystem,
+    policies: Sequence[str | RoutingPolicy] = DEFAULT_POLICIES,
+    *,
+    trace: Trace | None = None,
+    time_scale: float = 1.0,
+    load: float | None = None,
+    horizon: float | None = None,
+    warmup: float | None = None,
+    replications: int = 10,
+    precision: float | None = None,
+    seed: int = 0,
+    start: Literal["empty", "fluid"] = "empty",
+    discipline: Discipline = "ps",
+    percentiles: bool = True,
+    threads: int | None = None,
+    progress: Progress = _silent,
+) -> Comparison:
+    """Compare policies on one system.
+
+    Args:
+        system: Frontends, backends and who may use whom.
+        policies: Names as on the command line, or policies; the first is what others are
+            compared with.
+        trace: Requests to replay in place of the system's own arrivals.
+        time_scale: How many times as fast the arrivals come.
+        load: Scale the arrivals to this share of what can be served, in place of `time_scale`.
+        horizon: Length of each replication, s, warm-up included; by default long enough for
+            200 000 jobs, or the length of the trace.
+        warmup: What to discard at the start, s; None finds it by MSER-5 (a trace: nothing).
+        replications: Independent runs, at least 2.
+        precision: Add replications until the 95 % interval of every mean latency is within this
+            relative half-width.
+        seed: Key of all randomness.
+        start: From empty backends, or from the (rounded) fluid optimum.
+        discipline: `ps` serves all jobs of a backend at once; `fcfs`, for servers curves, as many
+            as there are servers, in order of arrival.
+        percentiles: Time every job; without, means come at about twice the speed.
+        threads: By default one per core; results do not depend on it.
+        progress: Told after each replication.
+
+    Raises:
+        InfeasibleError: The load cannot be served by any policy; names the violated set.
+        RunTooShortError: The run is too short for its own warm-up, or has too few jobs.
+        PolicyError: A policy is unknown, or misbehaves.
+        UsageError: An argument is out of range.
+    """
+    if replications < 2:
+        raise UsageError(f"replications {replications}: an interval needs 2 or more")
+    if precision is not None and not 0 < precision < 1:
+        raise UsageError(f"precision {precision:g}: give a relative half-width such as 0.01")
+    chosen = [parse(p) if isinstance(p, str) else p for p in policies]
+    labels = [p if isinstance(p, str) else p.name for p in policies]
+    if not chosen or len(set(labels)) < len(labels):
+        raise UsageError(f"policies {labels}: give at least one, and each once")
+    scene = scenario(system, trace, time_scale, load)
+    prepared = prepare(scene.system, discipline)
+    run = _run(prepared, scene.trace, horizon, warmup, seed, start, percentiles)
+    doomed = [_overloaded(prepared, policy) for policy in chosen]
+    alive = [i for i, names in enumerate(doomed) if not names]
+    work = Replications(prepared, [chosen[i] for i in alive], run, scene.trace, threads, progress)
+    _extend(work, replications, precision)
+    return _judge(scene, work, labels, alive, doomed)
+
+
+def sweep(
+    system: RoutingSystem,
+    policies: Sequence[str | RoutingPolicy] = DEFAULT_POLICIES,
+    *,
+    loads: Sequence[float],
+    **options: object,
+) -> Sweep:
+    """`simulate` at several loads, lowest first; takes its other options."""
+    one_each = [
+        simulate(system, policies, load=load, **options)  # type: ignore[arg-type]
+        for load in sorted(loads)
+    ]
+    return Sweep(tuple(one_each))
+
+
+def _run(
+    prepared: Prepared,
+    trace: Trace | None,
+    horizon: float | None,
+    warmup: float | None,
+    seed: int,
+    start: Literal["empty", "fluid"],
+    percentiles: bool,
+) -> Run:
+    """A trace is replayed once from its start and drained; anything else runs to a horizon."""
+    if trace is not None:
+        until = min(horizon or trace.length, trace.length)
+        return Run(until, warmup or 0.0, seed, start, percentiles, drain=True)
+    rate = float(prepared.system.rates.sum())
+    latency = prepared.optimum.total_jobs / rate
+    default = max(DEFAULT_JOBS / rate, DEFAULT_LATENCIES * latency)
+    return Run(horizon or default, warmup, seed, start, percentiles)
+
+
+def _overloaded(prepared: Prepared, policy: RoutingPolicy) -> list[str]:
+    """Backends that a policy with fixed shares sends more than they can serve."""
+    shares = policy.shares(prepared.setting)
+    if shares is None:
+        return []
+    graph, system = prepared.system.graph, prepared.system
+    inflow = np.bincount(graph.sink, shares * system.rates[graph.source], minlength=graph.sinks)
+    over = inflow >= system.capacities
+    return [b.name for b, too_much in zip(system.backends, over, strict=True) if too_much]
+
+
+def _extend(work: Replications, replications: int, precision: float | None) -> None:
+    """Run the replications; with a precision, more until the widest interval meets it."""
+    work.extend(replications)
+    while precision is not None and not work.interrupted and work.policies:
+        widest = max(
+            interval(latencies(work.prepared, reps, work.run.discarded_blocks)).relative_half_width
+            for reps in work.kept
+        )
+        if widest <= precision or work.count >= MOST_REPLICATIONS:
+            return
+        # The half-width falls with the root of the count; a tenth more saves a further round.
+        needed = int(np.ceil(1.1 * work.count * (widest / precision) ** 2))
+        work.extend(min(max(needed, work.count + 2), 4 * work.count, MOST_REPLICATIONS))
+
+
+def _judge(
+    scene: Scenario,
+    work: Replications,
+    labels: Sequence[str],
+    alive: Sequence[int],
+    doomed: Sequence[Sequence[str]],
+) -> Comparison:
+    """Tell unstable policies from stable ones, find the common warm-up, and report."""
+    if work.policies and work.count < 2:
+        raise KeyboardInterrupt  # nothing to report yet
+    names = [backend.name for backend in scene.system.backends]
+    kept = dict(zip(alive, work.kept, strict=True))
+    growing = {i for i, reps in kept.items() if scene.trace is None and _grows(reps, work.run)}
+    steady = [i for i in alive if i not in growing]
+    skip = _discarded(work.run, [kept[i] for i in steady], scene)
+    known_means = work.prepared.memoryless and scene.trace is None
+    results: list[PolicyResult] = []
+    for i, label in enumerate(labels):
+        if i in steady:
+            first = kept[steady[0]] if i != steady[0] else None
+            results.append(
+                summary(label, work.prepared, kept[i], work.run, skip, first, known_means)
+            )
+        else:
+            reps = kept.get(i, [])
+            overloaded = doomed[i] or growing_backends(reps, names)
+            results.append(unstable(label, reps, overloaded, work.run, len(names)))
+    return _comparison(scene, work, tuple(results), skip)
+
+
+def _grows(reps: Sequence[Replication], run: Run) -> bool:
+    if any(rep.exploded for rep in reps):
+        return True
+    series = np.array([rep.jobs[run.discarded_blocks :] for rep in reps])
+    return trend(series) is Trend.GROWING
+
+
+def _discarded(run: Run, stable: Sequence[Sequence[Replication]], scene: Scenario) -> int:
+    """Blocks to discard: as given, or the most that MSER-5 asks for any policy.
+
+    Raises:
+        RunTooShortError: There is no such number, or what it leaves is not steady, or too few jobs.
+    """
+    longer = f"give --horizon {4 * run.horizon:.3g} or more, or --start fluid"
+    skip = run.discarded_blocks
+    if run.warmup is None:
+        found = [mser5(np.mean([rep.jobs for rep in reps], axis=0)) for reps in stable]
+        if None in found:
+            raise RunTooShortError(
+                f"the run of {run.horizon:.4g} s is too short: by MSER-5 its warm-up is more than "
+                f"half of it; {longer}"
+            )
+        skip = max((d for d in found if d is not None), default=0)
+    for reps in stable:
+        if scene.trace is None and trend(np.array([r.jobs[skip:] for r in reps])) != Trend.STEADY:
+            raise RunTooShortError(
+                f"the run of {run.horizon:.4g} s is too short: the number of jobs is still rising "
+                f"at its end; {longer}"
+            )
+        fewest = min(int(rep.completions[skip:].sum()) for rep in reps)
+        if fewest < LEAST_COMPLETIONS:
+            raise RunTooShortError(
+                f"only {fewest} jobs completed in the measured part of a replication of "
+                f"{run.horizon:.4g} s, and a mean needs {LEAST_COMPLETIONS}; {longer}"
+            )
+    return skip
+
+
+def _comparison(
+    scene: Scenario, work: Replications, results: tuple[PolicyResult, ...], skip: int
+) -> Comparison:
+    run, optimum = work.run, work.prepared.optimum
+    given = run.warmup is not None
+    return Comparison(
+        system=scene.system.name,
+        source=scene.source,
+        backends=tuple(backend.name for backend in scene.system.backends),
+        load=scene.load,
+        lower_bound=optimum.total_jobs,
+        lower_bound_latency=optimum.total_jobs / float(scene.system.rates.sum()),
+        policies=results,
+        times=run.ends,
+        horizon=run.horizon,
+        warmup=float(run.ends[skip - 1]) if skip else 0.0,
+        warmup_rule="given" if given else "MSER-5",
+        replications=work.count,
+        seed=run.seed,
+        interrupted=work.interrupted,
+    )

@@ -1,0 +1,204 @@
+"""One engine per kernel: each owns the arrays of one run and advances it block by block."""
+
+from abc import ABC, abstractmethod
+from typing import Any, final
+
+import numpy as np
+
+from isocline.draws import stream
+from isocline.errors import PolicyError
+from isocline.policies.contract import RoutingPolicy
+from isocline.simulate.kernels import chain
+from isocline.simulate.kernels.arena import arena, enlarged, reserve
+from isocline.simulate.kernels.chain import Streams
+from isocline.simulate.kernels.jumps import jump
+from isocline.simulate.kernels.latencies import BUCKETS
+from isocline.simulate.kernels.sharing import Arriving, Clocks, reschedule, share, sift_up
+from isocline.simulate.kernels.tournament import tournament
+from isocline.simulate.kernels.tracked import track
+from isocline.simulate.prepare import Prepared
+from isocline.simulate.run import Run
+from isocline.simulate.streams import EVENTS, LEAVING, POLICY
+
+FIRST_WORKLOADS = 64  # tabulated at the start; doubled whenever a backend holds more
+# A run with more jobs than this has no steady state that we could store, let alone report.
+MOST_JOBS = 20_000_000
+
+
+class ExplodedError(Exception):
+    """The number of jobs has outgrown the machine: internal, reported as an unstable policy."""
+
+
+class Engine(ABC):
+    """State of one run of one policy."""
+
+    def __init__(self, prepared: Prepared, policy: RoutingPolicy, run: Run, replication: int):
+        self.prepared = prepared
+        self.policy = policy
+        self.choose, self.observe = policy.functions()
+        self.start = self._start(run)
+        self.size = FIRST_WORKLOADS
+        while self.start.max(initial=0) + 1 >= self.size:
+            self.size *= 2
+        self.view = prepared.view(policy, self.size)
+        self.system = prepared.tables(self.size)
+        self.streams = Streams(
+            *(stream(run.seed, replication, purpose) for purpose in (EVENTS, POLICY, LEAVING))
+        )
+        self.count = np.zeros(chain.COUNTERS, np.int64)
+        self.gauge = np.zeros(chain.GAUGES)
+        self.histogram = np.zeros(BUCKETS, np.int32)
+        self._fill()
+
+    def _start(self, run: Run) -> Any:
+        if run.start == "empty":
+            return np.zeros(self.prepared.row.size, np.int32)
+        return np.round(self.prepared.optimum.workloads).astype(np.int32)
+
+    def _fill(self) -> None:
+        """Put the jobs of the start in place."""
+        self.view.workload[:] = self.start
+        self.count[chain.JOBS] = self.start.sum()
+        self.gauge[chain.RATE] = self.system.rate[self.view.row, self.start].sum()
+
+    def advance(self, until: float) -> None:
+        """Run to time `until`, s.
+
+        Raises:
+            PolicyError: The policy returned an edge that is not its frontend's.
+            ExplodedError: There are more jobs than can be kept.
+        """
+        while (status := self._kernel(until)) != chain.DONE:
+            if status == chain.NOT_A_CANDIDATE:
+                raise PolicyError(f"policy {self.policy.name} returned an edge not in `candidates`")
+            if self.count[chain.JOBS] > MOST_JOBS:
+                raise ExplodedError
+            if status == chain.TABLE_FULL:
+                self._enlarge_tables()
+            else:
+                self._enlarge_arena()
+
+    def _enlarge_tables(self) -> None:
+        self.size *= 2
+        n = np.arange(self.size, dtype=np.float64)
+        rate = np.array([curve.rate(n) for curve in self.prepared.curves])
+        table = np.ascontiguousarray(self.policy.table(self.prepared.setting, n))
+        self.system = self.system._replace(rate=rate)
+        self.view = self.view._replace(table=table)
+
+    @abstractmethod
+    def _kernel(self, until: float) -> int: ...
+
+    def _enlarge_arena(self) -> None:
+        raise NotImplementedError  # only engines that keep jobs run out of room for them
+
+
+@final
+class JumpEngine(Engine):
+    """Means only."""
+
+    def _kernel(self, until: float) -> int:
+        ticks = round(until * self.system.speed)
+        return jump(
+            self.choose, self.view, self.system, self.streams, self.count, self.gauge, ticks
+        )
+
+
+class JobEngine(Engine):
+    """Keeps each job, and so latencies."""
+
+    def _fill(self) -> None:
+        super()._fill()
+        self.jobs = arena(self.start.size)
+        for backend in np.flatnonzero(self.start).tolist():
+            self._seat(backend, int(self.start[backend]))
+
+    def _seat(self, backend: int, count: int) -> None:
+        """Jobs of the start get a segment with room for one more, and a birth before time 0."""
+        room = int(self.jobs.room[backend])
+        if count >= room:
+            while count >= room:
+                room *= 2
+            start = int(self.jobs.free[0])
+            while start + room > self.jobs.born.size:
+                self.jobs = enlarged(self.jobs)
+            self.jobs.start[backend], self.jobs.room[backend] = start, room
+            self.jobs.free[0] = start + room
+        first = self.jobs.start[backend]
+        self.jobs.born[first : first + count] = -1.0
+
+    def _enlarge_arena(self) -> None:
+        self.jobs = enlarged(self.jobs)
+        for backend in np.flatnonzero(self.view.workload >= self.jobs.room):
+            count, places = self.view.workload[backend], self.system.places[backend]
+            if not reserve(self.jobs, int(backend), int(count), int(places)):
+                self._enlarge_arena()
+
+
+@final
+class TrackEngine(JobEngine):
+    """Poisson arrivals and exponential sizes, every job timed."""
+
+    def _kernel(self, until: float) -> int:
+        return track(
+            self.choose,
+            self.observe,
+            self.view,
+            self.system,
+            self.streams,
+            self.jobs,
+            self.count,
+            self.gauge,
+            self.histogram,
+            until,
+            self.policy.needs_latency,
+        )
+
+
+@final
+class ShareEngine(JobEngine):
+    """Any arrivals and sizes, given as a list."""
+
+    def __init__(
+        self,
+        prepared: Prepared,
+        policy: RoutingPolicy,
+        run: Run,
+        replication: int,
+        arriving: Arriving,
+        at_start: np.random.Generator,
+    ):
+        self.arriving = arriving
+        self.at_start = at_start
+        super().__init__(prepared, policy, run, replication)
+
+    def _fill(self) -> None:
+        super()._fill()
+        backends = self.start.size
+        self.clocks = Clocks(np.zeros(backends), np.zeros(backends))
+        self.race = tournament(backends)
+        for backend in np.flatnonzero(self.start).tolist():
+            first = self.jobs.start[backend]
+            sizes = self.prepared.system.sizes.sample(self.at_start, int(self.start[backend]))
+            self.jobs.key[first : first + sizes.size] = sizes
+            for index in range(min(sizes.size, int(self.system.places[backend]))):
+                sift_up(self.jobs, first, index)
+            reschedule(self.view, self.system, self.jobs, self.clocks, self.race, backend)
+
+    def _kernel(self, until: float) -> int:
+        return share(
+            self.choose,
+            self.observe,
+            self.view,
+            self.system,
+            self.streams,
+            self.jobs,
+            self.clocks,
+            self.race,
+            self.arriving,
+            self.count,
+            self.gauge,
+            self.histogram,
+            until,
+            self.policy.needs_latency,
+        )

@@ -1,0 +1,158 @@
+"""From the replications of one policy to its line in the table."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from isocline.simulate.kernels.latencies import BUCKETS, quantiles
+from isocline.simulate.prepare import Prepared
+from isocline.simulate.replicate import Replication
+from isocline.simulate.results import Estimate, PolicyResult
+from isocline.simulate.run import BATCH, Run
+from isocline.simulate.statistics.intervals import interval
+
+FloatArray = npt.NDArray[np.float64]
+
+QUANTILES = (0.5, 0.95, 0.99)
+# A p99 over fewer jobs a replication would rest on fewer than ten of them.
+LEAST_FOR_PERCENTILES = 1000
+
+
+def measured_seconds(run: Run, skip: int) -> float:
+    """Length of the measured part, s."""
+    start = run.ends[skip - 1] if skip else 0.0
+    return float(run.ends[-1] - start)
+
+
+def controls(prepared: Prepared, reps: Sequence[Replication], run: Run, skip: int) -> FloatArray:
+    """(R, 2) deviations of arrivals and of the served rate from their exact means, jobs/s.
+
+    Both means are the total arrival rate: of arrivals by definition, of sum l_b(N_b), which is the
+    busy servers times their rate, because in a steady state what comes must leave.
+    """
+    length = measured_seconds(run, skip)
+    arrived = np.array([rep.arrivals[skip:].sum() / length for rep in reps])
+    served = np.array([rep.rate[skip:].mean() for rep in reps])
+    return np.asarray(np.column_stack((arrived, served)) - prepared.system.rates.sum())
+
+
+def latencies(prepared: Prepared, reps: Sequence[Replication], skip: int) -> FloatArray:
+    """(R,) mean latency, s: of the jobs timed, or by Little's law where none was."""
+    timed = np.array([rep.timed[skip:].sum() for rep in reps])
+    if timed.min() == 0:
+        return np.asarray(mean_jobs(reps, skip) / prepared.system.rates.sum())
+    return np.asarray([rep.sojourn[skip:].sum() for rep in reps] / timed)
+
+
+def mean_jobs(reps: Sequence[Replication], skip: int) -> FloatArray:
+    """(R,) mean number of jobs."""
+    return np.array([rep.jobs[skip:].mean() for rep in reps])
+
+
+def _percentiles(reps: Sequence[Replication], skip: int) -> list[Estimate | None]:
+    if min(int(rep.timed[skip:].sum()) for rep in reps) < LEAST_FOR_PERCENTILES:
+        return [None] * len(QUANTILES)
+    rows = np.array([quantiles(_histogram(rep, skip), QUANTILES) for rep in reps])
+    return [interval(column) for column in rows.T]
+
+
+def _histogram(rep: Replication, skip: int) -> npt.NDArray[np.int64]:
+    total = np.zeros(BUCKETS, np.int64)
+    for first, counts in rep.latencies[skip // BATCH :]:
+        total[first : first + counts.size] += counts
+    return total
+
+
+def _littles_law(reps: Sequence[Replication], run: Run, skip: int) -> float:
+    timed = sum(int(rep.timed[skip:].sum()) for rep in reps)
+    if timed == 0:
+        return float("nan")
+    waited = sum(float(rep.sojourn[skip:].sum()) for rep in reps) / timed
+    length = measured_seconds(run, skip) * len(reps)
+    arrived = sum(int(rep.arrivals[skip:].sum()) for rep in reps) / length
+    jobs = float(mean_jobs(reps, skip).mean())
+    return abs(jobs - arrived * waited) / jobs if jobs else float("nan")
+
+
+def summary(
+    label: str,
+    prepared: Prepared,
+    reps: Sequence[Replication],
+    run: Run,
+    skip: int,
+    reference: Sequence[Replication] | None,
+    known_means: bool,
+) -> PolicyResult:
+    """The result of a stable policy; `reference` are the first policy's replications."""
+    known = controls(prepared, reps, run, skip) if known_means else None
+    jobs = interval(mean_jobs(reps, skip), known)
+    latency = latencies(prepared, reps, skip)
+    p50, p95, p99 = _percentiles(reps, skip)
+    difference = None
+    if reference is not None:
+        difference = interval(latency - latencies(prepared, reference, skip))
+    return PolicyResult(
+        policy=label,
+        status="stable",
+        mean_jobs=jobs,
+        mean_latency=interval(latency, known),
+        p50=p50,
+        p95=p95,
+        p99=p99,
+        ratio_to_bound=jobs.over(prepared.optimum.total_jobs),
+        difference=difference,
+        completed=sum(int(rep.completions[skip:].sum()) for rep in reps),
+        littles_law=_littles_law(reps, run, skip),
+        overloaded=(),
+        **_looks(reps),
+    )
+
+
+def unstable(
+    label: str, reps: Sequence[Replication], overloaded: Sequence[str], run: Run, backends: int
+) -> PolicyResult:
+    """The result of a policy under which the number of jobs grows without bound."""
+    none: dict[str, Any] = dict.fromkeys(
+        ("mean_jobs", "mean_latency", "p50", "p95", "p99", "ratio_to_bound", "difference")
+    )
+    looks = _looks(reps) if reps else _nothing(run, backends)
+    return PolicyResult(
+        policy=label,
+        status="unstable",
+        **none,
+        completed=sum(int(rep.completions.sum()) for rep in reps),
+        littles_law=float("nan"),
+        overloaded=tuple(overloaded),
+        **looks,
+    )
+
+
+def growing_backends(reps: Sequence[Replication], names: Sequence[str]) -> list[str]:
+    """The backends whose workload in the last quarter is well above that in the third."""
+    third, last = np.mean([rep.late for rep in reps], axis=0)
+    # A quarter of linear growth from an empty start raises the mean by 7/5.
+    return [name for name, a, b in zip(names, third, last, strict=True) if b > 1.15 * a + 1.0]
+
+
+def _looks(reps: Sequence[Replication]) -> dict[str, Any]:
+    seconds = sum(rep.seconds for rep in reps)
+    events = sum(rep.events for rep in reps)
+    return {
+        "backend_jobs": np.mean([rep.backend_jobs for rep in reps], axis=0),
+        "total_over_time": np.mean([rep.jobs for rep in reps], axis=0),
+        "workloads_over_time": reps[0].snapshots,
+        "events": events,
+        "events_per_second": events / max(seconds, 1e-9),
+    }
+
+
+def _nothing(run: Run, backends: int) -> dict[str, Any]:
+    return {
+        "backend_jobs": np.full(backends, np.nan),
+        "total_over_time": np.full(run.ends.size, np.nan),
+        "workloads_over_time": np.zeros((0, backends), np.int32),
+        "events": 0,
+        "events_per_second": 0.0,
+    }

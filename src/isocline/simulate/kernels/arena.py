@@ -1,0 +1,125 @@
+"""Where jobs are kept: one arena, in which each backend has a segment that doubles when full.
+
+The first `serving` places of a segment hold the jobs in service, in no order; the places after them
+form a ring of waiting jobs in order of arrival, from `head`. With processor sharing all places are
+for service and the ring is empty. Memory follows the number of jobs, not the longest queue times
+the number of backends.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from numba import types
+
+from isocline.compiled import array_of, kernel, record_of
+
+FloatArray = npt.NDArray[np.float64]
+
+
+class Jobs(NamedTuple):
+    """B backends, room for J jobs."""
+
+    start: npt.NDArray[np.int64]  # (B,) first place of each segment
+    room: npt.NDArray[np.int64]  # (B,) places in each segment
+    head: npt.NDArray[np.int64]  # (B,) the longest waiting job, counted from the ring's first place
+    free: npt.NDArray[np.int64]  # (1,) the first place that no segment has
+    born: FloatArray  # (J,) arrival time of each job, s; negative if it was there at the start
+    edge: npt.NDArray[np.int32]  # (J,) the edge each job came by
+    key: FloatArray  # (J,) sharing kernel: work at which a job in service ends, or size if waiting
+
+
+JOBS_TYPE = record_of(
+    Jobs,
+    array_of(types.int64),
+    array_of(types.int64),
+    array_of(types.int64),
+    array_of(types.int64),
+    array_of(types.float64),
+    array_of(types.int32),
+    array_of(types.float64),
+)
+
+FIRST_ROOM = 8
+
+
+def arena(backends: int) -> Jobs:
+    """An empty arena with a small segment for each backend."""
+    start = np.arange(backends, dtype=np.int64) * FIRST_ROOM
+    size = backends * FIRST_ROOM * 2
+    return Jobs(
+        start,
+        np.full(backends, FIRST_ROOM, np.int64),
+        np.zeros(backends, np.int64),
+        np.array([backends * FIRST_ROOM], np.int64),
+        np.zeros(size),
+        np.zeros(size, np.int32),
+        np.zeros(size),
+    )
+
+
+def enlarged(jobs: Jobs) -> Jobs:
+    """The same jobs in an arena of twice the size."""
+    return jobs._replace(
+        born=np.concatenate((jobs.born, np.zeros_like(jobs.born))),
+        edge=np.concatenate((jobs.edge, np.zeros_like(jobs.edge))),
+        key=np.concatenate((jobs.key, np.zeros_like(jobs.key))),
+    )
+
+
+@kernel
+def place(jobs: Jobs, backend: int, index: int, serving: int) -> int:
+    """Where job `index` of a backend is: 0 .. serving - 1 in service, then those that wait."""
+    if index < serving:
+        return jobs.start[backend] + index  # type: ignore[no-any-return]
+    ring = jobs.room[backend] - serving
+    at = jobs.head[backend] + index - serving
+    return jobs.start[backend] + serving + (at - ring if at >= ring else at)  # type: ignore[no-any-return]
+
+
+@kernel
+def move(jobs: Jobs, source: int, target: int) -> None:
+    """Copy one job."""
+    jobs.born[target] = jobs.born[source]
+    jobs.edge[target] = jobs.edge[source]
+    jobs.key[target] = jobs.key[source]
+
+
+@kernel
+def reserve(jobs: Jobs, backend: int, count: int, serving: int) -> bool:
+    """Make room for one more than `count` jobs; False if the arena itself is full."""
+    room = jobs.room[backend]
+    if count < room:
+        return True
+    target = jobs.free[0]
+    if target + 2 * room > jobs.born.size:
+        return False
+    for index in range(count):
+        move(jobs, place(jobs, backend, index, min(serving, room)), target + index)
+    jobs.start[backend] = target
+    jobs.room[backend] = 2 * room
+    jobs.head[backend] = 0
+    jobs.free[0] = target + 2 * room
+    return True
+
+
+@kernel
+def add(jobs: Jobs, backend: int, count: int, serving: int, born: float, edge: int) -> int:
+    """Put a job behind the `count` that are there, for which `reserve` made room; its place."""
+    at = place(jobs, backend, count, serving)
+    jobs.born[at] = born
+    jobs.edge[at] = edge
+    return at
+
+
+@kernel
+def remove(jobs: Jobs, backend: int, index: int, count: int, serving: int) -> None:
+    """Take out job `index` (in service) of `count`; the longest waiting one gets its place."""
+    hole = jobs.start[backend] + index
+    if count <= serving:
+        move(jobs, jobs.start[backend] + count - 1, hole)
+        return
+    move(jobs, place(jobs, backend, serving, serving), hole)
+    ring = jobs.room[backend] - serving
+    head = jobs.head[backend] + 1
+    jobs.head[backend] = 0 if head == ring else head

@@ -1,0 +1,59 @@
+"""What the kernels share: the constants of a system, and the counters of a run."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from numba import types
+
+from isocline.compiled import array_of, record_of
+from isocline.simulate.kernels.alias import ALIAS, Alias
+
+FloatArray = npt.NDArray[np.float64]
+
+# Why a kernel returned.
+DONE, TABLE_FULL, ARENA_FULL, NOT_A_CANDIDATE = 0, 1, 2, 3
+
+# Counters of a run, in an int64 array.
+JOBS, AREA, ARRIVALS, COMPLETIONS, EVENTS = 0, 1, 2, 3, 4
+TIMED, NEXT = 5, 6  # jobs whose sojourn was recorded; the next job of a list of arrivals
+COUNTERS = 7
+# And in a float64 array: clock (s), total service rate (jobs/s), integrals over the block of jobs
+# and of that rate (of the jump kernel, sums over ticks), sum of sojourn times (s).
+CLOCK, RATE, JOB_SECONDS, RATE_SECONDS, SOJOURN = 0, 1, 2, 3, 4
+GAUGES = 5
+
+
+class System(NamedTuple):
+    """F frontends, B backends, E edges, R distinct curves, K workloads tabulated."""
+
+    first: npt.NDArray[np.int64]  # (F + 1,) the edges of frontend f are first[f] : first[f + 1]
+    edges: npt.NDArray[np.int32]  # (E,) 0 .. E - 1: a slice of it is a policy's candidates
+    events: Alias  # over F + B: an arrival at f, or a possible departure at b
+    speed: float  # events/s of the uniformised chain: sum of arrival rates and of peaks
+    peak: FloatArray  # (R,) jobs/s, the bound that departures are thinned from
+    rate: FloatArray  # (R, K) jobs/s, the curves
+    places: npt.NDArray[np.int32]  # (B,) how many jobs are served at once; the rest wait in order
+
+
+SYSTEM = record_of(
+    System,
+    array_of(types.int64),
+    array_of(types.int32),
+    ALIAS,
+    types.float64,
+    array_of(types.float64),
+    array_of(types.float64, 2),
+    array_of(types.int32),
+)
+
+
+class Streams(NamedTuple):
+    """Independent streams by purpose, so that no policy can disturb another's arrivals."""
+
+    events: Any  # uint64[2], arrivals and possible departures: one tick each for every policy
+    policy: Any  # uint64[2]
+    leaving: Any  # uint64[2], which job departs: drawn only when one does
+
+
+STREAMS = record_of(Streams, *[array_of(types.uint64)] * 3)

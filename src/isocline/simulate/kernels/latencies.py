@@ -1,0 +1,45 @@
+"""Latencies in a histogram with buckets of constant relative width, in O(1) per job.
+
+The bits of a double are its exponent and its mantissa, so the upper ones are a bucket number: 256
+buckets per factor of 2, each 0.3 % wide; a quantile interpolates within one. As in the HDR
+histogram, but without a branch.
+"""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from numba import int64
+
+from isocline.compiled import kernel
+
+_SHIFT = 52 - 8  # keep 8 of the 52 bits of the mantissa
+_LOWEST_EXPONENT = 1023 - 30  # 2^-30 s: about a nanosecond
+_OCTAVES = 60  # up to 2^30 s: 34 years
+BUCKETS = _OCTAVES << 8
+_FIRST = _LOWEST_EXPONENT << 8
+
+
+@kernel
+def record(histogram: Any, latency: float) -> None:
+    """Count one latency, s; what lies outside the range goes to its end."""
+    bucket = (np.float64(latency).view(np.int64) >> int64(_SHIFT)) - int64(_FIRST)
+    histogram[min(max(bucket, 0), BUCKETS - 1)] += 1
+
+
+def edges() -> npt.NDArray[np.float64]:
+    """(BUCKETS + 1,) the latency at which each bucket begins, s."""
+    bits = (np.arange(BUCKETS + 1, dtype=np.int64) + _FIRST) << _SHIFT
+    return bits.view(np.float64)
+
+
+def quantiles(histogram: npt.NDArray[np.integer], q: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """The q-quantiles, s, linear within a bucket; nan where nothing was recorded."""
+    total = int(histogram.sum())
+    if total == 0:
+        return np.full(np.shape(q), np.nan)
+    below = np.concatenate(([0], np.cumsum(histogram))).astype(np.float64)
+    filled = np.flatnonzero(histogram)
+    first, last = filled[0], filled[-1] + 1
+    rank = np.asarray(q, dtype=np.float64) * total
+    return np.asarray(np.interp(rank, below[first : last + 1], edges()[first : last + 1]))

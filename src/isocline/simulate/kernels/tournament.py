@@ -1,0 +1,59 @@
+"""Which backend finishes a job next: a tournament over due times, O(log B) to change one.
+
+A complete binary tree over the next power of two of B leaves; an inner node holds the winner of its
+two children. Unlike a heap it needs no search for the entry that changes, and its path has a fixed
+length, so the loop predicts well.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from numba import types
+
+from isocline.compiled import array_of, kernel, record_of
+
+
+class Tournament(NamedTuple):
+    """P leaves, P a power of two >= B."""
+
+    due: npt.NDArray[np.float64]  # (P,) when each backend finishes its next job, s; inf if idle
+    winner: npt.NDArray[np.int32]  # (P,) the backend with the least due time below each inner node
+
+
+TOURNAMENT = record_of(Tournament, array_of(types.float64), array_of(types.int32))
+
+
+def tournament(backends: int) -> Tournament:
+    """All idle."""
+    leaves = 1 << max(1, (backends - 1).bit_length())
+    winner = np.zeros(leaves, np.int32)
+    for node in range(leaves - 1, 0, -1):
+        child = 2 * node
+        winner[node] = child - leaves if child >= leaves else winner[child]
+    return Tournament(np.full(leaves, np.inf), winner)
+
+
+@kernel
+def schedule(t: Tournament, backend: int, due: float) -> None:
+    """Set one due time and replay its matches up to the root."""
+    due_of = t.due
+    due_of[backend] = due
+    leaves = due_of.size
+    node = (backend + leaves) >> 1
+    # The first match is between two leaves, the others between the winners of two nodes.
+    other = backend ^ 1
+    best = other if due_of[other] < due_of[backend] else backend
+    t.winner[node] = best
+    while node > 1:
+        rival = t.winner[node ^ 1]
+        best = t.winner[node]
+        best = rival if due_of[rival] < due_of[best] else best
+        node >>= 1
+        t.winner[node] = best
+
+
+@kernel
+def leader(t: Tournament) -> Any:
+    """The backend that finishes next."""
+    return t.winner[1]

@@ -1,0 +1,105 @@
+"""From a system to what the kernels read: distinct curves, tables, places; and its optimum."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal, final
+
+import numpy as np
+import numpy.typing as npt
+
+from isocline.errors import UsageError
+from isocline.model.curves import Curve, ServersCurve
+from isocline.model.fleet import RoutingSystem
+from isocline.model.traffic import ExponentialSizes, PoissonArrivals
+from isocline.policies.contract import RoutingPolicy, Setting, View
+from isocline.simulate.kernels.alias import alias
+from isocline.simulate.kernels.chain import System
+from isocline.theory.equilibrium import FluidOptimum, fluid_optimum
+
+FloatArray = npt.NDArray[np.float64]
+Discipline = Literal["ps", "fcfs"]
+
+# Larger than any workload: all jobs of a backend share it.
+ALL_AT_ONCE = np.iinfo(np.int32).max
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A feasible system, made ready once for all policies and replications."""
+
+    system: RoutingSystem
+    curves: tuple[Curve, ...]  # (R,) distinct
+    row: npt.NDArray[np.int32]  # (B,)
+    places: npt.NDArray[np.int32]  # (B,) jobs served at once
+    optimum: FluidOptimum
+
+    @cached_property
+    def setting(self) -> Setting:
+        """What policies may know."""
+        return Setting(self.system.graph, self.curves, self.row, self.optimum.split)
+
+    @property
+    def memoryless(self) -> bool:
+        """Poisson arrivals at constant rates and exponential sizes: no clock per job is needed."""
+        poisson = all(isinstance(f.arrivals, PoissonArrivals) for f in self.system.frontends)
+        return poisson and isinstance(self.system.sizes, ExponentialSizes)
+
+    def tables(self, workloads: int) -> System:
+        """The kernels' constants, with curves tabulated at 0 .. workloads - 1."""
+        graph = self.system.graph
+        peak = np.array([curve.supremum for curve in self.curves])
+        weights = np.concatenate((self.system.rates, peak[self.row]))
+        n = np.arange(workloads, dtype=np.float64)
+        return System(
+            graph.first.copy(),
+            np.arange(graph.edges, dtype=np.int32),
+            alias(weights),
+            float(weights.sum()),
+            peak,
+            np.array([curve.rate(n) for curve in self.curves]),
+            self.places,
+        )
+
+    def view(self, policy: RoutingPolicy, workloads: int) -> View:
+        """What the policy sees, all backends empty."""
+        n = np.arange(workloads, dtype=np.float64)
+        return View(
+            self.system.graph.sink.copy(),
+            np.zeros(self.row.size, np.int32),
+            self.row,
+            np.ascontiguousarray(policy.table(self.setting, n), dtype=np.float64),
+            np.ascontiguousarray(policy.parameter(self.setting), dtype=np.float64),
+            policy.memory(self.setting),
+            policy.option(),
+        )
+
+
+def prepare(system: RoutingSystem, discipline: Discipline = "ps") -> Prepared:
+    """Make a system ready for simulation.
+
+    Raises:
+        InfeasibleError: The load cannot be served; names the violated set.
+        UsageError: Discipline fcfs with a curve that is not a `servers` station.
+    """
+    index: dict[Curve, int] = {}
+    row = [index.setdefault(curve, len(index)) for curve in system.curves]
+    places = [_places(b.name, c, discipline) for b, c in zip(system.backends, system.curves)]  # noqa: B905
+    return Prepared(
+        system,
+        tuple(index),
+        np.array(row, dtype=np.int32),
+        np.array(places, dtype=np.int32),
+        fluid_optimum(system),
+    )
+
+
+def _places(name: str, curve: Curve, discipline: Discipline) -> int:
+    if discipline == "ps":
+        return ALL_AT_ONCE
+    if not isinstance(curve, ServersCurve):
+        raise UsageError(
+            f"discipline fcfs: backend {name!r} has a {curve.type} curve, which serves all its "
+            "jobs at once; use servers curves, or discipline ps"
+        )
+    return curve.count

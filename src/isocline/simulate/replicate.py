@@ -1,0 +1,183 @@
+"""One replication of one policy: a run cut into blocks, with what happened in each."""
+
+import time
+from dataclasses import dataclass, fields
+from threading import Event
+from typing import final
+
+import numpy as np
+import numpy.typing as npt
+
+from isocline.model.traffic import Trace
+from isocline.policies.contract import RoutingPolicy
+from isocline.simulate import arriving
+from isocline.simulate.engines import Engine, ExplodedError, JumpEngine, ShareEngine, TrackEngine
+from isocline.simulate.kernels import chain
+from isocline.simulate.prepare import Prepared
+from isocline.simulate.run import BATCH, Run
+from isocline.simulate.streams import SIZES, generator
+
+FloatArray = npt.NDArray[np.float64]
+IndexArray = npt.NDArray[np.int64]
+
+# Workloads over time are for looking at: beyond this many backends a plot would be a thicket.
+MOST_DRAWN = 64
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Replication:
+    """n blocks of equal length before and after the end of the warm-up, B backends."""
+
+    jobs: FloatArray  # (n,) mean jobs in the block
+    rate: FloatArray  # (n,) mean total service rate in the block, jobs/s
+    arrivals: IndexArray  # (n,)
+    completions: IndexArray  # (n,)
+    timed: IndexArray  # (n,) completions whose latency is known
+    sojourn: FloatArray  # (n,) s, sum of their latencies
+    latencies: tuple[tuple[int, npt.NDArray[np.int32]], ...]  # per batch: first bucket, counts
+    snapshots: npt.NDArray[np.int32]  # (n, B) jobs at the end of each block, or (0, B)
+    late: FloatArray  # (2, B) mean jobs at block ends in the third and in the last quarter
+    backend_jobs: FloatArray  # (B,) mean jobs at block ends in the last three quarters
+    events: int
+    seconds: float
+    exploded: bool
+
+    def same_as(self, other: "Replication") -> bool:
+        """Bit for bit the same, but for the time it took."""
+        names = [f.name for f in fields(self) if f.name not in ("seconds", "latencies")]
+        same = all(np.array_equal(getattr(self, n), getattr(other, n)) for n in names)
+        return same and all(
+            a[0] == b[0] and np.array_equal(a[1], b[1])
+            for a, b in zip(self.latencies, other.latencies, strict=True)
+        )
+
+
+def replicate(
+    prepared: Prepared,
+    policy: RoutingPolicy,
+    run: Run,
+    replication: int,
+    trace: Trace | None = None,
+    stop: Event | None = None,
+) -> Replication | None:
+    """Simulate replication number `replication` of `run`; depends on nothing but its arguments.
+
+    Returns None if `stop` was set meanwhile.
+
+    Raises:
+        PolicyError: The policy returned an edge that is not its frontend's.
+    """
+    started = time.perf_counter()
+    engine = _engine(prepared, policy, run, replication, trace)
+    record = _Recorder(engine, run.ends)
+    exploded = False
+    try:
+        for block, end in enumerate(run.ends):
+            if stop is not None and stop.is_set():
+                return None
+            engine.advance(float(end))
+            record.block(block)
+        if run.drain:
+            engine.advance(float("inf"))
+            record.drained()
+    except ExplodedError:
+        exploded = True
+    return record.finish(time.perf_counter() - started, exploded)
+
+
+def _engine(
+    prepared: Prepared,
+    policy: RoutingPolicy,
+    run: Run,
+    replication: int,
+    trace: Trace | None,
+) -> Engine:
+    if trace is None and prepared.memoryless:
+        timed = run.percentiles or policy.needs_latency
+        return (TrackEngine if timed else JumpEngine)(prepared, policy, run, replication)
+    key = (prepared.system, run.seed, replication, run.horizon)
+    if trace is None:
+        jobs = arriving.sampled(*key)
+    else:
+        jobs = arriving.replayed(key[0], trace, *key[1:])
+    at_start = generator(run.seed, replication, SIZES, 1)
+    return ShareEngine(prepared, policy, run, replication, jobs, at_start)
+
+
+class _Recorder:
+    """Reads an engine's counters at the end of each block and sets them back."""
+
+    def __init__(self, engine: Engine, ends: FloatArray):
+        self.engine = engine
+        self.lengths = np.diff(np.r_[0.0, ends])
+        n = ends.size
+        self.jobs, self.rate, self.sojourn = np.zeros(n), np.zeros(n), np.zeros(n)
+        self.arrivals, self.completions, self.timed = (np.zeros(n, np.int64) for _ in range(3))
+        self.latencies: list[tuple[int, npt.NDArray[np.int32]]] = []
+        backends = engine.view.workload.size
+        drawn = n if backends <= MOST_DRAWN else 0
+        self.snapshots = np.zeros((drawn, backends), np.int32)
+        self.quarters = np.zeros((4, backends))
+        self.done = 0  # ticks of the jump engine, which measures blocks in ticks
+
+    def block(self, i: int) -> None:
+        count, gauge = self.engine.count, self.engine.gauge
+        if isinstance(self.engine, JumpEngine):
+            length = float(count[chain.EVENTS] - self.done)
+            self.done = int(count[chain.EVENTS])
+            area, served = float(count[chain.AREA]), float(gauge[chain.RATE_SECONDS])
+            gauge[chain.CLOCK] = 0.0
+        else:
+            length = float(self.lengths[i])
+            area, served = float(gauge[chain.JOB_SECONDS]), float(gauge[chain.RATE_SECONDS])
+        self.jobs[i], self.rate[i] = area / max(length, 1e-300), served / max(length, 1e-300)
+        self._counts(i)
+        workload = self.engine.view.workload
+        if self.snapshots.size:
+            self.snapshots[i] = workload
+        self.quarters[4 * i // self.jobs.size] += workload
+        if (i + 1) % BATCH == 0:
+            self._close_batch()
+
+    def _counts(self, i: int) -> None:
+        count, gauge = self.engine.count, self.engine.gauge
+        self.arrivals[i] += count[chain.ARRIVALS]
+        self.completions[i] += count[chain.COMPLETIONS]
+        self.timed[i] += count[chain.TIMED]
+        self.sojourn[i] += gauge[chain.SOJOURN]
+        count[[chain.AREA, chain.ARRIVALS, chain.COMPLETIONS, chain.TIMED]] = 0
+        gauge[[chain.JOB_SECONDS, chain.RATE_SECONDS, chain.SOJOURN]] = 0.0
+
+    def _close_batch(self) -> None:
+        histogram = self.engine.histogram
+        filled = np.flatnonzero(histogram)
+        if filled.size:
+            first, last = int(filled[0]), int(filled[-1]) + 1
+            self.latencies.append((first, histogram[first:last].copy()))
+        else:
+            self.latencies.append((0, np.zeros(0, np.int32)))
+        histogram[:] = 0
+
+    def drained(self) -> None:
+        """What left after the horizon arrived before it, and counts in the last block."""
+        self._counts(self.jobs.size - 1)
+        self._close_batch()
+
+    def finish(self, seconds: float, exploded: bool) -> Replication:
+        quarter = self.jobs.size / 4
+        return Replication(
+            self.jobs,
+            self.rate,
+            self.arrivals,
+            self.completions,
+            self.timed,
+            self.sojourn,
+            tuple(self.latencies),
+            self.snapshots,
+            self.quarters[2:] / quarter,
+            self.quarters[1:].sum(axis=0) / (3 * quarter),
+            int(self.engine.count[chain.EVENTS]),
+            seconds,
+            exploded,
+        )

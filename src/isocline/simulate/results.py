@@ -1,0 +1,162 @@
+"""What a simulation says: frozen records that know their JSON, their data frame and their plot."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, final
+
+import numpy as np
+import numpy.typing as npt
+
+from isocline.errors import MissingExtraError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FloatArray = npt.NDArray[np.float64]
+
+
+@final
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over replications with its Student-t 95 % interval [low, high]."""
+
+    value: float
+    low: float
+    high: float
+
+    @property
+    def half_width(self) -> float:
+        """Half the length of the interval."""
+        return (self.high - self.low) / 2.0
+
+    @property
+    def relative_half_width(self) -> float:
+        """Half-width over the absolute value; inf for a value of 0."""
+        return self.half_width / abs(self.value) if self.value else float("inf")
+
+    def over(self, constant: float) -> "Estimate":
+        """The estimate of value / constant, for a known constant > 0."""
+        return Estimate(self.value / constant, self.low / constant, self.high / constant)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class PolicyResult:
+    """One policy on one system; latencies in seconds.
+
+    An unstable policy has no steady state, so all its estimates are None and `overloaded` names
+    the backends whose workload grew. Percentiles are None where they were not asked for.
+    """
+
+    policy: str
+    status: Literal["stable", "unstable"]
+    mean_jobs: Estimate | None
+    mean_latency: Estimate | None
+    p50: Estimate | None
+    p95: Estimate | None
+    p99: Estimate | None
+    ratio_to_bound: Estimate | None  # mean jobs over the lower bound
+    difference: Estimate | None  # mean latency minus the first policy's, paired by replication
+    completed: int  # jobs, in the measured part of all replications
+    littles_law: float  # |L - lambda W| / L with L, lambda and W all measured; nan without W
+    overloaded: tuple[str, ...]
+    backend_jobs: FloatArray  # (B,) mean jobs at each backend over the measured part
+    total_over_time: FloatArray  # (blocks,) mean total jobs in each block of the run
+    workloads_over_time: FloatArray  # (blocks, B) jobs at block ends, replication 0; or (0, B)
+    events: int
+    events_per_second: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """One entry of `policies` in the JSON of `isocline simulate`."""
+        row: dict[str, Any] = {"policy": self.policy, "status": self.status}
+        for name in ("mean_jobs", "mean_latency", "p50", "p95", "p99", "ratio_to_bound"):
+            estimate: Estimate | None = getattr(self, name)
+            row[name] = None if estimate is None else estimate.value
+            row[f"{name}_ci95"] = None if estimate is None else [estimate.low, estimate.high]
+        if self.difference is not None:
+            row["difference"] = self.difference.value
+            row["difference_ci95"] = [self.difference.low, self.difference.high]
+        return row | {
+            "completed": self.completed,
+            "littles_law": None if np.isnan(self.littles_law) else self.littles_law,
+            "overloaded": list(self.overloaded),
+            "events": self.events,
+            "events_per_second": self.events_per_second,
+        }
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """Several policies on one system at one load, with the same arrivals and the bound."""
+
+    system: str
+    source: str  # what the arrivals were, in words: "Poisson", "trace azure_llm_code.csv", ...
+    backends: tuple[str, ...]
+    load: float  # offered work over what can be served: 1 / capacity_scale
+    lower_bound: float  # mean jobs of the fluid optimum: no policy has fewer (Lemma 1)
+    lower_bound_latency: float  # s
+    policies: tuple[PolicyResult, ...]
+    times: FloatArray  # (blocks,) s, the end of each block
+    horizon: float  # s, of each replication, warm-up included
+    warmup: float  # s, discarded at the start of each replication
+    warmup_rule: str  # "given" or "MSER-5"
+    replications: int
+    seed: int
+    interrupted: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON document of `isocline simulate`."""
+        return {
+            "kind": "routing",
+            "system": self.system,
+            "arrivals": self.source,
+            "load": self.load,
+            "lower_bound": self.lower_bound,
+            "lower_bound_latency": self.lower_bound_latency,
+            "horizon": self.horizon,
+            "warmup": self.warmup,
+            "warmup_rule": self.warmup_rule,
+            "replications": self.replications,
+            "seed": self.seed,
+            "interrupted": self.interrupted,
+            "policies": [policy.to_dict() for policy in self.policies],
+        }
+
+    def to_frame(self) -> "pd.DataFrame":
+        """One row per policy; needs `pip install 'isocline[frame]'`."""
+        try:
+            import pandas as pd  # noqa: PLC0415 - optional, and slow to import
+        except ImportError as error:
+            raise MissingExtraError("to_frame needs: pip install 'isocline[frame]'") from error
+        common = {"system": self.system, "load": self.load, "lower_bound": self.lower_bound}
+        rows = [common | _flat(policy.to_dict()) for policy in self.policies]
+        return pd.DataFrame(rows)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Sweep:
+    """The same comparison at several loads, lowest first."""
+
+    comparisons: tuple[Comparison, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON document of `isocline simulate --load a,b,...`."""
+        return {"kind": "routing", "loads": [one.to_dict() for one in self.comparisons]}
+
+    def to_frame(self) -> "pd.DataFrame":
+        """One row per load and policy; needs `pip install 'isocline[frame]'`."""
+        import pandas as pd  # noqa: PLC0415 - the parts raise first if it is missing
+
+        return pd.concat([one.to_frame() for one in self.comparisons], ignore_index=True)
+
+
+def _flat(row: dict[str, Any]) -> dict[str, Any]:
+    """Interval columns as two columns each, lists as text: what a CSV can hold."""
+    flat: dict[str, Any] = {}
+    for key, value in row.items():
+        if key.endswith("_ci95"):
+            flat[f"{key}_low"], flat[f"{key}_high"] = value or (None, None)
+        else:
+            flat[key] = " ".join(value) if isinstance(value, list) else value
+    return flat

@@ -1,0 +1,58 @@
+"""What one run is: how long, from where, with which arrivals, cut into which blocks."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal, final
+
+import numpy as np
+import numpy.typing as npt
+
+from isocline.errors import UsageError
+
+FloatArray = npt.NDArray[np.float64]
+
+# Means are kept per block, latencies per batch of five blocks: what MSER-5 truncates by.
+BATCH = 5
+BATCHES = 48  # MSER's remedy for noise is averaging; 48 points leave it at least 24 to choose from
+
+
+@final
+@dataclass(frozen=True)
+class Run:
+    """One replication's length and start."""
+
+    horizon: float  # s, warm-up included
+    warmup: float | None = None  # s; None: found afterwards by MSER-5
+    seed: int = 0
+    start: Literal["empty", "fluid"] = "empty"
+    percentiles: bool = True
+    drain: bool = False  # after the horizon, finish the jobs that are there and time them, too
+
+    def __post_init__(self) -> None:
+        if not (np.isfinite(self.horizon) and self.horizon > 0):
+            raise UsageError(f"horizon {self.horizon} s: give a time above 0")
+        if self.warmup is not None and not 0 <= self.warmup < self.horizon:
+            raise UsageError(
+                f"warm-up {self.warmup:g} s: give 0 or more, and less than the horizon "
+                f"{self.horizon:g} s"
+            )
+        if self.seed < 0:
+            raise UsageError(f"seed {self.seed}: give 0 or more")
+
+    @cached_property
+    def discarded_blocks(self) -> int:
+        """Blocks before the given warm-up's end; a multiple of BATCH, 0 if there is none."""
+        if not self.warmup:
+            return 0
+        share = self.warmup / (self.horizon - self.warmup)
+        return BATCH * int(np.clip(round(BATCHES * share), 1, BATCHES))
+
+    @cached_property
+    def ends(self) -> FloatArray:
+        """(blocks,) the end of each block, s; one of them is the end of the warm-up."""
+        measured = BATCHES * BATCH
+        if not self.warmup:
+            return np.linspace(0.0, self.horizon, measured + 1)[1:]
+        before = np.linspace(0.0, self.warmup, self.discarded_blocks + 1)[1:]
+        after = np.linspace(self.warmup, self.horizon, measured + 1)[1:]
+        return np.concatenate((before, after))

@@ -1,0 +1,76 @@
+"""The system as it is simulated: at the load asked for, with a trace's traffic if there is one."""
+
+from dataclasses import dataclass, replace
+from typing import final
+
+from isocline.errors import UsageError
+from isocline.flow import capacity_scale
+from isocline.model.fleet import Frontend, RoutingSystem
+from isocline.model.traffic import PoissonArrivals, Trace
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Scenario:
+    """A system at one load."""
+
+    system: RoutingSystem
+    trace: Trace | None
+    load: float  # 1 / capacity_scale: at 1 some frontends bring all that their backends can serve
+
+    @property
+    def source(self) -> str:
+        """What the arrivals are, in words."""
+        if self.trace is not None:
+            return f"trace {self.trace.name}"
+        kinds = {type(f.arrivals).__name__.removesuffix("Arrivals") for f in self.system.frontends}
+        return f"{', '.join(sorted(kinds))} arrivals, {self.system.sizes.type} sizes"
+
+
+def scenario(
+    system: RoutingSystem,
+    trace: Trace | None = None,
+    time_scale: float = 1.0,
+    load: float | None = None,
+) -> Scenario:
+    """Replace the arrivals by a trace's, speed them up by `time_scale`, then to `load`.
+
+    Raises:
+        UsageError: A factor or a load is not above 0, or a trace holds no work.
+    """
+    for name, value in (("time scale", time_scale), ("load", load)):
+        if value is not None and not 0 < value < float("inf"):
+            raise UsageError(f"{name} {value:g}: give a finite number above 0")
+    if trace is not None:
+        system = _with_trace(system, trace)
+    scale = capacity_scale(system.graph, system.rates, system.capacities).scale
+    speed = time_scale if load is None else load * scale
+    if speed != 1.0:
+        system = system.sped_up(speed)
+        trace = None if trace is None else trace.sped_up(speed)
+    return Scenario(system, trace, speed / scale)
+
+
+def _with_trace(system: RoutingSystem, trace: Trace) -> RoutingSystem:
+    """The frontends share the trace's requests in proportion to their rates in the file.
+
+    Where curves are in work units, a job's mean work becomes the trace's. Where they are in
+    jobs/s, sizes are normalised to mean 1, so that the trace brings its variety and its bursts.
+    """
+    mean = float(system.work.of(trace).mean())
+    if not mean > 0:
+        raise UsageError(
+            f"trace {trace.name}: its requests hold no work at prefill {system.work.prefill:g} "
+            f"and decode {system.work.decode:g}; give other weights under `work`"
+        )
+    if system.work.unit == "jobs":
+        prefill, decode = system.work.prefill / mean, system.work.decode / mean
+        work = replace(system.work, prefill=prefill, decode=decode)
+    else:
+        work = replace(system.work, mean=mean)
+    share = system.rates / system.rates.sum()
+    frontends = tuple(
+        Frontend(f.name, PoissonArrivals(float(part) * trace.rate))
+        for f, part in zip(system.frontends, share, strict=True)
+    )
+    return replace(system, frontends=frontends, work=work)

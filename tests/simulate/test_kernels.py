@@ -1,0 +1,175 @@
+"""Compiled kernels against plain twins."""
+
+from collections import deque
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import chi2
+
+from isocline.draws import below, bits, stream, uniform
+from isocline.model.curves import HyperbolicCurve
+from isocline.policies.parse import parse
+from isocline.simulate.engines import JumpEngine, ShareEngine
+from isocline.simulate.kernels import arena as arenas
+from isocline.simulate.kernels import chain, latencies
+from isocline.simulate.kernels.alias import alias, draw
+from isocline.simulate.kernels.sharing import Arriving
+from isocline.simulate.kernels.tournament import leader, schedule, tournament
+from isocline.simulate.prepare import prepare
+from isocline.simulate.run import Run
+from tests.builders import fleet, mixed, station
+from tests.naive import sharing, xoroshiro
+
+
+def test_draws_equal_the_authors_generator() -> None:
+    rng = stream(7, 1)
+    twin = xoroshiro(rng.tolist())
+    assert [int(bits(rng)) for _ in range(100)] == [next(twin) for _ in range(100)]
+
+
+def test_streams_of_different_keys_differ_and_of_one_key_agree() -> None:
+    assert np.array_equal(stream(1, 2, 3), stream(1, 2, 3))
+    assert not np.array_equal(stream(1, 2, 3), stream(1, 3, 2))
+
+
+def test_uniform_and_below_stay_in_range_and_are_even() -> None:
+    rng = stream(3)
+    values = np.array([uniform(rng) for _ in range(20_000)])
+    assert 0.0 <= values.min() <= values.max() < 1.0
+    counts = np.bincount([below(rng, 7) for _ in range(70_000)], minlength=7)
+    assert np.sum((counts - 10_000.0) ** 2) / 10_000.0 < chi2.ppf(0.9999, 6)
+
+
+def test_alias_draws_follow_their_weights() -> None:
+    weights = np.array([0.0, 1.0, 5.0, 0.5, 3.5])
+    table, rng = alias(weights), stream(11)
+    counts = np.bincount([draw(table, rng) for _ in range(100_000)], minlength=5)
+    assert counts[0] == 0
+    expected = weights[1:] * 10_000.0
+    assert np.sum((counts[1:] - expected) ** 2 / expected) < chi2.ppf(0.9999, 3)
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(st.floats(1e-6, 1e6), min_size=1, max_size=40))
+def test_alias_tables_hold_exactly_the_weights(weights: list[float]) -> None:
+    given_weights = np.array(weights)
+    table = alias(given_weights)
+    share = table.threshold / 2.0**24
+    mass = share + np.bincount(table.other, 1.0 - share, minlength=share.size)
+    # Each of n columns is rounded to 2^-25 of a column, and may receive the error of all others.
+    assert np.allclose(mass / mass.size, given_weights / given_weights.sum(), atol=2.0**-24)
+
+
+def test_histogram_quantiles_are_within_a_bucket_of_the_exact_ones() -> None:
+    sample = np.random.default_rng(5).lognormal(0.0, 2.0, 50_000)
+    histogram = np.zeros(latencies.BUCKETS, np.int32)
+    for value in sample:
+        latencies.record(histogram, value)
+    q = np.array([0.01, 0.5, 0.95, 0.99])
+    # A bucket is 2^-8 of a factor 2 wide, at most 0.4 %; neighbouring order statistics add a bit.
+    assert np.allclose(latencies.quantiles(histogram, q), np.quantile(sample, q), rtol=0.005)
+
+
+def test_latencies_outside_the_range_go_to_its_ends() -> None:
+    histogram = np.zeros(latencies.BUCKETS, np.int32)
+    for value in (0.0, 1e-20, 1e20, np.inf):
+        latencies.record(histogram, value)
+    assert histogram[0] == 2
+    assert histogram[-1] == 2
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(1, 9), st.lists(st.tuples(st.integers(0, 8), st.floats(0, 100)), max_size=60))
+def test_the_tournament_knows_the_least_due_time(
+    backends: int, changes: list[tuple[int, float]]
+) -> None:
+    race = tournament(backends)
+    for backend, due in changes:
+        schedule(race, backend % backends, due)
+        assert race.due[leader(race)] == race.due.min()
+
+
+@settings(deadline=None, max_examples=80)
+@given(st.integers(1, 4), st.lists(st.integers(0, 3), min_size=1, max_size=120))
+def test_the_arena_is_a_bag_in_service_and_a_queue_behind_it(
+    serving: int, moves: list[int]
+) -> None:
+    jobs = arenas.arena(2)
+    serves: list[int] = []
+    waits: deque[int] = deque()
+    for number, action in enumerate(moves):
+        count = len(serves) + len(waits)
+        if action > 0 or count == 0:
+            arenas.add(jobs, 1, count, serving, float(number), number)
+            (serves if len(serves) < serving else waits).append(number)
+            while not arenas.reserve(jobs, 1, count + 1, serving):
+                jobs = arenas.enlarged(jobs)
+        else:
+            index = number % len(serves)
+            arenas.remove(jobs, 1, index, count, serving)
+            serves[index] = waits.popleft() if waits else serves[-1]
+            if count <= serving:
+                serves.pop()
+        held = [
+            int(jobs.edge[arenas.place(jobs, 1, i, serving)])
+            for i in range(len(serves) + len(waits))
+        ]
+        assert held == [*serves, *waits]
+
+
+def test_the_jump_kernel_equals_a_plain_loop_draw_for_draw() -> None:
+    prepared = prepare(mixed())
+    engine = JumpEngine(prepared, parse("gmsr:ties=first"), Run(50.0, percentiles=False), 0)
+    system, view = engine.system, engine.view
+    twin = xoroshiro(engine.streams.events.tolist())
+    ticks = round(50.0 * system.speed)
+    workload, area, arrivals = [0, 0], 0, 0
+    for _ in range(ticks):
+        x = next(twin)
+        event = ((x >> 24) * system.events.threshold.size) >> 40
+        if x & 0xFFFFFF >= system.events.threshold[event]:
+            event = int(system.events.other[event])
+        if event < 2:
+            allowed = [0, 1] if event == 0 else [0]
+            price = [view.table[view.row[b], workload[b]] for b in allowed]
+            workload[allowed[int(np.argmin(price))]] += 1
+            arrivals += 1
+        else:
+            b = event - 2
+            coin = (next(twin) >> 11) * 2.0**-53
+            row = view.row[b]
+            workload[b] -= coin * system.peak[row] < system.rate[row, workload[b]]
+        area += sum(workload)
+    engine.advance(50.0)
+    assert engine.view.workload.tolist() == workload
+    assert engine.count[chain.AREA] == area
+    assert engine.count[chain.ARRIVALS] == arrivals
+
+
+@pytest.mark.parametrize(
+    ("curve", "discipline"),
+    [(HyperbolicCurve(3.0, 2.0), "ps"), (station(0.8, 3), "ps"), (station(0.8, 3), "fcfs")],
+    ids=["hyperbolic ps", "servers ps", "servers fcfs"],
+)
+def test_the_sharing_kernel_equals_a_plain_event_loop_job_by_job(
+    curve: object, discipline: str
+) -> None:
+    rng = np.random.default_rng(9)
+    time = np.cumsum(rng.exponential(0.5, 400))
+    size = rng.lognormal(0.0, 1.0, 400)
+    prepared = prepare(fleet([curve], [2.0]), discipline)  # type: ignore[list-item, arg-type]
+    arriving = Arriving(time, np.zeros(400, np.int32), size)
+    engine = ShareEngine(prepared, parse("jsq"), Run(1.0), 0, arriving, rng)
+    engine.advance(float("inf"))
+    places = 3 if discipline == "fcfs" else float("inf")
+    exact = sharing(
+        list(zip(time, size, strict=True)),
+        lambda n: float(curve.rate(n)),  # type: ignore[attr-defined]
+        places,
+    )
+    assert engine.count[chain.COMPLETIONS] == 400
+    assert engine.gauge[chain.SOJOURN] == pytest.approx(sum(exact), rel=1e-9)
+    mine = latencies.quantiles(engine.histogram, [0.1, 0.5, 0.9])
+    assert np.allclose(mine, np.quantile(exact, [0.1, 0.5, 0.9]), rtol=0.02)
