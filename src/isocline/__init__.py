@@ -1,1 +1,90 @@
-"""Isocline."""
+"""Isocline plans, simulates and compares load balancing on a bipartite compatibility graph.
+
+    import isocline
+
+    system = isocline.load("examples/mixed_fleet.yaml")
+    print(isocline.plan(system).mean_latency)
+    print(isocline.simulate(system, policies=["gmsr", "jsq"], seed=1).to_frame())
+
+Everything public is listed in `__all__` and imported when it is first used, so that importing the
+package costs nothing.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from isocline.errors import InfeasibleError as InfeasibleError
+    from isocline.errors import IsoclineError as IsoclineError
+    from isocline.model.curves import Curve as Curve
+    from isocline.model.curves import ExponentialCurve as ExponentialCurve
+    from isocline.model.curves import HyperbolicCurve as HyperbolicCurve
+    from isocline.model.curves import KneeCurve as KneeCurve
+    from isocline.model.curves import ServersCurve as ServersCurve
+    from isocline.model.curves import TableCurve as TableCurve
+    from isocline.model.fleet import Backend as Backend
+    from isocline.model.fleet import Frontend as Frontend
+    from isocline.model.fleet import RoutingSystem as RoutingSystem
+    from isocline.model.fleet import Work as Work
+    from isocline.model.graph import CompatibilityGraph as CompatibilityGraph
+    from isocline.model.systemfile import load as load
+    from isocline.model.systemfile import notes as notes
+    from isocline.model.traffic import PiecewiseArrivals as PiecewiseArrivals
+    from isocline.model.traffic import PoissonArrivals as PoissonArrivals
+    from isocline.model.traffic import Trace as Trace
+    from isocline.model.traffic import TraceArrivals as TraceArrivals
+    from isocline.model.traffic import bursty_trace as bursty_trace
+    from isocline.model.traffic import read_trace as read_trace
+    from isocline.simulate.compare import simulate as simulate
+    from isocline.simulate.results import Comparison as Comparison
+    from isocline.simulate.results import Estimate as Estimate
+    from isocline.simulate.results import PolicyResult as PolicyResult
+    from isocline.simulate.results import Sweep as Sweep
+    from isocline.theory.equilibrium import Plan as Plan
+    from isocline.theory.equilibrium import plan as plan
+
+_HOMES = {
+    "isocline.errors": ("InfeasibleError", "IsoclineError"),
+    "isocline.model.curves": (
+        "Curve",
+        "ExponentialCurve",
+        "HyperbolicCurve",
+        "KneeCurve",
+        "ServersCurve",
+        "TableCurve",
+    ),
+    "isocline.model.fleet": ("Backend", "Frontend", "RoutingSystem", "Work"),
+    "isocline.model.graph": ("CompatibilityGraph",),
+    "isocline.model.systemfile": ("load", "notes"),
+    "isocline.model.traffic": (
+        "PiecewiseArrivals",
+        "PoissonArrivals",
+        "Trace",
+        "TraceArrivals",
+        "bursty_trace",
+        "read_trace",
+    ),
+    "isocline.simulate.results": ("Comparison", "Estimate", "PolicyResult", "Sweep"),
+    "isocline.theory.equilibrium": ("Plan", "plan"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+# `simulate` is a package of this one, and can be called.
+__all__ = ["__version__", "simulate"]
+__all__ += list(_HOME_OF)
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("isocline")
+    if name == "simulate":
+        return importlib.import_module("isocline.simulate")
+    if name in _HOME_OF:
+        return getattr(importlib.import_module(_HOME_OF[name]), name)
+    raise AttributeError(f"module 'isocline' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -30,22 +30,35 @@ def stream(*key: int) -> Stream:
 
 
 @kernel
-def bits(rng: Any) -> Any:
-    """64 uniform bits."""
-    s0 = rng[0]
-    s1 = rng[1]
+def step(s0: Any, s1: Any) -> tuple[Any, Any, Any]:
+    """The next state and its 64 bits; for loops that keep the state in registers."""
     total = s0 + s1
     result = ((total << uint64(17)) | (total >> uint64(47))) + s0
     s1 ^= s0
-    rng[0] = ((s0 << uint64(49)) | (s0 >> uint64(15))) ^ s1 ^ (s1 << uint64(21))
-    rng[1] = (s1 << uint64(28)) | (s1 >> uint64(36))
+    return (
+        ((s0 << uint64(49)) | (s0 >> uint64(15))) ^ s1 ^ (s1 << uint64(21)),
+        (s1 << uint64(28)) | (s1 >> uint64(36)),
+        result,
+    )
+
+
+@kernel
+def bits(rng: Any) -> Any:
+    """64 uniform bits."""
+    rng[0], rng[1], result = step(rng[0], rng[1])
     return result
+
+
+@kernel
+def unit(random_bits: Any) -> float:
+    """64 bits as a number uniform on [0, 1)."""
+    return float(random_bits >> uint64(11)) * _TO_UNIT
 
 
 @kernel
 def uniform(rng: Any) -> float:
     """Uniform on [0, 1)."""
-    return float(bits(rng) >> uint64(11)) * _TO_UNIT
+    return unit(bits(rng))
 
 
 @kernel

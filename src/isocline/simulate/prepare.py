@@ -49,14 +49,21 @@ class Prepared:
         """The kernels' constants, with curves tabulated at 0 .. workloads - 1."""
         graph = self.system.graph
         peak = np.array([curve.supremum for curve in self.curves])
-        weights = np.concatenate((self.system.rates, peak[self.row]))
+        rates, peaks = self.system.rates, peak[self.row]
+        # One draw's upper 24 bits tell arrivals from departures. That share is rounded down, and
+        # the clock sped up and departures thinned a little more, so that no rate is rounded.
+        share = max(int(rates.sum() / (rates.sum() + peaks.sum()) * 2**24), 1)
+        speed = float(rates.sum()) * 2**24 / share
+        excess = (speed - rates.sum()) / peaks.sum()
         n = np.arange(workloads, dtype=np.float64)
         return System(
             graph.first.copy(),
             np.arange(graph.edges, dtype=np.int32),
-            alias(weights),
-            float(weights.sum()),
-            peak,
+            alias(rates),
+            alias(peaks),
+            np.uint64(share),  # type: ignore[arg-type]  # an int would be signed to numba
+            speed,
+            peak * excess,
             np.array([curve.rate(n) for curve in self.curves]),
             self.places,
         )

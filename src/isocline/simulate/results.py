@@ -129,7 +129,7 @@ class Comparison:
         except ImportError as error:
             raise MissingExtraError("to_frame needs: pip install 'isocline[frame]'") from error
         common = {"system": self.system, "load": self.load, "lower_bound": self.lower_bound}
-        rows = [common | _flat(policy.to_dict()) for policy in self.policies]
+        rows = [common | flat_row(policy.to_dict()) for policy in self.policies]
         return pd.DataFrame(rows)
 
 
@@ -151,8 +151,8 @@ class Sweep:
         return pd.concat([one.to_frame() for one in self.comparisons], ignore_index=True)
 
 
-def _flat(row: dict[str, Any]) -> dict[str, Any]:
-    """Interval columns as two columns each, lists as text: what a CSV can hold."""
+def flat_row(row: dict[str, Any]) -> dict[str, Any]:
+    """A JSON row as a CSV can hold it: intervals as two columns each, lists as text."""
     flat: dict[str, Any] = {}
     for key, value in row.items():
         if key.endswith("_ci95"):

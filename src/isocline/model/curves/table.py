@@ -104,7 +104,7 @@ def _check(points: Points) -> None:
 
 
 def _concave_envelope(points: Points) -> Points:
-    """The vertices of the least concave function above the points, after the origin, to its peak."""
+    """Vertices of the least concave function above the points, after the origin, to its peak."""
     hull: list[tuple[float, float]] = [(0.0, 0.0)]
     for point in sorted(p for p in points if p[0] > 0):
         while len(hull) > 1 and _slope(hull[-1], point) >= (1 - _BEND) * _slope(hull[-2], hull[-1]):

@@ -4,6 +4,9 @@ from isocline.model.traffic.arrivals import Arrivals as Arrivals
 from isocline.model.traffic.arrivals import PiecewiseArrivals as PiecewiseArrivals
 from isocline.model.traffic.arrivals import PoissonArrivals as PoissonArrivals
 from isocline.model.traffic.arrivals import TraceArrivals as TraceArrivals
+from isocline.model.traffic.bursty import bursty_trace as bursty_trace
+from isocline.model.traffic.reader import FORMATS as FORMATS
+from isocline.model.traffic.reader import read_trace as read_trace
 from isocline.model.traffic.sizes import DeterministicSizes as DeterministicSizes
 from isocline.model.traffic.sizes import ExponentialSizes as ExponentialSizes
 from isocline.model.traffic.sizes import HyperexponentialSizes as HyperexponentialSizes

@@ -1,7 +1,7 @@
 """Draws from a fixed discrete distribution in O(1): the alias method.
 
-M. D. Vose, IEEE Trans. Software Eng. 17(9), 1991. One 64-bit draw gives both the column (its upper
-40 bits) and the coin (its lower 24), so a probability is right to 2^-24 of a column.
+M. D. Vose, IEEE Trans. Software Eng. 17(9), 1991. 40 random bits times n give the column (what is
+above 2^40) and the coin (what is below): a probability is right to n 2^-40 of a column.
 """
 
 from typing import Any, NamedTuple
@@ -11,21 +11,20 @@ import numpy.typing as npt
 from numba import int64, types, uint64
 
 from isocline.compiled import array_of, compiled, kernel, record_of
-from isocline.draws import bits
 from isocline.errors import UsageError
 
-COIN_BITS = 24
-LARGEST = 1 << COIN_BITS  # columns: (2^40 - 1) * n must stay below 2^64
+BITS = 40
+LARGEST = 1 << (64 - BITS)  # columns: (2^40 - 1) * n must stay below 2^64
 
 
 class Alias(NamedTuple):
     """n columns; column i gives i if the coin falls below its threshold, else its other."""
 
-    threshold: npt.NDArray[np.uint32]  # (n,) in units of 2^-24
+    threshold: npt.NDArray[np.uint64]  # (n,) in units of 2^-40
     other: npt.NDArray[np.int32]  # (n,)
 
 
-ALIAS = record_of(Alias, array_of(types.uint32), array_of(types.int32))
+ALIAS = record_of(Alias, array_of(types.uint64), array_of(types.int32))
 
 
 def alias(weights: npt.NDArray[np.float64]) -> Alias:
@@ -36,7 +35,7 @@ def alias(weights: npt.NDArray[np.float64]) -> Alias:
     other = np.arange(weights.size, dtype=np.int32)
     threshold = np.ones(weights.size)
     _fill(share, threshold, other)
-    return Alias(np.round(threshold * LARGEST).astype(np.uint32), other)
+    return Alias(np.round(threshold * 2.0**BITS).astype(np.uint64), other)
 
 
 @compiled
@@ -67,10 +66,10 @@ def _fill(share: Any, threshold: Any, other: Any) -> None:
 
 
 @kernel
-def draw(table: Alias, rng: Any) -> int:
-    """One column."""
-    x = bits(rng)
-    column = int64(((x >> uint64(COIN_BITS)) * uint64(table.threshold.size)) >> uint64(40))
-    if x & uint64(LARGEST - 1) >= table.threshold[column]:
-        return table.other[column]  # type: ignore[no-any-return]
+def column_of(table: Alias, random_bits: Any) -> int:
+    """The column that 40 random bits select."""
+    product = random_bits * uint64(table.threshold.size)
+    column = int64(product >> uint64(BITS))
+    if product & uint64((1 << BITS) - 1) >= table.threshold[column]:
+        return int64(table.other[column])  # type: ignore[no-any-return]
     return column  # type: ignore[no-any-return]

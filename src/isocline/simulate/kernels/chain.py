@@ -29,8 +29,10 @@ class System(NamedTuple):
 
     first: npt.NDArray[np.int64]  # (F + 1,) the edges of frontend f are first[f] : first[f + 1]
     edges: npt.NDArray[np.int32]  # (E,) 0 .. E - 1: a slice of it is a policy's candidates
-    events: Alias  # over F + B: an arrival at f, or a possible departure at b
-    speed: float  # events/s of the uniformised chain: sum of arrival rates and of peaks
+    sources: Alias  # over F, in proportion to arrival rates
+    sinks: Alias  # over B, in proportion to peaks
+    arriving: int  # share of the events that are arrivals, in units of 2^-24
+    speed: float  # events/s of the uniformised chain
     peak: FloatArray  # (R,) jobs/s, the bound that departures are thinned from
     rate: FloatArray  # (R, K) jobs/s, the curves
     places: npt.NDArray[np.int32]  # (B,) how many jobs are served at once; the rest wait in order
@@ -41,6 +43,8 @@ SYSTEM = record_of(
     array_of(types.int64),
     array_of(types.int32),
     ALIAS,
+    ALIAS,
+    types.uint64,
     types.float64,
     array_of(types.float64),
     array_of(types.float64, 2),

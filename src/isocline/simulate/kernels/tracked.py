@@ -8,12 +8,12 @@ of a block the clock is set to it and the rest of the gap forgotten, for the sam
 import math
 from typing import Any
 
-from numba import types
+from numba import types, uint64
 
 from isocline.compiled import array_of, kernel_as
-from isocline.draws import below, uniform
+from isocline.draws import below, bits, uniform
 from isocline.policies.contract import CHOOSE, OBSERVE, VIEW, View
-from isocline.simulate.kernels.alias import draw
+from isocline.simulate.kernels.alias import BITS, column_of
 from isocline.simulate.kernels.arena import JOBS_TYPE, Jobs, add, remove, reserve
 from isocline.simulate.kernels.chain import (
     ARENA_FULL,
@@ -36,6 +36,8 @@ from isocline.simulate.kernels.chain import (
     System,
 )
 from isocline.simulate.kernels.latencies import record
+
+REST = uint64((1 << BITS) - 1)
 
 SIGNATURE = types.int64(
     types.FunctionType(CHOOSE),
@@ -68,7 +70,6 @@ def track(
 ) -> int:
     """Run until the clock is at `until`; returns why it stopped."""
     first = system.first
-    frontends = first.size - 1
     limit = system.rate.shape[1] - 1
     gap = 1.0 / system.speed
     now = gauge[CLOCK]
@@ -76,21 +77,22 @@ def track(
     rate = gauge[RATE]
     status = DONE
     while status == DONE:
-        step = -math.log(1.0 - uniform(streams.events)) * gap
-        if now + step >= until:
+        pause = -math.log(1.0 - uniform(streams.events)) * gap
+        if now + pause >= until:
             gauge[JOB_SECONDS] += total * (until - now)
             gauge[RATE_SECONDS] += rate * (until - now)
             now = until
             break
-        now += step
-        gauge[JOB_SECONDS] += total * step
-        gauge[RATE_SECONDS] += rate * step
+        now += pause
+        gauge[JOB_SECONDS] += total * pause
+        gauge[RATE_SECONDS] += rate * pause
         count[EVENTS] += 1
-        event = draw(system.events, streams.events)
-        if event < frontends:
-            candidates = system.edges[first[event] : first[event + 1]]
+        event = bits(streams.events)
+        if event >> uint64(BITS) < system.arriving:
+            source = column_of(system.sources, event & REST)
+            candidates = system.edges[first[source] : first[source + 1]]
             edge = choose(candidates, view, now, streams.policy)
-            if edge < first[event] or edge >= first[event + 1]:
+            if edge < first[source] or edge >= first[source + 1]:
                 status = NOT_A_CANDIDATE
                 break
             backend = view.backend[edge]
@@ -107,7 +109,7 @@ def track(
             elif not reserve(jobs, backend, n + 1, system.places[backend]):
                 status = ARENA_FULL
             continue
-        backend = event - frontends
+        backend = column_of(system.sinks, event & REST)
         row = view.row[backend]
         n = view.workload[backend]
         served = system.rate[row, n]

@@ -1,0 +1,59 @@
+"""The group of verbs: finds them, and turns what goes wrong into one line and an exit status.
+
+Exit status: 0 done; 1 the question has a negative answer; 2 wrong usage or a bad file; 130 stopped
+by Ctrl-C; 141 the reader of our output went away.
+"""
+
+import importlib
+import os
+import pkgutil
+import sys
+from typing import Any
+
+import click
+
+from isocline.errors import InfeasibleError, IsoclineError
+
+NEGATIVE, WRONG, STOPPED, UNREAD = 1, 2, 130, 141
+
+
+class Verbs(click.Group):
+    """Imports a verb only when it is called or listed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        folder = os.path.dirname(__file__)  # noqa: PTH120 - pathlib would cost 10 ms at each start
+        names = (module.name for module in pkgutil.iter_modules([folder]))
+        return sorted(name for name in names if not name.startswith("_"))
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self.list_commands(ctx):
+            return None
+        verb: click.Command = importlib.import_module(f"isocline.cli.{cmd_name}").command
+        return verb
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()  # here, where a reader that went away is still our business
+        except IsoclineError as error:
+            click.echo(f"isocline: {error}", err=True)
+            ctx.exit(NEGATIVE if isinstance(error, InfeasibleError) else WRONG)
+        except KeyboardInterrupt:
+            click.echo("\nisocline: stopped", err=True)
+            ctx.exit(STOPPED)
+        except BrokenPipeError:
+            # What is left in the buffer must not fail again when the interpreter closes it.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            ctx.exit(UNREAD)
+        return result
+
+
+@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="isocline")
+def main() -> None:
+    r"""Plan, simulate and compare load balancing on a system file.
+
+    \b
+    isocline plan examples/mixed_fleet.yaml
+    isocline simulate examples/mixed_fleet.yaml --policy gmsr --policy jsq
+    """

@@ -1,0 +1,98 @@
+"""What all verbs share: their arguments, where they print, and how."""
+
+import json
+import math
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from isocline.model.fleet import RoutingSystem
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def file_argument(function: F) -> F:
+    """FILE, a system file."""
+    return click.argument("file", type=click.Path(path_type=Path))(function)
+
+
+def json_option(function: F) -> F:
+    """`--json`, as the argument `as_json`."""
+    help_text = "Print one JSON document instead of tables."
+    return click.option("--json", "as_json", is_flag=True, help=help_text)(function)
+
+
+def out_option(function: F) -> F:
+    """`--out DIR`, as the argument `out`."""
+    help_text = "Also write pictures (PNG, SVG) and their data (CSV) to this directory."
+    kind = click.Path(path_type=Path)
+    option = click.option("--out", metavar="DIR", type=kind, help=help_text, callback=_ready)
+    return option(function)
+
+
+def load_and_say(file: Path) -> "RoutingSystem":
+    """Load a system; what was done to it on the way goes to stderr."""
+    from isocline.model.systemfile import load, notes
+
+    system = load(file)
+    for note in notes(system):
+        click.echo(f"note: {note}", err=True)
+    return system
+
+
+def show(record: "RenderableType") -> None:
+    """Print a table on stdout, as wide as the terminal, or 120 columns into a file or pipe."""
+    import sys
+
+    from rich.console import Console
+
+    class Plain(Console):
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError  # rich would exit with 1, which says something else here
+
+    # Names come from files: brackets and colons in them are not markup.
+    width = None if sys.stdout.isatty() else 120
+    Plain(width=width, markup=False, highlight=False, emoji=False).print(record)
+
+
+def show_json(document: Mapping[str, Any]) -> None:
+    """Print one JSON document on stdout; what is not a finite number becomes null."""
+    click.echo(json.dumps(_finite(document), indent=2, allow_nan=False, ensure_ascii=False))
+
+
+def say_written(paths: Iterable[Path]) -> None:
+    """Tell on stderr which files were written."""
+    for path in paths:
+        click.echo(f"wrote {path}", err=True)
+
+
+def _ready(ctx: click.Context, parameter: click.Parameter, out: Path | None) -> Path | None:  # noqa: ARG001
+    """Make the directory at once: a long run must not end in "permission denied"."""
+    from importlib.util import find_spec
+
+    from isocline.errors import MissingExtraError, UsageError
+
+    if out is None:
+        return None
+    if find_spec("matplotlib") is None:
+        raise MissingExtraError("--out draws pictures, which needs: pip install 'isocline[plot]'")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"--out {out}: {error.strerror}; give a directory to write to") from error
+    return out
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _finite(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(entry) for entry in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

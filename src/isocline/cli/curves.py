@@ -1,0 +1,30 @@
+"""`isocline curves`."""
+
+from pathlib import Path
+
+import click
+
+from isocline.cli import _output
+
+
+@click.command("curves")
+@_output.file_argument
+@_output.json_option
+@_output.out_option
+def command(file: Path, as_json: bool, out: Path | None) -> None:
+    """Show the service curve of each backend.
+
+    What was cut from measured tables is said on stderr, and crossed out in the picture.
+    """
+    system = _output.load_and_say(file)
+    from isocline.report.curves_table import curves_document, curves_report
+
+    document = curves_document(system)
+    if as_json:
+        _output.show_json(document)
+    else:
+        _output.show(curves_report(document))
+    if out:
+        from isocline.report.files import write_curves
+
+        _output.say_written(write_curves(system, out))

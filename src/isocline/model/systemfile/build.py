@@ -1,0 +1,87 @@
+"""From checked entries to a `RoutingSystem`: names, patterns, and what only the model can check."""
+
+import re
+from collections.abc import Callable, Sequence
+from fnmatch import translate
+from functools import cache, partial
+
+from isocline.model.fleet import Backend, Frontend, RoutingSystem, Work
+from isocline.model.graph import CompatibilityGraph
+from isocline.model.systemfile.document import Document
+from isocline.model.systemfile.problems import choice
+from isocline.model.systemfile.schema import BackendEntry, FrontendEntry, RoutingFile
+from isocline.model.traffic import ExponentialSizes
+
+
+def build(document: Document, file: RoutingFile) -> RoutingSystem:
+    """The system that a file describes.
+
+    Raises:
+        SystemFileError: Duplicate names, a pattern without match, a curve, sizes or arrivals that
+            the model refuses, a trace that cannot be read.
+    """
+    backends = _unique(document, "backends", file.backends)
+    _unique(document, "frontends", file.frontends)
+    matches = cache(partial(_matches, backends))  # frontends tend to share patterns
+    neighbours = [
+        _neighbours(document, f, entry, backends, matches) for f, entry in enumerate(file.frontends)
+    ]
+    with document.blaming("sizes"):
+        sizes = file.sizes.make() if file.sizes else ExponentialSizes()
+    return RoutingSystem(
+        frontends=tuple(_frontend(document, f, entry) for f, entry in enumerate(file.frontends)),
+        backends=tuple(_backend(document, b, entry) for b, entry in enumerate(file.backends)),
+        graph=CompatibilityGraph.from_neighbours(len(backends), neighbours),
+        work=file.work.make() if file.work else Work(),
+        sizes=sizes,
+        name=file.name or document.path.stem,
+    )
+
+
+def _unique(
+    document: Document, key: str, entries: Sequence[BackendEntry | FrontendEntry]
+) -> dict[str, int]:
+    """The number of each name."""
+    numbers: dict[str, int] = {}
+    for i, entry in enumerate(entries):
+        if entry.name in numbers:
+            first = numbers[entry.name]
+            problem = f"{entry.name!r} is already the name of {key}[{first}]; choose another"
+            document.fail((key, i, "name"), problem)
+        numbers[entry.name] = i
+    return numbers
+
+
+def _neighbours(
+    document: Document,
+    f: int,
+    entry: FrontendEntry,
+    backends: dict[str, int],
+    matches: Callable[[str], list[int]],
+) -> list[int]:
+    """Numbers of the backends that a frontend names, each once."""
+    found: dict[int, None] = {}
+    for i, pattern in enumerate(entry.backends):
+        numbers = matches(pattern)
+        if not numbers:
+            problem = f"{pattern!r} matches no backend; {choice(pattern, backends)}"
+            document.fail(("frontends", f, "backends", i), problem)
+        found.update(dict.fromkeys(numbers))
+    return list(found)
+
+
+def _matches(backends: dict[str, int], pattern: str) -> list[int]:
+    if pattern in backends:  # a name may hold characters that are special in patterns
+        return [backends[pattern]]
+    match = re.compile(translate(pattern)).match
+    return [b for name, b in backends.items() if match(name)]
+
+
+def _backend(document: Document, b: int, entry: BackendEntry) -> Backend:
+    with document.blaming("backends", b, "curve"):
+        return Backend(entry.name, entry.curve.make(), entry.url)
+
+
+def _frontend(document: Document, f: int, entry: FrontendEntry) -> Frontend:
+    with document.blaming("frontends", f, "arrivals"):
+        return Frontend(entry.name, entry.make(document.path.parent))

@@ -1,0 +1,189 @@
+"""A YAML file as plain data that still knows the line of each of its values.
+
+The YAML 1.2 core schema is used instead of PyYAML's 1.1: a frontend named `no` stays a name and
+`1e3` is a number.
+"""
+
+import re
+import reprlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn, final
+
+import yaml
+
+from isocline.errors import IsoclineError, SystemFileError
+
+try:
+    from yaml import CSafeLoader as _Base
+except ImportError:  # a PyYAML built without libyaml: slower, otherwise the same
+    from yaml import SafeLoader as _Base  # type: ignore[assignment]
+
+# The way from the top of a file to a value: keys and list positions.
+Field = tuple[str | int, ...]
+
+_CORE_SCHEMA = (
+    ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
+    ("int", r"[-+]?(0|[1-9][0-9]*)", "-+0123456789"),
+    (
+        "float",
+        r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
+        "-+0123456789.",
+    ),
+    ("null", r"~|null|Null|NULL|", "~nN\0"),
+    ("merge", r"<<", "<"),
+)
+
+
+class _Loader(_Base):
+    yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 - PyYAML's own protocol
+
+
+for _tag, _pattern, _first in _CORE_SCHEMA:
+    _Loader.add_implicit_resolver(
+        f"tag:yaml.org,2002:{_tag}",
+        re.compile(f"^(?:{_pattern})$"),
+        [letter.strip("\0") for letter in _first],
+    )
+
+
+@final
+@dataclass(frozen=True)
+class Document:
+    """A file's data and its tree of YAML nodes, which carry the lines."""
+
+    path: Path
+    data: Any
+    root: yaml.Node
+
+    def fail(self, field: Field, problem: str) -> NoReturn:
+        """Raise SystemFileError: file, line, field in words, problem."""
+        words = self._words(field)
+        where = f"{self.path}:{self._line(field)}"
+        raise SystemFileError(f"{where}: {words}: {problem}" if words else f"{where}: {problem}")
+
+    @contextmanager
+    def blaming(self, *field: str | int) -> Iterator[None]:
+        """Put file, line and field before the message of an error raised inside."""
+        try:
+            yield
+        except IsoclineError as error:
+            self.fail(field, str(error))
+
+    def _line(self, field: Field) -> int:
+        node, mark = self.root, self.root.start_mark
+        for part in field:
+            key, child = _child(node, part)
+            if child is None:
+                break
+            node, mark = child, (key or child).start_mark
+        return mark.line + 1
+
+    def _words(self, field: Field) -> str:
+        """As in "backends[1] 'l4', curve.peak"."""
+        words, value = "", self.data
+        for part in field:
+            value = value_at(value, part)
+            if isinstance(part, str):
+                words += ("." if words and not words.endswith(" ") else "") + part
+                continue
+            words += f"[{part}]"
+            if isinstance(value, dict) and isinstance(value.get("name"), str):
+                words += f" {value['name']!r}, "
+        return words.removesuffix(", ")
+
+
+def value_at(data: Any, part: str | int) -> Any:
+    """What a mapping or list of a document has there; None where it has nothing."""
+    if isinstance(data, dict):
+        return data.get(part)
+    if isinstance(data, list) and isinstance(part, int) and part < len(data):
+        return data[part]
+    return None
+
+
+def read(path: Path) -> Document:
+    """Read a YAML file whose top is a mapping.
+
+    Raises:
+        SystemFileError: It cannot be read, is not text, not YAML, empty, or not a mapping.
+    """
+    with _yaml_errors(path):
+        loader = _Loader(_text(path))
+        root = loader.get_single_node()
+    if root is None:
+        raise SystemFileError(f"{path}: is empty; describe a system, beginning: kind: routing")
+    _refuse_duplicate_keys(path, root, set())
+    with _yaml_errors(path):
+        data = loader.construct_document(root)
+    if not isinstance(data, dict):
+        line = root.start_mark.line + 1
+        found = reprlib.repr(data)
+        raise SystemFileError(f"{path}:{line}: {found} is not a mapping; begin with: kind: routing")
+    return Document(path, data, root)
+
+
+@contextmanager
+def _yaml_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except SystemFileError:
+        raise
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f"{path}:{mark.line + 1}" if mark else str(path)
+        raise SystemFileError(f"{where}: is not YAML: {error.problem}; correct the line") from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        problem = str(error).splitlines()[0]
+        raise SystemFileError(f"{path}: is not YAML: {problem}; correct the file") from error
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError as error:
+        raise SystemFileError(f"{path}: does not exist; give the path of a system file") from error
+    except UnicodeDecodeError as error:
+        raise SystemFileError(
+            f"{path}: is not text (byte {error.start} is not UTF-8); give a YAML file"
+        ) from error
+    except OSError as error:
+        raise SystemFileError(
+            f"{path}: cannot be read ({error.strerror}); give a readable YAML file"
+        ) from error
+
+
+def _child(node: yaml.Node, part: str | int) -> tuple[yaml.Node | None, yaml.Node | None]:
+    """Key node, where there is one, and value node of a mapping's key or a list's item."""
+    if isinstance(node, yaml.MappingNode):
+        # From the end: a merged key stands before the one that overrides it.
+        for key, value in reversed(node.value):
+            if key.value == part:
+                return key, value
+    if isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+        return None, node.value[part]
+    return None, None
+
+
+def _refuse_duplicate_keys(path: Path, node: yaml.Node, seen: set[int]) -> None:
+    """YAML itself would let the last one win, silently."""
+    if id(node) in seen or isinstance(node, yaml.ScalarNode):
+        return
+    seen.add(id(node))
+    if isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            _refuse_duplicate_keys(path, item, seen)
+        return
+    lines: dict[tuple[str, str], int] = {}
+    for key, value in node.value:
+        if isinstance(key, yaml.ScalarNode):
+            line = key.start_mark.line + 1
+            if (key.tag, key.value) in lines:
+                first = lines[key.tag, key.value]
+                raise SystemFileError(
+                    f"{path}:{line}: key {key.value!r} stands twice (see line {first}); keep one"
+                )
+            lines[key.tag, key.value] = line
+        _refuse_duplicate_keys(path, value, seen)

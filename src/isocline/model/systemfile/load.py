@@ -1,0 +1,76 @@
+"""The two functions that the rest of the package uses."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+from pydantic import ValidationError
+
+from isocline.model.curves import TableCurve
+from isocline.model.fleet import RoutingSystem
+from isocline.model.systemfile.build import build
+from isocline.model.systemfile.document import Document, read
+from isocline.model.systemfile.problems import report
+from isocline.model.systemfile.schema import RoutingFile
+
+
+def load(path: str | os.PathLike[str]) -> RoutingSystem:
+    """Read a system file.
+
+    Raises:
+        SystemFileError: It cannot be used; the message names file, line, field, value and remedy.
+    """
+    document = read(Path(path))
+    _require_routing(document)
+    try:
+        file = RoutingFile.model_validate(document.data)
+    except ValidationError as errors:
+        # One at a time: the others are often a consequence of the first.
+        report(document, errors.errors(include_url=False)[0])
+    return build(document, file)
+
+
+def notes(system: RoutingSystem) -> list[str]:
+    """What was done to a system that its user should know, one sentence each; often none."""
+    cut = [
+        f"backend {backend.name!r}: {_what_was_cut(backend.curve)}"
+        for backend in system.backends
+        if isinstance(backend.curve, TableCurve) and backend.curve.dropped
+    ]
+    used = np.bincount(system.graph.sink, minlength=len(system.backends)) > 0
+    unused = [
+        f"backend {backend.name!r}: no frontend may use it"
+        for backend, is_used in zip(system.backends, used, strict=True)
+        if not is_used
+    ]
+    return cut + unused
+
+
+def _require_routing(document: Document) -> None:
+    match document.data.get("kind"):
+        case "routing":
+            pass
+        case "near-data":
+            document.fail(("kind",), "'near-data' is for a later version; this one reads routing")
+        case None:
+            document.fail(("kind",), "is missing; add kind: routing")
+        case other:
+            document.fail(("kind",), f"is {other!r}; give routing")
+
+
+def _what_was_cut(curve: TableCurve) -> str:
+    peak = curve.kept[-1][0]
+    below = [point for point in curve.dropped if point[0] < peak]
+    beyond = [point for point in curve.dropped if point[0] > peak]
+    parts = []
+    if below:
+        parts.append(f"{_listed(below)} dropped, for the curve runs above to stay concave")
+    if beyond:
+        parts.append(f"{_listed(beyond)} cut, for the rate no longer grows past N = {peak:g}")
+    return "; ".join(parts)
+
+
+def _listed(points: list[tuple[float, float]]) -> str:
+    shown = ", ".join(f"[{n:g}, {rate:g}]" for n, rate in points[:4])
+    more = f" and {len(points) - 4} more" if len(points) > 4 else ""
+    return f"point{'s' if len(points) > 1 else ''} {shown}{more}"

@@ -1,0 +1,94 @@
+"""What pydantic found, in the words of someone who edits YAML: the value and the remedy."""
+
+import difflib
+import reprlib
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from isocline.model import curves
+from isocline.model.systemfile.document import Document, Field, value_at
+from isocline.model.traffic import sizes
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+# By the key under which a typed record stands.
+TYPES: dict[str, Iterable[str]] = {
+    "curve": curves.ALL,
+    "sizes": sizes.ALL,
+    "arrivals": ("poisson", "piecewise", "trace"),
+}
+_MAPPING = "give a mapping, as {key: value}"
+_REMEDIES = {
+    "finite_number": "give a finite number",
+    "float_type": "give a number, without quotes",
+    "int_type": "give a whole number, without quotes",
+    "string_type": "give text; put quotes around what YAML reads as something else",
+    "string_too_short": "give at least one character",
+    "list_type": "give a list, as [a, b]",
+    "model_type": _MAPPING,
+    "model_attributes_type": _MAPPING,
+}
+
+
+def report(document: Document, error: "ErrorDetails") -> NoReturn:
+    """Raise SystemFileError for what pydantic found."""
+    field = _without_tags(error["loc"], document.data)
+    context = error.get("ctx", {})
+    match error["type"]:
+        case "unknown_key":
+            key = context["key"]
+            document.fail((*field, key), f"is an unknown key; {choice(key, context['known'])}")
+        case "missing":
+            document.fail(field, "is missing; add it")
+        case "union_tag_not_found":
+            known = ", ".join(TYPES[str(field[-1])])
+            document.fail((*field, "type"), f"is missing; add one of: {known}")
+        case "union_tag_invalid":
+            noun, tag = str(field[-1]), context["tag"]
+            known = choice(tag, TYPES[noun])
+            document.fail((*field, "type"), f"unknown {noun} type {tag!r}; {known}")
+        case "arrivals":
+            document.fail(field, error["msg"])
+        case _:
+            document.fail(field, _plain(error, context, str(field[-1]) if field else ""))
+
+
+def choice(found: object, known: Iterable[str]) -> str:
+    """The likely intention, and what there is."""
+    names = list(known)
+    near = difflib.get_close_matches(str(found), names, n=1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    more = f", ... ({len(names)} in all)" if len(names) > 12 else ""
+    return f"{hint}known: {', '.join(names[:12])}{more}"
+
+
+def _plain(error: "ErrorDetails", context: dict[str, Any], key: str) -> str:
+    """Value found and remedy for an error that concerns one value."""
+    match error["type"]:
+        case "too_short" if key == "backends" and len(error["loc"]) > 1:
+            remedy = "the frontend has no backend; name at least one"
+        case "too_short" if context["min_length"] == 1:
+            remedy = f"give at least one of the {key}"
+        case "too_short" | "too_long":
+            remedy = "give a pair of two numbers, as [10, 3.5]"
+        case "greater_than":
+            remedy = f"give a number above {context['gt']:g}"
+        case "greater_than_equal":
+            remedy = f"give a number of at least {context['ge']:g}"
+        case "literal_error":
+            remedy = f"give {context['expected']}"
+        case kind:
+            remedy = _REMEDIES.get(kind, error["msg"])
+    return f"is {reprlib.repr(error['input'])}; {remedy}"
+
+
+def _without_tags(location: Field, data: Any) -> Field:
+    """Where a record is chosen by its type, pydantic puts the type's name into the location."""
+    field: list[str | int] = []
+    for part in location:
+        if isinstance(data, dict) and part not in data and data.get("type") == part:
+            continue
+        field.append(part)
+        data = value_at(data, part)
+    return tuple(field)

@@ -1,0 +1,105 @@
+"""Policies side by side: one table per comparison, and one for a sweep over loads."""
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from isocline.report.table_style import table
+from isocline.report.words import duration, estimate, listed, number, time_unit
+from isocline.simulate.results import Comparison, PolicyResult, Sweep
+
+
+def comparison_report(comparison: Comparison) -> RenderableType:
+    """What `isocline simulate` prints: the policies, and under which conditions."""
+    unstable = [Text(line, style="red") for line in unstable_in_words(comparison)]
+    return Group(
+        _policies(comparison), Text(), *unstable, Text(conditions(comparison), style="dim")
+    )
+
+
+def sweep_report(sweep: Sweep) -> RenderableType:
+    """Mean latency of each policy at each load, the bound, and under which conditions."""
+    first = sweep.comparisons[0]
+    scale, unit = time_unit(one.lower_bound_latency for one in sweep.comparisons)
+    made = table(
+        f"{first.system}: mean latency in {unit} at load",
+        [("policy", "left"), *((number(one.load, 3), "right") for one in sweep.comparisons)],
+    )
+    for i, policy in enumerate(first.policies):
+        cells = [_latency(one.policies[i], scale) for one in sweep.comparisons]
+        made.add_row(policy.policy, *cells)
+    bounds = [number(one.lower_bound_latency / scale) for one in sweep.comparisons]
+    made.add_row("bound", *bounds, style="dim")
+    said = [
+        f"At load {number(one.load, 3)}: {line}"
+        for one in sweep.comparisons
+        for line in unstable_in_words(one)
+    ]
+    lines = [
+        *(Text(line, style="red") for line in said),
+        Text(conditions(first, sweep=True), style="dim"),
+    ]
+    return Group(made, Text(), *lines)
+
+
+def conditions(comparison: Comparison, sweep: bool = False) -> str:
+    """One paragraph: what came, how long, what was discarded, seed, bound.
+
+    In a sweep, all but load and bound are the same at each load, and the table has these.
+    """
+    c = comparison
+    load = "" if sweep else f"; load {number(c.load, 3)}"
+    bound = f"{number(c.lower_bound)} jobs, {duration(c.lower_bound_latency, 4)}"
+    return (
+        f"{'Interrupted: these replications were finished. ' if c.interrupted else ''}"
+        f"Arrivals: {c.source}{load}. {c.replications} replications of {c.horizon:g} s, of each "
+        f"the first {c.warmup:g} s discarded ({c.warmup_rule}); seed {c.seed}. "
+        f"Bound: the fluid optimum{'' if sweep else f', {bound}'}. "
+        "±: 95 % Student-t intervals over replications."
+    )
+
+
+def unstable_in_words(comparison: Comparison) -> list[str]:
+    """One sentence for each policy without a steady state."""
+    return [
+        f"{p.policy} is unstable: jobs at {listed(p.overloaded) or 'the backends'} grow without end"
+        for p in comparison.policies
+        if p.status == "unstable"
+    ]
+
+
+def _policies(comparison: Comparison) -> Table:
+    latencies = [p.mean_latency for p in comparison.policies]
+    scale, unit = time_unit([*(e and e.value for e in latencies), comparison.lower_bound_latency])
+    made = table(
+        comparison.system,
+        [
+            ("policy", "left"),
+            (f"mean latency, {unit}", "right"),
+            (f"p50, {unit}", "right"),
+            (f"p95, {unit}", "right"),
+            (f"p99, {unit}", "right"),
+            ("mean jobs", "right"),
+            ("ratio to bound", "right"),
+            (f"above {comparison.policies[0].policy}, {unit}", "right"),
+        ],
+    )
+    best = min((e.value for e in latencies if e is not None), default=None)
+    for p in comparison.policies:
+        is_best = p.mean_latency is not None and p.mean_latency.value == best
+        made.add_row(
+            p.policy,
+            _latency(p, scale),
+            number(p.p50 and p.p50.value / scale),
+            number(p.p95 and p.p95.value / scale),
+            estimate(p.p99, scale),
+            estimate(p.mean_jobs),
+            estimate(p.ratio_to_bound),
+            estimate(p.difference, scale, signed=True),
+            style="bold" if is_best else None,
+        )
+    return made
+
+
+def _latency(policy: PolicyResult, scale: float) -> str:
+    return "unstable" if policy.status == "unstable" else estimate(policy.mean_latency, scale)

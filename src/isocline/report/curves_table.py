@@ -1,0 +1,105 @@
+"""The service curves of a system, and what is known of each."""
+
+from typing import Any
+
+import numpy as np
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from isocline.model.curves import Curve, TableCurve
+from isocline.model.fleet import RoutingSystem
+from isocline.report.table_style import MOST_ROWS, table
+from isocline.report.words import listed, number
+
+
+def knee_of(curve: Curve) -> float:
+    """The workload at which a curve bends: where it serves l'(0) N for its peak, in jobs.
+
+    For a knee curve that is its parameter `knee`, for a hyperbolic one its `half`, for servers
+    their count.
+    """
+    return curve.supremum / float(curve.marginal(0.0))
+
+
+def curves_document(system: RoutingSystem) -> dict[str, Any]:
+    """The JSON document of `isocline curves`; rates in the file's unit of work per second."""
+    return {
+        "kind": "routing",
+        "system": system.name,
+        "unit": f"{system.work.unit}/s",
+        "mean_work": system.work.mean,
+        "backends": [
+            {"name": backend.name, **_facts(backend.curve)} for backend in system.backends
+        ],
+    }
+
+
+def curves_report(document: dict[str, Any]) -> RenderableType:
+    """What `isocline curves` prints."""
+    unit, backends = document["unit"], document["backends"]
+    made = table(
+        f"{document['system']}: service curves in {unit}",
+        [
+            ("backend", "left"),
+            ("curve", "left"),
+            ("peak", "right"),
+            ("N", "right"),
+            ("rate", "right"),
+            ("of peak", "right"),
+            ("marginal rate", "right"),
+        ],
+    )
+    for names, entry in list(_alike(backends).values())[:MOST_ROWS]:
+        for i, at in enumerate(entry["at"]):
+            head = (
+                (listed(names, 3), _formula(entry), f"{entry['peak']:g}") if i == 0 else ("",) * 3
+            )
+            share = f"{at['rate'] / entry['peak']:.1%}"
+            made.add_row(
+                *head, f"{at['jobs']:.4g}", number(at["rate"]), share, number(at["marginal_rate"])
+            )
+        made.add_section()
+    work = document["mean_work"]
+    per_job = (
+        f"One job is {number(work)} {unit.removesuffix('/s')} on average." if work != 1 else ""
+    )
+    return Group(made, Text(per_job, style="dim"))
+
+
+def _facts(curve: Curve) -> dict[str, Any]:
+    knee = knee_of(curve)
+    return {
+        "type": curve.type,
+        "parameters": curve.parameters(),
+        "peak": curve.supremum,
+        "knee": knee,
+        "strictly_concave": curve.strictly_concave,
+        "dropped": [list(point) for point in curve.dropped]
+        if isinstance(curve, TableCurve)
+        else [],
+        "at": [
+            {
+                "jobs": n,
+                "rate": float(curve.rate(n)),
+                "marginal_rate": float(curve.marginal(n)),
+            }
+            for n in np.unique([1.0, knee, 2.0 * knee, 4.0 * knee]).tolist()
+        ],
+    }
+
+
+def _alike(backends: list[dict[str, Any]]) -> dict[str, tuple[list[str], dict[str, Any]]]:
+    """Backends with one curve, together."""
+    groups: dict[str, tuple[list[str], dict[str, Any]]] = {}
+    for entry in backends:
+        key = repr((entry["type"], entry["parameters"]))
+        groups.setdefault(key, ([], entry))[0].append(entry["name"])
+    return groups
+
+
+def _formula(entry: dict[str, Any]) -> str:
+    if entry["type"] == "table":
+        points = entry["parameters"]["points"]
+        return f"table of {len(points)} points, {len(entry['dropped'])} dropped"
+    inner = ", ".join(f"{k} {v:g}" for k, v in entry["parameters"].items() if k != "peak")
+    return f"{entry['type']}, {inner}"

@@ -1,0 +1,123 @@
+"""Pictures (PNG, SVG) and their data (CSV), side by side in a directory."""
+
+import csv
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from isocline.errors import UsageError
+from isocline.model.fleet import RoutingSystem
+from isocline.report.curves_table import knee_of
+from isocline.simulate.results import Comparison, Sweep
+from isocline.simulate.results import flat_row
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Row = Mapping[str, Any]
+
+
+def write_curves(system: RoutingSystem, directory: Path) -> list[Path]:
+    """Write curves.png, .svg and .csv: rate and marginal rate of each backend over its workload."""
+    from isocline.report.curve_plot import curve_plot  # noqa: PLC0415 - matplotlib, when needed
+
+    data = write_rows(directory / "curves.csv", _curve_rows(system))
+    return [*_picture(curve_plot(system), directory, "curves"), data]
+
+
+def write_plan(plan: Mapping[str, Any], system: RoutingSystem, directory: Path) -> list[Path]:
+    """Write backends.csv and split.csv, and plan.png and .svg if there is a plan."""
+    from isocline.report.curve_plot import plan_plot  # noqa: PLC0415
+
+    if plan["status"] != "optimal":
+        return []
+    data = [write_rows(directory / f"{key}.csv", plan[key]) for key in ("backends", "split")]
+    return _picture(plan_plot(plan, system), directory, "plan") + data
+
+
+def write_comparison(comparison: Comparison, directory: Path) -> list[Path]:
+    """Write policies, total_jobs and workloads (one per backend), each as .png, .svg and .csv."""
+    from isocline.report.policies_plot import policies_plot  # noqa: PLC0415
+    from isocline.report.workload_plot import total_plot, workload_plot  # noqa: PLC0415
+
+    rows = [flat_row(policy.to_dict()) for policy in comparison.policies]
+    written = _picture(policies_plot(comparison), directory, "policies")
+    written.append(write_rows(directory / "policies.csv", rows))
+    if comparison.times.size:
+        written += _picture(total_plot(comparison), directory, "total_jobs")
+        written.append(write_rows(directory / "total_jobs.csv", _total_rows(comparison)))
+    if any(policy.workloads_over_time.size for policy in comparison.policies):
+        written += _picture(workload_plot(comparison), directory, "workloads")
+        written.append(write_rows(directory / "workloads.csv", _workload_rows(comparison)))
+    return written
+
+
+def write_sweep(sweep: Sweep, directory: Path) -> list[Path]:
+    """Write latency.png, .svg and .csv: mean latency against load."""
+    from isocline.report.latency_plot import latency_plot  # noqa: PLC0415
+
+    rows = [
+        {"load": one.load, "lower_bound_latency": one.lower_bound_latency}
+        | flat_row(policy.to_dict())
+        for one in sweep.comparisons
+        for policy in one.policies
+    ]
+    data = write_rows(directory / "latency.csv", rows)
+    return [*_picture(latency_plot(sweep), directory, "latency"), data]
+
+
+def write_rows(path: Path, rows: Sequence[Row] | Iterable[Row]) -> Path:
+    """A CSV with the union of the rows' keys as its header."""
+    rows = list(rows)
+    header = list(dict.fromkeys(key for row in rows for key in row))
+    with _writable(path).open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, header)
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+def _picture(figure: "Figure", directory: Path, stem: str) -> list[Path]:
+    from isocline.report.style import house  # noqa: PLC0415
+
+    paths = [_writable(directory / f"{stem}.{kind}") for kind in ("png", "svg")]
+    with house():
+        for path in paths:
+            # No date inside: the same run writes the same file.
+            metadata = {"Date": None} if path.suffix == ".svg" else {}
+            figure.savefig(path, metadata=metadata, bbox_inches="tight")
+    return paths
+
+
+def _writable(path: Path) -> Path:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be written ({error.strerror})") from error
+    return path
+
+
+def _curve_rows(system: RoutingSystem) -> Iterable[Row]:
+    for backend in system.backends:
+        knee = knee_of(backend.curve)
+        n = np.linspace(0.0, 4.0 * knee, 101)
+        for at, rate, marginal in zip(
+            n, backend.curve.rate(n), backend.curve.marginal(n), strict=True
+        ):
+            yield {"backend": backend.name, "jobs": at, "rate": rate, "marginal_rate": marginal}
+
+
+def _total_rows(comparison: Comparison) -> Iterable[Row]:
+    for i, time in enumerate(comparison.times):
+        yield {"time": time} | {p.policy: p.total_over_time[i] for p in comparison.policies}
+
+
+def _workload_rows(comparison: Comparison) -> Iterable[Row]:
+    for p in comparison.policies:
+        for time, jobs in zip(comparison.times, p.workloads_over_time, strict=False):
+            yield {"policy": p.policy, "time": time} | dict(
+                zip(comparison.backends, jobs, strict=True)
+            )

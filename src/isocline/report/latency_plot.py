@@ -1,0 +1,45 @@
+"""Mean latency against load: one line per policy with intervals, and the bound."""
+
+from typing import TYPE_CHECKING
+
+from isocline.report.style import INK, LOG_FROM, house, label_ends, log_axis, looks, new_figure
+from isocline.report.words import time_unit
+from isocline.simulate.results import Sweep
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+@house()
+def latency_plot(sweep: Sweep) -> "Figure":
+    """Loads without a steady state are left out: there a policy's line ends with an arrow."""
+    loads = [one.load for one in sweep.comparisons]
+    bound = [one.lower_bound_latency for one in sweep.comparisons]
+    scale, unit = time_unit(bound)
+    figure = new_figure(height=3.8)
+    axes = figure.subplots()
+    axes.plot(loads, [b / scale for b in bound], color=INK, lw=1.2, ls=(0, (4, 2)))
+    ends = [(loads[-1], bound[-1] / scale, "bound", INK)]
+    values = [b / scale for b in bound]
+    policies = sweep.comparisons[0].policies
+    for i, (policy, look) in enumerate(zip(policies, looks(len(policies)), strict=True)):
+        known = [
+            (one.load, estimate)
+            for one in sweep.comparisons
+            if (estimate := one.policies[i].mean_latency) is not None
+        ]
+        if not known:
+            continue
+        x = [load for load, _ in known]
+        y = [e.value / scale for _, e in known]
+        half = [e.half_width / scale for _, e in known]
+        axes.errorbar(x, y, yerr=half, capsize=2, elinewidth=1, **look)
+        stops = " (then unstable)" if len(known) < len(loads) else ""
+        ends.append((x[-1], y[-1], policy.policy + stops, look["color"]))
+        values += y
+    if max(values) / min(values) > LOG_FROM:
+        log_axis(axes, "y")
+    axes.set_xlabel("load (offered work over capacity)")
+    axes.set_ylabel(f"mean latency, {unit}")
+    label_ends(axes, ends)
+    return figure

@@ -1,0 +1,53 @@
+"""One comparison at a glance: a dot with its interval for each policy, and the bound."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from isocline.report.style import FAINT, INK, LOG_FROM, PALETTE, house, log_axis, new_figure
+from isocline.report.words import time_unit
+from isocline.simulate.results import Comparison, Estimate
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+@house()
+def policies_plot(comparison: Comparison) -> "Figure":
+    """Mean latency on the left; where it was measured, the 99th percentile on the right."""
+    policies = comparison.policies
+    panels: list[tuple[str, list[Estimate | None]]] = [
+        ("mean latency", [p.mean_latency for p in policies])
+    ]
+    if any(p.p99 for p in policies):
+        panels.append(("99th percentile of latency", [p.p99 for p in policies]))
+    figure = new_figure(height=1.1 + 0.24 * len(policies))
+    row = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    for axes, (title, estimates) in zip(row, panels, strict=True):
+        _dots(axes, title, estimates)
+    scale, _ = time_unit(e and e.value for e in panels[0][1])
+    row[0].axvline(comparison.lower_bound_latency / scale, color=INK, lw=1.2, ls=(0, (4, 2)))
+    row[0].annotate(
+        "bound", (comparison.lower_bound_latency / scale, 1.0), xycoords=("data", "axes fraction"),
+        xytext=(3, 0), textcoords="offset points", va="top", fontsize=8,
+    )  # fmt: skip
+    row[0].set_yticks(range(len(policies)), [p.policy for p in policies])
+    row[0].set_ylim(len(policies) - 0.5, -0.9)  # the first on top, with room for "bound"
+    return figure
+
+
+def _dots(axes: "Axes", title: str, estimates: Sequence[Estimate | None]) -> None:
+    scale, unit = time_unit(e and e.value for e in estimates)
+    known = [e.value for e in estimates if e is not None]
+    for y, estimate in enumerate(estimates):
+        if estimate is None:
+            axes.annotate("unstable", (0.98, y), xycoords=("axes fraction", "data"), color=FAINT,
+                          ha="right", va="center", fontsize=8)  # fmt: skip
+            continue
+        axes.errorbar(estimate.value / scale, y, xerr=estimate.half_width / scale, fmt="o",
+                      color=PALETTE[0], ms=3.5, capsize=3, elinewidth=1)  # fmt: skip
+    if known and max(known) / min(known) > LOG_FROM:
+        log_axis(axes, "x")
+    axes.set_xlabel(f"{title}, {unit}")
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)

@@ -1,0 +1,62 @@
+"""Numbers and names as people read them: as many digits as are known, units that suit the size."""
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable
+
+from isocline.simulate.results import Estimate
+
+_TIME_UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"))
+
+
+def number(value: float | None, digits: int = 4) -> str:
+    """`digits` significant digits, without an exponent where a person would write none."""
+    if value is None or not math.isfinite(value):
+        return "–" if value is None or math.isnan(value) else "∞" if value > 0 else "-∞"
+    if value == 0:
+        return "0"
+    exponent = math.floor(math.log10(abs(value)))
+    if not -4 <= exponent < 7:
+        return f"{value:.{digits - 1}e}"
+    return f"{value:,.{max(digits - 1 - exponent, 0)}f}"
+
+
+def time_unit(seconds: Iterable[float | None]) -> tuple[float, str]:
+    """The unit that keeps the smallest of the times at 1 or above, as (seconds in it, its name)."""
+    known = [abs(s) for s in seconds if s is not None and math.isfinite(s) and s != 0]
+    least = min(known, default=1.0)
+    return next((unit for unit in _TIME_UNITS if least >= unit[0]), _TIME_UNITS[-1])
+
+
+def duration(seconds: float | None, digits: int = 3) -> str:
+    """A time with its unit."""
+    scale, unit = time_unit([seconds])
+    return f"{number(seconds / scale, digits)} {unit}" if seconds is not None else "–"
+
+
+def estimate(value: Estimate | None, scale: float = 1.0, signed: bool = False) -> str:
+    """Value ± half-width, both to the second digit of the half-width: "12.34 ± 0.56"."""
+    if value is None:
+        return "–"
+    centre, half = value.value / scale, value.half_width / scale
+    if not (math.isfinite(half) and half > 0):
+        return number(centre)
+    decimals = max(1 - math.floor(math.log10(half)), 0)
+    sign = "+" if signed else ""
+    return f"{centre:{sign},.{decimals}f} ± {half:,.{decimals}f}"
+
+
+def listed(names: Iterable[str], most: int = 6) -> str:
+    """Names with commas; more than `most` as kinds with their numbers, and at last as a number."""
+    names = list(names)
+    if len(names) > most:
+        kinds = Counter(map(kind_of, names))
+        names = [f"{kind} (× {n})" if n > 1 else kind for kind, n in kinds.items()]
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def kind_of(name: str) -> str:
+    """What replicas have in common: "h100" for h100-1 and h100-2."""
+    return re.sub(r"[-_. ]*\d+$", "", name) or name

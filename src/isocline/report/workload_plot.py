@@ -1,0 +1,103 @@
+"""Workloads over time: the total under each policy, and each backend's in one replication."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from isocline.report.style import (
+    FAINT,
+    INK,
+    LOG_FROM,
+    PALETTE,
+    house,
+    label_ends,
+    log_above,
+    looks,
+    new_figure,
+)
+from isocline.report.words import kind_of
+from isocline.simulate.results import Comparison, FloatArray, PolicyResult
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_ROOM = 1.25  # an unstable policy may leave the frame this far above the highest stable one
+
+
+@house()
+def total_plot(comparison: Comparison) -> "Figure":
+    """Jobs in the whole system, mean over replications, in each block of the run."""
+    figure = new_figure(height=3.4)
+    axes = figure.subplots()
+    _shade_warmup(axes, comparison)
+    axes.axhline(comparison.lower_bound, color=INK, lw=1.2, ls=(0, (4, 2)))
+    end = float(comparison.times[-1])
+    ends = [(end, comparison.lower_bound, "bound", INK)]
+    top = _set_height(axes, comparison.policies, [p.total_over_time for p in comparison.policies])
+    for p, look in zip(comparison.policies, looks(len(comparison.policies)), strict=True):
+        line = look | {"marker": None}
+        axes.plot(comparison.times, p.total_over_time, lw=1.2, **line)
+        unstable = " (unstable)" if p.status == "unstable" else ""
+        ends.append(
+            (end, min(float(p.total_over_time[-1]), top), p.policy + unstable, look["color"])
+        )
+    axes.set_xlim(0, end)
+    axes.set_xlabel("time, s")
+    axes.set_ylabel("jobs in the system")
+    label_ends(axes, ends)
+    return figure
+
+
+@house()
+def workload_plot(comparison: Comparison) -> "Figure":
+    """One panel per policy, one line per backend, in the first replication."""
+    drawn = [p for p in comparison.policies if p.workloads_over_time.size]
+    columns = min(3, len(drawn))
+    rows = -(-len(drawn) // columns)
+    figure = new_figure(height=0.8 + 1.5 * rows)
+    panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
+    colors = _colors(comparison.backends)
+    for axes, policy in zip(panels, drawn, strict=False):
+        _shade_warmup(axes, comparison)
+        for b, name in enumerate(comparison.backends):
+            axes.plot(comparison.times, policy.workloads_over_time[:, b], lw=0.9,
+                      color=colors[kind_of(name)])  # fmt: skip
+        axes.set_title(policy.policy, fontsize=8)
+    for axes in panels[len(drawn) :]:
+        axes.remove()
+    _set_height(panels[0], drawn, [p.workloads_over_time for p in drawn])
+    panels[0].set_xlim(0, float(comparison.times[-1]))
+    for axes in panels[max(len(drawn) - columns, 0) : len(drawn)]:  # the lowest of each column
+        axes.tick_params(labelbottom=True)
+        axes.set_xlabel("time, s")
+    figure.supylabel("jobs at a backend", fontsize=9)
+    handles = [panels[0].plot([], [], color=c, label=kind)[0] for kind, c in colors.items()]
+    figure.legend(handles=handles, loc="outside lower center", ncols=6)
+    return figure
+
+
+def _shade_warmup(axes: "Axes", comparison: Comparison) -> None:
+    axes.axvspan(0, comparison.warmup, color="#f2f2f2", lw=0, zorder=0)
+
+
+def _set_height(
+    axes: "Axes", policies: Sequence[PolicyResult], series: Sequence[FloatArray]
+) -> float:
+    """Show all that stable policies reach, if there are any, and where needed the small as well.
+
+    Returns:
+        The upper end of the axis, jobs.
+    """
+    stable = [values for p, values in zip(policies, series, strict=True) if p.status == "stable"]
+    tops = [float(values.max()) for values in stable or series]
+    top = max(tops) * (_ROOM if len(stable) < len(series) else 1.05)
+    if top > LOG_FROM * min(tops):
+        log_above(axes, 10.0)  # workloads can be 0
+    axes.set_ylim(0.0, top)
+    return top
+
+
+def _colors(names: tuple[str, ...]) -> dict[str, str]:
+    """A colour for each kind of backend; the kinds beyond the palette share one."""
+    kinds = list(dict.fromkeys(map(kind_of, names)))
+    return {kind: PALETTE[i] if i < len(PALETTE) else FAINT for i, kind in enumerate(kinds)}

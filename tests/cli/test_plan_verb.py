@@ -1,0 +1,71 @@
+"""`isocline plan` prints the certified optimum, or the proof that there is none."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from isocline.cli import main
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+def run(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(main, ["plan", *map(str, arguments)], prog_name="isocline")
+
+
+@pytest.fixture
+def overloaded(tmp_path: Path) -> Path:
+    path = tmp_path / "overloaded.yaml"
+    path.write_text((EXAMPLES / "n_model.yaml").read_text().replace("rate: 0.4", "rate: 1.2"))
+    return path
+
+
+def test_the_json_has_the_fields_that_were_promised() -> None:
+    result = run(EXAMPLES / "n_model.yaml", "--json")
+    assert result.exit_code == 0
+    plan = json.loads(result.stdout)
+    assert (plan["kind"], plan["status"]) == ("routing", "optimal")
+    jobs = [entry["jobs"] for entry in plan["backends"]]
+    assert jobs == pytest.approx([np.sqrt(2)] * 2, rel=1e-8)
+    assert plan["total_jobs"] == pytest.approx(2 * np.sqrt(2), rel=1e-8)
+    assert plan["mean_latency"] == pytest.approx(2 * np.sqrt(2), rel=1e-8)
+    assert plan["certificate"]["slope_gap"] <= 1e-8
+    assert plan["certificate"]["conservation"] <= 1e-12
+    assert plan["backends"][0].keys() == {"name", "jobs", "rate", "marginal_rate", "utilisation"}
+    assert plan["split"][0].keys() == {"frontend", "backend", "rate"}
+    assert plan["tiers"][0].keys() == {"frontends", "backends", "marginal_rate"}
+    assert plan["capacity_scale"] > 1
+    assert plan["bottleneck"].keys() == {"frontends", "backends"}
+
+
+@pytest.mark.parametrize("name", ["regions", "mixed_fleet", "n_model"])
+def test_every_example_is_planned_and_drawn(tmp_path: Path, name: str) -> None:
+    result = run(EXAMPLES / f"{name}.yaml", "--out", tmp_path)
+    assert result.exit_code == 0
+    assert ": optimal" in result.stdout
+    assert "Certificate: conservation residual" in result.stdout
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"plan.png", "plan.svg", "backends.csv", "split.csv"}
+
+
+def test_the_most_valuable_missing_connection_is_said_in_words() -> None:
+    assert "connect office–h100-" in run(EXAMPLES / "mixed_fleet.yaml").stdout
+
+
+def test_too_much_load_gives_the_proof_and_status_1(overloaded: Path) -> None:
+    result = run(overloaded)
+    assert result.exit_code == 1
+    assert "infeasible" in result.stdout
+    assert "Frontends f1 bring 1.200 jobs/s, and may use only b1" in result.stdout
+
+
+def test_the_json_of_an_infeasible_plan_names_the_violated_set(overloaded: Path) -> None:
+    result = run(overloaded, "--json")
+    assert result.exit_code == 1
+    plan = json.loads(result.stdout)
+    assert plan["status"] == "infeasible"
+    assert plan["bottleneck"] == {"frontends": ["f1"], "backends": ["b1"]}
+    assert plan["capacity_scale"] == pytest.approx(1 / 1.2, rel=1e-9)

@@ -1,0 +1,230 @@
+"""Good files give the system they describe; each kind of bad file gives its own message."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from isocline.errors import SystemFileError
+from isocline.model import curves, traffic
+from isocline.model.systemfile import load, notes
+from isocline.model.systemfile.problems import TYPES
+from isocline.model.traffic import sizes
+
+HERE = Path(__file__).parent
+GOOD = (HERE / "good_system_file.yaml").read_text()
+H100 = "{type: hyperbolic, peak: 40.0, half: 12.0}"
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "fleet.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def edited(folder: Path, old: str, new: str) -> Path:
+    assert old in GOOD
+    return write(folder, GOOD.replace(old, new))
+
+
+def message(path: Path) -> str:
+    with pytest.raises(SystemFileError) as caught:
+        load(path)
+    text = str(caught.value)
+    assert "\n" not in text
+    return text
+
+
+def test_a_file_gives_the_system_it_describes(tmp_path: Path) -> None:
+    system = load(write(tmp_path, GOOD))
+    assert system.name == "fleet"
+    assert [b.name for b in system.backends] == ["h100", "l4"]
+    assert system.backends[0].url == "http://127.0.0.1:9001"
+    assert system.backends[1].curve == curves.HyperbolicCurve(6.0, 5.0)
+    assert system.rates.tolist() == [12.0, 8.0]
+    assert system.graph.neighbours(0).tolist() == [0, 1]
+    assert system.graph.neighbours(1).tolist() == [1]
+    assert notes(system) == []
+
+
+def test_work_turns_curves_in_tokens_into_curves_in_jobs(tmp_path: Path) -> None:
+    work = "kind: routing\nname: fleet of two\nwork: {unit: tokens, mean: 200, prefill: 0.1}"
+    system = load(edited(tmp_path, "kind: routing", work))
+    assert system.name == "fleet of two"
+    assert system.capacities.tolist() == pytest.approx([0.2, 0.03])
+    assert (system.work.unit, system.work.prefill, system.work.decode) == ("tokens", 0.1, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("{type: exponential}", sizes.ExponentialSizes()),
+        ("{type: deterministic}", sizes.DeterministicSizes()),
+        ("{type: lognormal, cv: 2}", sizes.LognormalSizes(2.0)),
+        ("{type: hyperexponential, cv: 3.5}", sizes.HyperexponentialSizes(3.5)),
+    ],
+)
+def test_sizes_of_every_type_are_read(tmp_path: Path, text: str, expected: sizes.Sizes) -> None:
+    assert (
+        load(edited(tmp_path, "kind: routing", f"kind: routing\nsizes: {text}")).sizes == expected
+    )
+
+
+def test_arrivals_of_every_type_are_read(tmp_path: Path) -> None:
+    (tmp_path / "day.csv").write_text(
+        "TIMESTAMP,ContextTokens,GeneratedTokens\n"
+        "2024-01-01 00:00:00,5,1\n2024-01-01 00:00:04,5,1\n"
+    )
+    text = GOOD.replace("rate: 12.0", "arrivals: {type: trace, file: day.csv}").replace(
+        "rate: 8.0", "arrivals: {type: piecewise, steps: [[0, 12], [600, 30]], period: 3600}"
+    )
+    trace, piecewise = (f.arrivals for f in load(write(tmp_path, text)).frontends)
+    assert isinstance(trace, traffic.TraceArrivals)
+    assert trace.times.tolist() == [0.0, 4.0]  # relative to the system file, not to the caller
+    assert piecewise == traffic.PiecewiseArrivals(((0.0, 12.0), (600.0, 30.0)), 3600.0)
+    poisson = edited(tmp_path, "rate: 12.0", "arrivals: {type: poisson, rate: 3}")
+    assert load(poisson).frontends[0].arrivals == traffic.PoissonArrivals(3.0)
+
+
+def test_names_and_numbers_are_read_by_the_core_schema_of_yaml_1_2(tmp_path: Path) -> None:
+    text = GOOD.replace("name: eu", "name: no").replace("peak: 6.0", "peak: 1e1")
+    system = load(write(tmp_path, text))
+    assert system.frontends[0].name == "no"
+    assert system.backends[1].curve.supremum == 10.0
+
+
+def test_anchors_and_merges_work_and_an_override_is_no_duplicate(tmp_path: Path) -> None:
+    text = GOOD.replace(H100, f"&big {H100}").replace(
+        "      type: hyperbolic\n      peak: 6.0", "      <<: *big\n      peak: 6.0"
+    )
+    assert load(write(tmp_path, text)).backends[1].curve == curves.HyperbolicCurve(6.0, 5.0)
+
+
+def test_a_name_with_pattern_characters_means_itself(tmp_path: Path) -> None:
+    text = GOOD.replace("name: l4", 'name: "l[4]"').replace("[h100, l4]", '["l[4]", "h?00"]')
+    assert load(write(tmp_path, text)).graph.neighbours(0).tolist() == [0, 1]
+
+
+TABLE = "{type: table, points: [[1, 2], [2, 3], [4, 5], [5, 4]]}"
+
+
+def test_what_was_cut_from_a_table_and_unused_backends_are_said(tmp_path: Path) -> None:
+    text = GOOD.replace(H100, TABLE).replace("[h100, l4]", "[h100]").replace('["l*"]', "[h100]")
+    cut, unused = notes(load(write(tmp_path, text)))
+    assert cut == (
+        "backend 'h100': point [2, 3] dropped, for the curve runs above to stay concave; "
+        "point [5, 4] cut, for the rate no longer grows past N = 4"
+    )
+    assert unused == "backend 'l4': no frontend may use it"
+
+
+BAD_EDITS = yaml.safe_load((HERE / "bad_system_files.yaml").read_text())
+
+
+@pytest.mark.parametrize("edit", BAD_EDITS.values(), ids=BAD_EDITS.keys())
+def test_a_bad_value_is_named_with_its_line_field_and_remedy(
+    tmp_path: Path, edit: dict[str, str]
+) -> None:
+    old = GOOD if edit["replace"] == "all of it" else edit["replace"]
+    path = edited(tmp_path, old, edit["by"])
+    assert message(path) == f"{path}:{edit['says']}"
+
+
+BAD_FILES = {
+    "empty": (b"", ": is empty; describe a system, beginning: kind: routing"),
+    "only a comment": (b"# later\n", ": is empty; describe a system, beginning: kind: routing"),
+    "a list": (b"- a\n", ":1: ['a'] is not a mapping; begin with: kind: routing"),
+    "a word": (b"hello", ":1: 'hello' is not a mapping; begin with: kind: routing"),
+    "an open bracket": (b"kind: routing\na: [b\n", r":3: is not YAML: .*; correct the line"),
+    "two values in a line": (b"a: b: c", r":1: is not YAML: .*; correct the line"),
+    "two documents": (b"---\na: 1\n---\nb: 2", r":3: is not YAML: .*; correct the line"),
+    "a list as key": (b"? [a]\n: 3", r":1: is not YAML: .*; correct the line"),
+    "control characters": (b"a: \x01", r": is not YAML: .*; correct the file"),
+    "binary": (b"\x7fELF\xff\xfe", ": is not text (byte 4 is not UTF-8); give a YAML file"),
+}
+
+
+@pytest.mark.parametrize(("content", "expected"), BAD_FILES.values(), ids=BAD_FILES.keys())
+def test_a_file_that_is_no_mapping_in_yaml_is_refused(
+    tmp_path: Path, content: bytes, expected: str
+) -> None:
+    path = tmp_path / "fleet.yaml"
+    path.write_bytes(content)
+    pattern = expected if ".*" in expected else re.escape(expected)
+    assert re.fullmatch(re.escape(str(path)) + pattern, message(path))
+
+
+def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
+    missing = tmp_path / "missing.yaml"
+    assert message(missing) == f"{missing}: does not exist; give the path of a system file"
+    assert message(tmp_path).startswith(f"{tmp_path}: cannot be read (")
+
+
+def test_a_trace_that_cannot_be_read_is_named_with_the_place_that_asks_for_it(
+    tmp_path: Path,
+) -> None:
+    path = edited(tmp_path, "rate: 12.0", "arrivals: {type: trace, file: gone.csv}")
+    assert message(path) == (
+        f"{path}:10: frontends[0] 'eu', arrivals: {tmp_path / 'gone.csv'}: does not exist; "
+        "give the path of a trace file"
+    )
+
+
+def test_every_type_the_model_knows_can_stand_in_a_file() -> None:
+    from isocline.model.systemfile import schema
+
+    def tags(union: object) -> set[str]:
+        records = union.__origin__.__args__  # type: ignore[attr-defined]
+        return {tag for r in records for tag in r.model_fields["type"].annotation.__args__}
+
+    assert tags(schema.AnyCurve) == set(TYPES["curve"]) == set(curves.ALL)
+    assert tags(schema.AnySizes) == set(TYPES["sizes"]) == set(sizes.ALL)
+    assert tags(schema.AnyArrivals) == set(TYPES["arrivals"])
+
+
+positive = st.floats(1e-6, 1e6)
+names = st.text("abcdefgh-.0123456789é*[]:#'\"{} ", min_size=1, max_size=8)
+
+
+@st.composite
+def documents(draw: st.DrawFn) -> dict[str, object]:
+    backend_names = draw(st.lists(names, min_size=1, max_size=5, unique=True))
+    frontend_names = draw(st.lists(names, min_size=1, max_size=4, unique=True))
+    curve = st.one_of(
+        st.fixed_dictionaries({"type": st.just("hyperbolic"), "peak": positive, "half": positive}),
+        st.fixed_dictionaries(
+            {"type": st.just("exponential"), "peak": positive, "scale": positive}
+        ),
+        st.fixed_dictionaries(
+            {"type": st.just("servers"), "rate": positive, "count": st.integers(1, 99)}
+        ),
+    )
+    some = st.lists(st.sampled_from(backend_names), min_size=1, unique=True)
+    return {
+        "kind": "routing",
+        "backends": [{"name": n, "curve": draw(curve)} for n in backend_names],
+        "frontends": [
+            {"name": n, "rate": draw(positive), "backends": draw(some)} for n in frontend_names
+        ],
+    }
+
+
+@given(documents())
+def test_what_is_written_is_what_is_read(
+    tmp_path_factory: pytest.TempPathFactory, document: dict[str, list[dict[str, object]]]
+) -> None:
+    path = tmp_path_factory.mktemp("round") / "trip.yaml"
+    path.write_text(json.dumps(document), encoding="utf-8")  # JSON is YAML
+    system = load(path)
+    read_curves = [{"type": b.curve.type, **b.curve.parameters()} for b in system.backends]
+    assert read_curves == [entry["curve"] for entry in document["backends"]]
+    assert system.rates.tolist() == [entry["rate"] for entry in document["frontends"]]
+    for f, entry in enumerate(document["frontends"]):
+        chosen = {system.backends[b].name for b in system.graph.neighbours(f)}
+        assert chosen == set(entry["backends"])  # type: ignore[call-overload]
+    assert np.all(system.capacities > 0)

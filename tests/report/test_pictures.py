@@ -1,0 +1,168 @@
+"""Every picture is drawn, beside its data, and shows what it must."""
+
+import builtins
+import csv
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from isocline.errors import MissingExtraError, UsageError
+from isocline.model.systemfile import load
+from isocline.report import files
+from isocline.report.curve_plot import curve_plot
+from isocline.report.latency_plot import latency_plot
+from isocline.report.policies_plot import policies_plot
+from isocline.report.style import label_ends, looks, new_figure
+from isocline.report.workload_plot import total_plot, workload_plot
+from isocline.simulate.results import Comparison, Sweep
+
+Make = Callable[..., Comparison]
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.parametrize("count", [1, 4])
+def test_a_comparison_writes_three_pictures_and_their_data(
+    tmp_path: Path, comparison: Make, count: int
+) -> None:
+    written = files.write_comparison(comparison(count=count), tmp_path)
+    stems = ("policies", "total_jobs", "workloads")
+    assert {p.name for p in written} == {f"{s}.{k}" for s in stems for k in ("png", "svg", "csv")}
+    assert all(path.stat().st_size > 0 for path in written)
+    assert rows(tmp_path / "policies.csv")[0]["mean_latency_ci95_low"]
+    assert len(rows(tmp_path / "workloads.csv")) == 50 * count
+
+
+def test_a_comparison_without_workloads_writes_no_picture_of_them(
+    tmp_path: Path, comparison: Make
+) -> None:
+    full = comparison(count=1)
+    bare = replace(full.policies[0], workloads_over_time=np.zeros((0, 3)))
+    written = files.write_comparison(replace(full, policies=(bare,)), tmp_path)
+    assert not any(path.stem == "workloads" for path in written)
+
+
+def test_a_sweep_writes_one_row_per_load_and_policy(tmp_path: Path, comparison: Make) -> None:
+    sweep = Sweep((comparison(0.5), comparison(0.9, unstable=("random",))))
+    assert len(files.write_sweep(sweep, tmp_path)) == 3
+    data = rows(tmp_path / "latency.csv")
+    assert len(data) == 8
+    assert data[-1]["status"] == "unstable"
+    assert data[-1]["mean_latency"] == ""
+
+
+def test_the_same_record_gives_the_same_files(tmp_path: Path, comparison: Make) -> None:
+    for folder in ("a", "b"):
+        files.write_sweep(Sweep((comparison(0.5), comparison(0.9))), tmp_path / folder)
+    for name in ("latency.png", "latency.svg", "latency.csv"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+def test_latency_has_an_interval_at_each_load_and_a_line_ends_where_a_policy_is_unstable(
+    comparison: Make,
+) -> None:
+    sweep = Sweep((comparison(0.5), comparison(0.7), comparison(0.9, unstable=("random",))))
+    axes = latency_plot(sweep).axes[0]
+    texts = {text.get_text() for text in axes.texts}
+    assert texts == {"bound", "gmsr", "jsq", "power_of_d:d=2", "random (then unstable)"}
+    assert len(axes.containers) == 4
+    assert [len(c.lines[0].get_xdata()) for c in axes.containers] == [3, 3, 3, 2]
+    assert axes.get_yscale() == "log"  # 1.1 to 12 times the bound
+    assert axes.get_ylabel() == "mean latency, ms"
+
+
+def test_small_differences_are_drawn_on_a_linear_axis(comparison: Make) -> None:
+    assert latency_plot(Sweep((comparison(0.5, count=2),))).axes[0].get_yscale() == "linear"
+
+
+def test_a_policy_without_steady_state_at_any_load_has_no_line(comparison: Make) -> None:
+    axes = latency_plot(Sweep((comparison(unstable=("gmsr",)),))).axes[0]
+    assert len(axes.containers) == 3
+
+
+def test_unstable_policies_are_named_so_among_the_dots(comparison: Make) -> None:
+    mean, p99 = policies_plot(comparison(unstable=("random",))).axes
+    assert [t.get_text() for t in mean.texts] == ["unstable", "bound"]
+    assert p99.get_xlabel().startswith("99th percentile")
+
+
+def test_a_comparison_of_unstable_policies_only_is_drawn(tmp_path: Path, comparison: Make) -> None:
+    names = ("gmsr", "jsq")
+    assert files.write_comparison(comparison(count=2, unstable=names), tmp_path)
+
+
+def test_workloads_have_a_panel_per_policy_and_a_colour_per_kind(comparison: Make) -> None:
+    figure = workload_plot(comparison())
+    assert [axes.get_title(loc="left") for axes in figure.axes] == [
+        "gmsr", "jsq", "power_of_d:d=2", "random",
+    ]  # fmt: skip
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["h100", "a10g"]
+
+
+def test_an_unstable_policy_leaves_the_frame_and_the_others_keep_it(comparison: Make) -> None:
+    stable = comparison(count=2)
+    top = total_plot(replace(stable, policies=stable.policies[:1])).axes[0].get_ylim()[1]
+    wild = replace(
+        stable.policies[1],
+        status="unstable",
+        total_over_time=1e4 * stable.policies[1].total_over_time,
+    )
+    policies = (stable.policies[0], wild)
+    assert total_plot(replace(stable, policies=policies)).axes[0].get_ylim()[1] < 2 * top
+
+
+def test_curves_show_dropped_points_as_crosses() -> None:
+    rate = curve_plot(load(EXAMPLES / "regions.yaml")).axes[0]
+    crosses = [line for line in rate.lines if line.get_marker() == "x"]
+    assert [len(line.get_xdata()) for line in crosses] == [2]
+
+
+def test_an_infeasible_plan_has_no_picture(tmp_path: Path) -> None:
+    system = load(EXAMPLES / "n_model.yaml")
+    assert files.write_plan({"status": "infeasible"}, system, tmp_path) == []
+
+
+def test_two_dozen_series_look_different() -> None:
+    assert len({tuple(look.values()) for look in looks(24)}) == 24
+
+
+def test_labels_at_one_height_are_moved_apart() -> None:
+    axes = new_figure(height=3).subplots()
+    axes.set_ylim(0, 1)
+    label_ends(axes, [(1.0, 0.5, name, "k") for name in "abc"])
+    heights = sorted(text.get_position()[1] for text in axes.texts)
+    assert np.diff(heights) == pytest.approx([10.5, 10.5])
+    assert heights[1] == pytest.approx(0.0)
+
+
+def test_a_file_that_cannot_be_written_is_named(tmp_path: Path, comparison: Make) -> None:
+    taken = tmp_path / "taken"
+    taken.write_text("")
+    with pytest.raises(UsageError, match="cannot be written"):
+        files.write_sweep(Sweep((comparison(),)), taken)
+
+
+def test_without_matplotlib_the_install_line_is_given(
+    tmp_path: Path, comparison: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = builtins.__import__
+
+    def without(name: str, *rest: Any) -> Any:
+        if name.startswith("matplotlib"):
+            raise ImportError(name)
+        return real(name, *rest)
+
+    for name in [n for n in sys.modules if n.startswith("isocline.report.")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(builtins, "__import__", without)
+    with pytest.raises(MissingExtraError, match=r"pip install 'isocline\[plot\]'"):
+        files.write_sweep(Sweep((comparison(),)), tmp_path)

@@ -1,0 +1,137 @@
+"""Tables say what a reader of the figures must know."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console, RenderableType
+
+from isocline.model.systemfile import load
+from isocline.report.comparison_table import comparison_report, sweep_report
+from isocline.report.plan_table import plan_report
+from isocline.simulate.results import Comparison, Sweep
+
+Make = Callable[..., Comparison]
+SYSTEM = load(Path(__file__).parents[2] / "examples" / "n_model.yaml")
+
+
+def text(record: RenderableType) -> str:
+    console = Console(width=160, markup=False, highlight=False)
+    with console.capture() as capture:
+        console.print(record)
+    return capture.get()
+
+
+def row(name: str, printed: str) -> list[str]:
+    line = next(line for line in printed.splitlines() if line.startswith(name))
+    return [cell for cell in line.split("  ") if cell]
+
+
+def test_each_policy_has_its_figures_with_intervals(comparison: Make) -> None:
+    cells = [cell.strip() for cell in row("jsq", text(comparison_report(comparison())))]
+    assert cells == [
+        "jsq",
+        "666.7 ± 6.7", "333.3", "2,000", "2,667 ± 27", "66.67 ± 0.67", "2.000 ± 0.020", "+300 ± 15",
+    ]  # fmt: skip
+
+
+def test_conditions_are_printed_with_the_figures(comparison: Make) -> None:
+    printed = " ".join(text(comparison_report(comparison())).split())
+    assert (
+        "Arrivals: Poisson; load 0.700. 8 replications of 300 s, of each the first 60 s discarded "
+        "(MSER-5); seed 1. Bound: the fluid optimum, 33.33 jobs, 333.3 ms. "
+        "±: 95 % Student-t intervals over replications."
+    ) in printed
+
+
+def test_an_interrupted_run_says_so(comparison: Make) -> None:
+    interrupted = replace(comparison(), interrupted=True)
+    assert "Interrupted: these replications were finished." in text(comparison_report(interrupted))
+    assert "Interrupted" not in text(comparison_report(comparison()))
+
+
+def test_an_unstable_policy_is_called_unstable_and_has_no_figures(comparison: Make) -> None:
+    printed = text(comparison_report(comparison(unstable=("random",))))
+    assert [cell.strip() for cell in row("random", printed)][:3] == ["random", "unstable", "–"]
+    assert "random is unstable: jobs at a10g-1 grow without end" in printed
+
+
+def test_percentiles_that_were_not_measured_are_dashes(comparison: Make) -> None:
+    full = comparison(count=1)
+    bare = replace(full.policies[0], p50=None, p95=None, p99=None)
+    cells = row("gmsr", text(comparison_report(replace(full, policies=(bare,)))))
+    assert [cell.strip() for cell in cells[2:5]] == ["–", "–", "–"]
+
+
+def test_a_sweep_has_a_column_per_load_and_the_bound_below(comparison: Make) -> None:
+    sweep = Sweep((comparison(0.5), comparison(0.9, unstable=("random",))))
+    printed = text(sweep_report(sweep))
+    assert [cell.strip() for cell in row("gmsr", printed)] == ["gmsr", "220.0 ± 2.2", "1,100 ± 11"]
+    assert [cell.strip() for cell in row("bound", printed)] == ["bound", "200.0", "1,000"]
+    assert "At load 0.900: random is unstable" in printed
+
+
+PLAN: dict[str, Any] = {
+    "kind": "routing",
+    "status": "optimal",
+    "total_jobs": 2.828,
+    "mean_latency": 2.828,
+    "backends": [
+        {"name": b, "jobs": 1.414, "rate": 0.5, "marginal_rate": 0.1716, "utilisation": 0.5}
+        for b in ("b1", "b2")
+    ],
+    "split": [
+        {"frontend": "f1", "backend": "b1", "rate": 0.4},
+        {"frontend": "f2", "backend": "b1", "rate": 0.1},
+        {"frontend": "f2", "backend": "b2", "rate": 0.5},
+    ],
+    "tiers": [{"frontends": ["f1", "f2"], "backends": ["b1", "b2"], "marginal_rate": 0.1716}],
+    "capacity_scale": 2.0,
+    "bottleneck": {"frontends": ["f1", "f2"], "backends": ["b1", "b2"]},
+    "certificate": {"conservation": 1e-16, "slope_gap": 2e-12},
+    "shadow_prices": [{"backend": "b1", "saves": 0.012}, {"backend": "b2", "saves": 0.0}],
+    "missing_edges": [{"frontend": "f1", "backend": "b2", "saves": 0.0345}],
+}
+
+
+def test_a_plan_says_what_it_costs_how_far_it_goes_and_what_would_help() -> None:
+    printed = text(plan_report(PLAN, SYSTEM))
+    assert "N-model: optimal  2.828 jobs in the system, mean latency 2.828 s" in printed
+    assert "Load 0.500: the arrivals may grow 2.000 times; then f1, f2 would fill b1, b2" in printed
+    assert row("b1", printed)[-1].strip() == "12.0 ms"
+    assert "b2 83.3%, b1 16.7%" in printed
+    assert "connect f1–b2: saves 34.5 ms" in printed
+    assert "conservation residual 1.0e-16, slope gap 2.0e-12" in printed
+
+
+def test_one_tier_needs_no_table_of_tiers() -> None:
+    assert "Tiers" not in text(plan_report(PLAN, SYSTEM))
+    two = [tier | {"backends": [b]} for b in ("b1", "b2") for tier in PLAN["tiers"]]
+    assert "Tiers" in text(plan_report(PLAN | {"tiers": two}, SYSTEM))
+
+
+def test_a_long_plan_is_cut_and_says_where_the_rest_is() -> None:
+    many = [PLAN["backends"][0] | {"name": f"b{i}"} for i in range(100)]
+    printed = text(plan_report(PLAN | {"backends": many}, SYSTEM))
+    assert "Backends (first 40 of 100; --json has all)" in printed
+    assert "b39 " in printed
+    assert "b40 " not in printed
+
+
+def test_an_infeasible_plan_is_its_proof() -> None:
+    proof = {"frontends": ["f1"], "backends": ["b1"]}
+    plan = PLAN | {"status": "infeasible", "bottleneck": proof, "capacity_scale": 0.8}
+    printed = text(plan_report(plan, SYSTEM))
+    assert "N-model: infeasible" in printed
+    assert (
+        "Frontends f1 bring 0.4000 jobs/s, and may use only b1, which can serve less than 1.000"
+        in printed
+    )
+
+
+@pytest.mark.parametrize("missing", ["shadow_prices", "missing_edges"])
+def test_a_plan_without_its_extras_is_printed_all_the_same(missing: str) -> None:
+    plan = {key: value for key, value in PLAN.items() if key != missing}
+    assert "Certificate" in text(plan_report(plan, SYSTEM))
