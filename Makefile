@@ -5,8 +5,14 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.ready-
 
 .PHONY: demo test check format bench clean
+# The main job: a certified plan, then five policies on a trace and over a range of loads.
+# `make demo TRACE=azure_llm_code.csv` takes a real trace in place of a generated one.
+TRACE ?= bursty
 demo: $(STAMP)demo
-	$(BIN)/isocline simulate examples/mixed_fleet.yaml --demo
+	$(BIN)/isocline plan examples/mixed_fleet.yaml --out out/demo/plan
+	$(BIN)/isocline simulate examples/mixed_fleet.yaml --trace $(TRACE) --load 0.5 --out out/demo/trace
+	$(BIN)/isocline simulate examples/mixed_fleet.yaml --load 0.3,0.5,0.7,0.8,0.9 --out out/demo/loads
+	@echo "The pictures are in out/demo."
 
 test: $(STAMP)dev
 	$(BIN)/pytest -n 2

@@ -10,8 +10,7 @@ import numpy as np
 from isocline.errors import UsageError
 from isocline.model.fleet import RoutingSystem
 from isocline.report.curves_table import knee_of
-from isocline.simulate.results import Comparison, Sweep
-from isocline.simulate.results import flat_row
+from isocline.simulate.results import Comparison, Sweep, flat_row
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -45,7 +44,7 @@ def write_comparison(comparison: Comparison, directory: Path) -> list[Path]:
     rows = [flat_row(policy.to_dict()) for policy in comparison.policies]
     written = _picture(policies_plot(comparison), directory, "policies")
     written.append(write_rows(directory / "policies.csv", rows))
-    if comparison.times.size:
+    if any(policy.total_over_time.size for policy in comparison.policies):
         written += _picture(total_plot(comparison), directory, "total_jobs")
         written.append(write_rows(directory / "total_jobs.csv", _total_rows(comparison)))
     if any(policy.workloads_over_time.size for policy in comparison.policies):
@@ -111,8 +110,9 @@ def _curve_rows(system: RoutingSystem) -> Iterable[Row]:
 
 
 def _total_rows(comparison: Comparison) -> Iterable[Row]:
+    run = [policy for policy in comparison.policies if policy.total_over_time.size]
     for i, time in enumerate(comparison.times):
-        yield {"time": time} | {p.policy: p.total_over_time[i] for p in comparison.policies}
+        yield {"time": time} | {policy.policy: policy.total_over_time[i] for policy in run}
 
 
 def _workload_rows(comparison: Comparison) -> Iterable[Row]:

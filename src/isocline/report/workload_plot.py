@@ -33,8 +33,11 @@ def total_plot(comparison: Comparison) -> "Figure":
     axes.axhline(comparison.lower_bound, color=INK, lw=1.2, ls=(0, (4, 2)))
     end = float(comparison.times[-1])
     ends = [(end, comparison.lower_bound, "bound", INK)]
-    top = _set_height(axes, comparison.policies, [p.total_over_time for p in comparison.policies])
+    drawn = [p for p in comparison.policies if p.total_over_time.size]
+    top = _set_height(axes, drawn, [p.total_over_time for p in drawn])
     for p, look in zip(comparison.policies, looks(len(comparison.policies)), strict=True):
+        if p not in drawn:  # known to be unstable without a run
+            continue
         line = look | {"marker": None}
         axes.plot(comparison.times, p.total_over_time, lw=1.2, **line)
         unstable = " (unstable)" if p.status == "unstable" else ""

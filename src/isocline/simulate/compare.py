@@ -6,6 +6,7 @@ paper stands beside every mean.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -33,6 +34,8 @@ DEFAULT_JOBS = 200_000
 DEFAULT_LATENCIES = 200.0
 LEAST_COMPLETIONS = 100
 MOST_REPLICATIONS = 1000
+# A length of our own choosing that proves too short is ours to mend: 4, 16, 64 times as long.
+LENGTHENING, MOST_LENGTHENINGS = 4.0, 3
 
 
 def simulate(
@@ -63,7 +66,7 @@ def simulate(
         time_scale: How many times as fast the arrivals come.
         load: Scale the arrivals to this share of what can be served, in place of `time_scale`.
         horizon: Length of each replication, s, warm-up included; by default long enough for
-            200 000 jobs, or the length of the trace.
+            200 000 jobs and longer where that proves too short, or the length of the trace.
         warmup: What to discard at the start, s; None finds it by MSER-5 (a trace: nothing).
         replications: Independent runs, at least 2.
         precision: Add replications until the 95 % interval of every mean latency is within this
@@ -95,9 +98,17 @@ def simulate(
     run = _run(prepared, scene.trace, horizon, warmup, seed, start, percentiles)
     doomed = [_overloaded(prepared, policy) for policy in chosen]
     alive = [i for i, names in enumerate(doomed) if not names]
-    work = Replications(prepared, [chosen[i] for i in alive], run, scene.trace, threads, progress)
-    _extend(work, replications, precision)
-    return _judge(scene, work, labels, alive, doomed)
+    for longer in range(MOST_LENGTHENINGS + 1):
+        policies_run = [chosen[i] for i in alive]
+        work = Replications(prepared, policies_run, run, scene.trace, threads, progress)
+        _extend(work, replications, precision)
+        try:
+            return _judge(scene, work, labels, alive, doomed)
+        except RunTooShortError:
+            if horizon is not None or trace is not None or longer == MOST_LENGTHENINGS:
+                raise
+            run = replace(run, horizon=LENGTHENING * run.horizon)
+    raise AssertionError("the last turn returns or raises")
 
 
 def sweep(
@@ -174,7 +185,7 @@ def _judge(
     kept = dict(zip(alive, work.kept, strict=True))
     growing = {i for i, reps in kept.items() if scene.trace is None and _grows(reps, work.run)}
     steady = [i for i in alive if i not in growing]
-    skip = _discarded(work.run, [kept[i] for i in steady], scene)
+    skip = _discarded(work.run, [kept[i] for i in steady], [labels[i] for i in steady], scene)
     known_means = work.prepared.memoryless and scene.trace is None
     results: list[PolicyResult] = []
     for i, label in enumerate(labels):
@@ -186,7 +197,7 @@ def _judge(
         else:
             reps = kept.get(i, [])
             overloaded = doomed[i] or growing_backends(reps, names)
-            results.append(unstable(label, reps, overloaded, work.run, len(names)))
+            results.append(unstable(label, reps, overloaded, len(names)))
     return _comparison(scene, work, tuple(results), skip)
 
 
@@ -197,7 +208,9 @@ def _grows(reps: Sequence[Replication], run: Run) -> bool:
     return trend(series) is Trend.GROWING
 
 
-def _discarded(run: Run, stable: Sequence[Sequence[Replication]], scene: Scenario) -> int:
+def _discarded(
+    run: Run, stable: Sequence[Sequence[Replication]], named: Sequence[str], scene: Scenario
+) -> int:
     """Blocks to discard: as given, or the most that MSER-5 asks for any policy.
 
     Raises:
@@ -209,21 +222,21 @@ def _discarded(run: Run, stable: Sequence[Sequence[Replication]], scene: Scenari
         found = [mser5(np.mean([rep.jobs for rep in reps], axis=0)) for reps in stable]
         if None in found:
             raise RunTooShortError(
-                f"the run of {run.horizon:.4g} s is too short: by MSER-5 its warm-up is more than "
-                f"half of it; {longer}"
+                f"a run of {run.horizon:.4g} s is too short for {named[found.index(None)]}: by "
+                f"MSER-5 its warm-up is more than half of it; {longer}"
             )
         skip = max((d for d in found if d is not None), default=0)
-    for reps in stable:
+    for name, reps in zip(named, stable, strict=True):
         if scene.trace is None and trend(np.array([r.jobs[skip:] for r in reps])) != Trend.STEADY:
             raise RunTooShortError(
-                f"the run of {run.horizon:.4g} s is too short: the number of jobs is still rising "
-                f"at its end; {longer}"
+                f"a run of {run.horizon:.4g} s is too short for {name}: the number of jobs is "
+                f"still rising at its end; {longer}"
             )
         fewest = min(int(rep.completions[skip:].sum()) for rep in reps)
         if fewest < LEAST_COMPLETIONS:
             raise RunTooShortError(
-                f"only {fewest} jobs completed in the measured part of a replication of "
-                f"{run.horizon:.4g} s, and a mean needs {LEAST_COMPLETIONS}; {longer}"
+                f"only {fewest} jobs completed under {name} in the measured part of a replication "
+                f"of {run.horizon:.4g} s, and a mean needs {LEAST_COMPLETIONS}; {longer}"
             )
     return skip
 

@@ -111,13 +111,13 @@ def summary(
 
 
 def unstable(
-    label: str, reps: Sequence[Replication], overloaded: Sequence[str], run: Run, backends: int
+    label: str, reps: Sequence[Replication], overloaded: Sequence[str], backends: int
 ) -> PolicyResult:
     """The result of a policy under which the number of jobs grows without bound."""
     none: dict[str, Any] = dict.fromkeys(
         ("mean_jobs", "mean_latency", "p50", "p95", "p99", "ratio_to_bound", "difference")
     )
-    looks = _looks(reps) if reps else _nothing(run, backends)
+    looks = _looks(reps) if reps else _nothing(backends)
     return PolicyResult(
         policy=label,
         status="unstable",
@@ -148,10 +148,10 @@ def _looks(reps: Sequence[Replication]) -> dict[str, Any]:
     }
 
 
-def _nothing(run: Run, backends: int) -> dict[str, Any]:
+def _nothing(backends: int) -> dict[str, Any]:
     return {
         "backend_jobs": np.full(backends, np.nan),
-        "total_over_time": np.full(run.ends.size, np.nan),
+        "total_over_time": np.empty(0),
         "workloads_over_time": np.zeros((0, backends), np.int32),
         "events": 0,
         "events_per_second": 0.0,

@@ -14,6 +14,7 @@ from isocline.model.traffic import ExponentialSizes, PoissonArrivals
 from isocline.policies.contract import RoutingPolicy, Setting, View
 from isocline.simulate.kernels.alias import alias
 from isocline.simulate.kernels.chain import System
+from isocline.simulate.kernels.lookahead import room
 from isocline.theory.equilibrium import FluidOptimum, fluid_optimum
 
 FloatArray = npt.NDArray[np.float64]
@@ -66,6 +67,7 @@ class Prepared:
             peak * excess,
             np.array([curve.rate(n) for curve in self.curves]),
             self.places,
+            room(self.row.size),
         )
 
     def view(self, policy: RoutingPolicy, workloads: int) -> View:

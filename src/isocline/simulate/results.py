@@ -60,7 +60,7 @@ class PolicyResult:
     littles_law: float  # |L - lambda W| / L with L, lambda and W all measured; nan without W
     overloaded: tuple[str, ...]
     backend_jobs: FloatArray  # (B,) mean jobs at each backend over the measured part
-    total_over_time: FloatArray  # (blocks,) mean total jobs in each block of the run
+    total_over_time: FloatArray  # (blocks,) mean total jobs in each block; (0,) if never run
     workloads_over_time: FloatArray  # (blocks, B) jobs at block ends, replication 0; or (0, B)
     events: int
     events_per_second: float

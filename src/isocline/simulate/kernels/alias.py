@@ -18,24 +18,31 @@ LARGEST = 1 << (64 - BITS)  # columns: (2^40 - 1) * n must stay below 2^64
 
 
 class Alias(NamedTuple):
-    """n columns; column i gives i if the coin falls below its threshold, else its other."""
+    """Column i gives i if the coin falls below its threshold, else its other.
 
+    The arrays are empty if all weights are equal: nothing is read, and so no cache is missed.
+    """
+
+    columns: int  # n
     threshold: npt.NDArray[np.uint64]  # (n,) in units of 2^-40
     other: npt.NDArray[np.int32]  # (n,)
 
 
-ALIAS = record_of(Alias, array_of(types.uint64), array_of(types.int32))
+ALIAS = record_of(Alias, types.uint64, array_of(types.uint64), array_of(types.int32))
 
 
 def alias(weights: npt.NDArray[np.float64]) -> Alias:
     """The table for probabilities proportional to `weights` (n,), >= 0, not all 0."""
     if weights.size > LARGEST:
         raise UsageError(f"{weights.size} frontends and backends; at most {LARGEST} are simulated")
+    columns: Any = np.uint64(weights.size)  # an int would be signed to numba
+    if np.ptp(weights) == 0:
+        return Alias(columns, np.empty(0, np.uint64), np.empty(0, np.int32))
     share = weights * (weights.size / weights.sum())
     other = np.arange(weights.size, dtype=np.int32)
     threshold = np.ones(weights.size)
     _fill(share, threshold, other)
-    return Alias(np.round(threshold * 2.0**BITS).astype(np.uint64), other)
+    return Alias(columns, np.round(threshold * 2.0**BITS).astype(np.uint64), other)
 
 
 @compiled
@@ -68,8 +75,8 @@ def _fill(share: Any, threshold: Any, other: Any) -> None:
 @kernel
 def column_of(table: Alias, random_bits: Any) -> int:
     """The column that 40 random bits select."""
-    product = random_bits * uint64(table.threshold.size)
+    product = random_bits * table.columns
     column = int64(product >> uint64(BITS))
-    if product & uint64((1 << BITS) - 1) >= table.threshold[column]:
+    if table.other.size and product & uint64((1 << BITS) - 1) >= table.threshold[column]:
         return int64(table.other[column])  # type: ignore[no-any-return]
     return column  # type: ignore[no-any-return]

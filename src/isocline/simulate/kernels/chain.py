@@ -4,12 +4,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import types
+from numba import types, uint64
 
 from isocline.compiled import array_of, record_of
-from isocline.simulate.kernels.alias import ALIAS, Alias
+from isocline.simulate.kernels.alias import ALIAS, BITS, Alias
 
 FloatArray = npt.NDArray[np.float64]
+
+# An event's draw: the upper 24 bits tell arrivals from departures, the rest says where.
+REST = uint64((1 << BITS) - 1)
 
 # Why a kernel returned.
 DONE, TABLE_FULL, ARENA_FULL, NOT_A_CANDIDATE = 0, 1, 2, 3
@@ -17,7 +20,8 @@ DONE, TABLE_FULL, ARENA_FULL, NOT_A_CANDIDATE = 0, 1, 2, 3
 # Counters of a run, in an int64 array.
 JOBS, AREA, ARRIVALS, COMPLETIONS, EVENTS = 0, 1, 2, 3, 4
 TIMED, NEXT = 5, 6  # jobs whose sojourn was recorded; the next job of a list of arrivals
-COUNTERS = 7
+FETCHED = 7  # means nothing: keeps what was read ahead from being optimised away
+COUNTERS = 8
 # And in a float64 array: clock (s), total service rate (jobs/s), integrals over the block of jobs
 # and of that rate (of the jump kernel, sums over ticks), sum of sojourn times (s).
 CLOCK, RATE, JOB_SECONDS, RATE_SECONDS, SOJOURN = 0, 1, 2, 3, 4
@@ -36,6 +40,7 @@ class System(NamedTuple):
     peak: FloatArray  # (R,) jobs/s, the bound that departures are thinned from
     rate: FloatArray  # (R, K) jobs/s, the curves
     places: npt.NDArray[np.int32]  # (B,) how many jobs are served at once; the rest wait in order
+    upcoming: npt.NDArray[np.int64]  # scratch of `lookahead`
 
 
 SYSTEM = record_of(
@@ -49,6 +54,7 @@ SYSTEM = record_of(
     array_of(types.float64),
     array_of(types.float64, 2),
     array_of(types.int32),
+    array_of(types.int64),
 )
 
 

@@ -9,6 +9,7 @@ Every policy consumes one event draw per tick: arrivals and possible departures 
 
 from typing import Any
 
+import numpy as np
 from numba import int64, types, uint32, uint64
 
 from isocline.compiled import array_of, kernel_as
@@ -21,18 +22,19 @@ from isocline.simulate.kernels.chain import (
     COMPLETIONS,
     DONE,
     EVENTS,
+    FETCHED,
     JOBS,
     NOT_A_CANDIDATE,
     RATE,
     RATE_SECONDS,
+    REST,
     STREAMS,
     SYSTEM,
     TABLE_FULL,
     Streams,
     System,
 )
-
-REST = uint64((1 << BITS) - 1)
+from isocline.simulate.kernels.lookahead import AHEAD, fetch
 
 SIGNATURE = types.int64(
     types.FunctionType(CHOOSE),
@@ -62,7 +64,10 @@ def jump(
     rate_sum = 0.0
     done = count[EVENTS]
     status = DONE
+    fetched = np.int64(0)
     while done < ticks and status == DONE:
+        if system.upcoming.size and done % AHEAD == 0:
+            fetched += fetch(view, system, s0, s1, system.upcoming)
         s0, s1, event = step(s0, s1)
         done += 1
         if event >> uint64(BITS) < system.arriving:
@@ -100,6 +105,7 @@ def jump(
     count[ARRIVALS] += arrivals
     count[COMPLETIONS] += before + arrivals - jobs
     count[EVENTS] = done
+    count[FETCHED] = fetched
     gauge[RATE] = rate
     gauge[RATE_SECONDS] += rate_sum
     return status

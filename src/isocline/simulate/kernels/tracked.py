@@ -11,7 +11,7 @@ from typing import Any
 from numba import types, uint64
 
 from isocline.compiled import array_of, kernel_as
-from isocline.draws import below, bits, uniform
+from isocline.draws import below, step, unit
 from isocline.policies.contract import CHOOSE, OBSERVE, VIEW, View
 from isocline.simulate.kernels.alias import BITS, column_of
 from isocline.simulate.kernels.arena import JOBS_TYPE, Jobs, add, remove, reserve
@@ -27,6 +27,7 @@ from isocline.simulate.kernels.chain import (
     NOT_A_CANDIDATE,
     RATE,
     RATE_SECONDS,
+    REST,
     SOJOURN,
     STREAMS,
     SYSTEM,
@@ -36,8 +37,6 @@ from isocline.simulate.kernels.chain import (
     System,
 )
 from isocline.simulate.kernels.latencies import record
-
-REST = uint64((1 << BITS) - 1)
 
 SIGNATURE = types.int64(
     types.FunctionType(CHOOSE),
@@ -72,22 +71,24 @@ def track(
     first = system.first
     limit = system.rate.shape[1] - 1
     gap = 1.0 / system.speed
+    s0, s1 = streams.events[0], streams.events[1]
     now = gauge[CLOCK]
     total = count[JOBS]
     rate = gauge[RATE]
+    job_seconds = rate_seconds = sojourn = 0.0
+    arrivals = completions = timed = events = 0
     status = DONE
     while status == DONE:
-        pause = -math.log(1.0 - uniform(streams.events)) * gap
-        if now + pause >= until:
-            gauge[JOB_SECONDS] += total * (until - now)
-            gauge[RATE_SECONDS] += rate * (until - now)
+        s0, s1, pausing = step(s0, s1)
+        pause = min(-math.log(1.0 - unit(pausing)) * gap, until - now)
+        job_seconds += total * pause
+        rate_seconds += rate * pause
+        now += pause
+        if now >= until:
             now = until
             break
-        now += pause
-        gauge[JOB_SECONDS] += total * pause
-        gauge[RATE_SECONDS] += rate * pause
-        count[EVENTS] += 1
-        event = bits(streams.events)
+        events += 1
+        s0, s1, event = step(s0, s1)
         if event >> uint64(BITS) < system.arriving:
             source = column_of(system.sources, event & REST)
             candidates = system.edges[first[source] : first[source + 1]]
@@ -102,7 +103,7 @@ def track(
             row = view.row[backend]
             rate += system.rate[row, n + 1] - system.rate[row, n]
             total += 1
-            count[ARRIVALS] += 1
+            arrivals += 1
             # Room for the next job is made now, so that a full arena stops between two events.
             if n + 1 == limit:
                 status = TABLE_FULL
@@ -113,7 +114,8 @@ def track(
         row = view.row[backend]
         n = view.workload[backend]
         served = system.rate[row, n]
-        if uniform(streams.events) * system.peak[row] < served:
+        s0, s1, thinning = step(s0, s1)
+        if unit(thinning) * system.peak[row] < served:
             places = system.places[backend]
             index = below(streams.leaving, min(n, places))
             at = jobs.start[backend] + index
@@ -123,14 +125,22 @@ def track(
             view.workload[backend] = n - 1
             rate += system.rate[row, n - 1] - served
             total -= 1
-            count[COMPLETIONS] += 1
+            completions += 1
             if born >= 0.0:
                 record(histogram, now - born)
-                gauge[SOJOURN] += now - born
-                count[TIMED] += 1
+                sojourn += now - born
+                timed += 1
                 if observing:
                     observe(edge, now - born, now, view)
+    streams.events[0], streams.events[1] = s0, s1
     gauge[CLOCK] = now
     gauge[RATE] = rate
+    gauge[JOB_SECONDS] += job_seconds
+    gauge[RATE_SECONDS] += rate_seconds
+    gauge[SOJOURN] += sojourn
     count[JOBS] = total
+    count[ARRIVALS] += arrivals
+    count[COMPLETIONS] += completions
+    count[TIMED] += timed
+    count[EVENTS] += events
     return status

@@ -1,0 +1,242 @@
+"""Compiled parts of the decomposition: one level for each group, and the splitting of groups.
+
+A group is a set of sources and sinks, joined by the edges among them. Its level is the one at which
+its sinks together take in what its sources bring.
+"""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from isocline.compiled import compiled
+from isocline.flow.levels import inflow
+from isocline.flow.maxflow import FlagArray, GroupArray
+
+if TYPE_CHECKING:
+    from isocline.flow.prices import Prices
+    from isocline.flow.problem import Edges
+
+FloatArray = npt.NDArray[np.float64]
+IndexArray = npt.NDArray[np.int64]
+
+# Newton's method has come to rest when its step is this small, relative to the level.
+_NEAR = 4e-16
+
+# Bisection of any bracket of doubles ends within 64 + 1074 halvings; Newton needs about 10.
+_STEPS = 1200
+
+
+@compiled
+def components(
+    edges: "Edges", group: GroupArray, cut: FlagArray, usable: FlagArray, queue: GroupArray
+) -> int:
+    """Renumber `group` in place: connected parts of (old group, in the cut or not); their count.
+
+    Only edges with usable (E,) connect. Nodes of a group below 0, and sinks left without a source,
+    get -1.
+    """
+    sources, nodes = edges.first.size - 1, group.size
+    fresh = np.full(nodes, -1, dtype=np.int32)
+    count = 0
+    for start in range(sources):
+        if fresh[start] >= 0 or group[start] < 0:
+            continue
+        fresh[start] = count
+        queue[0] = start
+        head, last = 0, 1
+        while head < last:
+            node = queue[head]
+            head += 1
+            if node < sources:
+                low, high = edges.first[node], edges.first[node + 1]
+            else:
+                low, high = edges.sink_first[node - sources], edges.sink_first[node - sources + 1]
+            for i in range(low, high):
+                e = i if node < sources else edges.edge_into[i]
+                if not usable[e]:
+                    continue
+                other = sources + edges.sink[e] if node < sources else edges.source[e]
+                if fresh[other] < 0 and group[other] == group[start] and cut[other] == cut[start]:
+                    fresh[other] = count
+                    queue[last] = other
+                    last += 1
+        count += 1
+    group[:] = fresh
+    return count
+
+
+@compiled
+def group_levels(
+    prices: "Prices",
+    supply: FloatArray,
+    group: GroupArray,
+    count: int,
+    level: FloatArray,
+    target: FloatArray,
+) -> int:
+    """Find each group's level and what each of its sinks takes in there.
+
+    Args:
+        prices: Of T sinks.
+        supply: (S,) what each source brings.
+        group: (S + T,) int32 group of each node, below 0 for none.
+        count: The number of groups.
+        level: (S + T,) set for the nodes of groups; on entry a guess for each group's first sink.
+        target: (T,) inflows, set for the sinks of groups; they add up to the group's supply.
+
+    Returns:
+        A group whose supply its sinks cannot take in, or -1.
+    """
+    sources = supply.size
+    total, rest = np.zeros(count), np.zeros(count)
+    for f in range(sources):
+        if group[f] >= 0:
+            _add(total, rest, group[f], supply[f])
+    first, member = _members(group[sources:], count)
+    found = np.empty(count)
+    for g in range(count):
+        sinks = member[first[g] : first[g + 1]]
+        supplied, capacity = total[g] + rest[g], 0.0
+        for b in sinks:
+            capacity += prices.row[b, 0]
+        if supplied >= capacity:
+            return g
+        low, high = _bracket(prices, sinks, supplied, level[sources + sinks[0]])
+        _targets(prices, sinks, supplied, low, high, target)
+        found[g] = high
+    for node in range(group.size):
+        if group[node] >= 0:
+            level[node] = found[group[node]]
+    return -1
+
+
+@compiled
+def _members(group: GroupArray, count: int) -> tuple[IndexArray, IndexArray]:
+    """Sinks by group: those of group g are member[first[g]:first[g + 1]]."""
+    first = np.zeros(count + 1, dtype=np.int64)
+    for g in group:
+        if g >= 0:
+            first[g + 1] += 1
+    for g in range(count):
+        first[g + 1] += first[g]
+    place = first[:-1].copy()
+    member = np.empty(first[count], dtype=np.int64)
+    for b in range(group.size):
+        g = group[b]
+        if g >= 0:
+            member[place[g]] = b
+            place[g] += 1
+    return first, member
+
+
+@compiled
+def _add(total: FloatArray, rest: FloatArray, g: int, value: float) -> None:
+    """Neumaier's compensated sum: levels near capacity need every digit of a total."""
+    both = total[g] + value
+    if abs(total[g]) >= abs(value):
+        rest[g] += (total[g] - both) + value
+    else:
+        rest[g] += (value - both) + total[g]
+    total[g] = both
+
+
+@compiled
+def _total_inflow(prices: "Prices", members: IndexArray, w: float) -> tuple[float, float]:
+    """Inflow of a set of sinks at one level, compensated, and its fall per level."""
+    total, rest, fall = 0.0, 0.0, 0.0
+    for b in members:
+        value, slope = inflow(prices, b, w)
+        both = total + value
+        if total >= value:
+            rest += (total - both) + value
+        else:
+            rest += (value - both) + total
+        total = both
+        fall += slope
+    return total + rest, fall
+
+
+@compiled
+def _bracket(
+    prices: "Prices", members: IndexArray, supplied: float, guess: float
+) -> tuple[float, float]:
+    """Two levels, rounding apart, at which the sinks take in at least and at most `supplied`."""
+    high = -np.inf
+    for b in members:
+        high = max(high, prices.row[b, 1])
+    high = min(high, 1e300)
+    low = 0.0 if high > 0.0 else -1e300  # levels of linear prices are at most 0
+    w = guess if low < guess < high else (0.5 * high if high > 0.0 else -1.0)
+    for _ in range(_STEPS):
+        taken, fall = _total_inflow(prices, members, w)
+        if taken == supplied:
+            return w, w
+        if taken > supplied:
+            low = w
+        else:
+            high = w
+        newton = w + (taken - supplied) / fall if fall > 0.0 else np.nan
+        if abs(newton - w) <= _NEAR * abs(w):
+            return _tightened(prices, members, supplied, w, low, high)
+        if low < newton < high:
+            w = newton
+        elif low <= 0.0 < high or high > 4.0 * low > 0.0:  # halve the exponent, not the number
+            w = 0.125 * high if low <= 0.0 else np.sqrt(low) * np.sqrt(high)
+        else:
+            w = 0.5 * (low + high)
+        if not low < w < high:
+            break
+    return low, high
+
+
+@compiled
+def _tightened(
+    prices: "Prices", members: IndexArray, supplied: float, w: float, low: float, high: float
+) -> tuple[float, float]:
+    """Pull both ends of a bracket near w, where Newton's method came to rest."""
+    for side in (-1.0, 1.0):
+        step = _NEAR * abs(w)
+        while low < w + side * step < high:
+            near = w + side * step
+            taken = _total_inflow(prices, members, near)[0]
+            if taken == supplied:
+                return near, near
+            enough = taken > supplied
+            if enough:
+                low = near
+            else:
+                high = near
+            if enough == (side < 0.0):
+                break
+            step *= 4.0
+    return low, high
+
+
+@compiled
+def _targets(
+    prices: "Prices",
+    members: IndexArray,
+    supplied: float,
+    low: float,
+    high: float,
+    target: FloatArray,
+) -> None:
+    """Inflows between those at two neighbouring levels, adding up to `supplied`.
+
+    A level is a rounded number, and a sink whose price is nearly flat (a knee far below its bend)
+    turns that rounding into many jobs/s. Between neighbouring levels any inflow is right.
+    """
+    least, most = _total_inflow(prices, members, high)[0], _total_inflow(prices, members, low)[0]
+    share = min(max((supplied - least) / (most - least), 0.0), 1.0) if most > least else 0.0
+    total, rest, largest = 0.0, 0.0, members[0]
+    for b in members:
+        bottom = inflow(prices, b, high)[0]
+        value = bottom + share * (inflow(prices, b, low)[0] - bottom)
+        target[b] = value
+        if value > target[largest]:
+            largest = b
+        both = total + value
+        rest += (total - both) + value if total >= value else (value - both) + total
+        total = both
+    target[largest] += supplied - (total + rest)  # rounding of the sum

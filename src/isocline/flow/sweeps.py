@@ -1,0 +1,114 @@
+"""Water-filling sweeps: in turn, each source spreads its supply as is best for itself.
+
+Given what the others send, a source fills its sinks to one level, as water does. The fixed points
+are the level flows; going round the sources is Gauss-Seidel on the dual, and quick wherever a
+disturbance has few steps to travel. It is also what greedy routing does (GMSR paper, Section 4).
+
+Sweeps only prepare the exact method (`flow/decompose.py`): a few of them bring nearly all of the
+flow where it belongs. So they may see every sink as a line, inflow = intercept - slope * level:
+exact for hyperbolic and linear prices, a tangent for others. Lines have no wall at the capacity,
+which an early sweep may well overfill.
+"""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from isocline.compiled import compiled
+from isocline.flow.levels import inflow
+
+if TYPE_CHECKING:
+    from isocline.flow.prices import Prices
+    from isocline.flow.problem import Edges
+
+FloatArray = npt.NDArray[np.float64]
+
+
+@compiled
+def tangents(prices: "Prices", at: float) -> FloatArray:
+    """(T, 3) lines: inflow 0, intercept and slope of each sink's tangent at one level."""
+    lines = np.zeros((prices.kind.size, 3))
+    for b in range(prices.kind.size):
+        capacity, empty = prices.row[b, 0], prices.row[b, 1]
+        taken, slope = inflow(prices, b, at)
+        if not 0.0 < slope < np.inf:  # empty or full at this level: from one end to the other
+            taken, slope = capacity * (1.0 - at / empty), capacity / empty
+        if not 0.0 < slope < np.inf:
+            taken, slope = 0.0, 1.0
+        lines[b, 1] = taken + slope * at
+        lines[b, 2] = slope
+    return lines
+
+
+@compiled
+def sweep(  # noqa: C901, PLR0912  (one function: a call per source costs as much as its work)
+    edges: "Edges",
+    supply: FloatArray,
+    lines: FloatArray,
+    flow: FloatArray,
+    level: FloatArray,
+    sweeps: int,
+    still: float,
+) -> float:
+    """Sweep in place until no source's level moves by more than `still`, relatively.
+
+    Args:
+        edges: The graph.
+        supply: (S,).
+        lines: (T, 3) inflow, intercept and slope of each sink; the inflow follows `flow`.
+        flow: (E,).
+        level: (S,) a guess of each source's level; any finite number will do.
+        sweeps: The most sweeps.
+        still: Where to stop.
+
+    Returns:
+        The largest relative move of the last sweep.
+    """
+    widest = 0
+    for f in range(supply.size):
+        widest = max(widest, edges.first[f + 1] - edges.first[f])
+    room, slope = np.empty(widest), np.empty(widest)
+    moved = np.inf
+    for _ in range(sweeps):
+        moved = 0.0
+        for f in range(supply.size):
+            first, degree = edges.first[f], edges.first[f + 1] - edges.first[f]
+            w = level[f]
+            total, fall = -supply[f], 0.0
+            for j in range(degree):
+                b = edges.sink[first + j]
+                room[j] = lines[b, 1] - (lines[b, 0] - flow[first + j])
+                slope[j] = lines[b, 2]
+                if room[j] > slope[j] * w:
+                    total += room[j]
+                    fall += slope[j]
+            # What the sinks take in is convex in w: Newton from the sinks above the last level,
+            # or from all of them, meets the right set in finitely many steps, and soon at once.
+            for step in range(degree + 2):
+                if fall == 0.0:
+                    for j in range(degree):
+                        total += room[j]
+                        fall += slope[j]
+                new = total / fall
+                if new == w and step > 0:
+                    break
+                w, total, fall = new, -supply[f], 0.0
+                for j in range(degree):
+                    if room[j] > slope[j] * w:
+                        total += room[j]
+                        fall += slope[j]
+            moved = max(moved, abs(w - level[f]) / max(abs(w), abs(level[f])))
+            level[f] = w
+            sent = 0.0
+            for j in range(degree):
+                room[j] = max(room[j] - slope[j] * w, 0.0)
+                sent += room[j]
+            # Differences of large rooms leave a small supply few digits; the sum must have all.
+            for j in range(degree):
+                amount = room[j] * (supply[f] / sent) if sent > 0.0 else supply[f] / degree
+                lines[edges.sink[first + j], 0] += amount - flow[first + j]
+                flow[first + j] = amount
+        if moved <= still:
+            break
+    return moved

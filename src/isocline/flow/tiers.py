@@ -1,0 +1,55 @@
+"""Tiers: who shares a level with whom (GMSR paper, Definitions 2 and 3, Figures 1 to 4)."""
+
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+import numpy.typing as npt
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from isocline.model.graph import CompatibilityGraph
+
+FloatArray = npt.NDArray[np.float64]
+
+SAME = 1e-8
+"""Prices this close (relative) are one level: the slope gap that a certificate may show."""
+
+
+@final
+@dataclass(frozen=True)
+class Tier:
+    """A connected set of sources and sinks whose sinks share one price."""
+
+    sources: tuple[int, ...]  # may be empty: a sink that nobody prefers is a tier of its own
+    sinks: tuple[int, ...]
+    price: float  # lowest among the sinks
+
+
+def tiers(graph: CompatibilityGraph, price: FloatArray, same: float = SAME) -> list[Tier]:
+    """Connected components of the best-backend graph, in order of rising price.
+
+    The best-backend graph joins each source to its cheapest sinks; with workloads that is, to the
+    sinks of the greatest marginal rate.
+
+    Args:
+        graph: The compatibility graph.
+        price: (T,) prices of the sinks, at an optimum or anywhere else.
+        same: Prices within this factor of the lowest (less 1) count as equal to it.
+    """
+    seen = price[graph.sink]
+    least = np.minimum.reduceat(seen, graph.first[:-1])
+    best = seen <= (1.0 + same) * least[graph.source]
+    nodes = graph.sources + graph.sinks
+    ends = (graph.source[best], graph.sources + graph.sink[best])
+    joined = coo_array((np.ones(ends[0].size, dtype=np.int8), ends), shape=(nodes, nodes))
+    count, label = connected_components(joined, directed=False)
+    order = np.argsort(label, kind="stable")
+    parts = np.split(order, np.cumsum(np.bincount(label, minlength=count))[:-1])
+    found = []
+    for part in parts:
+        split = int(np.searchsorted(part, graph.sources))
+        sinks = part[split:] - graph.sources
+        lowest = float(price[sinks].min())
+        found.append(Tier(tuple(part[:split].tolist()), tuple(sinks.tolist()), lowest))
+    return sorted(found, key=lambda tier: (tier.price, tier.sinks))

@@ -1,0 +1,16 @@
+"""What the level flow says about a routing system: its equilibrium, its prices, its missing edges.
+
+`plan(system)` answers everything at once; `fluid_optimum(system)` is the bare optimum of Eq. (1).
+"""
+
+from isocline.theory.equilibrium import FluidOptimum as FluidOptimum
+from isocline.theory.equilibrium import fluid_optimum as fluid_optimum
+from isocline.theory.equilibrium import plan as plan
+from isocline.theory.missing_edges import MissingEdge as MissingEdge
+from isocline.theory.records import BackendPlan as BackendPlan
+from isocline.theory.records import Bottleneck as Bottleneck
+from isocline.theory.records import EdgeSaving as EdgeSaving
+from isocline.theory.records import Plan as Plan
+from isocline.theory.records import SpeedSaving as SpeedSaving
+from isocline.theory.records import SplitRate as SplitRate
+from isocline.theory.records import TierPlan as TierPlan

@@ -1,0 +1,68 @@
+"""The workload at which a backend serves what flows in."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from isocline.model.curves import Curve
+from isocline.model.curves import ExponentialCurve as Exponential
+from isocline.model.curves import HyperbolicCurve as Hyperbolic
+from isocline.model.curves import KneeCurve as Knee
+
+FloatArray = npt.NDArray[np.float64]
+
+
+def workloads(curves: Sequence[Curve], inflow: FloatArray, price: FloatArray) -> FloatArray:
+    """(B,) jobs N with l(N) = inflow and 1/l'(N) = price, which must agree.
+
+    Up to half load from the inflow, beyond from the price: at a load of 1 - 1e-9 the inflow tells N
+    to seven digits only, and near an empty backend the price tells nothing.
+
+    Args:
+        curves: The service curves.
+        inflow: (B,) jobs/s.
+        price: (B,) seconds.
+    """
+    found = np.empty(len(curves))
+    for kind in {type(curve) for curve in curves}:
+        at = np.array([b for b, curve in enumerate(curves) if type(curve) is kind])
+        some = [curves[b] for b in at]
+        capacity = np.array([curve.supremum for curve in some])
+        q = np.minimum(inflow[at] / capacity, 1.0)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            found[at] = np.where(
+                q <= 0.5, _by_share(kind, some, q), _by_price(kind, some, price[at])
+            )
+    return np.maximum(found, 0.0)
+
+
+def _column(curves: Sequence[Curve], name: str) -> FloatArray:
+    return np.array([getattr(curve, name) for curve in curves])
+
+
+def _by_share(kind: type[Curve], curves: Sequence[Curve], q: FloatArray) -> FloatArray:
+    if kind is Hyperbolic:
+        return np.asarray(_column(curves, "half") * q / (1.0 - q))
+    if kind is Exponential:
+        return np.asarray(-_column(curves, "scale") * np.log1p(-q))
+    if kind is Knee:
+        p = _column(curves, "sharpness")
+        return np.asarray(_column(curves, "knee") * q * (-np.expm1(p * np.log(q))) ** (-1.0 / p))
+    pairs = zip(curves, q, strict=True)
+    return np.array([float(curve.workload(share * curve.supremum)) for curve, share in pairs])
+
+
+def _by_price(kind: type[Curve], curves: Sequence[Curve], price: FloatArray) -> FloatArray:
+    if kind is Hyperbolic:
+        half, peak = _column(curves, "half"), _column(curves, "peak")
+        return np.asarray(np.sqrt(peak * half * price) - half)
+    if kind is Exponential:
+        scale, peak = _column(curves, "scale"), _column(curves, "peak")
+        return np.asarray(scale * np.log(peak / scale * price))
+    if kind is Knee:
+        p, knee, peak = (_column(curves, name) for name in ("sharpness", "knee", "peak"))
+        over = np.log(peak / knee * price) * p / (p + 1.0)
+        return np.asarray(knee * np.expm1(np.maximum(over, 0.0)) ** (1.0 / p))
+    pairs = zip(curves, price, strict=True)
+    return np.array([float(curve.workload_at(1.0 / each)) for curve, each in pairs])
