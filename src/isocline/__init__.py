@@ -40,8 +40,8 @@ if TYPE_CHECKING:
     from isocline.simulate.results import Estimate as Estimate
     from isocline.simulate.results import PolicyResult as PolicyResult
     from isocline.simulate.results import Sweep as Sweep
-    from isocline.theory.equilibrium import Plan as Plan
     from isocline.theory.equilibrium import plan as plan
+    from isocline.theory.records import Plan as Plan
 
 _HOMES = {
     "isocline.errors": ("InfeasibleError", "IsoclineError"),
@@ -65,7 +65,8 @@ _HOMES = {
         "read_trace",
     ),
     "isocline.simulate.results": ("Comparison", "Estimate", "PolicyResult", "Sweep"),
-    "isocline.theory.equilibrium": ("Plan", "plan"),
+    "isocline.theory.equilibrium": ("plan",),
+    "isocline.theory.records": ("Plan",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

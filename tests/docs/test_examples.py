@@ -9,10 +9,10 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_the_policy_in_the_documents_is_the_example_file() -> None:
-    shown = re.search(r"```python\n(.*?)```", (ROOT / "docs/choosing.md").read_text(), re.S)
+    shown = re.search(r"```python\n(.*?)```", (ROOT / "docs/choosing.md").read_text(), re.DOTALL)
     assert shown is not None
     source = (ROOT / "examples/my_policy.py").read_text()
-    code = re.sub(r'""".*?"""\n+', "", source, flags=re.S).replace("):\n    one", "):\n    one")
+    code = re.sub(r'""".*?"""\n+', "", source, flags=re.DOTALL)
     assert re.sub(r"\s+", " ", shown[1]).strip() == re.sub(r"\s+", " ", code).strip()
 
 
