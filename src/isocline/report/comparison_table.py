@@ -4,8 +4,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from isocline.report.conditions import conditions
 from isocline.report.table_style import table
-from isocline.report.words import duration, estimate, listed, number, time_unit
+from isocline.report.words import estimate, listed, number, time_unit
 from isocline.simulate.results import Comparison, PolicyResult, Sweep
 
 
@@ -42,23 +43,6 @@ def sweep_report(sweep: Sweep) -> RenderableType:
     return Group(made, Text(), *lines)
 
 
-def conditions(comparison: Comparison, sweep: bool = False) -> str:
-    """One paragraph: what came, how long, what was discarded, seed, bound.
-
-    In a sweep, all but load and bound are the same at each load, and the table has these.
-    """
-    c = comparison
-    load = "" if sweep else f"; load {number(c.load, 3)}"
-    bound = f"{number(c.lower_bound)} jobs, {duration(c.lower_bound_latency, 4)}"
-    return (
-        f"{'Interrupted: these replications were finished. ' if c.interrupted else ''}"
-        f"Arrivals: {c.source}{load}. {c.replications} replications of {c.horizon:g} s, of each "
-        f"the first {c.warmup:g} s discarded ({c.warmup_rule}); seed {c.seed}. "
-        f"Bound: the fluid optimum{'' if sweep else f', {bound}'}. "
-        "±: 95 % Student-t intervals over replications."
-    )
-
-
 def unstable_in_words(comparison: Comparison) -> list[str]:
     """One sentence for each policy without a steady state."""
     return [
@@ -75,15 +59,16 @@ def _policies(comparison: Comparison) -> Table:
         comparison.system,
         [
             ("policy", "left"),
-            (f"mean latency, {unit}", "right"),
+            (f"latency, {unit}", "right"),
             (f"p50, {unit}", "right"),
             (f"p95, {unit}", "right"),
             (f"p99, {unit}", "right"),
-            ("mean jobs", "right"),
-            ("ratio to bound", "right"),
+            ("jobs", "right"),
+            ("× bound", "right"),
             (f"above {comparison.policies[0].policy}, {unit}", "right"),
         ],
     )
+    made.columns[0].no_wrap = True
     best = min((e.value for e in latencies if e is not None), default=None)
     for p in comparison.policies:
         is_best = p.mean_latency is not None and p.mean_latency.value == best
@@ -93,7 +78,7 @@ def _policies(comparison: Comparison) -> Table:
             number(p.p50 and p.p50.value / scale),
             number(p.p95 and p.p95.value / scale),
             estimate(p.p99, scale),
-            estimate(p.mean_jobs),
+            number(p.mean_jobs and p.mean_jobs.value),
             estimate(p.ratio_to_bound),
             estimate(p.difference, scale, signed=True),
             style="bold" if is_best else None,

@@ -2,7 +2,17 @@
 
 from typing import TYPE_CHECKING
 
-from isocline.report.style import INK, LOG_FROM, house, label_ends, log_axis, looks, new_figure
+from isocline.report.conditions import conditions
+from isocline.report.style import (
+    INK,
+    LOG_FROM,
+    footnote,
+    house,
+    label_ends,
+    log_axis,
+    looks,
+    new_figure,
+)
 from isocline.report.words import time_unit
 from isocline.simulate.results import Sweep
 
@@ -41,5 +51,6 @@ def latency_plot(sweep: Sweep) -> "Figure":
         log_axis(axes, "y")
     axes.set_xlabel("load (offered work over capacity)")
     axes.set_ylabel(f"mean latency, {unit}")
+    footnote(figure, conditions(sweep.comparisons[0], sweep=True))
     label_ends(axes, ends)
     return figure

@@ -3,7 +3,17 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from isocline.report.style import FAINT, INK, LOG_FROM, PALETTE, house, log_axis, new_figure
+from isocline.report.conditions import conditions
+from isocline.report.style import (
+    FAINT,
+    INK,
+    LOG_FROM,
+    PALETTE,
+    footnote,
+    house,
+    log_axis,
+    new_figure,
+)
 from isocline.report.words import time_unit
 from isocline.simulate.results import Comparison, Estimate
 
@@ -21,7 +31,7 @@ def policies_plot(comparison: Comparison) -> "Figure":
     ]
     if any(p.p99 for p in policies):
         panels.append(("99th percentile of latency", [p.p99 for p in policies]))
-    figure = new_figure(height=1.1 + 0.24 * len(policies))
+    figure = new_figure(height=1.4 + 0.24 * len(policies))
     row = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     for axes, (title, estimates) in zip(row, panels, strict=True):
         _dots(axes, title, estimates)
@@ -33,6 +43,7 @@ def policies_plot(comparison: Comparison) -> "Figure":
     )  # fmt: skip
     row[0].set_yticks(range(len(policies)), [p.policy for p in policies])
     row[0].set_ylim(len(policies) - 0.5, -0.9)  # the first on top, with room for "bound"
+    footnote(figure, conditions(comparison))
     return figure
 
 

@@ -3,6 +3,7 @@
 Figures are made without pyplot, so drawing touches no global state and needs no display.
 """
 
+import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
@@ -75,6 +76,11 @@ def new_figure(height: float, width: float = WIDTH) -> Figure:
     return Figure(figsize=(width, height), layout="constrained")
 
 
+def footnote(figure: "Figure", text: str) -> None:
+    """Small print below a picture."""
+    figure.supxlabel(textwrap.fill(text, 150), fontsize=5.5, color=FAINT, x=0.01, ha="left")
+
+
 def looks(count: int) -> list[dict[str, Any]]:
     """Colour, marker and line style of `count` series, all different up to 24."""
     rounds = [(i % len(PALETTE), i // len(PALETTE) % len(_MARKERS)) for i in range(count)]
@@ -105,7 +111,7 @@ def _plainly(value: float, _position: object) -> str:
 def label_ends(axes: "Axes", ends: Sequence[tuple[float, float, str, object]]) -> None:
     """Write names beside the right ends (x, y, name, colour) of lines, moved apart vertically.
 
-    Call it last: it needs the final limits.
+    Call it last: it needs the final limits and layout.
     """
     to_points = axes.transData.transform
     axes.figure.canvas.draw()  # settles limits and layout

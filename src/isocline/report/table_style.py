@@ -17,6 +17,7 @@ def table(title: str, columns: Iterable[tuple[str, Literal["left", "right"]]]) -
         title_style="bold",
         box=box.SIMPLE_HEAD,
         pad_edge=False,
+        collapse_padding=True,
         show_edge=False,
         header_style="dim",
     )

@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from isocline.report.conditions import conditions
 from isocline.report.style import (
     FAINT,
     INK,
     LOG_FROM,
     PALETTE,
+    footnote,
     house,
     label_ends,
     log_above,
@@ -47,6 +49,7 @@ def total_plot(comparison: Comparison) -> "Figure":
     axes.set_xlim(0, end)
     axes.set_xlabel("time, s")
     axes.set_ylabel("jobs in the system")
+    footnote(figure, conditions(comparison))
     label_ends(axes, ends)
     return figure
 
@@ -75,7 +78,8 @@ def workload_plot(comparison: Comparison) -> "Figure":
         axes.set_xlabel("time, s")
     figure.supylabel("jobs at a backend", fontsize=9)
     handles = [panels[0].plot([], [], color=c, label=kind)[0] for kind, c in colors.items()]
-    figure.legend(handles=handles, loc="outside lower center", ncols=6)
+    figure.legend(handles=handles, loc="outside upper center", ncols=6)
+    footnote(figure, f"Replication 0. {conditions(comparison)}")
     return figure
 
 

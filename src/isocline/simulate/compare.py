@@ -137,12 +137,13 @@ def _run(
 ) -> Run:
     """A trace is replayed once from its start and drained; anything else runs to a horizon."""
     if trace is not None:
-        until = min(horizon or trace.length, trace.length)
+        until = trace.length if horizon is None else min(horizon, trace.length)
         return Run(until, warmup or 0.0, seed, start, percentiles, drain=True)
     rate = float(prepared.system.rates.sum())
     latency = prepared.optimum.total_jobs / rate
     default = max(DEFAULT_JOBS / rate, DEFAULT_LATENCIES * latency)
-    return Run(horizon or default, warmup, seed, start, percentiles)
+    length = default if horizon is None else horizon
+    return Run(length, warmup, seed, start, percentiles)
 
 
 def _overloaded(prepared: Prepared, policy: RoutingPolicy) -> list[str]:

@@ -1,8 +1,9 @@
 """Many replications over all cores, in an order that does not depend on the number of threads."""
 
 import os
+from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from threading import Event
 from typing import final
@@ -12,6 +13,10 @@ from isocline.policies.contract import RoutingPolicy
 from isocline.simulate.prepare import Prepared
 from isocline.simulate.replicate import Replication, replicate
 from isocline.simulate.run import Run
+
+# Tasks per thread that wait their turn: enough that no thread is idle, few enough that a run of
+# 10^5 replications is not held in memory before it starts.
+IN_FLIGHT = 4
 
 # Told after each replication: how many are done, and how many there will be.
 Progress = Callable[[int, int], None]
@@ -55,42 +60,39 @@ class Replications:
         Raises:
             PolicyError: A policy returned an edge that is not its frontend's.
         """
-        tasks = [(p, r) for r in range(self.count, total) for p in range(len(self.policies))]
         stop = Event()
-        with ThreadPoolExecutor(self.threads or os.cpu_count()) as pool:
-            futures = [pool.submit(self._one, p, r, stop) for p, r in tasks]
+        threads = self.threads or os.cpu_count() or 1
+        with ThreadPoolExecutor(threads) as pool:
             try:
-                self._watch(futures, total * len(self.policies))
+                self._run_in_order(pool, IN_FLIGHT * threads, total, stop)
             except KeyboardInterrupt:
                 self.interrupted = True
             finally:
                 stop.set()
                 pool.shutdown(wait=True, cancel_futures=True)
-        self._keep(tasks, futures)
+        complete = self.count
+        for row in self.kept:
+            del row[complete:]
+
+    def _run_in_order(self, pool: Executor, most: int, total: int, stop: Event) -> None:
+        """Keep `most` tasks in flight and take their results in the order of the tasks."""
+        flying: deque[tuple[int, Future[Replication | None]]] = deque()
+        everything = total * len(self.policies)
+        self.progress(sum(map(len, self.kept)), everything)
+        for replication in range(self.count, total):
+            for policy in range(len(self.policies)):
+                flying.append((policy, pool.submit(self._one, policy, replication, stop)))
+                if len(flying) == most:
+                    self._take(*flying.popleft(), everything)
+        while flying:
+            self._take(*flying.popleft(), everything)
+
+    def _take(self, policy: int, future: Future[Replication | None], everything: int) -> None:
+        result = future.result()
+        if result is not None:
+            self.kept[policy].append(result)
+        self.progress(sum(map(len, self.kept)), everything)
 
     def _one(self, policy: int, replication: int, stop: Event) -> Replication | None:
         chosen = self.policies[policy]
         return replicate(self.prepared, chosen, self.run, replication, self.trace, stop)
-
-    def _watch(self, futures: Sequence[Future[Replication | None]], total: int) -> None:
-        before = self.count * len(self.policies)
-        self.progress(before, total)
-        pending = set(futures)
-        while pending:
-            # A time limit, so that Ctrl-C is noticed while all threads compute.
-            done, pending = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)
-            for future in done:
-                future.result()
-            self.progress(before + len(futures) - len(pending), total)
-
-    def _keep(
-        self, tasks: Sequence[tuple[int, int]], futures: Sequence[Future[Replication | None]]
-    ) -> None:
-        for (p, _), future in zip(tasks, futures, strict=True):
-            result = None if future.cancelled() else future.result()
-            if result is None:
-                break  # tasks are in order: what follows would leave a gap
-            self.kept[p].append(result)
-        complete = self.count
-        for row in self.kept:
-            del row[complete:]

@@ -30,11 +30,11 @@ from isocline.theory.records import (
     BackendPlan,
     Bottleneck,
     EdgeSaving,
-    Plan,
     SpeedSaving,
     SplitRate,
     TierPlan,
 )
+from isocline.theory.records import Plan as Plan  # noqa: PLC0414  (its public home)
 from isocline.theory.workloads import workloads
 
 FloatArray = npt.NDArray[np.float64]

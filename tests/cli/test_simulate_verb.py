@@ -1,0 +1,129 @@
+"""`isocline simulate`: the fixed interface, and what a mistake says."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from isocline.cli import main
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+AZURE = Path(__file__).parents[3] / "shared/data/azure_llm_code.csv"
+SHORT = ("--horizon", "300", "--warmup", "50", "--replications", "3")
+
+
+def run(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(main, ["simulate", *map(str, arguments)], prog_name="isocline")
+
+
+def test_the_json_has_the_fields_that_were_promised() -> None:
+    policies = ("--policy", "gmsr", "--policy", "power_of_d:d=3")
+    long = ("--horizon", "4000", "--warmup", "500")
+    result = run(EXAMPLES / "n_model.yaml", *policies, *long, "--seed", "3", "--json")
+    assert result.exit_code == 0, result.stderr
+    document = json.loads(result.stdout)
+    assert document["kind"] == "routing"
+    assert document["lower_bound"] == pytest.approx(2 * 2**0.5, rel=1e-8)
+    gmsr, sampled = document["policies"]
+    assert (gmsr["policy"], sampled["policy"]) == ("gmsr", "power_of_d:d=3")
+    promised = {
+        *("policy", "mean_jobs", "mean_jobs_ci95", "mean_latency", "mean_latency_ci95"),
+        *("p50", "p95", "p99", "completed", "ratio_to_bound", "events", "events_per_second"),
+    }
+    assert promised <= gmsr.keys()
+    low, high = gmsr["mean_jobs_ci95"]
+    assert low < gmsr["mean_jobs"] < high
+    assert gmsr["p50"] < gmsr["p95"] < gmsr["p99"]
+
+
+def test_the_same_seed_prints_the_same_numbers() -> None:
+    def numbers() -> list[object]:
+        document = json.loads(run(EXAMPLES / "n_model.yaml", *SHORT, "--json").stdout)
+        return [p["mean_jobs_ci95"] for p in document["policies"]]
+
+    assert numbers() == numbers()
+
+
+def test_several_loads_make_a_table_and_pictures(tmp_path: Path) -> None:
+    loads = ("--load", "0.6,0.3", "--policy", "gmsr", "--out", tmp_path / "out")
+    result = run(EXAMPLES / "regions.yaml", *loads, *SHORT)
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.index("0.300") < result.stdout.index("0.600")
+    written = {path.name for path in (tmp_path / "out").iterdir()}
+    assert {"latency.png", "latency.svg", "latency.csv"} <= written
+
+
+def test_an_infeasible_load_is_a_negative_answer_with_its_proof() -> None:
+    result = run(EXAMPLES / "regions.yaml", "--load", "1.2", "--policy", "gmsr", *SHORT)
+    assert result.exit_code == 1
+    assert "frontends {eu} bring" in result.stderr
+    assert "backends {eu-large, eu-small} can serve" in result.stderr
+
+
+def test_all_policies_unstable_is_a_negative_answer() -> None:
+    result = run(EXAMPLES / "mixed_fleet.yaml", "--load", "0.7", "--policy", "random", *SHORT)
+    assert result.exit_code == 1
+    assert "unstable" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--policy", "gmrs"), "did you mean gmsr"),
+        (("--policy", "power_of_d:d=zero"), "whole number"),
+        (("--trace", "no/such/file.csv"), "no/such/file.csv"),
+        (("--replications", "1"), "2 or more"),
+        (("--load", "half"), "0.5,0.7,0.9"),
+        (("--load", "-1"), "above 0"),
+        (("--horizon", "0"), "horizon"),
+        (("--horizon", "5", "--warmup", "1"), "--horizon"),
+        (("--discipline", "fcfs"), "servers curves"),
+        (("--speed", "2"), "No such option"),
+    ],
+)
+def test_a_mistake_is_named_and_exits_with_2(arguments: tuple[str, ...], words: str) -> None:
+    result = run(EXAMPLES / "n_model.yaml", *arguments)
+    assert result.exit_code == 2
+    assert words in result.stderr
+    assert result.stdout == ""
+
+
+def test_the_generated_trace_is_replayed_whole() -> None:
+    arguments = ("--trace", "bursty", "--time-scale", "40", "--policy", "gmsr", "--json")
+    result = run(EXAMPLES / "mixed_fleet.yaml", *arguments, "--replications", "2")
+    assert result.exit_code == 0, result.stderr
+    document = json.loads(result.stdout)
+    assert document["arrivals"].startswith("trace generated")
+    assert document["policies"][0]["completed"] == 2 * 9000
+
+
+@pytest.mark.skipif(not AZURE.exists(), reason="the real trace is not beside this checkout")
+def test_the_real_trace_runs_on_the_mixed_fleet() -> None:
+    arguments = ("--trace", AZURE, "--load", "0.5", "--policy", "gmsr", "--json")
+    result = run(EXAMPLES / "mixed_fleet.yaml", *arguments, "--replications", "2")
+    assert result.exit_code == 0, result.stderr
+    assert json.loads(result.stdout)["policies"][0]["completed"] == 2 * 8819
+
+
+def test_ctrl_c_ends_with_what_is_done_so_far() -> None:
+    command = [sys.executable, "-m", "isocline", "simulate", str(EXAMPLES / "n_model.yaml")]
+    endless = ["--policy", "gmsr", "--replications", "100000", "--horizon", "3000", "--warmup", "9"]
+    process = subprocess.Popen(
+        [*command, *endless, "--json"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=os.environ | {"PYTHONUNBUFFERED": "1"},
+    )
+    time.sleep(6.0)  # compiled kernels load in about one second, and a replication takes 10 ms
+    process.send_signal(signal.SIGINT)
+    stdout, stderr = process.communicate(timeout=30)
+    assert process.returncode == 0, stderr.decode()
+    document = json.loads(stdout)
+    assert document["interrupted"] is True
+    assert 2 <= document["replications"] < 100000

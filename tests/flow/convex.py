@@ -1,0 +1,48 @@
+"""The same optimum by an independent solver: cvxpy and Clarabel, from the curves' definitions."""
+
+from collections.abc import Sequence
+
+import cvxpy as cp
+import numpy as np
+
+from isocline.model.curves import Curve, ExponentialCurve, HyperbolicCurve, KneeCurve, TableCurve
+from isocline.model.graph import CompatibilityGraph
+
+
+def least_jobs(graph: CompatibilityGraph, supply: np.ndarray, curves: Sequence[Curve]) -> float:
+    """min sum N_b with the split's inflow a_b <= l_b(N_b), Eq. (1) of the GMSR paper."""
+    # in units of the mean capacity, or Clarabel's tolerances mean nothing
+    unit = float(np.mean([curve.supremum for curve in curves]))
+    flow = cp.Variable(graph.edges, nonneg=True)
+    jobs, rules = [], []
+    for f in range(graph.sources):
+        rules.append(cp.sum(flow[graph.first[f] : graph.first[f + 1]]) == supply[f] / unit)
+    for b, curve in enumerate(curves):
+        into = np.flatnonzero(graph.sink == b)
+        if into.size:
+            workload, more = _jobs(curve.scaled(1.0 / unit), cp.sum(flow[into]))
+            jobs.append(workload)
+            rules += more
+    problem = cp.Problem(cp.Minimize(sum(jobs)), rules)
+    problem.solve(solver=cp.CLARABEL)
+    return float(problem.value)
+
+
+def _jobs(curve: Curve, inflow: cp.Expression) -> tuple[cp.Expression, list[cp.Constraint]]:
+    match curve:
+        case HyperbolicCurve(peak, half):
+            return half * (peak * cp.inv_pos(peak - inflow) - 1.0), []
+        case ExponentialCurve(peak, scale):
+            return -scale * cp.log(1.0 - inflow / peak), []
+        case KneeCurve(peak, knee, sharpness):
+            # l/peak = (1 + (N/knee)^-p)^(-1/p), a norm of (1, N/knee) with exponent -p: concave
+            share = cp.Variable(nonneg=True)
+            rate = peak * cp.pnorm(cp.hstack([1.0, share]), -sharpness)
+            return knee * share, [inflow <= rate]
+        case TableCurve():
+            x, _, slope = curve.knots.T
+            parts = cp.Variable(x.size - 1, nonneg=True)
+            bend = -np.diff(slope) / np.diff(x)
+            rate = slope[:-1] @ parts - 0.5 * cp.sum(cp.multiply(bend, cp.square(parts)))
+            return cp.sum(parts), [parts <= np.diff(x), inflow <= rate]
+    raise AssertionError(curve)
