@@ -14,9 +14,9 @@ def least_jobs(graph: CompatibilityGraph, supply: np.ndarray, curves: Sequence[C
     # in units of the mean capacity, or Clarabel's tolerances mean nothing
     unit = float(np.mean([curve.supremum for curve in curves]))
     flow = cp.Variable(graph.edges, nonneg=True)
-    jobs, rules = [], []
-    for f in range(graph.sources):
-        rules.append(cp.sum(flow[graph.first[f] : graph.first[f + 1]]) == supply[f] / unit)
+    first = graph.first
+    sent = [cp.sum(flow[first[f] : first[f + 1]]) for f in range(graph.sources)]
+    jobs, rules = [], [each == supply[f] / unit for f, each in enumerate(sent)]
     for b, curve in enumerate(curves):
         into = np.flatnonzero(graph.sink == b)
         if into.size:

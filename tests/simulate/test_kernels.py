@@ -1,14 +1,16 @@
 """Compiled kernels against plain twins."""
 
+import math
 from collections import deque
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import chi2
+from scipy.stats import chi2, kstest
 
 from isocline.draws import below, bits, stream, uniform
+from isocline.exponential import AREA, EDGE, HEIGHT, TAIL, exponential
 from isocline.model.curves import HyperbolicCurve
 from isocline.policies.parse import parse
 from isocline.simulate.engines import JumpEngine, ShareEngine
@@ -40,6 +42,19 @@ def test_uniform_and_below_stay_in_range_and_are_even() -> None:
     assert 0.0 <= values.min() <= values.max() < 1.0
     counts = np.bincount([below(rng, 7) for _ in range(70_000)], minlength=7)
     assert np.sum((counts - 10_000.0) ** 2) / 10_000.0 < chi2.ppf(0.9999, 6)
+
+
+def test_the_ziggurat_has_equal_layers_and_draws_exponential_numbers() -> None:
+    assert math.isclose(AREA, (TAIL + 1.0) * math.exp(-TAIL), rel_tol=1e-12)
+    areas = EDGE[1:-1] * np.diff(HEIGHT[1:])
+    assert np.allclose(areas, AREA, rtol=1e-9)
+    state = stream(13).tolist()
+    sample = np.empty(200_000)
+    for i in range(sample.size):
+        *state, sample[i] = exponential(np.uint64(state[0]), np.uint64(state[1]))
+    assert kstest(sample, "expon").pvalue > 1e-3
+    # The tail, one draw in 2200, on its own: beyond TAIL the law starts afresh.
+    assert kstest(sample[sample > TAIL] - TAIL, "expon").pvalue > 1e-3
 
 
 def test_alias_draws_follow_their_weights() -> None:

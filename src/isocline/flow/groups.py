@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from isocline.compiled import compiled
-from isocline.flow.levels import inflow
+from isocline.flow.levels import HYPERBOLIC, inflow
 from isocline.flow.maxflow import FlagArray, GroupArray
 
 if TYPE_CHECKING:
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 FloatArray = npt.NDArray[np.float64]
 IndexArray = npt.NDArray[np.int64]
+
+# The supply of a group is known to this share of it.
+_ULP = 2.2e-16
 
 # Newton's method has come to rest when its step is this small, relative to the level.
 _NEAR = 4e-16
@@ -145,8 +148,14 @@ def _add(total: FloatArray, rest: FloatArray, g: int, value: float) -> None:
 def _total_inflow(prices: "Prices", members: IndexArray, w: float) -> tuple[float, float]:
     """Inflow of a set of sinks at one level, compensated, and its fall per level."""
     total, rest, fall = 0.0, 0.0, 0.0
+    kind, row = prices.kind, prices.row
     for b in members:
-        value, slope = inflow(prices, b, w)
+        if kind[b] == HYPERBOLIC:  # as `inflow` has it: the commonest kind is worth half the time
+            capacity, empty = row[b, 0], row[b, 1]
+            value = capacity * (1.0 - w / empty) if w < empty else 0.0
+            slope = capacity / empty if w < empty else 0.0
+        else:
+            value, slope = inflow(prices, b, w)
         both = total + value
         if total >= value:
             rest += (total - both) + value
@@ -170,7 +179,7 @@ def _bracket(
     w = guess if low < guess < high else (0.5 * high if high > 0.0 else -1.0)
     for _ in range(_STEPS):
         taken, fall = _total_inflow(prices, members, w)
-        if taken == supplied:
+        if abs(taken - supplied) <= _ULP * supplied:
             return w, w
         if taken > supplied:
             low = w
@@ -200,7 +209,7 @@ def _tightened(
         while low < w + side * step < high:
             near = w + side * step
             taken = _total_inflow(prices, members, near)[0]
-            if taken == supplied:
+            if abs(taken - supplied) <= _ULP * supplied:
                 return near, near
             enough = taken > supplied
             if enough:
@@ -227,16 +236,26 @@ def _targets(
     A level is a rounded number, and a sink whose price is nearly flat (a knee far below its bend)
     turns that rounding into many jobs/s. Between neighbouring levels any inflow is right.
     """
-    least, most = _total_inflow(prices, members, high)[0], _total_inflow(prices, members, low)[0]
-    share = min(max((supplied - least) / (most - least), 0.0), 1.0) if most > least else 0.0
-    total, rest, largest = 0.0, 0.0, members[0]
+    share = 0.0
+    if low < high:
+        least = _total_inflow(prices, members, high)[0]
+        most = _total_inflow(prices, members, low)[0]
+        if most > least:
+            share = min(max((supplied - least) / (most - least), 0.0), 1.0)
+    total, rest = 0.0, 0.0
     for b in members:
-        bottom = inflow(prices, b, high)[0]
-        value = bottom + share * (inflow(prices, b, low)[0] - bottom)
+        value = inflow(prices, b, high)[0]
+        if share > 0.0:
+            value += share * (inflow(prices, b, low)[0] - value)
         target[b] = value
-        if value > target[largest]:
-            largest = b
         both = total + value
         rest += (total - both) + value if total >= value else (value - both) + total
         total = both
-    target[largest] += supplied - (total + rest)  # rounding of the sum
+    # What is left is rounding; no sink takes more of it than its own.
+    left = supplied - (total + rest)
+    for b in members:
+        part = min(abs(left), 2.0 * _ULP * target[b])
+        target[b] += part if left > 0.0 else -part
+        left -= part if left > 0.0 else -part
+        if left == 0.0:
+            break

@@ -37,12 +37,12 @@ def least_of_three(candidates: Any, view: View, d: int, rng: Any) -> int:
     a = b = c = below(rng, n)
     if d > 1:
         b = below(rng, n - apart)
-        b += apart * int64(b >= a)
+        b += apart & int64(b >= a)
         c = b
     if d > 2:
-        c = below(rng, n - 2 * apart)
-        c += apart * int64(c >= min(a, b))
-        c += apart * int64(c >= max(a, b))
+        c = below(rng, n - apart - apart)
+        c += apart & int64(c >= min(a, b))
+        c += apart & int64(c >= max(a, b))
     if view.option[0] == 0.0:  # in the order of the file
         a, b, c = min(a, b, c), max(min(a, b), min(max(a, b), c)), max(a, b, c)
     one, two, three = candidates[a], candidates[b], candidates[c]

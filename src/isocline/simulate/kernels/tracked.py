@@ -5,13 +5,13 @@ Which job leaves is drawn among those in service, all alike as exponential sizes
 of a block the clock is set to it and the rest of the gap forgotten, for the same reason.
 """
 
-import math
 from typing import Any
 
 from numba import types, uint64
 
 from isocline.compiled import array_of, kernel_as
 from isocline.draws import below, step, unit
+from isocline.exponential import exponential
 from isocline.policies.contract import CHOOSE, OBSERVE, VIEW, View
 from isocline.simulate.kernels.alias import BITS, column_of
 from isocline.simulate.kernels.arena import JOBS_TYPE, Jobs, add, remove, reserve
@@ -79,8 +79,8 @@ def track(
     arrivals = completions = timed = events = 0
     status = DONE
     while status == DONE:
-        s0, s1, pausing = step(s0, s1)
-        pause = min(-math.log(1.0 - unit(pausing)) * gap, until - now)
+        s0, s1, pause = exponential(s0, s1)
+        pause = min(pause * gap, until - now)
         job_seconds += total * pause
         rate_seconds += rate * pause
         now += pause
