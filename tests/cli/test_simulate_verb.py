@@ -66,6 +66,17 @@ def test_an_infeasible_load_is_a_negative_answer_with_its_proof() -> None:
     assert "backends {eu-large, eu-small} can serve" in result.stderr
 
 
+def test_the_json_of_an_infeasible_load_holds_the_violated_set() -> None:
+    arguments = ("--load", "0.3,1.2", "--policy", "gmsr", *SHORT, "--json")
+    result = run(EXAMPLES / "regions.yaml", *arguments)
+    assert result.exit_code == 1
+    document = json.loads(result.stdout)
+    assert document["status"] == "infeasible"
+    assert document["bottleneck"] == {"frontends": ["eu"], "backends": ["eu-large", "eu-small"]}
+    assert document["supply"] >= document["capacity"]
+    assert document["policies"] == [{"policy": "gmsr", "status": "unstable", "mean_jobs": None}]
+
+
 def test_all_policies_unstable_is_a_negative_answer() -> None:
     result = run(EXAMPLES / "mixed_fleet.yaml", "--load", "0.7", "--policy", "random", *SHORT)
     assert result.exit_code == 1

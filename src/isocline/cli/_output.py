@@ -1,7 +1,6 @@
 """What all verbs share: their arguments, where they print, and how."""
 
 import json
-import math
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -62,7 +61,9 @@ def show(record: "RenderableType") -> None:
 
 def show_json(document: Mapping[str, Any]) -> None:
     """Print one JSON document on stdout; what is not a finite number becomes null."""
-    click.echo(json.dumps(_finite(document), indent=2, allow_nan=False, ensure_ascii=False))
+    from isocline.record import finite
+
+    click.echo(json.dumps(finite(document), indent=2, allow_nan=False, ensure_ascii=False))
 
 
 def say_written(paths: Iterable[Path]) -> None:
@@ -86,13 +87,3 @@ def _ready(ctx: click.Context, parameter: click.Parameter, out: Path | None) -> 
     except OSError as error:
         raise UsageError(f"--out {out}: {error.strerror}; give a directory to write to") from error
     return out
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _finite(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(entry) for entry in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value

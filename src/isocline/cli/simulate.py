@@ -1,7 +1,7 @@
 """`isocline simulate`."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,8 +11,12 @@ import click
 from isocline.cli import _output
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from isocline.errors import InfeasibleError
     from isocline.model.traffic import Trace
     from isocline.simulate.replications import Progress
+    from isocline.simulate.results import Comparison, Sweep
 
 BURSTY = "bursty"
 
@@ -69,35 +73,60 @@ def command(
     """
     system = _output.load_and_say(file)
     sys.path.insert(0, "")  # so that a policy in the working directory is found
+    from isocline.errors import InfeasibleError
     from isocline.simulate.compare import DEFAULT_POLICIES, simulate, sweep
 
     options |= {"trace": _trace(trace, trace_format), "percentiles": not means_only}
     chosen = policies or DEFAULT_POLICIES
     loads = _loads(load)
-    with _progress() as progress:
-        if len(loads) > 1:
-            several = sweep(system, chosen, loads=loads, progress=progress, **options)
-        else:
-            one = simulate(
-                system, chosen, load=loads[0] if loads else None, progress=progress, **options
-            )
-    from isocline.report import comparison_table, files
-
-    if len(loads) > 1:
-        document, report = several.to_dict(), comparison_table.sweep_report(several)
-        written = files.write_sweep(several, out) if out else []
-        results = [p for comparison in several.comparisons for p in comparison.policies]
-    else:
-        document, report = one.to_dict(), comparison_table.comparison_report(one)
-        written = files.write_comparison(one, out) if out else []
-        results = list(one.policies)
+    result: Comparison | Sweep
+    try:
+        with _progress() as progress:
+            options["progress"] = progress
+            if len(loads) > 1:
+                result = sweep(system, chosen, loads=loads, **options)
+            else:
+                result = simulate(system, chosen, load=loads[0] if loads else None, **options)
+    except InfeasibleError as error:
+        if as_json:
+            _output.show_json(_infeasible(error, chosen))
+        raise
     if as_json:
-        _output.show_json(document)
+        _output.show_json(result.to_dict())
     else:
-        _output.show(report)
-    _output.say_written(written)
-    if all(policy.status == "unstable" for policy in results):
+        _output.show(_report(result))
+    _output.say_written(_written(result, out) if out else [])
+    if all(policy.status == "unstable" for policy in result.results):
         ctx.exit(1)
+
+
+def _infeasible(error: "InfeasibleError", policies: Sequence[str]) -> dict[str, Any]:
+    """The JSON of a load that no policy can serve: the violated set in place of large means."""
+    return {
+        "kind": "routing",
+        "status": "infeasible",
+        "bottleneck": {"frontends": error.frontends, "backends": error.backends},
+        "supply": error.supply,
+        "capacity": error.capacity,
+        "lower_bound": None,
+        "policies": [
+            {"policy": policy, "status": "unstable", "mean_jobs": None} for policy in policies
+        ],
+    }
+
+
+def _report(result: "Comparison | Sweep") -> "RenderableType":
+    from isocline.report.comparison_table import comparison_report, sweep_report
+    from isocline.simulate.results import Sweep
+
+    return sweep_report(result) if isinstance(result, Sweep) else comparison_report(result)
+
+
+def _written(result: "Comparison | Sweep", out: Path) -> list[Path]:
+    from isocline.report.files import write_comparison, write_sweep
+    from isocline.simulate.results import Sweep
+
+    return write_sweep(result, out) if isinstance(result, Sweep) else write_comparison(result, out)
 
 
 def _trace(name: str | None, written_as: str) -> "Trace | None":

@@ -64,17 +64,20 @@ def max_flow(
     distance, queue = np.empty(nodes, dtype=np.int32), np.empty(nodes, dtype=np.int32)
     parent = np.empty(nodes, dtype=np.int64)
     cut = np.zeros(nodes, dtype=np.bool_)
-    reach, left_before = 2.0, np.inf
+    reach, left_before, gentle = 2.0, np.inf, False
     for repairs in range(most_waves):
         full, roomy, left = _excesses(edges, supply, capacity, group, flow, slack, excess)
         if full == 0:
             return cut, excess, repairs
         if left > 0.5 * left_before:
             reach *= 4.0  # thin arcs: search farther for more room
+        # A wave that brings a large excess to a minute room stirs up rounding that looks like new
+        # room, without end; spreading moves no more than the room can take.
+        gentle = left > 0.9 * left_before and not gentle
         left_before = left
         # A search costs what it visits: start it where there are fewer nodes to start from.
         met = 0
-        if roomy < 4 * full:
+        if roomy < 4 * full and not gentle:
             met = wave(edges, group, flow, excess, distance, queue, full)
         if met > 0 and 4 * roomy < full:
             continue

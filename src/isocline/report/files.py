@@ -10,7 +10,7 @@ import numpy as np
 from isocline.errors import UsageError
 from isocline.model.fleet import RoutingSystem
 from isocline.report.curves_table import knee_of
-from isocline.simulate.results import Comparison, Sweep, flat_row
+from isocline.simulate.results import Comparison, Sweep
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -41,9 +41,8 @@ def write_comparison(comparison: Comparison, directory: Path) -> list[Path]:
     from isocline.report.policies_plot import policies_plot  # noqa: PLC0415
     from isocline.report.workload_plot import total_plot, workload_plot  # noqa: PLC0415
 
-    rows = [flat_row(policy.to_dict()) for policy in comparison.policies]
     written = _picture(policies_plot(comparison), directory, "policies")
-    written.append(write_rows(directory / "policies.csv", rows))
+    written.append(write_rows(directory / "policies.csv", comparison.rows()))
     if any(policy.total_over_time.size for policy in comparison.policies):
         written += _picture(total_plot(comparison), directory, "total_jobs")
         written.append(write_rows(directory / "total_jobs.csv", _total_rows(comparison)))
@@ -57,12 +56,7 @@ def write_sweep(sweep: Sweep, directory: Path) -> list[Path]:
     """Write latency.png, .svg and .csv: mean latency against load."""
     from isocline.report.latency_plot import latency_plot  # noqa: PLC0415
 
-    rows = [
-        {"load": one.load, "lower_bound_latency": one.lower_bound_latency}
-        | flat_row(policy.to_dict())
-        for one in sweep.comparisons
-        for policy in one.policies
-    ]
+    rows = [row for one in sweep.comparisons for row in one.rows()]
     data = write_rows(directory / "latency.csv", rows)
     return [*_picture(latency_plot(sweep), directory, "latency"), data]
 

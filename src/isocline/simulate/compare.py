@@ -7,7 +7,7 @@ paper stands beside every mean.
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -26,6 +26,7 @@ from isocline.simulate.scenario import Scenario, scenario
 from isocline.simulate.statistics.intervals import interval
 from isocline.simulate.statistics.stability import Trend, trend
 from isocline.simulate.statistics.warmup import mser5
+from isocline.theory.equilibrium import fluid_optimum
 
 DEFAULT_POLICIES = ("gmsr", "least_expected_latency", "weighted_least_connections", "jsq", "random")
 # A default run is long enough for a 1 % half-width at moderate load, and for fleets of any size
@@ -116,13 +117,16 @@ def sweep(
     policies: Sequence[str | RoutingPolicy] = DEFAULT_POLICIES,
     *,
     loads: Sequence[float],
-    **options: object,
+    **options: Any,
 ) -> Sweep:
-    """`simulate` at several loads, lowest first; takes its other options."""
-    one_each = [
-        simulate(system, policies, load=load, **options)  # type: ignore[arg-type]
-        for load in sorted(loads)
-    ]
+    """`simulate` at several loads, lowest first; takes its other options.
+
+    Raises:
+        InfeasibleError: At the highest load; found before any other is simulated.
+    """
+    trace: Any = options.get("trace")
+    fluid_optimum(scenario(system, trace, load=max(loads)).system)
+    one_each = [simulate(system, policies, load=load, **options) for load in sorted(loads)]
     return Sweep(tuple(one_each))
 
 

@@ -1,12 +1,12 @@
 """What a simulation says: frozen records that know their JSON, their data frame and their plot."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, final
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
 
 import numpy as np
 import numpy.typing as npt
 
-from isocline.errors import MissingExtraError
+from isocline.record import Record, data_frame
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -86,9 +86,10 @@ class PolicyResult:
 
 @final
 @dataclass(frozen=True, eq=False)
-class Comparison:
+class Comparison(Record):
     """Several policies on one system at one load, with the same arrivals and the bound."""
 
+    picture: ClassVar[str] = "policies_plot:policies_plot"
     system: str
     source: str  # what the arrivals were, in words: "Poisson", "trace azure_llm_code.csv", ...
     backends: tuple[str, ...]
@@ -108,6 +109,7 @@ class Comparison:
         """The JSON document of `isocline simulate`."""
         return {
             "kind": "routing",
+            "status": "feasible",
             "system": self.system,
             "arrivals": self.source,
             "load": self.load,
@@ -122,33 +124,46 @@ class Comparison:
             "policies": [policy.to_dict() for policy in self.policies],
         }
 
+    @property
+    def results(self) -> tuple[PolicyResult, ...]:
+        """What was found of each policy."""
+        return self.policies
+
     def to_frame(self) -> "pd.DataFrame":
         """One row per policy; needs `pip install 'isocline[frame]'`."""
-        try:
-            import pandas as pd  # noqa: PLC0415 - optional, and slow to import
-        except ImportError as error:
-            raise MissingExtraError("to_frame needs: pip install 'isocline[frame]'") from error
-        common = {"system": self.system, "load": self.load, "lower_bound": self.lower_bound}
-        rows = [common | flat_row(policy.to_dict()) for policy in self.policies]
-        return pd.DataFrame(rows)
+        return data_frame(self.rows())
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One flat row per policy, as a CSV can hold it."""
+        common = {
+            "system": self.system,
+            "load": self.load,
+            "lower_bound": self.lower_bound,
+            "lower_bound_latency": self.lower_bound_latency,
+        }
+        return [common | flat_row(policy.to_dict()) for policy in self.policies]
 
 
 @final
 @dataclass(frozen=True, eq=False)
-class Sweep:
+class Sweep(Record):
     """The same comparison at several loads, lowest first."""
 
+    picture: ClassVar[str] = "latency_plot:latency_plot"
     comparisons: tuple[Comparison, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON document of `isocline simulate --load a,b,...`."""
         return {"kind": "routing", "loads": [one.to_dict() for one in self.comparisons]}
 
+    @property
+    def results(self) -> tuple[PolicyResult, ...]:
+        """What was found of each policy at each load."""
+        return tuple(policy for one in self.comparisons for policy in one.policies)
+
     def to_frame(self) -> "pd.DataFrame":
         """One row per load and policy; needs `pip install 'isocline[frame]'`."""
-        import pandas as pd  # noqa: PLC0415 - the parts raise first if it is missing
-
-        return pd.concat([one.to_frame() for one in self.comparisons], ignore_index=True)
+        return data_frame(row for one in self.comparisons for row in one.rows())
 
 
 def flat_row(row: dict[str, Any]) -> dict[str, Any]:
