@@ -1,11 +1,13 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from isocline.errors import InfeasibleError, PolicyError, RunTooShortError, UsageError
 from isocline.model.curves import HyperbolicCurve
-from isocline.model.traffic import LognormalSizes, Trace
+from isocline.model.fleet import Frontend
+from isocline.model.traffic import LognormalSizes, PiecewiseArrivals, Trace
 from isocline.policies.parse import parse
 from isocline.simulate.compare import simulate, sweep
 from isocline.simulate.prepare import prepare
@@ -13,6 +15,7 @@ from isocline.simulate.replicate import Replication, replicate
 from isocline.simulate.run import Run
 from isocline.simulate.scenario import scenario
 from tests.builders import fleet, mixed, station
+from tests.naive import birth_death_mean
 
 SHORT = {"horizon": 400.0, "warmup": 100.0, "replications": 4}
 
@@ -200,6 +203,19 @@ def test_a_load_scales_system_and_trace_alike() -> None:
 def test_arguments_out_of_range_are_named(options: dict[str, object], words: str) -> None:
     with pytest.raises(UsageError, match=words):
         simulate(mixed(), ["gmsr"], **options)  # type: ignore[arg-type]
+
+
+def test_rates_that_change_with_time_are_followed_not_refused() -> None:
+    world = fleet([HyperbolicCurve(40.0, 12.0)], [20.0])
+    tides = PiecewiseArrivals(((0.0, 5.0), (200.0, 35.0)), 400.0)
+    world = replace(world, frontends=(Frontend("f0", tides),))
+    result = simulate(world, ["gmsr"], horizon=400.0).policies[0]
+    low, high = result.total_over_time[60:120].mean(), result.total_over_time[180:].mean()
+    # The means of the two steady states, 5/s and 35/s, by the birth-death law.
+    exact = [birth_death_mean(rate, lambda n: 40.0 * n / (n + 12.0), 5000) for rate in (5.0, 35.0)]
+    assert low == pytest.approx(exact[0], rel=0.15)
+    # At 35/s, 7/8 of capacity, the relaxation time is of the order of the half period.
+    assert 5 * low < high < 1.1 * exact[1]
 
 
 def not_an_edge(candidates, view, now, rng):  # type: ignore[no-untyped-def]

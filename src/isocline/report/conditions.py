@@ -22,6 +22,9 @@ def conditions(comparison: Comparison, sweep: bool = False) -> str:
 
 
 def _discarded(c: Comparison) -> str:
-    if c.source.startswith("trace") and c.warmup == 0:
-        return "nothing discarded, so that intervals hold given this trace"
+    given_trace = (
+        ", so that intervals hold given this trace" if c.source.startswith("trace") else ""
+    )
+    if c.warmup == 0:
+        return f"nothing discarded{given_trace}"
     return f"of each the first {c.warmup:g} s discarded ({c.warmup_rule})"

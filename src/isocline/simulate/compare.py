@@ -68,7 +68,8 @@ def simulate(
         load: Scale the arrivals to this share of what can be served, in place of `time_scale`.
         horizon: Length of each replication, s, warm-up included; by default long enough for
             200 000 jobs and longer where that proves too short, or the length of the trace.
-        warmup: What to discard at the start, s; None finds it by MSER-5 (a trace: nothing).
+        warmup: What to discard at the start, s; None finds it by MSER-5, or discards nothing where
+            arrival rates change with time: a trace, or piecewise-constant rates.
         replications: Independent runs, at least 2.
         precision: Add replications until the 95 % interval of every mean latency is within this
             relative half-width.
@@ -96,6 +97,8 @@ def simulate(
         raise UsageError(f"policies {labels}: give at least one, and each once")
     scene = scenario(system, trace, time_scale, load)
     prepared = prepare(scene.system, discipline)
+    if warmup is None and not scene.steady:
+        warmup = 0.0  # MSER-5 would take the first change of the rate for the start's transient
     run = _run(prepared, scene.trace, horizon, warmup, seed, start, percentiles)
     doomed = [_overloaded(prepared, policy) for policy in chosen]
     alive = [i for i, names in enumerate(doomed) if not names]
@@ -188,7 +191,7 @@ def _judge(
         raise KeyboardInterrupt  # nothing to report yet
     names = [backend.name for backend in scene.system.backends]
     kept = dict(zip(alive, work.kept, strict=True))
-    growing = {i for i, reps in kept.items() if scene.trace is None and _grows(reps, work.run)}
+    growing = {i for i, reps in kept.items() if scene.steady and _grows(reps, work.run)}
     steady = [i for i in alive if i not in growing]
     skip = _discarded(work.run, [kept[i] for i in steady], [labels[i] for i in steady], scene)
     known_means = work.prepared.memoryless and scene.trace is None
@@ -232,7 +235,7 @@ def _discarded(
             )
         skip = max((d for d in found if d is not None), default=0)
     for name, reps in zip(named, stable, strict=True):
-        if scene.trace is None and trend(np.array([r.jobs[skip:] for r in reps])) != Trend.STEADY:
+        if scene.steady and trend(np.array([r.jobs[skip:] for r in reps])) != Trend.STEADY:
             raise RunTooShortError(
                 f"a run of {run.horizon:.4g} s is too short for {name}: the number of jobs is "
                 f"still rising at its end; {longer}"

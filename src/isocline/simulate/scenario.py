@@ -19,6 +19,12 @@ class Scenario:
     load: float  # 1 / capacity_scale: at 1 some frontends bring all that their backends can serve
 
     @property
+    def steady(self) -> bool:
+        """Whether arrival rates are constant, so that there is a steady state to wait for."""
+        constant = all(isinstance(f.arrivals, PoissonArrivals) for f in self.system.frontends)
+        return self.trace is None and constant
+
+    @property
     def source(self) -> str:
         """What the arrivals are, in words."""
         if self.trace is not None:
