@@ -42,13 +42,15 @@ class Record(ABC):
         return figure
 
 
-def data_frame(rows: Iterable[Mapping[str, Any]]) -> "pd.DataFrame":
+def data_frame(
+    rows: Iterable[Mapping[str, Any]], columns: Iterable[str] | None = None
+) -> "pd.DataFrame":
     """Rows as a pandas frame; raises MissingExtraError with the install line."""
     try:
         import pandas as pd  # noqa: PLC0415 - optional, and slow to import
     except ImportError as error:
         raise MissingExtraError("data frames need: pip install 'isocline[frame]'") from error
-    return pd.DataFrame(list(rows))
+    return pd.DataFrame(list(rows), columns=None if columns is None else list(columns))
 
 
 def finite(value: Any) -> Any:

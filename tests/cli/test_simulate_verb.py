@@ -123,6 +123,7 @@ def test_the_real_trace_runs_on_the_mixed_fleet() -> None:
 
 
 def test_ctrl_c_ends_with_what_is_done_so_far() -> None:
+    run(EXAMPLES / "n_model.yaml", "--policy", "gmsr", *SHORT)  # so that all is compiled
     command = [sys.executable, "-m", "isocline", "simulate", str(EXAMPLES / "n_model.yaml")]
     endless = ["--policy", "gmsr", "--replications", "100000", "--horizon", "3000", "--warmup", "9"]
     process = subprocess.Popen(
@@ -131,7 +132,7 @@ def test_ctrl_c_ends_with_what_is_done_so_far() -> None:
         stderr=subprocess.PIPE,
         env=os.environ | {"PYTHONUNBUFFERED": "1"},
     )
-    time.sleep(6.0)  # compiled kernels load in about one second, and a replication takes 10 ms
+    time.sleep(5.0)  # compiled kernels load in about one second, and a replication takes 10 ms
     process.send_signal(signal.SIGINT)
     stdout, stderr = process.communicate(timeout=30)
     assert process.returncode == 0, stderr.decode()

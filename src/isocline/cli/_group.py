@@ -51,9 +51,9 @@ class Verbs(click.Group):
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="isocline")
 def main() -> None:
-    r"""Plan, simulate and compare load balancing on a system file.
+    """Plan, simulate and compare load balancing on a system file.
 
     \b
     isocline plan examples/mixed_fleet.yaml
     isocline simulate examples/mixed_fleet.yaml --policy gmsr --policy jsq
-    """
+    """  # noqa: D301 - click's mark for "do not rewrap" is the backspace itself

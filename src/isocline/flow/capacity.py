@@ -20,7 +20,7 @@ _TIGHTER = 1e-13
 # The steps visit breakpoints of a concave function with as many pieces as sources; below 20 in
 # practice.
 _MOST_STEPS = 1000
-_MOST_WAVES = 100_000
+_MOST_ROUNDS = 100_000
 
 
 @final
@@ -81,10 +81,10 @@ def capacity_scale(
     scale = _ratio(supply, capacity, bottleneck, sinks)
     flow = scale * np.repeat(supply / np.diff(graph.first), np.diff(graph.first))
     for _ in range(_MOST_STEPS):
-        cut, _, waves = max_flow(
-            Edges.of(graph), scale * supply, finite, group, flow, 0.0, _MOST_WAVES
+        cut, _, rounds = max_flow(
+            Edges.of(graph), scale * supply, finite, group, flow, 0.0, _MOST_ROUNDS
         )
-        if waves < 0:
+        if rounds < 0:
             break
         tighter = np.flatnonzero(cut[: graph.sources])
         if not tighter.size:

@@ -32,9 +32,9 @@ FloatArray = npt.NDArray[np.float64]
 FlagArray = npt.NDArray[np.bool_]
 IndexArray = npt.NDArray[np.int64]
 
-# A wave costs up to one pass over the edges. Instances of 10^6 edges took below 200; the bound of
-# the theory, the square of the number of nodes, would be no protection.
-_MOST_WAVES = 100_000
+# A round of the maximum flow costs a few passes over the edges. Instances of 10^6 edges took below
+# 30; the bound of the theory, the square of the number of nodes, would be no protection.
+_MOST_ROUNDS = 100_000
 
 # Rounding must not split a group of equal levels: the parts' levels would come out in any order. So
 # a cut counts only if its sinks would be overfull by more than TIE_OVER, or if overfilling them as
@@ -42,8 +42,8 @@ _MOST_WAVES = 100_000
 # certificate may show, and above what the sums of large groups lose.
 _TIE_OVER, _TIE_SHORT = 1e-13, 5e-13
 
-# After so many rounds of joining, all nodes are put into one group, which needs no other round.
-_ROUNDS = 20
+# After joining groups so many times, all nodes are put into one group, which needs none.
+_JOININGS = 20
 
 # Prices of two groups this close (relative) count as equal: a hundredth of a certificate's limit.
 _EQUAL = 1e-10
@@ -76,7 +76,7 @@ def decompose(
     """
     work = _Work(problem, flow, level)
     usable = flow > 0.0
-    for _ in range(_ROUNDS if connected_by_flow else 0):
+    for _ in range(_JOININGS if connected_by_flow else 0):
         if work.solve(usable).size:
             break  # a group is overfull, but its sources may have neighbours outside
         cheaper = work.cheaper_edges()
@@ -93,6 +93,7 @@ class _Work:
         self.problem = problem
         self.edges = Edges.of(problem.graph)
         self.prices = problem.prices
+        self.supply = problem.supply.copy()  # writeable, as kernels are compiled for one or other
         self.flow = flow.copy()
         self.level = np.full(problem.graph.sources + problem.graph.sinks, level)
         self.target = np.zeros(problem.graph.sinks)
@@ -106,10 +107,7 @@ class _Work:
         cut = np.zeros(nodes, dtype=np.bool_)
         self.target[:] = 0.0
         while (count := components(self.edges, group, cut, usable, queue)) > 0:
-            self.target[(group[sources:] < 0) & cut[sources:]] = 0.0
-            full = group_levels(
-                self.prices, self.problem.supply, group, count, self.level, self.target
-            )
+            full = group_levels(self.prices, self.supply, group, count, self.level, self.target)
             if full >= 0:
                 return np.flatnonzero(group[:sources] == full)
             cut = self._cut(group, count)
@@ -146,12 +144,12 @@ class _Work:
         return cut
 
     def _max_flow(self, group: GroupArray, slack: float) -> tuple[FlagArray, FloatArray]:
-        cut, excess, waves = max_flow(
-            self.edges, self.problem.supply, self.target, group, self.flow, slack, _MOST_WAVES
+        cut, excess, rounds = max_flow(
+            self.edges, self.supply, self.target, group, self.flow, slack, _MOST_ROUNDS
         )
         self.max_flows += 1
-        if waves < 0:
-            raise NumericalError(f"maximum flow: no end after {_MOST_WAVES} waves")
+        if rounds < 0:
+            raise NumericalError(f"maximum flow: no end after {_MOST_ROUNDS} rounds")
         return cut, excess
 
     def cheaper_edges(self) -> FlagArray:

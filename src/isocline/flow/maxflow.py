@@ -1,11 +1,15 @@
 """Maximum flow on a bipartite graph with real supplies and capacities, and its minimum cut.
 
-Edges carry any amount; sources and sinks are limited. A preflow is repaired in waves (Goldberg and
-Tarjan, J. ACM 35(4), 1988; the waves are Tarjan's, Oper. Res. Lett. 2(6), 1984): a breadth-first
-search from the sinks with room gives every node its exact distance in the residual graph; then the
-nodes, farthest first, push what they hold too much one step nearer. On a long path a wave carries
-each excess all the way to the nearest room, and every wave merges neighbouring excesses, so that a
-ring of n nodes takes about log n waves where augmenting paths take n.
+Edges carry any amount; sources and sinks are limited. A preflow is repaired by two moves in turn,
+after Goldberg and Tarjan (J. ACM 35(4), 1988) and Tarjan's waves (Oper. Res. Lett. 2(6), 1984):
+
+    wave    search backwards from the sinks with room, which gives exact distances in the residual
+            graph; then every node, farthest first, pushes its excess one step nearer
+    spread  search forwards from the excesses; then each fills the room its search tree can carry
+
+A wave merges many excesses on their way to one room, a spread divides one excess over many rooms.
+On a long path each move carries flow over any distance, so that a ring of n nodes takes about log n
+moves where augmenting paths, or waves alone, take n.
 
 An excess counts if it exceeds `ROUNDING` of its own node's supply or capacity. That is relative to
 the node and not to the total, so that supplies 12 orders of magnitude apart keep their digits.
@@ -39,7 +43,7 @@ def max_flow(
     group: GroupArray,
     flow: FloatArray,
     slack: float,
-    most_waves: int,
+    most_rounds: int,
 ) -> tuple[FlagArray, FloatArray, int]:
     """Repair `flow` in place until no source or sink that holds too much can reach room.
 
@@ -51,13 +55,13 @@ def max_flow(
             group below 0 are left alone.
         flow: (E,) a start, any nonnegative numbers; the maximum flow on return.
         slack: Share of its capacity by which a sink may be overfull.
-        most_waves: Where to give up.
+        most_rounds: Where to give up.
 
     Returns:
         (S + T,) flags: the source side of the minimal minimum cut, empty where everything was sent
         (a group with a flagged node cannot send all; its flagged sources and their neighbours in
         the group, which are the flagged sinks, are the proof); (S + T,) what each node holds too
-        much, negative for a sink's room; and the number of waves, or -1.
+        much, negative for a sink's room; and the number of rounds, or -1.
     """
     nodes = supply.size + capacity.size
     excess, demand = np.empty(nodes), np.empty(nodes)
@@ -65,10 +69,10 @@ def max_flow(
     parent = np.empty(nodes, dtype=np.int64)
     cut = np.zeros(nodes, dtype=np.bool_)
     reach, left_before, gentle = 2.0, np.inf, False
-    for repairs in range(most_waves):
+    for round_ in range(most_rounds):
         full, roomy, left = _excesses(edges, supply, capacity, group, flow, slack, excess)
         if full == 0:
-            return cut, excess, repairs
+            return cut, excess, round_
         if left > 0.5 * left_before:
             reach *= 4.0  # thin arcs: search farther for more room
         # A wave that brings a large excess to a minute room stirs up rounding that looks like new
@@ -85,7 +89,7 @@ def max_flow(
         if found == 0.0 and met == 0:  # after a wave, look at the flow itself first
             for i in range(reached):
                 cut[queue[i]] = True
-            return cut, excess, repairs + 1
+            return cut, excess, round_ + 1
     return cut, excess, -1
 
 

@@ -57,7 +57,7 @@ def solve(problem: LevelFlowProblem) -> LevelFlow:
 
 def _start(problem: LevelFlowProblem) -> tuple[FloatArray, float, float]:
     """A flow near the solution, the level if all shared one, and how much sweeps still move."""
-    graph, supply = problem.graph, problem.supply
+    graph, supply = problem.graph, problem.supply.copy()  # writeable, as in decompose.py
     nodes = graph.sources + graph.sinks
     empty = problem.prices.row[:, 1]
     level = np.full(nodes, 0.5 * empty[0] if 0.0 < empty[0] < np.inf else 1.0)

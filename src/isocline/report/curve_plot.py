@@ -14,6 +14,7 @@ from isocline.model.fleet import RoutingSystem
 from isocline.report.curves_table import knee_of
 from isocline.report.style import FAINT, house, log_axis, looks, new_figure
 from isocline.report.words import listed
+from isocline.theory.records import Plan
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,6 +35,11 @@ def plan_plot(plan: Mapping[str, Any], system: RoutingSystem) -> "Figure":
     """The curves in jobs/s with the workload that an optimal plan gives each backend."""
     jobs = {entry["name"]: entry["jobs"] for entry in plan["backends"]}
     return _draw(_distinct(system, system.curves), "jobs/s", jobs, plan["tiers"])
+
+
+def plan_picture(plan: Plan) -> "Figure":
+    """`plan_plot` of a record, for `Plan.plot()`."""
+    return plan_plot(plan.to_dict(), plan.system)
 
 
 def _distinct(system: RoutingSystem, curves: Sequence[Curve]) -> dict[Curve, list[str]]:

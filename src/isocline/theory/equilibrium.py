@@ -115,7 +115,9 @@ def _infeasible(system: RoutingSystem, scale: CapacityScale, solved: LevelFlow) 
     sources = scale.sources if tight else solved.violated_sources
     sinks = scale.sinks if tight else solved.violated_sinks
     proof = Bottleneck(_frontends(system, sources), _backends(system, sinks))
-    return Plan("infeasible", None, None, (), (), (), min(scale.scale, 1.0), proof, None, (), ())
+    return Plan(
+        "infeasible", None, None, (), (), (), min(scale.scale, 1.0), proof, None, (), (), system
+    )
 
 
 def _optimal(
@@ -154,6 +156,7 @@ def _optimal(
             )
             for edge in missing
         ),
+        system=system,
     )
 
 

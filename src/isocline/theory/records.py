@@ -1,11 +1,12 @@
 """What a plan says, as frozen records that know their JSON."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, final
 
-from isocline.errors import MissingExtraError
 from isocline.flow.certificate import Certificate
+from isocline.model.fleet import RoutingSystem
+from isocline.record import Record, data_frame
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,7 +62,7 @@ class EdgeSaving(NamedTuple):
 
 @final
 @dataclass(frozen=True)
-class Plan:
+class Plan(Record):
     """The optimal steady state of a routing system (GMSR paper, Eq. (1)), or why there is none.
 
     Where status is `infeasible`, the bottleneck is the proof: its frontends bring at least what its
@@ -69,6 +70,7 @@ class Plan:
     """
 
     kind: ClassVar[str] = "routing"
+    picture: ClassVar[str] = "curve_plot:plan_picture"
     status: Literal["optimal", "infeasible"]
     total_jobs: float | None  # jobs in the system, the objective of Eq. (1)
     mean_latency: float | None  # seconds: Little's law, total_jobs over the sum of the rates
@@ -80,6 +82,7 @@ class Plan:
     certificate: Certificate | None
     shadow_prices: tuple[SpeedSaving, ...]
     missing_edges: tuple[EdgeSaving, ...]  # best first
+    system: RoutingSystem = field(repr=False, compare=False)  # what was planned
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON document of `isocline plan --json`."""
@@ -110,18 +113,11 @@ class Plan:
         Raises:
             MissingExtraError: pandas is not installed.
         """
-        try:
-            import pandas as pd  # noqa: PLC0415  (an extra; and slow to import)
-        except ImportError as error:
-            raise MissingExtraError(
-                "data frames need pandas: pip install 'isocline[frame]'"
-            ) from error
         rows = [
             {**row._asdict(), "saves_per_percent": saving.saves}
             for row, saving in zip(self.backends, self.shadow_prices, strict=True)
         ]
-        names = (*BackendPlan._fields, "saves_per_percent")
-        return pd.DataFrame(rows, columns=list(names)).set_index("name")
+        return data_frame(rows, (*BackendPlan._fields, "saves_per_percent")).set_index("name")
 
 
 def _lists(row: Mapping[str, Any]) -> dict[str, Any]:

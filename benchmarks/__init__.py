@@ -1,0 +1,1 @@
+"""Speed, each case against its rival in the same run: `make bench`."""

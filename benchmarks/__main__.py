@@ -1,0 +1,8 @@
+"""Runs all benchmarks, one after the other: `python -m benchmarks`."""
+
+import importlib.util
+import runpy
+
+for name in ("level_flow", "simulation"):
+    if importlib.util.find_spec(f"benchmarks.{name}"):
+        runpy.run_module(f"benchmarks.{name}", run_name="__main__")

@@ -1,0 +1,35 @@
+"""Other simulators on one model: 100 M/M/1 FCFS stations, JSQ(3), load 0.9, from empty, one core.
+
+Each module has `measure(jobs, seed)`. Each rival is written for speed in its own documented API:
+no event log, no record per job unless it keeps one anyway, random numbers drawn in blocks where it
+is Python that draws them, and the mean sojourn from the integral of the number of jobs by Little's
+law, which costs the least. Seconds are of the processor, so that other work on the machine does not
+count; compiling and setting up do not count either.
+"""
+
+from dataclasses import dataclass
+from typing import final
+
+SERVERS = 100
+CHOICES = 3
+LOAD = 0.9
+ARRIVALS = LOAD * SERVERS  # jobs per mean service time
+
+
+class UnavailableError(Exception):
+    """The rival is not installed or does not run here."""
+
+
+@final
+@dataclass(frozen=True)
+class Measured:
+    """One run of one simulator."""
+
+    jobs: int
+    seconds: float  # of the processor
+    sojourn: float  # mean, in mean service times
+
+    @property
+    def speed(self) -> float:
+        """Million jobs/s."""
+        return self.jobs / self.seconds / 1e6
