@@ -7,6 +7,9 @@ law, which costs the least. Seconds are of the processor, so that other work on 
 count; compiling and setting up do not count either.
 """
 
+import json
+import subprocess
+import sys
 from dataclasses import dataclass
 from typing import final
 
@@ -14,6 +17,15 @@ SERVERS = 100
 CHOICES = 3
 LOAD = 0.9
 ARRIVALS = LOAD * SERVERS  # jobs per mean service time
+
+# name, module, function, jobs per run, how many times as fast we mean to be
+RIVALS = (
+    ("SimPy, callbacks", "in_simpy", "measure", 300_000, 100),
+    ("cimba, event handlers", "in_cimba", "measure", 1_000_000, 16),
+    ("cimba, processes", "in_cimba", "processes", 1_000_000, 16),
+    ("LINE, LDES", "in_line", "measure", 1_000_000, 36),
+    ("Ciw", "in_ciw", "measure", 40_000, 9_000),
+)
 
 
 class UnavailableError(Exception):
@@ -33,3 +45,16 @@ class Measured:
     def speed(self) -> float:
         """Million jobs/s."""
         return self.jobs / self.seconds / 1e6
+
+
+def compete(module: str, function: str, jobs: int, seed: int) -> Measured:
+    """One run of a rival, in a process of its own.
+
+    Raises:
+        UnavailableError: It is not installed, or failed; with its last words.
+    """
+    command = [sys.executable, "-m", "benchmarks.rivals", module, function, str(jobs), str(seed)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise UnavailableError("".join(done.stderr.strip().splitlines()[-1:]))
+    return Measured(**json.loads(done.stdout))

@@ -47,7 +47,7 @@ def _call(command: list[str]) -> None:
     try:
         subprocess.run(command, check=True, capture_output=True, text=True)
     except subprocess.CalledProcessError as error:
-        raise UnavailableError(error.stderr.strip().splitlines()[-1:] or error) from error
+        raise UnavailableError("".join(error.stderr.strip().splitlines()[-1:])) from error
     except OSError as error:
         raise UnavailableError(error) from error
 

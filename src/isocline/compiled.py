@@ -8,6 +8,8 @@ A cached function is recompiled when *its own* file changes. After an edit to a 
 inlined elsewhere, run `make clean`, or the callers keep the old one.
 """
 
+import hashlib
+import inspect
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
@@ -41,11 +43,19 @@ def kernel(function: F) -> F:
     return cast(F, numba.njit(**_OPTIONS, **_NO_COUNTING)(function))
 
 
-def kernel_as(signature: Any) -> Callable[[F], F]:
-    """`compiled_as`, for a function that creates no arrays (slices of its arguments are free)."""
+def value_as(signature: Any) -> Callable[[F], F]:
+    """Compile at once a function that kernels get as a value, and inline: a policy.
+
+    A kernel compiled with such a function is cached under its identity. numba's own identity of a
+    function is new in every process, so that no cached kernel would ever be found again; ours is
+    its name and source. `tests/policies/test_caching.py` holds numba to this.
+    """
 
     def decorate(function: F) -> F:
-        return cast(F, numba.njit(signature, **_OPTIONS, **_NO_COUNTING)(function))
+        made = numba.njit(signature, **_OPTIONS, **_NO_COUNTING)(function)
+        source = hashlib.sha256(inspect.getsource(function).encode()).hexdigest()
+        made._set_uuid(f"{function.__module__}.{function.__qualname__}:{source}")
+        return cast(F, made)
 
     return decorate
 

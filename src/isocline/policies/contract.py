@@ -11,7 +11,9 @@ that learns from finished jobs has a second function
 
     observe(edge, latency, now, view)
 
-Both have fixed signatures, so that they can be passed as values to a kernel compiled once.
+Both have fixed signatures and are passed to kernels as values. Compiled with
+`isocline.compiled.value_as(CHOOSE)` a policy is inlined there; as a numba CFunc it is called by
+address, by a kernel that is compiled once for all such policies.
 """
 
 from abc import ABC, abstractmethod
@@ -22,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import types
 
-from isocline.compiled import array_of, kernel_as, record_of
+from isocline.compiled import array_of, record_of, value_as
 from isocline.errors import PolicyError
 from isocline.model.curves import Curve
 from isocline.model.graph import CompatibilityGraph
@@ -57,7 +59,7 @@ CHOOSE = types.int64(array_of(types.int32), VIEW, types.float64, array_of(types.
 OBSERVE = types.void(types.int64, types.float64, types.float64, VIEW)
 
 
-@kernel_as(OBSERVE)
+@value_as(OBSERVE)
 def observe_nothing(edge: int, latency: float, now: float, view: View) -> None:
     """For policies that learn nothing from finished jobs."""
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numba import uint32
 
-from isocline.compiled import kernel, kernel_as
+from isocline.compiled import kernel, value_as
 from isocline.draws import below
 from isocline.errors import PolicyError
 from isocline.model.curves import ServersCurve
@@ -27,7 +27,7 @@ def score(view: View, edge: int) -> float:
     return view.table[uint32(view.row[backend]), workload]  # type: ignore[no-any-return]
 
 
-@kernel_as(CHOOSE)
+@value_as(CHOOSE)
 def least(candidates: Any, view: View, now: float, rng: Any) -> int:  # noqa: ARG001
     """The candidate with the least score. Draws: one if there is a tie to break."""
     best = candidates[0]

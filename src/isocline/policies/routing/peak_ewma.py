@@ -11,7 +11,7 @@ from typing import Any, ClassVar, final
 
 import numpy as np
 
-from isocline.compiled import kernel, kernel_as
+from isocline.compiled import kernel, value_as
 from isocline.draws import below
 from isocline.errors import PolicyError
 from isocline.policies.contract import (
@@ -40,7 +40,7 @@ def cost(view: View, edge: int, now: float) -> float:
     return float(average * math.exp(-idle / view.option[0]) * (jobs + 1.0))
 
 
-@kernel_as(CHOOSE)
+@value_as(CHOOSE)
 def cheaper_of_two(candidates: Any, view: View, now: float, rng: Any) -> int:
     """The cheaper of two distinct random candidates."""
     n = candidates.size
@@ -54,7 +54,7 @@ def cheaper_of_two(candidates: Any, view: View, now: float, rng: Any) -> int:
     return candidates[one]  # type: ignore[no-any-return]
 
 
-@kernel_as(OBSERVE)
+@value_as(OBSERVE)
 def remember(edge: int, latency: float, now: float, view: View) -> None:
     """Take a peak at once, let a trough fade in."""
     keep = math.exp(-(now - view.memory[edge, STAMP]) / view.option[0])

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
-from isocline.compiled import kernel_as
+from isocline.compiled import value_as
 from isocline.draws import below
 from isocline.policies.contract import (
     CHOOSE,
@@ -16,7 +16,7 @@ from isocline.policies.contract import (
 )
 
 
-@kernel_as(CHOOSE)
+@value_as(CHOOSE)
 def choose_any(candidates: Any, view: View, now: float, rng: Any) -> int:  # noqa: ARG001
     """One candidate, uniformly."""
     return candidates[below(rng, candidates.size)]  # type: ignore[no-any-return]

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, final
 
 import numpy as np
 
-from isocline.compiled import kernel_as
+from isocline.compiled import value_as
 from isocline.policies.contract import (
     CHOOSE,
     FloatArray,
@@ -20,7 +20,7 @@ from isocline.policies.contract import (
 )
 
 
-@kernel_as(CHOOSE)
+@value_as(CHOOSE)
 def choose_next(candidates: Any, view: View, now: float, rng: Any) -> int:  # noqa: ARG001
     """The candidate after the last one."""
     turn = int(view.memory[candidates[0], 0]) % candidates.size

@@ -9,13 +9,13 @@ from typing import Any, ClassVar, final
 
 import numpy as np
 
-from isocline.compiled import kernel_as
+from isocline.compiled import value_as
 from isocline.draws import uniform
 from isocline.errors import PolicyError
 from isocline.policies.contract import CHOOSE, FloatArray, RoutingPolicy, Setting, View, no_table
 
 
-@kernel_as(CHOOSE)
+@value_as(CHOOSE)
 def choose_by_split(candidates: Any, view: View, now: float, rng: Any) -> int:  # noqa: ARG001
     """A candidate with probability proportional to its planned rate."""
     total = 0.0

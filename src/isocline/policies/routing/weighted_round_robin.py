@@ -9,11 +9,11 @@ from typing import Any, ClassVar, final
 
 import numpy as np
 
-from isocline.compiled import kernel_as
+from isocline.compiled import value_as
 from isocline.policies.contract import CHOOSE, FloatArray, RoutingPolicy, Setting, View, no_table
 
 
-@kernel_as(CHOOSE)
+@value_as(CHOOSE)
 def choose_richest(candidates: Any, view: View, now: float, rng: Any) -> int:  # noqa: ARG001
     """The candidate with most credit."""
     best = candidates[0]

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import int64, types, uint64
+from numba import int64, uint64
 
-from isocline.compiled import array_of, compiled, kernel, record_of
+from isocline.compiled import compiled, kernel
 from isocline.errors import UsageError
 
 BITS = 40
@@ -26,9 +26,6 @@ class Alias(NamedTuple):
     columns: int  # n
     threshold: npt.NDArray[np.uint64]  # (n,) in units of 2^-40
     other: npt.NDArray[np.int32]  # (n,)
-
-
-ALIAS = record_of(Alias, types.uint64, array_of(types.uint64), array_of(types.int32))
 
 
 def alias(weights: npt.NDArray[np.float64]) -> Alias:

@@ -10,9 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import types
 
-from isocline.compiled import array_of, kernel, record_of
+from isocline.compiled import kernel
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -28,17 +27,6 @@ class Jobs(NamedTuple):
     edge: npt.NDArray[np.int32]  # (J,) the edge each job came by
     key: FloatArray  # (J,) sharing kernel: work at which a job in service ends, or size if waiting
 
-
-JOBS_TYPE = record_of(
-    Jobs,
-    array_of(types.int64),
-    array_of(types.int64),
-    array_of(types.int64),
-    array_of(types.int64),
-    array_of(types.float64),
-    array_of(types.int32),
-    array_of(types.float64),
-)
 
 FIRST_ROOM = 8
 

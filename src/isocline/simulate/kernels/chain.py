@@ -4,10 +4,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import types, uint64
+from numba import uint64
 
-from isocline.compiled import array_of, record_of
-from isocline.simulate.kernels.alias import ALIAS, BITS, Alias
+from isocline.simulate.kernels.alias import BITS, Alias
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -43,27 +42,9 @@ class System(NamedTuple):
     upcoming: npt.NDArray[np.int64]  # scratch of `lookahead`
 
 
-SYSTEM = record_of(
-    System,
-    array_of(types.int64),
-    array_of(types.int32),
-    ALIAS,
-    ALIAS,
-    types.uint64,
-    types.float64,
-    array_of(types.float64),
-    array_of(types.float64, 2),
-    array_of(types.int32),
-    array_of(types.int64),
-)
-
-
 class Streams(NamedTuple):
     """Independent streams by purpose, so that no policy can disturb another's arrivals."""
 
     events: Any  # uint64[2], arrivals and possible departures: one tick each for every policy
     policy: Any  # uint64[2]
     leaving: Any  # uint64[2], which job departs: drawn only when one does
-
-
-STREAMS = record_of(Streams, *[array_of(types.uint64)] * 3)

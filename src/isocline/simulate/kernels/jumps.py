@@ -10,11 +10,11 @@ Every policy consumes one event draw per tick: arrivals and possible departures 
 from typing import Any
 
 import numpy as np
-from numba import int64, types, uint32, uint64
+from numba import int64, uint32, uint64
 
-from isocline.compiled import array_of, kernel_as
+from isocline.compiled import kernel
 from isocline.draws import step, unit
-from isocline.policies.contract import CHOOSE, VIEW, View
+from isocline.policies.contract import View
 from isocline.simulate.kernels.alias import BITS, column_of
 from isocline.simulate.kernels.chain import (
     AREA,
@@ -28,26 +28,14 @@ from isocline.simulate.kernels.chain import (
     RATE,
     RATE_SECONDS,
     REST,
-    STREAMS,
-    SYSTEM,
     TABLE_FULL,
     Streams,
     System,
 )
 from isocline.simulate.kernels.lookahead import AHEAD, fetch
 
-SIGNATURE = types.int64(
-    types.FunctionType(CHOOSE),
-    VIEW,
-    SYSTEM,
-    STREAMS,
-    array_of(types.int64),
-    array_of(types.float64),
-    types.int64,
-)
 
-
-@kernel_as(SIGNATURE)
+@kernel
 def jump(
     choose: Any, view: View, system: System, streams: Streams, count: Any, gauge: Any, ticks: int
 ) -> int:
@@ -65,23 +53,25 @@ def jump(
     done = count[EVENTS]
     status = DONE
     fetched = np.int64(0)
+    ahead = system.upcoming.size > 0
     while done < ticks and status == DONE:
-        if system.upcoming.size and done % AHEAD == 0:
+        if ahead and done % AHEAD == 0:
             fetched += fetch(view, system, s0, s1, system.upcoming)
         s0, s1, event = step(s0, s1)
         done += 1
         if event >> uint64(BITS) < system.arriving:
-            source = column_of(system.sources, event & REST)
-            candidates = system.edges[first[source] : first[source + 1]]
-            edge = choose(candidates, view, done * gap, streams.policy)
-            if edge < first[source] or edge >= first[source + 1]:
+            # Unsigned: a signed index makes numba check for one counted from the end.
+            source = uint32(column_of(system.sources, event & REST))
+            low, high = first[source], first[uint32(source + 1)]
+            edge = choose(system.edges[low:high], view, done * gap, streams.policy)
+            if edge < low or edge >= high:
                 status = NOT_A_CANDIDATE
                 break
-            backend = view.backend[edge]
-            row = view.row[backend]
-            n = view.workload[backend] + 1
+            backend = uint32(view.backend[uint32(edge)])
+            row = uint32(view.row[backend])
+            n = uint32(view.workload[backend] + 1)
             view.workload[backend] = n
-            rate += system.rate[row, n] - system.rate[row, n - 1]
+            rate += system.rate[row, n] - system.rate[row, uint32(n - 1)]
             jobs += 1
             arrivals += 1
             if n == limit:

@@ -10,11 +10,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import types
 
-from isocline.compiled import array_of, kernel, kernel_as, record_of
-from isocline.policies.contract import CHOOSE, OBSERVE, VIEW, View
-from isocline.simulate.kernels.arena import JOBS_TYPE, Jobs, add, move, place, reserve
+from isocline.compiled import kernel
+from isocline.policies.contract import View
+from isocline.simulate.kernels.arena import Jobs, add, move, place, reserve
 from isocline.simulate.kernels.chain import (
     ARENA_FULL,
     ARRIVALS,
@@ -29,15 +28,13 @@ from isocline.simulate.kernels.chain import (
     RATE,
     RATE_SECONDS,
     SOJOURN,
-    STREAMS,
-    SYSTEM,
     TABLE_FULL,
     TIMED,
     Streams,
     System,
 )
 from isocline.simulate.kernels.latencies import record
-from isocline.simulate.kernels.tournament import TOURNAMENT, Tournament, leader, schedule
+from isocline.simulate.kernels.tournament import Tournament, leader, schedule
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -50,36 +47,11 @@ class Arriving(NamedTuple):
     size: FloatArray  # (n,) work, in mean jobs
 
 
-ARRIVING = record_of(
-    Arriving, array_of(types.float64), array_of(types.int32), array_of(types.float64)
-)
-
-
 class Clocks(NamedTuple):
     """Virtual time of each backend."""
 
     work: FloatArray  # (B,) work that a job in service all along would have got
     at: FloatArray  # (B,) s, when it was brought up to date
-
-
-CLOCKS = record_of(Clocks, array_of(types.float64), array_of(types.float64))
-
-SIGNATURE = types.int64(
-    types.FunctionType(CHOOSE),
-    types.FunctionType(OBSERVE),
-    VIEW,
-    SYSTEM,
-    STREAMS,
-    JOBS_TYPE,
-    CLOCKS,
-    TOURNAMENT,
-    ARRIVING,
-    array_of(types.int64),
-    array_of(types.float64),
-    array_of(types.int32),
-    types.float64,
-    types.boolean,
-)
 
 
 @kernel
@@ -187,7 +159,7 @@ def leave(view: View, system: System, jobs: Jobs, clocks: Clocks, backend: int, 
     view.workload[backend] = n - 1
 
 
-@kernel_as(SIGNATURE)
+@kernel
 def share(
     choose: Any,
     observe: Any,

@@ -9,9 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import types
 
-from isocline.compiled import array_of, kernel, record_of
+from isocline.compiled import kernel
 
 
 class Tournament(NamedTuple):
@@ -19,9 +18,6 @@ class Tournament(NamedTuple):
 
     due: npt.NDArray[np.float64]  # (P,) when each backend finishes its next job, s; inf if idle
     winner: npt.NDArray[np.int32]  # (P,) the backend with the least due time below each inner node
-
-
-TOURNAMENT = record_of(Tournament, array_of(types.float64), array_of(types.int32))
 
 
 def tournament(backends: int) -> Tournament:

@@ -7,14 +7,14 @@ of a block the clock is set to it and the rest of the gap forgotten, for the sam
 
 from typing import Any
 
-from numba import types, uint64
+from numba import uint64
 
-from isocline.compiled import array_of, kernel_as
+from isocline.compiled import kernel
 from isocline.draws import below, step, unit
 from isocline.exponential import exponential
-from isocline.policies.contract import CHOOSE, OBSERVE, VIEW, View
+from isocline.policies.contract import View
 from isocline.simulate.kernels.alias import BITS, column_of
-from isocline.simulate.kernels.arena import JOBS_TYPE, Jobs, add, remove, reserve
+from isocline.simulate.kernels.arena import Jobs, add, remove, reserve
 from isocline.simulate.kernels.chain import (
     ARENA_FULL,
     ARRIVALS,
@@ -29,8 +29,6 @@ from isocline.simulate.kernels.chain import (
     RATE_SECONDS,
     REST,
     SOJOURN,
-    STREAMS,
-    SYSTEM,
     TABLE_FULL,
     TIMED,
     Streams,
@@ -38,22 +36,8 @@ from isocline.simulate.kernels.chain import (
 )
 from isocline.simulate.kernels.latencies import record
 
-SIGNATURE = types.int64(
-    types.FunctionType(CHOOSE),
-    types.FunctionType(OBSERVE),
-    VIEW,
-    SYSTEM,
-    STREAMS,
-    JOBS_TYPE,
-    array_of(types.int64),
-    array_of(types.float64),
-    array_of(types.int32),
-    types.float64,
-    types.boolean,
-)
 
-
-@kernel_as(SIGNATURE)
+@kernel
 def track(
     choose: Any,
     observe: Any,
