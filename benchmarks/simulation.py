@@ -2,7 +2,7 @@
 
 Every figure is a median over repetitions, in rounds in which each contestant has its turn, so that
 all see the same machine. Speeds are jobs (arrivals) per second of the processor, compiling and
-setting up not counted; the last rows are by the clock on the wall. Goals are those of issue 2.
+setting up not counted; the last rows are by the clock on the wall. Goals are this project's own.
 """
 
 import os

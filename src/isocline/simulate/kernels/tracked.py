@@ -7,7 +7,7 @@ of a block the clock is set to it and the rest of the gap forgotten, for the sam
 
 from typing import Any
 
-from numba import uint64
+from numba import uint32, uint64
 
 from isocline.compiled import kernel
 from isocline.draws import below, step, unit
@@ -74,18 +74,19 @@ def track(
         events += 1
         s0, s1, event = step(s0, s1)
         if event >> uint64(BITS) < system.arriving:
-            source = column_of(system.sources, event & REST)
-            candidates = system.edges[first[source] : first[source + 1]]
-            edge = choose(candidates, view, now, streams.policy)
-            if edge < first[source] or edge >= first[source + 1]:
+            # Unsigned: a signed index makes numba check for one counted from the end.
+            source = uint32(column_of(system.sources, event & REST))
+            low, high = first[source], first[uint32(source + 1)]
+            edge = choose(system.edges[low:high], view, now, streams.policy)
+            if edge < low or edge >= high:
                 status = NOT_A_CANDIDATE
                 break
-            backend = view.backend[edge]
+            backend = uint32(view.backend[uint32(edge)])
             n = view.workload[backend]
             add(jobs, backend, n, system.places[backend], now, edge)
             view.workload[backend] = n + 1
-            row = view.row[backend]
-            rate += system.rate[row, n + 1] - system.rate[row, n]
+            row = uint32(view.row[backend])
+            rate += system.rate[row, uint32(n + 1)] - system.rate[row, uint32(n)]
             total += 1
             arrivals += 1
             # Room for the next job is made now, so that a full arena stops between two events.
@@ -94,10 +95,10 @@ def track(
             elif not reserve(jobs, backend, n + 1, system.places[backend]):
                 status = ARENA_FULL
             continue
-        backend = column_of(system.sinks, event & REST)
-        row = view.row[backend]
+        backend: Any = uint32(column_of(system.sinks, event & REST))
+        row = uint32(view.row[backend])
         n = view.workload[backend]
-        served = system.rate[row, n]
+        served = system.rate[row, uint32(n)]
         s0, s1, thinning = step(s0, s1)
         if unit(thinning) * system.peak[row] < served:
             places = system.places[backend]
@@ -107,7 +108,7 @@ def track(
             edge = jobs.edge[at]
             remove(jobs, backend, index, n, places)
             view.workload[backend] = n - 1
-            rate += system.rate[row, n - 1] - served
+            rate += system.rate[row, uint32(n - 1)] - served
             total -= 1
             completions += 1
             if born >= 0.0:
