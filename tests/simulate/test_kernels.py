@@ -15,11 +15,12 @@ from isocline.model.curves import HyperbolicCurve
 from isocline.policies.parse import parse
 from isocline.simulate.engines import JumpEngine, ShareEngine
 from isocline.simulate.kernels import arena as arenas
-from isocline.simulate.kernels import chain, latencies
+from isocline.simulate.kernels import candidates, chain, latencies, lookahead
 from isocline.simulate.kernels.alias import Alias, alias, column_of
 from isocline.simulate.kernels.sharing import Arriving
 from isocline.simulate.kernels.tournament import leader, schedule, tournament
 from isocline.simulate.prepare import prepare
+from isocline.simulate.replicate import Replication, replicate
 from isocline.simulate.run import Run
 from tests.builders import fleet, mixed, station
 from tests.naive import sharing, xoroshiro
@@ -193,3 +194,21 @@ def test_the_sharing_kernel_equals_a_plain_event_loop_job_by_job(
     assert engine.gauge[chain.SOJOURN] == pytest.approx(sum(exact), rel=1e-9)
     mine = latencies.quantiles(engine.histogram, [0.1, 0.5, 0.9])
     assert np.allclose(mine, np.quantile(exact, [0.1, 0.5, 0.9]), rtol=0.02)
+
+
+@pytest.mark.parametrize("timed", [True, False])
+def test_what_large_systems_do_for_speed_changes_nothing(
+    timed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run() -> Replication | None:
+        short = Run(50.0, 10.0, percentiles=timed)
+        return replicate(prepare(mixed()), parse("gmsr"), short, 0)
+
+    small = run()
+    monkeypatch.setattr(candidates, "MOST_STORED", 0)
+    monkeypatch.setattr(lookahead, "LEAST_BACKENDS", 0)
+    large = run()
+    assert small is not None
+    assert large is not None
+    assert prepare(mixed()).tables(64).numbers.size == 2  # not the 3 edges: it was in force
+    assert small.same_as(large)

@@ -12,9 +12,9 @@ from isocline.model.curves import Curve, ServersCurve
 from isocline.model.fleet import RoutingSystem
 from isocline.model.traffic import ExponentialSizes, PoissonArrivals
 from isocline.policies.contract import RoutingPolicy, Setting, View
+from isocline.simulate.kernels import candidates, lookahead
 from isocline.simulate.kernels.alias import alias
 from isocline.simulate.kernels.chain import System
-from isocline.simulate.kernels.lookahead import room
 from isocline.theory.equilibrium import FluidOptimum, fluid_optimum
 
 FloatArray = npt.NDArray[np.float64]
@@ -59,7 +59,7 @@ class Prepared:
         n = np.arange(workloads, dtype=np.float64)
         return System(
             graph.first.copy(),
-            np.arange(graph.edges, dtype=np.int32),
+            candidates.room(graph.first),
             alias(rates),
             alias(peaks),
             np.uint64(share),  # type: ignore[arg-type]  # an int would be signed to numba
@@ -67,7 +67,7 @@ class Prepared:
             peak * excess,
             np.array([curve.rate(n) for curve in self.curves]),
             self.places,
-            room(self.row.size),
+            lookahead.room(self.row.size),
         )
 
     def view(self, policy: RoutingPolicy, workloads: int) -> View:

@@ -31,7 +31,7 @@ class System(NamedTuple):
     """F frontends, B backends, E edges, R distinct curves, K workloads tabulated."""
 
     first: npt.NDArray[np.int64]  # (F + 1,) the edges of frontend f are first[f] : first[f + 1]
-    edges: npt.NDArray[np.int32]  # (E,) 0 .. E - 1: a slice of it is a policy's candidates
+    numbers: npt.NDArray[np.int32]  # (E,) 0 .. E - 1, or room for one frontend's: see `candidates`
     sources: Alias  # over F, in proportion to arrival rates
     sinks: Alias  # over B, in proportion to peaks
     arriving: int  # share of the events that are arrivals, in units of 2^-24

@@ -15,6 +15,7 @@ from numba import int64, uint32, uint64
 from isocline.compiled import kernel
 from isocline.draws import step, unit
 from isocline.policies.contract import View
+from isocline.simulate.kernels import candidates
 from isocline.simulate.kernels.alias import BITS, column_of
 from isocline.simulate.kernels.chain import (
     AREA,
@@ -63,7 +64,9 @@ def jump(
             # Unsigned: a signed index makes numba check for one counted from the end.
             source = uint32(column_of(system.sources, event & REST))
             low, high = first[source], first[uint32(source + 1)]
-            edge = choose(system.edges[low:high], view, done * gap, streams.policy)
+            start = candidates.at(system, low, high)
+            allowed = system.numbers[start : start + high - low]
+            edge = choose(allowed, view, done * gap, streams.policy)
             if edge < low or edge >= high:
                 status = NOT_A_CANDIDATE
                 break

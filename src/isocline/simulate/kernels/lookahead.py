@@ -45,8 +45,7 @@ def fetch(view: View, system: System, s0: Any, s1: Any, upcoming: Any) -> int:
         if who < 0:
             total += view.workload[-1 - who] + view.row[-1 - who]
         else:
-            edge = system.first[who]
-            total += system.edges[edge] + view.backend[edge]
+            total += view.backend[system.first[who]]
             total += view.backend[system.first[who + 1] - 1]
     for i in range(AHEAD):
         who = upcoming[i]

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from isocline.compiled import kernel
 from isocline.policies.contract import View
+from isocline.simulate.kernels import candidates
 from isocline.simulate.kernels.arena import Jobs, add, move, place, reserve
 from isocline.simulate.kernels.chain import (
     ARENA_FULL,
@@ -211,9 +212,11 @@ def share(
                     observe(edge, now - born, now, view)
         else:
             source = arriving.frontend[upcoming]
-            candidates = system.edges[first[source] : first[source + 1]]
-            edge = choose(candidates, view, now, streams.policy)
-            if edge < first[source] or edge >= first[source + 1]:
+            low, high = first[source], first[source + 1]
+            start = candidates.at(system, low, high)
+            allowed = system.numbers[start : start + high - low]
+            edge = choose(allowed, view, now, streams.policy)
+            if edge < low or edge >= high:
                 status = NOT_A_CANDIDATE
                 break
             backend = view.backend[edge]

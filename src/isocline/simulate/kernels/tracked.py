@@ -13,6 +13,7 @@ from isocline.compiled import kernel
 from isocline.draws import below, step, unit
 from isocline.exponential import exponential
 from isocline.policies.contract import View
+from isocline.simulate.kernels import candidates
 from isocline.simulate.kernels.alias import BITS, column_of
 from isocline.simulate.kernels.arena import Jobs, add, remove, reserve
 from isocline.simulate.kernels.chain import (
@@ -77,11 +78,13 @@ def track(
             # Unsigned: a signed index makes numba check for one counted from the end.
             source = uint32(column_of(system.sources, event & REST))
             low, high = first[source], first[uint32(source + 1)]
-            edge = choose(system.edges[low:high], view, now, streams.policy)
+            start = candidates.at(system, low, high)
+            allowed = system.numbers[start : start + high - low]
+            edge = choose(allowed, view, now, streams.policy)
             if edge < low or edge >= high:
                 status = NOT_A_CANDIDATE
                 break
-            backend = uint32(view.backend[uint32(edge)])
+            backend: Any = uint32(view.backend[uint32(edge)])
             n = view.workload[backend]
             add(jobs, backend, n, system.places[backend], now, edge)
             view.workload[backend] = n + 1
@@ -95,7 +98,7 @@ def track(
             elif not reserve(jobs, backend, n + 1, system.places[backend]):
                 status = ARENA_FULL
             continue
-        backend: Any = uint32(column_of(system.sinks, event & REST))
+        backend = uint32(column_of(system.sinks, event & REST))
         row = uint32(view.row[backend])
         n = view.workload[backend]
         served = system.rate[row, uint32(n)]
