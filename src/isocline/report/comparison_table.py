@@ -38,7 +38,7 @@ def sweep_report(sweep: Sweep) -> RenderableType:
     ]
     lines = [
         *(Text(line, style="red") for line in said),
-        Text(conditions(first, sweep=True), style="dim"),
+        Text(conditions(*sweep.comparisons), style="dim"),
     ]
     return Group(made, Text(), *lines)
 

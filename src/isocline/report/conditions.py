@@ -1,30 +1,50 @@
 """Under which conditions a figure was measured: said below every table and every picture."""
 
+from collections.abc import Iterable, Sequence
+
 from isocline.report.words import duration, number
 from isocline.simulate.results import Comparison
 
 
-def conditions(comparison: Comparison, sweep: bool = False) -> str:
+def conditions(*comparisons: Comparison) -> str:
     """One paragraph: what came, how long, what was discarded, seed, bound.
 
-    In a sweep, all but load and bound are the same at each load, and the table has these.
+    Of several comparisons, those of a sweep, it gives ranges; their table has load and bound.
     """
-    c = comparison
-    load = "" if sweep else f"; load {number(c.load, 3)}"
-    bound = f"{number(c.lower_bound)} jobs, {duration(c.lower_bound_latency, 4)}"
+    first = comparisons[0]
+    alone = len(comparisons) == 1
+    bound = f", {number(first.lower_bound)} jobs, {duration(first.lower_bound_latency, 4)}"
+    interrupted = any(c.interrupted for c in comparisons)
     return (
-        f"{'Interrupted: these replications were finished. ' if c.interrupted else ''}"
-        f"Arrivals: {c.source}{load}. {c.replications} replications of {c.horizon:g} s, "
-        f"{_discarded(c)}; seed {c.seed}. "
-        f"Bound: the fluid optimum{'' if sweep else f', {bound}'}. "
+        f"{'Interrupted: these replications were finished. ' if interrupted else ''}"
+        f"Arrivals: {first.source}{f'; load {number(first.load, 3)}' if alone else ''}. "
+        f"{_range(c.replications for c in comparisons)} replications of "
+        f"{_range(c.horizon for c in comparisons)} s, {_discarded(comparisons)}; "
+        f"seed {first.seed}. "
+        f"Bound: the fluid optimum{_of_mean_rate(first)}{bound if alone else ''}. "
         "±: 95 % Student-t intervals over replications."
     )
 
 
-def _discarded(c: Comparison) -> str:
-    given_trace = (
-        ", so that intervals hold given this trace" if c.source.startswith("trace") else ""
-    )
-    if c.warmup == 0:
+def _range(values: Iterable[float]) -> str:
+    listed = list(values)
+    low, high = f"{min(listed):.6g}", f"{max(listed):.6g}"
+    return low if low == high else f"{low} to {high}"
+
+
+def _of_mean_rate(c: Comparison) -> str:
+    # A trace ends, and what it left unfinished was served after it: not quite a steady state.
+    return " of the mean rate, which a trace that ends can undercut a little" if _replays(c) else ""
+
+
+def _replays(c: Comparison) -> bool:
+    return c.source.startswith("trace")
+
+
+def _discarded(comparisons: Sequence[Comparison]) -> str:
+    first = comparisons[0]
+    if all(c.warmup == 0 for c in comparisons):
+        given_trace = ", so that intervals hold given this trace" if _replays(first) else ""
         return f"nothing discarded{given_trace}"
-    return f"of each the first {c.warmup:g} s discarded ({c.warmup_rule})"
+    warmup = _range(c.warmup for c in comparisons)
+    return f"of each the first {warmup} s discarded ({first.warmup_rule})"

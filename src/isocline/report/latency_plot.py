@@ -51,6 +51,6 @@ def latency_plot(sweep: Sweep) -> "Figure":
         log_axis(axes, "y")
     axes.set_xlabel("load (offered work over capacity)")
     axes.set_ylabel(f"mean latency, {unit}")
-    footnote(figure, conditions(sweep.comparisons[0], sweep=True))
+    footnote(figure, conditions(*sweep.comparisons))
     label_ends(axes, ends)
     return figure
