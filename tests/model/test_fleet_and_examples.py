@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from isocline.errors import GraphError
+from isocline.errors import GraphError, UsageError
 from isocline.model.curves import HyperbolicCurve
 from isocline.model.fleet import Backend, Frontend, RoutingSystem, Work
 from isocline.model.graph import CompatibilityGraph
@@ -76,3 +76,9 @@ def test_the_regions_say_what_was_cut_from_their_table_and_keep_data_at_home() -
     assert len(notes(system)) == 1
     eu = [system.backends[b].name for b in system.graph.neighbours(0)]
     assert eu == ["eu-large", "eu-small"]
+
+
+@pytest.mark.parametrize("wrong", [{"mean": 0.0}, {"mean": float("nan")}, {"prefill": -0.1}])
+def test_work_made_in_python_is_checked_like_that_of_a_file(wrong: dict[str, float]) -> None:
+    with pytest.raises(UsageError, match=next(iter(wrong))):
+        Work(unit="tokens", **wrong)

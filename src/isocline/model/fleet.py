@@ -10,7 +10,7 @@ from typing import Self, final
 import numpy as np
 import numpy.typing as npt
 
-from isocline.errors import GraphError
+from isocline.errors import GraphError, UsageError
 from isocline.model.curves import Curve
 from isocline.model.graph import CompatibilityGraph
 from isocline.model.traffic import Arrivals, ExponentialSizes, Sizes, Trace
@@ -50,6 +50,13 @@ class Work:
     mean: float = 1.0
     prefill: float = 0.0
     decode: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.mean < float("inf"):
+            raise UsageError(f"work: mean is {self.mean}; give a finite number above 0")
+        for name, weight in (("prefill", self.prefill), ("decode", self.decode)):
+            if not 0 <= weight < float("inf"):
+                raise UsageError(f"work: {name} is {weight}; give a finite number, 0 or more")
 
     def of(self, trace: Trace) -> FloatArray:
         """(n,) work of each request of a trace, in `unit`."""
