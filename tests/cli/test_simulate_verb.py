@@ -122,8 +122,8 @@ def test_the_real_trace_runs_on_the_mixed_fleet() -> None:
     assert json.loads(result.stdout)["policies"][0]["completed"] == 2 * 8819
 
 
-def test_ctrl_c_ends_with_what_is_done_so_far() -> None:
-    run(EXAMPLES / "n_model.yaml", "--policy", "gmsr", *SHORT)  # so that all is compiled
+def interrupted_after(seconds: float) -> tuple[int, bytes]:
+    """Exit status and output of an endless simulation that gets a SIGINT."""
     command = [sys.executable, "-m", "isocline", "simulate", str(EXAMPLES / "n_model.yaml")]
     endless = ["--policy", "gmsr", "--replications", "100000", "--horizon", "3000", "--warmup", "9"]
     process = subprocess.Popen(
@@ -132,10 +132,21 @@ def test_ctrl_c_ends_with_what_is_done_so_far() -> None:
         stderr=subprocess.PIPE,
         env=os.environ | {"PYTHONUNBUFFERED": "1"},
     )
-    time.sleep(5.0)  # compiled kernels load in about one second, and a replication takes 10 ms
+    time.sleep(seconds)
     process.send_signal(signal.SIGINT)
-    stdout, stderr = process.communicate(timeout=30)
-    assert process.returncode == 0, stderr.decode()
+    stdout, _ = process.communicate(timeout=60)
+    return process.returncode, stdout
+
+
+def test_ctrl_c_ends_with_what_is_done_so_far() -> None:
+    run(EXAMPLES / "n_model.yaml", "--policy", "gmsr", *SHORT)  # so that all is compiled
+    # Kernels load in about one second and a replication takes 10 ms; a machine so busy that two
+    # were not done after 4 s says "stopped" with status 130, and gets more time.
+    for seconds in (4.0, 12.0, 36.0):
+        status, stdout = interrupted_after(seconds)
+        if status != 130:
+            break
+    assert status == 0
     document = json.loads(stdout)
     assert document["interrupted"] is True
     assert 2 <= document["replications"] < 100000
