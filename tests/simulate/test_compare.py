@@ -116,6 +116,21 @@ def test_replications_are_added_until_the_precision_is_met() -> None:
     assert tight.policies[0].mean_latency.relative_half_width <= 0.01
 
 
+def test_the_precision_holds_for_the_intervals_reported_after_the_warm_up_was_found() -> None:
+    result = simulate(mixed(), ["gmsr", "jsq"], horizon=2000.0, replications=4, precision=0.01)
+    for policy in result.policies:
+        assert policy.mean_latency is not None
+        assert policy.mean_latency.relative_half_width <= 0.01
+
+
+def test_there_is_no_difference_to_a_first_policy_without_a_mean() -> None:
+    world = fleet([HyperbolicCurve(40.0, 12.0), HyperbolicCurve(6.0, 5.0)], [20.0])
+    unstable, gmsr, jsq = simulate(world, ["random", "gmsr", "jsq"], **SHORT).policies
+    assert unstable.status == "unstable"
+    assert gmsr.difference is None
+    assert jsq.difference is None
+
+
 def test_differences_are_paired_and_so_sharper_than_the_means() -> None:
     result = simulate(mixed(), ["gmsr", "gmsr:gradient=difference"], **SHORT)
     latency, difference = result.policies[1].mean_latency, result.policies[1].difference

@@ -16,14 +16,13 @@ from isocline.model.fleet import RoutingSystem
 from isocline.model.traffic import Trace
 from isocline.policies.contract import RoutingPolicy
 from isocline.policies.parse import parse
-from isocline.simulate.estimates import growing_backends, latencies, summary, unstable
+from isocline.simulate.estimates import growing_backends, summary, unstable
 from isocline.simulate.prepare import Discipline, Prepared, prepare
 from isocline.simulate.replicate import Replication
 from isocline.simulate.replications import Progress, Replications, _silent
 from isocline.simulate.results import Comparison, PolicyResult, Sweep
 from isocline.simulate.run import Run
 from isocline.simulate.scenario import Scenario, scenario
-from isocline.simulate.statistics.intervals import interval
 from isocline.simulate.statistics.stability import Trend, trend
 from isocline.simulate.statistics.warmup import mser5
 from isocline.theory.equilibrium import fluid_optimum
@@ -105,9 +104,13 @@ def simulate(
     for longer in range(MOST_LENGTHENINGS + 1):
         policies_run = [chosen[i] for i in alive]
         work = Replications(prepared, policies_run, run, scene.trace, threads, progress)
-        _extend(work, replications, precision)
+        work.extend(replications)
         try:
-            return _judge(scene, work, labels, alive, doomed)
+            result = _judge(scene, work, labels, alive, doomed)
+            while (needed := _needed(result, precision)) > work.count and not work.interrupted:
+                work.extend(needed)
+                result = _judge(scene, work, labels, alive, doomed)
+            return result
         except RunTooShortError:
             if horizon is not None or trace is not None or longer == MOST_LENGTHENINGS:
                 raise
@@ -164,19 +167,16 @@ def _overloaded(prepared: Prepared, policy: RoutingPolicy) -> list[str]:
     return [b.name for b, too_much in zip(system.backends, over, strict=True) if too_much]
 
 
-def _extend(work: Replications, replications: int, precision: float | None) -> None:
-    """Run the replications; with a precision, more until the widest interval meets it."""
-    work.extend(replications)
-    while precision is not None and not work.interrupted and work.policies:
-        widest = max(
-            interval(latencies(work.prepared, reps, work.run.discarded_blocks)).relative_half_width
-            for reps in work.kept
-        )
-        if widest <= precision or work.count >= MOST_REPLICATIONS:
-            return
-        # The half-width falls with the root of the count; a tenth more saves a further round.
-        needed = int(np.ceil(1.1 * work.count * (widest / precision) ** 2))
-        work.extend(min(max(needed, work.count + 2), 4 * work.count, MOST_REPLICATIONS))
+def _needed(result: Comparison, precision: float | None) -> int:
+    """Replications that should meet the precision, judged by the intervals that are reported."""
+    count = result.replications
+    widths = [p.mean_latency.relative_half_width for p in result.policies if p.mean_latency]
+    widest = max(widths, default=0.0)
+    if precision is None or widest <= precision:
+        return count
+    # The half-width falls with the root of the count; a tenth more saves a further round.
+    wanted = int(np.ceil(1.1 * count * (widest / precision) ** 2))
+    return min(max(wanted, count + 2), 4 * count, MOST_REPLICATIONS)
 
 
 def _judge(
@@ -191,14 +191,14 @@ def _judge(
         raise KeyboardInterrupt  # nothing to report yet
     names = [backend.name for backend in scene.system.backends]
     kept = dict(zip(alive, work.kept, strict=True))
-    growing = {i for i, reps in kept.items() if scene.steady and _grows(reps, work.run)}
+    growing = {i for i, reps in kept.items() if _grows(reps, work.run, scene.steady)}
     steady = [i for i in alive if i not in growing]
     skip = _discarded(work.run, [kept[i] for i in steady], [labels[i] for i in steady], scene)
     known_means = work.prepared.memoryless and scene.trace is None
     results: list[PolicyResult] = []
     for i, label in enumerate(labels):
         if i in steady:
-            first = kept[steady[0]] if i != steady[0] else None
+            first = kept[0] if i > 0 and 0 in steady else None
             results.append(
                 summary(label, work.prepared, kept[i], work.run, skip, first, known_means)
             )
@@ -209,9 +209,11 @@ def _judge(
     return _comparison(scene, work, tuple(results), skip)
 
 
-def _grows(reps: Sequence[Replication], run: Run) -> bool:
+def _grows(reps: Sequence[Replication], run: Run, steady: bool) -> bool:
     if any(rep.exploded for rep in reps):
         return True
+    if not steady:
+        return False  # the number of jobs follows the arrivals
     series = np.array([rep.jobs[run.discarded_blocks :] for rep in reps])
     return trend(series) is Trend.GROWING
 

@@ -55,7 +55,9 @@ class PolicyResult:
     p95: Estimate | None
     p99: Estimate | None
     ratio_to_bound: Estimate | None  # mean jobs over the lower bound
-    difference: Estimate | None  # mean latency minus the first policy's, paired by replication
+    difference: (
+        Estimate | None
+    )  # mean latency minus the first policy's, paired; None if it has none
     completed: int  # jobs, in the measured part of all replications
     littles_law: float  # |L - lambda W| / L with L, lambda and W all measured; nan without W
     overloaded: tuple[str, ...]
