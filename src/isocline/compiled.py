@@ -29,15 +29,6 @@ def compiled(function: F) -> F:
     return cast(F, numba.njit(**_OPTIONS)(function))
 
 
-def compiled_as(signature: Any) -> Callable[[F], F]:
-    """Compile at once for one signature: what a function passed as a value must have."""
-
-    def decorate(function: F) -> F:
-        return cast(F, numba.njit(signature, **_OPTIONS)(function))
-
-    return decorate
-
-
 def kernel(function: F) -> F:
     """`compiled`, for a function that creates no arrays (slices of its arguments are free)."""
     return cast(F, numba.njit(**_OPTIONS, **_NO_COUNTING)(function))

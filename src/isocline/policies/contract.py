@@ -88,7 +88,6 @@ class RoutingPolicy(ABC):
     name: ClassVar[str]
     choose: ClassVar[Any]  # compiled for CHOOSE
     observe: ClassVar[Any] = observe_nothing  # compiled for OBSERVE
-    needs_plan: ClassVar[bool] = False  # reads Setting.split
     needs_latency: ClassVar[bool] = False  # learns from `observe`
 
     @abstractmethod

@@ -80,11 +80,8 @@ class Engine(ABC):
 
     def _enlarge_tables(self) -> None:
         self.size *= 2
-        n = np.arange(self.size, dtype=np.float64)
-        rate = np.array([curve.rate(n) for curve in self.prepared.curves])
-        table = np.ascontiguousarray(self.policy.table(self.prepared.setting, n))
-        self.system = self.system._replace(rate=rate)
-        self.view = self.view._replace(table=table)
+        self.system = self.system._replace(rate=self.prepared.rates(self.size))
+        self.view = self.view._replace(table=self.prepared.scores(self.policy, self.size))
 
     @abstractmethod
     def _kernel(self, until: float) -> int: ...

@@ -56,7 +56,6 @@ class Prepared:
         share = max(int(rates.sum() / (rates.sum() + peaks.sum()) * 2**24), 1)
         speed = float(rates.sum()) * 2**24 / share
         excess = (speed - rates.sum()) / peaks.sum()
-        n = np.arange(workloads, dtype=np.float64)
         return System(
             graph.first.copy(),
             candidates.room(graph.first),
@@ -65,19 +64,28 @@ class Prepared:
             np.uint64(share),  # type: ignore[arg-type]  # an int would be signed to numba
             speed,
             peak * excess,
-            np.array([curve.rate(n) for curve in self.curves]),
+            self.rates(workloads),
             self.places,
             lookahead.room(self.row.size),
         )
 
+    def rates(self, workloads: int) -> FloatArray:
+        """(R, K) the distinct curves at 0 .. workloads - 1, jobs/s."""
+        n = np.arange(workloads, dtype=np.float64)
+        return np.array([curve.rate(n) for curve in self.curves])
+
+    def scores(self, policy: RoutingPolicy, workloads: int) -> FloatArray:
+        """(R, K) the policy's table at 0 .. workloads - 1."""
+        n = np.arange(workloads, dtype=np.float64)
+        return np.ascontiguousarray(policy.table(self.setting, n), dtype=np.float64)
+
     def view(self, policy: RoutingPolicy, workloads: int) -> View:
         """What the policy sees, all backends empty."""
-        n = np.arange(workloads, dtype=np.float64)
         return View(
             self.system.graph.sink.copy(),
             np.zeros(self.row.size, np.int32),
             self.row,
-            np.ascontiguousarray(policy.table(self.setting, n), dtype=np.float64),
+            self.scores(policy, workloads),
             np.ascontiguousarray(policy.parameter(self.setting), dtype=np.float64),
             policy.memory(self.setting),
             policy.option(),
@@ -93,7 +101,9 @@ def prepare(system: RoutingSystem, discipline: Discipline = "ps") -> Prepared:
     """
     index: dict[Curve, int] = {}
     row = [index.setdefault(curve, len(index)) for curve in system.curves]
-    places = [_places(b.name, c, discipline) for b, c in zip(system.backends, system.curves)]  # noqa: B905
+    places = [
+        _places(b.name, c, discipline) for b, c in zip(system.backends, system.curves, strict=True)
+    ]
     return Prepared(
         system,
         tuple(index),

@@ -36,7 +36,6 @@ class StaticOptimal(RoutingPolicy):
 
     name: ClassVar[str] = "static_optimal"
     choose = choose_by_split
-    needs_plan: ClassVar[bool] = True
 
     def table(self, setting: Setting, workloads: FloatArray) -> FloatArray:
         return no_table(setting, workloads)
