@@ -2,7 +2,8 @@
 
 Nothing here is taken over from the solver but the flow and the prices it claims. The price formulas
 are written a second time, in plain numpy and from the curves' side (price against share of the
-capacity); only a user's own price function is called through the compiled code.
+capacity); only a user's own price function, and sinks made of parts, go through the compiled code:
+`tests/flow` holds those to the curves' own functions.
 """
 
 from dataclasses import dataclass
@@ -11,18 +12,18 @@ from typing import final
 import numpy as np
 import numpy.typing as npt
 
-from isocline.flow.levels import (
+from isocline.flow.kinds import (
+    COMPOSED,
     CUSTOM,
     EXPONENTIAL,
     HYPERBOLIC,
     KNEE,
     LINEAR,
+    MEAN,
     SERVERS,
     TABLE,
-    TILT,
-    inflows,
-    levels,
 )
+from isocline.flow.levels import TILT, inflows, levels
 from isocline.flow.prices import Prices
 from isocline.flow.problem import LevelFlowProblem
 
@@ -59,12 +60,13 @@ def certify(problem: LevelFlowProblem, flow: FloatArray, price: FloatArray) -> C
     unsent = np.max(np.abs(sent - problem.supply) / problem.supply)
     seen = price[graph.sink]
     least = np.repeat(np.minimum.reduceat(seen, graph.first[:-1]), np.diff(graph.first))
+    asked = price_at(problem.prices, inflow)
     with np.errstate(all="ignore"):
-        along_price = np.abs(price_at(problem.prices, inflow) / price - 1.0)
+        along_price = np.abs(asked / price - 1.0)
         along_inflow = np.abs(inflow_at(problem.prices, price) / inflow - 1.0)
         gap = np.where(least > 0.0, (seen - least) / least, np.where(seen > 0.0, np.inf, 0.0))
     off = np.fmin(along_price, along_inflow)
-    off[(inflow == 0.0) & (price_at(problem.prices, inflow) == price)] = 0.0
+    off[(inflow == 0.0) & (asked == price)] = 0.0
     if (flow < 0.0).any() or not np.isfinite(off).all():
         return Certificate(np.inf, np.inf)
     return Certificate(
@@ -92,7 +94,7 @@ def price_at(prices: Prices, inflow: FloatArray) -> FloatArray:
                 case 4:  # SERVERS
                     price[at] = lowest * (1.0 + TILT * q / (1.0 - q))
                 case 6:  # LINEAR
-                    price[at] = inflow[at] / own
+                    price[at] = inflow[at] / own - empty
                 case _:
                     price[at] = levels(prices, inflow)[at] ** -2.0
     return price
@@ -118,14 +120,14 @@ def inflow_at(prices: Prices, price: FloatArray) -> FloatArray:
                 case 4:  # SERVERS
                     inflow[at] = capacity * (over - 1.0) / (over - 1.0 + TILT)
                 case 6:  # LINEAR
-                    inflow[at] = price[at] * own
+                    inflow[at] = np.maximum(price[at] + empty, 0.0) * own
                 case _:
                     inflow[at] = inflows(prices, price**-0.5)[at]
     return inflow
 
 
 def _kinds(prices: Prices) -> list[tuple[int, MaskArray]]:
-    kinds = (HYPERBOLIC, EXPONENTIAL, KNEE, TABLE, SERVERS, CUSTOM, LINEAR)
+    kinds = (HYPERBOLIC, EXPONENTIAL, KNEE, TABLE, SERVERS, CUSTOM, LINEAR, COMPOSED, MEAN)
     masks = [(kind, prices.kind == kind) for kind in kinds]
     return [(kind, mask) for kind, mask in masks if mask.any()]
 

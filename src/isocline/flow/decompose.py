@@ -61,14 +61,18 @@ class Decomposition:
 
 
 def decompose(
-    problem: LevelFlowProblem, flow: FloatArray, level: float, *, connected_by_flow: bool
+    problem: LevelFlowProblem,
+    flow: FloatArray,
+    level: float | FloatArray,
+    *,
+    connected_by_flow: bool,
 ) -> Decomposition:
     """Solve exactly.
 
     Args:
         problem: What to solve.
         flow: (E,) any start; the nearer, the quicker.
-        level: A guess of the sinks' levels.
+        level: A guess of all levels, or (S + T,) of those of sources and sinks.
         connected_by_flow: Whether `flow` is so near that its edges in use show the groups.
 
     Raises:
@@ -89,7 +93,9 @@ def decompose(
 class _Work:
     """The state of one decomposition."""
 
-    def __init__(self, problem: LevelFlowProblem, flow: FloatArray, level: float) -> None:
+    def __init__(
+        self, problem: LevelFlowProblem, flow: FloatArray, level: float | FloatArray
+    ) -> None:
         self.problem = problem
         self.edges = Edges.of(problem.graph)
         self.prices = problem.prices

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from isocline.compiled import compiled
-from isocline.flow.levels import HYPERBOLIC, inflow
+from isocline.flow.kinds import HYPERBOLIC
+from isocline.flow.levels import inflow
 from isocline.flow.maxflow import FlagArray, GroupArray
 
 if TYPE_CHECKING:
@@ -176,7 +177,7 @@ def _bracket(
         high = max(high, prices.row[b, 1])
     high = min(high, 1e300)
     low = 0.0 if high > 0.0 else -1e300  # levels of linear prices are at most 0
-    w = guess if low < guess < high else (0.5 * high if high > 0.0 else -1.0)
+    w = guess if low < guess < high else (0.5 * high if high > 0.0 else 2.0 * high - 1.0)
     for _ in range(_STEPS):
         taken, fall = _total_inflow(prices, members, w)
         if abs(taken - supplied) <= _ULP * supplied:

@@ -8,7 +8,9 @@ With q = a/capacity and w0 the level of an empty sink:
     table        w = l'^(1/2), l' and a both along one parabola of the spline
     servers      w = w0 (1 + TILT q/(1-q))^(-1/2)
     custom       w = p(a)^(-1/2), the user's p; its inverse by bracketing
-    linear       u = -a/weight
+    linear       u = -(offset + a/weight)
+    composed     see `flow/parts.py`, which has the pools, and one step of the fluid
+    mean         w = (l/N)^(1/2), likewise
 
 Each is the curve's 1/l'(l^-1(a)) rewritten; `tests/flow` holds them to the curves' own functions.
 """
@@ -20,13 +22,22 @@ import numpy as np
 import numpy.typing as npt
 
 from isocline.compiled import compiled
+from isocline.flow.kinds import (
+    COMPOSED,
+    EXPONENTIAL,
+    HYPERBOLIC,
+    KNEE,
+    LINEAR,
+    MEAN,
+    SERVERS,
+    TABLE,
+)
+from isocline.flow.parts import composed_inflow, mean_inflow, parts_level
 
 if TYPE_CHECKING:
     from isocline.flow.prices import Prices
 
 FloatArray = npt.NDArray[np.float64]
-
-HYPERBOLIC, EXPONENTIAL, KNEE, TABLE, SERVERS, CUSTOM, LINEAR = range(7)
 
 # A servers curve's price is flat, then vertical: neither level nor split would be unique. We tilt
 # it, p = (1 + TILT q/(1-q)) / rate: the integral of the tilt, and so what the optimum can lose, is
@@ -45,7 +56,7 @@ def level(prices: "Prices", b: int, inflow: float) -> float:  # noqa: PLR0911  (
     if kind == HYPERBOLIC:
         return empty * (1.0 - inflow / capacity)
     if kind == LINEAR:
-        return -inflow / own
+        return empty - inflow / own
     if inflow <= 0.0:
         return empty
     if inflow >= capacity:
@@ -59,6 +70,8 @@ def level(prices: "Prices", b: int, inflow: float) -> float:  # noqa: PLR0911  (
         return empty / math.sqrt(1.0 + TILT * q / (1.0 - q))
     if kind == TABLE:
         return _table_level(prices, b, inflow)
+    if kind in (COMPOSED, MEAN):
+        return parts_level(prices, b, inflow)
     price: float = prices.function(prices.parameters[b], inflow)
     return 1.0 / math.sqrt(price)
 
@@ -76,7 +89,7 @@ def inflow(prices: "Prices", b: int, w: float) -> tuple[float, float]:  # noqa: 
     if kind == HYPERBOLIC:
         return capacity * (1.0 - w / empty), capacity / empty
     if kind == LINEAR:
-        return -w * own, own
+        return (empty - w) * own, own
     if w <= 0.0:
         return capacity, 0.0
     v = w / empty
@@ -93,6 +106,10 @@ def inflow(prices: "Prices", b: int, w: float) -> tuple[float, float]:  # noqa: 
         return capacity * share, capacity * TILT / (over + TILT) ** 2 * 2.0 / (v * v * w)
     if kind == TABLE:
         return _table_inflow(prices, b, w)
+    if kind == COMPOSED:
+        return composed_inflow(prices, b, w)
+    if kind == MEAN:
+        return mean_inflow(prices, b, w)
     return _custom_inflow(prices, b, w)
 
 

@@ -16,24 +16,12 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+from isocline.compiled import one_type
 from isocline.errors import UsageError
-from isocline.flow.levels import (
-    CUSTOM,
-    EXPONENTIAL,
-    HYPERBOLIC,
-    KNEE,
-    LINEAR,
-    SERVERS,
-    TABLE,
-)
-from isocline.model.curves import (
-    Curve,
-    ExponentialCurve,
-    HyperbolicCurve,
-    KneeCurve,
-    ServersCurve,
-    TableCurve,
-)
+from isocline.flow.kinds import COMPOSED, CUSTOM, EXPONENTIAL, LINEAR, MEAN
+from isocline.flow.parts import Parts, step_empty
+from isocline.flow.shapes import Shapes, curve_parts
+from isocline.model.curves import Curve, HyperbolicCurve
 
 FloatArray = npt.NDArray[np.float64]
 IndexArray = npt.NDArray[np.int64]
@@ -50,8 +38,27 @@ def _no_price(_parameters: FloatArray, _inflow: float) -> float:
 _NO_FUNCTION = numba.cfunc(CUSTOM_SIGNATURE, cache=True)(_no_price)
 
 
+_NO_PARTS = Parts(
+    np.zeros(1, np.int64),
+    np.zeros(0, np.int64),
+    np.empty((0, 3)),
+    np.zeros(1, np.int64),
+    np.empty((0, 3)),
+    np.zeros(0),
+    0.0,
+)
+
+
+def _concave_parts(curves: Sequence[Curve]) -> list[tuple[Curve, ...]]:
+    for b, curve in enumerate(curves):
+        if not curve.strictly_concave:
+            raise UsageError(f"sink {b}: a {curve.type} curve is not strictly concave")
+    return [curve_parts(curve) for curve in curves]
+
+
+@one_type
 class Prices(NamedTuple):
-    """Prices of T sinks; made by `of_curves`, `linear` or `custom`."""
+    """Prices of T sinks; made by `of_curves` and its like, `linear` or `custom`."""
 
     kind: IndexArray  # (T,) a code above
     row: FloatArray  # (T, 3) capacity; level at inflow 0; the kind's own number
@@ -59,6 +66,7 @@ class Prices(NamedTuple):
     knots: FloatArray  # (K, 3) workload, rate, marginal rate: `table` only
     parameters: FloatArray  # (T, P) what the user's function reads: `custom` only
     function: Any  # the user's p(parameters[b], a) as a numba function value
+    parts: Parts  # of sinks that are `composed` or `mean`
 
     @property
     def sinks(self) -> int:
@@ -77,50 +85,112 @@ class Prices(NamedTuple):
         Raises:
             UsageError: A curve is of a kind that has no price here.
         """
-        kind = np.empty(len(curves), dtype=np.int64)
-        row = np.empty((len(curves), 3))
-        knots: list[FloatArray] = []
-        first_knot = np.zeros(len(curves) + 1, dtype=np.int64)
-        for b, curve in enumerate(curves):
-            match curve:
-                case HyperbolicCurve(peak, half):
-                    kind[b], row[b] = HYPERBOLIC, (peak, peak / half, 0.0)
-                case ExponentialCurve(peak, scale):
-                    kind[b], row[b] = EXPONENTIAL, (peak, peak / scale, 0.0)
-                case KneeCurve(peak, knee, sharpness):
-                    kind[b], row[b] = KNEE, (peak, peak / knee, sharpness)
-                case TableCurve():
-                    kind[b], row[b] = TABLE, (curve.supremum, curve.knots[0, 2], 0.0)
-                    knots.append(curve.knots)
-                    first_knot[b + 1] = curve.knots.shape[0]
-                case ServersCurve(each, _):
-                    kind[b], row[b] = SERVERS, (curve.supremum, each, 0.0)
-                case _:
-                    raise UsageError(f"sink {b}: no price for {curve}; use Prices.custom")
-        row[:, 1] = np.sqrt(row[:, 1])  # level of the price 1/l'(0)
-        np.cumsum(first_knot, out=first_knot)
-        table = np.vstack(knots) if knots else np.empty((0, 3))
-        return cls(kind, row, first_knot, table, np.empty((len(curves), 0)), _NO_FUNCTION)
+        members = [curve_parts(curve) for curve in curves]
+        if all(len(parts) == 1 for parts in members):
+            singles = Shapes.of([parts[0] for parts in members])
+            return cls._made(singles.kind, singles.row, singles.first_knot, singles.knots)
+        return cls._of_parts(COMPOSED, members, np.zeros(len(curves)), 0.0)
 
     @classmethod
-    def linear(cls, weight: npt.ArrayLike) -> Self:
-        """Price a / weight on [0, inf): balanced load (near-data paper, Lemma 2).
+    def of_latencies(cls, curves: Sequence[Curve]) -> Self:
+        """Price N/l(N) at l(N) = a: the latency of a job (GMSR paper, Appendix A).
 
         Raises:
-            UsageError: A weight is not a finite number above 0.
+            UsageError: A curve is not strictly concave, or of a kind that has no price here.
+        """
+        members = _concave_parts(curves)
+        prices = cls._of_parts(MEAN, members, np.zeros(len(curves)), 0.0)
+        for b, parts in enumerate(members):
+            if len(parts) == 1 and isinstance(parts[0], HyperbolicCurve):
+                # (N + half)/peak = half/(peak (1 - q)), which is the price of an exponential curve.
+                prices.kind[b] = EXPONENTIAL
+        return prices
+
+    @classmethod
+    def of_step(cls, curves: Sequence[Curve], start: npt.ArrayLike, length: float) -> Self:
+        """Price 1/l'(N) at N = start + length (a - l(N)): one implicit step of the fluid.
+
+        A level flow with these prices is one step of the differential inclusion (GMSR paper,
+        Eq. (3)), as every frontend sends to where the marginal rate is greatest after the step.
+
+        Args:
+            curves: Strictly concave service curves.
+            start: (T,) jobs before the step, at least 0.
+            length: s, above 0.
+
+        Raises:
+            UsageError: A curve is not strictly concave, or of a kind that has no price here.
+        """
+        return cls.of_curves_in_parts(curves).after(start, length)
+
+    @classmethod
+    def of_curves_in_parts(cls, curves: Sequence[Curve]) -> Self:
+        """`of_curves`, in the form that `after` needs.
+
+        Raises:
+            UsageError: A curve is not strictly concave, or of a kind that has no price here.
+        """
+        return cls._of_parts(COMPOSED, _concave_parts(curves), np.zeros(len(curves)), 0.0)
+
+    def after(self, start: npt.ArrayLike, length: float) -> Self:
+        """`of_step`, from prices made by `of_curves_in_parts` before."""
+        begun = np.array(start, dtype=np.float64)
+        parts = self.parts._replace(start=begun, pace=1.0 / length)
+        row = self.row.copy()
+        row[:, 0], row[:, 1] = np.inf, step_empty(parts)
+        return self._replace(row=row, parts=parts)
+
+    @classmethod
+    def _of_parts(
+        cls, kind: int, members: Sequence[Sequence[Curve]], start: FloatArray, pace: float
+    ) -> Self:
+        shapes = Shapes.of([part for parts in members for part in parts])
+        first = np.cumsum([0, *map(len, members)], dtype=np.int64)
+        parts = Parts(first, shapes.kind, shapes.row, shapes.first_knot, shapes.knots, start, pace)
+        capacity = np.add.reduceat(shapes.row[:, 0], first[:-1])
+        empty = np.maximum.reduceat(shapes.row[:, 1], first[:-1])
+        row = np.column_stack((capacity, empty, np.zeros_like(empty)))
+        size = len(members)
+        return cls._made(np.full(size, kind, np.int64), row, parts=parts)
+
+    @classmethod
+    def _made(
+        cls,
+        kind: IndexArray,
+        row: FloatArray,
+        first_knot: IndexArray | None = None,
+        knots: FloatArray | None = None,
+        parameters: FloatArray | None = None,
+        function: Any = None,
+        parts: Parts | None = None,
+    ) -> Self:
+        """Prices in which all that is not given is empty."""
+        size = kind.size
+        return cls(
+            kind,
+            row,
+            np.zeros(size + 1, dtype=np.int64) if first_knot is None else first_knot,
+            np.empty((0, 3)) if knots is None else knots,
+            np.empty((size, 0)) if parameters is None else parameters,
+            _NO_FUNCTION if function is None else function,
+            _NO_PARTS if parts is None else parts,
+        )
+
+    @classmethod
+    def linear(cls, weight: npt.ArrayLike, offset: npt.ArrayLike = 0.0) -> Self:
+        """Price offset + a / weight on [0, inf): balanced load (near-data paper, Lemma 2).
+
+        Raises:
+            UsageError: A weight is not a finite number above 0, or an offset not one of at least 0.
         """
         weight = np.atleast_1d(np.asarray(weight, dtype=np.float64))
         _require_positive("weight", weight)
         size = weight.size
-        row = np.column_stack((np.full(size, np.inf), np.zeros(size), weight))
-        return cls(
-            np.full(size, LINEAR, dtype=np.int64),
-            row,
-            np.zeros(size + 1, dtype=np.int64),
-            np.empty((0, 3)),
-            np.empty((size, 0)),
-            _NO_FUNCTION,
-        )
+        lowest = np.broadcast_to(np.asarray(offset, dtype=np.float64), size)
+        if not (np.isfinite(lowest) & (lowest >= 0.0)).all():
+            raise UsageError(f"linear prices: offset {lowest}; give finite numbers of at least 0")
+        row = np.column_stack((np.full(size, np.inf), -lowest, weight))
+        return cls._made(np.full(size, LINEAR, dtype=np.int64), row)
 
     @classmethod
     def custom(
@@ -154,13 +224,11 @@ class Prices(NamedTuple):
         with np.errstate(divide="ignore"):
             level = level**-0.5
         row = np.column_stack((capacity, level, np.zeros_like(level)))
-        return cls(
+        return cls._made(
             np.full(capacity.size, CUSTOM, dtype=np.int64),
             row,
-            np.zeros(capacity.size + 1, dtype=np.int64),
-            np.empty((0, 3)),
-            parameters,
-            numba.cfunc(CUSTOM_SIGNATURE, error_model="numpy")(plain),
+            parameters=parameters,
+            function=numba.cfunc(CUSTOM_SIGNATURE, error_model="numpy")(plain),
         )
 
     @property

@@ -24,17 +24,25 @@ _SWEEPS, _STILL = 30, 1e-3
 _SETTLED = 5e-3
 
 
-def solve(problem: LevelFlowProblem) -> LevelFlow:
+def solve(problem: LevelFlowProblem, near: LevelFlow | None = None) -> LevelFlow:
     """Solve exactly, or prove infeasible.
 
     Infeasibility is decided to about 1e-13 of the supply; a load nearer to the boundary than that
     may be reported either way, but never without its proof.
 
+    Args:
+        problem: What to solve.
+        near: The solution of a problem on the same graph that is nearly the same. It saves time
+            and changes nothing else: the edges it uses show who shares a level.
+
     Raises:
         NumericalError: The result misses its certificate (conservation 1e-12, slope gap 1e-8).
     """
-    flow, level, moved = _start(problem)
-    exact = decompose(problem, flow, level, connected_by_flow=moved <= _SETTLED)
+    if near is None:
+        flow, level, moved = _start(problem)
+        exact = decompose(problem, flow, level, connected_by_flow=moved <= _SETTLED)
+    else:
+        exact = decompose(problem, near.flow, _levels(problem, near), connected_by_flow=True)
     if exact.violated.size:
         return _infeasible(problem, exact.violated, exact.max_flows)
     graph = problem.graph
@@ -53,6 +61,12 @@ def solve(problem: LevelFlowProblem) -> LevelFlow:
         np.empty(0, np.int64),
         exact.max_flows,
     )
+
+
+def _levels(problem: LevelFlowProblem, near: LevelFlow) -> FloatArray:
+    """(S + T,) the levels of sources and sinks in a solution."""
+    price = np.concatenate((near.level, near.price))
+    return -price if problem.prices.is_linear else price**-0.5
 
 
 def _start(problem: LevelFlowProblem) -> tuple[FloatArray, float, float]:
