@@ -12,6 +12,7 @@ from isocline.model.curves import (
     ExponentialCurve,
     HyperbolicCurve,
     KneeCurve,
+    PoolCurve,
     ServersCurve,
     TableCurve,
 )
@@ -23,12 +24,20 @@ points = st.lists(
     max_size=8,
     unique_by=lambda point: round(point[0], 1),  # neighbours far enough apart to have a slope
 ).map(tuple)
+# Of like size: else, where a small member bends, a large one is straight to within rounding.
+part = st.floats(1.0, 10.0)
+alike = st.one_of(
+    st.builds(HyperbolicCurve, part, part),
+    st.builds(ExponentialCurve, part, part),
+    st.builds(KneeCurve, part, part, st.floats(0.5, 4.0)),
+)
 CURVES: dict[str, st.SearchStrategy[Curve]] = {
     "hyperbolic": st.builds(HyperbolicCurve, size, size),
     "exponential": st.builds(ExponentialCurve, size, size),
     "knee": st.builds(KneeCurve, size, size, st.floats(0.3, 8.0)),
     "table": st.builds(TableCurve, points),
     "servers": st.builds(ServersCurve, size, st.integers(1, 1000)),
+    "pool": st.builds(PoolCurve, st.lists(alike, min_size=1, max_size=4).map(tuple)),
 }
 any_curve = st.one_of(*CURVES.values())
 smooth_curve = st.one_of(*(CURVES[name] for name in ALL if ALL[name].strictly_concave))

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from isocline.errors import GraphError, UsageError
-from isocline.model.curves import Curve
+from isocline.model.curves import Curve, PoolCurve
 from isocline.model.graph import CompatibilityGraph
 from isocline.model.traffic import Arrivals, ExponentialSizes, Sizes, Trace
 
@@ -105,6 +105,63 @@ class RoutingSystem:
         frontends = tuple(replace(f, arrivals=f.arrivals.sped_up(factor)) for f in self.frontends)
         return replace(self, frontends=frontends)
 
+    def enlarged(self, factor: float) -> Self:
+        """The scaled system of the GMSR paper, Section 5: rates times c, curves c l(N / c).
+
+        Jobs are 1/c as large: divide its workloads by c to compare them with this system's. As c
+        grows they follow the differential inclusion, Eq. (3), ever more closely (Theorem 1).
+
+        Raises:
+            UsageError: The factor is not a finite number above 0, a trace cannot be scaled, or a
+                station would have a broken number of servers.
+        """
+        if not 0 < factor < float("inf"):
+            raise UsageError(f"scale {factor:g}: give a finite number above 0")
+        if factor == 1.0:
+            return self
+        frontends = tuple(replace(f, arrivals=f.arrivals.enlarged(factor)) for f in self.frontends)
+        backends = tuple(_enlarged(backend, factor) for backend in self.backends)
+        return replace(self, frontends=frontends, backends=backends)
+
+    def flattened(self) -> "Flattened":
+        """Pools replaced by their members, `pool/1`, `pool/2`, ..., each for all its frontends.
+
+        One layer only: a pool among the members stays one.
+        """
+        opened = [_opened(backend) for backend in self.backends]
+        pool_of = np.repeat(np.arange(len(opened), dtype=np.int32), list(map(len, opened)))
+        after = np.cumsum([0, *map(len, opened)])
+        neighbours = [
+            np.concatenate([np.arange(after[b], after[b + 1]) for b in self.graph.neighbours(f)])
+            for f in range(len(self.frontends))
+        ]
+        backends = tuple(backend for members in opened for backend in members)
+        graph = CompatibilityGraph.from_neighbours(len(backends), neighbours)
+        return Flattened(replace(self, backends=backends, graph=graph), pool_of)
+
     def with_edge(self, frontend: int, backend: int) -> Self:
         """The same system with one more connection."""
         return replace(self, graph=self.graph.with_edge(frontend, backend))
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Flattened:
+    """A system whose pools were replaced by their members: B' backends in place of B."""
+
+    system: RoutingSystem
+    pool_of: npt.NDArray[np.int32]  # (B',) the pooled system's backend that each one was part of
+
+
+def _opened(backend: Backend) -> tuple[Backend, ...]:
+    if not isinstance(backend.curve, PoolCurve):
+        return (backend,)
+    members = enumerate(backend.curve.members, start=1)
+    return tuple(Backend(f"{backend.name}/{i}", curve) for i, curve in members)
+
+
+def _enlarged(backend: Backend, factor: float) -> Backend:
+    try:
+        return replace(backend, curve=backend.curve.enlarged(factor))
+    except UsageError as error:
+        raise UsageError(f"backend {backend.name!r}: {error}") from None

@@ -57,6 +57,16 @@ class Curve(ABC):
         """The same backend, `factor` times as fast; also a change of the unit of work."""
 
     @abstractmethod
+    def enlarged(self, factor: float) -> Self:
+        """The curve c l(N / c), c = `factor`, of the scaled system (GMSR paper, Section 5).
+
+        It holds c times the jobs at the same marginal rate and finishes c times as many.
+
+        Raises:
+            UsageError: The curve has parts that must be whole, and would not be.
+        """
+
+    @abstractmethod
     def parameters(self) -> dict[str, Any]:
         """The curve as it stands in a system file, without its type."""
 

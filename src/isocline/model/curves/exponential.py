@@ -45,5 +45,8 @@ class ExponentialCurve(Curve):
     def scaled(self, factor: float) -> Self:
         return self.__class__(self.peak * factor, self.scale)
 
+    def enlarged(self, factor: float) -> Self:
+        return self.__class__(self.peak * factor, self.scale * factor)
+
     def parameters(self) -> dict[str, Any]:
         return {"peak": self.peak, "scale": self.scale}

@@ -49,5 +49,8 @@ class HyperbolicCurve(Curve):
     def scaled(self, factor: float) -> Self:
         return self.__class__(self.peak * factor, self.half)
 
+    def enlarged(self, factor: float) -> Self:
+        return self.__class__(self.peak * factor, self.half * factor)
+
     def parameters(self) -> dict[str, Any]:
         return {"peak": self.peak, "half": self.half}

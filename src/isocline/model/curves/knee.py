@@ -65,5 +65,8 @@ class KneeCurve(Curve):
     def scaled(self, factor: float) -> Self:
         return self.__class__(self.peak * factor, self.knee, self.sharpness)
 
+    def enlarged(self, factor: float) -> Self:
+        return self.__class__(self.peak * factor, self.knee * factor, self.sharpness)
+
     def parameters(self) -> dict[str, Any]:
         return {"peak": self.peak, "knee": self.knee, "sharpness": self.sharpness}

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Self, final
 import numpy as np
 import numpy.typing as npt
 
-from isocline.errors import CurveError
+from isocline.errors import CurveError, UsageError
 from isocline.model.curves.base import Curve, FloatArray, require_positive
 
 
@@ -51,6 +51,16 @@ class ServersCurve(Curve):
 
     def scaled(self, factor: float) -> Self:
         return self.__class__(self.each * factor, self.count)
+
+    def enlarged(self, factor: float) -> Self:
+        count = self.count * factor
+        # A factor such as 0.1 is no binary fraction: 10 * 0.1 servers may miss 1 by rounding.
+        if round(count) < 1 or not math.isclose(count, round(count), rel_tol=1e-12):
+            raise UsageError(
+                f"scale {factor:g}: a servers curve of {self.count} would have {count:g} servers; "
+                "give a scale that makes it a whole number"
+            )
+        return self.__class__(self.each, round(count))
 
     def parameters(self) -> dict[str, Any]:
         return {"rate": self.each, "count": self.count}

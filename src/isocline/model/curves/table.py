@@ -85,6 +85,9 @@ class TableCurve(Curve):
     def scaled(self, factor: float) -> Self:
         return self.__class__(tuple((n, rate * factor) for n, rate in self.points))
 
+    def enlarged(self, factor: float) -> Self:
+        return self.__class__(tuple((n * factor, rate * factor) for n, rate in self.points))
+
     def parameters(self) -> dict[str, Any]:
         return {"points": [list(point) for point in self.points]}
 

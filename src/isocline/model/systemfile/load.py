@@ -1,12 +1,13 @@
 """The two functions that the rest of the package uses."""
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 from pydantic import ValidationError
 
-from isocline.model.curves import TableCurve
+from isocline.model.curves import Curve, PoolCurve, TableCurve
 from isocline.model.fleet import RoutingSystem
 from isocline.model.systemfile.build import build
 from isocline.model.systemfile.document import Document, read
@@ -33,9 +34,10 @@ def load(path: str | os.PathLike[str]) -> RoutingSystem:
 def notes(system: RoutingSystem) -> list[str]:
     """What was done to a system that its user should know, one sentence each; often none."""
     cut = [
-        f"backend {backend.name!r}: {_what_was_cut(backend.curve)}"
+        f"backend {backend.name!r}: {_what_was_cut(curve)}"
         for backend in system.backends
-        if isinstance(backend.curve, TableCurve) and backend.curve.dropped
+        for curve in _parts(backend.curve)
+        if isinstance(curve, TableCurve) and curve.dropped
     ]
     used = np.bincount(system.graph.sink, minlength=len(system.backends)) > 0
     unused = [
@@ -44,6 +46,10 @@ def notes(system: RoutingSystem) -> list[str]:
         if not is_used
     ]
     return cut + unused
+
+
+def _parts(curve: Curve) -> Iterable[Curve]:
+    return curve.parts if isinstance(curve, PoolCurve) else (curve,)
 
 
 def _require_routing(document: Document) -> None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 # By the key under which a typed record stands.
 TYPES: dict[str, Iterable[str]] = {
     "curve": curves.ALL,
+    "member": curves.ALL,
     "sizes": sizes.ALL,
     "arrivals": ("poisson", "piecewise", "trace"),
 }
@@ -42,10 +43,10 @@ def report(document: Document, error: "ErrorDetails") -> NoReturn:
         case "missing":
             document.fail(field, "is missing; add it")
         case "union_tag_not_found":
-            known = ", ".join(TYPES[str(field[-1])])
+            known = ", ".join(TYPES[_noun(field)])
             document.fail((*field, "type"), f"is missing; add one of: {known}")
         case "union_tag_invalid":
-            noun, tag = str(field[-1]), context["tag"]
+            noun, tag = _noun(field), context["tag"]
             known = choice(tag, TYPES[noun])
             document.fail((*field, "type"), f"unknown {noun} type {tag!r}; {known}")
         case "arrivals":
@@ -61,6 +62,12 @@ def choice(found: object, known: Iterable[str]) -> str:
     hint = f"did you mean {near[0]!r}? " if near else ""
     more = f", ... ({len(names)} in all)" if len(names) > 12 else ""
     return f"{hint}known: {', '.join(names[:12])}{more}"
+
+
+def _noun(field: Field) -> str:
+    """What stands at a field: `member` for members[3]."""
+    named = next(part for part in reversed(field) if isinstance(part, str))
+    return named if named == field[-1] else named.removesuffix("s")
 
 
 def _plain(error: "ErrorDetails", context: dict[str, Any], key: str) -> str:

@@ -91,6 +91,16 @@ class Servers(_Record):
         return curve.ServersCurve(self.rate, self.count)
 
 
+class Pool(_Record):
+    """A router over members: the most that they can serve together."""
+
+    type: Literal["pool"]
+    members: Annotated[list["AnyCurve"], Field(min_length=1)]
+
+    def make(self) -> curve.Curve:
+        return curve.PoolCurve(tuple(member.make() for member in self.members))
+
+
 class Exponentially(_Record):
     """Exponential sizes."""
 
@@ -162,7 +172,9 @@ class FromTrace(_Record):
         return traffic.TraceArrivals(trace.times, trace.length)
 
 
-AnyCurve = Annotated[Hyperbolic | Exponential | Knee | Table | Servers, Field(discriminator="type")]
+AnyCurve = Annotated[
+    Hyperbolic | Exponential | Knee | Table | Servers | Pool, Field(discriminator="type")
+]
 AnySizes = Annotated[
     Exponentially | Deterministic | Lognormal | Hyperexponential, Field(discriminator="type")
 ]

@@ -31,6 +31,14 @@ class Arrivals(ABC):
         """The same process with its clock running `factor` times as fast."""
 
     @abstractmethod
+    def enlarged(self, factor: float) -> Self:
+        """`factor` times as many jobs at the same pace: every rate times `factor`.
+
+        Raises:
+            UsageError: The process is a list of times, of which there are as many as there are.
+        """
+
+    @abstractmethod
     def sample(self, rng: np.random.Generator, until: float) -> FloatArray:
         """Arrival times in [0, until), increasing, in seconds."""
 
@@ -51,6 +59,9 @@ class PoissonArrivals(Arrivals):
 
     def sped_up(self, factor: float) -> Self:
         return self.__class__(self.per_second * factor)
+
+    def enlarged(self, factor: float) -> Self:
+        return self.sped_up(factor)
 
     def sample(self, rng: np.random.Generator, until: float) -> FloatArray:
         # Running sums of gaps: sorting uniform times instead would take ten times as long. Six
@@ -108,6 +119,9 @@ class PiecewiseArrivals(Arrivals):
         steps = tuple((start / factor, rate * factor) for start, rate in self.steps)
         return self.__class__(steps, self.period / factor)
 
+    def enlarged(self, factor: float) -> Self:
+        return self.__class__(tuple((s, rate * factor) for s, rate in self.steps), self.period)
+
     def sample(self, rng: np.random.Generator, until: float) -> FloatArray:
         # A unit-rate Poisson process on the cumulative intensity, mapped back through its inverse.
         whole, rest = divmod(until, self.period)
@@ -136,6 +150,9 @@ class TraceArrivals(Arrivals):
 
     def sped_up(self, factor: float) -> Self:
         return self.__class__(self.times / factor, self.length / factor)
+
+    def enlarged(self, factor: float) -> Self:
+        raise UsageError(f"scale {factor:g}: a trace cannot be scaled; use Poisson arrivals")
 
     def sample(self, rng: np.random.Generator, until: float) -> FloatArray:  # noqa: ARG002
         rounds = np.arange(math.ceil(until / self.length)) * self.length
