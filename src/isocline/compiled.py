@@ -76,7 +76,8 @@ def one_type(record: type[T]) -> type[T]:
     def type_of(value: Any, context: Any) -> Any:
         if record not in _TYPE_OF:
             fields = [numba.extending.typeof_impl(field, context) for field in value]
-            _TYPE_OF[record] = numba.types.BaseTuple.from_types(fields, record)
+            make: Any = numba.types.BaseTuple.from_types
+            _TYPE_OF[record] = make(fields, record)
         return _TYPE_OF[record]
 
     numba.extending.typeof_impl.register(record)(type_of)

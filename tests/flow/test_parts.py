@@ -9,7 +9,8 @@ from scipy.optimize import brentq
 from isocline.errors import UsageError
 from isocline.flow import LevelFlowProblem, Prices, certify, solve
 from isocline.flow.levels import inflows, levels
-from isocline.flow.parts import part_at, states_at, step_workloads
+from isocline.flow.parts import part_at
+from isocline.flow.sinks import states_at, step_workloads
 from isocline.model.curves import HyperbolicCurve, PoolCurve, ServersCurve
 from tests.flow.worlds import CONSERVATION, PLAIN, SLOPE_GAP, curve, random_graph
 

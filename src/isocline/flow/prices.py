@@ -19,8 +19,9 @@ import numpy.typing as npt
 from isocline.compiled import one_type
 from isocline.errors import UsageError
 from isocline.flow.kinds import COMPOSED, CUSTOM, EXPONENTIAL, LINEAR, MEAN
-from isocline.flow.parts import Parts, step_empty
+from isocline.flow.parts import Parts
 from isocline.flow.shapes import Shapes, curve_parts
+from isocline.flow.sinks import step_empty
 from isocline.model.curves import Curve, HyperbolicCurve
 
 FloatArray = npt.NDArray[np.float64]

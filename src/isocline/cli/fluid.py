@@ -1,0 +1,91 @@
+"""`isocline fluid`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from isocline.cli import _output
+
+if TYPE_CHECKING:
+    from isocline.model.fleet import RoutingSystem
+
+
+@click.command("fluid")
+@_output.file_argument
+@click.option("--start", metavar="B=N,...", help="Jobs at backends at the start; others are empty.")
+@click.option("--horizon", type=float, metavar="T", help="How long, s; by default until at rest.")
+@click.option("--step", type=float, metavar="H", help="Time between the states reported, s.")
+@click.option(
+    "--tolerance",
+    type=float,
+    default=1e-3,
+    show_default=True,
+    help="Bound on the error of all workloads together, relative to the jobs in the system.",
+)
+@click.option(
+    "--then",
+    "changes",
+    multiple=True,
+    metavar="T=FILE",
+    help="From time T on the system is that of FILE; repeat for more.",
+)
+@_output.json_option
+@_output.out_option
+def command(
+    file: Path,
+    start: str | None,
+    changes: tuple[str, ...],
+    as_json: bool,
+    out: Path | None,
+    **options: Any,
+) -> None:
+    """Follow the fluid model in time: workloads, split, tiers, V.
+
+    \b
+    isocline fluid examples/n_model.yaml --start b1=5 --horizon 50
+    """  # noqa: D301 - click's mark for "do not rewrap" is the backspace itself
+    system = _output.load_and_say(file)
+    later = [_change(text) for text in changes]
+    from isocline.theory.inclusion import fluid
+
+    path = fluid(system, start=_start(start), changes=later, **options)
+    if as_json:
+        _output.show_json(path.to_dict())
+    else:
+        from isocline.report.fluid_table import fluid_report
+
+        _output.show(fluid_report(path, system.name))
+    if out:
+        from isocline.report.files import write_fluid
+
+        _output.say_written(write_fluid(path, out))
+
+
+def _start(text: str | None) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for item in filter(None, (text or "").split(",")):
+        name, equals, jobs = item.rpartition("=")
+        try:
+            if not equals or name.strip() in found:
+                raise ValueError
+            found[name.strip()] = float(jobs)
+        except ValueError:
+            raise click.BadParameter(
+                f"{item!r}: give each backend once, as in b1=5,b2=0", param_hint="--start"
+            ) from None
+    return found
+
+
+def _change(text: str) -> "tuple[float, RoutingSystem]":
+    time, equals, file = text.partition("=")
+    try:
+        if not equals:
+            raise ValueError
+        at = float(time)
+    except ValueError:
+        raise click.BadParameter(
+            f"{text!r}: give a time in s and a system file, as in 20=after.yaml",
+            param_hint="--then",
+        ) from None
+    return at, _output.load_and_say(Path(file))

@@ -1,0 +1,74 @@
+"""`isocline fluid` follows the fluid model of a system file."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from isocline.cli import main
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+N_MODEL = EXAMPLES / "n_model.yaml"
+
+
+def run(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(main, ["fluid", *map(str, arguments)], prog_name="isocline")
+
+
+def test_the_json_has_the_fields_that_were_promised() -> None:
+    result = run(N_MODEL, "--start", "b1=5,b2=0", "--horizon", "50", "--step", "5", "--json")
+    assert result.exit_code == 0
+    path = json.loads(result.stdout)
+    assert path["times"] == [5.0 * i for i in range(11)]
+    assert path["workloads"]["b1"][0] == 5.0
+    assert path["workloads"]["b2"][-1] == pytest.approx(np.sqrt(2), abs=2e-3)
+    totals = np.add(path["workloads"]["b1"], path["workloads"]["b2"])
+    assert path["total_jobs"] == pytest.approx(totals)
+    assert (np.diff(path["lyapunov"]) < 0.0).all()
+    assert [len(change["tiers"]) for change in path["tiers"]] == [2, 1]
+
+
+def test_without_a_horizon_it_ends_at_rest_and_draws(tmp_path: Path) -> None:
+    result = run(EXAMPLES / "mixed_fleet.yaml", "--out", tmp_path)
+    assert result.exit_code == 0
+    assert "fluid model of GMSR" in result.stdout
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "fluid.png", "fluid.svg", "fluid.csv", "tiers.csv",
+    }  # fmt: skip
+
+
+def test_a_system_may_become_another(tmp_path: Path) -> None:
+    later = tmp_path / "later.yaml"
+    later.write_text(N_MODEL.read_text().replace("rate: 0.4", "rate: 0.8"))
+    result = run(N_MODEL, "--horizon", "40", "--then", f"20={later}", "--json")
+    path = json.loads(result.stdout)
+    middle = path["times"].index(20.0)
+    assert path["times"][middle + 1] == 20.0
+    sent = [sum(edge["rates"][at] for edge in path["split"]) for at in (middle, middle + 1)]
+    assert sent == pytest.approx([1.0, 1.4])
+
+
+def test_overload_is_said(tmp_path: Path) -> None:
+    heavy = tmp_path / "heavy.yaml"
+    heavy.write_text(N_MODEL.read_text().replace("rate: 0.4", "rate: 1.6"))
+    assert "grow without end" in run(heavy, "--horizon", "10").stdout
+    refused = run(heavy)
+    assert refused.exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--start", "b1"), "give each backend once, as in b1=5,b2=0"),
+        (("--start", "b1=1,b1=2"), "give each backend once"),
+        (("--start", "nobody=1"), "no backend 'nobody'; there are b1, b2"),
+        (("--then", "soon"), "a time in s and a system file"),
+        (("--horizon", "-1"), "horizon -1 s"),
+    ],
+)
+def test_bad_arguments_are_named(arguments: tuple[str, ...], message: str) -> None:
+    result = run(N_MODEL, *arguments)
+    assert result.exit_code == 2
+    assert message in result.stderr
