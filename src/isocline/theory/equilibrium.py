@@ -50,6 +50,10 @@ class FluidOptimum:
     workloads: FloatArray  # (B,) jobs
     split: FloatArray  # (E,) jobs/s on each edge of the system's graph
 
+    def times(self, factor: float) -> "FluidOptimum":
+        """The optimum of the system enlarged by `factor`: the same prices, all else times it."""
+        return FluidOptimum(self.total_jobs * factor, self.workloads * factor, self.split * factor)
+
 
 def fluid_optimum(system: RoutingSystem, rates: FloatArray | None = None) -> FluidOptimum:
     """The least number of jobs that any policy can hold in the system (Lemma 1).
@@ -68,13 +72,7 @@ def fluid_optimum(system: RoutingSystem, rates: FloatArray | None = None) -> Flu
     problem = _problem(system, rates)
     solved = solve(problem)
     if solved.status is FlowStatus.INFEASIBLE:
-        frontends, backends = solved.violated_sources, solved.violated_sinks
-        raise InfeasibleError(
-            _frontends(system, frontends),
-            _backends(system, backends),
-            math.fsum(problem.supply[frontends]),
-            math.fsum(system.capacities[backends]),
-        )
+        raise overload(system, problem.supply, solved)
     jobs = workloads(system.curves, solved.inflow, solved.price)
     return FluidOptimum(float(jobs.sum()), jobs, solved.flow)
 
@@ -89,6 +87,17 @@ def plan(system: RoutingSystem, *, edges_to_try: int = 10) -> Plan:
     Raises:
         UsageError: A backend has a `servers` curve.
     """
+    require_strictly_concave(system)
+    problem = _problem(system, None)
+    scale = capacity_scale(system.graph, problem.supply, system.capacities)
+    solved = solve(problem)
+    if solved.status is FlowStatus.INFEASIBLE:
+        return _infeasible(system, scale, solved)
+    return _optimal(system, problem, scale, solved, edges_to_try)
+
+
+def require_strictly_concave(system: RoutingSystem) -> None:
+    """Raise UsageError, with its name, if a backend has a `servers` curve."""
     for backend in system.backends:
         if not backend.curve.strictly_concave:
             raise UsageError(
@@ -96,12 +105,17 @@ def plan(system: RoutingSystem, *, edges_to_try: int = 10) -> Plan:
                 "(Assumption 1), so that many splits are optimal; it is for simulation only. "
                 "Give it a hyperbolic or knee curve to plan with"
             )
-    problem = _problem(system, None)
-    scale = capacity_scale(system.graph, problem.supply, system.capacities)
-    solved = solve(problem)
-    if solved.status is FlowStatus.INFEASIBLE:
-        return _infeasible(system, scale, solved)
-    return _optimal(system, problem, scale, solved, edges_to_try)
+
+
+def overload(system: RoutingSystem, supply: FloatArray, solved: LevelFlow) -> InfeasibleError:
+    """The error that names the sets which prove a flow infeasible."""
+    frontends, backends = solved.violated_sources, solved.violated_sinks
+    return InfeasibleError(
+        _frontends(system, frontends),
+        _backends(system, backends),
+        math.fsum(supply[frontends]),
+        math.fsum(system.capacities[backends]),
+    )
 
 
 def _problem(system: RoutingSystem, rates: FloatArray | None) -> LevelFlowProblem:
