@@ -16,10 +16,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from isocline.errors import InfeasibleError as InfeasibleError
     from isocline.errors import IsoclineError as IsoclineError
+    from isocline.learn import Learner as Learner
+    from isocline.learn import Learning as Learning
+    from isocline.learn import Prior as Prior
     from isocline.model.curves import Curve as Curve
     from isocline.model.curves import ExponentialCurve as ExponentialCurve
     from isocline.model.curves import HyperbolicCurve as HyperbolicCurve
     from isocline.model.curves import KneeCurve as KneeCurve
+    from isocline.model.curves import PoolCurve as PoolCurve
     from isocline.model.curves import ServersCurve as ServersCurve
     from isocline.model.curves import TableCurve as TableCurve
     from isocline.model.fleet import Backend as Backend
@@ -36,20 +40,39 @@ if TYPE_CHECKING:
     from isocline.model.traffic import bursty_trace as bursty_trace
     from isocline.model.traffic import read_trace as read_trace
     from isocline.simulate.compare import simulate as simulate
+    from isocline.simulate.delay import Delay as Delay
+    from isocline.simulate.paths import Paths as Paths
+    from isocline.simulate.paths import paths as paths
     from isocline.simulate.results import Comparison as Comparison
     from isocline.simulate.results import Estimate as Estimate
     from isocline.simulate.results import PolicyResult as PolicyResult
     from isocline.simulate.results import Sweep as Sweep
+    from isocline.simulate.slowdown import Slowdown as Slowdown
+    from isocline.theory.approach import Approach as Approach
+    from isocline.theory.approach import approach as approach
+    from isocline.theory.approach import time_to as time_to
+    from isocline.theory.convergence import Convergence as Convergence
+    from isocline.theory.convergence import convergence as convergence
     from isocline.theory.equilibrium import plan as plan
+    from isocline.theory.fluid_path import FluidPath as FluidPath
+    from isocline.theory.inclusion import fluid as fluid
+    from isocline.theory.latency_routing import LatencyEquilibrium as LatencyEquilibrium
+    from isocline.theory.latency_routing import latency_equilibrium as latency_equilibrium
+    from isocline.theory.latency_routing import price_of_anarchy as price_of_anarchy
     from isocline.theory.records import Plan as Plan
+    from isocline.theory.structure import Structure as Structure
+    from isocline.theory.structure import structure as structure
+    from isocline.theory.structure import structure_of as structure_of
 
 _HOMES = {
     "isocline.errors": ("InfeasibleError", "IsoclineError"),
+    "isocline.learn": ("Learner", "Learning", "Prior"),
     "isocline.model.curves": (
         "Curve",
         "ExponentialCurve",
         "HyperbolicCurve",
         "KneeCurve",
+        "PoolCurve",
         "ServersCurve",
         "TableCurve",
     ),
@@ -64,9 +87,22 @@ _HOMES = {
         "bursty_trace",
         "read_trace",
     ),
+    "isocline.simulate.paths": ("Paths", "paths"),
+    "isocline.simulate.delay": ("Delay",),
     "isocline.simulate.results": ("Comparison", "Estimate", "PolicyResult", "Sweep"),
+    "isocline.simulate.slowdown": ("Slowdown",),
+    "isocline.theory.approach": ("Approach", "approach", "time_to"),
+    "isocline.theory.convergence": ("Convergence", "convergence"),
     "isocline.theory.equilibrium": ("plan",),
+    "isocline.theory.fluid_path": ("FluidPath",),
+    "isocline.theory.inclusion": ("fluid",),
+    "isocline.theory.latency_routing": (
+        "LatencyEquilibrium",
+        "latency_equilibrium",
+        "price_of_anarchy",
+    ),
     "isocline.theory.records": ("Plan",),
+    "isocline.theory.structure": ("Structure", "structure", "structure_of"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -14,9 +14,11 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from isocline.errors import InfeasibleError
+    from isocline.learn import Learning
     from isocline.model.traffic import Trace
     from isocline.simulate.replications import Progress
     from isocline.simulate.results import Comparison, Sweep
+    from isocline.simulate.slowdown import Slowdown
 
 BURSTY = "bursty"
 
@@ -47,7 +49,66 @@ BURSTY = "bursty"
 @click.option("--seed", type=int, default=0, show_default=True, metavar="S")
 @click.option("--start", type=click.Choice(["empty", "fluid"]), default="empty", show_default=True)
 @click.option("--discipline", type=click.Choice(["ps", "fcfs"]), default="ps", show_default=True)
-@click.option("--clock", type=click.Choice(["continuous"]), default="continuous", hidden=True)
+@click.option(
+    "--clock",
+    type=click.Choice(["continuous", "slotted"]),
+    default="continuous",
+    show_default=True,
+    help="Slotted: all jobs of a slot see the workloads of its beginning, as in the GMSR paper.",
+)
+@click.option(
+    "--slot",
+    type=float,
+    metavar="T",
+    help="Length of a slot at scale 1, s.  [default: 1, or the longest of 1, 2, 5e-k that the "
+    "curves admit]",
+)
+@click.option(
+    "--departures",
+    type=click.Choice(["bernoulli", "binomial", "poisson"]),
+    help="Law of the departures in a slot.  [default: bernoulli if the slot admits it, else "
+    "binomial]",
+)
+@click.option(
+    "--scale",
+    type=float,
+    default=1.0,
+    show_default=True,
+    metavar="C",
+    help="C times the jobs on C times the machines, each job counted 1/C: the larger, the nearer "
+    "to the fluid.",
+)
+@click.option(
+    "--delay",
+    metavar="D",
+    help="Jobs travel and reports come late, in s: travel=0.5,report=0.5,every=1.0; own=true lets "
+    "frontends count their own jobs since the report.",
+)
+@click.option(
+    "--layers",
+    metavar="P",
+    help="Route to a pool by --policy, and within it by P; 'flat' opens the pools to the "
+    "frontends.  [default: a pool serves at its curve]",
+)
+@click.option(
+    "--learn",
+    is_flag=True,
+    help="Beside each policy that looks at service curves, the same one learning them.",
+)
+@click.option(
+    "--half-life",
+    type=float,
+    metavar="T",
+    help="With --learn: an observation T s ago counts half.  [default: no forgetting]",
+)
+@click.option(
+    "--slowdown",
+    "slowdowns",
+    multiple=True,
+    metavar="NAME=K@T",
+    help="From time T, s, on this backend is K times as slow, and policies are not told (add "
+    "',told' if they are); repeat for more, K = 1 ends it.",
+)
 @click.option("--means-only", is_flag=True, help="No percentiles; about twice as fast.")
 @click.option("--threads", type=int, help="Default: one per core; results do not depend on it.")
 @_output.json_option
@@ -61,7 +122,10 @@ def command(
     trace: str | None,
     trace_format: str,
     load: str | None,
-    clock: str,  # noqa: ARG001 - there is one so far
+    delay: str | None,
+    learn: bool,
+    half_life: float | None,
+    slowdowns: tuple[str, ...],
     means_only: bool,
     as_json: bool,
     out: Path | None,
@@ -75,8 +139,11 @@ def command(
     sys.path.insert(0, "")  # so that a policy in the working directory is found
     from isocline.errors import InfeasibleError
     from isocline.simulate.compare import DEFAULT_POLICIES, simulate, sweep
+    from isocline.simulate.delay import Delay
 
     options |= {"trace": _trace(trace, trace_format), "percentiles": not means_only}
+    options["delay"] = Delay.parse(delay) if delay else None
+    options |= {"learn": _learning(learn, half_life), "slowdowns": _slowdowns(slowdowns)}
     chosen = policies or DEFAULT_POLICIES
     loads = _loads(load)
     result: Comparison | Sweep
@@ -135,6 +202,22 @@ def _trace(name: str | None, written_as: str) -> "Trace | None":
     if name is None:
         return None
     return bursty_trace() if name == BURSTY else read_trace(Path(name), written_as)
+
+
+def _learning(learn: bool, half_life: float | None) -> "Learning | None":
+    from isocline.learn import Learning
+
+    if half_life is not None and not learn:
+        raise click.BadParameter("add --learn, or leave it out", param_hint="--half-life")
+    if not learn:
+        return None
+    return Learning() if half_life is None else Learning(half_life=half_life)
+
+
+def _slowdowns(texts: Sequence[str]) -> "list[Slowdown]":
+    from isocline.simulate.slowdown import Slowdown
+
+    return [Slowdown.parse(text) for text in texts]
 
 
 def _loads(text: str | None) -> list[float]:

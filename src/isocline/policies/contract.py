@@ -4,10 +4,11 @@ A policy's compiled function
 
     choose(candidates, view, now, rng) -> edge
 
-returns one of `candidates`, the edges of the frontend whose job it is. Compatibility, health and
-limits are applied before, so no policy can break them. It reads `view`, whose arrays the caller
-keeps up to date, and may write only to `view.memory`. Time and randomness are arguments. A policy
-that learns from finished jobs has a second function
+returns one of `candidates`, the edges of the frontend whose job it is, or HOLD: then the job waits
+at its frontend and is offered again. Compatibility, health and limits are applied before, so no
+policy can break them. It reads `view`, whose arrays the caller keeps up to date, and may write only
+to `view.memory`. Time and randomness are arguments. A policy that learns from finished jobs has a
+second function
 
     observe(edge, latency, now, view)
 
@@ -55,6 +56,7 @@ VIEW = record_of(
     array_of(types.float64, 2),
     array_of(types.float64),
 )
+HOLD = -1  # in place of an edge: not now. One that sees an empty backend must not hold for ever.
 CHOOSE = types.int64(array_of(types.int32), VIEW, types.float64, array_of(types.uint64))
 OBSERVE = types.void(types.int64, types.float64, types.float64, VIEW)
 
@@ -75,6 +77,7 @@ class Setting:
     split: FloatArray | None = (
         None  # (E,) jobs/s on each edge in the fluid optimum, if there is one
     )
+    lag: float = 0.0  # s, the longest from what a report says to the arrival of a job sent on it
 
     @property
     def capacities(self) -> FloatArray:
@@ -89,10 +92,14 @@ class RoutingPolicy(ABC):
     choose: ClassVar[Any]  # compiled for CHOOSE
     observe: ClassVar[Any] = observe_nothing  # compiled for OBSERVE
     needs_latency: ClassVar[bool] = False  # learns from `observe`
+    may_hold: ClassVar[bool] = False  # may return HOLD; an engine that cannot hold jobs refuses it
 
     @abstractmethod
     def table(self, setting: Setting, workloads: FloatArray) -> FloatArray:
-        """(R, K) score of each distinct curve at the workloads 0 .. K - 1; lower is better."""
+        """(R, K) score of each distinct curve at the workloads 0 .. K - 1; lower is better.
+
+        A policy that reads the table by code of its own may have more rows below, and columns.
+        """
 
     def parameter(self, setting: Setting) -> FloatArray:
         """(E, P) constants per edge."""

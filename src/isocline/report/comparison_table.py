@@ -1,5 +1,7 @@
 """Policies side by side: one table per comparison, and one for a sweep over loads."""
 
+from collections.abc import Sequence
+
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -46,10 +48,14 @@ def sweep_report(sweep: Sweep) -> RenderableType:
 def unstable_in_words(comparison: Comparison) -> list[str]:
     """One sentence for each policy without a steady state."""
     return [
-        f"{p.policy} is unstable: jobs at {listed(p.overloaded) or 'the backends'} grow without end"
+        f"{p.policy} is unstable: jobs {_at(p.overloaded)}grow without end"
         for p in comparison.policies
         if p.status == "unstable"
     ]
+
+
+def _at(backends: Sequence[str]) -> str:
+    return f"at {listed(backends)} " if backends else ""  # they may wait at frontends
 
 
 def _policies(comparison: Comparison) -> Table:

@@ -20,10 +20,27 @@ def conditions(*comparisons: Comparison) -> str:
         f"Arrivals: {first.source}{f'; load {number(first.load, 3)}' if alone else ''}. "
         f"{_range(c.replications for c in comparisons)} replications of "
         f"{_range(c.horizon for c in comparisons)} s, {_discarded(comparisons)}; "
-        f"seed {first.seed}. "
+        f"seed {first.seed}. {_scale(first)}{_delay(first)}"
         f"Bound: the fluid optimum{_of_mean_rate(first)}{bound if alone else ''}. "
         "±: 95 % Student-t intervals over replications."
     )
+
+
+def _scale(c: Comparison) -> str:
+    return "" if c.scale == 1.0 else f"Scale {c.scale:g}: a job counts 1/{c.scale:g}. "
+
+
+def _delay(c: Comparison) -> str:
+    if c.delay is None:
+        return ""
+    travel, report, every = c.delay.travel, c.delay.report, c.delay.every
+    said = [
+        f"jobs travel {duration(travel)}, which the bound has, too" if travel else "",
+        f"news is {duration(report)} on its way" if report else "",
+        f"backends report every {duration(every)}" if every else "",
+        "frontends count their own jobs since" if c.delay.own else "",
+    ]
+    return f"Delays: {'; '.join(filter(None, said)) or 'none'}. "
 
 
 def _range(values: Iterable[float]) -> str:

@@ -16,7 +16,7 @@ def number(value: float | None, digits: int = 4) -> str:
         return "–" if value is None or math.isnan(value) else "∞" if value > 0 else "-∞"
     if value == 0:
         return "0"
-    exponent = math.floor(math.log10(abs(value)))
+    exponent = int(f"{value:.{digits - 1}e}".split("e")[1])  # of the rounded value
     if not -4 <= exponent < 7:
         return f"{value:.{digits - 1}e}"
     return f"{value:,.{max(digits - 1 - exponent, 0)}f}"
@@ -26,7 +26,8 @@ def time_unit(seconds: Iterable[float | None]) -> tuple[float, str]:
     """The unit that keeps the smallest of the times at 1 or above, as (seconds in it, its name)."""
     known = [abs(s) for s in seconds if s is not None and math.isfinite(s) and s != 0]
     least = min(known, default=1.0)
-    return next((unit for unit in _TIME_UNITS if least >= unit[0]), _TIME_UNITS[-1])
+    # What rounding left just below a unit is one: 1 s, not 1,000 ms.
+    return next((u for u in _TIME_UNITS if least >= (1.0 - 1e-9) * u[0]), _TIME_UNITS[-1])
 
 
 def duration(seconds: float | None, digits: int = 3) -> str:

@@ -12,19 +12,23 @@ from typing import Any, Literal
 import numpy as np
 
 from isocline.errors import RunTooShortError, UsageError
+from isocline.learn.learner import Learning
 from isocline.model.fleet import RoutingSystem
 from isocline.model.traffic import Trace
 from isocline.policies.contract import RoutingPolicy
 from isocline.policies.parse import parse
-from isocline.simulate.estimates import growing_backends, summary, unstable
+from isocline.simulate.delay import Delay
+from isocline.simulate.delayed_engine import delayed
+from isocline.simulate.judge import judge, needed
+from isocline.simulate.layers import in_layers, label_of
+from isocline.simulate.learned import with_learned
 from isocline.simulate.prepare import Discipline, Prepared, prepare
-from isocline.simulate.replicate import Replication
 from isocline.simulate.replications import Progress, Replications, _silent
-from isocline.simulate.results import Comparison, PolicyResult, Sweep
+from isocline.simulate.results import Comparison, Sweep
 from isocline.simulate.run import Run
 from isocline.simulate.scenario import Scenario, scenario
-from isocline.simulate.statistics.stability import Trend, trend
-from isocline.simulate.statistics.warmup import mser5
+from isocline.simulate.slots import Clock, Law, slots_of
+from isocline.simulate.slowdown import Slowdown, require_backends
 from isocline.theory.equilibrium import fluid_optimum
 
 DEFAULT_POLICIES = ("gmsr", "least_expected_latency", "weighted_least_connections", "jsq", "random")
@@ -32,8 +36,6 @@ DEFAULT_POLICIES = ("gmsr", "least_expected_latency", "weighted_least_connection
 # goes on for 200 times the mean latency, so that a start from empty is forgotten.
 DEFAULT_JOBS = 200_000
 DEFAULT_LATENCIES = 200.0
-LEAST_COMPLETIONS = 100
-MOST_REPLICATIONS = 1000
 # A length of our own choosing that proves too short is ours to mend: 4, 16, 64 times as long.
 LENGTHENING, MOST_LENGTHENINGS = 4.0, 3
 
@@ -52,6 +54,14 @@ def simulate(
     seed: int = 0,
     start: Literal["empty", "fluid"] = "empty",
     discipline: Discipline = "ps",
+    clock: Clock = "continuous",
+    slot: float | None = None,
+    departures: Law | None = None,
+    scale: float = 1.0,
+    delay: Delay | None = None,
+    layers: str | RoutingPolicy | None = None,
+    learn: Learning | None = None,
+    slowdowns: Sequence[Slowdown] = (),
     percentiles: bool = True,
     threads: int | None = None,
     progress: Progress = _silent,
@@ -76,6 +86,20 @@ def simulate(
         start: From empty backends, or from the (rounded) fluid optimum.
         discipline: `ps` serves all jobs of a backend at once; `fcfs`, for servers curves, as many
             as there are servers, in order of arrival.
+        clock: `slotted` is the model of the GMSR paper as printed: see docs/clocks.md.
+        slot: Length of a slot at scale 1, s; by default 1, or the longest of 1, 2, 5 x 10^-k that
+            the curves admit.
+        departures: The law of the departures in a slot: `bernoulli`, `binomial` or `poisson`; by
+            default Bernoulli where the slot admits it, else binomial.
+        scale: Simulate `system.enlarged(scale)` (GMSR paper, Section 5), in which a job weighs
+            1 / scale: numbers of jobs come in units of scale jobs, latencies are what they are.
+        delay: How long jobs travel, and how late what frontends know is; needs Poisson arrivals and
+            exponential sizes. Travel counts in latencies, and in the bound.
+        layers: Route to a pool by each of `policies`, and within it by this one; `flat` opens the
+            pools to the frontends. By default a pool serves at its curve, as if balanced perfectly.
+        learn: Beside each policy that looks at curves, the same one learning them; see
+            docs/learning.md.
+        slowdowns: Backends that change their speed during the run.
         percentiles: Time every job; without, means come at about twice the speed.
         threads: By default one per core; results do not depend on it.
         progress: Told after each replication.
@@ -94,11 +118,25 @@ def simulate(
     labels = [p if isinstance(p, str) else p.name for p in policies]
     if not chosen or len(set(labels)) < len(labels):
         raise UsageError(f"policies {labels}: give at least one, and each once")
+    if layers is not None:
+        system, chosen = in_layers(system, chosen, layers)
+        labels = [label_of(label, layers) for label in labels]
     scene = scenario(system, trace, time_scale, load)
-    prepared = prepare(scene.system, discipline)
+    replays = trace is not None
+    cut = slots_of(clock, scene.system, scale, slot, departures, discipline, replays)
+    prepared = prepare(scene.system, discipline, scale)
+    if delay is not None:
+        others = {"trace": trace, "clock": cut, "learn": learn, "slowdowns": slowdowns or None}
+        used = [name for name, option in others.items() if option is not None]
+        prepared = delayed(prepared, delay, used, chosen)
+    scene, prepared = _changing(scene, prepared, slowdowns)
+    chosen, labels = with_learned(chosen, labels, prepared.setting, learn)
+    percentiles |= learn is not None  # learning times every job: so do all, on the same arrivals
     if warmup is None and not scene.steady:
         warmup = 0.0  # MSER-5 would take the first change of the rate for the start's transient
     run = _run(prepared, scene.trace, horizon, warmup, seed, start, percentiles)
+    listed = any(policy.may_hold for policy in chosen)  # for all, so that all see the same
+    run = replace(run, slots=cut, scale=scale, listed=listed, slowdowns=tuple(slowdowns))
     doomed = [_overloaded(prepared, policy) for policy in chosen]
     alive = [i for i, names in enumerate(doomed) if not names]
     for longer in range(MOST_LENGTHENINGS + 1):
@@ -106,10 +144,10 @@ def simulate(
         work = Replications(prepared, policies_run, run, scene.trace, threads, progress)
         work.extend(replications)
         try:
-            result = _judge(scene, work, labels, alive, doomed)
-            while (needed := _needed(result, precision)) > work.count and not work.interrupted:
-                work.extend(needed)
-                result = _judge(scene, work, labels, alive, doomed)
+            result = judge(scene, work, labels, alive, doomed)
+            while (wanted := needed(result, precision)) > work.count and not work.interrupted:
+                work.extend(wanted)
+                result = judge(scene, work, labels, alive, doomed)
             return result
         except RunTooShortError:
             if horizon is not None or trace is not None or longer == MOST_LENGTHENINGS:
@@ -150,10 +188,20 @@ def _run(
         until = trace.length if horizon is None else min(horizon, trace.length)
         return Run(until, warmup or 0.0, seed, start, percentiles, drain=True)
     rate = float(prepared.system.rates.sum())
-    latency = prepared.optimum.total_jobs / rate
+    latency = prepared.least_jobs / rate + (prepared.delay.lag if prepared.delay else 0.0)
     default = max(DEFAULT_JOBS / rate, DEFAULT_LATENCIES * latency)
     length = default if horizon is None else horizon
     return Run(length, warmup, seed, start, percentiles)
+
+
+def _changing(
+    scene: Scenario, prepared: Prepared, slowdowns: Sequence[Slowdown]
+) -> tuple[Scenario, Prepared]:
+    """Backends that change their speed have curves of their own, and no steady state."""
+    if not slowdowns:
+        return scene, prepared
+    require_backends(slowdowns, [backend.name for backend in scene.system.backends])
+    return replace(scene, slowdowns=tuple(slowdowns)), prepared.one_row_each()
 
 
 def _overloaded(prepared: Prepared, policy: RoutingPolicy) -> list[str]:
@@ -165,110 +213,3 @@ def _overloaded(prepared: Prepared, policy: RoutingPolicy) -> list[str]:
     inflow = np.bincount(graph.sink, shares * system.rates[graph.source], minlength=graph.sinks)
     over = inflow >= system.capacities
     return [b.name for b, too_much in zip(system.backends, over, strict=True) if too_much]
-
-
-def _needed(result: Comparison, precision: float | None) -> int:
-    """Replications that should meet the precision, judged by the intervals that are reported."""
-    count = result.replications
-    widths = [p.mean_latency.relative_half_width for p in result.policies if p.mean_latency]
-    widest = max(widths, default=0.0)
-    if precision is None or widest <= precision:
-        return count
-    # The half-width falls with the root of the count; a tenth more saves a further round.
-    wanted = int(np.ceil(1.1 * count * (widest / precision) ** 2))
-    return min(max(wanted, count + 2), 4 * count, MOST_REPLICATIONS)
-
-
-def _judge(
-    scene: Scenario,
-    work: Replications,
-    labels: Sequence[str],
-    alive: Sequence[int],
-    doomed: Sequence[Sequence[str]],
-) -> Comparison:
-    """Tell unstable policies from stable ones, find the common warm-up, and report."""
-    if work.policies and work.count < 2:
-        raise KeyboardInterrupt  # nothing to report yet
-    names = [backend.name for backend in scene.system.backends]
-    kept = dict(zip(alive, work.kept, strict=True))
-    growing = {i for i, reps in kept.items() if _grows(reps, work.run, scene.steady)}
-    steady = [i for i in alive if i not in growing]
-    skip = _discarded(work.run, [kept[i] for i in steady], [labels[i] for i in steady], scene)
-    known_means = work.prepared.memoryless and scene.trace is None
-    results: list[PolicyResult] = []
-    for i, label in enumerate(labels):
-        if i in steady:
-            first = kept[0] if i > 0 and 0 in steady else None
-            results.append(
-                summary(label, work.prepared, kept[i], work.run, skip, first, known_means)
-            )
-        else:
-            reps = kept.get(i, [])
-            overloaded = doomed[i] or growing_backends(reps, names)
-            results.append(unstable(label, reps, overloaded, len(names)))
-    return _comparison(scene, work, tuple(results), skip)
-
-
-def _grows(reps: Sequence[Replication], run: Run, steady: bool) -> bool:
-    if any(rep.exploded for rep in reps):
-        return True
-    if not steady:
-        return False  # the number of jobs follows the arrivals
-    series = np.array([rep.jobs[run.discarded_blocks :] for rep in reps])
-    return trend(series) is Trend.GROWING
-
-
-def _discarded(
-    run: Run, stable: Sequence[Sequence[Replication]], named: Sequence[str], scene: Scenario
-) -> int:
-    """Blocks to discard: as given, or the most that MSER-5 asks for any policy.
-
-    Raises:
-        RunTooShortError: There is no such number, or what it leaves is not steady, or too few jobs.
-    """
-    longer = f"give --horizon {4 * run.horizon:.3g} or more, or --start fluid"
-    skip = run.discarded_blocks
-    if run.warmup is None:
-        found = [mser5(np.mean([rep.jobs for rep in reps], axis=0)) for reps in stable]
-        if None in found:
-            raise RunTooShortError(
-                f"a run of {run.horizon:.4g} s is too short for {named[found.index(None)]}: by "
-                f"MSER-5 its warm-up is more than half of it; {longer}"
-            )
-        skip = max((d for d in found if d is not None), default=0)
-    for name, reps in zip(named, stable, strict=True):
-        if scene.steady and trend(np.array([r.jobs[skip:] for r in reps])) != Trend.STEADY:
-            raise RunTooShortError(
-                f"a run of {run.horizon:.4g} s is too short for {name}: the number of jobs is "
-                f"still rising at its end; {longer}"
-            )
-        fewest = min(int(rep.completions[skip:].sum()) for rep in reps)
-        if fewest < LEAST_COMPLETIONS:
-            raise RunTooShortError(
-                f"only {fewest} jobs completed under {name} in the measured part of a replication "
-                f"of {run.horizon:.4g} s, and a mean needs {LEAST_COMPLETIONS}; {longer}"
-            )
-    return skip
-
-
-def _comparison(
-    scene: Scenario, work: Replications, results: tuple[PolicyResult, ...], skip: int
-) -> Comparison:
-    run, optimum = work.run, work.prepared.optimum
-    given = run.warmup is not None
-    return Comparison(
-        system=scene.system.name,
-        source=scene.source,
-        backends=tuple(backend.name for backend in scene.system.backends),
-        load=scene.load,
-        lower_bound=optimum.total_jobs,
-        lower_bound_latency=optimum.total_jobs / float(scene.system.rates.sum()),
-        policies=results,
-        times=run.ends,
-        horizon=run.horizon,
-        warmup=float(run.ends[skip - 1]) if skip else 0.0,
-        warmup_rule="given" if given else "MSER-5",
-        replications=work.count,
-        seed=run.seed,
-        interrupted=work.interrupted,
-    )

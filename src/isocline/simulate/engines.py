@@ -13,11 +13,20 @@ from isocline.simulate.kernels.arena import arena, enlarged, reserve
 from isocline.simulate.kernels.chain import Streams
 from isocline.simulate.kernels.jumps import jump
 from isocline.simulate.kernels.latencies import BUCKETS
-from isocline.simulate.kernels.sharing import Arriving, Clocks, reschedule, share, sift_up
+from isocline.simulate.kernels.sharing import (
+    Arriving,
+    Clocks,
+    bring_up,
+    reschedule,
+    share,
+    share_of,
+    sift_up,
+)
 from isocline.simulate.kernels.tournament import tournament
 from isocline.simulate.kernels.tracked import track
 from isocline.simulate.prepare import Prepared
 from isocline.simulate.run import Run
+from isocline.simulate.slowdown import Slowdown
 from isocline.simulate.streams import EVENTS, LEAVING, POLICY
 
 FIRST_WORKLOADS = 64  # tabulated at the start; doubled whenever a backend holds more
@@ -36,6 +45,8 @@ class Engine(ABC):
         self.prepared = prepared
         self.policy = policy
         self.choose, self.observe = policy.functions()
+        self.actual = prepared  # beside what the policy is told
+        self.slowdowns = sorted(run.slowdowns, key=lambda slowdown: slowdown.time)
         self.start = self._start(run)
         self.size = FIRST_WORKLOADS
         while self.start.max(initial=0) + 1 >= self.size:
@@ -50,9 +61,16 @@ class Engine(ABC):
         self.histogram = np.zeros(BUCKETS, np.int32)
         self._fill()
 
+    @property
+    def workload(self) -> Any:
+        """(B,) jobs at each backend, whatever the policy knows of them."""
+        return self.view.workload
+
     def _start(self, run: Run) -> Any:
         if run.start == "empty":
             return np.zeros(self.prepared.row.size, np.int32)
+        if not isinstance(run.start, str):
+            return np.array(run.start, np.int32)
         return np.round(self.prepared.optimum.workloads).astype(np.int32)
 
     def _fill(self) -> None:
@@ -62,6 +80,19 @@ class Engine(ABC):
         self.gauge[chain.RATE] = self.system.rate[self.view.row, self.start].sum()
 
     def advance(self, until: float) -> None:
+        """Run to time `until`, s, through the slowdowns before it.
+
+        Raises:
+            PolicyError: The policy returned an edge that is not its frontend's.
+            ExplodedError: There are more jobs than can be kept.
+        """
+        while self.slowdowns and self.slowdowns[0].time <= until:
+            slowdown = self.slowdowns.pop(0)
+            self._advance(slowdown.time)
+            self._slow(slowdown)
+        self._advance(until)
+
+    def _advance(self, until: float) -> None:
         """Run to time `until`, s.
 
         Raises:
@@ -70,7 +101,10 @@ class Engine(ABC):
         """
         while (status := self._kernel(until)) != chain.DONE:
             if status == chain.NOT_A_CANDIDATE:
-                raise PolicyError(f"policy {self.policy.name} returned an edge not in `candidates`")
+                raise PolicyError(
+                    f"policy {self.policy.name} returned an edge not in `candidates`; one that "
+                    "holds jobs says so with `may_hold = True`"
+                )
             if self.count[chain.JOBS] > MOST_JOBS:
                 raise ExplodedError
             if status == chain.TABLE_FULL:
@@ -80,8 +114,27 @@ class Engine(ABC):
 
     def _enlarge_tables(self) -> None:
         self.size *= 2
-        self.system = self.system._replace(rate=self.prepared.rates(self.size))
+        self.system = self.system._replace(rate=self.actual.rates(self.size))
         self.view = self.view._replace(table=self.prepared.scores(self.policy, self.size))
+
+    def _slow(self, slowdown: Slowdown) -> None:
+        """Change the speed of one backend, which has a row of its own."""
+        backend, slower = self.prepared.slower(slowdown.backend, slowdown.factor)
+        self.actual = self.actual.with_curve(backend, slower)
+        self._set_rates(backend)
+        if slowdown.told:
+            self.prepared = self.prepared.with_curve(backend, slower)
+            self._tell()
+
+    def _set_rates(self, backend: int) -> None:  # noqa: ARG002 - others have a clock for each
+        """Go on at the rates of `actual`."""
+        self.system = self.system._replace(rate=self.actual.rates(self.size))
+        self.gauge[chain.RATE] = self.system.rate[self.view.row, self.view.workload].sum()
+
+    def _tell(self) -> None:
+        """Give the policy the curves of `prepared`."""
+        told = self.prepared.view(self.policy, self.size)
+        self.view = self.view._replace(table=told.table, parameter=told.parameter)
 
     @abstractmethod
     def _kernel(self, until: float) -> int: ...
@@ -124,10 +177,15 @@ class JobEngine(Engine):
         first = self.jobs.start[backend]
         self.jobs.born[first : first + count] = -1.0
 
+    def _counts(self) -> Any:
+        """(B,) how many jobs of each backend are kept."""
+        return self.view.workload
+
     def _enlarge_arena(self) -> None:
         self.jobs = enlarged(self.jobs)
-        for backend in np.flatnonzero(self.view.workload >= self.jobs.room):
-            count, places = self.view.workload[backend], self.system.places[backend]
+        counts = self._counts()
+        for backend in np.flatnonzero(counts >= self.jobs.room):
+            count, places = counts[backend], self.system.places[backend]
             if not reserve(self.jobs, int(backend), int(count), int(places)):
                 self._enlarge_arena()
 
@@ -152,7 +210,6 @@ class TrackEngine(JobEngine):
         )
 
 
-@final
 class ShareEngine(JobEngine):
     """Any arrivals and sizes, given as a list."""
 
@@ -181,6 +238,12 @@ class ShareEngine(JobEngine):
             for index in range(min(sizes.size, int(self.system.places[backend]))):
                 sift_up(self.jobs, first, index)
             reschedule(self.view, self.system, self.jobs, self.clocks, self.race, backend)
+
+    def _set_rates(self, backend: int) -> None:
+        share = share_of(self.view, self.system, backend)
+        bring_up(self.clocks, backend, share, self.gauge[chain.CLOCK])
+        super()._set_rates(backend)
+        reschedule(self.view, self.system, self.jobs, self.clocks, self.race, backend)
 
     def _kernel(self, until: float) -> int:
         return share(

@@ -96,28 +96,32 @@ def summary(
     return PolicyResult(
         policy=label,
         status="stable",
-        mean_jobs=jobs,
+        mean_jobs=jobs.over(run.scale),
         mean_latency=interval(latency, known),
         p50=p50,
         p95=p95,
         p99=p99,
-        ratio_to_bound=jobs.over(prepared.optimum.total_jobs),
+        ratio_to_bound=jobs.over(prepared.least_jobs),
         difference=difference,
         completed=sum(int(rep.completions[skip:].sum()) for rep in reps),
         littles_law=_littles_law(reps, run, skip),
         overloaded=(),
-        **_looks(reps),
+        **_looks(reps, run.scale),
     )
 
 
 def unstable(
-    label: str, reps: Sequence[Replication], overloaded: Sequence[str], backends: int
+    label: str,
+    reps: Sequence[Replication],
+    overloaded: Sequence[str],
+    backends: int,
+    scale: float = 1.0,
 ) -> PolicyResult:
     """The result of a policy under which the number of jobs grows without bound."""
     none: dict[str, Any] = dict.fromkeys(
         ("mean_jobs", "mean_latency", "p50", "p95", "p99", "ratio_to_bound", "difference")
     )
-    looks = _looks(reps) if reps else _nothing(backends)
+    looks = _looks(reps, scale) if reps else _nothing(backends)
     return PolicyResult(
         policy=label,
         status="unstable",
@@ -136,13 +140,13 @@ def growing_backends(reps: Sequence[Replication], names: Sequence[str]) -> list[
     return [name for name, a, b in zip(names, third, last, strict=True) if b > 1.15 * a + 1.0]
 
 
-def _looks(reps: Sequence[Replication]) -> dict[str, Any]:
+def _looks(reps: Sequence[Replication], scale: float) -> dict[str, Any]:
     seconds = sum(rep.seconds for rep in reps)
     events = sum(rep.events for rep in reps)
     return {
-        "backend_jobs": np.mean([rep.backend_jobs for rep in reps], axis=0),
-        "total_over_time": np.mean([rep.jobs for rep in reps], axis=0),
-        "workloads_over_time": reps[0].snapshots,
+        "backend_jobs": np.mean([rep.backend_jobs for rep in reps], axis=0) / scale,
+        "total_over_time": np.mean([rep.jobs for rep in reps], axis=0) / scale,
+        "workloads_over_time": reps[0].snapshots if scale == 1.0 else reps[0].snapshots / scale,
         "events": events,
         "events_per_second": events / max(seconds, 1e-9),
     }

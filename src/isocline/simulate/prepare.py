@@ -1,6 +1,6 @@
 """From a system to what the kernels read: distinct curves, tables, places; and its optimum."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal, final
 
@@ -12,6 +12,7 @@ from isocline.model.curves import Curve, ServersCurve
 from isocline.model.fleet import RoutingSystem
 from isocline.model.traffic import ExponentialSizes, PoissonArrivals
 from isocline.policies.contract import RoutingPolicy, Setting, View
+from isocline.simulate.delay import Delay
 from isocline.simulate.kernels import candidates, lookahead
 from isocline.simulate.kernels.alias import alias
 from isocline.simulate.kernels.chain import System
@@ -34,11 +35,35 @@ class Prepared:
     row: npt.NDArray[np.int32]  # (B,)
     places: npt.NDArray[np.int32]  # (B,) jobs served at once
     optimum: FluidOptimum
+    delay: Delay | None = None
 
     @cached_property
     def setting(self) -> Setting:
         """What policies may know."""
-        return Setting(self.system.graph, self.curves, self.row, self.optimum.split)
+        lag = self.delay.lag if self.delay else 0.0
+        return Setting(self.system.graph, self.curves, self.row, self.optimum.split, lag)
+
+    @property
+    def least_jobs(self) -> float:
+        """Mean jobs that no policy goes below: the optimum's (Lemma 1), and those on their way."""
+        travel = self.delay.travel if self.delay else 0.0
+        return self.optimum.total_jobs + travel * float(self.system.rates.sum())
+
+    def one_row_each(self) -> "Prepared":
+        """The same with a row of tables for each backend, where like backends become unlike."""
+        row = np.arange(self.row.size, dtype=np.int32)
+        return replace(self, curves=self.system.curves, row=row)
+
+    def slower(self, name: str, factor: float) -> tuple[int, Curve]:
+        """The number of a backend, and its curve in the system `factor` times as slow."""
+        backend = [b.name for b in self.system.backends].index(name)
+        return backend, self.system.curves[backend].scaled(1.0 / factor)
+
+    def with_curve(self, backend: int, curve: Curve) -> "Prepared":
+        """The same with another curve in one row of `one_row_each`."""
+        curves = list(self.curves)
+        curves[backend] = curve
+        return replace(self, curves=tuple(curves))
 
     @property
     def memoryless(self) -> bool:
@@ -92,13 +117,17 @@ class Prepared:
         )
 
 
-def prepare(system: RoutingSystem, discipline: Discipline = "ps") -> Prepared:
-    """Make a system ready for simulation.
+def prepare(system: RoutingSystem, discipline: Discipline = "ps", scale: float = 1.0) -> Prepared:
+    """Make `system.enlarged(scale)` ready for simulation.
 
     Raises:
         InfeasibleError: The load cannot be served; names the violated set.
-        UsageError: Discipline fcfs with a curve that is not a `servers` station.
+        UsageError: Discipline fcfs with a curve that is not a `servers` station, or a system that
+            cannot be scaled.
     """
+    optimum = fluid_optimum(system)
+    if scale != 1.0:
+        system, optimum = system.enlarged(scale), optimum.times(scale)
     index: dict[Curve, int] = {}
     row = [index.setdefault(curve, len(index)) for curve in system.curves]
     places = [
@@ -109,7 +138,7 @@ def prepare(system: RoutingSystem, discipline: Discipline = "ps") -> Prepared:
         tuple(index),
         np.array(row, dtype=np.int32),
         np.array(places, dtype=np.int32),
-        fluid_optimum(system),
+        optimum,
     )
 
 

@@ -11,10 +11,15 @@ import numpy.typing as npt
 from isocline.model.traffic import Trace
 from isocline.policies.contract import RoutingPolicy
 from isocline.simulate import arriving
+from isocline.simulate.delayed_engine import DelayedEngine
 from isocline.simulate.engines import Engine, ExplodedError, JumpEngine, ShareEngine, TrackEngine
+from isocline.simulate.holding_engine import HoldEngine
 from isocline.simulate.kernels import chain
+from isocline.simulate.learned import Learned
+from isocline.simulate.learning_engine import LearningEngine
 from isocline.simulate.prepare import Prepared
 from isocline.simulate.run import BATCH, Run
+from isocline.simulate.slotted_engine import SlottedEngine
 from isocline.simulate.streams import SIZES, generator
 
 FloatArray = npt.NDArray[np.float64]
@@ -93,7 +98,13 @@ def _engine(
     replication: int,
     trace: Trace | None,
 ) -> Engine:
-    if trace is None and prepared.memoryless:
+    if isinstance(policy, Learned):
+        return LearningEngine(prepared, policy, run, replication, trace)
+    if run.slots is not None:
+        return SlottedEngine(prepared, policy, run, replication, run.slots)
+    if prepared.delay is not None:
+        return DelayedEngine(prepared, policy, run, replication, prepared.delay)
+    if trace is None and prepared.memoryless and not run.listed:
         timed = run.percentiles or policy.needs_latency
         return (TrackEngine if timed else JumpEngine)(prepared, policy, run, replication)
     key = (prepared.system, run.seed, replication, run.horizon)
@@ -102,7 +113,8 @@ def _engine(
     else:
         jobs = arriving.replayed(key[0], trace, *key[1:])
     at_start = generator(run.seed, replication, SIZES, 1)
-    return ShareEngine(prepared, policy, run, replication, jobs, at_start)
+    engine = HoldEngine if policy.may_hold else ShareEngine
+    return engine(prepared, policy, run, replication, jobs, at_start)
 
 
 class _Recorder:
@@ -115,7 +127,7 @@ class _Recorder:
         self.jobs, self.rate, self.sojourn = np.zeros(n), np.zeros(n), np.zeros(n)
         self.arrivals, self.completions, self.timed = (np.zeros(n, np.int64) for _ in range(3))
         self.latencies: list[tuple[int, npt.NDArray[np.int32]]] = []
-        backends = engine.view.workload.size
+        backends = engine.workload.size
         drawn = n if backends <= MOST_DRAWN else 0
         self.snapshots = np.zeros((drawn, backends), np.int32)
         self.quarters = np.zeros((4, backends))
@@ -133,7 +145,7 @@ class _Recorder:
             area, served = float(gauge[chain.JOB_SECONDS]), float(gauge[chain.RATE_SECONDS])
         self.jobs[i], self.rate[i] = area / max(length, 1e-300), served / max(length, 1e-300)
         self._counts(i)
-        workload = self.engine.view.workload
+        workload = self.engine.workload
         if self.snapshots.size:
             self.snapshots[i] = workload
         self.quarters[4 * i // self.jobs.size] += workload

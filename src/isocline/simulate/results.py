@@ -1,12 +1,13 @@
 """What a simulation says: frozen records that know their JSON, their data frame and their plot."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
 
 import numpy as np
 import numpy.typing as npt
 
 from isocline.record import Record, data_frame
+from isocline.simulate.delay import Delay
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -106,6 +107,15 @@ class Comparison(Record):
     replications: int
     seed: int
     interrupted: bool = False
+    scale: float = 1.0  # all numbers of jobs are in units of this many
+    slot: float | None = None  # s, of one slot of the simulated system; None: the continuous clock
+    departures: str | None = None  # the law of the departures in a slot
+    delay: Delay | None = None  # of jobs, whose travel is in the bound, too, and of news
+
+    @property
+    def clock(self) -> str:
+        """`slotted` or `continuous`."""
+        return "continuous" if self.slot is None else "slotted"
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON document of `isocline simulate`."""
@@ -122,6 +132,11 @@ class Comparison(Record):
             "warmup_rule": self.warmup_rule,
             "replications": self.replications,
             "seed": self.seed,
+            "clock": self.clock,
+            "slot": self.slot,
+            "departures": self.departures,
+            "scale": self.scale,
+            "delay": None if self.delay is None else asdict(self.delay),
             "interrupted": self.interrupted,
             "policies": [policy.to_dict() for policy in self.policies],
         }

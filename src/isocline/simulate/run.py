@@ -8,6 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from isocline.errors import UsageError
+from isocline.simulate.slots import Slots
+from isocline.simulate.slowdown import Slowdown, require_slowdowns_fit
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -24,9 +26,13 @@ class Run:
     horizon: float  # s, warm-up included
     warmup: float | None = None  # s; None: found afterwards by MSER-5
     seed: int = 0
-    start: Literal["empty", "fluid"] = "empty"
+    start: Literal["empty", "fluid"] | tuple[int, ...] = "empty"  # or jobs at each backend
     percentiles: bool = True
     drain: bool = False  # after the horizon, finish the jobs that are there and time them, too
+    slots: Slots | None = None  # of the slotted clock; None: the continuous one
+    slowdowns: tuple[Slowdown, ...] = ()
+    listed: bool = False  # arrivals are listed in advance, as engines that hold jobs need them
+    scale: float = 1.0  # a job counts 1 / scale in what is reported
 
     def __post_init__(self) -> None:
         if not (np.isfinite(self.horizon) and self.horizon > 0):
@@ -38,6 +44,9 @@ class Run:
             )
         if self.seed < 0:
             raise UsageError(f"seed {self.seed}: give 0 or more")
+        require_slowdowns_fit(self.slowdowns, self.horizon)
+        if self.slowdowns and self.slots is not None:
+            raise UsageError("slowdown: not simulated by the slotted clock; use the continuous one")
 
     @cached_property
     def discarded_blocks(self) -> int:

@@ -7,6 +7,7 @@ from isocline.errors import UsageError
 from isocline.flow import capacity_scale
 from isocline.model.fleet import Frontend, RoutingSystem
 from isocline.model.traffic import PoissonArrivals, Trace
+from isocline.simulate.slowdown import Slowdown
 
 
 @final
@@ -17,20 +18,22 @@ class Scenario:
     system: RoutingSystem
     trace: Trace | None
     load: float  # 1 / capacity_scale: at 1 some frontends bring all that their backends can serve
+    slowdowns: tuple[Slowdown, ...] = ()
 
     @property
     def steady(self) -> bool:
-        """Whether arrival rates are constant, so that there is a steady state to wait for."""
+        """Whether arrival rates and speeds stay, so that there is a steady state to wait for."""
         constant = all(isinstance(f.arrivals, PoissonArrivals) for f in self.system.frontends)
-        return self.trace is None and constant
+        return self.trace is None and constant and not self.slowdowns
 
     @property
     def source(self) -> str:
-        """What the arrivals are, in words."""
+        """What the arrivals are, and what becomes slower, in words."""
         if self.trace is not None:
-            return f"trace {self.trace.name}"
+            return "; ".join((f"trace {self.trace.name}", *(s.in_words for s in self.slowdowns)))
         kinds = {type(f.arrivals).__name__.removesuffix("Arrivals") for f in self.system.frontends}
-        return f"{', '.join(sorted(kinds))} arrivals, {self.system.sizes.type} sizes"
+        known = f"{', '.join(sorted(kinds))} arrivals, {self.system.sizes.type} sizes"
+        return "; ".join((known, *(one.in_words for one in self.slowdowns)))
 
 
 def scenario(

@@ -2,6 +2,8 @@
 
 from isocline.policies.contract import RoutingPolicy
 from isocline.policies.routing.gmsr import Gmsr
+from isocline.policies.routing.gmsr_ahead import GmsrAhead
+from isocline.policies.routing.gmsr_hold import GmsrHold
 from isocline.policies.routing.jfsq import Jfsq
 from isocline.policies.routing.jiq import Jiq
 from isocline.policies.routing.jsq import Jsq
@@ -18,6 +20,8 @@ ALL: dict[str, type[RoutingPolicy]] = {
     policy.name: policy
     for policy in (
         Gmsr,
+        GmsrAhead,
+        GmsrHold,
         Random,
         RoundRobin,
         WeightedRoundRobin,

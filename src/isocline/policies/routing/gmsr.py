@@ -30,7 +30,8 @@ class Gmsr(RoutingPolicy):
         gains = [
             c.marginal(workloads) if derivative else c.difference(workloads) for c in setting.curves
         ]
-        with np.errstate(divide="ignore"):  # past the peak of a table one more job adds nothing
+        # Past the peak of a table one more job adds nothing, and far out too little for a double.
+        with np.errstate(divide="ignore", over="ignore"):
             return 1.0 / np.array(gains)
 
     def option(self) -> FloatArray:

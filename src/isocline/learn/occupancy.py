@@ -1,0 +1,120 @@
+"""How long each backend held each number of jobs, and how many it finished meanwhile.
+
+All that is needed of the past to learn service curves: T(n), the time spent at N = n, and C(n), the
+completions in it. An event costs O(1). Old observations count less: an observation loses half its
+weight in a half-life of seconds, or of completions of its backend. In place of shrinking what was
+counted, each new observation gets a weight that grows; reading divides by the weight of now.
+"""
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from isocline.compiled import kernel
+
+FloatArray = npt.NDArray[np.float64]
+
+# When a weight has grown to this, what was counted is divided by it: far from overflow, and what
+# is older than 50 half-lives is rounded away, as it should be.
+_LARGEST_WEIGHT = 2.0**50
+
+
+class Occupancy(NamedTuple):
+    """B backends, room for K workloads 0 .. K - 1."""
+
+    seconds: FloatArray  # (B, K) weighted time at each workload, s
+    done: FloatArray  # (B, K) weighted completions at each workload
+    since: FloatArray  # (B,) s, up to when the time is counted
+    weight: FloatArray  # (B,) of an observation made at `since`
+    finished: FloatArray  # (B,) completions ever, unweighted
+    decay: FloatArray  # (2,) ln 2 over the half-life in s, and in completions; 0 for none
+
+
+def occupancy(
+    backends: int,
+    workloads: int = 64,
+    half_life: float = math.inf,
+    half_life_completions: float = math.inf,
+) -> Occupancy:
+    """Nothing seen yet; half-lives in s and in completions."""
+    return Occupancy(
+        np.zeros((backends, workloads)),
+        np.zeros((backends, workloads)),
+        np.zeros(backends),
+        np.ones(backends),
+        np.zeros(backends),
+        np.log(2.0) / np.array([half_life, half_life_completions]),
+    )
+
+
+def enlarged(occupied: Occupancy, workloads: int) -> Occupancy:
+    """The same observations with room for more workloads."""
+    more = ((0, 0), (0, workloads - occupied.seconds.shape[1]))
+    return occupied._replace(
+        seconds=np.pad(occupied.seconds, more), done=np.pad(occupied.done, more)
+    )
+
+
+@kernel
+def spend(occupied: Occupancy, backend: Any, workload: Any, now: float) -> float:
+    """Count the time from `since` to now at this workload; returns it, s."""
+    pause = now - occupied.since[backend]
+    if pause <= 0.0:
+        return 0.0
+    occupied.since[backend] = now
+    rate = occupied.decay[0]
+    weight = occupied.weight[backend]
+    if rate == 0.0:
+        occupied.seconds[backend, workload] += weight * pause
+        return pause  # type: ignore[no-any-return]
+    # The weight grows as e^(rate t) during the pause; this is its integral.
+    growth = math.exp(min(rate * pause, 600.0))
+    occupied.seconds[backend, workload] += weight * (growth - 1.0) / rate
+    _weigh(occupied, backend, weight * growth)
+    return pause  # type: ignore[no-any-return]
+
+
+@kernel
+def finish(occupied: Occupancy, backend: Any, workload: Any) -> None:
+    """Count a completion at `since`, out of this workload."""
+    weight = occupied.weight[backend]
+    occupied.done[backend, workload] += weight
+    occupied.finished[backend] += 1.0
+    if occupied.decay[1] > 0.0:
+        _weigh(occupied, backend, weight * math.exp(occupied.decay[1]))
+
+
+@kernel
+def _weigh(occupied: Occupancy, backend: Any, weight: float) -> None:
+    """Set a backend's weight; rarely, divide all it has counted."""
+    if weight > _LARGEST_WEIGHT:
+        for level in range(occupied.seconds.shape[1]):
+            occupied.seconds[backend, level] /= weight
+            occupied.done[backend, level] /= weight
+        weight = 1.0
+    occupied.weight[backend] = weight
+
+
+def counted(occupied: Occupancy, backend: int, now: float) -> tuple[FloatArray, FloatArray]:
+    """(K,) completions and (K,) time, s, at each workload, weighted as seen from `now`.
+
+    The time since the backend's last event is not in it; `spend` it first.
+    """
+    present = occupied.weight[backend] * math.exp(
+        min(occupied.decay[0] * max(now - occupied.since[backend], 0.0), 600.0)
+    )
+    return occupied.done[backend] / present, occupied.seconds[backend] / present
+
+
+def discount(occupied: Occupancy, backend: int, completions: float, slower: float) -> None:
+    """Keep what is known as if from at most so many completions of a backend `slower` as fast.
+
+    The rates C(n) / T(n) are multiplied by `slower`: the shape of the curve stays, its speed is
+    what was measured last.
+    """
+    weight = occupied.weight[backend]
+    share = min(1.0, completions * weight / max(occupied.done[backend].sum(), 1e-300))
+    occupied.done[backend] *= share
+    occupied.seconds[backend] *= share / slower

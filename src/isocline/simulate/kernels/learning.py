@@ -1,0 +1,144 @@
+"""`tracked`, with every event told to a learner; stops where curves are due to be fitted again.
+
+Event for event and draw for draw the same as `tracked` (a test holds it to that), so that what
+learning costs is seen on the same arrivals. A kernel of its own keeps `tracked` as quick as it is.
+"""
+
+from typing import Any
+
+from numba import uint32, uint64
+
+from isocline.compiled import kernel
+from isocline.draws import below, step, unit
+from isocline.exponential import exponential
+from isocline.learn.observed import Observed, leave
+from isocline.policies.contract import View
+from isocline.simulate.kernels import candidates
+from isocline.simulate.kernels.alias import BITS, column_of
+from isocline.simulate.kernels.arena import Jobs, add, remove, reserve
+from isocline.simulate.kernels.chain import (
+    ARENA_FULL,
+    ARRIVALS,
+    CLOCK,
+    COMPLETIONS,
+    DONE,
+    EVENTS,
+    JOB_SECONDS,
+    JOBS,
+    NOT_A_CANDIDATE,
+    RATE,
+    RATE_SECONDS,
+    REST,
+    SOJOURN,
+    TABLE_FULL,
+    TIMED,
+    Streams,
+    System,
+)
+from isocline.simulate.kernels.latencies import record
+
+LEARN = -1  # beside the reasons of `chain`: curves are due to be fitted
+
+
+@kernel
+def learn(
+    choose: Any,
+    observe: Any,
+    view: View,
+    system: System,
+    streams: Streams,
+    jobs: Jobs,
+    count: Any,
+    gauge: Any,
+    histogram: Any,
+    until: float,
+    observing: bool,
+    observed: Observed,
+    batch: int,
+) -> int:
+    """Run until the clock is at `until`, or `batch` backends are due; returns why it stopped."""
+    first = system.first
+    limit = system.rate.shape[1] - 1
+    gap = 1.0 / system.speed
+    s0, s1 = streams.events[0], streams.events[1]
+    now = gauge[CLOCK]
+    total = count[JOBS]
+    rate = gauge[RATE]
+    job_seconds = rate_seconds = sojourn = 0.0
+    arrivals = completions = timed = events = 0
+    status = DONE
+    while status == DONE:
+        s0, s1, pause = exponential(s0, s1)
+        pause = min(pause * gap, until - now)
+        job_seconds += total * pause
+        rate_seconds += rate * pause
+        now += pause
+        if now >= until:
+            now = until
+            break
+        events += 1
+        s0, s1, event = step(s0, s1)
+        if event >> uint64(BITS) < system.arriving:
+            # Unsigned: a signed index makes numba check for one counted from the end.
+            source = uint32(column_of(system.sources, event & REST))
+            low, high = first[source], first[uint32(source + 1)]
+            start = candidates.at(system, low, high)
+            allowed = system.numbers[start : start + high - low]
+            edge = choose(allowed, view, now, streams.policy)
+            if edge < low or edge >= high:
+                status = NOT_A_CANDIDATE
+                break
+            backend: Any = uint32(view.backend[uint32(edge)])
+            n = view.workload[backend]
+            leave(observed, backend, uint32(n), now, False)
+            add(jobs, backend, n, system.places[backend], now, edge)
+            view.workload[backend] = n + 1
+            row = uint32(view.row[backend])
+            rate += system.rate[row, uint32(n + 1)] - system.rate[row, uint32(n)]
+            total += 1
+            arrivals += 1
+            # Room for the next job is made now, so that a full arena stops between two events.
+            if n + 1 == limit:
+                status = TABLE_FULL
+            elif not reserve(jobs, backend, n + 1, system.places[backend]):
+                status = ARENA_FULL
+            elif observed.due[0] >= batch or observed.due[1] > 0:
+                status = LEARN
+            continue
+        backend = uint32(column_of(system.sinks, event & REST))
+        row = uint32(view.row[backend])
+        n = view.workload[backend]
+        served = system.rate[row, uint32(n)]
+        s0, s1, thinning = step(s0, s1)
+        if unit(thinning) * system.peak[row] < served:
+            places = system.places[backend]
+            index = below(streams.leaving, min(n, places))
+            at = jobs.start[backend] + index
+            born = jobs.born[at]
+            edge = jobs.edge[at]
+            remove(jobs, backend, index, n, places)
+            leave(observed, backend, uint32(n), now, True)
+            view.workload[backend] = n - 1
+            rate += system.rate[row, uint32(n - 1)] - served
+            total -= 1
+            completions += 1
+            if born >= 0.0:
+                record(histogram, now - born)
+                sojourn += now - born
+                timed += 1
+                if observing:
+                    observe(edge, now - born, now, view)
+            if observed.due[0] >= batch or observed.due[1] > 0:
+                status = LEARN
+    streams.events[0], streams.events[1] = s0, s1
+    gauge[CLOCK] = now
+    gauge[RATE] = rate
+    gauge[JOB_SECONDS] += job_seconds
+    gauge[RATE_SECONDS] += rate_seconds
+    gauge[SOJOURN] += sojourn
+    count[JOBS] = total
+    count[ARRIVALS] += arrivals
+    count[COMPLETIONS] += completions
+    count[TIMED] += timed
+    count[EVENTS] += events
+    return status

@@ -1,0 +1,19 @@
+"""What is noted of a job that leaves."""
+
+from typing import Any
+
+from isocline.compiled import kernel
+from isocline.simulate.kernels.chain import CLOCK, SOJOURN, TIMED
+from isocline.simulate.kernels.latencies import record
+
+
+@kernel
+def tally(count: Any, gauge: Any, histogram: Any, born: float) -> bool:
+    """Note the sojourn, s, of a job that leaves now; False if it was there at the start."""
+    if born < 0.0:
+        return False
+    sojourn = gauge[CLOCK] - born
+    record(histogram, sojourn)
+    gauge[SOJOURN] += sojourn
+    count[TIMED] += 1
+    return True

@@ -1,0 +1,73 @@
+"""A backend that becomes slower in the middle of a run, whether policies are told or not."""
+
+import difflib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self, final
+
+from isocline.errors import UsageError
+
+
+@final
+@dataclass(frozen=True)
+class Slowdown:
+    """From `time` on a backend is `factor` times as slow as its curve says; 1 ends a slowdown.
+
+    Unless they are told, policies go on by the curves of the system: the change is silent.
+    """
+
+    backend: str
+    factor: float
+    time: float  # s
+    told: bool = False
+
+    def __post_init__(self) -> None:
+        # Not below 1: the bound stays one, and departures are thinned from the given peak.
+        if not (math.isfinite(self.factor) and self.factor >= 1):
+            raise UsageError(f"slowdown of {self.backend}: factor {self.factor:g}; give 1 or more")
+        if not (math.isfinite(self.time) and self.time > 0):
+            raise UsageError(f"slowdown of {self.backend}: at {self.time:g} s; give a time above 0")
+
+    @property
+    def in_words(self) -> str:
+        """One phrase for the small print."""
+        silently = "" if self.told else ", untold"
+        return f"{self.backend} {self.factor:g} times as slow from {self.time:g} s{silently}"
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """From `NAME=FACTOR@TIME` or `NAME=FACTOR@TIME,told`, as on the command line.
+
+        Raises:
+            UsageError: It is not written so, or a number is out of range.
+        """
+        rest, _, told = text.partition(",")
+        name, _, numbers = rest.rpartition("=")
+        factor, _, time = numbers.partition("@")
+        try:
+            if name and told in ("", "told"):
+                return cls(name, float(factor), float(time), told == "told")
+        except ValueError as error:
+            if isinstance(error, UsageError):
+                raise
+        raise UsageError(f"slowdown {text!r}: give NAME=FACTOR@TIME, such as h100-1=2@600")
+
+
+def require_slowdowns_fit(slowdowns: Sequence[Slowdown], horizon: float) -> None:
+    """Raise UsageError if a slowdown would come after the end of a run."""
+    for one in slowdowns:
+        if one.time >= horizon:
+            raise UsageError(
+                f"slowdown of {one.backend} at {one.time:g} s: the run ends at {horizon:g} s; "
+                "give an earlier time or a longer horizon"
+            )
+
+
+def require_backends(slowdowns: Sequence[Slowdown], names: Sequence[str]) -> None:
+    """Raise UsageError if a slowdown names a backend that is not there."""
+    for one in slowdowns:
+        if one.backend not in names:
+            close = difflib.get_close_matches(one.backend, names, n=1)
+            hint = f"; did you mean {close[0]}?" if close else f"; there are {', '.join(names)}"
+            raise UsageError(f"slowdown of {one.backend!r}: no backend has this name{hint}")

@@ -1,0 +1,82 @@
+"""Time and completions at each workload, against sums over the whole history."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from isocline.learn.occupancy import counted, discount, enlarged, finish, occupancy, spend
+
+STEPS = st.lists(
+    st.tuples(st.floats(0.0, 3.0), st.integers(0, 3), st.booleans()), min_size=1, max_size=30
+)
+
+
+@pytest.mark.parametrize(
+    ("half_life", "half_life_completions"), [(math.inf, math.inf), (2.0, math.inf), (math.inf, 3.0)]
+)
+@given(steps=STEPS)
+def test_every_observation_counts_by_its_age(
+    half_life: float, half_life_completions: float, steps: list[tuple[float, int, bool]]
+) -> None:
+    seen = occupancy(2, 4, half_life, half_life_completions)
+    now, history = 0.0, []
+    for pause, workload, completed in steps:
+        start, now = now, now + pause
+        spend(seen, 1, workload, now)
+        if completed:
+            finish(seen, 1, workload)
+        history.append((start, now, workload, completed))
+    done, seconds = np.zeros(4), np.zeros(4)
+    younger = 0  # completions after the one looked at
+    for start, end, workload, completed in reversed(history):
+        # What happened before a completion has its weight; the completion itself, one step more.
+        younger += completed
+        weight = 2.0 ** (-younger / half_life_completions)
+        done[workload] += completed * weight
+        # Many short pieces, each with the weight of its middle.
+        pieces = (np.arange(1000) + 0.5) / 1000 * (end - start) + start
+        ages = 2.0 ** (-(now - pieces) / half_life)
+        seconds[workload] += weight * ages.mean() * (end - start)
+        done[workload] -= completed * weight * (1.0 - 2.0 ** (-(now - end) / half_life))
+    mine = counted(seen, 1, now)
+    assert np.allclose(mine[0], done, rtol=1e-9)
+    assert np.allclose(mine[1], seconds, rtol=1e-5, atol=1e-12)
+    assert counted(seen, 0, now)[1].sum() == 0
+
+
+def test_a_half_life_later_an_observation_counts_half() -> None:
+    seen = occupancy(1, 2, half_life=10.0)
+    spend(seen, 0, 1, 4.0)
+    finish(seen, 0, 1)
+    before, after = counted(seen, 0, 4.0), counted(seen, 0, 14.0)
+    assert after[0].sum() == pytest.approx(before[0].sum() / 2)
+    assert after[1].sum() == pytest.approx(before[1].sum() / 2)
+    assert before[0].sum() == 1.0
+
+
+def test_hundreds_of_half_lives_overflow_nothing() -> None:
+    seen = occupancy(1, 2, half_life=1.0)
+    for now in range(1, 400):
+        spend(seen, 0, 1, float(now))
+        finish(seen, 0, 1)
+    done, seconds = counted(seen, 0, 399.0)
+    assert done.sum() == pytest.approx(2.0)  # 1 + 1/2 + 1/4 + ...
+    assert seconds.sum() == pytest.approx(1.0 / math.log(2.0))  # the integral of 2^-t
+    spend(seen, 0, 1, 1e6)
+    assert np.all(np.isfinite(counted(seen, 0, 1e6)[1]))
+
+
+def test_a_discount_keeps_the_shape_and_takes_the_new_speed() -> None:
+    seen = occupancy(1, 4)
+    for now in range(1, 301):
+        spend(seen, 0, now % 3 + 1, 0.1 * now)
+        finish(seen, 0, now % 3 + 1)
+    done, seconds = counted(seen, 0, 30.0)
+    discount(seen, 0, 25.0, 0.5)
+    less, time = counted(seen, 0, 30.0)
+    assert less.sum() == pytest.approx(25.0)
+    assert np.allclose(less[1:] / time[1:], 0.5 * done[1:] / seconds[1:])
+    assert np.array_equal(counted(enlarged(seen, 9), 0, 30.0)[0][:4], less)
