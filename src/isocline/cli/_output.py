@@ -73,13 +73,20 @@ def say_written(paths: Iterable[Path]) -> None:
 
 
 def _ready(ctx: click.Context, parameter: click.Parameter, out: Path | None) -> Path | None:  # noqa: ARG001
-    """Make the directory at once: a long run must not end in "permission denied"."""
+    return None if out is None else ready(out)
+
+
+def ready(out: Path) -> Path:
+    """Make the directory at once: a long run must not end in "permission denied".
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+        UsageError: The directory cannot be made.
+    """
     from importlib.util import find_spec
 
     from isocline.errors import MissingExtraError, UsageError
 
-    if out is None:
-        return None
     if find_spec("matplotlib") is None:
         raise MissingExtraError("--out draws pictures, which needs: pip install 'isocline[plot]'")
     try:

@@ -11,9 +11,12 @@ from isocline.errors import UsageError
 from isocline.model.fleet import RoutingSystem
 from isocline.report.curves_table import knee_of
 from isocline.simulate.results import Comparison, Sweep
+from isocline.theory.fluid_path import FluidPath
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from isocline.report.reproduce import Reproduction
 
 Row = Mapping[str, Any]
 
@@ -27,13 +30,36 @@ def write_curves(system: RoutingSystem, directory: Path) -> list[Path]:
 
 
 def write_plan(plan: Mapping[str, Any], system: RoutingSystem, directory: Path) -> list[Path]:
-    """Write backends.csv and split.csv, and plan.png and .svg if there is a plan."""
+    """Write backends.csv and split.csv, and plan.png and .svg if there is a plan.
+
+    With routing by latency in it, write latency_routing.csv, .png and .svg, too.
+    """
     from isocline.report.curve_plot import plan_plot  # noqa: PLC0415
+    from isocline.report.latency_routing_plot import latency_routing_plot  # noqa: PLC0415
 
     if plan["status"] != "optimal":
         return []
     data = [write_rows(directory / f"{key}.csv", plan[key]) for key in ("backends", "split")]
-    return _picture(plan_plot(plan, system), directory, "plan") + data
+    written = _picture(plan_plot(plan, system), directory, "plan") + data
+    if rival := plan.get("latency_routing"):
+        written += _picture(latency_routing_plot(plan), directory, "latency_routing")
+        written.append(write_rows(directory / "latency_routing.csv", rival["backends"]))
+    return written
+
+
+def write_fluid(path: FluidPath, directory: Path) -> list[Path]:
+    """Write fluid.png, .svg and .csv: workloads, total and V over time; tiers.csv."""
+    from isocline.report.fluid_plot import fluid_plot  # noqa: PLC0415
+
+    changes = (
+        {"time": change.time, "marginal_rate": tier.marginal_rate}
+        | {"frontends": " ".join(tier.frontends), "backends": " ".join(tier.backends)}
+        for change in path.tiers
+        for tier in change.tiers
+    )
+    data = [write_rows(directory / "fluid.csv", path.rows())]
+    data.append(write_rows(directory / "tiers.csv", changes))
+    return [*_picture(fluid_plot(path), directory, "fluid"), *data]
 
 
 def write_comparison(comparison: Comparison, directory: Path) -> list[Path]:
@@ -59,6 +85,15 @@ def write_sweep(sweep: Sweep, directory: Path) -> list[Path]:
     rows = [row for one in sweep.comparisons for row in one.rows()]
     data = write_rows(directory / "latency.csv", rows)
     return [*_picture(latency_plot(sweep), directory, "latency"), data]
+
+
+def write_reproduction(name: str, made: "Reproduction", directory: Path) -> list[Path]:
+    """Write NAME.png and .svg, and the data of each part: NAME.csv or NAME-part.csv."""
+    data = [
+        write_rows(directory / f"{'-'.join(filter(None, (name, part)))}.csv", rows)
+        for part, rows in made.tables.items()
+    ]
+    return _picture(made.figure, directory, name) + data
 
 
 def write_rows(path: Path, rows: Sequence[Row] | Iterable[Row]) -> Path:

@@ -1,0 +1,254 @@
+"""Theorem 3 of the GMSR paper: from delta too many jobs to epsilon in O(delta + log 1/epsilon)."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, final
+
+import numpy as np
+from matplotlib.ticker import NullLocator
+
+from isocline.report.reproduce.fits import FloatArray, Line, line
+from isocline.report.reproduce.page import panel_title, small_print
+from isocline.report.reproduce.reproduction import Claim, Reproduction
+from isocline.report.reproduce.systems import mixed_fleet
+from isocline.report.style import INK, PALETTE, house, label_ends, new_figure
+from isocline.report.words import number
+from isocline.theory.convergence import Convergence, convergence
+from isocline.theory.equilibrium import fluid_optimum
+from isocline.theory.fluid_path import FluidPath
+from isocline.theory.inclusion import fluid
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+DELTAS = np.array([500.0, 2000.0, 5000.0, 10_000.0, 15_000.0, 20_000.0])  # jobs
+QUICK_DELTAS = DELTAS[[0, 2, 3, 5]]
+SHOWN = 5000.0  # the delta whose phases are drawn
+EPSILONS = np.array([10.0, 1.0, 0.1, 0.01, 0.001])  # jobs
+STRAIGHT = 0.99  # R^2 from which a measured line is called one
+SLACK = 1.001  # what a step of the fluid's tolerance may leave of an inequality
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Study:
+    """Fluid paths from each delta, and the time each takes to each epsilon."""
+
+    deltas: FloatArray  # (D,) jobs
+    constants: Convergence
+    drain: float  # jobs/s by which all backends at capacity outdo the arrivals
+    paths: tuple[FluidPath, ...]  # one for each delta
+    times: FloatArray  # (D, E) s
+
+    @property
+    def by_delta(self) -> list[Line]:
+        """Time over delta, for each epsilon."""
+        return [line(self.deltas, column) for column in self.times.T]
+
+    @property
+    def by_epsilon(self) -> list[Line]:
+        """Time over log 1/epsilon, for each delta."""
+        return [line(-np.log(EPSILONS), row) for row in self.times]
+
+
+def reproduce(quick: bool, seed: int) -> Reproduction:  # noqa: ARG001 - nothing random
+    """Fluid paths from bursts of several sizes."""
+    study = _study(QUICK_DELTAS, points=120) if quick else _study(DELTAS, points=500)
+    k = study.constants
+    conditions = (
+        "Mixed fleet (examples/mixed_fleet.yaml: 10 machines of 3 kinds, 3 frontends, load 0.70). "
+        "Fluid paths from the optimum plus δ jobs, spread in proportion to capacity. Drawn "
+        f"is κ = {number(k.kappa)} /s of Lemma 13's proof; the largest that works is "
+        f"{number(k.kappa_largest)} /s. All backends at capacity would drain "
+        f"{number(study.drain)} jobs/s; after the kink in a the H100s are at the optimum, and only "
+        "the others, with less to spare, drain."
+    )
+    return Reproduction(
+        title="time to the optimum, in two phases (Theorem 3)",
+        claims=_claims(study),
+        tables={"": list(_time_rows(study)), "paths": list(_path_rows(study))},
+        conditions=conditions,
+        figure=_draw(study, conditions),
+    )
+
+
+def _study(deltas: FloatArray, points: int) -> Study:
+    system = mixed_fleet()
+    optimum, constants = fluid_optimum(system), convergence(system)
+    drain = float(system.capacities.sum() - system.rates.sum())
+    # Long enough for a drain at half that rate, and then for 20 e-folds.
+    horizons = deltas / (0.5 * drain) + 20.0 / constants.kappa_largest
+    shares = system.capacities / system.capacities.sum()
+    found = tuple(
+        fluid(system, start=optimum.workloads + delta * shares, horizon=t, step=t / points)
+        for delta, t in zip(deltas, horizons.tolist(), strict=True)
+    )
+    times = [[_time_to(constants, path, epsilon) for epsilon in EPSILONS] for path in found]
+    return Study(deltas, constants, drain, found, np.array(times))
+
+
+def _time_to(constants: Convergence, path: FluidPath, epsilon: float) -> float:
+    """The time from which the total stays within epsilon of the optimum, s."""
+    gap = constants.gap(path.workloads)
+    last = int(np.flatnonzero(gap > epsilon)[-1])
+    ends = slice(last, last + 2)
+    # Between two steps the gap falls exponentially.
+    return float(np.interp(-np.log(epsilon), -np.log(gap[ends] + 1e-300), path.times[ends]))
+
+
+def _claims(study: Study) -> tuple[Claim, ...]:
+    k = study.constants
+    deltas, epsilons = study.by_delta, study.by_epsilon
+    worst_d, worst_e = (min(fit.r_squared for fit in fits) for fits in (deltas, epsilons))
+    return (
+        Claim(
+            "The time to ε grows linearly with δ",
+            "Theorem 3",
+            f"R² ≥ {number(worst_d, 5)} at every ε; a second for each "
+            f"{number(1 / deltas[-1].slope)} jobs of δ",
+            worst_d >= STRAIGHT,
+            {"r_squared": worst_d, "jobs_per_second": 1 / deltas[-1].slope},
+        ),
+        Claim(
+            "... and linearly with log 1/ε",
+            "Theorem 3",
+            f"R² ≥ {number(worst_e, 5)} at every δ; the gap falls at rate "
+            f"{number(1 / epsilons[-1].slope)} /s in the end (κ: {number(k.kappa_largest)})",
+            worst_e >= STRAIGHT,
+            {"r_squared": worst_e, "rate": 1 / epsilons[-1].slope},
+        ),
+        _in_k(study),
+        _bounded(study),
+    )
+
+
+def _in_k(study: Study) -> Claim:
+    entries, stays = zip(*(_entry(study.constants, path) for path in study.paths), strict=True)
+    return Claim(
+        "Every path comes into the set K in finite time and stays in it",
+        "Props. 1 and 4",
+        f"entered after {number(min(entries), 3)} to {number(max(entries), 3)} s, "
+        f"{'never left' if all(stays) else 'left again'}",
+        all(stays) and bool(np.isfinite(entries).all()),
+        {"entered": list(entries)},
+    )
+
+
+def _entry(constants: Convergence, path: FluidPath) -> tuple[float, bool]:
+    """When a path enters K, s, and whether it then stays there."""
+    inside = constants.contains(path.workloads)
+    first = int(np.argmax(inside))
+    return float(path.times[first]) if inside.any() else np.inf, bool(inside[first:].all())
+
+
+def _bounded(study: Study) -> Claim:
+    """Propositions 2 and 3 along all paths, from where they are in K."""
+    k = study.constants
+    of_gap, of_decay = 0.0, 0.0
+    for path in study.paths:
+        inside = k.contains(path.workloads) & (path.lyapunov > 1e-9)
+        t, v, gap = path.times[inside], path.lyapunov[inside], k.gap(path.workloads)[inside]
+        of_gap = max(of_gap, float(np.max(gap * k.kappa / v)))
+        of_decay = max(of_decay, float(np.max(v / (v[0] * np.exp(-k.kappa * (t - t[0]))))))
+    return Claim(
+        "In K, |ΣN - ΣN*| ≤ V/κ, and V falls exponentially",
+        "Props. 2 and 3",
+        f"the gap is at most {number(of_gap, 3)} times V/κ along all paths, and from entry on V "
+        f"{'keeps below' if of_decay <= SLACK else 'exceeds'} its value there times e^-κt",
+        of_gap <= SLACK and of_decay <= SLACK,
+        {"gap_over_bound": of_gap, "v_over_exponential": of_decay},
+    )
+
+
+def _time_rows(study: Study) -> Iterable[Mapping[str, Any]]:
+    for delta, row in zip(study.deltas, study.times, strict=True):
+        for epsilon, time in zip(EPSILONS, row, strict=True):
+            yield {"delta": delta, "epsilon": epsilon, "time": time}
+
+
+def _path_rows(study: Study) -> Iterable[Mapping[str, Any]]:
+    for delta, path in zip(study.deltas, study.paths, strict=True):
+        gap, inside = study.constants.gap(path.workloads), study.constants.contains(path.workloads)
+        for row in zip(path.times, gap, path.lyapunov, inside, strict=True):
+            yield {"delta": delta} | dict(
+                zip(("time", "gap", "lyapunov", "in_K"), row, strict=True)
+            )
+
+
+@house()
+def _draw(study: Study, conditions: str) -> "Figure":
+    figure = new_figure(height=5.8)
+    (gaps, phases), (over_delta, over_epsilon) = figure.subplots(2, 2)
+    _draw_gaps(gaps, study)
+    phase_ends = _draw_phases(phases, study)
+    _draw_times(over_delta, study.deltas, study.times.T, study.by_delta)
+    over_delta.set_xlabel("δ, jobs")
+    over_delta.xaxis.set_major_formatter("{x:,.0f}")
+    panel_title(over_delta, "c", "time to ε is linear in δ")
+    logs = -np.log(EPSILONS)
+    _draw_times(over_epsilon, logs, study.times, study.by_epsilon)
+    over_epsilon.set_xlabel("ε, jobs")
+    over_epsilon.set_xticks(logs, [f"{e:g}" for e in EPSILONS])
+    panel_title(over_epsilon, "d", "... and in log 1/ε")
+    small_print(figure, conditions)
+    label_ends(phases, phase_ends)
+    _name(over_delta, float(study.deltas[-1]), study.times[-1], [f"ε = {e:g}" for e in EPSILONS])
+    names = [f"δ = {delta:,.0f}" for delta in study.deltas]
+    _name(over_epsilon, float(logs[-1]), study.times[:, -1], names)
+    return figure
+
+
+def _name(axes: "Axes", x: float, heights: FloatArray, names: Sequence[str]) -> None:
+    ends = zip(heights.tolist(), names, PALETTE, strict=False)
+    label_ends(axes, [(x, y, name, color) for y, name, color in ends])
+
+
+def _draw_gaps(axes: "Axes", study: Study) -> None:
+    for delta, path, color in zip(study.deltas, study.paths, PALETTE, strict=False):
+        gap = study.constants.gap(path.workloads)
+        axes.plot(path.times, gap, color=color, lw=1.3, label=f"δ = {delta:,.0f}")
+    axes.set_ylim(0.0, 1.05 * study.deltas[-1])
+    axes.set_xlim(0.0, float(study.times[:, 0].max()))
+    axes.legend(loc="upper right", reverse=True)
+    axes.set_xlabel("time, s")
+    axes.set_ylabel("ΣN - ΣN*, jobs")
+    axes.yaxis.set_major_formatter("{x:,.0f}")
+    panel_title(axes, "a", "first it falls linearly")
+
+
+def _draw_phases(axes: "Axes", study: Study) -> list[tuple[float, float, str, object]]:
+    """One path: V, the gap, and the bound V/kappa from where the path is in K; ends to name."""
+    k, i = study.constants, study.deltas.tolist().index(SHOWN)
+    path = study.paths[i]
+    entered, _ = _entry(k, path)
+    end = float(study.times[i].max())
+    shown = path.times <= end
+    inside = shown & k.contains(path.workloads)
+    drawn = (
+        ("V/κ, jobs", path.lyapunov / k.kappa, inside, INK, (0, (4, 2))),
+        ("ΣN - ΣN*", k.gap(path.workloads), shown, PALETTE[i], "-"),
+        ("V, jobs/s", path.lyapunov, shown, INK, "-"),
+    )
+    for _, values, at, color, dashes in drawn:
+        axes.plot(path.times[at], values[at], color=color, lw=1.2, ls=dashes)
+    axes.axvspan(0.0, entered, color="#f2f2f2", lw=0, zorder=0)
+    for x, text in ((0.5 * entered, "outside K"), (0.5 * (entered + end), "in K")):
+        axes.annotate(text, (x, 0.97), xycoords=("data", "axes fraction"), ha="center", va="top",
+                      fontsize=8)  # fmt: skip
+    axes.set_yscale("log")
+    axes.set_ylim(EPSILONS[-1] / 10.0, 10.0 * SHOWN)
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.set_xlim(0.0, end)
+    axes.set_xlabel("time, s")
+    axes.set_ylabel("jobs; jobs/s")
+    panel_title(axes, "b", f"then exponentially (δ = {SHOWN:,.0f})")
+    return [(end, float(values[at][-1]), name, color) for name, values, at, color, _ in drawn]
+
+
+def _draw_times(axes: "Axes", x: FloatArray, rows: FloatArray, fits: Sequence[Line]) -> None:
+    for times, fit, color in zip(rows, fits, PALETTE, strict=False):
+        axes.plot(x, fit.intercept + fit.slope * x, color=color, lw=1.0)
+        axes.plot(x, times, "o", color=color, ms=4)
+    axes.set_ylim(bottom=0.0)
+    axes.set_ylabel("time to ε, s")

@@ -1,0 +1,226 @@
+"""All policies against load on the mixed fleet, beside the bound (GMSR paper, Lemma 1, App. A)."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from isocline.errors import RunTooShortError
+from isocline.model.fleet import RoutingSystem
+from isocline.policies.routing import ALL
+from isocline.report.conditions import conditions as conditions_of
+from isocline.report.reproduce.fits import FloatArray
+from isocline.report.reproduce.page import panel_title, small_print
+from isocline.report.reproduce.reproduction import Claim, Reproduction
+from isocline.report.reproduce.systems import mixed_fleet
+from isocline.report.style import INK, house, label_ends, log_axis, looks, new_figure
+from isocline.report.words import estimate, listed, number
+from isocline.simulate.compare import simulate
+from isocline.simulate.results import Comparison, Estimate
+from isocline.simulate.scenario import scenario
+from isocline.theory.latency_routing import price_of_anarchy
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+LOADS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.925, 0.95)
+JOBS, QUICK_JOBS = 5e5, 1.5e5  # in a replication
+QUICK_LOADS = (0.4, 0.7, 0.9)
+CLOSE = 1.1  # ratio to the bound up to which a policy is called close to it
+LEAST = 0.2  # percent above the bound from which the lower panel shows
+GMSR, BY_LATENCY = "gmsr", "least_expected_latency"
+
+
+class Series(NamedTuple):
+    """One policy at the loads at which it has a steady state."""
+
+    policy: str
+    loads: FloatArray
+    latency: list[Estimate]  # s
+    ratio: list[Estimate]  # mean jobs over the bound
+    behind: list[Estimate | None]  # mean latency less that of GMSR, paired; s
+    rows: list[dict[str, Any]]
+
+
+def reproduce(quick: bool, seed: int) -> Reproduction:
+    """Every built-in policy that never holds a job, with its default options, against GMSR."""
+    loads = QUICK_LOADS if quick else LOADS
+    made = [system_at(load) for load in loads]
+    options = {"replications": 4 if quick else 10, "percentiles": False, "seed": seed}
+    jobs = QUICK_JOBS if quick else JOBS
+    alone = [_compare(system, (GMSR,), jobs, options) for system in made]
+    rivals = [name for name, policy in ALL.items() if name != GMSR and not policy.may_hold]
+    pairs = {name: _against(name, made, jobs, options) for name in rivals}
+    series = _series(alone, pairs)
+    anarchy = np.array([price_of_anarchy(system) for system in made])
+    never = [name for name, found in pairs.items() if not found]
+    conditions = (
+        "Mixed fleet (examples/mixed_fleet.yaml): 10 machines of 3 kinds, 3 frontends; policies "
+        f"with their default options. {conditions_of(*alone)} Latency equilibrium: where the fluid "
+        "of routing by expected latency comes to rest. A policy is not tried beyond the first load "
+        "at which no steady state was seen"
+        f"{f'; at the lowest, none was of {listed(never, 12)}' if never else ''}."
+    )
+    return Reproduction(
+        title="all policies against load, beside the bound",
+        claims=_claims(series, anarchy),
+        tables={
+            "": [row for one in series for row in one.rows],
+            "equilibrium": [
+                {"load": load, "price_of_anarchy": ratio}
+                for load, ratio in zip(loads, anarchy.tolist(), strict=True)
+            ],
+        },
+        conditions=conditions,
+        figure=_draw(series, alone, anarchy, conditions),
+    )
+
+
+def system_at(load: float) -> RoutingSystem:
+    """The mixed fleet at a load."""
+    return scenario(mixed_fleet(), load=load).system
+
+
+def _compare(
+    system: RoutingSystem, policies: Sequence[str], jobs: float, options: Mapping[str, Any]
+) -> Comparison:
+    tenth = float(np.ceil(jobs / system.rates.sum() / 100.0)) * 10.0  # s, in round figures
+    # From the optimum, near which a good policy stays: a fifth to forget it is plenty.
+    return simulate(
+        system, policies, start="fluid", horizon=10.0 * tenth, warmup=2.0 * tenth, **options
+    )
+
+
+def _against(
+    name: str, systems: Sequence[RoutingSystem], jobs: float, options: Mapping[str, Any]
+) -> list[Comparison]:
+    """A policy beside GMSR at each load, up to the first at which it has no steady state."""
+    found = []
+    for system in systems:
+        try:
+            pair = _compare(system, (GMSR, name), jobs, options)
+        except RunTooShortError:  # it still grows
+            break
+        if pair.policies[1].status == "unstable":
+            break
+        found.append(pair)
+    return found
+
+
+def _series(alone: Sequence[Comparison], pairs: Mapping[str, list[Comparison]]) -> list[Series]:
+    """GMSR and the policies that are stable at the lowest load, there the best first."""
+    made = [_one(GMSR, alone)] + [_one(name, found) for name, found in pairs.items() if found]
+    return sorted(made, key=lambda one: one.ratio[0].value)
+
+
+def _one(name: str, found: Sequence[Comparison]) -> Series:
+    results = [one.policies[-1] for one in found]
+    return Series(
+        name,
+        np.array([one.load for one in found]),
+        [r.mean_latency for r in results if r.mean_latency],
+        [r.ratio_to_bound for r in results if r.ratio_to_bound],
+        [r.difference for r in results],
+        [one.rows()[-1] for one in found],
+    )
+
+
+def _claims(series: Sequence[Series], anarchy: FloatArray) -> tuple[Claim, ...]:
+    of = {one.policy: one for one in series}
+    least = min(r.high for one in series for r in one.ratio)
+    worst = max(of[GMSR].ratio, key=lambda r: r.value)
+    lost = max(0.0, *(_lost(one) for one in series if one.policy != GMSR))
+    behind = of[BY_LATENCY].behind[-1]
+    share = behind.over(of[GMSR].latency[-1].value / 100.0) if behind else None
+    return (
+        Claim(
+            "No policy has fewer jobs in the system than the fluid optimum",
+            "Lemma 1",
+            f"the lowest upper end of an interval is {number(least)} times the bound",
+            least >= 1.0,
+            {"least": least},
+        ),
+        Claim(
+            "GMSR comes close to it, and so no other policy does much better",
+            "Theorems 1, 2",
+            f"at most {estimate(worst)} times the bound at loads {of[GMSR].loads[0]:.3g} to "
+            f"{of[GMSR].loads[-1]:.3g}; {_rivals_in_words(lost)}",
+            worst.low < CLOSE and lost < 0.01,
+            {"worst": worst.value, "lost": lost},
+        ),
+        Claim(
+            "Routing by expected latency is not optimal",
+            "Appendix A",
+            f"its fluid equilibrium holds {number(anarchy.min())} to {number(anarchy.max())} times "
+            f"the optimum; simulated at the highest load it is {estimate(share)} % behind GMSR",
+            bool(anarchy.max() > 1.0 and share is not None and share.low > 0.0),
+            {"price_of_anarchy": anarchy.tolist(), "behind": share.value if share else np.nan},
+        ),
+    )
+
+
+def _rivals_in_words(lost: float) -> str:
+    if lost == 0.0:
+        return "no rival is faster beyond the interval of the difference"
+    return f"one rival is surely {number(100.0 * lost, 2)} % faster, none more"
+
+
+def _lost(one: Series) -> float:
+    """The largest share by which a policy's latency is surely below GMSR's at some load."""
+    pairs = zip(one.latency, one.behind, strict=True)
+    return max((-behind.high / own.value for own, behind in pairs if behind), default=0.0)
+
+
+@house()
+def _draw(
+    series: Sequence[Series], alone: Sequence[Comparison], anarchy: FloatArray, conditions: str
+) -> "Figure":
+    figure = new_figure(height=6.8)
+    latency, near = figure.subplots(2, 1, sharex=True, height_ratios=[1.25, 1.0])
+    loads = np.array([one.load for one in alone])
+    bound = np.array([one.lower_bound_latency for one in alone])
+    own = {one.policy: look for one, look in zip(series, looks(len(series)), strict=True)}
+    own[GMSR] |= {"lw": 2.0, "zorder": 4}
+    latency.plot(loads, bound, color=INK, lw=1.2, ls=(0, (4, 2)))
+    ends = [(loads[-1], bound[-1], "bound", INK)]
+    for one in series:
+        _line(latency, one.loads, one.latency, own[one.policy])
+        color, last = own[one.policy]["color"], (one.loads[-1], one.latency[-1].value)
+        if one.loads[-1] == loads[-1]:
+            ends.append((*last, one.policy, color))
+        else:
+            note = latency.annotate(
+                f"{one.policy}, then unstable", last, xytext=(6, 4), textcoords="offset points",
+                fontsize=7, color=color,
+            )  # fmt: skip
+            note.set_in_layout(False)
+    log_axis(latency, "y")
+    latency.set_ylabel("mean latency, s")
+    panel_title(latency, "a", "mean latency")
+    near.plot(loads, 100.0 * (anarchy - 1.0), color=INK, lw=1.0, ls=":")
+    near_ends = [(loads[-1], 100.0 * (anarchy[-1] - 1.0), "latency equilibrium", INK)]
+    for one in series:
+        above = [Estimate(*(100.0 * (e - 1.0) for e in (r.value, r.low, r.high)))
+                 for r in one.ratio]  # fmt: skip
+        _line(near, one.loads, above, own[one.policy])
+        if one.loads[-1] == loads[-1]:
+            color = own[one.policy]["color"]
+            near_ends.append((loads[-1], above[-1].value, one.policy, color))
+    log_axis(near, "y")
+    near.set_ylim(bottom=LEAST)
+    near.set_xlabel("load (offered work over capacity)")
+    near.set_ylabel("above the bound, %")
+    panel_title(near, "b", "jobs in the system, above the bound")
+    small_print(figure, conditions)
+    label_ends(latency, ends)
+    label_ends(near, near_ends)
+    return figure
+
+
+def _line(
+    axes: "Axes", loads: FloatArray, estimates: Iterable[Estimate], look: Mapping[str, Any]
+) -> None:
+    known = list(estimates)
+    axes.errorbar(loads, [e.value for e in known], [e.half_width for e in known], capsize=2,
+                  **{"elinewidth": 1, "lw": 1.2} | dict(look))  # fmt: skip

@@ -1,0 +1,65 @@
+"""What Figures 7 and 8 share: the N-model's two equilibria, the printed and the true, and colours.
+
+Appendix F prints the equilibrium (2, 1). That follows from taking 1/(N+2)^2 for the derivative of
+N/(N+2), which is 2/(N+2)^2; the optimum of Eq. (1) is (sqrt 2, sqrt 2), with fewer jobs in all.
+"""
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from isocline.report.reproduce.fits import FloatArray
+from isocline.report.reproduce.reproduction import Claim
+from isocline.report.reproduce.systems import n_model
+from isocline.report.style import INK, PALETTE
+from isocline.report.words import number
+from isocline.theory.equilibrium import fluid_optimum
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+PRINTED = np.array([2.0, 1.0])
+ERRATUM = (
+    "Erratum: the paper prints the equilibrium (2, 1), which follows from l2' = 1/(N+2)²; the "
+    "derivative is 2/(N+2)², and the equilibrium (√2, √2)."
+)
+WRONG = PALETTE[3]
+_SCALES = ("#b9d7ea", "#56a9d6", "#0072B2", "#D55E00")  # the coarser, the paler
+
+
+@cache
+def equilibrium() -> FloatArray:
+    """(2,) the optimum of Eq. (1), jobs."""
+    return fluid_optimum(n_model()).workloads
+
+
+def erratum_claim() -> Claim:
+    """The printed equilibrium against the optimum."""
+    found = equilibrium()
+    return Claim(
+        f"The equilibrium is ({PRINTED[0]:g}, {PRINTED[1]:g})",
+        "Appendix F",
+        f"({number(found[0], 5)}, {number(found[1], 5)}), with {number(found.sum())} jobs in place "
+        f"of {number(PRINTED.sum())}; what is printed follows from l2' = 1/(N+2)²",
+        bool(np.allclose(found, PRINTED, atol=1e-3)),
+        {"equilibrium": found.tolist(), "printed": PRINTED.tolist()},
+    )
+
+
+def scale_colors(count: int) -> tuple[str, ...]:
+    """Colours for `count` <= 4 scales, coarsest first."""
+    return _SCALES[len(_SCALES) - count :]
+
+
+def mark_levels(axes: "Axes", right: float, backend: int) -> None:
+    """Both equilibria of a backend as level lines, named at the right end."""
+    true, printed = float(equilibrium()[backend]), float(PRINTED[backend])
+    apart = 4 if true > printed else -4  # points, so that the names do not meet
+    for level, color, name, up in (
+        (true, INK, r"$\sqrt{2}$", apart),
+        (printed, WRONG, f"{printed:g} printed", -apart),
+    ):
+        axes.axhline(level, color=color, lw=0.9, ls=(0, (1, 1.5)), zorder=4)
+        axes.annotate(name, (right, level), xytext=(3, up), textcoords="offset points",
+                      va="center", fontsize=7, color=color, annotation_clip=False)  # fmt: skip
