@@ -10,7 +10,5 @@ from isocline.model.curves.table import TableCurve as TableCurve
 
 ALL: dict[str, type[Curve]] = {
     curve.type: curve
-    for curve in (
-        HyperbolicCurve, ExponentialCurve, KneeCurve, TableCurve, PoolCurve, ServersCurve
-    )
+    for curve in (HyperbolicCurve, ExponentialCurve, KneeCurve, TableCurve, PoolCurve, ServersCurve)
 }

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 PRINTED = np.array([2.0, 1.0])
 ERRATUM = (
     "Erratum: the paper prints the equilibrium (2, 1), which follows from l2' = 1/(N+2)²; the "
-    "derivative is 2/(N+2)², and the equilibrium (√2, √2)."
+    "derivative is 2/(N+2)², and the equilibrium (√2, √2). (Routing by expected latency does come "
+    "to rest at (2, 1).)"
 )
 WRONG = PALETTE[3]
 _SCALES = ("#b9d7ea", "#56a9d6", "#0072B2", "#D55E00")  # the coarser, the paler
