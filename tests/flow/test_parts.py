@@ -72,7 +72,7 @@ def test_a_step_is_implicit_euler_to_where_gmsr_would_send(seed, log_length):
     graph = random_graph(rng, 4, 5, 0.5)
     some, length = curves_of(rng, 5, pools=True), 10.0**log_length
     start, supply = rng.uniform(0, 20, 5) * (rng.random(5) < 0.8), rng.uniform(0.1, 2.0, 4)
-    prices = Prices.of_step(some, start, length)
+    prices = Prices.of_curves_in_parts(some).after(start, length)
     problem = LevelFlowProblem(graph, supply, prices)
     solved = solve(problem)
     proof = certify(problem, solved.flow, solved.price)
@@ -134,8 +134,8 @@ def test_near_solution_changes_nothing_but_the_time():
     rng = np.random.default_rng(5)
     graph, some = random_graph(rng, 8, 8, 0.4), curves_of(rng, 8)
     supply = rng.uniform(0.1, 1.0, 8)
-    first = LevelFlowProblem(graph, supply, Prices.of_step(some, np.zeros(8), 1.0))
-    second = LevelFlowProblem(graph, supply, Prices.of_step(some, np.ones(8), 0.5))
+    first = LevelFlowProblem(graph, supply, Prices.of_curves_in_parts(some).after(np.zeros(8), 1.0))
+    second = LevelFlowProblem(graph, supply, Prices.of_curves_in_parts(some).after(np.ones(8), 0.5))
     cold, warm = solve(second), solve(second, solve(first))
     assert warm.price == pytest.approx(cold.price, rel=1e-9)
     assert warm.inflow == pytest.approx(cold.inflow, abs=1e-9)
@@ -151,7 +151,7 @@ def test_linear_prices_with_an_offset():
 
 def test_refusals():
     with pytest.raises(UsageError, match="sink 0: a servers curve is not strictly concave"):
-        Prices.of_step([ServersCurve(1.0, 2)], [0.0], 1.0)
+        Prices.of_curves_in_parts([ServersCurve(1.0, 2)])
     with pytest.raises(UsageError, match="sink 0: a servers curve"):
         Prices.of_latencies([ServersCurve(1.0, 2)])
     with pytest.raises(UsageError, match="offset"):

@@ -108,25 +108,8 @@ class Prices(NamedTuple):
         return prices
 
     @classmethod
-    def of_step(cls, curves: Sequence[Curve], start: npt.ArrayLike, length: float) -> Self:
-        """Price 1/l'(N) at N = start + length (a - l(N)): one implicit step of the fluid.
-
-        A level flow with these prices is one step of the differential inclusion (GMSR paper,
-        Eq. (3)), as every frontend sends to where the marginal rate is greatest after the step.
-
-        Args:
-            curves: Strictly concave service curves.
-            start: (T,) jobs before the step, at least 0.
-            length: s, above 0.
-
-        Raises:
-            UsageError: A curve is not strictly concave, or of a kind that has no price here.
-        """
-        return cls.of_curves_in_parts(curves).after(start, length)
-
-    @classmethod
     def of_curves_in_parts(cls, curves: Sequence[Curve]) -> Self:
-        """`of_curves`, in the form that `after` needs.
+        """`of_curves`, in a form that makes the prices of a step, too: see `after`.
 
         Raises:
             UsageError: A curve is not strictly concave, or of a kind that has no price here.
@@ -134,7 +117,16 @@ class Prices(NamedTuple):
         return cls._of_parts(COMPOSED, _concave_parts(curves), np.zeros(len(curves)), 0.0)
 
     def after(self, start: npt.ArrayLike, length: float) -> Self:
-        """`of_step`, from prices made by `of_curves_in_parts` before."""
+        """Price 1/l'(N) at N = start + length (a - l(N)): one implicit step of the fluid.
+
+        A level flow with these prices is one step of the differential inclusion (GMSR paper,
+        Eq. (3)), as every frontend sends to where the marginal rate is greatest after the step.
+        From prices made by `of_curves_in_parts`.
+
+        Args:
+            start: (T,) jobs before the step, at least 0.
+            length: s, above 0.
+        """
         begun = np.array(start, dtype=np.float64)
         parts = self.parts._replace(start=begun, pace=1.0 / length)
         row = self.row.copy()

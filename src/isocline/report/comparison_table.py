@@ -11,6 +11,8 @@ from isocline.report.table_style import table
 from isocline.report.words import estimate, listed, number, time_unit
 from isocline.simulate.results import Comparison, PolicyResult, Sweep
 
+_SHORT, _LONG = 12, 28  # letters of a policy's name, in a table of 120 columns
+
 
 def comparison_report(comparison: Comparison) -> RenderableType:
     """What `isocline simulate` prints: the policies, and under which conditions."""
@@ -59,6 +61,7 @@ def _at(backends: Sequence[str]) -> str:
 
 
 def _policies(comparison: Comparison) -> Table:
+    first = comparison.policies[0].policy
     latencies = [p.mean_latency for p in comparison.policies]
     scale, unit = time_unit([*(e and e.value for e in latencies), comparison.lower_bound_latency])
     made = table(
@@ -71,10 +74,11 @@ def _policies(comparison: Comparison) -> Table:
             (f"p99, {unit}", "right"),
             ("jobs", "right"),
             ("× bound", "right"),
-            (f"above {comparison.policies[0].policy}, {unit}", "right"),
+            (f"above {first if len(first) <= _SHORT else 'the first'}, {unit}", "right"),
         ],
     )
-    made.columns[0].no_wrap = True
+    # Names stay whole unless that would break the numbers.
+    made.columns[0].no_wrap = max(len(p.policy) for p in comparison.policies) <= _LONG
     best = min((e.value for e in latencies if e is not None), default=None)
     for p in comparison.policies:
         is_best = p.mean_latency is not None and p.mean_latency.value == best

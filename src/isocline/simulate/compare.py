@@ -114,6 +114,8 @@ def simulate(
         raise UsageError(f"replications {replications}: an interval needs 2 or more")
     if precision is not None and not 0 < precision < 1:
         raise UsageError(f"precision {precision:g}: give a relative half-width such as 0.01")
+    if layers is not None and policies is DEFAULT_POLICIES:
+        policies = [name for name in policies if name != "random"]  # has no table to sum over pools
     chosen = [parse(p) if isinstance(p, str) else p for p in policies]
     labels = [p if isinstance(p, str) else p.name for p in policies]
     if not chosen or len(set(labels)) < len(labels):
