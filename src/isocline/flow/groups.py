@@ -10,9 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from isocline.compiled import compiled
-from isocline.flow.kinds import HYPERBOLIC
+from isocline.flow.kinds import COMPOSED, HYPERBOLIC
 from isocline.flow.levels import inflow
 from isocline.flow.maxflow import FlagArray, GroupArray
+from isocline.flow.sinks import composed_inflow
 
 if TYPE_CHECKING:
     from isocline.flow.prices import Prices
@@ -155,6 +156,8 @@ def _total_inflow(prices: "Prices", members: IndexArray, w: float) -> tuple[floa
             capacity, empty = row[b, 0], row[b, 1]
             value = capacity * (1.0 - w / empty) if w < empty else 0.0
             slope = capacity / empty if w < empty else 0.0
+        elif kind[b] == COMPOSED:
+            value, slope = composed_inflow(prices, b, w) if w < row[b, 1] else (0.0, 0.0)
         else:
             value, slope = inflow(prices, b, w)
         both = total + value

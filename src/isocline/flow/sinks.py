@@ -103,6 +103,15 @@ def mean_inflow(prices: "Prices", b: int, w: float) -> tuple[float, float]:
 @compiled
 def sink_holding(parts: Parts, b: int, wanted: float) -> tuple[float, float, float]:
     """Workload, rate and level of a sink where l(N) + pace N = wanted."""
+    first = parts.first[b]
+    if parts.first[b + 1] - first == 1 and parts.kind[first] == HYPERBOLIC and parts.pace > 0.0:
+        # The positive root of pace n^2 + (pace x + peak - wanted) n = wanted x, without cancelling.
+        peak, empty = parts.row[first, 0], parts.row[first, 1]
+        x = peak / (empty * empty)
+        half = 0.5 * (wanted - peak - parts.pace * x)
+        root = math.sqrt(half * half + parts.pace * wanted * x)
+        n = (half + root) / parts.pace if half > 0.0 else wanted * x / (root - half)
+        return n, peak * n / (n + x), empty * x / (n + x)
     # The left side is concave and rises in N: Newton from the left stays left, and is soon there.
     n, rate = 0.0, 0.0
     w = sink_level(parts, b, n)
