@@ -19,6 +19,12 @@ if TYPE_CHECKING:
     from isocline.learn import Learner as Learner
     from isocline.learn import Learning as Learning
     from isocline.learn import Prior as Prior
+    from isocline.model.cluster import BlockTrace as BlockTrace
+    from isocline.model.cluster import Cluster as Cluster
+    from isocline.model.cluster import ExplicitTasks as ExplicitTasks
+    from isocline.model.cluster import HotSpot as HotSpot
+    from isocline.model.cluster import Rates as Rates
+    from isocline.model.cluster import SampledTasks as SampledTasks
     from isocline.model.curves import Curve as Curve
     from isocline.model.curves import ExponentialCurve as ExponentialCurve
     from isocline.model.curves import HyperbolicCurve as HyperbolicCurve
@@ -39,6 +45,7 @@ if TYPE_CHECKING:
     from isocline.model.traffic import TraceArrivals as TraceArrivals
     from isocline.model.traffic import bursty_trace as bursty_trace
     from isocline.model.traffic import read_trace as read_trace
+    from isocline.model.traffic.swim import read_swim as read_swim
     from isocline.simulate.compare import simulate as simulate
     from isocline.simulate.delay import Delay as Delay
     from isocline.simulate.paths import Paths as Paths
@@ -67,6 +74,14 @@ if TYPE_CHECKING:
 _HOMES = {
     "isocline.errors": ("InfeasibleError", "IsoclineError"),
     "isocline.learn": ("Learner", "Learning", "Prior"),
+    "isocline.model.cluster": (
+        "BlockTrace",
+        "Cluster",
+        "ExplicitTasks",
+        "HotSpot",
+        "Rates",
+        "SampledTasks",
+    ),
     "isocline.model.curves": (
         "Curve",
         "ExponentialCurve",
@@ -87,6 +102,7 @@ _HOMES = {
         "bursty_trace",
         "read_trace",
     ),
+    "isocline.model.traffic.swim": ("read_swim",),
     "isocline.simulate.paths": ("Paths", "paths"),
     "isocline.simulate.delay": ("Delay",),
     "isocline.simulate.results": ("Comparison", "Estimate", "PolicyResult", "Sweep"),

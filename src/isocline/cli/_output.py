@@ -10,6 +10,7 @@ import click
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from isocline.model.cluster import Cluster
     from isocline.model.fleet import RoutingSystem
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -35,6 +36,24 @@ def out_option(function: F) -> F:
 
 
 def load_and_say(file: Path) -> "RoutingSystem":
+    """Load a system of kind routing, as `load_any_and_say` does.
+
+    Raises:
+        UsageError: It is of another kind.
+    """
+    from isocline.errors import UsageError
+    from isocline.model.cluster import Cluster
+
+    system = load_any_and_say(file)
+    if isinstance(system, Cluster):
+        raise UsageError(
+            f"{file}: is of kind near-data; this verb needs kind: routing "
+            "(plan and simulate take both)"
+        )
+    return system
+
+
+def load_any_and_say(file: Path) -> "RoutingSystem | Cluster":
     """Load a system; what was done to it on the way goes to stderr."""
     from isocline.model.systemfile import load, notes
 

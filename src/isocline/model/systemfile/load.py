@@ -7,22 +7,32 @@ from pathlib import Path
 import numpy as np
 from pydantic import ValidationError
 
+from isocline.model.cluster import Cluster
 from isocline.model.curves import Curve, PoolCurve, TableCurve
 from isocline.model.fleet import RoutingSystem
 from isocline.model.systemfile.build import build
 from isocline.model.systemfile.document import Document, read
+from isocline.model.systemfile.near_data import build_cluster, cluster_notes
 from isocline.model.systemfile.problems import report
 from isocline.model.systemfile.schema import RoutingFile
 
 
-def load(path: str | os.PathLike[str]) -> RoutingSystem:
-    """Read a system file.
+def load(path: str | os.PathLike[str]) -> RoutingSystem | Cluster:
+    """Read a system file: a RoutingSystem of kind routing, a Cluster of kind near-data.
 
     Raises:
         SystemFileError: It cannot be used; the message names file, line, field, value and remedy.
     """
     document = read(Path(path))
-    _require_routing(document)
+    kind = document.data.get("kind")
+    if kind is None:
+        document.fail(("kind",), "is missing; add kind: routing or kind: near-data")
+    if kind not in ("routing", "near-data"):
+        document.fail(("kind",), f"is {kind!r}; give routing or near-data")
+    return _routing(document) if kind == "routing" else build_cluster(document)
+
+
+def _routing(document: Document) -> RoutingSystem:
     try:
         file = RoutingFile.model_validate(document.data)
     except ValidationError as errors:
@@ -31,8 +41,10 @@ def load(path: str | os.PathLike[str]) -> RoutingSystem:
     return build(document, file)
 
 
-def notes(system: RoutingSystem) -> list[str]:
+def notes(system: RoutingSystem | Cluster) -> list[str]:
     """What was done to a system that its user should know, one sentence each; often none."""
+    if isinstance(system, Cluster):
+        return cluster_notes(system)
     cut = [
         f"backend {backend.name!r}: {_what_was_cut(curve)}"
         for backend in system.backends
@@ -50,18 +62,6 @@ def notes(system: RoutingSystem) -> list[str]:
 
 def _parts(curve: Curve) -> Iterable[Curve]:
     return curve.parts if isinstance(curve, PoolCurve) else (curve,)
-
-
-def _require_routing(document: Document) -> None:
-    match document.data.get("kind"):
-        case "routing":
-            pass
-        case "near-data":
-            document.fail(("kind",), "'near-data' is for a later version; this one reads routing")
-        case None:
-            document.fail(("kind",), "is missing; add kind: routing")
-        case other:
-            document.fail(("kind",), f"is {other!r}; give routing")
 
 
 def _what_was_cut(curve: TableCurve) -> str:

@@ -17,6 +17,7 @@ TYPES: dict[str, Iterable[str]] = {
     "curve": curves.ALL,
     "member": curves.ALL,
     "sizes": sizes.ALL,
+    "service": (*sizes.ALL, "recorded"),
     "arrivals": ("poisson", "piecewise", "trace"),
 }
 _MAPPING = "give a mapping, as {key: value}"

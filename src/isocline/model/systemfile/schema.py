@@ -21,7 +21,9 @@ Name = Annotated[str, Field(min_length=1)]
 Pair = Annotated[list[Number], Field(min_length=2, max_length=2)]
 
 
-class _Record(BaseModel):
+class Record(BaseModel):
+    """A mapping with known keys."""
+
     model_config = ConfigDict(strict=True, frozen=True)
 
     @model_validator(mode="before")
@@ -36,7 +38,7 @@ class _Record(BaseModel):
         return data
 
 
-class Hyperbolic(_Record):
+class Hyperbolic(Record):
     """peak N / (N + half)."""
 
     type: Literal["hyperbolic"]
@@ -47,7 +49,7 @@ class Hyperbolic(_Record):
         return curve.HyperbolicCurve(self.peak, self.half)
 
 
-class Exponential(_Record):
+class Exponential(Record):
     """peak (1 - e^(-N/scale))."""
 
     type: Literal["exponential"]
@@ -58,7 +60,7 @@ class Exponential(_Record):
         return curve.ExponentialCurve(self.peak, self.scale)
 
 
-class Knee(_Record):
+class Knee(Record):
     """peak N / (N^sharpness + knee^sharpness)^(1/sharpness)."""
 
     type: Literal["knee"]
@@ -70,7 +72,7 @@ class Knee(_Record):
         return curve.KneeCurve(self.peak, self.knee, self.sharpness)
 
 
-class Table(_Record):
+class Table(Record):
     """Measured points [N, rate]."""
 
     type: Literal["table"]
@@ -80,7 +82,7 @@ class Table(_Record):
         return curve.TableCurve(tuple((n, rate) for n, rate in self.points))
 
 
-class Servers(_Record):
+class Servers(Record):
     """rate min(N, count)."""
 
     type: Literal["servers"]
@@ -91,7 +93,7 @@ class Servers(_Record):
         return curve.ServersCurve(self.rate, self.count)
 
 
-class Pool(_Record):
+class Pool(Record):
     """A router over members: the most that they can serve together."""
 
     type: Literal["pool"]
@@ -101,7 +103,7 @@ class Pool(_Record):
         return curve.PoolCurve(tuple(member.make() for member in self.members))
 
 
-class Exponentially(_Record):
+class Exponentially(Record):
     """Exponential sizes."""
 
     type: Literal["exponential"]
@@ -110,7 +112,7 @@ class Exponentially(_Record):
         return traffic.ExponentialSizes()
 
 
-class Deterministic(_Record):
+class Deterministic(Record):
     """Equal sizes."""
 
     type: Literal["deterministic"]
@@ -119,7 +121,7 @@ class Deterministic(_Record):
         return traffic.DeterministicSizes()
 
 
-class Lognormal(_Record):
+class Lognormal(Record):
     """Log-normal sizes."""
 
     type: Literal["lognormal"]
@@ -129,7 +131,7 @@ class Lognormal(_Record):
         return traffic.LognormalSizes(self.cv)
 
 
-class Hyperexponential(_Record):
+class Hyperexponential(Record):
     """Sizes from a mixture of two exponentials."""
 
     type: Literal["hyperexponential"]
@@ -139,7 +141,7 @@ class Hyperexponential(_Record):
         return traffic.HyperexponentialSizes(self.cv)
 
 
-class Poisson(_Record):
+class Poisson(Record):
     """Poisson arrivals."""
 
     type: Literal["poisson"]
@@ -149,7 +151,7 @@ class Poisson(_Record):
         return traffic.PoissonArrivals(self.rate)
 
 
-class Piecewise(_Record):
+class Piecewise(Record):
     """Poisson arrivals whose rate changes at [start, rate]."""
 
     type: Literal["piecewise"]
@@ -160,7 +162,7 @@ class Piecewise(_Record):
         return traffic.PiecewiseArrivals(tuple((s, rate) for s, rate in self.steps), self.period)
 
 
-class FromTrace(_Record):
+class FromTrace(Record):
     """The times of a trace file; a relative path starts at the system file's folder."""
 
     type: Literal["trace"]
@@ -181,7 +183,7 @@ AnySizes = Annotated[
 AnyArrivals = Annotated[Poisson | Piecewise | FromTrace, Field(discriminator="type")]
 
 
-class BackendEntry(_Record):
+class BackendEntry(Record):
     """One entry of `backends`."""
 
     name: Name
@@ -189,7 +191,7 @@ class BackendEntry(_Record):
     url: str | None = None
 
 
-class FrontendEntry(_Record):
+class FrontendEntry(Record):
     """One entry of `frontends`, with either `rate` or `arrivals`."""
 
     name: Name
@@ -214,7 +216,7 @@ class FrontendEntry(_Record):
         return traffic.PoissonArrivals(self.rate)
 
 
-class WorkEntry(_Record):
+class WorkEntry(Record):
     """How curves in tokens/s, say, apply to jobs."""
 
     unit: Name
@@ -226,7 +228,7 @@ class WorkEntry(_Record):
         return Work(self.unit, self.mean, self.prefill, self.decode)
 
 
-class RoutingFile(_Record):
+class RoutingFile(Record):
     """A whole file of kind routing."""
 
     kind: Literal["routing"]

@@ -15,8 +15,8 @@ def fail(path: Path, row: int, problem: str) -> NoReturn:
     raise TraceError(f"{path}:{row}: {problem}")
 
 
-def text_of(path: Path) -> str:
-    """The whole file.
+def text_of(path: Path, row: str = "request") -> str:
+    """The whole file; `row` is what one of its rows is.
 
     Raises:
         TraceError: It does not exist, cannot be read, is not text, or is empty.
@@ -30,7 +30,7 @@ def text_of(path: Path) -> str:
     except OSError as error:
         raise TraceError(f"{path}: cannot be read ({error.strerror})") from error
     if not text.strip():
-        raise TraceError(f"{path}: is empty; give a file with at least one request")
+        raise TraceError(f"{path}: is empty; give a file with at least one {row}")
     return text
 
 

@@ -1,0 +1,22 @@
+"""Checks one value of a document, where its form decides what it is checked for."""
+
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from isocline.model.systemfile.document import Document
+from isocline.model.systemfile.problems import report
+
+
+def checked(document: Document, kind: Any, value: Any, *field: str | int) -> Any:
+    """The value that stands at `field`, as pydantic makes a `kind` of it.
+
+    Raises:
+        SystemFileError: It is none.
+    """
+    try:
+        return TypeAdapter(kind).validate_python(value, strict=True)
+    except ValidationError as errors:
+        # One at a time: the others are often a consequence of the first.
+        error = errors.errors(include_url=False)[0]
+        report(document, {**error, "loc": (*field, *error["loc"])})

@@ -1,0 +1,132 @@
+"""What may stand in a system file of kind near-data. Each record checks itself.
+
+`servers` and `tasks` have several forms each; the modules of these names tell which one it is.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+
+from isocline.model.cluster import HotSpot, Rates, RecordedService, ServiceLaw
+from isocline.model.systemfile.schema import (
+    Deterministic,
+    Exponentially,
+    Hyperexponential,
+    Lognormal,
+    Name,
+    Number,
+    Positive,
+    Record,
+)
+from isocline.model.traffic.durations import read_durations
+
+Count = Annotated[int, Field(ge=1)]
+
+
+def _as_text(value: Any) -> Any:
+    return str(value) if type(value) is int else value
+
+
+def _as_entry(value: Any) -> Any:
+    return {"name": value} if isinstance(value, str | int) else value
+
+
+Label = Annotated[Name, BeforeValidator(_as_text)]
+"""A name that may look like a number."""
+
+
+class ServerEntry(Record):
+    """One entry of a list of servers."""
+
+    name: Label
+    rack: Label | None = None
+
+
+class CountedServers(Record):
+    """Servers without names, in racks of neighbours."""
+
+    count: Count
+    racks: Count = 1
+
+
+class RatesEntry(Record):
+    """Tasks/s, or probabilities per slot."""
+
+    local: Positive
+    remote: Positive
+    rack: Positive | None = None
+
+    def make(self) -> Rates:
+        return Rates(self.local, self.remote, self.rack)
+
+
+class Recorded(Record):
+    """Measured durations, one a line; a relative path starts at the system file's folder."""
+
+    type: Literal["recorded"]
+    file: Name
+
+
+class TypeEntry(Record):
+    """One task type: servers by name, number or pattern."""
+
+    servers: Annotated[list[Label], Field(min_length=1)]
+    rate: Positive
+
+
+class HotSpotEntry(Record):
+    """Part of the tasks on the first part of the servers."""
+
+    servers: Number
+    share: Number
+
+    def make(self) -> HotSpot:
+        return HotSpot(self.servers, self.share)
+
+
+class PopularityEntry(Record):
+    """Finitely many chunks: with popularities by Zipf's law, or as often as a trace reads them."""
+
+    zipf: Annotated[Number, Field(ge=0)] | None = None
+    chunks: Count | None = None
+    trace: Name | None = None
+    seed: Annotated[int, Field(ge=0)] = 0
+
+
+class SampledEntry(Record):
+    """Tasks whose local servers are drawn."""
+
+    replicas: Count
+    rate: Positive
+    hotspot: HotSpotEntry | None = None
+    placement: Literal["uniform", "hdfs"] = "uniform"
+    popularity: PopularityEntry | None = None
+
+
+AnyService = Annotated[
+    Exponentially | Deterministic | Lognormal | Hyperexponential | Recorded,
+    Field(discriminator="type"),
+]
+ListedServers = Annotated[
+    list[Annotated[ServerEntry, BeforeValidator(_as_entry)]], Field(min_length=1)
+]
+ListedTypes = Annotated[list[TypeEntry], Field(min_length=1)]
+
+
+class NearDataFile(Record):
+    """A whole file of kind near-data."""
+
+    kind: Literal["near-data"]
+    name: Name | None = None
+    servers: Any
+    rates: RatesEntry
+    service: AnyService | None = None
+    tasks: Any
+
+
+def service_law(entry: AnyService, folder: Path) -> ServiceLaw:
+    """The law of an entry; raises TraceError or UsageError."""
+    if isinstance(entry, Recorded):
+        return RecordedService(read_durations(folder / entry.file))
+    return entry.make()

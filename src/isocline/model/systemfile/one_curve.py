@@ -1,0 +1,53 @@
+"""A service curve alone, as a command line or a request gives it: {type: knee, peak: 40, ...}."""
+
+from pathlib import Path
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from isocline.errors import CurveError, SystemFileError
+from isocline.model.curves import Curve
+from isocline.model.systemfile.document import Document
+from isocline.model.systemfile.document import _Loader as Loader
+from isocline.model.systemfile.problems import report
+from isocline.model.systemfile.schema import AnyCurve
+
+_KEY = "curve"
+
+
+class _OneCurve(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+    curve: AnyCurve
+
+
+def read_curve(text: str, place: str = "--curve") -> Curve:
+    """The curve that `text` describes in YAML or JSON, as it would stand in a system file.
+
+    Raises:
+        CurveError: It is none; the message begins with `place` and says what to change.
+    """
+    document = _document(text, place)
+    try:
+        return _OneCurve.model_validate(document.data).curve.make()
+    except ValidationError as errors:
+        try:
+            report(document, errors.errors(include_url=False)[0])
+        except SystemFileError as error:
+            problem = str(error).removeprefix(f"{place}:1: {_KEY}").removeprefix(".")
+            raise CurveError(f"{place}: {problem.removeprefix(': ')}") from None
+    except CurveError as error:
+        raise CurveError(f"{place}: {error}") from None
+
+
+def _document(text: str, place: str) -> Document:
+    try:
+        loader = Loader(f"{{{_KEY}: {text.strip()}}}")
+        root = loader.get_single_node()
+        data = loader.construct_document(root)
+    except (yaml.YAMLError, ValueError, RecursionError):
+        raise CurveError(
+            f"{place}: {text!r:.80} is not YAML; give a curve as {{type: hyperbolic, peak: 40, "
+            "half: 12}"
+        ) from None
+    return Document(Path(place), data, root)
