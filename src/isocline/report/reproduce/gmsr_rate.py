@@ -13,6 +13,7 @@ from isocline.report.reproduce.reproduction import Claim, Reproduction
 from isocline.report.reproduce.systems import mixed_fleet
 from isocline.report.style import INK, PALETTE, house, label_ends, new_figure
 from isocline.report.words import number
+from isocline.theory.approach import time_to
 from isocline.theory.convergence import Convergence, convergence
 from isocline.theory.equilibrium import fluid_optimum
 from isocline.theory.fluid_path import FluidPath
@@ -84,17 +85,8 @@ def _study(deltas: FloatArray, points: int) -> Study:
         fluid(system, start=optimum.workloads + delta * shares, horizon=t, step=t / points)
         for delta, t in zip(deltas, horizons.tolist(), strict=True)
     )
-    times = [[_time_to(constants, path, epsilon) for epsilon in EPSILONS] for path in found]
+    times = [time_to(path, EPSILONS) for path in found]
     return Study(deltas, constants, drain, found, np.array(times))
-
-
-def _time_to(constants: Convergence, path: FluidPath, epsilon: float) -> float:
-    """The time from which the total stays within epsilon of the optimum, s."""
-    gap = constants.gap(path.workloads)
-    last = int(np.flatnonzero(gap > epsilon)[-1])
-    ends = slice(last, last + 2)
-    # Between two steps the gap falls exponentially.
-    return float(np.interp(-np.log(epsilon), -np.log(gap[ends] + 1e-300), path.times[ends]))
 
 
 def _claims(study: Study) -> tuple[Claim, ...]:
