@@ -60,12 +60,13 @@ if TYPE_CHECKING:
     from isocline.theory.approach import time_to as time_to
     from isocline.theory.convergence import Convergence as Convergence
     from isocline.theory.convergence import convergence as convergence
-    from isocline.theory.equilibrium import plan as plan
     from isocline.theory.fluid_path import FluidPath as FluidPath
     from isocline.theory.inclusion import fluid as fluid
     from isocline.theory.latency_routing import LatencyEquilibrium as LatencyEquilibrium
     from isocline.theory.latency_routing import latency_equilibrium as latency_equilibrium
     from isocline.theory.latency_routing import price_of_anarchy as price_of_anarchy
+    from isocline.theory.near_data_records import NearDataPlan as NearDataPlan
+    from isocline.theory.planning import plan as plan
     from isocline.theory.records import Plan as Plan
     from isocline.theory.structure import Structure as Structure
     from isocline.theory.structure import structure as structure
@@ -109,7 +110,6 @@ _HOMES = {
     "isocline.simulate.slowdown": ("Slowdown",),
     "isocline.theory.approach": ("Approach", "approach", "time_to"),
     "isocline.theory.convergence": ("Convergence", "convergence"),
-    "isocline.theory.equilibrium": ("plan",),
     "isocline.theory.fluid_path": ("FluidPath",),
     "isocline.theory.inclusion": ("fluid",),
     "isocline.theory.latency_routing": (
@@ -117,6 +117,8 @@ _HOMES = {
         "latency_equilibrium",
         "price_of_anarchy",
     ),
+    "isocline.theory.near_data_records": ("NearDataPlan",),
+    "isocline.theory.planning": ("plan",),
     "isocline.theory.records": ("Plan",),
     "isocline.theory.structure": ("Structure", "structure", "structure_of"),
 }

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from isocline.cli import _output
+from isocline.cli._plan_cluster import plan_cluster
+from isocline.errors import UsageError
 
 if TYPE_CHECKING:
     from isocline.model.fleet import RoutingSystem
@@ -24,9 +26,19 @@ if TYPE_CHECKING:
 def command(ctx: click.Context, file: Path, as_json: bool, out: Path | None, compare: bool) -> None:
     """Find the best possible split of the load, with a certificate.
 
+    Of a cluster (kind: near-data): its capacity, who helps whom, and what to replicate.
+
     Exit status 1 if no split can serve it; then the overloaded set is shown as the proof.
     """
-    system = _output.load_and_say(file)
+    system = _output.load_any_and_say(file)
+    from isocline.model.cluster import Cluster
+
+    if isinstance(system, Cluster):
+        if compare:
+            raise UsageError(
+                "--compare is about routing by latency; leave it out for kind: near-data"
+            )
+        ctx.exit(0 if plan_cluster(system, as_json, out) else 1)
     from isocline.theory.equilibrium import plan
 
     document = plan(system).to_dict()

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from isocline.errors import InfeasibleError
     from isocline.learn import Learning
     from isocline.model.traffic import Trace
-    from isocline.simulate.replications import Progress
+    from isocline.simulate.in_order import Progress
     from isocline.simulate.results import Comparison, Sweep
     from isocline.simulate.slowdown import Slowdown
 

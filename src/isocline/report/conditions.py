@@ -18,8 +18,8 @@ def conditions(*comparisons: Comparison) -> str:
     return (
         f"{'Interrupted: these replications were finished. ' if interrupted else ''}"
         f"Arrivals: {first.source}{f'; load {number(first.load, 3)}' if alone else ''}. "
-        f"{_range(c.replications for c in comparisons)} replications of "
-        f"{_range(c.horizon for c in comparisons)} s, {_discarded(comparisons)}; "
+        f"{range_of(c.replications for c in comparisons)} replications of "
+        f"{range_of(c.horizon for c in comparisons)} s, {_discarded(comparisons)}; "
         f"seed {first.seed}. {_scale(first)}{_delay(first)}"
         f"Bound: the fluid optimum{_of_mean_rate(first)}{bound if alone else ''}. "
         "±: 95 % Student-t intervals over replications."
@@ -43,7 +43,8 @@ def _delay(c: Comparison) -> str:
     return f"Delays: {'; '.join(filter(None, said)) or 'none'}. "
 
 
-def _range(values: Iterable[float]) -> str:
+def range_of(values: Iterable[float]) -> str:
+    """The least and the largest, or one number where all are the same."""
     listed = list(values)
     low, high = f"{min(listed):.6g}", f"{max(listed):.6g}"
     return low if low == high else f"{low} to {high}"
@@ -63,5 +64,5 @@ def _discarded(comparisons: Sequence[Comparison]) -> str:
     if all(c.warmup == 0 for c in comparisons):
         given_trace = ", so that intervals hold given this trace" if _replays(first) else ""
         return f"nothing discarded{given_trace}"
-    warmup = _range(c.warmup for c in comparisons)
+    warmup = range_of(c.warmup for c in comparisons)
     return f"of each the first {warmup} s discarded ({first.warmup_rule})"

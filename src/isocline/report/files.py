@@ -26,7 +26,7 @@ def write_curves(system: RoutingSystem, directory: Path) -> list[Path]:
     from isocline.report.curve_plot import curve_plot  # noqa: PLC0415 - matplotlib, when needed
 
     data = write_rows(directory / "curves.csv", _curve_rows(system))
-    return [*_picture(curve_plot(system), directory, "curves"), data]
+    return [*write_picture(curve_plot(system), directory, "curves"), data]
 
 
 def write_plan(plan: Mapping[str, Any], system: RoutingSystem, directory: Path) -> list[Path]:
@@ -40,9 +40,9 @@ def write_plan(plan: Mapping[str, Any], system: RoutingSystem, directory: Path) 
     if plan["status"] != "optimal":
         return []
     data = [write_rows(directory / f"{key}.csv", plan[key]) for key in ("backends", "split")]
-    written = _picture(plan_plot(plan, system), directory, "plan") + data
+    written = write_picture(plan_plot(plan, system), directory, "plan") + data
     if rival := plan.get("latency_routing"):
-        written += _picture(latency_routing_plot(plan), directory, "latency_routing")
+        written += write_picture(latency_routing_plot(plan), directory, "latency_routing")
         written.append(write_rows(directory / "latency_routing.csv", rival["backends"]))
     return written
 
@@ -59,7 +59,7 @@ def write_fluid(path: FluidPath, directory: Path) -> list[Path]:
     )
     data = [write_rows(directory / "fluid.csv", path.rows())]
     data.append(write_rows(directory / "tiers.csv", changes))
-    return [*_picture(fluid_plot(path), directory, "fluid"), *data]
+    return [*write_picture(fluid_plot(path), directory, "fluid"), *data]
 
 
 def write_comparison(comparison: Comparison, directory: Path) -> list[Path]:
@@ -67,13 +67,13 @@ def write_comparison(comparison: Comparison, directory: Path) -> list[Path]:
     from isocline.report.policies_plot import policies_plot  # noqa: PLC0415
     from isocline.report.workload_plot import total_plot, workload_plot  # noqa: PLC0415
 
-    written = _picture(policies_plot(comparison), directory, "policies")
+    written = write_picture(policies_plot(comparison), directory, "policies")
     written.append(write_rows(directory / "policies.csv", comparison.rows()))
     if any(policy.total_over_time.size for policy in comparison.policies):
-        written += _picture(total_plot(comparison), directory, "total_jobs")
+        written += write_picture(total_plot(comparison), directory, "total_jobs")
         written.append(write_rows(directory / "total_jobs.csv", _total_rows(comparison)))
     if any(policy.workloads_over_time.size for policy in comparison.policies):
-        written += _picture(workload_plot(comparison), directory, "workloads")
+        written += write_picture(workload_plot(comparison), directory, "workloads")
         written.append(write_rows(directory / "workloads.csv", _workload_rows(comparison)))
     return written
 
@@ -84,7 +84,7 @@ def write_sweep(sweep: Sweep, directory: Path) -> list[Path]:
 
     rows = [row for one in sweep.comparisons for row in one.rows()]
     data = write_rows(directory / "latency.csv", rows)
-    return [*_picture(latency_plot(sweep), directory, "latency"), data]
+    return [*write_picture(latency_plot(sweep), directory, "latency"), data]
 
 
 def write_reproduction(name: str, made: "Reproduction", directory: Path) -> list[Path]:
@@ -93,7 +93,7 @@ def write_reproduction(name: str, made: "Reproduction", directory: Path) -> list
         write_rows(directory / f"{'-'.join(filter(None, (name, part)))}.csv", rows)
         for part, rows in made.tables.items()
     ]
-    return _picture(made.figure, directory, name) + data
+    return write_picture(made.figure, directory, name) + data
 
 
 def write_rows(path: Path, rows: Sequence[Row] | Iterable[Row]) -> Path:
@@ -107,7 +107,8 @@ def write_rows(path: Path, rows: Sequence[Row] | Iterable[Row]) -> Path:
     return path
 
 
-def _picture(figure: "Figure", directory: Path, stem: str) -> list[Path]:
+def write_picture(figure: "Figure", directory: Path, stem: str) -> list[Path]:
+    """Write STEM.png and .svg."""
     from isocline.report.style import house  # noqa: PLC0415
 
     paths = [_writable(directory / f"{stem}.{kind}") for kind in ("png", "svg")]

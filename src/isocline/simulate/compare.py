@@ -19,11 +19,12 @@ from isocline.policies.contract import RoutingPolicy
 from isocline.policies.parse import parse
 from isocline.simulate.delay import Delay
 from isocline.simulate.delayed_engine import delayed
+from isocline.simulate.in_order import Progress, silent
 from isocline.simulate.judge import judge, needed
 from isocline.simulate.layers import in_layers, label_of
 from isocline.simulate.learned import with_learned
 from isocline.simulate.prepare import Discipline, Prepared, prepare
-from isocline.simulate.replications import Progress, Replications, _silent
+from isocline.simulate.replications import Replications
 from isocline.simulate.results import Comparison, Sweep
 from isocline.simulate.run import Run
 from isocline.simulate.scenario import Scenario, scenario
@@ -64,7 +65,7 @@ def simulate(
     slowdowns: Sequence[Slowdown] = (),
     percentiles: bool = True,
     threads: int | None = None,
-    progress: Progress = _silent,
+    progress: Progress = silent,
 ) -> Comparison:
     """Compare policies on one system.
 

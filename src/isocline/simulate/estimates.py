@@ -6,18 +6,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from isocline.simulate.kernels.latencies import BUCKETS, quantiles
+from isocline.simulate.percentiles import percentiles
 from isocline.simulate.prepare import Prepared
 from isocline.simulate.replicate import Replication
-from isocline.simulate.results import Estimate, PolicyResult
-from isocline.simulate.run import BATCH, Run
+from isocline.simulate.results import PolicyResult
+from isocline.simulate.run import Run
 from isocline.simulate.statistics.intervals import interval
 
 FloatArray = npt.NDArray[np.float64]
-
-QUANTILES = (0.5, 0.95, 0.99)
-# A p99 over fewer jobs a replication would rest on fewer than ten of them.
-LEAST_FOR_PERCENTILES = 1000
 
 
 def measured_seconds(run: Run, skip: int) -> float:
@@ -51,20 +47,6 @@ def mean_jobs(reps: Sequence[Replication], skip: int) -> FloatArray:
     return np.array([rep.jobs[skip:].mean() for rep in reps])
 
 
-def _percentiles(reps: Sequence[Replication], skip: int) -> list[Estimate | None]:
-    if min(int(rep.timed[skip:].sum()) for rep in reps) < LEAST_FOR_PERCENTILES:
-        return [None] * len(QUANTILES)
-    rows = np.array([quantiles(_histogram(rep, skip), QUANTILES) for rep in reps])
-    return [interval(column) for column in rows.T]
-
-
-def _histogram(rep: Replication, skip: int) -> npt.NDArray[np.int64]:
-    total = np.zeros(BUCKETS, np.int64)
-    for first, counts in rep.latencies[skip // BATCH :]:
-        total[first : first + counts.size] += counts
-    return total
-
-
 def _littles_law(reps: Sequence[Replication], run: Run, skip: int) -> float:
     timed = sum(int(rep.timed[skip:].sum()) for rep in reps)
     if timed == 0:
@@ -89,7 +71,7 @@ def summary(
     known = controls(prepared, reps, run, skip) if known_means else None
     jobs = interval(mean_jobs(reps, skip), known)
     latency = latencies(prepared, reps, skip)
-    p50, p95, p99 = _percentiles(reps, skip)
+    p50, p95, p99 = percentiles(reps, skip)
     difference = None
     if reference is not None:
         difference = interval(latency - latencies(prepared, reference, skip))

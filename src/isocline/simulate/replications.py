@@ -1,98 +1,32 @@
-"""Many replications over all cores, in an order that does not depend on the number of threads."""
+"""The replications of several routing policies on one system."""
 
-import os
-from collections import deque
-from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from threading import Event
 from typing import final
 
 from isocline.model.traffic import Trace
 from isocline.policies.contract import RoutingPolicy
+from isocline.simulate.in_order import InOrder, Progress, silent
 from isocline.simulate.prepare import Prepared
 from isocline.simulate.replicate import Replication, replicate
 from isocline.simulate.run import Run
 
-# Tasks per thread that wait their turn: enough that no thread is idle, few enough that a run of
-# 10^5 replications is not held in memory before it starts.
-IN_FLIGHT = 4
-
-# Told after each replication: how many are done, and how many there will be.
-Progress = Callable[[int, int], None]
-
-
-def _silent(done: int, total: int) -> None:
-    """For callers who do not watch."""
-
 
 @final
-@dataclass
-class Replications:
-    """Runs and keeps the replications of several policies: `kept[p][r]`.
+class Replications(InOrder[Replication]):
+    """Runs and keeps the replications of several policies: `kept[p][r]`."""
 
-    Kernels run without the interpreter's lock, so threads suffice; each replication depends on
-    nothing but its number, so the results are the same for any number of threads.
-    """
+    def __init__(
+        self,
+        prepared: Prepared,
+        policies: Sequence[RoutingPolicy],
+        run: Run,
+        trace: Trace | None = None,
+        threads: int | None = None,
+        progress: Progress = silent,
+    ):
+        def one(policy: int, replication: int, stop: Event) -> Replication | None:
+            return replicate(prepared, policies[policy], run, replication, trace, stop)
 
-    prepared: Prepared
-    policies: Sequence[RoutingPolicy]
-    run: Run
-    trace: Trace | None = None
-    threads: int | None = None
-    progress: Progress = _silent
-    kept: list[list[Replication]] = field(init=False)
-    interrupted: bool = field(default=False, init=False)
-
-    def __post_init__(self) -> None:
-        self.kept = [[] for _ in self.policies]
-
-    @property
-    def count(self) -> int:
-        """Replications done for every policy."""
-        return min((len(row) for row in self.kept), default=0)
-
-    def extend(self, total: int) -> None:
-        """Run more, until there are `total` for each policy.
-
-        On Ctrl-C what is complete for all policies is kept and `interrupted` is set.
-
-        Raises:
-            PolicyError: A policy returned an edge that is not its frontend's.
-        """
-        stop = Event()
-        threads = self.threads or os.cpu_count() or 1
-        with ThreadPoolExecutor(threads) as pool:
-            try:
-                self._run_in_order(pool, IN_FLIGHT * threads, total, stop)
-            except KeyboardInterrupt:
-                self.interrupted = True
-            finally:
-                stop.set()
-                pool.shutdown(wait=True, cancel_futures=True)
-        complete = self.count
-        for row in self.kept:
-            del row[complete:]
-
-    def _run_in_order(self, pool: Executor, most: int, total: int, stop: Event) -> None:
-        """Keep `most` tasks in flight and take their results in the order of the tasks."""
-        flying: deque[tuple[int, Future[Replication | None]]] = deque()
-        everything = total * len(self.policies)
-        self.progress(sum(map(len, self.kept)), everything)
-        for replication in range(self.count, total):
-            for policy in range(len(self.policies)):
-                flying.append((policy, pool.submit(self._one, policy, replication, stop)))
-                if len(flying) == most:
-                    self._take(*flying.popleft(), everything)
-        while flying:
-            self._take(*flying.popleft(), everything)
-
-    def _take(self, policy: int, future: Future[Replication | None], everything: int) -> None:
-        result = future.result()
-        if result is not None:
-            self.kept[policy].append(result)
-        self.progress(sum(map(len, self.kept)), everything)
-
-    def _one(self, policy: int, replication: int, stop: Event) -> Replication | None:
-        chosen = self.policies[policy]
-        return replicate(self.prepared, chosen, self.run, replication, self.trace, stop)
+        super().__init__(len(policies), one, threads, progress)
+        self.prepared, self.run = prepared, run

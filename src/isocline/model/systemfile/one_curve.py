@@ -44,6 +44,7 @@ def _document(text: str, place: str) -> Document:
     try:
         loader = Loader(f"{{{_KEY}: {text.strip()}}}")
         root = loader.get_single_node()
+        assert root is not None  # a mapping, by its braces
         data = loader.construct_document(root)
     except (yaml.YAMLError, ValueError, RecursionError):
         raise CurveError(

@@ -1,0 +1,27 @@
+"""`isocline plan` for a file of kind near-data."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from isocline.cli import _output
+
+if TYPE_CHECKING:
+    from isocline.model.cluster import Cluster
+
+
+def plan_cluster(cluster: "Cluster", as_json: bool, out: Path | None) -> bool:
+    """Show and write the plan; whether the load is stable."""
+    from isocline.theory.near_data_plan import near_data_plan
+
+    plan = near_data_plan(cluster)
+    if as_json:
+        _output.show_json(plan.to_dict())
+    else:
+        from isocline.report.near_data_table import near_data_report
+
+        _output.show(near_data_report(plan))
+    if out:
+        from isocline.report.near_data_files import write_near_data_plan
+
+        _output.say_written(write_near_data_plan(plan, out))
+    return plan.status == "stable"

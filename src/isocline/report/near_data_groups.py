@@ -1,0 +1,80 @@
+"""Servers that a plan treats alike, so that a thousand of them can be read as a few."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+from isocline.report.words import listed
+from isocline.theory.near_data_records import NearDataPlan, ServerName
+
+# Loads that agree to so many digits are one on a screen.
+_DIGITS = 9
+
+
+class Group(NamedTuple):
+    """Servers of one part and one load; rates of each of them, tasks/s."""
+
+    role: str
+    servers: tuple[ServerName, ...]
+    load: float
+    utilisation: float  # load / alpha
+    gives: float  # mean over the group
+    receives: float
+
+
+class GroupHelp(NamedTuple):
+    """Remote service between two groups, numbers in the list of groups; all of it, tasks/s."""
+
+    helper: int
+    beneficiary: int
+    level: str
+    rate: float
+
+
+def groups(plan: NearDataPlan) -> list[Group]:
+    """Groups in order of falling load: beneficiaries first."""
+    members: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
+    for row in plan.rows():
+        members[row["role"], f"{row['load']:.{_DIGITS}g}"].append(row)
+    made = [
+        Group(
+            role,
+            tuple(row["server"] for row in rows),
+            _mean(rows[:1], "load"),
+            _mean(rows[:1], "utilisation"),
+            _mean(rows, "gives"),
+            _mean(rows, "receives"),
+        )
+        for (role, _), rows in members.items()
+    ]
+    return sorted(made, key=lambda group: -group.load)
+
+
+def helps_between(plan: NearDataPlan, made: Sequence[Group]) -> list[GroupHelp]:
+    """Who helps whom between groups, the largest rate first."""
+    group_of = {server: i for i, group in enumerate(made) for server in group.servers}
+    rates: dict[tuple[int, int, str], float] = defaultdict(float)
+    for entry in plan.helps:
+        rates[group_of[entry.helper], group_of[entry.beneficiary], entry.level] += entry.rate
+    found = [GroupHelp(*key, rate) for key, rate in rates.items()]
+    return sorted(found, key=lambda help_: -help_.rate)
+
+
+def servers_in_words(names: Iterable[ServerName], most: int = 6) -> str:
+    """Names with commas; numbers as ranges: "0–499, 700"."""
+    names = list(names)
+    numbers = [name for name in names if isinstance(name, int)]
+    if len(numbers) < len(names) or not numbers:
+        return listed(map(str, names), most)
+    numbers.sort()
+    cuts = [i for i, (low, high) in enumerate(pairwise(numbers), 1) if high != low + 1]
+    ends = pairwise([0, *cuts, len(numbers)])
+    runs = [(numbers[low], numbers[high - 1]) for low, high in ends]
+    parts = [f"{low}–{high}" if high > low else str(low) for low, high in runs]
+    left = sum(high - low + 1 for low, high in runs[most:])
+    return ", ".join(parts[:most]) + (f" and {left} more" if left else "")
+
+
+def _mean(rows: Sequence[dict[str, Any]], key: str) -> float:
+    return sum(float(row[key]) for row in rows) / len(rows)

@@ -1,0 +1,45 @@
+"""Percentiles of times that were counted in histograms, one per batch of blocks."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from isocline.simulate.kernels.latencies import BUCKETS, quantiles
+from isocline.simulate.results import Estimate
+from isocline.simulate.run import BATCH
+from isocline.simulate.statistics.intervals import interval
+
+QUANTILES = (0.5, 0.95, 0.99)
+# A p99 over fewer jobs a replication would rest on fewer than ten of them.
+LEAST_FOR_PERCENTILES = 1000
+
+
+class Timed(Protocol):
+    """A replication whose jobs or tasks were timed."""
+
+    @property
+    def timed(self) -> npt.NDArray[np.int64]:
+        """(n,) how many in each block."""
+        ...
+
+    @property
+    def latencies(self) -> tuple[tuple[int, npt.NDArray[np.int32]], ...]:
+        """Of each batch of blocks: the first bucket that is not empty, and counts from there."""
+        ...
+
+
+def percentiles(reps: Sequence[Timed], skip: int) -> list[Estimate | None]:
+    """The QUANTILES after `skip` blocks, s; None where too few were timed."""
+    if min(int(rep.timed[skip:].sum()) for rep in reps) < LEAST_FOR_PERCENTILES:
+        return [None] * len(QUANTILES)
+    rows = np.array([quantiles(_histogram(rep, skip), QUANTILES) for rep in reps])
+    return [interval(column) for column in rows.T]
+
+
+def _histogram(rep: Timed, skip: int) -> npt.NDArray[np.int64]:
+    total = np.zeros(BUCKETS, np.int64)
+    for first, counts in rep.latencies[skip // BATCH :]:
+        total[first : first + counts.size] += counts
+    return total

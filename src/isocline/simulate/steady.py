@@ -1,0 +1,79 @@
+"""What of a run is its steady state: whether there is one, and how much to discard before it."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from isocline.errors import RunTooShortError
+from isocline.simulate.run import Run
+from isocline.simulate.statistics.stability import Trend, trend
+from isocline.simulate.statistics.warmup import mser5
+
+FloatArray = npt.NDArray[np.float64]
+
+LEAST_COMPLETIONS = 100
+MOST_REPLICATIONS = 1000
+
+
+class Blocks(NamedTuple):
+    """R replications of one policy, in n blocks each."""
+
+    number: FloatArray  # (R, n) mean number in the system
+    completions: npt.NDArray[np.int64]  # (R, n)
+
+
+def more_replications(widest: float, count: int, precision: float | None) -> int:
+    """Replications that should bring the `widest` relative half-width of `count` to `precision`."""
+    if precision is None or widest <= precision:
+        return count
+    # The half-width falls with the root of the count; a tenth more saves a further round.
+    wanted = int(np.ceil(1.1 * count * (widest / precision) ** 2))
+    return min(max(wanted, count + 2), 4 * count, MOST_REPLICATIONS)
+
+
+def grows(blocks: Blocks, run: Run) -> bool:
+    """Whether the number in the system rises without end, under steady arrivals."""
+    return trend(blocks.number[:, run.discarded_blocks :]) is Trend.GROWING
+
+
+def discarded(run: Run, stable: Mapping[str, Blocks], steady: bool, what: str, remedy: str) -> int:
+    """Blocks to discard: as given, or the most that MSER-5 asks for any policy.
+
+    Args:
+        run: Of all replications.
+        stable: The policies with a steady state, by name.
+        steady: Whether arrivals are, so that a number that still rises says: too short.
+        what: Is counted: "jobs", "tasks".
+        remedy: What else the user could do: "give ... or more" comes before it.
+
+    Raises:
+        RunTooShortError: There is no such number, or what it leaves is not steady, or too few
+            completions.
+    """
+    longer = f"give --horizon {4 * run.horizon:.3g} or more{remedy}"
+    skip = run.discarded_blocks
+    if run.warmup is None:
+        found = {name: mser5(blocks.number.mean(axis=0)) for name, blocks in stable.items()}
+        for name, asked in found.items():
+            if asked is None:
+                raise RunTooShortError(
+                    f"a run of {run.horizon:.4g} s is too short for {name}: by MSER-5 its warm-up "
+                    f"is more than half of it; {longer}"
+                )
+        skip = max((asked for asked in found.values() if asked is not None), default=0)
+    for name, blocks in stable.items():
+        if steady and trend(blocks.number[:, skip:]) != Trend.STEADY:
+            raise RunTooShortError(
+                f"a run of {run.horizon:.4g} s is too short for {name}: the number of {what} is "
+                f"still rising at its end; {longer}"
+            )
+        fewest = int(blocks.completions[:, skip:].sum(axis=1).min())
+        if fewest < LEAST_COMPLETIONS:
+            raise RunTooShortError(
+                f"only {fewest} {what} completed under {name} in the measured part of a "
+                f"replication of {run.horizon:.4g} s, and a mean needs {LEAST_COMPLETIONS}; "
+                f"{longer}"
+            )
+    return skip
