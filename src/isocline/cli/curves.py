@@ -14,9 +14,13 @@ from isocline.cli import _output
 def command(file: Path, as_json: bool, out: Path | None) -> None:
     """Show the service curve of each backend.
 
+    FILE is a system file, or one of learned curves, as `isocline serve` keeps.
+
     What was cut from measured tables is said on stderr, and crossed out in the picture.
     """
-    system = _output.load_and_say(file)
+    from isocline.gateway.learned import learned_system
+
+    system = learned_system(file) or _output.load_and_say(file)
     from isocline.report.curves_table import curves_document, curves_report
 
     document = curves_document(system)

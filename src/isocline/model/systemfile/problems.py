@@ -94,9 +94,13 @@ def _plain(error: "ErrorDetails", context: dict[str, Any], key: str) -> str:
 def _without_tags(location: Field, data: Any) -> Field:
     """Where a record is chosen by its type, pydantic puts the type's name into the location."""
     field: list[str | int] = []
+    tagged = False  # the record at hand; a field may be called as its type: the knee of a knee
     for part in location:
-        if isinstance(data, dict) and part not in data and data.get("type") == part:
+        is_tag = isinstance(data, dict) and part not in data and data.get("type") == part
+        if is_tag and not tagged:
+            tagged = True
             continue
+        tagged = False
         field.append(part)
         data = value_at(data, part)
     return tuple(field)

@@ -1,0 +1,132 @@
+"""`isocline backend`."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from isocline.model.traffic import Sizes
+
+
+@click.command("backend")
+@click.option(
+    "--curve",
+    "curve_text",
+    required=True,
+    metavar="CURVE",
+    help="Rate over requests in service, as in a system file: "
+    "'{type: knee, peak: 2400, knee: 16, sharpness: 3}'.",
+)
+@click.option(
+    "--unit",
+    type=click.Choice(["tokens", "jobs"]),
+    default="tokens",
+    show_default=True,
+    help="The curve is in tokens/s or in jobs/s.",
+)
+@click.option("--listen", default="127.0.0.1:9001", show_default=True, metavar="HOST:PORT")
+@click.option(
+    "--model", help="Its name; requests for others get 404.  [default: any name is taken]"
+)
+@click.option(
+    "--sizes",
+    "sizes_text",
+    default="deterministic",
+    show_default=True,
+    metavar="LAW",
+    help="Law of a size that multiplies a request's work: exponential, lognormal:cv=2, "
+    "hyperexponential:cv=3; its mean is 1.",
+)
+@click.option(
+    "--prefill", type=float, default=0.0, show_default=True, help="Work of a prompt token."
+)
+@click.option(
+    "--decode", type=float, default=1.0, show_default=True, help="Work of an output token."
+)
+@click.option(
+    "--output-tokens",
+    type=int,
+    default=16,
+    show_default=True,
+    metavar="N",
+    help="Of a request without max_tokens.",
+)
+@click.option("--max-model-len", type=int, default=131_072, show_default=True, metavar="N")
+@click.option(
+    "--max-num-seqs",
+    type=int,
+    metavar="N",
+    help="Requests in service at a time; others wait.  [default: no limit]",
+)
+@click.option(
+    "--orca",
+    type=click.Choice(["text", "json", "off"]),
+    default="text",
+    show_default=True,
+    help="Form of the load report in the header endpoint-load-metrics.",
+)
+@click.option(
+    "--fault",
+    "faults",
+    multiple=True,
+    metavar="NAME=X",
+    help="Go wrong: error, garbage, hang or reset with this share of requests, slow by this "
+    "factor, or sick (/health says 503); repeat for more.",
+)
+@click.option("--seed", type=int, default=0, show_default=True)
+def command(
+    curve_text: str,
+    listen: str,
+    sizes_text: str,
+    faults: tuple[str, ...],
+    **options: object,
+) -> None:
+    """Emulate an OpenAI-compatible server with a given curve.
+
+    \b
+    Requests share it: N in service get a rate of l(N)/N each. It streams, or not, from
+    /v1/chat/completions and /v1/completions, and answers /v1/models, /health and /metrics
+    (in vLLM's names). While it runs:
+      curl -X POST localhost:9001/faults -d '{"slow": 3, "error": 0.1}'
+      curl -X PUT  localhost:9001/curve  -d '{type: hyperbolic, peak: 900, half: 8}'
+    """  # noqa: D301 - click's mark for "do not rewrap" is the backspace itself
+    from isocline.emulator import Faults, Settings, run
+    from isocline.emulator.settings import parse_address
+    from isocline.model.systemfile.one_curve import read_curve
+
+    host, port = parse_address(listen)
+    curve = read_curve(curve_text)
+    settings = Settings(
+        curve=curve,
+        sizes=_sizes(sizes_text),
+        faults=Faults.parse(",".join(faults)) if faults else Faults(),
+        **options,  # type: ignore[arg-type]
+    )
+
+    def listening(port: int) -> None:
+        where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        click.echo(
+            f"serving {settings.model or 'any model'} at http://{where}/v1 "
+            f"with curve {curve} in {settings.unit}/s; Ctrl-C ends it",
+            err=True,
+        )
+
+    run(settings, host, port, listening)
+
+
+def _sizes(text: str) -> "Sizes":
+    """`exponential`, or `lognormal:cv=2`, as policies are written."""
+    from isocline.errors import UsageError
+    from isocline.model.traffic.sizes import ALL
+
+    name, _, argument = text.partition(":")
+    law = ALL.get(name)
+    if law is None:
+        raise UsageError(f"--sizes {text!r}: known laws: {', '.join(ALL)}")
+    try:
+        key, _, value = argument.partition("=")
+        return law(**({key: float(value)} if argument else {}))
+    except (TypeError, ValueError) as error:
+        if isinstance(error, UsageError):
+            raise
+        raise UsageError(f"--sizes {text!r}: give {name} or, say, lognormal:cv=2") from None

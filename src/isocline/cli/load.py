@@ -1,0 +1,104 @@
+"""`isocline load`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from isocline.cli import _output
+
+if TYPE_CHECKING:
+    from isocline.loadgen import Schedule
+
+BURSTY = "bursty"
+
+
+@click.command("load")
+@click.argument("url")
+@click.option("--rate", type=float, metavar="R", help="Poisson arrivals, requests/s.")
+@click.option("--trace", metavar="FILE", help=f"Replay these requests; {BURSTY!r} makes some up.")
+@click.option(
+    "--trace-format",
+    type=click.Choice(["auto", "azure", "mooncake"]),
+    default="auto",
+    help="How the trace is written.",
+)
+@click.option("--time-scale", type=float, default=1.0, help="The trace this many times as fast.")
+@click.option("--duration", type=float, metavar="T", help="s.  [default: that of the trace]")
+@click.option("--warmup", type=float, default=0.0, metavar="W", help="s that are not measured.")
+@click.option("--streams", is_flag=True, help="Ask for streams, and time their tokens.")
+@click.option("--model", default="isocline", show_default=True, metavar="NAME")
+@click.option("--prompt-tokens", type=int, default=16, show_default=True, metavar="N")
+@click.option("--output-tokens", type=int, default=16, show_default=True, metavar="N")
+@click.option(
+    "--connections",
+    type=int,
+    default=1000,
+    show_default=True,
+    metavar="N",
+    help="Open at a time, at most; requests that find none free wait, and that wait counts.",
+)
+@click.option(
+    "--timeout", type=float, default=60.0, show_default=True, metavar="T", help="s from when due."
+)
+@click.option(
+    "--workers", type=int, default=1, show_default=True, metavar="N", help="Processes that send."
+)
+@click.option(
+    "--header", "headers", multiple=True, metavar="LINE", help="'Name: value'; repeat for more."
+)
+@click.option("--seed", type=int, default=0, show_default=True, metavar="S")
+@_output.json_option
+@_output.out_option
+@click.pass_context
+def command(
+    ctx: click.Context,
+    /,
+    url: str,
+    headers: tuple[str, ...],
+    workers: int,
+    as_json: bool,
+    out: Path | None,
+    **options: Any,
+) -> None:
+    """Send requests when they are due, and time the answers.
+
+    URL is that of an OpenAI-compatible server, as http://127.0.0.1:9001, or ends in one of its
+    paths; any other path gets plain GET requests. Exit status 1 if no request was answered.
+    """
+    from isocline.loadgen import LoadSettings, run_load
+
+    names = ("model", "streams", "connections", "timeout", "warmup")
+    settings = LoadSettings(url, headers=headers, **{name: options[name] for name in names})
+    result = run_load(settings, _schedule(options), workers)
+    if as_json:
+        _output.show_json(result.to_dict())
+    else:
+        from isocline.report.load_table import load_report
+
+        _output.show(load_report(result))
+    if out:
+        from isocline.report.load_files import write_load
+
+        _output.say_written(write_load(result, out))
+    if not result.completed:
+        ctx.exit(1)
+
+
+def _schedule(options: dict[str, Any]) -> "Schedule":
+    from isocline.errors import UsageError
+    from isocline.loadgen import Schedule
+    from isocline.model.traffic import bursty_trace, read_trace
+
+    rate, name, duration = options["rate"], options["trace"], options["duration"]
+    if (rate is None) == (name is None):
+        raise UsageError("load: give either --rate R or --trace FILE")
+    if rate is not None:
+        if duration is None:
+            raise UsageError("load: --rate goes on for ever; give --duration T")
+        tokens = options["prompt_tokens"], options["output_tokens"]
+        return Schedule.poisson(rate, duration, *tokens, seed=options["seed"])
+    if not options["time_scale"] > 0:
+        raise UsageError(f"--time-scale {options['time_scale']}: give a number above 0")
+    trace = bursty_trace() if name == BURSTY else read_trace(Path(name), options["trace_format"])
+    return Schedule.of_trace(trace.sped_up(options["time_scale"]), duration)

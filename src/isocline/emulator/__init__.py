@@ -1,0 +1,11 @@
+"""An emulated inference server: OpenAI's API, a service curve, and faults, without a model.
+
+`sharing` says when work is done, `generation` when tokens are; `http` speaks. Only `serve` and
+`engine` know the time.
+"""
+
+from isocline.emulator.faults import Faults as Faults
+from isocline.emulator.serve import Emulator as Emulator
+from isocline.emulator.serve import run as run
+from isocline.emulator.serve import start as start
+from isocline.emulator.settings import Settings as Settings

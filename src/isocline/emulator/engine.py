@@ -1,0 +1,94 @@
+"""The engine of one server: requests in service, on a real clock."""
+
+import asyncio
+import random
+import time
+from typing import final
+
+import numpy as np
+
+from isocline.alarm import alarm
+from isocline.emulator.ask import Ask
+from isocline.emulator.faults import Faults
+from isocline.emulator.generation import Generation, Generations
+from isocline.emulator.metrics import Metrics
+from isocline.emulator.rates import Rates
+from isocline.emulator.settings import DEFAULT_MODEL, Settings
+from isocline.model.curves import Curve
+
+# Tokens less than this apart, in s, are sent together; ends of requests are never put off.
+_STEP = 0.001
+_SIZES_AHEAD = 1024
+
+
+@final
+class Engine:
+    """Serves requests; all calls come from its event loop."""
+
+    def __init__(self, settings: Settings, loop: asyncio.AbstractEventLoop) -> None:
+        self.settings = settings
+        self.faults = settings.faults
+        self.curve = settings.curve
+        self.random = random.Random(settings.seed)
+        self._rates = Rates(self.curve)
+        self._generations = Generations(self._rate_at, settings.max_num_seqs, time.monotonic())
+        self.sharing = self._generations.sharing
+        self.metrics = Metrics(settings.model or DEFAULT_MODEL, self.sharing)
+        self._numpy = np.random.default_rng(settings.seed)
+        self._sizes: list[float] = []
+        self._last = 0.0  # when tokens were sent
+        self._alarm = alarm(loop, self.wake)
+
+    def work(self, ask: Ask) -> tuple[float, float]:
+        """Work of a request and, of that, its prefill; draws its size."""
+        prefill = self.settings.prefill * ask.prompt_tokens
+        total = prefill + self.settings.decode * ask.output_tokens
+        if not self._sizes:
+            self._sizes = self.settings.sizes.sample(self._numpy, _SIZES_AHEAD).tolist()
+        size = self._sizes.pop()
+        work = size * (total if self.settings.unit == "tokens" else 1.0)
+        return work, work * prefill / total
+
+    def submit(self, generation: Generation) -> None:
+        """Serve a request from now on."""
+        self._generations.advance(time.monotonic())
+        self._generations.admit(generation)
+        self._set()
+
+    def withdraw(self, generation: Generation) -> None:
+        """Its client is gone."""
+        if not generation.gone:
+            self._generations.advance(time.monotonic())
+            self.sharing.withdraw(generation)
+            self._set()
+
+    def wake(self) -> None:
+        """Do what is due."""
+        self._last = time.monotonic()
+        self._generations.advance(self._last)
+        self._set()
+
+    def set_faults(self, faults: Faults) -> None:
+        """Go wrong in these ways from now on."""
+        self._generations.advance(time.monotonic())
+        self.faults = faults
+        self.sharing.change(self._rate_at)
+        self._set()
+
+    def set_curve(self, curve: Curve) -> None:
+        """Serve at another curve from now on, also what is in service."""
+        self._generations.advance(time.monotonic())
+        self.curve, self._rates = curve, Rates(curve)
+        self.sharing.change(self._rate_at)
+        self._set()
+
+    def close(self) -> None:
+        """Serve no more."""
+        self._alarm.close()
+
+    def _rate_at(self, jobs: int) -> float:
+        return self._rates.at(jobs) / self.faults.slow
+
+    def _set(self) -> None:
+        token = max(self._generations.next_token(), self._last + _STEP)
+        self._alarm.set(min(self.sharing.next_end(), token))

@@ -1,0 +1,64 @@
+"""How an emulated server behaves."""
+
+from dataclasses import dataclass, field
+from typing import Literal, final
+
+from isocline.emulator.faults import Faults
+from isocline.errors import UsageError
+from isocline.model.curves import Curve
+from isocline.model.traffic import DeterministicSizes, Sizes
+
+
+@final
+@dataclass(frozen=True)
+class Settings:
+    """One server.
+
+    A request of p prompt and o output tokens is work of `prefill` p + `decode` o if the curve is in
+    tokens/s, and of 1 if it is in jobs/s, times a size drawn from `sizes`, which have mean 1.
+
+    Raises:
+        UsageError: A number makes no sense.
+    """
+
+    curve: Curve
+    unit: Literal["tokens", "jobs"] = "tokens"
+    prefill: float = 0.0  # work of a prompt token
+    decode: float = 1.0  # work of an output token
+    sizes: Sizes = field(default_factory=DeterministicSizes)
+    model: str | None = None  # its name; None: whatever a request asks for
+    output_tokens: int = 16  # of a request that does not say
+    max_model_len: int = 131_072  # prompt and output tokens of a request, at most
+    max_num_seqs: int | None = None  # requests that run at a time; others wait
+    orca: Literal["text", "json", "off"] = "text"  # form of the header, unless a request says
+    seed: int = 0
+    faults: Faults = field(default_factory=Faults)
+
+    def __post_init__(self) -> None:
+        for name in ("output_tokens", "max_model_len", "max_num_seqs"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise UsageError(f"{name} is {value}; give a whole number above 0")
+        if not (self.prefill >= 0 and self.decode > 0 and self.prefill + self.decode < 1e12):
+            raise UsageError(
+                f"prefill is {self.prefill}, decode is {self.decode}; "
+                "give finite numbers, prefill at least 0 and decode above 0"
+            )
+        if not 0 <= self.seed < 2**63:
+            raise UsageError(f"seed is {self.seed}; give a whole number from 0 to 2^63 - 1")
+
+
+DEFAULT_MODEL = "isocline"  # as listed when any name is taken
+
+
+def parse_address(text: str) -> tuple[str, int]:
+    """Host and port of HOST:PORT, [IPv6]:PORT or PORT; port 0 lets the system choose.
+
+    Raises:
+        UsageError: It is none of these.
+    """
+    host, _, port = text.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]") or "127.0.0.1"
+    if not (port.isascii() and port.isdigit() and int(port) < 2**16) or text.startswith(":"):
+        raise UsageError(f"{text!r} is not an address to listen on; give HOST:PORT")
+    return host, int(port)

@@ -1,0 +1,105 @@
+"""A client's connection: one request at a time, kept open between them."""
+
+import asyncio
+import time
+from typing import Protocol, cast, final
+
+import httptools
+
+from isocline.loadgen.flight import Flight
+
+
+class Owner(Protocol):
+    """Who hears of connections."""
+
+    def free(self, connection: "Connection") -> None:
+        """It can carry another request."""
+        ...
+
+    def gone(self, connection: "Connection") -> None:
+        """It is closed."""
+        ...
+
+
+@final
+class Connection(asyncio.Protocol):
+    """Carries requests one after the other."""
+
+    def __init__(self, owner: Owner) -> None:
+        self._owner = owner
+        self._transport: asyncio.Transport | None = None
+        self._parser = httptools.HttpResponseParser(self)
+        self._flight: Flight | None = None
+        self._framed = False  # whether the length of the body is told
+        self._header_read = False
+        self._now = 0.0
+
+    def carry(self, flight: Flight) -> None:
+        """Send a request."""
+        assert self._transport is not None
+        self._flight = flight
+        flight.wire = self
+        self._transport.write(flight.data)
+        flight.sent(time.monotonic())
+
+    def abort(self) -> None:
+        """Close at once, whatever is under way."""
+        self._flight = None
+        if self._transport is not None:
+            self._transport.abort()
+
+    # What the event loop calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        flight, self._flight = self._flight, None
+        if flight is not None:
+            if exc is None and self._header_read and not self._framed:
+                flight.completed(self._parser.get_status_code(), time.monotonic())
+            elif self._header_read:
+                flight.failed("cut off")
+            else:
+                flight.failed("reset" if exc else "closed without an answer")
+        self._owner.gone(self)
+
+    def data_received(self, data: bytes) -> None:
+        self._now = time.monotonic()
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            flight, self._flight = self._flight, None
+            if flight is not None:
+                flight.failed("not HTTP")
+            self.abort()
+
+    # What the parser calls.
+
+    def on_message_begin(self) -> None:
+        self._framed = self._header_read = False
+
+    def on_header(self, name: bytes, value: bytes) -> None:  # noqa: ARG002
+        if name.lower() in {b"content-length", b"transfer-encoding"}:
+            self._framed = True
+
+    def on_headers_complete(self) -> None:
+        self._header_read = True
+
+    def on_body(self, body: bytes) -> None:
+        if self._flight is not None:
+            self._flight.received(body, self._now)
+
+    def on_message_complete(self) -> None:
+        status = self._parser.get_status_code()
+        if status < 200:  # the answer itself is still to come (RFC 9110, Section 15.2)
+            return
+        flight, self._flight = self._flight, None
+        keep = flight is not None and self._parser.should_keep_alive()
+        if flight is not None:
+            flight.completed(status, self._now)
+        if keep:
+            self._owner.free(self)
+        else:
+            self.abort()

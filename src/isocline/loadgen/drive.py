@@ -1,0 +1,178 @@
+"""The open loop: sends each request when it is due, on a connection that is free, or a new one."""
+
+import asyncio
+import socket
+import ssl
+import time
+from collections import deque
+from typing import final
+
+from isocline.alarm import alarm
+from isocline.loadgen.connection import Connection
+from isocline.loadgen.flight import Flight
+from isocline.loadgen.schedule import Schedule
+from isocline.loadgen.settings import LoadSettings
+from isocline.loadgen.tally import Tally
+from isocline.loadgen.target import Target
+
+
+@final
+class Drive:
+    """One run of a schedule on this event loop; times are s, monotonic."""
+
+    def __init__(self, settings: LoadSettings, schedule: Schedule) -> None:
+        self._settings = settings
+        self._target = Target(settings)
+        self._times: list[float] = schedule.times.tolist()
+        self._sizes = list(
+            zip(schedule.prompt_tokens.tolist(), schedule.output_tokens.tolist(), strict=True)
+        )
+        self._tally = Tally()
+        self._next = 0
+        self._start = 0.0
+        self._idle: list[Connection] = []
+        self._open = 0  # connections, also those that are being made
+        self._waiting: deque[Flight] = deque()
+        self._flying: deque[Flight] = deque()  # in order of their times, and so of their deadlines
+        self._making: set[asyncio.Task[None]] = set()
+        self._loop = asyncio.get_running_loop()
+        self._over = asyncio.Event()
+        self._alarm = alarm(self._loop, self._ring)
+
+    async def run(self, start: float) -> Tally:
+        """Send everything from `start` on, and wait for all answers or their timeouts."""
+        self._start = start
+        self._ring()
+        await self._over.wait()
+        self._alarm.close()
+        self._tally.ended = time.monotonic() - start
+        for task in list(self._making):
+            task.cancel()
+        for connection in self._idle:
+            connection.abort()
+        await asyncio.gather(*self._making, return_exceptions=True)
+        return self._tally
+
+    def stop(self) -> None:
+        """Send no more; what is under way is not counted."""
+        self._tally.interrupted = True
+        for flight in self._flying:
+            if not flight.over and isinstance(flight.wire, Connection):
+                flight.wire.abort()
+        self._over.set()
+
+    # What connections call.
+
+    def free(self, connection: Connection) -> None:
+        if not self._give_work(connection):
+            self._idle.append(connection)
+            self._look_for_the_end()
+
+    def gone(self, connection: Connection) -> None:
+        self._open -= 1
+        if connection in self._idle:
+            self._idle.remove(connection)
+        self._look_for_the_end()
+        if self._waiting:
+            self._connect()
+
+    # Its own.
+
+    def _ring(self) -> None:
+        now = time.monotonic()
+        self._expire(now)
+        times, elapsed = self._times, now - self._start
+        while self._next < len(times) and times[self._next] <= elapsed:
+            self._send(self._next)
+            self._next += 1
+        self._look_for_the_end()
+        self._set_alarm()
+
+    def _set_alarm(self) -> None:
+        when = float("inf")
+        if self._next < len(self._times):
+            when = self._start + self._times[self._next]
+        if self._flying:
+            when = min(when, self._flying[0].due + self._settings.timeout)
+        self._alarm.set(when)
+
+    def _send(self, number: int) -> None:
+        time_due = self._times[number]
+        tally = self._tally if time_due >= self._settings.warmup else None
+        if tally is not None:
+            tally.due += 1
+        data = self._target.request(*self._sizes[number])
+        flight = Flight(self._start + time_due, data, self._target.streams, tally)
+        self._flying.append(flight)
+        if self._idle:
+            self._idle.pop().carry(flight)
+            return
+        self._waiting.append(flight)
+        if self._open < self._settings.connections:
+            self._connect()
+
+    def _give_work(self, connection: Connection) -> bool:
+        while self._waiting:
+            flight = self._waiting.popleft()
+            if not flight.over:
+                connection.carry(flight)
+                return True
+        return False
+
+    def _connect(self) -> None:
+        self._open += 1
+        self._tally.connections = max(self._tally.connections, self._open)
+        task = self._loop.create_task(self._connected())
+        self._making.add(task)
+        task.add_done_callback(self._making.discard)
+
+    async def _connected(self) -> None:
+        target = self._target
+        try:
+            async with asyncio.timeout(self._settings.timeout):
+                _, connection = await self._loop.create_connection(
+                    lambda: Connection(self), target.host, target.port, ssl=target.tls
+                )
+        except (OSError, TimeoutError) as error:
+            self._open -= 1
+            self._fail_one(_kind(error))
+            return
+        self.free(connection)
+
+    def _fail_one(self, kind: str) -> None:
+        """The request for which a connection could not be made."""
+        while self._waiting:
+            flight = self._waiting.popleft()
+            if not flight.over:
+                flight.failed(kind)
+                break
+        self._look_for_the_end()
+        if self._waiting:
+            self._connect()
+
+    def _expire(self, now: float) -> None:
+        """Forget what is over, and give up what took too long."""
+        flying, timeout = self._flying, self._settings.timeout
+        while flying and (flying[0].over or flying[0].due + timeout <= now):
+            flight = flying.popleft()
+            if not flight.over:
+                flight.failed("timeout")
+                if isinstance(flight.wire, Connection):
+                    flight.wire.abort()
+
+    def _look_for_the_end(self) -> None:
+        if self._next < len(self._times):
+            return
+        while self._flying and self._flying[0].over:
+            self._flying.popleft()
+        if not self._flying:
+            self._over.set()
+
+
+def _kind(error: Exception) -> str:
+    """What a user can look for."""
+    if isinstance(error, ConnectionRefusedError):
+        return "refused"
+    if isinstance(error, ssl.SSLError):
+        return "no TLS"
+    return "unknown host" if isinstance(error, socket.gaierror) else "no connection"

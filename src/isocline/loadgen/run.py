@@ -1,0 +1,72 @@
+"""Runs load in this process, or in several."""
+
+import asyncio
+import contextlib
+import signal
+import threading
+import time
+from collections.abc import Callable
+
+import uvloop
+
+from isocline.errors import UsageError
+from isocline.loadgen.drive import Drive
+from isocline.loadgen.results import LoadResult
+from isocline.loadgen.schedule import Schedule
+from isocline.loadgen.settings import LoadSettings
+from isocline.loadgen.tally import Tally
+from isocline.loadgen.target import Target
+
+Start = Callable[[], float]
+
+
+def run_load(settings: LoadSettings, schedule: Schedule, workers: int = 1) -> LoadResult:
+    """Send requests as scheduled and time their answers.
+
+    It takes the schedule's duration, and up to the timeout more. SIGINT ends it early, with what
+    was measured until then. Each of several workers is a process with its share of the requests
+    and of the connections.
+
+    Raises:
+        UsageError: No requests to measure, or fewer connections than workers.
+    """
+    if not 1 <= workers <= settings.connections:
+        raise UsageError(
+            f"workers is {workers}; give at least 1, and no more than connections, "
+            f"{settings.connections}"
+        )
+    if not (schedule.times >= settings.warmup).any():
+        raise UsageError(
+            f"no request is due after the warm-up of {settings.warmup:g} s; give a longer duration"
+        )
+    if workers == 1:
+        tally = drive(settings, schedule, time.monotonic)
+    else:
+        from isocline.loadgen.workers import drive_in_workers  # noqa: PLC0415
+
+        tally = drive_in_workers(settings, schedule, workers)
+    return LoadResult.of(
+        tally,
+        url=settings.url,
+        source=schedule.source,
+        rate=schedule.rate,
+        duration=schedule.duration,
+        warmup=settings.warmup,
+        streams=Target(settings).streams,
+        workers=workers,
+    )
+
+
+def drive(settings: LoadSettings, schedule: Schedule, start: Start) -> Tally:
+    """Run a schedule in this process; `start` gives its beginning, s, once all is ready."""
+    return uvloop.run(_drive(settings, schedule, start))
+
+
+async def _drive(settings: LoadSettings, schedule: Schedule, start: Start) -> Tally:
+    made = Drive(settings, schedule)
+    with contextlib.ExitStack() as undo:
+        if threading.current_thread() is threading.main_thread():
+            loop = asyncio.get_running_loop()
+            loop.add_signal_handler(signal.SIGINT, made.stop)
+            undo.callback(loop.remove_signal_handler, signal.SIGINT)
+        return await made.run(start())

@@ -1,0 +1,63 @@
+"""Where requests go, and their bytes."""
+
+import json
+import ssl
+from typing import Literal, final
+from urllib.parse import urlsplit
+
+from isocline.loadgen.settings import LoadSettings
+
+Kind = Literal["chat", "completion", "get"]
+_CHAT, _COMPLETION = "/chat/completions", "/completions"
+_TOKEN = "word"  # four characters are about one: OpenAI's rule of thumb
+
+
+@final
+class Target:
+    """A server's address and what is asked of it.
+
+    A path that ends in /chat/completions or /completions gets OpenAI requests, any other a GET.
+    """
+
+    def __init__(self, settings: LoadSettings) -> None:
+        parts = urlsplit(settings.url)
+        assert parts.hostname is not None  # by LoadSettings
+        self.host = parts.hostname
+        self.tls = ssl.create_default_context() if parts.scheme == "https" else None
+        self.port = parts.port or (443 if self.tls else 80)
+        path = parts.path.rstrip("/")
+        if path in {"", "/v1"}:
+            path = f"/v1{_CHAT}"
+        self.kind: Kind = "get"
+        if path.endswith(_COMPLETION):
+            self.kind = "chat" if path.endswith(_CHAT) else "completion"
+        target = (path if self.kind != "get" else parts.path) + (parts.query and f"?{parts.query}")
+        method = "GET" if self.kind == "get" else "POST"
+        place = parts.netloc.rpartition("@")[2]
+        lines = [f"{method} {target} HTTP/1.1", f"host: {place}", *settings.headers]
+        if self.kind != "get":
+            lines.append("content-type: application/json")
+        self._head = "\r\n".join(lines).encode("latin-1", "replace")
+        self._model = settings.model
+        self.streams = settings.streams and self.kind != "get"
+        self._last: tuple[tuple[int, int], bytes] | None = None
+
+    def request(self, prompt_tokens: int, output_tokens: int) -> bytes:
+        """The bytes of one request."""
+        size = (prompt_tokens, output_tokens)
+        if self._last is None or self._last[0] != size:
+            self._last = size, self._made(*size)
+        return self._last[1]
+
+    def _made(self, prompt_tokens: int, output_tokens: int) -> bytes:
+        if self.kind == "get":
+            return self._head + b"\r\n\r\n"
+        prompt = _TOKEN * prompt_tokens
+        asked = (
+            {"messages": [{"role": "user", "content": prompt}]}
+            if self.kind == "chat"
+            else {"prompt": prompt}
+        )
+        data = {"model": self._model, "max_tokens": output_tokens, "stream": self.streams, **asked}
+        body = json.dumps(data).encode()
+        return b"%s\r\ncontent-length: %d\r\n\r\n%s" % (self._head, len(body), body)
