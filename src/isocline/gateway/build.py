@@ -1,0 +1,49 @@
+"""A core from a system file's model."""
+
+import numpy as np
+
+from isocline.draws import stream
+from isocline.errors import InfeasibleError
+from isocline.gateway.core import Core
+from isocline.gateway.lessons import Lessons
+from isocline.gateway.rules import Rules
+from isocline.learn import Learner
+from isocline.model.fleet import RoutingSystem
+from isocline.policies.contract import FloatArray, RoutingPolicy, Setting
+from isocline.theory.equilibrium import fluid_optimum
+
+
+def core_of(
+    system: RoutingSystem,
+    policy: RoutingPolicy,
+    *,
+    seed: int = 0,
+    rules: Rules | None = None,
+    learner: Learner | None = None,
+    lag: float = 0.0,
+) -> Core:
+    """The core that routes for all frontends of a system.
+
+    Args:
+        system: Its rates are needed only by policies that follow a plan.
+        policy: What chooses.
+        seed: Of the policy's draws; give each process another.
+        rules: How requests are held, backends ejected, and so on.
+        learner: Learns the curves, which replace the system's; None: the system's are used.
+        lag: Seconds that a report is old when a request sent on it arrives, for `gmsr_ahead`.
+
+    Raises:
+        PolicyError: The policy follows a plan, and there is none as the load is infeasible.
+    """
+    row = np.arange(len(system.backends), dtype=np.int32)
+    setting = Setting(system.graph, system.curves, row, _split(system), lag)
+    lessons = Lessons(learner) if learner else None
+    return Core(setting, policy, stream(seed), rules, lessons)
+
+
+def _split(system: RoutingSystem) -> FloatArray | None:
+    """The plan's, if there is one: a router runs at any load."""
+    try:
+        return fluid_optimum(system).split
+    except InfeasibleError:
+        return None

@@ -1,0 +1,299 @@
+"""The core of the live router: events in, actions out, no I/O, no clock, no randomness of its own.
+
+    core = Core(setting, policy, stream(seed))
+    action = core.arrived(now, frontend)            # Send, Hold or Reject
+    for action in core.finished(request, now): ...  # held requests that may go now
+
+It owns N, the workload of each backend as this frontend knows it (`workload`), filters each
+frontend's backends by health, drain, ejection and limits (`candidates`), and calls the policy's
+compiled function exactly as the simulator does. Times are seconds of any one clock that does not go
+back. Frontends and backends are numbered as in the graph, requests by the core. A number that is
+not in flight is a KeyError: the caller's mistake, not a client's.
+
+A request that its policy does not place, or that finds all backends of its frontend at their
+limits, is held there; whatever frees a place offers it again, the longest held first, in the same
+order as the simulator's holding engine.
+"""
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import final
+
+from isocline.draws import Stream
+from isocline.errors import PolicyError
+from isocline.gateway import refusals
+from isocline.gateway.actions import Action, Cause, Hold, Reject, Send
+from isocline.gateway.health import Health
+from isocline.gateway.holding import Holding
+from isocline.gateway.lessons import Lessons
+from isocline.gateway.request import AT_FRONTEND, Request
+from isocline.gateway.retry_budget import RetryBudget
+from isocline.gateway.rules import Rules
+from isocline.gateway.scores import Scores
+from isocline.gateway.workload import Workloads
+from isocline.model.curves import Curve
+from isocline.policies.contract import HOLD, RoutingPolicy, Setting
+
+
+@final
+class Core:
+    """State and decisions of one router with F frontends and B backends."""
+
+    def __init__(
+        self,
+        setting: Setting,
+        policy: RoutingPolicy,
+        rng: Stream,
+        rules: Rules | None = None,
+        lessons: Lessons | None = None,
+    ):
+        """With `lessons` curves are learned, and take the place of the setting's."""
+        self.rules = rules or Rules()
+        self.scores = Scores(setting, policy)
+        self.workloads = Workloads(self.scores.view.workload, self.rules.oldest_report)
+        self.health = Health(setting.graph, self.scores.curves, self.workloads, self.rules)
+        self.holding = Holding(setting.graph.sources)
+        self.budget = RetryBudget(self.rules.retries)
+        self.lessons = lessons
+        self.arrivals = 0  # requests ever
+        self._rng = rng
+        self._sink = setting.graph.sink.tolist()
+        self._onlookers = self.health.candidates.onlookers
+        self._requests: dict[int, Request] = {}
+        if lessons:
+            self.curves_changed(lessons.curves(), -math.inf)
+
+    # What happens to requests
+
+    def arrived(self, now: float, frontend: int) -> Send | Hold | Reject:
+        """A request came to a frontend."""
+        self.arrivals += 1
+        request = Request(self.arrivals, frontend, now)
+        self._requests[request.number] = request
+        if self.holding.waiting(frontend):
+            return self._hold(request, now)
+        return self._place(request, now)
+
+    def finished(
+        self, request: int, now: float, latency_known: bool = True, status: int = 200
+    ) -> list[Action]:
+        """The whole response is there.
+
+        Without `latency_known`, as of an upgraded connection, no policy learns from it. A `status`
+        of 500 or more counts as the backend's failure, and is not work done.
+        """
+        done = self._requests.pop(request)
+        backend, good = done.backend, status < 500
+        self._left(done, now, completed=good)
+        if good:
+            self.health.succeeded(backend, now)
+        else:
+            self.health.failed(backend, now)
+        if good and latency_known:
+            self.scores.observe(done.edge, now - done.sent, now)
+        return self._offer(self._onlookers[backend], now)
+
+    def failed(
+        self,
+        request: int,
+        now: float,
+        cause: Cause,
+        *,
+        sent: bool,
+        idempotent: bool,
+        started: bool = False,
+    ) -> list[Action]:
+        """A request failed at its backend: it is sent again, held, rejected or broken off.
+
+        Args:
+            request: Its number.
+            now: Seconds.
+            cause: What went wrong.
+            sent: A part of it may have reached the backend.
+            idempotent: It may happen twice (RFC 9110, Section 9.2.2), and all of it is at hand.
+            started: A part of the response has gone to the client.
+        """
+        failed = self._requests[request]
+        backend = failed.backend
+        self._left(failed, now, completed=False)
+        if cause.blamed:
+            self.health.failed(backend, now)
+        safe = not started and (idempotent or not sent) and cause.retriable
+        if safe and self.budget.take(failed.attempt, now, self.arrivals):
+            failed.tried += (backend,)
+            failed.backend = AT_FRONTEND
+            outcome: Action = self._place(failed, now)
+        else:
+            del self._requests[request]
+            outcome = refusals.failed(failed, cause, started)
+        return [outcome, *self._offer(self._onlookers[backend], now)]
+
+    def cancelled(self, request: int, now: float) -> list[Action]:
+        """The client has gone; its request is forgotten, wherever it was."""
+        gone = self._requests.pop(request)
+        if gone.backend == AT_FRONTEND:
+            self.holding.take(gone)
+            return []
+        self._left(gone, now, completed=False)
+        return self._offer(self._onlookers[gone.backend], now)
+
+    # What is heard of backends
+
+    def reported(
+        self, backend: int, now: float, jobs: int, measured: float | None = None
+    ) -> list[Action]:
+        """A backend said that it held `jobs`, at time `measured`, s (None: now)."""
+        self._passed(backend, now)
+        if not self.workloads.reported(backend, jobs, now if measured is None else measured):
+            return []
+        return self._changed([backend], now)
+
+    def carried(self, backend: int, now: float, jobs: int) -> list[Action]:
+        """Another core of this process has sent so many jobs there, or finished one (-1).
+
+        For a reload: the new core counts what the old one still has in flight.
+        """
+        self._passed(backend, now, completed=jobs == -1)
+        self.workloads.sent(backend, now, jobs)
+        return self._changed([backend], now)
+
+    def backend_up(self, backend: int, now: float) -> list[Action]:
+        """A backend is there, or there again; ends a drain, too."""
+        return self._changed(self.health.up(backend, now), now)
+
+    def backend_down(self, backend: int, now: float) -> list[Action]:
+        """A backend is gone: it gets no more requests. Those in flight are the caller's to fail."""
+        return self._changed(self.health.down(backend, now), now)
+
+    def backend_drain(self, backend: int, now: float) -> list[Action]:
+        """A backend is to get no more requests; `in_flight` says when it has none."""
+        return self._changed(self.health.drain(backend, now), now)
+
+    def curves_changed(self, curves: Mapping[int, Curve], now: float) -> list[Action]:
+        """Some backends have other service curves, jobs/s."""
+        if not curves:
+            return []
+        self.scores.change(curves)
+        for backend, curve in curves.items():
+            self.health.limits.change(backend, curve)
+        return self._changed(list(curves), now)
+
+    # Time
+
+    def tick(self, now: float) -> list[Action]:
+        """Do what is due: deadlines, ends of ejections, reports too old, fits of curves."""
+        actions: list[Action] = []
+        for request in self.holding.overdue(now):
+            del self._requests[request.number]
+            wait = self.holding.wait(request.frontend, now)
+            actions.append(refusals.overdue(request, now, wait))
+        actions += self._changed([*self.health.tick(now), *self.workloads.expire(now)], now)
+        if self.lessons and self.lessons.next_fit <= now:
+            actions += self.curves_changed(self.lessons.fit(now, self.workloads), now)
+        return actions
+
+    def next_deadline(self) -> float:
+        """When `tick` has something to do, s; inf if never. It may be early, never late."""
+        return min(
+            self.holding.next_deadline(),
+            self.health.ejections.next_end,
+            self.workloads.stale_at,
+            self.lessons.next_fit if self.lessons else math.inf,
+        )
+
+    # What can be seen
+
+    def workload(self, backend: int, now: float) -> tuple[int, float]:
+        """The jobs at a backend as known, and the age of the report they rest on, s (inf: none)."""
+        return self.workloads[backend], self.workloads.age(backend, now)
+
+    def in_flight(self, backend: int) -> int:
+        """Requests of this router at a backend."""
+        return self.workloads.own[backend]
+
+    def held(self, frontend: int) -> int:
+        """Requests held at a frontend."""
+        return self.holding.waiting(frontend)
+
+    def explain(self, frontend: int) -> list[tuple[int, int, float]]:
+        """Of each open backend: its number, its jobs and its score, of which the least wins."""
+        return self.scores.explained(self.health.candidates.of(frontend))
+
+    # Steps
+
+    def _place(self, request: Request, now: float) -> Send | Hold | Reject:
+        edge = self._choose(request, now)
+        return self._hold(request, now) if edge == HOLD else self._send(request, edge, now)
+
+    def _choose(self, request: Request, now: float) -> int:
+        """An open edge, by the policy; HOLD if it wants none, or there is none."""
+        edges = self.health.candidates.of(request.frontend, request.tried)
+        if not edges.size:
+            return HOLD
+        edge = self.scores.choose(edges, self.scores.view, now, self._rng)
+        if edge != HOLD and not edges[0] <= edge <= edges[-1]:
+            raise PolicyError(
+                f"policy {self.scores.policy.name} returned an edge not in `candidates`"
+            )
+        return edge
+
+    def _send(self, request: Request, edge: int, now: float) -> Send:
+        backend = self._sink[edge]
+        self._passed(backend, now)
+        request.edge, request.backend, request.sent = edge, backend, now
+        request.attempt += 1
+        self.workloads.sent(backend, now)
+        self.health.count(backend)
+        self.scores.reserve(self.workloads[backend])
+        return Send(request.number, backend, request.attempt)
+
+    def _hold(self, request: Request, now: float) -> Hold | Reject:
+        """Hold a request that has no place now, if one may come and there is room to wait."""
+        rule, frontend = self.rules.holding, request.frontend
+        waiting = self.holding.waiting(frontend)
+        if not self.health.candidates.any_usable(frontend):
+            del self._requests[request.number]
+            return refusals.none_up(request, self.health.wait(now))
+        if waiting >= rule.most:
+            del self._requests[request.number]
+            return refusals.queue_full(request, waiting, self.holding.wait(frontend, now))
+        request.deadline = now + rule.seconds
+        self.holding.put(request, ahead=bool(request.tried))
+        return Hold(request.number, request.deadline)
+
+    def _left(self, request: Request, now: float, *, completed: bool) -> None:
+        """A request is no longer at its backend."""
+        self._passed(request.backend, now, completed)
+        self.workloads.sent(request.backend, now, -1)
+        self.health.count(request.backend)
+
+    def _passed(self, backend: int, now: float, completed: bool = False) -> None:
+        """Time has passed at this workload, which is about to change."""
+        if self.lessons:
+            own = self.workloads.own[backend]
+            self.lessons.passed(backend, self.workloads[backend], own, now, completed)
+
+    def _changed(self, backends: list[int], now: float) -> list[Action]:
+        """There may be room at these backends now."""
+        for backend in backends:
+            self.health.count(backend)
+        if not self.holding.total:
+            return []
+        return self._offer({f for b in backends for f in self._onlookers[b]}, now)
+
+    def _offer(self, frontends: Iterable[int], now: float) -> list[Action]:
+        """Send what is held at these frontends as far as it can go, the longest held first."""
+        actions: list[Action] = []
+        refused: set[int] = set()
+        while self.holding.total:
+            frontend = self.holding.longest(frontends, refused)
+            if frontend < 0:
+                break
+            request = self.holding.first(frontend)
+            edge = self._choose(request, now)
+            if edge == HOLD:
+                refused.add(frontend)
+            else:
+                self.holding.take(request)
+                actions.append(self._send(request, edge, now))
+        return actions

@@ -1,0 +1,90 @@
+"""Which backends failed too often lately: passive health, from requests alone.
+
+As Envoy's outlier detection, with two changes. An interval doubles, in place of growing by a fixed
+step, and starts anew once a backend has stayed in for as long as it was last out. And a backend
+that was let in again is on trial until it succeeds: its first failure throws it out at once.
+"""
+
+import math
+from dataclasses import dataclass, field
+from typing import final
+
+from isocline.gateway.rules import EjectionRule
+
+
+@final
+@dataclass(slots=True)
+class Record:
+    """What is remembered of one backend."""
+
+    in_a_row: int = 0  # failures since the last success
+    since: float = -math.inf  # s, the start of the window
+    seen: int = 0  # requests in the window
+    failed: int = 0  # of them
+    until: float = math.inf  # s, when it is let in again; inf if it is in
+    length: float = 0.0  # s, its last time out
+    back: float = -math.inf  # s, when that ended
+    on_trial: bool = False
+
+    @property
+    def out(self) -> bool:
+        """Whether it is ejected."""
+        return self.until < math.inf
+
+
+@final
+@dataclass
+class Ejections:
+    """The records of B backends. Whether there are enough others is for the caller to see to."""
+
+    rule: EjectionRule
+    backends: int
+    records: list[Record] = field(init=False)
+    next_end: float = math.inf  # s, when the next one is let in; inf if all are in
+
+    def __post_init__(self) -> None:
+        self.records = [Record() for _ in range(self.backends)]
+
+    def succeeded(self, backend: int, now: float) -> None:
+        """A response was good, at `now`, s."""
+        record = self.records[backend]
+        record.in_a_row = 0
+        record.on_trial = False
+        if now - record.since > self.rule.window:
+            record.since, record.seen, record.failed = now, 0, 0
+        record.seen += 1
+
+    def failed(self, backend: int, now: float) -> bool:
+        """A request failed; whether the backend should go out."""
+        rule, record = self.rule, self.records[backend]
+        if now - record.since > rule.window:
+            record.since, record.seen, record.failed = now, 0, 0
+        record.seen += 1
+        record.failed += 1
+        record.in_a_row += 1
+        often = record.seen >= rule.least and record.failed >= rule.rate * record.seen
+        return not record.out and (record.on_trial or record.in_a_row >= rule.failures or often)
+
+    def eject(self, backend: int, now: float) -> None:
+        """Throw it out."""
+        rule, record = self.rule, self.records[backend]
+        settled = now - record.back > record.length
+        length = rule.first if settled else 2.0 * record.length
+        record.length = min(length, rule.longest)
+        record.until = now + record.length
+        self.next_end = min(self.next_end, record.until)
+
+    def let_in(self, backend: int, now: float) -> None:
+        """Its time is over, or it is needed."""
+        record = self.records[backend]
+        record.until = math.inf
+        record.back = now
+        record.on_trial = True
+        record.in_a_row, record.seen, record.failed = 0, 0, 0
+        self.next_end = min(record.until for record in self.records)
+
+    def over(self, now: float) -> list[int]:
+        """Whose time is over."""
+        if now < self.next_end:
+            return []
+        return [b for b, record in enumerate(self.records) if record.until <= now]

@@ -1,0 +1,119 @@
+"""Which backends may be used: up, not draining, not ejected, not full.
+
+An ejection says that others are better; where there are none it says nothing. So each frontend
+keeps a share `floor` of its backends that are in service, rounded up, and at least one: no ejection
+goes below, and where others go down, ejected ones are let in again, first whose time ends first.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import final
+
+from isocline.gateway.candidates import Candidates
+from isocline.gateway.ejection import Ejections
+from isocline.gateway.limits import Limits
+from isocline.gateway.rules import Rules
+from isocline.gateway.workload import Workloads
+from isocline.model.curves import Curve
+from isocline.model.graph import CompatibilityGraph
+
+
+@final
+class Health:
+    """Of B backends. What returns a list names the backends that can be used again."""
+
+    def __init__(
+        self,
+        graph: CompatibilityGraph,
+        curves: Sequence[Curve],
+        workloads: Workloads,
+        rules: Rules,
+    ):
+        self.candidates = Candidates(graph)
+        self.ejections = Ejections(rules.ejection, graph.sinks)
+        self.limits = Limits(curves, rules)
+        self._workloads = workloads
+        self._rule = rules.ejection
+
+    def count(self, backend: int) -> None:
+        """The workload or the limit has changed: see whether it is full."""
+        full = self._workloads[backend] >= self.limits[backend]
+        self.candidates.set(self.candidates.full, backend, full)
+
+    def succeeded(self, backend: int, now: float) -> None:
+        """A response was good."""
+        self.ejections.succeeded(backend, now)
+        if self.limits.ramp(backend):
+            self.count(backend)
+
+    def failed(self, backend: int, now: float) -> None:
+        """A request failed; that ejects it if it is too often and there are enough others."""
+        if self.ejections.failed(backend, now) and self._can_spare(backend):
+            self.ejections.eject(backend, now)
+            self.candidates.set(self.candidates.ejected, backend, True)
+
+    def up(self, backend: int, now: float) -> list[int]:
+        """It is there, or there again; ends a drain, too."""
+        came = self.candidates.set(self.candidates.up, backend, True)
+        came |= self.candidates.set(self.candidates.draining, backend, False)
+        if not came:
+            return []
+        self.limits.start_slowly(backend)
+        self.count(backend)
+        return [backend, *self._restore(backend, now)]
+
+    def down(self, backend: int, now: float) -> list[int]:
+        """It is gone."""
+        self.candidates.set(self.candidates.up, backend, False)
+        return self._restore(backend, now)
+
+    def drain(self, backend: int, now: float) -> list[int]:
+        """It gets no more requests."""
+        self.candidates.set(self.candidates.draining, backend, True)
+        return self._restore(backend, now)
+
+    def tick(self, now: float) -> list[int]:
+        """Let in whose time is over."""
+        over = self.ejections.over(now)
+        for backend in over:
+            self._let_in(backend, now)
+        return over
+
+    def wait(self, now: float) -> float:
+        """Seconds until an ejection ends; with none, as long as the first one takes."""
+        end = self.ejections.next_end
+        return max(end - now, 0.0) if end < math.inf else self._rule.first
+
+    def _let_in(self, backend: int, now: float) -> None:
+        self.ejections.let_in(backend, now)
+        self.candidates.set(self.candidates.ejected, backend, False)
+        self.limits.start_slowly(backend)
+        self.count(backend)
+
+    def _restore(self, changed: int, now: float) -> list[int]:
+        """Let ejected backends in until each frontend of this one has enough."""
+        came = []
+        for frontend in self.candidates.onlookers[changed]:
+            while self._usable(frontend) < self._least(frontend):
+                came.append(self._first_out(frontend))
+                self._let_in(came[-1], now)
+        return came
+
+    def _first_out(self, frontend: int) -> int:
+        """The ejected one in service whose time ends first."""
+        seen = self.candidates
+        out = [b for b in seen.backends_of(frontend) if seen.in_service(b) and seen.ejected[b]]
+        return min(out, key=lambda backend: self.ejections.records[backend].until)
+
+    def _can_spare(self, backend: int) -> bool:
+        return self.candidates.usable(backend) and all(
+            self._usable(f) > self._least(f) for f in self.candidates.onlookers[backend]
+        )
+
+    def _usable(self, frontend: int) -> int:
+        return sum(map(self.candidates.usable, self.candidates.backends_of(frontend)))
+
+    def _least(self, frontend: int) -> int:
+        """Of those in service; 0 if there are none."""
+        serving = sum(map(self.candidates.in_service, self.candidates.backends_of(frontend)))
+        return min(max(math.ceil(self._rule.floor * serving), 1), serving)

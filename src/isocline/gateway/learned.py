@@ -1,0 +1,183 @@
+"""Learned curves in a file, so that a restart does not begin from nothing.
+
+One JSON document, version 1: for each backend, by name, the completions and the time at each
+workload that was held (what the learner needs to go on), and the curve that they give (what a
+reader wants to see). It is written beside its place, flushed to the disk and renamed, so that at
+any moment the file is a whole one: the old or the new.
+"""
+
+import json
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Literal, Self, final
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from isocline.errors import SystemFileError
+from isocline.learn import Learner
+from isocline.learn.occupancy import counted
+from isocline.model.curves import TableCurve
+from isocline.model.fleet import Backend, RoutingSystem
+from isocline.model.graph import CompatibilityGraph
+
+KIND = "learned-curves"
+
+Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Level = Annotated[int, Field(ge=0, lt=1 << 20)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
+
+
+@final
+class LearnedBackend(_Part):
+    """What is known of one backend; the three lists go together."""
+
+    name: Annotated[str, Field(min_length=1)]
+    completions: Amount  # that count, after forgetting
+    cut: int | None  # jobs, the measured peak beyond which rates fall
+    points: list[tuple[Amount, Amount]]  # (N, jobs/s) of the fitted curve
+    levels: list[Level]  # workloads that were held
+    done: list[Amount]  # completions at each
+    seconds: list[Amount]  # time at each
+
+    @model_validator(mode="after")
+    def _same_length(self) -> Self:
+        if not len(self.levels) == len(self.done) == len(self.seconds):
+            raise ValueError("levels, done and seconds are not of one length")
+        return self
+
+    @property
+    def curve(self) -> TableCurve:
+        """The fitted curve; raises CurveError."""
+        return TableCurve(tuple(self.points))
+
+
+@final
+class LearnedCurves(_Part):
+    """The file."""
+
+    kind: Literal["learned-curves"]
+    version: Literal[1]
+    system: str
+    backends: list[LearnedBackend]
+
+    def as_system(self) -> RoutingSystem:
+        """Backends without frontends: what `isocline curves` shows."""
+        backends = tuple(Backend(one.name, one.curve) for one in self.backends)
+        graph = CompatibilityGraph.from_neighbours(len(backends), [])
+        return RoutingSystem((), backends, graph, name=f"{self.system}, learned")
+
+
+def learned_curves(learner: Learner, names: Sequence[str], system: str) -> LearnedCurves:
+    """What a learner knows, for the file; backends in the order of their names."""
+    backends = [_learned(learner, number, name) for number, name in enumerate(names)]
+    return LearnedCurves(kind="learned-curves", version=1, system=system, backends=backends)
+
+
+def _learned(learner: Learner, backend: int, name: str) -> LearnedBackend:
+    occupied = learner.observed.occupied
+    done, seconds = counted(occupied, backend, float(occupied.since[backend]))
+    levels = np.flatnonzero((done > 0) | (seconds > 0))
+    fitted = learner.fitted(backend)
+    return LearnedBackend(
+        name=name,
+        completions=fitted.completions,
+        cut=fitted.cut,
+        points=[(n, rate) for n, rate in fitted.curve.points if n > 0],
+        levels=levels.tolist(),
+        done=done[levels].tolist(),
+        seconds=seconds[levels].tolist(),
+    )
+
+
+def restore(learner: Learner, names: Sequence[str], learned: LearnedCurves) -> list[str]:
+    """Teach a fresh learner what the file holds of its backends; the names that were found."""
+    known = {one.name: one for one in learned.backends}
+    learner.reserve(max((level for one in known.values() for level in one.levels), default=0))
+    found = [name for name in names if name in known]
+    seen = learner.observed
+    for backend, name in enumerate(names):
+        if name in known:
+            one = known[name]
+            seen.occupied.done[backend, one.levels] = one.done
+            seen.occupied.seconds[backend, one.levels] = one.seconds
+            seen.fresh[backend] = seen.quota[backend]  # a fit is due
+    learner.update(0.0, [0] * len(names))
+    return found
+
+
+def read_learned(path: Path) -> LearnedCurves | None:
+    """The file's content; None if there is no file.
+
+    Raises:
+        SystemFileError: It cannot be read, is of another version, or is damaged.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise SystemFileError(f"{path}: cannot be read: {error}") from error
+    try:
+        return LearnedCurves.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the document"
+        raise SystemFileError(
+            f"{path}: {where}: {first['msg']}; learned curves, version 1, are wanted: move the "
+            "file away to learn anew"
+        ) from None
+
+
+def write_learned(path: Path, learned: LearnedCurves) -> None:
+    """Replace the file as a whole, or leave it as it is.
+
+    Raises:
+        SystemFileError: The folder is not there, or cannot be written to.
+    """
+    text = json.dumps(learned.model_dump(), indent=1, allow_nan=False) + "\n"
+    try:
+        handle, draft = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(draft).replace(path)
+        except BaseException:
+            Path(draft).unlink(missing_ok=True)
+            raise
+        _flush_folder(path.parent)
+    except OSError as error:
+        raise SystemFileError(
+            f"{path}: cannot be written: {error}; give a file in a folder that can be written to"
+        ) from error
+
+
+def _flush_folder(folder: Path) -> None:
+    """The rename, too, is to survive a loss of power."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def learned_system(path: Path) -> RoutingSystem | None:
+    """The curves in a file of learned curves; None if it is another, or is not there.
+
+    Raises:
+        SystemFileError: It is one, and damaged.
+    """
+    try:
+        with path.open("rb") as file:
+            begins_so = f'"kind": "{KIND}"'.encode() in file.read(200)
+    except OSError:
+        return None
+    found = read_learned(path) if begins_so else None
+    return found.as_system() if found else None

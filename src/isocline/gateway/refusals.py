@@ -1,0 +1,32 @@
+"""What a client is told when its request comes to nothing, and how long it may have to wait.
+
+RFC 9110, Sections 15.6.3 to 15.6.5: 502 for a backend that failed, 503 where there is none or too
+many wait, 504 where time ran out.
+"""
+
+from isocline.gateway.actions import Cause, Close, Reject
+from isocline.gateway.request import Request
+
+
+def none_up(request: Request, wait: float) -> Reject:
+    """No backend of its frontend is in service; perhaps one is after `wait`, s."""
+    return Reject(request.number, 503, "no backend is up", wait)
+
+
+def queue_full(request: Request, waiting: int, wait: float) -> Reject:
+    """So many are held already, the first for `wait`, s."""
+    reason = f"{waiting} requests are waiting already, the first for {wait:.1f} s"
+    return Reject(request.number, 503, reason, wait)
+
+
+def overdue(request: Request, now: float, wait: float) -> Reject:
+    """It was held until its deadline; who is first now has waited for `wait`, s."""
+    waited = now - request.arrived
+    return Reject(request.number, 504, f"no backend had room within {waited:.1f} s", wait)
+
+
+def failed(request: Request, cause: Cause, started: bool) -> Reject | Close:
+    """Its backend failed, and it is not sent again."""
+    if started:
+        return Close(request.number, cause.reason)
+    return Reject(request.number, cause.status, cause.reason)

@@ -1,0 +1,206 @@
+"""Whether the live core decides as the simulator: the same events, the same decisions.
+
+    replay(system, "gmsr", decisions=100_000).agreed
+
+One run of the simulator, whose policy notes each edge that it returns; then the core, driven by the
+same arrivals and departures. The events of the simulator's uniformised chain do not depend on its
+state (see `simulate/kernels/tracked`), so they are drawn in advance from the same streams. What the
+core is asked is exactly what the kernel asked: policy, counts and clock are compared to the bit.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, NamedTuple, final
+
+import numpy as np
+import numpy.typing as npt
+from numba import uint64
+
+from isocline.compiled import kernel
+from isocline.draws import below, step, stream, unit
+from isocline.errors import UsageError
+from isocline.exponential import exponential
+from isocline.gateway.actions import Send
+from isocline.gateway.core import Core
+from isocline.gateway.recording import Recording
+from isocline.gateway.rules import Rules
+from isocline.model.fleet import RoutingSystem
+from isocline.policies.contract import RoutingPolicy
+from isocline.policies.parse import parse
+from isocline.simulate.engines import TrackEngine
+from isocline.simulate.kernels.alias import BITS, column_of
+from isocline.simulate.kernels.chain import REST, System
+from isocline.simulate.prepare import Prepared, prepare
+from isocline.simulate.run import Run
+from isocline.simulate.streams import EVENTS, LEAVING, POLICY
+
+# Events drawn at once.
+_CHUNK = 1 << 16
+
+
+@final
+@dataclass(frozen=True)
+class Replay:
+    """How far the two went together."""
+
+    policy: str
+    decisions: int
+    first_difference: int | None  # number of the decision, from 0
+
+    @property
+    def agreed(self) -> bool:
+        """Whether all decisions were the same."""
+        return self.first_difference is None
+
+    def to_dict(self) -> dict[str, Any]:
+        """What `isocline replay --json` prints."""
+        return {
+            "kind": "routing",
+            "policy": self.policy,
+            "decisions": self.decisions,
+            "agreed": self.agreed,
+            "first_difference": self.first_difference,
+        }
+
+
+def replay(
+    system: RoutingSystem,
+    policy: str | RoutingPolicy = "gmsr",
+    *,
+    decisions: int = 100_000,
+    seed: int = 0,
+) -> Replay:
+    """Compare the core's decisions with those of a simulated run from empty.
+
+    Args:
+        system: Its arrivals must be Poisson, its sizes exponential.
+        policy: One that holds no jobs.
+        decisions: How many are compared.
+        seed: Of the simulation.
+
+    Raises:
+        PolicyError: An unknown policy.
+        UsageError: A system or policy that the compared kernel does not simulate, or a number of
+            decisions below 1.
+        InfeasibleError: The load exceeds what the backends can serve.
+    """
+    if decisions < 1:
+        raise UsageError(f"replay: {decisions} decisions; give 1 or more")
+    chosen = parse(policy) if isinstance(policy, str) else policy
+    prepared = prepare(system)
+    if chosen.may_hold or not prepared.memoryless:
+        what = f"policy {chosen.name} holds jobs" if chosen.may_hold else "not all is memoryless"
+        raise UsageError(
+            f"replay: {what}; give a policy that does not, Poisson arrivals and exponential sizes"
+        )
+    simulated = recorded(prepared, chosen, decisions, seed)
+    live = driven(prepared, chosen, decisions, seed)
+    assert simulated.size == live.size == decisions
+    different = np.flatnonzero(simulated != live)
+    return Replay(chosen.name, decisions, int(different[0]) if different.size else None)
+
+
+def recorded(
+    prepared: Prepared, policy: RoutingPolicy, decisions: int, seed: int
+) -> npt.NDArray[np.int64]:
+    """(decisions,) the edges that the simulator's policy returned."""
+    recording = Recording(policy, decisions)
+    # One block, as the clock is set at the end of each; long enough, and no matter how long.
+    horizon = 1.5 * (decisions + 100) / float(prepared.system.rates.sum())
+    engine = TrackEngine(prepared, recording, Run(horizon, seed=seed), 0)
+    engine.advance(horizon)
+    return recording.edges(engine.view)
+
+
+def driven(
+    prepared: Prepared, policy: RoutingPolicy, decisions: int, seed: int
+) -> npt.NDArray[np.int64]:
+    """(decisions,) the edges that the core returned for the same events."""
+    rules = Rules(stop_at_peak=False)  # the simulator's frontends do not hold
+    core = Core(prepared.setting, policy, stream(seed, 0, POLICY), rules)
+    world = _World(prepared, core, seed)
+    for event in events(prepared.tables(2), seed):
+        world.happen(event)
+        if len(world.edges) == decisions:
+            break
+    return np.array(world.edges)
+
+
+class Event(NamedTuple):
+    """One tick of the chain."""
+
+    gap: float  # s since the last
+    who: int  # a frontend where a job arrives; -1 - b where one may leave backend b
+    coin: float  # uniform on [0, 1), for that
+
+
+def events(system: System, seed: int) -> Iterable[Event]:
+    """The kernel's, without end."""
+    state = stream(seed, 0, EVENTS)
+    gap, who, coin = np.empty(_CHUNK), np.empty(_CHUNK, np.int64), np.empty(_CHUNK)
+    while True:
+        _draw(system, state, gap, who, coin)
+        yield from map(Event, gap.tolist(), who.tolist(), coin.tolist())
+
+
+@kernel
+def _draw(system: System, state: Any, gap: Any, who: Any, coin: Any) -> None:
+    """Fill the arrays with the next events, draw by draw as `track` does."""
+    s0, s1 = state[0], state[1]
+    mean = 1.0 / system.speed
+    for i in range(gap.size):
+        s0, s1, pause = exponential(s0, s1)
+        gap[i] = pause * mean
+        s0, s1, event = step(s0, s1)
+        if event >> uint64(BITS) < system.arriving:
+            who[i] = column_of(system.sources, event & REST)
+        else:
+            who[i] = -1 - column_of(system.sinks, event & REST)
+            s0, s1, thinning = step(s0, s1)
+            coin[i] = unit(thinning)
+    state[0], state[1] = s0, s1
+
+
+class _World:
+    """The backends, and the clock."""
+
+    def __init__(self, prepared: Prepared, core: Core, seed: int):
+        self.core = core
+        self.now = 0.0
+        self.edges: list[int] = []
+        self._first = prepared.system.graph.first.tolist()
+        self._leaving = stream(seed, 0, LEAVING)
+        self._jobs: list[list[int]] = [[] for _ in prepared.row]  # numbers of requests
+        self._row = prepared.row.tolist()
+        tables = prepared.tables(2)
+        self._peak = tables.peak.tolist()
+        self._prepared = prepared
+        self._rate = prepared.rates(64)
+
+    def happen(self, event: Event) -> None:
+        self.now += event.gap
+        if event.who >= 0:
+            self._arrive(event.who)
+        else:
+            self._leave(-1 - event.who, event.coin)
+
+    def _arrive(self, frontend: int) -> None:
+        action = self.core.arrived(self.now, frontend)
+        assert isinstance(action, Send)
+        graph = self._prepared.system.graph
+        low, high = self._first[frontend], self._first[frontend + 1]
+        self.edges.append(low + int(np.searchsorted(graph.sink[low:high], action.backend)))
+        jobs = self._jobs[action.backend]
+        jobs.append(action.request)
+        if len(jobs) >= self._rate.shape[1]:
+            self._rate = self._prepared.rates(2 * self._rate.shape[1])
+
+    def _leave(self, backend: int, coin: float) -> None:
+        jobs, row = self._jobs[backend], self._row[backend]
+        if coin * self._peak[row] >= self._rate[row, len(jobs)]:
+            return
+        index = below(self._leaving, len(jobs))
+        request = jobs[index]
+        jobs[index] = jobs[-1]
+        jobs.pop()
+        self.core.finished(request, self.now)

@@ -1,0 +1,106 @@
+"""The rules that the core keeps: how long to hold, when to eject, how often to retry."""
+
+import math
+from dataclasses import dataclass, field
+from typing import final
+
+from isocline.errors import UsageError
+
+
+@final
+@dataclass(frozen=True)
+class HoldingRule:
+    """Requests wait at their frontend while all its backends are at their peak."""
+
+    seconds: float = 30.0  # s, then 504
+    most: int = 1024  # requests at each frontend, then 503
+
+    def __post_init__(self) -> None:
+        _require_time("holding", "seconds", self.seconds)
+        if self.most < 0:
+            raise UsageError(f"holding: most is {self.most}; give a number of requests, 0 or more")
+
+
+@final
+@dataclass(frozen=True)
+class EjectionRule:
+    """When a backend that fails is left alone, as Envoy's outlier detection does.
+
+    After `failures` in a row, or where a share of `rate` of at least `least` requests within
+    `window` failed. It stays out for `first` s, and twice as long each time it fails again soon
+    after, up to `longest`. A frontend keeps at least `floor` of its backends that are up.
+    """
+
+    failures: int = 5
+    rate: float = 0.5
+    least: int = 20  # requests: at 0.5 a backend that fails a fifth is thrown out once in 1800
+    window: float = 10.0  # s
+    first: float = 5.0  # s
+    longest: float = 300.0  # s
+    floor: float = 0.5
+
+    def __post_init__(self) -> None:
+        for name in ("window", "first", "longest"):
+            _require_time("ejection", name, getattr(self, name))
+        for name in ("failures", "least"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"ejection: {name} is {getattr(self, name)}; give 1 or more")
+        _require_share("ejection", "rate", self.rate)
+        _require_share("ejection", "floor", self.floor)
+
+
+@final
+@dataclass(frozen=True)
+class RetryRule:
+    """How much may be sent again, as Finagle's retry budget has it.
+
+    Within any `window`, retries are at most `share` of the requests and `least` per second more, so
+    that a fleet in trouble is not given several times the load.
+    """
+
+    attempts: int = 3  # of one request, the first included
+    share: float = 0.2
+    least: float = 1.0  # retries/s
+    window: float = 10.0  # s
+
+    def __post_init__(self) -> None:
+        _require_time("retries", "window", self.window)
+        _require_share("retries", "share", self.share)
+        if self.attempts < 1:
+            raise UsageError(
+                f"retries: attempts is {self.attempts}; give 1 for no retries, or more"
+            )
+        if not 0 <= self.least < math.inf:
+            raise UsageError(f"retries: least is {self.least}; give a rate per second, 0 or more")
+
+
+@final
+@dataclass(frozen=True)
+class Rules:
+    """All of them; the defaults suit a fleet on one network."""
+
+    holding: HoldingRule = field(default_factory=HoldingRule)
+    ejection: EjectionRule = field(default_factory=EjectionRule)
+    retries: RetryRule = field(default_factory=RetryRule)
+    # s, after which a report says nothing and own counts are all there is. Polls come about every
+    # second; after ten of them the backend's metrics are taken to be gone.
+    oldest_report: float = 10.0
+    stop_at_peak: bool = True  # hold rather than send past the last point of a measured curve
+    # A backend that comes back holds at most one job more than it has finished since, until that is
+    # so many: its load doubles in each service time at most. 0 for no such limit.
+    slow_start: int = 0
+
+    def __post_init__(self) -> None:
+        _require_time("rules", "oldest_report", self.oldest_report)
+        if self.slow_start < 0:
+            raise UsageError(f"rules: slow_start is {self.slow_start}; give 0 for none, or more")
+
+
+def _require_time(rule: str, name: str, seconds: float) -> None:
+    if not 0 < seconds < math.inf:
+        raise UsageError(f"{rule}: {name} is {seconds}; give a time in seconds above 0")
+
+
+def _require_share(rule: str, name: str, share: float) -> None:
+    if not 0 <= share <= 1:
+        raise UsageError(f"{rule}: {name} is {share}; give a share from 0 to 1")

@@ -1,0 +1,73 @@
+"""Load reports on responses: the header `endpoint-load-metrics`.
+
+Open Request Cost Aggregation (ORCA) of xDS, as Envoy reads it (source/common/orca/orca_parser.cc)
+and vLLM writes it:
+
+    endpoint-load-metrics: TEXT named_metrics.num_requests_running=3, named_metrics.x=0.4
+    endpoint-load-metrics: JSON {"named_metrics": {"num_requests_running": 3}}
+
+The jobs at a backend are those that it runs and those that wait there; a report that leaves one of
+the two out says nothing of them. The form BIN, base64 of a protocol buffer, is not read.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from isocline.gateway.workloads.numbers import ReportError, count
+
+HEADER = "endpoint-load-metrics"
+RUNNING, WAITING = "num_requests_running", "num_requests_waiting"
+_PREFIX = "named_metrics."
+
+
+def jobs_in_header(value: str) -> int | None:
+    """The jobs that a header's value tells of; None if it does not say.
+
+    Raises:
+        ReportError: An unknown form, one that is malformed, or a count that is none.
+    """
+    form, _, rest = value.strip().partition(" ")
+    match form:
+        case "TEXT":
+            named = _text(rest)
+        case "JSON":
+            named = _json(rest)
+        case "BIN":
+            return None
+        case _:
+            raise ReportError(f"{HEADER} begins with {form[:40]!r}; TEXT or JSON is wanted")
+    if RUNNING not in named or WAITING not in named:
+        return None
+    return round(count(RUNNING, named[RUNNING]) + count(WAITING, named[WAITING]))
+
+
+def _text(rest: str) -> Mapping[str, str]:
+    """`key=value` pairs with commas between; keys of named metrics, without their prefix."""
+    named: dict[str, str] = {}
+    for pair in rest.split(","):
+        key, equals, value = pair.partition("=")
+        key = key.strip()
+        if not equals:
+            raise ReportError(f"{HEADER}: {pair.strip()[:40]!r} is not key=value")
+        if key.startswith(_PREFIX):
+            key = key.removeprefix(_PREFIX)
+            if key in named:
+                raise ReportError(f"{HEADER}: {key[:40]} is given twice")
+            named[key] = value.strip()
+    return named
+
+
+def _json(rest: str) -> Mapping[str, str]:
+    """The named metrics; a protocol buffer's JSON may spell them in camel case."""
+    try:
+        # Numbers stay text, so that both forms are held to the same rules.
+        report = json.loads(rest, parse_int=str, parse_float=str, parse_constant=str)
+    except (ValueError, RecursionError) as error:
+        raise ReportError(f"{HEADER} is not JSON: {str(error)[:80]}") from None
+    named: Any = {}
+    if isinstance(report, dict):
+        named = report.get("named_metrics", report.get("namedMetrics", {}))
+    if not isinstance(named, dict):
+        raise ReportError(f"{HEADER}: named_metrics is not an object")
+    return {key: value if isinstance(value, str) else str(value) for key, value in named.items()}
