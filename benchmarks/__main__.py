@@ -3,6 +3,13 @@
 import importlib.util
 import runpy
 
-for name in ("level_flow", "near_data_capacity", "fluid", "simulation", "gateway_core", "emulator_and_load"):
+for name in (
+    "level_flow",
+    "near_data_capacity",
+    "fluid",
+    "simulation",
+    "gateway_core",
+    "emulator_and_load",
+):
     if importlib.util.find_spec(f"benchmarks.{name}"):
         runpy.run_module(f"benchmarks.{name}", run_name="__main__")
