@@ -46,6 +46,11 @@ if TYPE_CHECKING:
     from isocline.model.traffic import bursty_trace as bursty_trace
     from isocline.model.traffic import read_trace as read_trace
     from isocline.model.traffic.swim import read_swim as read_swim
+    from isocline.simulate.cluster.compare import simulate_cluster as simulate_cluster
+    from isocline.simulate.cluster.results import ClusterComparison as ClusterComparison
+    from isocline.simulate.cluster.results import ClusterSweep as ClusterSweep
+    from isocline.simulate.cluster.results import JobLatency as JobLatency
+    from isocline.simulate.cluster.results import SchedulingResult as SchedulingResult
     from isocline.simulate.compare import simulate as simulate
     from isocline.simulate.delay import Delay as Delay
     from isocline.simulate.paths import Paths as Paths
@@ -104,6 +109,13 @@ _HOMES = {
         "read_trace",
     ),
     "isocline.model.traffic.swim": ("read_swim",),
+    "isocline.simulate.cluster.compare": ("simulate_cluster",),
+    "isocline.simulate.cluster.results": (
+        "ClusterComparison",
+        "ClusterSweep",
+        "JobLatency",
+        "SchedulingResult",
+    ),
     "isocline.simulate.paths": ("Paths", "paths"),
     "isocline.simulate.delay": ("Delay",),
     "isocline.simulate.results": ("Comparison", "Estimate", "PolicyResult", "Sweep"),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from isocline.cli import _output
+from isocline.cli import _output, _simulate_cluster
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -36,7 +36,7 @@ BURSTY = "bursty"
 @click.option("--trace", metavar="FILE", help=f"Replay these requests; {BURSTY!r} makes some up.")
 @click.option(
     "--trace-format",
-    type=click.Choice(["auto", "azure", "mooncake"]),
+    type=click.Choice(["auto", "azure", "mooncake", "swim"]),
     default="auto",
     help="How the trace is written.",
 )
@@ -54,7 +54,7 @@ BURSTY = "bursty"
     type=click.Choice(["continuous", "slotted"]),
     default="continuous",
     show_default=True,
-    help="Slotted: all jobs of a slot see the workloads of its beginning, as in the GMSR paper.",
+    help="Slotted: time goes in slots, as in the papers.",
 )
 @click.option(
     "--slot",
@@ -109,6 +109,26 @@ BURSTY = "bursty"
     help="From time T, s, on this backend is K times as slow, and policies are not told (add "
     "',told' if they are); repeat for more, K = 1 ends it.",
 )
+@click.option(
+    "--replicas",
+    type=int,
+    metavar="N",
+    help="Near-data: of each chunk of the trace, placed at random.  [default: as in FILE, or 3]",
+)
+@click.option(
+    "--busiest",
+    type=float,
+    metavar="T",
+    help="Near-data: only the T s of the trace with the most tasks.",
+)
+@click.option(
+    "--level",
+    type=click.Choice(["data", "queue"]),
+    default="data",
+    show_default=True,
+    help="Near-data: a task is local where its data is, or only to the server in whose queue it "
+    "waited.",
+)
 @click.option("--means-only", is_flag=True, help="No percentiles; about twice as fast.")
 @click.option("--threads", type=int, help="Default: one per core; results do not depend on it.")
 @_output.json_option
@@ -126,6 +146,9 @@ def command(
     learn: bool,
     half_life: float | None,
     slowdowns: tuple[str, ...],
+    replicas: int | None,
+    busiest: float | None,
+    level: str,
     means_only: bool,
     as_json: bool,
     out: Path | None,
@@ -135,13 +158,27 @@ def command(
 
     Exit status 1 if no policy can serve the load; a policy that cannot is called unstable.
     """
-    system = _output.load_and_say(file)
+    system = _output.load_any_and_say(file)
     sys.path.insert(0, "")  # so that a policy in the working directory is found
     from isocline.errors import InfeasibleError
+    from isocline.model.cluster import Cluster
     from isocline.simulate.compare import DEFAULT_POLICIES, simulate, sweep
     from isocline.simulate.delay import Delay
 
-    options |= {"trace": _trace(trace, trace_format), "percentiles": not means_only}
+    options["percentiles"] = not means_only
+    if isinstance(system, Cluster):
+        _simulate_cluster.refuse(ctx, _simulate_cluster.ROUTING_ONLY, "near-data")
+        for name in _simulate_cluster.ROUTING_ONLY:
+            options.pop(name, None)
+        jobs = _simulate_cluster.block_trace(trace, trace_format, busiest)
+        options |= {"trace": jobs, "replicas": replicas, "level": level}
+        with _progress() as options["progress"]:
+            found = _simulate_cluster.run(system, policies, _loads(load), options)
+        _simulate_cluster.show(found, as_json, out)
+        ctx.exit(int(all(policy.status == "unstable" for policy in found.results)))
+    _simulate_cluster.refuse(ctx, _simulate_cluster.CLUSTER_ONLY, "routing")
+    _simulate_cluster.refuse_jobs(trace_format)
+    options["trace"] = _trace(trace, trace_format)
     options["delay"] = Delay.parse(delay) if delay else None
     options |= {"learn": _learning(learn, half_life), "slowdowns": _slowdowns(slowdowns)}
     chosen = policies or DEFAULT_POLICIES

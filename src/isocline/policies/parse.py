@@ -4,12 +4,14 @@ import dataclasses
 import difflib
 import importlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from isocline.errors import PolicyError
 from isocline.policies.contract import RoutingPolicy
 from isocline.policies.custom import custom
 from isocline.policies.routing import ALL
+
+P = TypeVar("P")
 
 
 def parse(text: str) -> RoutingPolicy:
@@ -19,34 +21,46 @@ def parse(text: str) -> RoutingPolicy:
         PolicyError: Unknown name, module, function or option, or a value of the wrong type.
     """
     name, _, rest = text.strip().partition(":")
-    if name in ALL:
-        return _with_options(ALL[name], rest)
-    if rest and "=" not in rest:
+    if name not in ALL and rest and "=" not in rest:
         return _imported(name, rest)
-    close = difflib.get_close_matches(name, ALL, n=1)
+    return named(text, ALL, "; your own is named package.module:function")
+
+
+def named(text: str, known: Mapping[str, type[P]], otherwise: str = "") -> P:
+    """The policy of `known` that `text` names: `name` or `name:key=value,...`.
+
+    Args:
+        text: The words.
+        known: Policies by name: data classes whose fields are their options.
+        otherwise: What the message about an unknown name ends with.
+
+    Raises:
+        PolicyError: Unknown name or option, or a value of the wrong type.
+    """
+    name, _, rest = text.strip().partition(":")
+    if name in known:
+        return _with_options(name, known[name], rest)
+    close = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean {close[0]}? " if close else ""
-    raise PolicyError(
-        f"unknown policy {name!r}: {hint}known are {', '.join(ALL)}; "
-        "your own is named package.module:function"
-    )
+    raise PolicyError(f"unknown policy {name!r}: {hint}known are {', '.join(known)}{otherwise}")
 
 
-def options(policy: type[RoutingPolicy]) -> Mapping[str, Any]:
+def options(policy: type) -> Mapping[str, Any]:
     """The options of a policy with their defaults."""
     if not dataclasses.is_dataclass(policy):
         return {}
     return {field.name: field.default for field in dataclasses.fields(policy)}
 
 
-def _with_options(policy: type[RoutingPolicy], text: str) -> RoutingPolicy:
+def _with_options(name: str, policy: type[P], text: str) -> P:
     known = options(policy)
     given: dict[str, Any] = {}
     for item in filter(None, text.split(",")):
         key, equals, value = item.partition("=")
         if key not in known or not equals:
             listed = ", ".join(f"{k}={_word(v)}" for k, v in known.items()) or "none"
-            raise PolicyError(f"{policy.name}:{item}: not an option; options are {listed}")
-        given[key] = _converted(policy.name, item, value, known[key])
+            raise PolicyError(f"{name}:{item}: not an option; options are {listed}")
+        given[key] = _converted(name, item, value, known[key])
     return policy(**given)
 
 

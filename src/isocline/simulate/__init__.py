@@ -1,13 +1,16 @@
 """Stochastic simulation: engines over compiled kernels, replications, statistics.
 
 The package can be called: `isocline.simulate(system, policies=[...])` is
-`isocline.simulate.compare.simulate`, although this folder has the name of that function.
+`isocline.simulate.compare.simulate`, although this folder has the name of that function; for a
+cluster it is `isocline.simulate.cluster.compare.simulate_cluster`.
 """
 
 import sys
 from types import ModuleType
 from typing import Any
 
+from isocline.model.cluster import Cluster
+from isocline.model.fleet import RoutingSystem
 from isocline.simulate.results import Comparison as Comparison
 from isocline.simulate.results import Estimate as Estimate
 from isocline.simulate.results import PolicyResult as PolicyResult
@@ -15,10 +18,15 @@ from isocline.simulate.results import Sweep as Sweep
 
 
 class _Callable(ModuleType):
-    def __call__(self, *args: Any, **options: Any) -> Comparison:
-        from isocline.simulate.compare import simulate  # noqa: PLC0415 - numba waits until now
+    def __call__(self, system: RoutingSystem | Cluster, *args: Any, **options: Any) -> Any:
+        # numba waits until now
+        if isinstance(system, Cluster):
+            from isocline.simulate.cluster.compare import simulate_cluster  # noqa: PLC0415
 
-        return simulate(*args, **options)
+            return simulate_cluster(system, *args, **options)
+        from isocline.simulate.compare import simulate  # noqa: PLC0415
+
+        return simulate(system, *args, **options)
 
 
 sys.modules[__name__].__class__ = _Callable

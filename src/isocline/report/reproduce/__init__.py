@@ -32,6 +32,15 @@ FIGURES: dict[str, Entry] = {
     "gmsr-delay": Entry("gmsr_delay", "late news: GMSR herds, and a policy that looks ahead"),
     "gmsr-layers": Entry("gmsr_layers", "routers behind routers: GMSR at two layers, against flat"),
     "gmsr-learning": Entry("gmsr_learning", "GMSR that learns the service curves, and a slowdown"),
+    "neardata-fig3": Entry(
+        "neardata_fig3", "Figure 3: completion time of local tasks first and JSQ-MaxWeight"
+    ),
+    "neardata-heavy": Entry(
+        "neardata_heavy", "Theorems 3 to 8: queues near capacity, and their collapse to a line"
+    ),
+    "neardata-policies": Entry(
+        "neardata_policies", "all scheduling policies against load, with and without racks"
+    ),
 }
 
 

@@ -1,0 +1,38 @@
+"""Scheduling policies: where a task waits, and what an idle server takes. One per file."""
+
+from isocline.policies.parse import named
+from isocline.policies.scheduling.balanced_pandas import BalancedPandas
+from isocline.policies.scheduling.contract import SchedulingPolicy
+from isocline.policies.scheduling.delay_scheduling import DelayScheduling
+from isocline.policies.scheduling.fifo import Fifo
+from isocline.policies.scheduling.jsq_local_only import JsqLocalOnly
+from isocline.policies.scheduling.jsq_maxweight import JsqMaxweight
+from isocline.policies.scheduling.late_binding import LateBinding
+from isocline.policies.scheduling.local_first import LocalFirst
+from isocline.policies.scheduling.random_local import RandomLocal
+
+ALL: dict[str, type[SchedulingPolicy]] = {
+    policy.name: policy
+    for policy in (
+        LocalFirst,
+        LateBinding,
+        JsqMaxweight,
+        BalancedPandas,
+        DelayScheduling,
+        Fifo,
+        JsqLocalOnly,
+        RandomLocal,
+    )
+}
+
+
+def parse(text: str) -> SchedulingPolicy:
+    """The policy that `text` names: `name` or `name:key=value,...`.
+
+    Raises:
+        PolicyError: Unknown name or option, or a value of the wrong type.
+    """
+    return named(text, ALL)
+
+
+__all__ = ["ALL", "parse"]

@@ -1,0 +1,188 @@
+"""What a scheduling policy is, for all who call one: the simulator, and the live dispatcher.
+
+A policy answers four questions, each with a compiled function of fixed signature:
+
+    route(local, view, now, rng) -> queue     where an arriving task goes; `local` are the servers
+                                              that hold its data. ANY_LOCAL: it is not bound, but
+                                              seen by all of them until one takes it.
+    call(local, queue, view, now, rng) -> server
+                                              which idle server to offer work, now that a task has
+                                              come to `queue`; or NOBODY. Asked again until it says
+                                              NOBODY or the server takes nothing. With the queue
+                                              TIMER: now that `due` has come.
+    pick(server, view, now, rng) -> queue     from which queue or list an idle server takes the
+                                              first task; NOTHING if from none, NOBODY if no other
+                                              idle server would take any now, either.
+    due(view, now) -> time                    when, if nothing happens before, a server may want
+                                              what it does not want now; inf for never.
+
+and with one that keeps up to date what these four read:
+
+    changed(queue, view)                      the length of a queue is another now.
+
+They read `view`, whose arrays the caller keeps up to date, and write only what is the policy's own:
+`longest`, `memory` and `winner`. Time and randomness are arguments. `pick` is asked only of a
+server that starts at once what it names.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, NamedTuple, final
+
+import numpy as np
+import numpy.typing as npt
+from numba import types
+
+from isocline.compiled import array_of, record_of
+from isocline.inlining import inlined_as
+from isocline.policies.contract import require_one_of
+from isocline.policies.scheduling.longest import ORDER, Order
+from isocline.policies.scheduling.members import MEMBERS, Members
+from isocline.policies.scheduling.tasks import LISTS, TASKS, Lists, Tasks
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int32]
+
+NOTHING, NOBODY = -1, -2
+ANY_LOCAL = -2
+TIMER = -1
+LOCAL, RACK, REMOTE = 0, 1, 2  # levels
+BY_QUEUE = -1  # in place of a level: by whether the queue is the server's own, or of its rack
+
+
+class ClusterView(NamedTuple):
+    """What a policy sees: M servers in S racks, Q queues or lists.
+
+    Queue m < M is server m's own. Queue M, if there is one, is common to all; the list of rack r is
+    M + 1 + r; a policy may number further ones as it likes.
+    """
+
+    desk: IntArray  # (Q, columns) servers and queues; see `desk`
+    rack: IntArray  # (M,)
+    racks: int  # S if the rack rate is another than the remote one, else 1
+    rate: FloatArray  # (3,) tasks/s or per slot: local, rack, remote
+    option: FloatArray  # the policy's options
+    idle: Members  # idle servers
+    longest: Order  # longest queues
+    tasks: Tasks
+    lists: Lists  # empty if neither policy nor simulation asks which task it is
+    memory: FloatArray  # whatever the policy wants to remember
+    winner: IntArray  # for a tournament
+
+
+VIEW = record_of(
+    ClusterView,
+    array_of(types.int32, 2),
+    array_of(types.int32),
+    types.int64,
+    array_of(types.float64),
+    array_of(types.float64),
+    MEMBERS,
+    ORDER,
+    TASKS,
+    LISTS,
+    array_of(types.float64),
+    array_of(types.int32),
+)
+LOCAL_SERVERS = array_of(types.int32)
+_RNG = array_of(types.uint64)
+ROUTE = types.int64(LOCAL_SERVERS, VIEW, types.float64, _RNG)
+CALL = types.int64(LOCAL_SERVERS, types.int64, VIEW, types.float64, _RNG)
+PICK = types.int64(types.int64, VIEW, types.float64, _RNG)
+DUE = types.float64(VIEW, types.float64)
+CHANGED = types.void(types.int64, VIEW)
+
+
+class Rules(NamedTuple):
+    """The compiled functions of a policy."""
+
+    route: Any
+    call: Any
+    pick: Any
+    due: Any
+    changed: Any
+
+
+@inlined_as(DUE)
+def never(view: ClusterView, now: float) -> float:  # noqa: ARG001
+    """For policies that never wait for time to pass."""
+    return np.inf
+
+
+@inlined_as(CHANGED)
+def nothing_kept(queue: int, view: ClusterView) -> None:
+    """For policies that need no more than the lengths themselves."""
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class ClusterSetting:
+    """What is known when a policy is set up: no arrival rates, as in the paper."""
+
+    rack: IntArray  # (M,)
+    racks: int  # S, or 1 if racks make no difference to the rates
+    rate: FloatArray  # (3,) local, rack, remote
+    shuffled: bool = False  # `local` comes in random order, so that its first least is a random one
+
+    @property
+    def size(self) -> int:
+        """M."""
+        return self.rack.size
+
+
+Count = Literal["all", "waiting"]
+
+
+class SchedulingPolicy(ABC):
+    """One policy with its options, which are the fields of the (frozen, data) class."""
+
+    name: ClassVar[str]
+    binds: ClassVar[bool] = True
+    """Whether `route` names a queue; else it says ANY_LOCAL."""
+    waits: ClassVar[bool] = False
+    """Whether `due` is ever finite."""
+    by_data: ClassVar[bool] = False
+    """Which task is taken matters to the policy, so levels always are those of its data."""
+
+    @abstractmethod
+    def rules(self, setting: ClusterSetting) -> Rules:
+        """The compiled functions."""
+
+    def option(self, setting: ClusterSetting) -> FloatArray:  # noqa: ARG002
+        """(O,) options as numbers."""
+        return np.zeros(0)
+
+    def queues(self, setting: ClusterSetting) -> int:
+        """Q."""
+        return setting.size
+
+    def grade(self, setting: ClusterSetting) -> npt.NDArray[np.int8]:
+        """(Q,) the level at which tasks of a queue are served, or BY_QUEUE."""
+        return np.full(self.queues(setting), BY_QUEUE, np.int8)
+
+    def keeps_longest(self, setting: ClusterSetting) -> bool:  # noqa: ARG002
+        """Whether `longest` is there."""
+        return False
+
+    def memory(self, setting: ClusterSetting) -> FloatArray:  # noqa: ARG002
+        """What the policy remembers, at the start."""
+        return np.zeros(0)
+
+    def winner(self, setting: ClusterSetting) -> IntArray:  # noqa: ARG002
+        """Its tournament, at the start."""
+        return np.zeros(0, np.int32)
+
+    @property
+    def counts_service(self) -> bool:
+        """Whether the length of a queue counts its tasks that are being served."""
+        return True
+
+    @property
+    def reading(self) -> str:
+        """How queues are counted and which thresholds hold, in words."""
+        return ""
+
+
+def require_count(policy: str, count: str) -> None:
+    """Raise PolicyError unless the counting rule is known."""
+    require_one_of(policy, "count", count, ("all", "waiting"))

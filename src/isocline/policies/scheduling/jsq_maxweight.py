@@ -1,0 +1,98 @@
+"""Join the shortest queue with MaxWeight: the first throughput-optimal near-data policy.
+
+W. Wang, K. Zhu, L. Ying, J. Tan, L. Zhang, SIGMETRICS Perform. Eval. Rev. 40(4), 2013; as the
+near-data paper describes it (Section 1.2): M local queues and one common queue for tasks that are
+to run remotely. A task joins the shortest of its local queues and the common one; an idle server m
+takes from the queue with the greater weight, alpha Q_m or gamma Q_(M+1). Heavy-traffic optimal only
+if all traffic is local to overloaded servers. Local queues win ties against the common one; queues
+of which no task waits are passed over. Draws: one per tie of local queues, one per call.
+"""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, final
+
+import numpy as np
+import numpy.typing as npt
+from numba import uint32
+
+from isocline.inlining import inlined_as
+from isocline.policies.scheduling.common_queue import anyone_idle, common, waits_in_common
+from isocline.policies.scheduling.contract import (
+    BY_QUEUE,
+    CALL,
+    LOCAL,
+    NOBODY,
+    NOTHING,
+    PICK,
+    REMOTE,
+    ROUTE,
+    ClusterSetting,
+    ClusterView,
+    Rules,
+    SchedulingPolicy,
+    never,
+    nothing_kept,
+    require_count,
+)
+from isocline.policies.scheduling.desk import IDLE, LENGTH, SERVING, WAITING
+from isocline.policies.scheduling.shortest import random_shortest
+
+
+@inlined_as(ROUTE)
+def shortest_or_common(local: Any, view: ClusterView, now: float, rng: Any) -> int:  # noqa: ARG001
+    """The shortest local queue, or the common one if it is shorter still."""
+    best = random_shortest(local, view, rng)
+    rest = common(view)
+    return rest if view.desk[uint32(rest), LENGTH] < view.desk[uint32(best), LENGTH] else best
+
+
+@inlined_as(CALL)
+def own_or_anyone(local: Any, queue: int, view: ClusterView, now: float, rng: Any) -> int:  # noqa: ARG001
+    """The queue's server if it is idle; of the common queue, a random idle one."""
+    if queue < common(view):
+        return queue if view.desk[uint32(queue), SERVING] == IDLE else NOBODY
+    return anyone_idle(view, rng) if waits_in_common(view) else NOBODY
+
+
+@inlined_as(PICK)
+def greater_weight(server: int, view: ClusterView, now: float, rng: Any) -> int:  # noqa: ARG001
+    """Its own queue or the common one."""
+    own = uint32(server)
+    rest = common(view)
+    if not waits_in_common(view):
+        return server if view.desk[own, WAITING] > 0 else NOTHING
+    near = view.rate[LOCAL] * view.desk[own, LENGTH]
+    far = view.rate[REMOTE] * view.desk[uint32(rest), LENGTH]
+    return server if view.desk[own, WAITING] > 0 and near >= far else rest
+
+
+@final
+@dataclass(frozen=True)
+class JsqMaxweight(SchedulingPolicy):
+    """`count=waiting` leaves out tasks in service."""
+
+    name: ClassVar[str] = "jsq_maxweight"
+    count: str = "all"
+
+    def __post_init__(self) -> None:
+        require_count(self.name, self.count)
+
+    def rules(self, setting: ClusterSetting) -> Rules:  # noqa: ARG002
+        return Rules(shortest_or_common, own_or_anyone, greater_weight, never, nothing_kept)
+
+    def queues(self, setting: ClusterSetting) -> int:
+        return setting.size + 1
+
+    def grade(self, setting: ClusterSetting) -> npt.NDArray[np.int8]:
+        grade = np.full(self.queues(setting), BY_QUEUE, np.int8)
+        grade[-1] = REMOTE
+        return grade
+
+    @property
+    def counts_service(self) -> bool:
+        return self.count == "all"
+
+    @property
+    def reading(self) -> str:
+        counted = "tasks in service included" if self.counts_service else "waiting tasks only"
+        return f"queue lengths: {counted}"

@@ -1,0 +1,39 @@
+"""To a random local server, which alone runs the task: what no scheduler at all would do.
+
+Draws: one per task.
+"""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, final
+
+from numba import int64, uint32
+
+from isocline.draws import below
+from isocline.inlining import inlined_as
+from isocline.policies.scheduling.contract import (
+    ROUTE,
+    ClusterSetting,
+    ClusterView,
+    Rules,
+    SchedulingPolicy,
+    never,
+    nothing_kept,
+)
+from isocline.policies.scheduling.jsq_local_only import own_queue, own_server
+
+
+@inlined_as(ROUTE)
+def anywhere_local(local: Any, view: ClusterView, now: float, rng: Any) -> int:  # noqa: ARG001
+    """One of the local servers, all alike."""
+    return int64(local[uint32(below(rng, local.size))])  # type: ignore[no-any-return]
+
+
+@final
+@dataclass(frozen=True)
+class RandomLocal(SchedulingPolicy):
+    """No options."""
+
+    name: ClassVar[str] = "random_local"
+
+    def rules(self, setting: ClusterSetting) -> Rules:  # noqa: ARG002
+        return Rules(anywhere_local, own_server, own_queue, never, nothing_kept)

@@ -1,0 +1,121 @@
+"""The server with the least workload in O(log M), in the cluster and in each rack.
+
+A tournament over a binary tree whose leaves are the servers rack by rack, each rack padded to a
+power of two, so that the winner of rack r is that of a node. `memory` has the workloads of the
+leaves; `winner` has the tree, then the leaf of each server, then the server of each leaf.
+"""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from numba import int64, uint32, uint64
+
+from isocline.draws import bits
+from isocline.inlining import inlined
+from isocline.policies.scheduling.contract import ClusterSetting, ClusterView
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int32]
+
+
+def _places(setting: ClusterSetting) -> tuple[int, int]:
+    """Places in each rack and racks, both padded."""
+    rack = setting.rack if setting.racks > 1 else np.zeros(setting.size, np.int32)
+    largest = int(np.bincount(rack).max())
+    return 1 << max(1, (largest - 1).bit_length()), 1 << (setting.racks - 1).bit_length()
+
+
+def no_workloads(setting: ClusterSetting) -> FloatArray:
+    """`memory`: all servers at 0, places that are none at inf."""
+    places, racks = _places(setting)
+    workload = np.full(places * racks, np.inf)
+    workload[_leaves(setting)] = 0.0
+    return workload
+
+
+def first_winners(setting: ClusterSetting) -> IntArray:
+    """`winner` for these."""
+    workload = no_workloads(setting)
+    leaf = _leaves(setting)
+    leaves = workload.size
+    winner = np.zeros(leaves, np.int32)
+    for node in range(leaves - 1, 0, -1):
+        one, two = (c - leaves if c >= leaves else winner[c] for c in (2 * node, 2 * node + 1))
+        winner[node] = two if workload[two] < workload[one] else one
+    server = np.zeros(leaves, np.int32)
+    server[leaf] = np.arange(setting.size)
+    return np.concatenate((winner, leaf, server))
+
+
+def _leaves(setting: ClusterSetting) -> IntArray:
+    """(M,) leaf of each server, in random order within its rack: no tie goes by number."""
+    places, _ = _places(setting)
+    rack = setting.rack if setting.racks > 1 else np.zeros(setting.size, np.int32)
+    order = np.random.default_rng(setting.size).permutation(setting.size)
+    order = order[np.argsort(rack[order], kind="stable")]
+    count = np.bincount(rack)
+    leaf = np.empty(setting.size, np.int32)
+    within = np.arange(setting.size) - np.repeat(np.cumsum(count) - count, count)
+    leaf[order] = rack[order] * places + within
+    return leaf
+
+
+@inlined
+def set_workload(view: ClusterView, server: Any, workload: float) -> None:
+    """Change one workload and replay its matches up to the root."""
+    leaves = view.memory.size
+    leaf = view.winner[uint32(leaves + server)]
+    view.memory[uint32(leaf)] = workload
+    best = leaf
+    other = leaf ^ 1
+    node = (leaf + leaves) >> 1
+    while True:
+        if view.memory[uint32(other)] < view.memory[uint32(best)]:
+            best = other
+        view.winner[uint32(node)] = best
+        if node == 1:
+            return
+        other = view.winner[uint32(node ^ 1)]
+        node >>= 1
+
+
+@inlined
+def workload_of(view: ClusterView, server: Any) -> float:
+    """The workload of a server."""
+    return view.memory[uint32(view.winner[uint32(view.memory.size + server)])]  # type: ignore[no-any-return]
+
+
+@inlined
+def top_of_rack(view: ClusterView, rack: int) -> int:
+    """The node of a rack."""
+    racks = 1
+    while racks < view.racks:
+        racks *= 2
+    return racks + rack
+
+
+@inlined
+def least_below(view: ClusterView, node: int) -> float:
+    """The least workload below a node; the root is 1."""
+    return view.memory[uint32(view.winner[uint32(node)])]  # type: ignore[no-any-return]
+
+
+@inlined
+def anyone_least(view: ClusterView, node: int, rng: Any) -> int:
+    """A server with the least workload below a node. Draws: one; a bit where branches tie."""
+    leaves = view.memory.size
+    coins = bits(rng)
+    least = least_below(view, node)
+    while node < leaves:
+        left, right = 2 * node, 2 * node + 1
+        one, two = left - leaves, right - leaves
+        if left < leaves:
+            one = int64(view.winner[uint32(left)])
+            two = int64(view.winner[uint32(right)])
+        goes_right = view.memory[uint32(two)] == least
+        if goes_right and view.memory[uint32(one)] == least:
+            goes_right = coins & uint64(1) == uint64(1)
+            coins >>= uint64(1)
+        node = right if goes_right else left
+    return int64(view.winner[uint32(leaves + view.rack.size + node - leaves)])  # type: ignore[no-any-return]

@@ -1,0 +1,174 @@
+"""All scheduling policies against load: two slowdowns, with and without racks."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from isocline.policies.scheduling import ALL
+from isocline.report.cluster_conditions import cluster_conditions
+from isocline.report.reproduce.clusters import HOT, cluster_of, while_stable
+from isocline.report.reproduce.page import panel_title, small_print
+from isocline.report.reproduce.reproduction import Claim, Reproduction
+from isocline.report.style import INK, house, label_ends, log_axis, looks, new_figure
+from isocline.report.words import estimate, listed, number
+from isocline.simulate.results import Estimate
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from isocline.simulate.cluster.results import ClusterComparison
+
+SERVERS, QUICK_SERVERS, RACKS = 200, 40, 10
+LOADS, QUICK_LOADS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95), (0.5, 0.9)
+SLOWDOWNS = (2.0, 4.0)
+SERVICES, QUICK_SERVICES = 2500.0, 800.0  # length of a replication in mean local service times
+OWN, RIVAL, LATE = "local_first", "jsq_maxweight", "late_binding"
+WITHIN = 0.01  # a policy this close (relative) is as good
+
+
+class Panel(NamedTuple):
+    """One slowdown, with or without racks."""
+
+    slowdown: float
+    racks: int
+    alone: list["ClusterComparison"]  # local tasks first
+    pairs: dict[str, list["ClusterComparison"]]  # the same beside each rival, while it is stable
+
+    @property
+    def title(self) -> str:
+        """In words."""
+        racks = f"{self.racks} racks" if self.racks > 1 else "no racks"
+        return f"slowdown {self.slowdown:g}, {racks}"
+
+    def ratios(self, policy: str) -> dict[float, Estimate]:
+        """By load: mean completion time over that of local tasks first."""
+        found = self.pairs.get(policy, [])
+        return {one.load: r for one in found if (r := one.policies[1].ratio)}
+
+
+def reproduce(quick: bool, seed: int) -> Reproduction:
+    """Every built-in policy with its default options beside local tasks first; hot traffic."""
+    panels = [
+        _panel(slowdown, racks, quick, seed) for racks in (1, RACKS) for slowdown in SLOWDOWNS
+    ]
+    servers = QUICK_SERVERS if quick else SERVERS
+    never = sorted({name for panel in panels for name, found in panel.pairs.items() if not found})
+    conditions = (
+        f"{servers} servers, three replicas, {HOT.share:g} of the tasks on {HOT.servers:g} of the "
+        f"servers. With racks: {RACKS} of them, placement as HDFS does, data of the rack comes at "
+        "the geometric mean of the local and the remote rate. Policies with their default options; "
+        "each beside local_first on the same arrivals, up to the first load at which no steady "
+        f"state was seen{f'; at the lowest, none was of {listed(never, 12)}' if never else ''}. "
+        f"Last panel's runs: {cluster_conditions(*panels[-1].alone)}"
+    )
+    return Reproduction(
+        title="all scheduling policies against load",
+        claims=_claims(panels),
+        tables={"": [row for panel in panels for row in _rows(panel)]},
+        conditions=conditions,
+        figure=_draw(panels, conditions),
+    )
+
+
+def _panel(slowdown: float, racks: int, quick: bool, seed: int) -> Panel:
+    cluster = cluster_of(
+        QUICK_SERVERS if quick else SERVERS, hot=True, slowdown=slowdown, racks=racks
+    )
+    horizon = QUICK_SERVICES if quick else SERVICES
+    options: dict[str, Any] = {
+        "horizon": horizon,
+        "warmup": horizon / 5.0,
+        "replications": 3 if quick else 5,
+        "seed": seed,
+    }
+    loads = QUICK_LOADS if quick else LOADS
+    rivals = [name for name in ALL if name != OWN]
+    return Panel(
+        slowdown,
+        racks,
+        while_stable(cluster, (OWN,), loads, **options),
+        {name: while_stable(cluster, (OWN, name), loads, **options) for name in rivals},
+    )
+
+
+def _claims(panels: Sequence[Panel]) -> tuple[Claim, ...]:
+    rival = [r for panel in panels for r in panel.ratios(RIVAL).values()]
+    late = [r for panel in panels for r in panel.ratios(LATE).values()]
+    worst = max(late, key=lambda r: r.low)
+    best = min(late, key=lambda r: r.value)
+    return (
+        Claim(
+            "Local tasks first significantly outperforms JSQ-MaxWeight",
+            "Section 1.3",
+            f"JSQ-MaxWeight takes {number(min(r.value for r in rival), 3)} to "
+            f"{number(max(r.value for r in rival), 3)} times as long over all panels and loads",
+            min(r.high for r in rival) >= 1.0 - WITHIN and max(r.low for r in rival) > 1.0,
+            {"ratios": [r.value for r in rival]},
+        ),
+        Claim(
+            "(ours) Late binding is never slower than local tasks first",
+            "docs/clusters.md",
+            f"it takes from {estimate(best)} to {estimate(worst)} times as long",
+            worst.low <= 1.0 + WITHIN,
+            {"ratios": [r.value for r in late]},
+        ),
+    )
+
+
+def _rows(panel: Panel) -> Iterable[Mapping[str, Any]]:
+    common = {"slowdown": panel.slowdown, "racks": panel.racks}
+    for found in (panel.alone, *panel.pairs.values()):
+        for one in found:
+            yield common | one.rows()[-1]
+
+
+@house()
+def _draw(panels: Sequence[Panel], conditions: str) -> "Figure":
+    figure = new_figure(height=7.6)
+    grid = figure.subplots(2, 2, sharex=True, sharey="row").ravel()
+    names = [OWN, *panels[0].pairs]
+    own = dict(zip(names, looks(len(names)), strict=True))
+    own[OWN] |= {"lw": 2.0, "zorder": 4}
+    labelled = []
+    for axes, panel, letter in zip(grid, panels, "abcd", strict=True):
+        labelled.append((axes, _lines(axes, panel, own)))
+        panel_title(axes, letter, panel.title)
+        log_axis(axes, "y")
+    for axes in grid[::2]:
+        axes.set_ylabel("mean completion time × α")
+    for axes in grid[2:]:
+        axes.set_xlabel("load")
+    small_print(figure, conditions)
+    for axes, ends in labelled:
+        label_ends(axes, ends)
+    return figure
+
+
+def _lines(
+    axes: "Axes", panel: Panel, own: Mapping[str, Mapping[str, Any]]
+) -> list[tuple[float, float, str, object]]:
+    """Completion times of all policies, and the bound; the ends to label."""
+    loads = np.array([one.load for one in panel.alone])
+    bound = np.array([one.lower_bound_latency for one in panel.alone])
+    axes.plot(loads, bound, color=INK, lw=1.2, ls=(0, (4, 2)))
+    ends: list[tuple[float, float, str, object]] = [(loads[-1], bound[-1], "bound", INK)]
+    for name, found in ((OWN, panel.alone), *panel.pairs.items()):
+        if not found:
+            continue
+        means = [e for one in found if (e := one.policies[-1].mean_latency)]
+        x = [one.load for one in found]
+        look = {"lw": 1.2, "ms": 3} | dict(own[name])
+        axes.errorbar(x, [e.value for e in means], [e.half_width for e in means], capsize=1.5,
+                      elinewidth=0.8, **look)  # fmt: skip
+        last = (x[-1], means[-1].value)
+        if x[-1] == loads[-1]:
+            ends.append((*last, name, look["color"]))
+            continue
+        note = axes.annotate(
+            f"{name}, then unstable", last, xytext=(4, 3), textcoords="offset points", fontsize=7,
+            color=look["color"],
+        )  # fmt: skip
+        note.set_in_layout(False)
+    return ends

@@ -1,0 +1,151 @@
+"""Scheduling policies on one cluster, compared as a referee would want it.
+
+The near-data half of `isocline simulate`: all policies get the same arrivals, the warm-up is given
+or found, a run too short is refused, a policy without a steady state is called unstable, and a
+bound stands beside every mean.
+"""
+
+from collections.abc import Sequence
+from threading import Event
+from typing import Any
+
+from isocline.errors import RunTooShortError, UsageError
+from isocline.model.cluster import Cluster
+from isocline.model.cluster.blocks import BlockTrace
+from isocline.policies.scheduling import parse
+from isocline.policies.scheduling.contract import SchedulingPolicy
+from isocline.simulate.cluster.judge import judge_cluster, needed
+from isocline.simulate.cluster.prepare import prepare_cluster
+from isocline.simulate.cluster.replicate import ClusterReplication, run_cluster
+from isocline.simulate.cluster.results import ClusterComparison, ClusterSweep
+from isocline.simulate.cluster.run import ClusterRun, Level
+from isocline.simulate.cluster.scenario import ClusterScenario, cluster_scenario
+from isocline.simulate.in_order import InOrder, Progress, silent
+from isocline.simulate.run import Run
+from isocline.simulate.slots import Clock
+
+DEFAULT_POLICIES = ("local_first", "jsq_maxweight", "late_binding")
+# A default run is long enough for a 1 % half-width at moderate load, and for clusters of any size
+# goes on for 200 times the mean service time, so that a start from empty is forgotten.
+DEFAULT_TASKS = 200_000
+DEFAULT_SERVICES = 200.0
+# A length of our own choosing that proves too short is ours to mend: 4, 16, 64 times as long.
+LENGTHENING, MOST_LENGTHENINGS = 4.0, 3
+
+
+def simulate_cluster(
+    cluster: Cluster,
+    policies: Sequence[str | SchedulingPolicy] = DEFAULT_POLICIES,
+    *,
+    trace: BlockTrace | None = None,
+    replicas: int | None = None,
+    time_scale: float = 1.0,
+    load: float | None = None,
+    horizon: float | None = None,
+    warmup: float | None = None,
+    replications: int = 10,
+    precision: float | None = None,
+    seed: int = 0,
+    clock: Clock = "continuous",
+    level: Level = "data",
+    percentiles: bool = True,
+    threads: int | None = None,
+    progress: Progress = silent,
+) -> ClusterComparison:
+    """Compare scheduling policies on one cluster.
+
+    Args:
+        cluster: Servers, racks, rates, tasks.
+        policies: Names as on the command line, or policies; the first is what others are compared
+            with.
+        trace: Jobs to replay in place of the cluster's own tasks; a job is a task for each block
+            it reads, and ends when the last of them does.
+        replicas: Of each chunk of the trace; by default those of the cluster, or 3. With racks they
+            are placed as HDFS does.
+        time_scale: How many times as fast the arrivals come.
+        load: Scale the arrivals to this share of what can be served, in place of `time_scale`.
+        horizon: Length of each replication, s or slots, warm-up included; by default long enough
+            for 200 000 tasks and longer where that proves too short, or the length of the trace.
+        warmup: What to discard at the start; None finds it by MSER-5, or discards nothing of a
+            trace.
+        replications: Independent runs, at least 2.
+        precision: Add replications until the 95 % interval of every mean completion time is within
+            this relative half-width.
+        seed: Key of all randomness.
+        clock: `slotted` is the model of the near-data paper, Section 2; see docs/clusters.md.
+        level: `data`: a task is local where its data is. `queue`: only to the server in whose queue
+            it waited, as the paper's Section 2.2 may be read.
+        percentiles: Time every task; without, means come faster.
+        threads: By default one per core; results do not depend on it.
+        progress: Told after each replication.
+
+    Raises:
+        RunTooShortError: The run is too short for its own warm-up, or has too few tasks.
+        PolicyError: A policy is unknown, or misbehaves.
+        UsageError: An argument is out of range.
+    """
+    if replications < 2:
+        raise UsageError(f"replications {replications}: an interval needs 2 or more")
+    if precision is not None and not 0 < precision < 1:
+        raise UsageError(f"precision {precision:g}: give a relative half-width such as 0.01")
+    chosen = [parse(p) if isinstance(p, str) else p for p in policies]
+    labels = [p if isinstance(p, str) else p.name for p in policies]
+    if not chosen or len(set(labels)) < len(labels):
+        raise UsageError(f"policies {labels}: give at least one, and each once")
+    scene = cluster_scenario(cluster, clock, trace, replicas, time_scale, load, seed)
+    length = _length(scene, horizon, warmup, seed, percentiles)
+    given = horizon is not None or trace is not None
+    prepared = prepare_cluster(scene.cluster, beneficiaries=scene.beneficiaries, jobs=scene.jobs)
+    # Theory knows: nobody can serve this load.
+    alive = [] if scene.load >= 1.0 and scene.jobs is None else chosen
+    for longer in range(MOST_LENGTHENINGS + 1):
+        run = ClusterRun(length, clock, level)
+
+        def one(policy: int, replication: int, stop: Event) -> ClusterReplication | None:
+            return run_cluster(prepared, alive[policy], run, replication, stop)  # noqa: B023
+
+        work = InOrder(len(alive), one, threads, progress)
+        work.extend(replications)
+        try:
+            result = judge_cluster(scene, run, work, chosen, labels)
+            while (wanted := needed(result, precision)) > work.count and not work.interrupted:
+                work.extend(wanted)
+                result = judge_cluster(scene, run, work, chosen, labels)
+            return result
+        except RunTooShortError:
+            if given or longer == MOST_LENGTHENINGS:
+                raise
+            length = _length(scene, LENGTHENING * length.horizon, warmup, seed, percentiles)
+    raise AssertionError("the last turn returns or raises")
+
+
+def sweep_cluster(
+    cluster: Cluster,
+    policies: Sequence[str | SchedulingPolicy] = DEFAULT_POLICIES,
+    *,
+    loads: Sequence[float],
+    **options: Any,
+) -> ClusterSweep:
+    """`simulate_cluster` at several loads, lowest first; takes its other options."""
+    each = [simulate_cluster(cluster, policies, load=load, **options) for load in sorted(loads)]
+    return ClusterSweep(tuple(each))
+
+
+def _length(
+    scene: ClusterScenario,
+    horizon: float | None,
+    warmup: float | None,
+    seed: int,
+    percentiles: bool,
+) -> Run:
+    """A trace is replayed once from its start and drained; anything else runs to a horizon."""
+    if scene.length is not None:
+        until = scene.length if horizon is None else min(horizon, scene.length)
+        return Run(until, warmup or 0.0, seed, percentiles=percentiles, drain=True)
+    service = 1.0 / scene.cluster.rates.remote
+    default = max(DEFAULT_TASKS / scene.cluster.arrival_rate, DEFAULT_SERVICES * service)
+    until = default if horizon is None else horizon
+    if scene.clock == "slotted":
+        until = float(round(until))
+        warmup = None if warmup is None else float(round(warmup))
+    return Run(until, warmup, seed, percentiles=percentiles)

@@ -1,0 +1,99 @@
+"""From the replications of several policies on a cluster to one comparison."""
+
+from collections.abc import Sequence
+
+from isocline.policies.scheduling.contract import SchedulingPolicy
+from isocline.simulate.cluster.estimates import blocks, summary, unstable
+from isocline.simulate.cluster.replicate import ClusterReplication
+from isocline.simulate.cluster.results import ClusterComparison, SchedulingResult
+from isocline.simulate.cluster.run import ClusterRun
+from isocline.simulate.cluster.scenario import ClusterScenario
+from isocline.simulate.in_order import InOrder
+from isocline.simulate.steady import discarded, grows, more_replications
+
+Work = InOrder[ClusterReplication]
+
+
+def needed(result: ClusterComparison, precision: float | None) -> int:
+    """Replications that should meet the precision, judged by the intervals that are reported."""
+    widths = [p.mean_latency.relative_half_width for p in result.policies if p.mean_latency]
+    return more_replications(max(widths, default=0.0), result.replications, precision)
+
+
+def judge_cluster(
+    scene: ClusterScenario,
+    run: ClusterRun,
+    work: Work,
+    policies: Sequence[SchedulingPolicy],
+    labels: Sequence[str],
+) -> ClusterComparison:
+    """Tell unstable policies from stable ones, find the common warm-up, and report.
+
+    Without replications no policy is stable.
+    """
+    if work.kept and work.count < 2:
+        raise KeyboardInterrupt  # nothing to report yet
+    steady = scene.jobs is None  # else the number of tasks follows the trace
+    kept = dict(zip(labels, work.kept, strict=False))
+    stable = {name: reps for name, reps in kept.items() if not _grows(reps, run, steady)}
+    series = {name: blocks(reps) for name, reps in stable.items()}
+    skip = discarded(run.length, series, steady, "tasks", "")
+    results: list[SchedulingResult] = []
+    for i, (label, policy) in enumerate(zip(labels, policies, strict=True)):
+        if label not in stable:
+            names = scene.cluster.servers
+            if not kept:
+                names = tuple(names[m] for m in scene.beneficiaries)
+            results.append(unstable(label, kept.get(label, []), names, policy.reading))
+            continue
+        results.append(
+            summary(
+                label,
+                stable[label],
+                run.ends,
+                skip,
+                stable.get(labels[0]) if i else None,
+                clock=run.clock,
+                rate=scene.cluster.arrival_rate,
+                bound=scene.bound.latency,
+                poisson=steady,
+                beneficiaries=scene.beneficiaries,
+                reading=policy.reading,
+            )
+        )
+    return _comparison(scene, run, work, tuple(results), skip)
+
+
+def _grows(reps: Sequence[ClusterReplication], run: ClusterRun, steady: bool) -> bool:
+    return any(rep.exploded for rep in reps) or (steady and grows(blocks(reps), run.length))
+
+
+def _comparison(
+    scene: ClusterScenario,
+    run: ClusterRun,
+    work: Work,
+    results: tuple[SchedulingResult, ...],
+    skip: int,
+) -> ClusterComparison:
+    bound, rate = scene.bound, scene.cluster.arrival_rate
+    return ClusterComparison(
+        system=scene.cluster.name,
+        source=scene.source,
+        servers=scene.cluster.servers,
+        load=scene.load,
+        rate=rate,
+        lower_bound=rate * bound.latency,
+        lower_bound_latency=bound.latency,
+        bound_in_words=bound.in_words,
+        policies=results,
+        times=run.ends,
+        clock=run.clock,
+        level=run.level,
+        trace=scene.jobs is not None,
+        horizon=run.length.horizon,
+        warmup=float(run.ends[skip - 1]) if skip else 0.0,
+        warmup_rule="MSER-5" if run.length.warmup is None else "given",
+        replications=work.count,
+        seed=run.length.seed,
+        interrupted=work.interrupted,
+    )

@@ -1,0 +1,167 @@
+"""One replication of one policy on a cluster: a run cut into blocks, and what happened in each."""
+
+import time
+from dataclasses import dataclass
+from threading import Event
+from typing import final
+
+import numpy as np
+import numpy.typing as npt
+
+from isocline.policies.scheduling.contract import SchedulingPolicy
+from isocline.simulate.cluster.engine import ClusterEngine
+from isocline.simulate.cluster.engines import TimelineEngine, engine_for
+from isocline.simulate.cluster.kernels import state
+from isocline.simulate.cluster.prepare import PreparedCluster
+from isocline.simulate.cluster.run import ClusterRun
+from isocline.simulate.engines import ExplodedError
+from isocline.simulate.run import BATCH
+
+FloatArray = npt.NDArray[np.float64]
+IndexArray = npt.NDArray[np.int64]
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class ClusterReplication:
+    """n blocks, as `ClusterRun.ends` cuts the horizon; M servers. Times in s, or in slots.
+
+    On the slotted clock a task that arrives at the beginning of a slot and completes at its end
+    took 1 slot, and `tasks` counts those in the system during a slot, arrivals of that slot
+    included: Little's law holds. Q(t) of the paper, before the arrivals, is `tasks` less
+    `arrivals` per slot.
+    """
+
+    tasks: FloatArray  # (n,) mean tasks in the system in the block, in service included
+    waiting: FloatArray  # (n,) mean tasks waiting
+    arrivals: IndexArray  # (n,)
+    completions: IndexArray  # (n,)
+    timed: IndexArray  # (n,) completions whose completion time was recorded; 0 without percentiles
+    sojourn: FloatArray  # (n,) sum of those completion times
+    latencies: tuple[tuple[int, npt.NDArray[np.int32]], ...]  # per batch: first bucket, counts
+    started: IndexArray  # (n, 3) tasks started at the local, rack and remote level
+    samples: IndexArray  # (n,) how often the queues were looked at, once per mean service or slot
+    perpendicular: FloatArray  # (n, 2, 2) sums over samples of |Q_perp| and |Q_perp|^2,
+    # first over all servers, then over `PreparedCluster.beneficiaries` (Theorems 7 and 4)
+    busy: FloatArray  # (4, M) in each quarter of the blocks, share of samples each server was busy
+    queues: FloatArray  # (4, M) in each quarter, mean queue length at the samples (counting rule)
+    jobs: FloatArray  # (J,) latencies of the jobs of a block trace, nan if unfinished; else (0,)
+    events: int  # arrivals, completions and the clock's ticks that were neither
+    seconds: float
+    exploded: bool  # more tasks than the machine can keep: unstable
+
+
+def run_cluster(
+    prepared: PreparedCluster,
+    policy: SchedulingPolicy,
+    run: ClusterRun,
+    replication: int,
+    stop: Event | None = None,
+) -> ClusterReplication | None:
+    """Simulate replication number `replication`; depends on nothing but its arguments.
+
+    Returns None if `stop` was set meanwhile.
+
+    Raises:
+        PolicyError: The policy chose a queue or a server that does not exist.
+    """
+    began = time.perf_counter()
+    engine = engine_for(prepared, policy, run, replication)
+    record = _Recorder(engine, run.ends)
+    exploded = False
+    try:
+        for block, end in enumerate(run.ends):
+            if stop is not None and stop.is_set():
+                return None
+            engine.advance(float(end))
+            record.block(block)
+        if run.length.drain:
+            engine.advance(float("inf"))
+            record.drained()
+    except ExplodedError:
+        exploded = True
+    return record.finish(time.perf_counter() - began, exploded)
+
+
+class _Recorder:
+    """Reads an engine's counters at the end of each block and sets them back."""
+
+    def __init__(self, engine: ClusterEngine, ends: FloatArray):
+        self.engine = engine
+        self.lengths = np.maximum(np.diff(np.r_[0.0, ends]), 1e-300)
+        n, servers = ends.size, engine.prepared.cluster.size
+        self.tasks, self.waiting, self.sojourn = (np.zeros(n) for _ in range(3))
+        self.arrivals, self.completions, self.timed, self.samples = (
+            np.zeros(n, np.int64) for _ in range(4)
+        )
+        self.started = np.zeros((n, 3), np.int64)
+        self.perpendicular = np.zeros((n, 2, 2))
+        self.latencies: list[tuple[int, npt.NDArray[np.int32]]] = []
+        self.looks = np.zeros(4, np.int64)
+        self.busy, self.queues = np.zeros((4, servers)), np.zeros((4, servers))
+
+    def block(self, i: int) -> None:
+        gauge = self.engine.gauge
+        self.tasks[i] = gauge[state.TASK_SECONDS] / self.lengths[i]
+        self.waiting[i] = gauge[state.WAITING_SECONDS] / self.lengths[i]
+        self._counts(i)
+        self._looks(i)
+        if (i + 1) % BATCH == 0:
+            self._close_batch()
+
+    def _counts(self, i: int) -> None:
+        count, gauge = self.engine.count, self.engine.gauge
+        self.arrivals[i] += count[state.ARRIVALS]
+        self.completions[i] += count[state.COMPLETIONS]
+        self.timed[i] += count[state.TIMED]
+        self.started[i] += count[state.STARTED : state.STARTED + 3]
+        self.sojourn[i] += gauge[state.SOJOURN]
+        count[state.ARRIVALS : state.STARTED + 3] = 0
+        gauge[[state.TASK_SECONDS, state.WAITING_SECONDS, state.SOJOURN]] = 0.0
+
+    def _looks(self, i: int) -> None:
+        seen = self.engine.samples
+        quarter = 4 * i // self.tasks.size
+        self.samples[i] = seen.looks[0]
+        self.perpendicular[i] = seen.perpendicular
+        if seen.chosen.size == seen.busy.size:  # the kernel does not add the same twice
+            self.perpendicular[i, 1] = self.perpendicular[i, 0]
+        self.looks[quarter] += seen.looks[0]
+        self.busy[quarter] += seen.busy
+        self.queues[quarter] += seen.queue
+        for sums in (seen.looks, seen.perpendicular, seen.busy, seen.queue):
+            sums[:] = 0
+
+    def _close_batch(self) -> None:
+        histogram = self.engine.histogram
+        filled = np.flatnonzero(histogram)
+        first, last = (int(filled[0]), int(filled[-1]) + 1) if filled.size else (0, 0)
+        self.latencies.append((first, histogram[first:last].copy()))
+        histogram[:] = 0
+
+    def drained(self) -> None:
+        """What ended after the horizon arrived before it, and counts in the last block."""
+        self._counts(self.tasks.size - 1)
+        self._close_batch()
+
+    def finish(self, seconds: float, exploded: bool) -> ClusterReplication:
+        engine = self.engine
+        looks = np.maximum(self.looks, 1)[:, None]
+        return ClusterReplication(
+            tasks=self.tasks,
+            waiting=self.waiting,
+            arrivals=self.arrivals,
+            completions=self.completions,
+            timed=self.timed,
+            sojourn=self.sojourn,
+            latencies=tuple(self.latencies),
+            started=self.started,
+            samples=self.samples,
+            perpendicular=self.perpendicular,
+            busy=self.busy / looks,
+            queues=self.queues / looks,
+            jobs=engine.jobs.latency if isinstance(engine, TimelineEngine) else np.zeros(0),
+            events=int(engine.count[state.EVENTS]),
+            seconds=seconds,
+            exploded=exploded,
+        )
