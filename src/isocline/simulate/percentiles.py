@@ -30,9 +30,7 @@ class Timed(Protocol):
         ...
 
 
-def percentiles(
-    reps: Sequence[Timed], skip: int, whole: bool = False
-) -> list[Estimate | None]:
+def percentiles(reps: Sequence[Timed], skip: int, whole: bool = False) -> list[Estimate | None]:
     """The QUANTILES after `skip` blocks, s; None where too few were timed.
 
     `whole`: times are whole numbers of slots. Up to 512 each has a bucket of its own.
