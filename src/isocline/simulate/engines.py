@@ -7,6 +7,7 @@ import numpy as np
 
 from isocline.draws import stream
 from isocline.errors import PolicyError
+from isocline.learn.observed import Observed
 from isocline.policies.contract import RoutingPolicy
 from isocline.simulate.kernels import chain
 from isocline.simulate.kernels.arena import arena, enlarged, reserve
@@ -190,9 +191,12 @@ class JobEngine(Engine):
                 self._enlarge_arena()
 
 
-@final
 class TrackEngine(JobEngine):
     """Poisson arrivals and exponential sizes, every job timed."""
+
+    def _learning(self) -> tuple[Observed | None, int]:
+        """What a learner of curves observes, and how many due backends it waits for."""
+        return None, 0
 
     def _kernel(self, until: float) -> int:
         return track(
@@ -207,6 +211,7 @@ class TrackEngine(JobEngine):
             self.histogram,
             until,
             self.policy.needs_latency,
+            *self._learning(),
         )
 
 

@@ -15,10 +15,10 @@ import numpy.typing as npt
 
 from isocline.errors import UsageError
 from isocline.learn.learner import Learner
+from isocline.learn.observed import Observed
 from isocline.model.traffic import Trace
-from isocline.simulate.engines import JobEngine
+from isocline.simulate.engines import TrackEngine
 from isocline.simulate.kernels import chain
-from isocline.simulate.kernels.learning import LEARN, learn
 from isocline.simulate.learned import Learned
 from isocline.simulate.prepare import Prepared
 from isocline.simulate.run import Run
@@ -27,7 +27,7 @@ FloatArray = npt.NDArray[np.float64]
 
 
 @final
-class LearningEngine(JobEngine):
+class LearningEngine(TrackEngine):
     """Poisson arrivals and exponential sizes, every job timed, curves learned on the way."""
 
     policy: Learned
@@ -45,26 +45,13 @@ class LearningEngine(JobEngine):
         self.learner = Learner(self.view.workload.size, policy.learning, self.size)
         self._show(range(self.learner.backends))
 
+    def _learning(self) -> tuple[Observed | None, int]:
+        return self.learner.observed, self.learner.batch
+
     def _kernel(self, until: float) -> int:
-        while True:
-            status = learn(
-                self.choose,
-                self.observe,
-                self.view,
-                self.system,
-                self.streams,
-                self.jobs,
-                self.count,
-                self.gauge,
-                self.histogram,
-                until,
-                self.policy.needs_latency,
-                self.learner.observed,
-                self.learner.batch,
-            )
-            if status != LEARN:
-                return status
+        while (status := super()._kernel(until)) == chain.LEARN:
             self._show(self.learner.update(float(self.gauge[chain.CLOCK]), self.view.workload))
+        return status
 
     def _show(self, backends: Iterable[int]) -> None:
         """Give the policy the curves of some backends; a row of its table depends on one curve."""

@@ -15,6 +15,7 @@ REST = uint64((1 << BITS) - 1)
 
 # Why a kernel returned.
 DONE, TABLE_FULL, ARENA_FULL, NOT_A_CANDIDATE = 0, 1, 2, 3
+LEARN = 4  # curves are due to be fitted
 
 # Counters of a run, in an int64 array.
 JOBS, AREA, ARRIVALS, COMPLETIONS, EVENTS = 0, 1, 2, 3, 4

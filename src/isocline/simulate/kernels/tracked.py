@@ -3,6 +3,9 @@
 The same uniformised events, and the same draws, as in `jumps`, with a clock: gaps of mean 1 / U.
 Which job leaves is drawn among those in service, all alike as exponential sizes forget. At the end
 of a block the clock is set to it and the rest of the gap forgotten, for the same reason.
+
+Every event may be told to a learner of curves. Whether there is one is known when the kernel is
+compiled, as None is a type of its own: without one it costs nothing.
 """
 
 from typing import Any
@@ -12,6 +15,7 @@ from numba import uint32, uint64
 from isocline.compiled import kernel
 from isocline.draws import below, step, unit
 from isocline.exponential import exponential
+from isocline.learn.observed import Observed, leave
 from isocline.policies.contract import View
 from isocline.simulate.kernels import candidates
 from isocline.simulate.kernels.alias import BITS, column_of
@@ -25,6 +29,7 @@ from isocline.simulate.kernels.chain import (
     EVENTS,
     JOB_SECONDS,
     JOBS,
+    LEARN,
     NOT_A_CANDIDATE,
     RATE,
     RATE_SECONDS,
@@ -36,6 +41,21 @@ from isocline.simulate.kernels.chain import (
     System,
 )
 from isocline.simulate.kernels.latencies import record
+
+
+@kernel
+def tell(observed: Observed | None, backend: Any, n: Any, now: float, finished: bool) -> None:
+    """Tell the learner, if there is one, that a backend no longer holds n jobs."""
+    if observed is not None:
+        leave(observed, backend, uint32(n), now, finished)
+
+
+@kernel
+def is_due(observed: Observed | None, batch: int) -> bool:
+    """Whether there is a learner, and curves for it to fit."""
+    if observed is None:
+        return False
+    return observed.due[0] >= batch or observed.due[1] > 0  # type: ignore[no-any-return]
 
 
 @kernel
@@ -51,8 +71,10 @@ def track(
     histogram: Any,
     until: float,
     observing: bool,
+    observed: Observed | None,
+    batch: int,
 ) -> int:
-    """Run until the clock is at `until`; returns why it stopped."""
+    """Run until the clock is at `until`, or `batch` backends are due; returns why it stopped."""
     first = system.first
     limit = system.rate.shape[1] - 1
     gap = 1.0 / system.speed
@@ -87,6 +109,7 @@ def track(
             backend: Any = uint32(view.backend[uint32(edge)])
             n = view.workload[backend]
             add(jobs, backend, n, system.places[backend], now, edge)
+            tell(observed, backend, n, now, False)
             view.workload[backend] = n + 1
             row = uint32(view.row[backend])
             rate += system.rate[row, uint32(n + 1)] - system.rate[row, uint32(n)]
@@ -97,6 +120,8 @@ def track(
                 status = TABLE_FULL
             elif not reserve(jobs, backend, n + 1, system.places[backend]):
                 status = ARENA_FULL
+            elif is_due(observed, batch):
+                status = LEARN
             continue
         backend = uint32(column_of(system.sinks, event & REST))
         row = uint32(view.row[backend])
@@ -110,6 +135,7 @@ def track(
             born = jobs.born[at]
             edge = jobs.edge[at]
             remove(jobs, backend, index, n, places)
+            tell(observed, backend, n, now, True)
             view.workload[backend] = n - 1
             rate += system.rate[row, uint32(n - 1)] - served
             total -= 1
@@ -120,6 +146,8 @@ def track(
                 timed += 1
                 if observing:
                     observe(edge, now - born, now, view)
+            if is_due(observed, batch):
+                status = LEARN
     streams.events[0], streams.events[1] = s0, s1
     gauge[CLOCK] = now
     gauge[RATE] = rate
