@@ -7,46 +7,34 @@ import numpy as np
 import numpy.typing as npt
 
 from isocline.policies.contract import CHOOSE, FloatArray, RoutingPolicy, Setting, View
+from isocline.policies.wrapped import Wrapped
 
 
 @final
-class Recording(RoutingPolicy):
+class Recording(Wrapped):
     """Another policy, whose first `most` decisions are kept behind what it remembers.
 
     Its memory (E, M) gets rows: one that counts them, then one for each decision, edge first.
     """
 
     def __init__(self, policy: RoutingPolicy, most: int):
-        self._policy = policy
+        self.policy = policy
         self._most = most
         self._rows = 0  # of the policy's own memory
 
     @property
     def name(self) -> str:  # type: ignore[override]  # of one policy here, not of a class
-        return self._policy.name
-
-    @property
-    def needs_latency(self) -> bool:  # type: ignore[override]
-        return self._policy.needs_latency
-
-    def table(self, setting: Setting, workloads: FloatArray) -> FloatArray:
-        return self._policy.table(setting, workloads)
-
-    def parameter(self, setting: Setting) -> FloatArray:
-        return self._policy.parameter(setting)
+        return self.policy.name
 
     def memory(self, setting: Setting) -> FloatArray:
-        own = self._policy.memory(setting)
+        own = super().memory(setting)
         self._rows = own.shape[0]
         kept = np.zeros((own.shape[0] + 1 + self._most, max(own.shape[1], 1)))
         kept[: own.shape[0], : own.shape[1]] = own
         return kept
 
-    def option(self) -> FloatArray:
-        return self._policy.option()
-
     def functions(self) -> tuple[Any, Any]:
-        choose, observe = self._policy.functions()
+        choose, observe = super().functions()
         most = self._most
 
         def note(candidates: Any, view: Any, now: float, rng: Any) -> int:

@@ -2,20 +2,21 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, final
+from typing import final
 
 import numpy as np
 
 from isocline.errors import UsageError
 from isocline.learn.learner import Learning
-from isocline.policies.contract import FloatArray, RoutingPolicy, Setting
+from isocline.policies.contract import RoutingPolicy, Setting
+from isocline.policies.wrapped import Wrapped
 
 _FEW = np.arange(8.0)  # jobs, enough to tell two tables apart
 
 
 @final
 @dataclass(frozen=True)
-class Learned(RoutingPolicy):
+class Learned(Wrapped):
     """A policy whose table is made from learned curves in place of the system's."""
 
     policy: RoutingPolicy
@@ -24,25 +25,6 @@ class Learned(RoutingPolicy):
     @property
     def name(self) -> str:  # type: ignore[override]  # of one policy here, not of a class
         return f"{self.policy.name} learned"
-
-    @property
-    def needs_latency(self) -> bool:  # type: ignore[override]
-        return self.policy.needs_latency
-
-    def table(self, setting: Setting, workloads: FloatArray) -> FloatArray:
-        return self.policy.table(setting, workloads)
-
-    def parameter(self, setting: Setting) -> FloatArray:
-        return self.policy.parameter(setting)
-
-    def memory(self, setting: Setting) -> FloatArray:
-        return self.policy.memory(setting)
-
-    def option(self) -> FloatArray:
-        return self.policy.option()
-
-    def functions(self) -> tuple[Any, Any]:
-        return self.policy.functions()
 
 
 def with_learned(

@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 from numba import int64, uint32
 
+from isocline.compiled import inlined, inlined_as
 from isocline.draws import below
-from isocline.inlining import inlined, inlined_as
 from isocline.policies.scheduling.contract import (
     CALL,
     CHANGED,

@@ -4,7 +4,7 @@ from typing import Any
 
 from numba import uint32
 
-from isocline.inlining import inlined
+from isocline.compiled import inlined
 from isocline.policies.scheduling.contract import NOBODY, ClusterView
 from isocline.policies.scheduling.desk import WAITING
 from isocline.policies.scheduling.members import anyone, how_many

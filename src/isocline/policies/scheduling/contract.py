@@ -33,8 +33,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import types
 
-from isocline.compiled import array_of, record_of
-from isocline.inlining import inlined_as
+from isocline.compiled import array_of, inlined_as, record_of
 from isocline.policies.contract import require_one_of
 from isocline.policies.scheduling.longest import ORDER, Order
 from isocline.policies.scheduling.members import MEMBERS, Members
@@ -183,6 +182,19 @@ class SchedulingPolicy(ABC):
         return ""
 
 
-def require_count(policy: str, count: str) -> None:
-    """Raise PolicyError unless the counting rule is known."""
-    require_one_of(policy, "count", count, ("all", "waiting"))
+class CountingPolicy(SchedulingPolicy):
+    """A policy with the option `count`: queue lengths of all tasks, or only of those that wait."""
+
+    count: str
+
+    def __post_init__(self) -> None:
+        require_one_of(self.name, "count", self.count, ("all", "waiting"))
+
+    @property
+    def counts_service(self) -> bool:
+        return self.count == "all"
+
+    @property
+    def reading(self) -> str:
+        counted = "tasks in service included" if self.counts_service else "waiting tasks only"
+        return f"queue lengths: {counted}"

@@ -13,9 +13,9 @@ from typing import Any, ClassVar, final
 import numpy as np
 from numba import int64, uint32
 
+from isocline.compiled import inlined, inlined_as
 from isocline.draws import below
 from isocline.errors import PolicyError
-from isocline.inlining import inlined, inlined_as
 from isocline.policies.scheduling.common_queue import anyone_idle, common, waits_in_common
 from isocline.policies.scheduling.contract import (
     CALL,

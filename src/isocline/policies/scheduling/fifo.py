@@ -8,7 +8,7 @@ all tasks from afar. Draws: one per arrival that finds an idle server.
 from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
-from isocline.inlining import inlined_as
+from isocline.compiled import inlined_as
 from isocline.policies.scheduling.common_queue import anyone_idle, common, waits_in_common
 from isocline.policies.scheduling.contract import (
     CALL,

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, final
 
 from numba import uint32
 
-from isocline.inlining import inlined_as
+from isocline.compiled import inlined_as
 from isocline.policies.scheduling.contract import (
     CALL,
     NOBODY,
@@ -17,11 +17,10 @@ from isocline.policies.scheduling.contract import (
     PICK,
     ClusterSetting,
     ClusterView,
+    CountingPolicy,
     Rules,
-    SchedulingPolicy,
     never,
     nothing_kept,
-    require_count,
 )
 from isocline.policies.scheduling.desk import IDLE, SERVING, WAITING
 from isocline.policies.scheduling.shortest import shortest_route
@@ -41,23 +40,11 @@ def own_queue(server: int, view: ClusterView, now: float, rng: Any) -> int:  # n
 
 @final
 @dataclass(frozen=True)
-class JsqLocalOnly(SchedulingPolicy):
+class JsqLocalOnly(CountingPolicy):
     """`count=waiting` leaves out the task in service."""
 
     name: ClassVar[str] = "jsq_local_only"
     count: str = "all"
 
-    def __post_init__(self) -> None:
-        require_count(self.name, self.count)
-
     def rules(self, setting: ClusterSetting) -> Rules:
         return Rules(shortest_route(setting), own_server, own_queue, never, nothing_kept)
-
-    @property
-    def counts_service(self) -> bool:
-        return self.count == "all"
-
-    @property
-    def reading(self) -> str:
-        counted = "tasks in service included" if self.counts_service else "waiting tasks only"
-        return f"queue lengths: {counted}"

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import uint32
 
-from isocline.inlining import inlined_as
+from isocline.compiled import inlined_as
 from isocline.policies.scheduling.common_queue import anyone_idle, common, waits_in_common
 from isocline.policies.scheduling.contract import (
     BY_QUEUE,
@@ -28,11 +28,10 @@ from isocline.policies.scheduling.contract import (
     ROUTE,
     ClusterSetting,
     ClusterView,
+    CountingPolicy,
     Rules,
-    SchedulingPolicy,
     never,
     nothing_kept,
-    require_count,
 )
 from isocline.policies.scheduling.desk import IDLE, LENGTH, SERVING, WAITING
 from isocline.policies.scheduling.shortest import random_shortest
@@ -68,14 +67,11 @@ def greater_weight(server: int, view: ClusterView, now: float, rng: Any) -> int:
 
 @final
 @dataclass(frozen=True)
-class JsqMaxweight(SchedulingPolicy):
+class JsqMaxweight(CountingPolicy):
     """`count=waiting` leaves out tasks in service."""
 
     name: ClassVar[str] = "jsq_maxweight"
     count: str = "all"
-
-    def __post_init__(self) -> None:
-        require_count(self.name, self.count)
 
     def rules(self, setting: ClusterSetting) -> Rules:  # noqa: ARG002
         return Rules(shortest_or_common, own_or_anyone, greater_weight, never, nothing_kept)
@@ -87,12 +83,3 @@ class JsqMaxweight(SchedulingPolicy):
         grade = np.full(self.queues(setting), BY_QUEUE, np.int8)
         grade[-1] = REMOTE
         return grade
-
-    @property
-    def counts_service(self) -> bool:
-        return self.count == "all"
-
-    @property
-    def reading(self) -> str:
-        counted = "tasks in service included" if self.counts_service else "waiting tasks only"
-        return f"queue lengths: {counted}"

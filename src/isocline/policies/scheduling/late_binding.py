@@ -27,8 +27,8 @@ from typing import Any, ClassVar, final
 import numpy as np
 from numba import int64, uint32
 
+from isocline.compiled import inlined, inlined_as
 from isocline.errors import PolicyError
-from isocline.inlining import inlined, inlined_as
 from isocline.policies.scheduling.contract import (
     CALL,
     LOCAL,

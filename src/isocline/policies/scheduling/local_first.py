@@ -13,8 +13,8 @@ from typing import Any, ClassVar, final
 import numpy as np
 from numba import int64, uint32
 
+from isocline.compiled import inlined_as
 from isocline.errors import PolicyError
-from isocline.inlining import inlined_as
 from isocline.policies.scheduling.contract import (
     CALL,
     CHANGED,
@@ -25,11 +25,10 @@ from isocline.policies.scheduling.contract import (
     REMOTE,
     ClusterSetting,
     ClusterView,
+    CountingPolicy,
     FloatArray,
     Rules,
-    SchedulingPolicy,
     never,
-    require_count,
 )
 from isocline.policies.scheduling.desk import IDLE, LENGTH, SERVING, WAITING
 from isocline.policies.scheduling.longest import any_longest, set_key, top_key
@@ -90,7 +89,7 @@ def keep_longest(queue: int, view: ClusterView) -> None:
 
 @final
 @dataclass(frozen=True)
-class LocalFirst(SchedulingPolicy):
+class LocalFirst(CountingPolicy):
     """`threshold` and `rack_threshold` in tasks; by default local over remote, and rack, rate."""
 
     name: ClassVar[str] = "local_first"
@@ -99,7 +98,7 @@ class LocalFirst(SchedulingPolicy):
     count: str = "all"
 
     def __post_init__(self) -> None:
-        require_count(self.name, self.count)
+        super().__post_init__()
         for option in ("threshold", "rack_threshold"):
             value = getattr(self, option)
             if value < 0:
@@ -121,11 +120,6 @@ class LocalFirst(SchedulingPolicy):
         return True
 
     @property
-    def counts_service(self) -> bool:
-        return self.count == "all"
-
-    @property
     def reading(self) -> str:
         far = "local / remote rate" if np.isnan(self.threshold) else f"{self.threshold:g}"
-        counted = "tasks in service included" if self.counts_service else "waiting tasks only"
-        return f"queue lengths: {counted}; threshold {far}"
+        return f"{super().reading}; threshold {far}"

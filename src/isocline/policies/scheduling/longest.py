@@ -12,9 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from numba import int32, int64, uint32
 
-from isocline.compiled import array_of, kernel, record_of
+from isocline.compiled import array_of, inlined, kernel, record_of
 from isocline.draws import below
-from isocline.inlining import inlined
 from isocline.policies.scheduling.desk import KEY, PLACE, PLACE_IN_RACK
 
 IntArray = npt.NDArray[np.int32]

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import int64, uint32
 
-from isocline.inlining import inlined
+from isocline.compiled import inlined
 from isocline.policies.scheduling import members
 from isocline.policies.scheduling.contract import (
     ANY_LOCAL,

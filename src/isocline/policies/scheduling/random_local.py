@@ -8,8 +8,8 @@ from typing import Any, ClassVar, final
 
 from numba import int64, uint32
 
+from isocline.compiled import inlined_as
 from isocline.draws import below
-from isocline.inlining import inlined_as
 from isocline.policies.scheduling.contract import (
     ROUTE,
     ClusterSetting,

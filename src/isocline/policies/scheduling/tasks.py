@@ -12,8 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import float64, int32, int64, uint32
 
-from isocline.compiled import array_of, kernel, record_of
-from isocline.inlining import inlined
+from isocline.compiled import array_of, inlined, kernel, record_of
 
 IntArray = npt.NDArray[np.int32]
 IndexArray = npt.NDArray[np.int64]

@@ -4,8 +4,8 @@ from typing import Any
 
 from numba import int64, uint32
 
+from isocline.compiled import inlined, inlined_as
 from isocline.draws import below
-from isocline.inlining import inlined, inlined_as
 from isocline.policies.scheduling.contract import ANY_LOCAL, NOBODY, ROUTE, ClusterView
 from isocline.policies.scheduling.desk import IDLE, SERVING
 

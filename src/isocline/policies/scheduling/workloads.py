@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from numba import int64, uint32, uint64
 
+from isocline.compiled import inlined
 from isocline.draws import bits
-from isocline.inlining import inlined
 from isocline.policies.scheduling.contract import ClusterSetting, ClusterView
 
 FloatArray = npt.NDArray[np.float64]

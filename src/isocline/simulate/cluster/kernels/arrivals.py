@@ -4,7 +4,7 @@ from typing import Any
 
 from numba import uint32
 
-from isocline.inlining import inlined
+from isocline.compiled import inlined
 from isocline.policies.scheduling.contract import ClusterView
 from isocline.policies.scheduling.longest import is_full
 from isocline.policies.scheduling.moves import Book, submit

@@ -10,10 +10,9 @@ from typing import Any
 
 from numba import int64, uint32, uint64
 
-from isocline.compiled import kernel
+from isocline.compiled import inlined, kernel
 from isocline.draws import step
 from isocline.exponential import exponential
-from isocline.inlining import inlined
 from isocline.policies.scheduling.contract import TIMER, ClusterView
 from isocline.policies.scheduling.desk import IDLE, LEVEL, SERVING
 from isocline.policies.scheduling.moves import WRONG_QUEUE, YES, Book, hand_out

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from numba import int64, uint32, uint64
 
+from isocline.compiled import inlined
 from isocline.draws import step
-from isocline.inlining import inlined
 from isocline.policies.scheduling.desk import LENGTH
 from isocline.simulate.cluster.kernels.sampler import UNIFORM, Sampler, draw_servers
 from isocline.simulate.kernels.alias import BITS

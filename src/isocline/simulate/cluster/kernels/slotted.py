@@ -15,10 +15,9 @@ from typing import Any
 
 from numba import int64, uint32
 
-from isocline.compiled import kernel
+from isocline.compiled import inlined, kernel
 from isocline.draws import below, step, unit
 from isocline.exponential import exponential
-from isocline.inlining import inlined
 from isocline.policies.scheduling.contract import LOCAL, ClusterView
 from isocline.policies.scheduling.desk import IDLE, LEVEL, SERVING
 from isocline.policies.scheduling.desk import WAITING as OWN_WAITING

@@ -7,8 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import uint32
 
-from isocline.compiled import kernel
-from isocline.inlining import inlined
+from isocline.compiled import inlined, kernel
 from isocline.policies.scheduling.contract import ClusterView
 from isocline.policies.scheduling.desk import IDLE, LENGTH, LEVEL, RUNNING, SERVING
 from isocline.policies.scheduling.moves import WRONG_QUEUE, WRONG_SERVER, Book, finish

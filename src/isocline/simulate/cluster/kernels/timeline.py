@@ -11,9 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from numba import int64, uint32
 
-from isocline.compiled import kernel
+from isocline.compiled import inlined, kernel
 from isocline.exponential import exponential
-from isocline.inlining import inlined
 from isocline.policies.scheduling.contract import TIMER, ClusterView
 from isocline.policies.scheduling.desk import IDLE, LEVEL, RUNNING, SERVING
 from isocline.policies.scheduling.moves import WRONG_QUEUE, YES, Book, hand_out

@@ -1,0 +1,30 @@
+"""A policy that stands before another one."""
+
+from typing import Any
+
+from isocline.policies.contract import FloatArray, RoutingPolicy, Setting
+
+
+class Wrapped(RoutingPolicy):
+    """Does as `policy` does, in all that a subclass does not say otherwise."""
+
+    policy: RoutingPolicy
+
+    @property
+    def needs_latency(self) -> bool:  # type: ignore[override]  # of one policy here, not of a class
+        return self.policy.needs_latency
+
+    def table(self, setting: Setting, workloads: FloatArray) -> FloatArray:
+        return self.policy.table(setting, workloads)
+
+    def parameter(self, setting: Setting) -> FloatArray:
+        return self.policy.parameter(setting)
+
+    def memory(self, setting: Setting) -> FloatArray:
+        return self.policy.memory(setting)
+
+    def option(self) -> FloatArray:
+        return self.policy.option()
+
+    def functions(self) -> tuple[Any, Any]:
+        return self.policy.functions()
