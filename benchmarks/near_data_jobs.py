@@ -96,11 +96,12 @@ def draw(results: dict[int, ClusterComparison], directory: Path) -> None:
 
 
 def dots(axes: "Axes", values: dict[tuple[int, int], Estimate]) -> None:
-    """One for each policy; what is far beyond the median is written at the border."""
+    """One for each policy; what lies beyond a gap of a factor of 3 is written at the border."""
     from isocline.report.style import FAINT, PALETTE
 
-    edge = 3.0 * float(np.median([e.value for e in values.values()]))
-    edge = max(e.high for e in values.values() if e.value <= edge)
+    ordered = np.sort([e.value for e in values.values()])
+    gaps = np.flatnonzero((ordered[1:] > 3.0 * ordered[:-1]) & (ordered[:-1] > 0.0))
+    edge = ordered[gaps[-1]] if gaps.size else ordered[-1]
     for (replicas, y), e in values.items():
         i = REPLICAS.index(replicas)
         if e.value > edge:
