@@ -5,6 +5,7 @@ kernels: a run is right if each state it shows is one that the rules allow. Task
 servers). Lengths, longest queues, idle servers: all counted anew each time.
 """
 
+# ruff: noqa: ARG002 - every policy is asked in the same words
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -116,9 +117,7 @@ class World:
         """The slotted clock: own tasks first where tasks are bound, else in any order."""
         own = {m for m in state.idle() if self.line(state, m)[1]}
         found = self._in_any_order({(state, frozenset(own))}, now, own=True)
-        rest = {
-            (one, frozenset(one.idle())) for one in found if any(len(q) for q in one.waiting)
-        }
+        rest = {(one, frozenset(one.idle())) for one in found if any(len(q) for q in one.waiting)}
         settled = {one for one in found if not any(len(q) for q in one.waiting)}
         return settled | self._in_any_order(rest, now, own=False)
 
@@ -160,9 +159,7 @@ class Policy:
     ) -> list[int | None]:
         raise NotImplementedError
 
-    def pick(
-        self, world: World, state: State, server: int, now: float
-    ) -> list[tuple[int, Any]]:
+    def pick(self, world: World, state: State, server: int, now: float) -> list[tuple[int, Any]]:
         raise NotImplementedError
 
 

@@ -15,7 +15,7 @@ from isocline.exponential import exponential
 from isocline.model.cluster import Cluster, ExplicitTasks, Rates
 from isocline.model.graph import CompatibilityGraph
 from isocline.policies.scheduling import parse
-from isocline.policies.scheduling.desk import IDLE, LENGTH, LEVEL, RUNNING, SERVING
+from isocline.policies.scheduling.desk import IDLE, LEVEL, RUNNING, SERVING
 from isocline.policies.scheduling.late_binding import LateBinding
 from isocline.policies.scheduling.tasks import BORN, HEAD, HIGH, LOW, ROOM, SIZE, START, WAITS
 from isocline.simulate.cluster.engines import (
@@ -173,7 +173,7 @@ def test_the_jump_chain_does_what_the_rules_allow(policy: str, racks: bool, leve
     now = 0.0
     tick = pause / engine.speed
     states = {first_state(world, queues)}
-    for _ in range(1500):
+    for _ in range(800):
         states = {one for state in states for one in elapse(world, state, now, tick)}
         now = tick
         events[:] = s0, s1
@@ -221,7 +221,7 @@ def test_the_slots_are_those_of_section_2(policy: str, racks: bool, level: str) 
     types = alias(RATES)
     numbers = generator(SEED, 0, ARRIVALS).poisson(engine.prepared.cluster.arrival_rate, WORKS)
     states = {first_state(world, queues)}
-    for slot in range(500):
+    for slot in range(300):
         for _ in range(numbers[slot]):
             local = TYPES[column_of(types, bits(events) >> np.uint64(64 - BITS))]
             task = (float(slot), local)
@@ -240,9 +240,8 @@ def completed(world: World, state: State, leaving: Any) -> tuple[State, tuple[in
     for server, running in enumerate(state.serving):
         if running is None:
             continue
-        if running.level > 0:
-            if uniform(rest) >= world.rate[running.level]:
-                continue
+        if running.level > 0 and uniform(rest) >= world.rate[running.level]:
+            continue
         state = world.ended(state, server)
     return state, tuple(rest.tolist())
 
@@ -265,7 +264,7 @@ def test_service_times_follow_the_list(policy: str) -> None:
     ends: dict[int, float] = {}
     s0, s1, pause = exponential(events[0], events[1])
     arrival = pause / RATES.sum()
-    for _ in range(1000):
+    for _ in range(600):
         end = min(ends.values(), default=np.inf)
         now = min(arrival, end)
         if end <= arrival:
