@@ -8,6 +8,7 @@ for name in (
     "near_data_capacity",
     "fluid",
     "simulation",
+    "cluster_simulation",
     "gateway_core",
     "emulator_and_load",
 ):

@@ -8,6 +8,7 @@ of the hour and of its minutes, and what tasks and jobs take; a picture goes to 
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,7 +18,11 @@ from isocline.model.traffic.swim import read_swim
 from isocline.policies.scheduling import ALL
 from isocline.simulate.cluster.compare import simulate_cluster
 from isocline.simulate.cluster.results import ClusterComparison
+from isocline.simulate.results import Estimate
 from isocline.theory.near_data_plan import near_data_plan
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 HOUR, WINDOW = 3600.0, 60.0
 REPLICAS = (1, 2, 3)
@@ -53,7 +58,7 @@ def show(replicas: int, found: ClusterComparison) -> None:
             continue
         jobs = p.jobs
         p50, p99 = (e.value if e else float("nan") for e in (jobs.p50, jobs.p99))
-        far = [s.value if s else 0.0 for s in (p.rack_share, p.remote_share)]
+        far = [abs(s.value) if s else 0.0 for s in (p.rack_share, p.remote_share)]
         print(
             f"{replicas:>8}  {p.policy:18}{p.mean_latency.value:>9.2f}{jobs.mean.value:>9.2f}"
             f" ±{jobs.mean.half_width:>5.2f}{p50:>9.2f}{p99:>9.1f}{100 * p.local_share.value:>8.1f}"
@@ -63,32 +68,52 @@ def show(replicas: int, found: ClusterComparison) -> None:
 
 
 def draw(results: dict[int, ClusterComparison], directory: Path) -> None:
-    """Mean latency of jobs and share of tasks run locally, by policy and replicas."""
+    """Mean latency of jobs and share of tasks run elsewhere, by policy and replicas."""
     from isocline.report.cluster_conditions import cluster_conditions
     from isocline.report.files import write_picture
-    from isocline.report.style import PALETTE, footnote, house, log_axis, new_figure
+    from isocline.report.style import footnote, house, new_figure
 
     with house():
-        figure = new_figure(height=3.6)
-        jobs, local = figure.subplots(1, 2, sharey=True)
-        for i, (replicas, found) in enumerate(results.items()):
+        figure = new_figure(height=3.8)
+        jobs, elsewhere = figure.subplots(1, 2, sharey=True)
+        policies = [p.policy for p in results[REPLICAS[0]].policies]
+        latency, away = {}, {}
+        for replicas, found in results.items():
             for y, p in enumerate(found.policies):
-                if p.jobs is None or p.local_share is None:
-                    continue
-                mark = {"color": PALETTE[i], "fmt": "os^"[i], "ms": 4, "capsize": 2}
-                name = f"{replicas} replica{'s' if replicas > 1 else ''}" if y == 0 else None
-                jobs.errorbar(p.jobs.mean.value, y, xerr=p.jobs.mean.half_width, label=name, **mark)  # type: ignore[arg-type]
-                share = p.local_share.over(0.01)
-                local.errorbar(share.value, y, xerr=share.half_width, **mark)  # type: ignore[arg-type]
-        names = [p.policy for p in results[REPLICAS[0]].policies]
-        jobs.set_yticks(range(len(names)), names)
+                if p.jobs is not None and p.local_share is not None:
+                    latency[replicas, y] = p.jobs.mean
+                    far = 100.0 - p.local_share.over(0.01).value
+                    away[replicas, y] = Estimate(far, far, far)
+        dots(jobs, latency)
+        dots(elsewhere, away)
+        jobs.set_yticks(range(len(policies)), policies)
         jobs.invert_yaxis()
-        log_axis(jobs, "x")
         jobs.set_xlabel("mean latency of jobs, s")
-        local.set_xlabel("tasks run where their data is, %")
-        figure.legend(loc="outside upper center", ncols=3)
+        elsewhere.set_xlabel("tasks that ran where their data was not, %")
+        figure.legend(*jobs.get_legend_handles_labels(), loc="outside upper center", ncols=3)
         footnote(figure, cluster_conditions(*results.values()))
         write_picture(figure, directory, "near_data_jobs")
+
+
+def dots(axes: "Axes", values: dict[tuple[int, int], Estimate]) -> None:
+    """One for each policy; what lies beyond a gap of a factor of 3 is written at the border."""
+    from isocline.report.style import FAINT, PALETTE
+
+    ordered = np.sort([e.value for e in values.values()])
+    gaps = np.flatnonzero((ordered[1:] > 3.0 * ordered[:-1]) & (ordered[:-1] > 0.0))
+    edge = ordered[gaps[-1]] if gaps.size else ordered[-1]
+    for (replicas, y), e in values.items():
+        i = REPLICAS.index(replicas)
+        if e.value > edge:
+            axes.annotate(
+                f"{e.value:,.0f}", (0.9 - 0.15 * i, y), xycoords=("axes fraction", "data"),
+                va="center", ha="right", color=PALETTE[i], fontsize=8,
+            )  # fmt: skip
+            continue
+        name = f"{replicas} replica{'s' if replicas > 1 else ''}" if y == 0 else None
+        axes.errorbar(e.value, y, xerr=e.half_width, fmt="os^"[i], color=PALETTE[i], ms=4,
+                      capsize=2, label=name)  # fmt: skip
+    axes.grid(axis="y", color=FAINT, lw=0.3)
 
 
 def main(path: str, directory: str | None = None) -> None:

@@ -5,19 +5,24 @@ import json
 from click.testing import CliRunner
 
 from isocline.cli import main
+from isocline.policies import scheduling
 from isocline.policies.routing import ALL
 
 
 def test_every_policy_is_listed_with_one_line_and_its_options() -> None:
     result = CliRunner().invoke(main, ["policies", "--json"])
-    policies = {entry["policy"]: entry for entry in json.loads(result.stdout)["policies"]}
+    document = json.loads(result.stdout)
+    policies = {entry["policy"]: entry for entry in document["policies"]}
+    near_data = {entry["policy"]: entry for entry in document["near-data"]}
+    assert near_data.keys() == scheduling.ALL.keys()
+    assert "threshold" in near_data["local_first"]["options"]
     assert policies.keys() == ALL.keys()
     assert policies["power_of_d"]["options"]["d"] == 2
-    assert all(entry["summary"] for entry in policies.values())
+    assert all(entry["summary"] for entry in (*policies.values(), *near_data.values()))
 
 
 def test_the_table_says_how_to_name_ones_own() -> None:
     result = CliRunner().invoke(main, ["policies"])
     assert result.exit_code == 0
-    assert all(name in result.stdout for name in ALL)
+    assert all(name in result.stdout for name in (*ALL, *scheduling.ALL))
     assert "package.module:function" in result.stdout

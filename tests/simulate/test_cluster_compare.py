@@ -212,3 +212,12 @@ def test_a_mistake_is_named(options: dict[str, Any], error: type[Exception], wor
 def test_rates_above_1_are_no_probabilities() -> None:
     with pytest.raises(UsageError, match="probabilities"):
         simulate_cluster(sampled(local=4.0), ["fifo"], clock="slotted", **SHORT)
+
+
+def test_random_local_at_a_hot_spot_is_two_kinds_of_mm1() -> None:
+    # Splitting a Poisson process at random gives each server its own. At load 0.5 of 0.8333 per
+    # server the hot half has 0.8 * 0.8333 of the tasks on each two servers: load 2/3; others 1/6.
+    found = simulate_cluster(sampled(), ["random_local"], load=0.5).policies[0]
+    rate = 0.5 * 20 / 1.2
+    hot, cold = 0.8 * rate / 10, 0.2 * rate / 10
+    assert agrees(found.mean_latency, 0.8 / (1 - hot) + 0.2 / (1 - cold))

@@ -1,6 +1,7 @@
 """`isocline policies`."""
 
 import inspect
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import click
@@ -11,25 +12,30 @@ from isocline.cli import _output
 @click.command("policies")
 @_output.json_option
 def command(as_json: bool) -> None:
-    """List the routing policies and their options."""
-    policies = _described()
+    """List the policies and their options: of routing, and of scheduling near data."""
+    from isocline.policies import routing, scheduling
+
+    policies = _described(routing.ALL, inspect.getdoc)
+    # What a scheduling policy does stands above its rules, at the head of its file.
+    near_data = _described(scheduling.ALL, lambda policy: inspect.getdoc(inspect.getmodule(policy)))
     if as_json:
-        _output.show_json({"kind": "routing", "policies": policies})
+        _output.show_json({"kind": "routing", "policies": policies, "near-data": near_data})
         return
     from isocline.report.policies_table import policies_report
 
-    _output.show(policies_report(policies))
+    _output.show(policies_report(policies, near_data))
 
 
-def _described() -> list[dict[str, Any]]:
+def _described(
+    known: Mapping[str, type], words: Callable[[type], str | None]
+) -> list[dict[str, Any]]:
     from isocline.policies.parse import options
-    from isocline.policies.routing import ALL
 
     return [
         {
             "policy": name,
-            "summary": inspect.cleandoc(policy.__doc__ or "").partition("\n")[0],
+            "summary": (words(policy) or "").partition("\n")[0],
             "options": dict(options(policy)),
         }
-        for name, policy in ALL.items()
+        for name, policy in known.items()
     ]

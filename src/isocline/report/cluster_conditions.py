@@ -1,5 +1,6 @@
 """Under which conditions a cluster was measured: said below every table and every picture."""
 
+import re
 from collections.abc import Iterable
 
 from isocline.report.conditions import range_of
@@ -32,8 +33,11 @@ def cluster_time_unit(
 
 
 def _bound(*comparisons: ClusterComparison) -> str:
-    """Another bound may be the largest at another load."""
-    return "; or ".join(dict.fromkeys(c.bound_in_words for c in comparisons))
+    """Another bound may be the largest at another load, and its numbers are others."""
+    words = [c.bound_in_words for c in comparisons]
+    if len(words) > 1:
+        words = [re.sub(r" \([^)]*%\)", "", one) for one in words]
+    return "; or ".join(dict.fromkeys(words))
 
 
 def _level(comparison: ClusterComparison) -> str:

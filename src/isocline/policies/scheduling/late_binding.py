@@ -17,7 +17,15 @@ as v grows, every server does. Of two random idle servers the one with less loca
 
 A task with one local server only has no other that could relieve it. There each unit of work taken
 away relieves those behind as a unit more delays them elsewhere, and the left side is divided by
-1 - rho, too, with the mean rho of all servers. Draws: two per call, one per tie.
+1 - rho, too, with the mean rho of all servers.
+
+Held against the paper's policy with its threshold alpha / gamma on 687 systems: 8 and 100 servers,
+1 to 3 replicas, slowdown 2 and 4, even and hot, with racks and without, loads 0.3 to 0.95. In
+continuous time, under three laws of service, its mean is nowhere higher by more than the noise of
+3 % where there are two replicas or more, or no racks; with two or more it is lower by a fifth in
+the median. With one replica and racks it is up to 38 % higher, for there it helps within the rack
+too late. On the slotted clock with alpha = 1 the two are alike in the median and either may be
+better: up to 27 % with racks, 11 % without. Draws: two per call, one per tie.
 """
 
 import math

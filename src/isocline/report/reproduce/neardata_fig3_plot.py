@@ -41,6 +41,9 @@ def draw(curves: Sequence["Curve"], conditions: str) -> "Figure":
         panel_title(axes, "ef"[j], f"{TITLES[traffic]}: ratio of the two")
         axes.set_xlabel("load")
     _regions(grid[0][0])
+    for count, color in COUNT_COLORS.items():
+        grid[2][0].plot([], [], color=color, label=COUNTS[count])
+    grid[2][0].legend(loc="upper left")
     for axes in grid[:2, 0]:
         axes.set_ylabel("mean completion time × α")
     grid[2][0].set_ylabel("JSQ-MaxWeight over local first")
@@ -90,9 +93,6 @@ def _ratios(axes: "Axes", curves: Sequence["Curve"]) -> None:
             curve.loads, [r.value for r in ratios], [r.half_width for r in ratios],
             capsize=1.5, elinewidth=0.8, **_look(curve.reading, color),
         )  # fmt: skip
-    for count, color in COUNT_COLORS.items():
-        axes.plot([], [], color=color, label=COUNTS[count])
-    axes.legend(loc="upper left", bbox_to_anchor=(0.0, 0.98))
     _loads(axes)
 
 

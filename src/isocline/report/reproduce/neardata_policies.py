@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from isocline.policies.scheduling import ALL
-from isocline.report.cluster_conditions import cluster_conditions
 from isocline.report.reproduce.clusters import HOT, cluster_of, while_stable
 from isocline.report.reproduce.page import panel_title, small_print
 from isocline.report.reproduce.reproduction import Claim, Reproduction
-from isocline.report.style import INK, house, label_ends, log_axis, looks, new_figure
+from isocline.report.style import INK, house, log_axis, looks, new_figure
 from isocline.report.words import estimate, listed, number
 from isocline.simulate.results import Estimate
 
@@ -23,7 +22,11 @@ if TYPE_CHECKING:
 SERVERS, QUICK_SERVERS, RACKS = 200, 40, 10
 LOADS, QUICK_LOADS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95), (0.5, 0.9)
 SLOWDOWNS = (2.0, 4.0)
-SERVICES, QUICK_SERVICES = 2500.0, 800.0  # length of a replication in mean local service times
+# Length and warm-up of a replication in mean local service times.
+SERVICES, WARMUP = 4000.0, 1500.0
+QUICK_SERVICES, QUICK_WARMUP = 600.0, 200.0
+LINE: dict[str, Any] = {"lw": 1.2, "ms": 3}
+BOUND = (0, (4, 2))
 OWN, RIVAL, LATE = "local_first", "jsq_maxweight", "late_binding"
 WITHIN = 0.01  # a policy this close (relative) is as good
 
@@ -53,15 +56,18 @@ def reproduce(quick: bool, seed: int) -> Reproduction:
     panels = [
         _panel(slowdown, racks, quick, seed) for racks in (1, RACKS) for slowdown in SLOWDOWNS
     ]
-    servers = QUICK_SERVERS if quick else SERVERS
+    servers, first = QUICK_SERVERS if quick else SERVERS, panels[0].alone[0]
     never = sorted({name for panel in panels for name, found in panel.pairs.items() if not found})
     conditions = (
         f"{servers} servers, three replicas, {HOT.share:g} of the tasks on {HOT.servers:g} of the "
         f"servers. With racks: {RACKS} of them, placement as HDFS does, data of the rack comes at "
         "the geometric mean of the local and the remote rate. Policies with their default options; "
         "each beside local_first on the same arrivals, up to the first load at which no steady "
-        f"state was seen{f'; at the lowest, none was of {listed(never, 12)}' if never else ''}. "
-        f"Last panel's runs: {cluster_conditions(*panels[-1].alone)}"
+        f"state was seen (x){f'; of {listed(never, 12)} never' if never else ''}. "
+        "Continuous clock, Poisson arrivals, exponential service. "
+        f"{first.replications} replications of {first.horizon:g} s with 1/α = 1 s, of each the "
+        f"first {first.warmup:g} s discarded; seed {seed}; ±: 95 % Student-t intervals. Bound: the "
+        "largest that is known for the load, see docs/clusters.md."
     )
     return Reproduction(
         title="all scheduling policies against load",
@@ -76,10 +82,9 @@ def _panel(slowdown: float, racks: int, quick: bool, seed: int) -> Panel:
     cluster = cluster_of(
         QUICK_SERVERS if quick else SERVERS, hot=True, slowdown=slowdown, racks=racks
     )
-    horizon = QUICK_SERVICES if quick else SERVICES
     options: dict[str, Any] = {
-        "horizon": horizon,
-        "warmup": horizon / 5.0,
+        "horizon": QUICK_SERVICES if quick else SERVICES,
+        "warmup": QUICK_WARMUP if quick else WARMUP,
         "replications": 3 if quick else 5,
         "seed": seed,
     }
@@ -131,44 +136,33 @@ def _draw(panels: Sequence[Panel], conditions: str) -> "Figure":
     names = [OWN, *panels[0].pairs]
     own = dict(zip(names, looks(len(names)), strict=True))
     own[OWN] |= {"lw": 2.0, "zorder": 4}
-    labelled = []
     for axes, panel, letter in zip(grid, panels, "abcd", strict=True):
-        labelled.append((axes, _lines(axes, panel, own)))
+        _lines(axes, panel, own)
         panel_title(axes, letter, panel.title)
         log_axis(axes, "y")
     for axes in grid[::2]:
         axes.set_ylabel("mean completion time × α")
     for axes in grid[2:]:
         axes.set_xlabel("load")
+    handles = [grid[0].plot([], [], label=name, **(LINE | own[name]))[0] for name in names]
+    handles += grid[0].plot([], [], color=INK, lw=1.2, ls=BOUND, label="bound")
+    figure.legend(handles=handles, loc="outside upper center", ncols=5)
     small_print(figure, conditions)
-    for axes, ends in labelled:
-        label_ends(axes, ends)
     return figure
 
 
-def _lines(
-    axes: "Axes", panel: Panel, own: Mapping[str, Mapping[str, Any]]
-) -> list[tuple[float, float, str, object]]:
-    """Completion times of all policies, and the bound; the ends to label."""
+def _lines(axes: "Axes", panel: Panel, own: Mapping[str, Mapping[str, Any]]) -> None:
+    """Completion times of all policies, each up to where it is no longer stable, and the bound."""
     loads = np.array([one.load for one in panel.alone])
     bound = np.array([one.lower_bound_latency for one in panel.alone])
-    axes.plot(loads, bound, color=INK, lw=1.2, ls=(0, (4, 2)))
-    ends: list[tuple[float, float, str, object]] = [(loads[-1], bound[-1], "bound", INK)]
+    axes.plot(loads, bound, color=INK, lw=1.2, ls=BOUND)
     for name, found in ((OWN, panel.alone), *panel.pairs.items()):
         if not found:
             continue
         means = [e for one in found if (e := one.policies[-1].mean_latency)]
         x = [one.load for one in found]
-        look = {"lw": 1.2, "ms": 3} | dict(own[name])
+        look = LINE | dict(own[name])
         axes.errorbar(x, [e.value for e in means], [e.half_width for e in means], capsize=1.5,
                       elinewidth=0.8, **look)  # fmt: skip
-        last = (x[-1], means[-1].value)
-        if x[-1] == loads[-1]:
-            ends.append((*last, name, look["color"]))
-            continue
-        note = axes.annotate(
-            f"{name}, then unstable", last, xytext=(4, 3), textcoords="offset points", fontsize=7,
-            color=look["color"],
-        )  # fmt: skip
-        note.set_in_layout(False)
-    return ends
+        if x[-1] < loads[-1]:
+            axes.plot(x[-1], means[-1].value, "x", color=look["color"], ms=8, mew=1.5)

@@ -1,6 +1,7 @@
 """The cluster as it is simulated: at the load asked for, with a trace's jobs if there is one."""
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import final
 
 import numpy as np
@@ -13,7 +14,7 @@ from isocline.simulate.cluster.bound import Bound, least_latency
 from isocline.simulate.cluster.prepare import JobList
 from isocline.simulate.slots import Clock
 from isocline.theory.capacity_region import is_overloaded
-from isocline.theory.near_data_plan import near_data_plan
+from isocline.theory.near_data_plan import NearDataPlan, near_data_plan
 
 FloatArray = npt.NDArray[np.float64]
 IndexArray = npt.NDArray[np.int64]
@@ -80,7 +81,7 @@ def cluster_scenario(
         )
     if clock == "slotted":
         cluster.rates.require_slotted()
-    plan = near_data_plan(cluster, clock=clock, replicas_to_try=0, seed=seed)
+    plan = _planned(cluster, seed)
     speed = time_scale if load is None else load * plan.capacity_scale
     if speed != 1.0:
         cluster = cluster.sped_up(speed)
@@ -95,6 +96,12 @@ def cluster_scenario(
         _source(cluster, trace, holders, clock),
         None if trace is None else trace.length,
     )
+
+
+@lru_cache(maxsize=4)
+def _planned(cluster: Cluster, seed: int) -> NearDataPlan:
+    """Once for all loads of a sweep: with racks it takes as long as a short run."""
+    return near_data_plan(cluster, replicas_to_try=0, seed=seed)
 
 
 def _replicas(cluster: Cluster, given: int | None) -> int:

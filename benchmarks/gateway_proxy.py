@@ -1,0 +1,316 @@
+"""What the built-in data plane costs, on one core: `python -m benchmarks.gateway_proxy`.
+
+CPU time of the proxy's process, user and system, for each request (a small POST as OpenAI's clients
+send it, answered with a small JSON) and for each chunk of a stream of events; the memory of an idle
+connection. Beside it, in the same rounds: nginx if it is installed, and a relay of bytes on the
+same event loop that reads nothing, which is what the system calls and the loop cost alone.
+Everything is on: gate, parser, core, policy, report of the load, access log with candidates.
+"""
+
+import asyncio
+import gc
+import multiprocessing
+import os
+import shutil
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import cast
+
+import uvloop
+from rich.console import Console
+from rich.table import Table
+
+from isocline.gateway.access_log import AccessLog
+from isocline.gateway.build import core_of
+from isocline.gateway.proxy import Proxy
+from isocline.gateway.settings import BackendAddress, FrontendRule, Listener, ProxySettings
+from isocline.model.curves import HyperbolicCurve
+from isocline.model.fleet import Backend, Frontend, RoutingSystem
+from isocline.model.graph import CompatibilityGraph
+from isocline.model.traffic import PoissonArrivals
+from isocline.policies.parse import parse
+
+ROUNDS, SECONDS, CLIENTS, BACKENDS, CHUNKS, IDLE = 3, 2.0, 16, 4, 200, 1000
+GOALS = {"request": 40.0, "chunk": 35.0}  # us of CPU
+BODY = b'{"model":"m","messages":[{"role":"user","content":"hello"}]}'
+FIELDS = (
+    b"Host: api.local\r\nAccept: application/json\r\nContent-Type: application/json\r\n"
+    b"User-Agent: OpenAI/Python 1.0\r\nAccept-Encoding: gzip, deflate\r\n"
+    b"Authorization: Bearer sk-0\r\n"
+)
+POST = b"POST /v1/chat/completions HTTP/1.1\r\n%bContent-Length: %d\r\n\r\n%b" % (
+    FIELDS,
+    len(BODY),
+    BODY,
+)
+STREAM = b"GET /stream HTTP/1.1\r\n%b\r\n" % FIELDS
+ANSWER = (
+    b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 13\r\n"
+    b'Endpoint-Load-Metrics: 1\r\n\r\n{"ok": true}\n'
+)
+EVENT = b'data: {"id":"x","choices":[{"delta":{"content":"token"}}]}\n\n'
+CHUNK = b"%x\r\n%b\r\n" % (len(EVENT), EVENT)
+LAST = b"0\r\n\r\n"
+
+
+# -- the processes -------------------------------------------------------------------------------
+
+
+class Answering(asyncio.Protocol):
+    """The backend: answers at once, or streams an event every 2 ms."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        if data.startswith(b"GET"):
+            self.transport.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+            self.send_event(CHUNKS)
+        else:
+            self.transport.write(ANSWER)
+
+    def send_event(self, left: int) -> None:
+        if self.transport.is_closing():
+            return
+        self.transport.write(CHUNK if left else LAST)
+        if left:
+            asyncio.get_running_loop().call_later(0.002, self.send_event, left - 1)
+
+
+def backend(told: Connection) -> None:
+    uvloop.run(listen(told, Answering))
+
+
+async def listen(told: Connection, protocol: Callable[[], asyncio.Protocol]) -> None:
+    server = await asyncio.get_running_loop().create_server(protocol, "127.0.0.1", 0)
+    told.send(server.sockets[0].getsockname()[1])
+    await asyncio.Event().wait()
+
+
+class Relay(asyncio.Protocol):
+    """Passes bytes on, and reads nothing of them."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.other: asyncio.Transport | None = None
+        self.early = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.Transport", transport)
+        self.task = asyncio.get_running_loop().create_task(self.connect())
+
+    async def connect(self) -> None:
+        back = Back(self.transport)
+        loop = asyncio.get_running_loop()
+        self.other, _ = await loop.create_connection(lambda: back, "127.0.0.1", self.port)
+        self.other.write(self.early)
+
+    def data_received(self, data: bytes) -> None:
+        if self.other:
+            if not self.other.is_closing():
+                self.other.write(data)
+        else:
+            self.early += data
+
+
+class Back(asyncio.Protocol):
+    """The relay's other side."""
+
+    def __init__(self, client: asyncio.Transport) -> None:
+        self.client = client
+
+    def data_received(self, data: bytes) -> None:
+        if not self.client.is_closing():
+            self.client.write(data)
+
+
+def relay(told: Connection, port: int) -> None:
+    uvloop.run(listen(told, lambda: Relay(port)))
+
+
+def isocline(told: Connection, port: int, log_file: str) -> None:
+    system = RoutingSystem(
+        (Frontend("chat", PoissonArrivals(10.0)),),
+        tuple(Backend(f"b{i}", HyperbolicCurve(400.0, 16.0)) for i in range(BACKENDS)),
+        CompatibilityGraph.from_neighbours(BACKENDS, [range(BACKENDS)]),
+    )
+    names = [backend.name for backend in system.backends]
+    settings = ProxySettings(
+        tuple(BackendAddress(name, f"http://127.0.0.1:{port}") for name in names),
+        (FrontendRule("chat"),),
+        (Listener(port=0),),
+    )
+
+    async def serve() -> None:
+        with Path(log_file).open("w") as out:
+            log = AccessLog(out, ["chat"], names, "gmsr")
+            proxy = Proxy(core_of(system, parse("gmsr")), settings, (log,), int)
+            await proxy.start()
+            gc.collect()
+            gc.freeze()  # what was imported lives for ever: no collection need look at it again
+            told.send(proxy.addresses[0][2])
+            await asyncio.Event().wait()
+
+    uvloop.run(serve())
+
+
+@contextmanager
+def running(target: Callable[..., None], *args: object) -> Iterator[tuple[int, int]]:
+    """(pid, port) of a process of ours."""
+    ours, theirs = multiprocessing.Pipe()
+    process = multiprocessing.get_context("spawn").Process(target=target, args=(theirs, *args))
+    process.start()
+    try:
+        assert process.pid is not None
+        yield process.pid, ours.recv()
+    finally:
+        process.terminate()
+        process.join()
+
+
+NGINX = """worker_processes 1; daemon off; pid {folder}/pid; error_log {folder}/error;
+events {{ worker_connections 4096; }}
+http {{ keepalive_requests 1000000;
+  access_log {folder}/access; client_body_temp_path {folder}/a; proxy_temp_path {folder}/b;
+  fastcgi_temp_path {folder}/c; uwsgi_temp_path {folder}/d; scgi_temp_path {folder}/e;
+  upstream fleet {{ least_conn; {servers} keepalive 64; keepalive_requests 1000000; }}
+  server {{ listen 127.0.0.1:{port}; location / {{
+    proxy_pass http://fleet; proxy_http_version 1.1; proxy_set_header Connection "";
+    proxy_buffering off; proxy_set_header X-Forwarded-For $remote_addr; }} }} }}
+"""
+
+
+@contextmanager
+def nginx(binary: str, port: int, folder: Path) -> Iterator[tuple[int, int]]:
+    """(pid of its worker, port)."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        own = probe.getsockname()[1]
+    file = folder / "nginx.conf"
+    file.write_text(
+        NGINX.format(folder=folder, port=own, servers=f"server 127.0.0.1:{port};" * BACKENDS)
+    )
+    process = subprocess.Popen([binary, "-c", str(file)], stderr=subprocess.DEVNULL)
+    try:
+        time.sleep(0.5)
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        yield int(children[0]), own
+    finally:
+        process.terminate()
+        process.wait()
+
+
+# -- measuring -----------------------------------------------------------------------------------
+
+
+def cpu(pid: int) -> float:
+    """CPU time of a process, s."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def memory(pid: int) -> int:
+    """Bytes that it holds."""
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+class Asking(asyncio.Protocol):
+    """A client: asks again as soon as it is answered."""
+
+    def __init__(self, request: bytes, end: bytes) -> None:
+        self.request, self.end, self.answers = request, end, 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.Transport", transport)
+        self.transport.write(self.request)
+
+    def data_received(self, data: bytes) -> None:
+        if data.endswith(self.end):
+            self.answers += 1
+            self.transport.write(self.request)
+
+
+async def ask(port: int, request: bytes, end: bytes) -> int:
+    """Answers to CLIENTS clients in SECONDS."""
+    loop = asyncio.get_running_loop()
+    clients = [Asking(request, end) for _ in range(CLIENTS)]
+    for client in clients:
+        await loop.create_connection(lambda client=client: client, "127.0.0.1", port)
+    await asyncio.sleep(SECONDS)
+    for client in clients:
+        client.transport.abort()
+    return sum(client.answers for client in clients)
+
+
+def cost(pid: int, port: int, request: bytes, end: bytes, parts: int) -> tuple[float, float]:
+    """(us of CPU of each part of an answer, parts per second of the clock)."""
+    before = cpu(pid)
+    answers = uvloop.run(ask(port, request, end))
+    time.sleep(0.1)
+    return 1e6 * (cpu(pid) - before) / (answers * parts), answers * parts / SECONDS
+
+
+async def idle_bytes(pid: int, port: int) -> float:
+    before = memory(pid)
+    loop = asyncio.get_running_loop()
+    transports = [
+        (await loop.create_connection(asyncio.Protocol, "127.0.0.1", port))[0] for _ in range(IDLE)
+    ]
+    await asyncio.sleep(0.5)
+    grown = memory(pid) - before
+    for transport in transports:
+        transport.abort()
+    return grown / IDLE
+
+
+def main() -> None:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # not without ending what was started
+    table = Table("proxy", "per request", "requests/s", "per chunk", "per idle connection")
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        _, port = stack.enter_context(running(backend))
+        contestants = {
+            "isocline": stack.enter_context(running(isocline, port, str(folder / "log"))),
+            "bytes only, same loop": stack.enter_context(running(relay, port)),
+        }
+        if binary := shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin"):
+            contestants["nginx"] = stack.enter_context(nginx(binary, port, folder))
+        end = ANSWER[-13:]
+        # First of all, while no memory that was freed can be used again.
+        idle = {name: uvloop.run(idle_bytes(*ends)) for name, ends in contestants.items()}
+        for pid, own in contestants.values():
+            cost(pid, own, POST, end, 1)  # warm
+        requests: dict[str, list[tuple[float, float]]] = {name: [] for name in contestants}
+        chunks: dict[str, list[float]] = {name: [] for name in contestants}
+        for _ in range(ROUNDS):
+            for name, (pid, own) in contestants.items():
+                requests[name].append(cost(pid, own, POST, end, 1))
+                chunks[name].append(cost(pid, own, STREAM, LAST, CHUNKS)[0])
+        for name in contestants:
+            per_request = statistics.median(us for us, _ in requests[name])
+            rate = statistics.median(rate for _, rate in requests[name])
+            per_chunk = statistics.median(chunks[name])
+            table.add_row(
+                name,
+                f"{per_request:.1f} us",
+                f"{rate:,.0f}",
+                f"{per_chunk:.1f} us",
+                f"{idle[name] / 1e3:.1f} kB",
+            )
+    goals = ", ".join(f"{us:.0f} us for each {part}" for part, us in GOALS.items())
+    table.caption = f"CPU of the proxy alone; the goals of isocline: {goals}"
+    Console(width=100).print(table)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,5 @@
+"""The built-in data plane: HTTP/1.1 on both sides, over asyncio's protocols and llhttp."""
+
+from isocline.gateway.proxy.proxy import Proxy
+
+__all__ = ["Proxy"]

@@ -1,0 +1,280 @@
+"""A client's connection: reads requests, one after the other, and writes what answers them."""
+
+import asyncio
+import math
+from time import monotonic
+from typing import TYPE_CHECKING, cast, final
+
+from isocline.gateway.proxy import keys
+from isocline.gateway.proxy.answers import answer
+from isocline.gateway.proxy.exchange import Exchange
+from isocline.gateway.proxy.framing import Chunked, Framing, Length
+from isocline.gateway.proxy.pauses import BACKEND_IS_SLOW, NEXT_REQUEST_IS_HERE, NO_BACKEND_YET
+from isocline.gateway.proxy.request_head import RequestHead
+from isocline.gateway.proxy.strict import (
+    HEAD_TOO_LARGE,
+    TOO_LARGE,
+    BadMessageError,
+)
+from isocline.gateway.proxy.way import Way
+
+if TYPE_CHECKING:
+    from isocline.gateway.proxy.proxy import Proxy
+
+REQUEST_TIMEOUT, UNAUTHORIZED = 408, 401
+
+
+@final
+class Downstream(asyncio.Protocol):
+    """One connection. Requests that come before their turn (pipelining) wait, and are not read on.
+
+    Attributes:
+        exchange: The request that is being served, if any.
+        write_paused: The client takes what is written too slowly.
+        due: When the limit on what this connection does without an exchange ends, s.
+    """
+
+    __slots__ = (
+        "_framing",
+        "_held",
+        "_lingering",
+        "_paused",
+        "_served",
+        "due",
+        "exchange",
+        "listener",
+        "proxy",
+        "transport",
+        "way",
+        "write_paused",
+    )
+
+    transport: asyncio.Transport
+    way: Way
+
+    def __init__(self, proxy: "Proxy", listener: str) -> None:
+        self.proxy = proxy
+        self.listener = listener
+        self.exchange: Exchange | None = None
+        self.write_paused = False
+        self._framing: Framing | None = None  # of a request's body that is not complete
+        self._held = b""  # the start of a head, or requests before their turn
+        self._paused = 0
+        self._lingering = False
+        self._served = False  # a request was; the first one's time runs from the connection on
+        self.due = math.inf
+
+    # What the event loop calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.Transport", transport)
+        proxy = self.proxy
+        if len(proxy.downstreams) >= proxy.settings.sizes.connections:
+            proxy.refused += 1
+            self.transport.abort()
+            return
+        self.transport.set_write_buffer_limits(high=proxy.settings.sizes.buffer)
+        peer = transport.get_extra_info("peername")
+        secure = transport.get_extra_info("sslcontext") is not None
+        self.way = Way(peer[0] if peer else "unknown", secure, proxy.settings.trusted)
+        proxy.downstreams.add(self)
+        self.due = monotonic() + proxy.settings.times.header
+
+    def data_received(self, data: bytes) -> None:
+        if self._lingering:
+            return
+        try:
+            if self._framing is not None:
+                self._read_body(self._framing, data)
+            elif self.exchange is None:
+                self._read_head(self._held + data if self._held else data)
+            else:
+                self._hold_next(data)
+        except BadMessageError as error:
+            self._refuse(error)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
+        self.proxy.downstreams.discard(self)
+        if self.exchange is not None:
+            exchange, self.exchange = self.exchange, None
+            exchange.client_gone()
+
+    def pause_writing(self) -> None:
+        self.write_paused = True
+        if self.exchange is not None:
+            self.exchange.pause_response()
+
+    def resume_writing(self) -> None:
+        self.write_paused = False
+        if self.exchange is not None:
+            self.exchange.resume_response()
+        elif self._held and not self._lingering:
+            self._next()
+
+    # What exchanges and clocks ask
+
+    def write(self, data: bytes) -> None:
+        """To the client; uvloop raises where the connection is lost and has not said so yet."""
+        if not self.transport.is_closing():
+            self.transport.write(data)
+
+    def pause(self, why: int) -> None:
+        """Read no more for now."""
+        if not self._paused and not self.transport.is_closing():
+            self.transport.pause_reading()
+        self._paused |= why
+
+    def resume(self, why: int) -> None:
+        """These reasons are gone."""
+        if not self._paused:
+            return
+        self._paused &= ~why
+        if not self._paused and not self.transport.is_closing():
+            self.transport.resume_reading()
+
+    def stays(self, head: RequestHead) -> bool:
+        """Whether another request may follow this one."""
+        return head.persistent and self._framing is None and not self.proxy.draining
+
+    def exchange_done(self, persistent: bool, now: float) -> None:
+        """The answer is written: the next request, or the end."""
+        self.exchange = None
+        self._served = True
+        self.resume(BACKEND_IS_SLOW | NO_BACKEND_YET)
+        if not persistent:
+            self.close(linger=self._framing is not None)
+        elif self._held:
+            # Not at once: a thousand requests in one piece would be a thousand calls deep.
+            asyncio.get_running_loop().call_soon(self._next)
+        else:
+            self.due = now + self.proxy.settings.times.keep_alive
+
+    def close(self, linger: bool = False) -> None:
+        """Close when all is written; `linger`: read on a little, as the client is still sending.
+
+        A close with bytes unread is a reset, which may destroy the answer on its way.
+        """
+        if self.transport.is_closing() or self._lingering:
+            return
+        if linger:
+            self._lingering = True
+            self._held = b""
+            self.resume(self._paused)
+            if self.transport.can_write_eof():
+                self.transport.write_eof()
+            self.due = monotonic() + self.proxy.settings.times.linger
+        else:
+            self._close()
+
+    def abort(self) -> None:
+        """Break off: the client learns that the response is not complete."""
+        self.transport.abort()
+
+    def overdue(self) -> None:
+        """A limit on time is over; a client that said nothing is told nothing."""
+        if self.transport.is_closing():
+            self.transport.abort()  # it does not even take the rest
+        elif self._lingering:
+            self._close()
+        elif self._held:
+            self._refuse(BadMessageError("the head of the request took too long", REQUEST_TIMEOUT))
+        else:
+            self.close()
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether it is we who do not read."""
+        return bool(self._paused)
+
+    def leave(self) -> bytes:
+        """Give the connection to a tunnel, with what has come beyond the request."""
+        self.exchange = None
+        self.proxy.downstreams.discard(self)
+        self.resume(self._paused)
+        held, self._held = self._held, b""
+        return held
+
+    # Steps
+
+    def _close(self) -> None:
+        self.due = monotonic() + self.proxy.settings.times.idle  # to take what is written
+        self.transport.close()
+
+    def _next(self) -> None:
+        """Turn to a request that came before its turn."""
+        if self.exchange is not None or self.write_paused or self.transport.is_closing():
+            return
+        held, self._held = self._held, b""
+        self.resume(NEXT_REQUEST_IS_HERE)
+        self.data_received(held)
+
+    def _read_head(self, data: bytes) -> None:
+        proxy = self.proxy
+        sizes = proxy.settings.sizes
+        if data.startswith(b"\r\n"):  # one may stand before a request (RFC 9112, Section 2.2)
+            data = data[2:]
+        end = data.find(b"\r\n\r\n") + 4
+        if (end if end > 3 else len(data)) > sizes.head:
+            raise BadMessageError(f"the head is longer than {sizes.head} bytes", HEAD_TOO_LARGE)
+        if end < 4:
+            self._hold(data)
+            return
+        self._held = b""
+        head = RequestHead(data[:end], sizes.header_count)
+        if head.upgrade:
+            head.upgrade.intersection_update(proxy.upgrades)
+        digests = proxy.settings.key_digests
+        if digests and not keys.opens(digests, head.authorization):
+            raise BadMessageError("give one of the gateway's API keys", UNAUTHORIZED)
+        self._framing = self._framing_of(head)
+        self.exchange = Exchange(proxy.router, self, head)
+        if self._framing is not None:
+            self._read_body(self._framing, data[end:])
+            return
+        self._hold_next(data[end:])
+        self.exchange.match()
+
+    def _hold(self, data: bytes) -> None:
+        """The start of a head."""
+        if b"\n\n" in data or data[:1] < b"!":  # will never be one: no need to wait for more
+            raise BadMessageError("not an HTTP/1.1 request")
+        if not self._held and self._served:
+            self.due = monotonic() + self.proxy.settings.times.header
+        self._held = data
+
+    def _hold_next(self, data: bytes) -> None:
+        if data:
+            self._held += data
+            self.pause(NEXT_REQUEST_IS_HERE)
+
+    def _framing_of(self, head: RequestHead) -> Framing | None:
+        sizes = self.proxy.settings.sizes
+        if head.chunked:
+            return Chunked(sizes.body, (sizes.head, sizes.header_count))
+        if not head.length:
+            return None
+        if head.length > sizes.body:
+            raise BadMessageError(f"the body is longer than {sizes.body} bytes", TOO_LARGE)
+        return Length(head.length)
+
+    def _read_body(self, framing: Framing, data: bytes) -> None:
+        exchange = self.exchange
+        passed, rest = framing.feed(data)
+        if rest is not None:
+            self._framing = None
+        if exchange is not None:
+            exchange.request_data(passed, complete=rest is not None)
+            exchange.match()
+        if rest:
+            self._hold_next(rest)
+
+    def _refuse(self, error: BadMessageError) -> None:
+        """Tell the client what is wrong with what it sends, and close."""
+        exchange, self.exchange = self.exchange, None
+        if exchange is not None and exchange.refused(error):
+            self.abort()
+            return
+        if exchange is None:
+            self.proxy.refused_request(self, error)
+        self.write(answer(error.status, error.reason, persistent=False))
+        self.close(linger=True)

@@ -1,0 +1,186 @@
+"""The built-in data plane: listeners, connections, clocks; one process, one event loop."""
+
+import asyncio
+from collections.abc import Sequence
+from time import monotonic
+from typing import final
+
+from isocline.errors import UsageError
+from isocline.gateway.access_log import Access, AccessLog, Observer
+from isocline.gateway.core import Core
+from isocline.gateway.proxy.downstream import Downstream
+from isocline.gateway.proxy.router import LoadReader, Router
+from isocline.gateway.proxy.strict import BadMessageError
+from isocline.gateway.proxy.tunnel import Tunnel
+from isocline.gateway.settings import ProxySettings
+
+_BACKLOG = 4096  # connections the kernel keeps until they are accepted
+_DRAIN_STEP = 0.02  # s between two looks whether all is done
+_TICK = 0.02  # s between two looks at what the core has due
+_LOOKS = 10  # in the shortest limit on time: so much too late may one end, in parts of it
+
+
+@final
+class Proxy:
+    """Listens, and sends requests where the core says.
+
+        proxy = Proxy(core, settings)
+        await proxy.start()
+        ...
+        await proxy.stop(grace=30.0)
+
+    Attributes:
+        settings: In force for new requests.
+        upgrades: Protocols to which a connection may be upgraded, in lower case.
+        downstreams: Open connections of clients.
+        tunnels: Upgraded connections.
+        draining: No further request is taken on a connection.
+        refused: Connections refused as there were too many.
+        addresses: (listener's name, host, port) of each, once started.
+    """
+
+    def __init__(
+        self,
+        core: Core,
+        settings: ProxySettings,
+        observers: Sequence[Observer] = (),
+        read_load: LoadReader | None = None,
+    ) -> None:
+        """Raises UsageError if a certificate cannot be used.
+
+        Args:
+            core: Its frontends and backends are numbered as in `settings`.
+            settings: See there.
+            observers: Called with each request's Access at its end; an AccessLog is also flushed.
+            read_load: Reads the load that a backend tells in its responses.
+        """
+        self.settings = settings
+        self.upgrades = frozenset(name.encode() for name in settings.upgrades)
+        self.router = Router(core, settings, observers, read_load)
+        self.downstreams: set[Downstream] = set()
+        self.tunnels: set[Tunnel] = set()
+        self.draining = False
+        self.refused = 0
+        self.addresses: list[tuple[str, str, int]] = []
+        self._observers = tuple(observers)
+        self._flushes = [it.flush for it in observers if isinstance(it, AccessLog)]
+        self._read_load = read_load
+        self._contexts = [tls and tls.context() for tls in (at.tls for at in settings.listeners)]
+        self._before: list[Router] = []  # of earlier settings, with requests under way
+        self._servers: list[asyncio.Server] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._next_sweep = 0.0  # s
+
+    @property
+    def in_flight(self) -> int:
+        """Requests under way or held, tunnels included."""
+        return sum(len(router.exchanges) for router in (self.router, *self._before))
+
+    async def start(self, reuse_port: bool = False) -> None:
+        """Listen. With `reuse_port` several processes share each port (`--workers`).
+
+        Raises:
+            UsageError: A listener cannot have its address.
+        """
+        loop = asyncio.get_running_loop()
+        for listener, context in zip(self.settings.listeners, self._contexts, strict=True):
+            try:
+                server = await loop.create_server(
+                    lambda name=listener.name: Downstream(self, name),
+                    listener.host,
+                    listener.port,
+                    ssl=context,
+                    backlog=_BACKLOG,
+                    reuse_port=reuse_port or None,
+                )
+            except OSError as error:
+                await self.stop(0.0)
+                raise UsageError(
+                    f"listener {listener.name}: cannot listen on {listener.host}:{listener.port}: "
+                    f"{error.strerror or error}; give another port, or stop what listens there"
+                ) from error
+            self._servers.append(server)
+            host, port = server.sockets[0].getsockname()[:2]
+            self.addresses.append((listener.name, host, port))
+        self._tick()
+
+    def replace(self, core: Core, settings: ProxySettings) -> None:
+        """Another core and other settings for requests that come from now on.
+
+        Listeners stay as they are.
+
+        Raises:
+            UsageError: A certificate cannot be used; all stays as it was.
+        """
+        if settings.listeners != self.settings.listeners:
+            raise UsageError("listeners cannot change while running; restart to change them")
+        before = self.router
+        after = Router(core, settings, self._observers, self._read_load, before=before)
+        before.close_but(after.pools)
+        self._before.append(before)
+        now = monotonic()
+        for router in self._before:
+            router.carry(after, now)
+        self.settings, self.router = settings, after
+        self.upgrades = frozenset(name.encode() for name in settings.upgrades)
+
+    async def stop(self, grace: float) -> None:
+        """Take no more, let what is under way end within `grace` s, then break it off."""
+        self.draining = True
+        for server in self._servers:
+            server.close()
+        for downstream in [it for it in self.downstreams if it.exchange is None]:
+            downstream.close()
+        end = monotonic() + grace
+        while (self.in_flight or self.downstreams) and monotonic() < end:
+            await asyncio.sleep(_DRAIN_STEP)
+        for downstream in list(self.downstreams):
+            downstream.abort()
+        for tunnel in list(self.tunnels):
+            tunnel.close()
+        for router in (self.router, *self._before):
+            router.close_but(())
+        await asyncio.sleep(0)  # the loop tells the connections that they are gone
+        if self._timer is not None:
+            self._timer.cancel()
+        for flush in self._flushes:
+            flush()
+
+    def refused_request(self, downstream: Downstream, error: BadMessageError) -> None:
+        """A request that was refused before it was one."""
+        now = monotonic()
+        access = Access(downstream.way.peer, b"", b"", b"", now, ended=now)
+        access.status, access.reason = error.status, error.reason
+        self.router.observe(access)
+
+    # Time. Each connection and each exchange knows until when its next step has to happen, which
+    # costs a store where it changes; now and then all are looked at, at 50 ns each. A timer of the
+    # event loop for each step would cost several us of each request.
+
+    def _tick(self) -> None:
+        now = monotonic()
+        for router in (self.router, *self._before):
+            router.tick(now)
+        for router in self._before:
+            router.carry(self.router, now)
+        if now >= self._next_sweep:
+            self._sweep(now)
+            self._next_sweep = now + self.settings.times.shortest / _LOOKS
+        self._timer = asyncio.get_running_loop().call_later(_TICK, self._tick)
+
+    def _sweep(self, now: float) -> None:
+        for downstream in tuple(self.downstreams):
+            exchange = downstream.exchange
+            if exchange is not None:
+                if exchange.due < now:
+                    exchange.overdue(now)
+            elif downstream.due < now:
+                downstream.overdue()
+        for tunnel in tuple(self.tunnels):
+            if tunnel.due < now:
+                tunnel.close()
+        for router in (self.router, *self._before):
+            router.sweep(now)
+        for flush in self._flushes:
+            flush()
+        self._before = [router for router in self._before if router.exchanges]

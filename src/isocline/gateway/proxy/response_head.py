@@ -1,0 +1,131 @@
+"""The head of a response: what it says, and how it goes on to a client."""
+
+from collections.abc import Callable
+from typing import final
+
+import httptools
+
+from isocline.gateway.proxy.fields import Fields, lines, parse_length, tokens, without
+from isocline.gateway.proxy.strict import BAD_GATEWAY, BadMessageError, require_response
+
+SWITCHING, NO_CONTENT, NOT_MODIFIED = 101, 204, 304
+
+
+@final
+class ResponseHead:
+    """One response's head, checked; httptools calls the `on_` methods.
+
+    Attributes:
+        status: Status code.
+        length: Content-Length, if there is one.
+        chunked: The body comes in chunks.
+        persistent: The backend means to keep the connection.
+        upgrade: The protocol changed to, in lower case.
+        load: What the backend says of its load (ORCA, `endpoint-load-metrics`).
+        fields: What goes on, in order.
+    """
+
+    __slots__ = (
+        "_connection",
+        "_start",
+        "chunked",
+        "fields",
+        "length",
+        "load",
+        "persistent",
+        "status",
+        "upgrade",
+    )
+
+    def __init__(self, head: bytes, header_count: int) -> None:
+        """Reads a head, from its first byte to its empty line; raises BadMessageError."""
+        require_response(head, header_count)
+        self.status = int(head[9:12])  # "HTTP/1.1 200"
+        self._start = head[8 : head.index(b"\r\n")]
+        self.length: int | None = None
+        self.chunked = False
+        self.upgrade: bytes | None = None
+        self.load: bytes | None = None
+        self.fields: Fields = []
+        self._connection: list[bytes] = []
+        parser = httptools.HttpResponseParser(self)
+        try:
+            parser.feed_data(head)
+        except httptools.HttpParserUpgrade:
+            pass  # the head is read
+        except httptools.HttpParserCallbackError as error:
+            cause = error.__context__
+            raise cause if isinstance(cause, BadMessageError) else _bad("malformed") from None
+        except httptools.HttpParserError as error:
+            raise _bad(f"malformed response: {error}") from None
+        self._settle(version=head[7] - ord("0"))
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        key = name.lower()
+        special = _SPECIAL.get(key)
+        if special is None:
+            self.fields.append((key, name, value))
+        else:
+            special(self, value)
+
+    @property
+    def interim(self) -> bool:
+        """Another response to the same request follows (RFC 9110, Section 15.2)."""
+        return self.status < 200 and self.status != SWITCHING
+
+    def has_body(self, method: bytes) -> bool:
+        """Whether a body follows a response to `method` (RFC 9112, Section 6.3)."""
+        bare = self.status < 200 or self.status in (NO_CONTENT, NOT_MODIFIED)
+        return not (bare or method == b"HEAD" or self.length == 0)
+
+    def forward(self, added: bytes) -> bytes:
+        """The head as it goes to a client, `added` being its framing and connection."""
+        return b"".join((b"HTTP/1.1", self._start, b"\r\n", lines(self.fields), added, b"\r\n"))
+
+    def _settle(self, version: int) -> None:
+        if self.chunked and self.length is not None:
+            raise _bad("both Transfer-Encoding and Content-Length")
+        if self.chunked and version == 0:
+            raise _bad("Transfer-Encoding in an HTTP/1.0 response")
+        self.persistent = version == 1
+        if self._connection:
+            named = tokens(self._connection)
+            self.persistent = b"close" not in named and (version == 1 or b"keep-alive" in named)
+            self.fields = without(self.fields, named)
+
+    def _take_length(self, value: bytes) -> None:
+        self.length = parse_length(value, self.length, BAD_GATEWAY)
+
+    def _take_coding(self, value: bytes) -> None:
+        if self.chunked:
+            raise _bad("more than one Transfer-Encoding")
+        if value.lower() != b"chunked":
+            raise _bad("a transfer coding other than chunked")
+        self.chunked = True
+
+    def _take_connection(self, value: bytes) -> None:
+        self._connection.append(value)
+
+    def _take_upgrade(self, value: bytes) -> None:
+        self.upgrade = value.lower()
+
+    def _take_load(self, value: bytes) -> None:
+        self.load = value
+
+    def _drop(self, value: bytes) -> None:
+        """Of this connection only."""
+
+
+_SPECIAL: dict[bytes, Callable[[ResponseHead, bytes], None]] = {
+    b"content-length": ResponseHead._take_length,
+    b"transfer-encoding": ResponseHead._take_coding,
+    b"connection": ResponseHead._take_connection,
+    b"upgrade": ResponseHead._take_upgrade,
+    b"endpoint-load-metrics": ResponseHead._take_load,
+    b"keep-alive": ResponseHead._drop,
+    b"proxy-connection": ResponseHead._drop,
+}
+
+
+def _bad(reason: str) -> BadMessageError:
+    return BadMessageError(reason, BAD_GATEWAY)

@@ -1,0 +1,165 @@
+"""Between exchanges and one core: carries what happens to it, and what it decides to them.
+
+A reload makes another router with another core; what is under way ends with the one it began with.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from time import monotonic
+from typing import final
+
+from isocline.gateway.access_log import Access, Observer
+from isocline.gateway.actions import Action, Cause, Close, Reject, Send
+from isocline.gateway.core import Core
+from isocline.gateway.matching import Matcher
+from isocline.gateway.proxy.exchange import Exchange
+from isocline.gateway.proxy.fields import trailer
+from isocline.gateway.proxy.pool import Pool
+from isocline.gateway.settings import ProxySettings
+
+LoadReader = Callable[[bytes], int | None]
+"""From the value of `endpoint-load-metrics` to jobs; None: it does not say."""
+_LOAD = b"endpoint-load-metrics"
+
+
+@final
+class Router:
+    """A core, its frontends' conditions, and the connections to its backends.
+
+    Attributes:
+        exchanges: What is under way, by the core's number.
+    """
+
+    def __init__(
+        self,
+        core: Core,
+        settings: ProxySettings,
+        observers: Sequence[Observer],
+        read_load: LoadReader | None,
+        before: "Router | None" = None,
+    ) -> None:
+        """With `before`, connections to backends that stay the same are taken over from it.
+
+        Raises:
+            UsageError: A backend's certificates cannot be read; `before` is then as it was.
+        """
+        self.core = core
+        self.settings = settings
+        self.sizes = settings.sizes
+        self.times = settings.times
+        self.matcher = Matcher(settings.frontends)
+        self.exchanges: dict[int, Exchange] = {}
+        known = {} if before is None else {pool.address: pool for pool in before.pools}
+        same = before is not None and _same_for_pools(before.settings, settings)
+        self.pools: list[Pool] = [
+            known[address] if same and address in known else Pool(address, settings)
+            for address in settings.backends
+        ]
+        self._numbers = {address: number for number, address in enumerate(settings.backends)}
+        self._carried = [0] * len(settings.backends)
+        self._into: Router | None = None
+        self._observers = tuple(observers)
+        self._explains = settings.candidates and bool(observers)
+        self._read_load = read_load
+
+    def close_but(self, pools: Iterable[Pool]) -> None:
+        """Keep no idle connection but those of `pools`, which another router has now."""
+        kept = set(pools)
+        for pool in self.pools:
+            if pool not in kept:
+                pool.close()
+
+    def carry(self, into: "Router", now: float) -> None:
+        """Tell a later router's core what this one's has in flight at the backends of both."""
+        if into is not self._into:
+            self._into, self._carried = into, [0] * len(self._carried)
+        for backend, address in enumerate(self.settings.backends):
+            number = into._numbers.get(address)
+            more = self.core.in_flight(backend) - self._carried[backend]
+            if number is None or not more:
+                continue
+            self._carried[backend] += more
+            for jobs in [more] if more > 0 else [-1] * -more:  # one by one, as they were finished
+                into.act(into.core.carried(number, now, jobs))
+
+    # From exchanges to the core
+
+    def arrived(self, exchange: Exchange, frontend: int) -> None:
+        """A request has found its frontend."""
+        core = self.core
+        if self._explains:
+            exchange.access.candidates = core.explain(frontend)
+        action = core.arrived(monotonic(), frontend)
+        exchange.number = action.request
+        self.exchanges[action.request] = exchange
+        self._act(action)
+
+    def finished(self, number: int, now: float, latency_known: bool, status: int) -> None:
+        """Its response is complete."""
+        del self.exchanges[number]
+        self.act(self.core.finished(number, now, latency_known, status))
+
+    def failed(
+        self, number: int, cause: Cause, *, sent: bool, idempotent: bool, started: bool
+    ) -> None:
+        """Its backend failed it."""
+        self.act(
+            self.core.failed(
+                number, monotonic(), cause, sent=sent, idempotent=idempotent, started=started
+            )
+        )
+
+    def cancelled(self, number: int) -> None:
+        """Nobody waits for it."""
+        del self.exchanges[number]
+        self.act(self.core.cancelled(number, monotonic()))
+
+    def load(self, backend: int, value: bytes | None) -> None:
+        """What a backend says of its load, if it does."""
+        if value is not None and self._read_load is not None:
+            jobs = self._read_load(value)
+            if jobs is not None:
+                self.act(self.core.reported(backend, monotonic(), jobs))
+
+    def load_in_trailers(self, backend: int, section: bytes) -> None:
+        """The same, said at the end of a response."""
+        self.load(backend, trailer(section, _LOAD))
+
+    def observe(self, access: Access) -> None:
+        """One more line for the log."""
+        for observer in self._observers:
+            observer(access)
+
+    # From the core to exchanges
+
+    def tick(self, now: float) -> None:
+        """What the core has due."""
+        if self.core.next_deadline() <= now:
+            self.act(self.core.tick(now))
+
+    def sweep(self, now: float) -> None:
+        """Close connections to backends that have waited too long."""
+        for pool in self.pools:
+            pool.sweep(now)
+
+    def act(self, actions: Iterable[Action]) -> None:
+        """Do what the core decided."""
+        for action in actions:
+            self._act(action)
+
+    def _act(self, action: Action) -> None:
+        if isinstance(action, Send):
+            self.exchanges[action.request].send(action.backend, action.attempt)
+        elif isinstance(action, Reject):
+            self.exchanges.pop(action.request).reject(action)
+        elif isinstance(action, Close):
+            self.exchanges.pop(action.request).break_off(action)
+        # Hold: the exchange waits as it is.
+
+
+def _same_for_pools(before: ProxySettings, after: ProxySettings) -> bool:
+    """Whether connections opened under one are right under the other."""
+    return (
+        before.sizes == after.sizes
+        and before.times == after.times
+        and bool(before.key_digests) == bool(after.key_digests)
+    )

@@ -1,0 +1,86 @@
+"""The gate before the parser: what is not plainly HTTP/1.1 goes no further.
+
+llhttp forgives some things (codings before `chunked`, versions other than 1.x, empty lines) and its
+leniencies change between releases. A message on whose end two parsers disagree can smuggle another
+one. So a head must match the whole grammar of RFC 9112, as one expression, before it is parsed.
+"""
+
+import re
+from typing import final
+
+_TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
+# Field values are visible characters, space, tab and obs-text (RFC 9110, Section 5.5).
+_FIELDS = rb"(?:" + _TOKEN + rb":[\t\x20-\x7e\x80-\xff]*+\r\n)*+"
+_TARGET = rb"[\x21\x22\x24-\x7e]++"  # no fragment, nothing that is not ASCII
+_REQUEST = re.compile(_TOKEN + rb" " + _TARGET + rb" HTTP/1\.[01]\r\n" + _FIELDS + rb"\r\n")
+_STATUS = rb"HTTP/1\.[01] [1-9][0-9]{2}(?: [\t\x20-\x7e\x80-\xff]*+)?\r\n"
+_RESPONSE = re.compile(_STATUS + _FIELDS + rb"\r\n")
+_TRAILERS = re.compile(_FIELDS + rb"\r\n")
+
+BAD_REQUEST, TOO_LARGE, HEAD_TOO_LARGE, NOT_IMPLEMENTED, BAD_GATEWAY = 400, 413, 431, 501, 502
+
+
+@final
+class BadMessageError(Exception):
+    """A peer's message that goes no further.
+
+    Attributes:
+        status: What a client is told.
+        reason: What is wrong, in words that repeat nothing the peer sent.
+    """
+
+    def __init__(self, reason: str, status: int = BAD_REQUEST) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.status = status
+
+
+def require_request(head: bytes, header_count: int) -> None:
+    """Raise BadMessageError unless `head`, up to its empty line, is a request's (RFC 9112, 3)."""
+    _require(_REQUEST, head, header_count, "request line")
+
+
+def require_response(head: bytes, header_count: int) -> None:
+    """Raise BadMessageError unless `head`, up to its empty line, is a response's (RFC 9112, 4)."""
+    _require(_RESPONSE, head, header_count, "status line")
+
+
+def require_trailers(block: bytes, header_count: int) -> None:
+    """Raise BadMessageError unless `block` is a trailer section with its empty line."""
+    if block.count(b"\r\n") - 1 > header_count:
+        raise BadMessageError(f"more than {header_count} trailer fields", HEAD_TOO_LARGE)
+    if not _TRAILERS.fullmatch(block):
+        raise BadMessageError(_fault(block))
+
+
+def _require(grammar: re.Pattern[bytes], head: bytes, header_count: int, first: str) -> None:
+    if grammar.fullmatch(head) is None:
+        line, _, fields = head.partition(b"\r\n")
+        bare = grammar.fullmatch(line + b"\r\n\r\n") is None
+        raise BadMessageError(_bad_line(line, first) if bare else _fault(fields))
+    if head.count(b"\r\n") - 2 > header_count:
+        raise BadMessageError(f"more than {header_count} header fields", HEAD_TOO_LARGE)
+
+
+def _bad_line(line: bytes, first: str) -> str:
+    if b"\n" in line or b"\r" in line:
+        return "a line ends with a bare CR or LF; lines end with CR LF"
+    return f"malformed {first}"
+
+
+_FAULTS = (
+    (rb"(?<!\r)\n|\r(?!\n)", "a line ends with a bare CR or LF; lines end with CR LF"),
+    (rb"(?m)^[ \t]", "a field is folded over several lines (obs-fold)"),
+    (rb"(?m)^[^:\n]*[ \t]:", "white space between a field's name and its colon"),
+    (rb"(?m)^:", "a field without a name"),
+    (rb"\x00", "a NUL character in a field"),
+    (rb"(?m)^[^:\n]+\r$", "a field without a colon"),
+)
+
+
+def _fault(fields: bytes) -> str:
+    """What is wrong with a field section that does not match: for the error, not for speed."""
+    for pattern, words in _FAULTS:
+        if re.search(pattern, fields):
+            return words
+    return "a character that no field may hold"

@@ -1,0 +1,105 @@
+"""An upgraded connection: bytes both ways, as they come, neither read nor held."""
+
+import asyncio
+from time import monotonic
+from typing import TYPE_CHECKING, final
+
+if TYPE_CHECKING:
+    from isocline.gateway.proxy.exchange import Exchange
+
+_TO_FLUSH = 5.0  # s that one end has to take what is left when the other has gone
+
+
+@final
+class Tunnel:
+    """Two connections, each the other's sink.
+
+    Attributes:
+        due: When it is closed unless a byte moves before, s.
+    """
+
+    def __init__(
+        self,
+        exchange: "Exchange",
+        tunnels: "set[Tunnel]",
+        seconds: float,
+        client: asyncio.Transport,
+        backend: asyncio.Transport,
+    ) -> None:
+        self._exchange: Exchange | None = exchange
+        self._tunnels = tunnels
+        self._seconds = seconds
+        self._client = End(self, client, backend)
+        self._backend = End(self, backend, client)
+
+    def begin(self, held: bytes) -> None:
+        """Pass on from now; `held` has come from the client already."""
+        self._tunnels.add(self)
+        self.moved()
+        if held:
+            self._client.data_received(held)
+
+    def half_closed(self) -> bool:
+        """One end will say no more; whether the other still may."""
+        return not (self._client.silent and self._backend.silent)
+
+    def moved(self) -> None:
+        """A byte moved."""
+        self.due = monotonic() + self._seconds
+
+    def close(self) -> None:
+        """Close both ends, once what is written has gone; the first that is gone calls again."""
+        if self._exchange is not None:
+            exchange, self._exchange = self._exchange, None
+            self._tunnels.discard(self)
+            self._client.close()
+            self._backend.close()
+            exchange.tunnel_closed(self._client.read, self._backend.read)
+
+
+@final
+class End(asyncio.Protocol):
+    """One of the two connections."""
+
+    __slots__ = ("_other", "_transport", "_tunnel", "read", "silent")
+
+    def __init__(
+        self, tunnel: Tunnel, transport: asyncio.Transport, other: asyncio.Transport
+    ) -> None:
+        self.read = 0  # bytes
+        self.silent = False  # the peer has closed its side
+        self._tunnel = tunnel
+        self._transport = transport
+        self._other = other
+        transport.set_protocol(self)
+
+    def close(self) -> None:
+        """Close once all is written; break off if the peer does not take it."""
+        if self._transport.get_write_buffer_size():
+            asyncio.get_running_loop().call_later(_TO_FLUSH, self._transport.abort)
+        self._transport.close()
+
+    def data_received(self, data: bytes) -> None:
+        self.read += len(data)
+        self._tunnel.moved()
+        if not self._other.is_closing():
+            self._other.write(data)
+
+    def eof_received(self) -> bool:
+        """Half closed: the other direction goes on, where the transport can tell (not in TLS)."""
+        self.silent = True
+        if self._other.is_closing() or not self._other.can_write_eof():
+            return False
+        self._other.write_eof()
+        return self._tunnel.half_closed()
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
+        self._tunnel.close()
+
+    def pause_writing(self) -> None:
+        if not self._other.is_closing():
+            self._other.pause_reading()
+
+    def resume_writing(self) -> None:
+        if not self._other.is_closing():
+            self._other.resume_reading()

@@ -1,0 +1,167 @@
+"""A connection to a backend: reads responses and hands them to the exchange it serves."""
+
+import asyncio
+import select
+from typing import TYPE_CHECKING, cast, final
+
+from isocline.gateway.actions import Cause
+from isocline.gateway.proxy.framing import Framing
+from isocline.gateway.proxy.response_head import SWITCHING, ResponseHead
+from isocline.gateway.proxy.strict import BAD_GATEWAY, BadMessageError
+
+if TYPE_CHECKING:
+    from isocline.gateway.proxy.exchange import Exchange
+    from isocline.gateway.proxy.pool import Pool
+
+_QUIET = select.POLLIN | select.POLLHUP | select.POLLERR
+
+
+@final
+class Upstream(asyncio.Protocol):
+    """One connection, used by one exchange after the other.
+
+    Attributes:
+        exchange: Whom it serves now; None: it waits in the pool.
+        uses: Requests it has served.
+        due: When it has waited in the pool for too long, s.
+    """
+
+    __slots__ = ("_framing", "_held", "_poll", "due", "exchange", "pool", "transport", "uses")
+
+    transport: asyncio.Transport
+
+    def __init__(self, pool: "Pool") -> None:
+        self.pool = pool
+        self.exchange: Exchange | None = None
+        self.uses = 0
+        self.due = 0.0
+        self._held = b""  # the start of a head
+        self._framing: Framing | None = None  # of the response's body, once its head is read
+        self._poll = select.poll()
+
+    # What exchanges and the pool ask
+
+    def release(self, now: float, reusable: bool) -> None:
+        """The response is complete: back to the pool, or closed."""
+        self.exchange = None
+        self._framing = None
+        self.uses += 1
+        if reusable:
+            self.pool.give(self, now)
+        else:
+            self.transport.abort()
+
+    def write(self, data: bytes) -> None:
+        """To the backend; uvloop raises where the connection is lost and has not said so yet."""
+        if not self.transport.is_closing():
+            self.transport.write(data)
+
+    def pause(self) -> None:
+        """Read no more for now."""
+        if not self.transport.is_closing():
+            self.transport.pause_reading()
+
+    def resume(self) -> None:
+        """Read on."""
+        if not self.transport.is_closing():
+            self.transport.resume_reading()
+
+    def is_quiet(self) -> bool:
+        """Whether nothing has come since the last response: neither an end nor a stray byte.
+
+        Asked of the kernel, as the event loop may not have heard yet; it saves most requests that
+        would meet a connection which the backend is closing.
+        """
+        return not self.transport.is_closing() and not self._poll.poll(0)
+
+    def close(self) -> None:
+        """Close; nothing is under way."""
+        self.transport.close()
+
+    def abort(self) -> None:
+        """Break off; the backend may stop work on a request."""
+        self.exchange = None
+        self.transport.abort()
+
+    # What the event loop calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.Transport", transport)
+        self.transport.set_write_buffer_limits(high=self.pool.sizes.buffer)
+        self._poll.register(self.transport.get_extra_info("socket").fileno(), _QUIET)
+
+    def data_received(self, data: bytes) -> None:
+        exchange = self.exchange
+        if exchange is None:  # an answer to nothing
+            self.abort()
+            return
+        try:
+            if self._framing is None:
+                self._read_head(exchange, data)
+            else:
+                self._read_body(exchange, self._framing, b"", data)
+        except BadMessageError as error:
+            exchange.failed(Cause.MALFORMED, error.reason)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        exchange = self.exchange
+        if exchange is None:
+            self.pool.forget(self)
+            return
+        rest = None if self._framing is None or exc else self._framing.ended()
+        if rest is None:
+            stale = self.uses > 0 and not exchange.answered
+            exchange.failed(Cause.STALE if stale else Cause.RESET)
+        else:
+            exchange.response_data(rest)
+            exchange.response_done(self._framing, clean=False)
+
+    def pause_writing(self) -> None:
+        if self.exchange:
+            self.exchange.pause_request()
+
+    def resume_writing(self) -> None:
+        if self.exchange:
+            self.exchange.resume_request()
+
+    # Steps
+
+    def _read_head(self, exchange: "Exchange", data: bytes) -> None:
+        exchange.first_byte()
+        if self._held:
+            data, self._held = self._held + data, b""
+        while True:
+            end = data.find(b"\r\n\r\n")
+            if end < 0:
+                self._hold(data)
+                return
+            head = ResponseHead(data[: end + 4], self.pool.sizes.header_count)
+            data = data[end + 4 :]
+            if not head.interim:
+                break
+            exchange.interim(head)
+            if not data:
+                return
+        if head.status == SWITCHING:
+            exchange.switched(head, data)
+            return
+        framing, out = exchange.response_head(head)
+        if framing is None:
+            exchange.response_data(out)
+            exchange.response_done(None, clean=not data)
+            return
+        self._framing = framing
+        self._read_body(exchange, framing, out, data)
+
+    def _read_body(
+        self, exchange: "Exchange", framing: Framing, before: bytes, data: bytes
+    ) -> None:
+        passed, rest = framing.feed(data)
+        exchange.response_data(before + passed if before else passed)
+        if rest is not None:
+            exchange.response_done(framing, clean=not rest)
+
+    def _hold(self, data: bytes) -> None:
+        if len(data) > self.pool.sizes.head:
+            raise BadMessageError("the head of the response is too long", BAD_GATEWAY)
+        self._held = data

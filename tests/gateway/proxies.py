@@ -1,0 +1,235 @@
+"""A proxy, backends and clients over real sockets, for tests: each says what it sends and reads."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import uvloop
+
+from isocline.gateway.access_log import Access
+from isocline.gateway.build import core_of
+from isocline.gateway.proxy import Proxy
+from isocline.gateway.rules import Rules
+from isocline.gateway.settings import (
+    BackendAddress,
+    FrontendRule,
+    Listener,
+    ProxySettings,
+    SizeLimits,
+    TimeLimits,
+)
+from isocline.model.curves import Curve, HyperbolicCurve
+from isocline.policies.parse import parse
+from tests.builders import fleet
+
+Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+QUICK = TimeLimits(
+    header=0.3, keep_alive=5.0, connect=1.0, first_byte=5.0, idle=5.0, total=20.0, linger=0.3
+)
+CURVE = HyperbolicCurve(10.0, 5.0)
+SECONDS = 20.0  # that any scenario may take
+
+
+def run(scenario: Coroutine[Any, Any, None]) -> None:
+    """Run it on the event loop that is used live."""
+
+    wrong: list[dict[str, Any]] = []
+
+    async def bounded() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: wrong.append(context))
+        async with asyncio.timeout(SECONDS):
+            await scenario
+
+    uvloop.run(bounded())
+    assert wrong == []  # no exception ended in the event loop
+
+
+@dataclass
+class Backend:
+    """A scripted server."""
+
+    port: int
+    connections: int = 0
+    heads: list[bytes] = field(default_factory=list)
+    bodies: list[bytes] = field(default_factory=list)
+
+
+@asynccontextmanager
+async def serving(handler: Callable[[Backend], Handler]) -> AsyncIterator[Backend]:
+    """A backend on a free port."""
+    backend = Backend(0)
+    handle = handler(backend)
+    open_now: set[asyncio.StreamWriter] = set()
+
+    async def on_connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        backend.connections += 1
+        open_now.add(writer)
+        try:
+            await handle(reader, writer)
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            open_now.discard(writer)
+            writer.close()
+
+    server = await asyncio.start_server(on_connection, "127.0.0.1", 0)
+    backend.port = server.sockets[0].getsockname()[1]
+    try:
+        yield backend
+    finally:
+        server.close()
+        for writer in list(open_now):
+            writer.transport.abort()
+        await asyncio.sleep(0.01)
+
+
+async def read_request(reader: asyncio.StreamReader, backend: Backend) -> bool:
+    """Read a request with a Content-Length, or none; False where the connection ends."""
+    try:
+        head = await reader.readuntil(b"\r\n\r\n")
+    except asyncio.IncompleteReadError:
+        return False
+    backend.heads.append(head)
+    length = value_of(head, b"content-length")
+    backend.bodies.append(await reader.readexactly(int(length or b"0")))
+    return True
+
+
+def saying(*responses: bytes) -> Callable[[Backend], Handler]:
+    """A backend that gives these responses in turn, the last one for ever."""
+
+    def handler(backend: Backend) -> Handler:
+        async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            while await read_request(reader, backend):
+                writer.write(responses[min(len(backend.heads), len(responses)) - 1])
+                await writer.drain()
+
+        return handle
+
+    return handler
+
+
+def ok(body: bytes = b"ok", *fields: bytes) -> bytes:
+    """A response with a Content-Length."""
+    lines = [b"HTTP/1.1 200 OK", b"Content-Length: %d" % len(body), *fields, b"", body]
+    return b"\r\n".join(lines)
+
+
+def value_of(head: bytes, name: bytes) -> bytes | None:
+    """A field of a head; `name` in lower case."""
+    for line in head.split(b"\r\n")[1:]:
+        key, _, value = line.partition(b":")
+        if key.lower() == name:
+            return value.strip()
+    return None
+
+
+@dataclass
+class Seen:
+    """A running proxy and what it told its observers."""
+
+    proxy: Proxy
+    accesses: list[Access] = field(default_factory=list)
+
+    @property
+    def port(self) -> int:
+        return self.proxy.addresses[0][2]
+
+    async def connect(self, ssl: Any = None) -> "Client":
+        return Client(*await asyncio.open_connection("127.0.0.1", self.port, ssl=ssl))
+
+    async def settled(self) -> None:
+        """Nothing under way any more, and the core knows it."""
+        while self.proxy.in_flight:
+            await asyncio.sleep(0.005)
+        core = self.proxy.router.core
+        assert [core.in_flight(b) for b in range(len(self.proxy.router.pools))] == [0] * len(
+            self.proxy.router.pools
+        )
+
+
+@dataclass
+class Client:
+    """A connection that speaks bytes."""
+
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+
+    async def ask(self, request: bytes) -> tuple[int, bytes, bytes]:
+        """(status, head, body) of the response to these bytes."""
+        self.writer.write(request)
+        return await self.response(head_only=request.startswith(b"HEAD"))
+
+    async def response(self, head_only: bool = False) -> tuple[int, bytes, bytes]:
+        head = await self.reader.readuntil(b"\r\n\r\n")
+        status = int(head.split(b" ", 2)[1])
+        if head_only or status < 200 or status in (204, 304):
+            return status, head, b""
+        if value_of(head, b"transfer-encoding") == b"chunked":
+            return status, head, await self.chunks()
+        length = value_of(head, b"content-length")
+        body = await (
+            self.reader.read() if length is None else self.reader.readexactly(int(length))
+        )
+        return status, head, body
+
+    async def chunks(self) -> bytes:
+        body = b""
+        while size := int(await self.reader.readline(), 16):
+            body += await self.reader.readexactly(size)
+            assert await self.reader.readexactly(2) == b"\r\n"
+        while (await self.reader.readline()) != b"\r\n":
+            pass
+        return body
+
+    def close(self) -> None:
+        self.writer.close()
+
+
+@asynccontextmanager
+async def proxying(
+    *handlers: Callable[[Backend], Handler] | str,
+    times: TimeLimits = QUICK,
+    sizes: SizeLimits | None = None,
+    frontends: Sequence[FrontendRule] = (FrontendRule("all"),),
+    neighbours: Sequence[Sequence[int]] | None = None,
+    rules: Rules | None = None,
+    policy: str = "gmsr",
+    curve: Curve = CURVE,
+    **more: Any,
+) -> AsyncIterator[tuple[Seen, list[Backend]]]:
+    """A proxy before scripted backends; a text in place of a handler is the URL of another one."""
+    async with AsyncExitStack() as stack:
+        backends: list[Backend] = []
+        addresses: list[BackendAddress] = []
+        for i, handler in enumerate(handlers):
+            if isinstance(handler, str):
+                addresses.append(BackendAddress(f"b{i}", handler))
+                continue
+            backends.append(await stack.enter_async_context(serving(handler)))
+            addresses.append(BackendAddress(f"b{i}", f"http://127.0.0.1:{backends[-1].port}"))
+        edges = neighbours or [range(len(handlers)) for _ in frontends]
+        system = fleet([curve] * len(handlers), [0.1] * len(frontends), edges)
+        settings = ProxySettings(
+            tuple(addresses),
+            tuple(frontends),
+            more.pop("listeners", (Listener(port=0),)),
+            times,
+            sizes or SizeLimits(),
+            **{key: value for key, value in more.items() if key != "read_load"},
+        )
+        accesses: list[Access] = []
+        core = core_of(system, parse(policy), rules=rules)
+        proxy = Proxy(core, settings, (accesses.append,), more.get("read_load"))
+        await proxy.start()
+        try:
+            yield Seen(proxy, accesses), backends
+        finally:
+            await proxy.stop(0.0)
+
+
+def replaced(**limits: float) -> TimeLimits:
+    """Quick limits, but for these."""
+    return replace(QUICK, **limits)

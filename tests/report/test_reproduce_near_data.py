@@ -1,0 +1,57 @@
+"""What the near-data figures draw, derived a second way."""
+
+import numpy as np
+import pytest
+
+from isocline.report.reproduce import Reproduction, neardata_heavy, reproduce
+from isocline.report.reproduce.clusters import cluster_of
+from isocline.theory.near_data_plan import near_data_plan
+
+
+@pytest.fixture(scope="module")
+def heavy() -> Reproduction:
+    return reproduce("neardata-heavy", quick=True, seed=1)
+
+
+def test_the_limits_are_the_theorems_by_hand(heavy: Reproduction) -> None:
+    # Even: Poisson arrivals at 8 * 0.5 - epsilon, eight services of variance 1/4. Overloaded: four
+    # helpers busy half the time help at rate 1/8 each, with variance 1/8 * 7/8; beneficiaries get
+    # 4 * 1/2 + 4 * 1/8 - epsilon, with services of variance 1/4.
+    for row in heavy.tables[""]:
+        epsilon = row["epsilon"]
+        if row["case"] == "even":
+            twice = (4.0 - epsilon) + 8 / 4
+        else:
+            twice = (2.5 - epsilon) + 4 / 4 + 4 * 7 / 64
+        assert row["limit"] == pytest.approx(twice / 2, rel=1e-9)
+
+
+def test_helpers_load_does_not_depend_on_epsilon() -> None:
+    for epsilon in neardata_heavy.EPSILONS:
+        plan = near_data_plan(neardata_heavy.overloaded(epsilon), clock="slotted")
+        assert plan.beneficiaries == (0, 1, 2, 3)
+        assert plan.bounds is not None
+        assert plan.bounds.epsilon == pytest.approx(epsilon)
+        assert np.allclose(plan.loads[4:], 0.25)
+
+
+def test_no_policy_is_below_the_lower_bound(heavy: Reproduction) -> None:
+    for row in heavy.tables[""]:
+        # The interval's half-width once more, for 18 of them.
+        assert 2 * row["scaled_high"] - row["scaled"] >= row["lower_bound"]
+
+
+def test_the_claims_about_heavy_traffic_hold_with_another_seed(heavy: Reproduction) -> None:
+    assert all(claim.holds for claim in heavy.claims)
+
+
+@pytest.mark.parametrize("racks", [1, 10])
+def test_the_cluster_of_the_evaluation_serves_five_sixths(racks: int) -> None:
+    # Hot half: 500 local. The others have 0.2 of the tasks and half the speed for the rest:
+    # 0.8 s - 500 = (500 - 0.2 s) / 2 at s = 833.3; within racks it is a little more.
+    cluster = cluster_of(1000, hot=True, racks=racks)
+    capacity = near_data_plan(cluster, replicas_to_try=0).capacity_scale * cluster.arrival_rate
+    if racks == 1:
+        assert capacity == pytest.approx(2500 / 3)
+    else:
+        assert 2500 / 3 <= capacity < 1000
