@@ -91,7 +91,9 @@ def draw(results: dict[int, ClusterComparison], directory: Path) -> None:
         jobs.set_xlabel("mean latency of jobs, s")
         elsewhere.set_xlabel("tasks that ran where their data was not, %")
         figure.legend(*jobs.get_legend_handles_labels(), loc="outside upper center", ncols=3)
-        footnote(figure, cluster_conditions(*results.values()))
+        # What all have in common is said once, and the replicas of the first are not that.
+        said = cluster_conditions(*results.values())
+        footnote(figure, said.replace("1 replica of each", "1 to 3 replicas of each"))
         write_picture(figure, directory, "near_data_jobs")
 
 

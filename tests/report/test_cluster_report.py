@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from rich.console import Console, RenderableType
 
-from isocline.report.cluster_files import write_cluster, write_cluster_sweep
+from isocline.report.cluster_files import write_cluster
 from isocline.report.cluster_plot import cluster_plot, load_plot, tasks_plot
 from isocline.report.cluster_table import cluster_report, cluster_sweep_report
+from isocline.report.files import write_sweep
 from isocline.simulate.cluster.results import ClusterSweep
 from tests.report.cluster_results import READING, SERVERS, make
 
@@ -95,7 +96,7 @@ def test_a_comparison_writes_pictures_and_their_data(tmp_path: Path, jobs: bool)
 
 
 def test_a_sweep_writes_one_row_per_load_and_policy(tmp_path: Path) -> None:
-    write_cluster_sweep(ClusterSweep((make(0.5), make(0.8), make(0.9))), tmp_path)
+    write_sweep(ClusterSweep((make(0.5), make(0.8), make(0.9))), tmp_path)
     assert len(rows(tmp_path / "latency.csv")) == 12
 
 

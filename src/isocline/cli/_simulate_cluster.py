@@ -115,9 +115,10 @@ def _report(result: "ClusterComparison | ClusterSweep") -> "RenderableType":
 
 
 def _written(result: "ClusterComparison | ClusterSweep", out: Path) -> list[Path]:
-    from isocline.report.cluster_files import write_cluster, write_cluster_sweep
+    from isocline.report.cluster_files import write_cluster
+    from isocline.report.files import write_sweep
     from isocline.simulate.cluster.results import ClusterSweep
 
     if isinstance(result, ClusterSweep):
-        return write_cluster_sweep(result, out)
+        return write_sweep(result, out)
     return write_cluster(result, out)

@@ -12,7 +12,7 @@ from isocline.cli import _output
 @click.command("policies")
 @_output.json_option
 def command(as_json: bool) -> None:
-    """List the policies and their options: of routing, and of scheduling near data."""
+    """List the policies and their options, of both jobs."""
     from isocline.policies import routing, scheduling
 
     policies = _described(routing.ALL, inspect.getdoc)

@@ -3,14 +3,15 @@
 import csv
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from isocline.errors import UsageError
 from isocline.model.fleet import RoutingSystem
 from isocline.report.curves_table import knee_of
-from isocline.simulate.results import Comparison, Sweep
+from isocline.simulate.results import Comparison, LoadSweep
 from isocline.theory.fluid_path import FluidPath
 
 if TYPE_CHECKING:
@@ -19,6 +20,14 @@ if TYPE_CHECKING:
     from isocline.report.reproduce import Reproduction
 
 Row = Mapping[str, Any]
+FloatArray = npt.NDArray[np.float64]
+
+
+class _Followed(Protocol):
+    @property
+    def policy(self) -> str: ...
+    @property
+    def total_over_time(self) -> FloatArray: ...
 
 
 def write_curves(system: RoutingSystem, directory: Path) -> list[Path]:
@@ -71,20 +80,21 @@ def write_comparison(comparison: Comparison, directory: Path) -> list[Path]:
     written.append(write_rows(directory / "policies.csv", comparison.rows()))
     if any(policy.total_over_time.size for policy in comparison.policies):
         written += write_picture(total_plot(comparison), directory, "total_jobs")
-        written.append(write_rows(directory / "total_jobs.csv", _total_rows(comparison)))
+        written.append(
+            write_rows(
+                directory / "total_jobs.csv", total_rows(comparison.times, comparison.policies)
+            )
+        )
     if any(policy.workloads_over_time.size for policy in comparison.policies):
         written += write_picture(workload_plot(comparison), directory, "workloads")
         written.append(write_rows(directory / "workloads.csv", _workload_rows(comparison)))
     return written
 
 
-def write_sweep(sweep: Sweep, directory: Path) -> list[Path]:
-    """Write latency.png, .svg and .csv: mean latency against load."""
-    from isocline.report.latency_plot import latency_plot  # noqa: PLC0415
-
-    rows = [row for one in sweep.comparisons for row in one.rows()]
-    data = write_rows(directory / "latency.csv", rows)
-    return [*write_picture(latency_plot(sweep), directory, "latency"), data]
+def write_sweep(sweep: LoadSweep[Any], directory: Path) -> list[Path]:
+    """Write latency.png, .svg and .csv: mean latency, or completion time, against load."""
+    data = write_rows(directory / "latency.csv", sweep.rows())
+    return [*write_picture(sweep.plot(), directory, "latency"), data]
 
 
 def write_reproduction(name: str, made: "Reproduction", directory: Path) -> list[Path]:
@@ -139,9 +149,10 @@ def _curve_rows(system: RoutingSystem) -> Iterable[Row]:
             yield {"backend": backend.name, "jobs": at, "rate": rate, "marginal_rate": marginal}
 
 
-def _total_rows(comparison: Comparison) -> Iterable[Row]:
-    run = [policy for policy in comparison.policies if policy.total_over_time.size]
-    for i, time in enumerate(comparison.times):
+def total_rows(times: FloatArray, policies: Sequence[_Followed]) -> Iterable[Row]:
+    """The total of each policy that was run, block by block."""
+    run = [policy for policy in policies if policy.total_over_time.size]
+    for i, time in enumerate(times):
         yield {"time": time} | {policy.policy: policy.total_over_time[i] for policy in run}
 
 

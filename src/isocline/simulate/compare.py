@@ -11,7 +11,6 @@ from typing import Any, Literal
 
 import numpy as np
 
-from isocline.errors import RunTooShortError, UsageError
 from isocline.learn.learner import Learning
 from isocline.model.fleet import RoutingSystem
 from isocline.model.traffic import Trace
@@ -20,12 +19,13 @@ from isocline.policies.parse import parse
 from isocline.simulate.delay import Delay
 from isocline.simulate.delayed_engine import delayed
 from isocline.simulate.in_order import Progress, silent
-from isocline.simulate.judge import judge, needed
+from isocline.simulate.judge import judge
 from isocline.simulate.layers import in_layers, label_of
 from isocline.simulate.learned import with_learned
 from isocline.simulate.prepare import Discipline, Prepared, prepare
 from isocline.simulate.replications import Replications
 from isocline.simulate.results import Comparison, Sweep
+from isocline.simulate.rounds import Round, chosen_policies, repeated, require_replications
 from isocline.simulate.run import Run
 from isocline.simulate.scenario import Scenario, scenario
 from isocline.simulate.slots import Clock, Law, slots_of
@@ -37,8 +37,6 @@ DEFAULT_POLICIES = ("gmsr", "least_expected_latency", "weighted_least_connection
 # goes on for 200 times the mean latency, so that a start from empty is forgotten.
 DEFAULT_JOBS = 200_000
 DEFAULT_LATENCIES = 200.0
-# A length of our own choosing that proves too short is ours to mend: 4, 16, 64 times as long.
-LENGTHENING, MOST_LENGTHENINGS = 4.0, 3
 
 
 def simulate(
@@ -111,16 +109,10 @@ def simulate(
         PolicyError: A policy is unknown, or misbehaves.
         UsageError: An argument is out of range.
     """
-    if replications < 2:
-        raise UsageError(f"replications {replications}: an interval needs 2 or more")
-    if precision is not None and not 0 < precision < 1:
-        raise UsageError(f"precision {precision:g}: give a relative half-width such as 0.01")
+    require_replications(replications, precision)
     if layers is not None and policies is DEFAULT_POLICIES:
         policies = [name for name in policies if name != "random"]  # has no table to sum over pools
-    chosen = [parse(p) if isinstance(p, str) else p for p in policies]
-    labels = [p if isinstance(p, str) else p.name for p in policies]
-    if not chosen or len(set(labels)) < len(labels):
-        raise UsageError(f"policies {labels}: give at least one, and each once")
+    chosen, labels = chosen_policies(policies, parse)
     if layers is not None:
         system, chosen = in_layers(system, chosen, layers)
         labels = [label_of(label, layers) for label in labels]
@@ -142,21 +134,14 @@ def simulate(
     run = replace(run, slots=cut, scale=scale, listed=listed, slowdowns=tuple(slowdowns))
     doomed = [_overloaded(prepared, policy) for policy in chosen]
     alive = [i for i, names in enumerate(doomed) if not names]
-    for longer in range(MOST_LENGTHENINGS + 1):
-        policies_run = [chosen[i] for i in alive]
-        work = Replications(prepared, policies_run, run, scene.trace, threads, progress)
-        work.extend(replications)
-        try:
-            result = judge(scene, work, labels, alive, doomed)
-            while (wanted := needed(result, precision)) > work.count and not work.interrupted:
-                work.extend(wanted)
-                result = judge(scene, work, labels, alive, doomed)
-            return result
-        except RunTooShortError:
-            if horizon is not None or trace is not None or longer == MOST_LENGTHENINGS:
-                raise
-            run = replace(run, horizon=LENGTHENING * run.horizon)
-    raise AssertionError("the last turn returns or raises")
+    policies_run = [chosen[i] for i in alive]
+
+    def begin(factor: float) -> Round[Comparison]:
+        longer = replace(run, horizon=factor * run.horizon)
+        work = Replications(prepared, policies_run, longer, scene.trace, threads, progress)
+        return work, lambda: judge(scene, work, labels, alive, doomed)
+
+    return repeated(begin, replications, precision, horizon is not None or trace is not None)
 
 
 def sweep(

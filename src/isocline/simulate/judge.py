@@ -10,13 +10,7 @@ from isocline.simulate.replications import Replications
 from isocline.simulate.results import Comparison, PolicyResult
 from isocline.simulate.run import Run
 from isocline.simulate.scenario import Scenario
-from isocline.simulate.steady import Blocks, discarded, grows, more_replications
-
-
-def needed(result: Comparison, precision: float | None) -> int:
-    """Replications that should meet the precision, judged by the intervals that are reported."""
-    widths = [p.mean_latency.relative_half_width for p in result.policies if p.mean_latency]
-    return more_replications(max(widths, default=0.0), result.replications, precision)
+from isocline.simulate.steady import Blocks, discarded, grows
 
 
 def judge(

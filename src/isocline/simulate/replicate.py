@@ -12,8 +12,9 @@ from isocline.model.traffic import Trace
 from isocline.policies.contract import RoutingPolicy
 from isocline.simulate import arriving
 from isocline.simulate.delayed_engine import DelayedEngine
-from isocline.simulate.engines import Engine, ExplodedError, JumpEngine, ShareEngine, TrackEngine
+from isocline.simulate.engines import Engine, JumpEngine, ShareEngine, TrackEngine
 from isocline.simulate.holding_engine import HoldEngine
+from isocline.simulate.in_blocks import in_blocks
 from isocline.simulate.kernels import chain
 from isocline.simulate.learned import Learned
 from isocline.simulate.learning_engine import LearningEngine
@@ -76,18 +77,9 @@ def replicate(
     started = time.perf_counter()
     engine = _engine(prepared, policy, run, replication, trace)
     record = _Recorder(engine, run.ends)
-    exploded = False
-    try:
-        for block, end in enumerate(run.ends):
-            if stop is not None and stop.is_set():
-                return None
-            engine.advance(float(end))
-            record.block(block)
-        if run.drain:
-            engine.advance(float("inf"))
-            record.drained()
-    except ExplodedError:
-        exploded = True
+    exploded = in_blocks(engine, record, run.ends, run.drain, stop)
+    if exploded is None:
+        return None
     return record.finish(time.perf_counter() - started, exploded)
 
 

@@ -1,7 +1,7 @@
 """What a simulation says: frozen records that know their JSON, their data frame and their plot."""
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Protocol, TypeVar, final
 
 import numpy as np
 import numpy.typing as npt
@@ -71,13 +71,9 @@ class PolicyResult:
     def to_dict(self) -> dict[str, Any]:
         """One entry of `policies` in the JSON of `isocline simulate`."""
         row: dict[str, Any] = {"policy": self.policy, "status": self.status}
-        for name in ("mean_jobs", "mean_latency", "p50", "p95", "p99", "ratio_to_bound"):
-            estimate: Estimate | None = getattr(self, name)
-            row[name] = None if estimate is None else estimate.value
-            row[f"{name}_ci95"] = None if estimate is None else [estimate.low, estimate.high]
+        row |= estimates(self, "mean_jobs", "mean_latency", "p50", "p95", "p99", "ratio_to_bound")
         if self.difference is not None:
-            row["difference"] = self.difference.value
-            row["difference_ci95"] = [self.difference.low, self.difference.high]
+            row |= estimates(self, "difference")
         return row | {
             "completed": self.completed,
             "littles_law": None if np.isnan(self.littles_law) else self.littles_law,
@@ -161,26 +157,59 @@ class Comparison(Record):
         return [common | flat_row(policy.to_dict()) for policy in self.policies]
 
 
-@final
+class Compared(Protocol):
+    """What a sweep holds one of for each load."""
+
+    def to_dict(self) -> dict[str, Any]: ...
+    def rows(self) -> list[dict[str, Any]]: ...
+    @property
+    def results(self) -> tuple[Any, ...]: ...
+
+
+C = TypeVar("C", bound=Compared)
+
+
 @dataclass(frozen=True, eq=False)
-class Sweep(Record):
+class LoadSweep(Record, Generic[C]):
     """The same comparison at several loads, lowest first."""
 
-    picture: ClassVar[str] = "latency_plot:latency_plot"
-    comparisons: tuple[Comparison, ...]
+    kind: ClassVar[str]  # of the system
+    comparisons: tuple[C, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON document of `isocline simulate --load a,b,...`."""
-        return {"kind": "routing", "loads": [one.to_dict() for one in self.comparisons]}
+        return {"kind": self.kind, "loads": [one.to_dict() for one in self.comparisons]}
 
     @property
-    def results(self) -> tuple[PolicyResult, ...]:
+    def results(self) -> tuple[Any, ...]:
         """What was found of each policy at each load."""
-        return tuple(policy for one in self.comparisons for policy in one.policies)
+        return tuple(policy for one in self.comparisons for policy in one.results)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One flat row per load and policy, as a CSV can hold it."""
+        return [row for one in self.comparisons for row in one.rows()]
 
     def to_frame(self) -> "pd.DataFrame":
         """One row per load and policy; needs `pip install 'isocline[frame]'`."""
-        return data_frame(row for one in self.comparisons for row in one.rows())
+        return data_frame(self.rows())
+
+
+@final
+class Sweep(LoadSweep[Comparison]):
+    """Routing policies at several loads, lowest first."""
+
+    kind: ClassVar[str] = "routing"
+    picture: ClassVar[str] = "latency_plot:latency_plot"
+
+
+def estimates(record: object, *names: str) -> dict[str, Any]:
+    """Each of these estimates as its value and its interval."""
+    row: dict[str, Any] = {}
+    for name in names:
+        found: Estimate | None = getattr(record, name)
+        row[name] = None if found is None else found.value
+        row[f"{name}_ci95"] = None if found is None else [found.low, found.high]
+    return row
 
 
 def flat_row(row: dict[str, Any]) -> dict[str, Any]:

@@ -9,18 +9,18 @@ from collections.abc import Sequence
 from threading import Event
 from typing import Any
 
-from isocline.errors import RunTooShortError, UsageError
 from isocline.model.cluster import Cluster
 from isocline.model.cluster.blocks import BlockTrace
 from isocline.policies.scheduling import parse
 from isocline.policies.scheduling.contract import SchedulingPolicy
-from isocline.simulate.cluster.judge import judge_cluster, needed
+from isocline.simulate.cluster.judge import judge_cluster
 from isocline.simulate.cluster.prepare import prepare_cluster
 from isocline.simulate.cluster.replicate import ClusterReplication, run_cluster
 from isocline.simulate.cluster.results import ClusterComparison, ClusterSweep
 from isocline.simulate.cluster.run import ClusterRun, Level
 from isocline.simulate.cluster.scenario import ClusterScenario, cluster_scenario
 from isocline.simulate.in_order import InOrder, Progress, silent
+from isocline.simulate.rounds import Round, chosen_policies, repeated, require_replications
 from isocline.simulate.run import Run
 from isocline.simulate.slots import Clock
 
@@ -29,8 +29,6 @@ DEFAULT_POLICIES = ("local_first", "jsq_maxweight", "late_binding")
 # goes on for 200 times the mean service time, so that a start from empty is forgotten.
 DEFAULT_TASKS = 200_000
 DEFAULT_SERVICES = 200.0
-# A length of our own choosing that proves too short is ours to mend: 4, 16, 64 times as long.
-LENGTHENING, MOST_LENGTHENINGS = 4.0, 3
 
 
 def simulate_cluster(
@@ -84,39 +82,27 @@ def simulate_cluster(
         PolicyError: A policy is unknown, or misbehaves.
         UsageError: An argument is out of range.
     """
-    if replications < 2:
-        raise UsageError(f"replications {replications}: an interval needs 2 or more")
-    if precision is not None and not 0 < precision < 1:
-        raise UsageError(f"precision {precision:g}: give a relative half-width such as 0.01")
-    chosen = [parse(p) if isinstance(p, str) else p for p in policies]
-    labels = [p if isinstance(p, str) else p.name for p in policies]
-    if not chosen or len(set(labels)) < len(labels):
-        raise UsageError(f"policies {labels}: give at least one, and each once")
+    require_replications(replications, precision)
+    chosen, labels = chosen_policies(policies, parse)
     scene = cluster_scenario(cluster, clock, trace, replicas, time_scale, load, seed)
     length = _length(scene, horizon, warmup, seed, percentiles)
-    given = horizon is not None or trace is not None
     prepared = prepare_cluster(scene.cluster, beneficiaries=scene.beneficiaries, jobs=scene.jobs)
     # Theory knows: nobody can serve this load.
     alive = [] if scene.load >= 1.0 and scene.jobs is None else chosen
-    for longer in range(MOST_LENGTHENINGS + 1):
-        run = ClusterRun(length, clock, level)
+
+    def begin(factor: float) -> Round[ClusterComparison]:
+        longer = length
+        if factor > 1.0:
+            longer = _length(scene, factor * length.horizon, warmup, seed, percentiles)
+        run = ClusterRun(longer, clock, level)
 
         def one(policy: int, replication: int, stop: Event) -> ClusterReplication | None:
-            return run_cluster(prepared, alive[policy], run, replication, stop)  # noqa: B023
+            return run_cluster(prepared, alive[policy], run, replication, stop)
 
         work = InOrder(len(alive), one, threads, progress)
-        work.extend(replications)
-        try:
-            result = judge_cluster(scene, run, work, chosen, labels)
-            while (wanted := needed(result, precision)) > work.count and not work.interrupted:
-                work.extend(wanted)
-                result = judge_cluster(scene, run, work, chosen, labels)
-            return result
-        except RunTooShortError:
-            if given or longer == MOST_LENGTHENINGS:
-                raise
-            length = _length(scene, LENGTHENING * length.horizon, warmup, seed, percentiles)
-    raise AssertionError("the last turn returns or raises")
+        return work, lambda: judge_cluster(scene, run, work, chosen, labels)
+
+    return repeated(begin, replications, precision, horizon is not None or trace is not None)
 
 
 def sweep_cluster(

@@ -9,15 +9,9 @@ from isocline.simulate.cluster.results import ClusterComparison, SchedulingResul
 from isocline.simulate.cluster.run import ClusterRun
 from isocline.simulate.cluster.scenario import ClusterScenario
 from isocline.simulate.in_order import InOrder
-from isocline.simulate.steady import discarded, grows, more_replications
+from isocline.simulate.steady import discarded, grows
 
 Work = InOrder[ClusterReplication]
-
-
-def needed(result: ClusterComparison, precision: float | None) -> int:
-    """Replications that should meet the precision, judged by the intervals that are reported."""
-    widths = [p.mean_latency.relative_half_width for p in result.policies if p.mean_latency]
-    return more_replications(max(widths, default=0.0), result.replications, precision)
 
 
 def judge_cluster(

@@ -14,7 +14,7 @@ from isocline.simulate.cluster.engines import TimelineEngine, engine_for
 from isocline.simulate.cluster.kernels import state
 from isocline.simulate.cluster.prepare import PreparedCluster
 from isocline.simulate.cluster.run import ClusterRun
-from isocline.simulate.engines import ExplodedError
+from isocline.simulate.in_blocks import in_blocks
 from isocline.simulate.run import BATCH
 
 FloatArray = npt.NDArray[np.float64]
@@ -68,18 +68,9 @@ def run_cluster(
     began = time.perf_counter()
     engine = engine_for(prepared, policy, run, replication)
     record = _Recorder(engine, run.ends)
-    exploded = False
-    try:
-        for block, end in enumerate(run.ends):
-            if stop is not None and stop.is_set():
-                return None
-            engine.advance(float(end))
-            record.block(block)
-        if run.length.drain:
-            engine.advance(float("inf"))
-            record.drained()
-    except ExplodedError:
-        exploded = True
+    exploded = in_blocks(engine, record, run.ends, run.length.drain, stop)
+    if exploded is None:
+        return None
     return record.finish(time.perf_counter() - began, exploded)
 
 

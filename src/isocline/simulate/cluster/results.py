@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from isocline.record import Record, data_frame
 from isocline.simulate.cluster.run import Level
-from isocline.simulate.results import Estimate, flat_row
+from isocline.simulate.results import Estimate, LoadSweep, estimates, flat_row
 from isocline.simulate.slots import Clock
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class JobLatency:
 
     def to_dict(self) -> dict[str, Any]:
         """The entry `job_latency` of a policy."""
-        return _estimates(self, ("mean", "p50", "p95", "p99")) | {"completed": self.completed}
+        return estimates(self, "mean", "p50", "p95", "p99") | {"completed": self.completed}
 
 
 @final
@@ -75,11 +75,11 @@ class SchedulingResult:
     def to_dict(self) -> dict[str, Any]:
         """One entry of `policies` in the JSON of `isocline simulate`."""
         row = {"policy": self.policy, "status": self.status, "reading": self.reading}
-        row |= _estimates(self, ("mean_tasks", "mean_latency", "p50", "p95", "p99"))
-        row |= _estimates(self, ("ratio_to_bound", "difference", "ratio"))
-        row |= _estimates(self, [f"{level}_share" for level in LEVELS])
-        row |= _estimates(self, ("idle_share", "perpendicular", "perpendicular_square"))
-        row |= _estimates(self, ("beneficiary_tasks", "helper_tasks"))
+        row |= estimates(self, "mean_tasks", "mean_latency", "p50", "p95", "p99")
+        row |= estimates(self, "ratio_to_bound", "difference", "ratio")
+        row |= estimates(self, *(f"{level}_share" for level in LEVELS))
+        row |= estimates(self, "idle_share", "perpendicular", "perpendicular_square")
+        row |= estimates(self, "beneficiary_tasks", "helper_tasks")
         return row | {
             "idle_least": _or_none(self.idle_by_server, np.min),
             "idle_most": _or_none(self.idle_by_server, np.max),
@@ -90,8 +90,8 @@ class SchedulingResult:
             "events": self.events,
             "events_per_second": self.events_per_second,
             # The two kinds of system have one interface, in which a task is a job.
-            "mean_jobs": None if self.mean_tasks is None else self.mean_tasks.value,
-            "mean_jobs_ci95": _interval(self.mean_tasks),
+            "mean_jobs": row["mean_tasks"],
+            "mean_jobs_ci95": row["mean_tasks_ci95"],
         }
 
 
@@ -173,39 +173,11 @@ class ClusterComparison(Record):
 
 
 @final
-@dataclass(frozen=True, eq=False)
-class ClusterSweep(Record):
-    """The same comparison at several loads, lowest first."""
+class ClusterSweep(LoadSweep[ClusterComparison]):
+    """Scheduling policies at several loads, lowest first."""
 
+    kind: ClassVar[str] = "near-data"
     picture: ClassVar[str] = "cluster_plot:load_plot"
-    comparisons: tuple[ClusterComparison, ...]
-
-    def to_dict(self) -> dict[str, Any]:
-        """The JSON document of `isocline simulate --load a,b,...`."""
-        return {"kind": "near-data", "loads": [one.to_dict() for one in self.comparisons]}
-
-    @property
-    def results(self) -> tuple[SchedulingResult, ...]:
-        """What was found of each policy at each load."""
-        return tuple(policy for one in self.comparisons for policy in one.policies)
-
-    def to_frame(self) -> "pd.DataFrame":
-        """One row per load and policy; needs `pip install 'isocline[frame]'`."""
-        return data_frame(row for one in self.comparisons for row in one.rows())
-
-
-def _estimates(record: object, names: "list[str] | tuple[str, ...]") -> dict[str, Any]:
-    """Each estimate as its value and its interval."""
-    row: dict[str, Any] = {}
-    for name in names:
-        found: Estimate | None = getattr(record, name)
-        row[name] = None if found is None else found.value
-        row[f"{name}_ci95"] = _interval(found)
-    return row
-
-
-def _interval(found: Estimate | None) -> list[float] | None:
-    return None if found is None else [found.low, found.high]
 
 
 def _or_none(values: FloatArray, of: Any) -> float | None:

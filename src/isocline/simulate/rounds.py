@@ -1,0 +1,96 @@
+"""What a comparison of policies does again until it can be reported, whatever the policies are for.
+
+Replications are added until intervals are as narrow as asked, and a length of our own choosing that
+proves too short is ours to mend.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, TypeVar
+
+from isocline.errors import RunTooShortError, UsageError
+from isocline.simulate.in_order import InOrder
+from isocline.simulate.results import Estimate
+from isocline.simulate.steady import more_replications
+
+# 4, 16, 64 times as long.
+LENGTHENING, MOST_LENGTHENINGS = 4.0, 3
+
+
+class _Result(Protocol):
+    @property
+    def mean_latency(self) -> Estimate | None: ...
+
+
+class _Comparison(Protocol):
+    @property
+    def policies(self) -> Sequence[_Result]: ...
+    @property
+    def replications(self) -> int: ...
+
+
+class _Named(Protocol):
+    @property
+    def name(self) -> str: ...
+
+
+C = TypeVar("C", bound=_Comparison)
+P = TypeVar("P", bound=_Named)
+Round = tuple[InOrder[Any], Callable[[], C]]
+"""Replications, and what judges those that are done."""
+
+
+def require_replications(replications: int, precision: float | None) -> None:
+    """Raises UsageError where no interval could come of it."""
+    if replications < 2:
+        raise UsageError(f"replications {replications}: an interval needs 2 or more")
+    if precision is not None and not 0 < precision < 1:
+        raise UsageError(f"precision {precision:g}: give a relative half-width such as 0.01")
+
+
+def chosen_policies(
+    policies: Sequence[str | P], parse: Callable[[str], P]
+) -> tuple[list[P], list[str]]:
+    """Policies and what they are called in tables; raises UsageError unless each is there once."""
+    chosen = [parse(p) if isinstance(p, str) else p for p in policies]
+    labels = [p if isinstance(p, str) else p.name for p in policies]
+    if not chosen or len(set(labels)) < len(labels):
+        raise UsageError(f"policies {labels}: give at least one, and each once")
+    return chosen, labels
+
+
+def repeated(
+    begin: Callable[[float], "Round[C]"],
+    replications: int,
+    precision: float | None,
+    length_is_given: bool,
+) -> C:
+    """A comparison that is long enough and precise enough.
+
+    Args:
+        begin: Told how many times the default length is to be run.
+        replications: To begin with.
+        precision: Relative half-width to be reached by every mean latency; None: none.
+        length_is_given: So that it is not ours to change.
+
+    Raises:
+        RunTooShortError: As `begin`'s judge does, at the given or the greatest length.
+    """
+    for longer in range(MOST_LENGTHENINGS + 1):
+        work, judge = begin(LENGTHENING**longer)
+        work.extend(replications)
+        try:
+            result = judge()
+            while (wanted := _needed(result, precision)) > work.count and not work.interrupted:
+                work.extend(wanted)
+                result = judge()
+            return result
+        except RunTooShortError:
+            if length_is_given or longer == MOST_LENGTHENINGS:
+                raise
+    raise AssertionError("the last turn returns or raises")
+
+
+def _needed(result: _Comparison, precision: float | None) -> int:
+    """Replications that should meet the precision, judged by the intervals that are reported."""
+    widths = [p.mean_latency.relative_half_width for p in result.policies if p.mean_latency]
+    return more_replications(max(widths, default=0.0), result.replications, precision)
