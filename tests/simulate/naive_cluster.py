@@ -43,6 +43,7 @@ class World:
     racks: bool
     by_data: bool
     policy: "Policy"
+    slotted: bool = False
 
     def level(self, server: int, queue: int, task: Task) -> int:
         servers = len(self.rack)
@@ -114,11 +115,14 @@ class World:
         return done
 
     def scheduled(self, state: State, now: float) -> set[State]:
-        """The slotted clock: own tasks first where tasks are bound, else in any order."""
+        """The slotted clock: own tasks first where tasks are bound, else in any order.
+
+        Where they are not, a server is asked even if no task waits at all.
+        """
         own = {m for m in state.idle() if self.line(state, m)[1]}
         found = self._in_any_order({(state, frozenset(own))}, now, own=True)
-        rest = {(one, frozenset(one.idle())) for one in found if any(len(q) for q in one.waiting)}
-        settled = {one for one in found if not any(len(q) for q in one.waiting)}
+        settled = {one for one in found if self.policy.binds and not any(map(len, one.waiting))}
+        rest = {(one, frozenset(one.idle())) for one in found - settled}
         return settled | self._in_any_order(rest, now, own=False)
 
     def _in_any_order(
@@ -365,7 +369,6 @@ class Late(Policy):
 
     def pick(self, world: World, state: State, server: int, now: float) -> list[tuple[int, Any]]:
         hidden = self.looked(state, server, now)
-        loads = [one[0] for one in hidden]
         if self.seen(state, server):
             return [(server, _found(hidden, server, True))]
         servers = range(len(world.rack))
@@ -375,10 +378,7 @@ class Late(Policy):
             best = most(names, lambda m: len(self.seen(state, m))) if names else []
             undecided = not best or not self.seen(state, best[0])
             for m in best if not undecided else []:
-                slowdown = world.rate[0] / rate
-                if len(self.seen(state, m)[0][1]) == 1:
-                    slowdown *= 1.0 - sum(loads) / len(loads)
-                if len(self.seen(state, m)) * (1.0 - loads[server]) > slowdown:
+                if self.is_worth(world, hidden, server, m, self.seen(state, m), rate):
                     local = server in self.seen(state, m)[0][1]
                     may.append((m, _found(hidden, server, local)))
                 else:
@@ -386,6 +386,16 @@ class Late(Policy):
             if not undecided:
                 return may
         return [*may, (NOTHING, hidden)]
+
+    def is_worth(
+        self, world: World, hidden: Any, server: int, other: int, seen: list[Task], rate: float
+    ) -> bool:
+        slowdown = world.rate[0] / rate
+        if world.slotted and rate > world.rate[2]:  # in the rack
+            return len(seen) + 1 > slowdown
+        if len(seen[0][1]) == 1:
+            slowdown *= 1.0 - hidden[other][0]
+        return len(seen) * (1.0 - hidden[server][0]) > slowdown
 
     def call(
         self, world: World, state: State, local: tuple[int, ...], now: float

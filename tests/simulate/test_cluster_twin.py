@@ -63,7 +63,7 @@ def world_of(text: str, racks: bool, level: str) -> tuple[World, int]:
         "random_local": (RandomLocal(), 4),
         "jsq_local_only": (LocalOnly(), 4),
         "delay_scheduling": (Delay(0.6), 1),
-        "late_binding": (Late(20.0), 1),
+        "late_binding": (Late(50.0), 1),
     }
     policy, queues = twins[name]
     by_data = level == "data" or name == "fifo" or not policy.binds
@@ -217,6 +217,7 @@ def test_the_slots_are_those_of_section_2(policy: str, racks: bool, level: str) 
     engine = engine_of(policy, racks, level, "slotted")
     assert isinstance(engine, SlottedEngine)
     world, queues = world_of(policy, racks, level)
+    world.slotted = True
     events, leaving = stream(SEED, 0, EVENTS), stream(SEED, 0, LEAVING)
     types = alias(RATES)
     numbers = generator(SEED, 0, ARRIVALS).poisson(engine.prepared.cluster.arrival_rate, WORKS)

@@ -122,6 +122,7 @@ class ClusterSetting:
     racks: int  # S, or 1 if racks make no difference to the rates
     rate: FloatArray  # (3,) local, rack, remote
     shuffled: bool = False  # `local` comes in random order, so that its first least is a random one
+    slotted: bool = False  # all servers are offered work at once, at the beginning of each slot
 
     @property
     def size(self) -> int:

@@ -4,6 +4,7 @@ One engine per kernel: each adds what only its kernel needs.
 """
 
 from abc import ABC, abstractmethod
+from dataclasses import replace
 
 import numpy as np
 
@@ -57,7 +58,7 @@ class ClusterEngine(ABC):
 
     def _empty(self) -> tuple[Book, ClusterView]:
         prepared, policy = self.prepared, self.policy
-        setting = prepared.setting
+        setting = replace(prepared.setting, slotted=self.run.clock == "slotted")
         rack, racks = setting.rack, setting.racks
         by_data = policy.by_data or self.run.level == "data"
         keeps = by_data or self.timed or self._keeps()

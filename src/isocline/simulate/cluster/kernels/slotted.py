@@ -3,8 +3,9 @@
 In each slot, in this order: tasks arrive, their number drawn outside, and are routed one after the
 other; idle servers are scheduled; tasks in service complete, each with the probability of its
 level. Servers of whose own queue a task waits are scheduled first, for local tasks come first; then
-the others, in random order. Where tasks are not bound all are scheduled in random order. The queues
-are looked at before the arrivals, as Q(t) is.
+the others, in random order. Where tasks are not bound all are scheduled in random order, and are
+asked even if no task waits, as a server is in continuous time that ends a task: it may measure how
+busy it is. The queues are looked at before the arrivals, as Q(t) is.
 
 Completions have a stream of their own, and cost no draw at rate 1; else the servers that complete
 are found by geometric steps, so that a slot costs what happens in it. The set of idle servers in
@@ -96,7 +97,7 @@ def schedule_idle(
     """Offer each server that runs nothing a task; DONE or WRONG_QUEUE."""
     left = count[FREE]
     for anyone in range(2):  # first those with a task of their own, then anyone
-        if anyone == 1 and count[WAITING] == 0:
+        if anyone == 1 and count[WAITING] == 0 and book.binds:
             break
         shuffled = anyone == 1 or not book.binds
         asking = True
