@@ -70,7 +70,7 @@ def reproduce(quick: bool, seed: int) -> Reproduction:
         f"{2 * HALF} servers, α = {ALPHA:g} and γ = {GAMMA:g} per slot, geometric service, Poisson "
         "arrivals. Even: all sets of three servers, epsilon = Mα - λ. Overloaded: all sets of "
         f"three of the first {HALF} servers, which become beneficiaries; helpers have "
-        f"{HELPER_LOAD:g} tasks per slot of their own, {SHARED:g} of them also local to a "
+        f"{HELPER_LOAD:g} of their own per slot, {SHARED:g} of them also local to a "
         "beneficiary; epsilon as in Eq. (10). Q is taken before the arrivals of a slot, tasks in "
         "service included. "
         f"{_replications(quick)} replications of {_forgets(quick):g}/epsilon² slots or more, a "
