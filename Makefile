@@ -5,13 +5,16 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.ready-
 
 .PHONY: demo test check format bench clean
-# The main job: a certified plan, then five policies on a trace and over a range of loads.
+# The main job: a certified plan, five policies on a trace and over a range of loads, and then live:
+# real servers, routers and requests on this machine, for a minute. The last step says so, and no
+# more, where the machine is too slow to measure.
 # `make demo TRACE=azure_llm_code.csv` takes a real trace in place of a generated one.
 TRACE ?= bursty
 demo: $(STAMP)demo
 	$(BIN)/isocline plan examples/mixed_fleet.yaml --out out/demo/plan
 	$(BIN)/isocline simulate examples/mixed_fleet.yaml --trace $(TRACE) --load 0.5 --out out/demo/trace
 	$(BIN)/isocline simulate examples/mixed_fleet.yaml --load 0.3,0.5,0.7,0.8,0.9 --out out/demo/loads
+	-$(BIN)/isocline demo --out out/demo/live
 	@echo "The pictures are in out/demo."
 
 test: $(STAMP)dev

@@ -10,6 +10,8 @@ for name in (
     "simulation",
     "cluster_simulation",
     "gateway_core",
+    "gateway_workers",
+    "gateway_proxy",
     "emulator_and_load",
 ):
     if importlib.util.find_spec(f"benchmarks.{name}"):

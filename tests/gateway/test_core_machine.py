@@ -180,7 +180,7 @@ class Machine(RuleBasedStateMachine):
             return
         for frontend in range(3):
             if self.core.held(frontend):
-                assert not self.core.health.candidates.of(frontend).size
+                assert not self.core.health.candidates.of(frontend).backends
 
     @invariant()
     def the_floor_is_kept(self) -> None:

@@ -461,8 +461,8 @@ def test_memory_stays_bounded_while_a_slow_backend_reads() -> None:
             sending = asyncio.ensure_future(send())
             while not sending.done():
                 for exchange in seen.proxy.router.exchanges.values():
-                    if exchange._upstream:
-                        buffer = exchange._upstream.transport.get_write_buffer_size()
+                    if exchange.upstream:
+                        buffer = exchange.upstream.transport.get_write_buffer_size()
                         most = max(most, buffer)
                 await asyncio.sleep(0.001)
             assert (await client.response())[0] == 200

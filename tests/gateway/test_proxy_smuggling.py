@@ -38,6 +38,8 @@ async def refusal(seen: Seen, case: dict[str, Any], in_pieces: bool) -> str:
     client = await seen.connect()
     request = bytes_of(case)
     for piece in (request[i : i + 1] for i in range(len(request))) if in_pieces else (request,):
+        if client.writer.is_closing():  # it has been refused and is not listened to any more
+            break
         client.writer.write(piece)
         if in_pieces:
             await asyncio.sleep(0)

@@ -4,13 +4,16 @@ Nothing secret is in it: no header, no body, and of the target the path only, as
 queries.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from json.encoder import encode_basestring_ascii as _text
 from math import isfinite
 from time import monotonic, time
-from typing import TextIO, final
+from typing import Protocol, final
+
+from isocline.gateway.actions import Cause
+from isocline.gateway.remembered import Remembered
 
 UNMATCHED = -1  # in place of a number: no frontend, no backend
 CLIENT_GONE = 499  # in the log only, as nginx has it
@@ -20,7 +23,7 @@ _LINE = (
     '"backend":%s,"policy":%s,"attempts":%d,"wait_ms":%.3f,"duration_ms":%.3f,"received":%d,'
     '"returned":%d%s}\n'
 )
-_REMEMBERED, _SHORT = 10_000, 200  # texts, and characters of each: 5 MB whatever clients ask for
+_MOST, _SHORT = 10_000, 200  # texts, and characters of each: 5 MB whatever clients ask for
 _BATCH = 64  # requests, then they are written: 0.2 ms at a time
 
 
@@ -45,6 +48,7 @@ class Access:
     received: int = 0
     returned: int = 0
     reason: str = ""  # why it went wrong
+    failures: tuple[tuple[int, Cause], ...] = ()  # attempts that failed: backend, why
     upgraded: bool = False
 
     @property
@@ -61,6 +65,13 @@ class Access:
 Observer = Callable[[Access], None]
 
 
+class Out(Protocol):
+    """Where lines go, as a file opened for text."""
+
+    def write(self, text: str, /) -> object: ...
+    def flush(self) -> object: ...
+
+
 @final
 class AccessLog:
     """Writes them, a number at a time: `flush` writes what is left.
@@ -70,15 +81,16 @@ class AccessLog:
     """
 
     def __init__(
-        self, out: TextIO, frontends: Sequence[str], backends: Sequence[str], policy: str
+        self, out: Out, frontends: Sequence[str], backends: Sequence[str], policy: str
     ) -> None:
         """Writes to `out`; names are in the order of their numbers."""
         self._out = out
-        self._frontends = [_text(name) for name in frontends]
-        self._backends = [_text(name) for name in backends]
+        self._frontends = {number: _text(name) for number, name in enumerate(frontends)}
+        self._backends = {number: _text(name) for number, name in enumerate(backends)}
         self._policy = _text(policy)
-        self._texts: dict[bytes, str] = {}
-        self._candidates: dict[tuple[int, int, float], str] = {}
+        # The same words come again and again.
+        self._said = _Said(_MOST)
+        self._candidates = _Candidates(self._backends)
         self._waiting: list[Access] = []
         self._second = -1
         self._date = ""
@@ -103,54 +115,31 @@ class AccessLog:
         if access.first_byte is not None:
             more = ',"first_byte_ms":%.3f' % (1e3 * (access.first_byte - access.arrived))
         if access.candidates:
-            told = ",".join([self._candidate(candidate) for candidate in access.candidates])
+            told = ",".join([self._candidates[it] for it in access.candidates])
             more += f',"candidates":{{{told}}}'
         if access.reason:
             more += f',"reason":{_text(access.reason)}'
         if access.upgraded:
             more += ',"upgraded":true'
+        arrived, ended = access.arrived, access.ended
+        sent = ended if access.sent is None else access.sent
         return _LINE % (
-            self._time(since + access.arrived),
+            self._time(since + arrived),
             access.peer,
-            self._said(access.method),
-            self._said(access.host),
-            self._said(access.target.partition(b"?")[0]),
+            self._said[access.method],
+            self._said[access.host],
+            self._said[access.target.partition(b"?")[0]],
             access.status,
-            _name(self._frontends, access.frontend),
-            _name(self._backends, access.backend),
+            self._frontends.get(access.frontend, "null"),
+            self._backends.get(access.backend, "null"),
             self._policy,
             access.attempts,
-            1e3 * access.wait,
-            1e3 * access.duration,
+            1e3 * (sent - arrived),
+            1e3 * (ended - arrived),
             access.received,
             access.returned,
             more,
         )
-
-    # The same words come again and again: a look into a dict costs a tenth of making them.
-
-    def _said(self, words: bytes) -> str:
-        """What a client said, as JSON."""
-        text = self._texts.get(words)
-        if text is not None:
-            return text
-        text = _text(words.decode("latin-1"))
-        if len(words) <= _SHORT:
-            if len(self._texts) >= _REMEMBERED:
-                self._texts.clear()
-            self._texts[words] = text
-        return text
-
-    def _candidate(self, candidate: tuple[int, int, float]) -> str:
-        text = self._candidates.get(candidate)
-        if text is None:
-            if len(self._candidates) >= _REMEMBERED:
-                self._candidates.clear()
-            backend, jobs, score = candidate
-            number = f"{score:.6g}" if isfinite(score) else "null"
-            text = f'{self._backends[backend]}:{{"jobs":{jobs},"score":{number}}}'
-            self._candidates[candidate] = text
-        return text
 
     def _time(self, seconds: float) -> str:
         """RFC 3339, in UTC, to the ms; the date is made once a second."""
@@ -161,5 +150,25 @@ class AccessLog:
         return f"{self._date}.{int(1e3 * (seconds - second)):03d}Z"
 
 
-def _name(names: Sequence[str], number: int) -> str:
-    return names[number] if 0 <= number < len(names) else "null"
+@final
+class _Said(Remembered[bytes, str]):
+    """What clients said, as JSON."""
+
+    def __missing__(self, words: bytes) -> str:
+        text = _text(words.decode("latin-1"))
+        return self.keep(words, text) if len(words) <= _SHORT else text
+
+
+@final
+class _Candidates(Remembered[tuple[int, int, float], str]):
+    """Backend, jobs and score, as a member of a JSON object."""
+
+    def __init__(self, backends: Mapping[int, str]) -> None:
+        super().__init__(_MOST)
+        self._backends = backends
+
+    def __missing__(self, candidate: tuple[int, int, float]) -> str:
+        backend, jobs, score = candidate
+        number = f"{score:.6g}" if isfinite(score) else "null"
+        text = f'{self._backends[backend]}:{{"jobs":{jobs},"score":{number}}}'
+        return self.keep(candidate, text)

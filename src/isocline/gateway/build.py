@@ -21,6 +21,7 @@ def core_of(
     rules: Rules | None = None,
     learner: Learner | None = None,
     lag: float = 0.0,
+    planned: bool = True,
 ) -> Core:
     """The core that routes for all frontends of a system.
 
@@ -31,12 +32,15 @@ def core_of(
         rules: How requests are held, backends ejected, and so on.
         learner: Learns the curves, which replace the system's; None: the system's are used.
         lag: Seconds that a report is old when a request sent on it arrives, for `gmsr_ahead`.
+        planned: Its rates and curves are known, so that a plan may be made.
 
     Raises:
-        PolicyError: The policy follows a plan, and there is none as the load is infeasible.
+        PolicyError: The policy follows a plan, and there is none, as the load is infeasible or not
+            known.
     """
     row = np.arange(len(system.backends), dtype=np.int32)
-    setting = Setting(system.graph, system.curves, row, _split(system), lag)
+    split = _split(system) if planned else None
+    setting = Setting(system.graph, system.curves, row, split, lag)
     lessons = Lessons(learner) if learner else None
     return Core(setting, policy, stream(seed), rules, lessons)
 

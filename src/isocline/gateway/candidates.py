@@ -2,7 +2,7 @@
 
 import math
 from itertools import pairwise
-from typing import final
+from typing import NamedTuple, final
 
 import numpy as np
 
@@ -23,6 +23,15 @@ def peak_of(curve: Curve) -> int:
     return min(max(math.floor(float(curve.knots[-1, 0])), 1), NO_LIMIT)
 
 
+class Open(NamedTuple):
+    """The open edges of a frontend, from `low` to `high`; their backends, for all who count."""
+
+    edges: IntArray
+    backends: list[int]
+    low: int
+    high: int
+
+
 @final
 class Candidates:
     """The open edges of each frontend, put together again only when one has changed."""
@@ -41,16 +50,16 @@ class Candidates:
         first = graph.first.tolist()
         self._edges = [np.arange(low, high, dtype=np.int32) for low, high in pairwise(first)]
         self._sinks: list[list[int]] = [graph.neighbours(f).tolist() for f in range(graph.sources)]
-        self._open: list[IntArray | None] = list(self._edges)
+        self._open: list[Open | None] = [None] * graph.sources
 
-    def of(self, frontend: int, tried: tuple[int, ...] = ()) -> IntArray:
+    def of(self, frontend: int, tried: tuple[int, ...] = ()) -> Open:
         """The edges that are open, in order; to backends not tried yet, if there are any."""
         found = self._open[frontend]
         if found is None:
-            found = self._rebuilt(frontend)
+            found = self._open[frontend] = self._rebuilt(frontend)
         if tried:
-            fresh = [edge for edge in found.tolist() if self._sink[edge] not in tried]
-            found = np.array(fresh, np.int32) if fresh else found
+            fresh = [edge for edge in found.edges.tolist() if self._sink[edge] not in tried]
+            return self._made(np.array(fresh, np.int32)) if fresh else found
         return found
 
     def backends_of(self, frontend: int) -> list[int]:
@@ -78,9 +87,12 @@ class Candidates:
         """Whether a request of this frontend has where to go once there is room."""
         return any(map(self.usable, self._sinks[frontend]))
 
-    def _rebuilt(self, frontend: int) -> IntArray:
+    def _rebuilt(self, frontend: int) -> Open:
         open_now = [self.usable(b) and not self.full[b] for b in self._sinks[frontend]]
         edges = self._edges[frontend]
-        found = edges if all(open_now) else edges[np.array(open_now)]
-        self._open[frontend] = found
-        return found
+        return self._made(edges if all(open_now) else edges[np.array(open_now)])
+
+    def _made(self, edges: IntArray) -> Open:
+        numbers = edges.tolist()
+        backends = [self._sink[edge] for edge in numbers]
+        return Open(edges, backends, min(numbers, default=0), max(numbers, default=-1))

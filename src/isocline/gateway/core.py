@@ -11,8 +11,7 @@ back. Frontends and backends are numbered as in the graph, requests by the core.
 not in flight is a KeyError: the caller's mistake, not a client's.
 
 A request that its policy does not place, or that finds all backends of its frontend at their
-limits, is held there; whatever frees a place offers it again, the longest held first, in the same
-order as the simulator's holding engine.
+limits, is held there; whatever frees a place offers it again, in the simulator's order.
 """
 
 import math
@@ -20,7 +19,6 @@ from collections.abc import Iterable, Mapping
 from typing import final
 
 from isocline.draws import Stream
-from isocline.errors import PolicyError
 from isocline.gateway import refusals
 from isocline.gateway.actions import Action, Cause, Hold, Reject, Send
 from isocline.gateway.health import Health
@@ -70,7 +68,7 @@ class Core:
         self.arrivals += 1
         request = Request(self.arrivals, frontend, now)
         self._requests[request.number] = request
-        if self.holding.waiting(frontend):
+        if self.holding.total and self.holding.waiting(frontend):
             return self._hold(request, now)
         return self._place(request, now)
 
@@ -91,7 +89,7 @@ class Core:
             self.health.failed(backend, now)
         if good and latency_known:
             self.scores.observe(done.edge, now - done.sent, now)
-        return self._offer(self._onlookers[backend], now)
+        return self._offer(self._onlookers[backend], now) if self.holding.total else []
 
     def failed(
         self,
@@ -149,12 +147,15 @@ class Core:
         return self._changed([backend], now)
 
     def carried(self, backend: int, now: float, jobs: int) -> list[Action]:
-        """Another core of this process has sent so many jobs there, or finished one (-1).
-
-        For a reload: the new core counts what the old one still has in flight.
-        """
+        """The core before a reload has sent so many jobs there, or finished one (-1)."""
         self._passed(backend, now, completed=jobs == -1)
         self.workloads.sent(backend, now, jobs)
+        return self._changed([backend], now)
+
+    def shared(self, backend: int, now: float, jobs: int) -> list[Action]:
+        """Other workers of this router have so many requests in flight at a backend."""
+        self._passed(backend, now)
+        self.workloads.shared(backend, now, jobs)
         return self._changed([backend], now)
 
     def backend_up(self, backend: int, now: float) -> list[Action]:
@@ -217,7 +218,7 @@ class Core:
 
     def explain(self, frontend: int) -> list[tuple[int, int, float]]:
         """Of each open backend: its number, its jobs and its score, of which the least wins."""
-        return self.scores.explained(self.health.candidates.of(frontend))
+        return self.scores.explained(self.health.candidates.of(frontend).backends)
 
     # Steps
 
@@ -227,24 +228,23 @@ class Core:
 
     def _choose(self, request: Request, now: float) -> int:
         """An open edge, by the policy; HOLD if it wants none, or there is none."""
-        edges = self.health.candidates.of(request.frontend, request.tried)
-        if not edges.size:
+        edges, backends, low, high = self.health.candidates.of(request.frontend, request.tried)
+        if not backends:
             return HOLD
         edge = self.scores.choose(edges, self.scores.view, now, self._rng)
-        if edge != HOLD and not edges[0] <= edge <= edges[-1]:
-            raise PolicyError(
-                f"policy {self.scores.policy.name} returned an edge not in `candidates`"
-            )
+        if edge != HOLD and not low <= edge <= high:
+            raise self.scores.misplaced()
         return edge
 
     def _send(self, request: Request, edge: int, now: float) -> Send:
         backend = self._sink[edge]
-        self._passed(backend, now)
+        if self.lessons:
+            self._passed(backend, now)
         request.edge, request.backend, request.sent = edge, backend, now
         request.attempt += 1
         self.workloads.sent(backend, now)
         self.health.count(backend)
-        self.scores.reserve(self.workloads[backend])
+        self.scores.reserve(self.workloads.shown[backend])
         return Send(request.number, backend, request.attempt)
 
     def _hold(self, request: Request, now: float) -> Hold | Reject:
@@ -263,15 +263,16 @@ class Core:
 
     def _left(self, request: Request, now: float, *, completed: bool) -> None:
         """A request is no longer at its backend."""
-        self._passed(request.backend, now, completed)
+        if self.lessons:
+            self._passed(request.backend, now, completed)
         self.workloads.sent(request.backend, now, -1)
         self.health.count(request.backend)
 
     def _passed(self, backend: int, now: float, completed: bool = False) -> None:
         """Time has passed at this workload, which is about to change."""
         if self.lessons:
-            own = self.workloads.own[backend]
-            self.lessons.passed(backend, self.workloads[backend], own, now, completed)
+            jobs, own = self.workloads[backend], self.workloads.own[backend]
+            self.lessons.passed(backend, jobs, own, now, completed)
 
     def _changed(self, backends: list[int], now: float) -> list[Action]:
         """There may be room at these backends now."""

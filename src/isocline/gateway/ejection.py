@@ -25,6 +25,7 @@ class Record:
     length: float = 0.0  # s, its last time out
     back: float = -math.inf  # s, when that ended
     on_trial: bool = False
+    times: int = 0  # ejected, ever
 
     @property
     def out(self) -> bool:
@@ -72,6 +73,7 @@ class Ejections:
         length = rule.first if settled else 2.0 * record.length
         record.length = min(length, rule.longest)
         record.until = now + record.length
+        record.times += 1
         self.next_end = min(self.next_end, record.until)
 
     def let_in(self, backend: int, now: float) -> None:

@@ -7,9 +7,10 @@ Little's law a sum whose parts can be told apart exactly:
 
     optimum      L* of Eq. (1) at the measured rates
     misrouted    sum_b l_b^-1(a_b) / lambda - L*: the mean split is not the optimal one
-    fluctuation  sum_b (N_b - l_b^-1(a_b)) / lambda: workloads move about what mean inflows need
+    fluctuation  sum_b (N_b - l_b^-1(a_b)) / lambda: workloads move about what mean inflows need;
+                 also where a curve is not that of its backend
     held         waiting at frontends
-    outside      network, router, and curves that are not those of the backends
+    outside      what was not at a backend, as counted, nor held: all that is not in the other parts
 
 `fluctuation` holds what no router can avoid, as arrivals are random: the bound is a fluid's. Beside
 the sum stand two that overlap it, both to first order: how far the optimum itself is uncertain as

@@ -32,13 +32,15 @@ class Health:
         self.candidates = Candidates(graph)
         self.ejections = Ejections(rules.ejection, graph.sinks)
         self.limits = Limits(curves, rules)
-        self._workloads = workloads
         self._rule = rules.ejection
+        self._jobs, self._most = workloads.shown, self.limits.most
+        self._full = self.candidates.full
 
     def count(self, backend: int) -> None:
         """The workload or the limit has changed: see whether it is full."""
-        full = self._workloads[backend] >= self.limits[backend]
-        self.candidates.set(self.candidates.full, backend, full)
+        full = self._jobs[backend] >= self._most[backend]
+        if full != self._full[backend]:  # seldom; this is asked twice for each request
+            self.candidates.set(self._full, backend, full)
 
     def succeeded(self, backend: int, now: float) -> None:
         """A response was good."""

@@ -20,6 +20,7 @@ class Holding:
         self._deadlines: list[tuple[float, int, Request]] = []
         self._count = itertools.count(1)
         self.total = 0
+        self.ever = [0] * frontends  # held at each frontend since the start
 
     def waiting(self, frontend: int) -> int:
         """G_f."""
@@ -42,6 +43,7 @@ class Holding:
         request.turn = next(self._count)
         heapq.heappush(self._deadlines, (request.deadline, request.turn, request))
         self.total += 1
+        self.ever[request.frontend] += 1
 
     def take(self, request: Request) -> None:
         """Let one go."""

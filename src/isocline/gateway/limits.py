@@ -10,31 +10,41 @@ from isocline.model.curves import Curve
 
 @final
 class Limits:
-    """Limits of B backends, in jobs."""
+    """Limits of B backends.
+
+    Attributes:
+        most: Jobs that each may hold now.
+    """
 
     def __init__(self, curves: Sequence[Curve], rules: Rules):
         self._rules = rules
+        self.most = [NO_LIMIT] * len(curves)
         self._peak = [NO_LIMIT] * len(curves)
         self._room = [NO_LIMIT] * len(curves)  # of those that start slowly
         for backend, curve in enumerate(curves):
             self.change(backend, curve)
 
     def __getitem__(self, backend: int) -> int:
-        return min(self._peak[backend], self._room[backend])
+        return self.most[backend]
 
     def change(self, backend: int, curve: Curve) -> None:
         """A backend has another curve."""
         self._peak[backend] = peak_of(curve) if self._rules.stop_at_peak else NO_LIMIT
+        self._set_room(backend, self._room[backend])
 
     def start_slowly(self, backend: int) -> None:
         """A backend has come back, cold."""
         if self._rules.slow_start:
-            self._room[backend] = 1
+            self._set_room(backend, 1)
 
     def ramp(self, backend: int) -> bool:
         """A backend has finished a job; whether that changed its limit."""
         room = self._room[backend]
         if room == NO_LIMIT:
             return False
-        self._room[backend] = room + 1 if room < self._rules.slow_start else NO_LIMIT
+        self._set_room(backend, room + 1 if room < self._rules.slow_start else NO_LIMIT)
         return True
+
+    def _set_room(self, backend: int, room: int) -> None:
+        self._room[backend] = room
+        self.most[backend] = min(self._peak[backend], room)

@@ -46,16 +46,19 @@ _Condition = Callable[[str, Head], bool]
 
 @final
 class Matcher:
-    """The frontends' conditions, compiled."""
+    """The frontends' conditions, compiled.
+
+    Attributes:
+        takes_all: The first frontend takes every request: the usual case, which costs nothing.
+    """
 
     def __init__(self, frontends: tuple[FrontendRule, ...]) -> None:
         self._rules = tuple(_Rule(rule.match) for rule in frontends)
-        # The usual case, one frontend for everything, costs nothing.
-        self._takes_all = bool(self._rules) and self._rules[0].takes_all
+        self.takes_all = bool(self._rules) and self._rules[0].takes_all
 
     def by_head(self, listener: str, head: Head) -> Found:
         """The number of the frontend, if the head tells it."""
-        if self._takes_all:
+        if self.takes_all:
             return 0
         return self._find(listener, head, None, model_known=False)
 

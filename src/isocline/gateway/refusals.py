@@ -7,22 +7,27 @@ many wait, 504 where time ran out.
 from isocline.gateway.actions import Cause, Close, Reject
 from isocline.gateway.request import Request
 
+# By which statistics tell them apart.
+NONE_UP = "no backend is up"
+QUEUE_FULL = "requests are waiting already"
+OVERDUE = "no backend had room within"
+
 
 def none_up(request: Request, wait: float) -> Reject:
     """No backend of its frontend is in service; perhaps one is after `wait`, s."""
-    return Reject(request.number, 503, "no backend is up", wait)
+    return Reject(request.number, 503, NONE_UP, wait)
 
 
 def queue_full(request: Request, waiting: int, wait: float) -> Reject:
     """So many are held already, the first for `wait`, s."""
-    reason = f"{waiting} requests are waiting already, the first for {wait:.1f} s"
+    reason = f"{waiting} {QUEUE_FULL}, the first for {wait:.1f} s"
     return Reject(request.number, 503, reason, wait)
 
 
 def overdue(request: Request, now: float, wait: float) -> Reject:
     """It was held until its deadline; who is first now has waited for `wait`, s."""
     waited = now - request.arrived
-    return Reject(request.number, 504, f"no backend had room within {waited:.1f} s", wait)
+    return Reject(request.number, 504, f"{OVERDUE} {waited:.1f} s", wait)
 
 
 def failed(request: Request, cause: Cause, started: bool) -> Reject | Close:

@@ -9,7 +9,7 @@ import ipaddress
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import final
+from typing import Literal, final
 from urllib.parse import urlsplit
 
 from isocline.errors import UsageError
@@ -29,6 +29,11 @@ class Tls:
         """TLS 1.2 or later, HTTP/1.1 only; raises UsageError where the files cannot be used."""
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         context.set_alpn_protocols(["http/1.1"])
+        self.load(context)
+        return context
+
+    def load(self, context: ssl.SSLContext) -> None:
+        """Show the files as they are now from the next handshake on; raises UsageError."""
         try:
             context.load_cert_chain(self.certificate, self.key)
         except (OSError, ssl.SSLError) as error:
@@ -36,7 +41,6 @@ class Tls:
                 f"tls: cannot use certificate {self.certificate} with key "
                 f"{self.key or self.certificate}: {error}; give PEM files that belong together"
             ) from error
-        return context
 
 
 @final
@@ -61,6 +65,8 @@ class BackendAddress:
         ca_file: Certificates to trust for https; None: the system's.
         keep_host: Pass the client's Host on; otherwise Host names the backend.
         authorization: Sent in place of the client's Authorization, which is then the gateway's.
+        reports: Of its load, in responses (ORCA): `ask` for them and go by them, as vLLM tells only
+            who asks; `take` what comes; or `ignore` it.
     """
 
     name: str
@@ -68,6 +74,7 @@ class BackendAddress:
     ca_file: str | None = None
     keep_host: bool = True
     authorization: str | None = field(default=None, repr=False)
+    reports: Literal["ask", "take", "ignore"] = "take"
 
     def __post_init__(self) -> None:
         parts = urlsplit(self.url)

@@ -1,4 +1,4 @@
-"""The built-in data plane: HTTP/1.1 on both sides, over asyncio's protocols and llhttp."""
+"""The built-in data plane: HTTP/1.1 on both sides, over asyncio's protocols."""
 
 from isocline.gateway.proxy.proxy import Proxy
 

@@ -5,15 +5,14 @@ import math
 from time import monotonic
 from typing import TYPE_CHECKING, cast, final
 
-from isocline.gateway.proxy import keys
 from isocline.gateway.proxy.answers import answer
+from isocline.gateway.proxy.door import admit, framing_of
 from isocline.gateway.proxy.exchange import Exchange
-from isocline.gateway.proxy.framing import Chunked, Framing, Length
+from isocline.gateway.proxy.framing import Framing
 from isocline.gateway.proxy.pauses import BACKEND_IS_SLOW, NEXT_REQUEST_IS_HERE, NO_BACKEND_YET
 from isocline.gateway.proxy.request_head import RequestHead
 from isocline.gateway.proxy.strict import (
     HEAD_TOO_LARGE,
-    TOO_LARGE,
     BadMessageError,
 )
 from isocline.gateway.proxy.way import Way
@@ -21,7 +20,8 @@ from isocline.gateway.proxy.way import Way
 if TYPE_CHECKING:
     from isocline.gateway.proxy.proxy import Proxy
 
-REQUEST_TIMEOUT, UNAUTHORIZED = 408, 401
+REQUEST_TIMEOUT = 408
+_EMPTY_LINE = (b"\r", b"\r\n")  # as far as it has come
 
 
 @final
@@ -101,13 +101,14 @@ class Downstream(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self.write_paused = True
-        if self.exchange is not None:
-            self.exchange.pause_response()
+        if self.exchange is not None and self.exchange.upstream is not None:
+            self.exchange.upstream.pause()
 
     def resume_writing(self) -> None:
         self.write_paused = False
         if self.exchange is not None:
-            self.exchange.resume_response()
+            if self.exchange.upstream is not None:
+                self.exchange.upstream.resume()
         elif self._held and not self._lingering:
             self._next()
 
@@ -140,7 +141,8 @@ class Downstream(asyncio.Protocol):
         """The answer is written: the next request, or the end."""
         self.exchange = None
         self._served = True
-        self.resume(BACKEND_IS_SLOW | NO_BACKEND_YET)
+        if self._paused:
+            self.resume(BACKEND_IS_SLOW | NO_BACKEND_YET)
         if not persistent:
             self.close(linger=self._framing is not None)
         elif self._held:
@@ -211,33 +213,34 @@ class Downstream(asyncio.Protocol):
     def _read_head(self, data: bytes) -> None:
         proxy = self.proxy
         sizes = proxy.settings.sizes
-        if data.startswith(b"\r\n"):  # one may stand before a request (RFC 9112, Section 2.2)
-            data = data[2:]
-        end = data.find(b"\r\n\r\n") + 4
+        # One empty line may stand before a request (RFC 9112, Section 2.2).
+        start = 2 if data.startswith(b"\r\n") else 0
+        end = data.find(b"\r\n\r\n", start) + 4
         if (end if end > 3 else len(data)) > sizes.head:
             raise BadMessageError(f"the head is longer than {sizes.head} bytes", HEAD_TOO_LARGE)
         if end < 4:
             self._hold(data)
             return
         self._held = b""
-        head = RequestHead(data[:end], sizes.header_count)
-        if head.upgrade:
-            head.upgrade.intersection_update(proxy.upgrades)
-        digests = proxy.settings.key_digests
-        if digests and not keys.opens(digests, head.authorization):
-            raise BadMessageError("give one of the gateway's API keys", UNAUTHORIZED)
-        self._framing = self._framing_of(head)
-        self.exchange = Exchange(proxy.router, self, head)
-        if self._framing is not None:
-            self._read_body(self._framing, data[end:])
+        head = RequestHead(data[start:end], sizes.header_count)
+        admit(head, proxy.settings, proxy.upgrades)
+        length = head.length or 0
+        exchange = self.exchange = Exchange(proxy.router, self, head)
+        if head.chunked or length > len(data) - end:
+            self._framing = framing = framing_of(head, sizes)
+            self._read_body(framing, data[end:])
             return
-        self._hold_next(data[end:])
-        self.exchange.match()
+        if length:  # most bodies come with their heads
+            exchange.request_data(data[end : end + length], complete=True)
+        if len(data) > end + length:
+            self._hold_next(data[end + length :])
+        exchange.match()
 
     def _hold(self, data: bytes) -> None:
         """The start of a head."""
-        if b"\n\n" in data or data[:1] < b"!":  # will never be one: no need to wait for more
-            raise BadMessageError("not an HTTP/1.1 request")
+        head = data.removeprefix(b"\r\n")
+        if b"\n\n" in head or (head[:1] < b"!" and data not in _EMPTY_LINE):
+            raise BadMessageError("not an HTTP/1.1 request")  # nor will it be one
         if not self._held and self._served:
             self.due = monotonic() + self.proxy.settings.times.header
         self._held = data
@@ -246,16 +249,6 @@ class Downstream(asyncio.Protocol):
         if data:
             self._held += data
             self.pause(NEXT_REQUEST_IS_HERE)
-
-    def _framing_of(self, head: RequestHead) -> Framing | None:
-        sizes = self.proxy.settings.sizes
-        if head.chunked:
-            return Chunked(sizes.body, (sizes.head, sizes.header_count))
-        if not head.length:
-            return None
-        if head.length > sizes.body:
-            raise BadMessageError(f"the body is longer than {sizes.body} bytes", TOO_LARGE)
-        return Length(head.length)
 
     def _read_body(self, framing: Framing, data: bytes) -> None:
         exchange = self.exchange

@@ -1,7 +1,8 @@
 """Where a body ends, and its bytes as they go on: no body is ever held.
 
-httptools says what a body holds and not at which byte a message ends, nor can what follows be kept
-from it; so the ends are found here, and chunks go on in the framing they came in, less extensions.
+Parsers say what a body holds and not at which byte a message ends, nor can what follows be kept
+from them; so the ends are found here, and chunks go on in the framing they came in, less
+extensions.
 
 A framing's `feed(data)` returns what goes on and, once the body is complete, what came after it
 (else None). `encode` turns payload into chunks where the framing changes on the way.

@@ -20,12 +20,11 @@ class Kept:
             self._parts.append(data)
             self.size += len(data)
 
-    def drop_beyond(self, limit: int) -> None:
-        """A backend has it: more than `limit` bytes are not kept any longer."""
-        if self.size > limit:
-            self._parts = []
-            self.size = 0
-            self.whole = False
+    def drop(self) -> None:
+        """A backend has it, and it is too long to be kept any longer."""
+        self._parts = []
+        self.size = 0
+        self.whole = False
 
     def read(self) -> bytes:
         """All of it."""

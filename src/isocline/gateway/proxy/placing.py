@@ -27,6 +27,8 @@ def frontend_of(
         complete: Whether that is all of it.
         sizes: How much may be waited for.
     """
+    if matcher.takes_all:
+        return 0
     found = matcher.by_head(listener, head)
     if not isinstance(found, NeedsModel):
         return found

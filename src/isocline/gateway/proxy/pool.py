@@ -14,6 +14,8 @@ from isocline.gateway.settings import BackendAddress, ProxySettings
 if TYPE_CHECKING:
     from isocline.gateway.proxy.exchange import Exchange
 
+_ASKS = b"endpoint-load-metrics-format: TEXT\r\n"
+
 
 @final
 class Pool:
@@ -31,6 +33,7 @@ class Pool:
         self._authorization = None
         if address.authorization is not None:
             self._authorization = b"Authorization: %b\r\n" % address.authorization.encode("latin-1")
+        self._asks = _ASKS if address.reports == "ask" else b""
         self._passes_keys = not settings.key_digests  # else Authorization holds the gateway's key
         self.sizes = settings.sizes
         self.opened = 0  # ever
@@ -70,7 +73,7 @@ class Pool:
     def rewrite(self, head: RequestHead, way: Way) -> bytes:
         """A request's head as this backend gets it."""
         host = head.host if self.address.keep_host and head.host else self.host
-        added = way.lines(head.host or b"", head.way)
+        added = way.lines(head.host or b"", head.way) + self._asks
         if self._authorization is not None:
             added += self._authorization
         elif head.authorization is not None and self._passes_keys:

@@ -6,9 +6,10 @@ from time import monotonic
 from typing import final
 
 from isocline.errors import UsageError
-from isocline.gateway.access_log import Access, AccessLog, Observer
+from isocline.gateway.access_log import Access, Observer
 from isocline.gateway.core import Core
 from isocline.gateway.proxy.downstream import Downstream
+from isocline.gateway.proxy.overdue import end_overdue
 from isocline.gateway.proxy.router import LoadReader, Router
 from isocline.gateway.proxy.strict import BadMessageError
 from isocline.gateway.proxy.tunnel import Tunnel
@@ -63,7 +64,6 @@ class Proxy:
         self.refused = 0
         self.addresses: list[tuple[str, str, int]] = []
         self._observers = tuple(observers)
-        self._flushes = [it.flush for it in observers if isinstance(it, AccessLog)]
         self._read_load = read_load
         self._contexts = [tls and tls.context() for tls in (at.tls for at in settings.listeners)]
         self._before: list[Router] = []  # of earlier settings, with requests under way
@@ -104,24 +104,31 @@ class Proxy:
             self.addresses.append((listener.name, host, port))
         self._tick()
 
-    def replace(self, core: Core, settings: ProxySettings) -> None:
+    def replace(
+        self, core: Core, settings: ProxySettings, observers: Sequence[Observer] | None = None
+    ) -> None:
         """Another core and other settings for requests that come from now on.
 
-        Listeners stay as they are.
+        Listeners stay as they are, and so do observers where none are given: those given hear of
+        the new requests, in whose numbers they are.
 
         Raises:
             UsageError: A certificate cannot be used; all stays as it was.
         """
         if settings.listeners != self.settings.listeners:
             raise UsageError("listeners cannot change while running; restart to change them")
+        for listener, context in zip(settings.listeners, self._contexts, strict=True):
+            if listener.tls and context:
+                listener.tls.load(context)  # which may have been renewed
         before = self.router
-        after = Router(core, settings, self._observers, self._read_load, before=before)
+        watching = self._observers if observers is None else tuple(observers)
+        after = Router(core, settings, watching, self._read_load, before=before)
         before.close_but(after.pools)
         self._before.append(before)
         now = monotonic()
         for router in self._before:
             router.carry(after, now)
-        self.settings, self.router = settings, after
+        self.settings, self.router, self._observers = settings, after, watching
         self.upgrades = frozenset(name.encode() for name in settings.upgrades)
 
     async def stop(self, grace: float) -> None:
@@ -143,8 +150,8 @@ class Proxy:
         await asyncio.sleep(0)  # the loop tells the connections that they are gone
         if self._timer is not None:
             self._timer.cancel()
-        for flush in self._flushes:
-            flush()
+        for router in (self.router, *self._before):
+            router.flush()
 
     def refused_request(self, downstream: Downstream, error: BadMessageError) -> None:
         """A request that was refused before it was one."""
@@ -172,8 +179,8 @@ class Proxy:
         for downstream in tuple(self.downstreams):
             exchange = downstream.exchange
             if exchange is not None:
-                if exchange.due < now:
-                    exchange.overdue(now)
+                if exchange.due < now or exchange.deadline < now:
+                    end_overdue(exchange, now)
             elif downstream.due < now:
                 downstream.overdue()
         for tunnel in tuple(self.tunnels):
@@ -181,6 +188,5 @@ class Proxy:
                 tunnel.close()
         for router in (self.router, *self._before):
             router.sweep(now)
-        for flush in self._flushes:
-            flush()
+            router.flush()
         self._before = [router for router in self._before if router.exchanges]

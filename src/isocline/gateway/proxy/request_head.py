@@ -1,13 +1,11 @@
 """The head of a request: what it says, and how it goes on to a backend."""
 
 import re
-from collections.abc import Callable
-from typing import final
+from collections.abc import Callable, Mapping
+from typing import Any, final
 
-import httptools
-
-from isocline.gateway.proxy.fields import Fields, lines, parse_length, tokens, without
-from isocline.gateway.proxy.strict import NOT_IMPLEMENTED, BadMessageError, require_request
+from isocline.gateway.proxy.fields import Field, FieldLines, Take, parse_length, tokens, without
+from isocline.gateway.proxy.strict import NOT_IMPLEMENTED, BadMessageError, request_lines
 
 # uri-host [":" port] (RFC 9110, Section 7.2): a registered name, IPv4, or [IPv6].
 _HOST = re.compile(rb"(?:[A-Za-z0-9\-._~%!$&'()*+,;=]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
@@ -15,12 +13,18 @@ _ABSOLUTE = re.compile(rb"https?://([^/?]*)(/.*|\?.*|)", re.IGNORECASE)
 # RFC 9110, Section 9.2: done twice is as done once.
 IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"))
 _NOT_ALLOWED = frozenset((b"CONNECT", b"TRACE"))  # no forward proxy; TRACE shows what is secret
+# The others of IANA's registry that are in use (and PURGE, NOTIFY, M-SEARCH, SUBSCRIBE, SOURCE).
+_KNOWN = IDEMPOTENT | frozenset(
+    b"""ACL BIND CHECKOUT COPY LINK LOCK M-SEARCH MERGE MKACTIVITY MKCALENDAR MKCOL MOVE NOTIFY
+    PATCH POST PROPFIND PROPPATCH PURGE QUERY REBIND REPORT SEARCH SOURCE SUBSCRIBE UNBIND UNLINK
+    UNLOCK UNSUBSCRIBE""".split()
+)
 EXPECTATION_FAILED, NOT_ALLOWED = 417, 405
 
 
 @final
 class RequestHead:
-    """One request's head, checked; httptools calls the `on_` methods.
+    """One request's head, checked.
 
     Attributes:
         method: As sent.
@@ -55,43 +59,25 @@ class RequestHead:
 
     def __init__(self, head: bytes, header_count: int) -> None:
         """Reads a head, from its first byte to its empty line; raises BadMessageError."""
-        require_request(head, header_count)
-        self.version = head[head.index(b"\r\n") - 1] - ord("0")  # "GET / HTTP/1.1"
-        self.target = b""
+        lines = request_lines(head, header_count)
+        first = lines[0]
+        self.method, self.target, _ = first.split(b" ")
+        self.version = first[-1] - ord("0")  # "GET / HTTP/1.1"
         self.host: bytes | None = None
         self.length: int | None = None
         self.chunked = self.expects = False
-        self.upgrade: set[bytes] = set()
+        self.upgrade: frozenset[bytes] = frozenset()
         self.authorization: bytes | None = None
-        self.fields: Fields = []
+        self.fields: list[Field] = []
         self.way: dict[bytes, bytes] = {}
         self._connection: list[bytes] = []
-        parser = httptools.HttpRequestParser(self)
-        try:
-            parser.feed_data(head)
-        except httptools.HttpParserUpgrade:
-            pass  # the head is read; what follows is no business of the parser's
-        except httptools.HttpParserInvalidMethodError:
-            raise BadMessageError("unknown method", NOT_IMPLEMENTED) from None
-        except httptools.HttpParserCallbackError as error:
-            raise _cause(error) from None
-        except httptools.HttpParserError as error:
-            raise BadMessageError(f"malformed request: {error}") from None
-        self.method: bytes = parser.get_method()
+        for line in lines[1:]:
+            key, value, _, take = field = _LINES[line]
+            if take is None:
+                self.fields.append(field)
+            else:
+                take(self, key, value)
         self._settle()
-
-    def on_url(self, url: bytes) -> None:
-        self.target = url
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        key = name.lower()
-        special = _SPECIAL.get(key)
-        if special is not None:
-            special(self, key, value)
-        # An application server may read Content_Length as Content-Length (CGI, WSGI): such a field
-        # would come past what is removed and checked here.
-        elif b"_" not in key or key.replace(b"_", b"-") not in _SPECIAL:
-            self.fields.append((key, name, value))
 
     @property
     def has_body(self) -> bool:
@@ -100,15 +86,13 @@ class RequestHead:
 
     def get(self, name: bytes) -> bytes | None:
         """The first value of a field that goes on; `name` in lower case."""
-        for key, _, value in self.fields:
-            if key == name:
-                return value
-        return None
+        return next((value for key, value, _, _ in self.fields if key == name), None)
 
     def forward(self, base: bytes, host: bytes, added: bytes) -> bytes:
         """The head as it goes to a backend, `added` being further lines of it."""
         out = [self.method, b" ", base, self.target, b" HTTP/1.1\r\nHost: ", host, b"\r\n"]
-        out += (lines(self.fields), added)
+        out += [line for _, _, line, _ in self.fields]
+        out.append(added)
         if self.chunked:
             out.append(b"Transfer-Encoding: chunked\r\n")
         elif self.length is not None:
@@ -122,24 +106,26 @@ class RequestHead:
 
     def _settle(self) -> None:
         """What only the whole head can tell."""
-        if self.method in _NOT_ALLOWED:
-            raise BadMessageError("this method is not served", NOT_ALLOWED)
+        if self.method not in _KNOWN:
+            if self.method in _NOT_ALLOWED:
+                raise BadMessageError("this method is not served", NOT_ALLOWED)
+            raise BadMessageError("unknown method", NOT_IMPLEMENTED)
         if self.chunked:
             if self.length is not None:
                 raise BadMessageError("both Transfer-Encoding and Content-Length")
             if self.version == 0:
                 raise BadMessageError("Transfer-Encoding in an HTTP/1.0 request")
+        if self.host is None and self.version:  # even where the target names one (RFC 9112, 3.2)
+            raise BadMessageError("no Host")
         if not self.target.startswith(b"/"):
             self._settle_target()
         if self.host is None:
-            if self.version:
-                raise BadMessageError("no Host")
             self.host = b""
         self.persistent = self.version == 1
         if self._connection:
             self._settle_connection()
-        elif self.upgrade:
-            self.upgrade.clear()
+        else:
+            self.upgrade = frozenset()
         if self.expects and (self.version == 0 or not self.has_body):
             self.expects = False  # RFC 9110, Section 10.1.1: nothing to wait for
 
@@ -147,7 +133,7 @@ class RequestHead:
         named = tokens(self._connection)
         self.persistent = b"close" not in named and (self.version == 1 or b"keep-alive" in named)
         if b"upgrade" not in named or self.version == 0 or self.has_body:
-            self.upgrade.clear()
+            self.upgrade = frozenset()
         self.fields = without(self.fields, named)
 
     def _settle_target(self) -> None:
@@ -157,25 +143,29 @@ class RequestHead:
         if absolute is None:
             raise BadMessageError("the target is neither a path nor an http URL")
         # RFC 9112, Section 3.2.2 lets the target win; two hosts in one request is an attack.
-        if self.host is not None and absolute[1].lower() != self.host.lower():
+        host = _checked_host(absolute[1])
+        if self.host is not None and host.lower() != self.host.lower():
             raise BadMessageError("Host is not that of the target")
-        self.host = absolute[1]
+        self.host = host
         self.target = absolute[2] if absolute[2].startswith(b"/") else b"/" + absolute[2]
 
     def _take_host(self, _: bytes, value: bytes) -> None:
         if self.host is not None:
             raise BadMessageError("more than one Host")
-        if _HOST.fullmatch(value) is None:
-            raise BadMessageError("malformed Host")
         self.host = value
 
-    def _take_length(self, _: bytes, value: bytes) -> None:
-        self.length = parse_length(value, self.length)
+    def _take_length(self, _: bytes, value: int) -> None:
+        if self.length is not None:
+            raise BadMessageError("more than one Content-Length")
+        self.length = value
 
     def _take_coding(self, _: bytes, value: bytes) -> None:
         if self.chunked:
             raise BadMessageError("more than one Transfer-Encoding")
-        if value.lower() != b"chunked":
+        *others, last = value.lower().replace(b" ", b"").replace(b"\t", b"").split(b",")
+        if not last or b"chunked" in others:  # RFC 9112, 6.1: it is the last, and applied once
+            raise BadMessageError("no transfer coding, or one after chunked")
+        if others or last != b"chunked":
             raise BadMessageError("a transfer coding other than chunked", NOT_IMPLEMENTED)
         self.chunked = True
 
@@ -204,7 +194,7 @@ class RequestHead:
         """Of this connection only, or of no use without it."""
 
 
-_SPECIAL: dict[bytes, Callable[[RequestHead, bytes, bytes], None]] = {
+_TAKES: Mapping[bytes, Take] = {
     b"host": RequestHead._take_host,
     b"content-length": RequestHead._take_length,
     b"transfer-encoding": RequestHead._take_coding,
@@ -226,9 +216,22 @@ _SPECIAL: dict[bytes, Callable[[RequestHead, bytes, bytes], None]] = {
 }
 
 
-def _cause(error: httptools.HttpParserCallbackError) -> BadMessageError:
-    """What a callback of ours raised; httptools wraps it."""
-    cause = error.__context__ or error.__cause__
-    if isinstance(cause, BadMessageError):
-        return cause
-    return BadMessageError("malformed request")
+def _passes_for_another(key: bytes) -> bool:
+    """Whether an application server may take the name for one that is checked or removed here.
+
+    CGI and WSGI read Content_Length as Content-Length.
+    """
+    return b"_" in key and key.replace(b"_", b"-") in _TAKES
+
+
+def _checked_host(value: bytes) -> bytes:
+    if _HOST.fullmatch(value) is None:
+        raise BadMessageError("malformed Host")
+    return value
+
+
+_READS: Mapping[bytes, Callable[[bytes], Any]] = {
+    b"host": _checked_host,
+    b"content-length": parse_length,
+}
+_LINES = FieldLines(_TAKES, _READS, _passes_for_another)

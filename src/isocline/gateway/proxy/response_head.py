@@ -1,19 +1,18 @@
 """The head of a response: what it says, and how it goes on to a client."""
 
-from collections.abc import Callable
+from collections.abc import Mapping
+from functools import partial
 from typing import final
 
-import httptools
-
-from isocline.gateway.proxy.fields import Fields, lines, parse_length, tokens, without
-from isocline.gateway.proxy.strict import BAD_GATEWAY, BadMessageError, require_response
+from isocline.gateway.proxy.fields import Field, FieldLines, Take, parse_length, tokens, without
+from isocline.gateway.proxy.strict import BAD_GATEWAY, BadMessageError, response_lines
 
 SWITCHING, NO_CONTENT, NOT_MODIFIED = 101, 204, 304
 
 
 @final
 class ResponseHead:
-    """One response's head, checked; httptools calls the `on_` methods.
+    """One response's head, checked.
 
     Attributes:
         status: Status code.
@@ -39,34 +38,23 @@ class ResponseHead:
 
     def __init__(self, head: bytes, header_count: int) -> None:
         """Reads a head, from its first byte to its empty line; raises BadMessageError."""
-        require_response(head, header_count)
-        self.status = int(head[9:12])  # "HTTP/1.1 200"
-        self._start = head[8 : head.index(b"\r\n")]
+        lines = response_lines(head, header_count)
+        first = lines[0]
+        self.status = int(first[9:12])  # "HTTP/1.1 200 OK"
+        self._start = first[8:]
         self.length: int | None = None
         self.chunked = False
         self.upgrade: bytes | None = None
         self.load: bytes | None = None
-        self.fields: Fields = []
+        self.fields: list[Field] = []
         self._connection: list[bytes] = []
-        parser = httptools.HttpResponseParser(self)
-        try:
-            parser.feed_data(head)
-        except httptools.HttpParserUpgrade:
-            pass  # the head is read
-        except httptools.HttpParserCallbackError as error:
-            cause = error.__context__
-            raise cause if isinstance(cause, BadMessageError) else _bad("malformed") from None
-        except httptools.HttpParserError as error:
-            raise _bad(f"malformed response: {error}") from None
-        self._settle(version=head[7] - ord("0"))
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        key = name.lower()
-        special = _SPECIAL.get(key)
-        if special is None:
-            self.fields.append((key, name, value))
-        else:
-            special(self, value)
+        for line in lines[1:]:
+            key, value, _, take = field = _LINES[line]
+            if take is None:
+                self.fields.append(field)
+            else:
+                take(self, key, value)
+        self._settle(version=first[7] - ord("0"))
 
     @property
     def interim(self) -> bool:
@@ -80,7 +68,8 @@ class ResponseHead:
 
     def forward(self, added: bytes) -> bytes:
         """The head as it goes to a client, `added` being its framing and connection."""
-        return b"".join((b"HTTP/1.1", self._start, b"\r\n", lines(self.fields), added, b"\r\n"))
+        lines = [line for _, _, line, _ in self.fields]
+        return b"".join((b"HTTP/1.1", self._start, b"\r\n", *lines, added, b"\r\n"))
 
     def _settle(self, version: int) -> None:
         if self.chunked and self.length is not None:
@@ -93,30 +82,32 @@ class ResponseHead:
             self.persistent = b"close" not in named and (version == 1 or b"keep-alive" in named)
             self.fields = without(self.fields, named)
 
-    def _take_length(self, value: bytes) -> None:
-        self.length = parse_length(value, self.length, BAD_GATEWAY)
+    def _take_length(self, _: bytes, value: int) -> None:
+        if self.length is not None:
+            raise _bad("more than one Content-Length")
+        self.length = value
 
-    def _take_coding(self, value: bytes) -> None:
+    def _take_coding(self, _: bytes, value: bytes) -> None:
         if self.chunked:
             raise _bad("more than one Transfer-Encoding")
         if value.lower() != b"chunked":
             raise _bad("a transfer coding other than chunked")
         self.chunked = True
 
-    def _take_connection(self, value: bytes) -> None:
+    def _take_connection(self, _: bytes, value: bytes) -> None:
         self._connection.append(value)
 
-    def _take_upgrade(self, value: bytes) -> None:
+    def _take_upgrade(self, _: bytes, value: bytes) -> None:
         self.upgrade = value.lower()
 
-    def _take_load(self, value: bytes) -> None:
+    def _take_load(self, _: bytes, value: bytes) -> None:
         self.load = value
 
-    def _drop(self, value: bytes) -> None:
+    def _drop(self, _: bytes, value: bytes) -> None:
         """Of this connection only."""
 
 
-_SPECIAL: dict[bytes, Callable[[ResponseHead, bytes], None]] = {
+_TAKES: Mapping[bytes, Take] = {
     b"content-length": ResponseHead._take_length,
     b"transfer-encoding": ResponseHead._take_coding,
     b"connection": ResponseHead._take_connection,
@@ -125,6 +116,9 @@ _SPECIAL: dict[bytes, Callable[[ResponseHead, bytes], None]] = {
     b"keep-alive": ResponseHead._drop,
     b"proxy-connection": ResponseHead._drop,
 }
+
+_READS = {b"content-length": partial(parse_length, status=BAD_GATEWAY)}
+_LINES = FieldLines(_TAKES, _READS)
 
 
 def _bad(reason: str) -> BadMessageError:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from time import monotonic
 from typing import final
 
-from isocline.gateway.access_log import Access, Observer
+from isocline.gateway.access_log import Access, AccessLog, Observer
 from isocline.gateway.actions import Action, Cause, Close, Reject, Send
 from isocline.gateway.core import Core
 from isocline.gateway.matching import Matcher
@@ -96,7 +96,9 @@ class Router:
     def finished(self, number: int, now: float, latency_known: bool, status: int) -> None:
         """Its response is complete."""
         del self.exchanges[number]
-        self.act(self.core.finished(number, now, latency_known, status))
+        actions = self.core.finished(number, now, latency_known, status)
+        if actions:
+            self.act(actions)
 
     def failed(
         self, number: int, cause: Cause, *, sent: bool, idempotent: bool, started: bool
@@ -115,10 +117,13 @@ class Router:
 
     def load(self, backend: int, value: bytes | None) -> None:
         """What a backend says of its load, if it does."""
-        if value is not None and self._read_load is not None:
+        if value is None or self.settings.backends[backend].reports == "ignore":
+            return
+        if self._read_load is not None:
             jobs = self._read_load(value)
-            if jobs is not None:
-                self.act(self.core.reported(backend, monotonic(), jobs))
+            actions = None if jobs is None else self.core.reported(backend, monotonic(), jobs)
+            if actions:
+                self.act(actions)
 
     def load_in_trailers(self, backend: int, section: bytes) -> None:
         """The same, said at the end of a response."""
@@ -128,6 +133,12 @@ class Router:
         """One more line for the log."""
         for observer in self._observers:
             observer(access)
+
+    def flush(self) -> None:
+        """Write what observers have gathered."""
+        for observer in self._observers:
+            if isinstance(observer, AccessLog):
+                observer.flush()
 
     # From the core to exchanges
 

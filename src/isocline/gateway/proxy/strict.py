@@ -1,8 +1,9 @@
-"""The gate before the parser: what is not plainly HTTP/1.1 goes no further.
+"""The gate: what is not plainly HTTP/1.1 goes no further.
 
-llhttp forgives some things (codings before `chunked`, versions other than 1.x, empty lines) and its
-leniencies change between releases. A message on whose end two parsers disagree can smuggle another
-one. So a head must match the whole grammar of RFC 9112, as one expression, before it is parsed.
+Parsers forgive (codings before `chunked`, versions other than 1.x, empty lines, bare LF), each in
+its own way. A message on whose end two of them disagree can smuggle another one. So a head must
+match the whole grammar of RFC 9112, as one expression. What does has one reading: its lines end
+where CR LF stands, a field's name ends at the line's first colon.
 """
 
 import re
@@ -35,14 +36,20 @@ class BadMessageError(Exception):
         self.status = status
 
 
-def require_request(head: bytes, header_count: int) -> None:
-    """Raise BadMessageError unless `head`, up to its empty line, is a request's (RFC 9112, 3)."""
-    _require(_REQUEST, head, header_count, "request line")
+def request_lines(head: bytes, header_count: int) -> list[bytes]:
+    """The request line and the field lines of a request's head (RFC 9112, Section 3).
+
+    Raises BadMessageError unless `head`, up to its empty line, is one.
+    """
+    return _lines(_REQUEST, head, header_count, "request line")
 
 
-def require_response(head: bytes, header_count: int) -> None:
-    """Raise BadMessageError unless `head`, up to its empty line, is a response's (RFC 9112, 4)."""
-    _require(_RESPONSE, head, header_count, "status line")
+def response_lines(head: bytes, header_count: int) -> list[bytes]:
+    """The status line and the field lines of a response's head (RFC 9112, Section 4).
+
+    Raises BadMessageError unless `head`, up to its empty line, is one.
+    """
+    return _lines(_RESPONSE, head, header_count, "status line")
 
 
 def require_trailers(block: bytes, header_count: int) -> None:
@@ -53,13 +60,15 @@ def require_trailers(block: bytes, header_count: int) -> None:
         raise BadMessageError(_fault(block))
 
 
-def _require(grammar: re.Pattern[bytes], head: bytes, header_count: int, first: str) -> None:
+def _lines(grammar: re.Pattern[bytes], head: bytes, header_count: int, first: str) -> list[bytes]:
     if grammar.fullmatch(head) is None:
         line, _, fields = head.partition(b"\r\n")
         bare = grammar.fullmatch(line + b"\r\n\r\n") is None
         raise BadMessageError(_bad_line(line, first) if bare else _fault(fields))
-    if head.count(b"\r\n") - 2 > header_count:
+    lines = head[:-4].split(b"\r\n")
+    if len(lines) - 1 > header_count:
         raise BadMessageError(f"more than {header_count} header fields", HEAD_TOO_LARGE)
+    return lines
 
 
 def _bad_line(line: bytes, first: str) -> str:

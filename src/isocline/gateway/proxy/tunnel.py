@@ -4,6 +4,9 @@ import asyncio
 from time import monotonic
 from typing import TYPE_CHECKING, final
 
+from isocline.gateway.actions import Cause
+from isocline.gateway.proxy.response_head import ResponseHead
+
 if TYPE_CHECKING:
     from isocline.gateway.proxy.exchange import Exchange
 
@@ -19,16 +22,11 @@ class Tunnel:
     """
 
     def __init__(
-        self,
-        exchange: "Exchange",
-        tunnels: "set[Tunnel]",
-        seconds: float,
-        client: asyncio.Transport,
-        backend: asyncio.Transport,
+        self, exchange: "Exchange", client: asyncio.Transport, backend: asyncio.Transport
     ) -> None:
         self._exchange: Exchange | None = exchange
-        self._tunnels = tunnels
-        self._seconds = seconds
+        self._tunnels = exchange.downstream.proxy.tunnels
+        self._seconds = exchange.router.times.tunnel
         self._client = End(self, client, backend)
         self._backend = End(self, backend, client)
 
@@ -54,7 +52,9 @@ class Tunnel:
             self._tunnels.discard(self)
             self._client.close()
             self._backend.close()
-            exchange.tunnel_closed(self._client.read, self._backend.read)
+            exchange.access.received += self._client.read
+            exchange.access.returned += self._backend.read
+            exchange.done(monotonic(), latency_known=False)
 
 
 @final
@@ -103,3 +103,20 @@ class End(asyncio.Protocol):
     def resume_writing(self) -> None:
         if not self._other.is_closing():
             self._other.resume_reading()
+
+
+def open_tunnel(exchange: "Exchange", head: ResponseHead, data: bytes) -> None:
+    """101: from here on bytes pass both ways (RFC 9110, Section 7.8); `data` has come already."""
+    upstream, downstream = exchange.upstream, exchange.downstream
+    assert upstream is not None
+    if head.upgrade is None or head.upgrade not in exchange.head.upgrade:
+        exchange.failed(Cause.MALFORMED)
+        return
+    exchange.begun = True
+    exchange.access.status = head.status
+    exchange.access.upgraded = True
+    added = b"Connection: Upgrade\r\nUpgrade: " + head.upgrade + b"\r\n"
+    downstream.write(head.forward(added) + data)
+    exchange.upstream = upstream.exchange = None
+    held = downstream.leave()
+    Tunnel(exchange, downstream.transport, upstream.transport).begin(held)

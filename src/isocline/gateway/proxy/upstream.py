@@ -5,9 +5,11 @@ import select
 from typing import TYPE_CHECKING, cast, final
 
 from isocline.gateway.actions import Cause
-from isocline.gateway.proxy.framing import Framing
+from isocline.gateway.proxy.pauses import BACKEND_IS_SLOW
+from isocline.gateway.proxy.response import Response
 from isocline.gateway.proxy.response_head import SWITCHING, ResponseHead
 from isocline.gateway.proxy.strict import BAD_GATEWAY, BadMessageError
+from isocline.gateway.proxy.tunnel import open_tunnel
 
 if TYPE_CHECKING:
     from isocline.gateway.proxy.exchange import Exchange
@@ -26,7 +28,7 @@ class Upstream(asyncio.Protocol):
         due: When it has waited in the pool for too long, s.
     """
 
-    __slots__ = ("_framing", "_held", "_poll", "due", "exchange", "pool", "transport", "uses")
+    __slots__ = ("_held", "_poll", "_response", "due", "exchange", "pool", "transport", "uses")
 
     transport: asyncio.Transport
 
@@ -36,7 +38,7 @@ class Upstream(asyncio.Protocol):
         self.uses = 0
         self.due = 0.0
         self._held = b""  # the start of a head
-        self._framing: Framing | None = None  # of the response's body, once its head is read
+        self._response: Response | None = None  # once its head is read
         self._poll = select.poll()
 
     # What exchanges and the pool ask
@@ -44,7 +46,7 @@ class Upstream(asyncio.Protocol):
     def release(self, now: float, reusable: bool) -> None:
         """The response is complete: back to the pool, or closed."""
         self.exchange = None
-        self._framing = None
+        self._response = None
         self.uses += 1
         if reusable:
             self.pool.give(self, now)
@@ -96,10 +98,10 @@ class Upstream(asyncio.Protocol):
             self.abort()
             return
         try:
-            if self._framing is None:
+            if self._response is None:
                 self._read_head(exchange, data)
             else:
-                self._read_body(exchange, self._framing, b"", data)
+                self._response.data(data)
         except BadMessageError as error:
             exchange.failed(Cause.MALFORMED, error.reason)
 
@@ -108,21 +110,18 @@ class Upstream(asyncio.Protocol):
         if exchange is None:
             self.pool.forget(self)
             return
-        rest = None if self._framing is None or exc else self._framing.ended()
-        if rest is None:
-            stale = self.uses > 0 and not exchange.answered
-            exchange.failed(Cause.STALE if stale else Cause.RESET)
-        else:
-            exchange.response_data(rest)
-            exchange.response_done(self._framing, clean=False)
+        if exc is None and self._response is not None and self._response.closed():
+            return
+        stale = self.uses > 0 and not exchange.answered
+        exchange.failed(Cause.STALE if stale else Cause.RESET)
 
     def pause_writing(self) -> None:
         if self.exchange:
-            self.exchange.pause_request()
+            self.exchange.downstream.pause(BACKEND_IS_SLOW)
 
     def resume_writing(self) -> None:
         if self.exchange:
-            self.exchange.resume_request()
+            self.exchange.downstream.resume(BACKEND_IS_SLOW)
 
     # Steps
 
@@ -139,27 +138,20 @@ class Upstream(asyncio.Protocol):
             data = data[end + 4 :]
             if not head.interim:
                 break
-            exchange.interim(head)
+            self._pass_interim(exchange, head)
             if not data:
                 return
         if head.status == SWITCHING:
-            exchange.switched(head, data)
-            return
-        framing, out = exchange.response_head(head)
-        if framing is None:
-            exchange.response_data(out)
-            exchange.response_done(None, clean=not data)
-            return
-        self._framing = framing
-        self._read_body(exchange, framing, out, data)
+            open_tunnel(exchange, head, data)
+        else:
+            self._response = Response(exchange, head)
+            self._response.begin(head, data)
 
-    def _read_body(
-        self, exchange: "Exchange", framing: Framing, before: bytes, data: bytes
-    ) -> None:
-        passed, rest = framing.feed(data)
-        exchange.response_data(before + passed if before else passed)
-        if rest is not None:
-            exchange.response_done(framing, clean=not rest)
+    def _pass_interim(self, exchange: "Exchange", head: ResponseHead) -> None:
+        """A 1xx response; 100 only to a client that waits for it (RFC 9110, Section 15.2)."""
+        request = exchange.head
+        if request.version == 1 and (head.status != 100 or request.expects):
+            exchange.downstream.write(head.forward(b""))
 
     def _hold(self, data: bytes) -> None:
         if len(data) > self.pool.sizes.head:

@@ -5,12 +5,17 @@ from collections.abc import Callable, Sequence
 from fnmatch import translate
 from functools import cache, partial
 
+from isocline.model.curves import HyperbolicCurve
 from isocline.model.fleet import Backend, Frontend, RoutingSystem, Work
 from isocline.model.graph import CompatibilityGraph
 from isocline.model.systemfile.document import Document
 from isocline.model.systemfile.problems import choice
 from isocline.model.systemfile.schema import BackendEntry, FrontendEntry, RoutingFile
-from isocline.model.traffic import ExponentialSizes
+from isocline.model.traffic import ExponentialSizes, PoissonArrivals
+
+# They only fill a place: whoever lets them in knows which they are, and does not go by them.
+UNKNOWN_CURVE = HyperbolicCurve(1.0, 32.0)  # jobs/s
+UNKNOWN_ARRIVALS = PoissonArrivals(1.0)  # jobs/s
 
 
 def build(document: Document, file: RoutingFile) -> RoutingSystem:
@@ -18,7 +23,31 @@ def build(document: Document, file: RoutingFile) -> RoutingSystem:
 
     Raises:
         SystemFileError: Duplicate names, a pattern without match, a curve, sizes or arrivals that
-            the model refuses, a trace that cannot be read.
+            the model refuses, a trace that cannot be read, a backend without a curve, a frontend
+            without arrivals.
+    """
+    for f, frontend in enumerate(file.frontends):
+        if frontend.rate is None and frontend.arrivals is None:
+            document.fail(
+                ("frontends", f),
+                "neither of rate and arrivals is given; give one, as rate: 12.0",
+            )
+    for b, backend in enumerate(file.backends):
+        if backend.curve is None:
+            document.fail(
+                ("backends", b, "curve"),
+                "is missing; add it, as curve: {type: hyperbolic, peak: 40.0, half: 12.0} "
+                "(isocline serve learns it from traffic, and isocline curves FILE shows what it "
+                "learned)",
+            )
+    return assemble(document, file)
+
+
+def assemble(document: Document, file: RoutingFile) -> RoutingSystem:
+    """The same, with stand-ins where a curve or arrivals are not given.
+
+    Raises:
+        SystemFileError: As `build`, but for what is not given.
     """
     backends = _unique(document, "backends", file.backends)
     _unique(document, "frontends", file.frontends)
@@ -79,9 +108,10 @@ def _matches(backends: dict[str, int], pattern: str) -> list[int]:
 
 def _backend(document: Document, b: int, entry: BackendEntry) -> Backend:
     with document.blaming("backends", b, "curve"):
-        return Backend(entry.name, entry.curve.make(), entry.url)
+        curve = entry.curve.make() if entry.curve else UNKNOWN_CURVE
+        return Backend(entry.name, curve, entry.url)
 
 
 def _frontend(document: Document, f: int, entry: FrontendEntry) -> Frontend:
     with document.blaming("frontends", f, "arrivals"):
-        return Frontend(entry.name, entry.make(document.path.parent))
+        return Frontend(entry.name, entry.make(document.path.parent) or UNKNOWN_ARRIVALS)

@@ -1,11 +1,10 @@
-"""The two functions that the rest of the package uses."""
+"""What most of the package uses."""
 
 import os
 from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
-from pydantic import ValidationError
 
 from isocline.model.cluster import Cluster
 from isocline.model.curves import Curve, PoolCurve, TableCurve
@@ -13,8 +12,7 @@ from isocline.model.fleet import RoutingSystem
 from isocline.model.systemfile.build import build
 from isocline.model.systemfile.document import Document, read
 from isocline.model.systemfile.near_data import build_cluster, cluster_notes
-from isocline.model.systemfile.problems import report
-from isocline.model.systemfile.schema import RoutingFile
+from isocline.model.systemfile.schema import checked
 
 
 def load(path: str | os.PathLike[str]) -> RoutingSystem | Cluster:
@@ -33,12 +31,7 @@ def load(path: str | os.PathLike[str]) -> RoutingSystem | Cluster:
 
 
 def _routing(document: Document) -> RoutingSystem:
-    try:
-        file = RoutingFile.model_validate(document.data)
-    except ValidationError as errors:
-        # One at a time: the others are often a consequence of the first.
-        report(document, errors.errors(include_url=False)[0])
-    return build(document, file)
+    return build(document, checked(document))
 
 
 def notes(system: RoutingSystem | Cluster) -> list[str]:

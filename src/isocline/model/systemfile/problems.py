@@ -50,7 +50,7 @@ def report(document: Document, error: "ErrorDetails") -> NoReturn:
             noun, tag = _noun(field), context["tag"]
             known = choice(tag, TYPES[noun])
             document.fail((*field, "type"), f"unknown {noun} type {tag!r}; {known}")
-        case "arrivals":
+        case "said":
             document.fail(field, error["msg"])
         case _:
             document.fail(field, _plain(error, context, str(field[-1]) if field else ""))
@@ -84,6 +84,10 @@ def _plain(error: "ErrorDetails", context: dict[str, Any], key: str) -> str:
             remedy = f"give a number above {context['gt']:g}"
         case "greater_than_equal":
             remedy = f"give a number of at least {context['ge']:g}"
+        case "less_than_equal":
+            remedy = f"give a number of at most {context['le']:g}"
+        case "string_pattern_mismatch" if context["pattern"] == "^/":
+            remedy = "begin it with a slash, as /v1"
         case "literal_error":
             remedy = f"give {context['expected']}"
         case kind:

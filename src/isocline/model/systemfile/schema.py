@@ -1,41 +1,22 @@
 """What may stand in a system file. Each record checks itself and makes its part of the model.
 
 pydantic checks types and bounds of single values; what relates several (names, patterns, a curve's
-shape) is checked where the model is built. Values are strict: a number in quotes is not a number.
+shape) is checked where the model is built.
 """
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
 from isocline.model import curves as curve
 from isocline.model import traffic
 from isocline.model.fleet import Work
-
-Number = Annotated[float, Field(allow_inf_nan=False)]
-NotNegative = Annotated[Number, Field(ge=0)]
-Positive = Annotated[Number, Field(gt=0)]
-Name = Annotated[str, Field(min_length=1)]
-Pair = Annotated[list[Number], Field(min_length=2, max_length=2)]
-
-
-class Record(BaseModel):
-    """A mapping with known keys."""
-
-    model_config = ConfigDict(strict=True, frozen=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _known_keys(cls, data: Any) -> Any:
-        # In place of extra="forbid", which does not say which keys are known.
-        if isinstance(data, dict):
-            for key in data:
-                if key not in cls.model_fields:
-                    found = {"key": key, "known": list(cls.model_fields)}
-                    raise PydanticCustomError("unknown_key", "unknown key {key}", found)
-        return data
+from isocline.model.systemfile.document import Document
+from isocline.model.systemfile.problems import report
+from isocline.model.systemfile.record import Name, NotNegative, Number, Pair, Positive, Record
+from isocline.model.systemfile.serving_schema import BackendServing, MatchEntry, ServeEntry
 
 
 class Hyperbolic(Record):
@@ -183,37 +164,36 @@ AnySizes = Annotated[
 AnyArrivals = Annotated[Poisson | Piecewise | FromTrace, Field(discriminator="type")]
 
 
-class BackendEntry(Record):
-    """One entry of `backends`."""
+class BackendEntry(BackendServing):
+    """One entry of `backends`; only `isocline serve` does without a curve."""
 
     name: Name
-    curve: AnyCurve
+    curve: AnyCurve | None = None
     url: str | None = None
 
 
 class FrontendEntry(Record):
-    """One entry of `frontends`, with either `rate` or `arrivals`."""
+    """One entry of `frontends`, with `rate` or `arrivals`; only `isocline serve` needs neither."""
 
     name: Name
     rate: Positive | None = None
     arrivals: AnyArrivals | None = None
     backends: Annotated[list[Name], Field(min_length=1)]
+    match: MatchEntry | None = None
 
     @model_validator(mode="after")
     def _one_kind_of_arrivals(self) -> Self:
-        if (self.rate is None) == (self.arrivals is None):
-            found = "neither" if self.rate is None else "both"
+        if self.rate is not None and self.arrivals is not None:
             raise PydanticCustomError(
-                "arrivals", f"{found} of rate and arrivals is given; give one, as rate: 12.0"
+                "said", "both of rate and arrivals is given; give one, as rate: 12.0"
             )
         return self
 
-    def make(self, folder: Path) -> traffic.Arrivals:
-        """The arrival process; raises TraceError or UsageError."""
+    def make(self, folder: Path) -> traffic.Arrivals | None:
+        """The arrival process, None if it is not given; raises TraceError or UsageError."""
         if self.arrivals is not None:
             return self.arrivals.make(folder)
-        assert self.rate is not None  # by the validator
-        return traffic.PoissonArrivals(self.rate)
+        return None if self.rate is None else traffic.PoissonArrivals(self.rate)
 
 
 class WorkEntry(Record):
@@ -237,3 +217,17 @@ class RoutingFile(Record):
     sizes: AnySizes | None = None
     backends: Annotated[list[BackendEntry], Field(min_length=1)]
     frontends: Annotated[list[FrontendEntry], Field(min_length=1)]
+    serve: ServeEntry | None = None
+
+
+def checked(document: Document) -> RoutingFile:
+    """A document's entries.
+
+    Raises:
+        SystemFileError: An entry is unknown, missing, of the wrong type or out of bounds.
+    """
+    try:
+        return RoutingFile.model_validate(document.data)
+    except ValidationError as errors:
+        # One at a time: the others are often a consequence of the first.
+        report(document, errors.errors(include_url=False)[0])

@@ -42,6 +42,7 @@ from isocline.policies.scheduling.tasks import (
     pop,
     push,
 )
+from isocline.policies.scheduling.turns import NO_TURNS, Turns, as_they_stand
 
 # What `take` and `hand_out` say: no, and no other server would, either; the policy named a queue or
 # a server that does not exist.
@@ -57,6 +58,8 @@ class Book(NamedTuple):
     counts_service: bool  # lengths count tasks in service
     keeps: bool  # each task is followed; else queues are mere numbers
     by_data: bool  # levels are by the task's data, else by its queue
+    turn: Any = as_they_stand  # brings to the head of a queue the task that is to be taken
+    turns: Turns = NO_TURNS  # what it goes by
 
 
 @inlined
@@ -116,6 +119,16 @@ def _first_of_its_rack(view: ClusterView, local: Any, i: int) -> bool:
 
 
 @inlined
+def withdraw(book: Book, view: ClusterView, queue: int, task: int) -> None:
+    """A task no longer waits in its queue, or its lists. It still has a number."""
+    view.tasks.fact[uint32(task), WAITS] = 0
+    if book.binds:
+        change(book, view, queue, -1, -1)
+    else:
+        _strike_off(book, view, task)
+
+
+@inlined
 def _strike_off(book: Book, view: ClusterView, task: int) -> None:
     """A task no longer waits in any list; its entries are dropped when they come to the head."""
     local = view.tasks.holders[
@@ -161,13 +174,12 @@ def start(book: Book, view: ClusterView, server: int, queue: int) -> None:
     """An idle server takes the first task of a queue or list in which one waits."""
     who = uint32(server)
     task = NONE
-    if book.binds:
-        if book.keeps:
-            task = pop(view.tasks, view.lists, queue)
-        change(book, view, queue, -1, 0 if book.counts_service else -1)
-    else:
+    if book.keeps:
         task = oldest(view.tasks, view.lists, queue)
         pop(view.tasks, view.lists, queue)
+    if book.binds:
+        change(book, view, queue, -1, 0 if book.counts_service else -1)
+    else:
         _strike_off(book, view, task)
     if book.keeps:
         view.tasks.fact[uint32(task), WAITS] = 0
@@ -215,6 +227,7 @@ def take(book: Book, view: ClusterView, server: int, now: float, rng: Any) -> in
         return NO if queue == NOTHING else NO_ONE
     if queue >= view.desk.shape[0] or view.desk[uint32(queue), WAITING] <= 0:
         return WRONG_QUEUE
+    book.turn(queue, view, book.turns)
     start(book, view, server, queue)
     return YES
 

@@ -9,15 +9,12 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from isocline.model.cluster import HotSpot, Rates, RecordedService, ServiceLaw
+from isocline.model.systemfile.record import Name, Number, Positive, Record
 from isocline.model.systemfile.schema import (
     Deterministic,
     Exponentially,
     Hyperexponential,
     Lognormal,
-    Name,
-    Number,
-    Positive,
-    Record,
 )
 from isocline.model.traffic.durations import read_durations
 

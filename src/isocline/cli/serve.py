@@ -1,0 +1,89 @@
+"""`isocline serve`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from isocline.cli import _output
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from isocline.gateway.serving.place import Place
+    from isocline.gateway.serving.settings import Serving
+
+
+@click.command("serve")
+@_output.file_argument
+@click.option("--listen", metavar="HOST:PORT", help="Where the first listener is.")
+@click.option("--policy", metavar="P", help="What chooses; see isocline policies.")
+@click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Processes.")
+@click.option("--admin", metavar="HOST:PORT", help="Where /metrics and /statistics are.")
+@click.option("--access-log", is_flag=True, help="Write a line for each request on stdout.")
+@click.option("--check", is_flag=True, help="Only read the file, and show what it says.")
+@_output.json_option
+def command(
+    file: Path,
+    listen: str | None,
+    policy: str | None,
+    workers: int | None,
+    admin: str | None,
+    access_log: bool,
+    check: bool,
+    as_json: bool,
+) -> None:
+    """Route HTTP requests to the backends of a system file.
+
+    Options go before what the file says under `serve`. SIGHUP, or a change of the file, reads it
+    again; SIGTERM or Ctrl-C lets requests under way end, a second one ends them.
+    """
+    from isocline.errors import UsageError
+    from isocline.gateway.serving.from_file import read
+    from isocline.gateway.serving.run import run
+    from isocline.gateway.serving.settings import Overrides
+
+    log = "-" if access_log else None
+    overrides = Overrides(listen, admin, policy, workers, log)
+    if not check:
+        if as_json:
+            raise UsageError("--json shows what --check finds; give both, or neither")
+        run(file, overrides, _started)
+        return
+    serving = read(file, overrides)
+    from isocline.report.serving_table import serving_document, serving_report
+
+    document = serving_document(serving)
+    if as_json:
+        _output.show_json(document)
+    else:
+        _output.show(serving_report(document))
+
+
+def _started(
+    serving: "Serving", addresses: "Sequence[tuple[str, str, int]]", admin: "Place | None"
+) -> None:
+    """What is where, on stderr: stdout may be the access log's."""
+    from isocline.gateway.serving.place import Place
+
+    tls = {listener.name for listener in serving.proxy.listeners if listener.tls}
+    for name, host, port in addresses:
+        scheme = "https" if name in tls else "http"
+        _say(f"listening on {scheme}://{Place(host, port)} ({name})")
+    if admin is not None:
+        _say(f"admin on http://{admin}: /metrics /statistics /health /ready")
+    system = serving.system
+    for number, frontend in enumerate(system.frontends):
+        names = [system.backends[b].name for b in system.graph.neighbours(number).tolist()]
+        shown = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+        _say(f"{frontend.name} -> {shown}")
+    curves = "learned" if serving.lessons else "as given"
+    _say(f"policy {serving.policy}, curves {curves}, {_workers(serving.workers)}")
+
+
+def _workers(count: int) -> str:
+    return f"{count} workers" if count > 1 else "1 worker"
+
+
+def _say(text: str) -> None:
+    click.echo(text, err=True)

@@ -1,0 +1,75 @@
+"""The final response of a backend, on its way to the client."""
+
+from time import monotonic
+from typing import TYPE_CHECKING, final
+
+from isocline.gateway.proxy.framing import Framing
+from isocline.gateway.proxy.reframe import reframe
+from isocline.gateway.proxy.response_head import ResponseHead
+
+if TYPE_CHECKING:
+    from isocline.gateway.proxy.exchange import Exchange
+
+
+@final
+class Response:
+    """From its head to its end."""
+
+    __slots__ = ("_exchange", "_framing", "_persistent", "_reusable")
+
+    def __init__(self, exchange: "Exchange", head: ResponseHead) -> None:
+        self._exchange = exchange
+        self._reusable = head.persistent  # the backend's connection
+        self._persistent = False  # the client's
+        self._framing: Framing | None = None
+
+    def begin(self, head: ResponseHead, data: bytes) -> None:
+        """Pass on the head, and of the body what has come; raises BadMessageError."""
+        exchange = self._exchange
+        request, router, downstream = exchange.head, exchange.router, exchange.downstream
+        exchange.access.status = head.status
+        if head.load is not None:
+            router.load(exchange.access.backend, head.load)
+        framing, added, by_close = reframe(request, head, router.sizes)
+        self._framing = framing
+        self._persistent = exchange.complete and not by_close and downstream.stays(request)
+        if not self._persistent:
+            added += b"Connection: close\r\n"
+        elif request.version == 0:
+            added += b"Connection: keep-alive\r\n"
+        passed, rest = (b"", data) if framing is None else framing.feed(data)
+        exchange.begun = True
+        exchange.respond(head.forward(added) + passed)
+        if rest is not None:
+            self._end(clean=not rest)
+
+    def data(self, data: bytes) -> None:
+        """More of it; raises BadMessageError."""
+        assert self._framing is not None
+        passed, rest = self._framing.feed(data)
+        self._exchange.respond(passed)
+        if rest is not None:
+            self._end(clean=not rest)
+
+    def closed(self) -> bool:
+        """The backend has closed its connection; whether that was the end, and not too early."""
+        rest = None if self._framing is None else self._framing.ended()
+        if rest is None:
+            return False
+        self._exchange.respond(rest)
+        self._end(clean=False)
+        return True
+
+    def _end(self, clean: bool) -> None:
+        """All has been passed on; `clean`: nothing came after it."""
+        now = monotonic()
+        exchange, framing = self._exchange, self._framing
+        upstream, downstream = exchange.upstream, exchange.downstream
+        assert upstream is not None
+        if downstream.write_paused:
+            upstream.resume()
+        if framing is not None and framing.trailers:
+            exchange.router.load_in_trailers(exchange.access.backend, framing.trailers)
+        upstream.release(now, reusable=clean and self._reusable and exchange.complete)
+        downstream.exchange_done(self._persistent, now)
+        exchange.done(now)

@@ -1,0 +1,79 @@
+"""Times in buckets whose bounds grow by less than a tenth, so that sums of them keep percentiles.
+
+Each decade has the bounds 1, 2.5, 5 and 10 that Prometheus shows, and between them 10, 8 and 8
+steps of one ratio, at most 2.5^(1/10) = 1.096. A percentile is told as the geometric middle of its
+bucket: off by 4.7 % at most, however many histograms were added up.
+"""
+
+import math
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import final
+
+_FIRST, _LAST = -4, 4  # 0.1 ms, below which no request is answered, to 10 000 s, beyond any limit
+_STEPS = ((1.0, 2.5, 10), (2.5, 5.0, 8), (5.0, 10.0, 8))
+
+
+def _bounds() -> Iterable[float]:
+    for decade in range(_FIRST, _LAST):
+        for low, high, steps in _STEPS:
+            for step in range(steps):
+                # Rounded, so that 2.5e-3 is the number that a person writes.
+                yield float(f"{low * (high / low) ** (step / steps) * 10.0**decade:.6g}")
+    yield 10.0**_LAST
+
+
+BOUNDS: Sequence[float] = tuple(_bounds())
+"""Bucket i holds times in (BOUNDS[i - 1], BOUNDS[i]], s; one more holds what is longer."""
+SHOWN: Sequence[float] = (
+    *(float(f"{low}e{decade}") for decade in range(-3, 3) for low, _, _ in _STEPS),
+    1000.0,
+)
+"""The bounds that Prometheus is given, s."""
+_SHOWN_AT = tuple(bisect_left(BOUNDS, bound) for bound in SHOWN)
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Histogram:
+    """Counts of the buckets that are not empty, and the sum of the times, s."""
+
+    counts: dict[int, int] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    @property
+    def total(self) -> int:
+        """How many there were."""
+        return sum(self.counts.values())
+
+    @property
+    def mean(self) -> float | None:
+        """s; None of nothing."""
+        return self.seconds / self.total if self.counts else None
+
+    def percentile(self, share: float) -> float | None:
+        """The time, s, that a share of all does not exceed, to 4.7 %; None of nothing."""
+        left = math.ceil(share * self.total)
+        for bucket, count in sorted(self.counts.items()):
+            left -= count
+            if left <= 0:
+                return middle(bucket)
+        return None
+
+    def cumulative(self) -> list[tuple[str, float]]:
+        """(bound, how many are not above it) as Prometheus has it, the last bound `+Inf`."""
+        return [*zip(map(str, SHOWN), _below(self.counts), strict=True), ("+Inf", self.total)]
+
+
+def middle(bucket: int) -> float:
+    """What stands for all times in a bucket, s."""
+    if bucket == 0:
+        return BOUNDS[0]
+    if bucket == len(BOUNDS):
+        return BOUNDS[-1]
+    return math.sqrt(BOUNDS[bucket - 1] * BOUNDS[bucket])
+
+
+def _below(counts: Mapping[int, int]) -> list[float]:
+    return [sum(n for bucket, n in counts.items() if bucket <= last) for last in _SHOWN_AT]

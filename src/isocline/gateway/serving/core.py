@@ -1,0 +1,37 @@
+"""The core that a worker routes by."""
+
+import secrets
+
+from isocline.gateway.actions import Send
+from isocline.gateway.build import core_of
+from isocline.gateway.core import Core
+from isocline.gateway.serving.settings import Serving
+from isocline.learn import Learner
+from isocline.policies.parse import parse
+
+
+def make_core(serving: Serving, learner: Learner | None = None) -> Core:
+    """A new one, with draws of its own.
+
+    Raises:
+        PolicyError: There is no such policy, or it follows a plan and there is none.
+    """
+    return core_of(
+        serving.system,
+        parse(serving.policy),
+        seed=secrets.randbits(32),
+        rules=serving.rules,
+        learner=learner,
+        planned=serving.planned,
+    )
+
+
+def warm(serving: Serving) -> None:
+    """Have everything compiled before the first request: a policy's function takes up to 1 s."""
+    learner = Learner(len(serving.system.backends)) if serving.lessons else None
+    core = make_core(serving, learner)
+    core.explain(0)
+    action = core.arrived(0.0, 0)
+    if isinstance(action, Send):  # a policy may hold
+        core.finished(action.request, 1e-3)
+    core.tick(1e9)

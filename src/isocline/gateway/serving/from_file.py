@@ -1,0 +1,179 @@
+"""From a system file to `Serving`, with errors that name the line."""
+
+import ipaddress
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar, final
+
+from isocline.gateway.rules import EjectionRule, HoldingRule, RetryRule, Rules
+from isocline.gateway.serving.checks import checks_of
+from isocline.gateway.serving.core import make_core
+from isocline.gateway.serving.doors import backends_of, frontends_of, listeners_of
+from isocline.gateway.serving.place import read_place
+from isocline.gateway.serving.secret import read_keys
+from isocline.gateway.serving.settings import Lessons, Overrides, Serving
+from isocline.gateway.settings import Network, ProxySettings, SizeLimits, TimeLimits, digest
+from isocline.learn import Learning
+from isocline.model.systemfile import Served, load_served
+from isocline.model.systemfile.record import Record
+from isocline.model.systemfile.serving_schema import ServeEntry, given
+
+T = TypeVar("T")
+
+_POLICY = "gmsr"
+_DRAIN = 30.0  # s, as Kubernetes gives a pod before it kills it
+_WRITE = 30.0  # s of learning that a crash may lose
+
+
+def read(path: Path, overrides: Overrides | None = None) -> Serving:
+    """What to serve. All is tried that can be without a socket, so that a start does not fail late.
+
+    Raises:
+        SystemFileError: The file cannot be used, or something it points to.
+        UsageError: An override cannot be used.
+        PolicyError: There is no such policy, or it needs what is not known.
+    """
+    served = load_served(path)
+    serving = _Reader(served).serving()
+    serving = _overridden(serving, overrides or Overrides())
+    _require_usable(served, serving)
+    return serving
+
+
+def _overridden(serving: Serving, overrides: Overrides) -> Serving:
+    if overrides.listen is not None:
+        place = read_place(overrides.listen)
+        first = serving.proxy.listeners[0]
+        listener = replace(first, host=place.host, port=place.port)
+        listeners = (listener, *serving.proxy.listeners[1:])
+        serving = replace(serving, proxy=replace(serving.proxy, listeners=listeners))
+    if overrides.admin is not None:
+        serving = replace(serving, admin=read_place(overrides.admin))
+    access_log = overrides.access_log or serving.access_log
+    return replace(
+        serving,
+        # Candidates are for the log alone, and cost 1 us for each backend and request.
+        proxy=replace(serving.proxy, candidates=access_log is not None),
+        policy=overrides.policy or serving.policy,
+        workers=overrides.workers or serving.workers,
+        access_log=access_log,
+    )
+
+
+def _require_usable(served: Served, serving: Serving) -> None:
+    """Certificates, and a policy that can be set up."""
+    for i, listener in enumerate(serving.proxy.listeners):
+        if listener.tls:
+            with served.document.blaming("serve", "listen", i, "tls"):
+                listener.tls.context()
+    for b, address in enumerate(serving.proxy.backends):
+        with served.document.blaming("backends", b, "ca_file"):
+            address.context()
+    if served.serve.policy == serving.policy:
+        with served.document.blaming("serve", "policy"):
+            make_core(serving)
+    else:  # as a command line has it
+        make_core(serving)
+
+
+@final
+class _Reader:
+    """Goes through one file."""
+
+    def __init__(self, served: Served) -> None:
+        self._served = served
+        self._document = served.document
+        self._folder = served.document.path.parent
+        self._serve: ServeEntry = served.serve
+
+    def serving(self) -> Serving:
+        """All of it."""
+        served, serve = self._served, self._serve
+        return Serving(
+            path=served.document.path,
+            system=served.system,
+            planned=served.knows_curves and served.knows_rates,
+            policy=serve.policy or _POLICY,
+            proxy=self._proxy(),
+            rules=self._rules(),
+            checks=checks_of(served),
+            lessons=self._lessons(),
+            admin=None if serve.admin is None else self._at("admin", read_place, serve.admin),
+            workers=serve.workers or 1,
+            access_log=self._access_log(),
+            drain=_DRAIN if serve.drain is None else serve.drain,
+        )
+
+    def _proxy(self) -> ProxySettings:
+        backends, listeners = backends_of(self._served), listeners_of(self._served)
+        with self._document.blaming("frontends"):
+            return ProxySettings(
+                backends=backends,
+                frontends=frontends_of(self._served),
+                listeners=listeners,
+                times=self._made("times", TimeLimits),
+                sizes=self._made("sizes", SizeLimits),
+                trusted=self._trusted(),
+                key_digests=self._key_digests(),
+            )
+
+    def _rules(self) -> Rules:
+        serve = self._serve
+        single = {
+            name: value
+            for name in ("oldest_report", "stop_at_peak", "slow_start")
+            if (value := getattr(serve, name)) is not None
+        }
+        with self._document.blaming("serve"):
+            return Rules(
+                holding=self._made("holding", HoldingRule),
+                ejection=self._made("ejection", EjectionRule),
+                retries=self._made("retries", RetryRule),
+                **single,
+            )
+
+    def _trusted(self) -> tuple[Network, ...]:
+        networks: list[Network] = []
+        for i, text in enumerate(self._serve.trusted or ()):
+            try:
+                networks.append(ipaddress.ip_network(text))
+            except ValueError as error:
+                field = ("serve", "trusted", i)
+                self._document.fail(field, f"{error}; give a network, as 10.0.0.0/8")
+        return tuple(networks)
+
+    def _key_digests(self) -> tuple[bytes, ...]:
+        secret = self._serve.api_keys
+        if secret is None:
+            return ()
+        keys = self._at("api_keys", read_keys, secret, self._folder)
+        return tuple(digest(key) for key in keys)
+
+    def _lessons(self) -> Lessons | None:
+        served, entry = self._served, self._serve.learn
+        if entry is None and served.knows_curves:
+            return None
+        options = given(entry)
+        file, every = options.pop("file", None), options.pop("every", _WRITE)
+        path = None if file is None else self._folder / file
+        if path is not None and not path.parent.is_dir():
+            problem = f"{path.parent} is no folder; make it, or give another file"
+            self._document.fail(("serve", "learn", "file"), problem)
+        with self._document.blaming("serve", "learn"):
+            learning = Learning(**options)
+        known = tuple(backend.curve is not None for backend in served.entries.backends)
+        return Lessons(learning, path, every, known)
+
+    def _access_log(self) -> str | None:
+        name = self._serve.access_log
+        return name if name in (None, "-") else str(self._folder / name)
+
+    def _made(self, key: str, kind: Callable[..., T]) -> T:
+        entry: Record | None = getattr(self._serve, key)
+        return self._at(key, lambda: kind(**given(entry)))
+
+    def _at(self, key: str, read_it: Callable[..., T], *arguments: Any) -> T:
+        """Call it, and put the line of `serve.key` before what it complains of."""
+        with self._document.blaming("serve", key):
+            return read_it(*arguments)

@@ -1,0 +1,47 @@
+"""The file of learned curves, as `isocline serve` keeps it."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import final
+
+from isocline.errors import IsoclineError
+from isocline.gateway.learned import LearnedCurves, read_learned, write_learned
+from isocline.gateway.serving.learning import combined
+from isocline.gateway.serving.log import LOG
+from isocline.gateway.serving.settings import Serving
+
+
+def known_curves(serving: Serving) -> LearnedCurves | None:
+    """What the file holds; None if there is none. Raises SystemFileError if it is damaged."""
+    if serving.lessons is None or serving.lessons.file is None:
+        return None
+    return read_learned(serving.lessons.file)
+
+
+@final
+class LearnedFile:
+    """Writes it, and says where that fails; the router goes on."""
+
+    def __init__(self) -> None:
+        self._failing = False
+
+    async def write(self, serving: Serving, parts: Sequence[LearnedCurves]) -> None:
+        """What all have learned, in place of what is there."""
+        if serving.lessons is None or serving.lessons.file is None or not parts:
+            return
+        try:
+            # Waiting for the disk, and fitting sums, would hold requests up.
+            await asyncio.to_thread(_write, serving, parts)
+            self._failing = False
+        except IsoclineError as error:
+            if not self._failing:
+                LOG.error("%s", error)
+            self._failing = True
+
+
+def _write(serving: Serving, parts: Sequence[LearnedCurves]) -> None:
+    learned = combined(serving, parts)
+    assert serving.lessons is not None
+    assert serving.lessons.file is not None
+    if learned is not None:
+        write_learned(serving.lessons.file, learned)

@@ -1,0 +1,19 @@
+"""What the operator is told while it runs: lines on stderr, and nothing secret in them."""
+
+import logging
+import sys
+import time
+
+LOG = logging.getLogger("isocline.serve")
+
+
+def log_to_stderr(who: str = "") -> None:
+    """One line each, with the time in UTC; `who` tells processes apart."""
+    handler = logging.StreamHandler(sys.stderr)
+    mark = f" {who}:" if who else ""
+    form = logging.Formatter(f"%(asctime)sZ{mark} %(message)s", "%Y-%m-%dT%H:%M:%S")
+    form.converter = time.gmtime
+    handler.setFormatter(form)
+    LOG.handlers[:] = [handler]
+    LOG.setLevel(logging.INFO)
+    LOG.propagate = False

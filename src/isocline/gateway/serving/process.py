@@ -1,0 +1,83 @@
+"""A worker in a process of its own, from inside: `python -m` this, with the socket to listen to."""
+
+import asyncio
+import signal
+import socket
+import sys
+from typing import Any, final
+
+import uvloop
+
+from isocline.gateway.serving.channel import GoneError, answer_all
+from isocline.gateway.serving.hand import Orders
+from isocline.gateway.serving.log import log_to_stderr
+from isocline.gateway.serving.worker import Worker
+from isocline.gateway.shared_counts import SharedCounts
+
+
+@final
+class _Served:
+    """What it answers.
+
+    Attributes:
+        over: The process may end.
+    """
+
+    def __init__(self) -> None:
+        self._worker: Worker | None = None
+        self._drain = 0.0  # s
+        self._ending: asyncio.Task[None] | None = None
+        self.over = asyncio.Event()
+
+    async def answer(self, question: str, about: Any) -> Any:
+        """Do what is asked."""
+        if question == "start":
+            return await self._start(about)
+        worker = self._worker
+        if worker is None:
+            raise GoneError("the worker has not been started")
+        if question == "snapshot":
+            return worker.snapshot()
+        if question == "learned":
+            return worker.learned()
+        if question == "reload":
+            self._drain = about.drain
+            return await worker.reload(about)
+        await worker.stop(about)
+        asyncio.get_running_loop().call_soon(self.over.set)  # once the answer is written
+        return worker.learned()
+
+    def drain(self) -> None:
+        """Stop as after SIGTERM."""
+        if self._ending is None:
+            self._ending = asyncio.get_running_loop().create_task(self._stop())
+
+    async def _stop(self) -> None:
+        if self._worker is not None:
+            await self._worker.stop(self._drain)
+        self.over.set()
+
+    async def _start(self, orders: Orders) -> None:
+        log_to_stderr(f"worker {orders.number}")
+        self._drain = orders.serving.drain
+        counts = SharedCounts.attach(orders.counts, orders.number)
+        self._worker = Worker(orders.serving, orders.known, counts)
+        await self._worker.start(reuse_port=True)
+
+
+async def _main(handle: int) -> None:
+    served = _Served()
+    loop = asyncio.get_running_loop()
+    # A terminal's Ctrl-C and hang-up reach all processes; what to do then comes from the first one.
+    for ignored in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(ignored, signal.SIG_IGN)
+    loop.add_signal_handler(signal.SIGTERM, served.drain)
+    answering = loop.create_task(answer_all(socket.socket(fileno=handle), served.answer))
+    answering.add_done_callback(lambda _: served.drain())  # who started us has gone
+    await served.over.wait()
+    answering.cancel()
+    await asyncio.gather(answering, return_exceptions=True)
+
+
+if __name__ == "__main__":
+    uvloop.run(_main(int(sys.argv[1])))

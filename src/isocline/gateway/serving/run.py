@@ -1,0 +1,175 @@
+"""From the first line to the last: start, reload, stop, and the signals that ask for it.
+
+SIGHUP, or a change of the file, reads it again. The first SIGTERM or SIGINT takes no more requests
+and lets those under way end, a second one ends at once.
+"""
+
+import asyncio
+import resource
+import signal
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import final
+
+import uvloop
+
+from isocline.errors import IsoclineError
+from isocline.gateway.seen.admin import Admin
+from isocline.gateway.serving.alone import Address, Alone, Workers
+from isocline.gateway.serving.crew import Crew
+from isocline.gateway.serving.from_file import read
+from isocline.gateway.serving.learned_file import LearnedFile, known_curves
+from isocline.gateway.serving.log import LOG, log_to_stderr
+from isocline.gateway.serving.place import Place
+from isocline.gateway.serving.settings import Overrides, Serving
+
+_LOOK = 1.0  # s between two looks whether the file has changed
+
+Started = Callable[[Serving, Sequence[Address], Place | None], None]
+"""Told what is served, where, and where the admin listens."""
+
+
+def run(path: Path, overrides: Overrides, started: Started) -> None:
+    """Serve until a signal says to stop.
+
+    Raises:
+        IsoclineError: It cannot start.
+        KeyboardInterrupt: It was told twice to stop, and broke off what was under way.
+    """
+    log_to_stderr()
+    serving = read(path, overrides)
+    _allow_connections()
+    if not uvloop.run(_Service(path, overrides, serving).run(started)):
+        raise KeyboardInterrupt
+
+
+@final
+class _Service:
+    """One run."""
+
+    def __init__(self, path: Path, overrides: Overrides, serving: Serving) -> None:
+        self._path = path
+        self._overrides = overrides
+        self._serving = serving
+        self._learned_file = LearnedFile()
+        known = known_curves(serving)
+        make = Alone if serving.workers == 1 else Crew
+        self._workers: Workers = make(serving, known)
+        self._reload = asyncio.Event()
+        self._stop, self._stop_at_once = asyncio.Event(), asyncio.Event()
+
+    async def run(self, started: Started) -> bool:
+        """All of it; False if what was under way was broken off by a second signal."""
+        self._listen_to_signals()
+        addresses = await self._workers.start()
+        admin = await self._started_admin()
+        started(self._serving, addresses, admin[1] if admin else None)
+        loop = asyncio.get_running_loop()
+        tasks = [
+            loop.create_task(each)
+            for each in (self._look_at_file(), self._keep_reloading(), self._keep_learned())
+        ]
+        stop = loop.create_task(self._stop.wait())
+        await asyncio.wait([stop, *tasks], return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
+            task.cancel()
+        drained = await self._drain()
+        await self._learned_file.write(self._serving, await self._workers.learned())
+        if admin:
+            await admin[0].close()
+        for outcome in await asyncio.gather(*tasks, return_exceptions=True):
+            if isinstance(outcome, Exception):
+                raise outcome  # a defect of ours
+        return drained
+
+    async def _drain(self) -> bool:
+        """Stop the workers; whether in their own time."""
+        grace = self._serving.drain
+        LOG.info("stopping: requests under way have %g s; a second signal ends them", grace)
+        loop = asyncio.get_running_loop()
+        stopping = loop.create_task(self._workers.stop(grace))
+        hurry = loop.create_task(self._stop_at_once.wait())
+        await asyncio.wait([stopping, hurry], return_when=asyncio.FIRST_COMPLETED)
+        hurried = not stopping.done()
+        if hurried:
+            await self._workers.stop(0.0)
+        await stopping
+        hurry.cancel()
+        LOG.info("stopped")
+        return not hurried
+
+    async def _started_admin(self) -> tuple[Admin, Place] | None:
+        place = self._serving.admin
+        if place is None:
+            return None
+        admin = Admin(place.host, place.port, self._workers.snapshots)
+        try:
+            await admin.start()
+        except IsoclineError:
+            await self._workers.stop(0.0)
+            raise
+        return admin, Place(place.host, admin.port)
+
+    # Signals and reloads
+
+    def _listen_to_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGHUP, self._reload.set)
+        for sign in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(sign, self._told_to_stop)
+
+    def _told_to_stop(self) -> None:
+        (self._stop_at_once if self._stop.is_set() else self._stop).set()
+
+    async def _look_at_file(self) -> None:
+        seen = _stamp(self._path)
+        while True:
+            await asyncio.sleep(_LOOK)
+            now = _stamp(self._path)
+            if now is not None and now != seen:  # None: it is just being replaced
+                seen = now
+                self._reload.set()
+
+    async def _keep_reloading(self) -> None:
+        while True:
+            await self._reload.wait()
+            self._reload.clear()
+            try:
+                # Reading takes longer than a request may be held up.
+                serving = await asyncio.to_thread(read, self._path, self._overrides)
+                serving.require_same_doors(self._serving)
+                await self._workers.reload(serving)
+            except IsoclineError as error:
+                LOG.error("not reloaded, all stays as it was: %s", error)
+                continue
+            self._serving = serving
+            LOG.info("reloaded: %s", summary(serving))
+
+    async def _keep_learned(self) -> None:
+        while True:
+            lessons = self._serving.lessons
+            await asyncio.sleep(lessons.every if lessons else _LOOK)
+            await self._learned_file.write(self._serving, await self._workers.learned())
+
+
+def summary(serving: Serving) -> str:
+    """Its size and policy, in a line."""
+    system = serving.system
+    count = len(system.frontends), len(system.backends)
+    learned = ", curves learned" if serving.lessons else ""
+    return f"{count[0]} frontends, {count[1]} backends, policy {serving.policy}{learned}"
+
+
+def _stamp(path: Path) -> tuple[int, int, int] | None:
+    """What changes with a file's content."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+def _allow_connections() -> None:
+    """As many descriptors as the system lets us have: a connection takes one on each side."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -1,0 +1,89 @@
+"""What a system file says of serving, in the gateway's terms."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import final
+
+from isocline.errors import UsageError
+from isocline.gateway.rules import Rules
+from isocline.gateway.serving.place import Place
+from isocline.gateway.settings import ProxySettings
+from isocline.gateway.watch import Checks
+from isocline.learn import Learning
+from isocline.model.fleet import RoutingSystem
+
+
+@final
+@dataclass(frozen=True)
+class Overrides:
+    """What a command line says in place of the file; None: what the file says."""
+
+    listen: str | None = None
+    admin: str | None = None
+    policy: str | None = None
+    workers: int | None = None
+    access_log: str | None = None
+
+
+@final
+@dataclass(frozen=True)
+class Lessons:
+    """How curves are learned.
+
+    Attributes:
+        file: Keeps them; None: they are lost at the end.
+        every: s between two writings.
+        given: Of each backend, whether its curve is given: learning then starts from it.
+    """
+
+    learning: Learning
+    file: Path | None
+    every: float
+    given: tuple[bool, ...]
+
+
+@final
+@dataclass(frozen=True)
+class Serving:
+    """All that a router needs to run; plain data, which goes between processes.
+
+    Attributes:
+        path: The system file.
+        system: Its model, with stand-ins for what is not known.
+        planned: Its rates and curves are known, so that policies may follow a plan.
+        policy: As written on a command line.
+        lessons: None: curves are as given.
+        admin: None: no admin listener.
+        access_log: A file, or `-` for stdout; None: none.
+        drain: s that requests under way have after a signal to stop.
+    """
+
+    path: Path
+    system: RoutingSystem
+    planned: bool
+    policy: str
+    proxy: ProxySettings
+    rules: Rules
+    checks: Checks
+    lessons: Lessons | None
+    admin: Place | None
+    workers: int
+    access_log: str | None
+    drain: float
+
+    def require_same_doors(self, before: "Serving") -> None:
+        """What was opened at the start stays.
+
+        Raises:
+            UsageError: A listener, the admin's, the workers' number or the access log has changed.
+        """
+        for what, was, now in (
+            ("listen", before.proxy.listeners, self.proxy.listeners),
+            ("admin", before.admin, self.admin),
+            ("workers", before.workers, self.workers),
+            ("access_log", before.access_log, self.access_log),
+        ):
+            if was != now:
+                raise UsageError(
+                    f"{self.path}: serve.{what} cannot change while it runs; restart to change it"
+                )

@@ -1,0 +1,176 @@
+"""What one process does: a proxy with its core, learner, watch and counts; reload and stop."""
+
+import asyncio
+import gc
+from dataclasses import dataclass
+from time import monotonic
+from typing import final
+
+from isocline.errors import IsoclineError
+from isocline.gateway.access_log import AccessLog, Observer
+from isocline.gateway.core import Core
+from isocline.gateway.learned import LearnedCurves, learned_curves
+from isocline.gateway.proxy import Proxy
+from isocline.gateway.seen import Snapshot, Statistics
+from isocline.gateway.serving.core import make_core, warm
+from isocline.gateway.serving.learning import learner_of
+from isocline.gateway.serving.lines import Lines
+from isocline.gateway.serving.log import LOG
+from isocline.gateway.serving.settings import Serving
+from isocline.gateway.serving.teller import CoreTeller
+from isocline.gateway.shared_counts import SharedCounts
+from isocline.gateway.watch import Watch
+from isocline.gateway.workloads import ReportError, jobs_in_header
+
+# s between two looks at other processes' counts: an eighth of a per cent of a core, and at 1000
+# requests/s five of them.
+_BETWEEN_LOOKS = 0.005
+
+
+@final
+@dataclass(frozen=True)
+class _Version:
+    """What one reading of the file gives."""
+
+    serving: Serving
+    core: Core
+    teller: CoreTeller
+    watch: Watch
+
+
+@final
+class Worker:
+    """Serves what a file says, on the event loop it is started in."""
+
+    def __init__(
+        self,
+        serving: Serving,
+        known: LearnedCurves | None = None,
+        counts: SharedCounts | None = None,
+    ) -> None:
+        """Raises an IsoclineError where something cannot be used.
+
+        Args:
+            serving: What to serve.
+            known: Curves to go on from.
+            counts: Of all processes, if this is one of several.
+        """
+        warm(serving)
+        self._lines = None if serving.access_log is None else Lines(serving.access_log)
+        self._version = _version(serving, known, None)
+        self._statistics = Statistics(serving.system, serving.proxy, serving.policy)
+        core, observers = self._version.core, self._observers(serving)
+        self._proxy = Proxy(core, serving.proxy, observers, read_load)
+        self._version.teller.router = self._proxy.router
+        self._counts = counts
+        self._reloading = asyncio.Lock()
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def addresses(self) -> list[tuple[str, str, int]]:
+        """(listener, host, port) of each, once started."""
+        return self._proxy.addresses
+
+    @property
+    def in_flight(self) -> int:
+        """Requests under way."""
+        return self._proxy.in_flight
+
+    async def start(self, reuse_port: bool = False) -> None:
+        """Serve; raises UsageError if a listener cannot have its address."""
+        await self._proxy.start(reuse_port)
+        await self._version.watch.start()
+        self._share()
+        # What is there now stays: full collections need not look at it again and again.
+        gc.collect()
+        gc.freeze()
+
+    async def reload(self, serving: Serving) -> None:
+        """Serve what another file says; requests under way end as they began.
+
+        Raises:
+            IsoclineError: Something cannot be used; all is as it was.
+        """
+        async with self._reloading:
+            await asyncio.to_thread(warm, serving)
+            await self._reload(serving)
+
+    def snapshot(self) -> Snapshot:
+        """What it has seen."""
+        return self._statistics.snapshot(self._version.core, monotonic(), self._proxy)
+
+    def learned(self) -> LearnedCurves | None:
+        """What it has learned; None if it does not learn."""
+        lessons, system = self._version.core.lessons, self._version.serving.system
+        if lessons is None:
+            return None
+        lessons.tell()
+        names = [backend.name for backend in system.backends]
+        return learned_curves(lessons.learner, names, system.name)
+
+    async def stop(self, grace: float) -> None:
+        """Take no more; what is under way has `grace` s to end."""
+        await self._proxy.stop(grace)
+        if self._timer is not None:
+            self._timer.cancel()
+        await self._version.watch.close()
+        if self._lines is not None:
+            self._lines.close()
+
+    async def _reload(self, serving: Serving) -> None:
+        before = self._version
+        # In a thread: to fit the curves of 1000 backends takes 0.4 s.
+        after = await asyncio.to_thread(_version, serving, self.learned(), before.watch)
+        if self._lines is not None:
+            self._lines.reopen()
+        await after.watch.start()  # tells the new core which backends are down
+        try:
+            self._proxy.replace(after.core, serving.proxy, self._observers(serving))
+        except IsoclineError:
+            await after.watch.close()
+            raise
+        self._statistics.reloaded(
+            before.core, monotonic(), serving.system, serving.proxy, serving.policy
+        )
+        after.teller.router = self._proxy.router
+        self._version = after
+        self._share()
+        await before.watch.close()
+
+    def _share(self) -> None:
+        """Let other processes see what this core has in flight, and see theirs."""
+        if self._counts is not None:
+            urls = [address.url for address in self._version.serving.proxy.backends]
+            self._counts.join(self._version.core, urls)
+            if self._timer is None:
+                self._look()
+
+    def _look(self) -> None:
+        assert self._counts is not None
+        self._proxy.router.act(self._counts.step(self._version.core, monotonic()))
+        self._timer = asyncio.get_running_loop().call_later(_BETWEEN_LOOKS, self._look)
+
+    def _observers(self, serving: Serving) -> list[Observer]:
+        """The counts go on through reloads; a log is in the numbers of one core."""
+        observers: list[Observer] = [self._statistics]
+        if self._lines is not None:
+            frontends = [frontend.name for frontend in serving.system.frontends]
+            backends = [backend.name for backend in serving.system.backends]
+            observers.append(AccessLog(self._lines, frontends, backends, serving.policy))
+        return observers
+
+
+def _version(serving: Serving, known: LearnedCurves | None, before: Watch | None) -> _Version:
+    core = make_core(serving, learner_of(serving, known))
+    teller = CoreTeller(core, [backend.name for backend in serving.system.backends])
+    watch = Watch(serving.proxy.backends, serving.checks, teller, before)
+    return _Version(serving, core, teller, watch)
+
+
+def read_load(value: bytes) -> int | None:
+    """Jobs that a backend tells of in a response's header; None if it does not, or not clearly."""
+    try:
+        return jobs_in_header(value.decode("latin-1"))
+    except ReportError as error:
+        LOG.debug("a load report cannot be read: %s", error)
+        return None

@@ -1,0 +1,131 @@
+"""One request to a backend, with limits on time and size: aiohttp's client."""
+
+import asyncio
+import ssl
+from collections.abc import Sequence
+from time import monotonic
+from types import TracebackType
+from typing import NamedTuple, Self, final
+
+import aiohttp
+
+from isocline.errors import IsoclineError
+from isocline.gateway.settings import BackendAddress
+
+# A connection is kept from one question to the next, as long as nobody closes it.
+_KEEP = 15.0  # s
+_PIECE = 65_536  # bytes read at a time
+# A body that is not compressed is as long as it seems.
+_HEADERS = {"User-Agent": "isocline", "Accept-Encoding": "identity"}
+_RESOLVED = 10  # s a name stays resolved: a backend that moves is found as soon
+
+
+class NoAnswerError(IsoclineError):
+    """A backend gave no answer that can be used; the message says why, for the log."""
+
+
+class Answer(NamedTuple):
+    """What a backend answered."""
+
+    status: int
+    body: bytes | None  # None: it is longer than was asked for
+    measured: float  # s, monotonic: in the middle between the question and the answer's head
+
+
+@final
+class Client:
+    """Asks backends, by their numbers.
+
+    Each is asked one thing of a kind at a time, so that there are no more connections than two for
+    each backend; a limit below would make a question to a good backend wait for the bad ones.
+    """
+
+    def __init__(self, addresses: Sequence[BackendAddress]) -> None:
+        """Raises UsageError if a backend's certificates cannot be read."""
+        self._bases = [address.url.rstrip("/") for address in addresses]
+        self._contexts = _contexts(addresses)
+        self._headers = [_headers(address) for address in addresses]
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                limit=0, keepalive_timeout=_KEEP, ttl_dns_cache=_RESOLVED
+            ),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(total=None),  # each question has its own
+            auto_decompress=False,
+        )
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def get(self, backend: int, path: str, timeout: float, largest: int) -> Answer:
+        """GET a path of a backend within `timeout`, s, and up to `largest` bytes of the body.
+
+        A whole URL in place of the path does not get what the backend knows its router by.
+
+        Raises:
+            NoAnswerError: There was no answer, or none that is HTTP.
+        """
+        try:
+            async with asyncio.timeout(timeout):
+                return await self._get(backend, path, largest)
+        except TimeoutError:
+            raise NoAnswerError(f"no answer within {timeout:g} s") from None
+        except (aiohttp.ClientError, OSError, UnicodeError) as error:
+            raise NoAnswerError(_said(error)) from None
+
+    async def _get(self, backend: int, path: str, largest: int) -> Answer:
+        assert self._session is not None
+        at_backend = path.startswith("/")
+        asked = monotonic()
+        async with self._session.get(
+            self._bases[backend] + path if at_backend else path,
+            ssl=self._contexts[backend],
+            headers=self._headers[backend] if at_backend else _HEADERS,
+            allow_redirects=False,
+        ) as response:
+            measured = (asked + monotonic()) / 2
+            body = await _bounded(response.content, largest)
+            return Answer(response.status, body, measured)
+
+
+async def _bounded(content: aiohttp.StreamReader, largest: int) -> bytes | None:
+    body = bytearray()
+    while piece := await content.read(_PIECE):
+        body += piece
+        if len(body) > largest:
+            return None  # leaving the response unread closes its connection
+    return bytes(body)
+
+
+def _contexts(addresses: Sequence[BackendAddress]) -> list[ssl.SSLContext | bool]:
+    """One context for all backends that trust the same; True is what http wants."""
+    made: dict[tuple[bool, str | None], ssl.SSLContext | None] = {}
+    contexts: list[ssl.SSLContext | bool] = []
+    for address in addresses:
+        key = (address.url.startswith("https:"), address.ca_file)
+        if key not in made:
+            made[key] = address.context()
+        contexts.append(made[key] or True)
+    return contexts
+
+
+def _headers(address: BackendAddress) -> dict[str, str]:
+    if address.authorization is None:
+        return _HEADERS
+    return _HEADERS | {"Authorization": address.authorization}
+
+
+def _said(error: Exception) -> str:
+    """An error in a line of its own; some have no text."""
+    text = " ".join(str(error).split())[:200]
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

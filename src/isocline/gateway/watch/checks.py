@@ -1,0 +1,89 @@
+"""What is asked of backends, and how often; times in s, sizes in bytes."""
+
+import math
+import re
+from dataclasses import dataclass, field
+from typing import final
+
+from isocline.errors import UsageError
+from isocline.gateway.workloads import SERVERS
+
+_PATH, _URL = re.compile(r"/[!-~]*"), re.compile(r"https?://[!-~]+")
+
+
+@final
+@dataclass(frozen=True)
+class HealthCheck:
+    """GET `path` of each backend, as nginx, HAProxy and Envoy do it; the defaults are HAProxy's.
+
+    The first check decides at once; then `fall` failures in a row take a backend out and `rise`
+    successes let it in again. A redirection counts by its own status, and is not followed.
+    """
+
+    path: str = "/health"  # of vLLM, SGLang, TGI and llama.cpp; Triton: /v2/health/ready
+    every: float = 2.0
+    timeout: float = 1.0  # from connecting to the end of the answer
+    rise: int = 2
+    fall: int = 3
+    status: tuple[int, int] = (200, 399)  # first and last that are good
+
+    def __post_init__(self) -> None:
+        _require_path("health check", self.path)
+        _require_times("health check", self.every, self.timeout)
+        for name in ("rise", "fall"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"health check: {name} is {getattr(self, name)}; give 1 or more")
+        first, last = self.status
+        if not 100 <= first <= last <= 599:
+            raise UsageError(
+                f"health check: status is {first} to {last}; give two from 100 to 599, the lower "
+                "one first"
+            )
+
+
+@final
+@dataclass(frozen=True)
+class Poll:
+    """GET a model server's metrics, and read there how many jobs it holds."""
+
+    server: str = "auto"  # a name of `workloads.SERVERS`; auto: the first whose metrics are there
+    path: str = "/metrics"  # or a URL, where something else tells them
+    every: float = 1.0
+    timeout: float = 1.0
+    largest: int = 2**20  # vLLM's page is 30 to 100 kB; one of many models or labels may have 1 MB
+
+    def __post_init__(self) -> None:
+        if not _URL.fullmatch(self.path):
+            _require_path("poll", self.path)
+        _require_times("poll", self.every, self.timeout)
+        if self.server != "auto" and self.server not in SERVERS:
+            raise UsageError(
+                f"poll: server {self.server!r} is unknown; give auto, {', '.join(SERVERS)}"
+            )
+        if self.largest < 1:
+            raise UsageError(f"poll: largest is {self.largest}; give a number of bytes above 0")
+
+
+@final
+@dataclass(frozen=True)
+class Checks:
+    """What is asked of all backends.
+
+    Attributes:
+        health: None: a backend is up until requests fail.
+        polls: One for each backend, None for one that is not polled; empty: none is.
+    """
+
+    health: HealthCheck | None = field(default_factory=HealthCheck)
+    polls: tuple[Poll | None, ...] = ()
+
+
+def _require_path(what: str, path: str) -> None:
+    if not _PATH.fullmatch(path):
+        raise UsageError(f"{what}: path {path!r} is none; give one as /health")
+
+
+def _require_times(what: str, every: float, timeout: float) -> None:
+    for name, seconds in (("every", every), ("timeout", timeout)):
+        if not 0 < seconds < math.inf:
+            raise UsageError(f"{what}: {name} is {seconds}; give a time in seconds above 0")

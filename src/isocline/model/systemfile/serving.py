@@ -1,0 +1,63 @@
+"""A system file as `isocline serve` reads it."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import final
+
+from isocline.model.fleet import RoutingSystem
+from isocline.model.systemfile.build import assemble
+from isocline.model.systemfile.document import Document, read
+from isocline.model.systemfile.schema import RoutingFile, checked
+from isocline.model.systemfile.serving_schema import ServeEntry
+
+
+@final
+@dataclass(frozen=True)
+class Served:
+    """What is to be served.
+
+    Attributes:
+        document: The file, whose `blaming` puts its lines before errors of other layers.
+        entries: All that is written; backends and frontends are numbered as in `system`.
+        system: Where a curve or arrivals are not given, stand-ins fill the place.
+    """
+
+    document: Document
+    entries: RoutingFile
+    system: RoutingSystem
+
+    @property
+    def serve(self) -> ServeEntry:
+        """The key `serve`."""
+        return self.entries.serve or ServeEntry()
+
+    @property
+    def knows_curves(self) -> bool:
+        """Whether each backend has one."""
+        return all(backend.curve is not None for backend in self.entries.backends)
+
+    @property
+    def knows_rates(self) -> bool:
+        """Whether each frontend has its arrivals."""
+        return all(f.rate is not None or f.arrivals for f in self.entries.frontends)
+
+
+def load_served(path: str | os.PathLike[str]) -> Served:
+    """Read a system file of kind routing whose backends have a url each.
+
+    Raises:
+        SystemFileError: It cannot be used; the message names file, line, field, value and remedy.
+    """
+    document = read(Path(path))
+    kind = document.data.get("kind")
+    if kind != "routing":
+        problem = f"is {kind!r}; only kind: routing can be served" if kind else "is missing; add it"
+        document.fail(("kind",), problem)
+    entries = checked(document)
+    for b, backend in enumerate(entries.backends):
+        if backend.url is None:
+            document.fail(
+                ("backends", b, "url"), 'is missing; to serve, add url: "http://HOST:PORT"'
+            )
+    return Served(document, entries, assemble(document, entries))

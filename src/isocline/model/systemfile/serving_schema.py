@@ -1,0 +1,197 @@
+"""What `isocline serve` needs of a system file, and `plan` and `simulate` pass over.
+
+The records keep what is written; what is not is None, so that defaults stand in one place, where
+they are used (`gateway.rules`, `gateway.settings`). Secrets never stand in the file itself.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+from pydantic_core import PydanticCustomError
+
+from isocline.model.systemfile.record import Name, NotNegative, Positive, Record
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=0)]
+AtLeastOne = Annotated[int, Field(ge=1)]
+
+REPORTS = Literal["orca", "vllm", "sglang", "tgi", "triton", "llamacpp", "none"]
+
+
+class Secret(Record):
+    """Where a secret is: in a variable of the environment, or a file."""
+
+    env: Name | None = None
+    file: Name | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _not_in_the_file(cls, data: Any) -> Any:
+        # What stands here may be the secret: no message repeats it.
+        is_one = isinstance(data, dict) and len(data) == 1
+        if not is_one or not {"env", "file"}.issuperset(data):
+            raise PydanticCustomError(
+                "said",
+                "is not shown here; a secret does not stand in a system file: "
+                "give {env: NAME} or {file: PATH}",
+            )
+        return data
+
+
+class BackendServing(Record):
+    """What serving adds to a backend."""
+
+    ca_file: Name | None = None
+    keep_host: bool | None = None
+    authorization: Secret | None = None
+    report: REPORTS = "orca"  # how it tells its workload
+    metrics: Name | None = None  # path or URL of what is polled
+
+
+class MatchEntry(Record):
+    """Which requests a frontend takes."""
+
+    listener: Name | None = None
+    host: Name | None = None
+    path: Annotated[str, Field(pattern="^/")] | None = None
+    headers: dict[str, str] | None = None
+    model: Name | None = None
+
+
+class TlsEntry(Record):
+    """PEM files of a listener."""
+
+    certificate: Name
+    key: Name | None = None
+
+
+class ListenEntry(Record):
+    """A place to accept connections."""
+
+    name: Name = "default"
+    address: Name
+    tls: TlsEntry | None = None
+
+
+class HealthEntry(Record):
+    """Active checks."""
+
+    path: Annotated[str, Field(pattern="^/")] | None = None
+    every: Positive | None = None
+    timeout: Positive | None = None
+    rise: AtLeastOne | None = None
+    fall: AtLeastOne | None = None
+
+
+class PollEntry(Record):
+    """How often the backends' metrics are read."""
+
+    every: Positive | None = None
+
+
+class HoldingEntry(Record):
+    """How long, and how many, requests wait at their frontend."""
+
+    seconds: Positive | None = None
+    most: Count | None = None
+
+
+class EjectionEntry(Record):
+    """When a backend that fails is left alone."""
+
+    failures: AtLeastOne | None = None
+    rate: Share | None = None
+    least: AtLeastOne | None = None
+    window: Positive | None = None
+    first: Positive | None = None
+    longest: Positive | None = None
+    floor: Share | None = None
+
+
+class RetriesEntry(Record):
+    """How much may be sent again."""
+
+    attempts: AtLeastOne | None = None
+    share: Share | None = None
+    least: NotNegative | None = None
+    window: Positive | None = None
+
+
+class TimesEntry(Record):
+    """Limits on time, s."""
+
+    header: Positive | None = None
+    keep_alive: Positive | None = None
+    connect: Positive | None = None
+    first_byte: Positive | None = None
+    idle: Positive | None = None
+    total: Positive | None = None
+    tunnel: Positive | None = None
+    pool: Positive | None = None
+    linger: Positive | None = None
+
+
+class SizesEntry(Record):
+    """Limits on sizes, bytes unless said otherwise."""
+
+    head: AtLeastOne | None = None
+    header_count: AtLeastOne | None = None
+    body: AtLeastOne | None = None
+    model_body: AtLeastOne | None = None
+    replay: AtLeastOne | None = None
+    buffer: AtLeastOne | None = None
+    pool: AtLeastOne | None = None
+    connections: AtLeastOne | None = None
+
+
+class LearnEntry(Record):
+    """How curves are learned, and the file that keeps them."""
+
+    file: Name | None = None
+    every: Positive | None = None  # s between two writings
+    half_life: Positive | None = None
+    half_life_completions: Positive | None = None
+    optimism: NotNegative | None = None
+    false_alarms: Annotated[float, Field(ge=0, lt=1)] | None = None
+    kept: Positive | None = None
+
+
+class ServeEntry(Record):
+    """The key `serve`."""
+
+    listen: Annotated[list[ListenEntry], Field(min_length=1)] | None = None
+    admin: Name | None = None
+    policy: Name | None = None
+    workers: AtLeastOne | None = None
+    health: HealthEntry | None = None
+    poll: PollEntry | None = None
+    holding: HoldingEntry | None = None
+    ejection: EjectionEntry | None = None
+    retries: RetriesEntry | None = None
+    oldest_report: Positive | None = None
+    stop_at_peak: bool | None = None
+    slow_start: Count | None = None
+    times: TimesEntry | None = None
+    sizes: SizesEntry | None = None
+    trusted: list[Name] | None = None
+    api_keys: Secret | None = None
+    access_log: Name | None = None
+    learn: LearnEntry | None = None
+    drain: NotNegative | None = None
+
+    @field_validator("listen", mode="before")
+    @classmethod
+    def _one_address(cls, data: Any) -> Any:
+        return [{"address": data}] if isinstance(data, str) else data
+
+    @field_validator("health", "admin", "access_log", mode="before")
+    @classmethod
+    def _off(cls, data: Any) -> Any:
+        return None if data == "off" else data
+
+
+def given(record: Record | None) -> dict[str, Any]:
+    """What is written in a record; nothing where it is not there."""
+    if record is None:
+        return {}
+    return {key: value for key, value in vars(record).items() if value is not None}

@@ -1,0 +1,116 @@
+"""What a system file says of serving: `isocline serve --check`. Nothing secret is shown."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from isocline.gateway.serving.settings import Serving
+from isocline.report.table_style import table
+
+
+def serving_document(serving: Serving) -> dict[str, Any]:
+    """All settings in force, defaults included; times in s, sizes in bytes."""
+    proxy, lessons = serving.proxy, serving.lessons
+    return {
+        "kind": "serving",
+        "file": str(serving.path),
+        "policy": serving.policy,
+        "workers": serving.workers,
+        "listeners": [
+            {"name": it.name, "host": it.host, "port": it.port, "tls": it.tls is not None}
+            for it in proxy.listeners
+        ],
+        "admin": str(serving.admin) if serving.admin else None,
+        "frontends": _frontends(serving),
+        "backends": _backends(serving),
+        "learning": lessons
+        and {
+            "file": str(lessons.file) if lessons.file else None,
+            "every": lessons.every,
+            "half_life": lessons.learning.half_life,
+            "half_life_completions": lessons.learning.half_life_completions,
+        },
+        "health": asdict(serving.checks.health) if serving.checks.health else None,
+        "rules": asdict(serving.rules),
+        "times": asdict(proxy.times),
+        "sizes": asdict(proxy.sizes),
+        "trusted": [str(network) for network in proxy.trusted],
+        "api_keys": len(proxy.key_digests),
+        "access_log": serving.access_log,
+        "drain": serving.drain,
+    }
+
+
+def serving_report(document: Mapping[str, Any]) -> RenderableType:
+    """The same for people: who is where, and the rest in lines."""
+    frontends = table("frontends", [(name, "left") for name in ("frontend", "takes", "backends")])
+    for it in document["frontends"]:
+        frontends.add_row(it["name"], _words(it["match"]) or "all", ", ".join(it["backends"]))
+    columns = ("backend", "url", "curve", "polled")
+    backends = table("backends", [(name, "left") for name in columns])
+    for it in document["backends"]:
+        polled = f"{it['poll']['path']} ({it['poll']['server']})" if it["poll"] else "-"
+        backends.add_row(it["name"], it["url"], it["curve"], polled)
+    return Group(frontends, Text(), backends, Text(), *map(Text, _lines(document)))
+
+
+def _frontends(serving: Serving) -> list[dict[str, Any]]:
+    system = serving.system
+    return [
+        {
+            "name": rule.name,
+            "match": {key: value for key, value in vars(rule.match).items() if value is not None},
+            "backends": [system.backends[b].name for b in system.graph.neighbours(f).tolist()],
+        }
+        for f, rule in enumerate(serving.proxy.frontends)
+    ]
+
+
+def _backends(serving: Serving) -> list[dict[str, Any]]:
+    given = serving.lessons.given if serving.lessons else [True] * len(serving.system.backends)
+    rows = zip(
+        serving.system.backends, serving.proxy.backends, serving.checks.polls, given, strict=True
+    )
+    return [
+        {
+            "name": backend.name,
+            "url": address.url,
+            "curve": str(backend.curve) if known else "learned from nothing",
+            "authorization": address.authorization is not None,
+            "poll": poll and asdict(poll),
+        }
+        for backend, address, poll, known in rows
+    ]
+
+
+def _lines(document: Mapping[str, Any]) -> list[str]:
+    doors = [
+        f"{it['name']} {'https' if it['tls'] else 'http'}://{it['host']}:{it['port']}"
+        for it in document["listeners"]
+    ]
+    learning, health = document["learning"], document["health"]
+    return [
+        f"listen       {', '.join(doors)}",
+        f"admin        {document['admin'] or 'off'}",
+        f"policy       {document['policy']}, workers {document['workers']}",
+        f"learning     {_words(learning) if learning else 'off'}",
+        f"health       {_words(health) if health else 'off'}",
+        *(f"{name:<12} {_words(rule)}" for name, rule in document["rules"].items() if _is(rule)),
+        f"times        {_words(document['times'])}",
+        f"sizes        {_words(document['sizes'])}",
+        f"trusted      {', '.join(document['trusted']) or 'nobody'}",
+        f"API keys     {document['api_keys'] or 'none needed'}",
+        f"access log   {document['access_log'] or 'off'}",
+        f"drain        {document['drain']:g}",
+    ]
+
+
+def _is(rule: object) -> bool:
+    return isinstance(rule, Mapping)
+
+
+def _words(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key} {value}" for key, value in values.items() if value not in (None, {}))

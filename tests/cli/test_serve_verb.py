@@ -1,0 +1,260 @@
+"""A router as a process, over real sockets: requests, reloads, signals, workers that die."""
+
+import asyncio
+import json
+import os
+import signal
+from collections import Counter
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from isocline.cli import main
+from isocline.gateway.learned import read_learned
+from tests.cli.served import PATIENCE, Served, served
+from tests.gateway.proxies import Backend, Handler, ok, read_request, saying, serving
+
+CURVE = "curve: {type: hyperbolic, peak: 1000, half: 10}"
+
+
+def run(scenario: Coroutine[Any, Any, None]) -> None:
+    async def bounded() -> None:
+        async with asyncio.timeout(3 * PATIENCE):
+            await scenario
+
+    asyncio.run(bounded())
+
+
+def write(file: Path, backends: dict[str, int], serve: str, curve: str = CURVE) -> None:
+    """A system file; it is there as a whole at any moment."""
+    lines = [
+        f'  - {{name: {name}, url: "http://127.0.0.1:{port}", {curve}}}'
+        for name, port in backends.items()
+    ]
+    text = "\n".join(
+        [
+            "kind: routing",
+            "backends:",
+            *(line.replace(", }", "}") for line in lines),
+            'frontends: [{name: all, backends: ["*"]}]',
+            "serve:",
+            "  listen: 127.0.0.1:0",
+            serve,
+        ]
+    )
+    draft = file.with_suffix(".draft")
+    draft.write_text(text)
+    draft.replace(file)
+
+
+async def get(port: int) -> tuple[int, bytes]:
+    """Status and body; status 0 if there was no answer."""
+    try:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    except OSError:
+        return 0, b""
+    try:
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        answer = await reader.read()
+    except OSError:
+        return 0, b""
+    finally:
+        writer.close()
+    head, _, body = answer.partition(b"\r\n\r\n")
+    return int(head.split()[1]) if head else 0, body
+
+
+async def keep_asking(
+    port: int, answers: Counter[tuple[int, bytes]], enough: asyncio.Event
+) -> None:
+    while not enough.is_set():
+        answers[await get(port)] += 1
+
+
+def slow_stream(backend: Backend) -> Handler:
+    """Ten chunks, a tenth of a second apart."""
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while await read_request(reader, backend):
+            writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+            for _ in range(10):
+                writer.write(b"4\r\nmore\r\n")
+                await asyncio.sleep(0.1)
+            writer.write(b"0\r\n\r\n")
+            await writer.drain()
+
+    return handle
+
+
+def test_one_process_reloads_without_losing_a_request_and_drains(tmp_path: Path) -> None:
+    file, log = tmp_path / "fleet.yaml", tmp_path / "access.log"
+    more = "  access_log: access.log"
+
+    async def scenario() -> None:
+        async with (
+            serving(saying(ok(b"a"))) as a,
+            serving(saying(ok(b"b"))) as b,
+            serving(saying(ok(b"c"))) as c,
+            serving(slow_stream) as slow,
+        ):
+            write(file, {"a": a.port, "b": b.port}, more)
+            with served(file) as router:
+                port = await asyncio.to_thread(lambda: router.port)
+                await reload_under_load(router, port, b, c)
+                await refuse_bad_files(router, port, b)
+                write(file, {"slow": slow.port}, more)
+                await heard(router, "reloaded: 1 frontends, 1 backends")
+                await drain(router, port)
+
+    async def reload_under_load(router: Served, port: int, b: Backend, c: Backend) -> None:
+        answers: Counter[tuple[int, bytes]] = Counter()
+        enough = asyncio.Event()
+        asking = [asyncio.create_task(keep_asking(port, answers, enough)) for _ in range(4)]
+        while not {(200, b"a"), (200, b"b")} <= answers.keys():
+            await asyncio.sleep(0.01)
+        write(file, {"b": b.port, "c": c.port}, more)
+        os.kill(router.process.pid, signal.SIGHUP)
+        await heard(router, "reloaded: 1 frontends, 2 backends")
+        while (200, b"c") not in answers:
+            await asyncio.sleep(0.01)
+        enough.set()
+        await asyncio.gather(*asking)
+        assert {status for status, _ in answers} == {200}
+        assert {(await get(port))[1] for _ in range(20)} == {b"b", b"c"}
+
+    async def refuse_bad_files(router: Served, port: int, b: Backend) -> None:
+        file.write_text("kind: routing\nbackends: 3\n")  # noticed without a signal
+        await heard(router, r"not reloaded.*fleet.yaml:2: backends: is 3; give a list")
+        assert (await get(port))[0] == 200
+        write(file, {"b": b.port}, "  admin: 127.0.0.1:0")
+        await heard(router, r"not reloaded.*serve.admin cannot change while it runs")
+        assert {(await get(port))[1] for _ in range(20)} == {b"b", b"c"}
+
+    async def drain(router: Served, port: int) -> None:
+        streaming = asyncio.create_task(get(port))
+        await asyncio.sleep(0.3)  # a few chunks are under way
+        router.process.terminate()
+        await heard(router, "stopping")
+        assert await get(port) == (0, b"")
+        status, body = await streaming
+        assert (status, body.count(b"more")) == (200, 10)
+        assert body.endswith(b"0\r\n\r\n")
+        assert await asyncio.to_thread(router.process.wait, PATIENCE) == 0
+
+    run(scenario())
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    assert {line["backend"] for line in lines} == {"a", "b", "c", "slow"}
+    assert {line["status"] for line in lines} == {200}
+
+
+def test_a_second_signal_ends_at_once(tmp_path: Path) -> None:
+    file = tmp_path / "fleet.yaml"
+
+    async def scenario(router: Served) -> None:
+        asking = asyncio.create_task(get(router.port))
+        await asyncio.sleep(0.3)
+        router.process.send_signal(signal.SIGINT)
+        await heard(router, "stopping")
+        router.process.send_signal(signal.SIGINT)
+        assert await asyncio.to_thread(router.process.wait, PATIENCE) == 130
+        assert (await asking)[0] in (0, 200)  # it ended, in the middle of its answer
+
+    async def with_backend() -> None:
+        async with serving(slow_stream) as slow:
+            write(file, {"slow": slow.port}, "  drain: 3600")
+            with served(file, status=130) as router:
+                await scenario(router)
+
+    run(with_backend())
+
+
+async def heard(router: Served, pattern: str, times: int = 1) -> None:
+    await asyncio.to_thread(router.wait_for, pattern, times)
+
+
+def test_two_workers_share_a_port_and_one_that_dies_comes_back(tmp_path: Path) -> None:
+    file, learned = tmp_path / "fleet.yaml", tmp_path / "curves.json"
+    more = "  workers: 2\n  admin: 127.0.0.1:0\n  learn: {file: curves.json, every: 3600}"
+
+    async def scenario() -> None:
+        async with serving(saying(ok(b"a"))) as a, serving(saying(ok(b"b"))) as b:
+            write(file, {"a": a.port, "b": b.port}, more, curve="")
+            with served(file) as router:
+                await survive(router, await asyncio.to_thread(lambda: router.port))
+                os.kill(router.process.pid, signal.SIGHUP)
+                await heard(router, "reloaded")
+
+    async def survive(router: Served, port: int) -> None:
+        kept = [await asyncio.open_connection("127.0.0.1", port) for _ in range(30)]
+        alive = [await still_served(*ends) for ends in kept]
+        assert all(alive)
+        assert await served_requests(router) == 30
+        os.kill(int(router.wait_for(r"worker 0 serves, process (\d+)")[1]), signal.SIGKILL)
+        await heard(router, r"worker 0 ended with status -9")
+        alive = [await still_served(*ends) for ends in kept]
+        assert True in alive  # of the other worker
+        assert False in alive
+        await heard(router, r"worker 0 serves", times=2)
+        assert {(await get(port))[0] for _ in range(20)} == {200}
+        assert await served_requests(router) == 30 + sum(alive) + 20
+        for _, writer in kept:
+            writer.close()
+
+    run(scenario())
+    found = read_learned(learned)
+    assert found is not None
+    assert {one.name for one in found.backends} == {"a", "b"}
+    assert sum(one.completions for one in found.backends) >= 40
+
+
+async def still_served(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+    try:
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        await reader.readuntil(b"\r\n\r\n")
+        await reader.readexactly(1)
+    except (OSError, asyncio.IncompleteReadError):
+        return False
+    return True
+
+
+async def served_requests(router: Served) -> int:
+    metrics = await asyncio.to_thread(router.asked, "/metrics")
+    lines = [line for line in metrics.splitlines() if line.startswith("isocline_requests_total{")]
+    return sum(int(float(line.split()[-1])) for line in lines if 'code="200"' in line)
+
+
+def test_check_shows_what_would_be_served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "fleet.yaml"
+    monkeypatch.setenv("KEYS", "one, two")
+    write(file, {"a": 9001}, "  api_keys: {env: KEYS}\n  drain: 5")
+    result = CliRunner().invoke(main, ["serve", str(file), "--check", "--json", "--workers", "3"])
+    assert result.exit_code == 0, result.output
+    shown = json.loads(result.stdout)
+    assert (shown["workers"], shown["api_keys"], shown["drain"]) == (3, 2, 5.0)
+    assert shown["backends"][0]["url"] == "http://127.0.0.1:9001"
+    assert "one" not in result.stdout
+    text = CliRunner().invoke(main, ["serve", str(file), "--check"]).stdout
+    assert "http://127.0.0.1:9001" in text
+    assert "drain        5" in text
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--listen", "8080"], "'8080' is no place to listen; give HOST:PORT"),
+        (["--policy", "gmrs"], "unknown policy 'gmrs': did you mean gmsr?"),
+        (["--policy", "static_optimal"], "static_optimal: there is no plan to follow"),
+        (["--json"], "--json shows what --check finds"),
+    ],
+)
+def test_a_wrong_option_is_refused_before_anything_starts(
+    tmp_path: Path, options: list[str], says: str
+) -> None:
+    file = tmp_path / "fleet.yaml"
+    write(file, {"a": 9001}, "  drain: 5")
+    result = CliRunner().invoke(main, ["serve", str(file), *options])
+    assert result.exit_code == 2
+    assert says in result.stderr

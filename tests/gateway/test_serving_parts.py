@@ -1,0 +1,184 @@
+"""What serving is made of: learned curves of several workers, the log's file, questions, ports."""
+
+import asyncio
+import socket
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvloop
+
+from isocline.errors import UsageError
+from isocline.gateway.learned import LearnedCurves, learned_curves
+from isocline.gateway.serving.channel import Asker, GoneError, answer_all
+from isocline.gateway.serving.from_file import read
+from isocline.gateway.serving.learning import combined, divided, learner_of
+from isocline.gateway.serving.lines import Lines
+from isocline.gateway.serving.ports import reserve
+from isocline.gateway.serving.settings import Serving
+from isocline.gateway.settings import Listener
+from isocline.learn import Learner
+from isocline.model.curves import HyperbolicCurve
+
+FILE = """kind: routing
+name: two
+backends:
+  - {name: a, url: "http://127.0.0.1:9001", curve: {type: hyperbolic, peak: 40, half: 8}}
+  - {name: b, url: "http://127.0.0.1:9002"}
+frontends: [{name: all, backends: ["*"]}]
+"""
+
+
+@pytest.fixture
+def serving(tmp_path: Path) -> Serving:
+    file = tmp_path / "fleet.yaml"
+    file.write_text(FILE)
+    return read(file)
+
+
+def taught(serving: Serving, seconds: float, known: LearnedCurves | None = None) -> LearnedCurves:
+    """What a learner knows after each backend has finished 100 jobs with 4 there, in that time."""
+    learner = learner_of(serving, known)
+    assert learner is not None
+    for backend in range(2):
+        for job in range(1, 101):
+            learner.finished(backend, 4, job * seconds / 100)
+    learner.update(seconds, [4, 4])
+    return learned_curves(learner, ["a", "b"], "two")
+
+
+def counts(learned: LearnedCurves, name: str, level: int) -> tuple[float, float]:
+    one = next(one for one in learned.backends if one.name == name)
+    at = one.levels.index(level)
+    return one.done[at], one.seconds[at]
+
+
+def test_a_given_curve_is_where_learning_starts(serving: Serving) -> None:
+    learner = learner_of(serving, None)
+    assert learner is not None
+    given = HyperbolicCurve(40.0, 8.0)
+    for n in (1, 4, 16, 40):  # the prior knows it for a knee with another corner
+        assert float(learner.curve(0).rate(n)) == pytest.approx(float(given.rate(n)), rel=0.2)
+    assert learner.fitted(0).completions == pytest.approx(25.0 * 11)  # at 1, 2, ..., 1024 jobs
+    assert learner.fitted(1).completions == 0.0
+
+
+def test_what_is_known_goes_before_what_is_given(serving: Serving) -> None:
+    known = taught(serving, 10.0, None)
+    again = learner_of(serving, known)
+    assert again is not None
+    assert again.fitted(0).completions == pytest.approx(25.0 * 11 + 100)  # given once
+
+
+def test_counts_of_workers_add_up_to_the_file_and_back(serving: Serving) -> None:
+    parts = [taught(serving, 10.0), taught(serving, 30.0)]
+    both = combined(serving, parts)
+    assert both is not None
+    assert counts(both, "b", 4) == pytest.approx((200.0, 40.0))
+    rate = float(next(one for one in both.backends if one.name == "b").curve.rate(4))
+    assert rate == pytest.approx(5.0, rel=0.15)
+    shares = [divided(both, 2)] * 2
+    assert counts(shares[0], "b", 4) == pytest.approx((100.0, 20.0))
+    again = combined(serving, shares)
+    assert again is not None
+    assert counts(again, "b", 4) == pytest.approx((200.0, 40.0))
+    assert combined(serving, parts[:1]) is parts[0]
+    assert combined(serving, []) is None
+
+
+def test_a_backend_that_one_worker_alone_knows_is_kept(serving: Serving) -> None:
+    learner = Learner(1)
+    learner.finished(0, 2, 1.0)
+    other = learned_curves(learner, ["c"], "two")
+    both = combined(serving, [taught(serving, 10.0), other])
+    assert both is not None
+    assert [one.name for one in both.backends] == ["a", "b", "c"]
+
+
+def test_lines_of_processes_do_not_mix_in_a_file(tmp_path: Path) -> None:
+    name = str(tmp_path / "log")
+    workers = [threading.Thread(target=scribble, args=(name, letter)) for letter in "abc"]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    lines = Path(name).read_text().splitlines()
+    assert len(lines) == 3 * 40 * 50
+    assert {(line[0], len(line), len(set(line))) for line in lines} == {(w, 300, 1) for w in "abc"}
+
+
+def scribble(name: str, letter: str) -> None:
+    lines = Lines(name)
+    for _ in range(40):
+        lines.write((letter * 300 + "\n") * 50)
+    lines.close()
+
+
+def test_a_log_that_was_moved_away_begins_anew(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    lines = Lines(str(log))
+    lines.write("one\n")
+    log.rename(tmp_path / "old")
+    lines.write("two\n")
+    lines.reopen()
+    lines.write("three\n")
+    lines.close()
+    assert (tmp_path / "old").read_text() == "one\ntwo\n"
+    assert log.read_text() == "three\n"
+    assert log.stat().st_mode & 0o777 & ~0o640 == 0
+
+
+def test_a_log_that_cannot_be_written_is_refused_and_later_lost_lines_are_told_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(UsageError, match="No such file"):
+        Lines(str(tmp_path / "none" / "log"))
+    lines = Lines("/dev/full")
+    lines.write("one\n")
+    lines.write("two\n")
+    lines.close()
+    assert [record.getMessage() for record in caplog.records] == [
+        "access log /dev/full: No space left on device; lines are lost"
+    ]
+
+
+def test_questions_are_answered_in_any_order_until_the_end_has_gone() -> None:
+    async def answer(question: str, about: Any) -> Any:
+        if question == "fail":
+            raise UsageError("not so")
+        await asyncio.sleep(about)
+        return about
+
+    async def scenario() -> None:
+        ours, theirs = socket.socketpair()
+        answering = asyncio.create_task(answer_all(theirs, answer))
+        asker = await Asker.over(ours)
+        slow = asyncio.create_task(asker.ask("wait", 0.2))
+        assert await asker.ask("wait", 0.0) == 0.0
+        assert not slow.done()
+        assert await slow == 0.2
+        with pytest.raises(UsageError, match="not so"):
+            await asker.ask("fail")
+        with pytest.raises(TimeoutError):
+            await asker.ask("wait", 5.0, within=0.05)
+        waiting = asyncio.create_task(asker.ask("wait", 5.0))
+        await asyncio.sleep(0.05)
+        answering.cancel()
+        with pytest.raises(GoneError):
+            await waiting
+        with pytest.raises(GoneError):
+            await asker.ask("wait", 0.0)
+        asker.close()
+
+    uvloop.run(scenario())
+
+
+def test_a_reserved_port_is_shared_with_nobody_else() -> None:
+    (listener,), kept = reserve([Listener(port=0)])
+    with kept[0], socket.socket() as worker:
+        worker.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        worker.bind(("127.0.0.1", listener.port))
+        worker.listen()
+        with pytest.raises(UsageError, match=f"cannot listen on 127.0.0.1:{listener.port}"):
+            reserve([listener])

@@ -1,0 +1,222 @@
+"""From a system file to the gateway's settings: every key arrives, every mistake names its line."""
+
+import pickle
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from isocline.errors import IsoclineError, SystemFileError, UsageError
+from isocline.gateway.rules import EjectionRule, HoldingRule, RetryRule, Rules
+from isocline.gateway.serving.from_file import read
+from isocline.gateway.serving.place import Place, read_place
+from isocline.gateway.serving.settings import Overrides, Serving
+from isocline.gateway.settings import Match, SizeLimits, TimeLimits, digest
+from isocline.gateway.watch import HealthCheck, Poll
+from isocline.learn import Learning
+from isocline.model.systemfile import serving_schema as schema
+
+FULL = """kind: routing
+backends:
+  - name: a
+    url: "http://127.0.0.1:9001"
+    curve: {type: hyperbolic, peak: 9, half: 3}
+    keep_host: false
+    authorization: {file: token}
+    report: llamacpp
+    metrics: /m
+  - {name: b, url: "http://127.0.0.1:9002"}
+frontends:
+  - {name: one, match: {listener: inside, host: "*.x", headers: {X-A: b}, model: m*}, backends: [a]}
+  - {name: two, backends: ["*"]}
+serve:
+  listen:
+    - {name: main, address: ":0"}
+    - {name: inside, address: "[::1]:8081"}
+  admin: 127.0.0.1:9090
+  policy: jsq
+  workers: 3
+  health: {path: /up, every: 5, timeout: 2, rise: 1, fall: 4}
+  poll: {every: 0.5}
+  holding: {seconds: 3, most: 7}
+  ejection: {failures: 2}
+  retries: {attempts: 1}
+  oldest_report: 4
+  slow_start: 8
+  times: {connect: 2, total: 60}
+  sizes: {body: 1000}
+  trusted: [10.0.0.0/8, "::1/128"]
+  api_keys: {env: DOOR}
+  access_log: access.log
+  learn: {file: curves.json, every: 5, half_life: 600}
+  drain: 7
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("DOOR", "key-one, key-two")
+    (tmp_path / "token").write_text("sk-secret\n")
+    path = tmp_path / "fleet.yaml"
+    path.write_text(FULL)
+    return path
+
+
+def refused(file: Path, old: str, new: str) -> str:
+    assert old in FULL
+    file.write_text(FULL.replace(old, new))
+    with pytest.raises(IsoclineError) as caught:
+        read(file)
+    return str(caught.value).removeprefix(str(file))
+
+
+def test_the_example_can_be_served() -> None:
+    made = read(Path(__file__).parents[2] / "examples/serve.yaml")
+    assert [rule.match.model for rule in made.proxy.frontends] == ["large*", "small*", None]
+    assert made.lessons is not None
+    assert made.lessons.given == (False, False, False)
+
+
+def test_every_key_arrives(file: Path) -> None:
+    made = read(file)
+    a, b = made.proxy.backends
+    assert (a.keep_host, a.authorization, b.keep_host) == (False, "Bearer sk-secret", True)
+    assert made.proxy.frontends[0].match == Match("inside", "*.x", "/", {"X-A": "b"}, "m*")
+    doors = [(it.name, it.host, it.port) for it in made.proxy.listeners]
+    assert doors == [("main", "127.0.0.1", 0), ("inside", "::1", 8081)]
+    assert made.proxy.times == TimeLimits(connect=2.0, total=60.0)
+    assert made.proxy.sizes == SizeLimits(body=1000)
+    assert made.proxy.key_digests == (digest("key-one"), digest("key-two"))
+    assert [str(it) for it in made.proxy.trusted] == ["10.0.0.0/8", "::1/128"]
+    assert made.rules == Rules(
+        HoldingRule(3.0, 7), EjectionRule(failures=2), RetryRule(1), 4.0, slow_start=8
+    )
+    assert made.checks.health == HealthCheck("/up", 5.0, 2.0, 1, 4)
+    assert made.checks.polls == (Poll("llama.cpp", "/m", 0.5), None)
+    assert made.lessons is not None
+    assert made.lessons.learning == Learning(half_life=600.0)
+    assert (made.lessons.file, made.lessons.every) == (file.parent / "curves.json", 5.0)
+    assert made.lessons.given == (True, False)
+    assert (made.admin, made.policy, made.workers) == (Place("127.0.0.1", 9090), "jsq", 3)
+    assert (made.access_log, made.drain) == (str(file.parent / "access.log"), 7.0)
+    assert made.proxy.candidates
+    file.write_text(FULL.replace("access_log: access.log", "access_log: off"))
+    assert not read(file).proxy.candidates  # which only the log tells
+
+
+def test_a_command_line_goes_before_the_file(file: Path) -> None:
+    made = read(file, Overrides("127.0.0.1:1234", "[::1]:5", "gmsr", 1, "-"))
+    assert (made.proxy.listeners[0].port, made.proxy.listeners[0].name) == (1234, "main")
+    assert made.proxy.listeners[1].port == 8081
+    assert (made.admin, made.policy, made.workers) == (Place("::1", 5), "gmsr", 1)
+    assert made.access_log == "-"
+
+
+def test_curves_that_are_given_are_not_learned_unless_asked(file: Path) -> None:
+    curve = "curve: {type: hyperbolic, peak: 9, half: 3}"
+    known = FULL.replace('"http://127.0.0.1:9002"', f'"http://127.0.0.1:9002", {curve}')
+    file.write_text(known.replace("  learn: {file: curves.json, every: 5, half_life: 600}\n", ""))
+    assert read(file).lessons is None
+    file.write_text(FULL.replace("  learn: {file: curves.json, every: 5, half_life: 600}\n", ""))
+    lessons = read(file).lessons
+    assert lessons is not None  # b has none
+    assert lessons.file is None
+
+
+@pytest.mark.parametrize(
+    ("entry", "kind", "beside"),
+    [
+        (schema.HoldingEntry, HoldingRule, set()),
+        (schema.EjectionEntry, EjectionRule, set()),
+        (schema.RetriesEntry, RetryRule, set()),
+        (schema.TimesEntry, TimeLimits, set()),
+        (schema.SizesEntry, SizeLimits, set()),
+        (schema.MatchEntry, Match, set()),
+        (schema.LearnEntry, Learning, {"prior"}),
+        (schema.HealthEntry, HealthCheck, {"status"}),
+    ],
+)
+def test_what_the_gateway_knows_can_be_written_in_a_file(
+    entry: type[schema.Record], kind: type, beside: set[str]
+) -> None:
+    known = {field.name for field in fields(kind)} - beside
+    assert set(entry.model_fields) - {"file", "every"} == known - {"every"}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("127.0.0.1:9090", "here", ":18: serve.admin: 'here' is no place to listen; give HOST:"),
+        ('":0"', '":x"', ":16: serve.listen[0] 'main', address: ':x' is no place"),
+        ("name: inside, addr", "name: main, addr", ":17: serve.listen[1] 'main', name: 'main' is "),
+        ("10.0.0.0/8", "10.0.0.1/8", ":30: serve.trusted[0]: 10.0.0.1/8 has host bits set; give"),
+        ("http://127.0.0.1:9002", "ftp://x", ":10: backends[1] 'b', url: backend b: url 'ftp://x"),
+        ("listener: inside", "listener: out", ":11: frontends: frontend one: match.listener 'out'"),
+        ("report: llamacpp", "report: orca", ":9: backends[0] 'a', metrics: is '/m', and report:"),
+        ("metrics: /m", "metrics: m", ":9: backends[0] 'a', metrics: poll: path 'm' is none; giv"),
+        ("{file: token}", "{file: tokens}", "authorization: file "),
+        ("{env: DOOR}", "{env: NONE_SUCH}", ":31: serve.api_keys: environment variable NONE_SUCH "),
+        ("curves.json", "none/curves.json", ":33: serve.learn.file: "),
+        (
+            "policy: jsq",
+            "policy: gmrs",
+            ":19: serve.policy: unknown policy 'gmrs': did you mean gmsr?",
+        ),
+        (
+            "policy: jsq",
+            "policy: static_optimal",
+            ":19: serve.policy: static_optimal: there is no plan to follow",
+        ),
+        ('address: ":0"', 'address: ":0", tls: {certificate: no.pem}', ":16: serve.listen[0] 'mai"),
+    ],
+)
+def test_a_mistake_names_its_line(file: Path, old: str, new: str, says: str) -> None:
+    assert says in refused(file, old, new)
+
+
+@pytest.mark.parametrize("text", ["", " \n", "two\nlines", "caf\u00e9"])
+def test_a_secret_that_cannot_be_used_is_refused_and_not_shown(file: Path, text: str) -> None:
+    (file.parent / "token").write_text(text)
+    with pytest.raises(SystemFileError, match="authorization: ") as caught:
+        read(file)
+    assert not text.strip() or text not in str(caught.value)
+
+
+def test_a_key_file_without_keys_leaves_no_door_open(file: Path) -> None:
+    (file.parent / "keys").write_text("# nothing yet\n\n")
+    assert "there is no key in it" in refused(file, "{env: DOOR}", "{file: keys}")
+    (file.parent / "keys").write_text("# of the team\nalpha\n beta \n")
+    assert read(file).proxy.key_digests == (digest("alpha"), digest("beta"))
+
+
+def test_settings_go_between_processes_and_hide_secrets(file: Path) -> None:
+    made = read(file)
+    again: Serving = pickle.loads(pickle.dumps(made))
+    assert again.proxy == made.proxy
+    assert again.system.graph.sink.tolist() == made.system.graph.sink.tolist()
+    assert "sk-secret" not in repr(made)
+    assert "key-one" not in repr(made)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [("9090", "9091"), ("workers: 3", "workers: 2"), ('":0"', '":8000"')]
+)
+def test_doors_stay_as_they_were_opened(file: Path, old: str, new: str) -> None:
+    before = read(file)
+    file.write_text(FULL.replace(old, new))
+    with pytest.raises(UsageError, match="cannot change while it runs; restart"):
+        read(file).require_same_doors(before)
+    file.write_text(FULL.replace("jsq", "gmsr"))
+    read(file).require_same_doors(before)
+
+
+@pytest.mark.parametrize("text", ["8080", "x", "h:p", "h:1/x", "u@h:1", "h:99999", "[::1"])
+def test_what_is_no_place_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="no place to listen"):
+        read_place(text)
+
+
+def test_places_are_read_as_they_are_shown() -> None:
+    for text in ("127.0.0.1:80", "[::1]:8080", "example.org:0"):
+        assert str(read_place(text)) == text
+    assert str(read_place(":80")) == "127.0.0.1:80"

@@ -1,0 +1,86 @@
+"""The part of a system file that only serving reads: what it gives, and what is refused."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from isocline.errors import SystemFileError
+from isocline.model.curves import HyperbolicCurve
+from isocline.model.systemfile import load, load_served
+from isocline.model.systemfile.serving_schema import given
+
+GOOD = """kind: routing
+backends:
+  - {name: a, url: "http://127.0.0.1:9001", authorization: {file: token}, report: vllm}
+  - {name: b, url: "http://127.0.0.1:9002", curve: {type: hyperbolic, peak: 9, half: 3}}
+frontends:
+  - {name: one, match: {model: m*}, backends: [a]}
+  - {name: two, match: {path: /v1}, rate: 3.0, backends: ["*"]}
+serve:
+  listen:
+    - {name: main, address: 127.0.0.1:8080}
+  admin: off
+  workers: 2
+  ejection: {failures: 3, floor: 0.5}
+  times: {connect: 2}
+  api_keys: {env: DOOR}
+  drain: 5
+"""
+BAD = yaml.safe_load((Path(__file__).parent / "bad_serving_files.yaml").read_text())
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "fleet.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_what_is_written_is_kept_and_what_is_not_has_a_stand_in(tmp_path: Path) -> None:
+    served = load_served(write(tmp_path, GOOD))
+    assert [backend.name for backend in served.system.backends] == ["a", "b"]
+    assert served.system.backends[1].curve == HyperbolicCurve(9.0, 3.0)
+    assert served.system.graph.neighbours(1).tolist() == [0, 1]
+    assert (served.knows_curves, served.knows_rates) == (False, False)
+    assert given(served.serve.ejection) == {"failures": 3, "floor": 0.5}
+    assert served.serve.admin is None
+    assert served.entries.backends[0].report == "vllm"
+    assert given(served.entries.frontends[0].match) == {"model": "m*"}
+
+
+def test_one_address_stands_for_one_listener(tmp_path: Path) -> None:
+    text = GOOD.replace("\n    - {name: main, address: 127.0.0.1:8080}", " 127.0.0.1:8080")
+    listen = load_served(write(tmp_path, text)).serve.listen
+    assert listen is not None
+    assert [(it.name, it.address) for it in listen] == [("default", "127.0.0.1:8080")]
+
+
+def test_a_file_without_the_key_can_be_served(tmp_path: Path) -> None:
+    served = load_served(write(tmp_path, GOOD[: GOOD.index("serve:")]))
+    assert given(served.serve) == {}
+
+
+@pytest.mark.parametrize("edit", BAD.values(), ids=BAD.keys())
+def test_a_bad_serving_value_is_named_with_line_and_remedy(
+    tmp_path: Path, edit: dict[str, str]
+) -> None:
+    assert edit["replace"] in GOOD
+    path = write(tmp_path, GOOD.replace(edit["replace"], edit["by"]))
+    with pytest.raises(SystemFileError) as caught:
+        load_served(path)
+    assert str(caught.value) == f"{path}:{edit['says']}"
+
+
+def test_a_plan_needs_what_serving_does_without(tmp_path: Path) -> None:
+    path = write(tmp_path, GOOD)
+    with pytest.raises(SystemFileError, match=r"frontends\[0\] 'one': neither of rate and arr"):
+        load(path)
+    path = write(tmp_path, GOOD.replace("match: {model: m*}", "rate: 2.0"))
+    with pytest.raises(SystemFileError, match=r"'a', curve: is missing.*isocline serve learns it"):
+        load(path)
+
+
+def test_a_plan_passes_over_what_only_serving_reads(tmp_path: Path) -> None:
+    whole = GOOD.replace("report: vllm", "curve: {type: hyperbolic, peak: 5, half: 1}")
+    system = load(write(tmp_path, whole.replace("match: {model: m*}", "rate: 2.0")))
+    assert system.rates.tolist() == [2.0, 3.0]
