@@ -4,7 +4,7 @@ import contextlib
 
 import httptools
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from isocline.gateway.proxy.fields import FieldLines
@@ -23,7 +23,7 @@ def test_a_line_is_read_once_and_says_the_same_again() -> None:
     lines = FieldLines({}, {b"content-length": length})
     first = lines[b"Content-Length:  12\t"]
     assert first == (b"content-length", 12, b"Content-Length: 12\r\n", None)
-    assert lines[b"Content-Length:  12\t"] is first
+    assert lines[b"Content-Length:  12\t"] == first
     assert read == [b"12"]
 
 
@@ -78,7 +78,8 @@ class Llhttp:
         self.target += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self.fields.append((name.lower(), value))
+        # RFC 9112, Section 5: blanks around a value are not part of it; llhttp leaves those behind.
+        self.fields.append((name.lower(), value.rstrip(b" \t")))
 
 
 METHODS = st.sampled_from([b"GET", b"POST", b"QUERY", b"M-SEARCH", b"PURGE", b"LINK", b"PRI", b"A"])
@@ -91,6 +92,7 @@ VALUES = st.one_of(
 FIELDS = st.lists(st.tuples(NAMES, st.sampled_from([b"", b" ", b" \t"]), VALUES), max_size=4)
 
 
+@example(b"GET", b"/", [(b"Accept", b"", b"0 ")])
 @given(METHODS, TARGETS, FIELDS)
 @settings(max_examples=1000, deadline=None)
 def test_another_parser_reads_the_same(
