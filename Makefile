@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.ready-
 
-.PHONY: demo test check format bench clean
+.PHONY: demo test check format bench compiled clean
 # The main job: a certified plan, five policies on a trace and over a range of loads, and then live:
 # real servers, routers and requests on this machine, for a minute. The last step says so, and no
 # more, where the machine is too slow to measure.
@@ -32,6 +32,20 @@ format: $(STAMP)dev
 
 bench: $(STAMP)bench
 	$(BIN)/python -m benchmarks
+
+# A wheel with the router's hot path compiled (docs/serve.md, "Faster"), and its tests against that:
+# from a folder without src/, so that nothing else can be what is tested. Needs a C compiler.
+COMPILED := out/compiled
+compiled: export HATCH_BUILD_HOOK_ENABLE_CUSTOM = 1
+compiled:
+	rm -rf $(COMPILED) && mkdir -p $(COMPILED)/checks/src
+	$(PYTHON) -m venv $(COMPILED)/venv
+	$(COMPILED)/venv/bin/python -m pip wheel --quiet --no-deps --wheel-dir $(COMPILED) .
+	$(COMPILED)/venv/bin/python -m pip install --quiet "$$(echo $(COMPILED)/*.whl)[test]"
+	cp -r tests examples docs pyproject.toml $(COMPILED)/checks
+	ln -s "$$(echo $(CURDIR)/$(COMPILED)/venv/lib/python*/site-packages/isocline)" $(COMPILED)/checks/src
+	cd $(COMPILED)/checks && ../venv/bin/python -c 'from isocline.gateway import hot_path; assert hot_path.is_compiled()'
+	cd $(COMPILED)/checks && ../venv/bin/pytest -n 2 tests/gateway tests/live tests/cli/test_serve_verb.py
 
 # One stamp per set of extras: a second run starts at once, a changed pyproject.toml sets up again.
 $(STAMP)demo: extras = all

@@ -2,25 +2,24 @@
 
 CPU time of the proxy's process, user and system, for each request (a small POST as OpenAI's clients
 send it, answered with a small JSON) and for each chunk of a stream of events; the memory of an idle
-connection. Beside it, in the same rounds: the same with curves learned, those of `proxy_rivals`
-that are installed, and a relay of bytes on the same event loop that reads nothing, which is what
-the system calls and the loop cost alone. Everything is on: gate, core, policy, report of the load,
-access log with candidates. Each proxy has the first core, all else the others.
+connection. Beside it, in the same rounds: the same with curves learned; the same compiled, as the
+Python of `--compiled` has it; those of `proxy_rivals` that are installed; and a relay of bytes on
+the same event loop that reads nothing, which is what the system calls and the loop cost alone.
+Everything is on: gate, core, policy, report of the load, access log with candidates. Each proxy has
+the first core, all else the others.
 """
 
+import argparse
 import asyncio
-import gc
-import multiprocessing
 import os
 import signal
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import cast
 
@@ -28,19 +27,10 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.proxy_rivals import BACKENDS, rivals
-from isocline.gateway.access_log import AccessLog
-from isocline.gateway.build import core_of
-from isocline.gateway.proxy import Proxy
-from isocline.gateway.settings import BackendAddress, FrontendRule, Listener, ProxySettings
-from isocline.learn import Learner
-from isocline.model.curves import HyperbolicCurve
-from isocline.model.fleet import Backend, Frontend, RoutingSystem
-from isocline.model.graph import CompatibilityGraph
-from isocline.model.traffic import PoissonArrivals
-from isocline.policies.parse import parse
+from benchmarks.proxy_ours import ANSWER, CHUNKS, LAST, backend, compiled, isocline, relay, running
+from benchmarks.proxy_rivals import rivals
 
-ROUNDS, SECONDS, CLIENTS, CHUNKS, IDLE = 5, 1.5, 16, 200, 1000
+ROUNDS, SECONDS, CLIENTS, IDLE = 5, 1.5, 16, 1000
 GOAL = "40 us for each request, 35 us for each chunk, half of nginx's requests/s"
 BODY = b'{"model":"m","messages":[{"role":"user","content":"hello"}]}'
 FIELDS = (
@@ -54,129 +44,6 @@ POST = b"POST /v1/chat/completions HTTP/1.1\r\n%bContent-Length: %d\r\n\r\n%b" %
     BODY,
 )
 STREAM = b"GET /stream HTTP/1.1\r\n%b\r\n" % FIELDS
-ANSWER = (
-    b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 13\r\n"
-    b'Endpoint-Load-Metrics: 1\r\n\r\n{"ok": true}\n'
-)
-EVENT = b'data: {"id":"x","choices":[{"delta":{"content":"token"}}]}\n\n'
-CHUNK = b"%x\r\n%b\r\n" % (len(EVENT), EVENT)
-LAST = b"0\r\n\r\n"
-
-
-# -- the processes -------------------------------------------------------------------------------
-
-
-class Answering(asyncio.Protocol):
-    """The backend: answers at once, or streams an event every 2 ms."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast("asyncio.Transport", transport)
-
-    def data_received(self, data: bytes) -> None:
-        if data.startswith(b"GET"):
-            self.transport.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
-            self.send_event(CHUNKS)
-        else:
-            self.transport.write(ANSWER)
-
-    def send_event(self, left: int) -> None:
-        if self.transport.is_closing():
-            return
-        self.transport.write(CHUNK if left else LAST)
-        if left:
-            asyncio.get_running_loop().call_later(0.002, self.send_event, left - 1)
-
-
-def backend(told: Connection) -> None:
-    uvloop.run(listen(told, Answering))
-
-
-async def listen(told: Connection, protocol: Callable[[], asyncio.Protocol]) -> None:
-    server = await asyncio.get_running_loop().create_server(protocol, "127.0.0.1", 0)
-    told.send(server.sockets[0].getsockname()[1])
-    await asyncio.Event().wait()
-
-
-class Relay(asyncio.Protocol):
-    """Passes bytes on, and reads nothing of them."""
-
-    def __init__(self, port: int) -> None:
-        self.port = port
-        self.other: asyncio.Transport | None = None
-        self.early = b""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast("asyncio.Transport", transport)
-        self.task = asyncio.get_running_loop().create_task(self.connect())
-
-    async def connect(self) -> None:
-        back = Back(self.transport)
-        loop = asyncio.get_running_loop()
-        self.other, _ = await loop.create_connection(lambda: back, "127.0.0.1", self.port)
-        self.other.write(self.early)
-
-    def data_received(self, data: bytes) -> None:
-        if self.other:
-            if not self.other.is_closing():
-                self.other.write(data)
-        else:
-            self.early += data
-
-
-class Back(asyncio.Protocol):
-    """The relay's other side."""
-
-    def __init__(self, client: asyncio.Transport) -> None:
-        self.client = client
-
-    def data_received(self, data: bytes) -> None:
-        if not self.client.is_closing():
-            self.client.write(data)
-
-
-def relay(told: Connection, port: int) -> None:
-    uvloop.run(listen(told, lambda: Relay(port)))
-
-
-def isocline(told: Connection, port: int, log_file: str, learning: bool = False) -> None:
-    system = RoutingSystem(
-        (Frontend("chat", PoissonArrivals(10.0)),),
-        tuple(Backend(f"b{i}", HyperbolicCurve(400.0, 16.0)) for i in range(BACKENDS)),
-        CompatibilityGraph.from_neighbours(BACKENDS, [range(BACKENDS)]),
-    )
-    names = [backend.name for backend in system.backends]
-    settings = ProxySettings(
-        tuple(BackendAddress(name, f"http://127.0.0.1:{port}") for name in names),
-        (FrontendRule("chat"),),
-        (Listener(port=0),),
-    )
-
-    async def serve() -> None:
-        with Path(log_file).open("w") as out:
-            log = AccessLog(out, ["chat"], names, "gmsr")
-            core = core_of(system, parse("gmsr"), learner=Learner(BACKENDS) if learning else None)
-            proxy = Proxy(core, settings, (log,), int)
-            await proxy.start()
-            gc.collect()
-            gc.freeze()  # what was imported lives for ever: no collection need look at it again
-            told.send(proxy.addresses[0][2])
-            await asyncio.Event().wait()
-
-    uvloop.run(serve())
-
-
-@contextmanager
-def running(target: Callable[..., None], *args: object) -> Iterator[tuple[int, int]]:
-    """(pid, port) of a process of ours."""
-    ours, theirs = multiprocessing.Pipe()
-    process = multiprocessing.get_context("spawn").Process(target=target, args=(theirs, *args))
-    process.start()
-    try:
-        assert process.pid is not None
-        yield process.pid, ours.recv()
-    finally:
-        process.terminate()
-        process.join()
 
 
 # -- measuring -----------------------------------------------------------------------------------
@@ -256,6 +123,9 @@ def on_the_first_core() -> Iterator[None]:
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(prog=f"python -m {__spec__.name}")
+    parser.add_argument("--compiled", metavar="PYTHON", help="one with a compiled build, as well")
+    python = parser.parse_args().compiled
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # not without ending what was started
     say = Console(stderr=True).print
     table = Table("proxy", "per request", "requests/s", "per chunk", "per idle connection")
@@ -269,6 +139,10 @@ def main() -> None:
                 "isocline, learning": stack.enter_context(running(isocline, port, log, True)),
                 "bytes only, same loop": stack.enter_context(running(relay, port)),
             }
+            if python is None:
+                say("isocline, compiled: left out; give --compiled PYTHON (docs/serve.md, Faster)")
+            else:
+                contestants["isocline, compiled"] = stack.enter_context(compiled(python, port, log))
             for name, rival in rivals(port, folder, say).items():
                 contestants[name] = stack.enter_context(rival)
         end = ANSWER[-13:]

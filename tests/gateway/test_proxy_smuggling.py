@@ -57,7 +57,7 @@ def test_malformed_requests_are_refused_and_reach_no_backend(in_pieces: bool) ->
     cases = [case for case in CASES if not (in_pieces and "repeat" in case)]
 
     async def scenario() -> None:
-        async with proxying(saying(ok()), times=replaced(linger=0.05)) as (seen, [backend]):
+        async with proxying(saying(ok()), times=replaced(linger=5.0)) as (seen, [backend]):
             said = await asyncio.gather(*(refusal(seen, case, in_pieces) for case in cases))
             assert [words for words in said if words] == []
             await seen.settled()

@@ -3,17 +3,25 @@
 import asyncio
 import socket
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import uvloop
 
-from isocline.errors import UsageError
-from isocline.gateway.learned import LearnedCurves, learned_curves
+from isocline.errors import SystemFileError, UsageError
+from isocline.gateway.learned import (
+    LearnedCurves,
+    LearnedFrontend,
+    learned_curves,
+    write_learned,
+)
 from isocline.gateway.serving.channel import Asker, GoneError, answer_all
+from isocline.gateway.serving.core import make_core
 from isocline.gateway.serving.from_file import read
-from isocline.gateway.serving.learning import combined, divided, learner_of
+from isocline.gateway.serving.learned_file import known_curves
+from isocline.gateway.serving.learning import combined, divided, learner_of, measure_for
 from isocline.gateway.serving.lines import Lines
 from isocline.gateway.serving.ports import reserve
 from isocline.gateway.serving.settings import Serving
@@ -68,23 +76,78 @@ def test_what_is_known_goes_before_what_is_given(serving: Serving) -> None:
     known = taught(serving, 10.0, None)
     again = learner_of(serving, known)
     assert again is not None
-    assert again.fitted(0).completions == pytest.approx(25.0 * 11 + 100)  # given once
+    assert again.fitted(0).completions == pytest.approx(25.0 * 11 + 100, rel=0.05)  # given once
 
 
 def test_counts_of_workers_add_up_to_the_file_and_back(serving: Serving) -> None:
     parts = [taught(serving, 10.0), taught(serving, 30.0)]
     both = combined(serving, parts)
     assert both is not None
-    assert counts(both, "b", 4) == pytest.approx((200.0, 40.0))
+    assert counts(both, "b", 4) == pytest.approx((200.0, 40.0), rel=0.05)
     rate = float(next(one for one in both.backends if one.name == "b").curve.rate(4))
     assert rate == pytest.approx(5.0, rel=0.15)
     shares = [divided(both, 2)] * 2
-    assert counts(shares[0], "b", 4) == pytest.approx((100.0, 20.0))
+    assert counts(shares[0], "b", 4) == pytest.approx((100.0, 20.0), rel=0.05)
     again = combined(serving, shares)
     assert again is not None
-    assert counts(again, "b", 4) == pytest.approx((200.0, 40.0))
+    assert counts(again, "b", 4) == pytest.approx((200.0, 40.0), rel=0.05)
     assert combined(serving, parts[:1]) is parts[0]
     assert combined(serving, []) is None
+
+
+def test_works_of_frontends_add_up_to_the_file_and_back(serving: Serving) -> None:
+    lessons = serving.lessons
+    assert lessons is not None
+    by_frontend = replace(serving, lessons=replace(lessons, unit="frontend"))
+    parts = [
+        taught(serving, 10.0).model_copy(
+            update={
+                "unit": "frontend",
+                "frontends": [LearnedFrontend(name="all", requests=requests, work=work)],
+            }
+        )
+        for requests, work in ((300.0, 2.0), (100.0, 4.0))
+    ]
+    both = combined(by_frontend, parts)
+    assert both is not None
+    assert both.unit == "frontend"
+    assert both.frontends == [LearnedFrontend(name="all", requests=400.0, work=2.5)]
+    assert both.mean_work == 2.5
+    (half,) = divided(both, 2).frontends
+    assert (half.requests, half.work) == (200.0, 2.5)
+    measure = measure_for(by_frontend, both)
+    assert measure is not None
+    assert measure.mix.mean == 2.5
+    assert measure_for(serving, both) is None
+
+
+def test_given_curves_in_tokens_are_where_learning_in_tokens_starts(tmp_path: Path) -> None:
+    file = tmp_path / "fleet.yaml"
+    file.write_text(FILE + "work: {unit: tokens, mean: 8}\nserve: {learn: {work: tokens}}\n")
+    made = read(file)
+    assert made.proxy.tokens
+    learner, measure = learner_of(made, None), measure_for(made, None)
+    assert learner is not None
+    assert measure is not None
+    given = float(HyperbolicCurve(40.0, 8.0).rate(8))
+    assert float(learner.curve(0).rate(8)) == pytest.approx(given, rel=0.2)
+    core = make_core(made, learner, measure)
+    assert float(core.scores.curves[0].rate(8)) == pytest.approx(given / 8.0, rel=0.2)
+
+
+def test_a_file_in_another_unit_is_refused(tmp_path: Path) -> None:
+    learned = learned_curves(Learner(1), ["a"], "two").model_copy(update={"unit": "tokens"})
+    write_learned(tmp_path / "curves.json", learned)
+    file = tmp_path / "fleet.yaml"
+    for work, fits in (("frontend", False), ("requests", False), ("tokens", True)):
+        text = FILE.replace(", curve: {type: hyperbolic, peak: 40, half: 8}", "")
+        file.write_text(f"{text}serve: {{learn: {{file: curves.json, work: {work}}}}}\n")
+        made = read(file)
+        if fits:
+            assert known_curves(made) == learned
+            continue
+        with pytest.raises(SystemFileError, match=f"learn.work is {work}; move the file away"):
+            known_curves(made)
 
 
 def test_a_backend_that_one_worker_alone_knows_is_kept(serving: Serving) -> None:
@@ -143,10 +206,14 @@ def test_a_log_that_cannot_be_written_is_refused_and_later_lost_lines_are_told_o
     ]
 
 
-def test_questions_are_answered_in_any_order_until_the_end_has_gone() -> None:
+def test_questions_are_answered_in_any_order_until_the_end_has_gone(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     async def answer(question: str, about: Any) -> Any:
         if question == "fail":
             raise UsageError("not so")
+        if question == "break":
+            raise ZeroDivisionError("ours")
         await asyncio.sleep(about)
         return about
 
@@ -160,6 +227,9 @@ def test_questions_are_answered_in_any_order_until_the_end_has_gone() -> None:
         assert await slow == 0.2
         with pytest.raises(UsageError, match="not so"):
             await asker.ask("fail")
+        with pytest.raises(UsageError, match="ZeroDivisionError: ours"):
+            await asker.ask("break", within=5.0)
+        assert "break failed" in caplog.text
         with pytest.raises(TimeoutError):
             await asker.ask("wait", 5.0, within=0.05)
         waiting = asyncio.create_task(asker.ask("wait", 5.0))

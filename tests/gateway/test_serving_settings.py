@@ -94,7 +94,9 @@ def test_every_key_arrives(file: Path) -> None:
     assert made.checks.health == HealthCheck("/up", 5.0, 2.0, 1, 4)
     assert made.checks.polls == (Poll("llama.cpp", "/m", 0.5), None)
     assert made.lessons is not None
-    assert made.lessons.learning == Learning(half_life=600.0)
+    assert made.lessons.learning == Learning(half_life=600.0, half_life_completions=2000.0)
+    assert made.lessons.unit == "requests"
+    assert not made.proxy.tokens
     assert (made.lessons.file, made.lessons.every) == (file.parent / "curves.json", 5.0)
     assert made.lessons.given == (True, False)
     assert (made.admin, made.policy, made.workers) == (Place("127.0.0.1", 9090), "jsq", 3)
@@ -140,7 +142,7 @@ def test_what_the_gateway_knows_can_be_written_in_a_file(
     entry: type[schema.Record], kind: type, beside: set[str]
 ) -> None:
     known = {field.name for field in fields(kind)} - beside
-    assert set(entry.model_fields) - {"file", "every"} == known - {"every"}
+    assert set(entry.model_fields) - {"file", "every", "work"} == known - {"every"}
 
 
 @pytest.mark.parametrize(
@@ -157,6 +159,12 @@ def test_what_the_gateway_knows_can_be_written_in_a_file(
         ("{file: token}", "{file: tokens}", "authorization: file "),
         ("{env: DOOR}", "{env: NONE_SUCH}", ":31: serve.api_keys: environment variable NONE_SUCH "),
         ("curves.json", "none/curves.json", ":33: serve.learn.file: "),
+        ("half_life: 600", "work: token", ":33: serve.learn.work"),
+        (
+            "half_life: 600",
+            "work: tokens",
+            ":33: serve.learn.work: is tokens, and given curves are in ",
+        ),
         (
             "policy: jsq",
             "policy: gmrs",
@@ -199,7 +207,13 @@ def test_settings_go_between_processes_and_hide_secrets(file: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "new"), [("9090", "9091"), ("workers: 3", "workers: 2"), ('":0"', '":8000"')]
+    ("old", "new"),
+    [
+        ("9090", "9091"),
+        ("workers: 3", "workers: 2"),
+        ('":0"', '":8000"'),
+        ("half_life: 600", "work: frontend"),
+    ],
 )
 def test_doors_stay_as_they_were_opened(file: Path, old: str, new: str) -> None:
     before = read(file)

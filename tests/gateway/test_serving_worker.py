@@ -9,7 +9,17 @@ from isocline.errors import UsageError
 from isocline.gateway.serving.from_file import read
 from isocline.gateway.serving.settings import Overrides
 from isocline.gateway.serving.worker import Worker
-from tests.gateway.proxies import Client, ok, run, saying, serving, value_of
+from tests.gateway.proxies import (
+    Backend,
+    Client,
+    Handler,
+    ok,
+    read_request,
+    run,
+    saying,
+    serving,
+    value_of,
+)
 
 CURVE = "curve: {type: hyperbolic, peak: 1000, half: 10}"
 LOAD = b"endpoint-load-metrics: TEXT named_metrics.num_requests_running=%d, "
@@ -91,6 +101,86 @@ def test_a_backend_known_to_be_down_stays_so_through_a_reload(tmp_path: Path) ->
             assert (after["b"].live.up, after["a"].live.up) == (0, 1)
             assert await ask(worker, 5) == b"a"
             assert not any(head.startswith(b"GET / ") for head in b.heads)
+            await worker.stop(1.0)
+
+    run(scenario())
+
+
+def test_an_ejected_backend_stays_out_through_a_reload(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        broken = b"HTTP/1.1 500 Broken\r\nContent-Length: 0\r\n\r\n"
+        async with serving(saying(ok(b"a"))) as a, serving(saying(broken)) as b:
+            backends = [
+                f"name: a, url: 'http://127.0.0.1:{a.port}', {CURVE}",
+                f"name: b, url: 'http://127.0.0.1:{b.port}', {CURVE}",
+            ]
+            rule = "  ejection: {failures: 1, first: 60}\n"
+            file = write(tmp_path, backends, rule)
+            worker = Worker(read(file, HERE))
+            await worker.start()
+            while not b.heads:
+                await ask(worker)
+            write(tmp_path, list(reversed(backends)), rule)
+            await worker.reload(read(file, HERE))
+            live = worker.snapshot().backends["b"].live
+            assert live is not None
+            assert live.ejected == 1
+            await ask(worker, 20)
+            assert len(b.heads) == 1
+            # Alone it is needed.
+            write(tmp_path, backends[1:], rule)
+            await worker.reload(read(file, HERE))
+            await ask(worker)
+            assert len(b.heads) == 2
+            await worker.stop(1.0)
+
+    run(scenario())
+
+
+def test_what_is_held_through_a_reload_goes_when_a_backend_is_up_again(tmp_path: Path) -> None:
+    """Its core was replaced, and has no checks of its own any more."""
+
+    state = {"up": True, "served": 0}
+    gate = asyncio.Event()
+
+    def handler(backend: Backend) -> Handler:
+        async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            while await read_request(reader, backend):
+                if backend.heads[-1].startswith(b"GET /health"):
+                    said = ok() if state["up"] else b"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n"
+                    writer.write(said)
+                    continue
+                state["served"] += 1
+                if state["served"] == 1:
+                    await gate.wait()
+                writer.write(ok(b"done"))
+
+        return handle
+
+    async def scenario() -> None:
+        table = "curve: {type: table, points: [[1, 10], [2, 9]]}"  # at its peak with 1
+        health = "  health: {path: /health, every: 0.05, timeout: 1, rise: 1, fall: 1}\n"
+        async with serving(handler) as a:
+            file = write(tmp_path, [f"name: a, url: 'http://127.0.0.1:{a.port}', {table}"], health)
+            worker = Worker(read(file, HERE))
+            await worker.start()
+            first = asyncio.create_task(ask(worker))
+            while not state["served"]:
+                await asyncio.sleep(0.01)
+            held = asyncio.create_task(ask(worker))
+            while worker.in_flight < 2:
+                await asyncio.sleep(0.01)
+            await worker.reload(read(file, HERE))
+            state["up"] = False
+            while (live := worker.snapshot().backends["a"].live) is None or live.up:
+                await asyncio.sleep(0.01)
+            gate.set()
+            assert await first == b"done"
+            await asyncio.sleep(0.1)
+            assert not held.done()  # the old core, too, knows that the backend is down
+            assert state["served"] == 1
+            state["up"] = True
+            assert await held == b"done"
             await worker.stop(1.0)
 
     run(scenario())

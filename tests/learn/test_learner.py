@@ -99,6 +99,19 @@ def test_what_is_forgotten_counts_less() -> None:
     assert remembers.fitted(0).completions > 1800
 
 
+def test_who_was_misjudged_is_tried_again_though_it_finishes_nothing() -> None:
+    """A lesson of a slow start fades as others finish jobs, not with the backend's own."""
+    learner = Learner(2, Learning(half_life_completions=200.0))
+    for job in range(100):  # 1 s each: a tenth of what CURVE does with 4 jobs
+        learner.finished(1, 4, float(job + 1))
+    learner.update(100.0, [0, 0])
+    slow = float(learner.optimistic(1).rate(4.0))
+    assert slow < 0.3 * float(CURVE.rate(4.0))
+    lived(learner, 3000)
+    assert learner.fitted(1).completions < 5.0
+    assert float(learner.optimistic(1).rate(4.0)) > 2.0 * slow
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [

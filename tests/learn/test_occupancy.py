@@ -4,10 +4,10 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from isocline.learn.occupancy import counted, discount, enlarged, finish, occupancy, spend
+from isocline.learn.occupancy import age, counted, discount, enlarged, finish, occupancy, spend
 
 STEPS = st.lists(
     st.tuples(st.floats(0.0, 3.0), st.integers(0, 3), st.booleans()), min_size=1, max_size=30
@@ -17,17 +17,19 @@ STEPS = st.lists(
 @pytest.mark.parametrize(
     ("half_life", "half_life_completions"), [(math.inf, math.inf), (2.0, math.inf), (math.inf, 3.0)]
 )
+@settings(deadline=None)  # the first call may compile
 @given(steps=STEPS)
 def test_every_observation_counts_by_its_age(
     half_life: float, half_life_completions: float, steps: list[tuple[float, int, bool]]
 ) -> None:
-    seen = occupancy(2, 4, half_life, half_life_completions)
+    seen = occupancy(2, 4, half_life)
     now, history = 0.0, []
     for pause, workload, completed in steps:
         start, now = now, now + pause
         spend(seen, 1, workload, now)
         if completed:
             finish(seen, 1, workload)
+            age(seen, 2.0 ** (1.0 / half_life_completions))
         history.append((start, now, workload, completed))
     done, seconds = np.zeros(4), np.zeros(4)
     younger = 0  # completions after the one looked at
@@ -80,3 +82,27 @@ def test_a_discount_keeps_the_shape_and_takes_the_new_speed() -> None:
     assert less.sum() == pytest.approx(25.0)
     assert np.allclose(less[1:] / time[1:], 0.5 * done[1:] / seconds[1:])
     assert np.array_equal(counted(enlarged(seen, 9), 0, 30.0)[0][:4], less)
+
+
+def test_a_share_of_the_time_and_of_a_completion_counts_for_as_much() -> None:
+    seen = occupancy(1, 4, half_life=10.0)
+    spend(seen, 0, 2, 4.0, 0.5)
+    finish(seen, 0, 2, 3.0)
+    done, seconds = counted(seen, 0, 4.0)
+    whole = occupancy(1, 4, half_life=10.0)
+    spend(whole, 0, 2, 4.0)
+    assert done[2] == 3.0
+    assert seconds[2] == pytest.approx(0.5 * counted(whole, 0, 4.0)[1][2])
+    assert counted(seen, 0, 14.0)[0][2] == pytest.approx(1.5)  # by the clock, whatever the share
+
+
+def test_age_without_end_overflows_nothing() -> None:
+    seen = occupancy(2, 2)
+    for now in range(1, 400):
+        spend(seen, 0, 1, float(now))
+        finish(seen, 0, 1)
+        age(seen, 2.0)
+    done, seconds = counted(seen, 0, 399.0)
+    assert done.sum() == pytest.approx(1.0)  # 1/2 + 1/4 + ...
+    assert seconds.sum() == pytest.approx(1.0)
+    assert counted(seen, 1, 399.0)[0].sum() == 0.0

@@ -18,12 +18,14 @@ def command(file: Path, as_json: bool, out: Path | None) -> None:
 
     What was cut from measured tables is said on stderr, and crossed out in the picture.
     """
-    from isocline.gateway.learned import learned_system
+    from isocline.gateway.learned import learned_file
 
-    system = learned_system(file) or _output.load_and_say(file)
+    learned = learned_file(file)
+    system = learned.as_system() if learned else _output.load_and_say(file)
     from isocline.report.curves_table import curves_document, curves_report
 
-    document = curves_document(system)
+    frontends = [one.model_dump() for one in learned.frontends] if learned else []
+    document = curves_document(system, frontends)
     if as_json:
         _output.show_json(document)
     else:

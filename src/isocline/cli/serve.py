@@ -64,6 +64,7 @@ def _started(
     serving: "Serving", addresses: "Sequence[tuple[str, str, int]]", admin: "Place | None"
 ) -> None:
     """What is where, on stderr: stdout may be the access log's."""
+    from isocline.gateway import hot_path
     from isocline.gateway.serving.place import Place
 
     tls = {listener.name for listener in serving.proxy.listeners if listener.tls}
@@ -78,7 +79,8 @@ def _started(
         shown = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
         _say(f"{frontend.name} -> {shown}")
     curves = "learned" if serving.lessons else "as given"
-    _say(f"policy {serving.policy}, curves {curves}, {_workers(serving.workers)}")
+    workers = _workers(serving.workers)
+    _say(f"policy {serving.policy}, curves {curves}, {workers}, {hot_path.kind()}")
 
 
 def _workers(count: int) -> str:

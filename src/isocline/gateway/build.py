@@ -7,6 +7,7 @@ from isocline.errors import InfeasibleError
 from isocline.gateway.core import Core
 from isocline.gateway.lessons import Lessons
 from isocline.gateway.rules import Rules
+from isocline.gateway.work import Measure
 from isocline.learn import Learner
 from isocline.model.fleet import RoutingSystem
 from isocline.policies.contract import FloatArray, RoutingPolicy, Setting
@@ -20,6 +21,7 @@ def core_of(
     seed: int = 0,
     rules: Rules | None = None,
     learner: Learner | None = None,
+    measure: Measure | None = None,
     lag: float = 0.0,
     planned: bool = True,
 ) -> Core:
@@ -31,6 +33,7 @@ def core_of(
         seed: Of the policy's draws; give each process another.
         rules: How requests are held, backends ejected, and so on.
         learner: Learns the curves, which replace the system's; None: the system's are used.
+        measure: Of the work that a learner counts; None: each request is one.
         lag: Seconds that a report is old when a request sent on it arrives, for `gmsr_ahead`.
         planned: Its rates and curves are known, so that a plan may be made.
 
@@ -41,7 +44,7 @@ def core_of(
     row = np.arange(len(system.backends), dtype=np.int32)
     split = _split(system) if planned else None
     setting = Setting(system.graph, system.curves, row, split, lag)
-    lessons = Lessons(learner) if learner else None
+    lessons = Lessons(learner, measure) if learner else None
     return Core(setting, policy, stream(seed), rules, lessons)
 
 

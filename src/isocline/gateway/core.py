@@ -28,6 +28,7 @@ from isocline.gateway.request import AT_FRONTEND, Request
 from isocline.gateway.retry_budget import RetryBudget
 from isocline.gateway.rules import Rules
 from isocline.gateway.scores import Scores
+from isocline.gateway.work import Usage
 from isocline.gateway.workload import Workloads
 from isocline.model.curves import Curve
 from isocline.policies.contract import HOLD, RoutingPolicy, Setting
@@ -73,16 +74,22 @@ class Core:
         return self._place(request, now)
 
     def finished(
-        self, request: int, now: float, latency_known: bool = True, status: int = 200
+        self,
+        request: int,
+        now: float,
+        latency_known: bool = True,
+        status: int = 200,
+        usage: Usage | None = None,
     ) -> list[Action]:
         """The whole response is there.
 
-        Without `latency_known`, as of an upgraded connection, no policy learns from it. A `status`
-        of 500 or more counts as the backend's failure, and is not work done.
+        Nothing is learned without `latency_known`, as of an upgraded connection. A `status` from
+        400 on is not work done, from 500 on the backend's failure.
         """
         done = self._requests.pop(request)
         backend, good = done.backend, status < 500
-        self._left(done, now, completed=good)
+        counts = latency_known and status < 400
+        self._left(done, now, self.lessons.work(done, now, usage) if self.lessons and counts else 0)
         if good:
             self.health.succeeded(backend, now)
         else:
@@ -113,7 +120,7 @@ class Core:
         """
         failed = self._requests[request]
         backend = failed.backend
-        self._left(failed, now, completed=False)
+        self._left(failed, now)
         if cause.blamed:
             self.health.failed(backend, now)
         safe = not started and (idempotent or not sent) and cause.retriable
@@ -132,7 +139,7 @@ class Core:
         if gone.backend == AT_FRONTEND:
             self.holding.take(gone)
             return []
-        self._left(gone, now, completed=False)
+        self._left(gone, now)
         return self._offer(self._onlookers[gone.backend], now)
 
     # What is heard of backends
@@ -148,7 +155,8 @@ class Core:
 
     def carried(self, backend: int, now: float, jobs: int) -> list[Action]:
         """The core before a reload has sent so many jobs there, or finished one (-1)."""
-        self._passed(backend, now, completed=jobs == -1)
+        work = self.lessons.mean_work if self.lessons and jobs == -1 else 0.0
+        self._passed(backend, now, work)
         self.workloads.sent(backend, now, jobs)
         return self._changed([backend], now)
 
@@ -261,18 +269,17 @@ class Core:
         self.holding.put(request, ahead=bool(request.tried))
         return Hold(request.number, request.deadline)
 
-    def _left(self, request: Request, now: float, *, completed: bool) -> None:
-        """A request is no longer at its backend."""
-        if self.lessons:
-            self._passed(request.backend, now, completed)
+    def _left(self, request: Request, now: float, work: float = 0.0) -> None:
+        """A request is no longer at its backend, which has done so much work for it."""
+        self._passed(request.backend, now, work)
         self.workloads.sent(request.backend, now, -1)
         self.health.count(request.backend)
 
-    def _passed(self, backend: int, now: float, completed: bool = False) -> None:
+    def _passed(self, backend: int, now: float, work: float = 0.0) -> None:
         """Time has passed at this workload, which is about to change."""
         if self.lessons:
             jobs, own = self.workloads[backend], self.workloads.own[backend]
-            self.lessons.passed(backend, jobs, own, now, completed)
+            self.lessons.passed(backend, jobs, own, now, work)
 
     def _changed(self, backends: list[int], now: float) -> list[Action]:
         """There may be room at these backends now."""

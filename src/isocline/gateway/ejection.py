@@ -6,7 +6,7 @@ that was let in again is on trial until it succeeds: its first failure throws it
 """
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import final
 
 from isocline.gateway.rules import EjectionRule
@@ -84,6 +84,11 @@ class Ejections:
         record.on_trial = True
         record.in_a_row, record.seen, record.failed = 0, 0, 0
         self.next_end = min(record.until for record in self.records)
+
+    def know(self, backend: int, record: Record) -> None:
+        """What was remembered of it elsewhere."""
+        self.records[backend] = replace(record)
+        self.next_end = min(self.next_end, record.until)
 
     def over(self, now: float) -> list[int]:
         """Whose time is over."""

@@ -6,7 +6,7 @@ goes below, and where others go down, ejected ones are let in again, first whose
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import final
 
 from isocline.gateway.candidates import Candidates
@@ -80,6 +80,15 @@ class Health:
         for backend in over:
             self._let_in(backend, now)
         return over
+
+    def go_on(self, before: "Health", same: Mapping[int, int], now: float) -> None:
+        """Remember failures of the backends that are the `same`: number here to number there."""
+        for backend, number in same.items():
+            record = before.ejections.records[number]
+            self.ejections.know(backend, record)
+            self.candidates.set(self.candidates.ejected, backend, record.out)
+        for backend in same:  # the floor is that of these rules, and of this graph
+            self._restore(backend, now)
 
     def wait(self, now: float) -> float:
         """Seconds until an ejection ends; with none, as long as the first one takes."""

@@ -2,7 +2,9 @@
 
 One JSON document, version 1: for each backend, by name, the completions and the time at each
 workload that was held (what the learner needs to go on), and the curve that they give (what a
-reader wants to see). It is written beside its place, flushed to the disk and renamed, so that at
+reader wants to see); for each frontend, by name, the work of its requests. Rates are in `unit`/s,
+and where requests are of unequal work completions and time both count for less, see `gateway.work`.
+It is written beside its place, flushed to the disk and renamed, so that at
 any moment the file is a whole one: the old or the new.
 """
 
@@ -17,10 +19,11 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from isocline.errors import SystemFileError
+from isocline.gateway.work import Mix, Unit
 from isocline.learn import Learner
 from isocline.learn.occupancy import counted
 from isocline.model.curves import TableCurve
-from isocline.model.fleet import Backend, RoutingSystem
+from isocline.model.fleet import Backend, RoutingSystem, Work
 from isocline.model.graph import CompatibilityGraph
 
 KIND = "learned-curves"
@@ -40,7 +43,7 @@ class LearnedBackend(_Part):
     name: Annotated[str, Field(min_length=1)]
     completions: Amount  # that count, after forgetting
     cut: int | None  # jobs, the measured peak beyond which rates fall
-    points: list[tuple[Amount, Amount]]  # (N, jobs/s) of the fitted curve
+    points: list[tuple[Amount, Amount]]  # (N, unit/s) of the fitted curve
     levels: list[Level]  # workloads that were held
     done: list[Amount]  # completions at each
     seconds: list[Amount]  # time at each
@@ -58,25 +61,56 @@ class LearnedBackend(_Part):
 
 
 @final
+class LearnedFrontend(_Part):
+    """What is known of the requests of one frontend."""
+
+    name: Annotated[str, Field(min_length=1)]
+    requests: Amount  # that it rests on
+    work: Amount  # of one, in the unit
+
+
+@final
 class LearnedCurves(_Part):
     """The file."""
 
     kind: Literal["learned-curves"]
     version: Literal[1]
     system: str
+    unit: Unit = "requests"
     backends: list[LearnedBackend]
+    frontends: list[LearnedFrontend] = []  # none where each request counts as 1
+
+    @property
+    def mean_work(self) -> float:
+        """Of a request; 1 if nothing is known."""
+        requests = sum(one.requests for one in self.frontends)
+        works = sum(one.requests * one.work for one in self.frontends)
+        return works / requests if works > 0 else 1.0
 
     def as_system(self) -> RoutingSystem:
         """Backends without frontends: what `isocline curves` shows."""
         backends = tuple(Backend(one.name, one.curve) for one in self.backends)
         graph = CompatibilityGraph.from_neighbours(len(backends), [])
-        return RoutingSystem((), backends, graph, name=f"{self.system}, learned")
+        work = Work(_UNITS[self.unit], self.mean_work)
+        return RoutingSystem((), backends, graph, work, name=f"{self.system}, learned")
+
+
+# As a reader of rates is told: work that was measured by time has no unit of its own.
+_UNITS = {"requests": "jobs", "frontend": "work", "tokens": "tokens"}
 
 
 def learned_curves(learner: Learner, names: Sequence[str], system: str) -> LearnedCurves:
     """What a learner knows, for the file; backends in the order of their names."""
     backends = [_learned(learner, number, name) for number, name in enumerate(names)]
     return LearnedCurves(kind="learned-curves", version=1, system=system, backends=backends)
+
+
+def learned_frontends(mix: Mix, names: Sequence[str]) -> list[LearnedFrontend]:
+    """What is known of frontends, for the file, in the order of their names."""
+    return [
+        LearnedFrontend(name=name, requests=one.requests, work=one.work)
+        for name, one in zip(names, mix.classes(), strict=True)
+    ]
 
 
 def _learned(learner: Learner, backend: int, name: str) -> LearnedBackend:
@@ -168,8 +202,8 @@ def _flush_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def learned_system(path: Path) -> RoutingSystem | None:
-    """The curves in a file of learned curves; None if it is another, or is not there.
+def learned_file(path: Path) -> LearnedCurves | None:
+    """What a file of learned curves holds; None if it is another, or is not there.
 
     Raises:
         SystemFileError: It is one, and damaged.
@@ -179,5 +213,10 @@ def learned_system(path: Path) -> RoutingSystem | None:
             begins_so = f'"kind": "{KIND}"'.encode() in file.read(200)
     except OSError:
         return None
-    found = read_learned(path) if begins_so else None
+    return read_learned(path) if begins_so else None
+
+
+def learned_system(path: Path) -> RoutingSystem | None:
+    """The curves in it; None and raises as `learned_file`."""
+    found = learned_file(path)
     return found.as_system() if found else None

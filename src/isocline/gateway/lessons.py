@@ -4,21 +4,24 @@ Events are kept in a list and told in one compiled pass, which makes each cost a
 
 **Other routers.** A backend that holds N jobs, H of them this router's, serves each alike, so of
 its completions, l(N) in a second, a share of H / N comes to us. The time that we count at N is
-therefore not dt but (H / N) dt, and completions over time is l(N) again, whoever sent the rest. The
-learner is given that time in place of the clock's, for each backend on its own: half-lives in
-seconds count it, too.
+therefore not dt but (H / N) dt, and completions over time is l(N) again, whoever sent the rest.
+
+**Work.** With a measure of work the learner counts, and learns, units of work per second; the
+curves that policies get are those over the mean work of a request (`gateway.work`).
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, final
 
 import numpy as np
 
 from isocline.compiled import kernel
+from isocline.gateway.request import Request
+from isocline.gateway.work import Measure, Usage
 from isocline.gateway.workload import Workloads
 from isocline.learn import Learner
-from isocline.learn.observed import Observed, leave
+from isocline.learn.observed import Observed, count
 from isocline.model.curves import TableCurve
 
 # A fit takes about 1 ms and is wanted after the first few completions.
@@ -29,29 +32,50 @@ RESOLUTION = 1e-6  # s
 MOST_KEPT = 512
 # Beyond it the learner's own grid of workloads ends.
 LARGEST = 1 << 20
+# All curves are told anew when the mean work of a request has changed by so much: none is better
+# off by that, only what is in jobs/s.
+MOVED = 0.05
 
 
 @final
 class Lessons:
-    """One learner, and the events that it has yet to be told."""
+    """One learner, and the events that it has yet to be told.
 
-    def __init__(self, learner: Learner):
+    Attributes:
+        measure: Of the work of requests; None: each is one.
+    """
+
+    def __init__(self, learner: Learner, measure: Measure | None = None):
         self.learner = learner
+        self.measure = measure
         self.next_fit = -math.inf  # s
-        self._share_seconds = [0.0] * learner.backends  # s at H / N
-        self._until = [0.0] * learner.backends  # s, up to when that is known; empty until then
-        self._events: list[tuple[int, int, float, bool]] = []
+        self._began: float | None = None  # s, when the learner's clock did
+        self._until = [0.0] * learner.backends  # s of that clock, the last event of each
+        self._events: list[tuple[int, int, float, float, float]] = []
         self._largest = 0
+        self._mean = self.mean_work  # of the curves that were told
 
-    def passed(self, backend: int, jobs: int, own: int, now: float, completed: bool) -> None:
+    @property
+    def mean_work(self) -> float:
+        """Of a request, in what the learner counts."""
+        return self.measure.mix.mean if self.measure else 1.0
+
+    def work(self, request: Request, now: float, usage: Usage | None) -> float:
+        """What the completion of a request counts for; 0 for none."""
+        if self.measure is None:
+            return 1.0
+        seconds = max(now - request.sent, RESOLUTION)
+        return self.measure.work(request.frontend, request.backend, seconds, usage)
+
+    def passed(self, backend: int, jobs: int, own: int, now: float, work: float = 0.0) -> None:
         """A backend held `jobs`, `own` of them ours, until now, when one of ours may be done."""
-        since = self._until[backend]
+        if self._began is None:
+            self._began = now
         # Clocks are coarse, and completions in no time would be an infinite rate.
-        now = max(now, since + RESOLUTION)
+        now = max(now - self._began, self._until[backend] + RESOLUTION)
         self._until[backend] = now
-        if jobs:
-            self._share_seconds[backend] += (now - since) * own / jobs
-        self._events.append((backend, jobs, self._share_seconds[backend], completed))
+        worth = self.measure.mix.evidence if self.measure else 1.0
+        self._events.append((backend, jobs, now, worth * own / max(jobs, 1), worth * work))
         self._largest = max(self._largest, jobs)
         if len(self._events) >= MOST_KEPT:
             self.tell()
@@ -63,24 +87,40 @@ class Lessons:
             _tell(self.learner.observed, np.array(self._events))
             self._events.clear()
 
+    def curve(self, backend: int) -> TableCurve:
+        """What is known of a backend, jobs/s."""
+        return self._per_job(self.learner.curve(backend))
+
     def curves(self) -> Mapping[int, TableCurve]:
-        """What a policy should go by, of all backends."""
-        return {b: self.learner.optimistic(b) for b in range(self.learner.backends)}
+        """What a policy should go by, jobs/s, of all backends."""
+        self._mean = self.mean_work
+        return self._optimistic(range(self.learner.backends))
 
     def fit(self, now: float, workloads: Workloads) -> Mapping[int, TableCurve]:
         """The same of those backends whose curves have changed."""
         self.next_fit = now + BETWEEN_FITS
         self.tell()
-        if not self.learner.due:
-            return {}
-        held = [workloads[b] for b in range(self.learner.backends)]
-        # The learner has been told all of the time that counts: at 0, long past, it adds none.
-        return {b: self.learner.optimistic(b) for b in self.learner.update(0.0, held)}
+        fitted: list[int] = []
+        if self.learner.due:
+            held = [workloads[b] for b in range(self.learner.backends)]
+            # The learner has been told all of the time that counts: at 0, long past, it adds none.
+            fitted = self.learner.update(0.0, held)
+        if abs(self.mean_work - self._mean) > MOVED * self._mean:
+            return self.curves()
+        return self._optimistic(fitted)
+
+    def _optimistic(self, backends: Iterable[int]) -> Mapping[int, TableCurve]:
+        return {b: self._per_job(self.learner.optimistic(b)) for b in backends}
+
+    def _per_job(self, curve: TableCurve) -> TableCurve:
+        # One mean for all, as they are compared: that at which they were told.
+        return curve if self._mean == 1.0 else curve.scaled(1.0 / self._mean)
 
 
 @kernel
 def _tell(observed: Observed, events: Any) -> None:
-    """Events as rows: backend, workload, time, whether a job was completed."""
+    """Events as rows: backend, workload, time, what of that counts, what a completion does."""
     for i in range(events.shape[0]):
         workload = min(int(events[i, 1]), observed.occupied.seconds.shape[1] - 1)
-        leave(observed, int(events[i, 0]), workload, events[i, 2], events[i, 3] > 0.0)
+        backend = int(events[i, 0])
+        count(observed, backend, workload, events[i, 2], events[i, 3], events[i, 4])

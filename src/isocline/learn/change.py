@@ -65,11 +65,11 @@ def lapse(watched: Watch, backend: Any, workload: Any, seconds: float) -> None:
 
 
 @kernel
-def complete(watched: Watch, backend: Any, workload: Any) -> None:
-    """A job was finished out of this workload."""
+def complete(watched: Watch, backend: Any, workload: Any, work: float = 1.0) -> None:
+    """A job was finished out of this workload; it counts for so many."""
     if watched.rate[backend, workload] > 0.0:
-        _move(watched, backend, 0, -_LOG_2, 0.0, 1.0)
-        _move(watched, backend, 1, _LOG_2, 0.0, 1.0)
+        _move(watched, backend, 0, -_LOG_2 * work, 0.0, work)
+        _move(watched, backend, 1, _LOG_2 * work, 0.0, work)
 
 
 @kernel

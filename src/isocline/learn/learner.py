@@ -31,6 +31,8 @@ FloatArray = npt.NDArray[np.float64]
 _GROWTH, _FIRST_EVENTS = 0.1, 4
 # What is believed of a backend's speed after this many completions no longer depends on others.
 _KNOWN = 10.0
+# What a fit rests on has faded so much: another is due, though nothing new was seen.
+_FADED = 1.25
 # The best speed has to move this much before the fits of unseen backends follow.
 _MOVED = 1.1
 
@@ -41,7 +43,7 @@ class Learning:
     """How curves are learned; the defaults serve backends that change seldom."""
 
     half_life: float = math.inf  # s, after which an observation counts half
-    half_life_completions: float = math.inf  # the same, counted in completions of its backend
+    half_life_completions: float = math.inf  # the same, in completions of the mean backend
     optimism: float = 0.5  # size of the exploration bonus; 0 for none
     false_alarms: float = 1e-6  # changes of speed seen where there is none, per completion; 0: off
     kept: float = 25.0  # completions that old observations count for after a change
@@ -74,21 +76,28 @@ class Change:
 
 @final
 class Learner:
-    """Learns the service curves of B backends."""
+    """Learns the service curves of B backends, in jobs/s or whatever is counted."""
 
-    def __init__(self, backends: int, learning: Learning | None = None, workloads: int = 64):
+    def __init__(
+        self,
+        backends: int,
+        learning: Learning | None = None,
+        workloads: int = 64,
+        unit: float = 1.0,
+    ):
+        """`unit` is what the first one is believed to do, jobs/s per job, before it was seen."""
         self.learning = learning or Learning()
         options = self.learning
-        half_lives = (options.half_life, options.half_life_completions)
         self.observed = Observed(
-            occupancy.occupancy(backends, workloads, *half_lives),
+            occupancy.occupancy(backends, workloads, options.half_life),
             change.watch(backends, workloads, options.false_alarms),
             np.zeros(backends, np.int64),
             np.full(backends, _FIRST_EVENTS),
             np.zeros(2, np.int64),
         )
         self.changes: list[Change] = []
-        self._unit = 1.0  # what an unseen backend is believed to do, jobs/s per job
+        self._aged = 0.0  # completions of all, up to which age is counted
+        self._unit = unit  # what an unseen backend is believed to do, jobs/s per job
         nothing = np.zeros(workloads)
         self._fits = [fit(nothing, nothing, options.prior, self._unit)] * backends
 
@@ -123,7 +132,7 @@ class Learner:
         for backend in np.flatnonzero(self._alarms()).tolist():
             self._change(backend, now)
         seen = self.observed
-        due = set(np.flatnonzero(seen.fresh >= seen.quota).tolist())
+        due = set(np.flatnonzero(seen.fresh >= seen.quota).tolist()) | self._age()
         for backend in sorted(due):
             self._fit(backend, int(workloads[backend]), now)
         due |= self._follow(now)
@@ -168,6 +177,24 @@ class Learner:
             occupied=occupancy.enlarged(self.observed.occupied, room),
             watched=change.enlarged(self.observed.watched, room),
         )
+
+    def _age(self) -> set[int]:
+        """Forget, as so many completions came since; whose fits rest on what has faded.
+
+        All forget alike, also one that finishes little as it is thought to be slow: it is tried
+        again (discounted UCB: A. Garivier, E. Moulines, ALT 2011).
+        """
+        life = self.learning.half_life_completions * self.backends
+        occupied = self.observed.occupied
+        completions = occupied.finished.sum()
+        factor = 2.0 ** ((completions - self._aged) / life)
+        self._aged = completions
+        if factor == 1.0:
+            return set()
+        occupancy.age(occupied, factor)
+        now = occupied.done.sum(axis=1) / occupied.weight
+        fitted = np.array([one.completions for one in self._fits])
+        return set(np.flatnonzero(now < fitted / _FADED).tolist())
 
     def _alarms(self) -> npt.NDArray[np.bool_]:
         watched = self.observed.watched

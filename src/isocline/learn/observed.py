@@ -23,10 +23,19 @@ class Observed(NamedTuple):
 @kernel
 def leave(observed: Observed, backend: Any, workload: Any, now: float, completed: bool) -> None:
     """A backend leaves this workload now, for one fewer if a job is completed, else one more."""
-    lapse(observed.watched, backend, workload, spend(observed.occupied, backend, workload, now))
-    if completed:
-        finish(observed.occupied, backend, workload)
-        complete(observed.watched, backend, workload)
+    count(observed, backend, workload, now, 1.0, 1.0 if completed else 0.0)
+
+
+@kernel
+def count(
+    observed: Observed, backend: Any, workload: Any, now: float, share: float, work: float
+) -> None:
+    """The same, of which the time counts for a share and the completion for `work`; 0: none."""
+    seconds = spend(observed.occupied, backend, workload, now, share)
+    lapse(observed.watched, backend, workload, seconds)
+    if work > 0.0:
+        finish(observed.occupied, backend, workload, work)
+        complete(observed.watched, backend, workload, work)
     observed.fresh[backend] += 1
     if observed.fresh[backend] == observed.quota[backend]:
         observed.due[0] += 1

@@ -2,7 +2,7 @@
 
 All that is needed of the past to learn service curves: T(n), the time spent at N = n, and C(n), the
 completions in it. An event costs O(1). Old observations count less: an observation loses half its
-weight in a half-life of seconds, or of completions of its backend. In place of shrinking what was
+weight in a half-life of seconds, or when it is told to (`age`). In place of shrinking what was
 counted, each new observation gets a weight that grows; reading divides by the weight of now.
 """
 
@@ -29,23 +29,18 @@ class Occupancy(NamedTuple):
     since: FloatArray  # (B,) s, up to when the time is counted
     weight: FloatArray  # (B,) of an observation made at `since`
     finished: FloatArray  # (B,) completions ever, unweighted
-    decay: FloatArray  # (2,) ln 2 over the half-life in s, and in completions; 0 for none
+    decay: FloatArray  # (1,) ln 2 over the half-life in s; 0 for none
 
 
-def occupancy(
-    backends: int,
-    workloads: int = 64,
-    half_life: float = math.inf,
-    half_life_completions: float = math.inf,
-) -> Occupancy:
-    """Nothing seen yet; half-lives in s and in completions."""
+def occupancy(backends: int, workloads: int = 64, half_life: float = math.inf) -> Occupancy:
+    """Nothing seen yet; the half-life in s."""
     return Occupancy(
         np.zeros((backends, workloads)),
         np.zeros((backends, workloads)),
         np.zeros(backends),
         np.ones(backends),
         np.zeros(backends),
-        np.log(2.0) / np.array([half_life, half_life_completions]),
+        np.log(2.0) / np.array([half_life]),
     )
 
 
@@ -58,8 +53,10 @@ def enlarged(occupied: Occupancy, workloads: int) -> Occupancy:
 
 
 @kernel
-def spend(occupied: Occupancy, backend: Any, workload: Any, now: float) -> float:
-    """Count the time from `since` to now at this workload; returns it, s."""
+def spend(
+    occupied: Occupancy, backend: Any, workload: Any, now: float, share: float = 1.0
+) -> float:
+    """Count a share of the time from `since` to now at this workload; returns that, s."""
     pause = now - occupied.since[backend]
     if pause <= 0.0:
         return 0.0
@@ -67,23 +64,21 @@ def spend(occupied: Occupancy, backend: Any, workload: Any, now: float) -> float
     rate = occupied.decay[0]
     weight = occupied.weight[backend]
     if rate == 0.0:
-        occupied.seconds[backend, workload] += weight * pause
-        return pause  # type: ignore[no-any-return]
+        occupied.seconds[backend, workload] += weight * (share * pause)
+        return share * pause  # type: ignore[no-any-return]
     # The weight grows as e^(rate t) during the pause; this is its integral.
     growth = math.exp(min(rate * pause, 600.0))
-    occupied.seconds[backend, workload] += weight * (growth - 1.0) / rate
+    occupied.seconds[backend, workload] += share * (weight * (growth - 1.0) / rate)
     _weigh(occupied, backend, weight * growth)
-    return pause  # type: ignore[no-any-return]
+    return share * pause  # type: ignore[no-any-return]
 
 
 @kernel
-def finish(occupied: Occupancy, backend: Any, workload: Any) -> None:
-    """Count a completion at `since`, out of this workload."""
+def finish(occupied: Occupancy, backend: Any, workload: Any, work: float = 1.0) -> None:
+    """Count a completion at `since`, out of this workload, for so many."""
     weight = occupied.weight[backend]
-    occupied.done[backend, workload] += weight
+    occupied.done[backend, workload] += weight * work
     occupied.finished[backend] += 1.0
-    if occupied.decay[1] > 0.0:
-        _weigh(occupied, backend, weight * math.exp(occupied.decay[1]))
 
 
 @kernel
@@ -95,6 +90,15 @@ def _weigh(occupied: Occupancy, backend: Any, weight: float) -> None:
             occupied.done[backend, level] /= weight
         weight = 1.0
     occupied.weight[backend] = weight
+
+
+def age(occupied: Occupancy, factor: float) -> None:
+    """What all backends have counted so far counts `factor` times less from now on."""
+    occupied.weight[:] *= factor
+    for backend in np.flatnonzero(occupied.weight > _LARGEST_WEIGHT):
+        occupied.seconds[backend] /= occupied.weight[backend]
+        occupied.done[backend] /= occupied.weight[backend]
+        occupied.weight[backend] = 1.0
 
 
 def counted(occupied: Occupancy, backend: int, now: float) -> tuple[FloatArray, FloatArray]:

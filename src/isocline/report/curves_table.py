@@ -1,5 +1,6 @@
 """The service curves of a system, and what is known of each."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,8 +22,13 @@ def knee_of(curve: Curve) -> float:
     return curve.supremum / float(curve.marginal(0.0))
 
 
-def curves_document(system: RoutingSystem) -> dict[str, Any]:
-    """The JSON document of `isocline curves`; rates in the file's unit of work per second."""
+def curves_document(
+    system: RoutingSystem, frontends: Sequence[Mapping[str, Any]] = ()
+) -> dict[str, Any]:
+    """The JSON document of `isocline curves`; rates in the file's unit of work per second.
+
+    `frontends`: name, requests seen and the work of one, where that was learned.
+    """
     return {
         "kind": "routing",
         "system": system.name,
@@ -31,6 +37,7 @@ def curves_document(system: RoutingSystem) -> dict[str, Any]:
         "backends": [
             {"name": backend.name, **_facts(backend.curve)} for backend in system.backends
         ],
+        "frontends": [dict(one) for one in frontends],
     }
 
 
@@ -63,7 +70,19 @@ def curves_report(document: dict[str, Any]) -> RenderableType:
     per_job = (
         f"One job is {number(work)} {unit.removesuffix('/s')} on average." if work != 1 else ""
     )
-    return Group(made, Text(per_job, style="dim"))
+    classes = [_classes(document)] if document["frontends"] else []
+    return Group(made, *classes, Text(per_job, style="dim"))
+
+
+def _classes(document: dict[str, Any]) -> RenderableType:
+    unit = document["unit"].removesuffix("/s")
+    made = table(
+        "work of requests",
+        [("frontend", "left"), (f"{unit} of a request", "right"), ("requests", "right")],
+    )
+    for one in document["frontends"]:
+        made.add_row(one["name"], number(one["work"]), f"{one['requests']:.0f}")
+    return made
 
 
 def _facts(curve: Curve) -> dict[str, Any]:

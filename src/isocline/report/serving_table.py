@@ -7,6 +7,7 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from isocline.gateway import hot_path
 from isocline.gateway.serving.settings import Serving
 from isocline.report.table_style import table
 
@@ -30,6 +31,7 @@ def serving_document(serving: Serving) -> dict[str, Any]:
         and {
             "file": str(lessons.file) if lessons.file else None,
             "every": lessons.every,
+            "work": lessons.unit,
             "half_life": lessons.learning.half_life,
             "half_life_completions": lessons.learning.half_life_completions,
         },
@@ -41,6 +43,7 @@ def serving_document(serving: Serving) -> dict[str, Any]:
         "api_keys": len(proxy.key_digests),
         "access_log": serving.access_log,
         "drain": serving.drain,
+        "compiled": hot_path.is_compiled(),
     }
 
 
@@ -105,6 +108,7 @@ def _lines(document: Mapping[str, Any]) -> list[str]:
         f"API keys     {document['api_keys'] or 'none needed'}",
         f"access log   {document['access_log'] or 'off'}",
         f"drain        {document['drain']:g}",
+        f"hot path     {hot_path.kind()}",
     ]
 
 

@@ -12,6 +12,7 @@ from isocline.gateway.proxy.pauses import NO_BACKEND_YET
 from isocline.gateway.proxy.placing import frontend_of
 from isocline.gateway.proxy.request_head import IDEMPOTENT, RequestHead
 from isocline.gateway.proxy.strict import BadMessageError
+from isocline.gateway.work import Usage
 
 if TYPE_CHECKING:
     from isocline.gateway.proxy.downstream import Downstream
@@ -190,12 +191,12 @@ class Exchange:
         if not downstream.write_paused:
             self.due = monotonic() + self.router.times.idle
 
-    def done(self, now: float, latency_known: bool = True) -> None:
+    def done(self, now: float, latency_known: bool = True, usage: Usage | None = None) -> None:
         """The response is complete."""
         self.upstream = None
         number, self.number = self.number, 0
         self._end(now)
-        self.router.finished(number, now, latency_known, self.access.status)
+        self.router.finished(number, now, latency_known, self.access.status, usage)
 
     def failed(self, cause: Cause, detail: str = "") -> None:
         """The backend did not do it; the core says whether another one should."""

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, final
 from isocline.gateway.proxy.framing import Framing
 from isocline.gateway.proxy.reframe import reframe
 from isocline.gateway.proxy.response_head import ResponseHead
+from isocline.gateway.proxy.tokens import Tokens
+from isocline.gateway.work import Usage
 
 if TYPE_CHECKING:
     from isocline.gateway.proxy.exchange import Exchange
@@ -15,13 +17,15 @@ if TYPE_CHECKING:
 class Response:
     """From its head to its end."""
 
-    __slots__ = ("_exchange", "_framing", "_persistent", "_reusable")
+    __slots__ = ("_exchange", "_framing", "_load", "_persistent", "_reusable", "_tokens")
 
     def __init__(self, exchange: "Exchange", head: ResponseHead) -> None:
         self._exchange = exchange
         self._reusable = head.persistent  # the backend's connection
         self._persistent = False  # the client's
         self._framing: Framing | None = None
+        self._load: bytes | None = None  # what the backend says once the request is done
+        self._tokens = Tokens() if exchange.router.settings.tokens else None
 
     def begin(self, head: ResponseHead, data: bytes) -> None:
         """Pass on the head, and of the body what has come; raises BadMessageError."""
@@ -29,7 +33,7 @@ class Response:
         request, router, downstream = exchange.head, exchange.router, exchange.downstream
         exchange.access.status = head.status
         if head.load is not None:
-            router.load(exchange.access.backend, head.load)
+            self._told(head, head.load)
         framing, added, by_close = reframe(request, head, router.sizes)
         self._framing = framing
         self._persistent = exchange.complete and not by_close and downstream.stays(request)
@@ -39,6 +43,8 @@ class Response:
             added += b"Connection: keep-alive\r\n"
         passed, rest = (b"", data) if framing is None else framing.feed(data)
         exchange.begun = True
+        if self._tokens is not None:
+            self._tokens.feed(passed)
         exchange.respond(head.forward(added) + passed)
         if rest is not None:
             self._end(clean=not rest)
@@ -47,6 +53,8 @@ class Response:
         """More of it; raises BadMessageError."""
         assert self._framing is not None
         passed, rest = self._framing.feed(data)
+        if self._tokens is not None:
+            self._tokens.feed(passed)
         self._exchange.respond(passed)
         if rest is not None:
             self._end(clean=not rest)
@@ -63,13 +71,32 @@ class Response:
     def _end(self, clean: bool) -> None:
         """All has been passed on; `clean`: nothing came after it."""
         now = monotonic()
-        exchange, framing = self._exchange, self._framing
+        exchange, framing, router = self._exchange, self._framing, self._exchange.router
         upstream, downstream = exchange.upstream, exchange.downstream
         assert upstream is not None
         if downstream.write_paused:
             upstream.resume()
-        if framing is not None and framing.trailers:
-            exchange.router.load_in_trailers(exchange.access.backend, framing.trailers)
         upstream.release(now, reusable=clean and self._reusable and exchange.complete)
         downstream.exchange_done(self._persistent, now)
-        exchange.done(now)
+        exchange.done(now, usage=self._usage())
+        if self._load is not None:
+            router.load(exchange.access.backend, self._load)
+        if framing is not None and framing.trailers:
+            router.load_in_trailers(exchange.access.backend, framing.trailers)
+
+    def _told(self, head: ResponseHead, load: bytes) -> None:
+        """Of its load: a response that has a length was there as a whole before its head was.
+
+        Its report does not count the request any more, so it is heard once the request is done;
+        that in the head of a stream counts it.
+        """
+        if head.length is not None:
+            self._load = load
+        else:
+            self._exchange.router.load(self._exchange.access.backend, load)
+
+    def _usage(self) -> Usage | None:
+        """None where nobody asks, or the response does not say."""
+        if self._tokens is None:
+            return None
+        return self._tokens.usage() if self._exchange.head.method == b"POST" else Usage(0, 0)

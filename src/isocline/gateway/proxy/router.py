@@ -15,6 +15,7 @@ from isocline.gateway.proxy.exchange import Exchange
 from isocline.gateway.proxy.fields import trailer
 from isocline.gateway.proxy.pool import Pool
 from isocline.gateway.settings import ProxySettings
+from isocline.gateway.work import Usage
 
 LoadReader = Callable[[bytes], int | None]
 """From the value of `endpoint-load-metrics` to jobs; None: it does not say."""
@@ -93,10 +94,12 @@ class Router:
         self.exchanges[action.request] = exchange
         self._act(action)
 
-    def finished(self, number: int, now: float, latency_known: bool, status: int) -> None:
+    def finished(
+        self, number: int, now: float, latency_known: bool, status: int, usage: Usage | None
+    ) -> None:
         """Its response is complete."""
         del self.exchanges[number]
-        actions = self.core.finished(number, now, latency_known, status)
+        actions = self.core.finished(number, now, latency_known, status, usage)
         if actions:
             self.act(actions)
 

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from isocline.gateway.candidates import NO_LIMIT
 from isocline.gateway.core import Core
+from isocline.gateway.lessons import Lessons
 from isocline.gateway.seen.snapshot import (
     LearnedCurve,
     LiveBackend,
@@ -17,7 +18,6 @@ from isocline.gateway.seen.snapshot import (
     Snapshot,
 )
 from isocline.gateway.settings import ProxySettings
-from isocline.learn import Learner
 from isocline.model.curves import Curve
 from isocline.model.fleet import RoutingSystem
 
@@ -109,8 +109,8 @@ def _backend(core: Core, backend: int, now: float, url: str, idle: int) -> SeenB
 def _live(core: Core, backend: int, now: float, url: str, idle: int) -> LiveBackend:
     jobs, age = core.workload(backend, now)
     seen, limit = core.health.candidates, core.health.limits[backend]
-    learner = core.lessons.learner if core.lessons else None
-    curve: Curve = learner.curve(backend) if learner else core.scores.curves[backend]
+    lessons = core.lessons
+    curve: Curve = lessons.curve(backend) if lessons else core.scores.curves[backend]
     return LiveBackend(
         workers=1,
         url=without_credentials(url),
@@ -125,16 +125,17 @@ def _live(core: Core, backend: int, now: float, url: str, idle: int) -> LiveBack
         idle_connections=idle,
         service_rate=float(curve.rate(jobs)),
         marginal_rate=float(curve.marginal(jobs)),
-        given=None if learner else {"type": curve.type, **curve.parameters()},
-        learned=_learned(learner, backend) if learner else None,
+        given=None if lessons else {"type": curve.type, **curve.parameters()},
+        learned=_learned(lessons, backend) if lessons else None,
     )
 
 
-def _learned(learner: Learner, backend: int) -> LearnedCurve:
+def _learned(lessons: Lessons, backend: int) -> LearnedCurve:
+    learner, curve = lessons.learner, lessons.curve(backend)
     fitted = learner.fitted(backend)
     # One that was not seen says what is believed of it: it counts for as much as one completion.
     weight = fitted.completions + learner.learning.prior.completions
-    points = {n: (rate * weight, weight) for n, rate in fitted.curve.points if n > 0}
+    points = {n: (rate * weight, weight) for n, rate in curve.points if n > 0}
     return LearnedCurve(fitted.completions, fitted.cut, points)
 
 

@@ -13,6 +13,7 @@ from itertools import count
 from typing import Any, Self, final
 
 from isocline.errors import IsoclineError, UsageError
+from isocline.gateway.serving.log import LOG
 
 _LENGTH = struct.Struct("!I")
 
@@ -90,7 +91,8 @@ class Asker:
 async def answer_all(end: socket.socket, answer: Callable[[str, Any], Awaitable[Any]]) -> None:
     """The end that answers, until the other one is closed; several questions at a time.
 
-    What raises an IsoclineError is answered with its message.
+    What raises an error is answered with its message, so that nobody waits for ever; one that is
+    not an IsoclineError is ours, and is logged with its traceback.
     """
     reader, writer = await asyncio.open_unix_connection(sock=end)
     busy: set[asyncio.Task[None]] = set()
@@ -100,6 +102,9 @@ async def answer_all(end: socket.socket, answer: Callable[[str, Any], Awaitable[
             message = (number, True, await answer(question, about))
         except IsoclineError as error:
             message = (number, False, str(error))
+        except Exception as error:
+            LOG.exception("%s failed", question)
+            message = (number, False, f"{type(error).__name__}: {error}")
         _send(writer, message)
 
     try:

@@ -6,11 +6,14 @@ from isocline.gateway.actions import Send
 from isocline.gateway.build import core_of
 from isocline.gateway.core import Core
 from isocline.gateway.serving.settings import Serving
+from isocline.gateway.work import Measure
 from isocline.learn import Learner
 from isocline.policies.parse import parse
 
 
-def make_core(serving: Serving, learner: Learner | None = None) -> Core:
+def make_core(
+    serving: Serving, learner: Learner | None = None, measure: Measure | None = None
+) -> Core:
     """A new one, with draws of its own.
 
     Raises:
@@ -22,6 +25,7 @@ def make_core(serving: Serving, learner: Learner | None = None) -> Core:
         seed=secrets.randbits(32),
         rules=serving.rules,
         learner=learner,
+        measure=measure,
         planned=serving.planned,
     )
 

@@ -24,6 +24,11 @@ T = TypeVar("T")
 _POLICY = "gmsr"
 _DRAIN = 30.0  # s, as Kubernetes gives a pod before it kills it
 _WRITE = 30.0  # s of learning that a crash may lose
+# Completions of the mean backend after which a lesson counts half. What counts is 2000 / ln 2 =
+# 2900 of them: rates to 2 %, and at most 1 % of latency on fleets A and C. A router that has
+# learned through stalls is back at 1.07 of the optimum of fleet C, load 0.45, within 20 000
+# requests; without forgetting it stays at 1.24 to 1.33.
+_HALF_LIFE = 2000.0
 
 
 def read(path: Path, overrides: Overrides | None = None) -> Serving:
@@ -116,6 +121,7 @@ class _Reader:
                 sizes=self._made("sizes", SizeLimits),
                 trusted=self._trusted(),
                 key_digests=self._key_digests(),
+                tokens=self._serve.learn is not None and self._serve.learn.work == "tokens",
             )
 
     def _rules(self) -> Rules:
@@ -160,10 +166,15 @@ class _Reader:
         if path is not None and not path.parent.is_dir():
             problem = f"{path.parent} is no folder; make it, or give another file"
             self._document.fail(("serve", "learn", "file"), problem)
+        unit = options.pop("work", "requests")
         with self._document.blaming("serve", "learn"):
-            learning = Learning(**options)
+            learning = Learning(**{"half_life_completions": _HALF_LIFE, **options})
         known = tuple(backend.curve is not None for backend in served.entries.backends)
-        return Lessons(learning, path, every, known)
+        if unit == "tokens" and any(known) and served.system.work.unit != unit:
+            problem = f"is tokens, and given curves are in {served.system.work.unit}/s; give them "
+            remedy = "in tokens/s, and their work: {unit: tokens, mean: TOKENS OF A REQUEST}"
+            self._document.fail(("serve", "learn", "work"), problem + remedy)
+        return Lessons(learning, path, every, known, unit)
 
     def _access_log(self) -> str | None:
         name = self._serve.access_log

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import final
 
-from isocline.errors import IsoclineError
+from isocline.errors import IsoclineError, SystemFileError
 from isocline.gateway.learned import LearnedCurves, read_learned, write_learned
 from isocline.gateway.serving.learning import combined
 from isocline.gateway.serving.log import LOG
@@ -12,10 +12,21 @@ from isocline.gateway.serving.settings import Serving
 
 
 def known_curves(serving: Serving) -> LearnedCurves | None:
-    """What the file holds; None if there is none. Raises SystemFileError if it is damaged."""
+    """What the file holds; None if there is none.
+
+    Raises:
+        SystemFileError: It is damaged, or holds rates in another unit.
+    """
     if serving.lessons is None or serving.lessons.file is None:
         return None
-    return read_learned(serving.lessons.file)
+    file, unit = serving.lessons.file, serving.lessons.unit
+    known = read_learned(file)
+    if known is not None and known.unit != unit:
+        raise SystemFileError(
+            f"{file}: holds curves learned with work: {known.unit}, and serve.learn.work is "
+            f"{unit}; move the file away to learn anew, or say work: {known.unit}"
+        )
+    return known
 
 
 @final

@@ -9,6 +9,7 @@ from isocline.gateway.rules import Rules
 from isocline.gateway.serving.place import Place
 from isocline.gateway.settings import ProxySettings
 from isocline.gateway.watch import Checks
+from isocline.gateway.work import Unit
 from isocline.learn import Learning
 from isocline.model.fleet import RoutingSystem
 
@@ -34,12 +35,14 @@ class Lessons:
         file: Keeps them; None: they are lost at the end.
         every: s between two writings.
         given: Of each backend, whether its curve is given: learning then starts from it.
+        unit: Of work, in which rates are learned.
     """
 
     learning: Learning
     file: Path | None
     every: float
     given: tuple[bool, ...]
+    unit: Unit = "requests"
 
 
 @final
@@ -75,9 +78,12 @@ class Serving:
         """What was opened at the start stays.
 
         Raises:
-            UsageError: A listener, the admin's, the workers' number or the access log has changed.
+            UsageError: A listener, the admin's, the workers' number, the access log or the unit
+                in which curves are learned has changed.
         """
+        units = [it.lessons.unit if it.lessons else None for it in (before, self)]
         for what, was, now in (
+            ("learn.work", units[0] or units[1], units[1] or units[0]),
             ("listen", before.proxy.listeners, self.proxy.listeners),
             ("admin", before.admin, self.admin),
             ("workers", before.workers, self.workers),

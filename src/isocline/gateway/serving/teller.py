@@ -1,6 +1,6 @@
 """News of backends, from the watch to a core."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from time import monotonic
 from typing import final
 
@@ -9,31 +9,57 @@ from isocline.gateway.core import Core
 from isocline.gateway.proxy.router import Router
 from isocline.gateway.serving.log import LOG
 
+Event = Callable[[Core, int, float], Sequence[Action]]
+"""What is told to a core, of a backend by its number there, at a time, s."""
+
 
 @final
 class CoreTeller:
     """Tells one core, and has done what it then decides.
 
+    A core that was replaced hears on, through the one after it, until what it holds is done.
+
     Attributes:
         router: Does it; None before there is one, when the core holds nothing that could be sent.
     """
 
-    def __init__(self, core: Core, names: Sequence[str]) -> None:
+    def __init__(
+        self,
+        core: Core,
+        names: Sequence[str],
+        before: "CoreTeller | None" = None,
+        same: Mapping[int, int] | None = None,
+    ) -> None:
+        """`before` told the core before this one; `same`: number of a backend here to there."""
         self.router: Router | None = None
         self._core = core
         self._names = names
+        self._before = before
+        self._same = same or {}
+        if before is not None:
+            before._let_go()
 
     def backend_up(self, backend: int) -> None:
         LOG.info("backend %s is up", self._names[backend])
-        self._act(self._core.backend_up(backend, monotonic()))
+        self._tell(backend, lambda core, b, now: core.backend_up(b, now))
 
     def backend_down(self, backend: int) -> None:
         LOG.warning("backend %s is down", self._names[backend])
-        self._act(self._core.backend_down(backend, monotonic()))
+        self._tell(backend, lambda core, b, now: core.backend_down(b, now))
 
     def reported(self, backend: int, jobs: int, measured: float) -> None:
-        self._act(self._core.reported(backend, monotonic(), jobs, measured))
+        self._tell(backend, lambda core, b, now: core.reported(b, now, jobs, measured))
 
-    def _act(self, actions: Sequence[Action]) -> None:
+    def _tell(self, backend: int, event: Event) -> None:
+        actions = event(self._core, backend, monotonic())
         if self.router is not None:
             self.router.act(actions)
+        self._let_go()
+        if self._before is not None and backend in self._same:
+            self._before._tell(self._same[backend], event)
+
+    def _let_go(self) -> None:
+        """Of the one before, once nothing is under way there."""
+        before = self._before
+        if before is not None and not (before.router and before.router.exchanges):
+            self._before = None

@@ -9,11 +9,11 @@ from typing import final
 from isocline.errors import IsoclineError
 from isocline.gateway.access_log import AccessLog, Observer
 from isocline.gateway.core import Core
-from isocline.gateway.learned import LearnedCurves, learned_curves
+from isocline.gateway.learned import LearnedCurves
 from isocline.gateway.proxy import Proxy
 from isocline.gateway.seen import Snapshot, Statistics
 from isocline.gateway.serving.core import make_core, warm
-from isocline.gateway.serving.learning import learner_of
+from isocline.gateway.serving.learning import learned_by, learner_of, measure_for
 from isocline.gateway.serving.lines import Lines
 from isocline.gateway.serving.log import LOG
 from isocline.gateway.serving.settings import Serving
@@ -101,12 +101,8 @@ class Worker:
 
     def learned(self) -> LearnedCurves | None:
         """What it has learned; None if it does not learn."""
-        lessons, system = self._version.core.lessons, self._version.serving.system
-        if lessons is None:
-            return None
-        lessons.tell()
-        names = [backend.name for backend in system.backends]
-        return learned_curves(lessons.learner, names, system.name)
+        lessons = self._version.core.lessons
+        return None if lessons is None else learned_by(self._version.serving, lessons)
 
     async def stop(self, grace: float) -> None:
         """Take no more; what is under way has `grace` s to end."""
@@ -120,10 +116,12 @@ class Worker:
     async def _reload(self, serving: Serving) -> None:
         before = self._version
         # In a thread: to fit the curves of 1000 backends takes 0.4 s.
-        after = await asyncio.to_thread(_version, serving, self.learned(), before.watch)
+        after = await asyncio.to_thread(_version, serving, self.learned(), before)
         if self._lines is not None:
             self._lines.reopen()
         await after.watch.start()  # tells the new core which backends are down
+        same = _same(serving, before.serving)
+        after.core.health.go_on(before.core.health, same, monotonic())
         try:
             self._proxy.replace(after.core, serving.proxy, self._observers(serving))
         except IsoclineError:
@@ -160,11 +158,23 @@ class Worker:
         return observers
 
 
-def _version(serving: Serving, known: LearnedCurves | None, before: Watch | None) -> _Version:
-    core = make_core(serving, learner_of(serving, known))
-    teller = CoreTeller(core, [backend.name for backend in serving.system.backends])
-    watch = Watch(serving.proxy.backends, serving.checks, teller, before)
+def _version(serving: Serving, known: LearnedCurves | None, before: _Version | None) -> _Version:
+    core = make_core(serving, learner_of(serving, known), measure_for(serving, known))
+    names = [backend.name for backend in serving.system.backends]
+    if before is None:
+        teller, watched = CoreTeller(core, names), None
+    else:
+        same = _same(serving, before.serving)
+        teller, watched = CoreTeller(core, names, before.teller, same), before.watch
+    watch = Watch(serving.proxy.backends, serving.checks, teller, watched)
     return _Version(serving, core, teller, watch)
+
+
+def _same(after: Serving, before: Serving) -> dict[int, int]:
+    """Numbers of the backends of both, by their address."""
+    numbers = {address.url: b for b, address in enumerate(before.proxy.backends)}
+    found = ((b, numbers.get(address.url)) for b, address in enumerate(after.proxy.backends))
+    return {b: number for b, number in found if number is not None}
 
 
 def read_load(value: bytes) -> int | None:
