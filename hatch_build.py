@@ -50,7 +50,7 @@ def _compile(sources: list[str], folder: Path) -> Path:
     from mypyc.build import mypycify  # noqa: PLC0415
     from setuptools import Distribution  # noqa: PLC0415
     from setuptools.command.build_ext import build_ext  # noqa: PLC0415
-    from setuptools.errors import BaseError  # noqa: PLC0415
+    from setuptools.errors import BaseError, CCompilerError  # noqa: PLC0415
 
     modules = mypycify([*_MYPY, *sources], opt_level="3", target_dir=str(folder / "c"))
     command = build_ext(Distribution({"ext_modules": modules}))
@@ -58,6 +58,6 @@ def _compile(sources: list[str], folder: Path) -> Path:
     command.ensure_finalized()
     try:
         command.run()
-    except BaseError as error:
+    except (BaseError, CCompilerError) as error:
         raise SystemExit(_NO_COMPILER.format(error)) from error
     return folder / "lib"

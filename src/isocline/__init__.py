@@ -1,4 +1,4 @@
-"""Isocline plans, simulates and compares load balancing on a bipartite compatibility graph.
+"""Isocline plans, simulates and runs load balancing on a bipartite compatibility graph.
 
     import isocline
 
@@ -14,6 +14,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from isocline.dispatch.scheduler import Scheduler as Scheduler
     from isocline.errors import InfeasibleError as InfeasibleError
     from isocline.errors import IsoclineError as IsoclineError
     from isocline.learn import Learner as Learner
@@ -78,6 +79,7 @@ if TYPE_CHECKING:
     from isocline.theory.structure import structure_of as structure_of
 
 _HOMES = {
+    "isocline.dispatch.scheduler": ("Scheduler",),
     "isocline.errors": ("InfeasibleError", "IsoclineError"),
     "isocline.learn": ("Learner", "Learning", "Prior"),
     "isocline.model.cluster": (

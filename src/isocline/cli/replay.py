@@ -1,31 +1,37 @@
 """`isocline replay`."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from isocline.cli import _output
 
+if TYPE_CHECKING:
+    from isocline.gateway.replay import Replay
+    from isocline.model.cluster import Cluster
+    from isocline.model.fleet import RoutingSystem
+    from isocline.simulate.agreement import Agreement
+
 
 @click.command("replay")
 @_output.file_argument
 @_output.json_option
-@click.option("--policy", default="gmsr", show_default=True, metavar="P")
+@click.option("--policy", metavar="P", help="By default gmsr, or local_first for a cluster.")
 @click.option("--decisions", type=int, default=100_000, show_default=True, metavar="N")
 @click.option("--seed", type=int, default=0, show_default=True, metavar="S")
 @click.pass_context
 def command(
-    ctx: click.Context, file: Path, as_json: bool, policy: str, decisions: int, seed: int
+    ctx: click.Context, file: Path, as_json: bool, policy: str | None, decisions: int, seed: int
 ) -> None:
-    """Hold the router's core to the simulator, decision by decision.
+    """Hold a live core to the simulator, decision by decision.
 
-    Simulates, then drives the core of `isocline serve` with the same arrivals and departures, and
-    compares where each job was sent. Exit status 1 if they differ.
+    Simulates, then drives the core of `isocline serve`, or for a cluster that of `isocline run`,
+    with the same arrivals and departures, and compares where each job was sent, or which server
+    started which task and when. Exit status 1 if they differ.
     """
-    system = _output.load_and_say(file)
-    from isocline.gateway.replay import replay
-
-    found = replay(system, policy, decisions=decisions, seed=seed)
+    system = _output.load_any_and_say(file)
+    found = _replayed(system, policy, decisions, seed)
     if as_json:
         _output.show_json(found.to_dict())
     elif found.agreed:
@@ -34,3 +40,17 @@ def command(
         click.echo(f"{found.policy}: decision {found.first_difference} of {decisions} differs")
     if not found.agreed:
         ctx.exit(1)
+
+
+def _replayed(
+    system: "RoutingSystem | Cluster", policy: str | None, decisions: int, seed: int
+) -> "Replay | Agreement":
+    from isocline.model.cluster import Cluster
+
+    if isinstance(system, Cluster):
+        from isocline.dispatch.replay import replay as replay_cluster
+
+        return replay_cluster(system, policy or "local_first", decisions=decisions, seed=seed)
+    from isocline.gateway.replay import replay
+
+    return replay(system, policy or "gmsr", decisions=decisions, seed=seed)

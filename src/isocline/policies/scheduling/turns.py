@@ -9,7 +9,7 @@ Besides its queue q a task stands in a list of its job's, number Q (1 + job) + q
 than one job.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt

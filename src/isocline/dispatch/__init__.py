@@ -1,0 +1,30 @@
+"""The live near-data scheduler: a core that decides without I/O, and engines that run tasks.
+
+    from isocline.dispatch import Scheduler
+
+What is here is imported when it is first used: workers import modules below this package and need
+nothing of the scheduler.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from isocline.dispatch.records import Ran as Ran
+    from isocline.dispatch.rules import Rules as Rules
+    from isocline.dispatch.scheduler import Scheduler as Scheduler
+    from isocline.dispatch.timeline import Timeline as Timeline
+
+_HOME_OF = {
+    "Ran": "isocline.dispatch.records",
+    "Rules": "isocline.dispatch.rules",
+    "Scheduler": "isocline.dispatch.scheduler",
+    "Timeline": "isocline.dispatch.timeline",
+}
+__all__ = list(_HOME_OF)
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME_OF:
+        return getattr(importlib.import_module(_HOME_OF[name]), name)
+    raise AttributeError(f"module 'isocline.dispatch' has no attribute {name!r}")

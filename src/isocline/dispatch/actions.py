@@ -1,0 +1,56 @@
+"""What the core tells an engine to do, and what it is told went wrong.
+
+Servers and tasks are numbers of the caller's. A task is the core's until it is finished, cancelled
+or given up. An attempt, a task at a server, is there from its `Start` until `Core.finished`,
+`Core.failed` or `Core.server_lost` says that it has ended: a server that was told to cancel one is
+not free before that.
+"""
+
+from enum import Enum, StrEnum
+from typing import NamedTuple
+
+
+class Start(NamedTuple):
+    """Run the task on the server: now, or, if given ahead, when what runs there has ended."""
+
+    task: int
+    server: int
+    level: int  # LOCAL, RACK or REMOTE of policies.scheduling.contract
+    why: str  # in words
+    ahead: bool = False
+
+
+class Cancel(NamedTuple):
+    """Stop this attempt: another one was first, or nobody wants the result any more."""
+
+    task: int
+    server: int
+
+
+class GiveUp(NamedTuple):
+    """The task cannot be done; the core forgets it."""
+
+    task: int
+    reason: "Reason"
+    detail: str  # in words
+
+
+Action = Start | Cancel | GiveUp
+
+
+class Cause(Enum):
+    """Why an attempt ended without a result."""
+
+    RAISED = "raised"  # the function raised an exception
+    TIMED_OUT = "timed out"
+    LOST = "lost"  # the worker died while it ran this, and is there again
+    STOPPED = "stopped"  # as a `Cancel` asked, or by the engine
+
+
+class Reason(StrEnum):
+    """Why a task is given up."""
+
+    RAISED = "raised"
+    TIMED_OUT = "timed out"
+    QUARANTINED = "quarantined"
+    NO_HOLDER = "no holder"

@@ -1,0 +1,33 @@
+"""What a file of a job says, whichever kind of file it is."""
+
+from collections.abc import Callable, Iterable, Mapping, Sized
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, final
+
+from isocline.dispatch.locations import Locations
+
+
+@final
+@dataclass(frozen=True)
+class Batch:
+    """One function for many chunks, and where these are."""
+
+    name: str
+    function: Callable[[Any], Any]
+    chunks: Iterable[str]  # may be endless
+    nodes: list[str] | dict[str, Path] | None = (
+        None  # names, or directories; None: as many as asked
+    )
+    racks: Mapping[str, str] = field(default_factory=dict)
+    locations: Locations | None = None  # None: no node is nearer to a chunk than another
+    loader: Callable[[Any], Any] | None = None
+    everywhere: bool = False  # the loader reads any chunk at any node
+    limit: float | None = None  # s for each task
+    retries: int = 0
+    policy: str | None = None
+
+    @property
+    def size(self) -> int | None:
+        """How many chunks there are; None: that is seen when they end."""
+        return len(self.chunks) if isinstance(self.chunks, Sized) else None

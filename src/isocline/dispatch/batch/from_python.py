@@ -1,0 +1,134 @@
+"""A Python file that says which function to run for which chunks.
+
+    chunks = ["part-0", "part-1"]                  # or a function that returns or yields them
+
+    def run(chunk): ...                            # gets what `load` returns
+
+and, as far as they are wanted,
+
+    nodes = {"a": "/disks/a", "b": "/disks/b"}     # directories; chunks are files in them
+    locations = {"part-0": ["a"], ...}             # or a function of the chunk
+    racks = {"a": "r1", "b": "r2"}
+
+    def load(chunk): ...                           # by default bytes of the file, or the name
+    limit, retries, policy = 60.0, 2, "late_binding"
+"""
+
+import importlib.util
+import sys
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import cloudpickle
+
+from isocline.dispatch.batch.batch import Batch
+from isocline.dispatch.locations import in_directories
+from isocline.errors import UsageError
+
+# What the loader of a file is called: not as a module that others could import by that name.
+_MODULE = "isocline_job_"
+_WORDS = {Mapping: "a mapping", str: "text", int: "a whole number", float: "a number"}
+
+
+def python_batch(path: Path) -> Batch:
+    """The job that a file describes.
+
+    Raises:
+        UsageError: It cannot be run, or lacks something; the message names the file and the remedy.
+    """
+    module = _imported(path)
+    function = _callable(path, module, "run")
+    if function is None:
+        raise UsageError(f"{path}: has no function run; add one, as: def run(chunk): ...")
+    nodes = _nodes(path, module)
+    locations = getattr(module, "locations", None)
+    if nodes and locations is None:
+        try:
+            locations = in_directories(nodes)
+        except UsageError as error:
+            raise UsageError(f"{path}: {error}") from error
+    chunks = getattr(module, "chunks", locations if isinstance(locations, Mapping) else None)
+    return Batch(
+        path.stem,
+        function,
+        _chunks(path, chunks),
+        nodes=nodes or _named(locations),
+        racks=_checked(path, module, "racks", {}, Mapping),
+        locations=locations,
+        loader=_callable(path, module, "load"),
+        limit=_checked(path, module, "limit", None, int, float),
+        retries=_checked(path, module, "retries", 0, int),
+        policy=_checked(path, module, "policy", None, str),
+    )
+
+
+def _imported(path: Path) -> ModuleType:
+    """The file as a module whose functions workers get as they are, for they cannot import it."""
+    spec = importlib.util.spec_from_file_location(_MODULE + path.stem, path)
+    if spec is None or spec.loader is None or not path.is_file():
+        raise UsageError(f"{path}: does not exist; give the path of a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    sys.path.insert(0, str(path.parent.absolute()))  # as `python FILE.py` does
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise UsageError(f"{_where(path, error)}: {type(error).__name__}: {error}") from error
+    cloudpickle.register_pickle_by_value(module)
+    return module
+
+
+def _where(path: Path, error: Exception) -> str:
+    """The last line of the file itself that the error went through."""
+    if isinstance(error, SyntaxError) and error.filename == str(path):
+        return f"{path}:{error.lineno}"
+    lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)]
+    return f"{path}:{lines[-1]}" if lines else str(path)
+
+
+def _callable(path: Path, module: ModuleType, name: str) -> Callable[..., Any] | None:
+    found = getattr(module, name, None)
+    if found is not None and not callable(found):
+        raise UsageError(f"{path}: {name} is {found!r}; give a function")
+    return found
+
+
+def _checked(path: Path, module: ModuleType, name: str, otherwise: Any, *kinds: type) -> Any:
+    found = getattr(module, name, otherwise)
+    if found is not otherwise and not isinstance(found, kinds):
+        raise UsageError(f"{path}: {name} is {found!r}; give {_WORDS[kinds[-1]]}")
+    return found
+
+
+def _nodes(path: Path, module: ModuleType) -> dict[str, Path]:
+    """The nodes' directories; relative ones start at the file's folder."""
+    given = _checked(path, module, "nodes", {}, Mapping)
+    return {str(name): path.parent / directory for name, directory in given.items()}
+
+
+def _named(locations: Any) -> list[str] | None:
+    """The nodes that a mapping names."""
+    if not isinstance(locations, Mapping):
+        return None
+    return sorted({name for holders in locations.values() for name in holders})
+
+
+def _chunks(path: Path, given: Any) -> Iterable[str]:
+    """Names, checked as they come."""
+    found = given() if callable(given) else given
+    if isinstance(found, str) or not isinstance(found, Iterable):
+        raise UsageError(
+            f"{path}: chunks is {found!r}; give a list of names, as: chunks = ['part-0', 'part-1']"
+        )
+    if isinstance(found, Iterator):
+        return (_name(path, chunk) for chunk in found)
+    return [_name(path, chunk) for chunk in found]
+
+
+def _name(path: Path, chunk: object) -> str:
+    if not isinstance(chunk, str):
+        raise UsageError(f"{path}: chunks has {chunk!r}; a chunk is called by a name, a string")
+    return chunk

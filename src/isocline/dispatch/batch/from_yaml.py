@@ -1,0 +1,148 @@
+"""A YAML file that says which command to run for each of which files.
+
+command: "wc -w {path}"
+chunks: "*.txt"
+nodes: {a: /disks/a, b: /disks/b}
+"""
+
+from glob import glob
+from pathlib import Path, PurePath
+from typing import Annotated, Any
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_core import PydanticCustomError
+
+from isocline.dispatch.batch.batch import Batch
+from isocline.dispatch.batch.command import Command
+from isocline.dispatch.locations import in_directories
+from isocline.model.systemfile.document import Document, read
+from isocline.model.systemfile.problems import choice, report
+from isocline.model.systemfile.record import Name, Positive, Record
+from isocline.policies.scheduling import parse
+
+_NAMES = Annotated[list[Name], Field(min_length=1)]
+
+
+class Entries(Record):
+    """All that may stand in the file. Relative paths start at its folder."""
+
+    command: Name
+    name: Name | None = None
+    chunks: _NAMES | None = None  # patterns; all files that the nodes have
+    nodes: Annotated[dict[Name, Name], Field(min_length=1)] | None = None  # their directories
+    locations: dict[Name, _NAMES] | None = None  # names of nodes, where they have no directories
+    racks: dict[Name, Name] | None = None
+    limit: Positive | None = None
+    retries: Annotated[int, Field(ge=0)] = 0
+    policy: Name | None = None
+
+    @field_validator("chunks", mode="before")
+    @classmethod
+    def _one_or_several(cls, data: Any) -> Any:
+        return [data] if isinstance(data, str) else data
+
+    @field_validator("command")
+    @classmethod
+    def _says_which_file(cls, command: str) -> str:
+        if "{path}" not in command and "CHUNK_PATH" not in command:
+            raise PydanticCustomError(
+                "said", 'says nowhere which file it is for; put {path} there, as "wc -w {path}"'
+            )
+        return command
+
+    @model_validator(mode="after")
+    def _one_kind_of_place(self) -> "Entries":
+        if self.nodes and self.locations:
+            raise PydanticCustomError(
+                "said", "both of nodes and locations is given; files in nodes need no locations"
+            )
+        return self
+
+
+def yaml_batch(path: Path) -> Batch:
+    """The job that a file describes.
+
+    Raises:
+        SystemFileError: It cannot be used; the message names file, line, field, value and remedy.
+    """
+    document = read(path)
+    try:
+        entries = Entries.model_validate(document.data)
+    except ValidationError as errors:
+        report(document, errors.errors(include_url=False)[0])
+    if entries.policy is not None:
+        with document.blaming("policy"):
+            parse(entries.policy)
+    place = _in_directories if entries.nodes else _in_folder
+    return place(document, entries, path.parent)
+
+
+def _in_directories(document: Document, entries: Entries, folder: Path) -> Batch:
+    """Each node has a directory; a chunk is a file's name below it."""
+    assert entries.nodes is not None
+    nodes = {name: folder / root for name, root in entries.nodes.items()}
+    for name, root in nodes.items():
+        if not root.is_dir():
+            document.fail(
+                ("nodes", name), f"there is no directory {str(root)!r}; make it, or correct it"
+            )
+    _check_racks(document, entries, list(nodes))
+    held: dict[str, list[str]] = {}
+    for number, pattern in enumerate(entries.chunks or ["**/*"]):
+        if PurePath(pattern).is_absolute() or ".." in PurePath(pattern).parts:
+            document.fail(
+                ("chunks", number), f"is {pattern!r}; give a pattern below the nodes' directories"
+            )
+        found = in_directories(nodes, pattern)
+        if not found:
+            document.fail(("chunks", number), f"no node has a file {pattern!r}; correct it")
+        held |= found
+    return _batch(document, entries, list(held), nodes=nodes, locations=held, loader=Path)
+
+
+def _in_folder(document: Document, entries: Entries, folder: Path) -> Batch:
+    """All nodes see all files, which may yet be nearer to some."""
+    locations = entries.locations or {}
+    names = sorted({name for holders in locations.values() for name in holders})
+    _check_racks(document, entries, names)
+    if not (entries.chunks or locations):
+        document.fail(("chunks",), "is missing; name the files, as chunks: data/*.txt")
+    found: dict[str, None] = {}
+    for number, pattern in enumerate(entries.chunks or ()):
+        # Not Path.glob: a pattern may lead elsewhere, as /data/*.txt or ../data/*.txt.
+        paths = glob(pattern, root_dir=folder, recursive=True)  # noqa: PTH207
+        files = sorted(path for path in paths if (folder / path).is_file())
+        if not files:
+            document.fail(
+                ("chunks", number), f"there is no file {str(folder / pattern)!r}; correct it"
+            )
+        found.update(dict.fromkeys(files))
+    return _batch(
+        document,
+        entries,
+        list(found or locations),
+        nodes=names or None,
+        locations=entries.locations,
+        loader=folder.absolute().joinpath,
+        everywhere=True,
+    )
+
+
+def _check_racks(document: Document, entries: Entries, names: list[str]) -> None:
+    for name in entries.racks or ():
+        if name not in names:
+            known = choice(name, names) if names else "there are no named nodes; add nodes"
+            document.fail(("racks", name), f"is of no node; {known}")
+
+
+def _batch(document: Document, entries: Entries, chunks: list[str], **places: Any) -> Batch:
+    return Batch(
+        entries.name or document.path.stem,
+        Command(entries.command),
+        chunks,
+        racks=entries.racks or {},
+        limit=entries.limit,
+        retries=entries.retries,
+        policy=entries.policy,
+        **places,
+    )

@@ -1,0 +1,144 @@
+"""Running a batch: every chunk once, results as they come, and a record of it all."""
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, final
+
+from isocline.dispatch.batch.batch import Batch
+from isocline.dispatch.batch.ended import Failure, Finished, ended
+from isocline.dispatch.batch.result import BatchResult
+from isocline.dispatch.batch.where import where
+from isocline.dispatch.futures import TaskFuture
+from isocline.dispatch.run_statistics import RunStatistics
+from isocline.dispatch.scheduler import Scheduler
+from isocline.dispatch.submitting import Submitting
+from isocline.dispatch.timeline import Timeline
+
+POLICY = "late_binding"
+_LOOK = 0.25  # s between two looks at the progress
+
+
+def run_batch(
+    batch: Batch,
+    tell: Callable[[Finished | Failure], None],
+    *,
+    engine: str = "processes",
+    address: str | None = None,
+    workers: int | None = None,
+    policy: str | None = None,
+    journal: Path | None = None,
+    resume: bool = False,
+    watch: Callable[[RunStatistics], None] = lambda _: None,
+) -> BatchResult:
+    """Run a batch to its end, or until Ctrl-C.
+
+    Args:
+        batch: What to do.
+        tell: Told of each task as it ends; what it raises stops the run.
+        engine: processes, ray or dask.
+        address: Of the cluster of ray or dask; by default theirs.
+        workers: How many processes, where the batch does not name its nodes.
+        policy: In place of the batch's own; by default late_binding.
+        journal: A file that keeps the run, so that it can be resumed.
+        resume: Go on with a journal that is there.
+        watch: Told every 0.25 s how far it is, in another thread.
+
+    Raises:
+        UsageError: The batch and these arguments do not go together.
+        MissingExtraError: The engine's library is not installed.
+        PolicyError: There is no such policy.
+        JournalError: The journal cannot be used.
+        EngineError: The nodes cannot be had.
+    """
+    place = where(batch, engine, address, workers)
+    policy = policy or batch.policy or POLICY
+    failures: list[Failure] = []
+    interrupted = False
+    scheduler = Scheduler(
+        place.engine,
+        policy,
+        place.locations,
+        retries=batch.retries,
+        limit=batch.limit,
+        journal=journal,
+        resume=resume,
+        everywhere=place.everywhere,
+        **place.options,
+    )
+    try:
+        with scheduler, _watched(scheduler, watch):
+            keyed = _ByChunk(scheduler)
+            for future in keyed.completed(batch.function, batch.chunks):
+                found = ended(future, keyed.chunks.pop(future.key))
+                if isinstance(found, Failure):
+                    failures.append(found)
+                tell(found)
+    except KeyboardInterrupt:
+        interrupted = True
+    return BatchResult(
+        batch.name,
+        policy,
+        scheduler.statistics(),
+        tuple(failures),
+        scheduler.explain(),
+        Timeline.of(scheduler.records),
+        interrupted,
+    )
+
+
+@final
+class _ByChunk(Submitting):
+    """Gives each task its chunk as its key, so that results can be told by it.
+
+    Attributes:
+        chunks: Of the tasks that have not been handed out yet, by key.
+    """
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self.chunks: dict[str, str] = {}
+        self._scheduler = scheduler
+        self._given: Counter[str] = Counter()
+
+    def submit(
+        self,
+        function: Callable[..., Any],
+        chunk: str | None = None,
+        /,
+        *arguments: Any,
+        key: str | None = None,
+        limit: float | None = None,
+        **named: Any,
+    ) -> TaskFuture[Any]:
+        assert chunk is not None
+        if key is None:
+            self._given[chunk] += 1
+            count = self._given[chunk]
+            key = chunk if count == 1 else f"{chunk}#{count}"
+        self.chunks[key] = chunk
+        return self._scheduler.submit(function, chunk, *arguments, key=key, limit=limit, **named)
+
+    @property
+    def window(self) -> int:
+        return self._scheduler.window
+
+
+@contextmanager
+def _watched(scheduler: Scheduler, watch: Callable[[RunStatistics], None]) -> Iterator[None]:
+    """Tell of the progress from a thread: tasks may take long, and end all at once."""
+    over = threading.Event()
+
+    def look() -> None:
+        while not over.wait(_LOOK):
+            watch(scheduler.statistics())
+
+    watcher = threading.Thread(target=look, name="isocline-progress", daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watcher.join()
+        watch(scheduler.statistics())

@@ -1,0 +1,303 @@
+"""What a policy sees, one compiled call for each event, and room as it is needed.
+
+Servers have places 0 .. M - 1, tasks numbers that are used again. A task that is put back gets a
+new number: what stands in the lists under the old one is struck off when it comes to the head. A
+task that waits takes about 200 bytes with three holders, the caller's own number of it included.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple, final
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+from isocline.dispatch import room
+from isocline.dispatch.kernels import step as kernels
+from isocline.dispatch.kernels.step import FACTS_OF_START, FUNCTION, Floor
+from isocline.draws import Stream
+from isocline.errors import PolicyError
+from isocline.policies.scheduling.contract import ClusterSetting, SchedulingPolicy
+from isocline.policies.scheduling.desk import (
+    IDLE,
+    LEVEL,
+    SERVING,
+    WAITING,
+)
+from isocline.policies.scheduling.longest import is_full, with_more_keys
+from isocline.policies.scheduling.moves import WRONG_QUEUE, YES, Book
+from isocline.policies.scheduling.tasks import (
+    FIRST_TASKS,
+    FREE,
+    HIGH,
+    JOB,
+    LEFT,
+    LOW,
+    NONE,
+    WAITS,
+)
+from isocline.policies.scheduling.turns import Turns, least_served
+
+IndexArray = npt.NDArray[np.int64]
+
+FIRST_WIDTH = 3  # holders for which there is room at each task
+# Of more holders, those that are idle come first: 32 of them are found as easily as all.
+MOST_HOLDERS = 32
+LEAST_ENTRIES = 1 << 12
+LEAST_RING = 4
+
+
+class Started(NamedTuple):
+    """A server takes a task."""
+
+    server: int
+    number: int
+    level: int
+    queue: int
+    row: int  # of its job
+    function: int
+
+
+@final
+class Board:
+    """One policy on M places, at first all idle."""
+
+    def __init__(
+        self,
+        setting: ClusterSetting,
+        policy: SchedulingPolicy,
+        rng: Stream,
+        *,
+        has_racks: bool = False,
+    ):
+        """With `has_racks` a rack makes a difference, though there may be only one as yet."""
+        self.has_racks = has_racks
+        self.policy = policy
+        self.setting = setting
+        self.names = [NONE] * FIRST_TASKS  # the caller's number of each task
+        self.rng = rng
+        self.view = room.empty_view(setting, policy)
+        one = np.ones(1)
+        self.book = Book(
+            rules=policy.rules(setting),
+            grade=policy.grade(setting),
+            binds=policy.binds,
+            counts_service=policy.counts_service,
+            keeps=True,
+            by_data=True,
+            turn=least_served,
+            turns=Turns(np.zeros(1), one, np.zeros(1, np.int64)),
+        )
+        self.floor = Floor(
+            ahead=np.full(setting.size, NONE, np.int32),
+            given=np.zeros(4 + MOST_HOLDERS, np.int64),
+            cost=one / setting.rate[:1],
+            started=np.zeros(1 + kernels.MOST_STARTS, np.int64),
+            starts=np.zeros(1 + FACTS_OF_START * kernels.MOST_STARTS, np.int64),
+        )
+        self._given = self.floor.given.data  # memoryviews: four times as fast as the arrays
+        self._starts = self.floor.starts.data
+        self._desk = self.view.desk.data
+        self._step, self._due = self._compiled()
+
+    # Events
+
+    def comes(
+        self,
+        name: int,
+        row: int,
+        function: int,
+        serial: int,
+        born: float,
+        holders: Sequence[int],
+        now: float,
+        *,
+        first: bool = False,
+    ) -> int:
+        """A task comes, or comes `first`, before those that wait; its number."""
+        self.describe(name, holders, row, function, serial)
+        self.event(kernels.COMES_FIRST if first else kernels.COMES, 0, 0, now, born)
+        return self.given()
+
+    def describe(
+        self, name: int, holders: Sequence[int], row: int, function: int, serial: int
+    ) -> None:
+        """Say which task is meant by the next event, at which it gets a number."""
+        if len(holders) > MOST_HOLDERS:
+            turned = [holders[(serial + i) % len(holders)] for i in range(len(holders))]
+            turned.sort(key=lambda server: not self.is_idle(server))
+            holders = turned[:MOST_HOLDERS]
+        if len(holders) > self.width:
+            self.view = self.view._replace(tasks=room.widened(self.view.tasks, len(holders)))
+        given = self._given
+        given[0], given[1], given[2], given[3] = row, function, serial, len(holders)
+        for i, server in enumerate(holders, 4):
+            given[i] = server
+        self.names[self._next()] = name
+
+    def given(self) -> int:
+        """The number that it got."""
+        return self._given[0]
+
+    def event(
+        self, what: int, server: int = 0, task: int = 0, now: float = 0.0, born: float = 0.0
+    ) -> None:
+        """Any event of `kernels.step`; `started` says what it led to."""
+        status = self._step(
+            self.book, self.view, self.floor, what, server, task, born, now, self.rng
+        )
+        if status != YES:
+            if status != kernels.ROOM:
+                wrong = "queue in which a task waits" if status == WRONG_QUEUE else "idle server"
+                raise PolicyError(f"policy {self.policy.name} chose something else than a {wrong}")
+            self._make_room()
+
+    def started(self) -> list[Started]:
+        """The tasks that servers take at the last event."""
+        count = self._starts[0]
+        if not count:
+            return []
+        each = FACTS_OF_START
+        flat = self._starts[1 : 1 + each * count].tolist()
+        return [Started(*flat[i : i + each]) for i in range(0, len(flat), each)]
+
+    def due(self, now: float) -> float:
+        """When the policy wants to be asked if nothing happens before, s."""
+        return self._due(self.book, self.view, now) if self.policy.waits else np.inf
+
+    # What is known
+
+    @property
+    def width(self) -> int:
+        """Holders for which there is room at each task."""
+        return int(self.view.tasks.holders.size // self.view.tasks.fact.shape[0])
+
+    def waiting(self, queue: int) -> int:
+        """Tasks that wait in a queue or list."""
+        return self._desk[queue, WAITING]
+
+    def idle(self) -> list[int]:
+        """The servers that are there and run nothing, in no order."""
+        first, count = self.view.idle.part[0]
+        return self.view.idle.order[first : first + count].tolist()  # type: ignore[no-any-return]
+
+    def idles(self) -> bool:
+        """Whether there is any."""
+        return bool(self.view.idle.part[0, 1])
+
+    def is_idle(self, server: int) -> bool:
+        """Whether a server is there and runs nothing."""
+        return self._desk[server, SERVING] == IDLE
+
+    def level(self, server: int) -> int:
+        """At which a server runs its task."""
+        return self._desk[server, LEVEL]
+
+    def waits(self, number: int) -> bool:
+        """Whether a task has not started."""
+        return bool(self.view.tasks.fact[number, WAITS])
+
+    def facts(self, number: int) -> tuple[list[int], int, int]:
+        """The local servers, the job and the function of a task."""
+        fact = self.view.tasks.fact[number]
+        local = self.view.tasks.holders[fact[LOW] : fact[HIGH]]
+        return local.tolist(), int(fact[JOB]), int(fact[FUNCTION])
+
+    def described(self, number: int) -> tuple[int, list[int], int, int, int]:
+        """All that `describe` asks for."""
+        return self.names[number], *self.facts(number), self.time(number)[0]
+
+    def set_holders(self, number: int, holders: Sequence[int]) -> None:
+        """Other servers hold the data of a task that runs."""
+        holders = holders[:MOST_HOLDERS]
+        if len(holders) > self.width:
+            self.view = self.view._replace(tasks=room.widened(self.view.tasks, len(holders)))
+        fact = self.view.tasks.fact[number]
+        fact[HIGH] = fact[LOW] + len(holders)
+        self.view.tasks.holders[fact[LOW] : fact[HIGH]] = holders
+
+    def time(self, number: int) -> tuple[int, float]:
+        """The serial number of a task, and when it was submitted, s."""
+        born, serial = self.view.tasks.time[number]
+        return int(serial), float(born)
+
+    def waiting_for(self, server: int) -> list[int]:
+        """The tasks that wait for a server, or have their data there, in order of submission."""
+        tasks, size = self.view.tasks, self.setting.size
+        waits = np.flatnonzero(tasks.fact[:, WAITS])
+        rows = tasks.holders.reshape(tasks.fact.shape[0], -1)[waits]
+        count = tasks.fact[waits, HIGH] - tasks.fact[waits, LOW]
+        among = (rows == server) & (np.arange(rows.shape[1]) < count[:, None])
+        found = among.any(axis=1)
+        if self.policy.binds:
+            found |= tasks.fact[waits, kernels.QUEUE] % size == server
+        waits = waits[found]
+        return waits[np.argsort(tasks.time[waits, kernels.SERIAL])].tolist()  # type: ignore[no-any-return]
+
+    def all_waiting(self) -> list[int]:
+        """All tasks that wait, in order of submission."""
+        tasks = self.view.tasks
+        waits = np.flatnonzero(tasks.fact[:, WAITS])
+        return waits[np.argsort(tasks.time[waits, kernels.SERIAL])].tolist()  # type: ignore[no-any-return]
+
+    # What changes now and then
+
+    def set_rates(self, rate: npt.NDArray[np.float64]) -> None:
+        """The policy goes by other rates, tasks/s at each level."""
+        self.setting = replace(self.setting, rate=rate)
+        self.view.rate[:] = rate
+        self.view.option[:] = self.policy.option(self.setting)
+        self.event(kernels.RATES)
+
+    def set_cost(self, function: int, seconds: float) -> None:
+        """A task of a function takes so long."""
+        while function >= self.floor.cost.size:
+            self.floor = self.floor._replace(cost=np.tile(self.floor.cost, 2))
+        self.floor.cost[function] = seconds
+
+    def set_jobs(self, jobs: int) -> None:
+        """There is room for so many jobs."""
+        turns = self.book.turns
+        more = jobs - turns.served.size
+        self.book = self.book._replace(
+            turns=Turns(
+                np.append(turns.served, np.zeros(more)),
+                np.append(turns.weight, np.ones(more)),
+                np.append(turns.waiting, np.zeros(more, np.int64)),
+            )
+        )
+        self._relist()
+
+    # Room
+
+    def _next(self) -> int:
+        """The number that the next task gets."""
+        lists = self.view.lists
+        return int(self.view.tasks.fact[lists.mark[LEFT] - 1, FREE])
+
+    def _compiled(self) -> tuple[Any, Any]:
+        """The kernels for these types: found anew at each call, they would cost 130 us."""
+        of: Any = numba.typeof
+        i, f = numba.types.int64, numba.types.float64
+        book, view, floor, rng = of(self.book), of(self.view), of(self.floor), of(self.rng)
+        kernel: Any = kernels.step
+        due: Any = kernels.next_due
+        return (
+            kernel.compile((book, view, floor, i, i, i, f, f, rng)),
+            due.compile((book, view, f)) if self.policy.waits else None,
+        )
+
+    def _make_room(self) -> None:
+        tasks, lists, longest = self.view.tasks, self.view.lists, self.view.longest
+        if longest.order.size and is_full(longest):
+            self.view = self.view._replace(longest=with_more_keys(longest))
+        self._relist()
+        lists = self.view.lists
+        if lists.mark[LEFT] <= tasks.fact.shape[0] // 4:
+            self.view = self.view._replace(tasks=room.doubled(tasks, lists, self.width))
+            self.names += [NONE] * len(self.names)
+
+    def _relist(self) -> None:
+        jobs = self.book.turns.served.size
+        self.view = room.relisted(self.view, jobs if jobs > 1 else 0, self.policy.binds)

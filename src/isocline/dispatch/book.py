@@ -1,0 +1,153 @@
+"""What becomes of tasks and attempts: futures are told, it is recorded, and the journal has it."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import final
+
+from isocline.dispatch.demand import Demand
+from isocline.dispatch.errors import EngineClosedError, UnreadableError, unpickled
+from isocline.dispatch.futures import cancel_quietly
+from isocline.dispatch.journal import Journal, Row
+from isocline.dispatch.nodes import Nodes
+from isocline.dispatch.records import LEVELS, Outcome, Ran, Records
+from isocline.dispatch.tasks import Attempt, Task
+
+
+@final
+class Book:
+    """Of one scheduler. Times are by the driver's clock, s.
+
+    Attributes:
+        records: Attempts.
+        demand: What has been asked of which nodes.
+        ended: Tasks by the way in which they ended.
+    """
+
+    def __init__(
+        self, nodes: Nodes, records: Records, journal: Journal | None, began: float, unix: float
+    ) -> None:
+        """`unix` is the Unix time, s, at `began`."""
+        self.records = records
+        self.demand = Demand()
+        self.ended: Counter[Outcome] = Counter()
+        self._nodes = nodes
+        self._journal = journal
+        self._began = began
+        self._to_unix = unix - began
+
+    @property
+    def unwritten(self) -> int:
+        """Rows that wait for the journal."""
+        return self._journal.unwritten if self._journal else 0
+
+    def started(self, attempt: Attempt) -> None:
+        """An attempt was given to its node."""
+        if self._journal:
+            self._note(attempt.task, "started", attempt, attempt.given)
+
+    def attempt_ended(self, attempt: Attempt, outcome: Outcome, started: float, now: float) -> None:
+        """An attempt is over; its task may go on elsewhere."""
+        self.records.add(
+            Ran(
+                attempt.task.key,
+                self._nodes.names[attempt.server],
+                LEVELS[attempt.level],
+                attempt.why,
+                attempt.task.submitted - self._began,
+                started - self._began,
+                now - self._began,
+                attempt.nth,
+                outcome,
+            )
+        )
+
+    def finished(
+        self, attempt: Attempt, holders: Sequence[str], started: float, now: float, value: bytes
+    ) -> None:
+        """The task has its result; `holders` held its chunk."""
+        task, level = attempt.task, LEVELS[attempt.level]
+        node = self._nodes.names[attempt.server]
+        self.ended[Outcome.FINISHED] += 1
+        self.attempt_ended(attempt, Outcome.FINISHED, started, now)
+        self.demand.finished(task.chunk, holders, node, level, now - started)
+        if self._journal:
+            self._note(task, Outcome.FINISHED, attempt, started, now, value)
+        self._give(task, value)
+
+    def resumed(self, task: Task, value: bytes, now: float) -> None:
+        """The task has its result, from an earlier run."""
+        self.ended[Outcome.RESUMED] += 1
+        self._not_started(task, Outcome.RESUMED, now)
+        self._give(task, value)
+
+    def failed(self, task: Task, error: BaseException, now: float) -> None:
+        """The task has come to nothing but this error."""
+        self.ended[Outcome.GIVEN_UP] += 1
+        self._not_started(task, Outcome.GIVEN_UP, now)
+        if self._journal:
+            words = f"{type(error).__name__}: {error}"
+            self._note(task, "failed", None, now, now, text=words)
+        _end(task, error)
+
+    def cancelled(self, task: Task, now: float) -> None:
+        """Nobody wants the task any more."""
+        self.ended[Outcome.CANCELLED] += 1
+        self._not_started(task, Outcome.CANCELLED, now)
+        if self._journal and task.attempts:
+            self._note(task, Outcome.CANCELLED, None, now, now)
+        cancel_quietly(task.future)
+
+    def _give(self, task: Task, value: bytes) -> None:
+        result = unpickled(task.key, "its result", value)
+        if isinstance(result, UnreadableError):
+            _end(task, result)
+        elif task.future.set_running_or_notify_cancel():
+            task.future.set_result(result)
+
+    def _not_started(self, task: Task, outcome: Outcome, now: float) -> None:
+        """Record a task that has ended, if no attempt at it does."""
+        if task.attempts == 0:
+            at, submitted = now - self._began, task.submitted - self._began
+            self.records.add(Ran(task.key, "", "", "", submitted, at, at, 0, outcome))
+
+    def _note(
+        self,
+        task: Task,
+        state: str,
+        attempt: Attempt | None,
+        started: float,
+        ended: float | None = None,
+        value: bytes | None = None,
+        text: str | None = None,
+    ) -> None:
+        assert self._journal is not None
+        self._journal.note(
+            Row(
+                task.key,
+                task.fingerprint,
+                str(state),
+                task.attempts,
+                self._nodes.names[attempt.server] if attempt else "",
+                LEVELS[attempt.level] if attempt else "",
+                attempt.why if attempt else "",
+                task.submitted + self._to_unix,
+                started + self._to_unix,
+                None if ended is None else ended + self._to_unix,
+                value,
+                None,
+                text,
+            )
+        )
+
+
+def refuse(task: Task, failure: BaseException | None) -> None:
+    """End a task that came too late, or with what ended the scheduler."""
+    why = "the scheduler was closed" if failure is None else f"the scheduler failed: {failure!r}"
+    error = EngineClosedError(task.key, why)
+    error.__cause__ = failure
+    _end(task, error)
+
+
+def _end(task: Task, error: BaseException) -> None:
+    if task.future.set_running_or_notify_cancel():
+        task.future.set_exception(error)

@@ -1,0 +1,12 @@
+"""A Dask cluster as an engine: `pip install 'isocline[dask]'`."""
+
+from isocline.errors import MissingExtraError
+
+try:
+    import distributed  # noqa: F401
+except ImportError as _error:
+    raise MissingExtraError("the engine on Dask needs: pip install 'isocline[dask]'") from _error
+
+from isocline.dispatch.engines.dask.engine import DaskEngine
+
+__all__ = ["DaskEngine"]

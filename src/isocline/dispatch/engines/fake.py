@@ -1,0 +1,293 @@
+"""An engine without processes: nodes in virtual time, functions called where it stands.
+
+    engine = FakeEngine(2, fault=lambda node, work: Fault.DIE if work.key == "bad" else None)
+    nodes = engine.start(events.append)
+    engine.run("n0", work)
+    while engine.advance():     # to the next thing that happens; engine.now is when
+        ...
+
+With `speed` a thread of its own advances it, at so many virtual seconds a second (inf: at once).
+"""
+
+import heapq
+import itertools
+import pickle
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from enum import Enum, auto
+from functools import lru_cache
+from typing import NamedTuple, final
+
+from isocline.dispatch.engines import calls
+from isocline.dispatch.engines.contract import (
+    Done,
+    Emit,
+    Event,
+    Holds,
+    Node,
+    NodeLost,
+    NodeUp,
+    Raised,
+    Stopped,
+    TimedOut,
+    Work,
+)
+from isocline.dispatch.engines.errors import ChunkError, EngineError
+
+_IDLE = -1
+
+
+class Fault(Enum):
+    """What befalls an attempt."""
+
+    DIE = auto()  # its node, half way through
+    HANG = auto()  # it does not end
+    RAISE = auto()  # FaultError
+
+
+class FaultError(Exception):
+    """A fault that was asked for."""
+
+
+class Service(NamedTuple):
+    """Mean seconds of a task whose chunk is at its node, in its rack, or elsewhere."""
+
+    local: float = 1.0
+    rack: float = 1.5
+    remote: float = 2.0
+
+
+@final
+class _Place:
+    """A node, and what it works off."""
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+        self.up = True
+        self.queue: OrderedDict[int, Work] = OrderedDict()
+        self.running = _IDLE  # the attempt, the first of the queue
+        self.held: set[str] = set()  # chunks that it came to hold
+
+
+@final
+class FakeEngine:
+    """All its methods may be called from any thread."""
+
+    def __init__(
+        self,
+        nodes: int | Sequence[Node] = 2,
+        *,
+        service: Service | None = None,
+        draw: Callable[[float], float] = float,
+        fault: Callable[[str, Work], Fault | None] = lambda _node, _work: None,
+        loader: Callable[[str], object] = str,
+        keeps: bool = False,
+        down: float = 1.0,
+        speed: float | None = None,
+    ) -> None:
+        """Nothing happens yet.
+
+        Args:
+            nodes: How many, named n0, n1, ..., or which.
+            service: Mean service times.
+            draw: A service time from its mean, s.
+            fault: What befalls the attempt that this node begins now.
+            loader: From a chunk's name to its value.
+            keeps: A node that fetched a chunk holds it from then on.
+            down: s until a lost node is up again; inf: never.
+            speed: Virtual seconds a second; None: the caller advances it.
+        """
+        named = [Node(f"n{i}") for i in range(nodes)] if isinstance(nodes, int) else nodes
+        self.now = 0.0  # s
+        self._places = {node.name: _Place(node) for node in named}
+        self._service = service or Service()
+        self._draw, self._fault, self._loader = draw, fault, loader
+        self._keeps, self._down, self._speed = keeps, down, speed
+        self._agenda: list[tuple[float, int, Callable[[], None]]] = []
+        self._number = itertools.count()
+        self._emit: Emit | None = None
+        self._changed = threading.Condition(threading.RLock())
+        self._thread: threading.Thread | None = None
+
+    def start(self, emit: Emit) -> Sequence[Node]:
+        if self._emit:
+            raise EngineError("an engine is started once; make another")
+        self._emit = emit
+        if self._speed is not None:
+            self._began = time.monotonic()
+            self._thread = threading.Thread(target=self._pump, name="fake engine", daemon=True)
+            self._thread.start()
+        return [place.node for place in self._places.values()]
+
+    def run(self, node: str, work: Work) -> None:
+        with self._changed:
+            place = self._place(node)
+            if place.up:
+                self._catch_up()
+                place.queue[work.attempt] = work
+                self._begin(place)
+
+    def cancel(self, node: str, attempt: int) -> None:
+        with self._changed:
+            place = self._place(node)
+            if attempt in place.queue:
+                self._catch_up()
+                self._end(place, Stopped(attempt, node))
+
+    def locations(self, chunk: str) -> Sequence[str]:
+        with self._changed:
+            return [name for name, place in self._places.items() if chunk in place.held]
+
+    def close(self) -> None:
+        with self._changed:
+            self._agenda.clear()
+            self._speed = None
+            for place in self._places.values():
+                place.up = False
+            self._changed.notify()
+        if self._thread:
+            self._thread.join()
+
+    # What a real engine has not
+
+    def advance(self) -> bool:
+        """Go to the next thing that happens; False if nothing will."""
+        with self._changed:
+            if not self._agenda:
+                return False
+            due, _, act = heapq.heappop(self._agenda)
+            self.now = max(self.now, due)
+            act()
+            return True
+
+    def kill(self, node: str, reason: str = "killed") -> None:
+        """Lose a node now."""
+        with self._changed:
+            place = self._place(node)
+            if place.up:
+                self._catch_up()
+                self._lose(place, reason)
+
+    # Steps
+
+    def _begin(self, place: _Place) -> None:
+        """Take up the first of the queue, if the node is idle."""
+        if place.running != _IDLE or not place.queue:
+            return
+        work = next(iter(place.queue.values()))
+        place.running = work.attempt
+        fault = self._fault(place.node.name, work)
+        mean = self._mean(place, work)
+        seconds = self._draw(mean)
+        if fault is Fault.DIE:
+            self._at(0.5 * seconds, place, lambda: self._lose(place, f"died of {work.key}"))
+        elif fault is not Fault.HANG and (work.limit is None or seconds <= work.limit):
+            read = max(0.0, seconds * (1.0 - self._service.local / mean))
+            self._at(seconds, place, lambda: self._finish(place, work, seconds, read, fault))
+        elif work.limit is not None:
+            late = TimedOut(work.attempt, place.node.name, work.limit)
+            self._at(work.limit, place, lambda: self._end(place, late))
+
+    def _at(self, delay: float, place: _Place, act: Callable[[], None]) -> None:
+        """Do it then, if the node still runs what it runs now."""
+        attempt = place.running
+
+        def due() -> None:
+            if place.running == attempt:
+                act()
+
+        self._schedule(delay, due)
+
+    def _schedule(self, delay: float, act: Callable[[], None]) -> None:
+        heapq.heappush(self._agenda, (self.now + delay, next(self._number), act))
+        self._changed.notify()
+
+    def _finish(
+        self, place: _Place, work: Work, seconds: float, read: float, fault: Fault | None
+    ) -> None:
+        name, held = place.node.name, self._held(place, work)
+        try:
+            if fault is Fault.RAISE:
+                raise FaultError(f"task {work.key} at {name}")
+            chunk = [] if work.chunk is None else [self._loader(work.chunk)]
+            if not held and not self._reachable(work):
+                raise ChunkError(f"chunk {work.chunk!r} cannot be had at {name}: no holder is up")
+            value = calls.call(_function(work.function), work.arguments, *chunk)
+        except BaseException as error:
+            self._end(place, Raised(work.attempt, name, *calls.failure(error)))
+            return
+        if self._keeps and not held and work.chunk is not None:
+            place.held.add(work.chunk)
+            self._say(Holds(work.chunk, name))
+        self._end(place, Done(work.attempt, name, value, seconds, read, held))
+
+    def _end(self, place: _Place, event: Done | Raised | TimedOut | Stopped) -> None:
+        del place.queue[event.attempt]
+        self._say(event)
+        if event.attempt == place.running:
+            place.running = _IDLE
+            self._begin(place)
+
+    def _lose(self, place: _Place, reason: str) -> None:
+        place.up, place.running = False, _IDLE
+        place.queue.clear()
+        place.held.clear()
+        self._say(NodeLost(place.node.name, reason))
+        if self._down < float("inf"):
+            self._schedule(self._down, lambda: self._rise(place))
+
+    def _rise(self, place: _Place) -> None:
+        place.up = True
+        self._say(NodeUp(place.node))
+
+    # Where chunks are
+
+    def _held(self, place: _Place, work: Work) -> bool:
+        return work.chunk is None or work.chunk in place.held or place.node.name in work.holders
+
+    def _reachable(self, work: Work) -> bool:
+        return any(self._places[name].up for name in work.holders if name in self._places)
+
+    def _mean(self, place: _Place, work: Work) -> float:
+        if self._held(place, work):
+            return self._service.local
+        rack = place.node.rack
+        racks = {self._places[name].node.rack for name in work.holders if name in self._places}
+        return self._service.rack if rack and rack in racks else self._service.remote
+
+    # Time
+
+    def _catch_up(self) -> None:
+        """Where time passes by itself, it is as late as that."""
+        if self._speed is not None and self._speed < float("inf"):
+            self.now = max(self.now, (time.monotonic() - self._began) * self._speed)
+
+    def _pump(self) -> None:
+        """In the engine's own thread."""
+        with self._changed:
+            while self._speed is not None:
+                if not self._agenda:
+                    self._changed.wait()
+                elif (
+                    wait := self._agenda[0][0] / self._speed + self._began - time.monotonic()
+                ) > 0:
+                    self._changed.wait(wait)
+                else:
+                    self.advance()
+
+    def _say(self, event: Event) -> None:
+        if self._emit:
+            self._emit(event)
+
+    def _place(self, node: str) -> _Place:
+        if node not in self._places:
+            raise EngineError(f"no node {node!r}; the nodes are {', '.join(self._places)}")
+        return self._places[node]
+
+
+@lru_cache(16)
+def _function(code: bytes) -> calls.Function:
+    function: calls.Function = pickle.loads(code)
+    return function

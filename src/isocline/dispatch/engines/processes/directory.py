@@ -1,0 +1,82 @@
+"""A node whose chunks are files: its own below one directory, those it fetched below another."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import final
+
+from isocline.dispatch.engines.errors import ChunkError
+from isocline.dispatch.engines.processes.store import BLOCK, Loader, NotHereError, Parcel, Store
+
+
+@final
+class Directory(Store):
+    """A chunk is the name of a file below `root`; a loader is given its path at this node.
+
+    Nothing is ever written below `root`. A file too large to be kept is there until the next is
+    fetched.
+    """
+
+    def __init__(self, loader: Loader, most: int, root: Path, scratch: Path) -> None:
+        super().__init__(most)
+        self._loader = loader
+        self._root = root
+        self._kept = scratch / "kept"
+        self._passing = scratch / "passing"
+        self._part = scratch / "part"
+
+    @property
+    def fetches(self) -> bool:
+        return True
+
+    def own(self, chunk: str, named: bool) -> bool:  # noqa: ARG002  the files say it
+        return (self._root / checked(chunk)).is_file()
+
+    def load(self, chunk: str) -> object:
+        return self._loader(self._path(checked(chunk)))
+
+    @contextmanager
+    def sent(self, chunk: str) -> Iterator[Parcel]:
+        try:
+            file = self._path(checked(chunk)).open("rb")
+        except FileNotFoundError:
+            raise NotHereError from None
+        with file:
+            size = os.fstat(file.fileno()).st_size
+            yield Parcel(size, iter(lambda: file.read(BLOCK), b""))
+
+    def receive(self, chunk: str, parcel: Parcel) -> object:
+        keep = self.fits(parcel.size)
+        shutil.rmtree(self._passing, ignore_errors=True)
+        target = (self._kept if keep else self._passing) / checked(chunk)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with self._part.open("wb") as file:
+                for block in parcel.blocks:
+                    file.write(block)
+            self._part.replace(target)
+        finally:
+            self._part.unlink(missing_ok=True)
+        if keep:
+            self._sizes[chunk] = parcel.size
+        return self._loader(target)
+
+    def _path(self, chunk: PurePosixPath) -> Path:
+        own = self._root / chunk
+        return own if own.is_file() else self._kept / chunk
+
+    def _drop(self, chunk: str) -> None:
+        (self._kept / checked(chunk)).unlink(missing_ok=True)
+
+
+def checked(chunk: str) -> PurePosixPath:
+    """A chunk as a path below a directory; raises ChunkError if it leads out of it."""
+    path = PurePosixPath(chunk)
+    if path.is_absolute() or ".." in path.parts or not path.parts:
+        raise ChunkError(
+            f"chunk {chunk!r} is not the name of a file below a node's directory; "
+            "give its path relative to that directory, without '..'"
+        )
+    return path

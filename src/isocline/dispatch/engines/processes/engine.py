@@ -1,0 +1,166 @@
+"""Worker processes of this machine as nodes: the engine that needs nothing else."""
+
+import shutil
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import final
+
+from isocline.dispatch.engines.contract import (
+    Drops,
+    Emit,
+    Event,
+    Holds,
+    Node,
+    NodeLost,
+    Work,
+)
+from isocline.dispatch.engines.errors import EngineError
+from isocline.dispatch.engines.processes.minder import Minder
+from isocline.dispatch.engines.processes.place import Place
+from isocline.dispatch.engines.processes.process import Process
+from isocline.dispatch.engines.processes.settings import Nodes, code_of, nodes_of, roots_of
+from isocline.dispatch.engines.processes.store import Loader
+from isocline.dispatch.engines.processes.wire import Setup
+from isocline.errors import UsageError
+
+
+@final
+class ProcessEngine:
+    """Each node is one process, started afresh; it runs one task at a time in its main thread.
+
+    A chunk is read by `loader` if its node holds it, else fetched from a node that does, and kept
+    there. A task is stopped by an exception in its midst, which ends Python code and waiting; where
+    that does not help within `patience`, as in a long call of compiled code, the worker is killed
+    and the node lost. A worker that dies is started again, after a pause that grows from 0.1 to
+    10 s while none of them gets a task done. What tasks print goes to the standard error, each line
+    with the node's name; what they leave running ends with their worker. Tasks must leave SIGALRM
+    and SIGUSR1 alone.
+    """
+
+    def __init__(
+        self,
+        nodes: Nodes | None = None,
+        *,
+        loader: Loader | None = None,
+        racks: Mapping[str, str] | None = None,
+        everywhere: bool = False,
+        cache: int = 1 << 28,
+        patience: float = 2.0,
+        silence: float = 10.0,
+        link: float | None = None,
+        scratch: str | Path | None = None,
+    ) -> None:
+        """Nothing is started yet.
+
+        Args:
+            nodes: How many, or their names, or of each its directory, where chunks are files by
+                their relative names. Default: one for each core.
+            loader: What makes of a chunk's name, or with directories of its path, the value that a
+                task gets. Default: the name itself, or the file's bytes.
+            racks: Of some nodes, their racks.
+            everywhere: The loader reaches every chunk from every node, though slowly: it is called
+                where no holder delivers the chunk.
+            cache: Bytes of fetched chunks that a node keeps; with directories, on disk.
+            patience: s that a task has to end after its limit or its cancellation.
+            silence: s without a byte after which a holder is given up.
+            link: bytes/s at which each chunk is sent to another node, to try a slower network.
+            scratch: Directory for sockets and fetched files. Default: the system's.
+
+        Raises:
+            UsageError: Names that repeat, a directory that is not there, a rack of no node, a
+                loader that cannot be pickled, or `everywhere` beside directories.
+        """
+        self._nodes = nodes_of(nodes, racks)
+        self._roots = roots_of(nodes)
+        if everywhere and self._roots:
+            raise UsageError(
+                "everywhere: files are read in their nodes' directories; leave it out, or give "
+                "names of nodes and a loader that finds a file by its chunk's name"
+            )
+        code = code_of(loader)
+        self._common = Setup("", [], code, "", "", {}, cache, everywhere, silence, link)
+        self._patience = patience
+        self._where = scratch
+        self._scratch: Path | None = None
+        self._minder: Minder | None = None
+        self._places: dict[str, Place] = {}
+        self._held: dict[str, set[str]] = {node.name: set() for node in self._nodes}
+
+    def start(self, emit: Emit) -> Sequence[Node]:
+        if self._scratch:
+            raise EngineError("an engine is started once; make another")
+        self._emit = emit
+        try:
+            self._scratch = Path(tempfile.mkdtemp(prefix="isocline-", dir=self._where))
+        except OSError as error:
+            raise EngineError(f"scratch: no directory can be made there ({error})") from error
+        for setup, node in zip(self._setups(self._scratch), self._nodes, strict=True):
+            self._places[node.name] = Place(node, setup, self._patience)
+        self._minder = Minder(list(self._places.values()), self._heard)
+        try:
+            self._minder.start()
+        except BaseException:
+            self.close()
+            raise
+        return list(self._nodes)
+
+    def run(self, node: str, work: Work) -> None:
+        process = self._process(node)
+        if process and process.up:
+            process.run(work.function, work._replace(function=b""))
+            self._flush(process)
+
+    def cancel(self, node: str, attempt: int) -> None:
+        process = self._process(node)
+        if process:
+            process.cancel(attempt)
+            self._flush(process)
+
+    def locations(self, chunk: str) -> Sequence[str]:
+        return [
+            node
+            for node, held in self._held.items()
+            if chunk in held or (node in self._roots and (self._roots[node] / chunk).is_file())
+        ]
+
+    def close(self) -> None:
+        if self._minder:
+            self._minder.close()
+            self._minder = None
+        self._places.clear()
+        if self._scratch:
+            shutil.rmtree(self._scratch, ignore_errors=True)
+
+    def _setups(self, scratch: Path) -> list[Setup]:
+        places = {node.name: scratch / str(i) for i, node in enumerate(self._nodes)}
+        common = self._common._replace(
+            path=list(sys.path),
+            peers={name: str(place / "socket") for name, place in places.items()},
+        )
+        return [
+            common._replace(name=name, root=str(self._roots.get(name, "")), scratch=str(place))
+            for name, place in places.items()
+        ]
+
+    def _process(self, node: str) -> Process | None:
+        if node not in self._held:
+            raise EngineError(f"no node {node!r}; the nodes are {', '.join(self._held)}")
+        place = self._places.get(node)
+        return place.process if place else None
+
+    def _flush(self, process: Process) -> None:
+        if process.behind and self._minder:
+            self._minder.wake()
+
+    def _heard(self, event: Event) -> None:
+        """In the minder's thread."""
+        match event:
+            case Holds():
+                self._held[event.node].add(event.chunk)
+            case Drops():
+                self._held[event.node].discard(event.chunk)
+            case NodeLost():
+                self._held[event.name].clear()
+        self._emit(event)

@@ -1,0 +1,44 @@
+"""A node of the engine, whose worker process may die and be started again."""
+
+import time
+from typing import final
+
+from isocline.dispatch.engines.contract import Node
+from isocline.dispatch.engines.processes.process import Process
+from isocline.dispatch.engines.processes.wire import Setup
+
+# s until a worker that died is started again: doubled with each that dies before a task is done.
+_FIRST, _LONGEST = 0.1, 10.0
+
+
+@final
+class Place:
+    """Its process, if there is one, and when there is to be the next."""
+
+    def __init__(self, node: Node, setup: Setup, patience: float) -> None:
+        self.node = node
+        self.setup = setup
+        self.process: Process | None = None
+        self._patience = patience
+        self._pause = _FIRST
+        self._due = 0.0  # s, monotonic
+
+    def start(self) -> Process:
+        """A process; raises OSError if there cannot be one now."""
+        self.process = Process(self.setup, self._patience)
+        return self.process
+
+    @property
+    def due(self) -> bool:
+        """Whether it is time to start it again."""
+        return self.process is None and time.monotonic() >= self._due
+
+    def lost(self) -> None:
+        """Its process is gone, or could not be started."""
+        self.process = None
+        self._due = time.monotonic() + self._pause
+        self._pause = min(2.0 * self._pause, _LONGEST)
+
+    def did(self) -> None:
+        """It has done a task: it can."""
+        self._pause = _FIRST

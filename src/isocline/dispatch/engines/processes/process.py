@@ -1,0 +1,158 @@
+"""One worker process from its engine's side: started, fed, and ended whatever happens."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import OrderedDict
+from contextlib import suppress
+from typing import final
+
+from isocline.dispatch.engines.contract import Event, Stopped, TimedOut, Work
+from isocline.dispatch.engines.processes import wire
+from isocline.dispatch.engines.processes.output import Output
+from isocline.dispatch.engines.processes.watch import Watch
+
+_WORKER = "isocline.dispatch.engines.processes.worker"
+# -P: what lies in the current directory is not to stand before the library's own modules.
+_COMMAND = [sys.executable, "-P", "-X", "faulthandler", "-m", _WORKER]
+_BLOCK = 1 << 18  # bytes read at once
+Message = Event | wire.Ready
+
+_FUNCTIONS = 256  # that a worker keeps
+
+
+@final
+class Process:
+    """One incarnation of a node: the next has another.
+
+    `run` and `cancel` are called from one thread, all else from the engine's; what both touch is
+    under a lock.
+    """
+
+    def __init__(self, setup: wire.Setup, patience: float) -> None:
+        """Starts it; raises OSError if it cannot be."""
+        self.up = False
+        self.channel, end = socket.socketpair()
+        with end:
+            self._process = subprocess.Popen(
+                [*_COMMAND, str(end.fileno())],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                pass_fds=[end.fileno()],
+                start_new_session=True,  # Ctrl-C is the scheduler's to act on
+            )
+        assert self._process.stdout is not None
+        self.output = Output(setup.name, self._process.stdout)
+        self.channel.setblocking(False)
+        self._unpacker = wire.Unpacker()
+        self._lock = threading.Lock()
+        self._watch = Watch(setup.name, patience)
+        self._functions: OrderedDict[bytes, int] = OrderedDict()
+        self._number = 0
+        self._outbox = bytearray()
+        self._send(wire.packed(setup))
+
+    # From the caller's thread
+
+    def run(self, function: bytes, work: Work) -> None:
+        """Put work, without its function, at the end of its queue."""
+        with self._lock:
+            self._watch.added(work.attempt, work.limit, time.monotonic())
+            number = self._known(function)
+            self._send(wire.packed(wire.Run(number, work)))
+
+    def cancel(self, attempt: int) -> None:
+        """Have an attempt stopped, if it is there."""
+        with self._lock:
+            if self._watch.cancelled(attempt, time.monotonic()):
+                self._send(wire.packed(wire.Cancel(attempt)))
+
+    # From the engine's thread
+
+    @property
+    def behind(self) -> bool:
+        """Whether something waits to be sent."""
+        return bool(self._outbox)
+
+    def flush(self) -> None:
+        """Send what waits, as far as the channel takes it."""
+        with self._lock:
+            self._send(b"")
+
+    def received(self) -> tuple[list[Message], bool]:
+        """What it has said since, and whether it can say more."""
+        try:
+            data = self.channel.recv(_BLOCK)
+        except BlockingIOError:
+            return [], True
+        except ConnectionError:
+            data = b""
+        return list(self._unpacker.feed(data)), bool(data)
+
+    def last_words(self) -> list[Message]:
+        """What it said before it ended."""
+        words: list[Message] = []
+        with suppress(Exception):  # of one that ended in the midst of them
+            while data := self.channel.recv(_BLOCK):
+                words += self._unpacker.feed(data)
+        return words
+
+    def ended(self, attempt: int) -> bool:
+        """It said that an attempt ended; False if that was known."""
+        with self._lock:
+            return self._watch.ended(attempt, time.monotonic())
+
+    def overdue(self) -> TimedOut | Stopped | None:
+        """What it should have said of the attempt that it runs."""
+        with self._lock:
+            return self._watch.overdue(time.monotonic())
+
+    @property
+    def dead(self) -> bool:
+        """Whether it has ended; its channel may be held open by a child of a task."""
+        if not hasattr(os, "waitid"):  # macOS before Python 3.13
+            return self._process.poll() is not None
+        # Without reaping it, so that its number remains its group's: see `kill`.
+        ended = os.WEXITED | os.WNOHANG | os.WNOWAIT
+        return os.waitid(os.P_PID, self._process.pid, ended) is not None
+
+    def kill(self) -> str:
+        """End it with all that its tasks have started; returns how it ended."""
+        # Before it is waited for: until then its number is its group's, and no other's.
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        status = self._process.wait()
+        self.channel.close()
+        if status < 0:
+            return f"killed by {signal.Signals(-status).name}"
+        return f"ended with status {status}"
+
+    def terminate(self) -> None:
+        """Ask it to end."""
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGTERM)
+
+    def _known(self, function: bytes) -> int:
+        """The number of a function, which is sent when it is first used."""
+        number = self._functions.get(function)
+        if number is not None:
+            self._functions.move_to_end(function)
+            return number
+        if len(self._functions) == _FUNCTIONS:
+            self._send(wire.packed(wire.Forget(self._functions.popitem(last=False)[1])))
+        self._number += 1
+        self._functions[function] = self._number
+        self._send(wire.packed(wire.Function(self._number, function)))
+        return self._number
+
+    def _send(self, data: bytes) -> None:
+        """Without waiting; what the channel does not take now waits for `flush`."""
+        self._outbox += data
+        with suppress(BlockingIOError, OSError):  # it has ended, which is seen elsewhere
+            while self._outbox:
+                del self._outbox[: self.channel.send(self._outbox)]

@@ -1,0 +1,172 @@
+"""A worker process: `python -m isocline.dispatch.engines.processes.worker FD`.
+
+Its main thread runs the tasks; one thread hears the engine, so that a task can be cancelled while
+it runs; others answer other workers that fetch a chunk. It ends with its engine, however that ends.
+"""
+
+import os
+import pickle
+import shutil
+import signal
+import socket
+import sys
+import threading
+import time
+import traceback
+from contextlib import suppress
+from pathlib import Path
+from queue import SimpleQueue
+from typing import final
+
+from isocline.dispatch.engines import calls
+from isocline.dispatch.engines.contract import Done, Event, Raised, Stopped, TimedOut, Work
+from isocline.dispatch.engines.processes import wire
+from isocline.dispatch.engines.processes.directory import Directory
+from isocline.dispatch.engines.processes.interrupt import Interrupter, Interruption
+from isocline.dispatch.engines.processes.peers import Peers
+from isocline.dispatch.engines.processes.reader import Reader
+from isocline.dispatch.engines.processes.store import Memory, Store
+
+
+@final
+class _Function:
+    """Unpickled when a task first calls it, so that what goes wrong is that task's."""
+
+    def __init__(self, code: bytes) -> None:
+        self._code = code
+        self._function: calls.Function | None = None
+
+    def get(self) -> calls.Function:
+        if self._function is None:
+            self._function = pickle.loads(self._code)
+        return self._function
+
+
+@final
+class Worker:
+    """Works off what it hears, in order."""
+
+    def __init__(self, channel: socket.socket, setup: wire.Setup) -> None:
+        self._name = setup.name
+        self._channel = channel
+        self._sending = threading.Lock()
+        store = _store(setup)
+        self._reader = Reader(setup.name, store, setup.peers, setup.everywhere, setup.silence)
+        self._peers = Peers(setup.peers[setup.name], store, setup.link)
+        self._interrupter = Interrupter()
+        self._order: SimpleQueue[int] = SimpleQueue()
+        self._waiting: dict[int, tuple[_Function, Work]] = {}
+        self._functions: dict[int, _Function] = {}
+
+    def work(self) -> None:
+        """Run what comes, for ever."""
+        self.send(wire.Ready())
+        while True:
+            attempt = self._order.get()
+            self._interrupter.attempt = attempt  # before it leaves `_waiting`: see `_cancel`
+            waiting = self._waiting.pop(attempt, None)
+            if waiting:
+                event = self._end(*waiting)
+                sys.stdout.flush()
+                for notice in self._reader.notices:
+                    self.send(notice)
+                self._reader.notices.clear()
+                self.send(event)
+
+    def hear(self, message: object) -> None:
+        """In the hearing thread."""
+        match message:
+            case wire.Function():
+                self._functions[message.number] = _Function(message.code)
+            case wire.Forget():
+                self._functions.pop(message.function, None)
+            case wire.Run():
+                work = message.work
+                self._waiting[work.attempt] = (self._functions[message.function], work)
+                self._order.put(work.attempt)
+            case wire.Cancel():
+                self._cancel(message.attempt)
+
+    def send(self, message: Event | wire.Ready) -> None:
+        """From any thread."""
+        with self._sending:
+            self._channel.sendall(wire.packed(message))
+
+    def _cancel(self, attempt: int) -> None:
+        if self._waiting.pop(attempt, None):
+            self.send(Stopped(attempt, self._name))
+        else:
+            self._interrupter.cancel(attempt)
+
+    def _end(self, function: _Function, work: Work) -> Event:
+        """Run one attempt to its end, whichever that is."""
+        start, attempt, name = time.perf_counter(), work.attempt, self._name
+        try:
+            self._interrupter.arm(work.limit)
+            event = self._ran(function, work, start)
+            self._interrupter.disarm()
+        except Interruption as interruption:
+            self._interrupter.disarm()
+            if interruption.timed_out:
+                return TimedOut(attempt, name, time.perf_counter() - start)
+            return Stopped(attempt, name)
+        return event
+
+    def _ran(self, function: _Function, work: Work, start: float) -> Event:
+        attempt, name = work.attempt, self._name
+        try:
+            called = function.get()
+            if work.chunk is None:
+                value, held, read = calls.call(called, work.arguments), True, 0.0
+            else:
+                chunk, held = self._reader.read(work.chunk, work.holders)
+                read = time.perf_counter() - start
+                value = calls.call(called, work.arguments, chunk)
+        except Interruption:
+            raise
+        except BaseException as error:  # also of sys.exit(): the worker lives on
+            return Raised(attempt, name, *calls.failure(error))
+        return Done(attempt, name, value, time.perf_counter() - start, read, held)
+
+
+def _store(setup: wire.Setup) -> Store:
+    loader = pickle.loads(setup.loader) if setup.loader else None
+    if not setup.root:
+        return Memory(loader, setup.cache)
+    root, scratch = Path(setup.root), Path(setup.scratch)
+    return Directory(loader or Path.read_bytes, setup.cache, root, scratch)
+
+
+def _hear(worker: Worker, messages: wire.Messages, scratch: Path) -> None:
+    """Until the engine is gone; then end, with all that tasks have started."""
+    try:
+        for message in messages:
+            worker.hear(message)
+    except BaseException:
+        traceback.print_exc()
+        raise
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+        with suppress(OSError):  # other workers are still there
+            scratch.parent.rmdir()
+        os.killpg(0, signal.SIGKILL)
+
+
+def main() -> None:
+    """Be the worker that the engine at the other end of a socket says."""
+    channel = socket.socket(fileno=int(sys.argv[1]))
+    channel.set_inheritable(False)
+    messages = wire.messages(channel)
+    setup = next(messages)
+    assert isinstance(setup, wire.Setup)
+    sys.path[:] = setup.path
+    scratch = Path(setup.scratch)
+    shutil.rmtree(scratch, ignore_errors=True)  # of the worker that was here before
+    scratch.mkdir()
+    worker = Worker(channel, setup)
+    threading.Thread(target=_hear, args=(worker, messages, scratch), daemon=True).start()
+    worker.work()
+
+
+if __name__ == "__main__":
+    main()

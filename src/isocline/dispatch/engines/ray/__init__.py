@@ -1,0 +1,12 @@
+"""A Ray cluster as an engine: `pip install 'isocline[ray]'`."""
+
+from isocline.errors import MissingExtraError
+
+try:
+    import ray  # noqa: F401
+except ImportError as _error:
+    raise MissingExtraError("the engine on Ray needs: pip install 'isocline[ray]'") from _error
+
+from isocline.dispatch.engines.ray.engine import RayEngine
+
+__all__ = ["RayEngine"]

@@ -1,0 +1,64 @@
+"""Chunks that are Ray objects, and the Ray nodes that hold them."""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, final
+
+from ray.exceptions import GetTimeoutError
+from ray.experimental import get_local_object_locations, get_object_locations
+
+from isocline.dispatch.engines.places import Change, Places
+
+if TYPE_CHECKING:
+    from ray import ObjectRef
+
+_ASK = 10_000  # ms for those of other owners
+
+
+@final
+class Chunks:
+    """Used under the engine's lock, but for `look`."""
+
+    def __init__(self, refs: Mapping[str, "ObjectRef[Any]"]) -> None:
+        self._refs = dict(refs)
+        self._places = Places()
+        self._all: frozenset[str] = frozenset()  # places that are there
+
+    def ref(self, chunk: str | None) -> "ObjectRef[Any] | None":
+        """A chunk's reference; None if it is not an object of Ray."""
+        return None if chunk is None else self._refs.get(chunk)
+
+    def look(self, first: bool = False) -> dict[str, frozenset[str]]:
+        """Where each chunk is now; `first`: also those that another process owns."""
+        refs = list(self._refs.values())
+        # Of what this process owns it knows itself, without a call. Where copies of another
+        # owner's objects come and go we hear only from our own reads.
+        found = get_local_object_locations(refs) if refs else {}
+        if first and (rest := [ref for ref in refs if not _at(found, ref)]):
+            with suppress(GetTimeoutError):  # being made still, and so nowhere yet
+                found |= get_object_locations(rest, timeout_ms=_ASK)
+        return {chunk: at for chunk, ref in self._refs.items() if (at := _at(found, ref))}
+
+    def seen(self, found: Mapping[str, frozenset[str]], there: frozenset[str]) -> list[Change]:
+        """What was looked up, with the places that are there; what that changes."""
+        self._all = there
+        places = self._places
+        return [change for chunk, at in found.items() for change in places.seen(chunk, at & there)]
+
+    def came(self, chunk: str, place: str) -> None:
+        """A place has read a chunk, and keeps it."""
+        self._places.came(chunk, place)
+
+    def at(self, chunk: str) -> list[str]:
+        """The places that hold a chunk."""
+        return self._places.at(chunk)
+
+    def held(self, place: str) -> list[str]:
+        """The chunks at a place."""
+        return self._places.held(place)
+
+
+def _at(
+    found: Mapping["ObjectRef[Any]", Mapping[str, Any]], ref: "ObjectRef[Any]"
+) -> frozenset[str]:
+    return frozenset(found.get(ref, {}).get("node_ids", ()))

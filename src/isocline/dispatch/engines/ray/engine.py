@@ -1,0 +1,282 @@
+"""A Ray cluster's nodes as nodes, with Ray's objects as chunks."""
+
+import pickle
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Any, final
+
+import ray
+from ray.exceptions import ObjectLostError, RayActorError
+
+from isocline.dispatch.engines import calls
+from isocline.dispatch.engines.contract import (
+    Done,
+    Drops,
+    Emit,
+    Ending,
+    Event,
+    Holds,
+    Node,
+    NodeLost,
+    NodeUp,
+    Raised,
+    Stopped,
+    Work,
+)
+from isocline.dispatch.engines.errors import EngineError
+from isocline.dispatch.engines.processes.settings import code_of
+from isocline.dispatch.engines.ray.chunks import Chunks
+from isocline.dispatch.engines.ray.members import Members, Seat
+from isocline.dispatch.engines.ray.node import Order
+from isocline.dispatch.engines.ray.server import Server
+from isocline.dispatch.engines.remote import Loader, Numbers
+from isocline.errors import UsageError
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+    from ray import ObjectRef
+
+_POLL = 0.5  # s between looks at the cluster
+
+
+@final
+class RayEngine:
+    """One actor on each Ray node, or several, each a node that runs one task at a time.
+
+    A node's name is the first 12 digits of its Ray node's id, with the actor's number behind a
+    slash if there are several. Nodes that join are used, and those that leave are seen within
+    seconds: at once if they run a task. isocline must be installed where they are. A task is
+    stopped by an exception in its midst, which ends Python code; compiled code, and what waits for
+    the system, is left to end by itself, in a thread that is given up. If not even that helps
+    within `patience`, its actor is killed and the node lost. Actors that die are made anew, after a
+    pause that grows from 0.1 to 10 s while none of them gets a task done.
+    """
+
+    def __init__(
+        self,
+        address: str | None = None,
+        *,
+        chunks: Mapping[str, "ObjectRef[Any]"] | None = None,
+        loader: Loader | None = None,
+        slots: int = 1,
+        cpus: float = 1.0,
+        rack_label: str = "rack",
+        patience: float = 2.0,
+        begin: float = 60.0,
+    ) -> None:
+        """Nothing is started yet.
+
+        Args:
+            address: The cluster's, if Ray is not initialised yet. Default: as `ray.init()` does.
+            chunks: Ray's objects by the chunks' names; the engine knows where they are. Such a
+                chunk is read from this node's object store, or fetched into it and kept there.
+            loader: What makes of the name of any other chunk the value that a task gets, at every
+                node. Default: the name itself.
+            slots: Actors on each Ray node.
+            cpus: CPUs that Ray is to reserve for each; Ray nodes with fewer are not used.
+            rack_label: The label of Ray nodes that names their rack.
+            patience: s that a task has to end after its limit or its cancellation.
+            begin: s that the first actor may take to come up.
+
+        Raises:
+            UsageError: No slots, or a loader that cannot be pickled.
+        """
+        if slots < 1:
+            raise UsageError(f"slots: {slots}; a Ray node needs at least 1")
+        self._address = address
+        self._loader = code_of(loader)
+        self._members = Members(slots, cpus, rack_label)
+        self._chunks = Chunks(chunks or {})
+        self._cpus, self._patience, self._begin = cpus, patience, begin
+        self._lock = threading.Condition()
+        # What Ray's thread hears. It must not do more: it would wait for itself, or for the lock
+        # of one who waits for it.
+        self._heard: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._thread = threading.Thread(target=self._keep, name="ray engine", daemon=True)
+        self._numbers = Numbers()
+        self._coming: dict[str, Server] = {}
+        self._servers: dict[str, Server] = {}
+        self._begun = False
+        self._closing = threading.Event()
+        self._connected = False  # by us
+
+    def start(self, emit: Emit) -> Sequence[Node]:
+        if self._begun or self._closing.is_set():
+            raise EngineError("an engine is started once; make another")
+        self._emit_all = emit
+        try:
+            if not ray.is_initialized():
+                ray.init(self._address)
+                self._connected = True
+            self._look(first=True)
+        except (ConnectionError, RuntimeError, ray.exceptions.RayError) as error:
+            self.close()
+            raise EngineError(f"Ray cannot be reached: {error}") from error
+        self._thread.start()
+        with self._lock:
+            self._lock.wait_for(lambda: not self._coming, self._begin)
+            nodes = [server.node for server in self._servers.values()]
+            self._begun = True
+        if not nodes:
+            self.close()
+            raise EngineError(
+                f"no actor came up within {self._begin:g} s: no Ray node has {self._cpus:g} CPUs "
+                "free; give fewer (cpus=), or wait longer (begin=)"
+            )
+        return nodes
+
+    def run(self, node: str, work: Work) -> None:
+        with self._lock:
+            server = self._servers.get(node)
+            if server is None:
+                return
+            number, held = self._numbers.take(work.function), node in work.holders
+            order = Order(work.attempt, number, work.arguments, work.chunk, held, work.limit)
+            ref = server.run(order, work.function, self._chunks.ref(work.chunk))
+            self._forget()
+        self._when(ref, partial(self._ended, server, order))
+
+    def cancel(self, node: str, attempt: int) -> None:
+        with self._lock:
+            server = self._servers.get(node)
+            if server and server.cancel(attempt):
+                server.drop(attempt)
+                self._emit(Stopped(attempt, node))
+
+    def locations(self, chunk: str) -> Sequence[str]:
+        with self._lock:
+            return [name for place in self._chunks.at(chunk) for name in self._at(place)]
+
+    def close(self) -> None:
+        self._closing.set()
+        if self._thread.is_alive():
+            self._heard.put(lambda: None)
+            self._thread.join()
+        servers = [*self._servers.values(), *self._coming.values()]
+        self._servers.clear()
+        self._coming.clear()
+        for server in servers:
+            server.kill()
+        if self._connected:
+            self._connected = False
+            ray.shutdown()
+
+    # All else is called in the engine's thread.
+
+    def _keep(self) -> None:
+        look = time.monotonic() + _POLL
+        while not self._closing.is_set():
+            try:
+                act = self._heard.get(timeout=max(0.0, look - time.monotonic()))
+            except Empty:
+                try:
+                    self._look()
+                except Exception as error:  # Ray has many for this
+                    with self._lock:
+                        for server in tuple(self._servers.values()):
+                            self._lost(server, f"Ray cannot be reached: {error}")
+                look = time.monotonic() + _POLL
+            else:
+                with self._lock:
+                    act()
+
+    def _when(self, ref: "ObjectRef[Any]", act: Callable[["Future[Any]"], None]) -> None:
+        ref.future().add_done_callback(lambda future: self._heard.put(partial(act, future)))
+
+    def _ended(self, server: Server, order: Order, future: "Future[Any]") -> None:
+        self._numbers.give(order.function)
+        error = future.exception()
+        if isinstance(error, (RayActorError, ObjectLostError)):
+            self._lost(server, str(error).splitlines()[0])
+        elif self._servers.get(server.node.name) is server:
+            for attempt, ended in server.ended(order.attempt, future):
+                self._emit(self._ending(server, attempt, ended))
+
+    def _ending(self, server: Server, attempt: int, future: "Future[Any]") -> Ending:
+        name, error = server.node.name, future.exception()
+        if error:
+            return Raised(attempt, name, *calls.failure(getattr(error, "cause", None) or error))
+        ending: Ending
+        came: str | None
+        ending, came = pickle.loads(future.result())
+        if isinstance(ending, Done):
+            self._members.works(name)
+        if came is not None:
+            self._chunks.came(came, server.place)
+            for node in self._at(server.place):
+                self._emit(Holds(came, node))
+        return ending
+
+    def _lost(self, server: Server, reason: str) -> None:
+        name = server.node.name
+        if self._servers.get(name) is server:
+            del self._servers[name]
+            self._members.died(name)
+            server.kill()
+            self._emit(NodeLost(name, reason))
+
+    def _came(self, server: Server, future: "Future[Any]") -> None:
+        name = server.node.name
+        if self._coming.get(name) is not server:
+            return
+        del self._coming[name]
+        if future.exception():
+            self._members.died(name)
+        else:
+            self._servers[name] = server
+            self._emit(NodeUp(server.node))
+            for chunk in self._chunks.held(server.place):
+                self._emit(Holds(chunk, name))
+        self._lock.notify_all()
+
+    def _look(self, first: bool = False) -> None:
+        seats = self._members.seats(ray.nodes())
+        there = frozenset(seat.place for seat in seats.values())
+        found = self._chunks.look(first)
+        with self._lock:
+            for change in self._chunks.seen(found, there):
+                for name in self._at(change.place):
+                    kind = Holds if change.holds else Drops
+                    self._emit(kind(change.chunk, name))
+            for name, server in tuple(self._servers.items()):
+                if name not in seats:
+                    self._lost(server, "its Ray node has left the cluster")
+            for name in self._members.due(seats, self._servers.keys() | self._coming.keys()):
+                self._hire(seats[name])
+            for server in tuple(self._servers.values()):
+                self._check(server)
+
+    def _hire(self, seat: Seat) -> None:
+        server = Server(seat.node, seat.place, self._cpus, self._loader, self._patience)
+        self._coming[seat.node.name] = server
+        self._when(server.ready(), partial(self._came, server))
+
+    def _check(self, server: Server) -> None:
+        """What only a look at it shows."""
+        if ended := server.overdue():
+            self._emit(ended)
+            self._lost(server, f"killed, as attempt {ended.attempt} could not be stopped")
+        elif server.idle and not server.pinged:
+            server.pinged = True
+            self._when(server.ready(), partial(self._answered, server))
+
+    def _answered(self, server: Server, future: "Future[Any]") -> None:
+        server.pinged = False
+        if error := future.exception():
+            self._lost(server, str(error).splitlines()[0])
+
+    def _forget(self) -> None:
+        if (number := self._numbers.forgotten()) is not None:
+            for server in self._servers.values():
+                server.forget(number)
+
+    def _at(self, place: str) -> list[str]:
+        return [server.node.name for server in self._servers.values() if server.place == place]
+
+    def _emit(self, event: Event) -> None:
+        if self._begun and not self._closing.is_set():
+            self._emit_all(event)

@@ -1,0 +1,97 @@
+"""What a node's actor does, in its own process."""
+
+import pickle
+from typing import TYPE_CHECKING, Any, NamedTuple, final
+
+import ray
+from ray.exceptions import RayError, RayTaskError
+
+from isocline.dispatch.engines.contract import Ending
+from isocline.dispatch.engines.errors import ChunkError
+from isocline.dispatch.engines.hand import Hands
+from isocline.dispatch.engines.remote import Functions, Loader, Read, performed
+
+if TYPE_CHECKING:
+    from ray import ObjectRef
+
+
+class Order(NamedTuple):
+    """One attempt, as the actor is asked for it.
+
+    It goes there pickled, as its ending comes back: Ray takes 0.1 ms more for what is not bytes.
+    """
+
+    attempt: int
+    function: int
+    arguments: bytes
+    chunk: str | None
+    held: bool  # a loader's chunk: the scheduler says that the node holds it
+    limit: float | None  # s
+
+
+@final
+class RayNode:
+    """One task at a time, in the order of the calls; `ready` and `cancel` do not wait for it."""
+
+    def __init__(self, name: str, loader: bytes | None) -> None:
+        self._name = name
+        self._loader: Loader | None = pickle.loads(loader) if loader else None
+        self._functions = Functions()
+        self._hands = Hands()
+        self._fetched: str | None = None
+
+    def ready(self) -> None:
+        """It is there."""
+
+    def cancel(self, attempt: int) -> None:
+        """Stop an attempt, or see that it does not begin."""
+        self._hands.cancel(attempt)
+
+    def learn(self, number: int, code: bytes) -> None:
+        """A function for attempts to come."""
+        self._functions.learn(number, code)
+
+    def forget(self, number: int) -> None:
+        """No attempt to come calls it."""
+        self._functions.forget(number)
+
+    def run(self, code: bytes, *refs: "list[ObjectRef[Any]]") -> bytes:
+        """Run an attempt to its end, whichever that is.
+
+        Args:
+            code: The Order, pickled.
+            refs: If its chunk is Ray's, a list with its reference: Ray would wait for a bare one.
+
+        Returns:
+            Pickled, how it ended, and the chunk that was fetched for it.
+        """
+        order: Order = pickle.loads(code)
+        self._fetched = None
+
+        def perform() -> Ending:
+            return performed(
+                order.attempt,
+                self._name,
+                lambda: self._functions.get(order.function),
+                order.arguments,
+                None if order.chunk is None else lambda: self._read(order, *refs),
+            )
+
+        ending = self._hands.perform(order.attempt, self._name, order.limit, perform)
+        return pickle.dumps((ending, self._fetched), pickle.HIGHEST_PROTOCOL)
+
+    def _read(self, order: Order, refs: "list[ObjectRef[Any]] | None" = None) -> Read:
+        assert order.chunk is not None
+        if refs is None:
+            return Read(self._loader(order.chunk) if self._loader else order.chunk, order.held)
+        here, _ = ray.wait(refs, timeout=0, fetch_local=True)
+        try:
+            value = ray.get(refs[0])
+        except RayTaskError:  # of the task that was to make the chunk
+            raise
+        except RayError as error:
+            raise ChunkError(
+                f"chunk {order.chunk!r} cannot be had at {self._name}: {error}"
+            ) from error
+        self._fetched = None if here else order.chunk
+        return Read(value, bool(here))

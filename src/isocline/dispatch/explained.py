@@ -1,0 +1,93 @@
+"""An explanation in sentences."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from isocline.dispatch.explain import Copy, Explanation
+
+_MOST = 3  # sentences of a kind; `to_dict` has all
+_NAMES = 6
+
+
+def sentences(found: "Explanation") -> Iterator[str]:
+    """What there is to say, the measured things first."""
+    yield _tasks(found)
+    yield from _helped(found)
+    if found.capacity_scale is None:
+        yield f"What the nodes can do is not known: {found.basis}."
+        return
+    yield _load(found, found.capacity_scale)
+    for copy in found.copies[:_MOST]:
+        yield _copy(copy, found.capacity_scale)
+    if not found.beneficiaries:
+        yield "Nothing to copy: all tasks can be run where their data is."
+    elif not found.copies:
+        yield "Nothing to copy: no single further holder of any data would raise that."
+    if found.basis:
+        yield f"Not all of this is measured: {found.basis}."
+
+
+def _tasks(found: "Explanation") -> str:
+    parts = [
+        f"{count:,} {level} ({_duration(found.seconds[level])} each)"
+        for level, count in found.tasks.items()
+        if count
+    ]
+    total = sum(found.tasks.values())
+    each = f": {_and(parts)}" if parts else ""
+    return f"{_count(total, 'task')} in {_duration(found.elapsed)}{each}."
+
+
+def _helped(found: "Explanation") -> Iterator[str]:
+    gave: dict[str, float] = defaultdict(float)
+    for helper, _, tasks in found.helped:
+        gave[helper] += tasks
+    ordered = sorted(gave.items(), key=lambda item: -item[1])
+    for helper, tasks in ordered[:_MOST]:
+        whose = [entry.beneficiary for entry in found.helped if entry.helper == helper]
+        yield f"{helper} helped {_names(whose)} with {_count(tasks, 'task')}."
+    if rest := ordered[_MOST:]:
+        tasks = sum(tasks for _, tasks in rest)
+        yield f"{_count(len(rest), 'more node')} helped with {_count(tasks, 'task')}."
+
+
+def _load(found: "Explanation", scale: float) -> str:
+    everybody = len(found.bottleneck) == len(found.helpers) + len(found.beneficiaries)
+    at_one = (
+        "all of them would be busy"
+        if everybody
+        else f"{_names(found.bottleneck)} would need more help than is left"
+    )
+    return f"Load {1.0 / scale:.3g} of what the nodes can do at these rates; at 1 {at_one}."
+
+
+def _copy(copy: "Copy", now: float) -> str:
+    verb = "holds" if len(copy.holders) == 1 else "hold"
+    such = f", as {_and(copy.chunks)}," if copy.chunks else ""
+    return (
+        f"Copy what only {_names(copy.holders)} {verb}{such} to {copy.node}: "
+        f"they can do {copy.capacity_scale / now - 1.0:.1%} more."
+    )
+
+
+def _count(number: float, noun: str) -> str:
+    return f"{number:,.0f} {noun}{'' if round(number) == 1 else 's'}"
+
+
+def _names(names: Sequence[str]) -> str:
+    more = [f"{len(names) - _NAMES} more"] if len(names) > _NAMES else []
+    return _and([*names[:_NAMES], *more])
+
+
+def _and(parts: Iterable[str]) -> str:
+    *first, last = parts
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def _duration(seconds: float) -> str:
+    for unit, scale in (("s", 1.0), ("ms", 1e-3)):
+        if seconds >= scale:
+            return f"{seconds / scale:.3g} {unit}"
+    return f"{seconds / 1e-6:.3g} µs"

@@ -1,0 +1,220 @@
+"""What a run has done, so that one that was cut off goes on where it stopped.
+
+An SQLite file in WAL mode with a row for each task: its key, a fingerprint of function, arguments
+and chunk, its state and its result. A thread of the journal's own commits rows every 0.1 s, at most
+500 in a transaction. A driver that is killed leaves a file that is whole; tasks it had running,
+or had finished less than 0.1 s before, are run again by the next one. Writes are not synchronised
+with the disk at each commit: a power cut may cost more than 0.1 s, never the file.
+
+A full disk does not stop the run. What cannot be written is kept and tried again every second, up
+to 64 MB of results; beyond that the oldest are let go, and those tasks are run again by a resumed
+run. It is logged when it begins, and `close` says what has not been written.
+"""
+
+import logging
+import sqlite3
+import threading
+from collections import deque
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple, final
+
+from isocline.dispatch.errors import JournalError
+from isocline.dispatch.large_results import LargeResults
+
+LOG = logging.getLogger("isocline.dispatch")
+
+_EVERY = 0.1  # s between commits
+_MOST = 500  # rows in one transaction: some 2 ms, for which a submission may have to wait
+_AGAIN = 1.0  # s until the next attempt after one that failed
+_KEPT = 64 << 20  # bytes of results that wait for a disk that is full
+_FORMAT = 1
+_TABLE = """
+CREATE TABLE IF NOT EXISTS task (
+    key TEXT PRIMARY KEY, fingerprint BLOB, state TEXT, attempts INTEGER, node TEXT, level TEXT,
+    why TEXT, submitted REAL, started REAL, ended REAL, value BLOB, large INTEGER, text TEXT)
+"""
+_PUT = f"INSERT OR REPLACE INTO task VALUES ({', '.join('?' * 13)})"
+_GET = "SELECT fingerprint, value, large FROM task WHERE key = ? AND state = 'finished'"
+
+
+class Row(NamedTuple):
+    """One task, as last heard of. Times are Unix times, s."""
+
+    key: str
+    fingerprint: bytes
+    state: str  # started, or an outcome
+    attempts: int
+    node: str
+    level: str
+    why: str
+    submitted: float
+    started: float
+    ended: float | None = None
+    value: bytes | None = None  # pickled
+    large: int | None = None  # bytes of a value that has a file of its own
+    text: str | None = None  # what went wrong
+
+
+@final
+class Journal:
+    """One run's, which nobody else may write at the same time."""
+
+    def __init__(self, path: str | Path, resume: bool = False) -> None:
+        """Opens or makes the file.
+
+        Args:
+            path: The file; SQLite keeps PATH-wal beside it, and large results are in PATH-results/.
+            resume: Go on with what is there, if it is there.
+
+        Raises:
+            JournalError: It cannot be opened, is in use, is not a journal, or has tasks already.
+        """
+        self.path = Path(path)
+        self.problem: str | None = None  # why rows wait, while they do
+        self.lost = 0  # results let go as the disk stayed full
+        self._large = LargeResults(self.path)
+        self._lock = threading.Lock()  # SQLite connections are not for two threads at once
+        self._connection = self._opened(resume)
+        self._rows: deque[Row] = deque()
+        self._closing = threading.Event()
+        self._writer = threading.Thread(target=self._write, name="isocline-journal", daemon=True)
+        self._writer.start()
+
+    def find(self, key: str, fingerprint: bytes) -> bytes | None:
+        """The pickled result of a task that finished in an earlier run, or None.
+
+        Raises:
+            JournalError: That was another function, or had other arguments.
+        """
+        with self._lock:
+            found = self._connection.execute(_GET, (key,)).fetchone()
+        if found is None:
+            return None
+        was, value, large = found
+        if was != fingerprint:
+            raise JournalError(
+                f"journal {self.path}: task {key!r} had another function, other arguments or "
+                "another chunk when it ran; undo the change, or begin with a journal of another "
+                "name to run all tasks again"
+            )
+        return value if large is None else self._large.read(key, large)
+
+    def note(self, row: Row) -> None:
+        """To be written soon, in place of what was noted of that task before."""
+        self._rows.append(row)
+
+    @property
+    def unwritten(self) -> int:
+        """Rows that wait to be written."""
+        return len(self._rows)
+
+    def close(self) -> None:
+        """Write what is left.
+
+        Raises:
+            JournalError: Some of it cannot be written.
+        """
+        if self._closing.is_set():
+            return
+        self._closing.set()
+        self._writer.join()
+        self._connection.close()
+        missing = len(self._rows) + self.lost
+        if missing:
+            raise JournalError(
+                f"journal {self.path}: {missing} rows could not be written ({self.problem}); "
+                "their tasks will be run again if the run is resumed"
+            )
+
+    def _opened(self, resume: bool) -> sqlite3.Connection:
+        try:
+            connection = sqlite3.connect(
+                self.path, timeout=0.5, isolation_level=None, check_same_thread=False
+            )
+        except sqlite3.Error as error:
+            raise self._unusable(error) from error
+        try:
+            self._begin(connection, resume)
+        except sqlite3.Error as error:
+            connection.close()
+            raise self._unusable(error) from error
+        except JournalError:
+            connection.close()
+            raise
+        return connection
+
+    def _begin(self, connection: sqlite3.Connection, resume: bool) -> None:
+        # Exclusive: a second driver on this file would run the same tasks. The lock ends with the
+        # process, however that ends.
+        connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        if version != (_FORMAT if tables else 0):
+            raise JournalError(
+                f"journal {self.path}: is not a journal of this version of isocline; give another "
+                "path"
+            )
+        connection.execute(_TABLE)
+        connection.execute(f"PRAGMA user_version = {_FORMAT}")
+        (rows,) = connection.execute("SELECT count(*) FROM task").fetchone()
+        if rows and not resume:
+            raise JournalError(
+                f"journal {self.path}: has {rows} tasks of an earlier run; give resume=True "
+                "(--resume) to go on with it, or another path to begin anew"
+            )
+
+    def _unusable(self, error: sqlite3.Error) -> JournalError:
+        busy = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY
+        remedy = "another run uses it" if busy else "give a path to a journal or to a new file"
+        return JournalError(f"journal {self.path}: {error}; {remedy}")
+
+    def _write(self) -> None:
+        """In the journal's own thread, until it is closed and all is written that can be."""
+        pause = _EVERY
+        while not (self._closing.wait(pause) and not self._rows):
+            while self._rows:
+                batch = [self._rows.popleft() for _ in range(min(len(self._rows), _MOST))]
+                if not self._commit(batch):
+                    self._rows.extendleft(reversed(batch))
+                    break
+            if self.problem and self._closing.is_set():
+                return
+            self._shed()
+            pause = _AGAIN if self.problem else _EVERY
+
+    def _commit(self, batch: Iterable[Row]) -> bool:
+        """Whether it could be written."""
+        last = {row.key: row for row in batch}  # a task often starts and ends within one batch
+        try:
+            rows = [self._large.apart(row) for row in last.values()]
+            with self._lock:
+                self._connection.execute("BEGIN")
+                self._connection.executemany(_PUT, rows)
+                self._connection.execute("COMMIT")
+        except (sqlite3.Error, OSError) as error:
+            self._undo()
+            if self.problem is None:
+                LOG.warning("journal %s: cannot be written (%s); the run goes on", self.path, error)
+            self.problem = str(error)
+            return False
+        if self.problem is not None:
+            LOG.warning("journal %s: can be written again", self.path)
+            self.problem = None
+        return True
+
+    def _undo(self) -> None:
+        with self._lock:
+            if self._connection.in_transaction:  # SQLite undoes it itself after some errors
+                self._connection.execute("ROLLBACK")
+
+    def _shed(self) -> None:
+        """Keep no more than there is room for, while nothing can be written."""
+        if not self.problem:
+            return
+        size = sum(len(row.value or b"") for row in tuple(self._rows))
+        while size > _KEPT:
+            size -= len(self._rows.popleft().value or b"")
+            self.lost += 1

@@ -1,0 +1,63 @@
+"""Which nodes hold a chunk: a mapping, a callable, directories, or what the engine knows."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from isocline.errors import UsageError
+
+Reader = Callable[[str], Sequence[str] | None]
+"""The names of the nodes that hold a chunk, the likeliest first; None: ask the engine."""
+Locations = Mapping[str, Sequence[str]] | Reader
+
+
+def reader(locations: Locations | None) -> Reader:
+    """Locations as a function.
+
+    Raises:
+        UsageError: They are neither a mapping nor a function.
+    """
+    if locations is None:
+        return _unknown
+    if isinstance(locations, Mapping):
+        return locations.get
+    if callable(locations):
+        return locations
+    raise UsageError(
+        f"locations: {locations!r} is not a mapping from chunk to names of nodes, nor a function "
+        "of the chunk that returns them"
+    )
+
+
+def in_directories(nodes: Mapping[str, str | Path], pattern: str = "**/*") -> dict[str, list[str]]:
+    """The files below each node's directory, as a mapping from chunk to nodes.
+
+    A chunk is named by its path in the directory, with forward slashes.
+
+    Raises:
+        UsageError: There is no such directory.
+    """
+    found: dict[str, list[str]] = {}
+    for node, directory in nodes.items():
+        root = Path(directory)
+        if not root.is_dir():
+            raise UsageError(f"locations: {node} is to have the directory {root}; there is none")
+        for path in sorted(root.glob(pattern)):
+            if path.is_file():
+                found.setdefault(path.relative_to(root).as_posix(), []).append(node)
+    return found
+
+
+def checked(holders: Any, chunk: str) -> tuple[str, ...] | None:
+    """What a reader said, as a tuple of names; raises UsageError if it is something else."""
+    if holders is None:
+        return None
+    if isinstance(holders, str) or not all(isinstance(name, str) for name in holders):
+        raise UsageError(
+            f"locations: of chunk {chunk!r} they are {holders!r}; give a list of names of nodes"
+        )
+    return tuple(holders)
+
+
+def _unknown(_chunk: str) -> None:
+    return None

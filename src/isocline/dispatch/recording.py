@@ -1,0 +1,85 @@
+"""A scheduling policy that also writes down what it decided."""
+
+from typing import Any, final
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+from isocline.policies.scheduling.contract import (
+    PICK,
+    ClusterSetting,
+    ClusterView,
+    FloatArray,
+    IntArray,
+    Rules,
+    SchedulingPolicy,
+)
+from isocline.policies.scheduling.tasks import BORN, oldest
+
+FACTS = 3  # of a decision: server, time, when the task was submitted
+
+
+@final
+class Recording(SchedulingPolicy):
+    """Another policy, whose first `most` decisions are kept behind its options.
+
+    `pick` is asked only of a server that starts at once what it names, so its answers are the
+    decisions; the task is the oldest of the queue. Times tell tasks apart.
+    """
+
+    def __init__(self, policy: SchedulingPolicy, most: int):
+        self.policy = policy
+        self._most = most
+        self.name = policy.name  # type: ignore[misc]  # of one policy here, not of a class
+        self.binds = policy.binds  # type: ignore[misc]
+        self.waits = policy.waits  # type: ignore[misc]
+        self.by_data = policy.by_data  # type: ignore[misc]
+
+    def rules(self, setting: ClusterSetting) -> Rules:
+        rules = self.policy.rules(setting)
+        pick, most = rules.pick, self._most
+
+        def note(server: int, view: Any, now: float, rng: Any) -> int:
+            queue = pick(server, view, now, rng)
+            counter = view.option.size - FACTS * most - 1
+            count = int(view.option[counter])
+            if queue >= 0 and count < most:
+                at = counter + 1 + FACTS * count
+                task = oldest(view.tasks, view.lists, queue)
+                view.option[at] = server
+                view.option[at + 1] = now
+                view.option[at + 2] = view.tasks.time[task, BORN]
+                view.option[counter] = count + 1.0
+            return queue  # type: ignore[no-any-return]
+
+        return rules._replace(pick=numba.cfunc(PICK, error_model="numpy")(note))
+
+    def decisions(self, view: ClusterView) -> npt.NDArray[np.float64]:
+        """(n, FACTS) those kept so far."""
+        kept = view.option[view.option.size - FACTS * self._most :].reshape(-1, FACTS)
+        return kept[: int(view.option[-1 - FACTS * self._most])]
+
+    def option(self, setting: ClusterSetting) -> FloatArray:
+        return np.append(self.policy.option(setting), np.zeros(1 + FACTS * self._most))
+
+    # All else is the policy's own.
+
+    def queues(self, setting: ClusterSetting) -> int:
+        return self.policy.queues(setting)
+
+    def grade(self, setting: ClusterSetting) -> npt.NDArray[np.int8]:
+        return self.policy.grade(setting)
+
+    def keeps_longest(self, setting: ClusterSetting) -> bool:
+        return self.policy.keeps_longest(setting)
+
+    def memory(self, setting: ClusterSetting) -> FloatArray:
+        return self.policy.memory(setting)
+
+    def winner(self, setting: ClusterSetting) -> IntArray:
+        return self.policy.winner(setting)
+
+    @property
+    def counts_service(self) -> bool:
+        return self.policy.counts_service

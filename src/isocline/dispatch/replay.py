@@ -1,0 +1,234 @@
+"""Whether the live core decides as the simulator: the same events, the same decisions.
+
+    replay(cluster, "late_binding", decisions=100_000).agreed
+
+One run of the simulator, whose policy notes what it decides; then the core, driven by the same
+arrivals and the same ends of services. The events of the simulator's jump chain do not depend on
+its state, so they are drawn in advance from the same streams. A decision is a server, a task and
+the time at which the one starts the other; they are compared to the bit.
+"""
+
+import math
+from collections.abc import Iterator
+from typing import Any, NamedTuple, final
+
+import numpy as np
+import numpy.typing as npt
+from numba import uint64
+
+from isocline.compiled import kernel
+from isocline.dispatch.actions import Action, Start
+from isocline.dispatch.core import Core
+from isocline.dispatch.recording import FACTS, Recording
+from isocline.dispatch.rules import Rules
+from isocline.draws import step, stream
+from isocline.errors import UsageError
+from isocline.exponential import exponential
+from isocline.model.cluster import Cluster
+from isocline.model.traffic import ExponentialSizes
+from isocline.policies.scheduling import parse
+from isocline.policies.scheduling.contract import LOCAL, SchedulingPolicy
+from isocline.simulate.agreement import Agreement
+from isocline.simulate.cluster.engines import JumpEngine
+from isocline.simulate.cluster.kernels.sampler import (
+    BUFFERED,
+    LISTED,
+    Sampler,
+    draw_servers,
+    type_of,
+)
+from isocline.simulate.cluster.prepare import PreparedCluster, prepare_cluster
+from isocline.simulate.cluster.run import ClusterRun
+from isocline.simulate.kernels.alias import BITS
+from isocline.simulate.kernels.chain import REST
+from isocline.simulate.run import Run
+from isocline.simulate.streams import ARRIVALS, EVENTS, POLICY, generator
+
+# Events drawn at once.
+_CHUNK = 1 << 14
+
+
+def replay(
+    cluster: Cluster,
+    policy: str | SchedulingPolicy = "local_first",
+    *,
+    decisions: int = 100_000,
+    seed: int = 0,
+) -> Agreement:
+    """Compare the core's decisions with those of a simulated run from empty.
+
+    Args:
+        cluster: Its services must be exponential.
+        policy: Any scheduling policy.
+        decisions: How many are compared.
+        seed: Of the simulation.
+
+    Raises:
+        PolicyError: An unknown policy.
+        UsageError: Services that the compared kernel does not simulate, or a number of decisions
+            below 1.
+    """
+    if decisions < 1:
+        raise UsageError(f"replay: {decisions} decisions; give 1 or more")
+    if not isinstance(cluster.service, ExponentialSizes):
+        raise UsageError("replay: services are not exponential; give a file in which they are")
+    chosen = parse(policy) if isinstance(policy, str) else policy
+    prepared = prepare_cluster(cluster)
+    simulated = recorded(prepared, chosen, decisions, seed)
+    live = driven(prepared, chosen, decisions, seed)
+    assert simulated.shape == live.shape == (decisions, FACTS)
+    different = np.flatnonzero((simulated != live).any(axis=1))
+    first = int(different[0]) if different.size else None
+    return Agreement("near-data", chosen.name, decisions, first)
+
+
+def recorded(
+    prepared: PreparedCluster, policy: SchedulingPolicy, decisions: int, seed: int
+) -> npt.NDArray[np.float64]:
+    """(decisions, FACTS) what the simulator decided."""
+    recording = Recording(policy, decisions)
+    engine = _engine(prepared, recording, decisions, seed)
+    # In steps, as an unstable policy may need longer than its arrivals do.
+    until = 0.0
+    while (found := recording.decisions(engine.view)).shape[0] < decisions:
+        until += 1.1 * (decisions + 100) / prepared.cluster.arrival_rate
+        engine.advance(until)
+    return found
+
+
+def driven(
+    prepared: PreparedCluster, policy: SchedulingPolicy, decisions: int, seed: int
+) -> npt.NDArray[np.float64]:
+    """(decisions, FACTS) what the core decided at the same events."""
+    world = _World(prepared, policy, seed)
+    for event in events(prepared, seed):
+        world.happen(event)
+        if len(world.decisions) >= decisions:
+            break
+    return np.array(world.decisions[:decisions])
+
+
+def _engine(
+    prepared: PreparedCluster, policy: SchedulingPolicy, decisions: int, seed: int
+) -> JumpEngine:
+    horizon = (decisions + 100) / prepared.cluster.arrival_rate
+    # With percentiles, so that the kernel keeps the time.
+    return JumpEngine(prepared, policy, ClusterRun(Run(horizon, seed=seed)), 0)
+
+
+class Event(NamedTuple):
+    """One tick of the chain."""
+
+    gap: float  # s since the last
+    holders: list[int]  # of the data of a task that comes; none if a server ticks
+    server: int
+    coin: int  # its task ends if this is below the probability, in units of 2^-BITS
+
+
+def events(prepared: PreparedCluster, seed: int) -> Iterator[Event]:
+    """The kernel's, without end."""
+    engine = _engine(prepared, parse("fifo"), 1, seed)
+    sampler, placing = engine.sampler, generator(seed, 0, ARRIVALS)
+    widest = int(np.diff(sampler.first).max()) if sampler.kind == LISTED else sampler.replicas
+    gap, who = np.empty(_CHUNK), np.empty((_CHUNK, 2), np.int64)
+    holders, state = np.empty((_CHUNK, widest), np.int32), stream(seed, 0, EVENTS)
+    while True:
+        if sampler.kind == BUFFERED and sampler.next_row[0] == sampler.rows.shape[0]:
+            sampler.rows[:] = prepared.draw(placing, sampler.rows.shape[0])
+            sampler.next_row[0] = 0
+        drawn = _draw(
+            sampler, prepared.holders, engine.arriving, 1.0 / engine.speed, state, gap, who, holders
+        )
+        for i in range(drawn):
+            server, coin = who[i].tolist()
+            local = holders[i, :coin].tolist() if server < 0 else []
+            yield Event(float(gap[i]), local, server, coin)
+
+
+@kernel
+def _draw(
+    sampler: Sampler,
+    table: Any,
+    arriving: int,
+    mean: float,
+    state: Any,
+    gap: Any,
+    who: Any,
+    holders: Any,
+) -> int:
+    """Fill the arrays with the next events, draw by draw as `jump` does; how many there are."""
+    s0, s1 = state[0], state[1]
+    servers = uint64(sampler.servers)
+    drawn = 0
+    while drawn < gap.size:
+        if sampler.kind == BUFFERED and sampler.next_row[0] == sampler.rows.shape[0]:
+            break
+        s0, s1, pause = exponential(s0, s1)
+        gap[drawn] = pause * mean
+        s0, s1, event = step(s0, s1)
+        if event >> uint64(BITS) >= uint64(arriving):
+            product = (event & REST) * servers
+            who[drawn, 0] = product >> uint64(BITS)
+            who[drawn, 1] = product & uint64((1 << BITS) - 1)
+        else:
+            who[drawn, 0] = -1
+            who[drawn, 1] = sampler.replicas
+            if sampler.kind == LISTED:
+                s0, s1, kind = type_of(sampler, s0, s1)
+                low, high = sampler.first[kind], sampler.first[kind + 1]
+                who[drawn, 1] = high - low
+                for i in range(high - low):
+                    holders[drawn, i] = table[low + i]
+            elif sampler.kind == BUFFERED:
+                for i in range(sampler.replicas):
+                    holders[drawn, i] = sampler.rows[sampler.next_row[0], i]
+                sampler.next_row[0] += 1
+            else:
+                s0, s1 = draw_servers(sampler, s0, s1, holders[drawn])
+        drawn += 1
+    state[0], state[1] = s0, s1
+    return drawn
+
+
+@final
+class _World:
+    """The servers, and the clock."""
+
+    def __init__(self, prepared: PreparedCluster, policy: SchedulingPolicy, seed: int):
+        setting, cluster = prepared.setting, prepared.cluster
+        rules = Rules(measure=False, ahead_gap=math.inf, straggler=math.inf)
+        self.core = Core(
+            setting.rack.tolist(),
+            cluster.rates,
+            policy,
+            stream(seed, 0, POLICY),
+            rules,
+            shuffled=setting.shuffled,
+        )
+        self.decisions: list[tuple[int, float, float]] = []
+        self._now = 0.0
+        self._born: list[float] = []  # s, of each task
+        self._runs: dict[int, Start] = {}
+        local = float(setting.rate[LOCAL])
+        self._accept = np.round(setting.rate / local * 2.0**BITS).astype(np.uint64).tolist()
+
+    def happen(self, event: Event) -> None:
+        tick = self._now + event.gap
+        while (due := self.core.next_deadline()) <= tick:
+            self._now = max(due, self._now)
+            self._note(self.core.tick(self._now))
+        self._now = tick
+        if event.holders:
+            self._born.append(tick)
+            self._note(self.core.submitted(len(self._born) - 1, event.holders, tick))
+            return
+        runs = self._runs.get(event.server)
+        if runs is not None and event.coin < self._accept[runs.level]:
+            del self._runs[event.server]
+            self._note(self.core.finished(runs.task, event.server, tick, 0.0))
+
+    def _note(self, actions: list[Action]) -> None:
+        for action in actions:
+            assert isinstance(action, Start)
+            self._runs[action.server] = action
+            self.decisions.append((action.server, self._now, self._born[action.task]))

@@ -1,0 +1,44 @@
+"""The rules that the core keeps: retries, tasks given ahead, copies of stragglers."""
+
+import math
+from dataclasses import dataclass
+from typing import final
+
+from isocline.errors import UsageError
+
+
+@final
+@dataclass(frozen=True)
+class Rules:
+    """All of them; the defaults suit tasks of milliseconds to minutes."""
+
+    retries: int = 0
+    """Of a task that raised or took too long. One whose server died is always run again."""
+    most_killed: int = 3
+    """Workers that may die while they run one task before it is quarantined."""
+    holder_grace: float = 0.0
+    """s that a task waits for a holder when the last one is gone."""
+    measure: bool = True
+    """Measure service rates, and let the policy go by them; else those given hold."""
+    ahead_gap: float = 0.01
+    """Give tasks ahead, where that gains more than it may lose (`kernels.step`), only if servers
+    are idle for this share of a local service between two tasks, and so lose that share of their
+    capacity; inf: never."""
+    straggler: float = 2.0
+    """Copy a task when what it is expected to need still exceeds so many fresh runs; inf: never.
+    From 2 on a copy saves work, though two servers run until the first is done (Mantri,
+    Ananthanarayanan et al., OSDI 2010, Section 5.2)."""
+
+    def __post_init__(self) -> None:
+        if self.retries < 0:
+            raise UsageError(
+                f"rules: retries is {self.retries}; give a number of retries, 0 or more"
+            )
+        if self.most_killed < 1:
+            raise UsageError(f"rules: most_killed is {self.most_killed}; give 1 worker or more")
+        if not 0 <= self.holder_grace < math.inf:
+            raise UsageError(f"rules: holder_grace is {self.holder_grace}; give seconds, 0 or more")
+        if not self.ahead_gap >= 0:
+            raise UsageError(f"rules: ahead_gap is {self.ahead_gap}; give a share, 0 or more")
+        if not self.straggler >= 1:
+            raise UsageError(f"rules: straggler is {self.straggler}; give a factor of 1 or more")

@@ -1,0 +1,281 @@
+"""What happens between core and engine: events of both sides in, decisions of the core carried out.
+
+It has no thread and no clock of its own (the driver has) and is called from one thread only. Each
+task that comes in leaves by the book, once.
+"""
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Any, final
+
+from isocline.dispatch.actions import Action, Cancel, Cause, GiveUp, Start
+from isocline.dispatch.attempts import Attempts
+from isocline.dispatch.book import Book
+from isocline.dispatch.core import Core
+from isocline.dispatch.engines.contract import (
+    Done,
+    Drops,
+    Engine,
+    Event,
+    Holds,
+    NodeLost,
+    NodeUp,
+    Raised,
+    Stopped,
+    TimedOut,
+    Work,
+)
+from isocline.dispatch.errors import given_up, over_limit, raised
+from isocline.dispatch.holdings import Holdings
+from isocline.dispatch.nodes import Nodes
+from isocline.dispatch.records import Outcome
+from isocline.dispatch.tasks import Attempt, Task
+
+
+@final
+class Run:
+    """One engine's, with one core.
+
+    Attributes:
+        tasks: Those that have not ended, by number.
+        attempts: What is at the nodes.
+        stopping: Nothing more is started, and the core is not asked any more.
+    """
+
+    def __init__(
+        self, core: Core, engine: Engine, nodes: Nodes, book: Book, *, everywhere: bool = False
+    ) -> None:
+        """With `everywhere` a task whose chunk no node holds that is up may run at any."""
+        self.tasks: dict[int, Task] = {}
+        self.stopping = False
+        self.core = core
+        self._engine = engine
+        self._nodes = nodes
+        self._book = book
+        self._everywhere = everywhere
+        self.attempts = Attempts()
+        self._holdings = Holdings()
+
+    # What callers want
+
+    def submitted(self, task: Task, now: float) -> None:
+        """A task has come."""
+        task.submitted = now
+        if self.stopping:
+            self._book.cancelled(task, now)
+        elif task.found is not None:
+            self._book.resumed(task, task.found, now)
+        else:
+            self.tasks[task.number] = task
+            if task.asked:
+                task.holders = tuple(self._engine.locations(task.chunk or ""))
+            self._holdings.add(task)
+            holders, function = self._holders(task), task.function.number
+            task.anywhere = holders is None
+            self._act(self.core.submitted(task.number, holders, now, task.job, function), now)
+
+    def cancelled(self, number: int, now: float) -> None:
+        """Nobody wants a task any more, which may have ended in the meantime."""
+        task = self.tasks.get(number)
+        if task is None:
+            return
+        self._leave(task, Outcome.CANCELLED)
+        self._book.cancelled(task, now)
+        if not self.stopping:
+            self._act(self.core.cancelled(number, now), now)
+            return
+        for attempt in self.attempts.of(task):
+            self._stop_attempt(attempt)
+
+    # Time
+
+    def tick(self, now: float) -> None:
+        """Do what is due."""
+        if not self.stopping:
+            self._act(self.core.tick(now), now)
+
+    def next_deadline(self, now: float) -> float:
+        """When something is due, s; inf if never."""
+        return math.inf if self.stopping else self.core.next_deadline(now)
+
+    def stop(self, now: float) -> None:
+        """Start nothing more: tasks that do not run are cancelled."""
+        self.stopping = True
+        running = self.attempts.running()
+        for number in [number for number in self.tasks if number not in running]:
+            self.cancelled(number, now)
+
+    def stop_running(self, now: float) -> None:
+        """Cancel what still runs, too."""
+        for number in tuple(self.tasks):
+            self.cancelled(number, now)
+
+    # What the engine says
+
+    def heard(self, event: Event, now: float) -> None:
+        """One event of the engine."""
+        match event:
+            case Done():
+                self._done(event, now)
+            case Raised(number, node, error, text):
+                self._set_error(number, raised, node, error, text)
+                self._ended(number, Outcome.RAISED, Cause.RAISED, now)
+            case TimedOut(number, node, seconds):
+                self._set_error(number, over_limit, node, seconds)
+                self._ended(number, Outcome.TIMED_OUT, Cause.TIMED_OUT, now)
+            case Stopped(number):
+                self._ended(number, Outcome.LOST, Cause.STOPPED, now)
+            case Holds(chunk, name):
+                self._tell_holders(self._holdings.came(chunk, name), now)
+            case Drops(chunk, name):
+                self._tell_holders(self._holdings.dropped(chunk, name), now)
+            case NodeUp():
+                self._node_up(event, now)
+            case NodeLost(name):
+                self._node_lost(name, now)
+
+    def _done(self, event: Done, now: float) -> None:
+        attempt = self.attempts.get(event.attempt)
+        if attempt is None or attempt.task.over:
+            self._ended(event.attempt, Outcome.SURPASSED, Cause.STOPPED, now)
+            return
+        task = attempt.task
+        self.attempts.end(attempt, now)
+        self._leave(task, Outcome.SURPASSED)
+        try:
+            if not self.stopping:  # first of all, as the node waits for it
+                self._act(self.core.finished(task.number, attempt.server, now, event.seconds), now)
+        finally:  # a result is one, even if nothing can be decided any more
+            started = max(now - event.seconds, attempt.given)
+            self._book.finished(attempt, self._names(task), started, now, event.value)
+
+    def _ended(self, number: int, outcome: Outcome, cause: Cause, now: float) -> None:
+        """An attempt has ended without a result that anybody waits for."""
+        attempt = self.attempts.get(number)
+        if attempt is None:  # it was lost with its node before
+            return
+        task = attempt.task
+        began = self.attempts.end(attempt, now)
+        self._book.attempt_ended(attempt, task.over or outcome, began, now)
+        if self.stopping:
+            self._end_if_last(task, now)
+        else:
+            told = Cause.STOPPED if task.over else cause
+            self._act(self.core.failed(task.number, attempt.server, now, told), now)
+
+    def _set_error(self, number: int, make: Callable[..., BaseException], *facts: Any) -> None:
+        attempt = self.attempts.get(number)
+        if attempt is not None and not attempt.task.over:
+            attempt.task.error = make(attempt.task.key, *facts)
+
+    def _node_up(self, event: NodeUp, now: float) -> None:
+        server, rack = self._nodes.came_up(event.node)
+        if not self.stopping:
+            self._act(self.core.server_up(server, now, rack), now)
+            self._tell_holders(self._touched_by(event.node.name), now)
+
+    def _node_lost(self, name: str, now: float) -> None:
+        server = self._nodes.lost(name)
+        self._holdings.lost(name)
+        lost = self.attempts.on(server)
+        for attempt in lost:
+            began = self.attempts.end(attempt, now)
+            self._book.attempt_ended(attempt, attempt.task.over or Outcome.LOST, began, now)
+        if not self.stopping:
+            self._act(self.core.server_lost(server, now), now)
+            if self._everywhere:  # some may be held by no node now
+                self._tell_holders(self._touched_by(name), now)
+            return
+        for attempt in lost:
+            self._end_if_last(attempt.task, now)
+
+    def _end_if_last(self, task: Task, now: float) -> None:
+        """With nothing more to be started, a task ends with its last attempt."""
+        if task.over or task.live:
+            return
+        self._leave(task, Outcome.CANCELLED)
+        if task.error is None:
+            self._book.cancelled(task, now)
+        else:
+            self._book.failed(task, task.error, now)
+
+    def _tell_holders(self, tasks: Iterable[int], now: float) -> None:
+        """Other nodes hold the chunks of these tasks now."""
+        if self.stopping:
+            return
+        for task in [self.tasks[number] for number in tasks if number in self.tasks]:
+            if task.asked:
+                task.holders = tuple(self._engine.locations(task.chunk or ""))
+            # An action for one may have ended the next.
+            if task.over is None and not task.anywhere:
+                self._act(self.core.holds(task.number, self._holders(task) or (), now), now)
+
+    # What the core says
+
+    def _act(self, actions: list[Action], now: float) -> None:
+        for action in actions:
+            match action:
+                case Start():
+                    self._start(action, now)
+                case Cancel(number, server):
+                    attempt = self.attempts.at(server, number)
+                    if attempt is not None:
+                        self._stop_attempt(attempt)
+                case GiveUp():
+                    task = self.tasks[action.task]
+                    self._leave(task, Outcome.CANCELLED)
+                    self._book.failed(task, given_up(task.key, action, task.error), now)
+
+    def _start(self, start: Start, now: float) -> None:
+        task, node = self.tasks[start.task], self._nodes.names[start.server]
+        attempt = self.attempts.begin(task, start, now)
+        task.future.node = node
+        self._book.started(attempt)
+        work = Work(
+            attempt.number,
+            task.key,
+            task.function.pickled,
+            task.arguments,
+            task.chunk,
+            self._names(task),
+            task.limit,
+        )
+        self._engine.run(node, work)
+
+    def _stop_attempt(self, attempt: Attempt) -> None:
+        self._engine.cancel(self._nodes.names[attempt.server], attempt.number)
+
+    # Steps
+
+    def _leave(self, task: Task, live: Outcome) -> None:
+        """A task has ended; attempts at it that are live come to nothing else."""
+        task.over = live
+        self.attempts.leave(task)
+        del self.tasks[task.number]
+        self._holdings.remove(task)
+
+    def _names(self, task: Task) -> tuple[str, ...]:
+        """The nodes that hold a task's chunk, up or not."""
+        return () if task.chunk is None else self._holdings.of(task.chunk, task.holders)
+
+    def _holders(self, task: Task) -> list[int] | None:
+        """The servers at which a task is local; None: at all of them, whichever are up."""
+        if task.chunk is None:
+            return None
+        servers = self._nodes.known_of(self._names(task))
+        if not self._everywhere or self._nodes.up.intersection(servers):
+            return servers
+        return sorted(self._nodes.up) if servers else None
+
+    def _touched_by(self, name: str) -> list[int]:
+        """The tasks that wait and are local at other servers now that a node has come or gone."""
+        return [
+            number
+            for number, task in self.tasks.items()
+            if not task.live and not task.anywhere and self._is_touched(task, name)
+        ]
+
+    def _is_touched(self, task: Task, name: str) -> bool:
+        names = self._names(task)
+        lacking = self._everywhere and not self._nodes.up.intersection(self._nodes.known_of(names))
+        return lacking or name in names

@@ -1,0 +1,273 @@
+"""Functions run near their data, by the policies that are simulated.
+
+    with Scheduler(locations={"part-0": ["node-0", "node-2"], ...}, loader=read) as scheduler:
+        for count in scheduler.map(words, chunks):
+            ...
+
+One thread decides (`driver`, `run`, `core`), an engine runs (`engines`), and a journal, if there is
+one, lets a run that was cut off go on.
+"""
+
+import atexit
+import itertools
+import secrets
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypeVar, final
+
+from isocline.dispatch.book import Book, refuse
+from isocline.dispatch.core import Core
+from isocline.dispatch.driver import Cancelled, Driver, Stop
+from isocline.dispatch.engines.contract import Emit, Engine
+from isocline.dispatch.errors import EngineClosedError, JournalError
+from isocline.dispatch.futures import TaskFuture
+from isocline.dispatch.intake import Intake, Wanted, require_positive
+from isocline.dispatch.journal import LOG, Journal
+from isocline.dispatch.locations import Locations
+from isocline.dispatch.nodes import Nodes
+from isocline.dispatch.records import Records
+from isocline.dispatch.rules import Rules
+from isocline.dispatch.run import Run
+from isocline.dispatch.run_statistics import RunStatistics, run_statistics
+from isocline.dispatch.starting import engine_of, prior
+from isocline.dispatch.submitting import Submitting
+from isocline.dispatch.user_job import Job
+from isocline.draws import stream
+from isocline.errors import IsoclineError
+from isocline.model.cluster import Rates
+from isocline.policies.scheduling import parse
+
+if TYPE_CHECKING:
+    from isocline.dispatch.explain import Explanation
+
+T = TypeVar("T")
+
+# Tasks waiting per node, so that a node nearly always finds one whose data it holds: of 16 M chunks
+# placed at random, one replica each, a given one of M nodes holds none with probability e^-16.
+_WINDOW, _LEAST_WINDOW = 16, 64
+
+
+@final
+class Scheduler(Submitting):
+    """Takes tasks from any thread.
+
+    As a context manager it waits at the end of the block for all tasks. An exception that leaves
+    the block, Ctrl-C among them, stops it instead: nothing more is started, what runs has `grace` s
+    to end and is then cancelled, the journal is written, and the exception goes on. A second Ctrl-C
+    leaves no grace.
+
+    Attributes:
+        records: The last attempts, as `Ran`: who ran what, where, when, at which level and why.
+    """
+
+    def __init__(
+        self,
+        engine: str | Engine = "processes",
+        policy: str = "local_first",
+        locations: Locations | None = None,
+        *,
+        retries: int = 0,
+        limit: float | None = None,
+        journal: str | Path | None = None,
+        resume: bool = False,
+        grace: float = 5.0,
+        holder_grace: float = 15.0,
+        everywhere: bool = False,
+        rules: Rules | None = None,
+        rates: Rates | None = None,
+        seed: int | None = None,
+        remember: int = 100_000,
+        **options: Any,
+    ) -> None:
+        """Starts the engine and waits for its nodes.
+
+        Args:
+            engine: Where functions run: "processes", the worker processes of this machine, or an
+                engine of `isocline.dispatch.engines`.
+            policy: Any scheduling policy, `name` or `name:key=value,...`.
+            locations: Which nodes hold a chunk: a mapping, or a function of the chunk; where it has
+                none, and by default, the engine is asked.
+            retries: How often a task is run again that raised or took too long. One whose worker
+                died is run again in any case, until it has killed `Rules.most_killed`.
+            limit: s that a task may run; None: any time.
+            journal: A file in which the run is kept.
+            resume: Go on with a journal that is there: what has finished is not run again.
+            grace: s, see above.
+            holder_grace: s that a task waits for a node that holds its chunk when none is up.
+                Worker processes that die are there again within 0.1 to 10 s.
+            everywhere: Chunks can be read from everywhere: if no node is up that holds one, its
+                task runs at any.
+            rules: All of them, in place of those with `retries` and `holder_grace`.
+            rates: Tasks/s near and far from their data, before any is measured; by default a
+                remote task is taken to take twice as long.
+            seed: Of the policy's ties; None: another in each run.
+            remember: How many attempts `records` goes back.
+            options: For an engine given by name, as `nodes`, `loader` and `racks` of
+                `ProcessEngine`.
+
+        Raises:
+            UsageError: Arguments that make no sense.
+            PolicyError: There is no such policy.
+            JournalError: The journal cannot be used.
+            EngineError: The engine cannot be started.
+        """
+        require_positive("grace", grace)
+        rules = rules or Rules(retries=retries, holder_grace=holder_grace)
+        parsed = parse(policy)
+        rng = stream(secrets.randbits(32) if seed is None else seed)
+        self._engine = engine_of(engine, everywhere, options)
+        self._journal = None if journal is None else Journal(journal, resume)
+        self._intake = Intake(locations, self._journal, limit, self._cancel)
+        self._grace = grace
+        self._jobs = itertools.count(1)  # 0 is that of tasks without one
+        self._closed = False
+        self._nodes = Nodes()
+        self._began = time.monotonic()
+        self.records = Records(remember)
+        self._book = Book(self._nodes, self.records, self._journal, self._began, time.time())
+
+        def begin(emit: Emit) -> Run:
+            racks = [self._nodes.came_up(node)[1] for node in self._engine.start(emit)]
+            core = Core(racks, rates or prior(len(set(racks))), parsed, rng, rules)
+            return Run(core, self._engine, self._nodes, self._book, everywhere=everywhere)
+
+        try:
+            self._driver = Driver(begin, self._engine, refuse)
+        except BaseException:
+            self._close_journal(quietly=True)
+            raise
+        # The driver's thread does not keep the interpreter alive; workers are to end with it.
+        atexit.register(self._end_at_once)
+
+    # Tasks
+
+    def submit(
+        self,
+        function: Callable[..., T],
+        chunk: str | None = None,
+        /,
+        *arguments: Any,
+        key: str | None = None,
+        limit: float | None = None,
+        **named: Any,
+    ) -> TaskFuture[T]:
+        return self._submit(Wanted(function, chunk, arguments, named, key, limit), 0, "")
+
+    def job(self, name: str, weight: float = 1.0) -> Job:
+        """A job of one of several users; jobs share the nodes by weight, tasks without one as 1.
+
+        Raises:
+            UsageError: The weight is not a finite number above 0.
+        """
+        require_positive("weight", weight)
+        number = next(self._jobs)
+        self._driver.ask(lambda: self._driver.run.core.weigh(number, weight))
+        return Job(
+            name, weight, lambda wanted: self._submit(wanted, number, name), lambda: self.window
+        )
+
+    @property
+    def window(self) -> int:
+        return max(_LEAST_WINDOW, _WINDOW * len(self._nodes.up))
+
+    # What can be seen
+
+    def statistics(self) -> RunStatistics:
+        """The run in numbers, as it is now."""
+        elapsed = time.monotonic() - self._began
+        return self._driver.ask(
+            lambda: run_statistics(elapsed, self._driver.run, self._book, self._nodes)
+        )
+
+    def explain(self) -> "Explanation":
+        """Who helped whom as measured, what limits the run, and what to replicate."""
+        from isocline.dispatch.explain import explain  # noqa: PLC0415 - theory, when needed
+
+        elapsed = time.monotonic() - self._began
+        nodes = self._nodes.known
+        return self._driver.ask(lambda: explain(self._book.demand, list(nodes.values()), elapsed))
+
+    # The end
+
+    def close(self, grace: float | None = None) -> None:
+        """End when all tasks have ended, or as after an exception, within `grace` s.
+
+        May be repeated. Tasks that come later are refused.
+
+        Raises:
+            JournalError: Some of the journal cannot be written.
+        """
+        self._closed = True
+        atexit.unregister(self._end_at_once)
+        try:
+            if grace is None:
+                self._wait_for_all()
+            else:
+                self._stop(grace)
+        except BaseException:
+            self._close_journal(quietly=True)
+            raise
+        self._close_journal()
+        if self._driver.failure is not None:
+            raise self._driver.failure
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is None:
+            self.close()
+            return
+        try:
+            self.close(self._grace)
+        except Exception as second:  # the first one goes on
+            LOG.warning("scheduler: %s", second, exc_info=not isinstance(second, IsoclineError))
+
+    # Steps
+
+    def _submit(self, wanted: Wanted, job: int, job_name: str) -> TaskFuture[Any]:
+        task = self._intake.task(wanted, job, job_name)
+        if self._closed or self._driver.over:
+            raise EngineClosedError(task.key, "the scheduler is closed; make another")
+        self._driver.put(task)
+        return task.future
+
+    def _cancel(self, number: int) -> None:
+        self._driver.put(Cancelled(number))
+
+    def _wait_for_all(self) -> None:
+        self._driver.put(Stop(None))
+        try:
+            self._driver.wait()
+        except KeyboardInterrupt:
+            self._stop(self._grace)
+            raise
+
+    def _stop(self, grace: float) -> None:
+        self._driver.put(Stop(grace))
+        try:
+            self._driver.wait()
+        except KeyboardInterrupt:
+            self._driver.put(Stop(0.0))
+            self._driver.wait()
+            raise
+
+    def _end_at_once(self) -> None:
+        self.close(0.0)
+
+    def _close_journal(self, *, quietly: bool = False) -> None:
+        if self._journal is None:
+            return
+        try:
+            self._journal.close()
+        except JournalError as error:
+            if not quietly:
+                raise
+            LOG.warning("%s", error)

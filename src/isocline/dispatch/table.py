@@ -1,0 +1,254 @@
+"""What the core knows of each task and server, and the steps that its decisions are made of.
+
+A task is on the board, where it waits or runs; or it is an orphan, as no server that is up holds
+its data. Each step returns what is to be done, in order.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import final
+
+import numpy as np
+
+from isocline.dispatch.actions import Action, Cancel, Start
+from isocline.dispatch.board import Board
+from isocline.dispatch.counts import Counts
+from isocline.dispatch.gap import Gap
+from isocline.dispatch.kernels import step as kernels
+from isocline.dispatch.orphans import Description, Orphans
+from isocline.dispatch.places import seat, wider_board
+from isocline.dispatch.rates import MeasuredRates
+from isocline.dispatch.rules import Rules
+from isocline.dispatch.servers import Attempt, Servers
+from isocline.dispatch.shares import Shares
+from isocline.dispatch.stragglers import Stragglers
+from isocline.draws import Stream
+from isocline.model.cluster import Rates
+from isocline.policies.scheduling.contract import LOCAL, ClusterSetting, SchedulingPolicy
+
+# Between two looks at the rates: observations.
+LEARN_EVERY = 32
+WHY = ("its data is here", "helps in its rack", "helps from afar")
+
+
+@final
+class Table:
+    """See `Core`.
+
+    Attributes:
+        number: Of each task on the board, there.
+        anywhere: Tasks without data.
+        waiting: Tasks on the board that have not started.
+    """
+
+    def __init__(
+        self,
+        racks: Sequence[int],
+        rates: Rates,
+        policy: SchedulingPolicy,
+        rng: Stream,
+        rules: Rules,
+        *,
+        shuffled: bool,
+    ):
+        self.measured = MeasuredRates(rates)
+        self.gap = Gap()
+        self.counts = Counts()
+        self.servers = Servers()
+        self.racks = dict(enumerate(racks))
+        self._rules = rules
+        rack = np.array(racks or [0], np.int32)
+        near = rates.rack is not None
+        count = int(rack.max()) + 1 if near else 1
+        setting = ClusterSetting(rack, count, np.array(rates.levels), shuffled=shuffled)
+        self.board = Board(setting, policy, rng, has_racks=near)
+        if not racks:
+            self.board.event(kernels.DOWN, 0)
+        for server in range(len(racks)):
+            self.servers.at[server] = []
+        self.shares = Shares(self.board)
+        self.orphans = Orphans()
+        self.stragglers = Stragglers(rules.straggler)
+        self.number: dict[int, int] = {}
+        self.anywhere: set[int] = set()
+        self.waiting = 0
+        self._observed = 0
+        self._deep = False  # tasks are given ahead
+        self._gap = 0.0  # servers are idle between two tasks, local service times
+
+    # Tasks
+
+    def __contains__(self, task: int) -> bool:
+        """Whether a task is still wanted."""
+        return task in self.number or task in self.orphans
+
+    def come(
+        self, task: Description, holders: Sequence[int], now: float, first: bool = False
+    ) -> list[Action]:
+        """A task joins those that wait, and may start; without a holder it is an orphan.
+
+        With `first` it stands before those that wait already.
+        """
+        anywhere = task.task in self.anywhere
+        local = tuple(self.servers.at) if anywhere else self.up(holders)
+        if not local:
+            self.number.pop(task.task, None)
+            self.orphans.add(task, math.inf if anywhere else now + self._rules.holder_grace)
+            return []
+        self.number[task.task] = self.board.comes(*task, local, now, first=first)
+        self.waiting += 1
+        actions = self.started(now)
+        if self._deep and not actions:
+            for server in local:
+                actions += self.give_ahead(server, now)
+        return actions
+
+    def taken_back(self, number: int) -> Description:
+        """Take a task that waits off the board."""
+        description, _ = self.described(number)
+        self.board.event(kernels.TAKEN_BACK, 0, number)
+        self.waiting -= 1
+        return description
+
+    def leave(self, task: int) -> list[Action]:
+        """A task has ended: what still runs it is to stop."""
+        if task in self.orphans:
+            row = self.orphans.take(task).row
+        else:
+            number = self.number.pop(task)
+            row = self.board.facts(number)[1]
+            if self.board.waits(number):
+                self.taken_back(number)
+        self.shares.leave(row)
+        self.anywhere.discard(task)
+        return [Cancel(task, server) for server in self.servers.of.get(task, ())]
+
+    def described(self, number: int) -> tuple[Description, list[int]]:
+        """A task on the board, and its holders."""
+        board = self.board
+        holders, row, function = board.facts(number)
+        return Description(board.names[number], row, function, *board.time(number)), holders
+
+    def is_unserved(self, task: int) -> bool:
+        """Whether a task is still wanted, and neither waits nor runs."""
+        return (
+            task in self.number
+            and task not in self.servers.of
+            and not self.board.waits(self.number[task])
+        )
+
+    # Servers
+
+    def up(self, holders: Sequence[int]) -> Sequence[int]:
+        """Those of these servers that are up."""
+        at = self.servers.at
+        return holders if all(s in at for s in holders) else [s for s in holders if s in at]
+
+    def started(self, now: float, ahead: bool = False) -> list[Action]:
+        """Note the tasks that servers have just taken."""
+        actions: list[Action] = []
+        for server, number, distance, queue, row, function in self.board.started():
+            task = self.board.names[number]
+            level = LOCAL if task in self.anywhere else distance
+            began = math.inf if ahead else now
+            self.servers.add(server, Attempt(task, number, function, row, level, now, began))
+            self.waiting -= 1
+            self.counts.started[level] += 1
+            actions.append(Start(task, server, level, self._why(level, server, queue), ahead))
+        self.counts.ahead += len(actions) * ahead
+        return actions
+
+    def _why(self, level: int, server: int, queue: int) -> str:
+        if level == LOCAL or queue == server or queue >= self.board.setting.size:
+            return WHY[level]
+        return f"{WHY[level]}: of server {queue}, where {self.board.waiting(queue)} more wait"
+
+    def freed(self, server: int, attempt: Attempt, now: float) -> list[Action]:
+        """What a server does next."""
+        actions: list[Action] = []
+        if attempt.began == math.inf:
+            self.board.event(kernels.AHEAD_ENDS, server)
+        else:
+            self.board.event(kernels.ENDS, server, 0, now)
+            actions += self.started(now)
+            for ahead in self.servers.at[server][:1]:
+                ahead.began = min(ahead.began, now)
+        return actions + self.give_ahead(server, now)
+
+    def give_ahead(self, server: int, now: float) -> list[Action]:
+        """A second task for a server that is busy, if that is worth it."""
+        if not self._deep or not self.board.waiting(server):
+            return []
+        if len(self.servers.at[server]) != 1:
+            return []
+        self.board.event(kernels.AHEAD, server, 0, now, self._gap)
+        return self.started(now, ahead=True)
+
+    def copies(self, now: float) -> list[Action]:
+        """Run stragglers again elsewhere."""
+        actions: list[Action] = []
+        wanted = self.stragglers.wanted(self.number, self.board, self.servers, self.measured, now)
+        for server, slow, remaining, fresh in wanted:
+            self.board.event(kernels.RUNS_TOO, server, slow.number)
+            level = LOCAL if slow.task in self.anywhere else self.board.level(server)
+            copy = Attempt(slow.task, slow.number, slow.function, slow.row, level, now, now, True)
+            self.servers.add(server, copy)
+            self.counts.copies += 1
+            self.counts.started[level] += 1
+            why = f"copy: {remaining:.3g} s more expected there, {fresh:.3g} s here"
+            actions.append(Start(slow.task, server, level, why))
+        return actions
+
+    def no_longer_holds(self, server: int) -> None:
+        """Tasks that run, and may have to run again, cannot count on this server's data."""
+        for attempts in self.servers.at.values():
+            for attempt in attempts:
+                holders = self.board.facts(attempt.number)[0]
+                if server in holders:
+                    holders.remove(server)
+                    self.board.set_holders(attempt.number, holders)
+
+    def move(self, now: float) -> list[Action]:
+        """Everything goes on a board with more places."""
+        old = self.board
+        self.board = wider_board(old, self.racks, self.servers)
+        self.shares.moved(self.board)
+        seat(old, self.board, self.servers)
+        for attempts in self.servers.at.values():
+            for attempt in attempts:
+                if attempt.task in self.number:
+                    self.number[attempt.task] = attempt.number
+        self.waiting = 0
+        actions: list[Action] = []
+        for number in old.all_waiting():
+            holders, row, function = old.facts(number)
+            description = Description(old.names[number], row, function, *old.time(number))
+            actions += self.come(description, holders, now)
+        return actions
+
+    # Learning
+
+    def learn(self, attempt: Attempt, now: float, seconds: float) -> None:
+        """A task took `seconds`."""
+        if attempt.copy:
+            self.counts.copies_first += 1
+        elif attempt.began == attempt.given:
+            self.gap.observe(now - attempt.given - seconds)
+        self.shares.correct(attempt.row, attempt.function, seconds)
+        if not self._rules.measure:
+            return
+        self.measured.of(attempt.function).observe(attempt.level, seconds)
+        self._observed += 1
+        if self._observed % LEARN_EVERY == 0:
+            self._apply()
+
+    def _apply(self) -> None:
+        """Go by what is measured."""
+        rates = self.measured.changed()
+        if rates is not None:
+            self.board.set_rates(rates)
+        for function, seconds in self.measured.local_means():
+            self.board.set_cost(function, seconds)
+        local = 1.0 / float(self.board.setting.rate[LOCAL])
+        self._gap = self.gap.seconds / local
+        self._deep = self._gap > self._rules.ahead_gap

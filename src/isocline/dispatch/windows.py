@@ -1,0 +1,110 @@
+"""Many tasks, a window of them at a time: submitted, and neither ended nor handed out yet.
+
+`submit` makes a task of a chunk; `source` may be endless. The window is filled at once, and each
+task that is handed out makes room for the next. Who gives up before the end cancels the rest.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator
+from concurrent.futures import CancelledError, Future
+from contextlib import suppress
+from itertools import islice
+from queue import SimpleQueue
+from typing import TypeVar
+
+from isocline.dispatch.futures import TaskFuture
+
+T = TypeVar("T")
+Submit = Callable[[str], TaskFuture[T]]
+
+
+def in_order(
+    submit: Submit[T], source: Iterator[str], size: int
+) -> Generator[TaskFuture[T], None, None]:
+    """Futures that have ended, in the order of the chunks."""
+    waiting = deque(map(submit, islice(source, size)))
+
+    def rest() -> Generator[TaskFuture[T], None, None]:
+        try:
+            while waiting:
+                with suppress(CancelledError):
+                    waiting[0].exception()  # waits
+                yield waiting.popleft()
+                waiting.extend(map(submit, islice(source, 1)))
+        finally:
+            cancel(waiting)
+
+    return rest()
+
+
+def as_they_end(
+    submit: Submit[T], source: Iterator[str], size: int
+) -> Generator[TaskFuture[T], None, None]:
+    """Futures as they end."""
+    ended: SimpleQueue[TaskFuture[T]] = SimpleQueue()
+    under_way: set[TaskFuture[T]] = set()
+
+    def fill(count: int) -> None:
+        for future in map(submit, islice(source, count)):
+            under_way.add(future)
+            future.add_done_callback(ended.put)  # type: ignore[arg-type]
+
+    def rest() -> Generator[TaskFuture[T], None, None]:
+        try:
+            while under_way:
+                future = ended.get()
+                under_way.remove(future)
+                yield future
+                fill(1)
+        finally:
+            cancel(under_way)
+
+    fill(size)
+    return rest()
+
+
+async def awaited_in_order(submit: Submit[T], source: Iterator[str], size: int) -> AsyncIterator[T]:
+    """Results in the order of the chunks, on an event loop."""
+    waiting = deque(map(submit, islice(source, size)))
+    try:
+        while waiting:
+            yield await waiting[0]
+            del waiting[0]
+            waiting.extend(map(submit, islice(source, 1)))
+    finally:
+        cancel(waiting)
+
+
+async def awaited_as_they_end(
+    submit: Submit[T], source: Iterator[str], size: int
+) -> AsyncIterator[T]:
+    """Results as they come, on an event loop."""
+    loop = asyncio.get_running_loop()
+    ended: asyncio.Queue[Future[T]] = asyncio.Queue()
+    under_way: set[Future[T]] = set()
+
+    def tell(future: Future[T]) -> None:
+        with suppress(RuntimeError):  # the loop may be closed by now
+            loop.call_soon_threadsafe(ended.put_nowait, future)
+
+    def fill(count: int) -> None:
+        for future in map(submit, islice(source, count)):
+            under_way.add(future)
+            future.add_done_callback(tell)
+
+    try:
+        fill(size)
+        while under_way:
+            future = await ended.get()
+            under_way.remove(future)
+            yield future.result()
+            fill(1)
+    finally:
+        cancel(under_way)
+
+
+def cancel(futures: Iterable[Future[T]]) -> None:
+    """Cancel those that have not ended."""
+    for future in tuple(futures):
+        future.cancel()

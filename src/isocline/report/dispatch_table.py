@@ -1,0 +1,91 @@
+"""A live run as a table: what was done where, what failed, and why it took as long as it did."""
+
+from collections.abc import Sequence
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from isocline.dispatch.batch.ended import Failure
+from isocline.dispatch.batch.result import BatchResult
+from isocline.dispatch.explained import sentences
+from isocline.dispatch.records import LEVELS
+from isocline.dispatch.run_statistics import RunStatistics
+from isocline.report.table_style import MOST_ROWS, table
+from isocline.report.words import duration, number
+
+_MOST_FAILURES = 5  # with their tracebacks; --json and the results have all
+
+
+def dispatch_report(result: BatchResult) -> RenderableType:
+    """What `isocline run` prints."""
+    parts: list[RenderableType] = [_summary(result)]
+    if rows := result.nodes():
+        parts += [_nodes(rows), Text()]
+    if result.failures:
+        parts += [_failures(result.failures), Text()]
+    parts.append(Text("\n".join(sentences(result.explanation)), style="dim"))
+    return Group(*parts)
+
+
+def rate(statistics: RunStatistics) -> str:
+    """Finished tasks a second, since the start."""
+    return f"{number(statistics.finished / max(statistics.elapsed, 1e-9), 3)}/s"
+
+
+def shares(statistics: RunStatistics) -> str:
+    """Where the finished tasks ran, as "92 % local, 8 % remote"."""
+    known = [level for level in LEVELS if statistics.levels[level]]
+    return ", ".join(f"{100 * statistics.share(level):.0f} % {level}" for level in known)
+
+
+def _summary(result: BatchResult) -> Text:
+    found = result.statistics
+    where = f", {shares(found)}" if found.finished else ""
+    good = result.status == "done"
+    text = Text.assemble(
+        (f"{result.name}: {result.status}", "bold" if good else "bold red"),
+        f"  {found.finished:,} tasks in {duration(found.elapsed)}, {rate(found)}{where}; "
+        f"policy {result.policy}\n",
+    )
+    rest = {
+        "from an earlier run": found.resumed,
+        "failed": found.failed,
+        "cancelled": found.cancelled,
+    }
+    said = [f"{count:,} {what}" for what, count in rest.items() if count]
+    again = [
+        f"{count:,} {outcome}"
+        for outcome, count in found.attempts.items()
+        if count and outcome in ("raised", "timed out", "lost", "surpassed")
+    ]
+    if again:
+        said.append(f"attempts: {', '.join(again)}")
+    if said:
+        text.append(f"{'; '.join(said)}\n")
+    return text
+
+
+def _nodes(rows: Sequence[dict[str, object]]) -> Table:
+    title = (
+        f"first {MOST_ROWS} of {len(rows)} nodes; --json has all" if len(rows) > MOST_ROWS else ""
+    )
+    columns = ("tasks", *LEVELS, "failed")
+    made = table(title, [("node", "left"), *((name, "right") for name in (*columns, "busy"))])
+    for row in rows[:MOST_ROWS]:
+        cells = (f"{row[name]:,}" if row[name] else "–" for name in columns)
+        made.add_row(str(row["node"]), *cells, f"{row['busy']:.0%}")
+    return made
+
+
+def _failures(failures: Sequence[Failure]) -> Text:
+    lines = Text()
+    for failure in failures[:_MOST_FAILURES]:
+        at = f" at {failure.node}" if failure.node else ""
+        lines.append(f"{failure.key}{at}: {failure.error}\n", style="red")
+        if failure.traceback:
+            lines.append(f"{failure.traceback.rstrip()}\n")
+    if len(failures) > _MOST_FAILURES:
+        lines.append(f"and {len(failures) - _MOST_FAILURES:,} more; the results have all\n", "red")
+    lines.rstrip()
+    return lines

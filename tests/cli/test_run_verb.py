@@ -1,0 +1,166 @@
+"""`isocline run` on real worker processes: results on stdout, all else on stderr."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from isocline.cli import main
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+def run(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(main, ["run", *map(str, arguments)], prog_name="isocline")
+
+
+def lines(text: str) -> dict[str, dict[str, object]]:
+    return {line["key"]: line for line in map(json.loads, text.splitlines())}
+
+
+def job(folder: Path, text: str, name: str = "job.py") -> Path:
+    (folder / name).write_text(text)
+    return folder / name
+
+
+def test_the_python_example_counts_every_text_and_writes_its_pictures(tmp_path: Path) -> None:
+    result = run(EXAMPLES / "word_count.py", "--out", tmp_path / "out")
+    assert result.exit_code == 0, result.stderr
+    found = lines(result.stdout)
+    assert sorted(found) == [f"text-{n:02}.txt" for n in range(24)]
+    assert all(line["result"]["words"] == 20_000 for line in found.values())  # type: ignore[index]
+    assert "word_count: done  24 tasks" in result.stderr
+    assert {path.name for path in (tmp_path / "out").iterdir()} >= {"timeline.png", "trace.json"}
+
+
+def test_the_yaml_example_counts_as_wc_does(tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    result = run(EXAMPLES / "word_count.yaml", "--workers", "2", "--results", results)
+    assert result.exit_code == 0, result.stderr
+    found = lines(results.read_text())
+    for path in [*EXAMPLES.glob("*.yaml"), *EXAMPLES.glob("*.py")]:
+        assert int(str(found.pop(path.name)["result"])) == len(path.read_text().split())
+    assert not found
+    assert "word_count: done" in result.stdout  # which has room for the table now
+
+
+MIXED = """
+chunks = ["good", "bad", "odd", "good"]
+def run(chunk):
+    if chunk == "bad":
+        raise ValueError("not this one")
+    return object() if chunk == "odd" else {"nan": float("nan"), "chunk": chunk}
+"""
+
+
+def test_tasks_that_fail_are_listed_with_their_tracebacks(tmp_path: Path) -> None:
+    result = run(job(tmp_path, MIXED), "--workers", "1", "--policy", "fifo", "--json")
+    assert result.exit_code == 1, result.stderr
+    document = json.loads(result.stdout)
+    assert (document["status"], document["policy"]) == ("failed", "fifo")
+    by_key = {line["key"]: line for line in document["results"]}
+    assert by_key["good"]["result"] == {"nan": None, "chunk": "good"}
+    assert set(by_key) == {"good", "bad", "odd", "good#2"}
+    failures = {failure["key"]: failure for failure in document["failures"]}
+    assert failures["bad"]["error"] == "ValueError: not this one"
+    assert 'job.py", line 5, in run' in failures["bad"]["traceback"]
+    assert "type object, cannot be written as JSON" in failures["odd"]["error"]
+
+
+SLOW = """
+import time
+chunks = [f"part-{n}" for n in range(40)]
+def run(chunk):
+    time.sleep(0.05)
+    return chunk
+"""
+
+
+def test_a_run_that_was_killed_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    file, journal = job(tmp_path, SLOW), tmp_path / "journal"
+    command = [sys.executable, "-m", "isocline", "run", file, "--workers", "2"]
+    command += ["--journal", journal]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        for _ in range(10):
+            process.stdout.readline()
+        time.sleep(0.3)  # the journal is written each 0.1 s
+        process.send_signal(signal.SIGKILL)
+    again = run(file, "--workers", "2", "--journal", journal, "--resume")
+    assert again.exit_code == 0, again.stderr
+    found = lines(again.stdout)
+    assert {line["result"] for line in found.values()} == {f"part-{n}" for n in range(40)}
+    earlier = sum(line["node"] is None for line in found.values())
+    assert earlier >= 10
+    assert f"{earlier} from an earlier run" in again.stderr
+
+
+def test_ctrl_c_says_what_was_done_and_exits_with_130(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "isocline", "run", job(tmp_path, SLOW), "--workers", "1"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        errors = process.stderr.read().decode()
+        assert process.wait() == 130
+    assert "job: interrupted" in errors
+    assert "Traceback" not in errors
+
+
+def test_a_reader_that_goes_away_ends_the_run(tmp_path: Path) -> None:
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    command = [sys.executable, "-m", "isocline", "run", job(tmp_path, SLOW), "--workers", "1"]
+    done = subprocess.run(command, stdout=write_end, stderr=subprocess.PIPE, check=False)
+    os.close(write_end)
+    assert done.returncode == 141
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("--resume",), "--resume: goes on with a journal"),
+        (("--workers", "0"), "--workers"),
+        (("--policy", "local_fist"), "did you mean local_first"),
+        (("--results", "/no/such/directory/x"), "--results /no/such/directory/x"),
+    ],
+)
+def test_wrong_usage_exits_with_2(tmp_path: Path, arguments: tuple[str, ...], says: str) -> None:
+    result = run(job(tmp_path, MIXED), *arguments)
+    assert result.exit_code == 2
+    assert says in result.stderr
+    assert result.stdout == ""
+
+
+def test_workers_are_not_for_a_job_that_names_its_nodes(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "x").touch()
+    text = "command: 'cat {path}'\nnodes: {a: a}\n"
+    result = run(job(tmp_path, text, "job.yaml"), "--workers", "2")
+    assert result.exit_code == 2
+    assert "the job names its 1 nodes" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("--address", "x:1"), "--address x:1: is for --engine ray or dask"),
+        (("--engine", "ray", "--workers", "2"), "--workers 2: ray has its own"),
+        (("--engine", "dask"), "nodes are directories of this machine"),
+    ],
+)
+def test_an_engine_is_refused_what_it_cannot_do(
+    tmp_path: Path, arguments: tuple[str, ...], says: str
+) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "x").touch()
+    result = run(job(tmp_path, "nodes = {'a': 'a'}\ndef run(data): ...\n"), *arguments)
+    assert result.exit_code == 2
+    assert says in result.stderr

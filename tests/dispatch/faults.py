@@ -1,0 +1,177 @@
+"""What the fault suite needs of an engine, and how faults are made."""
+
+import os
+import random
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import as_completed
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import cloudpickle
+
+from isocline.dispatch.engines.contract import Engine
+from isocline.dispatch.futures import TaskFuture
+from isocline.dispatch.records import Outcome
+from isocline.dispatch.rules import Rules
+from isocline.dispatch.scheduler import Scheduler
+
+cloudpickle.register_pickle_by_value(sys.modules[__name__])
+
+TASKS = int(os.environ.get("ISOCLINE_FAULT_TASKS", "300"))  # of the run with random kills
+KILL_EVERY = 75  # tasks
+ROOT = Path(__file__).parents[2]
+
+Loader = Callable[[str], object]
+
+
+class Stage(NamedTuple):
+    """One kind of engine.
+
+    Attributes:
+        engine: Makes one with a loader that reads every chunk at every node.
+        names: The nodes that are up, in the order in which chunks are dealt out to them.
+        program: Source that defines `engine`, of the same kind, for a driver of its own.
+    """
+
+    engine: Callable[[Loader], Engine]
+    names: Callable[[], list[str]]
+    program: str
+
+    @contextmanager
+    def scheduler(self, loader: Loader = str, **options: Any) -> Iterator[Scheduler]:
+        """Two replicas of each chunk, whose names are numbers."""
+        names = self.names()
+
+        def holders(chunk: str) -> list[str]:
+            return [names[(int(chunk) + i) % len(names)] for i in range(min(2, len(names)))]
+
+        with Scheduler(self.engine(loader), "late_binding", holders, **options) as live:
+            yield live
+
+
+class Heard:
+    """Results as they come; exactly one to each task."""
+
+    def __init__(self) -> None:
+        self.times: Counter[str] = Counter()
+
+    def listen(self, future: TaskFuture[Any]) -> TaskFuture[Any]:
+        future.add_done_callback(lambda done: self.times.update([getattr(done, "key", "")]))
+        return future
+
+
+def square(chunk: str) -> tuple[int, int]:
+    """The task of most tests; and the process that ran it."""
+    time.sleep(0.003)
+    return int(chunk) ** 2, os.getpid()
+
+
+class Killer:
+    """Kills the worker that has just given a result, after so many of them as it draws."""
+
+    def __init__(self, tasks: int, seed: int) -> None:
+        self.killed: set[int] = set()
+        draw = random.Random(seed)
+        self._at = set(draw.sample(range(10, tasks), max(1, tasks // KILL_EVERY)))
+        self._results = 0
+
+    def see(self, pid: int) -> None:
+        self._results += 1
+        if self._results in self._at and pid not in self.killed:
+            self.killed.add(pid)
+            with suppress(ProcessLookupError):  # it ended otherwise
+                os.kill(pid, signal.SIGKILL)
+
+
+def survives(live: Scheduler, killer: Killer, tasks: int) -> None:
+    """Have `tasks` squares made while workers die; every one is right, and comes once."""
+    heard = Heard()
+    found: dict[str, int] = {}
+    futures = [heard.listen(live.submit(square, str(i), key=str(i))) for i in range(tasks)]
+    for future in as_completed(futures):
+        assert isinstance(future, TaskFuture)
+        value, pid = future.result()
+        found[future.key] = value
+        killer.see(pid)
+    assert found == {str(i): i * i for i in range(tasks)}
+    assert set(heard.times.values()) == {1}
+    finished = Counter(ran.key for ran in live.records if ran.outcome is Outcome.FINISHED)
+    assert finished == dict.fromkeys(found, 1)
+
+
+PATIENT = Rules(most_killed=10, holder_grace=20.0)
+
+DRIVER = """
+import resource, sys, time
+from isocline.dispatch.errors import JournalError
+from isocline.dispatch.scheduler import Scheduler
+{engine}
+
+def work(chunk):
+    time.sleep(0.005)
+    return int(chunk) ** 2, "a result that fills a disk " * 100
+
+journal, count, room = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+try:
+    with Scheduler(engine, locations=lambda c: [], everywhere=True, journal=journal,
+                   resume=True) as live:
+        if room:
+            hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+            resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))
+        done = 0
+        for value, _ in live.map(work, map(str, range(count))):
+            done += value
+            print(value, flush=True)
+        print("total", done, live.statistics().resumed, flush=True)
+except JournalError as error:
+    print("journal", error, flush=True)
+"""
+
+
+class Drive(NamedTuple):
+    """What a driver of its own said."""
+
+    total: int | None  # None: it was killed before
+    resumed: int  # tasks
+    journal: str  # what went wrong with it
+
+
+def drive(stage: Stage, journal: Path, count: int, kill_after: int = 0, room: int = 0) -> Drive:
+    """Run a driver to its end, or kill it after so many results; `room`: bytes a file may have."""
+    with subprocess.Popen(
+        [sys.executable, "-c", DRIVER.format(engine=stage.program), journal, str(count), str(room)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        cwd=ROOT,
+    ) as process:
+        assert process.stdout is not None
+        total, resumed, words = None, 0, ""
+        for i, line in enumerate(process.stdout, 1):
+            if line.startswith("total"):
+                total, resumed = map(int, line.split()[1:])
+            elif line.startswith("journal"):
+                words = line
+            elif i == kill_after:
+                process.kill()
+        process.wait()
+    assert process.returncode == (-signal.SIGKILL if kill_after else 0)
+    return Drive(total, resumed, words)
+
+
+@contextmanager
+def full_disk(room: int) -> Iterator[None]:
+    """No file of this process may have more than so many bytes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

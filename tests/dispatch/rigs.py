@@ -1,0 +1,172 @@
+"""Engines as the contract suite sees them; `RIGS` lists how each is made ready for a test."""
+
+import itertools
+import os
+import queue
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+import cloudpickle
+
+from isocline.dispatch.engines.contract import (
+    Done,
+    Ending,
+    Engine,
+    Event,
+    Node,
+    NodeLost,
+    NodeUp,
+    Work,
+)
+from isocline.dispatch.engines.fake import FakeEngine, Fault
+from isocline.dispatch.engines.processes import ProcessEngine
+
+# What tasks call here must not need this module where they run.
+cloudpickle.register_pickle_by_value(sys.modules[__name__])
+
+SOON = 30.0  # s: no test takes so long unless it fails
+HANG = "hang"  # the key of a task that does not end by itself
+
+
+class Rig:
+    """A started engine, its nodes n..., and all that it has said."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        kill: Callable[[str], None],
+        *,
+        chunk: str = "c0",
+        holders: tuple[str, ...] = (),
+        holds: bool = True,
+        left: Callable[[], list[str]] = list,
+    ) -> None:
+        """
+        Args:
+            engine: Not yet started.
+            kill: End a node from outside, at once.
+            chunk: A chunk whose value is "value of " and its name.
+            holders: Who holds it at first; empty: the first node.
+            holds: The engine says that a node which fetched a chunk has come to hold it.
+            left: What is still there that the engine made, in words.
+        """
+        self.engine, self.kill, self.holds, self.left = engine, kill, holds, left
+        self.events: list[Event] = []
+        self._queue: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        self._attempts = itertools.count(1)
+        self._functions: dict[Any, bytes] = {}
+        self.nodes: list[Node] = list(engine.start(self._queue.put))
+        self.names = [node.name for node in self.nodes]
+        self.chunk, self.holders = chunk, holders or (self.names[0],)
+
+    def run(self, node: str, function: Callable[..., Any], *args: Any, **how: Any) -> int:
+        """Give a node work; `how`: key, chunk, holders, limit, and `named` arguments."""
+        code = self._functions.setdefault(function, cloudpickle.dumps(function))
+        arguments = cloudpickle.dumps((args, how.pop("named", {})))
+        attempt = next(self._attempts)
+        work = Work(attempt, how.pop("key", f"k{attempt}"), code, arguments, **how)
+        self.engine.run(node, work)
+        return attempt
+
+    def hear(self, wanted: Callable[[Event], bool]) -> Event:
+        """The first event of that sort, of those heard or to come."""
+        for event in self.events:
+            if wanted(event):
+                return event
+        end = time.monotonic() + SOON
+        while True:
+            try:
+                event = self._queue.get(timeout=max(0.0, end - time.monotonic()))
+            except queue.Empty:
+                raise AssertionError(f"not heard; but {self.events[-5:]}") from None
+            self.events.append(event)
+            if wanted(event):
+                return event
+
+    def end(self, attempt: int) -> Ending:
+        """How an attempt ended."""
+        ended = self.hear(lambda event: isinstance(event, Ending) and event.attempt == attempt)
+        assert isinstance(ended, Ending)
+        return ended
+
+    def value(self, attempt: int) -> Any:
+        """What an attempt returned."""
+        ended = self.end(attempt)
+        assert isinstance(ended, Done), ended
+        return cloudpickle.loads(ended.value)
+
+    def lost(self, node: str) -> NodeLost:
+        event = self.hear(lambda event: isinstance(event, NodeLost) and event.name == node)
+        assert isinstance(event, NodeLost)
+        return event
+
+    def up(self, node: str) -> None:
+        """Wait until a node that was lost is there again."""
+        self.hear(lambda event: isinstance(event, NodeUp) and event.node.name == node)
+
+    def drain(self) -> list[Event]:
+        """All that has been heard by now."""
+        while not self._queue.empty():
+            self.events.append(self._queue.get())
+        return self.events
+
+
+def value_of(chunk: str) -> str:
+    return f"value of {chunk}"
+
+
+@contextmanager
+def fake() -> Iterator[Rig]:
+    """As fast as it can, with HANG for what hangs."""
+    engine = FakeEngine(
+        2,
+        fault=lambda _node, work: Fault.HANG if work.key == HANG else None,
+        loader=value_of,
+        keeps=True,
+        speed=float("inf"),
+    )
+    try:
+        yield Rig(engine, engine.kill)
+    finally:
+        engine.close()
+
+
+@contextmanager
+def processes() -> Iterator[Rig]:
+    engine = ProcessEngine(2, loader=value_of)
+    try:
+        yield process_rig(engine)
+    finally:
+        engine.close()
+
+
+def process_rig(engine: ProcessEngine) -> Rig:
+    """Kills by signal, and finds what is left by the processes' numbers."""
+    pids: dict[str, int] = {}
+    rig = Rig(engine, lambda node: os.kill(pids[node], signal.SIGKILL), left=lambda: alive(pids))
+    for name in rig.names:
+        pids[name] = rig.value(rig.run(name, os.getpid))
+    return rig
+
+
+def alive(pids: dict[str, int]) -> list[str]:
+    return [name for name, pid in pids.items() if exists(pid)]
+
+
+def exists(pid: int) -> bool:
+    """Whether there is such a process, and it is not about to be reaped."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+RIGS: dict[str, Callable[[], AbstractContextManager[Rig]]] = {
+    "fake": fake,
+    "processes": processes,
+}

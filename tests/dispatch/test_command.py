@@ -1,0 +1,99 @@
+"""A command gets its file whatever that is called, and leaves nothing behind."""
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from isocline.dispatch.batch.command import Command, CommandError
+
+
+@pytest.mark.parametrize(
+    "name", ["plain.txt", "a b.txt", "it's.txt", '"; touch bad; ".txt', "$(touch bad)", "-n", "ü\n"]
+)
+def test_a_path_is_one_word_whatever_is_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).write_text("one two")
+    assert Command("cat {path}")(tmp_path / name) == "one two"
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_other_braces_and_what_the_shell_can_do_are_left_alone(tmp_path: Path) -> None:
+    file = tmp_path / "x"
+    file.write_text("a b\nc d\n")
+    assert Command("awk '{print $2}' {path} | sort -r")(file) == "d\nb"
+    assert Command('printf "%s" "${#CHUNK_PATH}"')(file) == str(len(str(file)))
+
+
+def test_another_status_than_0_is_an_error_with_what_the_command_said() -> None:
+    with pytest.raises(CommandError, match="exit status 3: no such luck"):
+        Command("echo no such luck >&2; exit 3")("x")
+    with pytest.raises(CommandError, match="killed by signal 9"):
+        Command("kill -9 $$")("x")
+
+
+def test_what_it_says_beside_a_result_is_not_lost(capfd: pytest.CaptureFixture[str]) -> None:
+    assert Command("echo well >&2; echo done")("x") == "done"
+    assert capfd.readouterr().err == "well\n"
+
+
+def test_bytes_that_are_no_text_are_shown_as_such() -> None:
+    assert Command(r"printf 'a\377b'")("x") == r"a\xffb"
+
+
+def gone(pid: int) -> bool:
+    """Whether a process has ended, within a time that is ample."""
+    for _ in range(500):
+        stat = Path(f"/proc/{pid}/stat")
+        if not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] == "Z":
+            return True
+        time.sleep(0.01)
+    return False
+
+
+needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+
+
+@needs_proc
+def test_what_it_left_in_the_background_ends_with_it() -> None:
+    assert gone(int(Command("sleep 600 >/dev/null 2>&1 & echo $!")("x")))
+
+
+@needs_proc
+def test_it_ends_with_the_process_that_runs_it(tmp_path: Path) -> None:
+    note = tmp_path / "pid"
+    source = (
+        "from isocline.dispatch.batch.command import Command\n"
+        f"Command('sleep 600 & echo $! > {{path}}; wait')({str(note)!r})"
+    )
+    with subprocess.Popen([sys.executable, "-c", source]) as process:
+        while not (note.exists() and note.read_text().endswith("\n")):
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+    assert gone(int(note.read_text()))
+
+
+@needs_proc
+def test_an_exception_in_its_midst_ends_it_with_its_pipeline(tmp_path: Path) -> None:
+    note = tmp_path / "pid"
+
+    class EnoughError(Exception): ...
+
+    def stop(*_: object) -> None:
+        raise EnoughError
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, 0.5)
+    try:
+        with pytest.raises(EnoughError):
+            Command("sleep 600 & echo $! > {path}; wait | cat; sleep 600")(note)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        signal.signal(signal.SIGALRM, before)
+    assert gone(int(note.read_text()))

@@ -1,0 +1,43 @@
+"""The fault suite on Dask."""
+
+from collections.abc import Iterator
+
+import pytest
+
+pytest.importorskip("distributed")
+
+import dask
+from distributed import Client, LocalCluster
+
+from isocline.dispatch.engines.dask import DaskEngine
+from tests.dispatch.faults import Stage
+from tests.dispatch.test_dispatch_faults import *  # noqa: F403
+
+WORKERS = 3
+
+
+@pytest.fixture(scope="module")
+def stage() -> Iterator[Stage]:
+    # Workers are killed on purpose: Dask need not say so.
+    with (
+        dask.config.set({"distributed.scheduler.active-memory-manager.start": False}),
+        LocalCluster(
+            n_workers=WORKERS,
+            threads_per_worker=1,
+            host="127.0.0.1",
+            dashboard_address="127.0.0.1:0",
+            silence_logs=50,
+        ) as cluster,
+        Client(cluster) as client,
+    ):
+
+        def names() -> list[str]:
+            client.wait_for_workers(WORKERS)
+            return sorted(client.scheduler_info(n_workers=-1)["workers"])
+
+        yield Stage(
+            lambda loader: DaskEngine(client, loader=loader),
+            names,
+            "from isocline.dispatch.engines.dask import DaskEngine\n"
+            f"engine = DaskEngine({cluster.scheduler_address!r}, loader=str)",
+        )

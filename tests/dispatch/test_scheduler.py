@@ -1,0 +1,453 @@
+"""The scheduler as its user sees it, on the fake engine."""
+
+import asyncio
+import itertools
+import math
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError, as_completed, wait
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from isocline.dispatch.engines.contract import Node, Work
+from isocline.dispatch.engines.fake import FakeEngine, Fault, FaultError
+from isocline.dispatch.errors import (
+    EngineClosedError,
+    JournalError,
+    NoHolderError,
+    QuarantinedError,
+    TimeLimitError,
+    UnreadableError,
+)
+from isocline.dispatch.locations import in_directories
+from isocline.dispatch.records import Outcome
+from isocline.dispatch.scheduler import Scheduler
+from isocline.errors import UsageError
+
+
+def holder(chunk: str) -> list[str]:
+    """Chunks are numbers, and node n(i mod 4) holds chunk i."""
+    return [f"n{int(chunk) % 4}"]
+
+
+def scheduler(
+    fault: Callable[[str, Work], Fault | None] = lambda _node, _work: None,
+    locations: Any = holder,
+    nodes: Any = 4,
+    **options: Any,
+) -> Scheduler:
+    engine = FakeEngine(nodes, fault=fault, speed=math.inf)
+    return Scheduler(engine, locations=locations, grace=0.1, **options)
+
+
+def hanging(*keys: str) -> Callable[[str, Work], Fault | None]:
+    return lambda _node, work: Fault.HANG if work.key in keys else None
+
+
+def number(chunk: str) -> int:
+    return int(chunk)
+
+
+def numbers(count: int) -> Iterator[str]:
+    return map(str, range(count))
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Wait for what another thread does."""
+    while not condition():
+        time.sleep(0.001)
+
+
+# Results
+
+
+def test_results_come_in_order_and_as_they_end() -> None:
+    with scheduler() as live:
+        assert list(live.map(number, numbers(500))) == list(range(500))
+        found = live.map(number, numbers(500), in_order=False)
+        assert sorted(found) == list(range(500))
+        assert list(live.map(lambda c, k, *, more: int(c) * k + more, "123", 2, more=1)) == [
+            3,
+            5,
+            7,
+        ]
+        assert live.submit(lambda a, b: a + b, None, 1, b=2).result() == 3
+    assert Counter(ran.outcome for ran in live.records) == {Outcome.FINISHED: 1004}
+
+
+def test_one_that_hangs_holds_up_those_in_order_only() -> None:
+    with pytest.raises(ZeroDivisionError), scheduler(hanging("number(0)")) as live:  # noqa: PT012
+        later = live.map(number, numbers(50), in_order=False)
+        assert sorted(itertools.islice(later, 49)) == list(range(1, 50))
+        raise ZeroDivisionError
+
+
+def test_an_endless_iterator_is_taken_as_far_as_the_window() -> None:
+    taken = 0
+
+    def endless() -> Iterator[str]:
+        nonlocal taken
+        for i in itertools.count():
+            taken += 1
+            yield str(i)
+
+    with scheduler() as live:
+        for in_order in (True, False):
+            taken = 0
+            found = live.map(number, endless(), in_order=in_order, window=10)
+            assert taken == 10
+            assert len(list(itertools.islice(found, 100))) == 100
+            assert taken <= 110
+            found.close()
+        statistics = live.statistics()
+        assert statistics.waiting + statistics.running + statistics.ended <= 220
+
+
+def test_a_hundred_thousand_tasks() -> None:
+    with scheduler(remember=1000) as live:
+        total = sum(live.map(number, numbers(100_000), in_order=False))
+        statistics = live.statistics()
+    assert total == 100_000 * 99_999 // 2
+    assert statistics.finished == 100_000
+    assert statistics.levels["local"] == 100_000
+    assert len(live.records) == 1000
+
+
+def test_futures_are_those_of_the_standard_library() -> None:
+    with scheduler() as live:
+        futures = [live.submit(number, str(i)) for i in range(100)]
+        assert {future.result() for future in as_completed(futures)} == set(range(100))
+        done, rest = wait([live.submit(number, "7")])
+        assert not rest
+        assert done.pop().result() == 7
+
+
+def test_they_can_be_awaited() -> None:
+    async def main(live: Scheduler) -> None:
+        assert await live.submit(number, "3") == 3
+        found = [value async for value in live.stream(number, numbers(200), window=7)]
+        assert sorted(found) == list(range(200))
+        ordered = live.stream(number, numbers(200), in_order=True)
+        assert [value async for value in ordered] == list(range(200))
+        async for _ in live.stream(number, map(str, itertools.count()), window=5):
+            break
+
+    with scheduler() as live:
+        asyncio.run(main(live))
+
+
+def test_an_awaited_task_is_cancelled_with_who_waits_for_it() -> None:
+    async def main(live: Scheduler) -> None:
+        hung = asyncio.create_task(_await(live))
+        await asyncio.sleep(0.05)
+        hung.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await hung
+
+    async def _await(live: Scheduler) -> int:
+        return await live.submit(number, "0", key="hung")
+
+    with scheduler(hanging("hung")) as live:
+        asyncio.run(main(live))
+        assert live.submit(number, "0").result() == 0
+
+
+# What goes wrong
+
+
+def fails(chunk: str) -> int:
+    raise KeyError(chunk)
+
+
+def test_an_exception_is_the_functions_own() -> None:
+    with scheduler() as live:
+        future = live.submit(fails, "3", key="the third")
+        with pytest.raises(KeyError, match="3") as caught:
+            future.result()
+        assert "in fails" in str(caught.value.__cause__)
+        assert caught.value.__notes__ == ["task 'the third' at node 'n3'"]
+        with pytest.raises(KeyError):
+            list(live.map(fails, map(str, itertools.count())))
+        ended = live.completed(lambda c: 6 // int(c), "1203", in_order=True)
+        assert [type(future.exception()) for future in ended] == [
+            type(None),
+            type(None),
+            ZeroDivisionError,
+            type(None),
+        ]
+
+
+class OddError(Exception):
+    """Can be pickled, but not unpickled."""
+
+    def __init__(self, one: int, two: int) -> None:
+        super().__init__(f"odd {one + two}")
+
+
+def test_what_cannot_be_unpickled_says_so() -> None:
+    class Here:
+        def __reduce__(self) -> Any:
+            return exec, ("raise RuntimeError('not here')",)
+
+    with scheduler() as live:
+        with pytest.raises(UnreadableError, match=r"'bad'.*RuntimeError: not here"):
+            live.submit(Here, key="bad").result()
+
+        def odd() -> None:
+            raise OddError(1, 2)
+
+        with pytest.raises(Exception, match="OddError: odd 3"):
+            live.submit(odd).result()
+
+
+def test_retries_are_made_where_asked() -> None:
+    def twice() -> Callable[[str, Work], Fault | None]:
+        tries: Counter[str] = Counter()
+
+        def fault(_node: str, work: Work) -> Fault | None:
+            tries[work.key] += 1
+            return Fault.RAISE if tries[work.key] <= 2 else None
+
+        return fault
+
+    with scheduler(twice()) as live, pytest.raises(FaultError, match=r"number\(1\)"):
+        live.submit(number, "1").result()
+    with scheduler(twice(), retries=2) as live:
+        assert list(live.map(number, numbers(20))) == list(range(20))
+    assert live.records.outcomes[Outcome.RAISED] == 40
+    with pytest.raises(UsageError, match="retries is -1"):
+        scheduler(retries=-1)
+
+
+def test_a_task_over_its_limit_is_stopped() -> None:
+    with scheduler(hanging("number(0)", "own"), limit=5.0) as live:
+        with pytest.raises(TimeLimitError, match=r"task 'number\(0\)'.* after .* 5 s"):
+            live.submit(number, "0").result()
+        with pytest.raises(TimeLimitError, match=r"task 'own'.* 3 s"):
+            live.submit(number, "0", key="own", limit=3.0).result()
+        assert live.submit(number, "0", key="another").result() == 0
+        with pytest.raises(UsageError, match="limit is 0"):
+            live.submit(number, "0", limit=0.0)
+
+
+def test_a_task_that_kills_its_workers_is_quarantined() -> None:
+    def deadly(_node: str, work: Work) -> Fault | None:
+        return Fault.DIE if work.key == "deadly" else None
+
+    with scheduler(deadly) as live:
+        future = live.submit(number, "0", key="deadly")
+        assert list(live.map(number, numbers(100))) == list(range(100))
+        with pytest.raises(QuarantinedError, match="task 'deadly'"):
+            future.result()
+
+
+def test_a_chunk_that_nobody_holds_says_so() -> None:
+    with scheduler(locations={"a": ["n0"], "b": []}, holder_grace=0.01) as live:
+        assert live.submit(str, "a").result() == "a"
+        with pytest.raises(NoHolderError, match=r"task 'str\(b\)'"):
+            live.submit(str, "b").result()
+
+
+def test_when_the_engine_fails_nobody_waits_for_ever() -> None:
+    class Failing(FakeEngine):  # type: ignore[misc]
+        def run(self, node: str, work: Work) -> None:
+            if work.key == "last":
+                raise OSError("out of everything")
+            super().run(node, work)
+
+    live = Scheduler(Failing(speed=math.inf))
+    hung = live.submit(lambda: 1, key="last")
+    with pytest.raises(EngineClosedError, match=r"'last': the scheduler failed.*everything"):
+        hung.result()
+    with pytest.raises(EngineClosedError, match="closed"):
+        live.submit(lambda: 1, key="later")
+    with pytest.raises(OSError, match="everything"):
+        live.close()
+
+
+# Cancellation and the end
+
+
+def test_tasks_are_cancelled_in_the_queue_and_running() -> None:
+    with scheduler(hanging("hung"), nodes=1, locations=lambda _chunk: ["n0"]) as live:
+        hung = live.submit(number, "0", key="hung")
+        until(hung.running)
+        queued = [live.submit(number, str(i)) for i in range(1, 5)]
+        assert not queued[0].done()
+        assert queued[0].cancel()
+        assert hung.cancel()
+        assert hung.cancelled()
+        assert hung.cancel()
+        assert [future.result() for future in queued[1:]] == [2, 3, 4]
+        assert not queued[1].cancel()
+        with pytest.raises(CancelledError):
+            hung.result()
+        assert wait([hung, queued[0]]).done == {hung, queued[0]}
+        statistics = live.statistics()
+    assert (statistics.finished, statistics.cancelled) == (3, 2)
+    assert (statistics.waiting, statistics.running) == (0, 0)
+
+
+def test_the_block_ends_when_all_tasks_have() -> None:
+    with scheduler() as live:
+        futures = [live.submit(number, str(i)) for i in range(300)]
+    assert all(future.done() for future in futures)
+    assert not [t for t in threading.enumerate() if t.name in ("isocline-driver", "fake engine")]
+    with pytest.raises(EngineClosedError, match=r"number\(1\)"):
+        live.submit(number, "1")
+    live.close()
+    assert live.statistics().finished == 300
+
+
+def test_an_exception_stops_what_runs_after_a_grace() -> None:
+    with pytest.raises(KeyboardInterrupt), scheduler(hanging("hung")) as live:  # noqa: PT012
+        hung = live.submit(number, "0", key="hung")
+        until(hung.running)
+        rest = [live.submit(number, "0") for _ in range(2000)]
+        raise KeyboardInterrupt
+    assert hung.cancelled()
+    assert all(future.done() for future in rest)
+    assert rest[-1].cancelled()
+
+
+def test_a_callback_may_submit() -> None:
+    with scheduler() as live:
+        second: list[Any] = []
+        first = live.submit(number, "1")
+        first.add_done_callback(lambda _future: second.append(live.submit(number, "2")))
+        until(lambda: bool(second))
+        assert second[0].result() == 2
+
+
+# Where chunks are
+
+
+def test_directories_are_locations(tmp_path: Path) -> None:
+    for node, name in (("a", "1"), ("a", "deep/2"), ("b", "1")):
+        path = tmp_path / node / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    found = in_directories({node: tmp_path / node for node in "ab"})
+    assert found == {"1": ["a", "b"], "deep/2": ["a"]}
+    with pytest.raises(UsageError, match="c is to have the directory"):
+        in_directories({"c": tmp_path / "c"})
+
+
+@pytest.mark.parametrize(
+    ("locations", "message"),
+    [(7, "7 is not a mapping"), (lambda _chunk: "n0", "'n0'; give a list of names")],
+)
+def test_locations_that_make_no_sense(locations: Any, message: str) -> None:
+    with pytest.raises(UsageError, match=message), scheduler(locations=locations) as live:
+        live.submit(number, "0")
+
+
+def test_a_node_that_came_to_hold_a_chunk_is_local_from_then_on() -> None:
+    engine = FakeEngine(2, keeps=True, speed=math.inf)
+    with Scheduler(engine, "fifo", locations={"a": ["n0"]}) as live:
+        for _ in range(40):  # each one at a random node
+            live.submit(str, "a").result()
+    levels = [ran.level for ran in live.records if ran.node == "n1"]
+    assert levels == ["remote"] + ["local"] * (len(levels) - 1)
+    assert len(levels) > 1
+
+
+def test_racks_are_between() -> None:
+    nodes = [Node("n0", "r0"), Node("n1", "r0"), Node("n2", "r1")]
+    with scheduler(locations={"a": ["n0"]}, nodes=nodes, policy="fifo") as live:
+        for _ in range(60):
+            live.submit(str, "a").result()
+    assert {ran.node: ran.level for ran in live.records} == {
+        "n0": "local",
+        "n1": "rack",
+        "n2": "remote",
+    }
+
+
+# Jobs
+
+
+def test_jobs_share_by_weight() -> None:
+    with scheduler(hanging("hung"), nodes=1, locations=lambda _chunk: ["n0"]) as live:
+        heavy, light = live.job("heavy", weight=3.0), live.job("light")
+        hung = live.submit(number, "0", key="hung")
+        until(hung.running)
+        futures = [job.submit(number, str(i)) for job in (light, heavy) for i in range(300)]
+        hung.cancel()
+        wait(futures)
+        with pytest.raises(UsageError, match="weight is 0"):
+            live.job("none", weight=0)
+    first = [ran.key.split("/")[0] for ran in live.records if "/" in ran.key][:200]
+    assert first.count("heavy") == pytest.approx(150, abs=10)
+
+
+# The journal
+
+
+def test_a_journal_is_continued(tmp_path: Path) -> None:
+    ran: list[str] = []
+
+    def run(count: int, resume: bool) -> list[int]:
+        def noted(_node: str, work: Work) -> Fault | None:
+            ran.append(work.key)
+            return None
+
+        with scheduler(noted, journal=tmp_path / "run.db", resume=resume) as live:
+            return list(live.map(number, numbers(count)))
+
+    assert run(20, False) == list(range(20))
+    ran.clear()
+    assert run(30, True) == list(range(30))
+    assert ran == [f"number({i})" for i in range(20, 30)]
+    with pytest.raises(JournalError, match="resume=True"):
+        run(1, False)
+
+
+def test_keys_of_a_journal_are_given_once(tmp_path: Path) -> None:
+    with scheduler(journal=tmp_path / "run.db") as live:
+        assert live.submit(number, "1", key="a").result() == 1
+        with pytest.raises(UsageError, match="'a' is given a second time"):
+            live.submit(number, "1", key="a")
+        assert [live.submit(number, "1").key for _ in range(3)] == [
+            "number(1)",
+            "number(1)#2",
+            "number(1)#3",
+        ]
+        assert live.job("mine").submit(number, "1").key == "mine/number(1)"
+
+
+def test_a_changed_job_is_refused(tmp_path: Path) -> None:
+    with scheduler(journal=tmp_path / "run.db") as live:
+        assert live.submit(lambda c: int(c) + 1, "1", key="a").result() == 2
+    with scheduler(journal=tmp_path / "run.db", resume=True) as live:
+        with pytest.raises(JournalError, match="'a' had another function"):
+            live.submit(lambda c: int(c) + 2, "1", key="a")
+        assert live.submit(lambda c: int(c) + 2, "1", key="b").result() == 3
+
+
+# What cannot be used
+
+
+@pytest.mark.parametrize(
+    ("submit", "message"),
+    [
+        (lambda live: live.submit("number", "1"), "'number' is not a function"),
+        (lambda live: live.submit(number, 1), "chunk 1 is not a string"),
+        (lambda live: live.submit(number, "1", threading.Lock()), "arguments of number cannot be"),
+        (lambda live: live.map(number, [], window=0), "window is 0"),
+    ],
+)
+def test_what_cannot_be_used_is_said_at_once(submit: Any, message: str) -> None:
+    with scheduler() as live, pytest.raises(UsageError, match=message):
+        submit(live)
+
+
+def test_engines_by_name() -> None:
+    with pytest.raises(UsageError, match="unknown engine 'spark'"):
+        Scheduler("spark")
+    with pytest.raises(UsageError, match="nodes: give these to the engine"):
+        Scheduler(FakeEngine(), nodes=3)
