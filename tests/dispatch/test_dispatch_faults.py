@@ -47,7 +47,7 @@ def test_workers_killed_at_random_cost_no_result(stage: Stage) -> None:
     with stage.scheduler(rules=PATIENT, everywhere=True) as live:
         survives(live, killer, TASKS)
         assert live.records.outcomes[Outcome.LOST] > 0
-    assert len(killer.killed) >= TASKS // 100
+    assert len(killer.killed) > 1
 
 
 def test_a_poisoned_chunk_is_quarantined_and_the_others_are_done(stage: Stage) -> None:

@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from isocline.dispatch import room
-from isocline.dispatch.kernels import step as kernels
-from isocline.dispatch.kernels.step import FACTS_OF_START, FUNCTION, Floor
+from isocline.dispatch.kernels import floor, step
+from isocline.dispatch.kernels.floor import FACTS_OF_START, FUNCTION, Floor
 from isocline.draws import Stream
 from isocline.errors import PolicyError
 from isocline.policies.scheduling.contract import ClusterSetting, SchedulingPolicy
@@ -93,8 +93,8 @@ class Board:
             ahead=np.full(setting.size, NONE, np.int32),
             given=np.zeros(4 + MOST_HOLDERS, np.int64),
             cost=one / setting.rate[:1],
-            started=np.zeros(1 + kernels.MOST_STARTS, np.int64),
-            starts=np.zeros(1 + FACTS_OF_START * kernels.MOST_STARTS, np.int64),
+            started=np.zeros(1 + floor.MOST_STARTS, np.int64),
+            starts=np.zeros(1 + FACTS_OF_START * floor.MOST_STARTS, np.int64),
         )
         self._given = self.floor.given.data  # memoryviews: four times as fast as the arrays
         self._starts = self.floor.starts.data
@@ -117,7 +117,7 @@ class Board:
     ) -> int:
         """A task comes, or comes `first`, before those that wait; its number."""
         self.describe(name, holders, row, function, serial)
-        self.event(kernels.COMES_FIRST if first else kernels.COMES, 0, 0, now, born)
+        self.event(floor.COMES_FIRST if first else floor.COMES, 0, 0, now, born)
         return self.given()
 
     def describe(
@@ -148,7 +148,7 @@ class Board:
             self.book, self.view, self.floor, what, server, task, born, now, self.rng
         )
         if status != YES:
-            if status != kernels.ROOM:
+            if status != floor.ROOM:
                 wrong = "queue in which a task waits" if status == WRONG_QUEUE else "idle server"
                 raise PolicyError(f"policy {self.policy.name} chose something else than a {wrong}")
             self._make_room()
@@ -231,15 +231,15 @@ class Board:
         among = (rows == server) & (np.arange(rows.shape[1]) < count[:, None])
         found = among.any(axis=1)
         if self.policy.binds:
-            found |= tasks.fact[waits, kernels.QUEUE] % size == server
+            found |= tasks.fact[waits, floor.QUEUE] % size == server
         waits = waits[found]
-        return waits[np.argsort(tasks.time[waits, kernels.SERIAL])].tolist()  # type: ignore[no-any-return]
+        return waits[np.argsort(tasks.time[waits, floor.SERIAL])].tolist()  # type: ignore[no-any-return]
 
     def all_waiting(self) -> list[int]:
         """All tasks that wait, in order of submission."""
         tasks = self.view.tasks
         waits = np.flatnonzero(tasks.fact[:, WAITS])
-        return waits[np.argsort(tasks.time[waits, kernels.SERIAL])].tolist()  # type: ignore[no-any-return]
+        return waits[np.argsort(tasks.time[waits, floor.SERIAL])].tolist()  # type: ignore[no-any-return]
 
     # What changes now and then
 
@@ -248,7 +248,7 @@ class Board:
         self.setting = replace(self.setting, rate=rate)
         self.view.rate[:] = rate
         self.view.option[:] = self.policy.option(self.setting)
-        self.event(kernels.RATES)
+        self.event(floor.RATES)
 
     def set_cost(self, function: int, seconds: float) -> None:
         """A task of a function takes so long."""
@@ -281,8 +281,8 @@ class Board:
         of: Any = numba.typeof
         i, f = numba.types.int64, numba.types.float64
         book, view, floor, rng = of(self.book), of(self.view), of(self.floor), of(self.rng)
-        kernel: Any = kernels.step
-        due: Any = kernels.next_due
+        kernel: Any = step.step
+        due: Any = step.next_due
         return (
             kernel.compile((book, view, floor, i, i, i, f, f, rng)),
             due.compile((book, view, f)) if self.policy.waits else None,

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from typing import final
 
 from isocline.dispatch.actions import Action, Cause, GiveUp, Reason
-from isocline.dispatch.kernels import step as kernels
+from isocline.dispatch.kernels import floor
 from isocline.dispatch.orphans import Description
 from isocline.dispatch.places import fits
 from isocline.dispatch.rules import Rules
@@ -158,7 +158,7 @@ class Core:
         if not fits(self._table.board, server, rack):
             actions += self._table.move(now)
         self._table.servers.at[server] = []
-        self._table.board.event(kernels.UP, server, 0, now)
+        self._table.board.event(floor.UP, server, 0, now)
         actions += self._table.started(now)
         for orphan in self._table.orphans.all():
             if orphan.task in self._table.anywhere:
@@ -185,7 +185,7 @@ class Core:
             for holders in [self._table.board.facts(number)[0]]
         ]
         self._table.no_longer_holds(server)
-        self._table.board.event(kernels.DOWN, server)  # from here on their numbers are used again
+        self._table.board.event(floor.DOWN, server)  # from here on their numbers are used again
         # The last first, each before all others, so that they keep their order.
         for description, holders in reversed(moved):
             actions += self._come(description, holders, now, first=True)
@@ -199,7 +199,7 @@ class Core:
         """Do what is due: waits of the policy, copies of stragglers, tasks without a holder."""
         actions: list[Action] = []
         if self._table.board.due(now) <= now:
-            self._table.board.event(kernels.DUE, 0, 0, now)
+            self._table.board.event(floor.DUE, 0, 0, now)
             actions += self._table.started(now)
         actions += self._without_holder(now)
         if self.in_flight and self._table.board.idles():

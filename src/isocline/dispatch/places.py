@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from isocline.dispatch.board import Board
-from isocline.dispatch.kernels import step as kernels
+from isocline.dispatch.kernels import floor
 from isocline.dispatch.servers import Servers
 from isocline.policies.scheduling.tasks import NONE
 
@@ -35,7 +35,7 @@ def wider_board(board: Board, racks: Mapping[int, int], servers: Servers) -> Boa
     # From the last place on, as a set of idle servers is closed up by its last member.
     for server in range(size - 1, -1, -1):
         if server not in servers.at:
-            wider.event(kernels.DOWN, server)
+            wider.event(floor.DOWN, server)
     return wider
 
 
@@ -48,7 +48,7 @@ def seat(board: Board, wider: Board, servers: Servers) -> dict[int, int]:
     numbers: dict[int, int] = {}
     for server, attempts in servers.at.items():
         for i, attempt in enumerate(attempts):
-            what = kernels.PUT_AHEAD if i else kernels.RUNS_TOO
+            what = floor.PUT_AHEAD if i else floor.RUNS_TOO
             number = numbers.get(attempt.number, NONE)
             if number == NONE:
                 wider.describe(*board.described(attempt.number))

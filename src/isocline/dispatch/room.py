@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from isocline.dispatch.kernels.step import copied, sort_by_job, struck
+from isocline.dispatch.kernels.lists import copied, sort_by_job, struck
 from isocline.policies.scheduling.contract import ClusterSetting, ClusterView, SchedulingPolicy
 from isocline.policies.scheduling.desk import COLUMNS, COLUMNS_WITH_RACKS, IDLE, SERVING
 from isocline.policies.scheduling.longest import NO_ORDER, all_zero

@@ -14,7 +14,7 @@ from isocline.dispatch.actions import Action, Cancel, Start
 from isocline.dispatch.board import Board
 from isocline.dispatch.counts import Counts
 from isocline.dispatch.gap import Gap
-from isocline.dispatch.kernels import step as kernels
+from isocline.dispatch.kernels import floor
 from isocline.dispatch.orphans import Description, Orphans
 from isocline.dispatch.places import seat, wider_board
 from isocline.dispatch.rates import MeasuredRates
@@ -63,7 +63,7 @@ class Table:
         setting = ClusterSetting(rack, count, np.array(rates.levels), shuffled=shuffled)
         self.board = Board(setting, policy, rng, has_racks=near)
         if not racks:
-            self.board.event(kernels.DOWN, 0)
+            self.board.event(floor.DOWN, 0)
         for server in range(len(racks)):
             self.servers.at[server] = []
         self.shares = Shares(self.board)
@@ -106,7 +106,7 @@ class Table:
     def taken_back(self, number: int) -> Description:
         """Take a task that waits off the board."""
         description, _ = self.described(number)
-        self.board.event(kernels.TAKEN_BACK, 0, number)
+        self.board.event(floor.TAKEN_BACK, 0, number)
         self.waiting -= 1
         return description
 
@@ -167,9 +167,9 @@ class Table:
         """What a server does next."""
         actions: list[Action] = []
         if attempt.began == math.inf:
-            self.board.event(kernels.AHEAD_ENDS, server)
+            self.board.event(floor.AHEAD_ENDS, server)
         else:
-            self.board.event(kernels.ENDS, server, 0, now)
+            self.board.event(floor.ENDS, server, 0, now)
             actions += self.started(now)
             for ahead in self.servers.at[server][:1]:
                 ahead.began = min(ahead.began, now)
@@ -181,7 +181,7 @@ class Table:
             return []
         if len(self.servers.at[server]) != 1:
             return []
-        self.board.event(kernels.AHEAD, server, 0, now, self._gap)
+        self.board.event(floor.AHEAD, server, 0, now, self._gap)
         return self.started(now, ahead=True)
 
     def copies(self, now: float) -> list[Action]:
@@ -189,7 +189,7 @@ class Table:
         actions: list[Action] = []
         wanted = self.stragglers.wanted(self.number, self.board, self.servers, self.measured, now)
         for server, slow, remaining, fresh in wanted:
-            self.board.event(kernels.RUNS_TOO, server, slow.number)
+            self.board.event(floor.RUNS_TOO, server, slow.number)
             level = LOCAL if slow.task in self.anywhere else self.board.level(server)
             copy = Attempt(slow.task, slow.number, slow.function, slow.row, level, now, now, True)
             self.servers.add(server, copy)

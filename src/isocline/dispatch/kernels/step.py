@@ -7,13 +7,29 @@ A server that is not there runs a task that never ends, before a queue so long t
 compares servers would choose it.
 """
 
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 from numba import uint32
 
 from isocline.compiled import inlined, kernel
+from isocline.dispatch.kernels.floor import (
+    AHEAD,
+    AHEAD_ENDS,
+    COMES_FIRST,
+    DOWN,
+    DOWN_LENGTH,
+    ENDS,
+    FACTS_OF_START,
+    FUNCTION,
+    PUT_AHEAD,
+    QUEUE,
+    ROOM,
+    RUNS_TOO,
+    SERIAL,
+    TAKEN_BACK,
+    UP,
+    Floor,
+)
 from isocline.policies.scheduling.contract import LOCAL, TIMER, ClusterView
 from isocline.policies.scheduling.desk import IDLE, LEVEL, RUNNING, SERVING, WAITING
 from isocline.policies.scheduling.longest import is_full
@@ -45,45 +61,6 @@ from isocline.policies.scheduling.tasks import (
     take_number,
 )
 from isocline.policies.scheduling.turns import begin_to_wait, last_to_front, stand_by_job
-
-# Columns of `Tasks.fact` that the simulator leaves free; and of `Tasks.time`, in place of WORK.
-FUNCTION = 6  # which function the task runs
-QUEUE = 7  # where it waits, if tasks are bound
-SERIAL = 1  # tasks in the order of their submission
-
-# What happens; of which server and task is said beside it.
-(
-    COMES,  # a task, as `Floor.given` describes it
-    COMES_FIRST,  # the same, to stand before those that wait
-    ENDS,  # what a server runs
-    DUE,  # a time that the policy waited for
-    UP,  # a server is there
-    DOWN,  # a server is gone, and with it what it ran
-    TAKEN_BACK,  # a task that waited
-    AHEAD,  # a server may be given the next of its own tasks ahead
-    AHEAD_ENDS,  # a server no longer has the task that was given ahead
-    PUT_AHEAD,  # it has this one, or, if NONE, one as described
-    RUNS_TOO,  # an idle server runs this task, too, or, if NONE, one as described
-    RATES,  # other rates
-) = range(12)
-
-ROOM = 20  # beside YES: room is to be made before the next event
-DOWN_LENGTH = 1 << 28
-MOST_STARTS = 64  # at one event
-FACTS_OF_START = 6
-
-
-class Floor(NamedTuple):
-    """What the core keeps beside the view."""
-
-    ahead: npt.NDArray[np.int32]  # (M,) the task that each server has ahead, or NONE
-    # A task that comes: job, function, serial number, how many local servers, and which; its
-    # number takes the place of the job.
-    given: npt.NDArray[np.int64]
-    cost: npt.NDArray[np.float64]  # (F,) s that a task of each function is expected to take
-    started: npt.NDArray[np.int64]  # (1 + MOST_STARTS,) how many servers start a task, and which
-    # (1 + 6 MOST_STARTS,) how many; and of each: server, task, level, queue, job, function.
-    starts: npt.NDArray[np.int64]
 
 
 @inlined
@@ -314,47 +291,3 @@ def step(
 def next_due(book: Book, view: ClusterView, now: float) -> float:
     """When the policy wants to be asked again."""
     return book.rules.due(view, now)  # type: ignore[no-any-return]
-
-
-@kernel
-def struck(tasks: Any, lists: Any, live: Any) -> None:
-    """Let go of all entries of tasks that no longer wait; `live` becomes what is left in each."""
-    for queue in range(lists.ring.shape[0]):
-        start, room, head, size = lists.ring[queue]
-        live[queue] = 0
-        for i in range(size):
-            task = lists.entry[start + ((head + i) & (room - 1))]
-            if tasks.fact[task, WAITS] != 0:
-                live[queue] += 1
-            else:
-                let_go(tasks, lists, task)
-
-
-@kernel
-def copied(tasks: Any, old: Any, new: Any) -> None:
-    """Copy all entries of tasks that wait into lists with room for them."""
-    for queue in range(old.ring.shape[0]):
-        start, room, head, size = old.ring[queue]
-        count = 0
-        for i in range(size):
-            task = old.entry[start + ((head + i) & (room - 1))]
-            if tasks.fact[task, WAITS] != 0:
-                new.entry[new.ring[queue, 0] + count] = task
-                count += 1
-        new.ring[queue, 3] = count
-
-
-@kernel
-def sort_by_job(view: ClusterView, binds: bool) -> None:
-    """Let all tasks that wait stand in the lists of their jobs, too; there must be room."""
-    tasks, lists = view.tasks, view.lists
-    queues = view.desk.shape[0]
-    for queue in range(queues if binds else view.rack.size):
-        start, room, head, size = lists.ring[queue]
-        for i in range(size):
-            task = lists.entry[start + ((head + i) & (room - 1))]
-            if tasks.fact[task, WAITS] != 0:
-                row = lists.ring[queues * (1 + tasks.fact[task, JOB]) + queue]
-                lists.entry[row[0] + row[3]] = task
-                row[3] += 1
-                tasks.fact[task, ENTRIES] += 1

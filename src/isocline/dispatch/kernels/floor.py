@@ -1,0 +1,45 @@
+"""What can happen on the core's arrays, and what they hold beside what a policy sees."""
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+# Columns of `Tasks.fact` that the simulator leaves free; and of `Tasks.time`, in place of WORK.
+FUNCTION = 6  # which function the task runs
+QUEUE = 7  # where it waits, if tasks are bound
+SERIAL = 1  # tasks in the order of their submission
+
+# What happens; of which server and task is said beside it.
+(
+    COMES,  # a task, as `Floor.given` describes it
+    COMES_FIRST,  # the same, to stand before those that wait
+    ENDS,  # what a server runs
+    DUE,  # a time that the policy waited for
+    UP,  # a server is there
+    DOWN,  # a server is gone, and with it what it ran
+    TAKEN_BACK,  # a task that waited
+    AHEAD,  # a server may be given the next of its own tasks ahead
+    AHEAD_ENDS,  # a server no longer has the task that was given ahead
+    PUT_AHEAD,  # it has this one, or, if NONE, one as described
+    RUNS_TOO,  # an idle server runs this task, too, or, if NONE, one as described
+    RATES,  # other rates
+) = range(12)
+
+ROOM = 20  # beside YES: room is to be made before the next event
+DOWN_LENGTH = 1 << 28
+MOST_STARTS = 64  # at one event
+FACTS_OF_START = 6
+
+
+class Floor(NamedTuple):
+    """What the core keeps beside the view."""
+
+    ahead: npt.NDArray[np.int32]  # (M,) the task that each server has ahead, or NONE
+    # A task that comes: job, function, serial number, how many local servers, and which; its
+    # number takes the place of the job.
+    given: npt.NDArray[np.int64]
+    cost: npt.NDArray[np.float64]  # (F,) s that a task of each function is expected to take
+    started: npt.NDArray[np.int64]  # (1 + MOST_STARTS,) how many servers start a task, and which
+    # (1 + 6 MOST_STARTS,) how many; and of each: server, task, level, queue, job, function.
+    starts: npt.NDArray[np.int64]
