@@ -142,7 +142,7 @@ def _cluster(setting: Setting) -> Iterator[list[str]]:
         ray.init(cluster.address, log_to_driver=False, logging_level=logging.ERROR)
         yield [node.node_id for node in nodes]
     finally:
-        ray.shutdown()  # type: ignore[no-untyped-call]
+        ray.shutdown()
         cluster.shutdown()
 
 
