@@ -107,13 +107,13 @@ def test_an_endless_iterator_is_taken_as_far_as_the_window() -> None:
         assert statistics.waiting + statistics.running + statistics.ended <= 220
 
 
-def test_a_hundred_thousand_tasks() -> None:
+def test_many_tasks_end_once_each() -> None:
     with scheduler(remember=1000) as live:
-        total = sum(live.map(number, numbers(100_000), in_order=False))
+        total = sum(live.map(number, numbers(20_000), in_order=False))
         statistics = live.statistics()
-    assert total == 100_000 * 99_999 // 2
-    assert statistics.finished == 100_000
-    assert statistics.levels["local"] == 100_000
+    assert total == 20_000 * 19_999 // 2
+    assert statistics.finished == 20_000
+    assert statistics.levels["local"] == 20_000
     assert len(live.records) == 1000
 
 
