@@ -6,12 +6,12 @@ open; nothing is logged, and no backend is ever taken out.
 
 import os
 import shutil
-import socket
 import subprocess
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+
+from benchmarks.listening import free_port, listening
 
 NGINX = """daemon off; worker_processes 1; pid {folder}/pid; error_log {folder}/error;
 events {{ worker_connections 8192; }}
@@ -56,22 +56,22 @@ def found(binary: str) -> str | None:
 @contextmanager
 def nginx(binary: str, method: str, backends: Sequence[str], folder: Path) -> Iterator[str]:
     """The URL of nginx with this method, such as least_conn, before backends HOST:PORT."""
-    port = _free_port()
+    port = free_port()
     servers = " ".join(f"server {one} max_fails=0;" for one in backends)
     file = folder / "nginx.conf"
     file.write_text(NGINX.format(folder=folder, method=method, servers=servers, port=port))
-    with _running([binary, "-c", str(file)], port):
+    with listening([binary, "-c", str(file)], port):
         yield f"http://127.0.0.1:{port}"
 
 
 @contextmanager
 def haproxy(binary: str, method: str, backends: Sequence[str], folder: Path) -> Iterator[str]:
     """The URL of HAProxy with this method, such as leastconn, before backends HOST:PORT."""
-    port = _free_port()
+    port = free_port()
     servers = "\n  ".join(f"server s{number} {one}" for number, one in enumerate(backends))
     file = folder / "haproxy.cfg"
     file.write_text(HAPROXY.format(method=method, servers=servers, port=port))
-    with _running([binary, "-db", "-f", str(file)], port):
+    with listening([binary, "-db", "-f", str(file)], port):
         yield f"http://127.0.0.1:{port}"
 
 
@@ -79,38 +79,3 @@ def version(binary: str) -> str:
     """In its own words, one line."""
     done = subprocess.run([binary, "-v"], capture_output=True, text=True, check=False)
     return (done.stdout or done.stderr).splitlines()[0]
-
-
-@contextmanager
-def _running(command: Sequence[str], port: int) -> Iterator[None]:
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True)
-    try:
-        _wait_for(process, port)
-        yield
-    finally:
-        process.terminate()
-        try:
-            process.wait(5.0)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def _wait_for(process: subprocess.Popen[bytes], port: int) -> None:
-    end = time.monotonic() + 10.0
-    while time.monotonic() < end:
-        if process.poll() is not None:
-            raise SystemExit(f"{process.args!r} ended with status {process.returncode}")
-        try:
-            socket.create_connection(("127.0.0.1", port), 1.0).close()
-            return
-        except OSError:
-            time.sleep(0.05)
-    raise SystemExit(f"{process.args!r} does not listen")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

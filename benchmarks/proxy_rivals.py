@@ -7,13 +7,12 @@ out, with a message: nginx and HAProxy are Debian's (nginx-light, haproxy), vllm
 import asyncio
 import os
 import shutil
-import socket
-import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+
+from benchmarks.listening import free_port, listening
 
 BACKENDS = 4  # of the same address: what choosing costs is in it, too
 Running = AbstractContextManager[tuple[int, int]]
@@ -86,7 +85,7 @@ def nginx(binary: str, port: int, folder: Path) -> Iterator[tuple[int, int]]:
     file = folder / "nginx.conf"
     servers = f"server 127.0.0.1:{port};" * BACKENDS
     file.write_text(NGINX.format(folder=folder, port=own, servers=servers))
-    with _running([binary, "-c", str(file)], own) as pid:
+    with listening([binary, "-c", str(file)], own) as pid:
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
         yield int(children[0]), own
 
@@ -98,7 +97,7 @@ def haproxy(binary: str, port: int, folder: Path) -> Iterator[tuple[int, int]]:
     file = folder / "haproxy.cfg"
     servers = "\n  ".join(f"server s{i} 127.0.0.1:{port}" for i in range(BACKENDS))
     file.write_text(HAPROXY.format(port=own, servers=servers))
-    with _running([binary, "-db", "-f", str(file)], own) as pid:
+    with listening([binary, "-db", "-f", str(file)], own) as pid:
         yield pid, own
 
 
@@ -109,7 +108,7 @@ def vllm_router(binary: str, port: int, folder: Path) -> Iterator[tuple[int, int
     command = [binary, "--port", str(own), "--policy", "power_of_two", "--log-dir", str(folder)]
     command += ["--prometheus-port", str(free_port()), "--worker-urls"]
     command += [f"http://127.0.0.{1 + i}:{port}" for i in range(BACKENDS)]
-    with _running(command, own) as pid:
+    with listening(command, own) as pid:
         yield pid, own
 
 
@@ -117,7 +116,7 @@ def vllm_router(binary: str, port: int, folder: Path) -> Iterator[tuple[int, int
 def aiohttp_proxy(port: int) -> Iterator[tuple[int, int]]:
     """What one writes in an afternoon."""
     own = free_port()
-    with _running([sys.executable, "-m", __spec__.name, str(own), str(port)], own) as pid:
+    with listening([sys.executable, "-m", __spec__.name, str(own), str(port)], own) as pid:
         yield pid, own
 
 
@@ -150,46 +149,6 @@ async def serve_aiohttp(own: int, port: int) -> None:
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", own).start()
         await asyncio.Event().wait()
-
-
-def free_port() -> int:
-    """One that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-@contextmanager
-def _running(command: list[str], port: int) -> Iterator[int]:
-    """The pid of what a command started, once it listens."""
-    quiet = subprocess.DEVNULL
-    process = subprocess.Popen(command, stdout=quiet, stderr=quiet, start_new_session=True)
-    try:
-        _wait_for(process, port)
-        yield process.pid
-    finally:
-        process.terminate()
-        try:
-            process.wait(5.0)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def _wait_for(process: subprocess.Popen[bytes], port: int) -> None:
-    end = time.monotonic() + 30.0
-    while time.monotonic() < end:
-        if process.poll() is not None:
-            raise SystemExit(f"{process.args!r} ended with status {process.returncode}")
-        try:
-            socket.create_connection(("127.0.0.1", port), 1.0).close()
-        except OSError:
-            time.sleep(0.05)
-        else:
-            time.sleep(0.5)  # for what it does first
-            return
-    raise SystemExit(f"{process.args!r} does not listen")
 
 
 if __name__ == "__main__":

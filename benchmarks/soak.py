@@ -33,6 +33,7 @@ import uvloop
 import yaml
 from scipy import stats
 
+from benchmarks.listening import free_port
 from benchmarks.soak_traffic import CONNECTIONS, PATIENCE, Tally, ask, backend
 
 BACKENDS = 4
@@ -41,12 +42,6 @@ LEAK = 2.0  # bytes for each request
 
 
 # -- the router ----------------------------------------------------------------------------------
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass

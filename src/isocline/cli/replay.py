@@ -8,7 +8,6 @@ import click
 from isocline.cli import _output
 
 if TYPE_CHECKING:
-    from isocline.gateway.replay import Replay
     from isocline.model.cluster import Cluster
     from isocline.model.fleet import RoutingSystem
     from isocline.simulate.agreement import Agreement
@@ -44,7 +43,7 @@ def command(
 
 def _replayed(
     system: "RoutingSystem | Cluster", policy: str | None, decisions: int, seed: int
-) -> "Replay | Agreement":
+) -> "Agreement":
     from isocline.model.cluster import Cluster
 
     if isinstance(system, Cluster):

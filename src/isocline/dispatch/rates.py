@@ -75,12 +75,6 @@ class Measured:
         prior = WEIGHT * (1.0 + run / 2.0) ** -3.0
         return run, (prior * (1.0 + run / 2.0) + above) / (prior + longer)
 
-    def straggles_at(self, factor: float) -> float:
-        """Time run, over the mean, from which on more than `factor` means are to come; or inf."""
-        run, rest = self.remaining()
-        late = np.flatnonzero(rest > factor)
-        return float(run[late[0]]) if late.size else math.inf
-
 
 @final
 class MeasuredRates:

@@ -1,7 +1,7 @@
 """What a scheduler and its jobs have in common: tasks are submitted one by one, or many."""
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Generator, Iterable
+from collections.abc import AsyncIterator, Callable, Generator, Iterable, Mapping
 from contextlib import closing
 from typing import Any, TypeVar
 
@@ -87,10 +87,7 @@ class Submitting(ABC):
         **named: Any,
     ) -> Generator[TaskFuture[T], None, None]:
         """As `map`, but the futures that have ended, so that one which failed stops none."""
-
-        def submit(chunk: str) -> TaskFuture[T]:
-            return self.submit(function, chunk, *arguments, limit=limit, **named)
-
+        submit = self._each(function, arguments, limit, named)
         way = windows.in_order if in_order else windows.as_they_end
         return way(submit, iter(chunks), self._size(window))
 
@@ -106,12 +103,19 @@ class Submitting(ABC):
         **named: Any,
     ) -> AsyncIterator[T]:
         """As `map`, for `async for`; the first ones are submitted as it begins."""
-
-        def submit(chunk: str) -> TaskFuture[T]:
-            return self.submit(function, chunk, *arguments, limit=limit, **named)
-
+        submit = self._each(function, arguments, limit, named)
         way = windows.awaited_in_order if in_order else windows.awaited_as_they_end
         return way(submit, iter(chunks), self._size(window))
+
+    def _each(
+        self,
+        function: Callable[..., T],
+        arguments: tuple[Any, ...],
+        limit: float | None,
+        named: Mapping[str, Any],
+    ) -> Callable[[str], TaskFuture[T]]:
+        """What submits a chunk's task."""
+        return lambda chunk: self.submit(function, chunk, *arguments, limit=limit, **named)
 
     def _size(self, window: int | None) -> int:
         if window is not None and window < 1:

@@ -214,9 +214,3 @@ def learned_file(path: Path) -> LearnedCurves | None:
     except OSError:
         return None
     return read_learned(path) if begins_so else None
-
-
-def learned_system(path: Path) -> RoutingSystem | None:
-    """The curves in it; None and raises as `learned_file`."""
-    found = learned_file(path)
-    return found.as_system() if found else None

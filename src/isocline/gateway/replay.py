@@ -9,8 +9,7 @@ core is asked is exactly what the kernel asked: policy, counts and clock are com
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any, NamedTuple, final
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +26,7 @@ from isocline.gateway.rules import Rules
 from isocline.model.fleet import RoutingSystem
 from isocline.policies.contract import RoutingPolicy
 from isocline.policies.parse import parse
+from isocline.simulate.agreement import Agreement
 from isocline.simulate.engines import TrackEngine
 from isocline.simulate.kernels.alias import BITS, column_of
 from isocline.simulate.kernels.chain import REST, System
@@ -38,38 +38,13 @@ from isocline.simulate.streams import EVENTS, LEAVING, POLICY
 _CHUNK = 1 << 16
 
 
-@final
-@dataclass(frozen=True)
-class Replay:
-    """How far the two went together."""
-
-    policy: str
-    decisions: int
-    first_difference: int | None  # number of the decision, from 0
-
-    @property
-    def agreed(self) -> bool:
-        """Whether all decisions were the same."""
-        return self.first_difference is None
-
-    def to_dict(self) -> dict[str, Any]:
-        """What `isocline replay --json` prints."""
-        return {
-            "kind": "routing",
-            "policy": self.policy,
-            "decisions": self.decisions,
-            "agreed": self.agreed,
-            "first_difference": self.first_difference,
-        }
-
-
 def replay(
     system: RoutingSystem,
     policy: str | RoutingPolicy = "gmsr",
     *,
     decisions: int = 100_000,
     seed: int = 0,
-) -> Replay:
+) -> Agreement:
     """Compare the core's decisions with those of a simulated run from empty.
 
     Args:
@@ -97,7 +72,8 @@ def replay(
     live = driven(prepared, chosen, decisions, seed)
     assert simulated.size == live.size == decisions
     different = np.flatnonzero(simulated != live)
-    return Replay(chosen.name, decisions, int(different[0]) if different.size else None)
+    first = int(different[0]) if different.size else None
+    return Agreement("routing", chosen.name, decisions, first)
 
 
 def recorded(

@@ -13,15 +13,12 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import final
 
+from isocline.dispatch.engines.attempt import Interruption
 from isocline.dispatch.engines.contract import Ending, Stopped, TimedOut
 
 _GRACE = 0.2  # s
 _CANCELLED = 1_000  # attempts remembered that were cancelled before they began
 _raise_in = ctypes.pythonapi.PyThreadState_SetAsyncExc
-
-
-class Interruption(BaseException):
-    """Raised in the midst of an attempt. Not an Exception, so that no task catches it unawares."""
 
 
 @final

@@ -1,24 +1,14 @@
-"""What engines on top of another engine share: functions sent once, and one attempt at a node."""
+"""What engines on top of another engine share: functions that are sent once."""
 
 import pickle
-import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable
-from typing import NamedTuple, final
+from typing import final
 
 from isocline.dispatch.engines import calls
-from isocline.dispatch.engines.contract import Done, Raised
-from isocline.dispatch.engines.hand import Interruption
 
 Loader = Callable[[str], object]
 _FUNCTIONS = 256  # kept
-
-
-class Read(NamedTuple):
-    """A chunk's value, and whether the node held it."""
-
-    value: object
-    held: bool
 
 
 @final
@@ -81,36 +71,3 @@ class Functions:
         if function is None:
             function = self._functions[number] = pickle.loads(self._codes[number])
         return function
-
-
-def performed(
-    attempt: int,
-    node: str,
-    function: Callable[[], calls.Function],
-    arguments: bytes,
-    read: Callable[[], Read] | None,
-) -> Done | Raised:
-    """Run one attempt to its end; only an Interruption is let through.
-
-    Args:
-        attempt: Its number.
-        node: Where it runs.
-        function: What returns the function.
-        arguments: Pickled (args, kwargs).
-        read: What returns the chunk; None: there is none.
-    """
-    start = time.perf_counter()
-    held, read_seconds = True, 0.0  # s
-    try:
-        called = function()
-        if read is None:
-            value = calls.call(called, arguments)
-        else:
-            chunk, held = read()
-            read_seconds = time.perf_counter() - start
-            value = calls.call(called, arguments, chunk)
-    except Interruption:
-        raise
-    except BaseException as error:  # also of sys.exit(): the node lives on
-        return Raised(attempt, node, *calls.failure(error))
-    return Done(attempt, node, value, time.perf_counter() - start, read_seconds, held)

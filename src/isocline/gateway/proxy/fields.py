@@ -1,7 +1,7 @@
 """Header fields that concern one connection, one message's framing, or the way it took."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, final
 
 from isocline.gateway.proxy.strict import BAD_REQUEST, BadMessageError
@@ -59,6 +59,17 @@ class FieldLines(Remembered[bytes, Field]):
         field = key, says, b"" if take else b"%b: %b\r\n" % (name, value), take
         short = len(line) <= _SHORT
         return self.keep(line, field) if short and not _SECRET.search(key) else field
+
+    def passing(self, head: Any, lines: Iterable[bytes]) -> list[Field]:
+        """The fields of these lines that go on; the head takes the others, in order."""
+        fields: list[Field] = []
+        for line in lines:
+            key, value, _, take = field = self[line]
+            if take is None:
+                fields.append(field)
+            else:
+                take(head, key, value)
+        return fields
 
 
 def _drop(head: Any, key: bytes, value: bytes) -> None:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, final
 
-from isocline.gateway.proxy.fields import Field, FieldLines, Take, parse_length, tokens, without
+from isocline.gateway.proxy.fields import FieldLines, Take, parse_length, tokens, without
 from isocline.gateway.proxy.strict import NOT_IMPLEMENTED, BadMessageError, request_lines
 
 # uri-host [":" port] (RFC 9110, Section 7.2): a registered name, IPv4, or [IPv6].
@@ -68,15 +68,9 @@ class RequestHead:
         self.chunked = self.expects = False
         self.upgrade: frozenset[bytes] = frozenset()
         self.authorization: bytes | None = None
-        self.fields: list[Field] = []
         self.way: dict[bytes, bytes] = {}
         self._connection: list[bytes] = []
-        for line in lines[1:]:
-            key, value, _, take = field = _LINES[line]
-            if take is None:
-                self.fields.append(field)
-            else:
-                take(self, key, value)
+        self.fields = _LINES.passing(self, lines[1:])
         self._settle()
 
     @property

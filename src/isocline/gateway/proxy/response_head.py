@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import final
 
-from isocline.gateway.proxy.fields import Field, FieldLines, Take, parse_length, tokens, without
+from isocline.gateway.proxy.fields import FieldLines, Take, parse_length, tokens, without
 from isocline.gateway.proxy.strict import BAD_GATEWAY, BadMessageError, response_lines
 
 SWITCHING, NO_CONTENT, NOT_MODIFIED = 101, 204, 304
@@ -46,14 +46,8 @@ class ResponseHead:
         self.chunked = False
         self.upgrade: bytes | None = None
         self.load: bytes | None = None
-        self.fields: list[Field] = []
         self._connection: list[bytes] = []
-        for line in lines[1:]:
-            key, value, _, take = field = _LINES[line]
-            if take is None:
-                self.fields.append(field)
-            else:
-                take(self, key, value)
+        self.fields = _LINES.passing(self, lines[1:])
         self._settle(version=first[7] - ord("0"))
 
     @property

@@ -6,9 +6,10 @@ from typing import Any, NamedTuple, final
 
 from distributed import get_worker
 
+from isocline.dispatch.engines.attempt import Read, performed
 from isocline.dispatch.engines.contract import Done, Ending
 from isocline.dispatch.engines.hand import Hands
-from isocline.dispatch.engines.remote import Functions, Loader, Read, performed
+from isocline.dispatch.engines.remote import Functions, Loader
 
 
 class Order(NamedTuple):

@@ -10,18 +10,10 @@ import threading
 import time
 from typing import final
 
+from isocline.dispatch.engines.attempt import Interruption
+
 _NONE = -1
 _AGAIN = 0.05  # s
-
-
-class Interruption(BaseException):
-    """Raised in the midst of a task.
-
-    Not an Exception, so that no task catches it unawares.
-    """
-
-    def __init__(self, timed_out: bool) -> None:
-        self.timed_out = timed_out
 
 
 @final

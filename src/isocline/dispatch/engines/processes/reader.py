@@ -1,19 +1,13 @@
 """How a node comes by a chunk: its own, kept from before, or from a node that holds it."""
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, final
+from typing import final
 
+from isocline.dispatch.engines.attempt import Read
 from isocline.dispatch.engines.contract import Drops, Holds
 from isocline.dispatch.engines.errors import ChunkError
 from isocline.dispatch.engines.processes.peers import UnansweredError, asked
 from isocline.dispatch.engines.processes.store import Store
-
-
-class Read(NamedTuple):
-    """A chunk's value, and whether the node held it."""
-
-    value: object
-    held: bool
 
 
 @final

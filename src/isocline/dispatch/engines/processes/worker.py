@@ -13,16 +13,18 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from queue import SimpleQueue
 from typing import final
 
 from isocline.dispatch.engines import calls
-from isocline.dispatch.engines.contract import Done, Event, Raised, Stopped, TimedOut, Work
+from isocline.dispatch.engines.attempt import Interruption, Read, performed
+from isocline.dispatch.engines.contract import Event, Stopped, TimedOut, Work
 from isocline.dispatch.engines.processes import wire
 from isocline.dispatch.engines.processes.directory import Directory
-from isocline.dispatch.engines.processes.interrupt import Interrupter, Interruption
+from isocline.dispatch.engines.processes.interrupt import Interrupter
 from isocline.dispatch.engines.processes.peers import Peers
 from isocline.dispatch.engines.processes.reader import Reader
 from isocline.dispatch.engines.processes.store import Memory, Store
@@ -103,7 +105,9 @@ class Worker:
         start, attempt, name = time.perf_counter(), work.attempt, self._name
         try:
             self._interrupter.arm(work.limit)
-            event = self._ran(function, work, start)
+            event: Event = performed(
+                attempt, name, function.get, work.arguments, self._read_of(work)
+            )
             self._interrupter.disarm()
         except Interruption as interruption:
             self._interrupter.disarm()
@@ -112,21 +116,10 @@ class Worker:
             return Stopped(attempt, name)
         return event
 
-    def _ran(self, function: _Function, work: Work, start: float) -> Event:
-        attempt, name = work.attempt, self._name
-        try:
-            called = function.get()
-            if work.chunk is None:
-                value, held, read = calls.call(called, work.arguments), True, 0.0
-            else:
-                chunk, held = self._reader.read(work.chunk, work.holders)
-                read = time.perf_counter() - start
-                value = calls.call(called, work.arguments, chunk)
-        except Interruption:
-            raise
-        except BaseException as error:  # also of sys.exit(): the worker lives on
-            return Raised(attempt, name, *calls.failure(error))
-        return Done(attempt, name, value, time.perf_counter() - start, read, held)
+    def _read_of(self, work: Work) -> Callable[[], Read] | None:
+        """What reads the chunk; None: there is none."""
+        chunk = work.chunk
+        return None if chunk is None else lambda: self._reader.read(chunk, work.holders)
 
 
 def _store(setup: wire.Setup) -> Store:

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, final
 import ray
 from ray.exceptions import RayError, RayTaskError
 
+from isocline.dispatch.engines.attempt import Read, performed
 from isocline.dispatch.engines.contract import Ending
 from isocline.dispatch.engines.errors import ChunkError
 from isocline.dispatch.engines.hand import Hands
-from isocline.dispatch.engines.remote import Functions, Loader, Read, performed
+from isocline.dispatch.engines.remote import Functions, Loader
 
 if TYPE_CHECKING:
     from ray import ObjectRef

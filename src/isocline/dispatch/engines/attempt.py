@@ -1,0 +1,56 @@
+"""One attempt at a node, from its function and arguments to what the engine is told."""
+
+import time
+from collections.abc import Callable
+from typing import NamedTuple, final
+
+from isocline.dispatch.engines import calls
+from isocline.dispatch.engines.contract import Done, Raised
+
+
+@final
+class Interruption(BaseException):
+    """Raised in the midst of an attempt. Not an Exception, so that no task catches it unawares."""
+
+    def __init__(self, timed_out: bool = False) -> None:
+        self.timed_out = timed_out
+
+
+class Read(NamedTuple):
+    """A chunk's value, and whether the node held it."""
+
+    value: object
+    held: bool
+
+
+def performed(
+    attempt: int,
+    node: str,
+    function: Callable[[], calls.Function],
+    arguments: bytes,
+    read: Callable[[], Read] | None,
+) -> Done | Raised:
+    """Run one attempt to its end; only an Interruption is let through.
+
+    Args:
+        attempt: Its number.
+        node: Where it runs.
+        function: What returns the function.
+        arguments: Pickled (args, kwargs).
+        read: What returns the chunk; None: there is none.
+    """
+    start = time.perf_counter()
+    held, read_seconds = True, 0.0  # s
+    try:
+        called = function()
+        if read is None:
+            value = calls.call(called, arguments)
+        else:
+            chunk, held = read()
+            read_seconds = time.perf_counter() - start
+            value = calls.call(called, arguments, chunk)
+    except Interruption:
+        raise
+    except BaseException as error:  # also of sys.exit(): the node lives on
+        return Raised(attempt, node, *calls.failure(error))
+    return Done(attempt, node, value, time.perf_counter() - start, read_seconds, held)
