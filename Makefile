@@ -17,8 +17,9 @@ demo: $(STAMP)demo
 	-$(BIN)/isocline demo --out out/demo/live
 	@echo "The pictures are in out/demo."
 
+# Tests of one file run in one process as far as may be, so that a kernel is compiled once.
 test: $(STAMP)dev
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 2 --dist worksteal
 
 check: $(STAMP)dev
 	$(BIN)/ruff format --check

@@ -190,6 +190,8 @@ def test_two_workers_share_a_port_and_one_that_dies_comes_back(tmp_path: Path) -
     file, learned = tmp_path / "fleet.yaml", tmp_path / "curves.json"
     more = "  workers: 2\n  admin: 127.0.0.1:0\n  learn: {file: curves.json, every: 3600}"
 
+    lasting = 0  # connections to the worker that is not killed
+
     async def scenario() -> None:
         async with serving(saying(ok(b"a"))) as a, serving(saying(ok(b"b"))) as b:
             write(file, {"a": a.port, "b": b.port}, more, curve="")
@@ -199,6 +201,7 @@ def test_two_workers_share_a_port_and_one_that_dies_comes_back(tmp_path: Path) -
                 await heard(router, "reloaded")
 
     async def survive(router: Served, port: int) -> None:
+        nonlocal lasting
         kept = [await asyncio.open_connection("127.0.0.1", port) for _ in range(30)]
         alive = [await still_served(*ends) for ends in kept]
         assert all(alive)
@@ -211,6 +214,7 @@ def test_two_workers_share_a_port_and_one_that_dies_comes_back(tmp_path: Path) -
         await heard(router, r"worker 0 serves", times=2)
         assert {(await get(port))[0] for _ in range(20)} == {200}
         assert await served_requests(router) == 30 + sum(alive) + 20
+        lasting = sum(alive)
         for _, writer in kept:
             writer.close()
 
@@ -218,7 +222,9 @@ def test_two_workers_share_a_port_and_one_that_dies_comes_back(tmp_path: Path) -
     found = read_learned(learned)
     assert found is not None
     assert {one.name for one in found.backends} == {"a", "b"}
-    assert sum(one.completions for one in found.backends) >= 40
+    # What the killed one had learned is lost. Of 2000 completions half are forgotten: of 80, 3 %.
+    completions = sum(one.completions for one in found.backends)
+    assert 0.97 * (2 * lasting + 20) <= completions <= 2 * lasting + 20
 
 
 async def still_served(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:

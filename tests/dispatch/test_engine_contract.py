@@ -42,11 +42,14 @@ def hang() -> None:
 
 
 class CustomError(Exception):
-    """It can be pickled, but not unpickled."""
+    """It can be pickled, but not unpickled, not even with the help that Dask brings along."""
 
     def __init__(self, what: str, more: int) -> None:
         super().__init__(what)
         self.more = more
+
+    def __reduce__(self) -> tuple[type["CustomError"], tuple[str]]:
+        return CustomError, (self.args[0],)
 
 
 def fails_deep(depth: int) -> None:

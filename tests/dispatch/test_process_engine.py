@@ -52,9 +52,9 @@ def deaf(begun: str) -> None:
 
 def stubborn(begun: str) -> None:
     """It catches all that is raised in its midst."""
-    Path(begun).touch()
     while True:
         try:
+            Path(begun).touch()
             time.sleep(3600.0)
         except BaseException:
             continue

@@ -182,10 +182,13 @@ def test_an_exception_is_the_functions_own() -> None:
 
 
 class OddError(Exception):
-    """Can be pickled, but not unpickled."""
+    """Can be pickled, but not unpickled, not even with the help that Dask brings along."""
 
     def __init__(self, one: int, two: int) -> None:
         super().__init__(f"odd {one + two}")
+
+    def __reduce__(self) -> Any:
+        return OddError, (3,)
 
 
 def test_what_cannot_be_unpickled_says_so() -> None:

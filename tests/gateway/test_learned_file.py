@@ -11,7 +11,7 @@ import pytest
 from isocline.errors import SystemFileError
 from isocline.gateway.learned import (
     learned_curves,
-    learned_system,
+    learned_file,
     read_learned,
     restore,
     write_learned,
@@ -63,16 +63,17 @@ def test_what_was_learned_comes_back(tmp_path: Path) -> None:
 def test_the_file_shows_the_curves_as_a_system(tmp_path: Path) -> None:
     file = tmp_path / "curves.json"
     write_learned(file, CURVES)
-    system = learned_system(file)
-    assert system is not None
+    found = learned_file(file)
+    assert found is not None
+    system = found.as_system()
     assert [backend.name for backend in system.backends] == ["h100", "l4"]
     assert float(system.curves[0].rate(6.0)) == pytest.approx(5.0, rel=0.1)
     assert [entry["name"] for entry in curves_document(system)["backends"]] == ["h100", "l4"]
-    assert learned_system(Path("examples/mixed_fleet.yaml")) is None
-    assert learned_system(tmp_path / "none") is None
+    assert learned_file(Path("examples/mixed_fleet.yaml")) is None
+    assert learned_file(tmp_path / "none") is None
     file.write_bytes(file.read_bytes()[:-100])
     with pytest.raises(SystemFileError, match="Invalid JSON"):
-        learned_system(file)
+        learned_file(file)
 
 
 def test_no_file_is_no_curves(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from isocline.cli import main
 from isocline.emulator.serve import Emulator, start
 from isocline.emulator.settings import Settings
-from isocline.gateway.learned import LearnedCurves, learned_system, write_learned
+from isocline.gateway.learned import LearnedCurves, learned_file, write_learned
 from isocline.gateway.serving.from_file import read
 from isocline.gateway.serving.settings import Overrides
 from isocline.gateway.serving.worker import Worker, read_load
@@ -128,8 +128,9 @@ def test_curves_in_tokens_are_shown_with_their_unit(tmp_path: Path) -> None:
         async with emulated(Settings(QUICK)) as emulator:
             learned = await learned_from(tmp_path, emulator.port, "tokens", [post(300)] * 4)
             write_learned(tmp_path / "curves.json", learned)
-            system = learned_system(tmp_path / "curves.json")
-            assert system is not None
+            found = learned_file(tmp_path / "curves.json")
+            assert found is not None
+            system = found.as_system()
             document = curves_document(system)
             assert (document["unit"], document["mean_work"]) == ("tokens/s", 300.0)
             shown = CliRunner().invoke(main, ["curves", str(tmp_path / "curves.json"), "--json"])
