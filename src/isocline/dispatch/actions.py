@@ -27,6 +27,13 @@ class Cancel(NamedTuple):
     server: int
 
 
+class Fetch(NamedTuple):
+    """The server is to fetch the task's data while it runs others, until `Core.fetched` says so."""
+
+    task: int
+    server: int
+
+
 class GiveUp(NamedTuple):
     """The task cannot be done; the core forgets it."""
 
@@ -35,7 +42,7 @@ class GiveUp(NamedTuple):
     detail: str  # in words
 
 
-Action = Start | Cancel | GiveUp
+Action = Start | Cancel | Fetch | GiveUp
 
 
 class Cause(Enum):

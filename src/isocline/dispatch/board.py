@@ -15,7 +15,13 @@ import numpy.typing as npt
 
 from isocline.dispatch import room
 from isocline.dispatch.kernels import floor, step
-from isocline.dispatch.kernels.floor import FACTS_OF_START, FUNCTION, Floor
+from isocline.dispatch.kernels.floor import (
+    FACTS_OF_START,
+    FUNCTION,
+    MOST_HOLDERS,
+    WANTED_FACTS,
+    Floor,
+)
 from isocline.draws import Stream
 from isocline.errors import PolicyError
 from isocline.policies.scheduling.contract import ClusterSetting, SchedulingPolicy
@@ -42,8 +48,6 @@ from isocline.policies.scheduling.turns import Turns, least_served
 IndexArray = npt.NDArray[np.int64]
 
 FIRST_WIDTH = 3  # holders for which there is room at each task
-# Of more holders, those that are idle come first: 32 of them are found as easily as all.
-MOST_HOLDERS = 32
 LEAST_ENTRIES = 1 << 12
 LEAST_RING = 4
 
@@ -95,9 +99,13 @@ class Board:
             cost=one / setting.rate[:1],
             started=np.zeros(1 + floor.MOST_STARTS, np.int64),
             starts=np.zeros(1 + FACTS_OF_START * floor.MOST_STARTS, np.int64),
+            coming=np.zeros(setting.size, np.int32),
+            fetching=np.zeros(2),
+            wanted=np.zeros(1 + WANTED_FACTS * floor.MOST_WANTED, np.int64),
         )
         self._given = self.floor.given.data  # memoryviews: four times as fast as the arrays
         self._starts = self.floor.starts.data
+        self._wanted = self.floor.wanted.data
         self._desk = self.view.desk.data
         self._step, self._due = self._compiled()
 
@@ -112,12 +120,11 @@ class Board:
         born: float,
         holders: Sequence[int],
         now: float,
-        *,
-        first: bool = False,
+        how: int = floor.COMES,
     ) -> int:
-        """A task comes, or comes `first`, before those that wait; its number."""
+        """A task comes; its number."""
         self.describe(name, holders, row, function, serial)
-        self.event(floor.COMES_FIRST if first else floor.COMES, 0, 0, now, born)
+        self.event(how, 0, 0, now, born)
         return self.given()
 
     def describe(
@@ -161,6 +168,11 @@ class Board:
         each = FACTS_OF_START
         flat = self._starts[1 : 1 + each * count].tolist()
         return [Started(*flat[i : i + each]) for i in range(0, len(flat), each)]
+
+    def wanted(self) -> list[tuple[int, int]]:
+        """Servers that are to fetch as of the last event, and for which tasks."""
+        flat = self._wanted[1 : 1 + WANTED_FACTS * self._wanted[0]].tolist()
+        return list(zip(flat[::2], flat[1::2], strict=True))
 
     def due(self, now: float) -> float:
         """When the policy wants to be asked if nothing happens before, s."""
@@ -208,6 +220,12 @@ class Board:
         """All that `describe` asks for."""
         return self.names[number], *self.facts(number), self.time(number)[0]
 
+    def comes_no_more(self, number: int) -> None:
+        """The data of a task is not being fetched any more."""
+        fact = self.view.tasks.fact[number]
+        if fact[WAITS] == floor.COMING:
+            fact[WAITS] = 1
+
     def set_holders(self, number: int, holders: Sequence[int]) -> None:
         """Other servers hold the data of a task that runs."""
         holders = holders[:MOST_HOLDERS]
@@ -249,6 +267,10 @@ class Board:
         self.view.rate[:] = rate
         self.view.option[:] = self.policy.option(self.setting)
         self.event(floor.RATES)
+
+    def set_fetching(self, most: int, services: float) -> None:
+        """A server may fetch for so many tasks at once, which takes as long as so many services."""
+        self.floor.fetching[:] = most, services
 
     def set_cost(self, function: int, seconds: float) -> None:
         """A task of a function takes so long."""

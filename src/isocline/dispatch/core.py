@@ -49,6 +49,7 @@ class Core:
         rules: Rules | None = None,
         *,
         shuffled: bool = False,
+        fetches: bool = False,
     ):
         """Servers 0, 1, ... are up in these racks; more may come.
 
@@ -59,9 +60,12 @@ class Core:
             rng: The policy's own randomness.
             rules: All else.
             shuffled: Holders always come in random order.
+            fetches: Servers can fetch data while they run tasks.
         """
         self.rules = rules or Rules()
-        self._table = Table(racks, rates, policy, rng, self.rules, shuffled=shuffled)
+        self._table = Table(
+            racks, rates, policy, rng, self.rules, shuffled=shuffled, fetches=fetches
+        )
         self.measured = self._table.measured
         self.gap = self._table.gap
         self.statistics = self._table.counts
@@ -108,9 +112,9 @@ class Core:
         actions: list[Action] = []
         if task in self._table:
             self.statistics.finished += 1
-            actions += self._leave(task)
             if attempt is not None:
                 self._table.learn(attempt, now, seconds)
+            actions += self._leave(task)
         if attempt is not None:
             actions += self._table.freed(server, attempt, now)
         return actions
@@ -145,7 +149,17 @@ class Core:
             return []
         if set(holders) == set(self._table.board.facts(number)[0]):
             return []
-        return self._come(self._table.taken_back(number), holders, now, first=True)
+        # What was fetched for stood last everywhere.
+        fetched = any(self._table.fetching.at(task, server) for server in holders)
+        how = floor.COMES_FETCHED if fetched else floor.COMES_FIRST
+        return self._come(self._table.taken_back(number), holders, now, how)
+
+    def fetched(self, task: int, server: int, now: float, seconds: float | None) -> list[Action]:  # noqa: ARG002
+        """A server has fetched a task's data, in so many s, or, None, could not.
+
+        Before, `holds` has said that it holds them now.
+        """
+        return self._table.fetched(task, server, seconds)
 
     # What happens to servers
 
@@ -159,7 +173,8 @@ class Core:
             actions += self._table.move(now)
         self._table.servers.at[server] = []
         self._table.board.event(floor.UP, server, 0, now)
-        actions += self._table.started(now)
+        fetches = self._table.fetches()
+        actions += self._table.started(now) + fetches
         for orphan in self._table.orphans.all():
             if orphan.task in self._table.anywhere:
                 actions += self._come(self._table.orphans.take(orphan.task), (), now)
@@ -185,12 +200,13 @@ class Core:
             for holders in [self._table.board.facts(number)[0]]
         ]
         self._table.no_longer_holds(server)
+        self._table.no_longer_comes(server)
         self._table.board.event(floor.DOWN, server)  # from here on their numbers are used again
         # The last first, each before all others, so that they keep their order.
         for description, holders in reversed(moved):
-            actions += self._come(description, holders, now, first=True)
+            actions += self._come(description, holders, now, floor.COMES_FIRST)
         for description, holders in reversed(again):
-            actions += self._come(description, holders, now, first=True)
+            actions += self._come(description, holders, now, floor.COMES_FIRST)
         return actions
 
     # Time
@@ -200,7 +216,8 @@ class Core:
         actions: list[Action] = []
         if self._table.board.due(now) <= now:
             self._table.board.event(floor.DUE, 0, 0, now)
-            actions += self._table.started(now)
+            fetches = self._table.fetches()
+            actions += self._table.started(now) + fetches
         actions += self._without_holder(now)
         if self.in_flight and self._table.board.idles():
             actions += self._table.copies(now)
@@ -240,10 +257,10 @@ class Core:
     # Steps
 
     def _come(
-        self, task: Description, holders: Sequence[int], now: float, first: bool = False
+        self, task: Description, holders: Sequence[int], now: float, how: int = floor.COMES
     ) -> list[Action]:
         """A task comes, or comes back; without a holder it is given up when it may be."""
-        return [*self._table.come(task, holders, now, first), *self._without_holder(now)]
+        return [*self._table.come(task, holders, now, how), *self._without_holder(now)]
 
     def _leave(self, task: int) -> list[Action]:
         self._tried.pop(task, None)
@@ -265,7 +282,7 @@ class Core:
         if task in self._table.number:
             description, holders = self._table.described(attempt.number)
             others = self._table.up([holder for holder in holders if holder != server])
-            actions += self._come(description, others or holders, now, first=True)
+            actions += self._come(description, others or holders, now, floor.COMES_FIRST)
         return actions
 
     def _blame(self, task: int, server: int) -> list[Action]:

@@ -38,6 +38,10 @@ class Nodes:
         self.up.discard(server)
         return server
 
+    def number(self, name: str) -> int:
+        """That of a node which is or was up."""
+        return self._number[name]
+
     def known_of(self, names: Iterable[str]) -> list[int]:
         """The numbers of those of these nodes that are or were up, each once."""
         numbers = [self._number[name] for name in names if name in self._number]

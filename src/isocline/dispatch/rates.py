@@ -46,14 +46,21 @@ class Measured:
     def observe(self, level: int, seconds: float) -> None:
         """A task took so long."""
         mean = self.mean(level)
-        self.count[level] += 1.0 - self.count[level] / MEMORY
-        self.total[level] += seconds - self.total[level] / MEMORY
+        self._count(level, seconds)
         self.seen += 1
         if seconds > 0.0 < mean:
             octave = math.log2(seconds / mean) - LOWEST
             self.spread[min(max(int(PER_OCTAVE * octave), 0), CLASSES - 1)] += 1.0
         if self.seen % (1 << 12) == 0:
             self.spread = [0.5 * share for share in self.spread]
+
+    def read(self, level: int, seconds: float) -> None:
+        """The data of one, which is at another level, took so long to come, and the task is due."""
+        self._count(level, seconds + self.mean(0))
+
+    def _count(self, level: int, seconds: float) -> None:
+        self.count[level] += 1.0 - self.count[level] / MEMORY
+        self.total[level] += seconds - self.total[level] / MEMORY
 
     def mean(self, level: int) -> float:
         """Expected service time at a level, s."""

@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Iterable
 from typing import Any, final
 
-from isocline.dispatch.actions import Action, Cancel, Cause, GiveUp, Start
+from isocline.dispatch.actions import Action, Cancel, Cause, Fetch, GiveUp, Start
 from isocline.dispatch.attempts import Attempts
 from isocline.dispatch.book import Book
 from isocline.dispatch.core import Core
@@ -17,6 +17,7 @@ from isocline.dispatch.engines.contract import (
     Drops,
     Engine,
     Event,
+    Fetched,
     Holds,
     NodeLost,
     NodeUp,
@@ -55,6 +56,8 @@ class Run:
         self._everywhere = everywhere
         self.attempts = Attempts()
         self._holdings = Holdings()
+        # What nodes have been told to fetch: chunk and node -> tasks, in order.
+        self._coming: dict[tuple[str, str], list[int]] = {}
 
     # What callers want
 
@@ -129,6 +132,8 @@ class Run:
                 self._tell_holders(self._holdings.came(chunk, name), now)
             case Drops(chunk, name):
                 self._tell_holders(self._holdings.dropped(chunk, name), now)
+            case Fetched():
+                self._fetched(event, now)
             case NodeUp():
                 self._node_up(event, now)
             case NodeLost(name):
@@ -168,6 +173,18 @@ class Run:
         if attempt is not None and not attempt.task.over:
             attempt.task.error = make(attempt.task.key, *facts)
 
+    def _fetched(self, event: Fetched, now: float) -> None:
+        place = event.chunk, event.node
+        tasks = self._coming.get(place)
+        if not tasks:  # its node was lost before
+            return
+        task = tasks.pop(0)
+        if not tasks:
+            del self._coming[place]
+        if not self.stopping:
+            server, seconds = self._nodes.number(event.node), event.seconds
+            self._act(self.core.fetched(task, server, now, seconds if event.held else None), now)
+
     def _node_up(self, event: NodeUp, now: float) -> None:
         server, rack = self._nodes.came_up(event.node)
         if not self.stopping:
@@ -177,6 +194,8 @@ class Run:
     def _node_lost(self, name: str, now: float) -> None:
         server = self._nodes.lost(name)
         self._holdings.lost(name)
+        for place in [place for place in self._coming if place[1] == name]:
+            del self._coming[place]
         lost = self.attempts.on(server)
         for attempt in lost:
             began = self.attempts.end(attempt, now)
@@ -221,6 +240,8 @@ class Run:
                     attempt = self.attempts.at(server, number)
                     if attempt is not None:
                         self._stop_attempt(attempt)
+                case Fetch(number, server):
+                    self._fetch(number, server, now)
                 case GiveUp():
                     task = self.tasks[action.task]
                     self._leave(task, Outcome.CANCELLED)
@@ -241,6 +262,14 @@ class Run:
             task.limit,
         )
         self._engine.run(node, work)
+
+    def _fetch(self, number: int, server: int, now: float) -> None:
+        task, node = self.tasks.get(number), self._nodes.names[server]
+        if task is None or task.chunk is None:  # an action before this one may have ended it
+            self._act(self.core.fetched(number, server, now, None), now)
+            return
+        self._coming.setdefault((task.chunk, node), []).append(number)
+        self._engine.fetch(node, task.chunk, self._names(task))
 
     def _stop_attempt(self, attempt: Attempt) -> None:
         self._engine.cancel(self._nodes.names[attempt.server], attempt.number)

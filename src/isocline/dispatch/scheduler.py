@@ -130,7 +130,8 @@ class Scheduler(Submitting):
 
         def begin(emit: Emit) -> Run:
             racks = [self._nodes.came_up(node)[1] for node in self._engine.start(emit)]
-            core = Core(racks, rates or prior(len(set(racks))), parsed, rng, rules)
+            known = rates or prior(len(set(racks)))
+            core = Core(racks, known, parsed, rng, rules, fetches=self._engine.fetches)
             return Run(core, self._engine, self._nodes, self._book, everywhere=everywhere)
 
         try:

@@ -10,9 +10,10 @@ from typing import final
 
 import numpy as np
 
-from isocline.dispatch.actions import Action, Cancel, Start
+from isocline.dispatch.actions import Action, Cancel, Fetch, Start
 from isocline.dispatch.board import Board
 from isocline.dispatch.counts import Counts
+from isocline.dispatch.fetching import Fetching
 from isocline.dispatch.gap import Gap
 from isocline.dispatch.kernels import floor
 from isocline.dispatch.orphans import Description, Orphans
@@ -24,11 +25,19 @@ from isocline.dispatch.shares import Shares
 from isocline.dispatch.stragglers import Stragglers
 from isocline.draws import Stream
 from isocline.model.cluster import Rates
-from isocline.policies.scheduling.contract import LOCAL, ClusterSetting, SchedulingPolicy
+from isocline.policies.scheduling.contract import (
+    LOCAL,
+    RACK,
+    REMOTE,
+    ClusterSetting,
+    SchedulingPolicy,
+)
+from isocline.policies.scheduling.tasks import NONE
 
 # Between two looks at the rates: observations.
 LEARN_EVERY = 32
 WHY = ("its data is here", "helps in its rack", "helps from afar")
+FETCHED = ", with data fetched ahead"
 
 
 @final
@@ -50,6 +59,7 @@ class Table:
         rules: Rules,
         *,
         shuffled: bool,
+        fetches: bool,
     ):
         self.measured = MeasuredRates(rates)
         self.gap = Gap()
@@ -69,6 +79,9 @@ class Table:
         self.shares = Shares(self.board)
         self.orphans = Orphans()
         self.stragglers = Stragglers(rules.straggler)
+        self.fetching = Fetching(rules.fetch_ahead if fetches else 0)
+        self._rates = setting.rate
+        self._go_by_rates()
         self.number: dict[int, int] = {}
         self.anywhere: set[int] = set()
         self.waiting = 0
@@ -83,11 +96,11 @@ class Table:
         return task in self.number or task in self.orphans
 
     def come(
-        self, task: Description, holders: Sequence[int], now: float, first: bool = False
+        self, task: Description, holders: Sequence[int], now: float, how: int = floor.COMES
     ) -> list[Action]:
         """A task joins those that wait, and may start; without a holder it is an orphan.
 
-        With `first` it stands before those that wait already.
+        `how` is COMES, COMES_FIRST or COMES_FETCHED of `kernels.floor`.
         """
         anywhere = task.task in self.anywhere
         local = tuple(self.servers.at) if anywhere else self.up(holders)
@@ -95,13 +108,14 @@ class Table:
             self.number.pop(task.task, None)
             self.orphans.add(task, math.inf if anywhere else now + self._rules.holder_grace)
             return []
-        self.number[task.task] = self.board.comes(*task, local, now, first=first)
+        self.number[task.task] = self.board.comes(*task, local, now, how)
         self.waiting += 1
+        fetches = self.fetches()
         actions = self.started(now)
         if self._deep and not actions:
             for server in local:
                 actions += self.give_ahead(server, now)
-        return actions
+        return actions + fetches
 
     def taken_back(self, number: int) -> Description:
         """Take a task that waits off the board."""
@@ -121,6 +135,7 @@ class Table:
                 self.taken_back(number)
         self.shares.leave(row)
         self.anywhere.discard(task)
+        self.fetching.leave(task)
         return [Cancel(task, server) for server in self.servers.of.get(task, ())]
 
     def described(self, number: int) -> tuple[Description, list[int]]:
@@ -151,10 +166,16 @@ class Table:
             task = self.board.names[number]
             level = LOCAL if task in self.anywhere else distance
             began = math.inf if ahead else now
-            self.servers.add(server, Attempt(task, number, function, row, level, now, began))
+            attempt = Attempt(task, number, function, row, level, now, began)
+            why = self._why(level, server, queue)
+            if level == LOCAL and self.fetching.at(task, server):
+                level = self._far(self.board.facts(number)[0], server)
+                why = WHY[level] + FETCHED
+                self.counts.fetched += 1
+            self.servers.add(server, attempt)
             self.waiting -= 1
             self.counts.started[level] += 1
-            actions.append(Start(task, server, level, self._why(level, server, queue), ahead))
+            actions.append(Start(task, server, level, why, ahead))
         self.counts.ahead += len(actions) * ahead
         return actions
 
@@ -163,6 +184,44 @@ class Table:
             return WHY[level]
         return f"{WHY[level]}: of server {queue}, where {self.board.waiting(queue)} more wait"
 
+    def _far(self, holders: Sequence[int], server: int) -> int:
+        """How far from a task's data a server is, or was before it fetched that."""
+        rack = self.board.setting.rack
+        others = [holder for holder in holders if holder != server]
+        near = self.board.has_racks and any(rack[other] == rack[server] for other in others)
+        return RACK if near else REMOTE
+
+    def fetches(self) -> list[Action]:
+        """Note what servers are to fetch as of the last event."""
+        actions: list[Action] = []
+        for server, number in self.board.wanted():
+            task = self.board.names[number]
+            holders, _, function = self.board.facts(number)
+            self.fetching.begins(task, server, function, self._far(holders, server))
+            self.counts.fetches += 1
+            actions.append(Fetch(task, server))
+        return actions
+
+    def fetched(self, task: int, server: int, seconds: float | None) -> list[Action]:
+        """A server has fetched, or, None, could not."""
+        known = self.fetching.ended(task, server, seconds is not None)
+        if known is None:
+            return []
+        if seconds is not None and self._rules.measure:
+            function, level = known
+            self.measured.of(function).read(level, seconds)
+        if task not in self:
+            self.fetching.leave(task)
+        self._go_by_rates()
+        self.board.event(floor.COME, server, self.number.get(task, NONE))
+        return self.fetches()
+
+    def no_longer_comes(self, server: int) -> None:
+        """A server is gone; what it was fetching for may be fetched for by others."""
+        for task in self.fetching.lost(server):
+            if task in self.number:
+                self.board.comes_no_more(self.number[task])
+
     def freed(self, server: int, attempt: Attempt, now: float) -> list[Action]:
         """What a server does next."""
         actions: list[Action] = []
@@ -170,7 +229,8 @@ class Table:
             self.board.event(floor.AHEAD_ENDS, server)
         else:
             self.board.event(floor.ENDS, server, 0, now)
-            actions += self.started(now)
+            fetches = self.fetches()
+            actions += self.started(now) + fetches
             for ahead in self.servers.at[server][:1]:
                 ahead.began = min(ahead.began, now)
         return actions + self.give_ahead(server, now)
@@ -213,6 +273,10 @@ class Table:
         old = self.board
         self.board = wider_board(old, self.racks, self.servers)
         self.shares.moved(self.board)
+        for server in self.fetching.coming():
+            self.board.floor.coming[server] += 1
+        self.fetching.on = False
+        self._go_by_rates()
         seat(old, self.board, self.servers)
         for attempts in self.servers.at.values():
             for attempt in attempts:
@@ -246,9 +310,15 @@ class Table:
         """Go by what is measured."""
         rates = self.measured.changed()
         if rates is not None:
+            self._rates = rates
+            self.fetching.on = False
             self.board.set_rates(rates)
+        self._go_by_rates()
         for function, seconds in self.measured.local_means():
             self.board.set_cost(function, seconds)
         local = 1.0 / float(self.board.setting.rate[LOCAL])
         self._gap = self.gap.seconds / local
         self._deep = self._gap > self._rules.ahead_gap
+
+    def _go_by_rates(self) -> None:
+        self.fetching.go_by(self.board, self._rates, self.gap.seconds)

@@ -7,7 +7,8 @@ A caller that hears `NodeLost` late may have given that node more: what then com
 has counted as lost is to be ignored. A node's `NodeLost` follows all that it had done before.
 
 A node may come to hold a chunk that it fetched (`Holds`) and lose it again (`Drops`); `NodeLost`
-drops all that it came to hold, so that it holds what it did at first when it is up again.
+drops all that it came to hold, so that it holds what it did at first when it is up again. It may be
+told to fetch one while it runs tasks, which ends with one `Fetched` or with its `NodeLost`.
 """
 
 from collections.abc import Callable, Sequence
@@ -100,13 +101,28 @@ class Drops(NamedTuple):
     node: str
 
 
+class Fetched(NamedTuple):
+    """A node has fetched a chunk as it was told to, or could not; `Holds`, if new, comes first."""
+
+    chunk: str
+    node: str
+    held: bool  # it holds the chunk now
+    seconds: float  # that this took
+
+
 Ending = Done | Raised | TimedOut | Stopped
-Event = Ending | NodeUp | NodeLost | Holds | Drops
+Event = Ending | NodeUp | NodeLost | Holds | Drops | Fetched
 Emit = Callable[[Event], None]
 
 
 class Engine(Protocol):
-    """The methods are called from one thread; all but `start` and `close` return at once."""
+    """The methods are called from one thread; all but `start` and `close` return at once.
+
+    Attributes:
+        fetches: Whether nodes can fetch a chunk while they run tasks.
+    """
+
+    fetches: bool
 
     def start(self, emit: Emit) -> Sequence[Node]:
         """Begin; returns the nodes that are up.
@@ -122,6 +138,12 @@ class Engine(Protocol):
 
     def cancel(self, node: str, attempt: int) -> None:
         """Stop an attempt, in the queue or running; nothing is done if it has ended."""
+
+    def fetch(self, node: str, chunk: str, holders: Sequence[str]) -> None:
+        """Have a node fetch a chunk from one of those that hold it, and keep it if it can.
+
+        Several at once, if it is told to; nothing is done if the node is lost.
+        """
 
     def locations(self, chunk: str) -> Sequence[str]:
         """The nodes that hold a chunk as far as the engine knows."""

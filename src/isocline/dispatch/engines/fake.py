@@ -25,6 +25,7 @@ from isocline.dispatch.engines.contract import (
     Done,
     Emit,
     Event,
+    Fetched,
     Holds,
     Node,
     NodeLost,
@@ -69,6 +70,7 @@ class _Place:
         self.queue: OrderedDict[int, Work] = OrderedDict()
         self.running = _IDLE  # the attempt, the first of the queue
         self.held: set[str] = set()  # chunks that it came to hold
+        self.life = 0  # times that it was lost
 
 
 @final
@@ -84,6 +86,7 @@ class FakeEngine:
         fault: Callable[[str, Work], Fault | None] = lambda _node, _work: None,
         loader: Callable[[str], object] = str,
         keeps: bool = False,
+        fetches: bool = False,
         down: float = 1.0,
         speed: float | None = None,
     ) -> None:
@@ -95,12 +98,14 @@ class FakeEngine:
             draw: A service time from its mean, s.
             fault: What befalls the attempt that this node begins now.
             loader: From a chunk's name to its value.
-            keeps: A node that fetched a chunk holds it from then on.
+            keeps: A node that fetched a chunk for a task holds it from then on.
+            fetches: Nodes can fetch while they run tasks, in what a remote task takes longer.
             down: s until a lost node is up again; inf: never.
             speed: Virtual seconds a second; None: the caller advances it.
         """
         named = [Node(f"n{i}") for i in range(nodes)] if isinstance(nodes, int) else nodes
         self.now = 0.0  # s
+        self.fetches = fetches
         self._places = {node.name: _Place(node) for node in named}
         self._service = service or Service()
         self._draw, self._fault, self._loader = draw, fault, loader
@@ -135,6 +140,21 @@ class FakeEngine:
             if attempt in place.queue:
                 self._catch_up()
                 self._end(place, Stopped(attempt, node))
+
+    def fetch(self, node: str, chunk: str, holders: Sequence[str]) -> None:
+        with self._changed:
+            place = self._place(node)
+            if not (place.up and self.fetches):
+                return
+            self._catch_up()
+            work = Work(_IDLE, "", b"", b"", chunk, tuple(holders))
+            seconds, life = self._mean(place, work) - self._service.local, place.life
+
+            def came() -> None:
+                if place.life == life:
+                    self._fetched(place, work, seconds)
+
+            self._schedule(seconds, came)
 
     def locations(self, chunk: str) -> Sequence[str]:
         with self._changed:
@@ -230,8 +250,16 @@ class FakeEngine:
             place.running = _IDLE
             self._begin(place)
 
+    def _fetched(self, place: _Place, work: Work, seconds: float) -> None:
+        name, chunk = place.node.name, work.chunk or ""
+        if not self._held(place, work) and self._reachable(work):
+            place.held.add(chunk)
+            self._say(Holds(chunk, name))
+        self._say(Fetched(chunk, name, self._held(place, work), seconds))
+
     def _lose(self, place: _Place, reason: str) -> None:
         place.up, place.running = False, _IDLE
+        place.life += 1
         place.queue.clear()
         place.held.clear()
         self._say(NodeLost(place.node.name, reason))

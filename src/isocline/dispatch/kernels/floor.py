@@ -14,9 +14,11 @@ SERIAL = 1  # tasks in the order of their submission
 (
     COMES,  # a task, as `Floor.given` describes it
     COMES_FIRST,  # the same, to stand before those that wait
+    COMES_FETCHED,  # the same, with data that was fetched for it: that is not done again
     ENDS,  # what a server runs
     DUE,  # a time that the policy waited for
     UP,  # a server is there
+    COME,  # the data of a task, at a server that has fetched it, or could not
     DOWN,  # a server is gone, and with it what it ran
     TAKEN_BACK,  # a task that waited
     AHEAD,  # a server may be given the next of its own tasks ahead
@@ -24,12 +26,20 @@ SERIAL = 1  # tasks in the order of their submission
     PUT_AHEAD,  # it has this one, or, if NONE, one as described
     RUNS_TOO,  # an idle server runs this task, too, or, if NONE, one as described
     RATES,  # other rates
-) = range(12)
+) = range(14)
 
 ROOM = 20  # beside YES: room is to be made before the next event
 DOWN_LENGTH = 1 << 28
 MOST_STARTS = 64  # at one event
 FACTS_OF_START = 6
+
+# In place of 1 in the column WAITS of a task that waits: its data is being fetched, or is not to
+# be fetched any more, as it has been, or cannot be.
+COMING, NO_MORE = 2, 3
+# Of more holders, those that are idle come first: 32 of them are found as easily as all.
+MOST_HOLDERS = 32
+MOST_WANTED = 16  # fetches at one event
+WANTED_FACTS = 2
 
 
 class Floor(NamedTuple):
@@ -43,3 +53,8 @@ class Floor(NamedTuple):
     started: npt.NDArray[np.int64]  # (1 + MOST_STARTS,) how many servers start a task, and which
     # (1 + 6 MOST_STARTS,) how many; and of each: server, task, level, queue, job, function.
     starts: npt.NDArray[np.int64]
+    coming: npt.NDArray[np.int32]  # (M,) fetches that are under way at each server
+    # The most of these at one server, 0 for none at all; and how long one takes, local services.
+    fetching: npt.NDArray[np.float64]
+    # (1 + 2 MOST_WANTED,) fetches that begin: how many; and of each: server, task.
+    wanted: npt.NDArray[np.int64]

@@ -12,15 +12,19 @@ from typing import Any
 from numba import uint32
 
 from isocline.compiled import inlined, kernel
+from isocline.dispatch.kernels.fetch import has_come, look
 from isocline.dispatch.kernels.floor import (
     AHEAD,
     AHEAD_ENDS,
+    COME,
+    COMES_FETCHED,
     COMES_FIRST,
     DOWN,
     DOWN_LENGTH,
     ENDS,
     FACTS_OF_START,
     FUNCTION,
+    NO_MORE,
     PUT_AHEAD,
     QUEUE,
     ROOM,
@@ -110,6 +114,17 @@ def _to_front(book: Book, view: ClusterView, queue: Any, task: int) -> None:
 
 
 @inlined
+def _comes(
+    book: Book, view: ClusterView, floor: Floor, what: int, born: float, now: float, rng: Any
+) -> int:
+    """A task comes; the queue that it joins, below 0 if the policy has named none."""
+    task = _write_down(view, floor, born)
+    if what == COMES_FETCHED:
+        view.tasks.fact[uint32(task), WAITS] = NO_MORE
+    return _join(book, view, task, what == COMES_FIRST, now, rng)
+
+
+@inlined
 def _takes(book: Book, view: ClusterView, floor: Floor, server: int, queue: int) -> None:
     """A server has taken a task: its job is served, and the start is written down."""
     task = view.desk[uint32(server), RUNNING]
@@ -182,6 +197,7 @@ def _run_too(book: Book, view: ClusterView, server: int, task: int) -> None:
 @inlined
 def _go_down(book: Book, view: ClusterView, floor: Floor, server: int) -> None:
     row = view.desk[uint32(server)]
+    floor.coming[server] = 0
     if floor.ahead[server] != NONE:
         _end_ahead(book, view, floor, server)
     if row[SERVING] == IDLE:
@@ -230,6 +246,15 @@ def _other(
             book.rules.changed(queue, view)
 
 
+@inlined
+def _is_full(view: ClusterView) -> bool:
+    """Whether there may be no room for another event."""
+    full: bool = view.lists.mark[LEFT] == 0 or view.lists.mark[FULL] != 0
+    if view.longest.above.shape[0] > 0:
+        full = full or is_full(view.longest)
+    return full
+
+
 @kernel
 def step(
     book: Book,
@@ -247,21 +272,23 @@ def step(
     `born`, s, is when a task that comes was submitted; at AHEAD, how long servers are idle between
     two tasks, in service times.
     """
-    floor.starts[0] = 0
+    floor.starts[0] = floor.wanted[0] = 0
     status = YES
     if what >= DOWN:
         _other(book, view, floor, what, server, task, born)
+    elif what == COME:
+        has_come(view, floor, server, task)
+        look(view, floor, server)
     else:
         freed, queue = NONE, TIMER
         low = high = 0
         idle = True
-        if what <= COMES_FIRST:
-            task = _write_down(view, floor, born)
-            low = view.tasks.fact[uint32(task), LOW]
-            high = view.tasks.fact[uint32(task), HIGH]
-            queue = _join(book, view, task, what == COMES_FIRST, now, rng)
+        if what <= COMES_FETCHED:
+            queue = _comes(book, view, floor, what, born, now, rng)
             if queue < 0:
                 return WRONG_QUEUE
+            low = view.tasks.fact[uint32(floor.given[0]), LOW]
+            high = view.tasks.fact[uint32(floor.given[0]), HIGH]
         elif what == ENDS:
             finish(book, view, server)
             freed = server
@@ -278,13 +305,10 @@ def step(
             for i in range(floor.started[0]):
                 at = floor.started[i + 1]
                 _takes(book, view, floor, at, view.desk[uint32(at), SERVING])
+        look(view, floor, freed)
     if status != YES:
         return status
-    mark = view.lists.mark
-    full = mark[LEFT] == 0 or mark[FULL] != 0
-    if view.longest.above.shape[0] > 0:
-        full = full or is_full(view.longest)
-    return ROOM if full else YES
+    return ROOM if _is_full(view) else YES
 
 
 @kernel

@@ -15,6 +15,7 @@ from isocline.dispatch.engines.contract import (
     Drops,
     Emit,
     Event,
+    Fetched,
     Holds,
     Node,
     NodeLost,
@@ -76,6 +77,7 @@ class DaskEngine:
         self._client: Client | None = None if isinstance(client, str) else client
         self._address = client if isinstance(client, str) else None
         self._chunks = dict(chunks or {})
+        self.fetches = bool(chunks)  # those of a loader are read in the task
         self._loader = code_of(loader)
         self._racks = dict(racks or {})
         self._begin = begin
@@ -109,6 +111,9 @@ class DaskEngine:
 
     def cancel(self, node: str, attempt: int) -> None:
         self._loop.call_soon_threadsafe(lambda: self._spawn(self._cancel(node, attempt)))
+
+    def fetch(self, node: str, chunk: str, holders: Sequence[str]) -> None:  # noqa: ARG002  Dask knows them
+        self._loop.call_soon_threadsafe(lambda: self._spawn(self._fetch(node, chunk)))
 
     def locations(self, chunk: str) -> Sequence[str]:
         return [name for place in self._places.at(chunk) for name in self._names.get(place, ())]
@@ -202,10 +207,28 @@ class DaskEngine:
             self._emit(answer)
             return
         if answer.fetched and work.chunk is not None and isinstance(answer.ending, Done):
-            self._places.came(work.chunk, server.worker.address)
-            for name in self._names.get(server.worker.address, ()):
-                self._emit(Holds(work.chunk, name))
+            self._hold(work.chunk, server.worker.address)
         self._emit(answer.ending)
+
+    async def _fetch(self, name: str, chunk: str) -> None:
+        """Dask's workers fetch in their event loop, beside the tasks."""
+        server, future, start = self._servers.get(name), self._chunks.get(chunk), time.monotonic()
+        held = False
+        if server and future is not None:
+            address = server.worker.address
+            with suppress(OSError, KeyError, TimeoutError):  # gone, or so busy that it says no
+                await self._dask.replicate([future], n=1, workers=[address])
+                held = address in (await self._dask.who_has([future])).get(future.key, ())
+        if self._servers.get(name) is server and server:
+            if held:
+                self._hold(chunk, server.worker.address)
+            self._emit(Fetched(chunk, name, held, time.monotonic() - start))
+
+    def _hold(self, chunk: str, address: str) -> None:
+        """A worker has come to hold a chunk, and so all its threads have."""
+        self._places.came(chunk, address)
+        for name in self._names.get(address, ()):
+            self._emit(Holds(chunk, name))
 
     async def _cancel(self, name: str, attempt: int) -> None:
         server = self._servers.get(name)

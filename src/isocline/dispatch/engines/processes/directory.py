@@ -2,8 +2,10 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import final
 
@@ -25,7 +27,7 @@ class Directory(Store):
         self._root = root
         self._kept = scratch / "kept"
         self._passing = scratch / "passing"
-        self._part = scratch / "part"
+        self._part = scratch / "part"  # one for each thread
 
     @property
     def fetches(self) -> bool:
@@ -47,21 +49,24 @@ class Directory(Store):
             size = os.fstat(file.fileno()).st_size
             yield Parcel(size, iter(lambda: file.read(BLOCK), b""))
 
-    def receive(self, chunk: str, parcel: Parcel) -> object:
+    def receive(self, chunk: str, parcel: Parcel) -> Callable[[], object]:
         keep = self.fits(parcel.size)
-        shutil.rmtree(self._passing, ignore_errors=True)
+        if threading.current_thread() is threading.main_thread():  # the task before has ended
+            shutil.rmtree(self._passing, ignore_errors=True)
         target = (self._kept if keep else self._passing) / checked(chunk)
         target.parent.mkdir(parents=True, exist_ok=True)
+        part = self._part.with_suffix(f".{threading.get_ident()}")
         try:
-            with self._part.open("wb") as file:
+            with part.open("wb") as file:
                 for block in parcel.blocks:
                     file.write(block)
-            self._part.replace(target)
+            part.replace(target)
         finally:
-            self._part.unlink(missing_ok=True)
+            part.unlink(missing_ok=True)
         if keep:
-            self._sizes[chunk] = parcel.size
-        return self._loader(target)
+            with self._changing:
+                self._sizes[chunk] = parcel.size
+        return partial(self._loader, target)
 
     def _path(self, chunk: PurePosixPath) -> Path:
         own = self._root / chunk

@@ -31,12 +31,12 @@ class ProcessEngine:
     """Each node is one process, started afresh; it runs one task at a time in its main thread.
 
     A chunk is read by `loader` if its node holds it, else fetched from a node that does, and kept
-    there. A task is stopped by an exception in its midst, which ends Python code and waiting; where
-    that does not help within `patience`, as in a long call of compiled code, the worker is killed
-    and the node lost. A worker that dies is started again, after a pause that grows from 0.1 to
-    10 s while none of them gets a task done. What tasks print goes to the standard error, each line
-    with the node's name; what they leave running ends with their worker. Tasks must leave SIGALRM
-    and SIGUSR1 alone.
+    there; while a task runs, threads may fetch what those to come need. A task is stopped by an
+    exception in its midst, which ends Python code and waiting; where that does not help within
+    `patience`, as in a long call of compiled code, the worker is killed and the node lost. A worker
+    that dies is started again, after a pause that grows from 0.1 to 10 s while none of them gets a
+    task done. What tasks print goes to the standard error, each line with the node's name; what
+    they leave running ends with their worker. Tasks must leave SIGALRM and SIGUSR1 alone.
     """
 
     def __init__(
@@ -86,6 +86,7 @@ class ProcessEngine:
         self._scratch: Path | None = None
         self._minder: Minder | None = None
         self._places: dict[str, Place] = {}
+        self.fetches = code is not None or bool(self._roots)
         self._held: dict[str, set[str]] = {node.name: set() for node in self._nodes}
 
     def start(self, emit: Emit) -> Sequence[Node]:
@@ -116,6 +117,12 @@ class ProcessEngine:
         process = self._process(node)
         if process:
             process.cancel(attempt)
+            self._flush(process)
+
+    def fetch(self, node: str, chunk: str, holders: Sequence[str]) -> None:
+        process = self._process(node)
+        if process and process.up:
+            process.fetch(chunk, holders)
             self._flush(process)
 
     def locations(self, chunk: str) -> Sequence[str]:

@@ -14,6 +14,7 @@ from isocline.dispatch.engines.contract import (
     Emit,
     Ending,
     Event,
+    Fetched,
     Holds,
     NodeLost,
     NodeUp,
@@ -140,7 +141,7 @@ class Minder:
             match message:
                 case Ready():
                     self._ready(place, process)
-                case Holds() | Drops():
+                case Holds() | Drops() | Fetched():
                     self._emit(message)
                 case Done() | Raised() | TimedOut() | Stopped():
                     place.did()

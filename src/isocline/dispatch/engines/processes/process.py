@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import final
 
@@ -71,6 +72,11 @@ class Process:
         with self._lock:
             if self._watch.cancelled(attempt, time.monotonic()):
                 self._send(wire.packed(wire.Cancel(attempt)))
+
+    def fetch(self, chunk: str, holders: Sequence[str]) -> None:
+        """Have it fetch a chunk while it runs tasks."""
+        with self._lock:
+            self._send(wire.packed(wire.Fetch(chunk, tuple(holders))))
 
     # From the engine's thread
 

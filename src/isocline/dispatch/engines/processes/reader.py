@@ -1,6 +1,8 @@
 """How a node comes by a chunk: its own, kept from before, or from a node that holds it."""
 
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import final
 
 from isocline.dispatch.engines.attempt import Read
@@ -9,34 +11,46 @@ from isocline.dispatch.engines.errors import ChunkError
 from isocline.dispatch.engines.processes.peers import UnansweredError, asked
 from isocline.dispatch.engines.processes.store import Store
 
+Notices = list[Holds | Drops]
+
 
 @final
 class Reader:
-    """Reads for one node; `notices` are what has changed of what the node holds."""
+    """Reads for one node; `notices` are what has changed of what the node holds.
+
+    `read` is called in the main thread, `fetch` in another.
+    """
 
     def __init__(
         self, name: str, store: Store, peers: Mapping[str, str], everywhere: bool, silence: float
     ) -> None:
-        self.notices: list[Holds | Drops] = []
+        self.notices: Notices = []
         self._name = name
         self._store = store
         self._peers = peers
         self._everywhere = everywhere
         self._silence = silence  # s
+        self._coming: dict[str, threading.Event] = {}  # chunks that are being fetched, until then
 
     def read(self, chunk: str, holders: Sequence[str]) -> Read:
         """Raises ChunkError, and what the loader raises."""
         store, named = self._store, self._name in holders
         if not store.fetches:
             return Read(store.load(chunk), named)
+        store.in_use = chunk
+        coming = self._coming.get(chunk)
+        if coming:
+            coming.wait()
         if store.kept(chunk) or store.own(chunk, named):
-            return Read(store.load(chunk), True)
+            return Read(store.load(chunk), coming is None)
         answers: list[str] = []
         for holder in holders:
             try:
-                return Read(self._fetched(chunk, holder), False)
+                value = self._got(chunk, holder, self.notices)
             except UnansweredError as error:
                 answers.append(f"{holder}: {error}")
+            else:
+                return Read(value(), False)
         if self._everywhere:
             return Read(store.load(chunk), False)
         raise ChunkError(
@@ -45,15 +59,39 @@ class Reader:
             "loader reaches it from every node, make the engine with everywhere=True"
         )
 
-    def _fetched(self, chunk: str, holder: str) -> object:
+    def fetch(self, chunk: str, holders: Sequence[str]) -> Notices:
+        """Come to hold a chunk, if anybody delivers it and it can be kept."""
+        notices: Notices = []
+        if not self._store.fetches or self.holds(chunk, holders):
+            return notices
+        self._coming[chunk] = threading.Event()
+        try:
+            for holder in holders:
+                with suppress(UnansweredError):
+                    self._got(chunk, holder, notices, to_keep=True)
+                    break
+        finally:
+            self._coming.pop(chunk).set()
+        return notices
+
+    def holds(self, chunk: str, holders: Sequence[str]) -> bool:
+        """Whether a chunk is here."""
+        return self._store.kept(chunk) or self._store.own(chunk, self._name in holders)
+
+    def _got(
+        self, chunk: str, holder: str, notices: Notices, to_keep: bool = False
+    ) -> Callable[[], object]:
+        """Get a chunk from a node, `to_keep` only if it fits; what loads its value."""
         if holder == self._name:
             raise UnansweredError("it is not there")
         if holder not in self._peers:
             raise UnansweredError("no node of this engine")
         with asked(self._peers[holder], chunk, self._silence) as parcel:
             if self._store.fits(parcel.size):
-                self.notices += [Drops(old, self._name) for old in self._store.room(parcel.size)]
+                notices += [Drops(old, self._name) for old in self._store.room(parcel.size)]
+            elif to_keep:
+                raise UnansweredError("it is too large to be kept")
             value = self._store.receive(chunk, parcel)
         if self._store.kept(chunk):
-            self.notices.append(Holds(chunk, self._name))
+            notices.append(Holds(chunk, self._name))
         return value

@@ -5,10 +5,12 @@ it for nobody.
 """
 
 import pickle
+import threading
 from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any, NamedTuple, final
 
 BLOCK = 1 << 20  # bytes of a chunk in hand at once
@@ -28,28 +30,39 @@ class NotHereError(Exception):
 
 
 class Store(ABC):
-    """Used by the worker's main thread, but for `sent`, which any thread may use."""
+    """Any thread may use it; chunks are loaded in the worker's main thread only.
+
+    Attributes:
+        in_use: The chunk of the task that runs, which is not dropped.
+    """
 
     def __init__(self, most: int) -> None:
-        self._most = most  # bytes kept
+        self.in_use: str | None = None
+        self._most = most  # bytes kept; two chunks that come at once may exceed it by one of them
         self._sizes: OrderedDict[str, int] = OrderedDict()
+        self._changing = threading.Lock()  # the sizes, and what is kept
 
     @final
     def kept(self, chunk: str) -> bool:
         """Whether it was fetched and is still here."""
-        if chunk not in self._sizes:
-            return False
-        self._sizes.move_to_end(chunk)
-        return True
+        with self._changing:
+            if chunk not in self._sizes:
+                return False
+            self._sizes.move_to_end(chunk)
+            return True
 
     @final
     def room(self, size: int) -> list[str]:
         """Drop what must go so that a chunk of so many bytes can be kept; what was dropped."""
         gone: list[str] = []
-        while self._sizes and sum(self._sizes.values()) + size > self._most:
-            chunk, _ = self._sizes.popitem(last=False)
-            self._drop(chunk)
-            gone.append(chunk)
+        with self._changing:
+            left = self._most - size - sum(self._sizes.values())
+            for chunk in [chunk for chunk in self._sizes if chunk != self.in_use]:
+                if left >= 0:
+                    break
+                left += self._sizes.pop(chunk)
+                self._drop(chunk)
+                gone.append(chunk)
         return gone
 
     @final
@@ -75,8 +88,8 @@ class Store(ABC):
         """A chunk for another node; raises NotHereError, and what the loader raises."""
 
     @abstractmethod
-    def receive(self, chunk: str, parcel: Parcel) -> object:
-        """The value of a chunk from another node; it is kept if it fits.
+    def receive(self, chunk: str, parcel: Parcel) -> Callable[[], object]:
+        """Take a chunk from another node, and keep it if it fits; what loads its value.
 
         Raises:
             OSError: There is no room for it on the disk.
@@ -121,14 +134,14 @@ class Memory(Store):
             data = pickle.dumps(self.load(chunk), pickle.HIGHEST_PROTOCOL)
         return nullcontext(Parcel(len(data), _blocks(data)))
 
-    def receive(self, chunk: str, parcel: Parcel) -> object:
+    def receive(self, chunk: str, parcel: Parcel) -> Callable[[], object]:
         data = b"".join(parcel.blocks)
-        value = pickle.loads(data)
         if self.fits(len(data)):
-            self._foreign.add(chunk)
-            self._bytes[chunk] = data
-            self._sizes[chunk] = len(data)
-        return value
+            with self._changing:
+                self._foreign.add(chunk)
+                self._bytes[chunk] = data
+                self._sizes[chunk] = len(data)
+        return partial(pickle.loads, data)
 
     def _drop(self, chunk: str) -> None:
         self._bytes.pop(chunk, None)

@@ -56,6 +56,13 @@ class Cancel(NamedTuple):
     attempt: int
 
 
+class Fetch(NamedTuple):
+    """To a worker: come to hold a chunk, while tasks run."""
+
+    chunk: str
+    holders: tuple[str, ...]
+
+
 class Ready(NamedTuple):
     """From a worker: it can begin."""
 

@@ -24,6 +24,7 @@ from isocline.dispatch.engines.attempt import Interruption, Read, performed
 from isocline.dispatch.engines.contract import Event, Stopped, TimedOut, Work
 from isocline.dispatch.engines.processes import wire
 from isocline.dispatch.engines.processes.directory import Directory
+from isocline.dispatch.engines.processes.fetcher import Fetcher
 from isocline.dispatch.engines.processes.interrupt import Interrupter
 from isocline.dispatch.engines.processes.peers import Peers
 from isocline.dispatch.engines.processes.reader import Reader
@@ -55,6 +56,7 @@ class Worker:
         store = _store(setup)
         self._reader = Reader(setup.name, store, setup.peers, setup.everywhere, setup.silence)
         self._peers = Peers(setup.peers[setup.name], store, setup.link)
+        self._fetcher = Fetcher(setup.name, self._reader, self.send)
         self._interrupter = Interrupter()
         self._order: SimpleQueue[int] = SimpleQueue()
         self._waiting: dict[int, tuple[_Function, Work]] = {}
@@ -88,6 +90,8 @@ class Worker:
                 self._order.put(work.attempt)
             case wire.Cancel():
                 self._cancel(message.attempt)
+            case wire.Fetch():
+                self._fetcher.put(message)
 
     def send(self, message: Event | wire.Ready) -> None:
         """From any thread."""

@@ -18,6 +18,7 @@ from isocline.dispatch.engines.contract import (
     Emit,
     Ending,
     Event,
+    Fetched,
     Holds,
     Node,
     NodeLost,
@@ -91,6 +92,7 @@ class RayEngine:
         self._loader = code_of(loader)
         self._members = Members(slots, cpus, rack_label)
         self._chunks = Chunks(chunks or {})
+        self.fetches = bool(chunks)  # those of a loader are read in the task
         self._cpus, self._patience, self._begin = cpus, patience, begin
         self._lock = threading.Condition()
         # What Ray's thread hears. It must not do more: it would wait for itself, or for the lock
@@ -146,6 +148,17 @@ class RayEngine:
             if server and server.cancel(attempt):
                 server.drop(attempt)
                 self._emit(Stopped(attempt, node))
+
+    def fetch(self, node: str, chunk: str, holders: Sequence[str]) -> None:  # noqa: ARG002  Ray knows them
+        with self._lock:
+            server, ref = self._servers.get(node), self._chunks.ref(chunk)
+            if server is None:
+                return
+            if ref is None:  # a loader's
+                self._emit(Fetched(chunk, node, node in self.locations(chunk), 0.0))
+                return
+            answer = server.fetch(ref)
+        self._when(answer, partial(self._fetched, server, chunk))
 
     def locations(self, chunk: str) -> Sequence[str]:
         with self._lock:
@@ -206,10 +219,23 @@ class RayEngine:
         if isinstance(ending, Done):
             self._members.works(name)
         if came is not None:
-            self._chunks.came(came, server.place)
-            for node in self._at(server.place):
-                self._emit(Holds(came, node))
+            self._hold(came, server.place)
         return ending
+
+    def _fetched(self, server: Server, chunk: str, future: "Future[Any]") -> None:
+        error = future.exception()
+        if self._servers.get(server.node.name) is not server or isinstance(error, RayActorError):
+            return  # it is lost, or soon will be
+        if error is None:
+            self._hold(chunk, server.place)
+        seconds = 0.0 if error else future.result()
+        self._emit(Fetched(chunk, server.node.name, error is None, seconds))
+
+    def _hold(self, chunk: str, place: str) -> None:
+        """A place has come to hold a chunk, and so all nodes there have."""
+        self._chunks.came(chunk, place)
+        for node in self._at(place):
+            self._emit(Holds(chunk, node))
 
     def _lost(self, server: Server, reason: str) -> None:
         name = server.node.name

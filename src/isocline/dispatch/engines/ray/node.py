@@ -1,6 +1,7 @@
 """What a node's actor does, in its own process."""
 
 import pickle
+import time
 from typing import TYPE_CHECKING, Any, NamedTuple, final
 
 import ray
@@ -32,7 +33,7 @@ class Order(NamedTuple):
 
 @final
 class RayNode:
-    """One task at a time, in the order of the calls; `ready` and `cancel` do not wait for it."""
+    """One task at a time, in the order of the calls, for which the control calls do not wait."""
 
     def __init__(self, name: str, loader: bytes | None) -> None:
         self._name = name
@@ -47,6 +48,16 @@ class RayNode:
     def cancel(self, attempt: int) -> None:
         """Stop an attempt, or see that it does not begin."""
         self._hands.cancel(attempt)
+
+    def fetch(self, refs: "list[ObjectRef[Any]]") -> float:
+        """Have objects in this node's store, while attempts run; how long it took, in s.
+
+        Raises:
+            RayError: They cannot be had.
+        """
+        start = time.perf_counter()
+        ray.get(refs)
+        return time.perf_counter() - start
 
     def learn(self, number: int, code: bytes) -> None:
         """A function for attempts to come."""

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
     from ray import ObjectRef
 
-_CONTROL = "control"  # calls that do not wait for the attempts
+# Calls that do not wait for the attempts.
+_CONTROL, _FETCHING = "control", "fetching"
+_FETCHES = 8  # at once
 
 
 @final
@@ -42,7 +44,7 @@ class Server:
         self._known: set[int] = set()
         self._watch = Watch(node.name, patience)
         # Without a restart by Ray, which would hide that attempts were lost.
-        actor: Any = ray.remote(concurrency_groups={_CONTROL: 1})(RayNode)
+        actor: Any = ray.remote(concurrency_groups={_CONTROL: 1, _FETCHING: _FETCHES})(RayNode)
         self._actor = actor.options(
             num_cpus=cpus,
             max_restarts=0,
@@ -69,6 +71,13 @@ class Server:
         )
         self._watch.added(order.attempt, order.limit, time.monotonic())
         return ref
+
+    def fetch(self, chunk: "ObjectRef[Any]") -> "ObjectRef[float]":
+        """Have it fetch a chunk while it runs attempts."""
+        answer: ObjectRef[float] = self._actor.fetch.options(concurrency_group=_FETCHING).remote(
+            [chunk]
+        )
+        return answer
 
     def forget(self, number: int) -> None:
         """A function is not used again."""

@@ -1,0 +1,40 @@
+"""The threads of a worker that fetch chunks while the main thread runs tasks."""
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import final
+
+from isocline.dispatch.engines.contract import Drops, Fetched, Holds
+from isocline.dispatch.engines.processes.reader import Reader
+from isocline.dispatch.engines.processes.wire import Fetch
+
+_MOST = 16  # at once
+
+
+@final
+class Fetcher:
+    """Of one node, as long as the process lives."""
+
+    def __init__(
+        self, name: str, reader: Reader, send: Callable[[Holds | Drops | Fetched], None]
+    ) -> None:
+        self._name = name
+        self._reader = reader
+        self._send = send
+        self._threads = ThreadPoolExecutor(_MOST, "fetcher")
+
+    def put(self, wanted: Fetch) -> None:
+        """From any thread, at once."""
+        self._threads.submit(self._fetch, wanted)
+
+    def _fetch(self, wanted: Fetch) -> None:
+        chunk, holders = wanted
+        start, held = time.perf_counter(), False
+        try:
+            for notice in self._reader.fetch(chunk, holders):
+                self._send(notice)
+            held = self._reader.holds(chunk, holders)
+        except Exception:  # a full disk, a wrong name: the task that reads it will say so
+            held = False
+        self._send(Fetched(chunk, self._name, held, time.perf_counter() - start))
