@@ -17,6 +17,7 @@ from isocline.dispatch.engines.contract import (
     Ending,
     Engine,
     Event,
+    Fetched,
     Node,
     NodeLost,
     NodeUp,
@@ -104,6 +105,12 @@ class Rig:
         assert isinstance(event, NodeLost)
         return event
 
+    def fetched(self, chunk: str, node: str) -> Fetched:
+        """How a node's fetching of a chunk ended."""
+        event = self.hear(lambda e: isinstance(e, Fetched) and (e.chunk, e.node) == (chunk, node))
+        assert isinstance(event, Fetched)
+        return event
+
     def up(self, node: str) -> None:
         """Wait until a node that was lost is there again."""
         self.hear(lambda event: isinstance(event, NodeUp) and event.node.name == node)
@@ -127,6 +134,7 @@ def fake() -> Iterator[Rig]:
         fault=lambda _node, work: Fault.HANG if work.key == HANG else None,
         loader=value_of,
         keeps=True,
+        fetches=True,
         speed=float("inf"),
     )
     try:

@@ -213,6 +213,22 @@ def test_a_node_that_fetched_a_chunk_says_that_it_holds_it(rig: Rig) -> None:
     assert there in rig.engine.locations(rig.chunk)
 
 
+def test_a_node_fetches_while_it_runs_a_task(rig: Rig) -> None:
+    if not rig.engine.fetches:
+        pytest.skip("the nodes of this engine fetch nothing by themselves")
+    there = next(n for n in rig.names if n not in rig.holders)
+    running = rig.run(there, hang, key=HANG)
+    rig.engine.fetch(there, rig.chunk, rig.holders)
+    assert rig.fetched(rig.chunk, there).held
+    assert Holds(rig.chunk, there) in rig.events
+    assert there in rig.engine.locations(rig.chunk)
+    assert not [e for e in rig.events if isinstance(e, Ending) and e.attempt == running]
+    rig.engine.cancel(there, running)
+    done = rig.end(rig.run(there, echo, chunk=rig.chunk, holders=rig.holders))
+    assert isinstance(done, Done)
+    assert done.held
+
+
 def test_a_thousand_tasks_each_once(rig: Rig) -> None:
     expected = {rig.run(rig.names[i % 2], pow, i, 2): i * i for i in range(1000)}
     assert {attempt: rig.value(attempt) for attempt in expected} == expected

@@ -215,6 +215,54 @@ def test_a_lost_node_holds_only_what_it_held_at_first() -> None:
         assert not done(rig, "n1", "word", "n0").held
 
 
+def test_what_is_fetched_ahead_is_bounded_and_leaves_the_running_task_its_chunk(
+    homes: dict[str, Path], tmp_path: Path
+) -> None:
+    (homes["a"] / "large").write_bytes(bytes(100))
+    go_on = tmp_path / "go on"
+
+    def slowly(path: Path) -> str:
+        while not go_on.exists():
+            time.sleep(0.01)
+        return path.read_text()
+
+    with started(homes, cache=40, loader=lambda path: path) as rig:  # bytes: two of 16 or 23
+        assert done(rig, "b", "one.txt", "a").node == "b"
+        running = rig.run("b", slowly, chunk="one.txt", holders=("a",))
+        for chunk, held in (("two.txt", True), ("large", False), ("deep/three.txt", True)):
+            rig.engine.fetch("b", chunk, ["a"])
+            assert rig.fetched(chunk, "b").held is held
+        go_on.touch()
+        assert rig.value(running) == "words of one.txt"
+        assert notices(rig) == [
+            Holds("one.txt", "b"),
+            Holds("two.txt", "b"),
+            Drops("two.txt", "b"),
+            Holds("deep/three.txt", "b"),
+        ]
+
+
+def test_what_nobody_delivers_is_not_held() -> None:
+    with started(2, loader=int) as rig:
+        for chunk, holder in (("word", "n0"), ("1", "nobody")):  # the loader there raises
+            rig.engine.fetch("n1", chunk, [holder])
+            assert not rig.fetched(chunk, "n1").held
+        assert notices(rig) == []
+
+
+def test_a_task_waits_for_its_chunk_that_is_on_its_way() -> None:
+    with started(2, loader=lambda chunk: bytes(int(chunk)), link=1e6) as rig:
+        start = time.monotonic()
+        for chunk in ("400000", "400001"):  # side by side
+            rig.engine.fetch("n1", chunk, ["n0"])
+        ended = done(rig, "n1", "400000", "n0")
+        assert (len(pickle.loads(ended.value)), ended.held) == (400_000, False)
+        assert rig.fetched("400000", "n1").seconds >= 0.4
+        assert rig.fetched("400001", "n1").held
+        assert time.monotonic() - start < 5.0
+        assert sorted(notices(rig)) == [Holds("400000", "n1"), Holds("400001", "n1")]
+
+
 def test_a_fetch_is_cancelled_and_a_slow_link_is_slow() -> None:
     with started(2, loader=lambda chunk: bytes(int(chunk)), link=1e6) as rig:
         assert done(rig, "n1", "200000", "n0").read_seconds >= 0.2

@@ -154,12 +154,12 @@ class Core:
         how = floor.COMES_FETCHED if fetched else floor.COMES_FIRST
         return self._come(self._table.taken_back(number), holders, now, how)
 
-    def fetched(self, task: int, server: int, now: float, seconds: float | None) -> list[Action]:  # noqa: ARG002
+    def fetched(self, task: int, server: int, now: float, seconds: float | None) -> list[Action]:
         """A server has fetched a task's data, in so many s, or, None, could not.
 
         Before, `holds` has said that it holds them now.
         """
-        return self._table.fetched(task, server, seconds)
+        return self._table.fetched(task, server, now, seconds)
 
     # What happens to servers
 
@@ -173,8 +173,8 @@ class Core:
             actions += self._table.move(now)
         self._table.servers.at[server] = []
         self._table.board.event(floor.UP, server, 0, now)
-        fetches = self._table.fetches()
-        actions += self._table.started(now) + fetches
+        actions += self._table.started(now)
+        actions += self._table.fetches(now)
         for orphan in self._table.orphans.all():
             if orphan.task in self._table.anywhere:
                 actions += self._come(self._table.orphans.take(orphan.task), (), now)
@@ -216,8 +216,8 @@ class Core:
         actions: list[Action] = []
         if self._table.board.due(now) <= now:
             self._table.board.event(floor.DUE, 0, 0, now)
-            fetches = self._table.fetches()
-            actions += self._table.started(now) + fetches
+            actions += self._table.started(now)
+            actions += self._table.fetches(now)
         actions += self._without_holder(now)
         if self.in_flight and self._table.board.idles():
             actions += self._table.copies(now)

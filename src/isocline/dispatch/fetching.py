@@ -17,7 +17,7 @@ FloatArray = npt.NDArray[np.float64]
 
 _MEMORY = 8.0  # attempts to fetch
 _MOST_IN_VAIN = 0.5  # of these, before nothing is fetched any more
-_NEVER = 1e-8  # of the local rate: in place of those at which a policy would start far tasks
+_NEVER = 1e-15  # of the local rate: in place of those at which a policy would start far tasks
 
 
 @final

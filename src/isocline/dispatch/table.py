@@ -110,8 +110,8 @@ class Table:
             return []
         self.number[task.task] = self.board.comes(*task, local, now, how)
         self.waiting += 1
-        fetches = self.fetches()
         actions = self.started(now)
+        fetches = self.fetches(now)
         if self._deep and not actions:
             for server in local:
                 actions += self.give_ahead(server, now)
@@ -191,18 +191,23 @@ class Table:
         near = self.board.has_racks and any(rack[other] == rack[server] for other in others)
         return RACK if near else REMOTE
 
-    def fetches(self) -> list[Action]:
+    def fetches(self, now: float) -> list[Action]:
         """Note what servers are to fetch as of the last event."""
         actions: list[Action] = []
         for server, number in self.board.wanted():
             task = self.board.names[number]
+            if task in self.anywhere:  # it is at home there, too, as it has no data
+                self.board.floor.coming[server] -= 1
+                description = self.taken_back(number)
+                actions += self.come(description, (), now, floor.COMES_FETCHED)
+                continue
             holders, _, function = self.board.facts(number)
             self.fetching.begins(task, server, function, self._far(holders, server))
             self.counts.fetches += 1
             actions.append(Fetch(task, server))
         return actions
 
-    def fetched(self, task: int, server: int, seconds: float | None) -> list[Action]:
+    def fetched(self, task: int, server: int, now: float, seconds: float | None) -> list[Action]:
         """A server has fetched, or, None, could not."""
         known = self.fetching.ended(task, server, seconds is not None)
         if known is None:
@@ -214,7 +219,7 @@ class Table:
             self.fetching.leave(task)
         self._go_by_rates()
         self.board.event(floor.COME, server, self.number.get(task, NONE))
-        return self.fetches()
+        return self.fetches(now)
 
     def no_longer_comes(self, server: int) -> None:
         """A server is gone; what it was fetching for may be fetched for by others."""
@@ -229,8 +234,8 @@ class Table:
             self.board.event(floor.AHEAD_ENDS, server)
         else:
             self.board.event(floor.ENDS, server, 0, now)
-            fetches = self.fetches()
-            actions += self.started(now) + fetches
+            actions += self.started(now)
+            actions += self.fetches(now)
             for ahead in self.servers.at[server][:1]:
                 ahead.began = min(ahead.began, now)
         return actions + self.give_ahead(server, now)

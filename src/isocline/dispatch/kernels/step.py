@@ -305,7 +305,8 @@ def step(
             for i in range(floor.started[0]):
                 at = floor.started[i + 1]
                 _takes(book, view, floor, at, view.desk[uint32(at), SERVING])
-        look(view, floor, freed)
+        if what != COMES_FETCHED:
+            look(view, floor, freed)
     if status != YES:
         return status
     return ROOM if _is_full(view) else YES

@@ -65,6 +65,9 @@ from isocline.policies.scheduling.unbound import anyone_idle_local, seen_by_all_
 # Options BASE, RACK and REMOTE are as of local_first: what keys count from, alpha / beta and
 # alpha / gamma. The fourth is how long loads are remembered, s or slots.
 MEMORY = 3
+# So little that with any rates measured every help is worth it, and with a remote rate of next to
+# nothing, by which a live scheduler says that there is to be none, none is.
+LEAST_SPARE = 1e-6
 # The fifth is 1 where a service takes hardly more than a slot.
 SLOTTED = 4
 # What each server remembers: its local load, when it last looked for work, whether it found any.
@@ -117,7 +120,7 @@ def is_worth(view: ClusterView, most: int, slowdown: float, spare: float) -> boo
     """Whether a start that takes `slowdown` times as long as a local one gains time."""
     task = uint32(oldest(view.tasks, view.lists, most))
     if view.tasks.fact[task, HIGH] - view.tasks.fact[task, LOW] == 1:
-        slowdown *= 1.0 - load_of(view, most)
+        slowdown *= max(1.0 - load_of(view, most), LEAST_SPARE)
     return float(view.desk[uint32(most), LENGTH]) * spare > slowdown
 
 
