@@ -153,7 +153,9 @@ def test_where_reading_is_as_quick_as_hearing_nothing_is_fetched() -> None:
         core.submitted(task, [0], now)
         now += 1.5  # of which the service is one: half a second later than reading takes
         core.finished(task, 0, now, 1.0)
-    assert of(Fetch, submitted(core, 50)) == []
+    actions = submitted(core, 50)
+    assert of(Fetch, actions) == []
+    assert (REMOTE, 1) in [(one.level, one.server) for one in actions if isinstance(one, Start)]
 
 
 def test_a_negative_number_of_fetches_is_refused() -> None:

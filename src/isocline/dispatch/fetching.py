@@ -37,15 +37,18 @@ class Fetching:
         self._coming: dict[int, dict[int, tuple[int, int]]] = {}
         self._came: dict[int, set[int]] = {}  # task -> servers
 
-    def go_by(self, board: Board, rates: FloatArray, gap: float) -> None:
+    def go_by(self, board: Board, rates: FloatArray, gap: float, *, anew: bool) -> None:
         """Have the board fetch, if that is worth it, by these rates, tasks/s at each level.
 
-        It is not while reading takes no longer than the `gap`, s, in which a server waits to hear
-        what to do next, nor where fetching fails.
+        It is not while reading, or a local task, takes no longer than the `gap`, s, in which a
+        server waits to hear what to do next, nor where fetching fails. Without `anew` the board
+        goes by these rates already.
         """
-        reading = 1.0 / rates[REMOTE] - 1.0 / rates[LOCAL]  # s
-        on = self._most > 0 and self._failing <= _MOST_IN_VAIN and reading > gap
-        if on == self.on:
+        task = 1.0 / rates[LOCAL]  # s
+        reading = 1.0 / rates[REMOTE] - task
+        worth = bool(min(task, reading) > gap)
+        on = self._most > 0 and self._failing <= _MOST_IN_VAIN and worth
+        if on == self.on and not anew:
             return
         self.on = on
         board.set_fetching(self._most if on else 0, reading * rates[LOCAL])

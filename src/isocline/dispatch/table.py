@@ -280,8 +280,7 @@ class Table:
         self.shares.moved(self.board)
         for server in self.fetching.coming():
             self.board.floor.coming[server] += 1
-        self.fetching.on = False
-        self._go_by_rates()
+        self._go_by_rates(anew=True)
         seat(old, self.board, self.servers)
         for attempts in self.servers.at.values():
             for attempt in attempts:
@@ -316,14 +315,12 @@ class Table:
         rates = self.measured.changed()
         if rates is not None:
             self._rates = rates
-            self.fetching.on = False
-            self.board.set_rates(rates)
-        self._go_by_rates()
+        self._go_by_rates(anew=rates is not None)
         for function, seconds in self.measured.local_means():
             self.board.set_cost(function, seconds)
         local = 1.0 / float(self.board.setting.rate[LOCAL])
         self._gap = self.gap.seconds / local
         self._deep = self._gap > self._rules.ahead_gap
 
-    def _go_by_rates(self) -> None:
-        self.fetching.go_by(self.board, self._rates, self.gap.seconds)
+    def _go_by_rates(self, *, anew: bool = False) -> None:
+        self.fetching.go_by(self.board, self._rates, self.gap.seconds, anew=anew)
