@@ -2,17 +2,18 @@
 
 `python -m benchmarks.dispatch_clusters`: the same tasks as in `dispatch_engines`, which do nothing,
 on two nodes of this machine. Bare is a loop over `ray.wait` or `as_completed` that keeps as many
-tasks at each actor or pinned to each worker. Both in turns, four
-times; the goal is 1.2 times the bare cost.
+tasks at each actor or pinned to each worker; Ray's actors are given the arguments, and give the
+value back, in the same bytes. Both in turns, four times; the goal is 1.2 times the bare cost.
 """
 
 import os
+import pickle
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
-from benchmarks.dispatch_engines import DEPTHS, NODES, Cost, Driven, nothing, row, timed
+from benchmarks.dispatch_engines import ARGUMENTS, DEPTHS, NODES, Cost, Driven, nothing, row, timed
 from isocline.dispatch.engines.contract import Engine
 
 RAY_TASKS, DASK_TASKS, WARM, ROUNDS = 2_000, 400, 100, 4
@@ -54,14 +55,15 @@ def ray_bare() -> Iterator[Feed]:
     import ray
 
     class Actor:
-        def run(self) -> None:
-            nothing()
+        def run(self, arguments: bytes) -> bytes:
+            args, kwargs = pickle.loads(arguments)
+            return pickle.dumps(nothing(*args, **kwargs))
 
     kind = ray.remote(num_cpus=1)(Actor)
     actors = [kind.remote() for _ in range(NODES)]
 
     def feed(depth: int, tasks: int) -> None:
-        at = {actor.run.remote(): actor for actor in actors for _ in range(depth)}
+        at = {actor.run.remote(ARGUMENTS): actor for actor in actors for _ in range(depth)}
         given = len(at)
         while at:
             done, _ = ray.wait(list(at))
@@ -70,7 +72,7 @@ def ray_bare() -> Iterator[Feed]:
                 actor = at.pop(ref)
                 if given < tasks:
                     given += 1
-                    at[actor.run.remote()] = actor
+                    at[actor.run.remote(ARGUMENTS)] = actor
 
     yield feed
     for actor in actors:
@@ -86,7 +88,11 @@ def on_ray() -> None:
     from isocline.dispatch.engines.ray import RayEngine
 
     ray.init(
-        num_cpus=NODES, object_store_memory=80 << 20, include_dashboard=False, logging_level="error"
+        "local",
+        num_cpus=NODES,
+        object_store_memory=80 << 20,
+        include_dashboard=False,
+        logging_level="error",
     )
     try:
         in_turns("ray", lambda: RayEngine(slots=NODES), ray_bare, RAY_TASKS)

@@ -21,12 +21,14 @@ from typing import Any, NamedTuple
 os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
 os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
 
+import numpy as np
 import ray
 from ray.cluster_utils import Cluster
 from ray.experimental import get_local_object_locations
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from benchmarks.dispatch_task import Counted, count
+from benchmarks.dispatch_parquet import parquet
+from benchmarks.dispatch_task import KINDS, Answer
 from benchmarks.dispatch_work import (
     LINK,
     NODES,
@@ -56,18 +58,19 @@ SETTINGS = (
 
 
 @ray.remote(num_cpus=1)
-def _count(text: bytes, at: tuple[str, ...]) -> Counted:
+def _run(kind: str, data: bytes, at: tuple[str, ...]) -> Answer:
+    """One function for both kinds, as Ray gives a worker to tasks of one function at a time."""
     node = ray.get_runtime_context().get_node_id()
-    return count(text, SPEED, node, 0.0 if node in at else len(text) / LINK)
+    return KINDS[kind](data, SPEED, node, 0.0 if node in at else len(data) / LINK)
 
 
 @ray.remote(num_cpus=0)
-def _made(*texts: bytes) -> Any:
-    return texts if len(texts) > 1 else texts[0]
+def _made(*data: bytes) -> Any:
+    return data if len(data) > 1 else data[0]
 
 
 @ray.remote(num_cpus=0)
-def _fetched(*_texts: bytes) -> None:
+def _fetched(*_data: bytes) -> None:
     """A copy of each is in this node's store now."""
 
 
@@ -78,16 +81,18 @@ class Ray:
         self.name = setting.name
         self._holders = holders(of, nodes)
         self._chunks = _placed(of, self._holders)
-        spread = _count.options(scheduling_strategy="SPREAD")
-        text = b"word " * int(SPEED / 50)  # 0.1 s: until each node's worker has run some
-        ray.get([spread.remote(text, tuple(nodes)) for _ in range(8 * NODES)])
+        self._kinds = of.kinds
+        spread = _run.options(scheduling_strategy="SPREAD")
+        # 0.1 s each: until each node's worker has run some, and so has loaded Arrow.
+        file, _ = parquet(np.random.default_rng(0), int(0.1 * SPEED))
+        ray.get([spread.remote("sums", file, tuple(nodes)) for _ in range(8 * NODES)])
 
-    def submit(self, task: int, ended: Callable[[Counted, bool], None]) -> None:
+    def submit(self, task: int, ended: Callable[[Answer, bool], None]) -> None:
         def hear(future: Any) -> None:
             done = future.result()
             ended(done, done.node in self._holders[task])
 
-        ref = _count.remote(self._chunks[task], self._holders[task])
+        ref = _run.remote(self._kinds[task], self._chunks[task], self._holders[task])
         ref.future().add_done_callback(hear)
         self._chunks[task] = None
 
@@ -100,7 +105,7 @@ def _placed(of: Scene, at: list[tuple[str, ...]]) -> list[Any]:
     for nodes, tasks in itertools.groupby(order, at.__getitem__):
         which = list(tasks)
         made = _made.options(scheduling_strategy=_on(nodes[0]), num_returns=len(which))
-        answer = made.remote(*[of.texts[i] for i in which])
+        answer = made.remote(*[of.data[i] for i in which])
         group = answer if len(which) > 1 else [answer]
         copies += [_fetched.options(scheduling_strategy=_on(n)).remote(*group) for n in nodes[1:]]
         for i, ref in zip(which, group, strict=True):

@@ -17,8 +17,19 @@ pytest.importorskip("distributed")
 import dask
 from distributed import Client, LocalCluster
 
-from isocline.dispatch.engines.contract import Done, Ending, NodeUp, Raised, Stopped
+from isocline.dispatch.engines.contract import (
+    Done,
+    Drops,
+    Ending,
+    Event,
+    Fetched,
+    Holds,
+    NodeUp,
+    Raised,
+    Stopped,
+)
 from isocline.dispatch.engines.dask import DaskEngine
+from isocline.dispatch.engines.dask import node as at_node
 from isocline.dispatch.engines.errors import ChunkError, EngineError
 from tests.dispatch.rigs import SOON, Rig
 from tests.dispatch.test_engine_contract import *  # noqa: F403
@@ -99,6 +110,86 @@ def test_a_fetched_chunk_counts_as_read_for_as_long_as_dask_took(
     assert there.seconds > there.read_seconds > here.read_seconds
 
 
+def fetched(rig: Rig, chunk: str, node: str) -> Fetched:
+    event = rig.hear(lambda event: isinstance(event, Fetched) and event[:2] == (chunk, node))
+    assert isinstance(event, Fetched)
+    return event
+
+
+def test_a_node_fetches_several_chunks_while_it_runs_a_task(
+    client: Client, made: Callable[..., Rig]
+) -> None:
+    first, second = client.scheduler_info()["workers"]
+    futures = client.scatter([bytes(size) for size in (5 << 20, 1)], workers=[first], hash=False)
+    rig = made(chunks=dict(zip("ab", futures, strict=True)))
+    assert rig.engine.fetches
+    asleep = rig.run(second, time.sleep, 3600.0)
+    for chunk in "ab":
+        rig.engine.fetch(second, chunk, [first])
+    for chunk, size in (("a", 5 << 20), ("b", 1)):
+        event = fetched(rig, chunk, second)
+        assert event.held
+        assert event.seconds > 0.0
+        assert rig.events.index(Holds(chunk, second)) < rig.events.index(event)
+        assert set(rig.engine.locations(chunk)) == {first, second}
+        after = rig.run(second, len, chunk=chunk)
+        if chunk == "a":
+            assert not [e for e in rig.drain() if isinstance(e, Ending)]  # it sleeps still
+            rig.engine.cancel(second, asleep)
+        assert rig.value(after) == size
+        done = rig.end(after)
+        assert isinstance(done, Done)
+        assert done.held
+    assert rig.events.count(Holds("a", second)) == 1
+
+
+def test_a_chunk_that_is_lost_cannot_be_fetched(client: Client, made: Callable[..., Rig]) -> None:
+    first, second = client.scheduler_info()["workers"]
+    [lost] = client.scatter(["value"], workers=[first], hash=False)
+    rig = made(chunks={"lost": lost})
+    key = lost.key
+    client.cancel([lost], force=True)
+    end = time.monotonic() + SOON
+    while any(client.run(lambda dask_worker: key in dask_worker.data).values()):
+        assert time.monotonic() < end
+    for chunk in ("lost", "unheard of"):
+        rig.engine.fetch(second, chunk, [first])
+        assert not fetched(rig, chunk, second).held
+    # Where the engine has heard that a worker holds it, which is not so any more:
+    asked = client.run(at_node.fetch, "", "no such key", [first], 1, workers=[second])
+    assert asked == {second: False}
+    assert rig.value(rig.run(second, abs, -1)) == 1
+
+
+def test_copies_that_dask_drops_again_are_heard_of_and_do_no_harm(
+    made: Callable[..., Rig],
+) -> None:
+    def dropped(event: Event) -> bool:
+        return isinstance(event, Drops) and event.chunk == "c"
+
+    manager = "distributed.scheduler.active-memory-manager"
+    with (
+        dask.config.set({f"{manager}.start": True, f"{manager}.interval": "100ms"}),
+        LocalCluster(
+            n_workers=2,
+            threads_per_worker=1,
+            processes=False,
+            protocol="tcp://",
+            host="127.0.0.1",
+            dashboard_address="127.0.0.1:0",
+        ) as cluster,
+        Client(cluster) as client,
+    ):
+        first, second = client.scheduler_info()["workers"]
+        [chunk] = client.scatter(["value"], workers=[first], hash=False)
+        rig = made(client=client, chunks={"c": chunk})
+        rig.engine.fetch(second, "c", [first])
+        assert fetched(rig, "c", second).held
+        assert rig.hear(dropped).node in {first, second}  # type: ignore[union-attr]
+        assert [rig.value(rig.run(node, len, chunk="c")) for node in rig.names] == [5, 5]
+        rig.engine.close()
+
+
 def test_no_task_waits_for_a_worker_that_is_gone(client: Client, made: Callable[..., Rig]) -> None:
     rig = made()
     gone, other = rig.names
@@ -156,7 +247,11 @@ def test_threads_are_nodes_and_an_address_will_do_for_a_client(made: Callable[..
         rig.engine.close()
 
 
-def test_what_cannot_be_started_is_refused() -> None:
+def test_what_cannot_be_started_is_refused(client: Client) -> None:
+    closed = DaskEngine(client)
+    closed.close()
+    with pytest.raises(EngineError, match="make another"):
+        closed.start(lambda _event: None)
     with pytest.raises(EngineError, match="cannot be reached"):
         DaskEngine("tcp://127.0.0.1:1", begin=0.2).start(lambda _event: None)
 

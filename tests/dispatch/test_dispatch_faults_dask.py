@@ -18,9 +18,16 @@ WORKERS = 3
 
 @pytest.fixture(scope="module")
 def stage() -> Iterator[Stage]:
+    settings = {
+        "distributed.scheduler.active-memory-manager.start": False,
+        # So long after each loss a LocalCluster looks whether a worker of that name is there, and
+        # gives it up if not, even if it is only being started again after a later loss.
+        "distributed.deploy.lost-worker-timeout": "1 hour",
+        "distributed.worker.multiprocessing-method": "forkserver",  # up again at once
+    }
     # Workers are killed on purpose: Dask need not say so.
     with (
-        dask.config.set({"distributed.scheduler.active-memory-manager.start": False}),
+        dask.config.set(settings),
         LocalCluster(
             n_workers=WORKERS,
             threads_per_worker=1,

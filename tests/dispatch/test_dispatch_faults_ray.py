@@ -2,8 +2,9 @@
 
 import os
 import secrets
+import time
 from collections.abc import Iterator
-from concurrent.futures import as_completed
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ cluster_utils = pytest.importorskip("ray.cluster_utils")
 from isocline.dispatch.engines.ray import RayEngine  # noqa: E402
 from isocline.dispatch.records import Outcome  # noqa: E402
 from tests.dispatch.faults import PATIENT, Stage, square  # noqa: E402
+from tests.dispatch.rigs import SOON  # noqa: E402
 from tests.dispatch.test_dispatch_faults import *  # noqa: E402, F403
 
 SLOTS = 2
@@ -51,14 +53,27 @@ def stage(cluster: Any) -> Stage:
     )
 
 
-def test_a_ray_node_removed_during_a_run_costs_no_result(stage: Stage, cluster: Any) -> None:
+def test_a_ray_node_removed_during_a_run_costs_no_result(
+    stage: Stage, cluster: Any, tmp_path: Path
+) -> None:
     """The last one: there is one node less from here on."""
-    tasks, gone = 300, cluster.second
+    removed = tmp_path / "removed"
+
+    def outlasts(chunk: str) -> int:
+        while not removed.exists():
+            time.sleep(0.01)
+        return int(chunk) ** 2
+
     with stage.scheduler(rules=PATIENT, everywhere=True) as live:
-        futures = [live.submit(square, str(i), key=str(i)) for i in range(tasks)]
-        for done, _ in enumerate(as_completed(futures), 1):
-            if done == tasks // 3:
-                cluster.remove_node(gone, allow_graceful=False)
-        assert [future.result()[0] for future in futures] == [i * i for i in range(tasks)]
+        first = [live.submit(square, str(i)) for i in range(100)]
+        assert [future.result()[0] for future in first] == [i * i for i in range(100)]
+        rest = [live.submit(outlasts, str(i)) for i in range(100, 300)]
+        cluster.remove_node(cluster.second, allow_graceful=False)
+        end = time.monotonic() + SOON
+        while live.statistics().nodes > SLOTS:
+            assert time.monotonic() < end
+            time.sleep(0.01)
+        removed.touch()
+        assert [future.result() for future in rest] == [i * i for i in range(100, 300)]
         assert live.records.outcomes[Outcome.LOST] > 0
         assert live.statistics().nodes == SLOTS

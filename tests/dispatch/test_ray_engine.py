@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import cloudpickle
@@ -25,10 +26,13 @@ from isocline.dispatch.engines.contract import (  # noqa: E402
     Emit,
     Ending,
     Event,
+    Fetched,
+    Holds,
     Node,
     NodeLost,
     NodeUp,
     Raised,
+    Stopped,
     TimedOut,
 )
 from isocline.dispatch.engines.errors import ChunkError, EngineError  # noqa: E402
@@ -184,15 +188,96 @@ def test_a_task_deep_in_compiled_code_costs_its_node_which_comes_up_again(
     assert behind not in [event.attempt for event in rig.drain() if isinstance(event, Ending)]
 
 
-def test_a_node_removed_during_a_run_and_one_that_joins(
-    cluster: Any, made: Callable[..., Rig]
+def test_a_task_that_cannot_be_stopped_is_left_and_those_behind_it_run_once(rig: Rig) -> None:
+    node = rig.names[0]
+    pid = rig.value(rig.run(node, os.getpid))
+    stuck = [rig.run(node, time.sleep, 3600.0 + i) for i in range(2)]
+    behind = [rig.run(node, square, i) for i in range(20)]
+    for attempt in stuck:
+        rig.engine.cancel(node, attempt)
+        assert rig.end(attempt) == Stopped(attempt, node)
+    assert [rig.value(attempt) for attempt in behind] == [i * i for i in range(20)]
+    assert rig.value(rig.run(node, os.getpid)) == pid
+    ended = [e.attempt for e in rig.drain() if isinstance(e, Ending) and e.attempt in behind]
+    assert ended == behind
+
+
+def test_lanes_are_used_again_and_a_node_that_has_none_left_is_made_anew(
+    made: Callable[..., Rig], tmp_path: Path
 ) -> None:
+    rig = made(patience=1.0)
+    node = rig.names[0]
+
+    def stopped(number: int, seconds: float) -> None:
+        begun = tmp_path / str(number)
+        attempt = rig.run(node, lambda: (begun.touch(), time.sleep(seconds)))
+        end = time.monotonic() + SOON
+        while not begun.exists():
+            assert time.monotonic() < end
+            time.sleep(0.01)
+        rig.engine.cancel(node, attempt)
+        assert rig.end(attempt) == Stopped(attempt, node)
+
+    for number in range(5):
+        stopped(number, 1.0)
+        rig.value(rig.run(node, time.sleep, 1.0))  # the lane is free again by then
+    for number in range(5, 9):
+        assert not [event for event in rig.drain() if isinstance(event, NodeLost)]
+        stopped(number, 3600.0)
+    assert "could not be stopped" in rig.lost(node).reason
+    rig.up(node)
+    assert rig.value(rig.run(node, square, 3)) == 9
+
+
+def test_a_node_fetches_a_chunk_while_it_runs_a_task(rig: Rig) -> None:
+    here, there = rig.holders[0], next(n for n in rig.names if n not in rig.holders)
+    running = rig.run(there, time.sleep, 3600.0)
+    rig.engine.fetch(there, rig.chunk, rig.holders)
+    fetched = rig.hear(lambda event: isinstance(event, Fetched))
+    assert isinstance(fetched, Fetched)
+    assert fetched[:3] == (rig.chunk, there, True)
+    assert fetched.seconds > 0.0
+    heard = [event for event in rig.events if isinstance(event, (Holds, Fetched))]
+    assert heard == [Holds(rig.chunk, there), fetched]
+    assert sorted(rig.engine.locations(rig.chunk)) == sorted([here, there])
+    assert not [
+        event for event in rig.drain() if isinstance(event, Ending) and event.attempt == running
+    ]
+    rig.engine.cancel(there, running)
+    done = rig.end(rig.run(there, len, chunk=rig.chunk, holders=rig.holders))
+    assert isinstance(done, Done)
+    assert done.held
+
+
+def third_node(cluster: Any) -> tuple[Any, Any]:
+    """It joins, and a chunk is made there that cannot be made again."""
     third = cluster.add_node(**SMALL)
     cluster.wait_for_nodes()
     there = strategies.NodeAffinitySchedulingStrategy(third.node_id, soft=False)
     make = ray.remote(num_cpus=0, max_retries=0)(lambda: bytes(1 << 20))
     chunk = make.options(scheduling_strategy=there).remote()
     ray.wait([chunk], fetch_local=False)
+    return third, chunk
+
+
+def test_a_chunk_that_is_lost_is_fetched_by_none(cluster: Any, made: Callable[..., Rig]) -> None:
+    third, chunk = third_node(cluster)
+    rig = made(chunks={"c": chunk})
+    [gone] = rig.engine.locations("c")
+    cluster.remove_node(third, allow_graceful=False)
+    rig.lost(gone)
+    other = next(name for name in rig.names if name != gone)
+    rig.engine.fetch(other, "c", (gone,))
+    fetched = rig.hear(lambda event: isinstance(event, Fetched))
+    assert isinstance(fetched, Fetched)
+    assert fetched[:3] == ("c", other, False)
+    assert not [event for event in rig.drain() if event == Holds("c", other)]
+
+
+def test_a_node_removed_during_a_run_and_one_that_joins(
+    cluster: Any, made: Callable[..., Rig]
+) -> None:
+    third, chunk = third_node(cluster)
     rig = made(chunks={"c": chunk})
     [gone] = rig.engine.locations("c")
     assert third.node_id.startswith(gone)

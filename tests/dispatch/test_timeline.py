@@ -93,6 +93,16 @@ def test_a_trace_file_has_a_thread_for_each_node_and_an_event_for_each_attempt(
     assert waiting == [(0.0, 2), (0.5e6, 0)]
 
 
+def test_attempts_at_one_node_never_overlap_nor_hide_in_the_main_thread() -> None:
+    """Perfetto would drop them, or show them as another node's."""
+    heard_late = [ran("a", "n0", 0.0, 1.2), ran("b", "n0", 1.0, 2.0), ran("c", "n1", 0.0, 1.0)]
+    events = Trace.model_validate(Timeline.of(heard_late).trace()).traceEvents
+    spans = [(e.tid, e.ts, e.dur) for e in events if isinstance(e, Complete)]
+    first, other = spans[0][0], spans[2][0]
+    assert spans == [(first, 0.0, 1.2e6), (first, 1.2e6, 0.8e6), (other, 0.0, 1e6)]
+    assert len({first, other, 0, events[0].pid}) == 4
+
+
 def test_nodes_are_told_apart_by_what_they_did() -> None:
     first, second = node_rows(RUN.ran)
     assert first == {

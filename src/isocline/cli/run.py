@@ -24,11 +24,13 @@ Write = Callable[[dict[str, Any]], None]
 @click.option(
     "--engine",
     type=click.Choice(["processes", "ray", "dask"]),
-    default="processes",
-    show_default=True,
-    help="Worker processes of this machine, or a cluster that is there.",
+    help="Worker processes of this machine, or a cluster.  [default: as in FILE, or processes]",
 )
-@click.option("--address", metavar="A", help="Of the Ray or Dask cluster.")
+@click.option(
+    "--address",
+    metavar="HOST:PORT",
+    help="Of the Ray or Dask cluster.  [default: as in FILE, or what Ray or Dask finds or starts]",
+)
 @click.option(
     "--workers",
     type=click.IntRange(min=1),

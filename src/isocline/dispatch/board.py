@@ -20,7 +20,6 @@ from isocline.dispatch.kernels.floor import (
     FUNCTION,
     MOST_HOLDERS,
     WANTED_FACTS,
-    Floor,
 )
 from isocline.draws import Stream
 from isocline.errors import PolicyError
@@ -32,10 +31,11 @@ from isocline.policies.scheduling.desk import (
     WAITING,
 )
 from isocline.policies.scheduling.longest import is_full, with_more_keys
-from isocline.policies.scheduling.moves import WRONG_QUEUE, YES, Book
+from isocline.policies.scheduling.moves import WRONG_QUEUE, YES
 from isocline.policies.scheduling.tasks import (
     FIRST_TASKS,
     FREE,
+    FULL,
     HIGH,
     JOB,
     LEFT,
@@ -43,13 +43,9 @@ from isocline.policies.scheduling.tasks import (
     NONE,
     WAITS,
 )
-from isocline.policies.scheduling.turns import Turns, least_served
+from isocline.policies.scheduling.turns import Turns
 
 IndexArray = npt.NDArray[np.int64]
-
-FIRST_WIDTH = 3  # holders for which there is room at each task
-LEAST_ENTRIES = 1 << 12
-LEAST_RING = 4
 
 
 class Started(NamedTuple):
@@ -82,27 +78,8 @@ class Board:
         self.names = [NONE] * FIRST_TASKS  # the caller's number of each task
         self.rng = rng
         self.view = room.empty_view(setting, policy)
-        one = np.ones(1)
-        self.book = Book(
-            rules=policy.rules(setting),
-            grade=policy.grade(setting),
-            binds=policy.binds,
-            counts_service=policy.counts_service,
-            keeps=True,
-            by_data=True,
-            turn=least_served,
-            turns=Turns(np.zeros(1), one, np.zeros(1, np.int64)),
-        )
-        self.floor = Floor(
-            ahead=np.full(setting.size, NONE, np.int32),
-            given=np.zeros(4 + MOST_HOLDERS, np.int64),
-            cost=one / setting.rate[:1],
-            started=np.zeros(1 + floor.MOST_STARTS, np.int64),
-            starts=np.zeros(1 + FACTS_OF_START * floor.MOST_STARTS, np.int64),
-            coming=np.zeros(setting.size, np.int32),
-            fetching=np.zeros(2),
-            wanted=np.zeros(1 + WANTED_FACTS * floor.MOST_WANTED, np.int64),
-        )
+        self.book = room.empty_book(setting, policy)
+        self.floor = room.empty_floor(setting)
         self._given = self.floor.given.data  # memoryviews: four times as fast as the arrays
         self._starts = self.floor.starts.data
         self._wanted = self.floor.wanted.data
@@ -135,8 +112,7 @@ class Board:
             turned = [holders[(serial + i) % len(holders)] for i in range(len(holders))]
             turned.sort(key=lambda server: not self.is_idle(server))
             holders = turned[:MOST_HOLDERS]
-        if len(holders) > self.width:
-            self.view = self.view._replace(tasks=room.widened(self.view.tasks, len(holders)))
+        self.widen(len(holders))
         given = self._given
         given[0], given[1], given[2], given[3] = row, function, serial, len(holders)
         for i, server in enumerate(holders, 4):
@@ -177,6 +153,14 @@ class Board:
     def due(self, now: float) -> float:
         """When the policy wants to be asked if nothing happens before, s."""
         return self._due(self.book, self.view, now) if self.policy.waits else np.inf
+
+    def set_moved(self, numbers: IndexArray, up: Sequence[int]) -> None:
+        """Tasks that WITHDRAWN or COMES_AGAIN are about, and where those without data are local."""
+        self.floor = self.floor._replace(moved=np.append(0, numbers), up=np.array(up, np.int64))
+
+    def moved(self) -> int:
+        """How many of them have come again."""
+        return int(self.floor.moved[0])
 
     # What is known
 
@@ -229,8 +213,7 @@ class Board:
     def set_holders(self, number: int, holders: Sequence[int]) -> None:
         """Other servers hold the data of a task that runs."""
         holders = holders[:MOST_HOLDERS]
-        if len(holders) > self.width:
-            self.view = self.view._replace(tasks=room.widened(self.view.tasks, len(holders)))
+        self.widen(len(holders))
         fact = self.view.tasks.fact[number]
         fact[HIGH] = fact[LOW] + len(holders)
         self.view.tasks.holders[fact[LOW] : fact[HIGH]] = holders
@@ -239,25 +222,6 @@ class Board:
         """The serial number of a task, and when it was submitted, s."""
         born, serial = self.view.tasks.time[number]
         return int(serial), float(born)
-
-    def waiting_for(self, server: int) -> list[int]:
-        """The tasks that wait for a server, or have their data there, in order of submission."""
-        tasks, size = self.view.tasks, self.setting.size
-        waits = np.flatnonzero(tasks.fact[:, WAITS])
-        rows = tasks.holders.reshape(tasks.fact.shape[0], -1)[waits]
-        count = tasks.fact[waits, HIGH] - tasks.fact[waits, LOW]
-        among = (rows == server) & (np.arange(rows.shape[1]) < count[:, None])
-        found = among.any(axis=1)
-        if self.policy.binds:
-            found |= tasks.fact[waits, floor.QUEUE] % size == server
-        waits = waits[found]
-        return waits[np.argsort(tasks.time[waits, floor.SERIAL])].tolist()  # type: ignore[no-any-return]
-
-    def all_waiting(self) -> list[int]:
-        """All tasks that wait, in order of submission."""
-        tasks = self.view.tasks
-        waits = np.flatnonzero(tasks.fact[:, WAITS])
-        return waits[np.argsort(tasks.time[waits, floor.SERIAL])].tolist()  # type: ignore[no-any-return]
 
     # What changes now and then
 
@@ -289,9 +253,15 @@ class Board:
                 np.append(turns.waiting, np.zeros(more, np.int64)),
             )
         )
-        self._relist()
+        self.strike_off()
 
     # Room
+
+    def widen(self, holders: int) -> None:
+        """There is room for so many holders at each task, as far as they count."""
+        holders = min(holders, MOST_HOLDERS)
+        if holders > self.width:
+            self.view = self.view._replace(tasks=room.widened(self.view.tasks, holders))
 
     def _next(self) -> int:
         """The number that the next task gets."""
@@ -311,15 +281,18 @@ class Board:
         )
 
     def _make_room(self) -> None:
-        tasks, lists, longest = self.view.tasks, self.view.lists, self.view.longest
+        lists, longest = self.view.lists, self.view.longest
         if longest.order.size and is_full(longest):
             self.view = self.view._replace(longest=with_more_keys(longest))
-        self._relist()
-        lists = self.view.lists
-        if lists.mark[LEFT] <= tasks.fact.shape[0] // 4:
+        no_number = lists.mark[LEFT] == 0
+        if no_number or lists.mark[FULL]:
+            self.strike_off()
+        tasks, lists = self.view.tasks, self.view.lists
+        if no_number and lists.mark[LEFT] <= tasks.fact.shape[0] // 4:
             self.view = self.view._replace(tasks=room.doubled(tasks, lists, self.width))
             self.names += [NONE] * len(self.names)
 
-    def _relist(self) -> None:
+    def strike_off(self) -> None:
+        """In no list stands a task that does not wait there."""
         jobs = self.book.turns.served.size
         self.view = room.relisted(self.view, jobs if jobs > 1 else 0, self.policy.binds)

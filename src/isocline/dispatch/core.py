@@ -18,12 +18,15 @@ from collections.abc import Sequence
 from typing import final
 
 from isocline.dispatch.actions import Action, Cause, GiveUp, Reason
+from isocline.dispatch.failures import Failures
 from isocline.dispatch.kernels import floor
+from isocline.dispatch.moving import leave, move
 from isocline.dispatch.orphans import Description
 from isocline.dispatch.places import fits
 from isocline.dispatch.rules import Rules
 from isocline.dispatch.servers import Attempt
 from isocline.dispatch.table import Table
+from isocline.dispatch.waiting import described
 from isocline.draws import Stream
 from isocline.errors import UsageError
 from isocline.model.cluster import Rates
@@ -66,11 +69,10 @@ class Core:
         self._table = Table(
             racks, rates, policy, rng, self.rules, shuffled=shuffled, fetches=fetches
         )
-        self.measured = self._table.measured
-        self.gap = self._table.gap
+        self.measured = self._table.learning.measured
+        self.gap = self._table.learning.gap
         self.statistics = self._table.counts
-        self._tried: dict[int, int] = {}  # failures of a task that runs again
-        self._killed: dict[int, list[int]] = {}  # servers that died while they ran it
+        self._failures = Failures()
         self._serial = 0
 
     # What happens to tasks
@@ -170,7 +172,7 @@ class Core:
         self._table.racks[server] = rack
         actions: list[Action] = []
         if not fits(self._table.board, server, rack):
-            actions += self._table.move(now)
+            actions += move(self._table, now)
         self._table.servers.at[server] = []
         self._table.board.event(floor.UP, server, 0, now)
         actions += self._table.started(now)
@@ -192,19 +194,9 @@ class Core:
             if self._table.is_unserved(attempt.task) and attempt.began < math.inf:
                 actions += self._blame(attempt.task, server)
             if self._table.is_unserved(attempt.task):
-                again.append(self._table.described(attempt.number))
-        # All are taken back before any comes again: a queue that is down is to be empty.
-        moved = [
-            (self._table.taken_back(number), holders)
-            for number in self._table.board.waiting_for(server)
-            for holders in [self._table.board.facts(number)[0]]
-        ]
-        self._table.no_longer_holds(server)
-        self._table.no_longer_comes(server)
-        self._table.board.event(floor.DOWN, server)  # from here on their numbers are used again
+                again.append(described(self._table.board, attempt.number))
+        actions += leave(self._table, server, now) + self._without_holder(now)
         # The last first, each before all others, so that they keep their order.
-        for description, holders in reversed(moved):
-            actions += self._come(description, holders, now, floor.COMES_FIRST)
         for description, holders in reversed(again):
             actions += self._come(description, holders, now, floor.COMES_FIRST)
         return actions
@@ -263,8 +255,7 @@ class Core:
         return [*self._table.come(task, holders, now, how), *self._without_holder(now)]
 
     def _leave(self, task: int) -> list[Action]:
-        self._tried.pop(task, None)
-        self._killed.pop(task, None)
+        self._failures.forget(task)
         return self._table.leave(task)
 
     def _again(self, attempt: Attempt, server: int, now: float, cause: Cause) -> list[Action]:
@@ -275,20 +266,19 @@ class Core:
             self.statistics.lost += 1
             actions += self._blame(task, server)
         elif cause is not Cause.STOPPED:
-            tried = self._tried[task] = self._tried.get(task, 0) + 1
+            tried = self._failures.failed(task)
             if tried > self.rules.retries:
                 return self._give_up(task, Reason(cause.value), f"after {tried} attempts")
             self.statistics.retried += 1
         if task in self._table.number:
-            description, holders = self._table.described(attempt.number)
+            description, holders = described(self._table.board, attempt.number)
             others = self._table.up([holder for holder in holders if holder != server])
             actions += self._come(description, others or holders, now, floor.COMES_FIRST)
         return actions
 
     def _blame(self, task: int, server: int) -> list[Action]:
         """A server died while it ran a task; after so many the task is not tried again."""
-        killed = self._killed.setdefault(task, [])
-        killed.append(server)
+        killed = self._failures.killed(task, server)
         if len(killed) < self.rules.most_killed:
             return []
         servers = ", ".join(map(str, killed))

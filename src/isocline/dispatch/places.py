@@ -19,10 +19,7 @@ def fits(board: Board, server: int, rack: int) -> bool:
 
 
 def wider_board(board: Board, racks: Mapping[int, int], servers: Servers) -> Board:
-    """A board with room for these servers, on which run those tasks that run.
-
-    What the policy remembers is forgotten: it is by place, and its own.
-    """
+    """A board with room for these servers, of which the policy remembers what it did."""
     old = board.setting
     last = max(racks)
     size = old.size if last < old.size else 2 * (last + 1)
@@ -36,6 +33,8 @@ def wider_board(board: Board, racks: Mapping[int, int], servers: Servers) -> Boa
     for server in range(size - 1, -1, -1):
         if server not in servers.at:
             wider.event(floor.DOWN, server)
+    known = board.policy.remembers * old.size
+    wider.view.memory[:known] = board.view.memory[:known]
     return wider
 
 

@@ -7,7 +7,11 @@ import numpy as np
 import numpy.typing as npt
 
 from isocline.policies.scheduling.contract import (
+    CALL,
+    CHANGED,
+    DUE,
     PICK,
+    ROUTE,
     ClusterSetting,
     ClusterView,
     FloatArray,
@@ -18,6 +22,10 @@ from isocline.policies.scheduling.contract import (
 from isocline.policies.scheduling.tasks import BORN, oldest
 
 FACTS = 3  # of a decision: server, time, when the task was submitted
+
+
+def _by_address(signature: Any, function: Any) -> Any:
+    return numba.cfunc(signature, error_model="numpy")(function)
 
 
 @final
@@ -37,8 +45,8 @@ class Recording(SchedulingPolicy):
         self.by_data = policy.by_data  # type: ignore[misc]
 
     def rules(self, setting: ClusterSetting) -> Rules:
-        rules = self.policy.rules(setting)
-        pick, most = rules.pick, self._most
+        route, call, pick, due, changed = self.policy.rules(setting)
+        most = self._most
 
         def note(server: int, view: Any, now: float, rng: Any) -> int:
             queue = pick(server, view, now, rng)
@@ -53,7 +61,14 @@ class Recording(SchedulingPolicy):
                 view.option[counter] = count + 1.0
             return queue  # type: ignore[no-any-return]
 
-        return rules._replace(pick=numba.cfunc(PICK, error_model="numpy")(note))
+        # By address, so that one compiled kernel does for all policies.
+        return Rules(
+            _by_address(ROUTE, route.py_func),
+            _by_address(CALL, call.py_func),
+            _by_address(PICK, note),
+            _by_address(DUE, due.py_func),
+            _by_address(CHANGED, changed.py_func),
+        )
 
     def decisions(self, view: ClusterView) -> npt.NDArray[np.float64]:
         """(n, FACTS) those kept so far."""

@@ -3,17 +3,21 @@
 import numpy as np
 import numpy.typing as npt
 
+from isocline.dispatch.kernels import floor
+from isocline.dispatch.kernels.floor import FACTS_OF_START, MOST_HOLDERS, WANTED_FACTS, Floor
 from isocline.dispatch.kernels.lists import copied, sort_by_job, struck
 from isocline.policies.scheduling.contract import ClusterSetting, ClusterView, SchedulingPolicy
 from isocline.policies.scheduling.desk import COLUMNS, COLUMNS_WITH_RACKS, IDLE, SERVING
 from isocline.policies.scheduling.longest import NO_ORDER, all_zero
 from isocline.policies.scheduling.members import everyone
+from isocline.policies.scheduling.moves import Book
 from isocline.policies.scheduling.tasks import (
     FIRST_TASKS,
     FREE,
     HIGH,
     LEFT,
     LOW,
+    NONE,
     ROOM,
     START,
     USED,
@@ -23,6 +27,7 @@ from isocline.policies.scheduling.tasks import (
     no_tasks,
     with_more_tasks,
 )
+from isocline.policies.scheduling.turns import Turns, least_served
 
 IndexArray = npt.NDArray[np.int64]
 
@@ -50,6 +55,36 @@ def empty_view(setting: ClusterSetting, policy: SchedulingPolicy) -> ClusterView
         lists=empty_lists(queues, FIRST_TASKS),
         memory=policy.memory(setting),
         winner=policy.winner(setting),
+    )
+
+
+def empty_book(setting: ClusterSetting, policy: SchedulingPolicy) -> Book:
+    """One job, not served as yet."""
+    return Book(
+        rules=policy.rules(setting),
+        grade=policy.grade(setting),
+        binds=policy.binds,
+        counts_service=policy.counts_service,
+        keeps=True,
+        by_data=True,
+        turn=least_served,
+        turns=Turns(np.zeros(1), np.ones(1), np.zeros(1, np.int64)),
+    )
+
+
+def empty_floor(setting: ClusterSetting) -> Floor:
+    """Nothing ahead, nothing under way, one function."""
+    return Floor(
+        ahead=np.full(setting.size, NONE, np.int32),
+        given=np.zeros(4 + MOST_HOLDERS, np.int64),
+        cost=1.0 / setting.rate[:1],
+        started=np.zeros(1 + floor.MOST_STARTS, np.int64),
+        starts=np.zeros(1 + FACTS_OF_START * floor.MOST_STARTS, np.int64),
+        coming=np.zeros(setting.size, np.int32),
+        fetching=np.zeros(2),
+        wanted=np.zeros(1 + WANTED_FACTS * floor.MOST_WANTED, np.int64),
+        moved=np.zeros(1, np.int64),
+        up=np.zeros(0, np.int64),
     )
 
 

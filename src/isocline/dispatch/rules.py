@@ -21,7 +21,7 @@ class Rules:
     measure: bool = True
     """Measure service rates, and let the policy go by them; else those given hold."""
     ahead_gap: float = 0.01
-    """Give tasks ahead, where that gains more than it may lose (`kernels.step`), only if servers
+    """Give tasks ahead, where that gains more than it may lose (`kernels.ahead`), only if servers
     are idle for this share of a local service between two tasks, and so lose that share of their
     capacity; inf: never."""
     fetch_ahead: int = 3

@@ -14,15 +14,14 @@ from isocline.dispatch.actions import Action, Cancel, Fetch, Start
 from isocline.dispatch.board import Board
 from isocline.dispatch.counts import Counts
 from isocline.dispatch.fetching import Fetching
-from isocline.dispatch.gap import Gap
 from isocline.dispatch.kernels import floor
+from isocline.dispatch.learning import Learning
 from isocline.dispatch.orphans import Description, Orphans
-from isocline.dispatch.places import seat, wider_board
-from isocline.dispatch.rates import MeasuredRates
 from isocline.dispatch.rules import Rules
 from isocline.dispatch.servers import Attempt, Servers
 from isocline.dispatch.shares import Shares
 from isocline.dispatch.stragglers import Stragglers
+from isocline.dispatch.waiting import described
 from isocline.draws import Stream
 from isocline.model.cluster import Rates
 from isocline.policies.scheduling.contract import (
@@ -34,8 +33,6 @@ from isocline.policies.scheduling.contract import (
 )
 from isocline.policies.scheduling.tasks import NONE
 
-# Between two looks at the rates: observations.
-LEARN_EVERY = 32
 WHY = ("its data is here", "helps in its rack", "helps from afar")
 FETCHED = ", with data fetched ahead"
 
@@ -61,8 +58,7 @@ class Table:
         shuffled: bool,
         fetches: bool,
     ):
-        self.measured = MeasuredRates(rates)
-        self.gap = Gap()
+        self.learning = Learning(rates, rules.ahead_gap, measures=rules.measure)
         self.counts = Counts()
         self.servers = Servers()
         self.racks = dict(enumerate(racks))
@@ -80,14 +76,10 @@ class Table:
         self.orphans = Orphans()
         self.stragglers = Stragglers(rules.straggler)
         self.fetching = Fetching(rules.fetch_ahead if fetches else 0)
-        self._rates = setting.rate
-        self._go_by_rates()
+        self.go_by_rates()
         self.number: dict[int, int] = {}
         self.anywhere: set[int] = set()
         self.waiting = 0
-        self._observed = 0
-        self._deep = False  # tasks are given ahead
-        self._gap = 0.0  # servers are idle between two tasks, local service times
 
     # Tasks
 
@@ -105,21 +97,30 @@ class Table:
         anywhere = task.task in self.anywhere
         local = tuple(self.servers.at) if anywhere else self.up(holders)
         if not local:
-            self.number.pop(task.task, None)
-            self.orphans.add(task, math.inf if anywhere else now + self._rules.holder_grace)
+            self.orphaned(task, now)
             return []
         self.number[task.task] = self.board.comes(*task, local, now, how)
         self.waiting += 1
+        return self.has_come(local, now)
+
+    def has_come(self, local: Sequence[int], now: float) -> list[Action]:
+        """What follows when a task has come, to which these servers are local."""
         actions = self.started(now)
         fetches = self.fetches(now)
-        if self._deep and not actions:
+        if self.learning.ahead and not actions:
             for server in local:
                 actions += self.give_ahead(server, now)
         return actions + fetches
 
+    def orphaned(self, task: Description, now: float) -> None:
+        """No server that is up holds a task's data."""
+        self.number.pop(task.task, None)
+        anywhere = task.task in self.anywhere
+        self.orphans.add(task, math.inf if anywhere else now + self._rules.holder_grace)
+
     def taken_back(self, number: int) -> Description:
         """Take a task that waits off the board."""
-        description, _ = self.described(number)
+        description, _ = described(self.board, number)
         self.board.event(floor.TAKEN_BACK, 0, number)
         self.waiting -= 1
         return description
@@ -137,12 +138,6 @@ class Table:
         self.anywhere.discard(task)
         self.fetching.leave(task)
         return [Cancel(task, server) for server in self.servers.of.get(task, ())]
-
-    def described(self, number: int) -> tuple[Description, list[int]]:
-        """A task on the board, and its holders."""
-        board = self.board
-        holders, row, function = board.facts(number)
-        return Description(board.names[number], row, function, *board.time(number)), holders
 
     def is_unserved(self, task: int) -> bool:
         """Whether a task is still wanted, and neither waits nor runs."""
@@ -214,10 +209,10 @@ class Table:
             return []
         if seconds is not None and self._rules.measure:
             function, level = known
-            self.measured.of(function).read(level, seconds)
+            self.learning.measured.of(function).read(level, seconds)
         if task not in self:
             self.fetching.leave(task)
-        self._go_by_rates()
+        self.go_by_rates()
         self.board.event(floor.COME, server, self.number.get(task, NONE))
         return self.fetches(now)
 
@@ -242,17 +237,19 @@ class Table:
 
     def give_ahead(self, server: int, now: float) -> list[Action]:
         """A second task for a server that is busy, if that is worth it."""
-        if not self._deep or not self.board.waiting(server):
+        if not self.learning.ahead or not self.board.waiting(server):
             return []
         if len(self.servers.at[server]) != 1:
             return []
-        self.board.event(floor.AHEAD, server, 0, now, self._gap)
+        self.board.event(floor.AHEAD, server, 0, now, self.learning.ahead)
         return self.started(now, ahead=True)
 
     def copies(self, now: float) -> list[Action]:
         """Run stragglers again elsewhere."""
         actions: list[Action] = []
-        wanted = self.stragglers.wanted(self.number, self.board, self.servers, self.measured, now)
+        wanted = self.stragglers.wanted(
+            self.number, self.board, self.servers, self.learning.measured, now
+        )
         for server, slow, remaining, fresh in wanted:
             self.board.event(floor.RUNS_TOO, server, slow.number)
             level = LOCAL if slow.task in self.anywhere else self.board.level(server)
@@ -273,54 +270,17 @@ class Table:
                     holders.remove(server)
                     self.board.set_holders(attempt.number, holders)
 
-    def move(self, now: float) -> list[Action]:
-        """Everything goes on a board with more places."""
-        old = self.board
-        self.board = wider_board(old, self.racks, self.servers)
-        self.shares.moved(self.board)
-        for server in self.fetching.coming():
-            self.board.floor.coming[server] += 1
-        self._go_by_rates(anew=True)
-        seat(old, self.board, self.servers)
-        for attempts in self.servers.at.values():
-            for attempt in attempts:
-                if attempt.task in self.number:
-                    self.number[attempt.task] = attempt.number
-        self.waiting = 0
-        actions: list[Action] = []
-        for number in old.all_waiting():
-            holders, row, function = old.facts(number)
-            description = Description(old.names[number], row, function, *old.time(number))
-            actions += self.come(description, holders, now)
-        return actions
-
     # Learning
 
     def learn(self, attempt: Attempt, now: float, seconds: float) -> None:
         """A task took `seconds`."""
         if attempt.copy:
             self.counts.copies_first += 1
-        elif attempt.began == attempt.given:
-            self.gap.observe(now - attempt.given - seconds)
         self.shares.correct(attempt.row, attempt.function, seconds)
-        if not self._rules.measure:
-            return
-        self.measured.of(attempt.function).observe(attempt.level, seconds)
-        self._observed += 1
-        if self._observed % LEARN_EVERY == 0:
-            self._apply()
+        if self.learning.observe(attempt, now, seconds):
+            self.go_by_rates(anew=self.learning.look(self.board))
 
-    def _apply(self) -> None:
-        """Go by what is measured."""
-        rates = self.measured.changed()
-        if rates is not None:
-            self._rates = rates
-        self._go_by_rates(anew=rates is not None)
-        for function, seconds in self.measured.local_means():
-            self.board.set_cost(function, seconds)
-        local = 1.0 / float(self.board.setting.rate[LOCAL])
-        self._gap = self.gap.seconds / local
-        self._deep = self._gap > self._rules.ahead_gap
-
-    def _go_by_rates(self, *, anew: bool = False) -> None:
-        self.fetching.go_by(self.board, self._rates, self.gap.seconds, anew=anew)
+    def go_by_rates(self, *, anew: bool = False) -> None:
+        """Fetch, or do not, as is worth it by the rates that hold now."""
+        learning = self.learning
+        self.fetching.go_by(self.board, learning.rates, learning.gap.seconds, anew=anew)

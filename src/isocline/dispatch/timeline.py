@@ -2,7 +2,8 @@
 
 The trace is in the Trace Event Format (JSON) of Chrome's tracing; ui.perfetto.dev opens it. Nodes
 are threads of one process, attempts are complete events ("X"), failures are instant events ("i"),
-and a counter ("C") has the tasks that wait.
+and a counter ("C") has the tasks that wait. Perfetto drops complete events of one thread that
+overlap, and takes thread 0, as the one that is called as its process, for another.
 """
 
 import json
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FAILED = frozenset({Outcome.RAISED, Outcome.TIMED_OUT, Outcome.LOST})
-_PID = 1
+_PID, _FIRST = 1, 2  # the process, and the first of its threads
 _DIGITS = re.compile(r"(\d+)")
 _US = 1e6  # the format's unit of time is 1 µs
 
@@ -55,7 +56,7 @@ class Timeline(Record):
 
     def trace(self) -> dict[str, Any]:
         """The trace, a document in the Trace Event Format."""
-        thread = {node: number for number, node in enumerate(self.nodes)}
+        thread = {node: number for number, node in enumerate(self.nodes, _FIRST)}
         return {"displayTimeUnit": "ms", "traceEvents": list(_events(self.ran, thread))}
 
     def write_trace(self, path: Path) -> Path:
@@ -65,14 +66,16 @@ class Timeline(Record):
 
 
 def _events(ran: Iterable[Ran], thread: dict[str, int]) -> Iterator[dict[str, Any]]:
-    yield _named("process_name", {"name": "isocline"})
+    yield _named("process_name", {"name": "isocline"}, _PID)
     for node, number in thread.items():
         yield _named("thread_name", {"name": node}, number)
         yield _named("thread_sort_index", {"sort_index": number}, number)
     change: Counter[float] = Counter()
+    free: dict[str, float] = {}  # node -> when its last attempt ended, as it was heard of later
     for entry in ran:
         at = {"pid": _PID, "tid": thread[entry.node]}
         begun, ended = _micro(entry.started), _micro(entry.ended)
+        begun, free[entry.node] = max(begun, free.get(entry.node, 0.0)), ended
         arguments = {
             "why": entry.why,
             "waited_ms": 1e3 * (entry.started - entry.submitted),
@@ -98,7 +101,7 @@ def _events(ran: Iterable[Ran], thread: dict[str, int]) -> Iterator[dict[str, An
         yield {"ph": "C", "name": "waiting", "pid": _PID, "ts": time, "args": {"tasks": waiting}}
 
 
-def _named(what: str, arguments: dict[str, Any], thread: int = 0) -> dict[str, Any]:
+def _named(what: str, arguments: dict[str, Any], thread: int) -> dict[str, Any]:
     return {"ph": "M", "name": what, "pid": _PID, "tid": thread, "args": arguments}
 
 

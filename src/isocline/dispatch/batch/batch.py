@@ -7,6 +7,8 @@ from typing import Any, final
 
 from isocline.dispatch.locations import Locations
 
+ENGINES = ("processes", "ray", "dask")
+
 
 @final
 @dataclass(frozen=True)
@@ -26,6 +28,8 @@ class Batch:
     limit: float | None = None  # s for each task
     retries: int = 0
     policy: str | None = None
+    engine: str | None = None  # of ENGINES
+    address: str | None = None  # of the cluster of that engine
 
     @property
     def size(self) -> int | None:

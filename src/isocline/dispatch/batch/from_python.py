@@ -12,6 +12,7 @@ and, as far as they are wanted,
 
     def load(chunk): ...                           # by default bytes of the file, or the name
     limit, retries, policy = 60.0, 2, "late_binding"
+    engine, address = "dask", "127.0.0.1:8786"
 """
 
 import importlib.util
@@ -24,7 +25,7 @@ from typing import Any
 
 import cloudpickle
 
-from isocline.dispatch.batch.batch import Batch
+from isocline.dispatch.batch.batch import ENGINES, Batch
 from isocline.dispatch.locations import in_directories
 from isocline.errors import UsageError
 
@@ -62,6 +63,8 @@ def python_batch(path: Path) -> Batch:
         limit=_checked(path, module, "limit", None, int, float),
         retries=_checked(path, module, "retries", 0, int),
         policy=_checked(path, module, "policy", None, str),
+        engine=_engine(path, module),
+        address=_checked(path, module, "address", None, str),
     )
 
 
@@ -100,6 +103,13 @@ def _checked(path: Path, module: ModuleType, name: str, otherwise: Any, *kinds: 
     found = getattr(module, name, otherwise)
     if found is not otherwise and not isinstance(found, kinds):
         raise UsageError(f"{path}: {name} is {found!r}; give {_WORDS[kinds[-1]]}")
+    return found
+
+
+def _engine(path: Path, module: ModuleType) -> str | None:
+    found: str | None = _checked(path, module, "engine", None, str)
+    if found is not None and found not in ENGINES:
+        raise UsageError(f"{path}: engine is {found!r}; give one of {', '.join(ENGINES)}")
     return found
 
 

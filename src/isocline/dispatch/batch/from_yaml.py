@@ -7,7 +7,7 @@ nodes: {a: /disks/a, b: /disks/b}
 
 from glob import glob
 from pathlib import Path, PurePath
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_core import PydanticCustomError
@@ -35,6 +35,8 @@ class Entries(Record):
     limit: Positive | None = None
     retries: Annotated[int, Field(ge=0)] = 0
     policy: Name | None = None
+    engine: Literal["processes", "ray", "dask"] | None = None
+    address: Name | None = None  # of the cluster of that engine
 
     @field_validator("chunks", mode="before")
     @classmethod
@@ -66,6 +68,7 @@ def yaml_batch(path: Path) -> Batch:
         SystemFileError: It cannot be used; the message names file, line, field, value and remedy.
     """
     document = read(path)
+    _refuse_system(document)
     try:
         entries = Entries.model_validate(document.data)
     except ValidationError as errors:
@@ -75,6 +78,16 @@ def yaml_batch(path: Path) -> Batch:
             parse(entries.policy)
     place = _in_directories if entries.nodes else _in_folder
     return place(document, entries, path.parent)
+
+
+def _refuse_system(document: Document) -> None:
+    """The other files of this package say of which kind they are."""
+    if "kind" in document.data and "command" not in document.data:
+        document.fail(
+            ("kind",),
+            f"is {document.data['kind']!r}: this describes a system, for isocline plan, simulate "
+            'or serve; give isocline run a job, beginning: command: "wc -w {path}"',
+        )
 
 
 def _in_directories(document: Document, entries: Entries, folder: Path) -> Batch:
@@ -144,5 +157,7 @@ def _batch(document: Document, entries: Entries, chunks: list[str], **places: An
         limit=entries.limit,
         retries=entries.retries,
         policy=entries.policy,
+        engine=entries.engine,
+        address=entries.address,
         **places,
     )

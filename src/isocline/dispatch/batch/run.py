@@ -25,7 +25,7 @@ def run_batch(
     batch: Batch,
     tell: Callable[[Finished | Failure], None],
     *,
-    engine: str = "processes",
+    engine: str | None = None,
     address: str | None = None,
     workers: int | None = None,
     policy: str | None = None,
@@ -38,8 +38,9 @@ def run_batch(
     Args:
         batch: What to do.
         tell: Told of each task as it ends; what it raises stops the run.
-        engine: processes, ray or dask.
-        address: Of the cluster of ray or dask; by default theirs.
+        engine: processes, ray or dask, in place of the batch's own; by default processes.
+        address: Of the cluster of ray or dask; by default the batch's, if the engine is, or the one
+            that Ray or Dask finds, or starts on this machine.
         workers: How many processes, where the batch does not name its nodes.
         policy: In place of the batch's own; by default late_binding.
         journal: A file that keeps the run, so that it can be resumed.

@@ -3,7 +3,8 @@
 import os
 from typing import Any, NamedTuple
 
-from isocline.dispatch.batch.batch import Batch
+from isocline.dispatch.batch.batch import ENGINES, Batch
+from isocline.dispatch.batch.cluster import cluster
 from isocline.dispatch.engines.contract import Engine
 from isocline.dispatch.locations import Locations
 from isocline.errors import UsageError
@@ -18,36 +19,28 @@ class Where(NamedTuple):
     options: dict[str, Any]
 
 
-def where(batch: Batch, engine: str, address: str | None, workers: int | None) -> Where:
+def where(batch: Batch, engine: str | None, address: str | None, workers: int | None) -> Where:
     """The engine for a batch, and where it finds its chunks.
 
     Raises:
-        UsageError: The batch and what is asked for do not go together.
+        UsageError: The batch and what is asked for do not go together, or there is no such engine,
+            or nobody answers at the address.
         MissingExtraError: The engine's library is not installed.
     """
+    if engine is None:  # an address in the file is that of the engine in the file
+        engine, address = batch.engine or ENGINES[0], address or batch.address
+    if engine not in ENGINES:
+        raise UsageError(f"engine: is {engine!r}; give one of {', '.join(ENGINES)}")
     if engine == "processes":
         if address is not None:
-            raise UsageError(f"--address {address}: is for --engine ray or dask; leave it out")
+            raise UsageError(
+                f"--address {address}: is for --engine ray or dask; give one, or leave it out"
+            )
         return _processes(batch, workers)
     if workers is not None:
         raise UsageError(f"--workers {workers}: {engine} has its own; leave it out")
-    if isinstance(batch.nodes, dict):
-        raise UsageError(
-            f"--engine {engine}: the job's nodes are directories of this machine; give locations "
-            "by the names of the cluster's nodes, or none"
-        )
     # All nodes read any chunk by the loader; locations say who is nearest.
-    return Where(_cluster(batch, engine, address), batch.locations, True, {})
-
-
-def _cluster(batch: Batch, engine: str, address: str | None) -> Engine:
-    if engine == "ray":
-        from isocline.dispatch.engines.ray import RayEngine  # noqa: PLC0415 - if it is wanted
-
-        return RayEngine(address, loader=batch.loader)
-    from isocline.dispatch.engines.dask import DaskEngine  # noqa: PLC0415
-
-    return DaskEngine(address, loader=batch.loader)
+    return Where(cluster(batch, engine, address), batch.locations, True, {})
 
 
 def _processes(batch: Batch, workers: int | None) -> Where:

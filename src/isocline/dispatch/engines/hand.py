@@ -2,7 +2,7 @@
 
 An engine's own threads cannot be given up. These can: an attempt that is to stop is broken off by
 an exception; if it is deep in compiled code, or waits for the system, and has not left that within
-`_GRACE`, its thread is left to it, and ends after it.
+`GRACE`, its thread is left to it, and ends after it.
 """
 
 import ctypes
@@ -16,9 +16,14 @@ from typing import final
 from isocline.dispatch.engines.attempt import Interruption
 from isocline.dispatch.engines.contract import Ending, Stopped, TimedOut
 
-_GRACE = 0.2  # s
+GRACE = 0.2  # s
 _CANCELLED = 1_000  # attempts remembered that were cancelled before they began
 _raise_in = ctypes.pythonapi.PyThreadState_SetAsyncExc
+
+
+def interrupt(thread: int) -> None:
+    """Have an Interruption raised in a thread, at the next step that it takes in Python."""
+    _raise_in(ctypes.c_ulong(thread), ctypes.py_object(Interruption))
 
 
 @final
@@ -48,8 +53,8 @@ class Job:
         """Break it off in its thread; whether that has left it in time."""
         with self._lock:
             if not self._ended.is_set():
-                _raise_in(ctypes.c_ulong(thread), ctypes.py_object(Interruption))
-        return self._ended.wait(_GRACE)
+                interrupt(thread)
+        return self._ended.wait(GRACE)
 
     def end(self, ending: Ending | None) -> None:
         """From its thread: it has left the attempt, and is not to be interrupted any more."""
@@ -140,6 +145,11 @@ class Hands:
             if len(self._cancelled) > _CANCELLED:
                 self._cancelled.popitem(last=False)
             return False
+
+    def refuses(self, attempt: int) -> bool:
+        """Whether an attempt was cancelled before it began."""
+        with self._lock:
+            return attempt in self._cancelled
 
     def close(self) -> None:
         """Stop all attempts, and end the threads."""

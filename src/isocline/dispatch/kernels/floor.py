@@ -15,18 +15,20 @@ SERIAL = 1  # tasks in the order of their submission
     COMES,  # a task, as `Floor.given` describes it
     COMES_FIRST,  # the same, to stand before those that wait
     COMES_FETCHED,  # the same, with data that was fetched for it: that is not done again
+    COMES_AGAIN,  # those of `Floor.moved`, one by one, each to stand before those that wait
     ENDS,  # what a server runs
     DUE,  # a time that the policy waited for
     UP,  # a server is there
     COME,  # the data of a task, at a server that has fetched it, or could not
     DOWN,  # a server is gone, and with it what it ran
     TAKEN_BACK,  # a task that waited
+    WITHDRAWN,  # those of `Floor.moved` wait no more, and keep their numbers
     AHEAD,  # a server may be given the next of its own tasks ahead
     AHEAD_ENDS,  # a server no longer has the task that was given ahead
     PUT_AHEAD,  # it has this one, or, if NONE, one as described
     RUNS_TOO,  # an idle server runs this task, too, or, if NONE, one as described
     RATES,  # other rates
-) = range(14)
+) = range(16)
 
 ROOM = 20  # beside YES: room is to be made before the next event
 DOWN_LENGTH = 1 << 28
@@ -58,3 +60,5 @@ class Floor(NamedTuple):
     fetching: npt.NDArray[np.float64]
     # (1 + 2 MOST_WANTED,) fetches that begin: how many; and of each: server, task.
     wanted: npt.NDArray[np.int64]
+    moved: npt.NDArray[np.int64]  # (1 + n,) how many of n tasks have come again, and which they are
+    up: npt.NDArray[np.int64]  # servers to which those of them are local that have no data

@@ -143,6 +143,9 @@ class SchedulingPolicy(ABC):
     """Whether `due` is ever finite."""
     by_data: ClassVar[bool] = False
     """Which task is taken matters to the policy, so levels always are those of its data."""
+    remembers: ClassVar[int] = 0
+    """Facts of each server with which `memory` begins, server by server, that cannot be had again;
+    who comes to have more servers keeps those of the servers there were."""
 
     @abstractmethod
     def rules(self, setting: ClusterSetting) -> Rules:

@@ -168,6 +168,7 @@ class LateBinding(SchedulingPolicy):
     name: ClassVar[str] = "late_binding"
     binds: ClassVar[bool] = False
     by_data: ClassVar[bool] = True
+    remembers: ClassVar[int] = FACTS
     memory_time: float = 50.0
 
     def __post_init__(self) -> None:

@@ -1,15 +1,22 @@
 """What happens in Dask's worker processes. All that an engine has there is in its `Workshop`."""
 
+import asyncio
 import pickle
-from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple, final
+import time
+from typing import NamedTuple, final
 
-from distributed import get_worker
+from distributed import Worker, get_worker
+from distributed.worker_state_machine import AcquireReplicasEvent
 
 from isocline.dispatch.engines.attempt import Read, performed
 from isocline.dispatch.engines.contract import Done, Ending
 from isocline.dispatch.engines.hand import Hands
 from isocline.dispatch.engines.remote import Functions, Loader
+
+_AWAY = {"released", "missing"}  # states at a worker of chunks that it might fetch,
+_COMING = {"fetch", "flight", "cancelled", "resumed"}  # and of those that it has begun to
+_POLL = 0.005  # s, much less than a fetch that is worth it
+_PATIENCE = 60.0  # s: 6 GB at 100 MB/s
 
 
 class Order(NamedTuple):
@@ -43,20 +50,17 @@ class Workshop:
         self.loader: Loader | None = pickle.loads(loader) if loader else None
         self._fetches: dict[tuple[str, str], float] = {}
 
-    def fetch(self, worker: str, key: str, log: Iterable[Mapping[str, Any]]) -> float | None:
+    def fetch(self, worker: Worker, key: str) -> float | None:
         """How long a worker took to fetch a chunk since it was last asked, in s; None: it did not.
 
-        Args:
-            worker: Its address.
-            key: The chunk's.
-            log: What the worker fetched, the latest first.
+        Dask fetches what a task needs before the task; its worker's log says for how long.
         """
-        since = self._fetches.get((worker, key), 0.0)
-        for entry in log:
+        since = self._fetches.get((worker.address, key), 0.0)
+        for entry in reversed(tuple(worker.transfer_incoming_log)):
             if entry["stop"] <= since:
                 break
             if key in entry["keys"]:
-                self._fetches[worker, key] = entry["stop"]
+                self._fetches[worker.address, key] = entry["stop"]
                 return float(entry["duration"])
         return None
 
@@ -64,10 +68,11 @@ class Workshop:
 _WORKSHOPS: dict[str, Workshop] = {}
 
 
-def open_workshop(engine: str, loader: bytes | None) -> None:
-    """Called at each worker before it is given anything else."""
+def open_workshop(engine: str, loader: bytes | None) -> bool:
+    """Called at each worker before it is given anything else; True."""
     if engine not in _WORKSHOPS:
         _WORKSHOPS[engine] = Workshop(loader)
+    return True
 
 
 def close_workshop(engine: str) -> None:
@@ -91,10 +96,34 @@ def cancel(engine: str, attempt: int) -> bool:
     return _WORKSHOPS[engine].hands.cancel(attempt)
 
 
+async def fetch(engine: str, key: str, holders: list[str], size: int, dask_worker: Worker) -> bool:
+    """Have a worker come to hold a chunk; whether it does, `_PATIENCE` s later at the latest.
+
+    It fetches in its event loop, beside the tasks and with other chunks, as the active memory
+    manager would have it (`Client.replicate` moves one set of chunks at a time in all the cluster).
+    """
+    state, end = dask_worker.state, time.monotonic() + _PATIENCE
+    if key not in state.tasks or state.tasks[key].state in _AWAY:
+        wanted = AcquireReplicasEvent(
+            who_has={key: holders}, nbytes={key: size}, stimulus_id=f"isocline-{time.time()}"
+        )
+        dask_worker.handle_stimulus(wanted)
+    while key not in dask_worker.data:
+        if (
+            key not in state.tasks
+            or state.tasks[key].state not in _COMING
+            or time.monotonic() > end
+        ):
+            return False
+        await asyncio.sleep(_POLL)
+    _WORKSHOPS[engine].fetch(dask_worker, key)  # not on account of the next task
+    return True
+
+
 def run(order: Order, value: object) -> Answer:
     """The task that Dask runs; `value`: the chunk's, if Dask has it."""
     workshop = _WORKSHOPS[order.engine]
-    fetch = _fetch(workshop, order.key) if order.key else None
+    fetch = workshop.fetch(get_worker(), order.key) if order.key else None
 
     def read() -> Read:
         if order.key:
@@ -117,9 +146,3 @@ def run(order: Order, value: object) -> Answer:
         seconds, read_seconds = ending.seconds + fetch, ending.read_seconds + fetch
         ending = ending._replace(seconds=seconds, read_seconds=read_seconds)
     return Answer(ending, fetch is not None)
-
-
-def _fetch(workshop: Workshop, key: str) -> float | None:
-    """Dask fetches what a task needs before the task: its worker's log says for how long."""
-    worker = get_worker()
-    return workshop.fetch(worker.address, key, reversed(worker.transfer_incoming_log))

@@ -83,12 +83,23 @@ class Server:
         )
         return future
 
+    def end(self, attempt: int) -> "list[Future[Any]]":
+        """An attempt has ended; what Dask need not keep any more."""
+        del self.tasks[attempt]
+        future = self.futures.pop(attempt, None)
+        return [] if future is None else [future]
+
     def drop(self, attempt: int) -> bool:
         """Hear no more of an attempt, nor keep Dask at it; False if it is not there."""
-        task = self.tasks.pop(attempt, None)
-        future = self.futures.pop(attempt, None)
-        if future is not None:
+        task = self.tasks.get(attempt)
+        if task is None:
+            return False
+        for future in self.end(attempt):
             future.release()
-        if task is not None and task is not asyncio.current_task():
-            task.cancel()
-        return task is not None
+        task.cancel()
+        return True
+
+    def drop_all(self) -> None:
+        """Of no attempt."""
+        for attempt in tuple(self.tasks):
+            self.drop(attempt)

@@ -1,37 +1,32 @@
 """A Ray cluster's nodes as nodes, with Ray's objects as chunks."""
 
-import pickle
 import threading
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
-from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, final
 
 import ray
 from ray.exceptions import ObjectLostError, RayActorError
 
-from isocline.dispatch.engines import calls
 from isocline.dispatch.engines.contract import (
     Done,
     Drops,
     Emit,
-    Ending,
     Event,
     Fetched,
     Holds,
     Node,
     NodeLost,
     NodeUp,
-    Raised,
     Stopped,
     Work,
 )
 from isocline.dispatch.engines.errors import EngineError
 from isocline.dispatch.engines.processes.settings import code_of
+from isocline.dispatch.engines.ray.answers import ended, words
 from isocline.dispatch.engines.ray.chunks import Chunks
+from isocline.dispatch.engines.ray.loop import Loop
 from isocline.dispatch.engines.ray.members import Members, Seat
-from isocline.dispatch.engines.ray.node import Order
 from isocline.dispatch.engines.ray.server import Server
 from isocline.dispatch.engines.remote import Loader, Numbers
 from isocline.errors import UsageError
@@ -41,7 +36,7 @@ if TYPE_CHECKING:
 
     from ray import ObjectRef
 
-_POLL = 0.5  # s between looks at the cluster
+_LAST = 5.0  # s that the last answers of actors that were killed may take
 
 
 @final
@@ -95,10 +90,7 @@ class RayEngine:
         self.fetches = bool(chunks)  # those of a loader are read in the task
         self._cpus, self._patience, self._begin = cpus, patience, begin
         self._lock = threading.Condition()
-        # What Ray's thread hears. It must not do more: it would wait for itself, or for the lock
-        # of one who waits for it.
-        self._heard: SimpleQueue[Callable[[], None]] = SimpleQueue()
-        self._thread = threading.Thread(target=self._keep, name="ray engine", daemon=True)
+        self._loop = Loop(self._lock, self._look, self._unreachable)
         self._numbers = Numbers()
         self._coming: dict[str, Server] = {}
         self._servers: dict[str, Server] = {}
@@ -115,10 +107,10 @@ class RayEngine:
                 ray.init(self._address)
                 self._connected = True
             self._look(first=True)
-        except (ConnectionError, RuntimeError, ray.exceptions.RayError) as error:
+        except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
             self.close()
             raise EngineError(f"Ray cannot be reached: {error}") from error
-        self._thread.start()
+        self._loop.start()
         with self._lock:
             self._lock.wait_for(lambda: not self._coming, self._begin)
             nodes = [server.node for server in self._servers.values()]
@@ -136,18 +128,19 @@ class RayEngine:
             server = self._servers.get(node)
             if server is None:
                 return
-            number, held = self._numbers.take(work.function), node in work.holders
-            order = Order(work.attempt, number, work.arguments, work.chunk, held, work.limit)
-            ref = server.run(order, work.function, self._chunks.ref(work.chunk))
+            self._give(server, work)
             self._forget()
-        self._when(ref, partial(self._ended, server, order))
 
     def cancel(self, node: str, attempt: int) -> None:
         with self._lock:
             server = self._servers.get(node)
-            if server and server.cancel(attempt):
+            answer = server and server.cancel(attempt)
+            if server is None or answer is None:
+                return
+            if server.waits(attempt):
                 server.drop(attempt)
                 self._emit(Stopped(attempt, node))
+        self._loop.when(answer, partial(self._cancelled, server, attempt))
 
     def fetch(self, node: str, chunk: str, holders: Sequence[str]) -> None:  # noqa: ARG002  Ray knows them
         with self._lock:
@@ -158,7 +151,7 @@ class RayEngine:
                 self._emit(Fetched(chunk, node, node in self.locations(chunk), 0.0))
                 return
             answer = server.fetch(ref)
-        self._when(answer, partial(self._fetched, server, chunk))
+        self._loop.when(answer, partial(self._fetched, server, chunk))
 
     def locations(self, chunk: str) -> Sequence[str]:
         with self._lock:
@@ -166,61 +159,48 @@ class RayEngine:
 
     def close(self) -> None:
         self._closing.set()
-        if self._thread.is_alive():
-            self._heard.put(lambda: None)
-            self._thread.join()
-        servers = [*self._servers.values(), *self._coming.values()]
-        self._servers.clear()
-        self._coming.clear()
+        self._loop.close()
+        with self._lock:
+            servers = [*self._servers.values(), *self._coming.values()]
+            self._servers.clear()
+            self._coming.clear()
         for server in servers:
             server.kill()
+        for server in servers:
+            server.join(_LAST)
         if self._connected:
             self._connected = False
             ray.shutdown()
 
-    # All else is called in the engine's thread.
+    # All else is called in the engine's threads.
 
-    def _keep(self) -> None:
-        look = time.monotonic() + _POLL
-        while not self._closing.is_set():
-            try:
-                act = self._heard.get(timeout=max(0.0, look - time.monotonic()))
-            except Empty:
-                try:
-                    self._look()
-                except Exception as error:  # Ray has many for this
-                    with self._lock:
-                        for server in tuple(self._servers.values()):
-                            self._lost(server, f"Ray cannot be reached: {error}")
-                look = time.monotonic() + _POLL
-            else:
-                with self._lock:
-                    act()
+    def _give(self, server: Server, work: Work) -> None:
+        number = self._numbers.take(work.function)
+        hear = partial(self._ended, server, work.attempt, number)
+        server.run(work, number, self._chunks.ref(work.chunk), hear)
 
-    def _when(self, ref: "ObjectRef[Any]", act: Callable[["Future[Any]"], None]) -> None:
-        ref.future().add_done_callback(lambda future: self._heard.put(partial(act, future)))
+    def _ended(self, server: Server, attempt: int, number: int, answer: bytes | Exception) -> None:
+        name = server.node.name
+        with self._lock:
+            self._numbers.give(number)
+            if isinstance(answer, (RayActorError, ObjectLostError)):
+                self._lost(server, words(answer))
+            elif answer and self._servers.get(name) is server and server.drop(attempt):
+                ending, fetched = ended(attempt, name, answer)
+                if isinstance(ending, Done):
+                    self._members.works(name)
+                for chunk in fetched:
+                    self._hold(chunk, server.place)
+                self._emit(ending)
 
-    def _ended(self, server: Server, order: Order, future: "Future[Any]") -> None:
-        self._numbers.give(order.function)
-        error = future.exception()
-        if isinstance(error, (RayActorError, ObjectLostError)):
-            self._lost(server, str(error).splitlines()[0])
-        elif self._servers.get(server.node.name) is server:
-            for attempt, ended in server.ended(order.attempt, future):
-                self._emit(self._ending(server, attempt, ended))
-
-    def _ending(self, server: Server, attempt: int, future: "Future[Any]") -> Ending:
-        name, error = server.node.name, future.exception()
-        if error:
-            return Raised(attempt, name, *calls.failure(getattr(error, "cause", None) or error))
-        ending: Ending
-        came: str | None
-        ending, came = pickle.loads(future.result())
-        if isinstance(ending, Done):
-            self._members.works(name)
-        if came is not None:
-            self._hold(came, server.place)
-        return ending
+    def _cancelled(self, server: Server, attempt: int, future: "Future[bool]") -> None:
+        name = server.node.name
+        if self._servers.get(name) is not server or future.exception() or not future.result():
+            return
+        if server.drop(attempt):
+            self._emit(Stopped(attempt, name))
+        for work in server.give_up():
+            self._give(server, work)
 
     def _fetched(self, server: Server, chunk: str, future: "Future[Any]") -> None:
         error = future.exception()
@@ -245,19 +225,21 @@ class RayEngine:
             server.kill()
             self._emit(NodeLost(name, reason))
 
-    def _came(self, server: Server, future: "Future[Any]") -> None:
+    def _came(self, server: Server, answer: Exception | None) -> None:
         name = server.node.name
-        if self._coming.get(name) is not server:
-            return
-        del self._coming[name]
-        if future.exception():
-            self._members.died(name)
-        else:
-            self._servers[name] = server
-            self._emit(NodeUp(server.node))
-            for chunk in self._chunks.held(server.place):
-                self._emit(Holds(chunk, name))
-        self._lock.notify_all()
+        with self._lock:
+            if self._coming.get(name) is not server:
+                return
+            del self._coming[name]
+            if answer:
+                self._members.died(name)
+                server.kill()
+            else:
+                self._servers[name] = server
+                self._emit(NodeUp(server.node))
+                for chunk in self._chunks.held(server.place):
+                    self._emit(Holds(chunk, name))
+            self._lock.notify_all()
 
     def _look(self, first: bool = False) -> None:
         seats = self._members.seats(ray.nodes())
@@ -276,24 +258,30 @@ class RayEngine:
             for server in tuple(self._servers.values()):
                 self._check(server)
 
+    def _unreachable(self, error: Exception) -> None:
+        with self._lock:
+            for server in tuple(self._servers.values()):
+                self._lost(server, f"Ray cannot be reached: {error}")
+
     def _hire(self, seat: Seat) -> None:
         server = Server(seat.node, seat.place, self._cpus, self._loader, self._patience)
         self._coming[seat.node.name] = server
-        self._when(server.ready(), partial(self._came, server))
+        server.ask(partial(self._came, server))
 
     def _check(self, server: Server) -> None:
         """What only a look at it shows."""
-        if ended := server.overdue():
-            self._emit(ended)
-            self._lost(server, f"killed, as attempt {ended.attempt} could not be stopped")
+        if ending := server.overdue():
+            self._emit(ending)
+            self._lost(server, f"killed, as attempt {ending.attempt} could not be stopped")
         elif server.idle and not server.pinged:
             server.pinged = True
-            self._when(server.ready(), partial(self._answered, server))
+            server.ask(partial(self._answered, server))
 
-    def _answered(self, server: Server, future: "Future[Any]") -> None:
-        server.pinged = False
-        if error := future.exception():
-            self._lost(server, str(error).splitlines()[0])
+    def _answered(self, server: Server, answer: Exception | None) -> None:
+        with self._lock:
+            server.pinged = False
+            if answer:
+                self._lost(server, words(answer))
 
     def _forget(self) -> None:
         if (number := self._numbers.forgotten()) is not None:

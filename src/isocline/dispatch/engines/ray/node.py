@@ -10,7 +10,7 @@ from ray.exceptions import RayError, RayTaskError
 from isocline.dispatch.engines.attempt import Read, performed
 from isocline.dispatch.engines.contract import Ending
 from isocline.dispatch.engines.errors import ChunkError
-from isocline.dispatch.engines.hand import Hands
+from isocline.dispatch.engines.ray.lanes import Lanes
 from isocline.dispatch.engines.remote import Functions, Loader
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ class Order(NamedTuple):
     chunk: str | None
     held: bool  # a loader's chunk: the scheduler says that the node holds it
     limit: float | None  # s
+    lane: int  # of all that were opened; see `Lanes`
 
 
 @final
@@ -39,15 +40,14 @@ class RayNode:
         self._name = name
         self._loader: Loader | None = pickle.loads(loader) if loader else None
         self._functions = Functions()
-        self._hands = Hands()
-        self._fetched: str | None = None
+        self._lanes = Lanes()
 
     def ready(self) -> None:
         """It is there."""
 
-    def cancel(self, attempt: int) -> None:
-        """Stop an attempt, or see that it does not begin."""
-        self._hands.cancel(attempt)
+    def cancel(self, attempt: int, more: bool) -> bool:
+        """Stop an attempt, or see that it does not begin; see `Lanes`."""
+        return self._lanes.cancel(attempt, more)
 
     def fetch(self, refs: "list[ObjectRef[Any]]") -> float:
         """Have objects in this node's store, while attempts run; how long it took, in s.
@@ -75,10 +75,11 @@ class RayNode:
             refs: If its chunk is Ray's, a list with its reference: Ray would wait for a bare one.
 
         Returns:
-            Pickled, how it ended, and the chunk that was fetched for it.
+            Pickled, how it ended, and the chunks that were fetched for it; nothing if its lane was
+            given up before.
         """
         order: Order = pickle.loads(code)
-        self._fetched = None
+        fetched: list[str] = []
 
         def perform() -> Ending:
             return performed(
@@ -86,13 +87,15 @@ class RayNode:
                 self._name,
                 lambda: self._functions.get(order.function),
                 order.arguments,
-                None if order.chunk is None else lambda: self._read(order, *refs),
+                None if order.chunk is None else lambda: self._read(order, fetched, *refs),
             )
 
-        ending = self._hands.perform(order.attempt, self._name, order.limit, perform)
-        return pickle.dumps((ending, self._fetched), pickle.HIGHEST_PROTOCOL)
+        ending = self._lanes.perform(order.lane, order.attempt, self._name, order.limit, perform)
+        return pickle.dumps((ending, fetched), pickle.HIGHEST_PROTOCOL) if ending else b""
 
-    def _read(self, order: Order, refs: "list[ObjectRef[Any]] | None" = None) -> Read:
+    def _read(
+        self, order: Order, fetched: list[str], refs: "list[ObjectRef[Any]] | None" = None
+    ) -> Read:
         assert order.chunk is not None
         if refs is None:
             return Read(self._loader(order.chunk) if self._loader else order.chunk, order.held)
@@ -105,5 +108,6 @@ class RayNode:
             raise ChunkError(
                 f"chunk {order.chunk!r} cannot be had at {self._name}: {error}"
             ) from error
-        self._fetched = None if here else order.chunk
+        if not here:
+            fetched.append(order.chunk)
         return Read(value, bool(here))

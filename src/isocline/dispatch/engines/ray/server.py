@@ -2,25 +2,26 @@
 
 import pickle
 import time
-from collections.abc import Iterator
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, final
 
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from isocline.dispatch.engines.contract import Node, Stopped, TimedOut
+from isocline.dispatch.engines.contract import Node, Stopped, TimedOut, Work
 from isocline.dispatch.engines.processes.watch import Watch
+from isocline.dispatch.engines.ray.answers import Answers, Hear
 from isocline.dispatch.engines.ray.node import Order, RayNode
 
 if TYPE_CHECKING:
-    from concurrent.futures import Future
-
     from ray import ObjectRef
 
 # Calls that do not wait for the attempts.
 _CONTROL, _FETCHING = "control", "fetching"
 _FETCHES = 8  # at once
+_LANES = [f"lane {i}" for i in range(4)]  # of which all but one may be given up at a time
+_GROUPS = {_CONTROL: 1, _FETCHING: _FETCHES} | dict.fromkeys(_LANES, 1)
 
 
 @final
@@ -39,38 +40,48 @@ class Server:
         self.node = node
         self.place = place
         self.pinged = False
-        self._attempts: dict[int, ObjectRef[Any]] = {}  # in order
-        self._futures: dict[int, Future[Any]] = {}  # of those that have ended out of turn
-        self._known: set[int] = set()
+        self._attempts: dict[int, Work] = {}  # in order
         self._watch = Watch(node.name, patience)
         # Without a restart by Ray, which would hide that attempts were lost.
-        actor: Any = ray.remote(concurrency_groups={_CONTROL: 1, _FETCHING: _FETCHES})(RayNode)
+        actor: Any = ray.remote(concurrency_groups=_GROUPS)(RayNode)
         self._actor = actor.options(
             num_cpus=cpus,
             max_restarts=0,
             scheduling_strategy=NodeAffinitySchedulingStrategy(place, soft=False),
         ).remote(node.name, loader)
+        self._answers: dict[str, Answers] = {}  # by lane
+        self._lane = 0  # of all that were opened
+        self._open()
 
     @property
     def idle(self) -> bool:
         """Whether it has no attempt."""
         return not self._attempts
 
-    def ready(self) -> "ObjectRef[None]":
-        """Fulfilled when it is there."""
-        answer: ObjectRef[None] = self._actor.ready.options(concurrency_group=_CONTROL).remote()
-        return answer
+    def ask(self, hear: Hear) -> None:
+        """Hear when it is there, or that it is gone."""
+        ready = self._actor.ready.options(concurrency_group=_CONTROL).remote()
+        self._current.expect(ready, hear)
 
-    def run(self, order: Order, code: bytes, chunk: "ObjectRef[Any] | None") -> "ObjectRef[bytes]":
-        """Put an attempt at the end of its queue."""
-        if order.function not in self._known:
-            self._known.add(order.function)
-            self._actor.learn.remote(order.function, code)
-        ref = self._attempts[order.attempt] = self._actor.run.remote(
-            pickle.dumps(order, pickle.HIGHEST_PROTOCOL), *([] if chunk is None else [[chunk]])
-        )
-        self._watch.added(order.attempt, order.limit, time.monotonic())
-        return ref
+    def run(self, work: Work, number: int, chunk: "ObjectRef[Any] | None", hear: Hear) -> None:
+        """Put an attempt at the end of its queue, and hear what comes of it.
+
+        Args:
+            work: The attempt; again, if its lane was given up.
+            number: Its function's.
+            chunk: If it is Ray's.
+            hear: With its ending, or nothing if its lane was given up.
+        """
+        attempt, held = work.attempt, self.node.name in work.holders
+        if number not in self._known:
+            self._known.add(number)
+            self._learn.remote(number, work.function)
+        self._attempts[attempt] = work
+        self._watch.added(attempt, work.limit, time.monotonic())
+        order = Order(attempt, number, work.arguments, work.chunk, held, work.limit, self._lane)
+        code = pickle.dumps(order, pickle.HIGHEST_PROTOCOL)
+        ref = self._run.remote(code) if chunk is None else self._run.remote(code, [chunk])
+        self._current.expect(ref, hear)
 
     def fetch(self, chunk: "ObjectRef[Any]") -> "ObjectRef[float]":
         """Have it fetch a chunk while it runs attempts."""
@@ -83,36 +94,37 @@ class Server:
         """A function is not used again."""
         if number in self._known:
             self._known.remove(number)
-            self._actor.forget.remote(number)
+            self._forget.remote(number)
 
-    def cancel(self, attempt: int) -> bool:
-        """Have an attempt stopped; True if it has not begun, and will not.
+    def cancel(self, attempt: int) -> "ObjectRef[bool] | None":
+        """Have an attempt stopped; the answer is whether its lane has been given up.
 
         By a call of ours: `ray.cancel` is lost on a task that is just about to begin, as often as
-        it is repeated (Ray 2.60).
+        it is repeated (Ray 2.60). None: it is not there.
         """
         if not self._watch.cancelled(attempt, time.monotonic()):
-            return False
-        self._actor.cancel.options(concurrency_group=_CONTROL).remote(attempt)
-        waits: bool = next(iter(self._attempts)) != attempt
-        return waits
+            return None
+        more = bool(self._free())
+        answer: ObjectRef[bool] = self._actor.cancel.options(concurrency_group=_CONTROL).remote(
+            attempt, more
+        )
+        return answer
 
-    def ended(self, attempt: int, future: "Future[Any]") -> Iterator[tuple[int, "Future[Any]"]]:
-        """An attempt has ended; those whose turn it now is, with what came of them.
+    def waits(self, attempt: int) -> bool:
+        """Whether an attempt is there that is not the first."""
+        return attempt in self._attempts and next(iter(self._attempts)) != attempt
 
-        A node works its attempts off in order, but Ray does not always tell of them in order.
-        """
-        if attempt in self._attempts:
-            self._futures[attempt] = future
-        while (first := next(iter(self._attempts), None)) in self._futures:
-            assert first is not None
-            yield first, self._futures.pop(first)
-            self.drop(first)
+    def give_up(self) -> Sequence[Work]:
+        """Leave a lane to the attempt that does not end; those that are to be run again."""
+        self._current.close()
+        self._lane += 1
+        self._open()
+        return tuple(self._attempts.values())
 
-    def drop(self, attempt: int) -> None:
-        """Hear no more of an attempt."""
+    def drop(self, attempt: int) -> bool:
+        """Hear no more of an attempt; False if it had been dropped before."""
         self._attempts.pop(attempt, None)
-        self._watch.ended(attempt, time.monotonic())
+        return self._watch.ended(attempt, time.monotonic())
 
     def overdue(self) -> TimedOut | Stopped | None:
         """How the attempt that it runs is to be counted, if it does not stop it."""
@@ -122,3 +134,25 @@ class Server:
         """End it, now."""
         with suppress(Exception):  # it is gone already, or Ray is
             ray.kill(self._actor)
+        for answers in self._answers.values():
+            answers.close()
+
+    def join(self, patience: float) -> None:
+        """After `kill`: wait until no more is heard of it, for so many s at most."""
+        for answers in self._answers.values():
+            answers.join(patience)
+
+    def _free(self) -> list[str]:
+        """Lanes that were not given up, or have ended what they were left to."""
+        return [lane for lane in _LANES if lane not in self._answers or self._answers[lane].over]
+
+    def _open(self) -> None:
+        """Begin a lane, to which the methods go from now on."""
+        lane = self._free()[0]
+        self._current = self._answers[lane] = Answers(self.node.name)
+        self._known: set[int] = set()  # functions that were sent in this lane
+        # Kept, as Ray makes another each time that one is looked up.
+        self._run, self._learn, self._forget = (
+            method.options(concurrency_group=lane)
+            for method in (self._actor.run, self._actor.learn, self._actor.forget)
+        )

@@ -1,0 +1,70 @@
+"""The engine's own thread."""
+
+import threading
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from functools import partial
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Any, final
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+    from ray import ObjectRef
+
+_POLL = 0.5  # s between looks at the cluster
+
+
+@final
+class Loop:
+    """It looks at the cluster now and then, and at once at what was asked for out of turn."""
+
+    def __init__(
+        self,
+        lock: AbstractContextManager[bool],
+        look: Callable[[], None],
+        fail: Callable[[Exception], None],
+    ) -> None:
+        """Not begun.
+
+        Args:
+            lock: Held when what was asked for has come.
+            look: Looks at the cluster; without the lock.
+            fail: That has failed.
+        """
+        self._lock, self._look, self._fail = lock, look, fail
+        # What Ray's thread hears. It must not do more: it would wait for itself, or for the lock
+        # of one who waits for it.
+        self._heard: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._keep, name="ray engine", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def when(self, ref: "ObjectRef[Any]", act: Callable[["Future[Any]"], None]) -> None:
+        """Have something done, with the lock, when a call is answered."""
+        ref.future().add_done_callback(lambda future: self._heard.put(partial(act, future)))
+
+    def close(self) -> None:
+        """End it; may be repeated."""
+        self._closing.set()
+        if self._thread.is_alive():
+            self._heard.put(lambda: None)
+            self._thread.join()
+
+    def _keep(self) -> None:
+        look = time.monotonic() + _POLL
+        while not self._closing.is_set():
+            try:
+                act = self._heard.get(timeout=max(0.0, look - time.monotonic()))
+            except Empty:
+                try:
+                    self._look()
+                except Exception as error:  # Ray has many for this
+                    self._fail(error)
+                look = time.monotonic() + _POLL
+            else:
+                with self._lock:
+                    act()

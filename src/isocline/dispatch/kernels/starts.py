@@ -1,0 +1,27 @@
+"""What has started at an event, as Python is told it."""
+
+from numba import uint32
+
+from isocline.compiled import inlined
+from isocline.dispatch.kernels.floor import FACTS_OF_START, FUNCTION, Floor
+from isocline.policies.scheduling.contract import ClusterView
+from isocline.policies.scheduling.desk import LEVEL, RUNNING
+from isocline.policies.scheduling.moves import Book
+from isocline.policies.scheduling.tasks import JOB
+
+
+@inlined
+def takes(book: Book, view: ClusterView, floor: Floor, server: int, queue: int) -> None:
+    """A server has taken a task: its job is served, and the start is written down."""
+    task = view.desk[uint32(server), RUNNING]
+    fact = view.tasks.fact[uint32(task)]
+    book.turns.waiting[fact[JOB]] -= 1
+    book.turns.served[fact[JOB]] += floor.cost[fact[FUNCTION]] / book.turns.weight[fact[JOB]]
+    at = 1 + FACTS_OF_START * floor.starts[0]
+    floor.starts[0] += 1
+    floor.starts[at] = server
+    floor.starts[at + 1] = task
+    floor.starts[at + 2] = view.desk[uint32(server), LEVEL]
+    floor.starts[at + 3] = queue
+    floor.starts[at + 4] = fact[JOB]
+    floor.starts[at + 5] = fact[FUNCTION]
