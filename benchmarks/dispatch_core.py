@@ -19,7 +19,7 @@ from collections import deque
 
 import numpy as np
 
-from isocline.dispatch.actions import Action, Start
+from isocline.dispatch.actions import Action, Fetch, Start
 from isocline.dispatch.core import Core
 from isocline.dispatch.replay import replay
 from isocline.dispatch.rules import Rules
@@ -37,24 +37,34 @@ def holders(servers: int, count: int) -> list[list[int]]:
     return [rng.choice(servers, REPLICAS, replace=False).tolist() for _ in range(count)]
 
 
-def core_on(servers: int, policy: str, rules: Rules | None = None) -> Core:
-    return Core([0] * servers, Rates(1.0, 0.5), parse(policy), stream(0), rules)
+def core_on(
+    servers: int, policy: str, rules: Rules | None = None, *, fetches: bool = False
+) -> Core:
+    rates = Rates(1.0, 0.5)
+    return Core([0] * servers, rates, parse(policy), stream(0), rules, fetches=fetches)
 
 
-def microseconds(servers: int, policy: str) -> float:
-    """CPU for one task."""
-    core, local = core_on(servers, policy), holders(servers, 1000)
-    running: deque[Start] = deque()
+def microseconds(servers: int, policy: str, *, fetches: bool = False) -> float:
+    """CPU for one task; with `fetches` what is fetched ahead comes at once."""
+    core, local = core_on(servers, policy, fetches=fetches), holders(servers, 1000)
+    running: deque[Action] = deque()
+    ended: set[int] = set()
     now, start = 0.0, 0.0
     in_system = max(IN_SYSTEM, servers * 5 // 4)
     for task in range(TASKS + in_system):
         if task == in_system:
             start = time.process_time()
         now += 1.0 / servers
-        running += core.submitted(task, local[task % 1000], now)  # type: ignore[arg-type]
+        running += core.submitted(task, local[task % 1000], now)
         if task >= in_system:
-            done = running.popleft()
-            running += core.finished(done.task, done.server, now, 1.0)  # type: ignore[arg-type]
+            while isinstance(action := running.popleft(), Fetch):
+                fetched, server = action
+                if fetched not in ended:
+                    running += core.holds(fetched, [*local[fetched % 1000], server], now)
+                running += core.fetched(fetched, server, now, 1.0)
+            assert isinstance(action, Start)
+            ended.add(action.task)
+            running += core.finished(action.task, action.server, now, 1.0)
     return 1e6 * (time.process_time() - start) / TASKS
 
 
@@ -138,9 +148,11 @@ def main() -> None:
     if "--replay" in sys.argv[1:]:
         replayed()
         return
-    print("policy                  us, 8 servers   us, 1000")
+    print("policy                  us, 8 servers   us, 1000   8 that fetch ahead   1000")
     for policy in POLICIES:
-        print(f"{policy:24}{microseconds(8, policy):13.1f}{microseconds(1000, policy):11.1f}")
+        read = f"{microseconds(8, policy):13.1f}{microseconds(1000, policy):11.1f}"
+        fetch = [microseconds(servers, policy, fetches=True) for servers in (8, 1000)]
+        print(f"{policy:24}{read}{fetch[0]:21.1f}{fetch[1]:7.1f}")
     for policy in ("local_first", "late_binding"):
         size, each, lost = queued(policy)
         print(f"{policy}: 10^6 queued tasks, {size:.0f} bytes and {each:.1f} us each; "
