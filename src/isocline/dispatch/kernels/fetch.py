@@ -27,7 +27,7 @@ _BUSY = 1 << 20
 
 @inlined
 def _longest(view: ClusterView) -> int:
-    """The server for which most tasks wait; all of 1000 are compared in about a microsecond."""
+    """The server for which most tasks wait; with 1000 servers that adds 2 us to each task."""
     longest = 0
     for server in range(view.rack.size):
         if view.desk[uint32(server), WAITING] > view.desk[uint32(longest), WAITING]:
