@@ -14,7 +14,7 @@ from typing import Any
 import cloudpickle
 import pytest
 
-from isocline.dispatch.engines.contract import Done, Drops, Holds, NodeLost, Raised
+from isocline.dispatch.engines.contract import Done, Drops, Fetched, Holds, NodeLost, Raised
 from isocline.dispatch.engines.errors import ChunkError
 from isocline.dispatch.engines.processes import ProcessEngine
 from tests.dispatch.rigs import Rig, process_rig
@@ -261,6 +261,34 @@ def test_a_task_waits_for_its_chunk_that_is_on_its_way() -> None:
         assert rig.fetched("400001", "n1").held
         assert time.monotonic() - start < 5.0
         assert sorted(notices(rig)) == [Holds("400000", "n1"), Holds("400001", "n1")]
+
+
+def test_two_fetches_and_a_task_that_want_one_chunk_get_it_once() -> None:
+    with started(2, loader=lambda chunk: bytes(int(chunk)), link=1e6) as rig:
+        rig.engine.fetch("n1", "300000", ["n0"])
+        attempt = rig.run("n1", len, chunk="300000", holders=("n0",))
+        rig.engine.fetch("n1", "300000", ["n0"])
+        assert rig.value(attempt) == 300_000
+        rig.engine.fetch("n1", "1", ["n0"])
+        assert rig.fetched("1", "n1").held
+        ends = [event for event in rig.drain() if isinstance(event, Fetched)]
+        assert [event.held for event in ends if event.chunk == "300000"] == [True, True]
+        assert sorted(notices(rig)) == [Holds("1", "n1"), Holds("300000", "n1")]
+
+
+def test_what_is_dropped_for_a_chunk_that_then_fails_is_told(homes: dict[str, Path]) -> None:
+    def fill() -> None:  # from here on, a file of the worker's ends at so many bytes
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
+
+    (homes["a"] / "large").write_bytes(bytes(10_000))
+    with started(homes, cache=10_000) as rig:
+        assert done(rig, "b", "one.txt", "a").node == "b"
+        assert done(rig, "b", "two.txt", "a").node == "b"  # which is in use
+        rig.value(rig.run("b", fill))
+        rig.engine.fetch("b", "large", ["a"])
+        assert not rig.fetched("large", "b").held
+        assert Drops("one.txt", "b") in notices(rig)
+        assert list(rig.engine.locations("one.txt")) == ["a"]
 
 
 def test_a_fetch_is_cancelled_and_a_slow_link_is_slow() -> None:

@@ -3,10 +3,11 @@
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import final
 
 from isocline.dispatch.engines.contract import Drops, Fetched, Holds
-from isocline.dispatch.engines.processes.reader import Reader
+from isocline.dispatch.engines.processes.reader import Notices, Reader
 from isocline.dispatch.engines.processes.wire import Fetch
 
 _MOST = 16  # at once
@@ -31,10 +32,11 @@ class Fetcher:
     def _fetch(self, wanted: Fetch) -> None:
         chunk, holders = wanted
         start, held = time.perf_counter(), False
-        try:
-            for notice in self._reader.fetch(chunk, holders):
-                self._send(notice)
+        notices: Notices = []
+        # Of a full disk, or a wrong name, the task that reads it will tell.
+        with suppress(Exception):
+            self._reader.fetch(chunk, holders, notices)
             held = self._reader.holds(chunk, holders)
-        except Exception:  # a full disk, a wrong name: the task that reads it will say so
-            held = False
+        for notice in notices:
+            self._send(notice)
         self._send(Fetched(chunk, self._name, held, time.perf_counter() - start))

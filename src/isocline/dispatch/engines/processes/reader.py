@@ -59,20 +59,26 @@ class Reader:
             "loader reaches it from every node, make the engine with everywhere=True"
         )
 
-    def fetch(self, chunk: str, holders: Sequence[str]) -> Notices:
-        """Come to hold a chunk, if anybody delivers it and it can be kept."""
-        notices: Notices = []
+    def fetch(self, chunk: str, holders: Sequence[str], notices: Notices) -> None:
+        """Come to hold a chunk, if anybody delivers it and it can be kept.
+
+        `notices` get what that changes, also where something is raised.
+        """
         if not self._store.fetches or self.holds(chunk, holders):
-            return notices
-        self._coming[chunk] = threading.Event()
+            return
+        mine = threading.Event()
+        coming = self._coming.setdefault(chunk, mine)
+        if coming is not mine:  # for another task
+            coming.wait()
+            return
         try:
             for holder in holders:
                 with suppress(UnansweredError):
                     self._got(chunk, holder, notices, to_keep=True)
                     break
         finally:
-            self._coming.pop(chunk).set()
-        return notices
+            del self._coming[chunk]
+            mine.set()
 
     def holds(self, chunk: str, holders: Sequence[str]) -> bool:
         """Whether a chunk is here."""
