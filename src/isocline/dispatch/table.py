@@ -207,9 +207,8 @@ class Table:
         known = self.fetching.ended(task, server, seconds is not None)
         if known is None:
             return []
-        if seconds is not None and self._rules.measure:
-            function, level = known
-            self.learning.measured.of(function).read(level, seconds)
+        if seconds is not None:
+            self.learning.read(*known, seconds)
         if task not in self:
             self.fetching.leave(task)
         self.go_by_rates()
