@@ -24,11 +24,9 @@ from tests.gateway.proxies import (
     Backend,
     Client,
     Handler,
-    Seen,
     ok,
     proxying,
     read_request,
-    replaced,
     run,
     saying,
     value_of,
@@ -229,77 +227,6 @@ def test_an_idle_connection_that_the_backend_closed_is_not_used() -> None:
                 await asyncio.sleep(0.002)
             assert backend.connections == 20
             client.close()
-
-    run(scenario())
-
-
-async def expect(seen: Seen, request: bytes, status: int, reason: str) -> None:
-    client = await seen.connect()
-    got = await client.ask(request)
-    assert (got[0], reason in seen.accesses[-1].reason) == (status, True)
-    await seen.settled()
-    client.close()
-
-
-@pytest.mark.parametrize(
-    ("limits", "request_", "status", "reason"),
-    [
-        ({"first_byte": 0.1}, GET, 504, "did not begin"),
-        ({"total": 0.1}, GET, 504, "altogether"),
-        ({"idle": 0.1}, POST[:-1], 408, "body of the request"),
-        ({"header": 0.1}, GET[:-2], 408, "head of the request"),
-    ],
-)
-def test_limits_on_time(
-    limits: dict[str, float], request_: bytes, status: int, reason: str
-) -> None:
-    async def scenario() -> None:
-        async with proxying(silent, times=replaced(**limits)) as (seen, _):
-            await expect(seen, request_, status, reason)
-
-    run(scenario())
-
-
-def test_a_response_that_stands_still_is_broken_off() -> None:
-    def stuck(backend: Backend) -> Handler:
-        async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            await read_request(reader, backend)
-            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc")
-            await reader.read()
-
-        return handle
-
-    async def scenario() -> None:
-        async with proxying(stuck, times=replaced(idle=0.1)) as (seen, _):
-            client = await seen.connect()
-            client.writer.write(GET)
-            with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
-                await client.response()
-            await seen.settled()
-            client.close()
-
-    run(scenario())
-
-
-def test_silent_and_slow_clients_are_let_go() -> None:
-    async def scenario() -> None:
-        async with proxying(saying(ok()), times=replaced(header=0.15, keep_alive=0.15)) as (
-            seen,
-            _,
-        ):
-            says_nothing = await seen.connect()
-            drips = await seen.connect()
-            rests = await seen.connect()
-            await rests.ask(GET)
-            for byte in GET[:10]:
-                drips.writer.write(bytes([byte]))
-                await asyncio.sleep(0.01)
-            assert await says_nothing.reader.read() == b""
-            assert await rests.reader.read() == b""
-            assert (await drips.response())[0] == 408
-            await until(lambda: not seen.proxy.downstreams)
-            for client in (says_nothing, drips, rests):
-                client.close()
 
     run(scenario())
 

@@ -1,10 +1,12 @@
-"""An event loop whose network is memory: what a proxy does with bytes, without a socket.
+"""An event loop whose network is memory and whose time is virtual: no socket, no sleep.
 
 What is written arrives at the other end in a later turn of the loop, so an example of a fuzzer
-takes a millisecond, and the same bytes in the same pieces give the same again.
+takes a millisecond, and the same bytes in the same pieces give the same again. Where nothing is
+left to do, time leaps to the next timer: a limit of ten minutes is over at once.
 """
 
 import asyncio
+import selectors
 import socket
 from collections import deque
 from collections.abc import Callable, Coroutine
@@ -97,8 +99,25 @@ class Wire(asyncio.Transport):
             self._inbox.popleft()()
 
 
+class _Leap(selectors.DefaultSelector):
+    """Waits for nothing: the time that a loop would wait has passed at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 0.0  # s
+
+    def select(self, timeout: float | None = None) -> Any:
+        events = super().select(0)
+        if not events:
+            assert timeout is not None, "no timer, and nothing that could happen before"
+            self.now += timeout
+        return events
+
+
 class MemoryLoop(asyncio.SelectorEventLoop):
     """Servers and connections of this loop know only each other; a port is a server's number.
+
+    `time` is virtual, and a proxy's clock: `Proxy(..., clock=loop.time)`.
 
     Attributes:
         moved: Events that have arrived at an end of a connection.
@@ -106,10 +125,14 @@ class MemoryLoop(asyncio.SelectorEventLoop):
     """
 
     def __init__(self) -> None:
-        super().__init__()
+        self._leap = _Leap()
+        super().__init__(self._leap)
         self.moved = 0
         self.quiet, self._far = socket.socketpair()
         self._servers: dict[int, Factory] = {}
+
+    def time(self) -> float:
+        return self._leap.now
 
     def close(self) -> None:
         self.quiet.close()

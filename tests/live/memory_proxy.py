@@ -1,18 +1,27 @@
 """A proxy before one backend, in memory, and a client that hears what comes."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import cast
 
+from isocline.gateway.access_log import Access
 from isocline.gateway.build import core_of
 from isocline.gateway.proxy import Proxy
 from isocline.gateway.rules import RetryRule, Rules
-from isocline.gateway.settings import BackendAddress, FrontendRule, Listener, ProxySettings
+from isocline.gateway.settings import (
+    BackendAddress,
+    FrontendRule,
+    Listener,
+    ProxySettings,
+    SizeLimits,
+    TimeLimits,
+)
 from isocline.policies.parse import parse
 from tests.builders import fleet
 from tests.gateway.proxies import CURVE
-from tests.live.memory_loop import Factory, memory_loop
+from tests.live.memory_loop import Factory, MemoryLoop, memory_loop
 
 SYSTEM, POLICY = fleet([CURVE], [0.1]), parse("gmsr")
 ONCE = Rules(retries=RetryRule(attempts=1))  # each request reaches a backend once at most
@@ -44,23 +53,47 @@ class Speaker(asyncio.Protocol):
         self.ended = True
 
 
+@dataclass
+class Proxied:
+    """A running proxy; called with a client, it connects it.
+
+    Attributes:
+        accesses: What its observers were told.
+    """
+
+    proxy: Proxy
+    accesses: list[Access]
+    loop: MemoryLoop
+    clients: list[asyncio.Transport]
+
+    async def __call__(self, client: asyncio.Protocol) -> None:
+        port = self.proxy.addresses[0][2]
+        transport, _ = await self.loop.create_connection(lambda: client, port=port)
+        self.clients.append(transport)
+
+
 @asynccontextmanager
-async def proxied(backend: Factory) -> AsyncIterator[Callable[[asyncio.Protocol], Awaitable[None]]]:
-    """Connects clients; afterwards nothing is under way, and the core knows it."""
+async def proxied(
+    backend: Factory, times: TimeLimits | None = None, sizes: SizeLimits | None = None
+) -> AsyncIterator[Proxied]:
+    """Afterwards nothing is under way, and the core knows it."""
     loop = memory_loop()
     server = await loop.create_server(backend)
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    settings = ProxySettings((BackendAddress("b0", url),), (FrontendRule("all"),), (Listener(),))
-    proxy = Proxy(core_of(SYSTEM, POLICY, rules=ONCE), settings)
+    settings = ProxySettings(
+        (BackendAddress("b0", url),),
+        (FrontendRule("all"),),
+        (Listener(),),
+        times or TimeLimits(),
+        sizes or SizeLimits(),
+    )
+    accesses: list[Access] = []
+    core = core_of(SYSTEM, POLICY, rules=ONCE)
+    proxy = Proxy(core, settings, (accesses.append,), clock=loop.time)
     await proxy.start()
-    clients: list[asyncio.Transport] = []
-
-    async def connect(client: asyncio.Protocol) -> None:
-        transport, _ = await loop.create_connection(lambda: client, port=proxy.addresses[0][2])
-        clients.append(transport)
-
-    yield connect
-    for client in clients:
+    made = Proxied(proxy, accesses, loop, [])
+    yield made
+    for client in made.clients:
         client.close()
     await loop.settled()
     left = (proxy.in_flight, proxy.downstreams, proxy.router.core.in_flight(0))

@@ -2,7 +2,6 @@
 
 import asyncio
 import math
-from time import monotonic
 from typing import TYPE_CHECKING, cast, final
 
 from isocline.gateway.proxy.answers import answer
@@ -78,7 +77,7 @@ class Downstream(asyncio.Protocol):
         secure = transport.get_extra_info("sslcontext") is not None
         self.way = Way(peer[0] if peer else "unknown", secure, proxy.settings.trusted)
         proxy.downstreams.add(self)
-        self.due = monotonic() + proxy.settings.times.header
+        self.due = proxy.clock() + proxy.settings.times.header
 
     def data_received(self, data: bytes) -> None:
         if self._lingering:
@@ -164,7 +163,7 @@ class Downstream(asyncio.Protocol):
             self.resume(self._paused)
             if self.transport.can_write_eof():
                 self.transport.write_eof()
-            self.due = monotonic() + self.proxy.settings.times.linger
+            self.due = self.proxy.clock() + self.proxy.settings.times.linger
         else:
             self._close()
 
@@ -199,7 +198,7 @@ class Downstream(asyncio.Protocol):
     # Steps
 
     def _close(self) -> None:
-        self.due = monotonic() + self.proxy.settings.times.idle  # to take what is written
+        self.due = self.proxy.clock() + self.proxy.settings.times.idle  # to take what is written
         self.transport.close()
 
     def _next(self) -> None:
@@ -242,7 +241,7 @@ class Downstream(asyncio.Protocol):
         if b"\n\n" in head or (head[:1] < b"!" and data not in _EMPTY_LINE):
             raise BadMessageError("not an HTTP/1.1 request")  # nor will it be one
         if not self._held and self._served:
-            self.due = monotonic() + self.proxy.settings.times.header
+            self.due = self.proxy.clock() + self.proxy.settings.times.header
         self._held = data
 
     def _hold_next(self, data: bytes) -> None:

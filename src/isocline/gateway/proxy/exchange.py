@@ -1,6 +1,5 @@
 """One request and its response: between a client, the core that decides, and a backend."""
 
-from time import monotonic
 from typing import TYPE_CHECKING, final
 
 from isocline.gateway.access_log import CLIENT_GONE, UNMATCHED, Access
@@ -59,7 +58,7 @@ class Exchange:
     )
 
     def __init__(self, router: "Router", downstream: "Downstream", head: RequestHead) -> None:
-        now = monotonic()
+        now = router.clock()
         self.router = router
         self.downstream = downstream
         self.head = head
@@ -86,7 +85,7 @@ class Exchange:
             if kept.size > sizes.replay:
                 kept.drop()
             upstream.write(data)
-            self._watch_backend(monotonic())
+            self._watch_backend(self.router.clock())
         elif self.access.frontend != UNMATCHED and kept.size > sizes.replay:
             self.downstream.pause(NO_BACKEND_YET)
 
@@ -101,7 +100,7 @@ class Exchange:
             if head.expects:  # a client that waits to be asked for the body is asked
                 head.expects = False
                 self.downstream.write(CONTINUE)
-            self.due = monotonic() + router.times.idle
+            self.due = router.clock() + router.times.idle
         elif isinstance(found, NoMatch):
             self._reply(NOT_FOUND, found.reason)
         else:
@@ -142,7 +141,7 @@ class Exchange:
         """The response cannot be completed."""
         self.number = 0
         self.access.reason = action.reason
-        self._end(monotonic())
+        self._end(self.router.clock())
         self.downstream.exchange = None
         self.downstream.abort()
 
@@ -150,7 +149,7 @@ class Exchange:
 
     def connected(self, attempt: int, upstream: "Upstream") -> None:
         """A connection is there: write what there is of the request."""
-        now = monotonic()
+        now = self.router.clock()
         if not self.sending or attempt != self.access.attempts or self.upstream is not None:
             upstream.pool.give(upstream, now)  # it came too late for this request
             return
@@ -177,7 +176,7 @@ class Exchange:
     def first_byte(self) -> None:
         """The response begins."""
         if not self.answered:
-            now = monotonic()
+            now = self.router.clock()
             self.answered = True
             self.access.first_byte = now
             self.due = now + self.router.times.idle
@@ -189,7 +188,7 @@ class Exchange:
             access.returned += len(data)
             downstream.write(data)
         if not downstream.write_paused:
-            self.due = monotonic() + self.router.times.idle
+            self.due = self.router.clock() + self.router.times.idle
 
     def done(self, now: float, latency_known: bool = True, usage: Usage | None = None) -> None:
         """The response is complete."""
@@ -247,7 +246,7 @@ class Exchange:
         self.access.reason = reason
         self.access.returned += len(data)
         downstream.write(data)
-        now = monotonic()
+        now = self.router.clock()
         self._end(now)
         downstream.exchange_done(persistent, now)
 
@@ -255,7 +254,7 @@ class Exchange:
         """Take it back; nobody is there to be answered."""
         self.access.status, self.access.reason = status, reason
         self._withdraw()
-        self._end(monotonic())
+        self._end(self.router.clock())
 
     def _withdraw(self) -> None:
         upstream, self.upstream = self.upstream, None

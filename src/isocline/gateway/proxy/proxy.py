@@ -1,7 +1,7 @@
 """The built-in data plane: listeners, connections, clocks; one process, one event loop."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import final
 
@@ -46,6 +46,7 @@ class Proxy:
         settings: ProxySettings,
         observers: Sequence[Observer] = (),
         read_load: LoadReader | None = None,
+        clock: Callable[[], float] = monotonic,
     ) -> None:
         """Raises UsageError if a certificate cannot be used.
 
@@ -54,10 +55,12 @@ class Proxy:
             settings: See there.
             observers: Called with each request's Access at its end; an AccessLog is also flushed.
             read_load: Reads the load that a backend tells in its responses.
+            clock: Seconds of a clock that does not go back; the core's times are of this clock.
         """
         self.settings = settings
+        self.clock = clock
         self.upgrades = frozenset(name.encode() for name in settings.upgrades)
-        self.router = Router(core, settings, observers, read_load)
+        self.router = Router(core, settings, observers, read_load, clock)
         self.downstreams: set[Downstream] = set()
         self.tunnels: set[Tunnel] = set()
         self.draining = False
@@ -122,10 +125,10 @@ class Proxy:
                 listener.tls.load(context)  # which may have been renewed
         before = self.router
         watching = self._observers if observers is None else tuple(observers)
-        after = Router(core, settings, watching, self._read_load, before=before)
+        after = Router(core, settings, watching, self._read_load, self.clock, before=before)
         before.close_but(after.pools)
         self._before.append(before)
-        now = monotonic()
+        now = self.clock()
         for router in self._before:
             router.carry(after, now)
         self.settings, self.router, self._observers = settings, after, watching
@@ -138,8 +141,8 @@ class Proxy:
             server.close()
         for downstream in [it for it in self.downstreams if it.exchange is None]:
             downstream.close()
-        end = monotonic() + grace
-        while (self.in_flight or self.downstreams) and monotonic() < end:
+        end = self.clock() + grace
+        while (self.in_flight or self.downstreams) and self.clock() < end:
             await asyncio.sleep(_DRAIN_STEP)
         for downstream in list(self.downstreams):
             downstream.abort()
@@ -155,7 +158,7 @@ class Proxy:
 
     def refused_request(self, downstream: Downstream, error: BadMessageError) -> None:
         """A request that was refused before it was one."""
-        now = monotonic()
+        now = self.clock()
         access = Access(downstream.way.peer, b"", b"", b"", now, ended=now)
         access.status, access.reason = error.status, error.reason
         self.router.observe(access)
@@ -165,7 +168,7 @@ class Proxy:
     # event loop for each step would cost several us of each request.
 
     def _tick(self) -> None:
-        now = monotonic()
+        now = self.clock()
         for router in (self.router, *self._before):
             router.tick(now)
         for router in self._before:

@@ -1,6 +1,5 @@
 """The final response of a backend, on its way to the client."""
 
-from time import monotonic
 from typing import TYPE_CHECKING, final
 
 from isocline.gateway.proxy.framing import Framing
@@ -70,8 +69,8 @@ class Response:
 
     def _end(self, clean: bool) -> None:
         """All has been passed on; `clean`: nothing came after it."""
-        now = monotonic()
         exchange, framing, router = self._exchange, self._framing, self._exchange.router
+        now = router.clock()
         upstream, downstream = exchange.upstream, exchange.downstream
         assert upstream is not None
         if downstream.write_paused:

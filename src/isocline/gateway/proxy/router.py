@@ -4,7 +4,6 @@ A reload makes another router with another core; what is under way ends with the
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from time import monotonic
 from typing import final
 
 from isocline.gateway.access_log import Access, AccessLog, Observer
@@ -36,6 +35,7 @@ class Router:
         settings: ProxySettings,
         observers: Sequence[Observer],
         read_load: LoadReader | None,
+        clock: Callable[[], float],
         before: "Router | None" = None,
     ) -> None:
         """With `before`, connections to backends that stay the same are taken over from it.
@@ -44,6 +44,7 @@ class Router:
             UsageError: A backend's certificates cannot be read; `before` is then as it was.
         """
         self.core = core
+        self.clock = clock  # s, as the core's times
         self.settings = settings
         self.sizes = settings.sizes
         self.times = settings.times
@@ -89,7 +90,7 @@ class Router:
         core = self.core
         if self._explains:
             exchange.access.candidates = core.explain(frontend)
-        action = core.arrived(monotonic(), frontend)
+        action = core.arrived(self.clock(), frontend)
         exchange.number = action.request
         self.exchanges[action.request] = exchange
         self._act(action)
@@ -109,14 +110,14 @@ class Router:
         """Its backend failed it."""
         self.act(
             self.core.failed(
-                number, monotonic(), cause, sent=sent, idempotent=idempotent, started=started
+                number, self.clock(), cause, sent=sent, idempotent=idempotent, started=started
             )
         )
 
     def cancelled(self, number: int) -> None:
         """Nobody waits for it."""
         del self.exchanges[number]
-        self.act(self.core.cancelled(number, monotonic()))
+        self.act(self.core.cancelled(number, self.clock()))
 
     def load(self, backend: int, value: bytes | None) -> None:
         """What a backend says of its load, if it does."""
@@ -124,7 +125,7 @@ class Router:
             return
         if self._read_load is not None:
             jobs = self._read_load(value)
-            actions = None if jobs is None else self.core.reported(backend, monotonic(), jobs)
+            actions = None if jobs is None else self.core.reported(backend, self.clock(), jobs)
             if actions:
                 self.act(actions)
 

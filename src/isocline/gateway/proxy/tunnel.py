@@ -1,7 +1,6 @@
 """An upgraded connection: bytes both ways, as they come, neither read nor held."""
 
 import asyncio
-from time import monotonic
 from typing import TYPE_CHECKING, final
 
 from isocline.gateway.actions import Cause
@@ -26,6 +25,7 @@ class Tunnel:
     ) -> None:
         self._exchange: Exchange | None = exchange
         self._tunnels = exchange.downstream.proxy.tunnels
+        self._clock = exchange.router.clock
         self._seconds = exchange.router.times.tunnel
         self._client = End(self, client, backend)
         self._backend = End(self, backend, client)
@@ -43,7 +43,7 @@ class Tunnel:
 
     def moved(self) -> None:
         """A byte moved."""
-        self.due = monotonic() + self._seconds
+        self.due = self._clock() + self._seconds
 
     def close(self) -> None:
         """Close both ends, once what is written has gone; the first that is gone calls again."""
@@ -54,7 +54,7 @@ class Tunnel:
             self._backend.close()
             exchange.access.received += self._client.read
             exchange.access.returned += self._backend.read
-            exchange.done(monotonic(), latency_known=False)
+            exchange.done(self._clock(), latency_known=False)
 
 
 @final
