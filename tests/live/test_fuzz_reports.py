@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from isocline.gateway.workloads import SERVERS, ReportError, jobs_in_header, jobs_in_metrics
+from isocline.gateway.load_reports import SERVERS, ReportError, jobs_in_header, jobs_in_metrics
 
 LARGEST = 1 << 25  # twice what one count may be
 LONG = 200_000  # bytes: more than a head may have, and as much as vLLM's metrics

@@ -10,6 +10,7 @@ from isocline.errors import IsoclineError
 from isocline.gateway.access_log import AccessLog, Observer
 from isocline.gateway.core import Core
 from isocline.gateway.learned import LearnedCurves
+from isocline.gateway.load_reports import ReportError, jobs_in_header
 from isocline.gateway.proxy import Proxy
 from isocline.gateway.seen import Snapshot, Statistics
 from isocline.gateway.serving.core import make_core, warm
@@ -20,7 +21,6 @@ from isocline.gateway.serving.settings import Serving
 from isocline.gateway.serving.teller import CoreTeller
 from isocline.gateway.shared_counts import SharedCounts
 from isocline.gateway.watch import Watch
-from isocline.gateway.workloads import ReportError, jobs_in_header
 
 # s between two looks at other processes' counts: an eighth of a per cent of a core, and at 1000
 # requests/s five of them.

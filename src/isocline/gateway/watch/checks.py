@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import final
 
 from isocline.errors import UsageError
-from isocline.gateway.workloads import SERVERS
+from isocline.gateway.load_reports import SERVERS
 
 _PATH, _URL = re.compile(r"/[!-~]*"), re.compile(r"https?://[!-~]+")
 
@@ -46,7 +46,9 @@ class HealthCheck:
 class Poll:
     """GET a model server's metrics, and read there how many jobs it holds."""
 
-    server: str = "auto"  # a name of `workloads.SERVERS`; auto: the first whose metrics are there
+    server: str = (
+        "auto"  # a name of `load_reports.SERVERS`; auto: the first whose metrics are there
+    )
     path: str = "/metrics"  # or a URL, where something else tells them
     every: float = 1.0
     timeout: float = 1.0

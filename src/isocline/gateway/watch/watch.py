@@ -8,11 +8,11 @@ from functools import partial
 from typing import Protocol, final
 
 from isocline.errors import UsageError
+from isocline.gateway.load_reports import ReportError, jobs_in_metrics
 from isocline.gateway.settings import BackendAddress
 from isocline.gateway.watch.asking import Client, NoAnswerError
 from isocline.gateway.watch.checks import Checks, HealthCheck, Poll
 from isocline.gateway.watch.records import Record
-from isocline.gateway.workloads import ReportError, jobs_in_metrics
 
 _JITTER = 0.1  # of a period, either way: routers and backends do not stay in step
 _SOON = 0.1  # of a period, within which all are asked for the first time

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from isocline.gateway.workloads import SERVERS, ReportError, jobs_in_header, jobs_in_metrics
+from isocline.gateway.load_reports import SERVERS, ReportError, jobs_in_header, jobs_in_metrics
 
 REPORTS = Path(__file__).parent / "reports"
 COUNTS = st.integers(0, 1 << 20)

@@ -14,7 +14,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from isocline.gateway.workloads.numbers import ReportError, count
+from isocline.gateway.load_reports.numbers import ReportError, count
 
 HEADER = "endpoint-load-metrics"
 RUNNING, WAITING = "num_requests_running", "num_requests_waiting"

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import final
 
-from isocline.gateway.workloads.numbers import ReportError, count
+from isocline.gateway.load_reports.numbers import ReportError, count
 
 
 @final
