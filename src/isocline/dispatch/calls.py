@@ -6,13 +6,12 @@ from functools import partial
 from hashlib import blake2b
 from typing import Any, NamedTuple, final
 
-import cloudpickle
-
+from isocline.dispatch import pickling
 from isocline.dispatch.fingerprint import SIZE, fingerprint
 from isocline.errors import UsageError
 
 _KEPT = 128  # functions whose pickles are kept
-_NO_ARGUMENTS: bytes = cloudpickle.dumps(((), {}))
+_NO_ARGUMENTS: bytes = pickling.dumps(((), {}))
 
 
 class Function(NamedTuple):
@@ -84,7 +83,7 @@ def name_of(function: Callable[..., Any]) -> str:
 
 def _pickled(value: Any, name: str) -> bytes:
     try:
-        pickled: bytes = cloudpickle.dumps(value)
+        pickled: bytes = pickling.dumps(value)
     except Exception as error:  # whatever a class of the user's raises when it is pickled
         raise UsageError(
             f"submit: {name} cannot be pickled ({type(error).__name__}: {error}); open files, "

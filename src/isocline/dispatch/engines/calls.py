@@ -6,8 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
-import cloudpickle
-
+from isocline.dispatch import pickling
 from isocline.dispatch.engines.errors import RemoteError, ResultError
 
 Function = Callable[..., object]
@@ -32,7 +31,7 @@ def pickled(value: object) -> bytes:
         return pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
     except Exception:  # what it raises for what it cannot pickle is not of one type
         try:
-            by_value: bytes = cloudpickle.dumps(value)
+            by_value: bytes = pickling.dumps(value)
         except Exception as error:
             raise ResultError(
                 f"the result, of type {type(value).__qualname__}, cannot be pickled: {error}; "
@@ -57,7 +56,7 @@ def _ours(trace: TracebackType) -> bool:
 def _error_pickled(error: BaseException) -> bytes:
     """Many can be pickled, but not unpickled: both are tried here, where it does no harm."""
     try:
-        data: bytes = cloudpickle.dumps(error)
+        data: bytes = pickling.dumps(error)
         pickle.loads(data)
     except Exception:
         words = "".join(traceback.format_exception_only(error))

@@ -4,8 +4,7 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import cloudpickle
-
+from isocline.dispatch import pickling
 from isocline.dispatch.engines.contract import Node
 from isocline.dispatch.engines.processes.store import Loader
 from isocline.errors import UsageError
@@ -42,7 +41,7 @@ def code_of(loader: Loader | None) -> bytes | None:
     if loader is None:
         return None
     try:
-        code: bytes = cloudpickle.dumps(loader)
+        code: bytes = pickling.dumps(loader)
     except Exception as error:  # whatever a class of the user's raises when it is pickled
         raise UsageError(
             f"loader: it cannot be pickled ({error}); open files and connections where it uses them"
