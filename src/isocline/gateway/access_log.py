@@ -49,6 +49,7 @@ class Access:
     returned: int = 0
     reason: str = ""  # why it went wrong
     failures: tuple[tuple[int, Cause], ...] = ()  # attempts that failed: backend, why
+    refusals: tuple[tuple[int, int], ...] = ()  # attempts answered by "full": backend, status
     upgraded: bool = False
 
     @property
@@ -119,6 +120,8 @@ class AccessLog:
             more += f',"candidates":{{{told}}}'
         if access.reason:
             more += f',"reason":{_text(access.reason)}'
+        if access.refusals:
+            more += f',"refused":{{{self._refused(access.refusals)}}}'
         if access.upgraded:
             more += ',"upgraded":true'
         arrived, ended = access.arrived, access.ended
@@ -140,6 +143,10 @@ class AccessLog:
             access.returned,
             more,
         )
+
+    def _refused(self, refusals: Sequence[tuple[int, int]]) -> str:
+        """Backends that were full when the request came, with the status that said so."""
+        return ",".join([f"{self._backends[b]}:{status}" for b, status in refusals])
 
     def _time(self, seconds: float) -> str:
         """RFC 3339, in UTC, to the ms; the date is made once a second."""

@@ -42,6 +42,11 @@ class Close(NamedTuple):
 Action = Send | Hold | Reject | Close
 
 
+TOO_MANY_REQUESTS, UNAVAILABLE = 429, 503
+FULL = (TOO_MANY_REQUESTS, UNAVAILABLE)
+"""Statuses by which a backend may say that it is full."""
+
+
 class Cause(Enum):
     """Why a request failed at a backend.
 

@@ -58,9 +58,15 @@ class Candidates:
         if found is None:
             found = self._open[frontend] = self._rebuilt(frontend)
         if tried:
-            fresh = [edge for edge in found.edges.tolist() if self._sink[edge] not in tried]
-            return self._made(np.array(fresh, np.int32)) if fresh else found
+            fresh = self.untried(frontend, tried)
+            return fresh if fresh.backends else found
         return found
+
+    def untried(self, frontend: int, tried: tuple[int, ...]) -> Open:
+        """The edges that are open, in order, to backends that were not tried; there may be none."""
+        edges = self.of(frontend).edges.tolist()
+        fresh = [edge for edge in edges if self._sink[edge] not in tried]
+        return self._made(np.array(fresh, np.int32))
 
     def backends_of(self, frontend: int) -> list[int]:
         """All backends of a frontend, open or not."""

@@ -10,6 +10,10 @@ compiled function exactly as the simulator does. Times are seconds of any one cl
 back. Frontends and backends are numbered as in the graph, requests by the core. A number that is
 not in flight is a KeyError: the caller's mistake, not a client's.
 
+A refusal is no service. A backend that says that it is full (429, or 503 with Retry-After) gets no
+more until it is not, and its request goes to another one where it may; nothing is learned from a
+response with a status from 400 on, and policies see a phantom job in its place.
+
 A request that its policy does not place, or that finds all backends of its frontend at their
 limits, is held there; whatever frees a place offers it again, in the simulator's order.
 """
@@ -20,7 +24,8 @@ from typing import final
 
 from isocline.draws import Stream
 from isocline.gateway import refusals
-from isocline.gateway.actions import Action, Cause, Hold, Reject, Send
+from isocline.gateway.actions import TOO_MANY_REQUESTS, Action, Cause, Hold, Reject, Send
+from isocline.gateway.candidates import Open
 from isocline.gateway.health import Health
 from isocline.gateway.holding import Holding
 from isocline.gateway.lessons import Lessons
@@ -32,6 +37,10 @@ from isocline.gateway.work import Usage
 from isocline.gateway.workload import Workloads
 from isocline.model.curves import Curve
 from isocline.policies.contract import HOLD, RoutingPolicy, Setting
+
+REFUSED, FAILED = 400, 500  # statuses from there on are the request's, and the backend's
+# The request was never at work at the backend.
+_NOT_BEGUN = (Cause.CONNECT, Cause.CONNECT_TIMEOUT, Cause.STALE)
 
 
 @final
@@ -59,6 +68,8 @@ class Core:
         self._sink = setting.graph.sink.tolist()
         self._onlookers = self.health.candidates.onlookers
         self._requests: dict[int, Request] = {}
+        # Of each backend, by status: 4xx, and 503 with Retry-After, also those tried elsewhere.
+        self.refusals: list[dict[int, int]] = [{} for _ in self._onlookers]
         if lessons:
             self.curves_changed(lessons.curves(), -math.inf)
 
@@ -84,19 +95,51 @@ class Core:
         """The whole response is there.
 
         Nothing is learned without `latency_known`, as of an upgraded connection. A `status` from
-        400 on is not work done, from 500 on the backend's failure.
+        400 on is a refusal, no work done; one from 500 on the backend's failure.
         """
         done = self._requests.pop(request)
-        backend, good = done.backend, status < 500
-        counts = latency_known and status < 400
-        self._left(done, now, self.lessons.work(done, now, usage) if self.lessons and counts else 0)
-        if good:
-            self.health.succeeded(backend, now)
+        backend = done.backend
+        if status < REFUSED:
+            lessons = self.lessons if latency_known else None
+            self._left(done, now, lessons.work(done, now, usage) if lessons else 0)
+            self.health.succeeded(done.frontend, done.edge, backend, now)
+            if latency_known:
+                self.scores.observe(done.edge, now - done.sent, now)
         else:
-            self.health.failed(backend, now)
-        if good and latency_known:
-            self.scores.observe(done.edge, now - done.sent, now)
+            self._refused(done, now, status)
         return self._offer(self._onlookers[backend], now) if self.holding.total else []
+
+    def turned_away(
+        self, request: int, now: float, status: int, retry_after: float | None, *, again: bool
+    ) -> list[Action]:
+        """A response begins with 429 or 503, of which nothing has gone to the client yet.
+
+        Args:
+            request: Its number.
+            now: Seconds.
+            status: 429 or 503.
+            retry_after: When the backend wants to be asked again, s from now; None: it names no
+                time. A 503 is then a failure, of which `finished` is told.
+            again: All of the request that has come is at hand.
+
+        Returns:
+            What to do in its place, first of all to send it elsewhere; nothing where the response
+            is to be passed on, and `finished` once it is complete.
+        """
+        if status != TOO_MANY_REQUESTS and not retry_after:
+            return []
+        turned = self._requests[request]
+        backend = turned.backend
+        self._turned_away(turned, now, status, retry_after)
+        tried = (*turned.tried, backend)
+        edge = HOLD
+        if again:
+            edge = self._choose(self.health.candidates.untried(turned.frontend, tried), now)
+        if edge == HOLD or not self.budget.take(turned.attempt, now, self.arrivals):
+            return []
+        self._left_unserved(turned, now)
+        turned.tried, turned.turned_away = tried, False
+        return [self._send(turned, edge, now), *self._offer(self._onlookers[backend], now)]
 
     def failed(
         self,
@@ -120,9 +163,12 @@ class Core:
         """
         failed = self._requests[request]
         backend = failed.backend
-        self._left(failed, now)
+        if cause in _NOT_BEGUN:
+            self._left_unserved(failed, now)
+        else:
+            self._left(failed, now)
         if cause.blamed:
-            self.health.failed(backend, now)
+            self.health.failed(backend, now, failed.sent)
         safe = not started and (idempotent or not sent) and cause.retriable
         if safe and self.budget.take(failed.attempt, now, self.arrivals):
             failed.tried += (backend,)
@@ -205,7 +251,7 @@ class Core:
         """When `tick` has something to do, s; inf if never. It may be early, never late."""
         return min(
             self.holding.next_deadline(),
-            self.health.ejections.next_end,
+            self.health.next_end(),
             self.workloads.stale_at,
             self.lessons.next_fit if self.lessons else math.inf,
         )
@@ -231,12 +277,12 @@ class Core:
     # Steps
 
     def _place(self, request: Request, now: float) -> Send | Hold | Reject:
-        edge = self._choose(request, now)
+        edge = self._choose(self.health.candidates.of(request.frontend, request.tried), now)
         return self._hold(request, now) if edge == HOLD else self._send(request, edge, now)
 
-    def _choose(self, request: Request, now: float) -> int:
+    def _choose(self, candidates: Open, now: float) -> int:
         """An open edge, by the policy; HOLD if it wants none, or there is none."""
-        edges, backends, low, high = self.health.candidates.of(request.frontend, request.tried)
+        edges, backends, low, high = candidates
         if not backends:
             return HOLD
         edge = self.scores.choose(edges, self.scores.view, now, self._rng)
@@ -275,6 +321,38 @@ class Core:
         self.workloads.sent(request.backend, now, -1)
         self.health.count(request.backend)
 
+    def _left_unserved(self, request: Request, now: float) -> None:
+        """The same, of one that was not served: it was not among the jobs that shared the work."""
+        self._left(request, now)
+        if self.lessons:
+            self.lessons.retract(request.backend, request.sent)
+
+    def _refused(self, request: Request, now: float, status: int) -> None:
+        """Its response is complete, with a status from 400 on."""
+        backend = request.backend
+        if status == TOO_MANY_REQUESTS and not request.turned_away:
+            self._turned_away(request, now, status, None)
+        self._left_unserved(request, now)
+        if request.turned_away:
+            return
+        if status >= FAILED:
+            self.health.failed(backend, now, request.sent)
+            return
+        self._count_refusal(backend, status)
+        self.health.refused(request.frontend, request.edge, backend, now, request.sent)
+
+    def _turned_away(
+        self, request: Request, now: float, status: int, retry_after: float | None
+    ) -> None:
+        """Its backend, where it still counts, says that it is full."""
+        request.turned_away = True
+        self._count_refusal(request.backend, status)
+        self.health.turned_away(request.backend, now, retry_after)
+
+    def _count_refusal(self, backend: int, status: int) -> None:
+        counts = self.refusals[backend]
+        counts[status] = counts.get(status, 0) + 1
+
     def _passed(self, backend: int, now: float, work: float = 0.0) -> None:
         """Time has passed at this workload, which is about to change."""
         if self.lessons:
@@ -298,7 +376,7 @@ class Core:
             if frontend < 0:
                 break
             request = self.holding.first(frontend)
-            edge = self._choose(request, now)
+            edge = self._choose(self.health.candidates.of(frontend, request.tried), now)
             if edge == HOLD:
                 refused.add(frontend)
             else:

@@ -48,9 +48,13 @@ class Ejections:
 
     def succeeded(self, backend: int, now: float) -> None:
         """A response was good, at `now`, s."""
+        self.records[backend].on_trial = False
+        self.answered(backend, now)
+
+    def answered(self, backend: int, now: float) -> None:
+        """A response was no failure, but nothing that a backend on trial could show either."""
         record = self.records[backend]
         record.in_a_row = 0
-        record.on_trial = False
         if now - record.since > self.rule.window:
             record.since, record.seen, record.failed = now, 0, 0
         record.seen += 1

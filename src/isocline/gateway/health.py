@@ -12,6 +12,8 @@ from typing import final
 from isocline.gateway.candidates import Candidates
 from isocline.gateway.ejection import Ejections
 from isocline.gateway.limits import Limits
+from isocline.gateway.peer_comparison import PeerComparison
+from isocline.gateway.phantom_jobs import PhantomJobs
 from isocline.gateway.rules import Rules
 from isocline.gateway.workload import Workloads
 from isocline.model.curves import Curve
@@ -33,26 +35,56 @@ class Health:
         self.ejections = Ejections(rules.ejection, graph.sinks)
         self.limits = Limits(curves, rules)
         self._rule = rules.ejection
+        self._curves = curves  # the caller changes them
+        self.phantoms = PhantomJobs(workloads, rules.ejection.longest)
+        self.comparison = PeerComparison(graph)
+        self._workloads = workloads
         self._jobs, self._most = workloads.shown, self.limits.most
+        self._phantoms = workloads.phantoms
         self._full = self.candidates.full
 
     def count(self, backend: int) -> None:
         """The workload or the limit has changed: see whether it is full."""
-        full = self._jobs[backend] >= self._most[backend]
+        full = self._jobs[backend] - self._phantoms[backend] >= self._most[backend]
         if full != self._full[backend]:  # seldom; this is asked twice for each request
             self.candidates.set(self._full, backend, full)
 
-    def succeeded(self, backend: int, now: float) -> None:
+    def succeeded(self, frontend: int, edge: int, backend: int, now: float) -> None:
         """A response was good."""
         self.ejections.succeeded(backend, now)
-        if self.limits.ramp(backend):
+        self.comparison.accepted(frontend, edge)
+        self.phantoms.served(backend)
+        opened = self.limits.pressure.served(backend)
+        if self.limits.ramp(backend) or opened:
+            self.limits.settle(backend)
             self.count(backend)
 
-    def failed(self, backend: int, now: float) -> None:
+    def failed(self, backend: int, now: float, sent: float) -> None:
         """A request failed; that ejects it if it is too often and there are enough others."""
-        if self.ejections.failed(backend, now) and self._can_spare(backend):
-            self.ejections.eject(backend, now)
-            self.candidates.set(self.candidates.ejected, backend, True)
+        if not self.ejections.failed(backend, now):
+            return
+        if self._can_spare(backend):
+            self._eject(backend, now)
+        else:  # it stays in, and is not to get all for failing fast
+            self._haunt(backend, sent, now)
+
+    def refused(self, frontend: int, edge: int, backend: int, now: float, sent: float) -> None:
+        """A request was refused (4xx); that ejects it if peers refuse less, and are enough."""
+        self.ejections.answered(backend, now)
+        self.comparison.refused(frontend, edge)
+        if not self.comparison.more_often(frontend, edge):
+            return
+        self._haunt(backend, sent, now)
+        chance = self.comparison.chance(frontend, edge)
+        if chance <= self._rule.chance and self._can_spare(backend):
+            self._eject(backend, now)
+
+    def turned_away(self, backend: int, now: float, retry_after: float | None) -> None:
+        """A request was refused as the backend is full, until `retry_after` s from now if known."""
+        others = max(self._workloads[backend] - 1, 0)
+        self.limits.pressure.refused(backend, now, others, retry_after)
+        self.limits.settle(backend)
+        self.count(backend)
 
     def up(self, backend: int, now: float) -> list[int]:
         """It is there, or there again; ends a drain, too."""
@@ -75,11 +107,19 @@ class Health:
         return self._restore(backend, now)
 
     def tick(self, now: float) -> list[int]:
-        """Let in whose time is over."""
+        """Let in whose time is over, and let limits and phantoms go."""
         over = self.ejections.over(now)
         for backend in over:
             self._let_in(backend, now)
-        return over
+        relaxed = self.limits.pressure.over(now)
+        for backend in relaxed:
+            self.limits.pressure.relax(backend, now, self._workloads[backend])
+            self.limits.settle(backend)
+        return [*over, *relaxed, *self.phantoms.over(now)]
+
+    def next_end(self) -> float:
+        """When `tick` has something to do, s; inf if never."""
+        return min(self.ejections.next_end, self.limits.pressure.next_end, self.phantoms.next_end)
 
     def go_on(self, before: "Health", same: Mapping[int, int], now: float) -> None:
         """Remember failures of the backends that are the `same`: number here to number there."""
@@ -87,6 +127,9 @@ class Health:
             record = before.ejections.records[number]
             self.ejections.know(backend, record)
             self.candidates.set(self.candidates.ejected, backend, record.out)
+            self.limits.pressure.know(backend, before.limits.pressure, number)
+            self.limits.settle(backend)
+            self.count(backend)
         for backend in same:  # the floor is that of these rules, and of this graph
             self._restore(backend, now)
 
@@ -94,6 +137,17 @@ class Health:
         """Seconds until an ejection ends; with none, as long as the first one takes."""
         end = self.ejections.next_end
         return max(end - now, 0.0) if end < math.inf else self._rule.first
+
+    def _eject(self, backend: int, now: float) -> None:
+        self.ejections.eject(backend, now)
+        self.comparison.forget(backend)
+        self.candidates.set(self.candidates.ejected, backend, True)
+
+    def _haunt(self, backend: int, sent: float, now: float) -> None:
+        """It did not serve a request sent at `sent`, s, and should not look as if it had."""
+        jobs = max(self._workloads[backend], 1)
+        rate = float(self._curves[backend].rate(jobs))
+        self.phantoms.refused(backend, sent, now, jobs / rate if rate > 0.0 else math.inf)
 
     def _let_in(self, backend: int, now: float) -> None:
         self.ejections.let_in(backend, now)

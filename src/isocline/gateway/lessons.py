@@ -80,6 +80,23 @@ class Lessons:
         if len(self._events) >= MOST_KEPT:
             self.tell()
 
+    def retract(self, backend: int, sent: float) -> None:
+        """A request sent at `sent`, s, was not served: it did not count among the jobs there.
+
+        Of what the learner was told already, up to BETWEEN_FITS ago, nothing is taken back: a
+        request that was refused so late has kept the backend busy.
+        """
+        if self._began is None:
+            return
+        worth = self.measure.mix.evidence if self.measure else 1.0
+        for i in range(len(self._events) - 1, -1, -1):
+            who, jobs, until, share, work = self._events[i]
+            if until <= sent - self._began:
+                return
+            if who == backend and jobs > 0:
+                own = max(share * jobs - worth, 0.0) / max(jobs - 1, 1)
+                self._events[i] = who, jobs - 1, until, own, work
+
     def tell(self) -> None:
         """Tell the learner what was kept."""
         if self._events:

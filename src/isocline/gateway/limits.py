@@ -1,8 +1,9 @@
-"""How many jobs each backend may hold: up to the peak of its curve, fewer while it starts."""
+"""How many jobs each backend may hold: to its curve's peak, and as it starts and says itself."""
 
 from collections.abc import Sequence
 from typing import final
 
+from isocline.gateway.backpressure import Backpressure
 from isocline.gateway.candidates import NO_LIMIT, peak_of
 from isocline.gateway.rules import Rules
 from isocline.model.curves import Curve
@@ -14,10 +15,12 @@ class Limits:
 
     Attributes:
         most: Jobs that each may hold now.
+        pressure: What backends say of it; `settle` makes it count.
     """
 
     def __init__(self, curves: Sequence[Curve], rules: Rules):
         self._rules = rules
+        self.pressure = Backpressure(rules.refusals, len(curves))
         self.most = [NO_LIMIT] * len(curves)
         self._peak = [NO_LIMIT] * len(curves)
         self._room = [NO_LIMIT] * len(curves)  # of those that start slowly
@@ -30,7 +33,7 @@ class Limits:
     def change(self, backend: int, curve: Curve) -> None:
         """A backend has another curve."""
         self._peak[backend] = peak_of(curve) if self._rules.stop_at_peak else NO_LIMIT
-        self._set_room(backend, self._room[backend])
+        self.settle(backend)
 
     def start_slowly(self, backend: int) -> None:
         """A backend has come back, cold."""
@@ -47,4 +50,9 @@ class Limits:
 
     def _set_room(self, backend: int, room: int) -> None:
         self._room[backend] = room
-        self.most[backend] = min(self._peak[backend], room)
+        self.settle(backend)
+
+    def settle(self, backend: int) -> None:
+        """One of its limits has changed."""
+        told = self.pressure.most[backend]
+        self.most[backend] = min(self._peak[backend], self._room[backend], told)

@@ -20,4 +20,5 @@ class Request:
     attempt: int = 0
     tried: tuple[int, ...] = ()  # backends at which it failed
     deadline: float = 0.0  # s, if it is held
+    turned_away: bool = False  # its backend said that it is full, in the response under way
     turn: int = 0  # its entry among the deadlines; 0 if it is not held

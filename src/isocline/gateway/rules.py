@@ -6,6 +6,9 @@ from typing import final
 
 from isocline.errors import UsageError
 
+# Of a backend that is as its peers to be ejected, at any one refusal.
+CHANCE = 1e-5
+
 
 @final
 @dataclass(frozen=True)
@@ -29,6 +32,9 @@ class EjectionRule:
     After `failures` in a row, or where a share of `rate` of at least `least` requests within
     `window` failed. It stays out for `first` s, and twice as long each time it fails again soon
     after, up to `longest`. A frontend keeps at least `floor` of its backends that are up.
+
+    So does one that refuses (4xx) what its peers accept, where its share of refusals would be
+    theirs with a probability of at most `chance` (`gateway.peer_comparison`).
     """
 
     failures: int = 5
@@ -38,6 +44,7 @@ class EjectionRule:
     first: float = 5.0  # s
     longest: float = 300.0  # s
     floor: float = 0.5
+    chance: float = CHANCE
 
     def __post_init__(self) -> None:
         for name in ("window", "first", "longest"):
@@ -47,6 +54,27 @@ class EjectionRule:
                 raise UsageError(f"ejection: {name} is {getattr(self, name)}; give 1 or more")
         _require_share("ejection", "rate", self.rate)
         _require_share("ejection", "floor", self.floor)
+        _require_share("ejection", "chance", self.chance)
+
+
+@final
+@dataclass(frozen=True)
+class RefusalRule:
+    """How long a backend that says that it is full is believed (`gateway.backpressure`)."""
+
+    first: float = 1.0  # s, a pause after a refusal that names no time, by a backend without jobs
+    # s, the longest of such pauses, and of those that a backend asks for: as long as a request may
+    # be held by default, so that those held when it closes may still be served.
+    longest: float = 30.0
+
+    def __post_init__(self) -> None:
+        for name in ("first", "longest"):
+            _require_time("refusals", name, getattr(self, name))
+        if self.first > self.longest:
+            raise UsageError(
+                f"refusals: first is {self.first} and longest is {self.longest}; "
+                "give a first pause that is not above the longest"
+            )
 
 
 @final
@@ -82,6 +110,7 @@ class Rules:
     holding: HoldingRule = field(default_factory=HoldingRule)
     ejection: EjectionRule = field(default_factory=EjectionRule)
     retries: RetryRule = field(default_factory=RetryRule)
+    refusals: RefusalRule = field(default_factory=RefusalRule)
     # s, after which a report says nothing and own counts are all there is. Polls come about every
     # second; after ten of them the backend's metrics are taken to be gone.
     oldest_report: float = 10.0

@@ -37,7 +37,8 @@ class Workloads:
     """Kept for B backends in the array that policies read.
 
     Attributes:
-        shown: N.
+        shown: N, and phantom jobs (`phantom_jobs`), which are not there.
+        phantoms: How many of these.
         own: Of H(now), this core's.
     """
 
@@ -46,6 +47,7 @@ class Workloads:
         self._oldest = oldest
         count = shown.size
         self.own = [0] * count
+        self.phantoms = [0] * count
         self.peers = [0] * count  # and that of other workers
         self._row: Row = [0] * count  # where those read `own`
         self._places: Sequence[int] = range(count)
@@ -59,7 +61,8 @@ class Workloads:
         self.reports = [0] * count
 
     def __getitem__(self, backend: int) -> int:
-        return self.shown[backend]
+        """N."""
+        return self.shown[backend] - self.phantoms[backend]
 
     def sent(self, backend: int, now: float, jobs: int = 1) -> None:
         """Jobs of this core went there, or came back (`jobs` < 0)."""
@@ -71,6 +74,11 @@ class Workloads:
         self._row[self._places[backend]] = own
         self._past[backend].append((now, own + self.peers[backend]))
         self.shown[backend] += jobs
+
+    def haunted(self, backend: int, phantoms: int) -> None:
+        """So many more phantom jobs are there."""
+        self.phantoms[backend] += phantoms
+        self.shown[backend] += phantoms
 
     def share(self, row: Row, places: Sequence[int]) -> None:
         """Keep what is in flight at each backend in its place of `row`, too."""
@@ -122,7 +130,8 @@ class Workloads:
 
     def _set_others(self, backend: int, others: int) -> None:
         self._others[backend] = others
-        self.shown[backend] = self.own[backend] + self.peers[backend] + others
+        jobs = self.own[backend] + self.peers[backend] + others
+        self.shown[backend] = jobs + self.phantoms[backend]
 
     def _in_flight_at(self, backend: int, time: float) -> int:
         past = self._past[backend]

@@ -1,15 +1,18 @@
 """One request and its response: between a client, the core that decides, and a backend."""
 
+from time import time
 from typing import TYPE_CHECKING, final
 
 from isocline.gateway.access_log import CLIENT_GONE, UNMATCHED, Access
 from isocline.gateway.actions import Cause, Close, Reject
+from isocline.gateway.http.retry_after import seconds_of
 from isocline.gateway.matching import NoMatch
 from isocline.gateway.proxy.answers import CONTINUE, answer
 from isocline.gateway.proxy.kept import Kept
-from isocline.gateway.proxy.pauses import NO_BACKEND_YET
+from isocline.gateway.proxy.pauses import BACKEND_IS_SLOW, NO_BACKEND_YET
 from isocline.gateway.proxy.placing import frontend_of
 from isocline.gateway.proxy.request_head import IDEMPOTENT, RequestHead
+from isocline.gateway.proxy.response_head import ResponseHead
 from isocline.gateway.proxy.strict import BadMessageError
 from isocline.gateway.work import Usage
 
@@ -196,6 +199,27 @@ class Exchange:
         number, self.number = self.number, 0
         self._end(now)
         self.router.finished(number, now, latency_known, self.access.status, usage)
+
+    def turned_away(self, head: ResponseHead, data: bytes) -> bool:
+        """The backend says that it is full, and nothing of that has gone to the client.
+
+        `data` is what has come after the head. Returns whether another backend has the request.
+        """
+        router, access, upstream = self.router, self.access, self.upstream
+        said, now = head.retry_after(), router.clock()
+        wait = None if said is None else seconds_of(said, time())
+        actions = router.turned_away(self.number, now, head.status, wait, again=self._kept.whole)
+        if not actions or upstream is None:
+            return False
+        access.refusals += ((access.backend, head.status),)
+        self.upstream = None
+        self.due = self.deadline
+        # The connection is kept where its response has been read to its end.
+        whole = self.complete and head.persistent and head.length == len(data)
+        upstream.release(now, reusable=whole)
+        self.downstream.resume(BACKEND_IS_SLOW)
+        router.act(actions)
+        return True
 
     def failed(self, cause: Cause, detail: str = "") -> None:
         """The backend did not do it; the core says whether another one should."""

@@ -60,6 +60,14 @@ class ResponseHead:
         bare = self.status < 200 or self.status in (NO_CONTENT, NOT_MODIFIED)
         return not (bare or method == b"HEAD" or self.length == 0)
 
+    def retry_after(self) -> bytes | None:
+        """When the backend wants to be asked again, as it says."""
+        for key, value, _, _ in self.fields:
+            if key == b"retry-after":
+                said: bytes = value
+                return said
+        return None
+
     def forward(self, added: bytes) -> bytes:
         """The head as it goes to a client, `added` being its framing and connection."""
         lines = [line for _, _, line, _ in self.fields]

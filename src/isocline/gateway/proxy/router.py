@@ -114,6 +114,12 @@ class Router:
             )
         )
 
+    def turned_away(
+        self, number: int, now: float, status: int, wait: float | None, *, again: bool
+    ) -> list[Action]:
+        """Its backend says that it is full: what to do instead; nothing: pass that on."""
+        return self.core.turned_away(number, now, status, wait, again=again)
+
     def cancelled(self, number: int) -> None:
         """Nobody waits for it."""
         del self.exchanges[number]

@@ -4,7 +4,7 @@ import asyncio
 import select
 from typing import TYPE_CHECKING, cast, final
 
-from isocline.gateway.actions import Cause
+from isocline.gateway.actions import FULL, Cause
 from isocline.gateway.proxy.pauses import BACKEND_IS_SLOW
 from isocline.gateway.proxy.response import Response
 from isocline.gateway.proxy.response_head import SWITCHING, ResponseHead
@@ -143,7 +143,7 @@ class Upstream(asyncio.Protocol):
                 return
         if head.status == SWITCHING:
             open_tunnel(exchange, head, data)
-        else:
+        elif not (head.status in FULL and exchange.turned_away(head, data)):
             self._response = Response(exchange, head)
             self._response.begin(head, data)
 

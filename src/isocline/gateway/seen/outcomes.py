@@ -31,7 +31,7 @@ def reason_of(access: Access) -> str:
         return "client_gone"
     if not access.reason:
         return ""
-    if len(access.failures) < access.attempts:  # the last attempt did not fail
+    if _unanswered(access) < access.attempts:  # the last attempt did not fail
         return _withdrawn(access)
     for words, reason in _WORDS.items():
         if words in access.reason:
@@ -43,13 +43,18 @@ def reason_of(access: Access) -> str:
 
 def is_broken(access: Access) -> bool:
     """The client has a part of a response, and no more will come."""
-    failed = len(access.failures) == access.attempts > 0
+    failed = _unanswered(access) == access.attempts > 0
     return failed and access.first_byte is not None and 0 < access.status < 500
 
 
 def cause_of(cause: Cause) -> str:
     """As a label."""
     return cause.name.lower()
+
+
+def _unanswered(access: Access) -> int:
+    """Attempts that brought the client no response."""
+    return len(access.failures) + len(access.refusals)
 
 
 def _withdrawn(access: Access) -> str:

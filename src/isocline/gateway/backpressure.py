@@ -1,0 +1,90 @@
+"""How many jobs a backend takes by its own word: what refusals with 429 or 503 say.
+
+A refusal that names a time (Retry-After) closes the backend until then. A 429 that names none is
+that of a bounded queue: it was refused with N other jobs there, so N is the limit, and the next
+request goes when one of them has left. With no other job there the backend is closed for a pause,
+which doubles with each further refusal until it serves again.
+
+Nothing of this lasts. A closed backend is opened for one job more, and for one more with each that
+it serves, which doubles its load in each service time as TCP's slow start does: the requests held
+meanwhile do not all arrive at once. A limit that is still reached after `longest` s is doubled,
+which costs a few refusals if it still holds; one that is not reached is forgotten.
+"""
+
+import math
+from typing import final
+
+from isocline.gateway.candidates import NO_LIMIT
+from isocline.gateway.rules import RefusalRule
+
+
+@final
+class Backpressure:
+    """Limits that B backends have named.
+
+    Attributes:
+        most: Jobs that each may hold: 0 while it is closed, NO_LIMIT if it named no limit.
+        until: When that is looked at again, s; inf if there is no limit.
+        next_end: The earliest of these.
+    """
+
+    def __init__(self, rule: RefusalRule, backends: int):
+        self._rule = rule
+        self.most = [NO_LIMIT] * backends
+        self.until = [math.inf] * backends
+        self.next_end = math.inf
+        self._pause = [0.0] * backends  # s, the last one; 0 if it has served since
+        self._opening = [False] * backends  # was closed, and is being opened job by job
+
+    def refused(self, backend: int, now: float, jobs: int, retry_after: float | None) -> None:
+        """It refused a request beside `jobs` others, until `retry_after` s from now if it says."""
+        rule = self._rule
+        most = 0
+        if retry_after:  # "0" names no time
+            length = min(retry_after, rule.longest)
+        elif jobs > 0:
+            most, length = jobs, rule.longest
+        else:
+            length = min(2.0 * self._pause[backend] or rule.first, rule.longest)
+            self._pause[backend] = length
+        until = now + length
+        if self.most[backend] == 0:  # nothing opens what is closed but time
+            most, until = 0, max(until if most == 0 else now, self.until[backend])
+        self._opening[backend] = False
+        self._set(backend, most, until)
+
+    def served(self, backend: int) -> bool:
+        """It served a request; whether that changed its limit."""
+        self._pause[backend] = 0.0
+        if not self._opening[backend]:
+            return False
+        self.most[backend] += 1
+        return True
+
+    def over(self, now: float) -> list[int]:
+        """Backends whose limit is to be looked at."""
+        if now < self.next_end:
+            return []
+        return [b for b, until in enumerate(self.until) if until <= now]
+
+    def relax(self, backend: int, now: float, jobs: int) -> None:
+        """The time of its limit is over; it holds `jobs`."""
+        most, until = self.most[backend], now + self._rule.longest
+        if most == 0:
+            self._opening[backend] = True
+            self._set(backend, jobs + 1, until)
+        elif jobs < most:
+            self._opening[backend] = False
+            self._set(backend, NO_LIMIT, math.inf)
+        else:
+            self._set(backend, min(2 * most, NO_LIMIT), until)
+
+    def know(self, backend: int, other: "Backpressure", number: int) -> None:
+        """What `other` knew of its backend with that number."""
+        self._pause[backend] = other._pause[number]
+        self._opening[backend] = other._opening[number]
+        self._set(backend, other.most[number], other.until[number])
+
+    def _set(self, backend: int, most: int, until: float) -> None:
+        self.most[backend], self.until[backend] = most, until
+        self.next_end = min(self.until)
