@@ -4,13 +4,13 @@ A frontend of the compatibility graph arises here: requests for one model are a 
 backends that serve the model are its edges.
 """
 
-import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from fnmatch import translate
 from typing import Protocol, final
 
+from isocline.gateway.http.unreadable import UnreadableError
 from isocline.gateway.settings import FrontendRule, Match
 
 
@@ -18,6 +18,7 @@ class Head(Protocol):
     """What matching reads of a request's head."""
 
     host: bytes | None
+    method: bytes
     target: bytes
 
     def get(self, name: bytes) -> bytes | None:
@@ -33,14 +34,17 @@ class NeedsModel:
 @final
 @dataclass(frozen=True, slots=True)
 class NoMatch:
-    """No frontend takes it."""
+    """No frontend takes it; the status says whether by a fault of the request."""
 
     reason: str
+    status: int = 404
 
 
 NEEDS_MODEL = NeedsModel()
 Found = int | NeedsModel | NoMatch
 _NO_FRONTEND = "no frontend takes this listener, host, path, headers and model"
+_WITH_BODY = (b"POST", b"PUT", b"PATCH")  # without one, a request by these is malformed
+_SHOWN = 100  # characters of a model's name
 _Condition = Callable[[str, Head], bool]
 
 
@@ -62,13 +66,21 @@ class Matcher:
             return 0
         return self._find(listener, head, None, model_known=False)
 
-    def by_model(self, listener: str, head: Head, model: str | None, why: str) -> int | NoMatch:
-        """The number of the frontend, `model` being that of the body; None: `why` there is none."""
+    def by_model(
+        self, listener: str, head: Head, model: str | None, why: UnreadableError | None
+    ) -> int | NoMatch:
+        """The number of the frontend, `model` being that of the body; None: `why` there is none.
+
+        A request without a model that can be read goes to a frontend that does not ask for one.
+        """
         found = self._find(listener, head, model, model_known=True)
         if isinstance(found, int):
             return found
-        what = f"model {model!r}" if model is not None else why
-        return NoMatch(f"{_NO_FRONTEND} ({what})")
+        if model is not None:
+            return NoMatch(f"{_NO_FRONTEND} (model {shown(model)})")
+        if why is None or head.method not in _WITH_BODY:
+            return NoMatch(f"{_NO_FRONTEND} (the request has no model)")
+        return NoMatch(f"{why.reason}; the frontends here are told apart by `model`", why.status)
 
     def _find(self, listener: str, head: Head, model: str | None, model_known: bool) -> Found:
         for number, rule in enumerate(self._rules):
@@ -141,46 +153,6 @@ def is_under(target: bytes, prefix: bytes) -> bool:
     return target.startswith(prefix) and target[len(prefix) : len(prefix) + 1] in (b"", b"/", b"?")
 
 
-# Strings whole, so that brackets and words in them count for nothing.
-_PART = re.compile(rb'"(?:[^"\\]|\\.)*+"|[{}\[\]:,]|[^\s"{}\[\]:,]+', re.DOTALL)
-
-
-def model_of(body: bytes, complete: bool) -> tuple[str | None, str]:
-    """(the top-level `model` of a JSON body, or None; why there is none).
-
-    A complete body is read as every JSON reader does: of two equal names the last counts. Of a
-    part, the first `model` is taken.
-    """
-    if not complete:
-        return _model_of_part(body)
-    try:
-        document = json.loads(body)
-    except (ValueError, RecursionError):
-        return None, "the body is not JSON"
-    model = document.get("model") if isinstance(document, dict) else None
-    if isinstance(model, str):
-        return model, ""
-    return None, "the body is not an object with a text field `model`"
-
-
-def _model_of_part(body: bytes) -> tuple[str | None, str]:
-    depth = 0
-    parts: list[bytes] = []  # the last three at depth 1
-    for match in _PART.finditer(body):
-        part = match[0]
-        if depth == 1 and parts[-2:] == [b'"model"', b":"]:
-            return _text(part)
-        if part in b"{[":
-            depth += 1
-        elif part in b"}]":
-            depth -= 1
-        parts = [*parts[-1:], part] if depth == 1 else []
-    return None, "no `model` in the part of the body that is read"
-
-
-def _text(part: bytes) -> tuple[str | None, str]:
-    try:
-        value = json.loads(part)
-    except ValueError:
-        return None, "`model` is not text"
-    return (value, "") if isinstance(value, str) else (None, "`model` is not text")
+def shown(model: str) -> str:
+    """A model's name for an error or a log: in quotes, escaped, and cut if it is long."""
+    return repr(model if len(model) <= _SHOWN else model[:_SHOWN] + "...")

@@ -175,11 +175,20 @@ class SizeLimits:
     head: int = 32_768
     header_count: int = 100
     body: int = 256 * 2**20
-    model_body: int = 2**20  # read before `model` must have been found
+    # Kept of the bodies of all requests, for each process, before one more that is read for its
+    # model is refused: four of the longest.
+    bodies: int = 2**30
     replay: int = 65_536  # kept of a request's body so that it can be sent again
     buffer: int = 65_536  # written and not yet taken by the peer, then its source is paused
     pool: int = 256  # idle connections kept for each backend
     connections: int = 10_000  # of clients, for each process
+
+    def __post_init__(self) -> None:
+        if self.bodies < self.body:
+            raise UsageError(
+                f"limit bodies = {self.bodies} is less than body = {self.body}, which one request "
+                "may have; give more"
+            )
 
 
 @final

@@ -3,6 +3,8 @@
 import json
 from http import HTTPStatus
 
+from isocline.gateway.http.content_coding import UNDERSTOOD
+
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _KINDS = {401: "authentication_error", 404: "not_found_error", 413: "request_too_large"}
 
@@ -36,6 +38,8 @@ def answer(
         lines.append(f"Retry-After: {max(1, -int(-retry_after // 1))}")
     if status == HTTPStatus.UNAUTHORIZED:
         lines.append('WWW-Authenticate: Bearer realm="isocline"')
+    if status == HTTPStatus.UNSUPPORTED_MEDIA_TYPE:
+        lines.append(f"Accept-Encoding: {UNDERSTOOD}")
     lines.append(f"Connection: {'keep-alive' if persistent else 'close'}")
     head = "\r\n".join([*lines, "", ""]).encode()
     return head if bodiless else head + body

@@ -10,7 +10,7 @@ from isocline.gateway.matching import NoMatch
 from isocline.gateway.proxy.answers import CONTINUE, answer
 from isocline.gateway.proxy.kept import Kept
 from isocline.gateway.proxy.pauses import BACKEND_IS_SLOW, NO_BACKEND_YET
-from isocline.gateway.proxy.placing import frontend_of
+from isocline.gateway.proxy.placing import UNAVAILABLE, Placing
 from isocline.gateway.proxy.request_head import IDEMPOTENT, RequestHead
 from isocline.gateway.proxy.response_head import ResponseHead
 from isocline.gateway.proxy.strict import BadMessageError
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from isocline.gateway.proxy.router import Router
     from isocline.gateway.proxy.upstream import Upstream
 
-NOT_FOUND = 404
+_SOON = 1.0  # s, then what waits may have been sent
 
 
 @final
@@ -45,6 +45,7 @@ class Exchange:
 
     __slots__ = (
         "_kept",
+        "_placing",
         "_sent",
         "access",
         "answered",
@@ -67,7 +68,8 @@ class Exchange:
         self.head = head
         self.upstream: Upstream | None = None
         self.complete = not head.has_body
-        self._kept = Kept()
+        self._kept = Kept(downstream.proxy.bodies)
+        self._placing: Placing | None = None
         self.sending = False
         self._sent = False  # something may have reached a backend
         self.access = Access(downstream.way.peer, head.method, head.target, head.host or b"", now)
@@ -97,19 +99,27 @@ class Exchange:
         router, access, head = self.router, self.access, self.head
         if access.frontend != UNMATCHED:
             return
-        listener, kept = self.downstream.listener, self._kept
-        found = frontend_of(router.matcher, listener, head, kept, self.complete, router.sizes)
+        found = 0 if router.matcher.takes_all else self._place()
         if found is None:
             if head.expects:  # a client that waits to be asked for the body is asked
                 head.expects = False
                 self.downstream.write(CONTINUE)
             self.due = router.clock() + router.times.idle
         elif isinstance(found, NoMatch):
-            self._reply(NOT_FOUND, found.reason)
+            soon = _SOON if found.status == UNAVAILABLE else None
+            self._reply(found.status, found.reason, soon)
         else:
             access.frontend = found
             self.due = self.deadline
             router.arrived(self, found)
+
+    def _place(self) -> int | NoMatch | None:
+        placing = self._placing
+        if placing is None:
+            router = self.router
+            placing = Placing(router.matcher, self.downstream.listener, self.head, router.sizes)
+            self._placing = placing
+        return placing.find(self._kept, self.complete)
 
     def client_gone(self) -> None:
         """The client closed its connection: nobody waits for the response."""
@@ -291,5 +301,6 @@ class Exchange:
 
     def _end(self, now: float) -> None:
         self.sending = False
+        self._kept.drop()
         self.access.ended = now
         self.router.observe(self.access)

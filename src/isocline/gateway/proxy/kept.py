@@ -4,13 +4,26 @@ from typing import final
 
 
 @final
+class Total:
+    """Bytes of all the bodies that a process keeps."""
+
+    __slots__ = ("size",)
+
+    def __init__(self) -> None:
+        self.size = 0
+
+
+@final
 class Kept:
     """The whole body so far, or, once it was too long to keep, none of it."""
 
-    __slots__ = ("_parts", "size", "whole")
+    __slots__ = ("_parts", "_total", "_unread", "size", "whole")
 
-    def __init__(self) -> None:
+    def __init__(self, total: Total) -> None:
+        """Counts its bytes in `total` for as long as it has them."""
         self._parts: list[bytes] = []
+        self._total = total
+        self._unread = 0  # number of the first part that `unread` has not given
         self.size = 0  # bytes
         self.whole = True
 
@@ -19,10 +32,13 @@ class Kept:
         if self.whole and data:
             self._parts.append(data)
             self.size += len(data)
+            self._total.size += len(data)
 
     def drop(self) -> None:
-        """A backend has it, and it is too long to be kept any longer."""
+        """A backend has it, and it is too long to be kept any longer; or all is over."""
+        self._total.size -= self.size
         self._parts = []
+        self._unread = 0
         self.size = 0
         self.whole = False
 
@@ -30,4 +46,20 @@ class Kept:
         """All of it."""
         if len(self._parts) > 1:
             self._parts = [b"".join(self._parts)]
+            self._unread = min(self._unread, 1)
         return self._parts[0] if self._parts else b""
+
+    def unread(self) -> bytes:
+        """What has come since the last call; not to be called after `read`."""
+        parts = self._parts
+        if not self._unread and len(parts) == 1:
+            self._unread = 1
+            return parts[0]
+        data = b"".join(parts[self._unread :])
+        self._unread = len(parts)
+        return data
+
+    @property
+    def in_all(self) -> int:
+        """Bytes that all requests keep."""
+        return self._total.size

@@ -1,43 +1,63 @@
 """Finding the frontend of a request of which a part may still be on its way."""
 
-from math import inf
+from typing import final
 
-from isocline.gateway.matching import Matcher, NeedsModel, NoMatch, model_of
-from isocline.gateway.proxy.framing import Chunked
+from isocline.gateway.http.unreadable import UnreadableError
+from isocline.gateway.matching import Matcher, NeedsModel, NoMatch
 from isocline.gateway.proxy.kept import Kept
+from isocline.gateway.proxy.model_reader import ModelReader
 from isocline.gateway.proxy.request_head import RequestHead
 from isocline.gateway.settings import SizeLimits
 
+UNAVAILABLE = 503
 
-def frontend_of(
-    matcher: Matcher,
-    listener: str,
-    head: RequestHead,
-    kept: Kept,
-    complete: bool,
-    sizes: SizeLimits,
-) -> int | NoMatch | None:
-    """The frontend's number, or why there is none, or None: more of the body is needed.
 
-    Args:
-        matcher: The frontends.
-        listener: Name of the one that the request came to.
-        head: Its head.
-        kept: Its body as far as it has come, in the framing in which it goes on.
-        complete: Whether that is all of it.
-        sizes: How much may be waited for.
+@final
+class Placing:
+    """The search for one request's frontend.
+
+    Where the body's model decides, the whole body is read first: of two fields `model` the last
+    counts, as for the backends, so that none can be hidden behind another, and the answer depends
+    neither on the order of the fields nor on how the body is cut on its way. A body that cannot
+    have a model is decided on at once.
     """
-    if matcher.takes_all:
-        return 0
-    found = matcher.by_head(listener, head)
-    if not isinstance(found, NeedsModel):
-        return found
-    limit = sizes.model_body
-    if not complete and kept.size <= limit:
+
+    __slots__ = ("_head", "_listener", "_matcher", "_reader", "_sizes")
+
+    def __init__(
+        self, matcher: Matcher, listener: str, head: RequestHead, sizes: SizeLimits
+    ) -> None:
+        """Args: the frontends; the listener that the request came to, its head; the limits."""
+        self._matcher = matcher
+        self._listener = listener
+        self._head = head
+        self._sizes = sizes
+        self._reader: ModelReader | None = None
+
+    def find(self, kept: Kept, complete: bool) -> int | NoMatch | None:
+        """The frontend's number, or why there is none, or None: more of the body is needed.
+
+        Args:
+            kept: The body as far as it has come, in the framing in which it goes on.
+            complete: Whether that is all of it.
+        """
+        reader = self._reader
+        if reader is None:
+            found = self._matcher.by_head(self._listener, self._head)
+            if not isinstance(found, NeedsModel):
+                return found
+        try:
+            if reader is None:
+                reader = self._reader = ModelReader(self._head, self._sizes)
+            if complete:
+                return self._found(reader.end(kept.unread()), None)
+            reader.feed(kept.unread())
+        except UnreadableError as error:
+            return self._found(None, error)
+        if kept.in_all > self._sizes.bodies:
+            reason = f"the bodies of waiting requests hold more than {self._sizes.bodies} bytes"
+            return NoMatch(f"{reason}; try again later", UNAVAILABLE)
         return None
-    body = kept.read()
-    if head.chunked:
-        body, _ = Chunked(inf, (sizes.head, sizes.header_count), bare=True).feed(body)
-    # Cut at the limit, so that it matters not how much more has come by chance.
-    model, why = model_of(body[:limit], complete=len(body) <= limit)
-    return matcher.by_model(listener, head, model, why)
+
+    def _found(self, model: str | None, why: UnreadableError | None) -> int | NoMatch:
+        return self._matcher.by_model(self._listener, self._head, model, why)

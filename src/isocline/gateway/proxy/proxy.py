@@ -9,6 +9,7 @@ from isocline.errors import UsageError
 from isocline.gateway.access_log import Access, Observer
 from isocline.gateway.core import Core
 from isocline.gateway.proxy.downstream import Downstream
+from isocline.gateway.proxy.kept import Total
 from isocline.gateway.proxy.overdue import end_overdue
 from isocline.gateway.proxy.router import LoadReader, Router
 from isocline.gateway.proxy.strict import BadMessageError
@@ -35,6 +36,7 @@ class Proxy:
         upgrades: Protocols to which a connection may be upgraded, in lower case.
         downstreams: Open connections of clients.
         tunnels: Upgraded connections.
+        bodies: Bytes of requests' bodies that are kept.
         draining: No further request is taken on a connection.
         refused: Connections refused as there were too many.
         addresses: (listener's name, host, port) of each, once started.
@@ -63,6 +65,7 @@ class Proxy:
         self.router = Router(core, settings, observers, read_load, clock)
         self.downstreams: set[Downstream] = set()
         self.tunnels: set[Tunnel] = set()
+        self.bodies = Total()
         self.draining = False
         self.refused = 0
         self.addresses: list[tuple[str, str, int]] = []

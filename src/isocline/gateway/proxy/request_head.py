@@ -82,6 +82,10 @@ class RequestHead:
         """The first value of a field that goes on; `name` in lower case."""
         return next((value for key, value, _, _ in self.fields if key == name), None)
 
+    def values(self, name: bytes) -> list[bytes]:
+        """All values of a field that goes on; `name` in lower case."""
+        return [value for key, value, _, _ in self.fields if key == name]
+
     def forward(self, base: bytes, host: bytes, added: bytes) -> bytes:
         """The head as it goes to a backend, `added` being further lines of it."""
         out = [self.method, b" ", base, self.target, b" HTTP/1.1\r\nHost: ", host, b"\r\n"]

@@ -137,11 +137,22 @@ class SizesEntry(Record):
     head: AtLeastOne | None = None
     header_count: AtLeastOne | None = None
     body: AtLeastOne | None = None
-    model_body: AtLeastOne | None = None
+    bodies: AtLeastOne | None = None
     replay: AtLeastOne | None = None
     buffer: AtLeastOne | None = None
     pool: AtLeastOne | None = None
     connections: AtLeastOne | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_model_body(cls, data: Any) -> Any:
+        if isinstance(data, dict) and "model_body" in data:
+            raise PydanticCustomError(
+                "said",
+                "model_body is no limit any more: for its model a body is read to its end, whose "
+                "limit is `body`; remove it",
+            )
+        return data
 
 
 class LearnEntry(Record):
