@@ -29,8 +29,8 @@ class _Itimerspec(ctypes.Structure):
     ]
 
 
-class Alarm:
-    """Calls `ring` once at the time it was last set to."""
+class CoarseAlarm:
+    """An alarm on the event loop's own timer, up to a millisecond late."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, ring: Callable[[], None]) -> None:
         self._loop = loop
@@ -65,7 +65,7 @@ class Alarm:
 
 
 @final
-class FineAlarm(Alarm):
+class FineAlarm(CoarseAlarm):
     """An alarm whose time the kernel keeps, in nanoseconds."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, ring: Callable[[], None]) -> None:
@@ -101,6 +101,6 @@ class FineAlarm(Alarm):
         self._now()
 
 
-def alarm(loop: asyncio.AbstractEventLoop, ring: Callable[[], None]) -> Alarm:
+def alarm(loop: asyncio.AbstractEventLoop, ring: Callable[[], None]) -> CoarseAlarm:
     """The finest alarm that the system has."""
-    return FineAlarm(loop, ring) if sys.platform == "linux" else Alarm(loop, ring)
+    return FineAlarm(loop, ring) if sys.platform == "linux" else CoarseAlarm(loop, ring)

@@ -26,4 +26,4 @@ def emulated(*options: str, curve: str = FAST) -> Iterator[str]:
         process.terminate()
         rest = process.stderr.read()
         process.stderr.close()
-        assert (process.wait(10), rest) == (0, "")
+        assert (process.wait(60), rest) == (0, "")

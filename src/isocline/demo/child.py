@@ -15,7 +15,7 @@ from typing import IO, Any, NamedTuple, final
 
 import uvloop
 
-from isocline.alarm import alarm
+from isocline.clock import SYSTEM_CLOCK, Clock
 
 
 class Work(NamedTuple):
@@ -46,10 +46,12 @@ _EVERY = 0.01  # s between two rings: 0.2 % of a core
 class Lateness:
     """How long this process keeps what is due waiting, seen by an alarm of its own."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, clock: Clock) -> None:
+        """Make it on the running event loop."""
         self.rings = 0
         self.late = 0.0  # s
-        self._alarm = alarm(loop, self._ring)
+        self._now = clock.now
+        self._alarm = clock.alarm(self._ring)
         self._set()
 
     def close(self) -> None:
@@ -58,11 +60,11 @@ class Lateness:
 
     def _ring(self) -> None:
         self.rings += 1
-        self.late += max(time.monotonic() - self._due, 0.0)
+        self.late += max(self._now() - self._due, 0.0)
         self._set()
 
     def _set(self) -> None:
-        self._due = time.monotonic() + _EVERY
+        self._due = self._now() + _EVERY
         self._alarm.set(self._due)
 
 
@@ -75,7 +77,7 @@ async def _serve(role: Role) -> None:
     asked, answers = sys.stdin.buffer, sys.stdout.buffer
     loop, over = asyncio.get_running_loop(), asyncio.Event()
     async with role(pickle.load(asked)) as (ready, work):
-        lateness = Lateness(loop)
+        lateness = Lateness(SYSTEM_CLOCK)
 
         def look() -> None:
             try:

@@ -1,7 +1,7 @@
 """An emulated inference server: OpenAI's API, a service curve, and faults, without a model.
 
-`sharing` says when work is done, `generation` when tokens are; `http` speaks. Only `serve` and
-`engine` know the time.
+`sharing` says when work is done, `generation` when tokens are; `http` speaks. Only
+`engine` knows the time, by the clock that it is given.
 """
 
 from isocline.emulator.faults import Faults as Faults

@@ -45,8 +45,8 @@ class Answer(Generation):
         self.ask = ask
         self.wire = wire
         self.cut = -(-ask.output_tokens // 2) if cut else 0
-        self.arrived = time.monotonic()
-        self.created = int(time.time())
+        self.arrived = engine.now()
+        self.created = int(time.time())  # of the wall, as the API tells it
         kind = "chatcmpl" if ask.chat else "cmpl"
         self.name = f"{kind}-{engine.random.getrandbits(64):016x}"
 
@@ -79,7 +79,7 @@ class Answer(Generation):
         metrics.served.inc()
         metrics.prompt_tokens.inc(self.ask.prompt_tokens)
         metrics.generation_tokens.inc(self.ask.output_tokens)
-        metrics.latency.observe(time.monotonic() - self.arrived)
+        metrics.latency.observe(self.engine.now() - self.arrived)
 
 
 @final
@@ -121,7 +121,7 @@ class StreamedAnswer(Answer):
     def _up_to(self, tokens: int) -> bytes:
         data = self.token * (tokens - self.sent)
         if not self.sent:
-            self.engine.metrics.first_token.observe(time.monotonic() - self.arrived)
+            self.engine.metrics.first_token.observe(self.engine.now() - self.arrived)
             if self.ask.chat:
                 data = self._coded(self._part("")) + data
         self.sent = tokens

@@ -1,13 +1,12 @@
-"""The engine of one server: requests in service, on a real clock."""
+"""The engine of one server: requests in service, on a clock that it is given."""
 
-import asyncio
 import random
-import time
+from math import inf
 from typing import final
 
 import numpy as np
 
-from isocline.alarm import alarm
+from isocline.clock import Clock
 from isocline.emulator.ask import Ask
 from isocline.emulator.faults import Faults
 from isocline.emulator.generation import Generation, Generations
@@ -25,19 +24,21 @@ _SIZES_AHEAD = 1024
 class Engine:
     """Serves requests; all calls come from its event loop."""
 
-    def __init__(self, settings: Settings, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, settings: Settings, clock: Clock) -> None:
+        """Make it on the running event loop."""
+        self.now = clock.now
         self.settings = settings
         self.faults = settings.faults
         self.curve = settings.curve
         self.random = random.Random(settings.seed)
         self._rates = Rates(self.curve)
-        self._generations = Generations(self._rate_at, settings.max_num_seqs, time.monotonic())
+        self._generations = Generations(self._rate_at, settings.max_num_seqs, self.now())
         self.sharing = self._generations.sharing
         self.metrics = Metrics(settings.model or DEFAULT_MODEL, self.sharing)
         self._numpy = np.random.default_rng(settings.seed)
         self._sizes: list[float] = []
-        self._last = 0.0  # when tokens were sent
-        self._alarm = alarm(loop, self.wake)
+        self._last = -inf  # when tokens were sent
+        self._alarm = clock.alarm(self.wake)
 
     def work(self, ask: Ask) -> tuple[float, float]:
         """Work of a request and, of that, its prefill; draws its size."""
@@ -51,33 +52,33 @@ class Engine:
 
     def submit(self, generation: Generation) -> None:
         """Serve a request from now on."""
-        self._generations.advance(time.monotonic())
+        self._generations.advance(self.now())
         self._generations.admit(generation)
         self._set()
 
     def withdraw(self, generation: Generation) -> None:
         """Its client is gone."""
         if not generation.gone:
-            self._generations.advance(time.monotonic())
+            self._generations.advance(self.now())
             self.sharing.withdraw(generation)
             self._set()
 
     def wake(self) -> None:
         """Do what is due."""
-        self._last = time.monotonic()
+        self._last = self.now()
         self._generations.advance(self._last)
         self._set()
 
     def set_faults(self, faults: Faults) -> None:
         """Go wrong in these ways from now on."""
-        self._generations.advance(time.monotonic())
+        self._generations.advance(self.now())
         self.faults = faults
         self.sharing.change(self._rate_at)
         self._set()
 
     def set_curve(self, curve: Curve) -> None:
         """Serve at another curve from now on, also what is in service."""
-        self._generations.advance(time.monotonic())
+        self._generations.advance(self.now())
         self.curve, self._rates = curve, Rates(curve)
         self.sharing.change(self._rate_at)
         self._set()

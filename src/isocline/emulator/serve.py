@@ -7,6 +7,7 @@ from typing import final
 
 import uvloop
 
+from isocline.clock import SYSTEM_CLOCK, Clock
 from isocline.emulator.engine import Engine
 from isocline.emulator.http import Connection
 from isocline.emulator.settings import Settings
@@ -33,14 +34,15 @@ class Emulator:
         await asyncio.sleep(0)  # so that closed connections leave before the loop does
 
 
-async def start(settings: Settings, host: str = "127.0.0.1", port: int = 0) -> Emulator:
+async def start(
+    settings: Settings, host: str = "127.0.0.1", port: int = 0, clock: Clock = SYSTEM_CLOCK
+) -> Emulator:
     """Listen; port 0 takes a free one.
 
     Raises:
         UsageError: The address cannot be listened on.
     """
-    loop = asyncio.get_running_loop()
-    engine = Engine(settings, loop)
+    engine = Engine(settings, clock)
     connections: set[Connection] = set()
     try:
         listener = await Listener.open(lambda: Connection(engine, connections), host, port)

@@ -1,7 +1,7 @@
 """A client's connection: one request at a time, kept open between them."""
 
 import asyncio
-import time
+from collections.abc import Callable
 from typing import Protocol, cast, final
 
 import httptools
@@ -20,16 +20,27 @@ class Owner(Protocol):
         """It is closed."""
         ...
 
+    def stale(self, flight: Flight) -> None:
+        """A kept connection was closed before its server answered a byte of this request.
+
+        It had most likely been closed before the request arrived, while it was idle; no server
+        need say so beforehand (RFC 9112, Section 9.5).
+        """
+        ...
+
 
 @final
 class Connection(asyncio.Protocol):
-    """Carries requests one after the other."""
+    """Carries requests one after the other; `now` gives the time, s."""
 
-    def __init__(self, owner: Owner) -> None:
+    def __init__(self, owner: Owner, now: Callable[[], float]) -> None:
         self._owner = owner
+        self._clock = now
         self._transport: asyncio.Transport | None = None
         self._parser = httptools.HttpResponseParser(self)
         self._flight: Flight | None = None
+        self._kept = False  # whether it has carried a request before
+        self._silent = True  # whether nothing has come since the request was sent
         self._framed = False  # whether the length of the body is told
         self._header_read = False
         self._now = 0.0
@@ -39,8 +50,10 @@ class Connection(asyncio.Protocol):
         assert self._transport is not None
         self._flight = flight
         flight.wire = self
+        self._silent = True
+        self._framed = self._header_read = False
         self._transport.write(flight.data)
-        flight.sent(time.monotonic())
+        flight.sent(self._clock())
 
     def abort(self) -> None:
         """Close at once, whatever is under way."""
@@ -57,8 +70,11 @@ class Connection(asyncio.Protocol):
         self._transport = None
         flight, self._flight = self._flight, None
         if flight is not None:
+            if self._kept and self._silent:
+                self._owner.stale(flight)
+                return
             if exc is None and self._header_read and not self._framed:
-                flight.completed(self._parser.get_status_code(), time.monotonic())
+                flight.completed(self._parser.get_status_code(), self._clock())
             elif self._header_read:
                 flight.failed("cut off")
             else:
@@ -66,7 +82,8 @@ class Connection(asyncio.Protocol):
         self._owner.gone(self)
 
     def data_received(self, data: bytes) -> None:
-        self._now = time.monotonic()
+        self._now = self._clock()
+        self._silent = False
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
@@ -94,12 +111,14 @@ class Connection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         status = self._parser.get_status_code()
         if status < 200:  # the answer itself is still to come (RFC 9110, Section 15.2)
+            self._framed = self._header_read = False
             return
         flight, self._flight = self._flight, None
         keep = flight is not None and self._parser.should_keep_alive()
         if flight is not None:
             flight.completed(status, self._now)
         if keep:
+            self._kept = True
             self._owner.free(self)
         else:
             self.abort()

@@ -3,11 +3,10 @@
 import asyncio
 import socket
 import ssl
-import time
 from collections import deque
 from typing import final
 
-from isocline.alarm import alarm
+from isocline.clock import SYSTEM_CLOCK, Clock
 from isocline.loadgen.connection import Connection
 from isocline.loadgen.flight import Flight
 from isocline.loadgen.schedule import Schedule
@@ -18,9 +17,12 @@ from isocline.loadgen.target import Target
 
 @final
 class Drive:
-    """One run of a schedule on this event loop; times are s, monotonic."""
+    """One run of a schedule on the running event loop; times are s of its clock."""
 
-    def __init__(self, settings: LoadSettings, schedule: Schedule) -> None:
+    def __init__(
+        self, settings: LoadSettings, schedule: Schedule, clock: Clock = SYSTEM_CLOCK
+    ) -> None:
+        self._now = clock.now
         self._settings = settings
         self._target = Target(settings)
         self._times: list[float] = schedule.times.tolist()
@@ -37,7 +39,7 @@ class Drive:
         self._making: set[asyncio.Task[None]] = set()
         self._loop = asyncio.get_running_loop()
         self._over = asyncio.Event()
-        self._alarm = alarm(self._loop, self._ring)
+        self._alarm = clock.alarm(self._ring)
 
     async def run(self, start: float) -> Tally:
         """Send everything from `start` on, and wait for all answers or their timeouts."""
@@ -45,7 +47,7 @@ class Drive:
         self._ring()
         await self._over.wait()
         self._alarm.close()
-        self._tally.ended = time.monotonic() - start
+        self._tally.ended = self._now() - start
         for task in list(self._making):
             task.cancel()
         for connection in self._idle:
@@ -76,13 +78,19 @@ class Drive:
         if self._waiting:
             self._connect()
 
+    def stale(self, flight: Flight) -> None:
+        self._open -= 1
+        self._tally.reconnections += 1
+        self._connect(flight)
+
     # Its own.
 
     def _ring(self) -> None:
-        now = time.monotonic()
+        now = self._now()
         self._expire(now)
-        times, elapsed = self._times, now - self._start
-        while self._next < len(times) and times[self._next] <= elapsed:
+        # As the alarm's time is computed: `now - start` may round to before what is due.
+        times, start = self._times, self._start
+        while self._next < len(times) and start + times[self._next] <= now:
             self._send(self._next)
             self._next += 1
         self._look_for_the_end()
@@ -112,40 +120,46 @@ class Drive:
             self._connect()
 
     def _give_work(self, connection: Connection) -> bool:
-        while self._waiting:
-            flight = self._waiting.popleft()
-            if not flight.over:
-                connection.carry(flight)
-                return True
-        return False
+        flight = self._longest_waiting()
+        if flight is not None:
+            connection.carry(flight)
+        return flight is not None
 
-    def _connect(self) -> None:
+    def _connect(self, flight: Flight | None = None) -> None:
+        """Open a connection for this request, or for the one that has waited longest."""
         self._open += 1
         self._tally.connections = max(self._tally.connections, self._open)
-        task = self._loop.create_task(self._connected())
+        task = self._loop.create_task(self._connected(flight))
         self._making.add(task)
         task.add_done_callback(self._making.discard)
 
-    async def _connected(self) -> None:
+    async def _connected(self, flight: Flight | None) -> None:
         target = self._target
         try:
             async with asyncio.timeout(self._settings.timeout):
                 _, connection = await self._loop.create_connection(
-                    lambda: Connection(self), target.host, target.port, ssl=target.tls
+                    lambda: Connection(self, self._now), target.host, target.port, ssl=target.tls
                 )
         except (OSError, TimeoutError) as error:
             self._open -= 1
-            self._fail_one(_kind(error))
+            self._fail(flight or self._longest_waiting(), _kind(error))
             return
-        self.free(connection)
+        if flight is None or flight.over:
+            self.free(connection)
+        else:
+            connection.carry(flight)
 
-    def _fail_one(self, kind: str) -> None:
-        """The request for which a connection could not be made."""
+    def _longest_waiting(self) -> Flight | None:
         while self._waiting:
             flight = self._waiting.popleft()
             if not flight.over:
-                flight.failed(kind)
-                break
+                return flight
+        return None
+
+    def _fail(self, flight: Flight | None, kind: str) -> None:
+        """A connection could not be made, which was for this request."""
+        if flight is not None and not flight.over:
+            flight.failed(kind)
         self._look_for_the_end()
         if self._waiting:
             self._connect()

@@ -70,6 +70,7 @@ class LoadResult(Record):
     between_tokens: Distribution | None
     tokens: int
     connections: int  # the most at a time
+    reconnections: int  # kept connections that the server closed as they were used again
     workers: int
     interrupted: bool
 
@@ -101,6 +102,7 @@ class LoadResult(Record):
             **{name: found and found.to_dict() for name, found in self.distributions().items()},
             "tokens_rate": self.tokens_rate if self.first_token else None,
             "connections": self.connections,
+            "reconnections": self.reconnections,
             "workers": self.workers,
             "interrupted": self.interrupted,
         }
@@ -143,6 +145,7 @@ class LoadResult(Record):
             between_tokens=Distribution.of(tally.between_tokens) if streams else None,
             tokens=tally.tokens,
             connections=tally.connections,
+            reconnections=tally.reconnections,
             workers=workers,
             interrupted=tally.interrupted,
         )

@@ -70,11 +70,12 @@ class Tally:
         self.between_tokens = Times()  # from token to token
         self.lag = Times()  # due to sent: the client's own part, and the wait for a connection
         self.connections = 0  # most that were open at a time
+        self.reconnections = 0  # requests sent once more, as their kept connection was closed
         self.ended = 0.0  # s from the start to the last answer
         self.interrupted = False
 
     def __iadd__(self, other: "Tally") -> Self:
-        for name in ("due", "completed", "tokens", "connections"):
+        for name in ("due", "completed", "tokens", "connections", "reconnections"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.errors += other.errors
         for name in ("latency", "first_token", "between_tokens", "lag"):

@@ -33,12 +33,14 @@ def load_conditions(result: LoadResult) -> str:
     tokens = f", {number(result.tokens_rate)} tokens/s" if result.first_token else ""
     warmup = f" after a warm-up of {duration(result.warmup)}" if result.warmup else ""
     workers = f" from {result.workers} processes" if result.workers > 1 else ""
+    closed = result.reconnections
+    reopened = f"; the server closed {closed:,} of them as they were used again" if closed else ""
     stopped = " (interrupted)" if result.interrupted else ""
     return (
         f"{result.source} arrivals at {number(result.rate)}/s for {duration(result.duration)}"
         f"{warmup}{stopped}: {result.due:,} requests were due, {result.completed:,} completed, "
         f"{number(result.completed_rate)}/s{tokens}. Times are from when requests were due. "
-        f"Up to {result.connections:,} connections{workers}."
+        f"Up to {result.connections:,} connections{workers}{reopened}."
     )
 
 
