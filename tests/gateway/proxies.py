@@ -29,7 +29,7 @@ QUICK = TimeLimits(
     header=0.3, keep_alive=5.0, connect=1.0, first_byte=5.0, idle=5.0, total=20.0, linger=0.3
 )
 CURVE = HyperbolicCurve(10.0, 5.0)
-SECONDS = 20.0  # that any scenario may take
+SECONDS = 60.0  # that any scenario may take
 
 
 def run(scenario: Coroutine[Any, Any, None]) -> None:

@@ -2,10 +2,10 @@
 
 import asyncio
 import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from time import monotonic
 from types import TracebackType
-from typing import NamedTuple, Self, final
+from typing import NamedTuple, Protocol, Self, final
 
 import aiohttp
 
@@ -29,7 +29,30 @@ class Answer(NamedTuple):
 
     status: int
     body: bytes | None  # None: it is longer than was asked for
-    measured: float  # s, monotonic: in the middle between the question and the answer's head
+    measured: (
+        float  # s of the client's clock: in the middle between the question and the answer's head
+    )
+
+
+class Asking(Protocol):
+    """A client of backends, which are known by their numbers; open for as long as its block."""
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+    async def get(self, backend: int, path: str, timeout: float, largest: int) -> Answer:
+        """GET a path of a backend within `timeout`, s, and up to `largest` bytes of the body.
+
+        Raises:
+            NoAnswerError: There was no answer that can be used.
+        """
+        ...
 
 
 @final
@@ -40,8 +63,15 @@ class Client:
     each backend; a limit below would make a question to a good backend wait for the bad ones.
     """
 
-    def __init__(self, addresses: Sequence[BackendAddress]) -> None:
-        """Raises UsageError if a backend's certificates cannot be read."""
+    def __init__(
+        self, addresses: Sequence[BackendAddress], now: Callable[[], float] = monotonic
+    ) -> None:
+        """With the clock of `Answer.measured`.
+
+        Raises:
+            UsageError: A backend's certificates cannot be read.
+        """
+        self._now = now
         self._bases = [address.url.rstrip("/") for address in addresses]
         self._contexts = _contexts(addresses)
         self._headers = [_headers(address) for address in addresses]
@@ -86,14 +116,14 @@ class Client:
     async def _get(self, backend: int, path: str, largest: int) -> Answer:
         assert self._session is not None
         at_backend = path.startswith("/")
-        asked = monotonic()
+        asked = self._now()
         async with self._session.get(
             self._bases[backend] + path if at_backend else path,
             ssl=self._contexts[backend],
             headers=self._headers[backend] if at_backend else _HEADERS,
             allow_redirects=False,
         ) as response:
-            measured = (asked + monotonic()) / 2
+            measured = (asked + self._now()) / 2
             body = await _bounded(response.content, largest)
             return Answer(response.status, body, measured)
 

@@ -10,7 +10,7 @@ from typing import Protocol, final
 from isocline.errors import UsageError
 from isocline.gateway.load_reports import ReportError, jobs_in_metrics
 from isocline.gateway.settings import BackendAddress
-from isocline.gateway.watch.asking import Client, NoAnswerError
+from isocline.gateway.watch.asking import Asking, Client, NoAnswerError
 from isocline.gateway.watch.checks import Checks, HealthCheck, Poll
 from isocline.gateway.watch.records import Record
 
@@ -52,8 +52,12 @@ class Watch:
         checks: Checks,
         tell: Teller,
         before: "Watch | None" = None,
+        client: Asking | None = None,
     ) -> None:
         """With `before`, what it knew of addresses that are the same is known from the start.
+
+        Its periods are times of the running event loop; `client` is the one to ask with, by
+        default over HTTP.
 
         Raises:
             UsageError: Not one poll for each backend, or certificates that cannot be read.
@@ -65,7 +69,7 @@ class Watch:
         self._addresses = tuple(addresses)
         self._checks = checks
         self._tell = tell
-        self._client = Client(addresses)
+        self._client = client or Client(addresses)
         self._random = random.Random()  # when to ask: nothing that a test could want to repeat
         self._asking: list[asyncio.Task[None]] = []
         known = before.known(checks.health) if before else {}
