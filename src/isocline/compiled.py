@@ -1,6 +1,6 @@
 """The one way this project compiles a function, so that options and types are the same everywhere.
 
-Compiled once, cached beside the source file, and run without the interpreter's lock, so that
+Compiled once, kept on disk (`kernel_cache`), and run without the interpreter's lock, so that
 replications use all cores. numba is imported only here and in files that hold compiled code; the
 package and `isocline --help` never load them.
 
@@ -11,16 +11,21 @@ inlined elsewhere, run `make clean`, or the callers keep the old one.
 import hashlib
 import inspect
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar, cast, final
 
 import numba
 import numba.extending
+from numba.core.ccallback import CFunc
+from numba.core.registry import CPUDispatcher
+from numba.core.sigutils import normalize_signature
+
+from isocline.kernel_cache import cache_of
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
 
 # Division by zero gives inf as in C, not an exception: prices at full capacity are infinite.
-_OPTIONS: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
+_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
 # Without numba's runtime an array is not reference-counted. Counting is an atomic instruction for
 # each array in each call: it made a policy that takes 40 ns take 120.
 _PLAIN: dict[str, Any] = _OPTIONS | {"_nrt": False}
@@ -34,22 +39,22 @@ _INLINE: dict[str, Any] = {
 
 def compiled(function: F) -> F:
     """Compile `function` at its first call, for the types it is called with."""
-    return cast(F, numba.njit(**_OPTIONS)(function))
+    return _made(function, _OPTIONS)
 
 
 def kernel(function: F) -> F:
     """`compiled`, for a function that creates no arrays (slices of its arguments are free)."""
-    return cast(F, numba.njit(**_PLAIN)(function))
+    return _made(function, _PLAIN)
 
 
 def value_as(signature: Any) -> Callable[[F], F]:
-    """Compile at once a function that kernels get as a value, and inline: a policy.
+    """`kernel` of one signature, for a function that kernels get as a value, and inline: a policy.
 
     A kernel compiled with such a function is cached under its identity. numba's own identity of a
     function is new in every process, so that no cached kernel would ever be found again; ours is
     its name and source. `tests/policies/test_caching.py` holds numba to this.
     """
-    return lambda function: _identified(function, numba.njit(signature, **_PLAIN)(function))
+    return lambda function: _declared(function, signature, _PLAIN)
 
 
 def inlined(function: F) -> F:
@@ -58,20 +63,90 @@ def inlined(function: F) -> F:
     A call passes every array of a record as seven numbers. With the twenty arrays of a cluster that
     made an event seven times as slow, and the compiler does not inline such calls on its own.
     """
-    return cast(F, numba.njit(**_PLAIN, **_INLINE)(function))
+    return _made(function, _PLAIN | _INLINE)
 
 
 def inlined_as(signature: Any) -> Callable[[F], F]:
     """`value_as`, for a function that is `inlined`."""
-    return lambda function: _identified(
-        function, numba.njit(signature, **_PLAIN, **_INLINE)(function)
-    )
+    return lambda function: _declared(function, signature, _PLAIN | _INLINE)
 
 
-def _identified(function: F, made: Any) -> F:
+def _made(function: F, options: dict[str, Any]) -> F:
+    made = numba.njit(**options)(function)
+    made._cache = cache_of(function)  # as `enable_caching` does, with numba's own
+    return cast(F, made)
+
+
+@final
+class Declared(CPUDispatcher):  # type: ignore[misc]
+    """A function of one signature, compiled when it is first needed and not at its definition.
+
+    A kernel that is loaded has its policies inside. Compiling every policy at its import, as numba
+    does with a signature, made each start load, and the first one compile, forty functions for one.
+    """
+
+    def __init__(self, function: Any, options: dict[str, Any], signature: Any):
+        super().__init__(function, targetoptions=options | {"nopython": True, "boundscheck": None})
+        self._declared = signature
+        self._options = options
+        self._cache = cache_of(function)
+
+    def _reduce_states(self) -> dict[str, Any]:
+        """Pickled as a part of the key under which a kernel that has it inside is kept."""
+        return {
+            "uuid": self._uuid,
+            "function": self.py_func,
+            "options": self._options,
+            "signature": self._declared,
+        }
+
+    @classmethod
+    def _rebuild(cls, uuid: str, function: Any, options: dict[str, Any], signature: Any) -> Any:
+        if uuid in cls._memo:
+            return cls._memo[uuid]
+        made = cls(function, options, signature)
+        made._set_uuid(uuid)
+        return made
+
+    def _prepared(self) -> None:
+        if self._can_compile:
+            self.compile(self._declared)
+            self.disable_compile()
+
+    def get_call_template(self, args: Any, kws: Any) -> Any:
+        self._prepared()
+        return super().get_call_template(args, kws)
+
+    def get_compile_result(self, sig: Any) -> Any:
+        self._prepared()
+        return super().get_compile_result(sig)
+
+    def _compile_for_args(self, *args: Any, **kws: Any) -> Any:
+        """What numba is to call where it has no code for these arguments: it looks once more."""
+        if not self._can_compile:
+            return super()._compile_for_args(*args, **kws)
+        self._prepared()
+        return self
+
+
+def _declared(function: F, signature: Any, options: dict[str, Any]) -> F:
+    made = Declared(function, options, signature)
     source = hashlib.sha256(inspect.getsource(function).encode()).hexdigest()
     made._set_uuid(f"{function.__module__}.{function.__qualname__}:{source}")
     return cast(F, made)
+
+
+def by_address(signature: Any) -> Callable[[Any], Any]:
+    """Compile at once, or load, a function that kernels call by address."""
+
+    def made(function: Any) -> Any:
+        options = {"error_model": "numpy"}
+        callback: Any = CFunc(function, normalize_signature(signature), {}, options)
+        callback._cache = cache_of(function)
+        callback.compile()
+        return callback
+
+    return made
 
 
 def array_of(dtype: Any, dimensions: int = 1) -> Any:

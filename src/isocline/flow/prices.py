@@ -16,7 +16,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from isocline.compiled import one_type
+from isocline.compiled import by_address, one_type
 from isocline.errors import UsageError
 from isocline.flow.kinds import COMPOSED, CUSTOM, EXPONENTIAL, LINEAR, MEAN
 from isocline.flow.parts import Parts
@@ -31,12 +31,10 @@ CUSTOM_SIGNATURE = "float64(float64[::1], float64)"
 PriceFunction = Callable[[FloatArray, float], float]
 
 
+# Kernels take the function as a first-class value, so that they are compiled once for all prices.
+@by_address(CUSTOM_SIGNATURE)
 def _no_price(_parameters: FloatArray, _inflow: float) -> float:
     return np.nan
-
-
-# Kernels take the function as a first-class value, so that they are compiled once for all prices.
-_NO_FUNCTION = numba.cfunc(CUSTOM_SIGNATURE, cache=True)(_no_price)
 
 
 _NO_PARTS = Parts(
@@ -165,7 +163,7 @@ class Prices(NamedTuple):
             np.zeros(size + 1, dtype=np.int64) if first_knot is None else first_knot,
             np.empty((0, 3)) if knots is None else knots,
             np.empty((size, 0)) if parameters is None else parameters,
-            _NO_FUNCTION if function is None else function,
+            _no_price if function is None else function,
             _NO_PARTS if parts is None else parts,
         )
 

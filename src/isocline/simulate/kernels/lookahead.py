@@ -53,4 +53,4 @@ def fetch(view: View, system: System, s0: Any, s1: Any, upcoming: Any) -> int:
             for edge in range(system.first[who], system.first[who + 1]):
                 backend = view.backend[edge]
                 total += view.workload[backend] + view.row[backend]
-    return total  # type: ignore[return-value]  # numba holds no other integers
+    return total  # type: ignore[no-any-return]  # numba holds no other integers

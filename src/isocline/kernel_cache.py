@@ -1,0 +1,109 @@
+"""Compiled code of one function, kept on disk for other processes.
+
+numba's own cache gives up with a traceback where it finds no directory to write to, does not read
+one that it cannot write to, and prepares its whole compiler before it loads anything, which takes
+as long as importing numba. Here a cache that cannot be used costs time, never the run: whatever
+goes wrong with its files, the function is compiled.
+"""
+
+import logging
+from pathlib import Path
+from typing import Any, Self, final
+
+# Registers the type of functions that are called by address, which numba does only on compiling.
+import numba.experimental.function_type  # noqa: F401
+from numba.core import caching
+from numba.core.runtime import rtsys
+
+from isocline import cache_directory
+
+LOG = logging.getLogger(__name__)
+
+
+def cache_of(function: Any) -> Any:
+    """The cache of a function; one that keeps nothing where it has no source file."""
+    try:
+        return KernelCache(function)
+    except (OSError, RuntimeError):  # typed in at a prompt; or numba found no directory
+        return caching.NullCache()
+
+
+class _Locator(caching._SourceFileBackedLocatorMixin, caching._CacheLocator):  # type: ignore[misc]
+    """Where the code of one function is kept, as numba asks it."""
+
+    def __init__(self, function: Any, source: str):
+        self._py_file = source
+        self._lineno = function.__code__.co_firstlineno
+        self.places = cache_directory.readable(Path(source))
+        self._written = cache_directory.writable(Path(source))
+
+    def get_cache_path(self) -> str | None:
+        return None if self._written is None else str(self._written)
+
+    def ensure_cache_path(self) -> None:
+        """Make the directory once more: it may have been removed since the last time."""
+        if self._written is not None:
+            self._written.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    @classmethod
+    def from_function(cls, py_func: Any, py_file: str) -> Self | None:
+        return cls(py_func, py_file) if Path(py_file).is_file() else None
+
+
+class _Results(caching.CompileResultCacheImpl):  # type: ignore[misc]
+    """How results are written and read, which is numba's way, and where."""
+
+    _locator_classes = (_Locator, caching.IPythonCacheLocator, caching.ZipCacheLocator)
+
+
+@final
+class KernelCache(caching.FunctionCache):  # type: ignore[misc]
+    """Reads from all directories that may hold the function's code, writes to one."""
+
+    _impl_class = _Results
+
+    def __init__(self, function: Any):
+        super().__init__(function)
+        locator = self._impl.locator
+        places = getattr(locator, "places", ()) or (locator.get_cache_path(),)
+        base, stamp = self._impl.filename_base, locator.get_source_stamp()
+        self._files = [caching.IndexDataCacheFile(str(place), base, stamp) for place in places]
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """Compiled code for a signature, or None.
+
+        Without `target_context.refresh()`, by which numba makes all it can compile known, and
+        imports scipy. Code that was compiled before needs its runtime only.
+        """
+        rtsys.initialize(target_context)
+        for file in self._files:
+            found = self._loaded(file, sig, target_context)
+            if found is not None:
+                return found
+        return None
+
+    def _loaded(self, file: Any, sig: Any, target_context: Any) -> Any:
+        try:
+            data = file.load(self._index_key(sig, target_context.codegen()))
+            return None if data is None else self._impl.rebuild(target_context, data)
+        except Exception as error:
+            LOG.debug("%s: cannot load compiled code: %r", self, error)
+            return None
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        """Keep compiled code for a signature, if that is possible."""
+        if self._cache_path is None:
+            return
+        try:
+            super().save_overload(sig, data)
+        except OSError as error:
+            _report_once(f"compiled kernels cannot be kept in {self._cache_path}: {error.strerror}")
+
+
+def _report_once(message: str) -> None:
+    if not _reported:
+        _reported.append(message)
+        LOG.warning("%s", message)
+
+
+_reported: list[str] = []
