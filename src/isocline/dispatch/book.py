@@ -45,7 +45,9 @@ class Book:
         if self._journal:
             self._note(attempt.task, "started", attempt, attempt.given)
 
-    def attempt_ended(self, attempt: Attempt, outcome: Outcome, started: float, now: float) -> None:
+    def attempt_ended(
+        self, attempt: Attempt, outcome: Outcome, started: float, now: float, *, cold: bool = False
+    ) -> None:
         """An attempt is over; its task may go on elsewhere."""
         self.records.add(
             Ran(
@@ -58,18 +60,26 @@ class Book:
                 now - self._began,
                 attempt.nth,
                 outcome,
+                cold,
             )
         )
 
     def finished(
-        self, attempt: Attempt, holders: Sequence[str], started: float, now: float, value: bytes
+        self,
+        attempt: Attempt,
+        holders: Sequence[str],
+        started: float,
+        now: float,
+        value: bytes,
+        *,
+        cold: bool,
     ) -> None:
-        """The task has its result; `holders` held its chunk."""
+        """The task has its result; `holders` held its chunk; `cold` as in `Done`."""
         task, level = attempt.task, LEVELS[attempt.level]
         node = self._nodes.names[attempt.server]
         self.ended[Outcome.FINISHED] += 1
-        self.attempt_ended(attempt, Outcome.FINISHED, started, now)
-        self.demand.finished(task.chunk, holders, node, level, now - started)
+        self.attempt_ended(attempt, Outcome.FINISHED, started, now, cold=cold)
+        self.demand.finished(task.chunk, holders, node, level, None if cold else now - started)
         if self._journal:
             self._note(task, Outcome.FINISHED, attempt, started, now, value)
         self._give(task, value)

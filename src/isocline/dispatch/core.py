@@ -104,9 +104,10 @@ class Core:
             self._table.board.set_cost(function, self.measured.of(function).mean(LOCAL))
         return self._come(Description(task, row, function, self._serial, now), holders or (), now)
 
-    def finished(self, task: int, server: int, now: float, seconds: float) -> list[Action]:
+    def finished(self, task: int, server: int, now: float, seconds: float | None) -> list[Action]:
         """An attempt has come to a result, `seconds` after its start at the server.
 
+        None: it took longer than its like, as the first of a process does, and is not measured.
         The first one counts. A server that has it although the core had counted it as lost is
         heard, too.
         """

@@ -19,26 +19,38 @@ class Demand:
         types: Tasks by the nodes that held their chunk; those without a chunk under ().
         helped: Tasks that ran elsewhere, by the node that ran them, those holders, and the level.
         tasks: By level.
-        seconds: That they kept their nodes busy, by level.
+        measured: Those of them whose time counts, by level.
+        seconds: That these kept their nodes busy, by level.
     """
 
     def __init__(self) -> None:
         self.types: Counter[Holders] = Counter()
         self.helped: Counter[tuple[str, Holders, str]] = Counter()
         self.tasks: Counter[str] = Counter()
+        self.measured: Counter[str] = Counter()
         self.seconds: defaultdict[str, float] = defaultdict(float)
         self._chunks: Counter[tuple[str, Holders]] = Counter()
 
     def finished(
-        self, chunk: str | None, holders: Iterable[str], node: str, level: str, seconds: float
+        self,
+        chunk: str | None,
+        holders: Iterable[str],
+        node: str,
+        level: str,
+        seconds: float | None,
     ) -> None:
-        """A task ended well at a node, which it kept busy for so many s."""
+        """A task ended well at a node, which it kept busy for so many s.
+
+        None: longer than its like, as a process's first task does, which says nothing of others.
+        """
         # A node that has fetched a chunk may hold it by now; when it took the task it did not.
         away = level != LEVELS[0]
         at = tuple(sorted(holder for holder in holders if not (away and holder == node)))
         self.types[at] += 1
         self.tasks[level] += 1
-        self.seconds[level] += seconds
+        if seconds is not None:
+            self.measured[level] += 1
+            self.seconds[level] += seconds
         if at and away:
             self.helped[node, at, level] += 1
         if at and chunk is not None:

@@ -5,7 +5,7 @@ Demand and rates as they were measured make a cluster of the near-data model. It
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, final
 
@@ -46,7 +46,7 @@ class Explanation:
 
     elapsed: float  # s
     tasks: dict[str, int]  # finished, by level
-    seconds: dict[str, float]  # that one takes at its node on average, by level, where any ran so
+    seconds: dict[str, float]  # that one takes at its node on average, by level, where measured
     helped: tuple[Helped, ...]  # as measured, the most first
     capacity_scale: float | None  # the largest factor on all tasks in the same time; None: unknown
     helpers: tuple[str, ...]  # nodes that have time to spare, if all is done as well as can be
@@ -87,11 +87,11 @@ def explain(demand: Demand, nodes: Sequence[Node], elapsed: float) -> Explanatio
         nodes: All that have been there to run them.
         elapsed: s, from the first submission to the last end.
     """
-    seconds = {level: demand.seconds[level] / count for level, count in demand.tasks.items()}
+    seconds = {level: demand.seconds[level] / count for level, count in demand.measured.items()}
     helped = _helped(demand)
     planned, basis = _Planned(), "no task has finished whose chunk a node holds"
     if elapsed > 0 and any(demand.types.keys() - {()}):
-        rates, basis = _rates(seconds)
+        rates, basis = _rates(seconds, demand.tasks)
         if rates is not None:
             planned = _planned(_cluster(demand, nodes, rates, elapsed), demand)
     return Explanation(
@@ -99,7 +99,7 @@ def explain(demand: Demand, nodes: Sequence[Node], elapsed: float) -> Explanatio
     )
 
 
-def _rates(seconds: dict[str, float]) -> tuple["Rates | None", str]:
+def _rates(seconds: dict[str, float], tasks: Mapping[str, int]) -> tuple["Rates | None", str]:
     """Rates as measured or assumed, tasks/s, and what is to be said of them."""
     from isocline.model.cluster import Rates  # noqa: PLC0415 - numpy and scipy, when needed
 
@@ -109,19 +109,28 @@ def _rates(seconds: dict[str, float]) -> tuple["Rates | None", str]:
         remote = rack
     if remote is None and local is not None:
         remote = _SLOWDOWN * local
-        basis = f"no task ran remotely; it is assumed that one takes {_SLOWDOWN:g} times as long"
+        ran = _unmeasured(tasks["remote"], "ran remotely")
+        basis = f"{ran}; it is assumed that one takes {_SLOWDOWN:g} times as long"
     elif local is None and remote is not None:
         local = remote / _SLOWDOWN
-        basis = (
-            f"no task ran where its data is; it is assumed that one is {_SLOWDOWN:g} times as fast"
-        )
-    if local is None or remote is None or not 0.0 < local < remote:
+        ran = _unmeasured(tasks["local"], "ran where its data is")
+        basis = f"{ran}; it is assumed that one is {_SLOWDOWN:g} times as fast"
+    if local is None or remote is None:
+        return None, _unmeasured(1, "has finished")
+    if not 0.0 < local < remote:
         return (
             None,
             "remote tasks took no longer than local ones, so it does not matter where data is",
         )
     between = 1.0 / rack if rack is not None and local < rack < remote else None
     return Rates(1.0 / local, 1.0 / remote, between), basis
+
+
+def _unmeasured(tasks: int, ran: str) -> str:
+    """Why a level has no service time: so many tasks ran there."""
+    if not tasks:
+        return f"no task {ran}"
+    return f"no task {ran} but the first of a worker, or one that imported modules"
 
 
 def _cluster(demand: Demand, nodes: Sequence[Node], rates: "Rates", elapsed: float) -> "Cluster":

@@ -31,13 +31,17 @@ def sentences(found: "Explanation") -> Iterator[str]:
 
 def _tasks(found: "Explanation") -> str:
     parts = [
-        f"{count:,} {level} ({_duration(found.seconds[level])} each)"
+        f"{count:,} {level} ({_each(found.seconds.get(level))})"
         for level, count in found.tasks.items()
         if count
     ]
     total = sum(found.tasks.values())
     each = f": {_and(parts)}" if parts else ""
     return f"{_count(total, 'task')} in {_duration(found.elapsed)}{each}."
+
+
+def _each(seconds: float | None) -> str:
+    return "not measured" if seconds is None else f"{_duration(seconds)} each"
 
 
 def _helped(found: "Explanation") -> Iterator[str]:

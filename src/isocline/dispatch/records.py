@@ -33,6 +33,7 @@ class Ran(NamedTuple):
     ended: float
     attempt: int  # at this task, from 1
     outcome: Outcome
+    cold: bool = False  # its process's first, or it imported modules: in no measured rate
 
 
 @final

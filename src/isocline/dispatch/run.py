@@ -149,10 +149,13 @@ class Run:
         self._leave(task, Outcome.SURPASSED)
         try:
             if not self.stopping:  # first of all, as the node waits for it
-                self._act(self.core.finished(task.number, attempt.server, now, event.seconds), now)
+                seconds = None if event.cold else event.seconds
+                self._act(self.core.finished(task.number, attempt.server, now, seconds), now)
         finally:  # a result is one, even if nothing can be decided any more
             started = max(now - event.seconds, attempt.given)
-            self._book.finished(attempt, self._names(task), started, now, event.value)
+            self._book.finished(
+                attempt, self._names(task), started, now, event.value, cold=event.cold
+            )
 
     def _ended(self, number: int, outcome: Outcome, cause: Cause, now: float) -> None:
         """An attempt has ended without a result that anybody waits for."""

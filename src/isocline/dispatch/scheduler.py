@@ -62,6 +62,9 @@ class Scheduler(Submitting):
         records: The last attempts, as `Ran`: who ran what, where, when, at which level and why.
     """
 
+    _began: float  # s, monotonic
+    _book: Book
+
     def __init__(
         self,
         engine: str | Engine = "processes",
@@ -124,14 +127,15 @@ class Scheduler(Submitting):
         self._jobs = itertools.count(1)  # 0 is that of tasks without one
         self._closed = False
         self._nodes = Nodes()
-        self._began = time.monotonic()
         self.records = Records(remember)
-        self._book = Book(self._nodes, self.records, self._journal, self._began, time.time())
 
         def begin(emit: Emit) -> Run:
             racks = [self._nodes.came_up(node)[1] for node in self._engine.start(emit)]
             known = rates or prior(len(set(racks)))
             core = Core(racks, known, parsed, rng, rules, fetches=self._engine.fetches)
+            # Nodes are up and kernels compiled: no task may wait for either.
+            self._began = time.monotonic()
+            self._book = Book(self._nodes, self.records, self._journal, self._began, time.time())
             return Run(core, self._engine, self._nodes, self._book, everywhere=everywhere)
 
         try:

@@ -271,10 +271,12 @@ class Table:
 
     # Learning
 
-    def learn(self, attempt: Attempt, now: float, seconds: float) -> None:
-        """A task took `seconds`."""
+    def learn(self, attempt: Attempt, now: float, seconds: float | None) -> None:
+        """A task took `seconds`, or so long that nothing is to be learnt from it."""
         if attempt.copy:
             self.counts.copies_first += 1
+        if seconds is None:
+            return
         self.shares.correct(attempt.row, attempt.function, seconds)
         if self.learning.observe(attempt, now, seconds):
             self.go_by_rates(anew=self.learning.look(self.board))

@@ -82,6 +82,8 @@ def _events(ran: Iterable[Ran], thread: dict[str, int]) -> Iterator[dict[str, An
             "attempt": entry.attempt,
             "outcome": str(entry.outcome),
         }
+        if entry.cold:
+            arguments["measured"] = "no: first task of its process, or it imported modules"
         span = {"name": entry.key, "cat": entry.level, "args": arguments, **at}
         yield {"ph": "X", "ts": begun, "dur": max(ended - begun, 0.0), **span}
         if entry.outcome in FAILED:

@@ -37,6 +37,10 @@ def timeline_plot(timeline: Timeline) -> "Figure":
     groups = _groups(timeline.ran)
     for name, (colour, ran) in groups.items():
         _bars(axes, ran, row, scale, colour, f"{name} ({len(ran):,})", len(timeline.ran))
+    cold = [ran for ran in timeline.ran if ran.cold]
+    if cold:
+        label = f"not measured: first of a worker ({len(cold):,})"
+        _bars(axes, cold, row, scale, "none", label, len(timeline.ran), hatch="//////")
     failed = [ran for ran in timeline.ran if ran.outcome in FAILED]
     if failed:
         counts = Counter(ran.outcome for ran in failed)
@@ -87,6 +91,7 @@ def _bars(
     colour: str,
     label: str,
     total: int,
+    hatch: str | None = None,
 ) -> None:
     from matplotlib.collections import PolyCollection  # noqa: PLC0415 - by way of style
 
@@ -99,7 +104,11 @@ def _bars(
     # A thin white edge tells neighbours apart; where there are many it would be all that is seen.
     edge = 0.4 if total <= _MOST_BARS else 0.0
     bars = PolyCollection(
-        list(corners.reshape(-1, 4, 2)), facecolors=colour, edgecolors="white", linewidths=edge
+        list(corners.reshape(-1, 4, 2)),
+        facecolors=colour,
+        edgecolors="white",
+        linewidths=edge,
+        hatch=hatch,
     )
     bars.set_label(label)
     bars.set_rasterized(total > _MOST_BARS)

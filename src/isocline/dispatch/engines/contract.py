@@ -48,6 +48,7 @@ class Done(NamedTuple):
     seconds: float  # at the node, from its start to its pickled value
     read_seconds: float = 0.0  # of these, until the chunk was at hand
     held: bool = True  # the node held the chunk, or there is none
+    cold: bool = False  # its process's first attempt, or one that imported modules
 
 
 class Raised(NamedTuple):

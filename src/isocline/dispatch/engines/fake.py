@@ -71,6 +71,7 @@ class _Place:
         self.running = _IDLE  # the attempt, the first of the queue
         self.held: set[str] = set()  # chunks that it came to hold
         self.life = 0  # times that it was lost
+        self.cold = True  # no task has ended since it came up
 
 
 @final
@@ -88,6 +89,7 @@ class FakeEngine:
         keeps: bool = False,
         fetches: bool = False,
         down: float = 1.0,
+        warm_up: float = 0.0,
         speed: float | None = None,
     ) -> None:
         """Nothing happens yet.
@@ -101,6 +103,7 @@ class FakeEngine:
             keeps: A node that fetched a chunk for a task holds it from then on.
             fetches: Nodes can fetch while they run tasks, in what a remote task takes longer.
             down: s until a lost node is up again; inf: never.
+            warm_up: s that the first task of a node that came up takes longer.
             speed: Virtual seconds a second; None: the caller advances it.
         """
         named = [Node(f"n{i}") for i in range(nodes)] if isinstance(nodes, int) else nodes
@@ -110,6 +113,7 @@ class FakeEngine:
         self._service = service or Service()
         self._draw, self._fault, self._loader = draw, fault, loader
         self._keeps, self._down, self._speed = keeps, down, speed
+        self._warm_up = warm_up
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
         self._number = itertools.count()
         self._emit: Emit | None = None
@@ -200,7 +204,7 @@ class FakeEngine:
         place.running = work.attempt
         fault = self._fault(place.node.name, work)
         mean = self._mean(place, work)
-        seconds = self._draw(mean)
+        seconds = self._draw(mean) + self._warm_up * place.cold
         if fault is Fault.DIE:
             self._at(0.5 * seconds, place, lambda: self._lose(place, f"died of {work.key}"))
         elif fault is not Fault.HANG and (work.limit is None or seconds <= work.limit):
@@ -241,11 +245,12 @@ class FakeEngine:
         if self._keeps and not held and work.chunk is not None:
             place.held.add(work.chunk)
             self._say(Holds(work.chunk, name))
-        self._end(place, Done(work.attempt, name, value, seconds, read, held))
+        self._end(place, Done(work.attempt, name, value, seconds, read, held, place.cold))
 
     def _end(self, place: _Place, event: Done | Raised | TimedOut | Stopped) -> None:
         del place.queue[event.attempt]
         self._say(event)
+        place.cold = place.cold and not isinstance(event, Done)
         if event.attempt == place.running:
             place.running = _IDLE
             self._begin(place)
@@ -267,7 +272,7 @@ class FakeEngine:
             self._schedule(self._down, lambda: self._rise(place))
 
     def _rise(self, place: _Place) -> None:
-        place.up = True
+        place.up = place.cold = True
         self._say(NodeUp(place.node))
 
     # Where chunks are
