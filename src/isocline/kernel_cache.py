@@ -15,7 +15,7 @@ import numba.experimental.function_type  # noqa: F401
 from numba.core import caching
 from numba.core.runtime import rtsys
 
-from isocline import cache_directory
+from isocline import cache_directory, compile_events
 
 LOG = logging.getLogger(__name__)
 
@@ -80,6 +80,7 @@ class KernelCache(caching.FunctionCache):  # type: ignore[misc]
             found = self._loaded(file, sig, target_context)
             if found is not None:
                 return found
+        compile_events.started()  # numba compiles what was not found, then calls `save_overload`
         return None
 
     def _loaded(self, file: Any, sig: Any, target_context: Any) -> Any:
@@ -92,6 +93,7 @@ class KernelCache(caching.FunctionCache):  # type: ignore[misc]
 
     def save_overload(self, sig: Any, data: Any) -> None:
         """Keep compiled code for a signature, if that is possible."""
+        compile_events.finished()
         if self._cache_path is None:
             return
         try:

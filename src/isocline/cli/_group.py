@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from isocline.cli._compiling import reported_compilation
 from isocline.errors import InfeasibleError, IsoclineError
 
 NEGATIVE, WRONG, STOPPED, UNREAD = 1, 2, 130, 141
@@ -33,7 +34,8 @@ class Verbs(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            result = super().invoke(ctx)
+            with reported_compilation():
+                result = super().invoke(ctx)
             sys.stdout.flush()  # here, where a reader that went away is still our business
         except IsoclineError as error:
             click.echo(f"isocline: {error}", err=True)

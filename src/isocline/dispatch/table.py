@@ -17,6 +17,7 @@ from isocline.dispatch.fetching import Fetching
 from isocline.dispatch.kernels import floor
 from isocline.dispatch.learning import Learning
 from isocline.dispatch.orphans import Description, Orphans
+from isocline.dispatch.rehearsal import rehearse
 from isocline.dispatch.rules import Rules
 from isocline.dispatch.servers import Attempt, Servers
 from isocline.dispatch.shares import Shares
@@ -68,6 +69,7 @@ class Table:
         count = int(rack.max()) + 1 if near else 1
         setting = ClusterSetting(rack, count, np.array(rates.levels), shuffled=shuffled)
         self.board = Board(setting, policy, rng, has_racks=near)
+        rehearse(self.board)
         if not racks:
             self.board.event(floor.DOWN, 0)
         for server in range(len(racks)):
