@@ -25,7 +25,7 @@ from typing import final
 from isocline.draws import Stream
 from isocline.gateway import refusals
 from isocline.gateway.actions import TOO_MANY_REQUESTS, Action, Cause, Hold, Reject, Send
-from isocline.gateway.candidates import Open
+from isocline.gateway.candidates import Open, peak_of
 from isocline.gateway.health import Health
 from isocline.gateway.holding import Holding
 from isocline.gateway.lessons import Lessons
@@ -230,7 +230,8 @@ class Core:
             return []
         self.scores.change(curves)
         for backend, curve in curves.items():
-            self.health.limits.change(backend, curve)
+            peak = self.lessons.peak(backend) if self.lessons else peak_of(curve)
+            self.health.limits.change(backend, peak)
         return self._changed(list(curves), now)
 
     # Time

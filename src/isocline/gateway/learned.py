@@ -1,11 +1,11 @@
 """Learned curves in a file, so that a restart does not begin from nothing.
 
 One JSON document, version 1: for each backend, by name, the completions and the time at each
-workload that was held (what the learner needs to go on), and the curve that they give (what a
-reader wants to see); for each frontend, by name, the work of its requests. Rates are in `unit`/s,
-and where requests are of unequal work completions and time both count for less, see `gateway.work`.
-It is written beside its place, flushed to the disk and renamed, so that at
-any moment the file is a whole one: the old or the new.
+workload that was held (what the learner needs to go on), and the curve that they give, with 95 %
+intervals and the highest workload seen (for readers of the file); for each frontend, by name, the
+work of its requests. Rates are in `unit`/s, and where requests are of unequal work completions and
+time both count for less, see `gateway.work`. It is written beside its place, flushed to the disk
+and renamed, so that at any moment the file is a whole one: the old or the new.
 """
 
 import json
@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from isocline.errors import SystemFileError
 from isocline.gateway.work import Mix, Unit
-from isocline.learn import Learner
+from isocline.learn import Known, Learner
 from isocline.learn.occupancy import counted
 from isocline.model.curves import TableCurve
 from isocline.model.fleet import Backend, RoutingSystem, Work
@@ -47,6 +47,10 @@ class LearnedBackend(_Part):
     levels: list[Level]  # workloads that were held
     done: list[Amount]  # completions at each
     seconds: list[Amount]  # time at each
+    # Not in files of before there were intervals; null is no upper end.
+    seen: int | None = None  # jobs, the highest workload at and beyond which a completion was due
+    capacity: tuple[Amount, Amount | None] | None = None  # unit/s, of the peak
+    intervals: list[tuple[Amount, Amount, Amount | None]] = []  # (N, unit/s, unit/s) at the points
 
     @model_validator(mode="after")
     def _same_length(self) -> Self:
@@ -58,6 +62,15 @@ class LearnedBackend(_Part):
     def curve(self) -> TableCurve:
         """The fitted curve; raises CurveError."""
         return TableCurve(tuple(self.points))
+
+    @property
+    def known(self) -> Known:
+        """What the counts say of the curve, unit/s; also in files without intervals."""
+        size = max(self.levels, default=0) + 1
+        done, seconds = np.zeros(size), np.zeros(size)
+        done[self.levels] = self.done
+        seconds[self.levels] = self.seconds
+        return Known(done, seconds)
 
 
 @final
@@ -117,15 +130,19 @@ def _learned(learner: Learner, backend: int, name: str) -> LearnedBackend:
     occupied = learner.observed.occupied
     done, seconds = counted(occupied, backend, float(occupied.since[backend]))
     levels = np.flatnonzero((done > 0) | (seconds > 0))
-    fitted = learner.fitted(backend)
+    fitted, known = learner.fitted(backend), Known(done, seconds)
+    points = [(n, rate) for n, rate in fitted.curve.points if n > 0]
     return LearnedBackend(
         name=name,
         completions=fitted.completions,
         cut=fitted.cut,
-        points=[(n, rate) for n, rate in fitted.curve.points if n > 0],
+        points=points,
         levels=levels.tolist(),
         done=done[levels].tolist(),
         seconds=seconds[levels].tolist(),
+        seen=known.seen,
+        capacity=known.capacity.holding(fitted.curve.supremum),
+        intervals=known.intervals(points),
     )
 
 

@@ -17,11 +17,13 @@ from typing import Any, final
 import numpy as np
 
 from isocline.compiled import kernel
+from isocline.gateway.candidates import NO_LIMIT
 from isocline.gateway.request import Request
 from isocline.gateway.work import Measure, Usage
 from isocline.gateway.workload import Workloads
 from isocline.learn import Learner
 from isocline.learn.observed import Observed, count
+from isocline.learn.occupancy import counted
 from isocline.model.curves import TableCurve
 
 # A fit takes about 1 ms and is wanted after the first few completions.
@@ -107,6 +109,22 @@ class Lessons:
     def curve(self, backend: int) -> TableCurve:
         """What is known of a backend, jobs/s."""
         return self._per_job(self.learner.curve(backend))
+
+    def counts(self, backend: int) -> dict[int, tuple[float, float]]:
+        """At each workload held (completions, time, s) whose ratio is in jobs/s."""
+        self.tell()
+        occupied = self.learner.observed.occupied
+        done, seconds = counted(occupied, backend, float(occupied.since[backend]))
+        held = np.flatnonzero(seconds)
+        times = seconds[held] * self._mean
+        return dict(
+            zip(held.tolist(), zip(done[held].tolist(), times.tolist(), strict=True), strict=True)
+        )
+
+    def peak(self, backend: int) -> int:
+        """The workload beyond which rates were measured to fall; NO_LIMIT if they were not."""
+        cut = self.learner.fitted(backend).cut
+        return NO_LIMIT if cut is None else max(cut, 1)
 
     def curves(self) -> Mapping[int, TableCurve]:
         """What a policy should go by, jobs/s, of all backends."""

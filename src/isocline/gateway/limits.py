@@ -25,14 +25,14 @@ class Limits:
         self._peak = [NO_LIMIT] * len(curves)
         self._room = [NO_LIMIT] * len(curves)  # of those that start slowly
         for backend, curve in enumerate(curves):
-            self.change(backend, curve)
+            self.change(backend, peak_of(curve))
 
     def __getitem__(self, backend: int) -> int:
         return self.most[backend]
 
-    def change(self, backend: int, curve: Curve) -> None:
-        """A backend has another curve."""
-        self._peak[backend] = peak_of(curve) if self._rules.stop_at_peak else NO_LIMIT
+    def change(self, backend: int, peak: int) -> None:
+        """A backend has another curve, with its peak at this workload; NO_LIMIT for none."""
+        self._peak[backend] = peak if self._rules.stop_at_peak else NO_LIMIT
         self.settle(backend)
 
     def start_slowly(self, backend: int) -> None:

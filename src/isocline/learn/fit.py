@@ -12,7 +12,8 @@ in two steps.
    the posterior in every step (Dempster, Laird, Rubin, 1977; L. Shepp, Y. Vardi, IEEE Trans.
    Med. Imaging 1, 1982). With much data any concave increasing curve is reached.
 
-A curve whose rate falls at high load is cut at its measured peak: see `peak`.
+A curve whose rate falls at high load is cut at its measured peak: see `peak`. How far a fit can be
+relied on is in `known`, which knows no prior.
 """
 
 from dataclasses import dataclass, replace
@@ -23,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from isocline.errors import UsageError
-from isocline.learn.peak import cut_level
+from isocline.learn.known import Interval, Known
 from isocline.learn.shapes import binned, centres, shapes
 from isocline.model.curves import KneeCurve, TableCurve
 
@@ -70,6 +71,7 @@ class Fit:
     completions: float  # that it rests on, after forgetting; without the prior's
     largest: int  # the highest workload seen
     cut: int | None  # the measured peak, where rates fall beyond it
+    known: Known  # what the counts alone say of the curve, with intervals
 
     def rate(self, workload: npt.ArrayLike) -> FloatArray:
         """l(N), jobs/s, linear between the grid's workloads."""
@@ -77,6 +79,11 @@ class Fit:
         rates = np.append(0.0, self.weight @ shapes().value)
         at = np.asarray(workload, dtype=np.float64)
         return np.asarray(np.interp(at if self.cut is None else np.minimum(at, self.cut), n, rates))
+
+    @property
+    def capacity(self) -> Interval:
+        """95 % interval of the peak, jobs/s, in which the fit's own is."""
+        return self.known.capacity.holding(self.curve.supremum)
 
     @property
     def unit_rate(self) -> float:
@@ -117,14 +124,15 @@ def fit(
     `unit`, jobs/s per job, is what the prior expects of l'(0).
     """
     prior = prior or Prior()
-    cut = cut_level(completions, seconds)
+    known = Known(completions, seconds)
+    cut = known.cut
     kept = slice(0, None if cut is None else cut + 1)
     largest = int(np.flatnonzero(seconds).max(initial=0))
     done, spent = binned(completions[kept]), binned(seconds[kept])
     seen = np.flatnonzero(spent)
     weight, share = _posterior(done[seen], spent[seen], seen, prior, unit)
     weight = _corrected(weight, share, done[seen], spent[seen], seen, prior.trust)
-    return Fit(weight, float(done.sum()), largest, cut)
+    return Fit(weight, float(done.sum()), largest, cut, known)
 
 
 def _posterior(

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from prometheus_client.core import Metric
 
+from isocline.gateway.seen.curves import ends_of
 from isocline.gateway.seen.families import PAIR, counter, gauge, of_live
 from isocline.gateway.seen.snapshot import STATES, Snapshot
 from isocline.gateway.seen.standing import PARTS, Standing, relative_error
@@ -65,11 +66,24 @@ def of_curves(seen: Snapshot) -> Iterator[Metric]:
         ("peak_jobs", "Where a learned curve is cut.", lambda it: it.learned and it.learned.cut),
     ):
         yield of_live(f"isocline_curve_{name}", text, seen, value)
+    ends = {
+        name: found for name, it in seen.backends.items() if it.live and (found := ends_of(it.live))
+    }
+    for name, text, end in (
+        ("seen_jobs", "The highest workload seen; a learned curve is extrapolated beyond.", "seen"),
+        ("capacity", "Requests/s at the peak of a learned curve.", "capacity"),
+        ("capacity_low", "Lower end of a 95 % interval of the capacity.", "capacity_low"),
+        ("capacity_high", "Its upper end; absent where none is known.", "capacity_high"),
+        ("service_rate_low", "Lower end of a 95 % interval of the service rate.", "rate_low"),
+        ("service_rate_high", "Its upper end; absent where none is known.", "rate_high"),
+    ):
+        rows = (((backend,), getattr(it, end)) for backend, it in ends.items())
+        yield gauge(f"isocline_curve_{name}", text, ("backend",), rows)
 
 
 def of_standing(standing: Standing) -> Iterator[Metric]:
     """The gap to the optimum, while there is enough to tell it from."""
-    gap = standing.gap
+    gap, interval = standing.gap, standing.capacity_interval
     for name, text, value in (
         ("optimality_gap", "Mean latency over the least possible.", gap and gap.ratio),
         (
@@ -85,6 +99,16 @@ def of_standing(standing: Standing) -> Iterator[Metric]:
         ("gap_window_seconds", "What the gap is told of.", standing.window),
         ("gap_window_requests", "Requests served in the window.", standing.served),
         ("capacity_scale", "By how much all rates could grow.", standing.capacity_scale),
+        (
+            "capacity_scale_low",
+            "Lower end of its 95 % interval, by what was seen of learned curves.",
+            interval and interval.low,
+        ),
+        (
+            "capacity_scale_high",
+            "Its upper end; absent where none is known.",
+            interval and interval.high,
+        ),
     ):
         yield gauge(f"isocline_{name}", text, (), [((), value)])
     yield gauge(

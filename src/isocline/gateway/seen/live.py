@@ -136,7 +136,7 @@ def _learned(lessons: Lessons, backend: int) -> LearnedCurve:
     # One that was not seen says what is believed of it: it counts for as much as one completion.
     weight = fitted.completions + learner.learning.prior.completions
     points = {n: (rate * weight, weight) for n, rate in curve.points if n > 0}
-    return LearnedCurve(fitted.completions, fitted.cut, points)
+    return LearnedCurve(fitted.completions, fitted.cut, points, lessons.counts(backend))
 
 
 def without_credentials(url: str) -> str:

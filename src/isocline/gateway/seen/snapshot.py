@@ -87,6 +87,8 @@ class LearnedCurve:
     completions: float
     cut: int | None = field(metadata=_LARGEST)  # jobs at the measured peak
     points: dict[float, tuple[float, float]] = field(default_factory=dict)
+    # At each workload held the completions, and the time over the work of a request, s.
+    counts: dict[int, tuple[float, float]] = field(default_factory=dict)
 
 
 @final

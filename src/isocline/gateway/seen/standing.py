@@ -7,16 +7,18 @@ of what got through: requests that were refused count neither in the latency nor
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, final
 
 import numpy as np
 import numpy.typing as npt
 
 from isocline.errors import IsoclineError
+from isocline.flow import capacity_scale
 from isocline.gateway.gap import Gap, Measured, optimality_gap
-from isocline.gateway.seen.curves import curve_of
+from isocline.gateway.seen.curves import curve_of, known_of
 from isocline.gateway.seen.snapshot import LiveBackend, Snapshot
+from isocline.learn import Interval, Known
 from isocline.model.fleet import Backend, Frontend, RoutingSystem
 from isocline.model.graph import CompatibilityGraph
 from isocline.model.traffic import PoissonArrivals
@@ -39,7 +41,9 @@ class Standing:
     window: float = 0.0  # s
     served: int = 0  # requests in it
     gap: Gap | None = None
-    capacity_scale: float | None = None  # by how much the rates could grow
+    capacity_scale: float | None = None  # by how much the rates could grow, as curves are fitted
+    capacity_interval: Interval | None = None  # 95 %, of the same, from what was seen of curves
+    unseen: tuple[str, ...] = ()  # backends that the optimum gives more jobs than were seen there
     missing_edges: tuple[EdgeSaving, ...] = ()  # s of mean latency, best first
     why_not: str = "no window yet"
 
@@ -63,16 +67,64 @@ def standing(start: Snapshot, end: Snapshot) -> Standing:
         gap = optimality_gap(system, _measured(system, live, served, start, end))
     except IsoclineError as error:
         return Standing(window, count, why_not=str(error))
-    return Standing(window, count, gap, *_ahead(system), why_not="")
+    return _ahead(Standing(window, count, gap, why_not=""), system, live)
 
 
-def _ahead(system: RoutingSystem) -> tuple[float | None, tuple[EdgeSaving, ...]]:
-    """(capacity scale, missing edges); none where a curve is not strictly concave."""
+def _ahead(now: Standing, system: RoutingSystem, live: Mapping[str, LiveBackend]) -> Standing:
+    """With capacity and missing edges; as it is where a curve is not strictly concave."""
     try:
         ahead = plan(system, edges_to_try=_EDGES if _is_small(system) else 0)
     except IsoclineError:
-        return None, ()
-    return ahead.capacity_scale, ahead.missing_edges
+        return now
+    known = {name: known_of(it) for name, it in live.items()}
+    unseen = [
+        entry.name
+        for entry in ahead.backends
+        if (found := known[entry.name]) is not None and entry.jobs > max(found.seen, 1)
+    ]
+    return replace(
+        now,
+        capacity_scale=ahead.capacity_scale,
+        capacity_interval=_capacity_interval(system, known),
+        unseen=tuple(unseen),
+        missing_edges=ahead.missing_edges,
+    )
+
+
+def _capacity_interval(system: RoutingSystem, known: Mapping[str, Known | None]) -> Interval | None:
+    """Of the capacity scale: with all backends at their lower ends, and at their upper ones.
+
+    None if all curves are given. The scale grows with each capacity, so its true value is between
+    wherever all of them are.
+    """
+    if not any(known.values()):
+        return None
+    ends = []
+    for backend in system.backends:
+        peak, found = backend.curve.supremum, known[backend.name]
+        ends.append(found.capacity.holding(peak) if found else Interval(peak, peak))
+    low = np.array([max(end.low, np.finfo(np.float64).tiny) for end in ends])
+    high = np.array([math.inf if end.high is None else end.high for end in ends])
+    least, most = (capacity_scale(system.graph, system.rates, end).scale for end in (low, high))
+    return Interval(least, most if math.isfinite(most) else None)
+
+
+def notes(found: Standing) -> list[str]:
+    """Sentences on what an account takes from learned curves beyond what was seen of them."""
+    said = []
+    scale, interval = found.capacity_scale, found.capacity_interval
+    if scale is not None and interval and (interval.high is None or interval.high > interval.low):
+        high = "an unknown value" if interval.high is None else f"{interval.high:.3g}"
+        said.append(
+            f"capacity_scale {scale:.3g} is an estimate from learned curves: the true one is "
+            f"between {interval.low:.3g}, which was seen, and {high}"
+        )
+    if found.unseen:
+        said.append(
+            f"the optimum gives {', '.join(found.unseen)} more jobs than were seen there: gap and "
+            "missing edges rest on the extrapolated part of the curve"
+        )
+    return said
 
 
 def _served(start: Snapshot, end: Snapshot) -> Mapping[tuple[str, str], _Served]:

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, final
 
 from isocline.gateway.seen.buckets import Histogram
+from isocline.gateway.seen.curves import ends_of
 from isocline.gateway.seen.snapshot import (
     STATES,
     LiveBackend,
@@ -17,7 +18,7 @@ from isocline.gateway.seen.snapshot import (
     Snapshot,
     merged_pairs,
 )
-from isocline.gateway.seen.standing import PARTS, Standing, relative_error
+from isocline.gateway.seen.standing import PARTS, Standing, notes, relative_error
 from isocline.record import finite
 
 
@@ -74,6 +75,11 @@ class CurvePart:
     completions: float | None
     error_ratio: float | None
     peak_jobs: int | None
+    seen_jobs: int | None  # the highest workload seen; beyond it a learned curve is extrapolated
+    capacity: float | None  # requests/s at the peak of a learned curve
+    capacity_low: float | None  # 95 % interval of that
+    capacity_high: float | None  # null: no upper end is known
+    extrapolated: bool  # the workload of now is beyond what was seen
 
 
 @final
@@ -154,7 +160,8 @@ def _backend(name: str, seen: SeenBackend, pairs: Iterable[Pair]) -> BackendPart
 
 
 def _curve(live: LiveBackend) -> CurvePart:
-    learned = live.learned
+    learned, ends = live.learned, ends_of(live)
+    jobs = live.workload / live.workers
     return CurvePart(
         learned is not None,
         live.service_rate / live.workers,
@@ -162,6 +169,11 @@ def _curve(live: LiveBackend) -> CurvePart:
         learned.completions if learned else None,
         relative_error(live),
         learned.cut if learned else None,
+        ends.seen if ends else None,
+        ends.capacity if ends else None,
+        ends.capacity_low if ends else None,
+        ends.capacity_high if ends else None,
+        ends is not None and jobs > ends.seen,
     )
 
 
@@ -198,5 +210,9 @@ def _optimality(standing: Standing) -> dict[str, Any]:
         "optimum_error": gap.optimum_error if gap else None,
         "stale_counts": gap.stale_counts if gap else None,
         "capacity_scale": standing.capacity_scale,
+        "capacity_scale_low": standing.capacity_interval and standing.capacity_interval.low,
+        "capacity_scale_high": standing.capacity_interval and standing.capacity_interval.high,
+        "unseen": list(standing.unseen),
+        "notes": notes(standing),
         "missing_edges": [edge._asdict() for edge in standing.missing_edges],
     }
