@@ -212,4 +212,4 @@ def test_what_is_refused_is_no_work() -> None:
         core.finished(core.arrived(1.0, 0).request, 2.0, status=status)
     assert core.lessons
     core.lessons.tell()
-    assert core.lessons.learner.observed.occupied.done.sum() == 2.0
+    assert core.lessons.learner.observed.occupied.done.sum() == pytest.approx(2.0)

@@ -318,7 +318,7 @@ class Core:
 
     def _left(self, request: Request, now: float, work: float = 0.0) -> None:
         """A request is no longer at its backend, which has done so much work for it."""
-        self._passed(request.backend, now, work)
+        self._passed(request.backend, now, work, request.sent)
         self.workloads.sent(request.backend, now, -1)
         self.health.count(request.backend)
 
@@ -354,11 +354,13 @@ class Core:
         counts = self.refusals[backend]
         counts[status] = counts.get(status, 0) + 1
 
-    def _passed(self, backend: int, now: float, work: float = 0.0) -> None:
+    def _passed(
+        self, backend: int, now: float, work: float = 0.0, sent: float | None = None
+    ) -> None:
         """Time has passed at this workload, which is about to change."""
         if self.lessons:
             jobs, own = self.workloads[backend], self.workloads.own[backend]
-            self.lessons.passed(backend, jobs, own, now, work)
+            self.lessons.passed(backend, jobs, own, now, work, sent)
 
     def _changed(self, backends: list[int], now: float) -> list[Action]:
         """There may be room at these backends now."""

@@ -53,7 +53,7 @@ class Lessons:
         self.next_fit = -math.inf  # s
         self._began: float | None = None  # s, when the learner's clock did
         self._until = [0.0] * learner.backends  # s of that clock, the last event of each
-        self._events: list[tuple[int, int, float, float, float]] = []
+        self._events: list[tuple[int, int, float, float, float, float]] = []
         self._largest = 0
         self._mean = self.mean_work  # of the curves that were told
 
@@ -69,15 +69,29 @@ class Lessons:
         seconds = max(now - request.sent, RESOLUTION)
         return self.measure.work(request.frontend, request.backend, seconds, usage)
 
-    def passed(self, backend: int, jobs: int, own: int, now: float, work: float = 0.0) -> None:
-        """A backend held `jobs`, `own` of them ours, until now, when one of ours may be done."""
+    def passed(
+        self,
+        backend: int,
+        jobs: int,
+        own: int,
+        now: float,
+        work: float = 0.0,
+        sent: float | None = None,
+    ) -> None:
+        """A backend held `jobs`, `own` of them ours, until now, when one of ours may be done.
+
+        That one was sent there at `sent`, s; None: it is not known when.
+        """
         if self._began is None:
             self._began = now
         # Clocks are coarse, and completions in no time would be an infinite rate.
+        sent = now if sent is None else sent
+        stay = max(now - sent, 0.0)
         now = max(now - self._began, self._until[backend] + RESOLUTION)
         self._until[backend] = now
         worth = self.measure.mix.evidence if self.measure else 1.0
-        self._events.append((backend, jobs, now, worth * own / max(jobs, 1), worth * work))
+        share = worth * own / max(jobs, 1)
+        self._events.append((backend, jobs, now, share, worth * work, now - stay))
         self._largest = max(self._largest, jobs)
         if len(self._events) >= MOST_KEPT:
             self.tell()
@@ -92,12 +106,12 @@ class Lessons:
             return
         worth = self.measure.mix.evidence if self.measure else 1.0
         for i in range(len(self._events) - 1, -1, -1):
-            who, jobs, until, share, work = self._events[i]
+            who, jobs, until, share, work, start = self._events[i]
             if until <= sent - self._began:
                 return
             if who == backend and jobs > 0:
                 own = max(share * jobs - worth, 0.0) / max(jobs - 1, 1)
-                self._events[i] = who, jobs - 1, until, own, work
+                self._events[i] = who, jobs - 1, until, own, work, start
 
     def tell(self) -> None:
         """Tell the learner what was kept."""
@@ -154,8 +168,8 @@ class Lessons:
 
 @kernel
 def _tell(observed: Observed, events: Any) -> None:
-    """Events as rows: backend, workload, time, what of that counts, what a completion does."""
+    """Events as rows: backend, workload, time, what of it counts, what a completion does, start."""
     for i in range(events.shape[0]):
         workload = min(int(events[i, 1]), observed.occupied.seconds.shape[1] - 1)
         backend = int(events[i, 0])
-        count(observed, backend, workload, events[i, 2], events[i, 3], events[i, 4])
+        count(observed, backend, workload, events[i, 2], events[i, 3], events[i, 4], events[i, 5])

@@ -12,6 +12,14 @@ completion (G. Lorden, Ann. Math. Statist. 42(6), 1971, gives the same bound in 
 A backend that becomes twice as slow gains 1 - ln 2 = 0.31 per completion: 47 completions to the
 alarm at p = 10^-6. A change by less than ln 2 / (1 - 1/2) = 1.39 times leaves the scores at 0 and
 is followed by forgetting alone; so does an error of the fit of that size raise no alarm.
+
+Sizes that are not exponential make completions other than Poisson. Equal jobs that start together
+end together, and 21 such completions after a time in which none was due would be an alarm. So where
+the squared coefficient of variation of sizes, c, is below 1, what was due and what was done are
+summed up over LUMP (1 - c) times the jobs held before the scores move: a batch that is missing, or
+comes at once, is then at most a fourth of what was due, which moves neither score up, as
+(1 - 1/2) 4 - 3 ln 2 < 0. Where c is above 1, counts scatter by c times as much, and the likelihood
+is flattened by that (R. W. M. Wedderburn, Biometrika 61(3), 1974).
 """
 
 import math
@@ -26,6 +34,7 @@ FloatArray = npt.NDArray[np.float64]
 
 # The change of speed that each score is made for.
 SLOWER, FASTER = 0.5, 2.0
+LUMP = 4.0
 _LOG_2 = math.log(2.0)
 # A level is watched if so many completions were seen within a factor of NEAR: their rate is then
 # known to 1 / sqrt(50) = 14 %, half of what would raise a score.
@@ -40,6 +49,8 @@ class Watch(NamedTuple):
     expected: FloatArray  # (B, 2) completions since the score was 0
     observed: FloatArray  # (B, 2)
     threshold: FloatArray  # (1,)
+    # (B, 4) completions due and done since the scores moved, due before they move, and dispersion
+    pending: FloatArray
 
 
 def watch(backends: int, workloads: int, false_alarms: float) -> Watch:
@@ -52,24 +63,41 @@ def watch(backends: int, workloads: int, false_alarms: float) -> Watch:
         np.zeros(pair),
         np.zeros(pair),
         np.array([threshold]),
+        np.array([[0.0, 0.0, 0.0, 1.0]] * backends),
     )
 
 
 @kernel
-def lapse(watched: Watch, backend: Any, workload: Any, seconds: float) -> None:
-    """Time passed at this workload."""
+def lapse(
+    watched: Watch, backend: Any, workload: Any, seconds: float, scatter: float = 1.0
+) -> None:
+    """Time passed at this workload; `scatter` is c, the variation of sizes."""
     due = watched.rate[backend, workload] * seconds
     if due > 0.0:
-        _move(watched, backend, 0, (1.0 - SLOWER) * due, due, 0.0)
-        _move(watched, backend, 1, (1.0 - FASTER) * due, due, 0.0)
+        pending = watched.pending[backend]
+        pending[0] += due
+        pending[2] = max(pending[2], LUMP * (1.0 - scatter) * workload)
+        pending[3] = max(scatter, 1.0)
+        _settle(watched, backend)
 
 
 @kernel
-def complete(watched: Watch, backend: Any, workload: Any, work: float = 1.0) -> None:
-    """A job was finished out of this workload; it counts for so many."""
-    if watched.rate[backend, workload] > 0.0:
-        _move(watched, backend, 0, -_LOG_2 * work, 0.0, work)
-        _move(watched, backend, 1, _LOG_2 * work, 0.0, work)
+def complete(watched: Watch, backend: Any, work: float = 1.0) -> None:
+    """So much work was done at workloads that are watched."""
+    if work > 0.0:
+        watched.pending[backend, 1] += work
+        _settle(watched, backend)
+
+
+@kernel
+def _settle(watched: Watch, backend: Any) -> None:
+    due, done, owed, scatter = watched.pending[backend]
+    if due >= owed:
+        watched.pending[backend, :3] = 0.0
+        slower = (1.0 - SLOWER) * due - _LOG_2 * done
+        faster = (1.0 - FASTER) * due + _LOG_2 * done
+        _move(watched, backend, 0, slower / scatter, due, done)
+        _move(watched, backend, 1, faster / scatter, due, done)
 
 
 @kernel

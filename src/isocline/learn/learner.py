@@ -12,7 +12,7 @@ curve is raised by an exploration bonus that falls with what is known of it (`bo
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import final
 
@@ -20,9 +20,9 @@ import numpy as np
 import numpy.typing as npt
 
 from isocline.errors import UsageError
-from isocline.learn import change, occupancy
+from isocline.learn import change, occupancy, services
 from isocline.learn.fit import Fit, Prior, fit
-from isocline.learn.observed import Observed, leave
+from isocline.learn.observed import Observed, count, leave
 from isocline.model.curves import TableCurve
 
 FloatArray = npt.NDArray[np.float64]
@@ -91,6 +91,7 @@ class Learner:
         self.observed = Observed(
             occupancy.occupancy(backends, workloads, options.half_life),
             change.watch(backends, workloads, options.false_alarms),
+            services.services(backends, workloads),
             np.zeros(backends, np.int64),
             np.full(backends, _FIRST_EVENTS),
             np.zeros(2, np.int64),
@@ -100,6 +101,7 @@ class Learner:
         self._unit = unit  # what an unseen backend is believed to do, jobs/s per job
         nothing = np.zeros(workloads)
         self._fits = [fit(nothing, nothing, options.prior, self._unit)] * backends
+        self._serve(range(backends))
 
     @property
     def backends(self) -> int:
@@ -111,10 +113,14 @@ class Learner:
         self.reserve(workload)
         leave(self.observed, backend, workload, now, False)
 
-    def finished(self, backend: int, workload: int, now: float) -> None:
-        """A job was finished by a backend that held `workload`, this job included."""
+    def finished(self, backend: int, workload: int, now: float, began: float | None = None) -> None:
+        """A job was finished by a backend that held `workload`, this job included.
+
+        With `began`, s, when it arrived there, jobs of any sizes are learned from without bias;
+        without, they are taken to be exponential.
+        """
         self.reserve(workload)
-        leave(self.observed, backend, workload, now, True)
+        count(self.observed, backend, workload, now, 1.0, 1.0, now if began is None else began)
 
     @property
     def due(self) -> bool:
@@ -176,7 +182,9 @@ class Learner:
         self.observed = self.observed._replace(
             occupied=occupancy.enlarged(self.observed.occupied, room),
             watched=change.enlarged(self.observed.watched, room),
+            served=services.enlarged(self.observed.served, room),
         )
+        self._serve(range(self.backends))
 
     def _age(self) -> set[int]:
         """Forget, as so many completions came since; whose fits rest on what has faded.
@@ -223,9 +231,17 @@ class Learner:
         self._fits[backend] = made
         watched = change.trusted(done)
         seen.watched.rate[backend] = np.where(watched, made.rate(np.arange(done.size)), 0.0)
+        self._serve([backend])
         seen.fresh[backend] = 0
         # An arrival and a completion are two events.
         seen.quota[backend] = max(_FIRST_EVENTS, int(2.0 * _GROWTH * made.completions))
+
+    def _serve(self, backends: Iterable[int]) -> None:
+        """What one job gets of a backend at each workload, by its fit."""
+        rate = self.observed.served.rate
+        n = np.maximum(np.arange(rate.shape[1]), 1)
+        for backend in backends:
+            rate[backend] = self._fits[backend].rate(n) / n
 
     def _follow(self, now: float) -> set[int]:
         """Unseen backends are believed to be as fast as the best: fit them if that has changed."""
@@ -237,4 +253,5 @@ class Learner:
         for backend in followers:
             done, spent = occupancy.counted(self.observed.occupied, backend, now)
             self._fits[backend] = fit(done, spent, self.learning.prior, self._unit)
+        self._serve(followers)
         return followers

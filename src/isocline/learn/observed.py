@@ -8,6 +8,7 @@ import numpy.typing as npt
 from isocline.compiled import kernel
 from isocline.learn.change import Watch, alarmed, complete, lapse
 from isocline.learn.occupancy import Occupancy, finish, spend
+from isocline.learn.services import Services, changed, measure, spread, stay, variation
 
 
 class Observed(NamedTuple):
@@ -15,6 +16,7 @@ class Observed(NamedTuple):
 
     occupied: Occupancy
     watched: Watch
+    served: Services
     fresh: npt.NDArray[np.int64]  # (B,) events since the last fit
     quota: npt.NDArray[np.int64]  # (B,) events after which the next fit is due
     due: npt.NDArray[np.int64]  # (2,) backends due for a fit, and alarms, since the last fits
@@ -22,20 +24,44 @@ class Observed(NamedTuple):
 
 @kernel
 def leave(observed: Observed, backend: Any, workload: Any, now: float, completed: bool) -> None:
-    """A backend leaves this workload now, for one fewer if a job is completed, else one more."""
-    count(observed, backend, workload, now, 1.0, 1.0 if completed else 0.0)
+    """A backend leaves this workload now, for one fewer if a job is completed, else one more.
+
+    A job counts where it ends, which is right if sizes are exponential.
+    """
+    count(observed, backend, workload, now, 1.0, 1.0 if completed else 0.0, now)
 
 
 @kernel
 def count(
-    observed: Observed, backend: Any, workload: Any, now: float, share: float, work: float
+    observed: Observed,
+    backend: Any,
+    workload: Any,
+    now: float,
+    share: float,
+    work: float,
+    began: float,
 ) -> None:
-    """The same, of which the time counts for a share and the completion for `work`; 0: none."""
+    """The same, of which the time counts for a share and the completion for `work`; 0: none.
+
+    The job was at the backend since `began`, s; now, if that is not known: see `services`.
+    """
+    served, watched = observed.served, observed.watched
     seconds = spend(observed.occupied, backend, workload, now, share)
-    lapse(observed.watched, backend, workload, seconds)
+    lapse(watched, backend, workload, seconds, variation(served, backend))
+    changed(served, backend, workload, now)
     if work > 0.0:
-        finish(observed.occupied, backend, workload, work)
-        complete(observed.watched, backend, workload, work)
+        ended, seen = 1.0, 0.0
+        if began < now:
+            first, given = stay(served, backend, began)
+            if first >= 0:
+                measure(served, backend, given, work)
+                weighted = work * observed.occupied.weight[backend]
+                done, rate = observed.occupied.done[backend], watched.rate[backend]
+                ended, seen = spread(served, backend, first, given, weighted, done, rate)
+        finish(observed.occupied, backend, workload, ended * work)
+        if watched.rate[backend, workload] > 0.0:
+            seen += ended
+        complete(watched, backend, seen * work)
     observed.fresh[backend] += 1
     if observed.fresh[backend] == observed.quota[backend]:
         observed.due[0] += 1

@@ -76,8 +76,7 @@ def spend(
 @kernel
 def finish(occupied: Occupancy, backend: Any, workload: Any, work: float = 1.0) -> None:
     """Count a completion at `since`, out of this workload, for so many."""
-    weight = occupied.weight[backend]
-    occupied.done[backend, workload] += weight * work
+    occupied.done[backend, workload] += occupied.weight[backend] * work
     occupied.finished[backend] += 1.0
 
 
