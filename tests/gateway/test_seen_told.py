@@ -37,6 +37,8 @@ def everything() -> Snapshot:
     """A snapshot in which nothing is missing."""
     core = core_of(SYSTEM, parse("gmsr"), learner=Learner(2))
     core.reported(0, 1.0, 4)
+    refused = core.arrived(1.0, 0)
+    core.finished(refused.request, 1.5, status=404)
     seen = statistics_of(SYSTEM)
     for one in random_accesses(40, 2, 2):
         seen(one)
@@ -45,7 +47,7 @@ def everything() -> Snapshot:
     live = told.backends["b0"].live
     assert live is not None
     assert live.learned is not None
-    live = replace(live, limit=3, learned=replace(live.learned, cut=3))
+    live = replace(live, limit=3, closed=1.0, learned=replace(live.learned, cut=3))
     return replace(told, backends=told.backends | {"b0": replace(told.backends["b0"], live=live)})
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from isocline.errors import IsoclineError, SystemFileError, UsageError
-from isocline.gateway.rules import EjectionRule, HoldingRule, RetryRule, Rules
+from isocline.gateway.rules import EjectionRule, HoldingRule, RefusalRule, RetryRule, Rules
 from isocline.gateway.serving.from_file import read
 from isocline.gateway.serving.place import Place, read_place
 from isocline.gateway.serving.settings import Overrides, Serving
@@ -41,6 +41,7 @@ serve:
   holding: {seconds: 3, most: 7}
   ejection: {failures: 2}
   retries: {attempts: 1}
+  refusals: {first: 0.5, longest: 9, too_many_requests: client}
   oldest_report: 4
   slow_start: 8
   times: {connect: 2, total: 60}
@@ -50,6 +51,7 @@ serve:
   access_log: access.log
   learn: {file: curves.json, every: 5, half_life: 600}
   drain: 7
+  drain_delay: 4
 """
 
 
@@ -89,7 +91,12 @@ def test_every_key_arrives(file: Path) -> None:
     assert made.proxy.key_digests == (digest("key-one"), digest("key-two"))
     assert [str(it) for it in made.proxy.trusted] == ["10.0.0.0/8", "::1/128"]
     assert made.rules == Rules(
-        HoldingRule(3.0, 7), EjectionRule(failures=2), RetryRule(1), 4.0, slow_start=8
+        HoldingRule(3.0, 7),
+        EjectionRule(failures=2),
+        RetryRule(1),
+        RefusalRule(0.5, 9.0, "client"),
+        4.0,
+        slow_start=8,
     )
     assert made.checks.health == HealthCheck("/up", 5.0, 2.0, 1, 4)
     assert made.checks.polls == (Poll("llama.cpp", "/m", 0.5), None)
@@ -100,7 +107,8 @@ def test_every_key_arrives(file: Path) -> None:
     assert (made.lessons.file, made.lessons.every) == (file.parent / "curves.json", 5.0)
     assert made.lessons.given == (True, False)
     assert (made.admin, made.policy, made.workers) == (Place("127.0.0.1", 9090), "jsq", 3)
-    assert (made.access_log, made.drain) == (str(file.parent / "access.log"), 7.0)
+    assert made.access_log == str(file.parent / "access.log")
+    assert (made.drain, made.drain_delay) == (7.0, 4.0)
     assert made.proxy.candidates
     file.write_text(FULL.replace("access_log: access.log", "access_log: off"))
     assert not read(file).proxy.candidates  # which only the log tells
@@ -131,6 +139,7 @@ def test_curves_that_are_given_are_not_learned_unless_asked(file: Path) -> None:
         (schema.HoldingEntry, HoldingRule, set()),
         (schema.EjectionEntry, EjectionRule, set()),
         (schema.RetriesEntry, RetryRule, set()),
+        (schema.RefusalsEntry, RefusalRule, set()),
         (schema.TimesEntry, TimeLimits, set()),
         (schema.SizesEntry, SizeLimits, set()),
         (schema.MatchEntry, Match, set()),
@@ -151,20 +160,29 @@ def test_what_the_gateway_knows_can_be_written_in_a_file(
         ("127.0.0.1:9090", "here", ":18: serve.admin: 'here' is no place to listen; give HOST:"),
         ('":0"', '":x"', ":16: serve.listen[0] 'main', address: ':x' is no place"),
         ("name: inside, addr", "name: main, addr", ":17: serve.listen[1] 'main', name: 'main' is "),
-        ("10.0.0.0/8", "10.0.0.1/8", ":30: serve.trusted[0]: 10.0.0.1/8 has host bits set; give"),
+        ("10.0.0.0/8", "10.0.0.1/8", ":31: serve.trusted[0]: 10.0.0.1/8 has host bits set; give"),
         ("http://127.0.0.1:9002", "ftp://x", ":10: backends[1] 'b', url: backend b: url 'ftp://x"),
         ("listener: inside", "listener: out", ":11: frontends: frontend one: match.listener 'out'"),
         ("report: llamacpp", "report: orca", ":9: backends[0] 'a', metrics: is '/m', and report:"),
         ("metrics: /m", "metrics: m", ":9: backends[0] 'a', metrics: poll: path 'm' is none; giv"),
         ("{file: token}", "{file: tokens}", "authorization: file "),
-        ("{env: DOOR}", "{env: NONE_SUCH}", ":31: serve.api_keys: environment variable NONE_SUCH "),
-        ("curves.json", "none/curves.json", ":33: serve.learn.file: "),
-        ("half_life: 600", "work: token", ":33: serve.learn.work"),
+        ("{env: DOOR}", "{env: NONE_SUCH}", ":32: serve.api_keys: environment variable NONE_SUCH "),
+        ("curves.json", "none/curves.json", ":34: serve.learn.file: "),
+        ("half_life: 600", "work: token", ":34: serve.learn.work"),
         (
             "half_life: 600",
             "work: tokens",
-            ":33: serve.learn.work: is tokens, and given curves are in ",
+            ":34: serve.learn.work: is tokens, and given curves are in ",
         ),
+        ("drain_delay: 4", "drain_delay: -1", ":36: serve.drain_delay: is -1"),
+        (
+            "first: 0.5",
+            "first: 10",
+            ":26: serve.refusals: refusals: first is 10.0 and longest is 9",
+        ),
+        ("longest: 9", "longest: 0", ":26: serve.refusals.longest: is 0"),
+        ("requests: client", "requests: all", ":26: serve.refusals.too_many_requests: is 'all'"),
+        ("failures: 2", "failures: 2, chance: 2", ":24: serve.ejection.chance: is 2"),
         (
             "policy: jsq",
             "policy: gmrs",

@@ -61,6 +61,10 @@ class Backpressure:
         self.most[backend] += 1
         return True
 
+    def closed(self, backend: int, now: float) -> float | None:
+        """For how long it takes nothing, s; None if it does."""
+        return max(self.until[backend] - now, 0.0) if self.most[backend] == 0 else None
+
     def over(self, now: float) -> list[int]:
         """Backends whose limit is to be looked at."""
         if now < self.next_end:

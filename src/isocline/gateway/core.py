@@ -126,7 +126,7 @@ class Core:
             What to do in its place, first of all to send it elsewhere; nothing where the response
             is to be passed on, and `finished` once it is complete.
         """
-        if status != TOO_MANY_REQUESTS and not retry_after:
+        if self._of_client(status) or (status != TOO_MANY_REQUESTS and not retry_after):
             return []
         turned = self._requests[request]
         backend = turned.backend
@@ -331,7 +331,7 @@ class Core:
     def _refused(self, request: Request, now: float, status: int) -> None:
         """Its response is complete, with a status from 400 on."""
         backend = request.backend
-        if status == TOO_MANY_REQUESTS and not request.turned_away:
+        if status == TOO_MANY_REQUESTS and not (request.turned_away or self._of_client(status)):
             self._turned_away(request, now, status, None)
         self._left_unserved(request, now)
         if request.turned_away:
@@ -341,6 +341,10 @@ class Core:
             return
         self._count_refusal(backend, status)
         self.health.refused(request.frontend, request.edge, backend, now, request.sent)
+
+    def _of_client(self, status: int) -> bool:
+        """Whether a status says nothing of the backend, as the operator knows."""
+        return status == TOO_MANY_REQUESTS and self.rules.refusals.too_many_requests == "client"
 
     def _turned_away(
         self, request: Request, now: float, status: int, retry_after: float | None

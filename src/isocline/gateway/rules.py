@@ -2,12 +2,15 @@
 
 import math
 from dataclasses import dataclass, field
-from typing import final
+from typing import Literal, final
 
 from isocline.errors import UsageError
 
-# Of a backend that is as its peers to be ejected, at any one refusal.
-CHANCE = 1e-5
+# That one refusal ejects a backend which refuses as its peers do. Of three backends, loaded alike,
+# one that refuses everything is out after 6 refusals, of two after 8. In simulations of 20 000
+# requests each, of which a twentieth, a third or two thirds were bad ones, at random, in turns or
+# in bursts, no backend was ejected in half a million requests (`test_core_refusals`).
+CHANCE = 1e-4
 
 
 @final
@@ -60,12 +63,17 @@ class EjectionRule:
 @final
 @dataclass(frozen=True)
 class RefusalRule:
-    """How long a backend that says that it is full is believed (`gateway.backpressure`)."""
+    """How long a backend that says that it is full is believed (`gateway.backpressure`).
+
+    Where `too_many_requests` is `client`, 429 speaks of the client that gets it, as of a quota for
+    each key, and is a refusal like any other 4xx: one client must not close a backend for all.
+    """
 
     first: float = 1.0  # s, a pause after a refusal that names no time, by a backend without jobs
     # s, the longest of such pauses, and of those that a backend asks for: as long as a request may
     # be held by default, so that those held when it closes may still be served.
     longest: float = 30.0
+    too_many_requests: Literal["backend", "client"] = "backend"
 
     def __post_init__(self) -> None:
         for name in ("first", "longest"):

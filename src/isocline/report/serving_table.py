@@ -43,6 +43,7 @@ def serving_document(serving: Serving) -> dict[str, Any]:
         "api_keys": len(proxy.key_digests),
         "access_log": serving.access_log,
         "drain": serving.drain,
+        "drain_delay": serving.drain_delay,
         "compiled": hot_path.is_compiled(),
     }
 
@@ -107,7 +108,7 @@ def _lines(document: Mapping[str, Any]) -> list[str]:
         f"trusted      {', '.join(document['trusted']) or 'nobody'}",
         f"API keys     {document['api_keys'] or 'none needed'}",
         f"access log   {document['access_log'] or 'off'}",
-        f"drain        {document['drain']:g}",
+        f"drain        {document['drain']:g}, delay {document['drain_delay']:g}",
         f"hot path     {hot_path.kind()}",
     ]
 

@@ -4,8 +4,8 @@
 |---|---|
 | /metrics | Prometheus' text format, or OpenMetrics where that is asked for |
 | /statistics | one JSON document, see `summary` |
-| /health | 200 while the process answers at all |
-| /ready | 200; 503 while no worker takes requests, or a frontend has no backend that is up |
+| /health | 200 while the process answers at all, and whether it is draining |
+| /ready | 200; 503 while it drains, no worker takes requests, or a frontend has no backend up |
 
 It has no keys and shows no secrets; who can reach it sees names, addresses of backends and traffic.
 """
@@ -33,6 +33,7 @@ class Admin:
 
     Attributes:
         port: The one it listens on, once started.
+        draining: The router is about to stop.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class Admin:
             window: s that an account goes back.
         """
         self.port = port
+        self.draining = False
         self._host = host
         self._snapshots = snapshots
         self._every = every
@@ -118,10 +120,10 @@ class Admin:
         return web.json_response(await asyncio.to_thread(statistics, snapshot, self._standing))
 
     async def _health(self, _request: web.Request) -> web.Response:
-        return web.json_response({"live": True})
+        return web.json_response({"live": True, "draining": self.draining})
 
     async def _ready(self, _request: web.Request) -> web.Response:
-        missing = not_ready(await self._asked())
+        missing = ["draining"] if self.draining else not_ready(await self._asked())
         return web.json_response(
             {"ready": not missing, "why_not": missing}, status=503 if missing else 200
         )

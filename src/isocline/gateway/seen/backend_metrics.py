@@ -18,6 +18,12 @@ def of_backends(seen: Snapshot) -> Iterator[Metric]:
         ("backend", "cause"),
         (((b, cause), n) for b, it in seen.backends.items() for cause, n in it.failures.items()),
     )
+    yield counter(
+        "isocline_backend_refusals",
+        "Responses of 4xx, and of 503 with Retry-After, also to requests then sent elsewhere.",
+        ("backend", "code"),
+        (((b, str(code)), n) for b, it in seen.backends.items() for code, n in it.refusals.items()),
+    )
     for name, text, what in (
         ("ejections", "Times that it was ejected.", "ejections"),
         ("job_seconds", "Integral over time of the requests in flight there.", "job_seconds"),
@@ -48,6 +54,7 @@ def of_backends(seen: Snapshot) -> Iterator[Metric]:
             lambda it: it.age,
         ),
         ("limit_jobs", "Jobs that it may hold.", lambda it: it.limit),
+        ("closed_seconds", "Time for which it is full, as it said itself.", lambda it: it.closed),
     ):
         yield of_live(f"isocline_backend_{name}", text, seen, value)
 

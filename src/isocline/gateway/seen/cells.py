@@ -79,7 +79,7 @@ class Cell:
         self.duration.add(duration)
         if access.reason and self._failed(access):
             return
-        if status < 500:
+        if status < 400:  # a refusal is no service, and its latency none
             self.served += 1
             self.served_seconds += duration
             self.served_wait += wait

@@ -98,6 +98,7 @@ def seen_of(
 def _backend(core: Core, backend: int, now: float, url: str, idle: int) -> SeenBackend:
     workloads, ejection = core.workloads, core.health.ejections.records[backend]
     return SeenBackend(
+        refusals=dict(core.refusals[backend]),
         ejections=ejection.times,
         job_seconds=workloads.job_seconds(backend, now),
         reports=workloads.reports[backend],
@@ -122,6 +123,7 @@ def _live(core: Core, backend: int, now: float, url: str, idle: int) -> LiveBack
         workload=jobs,
         age=age if math.isfinite(age) else None,
         limit=limit if limit != NO_LIMIT else None,
+        closed=core.health.limits.pressure.closed(backend, now),
         idle_connections=idle,
         service_rate=float(curve.rate(jobs)),
         marginal_rate=float(curve.marginal(jobs)),

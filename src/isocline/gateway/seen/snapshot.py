@@ -54,7 +54,7 @@ class Pair:
     duration: Histogram = field(default_factory=Histogram)  # without upgraded connections
     received: int = 0  # bytes of requests
     returned: int = 0  # bytes of responses
-    # Requests that a backend served: a whole response, with a status below 500.
+    # Requests that a backend served: a whole response, with a status below 400.
     served: int = 0
     served_seconds: float = 0.0  # sum of their durations
     served_wait: float = 0.0  # s, before they were sent
@@ -111,6 +111,7 @@ class LiveBackend:
     marginal_rate: float  # jobs/s per job, there
     given: dict[str, Any] | None = field(metadata=_LATEST)  # curve, as in a system file; or
     learned: LearnedCurve | None
+    closed: float | None = field(metadata=_LARGEST, default=None)  # s, as it said that it is full
 
 
 @final
@@ -119,6 +120,7 @@ class SeenBackend:
     """Of one backend, ever; `live` is None if it is no longer there."""
 
     failures: dict[str, int] = field(default_factory=dict)  # attempts, by cause
+    refusals: dict[int, int] = field(default_factory=dict)  # by status, those sent elsewhere too
     ejections: int = 0
     job_seconds: float = 0.0  # integral of what is in flight there
     reports: int = 0  # of its load, after the first

@@ -41,7 +41,7 @@ class Requests:
 
     total: int
     codes: dict[str, int]  # by status
-    served: int  # a whole response with a status below 500
+    served: int  # a whole response with a status below 400
     failed: dict[str, int]  # without a whole response, by reason
     broken: int
     retries: int
@@ -94,9 +94,11 @@ class BackendPart:
     workload: float | None
     workload_age: float | None
     limit: int | None
+    closed: float | None  # s for which it is still full, as it said
     idle_connections: int
     opened_connections: int
     ejections: int
+    refusals: dict[str, int]  # by status
     failures: dict[str, int]  # attempts, by cause
     job_seconds: float
     curve: CurvePart | None
@@ -149,9 +151,11 @@ def _backend(name: str, seen: SeenBackend, pairs: Iterable[Pair]) -> BackendPart
         live.workload / live.workers if live else None,
         live.age if live else None,
         live.limit if live else None,
+        live.closed if live else None,
         live.idle_connections if live else 0,
         seen.opened,
         seen.ejections,
+        {str(code): count for code, count in sorted(seen.refusals.items())},
         seen.failures,
         seen.job_seconds,
         _curve(live) if live else None,

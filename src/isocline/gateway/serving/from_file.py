@@ -6,13 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar, final
 
-from isocline.gateway.rules import EjectionRule, HoldingRule, RetryRule, Rules
+from isocline.gateway.rules import EjectionRule, HoldingRule, RefusalRule, RetryRule, Rules
 from isocline.gateway.serving.checks import checks_of
 from isocline.gateway.serving.core import make_core
 from isocline.gateway.serving.doors import backends_of, frontends_of, listeners_of
 from isocline.gateway.serving.place import read_place
 from isocline.gateway.serving.secret import read_keys
 from isocline.gateway.serving.settings import Lessons, Overrides, Serving
+from isocline.gateway.serving.stamps import stamps_of
 from isocline.gateway.settings import Network, ProxySettings, SizeLimits, TimeLimits, digest
 from isocline.learn import Learning
 from isocline.model.systemfile import Served, load_served
@@ -39,11 +40,24 @@ def read(path: Path, overrides: Overrides | None = None) -> Serving:
         UsageError: An override cannot be used.
         PolicyError: There is no such policy, or it needs what is not known.
     """
+    sources = stamps_of([path])
     served = load_served(path)
+    sources |= stamps_of(_files_of(served))  # before these are read, too
     serving = _Reader(served).serving()
-    serving = _overridden(serving, overrides or Overrides())
+    serving = replace(_overridden(serving, overrides or Overrides()), sources=sources)
     _require_usable(served, serving)
     return serving
+
+
+def _files_of(served: Served) -> list[Path]:
+    """What the file points to, and what is read again with it: certificates, keys and secrets."""
+    keys = served.serve.api_keys
+    names: list[str | None] = [keys.file] if keys else []
+    for listener in served.serve.listen or ():
+        names += [listener.tls.certificate, listener.tls.key] if listener.tls else []
+    for backend in served.entries.backends:
+        names += [backend.ca_file, backend.authorization.file if backend.authorization else None]
+    return [served.document.path.parent / name for name in names if name is not None]
 
 
 def _overridden(serving: Serving, overrides: Overrides) -> Serving:
@@ -108,6 +122,7 @@ class _Reader:
             workers=serve.workers or 1,
             access_log=self._access_log(),
             drain=_DRAIN if serve.drain is None else serve.drain,
+            drain_delay=serve.drain_delay or 0.0,
         )
 
     def _proxy(self) -> ProxySettings:
@@ -136,6 +151,7 @@ class _Reader:
                 holding=self._made("holding", HoldingRule),
                 ejection=self._made("ejection", EjectionRule),
                 retries=self._made("retries", RetryRule),
+                refusals=self._made("refusals", RefusalRule),
                 **single,
             )
 

@@ -25,7 +25,7 @@ class _Served:
 
     def __init__(self) -> None:
         self._worker: Worker | None = None
-        self._drain = 0.0  # s
+        self._drain = self._delay = 0.0  # s
         self._ending: asyncio.Task[None] | None = None
         self.over = asyncio.Event()
 
@@ -41,25 +41,33 @@ class _Served:
         if question == "learned":
             return worker.learned()
         if question == "reload":
-            self._drain = about.drain
+            self._drain, self._delay = about.drain, about.drain_delay
             return await worker.reload(about)
         await worker.stop(about)
         asyncio.get_running_loop().call_soon(self.over.set)  # once the answer is written
         return worker.learned()
 
-    def drain(self) -> None:
-        """Stop as after SIGTERM."""
-        if self._ending is None:
-            self._ending = asyncio.get_running_loop().create_task(self._stop())
+    def terminated(self) -> None:
+        """SIGTERM came, as to all processes of a service; who started us is as late as we are."""
+        self._end(self._delay)
 
-    async def _stop(self) -> None:
+    def orphaned(self) -> None:
+        """Who started us has gone."""
+        self._end(0.0)
+
+    def _end(self, delay: float) -> None:
+        if self._ending is None:
+            self._ending = asyncio.get_running_loop().create_task(self._stop(delay))
+
+    async def _stop(self, delay: float) -> None:
+        await asyncio.sleep(delay)
         if self._worker is not None:
             await self._worker.stop(self._drain)
         self.over.set()
 
     async def _start(self, orders: Orders) -> None:
         log_to_stderr(f"worker {orders.number}")
-        self._drain = orders.serving.drain
+        self._drain, self._delay = orders.serving.drain, orders.serving.drain_delay
         counts = SharedCounts.attach(orders.counts, orders.number)
         self._worker = Worker(orders.serving, orders.known, counts)
         await self._worker.start(reuse_port=True)
@@ -71,9 +79,9 @@ async def _main(handle: int) -> None:
     # A terminal's Ctrl-C and hang-up reach all processes; what to do then comes from the first one.
     for ignored in (signal.SIGINT, signal.SIGHUP):
         signal.signal(ignored, signal.SIG_IGN)
-    loop.add_signal_handler(signal.SIGTERM, served.drain)
+    loop.add_signal_handler(signal.SIGTERM, served.terminated)
     answering = loop.create_task(answer_all(socket.socket(fileno=handle), served.answer))
-    answering.add_done_callback(lambda _: served.drain())  # who started us has gone
+    answering.add_done_callback(lambda _: served.orphaned())
     await served.over.wait()
     answering.cancel()
     await asyncio.gather(answering, return_exceptions=True)

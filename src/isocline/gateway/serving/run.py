@@ -1,13 +1,15 @@
 """From the first line to the last: start, reload, stop, and the signals that ask for it.
 
-SIGHUP, or a change of the file, reads it again. The first SIGTERM or SIGINT takes no more requests
-and lets those under way end, a second one ends at once.
+SIGHUP, or a change of the file or of one that it points to, reads it again. After the first SIGTERM
+or SIGINT the router says that it is draining, takes requests for `drain_delay` s more, and lets
+those under way end; a second signal ends them at once.
 """
 
 import asyncio
 import resource
 import signal
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import final
 
@@ -22,6 +24,7 @@ from isocline.gateway.serving.learned_file import LearnedFile, known_curves
 from isocline.gateway.serving.log import LOG, log_to_stderr
 from isocline.gateway.serving.place import Place
 from isocline.gateway.serving.settings import Overrides, Serving
+from isocline.gateway.serving.stamps import KnownFiles
 
 _LOOK = 1.0  # s between two looks whether the file has changed
 
@@ -51,6 +54,7 @@ class _Service:
         self._path = path
         self._overrides = overrides
         self._serving = serving
+        self._files = KnownFiles(serving.sources)
         self._learned_file = LearnedFile()
         known = known_curves(serving)
         make = Alone if serving.workers == 1 else Crew
@@ -73,6 +77,8 @@ class _Service:
         await asyncio.wait([stop, *tasks], return_when=asyncio.FIRST_COMPLETED)
         for task in tasks:
             task.cancel()
+        if admin:
+            admin[0].draining = True
         drained = await self._drain()
         await self._learned_file.write(self._serving, await self._workers.learned())
         if admin:
@@ -84,6 +90,7 @@ class _Service:
 
     async def _drain(self) -> bool:
         """Stop the workers; whether in their own time."""
+        await self._delay(self._serving.drain_delay)
         grace = self._serving.drain
         LOG.info("stopping: requests under way have %g s; a second signal ends them", grace)
         loop = asyncio.get_running_loop()
@@ -97,6 +104,14 @@ class _Service:
         hurry.cancel()
         LOG.info("stopped")
         return not hurried
+
+    async def _delay(self, seconds: float) -> None:
+        """Go on for so long, or until a second signal: balancers hear late of who is leaving."""
+        if seconds:
+            what = "draining: requests are taken for %g s more; a second signal ends all at once"
+            LOG.info(what, seconds)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stop_at_once.wait(), seconds)
 
     async def _started_admin(self) -> tuple[Admin, Place] | None:
         place = self._serving.admin
@@ -122,12 +137,9 @@ class _Service:
         (self._stop_at_once if self._stop.is_set() else self._stop).set()
 
     async def _look_at_file(self) -> None:
-        seen = _stamp(self._path)
         while True:
             await asyncio.sleep(_LOOK)
-            now = _stamp(self._path)
-            if now is not None and now != seen:  # None: it is just being replaced
-                seen = now
+            if await asyncio.to_thread(self._files.changed):
                 self._reload.set()
 
     async def _keep_reloading(self) -> None:
@@ -143,6 +155,7 @@ class _Service:
                 LOG.error("not reloaded, all stays as it was: %s", error)
                 continue
             self._serving = serving
+            self._files.read(serving.sources)
             LOG.info("reloaded: %s", summary(serving))
 
     async def _keep_learned(self) -> None:
@@ -158,15 +171,6 @@ def summary(serving: Serving) -> str:
     count = len(system.frontends), len(system.backends)
     learned = ", curves learned" if serving.lessons else ""
     return f"{count[0]} frontends, {count[1]} backends, policy {serving.policy}{learned}"
-
-
-def _stamp(path: Path) -> tuple[int, int, int] | None:
-    """What changes with a file's content."""
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_size, found.st_ino
 
 
 def _allow_connections() -> None:

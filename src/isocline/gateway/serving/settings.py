@@ -1,12 +1,13 @@
 """What a system file says of serving, in the gateway's terms."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import final
 
 from isocline.errors import UsageError
 from isocline.gateway.rules import Rules
 from isocline.gateway.serving.place import Place
+from isocline.gateway.serving.stamps import Stamps
 from isocline.gateway.settings import ProxySettings
 from isocline.gateway.watch import Checks
 from isocline.gateway.work import Unit
@@ -58,7 +59,9 @@ class Serving:
         lessons: None: curves are as given.
         admin: None: no admin listener.
         access_log: A file, or `-` for stdout; None: none.
-        drain: s that requests under way have after a signal to stop.
+        drain: s that requests under way have once no more are taken.
+        drain_delay: s after a signal to stop in which new ones still are.
+        sources: The files that this was read from, each with its stamp of before.
     """
 
     path: Path
@@ -73,6 +76,8 @@ class Serving:
     workers: int
     access_log: str | None
     drain: float
+    drain_delay: float = 0.0
+    sources: Stamps = field(default_factory=dict)
 
     def require_same_doors(self, before: "Serving") -> None:
         """What was opened at the start stays.

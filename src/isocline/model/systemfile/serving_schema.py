@@ -106,6 +106,15 @@ class EjectionEntry(Record):
     first: Positive | None = None
     longest: Positive | None = None
     floor: Share | None = None
+    chance: Share | None = None
+
+
+class RefusalsEntry(Record):
+    """How long a backend that says that it is full is believed."""
+
+    first: Positive | None = None
+    longest: Positive | None = None
+    too_many_requests: Literal["backend", "client"] | None = None
 
 
 class RetriesEntry(Record):
@@ -180,6 +189,7 @@ class ServeEntry(Record):
     holding: HoldingEntry | None = None
     ejection: EjectionEntry | None = None
     retries: RetriesEntry | None = None
+    refusals: RefusalsEntry | None = None
     oldest_report: Positive | None = None
     stop_at_peak: bool | None = None
     slow_start: Count | None = None
@@ -190,6 +200,7 @@ class ServeEntry(Record):
     access_log: Name | None = None
     learn: LearnEntry | None = None
     drain: NotNegative | None = None
+    drain_delay: NotNegative | None = None
 
     @field_validator("listen", mode="before")
     @classmethod
