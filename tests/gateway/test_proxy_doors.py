@@ -22,7 +22,7 @@ from isocline.gateway.settings import (
     Tls,
     digest,
 )
-from tests.gateway.proxies import ok, proxying, replaced, run, saying, value_of
+from tests.gateway.proxies import ok, proxying, replaced, run, saying, serving, value_of
 
 
 def post(body: bytes, *fields: bytes) -> bytes:
@@ -33,41 +33,73 @@ def post(body: bytes, *fields: bytes) -> bytes:
 # API keys
 
 
+BEARER, API_KEY = b"Authorization: Bearer ", b"x-api-key: "
+
+
 @pytest.mark.parametrize(
     ("shown", "status"),
     [
-        (b"Bearer right", 200),
-        (b"bearer  other", 200),
-        (b"Bearer wrong", 401),
-        (b"Basic right", 401),
-        (b"Bearer", 401),
-        (b"", 401),
-        (None, 401),
+        ([BEARER + b"right"], 200),
+        ([b"Authorization: bearer  other"], 200),
+        ([BEARER + b"wrong"], 401),
+        ([b"Authorization: Basic right"], 401),
+        ([b"Authorization: Bearer"], 401),
+        ([b"Authorization: "], 401),
+        ([], 401),
+        ([API_KEY + b"right"], 200),
+        ([b"X-Api-Key:other "], 200),
+        ([API_KEY + b"wrong"], 401),
+        ([API_KEY], 401),
+        ([API_KEY + b"Bearer right"], 401),
+        ([b"x_api_key: right"], 401),
+        ([BEARER + b"right", API_KEY + b"wrong"], 200),
+        ([BEARER + b"wrong", API_KEY + b"right"], 200),
+        ([BEARER + b"wrong", API_KEY + b"wrong"], 401),
+        ([API_KEY + b"right", API_KEY + b"right"], 400),
     ],
 )
-def test_keys_open_the_door_and_stay_there(shown: bytes | None, status: int) -> None:
+def test_keys_open_the_door_and_stay_there(shown: list[bytes], status: int) -> None:
     async def scenario() -> None:
         keys = (digest("right"), digest("other"))
         async with proxying(saying(ok()), key_digests=keys) as (seen, [backend]):
             client = await seen.connect()
-            fields = [] if shown is None else [b"Authorization: " + shown]
-            got = await client.ask(post(b"x", *fields))
+            got = await client.ask(post(b"x", *shown))
             assert got[0] == status
-            assert (value_of(got[1], b"www-authenticate") is None) == (status == 200)
-            assert all(value_of(head, b"authorization") is None for head in backend.heads)
+            assert (value_of(got[1], b"www-authenticate") is None) == (status != 401)
+            assert all(b"right" not in head and b"wrong" not in head for head in backend.heads)
             assert len(backend.heads) == (status == 200)
             client.close()
 
     run(scenario())
 
 
-def test_without_keys_authorization_is_the_backends() -> None:
+def test_without_keys_a_clients_key_is_the_backends() -> None:
     async def scenario() -> None:
         async with proxying(saying(ok())) as (seen, [backend]):
             client = await seen.connect()
-            await client.ask(post(b"x", b"Authorization: Bearer theirs"))
+            await client.ask(post(b"x", BEARER + b"theirs", API_KEY + b"theirs too"))
             assert value_of(backend.heads[0], b"authorization") == b"Bearer theirs"
+            assert value_of(backend.heads[0], b"x-api-key") == b"theirs too"
             client.close()
+
+    run(scenario())
+
+
+def test_a_backends_own_key_replaces_all_that_a_client_shows() -> None:
+    async def scenario() -> None:
+        async with serving(saying(ok())) as backend:
+            address = BackendAddress(
+                "b0", f"http://127.0.0.1:{backend.port}", authorization="Bearer ours"
+            )
+            async with proxying("http://127.0.0.1:1") as (seen, _):
+                before = seen.proxy.settings
+                settings = ProxySettings((address,), before.frontends, before.listeners)
+                seen.proxy.replace(seen.proxy.router.core, settings)
+                client = await seen.connect()
+                await client.ask(post(b"x", BEARER + b"theirs", API_KEY + b"theirs too"))
+                client.close()
+            assert value_of(backend.heads[0], b"authorization") == b"Bearer ours"
+            assert value_of(backend.heads[0], b"x-api-key") is None
 
     run(scenario())
 

@@ -13,6 +13,7 @@ from typing import Literal, final
 from urllib.parse import urlsplit
 
 from isocline.errors import UsageError
+from isocline.gateway.http.cors import Cors
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -64,7 +65,7 @@ class BackendAddress:
         url: Its base; what a client asks for is appended.
         ca_file: Certificates to trust for https; None: the system's.
         keep_host: Pass the client's Host on; otherwise Host names the backend.
-        authorization: Sent in place of the client's Authorization, which is then the gateway's.
+        authorization: Sent in place of the client's Authorization and x-api-key.
         reports: Of its load, in responses (ORCA): `ask` for them and go by them, as vLLM tells only
             who asks; `take` what comes; or `ignore` it.
     """
@@ -200,6 +201,7 @@ class ProxySettings:
         trusted: Networks of proxies whose Forwarded and X-Forwarded-* are passed on; others' are
             replaced.
         key_digests: SHA-256 of the API keys that open the door, see `digest`; empty: no key needed.
+        cors: Which web pages may call; None: that is left to the backends.
         upgrades: Protocols, in lower case, to which a connection may be upgraded.
         candidates: Tell observers what the policy chose from: 1 us for each backend and request.
         tokens: Read how many tokens a response says it has: 0.3 us for each piece of it.
@@ -212,6 +214,7 @@ class ProxySettings:
     sizes: SizeLimits = field(default_factory=SizeLimits)
     trusted: tuple[Network, ...] = ()
     key_digests: tuple[bytes, ...] = ()
+    cors: Cors | None = None
     upgrades: tuple[str, ...] = ("websocket",)
     candidates: bool = True
     tokens: bool = False

@@ -6,6 +6,7 @@ from http import HTTPStatus
 from isocline.gateway.http.content_coding import UNDERSTOOD
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+_KEPT, _CLOSED = b"Connection: keep-alive\r\n\r\n", b"Connection: close\r\n\r\n"
 _KINDS = {401: "authentication_error", 404: "not_found_error", 413: "request_too_large"}
 
 
@@ -16,8 +17,9 @@ def answer(
     persistent: bool,
     bodiless: bool = False,
     retry_after: float | None = None,
+    fields: bytes = b"",
 ) -> bytes:
-    """A whole response.
+    """A whole response that tells of an error.
 
     Args:
         status: Status code.
@@ -25,21 +27,43 @@ def answer(
         persistent: Whether the connection stays open.
         bodiless: The request was HEAD: its answer has the length, not the body.
         retry_after: s, rounded up (RFC 9110, Section 10.2.3); None: do not say.
+        fields: Further header lines.
     """
     kind = _KINDS.get(status, "invalid_request_error" if status < 500 else "server_error")
     error = {"message": reason, "type": kind, "code": status}
     body = json.dumps({"error": error}).encode()
-    lines = [
-        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}",
-        "Content-Type: application/json",
-        f"Content-Length: {len(body)}",
-    ]
+    more: list[str] = []
     if retry_after is not None:
-        lines.append(f"Retry-After: {max(1, -int(-retry_after // 1))}")
+        more.append(f"Retry-After: {max(1, -int(-retry_after // 1))}\r\n")
     if status == HTTPStatus.UNAUTHORIZED:
-        lines.append('WWW-Authenticate: Bearer realm="isocline"')
+        more.append('WWW-Authenticate: Bearer realm="isocline"\r\n')
     if status == HTTPStatus.UNSUPPORTED_MEDIA_TYPE:
-        lines.append(f"Accept-Encoding: {UNDERSTOOD}")
-    lines.append(f"Connection: {'keep-alive' if persistent else 'close'}")
-    head = "\r\n".join([*lines, "", ""]).encode()
+        more.append(f"Accept-Encoding: {UNDERSTOOD}\r\n")
+    fields = "".join(more).encode() + fields
+    return document(status, body, fields, persistent=persistent, bodiless=bodiless)
+
+
+def document(
+    status: int, body: bytes, fields: bytes, *, persistent: bool, bodiless: bool = False
+) -> bytes:
+    """A whole response of JSON, `fields` being further header lines."""
+    head = b"%bContent-Type: application/json\r\nContent-Length: %d\r\n%b%b" % (
+        _status_line(status),
+        len(body),
+        fields,
+        _KEPT if persistent else _CLOSED,
+    )
     return head if bodiless else head + body
+
+
+def empty(fields: bytes, persistent: bool) -> bytes:
+    """A whole response without content."""
+    return b"%b%b%b" % (
+        _status_line(HTTPStatus.NO_CONTENT),
+        fields,
+        _KEPT if persistent else _CLOSED,
+    )
+
+
+def _status_line(status: int) -> bytes:
+    return f"HTTP/1.1 {int(status)} {HTTPStatus(status).phrase}\r\n".encode()

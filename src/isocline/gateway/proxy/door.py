@@ -1,12 +1,17 @@
 """What a request must be beyond well-formed, before anything is done for it."""
 
+from isocline.gateway.http.cors import CrossOrigin
 from isocline.gateway.proxy import keys
+from isocline.gateway.proxy.answers import answer, empty
+from isocline.gateway.proxy.exchange import Exchange
 from isocline.gateway.proxy.framing import Chunked, Framing, Length
 from isocline.gateway.proxy.request_head import RequestHead
+from isocline.gateway.proxy.response_head import NO_CONTENT
 from isocline.gateway.proxy.strict import TOO_LARGE, BadMessageError
 from isocline.gateway.settings import ProxySettings, SizeLimits
 
-UNAUTHORIZED = 401
+UNAUTHORIZED, FORBIDDEN = 401, 403
+_STRANGER = "pages of this origin may not call; add it to serve.cors.origins"
 
 
 def admit(head: RequestHead, settings: ProxySettings, upgrades: frozenset[bytes]) -> None:
@@ -17,10 +22,25 @@ def admit(head: RequestHead, settings: ProxySettings, upgrades: frozenset[bytes]
     if head.upgrade:
         head.upgrade &= upgrades
     digests, most = settings.key_digests, settings.sizes.body
-    if digests and not keys.opens(digests, head.authorization):
-        raise BadMessageError("give one of the gateway's API keys", UNAUTHORIZED)
+    if digests and not keys.opens(digests, head.authorization, head.api_key):
+        raise BadMessageError(
+            "give one of the gateway's API keys, as Authorization: Bearer or x-api-key",
+            UNAUTHORIZED,
+        )
     if head.length is not None and head.length > most:
         raise BadMessageError(f"the body is longer than {most} bytes", TOO_LARGE)
+
+
+def answer_preflight(exchange: Exchange, cors: CrossOrigin) -> None:
+    """Tell a browser what its page may send; it asks without a key, and for no frontend."""
+    head, downstream = exchange.head, exchange.downstream
+    persistent = downstream.stays(head)
+    fields = cors.preflight(head)
+    if fields is not None:
+        exchange.reply(NO_CONTENT, empty(fields, persistent), persistent)
+        return
+    data = answer(FORBIDDEN, _STRANGER, persistent=persistent, fields=downstream.cors)
+    exchange.reply(FORBIDDEN, data, persistent, _STRANGER)
 
 
 def framing_of(head: RequestHead, sizes: SizeLimits) -> Framing:

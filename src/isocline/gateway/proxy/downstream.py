@@ -5,7 +5,7 @@ import math
 from typing import TYPE_CHECKING, cast, final
 
 from isocline.gateway.proxy.answers import answer
-from isocline.gateway.proxy.door import admit, framing_of
+from isocline.gateway.proxy.door import admit, answer_preflight, framing_of
 from isocline.gateway.proxy.exchange import Exchange
 from isocline.gateway.proxy.framing import Framing
 from isocline.gateway.proxy.pauses import BACKEND_IS_SLOW, NEXT_REQUEST_IS_HERE, NO_BACKEND_YET
@@ -30,6 +30,7 @@ class Downstream(asyncio.Protocol):
     Attributes:
         exchange: The request that is being served, if any.
         write_paused: The client takes what is written too slowly.
+        cors: Header lines that let a browser show the response at hand to its page.
         due: When the limit on what this connection does without an exchange ends, s.
     """
 
@@ -39,6 +40,7 @@ class Downstream(asyncio.Protocol):
         "_lingering",
         "_paused",
         "_served",
+        "cors",
         "due",
         "exchange",
         "listener",
@@ -56,6 +58,7 @@ class Downstream(asyncio.Protocol):
         self.listener = listener
         self.exchange: Exchange | None = None
         self.write_paused = False
+        self.cors = b""
         self._framing: Framing | None = None  # of a request's body that is not complete
         self._held = b""  # the start of a head, or requests before their turn
         self._paused = 0
@@ -220,8 +223,16 @@ class Downstream(asyncio.Protocol):
         if end < 4:
             self._hold(data)
             return
-        self._held = b""
+        self._held = self.cors = b""
         head = RequestHead(data[start:end], sizes.header_count)
+        cors = proxy.cors
+        if cors is not None:
+            self.cors = cors.fields(head)
+            if not head.has_body and cors.is_preflight(head):
+                exchange = self.exchange = Exchange(proxy.router, self, head)
+                self._hold_next(data[end:])
+                answer_preflight(exchange, cors)
+                return
         admit(head, proxy.settings, proxy.upgrades)
         length = head.length or 0
         exchange = self.exchange = Exchange(proxy.router, self, head)
@@ -268,5 +279,5 @@ class Downstream(asyncio.Protocol):
             return
         if exchange is None:
             self.proxy.refused_request(self, error)
-        self.write(answer(error.status, error.reason, persistent=False))
+        self.write(answer(error.status, error.reason, persistent=False, fields=self.cors))
         self.close(linger=True)

@@ -130,6 +130,16 @@ class Exchange:
         self._cancel(error.status, error.reason)
         return self.begun
 
+    def reply(self, status: int, data: bytes, persistent: bool, reason: str = "") -> None:
+        """Answer without a backend; `data` is the whole response."""
+        downstream, access = self.downstream, self.access
+        access.status, access.reason = status, reason
+        access.returned += len(data)
+        downstream.write(data)
+        now = self.router.clock()
+        self._end(now)
+        downstream.exchange_done(persistent, now)
+
     # What the core says
 
     def send(self, backend: int, attempt: int) -> None:
@@ -272,17 +282,15 @@ class Exchange:
     def _reply(self, status: int, reason: str, retry_after: float | None = None) -> None:
         downstream, head = self.downstream, self.head
         persistent = downstream.stays(head)
-        bodiless = head.method == b"HEAD"
         data = answer(
-            status, reason, persistent=persistent, bodiless=bodiless, retry_after=retry_after
+            status,
+            reason,
+            persistent=persistent,
+            bodiless=head.method == b"HEAD",
+            retry_after=retry_after,
+            fields=downstream.cors,
         )
-        self.access.status = status
-        self.access.reason = reason
-        self.access.returned += len(data)
-        downstream.write(data)
-        now = self.router.clock()
-        self._end(now)
-        downstream.exchange_done(persistent, now)
+        self.reply(status, data, persistent, reason)
 
     def _cancel(self, status: int, reason: str) -> None:
         """Take it back; nobody is there to be answered."""

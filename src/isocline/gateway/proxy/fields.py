@@ -12,7 +12,8 @@ _LENGTH = re.compile(rb"[0-9]{1,18}")  # below 2^63
 _NOT_IN_TRAILERS = frozenset(
     b"""authorization connection content-encoding content-length content-range content-type cookie
     endpoint-load-metrics expect forwarded host keep-alive proxy-authorization set-cookie te trailer
-    transfer-encoding upgrade x-forwarded-for x-forwarded-host x-forwarded-proto""".split()
+    transfer-encoding upgrade x-api-key x-forwarded-for x-forwarded-host
+    x-forwarded-proto""".split()
 )
 
 # Fields whose values may be secret, and lines that are long, are forgotten at once.

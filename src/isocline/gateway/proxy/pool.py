@@ -34,7 +34,7 @@ class Pool:
         if address.authorization is not None:
             self._authorization = b"Authorization: %b\r\n" % address.authorization.encode("latin-1")
         self._asks = _ASKS if address.reports == "ask" else b""
-        self._passes_keys = not settings.key_digests  # else Authorization holds the gateway's key
+        self._passes_keys = not settings.key_digests  # else they are the gateway's
         self.sizes = settings.sizes
         self.opened = 0  # ever
         self._times = settings.times
@@ -76,8 +76,11 @@ class Pool:
         added = way.lines(head.host or b"", head.way) + self._asks
         if self._authorization is not None:
             added += self._authorization
-        elif head.authorization is not None and self._passes_keys:
-            added += b"Authorization: %b\r\n" % head.authorization
+        elif self._passes_keys:
+            if head.authorization is not None:
+                added += b"Authorization: %b\r\n" % head.authorization
+            if head.api_key is not None:
+                added += b"x-api-key: %b\r\n" % head.api_key
         return head.forward(self._base, host, added)
 
     def open(self, exchange: "Exchange", attempt: int) -> None:

@@ -8,6 +8,7 @@ from typing import final
 from isocline.errors import UsageError
 from isocline.gateway.access_log import Access, Observer
 from isocline.gateway.core import Core
+from isocline.gateway.http.cors import CrossOrigin
 from isocline.gateway.proxy.downstream import Downstream
 from isocline.gateway.proxy.kept import Total
 from isocline.gateway.proxy.overdue import end_overdue
@@ -34,6 +35,7 @@ class Proxy:
     Attributes:
         settings: In force for new requests.
         upgrades: Protocols to which a connection may be upgraded, in lower case.
+        cors: Which web pages may call; None: that is left to the backends.
         downstreams: Open connections of clients.
         tunnels: Upgraded connections.
         bodies: Bytes of requests' bodies that are kept.
@@ -62,6 +64,7 @@ class Proxy:
         self.settings = settings
         self.clock = clock
         self.upgrades = frozenset(name.encode() for name in settings.upgrades)
+        self.cors = None if settings.cors is None else CrossOrigin(settings.cors)
         self.router = Router(core, settings, observers, read_load, clock)
         self.downstreams: set[Downstream] = set()
         self.tunnels: set[Tunnel] = set()
@@ -136,6 +139,7 @@ class Proxy:
             router.carry(after, now)
         self.settings, self.router, self._observers = settings, after, watching
         self.upgrades = frozenset(name.encode() for name in settings.upgrades)
+        self.cors = None if settings.cors is None else CrossOrigin(settings.cors)
 
     async def stop(self, grace: float) -> None:
         """Take no more, let what is under way end within `grace` s, then break it off."""

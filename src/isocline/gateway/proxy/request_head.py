@@ -37,12 +37,14 @@ class RequestHead:
         expects: The client waits for 100 before it sends the body.
         upgrade: Protocols it would change to, in lower case.
         authorization: As sent.
+        api_key: The value of x-api-key.
         fields: What goes on, in order.
         way: The Forwarded and X-Forwarded-* the client sent, name in lower case to values.
     """
 
     __slots__ = (
         "_connection",
+        "api_key",
         "authorization",
         "chunked",
         "expects",
@@ -68,6 +70,7 @@ class RequestHead:
         self.chunked = self.expects = False
         self.upgrade: frozenset[bytes] = frozenset()
         self.authorization: bytes | None = None
+        self.api_key: bytes | None = None
         self.way: dict[bytes, bytes] = {}
         self._connection: list[bytes] = []
         self.fields = _LINES.passing(self, lines[1:])
@@ -184,6 +187,11 @@ class RequestHead:
             raise BadMessageError("more than one Authorization")
         self.authorization = value
 
+    def _take_api_key(self, _: bytes, value: bytes) -> None:
+        if self.api_key is not None:
+            raise BadMessageError("more than one x-api-key")
+        self.api_key = value
+
     def _take_way(self, key: bytes, value: bytes) -> None:
         known = self.way.get(key)
         self.way[key] = value if known is None else known + b", " + value
@@ -200,6 +208,7 @@ _TAKES: Mapping[bytes, Take] = {
     b"expect": RequestHead._take_expect,
     b"upgrade": RequestHead._take_upgrade,
     b"authorization": RequestHead._take_authorization,
+    b"x-api-key": RequestHead._take_api_key,
     b"forwarded": RequestHead._take_way,
     b"x-forwarded-for": RequestHead._take_way,
     b"x-forwarded-host": RequestHead._take_way,

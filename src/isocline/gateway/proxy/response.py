@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, final
 
+from isocline.gateway.http.cors import OURS
 from isocline.gateway.proxy.framing import Framing
 from isocline.gateway.proxy.reframe import reframe
 from isocline.gateway.proxy.response_head import ResponseHead
@@ -40,6 +41,9 @@ class Response:
             added += b"Connection: close\r\n"
         elif request.version == 0:
             added += b"Connection: keep-alive\r\n"
+        if downstream.cors:
+            added += downstream.cors
+            head.fields = [field for field in head.fields if not field[0].startswith(OURS)]
         passed, rest = (b"", data) if framing is None else framing.feed(data)
         exchange.begun = True
         if self._tokens is not None:

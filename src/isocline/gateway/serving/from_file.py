@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar, final
 
+from isocline.gateway.http.cors import Cors
 from isocline.gateway.rules import EjectionRule, HoldingRule, RefusalRule, RetryRule, Rules
 from isocline.gateway.serving.checks import checks_of
 from isocline.gateway.serving.core import make_core
@@ -136,6 +137,7 @@ class _Reader:
                 sizes=self._made("sizes", SizeLimits),
                 trusted=self._trusted(),
                 key_digests=self._key_digests(),
+                cors=self._cors(),
                 tokens=self._serve.learn is not None and self._serve.learn.work == "tokens",
             )
 
@@ -171,6 +173,16 @@ class _Reader:
             return ()
         keys = self._at("api_keys", read_keys, secret, self._folder)
         return tuple(digest(key) for key in keys)
+
+    def _cors(self) -> Cors | None:
+        entry = self._serve.cors
+        if entry is None:
+            return None
+        said: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value
+            for key, value in given(entry).items()
+        }
+        return self._at("cors", lambda: Cors(**said))
 
     def _lessons(self) -> Lessons | None:
         served, entry = self._served, self._serve.learn

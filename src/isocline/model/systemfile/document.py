@@ -66,9 +66,11 @@ class Document:
 
     @contextmanager
     def blaming(self, *field: str | int) -> Iterator[None]:
-        """Put file, line and field before the message of an error raised inside."""
+        """Put file, line and field before the message of an error that names none yet."""
         try:
             yield
+        except SystemFileError:
+            raise  # names a place within this field, or a better one
         except IsoclineError as error:
             self.fail(field, str(error))
 

@@ -164,6 +164,17 @@ class SizesEntry(Record):
         return data
 
 
+class CorsEntry(Record):
+    """Which web pages may call."""
+
+    origins: Annotated[list[Name], Field(min_length=1)]
+    methods: list[Name] | None = None
+    headers: list[Name] | None = None
+    expose: list[Name] | None = None
+    max_age: NotNegative | None = None
+    credentials: bool | None = None
+
+
 class LearnEntry(Record):
     """How curves are learned, and the file that keeps them."""
 
@@ -197,6 +208,7 @@ class ServeEntry(Record):
     sizes: SizesEntry | None = None
     trusted: list[Name] | None = None
     api_keys: Secret | None = None
+    cors: CorsEntry | None = None
     access_log: Name | None = None
     learn: LearnEntry | None = None
     drain: NotNegative | None = None
@@ -207,7 +219,7 @@ class ServeEntry(Record):
     def _one_address(cls, data: Any) -> Any:
         return [{"address": data}] if isinstance(data, str) else data
 
-    @field_validator("health", "admin", "access_log", mode="before")
+    @field_validator("health", "admin", "access_log", "cors", mode="before")
     @classmethod
     def _off(cls, data: Any) -> Any:
         return None if data == "off" else data
