@@ -59,6 +59,29 @@ def test_a_model_is_shown_in_short_and_escaped(model: str, text: str) -> None:
     assert shown(model) == text
 
 
+def test_a_model_is_reached_by_every_frontend_that_may_take_it_whatever_the_path() -> None:
+    matcher = Matcher(
+        (
+            FrontendRule("listing", Match(path="/v1/models")),
+            FrontendRule("chat", Match(path="/v1/chat", model="a*")),
+            FrontendRule("embeddings", Match(path="/v1/embeddings/")),
+            FrontendRule("hidden", Match(path="/v1/embeddings/x")),
+            FrontendRule("host", Match(host="h", model="b")),
+            FrontendRule("elsewhere", Match(path="/v2")),
+            FrontendRule("listener", Match(listener="in", model="b")),
+            FrontendRule("rest", Match(path="/", headers={"X-Team": "x"})),
+        )
+    )
+    asks = head(b"/v1/models")
+    team = RequestHead(b"GET /v1/models HTTP/1.1\r\nHost: h\r\nX-Team: x\r\n\r\n", 9)
+    assert matcher.takers("l", asks, "a1") == [1, 2]
+    assert matcher.takers("l", asks, "b") == [2]
+    assert matcher.takers("in", asks, "b") == [2, 6]
+    assert matcher.takers("l", head(b"/v1/models", b"H:80"), "b") == [2, 4]
+    assert matcher.takers("l", team, "c") == [2, 7]
+    assert matcher.takers("l", team, "b") == [2, 4]  # the rest is never reached with this one
+
+
 @pytest.mark.parametrize(
     ("host", "without"),
     [(b"A.b:80", "a.b"), (b"a", "a"), (b"[::1]:80", "[::1]"), (b"[::1]", "[::1]"), (b"", "")],

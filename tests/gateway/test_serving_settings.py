@@ -8,6 +8,7 @@ import pytest
 
 from isocline.errors import IsoclineError, SystemFileError, UsageError
 from isocline.gateway.http.cors import Cors
+from isocline.gateway.models import ModelListing
 from isocline.gateway.rules import EjectionRule, HoldingRule, RefusalRule, RetryRule, Rules
 from isocline.gateway.serving.from_file import read
 from isocline.gateway.serving.place import Place, read_place
@@ -50,6 +51,7 @@ serve:
   trusted: [10.0.0.0/8, "::1/128"]
   api_keys: {env: DOOR}
   cors: {origins: ["https://*.x"], headers: [X-A], max_age: 5, credentials: true}
+  models: {fresh: 1, timeout: 3, kept: 9, backends: false}
   access_log: access.log
   learn: {file: curves.json, every: 5, half_life: 600}
   drain: 7
@@ -114,6 +116,8 @@ def test_every_key_arrives(file: Path) -> None:
     assert (made.admin, made.policy, made.workers) == (Place("127.0.0.1", 9090), "jsq", 3)
     assert made.access_log == str(file.parent / "access.log")
     assert (made.drain, made.drain_delay) == (7.0, 4.0)
+    assert (made.access_log, made.drain) == (str(file.parent / "access.log"), 7.0)
+    assert made.models == ModelListing(1.0, 3.0, 9.0, backends=False)
     assert made.proxy.candidates
     file.write_text(FULL.replace("access_log: access.log", "access_log: off"))
     assert not read(file).proxy.candidates  # which only the log tells
@@ -125,6 +129,15 @@ def test_a_command_line_goes_before_the_file(file: Path) -> None:
     assert made.proxy.listeners[1].port == 8081
     assert (made.admin, made.policy, made.workers) == (Place("::1", 5), "gmsr", 1)
     assert made.access_log == "-"
+
+
+def test_the_list_of_models_is_the_routers_unless_it_is_off(file: Path) -> None:
+    said = "  models: {fresh: 1, timeout: 3, kept: 9, backends: false}\n"
+    assert said in FULL
+    file.write_text(FULL.replace(said, ""))
+    assert read(file).models == ModelListing()
+    file.write_text(FULL.replace(said, "  models: off\n"))
+    assert read(file).models is None
 
 
 def test_curves_that_are_given_are_not_learned_unless_asked(file: Path) -> None:
@@ -151,13 +164,14 @@ def test_curves_that_are_given_are_not_learned_unless_asked(file: Path) -> None:
         (schema.LearnEntry, Learning, {"prior"}),
         (schema.HealthEntry, HealthCheck, {"status"}),
         (schema.CorsEntry, Cors, set()),
+        (schema.ModelsEntry, ModelListing, set()),
     ],
 )
 def test_what_the_gateway_knows_can_be_written_in_a_file(
     entry: type[schema.Record], kind: type, beside: set[str]
 ) -> None:
     known = {field.name for field in fields(kind)} - beside
-    assert set(entry.model_fields) - {"file", "every", "work"} == known - {"every"}
+    assert set(entry.model_fields) - {"file", "every", "work", "off"} == known - {"every"}
 
 
 @pytest.mark.parametrize(
@@ -173,14 +187,14 @@ def test_what_the_gateway_knows_can_be_written_in_a_file(
         ("metrics: /m", "metrics: m", ":9: backends[0] 'a', metrics: poll: path 'm' is none; giv"),
         ("{file: token}", "{file: tokens}", ":7: backends[0] 'a', authorization: file "),
         ("{env: DOOR}", "{env: NONE_SUCH}", ":32: serve.api_keys: environment variable NONE_SUCH "),
-        ("curves.json", "none/curves.json", ":35: serve.learn.file: "),
-        ("half_life: 600", "work: token", ":35: serve.learn.work"),
+        ("curves.json", "none/curves.json", ":36: serve.learn.file: "),
+        ("half_life: 600", "work: token", ":36: serve.learn.work"),
         (
             "half_life: 600",
             "work: tokens",
-            ":35: serve.learn.work: is tokens, and given curves are in ",
+            ":36: serve.learn.work: is tokens, and given curves are in ",
         ),
-        ("drain_delay: 4", "drain_delay: -1", ":37: serve.drain_delay: is -1"),
+        ("drain_delay: 4", "drain_delay: -1", ":38: serve.drain_delay: is -1"),
         (
             "first: 0.5",
             "first: 10",

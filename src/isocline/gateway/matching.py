@@ -44,6 +44,7 @@ NEEDS_MODEL = NeedsModel()
 Found = int | NeedsModel | NoMatch
 _NO_FRONTEND = "no frontend takes this listener, host, path, headers and model"
 _WITH_BODY = (b"POST", b"PUT", b"PATCH")  # without one, a request by these is malformed
+_API, MODELS = b"/v1", b"/v1/models"  # OpenAI's interface, and where it lists models
 _SHOWN = 100  # characters of a model's name
 _Condition = Callable[[str, Head], bool]
 
@@ -82,6 +83,24 @@ class Matcher:
             return NoMatch(f"{_NO_FRONTEND} (the request has no model)")
         return NoMatch(f"{why.reason}; the frontends here are told apart by `model`", why.status)
 
+    def takers(self, listener: str, head: Head, model: str) -> list[int]:
+        """Numbers of the frontends that take requests for `model` which come as this one did.
+
+        That is by the same listener, with the same host and header fields, and to some path of
+        OpenAI's interface; the path of this request, which only asks for models, does not count.
+        """
+        found: list[int] = []
+        paths: list[bytes] = []
+        for number, rule in enumerate(self._rules):
+            if not rule.is_for_api or not rule.meets_but_path(listener, head):
+                continue
+            if rule.model is not None and not rule.model.match(model):
+                continue
+            if not any(is_under(rule.path, path) for path in paths):  # else they are taken before
+                paths.append(rule.path)
+                found.append(number)
+        return found
+
     def _find(self, listener: str, head: Head, model: str | None, model_known: bool) -> Found:
         for number, rule in enumerate(self._rules):
             if not rule.meets(listener, head):
@@ -99,10 +118,17 @@ class Matcher:
 class _Rule:
     """One frontend's conditions."""
 
-    __slots__ = ("_conditions", "model")
+    __slots__ = ("_but_path", "_conditions", "is_for_api", "model", "path")
 
     def __init__(self, match: Match) -> None:
-        self._conditions = tuple(_conditions(match))
+        self.path = match.path.rstrip("/").encode()
+        self._but_path = tuple(_conditions(match))
+        self._conditions = self._but_path
+        if self.path:
+            self._conditions = (_path_condition(self.path), *self._but_path)
+        # Whether requests to models come here, and not only questions for the list of them.
+        in_api = is_under(self.path, _API) or is_under(_API, self.path)
+        self.is_for_api = in_api and not is_under(self.path, MODELS)
         self.model = None if match.model is None else re.compile(translate(match.model))
 
     @property
@@ -114,6 +140,10 @@ class _Rule:
         """Whether all conditions but the model's are met."""
         return all(condition(listener, head) for condition in self._conditions)
 
+    def meets_but_path(self, listener: str, head: Head) -> bool:
+        """The same, whatever the path."""
+        return all(condition(listener, head) for condition in self._but_path)
+
 
 def _conditions(match: Match) -> list[_Condition]:
     conditions: list[_Condition] = []
@@ -122,9 +152,6 @@ def _conditions(match: Match) -> list[_Condition]:
     if match.host is not None:
         host = re.compile(translate(match.host.lower()))
         conditions.append(lambda _, head: bool(host.match(host_without_port(head.host or b""))))
-    if match.path not in ("", "/"):
-        prefix = match.path.rstrip("/").encode()
-        conditions.append(lambda _, head: is_under(head.target, prefix))
     for name, pattern in match.headers.items():
         conditions.append(_header_condition(name.lower().encode(), re.compile(translate(pattern))))
     return conditions
@@ -132,6 +159,10 @@ def _conditions(match: Match) -> list[_Condition]:
 
 def _listener_condition(wanted: str) -> _Condition:
     return lambda listener, _: listener == wanted
+
+
+def _path_condition(prefix: bytes) -> _Condition:
+    return lambda _, head: is_under(head.target, prefix)
 
 
 def _header_condition(name: bytes, pattern: re.Pattern[str]) -> _Condition:

@@ -9,6 +9,7 @@ from isocline.gateway.http.retry_after import seconds_of
 from isocline.gateway.matching import NoMatch
 from isocline.gateway.proxy.answers import CONTINUE, answer
 from isocline.gateway.proxy.kept import Kept
+from isocline.gateway.proxy.model_list import list_models, wants_models
 from isocline.gateway.proxy.pauses import BACKEND_IS_SLOW, NO_BACKEND_YET
 from isocline.gateway.proxy.placing import UNAVAILABLE, Placing
 from isocline.gateway.proxy.request_head import IDEMPOTENT, RequestHead
@@ -96,9 +97,16 @@ class Exchange:
 
     def match(self) -> None:
         """Find the frontend, if that was not done, with what of the request has come."""
+        if self.access.frontend == UNMATCHED:
+            directory = self.router.directory
+            if directory is not None and wants_models(self.head):
+                list_models(self, directory)
+            else:
+                self.route()
+
+    def route(self) -> None:
+        """Find the frontend."""
         router, access, head = self.router, self.access, self.head
-        if access.frontend != UNMATCHED:
-            return
         found = 0 if router.matcher.takes_all else self._place()
         if found is None:
             if head.expects:  # a client that waits to be asked for the body is asked

@@ -11,6 +11,7 @@ from isocline.gateway.core import Core
 from isocline.gateway.http.cors import CrossOrigin
 from isocline.gateway.proxy.downstream import Downstream
 from isocline.gateway.proxy.kept import Total
+from isocline.gateway.proxy.model_list import Directory
 from isocline.gateway.proxy.overdue import end_overdue
 from isocline.gateway.proxy.router import LoadReader, Router
 from isocline.gateway.proxy.strict import BadMessageError
@@ -51,6 +52,7 @@ class Proxy:
         observers: Sequence[Observer] = (),
         read_load: LoadReader | None = None,
         clock: Callable[[], float] = monotonic,
+        directory: Directory | None = None,
     ) -> None:
         """Raises UsageError if a certificate cannot be used.
 
@@ -60,12 +62,13 @@ class Proxy:
             observers: Called with each request's Access at its end; an AccessLog is also flushed.
             read_load: Reads the load that a backend tells in its responses.
             clock: Seconds of a clock that does not go back; the core's times are of this clock.
+            directory: Knows the models of the backends; None: `/v1/models` is routed as all else.
         """
         self.settings = settings
         self.clock = clock
         self.upgrades = frozenset(name.encode() for name in settings.upgrades)
         self.cors = None if settings.cors is None else CrossOrigin(settings.cors)
-        self.router = Router(core, settings, observers, read_load, clock)
+        self.router = Router(core, settings, observers, read_load, clock, directory=directory)
         self.downstreams: set[Downstream] = set()
         self.tunnels: set[Tunnel] = set()
         self.bodies = Total()
@@ -114,7 +117,11 @@ class Proxy:
         self._tick()
 
     def replace(
-        self, core: Core, settings: ProxySettings, observers: Sequence[Observer] | None = None
+        self,
+        core: Core,
+        settings: ProxySettings,
+        observers: Sequence[Observer] | None = None,
+        directory: Directory | None = None,
     ) -> None:
         """Another core and other settings for requests that come from now on.
 
@@ -131,7 +138,7 @@ class Proxy:
                 listener.tls.load(context)  # which may have been renewed
         before = self.router
         watching = self._observers if observers is None else tuple(observers)
-        after = Router(core, settings, watching, self._read_load, self.clock, before=before)
+        after = Router(core, settings, watching, self._read_load, self.clock, before, directory)
         before.close_but(after.pools)
         self._before.append(before)
         now = self.clock()

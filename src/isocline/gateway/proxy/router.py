@@ -12,6 +12,7 @@ from isocline.gateway.core import Core
 from isocline.gateway.matching import Matcher
 from isocline.gateway.proxy.exchange import Exchange
 from isocline.gateway.proxy.fields import trailer
+from isocline.gateway.proxy.model_list import Directory
 from isocline.gateway.proxy.pool import Pool
 from isocline.gateway.settings import ProxySettings
 from isocline.gateway.work import Usage
@@ -27,6 +28,7 @@ class Router:
 
     Attributes:
         exchanges: What is under way, by the core's number.
+        directory: Knows the models of the backends; None: questions for them are routed as others.
     """
 
     def __init__(
@@ -37,6 +39,7 @@ class Router:
         read_load: LoadReader | None,
         clock: Callable[[], float],
         before: "Router | None" = None,
+        directory: Directory | None = None,
     ) -> None:
         """With `before`, connections to backends that stay the same are taken over from it.
 
@@ -45,6 +48,7 @@ class Router:
         """
         self.core = core
         self.clock = clock  # s, as the core's times
+        self.directory = directory
         self.settings = settings
         self.sizes = settings.sizes
         self.times = settings.times

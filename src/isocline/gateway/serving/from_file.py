@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar, final
 
 from isocline.gateway.http.cors import Cors
+from isocline.gateway.models import ModelListing
 from isocline.gateway.rules import EjectionRule, HoldingRule, RefusalRule, RetryRule, Rules
 from isocline.gateway.serving.checks import checks_of
 from isocline.gateway.serving.core import make_core
@@ -119,6 +120,7 @@ class _Reader:
             rules=self._rules(),
             checks=checks_of(served),
             lessons=self._lessons(),
+            models=self._models(),
             admin=None if serve.admin is None else self._at("admin", read_place, serve.admin),
             workers=serve.workers or 1,
             access_log=self._access_log(),
@@ -183,6 +185,12 @@ class _Reader:
             for key, value in given(entry).items()
         }
         return self._at("cors", lambda: Cors(**said))
+
+    def _models(self) -> ModelListing | None:
+        said = given(self._serve.models)
+        if said.pop("off", False):
+            return None
+        return self._at("models", lambda: ModelListing(**said))
 
     def _lessons(self) -> Lessons | None:
         served, entry = self._served, self._serve.learn

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import final
 
 from isocline.errors import UsageError
+from isocline.gateway.models import ModelListing
 from isocline.gateway.rules import Rules
 from isocline.gateway.serving.place import Place
 from isocline.gateway.serving.stamps import Stamps
@@ -57,6 +58,7 @@ class Serving:
         planned: Its rates and curves are known, so that policies may follow a plan.
         policy: As written on a command line.
         lessons: None: curves are as given.
+        models: None: `/v1/models` is routed as any other request.
         admin: None: no admin listener.
         access_log: A file, or `-` for stdout; None: none.
         drain: s that requests under way have once no more are taken.
@@ -72,6 +74,7 @@ class Serving:
     rules: Rules
     checks: Checks
     lessons: Lessons | None
+    models: ModelListing | None
     admin: Place | None
     workers: int
     access_log: str | None

@@ -11,6 +11,7 @@ from isocline.gateway.access_log import AccessLog, Observer
 from isocline.gateway.core import Core
 from isocline.gateway.learned import LearnedCurves
 from isocline.gateway.load_reports import ReportError, jobs_in_header
+from isocline.gateway.models import ModelDirectory
 from isocline.gateway.proxy import Proxy
 from isocline.gateway.seen import Snapshot, Statistics
 from isocline.gateway.serving.core import make_core, warm
@@ -36,6 +37,13 @@ class _Version:
     core: Core
     teller: CoreTeller
     watch: Watch
+    models: ModelDirectory | None
+
+    async def close(self) -> None:
+        """Ask backends for nothing more."""
+        await self.watch.close()
+        if self.models is not None:
+            await self.models.close()
 
 
 @final
@@ -60,7 +68,9 @@ class Worker:
         self._version = _version(serving, known, None)
         self._statistics = Statistics(serving.system, serving.proxy, serving.policy)
         core, observers = self._version.core, self._observers(serving)
-        self._proxy = Proxy(core, serving.proxy, observers, read_load)
+        self._proxy = Proxy(
+            core, serving.proxy, observers, read_load, directory=self._version.models
+        )
         self._version.teller.router = self._proxy.router
         self._counts = counts
         self._reloading = asyncio.Lock()
@@ -80,6 +90,8 @@ class Worker:
         """Serve; raises UsageError if a listener cannot have its address."""
         await self._proxy.start(reuse_port)
         await self._version.watch.start()
+        if self._version.models is not None:
+            await self._version.models.start()
         self._share()
         # What is there now stays: full collections need not look at it again and again.
         gc.collect()
@@ -109,7 +121,7 @@ class Worker:
         await self._proxy.stop(grace)
         if self._timer is not None:
             self._timer.cancel()
-        await self._version.watch.close()
+        await self._version.close()
         if self._lines is not None:
             self._lines.close()
 
@@ -120,12 +132,15 @@ class Worker:
         if self._lines is not None:
             self._lines.reopen()
         await after.watch.start()  # tells the new core which backends are down
+        if after.models is not None:
+            await after.models.start()
         same = _same(serving, before.serving)
         after.core.health.go_on(before.core.health, same, monotonic())
         try:
-            self._proxy.replace(after.core, serving.proxy, self._observers(serving))
+            observers = self._observers(serving)
+            self._proxy.replace(after.core, serving.proxy, observers, after.models)
         except IsoclineError:
-            await after.watch.close()
+            await after.close()
             raise
         self._statistics.reloaded(
             before.core, monotonic(), serving.system, serving.proxy, serving.policy
@@ -133,7 +148,7 @@ class Worker:
         after.teller.router = self._proxy.router
         self._version = after
         self._share()
-        await before.watch.close()
+        await before.close()
 
     def _share(self) -> None:
         """Let other processes see what this core has in flight, and see theirs."""
@@ -167,7 +182,16 @@ def _version(serving: Serving, known: LearnedCurves | None, before: _Version | N
         same = _same(serving, before.serving)
         teller, watched = CoreTeller(core, names, before.teller, same), before.watch
     watch = Watch(serving.proxy.backends, serving.checks, teller, watched)
-    return _Version(serving, core, teller, watch)
+    return _Version(serving, core, teller, watch, _directory(serving, before))
+
+
+def _directory(serving: Serving, before: _Version | None) -> ModelDirectory | None:
+    if serving.models is None:
+        return None
+    graph = serving.system.graph
+    neighbours = [graph.neighbours(f).tolist() for f in range(len(serving.proxy.frontends))]
+    known = None if before is None else before.models
+    return ModelDirectory(serving.proxy.backends, neighbours, serving.models, known)
 
 
 def _same(after: Serving, before: Serving) -> dict[int, int]:

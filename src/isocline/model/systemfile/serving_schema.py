@@ -175,6 +175,16 @@ class CorsEntry(Record):
     credentials: bool | None = None
 
 
+class ModelsEntry(Record):
+    """How the list of models is put together; `off` stands for one that is not."""
+
+    off: bool | None = None
+    fresh: Positive | None = None
+    timeout: Positive | None = None
+    kept: Positive | None = None
+    backends: bool | None = None
+
+
 class LearnEntry(Record):
     """How curves are learned, and the file that keeps them."""
 
@@ -209,6 +219,7 @@ class ServeEntry(Record):
     trusted: list[Name] | None = None
     api_keys: Secret | None = None
     cors: CorsEntry | None = None
+    models: ModelsEntry | None = None
     access_log: Name | None = None
     learn: LearnEntry | None = None
     drain: NotNegative | None = None
@@ -223,6 +234,11 @@ class ServeEntry(Record):
     @classmethod
     def _off(cls, data: Any) -> Any:
         return None if data == "off" else data
+
+    @field_validator("models", mode="before")
+    @classmethod
+    def _models_off(cls, data: Any) -> Any:
+        return {"off": True} if data == "off" else data
 
 
 def given(record: Record | None) -> dict[str, Any]:
