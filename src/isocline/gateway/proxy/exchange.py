@@ -190,9 +190,13 @@ class Exchange:
         self._sent = True
         head = upstream.pool.rewrite(self.head, self.downstream.way)
         kept, downstream = self._kept, self.downstream
-        upstream.write(head + kept.read() if kept.size else head)
         if kept.size > self.router.sizes.replay:
+            upstream.write(head)
+            for part in kept.parts:  # as they came: a long body is not copied
+                upstream.write(part)
             kept.drop()
+        else:
+            upstream.write(head + kept.read() if kept.size else head)
         if downstream.is_paused:
             downstream.resume(NO_BACKEND_YET)
         if downstream.write_paused:

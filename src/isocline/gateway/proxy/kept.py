@@ -42,6 +42,11 @@ class Kept:
         self.size = 0
         self.whole = False
 
+    @property
+    def parts(self) -> list[bytes]:
+        """All of it, as it came."""
+        return self._parts
+
     def read(self) -> bytes:
         """All of it."""
         if len(self._parts) > 1:
