@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 
 import pytest
 from click.testing import CliRunner
@@ -180,6 +181,102 @@ def test_a_second_signal_ends_at_once(tmp_path: Path) -> None:
                 await scenario(router)
 
     run(with_backend())
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_router_that_drains_says_so_and_serves_on_until_it_is_hurried(
+    tmp_path: Path, workers: int
+) -> None:
+    file = tmp_path / "fleet.yaml"
+    more = f"  workers: {workers}\n  admin: 127.0.0.1:0\n  drain_delay: 3600"
+
+    async def scenario(router: Served) -> None:
+        assert await answered(router, "/ready") == (200, {"ready": True, "why_not": []})
+        router.process.terminate()
+        await heard(router, "draining: requests are taken for 3600 s more")
+        assert await answered(router, "/ready") == (503, {"ready": False, "why_not": ["draining"]})
+        assert await answered(router, "/health") == (200, {"live": True, "draining": True})
+        port = await asyncio.to_thread(lambda: router.port)
+        assert {await get(port) for _ in range(20)} == {(200, b"a")}  # each on a new connection
+        router.process.terminate()
+        assert await asyncio.to_thread(router.process.wait, PATIENCE) == 130
+
+    async def with_backend() -> None:
+        async with serving(saying(ok(b"a"))) as a:
+            write(file, {"a": a.port}, more)
+            with served(file, status=130) as router:
+                await scenario(router)
+
+    run(with_backend())
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_after_the_delay_it_stops_and_what_is_under_way_ends(tmp_path: Path, workers: int) -> None:
+    file = tmp_path / "fleet.yaml"
+
+    async def scenario(router: Served) -> None:
+        port = await asyncio.to_thread(lambda: router.port)
+        router.process.terminate()
+        await heard(router, "draining")
+        streaming = asyncio.create_task(get(port))  # which begins after the signal
+        await heard(router, "stopping: ")
+        await refused(port)
+        status, body = await streaming
+        assert (status, body.count(b"more")) == (200, 10)
+        assert await asyncio.to_thread(router.process.wait, PATIENCE) == 0
+        said = " ".join(router.said)
+        assert said.index("draining") < said.index("stopping: ")
+
+    async def with_backend() -> None:
+        async with serving(slow_stream) as slow:
+            more = f"  workers: {workers}\n  drain_delay: 1\n  drain: 60"
+            write(file, {"slow": slow.port}, more)
+            with served(file) as router:
+                await scenario(router)
+
+    run(with_backend())
+
+
+async def answered(router: Served, path: str) -> tuple[int, object]:
+    """Status and document of the admin listener's answer."""
+    try:
+        return 200, json.loads(await asyncio.to_thread(router.asked, path))
+    except HTTPError as error:
+        with error:
+            return error.code, json.loads(error.read())
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize(
+    ("response", "each_worker"),
+    [
+        (b"HTTP/1.1 429 No\r\nRetry-After: 300\r\nContent-Length: 0\r\n\r\n", 1),
+        (b"HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n", 20),
+    ],
+)
+def test_a_backend_that_refuses_at_once_gets_next_to_nothing(
+    tmp_path: Path, workers: int, response: bytes, each_worker: int
+) -> None:
+    file = tmp_path / "fleet.yaml"
+    more = f"  workers: {workers}\n  ejection: {{first: 300}}\n  refusals: {{longest: 300}}"
+
+    async def scenario() -> None:
+        async with (
+            serving(saying(response)) as refusing,
+            serving(saying(ok(b"b"))) as b,
+            serving(saying(ok(b"c"))) as c,
+        ):
+            write(file, {"a": refusing.port, "b": b.port, "c": c.port}, more)
+            with served(file) as router:
+                port = await asyncio.to_thread(lambda: router.port)
+                answers = Counter([await get(port) for _ in range(300)])
+                assert 0 < len(refusing.heads) <= workers * each_worker
+                good = answers[200, b"b"] + answers[200, b"c"]
+                refused = 0 if b"429" in response else len(refusing.heads)
+                assert good == 300 - refused
+                assert (b.connections > 0, c.connections > 0) == (True, True)
+
+    run(scenario())
 
 
 async def heard(router: Served, pattern: str, times: int = 1) -> None:

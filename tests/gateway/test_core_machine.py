@@ -8,7 +8,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from isocline.gateway.actions import Action, Cause, Close, Hold, Reject, Send
 from isocline.gateway.build import core_of
-from isocline.gateway.rules import EjectionRule, HoldingRule, RetryRule, Rules
+from isocline.gateway.rules import EjectionRule, HoldingRule, RefusalRule, RetryRule, Rules
 from isocline.learn import Learner
 from isocline.model.curves import HyperbolicCurve, TableCurve
 from isocline.policies.parse import parse
@@ -38,6 +38,7 @@ class Machine(RuleBasedStateMachine):
             HoldingRule(seconds=4.0, most=3),
             EjectionRule(failures=2, least=4, window=3.0, first=2.0, longest=8.0, floor=FLOOR),
             RetryRule(attempts=ATTEMPTS, share=0.5, least=1.0, window=5.0),
+            RefusalRule(first=0.5, longest=4.0),
             oldest_report=3.0,
             slow_start=slow_start,
         )
@@ -93,12 +94,35 @@ class Machine(RuleBasedStateMachine):
         return sorted(self.sent)[pick % len(self.sent)]
 
     @precondition(lambda self: self.sent)
-    @rule(pick=st.integers(0, 99), status=st.sampled_from([200, 200, 200, 404, 500, 503]))
+    @rule(pick=st.integers(0, 99), status=st.sampled_from([200, 200, 404, 429, 500, 503]))
     def finish(self, pick: int, status: int) -> None:
         number = self.some_sent(pick)
         del self.sent[number]
         self.ended.add(number)
         self.note(self.core.finished(number, self.now, status=status))
+
+    @precondition(lambda self: self.sent)
+    @rule(
+        pick=st.integers(0, 99),
+        status=st.sampled_from([429, 503]),
+        retry_after=st.sampled_from([None, 0.0, 1.0, 100.0]),
+        again=st.booleans(),
+    )
+    def turn_away(self, pick: int, status: int, retry_after: float | None, again: bool) -> None:
+        number = self.some_sent(pick)
+        before = self.sent[number]
+        told = self.core.turned_away(number, self.now, status, retry_after, again=again)
+        if told:
+            assert again
+            first = told[0]
+            assert isinstance(first, Send)
+            assert first.request == number
+            assert first.backend != before
+            del self.sent[number]
+        if status == 429 or retry_after:
+            seen = self.core.health.candidates
+            assert seen.full[before]
+        self.note(told)
 
     @precondition(lambda self: self.sent)
     @rule(

@@ -97,8 +97,8 @@ class _Service:
         stopping = loop.create_task(self._workers.stop(grace))
         hurry = loop.create_task(self._stop_at_once.wait())
         await asyncio.wait([stopping, hurry], return_when=asyncio.FIRST_COMPLETED)
-        hurried = not stopping.done()
-        if hurried:
+        hurried = self._stop_at_once.is_set()
+        if hurried and not stopping.done():
             await self._workers.stop(0.0)
         await stopping
         hurry.cancel()
