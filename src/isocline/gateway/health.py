@@ -35,6 +35,7 @@ class Health:
         self.ejections = Ejections(rules.ejection, graph.sinks)
         self.limits = Limits(curves, rules)
         self._rule = rules.ejection
+        self._refuses = [False] * graph.sinks  # it has refused since it last served
         self._curves = curves  # the caller changes them
         self.phantoms = PhantomJobs(workloads, rules.ejection.longest)
         self.comparison = PeerComparison(graph)
@@ -53,8 +54,7 @@ class Health:
         """A response was good."""
         self.ejections.succeeded(backend, now)
         self.comparison.accepted(frontend, edge)
-        self.phantoms.served(backend)
-        opened = self.limits.pressure.served(backend)
+        opened = self._refuses[backend] and self._serves_again(backend)
         if self.limits.ramp(backend) or opened:
             self.limits.settle(backend)
             self.count(backend)
@@ -81,6 +81,7 @@ class Health:
 
     def turned_away(self, backend: int, now: float, retry_after: float | None) -> None:
         """A request was refused as the backend is full, until `retry_after` s from now if known."""
+        self._refuses[backend] = True
         others = max(self._workloads[backend] - 1, 0)
         self.limits.pressure.refused(backend, now, others, retry_after)
         self.limits.settle(backend)
@@ -113,6 +114,7 @@ class Health:
             self._let_in(backend, now)
         relaxed = self.limits.pressure.over(now)
         for backend in relaxed:
+            self._refuses[backend] = True  # until it is seen to serve what it now gets
             self.limits.pressure.relax(backend, now, self._workloads[backend])
             self.limits.settle(backend)
         return [*over, *relaxed, *self.phantoms.over(now)]
@@ -127,6 +129,7 @@ class Health:
             record = before.ejections.records[number]
             self.ejections.know(backend, record)
             self.candidates.set(self.candidates.ejected, backend, record.out)
+            self._refuses[backend] = True  # perhaps
             self.limits.pressure.know(backend, before.limits.pressure, number)
             self.limits.settle(backend)
             self.count(backend)
@@ -138,6 +141,12 @@ class Health:
         end = self.ejections.next_end
         return max(end - now, 0.0) if end < math.inf else self._rule.first
 
+    def _serves_again(self, backend: int) -> bool:
+        """It served a request after refusals; whether that changed its limit."""
+        self.phantoms.served(backend)
+        self._refuses[backend] = self.limits.pressure.served(backend)
+        return self._refuses[backend]
+
     def _eject(self, backend: int, now: float) -> None:
         self.ejections.eject(backend, now)
         self.comparison.forget(backend)
@@ -145,6 +154,7 @@ class Health:
 
     def _haunt(self, backend: int, sent: float, now: float) -> None:
         """It did not serve a request sent at `sent`, s, and should not look as if it had."""
+        self._refuses[backend] = True
         jobs = max(self._workloads[backend], 1)
         rate = float(self._curves[backend].rate(jobs))
         self.phantoms.refused(backend, sent, now, jobs / rate if rate > 0.0 else math.inf)
