@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from isocline.compiled import compiled
+from isocline.compiled import compiled, inner
 from isocline.flow.kinds import COMPOSED, HYPERBOLIC
 from isocline.flow.levels import inflow
 from isocline.flow.maxflow import FlagArray, GroupArray
@@ -67,7 +67,8 @@ def components(
                     queue[last] = other
                     last += 1
         count += 1
-    group[:] = fresh
+    for node in range(group.size):  # an assignment of arrays takes 2 s longer to compile
+        group[node] = fresh[node]
     return count
 
 
@@ -116,7 +117,7 @@ def group_levels(
     return -1
 
 
-@compiled
+@inner
 def _members(group: GroupArray, count: int) -> tuple[IndexArray, IndexArray]:
     """Sinks by group: those of group g are member[first[g]:first[g + 1]]."""
     first = np.zeros(count + 1, dtype=np.int64)
@@ -135,7 +136,7 @@ def _members(group: GroupArray, count: int) -> tuple[IndexArray, IndexArray]:
     return first, member
 
 
-@compiled
+@inner
 def _add(total: FloatArray, rest: FloatArray, g: int, value: float) -> None:
     """Neumaier's compensated sum: levels near capacity need every digit of a total."""
     both = total[g] + value
@@ -146,7 +147,7 @@ def _add(total: FloatArray, rest: FloatArray, g: int, value: float) -> None:
     total[g] = both
 
 
-@compiled
+@inner
 def _total_inflow(prices: "Prices", members: IndexArray, w: float) -> tuple[float, float]:
     """Inflow of a set of sinks at one level, compensated, and its fall per level."""
     total, rest, fall = 0.0, 0.0, 0.0
@@ -170,7 +171,7 @@ def _total_inflow(prices: "Prices", members: IndexArray, w: float) -> tuple[floa
     return total + rest, fall
 
 
-@compiled
+@inner
 def _bracket(
     prices: "Prices", members: IndexArray, supplied: float, guess: float
 ) -> tuple[float, float]:
@@ -203,7 +204,7 @@ def _bracket(
     return low, high
 
 
-@compiled
+@inner
 def _tightened(
     prices: "Prices", members: IndexArray, supplied: float, w: float, low: float, high: float
 ) -> tuple[float, float]:
@@ -226,7 +227,7 @@ def _tightened(
     return low, high
 
 
-@compiled
+@inner
 def _targets(
     prices: "Prices",
     members: IndexArray,

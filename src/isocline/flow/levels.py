@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from isocline.compiled import compiled
+from isocline.compiled import compiled, inner
 from isocline.flow.kinds import (
     COMPOSED,
     EXPONENTIAL,
@@ -113,7 +113,7 @@ def inflow(prices: "Prices", b: int, w: float) -> tuple[float, float]:  # noqa: 
     return _custom_inflow(prices, b, w)
 
 
-@compiled
+@inner
 def _table_level(prices: "Prices", b: int, inflow: float) -> float:
     low, high = prices.first_knot[b], prices.first_knot[b + 1] - 1
     knots = prices.knots
@@ -129,7 +129,7 @@ def _table_level(prices: "Prices", b: int, inflow: float) -> float:
     return math.sqrt(math.sqrt(min(square, knots[low, 2] ** 2)))
 
 
-@compiled
+@inner
 def _table_inflow(prices: "Prices", b: int, w: float) -> tuple[float, float]:
     low, high = prices.first_knot[b], prices.first_knot[b + 1] - 1
     knots, marginal = prices.knots, w * w
@@ -149,7 +149,7 @@ def _table_inflow(prices: "Prices", b: int, w: float) -> tuple[float, float]:
     return part, 2.0 * w * marginal / bend
 
 
-@compiled
+@inner
 def _custom_inflow(prices: "Prices", b: int, w: float) -> tuple[float, float]:
     """Invert the user's price: bracket, then Illinois' false position with bisection as guard."""
     parameters, function, capacity = prices.parameters[b], prices.function, prices.row[b, 0]

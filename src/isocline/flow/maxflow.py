@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from isocline.compiled import compiled
+from isocline.compiled import compiled, inner
 from isocline.flow.spread import spread
 from isocline.flow.waves import wave
 
@@ -97,7 +97,7 @@ def max_flow(
     return cut, excess, -1
 
 
-@compiled
+@inner
 def _excesses(
     edges: "Edges",
     supply: FloatArray,
@@ -133,7 +133,7 @@ def _excesses(
     return full, roomy, total
 
 
-@compiled
+@inner
 def _source_excesses(
     edges: "Edges",
     supply: FloatArray,
@@ -144,7 +144,10 @@ def _source_excesses(
 ) -> tuple[int, float]:
     """Excess of the sources, count and total; on the way, inflow less capacity of the sinks."""
     sources = supply.size
-    excess[sources:] = -capacity
+    # Not `excess[sources:] = -capacity`: for 2 s numba would compile how the error for shapes that
+    # differ is put into words.
+    for b in range(capacity.size):
+        excess[sources + b] = -capacity[b]
     full, total = 0, 0.0
     for f in range(sources):
         excess[f] = 0.0

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from isocline.compiled import compiled
+from isocline.compiled import compiled, inner
 from isocline.flow.kinds import EXPONENTIAL, HYPERBOLIC, KNEE
 
 FloatArray = npt.NDArray[np.float64]
@@ -37,7 +37,7 @@ class Parts(NamedTuple):
     pace: float  # 1/s, one over the length of the step; 0 where there is none
 
 
-@compiled
+@inner
 def _table_piece(parts: Parts, i: int, value: float, column: int) -> int:
     """The knot left of a value, in a column of a table part that rises, or falls if it is 2."""
     low, high = parts.first_knot[i], parts.first_knot[i + 1] - 1

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from isocline.compiled import compiled
+from isocline.compiled import compiled, inner
 from isocline.flow.maxflow import GroupArray
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def settle(
             parent[queue[i]] = -1
 
 
-@compiled
+@inner
 def _fetch(
     edges: "Edges",
     capacity: FloatArray,

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from isocline.compiled import compiled
+from isocline.compiled import compiled, inner
 from isocline.flow.kinds import COMPOSED, EXPONENTIAL, HYPERBOLIC, KNEE
 from isocline.flow.parts import Parts, part_at, part_level, part_rate
 
@@ -163,7 +163,7 @@ def step_workloads(parts: Parts, inflow: FloatArray, level: FloatArray) -> Float
     return found
 
 
-@compiled
+@inner
 def _empty_bend(parts: Parts, b: int) -> float:
     """-l'' of an empty sink: of those of its parts that take in the first job."""
     most, flat = 0.0, 0.0

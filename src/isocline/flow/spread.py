@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from isocline.compiled import compiled
+from isocline.compiled import compiled, inner
 
 if TYPE_CHECKING:
     from isocline.flow.problem import Edges
@@ -53,7 +53,7 @@ def spread(
     return found, last
 
 
-@compiled
+@inner
 def _search(
     edges: "Edges",
     group: NodeArray,
@@ -98,7 +98,7 @@ def _search(
     return found, head, last
 
 
-@compiled
+@inner
 def _gather(
     edges: "Edges",
     flow: FloatArray,
@@ -119,7 +119,7 @@ def _gather(
             demand[edges.source[e]] += demand[node]
 
 
-@compiled
+@inner
 def _hand_down(
     edges: "Edges",
     flow: FloatArray,

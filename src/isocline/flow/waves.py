@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from isocline.compiled import compiled
+from isocline.compiled import compiled, inner
 
 if TYPE_CHECKING:
     from isocline.flow.problem import Edges
@@ -40,7 +40,7 @@ def wave(
     return met
 
 
-@compiled
+@inner
 def _search(
     edges: "Edges",
     group: NodeArray,
@@ -82,7 +82,7 @@ def _search(
     return last, met
 
 
-@compiled
+@inner
 def _send(
     edges: "Edges",
     group: NodeArray,
@@ -117,7 +117,7 @@ def _send(
             open_edges -= 1
 
 
-@compiled
+@inner
 def _return(
     edges: "Edges",
     group: NodeArray,
