@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -75,11 +76,17 @@ def test_tasks_that_fail_are_listed_with_their_tracebacks(tmp_path: Path) -> Non
 
 SLOW = """
 import time
-chunks = [f"part-{n}" for n in range(40)]
+chunks = [f"part-{n}" for n in range(80)]
 def run(chunk):
     time.sleep(0.05)
     return chunk
 """
+
+
+def finished(journal: Path) -> set[bytes]:
+    """Tasks that are so in the file of a run which has it for itself: SQLite's write-ahead log."""
+    log = journal.with_name(f"{journal.name}-wal").read_bytes()
+    return set(re.findall(rb"(part-\d+).{,64}?finished", log, re.DOTALL))
 
 
 def test_a_run_that_was_killed_goes_on_where_it_stopped(tmp_path: Path) -> None:
@@ -90,12 +97,14 @@ def test_a_run_that_was_killed_goes_on_where_it_stopped(tmp_path: Path) -> None:
         assert process.stdout is not None
         for _ in range(10):
             process.stdout.readline()
-        time.sleep(0.3)  # the journal is written each 0.1 s
+        while len(finished(journal)) < 10:
+            assert process.poll() is None
+            time.sleep(0.01)
         process.send_signal(signal.SIGKILL)
     again = run(file, "--workers", "2", "--journal", journal, "--resume")
     assert again.exit_code == 0, again.stderr
     found = lines(again.stdout)
-    assert {line["result"] for line in found.values()} == {f"part-{n}" for n in range(40)}
+    assert {line["result"] for line in found.values()} == {f"part-{n}" for n in range(80)}
     earlier = sum(line["node"] is None for line in found.values())
     assert earlier >= 10
     assert f"{earlier} from an earlier run" in again.stderr

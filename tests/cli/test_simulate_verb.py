@@ -140,11 +140,11 @@ def interrupted_after(seconds: float) -> tuple[int, bytes]:
 
 def test_ctrl_c_ends_with_what_is_done_so_far() -> None:
     run(EXAMPLES / "n_model.yaml", "--policy", "gmsr", *SHORT)  # so that all is compiled
-    # Kernels load in about one second and a replication takes 10 ms; a machine so busy that two
-    # were not done after 4 s says "stopped" with status 130, and gets more time.
-    for seconds in (4.0, 12.0, 36.0):
+    # Kernels load in about one second and a replication takes 10 ms; where the machine was so busy
+    # that two were not done, or not even Python had started, the status is another one.
+    for seconds in (4.0, 12.0, 36.0, 108.0):
         status, stdout = interrupted_after(seconds)
-        if status != 130:
+        if status == 0:
             break
     assert status == 0
     document = json.loads(stdout)

@@ -29,7 +29,7 @@ from isocline.dispatch.engines.processes import ProcessEngine
 # What tasks call here must not need this module where they run.
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
-SOON = 30.0  # s: no test takes so long unless it fails
+SOON = 60.0  # s: no test takes so long unless it fails
 HANG = "hang"  # the key of a task that does not end by itself
 
 

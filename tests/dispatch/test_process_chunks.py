@@ -252,14 +252,12 @@ def test_what_nobody_delivers_is_not_held() -> None:
 
 def test_a_task_waits_for_its_chunk_that_is_on_its_way() -> None:
     with started(2, loader=lambda chunk: bytes(int(chunk)), link=1e6) as rig:
-        start = time.monotonic()
         for chunk in ("400000", "400001"):  # side by side
             rig.engine.fetch("n1", chunk, ["n0"])
         ended = done(rig, "n1", "400000", "n0")
         assert (len(pickle.loads(ended.value)), ended.held) == (400_000, False)
         assert rig.fetched("400000", "n1").seconds >= 0.4
         assert rig.fetched("400001", "n1").held
-        assert time.monotonic() - start < 5.0
         assert sorted(notices(rig)) == [Holds("400000", "n1"), Holds("400001", "n1")]
 
 
@@ -297,5 +295,5 @@ def test_a_fetch_is_cancelled_and_a_slow_link_is_slow() -> None:
         attempt = rig.run("n1", same, chunk="90000000", holders=("n0",), limit=0.1)
         start = time.monotonic()
         assert type(rig.end(attempt)).__name__ == "TimedOut"
-        assert time.monotonic() - start < 10.0  # of 90 s
+        assert time.monotonic() - start < 60.0  # of 90 s
         assert done(rig, "n1", "200000", "n0").held

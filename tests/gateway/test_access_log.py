@@ -30,7 +30,7 @@ def test_a_line_says_who_what_where_and_how_long() -> None:
     [line] = log_of(access)
     time = datetime.fromisoformat(str(line.pop("time")))
     arrived = datetime.now(UTC) - timedelta(seconds=monotonic() - 100.0)
-    assert abs(time - arrived) < timedelta(seconds=1)
+    assert abs(time - arrived) < timedelta(minutes=1)
     assert line == {
         "peer": "10.0.0.1",
         "method": "POST",

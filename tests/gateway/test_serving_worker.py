@@ -79,7 +79,7 @@ def test_backends_are_asked_for_their_load_unless_they_should_not(tmp_path: Path
 
 
 def test_a_backend_known_to_be_down_stays_so_through_a_reload(tmp_path: Path) -> None:
-    health = "  health: {path: /health, every: 0.05, timeout: 1}\n"
+    health = "  health: {path: /health, every: 0.05, timeout: 60}\n"
 
     async def scenario() -> None:
         sick = b"HTTP/1.1 503 Sick\r\nContent-Length: 0\r\n\r\n"
@@ -159,7 +159,7 @@ def test_what_is_held_through_a_reload_goes_when_a_backend_is_up_again(tmp_path:
 
     async def scenario() -> None:
         table = "curve: {type: table, points: [[1, 10], [2, 9]]}"  # at its peak with 1
-        health = "  health: {path: /health, every: 0.05, timeout: 1, rise: 1, fall: 1}\n"
+        health = "  health: {path: /health, every: 0.05, timeout: 60, rise: 1, fall: 1}\n"
         async with serving(handler) as a:
             file = write(tmp_path, [f"name: a, url: 'http://127.0.0.1:{a.port}', {table}"], health)
             worker = Worker(read(file, HERE))
