@@ -230,7 +230,7 @@ class TestLoadReports:
 
     def test_running_and_waiting_are_told_apart(self) -> None:
         curve = "{type: servers, rate: 100, count: 1}"
-        with emulated("--max-num-seqs", "2", curve=curve) as address:
+        with emulated("--orca-counts", "all", "--max-num-seqs", "2", curve=curve) as address:
             body = json.dumps({"model": "m", "prompt": "x", "max_tokens": 100_000})
             waiting = [http.client.HTTPConnection(address, timeout=PATIENCE) for _ in range(5)]
             for connection in waiting:
@@ -245,13 +245,27 @@ class TestLoadReports:
             for connection in waiting:
                 connection.close()
 
-    def test_orca_reports_come_as_text_or_not_at_all(self, address: str) -> None:
-        answer, _ = ask(address)
-        assert answer.headers["endpoint-load-metrics"] == (
-            "TEXT named_metrics.num_requests_running=0, named_metrics.num_requests_waiting=0"
+    def test_load_reports_are_those_of_vllm(self, address: str) -> None:
+        """vLLM 0.32: for who asks, without what runs, and not of streams."""
+        asked = {"endpoint_load_metrics_format": "TEXT"}
+        assert ask(address, **asked)[0].headers["endpoint-load-metrics"] == (
+            "TEXT named_metrics.num_requests_waiting=0.0, named_metrics.kv_cache_usage_perc=0.0"
         )
-        with emulated("--orca", "off") as silent:
-            assert "endpoint-load-metrics" not in ask(silent)[0].headers
+        body = {"model": "m", "prompt": "hello", "stream": True}
+        stream, _ = call(address, "POST", "/v1/completions", body, **asked)
+        health, _ = call(address, "GET", "/health", **asked)
+        for answer in (stream, health, ask(address)[0]):
+            assert "endpoint-load-metrics" not in answer.headers
+
+    def test_a_load_report_may_say_all(self) -> None:
+        with emulated("--orca", "text", "--orca-counts", "all") as address:
+            stream, _ = call(
+                address, "POST", "/v1/completions", {"model": "m", "prompt": "h", "stream": True}
+            )
+            assert stream.headers["endpoint-load-metrics"] == (
+                "TEXT named_metrics.num_requests_running=1.0, "
+                "named_metrics.num_requests_waiting=0.0"
+            )
 
 
 class TestFaults:

@@ -106,7 +106,7 @@ def test_every_key_arrives(file: Path) -> None:
         slow_start=8,
     )
     assert made.checks.health == HealthCheck("/up", 5.0, 2.0, 1, 4)
-    assert made.checks.polls == (Poll("llama.cpp", "/m", 0.5), None)
+    assert made.checks.polls == (Poll("llama.cpp", "/m", 0.5), Poll("auto", every=0.5))
     assert made.lessons is not None
     assert made.lessons.learning == Learning(half_life=600.0, half_life_completions=2000.0)
     assert made.lessons.unit == "requests"

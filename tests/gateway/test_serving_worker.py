@@ -28,7 +28,9 @@ HERE = Overrides(listen="127.0.0.1:0")
 
 
 def write(folder: Path, backends: list[str], serve: str = "") -> Path:
+    """A system file; backends are asked nothing but what clients ask, unless one says otherwise."""
     file = folder / "fleet.yaml"
+    backends = [it if "report:" in it else f"{it}, report: orca" for it in backends]
     lines = "\n".join(f"  - {{{backend}}}" for backend in backends)
     file.write_text(
         f'kind: routing\nbackends:\n{lines}\nfrontends: [{{name: all, backends: ["*"]}}]\n'

@@ -262,7 +262,7 @@ def test_a_bad_page_tells_nothing_and_is_logged_once(
     handler, problem = BAD_PAGES[name]
 
     async def scenario() -> None:
-        rule = replace(POLL, timeout=NEVER) if handler is silent else POLL
+        rule = replace(POLL, server="vllm", timeout=NEVER if handler is silent else POLL.timeout)
         async with watching(polling(rule), handler) as (watch, told, _):
             count = watch.records[0].metrics
             await until(lambda: count.asked >= 4)
@@ -288,7 +288,7 @@ def test_a_page_of_a_megabyte_is_read_and_problems_end(caplog: pytest.LogCapture
 
     with caplog.at_level(logging.INFO, "isocline.serve.watch"):
         run(scenario())
-    assert [it.levelname for it in caplog.records] == ["WARNING", "INFO"]
+    assert [it.levelname for it in caplog.records] == ["WARNING", "INFO", "INFO"]
 
 
 def test_an_emulated_server_is_checked_and_polled() -> None:
@@ -390,7 +390,7 @@ def test_sixty_hung_backends_do_not_keep_a_good_one_waiting() -> None:
         (lambda: HealthCheck(every=0.0), "every is 0.0; give a time"),
         (lambda: HealthCheck(rise=0), "rise is 0; give 1 or more"),
         (lambda: HealthCheck(status=(399, 200)), "status is 399 to 200"),
-        (lambda: Poll(server="vlm"), "server 'vlm' is unknown; give auto, vllm"),
+        (lambda: Poll(server="vlm"), "server 'vlm' is unknown; give auto, emulator, vllm"),
         (lambda: Poll(path="ftp://x/"), "path 'ftp://x/' is none"),
         (lambda: Poll(timeout=float("inf")), "timeout is inf"),
         (lambda: Poll(largest=0), "largest is 0"),

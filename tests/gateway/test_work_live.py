@@ -59,7 +59,7 @@ def test_a_report_counts_others_exactly(stream: bool) -> None:
 
     async def scenario() -> None:
         async with (
-            emulated(Settings(SLOW)) as emulator,
+            emulated(Settings(SLOW, orca="text", orca_counts="all")) as emulator,
             proxying(f"http://127.0.0.1:{emulator.port}", read_load=read_load) as (seen, _),
         ):
             others = [await connect(emulator.port) for _ in range(2)]

@@ -61,9 +61,18 @@ if TYPE_CHECKING:
 @click.option(
     "--orca",
     type=click.Choice(["text", "json", "off"]),
-    default="text",
+    default="off",
     show_default=True,
-    help="Form of the load report in the header endpoint-load-metrics.",
+    help="Form of the load report in the header endpoint-load-metrics, where a request asks for "
+    "none.",
+)
+@click.option(
+    "--orca-counts",
+    type=click.Choice(["waiting", "all"]),
+    default="waiting",
+    show_default=True,
+    help="Jobs that this report tells of: those that wait, and none in a stream, as vLLM does; or "
+    "all, in every response.",
 )
 @click.option(
     "--fault",

@@ -127,11 +127,7 @@ class Connection(asyncio.Protocol):
     def head(self, status: int, content_type: str, length: int | None, *more: str) -> bytes:
         self.keep = self.keep and (length is not None or self.chunks)
         lines = list(more) if self.keep else [*more, "connection: close"]
-        form = self._current.orca_form if self._current else None
-        if form not in orca.FORMS:
-            form = self.engine.settings.orca
-        sharing = self.engine.sharing
-        lines += orca.header_lines(form, sharing.running, sharing.waiting)
+        lines += self._load_report(streams=length is None)
         return replies.head(status, content_type, length, self.chunks, *lines)
 
     def write(self, data: bytes) -> None:
@@ -161,6 +157,16 @@ class Connection(asyncio.Protocol):
             self._transport = None
 
     # Its own.
+
+    def _load_report(self, streams: bool) -> list[str]:
+        settings, sharing = self.engine.settings, self.engine.sharing
+        form = self._current.orca_form if self._current else None
+        if form not in orca.FORMS:
+            form = settings.orca
+        tells_all = settings.orca_counts == "all"
+        if not tells_all and (streams or self._answer is None):
+            return []
+        return orca.header_lines(form, sharing.running, sharing.waiting, tells_all)
 
     def _serve_next(self) -> None:
         if self._current is not None or not self._coming or self._transport is None:

@@ -1,9 +1,9 @@
-"""GET /metrics, in vLLM's names (vLLM, "Production Metrics")."""
+"""GET /metrics, in vLLM's names (vLLM, "Production Metrics"), and one that says what it is."""
 
 from collections.abc import Iterable
 from typing import final
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -35,6 +35,8 @@ class Metrics:
             made = Histogram(name, what, _LABELS, registry=self._registry, buckets=buckets)
             return made.labels(**labels)
 
+        emulated = "isocline_emulator", "1: an emulation of vLLM, not vLLM."
+        Gauge(*emulated, registry=self._registry).set(1.0)
         self.prompt_tokens = counter("vllm:prompt_tokens", "Tokens read.")
         self.generation_tokens = counter("vllm:generation_tokens", "Tokens written.")
         success = Counter(

@@ -30,7 +30,8 @@ class Settings:
     output_tokens: int = 16  # of a request that does not say
     max_model_len: int = 131_072  # prompt and output tokens of a request, at most
     max_num_seqs: int | None = None  # requests that run at a time; others wait
-    orca: Literal["text", "json", "off"] = "text"  # form of the header, unless a request says
+    orca: Literal["text", "json", "off"] = "off"  # form of the load report if none is asked for
+    orca_counts: Literal["waiting", "all"] = "waiting"  # jobs it tells of, see `emulator.orca`
     seed: int = 0
     faults: Faults = field(default_factory=Faults)
 

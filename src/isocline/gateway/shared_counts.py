@@ -45,6 +45,7 @@ class SharedCounts:
     Attributes:
         handle: The file's descriptor. A child process gets it by `fork`, by `pass_fds` of
             `subprocess`, or by `multiprocessing.reduction.DupFd`.
+        worker: The number of the process whose row it writes; None: of none.
     """
 
     def __init__(self, handle: int, worker: int | None) -> None:
@@ -56,7 +57,7 @@ class SharedCounts:
         first = _HEAD + slots
         self._starts = [first + slots * one for one in range(self.workers)]
         self._rows = [self._words[start : start + slots] for start in self._starts]
-        self._worker = worker
+        self.worker = worker
         self._joined: Core | None = None
         self._peers = np.zeros((0, 0), np.int64)
 
@@ -95,13 +96,13 @@ class SharedCounts:
         Raises:
             UsageError: There have been too many URLs since the table was made.
         """
-        assert self._worker is not None
+        assert self.worker is not None
         places = self._places(urls)
         if self._joined is not None:
             self._leave(self._joined)
-        self.clear(self._worker)
-        core.workloads.share(self._rows[self._worker], places)
-        starts = [start for one, start in enumerate(self._starts) if one != self._worker]
+        self.clear(self.worker)
+        core.workloads.share(self._rows[self.worker], places)
+        starts = [start for one, start in enumerate(self._starts) if one != self.worker]
         self._peers = np.add.outer(np.array(starts, np.int64), np.array(places, np.int64))
         self._joined = core
 
@@ -125,10 +126,10 @@ class SharedCounts:
 
     def close(self) -> None:
         """Share no more. The handle stays open: it may be another's, too."""
-        if self._worker is not None and self._joined is not None:
+        if self.worker is not None and self._joined is not None:
             self._leave(self._joined)
             self._joined = None
-            self.clear(self._worker)
+            self.clear(self.worker)
         for view in (*self._rows, self._keys, self._words):
             view.release()
         self._map.close()

@@ -7,11 +7,13 @@ and vLLM writes it:
     endpoint-load-metrics: JSON {"named_metrics": {"num_requests_running": 3}}
 
 The jobs at a backend are those that it runs and those that wait there; a report that leaves one of
-the two out says nothing of them. The form BIN, base64 of a protocol buffer, is not read.
+the two out says nothing of them. So it is with vLLM 0.32, which tells of those that wait only, and
+only in responses that are not streamed: its metrics page says both. The form BIN, base64 of a
+protocol buffer, is not read.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from isocline.gateway.load_reports.numbers import ReportError, count
@@ -39,26 +41,26 @@ def jobs_in_header(value: str) -> int | None:
             raise ReportError(f"{HEADER} begins with {form[:40]!r}; TEXT or JSON is wanted")
     if RUNNING not in named or WAITING not in named:
         return None
-    return round(count(RUNNING, named[RUNNING]) + count(WAITING, named[WAITING]))
+    return round(sum(count(name, one) for name in (RUNNING, WAITING) for one in named[name]))
 
 
-def _text(rest: str) -> Mapping[str, str]:
-    """`key=value` pairs with commas between; keys of named metrics, without their prefix."""
-    named: dict[str, str] = {}
+def _text(rest: str) -> Mapping[str, Sequence[str]]:
+    """`key=value` pairs with commas between; named metrics, their keys without the prefix.
+
+    vLLM gives a key once for each of its engines, in no certain order.
+    """
+    named: dict[str, list[str]] = {}
     for pair in rest.split(","):
         key, equals, value = pair.partition("=")
         key = key.strip()
         if not equals:
             raise ReportError(f"{HEADER}: {pair.strip()[:40]!r} is not key=value")
         if key.startswith(_PREFIX):
-            key = key.removeprefix(_PREFIX)
-            if key in named:
-                raise ReportError(f"{HEADER}: {key[:40]} is given twice")
-            named[key] = value.strip()
+            named.setdefault(key.removeprefix(_PREFIX), []).append(value.strip())
     return named
 
 
-def _json(rest: str) -> Mapping[str, str]:
+def _json(rest: str) -> Mapping[str, Sequence[str]]:
     """The named metrics; a protocol buffer's JSON may spell them in camel case."""
     try:
         # Numbers stay text, so that both forms are held to the same rules.
@@ -70,4 +72,4 @@ def _json(rest: str) -> Mapping[str, str]:
         named = report.get("named_metrics", report.get("namedMetrics", {}))
     if not isinstance(named, dict):
         raise ReportError(f"{HEADER}: named_metrics is not an object")
-    return {key: value if isinstance(value, str) else str(value) for key, value in named.items()}
+    return {key: [value if isinstance(value, str) else str(value)] for key, value in named.items()}

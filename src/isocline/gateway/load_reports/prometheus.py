@@ -1,15 +1,6 @@
-"""Metrics that model servers offer for scraping, in the Prometheus text format (version 0.0.4).
+"""Series in the Prometheus text format (version 0.0.4), found in a page at the speed of memory.
 
-| server | jobs in service | jobs that wait |
-|---|---|---|
-| vLLM | `vllm:num_requests_running` | `vllm:num_requests_waiting` |
-| SGLang | `sglang:num_running_reqs` | `sglang:num_queue_reqs` |
-| TGI | `tgi_batch_current_size` | `tgi_queue_size` |
-| Triton with TensorRT-LLM | `nv_trt_llm_request_metrics{request_type="scheduled"}` | `"waiting"` |
-| llama.cpp | `llamacpp:requests_processing` | `llamacpp:requests_deferred` |
-
-A series with several label sets, as one for each `engine` of vLLM, is summed. All other lines are
-passed over, whatever they hold.
+All lines but those of a series are passed over, whatever they hold.
 """
 
 import re
@@ -19,28 +10,53 @@ from typing import final
 
 from isocline.gateway.load_reports.numbers import ReportError, count
 
+_Labels = tuple[tuple[str, str], ...]
+_TOTAL = '""'  # the priority of the sum over all
+
 
 @final
 @dataclass(frozen=True)
 class Series:
-    """One metric, or those of its label sets that hold a label."""
+    """One metric, or those of its label sets that hold a label.
+
+    **Sums.** Label sets are summed, as the engines of vLLM under `engine` or the data-parallel
+    ranks of SGLang under `dp_rank`, except those that tell of the same jobs again (SGLang 0.5.23):
+
+    - each tensor-parallel, pipeline-parallel or expert rank (any label that ends in `_rank`, but
+      `dp_rank`) publishes what its whole replica holds: of those the largest counts, as one may
+      be a step behind another;
+    - under priority scheduling `priority=""` is the total of `priority="1"` and so on.
+    """
 
     name: str
     label: str = ""  # as `request_type="waiting"`
 
     def total(self, text: str) -> float | None:
-        """The sum of its values; None if there is none."""
-        values = []
+        """The jobs that it tells of; None if it has no sample."""
+        # By what is summed, by rank of which the largest counts, by priority.
+        found: dict[_Labels, dict[_Labels, dict[str, float]]] = {}
+        for labels, value in self._samples(text):
+            priority = labels.pop("priority", _TOTAL)
+            summed = tuple(sorted(it for it in labels.items() if not _is_replica(it[0])))
+            rank = tuple(sorted(it for it in labels.items() if _is_replica(it[0])))
+            values = found.setdefault(summed, {}).setdefault(rank, {})
+            values[priority] = values.get(priority, 0.0) + value
+        if not found:
+            return None
+        return sum(max(map(_of_priorities, by_rank.values())) for by_rank in found.values())
+
+    def _samples(self, text: str) -> Iterator[tuple[dict[str, str], float]]:
+        """(labels with their values in quotes, value) of each sample; raises ReportError."""
         for line in self._lines(text):
-            found = _SAMPLE.fullmatch(line)
-            if not found:
+            sample = _SAMPLE.fullmatch(line)
+            if not sample:
                 raise ReportError(f"{self.name}: a line of it is not `name{{labels}} value`")
-            if self._holds(found[1] or ""):
-                values.append(count(self.name, found[2]))
-        return sum(values) if values else None
+            labels = _labels(sample[1] or "")
+            if not self.label or self.label in (f"{k}={v}" for k, v in labels.items()):
+                yield labels, count(self.name, sample[2])
 
     def _lines(self, text: str) -> Iterator[str]:
-        """What follows the name in each line that begins with it, found at the speed of memory."""
+        """What follows the name in each line that begins with it."""
         at = text.find(self.name)
         while at >= 0:
             start, end = text.rfind("\n", 0, at) + 1, text.find("\n", at)
@@ -50,62 +66,23 @@ class Series:
                 yield rest
             at = text.find(self.name, end)
 
-    def _holds(self, labels: str) -> bool:
-        return not self.label or self.label in _LABEL.findall(labels)
-
 
 # Labels, in whose quotes may be anything; the value; and perhaps a time, ms.
 _SAMPLE = re.compile(
     r"[ \t]*+(?:\{((?:[^\"{}]|\"(?:[^\"\\]|\\.)*+\")*+)\})?+(?!\{)"
     r"[ \t]*+(\S++)(?:[ \t]++-?[0-9]++)?+[ \t\r]*+"
 )
-_LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*+=\"(?:[^\"\\]|\\.)*+\"")
+_LABEL = re.compile(r"([a-zA-Z_][a-zA-Z0-9_]*+)=(\"(?:[^\"\\]|\\.)*+\")")
 
 
-@final
-@dataclass(frozen=True)
-class Server:
-    """Where a model server's counts stand."""
-
-    name: str
-    running: Series
-    waiting: Series
+def _labels(text: str) -> dict[str, str]:
+    return dict(_LABEL.findall(text))
 
 
-_TRITON = "nv_trt_llm_request_metrics"
-SERVERS = {
-    server.name: server
-    for server in (
-        Server("vllm", Series("vllm:num_requests_running"), Series("vllm:num_requests_waiting")),
-        Server("sglang", Series("sglang:num_running_reqs"), Series("sglang:num_queue_reqs")),
-        Server("tgi", Series("tgi_batch_current_size"), Series("tgi_queue_size")),
-        Server(
-            "triton",
-            Series(_TRITON, 'request_type="scheduled"'),
-            Series(_TRITON, 'request_type="waiting"'),
-        ),
-        Server(
-            "llama.cpp",
-            Series("llamacpp:requests_processing"),
-            Series("llamacpp:requests_deferred"),
-        ),
-    )
-}
+def _of_priorities(values: dict[str, float]) -> float:
+    return values[_TOTAL] if _TOTAL in values else sum(values.values())
 
 
-def jobs_in_metrics(text: str, server: str = "auto") -> int | None:
-    """The jobs that a server's metrics tell of; None if they do not say.
-
-    Args:
-        text: What it answers to GET /metrics.
-        server: A name of SERVERS; `auto` takes the first whose two series are there.
-
-    Raises:
-        ReportError: A line of these series cannot be read.
-        KeyError: No such server.
-    """
-    for one in SERVERS.values() if server == "auto" else [SERVERS[server]]:
-        running, waiting = one.running.total(text), one.waiting.total(text)
-        if running is not None and waiting is not None:
-            return round(running + waiting)
-    return None
+def _is_replica(label: str) -> bool:
+    """Whether label sets that differ in this one tell of the same jobs."""
+    return label.endswith("_rank") and label != "dp_rank"

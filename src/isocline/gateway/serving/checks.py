@@ -6,16 +6,19 @@ from isocline.model.systemfile.schema import BackendEntry
 from isocline.model.systemfile.serving_schema import given
 
 _SERVERS = {
+    "auto": "auto",
     "vllm": "vllm",
     "sglang": "sglang",
     "tgi": "tgi",
     "triton": "triton",
     "llamacpp": "llama.cpp",
+    "trtllm": "trtllm",
+    "dynamo": "dynamo",
 }
 
 
 def checks_of(served: Served) -> Checks:
-    """Health checks where they are asked for, and a poll for each backend that names its server.
+    """Health checks where they are asked for, and a poll for each backend that may be polled.
 
     Raises:
         SystemFileError: A path or a time makes no sense.

@@ -65,7 +65,8 @@ class Worker:
         """
         warm(serving)
         self._lines = None if serving.access_log is None else Lines(serving.access_log)
-        self._version = _version(serving, known, None)
+        self._announces = counts is None or counts.worker == 0
+        self._version = _version(serving, known, None, self._announces)
         self._statistics = Statistics(serving.system, serving.proxy, serving.policy)
         core, observers = self._version.core, self._observers(serving)
         self._proxy = Proxy(
@@ -128,7 +129,7 @@ class Worker:
     async def _reload(self, serving: Serving) -> None:
         before = self._version
         # In a thread: to fit the curves of 1000 backends takes 0.4 s.
-        after = await asyncio.to_thread(_version, serving, self.learned(), before)
+        after = await asyncio.to_thread(_version, serving, self.learned(), before, self._announces)
         if self._lines is not None:
             self._lines.reopen()
         await after.watch.start()  # tells the new core which backends are down
@@ -173,7 +174,10 @@ class Worker:
         return observers
 
 
-def _version(serving: Serving, known: LearnedCurves | None, before: _Version | None) -> _Version:
+def _version(
+    serving: Serving, known: LearnedCurves | None, before: _Version | None, announces: bool
+) -> _Version:
+    """Of several workers only one announces how backends report their load."""
     core = make_core(serving, learner_of(serving, known), measure_for(serving, known))
     names = [backend.name for backend in serving.system.backends]
     if before is None:
@@ -181,7 +185,7 @@ def _version(serving: Serving, known: LearnedCurves | None, before: _Version | N
     else:
         same = _same(serving, before.serving)
         teller, watched = CoreTeller(core, names, before.teller, same), before.watch
-    watch = Watch(serving.proxy.backends, serving.checks, teller, watched)
+    watch = Watch(serving.proxy.backends, serving.checks, teller, watched, announces)
     return _Version(serving, core, teller, watch, _directory(serving, before))
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import final
 
 from isocline.errors import UsageError
-from isocline.gateway.load_reports import SERVERS
+from isocline.gateway.load_reports import PATHS, SERVERS
 
 _PATH, _URL = re.compile(r"/[!-~]*"), re.compile(r"https?://[!-~]+")
 
@@ -46,16 +46,14 @@ class HealthCheck:
 class Poll:
     """GET a model server's metrics, and read there how many jobs it holds."""
 
-    server: str = (
-        "auto"  # a name of `load_reports.SERVERS`; auto: the first whose metrics are there
-    )
-    path: str = "/metrics"  # or a URL, where something else tells them
+    server: str = "auto"  # a name of `load_reports.SERVERS`; auto: find out which one it is
+    path: str = ""  # or a URL, where something else tells them; empty: where such servers have them
     every: float = 1.0
     timeout: float = 1.0
     largest: int = 2**20  # vLLM's page is 30 to 100 kB; one of many models or labels may have 1 MB
 
     def __post_init__(self) -> None:
-        if not _URL.fullmatch(self.path):
+        if self.path and not _URL.fullmatch(self.path):
             _require_path("poll", self.path)
         _require_times("poll", self.every, self.timeout)
         if self.server != "auto" and self.server not in SERVERS:
@@ -64,6 +62,13 @@ class Poll:
             )
         if self.largest < 1:
             raise UsageError(f"poll: largest is {self.largest}; give a number of bytes above 0")
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Where to look, in this order."""
+        if self.path:
+            return (self.path,)
+        return PATHS if self.server == "auto" else (SERVERS[self.server].path,)
 
 
 @final

@@ -2,9 +2,9 @@
 
 import logging
 from dataclasses import dataclass, field
-from typing import final
+from typing import NamedTuple, final
 
-from isocline.gateway.watch.checks import HealthCheck
+from isocline.gateway.watch.checks import HealthCheck, Poll
 
 _log = logging.getLogger("isocline.serve.watch")
 
@@ -29,6 +29,14 @@ class Count:
         self.problem = problem
 
 
+class Page(NamedTuple):
+    """A metrics page: what was looked for, and what was found where."""
+
+    rule: Poll
+    path: str
+    server: str  # a name of `load_reports.SERVERS`
+
+
 @final
 @dataclass(slots=True)
 class Record:
@@ -39,12 +47,16 @@ class Record:
         against: Checks in a row that say otherwise.
         health: Of health checks.
         metrics: Of polls of its metrics.
+        page: The metrics page that it was found to have.
+        said: What was last said of its load reports, so that it is not said again.
     """
 
     up: bool | None = None
     against: int = 0
     health: Count = field(default_factory=Count)
     metrics: Count = field(default_factory=Count)
+    page: Page | None = None
+    said: str = ""
 
     def checked(self, good: bool, rule: HealthCheck) -> bool:
         """A check had this outcome; whether the backend goes up or down by it.

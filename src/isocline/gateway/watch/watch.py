@@ -8,16 +8,15 @@ from functools import partial
 from typing import Protocol, final
 
 from isocline.errors import UsageError
-from isocline.gateway.load_reports import ReportError, jobs_in_metrics
 from isocline.gateway.settings import BackendAddress
 from isocline.gateway.watch.asking import Asking, Client, NoAnswerError
-from isocline.gateway.watch.checks import Checks, HealthCheck, Poll
+from isocline.gateway.watch.checks import Checks, HealthCheck
+from isocline.gateway.watch.polling import Polling
 from isocline.gateway.watch.records import Record
 
 _JITTER = 0.1  # of a period, either way: routers and backends do not stay in step
 _SOON = 0.1  # of a period, within which all are asked for the first time
 _HEALTH_BODY = 65_536  # bytes of a health check's answer that are read; more close the connection
-_OK = 200
 
 
 class Teller(Protocol):
@@ -53,11 +52,19 @@ class Watch:
         tell: Teller,
         before: "Watch | None" = None,
         client: Asking | None = None,
+        announces: bool = True,
     ) -> None:
-        """With `before`, what it knew of addresses that are the same is known from the start.
+        """Asks nothing yet.
 
-        Its periods are times of the running event loop; `client` is the one to ask with, by
-        default over HTTP.
+        Args:
+            addresses: Of the backends.
+            checks: What to ask them.
+            tell: Gets the news.
+            before: What it knew of addresses that are the same is known from the start.
+            client: The one to ask with, by default over HTTP.
+            announces: Log how each backend reports its load, once it is found out.
+
+        Its periods are times of the running event loop.
 
         Raises:
             UsageError: Not one poll for each backend, or certificates that cannot be read.
@@ -69,6 +76,7 @@ class Watch:
         self._addresses = tuple(addresses)
         self._checks = checks
         self._tell = tell
+        self._announces = announces
         self._client = client or Client(addresses)
         self._random = random.Random()  # when to ask: nothing that a test could want to repeat
         self._asking: list[asyncio.Task[None]] = []
@@ -105,21 +113,26 @@ class Watch:
                 yield self._again(health.every, partial(self._check, backend, health))
         for backend, poll in enumerate(self._checks.polls):
             if poll:
-                yield self._again(poll.every, partial(self._poll, backend, poll))
+                ask = partial(self._client.get, backend, timeout=poll.timeout, largest=poll.largest)
+                tell = partial(self._tell.reported, backend)
+                name = self._addresses[backend].name
+                polling = Polling(poll, name, self.records[backend], ask, tell, self._announces)
+                yield self._again(poll.every, polling.poll)
 
-    async def _again(self, every: float, ask: Callable[[], Awaitable[None]]) -> None:
-        """Ask about every so many s, for ever."""
+    async def _again(self, every: float, ask: Callable[[], Awaitable[float]]) -> None:
+        """Ask, for ever; `ask` returns after how many s again, about `every` s."""
         loop = asyncio.get_running_loop()
         within = _SOON * every * self._random.random()
         while True:
             await asyncio.sleep(within)
+            pause = every
             try:
-                await ask()
+                pause = await ask()
             except Exception as defect:  # ours, or the teller's: asking goes on
                 loop.call_exception_handler({"message": "asking a backend", "exception": defect})
-            within = every * self._random.uniform(1.0 - _JITTER, 1.0 + _JITTER)
+            within = pause * self._random.uniform(1.0 - _JITTER, 1.0 + _JITTER)
 
-    async def _check(self, backend: int, rule: HealthCheck) -> None:
+    async def _check(self, backend: int, rule: HealthCheck) -> float:
         record, subject = self.records[backend], self._subject(backend, "health check")
         problem = ""
         try:
@@ -132,31 +145,7 @@ class Watch:
         if record.checked(not problem, rule):
             tell = self._tell.backend_up if record.up else self._tell.backend_down
             tell(backend)
-
-    async def _poll(self, backend: int, rule: Poll) -> None:
-        count, subject = self.records[backend].metrics, self._subject(backend, "metrics")
-        try:
-            jobs, measured = await self._jobs(backend, rule)
-        except (NoAnswerError, ReportError) as error:
-            count.note(subject, str(error))
-        else:
-            count.note(subject, "")
-            self._tell.reported(backend, jobs, measured)
-
-    async def _jobs(self, backend: int, rule: Poll) -> tuple[int, float]:
-        """(jobs, when there were so many); raises NoAnswerError and ReportError."""
-        answer = await self._client.get(backend, rule.path, rule.timeout, rule.largest)
-        if answer.status != _OK:
-            raise NoAnswerError(f"status {answer.status}")
-        if answer.body is None:
-            raise NoAnswerError(f"{rule.path} has more than {rule.largest} bytes")
-        jobs = jobs_in_metrics(answer.body.decode(errors="replace"), rule.server)
-        if jobs is None:
-            raise NoAnswerError(
-                f"{rule.path} tells neither of jobs in service nor of jobs that wait, as "
-                f"{rule.server} has them; name its server, or do not poll it"
-            )
-        return jobs, answer.measured
+        return rule.every
 
     def _subject(self, backend: int, what: str) -> str:
         return f"backend {self._addresses[backend].name}: {what}"

@@ -15,7 +15,9 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0)]
 AtLeastOne = Annotated[int, Field(ge=1)]
 
-REPORTS = Literal["orca", "vllm", "sglang", "tgi", "triton", "llamacpp", "none"]
+REPORTS = Literal[
+    "auto", "orca", "vllm", "sglang", "tgi", "triton", "llamacpp", "trtllm", "dynamo", "none"
+]
 
 
 class Secret(Record):
@@ -44,7 +46,7 @@ class BackendServing(Record):
     ca_file: Name | None = None
     keep_host: bool | None = None
     authorization: Secret | None = None
-    report: REPORTS = "orca"  # how it tells its workload
+    report: REPORTS = "auto"  # how it tells its workload
     metrics: Name | None = None  # path or URL of what is polled
 
 
