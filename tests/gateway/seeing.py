@@ -38,6 +38,7 @@ def access(
     at: float = 0.0,
     wait: float = 0.25,
     first_byte: float | None = 0.5,
+    first_token: float | None = None,
     duration: float = 1.0,
     status: int = 200,
     attempts: int = 1,
@@ -47,6 +48,7 @@ def access(
     made = Access("127.0.0.1", b"GET", b"/", b"h", at, frontend, backend, attempts)
     made.sent = at + wait if attempts else None
     made.first_byte = None if first_byte is None else at + first_byte
+    made.first_token = None if first_token is None else at + first_token
     made.ended, made.status = at + duration, status
     made.received, made.returned = 10, 100
     for name, value in more.items():
@@ -58,13 +60,14 @@ def random_accesses(count: int, frontends: int, backends: int) -> Iterator[Acces
     """Times are in 1/1024 s, so that sums are exact in any order."""
     rng = np.random.default_rng(5)
     for i in range(count):
-        wait, first, last = (rng.integers(1, 5000, 3) / 1024.0).cumsum()
+        wait, first, token, last = (rng.integers(1, 5000, 4) / 1024.0).cumsum()
         yield access(
             int(rng.integers(-1, frontends)),
             int(rng.integers(-1, backends)),
             at=float(i),
             wait=float(wait),
             first_byte=float(first),
+            first_token=float(token) if i % 2 else None,
             duration=float(last),
             status=int(rng.choice([200, 404, 500])),
             attempts=int(rng.integers(1, 3)),

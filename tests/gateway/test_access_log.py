@@ -26,6 +26,7 @@ def test_a_line_says_who_what_where_and_how_long() -> None:
     access = Access("10.0.0.1", b"POST", b"/v1/x?key=secret", b"a.example", 100.0, 0, 1, 2)
     access.candidates = ((0, 3, 0.5), (1, 2, math.inf))
     access.sent, access.first_byte, access.ended = 100.25, 100.5, 102.0
+    access.first_token = 101.5
     access.status, access.received, access.returned = 200, 10, 20
     [line] = log_of(access)
     time = datetime.fromisoformat(str(line.pop("time")))
@@ -46,6 +47,7 @@ def test_a_line_says_who_what_where_and_how_long() -> None:
         "received": 10,
         "returned": 20,
         "first_byte_ms": 500.0,
+        "first_token_ms": 1500.0,
         "candidates": {"h100": {"jobs": 3, "score": 0.5}, 'l"4': {"jobs": 2, "score": None}},
     }
 

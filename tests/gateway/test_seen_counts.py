@@ -76,11 +76,12 @@ def test_what_prometheus_is_shown_is_exact() -> None:
 
 
 def test_a_request_is_counted_where_it_went() -> None:
-    seen = counted(access(1, 0, attempts=3, wait=0.5, duration=2.0))
+    seen = counted(access(1, 0, attempts=3, wait=0.5, first_token=1.5, duration=2.0))
     pair = seen.pairs["f1"]["b0"]
     assert (pair.codes, pair.retries, pair.received, pair.returned) == ({200: 1}, 2, 10, 100)
     assert (pair.served, pair.served_seconds, pair.served_wait) == (1, 2.0, 0.5)
     assert (pair.wait.seconds, pair.first_byte.seconds, pair.duration.seconds) == (0.5, 0.5, 2.0)
+    assert pair.first_token.seconds == 1.5
     assert list(seen.pairs) == ["f1"]
 
 

@@ -167,7 +167,11 @@ def system(backends: Sequence[Counting] | Mapping[str, str], **serve: Any) -> di
     """A system file's content: all backends behind one frontend."""
     if not isinstance(backends, Mapping):
         backends = {it.name: f"http://127.0.0.1:{it.port}" for it in backends}
-    entries = [{"name": name, "url": url, "curve": CURVE} for name, url in backends.items()]
+    # Not polled: what is open and what is asked is counted.
+    polled = {"report": "orca"}
+    entries = [
+        {"name": name, "url": url, "curve": CURVE, **polled} for name, url in backends.items()
+    ]
     return {
         "kind": "routing",
         "backends": entries,

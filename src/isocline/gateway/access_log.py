@@ -43,6 +43,7 @@ class Access:
     candidates: Sequence[tuple[int, int, float]] = ()  # backend, jobs, score, at the decision
     sent: float | None = None  # to a backend, the last time; None: never
     first_byte: float | None = None  # of the response
+    first_token: float | None = None  # of a stream: the first event with content
     ended: float = 0.0
     status: int = 0  # as the client has it; 499: it had gone
     received: int = 0
@@ -115,6 +116,8 @@ class AccessLog:
         more = ""
         if access.first_byte is not None:
             more = ',"first_byte_ms":%.3f' % (1e3 * (access.first_byte - access.arrived))
+        if access.first_token is not None:
+            more += ',"first_token_ms":%.3f' % (1e3 * (access.first_token - access.arrived))
         if access.candidates:
             told = ",".join([self._candidates[it] for it in access.candidates])
             more += f',"candidates":{{{told}}}'

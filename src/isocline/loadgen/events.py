@@ -3,9 +3,11 @@
 import re
 from typing import final
 
-# A token: a text that is not empty. In JSON no string holds an unescaped quote, so that this
-# pattern can only match a key and its value.
-_TEXT = re.compile(rb'"(?:content|text|reasoning_content|reasoning)":\s*"(?!")')
+# A token: a text, a reasoning or a call to a tool that is not empty. In JSON no string holds an
+# unescaped quote, so that this pattern can only match a key and its value.
+_TEXT = re.compile(
+    rb'"(?:content|text|reasoning_content|reasoning|refusal|name|arguments)":\s*"(?!")'
+)
 _MOST_LINE = 1 << 20  # bytes of one event
 
 

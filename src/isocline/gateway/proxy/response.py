@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, final
 
 from isocline.gateway.http.cors import OURS
+from isocline.gateway.proxy.first_token import FirstToken, is_event_stream
 from isocline.gateway.proxy.framing import Framing
 from isocline.gateway.proxy.reframe import reframe
 from isocline.gateway.proxy.response_head import ResponseHead
@@ -17,7 +18,15 @@ if TYPE_CHECKING:
 class Response:
     """From its head to its end."""
 
-    __slots__ = ("_exchange", "_framing", "_load", "_persistent", "_reusable", "_tokens")
+    __slots__ = (
+        "_exchange",
+        "_first_token",
+        "_framing",
+        "_load",
+        "_persistent",
+        "_reusable",
+        "_tokens",
+    )
 
     def __init__(self, exchange: "Exchange", head: ResponseHead) -> None:
         self._exchange = exchange
@@ -25,6 +34,7 @@ class Response:
         self._persistent = False  # the client's
         self._framing: Framing | None = None
         self._load: bytes | None = None  # what the backend says once the request is done
+        self._first_token: FirstToken | None = None  # until it has come
         self._tokens = Tokens() if exchange.router.settings.tokens else None
 
     def begin(self, head: ResponseHead, data: bytes) -> None:
@@ -44,8 +54,13 @@ class Response:
         if downstream.cors:
             added += downstream.cors
             head.fields = [field for field in head.fields if not field[0].startswith(OURS)]
+        # A stream has no length: so all other responses are told from it at no cost.
+        if head.length is None and framing is not None and is_event_stream(head):
+            self._first_token = FirstToken(chunked=request.version == 1)
         passed, rest = (b"", data) if framing is None else framing.feed(data)
         exchange.begun = True
+        if self._first_token is not None:
+            self._await_first_token(passed)
         if self._tokens is not None:
             self._tokens.feed(passed)
         exchange.respond(head.forward(added) + passed)
@@ -56,6 +71,8 @@ class Response:
         """More of it; raises BadMessageError."""
         assert self._framing is not None
         passed, rest = self._framing.feed(data)
+        if self._first_token is not None:
+            self._await_first_token(passed)
         if self._tokens is not None:
             self._tokens.feed(passed)
         self._exchange.respond(passed)
@@ -86,6 +103,12 @@ class Response:
             router.load(exchange.access.backend, self._load)
         if framing is not None and framing.trailers:
             router.load_in_trailers(exchange.access.backend, framing.trailers)
+
+    def _await_first_token(self, passed: bytes) -> None:
+        assert self._first_token is not None
+        if self._first_token.feed(passed):
+            self._exchange.access.first_token = monotonic()
+            self._first_token = None
 
     def _told(self, head: ResponseHead, load: bytes) -> None:
         """Of its load: a response that has a length was there as a whole before its head was.

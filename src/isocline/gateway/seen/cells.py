@@ -43,6 +43,7 @@ class Cell:
         "duration",
         "failed",
         "first_byte",
+        "first_token",
         "received",
         "retries",
         "returned",
@@ -56,6 +57,7 @@ class Cell:
         self.codes: dict[int, int] = {}
         self.failed: dict[str, int] = {}
         self.wait, self.first_byte, self.duration = Times(), Times(), Times()
+        self.first_token = Times()
         self.broken = self.retries = self.received = self.returned = self.served = 0
         self.served_seconds = self.served_wait = 0.0
 
@@ -73,6 +75,8 @@ class Cell:
             self.retries += access.attempts - 1
         if first is not None:
             self.first_byte.add(first - arrived)
+            if access.first_token is not None:
+                self.first_token.add(access.first_token - arrived)
         if access.upgraded:
             return  # it lasts as long as client and backend have things to say
         duration = access.ended - arrived
@@ -99,6 +103,7 @@ class Cell:
             self.served,
             self.served_seconds,
             self.served_wait,
+            self.first_token.histogram(),
         )
 
     def _failed(self, access: Access) -> bool:

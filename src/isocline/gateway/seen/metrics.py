@@ -56,9 +56,15 @@ def of_requests(seen: Snapshot) -> Iterator[Metric]:
     )
     yield histogram(
         "isocline_request_first_byte_seconds",
-        "From arrival to the first byte of the response.",
+        "From arrival to the first byte of the response, which may be long before its first token.",
         PAIR,
         ((key, it.first_byte) for key, it in pairs),
+    )
+    yield histogram(
+        "isocline_request_first_token_seconds",
+        "From arrival to the first event with content of a streamed response.",
+        PAIR,
+        ((key, it.first_token) for key, it in pairs if it.first_token.counts),
     )
 
 

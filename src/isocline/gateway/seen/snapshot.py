@@ -58,6 +58,7 @@ class Pair:
     served: int = 0
     served_seconds: float = 0.0  # sum of their durations
     served_wait: float = 0.0  # s, before they were sent
+    first_token: Histogram = field(default_factory=Histogram)  # of streams
 
 
 @final

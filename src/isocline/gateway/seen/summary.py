@@ -49,6 +49,7 @@ class Requests:
     response_bytes: int
     wait: Times
     first_byte: Times
+    first_token: Times  # of streams
     duration: Times
 
 
@@ -194,6 +195,7 @@ def _requests(pairs: Iterable[Pair]) -> Requests:
         pair.returned,
         _times(pair.wait),
         _times(pair.first_byte),
+        _times(pair.first_token),
         _times(pair.duration),
     )
 
