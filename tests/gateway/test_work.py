@@ -8,6 +8,7 @@ import pytest
 
 from isocline.gateway.build import core_of
 from isocline.gateway.core import Core
+from isocline.gateway.proxy.token_ratios import TokenRatios
 from isocline.gateway.proxy.tokens import Tokens
 from isocline.gateway.work import ClassWork, FrontendWork, Mix, TokenWork, Usage, measure_of
 from isocline.learn import Learner, Learning
@@ -22,11 +23,11 @@ NOTHING = ClassWork(0.0, 1.0)
 # Tokens in passing
 
 
-def told(*pieces: bytes) -> Usage | None:
-    tokens = Tokens()
+def told(*pieces: bytes, ratios: TokenRatios | None = None) -> Usage | None:
+    tokens = Tokens(stream=b"data:" in pieces[0])
     for piece in pieces:
         tokens.feed(piece)
-    return tokens.usage()
+    return tokens.usage(ratios or TokenRatios())
 
 
 STREAM = (
@@ -57,17 +58,20 @@ AT_END = b'5\r\ndata: {"choices":[],"usage":{"prompt_tokens":9,"completion_token
 )
 def test_tokens_are_read_however_the_body_is_cut(body: bytes, usage: Usage | None) -> None:
     assert told(body) == usage
-    cuts = [body[i : i + 1000] for i in range(0, len(body), 1000)]
-    assert told(*cuts) == usage
+    for size in (7, 1000):
+        cuts = [body[i : i + size] for i in range(0, len(body), size)]
+        tokens = Tokens(stream=b"data:" in body)
+        for cut in cuts:
+            tokens.feed(cut)
+        assert tokens.usage(TokenRatios()) == usage
 
 
-def test_usage_is_found_where_a_piece_ends_within_it_and_little_is_kept() -> None:
+def test_usage_is_found_where_a_piece_ends_within_it() -> None:
     body = b'{"text":"' + b"x" * 100_000 + b'","usage":{"prompt_tokens":5,"completion_tokens":7}}'
-    tokens = Tokens()
+    tokens = Tokens(stream=False)
     for i in range(0, len(body), 7):
         tokens.feed(body[i : i + 7])
-        assert len(tokens._tail) <= 2048
-    assert tokens.usage() == Usage(5, 7)
+    assert tokens.usage(TokenRatios()) == Usage(5, 7)
 
 
 # Means

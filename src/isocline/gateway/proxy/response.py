@@ -35,7 +35,9 @@ class Response:
         self._framing: Framing | None = None
         self._load: bytes | None = None  # what the backend says once the request is done
         self._first_token: FirstToken | None = None  # until it has come
-        self._tokens = Tokens() if exchange.router.settings.tokens else None
+        self._tokens: Tokens | None = None
+        if exchange.router.settings.tokens:
+            self._tokens = Tokens(is_event_stream(head))
 
     def begin(self, head: ResponseHead, data: bytes) -> None:
         """Pass on the head, and of the body what has come; raises BadMessageError."""
@@ -125,4 +127,6 @@ class Response:
         """None where nobody asks, or the response does not say."""
         if self._tokens is None:
             return None
-        return self._tokens.usage() if self._exchange.head.method == b"POST" else Usage(0, 0)
+        if self._exchange.head.method != b"POST":
+            return Usage(0, 0)
+        return self._tokens.usage(self._exchange.router.token_ratios)

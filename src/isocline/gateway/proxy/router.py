@@ -14,6 +14,7 @@ from isocline.gateway.proxy.exchange import Exchange
 from isocline.gateway.proxy.fields import trailer
 from isocline.gateway.proxy.model_list import Directory
 from isocline.gateway.proxy.pool import Pool
+from isocline.gateway.proxy.token_ratios import TokenRatios
 from isocline.gateway.settings import ProxySettings
 from isocline.gateway.work import Usage
 
@@ -29,6 +30,7 @@ class Router:
     Attributes:
         exchanges: What is under way, by the core's number.
         directory: Knows the models of the backends; None: questions for them are routed as others.
+        token_ratios: What is known of the models' tokens.
     """
 
     def __init__(
@@ -54,6 +56,8 @@ class Router:
         self.times = settings.times
         self.matcher = Matcher(settings.frontends)
         self.exchanges: dict[int, Exchange] = {}
+        ratios = TokenRatios() if before is None else before.token_ratios
+        self.token_ratios: TokenRatios = ratios
         known = {} if before is None else {pool.address: pool for pool in before.pools}
         same = before is not None and _same_for_pools(before.settings, settings)
         self.pools: list[Pool] = [
