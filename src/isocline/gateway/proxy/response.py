@@ -109,7 +109,7 @@ class Response:
     def _await_first_token(self, passed: bytes) -> None:
         assert self._first_token is not None
         if self._first_token.feed(passed):
-            self._exchange.access.first_token = monotonic()
+            self._exchange.access.first_token = self._exchange.router.clock()
             self._first_token = None
 
     def _told(self, head: ResponseHead, load: bytes) -> None:

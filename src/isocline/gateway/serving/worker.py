@@ -185,7 +185,7 @@ def _version(
     else:
         same = _same(serving, before.serving)
         teller, watched = CoreTeller(core, names, before.teller, same), before.watch
-    watch = Watch(serving.proxy.backends, serving.checks, teller, watched, announces)
+    watch = Watch(serving.proxy.backends, serving.checks, teller, watched, announces=announces)
     return _Version(serving, core, teller, watch, _directory(serving, before))
 
 
