@@ -30,11 +30,11 @@ class _JumpingSelector(selectors.SelectSelector):
 
 class _JumpingLoop(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
-        self._jumping = _JumpingSelector()
-        super().__init__(self._jumping)
+        self.jumping = _JumpingSelector()
+        super().__init__(self.jumping)
 
     def time(self) -> float:
-        return self._jumping.now
+        return self.jumping.now
 
 
 class VirtualLoop(MemoryLoop, _JumpingLoop):
@@ -49,6 +49,11 @@ class LoopClock:
 
     def now(self) -> float:
         return self._loop.time()
+
+    def stand_still(self, seconds: float) -> None:
+        """Let time pass in which the loop does nothing, as where the machine is busy."""
+        assert isinstance(self._loop, VirtualLoop)
+        self._loop.jumping.now += seconds
 
     def alarm(self, ring: Callable[[], None]) -> Alarm:
         return _LoopAlarm(self._loop, ring)

@@ -32,7 +32,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], 
     """
     out = tmp_path_factory.mktemp("demo")
     command = [*DEMO, *SHORT, "--json", "--out", out]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
     assert done.stdout, done.stderr
     document = json.loads(done.stdout)
     assert done.returncode == int(document["status"] == "too slow"), done.stderr
@@ -54,6 +54,8 @@ def test_jobs_at_the_backends_are_those_of_little_s_law(
     measured: tuple[dict[str, Any], Path],
 ) -> None:
     document, _ = measured
+    if document["status"] == "too slow":
+        pytest.skip("this machine was too busy to measure on")
     seconds = document["rounds"] * document["window"]
     for row in document["policies"]:
         expected = row["sent"] / seconds * row["mean_latency"]
@@ -93,7 +95,7 @@ def test_ctrl_c_leaves_no_process_behind() -> None:
     with started() as (process, parts):
         time.sleep(0.5)  # somewhere in its work
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=20)
+        _, said = process.communicate(timeout=120)
         assert (process.returncode, said) == (130, "\nisocline: stopped\n")
         assert not any(map(alive, parts))
 
@@ -102,7 +104,7 @@ def test_ctrl_c_leaves_no_process_behind() -> None:
 def test_a_process_that_dies_is_named_and_the_others_are_ended() -> None:
     with started() as (process, parts):
         os.kill(parts[0], signal.SIGKILL)  # the first backend
-        out, said = process.communicate(timeout=60)
+        out, said = process.communicate(timeout=120)
         assert (process.returncode, out) == (2, "")
         assert "the process of backend brisk-1 ended with status -9" in said
         assert not any(map(alive, parts))
@@ -123,7 +125,7 @@ def test_a_process_ends_with_its_parent_however_that_ends(role: str, message: ob
             send(process.stdin, message)
         pickle.load(process.stdout)  # it is at work
         process.stdin.close()  # as the kernel does for a parent that was killed
-        assert process.wait(20) == 0
+        assert process.wait(120) == 0
     finally:
         process.kill()
         process.wait()
@@ -137,7 +139,7 @@ def started() -> Iterator[tuple[subprocess.Popen[str], list[int]]]:
         [*DEMO, *SHORT], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     try:
-        end = time.monotonic() + 20.0
+        end = time.monotonic() + 120.0
         while len(parts := children(process.pid)) < 6:
             if process.poll() is not None or time.monotonic() > end:
                 process.kill()

@@ -4,7 +4,6 @@ import asyncio
 import csv
 import io
 import json
-import time
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +11,6 @@ from typing import cast
 
 import numpy as np
 import pytest
-import uvloop
 from click.testing import CliRunner
 from rich.console import Console
 
@@ -28,6 +26,7 @@ from isocline.loadgen.tally import Tally
 from isocline.report.live_files import write_live
 from isocline.report.live_table import live_report
 from isocline.theory.equilibrium import fluid_optimum
+from tests.virtual_time import LoopClock, run_virtually
 
 FAST = Machine(0.0001, 0.0002, 0.0003, 0.1, 0.2, 0.3)
 SLOW = Machine(0.2, 0.05, 0.01, 0.6, 0.9, 0.4)
@@ -191,16 +190,18 @@ def test_runs_begin_with_what_the_optimum_holds() -> None:
 
 def test_a_process_that_is_kept_from_work_is_seen_to_be_late() -> None:
     async def watched() -> tuple[float, float]:
-        lateness = Lateness(asyncio.get_running_loop())
+        clock = LoopClock()
+        lateness = Lateness(clock)
         await asyncio.sleep(0.2)
         calm = lateness.late
-        time.sleep(0.3)  # the loop stands still
+        clock.stand_still(0.3)
         await asyncio.sleep(0.05)
         lateness.close()
         return calm, lateness.late
 
-    calm, late = uvloop.run(watched())
-    assert late - calm > 0.25
+    calm, late = run_virtually(watched())
+    assert calm == pytest.approx(0.0, abs=1e-9)
+    assert late == pytest.approx(0.3, abs=0.01)  # from when it was due to ring
 
 
 def test_one_round_is_too_few_for_an_interval() -> None:

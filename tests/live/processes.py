@@ -16,11 +16,12 @@ from typing import Any
 
 import yaml
 
-SECONDS = 20.0  # that anything may take on a busy machine
+SECONDS = 120.0  # that anything may take on a busy machine
 _STEP = 0.02  # s between two looks
 CURVE = {"type": "hyperbolic", "peak": 2000.0, "half": 20.0}
-# Short enough for a test, and long enough that a busy machine breaks none of them by itself.
-TIMES = {"connect": 2.0, "first_byte": 1.5, "idle": 5.0, "total": 15.0, "pool": 0.5}
+# Limits that a busy machine does not break by itself; HASTY is for tests of what never answers.
+TIMES = {"connect": 60.0, "first_byte": 60.0, "idle": 60.0, "total": 120.0, "pool": 0.5}
+HASTY = TIMES | {"first_byte": 3.0}
 
 
 def free_port() -> int:

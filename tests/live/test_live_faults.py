@@ -18,7 +18,7 @@ import pytest
 from tests.emulator.running import emulated
 from tests.gateway.proxies import value_of
 from tests.live.asking import BROKEN, Asked, connect, keep_asking, once, request
-from tests.live.processes import SECONDS, Counting, Live, counting, serving, soon, system
+from tests.live.processes import HASTY, SECONDS, Counting, Live, counting, serving, soon, system
 
 pytestmark = pytest.mark.skipif(
     not Path("/proc/self/net/tcp").exists(), reason="connections are counted in /proc"
@@ -95,7 +95,10 @@ def test_each_fault_is_told_and_nothing_unsafe_is_repeated(tmp_path: Path) -> No
         ] == SINGLE
         await live.nothing_left()
 
-    with counting(tmp_path, "a") as [backend], serving(tmp_path, system([backend])) as live:
+    with (
+        counting(tmp_path, "a") as [backend],
+        serving(tmp_path, system([backend], times=HASTY)) as live,
+    ):
         asyncio.run(scenario(live, backend))
 
 
@@ -164,7 +167,7 @@ def test_a_stopped_backend_is_told_of_and_then_left_alone(tmp_path: Path) -> Non
 
     with (
         counting(tmp_path, "a", "b") as backends,
-        serving(tmp_path, system(backends, ejection={"first": 60.0})) as live,
+        serving(tmp_path, system(backends, ejection={"first": 60.0}, times=HASTY)) as live,
     ):
         asyncio.run(scenario(live, backends))
 
@@ -186,7 +189,7 @@ def test_when_all_are_gone_clients_are_told_when_to_come_back(tmp_path: Path) ->
                 await asyncio.sleep(0.05)
         await soon(lambda: live.in_flight == 0, "requests are counted that are over")
 
-    health = {"path": "/health", "every": 0.2, "timeout": 2.0, "rise": 1, "fall": 1}
+    health = {"path": "/health", "every": 0.2, "timeout": 60.0, "rise": 1, "fall": 1}
     with (
         counting(tmp_path, "a", "b") as backends,
         serving(tmp_path, system(backends, health=health)) as live,
@@ -223,7 +226,7 @@ def test_a_model_server_with_faults_is_passed_on_as_far_as_it_goes(tmp_path: Pat
 
     with (
         emulated("--model", "tiny", curve="{type: servers, rate: 100, count: 16}") as address,
-        serving(tmp_path, system({"tiny": f"http://{address}"})) as live,
+        serving(tmp_path, system({"tiny": f"http://{address}"}, times=HASTY)) as live,
     ):
         asyncio.run(scenario(live, address))
 
