@@ -201,7 +201,7 @@ def test_a_process_that_is_kept_from_work_is_seen_to_be_late() -> None:
 
     calm, late = run_virtually(watched())
     assert calm == pytest.approx(0.0, abs=1e-9)
-    assert late == pytest.approx(0.3, abs=0.01)  # from when it was due to ring
+    assert 0.29 - 1e-9 <= late <= 0.3  # from when it was due to ring, once in 0.01 s
 
 
 def test_one_round_is_too_few_for_an_interval() -> None:

@@ -18,7 +18,6 @@ import pytest
 from isocline.dispatch.engines.contract import Done, Ending, Node, NodeLost, Stopped, TimedOut
 from isocline.dispatch.engines.errors import EngineError
 from isocline.dispatch.engines.processes import ProcessEngine
-from isocline.dispatch.engines.processes import place as places
 from isocline.dispatch.engines.processes.place import Place
 from isocline.dispatch.engines.processes.wire import Setup, Unpacker, packed
 from isocline.errors import UsageError
@@ -199,13 +198,10 @@ def test_a_worker_that_cannot_begin_says_why_and_leaves_nothing(tmp_path: Path) 
     assert not list(tmp_path.iterdir())
 
 
-def test_the_pause_before_a_restart_grows_until_a_task_is_done(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_the_pause_before_a_restart_grows_until_a_task_is_done() -> None:
     now = 0.0
-    monkeypatch.setattr(places.time, "monotonic", lambda: now)
     setup = Setup("n0", [], None, "", "", {}, 0, False, 1.0, None)
-    place = Place(Node("n0"), setup, 1.0)
+    place = Place(Node("n0"), setup, 1.0, lambda: now)
 
     def pause() -> float:
         nonlocal now

@@ -1,6 +1,8 @@
 """A node of the engine, whose worker process may die and be started again."""
 
+import math
 import time
+from collections.abc import Callable
 from typing import final
 
 from isocline.dispatch.engines.contract import Node
@@ -15,13 +17,20 @@ _FIRST, _LONGEST = 0.1, 10.0
 class Place:
     """Its process, if there is one, and when there is to be the next."""
 
-    def __init__(self, node: Node, setup: Setup, patience: float) -> None:
+    def __init__(
+        self,
+        node: Node,
+        setup: Setup,
+        patience: float,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.node = node
         self.setup = setup
         self.process: Process | None = None
         self._patience = patience
         self._pause = _FIRST
-        self._due = 0.0  # s, monotonic
+        self._now = now
+        self._due = -math.inf  # s of that clock
 
     def start(self) -> Process:
         """A process; raises OSError if there cannot be one now."""
@@ -31,12 +40,12 @@ class Place:
     @property
     def due(self) -> bool:
         """Whether it is time to start it again."""
-        return self.process is None and time.monotonic() >= self._due
+        return self.process is None and self._now() >= self._due
 
     def lost(self) -> None:
         """Its process is gone, or could not be started."""
         self.process = None
-        self._due = time.monotonic() + self._pause
+        self._due = self._now() + self._pause
         self._pause = min(2.0 * self._pause, _LONGEST)
 
     def did(self) -> None:
