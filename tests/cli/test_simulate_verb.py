@@ -134,7 +134,7 @@ def interrupted_after(seconds: float) -> tuple[int, bytes]:
     )
     time.sleep(seconds)
     process.send_signal(signal.SIGINT)
-    stdout, _ = process.communicate(timeout=60)
+    stdout, _ = process.communicate(timeout=120)
     return process.returncode, stdout
 
 

@@ -27,7 +27,7 @@ def test_a_second_process_compiles_no_kernel(tmp_path: Path) -> None:
             text=True,
             cwd=Path(__file__).parents[2],
             env=os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)},
-            timeout=200,
+            timeout=900,
         ).stdout.split()
 
     # `least`, and one kernel for all policies that are called by address.
