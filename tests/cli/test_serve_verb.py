@@ -241,7 +241,7 @@ def test_after_the_delay_it_stops_and_what_is_under_way_ends(tmp_path: Path, wor
 
     async def with_backend() -> None:
         async with serving(slow_stream) as slow:
-            more = f"  workers: {workers}\n  drain_delay: 1\n  drain: 60"
+            more = f"  workers: {workers}\n  drain_delay: 5\n  drain: 60"
             write(file, {"slow": slow.port}, more)
             with served(file) as router:
                 await scenario(router)
