@@ -93,6 +93,10 @@ class Engine(ABC):
             self._slow(slowdown)
         self._advance(until)
 
+    def rehearse(self) -> None:
+        """Have everything compiled that a run calls; afterwards the engine is good for nothing."""
+        self.advance(0.0)
+
     def _advance(self, until: float) -> None:
         """Run to time `until`, s.
 
@@ -157,6 +161,10 @@ class JumpEngine(Engine):
 
 class JobEngine(Engine):
     """Keeps each job, and so latencies."""
+
+    def rehearse(self) -> None:
+        super().rehearse()
+        reserve(self.jobs, 0, int(self._counts()[0]), int(self.system.places[0]))
 
     def _fill(self) -> None:
         super()._fill()

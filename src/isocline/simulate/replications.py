@@ -8,7 +8,7 @@ from isocline.model.traffic import Trace
 from isocline.policies.contract import RoutingPolicy
 from isocline.simulate.in_order import InOrder, Progress, silent
 from isocline.simulate.prepare import Prepared
-from isocline.simulate.replicate import Replication, replicate
+from isocline.simulate.replicate import Replication, rehearse, replicate
 from isocline.simulate.run import Run
 
 
@@ -25,6 +25,9 @@ class Replications(InOrder[Replication]):
         threads: int | None = None,
         progress: Progress = silent,
     ):
+        for policy in policies:
+            rehearse(prepared, policy, run, trace)
+
         def one(policy: int, replication: int, stop: Event) -> Replication | None:
             return replicate(prepared, policies[policy], run, replication, trace, stop)
 

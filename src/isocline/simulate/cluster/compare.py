@@ -15,7 +15,7 @@ from isocline.policies.scheduling import parse
 from isocline.policies.scheduling.contract import SchedulingPolicy
 from isocline.simulate.cluster.judge import judge_cluster
 from isocline.simulate.cluster.prepare import prepare_cluster
-from isocline.simulate.cluster.replicate import ClusterReplication, run_cluster
+from isocline.simulate.cluster.replicate import ClusterReplication, rehearse, run_cluster
 from isocline.simulate.cluster.results import ClusterComparison, ClusterSweep
 from isocline.simulate.cluster.run import ClusterRun, Level
 from isocline.simulate.cluster.scenario import ClusterScenario, cluster_scenario
@@ -95,6 +95,9 @@ def simulate_cluster(
         if factor > 1.0:
             longer = _length(scene, factor * length.horizon, warmup, seed, percentiles)
         run = ClusterRun(longer, clock, level)
+
+        for rehearsed in alive:
+            rehearse(prepared, rehearsed, run)
 
         def one(policy: int, replication: int, stop: Event) -> ClusterReplication | None:
             return run_cluster(prepared, alive[policy], run, replication, stop)

@@ -112,6 +112,13 @@ class ClusterEngine(ABC):
             else:
                 self._enlarge()
 
+    def rehearse(self) -> None:
+        """Have everything compiled that a run calls; afterwards the engine is good for nothing."""
+        self.advance(0.0)
+        with_more_entries(self.view.lists)
+        if self.view.longest.order.size:
+            is_full(self.view.longest)
+
     def _refill(self) -> None:
         """Draw more of what is drawn outside the kernel."""
         rows, used = self.sampler.rows, self.sampler.next_row

@@ -1,6 +1,7 @@
 """One replication of one policy on a cluster: a run cut into blocks, and what happened in each."""
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from threading import Event
 from typing import final
@@ -14,6 +15,7 @@ from isocline.simulate.cluster.engines import TimelineEngine, engine_for
 from isocline.simulate.cluster.kernels import state
 from isocline.simulate.cluster.prepare import PreparedCluster
 from isocline.simulate.cluster.run import ClusterRun
+from isocline.simulate.engines import ExplodedError
 from isocline.simulate.in_blocks import in_blocks
 from isocline.simulate.run import BATCH
 
@@ -72,6 +74,12 @@ def run_cluster(
     if exploded is None:
         return None
     return record.finish(time.perf_counter() - began, exploded)
+
+
+def rehearse(prepared: PreparedCluster, policy: SchedulingPolicy, run: ClusterRun) -> None:
+    """Have everything compiled that `run_cluster` calls, so that it measures no compilation."""
+    with suppress(ExplodedError):
+        engine_for(prepared, policy, run, 0).rehearse()
 
 
 class _Recorder:
