@@ -64,6 +64,7 @@ _CUT_NUMBERS = tuple(
 _LONGEST_KEY = 5 * 6  # characters of `model`, each escaped
 _LONGEST_TEXT = LONGEST_MODEL * 12  # characters of a name, each escaped as two (UTF-16)
 _DEEPEST = 1000  # levels, as Python's own reader; Rust's and Go's stop at 128 and 10 000
+_UTF8 = getincrementaldecoder("utf-8-sig")
 _NOT_JSON = "the body is not JSON: {}"
 
 # Expected next.
@@ -119,7 +120,7 @@ class JsonModel:
     )
 
     def __init__(self) -> None:
-        self._decoder = getincrementaldecoder("utf-8-sig")()
+        self._decoder = _UTF8()
         self._expected = _VALUE
         self._open: list[bool] = []  # containers around the current place; True: an object
         self._passed = 0  # characters before those at hand

@@ -22,47 +22,50 @@ class ModelReader:
     it to curl and servers do not mind.
     """
 
-    __slots__ = ("_decoder", "_fed", "_framing", "_reader")
+    __slots__ = ("_boundary", "_decoder", "_framing", "_reader")
 
     def __init__(self, head: RequestHead, sizes: SizeLimits) -> None:
         """Raises UnreadableError if the body is in a coding that is not understood."""
         if not head.has_body:
             raise UnreadableError("the body is empty")
+        self._boundary: bytes | None = None
+        self._decoder: ContentDecoder | None = None
         kinds = head.values(b"content-type")
         if len(kinds) > 1:
             raise UnreadableError("more than one Content-Type")
-        boundary = boundary_of(kinds[0]) if kinds else None
-        coding = b",".join(head.values(b"content-encoding"))
-        self._decoder: ContentDecoder | None = decoder_for(coding, sizes.body)
+        if kinds:
+            self._boundary = boundary_of(kinds[0])
+        if codings := head.values(b"content-encoding"):
+            self._decoder = decoder_for(b",".join(codings), sizes.body)
         self._framing: Chunked | None = None
         if head.chunked:
             self._framing = Chunked(inf, (sizes.head, sizes.header_count), bare=True)
-        self._reader: JsonModel | FormModel = JsonModel()
-        if boundary is not None:
-            self._reader = FormModel(boundary)
-        self._fed = False
+        self._reader: JsonModel | FormModel | None = None  # once something was read in parts
 
     def feed(self, data: bytes) -> None:
         """The next part; raises UnreadableError."""
-        self._fed = True
+        reader = self._parts()
         if self._framing is not None:
             data, _ = self._framing.feed(data)
         if self._decoder is None:
-            self._reader.feed(data)
+            reader.feed(data)
         else:
             for piece in self._decoder.feed(data):
-                self._reader.feed(piece)
+                reader.feed(piece)
 
     def end(self, data: bytes) -> str:
         """The model, `data` being the last part; raises UnreadableError."""
-        if not self._fed and self._is_plain() and len(data) <= _AT_ONCE:
+        plain = self._reader is None and self._framing is None and self._decoder is None
+        if plain and self._boundary is None and len(data) <= _AT_ONCE:
             return model_of(data)
         self.feed(data)
         if self._decoder is not None:
             self._decoder.end()
-        return self._reader.end()
+        return self._parts().end()
 
-    def _is_plain(self) -> bool:
-        """JSON as it is."""
-        bare = self._decoder is None and self._framing is None
-        return bare and isinstance(self._reader, JsonModel)
+    def _parts(self) -> JsonModel | FormModel:
+        reader = self._reader
+        if reader is None:
+            boundary = self._boundary
+            reader = self._reader = JsonModel() if boundary is None else FormModel(boundary)
+        return reader
