@@ -9,8 +9,8 @@ from typing import Protocol, final
 
 from isocline.errors import UsageError
 from isocline.gateway.settings import BackendAddress
-from isocline.gateway.watch.asking import Asking, Client, NoAnswerError
-from isocline.gateway.watch.checks import Checks, HealthCheck
+from isocline.gateway.watch.asking import Answer, Asking, Client, NoAnswerError
+from isocline.gateway.watch.checks import Checks, HealthCheck, Poll
 from isocline.gateway.watch.polling import Polling
 from isocline.gateway.watch.records import Record
 
@@ -113,11 +113,15 @@ class Watch:
                 yield self._again(health.every, partial(self._check, backend, health))
         for backend, poll in enumerate(self._checks.polls):
             if poll:
-                ask = partial(self._client.get, backend, timeout=poll.timeout, largest=poll.largest)
-                tell = partial(self._tell.reported, backend)
-                name = self._addresses[backend].name
-                polling = Polling(poll, name, self.records[backend], ask, tell, self._announces)
-                yield self._again(poll.every, polling.poll)
+                yield self._again(poll.every, self._polling(backend, poll).poll)
+
+    def _polling(self, backend: int, rule: Poll) -> Polling:
+        async def ask(path: str) -> Answer:
+            return await self._client.get(backend, path, rule.timeout, rule.largest)
+
+        name, record = self._addresses[backend].name, self.records[backend]
+        tell = partial(self._tell.reported, backend)
+        return Polling(rule, name, record, ask, tell, self._announces)
 
     async def _again(self, every: float, ask: Callable[[], Awaitable[float]]) -> None:
         """Ask, for ever; `ask` returns after how many s again, about `every` s."""
