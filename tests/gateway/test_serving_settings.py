@@ -171,7 +171,9 @@ def test_what_the_gateway_knows_can_be_written_in_a_file(
     entry: type[schema.Record], kind: type, beside: set[str]
 ) -> None:
     known = {field.name for field in fields(kind)} - beside
-    assert set(entry.model_fields) - {"file", "every", "work", "off"} == known - {"every"}
+    assert set(entry.model_fields) - {"file", "every", "work", "ask_usage", "off"} == known - {
+        "every"
+    }
 
 
 @pytest.mark.parametrize(
@@ -188,6 +190,7 @@ def test_what_the_gateway_knows_can_be_written_in_a_file(
         ("{file: token}", "{file: tokens}", ":7: backends[0] 'a', authorization: file "),
         ("{env: DOOR}", "{env: NONE_SUCH}", ":32: serve.api_keys: environment variable NONE_SUCH "),
         ("curves.json", "none/curves.json", ":36: serve.learn.file: "),
+        ("half_life: 600", "ask_usage: true", ":36: serve.learn.ask_usage: is of use only "),
         ("half_life: 600", "work: token", ":36: serve.learn.work"),
         (
             "half_life: 600",

@@ -205,6 +205,7 @@ class ProxySettings:
         upgrades: Protocols, in lower case, to which a connection may be upgraded.
         candidates: Tell observers what the policy chose from: 1 us for each backend and request.
         tokens: Read how many tokens a response has: 2 us for each piece of a stream.
+        ask_usage: Ask for the tokens of streams whose clients do not, and tell them nothing of it.
     """
 
     backends: tuple[BackendAddress, ...]
@@ -218,6 +219,7 @@ class ProxySettings:
     upgrades: tuple[str, ...] = ("websocket",)
     candidates: bool = True
     tokens: bool = False
+    ask_usage: bool = False
 
     def __post_init__(self) -> None:
         for group in (self.times, self.sizes):

@@ -15,6 +15,7 @@ from isocline.gateway.proxy.placing import UNAVAILABLE, Placing
 from isocline.gateway.proxy.request_head import IDEMPOTENT, RequestHead
 from isocline.gateway.proxy.response_head import ResponseHead
 from isocline.gateway.proxy.strict import BadMessageError
+from isocline.gateway.proxy.usage_request import asking, may_ask
 from isocline.gateway.work import Usage
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class Exchange:
         sending: The core has named a backend that has not failed.
         access: What the access log will say.
         number: The core's number of the request; 0 while, or once, it does not know it.
+        usage_asked: It was not the client that asked for usage.
         answered: A byte of the backend's response has come, in this attempt.
         begun: A part of the final response has gone to the client.
         due: When the limit on the time of the current step ends, s.
@@ -60,6 +62,7 @@ class Exchange:
         "router",
         "sending",
         "upstream",
+        "usage_asked",
     )
 
     def __init__(self, router: "Router", downstream: "Downstream", head: RequestHead) -> None:
@@ -71,7 +74,7 @@ class Exchange:
         self.complete = not head.has_body
         self._kept = Kept(downstream.proxy.bodies)
         self._placing: Placing | None = None
-        self.sending = False
+        self.sending = self.usage_asked = False
         self._sent = False  # something may have reached a backend
         self.access = Access(downstream.way.peer, head.method, head.target, head.host or b"", now)
         self.number = 0
@@ -108,6 +111,8 @@ class Exchange:
         """Find the frontend."""
         router, access, head = self.router, self.access, self.head
         found = 0 if router.matcher.takes_all else self._place()
+        if router.settings.ask_usage and isinstance(found, int) and not self._ask_usage():
+            found = None
         if found is None:
             if head.expects:  # a client that waits to be asked for the body is asked
                 head.expects = False
@@ -128,6 +133,20 @@ class Exchange:
             placing = Placing(router.matcher, self.downstream.listener, self.head, router.sizes)
             self._placing = placing
         return placing.find(self._kept, self.complete)
+
+    def _ask_usage(self) -> bool:
+        """Ask for it, if the client did not; False as long as that needs more of the body."""
+        head, kept = self.head, self._kept
+        if not may_ask(head, self.router.sizes.replay):
+            return True
+        if not self.complete:
+            return False
+        body = asking(kept.read())
+        if body is not None:
+            kept.replace(body)
+            head.length = len(body)
+            self.usage_asked = True
+        return True
 
     def client_gone(self) -> None:
         """The client closed its connection: nobody waits for the response."""

@@ -47,6 +47,13 @@ class Kept:
         """All of it, as it came."""
         return self._parts
 
+    def replace(self, data: bytes) -> None:
+        """Keep this in place of the whole body."""
+        self._total.size += len(data) - self.size
+        self._parts = [data]
+        self._unread = 1
+        self.size = len(data)
+
     def read(self) -> bytes:
         """All of it."""
         if len(self._parts) > 1:

@@ -8,6 +8,7 @@ from isocline.gateway.proxy.framing import Framing
 from isocline.gateway.proxy.reframe import reframe
 from isocline.gateway.proxy.response_head import ResponseHead
 from isocline.gateway.proxy.tokens import Tokens
+from isocline.gateway.proxy.usage_request import WithoutUsage, reframe_without_usage
 from isocline.gateway.work import Usage
 
 if TYPE_CHECKING:
@@ -46,7 +47,11 @@ class Response:
         exchange.access.status = head.status
         if head.load is not None:
             self._told(head, head.load)
-        framing, added, by_close = reframe(request, head, router.sizes)
+        framing: Framing | None
+        if exchange.usage_asked and head.has_body(request.method) and is_event_stream(head):
+            framing, added, by_close = reframe_without_usage(request, head, router.sizes)
+        else:
+            framing, added, by_close = reframe(request, head, router.sizes)
         self._framing = framing
         self._persistent = exchange.complete and not by_close and downstream.stays(request)
         if not self._persistent:
@@ -129,4 +134,6 @@ class Response:
             return None
         if self._exchange.head.method != b"POST":
             return Usage(0, 0)
+        if isinstance(self._framing, WithoutUsage):
+            self._tokens.feed(b"\n" + self._framing.removed + b"\n")
         return self._tokens.usage(self._exchange.router.token_ratios)

@@ -141,7 +141,17 @@ class _Reader:
                 key_digests=self._key_digests(),
                 cors=self._cors(),
                 tokens=self._serve.learn is not None and self._serve.learn.work == "tokens",
+                ask_usage=self._asks_usage(),
             )
+
+    def _asks_usage(self) -> bool:
+        learn = self._serve.learn
+        if learn is None or not learn.ask_usage:
+            return False
+        if learn.work != "tokens":
+            problem = "is of use only where tokens are counted; add work: tokens, or leave it out"
+            self._document.fail(("serve", "learn", "ask_usage"), problem)
+        return True
 
     def _rules(self) -> Rules:
         serve = self._serve
@@ -203,6 +213,7 @@ class _Reader:
             problem = f"{path.parent} is no folder; make it, or give another file"
             self._document.fail(("serve", "learn", "file"), problem)
         unit = options.pop("work", "requests")
+        options.pop("ask_usage", None)
         with self._document.blaming("serve", "learn"):
             learning = Learning(**{"half_life_completions": _HALF_LIFE, **options})
         known = tuple(backend.curve is not None for backend in served.entries.backends)

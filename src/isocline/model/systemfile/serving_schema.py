@@ -193,6 +193,7 @@ class LearnEntry(Record):
     file: Name | None = None
     every: Positive | None = None  # s between two writings
     work: Literal["requests", "frontend", "tokens"] | None = None  # what a request counts as
+    ask_usage: bool | None = None  # of streams whose clients do not ask for it
     half_life: Positive | None = None
     half_life_completions: Positive | None = None
     optimism: NotNegative | None = None
