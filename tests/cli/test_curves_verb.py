@@ -6,8 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from matplotlib.collections import PathCollection
 
 from isocline.cli import main
+from isocline.gateway.learned import learned_curves, learned_file, write_learned
+from isocline.learn import Learner
+from isocline.model.curves import KneeCurve
+from isocline.report.learned_plot import learned_plot
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -54,3 +59,95 @@ def test_the_picture_and_its_data_are_written(tmp_path: Path, name: str) -> None
     assert f"wrote {tmp_path / 'new' / 'curves.csv'}" in result.stderr
     data = np.genfromtxt(tmp_path / "new" / "curves.csv", delimiter=",", skip_header=1)
     assert (data[:, 2] >= 0).all()
+
+
+def test_a_pool_is_shown() -> None:
+    result = run(EXAMPLES / "layers.yaml")
+    assert result.exit_code == 0
+    assert "pool of" in result.stdout
+
+
+# Learned curves
+
+
+@pytest.fixture(scope="module")
+def learned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Seen up to its bend and beyond, far below it, and never."""
+    learner = Learner(3)
+    for backend, curve, load in ((0, KneeCurve(10.0, 4.0, 3.0), 8.5), (1, FAR, 3.0)):
+        rng, n, now = np.random.default_rng(backend), 0, 0.0
+        for _ in range(6000):
+            rate = float(curve.rate(n))
+            now += rng.exponential(1.0 / (load + rate))
+            if rng.random() < load / (load + rate):
+                learner.arrived(backend, n, now)
+                n += 1
+            else:
+                learner.finished(backend, n, now)
+                n -= 1
+    learner.observed.fresh[:] = learner.observed.quota
+    learner.update(0.0, [0, 0, 0])
+    path = tmp_path_factory.mktemp("learned") / "curves.json"
+    write_learned(path, learned_curves(learner, ["near", "far", "new"], "fleet"))
+    return path
+
+
+FAR = KneeCurve(1000.0, 500.0, 3.0)
+
+
+def test_learned_curves_come_with_intervals_and_what_was_seen(learned: Path) -> None:
+    document = json.loads(run(learned, "--json").stdout)
+    near, far, new = (entry["learned"] for entry in document["backends"])
+    assert near["capacity"]["low"] <= 10.0 <= near["capacity"]["high"]
+    assert far["capacity"]["high"] is None
+    assert far["capacity"]["low"] <= FAR.rate(far["seen"])
+    assert (new["seen"], new["capacity"], new["observed"]) == (0, {"low": 0.0, "high": None}, [])
+    for facts, curve in ((near, KneeCurve(10.0, 4.0, 3.0)), (far, FAR)):
+        for at in facts["at"]:
+            assert at["low"] <= curve.rate(at["jobs"]) <= at["high"]
+            assert at["extrapolated"] == (at["jobs"] > facts["seen"])
+        done = sum(group["completions"] for group in facts["observed"])
+        assert done == pytest.approx(facts["completions"])
+        assert facts["at"][-1]["extrapolated"]
+
+
+def test_the_table_of_learned_curves_says_what_was_not_seen(learned: Path) -> None:
+    output = run(learned).stdout
+    assert "at least" in output
+    assert "no bend seen" in output
+    assert "extrapolated" in output
+    assert "never" in output
+    assert "unknown" in output
+
+
+def test_files_of_before_there_were_intervals_are_read(learned: Path, tmp_path: Path) -> None:
+    document = json.loads(learned.read_text())
+    for backend in document["backends"]:
+        for key in ("seen", "capacity", "intervals"):
+            assert backend.pop(key) is not None
+    old = tmp_path / "old.json"
+    old.write_text(json.dumps(document, indent=1))
+    assert run(old, "--json").stdout == run(learned, "--json").stdout
+
+
+def test_the_picture_of_learned_curves_shows_what_was_seen(learned: Path, tmp_path: Path) -> None:
+    found = learned_file(learned)
+    assert found is not None
+    known = {one.name: one.known for one in found.backends}
+    near, _, new = learned_plot(found.as_system(), known).axes[:3]
+    counted = [group for group in known["near"].groups if group.completions >= 1]
+    assert len(near.texts) == len(counted)
+    dots = [it for it in near.collections if isinstance(it, PathCollection)]
+    at = np.vstack([it.get_offsets() for it in dots])  # the legend's has none
+    assert at[:, 0] == pytest.approx([group.jobs for group in counted])
+    assert at[:, 1] == pytest.approx([group.rate for group in counted])
+    solid, dashed = (line for line in near.lines if len(line.get_xdata()) > 2)
+    assert max(solid.get_xdata()) <= known["near"].seen <= min(dashed.get_xdata())
+    assert (solid.get_linestyle(), dashed.get_linestyle()) == ("-", "--")
+    assert new.get_title(loc="left") == "new: never seen"
+    names = {
+        Path(line.split()[-1]).name
+        for line in run(learned, "--out", tmp_path).stderr.split("\n")
+        if line
+    }
+    assert names == {"curves.png", "curves.svg", "curves.csv", "observed.csv"}

@@ -123,6 +123,38 @@ def test_what_was_cut_from_a_table_and_unused_backends_are_said(tmp_path: Path) 
     assert unused == "backend 'l4': no frontend may use it"
 
 
+@pytest.mark.parametrize(
+    ("points", "words"),
+    [
+        (
+            "[[2, 3], [4, 5], [8, 5.1]]",
+            [
+                "nothing was measured below N = 2, so l(1), the speed of a job alone, is unknown; "
+                "1.62 is assumed, and mean latencies at few jobs rest on it: measure N = 1"
+            ],
+        ),
+        (
+            "[[1, 2], [2, 3], [4, 5]]",
+            [
+                "point [2, 3] dropped, for the curve runs above to stay concave",
+                "the rate still grew at the last point, N = 4; beyond, it is assumed to stay at "
+                "what it is there, so the capacity may be larger: measure higher workloads",
+            ],
+        ),
+        ("[[1, 2], [2, 3], [4, 3.05]]", []),
+        ("[[0.5, 1], [2, 3], [4, 2]]", ["point [4, 2] cut"]),
+    ],
+)
+def test_what_was_not_measured_is_said(tmp_path: Path, points: str, words: list[str]) -> None:
+    table = f"{{type: table, points: {points}}}"
+    pool = f"{{type: pool, members: [{table}, {H100}]}}"
+    for curve in (table, pool):
+        said = notes(load(write(tmp_path, GOOD.replace(H100, curve))))
+        assert len(said) == len(words)
+        for note, expected in zip(said, words, strict=True):
+            assert note.startswith(f"backend 'h100': {expected}")
+
+
 BAD_EDITS = yaml.safe_load((HERE / "bad_system_files.yaml").read_text())
 
 

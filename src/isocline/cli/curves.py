@@ -16,7 +16,9 @@ def command(file: Path, as_json: bool, out: Path | None) -> None:
 
     FILE is a system file, or one of learned curves, as `isocline serve` keeps.
 
-    What was cut from measured tables is said on stderr, and crossed out in the picture.
+    Points that were cut from measured tables are named on stderr, and crossed out in the picture.
+    Learned curves come with 95 % intervals; beyond the workloads that were seen they are
+    extrapolated, and the table and the picture say so.
     """
     from isocline.gateway.learned import learned_file
 
@@ -25,7 +27,8 @@ def command(file: Path, as_json: bool, out: Path | None) -> None:
     from isocline.report.curves_table import curves_document, curves_report
 
     frontends = [one.model_dump() for one in learned.frontends] if learned else []
-    document = curves_document(system, frontends)
+    known = {one.name: one.known for one in learned.backends} if learned else None
+    document = curves_document(system, frontends, known)
     if as_json:
         _output.show_json(document)
     else:
@@ -33,4 +36,4 @@ def command(file: Path, as_json: bool, out: Path | None) -> None:
     if out:
         from isocline.report.files import write_curves
 
-        _output.say_written(write_curves(system, out))
+        _output.say_written(write_curves(system, out, known))

@@ -1,20 +1,22 @@
 """Intervals for a learned curve: what the counts say of it, without any prior.
 
-The region is every curve u s(N) of the knee grid (`shapes`) whose likelihood is within the 95 %
-quantile of chi-squared, one degree of freedom, of the best (S. S. Wilks, Ann. Math. Statist. 9(1),
-1938). The interval of l(n) is the range of u s(n) over the region, a profile likelihood interval.
+**The lower end** of l(n) takes from curves only that they are concave and increasing: the mean rate
+over any window of workloads up to n is at most l(n), and so is n times the mean rate per job over a
+window from n on. Beyond the highest workload seen it stays as it is there. The capacity is at least
+the rate that was seen.
 
-Real curves are no knees, and with many completions the likelihood would be sure of the nearest
-knee. So a group of workloads, half an octave wide, counts for at most 1 / MISFIT^2 completions:
-rates may be MISFIT off the family's, which adds (MISFIT m)^2 to the variance m of a group's count.
-Counts that scatter more even so flatten the likelihood by their dispersion (R. W. M. Wedderburn,
-Biometrika 61(3), 1974).
+**The upper end** of l(n) is that of a profile likelihood interval: the region is every curve u s(N)
+of the knee grid (`shapes`) whose likelihood is within the 95 % quantile of chi-squared, one degree
+of freedom, of the best (S. S. Wilks, Ann. Math. Statist. 9(1), 1938). Real curves are no knees, and
+with many completions the likelihood would be sure of the nearest knee. So a group of workloads,
+half an octave wide, counts for at most 1 / MISFIT^2 completions: rates may be MISFIT off the
+family's, which adds (MISFIT m)^2 to the variance m of a group's count. Counts that scatter more
+even so flatten the likelihood by their dispersion (R. W. M. Wedderburn, Biometrika 61(3), 1974).
+Beyond the highest workload seen the upper end follows the tangent, which no concave curve exceeds.
 
-Beyond the highest workload seen, the family is not trusted. There the lower end stays where it was,
-as a curve that stops rising is concave, too, and the upper end follows the tangent, which no
-concave curve exceeds. The capacity has an upper end only if every shape of the region bends within
-what was seen, and if that end is at most FURTHEST times the lower one; otherwise it would be the
-family's invention. A backend that begins to rise again beyond what was seen is not foreseen.
+The capacity has an upper end only if every shape of the region bends within what was seen, and if
+that end is at most FURTHEST times the lower one; otherwise it would be the family's invention. A
+backend that begins to rise again beyond what was seen is not foreseen.
 """
 
 import math
@@ -34,13 +36,15 @@ IntArray = npt.NDArray[np.int64]
 
 # Half of 3.84, the 95 % quantile of chi-squared with one degree of freedom.
 _SLACK = 1.92
+# A normal count is 1.96 standard deviations below its mean in 2.5 %; of the best of some dozens of
+# windows that overlap, 3 are, by simulation.
+_SURE = 3.0
 # Between the family and other concave curves, as exponential ones, stations of parallel servers and
-# published tables: with half as much, 78 to 95 % of intervals hold the true peak after 50 000
-# completions, with this 97 % or more (tests/learn/test_known.py).
-MISFIT = 0.05
+# published tables.
+MISFIT = 0.04
 _GROUPS_PER_OCTAVE = 2.0
-# What the grid (1 %) and the mean over a group leave, of every end.
-_FLOOR = 0.03
+# What the grid (1 %) and the mean over a group leave, of an upper end.
+_FLOOR = 0.04
 FURTHEST = 2.0
 # Completions expected in a group, from which their scatter is close to chi-squared.
 _LEAST_EXPECTED = 5.0
@@ -51,6 +55,7 @@ _PARAMETERS = 3  # of a knee curve
 _LEAST_DUE = 1.0
 # Quadratic convergence from within a factor of 3 of the root: 6 steps to rounding, and some more.
 _NEWTON_STEPS = 12
+_BRIEF = 1e-12  # s; less time at a workload is none
 
 
 class Interval(NamedTuple):
@@ -67,6 +72,21 @@ class Interval(NamedTuple):
         """The least interval around this one that holds a value."""
         high = None if self.high is None else max(self.high, value)
         return Interval(min(self.low, value), high)
+
+
+class Seen(NamedTuple):
+    """What was seen of some workloads together."""
+
+    first: int  # jobs
+    last: int
+    jobs: float  # held on average over the time
+    completions: float
+    seconds: float
+
+    @property
+    def rate(self) -> float:
+        """Jobs/s."""
+        return self.completions / self.seconds
 
 
 class _Region(NamedTuple):
@@ -107,15 +127,13 @@ class Known:
             return np.zeros(n.shape), np.where(n > 0, np.inf, 0.0)
         region, grid, end = self._region, shapes(), float(self.seen)
         within = np.minimum(n, end)
-        value = _values(region.shape, within)
         knee, sharpness = grid.knee[region.shape], grid.sharpness[region.shape]
         slope = (1.0 + (end / knee) ** sharpness) ** (-1.0 - 1.0 / sharpness)
         column = (-1, *(1,) * n.ndim)
-        tangent = slope.reshape(column) * (n - within)
-        low = (1.0 - _FLOOR) * (region.slowest.reshape(column) * value).min(axis=0)
-        high = (1.0 + _FLOOR) * (region.fastest.reshape(column) * (value + tangent)).max(axis=0)
+        tangent = _values(region.shape, within) + slope.reshape(column) * (n - within)
+        high = (1.0 + _FLOOR) * (region.fastest.reshape(column) * tangent).max(axis=0)
         top = self.capacity.high
-        return low, high if top is None else np.minimum(high, top)
+        return self._least(within), high if top is None else np.minimum(high, top)
 
     def intervals(
         self, points: Sequence[tuple[float, float]]
@@ -132,27 +150,81 @@ class Known:
         ]
 
     @cached_property
+    def groups(self) -> tuple[Seen, ...]:
+        """What was seen, in groups of workloads half an octave wide."""
+        level = np.flatnonzero((self.seconds > _BRIEF) & (np.arange(self.seconds.size) > 0))
+        if not level.size:
+            return ()
+        octave = np.floor(_GROUPS_PER_OCTAVE * np.log2(level))
+        first = np.flatnonzero(np.append(True, np.diff(octave) > 0))
+        done, spent, jobs = (
+            np.add.reduceat(it[level], first)
+            for it in (
+                self.completions,
+                self.seconds,
+                self.seconds * np.arange(self.seconds.size),
+            )
+        )
+        last = np.append(first[1:], level.size) - 1
+        return tuple(
+            Seen(*of)
+            for of in zip(
+                level[first].tolist(),
+                level[last].tolist(),
+                (jobs / spent).tolist(),
+                done.tolist(),
+                spent.tolist(),
+                strict=True,
+            )
+        )
+
+    @cached_property
     def capacity(self) -> Interval:
         """Of the peak: at least the rate at the highest workload seen."""
         if self.seen == 0:
             return Interval(0.0, None)
-        region, grid = self._region, shapes()
+        region = self._region
         end = self.seen if self.cut is None else self.cut
-        value = _values(region.shape, np.float64(end))
-        low = (1.0 - _FLOOR) * float((region.slowest * value).min())
+        low = float(self._least(np.array(float(end))))
         if self.cut is not None:
+            value = _values(region.shape, np.float64(end))
             return Interval(low, (1.0 + _FLOOR) * float((region.fastest * value).max()))
-        knee = grid.knee[region.shape]
+        knee = shapes().knee[region.shape]
         high = (1.0 + _FLOOR) * float((region.fastest * knee).max())
         bent = float(knee.max()) <= end and high <= FURTHEST * low
         return Interval(low, high if bent else None)
+
+    def _least(self, workload: FloatArray) -> FloatArray:
+        """Lower ends of l(N): the best of all windows, each less _SURE standard deviations."""
+        n, least = self._floor
+        at = np.asarray(workload, dtype=np.float64)
+        below = np.append(0.0, least)[np.searchsorted(n, at, side="right")]
+        each = np.maximum.accumulate((least / n)[::-1])[::-1]
+        above = at * np.append(each, 0.0)[np.searchsorted(n, at)]
+        return np.asarray(np.maximum(below, above))
+
+    @cached_property
+    def _floor(self) -> tuple[FloatArray, FloatArray]:
+        """The workloads that were held, and lower ends there."""
+        kept = slice(0, None if self.cut is None else self.cut + 1)
+        done, spent = binned(self.completions[kept]), binned(self.seconds[kept])
+        held = np.flatnonzero(spent > _BRIEF)
+        n = centres()[held]
+        total, time, jobs = (
+            np.append(0.0, np.cumsum(it)) for it in (done[held], spent[held], spent[held] * n)
+        )
+        # Of the window from one workload to another, by rows and columns; 0 where it is empty.
+        counted = total[np.newaxis, 1:] - total[:-1, np.newaxis]
+        rate = _less(counted, time[np.newaxis, 1:] - time[:-1, np.newaxis])
+        each = _less(counted, jobs[np.newaxis, 1:] - jobs[:-1, np.newaxis])
+        return n, np.maximum.accumulate(np.maximum(rate.max(axis=0), n * each.max(axis=1)))
 
     @cached_property
     def _counts(self) -> tuple[FloatArray, FloatArray, IntArray]:
         """Weighted completions and times in the bins of `shapes` that were held, and which."""
         kept = slice(0, None if self.cut is None else self.cut + 1)
         done, spent = binned(self.completions[kept]), binned(self.seconds[kept])
-        held = np.flatnonzero(spent)
+        held = np.flatnonzero(spent > _BRIEF)
         done, spent = done[held], spent[held]
         group = np.floor(_GROUPS_PER_OCTAVE * np.log2(centres()[held])).astype(np.int64)
         weight = 1.0 / (1.0 + MISFIT**2 * np.bincount(group, done)[group])
@@ -197,6 +269,16 @@ class Known:
         freedom = max(first.size - _PARAMETERS, 0)
         scatter = float(((counted - due) ** 2 / due).sum()) if freedom else 0.0
         return max(1.0, (scatter + _STEADY) / (freedom + _STEADY))
+
+
+def _less(done: FloatArray, time: FloatArray) -> FloatArray:
+    """Lower ends of rates, _SURE standard deviations below; 0 where there is nothing.
+
+    A gamma quantile by E. B. Wilson and M. M. Hilferty, Proc. Natl. Acad. Sci. 17(12), 1931.
+    """
+    count = np.maximum(done, 1e-9)
+    cube = np.maximum(1.0 - 1.0 / (9.0 * count) - _SURE / (3.0 * np.sqrt(count)), 0.0)
+    return np.where(time > 0.0, count * cube**3 / np.where(time > 0.0, time, 1.0), 0.0)
 
 
 def _groups(expected: FloatArray) -> IntArray:

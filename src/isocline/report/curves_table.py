@@ -7,8 +7,10 @@ import numpy as np
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from isocline.learn import Known
 from isocline.model.curves import Curve, TableCurve
 from isocline.model.fleet import RoutingSystem
+from isocline.report.learned_table import learned_facts, learned_report
 from isocline.report.table_style import MOST_ROWS, table
 from isocline.report.words import listed, number
 
@@ -23,11 +25,14 @@ def knee_of(curve: Curve) -> float:
 
 
 def curves_document(
-    system: RoutingSystem, frontends: Sequence[Mapping[str, Any]] = ()
+    system: RoutingSystem,
+    frontends: Sequence[Mapping[str, Any]] = (),
+    known: Mapping[str, Known] | None = None,
 ) -> dict[str, Any]:
     """The JSON document of `isocline curves`; rates in the file's unit of work per second.
 
-    `frontends`: name, requests seen and the work of one, where that was learned.
+    `frontends`: name, requests seen and the work of one, where that was learned. `known`: what was
+    seen of each backend, by name, where its curve was learned.
     """
     return {
         "kind": "routing",
@@ -35,7 +40,9 @@ def curves_document(
         "unit": f"{system.work.unit}/s",
         "mean_work": system.work.mean,
         "backends": [
-            {"name": backend.name, **_facts(backend.curve)} for backend in system.backends
+            {"name": backend.name, **_facts(backend.curve)}
+            | ({"learned": learned_facts(backend.curve, known[backend.name])} if known else {})
+            for backend in system.backends
         ],
         "frontends": [dict(one) for one in frontends],
     }
@@ -43,6 +50,18 @@ def curves_document(
 
 def curves_report(document: dict[str, Any]) -> RenderableType:
     """What `isocline curves` prints."""
+    unit = document["unit"]
+    learned = all("learned" in entry for entry in document["backends"])
+    made = learned_report(document) if learned else _given(document)
+    work = document["mean_work"]
+    per_job = (
+        f"One job is {number(work)} {unit.removesuffix('/s')} on average." if work != 1 else ""
+    )
+    classes = [_classes(document)] if document["frontends"] else []
+    return Group(made, *classes, Text(per_job, style="dim"))
+
+
+def _given(document: dict[str, Any]) -> RenderableType:
     unit, backends = document["unit"], document["backends"]
     made = table(
         f"{document['system']}: service curves in {unit}",
@@ -66,12 +85,7 @@ def curves_report(document: dict[str, Any]) -> RenderableType:
                 *head, f"{at['jobs']:.4g}", number(at["rate"]), share, number(at["marginal_rate"])
             )
         made.add_section()
-    work = document["mean_work"]
-    per_job = (
-        f"One job is {number(work)} {unit.removesuffix('/s')} on average." if work != 1 else ""
-    )
-    classes = [_classes(document)] if document["frontends"] else []
-    return Group(made, *classes, Text(per_job, style="dim"))
+    return made
 
 
 def _classes(document: dict[str, Any]) -> RenderableType:
@@ -120,5 +134,7 @@ def _formula(entry: dict[str, Any]) -> str:
     if entry["type"] == "table":
         points = entry["parameters"]["points"]
         return f"table of {len(points)} points, {len(entry['dropped'])} dropped"
+    if entry["type"] == "pool":
+        return f"pool of {len(entry['parameters']['members'])} members"
     inner = ", ".join(f"{k} {v:g}" for k, v in entry["parameters"].items() if k != "peak")
     return f"{entry['type']}, {inner}"

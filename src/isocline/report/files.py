@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from isocline.errors import UsageError
+from isocline.learn import Known
 from isocline.model.fleet import RoutingSystem
 from isocline.report.curves_table import knee_of
 from isocline.simulate.results import Comparison, LoadSweep
@@ -30,12 +31,22 @@ class _Followed(Protocol):
     def total_over_time(self) -> FloatArray: ...
 
 
-def write_curves(system: RoutingSystem, directory: Path) -> list[Path]:
-    """Write curves.png, .svg and .csv: rate and marginal rate of each backend over its workload."""
-    from isocline.report.curve_plot import curve_plot  # noqa: PLC0415 - matplotlib, when needed
+def write_curves(
+    system: RoutingSystem, directory: Path, known: Mapping[str, Known] | None = None
+) -> list[Path]:
+    """Write curves.png, .svg and .csv: rate and marginal rate of each backend over its workload.
 
-    data = write_rows(directory / "curves.csv", _curve_rows(system))
-    return [*write_picture(curve_plot(system), directory, "curves"), data]
+    With `known`, what was seen of learned curves by name, the picture shows that, and so does
+    observed.csv.
+    """
+    from isocline.report.curve_plot import curve_plot  # noqa: PLC0415 - matplotlib, when needed
+    from isocline.report.learned_plot import learned_plot  # noqa: PLC0415
+
+    data = [write_rows(directory / "curves.csv", _curve_rows(system, known or {}))]
+    if known is None:
+        return [*write_picture(curve_plot(system), directory, "curves"), *data]
+    data.append(write_rows(directory / "observed.csv", _observed_rows(known)))
+    return [*write_picture(learned_plot(system, known), directory, "curves"), *data]
 
 
 def write_plan(plan: Mapping[str, Any], system: RoutingSystem, directory: Path) -> list[Path]:
@@ -139,14 +150,30 @@ def _writable(path: Path) -> Path:
     return path
 
 
-def _curve_rows(system: RoutingSystem) -> Iterable[Row]:
+def _curve_rows(system: RoutingSystem, known: Mapping[str, Known]) -> Iterable[Row]:
     for backend in system.backends:
-        knee = knee_of(backend.curve)
-        n = np.linspace(0.0, 4.0 * knee, 101)
-        for at, rate, marginal in zip(
-            n, backend.curve.rate(n), backend.curve.marginal(n), strict=True
-        ):
-            yield {"backend": backend.name, "jobs": at, "rate": rate, "marginal_rate": marginal}
+        found = known.get(backend.name)
+        n = np.linspace(
+            0.0, 3.0 * max(found.seen, 1) if found else 4.0 * knee_of(backend.curve), 101
+        )
+        rate = backend.curve.rate(n)
+        ends = found.intervals(list(zip(n.tolist(), rate.tolist(), strict=True))) if found else None
+        for i, marginal in enumerate(backend.curve.marginal(n)):
+            row = {
+                "backend": backend.name,
+                "jobs": n[i],
+                "rate": rate[i],
+                "marginal_rate": marginal,
+            }
+            if found and ends:
+                row |= {"low": ends[i][1], "high": ends[i][2], "extrapolated": n[i] > found.seen}
+            yield row
+
+
+def _observed_rows(known: Mapping[str, Known]) -> Iterable[Row]:
+    for name, found in known.items():
+        for group in found.groups:
+            yield {"backend": name} | group._asdict() | {"rate": group.rate}
 
 
 def total_rows(times: FloatArray, policies: Sequence[_Followed]) -> Iterable[Row]:

@@ -33,7 +33,7 @@ class Ends(NamedTuple):
     """How far one learned curve is known: 95 % intervals, requests/s; None: there is no end."""
 
     seen: int  # jobs, the highest workload seen: beyond it the curve is extrapolated
-    capacity: float  # at the peak, as fitted
+    capacity: float | None  # at the peak, as fitted; None where no bend was seen
     capacity_low: float
     capacity_high: float | None
     rate_low: float  # at the workload of now
@@ -48,7 +48,8 @@ def ends_of(live: LiveBackend) -> Ends | None:
     peak = max(rate / weight for rate, weight in live.learned.points.values())
     at = (live.workload / live.workers, live.service_rate / live.workers)
     ((_, low, high),) = known.intervals([at])
-    return Ends(known.seen, peak, *known.capacity.holding(peak), low, high)
+    ends = known.capacity.holding(peak)
+    return Ends(known.seen, None if ends.high is None else peak, *ends, low, high)
 
 
 def _known(counts: Mapping[int, tuple[float, float]]) -> Known:

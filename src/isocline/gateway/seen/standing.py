@@ -41,7 +41,8 @@ class Standing:
     window: float = 0.0  # s
     served: int = 0  # requests in it
     gap: Gap | None = None
-    capacity_scale: float | None = None  # by how much the rates could grow, as curves are fitted
+    # By how much the rates could grow; None where learned curves were not seen to bend.
+    capacity_scale: float | None = None
     capacity_interval: Interval | None = None  # 95 %, of the same, from what was seen of curves
     unseen: tuple[str, ...] = ()  # backends that the optimum gives more jobs than were seen there
     missing_edges: tuple[EdgeSaving, ...] = ()  # s of mean latency, best first
@@ -82,10 +83,12 @@ def _ahead(now: Standing, system: RoutingSystem, live: Mapping[str, LiveBackend]
         for entry in ahead.backends
         if (found := known[entry.name]) is not None and entry.jobs > max(found.seen, 1)
     ]
+    interval = _capacity_interval(system, known)
     return replace(
         now,
-        capacity_scale=ahead.capacity_scale,
-        capacity_interval=_capacity_interval(system, known),
+        # A fitted curve goes on beyond what was seen as the prior has it, which is no estimate.
+        capacity_scale=None if interval and interval.high is None else ahead.capacity_scale,
+        capacity_interval=interval,
         unseen=tuple(unseen),
         missing_edges=ahead.missing_edges,
     )
@@ -111,13 +114,15 @@ def _capacity_interval(system: RoutingSystem, known: Mapping[str, Known | None])
 
 def notes(found: Standing) -> list[str]:
     """Sentences on what an account takes from learned curves beyond what was seen of them."""
-    said = []
-    scale, interval = found.capacity_scale, found.capacity_interval
-    if scale is not None and interval and (interval.high is None or interval.high > interval.low):
-        high = "an unknown value" if interval.high is None else f"{interval.high:.3g}"
+    said, interval = [], found.capacity_interval
+    if interval and interval.high is None:
         said.append(
-            f"capacity_scale {scale:.3g} is an estimate from learned curves: the true one is "
-            f"between {interval.low:.3g}, which was seen, and {high}"
+            f"capacity_scale is not known: it is at least {interval.low:.3g}, by what was seen of "
+            "learned curves; backends were not seen to bend, and may do more"
+        )
+    elif interval and interval.high is not None:
+        said.append(
+            f"capacity_scale is learned: it is between {interval.low:.3g} and {interval.high:.3g}"
         )
     if found.unseen:
         said.append(

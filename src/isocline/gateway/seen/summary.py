@@ -77,7 +77,7 @@ class CurvePart:
     error_ratio: float | None
     peak_jobs: int | None
     seen_jobs: int | None  # the highest workload seen; beyond it a learned curve is extrapolated
-    capacity: float | None  # requests/s at the peak of a learned curve
+    capacity: float | None  # requests/s at the peak of a learned curve; null if no bend was seen
     capacity_low: float | None  # 95 % interval of that
     capacity_high: float | None  # null: no upper end is known
     extrapolated: bool  # the workload of now is beyond what was seen

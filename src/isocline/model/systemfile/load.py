@@ -44,13 +44,20 @@ def notes(system: RoutingSystem | Cluster) -> list[str]:
         for curve in _parts(backend.curve)
         if isinstance(curve, TableCurve) and curve.dropped
     ]
+    unmeasured = [
+        f"backend {backend.name!r}: {said}"
+        for backend in system.backends
+        for curve in _parts(backend.curve)
+        if isinstance(curve, TableCurve)
+        for said in _unmeasured(curve)
+    ]
     used = np.bincount(system.graph.sink, minlength=len(system.backends)) > 0
     unused = [
         f"backend {backend.name!r}: no frontend may use it"
         for backend, is_used in zip(system.backends, used, strict=True)
         if not is_used
     ]
-    return cut + unused
+    return cut + unmeasured + unused
 
 
 def _parts(curve: Curve) -> Iterable[Curve]:
@@ -67,6 +74,28 @@ def _what_was_cut(curve: TableCurve) -> str:
     if beyond:
         parts.append(f"{_listed(beyond)} cut, for the rate no longer grows past N = {peak:g}")
     return "; ".join(parts)
+
+
+# A rate that grew by more than this from the last point but one is still growing.
+_GROWING = 1.05
+
+
+def _unmeasured(curve: TableCurve) -> Iterable[str]:
+    """What the table leaves open, and what is believed there."""
+    workloads = [n for n, _ in curve.points if n > 0]
+    first, last = min(workloads), max(workloads)
+    if first > 1:
+        yield (
+            f"nothing was measured below N = {first:g}, so l(1), the speed of a job alone, is "
+            f"unknown; {float(curve.rate(1.0)):.3g} is assumed, and mean latencies at few jobs "
+            "rest on it: measure N = 1"
+        )
+    before = curve.kept[-2][1] if len(curve.kept) > 1 else 0.0
+    if last == curve.kept[-1][0] and curve.kept[-1][1] > _GROWING * before:
+        yield (
+            f"the rate still grew at the last point, N = {last:g}; beyond, it is assumed to stay "
+            "at what it is there, so the capacity may be larger: measure higher workloads"
+        )
 
 
 def _listed(points: list[tuple[float, float]]) -> str:
