@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.ready-
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --no-deps
 
-.PHONY: demo test real check format bench compiled clean
+.PHONY: demo test test-engines test-newest test-lowest real check format bench compiled lock clean
 # The main job: a certified plan, five policies on a trace and over a range of loads, and then live:
 # real servers, routers and requests on this machine, for a minute. The last step says so, and no
 # more, where the machine is too slow to measure.
@@ -17,9 +18,19 @@ demo: $(STAMP)demo
 	-$(BIN)/isocline demo --out out/demo/live
 	@echo "The pictures are in out/demo."
 
-# Tests of one file run in one process as far as may be, so that a kernel is compiled once.
+# Tests of one file run in one process as far as may be, so that a kernel is compiled once. Those that
+# start a Ray or Dask cluster need extras, and the machine to themselves: one file after the other.
+ON_CLUSTERS := tests/dispatch/test_ray_engine.py tests/dispatch/test_dispatch_faults_ray.py \
+	tests/dispatch/test_dask_engine.py tests/dispatch/test_dispatch_faults_dask.py \
+	tests/dispatch/test_cluster_runs.py
+quick = $(1)/pytest -n 2 --dist worksteal $(ON_CLUSTERS:%=--ignore=%)
+on_clusters = for file in $(ON_CLUSTERS); do $(1)/pytest $$file || exit 1; done
+
 test: $(STAMP)dev
-	$(BIN)/pytest -n 2 --dist worksteal
+	$(call quick,$(BIN))
+
+test-engines: $(STAMP)engines
+	$(call on_clusters,$(BIN))
 
 # Tests of the router before a real llama-server (llama.cpp) with a tiny model of random weights.
 # `make real LLAMA_SERVER=PATH MODEL=FILE.gguf` takes your own; else one is fetched, for Linux.
@@ -52,23 +63,65 @@ bench: $(STAMP)bench
 # from a folder without src/, so that nothing else can be what is tested. Needs a C compiler.
 COMPILED := out/compiled
 compiled: export HATCH_BUILD_HOOK_ENABLE_CUSTOM = 1
-compiled:
+compiled: $(STAMP)dev
 	rm -rf $(COMPILED) && mkdir -p $(COMPILED)/checks/src
+	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir $(COMPILED) .
 	$(PYTHON) -m venv $(COMPILED)/venv
-	$(COMPILED)/venv/bin/python -m pip wheel --quiet --no-deps --wheel-dir $(COMPILED) .
-	$(COMPILED)/venv/bin/python -m pip install --quiet "$$(echo $(COMPILED)/*.whl)[test]"
+	$(COMPILED)/venv/bin/python $(PIP_INSTALL) --require-hashes --requirement requirements/dev.txt
+	$(COMPILED)/venv/bin/python $(PIP_INSTALL) $(COMPILED)/*.whl
 	cp -r tests examples docs pyproject.toml $(COMPILED)/checks
 	ln -s "$$(echo $(CURDIR)/$(COMPILED)/venv/lib/python*/site-packages/isocline)" $(COMPILED)/checks/src
 	cd $(COMPILED)/checks && ../venv/bin/python -c 'from isocline.gateway import hot_path; assert hot_path.is_compiled()'
 	cd $(COMPILED)/checks && ../venv/bin/pytest -n 2 tests/gateway tests/live tests/cli/test_serve_verb.py
 
-# One stamp per set of extras: a second run starts at once, a changed pyproject.toml sets up again.
-$(STAMP)demo: extras = all
-$(STAMP)dev: extras = dev
-$(STAMP)bench: extras = bench
-$(STAMP)%: pyproject.toml
+# What each set of extras is installed from: versions and hashes, in requirements/ (its README.md).
+# One stamp per set: a second run starts at once, a changed lock file sets up again. Plain pip, and the
+# project last: with nothing to resolve, and built by the locked build backend.
+$(STAMP)%: requirements/%.txt pyproject.toml hatch_build.py
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$(extras)]'
+	$(BIN)/python $(PIP_INSTALL) --require-hashes --requirement $<
+	$(BIN)/python $(PIP_INSTALL) --no-build-isolation --editable .
+	touch $@
+
+# Writes requirements/ anew, with as few changes as pyproject.toml asks for; UPGRADE=1 takes the newest
+# version of all. The other sets are parts of `bench`, so that no two of them differ.
+UV := out/uv/bin/uv
+COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-annotate --no-emit-index-url --custom-compile-command 'make lock'
+$(UV):
+	$(PYTHON) -m venv out/uv
+	out/uv/bin/python -m pip install --quiet --disable-pip-version-check 'uv>=0.9'
+
+lock: $(UV)
+	$(PYTHON) requirements/build.py > out/build.in
+	$(COMPILE) $(if $(UPGRADE),--upgrade) --extra bench --extra check pyproject.toml out/build.in \
+		--output-file requirements/bench.txt
+	for set in demo:all dev:dev engines:dev,dask,ray; do \
+		$(COMPILE) --upgrade --constraint requirements/bench.txt pyproject.toml out/build.in \
+			$$(echo "$${set#*:}" | sed 's/^/--extra /; s/,/ --extra /g') \
+			--output-file requirements/$${set%:*}.txt || exit 1; \
+	done
+
+# The ranges in pyproject.toml: the whole suite, engines too, on the newest versions that they allow
+# today, and on the lowest. Neither is what `make test` runs on, so a release of somebody else's
+# turns these red, and never main.
+test-newest test-lowest: test-%: out/%/.ready
+	$(call quick,out/$*/bin)
+	$(call on_clusters,out/$*/bin)
+
+out/newest/.ready: pyproject.toml
+	rm -rf out/newest && $(PYTHON) -m venv out/newest
+	out/newest/bin/python -m pip install --quiet --disable-pip-version-check \
+		--editable '.[test,dask,ray]'
+	touch $@
+
+out/lowest/.ready: pyproject.toml $(UV)
+	rm -rf out/lowest && $(PYTHON) -m venv out/lowest
+	$(UV) pip compile --quiet --resolution lowest-direct --python out/lowest/bin/python \
+		--extra test --extra dask --extra ray --output-file out/lowest/requirements.txt pyproject.toml
+	out/lowest/bin/python -m pip install --quiet --disable-pip-version-check \
+		--requirement out/lowest/requirements.txt
+	out/lowest/bin/python $(PIP_INSTALL) --editable .
 	touch $@
 
 clean:

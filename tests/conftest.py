@@ -1,4 +1,4 @@
-"""The same examples in every run: a red test must not turn green by being run again."""
+"""Settings of every run: the same examples, and on request no test that is skipped unnoticed."""
 
 import gc
 from collections.abc import Iterator
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
+# A red test must not turn green by being run again.
 settings.register_profile("same", derandomize=True)
 settings.load_profile("same")
 
@@ -21,3 +22,49 @@ def _own_garbage() -> Iterator[None]:
     yield
     gc.collect()
     gc.unfreeze()
+
+
+# What `--no-skips` lets pass: data that may not be distributed with the sources, and tests of a
+# contract that an engine makes no use of. A program or package that is not there is neither.
+DECLARED = (
+    "the public traces are not part of the repository",
+    "the real trace is not beside this checkout",
+    "this engine keeps no chunks that it fetched",
+    "the nodes of this engine fetch nothing by themselves",
+)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--no-skips",
+        action="store_true",
+        help="fail if a test is skipped for a reason that tests/conftest.py does not declare",
+    )
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if undeclared(session.config) and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(config: pytest.Config) -> None:
+    found = undeclared(config)
+    if found:
+        reporter = config.pluginmanager.get_plugin("terminalreporter")
+        reporter.section("skipped, which --no-skips forbids", red=True)
+        for line in found:
+            reporter.write_line(line)
+
+
+def undeclared(config: pytest.Config) -> list[str]:
+    """Skipped tests and files, of all workers, each with a reason that is not declared."""
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is None or not config.getoption("--no-skips"):
+        return []
+    skipped = [report for report in reporter.stats.get("skipped", []) if report.skipped]
+    reasons = {report.nodeid: report.longrepr[2] for report in skipped if report.longrepr}
+    return [
+        f"{test}: {reason}"
+        for test, reason in sorted(reasons.items())
+        if reason.removeprefix("Skipped: ") not in DECLARED
+    ]

@@ -34,8 +34,9 @@ def sent_into_sinks(graph, capacity, flow):
 def reference(graph, supply, capacity):
     """Value of the maximum flow by scipy, on source -> sources -> sinks -> sink."""
     s, t = graph.sources, graph.sinks
-    ends = np.concatenate((np.full(s, s + t), graph.source, s + np.arange(t)))
-    others = np.concatenate((np.arange(s), s + graph.sink, np.full(t, s + t + 1)))
+    # int32, which the maximum_flow of every scipy takes
+    ends = np.concatenate((np.full(s, s + t), graph.source, s + np.arange(t))).astype(np.int32)
+    others = np.concatenate((np.arange(s), s + graph.sink, np.full(t, s + t + 1))).astype(np.int32)
     bounds = np.concatenate((supply, np.full(graph.edges, supply.sum()), capacity))
     matrix = csr_array((bounds.astype(np.int32), (ends, others)), shape=(s + t + 2, s + t + 2))
     return maximum_flow(matrix, s + t, s + t + 1).flow_value

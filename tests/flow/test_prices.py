@@ -29,9 +29,12 @@ def test_level_is_the_root_of_the_curves_marginal_rate(kind, seed, share):
 def test_inflow_inverts_level(kind, seed, share):
     # From a fifth of the capacity on, no curve of the family is so flat that a level's rounding
     # (2^-53) costs more than 1e-9 of the inflow: the worst is a knee of sharpness 6, 0.2^-6 = 2e4.
+    # Only a servers curve is, by its tilt: q changes by 2 (1 - q)^2 / TILT of the level's relative
+    # error, at q = 0.2 by 7e-10 of itself for each rounding, of which there are about four.
     prices = Prices.of_curves([curve(np.random.default_rng(seed), kind)])
     inflow = share * prices.capacity
-    assert inflows(prices, levels(prices, inflow)) == pytest.approx(inflow, rel=1e-9)
+    rel = 3e-9 if kind == "servers" else 1e-9
+    assert inflows(prices, levels(prices, inflow)) == pytest.approx(inflow, rel=rel)
 
 
 @pytest.mark.parametrize("kind", [*PLAIN, "servers"])
