@@ -23,7 +23,7 @@ demo: $(STAMP)demo
 ON_CLUSTERS := tests/dispatch/test_ray_engine.py tests/dispatch/test_dispatch_faults_ray.py \
 	tests/dispatch/test_dask_engine.py tests/dispatch/test_dispatch_faults_dask.py \
 	tests/dispatch/test_cluster_runs.py
-quick = $(1)/pytest -n 2 --dist worksteal $(ON_CLUSTERS:%=--ignore=%)
+quick = $(1)/pytest -n 2 --dist worksteal $(ON_CLUSTERS:%=--ignore=%) --ignore=tests/real
 on_clusters = for file in $(ON_CLUSTERS); do $(1)/pytest $$file || exit 1; done
 
 test: $(STAMP)dev
