@@ -56,7 +56,8 @@ def test_tokens_closer_than_a_millisecond_are_sent_together() -> None:
             client.close()
         assert len(times) == 100
         *apart, _ = np.diff(sorted(set(times)))  # the end of a request is never put off
-        assert apart == pytest.approx([0.001] * 8)  # ten tokens each
+        assert apart == pytest.approx([0.001] * len(apart))
+        assert 8 <= len(apart) <= 9  # about ten tokens each
 
     run_virtually(scenario())
 

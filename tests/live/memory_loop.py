@@ -134,6 +134,10 @@ class MemoryLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         return self._leap.now
 
+    def stand_still(self, seconds: float) -> None:
+        """Let time pass in which nothing is done, as where the machine is busy."""
+        self._leap.now += seconds
+
     def close(self) -> None:
         self.quiet.close()
         self._far.close()
