@@ -33,7 +33,11 @@ def make_core(
 def warm(serving: Serving) -> None:
     """Have everything compiled before the first request: a policy's function takes up to 1 s."""
     learner = Learner(len(serving.system.backends)) if serving.lessons else None
-    core = make_core(serving, learner)
+    rehearse(make_core(serving, learner))
+
+
+def rehearse(core: Core) -> None:
+    """Have everything compiled that a core calls; it is of no use afterwards."""
     core.explain(0)
     action = core.arrived(0.0, 0)
     if isinstance(action, Send):  # a policy may hold

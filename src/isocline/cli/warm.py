@@ -1,0 +1,71 @@
+"""`isocline warm`."""
+
+import time
+from pathlib import Path
+from typing import final
+
+import click
+
+from isocline import compile_events
+from isocline.cli import _output
+from isocline.cli._group import NEGATIVE
+
+ALL = "all"
+
+
+@click.command("warm")
+@click.argument("verbs", nargs=-1, metavar="[plan|simulate|serve|run|all]...")
+@_output.json_option
+@click.pass_context
+def command(ctx: click.Context, verbs: tuple[str, ...], as_json: bool) -> None:
+    """Compile the kernels that verbs need, and keep them.
+
+    For images and CI: what is compiled while an image is built need not be at its first start.
+    Without a verb, or with all, for all of them; plan includes fluid. Policies and engines that are
+    not the default of `run` and of clusters, and options of `simulate` such as --delay or --clock,
+    compile what they need when they are first used. Code is compiled for this kind of processor.
+
+    Exit status 1 if there is no directory to keep them in.
+    """
+    from isocline import cache_directory, compiled
+    from isocline.cli._warming import VERBS
+    from isocline.errors import UsageError
+
+    for verb in verbs:
+        if verb not in (*VERBS, ALL):
+            raise UsageError(f"warm: {verb!r}: give {', '.join(VERBS)} or {ALL}")
+    chosen = list(VERBS) if not verbs or ALL in verbs else list(dict.fromkeys(verbs))
+    counter = _Counter()
+    compile_events.add(counter)
+    began = time.monotonic()
+    try:
+        for verb in chosen:
+            VERBS[verb]()
+    finally:
+        compile_events.remove(counter)
+    seconds = time.monotonic() - began
+    kept = cache_directory.writable(Path(compiled.__file__))
+    if as_json:
+        place = None if kept is None else str(kept.parent)
+        found = {"verbs": chosen, "kernels": counter.kernels, "seconds": seconds}
+        _output.show_json(found | {"directory": place})
+    else:
+        place = "kept nowhere" if kept is None else f"kept under {kept.parent}"
+        made = f"{counter.kernels} kernels compiled in {seconds:.1f} s"
+        click.echo(f"{', '.join(chosen)}: {made}, {place}")
+    if kept is None:
+        ctx.exit(NEGATIVE)
+
+
+@final
+class _Counter(compile_events.Listener):
+    """How many kernels were compiled."""
+
+    def __init__(self) -> None:
+        self.kernels = 0
+
+    def started(self) -> None:
+        """See `finished`."""
+
+    def finished(self) -> None:
+        self.kernels += 1
