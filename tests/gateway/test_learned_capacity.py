@@ -58,7 +58,7 @@ def holds(low: float, high: float | None, truth: float) -> bool:
 
 
 def test_intervals_of_capacity_hold_the_truth_after_a_few_hundred_requests() -> None:
-    held, scales, runs = [], [], 20
+    held, scales, runs = [], [], 10
     for seed in range(runs):
         _, start, end = routed(seed)
         for name, curve in zip(("b0", "b1", "b2"), CURVES, strict=True):
@@ -70,13 +70,13 @@ def test_intervals_of_capacity_hold_the_truth_after_a_few_hundred_requests() -> 
         found = standing(start, end)
         assert found.capacity_interval is not None
         scales.append(holds(*found.capacity_interval, true_scale(start, end)))
-    # 95 % of 60 is 57; fewer than 52 have a probability of 0.5 %.
-    assert sum(held) >= 52
-    assert sum(scales) >= 17
+    # Of 30 intervals that hold the truth in 95 % each, fewer than 25 do with probability 0.3 %.
+    assert sum(held) >= 25
+    assert sum(scales) >= 8
 
 
 def test_near_capacity_it_is_known_from_both_sides() -> None:
-    for seed in range(3):
+    for seed in range(2):
         pair = [BIG, BIG]
         _, start, end = routed(seed, pair, requests=10_000, rate=2.75 * RATE)
         found = standing(start, end)

@@ -21,12 +21,13 @@ from isocline.gateway.seen.outcomes import _CODES, _WORDS
 from isocline.gateway.seen.snapshot import LearnedCurve, Pair, SeenBackend
 from isocline.gateway.seen.standing import PARTS, Standing, standing
 from isocline.gateway.seen.window import Window
-from isocline.learn import Learner
+from isocline.learn import Interval, Learner
 from isocline.model.curves import HyperbolicCurve
 from isocline.policies.parse import parse
 from isocline.theory.equilibrium import plan
 from tests.builders import fleet, mixed, station
 from tests.gateway.seeing import access, random_accesses, statistics_of, window_at_optimum
+from tests.learn.living import spread
 
 SYSTEM = mixed()
 APART = fleet([HyperbolicCurve(40.0, 12.0), HyperbolicCurve(6.0, 5.0)], [12.0, 4.0], [[0, 1], [1]])
@@ -47,7 +48,9 @@ def everything() -> Snapshot:
     live = told.backends["b0"].live
     assert live is not None
     assert live.learned is not None
-    live = replace(live, limit=3, closed=1.0, learned=replace(live.learned, cut=3))
+    done, seconds = spread(HyperbolicCurve(10.0, 6.0), 60, 5000.0)  # enough to see the bend
+    counts = dict(enumerate(zip(done.tolist(), seconds.tolist(), strict=True)))
+    live = replace(live, limit=3, closed=1.0, learned=replace(live.learned, cut=3, counts=counts))
     return replace(told, backends=told.backends | {"b0": replace(told.backends["b0"], live=live)})
 
 
@@ -64,7 +67,7 @@ def account() -> Standing:
         )
         for it, reports in ((start, 0), (end, 50))
     )
-    return standing(start, end)
+    return replace(standing(start, end), capacity_interval=Interval(1.0, 2.0))
 
 
 def families(text: str) -> dict[str, Metric]:

@@ -122,7 +122,13 @@ def test_a_level_counts_as_seen_once_a_completion_was_due_there() -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.tuples(st.integers(0, 300), st.floats(0.0, 50.0)), min_size=1, max_size=90))
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 300), st.just(0.0) | st.floats(1e-6, 50.0)),
+        min_size=1,
+        max_size=90,
+    )
+)
 def test_every_interval_is_one(counts: list[tuple[int, float]]) -> None:
     seconds = np.array([0.0] + [time for _, time in counts])
     done = np.array([0.0] + [c if time > 0 else 0 for c, time in counts], dtype=float)
