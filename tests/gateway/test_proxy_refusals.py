@@ -56,7 +56,7 @@ EARLY = b"HTTP/1.1 429 No\r\nContent-Length: 4\r\n\r\nbusy"
         saying(refusal(b"429 Too Many Requests")),
         saying(refusal(b"503 Service Unavailable", b"Retry-After: 7")),
         saying(
-            refusal(b"503 No", b"Retry-After: " + formatdate(time() + 99, usegmt=True).encode())
+            refusal(b"503 No", b"Retry-After: " + formatdate(time() + 86_400, usegmt=True).encode())
         ),
         saying(b"HTTP/1.1 429 No\r\n\r\n"),  # its body ends with the connection
         in_pieces(CHUNKED, b"4\r\nbusy\r\n", b"0\r\n\r\n"),
