@@ -30,6 +30,7 @@ QUICK = TimeLimits(
     header=60.0, keep_alive=60.0, connect=60.0, first_byte=60.0, idle=60.0, total=60.0, linger=0.3
 )
 CURVE = HyperbolicCurve(10.0, 5.0)
+RESTED = 0.06  # s after a response, its connection may be used again: closing_habit
 SECONDS = 60.0  # that any scenario may take
 
 
@@ -44,7 +45,7 @@ def run(scenario: Coroutine[Any, Any, None]) -> None:
             await scenario
 
     uvloop.run(bounded())
-    assert wrong == []  # no exception ended in the event loop
+    assert wrong == [], wrong  # no exception ended in the event loop
 
 
 @dataclass

@@ -21,6 +21,7 @@ from isocline.policies.parse import parse
 from tests.builders import fleet
 from tests.gateway.proxies import (
     CURVE,
+    RESTED,
     Backend,
     Client,
     Handler,
@@ -204,6 +205,7 @@ def test_a_stray_byte_between_responses_ends_that_connection() -> None:
         async with proxying(saying(ok() + b"HTTP/1.1 200 OK", ok(b"two"))) as (seen, [backend]):
             client = await seen.connect()
             assert (await client.ask(GET))[2] == b"ok"
+            await asyncio.sleep(RESTED)
             assert (await client.ask(POST))[2] == b"two"
             assert backend.connections == 2
             client.close()
@@ -451,14 +453,15 @@ def test_a_reload_loses_nothing() -> None:
                 statuses = set()
                 while not replaced_all:
                     statuses.add((await client.ask(POST))[0])
+                    await asyncio.sleep(RESTED)
                 return statuses
 
             work = asyncio.ensure_future(many())
             for core in cores:
-                await asyncio.sleep(0.02)
                 await until(lambda: proxy.in_flight)
                 proxy.replace(core, proxy.settings)
                 assert core.workload(0, monotonic())[0] == 1  # that of the core before
+                await until(lambda: not proxy.in_flight)
             replaced_all = True
             assert await work == {200}
             assert backend.connections == 1  # the pool is the same

@@ -30,7 +30,7 @@ backends:
   - {name: b, url: "http://127.0.0.1:9002"}
 frontends:
   - {name: one, match: {listener: inside, host: "*.x", headers: {X-A: b}, model: m*}, backends: [a]}
-  - {name: two, backends: ["*"]}
+  - {name: two, backends: ["*"], resend_unanswered: true}
 serve:
   listen:
     - {name: main, address: ":0"}
@@ -47,7 +47,7 @@ serve:
   oldest_report: 4
   slow_start: 8
   times: {connect: 2, total: 60}
-  sizes: {body: 1000}
+  sizes: {body: 1000, pool: 0}
   trusted: [10.0.0.0/8, "::1/128"]
   api_keys: {env: DOOR}
   cors: {origins: ["https://*.x"], headers: [X-A], max_age: 5, credentials: true}
@@ -91,7 +91,8 @@ def test_every_key_arrives(file: Path) -> None:
     doors = [(it.name, it.host, it.port) for it in made.proxy.listeners]
     assert doors == [("main", "127.0.0.1", 0), ("inside", "::1", 8081)]
     assert made.proxy.times == TimeLimits(connect=2.0, total=60.0)
-    assert made.proxy.sizes == SizeLimits(body=1000)
+    assert made.proxy.sizes == SizeLimits(body=1000, pool=0)
+    assert [rule.resend_unanswered for rule in made.proxy.frontends] == [False, True]
     assert made.proxy.key_digests == (digest("key-one"), digest("key-two"))
     assert made.proxy.cors == Cors(
         ("https://*.x",), headers=("X-A",), max_age=5.0, credentials=True

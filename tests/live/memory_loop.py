@@ -22,8 +22,9 @@ class Wire(asyncio.Transport):
     """One end of a connection."""
 
     def __init__(self, loop: "MemoryLoop") -> None:
-        super().__init__({"socket": loop.quiet, "peername": ("127.0.0.1", 1)})
+        super().__init__({"peername": ("127.0.0.1", 1)})
         self._loop = loop
+        self._sockets: tuple[socket.socket, socket.socket] | None = None
         self._protocol: asyncio.BaseProtocol
         self._other: Wire
         self._paused = self._closing = self._lost = False
@@ -33,6 +34,14 @@ class Wire(asyncio.Transport):
         self._other, self._protocol = other, protocol
 
     # What a protocol may ask
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """`socket` is one from which nothing comes but the end, for who asks the kernel."""
+        if name != "socket":
+            return super().get_extra_info(name, default)
+        if self._sockets is None:
+            self._sockets = socket.socketpair()
+        return self._sockets[0]
 
     def write(self, data: Any) -> None:
         self._send(self._other.data, bytes(data))
@@ -45,7 +54,9 @@ class Wire(asyncio.Transport):
 
     def close(self) -> None:
         if not self._closing:
+            self._send(self._other.eof)
             self._send(self._other.lose)
+            self._other.hang_up()
             self._closing = True
             self._loop.call_soon(self.lose)
 
@@ -84,6 +95,13 @@ class Wire(asyncio.Transport):
         if not self._lost:
             self._lost = self._closing = True
             self._protocol.connection_lost(None)
+            for own in self._sockets or ():
+                own.close()
+
+    def hang_up(self) -> None:
+        """The other end has closed, and the kernel knows it before what it sent has been read."""
+        if self._sockets is not None:
+            self._sockets[1].close()
 
     def _send(self, event: Callable[..., None], *arguments: bytes) -> None:
         if not self._closing:
@@ -121,14 +139,12 @@ class MemoryLoop(asyncio.SelectorEventLoop):
 
     Attributes:
         moved: Events that have arrived at an end of a connection.
-        quiet: A socket that nothing ever comes from, for who asks the kernel.
     """
 
     def __init__(self) -> None:
         self._leap = _Leap()
         super().__init__(self._leap)
         self.moved = 0
-        self.quiet, self._far = socket.socketpair()
         self._servers: dict[int, Factory] = {}
 
     def time(self) -> float:
@@ -137,11 +153,6 @@ class MemoryLoop(asyncio.SelectorEventLoop):
     def stand_still(self, seconds: float) -> None:
         """Let time pass in which nothing is done, as where the machine is busy."""
         self._leap.now += seconds
-
-    def close(self) -> None:
-        self.quiet.close()
-        self._far.close()
-        super().close()
 
     async def create_server(self, protocol_factory: Factory, *_: Any, **__: Any) -> Any:  # type: ignore[override]
         port = len(self._servers) + 1

@@ -56,6 +56,10 @@ class Cause(Enum):
     """
 
     CONNECT = ("the connection was refused", 502, True, True)
+    UNRESOLVED = ("the backend's name cannot be resolved", 502, True, True)
+    UNREACHABLE = ("no network leads to the backend", 502, True, True)
+    TLS = ("no TLS connection to the backend could be made", 502, True, True)
+    LOCAL = ("the gateway's machine could not open a connection", 502, True, False)
     CONNECT_TIMEOUT = ("connecting took too long", 504, True, True)
     STALE = ("an idle connection was closed as the request was sent", 502, True, False)
     RESET = ("the connection broke before the response was complete", 502, True, True)

@@ -141,10 +141,16 @@ class Match:
 @final
 @dataclass(frozen=True)
 class FrontendRule:
-    """A frontend and what it takes; its number is its place in `ProxySettings.frontends`."""
+    """A frontend and what it takes; its number is its place in `ProxySettings.frontends`.
+
+    Attributes:
+        resend_unanswered: Send a request of any method again, a POST too, where a connection that
+            had served others was closed before a byte of its response. The backend may have begun.
+    """
 
     name: str
     match: Match = field(default_factory=Match)
+    resend_unanswered: bool = False
 
 
 @final
@@ -181,7 +187,7 @@ class SizeLimits:
     bodies: int = 2**30
     replay: int = 65_536  # kept of a request's body so that it can be sent again
     buffer: int = 65_536  # written and not yet taken by the peer, then its source is paused
-    pool: int = 256  # idle connections kept for each backend
+    pool: int = 256  # idle connections kept for each backend; 0: each request gets a new one
     connections: int = 10_000  # of clients, for each process
 
     def __post_init__(self) -> None:
@@ -224,7 +230,7 @@ class ProxySettings:
     def __post_init__(self) -> None:
         for group in (self.times, self.sizes):
             for name, value in vars(group).items():
-                if not value > 0:
+                if not (value > 0 or (group is self.sizes and name == "pool" and value == 0)):
                     raise UsageError(f"limit {name} = {value!r}: give a number above 0")
         _require_distinct("listener", [listener.name for listener in self.listeners])
         _require_distinct("frontend", [frontend.name for frontend in self.frontends])

@@ -1,7 +1,10 @@
 """A client's connection: reads requests, one after the other, and writes what answers them."""
 
 import asyncio
+import contextlib
 import math
+import socket
+import struct
 from typing import TYPE_CHECKING, cast, final
 
 from isocline.gateway.proxy.answers import answer
@@ -20,15 +23,20 @@ if TYPE_CHECKING:
     from isocline.gateway.proxy.proxy import Proxy
 
 REQUEST_TIMEOUT = 408
+_RESET = struct.pack("ii", 1, 0)  # linger for 0 s: a close is a reset
 _EMPTY_LINE = (b"\r", b"\r\n")  # as far as it has come
 
 
 @final
 class Downstream(asyncio.Protocol):
-    """One connection. Requests that come before their turn (pipelining) wait, and are not read on.
+    """One connection. Requests that come before their turn (pipelining) wait.
+
+    As much of them is read as a head may take, so that the end of the connection is noticed as it
+    comes; beyond that reading pauses, and `hang_ups` notices the end.
 
     Attributes:
         exchange: The request that is being served, if any.
+        close_is_end: The client takes a close for the end of the response that it has a part of.
         write_paused: The client takes what is written too slowly.
         cors: Header lines that let a browser show the response at hand to its page.
         due: When the limit on what this connection does without an exchange ends, s.
@@ -40,6 +48,7 @@ class Downstream(asyncio.Protocol):
         "_lingering",
         "_paused",
         "_served",
+        "close_is_end",
         "cors",
         "due",
         "exchange",
@@ -57,7 +66,7 @@ class Downstream(asyncio.Protocol):
         self.proxy = proxy
         self.listener = listener
         self.exchange: Exchange | None = None
-        self.write_paused = False
+        self.write_paused = self.close_is_end = False
         self.cors = b""
         self._framing: Framing | None = None  # of a request's body that is not complete
         self._held = b""  # the start of a head, or requests before their turn
@@ -88,7 +97,7 @@ class Downstream(asyncio.Protocol):
         try:
             if self._framing is not None:
                 self._read_body(self._framing, data)
-            elif self.exchange is None:
+            elif self.exchange is None and not self.write_paused:
                 self._read_head(self._held + data if self._held else data)
             else:
                 self._hold_next(data)
@@ -97,6 +106,8 @@ class Downstream(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         self.proxy.downstreams.discard(self)
+        if self._paused:
+            self.proxy.hang_ups.forget(self.transport)
         if self.exchange is not None:
             exchange, self.exchange = self.exchange, None
             exchange.client_gone()
@@ -125,6 +136,7 @@ class Downstream(asyncio.Protocol):
         """Read no more for now."""
         if not self._paused and not self.transport.is_closing():
             self.transport.pause_reading()
+            self.proxy.hang_ups.watch(self.transport, self.transport.abort)
         self._paused |= why
 
     def resume(self, why: int) -> None:
@@ -132,8 +144,10 @@ class Downstream(asyncio.Protocol):
         if not self._paused:
             return
         self._paused &= ~why
-        if not self._paused and not self.transport.is_closing():
-            self.transport.resume_reading()
+        if not self._paused:
+            self.proxy.hang_ups.forget(self.transport)
+            if not self.transport.is_closing():
+                self.transport.resume_reading()
 
     def stays(self, head: RequestHead) -> bool:
         """Whether another request may follow this one."""
@@ -147,11 +161,11 @@ class Downstream(asyncio.Protocol):
             self.resume(BACKEND_IS_SLOW | NO_BACKEND_YET)
         if not persistent:
             self.close(linger=self._framing is not None)
-        elif self._held:
+            return
+        self.due = now + self.proxy.settings.times.keep_alive
+        if self._held:
             # Not at once: a thousand requests in one piece would be a thousand calls deep.
             asyncio.get_running_loop().call_soon(self._next)
-        else:
-            self.due = now + self.proxy.settings.times.keep_alive
 
     def close(self, linger: bool = False) -> None:
         """Close when all is written; `linger`: read on a little, as the client is still sending.
@@ -171,13 +185,22 @@ class Downstream(asyncio.Protocol):
             self._close()
 
     def abort(self) -> None:
-        """Break off: the client learns that the response is not complete."""
+        """Break off: the client learns that the response is not complete.
+
+        By a reset where a close would say that it is, as in HTTP/1.0; what is on its way is lost
+        with it, so only there.
+        """
+        if self.close_is_end:
+            own = self.transport.get_extra_info("socket")
+            if own is not None:
+                with contextlib.suppress(OSError):  # it is closed
+                    own.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         self.transport.abort()
 
     def overdue(self) -> None:
         """A limit on time is over; a client that said nothing is told nothing."""
         if self.transport.is_closing():
-            self.transport.abort()  # it does not even take the rest
+            self.abort()  # it does not even take the rest
         elif self._lingering:
             self._close()
         elif self._held:
@@ -256,8 +279,8 @@ class Downstream(asyncio.Protocol):
         self._held = data
 
     def _hold_next(self, data: bytes) -> None:
-        if data:
-            self._held += data
+        self._held += data
+        if len(self._held) > self.proxy.settings.sizes.head:
             self.pause(NEXT_REQUEST_IS_HERE)
 
     def _read_body(self, framing: Framing, data: bytes) -> None:

@@ -47,6 +47,7 @@ class Exchange:
     """
 
     __slots__ = (
+        "_detail",
         "_kept",
         "_placing",
         "_sent",
@@ -73,6 +74,7 @@ class Exchange:
         self.upstream: Upstream | None = None
         self.complete = not head.has_body
         self._kept = Kept(downstream.proxy.bodies)
+        self._detail = ""  # of the last attempt's failure, for the log
         self._placing: Placing | None = None
         self.sending = self.usage_asked = False
         self._sent = False  # something may have reached a backend
@@ -93,10 +95,10 @@ class Exchange:
         if upstream is not None:
             if kept.size > sizes.replay:
                 kept.drop()
-            upstream.write(data)
+            upstream.write_more(data)
             self._watch_backend(self.router.clock())
         elif self.access.frontend != UNMATCHED and kept.size > sizes.replay:
-            self.downstream.pause(NO_BACKEND_YET)
+            self._pause_if_full(kept)
 
     def match(self) -> None:
         """Find the frontend, if that was not done, with what of the request has come."""
@@ -176,7 +178,7 @@ class Exchange:
         self.access.attempts = attempt
         self.answered = False
         pool = self.router.pools[backend]
-        upstream = pool.take()
+        upstream = pool.take(self.router.clock())
         if upstream is None:
             pool.open(self, attempt)
         else:
@@ -185,12 +187,12 @@ class Exchange:
     def reject(self, action: Reject) -> None:
         """Answer in the backend's place."""
         self.number = 0
-        self._reply(action.status, action.reason, action.retry_after)
+        self._reply(action.status, action.reason, action.retry_after, self._detail)
 
     def break_off(self, action: Close) -> None:
         """The response cannot be completed."""
         self.number = 0
-        self.access.reason = action.reason
+        self.access.reason = _with(action.reason, self._detail)
         self._end(self.router.clock())
         self.downstream.exchange = None
         self.downstream.abort()
@@ -222,18 +224,21 @@ class Exchange:
             upstream.pause()
         self._watch_backend(now)
 
-    def not_connected(self, attempt: int, cause: Cause) -> None:
+    def not_connected(self, attempt: int, cause: Cause, detail: str) -> None:
         """No connection could be opened."""
         if self.sending and attempt == self.access.attempts and self.upstream is None:
-            self.failed(cause)
+            self.failed(cause, detail)
+
+    def interim(self) -> None:
+        """A 1xx has come: a sign of life, but the final response still has to begin in time."""
+        if not self.complete:
+            self.due = self.router.clock() + self.router.times.idle
 
     def first_byte(self) -> None:
-        """The response begins."""
-        if not self.answered:
-            now = self.router.clock()
-            self.answered = True
-            self.access.first_byte = now
-            self.due = now + self.router.times.idle
+        """The final response begins."""
+        now = self.router.clock()
+        self.access.first_byte = now
+        self.due = now + self.router.times.idle
 
     def respond(self, data: bytes) -> None:
         """A part of the response, as the client gets it."""
@@ -267,25 +272,29 @@ class Exchange:
         self.due = self.deadline
         # The connection is kept where its response has been read to its end.
         whole = self.complete and head.persistent and head.length == len(data)
-        upstream.release(now, reusable=whole)
+        upstream.release(now, reusable=whole, streamed=False)
         self.downstream.resume(BACKEND_IS_SLOW)
         router.act(actions)
         return True
 
     def failed(self, cause: Cause, detail: str = "") -> None:
-        """The backend did not do it; the core says whether another one should."""
+        """The backend did not do it; the core says whether another one should.
+
+        `detail` is for the log alone: it may name what clients have no business to know.
+        """
         upstream, self.upstream = self.upstream, None
         if upstream is not None:
             upstream.abort()
         self.sending = False
         self.due = self.deadline
-        self.access.reason = detail or cause.reason
+        self._detail = detail
+        self.access.reason = _with(cause.reason, detail)
         self.access.failures += ((self.access.backend, cause),)
         self.router.failed(
             self.number,
             cause,
             sent=self._sent,
-            idempotent=self.head.method in IDEMPOTENT and self._kept.whole,
+            idempotent=self._may_go_again(cause) and self._kept.whole,
             started=self.begun,
         )
 
@@ -304,13 +313,31 @@ class Exchange:
 
     # Steps
 
+    def _may_go_again(self, cause: Cause) -> bool:
+        """Whether the request may reach a backend twice, by its method or its frontend's wish."""
+        if self.head.method in IDEMPOTENT:
+            return True
+        rule = self.router.settings.frontends[self.access.frontend]
+        return rule.resend_unanswered and cause is Cause.STALE
+
+    def _pause_if_full(self, kept: Kept) -> None:
+        """Read a body that waits for a backend no further, once all have half of the room.
+
+        The other half is for requests whose model is looked for. Not sooner, as the end of a client
+        stands behind what it has sent: only who reads learns of it.
+        """
+        if kept.in_all > self.router.sizes.bodies // 2:
+            self.downstream.pause(NO_BACKEND_YET)
+
     def _watch_backend(self, now: float) -> None:
         """Once the backend has the whole request it has to answer; before, bytes have to move."""
         times = self.router.times
-        waits = self.complete and not self.answered
+        waits = self.complete and not self.begun
         self.due = now + (times.first_byte if waits else times.idle)
 
-    def _reply(self, status: int, reason: str, retry_after: float | None = None) -> None:
+    def _reply(
+        self, status: int, reason: str, retry_after: float | None = None, detail: str = ""
+    ) -> None:
         downstream, head = self.downstream, self.head
         persistent = downstream.stays(head)
         data = answer(
@@ -321,7 +348,7 @@ class Exchange:
             retry_after=retry_after,
             fields=downstream.cors,
         )
-        self.reply(status, data, persistent, reason)
+        self.reply(status, data, persistent, _with(reason, detail))
 
     def _cancel(self, status: int, reason: str) -> None:
         """Take it back; nobody is there to be answered."""
@@ -343,3 +370,7 @@ class Exchange:
         self._kept.drop()
         self.access.ended = now
         self.router.observe(self.access)
+
+
+def _with(reason: str, detail: str) -> str:
+    return f"{reason}: {detail}" if detail else reason

@@ -19,7 +19,7 @@ def end_overdue(exchange: "Exchange", now: float) -> None:
             exchange.abandon(GATEWAY_TIMEOUT, Cause.TOTAL_TIMEOUT.reason)
     elif exchange.downstream.write_paused:
         exchange.drop("the client took its response too slowly")
-    elif exchange.answered:
+    elif exchange.begun:
         exchange.failed(Cause.IDLE_TIMEOUT)
     elif exchange.complete:
         exchange.failed(Cause.FIRST_BYTE_TIMEOUT)

@@ -3,9 +3,12 @@
 import asyncio
 import ssl
 from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING, final
 
 from isocline.gateway.actions import Cause
+from isocline.gateway.proxy import connect_failures
+from isocline.gateway.proxy.closing_habit import ClosingHabit
 from isocline.gateway.proxy.request_head import RequestHead
 from isocline.gateway.proxy.upstream import Upstream
 from isocline.gateway.proxy.way import Way
@@ -14,6 +17,9 @@ from isocline.gateway.settings import BackendAddress, ProxySettings
 if TYPE_CHECKING:
     from isocline.gateway.proxy.exchange import Exchange
 
+# Of the time for which a backend says that it keeps connections: 4 s of uvicorn's 5.
+_EARLIER = 0.8
+_CLOSE = b"Connection: close\r\n"
 _ASKS = b"endpoint-load-metrics-format: TEXT\r\n"
 
 
@@ -22,11 +28,17 @@ class Pool:
     """The connections to one backend.
 
     The one used last is used first: the others grow old, and are closed before the backend closes
-    them under a request.
+    them under a request. Those of a backend that may close them right after a response rest first.
+
+    Attributes:
+        clock: Seconds; see Proxy.
     """
 
-    def __init__(self, address: BackendAddress, settings: ProxySettings) -> None:
+    def __init__(
+        self, address: BackendAddress, settings: ProxySettings, clock: Callable[[], float]
+    ) -> None:
         """Raises UsageError if the backend's certificates cannot be read."""
+        self.clock = clock
         self.address = address
         self.host = address_of(address)
         self._base = address.base.encode()
@@ -39,41 +51,67 @@ class Pool:
         self.opened = 0  # ever
         self._times = settings.times
         self._context: ssl.SSLContext | None = address.context()
+        self._keep = settings.times.pool  # s
         self._idle: deque[Upstream] = deque()
+        # Servers differ after responses of known length and after others: streams.
+        self._resting: tuple[deque[Upstream], deque[Upstream]] = deque(), deque()
+        self._habits = ClosingHabit(), ClosingHabit()
         self._opening: set[asyncio.Task[None]] = set()
         self._closed = False
 
     @property
     def idle(self) -> int:
         """Connections that wait for a request."""
-        return len(self._idle)
+        return len(self._idle) + len(self._resting[0]) + len(self._resting[1])
 
-    def take(self) -> Upstream | None:
+    def take(self, now: float) -> Upstream | None:
         """A connection that is open as far as can be told, or None."""
+        self._wake(now)
         while self._idle:
             upstream = self._idle.pop()
-            if upstream.is_quiet():
+            if upstream.due < now:
+                upstream.close()
+            elif upstream.is_quiet():
                 return upstream
-            upstream.abort()
+            else:
+                self.found_closed(upstream, now)
+                upstream.abort()
         return None
 
-    def give(self, upstream: Upstream, now: float) -> None:
-        """Keep a connection for the next request, if there is room."""
-        if self._closed or len(self._idle) >= self.sizes.pool:
+    def give(self, upstream: Upstream, now: float, streamed: bool = False) -> None:
+        """Keep a connection for the next request, if there is room.
+
+        `streamed`: its last response had no length.
+        """
+        if self._closed or self.idle >= self.sizes.pool:
             upstream.close()
             return
-        upstream.due = now + self._times.pool
-        self._idle.append(upstream)
+        upstream.due = now + self._keep
+        upstream.released, upstream.streamed = now, streamed
+        rests = upstream.uses and self._habits[streamed].rest
+        (self._resting[streamed] if rests else self._idle).append(upstream)
+
+    def keeps(self, seconds: float) -> None:
+        """The backend has said for how long it keeps an idle connection (Keep-Alive: timeout)."""
+        self._keep = min(self._times.pool, _EARLIER * seconds)
+
+    def found_closed(self, upstream: Upstream, now: float) -> None:
+        """The backend has closed a connection that nothing was under way on, for all it knew."""
+        self._habits[upstream.streamed].closed(now - upstream.released)
 
     def forget(self, upstream: Upstream) -> None:
         """A connection that waited is gone."""
-        if upstream in self._idle:
-            self._idle.remove(upstream)
+        for waiting in (self._idle, *self._resting):
+            if upstream in waiting:
+                waiting.remove(upstream)
+                self.found_closed(upstream, self.clock())
 
     def rewrite(self, head: RequestHead, way: Way) -> bytes:
         """A request's head as this backend gets it."""
         host = head.host if self.address.keep_host and head.host else self.host
         added = way.lines(head.host or b"", head.way) + self._asks
+        if not self.sizes.pool and not head.upgrade:
+            added += _CLOSE
         if self._authorization is not None:
             added += self._authorization
         elif self._passes_keys:
@@ -91,14 +129,29 @@ class Pool:
 
     def sweep(self, now: float) -> None:
         """Close those that have waited too long: the oldest are first."""
+        self._wake(now)
         while self._idle and self._idle[0].due < now:
             self._idle.popleft().close()
 
     def close(self) -> None:
         """Keep none from now on; those in use go on until they are done."""
         self._closed = True
-        while self._idle:
-            self._idle.pop().close()
+        for waiting in (self._idle, *self._resting):
+            while waiting:
+                waiting.pop().close()
+
+    def _wake(self, now: float) -> None:
+        """Those that have rested may be used, if they are still open."""
+        for streamed, resting in enumerate(self._resting):
+            habit = self._habits[streamed]
+            while resting and resting[0].released + habit.rest <= now:
+                upstream = resting.popleft()
+                if upstream.is_quiet():
+                    habit.kept()
+                    self._idle.append(upstream)
+                else:
+                    self.found_closed(upstream, now)
+                    upstream.abort()
 
     async def _open(self, exchange: "Exchange", attempt: int) -> None:
         loop = asyncio.get_running_loop()
@@ -113,9 +166,11 @@ class Pool:
                     server_hostname=host if self._context else None,
                 )
         except TimeoutError:
-            exchange.not_connected(attempt, Cause.CONNECT_TIMEOUT)
-        except OSError:  # refused, unreachable, no such name, and what TLS raises
-            exchange.not_connected(attempt, Cause.CONNECT)
+            words = connect_failures.too_slow(self.address, self._times.connect)
+            exchange.not_connected(attempt, Cause.CONNECT_TIMEOUT, words)
+        except (OSError, ValueError) as error:
+            cause, words = connect_failures.failure_of(error, self.address)
+            exchange.not_connected(attempt, cause, words)
         else:
             self.opened += 1
             exchange.connected(attempt, upstream)

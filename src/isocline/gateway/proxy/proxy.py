@@ -10,6 +10,7 @@ from isocline.gateway.access_log import Access, Observer
 from isocline.gateway.core import Core
 from isocline.gateway.http.cors import CrossOrigin
 from isocline.gateway.proxy.downstream import Downstream
+from isocline.gateway.proxy.hang_ups import HangUps
 from isocline.gateway.proxy.kept import Total
 from isocline.gateway.proxy.model_list import Directory
 from isocline.gateway.proxy.overdue import end_overdue
@@ -38,6 +39,7 @@ class Proxy:
         upgrades: Protocols to which a connection may be upgraded, in lower case.
         cors: Which web pages may call; None: that is left to the backends.
         downstreams: Open connections of clients.
+        hang_ups: Notices the end of those that are not read for now.
         tunnels: Upgraded connections.
         bodies: Bytes of requests' bodies that are kept.
         draining: No further request is taken on a connection.
@@ -70,6 +72,7 @@ class Proxy:
         self.cors = None if settings.cors is None else CrossOrigin(settings.cors)
         self.router = Router(core, settings, observers, read_load, clock, directory=directory)
         self.downstreams: set[Downstream] = set()
+        self.hang_ups = HangUps()
         self.tunnels: set[Tunnel] = set()
         self.bodies = Total()
         self.draining = False
@@ -95,6 +98,7 @@ class Proxy:
             UsageError: A listener cannot have its address.
         """
         loop = asyncio.get_running_loop()
+        self.hang_ups.start(loop)
         for listener, context in zip(self.settings.listeners, self._contexts, strict=True):
             try:
                 server = await loop.create_server(
@@ -165,6 +169,7 @@ class Proxy:
         for router in (self.router, *self._before):
             router.close_but(())
         await asyncio.sleep(0)  # the loop tells the connections that they are gone
+        self.hang_ups.close(asyncio.get_running_loop())
         if self._timer is not None:
             self._timer.cancel()
         for router in (self.router, *self._before):

@@ -13,8 +13,10 @@ def reframe(
 ) -> tuple[Framing | None, bytes, bool]:
     """(framing of the body or None, header lines that say so, whether a close marks its end)."""
     knows_chunks = request.version == 1
+    if response.status == NO_CONTENT:
+        return None, b"", False
     length = b""
-    if response.length is not None and response.status >= 200 and response.status != NO_CONTENT:
+    if response.length is not None:
         length = b"Content-Length: %d\r\n" % response.length
     if not response.has_body(request.method):
         return None, _CHUNKED if response.chunked and knows_chunks else length, False

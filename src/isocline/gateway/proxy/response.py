@@ -26,12 +26,14 @@ class Response:
         "_load",
         "_persistent",
         "_reusable",
+        "_streamed",
         "_tokens",
     )
 
     def __init__(self, exchange: "Exchange", head: ResponseHead) -> None:
         self._exchange = exchange
-        self._reusable = head.persistent  # the backend's connection
+        self._reusable = head.persistent and not head.misframed  # the backend's connection
+        self._streamed = head.length is None
         self._persistent = False  # the client's
         self._framing: Framing | None = None
         self._load: bytes | None = None  # what the backend says once the request is done
@@ -54,6 +56,7 @@ class Response:
             framing, added, by_close = reframe(request, head, router.sizes)
         self._framing = framing
         self._persistent = exchange.complete and not by_close and downstream.stays(request)
+        downstream.close_is_end = by_close
         if not self._persistent:
             added += b"Connection: close\r\n"
         elif request.version == 0:
@@ -103,7 +106,9 @@ class Response:
         assert upstream is not None
         if downstream.write_paused:
             upstream.resume()
-        upstream.release(now, reusable=clean and self._reusable and exchange.complete)
+        upstream.release(
+            now, reusable=clean and self._reusable and exchange.complete, streamed=self._streamed
+        )
         downstream.exchange_done(self._persistent, now)
         exchange.done(now, usage=self._usage())
         if self._load is not None:

@@ -1,12 +1,14 @@
 """The head of a response: what it says, and how it goes on to a client."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import final
+from typing import Any, final
 
 from isocline.gateway.proxy.fields import FieldLines, Take, parse_length, tokens, without
 from isocline.gateway.proxy.strict import BAD_GATEWAY, BadMessageError, response_lines
 
+_TIMEOUT = re.compile(rb"(?i)\btimeout=\"?([0-9]{1,9})\b")  # "timeout=5, max=100"
 SWITCHING, NO_CONTENT, NOT_MODIFIED = 101, 204, 304
 
 
@@ -19,6 +21,7 @@ class ResponseHead:
         length: Content-Length, if there is one.
         chunked: The body comes in chunks.
         persistent: The backend means to keep the connection.
+        keep: For how long it does while nothing happens, s, if it says so.
         upgrade: The protocol changed to, in lower case.
         load: What the backend says of its load (ORCA, `endpoint-load-metrics`).
         fields: What goes on, in order.
@@ -29,6 +32,7 @@ class ResponseHead:
         "_start",
         "chunked",
         "fields",
+        "keep",
         "length",
         "load",
         "persistent",
@@ -46,6 +50,7 @@ class ResponseHead:
         self.chunked = False
         self.upgrade: bytes | None = None
         self.load: bytes | None = None
+        self.keep: int | None = None
         self._connection: list[bytes] = []
         self.fields = _LINES.passing(self, lines[1:])
         self._settle(version=first[7] - ord("0"))
@@ -54,6 +59,11 @@ class ResponseHead:
     def interim(self) -> bool:
         """Another response to the same request follows (RFC 9110, Section 15.2)."""
         return self.status < 200 and self.status != SWITCHING
+
+    @property
+    def misframed(self) -> bool:
+        """Whether it has framing where no body can be: one may follow, which no reader expects."""
+        return self.status == NO_CONTENT and (self.chunked or bool(self.length))
 
     def has_body(self, method: bytes) -> bool:
         """Whether a body follows a response to `method` (RFC 9112, Section 6.3)."""
@@ -105,6 +115,9 @@ class ResponseHead:
     def _take_load(self, _: bytes, value: bytes) -> None:
         self.load = value
 
+    def _take_keep_alive(self, _: bytes, value: int | None) -> None:
+        self.keep = value
+
     def _drop(self, _: bytes, value: bytes) -> None:
         """Of this connection only."""
 
@@ -115,11 +128,20 @@ _TAKES: Mapping[bytes, Take] = {
     b"connection": ResponseHead._take_connection,
     b"upgrade": ResponseHead._take_upgrade,
     b"endpoint-load-metrics": ResponseHead._take_load,
-    b"keep-alive": ResponseHead._drop,
+    b"keep-alive": ResponseHead._take_keep_alive,
     b"proxy-connection": ResponseHead._drop,
 }
 
-_READS = {b"content-length": partial(parse_length, status=BAD_GATEWAY)}
+
+def _parse_keep_alive(value: bytes) -> int | None:
+    found = _TIMEOUT.search(value)
+    return int(found[1]) if found else None
+
+
+_READS: Mapping[bytes, Callable[[bytes], Any]] = {
+    b"keep-alive": _parse_keep_alive,
+    b"content-length": partial(parse_length, status=BAD_GATEWAY),
+}
 _LINES = FieldLines(_TAKES, _READS)
 
 

@@ -61,7 +61,7 @@ class Router:
         known = {} if before is None else {pool.address: pool for pool in before.pools}
         same = before is not None and _same_for_pools(before.settings, settings)
         self.pools: list[Pool] = [
-            known[address] if same and address in known else Pool(address, settings)
+            known[address] if same and address in known else Pool(address, settings, clock)
             for address in settings.backends
         ]
         self._numbers = {address: number for number, address in enumerate(settings.backends)}

@@ -18,6 +18,10 @@ _STATUS = rb"HTTP/1\.[01] [1-9][0-9]{2}(?: [\t\x20-\x7e\x80-\xff]*+)?\r\n"
 _RESPONSE = re.compile(_STATUS + _FIELDS + rb"\r\n")
 _TRAILERS = re.compile(_FIELDS + rb"\r\n")
 
+_VERSION, _STATUS_LINE = b"HTTP/1.", "status line"
+_BARE = re.compile(rb"(?<!\r)\n|\r(?!\n|\Z)")  # a CR at the end may get its LF yet
+_BARE_WORDS = "a line ends with a bare CR or LF; lines end with CR LF"
+
 BAD_REQUEST, TOO_LARGE, HEAD_TOO_LARGE, NOT_IMPLEMENTED, BAD_GATEWAY = 400, 413, 431, 501, 502
 
 
@@ -49,7 +53,18 @@ def response_lines(head: bytes, header_count: int) -> list[bytes]:
 
     Raises BadMessageError unless `head`, up to its empty line, is one.
     """
-    return _lines(_RESPONSE, head, header_count, "status line")
+    return _lines(_RESPONSE, head, header_count, _STATUS_LINE)
+
+
+def require_response_start(data: bytes) -> None:
+    """Raise BadMessageError if no more bytes can make `data` the head of a response.
+
+    A backend that ends lines with bare LF, or speaks another protocol, would else be waited for.
+    """
+    if not _VERSION.startswith(data[: len(_VERSION)]):
+        raise BadMessageError(f"malformed {_STATUS_LINE}", BAD_GATEWAY)
+    if _BARE.search(data) is not None:
+        raise BadMessageError(_BARE_WORDS, BAD_GATEWAY)
 
 
 def require_trailers(block: bytes, header_count: int) -> None:
@@ -73,12 +88,12 @@ def _lines(grammar: re.Pattern[bytes], head: bytes, header_count: int, first: st
 
 def _bad_line(line: bytes, first: str) -> str:
     if b"\n" in line or b"\r" in line:
-        return "a line ends with a bare CR or LF; lines end with CR LF"
+        return _BARE_WORDS
     return f"malformed {first}"
 
 
 _FAULTS = (
-    (rb"(?<!\r)\n|\r(?!\n)", "a line ends with a bare CR or LF; lines end with CR LF"),
+    (rb"(?<!\r)\n|\r(?!\n)", _BARE_WORDS),
     (rb"(?m)^[ \t]", "a field is folded over several lines (obs-fold)"),
     (rb"(?m)^[^:\n]*[ \t]:", "white space between a field's name and its colon"),
     (rb"(?m)^:", "a field without a name"),

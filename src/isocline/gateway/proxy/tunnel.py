@@ -24,6 +24,7 @@ class Tunnel:
         self, exchange: "Exchange", client: asyncio.Transport, backend: asyncio.Transport
     ) -> None:
         self._exchange: Exchange | None = exchange
+        self.hang_ups = exchange.downstream.proxy.hang_ups
         self._tunnels = exchange.downstream.proxy.tunnels
         self._clock = exchange.router.clock
         self._seconds = exchange.router.times.tunnel
@@ -75,6 +76,7 @@ class End(asyncio.Protocol):
 
     def close(self) -> None:
         """Close once all is written; break off if the peer does not take it."""
+        self._tunnel.hang_ups.forget(self._transport)
         if self._transport.get_write_buffer_size():
             asyncio.get_running_loop().call_later(_TO_FLUSH, self._transport.abort)
         self._transport.close()
@@ -99,8 +101,11 @@ class End(asyncio.Protocol):
     def pause_writing(self) -> None:
         if not self._other.is_closing():
             self._other.pause_reading()
+            # Its end is not the tunnel's while what it sent before has not been passed on.
+            self._tunnel.hang_ups.watch(self._other, self._tunnel.close, half=False)
 
     def resume_writing(self) -> None:
+        self._tunnel.hang_ups.forget(self._other)
         if not self._other.is_closing():
             self._other.resume_reading()
 

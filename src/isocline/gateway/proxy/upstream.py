@@ -1,20 +1,25 @@
 """A connection to a backend: reads responses and hands them to the exchange it serves."""
 
 import asyncio
+import os
 import select
+import ssl
 from typing import TYPE_CHECKING, cast, final
 
 from isocline.gateway.actions import FULL, Cause
 from isocline.gateway.proxy.pauses import BACKEND_IS_SLOW
 from isocline.gateway.proxy.response import Response
 from isocline.gateway.proxy.response_head import SWITCHING, ResponseHead
-from isocline.gateway.proxy.strict import BAD_GATEWAY, BadMessageError
+from isocline.gateway.proxy.strict import BAD_GATEWAY, BadMessageError, require_response_start
 from isocline.gateway.proxy.tunnel import open_tunnel
 
 if TYPE_CHECKING:
     from isocline.gateway.proxy.exchange import Exchange
     from isocline.gateway.proxy.pool import Pool
 
+# A heartbeat every 10 s (102 Processing) over the default limit on the first byte is 60.
+_MOST_INTERIM = 100
+_PIECE = 65_536  # bytes
 _QUIET = select.POLLIN | select.POLLHUP | select.POLLERR
 
 
@@ -25,10 +30,26 @@ class Upstream(asyncio.Protocol):
     Attributes:
         exchange: Whom it serves now; None: it waits in the pool.
         uses: Requests it has served.
+        released: When the last one was, s.
+        streamed: Its response had no length.
         due: When it has waited in the pool for too long, s.
     """
 
-    __slots__ = ("_held", "_poll", "_response", "due", "exchange", "pool", "transport", "uses")
+    __slots__ = (
+        "_ended",
+        "_held",
+        "_interim",
+        "_poll",
+        "_response",
+        "_unsent",
+        "due",
+        "exchange",
+        "pool",
+        "released",
+        "streamed",
+        "transport",
+        "uses",
+    )
 
     transport: asyncio.Transport
 
@@ -36,20 +57,25 @@ class Upstream(asyncio.Protocol):
         self.pool = pool
         self.exchange: Exchange | None = None
         self.uses = 0
-        self.due = 0.0
+        self.due = self.released = 0.0
+        self.streamed = False
+        self._ended = False
         self._held = b""  # the start of a head
+        self._interim = 0  # responses of the kind 1xx to the current request
         self._response: Response | None = None  # once its head is read
+        self._unsent = b""  # of a body, until what has come is read
         self._poll = select.poll()
 
     # What exchanges and the pool ask
 
-    def release(self, now: float, reusable: bool) -> None:
+    def release(self, now: float, reusable: bool, streamed: bool) -> None:
         """The response is complete: back to the pool, or closed."""
         self.exchange = None
         self._response = None
+        self._interim = 0
         self.uses += 1
-        if reusable:
-            self.pool.give(self, now)
+        if reusable and not self._unsent:
+            self.pool.give(self, now, streamed)
         else:
             self.transport.abort()
 
@@ -57,6 +83,20 @@ class Upstream(asyncio.Protocol):
         """To the backend; uvloop raises where the connection is lost and has not said so yet."""
         if not self.transport.is_closing():
             self.transport.write(data)
+
+    def write_more(self, data: bytes) -> None:
+        """More of a request's body, after what has come meanwhile is read.
+
+        It may be the response of a backend that refuses the request and closes: the body would meet
+        an error, and with the connection the response would be lost that is there already.
+        """
+        if self._unsent:
+            self._unsent += data
+        elif self.is_quiet():
+            self.write(data)
+        elif data:
+            self._unsent = data
+            asyncio.get_running_loop().call_soon(self._write_next_turn)
 
     def pause(self) -> None:
         """Read no more for now."""
@@ -105,14 +145,27 @@ class Upstream(asyncio.Protocol):
         except BadMessageError as error:
             exchange.failed(Cause.MALFORMED, error.reason)
 
+    def eof_received(self) -> None:
+        """The backend says that nothing more comes.
+
+        In TLS anybody between can end the connection, but only the backend can say so (RFC 9112,
+        Section 9.8).
+        """
+        tls = self.transport.get_extra_info("ssl_object")
+        self._ended = tls is None or _has_said_so(tls)
+
     def connection_lost(self, exc: Exception | None) -> None:
+        if exc is not None and self.exchange is not None:
+            self._read_rest()
         exchange = self.exchange
         if exchange is None:
             self.pool.forget(self)
             return
-        if exc is None and self._response is not None and self._response.closed():
+        if self._ended and self._response is not None and self._response.closed():
             return
         stale = self.uses > 0 and not exchange.answered
+        if stale:
+            self.pool.found_closed(self, self.pool.clock())
         exchange.failed(Cause.STALE if stale else Cause.RESET)
 
     def pause_writing(self) -> None:
@@ -125,22 +178,51 @@ class Upstream(asyncio.Protocol):
 
     # Steps
 
+    def _read_rest(self) -> None:
+        """Read what the kernel has still got: an error of a write hides it from the loop.
+
+        Not in TLS, whose library has let go of the connection.
+        """
+        own = self.transport.get_extra_info("socket")
+        if own is None or self.transport.get_extra_info("ssl_object") is not None:
+            return
+        try:
+            while self.exchange is not None and (data := os.read(own.fileno(), _PIECE)):
+                self.data_received(data)
+        except OSError:  # that is all
+            return
+
+    def _write_next_turn(self) -> None:
+        """The loop asks the kernel what has come between two turns; this one had begun before."""
+        asyncio.get_running_loop().call_soon(self._write_unsent)
+
+    def _write_unsent(self) -> None:
+        data, self._unsent = self._unsent, b""
+        self.write(data)
+
     def _read_head(self, exchange: "Exchange", data: bytes) -> None:
-        exchange.first_byte()
+        exchange.answered = True
+        sizes = self.pool.sizes
         if self._held:
             data, self._held = self._held + data, b""
         while True:
-            end = data.find(b"\r\n\r\n")
-            if end < 0:
-                self._hold(data)
+            end = data.find(b"\r\n\r\n") + 4
+            if (end if end > 3 else len(data)) > sizes.head:
+                raise BadMessageError(f"its head is longer than {sizes.head} bytes", BAD_GATEWAY)
+            if end < 4:
+                require_response_start(data)
+                self._held = data
                 return
-            head = ResponseHead(data[: end + 4], self.pool.sizes.header_count)
-            data = data[end + 4 :]
+            head = ResponseHead(data[:end], sizes.header_count)
+            data = data[end:]
             if not head.interim:
                 break
             self._pass_interim(exchange, head)
             if not data:
                 return
+        if head.keep is not None:
+            self.pool.keeps(head.keep)
+        exchange.first_byte()
         if head.status == SWITCHING:
             open_tunnel(exchange, head, data)
         elif not (head.status in FULL and exchange.turned_away(head, data)):
@@ -149,11 +231,17 @@ class Upstream(asyncio.Protocol):
 
     def _pass_interim(self, exchange: "Exchange", head: ResponseHead) -> None:
         """A 1xx response; 100 only to a client that waits for it (RFC 9110, Section 15.2)."""
+        self._interim += 1
+        if self._interim > _MOST_INTERIM:
+            raise BadMessageError(f"more than {_MOST_INTERIM} interim responses", BAD_GATEWAY)
+        exchange.interim()
         request = exchange.head
         if request.version == 1 and (head.status != 100 or request.expects):
             exchange.downstream.write(head.forward(b""))
 
-    def _hold(self, data: bytes) -> None:
-        if len(data) > self.pool.sizes.head:
-            raise BadMessageError("the head of the response is too long", BAD_GATEWAY)
-        self._held = data
+
+def _has_said_so(tls: ssl.SSLObject) -> bool:
+    try:
+        return not tls.read(1)
+    except ssl.SSLError:  # it waits for more
+        return False

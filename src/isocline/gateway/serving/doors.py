@@ -28,7 +28,8 @@ def listeners_of(served: Served) -> tuple[Listener, ...]:
 def frontends_of(served: Served) -> tuple[FrontendRule, ...]:
     """What each frontend takes."""
     return tuple(
-        FrontendRule(entry.name, Match(**given(entry.match))) for entry in served.entries.frontends
+        FrontendRule(entry.name, Match(**given(entry.match)), entry.resend_unanswered)
+        for entry in served.entries.frontends
     )
 
 

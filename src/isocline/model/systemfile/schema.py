@@ -180,6 +180,7 @@ class FrontendEntry(Record):
     arrivals: AnyArrivals | None = None
     backends: Annotated[list[Name], Field(min_length=1)]
     match: MatchEntry | None = None
+    resend_unanswered: bool = False
 
     @model_validator(mode="after")
     def _one_kind_of_arrivals(self) -> Self:

@@ -151,7 +151,7 @@ class SizesEntry(Record):
     bodies: AtLeastOne | None = None
     replay: AtLeastOne | None = None
     buffer: AtLeastOne | None = None
-    pool: AtLeastOne | None = None
+    pool: Count | None = None  # 0: no connection to a backend is used again
     connections: AtLeastOne | None = None
 
     @model_validator(mode="before")

@@ -1,0 +1,94 @@
+"""A connection that cannot be made says why, where, and what to do."""
+
+import asyncio
+import errno
+import socket
+import ssl
+
+import pytest
+
+from isocline.gateway.actions import Cause
+from isocline.gateway.proxy.connect_failures import failure_of
+from isocline.gateway.settings import BackendAddress
+from tests.gateway.proxies import proxying, run
+
+POST = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi"
+
+
+@pytest.mark.parametrize(
+    ("url", "cause", "words"),
+    [
+        ("http://no-such-name.invalid", Cause.UNRESOLVED, "'no-such-name.invalid' cannot be"),
+        (f"http://{'a' * 64}.example:80", Cause.UNRESOLVED, "check the backend's url"),
+        ("http://a..b:80", Cause.UNRESOLVED, "'a..b' cannot be resolved"),
+        ("http://127.0.0.1:1", Cause.CONNECT, "127.0.0.1:1: Connect"),
+    ],
+)
+def test_the_log_says_what_is_wrong_and_the_client_hears_the_kind(
+    url: str, cause: Cause, words: str
+) -> None:
+    async def scenario() -> None:
+        async with proxying(url) as (seen, _):
+            client = await seen.connect()
+            status, _, body = await client.ask(POST)
+            assert status == 502
+            assert cause.reason.encode() in body
+            assert b"check" not in body  # names and remedies are for the operator
+            [access] = seen.accesses
+            assert [failed for _, failed in access.failures] == [cause] * access.attempts
+            assert words in access.reason
+            assert "; check" in access.reason
+            client.close()
+
+    run(scenario())
+
+
+def test_a_server_without_tls_is_named_as_that() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as plain:
+        port = plain.getsockname()[1]
+
+        async def scenario() -> None:
+            async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+                await reader.read(1)
+                writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+                writer.close()
+
+            server = await asyncio.start_server(speak, sock=plain)
+            async with proxying(f"https://127.0.0.1:{port}") as (seen, _):
+                client = await seen.connect()
+                assert (await client.ask(POST))[0] == 502
+                assert {cause for _, cause in seen.accesses[0].failures} == {Cause.TLS}
+                assert "check the url's scheme" in seen.accesses[0].reason
+                client.close()
+            server.close()
+
+        run(scenario())
+
+
+ADDRESS = BackendAddress("b0", "http://10.0.0.1:80")
+
+
+@pytest.mark.parametrize(
+    ("error", "cause"),
+    [
+        (OSError(errno.ENETUNREACH, "Network is unreachable"), Cause.UNREACHABLE),
+        (OSError(errno.EHOSTUNREACH, "No route to host"), Cause.UNREACHABLE),
+        (OSError(errno.EMFILE, "Too many open files"), Cause.LOCAL),
+        (OSError(errno.EADDRNOTAVAIL, "Cannot assign requested address"), Cause.LOCAL),
+        (PermissionError(errno.EPERM, "Operation not permitted"), Cause.LOCAL),
+        (ssl.SSLCertVerificationError(1, "self-signed certificate"), Cause.TLS),
+        (OSError("Multiple exceptions: [Errno 111] ..., [Errno 111] ..."), Cause.CONNECT),
+    ],
+)
+def test_each_failure_has_its_cause_and_words(error: Exception, cause: Cause) -> None:
+    found, words = failure_of(error, ADDRESS)
+    assert found is cause
+    assert "10.0.0.1:80" in words
+    assert str(error.args[-1]) in words
+
+
+def test_no_backend_is_blamed_for_what_this_machine_lacks() -> None:
+    assert {cause for cause in Cause if cause.status == 502 and not cause.blamed} == {
+        Cause.STALE,
+        Cause.LOCAL,
+    }
