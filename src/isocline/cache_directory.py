@@ -20,6 +20,7 @@ from pathlib import Path
 
 LOG = logging.getLogger(__name__)
 CHOSEN = "NUMBA_CACHE_DIR"
+INHERITED = "ISOCLINE_CACHE_DIR"  # from a parent process that found no lasting directory
 
 _REMEDY = f"set XDG_CACHE_HOME or {CHOSEN} to a directory that can be written"
 
@@ -51,6 +52,8 @@ def writable(source: Path) -> Path | None:
 @functools.cache
 def of_user() -> Path | None:
     """The user's directory for sources that have none beside them, chosen once per process."""
+    if inherited := os.environ.get(INHERITED):
+        return Path(inherited) if _usable(Path(inherited)) else None
     for directory in _of_home():
         if _usable(directory) and _is_private(directory):
             return directory
@@ -59,7 +62,7 @@ def of_user() -> Path | None:
         LOG.warning("compiled kernels cannot be kept: each start compiles again; %s", _REMEDY)
         return None
     LOG.warning("compiled kernels are kept in %s, which may not last; %s", private, _REMEDY)
-    os.environ[CHOSEN] = str(private)  # child processes use the same, and report nothing
+    os.environ[INHERITED] = str(private)  # child processes use the same, and report nothing
     return private
 
 

@@ -97,7 +97,13 @@ class KernelCache(caching.FunctionCache):  # type: ignore[misc]
         if self._cache_path is None:
             return
         try:
-            super().save_overload(sig, data)
+            try:
+                super().save_overload(sig, data)
+            except Exception as error:
+                if isinstance(error, OSError):
+                    raise
+                self.flush()  # an index that cannot be read, as one cut short
+                super().save_overload(sig, data)
         except OSError as error:
             _report_once(f"compiled kernels cannot be kept in {self._cache_path}: {error.strerror}")
 

@@ -1,0 +1,230 @@
+"""The first start: where kernels are kept, what is said of compiling them, and `isocline warm`."""
+
+import io
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from isocline import cache_directory
+from isocline.cli._compiling import Notice
+
+ROOT = Path(__file__).parents[2]
+NOBODY = 65534
+
+
+def python(
+    program: str, *arguments: str, env: dict[str, str], user: tuple[str, ...] = ()
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*user, sys.executable, "-c", program, *arguments],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env=env,
+        timeout=300,
+    )
+
+
+WHERE = """
+import sys
+from pathlib import Path
+from isocline import cache_directory
+source = Path(cache_directory.__file__)
+print(cache_directory.writable(source).parent)
+print(*cache_directory.readable(source), sep=":")
+cache_directory.of_user.cache_clear()  # as in a child, which has nothing but the environment
+print(cache_directory.of_user())
+"""
+
+
+def nobody() -> tuple[str, ...]:
+    """The command that runs another as a user with no rights; empty where there is none."""
+    setpriv = shutil.which("setpriv")
+    if os.geteuid() != 0 or setpriv is None:
+        return ()
+    user = (setpriv, f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups")
+    works = python("import isocline", env={}, user=user).returncode == 0
+    return user if works else ()
+
+
+AS_NOBODY = nobody()
+as_root = pytest.mark.skipif(not AS_NOBODY, reason="needs root, setpriv, and files all may read")
+
+
+@pytest.fixture
+def open_path() -> Iterator[Path]:
+    """As `tmp_path`, which only its owner may enter."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+@as_root
+def test_without_home_and_rights_kernels_go_to_a_private_directory(open_path: Path) -> None:
+    scratch = open_path / "scratch"
+    scratch.mkdir()
+    scratch.chmod(0o1777)
+    done = python(WHERE, env={"TMPDIR": str(scratch)}, user=AS_NOBODY)
+    assert done.returncode == 0, done.stderr
+    place, read, child = done.stdout.splitlines()[:3]
+    made = Path(place)
+    assert made == scratch / f"isocline-{NOBODY}"
+    assert made.stat().st_uid == NOBODY
+    assert made.stat().st_mode & 0o777 == 0o700
+    assert child == place  # which says nothing more
+    assert done.stderr.count("XDG_CACHE_HOME") == 1
+    # What an image has beside its sources is read, though it cannot be written.
+    assert read.split(":")[0] == str(Path(cache_directory.__file__).parent / "__pycache__")
+
+
+@as_root
+def test_a_temporary_directory_of_somebody_else_is_not_trusted(open_path: Path) -> None:
+    scratch = open_path / "scratch"
+    scratch.mkdir()
+    scratch.chmod(0o1777)
+    squatted = scratch / f"isocline-{NOBODY}"
+    squatted.mkdir()
+    squatted.chmod(0o777)
+    done = python(WHERE, env={"TMPDIR": str(scratch)}, user=AS_NOBODY)
+    assert done.returncode == 0, done.stderr
+    place, _, child = done.stdout.splitlines()[:3]
+    assert place != str(squatted)
+    assert child == place
+    assert not any(squatted.iterdir())
+    assert not Path(place).exists()  # it ends with the process
+
+
+@as_root
+def test_a_cache_directory_that_is_named_is_used(open_path: Path) -> None:
+    mine = open_path / "mine"
+    mine.mkdir()
+    os.chown(mine, NOBODY, NOBODY)
+    xdg = python(WHERE, env={"XDG_CACHE_HOME": str(mine)}, user=AS_NOBODY)
+    assert xdg.stdout.splitlines()[0] == str(mine / "isocline")
+    assert xdg.stderr == ""
+    numba = python(WHERE, env={"NUMBA_CACHE_DIR": str(mine)}, user=AS_NOBODY)
+    assert numba.stdout.splitlines()[0] == str(mine)
+
+
+KERNEL = """
+import sys
+from pathlib import Path
+from isocline.compiled import kernel
+from isocline.draws import below, stream
+rng = stream(1)
+print(below.stats.cache_hits.total(), below(rng, 3) < 3, below.stats.cache_hits.total())
+"""
+
+
+def test_a_cache_that_is_cut_short_or_gone_costs_time_only(tmp_path: Path) -> None:
+    env = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
+    assert python(KERNEL, env=env).stdout.split() == ["0", "True", "0"]
+    assert python(KERNEL, env=env).stdout.split() == ["0", "True", "1"]
+    for file in tmp_path.rglob("*.nb[ic]"):
+        file.write_bytes(file.read_bytes()[:20])
+    broken = python(KERNEL, env=env)
+    assert broken.returncode == 0, broken.stderr
+    assert broken.stdout.split() == ["0", "True", "0"]
+
+
+FULL = """
+import errno
+from isocline import kernel_cache
+def full(*_):
+    raise OSError(errno.ENOSPC, "No space left on device")
+kernel_cache.caching.IndexDataCacheFile.save = full
+"""
+
+
+def test_a_full_disk_is_reported_once(tmp_path: Path) -> None:
+    done = python(FULL + KERNEL, env=os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)})
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("No space left on device") == 1
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_the_notice_comes_once_and_nothing_where_nothing_is_compiled() -> None:
+    quiet = io.StringIO()
+    Notice(quiet).close()
+    assert quiet.getvalue() == ""
+    said = io.StringIO()
+    notice = Notice(said)
+    for _ in range(3):
+        notice.started()
+        notice.finished()
+    notice.close()
+    assert said.getvalue().count("\n") == 1
+    assert "compiling kernels, once" in said.getvalue()
+
+
+def test_on_a_terminal_kernels_are_counted_and_the_count_goes_away() -> None:
+    now = iter([0.0, 0.0, 2.0, 2.0, 5.0, 5.0])
+    terminal = Terminal()
+    notice = Notice(terminal, lambda: next(now))
+    notice.started()  # one kernel, which calls another
+    notice.started()
+    notice.finished()
+    assert "1 kernels, 2 s" in terminal.getvalue()
+    notice.finished()
+    notice.close()
+    assert terminal.getvalue().endswith("\r\x1b[K")
+
+
+# Which compiled functions a command asks its cache for: the same whether they are there or not.
+ASKED = """
+import atexit, sys
+from isocline.kernel_cache import KernelCache
+asked = set()
+load = KernelCache.load_overload
+def asking(self, sig, context):
+    asked.add(f"{self._py_func.__module__}.{self._py_func.__qualname__}")
+    return load(self, sig, context)
+KernelCache.load_overload = asking
+atexit.register(lambda: print("ASKED", *sorted(asked), file=sys.stderr))
+from isocline.cli import main
+sys.argv = ["isocline", *sys.argv[1:]]
+main()
+"""
+
+
+def asked(*command: str) -> set[str]:
+    done = python(ASKED, *command, env=dict(os.environ))
+    assert done.returncode == 0, done.stderr
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("ASKED")]
+    return set(line.split()[1:])
+
+
+@pytest.mark.parametrize(
+    ("verb", "command"),
+    [
+        ("plan", ("plan", "examples/mixed_fleet.yaml")),
+        ("plan", ("fluid", "examples/n_model.yaml")),
+        ("run", ("run", "examples/word_count.yaml", "--workers", "1")),
+    ],
+)
+def test_after_warming_a_verb_needs_nothing_else_compiled(
+    verb: str, command: tuple[str, ...]
+) -> None:
+    needed = asked(*command)
+    assert needed
+    assert needed <= asked("warm", verb)
+
+
+def test_warm_says_what_it_did_and_refuses_what_it_does_not_know() -> None:
+    program = "from isocline.cli import main; main()"
+    wrong = python(
+        f"import sys; sys.argv = ['isocline', 'warm', 'plans']; {program}", env=dict(os.environ)
+    )
+    assert wrong.returncode == 2
+    assert "plan, simulate, serve, run" in wrong.stderr
