@@ -57,6 +57,11 @@ def write(folder: Path, backends: dict[str, int], frontends: list[str], *serve: 
     return file
 
 
+def lists(backend: Backend) -> int:
+    """How often a backend was asked for its models; it is asked for its metrics, too."""
+    return sum(head.startswith(b"GET /v1/models ") for head in backend.heads)
+
+
 async def ask(worker: Worker, request: bytes) -> tuple[int, bytes, bytes]:
     client = Client(*await asyncio.open_connection("127.0.0.1", worker.addresses[0][2]))
     answer = await client.ask(request)
@@ -98,7 +103,7 @@ def test_the_list_is_the_union_over_what_the_client_may_use(tmp_path: Path) -> N
                 "large-2": ["b"],
                 "small-1": ["b", "c"],
             }
-            assert len(a.heads) == len(b.heads) == len(c.heads) == 1  # asked once for all
+            assert [lists(it) for it in (a, b, c)] == [1, 1, 1]  # asked once for all
             status, head, body = await ask(worker, get("/v1/models", method="HEAD"))
             assert (status, body) == (200, b"")
             assert int(value_of(head, b"content-length") or b"0") > 100
@@ -147,8 +152,8 @@ def test_the_openai_client_lists_models_with_a_key_and_a_page(
 def test_a_backend_that_does_not_answer_does_not_hold_up_the_others(tmp_path: Path) -> None:
     def silent(backend: Backend) -> Handler:
         async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            await read_request(reader, backend)
-            await reader.read()
+            while await read_request(reader, backend):
+                pass
 
         return handle
 
@@ -164,12 +169,12 @@ def test_a_backend_that_does_not_answer_does_not_hold_up_the_others(tmp_path: Pa
             gone = Client(*await asyncio.open_connection("127.0.0.1", worker.addresses[0][2]))
             gone.writer.write(get("/v1/models"))
             answers = [asyncio.create_task(ask(worker, get("/v1/models"))) for _ in range(5)]
-            while not b.heads:
+            while not lists(b):
                 await asyncio.sleep(0.005)
             gone.close()
             for answer in answers:
                 assert names_in((await answer)[2]) == {"m": ["a"]}
-            assert len(a.heads) == len(b.heads) == 1
+            assert (lists(a), lists(b)) == (1, 1)
             await worker.stop(1.0)
 
     run(scenario())
@@ -206,7 +211,7 @@ def test_servers_that_list_no_models_are_asked_as_for_anything_else(tmp_path: Pa
             )
             await worker.start()
             assert (await ask(worker, get("/v1/models")))[2] == b"no list"
-            assert value_of(a.heads[-1], b"via") is not None
+            assert any(value_of(head, b"via") is not None for head in a.heads)
             await worker.stop(1.0)
 
     run(scenario())
