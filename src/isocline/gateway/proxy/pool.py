@@ -66,7 +66,8 @@ class Pool:
 
     def take(self, now: float) -> Upstream | None:
         """A connection that is open as far as can be told, or None."""
-        self._wake(now)
+        if self._resting[0] or self._resting[1]:
+            self._wake(now)
         while self._idle:
             upstream = self._idle.pop()
             if upstream.due < now:
@@ -87,9 +88,12 @@ class Pool:
             upstream.close()
             return
         upstream.due = now + self._keep
-        upstream.released, upstream.streamed = now, streamed
-        rests = upstream.uses and self._habits[streamed].rest
-        (self._resting[streamed] if rests else self._idle).append(upstream)
+        upstream.released = now
+        upstream.streamed = streamed
+        if upstream.uses and self._habits[streamed].rest:
+            self._resting[streamed].append(upstream)
+        else:
+            self._idle.append(upstream)
 
     def keeps(self, seconds: float) -> None:
         """The backend has said for how long it keeps an idle connection (Keep-Alive: timeout)."""
