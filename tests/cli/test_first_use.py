@@ -181,7 +181,8 @@ def test_on_a_terminal_kernels_are_counted_and_the_count_goes_away() -> None:
     assert terminal.getvalue().endswith("\r\x1b[K")
 
 
-# Which compiled functions a command asks its cache for: the same whether they are there or not.
+# Which compiled functions a command asks its cache for. Those that are parts of others are asked for
+# only while the others are being compiled, so what counts is asked for once all are there.
 ASKED = """
 import atexit, sys
 from isocline.kernel_cache import KernelCache
@@ -216,9 +217,11 @@ def asked(*command: str) -> set[str]:
 def test_after_warming_a_verb_needs_nothing_else_compiled(
     verb: str, command: tuple[str, ...]
 ) -> None:
-    needed = asked(*command)
+    warmed, needed = asked("warm", verb), asked(*command)
+    if not needed <= warmed:  # something was compiled on the way, if only for the first time
+        warmed, needed = asked("warm", verb), asked(*command)
     assert needed
-    assert needed <= asked("warm", verb)
+    assert needed <= warmed
 
 
 def test_warm_says_what_it_did_and_refuses_what_it_does_not_know() -> None:

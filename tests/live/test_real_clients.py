@@ -53,7 +53,11 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
         paths = {"model": "/v1", "sockets": "/ws", "plain": "/plain"}
         content = {
             "kind": "routing",
-            "backends": [{"name": name, "url": url, "curve": CURVE} for name, url in urls.items()],
+            # Polls would keep connections of their own open.
+            "backends": [
+                {"name": name, "url": url, "curve": CURVE, "report": "orca"}
+                for name, url in urls.items()
+            ],
             "frontends": [
                 {"name": name, "rate": 1.0, "backends": [name], "match": {"path": path}}
                 for name, path in paths.items()
