@@ -181,8 +181,8 @@ def test_on_a_terminal_kernels_are_counted_and_the_count_goes_away() -> None:
     assert terminal.getvalue().endswith("\r\x1b[K")
 
 
-# Which compiled functions a command asks its cache for. Those that are parts of others are asked for
-# only while the others are being compiled, so what counts is asked for once all are there.
+# Which compiled functions a command asks its cache for. Those that are parts of others are asked
+# for only while the others are being compiled, so it is asked once all are there.
 ASKED = """
 import atexit, sys
 from isocline.kernel_cache import KernelCache

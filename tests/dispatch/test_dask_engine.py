@@ -1,5 +1,6 @@
 """The engine on Dask: the contract suite, and what is Dask's own."""
 
+import gc
 import os
 import pickle
 import signal
@@ -207,6 +208,21 @@ def test_no_task_waits_for_a_worker_that_is_gone(client: Client, made: Callable[
     end = time.monotonic() + SOON
     while left := client.run_on_scheduler(tasks_left):
         assert time.monotonic() < end, left
+
+
+def test_an_engine_that_is_closed_leaves_nothing_at_dask(
+    client: Client, made: Callable[..., Rig]
+) -> None:
+    rig = made()
+    assert rig.value(rig.run(rig.names[0], abs, -1)) == 1
+    gc.disable()
+    try:
+        rig.engine.close()
+        end = time.monotonic() + SOON
+        while left := client.run_on_scheduler(tasks_left):
+            assert time.monotonic() < end, left
+    finally:
+        gc.enable()
 
 
 def tasks_left(dask_scheduler: Any) -> list[str]:

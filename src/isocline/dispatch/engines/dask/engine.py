@@ -140,6 +140,7 @@ class DaskEngine:
     async def _close(self) -> None:
         workers = self._members.addresses()
         self._members.close()
+        self._release()  # else Dask would keep the last results until they are garbage here
         self._link.cut()
         if workers:
             with suppress(OSError):  # the scheduler is gone, or a worker does not answer
