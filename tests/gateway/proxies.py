@@ -20,6 +20,8 @@ from isocline.gateway.settings import (
     SizeLimits,
     TimeLimits,
 )
+from isocline.gateway.work import Measure
+from isocline.learn import Learner
 from isocline.model.curves import Curve, HyperbolicCurve
 from isocline.policies.parse import parse
 from tests.builders import fleet
@@ -200,9 +202,13 @@ async def proxying(
     rules: Rules | None = None,
     policy: str = "gmsr",
     curve: Curve = CURVE,
+    measure: Measure | None = None,
     **more: Any,
 ) -> AsyncIterator[tuple[Seen, list[Backend]]]:
-    """A proxy before scripted backends; a text in place of a handler is the URL of another one."""
+    """A proxy before scripted backends; a text in place of a handler is the URL of another one.
+
+    With `measure` curves are learned, in the work that it measures.
+    """
     async with AsyncExitStack() as stack:
         backends: list[Backend] = []
         addresses: list[BackendAddress] = []
@@ -223,7 +229,8 @@ async def proxying(
             **{key: value for key, value in more.items() if key != "read_load"},
         )
         accesses: list[Access] = []
-        core = core_of(system, parse(policy), rules=rules)
+        learner = None if measure is None else Learner(len(handlers))
+        core = core_of(system, parse(policy), rules=rules, learner=learner, measure=measure)
         proxy = Proxy(core, settings, (accesses.append,), more.get("read_load"))
         await proxy.start()
         try:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from isocline.gateway.proxy.framing import UntilClose, encode
 from isocline.gateway.proxy.usage_request import WithoutUsage, asking
+from isocline.gateway.work import ClassWork, Mix, TokenWork
 from tests.gateway.proxies import (
     Backend,
     Handler,
@@ -84,11 +85,6 @@ def served(ask: Callable[..., Any], **more: Any) -> None:
 def test_the_backend_is_asked_and_the_client_sees_what_it_would_have_seen(at_once: bool) -> None:
     async def ask(seen: Any, backend: Backend) -> None:
         client, request = await seen.connect(), post(STREAM)
-        usages = []
-        seen.proxy.router.core.finished, finished = (
-            lambda *it: (usages.append(it[-1]), finished(*it))[1],
-            seen.proxy.router.core.finished,
-        )
         if not at_once:
             client.writer.write(request[:-20])
             await asyncio.sleep(0.05)
@@ -101,10 +97,11 @@ def test_the_backend_is_asked_and_the_client_sees_what_it_would_have_seen(at_onc
             request = post(STREAM)
         assert [asked_of(it) for it in backend.bodies] == [{"include_usage": True}] * 2
         assert value_of(backend.heads[0], b"content-length") == b"%d" % len(backend.bodies[0])
-        assert [(it.prompt, it.output) for it in usages] == [(3, 7)] * 2
         client.close()
 
-    served(ask)
+    measured = TokenWork(Mix([ClassWork(0.0, 0.0)], None), prefill=100.0, decode=1.0)
+    served(ask, measure=measured)
+    assert measured.mix.classes() == [ClassWork(2.0, 307.0)]  # of 3 and 7 tokens, each time
 
 
 @pytest.mark.parametrize(
