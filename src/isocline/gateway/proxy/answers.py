@@ -7,6 +7,8 @@ from isocline.gateway.http.content_coding import UNDERSTOOD
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _KEPT, _CLOSED = b"Connection: keep-alive\r\n\r\n", b"Connection: close\r\n\r\n"
+Answer = tuple[int, bytes, str]
+"""(status, the whole response, the reason for the log if it tells of an error)."""
 _KINDS = {401: "authentication_error", 404: "not_found_error", 413: "request_too_large"}
 
 

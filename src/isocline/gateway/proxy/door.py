@@ -1,9 +1,8 @@
-"""What a request must be beyond well-formed, before anything is done for it."""
+"""Admission checks of a request with a valid head: CORS preflight, API key, length of the body."""
 
 from isocline.gateway.http.cors import CrossOrigin
 from isocline.gateway.proxy import keys
-from isocline.gateway.proxy.answers import answer, empty
-from isocline.gateway.proxy.exchange import Exchange
+from isocline.gateway.proxy.answers import Answer, answer, empty
 from isocline.gateway.proxy.framing import Chunked, Framing, Length
 from isocline.gateway.proxy.request_head import RequestHead
 from isocline.gateway.proxy.response_head import NO_CONTENT
@@ -31,16 +30,13 @@ def admit(head: RequestHead, settings: ProxySettings, upgrades: frozenset[bytes]
         raise BadMessageError(f"the body is longer than {most} bytes", TOO_LARGE)
 
 
-def answer_preflight(exchange: Exchange, cors: CrossOrigin) -> None:
-    """Tell a browser what its page may send; it asks without a key, and for no frontend."""
-    head, downstream = exchange.head, exchange.downstream
-    persistent = downstream.stays(head)
+def preflight_answer(head: RequestHead, cors: CrossOrigin, persistent: bool) -> Answer:
+    """The answer to a browser that asks what its page may send, without a key or a frontend."""
     fields = cors.preflight(head)
     if fields is not None:
-        exchange.reply(NO_CONTENT, empty(fields, persistent), persistent)
-        return
-    data = answer(FORBIDDEN, _STRANGER, persistent=persistent, fields=downstream.cors)
-    exchange.reply(FORBIDDEN, data, persistent, _STRANGER)
+        return NO_CONTENT, empty(fields, persistent), ""
+    data = answer(FORBIDDEN, _STRANGER, persistent=persistent, fields=cors.fields(head))
+    return FORBIDDEN, data, _STRANGER
 
 
 def framing_of(head: RequestHead, sizes: SizeLimits) -> Framing:

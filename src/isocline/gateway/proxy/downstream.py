@@ -8,7 +8,7 @@ import struct
 from typing import TYPE_CHECKING, cast, final
 
 from isocline.gateway.proxy.answers import answer
-from isocline.gateway.proxy.door import admit, answer_preflight, framing_of
+from isocline.gateway.proxy.door import admit, framing_of, preflight_answer
 from isocline.gateway.proxy.exchange import Exchange
 from isocline.gateway.proxy.framing import Framing
 from isocline.gateway.proxy.pauses import BACKEND_IS_SLOW, NEXT_REQUEST_IS_HERE, NO_BACKEND_YET
@@ -254,7 +254,7 @@ class Downstream(asyncio.Protocol):
             if not head.has_body and cors.is_preflight(head):
                 exchange = self.exchange = Exchange(proxy.router, self, head)
                 self._hold_next(data[end:])
-                answer_preflight(exchange, cors)
+                exchange.reply(preflight_answer(head, cors, self.stays(head)))
                 return
         admit(head, proxy.settings, proxy.upgrades)
         length = head.length or 0

@@ -1,15 +1,14 @@
 """One request and its response: between a client, the core that decides, and a backend."""
 
-from time import time
 from typing import TYPE_CHECKING, final
 
 from isocline.gateway.access_log import CLIENT_GONE, UNMATCHED, Access
 from isocline.gateway.actions import Cause, Close, Reject
 from isocline.gateway.http.retry_after import seconds_of
 from isocline.gateway.matching import NoMatch
-from isocline.gateway.proxy.answers import CONTINUE, answer
+from isocline.gateway.proxy.answers import CONTINUE, Answer, answer
 from isocline.gateway.proxy.kept import Kept
-from isocline.gateway.proxy.model_list import list_models, wants_models
+from isocline.gateway.proxy.model_list import Directory, Models, model_list_answer, wants_models
 from isocline.gateway.proxy.pauses import BACKEND_IS_SLOW, NO_BACKEND_YET
 from isocline.gateway.proxy.placing import UNAVAILABLE, Placing
 from isocline.gateway.proxy.request_head import IDEMPOTENT, RequestHead
@@ -105,7 +104,7 @@ class Exchange:
         if self.access.frontend == UNMATCHED:
             directory = self.router.directory
             if directory is not None and wants_models(self.head):
-                list_models(self, directory)
+                self._list_models(directory)
             else:
                 self.route()
 
@@ -127,6 +126,29 @@ class Exchange:
             access.frontend = found
             self.due = self.deadline
             router.arrived(self, found)
+
+    def _list_models(self, directory: Directory) -> None:
+        """Answer, now or once the backends have said what they have."""
+        matcher, listener, head = self.router.matcher, self.downstream.listener, self.head
+
+        def takers(model: str) -> list[int]:
+            return matcher.takers(listener, head, model)
+
+        directory.ask(takers, self._models_known)
+
+    def _models_known(self, models: Models) -> None:
+        """The models that the client may use; none: the backends have no list of them.
+
+        Such backends are no OpenAI-compatible servers: the request is routed as any other is.
+        """
+        downstream = self.downstream
+        if downstream.exchange is not self:
+            return  # the client has gone, or its time is over
+        if models:
+            persistent = downstream.stays(self.head)
+            self.reply(model_list_answer(self.head, models, downstream.cors, persistent))
+        else:
+            self.route()
 
     def _place(self) -> int | NoMatch | None:
         placing = self._placing
@@ -159,10 +181,11 @@ class Exchange:
         self._cancel(error.status, error.reason)
         return self.begun
 
-    def reply(self, status: int, data: bytes, persistent: bool, reason: str = "") -> None:
-        """Answer without a backend; `data` is the whole response."""
+    def reply(self, reply: Answer) -> None:
+        """Answer without a backend; the connection stays open as the answer says."""
         downstream, access = self.downstream, self.access
-        access.status, access.reason = status, reason
+        persistent = downstream.stays(self.head)
+        access.status, data, access.reason = reply
         access.returned += len(data)
         downstream.write(data)
         now = self.router.clock()
@@ -259,11 +282,11 @@ class Exchange:
     def turned_away(self, head: ResponseHead, data: bytes) -> bool:
         """The backend says that it is full, and nothing of that has gone to the client.
 
-        `data` is what has come after the head. Returns whether another backend has the request.
+        `data` is what has come after the head. Returns whether another backend gets the request.
         """
         router, access, upstream = self.router, self.access, self.upstream
         said, now = head.retry_after(), router.clock()
-        wait = None if said is None else seconds_of(said, time())
+        wait = None if said is None else seconds_of(said, router.unix_time())
         actions = router.turned_away(self.number, now, head.status, wait, again=self._kept.whole)
         if not actions or upstream is None:
             return False
@@ -348,7 +371,7 @@ class Exchange:
             retry_after=retry_after,
             fields=downstream.cors,
         )
-        self.reply(status, data, persistent, _with(reason, detail))
+        self.reply((status, data, _with(reason, detail)))
 
     def _cancel(self, status: int, reason: str) -> None:
         """Take it back; nobody is there to be answered."""

@@ -2,15 +2,12 @@
 
 import json
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 from urllib.parse import unquote
 
 from isocline.gateway.matching import MODELS, is_under, shown
-from isocline.gateway.proxy.answers import answer, document
+from isocline.gateway.proxy.answers import Answer, answer, document
 from isocline.gateway.proxy.request_head import RequestHead
-
-if TYPE_CHECKING:
-    from isocline.gateway.proxy.exchange import Exchange
 
 OK, NOT_FOUND = 200, 404
 Models = list[dict[str, Any]]
@@ -33,44 +30,26 @@ def wants_models(head: RequestHead) -> bool:
     )
 
 
-def list_models(exchange: "Exchange", directory: Directory) -> None:
-    """Answer, now or once the backends have said what they have.
+def model_list_answer(head: RequestHead, models: Models, fields: bytes, persistent: bool) -> Answer:
+    """The answer to a question for the list, or for one of its entries.
 
-    Where none of them says so, they are no OpenAI-compatible servers: the request is routed as any
-    other is.
+    Args:
+        head: Of the request.
+        models: All that the client may use.
+        fields: Further header lines.
+        persistent: The client's connection stays open.
     """
-    matcher, listener = exchange.router.matcher, exchange.downstream.listener
-    head = exchange.head
-
-    def takers(model: str) -> list[int]:
-        return matcher.takers(listener, head, model)
-
-    def then(models: Models) -> None:
-        if exchange.downstream.exchange is not exchange:
-            return  # the client has gone, or its time is over
-        if models:
-            _answer(exchange, models)
-        else:
-            exchange.route()
-
-    directory.ask(takers, then)
-
-
-def _answer(exchange: "Exchange", models: Models) -> None:
-    head, downstream = exchange.head, exchange.downstream
-    persistent, bodiless = downstream.stays(head), head.method == b"HEAD"
+    bodiless = head.method == b"HEAD"
     path = head.target.partition(b"?")[0].removeprefix(MODELS).removeprefix(b"/")
-    told: object = {"object": "list", "data": models}
+    found: object = {"object": "list", "data": models}
     if path:
         name = unquote(path.decode("latin-1"))
-        told = next((model for model in models if model["id"] == name), None)
-        if told is None:
+        found = next((model for model in models if model["id"] == name), None)
+        if found is None:
             reason = f"no backend has the model {shown(name)}; GET /v1/models lists those there are"
             data = answer(
-                NOT_FOUND, reason, persistent=persistent, bodiless=bodiless, fields=downstream.cors
+                NOT_FOUND, reason, persistent=persistent, bodiless=bodiless, fields=fields
             )
-            exchange.reply(NOT_FOUND, data, persistent, reason)
-            return
-    body = json.dumps(told).encode()
-    data = document(OK, body, downstream.cors, persistent=persistent, bodiless=bodiless)
-    exchange.reply(OK, data, persistent)
+            return NOT_FOUND, data, reason
+    body = json.dumps(found).encode()
+    return OK, document(OK, body, fields, persistent=persistent, bodiless=bodiless), ""

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from time import monotonic
+from time import monotonic, time
 from typing import final
 
 from isocline.errors import UsageError
@@ -37,7 +37,7 @@ class Proxy:
     Attributes:
         settings: In force for new requests.
         upgrades: Protocols to which a connection may be upgraded, in lower case.
-        cors: Which web pages may call; None: that is left to the backends.
+        cors: Which web pages may call; None: backends decide.
         downstreams: Open connections of clients.
         hang_ups: Notices the end of those that are not read for now.
         tunnels: Upgraded connections.
@@ -54,6 +54,7 @@ class Proxy:
         observers: Sequence[Observer] = (),
         read_load: LoadReader | None = None,
         clock: Callable[[], float] = monotonic,
+        unix_time: Callable[[], float] = time,
         directory: Directory | None = None,
     ) -> None:
         """Raises UsageError if a certificate cannot be used.
@@ -64,13 +65,17 @@ class Proxy:
             observers: Called with each request's Access at its end; an AccessLog is also flushed.
             read_load: Reads the load that a backend tells in its responses.
             clock: Seconds of a clock that does not go back; the core's times are of this clock.
-            directory: Knows the models of the backends; None: `/v1/models` is routed as all else.
+            unix_time: Seconds since 1970, with which dates in Retry-After are compared.
+            directory: Models of the backends; None: `/v1/models` is routed as all else.
         """
         self.settings = settings
         self.clock = clock
+        self._unix_time = unix_time
         self.upgrades = frozenset(name.encode() for name in settings.upgrades)
         self.cors = None if settings.cors is None else CrossOrigin(settings.cors)
-        self.router = Router(core, settings, observers, read_load, clock, directory=directory)
+        self.router = Router(
+            core, settings, observers, read_load, clock, unix_time, directory=directory
+        )
         self.downstreams: set[Downstream] = set()
         self.hang_ups = HangUps()
         self.tunnels: set[Tunnel] = set()
@@ -142,7 +147,16 @@ class Proxy:
                 listener.tls.load(context)  # which may have been renewed
         before = self.router
         watching = self._observers if observers is None else tuple(observers)
-        after = Router(core, settings, watching, self._read_load, self.clock, before, directory)
+        after = Router(
+            core,
+            settings,
+            watching,
+            self._read_load,
+            self.clock,
+            self._unix_time,
+            before,
+            directory,
+        )
         before.close_but(after.pools)
         self._before.append(before)
         now = self.clock()

@@ -1,4 +1,4 @@
-"""Between exchanges and one core: carries what happens to it, and what it decides to them.
+"""Bridge between exchanges and one core: events to the core, its actions to exchanges.
 
 A reload makes another router with another core; what is under way ends with the one it began with.
 """
@@ -29,8 +29,8 @@ class Router:
 
     Attributes:
         exchanges: What is under way, by the core's number.
-        directory: Knows the models of the backends; None: questions for them are routed as others.
-        token_ratios: What is known of the models' tokens.
+        directory: Models of the backends; None: questions for them are routed as others are.
+        token_ratios: Tokens for each byte of text, by model.
     """
 
     def __init__(
@@ -40,6 +40,7 @@ class Router:
         observers: Sequence[Observer],
         read_load: LoadReader | None,
         clock: Callable[[], float],
+        unix_time: Callable[[], float],
         before: "Router | None" = None,
         directory: Directory | None = None,
     ) -> None:
@@ -50,6 +51,7 @@ class Router:
         """
         self.core = core
         self.clock = clock  # s, as the core's times
+        self.unix_time = unix_time  # s, for dates
         self.directory = directory
         self.settings = settings
         self.sizes = settings.sizes
@@ -125,7 +127,7 @@ class Router:
     def turned_away(
         self, number: int, now: float, status: int, wait: float | None, *, again: bool
     ) -> list[Action]:
-        """Its backend says that it is full: what to do instead; nothing: pass that on."""
+        """Its backend says that it is full; returns what to do instead, nothing to pass that on."""
         return self.core.turned_away(number, now, status, wait, again=again)
 
     def cancelled(self, number: int) -> None:
