@@ -1,4 +1,4 @@
-"""The one way this project compiles a function, so that options and types are the same everywhere.
+"""Compilation of functions by numba, with the same options and types everywhere.
 
 Compiled once, kept on disk (`kernel_cache`), and run without the interpreter's lock, so that
 replications use all cores. numba is imported only here and in files that hold compiled code; the

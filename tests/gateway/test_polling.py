@@ -85,8 +85,8 @@ def test_tensorrt_llm_has_its_page_elsewhere(caplog: pytest.LogCaptureFixture) -
         ((404, b""), "/metrics: status 404"),
         ((501, b'{"error": "start it with --metrics"}'), "/metrics: status 501"),
         ((401, b""), "/metrics: status 401"),
-        ((200, b"<html>"), "/metrics is none of a server that is known"),
-        ((200, bytes(range(256)) * 99), "/metrics is none of a server that is known"),
+        ((200, b"<html>"), "/metrics is not the page of a known server"),
+        ((200, bytes(range(256)) * 99), "/metrics is not the page of a known server"),
         ((200, None), "/metrics has more than 1048576 bytes"),
     ],
 )

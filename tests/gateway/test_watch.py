@@ -247,9 +247,9 @@ BAD_PAGES = {
     "silent": (silent, "no answer within 0.2 s"),
     "garbage": (saying(GARBAGE), "ClientResponseError"),
     "missing": (saying(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"), "status 404"),
-    "others": (saying(ok(b"up 1\n")), "/metrics tells neither"),
+    "others": (saying(ok(b"up 1\n")), "/metrics has none of"),
     "numbers": (saying(ok(NUMBERS)), "num_requests_running is 'NaN'"),
-    "binary": (saying(ok(bytes(range(256)) * 9)), "/metrics tells neither"),
+    "binary": (saying(ok(bytes(range(256)) * 9)), "/metrics has none of"),
     "long": (saying(ok(b"# x\n" * 500_000 + BUSY)), "more than 1048576 bytes"),
     "flood": (FLOOD, "more than 1048576 bytes"),
 }

@@ -1,4 +1,4 @@
-"""What each verb needs compiled, had by letting it work on the smallest systems there are.
+"""Compilation of the kernels that each verb needs, by runs on the smallest systems there are.
 
 Kernels are compiled for types, not for sizes or curves: these stand for all systems.
 """

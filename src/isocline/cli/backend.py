@@ -63,16 +63,16 @@ if TYPE_CHECKING:
     type=click.Choice(["text", "json", "off"]),
     default="off",
     show_default=True,
-    help="Form of the load report in the header endpoint-load-metrics, where a request asks for "
-    "none.",
+    help="Form of the load report in the header endpoint-load-metrics, where a request does not "
+    "name one.",
 )
 @click.option(
     "--orca-counts",
     type=click.Choice(["waiting", "all"]),
     default="waiting",
     show_default=True,
-    help="Jobs that this report tells of: those that wait, and none in a stream, as vLLM does; or "
-    "all, in every response.",
+    help="Jobs in this report: those that wait, with no report in streams, as from vLLM; or all, "
+    "in every response.",
 )
 @click.option(
     "--fault",

@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 @click.command("serve")
 @_output.file_argument
-@click.option("--listen", metavar="HOST:PORT", help="Where the first listener is.")
-@click.option("--policy", metavar="P", help="What chooses; see isocline policies.")
+@click.option("--listen", metavar="HOST:PORT", help="Address of the first listener.")
+@click.option("--policy", metavar="P", help="The routing policy; see isocline policies.")
 @click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Processes.")
-@click.option("--admin", metavar="HOST:PORT", help="Where /metrics and /statistics are.")
+@click.option("--admin", metavar="HOST:PORT", help="Address of /metrics and /statistics.")
 @click.option("--access-log", is_flag=True, help="Write a line for each request on stdout.")
-@click.option("--check", is_flag=True, help="Only read the file, and show what it says.")
+@click.option("--check", is_flag=True, help="Read the file, show all settings, and end.")
 @_output.json_option
 def command(
     file: Path,
@@ -35,7 +35,7 @@ def command(
 ) -> None:
     """Route HTTP requests to the backends of a system file.
 
-    Options go before what the file says under `serve`. SIGHUP, or a change of the file, reads it
+    Options override what the file says under `serve`. SIGHUP, or a change of the file, reads it
     again; SIGTERM or Ctrl-C lets requests under way end, a second one ends them.
     """
     from isocline.errors import UsageError

@@ -18,14 +18,14 @@ ALL = "all"
 @_output.json_option
 @click.pass_context
 def command(ctx: click.Context, verbs: tuple[str, ...], as_json: bool) -> None:
-    """Compile the kernels that verbs need, and keep them.
+    """Compile the kernels that verbs need, and keep them on disk.
 
-    For images and CI: what is compiled while an image is built need not be at its first start.
-    Without a verb, or with all, for all of them; plan includes fluid. Policies and engines that are
-    not the default of `run` and of clusters, and options of `simulate` such as --delay or --clock,
-    compile what they need when they are first used. Code is compiled for this kind of processor.
+    For images and CI, so that a first start does not wait for the compiler. Without a verb, or
+    with all, it compiles for all verbs; plan includes fluid. Kernels of other scheduling policies
+    than the defaults, and of options of `simulate` such as --delay or --clock, are compiled when
+    they are first used. The code is for this kind of processor.
 
-    Exit status 1 if there is no directory to keep them in.
+    Exit status 1 if there is no directory to keep the kernels in.
     """
     from isocline import cache_directory, compiled
     from isocline.cli._warming import VERBS

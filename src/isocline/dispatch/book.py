@@ -1,4 +1,4 @@
-"""What becomes of tasks and attempts: futures are told, it is recorded, and the journal has it."""
+"""Outcomes of tasks and attempts: futures set, records kept, the journal written."""
 
 from collections import Counter
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""What a run has asked of which nodes: counts that explain it, in bounded memory."""
+"""Counts of what a run asked of which nodes, to explain it, in bounded memory."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence

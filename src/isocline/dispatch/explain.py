@@ -1,4 +1,4 @@
-"""Why a run was as fast as it was: who helped whom, what limits it, and what to copy where.
+"""Explanation of a run's speed: who helped whom, what limits it, and what to copy where.
 
 Demand and rates as they were measured make a cluster of the near-data model. Its plan
 (`theory.near_data_plan`) says the rest: the capacity, and what one more holder of some data adds.

@@ -1,4 +1,4 @@
-"""What is remembered of each attempt: who ran what, where, when, at which level and why."""
+"""Records of attempts: task, node, times, level and reason."""
 
 from collections import Counter, deque
 from collections.abc import Iterator

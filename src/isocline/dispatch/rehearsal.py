@@ -1,4 +1,4 @@
-"""Calls of the kernels that the core needs at some time only, before the first task comes.
+"""Compilation of the kernels that the core needs only now and then, before the first task comes.
 
 One that is not compiled yet would stop every server for as long as that takes.
 """

@@ -1,4 +1,4 @@
-"""What happens between core and engine: events of both sides in, decisions of the core carried out.
+"""Event loop between core and engine: events of both in, decisions of the core carried out.
 
 It has no thread and no clock of its own (the driver has) and is called from one thread only. Each
 task that comes in leaves by the book, once.

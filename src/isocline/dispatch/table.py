@@ -1,4 +1,4 @@
-"""What the core knows of each task and server, and the steps that its decisions are made of.
+"""State of the core: each task and server, and the steps that its decisions are made of.
 
 A task is on the board, where it waits or runs; or it is an orphan, as no server that is up holds
 its data. Each step returns what is to be done, in order.

@@ -1,4 +1,4 @@
-"""Who ran what where and when: as rows, as a picture, and as a trace that Perfetto opens.
+"""Timeline of attempts: as rows, as a picture, and as a trace that Perfetto opens.
 
 The trace is in the Trace Event Format (JSON) of Chrome's tracing; ui.perfetto.dev opens it. Nodes
 are threads of one process, attempts are complete events ("X"), failures are instant events ("i"),

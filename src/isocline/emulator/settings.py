@@ -1,4 +1,4 @@
-"""How an emulated server behaves."""
+"""Settings of an emulated server."""
 
 from dataclasses import dataclass, field
 from typing import Literal, final

@@ -1,4 +1,4 @@
-"""What the core tells a data plane to do, and what a data plane tells the core went wrong.
+"""Actions of the core for a data plane, and causes of failure that a data plane reports.
 
 A request is a number that the core gave; it stays in the core's table until it is finished,
 cancelled, rejected or closed, and is then never heard of again.

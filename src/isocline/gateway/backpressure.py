@@ -1,4 +1,4 @@
-"""How many jobs a backend takes by its own word: what refusals with 429 or 503 say.
+"""Backpressure: limits on the jobs at a backend, from its refusals with 429 or 503.
 
 A refusal that names a time (Retry-After) closes the backend until then. A 429 that names none is
 that of a bounded queue: it was refused with N other jobs there, so N is the limit, and the next
@@ -24,7 +24,7 @@ class Backpressure:
 
     Attributes:
         most: Jobs that each may hold: 0 while it is closed, NO_LIMIT if it named no limit.
-        until: When that is looked at again, s; inf if there is no limit.
+        until: When the limit is reviewed, s; inf if there is none.
         next_end: The earliest of these.
     """
 
@@ -37,7 +37,7 @@ class Backpressure:
         self._opening = [False] * backends  # was closed, and is being opened job by job
 
     def refused(self, backend: int, now: float, jobs: int, retry_after: float | None) -> None:
-        """It refused a request beside `jobs` others, until `retry_after` s from now if it says."""
+        """A backend with `jobs` others refused a request; `retry_after` is s from now, if given."""
         rule = self._rule
         most = 0
         if retry_after:  # "0" names no time
@@ -54,7 +54,7 @@ class Backpressure:
         self._set(backend, most, until)
 
     def served(self, backend: int) -> bool:
-        """It served a request; whether that changed its limit."""
+        """A backend served a request; returns whether that changed its limit."""
         self._pause[backend] = 0.0
         if not self._opening[backend]:
             return False
@@ -62,17 +62,17 @@ class Backpressure:
         return True
 
     def closed(self, backend: int, now: float) -> float | None:
-        """For how long it takes nothing, s; None if it does."""
+        """Time for which a backend gets nothing, s; None if it is open."""
         return max(self.until[backend] - now, 0.0) if self.most[backend] == 0 else None
 
     def over(self, now: float) -> list[int]:
-        """Backends whose limit is to be looked at."""
+        """Backends whose limit is due for review."""
         if now < self.next_end:
             return []
         return [b for b, until in enumerate(self.until) if until <= now]
 
     def relax(self, backend: int, now: float, jobs: int) -> None:
-        """The time of its limit is over; it holds `jobs`."""
+        """Relax a limit whose time is over, at a backend that holds `jobs`."""
         most, until = self.most[backend], now + self._rule.longest
         if most == 0:
             self._opening[backend] = True
@@ -84,7 +84,7 @@ class Backpressure:
             self._set(backend, min(2 * most, NO_LIMIT), until)
 
     def know(self, backend: int, other: "Backpressure", number: int) -> None:
-        """What `other` knew of its backend with that number."""
+        """Take over what `other` knew of its backend with that number."""
         self._pause[backend] = other._pause[number]
         self._opening[backend] = other._opening[number]
         self._set(backend, other.most[number], other.until[number])

@@ -1,4 +1,4 @@
-"""Which edges a frontend may use now: health, drain, ejection and limits come before any policy."""
+"""Candidate edges of a frontend: health, drain, ejection and limits come before any policy."""
 
 import math
 from itertools import pairwise

@@ -11,8 +11,8 @@ back. Frontends and backends are numbered as in the graph, requests by the core.
 not in flight is a KeyError: the caller's mistake, not a client's.
 
 A refusal is no service. A backend that says that it is full (429, or 503 with Retry-After) gets no
-more until it is not, and its request goes to another one where it may; nothing is learned from a
-response with a status from 400 on, and policies see a phantom job in its place.
+more requests for a while, and its request goes to another one where that is safe; nothing is
+learned from a response with a status from 400 on, and policies see a phantom job in its place.
 
 A request that its policy does not place, or that finds all backends of its frontend at their
 limits, is held there; whatever frees a place offers it again, in the simulator's order.
@@ -38,7 +38,7 @@ from isocline.gateway.workload import Workloads
 from isocline.model.curves import Curve
 from isocline.policies.contract import HOLD, RoutingPolicy, Setting
 
-REFUSED, FAILED = 400, 500  # statuses from there on are the request's, and the backend's
+REFUSED, FAILED = 400, 500  # least statuses of refusals, and of a backend's own failures
 # The request was never at work at the backend.
 _NOT_BEGUN = (Cause.CONNECT, Cause.CONNECT_TIMEOUT, Cause.STALE)
 
@@ -68,7 +68,7 @@ class Core:
         self._sink = setting.graph.sink.tolist()
         self._onlookers = self.health.candidates.onlookers
         self._requests: dict[int, Request] = {}
-        # Of each backend, by status: 4xx, and 503 with Retry-After, also those tried elsewhere.
+        # Of each backend, by status: 4xx, and 503 with Retry-After, those then sent elsewhere too.
         self.refusals: list[dict[int, int]] = [{} for _ in self._onlookers]
         if lessons:
             self.curves_changed(lessons.curves(), -math.inf)
@@ -119,8 +119,8 @@ class Core:
             now: Seconds.
             status: 429 or 503.
             retry_after: When the backend wants to be asked again, s from now; None: it names no
-                time. A 503 is then a failure, of which `finished` is told.
-            again: All of the request that has come is at hand.
+                time. A 503 is then a failure, which `finished` reports.
+            again: All that has come of the request is kept, so that it can be sent again.
 
         Returns:
             What to do in its place, first of all to send it elsewhere; nothing where the response
@@ -323,13 +323,13 @@ class Core:
         self.health.count(request.backend)
 
     def _left_unserved(self, request: Request, now: float) -> None:
-        """The same, of one that was not served: it was not among the jobs that shared the work."""
+        """A request that was not served is no longer at its backend, and never shared its work."""
         self._left(request, now)
         if self.lessons:
             self.lessons.retract(request.backend, request.sent)
 
     def _refused(self, request: Request, now: float, status: int) -> None:
-        """Its response is complete, with a status from 400 on."""
+        """The response to a request is complete, with a status from 400 on."""
         backend = request.backend
         if status == TOO_MANY_REQUESTS and not (request.turned_away or self._of_client(status)):
             self._turned_away(request, now, status, None)
@@ -349,7 +349,7 @@ class Core:
     def _turned_away(
         self, request: Request, now: float, status: int, retry_after: float | None
     ) -> None:
-        """Its backend, where it still counts, says that it is full."""
+        """The backend of a request says that it is full."""
         request.turned_away = True
         self._count_refusal(request.backend, status)
         self.health.turned_away(request.backend, now, retry_after)

@@ -1,4 +1,4 @@
-"""Which backends failed too often lately: passive health, from requests alone.
+"""Ejection of backends that failed too often lately: passive health, from requests alone.
 
 As Envoy's outlier detection, with two changes. An interval doubles, in place of growing by a fixed
 step, and starts anew once a backend has stayed in for as long as it was last out. And a backend

@@ -1,4 +1,4 @@
-"""Which backends may be used: up, not draining, not ejected, not full.
+"""Availability of backends: up, not draining, not ejected, not full.
 
 An ejection says that others are better; where there are none it says nothing. So each frontend
 keeps a share `floor` of its backends that are in service, rounded up, and at least one: no ejection
@@ -65,8 +65,8 @@ class Health:
             return
         if self._can_spare(backend):
             self._eject(backend, now)
-        else:  # it stays in, and is not to get all for failing fast
-            self._haunt(backend, sent, now)
+        else:  # it stays in; failing fast must not look like fast service
+            self._add_phantom(backend, sent, now)
 
     def refused(self, frontend: int, edge: int, backend: int, now: float, sent: float) -> None:
         """A request was refused (4xx); that ejects it if peers refuse less, and are enough."""
@@ -74,7 +74,7 @@ class Health:
         self.comparison.refused(frontend, edge)
         if not self.comparison.more_often(frontend, edge):
             return
-        self._haunt(backend, sent, now)
+        self._add_phantom(backend, sent, now)
         chance = self.comparison.chance(frontend, edge)
         if chance <= self._rule.chance and self._can_spare(backend):
             self._eject(backend, now)
@@ -108,7 +108,7 @@ class Health:
         return self._restore(backend, now)
 
     def tick(self, now: float) -> list[int]:
-        """Let in whose time is over, and let limits and phantoms go."""
+        """End ejections, limits and phantom jobs whose time is over."""
         over = self.ejections.over(now)
         for backend in over:
             self._let_in(backend, now)
@@ -152,8 +152,8 @@ class Health:
         self.comparison.forget(backend)
         self.candidates.set(self.candidates.ejected, backend, True)
 
-    def _haunt(self, backend: int, sent: float, now: float) -> None:
-        """It did not serve a request sent at `sent`, s, and should not look as if it had."""
+    def _add_phantom(self, backend: int, sent: float, now: float) -> None:
+        """Have policies count a request that was not served, sent at `sent`, s, as a job."""
         self._refuses[backend] = True
         jobs = max(self._workloads[backend], 1)
         rate = float(self._curves[backend].rate(jobs))

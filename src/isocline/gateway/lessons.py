@@ -1,4 +1,4 @@
-"""What a core teaches a learner of service curves.
+"""Observations of a core for the learner of service curves.
 
 Events are kept in a list and told in one compiled pass, which makes each cost a tenth of a call.
 

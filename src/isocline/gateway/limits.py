@@ -1,4 +1,4 @@
-"""How many jobs each backend may hold: to its curve's peak, and as it starts and says itself."""
+"""Limits on the jobs at each backend: its curve's peak, a slow start, and its own refusals."""
 
 from collections.abc import Sequence
 from typing import final
@@ -15,7 +15,7 @@ class Limits:
 
     Attributes:
         most: Jobs that each may hold now.
-        pressure: What backends say of it; `settle` makes it count.
+        pressure: Limits that backends have named; `settle` applies them.
     """
 
     def __init__(self, curves: Sequence[Curve], rules: Rules):
@@ -53,6 +53,6 @@ class Limits:
         self.settle(backend)
 
     def settle(self, backend: int) -> None:
-        """One of its limits has changed."""
-        told = self.pressure.most[backend]
-        self.most[backend] = min(self._peak[backend], self._room[backend], told)
+        """Apply a limit of a backend that has changed."""
+        own = self.pressure.most[backend]
+        self.most[backend] = min(self._peak[backend], self._room[backend], own)

@@ -1,4 +1,4 @@
-"""Which frontend takes a request: the first, in the order given, all of whose conditions it meets.
+"""Matching of requests to frontends: the first, in the order given, whose conditions are all met.
 
 A frontend of the compatibility graph arises here: requests for one model are a frontend, and the
 backends that serve the model are its edges.

@@ -2,8 +2,8 @@
 
 A client's mistake is refused by whichever backend gets it, so the shares of one frontend's backends
 are alike whatever clients do. They are compared by Fisher's exact test (R. A. Fisher, *Statistical
-Methods for Research Workers*, 1934, Section 21.02): of `seen` responses `refused` are refusals,
-`own_seen` of them this backend's; were all alike, its number of refusals would be hypergeometric.
+Methods for Research Workers*, 1934, Section 21.02): if all
+backends refused alike, the number of refusals among one's responses would be hypergeometric.
 
 Counts are of the last few hundred responses of a frontend, the older ones counting less: by number,
 not by time, so that little traffic is compared as well as much.
@@ -16,7 +16,7 @@ from typing import final
 from isocline.model.graph import CompatibilityGraph
 
 # Responses of a frontend that count, for each of its backends: a share is known to 5 % then, and a
-# backend that begins to refuse after a long time of good service is found out after about ten.
+# backend that begins to refuse after a long time of good service is detected after about ten.
 REMEMBERED = 100.0
 _LARGEST = 1e100  # weights are divided by it once they are above
 _MORE_OFTEN = 2.0  # than its peers: below that a share may well be chance, and is no reason
@@ -48,15 +48,15 @@ class PeerComparison:
 
     def more_often(self, frontend: int, edge: int) -> bool:
         """Whether a backend refuses more than twice as often as its peers, as far as is known."""
-        own, refused, peers, theirs = self._counts(frontend, edge)
-        return refused * peers > _MORE_OFTEN * theirs * own if peers else True
+        own, refused, peers, peers_refused = self._counts(frontend, edge)
+        return refused * peers > _MORE_OFTEN * peers_refused * own if peers else True
 
     def chance(self, frontend: int, edge: int) -> float:
         """The probability of as many refusals at a backend that is as its peers."""
-        own, refused, peers, theirs = self._counts(frontend, edge)
-        if refused * peers <= theirs * own:
+        own, refused, peers, peers_refused = self._counts(frontend, edge)
+        if refused * peers <= peers_refused * own:
             return 1.0
-        return hypergeometric_tail(round(refused), round(own), round(theirs), round(peers))
+        return hypergeometric_tail(round(refused), round(own), round(peers_refused), round(peers))
 
     def forget(self, backend: int) -> None:
         """A backend begins anew."""
@@ -82,12 +82,12 @@ class PeerComparison:
         return own, refused, seen / weight - own, max(all_refused / weight - refused, 0.0)
 
 
-def hypergeometric_tail(refused: int, own: int, theirs: int, peers: int) -> float:
+def hypergeometric_tail(refused: int, own: int, peers_refused: int, peers: int) -> float:
     """P(X >= refused), X being the refusals among `own` of `own + peers` responses drawn at random.
 
-    Of all these `refused + theirs` are refusals.
+    Of all these `refused + peers_refused` are refusals.
     """
-    total, bad = own + peers, refused + theirs
+    total, bad = own + peers, refused + peers_refused
     chance = 0.0
     for count in range(refused, min(own, bad) + 1):
         log = _log_choose(bad, count) + _log_choose(total - bad, own - count)

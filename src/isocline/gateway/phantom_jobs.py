@@ -1,4 +1,4 @@
-"""Jobs that are not there, so that a refusal in no time does not look like a fast service.
+"""Phantom jobs: stand-ins for refused requests, so that refusals do not look like fast service.
 
 A policy sends where the workload is low, and a backend that refuses at once has none: it would get
 everything. So each refusal leaves a phantom job, counted by policies alone, for as long as a job
@@ -16,14 +16,14 @@ from isocline.gateway.workload import Workloads
 
 @final
 class PhantomJobs:
-    """Phantoms at B backends.
+    """Phantom jobs at B backends.
 
     Attributes:
-        next_end: When the next one goes, s; inf if there is none.
+        next_end: When the next one is removed, s; inf if there is none.
     """
 
     def __init__(self, workloads: Workloads, longest: float):
-        """None stays for more than `longest` s."""
+        """With the longest time that a phantom may stay, s."""
         self._workloads = workloads
         self._longest = longest
         self._ends: list[tuple[float, int, int]] = []  # a heap: end, backend, generation
@@ -43,22 +43,22 @@ class PhantomJobs:
         if end > now:
             heapq.heappush(self._ends, (end, backend, self._generation[backend]))
             self.next_end = self._ends[0][0]
-            self._workloads.haunted(backend, 1)
+            self._workloads.add_phantoms(backend, 1)
 
     def served(self, backend: int) -> None:
         """It served a request: what it refused before says nothing any more."""
         if self._stay[backend]:
             self._stay[backend] = 0.0
             self._generation[backend] += 1
-            self._workloads.haunted(backend, -self._workloads.phantoms[backend])
+            self._workloads.add_phantoms(backend, -self._workloads.phantoms[backend])
 
     def over(self, now: float) -> list[int]:
-        """Let those go whose time is over; where they were."""
+        """Remove phantoms whose time is over; returns their backends."""
         gone: list[int] = []
         while self._ends and self._ends[0][0] <= now:
             _, backend, generation = heapq.heappop(self._ends)
             if generation == self._generation[backend]:
-                self._workloads.haunted(backend, -1)
+                self._workloads.add_phantoms(backend, -1)
                 gone.append(backend)
         self.next_end = self._ends[0][0] if self._ends else math.inf
         return gone

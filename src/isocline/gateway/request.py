@@ -1,4 +1,4 @@
-"""What the core knows of one request."""
+"""State of one request in the core."""
 
 from dataclasses import dataclass
 from typing import final

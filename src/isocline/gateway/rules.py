@@ -36,8 +36,8 @@ class EjectionRule:
     `window` failed. It stays out for `first` s, and twice as long each time it fails again soon
     after, up to `longest`. A frontend keeps at least `floor` of its backends that are up.
 
-    So does one that refuses (4xx) what its peers accept, where its share of refusals would be
-    theirs with a probability of at most `chance` (`gateway.peer_comparison`).
+    A backend that refuses (4xx) what its peers accept is ejected as well, if its refusals would be
+    chance with a probability of at most `chance` (`gateway.peer_comparison`).
     """
 
     failures: int = 5

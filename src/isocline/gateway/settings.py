@@ -1,4 +1,4 @@
-"""What the data plane is told: where to listen, whom to send to, which limits hold.
+"""Settings of the data plane: listeners, frontends, backends and limits.
 
 All times are in seconds and all sizes in bytes. The defaults are those a careful operator would
 choose before OpenAI-compatible servers; each says why it is what it is.

@@ -1,4 +1,4 @@
-"""What each worker of a router has in flight, where the others can read it: shared memory.
+"""Counts of each worker's requests in flight, in memory that all workers share.
 
     counts = SharedCounts.create(workers=3)                 # the supervisor, before it starts them
     counts = SharedCounts.attach(handle, worker=0)          # a worker; `handle` is inherited

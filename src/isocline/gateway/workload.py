@@ -37,8 +37,8 @@ class Workloads:
     """Kept for B backends in the array that policies read.
 
     Attributes:
-        shown: N, and phantom jobs (`phantom_jobs`), which are not there.
-        phantoms: How many of these.
+        shown: N plus phantom jobs (`phantom_jobs`), for policies.
+        phantoms: The number of phantom jobs among these.
         own: Of H(now), this core's.
     """
 
@@ -75,8 +75,8 @@ class Workloads:
         self._past[backend].append((now, own + self.peers[backend]))
         self.shown[backend] += jobs
 
-    def haunted(self, backend: int, phantoms: int) -> None:
-        """So many more phantom jobs are there."""
+    def add_phantoms(self, backend: int, phantoms: int) -> None:
+        """Count so many more phantom jobs at a backend."""
         self.phantoms[backend] += phantoms
         self.shown[backend] += phantoms
 

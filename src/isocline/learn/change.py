@@ -1,4 +1,4 @@
-"""When a backend is no longer what it was: a cumulative-sum test on its completions.
+"""Detection of changes in a backend's speed: a cumulative-sum test on its completions.
 
 Under a fitted rate l(n) completions are Poisson events of rate l(N(t)); after a change of speed by
 a factor r, of rate r l(N(t)). The log-likelihood ratio of the two rises by (1 - r) l(n) dt while

@@ -1,4 +1,4 @@
-"""Intervals for a learned curve: what the counts say of it, without any prior.
+"""Intervals for a learned curve, from the counts alone, without any prior.
 
 **The lower end** of l(n) takes from curves only that they are concave and increasing: the mean rate
 over any window of workloads up to n is at most l(n), and so is n times the mean rate per job over a

@@ -1,4 +1,4 @@
-"""What ties them: events in, curves out.
+"""The learner: events in, fitted curves out.
 
     learner = Learner(backends=3)
     learner.arrived(backend=0, workload=4, now=1.25)   # the workload before the event

@@ -1,4 +1,4 @@
-"""How long each backend held each number of jobs, and how many it finished meanwhile.
+"""Occupancy of backends: time at each number of jobs, and completions in it.
 
 All that is needed of the past to learn service curves: T(n), the time spent at N = n, and C(n), the
 completions in it. An event costs O(1). Old observations count less: an observation loses half its

@@ -1,4 +1,4 @@
-"""At which workloads a finished job was served: its work belongs there, not to where it ended.
+"""Workloads at which finished jobs were served: their work counts there, not where they ended.
 
 Jobs of equal size that start together end together. If each counted where it left, N jobs would
 count for the workloads N, N - 1, ..., 1, of which all but the first last no time, and rates at low

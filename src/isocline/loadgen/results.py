@@ -1,4 +1,4 @@
-"""What a run of load says."""
+"""Results of a run of load."""
 
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self, final

@@ -1,4 +1,4 @@
-"""What is counted while load runs; tallies of several workers add up."""
+"""Tally of a run of load; tallies of several workers add up."""
 
 import math
 from collections import Counter

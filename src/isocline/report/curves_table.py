@@ -1,4 +1,4 @@
-"""The service curves of a system, and what is known of each."""
+"""Table of the service curves of a system, and of what is known of each."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

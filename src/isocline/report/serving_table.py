@@ -1,4 +1,4 @@
-"""What a system file says of serving: `isocline serve --check`. Nothing secret is shown."""
+"""Settings of serving, as `isocline serve --check` shows them, without secrets."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -32,8 +32,12 @@ def serving_document(serving: Serving) -> dict[str, Any]:
             "file": str(lessons.file) if lessons.file else None,
             "every": lessons.every,
             "work": lessons.unit,
+            "ask_usage": proxy.ask_usage,
             "half_life": lessons.learning.half_life,
             "half_life_completions": lessons.learning.half_life_completions,
+            "optimism": lessons.learning.optimism,
+            "false_alarms": lessons.learning.false_alarms,
+            "kept": lessons.learning.kept,
         },
         "health": asdict(serving.checks.health) if serving.checks.health else None,
         "rules": asdict(serving.rules),
@@ -58,9 +62,14 @@ def serving_report(document: Mapping[str, Any]) -> RenderableType:
     columns = ("backend", "url", "curve", "polled")
     backends = table("backends", [(name, "left") for name in columns])
     for it in document["backends"]:
-        polled = f"{it['poll']['path']} ({it['poll']['server']})" if it["poll"] else "-"
-        backends.add_row(it["name"], it["url"], it["curve"], polled)
+        backends.add_row(it["name"], it["url"], it["curve"], _polled(it["poll"]))
     return Group(frontends, Text(), backends, Text(), *map(Text, _lines(document)))
+
+
+def _polled(poll: Mapping[str, Any] | None) -> str:
+    if poll is None:
+        return "-"
+    return f"{poll['server']}, {poll['path']}" if poll["path"] else str(poll["server"])
 
 
 def _frontends(serving: Serving) -> list[dict[str, Any]]:
@@ -70,6 +79,7 @@ def _frontends(serving: Serving) -> list[dict[str, Any]]:
             "name": rule.name,
             "match": {key: value for key, value in vars(rule.match).items() if value is not None},
             "backends": [system.backends[b].name for b in system.graph.neighbours(f).tolist()],
+            "resend_unanswered": rule.resend_unanswered,
         }
         for f, rule in enumerate(serving.proxy.frontends)
     ]
@@ -97,27 +107,30 @@ def _lines(document: Mapping[str, Any]) -> list[str]:
         f"{it['name']} {'https' if it['tls'] else 'http'}://{it['host']}:{it['port']}"
         for it in document["listeners"]
     ]
-    learning, health = document["learning"], document["health"]
+    learning, health, rules = document["learning"], document["health"], document["rules"]
+    resent = [it["name"] for it in document["frontends"] if it["resend_unanswered"]]
     return [
         f"listen       {', '.join(doors)}",
         f"admin        {document['admin'] or 'off'}",
         f"policy       {document['policy']}, workers {document['workers']}",
         f"learning     {_words(learning) if learning else 'off'}",
         f"health       {_words(health) if health else 'off'}",
-        *(f"{name:<12} {_words(rule)}" for name, rule in document["rules"].items() if _is(rule)),
+        *(f"{name:<12} {_words(rule)}" for name, rule in rules.items() if _is_group(rule)),
+        f"load         {_words({name: it for name, it in rules.items() if not _is_group(it)})}",
+        f"resending    {', '.join(resent) or 'off'}",
         f"times        {_words(document['times'])}",
         f"sizes        {_words(document['sizes'])}",
         f"trusted      {', '.join(document['trusted']) or 'nobody'}",
         f"API keys     {document['api_keys'] or 'none needed'}",
         f"CORS         {_words(document['cors']) if document['cors'] else 'off'}",
-        f"models       {_words(document['models']) if document['models'] else 'as backends say'}",
+        f"models       {_words(document['models']) if document['models'] else 'off'}",
         f"access log   {document['access_log'] or 'off'}",
         f"drain        {document['drain']:g}, delay {document['drain_delay']:g}",
         f"hot path     {hot_path.kind()}",
     ]
 
 
-def _is(rule: object) -> bool:
+def _is_group(rule: object) -> bool:
     return isinstance(rule, Mapping)
 
 

@@ -1,4 +1,4 @@
-"""Who ran what when: a row for each node, a bar for each attempt."""
+"""Picture of a timeline: a row for each node, a bar for each attempt."""
 
 from collections import Counter
 from collections.abc import Sequence

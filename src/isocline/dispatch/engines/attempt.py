@@ -1,4 +1,4 @@
-"""One attempt at a node, from its function and arguments to what the engine is told."""
+"""One attempt at a node, from its function and arguments to the event for the engine."""
 
 import sys
 import time

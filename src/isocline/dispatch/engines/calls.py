@@ -1,4 +1,4 @@
-"""How a node calls a function, and tells what came of it in bytes."""
+"""Calls of functions on a node; results and errors as bytes."""
 
 import pickle
 import traceback

@@ -1,4 +1,4 @@
-"""What the scheduler asks of an engine, and what it hears from one.
+"""The contract of an engine: commands from the scheduler, events from the engine.
 
 An engine has nodes, each with a queue that it works off in order, one task at a time. An attempt at
 a task is a number that the caller gives once. Each attempt ends with exactly one of `Done`,

@@ -1,4 +1,4 @@
-"""An engine without processes: nodes in virtual time, functions called where it stands.
+"""An engine without processes: nodes in virtual time, functions called in this process.
 
     engine = FakeEngine(2, fault=lambda node, work: Fault.DIE if work.key == "bad" else None)
     nodes = engine.start(events.append)

@@ -32,7 +32,7 @@ class Series:
     label: str = ""  # as `request_type="waiting"`
 
     def total(self, text: str) -> float | None:
-        """The jobs that it tells of; None if it has no sample."""
+        """The number of jobs; None if there is no sample."""
         # By what is summed, by rank of which the largest counts, by priority.
         found: dict[_Labels, dict[_Labels, dict[str, float]]] = {}
         for labels, value in self._samples(text):

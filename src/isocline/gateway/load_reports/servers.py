@@ -45,7 +45,7 @@ class Server:
     path: str = "/metrics"
 
     def jobs(self, text: str) -> int | None:
-        """The jobs that its page tells of; None if it does not say.
+        """The number of jobs on its page; None if it is not there.
 
         Raises:
             ReportError: A line of these metrics cannot be read, or one of two metrics is missing.
@@ -130,7 +130,7 @@ def jobs_in_metrics(text: str, server: str = "auto") -> int | None:
 
     Args:
         text: Its metrics page.
-        server: A name of SERVERS; `auto` finds out which one the page is of.
+        server: A name of SERVERS; `auto` detects whose page it is.
 
     Raises:
         ReportError: A line of these series cannot be read, or the page is of another server.

@@ -1,4 +1,4 @@
-"""Asking backends for their models, when a client wants to know them."""
+"""Requests to backends for the models they have loaded, made when a client asks."""
 
 import asyncio
 from collections.abc import Callable, Sequence

@@ -21,7 +21,7 @@ def answer(
     retry_after: float | None = None,
     fields: bytes = b"",
 ) -> bytes:
-    """A whole response that tells of an error.
+    """A whole response that reports an error.
 
     Args:
         status: Status code.

@@ -1,4 +1,4 @@
-"""Whether a backend closes its connections right after its responses, although it says nothing.
+"""Detection of backends that close connections soon after a response without announcing it.
 
 Some servers do (llama.cpp's after each stream, 0.02 to 8 ms later). A request that is written into
 a connection which is being closed is lost, and a POST must not be sent twice. So a connection rests

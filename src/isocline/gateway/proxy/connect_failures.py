@@ -1,4 +1,4 @@
-"""Why a connection to a backend could not be opened: the cause, and words for the log."""
+"""Causes of failed connections to a backend, with words for the log."""
 
 import errno
 import socket

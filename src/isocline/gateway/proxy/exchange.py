@@ -38,7 +38,7 @@ class Exchange:
         sending: The core has named a backend that has not failed.
         access: What the access log will say.
         number: The core's number of the request; 0 while, or once, it does not know it.
-        usage_asked: It was not the client that asked for usage.
+        usage_asked: The router asked for usage, not the client.
         answered: A byte of the backend's response has come, in this attempt.
         begun: A part of the final response has gone to the client.
         due: When the limit on the time of the current step ends, s.
@@ -159,7 +159,7 @@ class Exchange:
         return placing.find(self._kept, self.complete)
 
     def _ask_usage(self) -> bool:
-        """Ask for it, if the client did not; False as long as that needs more of the body."""
+        """Ask for usage, if the client did not; False as long as that needs more of the body."""
         head, kept = self.head, self._kept
         if not may_ask(head, self.router.sizes.replay):
             return True
@@ -344,10 +344,10 @@ class Exchange:
         return rule.resend_unanswered and cause is Cause.STALE
 
     def _pause_if_full(self, kept: Kept) -> None:
-        """Read a body that waits for a backend no further, once all have half of the room.
+        """Stop reading a body that waits for a backend once all bodies take half of `sizes.bodies`.
 
-        The other half is for requests whose model is looked for. Not sooner, as the end of a client
-        stands behind what it has sent: only who reads learns of it.
+        The other half is for requests whose model is looked for. Not sooner: the end of a
+        connection is noticed only once all that was sent before it has been read.
         """
         if kept.in_all > self.router.sizes.bodies // 2:
             self.downstream.pause(NO_BACKEND_YET)

@@ -61,7 +61,7 @@ class HangUps:
             self._epoll.register(descriptor, mask | select.EPOLLONESHOT)
 
     def forget(self, transport: asyncio.Transport) -> None:
-        """Its connection is read again, or lost; one that is not watched is passed over."""
+        """Stop watching a connection that is read again, or lost; others are passed over."""
         descriptor = self._descriptors.pop(transport, -1)
         watched = self._watched.get(descriptor)
         if self._epoll is None or watched is None or watched[0] is not transport:

@@ -1,4 +1,4 @@
-"""What is kept of a request's body: until a backend takes it, and in case another one has to."""
+"""Buffer of a request's body, kept until a backend takes it, or in case another one has to."""
 
 from typing import final
 

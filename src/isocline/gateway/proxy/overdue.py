@@ -1,4 +1,4 @@
-"""What happens when a limit on an exchange's time is over."""
+"""Expired limits on an exchange's time."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""Finding the frontend of a request of which a part may still be on its way."""
+"""Search for the frontend of a request, part of whose body may still be on its way."""
 
 from typing import final
 

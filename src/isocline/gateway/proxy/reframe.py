@@ -1,4 +1,4 @@
-"""How the body of a response is framed on its way to the client."""
+"""Framing of a response's body on its way to the client."""
 
 from isocline.gateway.proxy.framing import Chunked, Framing, Length, UntilClose
 from isocline.gateway.proxy.request_head import RequestHead

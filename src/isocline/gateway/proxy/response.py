@@ -64,7 +64,7 @@ class Response:
         if downstream.cors:
             added += downstream.cors
             head.fields = [field for field in head.fields if not field[0].startswith(OURS)]
-        # A stream has no length: so all other responses are told from it at no cost.
+        # A stream has no length, which sorts out all other responses at no cost.
         if head.length is None and framing is not None and is_event_stream(head):
             self._first_token = FirstToken(chunked=request.version == 1)
         passed, rest = (b"", data) if framing is None else framing.feed(data)

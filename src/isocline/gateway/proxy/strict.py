@@ -1,4 +1,4 @@
-"""The gate: what is not plainly HTTP/1.1 goes no further.
+"""Strict grammar of HTTP/1.1 heads: anything else is rejected.
 
 Parsers forgive (codings before `chunked`, versions other than 1.x, empty lines, bare LF), each in
 its own way. A message on whose end two of them disagree can smuggle another one. So a head must

@@ -24,7 +24,7 @@ from isocline.gateway.work import Usage
 _TAIL, _LINE = 2048, 65_536  # bytes
 _SHORT = 16  # of a line that says something
 # Within a generated text its quotes would be escaped.
-_USAGE = re.compile(rb'"usage"\s*:\s*\{')
+USAGE = re.compile(rb'"usage"\s*:\s*\{')
 _PROMPT = re.compile(rb'"(?:prompt|input)_tokens"\s*:\s*([0-9]{1,12})\b')
 _OUTPUT = re.compile(rb'"(?:completion|output)_tokens"\s*:\s*([0-9]{1,12})\b')
 _TIMINGS = re.compile(rb'"timings"\s*:\s*\{')
@@ -35,7 +35,7 @@ _TEXT = re.compile(
     rb'\s*:\s*"((?:[^"\\]|\\.)+)"'
 )
 _MODEL = re.compile(rb'"model"\s*:\s*"([^"]{1,200})"')
-_NO_CHOICE = re.compile(rb'"choices"\s*:\s*\[\s*\]')
+NO_CHOICE = re.compile(rb'"choices"\s*:\s*\[\s*\]')
 _INDEX = re.compile(rb'"choices"\s*:\s*\[\s*\{[^\[\]]*?"index"\s*:\s*([0-9]{1,4})\b')
 _FINISH, _EDGE = b'"finish_reason"', 14  # as long as a part of it may be that ends a piece
 _ALL = -1  # in place of a choice's index: of all of them
@@ -129,9 +129,9 @@ class Tokens:
 
     def _read_usage(self, text: bytes) -> None:
         """Of one event, or of a document's tail; the last time that it says so."""
-        usage, timings = _last(_USAGE, text), _last(_TIMINGS, text)
+        usage, timings = _last(USAGE, text), _last(_TIMINGS, text)
         choice = _ALL
-        if self._stream and not _NO_CHOICE.search(text):
+        if self._stream and not NO_CHOICE.search(text):
             index = _INDEX.search(text)
             choice = int(index[1]) if index else _ALL
         before = self._said.get(choice)

@@ -28,7 +28,7 @@ class Upstream(asyncio.Protocol):
     """One connection, used by one exchange after the other.
 
     Attributes:
-        exchange: Whom it serves now; None: it waits in the pool.
+        exchange: The one it serves now; None: it waits in the pool.
         uses: Requests it has served.
         released: When the last one was, s.
         streamed: Its response had no length.
@@ -181,7 +181,7 @@ class Upstream(asyncio.Protocol):
     def _read_rest(self) -> None:
         """Read what the kernel has still got: an error of a write hides it from the loop.
 
-        Not in TLS, whose library has let go of the connection.
+        Not in TLS, whose library has closed the connection.
         """
         own = self.transport.get_extra_info("socket")
         if own is None or self.transport.get_extra_info("ssl_object") is not None:
@@ -193,7 +193,7 @@ class Upstream(asyncio.Protocol):
             return
 
     def _write_next_turn(self) -> None:
-        """The loop asks the kernel what has come between two turns; this one had begun before."""
+        """Write in the turn after the next: the loop reads what has come between two turns."""
         asyncio.get_running_loop().call_soon(self._write_unsent)
 
     def _write_unsent(self) -> None:

@@ -1,11 +1,10 @@
-"""Usage that the router asks for in a stream, and takes out again before the client sees it.
+"""Requests for a stream's usage where the client asks for none, and its removal from the response.
 
 A stream of OpenAI's API says how many tokens it had only if the request has
 `stream_options: {include_usage: true}`; it then has one more event, with `usage` and no choice.
 """
 
 import json
-import re
 from typing import final
 
 from isocline.gateway.proxy.framing import (
@@ -19,10 +18,10 @@ from isocline.gateway.proxy.framing import (
 )
 from isocline.gateway.proxy.request_head import RequestHead
 from isocline.gateway.proxy.response_head import ResponseHead
+from isocline.gateway.proxy.tokens import NO_CHOICE, USAGE
 from isocline.gateway.settings import SizeLimits
 
 _ASKS = b'"stream_options":{"include_usage":true},'
-_NO_CHOICE, _USAGE = re.compile(rb'"choices"\s*:\s*\[\s*\]'), re.compile(rb'"usage"\s*:\s*\{')
 _LONGEST = 65_536  # bytes of an event that may be the one: it has a few hundred
 _CHUNKED = b"Transfer-Encoding: chunked\r\n"
 _INFINITE = float("inf")
@@ -110,7 +109,7 @@ class WithoutUsage:
                 self._blank = False
                 if line in (b"", b"\r"):
                     continue
-            if line.startswith(b"data:") and _NO_CHOICE.search(line) and _USAGE.search(line):
+            if line.startswith(b"data:") and NO_CHOICE.search(line) and USAGE.search(line):
                 self.removed, self._blank = line, True
             else:
                 out.append(line + b"\n")

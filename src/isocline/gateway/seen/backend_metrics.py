@@ -54,7 +54,11 @@ def of_backends(seen: Snapshot) -> Iterator[Metric]:
             lambda it: it.age,
         ),
         ("limit_jobs", "Jobs that it may hold.", lambda it: it.limit),
-        ("closed_seconds", "Time for which it is full, as it said itself.", lambda it: it.closed),
+        (
+            "closed_seconds",
+            "Time for which the backend is still full, by its own word.",
+            lambda it: it.closed,
+        ),
     ):
         yield of_live(f"isocline_backend_{name}", text, seen, value)
 

@@ -1,4 +1,4 @@
-"""What is counted of requests: a cell for each pair of a frontend and a backend."""
+"""Counters of requests: a cell for each pair of a frontend and a backend."""
 
 from bisect import bisect_left
 from typing import final

@@ -1,4 +1,4 @@
-"""Curves out of snapshots."""
+"""Curves from snapshots, with their intervals."""
 
 from collections.abc import Mapping
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""What a core, a proxy and a process know at this moment, as parts of a Snapshot."""
+"""The present state of a core, a proxy and a process, as parts of a Snapshot."""
 
 import math
 from collections.abc import Collection, Sequence

@@ -1,4 +1,4 @@
-"""Why a request came to nothing, as one of a few words: labels must not grow with what clients do.
+"""Reasons for failed requests, as one of a few words: labels must not grow with what clients do.
 
 | reason | the request |
 |---|---|

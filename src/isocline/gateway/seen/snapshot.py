@@ -1,4 +1,4 @@
-"""What one process has seen, as plain data: it adds up, and goes between processes as JSON.
+"""Snapshot of one process as plain data: snapshots add up, and go between processes as JSON.
 
 Numbers add up unless a field says otherwise. What is no sum, as a backend's state or its marginal
 rate, is summed all the same and divided by `workers` when it is shown: the mean over the workers.

@@ -1,4 +1,4 @@
-"""How far a router is from the optimum, from two snapshots: one at the start of a window, one now.
+"""Distance of a router from the optimum, from two snapshots: one at the start of a window, one now.
 
 The rates are those at which requests were served, N_b the requests in flight at a backend, the
 latency that of the served; curves are those of the file, or as learned by now. So the gap is told

@@ -1,4 +1,4 @@
-"""What backends are asked, from a system file's entries."""
+"""Health checks and polls, from a system file's entries."""
 
 from isocline.gateway.watch import Checks, HealthCheck, Poll
 from isocline.model.systemfile import Served

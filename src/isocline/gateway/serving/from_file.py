@@ -52,7 +52,7 @@ def read(path: Path, overrides: Overrides | None = None) -> Serving:
 
 
 def _files_of(served: Served) -> list[Path]:
-    """What the file points to, and what is read again with it: certificates, keys and secrets."""
+    """Files that the system file names, and that a reload reads again: certificates and secrets."""
     keys = served.serve.api_keys
     names: list[str | None] = [keys.file] if keys else []
     for listener in served.serve.listen or ():

@@ -1,4 +1,4 @@
-"""A worker in a process of its own, from inside: `python -m` this, with the socket to listen to."""
+"""Main module of a worker process: `python -m` this, with the socket to its parent."""
 
 import asyncio
 import signal
@@ -48,11 +48,11 @@ class _Served:
         return worker.learned()
 
     def terminated(self) -> None:
-        """SIGTERM came, as to all processes of a service; who started us is as late as we are."""
+        """SIGTERM came, as it does to all processes of a service, the parent included."""
         self._end(self._delay)
 
     def orphaned(self) -> None:
-        """Who started us has gone."""
+        """The parent process has ended."""
         self._end(0.0)
 
     def _end(self, delay: float) -> None:

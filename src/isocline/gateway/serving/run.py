@@ -1,4 +1,4 @@
-"""From the first line to the last: start, reload, stop, and the signals that ask for it.
+"""Life of a router: start, reload and stop, and the signals that ask for them.
 
 SIGHUP, or a change of the file or of one that it points to, reads it again. After the first SIGTERM
 or SIGINT the router says that it is draining, takes requests for `drain_delay` s more, and lets
@@ -106,7 +106,7 @@ class _Service:
         return not hurried
 
     async def _delay(self, seconds: float) -> None:
-        """Go on for so long, or until a second signal: balancers hear late of who is leaving."""
+        """Serve on for so long, or until a second signal: load balancers react with a delay."""
         if seconds:
             what = "draining: requests are taken for %g s more; a second signal ends all at once"
             LOG.info(what, seconds)

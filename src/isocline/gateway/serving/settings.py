@@ -1,4 +1,4 @@
-"""What a system file says of serving, in the gateway's terms."""
+"""Settings of serving from a system file, in the gateway's terms."""
 
 from dataclasses import dataclass, field
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Stamps of files, by which a later look tells whether one has changed since it was read.
+"""Stamps of files, to detect changes since a file was read.
 
 A stamp is taken before its file is read, so that a change in between is seen, late but surely.
 Times and sizes alone miss a change of the same length within the resolution of the clock (4 ms on

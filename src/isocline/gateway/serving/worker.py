@@ -1,4 +1,4 @@
-"""What one process does: a proxy with its core, learner, watch and counts; reload and stop."""
+"""One worker: a proxy with its core, learner, watch and counts; reload and stop."""
 
 import asyncio
 import gc

@@ -29,9 +29,7 @@ class Answer(NamedTuple):
 
     status: int
     body: bytes | None  # None: it is longer than was asked for
-    measured: (
-        float  # s of the client's clock: in the middle between the question and the answer's head
-    )
+    measured: float  # s of the client's clock, midway between the question and the answer's head
 
 
 class Asking(Protocol):

@@ -1,4 +1,4 @@
-"""What is asked of backends, and how often; times in s, sizes in bytes."""
+"""Rules of health checks and polls: what is asked, and how often; times in s, sizes in bytes."""
 
 import math
 import re

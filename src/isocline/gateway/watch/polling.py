@@ -1,8 +1,8 @@
-"""Polls of one backend's metrics page, which is found first where nobody says what the backend is.
+"""Polls of one backend's metrics page, and detection of the page where the server is not given.
 
 A backend may be down at the start, come back as another server, or answer with anything at all. So
 the page that was found is kept until it fails, and then looked for anew. A backend that answers and
-has no page known is asked ever less often: it may be somebody else's.
+has no known page is asked ever less often: it may be a public service.
 """
 
 import logging
@@ -22,7 +22,7 @@ _SELDOM, _GROWS = 60.0, 2.0
 
 
 class NoPageError(NoAnswerError):
-    """A backend has answered, and has no metrics page that is known."""
+    """A backend has answered, but has no known metrics page."""
 
 
 class Ask(Protocol):
@@ -33,7 +33,7 @@ class Ask(Protocol):
 
 @final
 class Polling:
-    """Of one backend."""
+    """The polls of one backend."""
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class Polling:
             name: The backend's.
             record: What is known of it, and is to be kept.
             ask: Asks it.
-            tell: Gets (jobs, time of the report, s of `time.monotonic()`).
+            tell: Gets (jobs, time of the report, s of the clock of `ask`).
             announces: Log what is found.
         """
         self._rule = rule
@@ -63,7 +63,7 @@ class Polling:
         self._pause = rule.every
 
     async def poll(self) -> float:
-        """Ask once, and tell; returns after how many s to ask again."""
+        """Poll once, and report; returns the pause before the next poll, s."""
         record, every = self._record, self._rule.every
         subject, pause, self._pause = f"backend {self._name}: metrics", self._pause, every
         try:
@@ -98,8 +98,8 @@ class Polling:
         if jobs is None:
             title = SERVERS[page.server].title
             raise ReportError(
-                f"{page.path} tells neither of jobs in service nor of jobs that wait, as {title} "
-                "has them; give report: auto, or report: orca to poll nothing"
+                f"{page.path} has none of {title}'s metrics for jobs that run or wait; "
+                "give report: auto, or report: orca to poll nothing"
             )
         self._record.page = page
         return jobs, answer.measured
@@ -119,7 +119,7 @@ class Polling:
             server = server_of(text)
             if server is not None:
                 return Page(rule, path, server.name), answer, text
-            problems.append(f"{path} is none of a server that is known")
+            problems.append(f"{path} is not the page of a known server")
         raise NoPageError(f"no metrics page ({', '.join(problems)})")
 
     def _text(self, path: str, answer: Answer) -> str:

@@ -1,4 +1,4 @@
-"""What is known of one backend from asking it."""
+"""Results of asking one backend."""
 
 import logging
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Asks all backends for as long as it is open, and tells what has changed."""
+"""Watch: asks all backends for as long as it is open, and reports what has changed."""
 
 import asyncio
 import copy
@@ -59,10 +59,10 @@ class Watch:
         Args:
             addresses: Of the backends.
             checks: What to ask them.
-            tell: Gets the news.
+            tell: Called with each change.
             before: What it knew of addresses that are the same is known from the start.
             client: The one to ask with, by default over HTTP.
-            announces: Log how each backend reports its load, once it is found out.
+            announces: Log how each backend reports its load, once that is known.
 
         Its periods are times of the running event loop.
 
@@ -124,7 +124,7 @@ class Watch:
         return Polling(rule, name, record, ask, tell, self._announces)
 
     async def _again(self, every: float, ask: Callable[[], Awaitable[float]]) -> None:
-        """Ask, for ever; `ask` returns after how many s again, about `every` s."""
+        """Ask until cancelled; `ask` returns the pause before the next time, s, usually `every`."""
         loop = asyncio.get_running_loop()
         within = _SOON * every * self._random.random()
         while True:

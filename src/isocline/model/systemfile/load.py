@@ -1,4 +1,4 @@
-"""What most of the package uses."""
+"""Loading of system files, as most of the package uses it."""
 
 import os
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""What may stand in a system file. Each record checks itself and makes its part of the model.
+"""Schema of system files. Each record checks itself and makes its part of the model.
 
 pydantic checks types and bounds of single values; what relates several (names, patterns, a curve's
 shape) is checked where the model is built.

@@ -1,4 +1,4 @@
-"""What `isocline serve` needs of a system file, and `plan` and `simulate` pass over.
+"""Schema of the parts of a system file that only `isocline serve` reads.
 
 The records keep what is written; what is not is None, so that defaults stand in one place, where
 they are used (`gateway.rules`, `gateway.settings`). Secrets never stand in the file itself.
@@ -160,8 +160,8 @@ class SizesEntry(Record):
         if isinstance(data, dict) and "model_body" in data:
             raise PydanticCustomError(
                 "said",
-                "model_body is no limit any more: for its model a body is read to its end, whose "
-                "limit is `body`; remove it",
+                "model_body is no longer a limit: the whole body is read for its model, up to "
+                "`body`; remove it",
             )
         return data
 
@@ -178,7 +178,7 @@ class CorsEntry(Record):
 
 
 class ModelsEntry(Record):
-    """How the list of models is put together; `off` stands for one that is not."""
+    """How the list of models is put together; `off`: backends answer for themselves."""
 
     off: bool | None = None
     fresh: Positive | None = None

@@ -1,4 +1,4 @@
-"""What the nodes of a `ProcessEngine` are, checked."""
+"""Settings of the nodes of a `ProcessEngine`, checked."""
 
 import os
 from collections.abc import Mapping, Sequence
