@@ -31,10 +31,9 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from isocline.errors import UsageError
+from isocline.flow.tiers import connected
 from isocline.model.graph import CompatibilityGraph
 from isocline.theory.decomposition import Decomposition
 
@@ -104,14 +103,12 @@ def pools(graph: CompatibilityGraph) -> list[IndexArray]:
     Args:
         graph: Types (sources) and their local servers (sinks).
     """
-    ends = (graph.source, graph.sources + graph.sink)
-    nodes = graph.sources + graph.sinks
-    joined = coo_array((np.ones(graph.edges, dtype=np.int8), ends), shape=(nodes, nodes))
-    component = connected_components(joined, directed=False)[1][graph.sources :]
-    _, first, label = np.unique(component, return_index=True, return_inverse=True)
-    order = np.argsort(label, kind="stable")
-    parts = np.split(order, np.cumsum(np.bincount(label))[:-1])
-    return [parts[i] for i in np.argsort(first, kind="stable")]
+    everything = np.ones(graph.edges, dtype=np.bool_)
+    servers = [
+        nodes[np.searchsorted(nodes, graph.sources) :] - graph.sources
+        for nodes in connected(graph, everything)
+    ]
+    return sorted((part for part in servers if part.size), key=lambda part: int(part[0]))
 
 
 def _bounds(epsilon: float, arrivals: float, rates: FloatArray, clock: Clock) -> QueueBounds:

@@ -15,16 +15,17 @@ as every task costs at least that much time at these prices wherever it is serve
 """
 
 from itertools import pairwise
-from typing import Any, NamedTuple, final
+from typing import TYPE_CHECKING, Any, NamedTuple, final
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import linprog
-from scipy.sparse import csr_array, hstack, vstack
 
 from isocline.errors import NumericalError
 from isocline.model.cluster import Rates
 from isocline.model.graph import CompatibilityGraph
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int32]
@@ -79,6 +80,8 @@ class RackProgram:
         self._balance()
 
     def _limits(self) -> None:
+        from scipy.sparse import vstack  # noqa: PLC0415 - scipy is slow, and most need no program
+
         graph, sinks, classes = self.graph, self.sinks, self.classes
         groups, racks, types = graph.sinks, sinks.racks, np.arange(graph.sources)
         rack_time, remote_time = 1.0 / self.rack_rate, 1.0 / self.remote_rate
@@ -108,6 +111,8 @@ class RackProgram:
 
     def _row(self, height: int, *parts: Any) -> Any:
         """A block row; None for what does not enter it."""
+        from scipy.sparse import csr_array, hstack  # noqa: PLC0415
+
         widths = (1, self.graph.edges, self.graph.sources, self.classes.edges)
         given = dict(enumerate(parts))
         blocks = [
@@ -122,6 +127,8 @@ class RackProgram:
         Raises:
             NumericalError: HiGHS gives up.
         """
+        from scipy.optimize import linprog  # noqa: PLC0415
+
         cost = np.zeros(self.limits.shape[1])
         cost[0] = -1.0
         nothing = np.zeros(self.balance.shape[0])
@@ -162,7 +169,9 @@ def _racks_of_types(graph: CompatibilityGraph, sinks: Sinks) -> CompatibilityGra
     return CompatibilityGraph(first, rack.astype(np.int32), sinks.racks)
 
 
-def _ones(row: npt.NDArray[np.integer], height: int) -> csr_array:
+def _ones(row: npt.NDArray[np.integer], height: int) -> "csr_array":
     """One 1 in each column, in the row given."""
+    from scipy.sparse import csr_array  # noqa: PLC0415
+
     columns = np.arange(row.size)
     return csr_array((np.ones(row.size), (row, columns)), shape=(height, row.size))

@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, final
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import connected_components, shortest_path
 
 from isocline.errors import UsageError
 from isocline.flow import Tier, tiers
@@ -23,6 +21,7 @@ from isocline.record import Record, data_frame
 
 if TYPE_CHECKING:
     import pandas as pd
+    from scipy.sparse import csr_array
 
 FloatArray = npt.NDArray[np.float64]
 MaskArray = npt.NDArray[np.bool_]
@@ -52,6 +51,8 @@ class Structure(Record):
     @cached_property
     def reaches(self) -> MaskArray:
         """(k, k): whether a path of one arc or more leads from tier i to tier j, "i before j"."""
+        from scipy.sparse.csgraph import shortest_path  # noqa: PLC0415 - slow, and seldom asked
+
         # A walk of at least one arc: first one arc, then any number.
         steps = self._adjacency().astype(np.float64)
         rest = np.isfinite(shortest_path(steps, unweighted=True))
@@ -60,6 +61,8 @@ class Structure(Record):
     @property
     def acyclic(self) -> bool:
         """Corollary 2: whether the TierGraph has no cycle."""
+        from scipy.sparse.csgraph import connected_components  # noqa: PLC0415
+
         parts, _ = connected_components(self._adjacency(), directed=True, connection="strong")
         return int(parts) == len(self.tiers)
 
@@ -102,7 +105,9 @@ class Structure(Record):
         columns = ("backend", "tier", "marginal_rate", "imbalance")
         return data_frame(rows, columns).set_index("backend")
 
-    def _adjacency(self) -> csr_array:
+    def _adjacency(self) -> "csr_array":
+        from scipy.sparse import csr_array  # noqa: PLC0415
+
         i, j = np.array(self.arcs, dtype=np.int64).reshape(-1, 2).T
         shape = (len(self.tiers), len(self.tiers))
         return csr_array((np.ones(i.size, dtype=np.int8), (i, j)), shape=shape)

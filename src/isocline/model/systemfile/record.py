@@ -18,7 +18,7 @@ Pair = Annotated[list[Number], Field(min_length=2, max_length=2)]
 class Record(BaseModel):
     """A mapping with known keys."""
 
-    model_config = ConfigDict(strict=True, frozen=True)
+    model_config = ConfigDict(strict=True, frozen=True, defer_build=True)
 
     @model_validator(mode="before")
     @classmethod
