@@ -106,6 +106,18 @@ def test_starting_imports_nothing_heavy(what: str) -> None:
     assert imported.isdisjoint(HEAVY)
 
 
+@pytest.mark.parametrize("file", ["mixed_fleet.yaml", "near_data.yaml"])
+def test_a_plan_leaves_slow_parts_of_scipy_alone(file: str) -> None:
+    check = (
+        "import atexit, sys; atexit.register(lambda: print(*sys.modules)); "
+        f"from isocline.cli import main; main(['plan', {str(EXAMPLES / file)!r}], 'isocline')"
+    )
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
+    imported = set(done.stdout.splitlines()[-1].split())
+    assert "isocline.flow.solve" in imported
+    assert imported.isdisjoint({"scipy.sparse", "scipy.optimize", "scipy.special"})
+
+
 def test_a_directory_that_cannot_be_written_to_is_refused_before_the_work(tmp_path: Path) -> None:
     taken = tmp_path / "taken"
     taken.write_text("")
