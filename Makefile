@@ -1,6 +1,8 @@
 # Everything needs only Python >= 3.11, make and a package index.
 PYTHON ?= python3
 VENV   ?= .venv
+# Set in many images. Tests start hundreds of processes, each of which would compile all modules anew.
+unexport PYTHONDONTWRITEBYTECODE
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.ready-
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --no-deps

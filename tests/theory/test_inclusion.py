@@ -43,10 +43,14 @@ def test_path_of_random_systems_is_the_limit_of_explicit_euler():
 @settings(max_examples=50, deadline=None)
 @given(seed=SEEDS)
 def test_rest_is_the_plan_from_any_start(seed):
-    """Lemma 4 and Theorem 2, on 50 random systems: the same workloads to 1e-6."""
+    """Lemma 4 and Theorem 2, on 50 random systems: the same workloads to 1e-6.
+
+    A path ends where V is at most 1e-9 of all arrivals, whatever its steps: long ones get there in
+    half the time.
+    """
     rng = np.random.default_rng(seed)
     system = random_system(seed % 1000, load=float(rng.uniform(0.2, 0.85)))
-    path = fluid(system, start=state(rng, system, 10.0))
+    path = fluid(system, start=state(rng, system, 10.0), tolerance=1e-2)
     assert path.equilibrium is not None
     scale = 1.0 + path.equilibrium
     assert np.abs(path.workloads[-1] - path.equilibrium) / scale == pytest.approx(0.0, abs=1e-6)

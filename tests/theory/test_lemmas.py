@@ -172,10 +172,13 @@ PATHS = settings(max_examples=25, deadline=None)
 @PATHS
 @given(seed=SEEDS, load=LOADS)
 def test_lemmas_10_to_12_v_never_rises_and_theorem_2(seed: int, load: float) -> None:
-    """Whatever tiers slide, split or merge, from any start to the one equilibrium."""
+    """Whatever tiers slide, split or merge, from any start to the one equilibrium.
+
+    Steps of any length obey both; long ones get there in half the time.
+    """
     system = random_system(seed, load)
     start = random_state(np.random.default_rng(seed), system, low=0.02)
-    path = fluid(system, start=start)
+    path = fluid(system, start=start, tolerance=1e-2)
     assert np.diff(path.lyapunov).max(initial=0.0) <= 1e-6 * path.lyapunov[0]
     optimum = fluid_optimum(system).workloads
     assert path.workloads[-1] == pytest.approx(optimum, abs=1e-6 * optimum.sum())
