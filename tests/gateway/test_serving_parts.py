@@ -1,6 +1,7 @@
 """What serving is made of: learned curves of several workers, the log's file, questions, ports."""
 
 import asyncio
+import gc
 import socket
 import threading
 from dataclasses import replace
@@ -245,6 +246,32 @@ def test_questions_are_answered_in_any_order_until_the_end_has_gone(
         with pytest.raises(GoneError):
             await asker.ask("at once", 1)
         asker.close()
+
+    uvloop.run(scenario())
+
+
+def test_an_answer_to_a_process_that_has_gone_is_dropped_without_an_error() -> None:
+    async def scenario() -> None:
+        problems: list[dict[str, Any]] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, told: problems.append(told))
+        asked, gate = asyncio.Event(), asyncio.Event()
+
+        async def answer(_: str, __: Any) -> None:
+            asked.set()
+            await gate.wait()
+
+        ours, theirs = socket.socketpair()
+        answering = asyncio.create_task(answer_all(theirs, answer))
+        asker = await Asker.over(ours)
+        asking = asyncio.create_task(asker.ask("wait"))
+        await asked.wait()
+        asking.cancel()
+        asker.close()
+        await answering
+        gate.set()
+        await asyncio.sleep(0.05)
+        gc.collect()
+        assert problems == []
 
     uvloop.run(scenario())
 

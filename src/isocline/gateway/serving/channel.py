@@ -29,7 +29,8 @@ async def _receive(reader: asyncio.StreamReader) -> Any:
 
 def _send(writer: asyncio.StreamWriter, message: Any) -> None:
     data = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
-    writer.write(_LENGTH.pack(len(data)) + data)
+    if not writer.is_closing():  # uvloop raises where the other end has gone, asyncio does not
+        writer.write(_LENGTH.pack(len(data)) + data)
 
 
 @final
