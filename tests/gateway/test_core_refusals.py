@@ -58,6 +58,7 @@ def world(
         (503, None, 0.07, 10),
         (404, None, 0.14, 20),
         (401, None, 0.14, 20),
+        (501, None, 0.14, 20),
     ],
 )
 def test_a_backend_that_refuses_at_once_does_not_get_the_requests(
@@ -320,6 +321,12 @@ def test_a_refusal_leaves_no_time_and_no_completion_where_it_was(status: int) ->
         return made
 
     assert occupied(history(True).lessons) == occupied(history(False).lessons) != []
+
+
+def test_bad_requests_that_all_backends_answer_with_501_eject_nobody() -> None:
+    made = world(EQUAL, lambda _, __, request: 501 if request % 3 else 0).run(300, rate=10.0)
+    assert made.statuses[501] == 200
+    assert made.ejections() == 0
 
 
 def test_latencies_that_policies_hear_of_are_those_of_served_requests() -> None:
