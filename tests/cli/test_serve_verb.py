@@ -30,9 +30,9 @@ def run(scenario: Coroutine[Any, Any, None]) -> None:
 
 
 def write(file: Path, backends: dict[str, int], serve: str, curve: str = CURVE) -> None:
-    """A system file; it is there as a whole at any moment."""
+    """A system file; it is there as a whole at any moment. Backends get requests only, no polls."""
     lines = [
-        f'  - {{name: {name}, url: "http://127.0.0.1:{port}", {curve}}}'
+        f'  - {{name: {name}, url: "http://127.0.0.1:{port}", report: orca, {curve}}}'
         for name, port in backends.items()
     ]
     text = "\n".join(
