@@ -1,4 +1,4 @@
-"""What rounding left unsent at thousands of nodes can be missing at one sink: fetch it back."""
+"""Rounding repair: supply left unsent at thousands of nodes goes to the sink that lacks it."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""What every part of a system file is made of: numbers, names, and mappings with known keys.
+"""Building blocks of system files: numbers, names, and mappings with known keys.
 
 Values are strict: a number in quotes is not a number.
 """
