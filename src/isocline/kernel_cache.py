@@ -35,15 +35,16 @@ class _Locator(caching._SourceFileBackedLocatorMixin, caching._CacheLocator):  #
         self._py_file = source
         self._lineno = function.__code__.co_firstlineno
         self.places = cache_directory.readable(Path(source))
-        self._written = cache_directory.writable(Path(source))
+        self.written = cache_directory.writable(Path(source))
 
-    def get_cache_path(self) -> str | None:
-        return None if self._written is None else str(self._written)
+    def get_cache_path(self) -> str:
+        """Where numba opens its index: it takes no None, so some path where nothing is written."""
+        return str(self.written or Path(self._py_file).parent)
 
     def ensure_cache_path(self) -> None:
         """Make the directory once more: it may have been removed since the last time."""
-        if self._written is not None:
-            self._written.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if self.written is not None:
+            self.written.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     @classmethod
     def from_function(cls, py_func: Any, py_file: str) -> Self | None:
@@ -65,7 +66,8 @@ class KernelCache(caching.FunctionCache):  # type: ignore[misc]
     def __init__(self, function: Any):
         super().__init__(function)
         locator = self._impl.locator
-        places = getattr(locator, "places", ()) or (locator.get_cache_path(),)
+        places = getattr(locator, "places", (locator.get_cache_path(),))
+        self._kept = getattr(locator, "written", locator.get_cache_path()) is not None
         base, stamp = self._impl.filename_base, locator.get_source_stamp()
         self._files = [caching.IndexDataCacheFile(str(place), base, stamp) for place in places]
 
@@ -94,7 +96,7 @@ class KernelCache(caching.FunctionCache):  # type: ignore[misc]
     def save_overload(self, sig: Any, data: Any) -> None:
         """Keep compiled code for a signature, if that is possible."""
         compile_events.finished()
-        if self._cache_path is None:
+        if not self._kept:
             return
         try:
             try:

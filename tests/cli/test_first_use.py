@@ -134,6 +134,22 @@ def test_a_cache_that_is_cut_short_or_gone_costs_time_only(tmp_path: Path) -> No
     assert broken.stdout.split() == ["0", "True", "0"]
 
 
+NOWHERE = "/proc/no-such-directory"  # which root cannot make either
+
+
+@pytest.mark.skipif(
+    not Path("/proc/self").exists(), reason="needs a file system that takes no files"
+)
+def test_where_nothing_can_be_written_kernels_are_compiled_each_time() -> None:
+    env = os.environ | dict.fromkeys(("NUMBA_CACHE_DIR", "XDG_CACHE_HOME", "HOME"), NOWHERE)
+    program = f"import tempfile; tempfile.tempdir = {NOWHERE!r}\n{KERNEL}"
+    for _ in range(2):
+        done = python(program, env=env)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.split() == ["0", "True", "0"]
+        assert done.stderr.count("cannot be kept") == 1
+
+
 FULL = """
 import errno
 from isocline import kernel_cache
