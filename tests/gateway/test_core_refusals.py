@@ -338,3 +338,22 @@ def test_latencies_that_policies_hear_of_are_those_of_served_requests() -> None:
         made.finished(one.request, 1.0, status=status)
         made.tick(100.0)
     assert heard == [1.0]
+
+
+def test_what_happened_before_a_refused_request_came_is_not_counted_otherwise() -> None:
+    """Clocks are coarse: a job ends, another comes and is refused, all at one instant."""
+
+    def history(refused: bool) -> list[float]:
+        made = core_of(fleet([SLOW], [1.0]), parse("gmsr"), learner=Learner(1))
+        several = [send.request for send in sent(made, 3)]
+        made.finished(several[0], 1.0)
+        made.finished(several[1], 1.0)
+        if refused:
+            (fourth,) = sent(made, 1, now=1.0)
+            made.finished(fourth.request, 1.0, status=404)
+        made.finished(several[2], 2.0)
+        assert made.lessons is not None
+        made.lessons.tell()
+        return list(made.lessons.learner.observed.occupied.seconds[0, 1:5])
+
+    assert history(True) == pytest.approx(history(False), abs=1e-9)

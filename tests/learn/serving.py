@@ -1,7 +1,7 @@
 """One backend under processor sharing on virtual time, exact: the independent twin of a learner."""
 
 import heapq
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -79,8 +79,13 @@ def learned_from(
     curve: Curve, arrivals: Arrivals, size: Size, jobs: int, seed: int = 1, told: bool = True
 ) -> Learner:
     """A learner of one backend that saw it all; without `told` it does not know when jobs began."""
+    return learner_of(events(curve, arrivals, size, jobs, np.random.default_rng(seed)), told)
+
+
+def learner_of(seen: Iterable[tuple[float, int, float | None]], told: bool = True) -> Learner:
+    """A learner of one backend from such events."""
     learner = Learner(1)
-    for now, n, began in events(curve, arrivals, size, jobs, np.random.default_rng(seed)):
+    for now, n, began in seen:
         if began is None:
             learner.arrived(0, n, now)
         else:
@@ -88,3 +93,39 @@ def learned_from(
         if learner.due:
             learner.update(now, [n + 1 if began is None else n - 1])
     return learner
+
+
+def in_steps(
+    curve: Curve,
+    rate: float,
+    tokens: Callable[[np.random.Generator], int],
+    jobs: int,
+    seed: int,
+    together: int = 1,
+) -> Iterator[tuple[float, int, float | None]]:
+    """The same of a server that gives each job a token in a step, of TOKENS that a job is.
+
+    Jobs come `together`, at `rate`, a Poisson process, and wait for the next step. Those that have
+    their last token leave at the step's end, one APART after the other.
+    """
+    rng = np.random.default_rng(seed)
+    now, done, coming = 0.0, 0, float(rng.exponential(1.0 / rate))
+    left: list[tuple[int, float]] = []
+    while done < jobs:
+        end = now + len(left) / float(curve.rate(len(left))) / TOKENS if left else coming
+        served = len(left)
+        while coming < end or not left:
+            for _ in range(together):
+                yield coming, len(left), None
+                left.append((tokens(rng), coming))
+            coming += float(rng.exponential(1.0 / rate))
+        now = end
+        left = [(rest - (i < served), began) for i, (rest, began) in enumerate(left)]
+        for began in [began for rest, began in left if rest == 0]:
+            yield now, len(left), began
+            left.remove((0, began))
+            now += APART
+            done += 1
+
+
+TOKENS, APART = 20, 2e-5

@@ -1,12 +1,24 @@
 """Jobs count where they were served: right whatever their sizes, and however they come."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
 from isocline.learn import Learner
 from isocline.learn.services import variation
 from isocline.model.curves import Curve, HyperbolicCurve, KneeCurve
-from tests.learn.serving import Arrivals, Batches, Clients, Size, events, learned_from
+from tests.learn.serving import (
+    TOKENS,
+    Arrivals,
+    Batches,
+    Clients,
+    Size,
+    events,
+    in_steps,
+    learned_from,
+    learner_of,
+)
 
 
 def equal(_rng: np.random.Generator) -> float:
@@ -69,6 +81,41 @@ def test_exponential_jobs_still_count_where_they_end(arrivals: Arrivals) -> None
     n = 3
     rate = float(learner.curve(0).rate(n))
     assert rate == pytest.approx(float(HYPERBOLIC.rate(n)), rel=0.05)
+
+
+LENGTHS: dict[str, Callable[[np.random.Generator], int]] = {
+    "alike": lambda rng: int(rng.integers(1, 2 * TOKENS)),  # c = 0.3
+    "two kinds": lambda rng: int(rng.choice([5, 35])),  # c = 0.6
+    "geometric": lambda rng: int(rng.geometric(1.0 / TOKENS)),  # c = 0.95
+}
+
+
+@pytest.mark.parametrize("lengths", LENGTHS)
+def test_jobs_that_leave_in_one_step_are_not_counted_where_no_time_was_spent(lengths: str) -> None:
+    """Of four that came together two leave together: 3 was held for microseconds."""
+    passed_by = 0
+    for seed in range(20):
+        learner = learner_of(in_steps(HYPERBOLIC, 0.3, LENGTHS[lengths], 16, seed, together=4))
+        known = learner.fitted(0).known
+        n = np.arange(known.seconds.size)
+        due = HYPERBOLIC.rate(n) * known.seconds
+        brief = (known.seconds > 0) & (due < 0.01)
+        passed_by += int(known.completions[brief].sum() > 0)
+        # 1 / LATE times, at most, as the last of a service count for so much more.
+        assert np.all(known.completions[brief] <= 0.01 + 20.0 * due[brief])
+    assert passed_by > 0
+
+
+@pytest.mark.parametrize("lengths", LENGTHS)
+def test_a_server_that_works_in_steps_is_learned_without_bias(lengths: str) -> None:
+    learner = learner_of(in_steps(HYPERBOLIC, 7.0, LENGTHS[lengths], 12_000, 1))
+    known = learner.fitted(0).known
+    n = np.arange(5, 13)
+    rate = known.completions[n].sum() / known.seconds[n].sum()
+    due = (HYPERBOLIC.rate(n) * known.seconds[n]).sum() / known.seconds[n].sum()
+    assert rate == pytest.approx(due, rel=0.04)
+    rates = learner.curve(0).rate(n) / HYPERBOLIC.rate(n)
+    assert np.abs(rates - 1.0).max() < 0.08  # the wait for a step is 5 % at 1
 
 
 @pytest.mark.parametrize(

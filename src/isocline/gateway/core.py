@@ -297,6 +297,7 @@ class Core:
         backend = self._sink[edge]
         if self.lessons:
             self._passed(backend, now)
+            request.events = self.lessons.count
         request.edge, request.backend, request.sent = edge, backend, now
         request.attempt += 1
         self.workloads.sent(backend, now)
@@ -328,7 +329,7 @@ class Core:
         """A request that was not served is no longer at its backend, and never shared its work."""
         self._left(request, now)
         if self.lessons:
-            self.lessons.retract(request.backend, request.sent)
+            self.lessons.retract(request.backend, request.events)
 
     def _refused(self, request: Request, now: float, status: int) -> None:
         """The response to a request is complete, with a status from 400 on."""

@@ -54,6 +54,7 @@ class Lessons:
         self._began: float | None = None  # s, when the learner's clock did
         self._until = [0.0] * learner.backends  # s of that clock, the last event of each
         self._events: list[tuple[int, int, float, float, float, float]] = []
+        self._told = 0  # events that the learner knows
         self._largest = 0
         self._mean = self.mean_work  # of the curves that were told
 
@@ -96,19 +97,21 @@ class Lessons:
         if len(self._events) >= MOST_KEPT:
             self.tell()
 
-    def retract(self, backend: int, sent: float) -> None:
-        """A request sent at `sent`, s, was not served: it did not count among the jobs there.
+    @property
+    def count(self) -> int:
+        """Events ever."""
+        return self._told + len(self._events)
 
-        Of what the learner was told already, up to BETWEEN_FITS ago, nothing is taken back: a
+    def retract(self, backend: int, since: int) -> None:
+        """A request sent after `since` events was not served: it did not count among the jobs.
+
+        Times would not tell: events of one instant are set RESOLUTION apart, and `count` orders
+        them. Of what the learner was told already, up to BETWEEN_FITS ago, nothing is taken back: a
         request that was refused so late has kept the backend busy.
         """
-        if self._began is None:
-            return
         worth = self.measure.mix.evidence if self.measure else 1.0
-        for i in range(len(self._events) - 1, -1, -1):
+        for i in range(max(since - self._told, 0), len(self._events)):
             who, jobs, until, share, work, start = self._events[i]
-            if until <= sent - self._began:
-                return
             if who == backend and jobs > 0:
                 own = max(share * jobs - worth, 0.0) / max(jobs - 1, 1)
                 self._events[i] = who, jobs - 1, until, own, work, start
@@ -118,6 +121,7 @@ class Lessons:
         if self._events:
             self.learner.reserve(min(self._largest, LARGEST))
             _tell(self.learner.observed, np.array(self._events))
+            self._told += len(self._events)
             self._events.clear()
 
     def curve(self, backend: int) -> TableCurve:

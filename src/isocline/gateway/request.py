@@ -17,6 +17,7 @@ class Request:
     edge: int = AT_FRONTEND
     backend: int = AT_FRONTEND
     sent: float = 0.0  # s, at the last attempt
+    events: int = 0  # that were kept for the learner before it was sent
     attempt: int = 0
     tried: tuple[int, ...] = ()  # backends at which it failed
     deadline: float = 0.0  # s, if it is held
