@@ -10,9 +10,11 @@ from matplotlib.collections import PathCollection
 
 from isocline.cli import main
 from isocline.gateway.learned import learned_curves, learned_file, write_learned
-from isocline.learn import Learner
+from isocline.learn import Known, Learner
+from isocline.learn.fit import fit
 from isocline.model.curves import KneeCurve
 from isocline.report.learned_plot import learned_plot
+from tests.builders import fleet
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -150,3 +152,17 @@ def test_the_picture_of_learned_curves_shows_what_was_seen(learned: Path, tmp_pa
         if line
     }
     assert names == {"curves.png", "curves.svg", "curves.csv", "observed.csv"}
+
+
+def test_no_axis_strikes_a_label_through() -> None:
+    n = np.arange(31.0)
+    seconds = np.where(n > 0, 10.0, 0.0)
+    done = np.round(FAR.rate(n) * seconds)
+    system = fleet([fit(done, seconds).curve], [1.0])
+    (panel,) = learned_plot(system, {system.backends[0].name: Known(done, seconds)}).axes
+    panel.figure.draw_without_rendering()
+    bottom, top = panel.get_window_extent().intervaly
+    assert len(panel.texts) > 5
+    for text in panel.texts:
+        label = text.get_window_extent()
+        assert bottom < label.y0 < label.y1 < top, f"{text} crosses the axis"

@@ -39,9 +39,13 @@ LEAST = 51
 
 def lived(curve: Curve, load: float, completions: int, seed: int) -> Known:
     """A backend with Poisson arrivals at a share of its capacity, from empty."""
-    learner = Learner(1, Learning(false_alarms=0.0), workloads=1024)
-    rate = curve.rate(np.arange(1024))
-    live(learner.observed, rate, load * curve.supremum, 0, completions, False, stream(seed))
+    return of_rates(curve.rate(np.arange(1024)), load * curve.supremum, completions, seed)
+
+
+def of_rates(rate: FloatArray, arrivals: float, completions: int, seed: int) -> Known:
+    """The same by its rates at each workload, jobs/s."""
+    learner = Learner(1, Learning(false_alarms=0.0), workloads=rate.size)
+    live(learner.observed, rate, arrivals, 0, completions, False, stream(seed))
     occupied = learner.observed.occupied
     return Known(*counted(occupied, 0, float(occupied.since[0])))
 
@@ -112,6 +116,40 @@ def test_a_measured_fall_closes_the_interval() -> None:
     low, high = known.capacity
     assert high is not None
     assert 9.0 < low <= 10.0 <= high < 11.6
+
+
+@pytest.mark.parametrize("load", [0.4, 0.6])
+@pytest.mark.parametrize("completions", [100, 300, 1000])
+def test_a_fall_that_is_not_measured_yet_is_not_excluded(load: float, completions: int) -> None:
+    """Beyond 6 jobs the backend falls by a third; few completions were there."""
+    n = np.arange(1024.0)
+    knee = KneeCurve(10.0, 4.0, 3.0).rate(n)
+    rate = np.where(n <= 6, knee, np.maximum(knee[6] - 0.4 * (n - 6.0), 6.5))
+    least, most, peaks, cut = np.zeros(2), np.zeros(2), 0, 0
+    for seed in range(RUNS):
+        known = of_rates(rate, 10.0 * load, completions, seed)
+        if known.cut is not None:
+            cut += 1
+            continue
+        at = np.array([4, known.seen])
+        low, high = known.bounds(at)
+        least += low <= rate[at]
+        most += rate[at] <= high
+        peaks += known.capacity.low <= rate.max() <= (known.capacity.high or np.inf)
+    assert cut < 20
+    assert min(*least, *most, peaks) >= LEAST - cut
+
+
+def test_what_was_seen_is_never_below_the_interval_because_curves_are_thought_to_rise() -> None:
+    seconds = np.array([0.0, 50.0, 50.0, 50.0, 20.0, 3.0, 3.0])
+    done = np.round(seconds * np.array([0.0, 4.0, 7.0, 9.0, 10.0, 6.0, 5.0]))
+    known = Known(done, seconds)
+    assert known.cut is None
+    rate = done[1:] / seconds[1:]
+    low, high = known.bounds(np.arange(1.0, 7.0))
+    assert np.all(low <= rate)
+    assert np.all(rate <= high)
+    assert known.capacity.low > 8.0  # the peak was seen all the same
 
 
 def test_a_level_counts_as_seen_once_a_completion_was_due_there() -> None:

@@ -1,9 +1,11 @@
 """Intervals for a learned curve, from the counts alone, without any prior.
 
-**The lower end** of l(n) takes from curves only that they are concave and increasing: the mean rate
-over any window of workloads up to n is at most l(n), and so is n times the mean rate per job over a
-window from n on. Beyond the highest workload seen it stays as it is there. The capacity is at least
-the rate that was seen.
+**The lower end** of l(n) takes from curves only that they are concave. They may fall: where n is
+before the peak, the mean rate over any window of workloads up to n is at most l(n); where it is
+beyond, so is that over any window from n on. Which of the two holds is not known, so the lower of
+the best of each is taken. On both sides n times the mean rate per job over a window from n on is at
+most l(n). Beyond the highest workload seen the lower end stays as it is there. The capacity is at
+least the mean rate over any window.
 
 **The upper end** of l(n) is that of a profile likelihood interval: the region is every curve u s(N)
 of the knee grid (`shapes`) whose likelihood is within the 95 % quantile of chi-squared, one degree
@@ -12,6 +14,9 @@ with many completions the likelihood would be sure of the nearest knee. So a gro
 half an octave wide, counts for at most 1 / MISFIT^2 completions: rates may be MISFIT off the
 family's, which adds (MISFIT m)^2 to the variance m of a group's count. Counts that scatter more
 even so flatten the likelihood by their dispersion (R. W. M. Wedderburn, Biometrika 61(3), 1974).
+Knees do not fall: where rates beyond some workload are lower by two standard deviations, too few to
+cut the curve there (`peak`), the upper end is the higher of those by all counts and by the counts
+up to there.
 Beyond the highest workload seen the upper end follows the tangent, which no concave curve exceeds.
 
 The capacity has an upper end only if every shape of the region bends within what was seen, and if
@@ -43,6 +48,9 @@ _SURE = 3.0
 # published tables.
 MISFIT = 0.04
 _GROUPS_PER_OCTAVE = 2.0
+# Standard deviations by which rates beyond a peak are lower, for it to be suspected.
+_SUSPECTED = 2.0
+_REACH = 1.1  # from the middle to the end of the group of workloads at a peak
 # What the grid (1 %) and the mean over a group leave, of an upper end.
 _FLOOR = 0.04
 FURTHEST = 2.0
@@ -97,6 +105,15 @@ class _Region(NamedTuple):
     fastest: FloatArray  # (M,) greatest
 
 
+class _Floor(NamedTuple):
+    """Lower ends by windows of the H workloads that were held."""
+
+    jobs: FloatArray  # (H,) N
+    rising: FloatArray  # (H,) jobs/s, by windows that end at N or before
+    falling: FloatArray  # (H,) jobs/s, by windows that begin at N or beyond
+    each: FloatArray  # (H,) jobs/s per job, by these
+
+
 @final
 @dataclass(frozen=True, eq=False)
 class Known:
@@ -132,6 +149,8 @@ class Known:
         column = (-1, *(1,) * n.ndim)
         tangent = _values(region.shape, within) + slope.reshape(column) * (n - within)
         high = (1.0 + _FLOOR) * (region.fastest.reshape(column) * tangent).max(axis=0)
+        if self._rising is not None:
+            high = np.maximum(high, self._rising.bounds(np.minimum(n, self._rising.seen))[1])
         top = self.capacity.high
         return self._least(within), high if top is None else np.minimum(high, top)
 
@@ -185,27 +204,37 @@ class Known:
             return Interval(0.0, None)
         region = self._region
         end = self.seen if self.cut is None else self.cut
-        low = float(self._least(np.array(float(end))))
+        low = float(self._floor.rising[-1])
         if self.cut is not None:
             value = _values(region.shape, np.float64(end))
             return Interval(low, (1.0 + _FLOOR) * float((region.fastest * value).max()))
         knee = shapes().knee[region.shape]
         high = (1.0 + _FLOOR) * float((region.fastest * knee).max())
+        if self._rising is not None:
+            high = max(high, float(self._rising.bounds(self._rising.seen)[1]))
         bent = float(knee.max()) <= end and high <= FURTHEST * low
         return Interval(low, high if bent else None)
 
+    @cached_property
+    def _rising(self) -> "Known | None":
+        """The counts up to a peak that is suspected only; None where there is none."""
+        peak = cut_level(self.completions, self.seconds, _SUSPECTED) if self.cut is None else None
+        if peak is None:
+            return None
+        end = int(_REACH * peak) + 2
+        return Known(self.completions[:end], self.seconds[:end])
+
     def _least(self, workload: FloatArray) -> FloatArray:
         """Lower ends of l(N): the best of all windows, each less _SURE standard deviations."""
-        n, least = self._floor
+        n, rising, falling, each = self._floor
         at = np.asarray(workload, dtype=np.float64)
-        below = np.append(0.0, least)[np.searchsorted(n, at, side="right")]
-        each = np.maximum.accumulate((least / n)[::-1])[::-1]
-        above = at * np.append(each, 0.0)[np.searchsorted(n, at)]
-        return np.asarray(np.maximum(below, above))
+        first = np.searchsorted(n, at)
+        before = np.append(0.0, rising)[np.searchsorted(n, at, side="right")]
+        beyond, per_job = np.append(falling, 0.0)[first], np.append(each, 0.0)[first]
+        return np.asarray(np.maximum(np.minimum(before, beyond), at * per_job))
 
     @cached_property
-    def _floor(self) -> tuple[FloatArray, FloatArray]:
-        """The workloads that were held, and lower ends there."""
+    def _floor(self) -> _Floor:
         kept = slice(0, None if self.cut is None else self.cut + 1)
         done, spent = binned(self.completions[kept]), binned(self.seconds[kept])
         held = np.flatnonzero(spent > _BRIEF)
@@ -216,8 +245,9 @@ class Known:
         # Of the window from one workload to another, by rows and columns; 0 where it is empty.
         counted = total[np.newaxis, 1:] - total[:-1, np.newaxis]
         rate = _less(counted, time[np.newaxis, 1:] - time[:-1, np.newaxis])
-        each = _less(counted, jobs[np.newaxis, 1:] - jobs[:-1, np.newaxis])
-        return n, np.maximum.accumulate(np.maximum(rate.max(axis=0), n * each.max(axis=1)))
+        each = _from_on(_less(counted, jobs[np.newaxis, 1:] - jobs[:-1, np.newaxis]).max(axis=1))
+        rising = np.maximum.accumulate(np.maximum(rate.max(axis=0), n * each))
+        return _Floor(n, rising, _from_on(np.maximum(rate.max(axis=1), n * each)), each)
 
     @cached_property
     def _counts(self) -> tuple[FloatArray, FloatArray, IntArray]:
@@ -279,6 +309,11 @@ def _less(done: FloatArray, time: FloatArray) -> FloatArray:
     count = np.maximum(done, 1e-9)
     cube = np.maximum(1.0 - 1.0 / (9.0 * count) - _SURE / (3.0 * np.sqrt(count)), 0.0)
     return np.where(time > 0.0, count * cube**3 / np.where(time > 0.0, time, 1.0), 0.0)
+
+
+def _from_on(values: FloatArray) -> FloatArray:
+    """The greatest from each place on."""
+    return np.maximum.accumulate(values[::-1])[::-1]
 
 
 def _groups(expected: FloatArray) -> IntArray:

@@ -17,8 +17,8 @@ SURE = 4.0
 LEAST_COMPLETIONS = 25.0
 
 
-def cut_level(completions: FloatArray, seconds: FloatArray) -> int | None:
-    """The workload at the peak, if rates beyond are lower beyond doubt; None where they are not.
+def cut_level(completions: FloatArray, seconds: FloatArray, sure: float = SURE) -> int | None:
+    """The workload at the peak, if rates beyond are lower by `sure` deviations; None if not.
 
     The levels seen are put into groups of at least LEAST_COMPLETIONS completions and an eighth of
     an octave; the peak is the group with the highest rate, and everything beyond it is one more.
@@ -34,7 +34,7 @@ def cut_level(completions: FloatArray, seconds: FloatArray) -> int | None:
         return None
     peak, rest = done[top] / spent[top], beyond / time
     deviation = np.sqrt(done[top] / spent[top] ** 2 + beyond / time**2)
-    if rest >= FALL * peak or peak - rest < SURE * deviation:
+    if rest >= FALL * peak or peak - rest < sure * deviation:
         return None
     first, last = groups[top]
     levels = np.arange(first, last)

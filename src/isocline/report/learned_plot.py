@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
+from matplotlib.patheffects import withStroke
 
 from isocline.learn import Known
 from isocline.model.curves import Curve
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 _MOST = 12  # panels
 _COLUMNS = 3
+_LOW = 0.15  # share of a panel's height that a label below a dot takes
 
 
 @house()
@@ -65,12 +67,14 @@ def _panel(axes: "Axes", name: str, curve: Curve, known: Known) -> None:
         axes.annotate(
             _count(group.completions),
             (group.jobs, group.rate),
-            xytext=(0, 8 if i % 2 else -8),  # neighbours' labels would overlap
+            # Neighbours' labels would overlap, and the axis cross those below low dots.
+            xytext=(0, 8 if i % 2 or group.rate < _LOW * top else -8),
             textcoords="offset points",
             ha="center",
             va="center",
             fontsize=6,
             zorder=4,
+            path_effects=[withStroke(linewidth=2.0, foreground="white")],  # lines run beneath
         )
     axes.scatter([], [], 25, color=color, ec="white", label="seen, with the completions")
     axes.axvline(end, color=FAINT, lw=0.8, zorder=1)
