@@ -1,8 +1,8 @@
 """Malformed messages of either side, over plain connections and TLS: nobody else is troubled."""
 
 import asyncio
-import contextlib
 import ssl
+from collections.abc import Awaitable
 from pathlib import Path
 
 import pytest
@@ -10,68 +10,8 @@ import trustme
 
 from isocline.gateway.proxy import Proxy
 from isocline.gateway.settings import BackendAddress, Listener, ProxySettings, Tls
-from tests.gateway import malformed
-from tests.gateway.proxies import Client, Seen, ok, proxying, replaced, run, value_of
-
-REQUESTS, RESPONSES = malformed.requests(), malformed.responses()
-
-
-def good(mark: bytes, case: int = -1) -> bytes:
-    """A request whose answer is its own mark; with a `case`, that malformed response."""
-    head = b"POST /%b HTTP/1.1\r\nHost: a\r\nX-Case: %d\r\nContent-Length: 0\r\n\r\n"
-    return head % (mark, case)
-
-
-async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """A backend that answers with the path, or with the malformed response that is asked for."""
-    cases = list(RESPONSES.values())
-    with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, ValueError):
-        while True:
-            head = await reader.readuntil(b"\r\n\r\n")
-            case = int(value_of(head, b"x-case") or b"-1")
-            path = head.split(b" ", 2)[1]
-            writer.write(ok(path) if case < 0 else cases[case])
-            await writer.drain()
-    writer.close()
-
-
-async def own_answer(client: Client, mark: bytes) -> bool:
-    status, _, body = await client.ask(good(mark))
-    return (status, body) == (200, b"/" + mark)
-
-
-async def bad_request(seen: Seen, tls: ssl.SSLContext | None, name: str, request: bytes) -> str:
-    """What is wrong with how it is refused, or nothing."""
-    client = await seen.connect(tls)
-    assert await own_answer(client, b"before")
-    client.writer.write(request)
-    status, head, body = await client.response()
-    rest = b""
-    with contextlib.suppress(ConnectionError):
-        rest = await client.reader.read()
-    client.close()
-    fair = 400 <= status < 502 and value_of(head, b"connection") == b"close" and not rest
-    again = await seen.connect(tls)
-    own = await own_answer(again, b"after")
-    again.close()
-    return "" if fair and own else f"{name}: {status} {head!r} {body!r} {rest!r} {own}"
-
-
-async def bad_response(seen: Seen, tls: ssl.SSLContext | None, name: str, case: int) -> str:
-    """What is wrong with what the client gets, or nothing."""
-    client = await seen.connect(tls)
-    client.writer.write(good(b"bad", case))
-    whole, status = False, 0
-    with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, ValueError):
-        status, _, _ = await client.response()
-        whole = True
-    fair = status == 502 if whole else name.startswith("chunks")
-    if not whole:
-        client.close()
-        client = await seen.connect(tls)
-    own = await own_answer(client, b"after")
-    client.close()
-    return "" if fair and own else f"{name}: {status} {whole} {own}"
+from tests.gateway.malforming import REQUESTS, RESPONSES, bad_request, bad_response, serve
+from tests.gateway.proxies import Client, proxying, replaced, run
 
 
 @pytest.mark.parametrize("secure", [False, True])
@@ -99,15 +39,19 @@ def test_malformed_messages_trouble_nobody_else(side: str, secure: bool, tmp_pat
             backend = BackendAddress("b0", url, ca_file=ca if secure else None)
             settings = ProxySettings((backend,), proxy.settings.frontends, listeners)
             proxy.replace(proxy.router.core, settings)
+
+            def connect() -> Awaitable[Client]:
+                return seen.connect(client_tls)
+
             if side == "requests":
                 said = await asyncio.gather(
-                    *(bad_request(seen, client_tls, *case) for case in REQUESTS.items())
+                    *(bad_request(connect, *case) for case in REQUESTS.items())
                 )
             else:
                 # An ejection would turn the answers of others into 503.
                 said = []
                 for case, name in enumerate(RESPONSES):
-                    said.append(await bad_response(seen, client_tls, name, case))
+                    said.append(await bad_response(connect, name, case))
             assert [words for words in said if words] == []
             assert not any(access.target == b"/smuggled" for access in seen.accesses)
             await seen.settled()

@@ -181,16 +181,26 @@ def system(backends: Sequence[Counting] | Mapping[str, str], **serve: Any) -> di
     }
 
 
-def write(file: Path, content: Mapping[str, Any], port: int, admin: int) -> None:
-    doors = {"listen": f"127.0.0.1:{port}", "admin": f"127.0.0.1:{admin}"}
+def write(
+    file: Path,
+    content: Mapping[str, Any],
+    port: int,
+    admin: int,
+    tls: Mapping[str, str] | None = None,
+) -> None:
+    address = f"127.0.0.1:{port}"
+    listen = [{"name": "secured", "address": address, "tls": dict(tls)}] if tls else address
+    doors = {"listen": listen, "admin": f"127.0.0.1:{admin}"}
     file.write_text(yaml.safe_dump({**content, "serve": {**content["serve"], **doors}}))
 
 
 @contextmanager
-def serving(folder: Path, content: Mapping[str, Any]) -> Iterator[Live]:
-    """`isocline serve` on what is written in a file."""
+def serving(
+    folder: Path, content: Mapping[str, Any], tls: Mapping[str, str] | None = None
+) -> Iterator[Live]:
+    """`isocline serve` on what is written in a file; `tls` is that of its listener."""
     file, port, admin = folder / "system.yaml", free_port(), free_port()
-    write(file, content, port, admin)
+    write(file, content, port, admin, tls)
     with (folder / "stderr").open("w") as errors:
         process = subprocess.Popen(
             [sys.executable, "-m", "isocline", "serve", str(file)], stderr=errors, text=True
