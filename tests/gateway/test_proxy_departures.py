@@ -13,7 +13,9 @@ import trustme
 from isocline.gateway.access_log import CLIENT_GONE
 from isocline.gateway.rules import HoldingRule, Rules
 from isocline.gateway.settings import Listener, SizeLimits, Tls
+from isocline.gateway.work import ClassWork, measure_of
 from isocline.model.curves import TableCurve
+from isocline.model.fleet import Work
 from tests.gateway.proxies import (
     Backend,
     Client,
@@ -245,5 +247,60 @@ def test_a_tunnel_ends_with_the_reset_of_an_end_that_is_not_read() -> None:
             await until(lambda: not seen.proxy.tunnels)
             await seen.settled()
             ended.set()
+
+    run(scenario())
+
+
+EVENTS = b'data: {"choices":[{"delta":{"content":"a"}}]}\n\n'
+DONE = b"data: [DONE]\n\n"
+
+
+@pytest.mark.parametrize("leave", [close, reset, half_close])
+@pytest.mark.parametrize(
+    ("events", "served"),
+    [
+        ([EVENTS, DONE], True),
+        ([EVENTS + DONE], True),
+        ([EVENTS], False),
+        ([EVENTS, b'data: {"choices":[{"delta":{"content":"data: [DONE]"}}]}\n\n'], False),
+    ],
+    ids=["two pieces", "one piece", "before the last event", "a model that says so"],
+)
+def test_a_stream_whose_client_leaves_after_the_last_event_was_served(
+    events: list[bytes], served: bool, leave: Callable[[Client], None]
+) -> None:
+    """The chunk that ends the body comes later, and many clients do not wait for it."""
+
+    async def scenario() -> None:
+        ends = 0
+
+        def serve(backend: Backend) -> Handler:
+            async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+                nonlocal ends
+                await read_request(reader, backend)
+                head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
+                writer.write(head + b"Transfer-Encoding: chunked\r\n\r\n")
+                for event in events:
+                    writer.write(b"%x\r\n%b\r\n" % (len(event), event))
+                    await writer.drain()
+                await reader.read()
+                ends += 1
+
+            return handle
+
+        measure = measure_of("tokens", [ClassWork(0.0, 0.0)], 1, Work())
+        async with proxying(serve, measure=measure, tokens=True) as (seen, _):
+            client = await seen.connect()
+            client.writer.write(POST)
+            await client.reader.readuntil(events[-1])
+            leave(client)
+            await until(lambda: ends)  # the backend's connection is closed, and not used again
+            await seen.settled()
+            assert [access.status for access in seen.accesses] == [200 if served else CLIENT_GONE]
+            lessons = seen.proxy.router.core.lessons
+            assert lessons is not None
+            done = sum(done for done, _ in lessons.counts(0).values())
+            assert (done > 0) == served
+            client.close()
 
     run(scenario())

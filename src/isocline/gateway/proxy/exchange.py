@@ -173,8 +173,19 @@ class Exchange:
         return True
 
     def client_gone(self) -> None:
-        """The client closed its connection: nobody waits for the response."""
-        self._cancel(CLIENT_GONE, "the client closed its connection")
+        """The client closed its connection: nobody waits for the response.
+
+        After the last event of a stream it has been served all the same.
+        """
+        upstream = self.upstream
+        response = None if upstream is None else upstream.response
+        if upstream is None or response is None or not response.said_all:
+            self._cancel(CLIENT_GONE, "the client closed its connection")
+            return
+        self.upstream = None
+        self.sending = False
+        upstream.abort()
+        self.done(self.router.clock(), usage=response.usage())
 
     def refused(self, error: BadMessageError) -> bool:
         """The request's body is malformed or too long; says whether a response had begun."""

@@ -1,5 +1,6 @@
 """The final response of a backend, on its way to the client."""
 
+import re
 from typing import TYPE_CHECKING, final
 
 from isocline.gateway.http.cors import OURS
@@ -15,6 +16,12 @@ if TYPE_CHECKING:
     from isocline.gateway.proxy.exchange import Exchange
 
 
+# Between them may be the end of its chunk. A model that writes these words writes them in JSON,
+# where they are followed by a quote.
+_LAST_EVENT = re.compile(rb"(?:^|\n)data: ?\[DONE\]\s*\Z")
+_TAIL = 64  # bytes that hold the last event
+
+
 @final
 class Response:
     """From its head to its end."""
@@ -23,6 +30,7 @@ class Response:
         "_exchange",
         "_first_token",
         "_framing",
+        "_last",
         "_load",
         "_persistent",
         "_reusable",
@@ -38,6 +46,7 @@ class Response:
         self._framing: Framing | None = None
         self._load: bytes | None = None  # what the backend says once the request is done
         self._first_token: FirstToken | None = None  # until it has come
+        self._last = b""  # piece of its body
         self._tokens: Tokens | None = None
         if exchange.router.settings.tokens:
             self._tokens = Tokens(is_event_stream(head))
@@ -68,6 +77,7 @@ class Response:
         if head.length is None and framing is not None and is_event_stream(head):
             self._first_token = FirstToken(chunked=request.version == 1)
         passed, rest = (b"", data) if framing is None else framing.feed(data)
+        self._last = passed
         exchange.begun = True
         if self._first_token is not None:
             self._await_first_token(passed)
@@ -81,6 +91,7 @@ class Response:
         """More of it; raises BadMessageError."""
         assert self._framing is not None
         passed, rest = self._framing.feed(data)
+        self._last = passed
         if self._first_token is not None:
             self._await_first_token(passed)
         if self._tokens is not None:
@@ -110,7 +121,7 @@ class Response:
             now, reusable=clean and self._reusable and exchange.complete, streamed=self._streamed
         )
         downstream.exchange_done(self._persistent, now)
-        exchange.done(now, usage=self._usage())
+        exchange.done(now, usage=self.usage())
         if self._load is not None:
             router.load(exchange.access.backend, self._load)
         if framing is not None and framing.trailers:
@@ -133,7 +144,15 @@ class Response:
         else:
             self._exchange.router.load(self._exchange.access.backend, load)
 
-    def _usage(self) -> Usage | None:
+    @property
+    def said_all(self) -> bool:
+        """Whether it is a stream of events after its last one, of which only the end has not come.
+
+        Many clients of OpenAI's API leave then, before the chunk that ends the body.
+        """
+        return self._streamed and _LAST_EVENT.search(self._last[-_TAIL:]) is not None
+
+    def usage(self) -> Usage | None:
         """None where nobody asks, or the response does not say."""
         if self._tokens is None:
             return None

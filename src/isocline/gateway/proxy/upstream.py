@@ -33,6 +33,7 @@ class Upstream(asyncio.Protocol):
         released: When the last one was, s.
         streamed: Its response had no length.
         due: When it has waited in the pool for too long, s.
+        response: The one under way, once its head is read.
     """
 
     __slots__ = (
@@ -40,12 +41,12 @@ class Upstream(asyncio.Protocol):
         "_held",
         "_interim",
         "_poll",
-        "_response",
         "_unsent",
         "due",
         "exchange",
         "pool",
         "released",
+        "response",
         "streamed",
         "transport",
         "uses",
@@ -62,7 +63,7 @@ class Upstream(asyncio.Protocol):
         self._ended = False
         self._held = b""  # the start of a head
         self._interim = 0  # responses of the kind 1xx to the current request
-        self._response: Response | None = None  # once its head is read
+        self.response: Response | None = None
         self._unsent = b""  # of a body, until what has come is read
         self._poll = select.poll()
 
@@ -71,7 +72,7 @@ class Upstream(asyncio.Protocol):
     def release(self, now: float, reusable: bool, streamed: bool) -> None:
         """The response is complete: back to the pool, or closed."""
         self.exchange = None
-        self._response = None
+        self.response = None
         self._interim = 0
         self.uses += 1
         if reusable and not self._unsent:
@@ -138,10 +139,10 @@ class Upstream(asyncio.Protocol):
             self.abort()
             return
         try:
-            if self._response is None:
+            if self.response is None:
                 self._read_head(exchange, data)
             else:
-                self._response.data(data)
+                self.response.data(data)
         except BadMessageError as error:
             exchange.failed(Cause.MALFORMED, error.reason)
 
@@ -161,7 +162,7 @@ class Upstream(asyncio.Protocol):
         if exchange is None:
             self.pool.forget(self)
             return
-        if self._ended and self._response is not None and self._response.closed():
+        if self._ended and self.response is not None and self.response.closed():
             return
         stale = self.uses > 0 and not exchange.answered
         if stale:
@@ -226,8 +227,8 @@ class Upstream(asyncio.Protocol):
         if head.status == SWITCHING:
             open_tunnel(exchange, head, data)
         elif not (head.status in FULL and exchange.turned_away(head, data)):
-            self._response = Response(exchange, head)
-            self._response.begin(head, data)
+            self.response = Response(exchange, head)
+            self.response.begin(head, data)
 
     def _pass_interim(self, exchange: "Exchange", head: ResponseHead) -> None:
         """A 1xx response; 100 only to a client that waits for it (RFC 9110, Section 15.2)."""
