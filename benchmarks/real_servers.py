@@ -16,9 +16,9 @@ own: its time to first token should be the client's within 10 %, and after each 
 0, as the servers' own are.
 
 **capacity**: of the first server alone. A closed loop of `--clients` straight to it measures its
-rate; then closed loops of fewer up to as many clients go through isocline, which learns; then the
-server is measured once more, which says how far its capacity drifts on this machine. The interval
-of the learned capacity should hold the measured ones, if those agree.
+rate; then closed loops of fewer up to as many clients go through isocline, which learns; half way
+and at the end the server is measured again, which says how far its capacity drifts on this machine.
+The interval of the learned capacity should hold the measured ones, if those agree.
 """
 
 import argparse
@@ -172,12 +172,15 @@ def capacity(backends: Sequence[str], options: argparse.Namespace) -> list[dict[
         for clients in sorted({1, 2, 3, 4, 6, options.clients}):
             if clients <= options.clients:
                 learned[clients] = loop.rate(clients, options.seconds, ramp=0.5)
+            if clients == options.clients // 2:
+                rates += capacities(backend, options)
         time.sleep(1.0)  # for the last fit
         curve = json.loads(_read(said))["backends"][0]["curve"]
     rates += capacities(backend, options)
     low, high = curve["capacity_low"], curve["capacity_high"]
     held = [low <= it and (high is None or it <= high) for it in rates]
-    print(f"straight to it, {options.clients} clients: {rates[0]:.2f}, {rates[1]:.2f} requests/s")
+    alone = ", ".join(f"{rate:.2f}" for rate in rates)
+    print(f"straight to it, {options.clients} clients, one after the other: {alone} requests/s")
     print("through the router:", {n: round(it, 2) for n, it in learned.items()})
     print(
         f"learned from {curve['completions']:.0f} completions, seen up to {curve['seen_jobs']}: "
