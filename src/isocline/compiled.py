@@ -139,17 +139,34 @@ def _declared(function: F, signature: Any, options: dict[str, Any]) -> F:
     return cast(F, made)
 
 
-def by_address(signature: Any) -> Callable[[Any], Any]:
+def by_address(signature: Any, *, cached: bool = True) -> Callable[[Any], Any]:
     """Compile at once, or load, a function that kernels call by address."""
 
     def made(function: Any) -> Any:
         options = {"error_model": "numpy"}
         callback: Any = CFunc(function, normalize_signature(signature), {}, options)
-        callback._cache = cache_of(function)
+        if cached:
+            callback._cache = cache_of(function)
         callback.compile()
         return callback
 
     return made
+
+
+def stands_for(kind: type[T], type_of: Callable[[T], Any]) -> None:
+    """Have numba take objects of a class for a type of its own."""
+    numba.extending.typeof_impl.register(kind)(lambda value, _context: type_of(value))
+
+
+def type_of_dispatcher(function: Any) -> Any:
+    """Numba's type of a compiled function, of which there is one each."""
+    return numba.types.Dispatcher(function)
+
+
+def type_of_function(signature: str) -> Any:
+    """Numba's type of functions that are called by address."""
+    arguments, result = normalize_signature(signature)
+    return numba.types.FunctionType(numba.core.typing.signature(result, *arguments))
 
 
 def array_of(dtype: Any, dimensions: int = 1) -> Any:

@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from isocline.compiled import compiled, inner
 from isocline.flow.kinds import (
     COMPOSED,
     EXPONENTIAL,
@@ -33,6 +32,7 @@ from isocline.flow.kinds import (
     TABLE,
 )
 from isocline.flow.sinks import composed_inflow, mean_inflow, parts_level
+from isocline.interpretable import compiled, inner
 
 if TYPE_CHECKING:
     from isocline.flow.prices import Prices
@@ -97,13 +97,14 @@ def inflow(prices: "Prices", b: int, w: float) -> tuple[float, float]:  # noqa: 
         return capacity * (1.0 - v * v), 2.0 * capacity * v / empty
     if kind == KNEE:
         r = 2.0 * own / (own + 1.0)
-        full = -np.expm1(r * np.log(v))
+        full = -math.expm1(r * math.log(v))
         q = full ** (1.0 / own)
         return capacity * q, capacity * q / full * r / own * v ** (r - 1.0) / empty
     if kind == SERVERS:
         over = (1.0 / v - 1.0) * (1.0 / v + 1.0)
-        share = over / (over + TILT)
-        return capacity * share, capacity * TILT / (over + TILT) ** 2 * 2.0 / (v * v * w)
+        tilted = over + TILT
+        share = over / tilted
+        return capacity * share, capacity * TILT / (tilted * tilted) * 2.0 / (v * v * w)
     if kind == TABLE:
         return _table_inflow(prices, b, w)
     if kind == COMPOSED:
@@ -125,8 +126,9 @@ def _table_level(prices: "Prices", b: int, inflow: float) -> float:
             high = middle
     bend = (knots[low, 2] - knots[high, 2]) / (knots[high, 0] - knots[low, 0])
     # From the right end, where the marginal rate is small and the left end would cancel.
-    square = knots[high, 2] ** 2 + 2.0 * bend * max(knots[high, 1] - inflow, 0.0)
-    return math.sqrt(math.sqrt(min(square, knots[low, 2] ** 2)))
+    top, bottom = knots[low, 2], knots[high, 2]
+    square = bottom * bottom + 2.0 * bend * max(knots[high, 1] - inflow, 0.0)
+    return math.sqrt(math.sqrt(min(square, top * top)))
 
 
 @inner

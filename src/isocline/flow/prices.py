@@ -12,16 +12,15 @@ a code here and a branch in each of them.
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Self
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
-from isocline.compiled import by_address, one_type
 from isocline.errors import UsageError
 from isocline.flow.kinds import COMPOSED, CUSTOM, EXPONENTIAL, LINEAR, MEAN
 from isocline.flow.parts import Parts
 from isocline.flow.shapes import Shapes, curve_parts
 from isocline.flow.sinks import step_empty
+from isocline.interpretable import Callback, one_type
 from isocline.model.curves import Curve, HyperbolicCurve
 
 FloatArray = npt.NDArray[np.float64]
@@ -32,10 +31,11 @@ PriceFunction = Callable[[FloatArray, float], float]
 
 
 # Kernels take the function as a first-class value, so that they are compiled once for all prices.
-@by_address(CUSTOM_SIGNATURE)
-def _no_price(_parameters: FloatArray, _inflow: float) -> float:
+def _nan(_parameters: FloatArray, _inflow: float) -> float:
     return np.nan
 
+
+_NO_PRICE = Callback(_nan, CUSTOM_SIGNATURE, cached=True)
 
 _NO_PARTS = Parts(
     np.zeros(1, np.int64),
@@ -163,7 +163,7 @@ class Prices(NamedTuple):
             np.zeros(size + 1, dtype=np.int64) if first_knot is None else first_knot,
             np.empty((0, 3)) if knots is None else knots,
             np.empty((size, 0)) if parameters is None else parameters,
-            _no_price if function is None else function,
+            _NO_PRICE if function is None else function,
             _NO_PARTS if parts is None else parts,
         )
 
@@ -219,7 +219,7 @@ class Prices(NamedTuple):
             np.full(capacity.size, CUSTOM, dtype=np.int64),
             row,
             parameters=parameters,
-            function=numba.cfunc(CUSTOM_SIGNATURE, error_model="numpy")(plain),
+            function=Callback(plain, CUSTOM_SIGNATURE, cached=False),
         )
 
     @property

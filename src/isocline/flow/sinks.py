@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from isocline.compiled import compiled, inner
 from isocline.flow.kinds import COMPOSED, EXPONENTIAL, HYPERBOLIC, KNEE
 from isocline.flow.parts import Parts, part_at, part_level, part_rate
+from isocline.interpretable import compiled, inner
 
 if TYPE_CHECKING:
     from isocline.flow.prices import Prices

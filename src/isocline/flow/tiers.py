@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from isocline.flow.groups import components
 from isocline.flow.problem import Edges
+from isocline.interpretable import interpreted_if_small
 from isocline.model.graph import CompatibilityGraph
 
 FloatArray = npt.NDArray[np.float64]
@@ -54,8 +55,7 @@ def tiers(graph: CompatibilityGraph, price: FloatArray, same: float = SAME) -> l
 def connected(graph: CompatibilityGraph, usable: FlagArray) -> list[IndexArray]:
     """Connected components of sources and sinks, each in rising order, a sink b as S + b.
 
-    By the kernel that every solution has loaded: importing scipy.sparse for it took a third of the
-    start of `isocline plan`.
+    By a kernel of ours: importing scipy.sparse for it took a third of the start of `isocline plan`.
 
     Args:
         graph: The compatibility graph: S sources, T sinks, E edges.
@@ -63,7 +63,8 @@ def connected(graph: CompatibilityGraph, usable: FlagArray) -> list[IndexArray]:
     """
     nodes = graph.sources + graph.sinks
     label, queue = np.zeros(nodes, dtype=np.int32), np.empty(nodes, dtype=np.int32)
-    count = components(Edges.of(graph), label, np.zeros(nodes, dtype=np.bool_), usable, queue)
+    edges, cut = Edges.of(graph), np.zeros(nodes, dtype=np.bool_)
+    count = interpreted_if_small(graph.edges, lambda: components(edges, label, cut, usable, queue))
     alone = np.flatnonzero(label < 0)  # sinks that no source reaches
     label[alone] = np.arange(count, count + alone.size)
     order = np.argsort(label, kind="stable")

@@ -5,6 +5,7 @@ from typing import final
 
 from isocline.errors import UsageError
 from isocline.flow import capacity_scale
+from isocline.interpretable import interpreted_if_small
 from isocline.model.fleet import Frontend, RoutingSystem
 from isocline.model.traffic import PoissonArrivals, Trace
 from isocline.simulate.slowdown import Slowdown
@@ -52,12 +53,18 @@ def scenario(
             raise UsageError(f"{name} {value:g}: give a finite number above 0")
     if trace is not None:
         system = _with_trace(system, trace)
-    scale = capacity_scale(system.graph, system.rates, system.capacities).scale
+    scale = _capacity_scale(system)
     speed = time_scale if load is None else load * scale
     if speed != 1.0:
         system = system.sped_up(speed)
         trace = None if trace is None else trace.sped_up(speed)
     return Scenario(system, trace, speed / scale)
+
+
+def _capacity_scale(system: RoutingSystem) -> float:
+    graph, rates, capacities = system.graph, system.rates, system.capacities
+    found = interpreted_if_small(graph.edges, lambda: capacity_scale(graph, rates, capacities))
+    return found.scale
 
 
 def _with_trace(system: RoutingSystem, trace: Trace) -> RoutingSystem:

@@ -43,6 +43,7 @@ from isocline.flow import (
 )
 from isocline.flow.problem import Edges
 from isocline.flow.sweeps import sweep, tangents
+from isocline.interpretable import interpreted_if_small
 from isocline.model.graph import CompatibilityGraph
 
 FloatArray = npt.NDArray[np.float64]
@@ -98,7 +99,7 @@ def balanced_load(
     supply = np.asarray(rates, dtype=np.float64)
     weight = np.broadcast_to(np.asarray(sizes, dtype=np.float64), graph.sinks)
     problem = LevelFlowProblem(graph, supply, Prices.linear(weight))
-    solved = solve(problem, _swept(problem))
+    solved = interpreted_if_small(graph.edges, lambda: solve(problem, _swept(problem)))
     if solved.certificate is None:
         raise NumericalError("balanced load: infeasible, which it cannot be; please report it")
     # Prices are loads, and exactly equal where servers share a level; inflows differ by rounding.

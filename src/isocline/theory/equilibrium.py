@@ -24,6 +24,7 @@ from isocline.flow import (
     solve,
     tiers,
 )
+from isocline.interpretable import interpreted_if_small
 from isocline.model.fleet import RoutingSystem
 from isocline.theory.missing_edges import missing_edges
 from isocline.theory.records import (
@@ -70,7 +71,7 @@ def fluid_optimum(system: RoutingSystem, rates: FloatArray | None = None) -> Flu
         UsageError: A rate is not a finite number above 0.
     """
     problem = _problem(system, rates)
-    solved = solve(problem)
+    solved = interpreted_if_small(system.graph.edges, lambda: solve(problem))
     if solved.status is FlowStatus.INFEASIBLE:
         raise overload(system, problem.supply, solved)
     jobs = workloads(system.curves, solved.inflow, solved.price)
@@ -88,6 +89,10 @@ def plan(system: RoutingSystem, *, edges_to_try: int = 10) -> Plan:
         UsageError: A backend has a `servers` curve.
     """
     require_strictly_concave(system)
+    return interpreted_if_small(system.graph.edges, lambda: _plan(system, edges_to_try))
+
+
+def _plan(system: RoutingSystem, edges_to_try: int) -> Plan:
     problem = _problem(system, None)
     scale = capacity_scale(system.graph, problem.supply, system.capacities)
     solved = solve(problem)

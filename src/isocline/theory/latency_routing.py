@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from isocline.flow import Certificate, FlowStatus, LevelFlowProblem, Prices, solve
+from isocline.interpretable import interpreted_if_small
 from isocline.model.fleet import RoutingSystem
 from isocline.record import Record, data_frame
 from isocline.theory.equilibrium import fluid_optimum, overload, require_strictly_concave
@@ -81,7 +82,7 @@ def latency_equilibrium(
     require_strictly_concave(system)
     supply = system.rates if rates is None else np.asarray(rates, dtype=np.float64)
     problem = LevelFlowProblem(system.graph, supply, Prices.of_latencies(system.curves))
-    solved = solve(problem)
+    solved = interpreted_if_small(system.graph.edges, lambda: solve(problem))
     if solved.status is FlowStatus.INFEASIBLE or solved.certificate is None:
         raise overload(system, problem.supply, solved)
     jobs = solved.inflow * solved.price  # Little's law

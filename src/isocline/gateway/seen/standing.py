@@ -18,6 +18,7 @@ from isocline.flow import capacity_scale
 from isocline.gateway.gap import Gap, Measured, optimality_gap
 from isocline.gateway.seen.curves import curve_of, known_of
 from isocline.gateway.seen.snapshot import LiveBackend, Snapshot
+from isocline.interpretable import interpreted_if_small
 from isocline.learn import Interval, Known
 from isocline.model.fleet import Backend, Frontend, RoutingSystem
 from isocline.model.graph import CompatibilityGraph
@@ -65,10 +66,18 @@ def standing(start: Snapshot, end: Snapshot) -> Standing:
         return Standing(window, count, why_not=why_not)
     try:
         system, live = _system(served, end, window)
-        gap = optimality_gap(system, _measured(system, live, served, start, end))
     except IsoclineError as error:
         return Standing(window, count, why_not=str(error))
-    return _ahead(Standing(window, count, gap, why_not=""), system, live)
+
+    def found() -> Standing:
+        try:
+            gap = optimality_gap(system, _measured(system, live, served, start, end))
+        except IsoclineError as error:
+            return Standing(window, count, why_not=str(error))
+        return _ahead(Standing(window, count, gap, why_not=""), system, live)
+
+    # Compiling takes seconds, in which a router would serve slowly.
+    return interpreted_if_small(system.graph.edges, found, never_compile=True)
 
 
 def _ahead(now: Standing, system: RoutingSystem, live: Mapping[str, LiveBackend]) -> Standing:
