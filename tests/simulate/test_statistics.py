@@ -1,10 +1,12 @@
 import numpy as np
 import pytest
+from scipy.special import stdtrit
 from scipy.stats import binom
 
 from isocline.errors import UsageError
 from isocline.simulate.statistics.intervals import interval
 from isocline.simulate.statistics.stability import Trend, trend
+from isocline.simulate.statistics.student_t import quantile
 from isocline.simulate.statistics.warmup import mser5
 
 RNG = np.random.default_rng(2026)
@@ -85,3 +87,11 @@ def test_trends_are_told_apart(path: object, verdict: Trend) -> None:
     t = np.linspace(0.0, 1.0, 240)
     series = np.array([path(t) + RNG.normal(0.0, 1.0, 240) for _ in range(10)])  # type: ignore[operator]
     assert trend(series) is verdict
+
+
+@pytest.mark.parametrize("freedom", [1, 2, 3, 9, 10, 57, 399, 400, 401, 2000, 10**6])
+@pytest.mark.parametrize("probability", [0.5, 0.75, 0.95, 0.975, 0.9995])
+def test_quantiles_of_student_t_are_those_of_scipy(probability: float, freedom: int) -> None:
+    assert quantile(probability, freedom) == pytest.approx(
+        stdtrit(freedom, probability), rel=1e-11, abs=1e-15
+    )

@@ -42,10 +42,10 @@ def load_and_say(file: Path) -> "RoutingSystem":
         UsageError: It is of another kind.
     """
     from isocline.errors import UsageError
-    from isocline.model.cluster import Cluster
+    from isocline.model.fleet import RoutingSystem
 
     system = load_any_and_say(file)
-    if isinstance(system, Cluster):
+    if not isinstance(system, RoutingSystem):
         raise UsageError(
             f"{file}: is of kind near-data; this verb needs kind: routing "
             "(plan and simulate take both)"

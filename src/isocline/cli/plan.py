@@ -31,9 +31,9 @@ def command(ctx: click.Context, file: Path, as_json: bool, out: Path | None, com
     Exit status 1 if no split can serve it; then the overloaded set is shown as the proof.
     """
     system = _output.load_any_and_say(file)
-    from isocline.model.cluster import Cluster
+    from isocline.model.fleet import RoutingSystem
 
-    if isinstance(system, Cluster):
+    if not isinstance(system, RoutingSystem):
         if compare:
             raise UsageError(
                 "--compare is about routing by latency; leave it out for kind: near-data"

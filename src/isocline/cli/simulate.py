@@ -161,12 +161,12 @@ def command(
     system = _output.load_any_and_say(file)
     sys.path.insert(0, "")  # so that a policy in the working directory is found
     from isocline.errors import InfeasibleError
-    from isocline.model.cluster import Cluster
+    from isocline.model.fleet import RoutingSystem
     from isocline.simulate.compare import DEFAULT_POLICIES, simulate, sweep
     from isocline.simulate.delay import Delay
 
     options["percentiles"] = not means_only
-    if isinstance(system, Cluster):
+    if not isinstance(system, RoutingSystem):
         _simulate_cluster.refuse(ctx, _simulate_cluster.ROUTING_ONLY, "near-data")
         for name in _simulate_cluster.ROUTING_ONLY:
             options.pop(name, None)

@@ -7,20 +7,22 @@ cluster it is `isocline.simulate.cluster.compare.simulate_cluster`.
 
 import sys
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from isocline.model.cluster import Cluster
 from isocline.model.fleet import RoutingSystem
 from isocline.simulate.results import Comparison as Comparison
 from isocline.simulate.results import Estimate as Estimate
 from isocline.simulate.results import PolicyResult as PolicyResult
 from isocline.simulate.results import Sweep as Sweep
 
+if TYPE_CHECKING:
+    from isocline.model.cluster import Cluster
+
 
 class _Callable(ModuleType):
-    def __call__(self, system: RoutingSystem | Cluster, *args: Any, **options: Any) -> Any:
+    def __call__(self, system: "RoutingSystem | Cluster", *args: Any, **options: Any) -> Any:
         # numba waits until now
-        if isinstance(system, Cluster):
+        if not isinstance(system, RoutingSystem):
             from isocline.simulate.cluster.compare import simulate_cluster  # noqa: PLC0415
 
             return simulate_cluster(system, *args, **options)

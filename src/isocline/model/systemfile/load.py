@@ -3,19 +3,21 @@
 import os
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from isocline.model.cluster import Cluster
 from isocline.model.curves import Curve, PoolCurve, TableCurve
 from isocline.model.fleet import RoutingSystem
 from isocline.model.systemfile.build import build
-from isocline.model.systemfile.document import Document, read
-from isocline.model.systemfile.near_data import build_cluster, cluster_notes
+from isocline.model.systemfile.document import read
 from isocline.model.systemfile.schema import checked
 
+if TYPE_CHECKING:
+    from isocline.model.cluster import Cluster
 
-def load(path: str | os.PathLike[str]) -> RoutingSystem | Cluster:
+
+def load(path: str | os.PathLike[str]) -> "RoutingSystem | Cluster":
     """Read a system file: a RoutingSystem of kind routing, a Cluster of kind near-data.
 
     Raises:
@@ -27,16 +29,19 @@ def load(path: str | os.PathLike[str]) -> RoutingSystem | Cluster:
         document.fail(("kind",), "is missing; add kind: routing or kind: near-data")
     if kind not in ("routing", "near-data"):
         document.fail(("kind",), f"is {kind!r}; give routing or near-data")
-    return _routing(document) if kind == "routing" else build_cluster(document)
+    if kind == "routing":
+        return build(document, checked(document))
+    # Imported here, so that files of kind routing do not wait for it.
+    from isocline.model.systemfile.near_data import build_cluster  # noqa: PLC0415
+
+    return build_cluster(document)
 
 
-def _routing(document: Document) -> RoutingSystem:
-    return build(document, checked(document))
-
-
-def notes(system: RoutingSystem | Cluster) -> list[str]:
+def notes(system: "RoutingSystem | Cluster") -> list[str]:
     """What was done to a system that its user should know, one sentence each; often none."""
-    if isinstance(system, Cluster):
+    if not isinstance(system, RoutingSystem):
+        from isocline.model.systemfile.near_data import cluster_notes  # noqa: PLC0415
+
         return cluster_notes(system)
     cut = [
         f"backend {backend.name!r}: {_what_was_cut(curve)}"

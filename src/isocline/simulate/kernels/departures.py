@@ -17,7 +17,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import pdtr, pdtrc
 
 from isocline.compiled import kernel
 from isocline.draws import uniform
@@ -69,6 +68,8 @@ def cut_poisson(mean: FloatArray, most: FloatArray) -> FloatArray:
     The expectation is t P(<= most - 2) + most P(>= most), increasing and concave in t with the
     derivative P(<= most - 1), so Newton's method from t = mean rises to the root and never past it.
     """
+    from scipy.special import pdtr, pdtrc  # noqa: PLC0415 - takes 0.25 s, and few runs are slotted
+
     mean, most = np.broadcast_arrays(mean, most)
     certain = (mean >= most * ALL) & (most > 0)
     parameter = np.where(certain, np.inf, mean)

@@ -7,10 +7,10 @@ freedom (A. Law, Simulation Modeling and Analysis, 5th ed., Section 11.4).
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import stdtrit
 
 from isocline.errors import UsageError
 from isocline.simulate.results import Estimate
+from isocline.simulate.statistics import student_t
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -39,6 +39,6 @@ def interval(values: FloatArray, controls: FloatArray | None = None) -> Estimate
     variance = float(np.sum((values - design @ coefficients) ** 2)) / freedom
     # Variance of the intercept: the estimate at controls equal to their means.
     spread = float(np.linalg.inv(design.T @ design)[0, 0])
-    half = float(stdtrit(freedom, (1.0 + LEVEL) / 2.0)) * np.sqrt(variance * spread)
+    half = student_t.quantile((1.0 + LEVEL) / 2.0, freedom) * np.sqrt(variance * spread)
     centre = float(coefficients[0])
     return Estimate(centre, float(centre - half), float(centre + half))

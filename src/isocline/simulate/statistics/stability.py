@@ -4,7 +4,8 @@ from enum import Enum
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import stdtrit
+
+from isocline.simulate.statistics import student_t
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -33,7 +34,7 @@ def trend(series: FloatArray) -> Trend:
     count = rise.size
     level = float(quarters[:, 1].mean())
     error = float(rise.std(ddof=1)) / np.sqrt(count)
-    significant = rise.mean() > stdtrit(count - 1, LEVEL) * error
+    significant = rise.mean() > student_t.quantile(LEVEL, count - 1) * error
     if not significant or rise.mean() <= NEGLIGIBLE * level:
         return Trend.STEADY
     early, late = (float((quarters[:, i + 1] - quarters[:, i]).mean()) for i in (1, 2))
