@@ -8,6 +8,7 @@ A cached function is recompiled when *its own* file changes. After an edit to a 
 inlined elsewhere, run `make clean`, or the callers keep the old one.
 """
 
+import functools
 import hashlib
 import inspect
 from collections.abc import Callable
@@ -93,6 +94,13 @@ class Declared(CPUDispatcher):  # type: ignore[misc]
         self._declared = signature
         self._options = options
         self._cache = cache_of(function)
+
+    @functools.cached_property
+    def _numba_type_(self) -> Any:
+        """The type of this function alone; numba's own property makes it anew at every call that is
+        given the function, which takes as long as 200 events of a simulation.
+        """
+        return numba.types.Dispatcher(self)
 
     def _reduce_states(self) -> dict[str, Any]:
         """Pickled as a part of the key under which a kernel that has it inside is kept."""
