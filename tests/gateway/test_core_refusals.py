@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from isocline.gateway.actions import Hold, Send
+from isocline.gateway.actions import Cause, Hold, Send
 from isocline.gateway.build import core_of
 from isocline.gateway.core import Core
 from isocline.gateway.lessons import Lessons
@@ -56,9 +56,10 @@ def world(
         (429, 5.0, 0.04, 0),
         (503, 5.0, 0.04, 0),
         (503, None, 0.07, 10),
-        (404, None, 0.14, 20),
-        (401, None, 0.14, 20),
-        (501, None, 0.14, 20),
+        (404, None, 0.10, 15),
+        (401, None, 0.10, 15),
+        (500, None, 0.10, 15),
+        (501, None, 0.10, 15),
     ],
 )
 def test_a_backend_that_refuses_at_once_does_not_get_the_requests(
@@ -89,7 +90,7 @@ def test_a_backend_that_begins_to_refuse_is_out_soon_and_comes_back_when_it_serv
         return 404 if backend == 0 and 500 <= request < 1000 else 0
 
     made = world(EQUAL, between).run(1000, rate=10.0)
-    assert made.statuses[404] <= 60  # of 500 in 50 s, with four ends of ejections
+    assert made.statuses[404] <= 25  # of 500 in 50 s: on trial, one or two are enough
     assert made.ejections() >= 1
     before = made.sent[0]
     made.run(1000, rate=10.0)
@@ -323,10 +324,32 @@ def test_a_refusal_leaves_no_time_and_no_completion_where_it_was(status: int) ->
     assert occupied(history(True).lessons) == occupied(history(False).lessons) != []
 
 
-def test_bad_requests_that_all_backends_answer_with_501_eject_nobody() -> None:
-    made = world(EQUAL, lambda _, __, request: 501 if request % 3 else 0).run(300, rate=10.0)
-    assert made.statuses[501] == 200
+@pytest.mark.parametrize("status", [500, 501, 505])
+def test_bad_requests_that_all_backends_answer_with_5xx_eject_nobody(status: int) -> None:
+    made = world(EQUAL, lambda _, __, request: status if request % 3 else 0).run(300, rate=10.0)
+    assert made.statuses[status] == 200
     assert made.ejections() == 0
+
+
+def test_a_backend_on_trial_is_not_ejected_by_what_its_peers_refuse_as_well() -> None:
+    made = core(FAST, SLOW, ejection=EjectionRule(failures=1))
+    for i in range(60):
+        (one,) = sent(made, 1, float(i))
+        made.finished(one.request, float(i), status=500 if i % 3 else 200)
+    (one,) = sent(made, 1, 100.0)
+    made.failed(one.request, 100.0, Cause.RESET, sent=True, idempotent=False)
+    assert made.health.ejections.records[one.backend].times == 1
+    for i in range(60):  # the peer alone
+        (other,) = sent(made, 1, 101.0)
+        made.finished(other.request, 101.0, status=500 if i % 3 else 200)
+    made.tick(106.0)
+    back = 0
+    while back < 5:
+        (again,) = sent(made, 1, 107.0)
+        bad = again.backend == one.backend
+        made.finished(again.request, 107.0, status=500 if bad else 200)
+        back += bad
+    assert made.health.ejections.records[one.backend].times == 1
 
 
 def test_latencies_that_policies_hear_of_are_those_of_served_requests() -> None:

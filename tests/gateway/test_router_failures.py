@@ -103,22 +103,23 @@ def test_failing_half_the_time_ejects() -> None:
     for i in range(10):
         (one,) = sent(made, 1)
         assert one.backend == 0
-        made.finished(one.request, 0.0, status=500 if i % 2 else 200)
+        made.finished(one.request, 0.0, status=503 if i % 2 else 200)
     assert sent(made, 1)[0].backend == 1
 
 
-def test_the_last_backends_stay_in() -> None:
+@pytest.mark.parametrize("status", [500, 503])
+def test_the_last_backends_stay_in(status: int) -> None:
     made = core(FAST, neighbours=[[0]], ejection=EjectionRule(failures=1))
-    for _ in range(5):
+    for _ in range(50):
         (one,) = sent(made, 1)
-        made.finished(one.request, 0.0, status=503)
+        made.finished(one.request, 0.0, status=status)
     assert sent(made, 1)[0].backend == 0
 
 
 def test_an_ejected_backend_is_needed_when_the_other_goes_down() -> None:
     made = core(FAST, SLOW, ejection=EjectionRule(failures=1))
     (one,) = sent(made, 1)
-    made.finished(one.request, 0.0, status=500)
+    made.finished(one.request, 0.0, status=502)
     assert sent(made, 1)[0].backend == 1
     made.backend_down(1, 1.0)
     assert sent(made, 1)[0].backend == 0

@@ -38,9 +38,11 @@ from isocline.gateway.workload import Workloads
 from isocline.model.curves import Curve
 from isocline.policies.contract import HOLD, RoutingPolicy, Setting
 
-REFUSED, FAILED = 400, 500  # least statuses of refusals, and of a backend's own failures
-# The request's fault: so llama-server answers to an endpoint that it was started without.
-NOT_IMPLEMENTED = 501
+REFUSED = 400  # the least status of a refusal
+# A backend's own failures, as Envoy's consecutive_gateway_failure counts them. Any other status is
+# an orderly answer to this request, whose fault it may be: llama-server answers 500 to some
+# mistakes of clients, and 501 to endpoints that it was started without.
+GATEWAY_ERRORS = (502, 503, 504)
 # The request was never at work at the backend.
 _NOT_BEGUN = (Cause.CONNECT, Cause.CONNECT_TIMEOUT, Cause.STALE)
 
@@ -70,7 +72,8 @@ class Core:
         self._sink = setting.graph.sink.tolist()
         self._onlookers = self.health.candidates.onlookers
         self._requests: dict[int, Request] = {}
-        # Of each backend, by status: 4xx, 501, 503 with Retry-After, those then sent elsewhere too.
+        # Of each backend, by status; all but GATEWAY_ERRORS, and 503 with Retry-After. Those whose
+        # requests were then sent elsewhere count, too.
         self.refusals: list[dict[int, int]] = [{} for _ in self._onlookers]
         if lessons:
             self.curves_changed(lessons.curves(), -math.inf)
@@ -97,7 +100,7 @@ class Core:
         """The whole response is there.
 
         Nothing is learned without `latency_known`, as of an upgraded connection. A `status` from
-        400 on is a refusal, no work done; one from 500 on, but for 501, the backend's failure.
+        400 on is a refusal, no work done; one of GATEWAY_ERRORS the backend's failure.
         """
         done = self._requests.pop(request)
         backend = done.backend
@@ -339,7 +342,7 @@ class Core:
         self._left_unserved(request, now)
         if request.turned_away:
             return
-        if status >= FAILED and status != NOT_IMPLEMENTED:
+        if status in GATEWAY_ERRORS:
             self.health.failed(backend, now, request.sent)
             return
         self._count_refusal(backend, status)

@@ -19,6 +19,10 @@ from isocline.gateway.workload import Workloads
 from isocline.model.curves import Curve
 from isocline.model.graph import CompatibilityGraph
 
+# The power of `chance` that is enough against a backend on trial, which was out a moment ago: 1e-5
+# becomes 0.01, which is one refusal where peers have refused none of their last hundred responses.
+_ON_TRIAL = 0.4
+
 
 @final
 class Health:
@@ -69,14 +73,16 @@ class Health:
             self._add_phantom(backend, sent, now)
 
     def refused(self, frontend: int, edge: int, backend: int, now: float, sent: float) -> None:
-        """A request was refused (4xx); that ejects it if peers refuse less, and are enough."""
+        """A request was refused; that ejects the backend if peers refuse less, and are enough."""
         self.ejections.answered(backend, now)
         self.comparison.refused(frontend, edge)
         if not self.comparison.more_often(frontend, edge):
             return
         self._add_phantom(backend, sent, now)
-        chance = self.comparison.chance(frontend, edge)
-        if chance <= self._rule.chance and self._can_spare(backend):
+        enough = self._rule.chance
+        if self.ejections.records[backend].on_trial:
+            enough **= _ON_TRIAL
+        if self.comparison.chance(frontend, edge) <= enough and self._can_spare(backend):
             self._eject(backend, now)
 
     def turned_away(self, backend: int, now: float, retry_after: float | None) -> None:

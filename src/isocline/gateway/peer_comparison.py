@@ -1,7 +1,8 @@
-"""Backends that refuse what their peers accept: shares of 4xx compared within a frontend.
+"""Backends that refuse what their peers accept: shares of refusals compared within a frontend.
 
-A client's mistake is refused by whichever backend gets it, so the shares of one frontend's backends
-are alike whatever clients do. They are compared by Fisher's exact test (R. A. Fisher, *Statistical
+A refusal is a response with 4xx, 500 or another status that may be the request's fault. A client's
+mistake is refused by whichever backend gets it, so the shares of one frontend's backends are alike
+whatever clients do. They are compared by Fisher's exact test (R. A. Fisher, *Statistical
 Methods for Research Workers*, 1934, Section 21.02): if all
 backends refused alike, the number of refusals among one's responses would be hypergeometric.
 
@@ -41,7 +42,7 @@ class PeerComparison:
         self._seen[edge] += self._weigh(frontend)
 
     def refused(self, frontend: int, edge: int) -> None:
-        """A response was a refusal (4xx)."""
+        """A response was a refusal."""
         weight = self._weigh(frontend)
         self._seen[edge] += weight
         self._refused[edge] += weight

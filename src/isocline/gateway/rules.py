@@ -33,11 +33,12 @@ class EjectionRule:
     """When a backend that fails is left alone, as Envoy's outlier detection does.
 
     After `failures` in a row, or where a share of `rate` of at least `least` requests within
-    `window` failed. It stays out for `first` s, and twice as long each time it fails again soon
-    after, up to `longest`. A frontend keeps at least `floor` of its backends that are up.
+    `window` failed: no connection, a broken or late response, or 502, 503, 504. It stays out for
+    `first` s, and twice as long each time it fails again soon after, up to `longest`. A frontend
+    keeps at least `floor` of its backends that are up.
 
-    A backend that refuses (4xx) what its peers accept is ejected as well, if its refusals would be
-    chance with a probability of at most `chance` (`gateway.peer_comparison`).
+    A backend that refuses (4xx, 500 and others) what its peers accept is ejected as well, if its
+    refusals would be chance with a probability of at most `chance` (`gateway.peer_comparison`).
     """
 
     failures: int = 5

@@ -20,7 +20,7 @@ def of_backends(seen: Snapshot) -> Iterator[Metric]:
     )
     yield counter(
         "isocline_backend_refusals",
-        "Responses of 4xx, 501, 503 with Retry-After, also to requests then sent elsewhere.",
+        "Responses of 4xx, 500 and the like, 503 with Retry-After; those sent elsewhere, too.",
         ("backend", "code"),
         (((b, str(code)), n) for b, it in seen.backends.items() for code, n in it.refusals.items()),
     )
