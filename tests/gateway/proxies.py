@@ -1,6 +1,7 @@
 """A proxy, backends and clients over real sockets, for tests: each says what it sends and reads."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -242,3 +243,17 @@ async def proxying(
 def replaced(**limits: float) -> TimeLimits:
     """Quick limits, but for these."""
     return replace(QUICK, **limits)
+
+
+def closed_port() -> int:
+    """A port that nobody listens at."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Wait for it."""
+    while not condition():
+        await asyncio.sleep(0.005)

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -25,23 +24,18 @@ from tests.gateway.proxies import (
     Backend,
     Client,
     Handler,
+    closed_port,
     ok,
     proxying,
     read_request,
     run,
     saying,
+    until,
     value_of,
 )
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 POST = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi"
-
-
-def closed_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def breaking(after: bytes) -> Callable[[Backend], Handler]:
@@ -71,11 +65,6 @@ def silent(backend: Backend) -> Handler:
             pass
 
     return handle
-
-
-async def until(condition: Callable[[], object]) -> None:
-    while not condition():
-        await asyncio.sleep(0.005)
 
 
 def test_a_refused_connection_is_tried_elsewhere_even_for_post() -> None:

@@ -29,6 +29,7 @@ from isocline.gateway.candidates import Open, peak_of
 from isocline.gateway.health import Health
 from isocline.gateway.holding import Holding
 from isocline.gateway.lessons import Lessons
+from isocline.gateway.notices import Notice
 from isocline.gateway.request import AT_FRONTEND, Request
 from isocline.gateway.retry_budget import RetryBudget
 from isocline.gateway.rules import Rules
@@ -173,7 +174,7 @@ class Core:
         else:
             self._left(failed, now)
         if cause.blamed:
-            self.health.failed(backend, now, failed.sent)
+            self.health.failed(backend, now, failed.sent, cause.reason)
         safe = not started and (idempotent or not sent) and cause.retriable
         if safe and self.budget.take(failed.attempt, now, self.arrivals):
             failed.tried += (backend,)
@@ -251,6 +252,7 @@ class Core:
         actions += self._changed([*self.health.tick(now), *self.workloads.expire(now)], now)
         if self.lessons and self.lessons.next_fit <= now:
             actions += self.curves_changed(self.lessons.fit(now, self.workloads), now)
+            self.health.notices += self.lessons.take_notices()
         return actions
 
     def next_deadline(self) -> float:
@@ -275,6 +277,11 @@ class Core:
     def held(self, frontend: int) -> int:
         """Requests held at a frontend."""
         return self.holding.waiting(frontend)
+
+    def take_notices(self) -> list[Notice]:
+        """News of backends for the operator, each once."""
+        notices, self.health.notices = self.health.notices, []
+        return notices
 
     def explain(self, frontend: int) -> list[tuple[int, int, float]]:
         """Of each open backend: its number, its jobs and its score, of which the least wins."""
@@ -343,10 +350,10 @@ class Core:
         if request.turned_away:
             return
         if status in GATEWAY_ERRORS:
-            self.health.failed(backend, now, request.sent)
+            self.health.failed(backend, now, request.sent, f"status {status}")
             return
         self._count_refusal(backend, status)
-        self.health.refused(request.frontend, request.edge, backend, now, request.sent)
+        self.health.refused(request.frontend, request.edge, backend, now, request.sent, status)
 
     def _of_client(self, status: int) -> bool:
         """Whether a status says nothing of the backend, as the operator knows."""

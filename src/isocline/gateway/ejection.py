@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import final
 
 from isocline.gateway.rules import EjectionRule
+from isocline.plural import counted
 
 
 @final
@@ -59,16 +60,23 @@ class Ejections:
             record.since, record.seen, record.failed = now, 0, 0
         record.seen += 1
 
-    def failed(self, backend: int, now: float) -> bool:
-        """A request failed; whether the backend should go out."""
+    def failed(self, backend: int, now: float) -> str:
+        """A request failed; the reason why the backend should go out, empty if it should not."""
         rule, record = self.rule, self.records[backend]
         if now - record.since > rule.window:
             record.since, record.seen, record.failed = now, 0, 0
         record.seen += 1
         record.failed += 1
         record.in_a_row += 1
-        often = record.seen >= rule.least and record.failed >= rule.rate * record.seen
-        return not record.out and (record.on_trial or record.in_a_row >= rule.failures or often)
+        if record.out:
+            return ""
+        if record.on_trial:
+            return "it failed again as soon as it was let in"
+        if record.in_a_row >= rule.failures:
+            return f"{counted(record.in_a_row, 'failure')} in a row"
+        if record.seen >= rule.least and record.failed >= rule.rate * record.seen:
+            return f"{record.failed} of {record.seen} requests within {rule.window:g} s failed"
+        return ""
 
     def eject(self, backend: int, now: float) -> None:
         """Throw it out."""

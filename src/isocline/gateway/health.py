@@ -12,6 +12,7 @@ from typing import final
 from isocline.gateway.candidates import Candidates
 from isocline.gateway.ejection import Ejections
 from isocline.gateway.limits import Limits
+from isocline.gateway.notices import Notice
 from isocline.gateway.peer_comparison import PeerComparison
 from isocline.gateway.phantom_jobs import PhantomJobs
 from isocline.gateway.rules import Rules
@@ -26,7 +27,11 @@ _ON_TRIAL = 0.4
 
 @final
 class Health:
-    """Of B backends. What returns a list names the backends that can be used again."""
+    """Of B backends. What returns a list names the backends that can be used again.
+
+    Attributes:
+        notices: Ejections, returns and drains that nobody has taken note of yet.
+    """
 
     def __init__(
         self,
@@ -43,6 +48,7 @@ class Health:
         self._curves = curves  # the caller changes them
         self.phantoms = PhantomJobs(workloads, rules.ejection.longest)
         self.comparison = PeerComparison(graph)
+        self.notices: list[Notice] = []
         self._workloads = workloads
         self._jobs, self._most = workloads.shown, self.limits.most
         self._phantoms = workloads.phantoms
@@ -63,16 +69,22 @@ class Health:
             self.limits.settle(backend)
             self.count(backend)
 
-    def failed(self, backend: int, now: float, sent: float) -> None:
-        """A request failed; that ejects it if it is too often and there are enough others."""
-        if not self.ejections.failed(backend, now):
+    def failed(self, backend: int, now: float, sent: float, how: str) -> None:
+        """A request failed; that ejects it if it is too often and there are enough others.
+
+        `how` is for the operator.
+        """
+        reason = self.ejections.failed(backend, now)
+        if not reason:
             return
         if self._can_spare(backend):
-            self._eject(backend, now)
+            self._eject(backend, now, f"{reason}, the last one: {how}")
         else:  # it stays in; failing fast must not look like fast service
             self._add_phantom(backend, sent, now)
 
-    def refused(self, frontend: int, edge: int, backend: int, now: float, sent: float) -> None:
+    def refused(
+        self, frontend: int, edge: int, backend: int, now: float, sent: float, status: int
+    ) -> None:
         """A request was refused; that ejects the backend if peers refuse less, and are enough."""
         self.ejections.answered(backend, now)
         self.comparison.refused(frontend, edge)
@@ -83,7 +95,8 @@ class Health:
         if self.ejections.records[backend].on_trial:
             enough **= _ON_TRIAL
         if self.comparison.chance(frontend, edge) <= enough and self._can_spare(backend):
-            self._eject(backend, now)
+            shares = self.comparison.described(frontend, edge)
+            self._eject(backend, now, f"{shares}, the last one with status {status}")
 
     def turned_away(self, backend: int, now: float, retry_after: float | None) -> None:
         """A request was refused as the backend is full, until `retry_after` s from now if known."""
@@ -96,7 +109,9 @@ class Health:
     def up(self, backend: int, now: float) -> list[int]:
         """It is there, or there again; ends a drain, too."""
         came = self.candidates.set(self.candidates.up, backend, True)
-        came |= self.candidates.set(self.candidates.draining, backend, False)
+        if self.candidates.set(self.candidates.draining, backend, False):
+            self._note(backend, "no longer draining")
+            came = True
         if not came:
             return []
         self.limits.start_slowly(backend)
@@ -110,14 +125,15 @@ class Health:
 
     def drain(self, backend: int, now: float) -> list[int]:
         """It gets no more requests."""
-        self.candidates.set(self.candidates.draining, backend, True)
+        if self.candidates.set(self.candidates.draining, backend, True):
+            self._note(backend, "draining: it gets no more requests")
         return self._restore(backend, now)
 
     def tick(self, now: float) -> list[int]:
         """End ejections, limits and phantom jobs whose time is over."""
         over = self.ejections.over(now)
         for backend in over:
-            self._let_in(backend, now)
+            self._let_in(backend, now, "its time is over")
         relaxed = self.limits.pressure.over(now)
         for backend in relaxed:
             self._refuses[backend] = True  # until it is seen to serve what it now gets
@@ -153,8 +169,13 @@ class Health:
         self._refuses[backend] = self.limits.pressure.served(backend)
         return self._refuses[backend]
 
-    def _eject(self, backend: int, now: float) -> None:
+    def _note(self, backend: int, text: str, grave: bool = False) -> None:
+        self.notices.append(Notice(backend, text, grave))
+
+    def _eject(self, backend: int, now: float, reason: str) -> None:
         self.ejections.eject(backend, now)
+        length = self.ejections.records[backend].length
+        self._note(backend, f"ejected for {length:g} s: {reason}", grave=True)
         self.comparison.forget(backend)
         self.candidates.set(self.candidates.ejected, backend, True)
 
@@ -165,8 +186,9 @@ class Health:
         rate = float(self._curves[backend].rate(jobs))
         self.phantoms.refused(backend, sent, now, jobs / rate if rate > 0.0 else math.inf)
 
-    def _let_in(self, backend: int, now: float) -> None:
+    def _let_in(self, backend: int, now: float, reason: str) -> None:
         self.ejections.let_in(backend, now)
+        self._note(backend, f"let in again: {reason}")
         self.candidates.set(self.candidates.ejected, backend, False)
         self.limits.start_slowly(backend)
         self.count(backend)
@@ -177,7 +199,7 @@ class Health:
         for frontend in self.candidates.onlookers[changed]:
             while self._usable(frontend) < self._least(frontend):
                 came.append(self._first_out(frontend))
-                self._let_in(came[-1], now)
+                self._let_in(came[-1], now, "too few others are in service")
         return came
 
     def _first_out(self, frontend: int) -> int:

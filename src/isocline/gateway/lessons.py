@@ -18,6 +18,7 @@ import numpy as np
 
 from isocline.compiled import kernel
 from isocline.gateway.candidates import NO_LIMIT
+from isocline.gateway.notices import Notice
 from isocline.gateway.request import Request
 from isocline.gateway.work import Measure, Usage
 from isocline.gateway.workload import Workloads
@@ -56,6 +57,7 @@ class Lessons:
         self._events: list[tuple[int, int, float, float, float, float]] = []
         self._told = 0  # events that the learner knows
         self._largest = 0
+        self._noted = 0  # changes of which there was a notice
         self._mean = self.mean_work  # of the curves that were told
 
     @property
@@ -161,6 +163,13 @@ class Lessons:
         if abs(self.mean_work - self._mean) > MOVED * self._mean:
             return self.curves()
         return self._optimistic(fitted)
+
+    def take_notices(self) -> list[Notice]:
+        """Backends found to serve at another speed than before, each change once."""
+        new = self.learner.changes[self._noted :]
+        self._noted = len(self.learner.changes)
+        text = "it serves at {:.2g} of the speed that was learned; its curve is learned anew"
+        return [Notice(change.backend, text.format(change.speed)) for change in new]
 
     def _optimistic(self, backends: Iterable[int]) -> Mapping[int, TableCurve]:
         return {b: self._per_job(self.learner.optimistic(b)) for b in backends}

@@ -59,6 +59,11 @@ class PeerComparison:
             return 1.0
         return hypergeometric_tail(round(refused), round(own), round(peers_refused), round(peers))
 
+    def described(self, frontend: int, edge: int) -> str:
+        """The two shares, in words."""
+        own, refused, peers, peers_refused = map(round, self._counts(frontend, edge))
+        return f"it refused {refused} of {own} requests, its peers {peers_refused} of {peers}"
+
     def forget(self, backend: int) -> None:
         """A backend begins anew."""
         for edge, sink in enumerate(self._sink):

@@ -157,6 +157,7 @@ class Proxy:
             before,
             directory,
         )
+        before.announce()
         before.close_but(after.pools)
         self._before.append(before)
         now = self.clock()
@@ -206,6 +207,7 @@ class Proxy:
             router.tick(now)
         for router in self._before:
             router.carry(self.router, now)
+        self.router.announce()  # those before it decide about what they still hold alone
         if now >= self._next_sweep:
             self._sweep(now)
             self._next_sweep = now + self.settings.times.shortest / _LOOKS

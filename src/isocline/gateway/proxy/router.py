@@ -6,6 +6,7 @@ A reload makes another router with another core; what is under way ends with the
 from collections.abc import Callable, Iterable, Sequence
 from typing import final
 
+from isocline.gateway import notices
 from isocline.gateway.access_log import Access, AccessLog, Observer
 from isocline.gateway.actions import Action, Cause, Close, Reject, Send
 from isocline.gateway.core import Core
@@ -166,6 +167,12 @@ class Router:
         """What the core has due."""
         if self.core.next_deadline() <= now:
             self.act(self.core.tick(now))
+
+    def announce(self) -> None:
+        """Log what the core has decided about backends."""
+        told = self.core.take_notices()
+        if told:
+            notices.log(told, [address.name for address in self.settings.backends])
 
     def sweep(self, now: float) -> None:
         """Close connections to backends that have waited too long."""

@@ -1,0 +1,25 @@
+"""Notices of the core for the operator: which backends it leaves alone, and why.
+
+The core collects them, as it writes nothing itself; a data plane takes them and logs a line each.
+"""
+
+import logging
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+_log = logging.getLogger("isocline.serve.backends")
+
+
+class Notice(NamedTuple):
+    """Something that the core decided about a backend, or found out."""
+
+    backend: int
+    text: str  # follows the backend's name
+    grave: bool = False  # it takes capacity away
+
+
+def log(notices: Iterable[Notice], names: Sequence[str]) -> None:
+    """A line for each, with the backend's name."""
+    for notice in notices:
+        level = logging.WARNING if notice.grave else logging.INFO
+        _log.log(level, "backend %s: %s", names[notice.backend], notice.text)
