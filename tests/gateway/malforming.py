@@ -52,7 +52,8 @@ async def bad_request(connect: Connect, name: str, request: bytes) -> str:
     with contextlib.suppress(ConnectionError):
         rest = await client.reader.read()
     client.close()
-    fair = 400 <= status < 502 and value_of(head, b"connection") == b"close" and not rest
+    refused = 400 <= status < 502 or status == 505
+    fair = refused and value_of(head, b"connection") == b"close" and not rest
     again = await connect()
     own = await own_answer(again, b"after")
     again.close()

@@ -8,7 +8,7 @@ import ssl
 import pytest
 
 from isocline.gateway.actions import Cause
-from isocline.gateway.proxy.connect_failures import failure_of
+from isocline.gateway.connect_failures import failure_of
 from isocline.gateway.settings import BackendAddress
 from tests.gateway.proxies import proxying, run
 
@@ -21,7 +21,7 @@ POST = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi"
         ("http://no-such-name.invalid", Cause.UNRESOLVED, "'no-such-name.invalid' cannot be"),
         (f"http://{'a' * 64}.example:80", Cause.UNRESOLVED, "check the backend's url"),
         ("http://a..b:80", Cause.UNRESOLVED, "'a..b' cannot be resolved"),
-        ("http://127.0.0.1:1", Cause.CONNECT, "127.0.0.1:1: Connect"),
+        ("http://127.0.0.1:1", Cause.CONNECT, "127.0.0.1:1: Connection refused"),
     ],
 )
 def test_the_log_says_what_is_wrong_and_the_client_hears_the_kind(
@@ -77,7 +77,6 @@ ADDRESS = BackendAddress("b0", "http://10.0.0.1:80")
         (OSError(errno.EADDRNOTAVAIL, "Cannot assign requested address"), Cause.LOCAL),
         (PermissionError(errno.EPERM, "Operation not permitted"), Cause.LOCAL),
         (ssl.SSLCertVerificationError(1, "self-signed certificate"), Cause.TLS),
-        (OSError("Multiple exceptions: [Errno 111] ..., [Errno 111] ..."), Cause.CONNECT),
     ],
 )
 def test_each_failure_has_its_cause_and_words(error: Exception, cause: Cause) -> None:
@@ -85,6 +84,20 @@ def test_each_failure_has_its_cause_and_words(error: Exception, cause: Cause) ->
     assert found is cause
     assert "10.0.0.1:80" in words
     assert str(error.args[-1]) in words
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Multiple exceptions: [Errno 111] Connect call failed ('::1', 80), [Errno 113] ...",
+        "[Errno 113] Connect call failed ('10.0.0.1', 80)",
+    ],
+)
+def test_several_attempts_are_told_in_the_words_of_the_last(text: str) -> None:
+    assert failure_of(OSError(text), ADDRESS) == (
+        Cause.UNREACHABLE,
+        "10.0.0.1:80: No route to host; check the network and the url",
+    )
 
 
 def test_no_backend_is_blamed_for_what_this_machine_lacks() -> None:

@@ -1,6 +1,7 @@
 """Who may come in, where a request belongs, and connections that become something else."""
 
 import asyncio
+import contextlib
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +23,17 @@ from isocline.gateway.settings import (
     Tls,
     digest,
 )
-from tests.gateway.proxies import ok, proxying, replaced, run, saying, serving, value_of
+from tests.gateway.proxies import ok, proxying, replaced, run, saying, serving, until, value_of
+
+GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+# By `openssl genpkey -algorithm ED25519 -aes128`.
+ENCRYPTED = b"""-----BEGIN ENCRYPTED PRIVATE KEY-----
+MIGbMFcGCSqGSIb3DQEFDTBKMCkGCSqGSIb3DQEFDDAcBAi9kz3FIGQ/gQICCAAw
+DAYIKoZIhvcNAgkFADAdBglghkgBZQMEAQIEEJkqN7/kbTCi9PdUDbC3oAYEQP/q
+cPvthksp0kSecNi0w2oi1i0DwwR+pLFeo0XENADz1h23loJR4w7gikqUdQ5QZs0A
+Nbg2yunSPeogKH4NWJc=
+-----END ENCRYPTED PRIVATE KEY-----
+"""
 
 
 def post(body: bytes, *fields: bytes) -> bytes:
@@ -350,7 +361,7 @@ def test_tls_on_both_sides(
 def test_settings_say_what_is_wrong(tmp_path: Path) -> None:
     backend = BackendAddress("b", "http://127.0.0.1:1")
     for url in ("127.0.0.1:80", "ftp://a", "http://", "http://a:99999", "http://a/?b"):
-        with pytest.raises(UsageError, match=r"backend b: url .* give http://host:port"):
+        with pytest.raises(UsageError, match=r"url: .* give http://host:port"):
             BackendAddress("b", url)
     with pytest.raises(UsageError, match=r"match\.listener 'x' is not one of default"):
         ProxySettings((backend,), (FrontendRule("f", Match(listener="x")),))
@@ -358,8 +369,99 @@ def test_settings_say_what_is_wrong(tmp_path: Path) -> None:
         ProxySettings((backend,), (FrontendRule("f"),), times=replaced(idle=0))
     with pytest.raises(UsageError, match="frontend f is given twice"):
         ProxySettings((backend,), (FrontendRule("f"), FrontendRule("f")))
-    with pytest.raises(UsageError, match="cannot use certificate"):
+    with pytest.raises(UsageError, match=r"none\.pem cannot be read: no such file"):
         Tls(str(tmp_path / "none.pem")).context()
+
+
+def test_certificate_files_say_what_is_wrong_with_which_and_what_to_do(
+    authority: trustme.CA, tmp_path: Path
+) -> None:
+    def pem(name: str, data: bytes) -> str:
+        path = tmp_path / name
+        path.write_bytes(data)
+        return str(path)
+
+    one, other = authority.issue_cert("a"), authority.issue_cert("b")
+    certificate = pem("cert.pem", one.cert_chain_pems[0].bytes())
+    keys = [pem(f"{i}.key", it.private_key_pem.bytes()) for i, it in enumerate((one, other))]
+    locked = pem("locked.key", ENCRYPTED)
+    junk, folder, absent = pem("junk.pem", b"junk"), str(tmp_path), str(tmp_path / "absent.pem")
+    for pair, says in {
+        (absent, keys[0]): f"{absent} cannot be read: no such file or directory; give a PEM file",
+        (certificate, absent): f"{absent} cannot be read: no such file or directory; give a PEM",
+        (folder, keys[0]): f"{folder} cannot be read: is a directory; give a PEM file",
+        (junk, keys[0]): f"{junk} holds no certificate; give",
+        (certificate, junk): f"{junk} holds no private key; give",
+        (certificate, None): f"{certificate} holds no private key; give",
+        (certificate, keys[1]): f"the key in {keys[1]} is not that of {certificate}; give two",
+        (certificate, locked): f"{locked} holds an encrypted key; give one without a passphrase",
+    }.items():
+        with pytest.raises(UsageError) as caught:
+            Tls(*pair).context()
+        assert str(caught.value).startswith(says)
+    Tls(certificate, keys[0]).context()
+    remedy = "; give a PEM file with the certificates of the authorities to trust"
+    for path, problem in {absent: "cannot be read: no such", junk: "holds no certificate"}.items():
+        with pytest.raises(UsageError) as caught:
+            BackendAddress("b", "https://a", ca_file=path).context()
+        assert str(caught.value).startswith(f"{path} {problem}")
+        assert str(caught.value).endswith(remedy)
+
+
+def test_plain_http_at_a_tls_port_is_answered_and_tls_goes_on(
+    authority: trustme.CA, certificate: Iterator[str]
+) -> None:
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    listeners = (Listener(port=0, tls=Tls(next(certificate))),)
+
+    async def scenario() -> None:
+        async with proxying(saying(ok()), listeners=listeners) as (seen, _):
+            plain = await seen.connect()
+            status, _, body = await plain.ask(GET)
+            assert status == 400
+            assert b"https://" in body
+            plain.writer.write(GET)  # it does not listen
+            with contextlib.suppress(ConnectionError):
+                assert await plain.reader.read() == b""
+            plain.close()
+            client = await seen.connect(ssl=context)
+            assert (await client.ask(GET))[0] == 200
+            client.close()
+            await client.writer.wait_closed()
+
+    run(scenario())
+
+
+def test_tls_at_a_plain_port_is_named(authority: trustme.CA) -> None:
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+
+    async def scenario() -> None:
+        async with proxying(saying(ok())) as (seen, _):
+            with pytest.raises((ssl.SSLError, ConnectionError)):
+                await seen.connect(ssl=context)
+            await until(lambda: bool(seen.accesses))
+            assert seen.accesses[0].status == 400
+            assert seen.accesses[0].reason.startswith("TLS came to a port of plain HTTP")
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("line", "version"),
+    [(b"PRI * HTTP/2.0", "2.0"), (b"GET / HTTP/3.0", "3.0"), (b"GET / HTTP/1.2", "1.2")],
+)
+def test_another_version_hears_what_is_spoken_here(line: bytes, version: str) -> None:
+    async def scenario() -> None:
+        async with proxying(saying(ok())) as (seen, _):
+            client = await seen.connect()
+            status, _, body = await client.ask(line + b"\r\n\r\n")
+            assert status == 505
+            assert f"HTTP/{version} is not spoken here; use HTTP/1.1".encode() in body
+            client.close()
+
+    run(scenario())
 
 
 def test_a_taken_port_is_a_clear_error() -> None:

@@ -184,7 +184,11 @@ def test_what_the_gateway_knows_can_be_written_in_a_file(
         ('":0"', '":x"', ":16: serve.listen[0] 'main', address: ':x' is no place"),
         ("name: inside, addr", "name: main, addr", ":17: serve.listen[1] 'main', name: 'main' is "),
         ("10.0.0.0/8", "10.0.0.1/8", ":31: serve.trusted[0]: 10.0.0.1/8 has host bits set; give"),
-        ("http://127.0.0.1:9002", "ftp://x", ":10: backends[1] 'b', url: backend b: url 'ftp://x"),
+        (
+            "http://127.0.0.1:9002",
+            "ftp://x",
+            ":10: backends[1] 'b', url: 'ftp://x' is not one to send",
+        ),
         ("listener: inside", "listener: out", ":11: frontends: frontend one: match.listener 'out'"),
         ("report: llamacpp", "report: orca", ":9: backends[0] 'a', metrics: is '/m', and report:"),
         ("metrics: /m", "metrics: m", ":9: backends[0] 'a', metrics: poll: path 'm' is none; giv"),
@@ -202,16 +206,16 @@ def test_what_the_gateway_knows_can_be_written_in_a_file(
         (
             "first: 0.5",
             "first: 10",
-            ":26: serve.refusals: refusals: first is 10.0 and longest is 9",
+            ":26: serve.refusals: first is 10.0 and longest is 9",
         ),
         ("longest: 9", "longest: 0", ":26: serve.refusals.longest: is 0"),
         ("requests: client", "requests: all", ":26: serve.refusals.too_many_requests: is 'all'"),
         ("failures: 2", "failures: 2, chance: 2", ":24: serve.ejection.chance: is 2"),
-        ("https://*.x", "*", ":33: serve.cors: cors: credentials with origins that every site me"),
-        ("https://*.x", "http*://*", ":33: serve.cors: cors: credentials with origins that every"),
-        ("https://*.x", "x.org", ":33: serve.cors: cors: origins: 'x.org' is none; give scheme://"),
-        ("https://*.x", "https://x/", ":33: serve.cors: cors: origins: 'https://x/' has a path; l"),
-        ("headers: [X-A]", "headers: [X A]", ":33: serve.cors: cors: headers: 'X A' is no name of"),
+        ("https://*.x", "*", ":33: serve.cors: credentials with origins that every site me"),
+        ("https://*.x", "http*://*", ":33: serve.cors: credentials with origins that every"),
+        ("https://*.x", "x.org", ":33: serve.cors: origins: 'x.org' is none; give scheme://"),
+        ("https://*.x", "https://x/", ":33: serve.cors: origins: 'https://x/' has a path; l"),
+        ("headers: [X-A]", "headers: [X A]", ":33: serve.cors: headers: 'X A' is no name of"),
         ("body: 1000", "bodies: 1000", ":30: serve.sizes: limit bodies = 1000 is less than body"),
         (
             "policy: jsq",
@@ -224,6 +228,11 @@ def test_what_the_gateway_knows_can_be_written_in_a_file(
             ":19: serve.policy: static_optimal: there is no plan to follow",
         ),
         ('address: ":0"', 'address: ":0", tls: {certificate: no.pem}', ":16: serve.listen[0] 'mai"),
+        (
+            '"http://127.0.0.1:9002"',
+            '"https://b", ca_file: no.pem',
+            ":10: backends[1] 'b', ca_file: /",
+        ),
     ],
 )
 def test_a_mistake_names_its_line(file: Path, old: str, new: str, says: str) -> None:

@@ -117,6 +117,13 @@ BAD = {
     "status": saying(SICK),
     "drip": DRIP,
 }
+PROBLEMS = {
+    "silent": f": no answer within {NEVER:g} s; check that the backend is not stuck, or give",
+    "closing": ": the connection broke before the answer was complete; see the backend's log",
+    "garbage": ": the answer is not valid HTTP; check the url's port and scheme",
+    "status": "status 503",
+    "drip": f": no answer within {NEVER:g} s; check that the backend is not stuck, or give",
+}
 
 
 @pytest.mark.parametrize("name", BAD)
@@ -127,6 +134,7 @@ def test_first_bad_check_takes_a_backend_out_once(name: str) -> None:
             await until(lambda: watch.records[0].health.asked >= 5)
             assert told.health == [("down", 0)]
             assert watch.records[0].health.failed == watch.records[0].health.asked
+            assert PROBLEMS[name] in watch.records[0].health.problem
 
     run(scenario())
 
@@ -145,10 +153,18 @@ def test_nobody_listens() -> None:
     async def scenario() -> None:
         with socket.create_server(("127.0.0.1", 0)) as one:
             url = f"http://127.0.0.1:{one.getsockname()[1]}"
-        async with watching(Checks(OFTEN), url) as (watch, told, _):
-            await until(lambda: bool(told.health))
-            assert told.health == [("down", 0)]
-            assert "Connect" in watch.records[0].health.problem
+        nobody, place = "http://no-such-name.invalid", url.removeprefix("http://")
+        elsewhere = replace(POLL, path=f"{url}/metrics")
+        checks = Checks(OFTEN, (POLL, elsewhere))
+        async with watching(checks, url, nobody) as (watch, told, _):
+            await until(lambda: len(told.health) == 2)
+            await until(lambda: all(it.metrics.problem for it in watch.records))
+            refused = f"{place}: Connection refused; check that the backend is up, and its url"
+            assert watch.records[0].health.problem == refused
+            assert watch.records[0].metrics.problem == refused
+            assert watch.records[1].metrics.problem == refused  # where the page is
+            unresolved = "the name 'no-such-name.invalid' cannot be resolved"
+            assert watch.records[1].health.problem.startswith(unresolved)
 
     run(scenario())
 
@@ -245,7 +261,7 @@ def test_a_poll_tells_how_many_and_when() -> None:
 NUMBERS = b"vllm:num_requests_running NaN\nvllm:num_requests_waiting 1\n"
 BAD_PAGES = {
     "silent": (silent, "no answer within 0.2 s"),
-    "garbage": (saying(GARBAGE), "ClientResponseError"),
+    "garbage": (saying(GARBAGE), "the answer is not valid HTTP"),
     "missing": (saying(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"), "status 404"),
     "others": (saying(ok(b"up 1\n")), "/metrics has none of"),
     "numbers": (saying(ok(NUMBERS)), "num_requests_running is 'NaN'"),
@@ -341,7 +357,8 @@ def test_tls_and_what_the_backend_knows_its_router_by(tmp_path: Path) -> None:
             await until(lambda: bool(told.reports) and bool(backend.heads) and bool(told.health))
             await watch.close()
             assert told.health == [("down", 1)]
-            assert "Certificate" in watch.records[1].health.problem
+            untrusted = f"127.0.0.1:{port} has a certificate that is not trusted"
+            assert watch.records[1].health.problem.startswith(untrusted)
             assert backend.heads[0].startswith(b"GET /base/health HTTP/1.1\r\n")
             assert value_of(backend.heads[0], b"authorization") == b"Bearer x"
             assert other.heads[0].startswith(b"GET /elsewhere HTTP/1.1\r\n")
@@ -392,6 +409,7 @@ def test_sixty_hung_backends_do_not_keep_a_good_one_waiting() -> None:
         (lambda: HealthCheck(status=(399, 200)), "status is 399 to 200"),
         (lambda: Poll(server="vlm"), "server 'vlm' is unknown; give auto, emulator, vllm"),
         (lambda: Poll(path="ftp://x/"), "path 'ftp://x/' is none"),
+        (lambda: Poll(path="http://x:99999/"), "path 'http://x:99999/' is none"),
         (lambda: Poll(timeout=float("inf")), "timeout is inf"),
         (lambda: Poll(largest=0), "largest is 0"),
         (lambda: Watch([], Checks(None, (None,)), Told()), "1 for 0 backends; give one for each"),

@@ -13,7 +13,13 @@ from typing import Literal, final
 from urllib.parse import urlsplit
 
 from isocline.errors import UsageError
+from isocline.gateway.http.certificate_files import (
+    authorities_problem,
+    pair_problem,
+    refuse_passphrase,
+)
 from isocline.gateway.http.cors import Cors
+from isocline.gateway.http.tls_listener import ListenerContext
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -28,20 +34,16 @@ class Tls:
 
     def context(self) -> ssl.SSLContext:
         """TLS 1.2 or later, HTTP/1.1 only; raises UsageError where the files cannot be used."""
-        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        context.set_alpn_protocols(["http/1.1"])
+        context = ListenerContext()
         self.load(context)
         return context
 
     def load(self, context: ssl.SSLContext) -> None:
         """Show the files as they are now from the next handshake on; raises UsageError."""
         try:
-            context.load_cert_chain(self.certificate, self.key)
-        except (OSError, ssl.SSLError) as error:
-            raise UsageError(
-                f"tls: cannot use certificate {self.certificate} with key "
-                f"{self.key or self.certificate}: {error}; give PEM files that belong together"
-            ) from error
+            context.load_cert_chain(self.certificate, self.key, refuse_passphrase)
+        except (OSError, ValueError) as error:
+            raise UsageError(pair_problem(self.certificate, self.key, error)) from error
 
 
 @final
@@ -86,7 +88,7 @@ class BackendAddress:
         scheme_is_good = parts.scheme in ("http", "https")
         if not (scheme_is_good and parts.hostname and port_is_good) or parts.query:
             raise UsageError(
-                f"backend {self.name}: url {self.url!r} is not one to send requests to; "
+                f"url: {self.url!r} is not one to send requests to; "
                 "give http://host:port or https://host:port, with a path if it has one"
             )
 
@@ -112,10 +114,10 @@ class BackendAddress:
             return None
         try:
             return ssl.create_default_context(cafile=self.ca_file)
-        except (OSError, ssl.SSLError) as error:
-            raise UsageError(
-                f"backend {self.name}: cannot read ca_file {self.ca_file}: {error}"
-            ) from error
+        except OSError as error:
+            if self.ca_file is None:
+                raise
+            raise UsageError(authorities_problem(self.ca_file, error)) from error
 
 
 @final

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 REQUEST_TIMEOUT = 408
 _RESET = struct.pack("ii", 1, 0)  # linger for 0 s: a close is a reset
+_TLS_RECORD = b"\x16"  # the first byte of a handshake (RFC 8446, Section 5.1)
 _EMPTY_LINE = (b"\r", b"\r\n")  # as far as it has come
 
 
@@ -272,6 +273,8 @@ class Downstream(asyncio.Protocol):
     def _hold(self, data: bytes) -> None:
         """The start of a head."""
         head = data.removeprefix(b"\r\n")
+        if head[:1] == _TLS_RECORD:
+            raise BadMessageError("TLS came to a port of plain HTTP; use http://, not https://")
         if b"\n\n" in head or (head[:1] < b"!" and data not in _EMPTY_LINE):
             raise BadMessageError("not an HTTP/1.1 request")  # nor will it be one
         if not self._held and self._served:

@@ -6,8 +6,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, final
 
+from isocline.gateway import connect_failures
 from isocline.gateway.actions import Cause
-from isocline.gateway.proxy import connect_failures
 from isocline.gateway.proxy.closing_habit import ClosingHabit
 from isocline.gateway.proxy.request_head import RequestHead
 from isocline.gateway.proxy.upstream import Upstream

@@ -16,13 +16,15 @@ _TARGET = rb"[\x21\x22\x24-\x7e]++"  # no fragment, nothing that is not ASCII
 _REQUEST = re.compile(_TOKEN + rb" " + _TARGET + rb" HTTP/1\.[01]\r\n" + _FIELDS + rb"\r\n")
 _STATUS = rb"HTTP/1\.[01] [1-9][0-9]{2}(?: [\t\x20-\x7e\x80-\xff]*+)?\r\n"
 _RESPONSE = re.compile(_STATUS + _FIELDS + rb"\r\n")
+_OTHER_VERSION = re.compile(_TOKEN + rb" " + _TARGET + rb" HTTP/([0-9]\.[0-9])")
 _TRAILERS = re.compile(_FIELDS + rb"\r\n")
 
-_VERSION, _STATUS_LINE = b"HTTP/1.", "status line"
+_VERSION, _STATUS_LINE, _REQUEST_LINE = b"HTTP/1.", "status line", "request line"
 _BARE = re.compile(rb"(?<!\r)\n|\r(?!\n|\Z)")  # a CR at the end may get its LF yet
 _BARE_WORDS = "a line ends with a bare CR or LF; lines end with CR LF"
 
 BAD_REQUEST, TOO_LARGE, HEAD_TOO_LARGE, NOT_IMPLEMENTED, BAD_GATEWAY = 400, 413, 431, 501, 502
+VERSION_NOT_SUPPORTED = 505
 
 
 @final
@@ -45,7 +47,7 @@ def request_lines(head: bytes, header_count: int) -> list[bytes]:
 
     Raises BadMessageError unless `head`, up to its empty line, is one.
     """
-    return _lines(_REQUEST, head, header_count, "request line")
+    return _lines(_REQUEST, head, header_count, _REQUEST_LINE)
 
 
 def response_lines(head: bytes, header_count: int) -> list[bytes]:
@@ -79,11 +81,21 @@ def _lines(grammar: re.Pattern[bytes], head: bytes, header_count: int, first: st
     if grammar.fullmatch(head) is None:
         line, _, fields = head.partition(b"\r\n")
         bare = grammar.fullmatch(line + b"\r\n\r\n") is None
+        if bare and first == _REQUEST_LINE:
+            _require_version(line)
         raise BadMessageError(_bad_line(line, first) if bare else _fault(fields))
     lines = head[:-4].split(b"\r\n")
     if len(lines) - 1 > header_count:
         raise BadMessageError(f"more than {header_count} header fields", HEAD_TOO_LARGE)
     return lines
+
+
+def _require_version(line: bytes) -> None:
+    """Raise BadMessageError if a request line is good but for its version, as HTTP/2's preface."""
+    other = _OTHER_VERSION.fullmatch(line)
+    if other is not None:
+        reason = f"HTTP/{other[1].decode()} is not spoken here; use HTTP/1.1"
+        raise BadMessageError(reason, VERSION_NOT_SUPPORTED)
 
 
 def _bad_line(line: bytes, first: str) -> str:

@@ -3,13 +3,16 @@
 import asyncio
 import ssl
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from time import monotonic
 from types import TracebackType
 from typing import NamedTuple, Protocol, Self, final
+from urllib.parse import urlsplit
 
 import aiohttp
 
 from isocline.errors import IsoclineError
+from isocline.gateway import connect_failures
 from isocline.gateway.settings import BackendAddress
 
 # A connection is kept from one question to the next, as long as nobody closes it.
@@ -70,6 +73,7 @@ class Client:
             UsageError: A backend's certificates cannot be read.
         """
         self._now = now
+        self._addresses = tuple(addresses)
         self._bases = [address.url.rstrip("/") for address in addresses]
         self._contexts = _contexts(addresses)
         self._headers = [_headers(address) for address in addresses]
@@ -107,9 +111,15 @@ class Client:
             async with asyncio.timeout(timeout):
                 return await self._get(backend, path, largest)
         except TimeoutError:
-            raise NoAnswerError(f"no answer within {timeout:g} s") from None
+            words = connect_failures.no_answer(self._address(backend, path), timeout)
+            raise NoAnswerError(words) from None
         except (aiohttp.ClientError, OSError, UnicodeError) as error:
-            raise NoAnswerError(_said(error)) from None
+            raise NoAnswerError(_said(error, self._address(backend, path))) from None
+
+    def _address(self, backend: int, path: str) -> BackendAddress:
+        """Where it was asked."""
+        address = self._addresses[backend]
+        return address if path.startswith("/") else replace(address, url=origin_of(path))
 
     async def _get(self, backend: int, path: str, largest: int) -> Answer:
         assert self._session is not None
@@ -153,7 +163,21 @@ def _headers(address: BackendAddress) -> dict[str, str]:
     return _HEADERS | {"Authorization": address.authorization}
 
 
-def _said(error: Exception) -> str:
-    """An error in a line of its own; some have no text."""
-    text = " ".join(str(error).split())[:200]
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+def origin_of(url: str) -> str:
+    """Scheme, host and port of a URL."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def _said(error: Exception, address: BackendAddress) -> str:
+    """What is wrong where, in the words that a failed request has in the log."""
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return connect_failures.failure_of(error.certificate_error, address)[1]
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return connect_failures.failure_of(error.os_error, address)[1]
+    if isinstance(error, (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError)):
+        return connect_failures.broken(address)
+    if isinstance(error, aiohttp.ClientResponseError):
+        return connect_failures.malformed(address)
+    # A name that is none, which aiohttp tells before it connects; or what connecting raised.
+    return connect_failures.failure_of(error, address)[1]

@@ -4,6 +4,7 @@ import math
 import re
 from dataclasses import dataclass, field
 from typing import final
+from urllib.parse import urlsplit
 
 from isocline.errors import UsageError
 from isocline.gateway.load_reports import PATHS, SERVERS
@@ -28,15 +29,15 @@ class HealthCheck:
     status: tuple[int, int] = (200, 399)  # first and last that are good
 
     def __post_init__(self) -> None:
-        _require_path("health check", self.path)
-        _require_times("health check", self.every, self.timeout)
+        _require_path("health", self.path)
+        _require_times("health", self.every, self.timeout)
         for name in ("rise", "fall"):
             if getattr(self, name) < 1:
-                raise UsageError(f"health check: {name} is {getattr(self, name)}; give 1 or more")
+                raise UsageError(f"health: {name} is {getattr(self, name)}; give 1 or more")
         first, last = self.status
         if not 100 <= first <= last <= 599:
             raise UsageError(
-                f"health check: status is {first} to {last}; give two from 100 to 599, the lower "
+                f"health: status is {first} to {last}; give two from 100 to 599, the lower "
                 "one first"
             )
 
@@ -53,7 +54,7 @@ class Poll:
     largest: int = 2**20  # vLLM's page is 30 to 100 kB; one of many models or labels may have 1 MB
 
     def __post_init__(self) -> None:
-        if self.path and not _URL.fullmatch(self.path):
+        if self.path and not _is_url(self.path):
             _require_path("poll", self.path)
         _require_times("poll", self.every, self.timeout)
         if self.server != "auto" and self.server not in SERVERS:
@@ -83,6 +84,16 @@ class Checks:
 
     health: HealthCheck | None = field(default_factory=HealthCheck)
     polls: tuple[Poll | None, ...] = ()
+
+
+def _is_url(path: str) -> bool:
+    if not _URL.fullmatch(path):
+        return False
+    parts = urlsplit(path)
+    try:
+        return bool(parts.hostname) and parts.port != 0
+    except ValueError:  # it is no number up to 65535
+        return False
 
 
 def _require_path(what: str, path: str) -> None:

@@ -66,13 +66,16 @@ class Document:
 
     @contextmanager
     def blaming(self, *field: str | int) -> Iterator[None]:
-        """Put file, line and field before the message of an error that names none yet."""
+        """Put file, line and field before the message of an error that names none yet.
+
+        A message that begins with the field's own name does not repeat it.
+        """
         try:
             yield
         except SystemFileError:
             raise  # names a place within this field, or a better one
         except IsoclineError as error:
-            self.fail(field, str(error))
+            self.fail(field, str(error).removeprefix(f"{field[-1]}: " if field else ""))
 
     def _line(self, field: Field) -> int:
         node, mark = self.root, self.root.start_mark

@@ -1,6 +1,11 @@
-"""Causes of failed connections to a backend, with words for the log."""
+"""Causes of failed connections to a backend, with words for the log.
+
+The words are the same for requests, health checks, polls and questions for models.
+"""
 
 import errno
+import os
+import re
 import socket
 import ssl
 
@@ -12,6 +17,8 @@ _LOCAL = frozenset(
     (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL, errno.EACCES,
      errno.EPERM)
 )  # fmt: skip
+# Where a name has several addresses, asyncio and uvloop tell of all attempts in one text.
+_NUMBER = re.compile(r"\[Errno (\d+)\]")
 _UNREACHABLE = frozenset((errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EHOSTDOWN))
 
 
@@ -20,9 +27,27 @@ def too_slow(address: BackendAddress, seconds: float) -> str:
     return f"no connection to {_place(address)} within {seconds:g} s (times.connect)"
 
 
+def no_answer(address: BackendAddress, seconds: float) -> str:
+    """Words for an answer that was not there, whole, within `seconds`."""
+    remedy = "check that the backend is not stuck, or give it a longer timeout"
+    return f"{_place(address)}: no answer within {seconds:g} s; {remedy}"
+
+
+def broken(address: BackendAddress) -> str:
+    """Words for a connection that ended before the answer did."""
+    place = _place(address)
+    return f"{place}: the connection broke before the answer was complete; see the backend's log"
+
+
+def malformed(address: BackendAddress) -> str:
+    """Words for an answer that is not HTTP."""
+    return f"{_place(address)}: the answer is not valid HTTP; check the url's port and scheme"
+
+
 def failure_of(error: Exception, address: BackendAddress) -> tuple[Cause, str]:
     """The cause, and what is wrong where, with a remedy; `error` is what connecting raised."""
-    place, said = _place(address), _said(error)
+    place, number = _place(address), _number(error)
+    said = _said(error, number)
     if isinstance(error, ssl.SSLCertVerificationError):
         words = f"{place} has a certificate that is not trusted ({said}); check url and ca_file"
         return Cause.TLS, words
@@ -32,7 +57,6 @@ def failure_of(error: Exception, address: BackendAddress) -> tuple[Cause, str]:
     if isinstance(error, (socket.gaierror, ValueError)):  # ValueError: no name has this form
         words = f"the name {address.host!r} cannot be resolved ({said}); check the backend's url"
         return Cause.UNRESOLVED, words
-    number = error.errno if isinstance(error, OSError) else None
     if number in _LOCAL:
         words = f"{said} on this machine, when connecting to {place}; raise its limits"
         return Cause.LOCAL, words
@@ -46,6 +70,19 @@ def _place(address: BackendAddress) -> str:
     return f"{host}:{address.port}"
 
 
-def _said(error: Exception) -> str:
+def _number(error: Exception) -> int | None:
+    """The system's number of an error, that of the last attempt where there were several."""
+    if not isinstance(error, OSError) or isinstance(error, (socket.gaierror, ssl.SSLError)):
+        return None  # theirs are of their own kind
+    if error.errno is not None:
+        return error.errno
+    numbers = _NUMBER.findall(str(error))
+    return int(numbers[-1]) if numbers else None
+
+
+def _said(error: Exception, number: int | None) -> str:
+    """The system's words, as event loops have words of their own ("Connect call failed (...)")."""
+    if number is not None:
+        return os.strerror(number)
     words = error.strerror if isinstance(error, OSError) else None
-    return " ".join((words or str(error) or type(error).__name__).split())
+    return " ".join((words or str(error) or type(error).__name__).split())[:200]

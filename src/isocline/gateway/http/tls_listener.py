@@ -1,0 +1,62 @@
+"""TLS context of a listener that answers a client which speaks plain HTTP there.
+
+Without it such a client is cut off without a word, as no handshake is possible. OpenSSL recognises
+the beginning of an HTTP request in its place. The answer is nginx's: 400, in plain text.
+"""
+
+import ssl
+from typing import Any, final
+
+_BODY = b"This port speaks TLS, and a plain HTTP request came. Use https:// in the URL.\n"
+_ANSWER = (
+    b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n"
+    b"Connection: close\r\n\r\n%b" % (len(_BODY), _BODY)
+)
+
+
+@final
+class ListenerContext(ssl.SSLContext):
+    """TLS 1.2 or later for HTTP/1.1, on the server's side."""
+
+    def __new__(cls) -> "ListenerContext":
+        """As `ssl.create_default_context` has it for servers."""
+        context = super().__new__(cls, ssl.PROTOCOL_TLS_SERVER)
+        context.set_alpn_protocols(["http/1.1"])
+        context.sslobject_class = _Handshake
+        return context
+
+    def wrap_bio(
+        self, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO, *more: Any, **named: Any
+    ) -> ssl.SSLObject:
+        made = super().wrap_bio(incoming, outgoing, *more, **named)
+        assert isinstance(made, _Handshake)
+        made.outgoing = outgoing
+        return made
+
+
+@final
+class _Handshake(ssl.SSLObject):
+    """A connection in memory, as event loops drive it.
+
+    Attributes:
+        outgoing: What it writes goes to the peer as it is.
+    """
+
+    outgoing: ssl.MemoryBIO
+    _failed: ssl.SSLError | None = None
+
+    def do_handshake(self) -> None:
+        """As SSLObject's; first asks for more after plain HTTP, so that the loop sends the answer.
+
+        An event loop that hears of an error sends nothing more.
+        """
+        if self._failed is not None:
+            raise self._failed
+        try:
+            super().do_handshake()
+        except ssl.SSLError as error:
+            if error.reason != "HTTP_REQUEST":
+                raise
+            self._failed = error
+            self.outgoing.write(_ANSWER)
+            raise ssl.SSLWantReadError from None
