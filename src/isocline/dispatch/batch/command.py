@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import final
 
+from isocline.dispatch.batch.quoting import VARIABLE, with_path
 from isocline.errors import IsoclineError
 
 _LAST = 2000  # characters of what a command that failed wrote on its standard error
@@ -30,12 +31,13 @@ class Command:
     """Runs in `sh`; what it writes on its standard output, without the last newline, is the result.
 
     `{path}` stands for the path of the chunk at its node. It becomes a variable of the shell, which
-    is not read again as a part of the command whatever the path is; commands can use it as
-    `$CHUNK_PATH`, too. Other braces stay as they are.
+    is one word whatever the path is (`quoting`); commands can use it as `$CHUNK_PATH`, too. Other
+    braces stay as they are.
     """
 
     def __init__(self, text: str) -> None:
-        self._text = text.replace("{path}", '"$CHUNK_PATH"')
+        """Raises QuotingError if `{path}` stands where the shell would not read it as one word."""
+        self._text = with_path(text)
 
     def __call__(self, path: str | Path) -> str:
         """The output; raises CommandError."""
@@ -46,7 +48,7 @@ class Command:
                 stdin=reading,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                env={**os.environ, "CHUNK_PATH": str(path)},
+                env={**os.environ, VARIABLE: str(path)},
                 process_group=0,
             )
         finally:
