@@ -173,3 +173,55 @@ def test_an_engine_is_refused_what_it_cannot_do(
     result = run(job(tmp_path, "nodes = {'a': 'a'}\ndef run(data): ...\n"), *arguments)
     assert result.exit_code == 2
     assert says in result.stderr
+
+
+COPIED = """
+from pathlib import Path
+import time
+log = Path(__file__).with_name("log") if "__file__" in globals() else None
+chunks = [f"part-{n}" for n in range(60)] + ["slow"]
+def load(chunk):
+    return chunk
+def run(chunk, log=str(Path(__file__).with_name("log"))):
+    if chunk != "slow":
+        time.sleep(0.01)
+        return chunk
+    with open(log, "a") as file:
+        file.write("x")
+    if Path(log).read_text() == "x":  # the first: it hangs
+        time.sleep(600)
+    return chunk
+"""
+
+
+def test_copies_of_slow_tasks_are_shown_with_their_nodes(tmp_path: Path) -> None:
+    result = run(job(tmp_path, COPIED), "--workers", "2")
+    assert result.exit_code == 0, result.stderr
+    said = r"copies of slow tasks that ran at the same time: 1, at n[01] \(1\); 1 done first"
+    assert re.search(said, result.stderr)
+    result = run(job(tmp_path, COPIED.replace("600", "3")), "--workers", "2")  # the log is longer
+    assert "copies" not in result.stderr
+
+
+def test_a_command_runs_once_at_a_time_unless_the_file_says_that_it_may_be_copied(
+    tmp_path: Path,
+) -> None:
+    for number in range(40):
+        (tmp_path / f"{number:02}.txt").write_text("0.01")
+    (tmp_path / "99.txt").write_text("3")
+    text = "command: 'echo {path} >> %s; sleep $(cat {path})'\nchunks: '*.txt'\n" % (
+        tmp_path / "log"
+    )
+    result = run(job(tmp_path, text, "job.yaml"), "--workers", "2")
+    assert result.exit_code == 0, result.stderr
+    assert len((tmp_path / "log").read_text().splitlines()) == 41
+    assert "copies" not in result.stderr
+    (tmp_path / "log").unlink()
+    result = run(job(tmp_path, text + "copies: true\n", "job.yaml"), "--workers", "2")
+    assert result.exit_code == 0, result.stderr
+    assert "copies of slow tasks" in result.stderr
+    (tmp_path / "log").unlink()
+    result = run(
+        job(tmp_path, text + "copies: true\n", "job.yaml"), "--workers", "2", "--no-copies"
+    )
+    assert len((tmp_path / "log").read_text().splitlines()) == 41

@@ -41,7 +41,7 @@ def test_a_hot_node_is_a_beneficiary_and_its_data_is_what_to_copy() -> None:
     words = str(found)
     assert "b helped a with 20 tasks." in words
     assert "Load 0.4 of" in words
-    assert "Copy what only a holds, as hot-0 and hot-1, to b: they can do 20.0% more." in words
+    assert "Copy what only a holds, as hot-0 and hot-1, to b: the nodes can do 20.0% more." in words
 
 
 def test_without_any_task_it_says_that_nothing_is_known() -> None:
@@ -117,3 +117,17 @@ def test_chunks_are_counted_in_bounded_memory_and_the_hot_one_is_kept() -> None:
         demand.finished("hot" if number % 10 == 0 else f"cold-{number}", ["a"], "a", LOCAL, 1.0)
     assert demand.chunks_of(("a",), 1) == ["hot"]
     assert len(demand.chunks_of(("a",), 10**6)) <= 1 << 14
+
+
+def test_it_says_either_what_to_copy_or_that_there_is_nothing_to_copy() -> None:
+    """At a load that all nodes bear, more holders may still raise what they can do."""
+    demand = Demand()
+    for number in range(30):
+        demand.finished(f"c{number}", ["a"], "a", LOCAL, 1.0)
+    found = explain(demand, nodes("ab"), elapsed=100.0)
+    assert found.copies
+    assert not found.beneficiaries
+    words = str(found)
+    assert "Nothing to copy" not in words
+    assert "Nothing has to be copied at this load" in words
+    assert "For a higher one:\nCopy what only a holds" in words

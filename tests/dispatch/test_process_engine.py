@@ -18,7 +18,9 @@ import pytest
 from isocline.dispatch.engines.contract import Done, Ending, Node, NodeLost, Stopped, TimedOut
 from isocline.dispatch.engines.errors import EngineError
 from isocline.dispatch.engines.processes import ProcessEngine
+from isocline.dispatch.engines.processes.cores import thread_variables, usable_cores
 from isocline.dispatch.engines.processes.place import Place
+from isocline.dispatch.engines.processes.sockets import short_directory
 from isocline.dispatch.engines.processes.wire import Setup, Unpacker, packed
 from isocline.errors import UsageError
 from tests.dispatch.rigs import SOON, Rig, exists, process_rig
@@ -271,3 +273,52 @@ def test_messages_come_whole_however_they_were_cut(cut: int) -> None:
     unpacker = Unpacker()
     heard = [m for at in range(0, len(data), cut) for m in unpacker.feed(data[at : at + cut])]
     assert heard == messages
+
+
+def test_a_long_temporary_directory_is_no_hindrance(tmp_path: Path) -> None:
+    """A path of a socket has no more than some hundred bytes; chunks go through sockets."""
+    deep = tmp_path / ("x" * 90)
+    deep.mkdir()
+    before = set(Path("/tmp").glob("isocline-*"))
+    with started(2, loader=str.upper, scratch=deep) as rig:
+        assert rig.value(rig.run("n1", str.lower, chunk="c", holders=("n0",))) == "c"
+        (sockets,) = set(Path("/tmp").glob("isocline-*/1")) - {path / "1" for path in before}
+        first = rig.value(rig.run("n1", os.getpid))
+        os.kill(first, signal.SIGKILL)
+        rig.up("n1")  # at the same path again
+        assert rig.value(rig.run("n0", str.lower, chunk="d", holders=("n1",))) == "d"
+    assert not list(deep.iterdir())
+    assert not sockets.parent.exists()
+
+
+def test_where_no_short_directory_can_be_made_the_remedy_is_said(tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match=r"set TMPDIR \(or scratch=\) to a directory of less"):
+        short_directory([str(tmp_path / "nowhere")])
+
+
+def test_workers_share_the_cores_unless_the_user_says_otherwise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("MKL_NUM_THREADS", "7")
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    share = str(max(usable_cores() // 2, 1))
+
+    def told() -> list[str | None]:
+        return [os.environ.get(f"{name}_NUM_THREADS") for name in ("OMP", "OPENBLAS", "MKL")]
+
+    with started(2) as rig:
+        assert rig.value(rig.run("n0", told)) == [share, share, "7"]
+    assert "OMP_NUM_THREADS" not in os.environ
+
+
+@pytest.mark.parametrize(("workers", "threads"), [(1, "16"), (3, "5"), (16, "1"), (40, "1")])
+def test_each_worker_has_its_share_and_at_least_one_thread(workers: int, threads: str) -> None:
+    assert set(thread_variables(workers, 16, {}).values()) == {threads}
+
+
+def test_cores_are_those_of_the_container(tmp_path: Path) -> None:
+    quota = tmp_path / "cpu.max"
+    free = usable_cores(quota)  # there is no such file
+    for text, cores in (("max 100000\n", free), ("50000 100000\n", 1), ("99900000 100000\n", free)):
+        quota.write_text(text)
+        assert usable_cores(quota) == cores

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from isocline.dispatch.engines.contract import Node, Work
-from isocline.dispatch.engines.fake import FakeEngine, Fault, FaultError
+from isocline.dispatch.engines.fake import FakeEngine, Fault, FaultError, Service
 from isocline.dispatch.errors import (
     EngineClosedError,
     JournalError,
@@ -228,9 +228,9 @@ def test_retries_are_made_where_asked() -> None:
 
 def test_a_task_over_its_limit_is_stopped() -> None:
     with scheduler(hanging("number(0)", "own"), limit=5.0) as live:
-        with pytest.raises(TimeLimitError, match=r"task 'number\(0\)'.* after .* 5 s"):
+        with pytest.raises(TimeLimitError, match=r"task 'number\(0\)'.* its limit of 5 s;"):
             live.submit(number, "0").result()
-        with pytest.raises(TimeLimitError, match=r"task 'own'.* 3 s"):
+        with pytest.raises(TimeLimitError, match=r"task 'own'.* its limit of 3 s;"):
             live.submit(number, "0", key="own", limit=3.0).result()
         assert live.submit(number, "0", key="another").result() == 0
         with pytest.raises(UsageError, match="limit is 0"):
@@ -454,3 +454,30 @@ def test_engines_by_name() -> None:
         Scheduler("spark")
     with pytest.raises(UsageError, match="nodes: give these to the engine"):
         Scheduler(FakeEngine(), nodes=3)
+
+
+def test_a_slow_task_is_copied_only_where_it_may_run_twice() -> None:
+    def first_hangs() -> Callable[[str, Work], Fault | None]:
+        tries: Counter[str] = Counter()
+
+        def fault(_node: str, work: Work) -> Fault | None:
+            tries[work.key] += 1
+            return Fault.HANG if work.key == "slow" and tries["slow"] == 1 else None
+
+        return fault
+
+    for copies in (True, False):
+        engine = FakeEngine(
+            2, service=Service(0.01, 0.01, 0.02), fault=first_hangs(), speed=math.inf
+        )
+        with Scheduler(engine, locations=lambda _: ["n0", "n1"], copies=copies) as live:
+            assert len(list(live.map(number, numbers(100)))) == 100
+            slow = live.submit(number, "0", key="slow")
+            if copies:
+                assert slow.result() == 0
+            else:
+                assert not wait([slow], timeout=0.5).done  # 50 times as long as its like
+                slow.cancel()
+        attempts = [ran for ran in live.records if ran.key == "slow"]
+        assert [ran.copy for ran in attempts] == ([True, False] if copies else [False])
+        assert live.statistics().copies == int(copies)

@@ -11,6 +11,7 @@ from pathlib import Path
 import cloudpickle
 import pytest
 
+from isocline.dispatch.errors import TimeLimitError
 from isocline.dispatch.records import Outcome
 from isocline.dispatch.scheduler import Scheduler
 from tests.dispatch.rigs import exists
@@ -161,3 +162,13 @@ def test_a_deadly_task_is_quarantined_and_the_rest_is_done() -> None:
     errors = [type(future.exception()).__name__ for future in ended]
     assert errors[7] == "QuarantinedError"
     assert errors[:7] + errors[8:] == ["NoneType"] * 19
+
+
+def test_a_limit_is_named_as_it_was_given_though_the_task_ran_on() -> None:
+    def deaf() -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1, signal.SIGALRM])
+        time.sleep(3600.0)
+
+    said = r"its limit of 0\.25 s \(it was stopped after \d[.\d]* s\); give it more time"
+    with Scheduler(nodes=1, patience=0.5) as scheduler, pytest.raises(TimeLimitError, match=said):
+        scheduler.submit(deaf, limit=0.25).result()

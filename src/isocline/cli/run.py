@@ -41,6 +41,12 @@ Write = Callable[[dict[str, Any]], None]
     "--policy", metavar="P", help="A scheduling policy.  [default: as in FILE, or late_binding]"
 )
 @click.option(
+    "--copies/--no-copies",
+    default=None,
+    help="Run a copy of a task that is far slower than others elsewhere.  [default: as in FILE, or "
+    "for functions only]",
+)
+@click.option(
     "--journal",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="PATH",

@@ -18,6 +18,7 @@ class Start(NamedTuple):
     level: int  # LOCAL, RACK or REMOTE of policies.scheduling.contract
     why: str  # in words
     ahead: bool = False
+    copy: bool = False  # the task runs elsewhere, too, and takes longer than it should
 
 
 class Cancel(NamedTuple):

@@ -28,7 +28,9 @@ class Attempts:
         task.live += 1
         self.tasks += task.live == 1
         server, level, why = start.server, start.level, start.why
-        attempt = Attempt(self._last, task, server, level, why, start.ahead, now, task.attempts)
+        attempt = Attempt(
+            self._last, task, server, level, why, start.ahead, now, task.attempts, start.copy
+        )
         self._all[self._last] = attempt
         self._at.setdefault(server, {})[task.number] = attempt
         return attempt

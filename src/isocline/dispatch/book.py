@@ -61,6 +61,7 @@ class Book:
                 attempt.nth,
                 outcome,
                 cold,
+                attempt.copy,
             )
         )
 

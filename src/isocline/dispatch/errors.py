@@ -69,12 +69,15 @@ def raised(key: str, node: str, pickled: bytes, text: str) -> BaseException:
     return error
 
 
-def over_limit(key: str, node: str, limit: float) -> TimeLimitError:
-    """It ran for longer than `limit` s."""
+def over_limit(key: str, node: str, limit: float | None, ran: float) -> TimeLimitError:
+    """The task ran for `ran` s until it was stopped, longer than its limit, s."""
+    limit = ran if limit is None else limit  # an engine may have limits of its own
+    # A task that is deep in compiled code is stopped later, with its worker.
+    late = f" (it was stopped after {ran:.3g} s)" if ran > 1.1 * limit + 0.1 else ""
     return TimeLimitError(
         key,
-        f"still ran at node {node!r} after its limit of {limit:g} s; give it more time (limit=) or "
-        "smaller chunks",
+        f"still ran at node {node!r} after its limit of {limit:g} s{late}; give it more time "
+        "(limit=) or smaller chunks",
     )
 
 

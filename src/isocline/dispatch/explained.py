@@ -9,6 +9,7 @@ if TYPE_CHECKING:
 
 _MOST = 3  # sentences of a kind; `to_dict` has all
 _NAMES = 6
+_WORTH = 0.005  # of the capacity: less would be shown as 0.0 % to a whole number
 
 
 def sentences(found: "Explanation") -> Iterator[str]:
@@ -19,12 +20,7 @@ def sentences(found: "Explanation") -> Iterator[str]:
         yield f"What the nodes can do is not known: {found.basis}."
         return
     yield _load(found, found.capacity_scale)
-    for copy in found.copies[:_MOST]:
-        yield _copy(copy, found.capacity_scale)
-    if not found.beneficiaries:
-        yield "Nothing to copy: all tasks can be run where their data is."
-    elif not found.copies:
-        yield "Nothing to copy: no single further holder of any data would raise that."
+    yield from _to_copy(found, found.capacity_scale)
     if found.basis:
         yield f"Not all of this is measured: {found.basis}."
 
@@ -67,13 +63,32 @@ def _load(found: "Explanation", scale: float) -> str:
     return f"Load {1.0 / scale:.3g} of what the nodes can do at these rates; at 1 {at_one}."
 
 
+def _to_copy(found: "Explanation", scale: float) -> Iterator[str]:
+    """Whether data has to be copied at this load, and what would raise the capacity."""
+    worth = [copy for copy in found.copies if _gain(copy, scale) >= _WORTH]
+    if not found.beneficiaries:
+        yield (
+            "Nothing has to be copied at this load: all tasks can be run where their data is."
+            + (" For a higher one:" if worth else "")
+        )
+    elif not worth:
+        yield "Nothing to copy: no single further holder of any data would raise that."
+    for copy in worth[:_MOST]:
+        yield _copy(copy, scale)
+
+
 def _copy(copy: "Copy", now: float) -> str:
     verb = "holds" if len(copy.holders) == 1 else "hold"
     such = f", as {_and(copy.chunks)}," if copy.chunks else ""
     return (
         f"Copy what only {_names(copy.holders)} {verb}{such} to {copy.node}: "
-        f"they can do {copy.capacity_scale / now - 1.0:.1%} more."
+        f"the nodes can do {_gain(copy, now):.1%} more."
     )
+
+
+def _gain(copy: "Copy", now: float) -> float:
+    """How much more the nodes can do with a copy, as a share."""
+    return copy.capacity_scale / now - 1.0
 
 
 def _count(number: float, noun: str) -> str:

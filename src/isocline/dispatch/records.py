@@ -34,6 +34,7 @@ class Ran(NamedTuple):
     attempt: int  # at this task, from 1
     outcome: Outcome
     cold: bool = False  # its process's first, or it imported modules: in no measured rate
+    copy: bool = False  # of a task that was slow at another node
 
 
 @final

@@ -30,9 +30,10 @@ class Rules:
     servers with a hot spot at 0.9 of capacity two gave a mean completion of 1.80 services, three
     1.74, four 1.73."""
     straggler: float = 2.0
-    """Copy a task when what it is expected to need still exceeds so many fresh runs; inf: never.
-    From 2 on a copy saves work, though two servers run until the first is done (Mantri,
-    Ananthanarayanan et al., OSDI 2010, Section 5.2)."""
+    """Copy a task when what it is expected to need still exceeds so many fresh runs; inf: never,
+    as `Scheduler(copies=False)` has it, for tasks that must not run twice at once. From 2 on a copy
+    saves work, though two servers run until the first is done (Mantri, Ananthanarayanan et al.,
+    OSDI 2010, Section 5.2)."""
 
     def __post_init__(self) -> None:
         if self.retries < 0:

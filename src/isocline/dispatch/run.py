@@ -124,7 +124,7 @@ class Run:
                 self._set_error(number, raised, node, error, text)
                 self._ended(number, Outcome.RAISED, Cause.RAISED, now)
             case TimedOut(number, node, seconds):
-                self._set_error(number, over_limit, node, seconds)
+                self._set_error(number, over_limit, node, self._limit(number), seconds)
                 self._ended(number, Outcome.TIMED_OUT, Cause.TIMED_OUT, now)
             case Stopped(number):
                 self._ended(number, Outcome.LOST, Cause.STOPPED, now)
@@ -170,6 +170,11 @@ class Run:
         else:
             told = Cause.STOPPED if task.over else cause
             self._act(self.core.failed(task.number, attempt.server, now, told), now)
+
+    def _limit(self, number: int) -> float | None:
+        """The limit of an attempt's task, s."""
+        attempt = self.attempts.get(number)
+        return None if attempt is None else attempt.task.limit
 
     def _set_error(self, number: int, make: Callable[..., BaseException], *facts: Any) -> None:
         attempt = self.attempts.get(number)

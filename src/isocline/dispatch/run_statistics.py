@@ -25,6 +25,8 @@ class RunStatistics:
     attempts: dict[str, int]  # attempts that have ended, by outcome
     nodes: int  # that are up
     unwritten: int  # rows that wait for the journal
+    copies: int = 0  # of slow tasks, started elsewhere beside them
+    copies_first: int = 0  # of these, done before the slow one
 
     @property
     def ended(self) -> int:
@@ -54,4 +56,6 @@ def run_statistics(elapsed: float, run: Run, book: Book, nodes: Nodes) -> RunSta
         attempts={str(outcome): book.records.outcomes[outcome] for outcome in Outcome},
         nodes=len(nodes.up),
         unwritten=book.unwritten,
+        copies=run.core.statistics.copies,
+        copies_first=run.core.statistics.copies_first,
     )

@@ -10,9 +10,11 @@ one, lets a run that was cut off go on.
 
 import atexit
 import itertools
+import math
 import secrets
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, final
@@ -78,6 +80,7 @@ class Scheduler(Submitting):
         grace: float = 5.0,
         holder_grace: float = 15.0,
         everywhere: bool = False,
+        copies: bool = True,
         rules: Rules | None = None,
         rates: Rates | None = None,
         seed: int | None = None,
@@ -102,7 +105,9 @@ class Scheduler(Submitting):
                 Worker processes that die are there again within 0.1 to 10 s.
             everywhere: Chunks can be read from everywhere: if no node is up that holds one, its
                 task runs at any.
-            rules: All of them, in place of those with `retries` and `holder_grace`.
+            copies: Run a copy of a task elsewhere when it is far slower than its like; the first
+                result wins. False for tasks that must not run twice at once, as those that write.
+            rules: All of them, in place of those with `retries`, `holder_grace` and `copies`.
             rates: Tasks/s near and far from their data, before any is measured; by default a
                 remote task is taken to take twice as long.
             seed: Of the policy's ties; None: another in each run.
@@ -117,7 +122,9 @@ class Scheduler(Submitting):
             EngineError: The engine cannot be started.
         """
         require_positive("grace", grace)
-        rules = rules or Rules(retries=retries, holder_grace=holder_grace)
+        if rules is None:
+            rules = Rules(retries=retries, holder_grace=holder_grace)
+            rules = rules if copies else replace(rules, straggler=math.inf)
         parsed = parse(policy)
         rng = stream(secrets.randbits(32) if seed is None else seed)
         self._engine = engine_of(engine, everywhere, options)

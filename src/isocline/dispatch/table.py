@@ -259,7 +259,7 @@ class Table:
             self.counts.copies += 1
             self.counts.started[level] += 1
             why = f"copy: {remaining:.3g} s more expected there, {fresh:.3g} s here"
-            actions.append(Start(slow.task, server, level, why))
+            actions.append(Start(slow.task, server, level, why, copy=True))
         return actions
 
     def no_longer_holds(self, server: int) -> None:

@@ -45,3 +45,4 @@ class Attempt(NamedTuple):
     ahead: bool  # given while another one ran there
     given: float
     nth: int  # at this task, from 1
+    copy: bool = False  # of one that is slow elsewhere

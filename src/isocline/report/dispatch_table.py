@@ -1,5 +1,6 @@
 """A live run as a table: what was done where, what failed, and why it took as long as it did."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 from rich.console import Group, RenderableType
@@ -14,6 +15,7 @@ from isocline.dispatch.run_statistics import RunStatistics
 from isocline.report.table_style import MOST_ROWS, table
 from isocline.report.words import duration, number
 
+_MOST_NODES = 4  # with copies
 _MOST_FAILURES = 5  # with their tracebacks; --json and the results have all
 
 
@@ -63,7 +65,22 @@ def _summary(result: BatchResult) -> Text:
         said.append(f"attempts: {', '.join(again)}")
     if said:
         text.append(f"{'; '.join(said)}\n")
+    if found.copies:
+        text.append(f"{_copies(result)}\n")
     return text
+
+
+def _copies(result: BatchResult) -> str:
+    """Which nodes ran tasks a second time that were slow elsewhere."""
+    found = result.statistics
+    at = Counter(ran.node for ran in result.timeline.ran if ran.copy)
+    nodes = [f"{node} ({count:,})" for node, count in at.most_common(_MOST_NODES)]
+    more = [f"{len(at) - _MOST_NODES} more"] if len(at) > _MOST_NODES else []
+    return (
+        f"copies of slow tasks that ran at the same time: {found.copies:,}"
+        + (f", at {', '.join([*nodes, *more])}" if nodes else "")
+        + f"; {found.copies_first:,} done first (--no-copies: none)"
+    )
 
 
 def _nodes(rows: Sequence[dict[str, object]]) -> Table:

@@ -27,6 +27,7 @@ class Batch:
     everywhere: bool = False  # the loader reads any chunk at any node
     limit: float | None = None  # s for each task
     retries: int = 0
+    copies: bool = True  # tasks that are far slower than others are run elsewhere, too
     policy: str | None = None
     engine: str | None = None  # of ENGINES
     address: str | None = None  # of the cluster of that engine

@@ -12,6 +12,7 @@ and, as far as they are wanted,
 
     def load(chunk): ...                           # by default bytes of the file, or the name
     limit, retries, policy = 60.0, 2, "late_binding"
+    copies = False                                 # tasks must not run twice at once
     engine, address = "dask", "127.0.0.1:8786"
 """
 
@@ -31,7 +32,13 @@ from isocline.errors import UsageError
 
 # What the loader of a file is called: not as a module that others could import by that name.
 _MODULE = "isocline_job_"
-_WORDS = {Mapping: "a mapping", str: "text", int: "a whole number", float: "a number"}
+_WORDS = {
+    Mapping: "a mapping",
+    str: "text",
+    int: "a whole number",
+    float: "a number",
+    bool: "True or False",
+}
 
 
 def python_batch(path: Path) -> Batch:
@@ -62,6 +69,7 @@ def python_batch(path: Path) -> Batch:
         loader=_callable(path, module, "load"),
         limit=_checked(path, module, "limit", None, int, float),
         retries=_checked(path, module, "retries", 0, int),
+        copies=_checked(path, module, "copies", True, bool),
         policy=_checked(path, module, "policy", None, str),
         engine=_engine(path, module),
         address=_checked(path, module, "address", None, str),

@@ -14,6 +14,7 @@ from pydantic_core import PydanticCustomError
 
 from isocline.dispatch.batch.batch import Batch
 from isocline.dispatch.batch.command import Command
+from isocline.dispatch.batch.quoting import QuotingError, with_path
 from isocline.dispatch.locations import in_directories
 from isocline.model.systemfile.document import Document, read
 from isocline.model.systemfile.problems import choice, report
@@ -34,6 +35,7 @@ class Entries(Record):
     racks: dict[Name, Name] | None = None
     limit: Positive | None = None
     retries: Annotated[int, Field(ge=0)] = 0
+    copies: bool = False  # a command may write, and must not do so twice at once
     policy: Name | None = None
     engine: Literal["processes", "ray", "dask"] | None = None
     address: Name | None = None  # of the cluster of that engine
@@ -50,6 +52,10 @@ class Entries(Record):
             raise PydanticCustomError(
                 "said", 'says nowhere which file it is for; put {path} there, as "wc -w {path}"'
             )
+        try:
+            with_path(command)
+        except QuotingError as error:
+            raise PydanticCustomError("said", "{why}", {"why": str(error)}) from error
         return command
 
     @model_validator(mode="after")
@@ -156,6 +162,7 @@ def _batch(document: Document, entries: Entries, chunks: list[str], **places: An
         racks=entries.racks or {},
         limit=entries.limit,
         retries=entries.retries,
+        copies=entries.copies,
         policy=entries.policy,
         engine=entries.engine,
         address=entries.address,

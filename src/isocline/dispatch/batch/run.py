@@ -29,6 +29,7 @@ def run_batch(
     address: str | None = None,
     workers: int | None = None,
     policy: str | None = None,
+    copies: bool | None = None,
     journal: Path | None = None,
     resume: bool = False,
     watch: Callable[[RunStatistics], None] = lambda _: None,
@@ -43,6 +44,7 @@ def run_batch(
             that Ray or Dask finds, or starts on this machine.
         workers: How many processes, where the batch does not name its nodes.
         policy: In place of the batch's own; by default late_binding.
+        copies: In place of the batch's own: run copies of slow tasks elsewhere.
         journal: A file that keeps the run, so that it can be resumed.
         resume: Go on with a journal that is there.
         watch: Told every 0.25 s how far it is, in another thread.
@@ -63,6 +65,7 @@ def run_batch(
         policy,
         place.locations,
         retries=batch.retries,
+        copies=batch.copies if copies is None else copies,
         limit=batch.limit,
         journal=journal,
         resume=resume,

@@ -1,11 +1,11 @@
 """Where a batch runs: worker processes of this machine, or a cluster that is there."""
 
-import os
 from typing import Any, NamedTuple
 
 from isocline.dispatch.batch.batch import ENGINES, Batch
 from isocline.dispatch.batch.cluster import cluster
 from isocline.dispatch.engines.contract import Engine
+from isocline.dispatch.engines.processes.cores import usable_cores
 from isocline.dispatch.locations import Locations
 from isocline.errors import UsageError
 
@@ -48,7 +48,7 @@ def _processes(batch: Batch, workers: int | None) -> Where:
         raise UsageError(
             f"--workers {workers}: the job names its {len(batch.nodes)} nodes; leave it out"
         )
-    nodes = batch.nodes or [f"n{number}" for number in range(workers or os.cpu_count() or 1)]
+    nodes = batch.nodes or [f"n{number}" for number in range(workers or usable_cores())]
     everybody = list(nodes)
     # Where nothing is said of places, no node is nearer to a chunk than another.
     locations = batch.locations or (lambda _: everybody)

@@ -21,6 +21,7 @@ from isocline.dispatch.engines.processes.minder import Minder
 from isocline.dispatch.engines.processes.place import Place
 from isocline.dispatch.engines.processes.process import Process
 from isocline.dispatch.engines.processes.settings import Nodes, code_of, nodes_of, roots_of
+from isocline.dispatch.engines.processes.sockets import is_too_long, short_directory
 from isocline.dispatch.engines.processes.store import Loader
 from isocline.dispatch.engines.processes.wire import Setup
 from isocline.errors import UsageError
@@ -66,7 +67,8 @@ class ProcessEngine:
             patience: s that a task has to end after its limit or its cancellation.
             silence: s without a byte after which a holder is given up.
             link: bytes/s at which each chunk is sent to another node, to try a slower network.
-            scratch: Directory for sockets and fetched files. Default: the system's.
+            scratch: Directory for sockets and fetched files. Default: the system's. Where its path
+                is too long for sockets, these are in /tmp.
 
         Raises:
             UsageError: Names that repeat, a directory that is not there, a rack of no node, a
@@ -84,6 +86,7 @@ class ProcessEngine:
         self._patience = patience
         self._where = scratch
         self._scratch: Path | None = None
+        self._sockets: Path | None = None  # if they have a directory of their own
         self._minder: Minder | None = None
         self._places: dict[str, Place] = {}
         self.fetches = code is not None or bool(self._roots)
@@ -97,10 +100,10 @@ class ProcessEngine:
             self._scratch = Path(tempfile.mkdtemp(prefix="isocline-", dir=self._where))
         except OSError as error:
             raise EngineError(f"scratch: no directory can be made there ({error})") from error
-        for setup, node in zip(self._setups(self._scratch), self._nodes, strict=True):
-            self._places[node.name] = Place(node, setup, self._patience)
-        self._minder = Minder(list(self._places.values()), self._heard)
         try:
+            for setup, node in zip(self._setups(self._scratch), self._nodes, strict=True):
+                self._places[node.name] = Place(node, setup, self._patience)
+            self._minder = Minder(list(self._places.values()), self._heard)
             self._minder.start()
         except BaseException:
             self.close()
@@ -137,14 +140,18 @@ class ProcessEngine:
             self._minder.close()
             self._minder = None
         self._places.clear()
-        if self._scratch:
-            shutil.rmtree(self._scratch, ignore_errors=True)
+        for directory in (self._scratch, self._sockets):
+            if directory:
+                shutil.rmtree(directory, ignore_errors=True)
 
     def _setups(self, scratch: Path) -> list[Setup]:
         places = {node.name: scratch / str(i) for i, node in enumerate(self._nodes)}
+        peers = {name: place / "socket" for name, place in places.items()}
+        if any(is_too_long(path) for path in peers.values()):
+            self._sockets = short_directory()
+            peers = {name: self._sockets / place.name for name, place in places.items()}
         common = self._common._replace(
-            path=list(sys.path),
-            peers={name: str(place / "socket") for name, place in places.items()},
+            path=list(sys.path), peers={name: str(path) for name, path in peers.items()}
         )
         return [
             common._replace(name=name, root=str(self._roots.get(name, "")), scratch=str(place))

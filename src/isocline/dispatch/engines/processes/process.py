@@ -14,6 +14,7 @@ from typing import final
 
 from isocline.dispatch.engines.contract import Event, Stopped, TimedOut, Work
 from isocline.dispatch.engines.processes import wire
+from isocline.dispatch.engines.processes.cores import thread_variables, usable_cores
 from isocline.dispatch.engines.processes.output import Output
 from isocline.dispatch.engines.processes.watch import Watch
 
@@ -46,6 +47,10 @@ class Process:
                 stderr=subprocess.STDOUT,
                 pass_fds=[end.fileno()],
                 start_new_session=True,  # Ctrl-C is the scheduler's to act on
+                env={
+                    **os.environ,
+                    **thread_variables(len(setup.peers), usable_cores(), os.environ),
+                },
             )
         assert self._process.stdout is not None
         self.output = Output(setup.name, self._process.stdout)

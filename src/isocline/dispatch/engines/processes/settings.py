@@ -1,11 +1,11 @@
 """Settings of the nodes of a `ProcessEngine`, checked."""
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from isocline.dispatch import pickling
 from isocline.dispatch.engines.contract import Node
+from isocline.dispatch.engines.processes.cores import usable_cores
 from isocline.dispatch.engines.processes.store import Loader
 from isocline.errors import UsageError
 
@@ -51,5 +51,5 @@ def code_of(loader: Loader | None) -> bytes | None:
 
 def _names(nodes: Nodes | None) -> list[str]:
     if nodes is None:
-        nodes = os.cpu_count() or 1
+        nodes = usable_cores()
     return [f"n{i}" for i in range(nodes)] if isinstance(nodes, int) else list(nodes)

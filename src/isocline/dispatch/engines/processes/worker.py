@@ -134,7 +134,7 @@ def _store(setup: wire.Setup) -> Store:
     return Directory(loader or Path.read_bytes, setup.cache, root, scratch)
 
 
-def _hear(worker: Worker, messages: wire.Messages, scratch: Path) -> None:
+def _hear(worker: Worker, messages: wire.Messages, scratch: Path, socket_path: Path) -> None:
     """Until the engine is gone; then end, with all that tasks have started."""
     try:
         for message in messages:
@@ -144,8 +144,10 @@ def _hear(worker: Worker, messages: wire.Messages, scratch: Path) -> None:
         raise
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-        with suppress(OSError):  # other workers are still there
-            scratch.parent.rmdir()
+        socket_path.unlink(missing_ok=True)
+        for directory in (scratch.parent, socket_path.parent):
+            with suppress(OSError):  # other workers are still there
+                directory.rmdir()
         os.killpg(0, signal.SIGKILL)
 
 
@@ -160,8 +162,11 @@ def main() -> None:
     scratch = Path(setup.scratch)
     shutil.rmtree(scratch, ignore_errors=True)  # of the worker that was here before
     scratch.mkdir()
+    socket_path = Path(setup.peers[setup.name])
+    socket_path.unlink(missing_ok=True)  # not below `scratch` if its path would be too long there
     worker = Worker(channel, setup)
-    threading.Thread(target=_hear, args=(worker, messages, scratch), daemon=True).start()
+    hearing = (worker, messages, scratch, socket_path)
+    threading.Thread(target=_hear, args=hearing, daemon=True).start()
     worker.work()
 
 

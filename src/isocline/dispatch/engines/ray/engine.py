@@ -107,9 +107,11 @@ class RayEngine:
                 ray.init(self._address)
                 self._connected = True
             self._look(first=True)
-        except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+        except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
             self.close()
-            raise EngineError(f"Ray cannot be reached: {error}") from error
+            # Ray's own sockets stand below TMPDIR, whose path may be too long for them.
+            remedy = "; set RAY_TMPDIR=/tmp" if "AF_UNIX" in str(error) else ""
+            raise EngineError(f"Ray cannot be reached: {error}{remedy}") from error
         self._loop.start()
         with self._lock:
             self._lock.wait_for(lambda: not self._coming, self._begin)
