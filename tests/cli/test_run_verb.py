@@ -110,6 +110,52 @@ def test_a_run_that_was_killed_goes_on_where_it_stopped(tmp_path: Path) -> None:
     assert f"{earlier} from an earlier run" in again.stderr
 
 
+DATED = """
+import time
+factors = {"a": 2}
+chunks = [f"data/{n}" for n in range(40)]
+def load(chunk):
+    with open(chunk) as file:
+        return int(file.read())
+def run(number):
+    time.sleep(0.05)
+    return number * factors["a"]
+"""
+
+
+def test_a_killed_run_that_goes_on_gives_nothing_stale(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
+    for number in range(40):
+        (tmp_path / "data" / str(number)).write_text(str(number))
+    file, journal = job(tmp_path, DATED), tmp_path / "journal"
+    command = [sys.executable, "-m", "isocline", "run", file, "--workers", "2"]
+    command += ["--journal", journal]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        done = [json.loads(process.stdout.readline()) for _ in range(15)]
+        time.sleep(0.3)  # rows are written every 0.1 s
+        process.send_signal(signal.SIGKILL)
+    changed = done[0]["chunk"]
+    (tmp_path / changed).write_text("1000")
+    for edit in (('{"a": 2}', '{"a": 3}'), ("int(file.read())", "-int(file.read())")):
+        job(tmp_path, DATED.replace(*edit))
+        refused = run(file, "--workers", "2", "--journal", journal, "--resume")
+        assert refused.exit_code == 2
+        assert re.search("had another (function|loader).* when it ran", refused.stderr)
+    job(tmp_path, DATED)
+    again = run(file, "--workers", "2", "--journal", journal, "--resume")
+    assert again.exit_code == 0, again.stderr
+    found = lines(again.stdout)
+    assert found[changed]["result"] == 2000
+    assert found[changed]["node"] is not None
+    others = [found[f"data/{n}"]["result"] for n in range(40) if f"data/{n}" != changed]
+    assert others == [2 * n for n in range(40) if f"data/{n}" != changed]
+    assert sum(line["node"] is None for line in found.values()) >= 10
+
+
 def test_ctrl_c_says_what_was_done_and_exits_with_130(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "isocline", "run", job(tmp_path, SLOW), "--workers", "1"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:

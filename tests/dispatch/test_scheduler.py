@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import math
+import os
 import threading
 import time
 from collections import Counter
@@ -430,6 +431,95 @@ def test_a_changed_job_is_refused(tmp_path: Path) -> None:
         with pytest.raises(JournalError, match="'a' had another function"):
             live.submit(lambda c: int(c) + 2, "1", key="a")
         assert live.submit(lambda c: int(c) + 2, "1", key="b").result() == 3
+
+
+LIMITS = {"most": 1}
+
+
+def test_what_a_function_finds_in_globals_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def most(_: str) -> int:
+        return LIMITS["most"]
+
+    with scheduler(journal=tmp_path / "run.db") as live:
+        live.submit(most, "1", key="a").result()
+    monkeypatch.setitem(LIMITS, "most", 2)
+    said = "another function, or one that uses other values"
+    with (
+        scheduler(journal=tmp_path / "run.db", resume=True) as live,
+        pytest.raises(JournalError, match=said),
+    ):
+        live.submit(most, "1", key="a")
+
+
+def test_a_changed_loader_is_refused(tmp_path: Path) -> None:
+    def run(loader: Callable[[str], object], resume: bool) -> Any:
+        engine = FakeEngine(1, loader=loader, speed=math.inf)
+        journal = tmp_path / "run.db"
+        with Scheduler(engine, locations=lambda _: ["n0"], journal=journal, resume=resume) as live:
+            return live.submit(lambda value: value, "a").result()
+
+    assert run(lambda chunk: chunk * 2, resume=False) == "aa"
+    assert run(lambda chunk: chunk * 2, resume=True) == "aa"
+    with pytest.raises(JournalError, match=r"'.*\(a\)' had another loader when it ran; undo"):
+        run(lambda chunk: chunk * 3, resume=True)
+
+
+def resumed(
+    function: Callable[[str], Any], chunks: list[str], journal: Path, **options: Any
+) -> tuple[list[Any], int]:
+    """Results, and how many were the journal's."""
+    engine = FakeEngine(1, speed=math.inf)
+    with Scheduler(
+        engine, locations=lambda _: ["n0"], journal=journal, resume=True, **options
+    ) as live:
+        return list(live.map(function, chunks)), live.statistics().resumed
+
+
+def test_a_task_whose_file_has_changed_is_run_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    chunks, journal = ["a.txt", "b.txt", "no file"], tmp_path / "run.db"
+    for chunk in chunks[:2]:
+        Path(chunk).write_text(chunk)
+
+    def size(chunk: str) -> int:
+        return Path(chunk).stat().st_size if Path(chunk).exists() else -1
+
+    assert resumed(size, chunks, journal) == ([5, 5, -1], 0)
+    assert resumed(size, chunks, journal) == ([5, 5, -1], 3)
+    Path("b.txt").write_text("longer")
+    assert resumed(size, chunks, journal) == ([5, 6, -1], 2)
+    os.utime("a.txt", (1, 1))  # another content of the same size, as far as can be seen
+    assert resumed(size, chunks, journal) == ([5, 6, -1], 2)
+    assert resumed(size, chunks, journal) == ([5, 6, -1], 3)
+
+
+def test_a_task_that_writes_to_its_own_file_is_not_run_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a").write_text("x")
+
+    def append(chunk: str) -> str:
+        with Path(chunk).open("a") as file:
+            file.write("y")
+        return Path(chunk).read_text()
+
+    assert resumed(append, ["a"], tmp_path / "run.db") == (["xy"], 0)
+    assert resumed(append, ["a"], tmp_path / "run.db") == (["xy"], 1)
+
+
+def test_the_user_may_say_which_state_data_is_in(tmp_path: Path) -> None:
+    tags = {"a": "1", "b": "1"}
+    run: Any = lambda: resumed(str.upper, ["a", "b"], tmp_path / "run.db", version=tags.get)  # noqa: E731
+    assert [run(), run()] == [(["A", "B"], 0), (["A", "B"], 2)]
+    tags["b"] = "2"
+    assert run() == (["A", "B"], 1)
+    with pytest.raises(UsageError, match="version: of chunk 'a' it raised KeyError: 'a'"):
+        resumed(str.upper, ["a"], tmp_path / "other.db", version={}.__getitem__)
 
 
 # What cannot be used

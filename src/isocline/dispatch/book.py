@@ -7,6 +7,7 @@ from typing import final
 from isocline.dispatch.demand import Demand
 from isocline.dispatch.errors import EngineClosedError, UnreadableError, unpickled
 from isocline.dispatch.futures import cancel_quietly
+from isocline.dispatch.identity import with_data
 from isocline.dispatch.journal import Journal, Row
 from isocline.dispatch.nodes import Nodes
 from isocline.dispatch.records import LEVELS, Outcome, Ran, Records
@@ -82,6 +83,8 @@ class Book:
         self.attempt_ended(attempt, Outcome.FINISHED, started, now, cold=cold)
         self.demand.finished(task.chunk, holders, node, level, None if cold else now - started)
         if self._journal:
+            if task.data is not None:
+                task.fingerprint = with_data(task.fingerprint, task.data(task.chunk))
             self._note(task, Outcome.FINISHED, attempt, started, now, value)
         self._give(task, value)
 

@@ -3,11 +3,10 @@
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from hashlib import blake2b
 from typing import Any, NamedTuple, final
 
 from isocline.dispatch import pickling
-from isocline.dispatch.fingerprint import SIZE, fingerprint
+from isocline.dispatch.fingerprint import fingerprint
 from isocline.errors import UsageError
 
 _KEPT = 128  # functions whose pickles are kept
@@ -51,20 +50,12 @@ class Calls:
         self._functions[id(original)] = found
         return found
 
-    def fingerprint(
-        self,
-        function: Function,
-        arguments: Sequence[Any],
-        named: Mapping[str, Any],
-        chunk: str | None,
-    ) -> bytes:
-        """Of all that the result depends on."""
+    def fingerprint(self, function: Function) -> bytes:
+        """A function's."""
         key = id(function.original)
         if key not in self._fingerprints:
             self._fingerprints[key] = fingerprint(function.original)
-        rest = fingerprint((tuple(arguments), dict(named), chunk))
-        both: bytes = blake2b(self._fingerprints[key] + rest, digest_size=SIZE).digest()
-        return both
+        return self._fingerprints[key]
 
 
 def arguments_of(name: str, arguments: Sequence[Any], named: Mapping[str, Any]) -> bytes:

@@ -2,28 +2,51 @@
 
 Pickles cannot tell: they hold line numbers, orders of sets, which strings are one object, random
 names of classes, and whatever else a release of cloudpickle puts there. A fingerprint covers what a
-function does: its byte code, constants, names, defaults, closure, and the constants, functions and
-classes of its own module that it names. Other modules are not followed. An object is covered by its
-class and by the parts that pickle would save.
+function does: its byte code, constants, defaults, closure, and the globals that it reads, whatever
+these are: functions, classes, containers, objects. Functions, classes and modules of the user's own
+(`own_code`) are followed; those of installed packages and of the standard library are covered by
+their names. An object is covered by its class and by the parts that pickle would save.
+
+Not covered: what is found by a computed name, as with `getattr` or `importlib`, and files.
 """
 
 import copyreg
 import hashlib
-from collections.abc import Iterator
+import weakref
+from collections.abc import Collection, Iterator, Mapping
+from enum import Enum
 from functools import cached_property, partial
-from types import CodeType, FunctionType, MethodType, ModuleType
+from pathlib import PurePath
+from types import CodeType, FunctionType, MappingProxyType, MethodType, ModuleType
 from typing import Any, final
 
-import cloudpickle
-
 from isocline.dispatch import pickling
+from isocline.dispatch.own_code import home, imported_code, is_nested, is_own_module, used
 
 SIZE = 16  # bytes: of 2^40 tasks, two are alike by chance with probability 2^-49
 
 _PLAIN = (type(None), bool, int, float, complex, str, bytes)
 _PROTOCOL = 4  # the same parts in every Python; 5 would leave large buffers out
-# Members of a class that change nothing that it does; the last is in any order.
-_IDLE = {"__module__", "__doc__", "__firstlineno__", "__static_attributes__"}
+# Members of a class that change nothing that it does, or are made from the others.
+_IDLE = {
+    "__module__",
+    "__doc__",
+    "__firstlineno__",
+    "__static_attributes__",  # in any order
+    "__annotations__",
+    "__abstractmethods__",
+    "__parameters__",
+    "__orig_bases__",
+    "__dict__",
+    "__weakref__",
+    "_abc_impl",
+}
+# Data with names of this form that says what a class does. Others of that form hold addresses.
+_DUNDER_DATA = {"__slots__", "__pydantic_fields__"}
+# Modules of classes whose instances, as globals, are in another state in each process: generators
+# of random numbers that nobody has seeded, and the environment.
+_IN_ANY_STATE = {"random", "numpy.random._generator", "numpy.random.mtrand", "os"}
+_WEAK = (weakref.ref, weakref.WeakKeyDictionary, weakref.WeakValueDictionary, weakref.WeakSet)
 
 
 def fingerprint(value: Any) -> bytes:
@@ -62,14 +85,13 @@ class _Walk:
         """The value as byte strings; of equal values the same ones."""
         kind = type(value)
         if kind in (tuple, list):
-            yield from map(self.of, value)
+            yield from self._of_sequence(value)
         elif kind in (set, frozenset):
-            yield from sorted(map(self.of, value))
-        elif kind is dict:
-            yield from sorted(map(self.of, value.items()))
+            yield from sorted(map(_plain_with_length if _all_plain(value) else self.of, value))
+        elif kind in (dict, MappingProxyType):
+            yield from self._of_mapping(value)
         elif kind is CodeType:
-            yield value.co_code
-            yield self.of((value.co_consts, value.co_names, value.co_varnames, value.co_freevars))
+            yield from self._of_code(value)
         elif kind is FunctionType:
             yield from self._of_function(value)
         elif kind is MethodType:
@@ -83,37 +105,106 @@ class _Walk:
         else:
             yield from self._of_object(value)
 
+    def _of_sequence(self, value: tuple[Any, ...] | list[Any]) -> Iterator[bytes]:
+        if _all_plain(value):  # as in long lists of numbers
+            yield b"plain"
+            yield b"".join(map(_plain_with_length, value))
+        else:
+            yield from map(self.of, value)
+
+    def _of_mapping(self, value: Mapping[Any, Any]) -> Iterator[bytes]:
+        if _all_plain(value) and _all_plain(value.values()):
+            yield from sorted(b"".join(map(_plain_with_length, pair)) for pair in value.items())
+        else:
+            yield from sorted(map(self.of, value.items()))
+
+    def _of_code(self, code: CodeType) -> Iterator[bytes]:
+        yield code.co_code
+        yield code.co_exceptiontable
+        counts = code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount
+        yield self.of((counts, code.co_names, code.co_varnames, code.co_freevars))
+        yield self.of(code.co_consts)
+
     def _of_function(self, function: FunctionType) -> Iterator[bytes]:
+        own = is_own_module(home(function))
+        if not own and not is_nested(function) and not function.__closure__:
+            yield _name(function)
+            return
         closed = [_content(cell) for cell in function.__closure__ or ()]
         yield self.of(function.__code__)
         yield self.of((function.__defaults__, function.__kwdefaults__, closed))
-        known = function.__globals__
-        names = sorted(_names(function.__code__) & known.keys())
-        yield self.of({name: known[name] for name in names if _is_own(known[name], function)})
+        if own:
+            yield from self._globals(function)
+
+    def _globals(self, function: FunctionType) -> Iterator[bytes]:
+        """What a function finds outside of itself."""
+        names, known = used(function.__code__), function.__globals__
+        for name in sorted(names.read & known.keys()):
+            yield name.encode()
+            found = known[name]
+            yield self._of_global(found, names.mentioned)
+        for name, code in imported_code(function.__code__, known.get("__package__")):
+            yield name.encode()
+            yield self.of(code)
+
+    def _of_global(self, value: Any, names: frozenset[str], depth: int = 8) -> bytes:
+        """A value that code finds outside of itself, which mentions these names.
+
+        A module of the user's is covered by what is used of it. Packages refer to one another, so
+        there is a limit to the depth.
+        """
+        if type(value).__module__ in _IN_ANY_STATE:
+            return self.of(type(value))
+        if type(value) is not ModuleType:
+            return self.of(value)
+        parts = [value.__name__.encode()]
+        if depth and is_own_module(value.__name__):
+            known = vars(value)
+            for name in sorted(names & known.keys()):
+                parts += name.encode(), self._of_global(known[name], names, depth - 1)
+        return _digest(value, tuple(parts))
 
     def _of_class(self, cls: type) -> Iterator[bytes]:
         """A class of the user's by what it does, another one by its name."""
         yield _name(cls)
-        if not (_by_value(cls) or any(_same_module(cls, above) for above in self._above[:-1])):
+        if not is_own_module(cls.__module__) and not is_nested(cls):
             return
-        yield self.of(cls.__bases__)
-        members = {name: _bare(member) for name, member in vars(cls).items() if name not in _IDLE}
-        yield self.of({name: each for name, each in members.items() if _is_own(each, cls)})
+        yield self.of((type(cls), cls.__bases__))
+        if issubclass(cls, Enum):
+            values = {name: member._value_ for name, member in cls.__members__.items()}
+            yield self.of(values)
+        members = {name: _bare(each) for name, each in vars(cls).items() if _counts(cls, name)}
+        yield self.of(members)
 
     def _of_object(self, value: Any) -> Iterator[bytes]:
         """By how pickle would make it again: a callable, its arguments, and the state to set."""
+        if isinstance(value, PurePath):  # its parts differ between releases of Python
+            yield str(value).encode("utf-8", "surrogateescape")
+            return
+        if isinstance(value, _WEAK):  # a cache, or a link to what is covered elsewhere
+            return
+        function = _wrapped(value)
+        if function is not None:
+            yield self.of(function)
+            return
         reduce = copyreg.dispatch_table.get(type(value))
         try:
             made = reduce(value) if reduce else value.__reduce_ex__(_PROTOCOL)
-        except TypeError:  # pickle cannot, but cloudpickle may know how
-            yield pickling.dumps(value)
+        except Exception:  # pickle cannot, as with a lock
+            yield from self._of_unpicklable(value)
             return
         if isinstance(made, str):
             yield f"{getattr(value, '__module__', None)}:{made}".encode()
             return
         maker, arguments, state, members, items = (*made, None, None, None)[:5]
-        yield self.of(maker) if _by_value(maker) else _name(maker)
+        yield self.of(maker) if isinstance(maker, (FunctionType, type)) else _name(maker)
         yield self.of((arguments, state, list(members or ()), list(items or ())))
+
+    def _of_unpicklable(self, value: Any) -> Iterator[bytes]:
+        try:
+            yield pickling.dumps(value)  # cloudpickle may know how
+        except Exception:  # a global that no task can take along: open files, locks, connections
+            yield self.of(type(value))
 
 
 def _digest(value: Any, parts: Iterator[bytes] | tuple[bytes, ...]) -> bytes:
@@ -125,44 +216,50 @@ def _digest(value: Any, parts: Iterator[bytes] | tuple[bytes, ...]) -> bytes:
 
 
 def _plain(value: Any) -> bytes:
-    return value if type(value) is bytes else repr(value).encode("utf-8", "backslashreplace")
+    if type(value) is bytes:
+        return value
+    if type(value) is int:  # decimal digits are limited in number
+        return hex(value).encode()
+    return repr(value).encode("utf-8", "backslashreplace")
 
 
-def _names(code: CodeType) -> set[str]:
-    """Globals that code may use, and attributes."""
-    inner = [_names(constant) for constant in code.co_consts if type(constant) is CodeType]
-    return set(code.co_names).union(*inner)
+def _plain_with_length(value: Any) -> bytes:
+    plain = _plain(value)
+    return b"%s %d %s" % (type(value).__name__.encode(), len(plain), plain)
 
 
-def _is_own(value: Any, owner: Any) -> bool:
-    """Whether a value is a constant, or a function or class of the owner's module."""
-    if type(value) is FunctionType or isinstance(value, type):
-        return _same_module(value, owner)
-    if type(value) in (tuple, frozenset):
-        return all(_is_own(each, owner) for each in value)
-    return type(value) in _PLAIN
+def _all_plain(values: Collection[Any]) -> bool:
+    return set(map(type, values)).issubset(_PLAIN)
 
 
-def _same_module(value: Any, other: Any) -> bool:
-    is_code = type(other) is FunctionType or isinstance(other, type)
-    return is_code and value.__module__ == other.__module__
-
-
-def _by_value(value: Any) -> bool:
-    """Whether a function or class goes to workers whole, as they could not import it."""
-    module = getattr(value, "__module__", None)
-    if module is None:
+def _counts(cls: type, name: str) -> bool:
+    """Whether a member of a class says something of what it does."""
+    if name in _IDLE:
         return False
-    known = cloudpickle.list_registry_pickle_by_value()
-    return (
-        module == "__main__"
-        or "<locals>" in value.__qualname__
-        or any(module == name or module.startswith(f"{name}.") for name in known)
-    )
+    bare = _bare(vars(cls)[name])
+    if issubclass(cls, Enum):  # whose members are covered, and all else is Python's
+        return type(bare) is tuple or (type(bare) is FunctionType and is_own_module(home(bare)))
+    is_dunder = name.startswith("__") and name.endswith("__")
+    return not is_dunder or name in _DUNDER_DATA or callable(bare)
+
+
+def _wrapped(value: Any) -> Any:
+    """The function behind a callable of an installed package, if it is known which.
+
+    Those of `functools.lru_cache` are pickled by name, those of Numba under a random one.
+    """
+    if isinstance(value, type) or not callable(value):
+        return None
+    if type(value).__module__.startswith("numba."):
+        return getattr(value, "py_func", None)
+    if type(value).__module__ == "functools":
+        return getattr(value, "__wrapped__", None)
+    return None
 
 
 def _name(value: Any) -> bytes:
-    return f"{getattr(value, '__module__', None)}:{value.__qualname__}".encode()
+    name = getattr(value, "__qualname__", None) or type(value).__qualname__
+    return f"{getattr(value, '__module__', None)}:{name}".encode()
 
 
 def _bare(member: Any) -> Any:

@@ -5,8 +5,10 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, final
 
-from isocline.dispatch.calls import Calls, arguments_of
+from isocline.dispatch.calls import Calls, Function, arguments_of
+from isocline.dispatch.fingerprint import fingerprint
 from isocline.dispatch.futures import TaskFuture
+from isocline.dispatch.identity import Files, Identity, Version, Versions
 from isocline.dispatch.journal import Journal
 from isocline.dispatch.keys import Keys
 from isocline.dispatch.locations import Locations, checked, reader
@@ -35,6 +37,8 @@ class Intake:
         journal: Journal | None,
         limit: float | None,
         cancelled: Callable[[int], None],
+        loader: Callable[[Any], object] | None = None,
+        version: Version | None = None,
     ) -> None:
         """Takes nothing yet.
 
@@ -43,6 +47,8 @@ class Intake:
             journal: Where results of an earlier run may be.
             limit: s for a task that is given none; None: any time.
             cancelled: Told the number of a task whose caller has cancelled it.
+            loader: What makes of a chunk the value that a task gets.
+            version: What tells one state of a chunk's data from another. Default: none is told.
         """
         require_positive("limit", limit)
         self._locations = reader(locations)
@@ -52,6 +58,8 @@ class Intake:
         self._calls = Calls()
         self._keys = Keys(once=journal is not None)
         self._numbers = itertools.count()
+        self._versions = Versions(version or Files())
+        self._loader = fingerprint(loader) if journal else b""
 
     def task(self, wanted: Wanted, job: int, job_name: str) -> Task:
         """A new task.
@@ -83,11 +91,20 @@ class Intake:
             future=TaskFuture(key, number, self._cancelled),
         )
         if self._journal:
-            task.fingerprint = self._calls.fingerprint(
-                function, wanted.arguments, wanted.named, wanted.chunk
-            )
+            task.fingerprint = self._identity(function, wanted)
             task.found = self._journal.find(key, task.fingerprint)
+            if self._versions.looks_again:
+                task.data = self._versions.of
         return task
+
+    def _identity(self, function: Function, wanted: Wanted) -> bytes:
+        """What the result of a task depends on."""
+        return Identity(
+            self._calls.fingerprint(function),
+            self._loader,
+            fingerprint((tuple(wanted.arguments), dict(wanted.named), wanted.chunk)),
+            self._versions.of(wanted.chunk),
+        ).packed()
 
     def _holders(self, chunk: str | None) -> tuple[str, ...] | None:
         if chunk is None:

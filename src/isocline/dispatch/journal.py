@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import NamedTuple, final
 
 from isocline.dispatch.errors import JournalError
+from isocline.dispatch.identity import changed
 from isocline.dispatch.large_results import LargeResults
 
 LOG = logging.getLogger("isocline.dispatch")
@@ -28,7 +29,7 @@ _EVERY = 0.1  # s between commits
 _MOST = 500  # rows in one transaction: some 2 ms, for which a submission may have to wait
 _AGAIN = 1.0  # s until the next attempt after one that failed
 _KEPT = 64 << 20  # bytes of results that wait for a disk that is full
-_FORMAT = 1
+_FORMAT = 2
 _TABLE = """
 CREATE TABLE IF NOT EXISTS task (
     key TEXT PRIMARY KEY, fingerprint BLOB, state TEXT, attempts INTEGER, node TEXT, level TEXT,
@@ -84,8 +85,10 @@ class Journal:
     def find(self, key: str, fingerprint: bytes) -> bytes | None:
         """The pickled result of a task that finished in an earlier run, or None.
 
+        None, too, if the data of its chunk has changed. The fingerprint is a packed `Identity`.
+
         Raises:
-            JournalError: That was another function, or had other arguments.
+            JournalError: That was another function, or had another loader or other arguments.
         """
         with self._lock:
             found = self._connection.execute(_GET, (key,)).fetchone()
@@ -93,10 +96,12 @@ class Journal:
             return None
         was, value, large = found
         if was != fingerprint:
+            what = changed(was, fingerprint)
+            if what is None:
+                return None
             raise JournalError(
-                f"journal {self.path}: task {key!r} had another function, other arguments or "
-                "another chunk when it ran; undo the change, or begin with a journal of another "
-                "name to run all tasks again"
+                f"journal {self.path}: task {key!r} had {what} when it ran; undo the change, or "
+                "begin with a journal of another name to run all tasks again"
             )
         return value if large is None else self._large.read(key, large)
 

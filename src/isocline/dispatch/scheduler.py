@@ -25,6 +25,7 @@ from isocline.dispatch.driver import Cancelled, Driver, Stop
 from isocline.dispatch.engines.contract import Emit, Engine
 from isocline.dispatch.errors import EngineClosedError, JournalError
 from isocline.dispatch.futures import TaskFuture
+from isocline.dispatch.identity import Files, Version
 from isocline.dispatch.intake import Intake, Wanted, require_positive
 from isocline.dispatch.journal import LOG, Journal
 from isocline.dispatch.locations import Locations
@@ -77,6 +78,7 @@ class Scheduler(Submitting):
         limit: float | None = None,
         journal: str | Path | None = None,
         resume: bool = False,
+        version: Version | None = None,
         grace: float = 5.0,
         holder_grace: float = 15.0,
         everywhere: bool = False,
@@ -100,6 +102,9 @@ class Scheduler(Submitting):
             limit: s that a task may run; None: any time.
             journal: A file in which the run is kept.
             resume: Go on with a journal that is there: what has finished is not run again.
+            version: What tells one state of a chunk's data from another, as an ETag: a task whose
+                data has changed is run again by a resumed run. By default of chunks that are files,
+                in the nodes' directories or by their paths here, size and time of change.
             grace: s, see above.
             holder_grace: s that a task waits for a node that holds its chunk when none is up.
                 Worker processes that die are there again within 0.1 to 10 s.
@@ -129,7 +134,9 @@ class Scheduler(Submitting):
         rng = stream(secrets.randbits(32) if seed is None else seed)
         self._engine = engine_of(engine, everywhere, options)
         self._journal = None if journal is None else Journal(journal, resume)
-        self._intake = Intake(locations, self._journal, limit, self._cancel)
+        loader, directories = self._engine.loader, self._engine.directories.values()
+        version = version or Files(*(directories or [Path()]))
+        self._intake = Intake(locations, self._journal, limit, self._cancel, loader, version)
         self._grace = grace
         self._jobs = itertools.count(1)  # 0 is that of tasks without one
         self._closed = False

@@ -1,5 +1,6 @@
 """A task from its submission to its end, and one attempt at it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, final
 
@@ -24,7 +25,8 @@ class Task:
     job: int
     future: TaskFuture[Any]
     anywhere: bool = False  # it is local at all nodes
-    fingerprint: bytes = b""  # if there is a journal
+    fingerprint: bytes = b""  # an Identity, if there is a journal
+    data: Callable[[str | None], bytes] | None = None  # the chunk's, to be asked at the end
     found: bytes | None = None  # its result of an earlier run, pickled
     submitted: float = 0.0  # s
     attempts: int = 0  # ever

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, final
 
+from isocline.dispatch.identity import Version
 from isocline.dispatch.locations import Locations
 
 ENGINES = ("processes", "ray", "dask")
@@ -24,6 +25,7 @@ class Batch:
     racks: Mapping[str, str] = field(default_factory=dict)
     locations: Locations | None = None  # None: no node is nearer to a chunk than another
     loader: Callable[[Any], Any] | None = None
+    version: Version | None = None  # what tells one state of a chunk's data from another
     everywhere: bool = False  # the loader reads any chunk at any node
     limit: float | None = None  # s for each task
     retries: int = 0

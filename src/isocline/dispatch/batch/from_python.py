@@ -11,6 +11,7 @@ and, as far as they are wanted,
     racks = {"a": "r1", "b": "r2"}
 
     def load(chunk): ...                           # by default bytes of the file, or the name
+    def version(chunk): ...                        # by default size and time of the file, if one
     limit, retries, policy = 60.0, 2, "late_binding"
     copies = False                                 # tasks must not run twice at once
     engine, address = "dask", "127.0.0.1:8786"
@@ -27,6 +28,7 @@ from typing import Any
 import cloudpickle
 
 from isocline.dispatch.batch.batch import ENGINES, Batch
+from isocline.dispatch.identity import Files
 from isocline.dispatch.locations import in_directories
 from isocline.errors import UsageError
 
@@ -67,6 +69,8 @@ def python_batch(path: Path) -> Batch:
         racks=_checked(path, module, "racks", {}, Mapping),
         locations=locations,
         loader=_callable(path, module, "load"),
+        version=_callable(path, module, "version")
+        or (None if nodes else Files(Path(), path.parent)),
         limit=_checked(path, module, "limit", None, int, float),
         retries=_checked(path, module, "retries", 0, int),
         copies=_checked(path, module, "copies", True, bool),

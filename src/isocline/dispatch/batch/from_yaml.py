@@ -15,6 +15,7 @@ from pydantic_core import PydanticCustomError
 from isocline.dispatch.batch.batch import Batch
 from isocline.dispatch.batch.command import Command
 from isocline.dispatch.batch.quoting import QuotingError, with_path
+from isocline.dispatch.identity import Files
 from isocline.dispatch.locations import in_directories
 from isocline.model.systemfile.document import Document, read
 from isocline.model.systemfile.problems import choice, report
@@ -143,6 +144,7 @@ def _in_folder(document: Document, entries: Entries, folder: Path) -> Batch:
         nodes=names or None,
         locations=entries.locations,
         loader=folder.absolute().joinpath,
+        version=Files(folder),
         everywhere=True,
     )
 

@@ -69,6 +69,7 @@ def run_batch(
         limit=batch.limit,
         journal=journal,
         resume=resume,
+        version=batch.version,
         everywhere=place.everywhere,
         **place.options,
     )

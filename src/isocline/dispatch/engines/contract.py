@@ -11,8 +11,9 @@ drops all that it came to hold, so that it holds what it did at first when it is
 told to fetch one while it runs tasks, which ends with one `Fetched` or with its `NodeLost`.
 """
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
 
 
 class Node(NamedTuple):
@@ -121,9 +122,13 @@ class Engine(Protocol):
 
     Attributes:
         fetches: Whether nodes can fetch a chunk while they run tasks.
+        loader: What makes of a chunk the value that a task gets, if it is the user's.
+        directories: Of each node, if chunks are files below them.
     """
 
     fetches: bool
+    loader: Callable[[Any], object] | None
+    directories: Mapping[str, Path]
 
     def start(self, emit: Emit) -> Sequence[Node]:
         """Begin; returns the nodes that are up.

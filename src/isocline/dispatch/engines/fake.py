@@ -15,9 +15,10 @@ import pickle
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum, auto
 from functools import lru_cache
+from pathlib import Path
 from typing import NamedTuple, final
 
 from isocline.dispatch.engines import calls
@@ -109,9 +110,11 @@ class FakeEngine:
         named = [Node(f"n{i}") for i in range(nodes)] if isinstance(nodes, int) else nodes
         self.now = 0.0  # s
         self.fetches = fetches
+        self.loader: Callable[[str], object] | None = loader
+        self.directories: Mapping[str, Path] = {}
         self._places = {node.name: _Place(node) for node in named}
         self._service = service or Service()
-        self._draw, self._fault, self._loader = draw, fault, loader
+        self._draw, self._fault, self._load = draw, fault, loader
         self._keeps, self._down, self._speed = keeps, down, speed
         self._warm_up = warm_up
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
@@ -235,7 +238,7 @@ class FakeEngine:
         try:
             if fault is Fault.RAISE:
                 raise FaultError(f"task {work.key} at {name}")
-            chunk = [] if work.chunk is None else [self._loader(work.chunk)]
+            chunk = [] if work.chunk is None else [self._load(work.chunk)]
             if not held and not self._reachable(work):
                 raise ChunkError(f"chunk {work.chunk!r} cannot be had at {name}: no holder is up")
             value = calls.call(_function(work.function), work.arguments, *chunk)

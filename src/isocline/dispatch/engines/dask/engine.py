@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, final
 
 from distributed import CancelledError, Client, Future
@@ -79,6 +80,8 @@ class DaskEngine:
         self._connects = self._client is None
         self._chunks = Chunks(chunks or {})
         self.fetches = bool(chunks)  # those of a loader are read in the task
+        self.loader = loader
+        self.directories: Mapping[str, Path] = {}
         self._members = Members(self._chunks, code_of(loader), racks or {}, self._emit)
         self._begin = begin
         self._numbers = Numbers()

@@ -75,12 +75,13 @@ class ProcessEngine:
                 loader that cannot be pickled, or `everywhere` beside directories.
         """
         self._nodes = nodes_of(nodes, racks)
-        self._roots = roots_of(nodes)
-        if everywhere and self._roots:
+        self.directories: Mapping[str, Path] = roots_of(nodes)
+        if everywhere and self.directories:
             raise UsageError(
                 "everywhere: files are read in their nodes' directories; leave it out, or give "
                 "names of nodes and a loader that finds a file by its chunk's name"
             )
+        self.loader = loader
         code = code_of(loader)
         self._common = Setup("", [], code, "", "", {}, cache, everywhere, silence, link)
         self._patience = patience
@@ -89,7 +90,7 @@ class ProcessEngine:
         self._sockets: Path | None = None  # if they have a directory of their own
         self._minder: Minder | None = None
         self._places: dict[str, Place] = {}
-        self.fetches = code is not None or bool(self._roots)
+        self.fetches = code is not None or bool(self.directories)
         self._held: dict[str, set[str]] = {node.name: set() for node in self._nodes}
 
     def start(self, emit: Emit) -> Sequence[Node]:
@@ -132,7 +133,8 @@ class ProcessEngine:
         return [
             node
             for node, held in self._held.items()
-            if chunk in held or (node in self._roots and (self._roots[node] / chunk).is_file())
+            if chunk in held
+            or (node in self.directories and (self.directories[node] / chunk).is_file())
         ]
 
     def close(self) -> None:
@@ -154,7 +156,7 @@ class ProcessEngine:
             path=list(sys.path), peers={name: str(path) for name, path in peers.items()}
         )
         return [
-            common._replace(name=name, root=str(self._roots.get(name, "")), scratch=str(place))
+            common._replace(name=name, root=str(self.directories.get(name, "")), scratch=str(place))
             for name, place in places.items()
         ]
 

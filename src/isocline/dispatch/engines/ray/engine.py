@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
 import ray
@@ -88,6 +89,8 @@ class RayEngine:
         self._members = Members(slots, cpus, rack_label)
         self._chunks = Chunks(chunks or {})
         self.fetches = bool(chunks)  # those of a loader are read in the task
+        self.loader = loader
+        self.directories: Mapping[str, Path] = {}
         self._cpus, self._patience, self._begin = cpus, patience, begin
         self._lock = threading.Condition()
         self._loop = Loop(self._lock, self._look, self._unreachable)
