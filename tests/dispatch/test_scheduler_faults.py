@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from isocline.dispatch.book import Book
-from isocline.dispatch.calls import Calls, arguments_of
+from isocline.dispatch.calls import Calls
 from isocline.dispatch.core import Core
 from isocline.dispatch.engines.contract import Event, Work
 from isocline.dispatch.engines.errors import ChunkError
@@ -75,7 +75,7 @@ class Machine(RuleBasedStateMachine):
         self.futures[number] = future
         chunk = str(number % 5) if hold else None
         function = self.calls.function(lambda *values: values[-1])
-        arguments = arguments_of("f", (number,), {})
+        arguments = self.calls.arguments("f", (number,), {})
         names = tuple(holders) if hold else ()
         task = Task(number, str(number), function, arguments, chunk, names, False, LIMIT, 0, future)
         self.run.submitted(task, self.engine.now)

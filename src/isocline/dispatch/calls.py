@@ -7,9 +7,10 @@ from typing import Any, NamedTuple, final
 
 from isocline.dispatch import pickling
 from isocline.dispatch.fingerprint import fingerprint
+from isocline.dispatch.shared_bytes import LARGE, SharedBytes
 from isocline.errors import UsageError
 
-_KEPT = 128  # functions whose pickles are kept
+_KEPT = 128  # functions, and fingerprints of large pickles
 _NO_ARGUMENTS: bytes = pickling.dumps(((), {}))
 
 
@@ -26,13 +27,17 @@ class Function(NamedTuple):
 class Calls:
     """Pickles functions and arguments.
 
-    A function is pickled when it is first used; what it closes over is as it was then.
+    A function is pickled when it is first used; what it closes over is as it was then. A method of
+    an object is another function each time that it is looked up, and so are a lambda and a partial
+    in a loop: these are pickled each time, as their data may have changed, but equal pickles are
+    one object.
     """
 
     def __init__(self) -> None:
         self._functions: OrderedDict[int, Function] = OrderedDict()
-        self._fingerprints: dict[int, bytes] = {}
         self._numbers: dict[str, int] = {}
+        self._shared = SharedBytes()
+        self._fingerprints: OrderedDict[bytes, bytes] = OrderedDict()  # by pickle
 
     def function(self, original: Callable[..., Any]) -> Function:
         """The function; raises UsageError if it cannot be called or pickled."""
@@ -43,26 +48,38 @@ class Calls:
             raise UsageError(f"submit: {original!r} is not a function; give one, then the chunk")
         name = name_of(original)
         number = self._numbers.setdefault(name, len(self._numbers))
-        found = Function(original, name, number, _pickled(original, name))
+        found = Function(original, name, number, self._shared.one(_pickled(original, name)))
         if len(self._functions) >= _KEPT:
-            oldest, _ = self._functions.popitem(last=False)
-            self._fingerprints.pop(oldest, None)
+            self._functions.popitem(last=False)
         self._functions[id(original)] = found
         return found
 
+    def arguments(self, name: str, arguments: Sequence[Any], named: Mapping[str, Any]) -> bytes:
+        """Pickled (args, kwargs); raises UsageError if that cannot be done."""
+        if not arguments and not named:
+            return _NO_ARGUMENTS
+        pickled = _pickled((tuple(arguments), dict(named)), f"the arguments of {name}")
+        return self._shared.one(pickled)
+
     def fingerprint(self, function: Function) -> bytes:
         """A function's."""
-        key = id(function.original)
-        if key not in self._fingerprints:
-            self._fingerprints[key] = fingerprint(function.original)
-        return self._fingerprints[key]
+        return self._fingerprint(function.pickled, function.original)
 
+    def fingerprint_of_arguments(
+        self, pickled: bytes, arguments: Sequence[Any], named: Mapping[str, Any]
+    ) -> bytes:
+        """That of arguments; `pickled` as of `arguments`."""
+        value = tuple(arguments), dict(named)
+        return self._fingerprint(pickled, value) if len(pickled) >= LARGE else fingerprint(value)
 
-def arguments_of(name: str, arguments: Sequence[Any], named: Mapping[str, Any]) -> bytes:
-    """Pickled (args, kwargs); raises UsageError if that cannot be done."""
-    if not arguments and not named:
-        return _NO_ARGUMENTS
-    return _pickled((tuple(arguments), dict(named)), f"the arguments of {name}")
+    def _fingerprint(self, pickled: bytes, value: Any) -> bytes:
+        """Made once for equal pickles: of large objects it takes longer than pickling."""
+        found = self._fingerprints.get(pickled)
+        if found is None:
+            if len(self._fingerprints) >= _KEPT:
+                self._fingerprints.popitem(last=False)
+            found = self._fingerprints[pickled] = fingerprint(value)
+        return found
 
 
 def name_of(function: Callable[..., Any]) -> str:

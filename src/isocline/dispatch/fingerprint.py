@@ -107,8 +107,7 @@ class _Walk:
 
     def _of_sequence(self, value: tuple[Any, ...] | list[Any]) -> Iterator[bytes]:
         if _all_plain(value):  # as in long lists of numbers
-            yield b"plain"
-            yield b"".join(map(_plain_with_length, value))
+            yield _all_of(value)
         else:
             yield from map(self.of, value)
 
@@ -221,6 +220,14 @@ def _plain(value: Any) -> bytes:
     if type(value) is int:  # decimal digits are limited in number
         return hex(value).encode()
     return repr(value).encode("utf-8", "backslashreplace")
+
+
+def _all_of(values: tuple[Any, ...] | list[Any]) -> bytes:
+    """Plain values in their order."""
+    try:  # a tenth of the time
+        return repr(values).encode("utf-8", "backslashreplace")
+    except ValueError:  # decimal digits are limited in number
+        return b"".join(map(_plain_with_length, values))
 
 
 def _plain_with_length(value: Any) -> bytes:

@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, final
 
-from isocline.dispatch.calls import Calls, Function, arguments_of
+from isocline.dispatch.calls import Calls, Function
 from isocline.dispatch.fingerprint import fingerprint
 from isocline.dispatch.futures import TaskFuture
 from isocline.dispatch.identity import Files, Identity, Version, Versions
@@ -70,7 +70,7 @@ class Intake:
         """
         require_positive("limit", wanted.limit)
         function = self._calls.function(wanted.function)
-        arguments = arguments_of(function.name, wanted.arguments, wanted.named)
+        arguments = self._calls.arguments(function.name, wanted.arguments, wanted.named)
         holders = self._holders(wanted.chunk)
         key = wanted.key
         if key is None:
@@ -91,18 +91,19 @@ class Intake:
             future=TaskFuture(key, number, self._cancelled),
         )
         if self._journal:
-            task.fingerprint = self._identity(function, wanted)
+            task.fingerprint = self._identity(function, arguments, wanted)
             task.found = self._journal.find(key, task.fingerprint)
             if self._versions.looks_again:
                 task.data = self._versions.of
         return task
 
-    def _identity(self, function: Function, wanted: Wanted) -> bytes:
+    def _identity(self, function: Function, arguments: bytes, wanted: Wanted) -> bytes:
         """What the result of a task depends on."""
+        given = self._calls.fingerprint_of_arguments(arguments, wanted.arguments, wanted.named)
         return Identity(
             self._calls.fingerprint(function),
             self._loader,
-            fingerprint((tuple(wanted.arguments), dict(wanted.named), wanted.chunk)),
+            fingerprint((given, wanted.chunk)),
             self._versions.of(wanted.chunk),
         ).packed()
 

@@ -17,6 +17,7 @@ from isocline.dispatch.engines.processes import wire
 from isocline.dispatch.engines.processes.cores import thread_variables, usable_cores
 from isocline.dispatch.engines.processes.output import Output
 from isocline.dispatch.engines.processes.watch import Watch
+from isocline.dispatch.shared_bytes import LARGE
 
 _WORKER = "isocline.dispatch.engines.processes.worker"
 # -P: what lies in the current directory is not to stand before the library's own modules.
@@ -24,7 +25,8 @@ _COMMAND = [sys.executable, "-P", "-X", "faulthandler", "-m", _WORKER]
 _BLOCK = 1 << 18  # bytes read at once
 Message = Event | wire.Ready
 
-_FUNCTIONS = 256  # that a worker keeps
+_FUNCTIONS = 256  # that a worker keeps, with large arguments, as long as
+_BYTES = 1 << 26  # they have no more bytes together
 
 
 @final
@@ -60,6 +62,7 @@ class Process:
         self._watch = Watch(setup.name, patience)
         self._functions: OrderedDict[bytes, int] = OrderedDict()
         self._number = 0
+        self._size = 0  # bytes of these
         self._outbox = bytearray()
         self._send(wire.packed(setup))
 
@@ -69,8 +72,13 @@ class Process:
         """Put work, without its function, at the end of its queue."""
         with self._lock:
             self._watch.added(work.attempt, work.limit, time.monotonic())
-            number = self._known(function)
-            self._send(wire.packed(wire.Run(number, work)))
+            arguments = None
+            if len(work.arguments) >= LARGE:
+                arguments = self._known(work.arguments)
+                work = work._replace(arguments=b"")
+            # The function comes last: to know it the worker may have to forget what is older.
+            number = self._known(function, keep=arguments)
+            self._send(wire.packed(wire.Run(number, work, arguments)))
 
     def cancel(self, attempt: int) -> None:
         """Have an attempt stopped, if it is there."""
@@ -148,17 +156,26 @@ class Process:
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGTERM)
 
-    def _known(self, function: bytes) -> int:
-        """The number of a function, which is sent when it is first used."""
-        number = self._functions.get(function)
+    def _known(self, pickled: bytes, keep: int | None = None) -> int:
+        """The number of a function or of large arguments, sent when they are first used.
+
+        `keep` is a number that the worker is not to forget yet.
+        """
+        number = self._functions.get(pickled)
         if number is not None:
-            self._functions.move_to_end(function)
+            self._functions.move_to_end(pickled)
             return number
-        if len(self._functions) == _FUNCTIONS:
-            self._send(wire.packed(wire.Forget(self._functions.popitem(last=False)[1])))
+        self._size += len(pickled)
+        while self._functions and (len(self._functions) >= _FUNCTIONS or self._size > _BYTES):
+            oldest, number = next(iter(self._functions.items()))
+            if number == keep:
+                break
+            del self._functions[oldest]
+            self._size -= len(oldest)
+            self._send(wire.packed(wire.Forget(number)))
         self._number += 1
-        self._functions[function] = self._number
-        self._send(wire.packed(wire.Function(self._number, function)))
+        self._functions[pickled] = self._number
+        self._send(wire.packed(wire.Function(self._number, pickled)))
         return self._number
 
     def _send(self, data: bytes) -> None:

@@ -31,14 +31,14 @@ class Setup(NamedTuple):
 
 
 class Function(NamedTuple):
-    """To a worker: a function that tasks to come call."""
+    """To a worker: a function that tasks to come call, or large arguments that they share."""
 
     number: int
     code: bytes  # cloudpickled
 
 
 class Forget(NamedTuple):
-    """To a worker: no task to come calls this function."""
+    """To a worker: no task to come has this function, or these arguments."""
 
     function: int
 
@@ -48,6 +48,7 @@ class Run(NamedTuple):
 
     function: int
     work: Work
+    arguments: int | None = None  # the number of its arguments, if they have one
 
 
 class Cancel(NamedTuple):

@@ -36,12 +36,12 @@ class _Function:
     """Unpickled when a task first calls it, so that what goes wrong is that task's."""
 
     def __init__(self, code: bytes) -> None:
-        self._code = code
+        self.code = code
         self._function: calls.Function | None = None
 
     def get(self) -> calls.Function:
         if self._function is None:
-            self._function = pickle.loads(self._code)
+            self._function = pickle.loads(self.code)
         return self._function
 
 
@@ -86,6 +86,8 @@ class Worker:
                 self._functions.pop(message.function, None)
             case wire.Run():
                 work = message.work
+                if message.arguments is not None:
+                    work = work._replace(arguments=self._functions[message.arguments].code)
                 self._waiting[work.attempt] = (self._functions[message.function], work)
                 self._order.put(work.attempt)
             case wire.Cancel():
