@@ -131,3 +131,22 @@ def test_it_says_either_what_to_copy_or_that_there_is_nothing_to_copy() -> None:
     assert "Nothing to copy" not in words
     assert "Nothing has to be copied at this load" in words
     assert "For a higher one:\nCopy what only a holds" in words
+
+
+def test_the_first_tasks_of_workers_are_said_apart_and_leave_less_time_for_the_rest() -> None:
+    """Four nodes import modules for 9 s of 10 s, and are busy with 4 s of tasks in the last one."""
+    demand = Demand()
+    for number in range(44):
+        node = "abcd"[number % 4]
+        demand.finished(f"c{number}", [node], node, LOCAL, 0.1 if number >= 4 else None)
+        if number < 4:
+            demand.finished_cold(8.5)
+    demand.lost_seconds += 2.0
+    found = explain(demand, nodes("abcd"), elapsed=10.0)
+    assert found.capacity_scale == pytest.approx(1.0)  # 4 s of work in 4 nodes' last second
+    words = str(found)
+    assert (
+        "4 tasks were the first of a worker or imported modules, and took on average 8.5" in words
+    )
+    assert "Attempts without a result took 2 s" in words
+    assert "these rates in the time that was left for it" in words

@@ -571,3 +571,15 @@ def test_a_slow_task_is_copied_only_where_it_may_run_twice() -> None:
         attempts = [ran for ran in live.records if ran.key == "slow"]
         assert [ran.copy for ran in attempts] == ([True, False] if copies else [False])
         assert live.statistics().copies == int(copies)
+
+
+def test_a_run_lasts_from_the_first_submission_to_the_last_end() -> None:
+    with scheduler() as live:
+        time.sleep(0.05)
+        before = time.monotonic()
+        assert list(live.map(number, numbers(20))) == list(range(20))
+        most = time.monotonic() - before
+        time.sleep(0.05)
+        assert 0 < live.statistics().elapsed <= most
+        assert 0 < live.explain().elapsed <= most
+    assert 0 < live.statistics().elapsed <= most

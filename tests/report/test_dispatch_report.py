@@ -1,7 +1,9 @@
 """A live run's table and picture show what ran where, and what did not."""
 
 import csv
+import re
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +18,7 @@ from isocline.dispatch.records import LEVELS, Outcome, Ran
 from isocline.dispatch.run_statistics import RunStatistics
 from isocline.dispatch.timeline import Timeline
 from isocline.report.dispatch_files import write_run
-from isocline.report.dispatch_table import dispatch_report
+from isocline.report.dispatch_table import dispatch_report, shares
 from isocline.report.timeline_plot import COLOURS, timeline_plot
 
 
@@ -121,3 +123,10 @@ def test_the_record_knows_its_json_and_frame() -> None:
     assert document["failures"][0]["error"] == "ValueError: no"
     assert document["explanation"]["tasks"] == {"local": 9, "rack": 0, "remote": 3}
     assert result().to_frame().loc["n0", "tasks"] == 4
+
+
+def test_shares_of_levels_add_up() -> None:
+    statistics = result().statistics
+    levels = {"local": 91, "rack": 0, "remote": 109}  # 45.5 % and 54.5 %
+    found = replace(statistics, finished=200, levels=levels)
+    assert sum(int(share) for share in re.findall(r"(\d+) %", shares(found))) == 100

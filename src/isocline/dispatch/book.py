@@ -1,5 +1,6 @@
 """Outcomes of tasks and attempts: futures set, records kept, the journal written."""
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from typing import final
@@ -35,11 +36,21 @@ class Book:
         self._journal = journal
         self._began = began
         self._to_unix = unix - began
+        self._first, self._last = math.inf, -math.inf  # when a task came, and when one ended
 
     @property
     def unwritten(self) -> int:
         """Rows that wait for the journal."""
         return self._journal.unwritten if self._journal else 0
+
+    def submitted(self, now: float) -> None:
+        """A task has come."""
+        self._first = min(self._first, now)
+        self._last = max(self._last, now)
+
+    def elapsed(self, until: float | None) -> float:
+        """Time from the first submission until then, s; None: until the last task has ended."""
+        return max((self._last if until is None else until) - self._first, 0.0)
 
     def started(self, attempt: Attempt) -> None:
         """An attempt was given to its node."""
@@ -50,6 +61,8 @@ class Book:
         self, attempt: Attempt, outcome: Outcome, started: float, now: float, *, cold: bool = False
     ) -> None:
         """An attempt is over; its task may go on elsewhere."""
+        if outcome is not Outcome.FINISHED:
+            self.demand.lost_seconds += now - started
         self.records.add(
             Ran(
                 attempt.task.key,
@@ -79,9 +92,11 @@ class Book:
         """The task has its result; `holders` held its chunk; `cold` as in `Done`."""
         task, level = attempt.task, LEVELS[attempt.level]
         node = self._nodes.names[attempt.server]
-        self.ended[Outcome.FINISHED] += 1
+        self._end(Outcome.FINISHED, now)
         self.attempt_ended(attempt, Outcome.FINISHED, started, now, cold=cold)
         self.demand.finished(task.chunk, holders, node, level, None if cold else now - started)
+        if cold:
+            self.demand.finished_cold(now - started)
         if self._journal:
             if task.data is not None:
                 task.fingerprint = with_data(task.fingerprint, task.data(task.chunk))
@@ -90,13 +105,13 @@ class Book:
 
     def resumed(self, task: Task, value: bytes, now: float) -> None:
         """The task has its result, from an earlier run."""
-        self.ended[Outcome.RESUMED] += 1
+        self._end(Outcome.RESUMED, now)
         self._not_started(task, Outcome.RESUMED, now)
         self._give(task, value)
 
     def failed(self, task: Task, error: BaseException, now: float) -> None:
         """The task has come to nothing but this error."""
-        self.ended[Outcome.GIVEN_UP] += 1
+        self._end(Outcome.GIVEN_UP, now)
         self._not_started(task, Outcome.GIVEN_UP, now)
         if self._journal:
             words = f"{type(error).__name__}: {error}"
@@ -105,11 +120,15 @@ class Book:
 
     def cancelled(self, task: Task, now: float) -> None:
         """Nobody wants the task any more."""
-        self.ended[Outcome.CANCELLED] += 1
+        self._end(Outcome.CANCELLED, now)
         self._not_started(task, Outcome.CANCELLED, now)
         if self._journal and task.attempts:
             self._note(task, Outcome.CANCELLED, None, now, now)
         cancel_quietly(task.future)
+
+    def _end(self, outcome: Outcome, now: float) -> None:
+        self.ended[outcome] += 1
+        self._last = max(self._last, now)
 
     def _give(self, task: Task, value: bytes) -> None:
         result = unpickled(task.key, "its result", value)

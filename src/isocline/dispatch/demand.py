@@ -21,6 +21,10 @@ class Demand:
         tasks: By level.
         measured: Those of them whose time counts, by level.
         seconds: That these kept their nodes busy, by level.
+        cold: Those whose time does not count, as they were the first of a process or imported
+            modules.
+        cold_seconds: That these kept their nodes busy.
+        lost_seconds: That attempts without a result did.
     """
 
     def __init__(self) -> None:
@@ -29,6 +33,9 @@ class Demand:
         self.tasks: Counter[str] = Counter()
         self.measured: Counter[str] = Counter()
         self.seconds: defaultdict[str, float] = defaultdict(float)
+        self.cold = 0
+        self.cold_seconds = 0.0
+        self.lost_seconds = 0.0
         self._chunks: Counter[tuple[str, Holders]] = Counter()
 
     def finished(
@@ -55,6 +62,11 @@ class Demand:
             self.helped[node, at, level] += 1
         if at and chunk is not None:
             self._count((chunk, at))
+
+    def finished_cold(self, seconds: float) -> None:
+        """Such a task, of which `finished` was told without a time, took so long."""
+        self.cold += 1
+        self.cold_seconds += seconds
 
     def chunks_of(self, holders: Holders, most: int) -> Sequence[str]:
         """Chunks with these holders, those that were asked for most often first."""

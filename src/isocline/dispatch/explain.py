@@ -54,6 +54,9 @@ class Explanation:
     bottleneck: tuple[str, ...]  # nodes that are overloaded at the capacity
     copies: tuple[Copy, ...]  # each for itself, the best first
     basis: str  # what was assumed, or why there is no capacity
+    cold: int = 0  # tasks that were the first of a worker, or imported modules: in no rate
+    cold_seconds: float = 0.0  # that these kept their nodes busy
+    lost_seconds: float = 0.0  # that attempts without a result did
 
     def to_dict(self) -> dict[str, Any]:
         """As plain data, for JSON."""
@@ -93,10 +96,36 @@ def explain(demand: Demand, nodes: Sequence[Node], elapsed: float) -> Explanatio
     if elapsed > 0 and any(demand.types.keys() - {()}):
         rates, basis = _rates(seconds, demand.tasks)
         if rates is not None:
-            planned = _planned(_cluster(demand, nodes, rates, elapsed), demand)
+            left = _left(demand, len(nodes), elapsed) * _all_of_measured(demand)
+            planned = _planned(_cluster(demand, nodes, rates, left), demand)
     return Explanation(
-        elapsed, {level: demand.tasks[level] for level in LEVELS}, seconds, helped, *planned, basis
+        elapsed,
+        {level: demand.tasks[level] for level in LEVELS},
+        seconds,
+        helped,
+        *planned,
+        basis,
+        demand.cold,
+        demand.cold_seconds,
+        demand.lost_seconds,
     )
+
+
+def _left(demand: Demand, nodes: int, elapsed: float) -> float:
+    """Time that each node had, on average, for tasks at the measured rates, s.
+
+    The rest went to the first tasks of workers and to attempts without a result. Counted as time
+    in which nodes had nothing to do, it would make a short run look idle that was busy throughout.
+    """
+    spent = (demand.cold_seconds + demand.lost_seconds) / max(nodes, 1)
+    measured = sum(demand.seconds.values()) / max(nodes, 1)
+    return min(max(elapsed - spent, measured, 1e-9), elapsed)
+
+
+def _all_of_measured(demand: Demand) -> float:
+    """All tasks over those whose time counts: only these were done in the time that was left."""
+    tasks = sum(demand.tasks.values())
+    return tasks / (tasks - demand.cold) if tasks > demand.cold else 1.0
 
 
 def _rates(seconds: dict[str, float], tasks: Mapping[str, int]) -> tuple["Rates | None", str]:

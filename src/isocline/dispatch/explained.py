@@ -9,12 +9,13 @@ if TYPE_CHECKING:
 
 _MOST = 3  # sentences of a kind; `to_dict` has all
 _NAMES = 6
-_WORTH = 0.005  # of the capacity: less would be shown as 0.0 % to a whole number
+_WORTH = 0.005  # of the capacity, or of the time: less is not worth a sentence
 
 
 def sentences(found: "Explanation") -> Iterator[str]:
     """What there is to say, the measured things first."""
     yield _tasks(found)
+    yield from _apart(found)
     yield from _helped(found)
     if found.capacity_scale is None:
         yield f"What the nodes can do is not known: {found.basis}."
@@ -34,6 +35,18 @@ def _tasks(found: "Explanation") -> str:
     total = sum(found.tasks.values())
     each = f": {_and(parts)}" if parts else ""
     return f"{_count(total, 'task')} in {_duration(found.elapsed)}{each}."
+
+
+def _apart(found: "Explanation") -> Iterator[str]:
+    """Time of nodes that is in no rate."""
+    if found.cold:
+        first, took = ("task was", "took") if found.cold == 1 else ("tasks were", "took on average")
+        yield (
+            f"{found.cold:,} {first} the first of a worker or imported modules, and {took} "
+            f"{_duration(found.cold_seconds / found.cold)}, which is in no rate."
+        )
+    if found.lost_seconds > _WORTH * found.elapsed:
+        yield f"Attempts without a result took {_duration(found.lost_seconds)} of nodes' time."
 
 
 def _each(seconds: float | None) -> str:
@@ -60,7 +73,8 @@ def _load(found: "Explanation", scale: float) -> str:
         if everybody
         else f"{_names(found.bottleneck)} would need more help than is left"
     )
-    return f"Load {1.0 / scale:.3g} of what the nodes can do at these rates; at 1 {at_one}."
+    beside = " in the time that was left for it" if found.cold or found.lost_seconds else ""
+    return f"Load {1.0 / scale:.3g} of what the nodes can do at these rates{beside}; at 1 {at_one}."
 
 
 def _to_copy(found: "Explanation", scale: float) -> Iterator[str]:

@@ -59,11 +59,16 @@ class Run:
         # What nodes have been told to fetch: chunk and node -> tasks, in order.
         self._coming: dict[tuple[str, str], list[int]] = {}
 
+    def elapsed(self, now: float) -> float:
+        """Time from the first submission until now, or until the last task has ended, s."""
+        return self._book.elapsed(now if self.tasks else None)
+
     # What callers want
 
     def submitted(self, task: Task, now: float) -> None:
         """A task has come."""
         task.submitted = now
+        self._book.submitted(now)
         if self.stopping:
             self._book.cancelled(task, now)
         elif task.found is not None:

@@ -14,7 +14,7 @@ from isocline.dispatch.run import Run
 class RunStatistics:
     """Counts of tasks since the scheduler began."""
 
-    elapsed: float  # s
+    elapsed: float  # s from the first submission to now, or to the last end
     waiting: int
     running: int  # at a node, or given to it ahead
     finished: int

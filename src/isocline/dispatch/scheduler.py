@@ -195,18 +195,21 @@ class Scheduler(Submitting):
 
     def statistics(self) -> RunStatistics:
         """The run in numbers, as it is now."""
-        elapsed = time.monotonic() - self._began
+        now = time.monotonic()
         return self._driver.ask(
-            lambda: run_statistics(elapsed, self._driver.run, self._book, self._nodes)
+            lambda: run_statistics(
+                self._driver.run.elapsed(now), self._driver.run, self._book, self._nodes
+            )
         )
 
     def explain(self) -> "Explanation":
         """Who helped whom as measured, what limits the run, and what to replicate."""
         from isocline.dispatch.explain import explain  # noqa: PLC0415 - theory, when needed
 
-        elapsed = time.monotonic() - self._began
-        nodes = self._nodes.known
-        return self._driver.ask(lambda: explain(self._book.demand, list(nodes.values()), elapsed))
+        now, nodes = time.monotonic(), self._nodes.known
+        return self._driver.ask(
+            lambda: explain(self._book.demand, list(nodes.values()), self._driver.run.elapsed(now))
+        )
 
     # The end
 

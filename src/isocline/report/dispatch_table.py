@@ -38,7 +38,11 @@ def rate(statistics: RunStatistics) -> str:
 def shares(statistics: RunStatistics) -> str:
     """Where the finished tasks ran, as "92 % local, 8 % remote"."""
     known = [level for level in LEVELS if statistics.levels[level]]
-    return ", ".join(f"{100 * statistics.share(level):.0f} % {level}" for level in known)
+    percent = {level: round(100 * statistics.share(level)) for level in known}
+    if percent:  # they add up
+        largest = max(percent, key=lambda level: percent[level])
+        percent[largest] += 100 - sum(percent.values())
+    return ", ".join(f"{share} % {level}" for level, share in percent.items())
 
 
 def _summary(result: BatchResult) -> Text:
