@@ -1,6 +1,7 @@
 """What a task's result depends on, as four fingerprints: a journal gives results to equals only."""
 
 import os
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple, final
@@ -89,7 +90,7 @@ def _stat(directory: Path, chunk: str) -> tuple[int, int] | None:
         found = os.stat(directory / chunk)  # noqa: PTH116 - Path.stat is slower by half
     except (OSError, ValueError):
         return None
-    return found.st_size, found.st_mtime_ns
+    return (found.st_size, found.st_mtime_ns) if stat.S_ISREG(found.st_mode) else None
 
 
 def _unpacked(packed: bytes) -> Identity:
