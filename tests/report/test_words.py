@@ -1,5 +1,6 @@
 """Numbers are written with the digits that are known, in units that suit them."""
 
+import numpy as np
 import pytest
 
 from isocline.report.words import duration, estimate, kind_of, listed, number, time_unit
@@ -11,7 +12,7 @@ from isocline.simulate.results import Estimate
     [
         (None, "–"), (float("nan"), "–"), (float("inf"), "∞"), (0.0, "0"), (1.0, "1.000"),
         (0.012345, "0.01235"), (17852.0, "17,852"), (-3.14159, "-3.142"), (1.5e9, "1.500e+09"),
-        (1e-9, "1.000e-09"),
+        (1e-9, "1.000e-09"), (336, "336"), (12_345_678, "12,345,678"), (np.int64(7), "7"), (0, "0"),
     ],
 )  # fmt: skip
 def test_a_number_has_four_digits(value: float | None, text: str) -> None:
@@ -38,6 +39,8 @@ def test_a_column_has_the_unit_of_its_smallest_time() -> None:
         (0.98, 1.02, "1.000 ± 0.020"),
         (1000.0, 1300.0, "1,150 ± 150"),
         (2.0, 2.0, "2.000"),
+        (6.066976277869628, 6.066976277869652, "6.067"),
+        (-1e-12, 1e-12, "0.0000000000000 ± 0.0000000000010"),
         (-1.0, float("inf"), "∞"),
     ],
 )

@@ -93,10 +93,21 @@ def test_histogram_quantiles_are_within_a_bucket_of_the_exact_ones() -> None:
 
 def test_latencies_outside_the_range_go_to_its_ends() -> None:
     histogram = np.zeros(latencies.BUCKETS, np.int32)
-    for value in (0.0, 1e-20, 1e20, np.inf):
+    for value in (0.0, 1e-40, 1.0, 1e40, np.inf):
         latencies.record(histogram, value)
     assert histogram[0] == 2
     assert histogram[-1] == 2
+
+
+def test_no_quantile_is_made_up_outside_the_range() -> None:
+    histogram = np.zeros(latencies.BUCKETS, np.int32)
+    for value in (1e-40, 1.0, 1.0, 1e40):
+        latencies.record(histogram, value)
+    low, middle, high = latencies.quantiles(histogram, [0.1, 0.5, 0.9])
+    assert np.isnan(low)
+    assert middle == pytest.approx(1.0, rel=0.005)
+    assert np.isnan(high)
+    assert np.isnan(latencies.quantiles(np.zeros(latencies.BUCKETS, np.int32), 0.5))
 
 
 @settings(deadline=None, max_examples=60)

@@ -6,6 +6,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from isocline.report.cautions import cautions, overload_in_words
 from isocline.report.conditions import conditions
 from isocline.report.table_style import table
 from isocline.report.words import estimate, listed, number, time_unit
@@ -16,10 +17,8 @@ _SHORT, _LONG = 12, 28  # letters of a policy's name, in a table of 120 columns
 
 def comparison_report(comparison: Comparison) -> RenderableType:
     """What `isocline simulate` prints: the policies, and under which conditions."""
-    unstable = [Text(line, style="red") for line in unstable_in_words(comparison)]
-    return Group(
-        _policies(comparison), Text(), *unstable, Text(conditions(comparison), style="dim")
-    )
+    said = [Text(line, style="red") for line in warnings(comparison)]
+    return Group(_policies(comparison), Text(), *said, Text(conditions(comparison), style="dim"))
 
 
 def sweep_report(sweep: Sweep) -> RenderableType:
@@ -38,7 +37,7 @@ def sweep_report(sweep: Sweep) -> RenderableType:
     said = [
         f"At load {number(one.load, 3)}: {line}"
         for one in sweep.comparisons
-        for line in unstable_in_words(one)
+        for line in warnings(one)
     ]
     lines = [
         *(Text(line, style="red") for line in said),
@@ -47,13 +46,19 @@ def sweep_report(sweep: Sweep) -> RenderableType:
     return Group(made, Text(), *lines)
 
 
-def unstable_in_words(comparison: Comparison) -> list[str]:
-    """One sentence for each policy without a steady state."""
-    return [
-        f"{p.policy} is unstable: jobs {_at(p.overloaded)}grow without end"
-        for p in comparison.policies
-        if p.status == "unstable"
-    ]
+def warnings(comparison: Comparison) -> list[str]:
+    """Sentences on overload, policies without a steady state, and figures that are in doubt."""
+    beyond = comparison.status == "overloaded"
+    said = [overload_in_words(comparison.load)] if beyond else []
+    for p in comparison.policies:
+        if p.status == "unstable":
+            said.append(f"{p.policy} is unstable: jobs {_at(p.overloaded)}grow without end")
+        elif p.status == "overloaded" and not beyond:
+            said.append(
+                f"{p.policy} overloads {listed(p.overloaded)}: its figures are of a trace of this "
+                "length and grow with it"
+            )
+    return said + cautions(comparison.policies, comparison.replications, "jobs")
 
 
 def _at(backends: Sequence[str]) -> str:

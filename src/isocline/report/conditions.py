@@ -21,7 +21,7 @@ def conditions(*comparisons: Comparison) -> str:
         f"{range_of(c.replications for c in comparisons)} replications of "
         f"{range_of(c.horizon for c in comparisons)} s, {_discarded(comparisons)}; "
         f"seed {first.seed}. {_scale(first)}{_delay(first)}"
-        f"Bound: the fluid optimum{_of_mean_rate(first)}{bound if alone else ''}. "
+        f"Bound: {_bound(comparisons)}{bound if alone else ''}. "
         "±: 95 % Student-t intervals over replications."
     )
 
@@ -50,9 +50,11 @@ def range_of(values: Iterable[float]) -> str:
     return low if low == high else f"{low} to {high}"
 
 
-def _of_mean_rate(c: Comparison) -> str:
-    # A trace ends, and what it left unfinished was served after it: not quite a steady state.
-    return " of the mean rate, which a trace that ends can undercut a little" if _replays(c) else ""
+def _bound(comparisons: Sequence[Comparison]) -> str:
+    ends = [c.finished_by for c in comparisons if c.finished_by is not None]
+    if not ends:
+        return "the fluid optimum"
+    return f"the fluid optimum for all that have served these jobs by {range_of(ends)} s"
 
 
 def _replays(c: Comparison) -> bool:

@@ -1,17 +1,25 @@
 """Numbers and names as people read them: as many digits as are known, units that suit the size."""
 
 import math
+import numbers
 import re
 from collections import Counter
 from collections.abc import Iterable
 
 from isocline.simulate.results import Estimate
 
+# A half-width below this share of the mean is rounding noise of sums of doubles, not knowledge.
+_NOISE = 1e-9
 _TIME_UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"))
 
 
 def number(value: float | None, digits: int = 4) -> str:
-    """`digits` significant digits, without an exponent where a person would write none."""
+    """`digits` significant digits, without an exponent where a person would write none.
+
+    An int is a count: it is written whole.
+    """
+    if isinstance(value, numbers.Integral):
+        return f"{value:,}"
     if value is None or not math.isfinite(value):
         return "–" if value is None or math.isnan(value) else "∞" if value > 0 else "-∞"
     if value == 0:
@@ -37,11 +45,14 @@ def duration(seconds: float | None, digits: int = 3) -> str:
 
 
 def estimate(value: Estimate | None, scale: float = 1.0, signed: bool = False) -> str:
-    """Value ± half-width, both to the second digit of the half-width: "12.34 ± 0.56"."""
+    """Value ± half-width, both to the second digit of the half-width: "12.34 ± 0.56".
+
+    The value alone where there is no half-width, or only that of rounding.
+    """
     if value is None:
         return "–"
     centre, half = value.value / scale, value.half_width / scale
-    if not (math.isfinite(half) and half > 0):
+    if not (math.isfinite(half) and half > _NOISE * abs(centre)):
         return number(centre)
     decimals = max(1 - math.floor(math.log10(half)), 0)
     sign = "+" if signed else ""

@@ -1,8 +1,8 @@
 """`isocline simulate`: several policies on one system, compared as a referee would want it.
 
 All policies get the same arrivals and sizes, the warm-up is given or found, a run too short is
-refused, a policy without a steady state is called unstable, and the bound of Lemma 1 of the GMSR
-paper stands beside every mean.
+refused, a policy without a steady state is called unstable, and a bound stands beside every mean.
+A trace is replayed until its last job has left, whatever its load.
 """
 
 from collections.abc import Sequence
@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from isocline.errors import UsageError
 from isocline.learn.learner import Learning
 from isocline.model.fleet import RoutingSystem
 from isocline.model.traffic import Trace
@@ -104,7 +105,8 @@ def simulate(
         progress: Told after each replication.
 
     Raises:
-        InfeasibleError: The load cannot be served by any policy; names the violated set.
+        InfeasibleError: The load cannot be served by any policy, and there is no trace that ends;
+            names the violated set.
         RunTooShortError: The run is too short for its own warm-up, or has too few jobs.
         PolicyError: A policy is unknown, or misbehaves.
         UsageError: An argument is out of range.
@@ -119,7 +121,11 @@ def simulate(
     scene = scenario(system, trace, time_scale, load)
     replays = trace is not None
     cut = slots_of(clock, scene.system, scale, slot, departures, discipline, replays)
-    prepared = prepare(scene.system, discipline, scale)
+    if scene.overloaded and start == "fluid":
+        raise UsageError(
+            f"start fluid: at load {scene.load:.3g} no optimum can serve what comes; leave it out"
+        )
+    prepared = prepare(scene.system, discipline, scale, ends=replays)
     if delay is not None:
         others = {"trace": trace, "clock": cut, "learn": learn, "slowdowns": slowdowns or None}
         used = [name for name, option in others.items() if option is not None]
@@ -130,10 +136,12 @@ def simulate(
     if warmup is None and not scene.steady:
         warmup = 0.0  # MSER-5 would take the first change of the rate for the start's transient
     run = _run(prepared, scene.trace, horizon, warmup, seed, start, percentiles)
+    run = replace(run, drain=scene.ends)
     listed = any(policy.may_hold for policy in chosen)  # for all, so that all see the same
     run = replace(run, slots=cut, scale=scale, listed=listed, slowdowns=tuple(slowdowns))
     doomed = [_overloaded(prepared, policy) for policy in chosen]
-    alive = [i for i, names in enumerate(doomed) if not names]
+    # Whatever comes to an end can be run to it.
+    alive = [i for i, names in enumerate(doomed) if replays or not names]
     policies_run = [chosen[i] for i in alive]
 
     def begin(factor: float) -> Round[Comparison]:
@@ -154,10 +162,10 @@ def sweep(
     """`simulate` at several loads, lowest first; takes its other options.
 
     Raises:
-        InfeasibleError: At the highest load; found before any other is simulated.
+        InfeasibleError: At the highest load; found before any other is simulated. Not of a trace.
     """
-    trace: Any = options.get("trace")
-    fluid_optimum(scenario(system, trace, load=max(loads)).system)
+    if options.get("trace") is None:
+        fluid_optimum(scenario(system, load=max(loads)).system)
     one_each = [simulate(system, policies, load=load, **options) for load in sorted(loads)]
     return Sweep(tuple(one_each))
 
@@ -171,10 +179,10 @@ def _run(
     start: Literal["empty", "fluid"],
     percentiles: bool,
 ) -> Run:
-    """A trace is replayed once from its start and drained; anything else runs to a horizon."""
+    """A trace is replayed once from its start; anything else runs to a horizon."""
     if trace is not None:
         until = trace.length if horizon is None else min(horizon, trace.length)
-        return Run(until, warmup or 0.0, seed, start, percentiles, drain=True)
+        return Run(until, warmup or 0.0, seed, start, percentiles)
     rate = float(prepared.system.rates.sum())
     latency = prepared.least_jobs / rate + (prepared.delay.lag if prepared.delay else 0.0)
     default = max(DEFAULT_JOBS / rate, DEFAULT_LATENCIES * latency)

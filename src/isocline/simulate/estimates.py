@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from isocline.simulate.bound import Bound
 from isocline.simulate.percentiles import percentiles
 from isocline.simulate.prepare import Prepared
 from isocline.simulate.replicate import Replication
@@ -16,10 +17,18 @@ from isocline.simulate.statistics.intervals import interval
 FloatArray = npt.NDArray[np.float64]
 
 
+# More than this share of L between L and lambda W is said.
+LARGEST_GAP = 0.01
+
+
+def measured_from(run: Run, skip: int) -> float:
+    """When the measured part begins, s."""
+    return float(run.ends[skip - 1]) if skip else 0.0
+
+
 def measured_seconds(run: Run, skip: int) -> float:
     """Length of the measured part, s."""
-    start = run.ends[skip - 1] if skip else 0.0
-    return float(run.ends[-1] - start)
+    return run.horizon - measured_from(run, skip)
 
 
 def controls(prepared: Prepared, reps: Sequence[Replication], run: Run, skip: int) -> FloatArray:
@@ -38,24 +47,35 @@ def latencies(prepared: Prepared, reps: Sequence[Replication], skip: int) -> Flo
     """(R,) mean latency, s: of the jobs timed, or by Little's law where none was."""
     timed = np.array([rep.timed[skip:].sum() for rep in reps])
     if timed.min() == 0:
-        return np.asarray(mean_jobs(reps, skip) / prepared.system.rates.sum())
+        return np.asarray(
+            np.array([rep.jobs[skip:].mean() for rep in reps]) / prepared.system.rates.sum()
+        )
     return np.asarray([rep.sojourn[skip:].sum() for rep in reps] / timed)
 
 
-def mean_jobs(reps: Sequence[Replication], skip: int) -> FloatArray:
-    """(R,) mean number of jobs."""
-    return np.array([rep.jobs[skip:].mean() for rep in reps])
+def mean_jobs(reps: Sequence[Replication], run: Run, skip: int) -> FloatArray:
+    """(R,) mean number of jobs.
+
+    What jobs of a drained run spend there after the horizon counts, too, as it does in their
+    latencies. So L = lambda W exactly, and L orders policies as W does.
+    """
+    after = np.array([rep.after_jobs for rep in reps]) / measured_seconds(run, skip)
+    return np.asarray([rep.jobs[skip:].mean() for rep in reps] + after)
+
+
+def _arrival_rate(reps: Sequence[Replication], run: Run, skip: int) -> float:
+    """Jobs/s."""
+    arrived = float(np.mean([rep.arrivals[skip:].sum() for rep in reps]))
+    return arrived / measured_seconds(run, skip)
 
 
 def _littles_law(reps: Sequence[Replication], run: Run, skip: int) -> float:
     timed = sum(int(rep.timed[skip:].sum()) for rep in reps)
-    if timed == 0:
+    jobs = float(mean_jobs(reps, run, skip).mean())
+    if timed == 0 or not jobs:
         return float("nan")
     waited = sum(float(rep.sojourn[skip:].sum()) for rep in reps) / timed
-    length = measured_seconds(run, skip) * len(reps)
-    arrived = sum(int(rep.arrivals[skip:].sum()) for rep in reps) / length
-    jobs = float(mean_jobs(reps, skip).mean())
-    return abs(jobs - arrived * waited) / jobs if jobs else float("nan")
+    return abs(jobs - _arrival_rate(reps, run, skip) * waited) / jobs
 
 
 def summary(
@@ -66,30 +86,44 @@ def summary(
     skip: int,
     reference: Sequence[Replication] | None,
     known_means: bool,
+    bound: Bound,
+    overloaded: Sequence[str] = (),
 ) -> PolicyResult:
-    """The result of a stable policy; `reference` are the first policy's replications."""
+    """The result of a policy that has figures.
+
+    `reference` are the first policy's replications. `overloaded` are the backends that a trace
+    brings more to than they can serve.
+    """
     known = controls(prepared, reps, run, skip) if known_means else None
-    jobs = interval(mean_jobs(reps, skip), known)
     latency = latencies(prepared, reps, skip)
+    jobs = interval(mean_jobs(reps, run, skip), known).over(run.scale)
     p50, p95, p99 = percentiles(reps, skip)
     difference = None
     if reference is not None:
-        difference = interval(latency - latencies(prepared, reference, skip))
+        difference = interval(differences(latency, latencies(prepared, reference, skip)))
     return PolicyResult(
         policy=label,
-        status="stable",
-        mean_jobs=jobs.over(run.scale),
+        status="overloaded" if overloaded else "stable",
+        mean_jobs=jobs,
         mean_latency=interval(latency, known),
         p50=p50,
         p95=p95,
         p99=p99,
-        ratio_to_bound=jobs.over(prepared.least_jobs),
+        ratio_to_bound=jobs.over(bound.jobs),
         difference=difference,
         completed=sum(int(rep.completions[skip:].sum()) for rep in reps),
         littles_law=_littles_law(reps, run, skip),
-        overloaded=(),
+        overloaded=tuple(overloaded),
+        finished=run.horizon + float(np.mean([rep.after for rep in reps])) if run.drain else None,
+        arrival_rate=_arrival_rate(reps, run, skip) / run.scale,
         **_looks(reps, run.scale),
     )
+
+
+def differences(values: FloatArray, others: FloatArray) -> FloatArray:
+    """(R,) values - others, paired; 0 where only the rounding of their sums differs."""
+    found = values - others
+    return np.where(np.abs(found) <= 1e-12 * np.abs(others), 0.0, found)
 
 
 def unstable(

@@ -4,7 +4,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from isocline.simulate.estimates import growing_backends, summary, unstable
+from isocline.simulate.bound import Bound, least_job_seconds, least_mean_jobs
+from isocline.simulate.estimates import (
+    growing_backends,
+    latencies,
+    measured_from,
+    measured_seconds,
+    summary,
+    unstable,
+)
 from isocline.simulate.replicate import Replication
 from isocline.simulate.replications import Replications
 from isocline.simulate.results import Comparison, PolicyResult
@@ -27,21 +35,75 @@ def judge(
     kept = dict(zip(alive, work.kept, strict=True))
     growing = {i for i, reps in kept.items() if _grows(reps, work.run, scene.steady)}
     steady = [i for i in alive if i not in growing]
+    beyond = scene.bottleneck if scene.overloaded else ()
     stable = {labels[i]: _blocks(kept[i]) for i in steady}
     skip = discarded(work.run, stable, scene.steady, "jobs", " or --start fluid")
     known_means = work.prepared.memoryless and scene.steady
+    bound = _bound(scene, work, [kept[i] for i in steady], skip)
     results: list[PolicyResult] = []
     for i, label in enumerate(labels):
         if i in steady:
             first = kept[0] if i > 0 and 0 in steady else None
             results.append(
-                summary(label, work.prepared, kept[i], work.run, skip, first, known_means)
+                summary(
+                    label,
+                    work.prepared,
+                    kept[i],
+                    work.run,
+                    skip,
+                    first,
+                    known_means,
+                    bound,
+                    beyond or doomed[i],
+                )
             )
         else:
             reps = kept.get(i, [])
             overloaded = doomed[i] or growing_backends(reps, names)
             results.append(unstable(label, reps, overloaded, len(names), work.run.scale))
-    return _comparison(scene, work, tuple(results), skip)
+    return _comparison(scene, work, tuple(results), skip, bound)
+
+
+def _bound(
+    scene: Scenario, work: Replications, found: Sequence[Sequence[Replication]], skip: int
+) -> Bound:
+    """What no policy goes below; `found` are the replications of those that have figures."""
+    prepared, run = work.prepared, work.run
+    if run.drain and found:
+        return _bound_of_drained(scene, work, found, skip)
+    rates = prepared.system.rates
+    least = prepared.least_jobs
+    if scene.slowdowns:
+        # What a policy leaves at the end is not served: the bound is for what all have served.
+        served = min((r.rate[skip:].mean() for reps in found for r in reps), default=np.inf)
+        share = min(1.0, float(served / rates.sum()))
+        start = measured_from(run, skip)
+        least = least_mean_jobs(prepared.system, share * rates, scene.slowdowns, start, run.horizon)
+    return Bound(least / float(rates.sum()), least / run.scale, None)
+
+
+def _bound_of_drained(
+    scene: Scenario, work: Replications, found: Sequence[Sequence[Replication]], skip: int
+) -> Bound:
+    """The largest that holds for all that were found, by when the work of each was done.
+
+    One holds for all policies that are done as early as the one that it is for. For the others it
+    is seen to hold, or the next one is tried; the last is that of those that were done last.
+    """
+    system, run, start = work.prepared.system, work.run, measured_from(work.run, skip)
+    least = min(float(latencies(work.prepared, reps, skip).mean()) for reps in found)
+    count = np.max([[rep.timed[skip:].sum() for rep in reps] for reps in found], axis=0)
+    ends = run.horizon + np.array([[rep.after for rep in reps] for reps in found])
+    for done in (*sorted(ends, key=lambda row: float(row.mean())), ends.max(axis=0)):
+        seconds = [
+            least_job_seconds(system, rep.work, scene.slowdowns, start, end)
+            for rep, end in zip(found[0], done.tolist(), strict=True)
+        ]
+        latency = float(np.mean(seconds / count))
+        if latency <= least:
+            break
+    jobs = float(np.mean(seconds)) / measured_seconds(run, skip)
+    return Bound(latency, jobs / run.scale, float(done.max()))
 
 
 def _grows(reps: Sequence[Replication], run: Run, steady: bool) -> bool:
@@ -57,17 +119,21 @@ def _blocks(reps: Sequence[Replication]) -> Blocks:
 
 
 def _comparison(
-    scene: Scenario, work: Replications, results: tuple[PolicyResult, ...], skip: int
+    scene: Scenario,
+    work: Replications,
+    results: tuple[PolicyResult, ...],
+    skip: int,
+    bound: Bound,
 ) -> Comparison:
-    run, least = work.run, work.prepared.least_jobs
+    run = work.run
     given = run.warmup is not None
     return Comparison(
         system=scene.system.name,
         source=run.slots.source if run.slots else scene.source,
         backends=tuple(backend.name for backend in scene.system.backends),
         load=scene.load,
-        lower_bound=least / run.scale,
-        lower_bound_latency=least / float(work.prepared.system.rates.sum()),
+        lower_bound=bound.jobs,
+        lower_bound_latency=bound.latency,
         policies=results,
         times=run.ends,
         horizon=run.horizon,
@@ -80,4 +146,5 @@ def _comparison(
         slot=run.slots.length if run.slots else None,
         departures=run.slots.law if run.slots else None,
         delay=work.prepared.delay,
+        finished_by=bound.finished_by,
     )

@@ -31,14 +31,15 @@ class Timed(Protocol):
 
 
 def percentiles(reps: Sequence[Timed], skip: int, whole: bool = False) -> list[Estimate | None]:
-    """The QUANTILES after `skip` blocks, s; None where too few were timed.
+    """The QUANTILES after `skip` blocks, s; None where too few were timed, or outside the range.
 
     `whole`: times are whole numbers of slots. Up to 512 each has a bucket of its own.
     """
     if min(int(rep.timed[skip:].sum()) for rep in reps) < LEAST_FOR_PERCENTILES:
         return [None] * len(QUANTILES)
     rows = np.array([quantiles(_histogram(rep, skip), QUANTILES) for rep in reps])
-    return [interval(column) for column in (np.floor(rows) if whole else rows).T]
+    columns = (np.floor(rows) if whole else rows).T
+    return [None if np.isnan(column).any() else interval(column) for column in columns]
 
 
 def _histogram(rep: Timed, skip: int) -> npt.NDArray[np.int64]:

@@ -7,7 +7,8 @@ from typing import Literal, final
 import numpy as np
 import numpy.typing as npt
 
-from isocline.errors import UsageError
+from isocline.errors import InfeasibleError, UsageError
+from isocline.flow import capacity_scale
 from isocline.model.curves import Curve, ServersCurve
 from isocline.model.fleet import RoutingSystem
 from isocline.model.traffic import ExponentialSizes, PoissonArrivals
@@ -21,6 +22,8 @@ from isocline.theory.equilibrium import FluidOptimum, fluid_optimum
 FloatArray = npt.NDArray[np.float64]
 Discipline = Literal["ps", "fcfs"]
 
+# Of the capacity: beyond it policies with fixed shares take those that are best here.
+NEARLY = 0.99
 # Larger than any workload: all jobs of a backend share it.
 ALL_AT_ONCE = np.iinfo(np.int32).max
 
@@ -28,13 +31,13 @@ ALL_AT_ONCE = np.iinfo(np.int32).max
 @final
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """A feasible system, made ready once for all policies and replications."""
+    """A system made ready once for all policies and replications."""
 
     system: RoutingSystem
     curves: tuple[Curve, ...]  # (R,) distinct
     row: npt.NDArray[np.int32]  # (B,)
     places: npt.NDArray[np.int32]  # (B,) jobs served at once
-    optimum: FluidOptimum
+    optimum: FluidOptimum  # or, of a load that cannot be served, that of the most that can be
     delay: Delay | None = None
 
     @cached_property
@@ -117,15 +120,26 @@ class Prepared:
         )
 
 
-def prepare(system: RoutingSystem, discipline: Discipline = "ps", scale: float = 1.0) -> Prepared:
+def prepare(
+    system: RoutingSystem,
+    discipline: Discipline = "ps",
+    scale: float = 1.0,
+    ends: bool = False,
+) -> Prepared:
     """Make `system.enlarged(scale)` ready for simulation.
+
+    Args:
+        system: The system.
+        discipline: How backends serve.
+        scale: c of the GMSR paper, Section 5.
+        ends: Jobs come for a limited time, so that the load may be one that cannot be served.
 
     Raises:
         InfeasibleError: The load cannot be served; names the violated set.
         UsageError: Discipline fcfs with a curve that is not a `servers` station, or a system that
             cannot be scaled.
     """
-    optimum = fluid_optimum(system)
+    optimum = _optimum(system, ends)
     if scale != 1.0:
         system, optimum = system.enlarged(scale), optimum.times(scale)
     index: dict[Curve, int] = {}
@@ -140,6 +154,18 @@ def prepare(system: RoutingSystem, discipline: Discipline = "ps", scale: float =
         np.array(places, dtype=np.int32),
         optimum,
     )
+
+
+def _optimum(system: RoutingSystem, ends: bool) -> FluidOptimum:
+    """The fluid optimum; of a load that cannot be served, in proportion, as much as can."""
+    try:
+        return fluid_optimum(system)
+    except InfeasibleError:
+        if not ends:
+            raise
+    most = NEARLY * capacity_scale(system.graph, system.rates, system.capacities).scale
+    best = fluid_optimum(system, most * system.rates)
+    return replace(best, split=best.split / most)
 
 
 def _places(name: str, curve: Curve, discipline: Discipline) -> int:

@@ -9,6 +9,7 @@ from typing import final
 import numpy as np
 import numpy.typing as npt
 
+from isocline.errors import PolicyError
 from isocline.model.traffic import Trace
 from isocline.policies.contract import RoutingPolicy
 from isocline.simulate import arriving
@@ -49,6 +50,9 @@ class Replication:
     events: int
     seconds: float
     exploded: bool
+    after: float  # s from the horizon to the last departure, of a run that is drained
+    after_jobs: float  # s, of all jobs together after the horizon
+    work: FloatArray  # (F,) work of the jobs that came after the warm-up, in mean jobs; or (0,)
 
     def same_as(self, other: "Replication") -> bool:
         """Bit for bit the same, but for the time it took."""
@@ -77,7 +81,7 @@ def replicate(
     """
     started = time.perf_counter()
     engine = _engine(prepared, policy, run, replication, trace)
-    record = _Recorder(engine, run.ends)
+    record = _Recorder(engine, run)
     exploded = in_blocks(engine, record, run.ends, run.drain, stop)
     if exploded is None:
         return None
@@ -122,9 +126,11 @@ def _engine(
 class _Recorder:
     """Reads an engine's counters at the end of each block and sets them back."""
 
-    def __init__(self, engine: Engine, ends: FloatArray):
-        self.engine = engine
+    def __init__(self, engine: Engine, run: Run):
+        self.engine, self.run = engine, run
+        ends = run.ends
         self.lengths = np.diff(np.r_[0.0, ends])
+        self.after = self.after_jobs = 0.0
         n = ends.size
         self.jobs, self.rate, self.sojourn = np.zeros(n), np.zeros(n), np.zeros(n)
         self.arrivals, self.completions, self.timed = (np.zeros(n, np.int64) for _ in range(3))
@@ -175,6 +181,14 @@ class _Recorder:
 
     def drained(self) -> None:
         """What left after the horizon arrived before it, and counts in the last block."""
+        count, gauge = self.engine.count, self.engine.gauge
+        if held := int(count[chain.JOBS]):
+            raise PolicyError(
+                f"policy {self.engine.policy.name} holds {held} jobs for ever: all others have "
+                "left, and none will come; let it send one when a backend is empty"
+            )
+        self.after = float(gauge[chain.CLOCK]) - self.run.horizon
+        self.after_jobs = float(gauge[chain.JOB_SECONDS])
         self._counts(self.jobs.size - 1)
         self._close_batch()
 
@@ -194,4 +208,18 @@ class _Recorder:
             int(self.engine.count[chain.EVENTS]),
             seconds,
             exploded,
+            self.after,
+            self.after_jobs,
+            _work_of(self.engine, self.run.warmup or 0.0),
         )
+
+
+def _work_of(engine: Engine, since: float) -> FloatArray:
+    """(F,) work of the listed jobs that came from `since` on; (0,) where none are listed."""
+    if not isinstance(engine, ShareEngine):
+        return np.zeros(0)
+    jobs, frontends = engine.arriving, engine.prepared.system.graph.sources
+    came = jobs.time >= since
+    return np.asarray(
+        np.bincount(jobs.frontend[came], jobs.size[came], minlength=frontends), np.float64
+    )

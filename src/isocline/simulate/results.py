@@ -45,11 +45,17 @@ class PolicyResult:
     """One policy on one system; latencies in seconds.
 
     An unstable policy has no steady state, so all its estimates are None and `overloaded` names
-    the backends whose workload grew. Percentiles are None where they were not asked for.
+    the backends whose workload grew. Of a trace there are figures in any case: where it brings more
+    than can be served, or than a policy's fixed shares allow, the status is `overloaded`, and they
+    hold for a trace of this length only. Percentiles are None where they were not asked for.
+
+    A run whose jobs are listed, as those of a trace, is followed until the last of them has left.
+    All the time that they spend in the system counts, in `mean_jobs` as in `mean_latency`, and is
+    divided by the length of the trace: so mean_jobs = arrival_rate * mean_latency.
     """
 
     policy: str
-    status: Literal["stable", "unstable"]
+    status: Literal["stable", "overloaded", "unstable"]
     mean_jobs: Estimate | None
     mean_latency: Estimate | None
     p50: Estimate | None
@@ -67,6 +73,8 @@ class PolicyResult:
     workloads_over_time: FloatArray  # (blocks, B) jobs at block ends, replication 0; or (0, B)
     events: int
     events_per_second: float
+    arrival_rate: float = float("nan")  # jobs/s in the measured part
+    finished: float | None = None  # s, when the last job left; None if jobs come for ever
 
     def to_dict(self) -> dict[str, Any]:
         """One entry of `policies` in the JSON of `isocline simulate`."""
@@ -77,6 +85,8 @@ class PolicyResult:
         return row | {
             "completed": self.completed,
             "littles_law": None if np.isnan(self.littles_law) else self.littles_law,
+            "arrival_rate": None if np.isnan(self.arrival_rate) else self.arrival_rate,
+            "finished": self.finished,
             "overloaded": list(self.overloaded),
             "events": self.events,
             "events_per_second": self.events_per_second,
@@ -93,7 +103,7 @@ class Comparison(Record):
     source: str  # what the arrivals were, in words: "Poisson", "trace azure_llm_code.csv", ...
     backends: tuple[str, ...]
     load: float  # offered work over what can be served: 1 / capacity_scale
-    lower_bound: float  # mean jobs of the fluid optimum: no policy has fewer (Lemma 1)
+    lower_bound: float  # mean jobs: no policy has fewer; see `isocline.simulate.bound`
     lower_bound_latency: float  # s
     policies: tuple[PolicyResult, ...]
     times: FloatArray  # (blocks,) s, the end of each block
@@ -107,6 +117,12 @@ class Comparison(Record):
     slot: float | None = None  # s, of one slot of the simulated system; None: the continuous clock
     departures: str | None = None  # the law of the departures in a slot
     delay: Delay | None = None  # of jobs, whose travel is in the bound, too, and of news
+    finished_by: float | None = None  # s: the bound is for policies whose last job has left by then
+
+    @property
+    def status(self) -> str:
+        """`feasible`, or `overloaded` if a trace brings more than can be served."""
+        return "overloaded" if self.load >= 1.0 else "feasible"
 
     @property
     def clock(self) -> str:
@@ -117,12 +133,13 @@ class Comparison(Record):
         """The JSON document of `isocline simulate`."""
         return {
             "kind": "routing",
-            "status": "feasible",
+            "status": self.status,
             "system": self.system,
             "arrivals": self.source,
             "load": self.load,
             "lower_bound": self.lower_bound,
             "lower_bound_latency": self.lower_bound_latency,
+            "bound_finished_by": self.finished_by,
             "horizon": self.horizon,
             "warmup": self.warmup,
             "warmup_rule": self.warmup_rule,

@@ -4,10 +4,10 @@ from dataclasses import dataclass, replace
 from typing import final
 
 from isocline.errors import UsageError
-from isocline.flow import capacity_scale
+from isocline.flow import CapacityScale, capacity_scale
 from isocline.interpretable import interpreted_if_small
 from isocline.model.fleet import Frontend, RoutingSystem
-from isocline.model.traffic import PoissonArrivals, Trace
+from isocline.model.traffic import PiecewiseArrivals, PoissonArrivals, Trace
 from isocline.simulate.slowdown import Slowdown
 
 
@@ -19,6 +19,7 @@ class Scenario:
     system: RoutingSystem
     trace: Trace | None
     load: float  # 1 / capacity_scale: at 1 some frontends bring all that their backends can serve
+    bottleneck: tuple[str, ...]  # backends that are the first to have too much as the load grows
     slowdowns: tuple[Slowdown, ...] = ()
 
     @property
@@ -26,6 +27,20 @@ class Scenario:
         """Whether arrival rates and speeds stay, so that there is a steady state to wait for."""
         constant = all(isinstance(f.arrivals, PoissonArrivals) for f in self.system.frontends)
         return self.trace is None and constant and not self.slowdowns
+
+    @property
+    def ends(self) -> bool:
+        """Whether a run is of the jobs that come until its horizon, and lasts until all have left.
+
+        Else it is a part of one that goes on for ever.
+        """
+        tides = any(isinstance(f.arrivals, PiecewiseArrivals) for f in self.system.frontends)
+        return self.trace is not None or tides
+
+    @property
+    def overloaded(self) -> bool:
+        """Whether more comes than can be served, which only a trace may."""
+        return self.load >= 1.0
 
     @property
     def source(self) -> str:
@@ -53,18 +68,18 @@ def scenario(
             raise UsageError(f"{name} {value:g}: give a finite number above 0")
     if trace is not None:
         system = _with_trace(system, trace)
-    scale = _capacity_scale(system)
-    speed = time_scale if load is None else load * scale
+    most = _most(system)
+    speed = time_scale if load is None else load * most.scale
     if speed != 1.0:
         system = system.sped_up(speed)
         trace = None if trace is None else trace.sped_up(speed)
-    return Scenario(system, trace, speed / scale)
+    first = tuple(system.backends[b].name for b in most.sinks)
+    return Scenario(system, trace, speed / most.scale, first)
 
 
-def _capacity_scale(system: RoutingSystem) -> float:
+def _most(system: RoutingSystem) -> CapacityScale:
     graph, rates, capacities = system.graph, system.rates, system.capacities
-    found = interpreted_if_small(graph.edges, lambda: capacity_scale(graph, rates, capacities))
-    return found.scale
+    return interpreted_if_small(graph.edges, lambda: capacity_scale(graph, rates, capacities))
 
 
 def _with_trace(system: RoutingSystem, trace: Trace) -> RoutingSystem:

@@ -13,7 +13,7 @@ from isocline.simulate.statistics.warmup import mser5
 
 FloatArray = npt.NDArray[np.float64]
 
-LEAST_COMPLETIONS = 100
+LEAST_COMPLETIONS = 100  # of a run that goes on; one that ends has the jobs that it has
 MOST_REPLICATIONS = 1000
 
 
@@ -70,7 +70,7 @@ def discarded(run: Run, stable: Mapping[str, Blocks], steady: bool, what: str, r
                 f"still rising at its end; {longer}"
             )
         fewest = int(blocks.completions[:, skip:].sum(axis=1).min())
-        if fewest < LEAST_COMPLETIONS:
+        if fewest < (1 if run.drain else LEAST_COMPLETIONS):
             raise RunTooShortError(
                 f"only {fewest} {what} completed under {name} in the measured part of a "
                 f"replication of {run.horizon:.4g} s, and a mean needs {LEAST_COMPLETIONS}; "

@@ -100,9 +100,8 @@ def share_held(
         backend = leader(race)
         departure = race.due[backend]
         then = min(arrival, departure, until)
-        gauge[JOB_SECONDS] += count[JOBS] * (then - now)
-        gauge[RATE_SECONDS] += gauge[RATE] * (then - now)
-        gauge[CLOCK] = now = then
+        pass_to(count, gauge, then)
+        now = then
         if now == until:
             return DONE
         count[EVENTS] += 1
@@ -136,6 +135,16 @@ def share_held(
             status = join(view, system, jobs, clocks, race, gauge, edge, size, now)
         if status != DONE:
             return status
+
+
+@kernel
+def pass_to(count: Any, gauge: Any, then: float) -> None:
+    """Let the clock go on to `then`; inf, where nothing will happen any more, leaves it."""
+    if then == np.inf:
+        return
+    gauge[JOB_SECONDS] += count[JOBS] * (then - gauge[CLOCK])
+    gauge[RATE_SECONDS] += gauge[RATE] * (then - gauge[CLOCK])
+    gauge[CLOCK] = then
 
 
 @kernel

@@ -2,7 +2,8 @@
 
 The bits of a double are its exponent and its mantissa, so the upper ones are a bucket number: 256
 buckets per factor of 2, each 0.3 % wide; a quantile interpolates within one. As in the HDR
-histogram, but without a branch.
+histogram, but without a branch. The range is far wider than any system's times, in whatever unit
+its rates are given, as only the buckets that are used are ever in the cache.
 """
 
 from typing import Any
@@ -14,8 +15,8 @@ from numba import int64
 from isocline.compiled import kernel
 
 _SHIFT = 52 - 8  # keep 8 of the 52 bits of the mantissa
-_LOWEST_EXPONENT = 1023 - 30  # 2^-30 s: about a nanosecond
-_OCTAVES = 60  # up to 2^30 s: 34 years
+_LOWEST_EXPONENT = 1023 - 100  # 2^-100 s: 8e-31
+_OCTAVES = 200  # up to 2^100 s: 1e30
 BUCKETS = _OCTAVES << 8
 _FIRST = _LOWEST_EXPONENT << 8
 
@@ -34,7 +35,10 @@ def edges() -> npt.NDArray[np.float64]:
 
 
 def quantiles(histogram: npt.NDArray[np.integer], q: npt.ArrayLike) -> npt.NDArray[np.float64]:
-    """The q-quantiles, s, linear within a bucket; nan where nothing was recorded."""
+    """The q-quantiles, s, linear within a bucket.
+
+    nan where nothing was recorded, or where the quantile lies outside the range.
+    """
     total = int(histogram.sum())
     if total == 0:
         return np.full(np.shape(q), np.nan)
@@ -42,4 +46,6 @@ def quantiles(histogram: npt.NDArray[np.integer], q: npt.ArrayLike) -> npt.NDArr
     filled = np.flatnonzero(histogram)
     first, last = filled[0], filled[-1] + 1
     rank = np.asarray(q, dtype=np.float64) * total
-    return np.asarray(np.interp(rank, below[first : last + 1], edges()[first : last + 1]))
+    found = np.interp(rank, below[first : last + 1], edges()[first : last + 1])
+    outside = (rank <= histogram[0]) & (histogram[0] > 0) | (rank > total - histogram[-1])
+    return np.asarray(np.where(outside, np.nan, found))

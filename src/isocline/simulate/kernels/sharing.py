@@ -191,6 +191,8 @@ def share(
         backend = leader(race)
         departure = race.due[backend]
         then = min(arrival, departure, until)
+        if then == np.inf:  # nothing is left, and nothing will come
+            break
         gauge[JOB_SECONDS] += count[JOBS] * (then - now)
         gauge[RATE_SECONDS] += gauge[RATE] * (then - now)
         now = then
