@@ -4,6 +4,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from isocline.report.cautions import cautions, overload_in_words
 from isocline.report.cluster_conditions import cluster_conditions, cluster_time_unit
 from isocline.report.table_style import table
 from isocline.report.words import estimate, listed, number
@@ -19,13 +20,13 @@ from isocline.simulate.results import Estimate
 def cluster_report(comparison: ClusterComparison) -> RenderableType:
     """What `isocline simulate` prints of a cluster: times, places, jobs if there are any."""
     tables = [_latencies(comparison)]
-    if any(policy.status == "stable" for policy in comparison.policies):
+    if any(policy.status != "unstable" for policy in comparison.policies):
         tables.append(_places(comparison))
     if any(policy.jobs for policy in comparison.policies):
         tables.append(_jobs(comparison))
     spaced = [part for one in tables for part in (one, Text())]
-    unstable = [Text(line, style="red") for line in unstable_in_words(comparison)]
-    return Group(*spaced, *unstable, Text(cluster_conditions(comparison), style="dim"))
+    said = [Text(line, style="red") for line in warnings(comparison)]
+    return Group(*spaced, *said, Text(cluster_conditions(comparison), style="dim"))
 
 
 def cluster_sweep_report(sweep: ClusterSweep) -> RenderableType:
@@ -43,22 +44,27 @@ def cluster_sweep_report(sweep: ClusterSweep) -> RenderableType:
     said = [
         Text(f"At load {number(one.load, 3)}: {line}", style="red")
         for one in sweep.comparisons
-        for line in unstable_in_words(one)
+        for line in warnings(one)
     ]
     return Group(made, Text(), *said, Text(cluster_conditions(*sweep.comparisons), style="dim"))
 
 
-def unstable_in_words(comparison: ClusterComparison) -> list[str]:
-    """One sentence for each policy without a steady state."""
-    if comparison.load >= 1.0 and not comparison.trace:
+def warnings(comparison: ClusterComparison) -> list[str]:
+    """Sentences on overload, policies without a steady state, and figures that are in doubt."""
+    if comparison.status == "infeasible":
         return [
             f"No policy is stable: the load is {number(comparison.load, 3)} times what all servers "
             "together can serve; `isocline plan` says which servers are overloaded"
         ]
+    beyond = comparison.status == "overloaded"
     return [
-        f"{p.policy} is unstable: tasks {_at(p, comparison)}grow without end"
-        for p in comparison.policies
-        if p.status == "unstable"
+        *([overload_in_words(comparison.load)] if beyond else []),
+        *(
+            f"{p.policy} is unstable: tasks {_at(p, comparison)}grow without end"
+            for p in comparison.policies
+            if p.status == "unstable"
+        ),
+        *cautions(comparison.policies, comparison.replications, "tasks"),
     ]
 
 

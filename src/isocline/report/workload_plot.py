@@ -95,7 +95,7 @@ def _set_height(
     Returns:
         The upper end of the axis, jobs.
     """
-    stable = [values for p, values in zip(policies, series, strict=True) if p.status == "stable"]
+    stable = [values for p, values in zip(policies, series, strict=True) if p.status != "unstable"]
     tops = [float(values.max()) for values in stable or series]
     top = max(tops) * (_ROOM if len(stable) < len(series) else 1.05)
     if top > LOG_FROM * min(tops):

@@ -83,7 +83,8 @@ class TimelineEngine(ClusterEngine):
     ):
         super().__init__(prepared, policy, run, replication)
         self.working = generator(run.length.seed, replication, SIZES)
-        self.works = np.empty(WORKS)
+        self.works = np.zeros(WORKS)
+        self.drawn = -WORKS, 0.0  # how many works, and their sum
         self.count[state.NEXT] = WORKS  # none is drawn as yet
         self.gauge[state.TICK] = -1.0  # nor the first arrival
         self.race = tournament(prepared.cluster.size)
@@ -106,8 +107,16 @@ class TimelineEngine(ClusterEngine):
     def _refill(self) -> None:
         super()._refill()
         if self.count[state.NEXT] == WORKS:
+            self.drawn = self.drawn[0] + WORKS, self.drawn[1] + float(self.works.sum())
             self.works = self.prepared.cluster.service.sample(self.working, WORKS)
             self.count[state.NEXT] = 0
+
+    @property
+    def mean_work(self) -> float:
+        """Mean time that the tasks until now take at rate 1; 1 if there were none."""
+        upto = int(self.count[state.NEXT])
+        tasks = self.drawn[0] + upto
+        return (self.drawn[1] + float(self.works[:upto].sum())) / tasks if tasks > 0 else 1.0
 
     def _kernel(self, until: float) -> int:
         return follow(

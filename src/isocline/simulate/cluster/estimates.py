@@ -8,8 +8,10 @@ import numpy.typing as npt
 
 from isocline.simulate.cluster.replicate import ClusterReplication
 from isocline.simulate.cluster.results import LEVELS, JobLatency, SchedulingResult
+from isocline.simulate.estimates import differences
 from isocline.simulate.percentiles import percentiles
 from isocline.simulate.results import Estimate
+from isocline.simulate.run import BATCH
 from isocline.simulate.slots import Clock
 from isocline.simulate.statistics.intervals import interval
 from isocline.simulate.statistics.ratios import ratio_interval
@@ -40,8 +42,9 @@ def summary(
     poisson: bool,
     beneficiaries: IndexArray,
     reading: str,
+    overloaded: Sequence[str] = (),
 ) -> SchedulingResult:
-    """The result of a stable policy.
+    """The result of a policy that has figures.
 
     Args:
         label: Its name.
@@ -55,28 +58,34 @@ def summary(
         poisson: Whether the arrivals have that mean in each replication, and are a control.
         beneficiaries: Numbers of the servers that need help.
         reading: What the policy does where the paper can be read in two ways.
+        overloaded: Servers that a trace brings more to than they can serve.
     """
-    length = float(ends[-1] - (ends[skip - 1] if skip else 0.0))
+    length = _length(ends, skip)
     arrived = np.array([rep.arrivals[skip:].sum() / length for rep in reps])
     known = arrived[:, None] - rate if poisson else None
-    tasks = np.array([_time_mean(rep.tasks, ends, skip) for rep in reps])
-    latency = latencies(reps, ends, skip, rate)
+    tasks = _mean_tasks(reps, ends, skip)
+    # Of a list of jobs, which may have been cut short, what came is known exactly.
+    latency = latencies(reps, ends, skip, rate if poisson else arrived)
     mean = interval(latency, known)
     p50, p95, p99 = percentiles(reps, skip, whole=clock == "slotted")
-    own = None if reference is None else latencies(reference, ends, skip, rate)
+    own = (
+        None
+        if reference is None
+        else latencies(reference, ends, skip, rate if poisson else arrived)
+    )
     shares = dict(zip(LEVELS, _shares(reps, skip), strict=True))
     perpendicular, square = _perpendicular(reps, skip, 1 if beneficiaries.size else 0)
     needy, others = _queues(reps, skip, beneficiaries)
     return SchedulingResult(
         policy=label,
-        status="stable",
+        status="overloaded" if overloaded else "stable",
         mean_tasks=interval(tasks, known),
         mean_latency=mean,
         p50=p50,
         p95=p95,
         p99=p99,
         ratio_to_bound=mean.over(bound),
-        difference=None if own is None else interval(latency - own),
+        difference=None if own is None else interval(differences(latency, own)),
         ratio=None if own is None else ratio_interval(latency, own),
         local_share=shares["local"],
         rack_share=shares["rack"],
@@ -90,8 +99,10 @@ def summary(
         jobs=_jobs(reps),
         completed=sum(int(rep.completions[skip:].sum()) for rep in reps),
         littles_law=_littles_law(reps, skip, float(tasks.mean()), float(arrived.mean())),
-        overloaded=(),
-        idle_by_server=_idle_by_server(reps, skip, clock),
+        overloaded=tuple(overloaded),
+        idle_by_server=_idle_by_server(reps, ends, skip),
+        arrival_rate=float(arrived.mean()),
+        finished=None if poisson else float(ends[-1] + np.mean([rep.after for rep in reps])),
         **_looks(reps),
     )
 
@@ -123,12 +134,25 @@ def unstable(
     )
 
 
-def latencies(reps: Replications, ends: FloatArray, skip: int, rate: float) -> FloatArray:
+def latencies(
+    reps: Replications, ends: FloatArray, skip: int, rate: float | FloatArray
+) -> FloatArray:
     """(R,) mean completion time: of the tasks timed, or by Little's law where none was."""
     timed = np.array([rep.timed[skip:].sum() for rep in reps])
     if timed.min() == 0:
-        return np.array([_time_mean(rep.tasks, ends, skip) for rep in reps]) / rate
+        return np.asarray(_mean_tasks(reps, ends, skip) / rate)
     return np.asarray([rep.sojourn[skip:].sum() for rep in reps] / timed)
+
+
+def _mean_tasks(reps: Replications, ends: FloatArray, skip: int) -> FloatArray:
+    """(R,) mean number of tasks, with all that a drained run has after its horizon."""
+    after = np.array([rep.after_tasks for rep in reps]) / _length(ends, skip)
+    return np.array([_time_mean(rep.tasks, ends, skip) for rep in reps]) + after
+
+
+def _length(ends: FloatArray, skip: int) -> float:
+    """Of the measured part."""
+    return float(ends[-1] - (ends[skip - 1] if skip else 0.0))
 
 
 def _time_mean(values: FloatArray, ends: FloatArray, skip: int) -> float:
@@ -154,22 +178,27 @@ def _perpendicular(
     return interval(first), interval(second)
 
 
+def _watched(reps: Replications, ends: FloatArray, skip: int) -> float:
+    """How long servers were watched: until the last task had ended, on average."""
+    return _length(ends, skip) + float(np.mean([rep.after for rep in reps]))
+
+
 def _idle(reps: Replications, ends: FloatArray, skip: int) -> FloatArray:
     """(R,) mean share of the servers' time: as many are busy as tasks do not wait."""
-    served = [_time_mean(rep.tasks - rep.waiting, ends, skip) for rep in reps]
-    return np.asarray(1.0 - np.array(served) / reps[0].busy.shape[1])
+    length = _length(ends, skip)
+    served = [
+        length * _time_mean(rep.tasks - rep.waiting, ends, skip)
+        + (rep.after_tasks - rep.after_waiting)
+        for rep in reps
+    ]
+    whole = _watched(reps, ends, skip) * reps[0].busy.shape[1]
+    return np.asarray(1.0 - np.array(served) / whole)
 
 
-def _idle_by_server(reps: Replications, skip: int, clock: Clock) -> FloatArray:
-    """(M,) share of each server's time.
-
-    Not on the slotted clock: there servers are looked at between slots, when tasks have ended and
-    none has started.
-    """
-    if clock == "slotted":
-        return np.empty(0)
-    busy = [rep.busy[_quarters(rep, skip)].mean(axis=0) for rep in reps]
-    return np.asarray(1.0 - np.mean(busy, axis=0))
+def _idle_by_server(reps: Replications, ends: FloatArray, skip: int) -> FloatArray:
+    """(M,) share of each server's time; their mean is that of `_idle`."""
+    busy = [rep.busy[skip // BATCH :].sum(axis=0, dtype=np.float64) for rep in reps]
+    return np.asarray(1.0 - np.mean(busy, axis=0) / _watched(reps, ends, skip))
 
 
 def _queues(

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from isocline.policies.scheduling.contract import SchedulingPolicy
+from isocline.simulate.cluster.bound import Bound
 from isocline.simulate.cluster.estimates import blocks, summary, unstable
 from isocline.simulate.cluster.replicate import ClusterReplication
 from isocline.simulate.cluster.results import ClusterComparison, SchedulingResult
@@ -32,13 +33,16 @@ def judge_cluster(
     stable = {name: reps for name, reps in kept.items() if not _grows(reps, run, steady)}
     series = {name: blocks(reps) for name, reps in stable.items()}
     skip = discarded(run.length, series, steady, "tasks", "")
+    bound = _bound(scene, stable)
+    beyond = scene.load >= 1.0
+    names = scene.cluster.servers
+    hot = tuple(names[m] for m in scene.beneficiaries) or names if beyond else ()
     results: list[SchedulingResult] = []
     for i, (label, policy) in enumerate(zip(labels, policies, strict=True)):
         if label not in stable:
-            names = scene.cluster.servers
-            if not kept:
-                names = tuple(names[m] for m in scene.beneficiaries)
-            results.append(unstable(label, kept.get(label, []), names, policy.reading))
+            results.append(
+                unstable(label, kept.get(label, []), names if kept else hot, policy.reading)
+            )
             continue
         results.append(
             summary(
@@ -49,13 +53,23 @@ def judge_cluster(
                 stable.get(labels[0]) if i else None,
                 clock=run.clock,
                 rate=scene.cluster.arrival_rate,
-                bound=scene.bound.latency,
+                bound=bound.latency,
                 poisson=steady,
                 beneficiaries=scene.beneficiaries,
                 reading=policy.reading,
+                overloaded=hot,
             )
         )
-    return _comparison(scene, run, work, tuple(results), skip)
+    return _comparison(scene, run, work, tuple(results), skip, bound)
+
+
+def _bound(scene: ClusterScenario, found: dict[str, list[ClusterReplication]]) -> Bound:
+    """What no policy goes below; of a trace with the service times that were drawn for it."""
+    bound = scene.bound
+    if scene.jobs is None or not found:
+        return bound
+    drawn = [rep.work for rep in next(iter(found.values()))]
+    return bound._replace(latency=bound.latency * sum(drawn) / len(drawn))
 
 
 def _grows(reps: Sequence[ClusterReplication], run: ClusterRun, steady: bool) -> bool:
@@ -68,8 +82,9 @@ def _comparison(
     work: Work,
     results: tuple[SchedulingResult, ...],
     skip: int,
+    bound: Bound,
 ) -> ClusterComparison:
-    bound, rate = scene.bound, scene.cluster.arrival_rate
+    rate = scene.cluster.arrival_rate
     return ClusterComparison(
         system=scene.cluster.name,
         source=scene.source,

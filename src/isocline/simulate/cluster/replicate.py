@@ -9,7 +9,9 @@ from typing import final
 import numpy as np
 import numpy.typing as npt
 
+from isocline.errors import PolicyError
 from isocline.policies.scheduling.contract import SchedulingPolicy
+from isocline.policies.scheduling.desk import IDLE, SERVING
 from isocline.simulate.cluster.engine import ClusterEngine
 from isocline.simulate.cluster.engines import TimelineEngine, engine_for
 from isocline.simulate.cluster.kernels import state
@@ -45,9 +47,14 @@ class ClusterReplication:
     samples: IndexArray  # (n,) how often the queues were looked at, once per mean service or slot
     perpendicular: FloatArray  # (n, 2, 2) sums over samples of |Q_perp| and |Q_perp|^2,
     # first over all servers, then over `PreparedCluster.beneficiaries` (Theorems 7 and 4)
-    busy: FloatArray  # (4, M) in each quarter of the blocks, share of samples each server was busy
+    busy: npt.NDArray[np.float32]  # (n / BATCH + 1, M) time for which each server was busy in each
+    # batch of blocks, and after the horizon
     queues: FloatArray  # (4, M) in each quarter, mean queue length at the samples (counting rule)
     jobs: FloatArray  # (J,) latencies of the jobs of a block trace, nan if unfinished; else (0,)
+    after: float  # from the horizon to the last end of a task, of a run that is drained
+    after_tasks: float  # time that tasks spend in the system after the horizon, and
+    after_waiting: float  # how much of it they wait
+    work: float  # mean time of all tasks at rate 1, where it is drawn in advance; else 1
     events: int  # arrivals, completions and the clock's ticks that were neither
     seconds: float
     exploded: bool  # more tasks than the machine can keep: unstable
@@ -69,7 +76,7 @@ def run_cluster(
     """
     began = time.perf_counter()
     engine = engine_for(prepared, policy, run, replication)
-    record = _Recorder(engine, run.ends)
+    record = _Recorder(engine, run)
     exploded = in_blocks(engine, record, run.ends, run.length.drain, stop)
     if exploded is None:
         return None
@@ -85,8 +92,9 @@ def rehearse(prepared: PreparedCluster, policy: SchedulingPolicy, run: ClusterRu
 class _Recorder:
     """Reads an engine's counters at the end of each block and sets them back."""
 
-    def __init__(self, engine: ClusterEngine, ends: FloatArray):
-        self.engine = engine
+    def __init__(self, engine: ClusterEngine, run: ClusterRun):
+        self.engine, self.run, ends = engine, run, run.ends
+        self.after = self.after_tasks = self.after_waiting = 0.0
         self.lengths = np.maximum(np.diff(np.r_[0.0, ends]), 1e-300)
         n, servers = ends.size, engine.prepared.cluster.size
         self.tasks, self.waiting, self.sojourn = (np.zeros(n) for _ in range(3))
@@ -97,7 +105,8 @@ class _Recorder:
         self.perpendicular = np.zeros((n, 2, 2))
         self.latencies: list[tuple[int, npt.NDArray[np.int32]]] = []
         self.looks = np.zeros(4, np.int64)
-        self.busy, self.queues = np.zeros((4, servers)), np.zeros((4, servers))
+        self.busy = np.zeros((n // BATCH + 1, servers), np.float32)
+        self.queues = np.zeros((4, servers))
 
     def block(self, i: int) -> None:
         gauge = self.engine.gauge
@@ -106,7 +115,15 @@ class _Recorder:
         self._counts(i)
         self._looks(i)
         if (i + 1) % BATCH == 0:
+            self._busy(i // BATCH)
             self._close_batch()
+
+    def _busy(self, batch: int) -> None:
+        """How long each server was busy; of a task that runs on, the part until now."""
+        sums, now = self.engine.samples.busy, self.engine.gauge[state.CLOCK]
+        running = self.engine.view.desk[: sums.size, SERVING] != IDLE
+        self.busy[batch] = sums + now * running
+        sums[:] = -now * running
 
     def _counts(self, i: int) -> None:
         count, gauge = self.engine.count, self.engine.gauge
@@ -123,12 +140,11 @@ class _Recorder:
         quarter = 4 * i // self.tasks.size
         self.samples[i] = seen.looks[0]
         self.perpendicular[i] = seen.perpendicular
-        if seen.chosen.size == seen.busy.size:  # the kernel does not add the same twice
+        if seen.chosen.size == seen.queue.size:  # the kernel does not add the same twice
             self.perpendicular[i, 1] = self.perpendicular[i, 0]
         self.looks[quarter] += seen.looks[0]
-        self.busy[quarter] += seen.busy
         self.queues[quarter] += seen.queue
-        for sums in (seen.looks, seen.perpendicular, seen.busy, seen.queue):
+        for sums in (seen.looks, seen.perpendicular, seen.queue):
             sums[:] = 0
 
     def _close_batch(self) -> None:
@@ -140,6 +156,16 @@ class _Recorder:
 
     def drained(self) -> None:
         """What ended after the horizon arrived before it, and counts in the last block."""
+        count, gauge = self.engine.count, self.engine.gauge
+        if left := int(count[state.TASKS]):
+            raise PolicyError(
+                f"policy {self.engine.policy.name} never starts {left} tasks: all others have "
+                "ended, and none will come; let it give idle servers what waits"
+            )
+        self.after = float(gauge[state.CLOCK]) - self.run.length.horizon
+        self.after_tasks = float(gauge[state.TASK_SECONDS])
+        self.after_waiting = float(gauge[state.WAITING_SECONDS])
+        self._busy(-1)
         self._counts(self.tasks.size - 1)
         self._close_batch()
 
@@ -157,9 +183,13 @@ class _Recorder:
             started=self.started,
             samples=self.samples,
             perpendicular=self.perpendicular,
-            busy=self.busy / looks,
+            busy=self.busy,
             queues=self.queues / looks,
             jobs=engine.jobs.latency if isinstance(engine, TimelineEngine) else np.zeros(0),
+            after=self.after,
+            after_tasks=self.after_tasks,
+            after_waiting=self.after_waiting,
+            work=engine.mean_work if isinstance(engine, TimelineEngine) else 1.0,
             events=int(engine.count[state.EVENTS]),
             seconds=seconds,
             exploded=exploded,

@@ -41,11 +41,17 @@ class SchedulingResult:
 
     The latency of a task is its completion time: from its arrival to its end, whether it waits or
     is served. An unstable policy has no steady state, so all its estimates are None and
-    `overloaded` names the servers whose queues grew.
+    `overloaded` names the servers whose queues grew. Of a trace there are figures in any case: of
+    one that brings more than can be served the status is `overloaded`, and they hold for a trace of
+    this length only.
+
+    A trace is followed until its last task has ended. All the time that tasks spend in the system
+    counts, in `mean_tasks` as in `mean_latency`, and is divided by the length of the trace: so
+    mean_tasks = arrival_rate * mean_latency. Servers are idle or busy until `finished`.
     """
 
     policy: str
-    status: Literal["stable", "unstable"]
+    status: Literal["stable", "overloaded", "unstable"]
     mean_tasks: Estimate | None  # in the system, in service included
     mean_latency: Estimate | None
     p50: Estimate | None
@@ -67,10 +73,12 @@ class SchedulingResult:
     completed: int  # tasks, in the measured part of all replications
     littles_law: float  # |L - lambda W| / L with L, lambda and W all measured; nan without W
     overloaded: tuple[str, ...]
-    idle_by_server: FloatArray  # (M,) share of its time; (0,) if unstable or slotted
+    idle_by_server: FloatArray  # (M,) share of its time; (0,) if unstable
     total_over_time: FloatArray  # (blocks,) mean tasks in each block; (0,) if never run
     events: int
     events_per_second: float
+    arrival_rate: float = float("nan")  # in the measured part
+    finished: float | None = None  # when the last task ended; None if tasks come for ever
 
     def to_dict(self) -> dict[str, Any]:
         """One entry of `policies` in the JSON of `isocline simulate`."""
@@ -86,6 +94,8 @@ class SchedulingResult:
             "job_latency": None if self.jobs is None else self.jobs.to_dict(),
             "completed": self.completed,
             "littles_law": None if np.isnan(self.littles_law) else self.littles_law,
+            "arrival_rate": None if np.isnan(self.arrival_rate) else self.arrival_rate,
+            "finished": self.finished,
             "overloaded": list(self.overloaded),
             "events": self.events,
             "events_per_second": self.events_per_second,
@@ -122,6 +132,13 @@ class ClusterComparison(Record):
     interrupted: bool = False
 
     @property
+    def status(self) -> str:
+        """`feasible`, `infeasible`, or `overloaded` if a trace brings more than can be served."""
+        if self.load < 1.0:
+            return "feasible"
+        return "overloaded" if self.trace else "infeasible"
+
+    @property
     def unit(self) -> str:
         """Of all times."""
         return "s" if self.clock == "continuous" else "slots"
@@ -135,7 +152,7 @@ class ClusterComparison(Record):
         """The JSON document of `isocline simulate`."""
         return {
             "kind": "near-data",
-            "status": "feasible" if self.load < 1.0 or self.trace else "infeasible",
+            "status": self.status,
             "system": self.system,
             "arrivals": self.source,
             "servers": len(self.servers),

@@ -117,11 +117,11 @@ def jump(
                 freed = who_ends(view, accept, event)
                 if freed < 0:
                     continue
-                leave(book, view, count, gauge, histogram, freed, now, timed)
+                leave(book, view, samples, count, gauge, histogram, freed, now, timed)
         local = view.tasks.holders[low:high]
         status = hand_out(book, view, freed, local, queue, now, policy, started)
         for i in range(started[0]):
-            note_start(view, count, started[i + 1])
+            note_start(view, samples, count, started[i + 1], now)
         if status != YES:
             break
     events[0], events[1] = s0, s1

@@ -43,7 +43,6 @@ from isocline.simulate.cluster.kernels.state import (
     Samples,
     leave,
     look,
-    look_at_servers,
     note_start,
 )
 
@@ -54,7 +53,7 @@ def begin_slot(view: ClusterView, samples: Samples, arriving: Any, count: Any, g
     if count[NEXT] == arriving.size:
         return EMPTY
     if gauge[CLOCK] >= gauge[LOOK]:
-        look(view, samples)
+        look(view, samples, 1)
     count[TO_COME] = arriving[count[NEXT]]
     count[NEXT] += 1
     return DONE
@@ -92,7 +91,13 @@ def all_arrive(
 
 @inlined
 def schedule_idle(
-    book: Book, view: ClusterView, free: Any, now: float, policy: Any, count: Any
+    book: Book,
+    view: ClusterView,
+    samples: Samples,
+    free: Any,
+    now: float,
+    policy: Any,
+    count: Any,
 ) -> int:
     """Offer each server that runs nothing a task; DONE or WRONG_QUEUE."""
     left = count[FREE]
@@ -112,7 +117,7 @@ def schedule_idle(
                 if answer == WRONG_QUEUE:
                     return WRONG_QUEUE
                 if answer == YES:
-                    note_start(view, count, server)
+                    note_start(view, samples, count, server, now)
                     continue
                 asking = anyone == 0 or answer != NO_ONE
             free[uint32(kept)] = server
@@ -126,6 +131,7 @@ def schedule_idle(
 def complete(
     book: Book,
     view: ClusterView,
+    samples: Samples,
     free: Any,
     leaving: Any,
     count: Any,
@@ -153,7 +159,7 @@ def complete(
             s0, s1, coin = step(s0, s1)
             if unit(coin) * view.rate[LOCAL] >= view.rate[uint32(level)]:
                 continue
-        leave(book, view, count, gauge, histogram, server, end, timed)
+        leave(book, view, samples, count, gauge, histogram, server, end, timed)
         free[uint32(count[FREE])] = server
         count[FREE] += 1
         count[EVENTS] += 1
@@ -194,15 +200,14 @@ def play(
         if status == DONE:
             status = all_arrive(book, view, sampler, upcoming, events, policy, count, now)
         if status == DONE:
-            status = schedule_idle(book, view, free, now, policy, count)
+            status = schedule_idle(book, view, samples, free, now, policy, count)
         if status != DONE:
             return status
         count[TO_COME] = -1
         if now >= gauge[LOOK]:
-            look_at_servers(view, samples)
             gauge[LOOK] += between
         gauge[TASK_SECONDS] += count[TASKS]
         gauge[WAITING_SECONDS] += count[WAITING]
-        complete(book, view, free, leaving, count, gauge, histogram, mean_step, timed)
+        complete(book, view, samples, free, leaving, count, gauge, histogram, mean_step, timed)
         gauge[CLOCK] = now + 1.0
     return DONE

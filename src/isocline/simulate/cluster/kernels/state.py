@@ -5,11 +5,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import uint32
+from numba import int64, uint32
 
 from isocline.compiled import inlined, kernel
 from isocline.policies.scheduling.contract import ClusterView
-from isocline.policies.scheduling.desk import IDLE, LENGTH, LEVEL, RUNNING, SERVING
+from isocline.policies.scheduling.desk import LENGTH, LEVEL, RUNNING
 from isocline.policies.scheduling.moves import WRONG_QUEUE, WRONG_SERVER, Book, finish
 from isocline.policies.scheduling.tasks import BORN
 from isocline.simulate.kernels.latencies import record
@@ -38,25 +38,29 @@ GAUGES = 6
 
 
 class Samples(NamedTuple):
-    """Sums over looks at the queues of M servers."""
+    """Sums over looks at the queues of M servers, and over time."""
 
     chosen: npt.NDArray[np.int32]  # servers over which |Q_perp| is also taken
     looks: IndexArray  # (1,)
     perpendicular: FloatArray  # (2, 2) of |Q_perp| and its square: over all, over the chosen
-    busy: IndexArray  # (M,)
+    busy: FloatArray  # (M,) time for which each server has been busy; while it is, less its start
     queue: IndexArray  # (M,) of queue lengths
     now: IndexArray  # (M,) scratch: the lengths of this look
 
 
 def no_samples(servers: int, chosen: npt.NDArray[np.int32]) -> Samples:
     """Before the first look."""
-    per_server = (np.zeros(servers, np.int64) for _ in range(3))
-    return Samples(chosen, np.zeros(1, np.int64), np.zeros((2, 2)), *per_server)
+    queue, now = (np.zeros(servers, np.int64) for _ in range(2))
+    sums = np.zeros(1, np.int64), np.zeros((2, 2)), np.zeros(servers)
+    return Samples(chosen, *sums, queue, now)
 
 
 @kernel
-def look(view: ClusterView, samples: Samples) -> None:
-    """Look at the queues. Q_m is the sum over all that are server m's own: Q_m, Q_(M + m), ..."""
+def look(view: ClusterView, samples: Samples, times: int) -> None:
+    """Look at the queues, which were so at so many of the times to look at them.
+
+    Q_m is the sum over all that are server m's own: Q_m, Q_(M + m), ...
+    """
     m = view.rack.size
     for server in range(m):
         samples.now[server] = view.desk[server, LENGTH]
@@ -66,25 +70,18 @@ def look(view: ClusterView, samples: Samples) -> None:
     total = total_square = 0
     for server in range(m):
         q = samples.now[server]
-        samples.queue[server] += q
+        samples.queue[server] += times * q
         total += q
         total_square += q * q
-    _add(samples.perpendicular, 0, total, total_square, m)
+    _add(samples.perpendicular, 0, total, total_square, m, times)
     if samples.chosen.size < m:
         total = total_square = 0
         for i in range(samples.chosen.size):
             q = samples.now[samples.chosen[i]]
             total += q
             total_square += q * q
-    _add(samples.perpendicular, 1, total, total_square, samples.chosen.size)
-    samples.looks[0] += 1
-
-
-@kernel
-def look_at_servers(view: ClusterView, samples: Samples) -> None:
-    """Look which servers are busy; on the slotted clock later in the slot than at the queues."""
-    for server in range(view.rack.size):
-        samples.busy[server] += view.desk[server, SERVING] != IDLE
+    _add(samples.perpendicular, 1, total, total_square, samples.chosen.size, times)
+    samples.looks[0] += times
 
 
 @inlined
@@ -97,24 +94,26 @@ def pass_to(
     gauge[WAITING_SECONDS] += count[WAITING] * passed
     gauge[CLOCK] = then
     if then >= gauge[LOOK]:
-        look(view, samples)
-        look_at_servers(view, samples)
-        gauge[LOOK] += between
+        # Nothing has changed meanwhile: all looks that were due see the same.
+        times = 1 + int64((then - gauge[LOOK]) / between)
+        look(view, samples, times)
+        gauge[LOOK] += times * between
     return then
 
 
 @kernel
-def _add(sums: Any, row: int, total: int, total_square: int, n: int) -> None:
+def _add(sums: Any, row: int, total: int, total_square: int, n: int, times: int) -> None:
     """Q_perp is what is left of Q without its mean: its square is sum Q^2 - (sum Q)^2 / n."""
     square = max(total_square - total * (total / n), 0.0)
-    sums[row, 0] += math.sqrt(square)
-    sums[row, 1] += square
+    sums[row, 0] += times * math.sqrt(square)
+    sums[row, 1] += times * square
 
 
 @inlined
 def leave(
     book: Book,
     view: ClusterView,
+    samples: Samples,
     count: Any,
     gauge: Any,
     histogram: Any,
@@ -130,12 +129,14 @@ def leave(
         gauge[SOJOURN] += sojourn
         count[TIMED] += 1
     finish(book, view, server)
+    samples.busy[uint32(server)] += now
     count[TASKS] -= 1
     count[COMPLETIONS] += 1
 
 
 @inlined
-def note_start(view: ClusterView, count: Any, server: int) -> None:
-    """Count a start by its level."""
+def note_start(view: ClusterView, samples: Samples, count: Any, server: int, now: float) -> None:
+    """Count a start by its level, and note its time."""
+    samples.busy[uint32(server)] -= now
     count[WAITING] -= 1
     count[STARTED + view.desk[uint32(server), LEVEL]] += 1

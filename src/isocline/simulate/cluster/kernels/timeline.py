@@ -108,12 +108,18 @@ def note_end(view: ClusterView, jobs: Jobs, server: int, now: float) -> None:
 
 @inlined
 def run_started(
-    view: ClusterView, race: Tournament, count: Any, started: Any, freed: int, now: float
+    view: ClusterView,
+    samples: Samples,
+    race: Tournament,
+    count: Any,
+    started: Any,
+    freed: int,
+    now: float,
 ) -> None:
     """Set when those that have started will end, and that a server with nothing to do will not."""
     for i in range(started[0]):
         server = int64(started[i + 1])
-        note_start(view, count, server)
+        note_start(view, samples, count, server, now)
         work = view.tasks.time[uint32(view.desk[uint32(server), RUNNING]), WORK]
         rate = view.rate[uint32(view.desk[uint32(server), LEVEL])]
         schedule(race, server, now + work / rate)
@@ -170,7 +176,7 @@ def follow(
         if end <= now:
             freed = server
             note_end(view, jobs, server, now)
-            leave(book, view, count, gauge, histogram, server, now, timed)
+            leave(book, view, samples, count, gauge, histogram, server, now, timed)
         elif due > now:
             if jobs.time.size > 0:
                 task = _task_of_job(view, jobs, count, now)
@@ -188,7 +194,7 @@ def follow(
         count[EVENTS] += 1
         local = view.tasks.holders[low:high]
         status = hand_out(book, view, freed, local, queue, now, policy, started)
-        run_started(view, race, count, started, freed, now)
+        run_started(view, samples, race, count, started, freed, now)
         if status != YES:
             break
     events[0], events[1] = s0, s1
