@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from isocline.errors import UsageError
 from isocline.model.cluster import Cluster, Rates, SampledTasks
 from isocline.model.cluster.blocks import BlockTrace
 from isocline.report.cluster_table import warnings
@@ -98,3 +99,14 @@ def test_queues_are_looked_at_by_the_clock_not_by_events() -> None:
     # |Q_perp| of (1, 0) is 1 / sqrt(2), for 1/50 of the time.
     assert found.perpendicular
     assert found.perpendicular.value == pytest.approx(0.02 / np.sqrt(2.0), rel=0.15)
+
+
+@pytest.mark.parametrize("timed", [True, False])
+def test_a_measured_part_in_which_nothing_comes_is_refused(timed: bool) -> None:
+    trace = BlockTrace.from_jobs(
+        "early", np.zeros(2), np.array([200, 100]), np.zeros(2, np.int32), 10.0
+    )
+    with pytest.raises(UsageError, match=r"from 9 s.* no tasks come"):
+        simulate_cluster(
+            cluster(3), POLICIES, trace=trace, replications=2, warmup=9.0, percentiles=timed
+        )

@@ -233,3 +233,14 @@ def test_percentiles_that_are_missing_have_a_reason() -> None:
 def test_a_trace_of_a_few_jobs_is_an_answer_too() -> None:
     result = simulate(mixed(), ["gmsr"], trace=trace_of([0.0, 1.0], [1.0, 2.0]), replications=2)
     require_consistent(result)
+
+
+def test_a_measured_part_in_which_nothing_comes_is_refused() -> None:
+    made = trace_of(np.r_[np.linspace(0.0, 1.0, 400), 100.0], np.ones(401))
+    with pytest.raises(UsageError, match=r"from 2 s.* to 50 s no jobs come"):
+        simulate(mixed(), ["gmsr"], trace=made, replications=2, warmup=2.0, horizon=50.0)
+
+
+def test_a_trace_without_a_rate_is_refused() -> None:
+    with pytest.raises(UsageError, match="all its requests come at one time"):
+        simulate(mixed(), ["gmsr"], trace=trace_of(np.zeros(5), np.ones(5)))

@@ -130,6 +130,12 @@ BURSTY = "bursty"
     "waited.",
 )
 @click.option("--means-only", is_flag=True, help="No percentiles; about twice as fast.")
+@click.option(
+    "--budget",
+    type=float,
+    metavar="N",
+    help="Refuse a run of more events than this, in all.  [default: 2e10]",
+)
 @click.option("--threads", type=int, help="Default: one per core; results do not depend on it.")
 @_output.json_option
 @_output.out_option
@@ -150,13 +156,15 @@ def command(
     busiest: float | None,
     level: str,
     means_only: bool,
+    budget: float | None,
     as_json: bool,
     out: Path | None,
     **options: Any,
 ) -> None:
     """Compare policies, with intervals, beside the bound.
 
-    Exit status 1 if no policy can serve the load; a policy that cannot is called unstable.
+    Exit status 1 if no policy can serve the load; a policy that cannot is called unstable. A trace
+    ends, and has figures at any load.
     """
     system = _output.load_any_and_say(file)
     sys.path.insert(0, "")  # so that a policy in the working directory is found
@@ -166,6 +174,8 @@ def command(
     from isocline.simulate.delay import Delay
 
     options["percentiles"] = not means_only
+    if budget is not None:
+        options["budget"] = budget
     if not isinstance(system, RoutingSystem):
         _simulate_cluster.refuse(ctx, _simulate_cluster.ROUTING_ONLY, "near-data")
         for name in _simulate_cluster.ROUTING_ONLY:

@@ -21,6 +21,8 @@ class _Result(Protocol):
     def completed(self) -> int: ...
     @property
     def littles_law(self) -> float: ...
+    @property
+    def finished(self) -> float | None: ...
 
 
 def cautions(results: Sequence[_Result], replications: int, what: str) -> list[str]:
@@ -55,13 +57,14 @@ def _little(timed: Iterable[_Result], what: str) -> list[str]:
 def _percentiles(timed: Iterable[_Result], replications: int, what: str) -> list[str]:
     missing = [p for p in timed if p.p99 is None]
     enough = LEAST_FOR_PERCENTILES * replications
-    few = [p.policy for p in missing if p.completed < enough]
+    few = [p for p in missing if p.completed < enough]
     far = [p.policy for p in missing if p.completed >= enough]
     said = []
     if few:
         said.append(
-            f"No percentiles of {listed(few)}: they need {number(LEAST_FOR_PERCENTILES)} {what} a "
-            "replication; give a longer --horizon"
+            f"No percentiles of {listed(p.policy for p in few)}: they need "
+            f"{number(LEAST_FOR_PERCENTILES)} {what} a replication"
+            f"{'' if few[0].finished is not None else '; give a longer --horizon'}"
         )
     if far:
         said.append(

@@ -10,6 +10,7 @@ from isocline.simulate.results import Estimate
 
 # A half-width below this share of the mean is rounding noise of sums of doubles, not knowledge.
 _NOISE = 1e-9
+_LEAST_EXPONENT, _LEAST_TOO_LARGE = -4, 7  # outside of them a person would write one
 _TIME_UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"))
 
 
@@ -25,7 +26,7 @@ def number(value: float | None, digits: int = 4) -> str:
     if value == 0:
         return "0"
     exponent = int(f"{value:.{digits - 1}e}".split("e")[1])  # of the rounded value
-    if not -4 <= exponent < 7:
+    if not _LEAST_EXPONENT <= exponent < _LEAST_TOO_LARGE:
         return f"{value:.{digits - 1}e}"
     return f"{value:,.{max(digits - 1 - exponent, 0)}f}"
 
@@ -47,16 +48,20 @@ def duration(seconds: float | None, digits: int = 3) -> str:
 def estimate(value: Estimate | None, scale: float = 1.0, signed: bool = False) -> str:
     """Value ± half-width, both to the second digit of the half-width: "12.34 ± 0.56".
 
-    The value alone where there is no half-width, or only that of rounding.
+    With one exponent for both where `number` would write one: "(1.20 ± 0.08)e+10". The value alone
+    where there is no half-width, or only that of rounding.
     """
     if value is None:
         return "–"
     centre, half = value.value / scale, value.half_width / scale
     if not (math.isfinite(half) and half > _NOISE * abs(centre)):
         return number(centre)
-    decimals = max(1 - math.floor(math.log10(half)), 0)
-    sign = "+" if signed else ""
-    return f"{centre:{sign},.{decimals}f} ± {half:,.{decimals}f}"
+    exponent = math.floor(math.log10(max(abs(centre), half)))
+    if not _LEAST_EXPONENT <= exponent < _LEAST_TOO_LARGE:
+        return f"({estimate(value, scale * 10.0**exponent, signed)})e{exponent:+03d}"
+    decimals = 1 - math.floor(math.log10(half))
+    sign, shown = "+" if signed else "", max(decimals, 0)
+    return f"{round(centre, decimals):{sign},.{shown}f} ± {round(half, decimals):,.{shown}f}"
 
 
 def listed(names: Iterable[str], most: int = 6) -> str:

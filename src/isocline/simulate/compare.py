@@ -17,6 +17,7 @@ from isocline.model.fleet import RoutingSystem
 from isocline.model.traffic import Trace
 from isocline.policies.contract import RoutingPolicy
 from isocline.policies.parse import parse
+from isocline.simulate.budget import BUDGET, Budget, events_of
 from isocline.simulate.delay import Delay
 from isocline.simulate.delayed_engine import delayed
 from isocline.simulate.in_order import Progress, silent
@@ -64,6 +65,7 @@ def simulate(
     slowdowns: Sequence[Slowdown] = (),
     percentiles: bool = True,
     threads: int | None = None,
+    budget: float = BUDGET,
     progress: Progress = silent,
 ) -> Comparison:
     """Compare policies on one system.
@@ -102,6 +104,7 @@ def simulate(
         slowdowns: Backends that change their speed during the run.
         percentiles: Time every job; without, means come at about twice the speed.
         threads: By default one per core; results do not depend on it.
+        budget: Refuse to run more events than this, in all replications of all policies.
         progress: Told after each replication.
 
     Raises:
@@ -109,9 +112,9 @@ def simulate(
             names the violated set.
         RunTooShortError: The run is too short for its own warm-up, or has too few jobs.
         PolicyError: A policy is unknown, or misbehaves.
-        UsageError: An argument is out of range.
+        UsageError: An argument is out of range, or the run would take more events than `budget`.
     """
-    require_replications(replications, precision)
+    require_replications(replications, precision, budget)
     if layers is not None and policies is DEFAULT_POLICIES:
         policies = [name for name in policies if name != "random"]  # has no table to sum over pools
     chosen, labels = chosen_policies(policies, parse)
@@ -146,7 +149,17 @@ def simulate(
 
     def begin(factor: float) -> Round[Comparison]:
         longer = replace(run, horizon=factor * run.horizon)
-        work = Replications(prepared, policies_run, longer, scene.trace, threads, progress)
+        limit = Budget(
+            events_of(prepared, longer, scene.trace),
+            longer.horizon,
+            len(policies_run),
+            budget,
+            length_is_given=horizon is not None or replays,
+        )
+        limit.allow(replications)
+        work = Replications(
+            prepared, policies_run, longer, scene.trace, threads, progress, limit.allow
+        )
         return work, lambda: judge(scene, work, labels, alive, doomed)
 
     return repeated(begin, replications, precision, horizon is not None or trace is not None)

@@ -18,6 +18,10 @@ Progress = Callable[[int, int], None]
 R = TypeVar("R")
 
 
+def any_number(replications: int) -> None:
+    """For those who do not limit how many there may be."""
+
+
 def silent(done: int, total: int) -> None:
     """For callers who do not watch."""
 
@@ -34,6 +38,8 @@ class InOrder(Generic[R]):
     one: Callable[[int, int, Event], R | None]  # policy, replication, stop; None: it was stopped
     threads: int | None = None
     progress: Progress = silent
+    allow: Callable[[int], None] = any_number
+    """Told how many replications are wanted of each policy before they run; raises to refuse."""
     kept: list[list[R]] = field(init=False)
     interrupted: bool = field(default=False, init=False)
 
@@ -52,7 +58,9 @@ class InOrder(Generic[R]):
 
         Raises:
             PolicyError: A policy made a choice that it does not have.
+            UsageError: `allow` refuses so many.
         """
+        self.allow(total)
         stop = Event()
         threads = self.threads or os.cpu_count() or 1
         with ThreadPoolExecutor(threads) as pool:

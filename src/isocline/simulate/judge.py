@@ -18,7 +18,7 @@ from isocline.simulate.replications import Replications
 from isocline.simulate.results import Comparison, PolicyResult
 from isocline.simulate.run import Run
 from isocline.simulate.scenario import Scenario
-from isocline.simulate.steady import Blocks, discarded, grows
+from isocline.simulate.steady import Blocks, discarded, grows, require_arrivals
 
 
 def judge(
@@ -91,6 +91,7 @@ def _bound_of_drained(
     is seen to hold, or the next one is tried; the last is that of those that were done last.
     """
     system, run, start = work.prepared.system, work.run, measured_from(work.run, skip)
+    require_arrivals(int(min(rep.arrivals[skip:].sum() for rep in found[0])), run, "jobs")
     least = min(float(latencies(work.prepared, reps, skip).mean()) for reps in found)
     count = np.max([[rep.timed[skip:].sum() for rep in reps] for reps in found], axis=0)
     ends = run.horizon + np.array([[rep.after for rep in reps] for reps in found])

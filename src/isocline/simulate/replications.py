@@ -1,12 +1,12 @@
 """The replications of several routing policies on one system."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from threading import Event
 from typing import final
 
 from isocline.model.traffic import Trace
 from isocline.policies.contract import RoutingPolicy
-from isocline.simulate.in_order import InOrder, Progress, silent
+from isocline.simulate.in_order import InOrder, Progress, any_number, silent
 from isocline.simulate.prepare import Prepared
 from isocline.simulate.replicate import Replication, rehearse, replicate
 from isocline.simulate.run import Run
@@ -24,6 +24,7 @@ class Replications(InOrder[Replication]):
         trace: Trace | None = None,
         threads: int | None = None,
         progress: Progress = silent,
+        allow: Callable[[int], None] = any_number,
     ):
         for policy in policies:
             rehearse(prepared, policy, run, trace)
@@ -31,5 +32,5 @@ class Replications(InOrder[Replication]):
         def one(policy: int, replication: int, stop: Event) -> Replication | None:
             return replicate(prepared, policies[policy], run, replication, trace, stop)
 
-        super().__init__(len(policies), one, threads, progress)
+        super().__init__(len(policies), one, threads, progress, allow)
         self.prepared, self.run = prepared, run

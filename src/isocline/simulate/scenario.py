@@ -88,6 +88,11 @@ def _with_trace(system: RoutingSystem, trace: Trace) -> RoutingSystem:
     Where curves are in work units, a job's mean work becomes the trace's. Where they are in
     jobs/s, sizes are normalised to mean 1, so that the trace brings its variety and its bursts.
     """
+    if not trace.length > 0:
+        raise UsageError(
+            f"trace {trace.name}: all its requests come at one time, so that it has no rate; "
+            "space them"
+        )
     mean = float(system.work.of(trace).mean())
     if not mean > 0:
         raise UsageError(

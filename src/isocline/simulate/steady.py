@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from isocline.errors import RunTooShortError
+from isocline.errors import RunTooShortError, UsageError
 from isocline.simulate.run import Run
 from isocline.simulate.statistics.stability import Trend, trend
 from isocline.simulate.statistics.warmup import mser5
@@ -31,6 +31,15 @@ def more_replications(widest: float, count: int, precision: float | None) -> int
     # The half-width falls with the root of the count; a tenth more saves a further round.
     wanted = int(np.ceil(1.1 * count * (widest / precision) ** 2))
     return min(max(wanted, count + 2), 4 * count, MOST_REPLICATIONS)
+
+
+def require_arrivals(came: int, run: Run, what: str) -> None:
+    """Raise UsageError if nothing came in the measured part of a run."""
+    if not came:
+        raise UsageError(
+            f"from {run.warmup or 0.0:g} s, where the warm-up ends, to {run.horizon:g} s no {what} "
+            "come; give a shorter --warmup, or a longer --horizon"
+        )
 
 
 def grows(blocks: Blocks, run: Run) -> bool:

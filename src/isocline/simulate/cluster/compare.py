@@ -9,10 +9,13 @@ from collections.abc import Sequence
 from threading import Event
 from typing import Any
 
+import numpy as np
+
 from isocline.model.cluster import Cluster
 from isocline.model.cluster.blocks import BlockTrace
 from isocline.policies.scheduling import parse
 from isocline.policies.scheduling.contract import SchedulingPolicy
+from isocline.simulate.budget import BUDGET, Budget
 from isocline.simulate.cluster.judge import judge_cluster
 from isocline.simulate.cluster.prepare import prepare_cluster
 from isocline.simulate.cluster.replicate import ClusterReplication, rehearse, run_cluster
@@ -23,6 +26,7 @@ from isocline.simulate.in_order import InOrder, Progress, silent
 from isocline.simulate.rounds import Round, chosen_policies, repeated, require_replications
 from isocline.simulate.run import Run
 from isocline.simulate.slots import Clock
+from isocline.simulate.steady import require_arrivals
 
 DEFAULT_POLICIES = ("local_first", "jsq_maxweight", "late_binding")
 # A default run is long enough for a 1 % half-width at moderate load, and for clusters of any size
@@ -48,6 +52,7 @@ def simulate_cluster(
     level: Level = "data",
     percentiles: bool = True,
     threads: int | None = None,
+    budget: float = BUDGET,
     progress: Progress = silent,
 ) -> ClusterComparison:
     """Compare scheduling policies on one cluster.
@@ -75,17 +80,22 @@ def simulate_cluster(
             it waited, as the paper's Section 2.2 may be read.
         percentiles: Time every task; without, means come faster.
         threads: By default one per core; results do not depend on it.
+        budget: Refuse to run more events than this, in all replications of all policies.
         progress: Told after each replication.
 
     Raises:
         RunTooShortError: The run is too short for its own warm-up, or has too few tasks.
         PolicyError: A policy is unknown, or misbehaves.
-        UsageError: An argument is out of range.
+        UsageError: An argument is out of range, or the run would take more events than `budget`.
     """
-    require_replications(replications, precision)
+    require_replications(replications, precision, budget)
     chosen, labels = chosen_policies(policies, parse)
     scene = cluster_scenario(cluster, clock, trace, replicas, time_scale, load, seed)
     length = _length(scene, horizon, warmup, seed, percentiles)
+    if scene.jobs is not None:
+        times = scene.jobs.time
+        came = (times >= (length.warmup or 0.0)) & (times < length.horizon)
+        require_arrivals(int(np.count_nonzero(came)), length, "tasks")
     prepared = prepare_cluster(scene.cluster, beneficiaries=scene.beneficiaries, jobs=scene.jobs)
     # Theory knows: nobody can serve this load.
     alive = [] if scene.load >= 1.0 and scene.jobs is None else chosen
@@ -95,6 +105,11 @@ def simulate_cluster(
         if factor > 1.0:
             longer = _length(scene, factor * length.horizon, warmup, seed, percentiles)
         run = ClusterRun(longer, clock, level)
+        limit = Budget(
+            _events(scene, longer), longer.horizon, len(alive), budget,
+            "slots" if clock == "slotted" else "s", scene.jobs is not None or horizon is not None,
+        )  # fmt: skip
+        limit.allow(replications)
 
         for rehearsed in alive:
             rehearse(prepared, rehearsed, run)
@@ -102,10 +117,19 @@ def simulate_cluster(
         def one(policy: int, replication: int, stop: Event) -> ClusterReplication | None:
             return run_cluster(prepared, alive[policy], run, replication, stop)
 
-        work = InOrder(len(alive), one, threads, progress)
+        work = InOrder(len(alive), one, threads, progress, limit.allow)
         return work, lambda: judge_cluster(scene, run, work, chosen, labels)
 
     return repeated(begin, replications, precision, horizon is not None or trace is not None)
+
+
+def _events(scene: ClusterScenario, length: Run) -> float:
+    """About how many events one replication of one policy takes."""
+    cluster = scene.cluster
+    if scene.jobs is not None:
+        return 2.0 * float(scene.jobs.count[scene.jobs.time < length.horizon].sum())
+    # A tick of the clock at each server for each local service, whether it is busy or not.
+    return (cluster.arrival_rate + cluster.size * cluster.rates.local) * length.horizon
 
 
 def sweep_cluster(
