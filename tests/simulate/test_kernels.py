@@ -99,6 +99,20 @@ def test_latencies_outside_the_range_go_to_its_ends() -> None:
     assert histogram[-1] == 2
 
 
+def test_an_emptied_histogram_gives_what_it_held_and_is_empty() -> None:
+    histogram = np.zeros(latencies.BUCKETS, np.int32)
+    for value in (1.0, 3.0, 3.0):
+        latencies.record(histogram, value)
+    whole = histogram.copy()
+    first, counts = latencies.emptied(histogram)
+    assert counts[0] == 1
+    assert counts[-1] == 2
+    assert np.array_equal(whole[first : first + counts.size], counts)
+    assert whole.sum() == counts.sum() == 3
+    assert not histogram.any()
+    assert latencies.emptied(histogram)[1].size == 0
+
+
 def test_no_quantile_is_made_up_outside_the_range() -> None:
     histogram = np.zeros(latencies.BUCKETS, np.int32)
     for value in (1e-40, 1.0, 1.0, 1e40):

@@ -18,6 +18,7 @@ from isocline.simulate.engines import Engine, ExplodedError, JumpEngine, ShareEn
 from isocline.simulate.holding_engine import HoldEngine
 from isocline.simulate.in_blocks import in_blocks
 from isocline.simulate.kernels import chain
+from isocline.simulate.kernels.latencies import emptied
 from isocline.simulate.learned import Learned
 from isocline.simulate.learning_engine import LearningEngine
 from isocline.simulate.prepare import Prepared
@@ -170,14 +171,7 @@ class _Recorder:
         gauge[[chain.JOB_SECONDS, chain.RATE_SECONDS, chain.SOJOURN]] = 0.0
 
     def _close_batch(self) -> None:
-        histogram = self.engine.histogram
-        filled = np.flatnonzero(histogram)
-        if filled.size:
-            first, last = int(filled[0]), int(filled[-1]) + 1
-            self.latencies.append((first, histogram[first:last].copy()))
-        else:
-            self.latencies.append((0, np.zeros(0, np.int32)))
-        histogram[:] = 0
+        self.latencies.append(emptied(self.engine.histogram))
 
     def drained(self) -> None:
         """What left after the horizon arrived before it, and counts in the last block."""

@@ -19,6 +19,7 @@ from isocline.simulate.cluster.prepare import PreparedCluster
 from isocline.simulate.cluster.run import ClusterRun
 from isocline.simulate.engines import ExplodedError
 from isocline.simulate.in_blocks import in_blocks
+from isocline.simulate.kernels.latencies import emptied
 from isocline.simulate.run import BATCH
 
 FloatArray = npt.NDArray[np.float64]
@@ -148,11 +149,7 @@ class _Recorder:
             sums[:] = 0
 
     def _close_batch(self) -> None:
-        histogram = self.engine.histogram
-        filled = np.flatnonzero(histogram)
-        first, last = (int(filled[0]), int(filled[-1]) + 1) if filled.size else (0, 0)
-        self.latencies.append((first, histogram[first:last].copy()))
-        histogram[:] = 0
+        self.latencies.append(emptied(self.engine.histogram))
 
     def drained(self) -> None:
         """What ended after the horizon arrived before it, and counts in the last block."""
