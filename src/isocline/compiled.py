@@ -97,8 +97,10 @@ class Declared(CPUDispatcher):  # type: ignore[misc]
 
     @functools.cached_property
     def _numba_type_(self) -> Any:
-        """The type of this function alone; numba's own property makes it anew at every call that is
-        given the function, which takes as long as 200 events of a simulation.
+        """The type of this function alone.
+
+        numba's own property makes it anew at every call that is given the function, which takes as
+        long as 200 events of a simulation.
         """
         return numba.types.Dispatcher(self)
 
