@@ -4,10 +4,24 @@ A message names the place (file, line, field or argument), shows the value and s
 """
 
 from collections.abc import Sequence
+from typing import Self
 
 
 class IsoclineError(Exception):
-    """Root of every error that a user's input can cause."""
+    """Root of every error that a user's input can cause.
+
+    Attributes:
+        field: From the value that was given to the part of it that is wrong, as ("points", 3);
+            empty where the whole is meant. Whoever knows where the value stands in a file names
+            the line of that part.
+    """
+
+    field: tuple[str | int, ...] = ()
+
+    def within(self, *field: str | int) -> Self:
+        """The same error, of a value of which the value that it was of is this part."""
+        self.field = (*field, *self.field)
+        return self
 
 
 class CurveError(IsoclineError, ValueError):

@@ -17,6 +17,7 @@ from isocline.errors import InfeasibleError
 MODEL = Path(__file__).parents[1] / "model"
 EXAMPLES = Path(__file__).parents[2] / "examples"
 GOOD = (MODEL / "good_system_file.yaml").read_text()
+N_MODEL = str(EXAMPLES / "n_model.yaml")
 BAD_EDITS = yaml.safe_load((MODEL / "bad_system_files.yaml").read_text())
 HEAVY = ("numba", "scipy", "pandas", "matplotlib", "pydantic", "rich", "numpy")
 
@@ -52,6 +53,29 @@ def test_wrong_usage_gives_status_2(arguments: list[str]) -> None:
     result = run(*arguments)
     assert result.exit_code == 2
     assert "Usage: isocline" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["plann"], "did you mean 'plan'? known: backend, curves, demo"),
+        (["sim"], "did you mean 'simulate'?"),
+        (["optimize"], "did you mean 'plan'?"),
+        (["fly"], "there is no verb 'fly'; known: backend"),
+        (["simulate", "a", "--horizon", "10m"], "'10m' is no number of seconds; give 600"),
+        (["simulate", "a", "--warmup", "1.5 h"], "'1.5 h' is no number of seconds; give 5400"),
+        (["simulate", "a", "--warmup", "a while"], "is no number of seconds; give one, as 600"),
+        (["load", "http://x", "--duration", "2min"], "give 120"),
+        (["fluid", "a", "--step", "20ms"], "give 0.02"),
+        (["simulate", N_MODEL, "--load", "80%"], "for 80 % give 0.8"),
+        (["simulate", N_MODEL, "--load", "80"], "for 80 % give 0.8"),
+        (["simulate", N_MODEL, "--load", "high"], "give shares of the capacity, as 0.5,0.7,0.9"),
+    ],
+)
+def test_wrong_usage_comes_with_what_was_meant(arguments: list[str], says: str) -> None:
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert says in result.stderr
 
 
 def test_a_missing_file_gives_status_2(tmp_path: Path) -> None:

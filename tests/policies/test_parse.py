@@ -31,6 +31,7 @@ def test_options_are_typed_by_their_defaults() -> None:
     [
         ("gmrs", "did you mean gmsr"),
         ("nonsense", "known are"),
+        ("local_first", "local_first is a policy for near-data systems; known here are gmsr"),
         ("gmsr:slope=up", "options are gradient=derivative"),
         ("gmsr:gradient", "not an option"),
         ("random:d=2", "options are none"),

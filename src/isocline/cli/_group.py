@@ -15,6 +15,26 @@ import click
 from isocline.cli._compiling import reported_compilation
 from isocline.errors import InfeasibleError, IsoclineError
 
+# What newcomers type for a verb, and no likeness of letters finds.
+MEANT = {
+    "optimize": "plan",
+    "optimise": "plan",
+    "solve": "plan",
+    "capacity": "plan",
+    "sim": "simulate",
+    "compare": "simulate",
+    "proxy": "serve",
+    "router": "serve",
+    "route": "serve",
+    "start": "serve",
+    "emulate": "backend",
+    "bench": "load",
+    "benchmark": "load",
+    "schedule": "run",
+    "submit": "run",
+    "learn": "curves",
+    "figure": "reproduce",
+}
 NEGATIVE, WRONG, STOPPED, UNREAD = 1, 2, 130, 141
 
 
@@ -31,6 +51,18 @@ class Verbs(click.Group):
             return None
         verb: click.Command = importlib.import_module(f"isocline.cli.{cmd_name}").command
         return verb
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[0].startswith("-") or self.get_command(ctx, args[0]) is not None:
+            return super().resolve_command(ctx, args)
+        from difflib import get_close_matches  # 2 ms that only a mistake needs
+
+        word, known = args[0], self.list_commands(ctx)
+        near = MEANT.get(word) or next(iter(get_close_matches(word, known, n=1)), None)
+        hint = f"did you mean {near!r}? " if near else ""
+        raise click.UsageError(f"there is no verb {word!r}; {hint}known: {', '.join(known)}", ctx)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:

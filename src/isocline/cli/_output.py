@@ -57,7 +57,7 @@ def load_any_and_say(file: Path) -> "RoutingSystem | Cluster":
     """Load a system; what was done to it on the way goes to stderr."""
     from isocline.model.systemfile import load, notes
 
-    system = load(file)
+    system: RoutingSystem | Cluster = load(file)
     for note in notes(system):
         click.echo(f"note: {note}", err=True)
     return system

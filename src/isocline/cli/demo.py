@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from isocline.cli import _output
+from isocline.cli._numbers import SECONDS
 
 if TYPE_CHECKING:
     from isocline.demo.run import Progress
@@ -41,7 +42,7 @@ WARMUP = 1.0
 )
 @click.option(
     "--seconds",
-    type=float,
+    type=SECONDS,
     default=8.0,
     show_default=True,
     metavar="T",

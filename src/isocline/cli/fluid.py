@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from isocline.cli import _output
+from isocline.cli._numbers import SECONDS
 
 if TYPE_CHECKING:
     from isocline.model.fleet import RoutingSystem
@@ -14,8 +15,8 @@ if TYPE_CHECKING:
 @click.command("fluid")
 @_output.file_argument
 @click.option("--start", metavar="B=N,...", help="Jobs at backends at the start; others are empty.")
-@click.option("--horizon", type=float, metavar="T", help="How long, s; by default until at rest.")
-@click.option("--step", type=float, metavar="H", help="Time between the states reported, s.")
+@click.option("--horizon", type=SECONDS, metavar="T", help="How long, s; by default until at rest.")
+@click.option("--step", type=SECONDS, metavar="H", help="Time between the states reported, s.")
 @click.option(
     "--tolerance",
     type=float,

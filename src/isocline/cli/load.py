@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from isocline.cli import _output
+from isocline.cli._numbers import SECONDS
 
 if TYPE_CHECKING:
     from isocline.loadgen import Schedule
@@ -24,8 +25,8 @@ BURSTY = "bursty"
     help="How the trace is written.",
 )
 @click.option("--time-scale", type=float, default=1.0, help="The trace this many times as fast.")
-@click.option("--duration", type=float, metavar="T", help="s.  [default: that of the trace]")
-@click.option("--warmup", type=float, default=0.0, metavar="W", help="s that are not measured.")
+@click.option("--duration", type=SECONDS, metavar="T", help="s.  [default: that of the trace]")
+@click.option("--warmup", type=SECONDS, default=0.0, metavar="W", help="s that are not measured.")
 @click.option("--streams", is_flag=True, help="Ask for streams, and time their tokens.")
 @click.option("--model", default="isocline", show_default=True, metavar="NAME")
 @click.option("--prompt-tokens", type=int, default=16, show_default=True, metavar="N")
@@ -39,7 +40,7 @@ BURSTY = "bursty"
     help="Open at a time, at most; requests that find none free wait, and that wait counts.",
 )
 @click.option(
-    "--timeout", type=float, default=60.0, show_default=True, metavar="T", help="s from when due."
+    "--timeout", type=SECONDS, default=60.0, show_default=True, metavar="T", help="s from when due."
 )
 @click.option(
     "--workers", type=int, default=1, show_default=True, metavar="N", help="Processes that send."

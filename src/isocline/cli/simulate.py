@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from isocline.cli import _output, _simulate_cluster
+from isocline.cli._numbers import SECONDS, shares
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -42,8 +43,8 @@ BURSTY = "bursty"
 )
 @click.option("--time-scale", type=float, default=1.0, help="Arrivals this many times as fast.")
 @click.option("--load", metavar="L,...", help="Scale arrivals to these shares of the capacity.")
-@click.option("--horizon", type=float, metavar="T", help="Length of a replication, s.")
-@click.option("--warmup", type=float, metavar="W", help="What to discard, s; else by MSER-5.")
+@click.option("--horizon", type=SECONDS, metavar="T", help="Length of a replication, s.")
+@click.option("--warmup", type=SECONDS, metavar="W", help="What to discard, s; else by MSER-5.")
 @click.option("--replications", type=int, default=10, show_default=True, metavar="R")
 @click.option("--precision", type=float, help="Replicate until intervals are this narrow (0.01).")
 @click.option("--seed", type=int, default=0, show_default=True, metavar="S")
@@ -58,7 +59,7 @@ BURSTY = "bursty"
 )
 @click.option(
     "--slot",
-    type=float,
+    type=SECONDS,
     metavar="T",
     help="Length of a slot at scale 1, s.  [default: 1, or the longest of 1, 2, 5e-k that the "
     "curves admit]",
@@ -97,7 +98,7 @@ BURSTY = "bursty"
 )
 @click.option(
     "--half-life",
-    type=float,
+    type=SECONDS,
     metavar="T",
     help="With --learn: an observation T s ago counts half.  [default: no forgetting]",
 )
@@ -117,7 +118,7 @@ BURSTY = "bursty"
 )
 @click.option(
     "--busiest",
-    type=float,
+    type=SECONDS,
     metavar="T",
     help="Near-data: only the T s of the trace with the most tasks.",
 )
@@ -183,7 +184,7 @@ def command(
         jobs = _simulate_cluster.block_trace(trace, trace_format, busiest)
         options |= {"trace": jobs, "replicas": replicas, "level": level}
         with _progress() as options["progress"]:
-            found = _simulate_cluster.run(system, policies, _loads(load), options)
+            found = _simulate_cluster.run(system, policies, shares(load), options)
         _simulate_cluster.show(found, as_json, out)
         ctx.exit(int(all(policy.status == "unstable" for policy in found.results)))
     _simulate_cluster.refuse(ctx, _simulate_cluster.CLUSTER_ONLY, "routing")
@@ -192,7 +193,7 @@ def command(
     options["delay"] = Delay.parse(delay) if delay else None
     options |= {"learn": _learning(learn, half_life), "slowdowns": _slowdowns(slowdowns)}
     chosen = policies or DEFAULT_POLICIES
-    loads = _loads(load)
+    loads = shares(load)
     result: Comparison | Sweep
     try:
         with _progress() as progress:
@@ -265,13 +266,6 @@ def _slowdowns(texts: Sequence[str]) -> "list[Slowdown]":
     from isocline.simulate.slowdown import Slowdown
 
     return [Slowdown.parse(text) for text in texts]
-
-
-def _loads(text: str | None) -> list[float]:
-    try:
-        return [float(part) for part in text.split(",")] if text else []
-    except ValueError:
-        raise click.BadParameter(f"{text!r}: give numbers such as 0.5,0.7,0.9") from None
 
 
 @contextmanager

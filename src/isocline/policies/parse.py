@@ -40,9 +40,19 @@ def named(text: str, known: Mapping[str, type[P]], otherwise: str = "") -> P:
     name, _, rest = text.strip().partition(":")
     if name in known:
         return _with_options(name, known[name], rest)
+    if kind := _kind_of(name):
+        listed = ", ".join(known)
+        raise PolicyError(f"{name} is a policy for {kind} systems; known here are {listed}")
     close = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean {close[0]}? " if close else ""
     raise PolicyError(f"unknown policy {name!r}: {hint}known are {', '.join(known)}{otherwise}")
+
+
+def _kind_of(name: str) -> str | None:
+    """The kind of system that a policy is for."""
+    # Imported here: the scheduling policies are not needed where nothing is wrong.
+    scheduling = importlib.import_module("isocline.policies.scheduling")
+    return "near-data" if name in scheduling.ALL else "routing" if name in ALL else None
 
 
 def options(policy: type) -> Mapping[str, Any]:
@@ -58,7 +68,7 @@ def _with_options(name: str, policy: type[P], text: str) -> P:
     for item in filter(None, text.split(",")):
         key, equals, value = item.partition("=")
         if key not in known or not equals:
-            listed = ", ".join(f"{k}={_word(v)}" for k, v in known.items()) or "none"
+            listed = ", ".join(f"{k}={word(v)}" for k, v in known.items()) or "none"
             raise PolicyError(f"{name}:{item}: not an option; options are {listed}")
         given[key] = _converted(name, item, value, known[key])
     return policy(**given)
@@ -69,15 +79,21 @@ def _converted(name: str, item: str, value: str, default: object) -> object:
         if value not in ("true", "false"):
             raise PolicyError(f"{name}:{item}: give true or false")
         return value == "true"
-    kind = type(default)
+    if default is None and value == "auto":
+        return None
+    kind = float if default is None else type(default)
     try:
         return kind(value)  # type: ignore[call-arg]
     except ValueError:
         wanted = "a whole number" if kind is int else "a number"
+        wanted += " or auto" if default is None else ""
         raise PolicyError(f"{name}:{item}: give {wanted}") from None
 
 
-def _word(value: object) -> str:
+def word(value: object) -> str:
+    """An option's value as it is written on the command line; None is `auto`."""
+    if value is None:
+        return "auto"
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

@@ -7,6 +7,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from isocline.policies.parse import word
 from isocline.report.table_style import table
 
 _YOUR_OWN = (
@@ -25,10 +26,6 @@ def policies_report(
 def _table(title: str, policies: Iterable[Mapping[str, Any]]) -> Table:
     made = table(title, [("policy", "left"), ("what it does", "left"), ("options", "left")])
     for policy in policies:
-        options = ", ".join(f"{key}={_word(value)}" for key, value in policy["options"].items())
+        options = ", ".join(f"{key}={word(value)}" for key, value in policy["options"].items())
         made.add_row(policy["policy"], policy["summary"], options)
     return made
-
-
-def _word(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)

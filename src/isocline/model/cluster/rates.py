@@ -28,13 +28,14 @@ class Rates:
         given = {name: rate for name, rate in named if rate is not None}
         for name, rate in given.items():
             if not (math.isfinite(rate) and rate > 0):
-                raise UsageError(f"{name} rate is {rate:g}; give a finite number above 0")
+                problem = f"{name} rate is {rate:g}; give a finite number above 0"
+                raise UsageError(problem).within(name)
         for near, far in pairwise(given):
             if not given[near] > given[far]:
                 raise UsageError(
                     f"{near} rate is {given[near]:g} and {far} rate {given[far]:g}; "
                     "give local > rack > remote"
-                )
+                ).within(far)
 
     @property
     def levels(self) -> tuple[float, float, float]:

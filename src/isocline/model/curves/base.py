@@ -84,4 +84,5 @@ def require_positive(curve: str, **values: float) -> None:
     """Raise CurveError unless every value is a finite number above 0."""
     for name, value in values.items():
         if not (isinstance(value, int | float) and math.isfinite(value) and value > 0):
-            raise CurveError(f"{curve} curve: {name} is {value!r}; give a finite number above 0")
+            problem = f"{curve} curve: {name} is {value!r}; give a finite number above 0"
+            raise CurveError(problem).within(name)

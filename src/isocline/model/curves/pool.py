@@ -42,7 +42,7 @@ class PoolCurve(Curve):
                     f"pool curve: members[{i}] is a {member.type} curve, which is not strictly "
                     "concave (Assumption 1), so that the pool's split is not unique; give it a "
                     "hyperbolic or knee curve"
-                )
+                ).within("members", i)
 
     @property
     def supremum(self) -> float:

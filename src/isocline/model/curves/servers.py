@@ -27,7 +27,8 @@ class ServersCurve(Curve):
     def __post_init__(self) -> None:
         require_positive(self.type, rate=self.each)
         if not (math.isfinite(self.count) and self.count == int(self.count) and self.count >= 1):
-            raise CurveError(f"servers curve: count is {self.count!r}; give a whole number above 0")
+            problem = f"servers curve: count is {self.count!r}; give a whole number above 0"
+            raise CurveError(problem).within("count")
 
     @property
     def supremum(self) -> float:

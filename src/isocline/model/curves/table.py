@@ -93,15 +93,18 @@ class TableCurve(Curve):
 
 
 def _check(points: Points) -> None:
-    for n, rate in points:
+    seen: set[float] = set()
+    for i, (n, rate) in enumerate(points):
+        problem = None
         if not (np.isfinite(n) and np.isfinite(rate) and n >= 0 and rate >= 0):
-            raise CurveError(f"table curve: point [{n}, {rate}] has a number that is not >= 0")
-        if n == 0 and rate != 0:
-            raise CurveError(f"table curve: point [0, {rate}] serves without jobs; l(0) must be 0")
-    workloads = [n for n, _ in points]
-    for n in set(workloads):
-        if workloads.count(n) > 1:
-            raise CurveError(f"table curve: workload {n} stands twice; average the measurements")
+            problem = f"point [{n:g}, {rate:g}] has a number that is not >= 0"
+        elif n == 0 and rate != 0:
+            problem = f"point [0, {rate:g}] serves without jobs; l(0) must be 0"
+        elif n in seen:
+            problem = f"workload {n:g} stands twice; average the measurements"
+        if problem:
+            raise CurveError(f"table curve: {problem}").within("points", i)
+        seen.add(n)
     if not any(rate > 0 for _, rate in points):
         raise CurveError("table curve: no point with a rate above 0; give at least one")
 

@@ -75,7 +75,8 @@ class Document:
         except SystemFileError:
             raise  # names a place within this field, or a better one
         except IsoclineError as error:
-            self.fail(field, str(error).removeprefix(f"{field[-1]}: " if field else ""))
+            problem = str(error).removeprefix(f"{field[-1]}: " if field else "")
+            self.fail((*field, *error.field), problem)
 
     def _line(self, field: Field) -> int:
         node, mark = self.root, self.root.start_mark
@@ -115,13 +116,14 @@ def read(path: Path) -> Document:
     Raises:
         SystemFileError: It cannot be read, is not text, not YAML, empty, or not a mapping.
     """
-    with _yaml_errors(path):
-        loader = _Loader(_text(path))
+    text = _text(path)
+    with _yaml_errors(path, text):
+        loader = _Loader(text)
         root = loader.get_single_node()
     if root is None:
         raise SystemFileError(f"{path}: is empty; describe a system, beginning: kind: routing")
     _refuse_duplicate_keys(path, root, set())
-    with _yaml_errors(path):
+    with _yaml_errors(path, text):
         data = loader.construct_document(root)
     if not isinstance(data, dict):
         line = root.start_mark.line + 1
@@ -131,7 +133,7 @@ def read(path: Path) -> Document:
 
 
 @contextmanager
-def _yaml_errors(path: Path) -> Iterator[None]:
+def _yaml_errors(path: Path, text: str) -> Iterator[None]:
     try:
         yield
     except SystemFileError:
@@ -139,7 +141,10 @@ def _yaml_errors(path: Path) -> Iterator[None]:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"{path}:{mark.line + 1}" if mark else str(path)
-        raise SystemFileError(f"{where}: is not YAML: {error.problem}; correct the line") from error
+        problem, remedy = error.problem, "correct the line"
+        if mark and text[mark.index : mark.index + 1] == "\t":
+            problem, remedy = "a tab stands where YAML takes only spaces", "indent by spaces"
+        raise SystemFileError(f"{where}: is not YAML: {problem}; {remedy}") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         problem = str(error).splitlines()[0]
         raise SystemFileError(f"{path}: is not YAML: {problem}; correct the file") from error

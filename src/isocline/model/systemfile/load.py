@@ -3,30 +3,52 @@
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
 from isocline.model.curves import Curve, PoolCurve, TableCurve
 from isocline.model.fleet import RoutingSystem
 from isocline.model.systemfile.build import build
-from isocline.model.systemfile.document import read
+from isocline.model.systemfile.document import Document, read
 from isocline.model.systemfile.schema import checked
 
 if TYPE_CHECKING:
     from isocline.model.cluster import Cluster
 
 
-def load(path: str | os.PathLike[str]) -> "RoutingSystem | Cluster":
+@overload
+def load(path: str | os.PathLike[str], kind: Literal["routing"]) -> RoutingSystem: ...
+@overload
+def load(path: str | os.PathLike[str], kind: Literal["near-data"]) -> "Cluster": ...
+@overload
+def load(path: str | os.PathLike[str], kind: None = None) -> Any: ...
+def load(
+    path: str | os.PathLike[str], kind: Literal["routing", "near-data"] | None = None
+) -> "RoutingSystem | Cluster":
     """Read a system file: a RoutingSystem of kind routing, a Cluster of kind near-data.
 
+    Args:
+        path: A YAML file.
+        kind: The kind that it must be of. It also tells a type checker what comes back, which
+            otherwise is Any: only the file knows.
+
     Raises:
-        SystemFileError: It cannot be used; the message names file, line, field, value and remedy.
+        SystemFileError: It cannot be used, or is of the other kind; the message names file, line,
+            field, value and remedy.
     """
     document = read(Path(path))
+    system = _built(document)
+    found = document.data["kind"]
+    if kind not in (None, found):
+        document.fail(("kind",), f"is {found!r}; give a file of kind {kind}")
+    return system
+
+
+def _built(document: Document) -> "RoutingSystem | Cluster":
     kind = document.data.get("kind")
     if kind is None:
-        document.fail(("kind",), "is missing; add kind: routing or kind: near-data")
+        document.fail(("kind",), f"is missing; {_without_kind(document.data)}")
     if kind not in ("routing", "near-data"):
         document.fail(("kind",), f"is {kind!r}; give routing or near-data")
     if kind == "routing":
@@ -35,6 +57,19 @@ def load(path: str | os.PathLike[str]) -> "RoutingSystem | Cluster":
     from isocline.model.systemfile.near_data import build_cluster  # noqa: PLC0415
 
     return build_cluster(document)
+
+
+# Keys of what vLLM's, GuideLLM's, AIPerf's and genai-perf's benchmarks write.
+_MEASURED = {"request_throughput", "output_throughput", "max_concurrency", "benchmarks", "records"}
+
+
+def _without_kind(data: dict[str, Any]) -> str:
+    if _MEASURED.isdisjoint(data):
+        return "add kind: routing or kind: near-data"
+    return (
+        "this looks like the result of a benchmark, not a system; put its concurrencies and rates "
+        "into one, as curve: {type: table, points: [[8, 4.2], ...]}"
+    )
 
 
 def notes(system: "RoutingSystem | Cluster") -> list[str]:

@@ -1,6 +1,7 @@
 """What pydantic found, in the words of someone who edits YAML: the value and the remedy."""
 
 import difflib
+import re
 import reprlib
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -23,8 +24,6 @@ TYPES: dict[str, Iterable[str]] = {
 _MAPPING = "give a mapping, as {key: value}"
 _REMEDIES = {
     "finite_number": "give a finite number",
-    "float_type": "give a number, without quotes",
-    "int_type": "give a whole number, without quotes",
     "string_type": "give text; put quotes around what YAML reads as something else",
     "string_too_short": "give at least one character",
     "list_type": "give a list, as [a, b]",
@@ -86,6 +85,10 @@ def _plain(error: "ErrorDetails", context: dict[str, Any], key: str) -> str:
             remedy = f"give a number of at least {context['ge']:g}"
         case "less_than_equal":
             remedy = f"give a number of at most {context['le']:g}"
+        case "float_type":
+            remedy = _bare_number(error["input"], "a number")
+        case "int_type":
+            remedy = _bare_number(error["input"], "a whole number")
         case "string_pattern_mismatch" if context["pattern"] == "^/":
             remedy = "begin it with a slash, as /v1"
         case "literal_error":
@@ -93,6 +96,20 @@ def _plain(error: "ErrorDetails", context: dict[str, Any], key: str) -> str:
         case kind:
             remedy = _REMEDIES.get(kind, error["msg"])
     return f"is {reprlib.repr(error['input'])}; {remedy}"
+
+
+_WITH_UNIT = re.compile(r"([-+]?[\d_]*\.?\d+(?:[eE][-+]?\d+)?)\s*([^\d.,].*)?")
+
+
+def _bare_number(found: object, wanted: str) -> str:
+    """The remedy for what is no number: the number that it holds, where it holds one."""
+    match = _WITH_UNIT.fullmatch(found.strip()) if isinstance(found, str) else None
+    if match is None:
+        return f"give {wanted}"
+    number = match[1].replace("_", "")
+    if number == found:
+        return f"give {wanted}, without quotes: {number}"
+    return f"give {wanted} and nothing else, in the unit of the documentation: {number}"
 
 
 def _without_tags(location: Field, data: Any) -> Field:

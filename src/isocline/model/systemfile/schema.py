@@ -10,6 +10,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
+from isocline.errors import CurveError
 from isocline.model import curves as curve
 from isocline.model import traffic
 from isocline.model.fleet import Work
@@ -81,7 +82,13 @@ class Pool(Record):
     members: Annotated[list["AnyCurve"], Field(min_length=1)]
 
     def make(self) -> curve.Curve:
-        return curve.PoolCurve(tuple(member.make() for member in self.members))
+        return curve.PoolCurve(tuple(map(self._member, range(len(self.members)))))
+
+    def _member(self, i: int) -> curve.Curve:
+        try:
+            return self.members[i].make()
+        except CurveError as error:
+            raise error.within("members", i) from None
 
 
 class Exponentially(Record):

@@ -8,6 +8,7 @@ import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Self, final
 
 import numpy as np
@@ -90,15 +91,16 @@ class PiecewiseArrivals(Arrivals):
         starts = [start for start, _ in self.steps]
         if not starts or starts[0] != 0:
             raise UsageError("piecewise arrivals: the first step must start at 0 s")
-        for before, after in zip(starts, [*starts[1:], self.period], strict=True):
+        for i, (before, after) in enumerate(pairwise([*starts, self.period]), start=1):
             if not after > before:
                 raise UsageError(
-                    f"piecewise arrivals: {after} s follows {before} s; "
+                    f"piecewise arrivals: {after:g} s follows {before:g} s; "
                     "starts must increase and lie before the period"
-                )
-        for start, rate in self.steps:
+                ).within(*(("steps", i) if i < len(starts) else ("period",)))
+        for i, (start, rate) in enumerate(self.steps):
             if not (math.isfinite(rate) and rate >= 0):
-                raise UsageError(f"piecewise arrivals: rate {rate} at {start} s must be >= 0")
+                problem = f"piecewise arrivals: rate {rate:g} at {start:g} s must be >= 0"
+                raise UsageError(problem).within("steps", i)
         _require_rate(self.rate)
 
     @cached_property

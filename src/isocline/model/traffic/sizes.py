@@ -90,7 +90,7 @@ class HyperexponentialSizes(Sizes):
 def _require_cv(name: str, cv: float, least: float) -> None:
     if not (math.isfinite(cv) and cv >= least and cv > 0):
         bound = f">= {least:g}" if least > 0 else "> 0"
-        raise UsageError(f"{name} sizes: cv is {cv}; give a finite number {bound}")
+        raise UsageError(f"{name} sizes: cv is {cv}; give a finite number {bound}").within("cv")
 
 
 ALL: dict[str, type[Sizes]] = {

@@ -93,15 +93,15 @@ class LocalFirst(CountingPolicy):
     """`threshold` and `rack_threshold` in tasks; by default local over remote, and rack, rate."""
 
     name: ClassVar[str] = "local_first"
-    threshold: float = float("nan")
-    rack_threshold: float = float("nan")
+    threshold: float | None = None
+    rack_threshold: float | None = None
     count: str = "all"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         for option in ("threshold", "rack_threshold"):
             value = getattr(self, option)
-            if value < 0:
+            if value is not None and not value >= 0:
                 raise PolicyError(f"{self.name}:{option}={value:g}: give 0 or more tasks")
 
     def rules(self, setting: ClusterSetting) -> Rules:
@@ -111,8 +111,8 @@ class LocalFirst(CountingPolicy):
 
     def option(self, setting: ClusterSetting) -> FloatArray:
         local, rack, remote = setting.rate
-        far = local / remote if np.isnan(self.threshold) else self.threshold
-        near = local / rack if np.isnan(self.rack_threshold) else self.rack_threshold
+        far = local / remote if self.threshold is None else self.threshold
+        near = local / rack if self.rack_threshold is None else self.rack_threshold
         least = min(near, far) if setting.racks > 1 else far
         return np.array([np.floor(min(least, 2.0**30)), near, far])
 
@@ -121,5 +121,5 @@ class LocalFirst(CountingPolicy):
 
     @property
     def reading(self) -> str:
-        far = "local / remote rate" if np.isnan(self.threshold) else f"{self.threshold:g}"
+        far = "local / remote rate" if self.threshold is None else f"{self.threshold:g}"
         return f"{super().reading}; threshold {far}"
