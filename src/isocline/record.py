@@ -1,10 +1,15 @@
-"""What every result knows: its JSON, its data frame, its picture."""
+"""Results: their JSON, data frame and picture, and how they look at a prompt and in a notebook."""
 
+import base64
+import html
 import importlib
+import io
 import json
 import math
+import reprlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
+from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from isocline.errors import MissingExtraError
@@ -19,6 +24,29 @@ class Record(ABC):
 
     picture: ClassVar[str]
     """module:function in isocline.report that draws it."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        cls.__repr__ = Record.__repr__  # type: ignore[method-assign] # else @dataclass writes one
+
+    def __repr__(self) -> str:
+        """The fields, abbreviated to a line each."""
+        return brief(self)
+
+    def _repr_html_(self) -> str:
+        """The table and the picture, in a notebook; without pandas or matplotlib what is there."""
+        try:
+            table = self.to_frame().to_html(max_rows=_MOST_ROWS, border=0)
+        except MissingExtraError:
+            table = f"<pre>{html.escape(repr(self))}</pre>"
+        try:
+            figure = self.plot()
+        except MissingExtraError:
+            return table
+        picture = io.BytesIO()
+        figure.savefig(picture, format="png", dpi=100)
+        encoded = base64.b64encode(picture.getvalue()).decode("ascii")
+        return f'{table}<img alt="{type(self).__name__}" src="data:image/png;base64,{encoded}">'
 
     @abstractmethod
     def to_dict(self) -> dict[str, Any]:
@@ -40,6 +68,44 @@ class Record(ABC):
             self
         )
         return figure
+
+
+# A table or a list of fields that fills a screen.
+_MOST_ROWS = 20
+_LONGEST = 72  # characters of a field's value
+
+
+def brief(value: Any) -> str:
+    """A data class with one line for each field, however much the fields hold."""
+    lines = [
+        f"    {field.name}={_shortened(getattr(value, field.name))}," for field in fields(value)
+    ]
+    return "\n".join([f"{type(value).__name__}(", *lines, ")"])
+
+
+class _Shortener(reprlib.Repr):
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxtuple = self.maxlist = self.maxdict = 3
+        self.maxstring = self.maxother = _LONGEST
+
+    def repr1(self, x: Any, level: int) -> str:
+        if hasattr(x, "shape") and hasattr(x, "dtype"):
+            return f"<{x.dtype} array of shape {x.shape}>" if x.ndim else f"{x:.6g}"
+        if isinstance(x, float):
+            return f"{x:.6g}"
+        if is_dataclass(x) and len(repr(x)) > _LONGEST:
+            return f"<{type(x).__name__}>"
+        return super().repr1(x, level)
+
+
+def _shortened(value: Any) -> str:
+    text = _Shortener().repr(value).replace("\n", " ")
+    if len(text) <= _LONGEST:
+        return text
+    if isinstance(value, tuple | list | Mapping):
+        return f"<{len(value)} {'items' if len(value) > 1 else 'item'}>"
+    return f"{text[: _LONGEST - 3]}..."
 
 
 def data_frame(

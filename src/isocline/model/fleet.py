@@ -14,6 +14,7 @@ from isocline.errors import GraphError, UsageError
 from isocline.model.curves import Curve, PoolCurve
 from isocline.model.graph import CompatibilityGraph
 from isocline.model.traffic import Arrivals, ExponentialSizes, Sizes, Trace
+from isocline.record import brief
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -67,6 +68,8 @@ class Work:
 @dataclass(frozen=True)
 class RoutingSystem:
     """Frontends (sources), backends (sinks), and the graph that connects them."""
+
+    __repr__ = brief
 
     frontends: tuple[Frontend, ...]
     backends: tuple[Backend, ...]

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from isocline.errors import GraphError
+from isocline.record import brief
 
 IntArray = npt.NDArray[np.int32]
 IndexArray = npt.NDArray[np.int64]
@@ -32,6 +33,8 @@ class CompatibilityGraph:
     Edge e belongs to the source f with first[f] <= e < first[f + 1] and ends at sink[e]; within a
     source the edges are sorted by sink. Build one with `from_edges` or `from_neighbours`.
     """
+
+    __repr__ = brief
 
     first: IndexArray  # (S + 1,) int64
     sink: IntArray  # (E,) int32, in [0, T)

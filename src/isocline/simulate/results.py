@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Protocol, Typ
 import numpy as np
 import numpy.typing as npt
 
-from isocline.record import Record, data_frame
+from isocline.record import Record, brief, data_frame
 from isocline.simulate.delay import Delay
 
 if TYPE_CHECKING:
@@ -53,6 +53,8 @@ class PolicyResult:
     All the time that they spend in the system counts, in `mean_jobs` as in `mean_latency`, and is
     divided by the length of the trace: so mean_jobs = arrival_rate * mean_latency.
     """
+
+    __repr__ = brief
 
     policy: str
     status: Literal["stable", "overloaded", "unstable"]

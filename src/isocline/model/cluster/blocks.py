@@ -10,6 +10,7 @@ import numpy.typing as npt
 from isocline.errors import UsageError
 from isocline.model.cluster.cluster import Cluster
 from isocline.model.cluster.placement import IntArray, placement_on
+from isocline.record import brief
 
 FloatArray = npt.NDArray[np.float64]
 IndexArray = npt.NDArray[np.int64]
@@ -26,6 +27,8 @@ class BlockTrace:
     one row per task, of which there are hundreds as many. Jobs that read one path read the same
     chunks, from the path's first on.
     """
+
+    __repr__ = brief
 
     name: str
     times: FloatArray  # (n,) s, non-decreasing, from 0

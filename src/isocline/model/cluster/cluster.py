@@ -17,12 +17,15 @@ from isocline.model.cluster.rates import Rates
 from isocline.model.cluster.sampled import SampledTasks
 from isocline.model.cluster.service import ServiceLaw
 from isocline.model.traffic import ExponentialSizes
+from isocline.record import brief
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class Cluster:
     """M servers, the racks they stand in, how fast they work, and what they are asked to do."""
+
+    __repr__ = brief
 
     servers: tuple[str, ...]  # M names
     rack: IntArray  # (M,) number of each server's rack

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from isocline.errors import GraphError, UsageError
 from isocline.model.graph import CompatibilityGraph
+from isocline.record import brief
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int32]
@@ -21,6 +22,8 @@ class ExplicitTasks:
 
     Near-data paper, Section 2.
     """
+
+    __repr__ = brief
 
     graph: CompatibilityGraph
     """Types are its sources, servers its sinks."""

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from isocline.errors import UsageError
+from isocline.record import brief
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -138,6 +139,8 @@ class PiecewiseArrivals(Arrivals):
 @dataclass(frozen=True, eq=False)
 class TraceArrivals(Arrivals):
     """Given times, repeated end to end when a run is longer than the trace."""
+
+    __repr__ = brief
 
     times: FloatArray  # (n,) seconds from 0, non-decreasing
     length: float  # seconds that the trace covers; >= the last time

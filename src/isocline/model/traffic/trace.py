@@ -6,6 +6,8 @@ from typing import Self, final
 import numpy as np
 import numpy.typing as npt
 
+from isocline.record import brief
+
 FloatArray = npt.NDArray[np.float64]
 
 
@@ -13,6 +15,8 @@ FloatArray = npt.NDArray[np.float64]
 @dataclass(frozen=True, eq=False)
 class Trace:
     """n requests in order of arrival; times start at 0."""
+
+    __repr__ = brief
 
     name: str
     times: FloatArray  # (n,) s, non-decreasing, times[0] == 0

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
 import numpy as np
 import numpy.typing as npt
 
-from isocline.record import Record, data_frame
+from isocline.record import Record, brief, data_frame
 from isocline.simulate.cluster.run import Level
 from isocline.simulate.results import Estimate, LoadSweep, estimates, flat_row
 from isocline.simulate.slots import Clock
@@ -49,6 +49,8 @@ class SchedulingResult:
     counts, in `mean_tasks` as in `mean_latency`, and is divided by the length of the trace: so
     mean_tasks = arrival_rate * mean_latency. Servers are idle or busy until `finished`.
     """
+
+    __repr__ = brief
 
     policy: str
     status: Literal["stable", "overloaded", "unstable"]
