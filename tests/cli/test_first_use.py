@@ -222,17 +222,29 @@ def asked(*command: str) -> set[str]:
     return set(line.split()[1:])
 
 
+# More edges than are interpreted.
+LARGE = "kind: routing\nbackends:\n"
+LARGE += "".join(
+    f"  - {{name: b{b}, curve: {{type: hyperbolic, peak: 4.0, half: 2.0}}}}\n" for b in range(21)
+)
+LARGE += "frontends:\n"
+LARGE += "".join(f"  - {{name: f{f}, rate: 1.0, backends: ['*']}}\n" for f in range(10))
+
+
 @pytest.mark.parametrize(
     ("verb", "command"),
     [
-        ("plan", ("plan", "examples/mixed_fleet.yaml")),
+        ("plan", ("plan", "large.yaml")),
         ("plan", ("fluid", "examples/n_model.yaml")),
         ("run", ("run", "examples/word_count.yaml", "--workers", "1")),
     ],
 )
 def test_after_warming_a_verb_needs_nothing_else_compiled(
-    verb: str, command: tuple[str, ...]
+    verb: str, command: tuple[str, ...], tmp_path: Path
 ) -> None:
+    large = tmp_path / "large.yaml"
+    large.write_text(LARGE)
+    command = tuple(str(large) if part == large.name else part for part in command)
     warmed, needed = asked("warm", verb), asked(*command)
     if not needed <= warmed:  # something was compiled on the way, if only for the first time
         warmed, needed = asked("warm", verb), asked(*command)

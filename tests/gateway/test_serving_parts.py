@@ -18,9 +18,11 @@ from isocline.gateway.learned import (
     learned_curves,
     write_learned,
 )
+from isocline.gateway.serving import crew
 from isocline.gateway.serving.channel import Asker, GoneError, answer_all
 from isocline.gateway.serving.core import make_core
 from isocline.gateway.serving.from_file import read
+from isocline.gateway.serving.hand import Orders
 from isocline.gateway.serving.learned_file import known_curves
 from isocline.gateway.serving.learning import combined, divided, learner_of, measure_for
 from isocline.gateway.serving.lines import Lines
@@ -284,3 +286,45 @@ def test_a_reserved_port_is_shared_with_nobody_else() -> None:
         worker.listen()
         with pytest.raises(UsageError, match=f"cannot listen on 127.0.0.1:{listener.port}"):
             reserve([listener])
+
+
+def test_kernels_are_compiled_once_before_there_are_workers(
+    serving: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    happened: list[str] = []
+
+    class Stub:
+        """Hand of a process that does nothing."""
+
+        pid = 0
+
+        @classmethod
+        async def start(cls, _orders: Orders) -> "Stub":
+            happened.append("start")
+            return cls()
+
+        async def ended(self) -> int:
+            await asyncio.Event().wait()
+            return 0
+
+        async def reload(self, _serving: Serving) -> None:
+            happened.append("reload")
+
+        async def stop(self, _grace: float) -> None:
+            return None
+
+        async def kill(self) -> None:
+            return None
+
+    monkeypatch.setattr(crew, "Hand", Stub)
+    monkeypatch.setattr(crew, "warm", lambda _serving: happened.append("compile"))
+
+    async def life() -> None:
+        proxy = replace(serving.proxy, listeners=(Listener(port=0),))
+        workers = crew.Crew(replace(serving, proxy=proxy, workers=2), None)
+        await workers.start()
+        await workers.reload(serving)
+        await workers.stop(0.0)
+
+    asyncio.run(life())
+    assert happened == ["compile", "start", "start", "compile", "reload", "reload"]

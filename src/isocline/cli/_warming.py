@@ -4,28 +4,37 @@ Kernels are compiled for types, not for sizes or curves: these stand for all sys
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 
 import numpy as np
 
+from isocline.interpretable import SMALL
 from isocline.model.cluster import Cluster, ExplicitTasks, Rates
 from isocline.model.curves import HyperbolicCurve
 from isocline.model.fleet import Backend, Frontend, RoutingSystem
 from isocline.model.graph import CompatibilityGraph
 from isocline.model.traffic import PoissonArrivals
 
+_LARGE = SMALL + 1  # backends or servers with which a level flow is not interpreted
 
-def _system() -> RoutingSystem:
+
+def _system(backends: int = 2) -> RoutingSystem:
+    """Two frontends; one may use all backends, one the last."""
     curve = HyperbolicCurve(2.0, 1.0)
     return RoutingSystem(
         tuple(Frontend(name, PoissonArrivals(0.5)) for name in ("f0", "f1")),
-        tuple(Backend(name, curve) for name in ("b0", "b1")),
-        CompatibilityGraph.from_neighbours(2, [[0, 1], [1]]),
+        tuple(Backend(f"b{b}", curve) for b in range(backends)),
+        CompatibilityGraph.from_neighbours(backends, [range(backends), [backends - 1]]),
     )
 
 
-def _cluster() -> Cluster:
-    tasks = ExplicitTasks(CompatibilityGraph.from_neighbours(2, [[0], [1]]), np.array([0.6, 0.1]))
-    return Cluster(("n0", "n1"), np.array([0, 0]), ("",), Rates(1.0, 0.5), tasks)
+def _cluster(servers: int = 2) -> Cluster:
+    """A type of tasks for each server, and for its neighbour."""
+    neighbours = [[n, (n + 1) % servers] for n in range(servers)]
+    graph = CompatibilityGraph.from_neighbours(servers, neighbours)
+    tasks = ExplicitTasks(graph, np.linspace(0.1, 0.6, servers))
+    names = tuple(f"n{n}" for n in range(servers))
+    return Cluster(names, np.zeros(servers, np.int64), ("",), Rates(1.0, 0.5), tasks)
 
 
 def _plan() -> None:
@@ -34,10 +43,10 @@ def _plan() -> None:
     from isocline.theory.latency_routing import latency_equilibrium
     from isocline.theory.near_data_plan import near_data_plan
 
-    plan(_system())
-    latency_equilibrium(_system())
+    plan(_system(_LARGE))
+    latency_equilibrium(_system(_LARGE))
     fluid(_system())
-    near_data_plan(_cluster())
+    near_data_plan(_cluster(_LARGE))
 
 
 def _simulate() -> None:
@@ -51,6 +60,7 @@ def _simulate() -> None:
     from isocline.simulate.prepare import prepare
     from isocline.simulate.replicate import rehearse
     from isocline.simulate.run import Run
+    from isocline.theory.equilibrium import plan
     from isocline.theory.near_data_plan import near_data_plan
 
     prepared = prepare(_system())
@@ -58,7 +68,8 @@ def _simulate() -> None:
         if not policy.may_hold:
             rehearse(prepared, policy, Run(1.0))
         rehearse(prepared, policy, Run(1.0, listed=True))
-    near_data_plan(_cluster())
+    plan(_system(_LARGE))
+    near_data_plan(_cluster(_LARGE))
     for name in DEFAULT_POLICIES:
         rehearse_cluster(prepare_cluster(_cluster()), parse(name), ClusterRun(Run(1.0)))
 
@@ -86,7 +97,39 @@ def _run() -> None:
 
     for name in (POLICY, "local_first"):
         Core([0, 0], prior(1), parse(name), stream(0))
-    near_data_plan(_cluster())
+    near_data_plan(_cluster(_LARGE))
+
+
+def options_of_simulate() -> None:
+    """Options of `simulate` that have kernels of their own, with every policy that takes them."""
+    from isocline.errors import UsageError
+    from isocline.learn import Learning
+    from isocline.policies.routing import ALL
+    from isocline.policies.scheduling import ALL as SCHEDULING
+    from isocline.simulate.cluster.prepare import prepare_cluster
+    from isocline.simulate.cluster.replicate import rehearse as rehearse_cluster
+    from isocline.simulate.cluster.run import ClusterRun
+    from isocline.simulate.delay import Delay
+    from isocline.simulate.delayed_engine import delayed
+    from isocline.simulate.learned import Learned
+    from isocline.simulate.prepare import prepare
+    from isocline.simulate.replicate import rehearse
+    from isocline.simulate.run import Run
+    from isocline.simulate.slots import slots_of
+
+    system = _system()
+    prepared, slots = prepare(system), slots_of("slotted", system)
+    for policy in (made() for made in ALL.values()):
+        with suppress(UsageError):  # a policy that holds jobs
+            late = delayed(prepared, Delay(0.1, 0.1, 0.1), [], [policy])
+            rehearse(late, policy, Run(1.0))
+            rehearse(prepared, policy, Run(1.0, percentiles=False))
+            rehearse(prepared, policy, Run(1.0, slots=slots))
+            rehearse(prepared, Learned(policy, Learning()), Run(1.0))
+    for scheduling in (made() for made in SCHEDULING.values()):
+        for percentiles in (True, False):
+            run = ClusterRun(Run(1.0, percentiles=percentiles))
+            rehearse_cluster(prepare_cluster(_cluster()), scheduling, run)
 
 
 VERBS: dict[str, Callable[[], None]] = {

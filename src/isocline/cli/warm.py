@@ -15,20 +15,26 @@ ALL = "all"
 
 @click.command("warm")
 @click.argument("verbs", nargs=-1, metavar="[plan|simulate|serve|run|all]...")
+@click.option(
+    "--options",
+    is_flag=True,
+    help="For simulate, also its options that have kernels of their own (--means-only, --delay, "
+    "--clock slotted, --learn), and all scheduling policies: some minutes more.",
+)
 @_output.json_option
 @click.pass_context
-def command(ctx: click.Context, verbs: tuple[str, ...], as_json: bool) -> None:
+def command(ctx: click.Context, verbs: tuple[str, ...], options: bool, as_json: bool) -> None:
     """Compile the kernels that verbs need, and keep them on disk.
 
     For images and CI, so that a first start does not wait for the compiler. Without a verb, or
-    with all, it compiles for all verbs; plan includes fluid. Kernels of other scheduling policies
-    than the defaults, and of options of `simulate` such as --delay or --clock, are compiled when
-    they are first used. The code is for this kind of processor.
+    with all, it compiles for all verbs; plan includes fluid. What it leaves out, other scheduling
+    policies than the defaults among it, is compiled when it is first used. The code is for this
+    kind of processor.
 
     Exit status 1 if there is no directory to keep the kernels in.
     """
     from isocline import cache_directory, compiled
-    from isocline.cli._warming import VERBS
+    from isocline.cli._warming import VERBS, options_of_simulate
     from isocline.errors import UsageError
 
     for verb in verbs:
@@ -41,6 +47,8 @@ def command(ctx: click.Context, verbs: tuple[str, ...], as_json: bool) -> None:
     try:
         for verb in chosen:
             VERBS[verb]()
+        if options and "simulate" in chosen:
+            options_of_simulate()
     finally:
         compile_events.remove(counter)
     seconds = time.monotonic() - began

@@ -4,17 +4,16 @@ Only one of them has requests at a time; the others cost a look at the clock eve
 """
 
 import gc
-import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import final
 
 from isocline.demo.child import Work, serve
-from isocline.gateway.actions import Reject
 from isocline.gateway.build import core_of
 from isocline.gateway.core import Core
 from isocline.gateway.proxy import Proxy
+from isocline.gateway.serving.core import rehearse
 from isocline.gateway.settings import BackendAddress, FrontendRule, Listener, ProxySettings
 from isocline.learn import Learner
 from isocline.model.fleet import RoutingSystem
@@ -56,18 +55,14 @@ def _proxy(routing: Routing) -> Proxy:
         tuple(FrontendRule(one.name) for one in system.frontends),
         (Listener(port=0),),
     )
+    rehearse(_core(routing))  # so that no request waits for the compiler
+    return Proxy(_core(routing), settings)
+
+
+def _core(routing: Routing) -> Core:
+    system = routing.system
     learner = Learner(len(system.backends)) if routing.learned else None
-    core = core_of(system, parse(routing.policy), seed=routing.seed, learner=learner)
-    _compile(core)
-    return Proxy(core, settings)
-
-
-def _compile(core: Core) -> None:
-    """Have the policy compiled before the first request."""
-    now = time.monotonic()
-    action = core.arrived(now, 0)
-    if not isinstance(action, Reject):
-        core.cancelled(action.request, now)
+    return core_of(system, parse(routing.policy), seed=routing.seed, learner=learner)
 
 
 def main() -> None:

@@ -145,6 +145,11 @@ class Learner:
         self.observed.due[:] = 0
         return sorted(due)
 
+    def rehearse(self) -> None:
+        """Have everything compiled that `update` calls; afterwards it is good for nothing."""
+        self._change(0, 0.0)
+        self._fit(0, 0, 0.0)
+
     def fitted(self, backend: int) -> Fit:
         """What is known of a backend."""
         return self._fits[backend]

@@ -100,6 +100,10 @@ class DelayedEngine(JobEngine):
             row=self.view.row[graph.sink],
         )
 
+    def rehearse(self) -> None:
+        super().rehearse()
+        is_full(self.net.news, 1)
+
     def _enlarge_arena(self) -> None:
         news, travelling = self.net.news, self.net.travelling
         if is_full(news, 1) or is_full(travelling, 1):

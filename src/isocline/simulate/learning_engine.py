@@ -45,6 +45,10 @@ class LearningEngine(TrackEngine):
         self.learner = Learner(self.view.workload.size, policy.learning, self.size)
         self._show(range(self.learner.backends))
 
+    def rehearse(self) -> None:
+        super().rehearse()
+        self.learner.rehearse()
+
     def _learning(self) -> tuple[Observed | None, int]:
         return self.learner.observed, self.learner.batch
 

@@ -43,3 +43,5 @@ def rehearse(core: Core) -> None:
     if isinstance(action, Send):  # a policy may hold
         core.finished(action.request, 1e-3)
     core.tick(1e9)
+    if core.lessons is not None:
+        core.lessons.learner.rehearse()

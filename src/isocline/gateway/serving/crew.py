@@ -16,6 +16,7 @@ from isocline.gateway.learned import LearnedCurves
 from isocline.gateway.seen import Snapshot, merged
 from isocline.gateway.serving.alone import Address
 from isocline.gateway.serving.channel import GoneError
+from isocline.gateway.serving.core import warm
 from isocline.gateway.serving.hand import Hand, Orders
 from isocline.gateway.serving.learning import divided
 from isocline.gateway.serving.log import LOG
@@ -58,6 +59,7 @@ class Crew:
         self._stopping = False
 
     async def start(self) -> Sequence[Address]:
+        await self._compile(self._serving)
         outcomes = await asyncio.gather(
             *(self._launch(place) for place in self._places), return_exceptions=True
         )
@@ -71,6 +73,7 @@ class Crew:
         return [(listener.name, listener.host, listener.port) for listener in self._listeners]
 
     async def reload(self, serving: Serving) -> None:
+        await self._compile(serving)
         self._serving = serving  # for those that are just being started
         hands = [(place.number, place.hand) for place in self._places if place.hand]
         outcomes = await asyncio.gather(
@@ -95,6 +98,10 @@ class Crew:
         await asyncio.gather(*(self._dismiss(place, grace) for place in self._places))
         for one in self._reserved:
             one.close()
+
+    async def _compile(self, serving: Serving) -> None:
+        """Have kernels compiled here, once and with a notice; workers then find them on disk."""
+        await asyncio.to_thread(warm, serving)
 
     # One worker
 
