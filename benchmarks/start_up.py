@@ -2,9 +2,9 @@
 
 `python -m benchmarks.start_up [VERB ...] [--rounds N] [--rival PYTHONPATH]` prints processor and
 wall time, and the load of the machine. `--rival` names the `src` of another checkout, whose starts
-take turns with those of this one, so that both meet the same load. Kernels and bytecode are kept in
-directories of their own, one for each checkout: a first start finds no kernel, and all starts find
-bytecode. `serve` is timed until it listens, and its processor time includes the stop.
+take turns with those of this one, so that both meet the same load. Kernels are kept in a directory
+for each checkout: a first start finds none, and all starts find bytecode. `serve` is timed until it
+listens, and its processor time includes the stop.
 """
 
 import argparse
@@ -58,8 +58,7 @@ def start(verb: str, environment: Mapping[str, str]) -> tuple[float, float]:
 def environment_of(source: str, scratch: Path) -> dict[str, str]:
     """The environment of processes that run a checkout."""
     plain = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
-    kept = {"NUMBA_CACHE_DIR": str(scratch / "kernels"), "PYTHONPATH": source}
-    return plain | kept | {"PYTHONPYCACHEPREFIX": str(scratch / "bytecode")}
+    return plain | {"NUMBA_CACHE_DIR": str(scratch / "kernels"), "PYTHONPATH": source}
 
 
 def measure(verb: str, sources: Mapping[str, str], rounds: int) -> None:
@@ -72,8 +71,6 @@ def measure(verb: str, sources: Mapping[str, str], rounds: int) -> None:
         for name, environment in environments.items():
             bytecode = (sys.executable, "-m", "compileall", "-q", sources[name])
             subprocess.run(bytecode, env=environment, check=True)
-            help_text = (sys.executable, "-m", "isocline", verb, "--help")
-            subprocess.run(help_text, env=environment, check=True, capture_output=True)
             first[name] = start(verb, environment)
         for _ in range(rounds):
             for name, environment in environments.items():
