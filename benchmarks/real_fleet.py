@@ -62,19 +62,19 @@ def limited(pid: int, cores: float) -> Iterator[None]:
         else {"cpu.max": f"{quota} {_PERIOD}", "cpu.weight": _WEIGHT}
     )
     try:
-        group.mkdir()
-        for name, value in limits.items():
-            (group / name).write_text(str(value))
-        for one in _family(pid):
-            (group / "cgroup.procs").write_text(str(one))
-    except OSError as error:
-        raise SystemExit(
-            f"no CPU quota: {error}; run as root, with cgroups that can be written"
-        ) from None
-    try:
+        try:
+            group.mkdir()
+            for name, value in limits.items():
+                (group / name).write_text(str(value))
+            for one in _family(pid):
+                (group / "cgroup.procs").write_text(str(one))
+        except OSError as error:
+            raise SystemExit(
+                f"no CPU quota: {error}; run as root, with cgroups that can be written"
+            ) from None
         yield
     finally:
-        # It cannot be removed before the process has ended, and is empty then.
+        # It can be removed once it is empty.
         with contextlib.suppress(OSError):
             for one in (group / "cgroup.procs").read_text().split():
                 (group.parent / "cgroup.procs").write_text(one)
