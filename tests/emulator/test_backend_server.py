@@ -127,9 +127,12 @@ class TestOpenAI:
         assert "".join(texts) == " token" * 3
 
     def test_models_are_listed_and_others_refused(self) -> None:
-        with emulated("--model", "llama") as address, client(address) as ai:
-            assert [model.id for model in ai.models.list()] == ["llama"]
-            assert ai.completions.create(model="llama", prompt="x").model == "llama"
+        names = ["llama", "llama-sql"]
+        options = [it for name in names for it in ("--model", name)]
+        with emulated(*options) as address, client(address) as ai:
+            assert [model.id for model in ai.models.list()] == names
+            for name in names:
+                assert ai.completions.create(model=name, prompt="x").model == name
             with pytest.raises(openai.NotFoundError, match="'gpt' does not exist"):
                 ai.completions.create(model="gpt", prompt="x")
 

@@ -2,7 +2,10 @@
 
 import asyncio
 import json
+import re
 from collections.abc import Callable
+from contextlib import AsyncExitStack
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -213,5 +216,33 @@ def test_servers_that_list_no_models_are_asked_as_for_anything_else(tmp_path: Pa
             assert (await ask(worker, get("/v1/models")))[2] == b"no list"
             assert any(value_of(head, b"via") is not None for head in a.heads)
             await worker.stop(1.0)
+
+    run(scenario())
+
+
+def test_the_example_of_the_docs_lists_the_union(tmp_path: Path) -> None:
+    root = Path(__file__).parents[2]
+    text = (root / "docs/serve.md").read_text().replace("\\\n", " ")
+    commands = re.findall("(?m)^isocline backend .*$", text)
+    parts = [re.split(" +", it) for it in commands]
+    models = [[b for a, b in pairwise(it) if a == "--model"] for it in parts]
+    listening = [b for it in parts for a, b in pairwise(it) if a == "--listen"]
+    example = (root / "examples/serve.yaml").read_text()
+    assert re.findall("http://([0-9.:]+)", example) == listening
+
+    async def scenario() -> None:
+        async with AsyncExitStack() as stack:
+            for names, place in zip(models, listening, strict=True):
+                server = await stack.enter_async_context(serving(having(*names)))
+                nonlocal example
+                example = example.replace(place, f"127.0.0.1:{server.port}")
+            file = tmp_path / "serve.yaml"
+            file.write_text(example)
+            worker = Worker(read(file, HERE))
+            await worker.start()
+            _, _, body = await ask(worker, get("/v1/models"))
+            both = ["big-1", "big-2"]
+            assert names_in(body) == {"large-1": both, "small-1": [*both, "little"]}
+            await worker.stop(0.0)
 
     run(scenario())

@@ -26,7 +26,11 @@ if TYPE_CHECKING:
 )
 @click.option("--listen", default="127.0.0.1:9001", show_default=True, metavar="HOST:PORT")
 @click.option(
-    "--model", help="Its name; requests for others get 404.  [default: any name is taken]"
+    "--model",
+    "models",
+    multiple=True,
+    metavar="NAME",
+    help="Its name, repeat for more; requests for others get 404.  [default: any name is taken]",
 )
 @click.option(
     "--sizes",
@@ -115,7 +119,7 @@ def command(
     def listening(port: int) -> None:
         where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         click.echo(
-            f"serving {settings.model or 'any model'} at http://{where}/v1 "
+            f"serving {', '.join(settings.models) or 'any model'} at http://{where}/v1 "
             f"with curve {curve} in {settings.unit}/s; Ctrl-C ends it",
             err=True,
         )

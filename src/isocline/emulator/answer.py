@@ -1,6 +1,5 @@
 """The client's side of one completion: what is written, and when."""
 
-import time
 from typing import Protocol, final
 
 from isocline.emulator import replies
@@ -46,7 +45,7 @@ class Answer(Generation):
         self.wire = wire
         self.cut = -(-ask.output_tokens // 2) if cut else 0
         self.arrived = engine.now()
-        self.created = int(time.time())  # of the wall, as the API tells it
+        self.created = int(engine.unix_time())
         kind = "chatcmpl" if ask.chat else "cmpl"
         self.name = f"{kind}-{engine.random.getrandbits(64):016x}"
 

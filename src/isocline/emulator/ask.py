@@ -59,14 +59,14 @@ def read_ask(body: bytes, chat: bool, settings: Settings) -> Ask:
     stream = _flag(data, "stream")
     options = data.get("stream_options") or {}
     usage = isinstance(options, dict) and options.get("include_usage") is True
-    return Ask(chat, _model(data, settings.model), prompt, output, stream, stream and usage)
+    return Ask(chat, _model(data, settings.models), prompt, output, stream, stream and usage)
 
 
-def _model(data: dict[str, Any], served: str | None) -> str:
+def _model(data: dict[str, Any], served: tuple[str, ...]) -> str:
     model = data.get("model")
     if not isinstance(model, str):
         raise ApiError(400, "model: give the name of a model")
-    if served is not None and model != served:
+    if served and model not in served:
         raise ApiError(404, f"the model {model!r} does not exist", "NotFoundError")
     return model
 

@@ -1,7 +1,9 @@
 """The engine of one server: requests in service, on a clock that it is given."""
 
 import random
+from collections.abc import Callable
 from math import inf
+from time import time
 from typing import final
 
 import numpy as np
@@ -12,7 +14,7 @@ from isocline.emulator.faults import Faults
 from isocline.emulator.generation import Generation, Generations
 from isocline.emulator.metrics import Metrics
 from isocline.emulator.rates import Rates
-from isocline.emulator.settings import DEFAULT_MODEL, Settings
+from isocline.emulator.settings import Settings
 from isocline.model.curves import Curve
 
 # Tokens less than this apart, in s, are sent together; ends of requests are never put off.
@@ -24,9 +26,13 @@ _SIZES_AHEAD = 1024
 class Engine:
     """Serves requests; all calls come from its event loop."""
 
-    def __init__(self, settings: Settings, clock: Clock) -> None:
-        """Make it on the running event loop."""
+    def __init__(
+        self, settings: Settings, clock: Clock, unix_time: Callable[[], float] = time
+    ) -> None:
+        """Make it on the running event loop; `unix_time`, s since 1970, is what answers tell."""
         self.now = clock.now
+        self.unix_time = unix_time
+        self.started = int(unix_time())
         self.settings = settings
         self.faults = settings.faults
         self.curve = settings.curve
@@ -34,7 +40,7 @@ class Engine:
         self._rates = Rates(self.curve)
         self._generations = Generations(self._rate_at, settings.max_num_seqs, self.now())
         self.sharing = self._generations.sharing
-        self.metrics = Metrics(settings.model or DEFAULT_MODEL, self.sharing)
+        self.metrics = Metrics(settings.listed_models[0], self.sharing)
         self._numpy = np.random.default_rng(settings.seed)
         self._sizes: list[float] = []
         self._last = -inf  # when tokens were sent

@@ -1,6 +1,7 @@
 """The bytes of answers: HTTP/1.1 (RFC 9112), server-sent events, OpenAI's objects."""
 
 import json
+from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Any
 
@@ -78,10 +79,10 @@ def error(problem: ApiError) -> bytes:
     return _text({"error": said}).encode()
 
 
-def models(name: str, created: int) -> bytes:
+def models(names: Iterable[str], created: int) -> bytes:
     """The body of GET /v1/models."""
-    model = {"id": name, "object": "model", "created": created, "owned_by": "isocline"}
-    return _text({"object": "list", "data": [model]}).encode()
+    same = {"object": "model", "created": created, "owned_by": "isocline"}
+    return _text({"object": "list", "data": [{"id": name} | same for name in names]}).encode()
 
 
 def _streamed(ask: Ask) -> str:

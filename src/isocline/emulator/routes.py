@@ -1,14 +1,12 @@
 """Which request gets which answer."""
 
 import json
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from isocline.emulator import replies
 from isocline.emulator.answer import Answer, StreamedAnswer
 from isocline.emulator.ask import ApiError, read_ask
-from isocline.emulator.settings import DEFAULT_MODEL
 from isocline.errors import IsoclineError
 from isocline.model.systemfile.one_curve import read_curve
 
@@ -17,8 +15,6 @@ if TYPE_CHECKING:
 
 Handler = Callable[["Connection", bytes], Answer | None]
 """Answers at once and returns None, or returns the answer that is under way."""
-
-_STARTED = int(time.time())
 
 
 def route(connection: "Connection", method: str, target: bytes, body: bytes) -> Answer | None:
@@ -69,8 +65,8 @@ def _complete(connection: "Connection", body: bytes, chat: bool) -> Answer | Non
 
 
 def _models(connection: "Connection", _: bytes) -> None:
-    name = connection.engine.settings.model or DEFAULT_MODEL
-    connection.reply(200, replies.JSON, replies.models(name, _STARTED))
+    names = connection.engine.settings.listed_models
+    connection.reply(200, replies.JSON, replies.models(names, connection.engine.started))
 
 
 def _health(connection: "Connection", _: bytes) -> None:

@@ -26,7 +26,7 @@ class Settings:
     prefill: float = 0.0  # work of a prompt token
     decode: float = 1.0  # work of an output token
     sizes: Sizes = field(default_factory=DeterministicSizes)
-    model: str | None = None  # its name; None: whatever a request asks for
+    models: tuple[str, ...] = ()  # names of the model; empty: whatever a request asks for
     output_tokens: int = 16  # of a request that does not say
     max_model_len: int = 131_072  # prompt and output tokens of a request, at most
     max_num_seqs: int | None = None  # requests that run at a time; others wait
@@ -34,6 +34,11 @@ class Settings:
     orca_counts: Literal["waiting", "all"] = "waiting"  # jobs it tells of, see `emulator.orca`
     seed: int = 0
     faults: Faults = field(default_factory=Faults)
+
+    @property
+    def listed_models(self) -> tuple[str, ...]:
+        """The names that `/v1/models` shows, at least one."""
+        return self.models or (DEFAULT_MODEL,)
 
     def __post_init__(self) -> None:
         for name in ("output_tokens", "max_model_len", "max_num_seqs"):
