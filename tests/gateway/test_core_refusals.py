@@ -254,6 +254,23 @@ def test_those_held_meanwhile_do_not_all_come_at_once() -> None:
     assert together == [1, 2, 4, 8, 5]
 
 
+def test_a_limit_that_nothing_reaches_does_not_grow() -> None:
+    made = core(FAST)
+    (one,) = sent(made, 1)
+    turn_away(made, one, 0.0, 2.0)
+    made.finished(one.request, 0.0, status=429)
+    made.tick(2.0)
+    for i in range(100):
+        several = sent(made, 1 + (i > 0), now=3.0 + 0.1 * i)  # up to two at a time
+        for one in several:
+            made.finished(one.request, 3.0 + 0.1 * i)
+    assert made.health.limits[0] <= 4
+    assert all(isinstance(made.arrived(20.0, 0), Send) for _ in range(4))
+    made.tick(40.0)
+    made.tick(80.0)
+    assert made.next_deadline() == math.inf
+
+
 def test_a_limit_that_is_not_reached_is_forgotten() -> None:
     made = core(FAST)
     several = sent(made, 3)

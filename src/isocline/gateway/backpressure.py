@@ -6,8 +6,9 @@ request goes when one of them has left. With no other job there the backend is c
 which doubles with each further refusal until it serves again.
 
 Nothing of this lasts. A closed backend is opened for one job more, and for one more with each that
-it serves, which doubles its load in each service time as TCP's slow start does: the requests held
-meanwhile do not all arrive at once. A limit that is still reached after `longest` s is doubled,
+it serves while it is at least half full, which doubles its load in each service time as TCP's slow
+start does: the requests held meanwhile do not all arrive at once, and a limit that nothing reaches
+does not grow (RFC 7661). A limit that is still reached after `longest` s is doubled,
 which costs a few refusals if it still holds; one that is not reached is forgotten.
 """
 
@@ -53,13 +54,17 @@ class Backpressure:
         self._opening[backend] = False
         self._set(backend, most, until)
 
-    def served(self, backend: int) -> bool:
-        """A backend served a request; returns whether that changed its limit."""
+    def served(self, backend: int, jobs: int) -> bool:
+        """A backend served a request and has `jobs` left; whether that changed its limit."""
         self._pause[backend] = 0.0
-        if not self._opening[backend]:
+        if not self._opening[backend] or self.most[backend] >= 2 * (jobs + 1):
             return False
         self.most[backend] += 1
         return True
+
+    def is_opening(self, backend: int) -> bool:
+        """Whether `served` may still change its limit."""
+        return self._opening[backend]
 
     def closed(self, backend: int, now: float) -> float | None:
         """Time for which a backend gets nothing, s; None if it is open."""

@@ -166,8 +166,9 @@ class Health:
     def _serves_again(self, backend: int) -> bool:
         """It served a request after refusals; whether that changed its limit."""
         self.phantoms.served(backend)
-        self._refuses[backend] = self.limits.pressure.served(backend)
-        return self._refuses[backend]
+        pressure = self.limits.pressure
+        self._refuses[backend] = pressure.is_opening(backend)
+        return pressure.served(backend, self._workloads[backend])
 
     def _note(self, backend: int, text: str, grave: bool = False) -> None:
         self.notices.append(Notice(backend, text, grave))
