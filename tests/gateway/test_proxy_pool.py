@@ -5,6 +5,7 @@ from typing import cast
 
 import pytest
 
+from isocline.gateway.actions import Cause
 from isocline.gateway.proxy.closing_habit import ClosingHabit
 from isocline.gateway.settings import FrontendRule, SizeLimits, TimeLimits
 from tests.gateway.proxies import (
@@ -241,6 +242,51 @@ def test_a_new_connection_that_breaks_is_no_reason_to_send_a_post_again() -> Non
         async with proxying(breaking, frontends=rules) as (seen, [backend]):
             client = await seen.connect()
             assert (await client.ask(POST))[0] == 502
+            assert len(backend.heads) == 1
+            client.close()
+
+    run(scenario())
+
+
+LATE = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 4\r\nConnection: close\r\n\r\nlate"
+
+
+@pytest.mark.parametrize("body", [b"hi", b"x" * 200_000])
+def test_408_on_a_kept_connection_is_its_end_and_not_an_answer(body: bytes) -> None:
+    """A backend that ends an idle connection with a word crosses a request that it has not read."""
+    post = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+
+    def leaving(backend: Backend) -> Handler:
+        async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            first = True
+            while await read_request(reader, backend):
+                writer.write(ok() if first else LATE)
+                if not first:
+                    return
+                first = False
+
+        return handle
+
+    async def scenario() -> None:
+        async with proxying(leaving) as (seen, [backend]):
+            client = await seen.connect()
+            assert (await client.ask(POST))[0] == 200
+            await asyncio.sleep(RESTED)
+            status, _, _ = await client.ask(post)
+            kept = len(body) <= seen.proxy.settings.sizes.replay
+            assert status == (200 if kept else 408)  # what cannot be sent again is passed on
+            assert len(backend.heads) == (3 if kept else 2)
+            assert [cause for _, cause in seen.accesses[-1].failures] == [Cause.STALE] * kept
+            client.close()
+
+    run(scenario())
+
+
+def test_408_on_a_new_connection_is_an_answer() -> None:
+    async def scenario() -> None:
+        async with proxying(saying(LATE)) as (seen, [backend]):
+            client = await seen.connect()
+            assert (await client.ask(POST))[0] == 408
             assert len(backend.heads) == 1
             client.close()
 

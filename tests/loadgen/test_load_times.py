@@ -238,3 +238,48 @@ def test_an_answer_that_breaks_off_on_a_kept_connection_is_cut_off() -> None:
         assert result.reconnections == 0
 
     run_virtually(scenario())
+
+
+LATE = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 10\r\nConnection: close\r\n\r\ndata: late"
+EVENTS = b'data: {"choices":[{"text":"a"}]}\n\ndata: [DONE]\n\n'
+STREAM = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(EVENTS), EVENTS)
+
+
+@pytest.mark.parametrize("streams", [False, True])
+def test_408_on_a_kept_connection_costs_no_request(streams: bool) -> None:
+    """Each connection answers once, and the next request on it crosses a farewell."""
+    known = set()
+
+    async def answer(writer: asyncio.StreamWriter) -> None:
+        if writer not in known:
+            known.add(writer)
+            writer.write(STREAM if streams else OK)
+        else:
+            writer.write(LATE)
+            writer.close()
+
+    async def scenario() -> None:
+        async with answering(answer) as port:
+            result = await load(port, evenly(100.0, 1.0), "/v1/completions", streams=streams)
+        assert (result.completed, result.errors) == (100, {})
+        assert (result.reconnections, result.connections) == (99, 1)
+        assert result.tokens == 100 * streams
+
+    run_virtually(scenario())
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [LATE, LATE.replace(b"Connection: close\r\n", b"")],
+    ids=["on a new connection", "on one that stays open"],
+)
+def test_408_of_a_request_is_an_error(refusal: bytes) -> None:
+    async def answer(writer: asyncio.StreamWriter) -> None:
+        writer.write(refusal)
+
+    async def scenario() -> None:
+        async with answering(answer) as port:
+            result = await load(port, evenly(100.0, 1.0))
+        assert (result.errors, result.reconnections) == ({"status 408": 100}, 0)
+
+    run_virtually(scenario())

@@ -8,6 +8,8 @@ import httptools
 
 from isocline.loadgen.flight import Flight
 
+_REQUEST_TIMEOUT = 408
+
 
 class Owner(Protocol):
     """Who hears of connections."""
@@ -24,7 +26,7 @@ class Owner(Protocol):
         """A kept connection was closed before its server answered a byte of this request.
 
         It had most likely been closed before the request arrived, while it was idle; no server
-        need say so beforehand (RFC 9112, Section 9.5).
+        need say so beforehand (RFC 9112, Section 9.5), but some do, by 408.
         """
         ...
 
@@ -105,13 +107,19 @@ class Connection(asyncio.Protocol):
         self._header_read = True
 
     def on_body(self, body: bytes) -> None:
-        if self._flight is not None:
+        # An error has no tokens, and one that stands for an idle connection is none of the request.
+        if self._flight is not None and self._parser.get_status_code() < 300:
             self._flight.received(body, self._now)
 
     def on_message_complete(self) -> None:
         status = self._parser.get_status_code()
         if status < 200:  # the answer itself is still to come (RFC 9110, Section 15.2)
             self._framed = self._header_read = False
+            return
+        if self._was_idle(status):
+            self._silent = True
+            if self._transport is not None:
+                self._transport.abort()
             return
         flight, self._flight = self._flight, None
         keep = flight is not None and self._parser.should_keep_alive()
@@ -122,3 +130,10 @@ class Connection(asyncio.Protocol):
             self._owner.free(self)
         else:
             self.abort()
+
+    def _was_idle(self, status: int) -> bool:
+        """Whether the server ends a kept connection with a word, having got no request.
+
+        Its request may be repeated (RFC 9110, Section 15.5.9).
+        """
+        return status == _REQUEST_TIMEOUT and self._kept and not self._parser.should_keep_alive()

@@ -4,11 +4,11 @@ import asyncio
 import contextlib
 import signal
 import threading
-import time
 from collections.abc import Callable
 
 import uvloop
 
+from isocline.clock import SYSTEM_CLOCK
 from isocline.errors import UsageError
 from isocline.loadgen.drive import Drive
 from isocline.loadgen.results import LoadResult
@@ -40,7 +40,7 @@ def run_load(settings: LoadSettings, schedule: Schedule, workers: int = 1) -> Lo
             f"no request is due after the warm-up of {settings.warmup:g} s; give a longer duration"
         )
     if workers == 1:
-        tally = drive(settings, schedule, time.monotonic)
+        tally = drive(settings, schedule, SYSTEM_CLOCK.now)
     else:
         from isocline.loadgen.workers import drive_in_workers  # noqa: PLC0415
 

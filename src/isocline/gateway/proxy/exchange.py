@@ -311,10 +311,15 @@ class Exchange:
         router.act(actions)
         return True
 
-    def failed(self, cause: Cause, detail: str = "") -> None:
+    def can_repeat(self) -> bool:
+        """All of the request is kept, and nothing of a response has gone to the client."""
+        return self.complete and self._kept.whole and not self.begun
+
+    def failed(self, cause: Cause, detail: str = "", received: bool = True) -> None:
         """The backend did not do it; the core says whether another one should.
 
-        `detail` is for the log alone: it may name what clients have no business to know.
+        `detail` is for the log alone: it may name what clients have no business to know. Not
+        `received`: the backend says that it has not got the request.
         """
         upstream, self.upstream = self.upstream, None
         if upstream is not None:
@@ -328,7 +333,7 @@ class Exchange:
             self.number,
             cause,
             sent=self._sent,
-            idempotent=self._may_go_again(cause) and self._kept.whole,
+            idempotent=(not received or self._may_go_again(cause)) and self._kept.whole,
             started=self.begun,
         )
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 # A heartbeat every 10 s (102 Processing) over the default limit on the first byte is 60.
 _MOST_INTERIM = 100
 _PIECE = 65_536  # bytes
+REQUEST_TIMEOUT = 408
 _QUIET = select.POLLIN | select.POLLHUP | select.POLLERR
 
 
@@ -223,12 +224,25 @@ class Upstream(asyncio.Protocol):
                 return
         if head.keep is not None:
             self.pool.keeps(head.keep)
+        if head.status == REQUEST_TIMEOUT and self._was_idle(exchange, head):
+            return
         exchange.first_byte()
         if head.status == SWITCHING:
             open_tunnel(exchange, head, data)
         elif not (head.status in FULL and exchange.turned_away(head, data)):
             self.response = Response(exchange, head)
             self.response.begin(head, data)
+
+    def _was_idle(self, exchange: "Exchange", head: ResponseHead) -> bool:
+        """Whether the backend ends an idle connection by 408, and the request is sent elsewhere.
+
+        It says that it got no whole request, so that any may be repeated (RFC 9110, 15.5.9).
+        """
+        if not self.uses or head.persistent or not exchange.can_repeat():
+            return False
+        self.pool.found_closed(self, self.pool.clock())
+        exchange.failed(Cause.STALE, received=False)
+        return True
 
     def _pass_interim(self, exchange: "Exchange", head: ResponseHead) -> None:
         """A 1xx response; 100 only to a client that waits for it (RFC 9110, Section 15.2)."""
