@@ -72,7 +72,10 @@ def test_the_file_shows_the_curves_as_a_system(tmp_path: Path) -> None:
     assert learned_file(Path("examples/mixed_fleet.yaml")) is None
     assert learned_file(tmp_path / "none") is None
     file.write_bytes(file.read_bytes()[:-100])
-    with pytest.raises(SystemFileError, match="Invalid JSON"):
+    with pytest.raises(SystemFileError, match=r"this is not JSON .*; give a system file, or a"):
+        learned_file(file)
+    file.write_text('{"kind":"learned-curves"}')
+    with pytest.raises(SystemFileError, match="version is missing; give a system file, or a"):
         learned_file(file)
 
 
@@ -83,10 +86,11 @@ def test_no_file_is_no_curves(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"version": 2}, "version: Input should be 1; learned curves, version 1, are wanted"),
+        ({"version": 2}, "version is 2, and this isocline reads version 1; move the file away"),
         ({"kind": "routing"}, "kind"),
-        ({"more": 1}, "more: Extra inputs"),
-        ({"backends": [{"name": ""}]}, r"backends\.0\.name"),
+        ({"more": 1}, "more is no key of such a file; move the file away"),
+        ({"backends": [{"name": ""}]}, r"backends\.0\.name is '': string should have at"),
+        ({"backends": [{}]}, r"backends\.0\.name is missing; move"),
     ],
 )
 def test_another_document_is_refused(tmp_path: Path, change: dict[str, object], words: str) -> None:
@@ -109,7 +113,9 @@ def test_a_broken_file_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "curves.json"
     write_learned(file, CURVES)
     file.write_bytes(file.read_bytes()[:-100])
-    with pytest.raises(SystemFileError, match="the document: Invalid JSON"):
+    with pytest.raises(
+        SystemFileError, match=r"this is not JSON .*; it may have been cut off; move"
+    ):
         read_learned(file)
     file.write_bytes(b"\xff\xfe")
     with pytest.raises(SystemFileError, match="cannot be read"):

@@ -10,6 +10,7 @@ and renamed, so that at any moment the file is a whole one: the old or the new.
 
 import json
 import os
+import re
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,7 +27,9 @@ from isocline.model.curves import TableCurve
 from isocline.model.fleet import Backend, RoutingSystem, Work
 from isocline.model.graph import CompatibilityGraph
 
-KIND = "learned-curves"
+MOVE_AWAY = "move the file away to learn anew, or restore it from a copy"
+_BEGINS = re.compile(rb'"kind"\s*:\s*"learned-curves"')
+_SHOW_ANOTHER = "give a system file, or a file of learned curves as isocline serve writes it"
 
 Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Level = Annotated[int, Field(ge=0, lt=1 << 20)]
@@ -162,8 +165,12 @@ def restore(learner: Learner, names: Sequence[str], learned: LearnedCurves) -> l
     return found
 
 
-def read_learned(path: Path) -> LearnedCurves | None:
+def read_learned(path: Path, remedy: str = MOVE_AWAY) -> LearnedCurves | None:
     """The file's content; None if there is no file.
+
+    Args:
+        path: Of the file.
+        remedy: What the reader of an error can do.
 
     Raises:
         SystemFileError: It cannot be read, is of another version, or is damaged.
@@ -177,12 +184,24 @@ def read_learned(path: Path) -> LearnedCurves | None:
     try:
         return LearnedCurves.model_validate_json(text)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the document"
-        raise SystemFileError(
-            f"{path}: {where}: {first['msg']}; learned curves, version 1, are wanted: move the "
-            "file away to learn anew"
-        ) from None
+        raise SystemFileError(f"{path}: {_problem(error)}; {remedy}") from None
+
+
+def _problem(error: ValidationError) -> str:
+    """What is wrong where, in words of our own for the usual cases."""
+    first = error.errors()[0]
+    where = ".".join(map(str, first["loc"]))
+    if first["type"] == "json_invalid":
+        return f"this is not JSON ({first['ctx']['error']}); it may have been cut off"
+    if first["type"] == "missing":
+        return f"{where} is missing"
+    if first["type"] == "value_error":
+        return f"{where}: {first['ctx']['error']}"
+    if first["type"] == "extra_forbidden":
+        return f"{where} is no key of such a file"
+    if where == "version":
+        return f"version is {first['input']!r}, and this isocline reads version 1"
+    return f"{where} is {repr(first['input'])[:40]}: {first['msg'].lower()}"
 
 
 def write_learned(path: Path, learned: LearnedCurves) -> None:
@@ -227,7 +246,7 @@ def learned_file(path: Path) -> LearnedCurves | None:
     """
     try:
         with path.open("rb") as file:
-            begins_so = f'"kind": "{KIND}"'.encode() in file.read(200)
+            begins_so = _BEGINS.search(file.read(200)) is not None
     except OSError:
         return None
-    return read_learned(path) if begins_so else None
+    return read_learned(path, _SHOW_ANOTHER) if begins_so else None
