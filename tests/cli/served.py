@@ -1,5 +1,6 @@
 """`isocline serve` as a process, for tests."""
 
+import os
 import re
 import subprocess
 import sys
@@ -46,13 +47,23 @@ class Served:
 @contextmanager
 def served(file: Path, *options: str, status: int = 0) -> Iterator[Served]:
     """It serves within, and has to end with this status after."""
+    with starting(file, *options, status=status) as router:
+        router.wait_for("^policy ")
+        yield router
+
+
+@contextmanager
+def starting(
+    file: Path, *options: str, status: int = 0, path: Path | None = None
+) -> Iterator[Served]:
+    """It is being started; modules are looked for in `path`, too."""
     command = [sys.executable, "-m", "isocline", "serve", str(file), *options]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    environment = os.environ | ({"PYTHONPATH": str(path)} if path else {})
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
     router = Served(process)
     reader = threading.Thread(target=lambda: router.said.extend(process.stderr or ()))
     reader.start()
     try:
-        router.wait_for("^policy ")
         yield router
         if process.poll() is None:
             process.terminate()

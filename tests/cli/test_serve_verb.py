@@ -4,9 +4,11 @@ import asyncio
 import json
 import os
 import signal
+import socket
 from collections import Counter
 from collections.abc import Coroutine
 from pathlib import Path
+from time import monotonic, sleep
 from typing import Any
 from urllib.error import HTTPError
 
@@ -15,8 +17,16 @@ from click.testing import CliRunner
 
 from isocline.cli import main
 from isocline.gateway.learned import read_learned
-from tests.cli.served import PATIENCE, Served, served
-from tests.gateway.proxies import Backend, Handler, ok, read_request, saying, serving
+from tests.cli.served import PATIENCE, Served, served, starting
+from tests.gateway.proxies import (
+    Backend,
+    Handler,
+    closed_port,
+    ok,
+    read_request,
+    saying,
+    serving,
+)
 
 CURVE = "curve: {type: hyperbolic, peak: 1000, half: 10}"
 
@@ -128,7 +138,7 @@ def test_one_process_reloads_without_losing_a_request_and_drains(tmp_path: Path)
                 await reload_under_load(router, port, b, c)
                 await refuse_bad_files(router, port, b)
                 write(file, {"slow": slow.port}, more)
-                await heard(router, "reloaded: 1 frontends, 1 backends")
+                await heard(router, "reloaded: 1 frontend, 1 backend,")
                 await drain(router, port, slow)
 
     async def reload_under_load(router: Served, port: int, b: Backend, c: Backend) -> None:
@@ -139,7 +149,7 @@ def test_one_process_reloads_without_losing_a_request_and_drains(tmp_path: Path)
             await asyncio.sleep(0.01)
         write(file, {"b": b.port, "c": c.port}, more)
         os.kill(router.process.pid, signal.SIGHUP)
-        await heard(router, "reloaded: 1 frontends, 2 backends")
+        await heard(router, "reloaded: 1 frontend, 2 backends")
         while (200, b"c") not in answers:
             await asyncio.sleep(0.01)
         enough.set()
@@ -377,3 +387,29 @@ def test_a_wrong_option_is_refused_before_anything_starts(
     result = CliRunner().invoke(main, ["serve", str(file), *options])
     assert result.exit_code == 2
     assert says in result.stderr
+
+
+def test_nothing_is_ready_before_all_is_compiled(tmp_path: Path) -> None:
+    """A policy of the user's own that takes as long to make as a gate is shut."""
+    file, gate, reached = (tmp_path / name for name in ("fleet.yaml", "gate", "reached"))
+    (tmp_path / "gated.py").write_text(
+        "import time\nfrom pathlib import Path\n"
+        f"Path({str(reached)!r}).touch()\n"
+        f"while not Path({str(gate)!r}).exists():\n    time.sleep(0.01)\n"
+        "def policy(candidates, view, now, rng):\n    return candidates[0]\n"
+    )
+    doors, admin = closed_port(), closed_port()
+    write(file, {"a": 9001}, f"  admin: 127.0.0.1:{admin}\n  policy: gated:policy")
+    options = ["--listen", f"127.0.0.1:{doors}"]
+    with starting(file, *options, path=tmp_path) as router:
+        end = monotonic() + PATIENCE
+        while not reached.exists():
+            assert monotonic() < end, router.said
+            sleep(0.01)
+        for port in (doors, admin):
+            with pytest.raises(ConnectionRefusedError):
+                socket.create_connection(("127.0.0.1", port)).close()
+        assert not any("listening" in line for line in router.said)
+        gate.touch()
+        assert json.loads(router.asked("/ready"))["ready"]
+        socket.create_connection(("127.0.0.1", doors)).close()

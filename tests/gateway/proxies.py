@@ -5,6 +5,7 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
+from time import time
 from typing import Any
 
 import uvloop
@@ -227,12 +228,18 @@ async def proxying(
             more.pop("listeners", (Listener(port=0),)),
             times,
             sizes or SizeLimits(),
-            **{key: value for key, value in more.items() if key != "read_load"},
+            **{key: value for key, value in more.items() if key not in ("read_load", "unix_time")},
         )
         accesses: list[Access] = []
         learner = None if measure is None else Learner(len(handlers))
         core = core_of(system, parse(policy), rules=rules, learner=learner, measure=measure)
-        proxy = Proxy(core, settings, (accesses.append,), more.get("read_load"))
+        proxy = Proxy(
+            core,
+            settings,
+            (accesses.append,),
+            more.get("read_load"),
+            unix_time=more.get("unix_time", time),
+        )
         await proxy.start()
         try:
             yield Seen(proxy, accesses), backends

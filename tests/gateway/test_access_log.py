@@ -68,3 +68,12 @@ def test_whatever_is_asked_for_is_one_line_of_json(
     assert line["path"] == target.partition(b"?")[0].decode("latin-1")
     assert line["host"] == target.decode("latin-1")
     assert line.get("reason", "") == reason
+
+
+def test_times_are_those_of_the_clocks_that_are_given() -> None:
+    out = io.StringIO()
+    log = AccessLog(out, [], [], "gmsr", lambda: 50.0, lambda: 784_111_777.0)
+    log(Access("10.0.0.1", b"GET", b"/", b"a", 47.5, ended=48.0))
+    log.flush()
+    time = datetime.fromisoformat(json.loads(out.getvalue())["time"])
+    assert time == datetime.fromtimestamp(784_111_774.5, UTC)

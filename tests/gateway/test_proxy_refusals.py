@@ -159,3 +159,21 @@ def test_the_log_says_who_was_full() -> None:
 class _Nothing:
     def write(self, text: str, /) -> object: ...
     def flush(self) -> object: ...
+
+
+def test_dates_in_retry_after_are_of_the_clock_that_is_given() -> None:
+    """Twenty seconds from then, which is long past by the machine's clock."""
+    then = 784_111_777.0  # RFC 9110's example of a date
+    date = b"Retry-After: " + formatdate(then + 20.0, usegmt=True).encode()
+    full = saying(refusal(b"503 Service Unavailable", date))
+
+    async def scenario() -> None:
+        async with proxying(full, saying(ok()), unix_time=lambda: then) as (seen, backends):
+            client = await seen.connect()
+            for _ in range(5):
+                assert (await client.ask(post(b"hi")))[0] == 200
+            assert len(backends[0].heads) == 1  # it is believed for twenty seconds
+            assert seen.accesses[0].refusals == ((0, 503),)
+            client.close()
+
+    run(scenario())

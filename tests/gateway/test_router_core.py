@@ -92,7 +92,7 @@ def test_past_the_peak_of_a_measured_curve_requests_wait() -> None:
     refused = made.arrived(3.0, 0)
     assert isinstance(refused, Reject)
     assert (refused.status, refused.retry_after) == (503, 2.0)
-    assert "2 requests are waiting already, the first for 2.0 s" in refused.reason
+    assert "2 requests waiting already, the first for 2.0 s" in refused.reason
     assert made.next_deadline() == 6.0
     assert made.finished(first.request, 4.0) == [Send(3, 0)]
     assert made.next_deadline() == 7.0

@@ -246,10 +246,10 @@ def test_learned_curves_make_the_optimum_uncertain() -> None:
 
 def without_gap() -> Iterator[tuple[Snapshot, Snapshot, str]]:
     start, end = window_at_optimum(SYSTEM, seconds=2.0)
-    yield start, end, r"requests were served in 2 s; 100 are wanted"
+    yield start, end, r"requests served in 2 s; 100 are wanted"
     start, end = window_at_optimum(SYSTEM)
     yield start, replace(end, pairs={"f1": {"b0": Pair(served=9000)}}), "f1.* bring"
-    yield end, start, "requests were served in -60 s"
+    yield end, start, "requests served in -60 s"
 
 
 @pytest.mark.parametrize(("start", "end", "why"), [*without_gap()])

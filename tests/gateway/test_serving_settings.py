@@ -1,10 +1,13 @@
 """From a system file to the gateway's settings: every key arrives, every mistake names its line."""
 
+import io
 import pickle
 from dataclasses import fields
 from pathlib import Path
+from typing import get_args
 
 import pytest
+from rich.console import Console
 
 from isocline.errors import IsoclineError, SystemFileError, UsageError
 from isocline.gateway.http.cors import Cors
@@ -17,6 +20,7 @@ from isocline.gateway.settings import Match, SizeLimits, TimeLimits, digest
 from isocline.gateway.watch import HealthCheck, Poll
 from isocline.learn import Learning
 from isocline.model.systemfile import serving_schema as schema
+from isocline.report.serving_table import serving_document, serving_report
 
 FULL = """kind: routing
 backends:
@@ -78,7 +82,7 @@ def refused(file: Path, old: str, new: str) -> str:
 
 def test_the_example_can_be_served() -> None:
     made = read(Path(__file__).parents[2] / "examples/serve.yaml")
-    assert [rule.match.model for rule in made.proxy.frontends] == ["large*", "small*", None]
+    assert [rule.match.model for rule in made.proxy.frontends] == ["large*", "small*"]
     assert made.lessons is not None
     assert made.lessons.given == (False, False, False)
 
@@ -291,3 +295,44 @@ def test_places_are_read_as_they_are_shown() -> None:
     for text in ("127.0.0.1:80", "[::1]:8080", "example.org:0"):
         assert str(read_place(text)) == text
     assert str(read_place(":80")) == "127.0.0.1:80"
+
+
+def keys_of(entry: type[schema.Record]) -> set[str]:
+    """Names of all settings that an entry may give."""
+    names = set(entry.model_fields)
+    for field in entry.model_fields.values():
+        for kind in (field.annotation, *get_args(field.annotation)):
+            if isinstance(kind, type) and issubclass(kind, schema.Record):
+                names |= keys_of(kind)
+    return names
+
+
+def keys_in(document: object) -> set[str]:
+    if isinstance(document, dict):
+        return set(document).union(*(keys_in(value) for value in document.values()))
+    if isinstance(document, list | tuple):
+        return set[str]().union(*map(keys_in, document))
+    return set()
+
+
+def test_check_shows_each_setting_and_its_default(file: Path) -> None:
+    file.write_text(FULL.replace("half_life: 600", "half_life: 600, optimism: 0.5"))
+    document = serving_document(read(file))
+    elsewhere = {"listen": "listeners", "learn": "learning"}
+    hidden = {"env", "off"}  # where a secret is; a key that says that a group is null
+    wanted = {elsewhere.get(key, key) for key in keys_of(schema.ServeEntry) - hidden}
+    for rule in ("holding", "ejection", "retries", "refusals", "oldest_report", "stop_at_peak"):
+        assert rule in document["rules"]
+    assert wanted <= keys_in(document)
+    assert document["learning"]["optimism"] == 0.5
+    assert document["learning"]["kept"] == Learning().kept
+    console = Console(file=io.StringIO(), width=200)
+    console.print(serving_report(document))
+    shown = console.file.getvalue()
+    for line in (
+        "resending    two",
+        "load         oldest_report 4.0, stop_at_peak True, slow_start 8",
+        "llama.cpp, /m",
+        "optimism 0.5",
+    ):
+        assert line in shown

@@ -1,15 +1,19 @@
 """One worker in this process: load reports, health through a reload, learned curves."""
 
 import asyncio
+import threading
 from pathlib import Path
 
 import pytest
 
 from isocline.errors import UsageError
+from isocline.gateway.seen import Snapshot
+from isocline.gateway.seen.admin import Admin
 from isocline.gateway.serving.from_file import read
-from isocline.gateway.serving.settings import Overrides
+from isocline.gateway.serving.settings import Overrides, Serving
 from isocline.gateway.serving.worker import Worker
 from tests.gateway.proxies import (
+    SECONDS,
     Backend,
     Client,
     Handler,
@@ -110,7 +114,7 @@ def test_a_backend_known_to_be_down_stays_so_through_a_reload(tmp_path: Path) ->
 
 def test_an_ejected_backend_stays_out_through_a_reload(tmp_path: Path) -> None:
     async def scenario() -> None:
-        broken = b"HTTP/1.1 500 Broken\r\nContent-Length: 0\r\n\r\n"
+        broken = b"HTTP/1.1 502 Broken\r\nContent-Length: 0\r\n\r\n"
         async with serving(saying(ok(b"a"))) as a, serving(saying(broken)) as b:
             backends = [
                 f"name: a, url: 'http://127.0.0.1:{a.port}', {CURVE}",
@@ -228,6 +232,44 @@ def test_a_reload_that_cannot_be_done_leaves_all_as_it_was(tmp_path: Path) -> No
             with pytest.raises(UsageError, match="listeners cannot change"):
                 await worker.reload(other)
             assert await ask(worker) == b"a"
+            await worker.stop(1.0)
+
+    run(scenario())
+
+
+def test_a_router_that_compiles_for_a_reload_is_ready_and_serves_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiling, done = threading.Event(), threading.Event()
+
+    def warm(_: Serving) -> None:
+        compiling.set()
+        assert done.wait(SECONDS)
+
+    async def scenario() -> None:
+        async with serving(saying(ok(b"a"))) as a:
+            file = write(tmp_path, [f"name: a, url: 'http://127.0.0.1:{a.port}', {CURVE}"])
+            worker = Worker(read(file, HERE))
+            await worker.start()
+
+            async def snapshots() -> list[Snapshot]:
+                return [worker.snapshot()]
+
+            admin = Admin("127.0.0.1", 0, snapshots)
+            await admin.start()
+            monkeypatch.setattr("isocline.gateway.serving.worker.warm", warm)
+            reloading = asyncio.ensure_future(worker.reload(read(file, HERE)))
+            await asyncio.to_thread(compiling.wait, SECONDS)
+            assert not reloading.done()
+            client = Client(*await asyncio.open_connection("127.0.0.1", admin.port))
+            assert (await client.ask(b"GET /ready HTTP/1.1\r\nHost: x\r\n\r\n"))[0] == 200
+            assert await ask(worker, 5) == b"a"
+            assert not reloading.done()
+            done.set()
+            await reloading
+            assert await ask(worker) == b"a"
+            client.close()
+            await admin.close()
             await worker.stop(1.0)
 
     run(scenario())

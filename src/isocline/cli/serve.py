@@ -66,6 +66,7 @@ def _started(
     """What is where, on stderr: stdout may be the access log's."""
     from isocline.gateway import hot_path
     from isocline.gateway.serving.place import Place
+    from isocline.plural import counted
 
     tls = {listener.name for listener in serving.proxy.listeners if listener.tls}
     for name, host, port in addresses:
@@ -79,12 +80,8 @@ def _started(
         shown = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
         _say(f"{frontend.name} -> {shown}")
     curves = "learned" if serving.lessons else "as given"
-    workers = _workers(serving.workers)
+    workers = counted(serving.workers, "worker")
     _say(f"policy {serving.policy}, curves {curves}, {workers}, {hot_path.kind()}")
-
-
-def _workers(count: int) -> str:
-    return f"{count} workers" if count > 1 else "1 worker"
 
 
 def _say(text: str) -> None:

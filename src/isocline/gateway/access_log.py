@@ -83,9 +83,18 @@ class AccessLog:
     """
 
     def __init__(
-        self, out: Out, frontends: Sequence[str], backends: Sequence[str], policy: str
+        self,
+        out: Out,
+        frontends: Sequence[str],
+        backends: Sequence[str],
+        policy: str,
+        clock: Callable[[], float] = monotonic,
+        unix_time: Callable[[], float] = time,
     ) -> None:
-        """Writes to `out`; names are in the order of their numbers."""
+        """Writes to `out`; names are in the order of their numbers.
+
+        `clock` is that of the times in Access, s; `unix_time` is in s since 1970.
+        """
         self._out = out
         self._frontends = {number: _text(name) for number, name in enumerate(frontends)}
         self._backends = {number: _text(name) for number, name in enumerate(backends)}
@@ -93,6 +102,7 @@ class AccessLog:
         # The same words come again and again.
         self._said = _Said(_MOST)
         self._candidates = _Candidates(self._backends)
+        self._clock, self._unix_time = clock, unix_time
         self._waiting: list[Access] = []
         self._second = -1
         self._date = ""
@@ -105,7 +115,7 @@ class AccessLog:
     def flush(self) -> None:
         """Write what is gathered."""
         if self._waiting:
-            since = time() - monotonic()
+            since = self._unix_time() - self._clock()
             lines = [self.line(access, since) for access in self._waiting]
             self._waiting.clear()
             self._out.write("".join(lines))

@@ -6,10 +6,11 @@ many wait, 504 where time ran out.
 
 from isocline.gateway.actions import Cause, Close, Reject
 from isocline.gateway.request import Request
+from isocline.plural import counted
 
 # By which statistics tell them apart.
 NONE_UP = "no backend is up"
-QUEUE_FULL = "requests are waiting already"
+QUEUE_FULL = "waiting already"
 OVERDUE = "no backend had room within"
 
 
@@ -20,7 +21,7 @@ def none_up(request: Request, wait: float) -> Reject:
 
 def queue_full(request: Request, waiting: int, wait: float) -> Reject:
     """So many are held already, the first for `wait`, s."""
-    reason = f"{waiting} {QUEUE_FULL}, the first for {wait:.1f} s"
+    reason = f"{counted(waiting, 'request')} {QUEUE_FULL}, the first for {wait:.1f} s"
     return Reject(request.number, 503, reason, wait)
 
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable
 
+from isocline.plural import counted
 from isocline.report.conditions import range_of
 from isocline.report.words import number, time_unit
 from isocline.simulate.cluster.results import ClusterComparison
@@ -18,7 +19,8 @@ def cluster_conditions(*comparisons: ClusterComparison) -> str:
     interrupted = any(c.interrupted for c in comparisons)
     return (
         f"{'Interrupted: these replications were finished. ' if interrupted else ''}"
-        f"{len(first.servers):,} servers; {first.source}{load}. {first.clock.capitalize()} clock. "
+        f"{counted(len(first.servers), 'server')}; {first.source}{load}. "
+        f"{first.clock.capitalize()} clock. "
         f"{_replications(*comparisons)}Bound: {_bound(*comparisons)}. "
         f"{_level(first)}{_readings(first)}"
         "±: 95 % Student-t intervals over replications."

@@ -10,6 +10,7 @@ from rich.text import Text
 from isocline.learn import Known
 from isocline.model.curves import Curve, TableCurve
 from isocline.model.fleet import RoutingSystem
+from isocline.plural import counted
 from isocline.report.learned_table import learned_facts, learned_report
 from isocline.report.table_style import MOST_ROWS, table
 from isocline.report.words import listed, number
@@ -133,8 +134,8 @@ def _alike(backends: list[dict[str, Any]]) -> dict[str, tuple[list[str], dict[st
 def _formula(entry: dict[str, Any]) -> str:
     if entry["type"] == "table":
         points = entry["parameters"]["points"]
-        return f"table of {len(points)} points, {len(entry['dropped'])} dropped"
+        return f"table of {counted(len(points), 'point')}, {len(entry['dropped'])} dropped"
     if entry["type"] == "pool":
-        return f"pool of {len(entry['parameters']['members'])} members"
+        return "pool of " + counted(len(entry["parameters"]["members"]), "member")
     inner = ", ".join(f"{k} {v:g}" for k, v in entry["parameters"].items() if k != "peak")
     return f"{entry['type']}, {inner}"

@@ -5,6 +5,7 @@ from rich.table import Table
 from rich.text import Text
 
 from isocline.demo.results import MOST_ADDED, LiveComparison, LivePolicy
+from isocline.plural import counted
 from isocline.report.table_style import table
 from isocline.report.words import duration, estimate, number, time_unit
 
@@ -27,7 +28,7 @@ def live_report(found: LiveComparison) -> RenderableType:
 def live_problems(found: LiveComparison) -> list[str]:
     """One sentence for each thing that makes a figure less than it seems."""
     lines = [
-        f"{count:,} requests of {policy.policy} failed: {kind}"
+        f"{counted(count, 'request')} of {policy.policy} failed: {kind}"
         for policy in found.policies
         for kind, count in policy.errors.most_common()
     ]

@@ -5,6 +5,7 @@ from rich.table import Table
 from rich.text import Text
 
 from isocline.loadgen.results import LoadResult
+from isocline.plural import counted
 from isocline.report.table_style import table
 from isocline.report.words import duration, number, time_unit
 
@@ -58,7 +59,7 @@ def _durations(result: LoadResult) -> Table:
 
 
 def _problems(result: LoadResult) -> list[str]:
-    lines = [f"{count:,} requests failed: {kind}" for kind, count in result.errors.items()]
+    lines = [f"{counted(count, 'request')} failed: {kind}" for kind, count in result.errors.items()]
     if result.lag.p50 > max(_LATE * result.latency.p50, _NOTICED):
         lines.append(
             "Half of the requests were sent late: give more --connections or --workers, or send "

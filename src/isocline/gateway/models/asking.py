@@ -8,7 +8,7 @@ from typing import final
 
 from isocline.gateway.models.catalogue import Catalogue, Model, ModelListing, Takers, models_in
 from isocline.gateway.settings import BackendAddress
-from isocline.gateway.watch.asking import Client, NoAnswerError
+from isocline.gateway.watch.asking import Asking, Client, NoAnswerError
 from isocline.gateway.watch.records import Count
 
 _PATH = "/v1/models"
@@ -33,8 +33,18 @@ class ModelDirectory:
         neighbours: Sequence[Sequence[int]],
         rule: ModelListing,
         before: "ModelDirectory | None" = None,
+        clock: Callable[[], float] = monotonic,
+        client: Asking | None = None,
     ) -> None:
-        """With `before`, answers of the addresses that are the same are known from the start.
+        """Asks nothing yet.
+
+        Args:
+            addresses: Of the backends.
+            neighbours: Numbers of each frontend's backends.
+            rule: How often to ask, and what to tell.
+            before: What it knew of addresses that are the same is known from the start.
+            clock: Seconds; of `before`, too.
+            client: The one to ask with, by default over HTTP.
 
         Raises:
             UsageError: A backend's certificates cannot be read.
@@ -42,7 +52,8 @@ class ModelDirectory:
         self._addresses = tuple(addresses)
         self._rule = rule
         self._catalogue = Catalogue([it.name for it in addresses], neighbours, rule)
-        self._client = Client(addresses)
+        self._clock = clock
+        self._client = client or Client(addresses, clock)
         self._counts = [Count() for _ in addresses]
         self._waiting: list[tuple[Takers, Callable[[list[Model]], None]]] = []
         self._task: asyncio.Task[None] | None = None
@@ -63,7 +74,7 @@ class ModelDirectory:
 
     def ask(self, takers: Takers, then: Callable[[list[Model]], None]) -> None:
         """Call `then` with the models that these frontends give, at once if they are known."""
-        now = monotonic()
+        now = self._clock()
         if self._catalogue.is_fresh(now):
             then(self._catalogue.union(now, takers))
             return
@@ -76,12 +87,12 @@ class ModelDirectory:
         async with asyncio.TaskGroup() as group:
             for backend in range(len(self._addresses)):
                 group.create_task(self._ask(backend))
-        self._catalogue.asked(monotonic())
+        self._catalogue.asked(self._clock())
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._task = None
         waiting, self._waiting = self._waiting, []
-        loop, now = asyncio.get_running_loop(), monotonic()
+        loop, now = asyncio.get_running_loop(), self._clock()
         for takers, then in waiting:
             loop.call_soon(partial(then, self._catalogue.union(now, takers)))
         if not task.cancelled() and (defect := task.exception()) is not None:
@@ -95,7 +106,7 @@ class ModelDirectory:
             self._counts[backend].note(subject, str(error))
         else:
             self._counts[backend].note(subject, "")
-            self._catalogue.answered(backend, monotonic(), models)
+            self._catalogue.answered(backend, self._clock(), models)
 
     async def _models(self, backend: int) -> dict[str, Model]:
         answer = await self._client.get(backend, _PATH, self._rule.timeout, _LARGEST)

@@ -23,6 +23,7 @@ from isocline.learn import Interval, Known
 from isocline.model.fleet import Backend, Frontend, RoutingSystem
 from isocline.model.graph import CompatibilityGraph
 from isocline.model.traffic import PoissonArrivals
+from isocline.plural import counted
 from isocline.theory.planning import plan
 from isocline.theory.records import EdgeSaving
 
@@ -62,7 +63,7 @@ def standing(start: Snapshot, end: Snapshot) -> Standing:
     served = _served(start, end)
     count = int(sum(it.requests for it in served.values()))
     if count < LEAST or window <= 0:
-        why_not = f"{count} requests were served in {window:.0f} s; {LEAST} are wanted"
+        why_not = f"{counted(count, 'request')} served in {window:.0f} s; {LEAST} are wanted"
         return Standing(window, count, why_not=why_not)
     try:
         system, live = _system(served, end, window)

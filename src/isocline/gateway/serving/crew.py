@@ -6,7 +6,7 @@ live long; the others go on.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from time import monotonic
 from typing import final
@@ -46,8 +46,18 @@ class _Place:
 class Crew:
     """So many as the file says."""
 
-    def __init__(self, serving: Serving, known: LearnedCurves | None) -> None:
-        """Raises UsageError if a port cannot be had."""
+    def __init__(
+        self,
+        serving: Serving,
+        known: LearnedCurves | None,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
+        """With the clock, s, on which workers live long or not.
+
+        Raises:
+            UsageError: A port cannot be had.
+        """
+        self._clock = clock
         listeners, self._reserved = reserve(serving.proxy.listeners)
         self._serving = serving
         self._listeners = listeners
@@ -118,12 +128,12 @@ class Crew:
         """Start it again whenever it ends."""
         pause = _FIRST_PAUSE
         while True:
-            since = monotonic()
+            since = self._clock()
             if place.hand is not None:
                 status = await place.hand.ended()
                 LOG.error("worker %d ended with status %d", place.number, status)
             self._bury(place)
-            pause = _FIRST_PAUSE if monotonic() - since > _LONG else pause
+            pause = _FIRST_PAUSE if self._clock() - since > _LONG else pause
             await asyncio.sleep(pause)
             pause = min(2.0 * pause, _LONGEST_PAUSE)
             try:

@@ -25,6 +25,7 @@ from isocline.gateway.serving.log import LOG, log_to_stderr
 from isocline.gateway.serving.place import Place
 from isocline.gateway.serving.settings import Overrides, Serving
 from isocline.gateway.serving.stamps import KnownFiles
+from isocline.plural import counted
 
 _LOOK = 1.0  # s between two looks whether the file has changed
 
@@ -168,9 +169,10 @@ class _Service:
 def summary(serving: Serving) -> str:
     """Its size and policy, in a line."""
     system = serving.system
-    count = len(system.frontends), len(system.backends)
+    frontends = counted(len(system.frontends), "frontend")
+    backends = counted(len(system.backends), "backend")
     learned = ", curves learned" if serving.lessons else ""
-    return f"{count[0]} frontends, {count[1]} backends, policy {serving.policy}{learned}"
+    return f"{frontends}, {backends}, policy {serving.policy}{learned}"
 
 
 def _allow_connections() -> None:

@@ -29,13 +29,18 @@ class CoreTeller:
         names: Sequence[str],
         before: "CoreTeller | None" = None,
         same: Mapping[int, int] | None = None,
+        clock: Callable[[], float] = monotonic,
     ) -> None:
-        """`before` told the core before this one; `same`: number of a backend here to there."""
+        """`before` told the core before this one; `same`: number of a backend here to there.
+
+        `clock` is the core's, s.
+        """
         self.router: Router | None = None
         self._core = core
         self._names = names
         self._before = before
         self._same = same or {}
+        self._clock = clock
         if before is not None:
             before._let_go()
 
@@ -51,7 +56,7 @@ class CoreTeller:
         self._tell(backend, lambda core, b, now: core.reported(b, now, jobs, measured))
 
     def _tell(self, backend: int, event: Event) -> None:
-        actions = event(self._core, backend, monotonic())
+        actions = event(self._core, backend, self._clock())
         if self.router is not None:
             self.router.act(actions)
         self._let_go()

@@ -2,8 +2,9 @@
 
 import asyncio
 import gc
+from collections.abc import Callable
 from dataclasses import dataclass
-from time import monotonic
+from time import monotonic, time
 from typing import final
 
 from isocline.errors import IsoclineError
@@ -22,6 +23,7 @@ from isocline.gateway.serving.settings import Serving
 from isocline.gateway.serving.teller import CoreTeller
 from isocline.gateway.shared_counts import SharedCounts
 from isocline.gateway.watch import Watch
+from isocline.gateway.watch.asking import Client
 
 # s between two looks at other processes' counts: an eighth of a per cent of a core, and at 1000
 # requests/s five of them.
@@ -55,6 +57,8 @@ class Worker:
         serving: Serving,
         known: LearnedCurves | None = None,
         counts: SharedCounts | None = None,
+        clock: Callable[[], float] = monotonic,
+        unix_time: Callable[[], float] = time,
     ) -> None:
         """Raises an IsoclineError where something cannot be used.
 
@@ -62,15 +66,24 @@ class Worker:
             serving: What to serve.
             known: Curves to go on from.
             counts: Of all processes, if this is one of several.
+            clock: Seconds of a clock that does not go back.
+            unix_time: Seconds since 1970.
         """
+        self._clock, self._unix_time = clock, unix_time
         warm(serving)
         self._lines = None if serving.access_log is None else Lines(serving.access_log)
         self._announces = counts is None or counts.worker == 0
-        self._version = _version(serving, known, None, self._announces)
+        self._version = _version(serving, known, None, self._announces, clock)
         self._statistics = Statistics(serving.system, serving.proxy, serving.policy)
         core, observers = self._version.core, self._observers(serving)
         self._proxy = Proxy(
-            core, serving.proxy, observers, read_load, directory=self._version.models
+            core,
+            serving.proxy,
+            observers,
+            read_load,
+            clock,
+            unix_time,
+            directory=self._version.models,
         )
         self._version.teller.router = self._proxy.router
         self._counts = counts
@@ -110,7 +123,7 @@ class Worker:
 
     def snapshot(self) -> Snapshot:
         """What it has seen."""
-        return self._statistics.snapshot(self._version.core, monotonic(), self._proxy)
+        return self._statistics.snapshot(self._version.core, self._clock(), self._proxy)
 
     def learned(self) -> LearnedCurves | None:
         """What it has learned; None if it does not learn."""
@@ -129,14 +142,16 @@ class Worker:
     async def _reload(self, serving: Serving) -> None:
         before = self._version
         # In a thread: to fit the curves of 1000 backends takes 0.4 s.
-        after = await asyncio.to_thread(_version, serving, self.learned(), before, self._announces)
+        after = await asyncio.to_thread(
+            _version, serving, self.learned(), before, self._announces, self._clock
+        )
         if self._lines is not None:
             self._lines.reopen()
         await after.watch.start()  # tells the new core which backends are down
         if after.models is not None:
             await after.models.start()
         same = _same(serving, before.serving)
-        after.core.health.go_on(before.core.health, same, monotonic())
+        after.core.health.go_on(before.core.health, same, self._clock())
         try:
             observers = self._observers(serving)
             self._proxy.replace(after.core, serving.proxy, observers, after.models)
@@ -144,7 +159,7 @@ class Worker:
             await after.close()
             raise
         self._statistics.reloaded(
-            before.core, monotonic(), serving.system, serving.proxy, serving.policy
+            before.core, self._clock(), serving.system, serving.proxy, serving.policy
         )
         after.teller.router = self._proxy.router
         self._version = after
@@ -161,7 +176,7 @@ class Worker:
 
     def _look(self) -> None:
         assert self._counts is not None
-        self._proxy.router.act(self._counts.step(self._version.core, monotonic()))
+        self._proxy.router.act(self._counts.step(self._version.core, self._clock()))
         self._timer = asyncio.get_running_loop().call_later(_BETWEEN_LOOKS, self._look)
 
     def _observers(self, serving: Serving) -> list[Observer]:
@@ -170,32 +185,42 @@ class Worker:
         if self._lines is not None:
             frontends = [frontend.name for frontend in serving.system.frontends]
             backends = [backend.name for backend in serving.system.backends]
-            observers.append(AccessLog(self._lines, frontends, backends, serving.policy))
+            clocks = self._clock, self._unix_time
+            log = AccessLog(self._lines, frontends, backends, serving.policy, *clocks)
+            observers.append(log)
         return observers
 
 
 def _version(
-    serving: Serving, known: LearnedCurves | None, before: _Version | None, announces: bool
+    serving: Serving,
+    known: LearnedCurves | None,
+    before: _Version | None,
+    announces: bool,
+    clock: Callable[[], float],
 ) -> _Version:
     """Of several workers only one announces how backends report their load."""
     core = make_core(serving, learner_of(serving, known), measure_for(serving, known))
     names = [backend.name for backend in serving.system.backends]
     if before is None:
-        teller, watched = CoreTeller(core, names), None
+        teller, watched = CoreTeller(core, names, clock=clock), None
     else:
         same = _same(serving, before.serving)
-        teller, watched = CoreTeller(core, names, before.teller, same), before.watch
-    watch = Watch(serving.proxy.backends, serving.checks, teller, watched, announces=announces)
-    return _Version(serving, core, teller, watch, _directory(serving, before))
+        teller, watched = CoreTeller(core, names, before.teller, same, clock), before.watch
+    backends = serving.proxy.backends
+    client = Client(backends, clock)
+    watch = Watch(backends, serving.checks, teller, watched, client, announces)
+    return _Version(serving, core, teller, watch, _directory(serving, before, clock))
 
 
-def _directory(serving: Serving, before: _Version | None) -> ModelDirectory | None:
+def _directory(
+    serving: Serving, before: _Version | None, clock: Callable[[], float]
+) -> ModelDirectory | None:
     if serving.models is None:
         return None
     graph = serving.system.graph
     neighbours = [graph.neighbours(f).tolist() for f in range(len(serving.proxy.frontends))]
     known = None if before is None else before.models
-    return ModelDirectory(serving.proxy.backends, neighbours, serving.models, known)
+    return ModelDirectory(serving.proxy.backends, neighbours, serving.models, known, clock)
 
 
 def _same(after: Serving, before: Serving) -> dict[int, int]:
