@@ -78,10 +78,14 @@ def test_arrivals_are_sorted_and_the_same_for_the_same_generator(arrivals: Arriv
     assert (times == arrivals.sample(rng(), 200.0)).all()
 
 
-@pytest.mark.parametrize("rate", [0.0, -1.0, float("nan"), float("inf")])
-def test_a_rate_that_is_no_positive_number_is_refused(rate: float) -> None:
-    with pytest.raises(UsageError, match="finite number of jobs/s above 0"):
+@pytest.mark.parametrize("rate", [-1.0, float("nan"), float("inf")])
+def test_a_rate_that_is_no_number_or_negative_is_refused(rate: float) -> None:
+    with pytest.raises(UsageError, match="finite number of jobs/s, 0 or more"):
         PoissonArrivals(rate)
+
+
+def test_at_rate_0_nothing_comes() -> None:
+    assert PoissonArrivals(0.0).sample(rng(), 1e6).size == 0
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 ROUTING_ONLY = (
     *("start", "discipline", "slot", "departures", "scale", "delay", "layers", "learn"),
-    *("half_life", "slowdowns"),
+    *("half_life", "slowdowns", "trace_columns", "trace_time_unit"),
 )
 CLUSTER_ONLY = ("replicas", "busiest", "level")
 JOBS = "swim"  # the format of a trace of jobs that read blocks
@@ -67,13 +67,16 @@ def block_trace(name: str | None, written_as: str, busiest: float | None) -> "Bl
         UsageError: The format is one for requests, or there is no trace to take a part of.
     """
     from isocline.errors import UsageError
+    from isocline.model.traffic.columns import FORMATS, known_formats
     from isocline.model.traffic.swim import read_swim
 
     if name is None:
         if busiest is not None:
             raise UsageError("--busiest: a part of a trace; give --trace FILE, or leave it out")
         return None
-    if written_as not in ("auto", JOBS):
+    if written_as not in ("auto", JOBS, *FORMATS):
+        raise UsageError(f"--trace-format {written_as}: unknown; {known_formats()}")
+    if written_as in FORMATS:
         raise UsageError(
             f"--trace-format {written_as}: these are requests, and say not which data they read; "
             "give a trace of jobs with their input, as swim"

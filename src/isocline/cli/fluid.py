@@ -9,6 +9,8 @@ from isocline.cli import _output
 from isocline.cli._numbers import SECONDS
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from isocline.model.fleet import RoutingSystem
 
 
@@ -50,7 +52,8 @@ def command(
     later = [_change(text) for text in changes]
     from isocline.theory.inclusion import fluid
 
-    path = fluid(system, start=_start(start), changes=later, **options)
+    names = [b.name for one in (system, *(other for _, other in later)) for b in one.backends]
+    path = fluid(system, start=_start(start, names), changes=later, **options)
     if as_json:
         _output.show_json(path.to_dict())
     else:
@@ -63,18 +66,24 @@ def command(
         _output.say_written(write_fluid(path, out))
 
 
-def _start(text: str | None) -> dict[str, float]:
+def _start(text: str | None, names: "Collection[str]") -> dict[str, float]:
+    """From `b1=5,b2=0`; a name that is known may hold commas and equals signs."""
     found: dict[str, float] = {}
-    for item in filter(None, (text or "").split(",")):
-        name, equals, jobs = item.rpartition("=")
+    rest = (text or "").strip()
+    while rest:
+        known = [name for name in names if rest.startswith(f"{name}=")]
+        name = max(known, key=len) if known else rest.partition(",")[0].rpartition("=")[0].strip()
+        jobs, _, after = rest[len(name) :].lstrip().removeprefix("=").partition(",")
         try:
-            if not equals or name.strip() in found:
+            if not name or name in found:
                 raise ValueError
-            found[name.strip()] = float(jobs)
+            found[name] = float(jobs)
         except ValueError:
+            item = rest.removesuffix(f",{after}") if after else rest
             raise click.BadParameter(
                 f"{item!r}: give each backend once, as in b1=5,b2=0", param_hint="--start"
             ) from None
+        rest = after.strip()
     return found
 
 

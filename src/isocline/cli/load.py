@@ -5,25 +5,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from isocline.cli import _output
+from isocline.cli import _output, _traces
 from isocline.cli._numbers import SECONDS
 
 if TYPE_CHECKING:
     from isocline.loadgen import Schedule
 
-BURSTY = "bursty"
-
 
 @click.command("load")
 @click.argument("url")
 @click.option("--rate", type=float, metavar="R", help="Poisson arrivals, requests/s.")
-@click.option("--trace", metavar="FILE", help=f"Replay these requests; {BURSTY!r} makes some up.")
-@click.option(
-    "--trace-format",
-    type=click.Choice(["auto", "azure", "mooncake"]),
-    default="auto",
-    help="How the trace is written.",
-)
+@_traces.trace_options()
 @click.option("--time-scale", type=float, default=1.0, help="The trace this many times as fast.")
 @click.option("--duration", type=SECONDS, metavar="T", help="s.  [default: that of the trace]")
 @click.option("--warmup", type=SECONDS, default=0.0, metavar="W", help="s that are not measured.")
@@ -89,7 +81,6 @@ def command(
 def _schedule(options: dict[str, Any]) -> "Schedule":
     from isocline.errors import UsageError
     from isocline.loadgen import Schedule
-    from isocline.model.traffic import bursty_trace, read_trace
 
     rate, name, duration = options["rate"], options["trace"], options["duration"]
     if (rate is None) == (name is None):
@@ -101,5 +92,7 @@ def _schedule(options: dict[str, Any]) -> "Schedule":
         return Schedule.poisson(rate, duration, *tokens, seed=options["seed"])
     if not options["time_scale"] > 0:
         raise UsageError(f"--time-scale {options['time_scale']}: give a number above 0")
-    trace = bursty_trace() if name == BURSTY else read_trace(Path(name), options["trace_format"])
+    given = ("trace_format", "trace_columns", "trace_time_unit")
+    trace = _traces.read(name, *(options[key] for key in given))
+    assert trace is not None  # as there is a name
     return Schedule.of_trace(trace.sped_up(options["time_scale"]), duration)

@@ -48,6 +48,8 @@ def command(
     if not check:
         if as_json:
             raise UsageError("--json shows what --check finds; give both, or neither")
+        if str(file) == "-":
+            raise UsageError("serve reads its file again while it runs; give a path in place of -")
         run(file, overrides, _started)
         return
     serving = read(file, overrides)

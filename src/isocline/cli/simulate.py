@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from isocline.cli import _output, _simulate_cluster
+from isocline.cli import _output, _simulate_cluster, _traces
 from isocline.cli._numbers import SECONDS, shares
 
 if TYPE_CHECKING:
@@ -16,12 +16,9 @@ if TYPE_CHECKING:
 
     from isocline.errors import InfeasibleError
     from isocline.learn import Learning
-    from isocline.model.traffic import Trace
     from isocline.simulate.in_order import Progress
     from isocline.simulate.results import Comparison, Sweep
     from isocline.simulate.slowdown import Slowdown
-
-BURSTY = "bursty"
 
 
 @click.command("simulate")
@@ -34,13 +31,7 @@ BURSTY = "bursty"
     help="A policy: name, name:key=value,..., or package.module:function; repeat for more. "
     "Others are compared with the first. `isocline policies` lists them.",
 )
-@click.option("--trace", metavar="FILE", help=f"Replay these requests; {BURSTY!r} makes some up.")
-@click.option(
-    "--trace-format",
-    type=click.Choice(["auto", "azure", "mooncake", "swim"]),
-    default="auto",
-    help="How the trace is written.",
-)
+@_traces.trace_options(_simulate_cluster.JOBS)
 @click.option("--time-scale", type=float, default=1.0, help="Arrivals this many times as fast.")
 @click.option("--load", metavar="L,...", help="Scale arrivals to these shares of the capacity.")
 @click.option("--horizon", type=SECONDS, metavar="T", help="Length of a replication, s.")
@@ -148,6 +139,8 @@ def command(
     policies: tuple[str, ...],
     trace: str | None,
     trace_format: str,
+    trace_columns: str | None,
+    trace_time_unit: str | None,
     load: str | None,
     delay: str | None,
     learn: bool,
@@ -189,7 +182,7 @@ def command(
         ctx.exit(int(all(policy.status == "unstable" for policy in found.results)))
     _simulate_cluster.refuse(ctx, _simulate_cluster.CLUSTER_ONLY, "routing")
     _simulate_cluster.refuse_jobs(trace_format)
-    options["trace"] = _trace(trace, trace_format)
+    options["trace"] = _traces.read(trace, trace_format, trace_columns, trace_time_unit)
     options["delay"] = Delay.parse(delay) if delay else None
     options |= {"learn": _learning(learn, half_life), "slowdowns": _slowdowns(slowdowns)}
     chosen = policies or DEFAULT_POLICIES
@@ -242,14 +235,6 @@ def _written(result: "Comparison | Sweep", out: Path) -> list[Path]:
     from isocline.simulate.results import Sweep
 
     return write_sweep(result, out) if isinstance(result, Sweep) else write_comparison(result, out)
-
-
-def _trace(name: str | None, written_as: str) -> "Trace | None":
-    from isocline.model.traffic import bursty_trace, read_trace
-
-    if name is None:
-        return None
-    return bursty_trace() if name == BURSTY else read_trace(Path(name), written_as)
 
 
 def _learning(learn: bool, half_life: float | None) -> "Learning | None":

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from isocline.errors import NumericalError, UsageError
 from isocline.flow.maxflow import max_flow
 from isocline.flow.problem import Edges, require_supply
+from isocline.flow.silent import speaking
 from isocline.model.graph import CompatibilityGraph, IndexArray
 
 FloatArray = npt.NDArray[np.float64]
@@ -55,7 +56,7 @@ def capacity_scale(
 
     Args:
         graph: The compatibility graph.
-        supply: (S,) > 0, jobs/s.
+        supply: (S,) >= 0, not all 0, jobs/s.
         capacity: (T,) > 0, jobs/s; inf is allowed.
 
     Raises:
@@ -68,6 +69,10 @@ def capacity_scale(
             f"capacity must hold {graph.sinks} numbers above 0, one for each sink; "
             f"got shape {capacity.shape}"
         )
+    part = speaking(graph, supply)
+    if part is not None:
+        found = capacity_scale(part.graph, supply[part.sources], capacity)
+        return CapacityScale(found.scale, part.sources[found.sources], found.sinks)
     # A source with an unbounded sink is in no bottleneck.
     endless = np.maximum.reduceat(capacity[graph.sink], graph.first[:-1]) == np.inf
     bottleneck = np.flatnonzero(~endless)

@@ -40,7 +40,7 @@ class LevelFlowProblem:
     Section 3, with continuous prices).
 
     Raises:
-        UsageError: Shapes differ, or a supply is not a finite number above 0.
+        UsageError: Shapes differ, or a supply is not a finite number >= 0, or all are 0.
     """
 
     graph: CompatibilityGraph
@@ -60,13 +60,15 @@ class LevelFlowProblem:
 
 
 def require_supply(graph: CompatibilityGraph, supply: FloatArray) -> None:
-    """Raise UsageError unless `supply` holds one finite number above 0 for each source."""
+    """Raise UsageError unless `supply` holds a finite number >= 0 per source, and not all are 0."""
     if supply.shape != (graph.sources,):
         raise UsageError(
             f"supply has shape {supply.shape}; the graph has {graph.sources} sources: "
             "give one number for each"
         )
-    good = np.isfinite(supply) & (supply > 0)
+    good = np.isfinite(supply) & (supply >= 0)
     if not good.all():
         at = int(np.argmin(good))
-        raise UsageError(f"source {at}: supply is {supply[at]}; give a finite number above 0")
+        raise UsageError(f"source {at}: supply is {supply[at]}; give a finite number, 0 or more")
+    if supply.size and not supply.any():
+        raise UsageError("every supply is 0; give at least one source a supply above 0")

@@ -12,6 +12,7 @@ from isocline.flow.decompose import decompose
 from isocline.flow.groups import group_levels
 from isocline.flow.problem import Edges, LevelFlowProblem
 from isocline.flow.result import FlowStatus, LevelFlow
+from isocline.flow.silent import reduced, restored, speaking
 from isocline.flow.sweeps import sweep, tangents
 
 FloatArray = npt.NDArray[np.float64]
@@ -38,6 +39,9 @@ def solve(problem: LevelFlowProblem, near: LevelFlow | None = None) -> LevelFlow
     Raises:
         NumericalError: The result misses its certificate (conservation 1e-12, slope gap 1e-8).
     """
+    part = speaking(problem.graph, problem.supply)
+    if part is not None:
+        return restored(problem, part, solve(*reduced(problem, part, near)))
     if near is None:
         flow, level, moved = _start(problem)
         exact = decompose(problem, flow, level, connected_by_flow=moved <= _SETTLED)

@@ -36,6 +36,7 @@ class Frontend:
 
     name: str
     arrivals: Arrivals
+    model: str | None = None  # shell-style pattern of the models it takes: the label in a trace
 
 
 @final
@@ -43,8 +44,9 @@ class Frontend:
 class Work:
     """How curves in units of work (tokens, say) per second apply to jobs.
 
-    A request of a trace is prefill * prompt tokens + decode * output tokens of work; `mean` is the
-    work of an average job. The default is curves in jobs/s.
+    A request of a trace is prefill * prompt tokens + decode * output tokens of work, unless the
+    trace says itself how much work it is; `mean` is the work of an average job. The default is
+    curves in jobs/s.
     """
 
     unit: str = "jobs"
@@ -61,6 +63,8 @@ class Work:
 
     def of(self, trace: Trace) -> FloatArray:
         """(n,) work of each request of a trace, in `unit`."""
+        if trace.work is not None:
+            return trace.work
         return self.prefill * trace.prompt_tokens + self.decode * trace.output_tokens
 
 
@@ -77,6 +81,7 @@ class RoutingSystem:
     work: Work = field(default_factory=Work)
     sizes: Sizes = field(default_factory=ExponentialSizes)
     name: str = "system"
+    trace: Trace | None = None  # the requests that the arrival rates are means of
 
     def __post_init__(self) -> None:
         expected = (len(self.frontends), len(self.backends))
@@ -85,6 +90,8 @@ class RoutingSystem:
                 f"graph joins {self.graph.sources} frontends and {self.graph.sinks} backends; "
                 f"the system has {expected[0]} and {expected[1]}"
             )
+        if self.frontends and not any(f.arrivals.rate > 0 for f in self.frontends):
+            raise UsageError("every arrival rate is 0; give at least one frontend a rate above 0")
 
     @cached_property
     def rates(self) -> FloatArray:
@@ -106,7 +113,8 @@ class RoutingSystem:
     def sped_up(self, factor: float) -> Self:
         """All arrivals `factor` times as fast, the backends as they are."""
         frontends = tuple(replace(f, arrivals=f.arrivals.sped_up(factor)) for f in self.frontends)
-        return replace(self, frontends=frontends)
+        trace = None if self.trace is None else self.trace.sped_up(factor)
+        return replace(self, frontends=frontends, trace=trace)
 
     def enlarged(self, factor: float) -> Self:
         """The scaled system of the GMSR paper, Section 5: rates times c, curves c l(N / c).

@@ -3,6 +3,7 @@
 import numpy as np
 
 from isocline.model.fleet import RoutingSystem
+from isocline.model.replay import frontends_of, sizes_of
 from isocline.model.traffic import Trace
 from isocline.simulate.kernels.sharing import Arriving
 from isocline.simulate.streams import ARRIVALS, FRONTENDS, SIZES, generator
@@ -27,12 +28,21 @@ def sampled(system: RoutingSystem, seed: int, replication: int, until: float) ->
 def replayed(
     system: RoutingSystem, trace: Trace, seed: int, replication: int, until: float
 ) -> Arriving:
-    """The jobs of a trace before `until`, each at a frontend drawn in proportion to its rate."""
+    """The jobs of a trace before `until`, each at the frontend of its label.
+
+    Without labels frontends are drawn in proportion to their rates, and without sizes the system's
+    own are.
+    """
     kept = int(np.searchsorted(trace.times, until))
-    share = np.cumsum(system.rates / system.rates.sum())
-    mark = generator(seed, replication, FRONTENDS).random(kept)
-    source = np.minimum(np.searchsorted(share, mark, side="right"), share.size - 1)
-    work = system.work.of(trace)[:kept]
+    source = frontends_of(system, trace)
+    if source is None:
+        share = np.cumsum(system.rates / system.rates.sum())
+        mark = generator(seed, replication, FRONTENDS).random(kept)
+        drawn = np.minimum(np.searchsorted(share, mark, side="right"), share.size - 1)
+        source = drawn.astype(np.int32)
+    sizes = sizes_of(system, trace)
+    if sizes is None:
+        sizes = system.sizes.sample(generator(seed, replication, SIZES), kept)
     return Arriving(
-        np.ascontiguousarray(trace.times[:kept]), source.astype(np.int32), work / system.work.mean
+        np.ascontiguousarray(trace.times[:kept]), source[:kept].copy(), sizes[:kept].copy()
     )

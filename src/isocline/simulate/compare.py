@@ -74,7 +74,8 @@ def simulate(
         system: Frontends, backends and who may use whom.
         policies: Names as on the command line, or policies; the first is what others are
             compared with.
-        trace: Requests to replay in place of the system's own arrivals.
+        trace: Requests to replay in place of the system's own arrivals; by default the system's own
+            trace, if its file names one.
         time_scale: How many times as fast the arrivals come.
         load: Scale the arrivals to this share of what can be served, in place of `time_scale`.
         horizon: Length of each replication, s, warm-up included; by default long enough for
@@ -122,6 +123,7 @@ def simulate(
         system, chosen = in_layers(system, chosen, layers)
         labels = [label_of(label, layers) for label in labels]
     scene = scenario(system, trace, time_scale, load)
+    trace = scene.trace
     replays = trace is not None
     cut = slots_of(clock, scene.system, scale, slot, departures, discipline, replays)
     if scene.overloaded and start == "fluid":

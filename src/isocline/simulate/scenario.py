@@ -6,7 +6,8 @@ from typing import final
 from isocline.errors import UsageError
 from isocline.flow import CapacityScale, capacity_scale
 from isocline.interpretable import interpreted_if_small
-from isocline.model.fleet import Frontend, RoutingSystem
+from isocline.model.fleet import RoutingSystem
+from isocline.model.replay import frontends_of, with_trace
 from isocline.model.traffic import PiecewiseArrivals, PoissonArrivals, Trace
 from isocline.simulate.slowdown import Slowdown
 
@@ -46,7 +47,11 @@ class Scenario:
     def source(self) -> str:
         """What the arrivals are, and what becomes slower, in words."""
         if self.trace is not None:
-            return "; ".join((f"trace {self.trace.name}", *(s.in_words for s in self.slowdowns)))
+            name, mix = f"trace {self.trace.name}", self.trace.mix
+            if mix is not None and frontends_of(self.system, self.trace) is not None:
+                by = "of its model" if mix.column == "model" else "it names"
+                name += f", each request at the frontend {by}"
+            return "; ".join((name, *(one.in_words for one in self.slowdowns)))
         kinds = {type(f.arrivals).__name__.removesuffix("Arrivals") for f in self.system.frontends}
         known = f"{', '.join(sorted(kinds))} arrivals, {self.system.sizes.type} sizes"
         return "; ".join((known, *(one.in_words for one in self.slowdowns)))
@@ -60,53 +65,25 @@ def scenario(
 ) -> Scenario:
     """Replace the arrivals by a trace's, speed them up by `time_scale`, then to `load`.
 
+    Without a trace that of the system is replayed, if it has one.
+
     Raises:
-        UsageError: A factor or a load is not above 0, or a trace holds no work.
+        UsageError: A factor or a load is not above 0, or a trace holds no work or labels that no
+            frontend has.
     """
     for name, value in (("time scale", time_scale), ("load", load)):
         if value is not None and not 0 < value < float("inf"):
             raise UsageError(f"{name} {value:g}: give a finite number above 0")
     if trace is not None:
-        system = _with_trace(system, trace)
+        system = replace(with_trace(system, trace), trace=trace)
     most = _most(system)
     speed = time_scale if load is None else load * most.scale
     if speed != 1.0:
         system = system.sped_up(speed)
-        trace = None if trace is None else trace.sped_up(speed)
     first = tuple(system.backends[b].name for b in most.sinks)
-    return Scenario(system, trace, speed / most.scale, first)
+    return Scenario(system, system.trace, speed / most.scale, first)
 
 
 def _most(system: RoutingSystem) -> CapacityScale:
     graph, rates, capacities = system.graph, system.rates, system.capacities
     return interpreted_if_small(graph.edges, lambda: capacity_scale(graph, rates, capacities))
-
-
-def _with_trace(system: RoutingSystem, trace: Trace) -> RoutingSystem:
-    """The frontends share the trace's requests in proportion to their rates in the file.
-
-    Where curves are in work units, a job's mean work becomes the trace's. Where they are in
-    jobs/s, sizes are normalised to mean 1, so that the trace brings its variety and its bursts.
-    """
-    if not trace.length > 0:
-        raise UsageError(
-            f"trace {trace.name}: all its requests come at one time, so that it has no rate; "
-            "space them"
-        )
-    mean = float(system.work.of(trace).mean())
-    if not mean > 0:
-        raise UsageError(
-            f"trace {trace.name}: its requests hold no work at prefill {system.work.prefill:g} "
-            f"and decode {system.work.decode:g}; give other weights under `work`"
-        )
-    if system.work.unit == "jobs":
-        prefill, decode = system.work.prefill / mean, system.work.decode / mean
-        work = replace(system.work, prefill=prefill, decode=decode)
-    else:
-        work = replace(system.work, mean=mean)
-    share = system.rates / system.rates.sum()
-    frontends = tuple(
-        Frontend(f.name, PoissonArrivals(float(part) * trace.rate))
-        for f, part in zip(system.frontends, share, strict=True)
-    )
-    return replace(system, frontends=frontends, work=work)

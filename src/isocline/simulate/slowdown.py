@@ -42,8 +42,8 @@ class Slowdown:
         Raises:
             UsageError: It is not written so, or a number is out of range.
         """
-        rest, _, told = text.partition(",")
-        name, _, numbers = rest.rpartition("=")
+        name, _, numbers = text.rpartition("=")  # a name may hold anything
+        numbers, _, told = numbers.partition(",")
         factor, _, time = numbers.partition("@")
         try:
             if name and told in ("", "told"):

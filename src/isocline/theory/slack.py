@@ -10,6 +10,7 @@ from isocline.errors import NumericalError
 from isocline.flow import neighbourhood
 from isocline.flow.maxflow import max_flow
 from isocline.flow.problem import Edges, require_supply
+from isocline.flow.silent import speaking
 from isocline.model.graph import CompatibilityGraph
 
 FloatArray = npt.NDArray[np.float64]
@@ -30,6 +31,8 @@ def capacity_slack(
 ) -> CapacitySlack:
     """Least of (capacity of P's neighbours - supply of P) over nonempty sets P of sources.
 
+    Sources without supply are left out, as nothing of them has to be carried.
+
     Over all P, the empty one included, a minimum cut finds it. To leave the empty set out, each
     source f in turn is given more supply e than it has: the minimum cut is then the P that
     minimises slack(P) - e [f in P], so that it holds f wherever some P with f has a slack below e.
@@ -39,7 +42,7 @@ def capacity_slack(
 
     Args:
         graph: The compatibility graph.
-        supply: (S,) > 0, jobs/s.
+        supply: (S,) >= 0, not all 0, jobs/s.
         capacity: (T,) >= 0 and finite, jobs/s.
 
     Raises:
@@ -47,6 +50,10 @@ def capacity_slack(
     """
     supply = np.array(supply, dtype=np.float64)
     require_supply(graph, supply)
+    part = speaking(graph, supply)
+    if part is not None:
+        found = capacity_slack(part.graph, supply[part.sources], capacity)
+        return CapacitySlack(found.slack, part.sources[found.sources])
     edges, degree = Edges.of(graph), np.diff(graph.first)
     flow = np.repeat(supply / degree, degree)
     cut = _cut(edges, supply, capacity, flow)

@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from fnmatch import translate
 from functools import cache, partial
 
 from isocline.model.curves import HyperbolicCurve
 from isocline.model.fleet import Backend, Frontend, RoutingSystem, Work
 from isocline.model.graph import CompatibilityGraph
+from isocline.model.replay import with_trace
 from isocline.model.systemfile.document import Document
 from isocline.model.systemfile.problems import choice
 from isocline.model.systemfile.schema import BackendEntry, FrontendEntry, RoutingFile
@@ -26,8 +28,12 @@ def build(document: Document, file: RoutingFile) -> RoutingSystem:
             the model refuses, a trace that cannot be read, a backend without a curve, a frontend
             without arrivals.
     """
-    for f, frontend in enumerate(file.frontends):
-        if frontend.rate is None and frontend.arrivals is None:
+    without = [f.rate is None and f.arrivals is None for f in file.frontends]
+    # A trace says how often requests come; where all frontends leave it to the trace, they share
+    # alike what it does not send to one of them.
+    by_trace = file.trace is not None and all(without)
+    for f, missing in enumerate(without):
+        if missing and not by_trace:
             document.fail(
                 ("frontends", f),
                 "neither of rate and arrivals is given; give one, as rate: 12.0",
@@ -40,7 +46,12 @@ def build(document: Document, file: RoutingFile) -> RoutingSystem:
                 "(isocline serve learns it from traffic, and isocline curves FILE shows what it "
                 "learned)",
             )
-    return assemble(document, file)
+    system = assemble(document, file)
+    if file.trace is None:
+        return system
+    with document.blaming("trace"):
+        trace = file.trace.read(document.path.parent)
+        return replace(with_trace(system, trace), trace=trace)
 
 
 def assemble(document: Document, file: RoutingFile) -> RoutingSystem:
@@ -57,14 +68,16 @@ def assemble(document: Document, file: RoutingFile) -> RoutingSystem:
     ]
     with document.blaming("sizes"):
         sizes = file.sizes.make() if file.sizes else ExponentialSizes()
-    return RoutingSystem(
-        frontends=tuple(_frontend(document, f, entry) for f, entry in enumerate(file.frontends)),
-        backends=tuple(_backend(document, b, entry) for b, entry in enumerate(file.backends)),
-        graph=CompatibilityGraph.from_neighbours(len(backends), neighbours),
-        work=file.work.make() if file.work else Work(),
-        sizes=sizes,
-        name=file.name or document.path.stem,
-    )
+    frontends = tuple(_frontend(document, f, entry) for f, entry in enumerate(file.frontends))
+    with document.blaming("frontends"):  # all else is checked by now
+        return RoutingSystem(
+            frontends=frontends,
+            backends=tuple(_backend(document, b, entry) for b, entry in enumerate(file.backends)),
+            graph=CompatibilityGraph.from_neighbours(len(backends), neighbours),
+            work=file.work.make() if file.work else Work(),
+            sizes=sizes,
+            name=file.name or document.name,
+        )
 
 
 def _unique(
@@ -114,4 +127,5 @@ def _backend(document: Document, b: int, entry: BackendEntry) -> Backend:
 
 def _frontend(document: Document, f: int, entry: FrontendEntry) -> Frontend:
     with document.blaming("frontends", f, "arrivals"):
-        return Frontend(entry.name, entry.make(document.path.parent) or UNKNOWN_ARRIVALS)
+        arrivals = entry.make(document.path.parent) or UNKNOWN_ARRIVALS
+        return Frontend(entry.name, arrivals, entry.match.model if entry.match else None)

@@ -6,6 +6,7 @@ The YAML 1.2 core schema is used instead of PyYAML's 1.1: a frontend named `no` 
 
 import re
 import reprlib
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ try:
 except ImportError:  # a PyYAML built without libyaml: slower, otherwise the same
     from yaml import SafeLoader as _Base  # type: ignore[assignment]
 
+STDIN = Path("-")
 # The way from the top of a file to a value: keys and list positions.
 Field = tuple[str | int, ...]
 
@@ -57,6 +59,11 @@ class Document:
     path: Path
     data: Any
     root: yaml.Node
+
+    @property
+    def name(self) -> str:
+        """What to call the system if its file does not say."""
+        return "stdin" if self.path == STDIN else self.path.stem
 
     def fail(self, field: Field, problem: str) -> NoReturn:
         """Raise SystemFileError: file, line, field in words, problem."""
@@ -111,7 +118,9 @@ def value_at(data: Any, part: str | int) -> Any:
 
 
 def read(path: Path) -> Document:
-    """Read a YAML file whose top is a mapping.
+    """Read a YAML file whose top is a mapping, `-` being stdin.
+
+    Keys at the top that begin with `x-` hold whatever the file itself refers to, by YAML anchors.
 
     Raises:
         SystemFileError: It cannot be read, is not text, not YAML, empty, or not a mapping.
@@ -129,7 +138,8 @@ def read(path: Path) -> Document:
         line = root.start_mark.line + 1
         found = reprlib.repr(data)
         raise SystemFileError(f"{path}:{line}: {found} is not a mapping; begin with: kind: routing")
-    return Document(path, data, root)
+    named = {key: value for key, value in data.items() if not str(key).startswith("x-")}
+    return Document(path, named, root)
 
 
 @contextmanager
@@ -152,6 +162,8 @@ def _yaml_errors(path: Path, text: str) -> Iterator[None]:
 
 def _text(path: Path) -> str:
     try:
+        if path == STDIN:
+            return sys.stdin.buffer.read().decode("utf-8-sig")
         return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError as error:
         raise SystemFileError(f"{path}: does not exist; give the path of a system file") from error

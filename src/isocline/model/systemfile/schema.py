@@ -133,7 +133,7 @@ class Poisson(Record):
     """Poisson arrivals."""
 
     type: Literal["poisson"]
-    rate: Positive
+    rate: NotNegative
 
     def make(self, folder: Path) -> traffic.Arrivals:  # noqa: ARG002
         return traffic.PoissonArrivals(self.rate)
@@ -150,15 +150,42 @@ class Piecewise(Record):
         return traffic.PiecewiseArrivals(tuple((s, rate) for s, rate in self.steps), self.period)
 
 
-class FromTrace(Record):
-    """The times of a trace file; a relative path starts at the system file's folder."""
+class ColumnsEntry(Record):
+    """Which column of a trace is what."""
+
+    time: Name
+    prompt: Name | None = None
+    output: Name | None = None
+    work: Name | None = None
+    frontend: Name | None = None
+    model: Name | None = None
+
+    def make(self) -> traffic.Columns:
+        return traffic.Columns(**{key: value for key, value in self if value is not None})
+
+
+class TraceEntry(Record):
+    """A trace file; a relative path starts at the system file's folder."""
+
+    file: Name
+    format: Name = "auto"
+    columns: ColumnsEntry | None = None
+    time_unit: Literal["s", "ms", "us", "ns"] | None = None
+
+    def read(self, folder: Path) -> traffic.Trace:
+        """Raises TraceError, UsageError or MissingExtraError."""
+        columns = self.columns.make() if self.columns else None
+        path = folder / self.file
+        return traffic.read_trace(path, self.format, columns=columns, time_unit=self.time_unit)
+
+
+class FromTrace(TraceEntry):
+    """The times of a trace file."""
 
     type: Literal["trace"]
-    file: Name
-    format: Literal["auto", "azure", "mooncake"] = "auto"
 
     def make(self, folder: Path) -> traffic.Arrivals:
-        trace = traffic.read_trace(folder / self.file, self.format)
+        trace = self.read(folder)
         return traffic.TraceArrivals(trace.times, trace.length)
 
 
@@ -183,7 +210,7 @@ class FrontendEntry(Record):
     """One entry of `frontends`, with `rate` or `arrivals`; only `isocline serve` needs neither."""
 
     name: Name
-    rate: Positive | None = None
+    rate: NotNegative | None = None
     arrivals: AnyArrivals | None = None
     backends: Annotated[list[Name], Field(min_length=1)]
     match: MatchEntry | None = None
@@ -225,6 +252,7 @@ class RoutingFile(Record):
     sizes: AnySizes | None = None
     backends: Annotated[list[BackendEntry], Field(min_length=1)]
     frontends: Annotated[list[FrontendEntry], Field(min_length=1)]
+    trace: TraceEntry | None = None
     serve: ServeEntry | None = None
 
 

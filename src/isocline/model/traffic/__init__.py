@@ -5,11 +5,13 @@ from isocline.model.traffic.arrivals import PiecewiseArrivals as PiecewiseArriva
 from isocline.model.traffic.arrivals import PoissonArrivals as PoissonArrivals
 from isocline.model.traffic.arrivals import TraceArrivals as TraceArrivals
 from isocline.model.traffic.bursty import bursty_trace as bursty_trace
-from isocline.model.traffic.reader import FORMATS as FORMATS
+from isocline.model.traffic.columns import FORMATS as FORMATS
+from isocline.model.traffic.columns import Columns as Columns
 from isocline.model.traffic.reader import read_trace as read_trace
 from isocline.model.traffic.sizes import DeterministicSizes as DeterministicSizes
 from isocline.model.traffic.sizes import ExponentialSizes as ExponentialSizes
 from isocline.model.traffic.sizes import HyperexponentialSizes as HyperexponentialSizes
 from isocline.model.traffic.sizes import LognormalSizes as LognormalSizes
 from isocline.model.traffic.sizes import Sizes as Sizes
+from isocline.model.traffic.trace import Mix as Mix
 from isocline.model.traffic.trace import Trace as Trace

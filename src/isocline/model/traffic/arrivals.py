@@ -26,7 +26,7 @@ class Arrivals(ABC):
     @property
     @abstractmethod
     def rate(self) -> float:
-        """Long-run mean rate, jobs/s, > 0."""
+        """Long-run mean rate, jobs/s, >= 0."""
 
     @abstractmethod
     def sped_up(self, factor: float) -> Self:
@@ -48,12 +48,15 @@ class Arrivals(ABC):
 @final
 @dataclass(frozen=True)
 class PoissonArrivals(Arrivals):
-    """Independent exponential gaps of mean 1/rate."""
+    """Independent exponential gaps of mean 1/rate; none at all at rate 0."""
 
     per_second: float
 
     def __post_init__(self) -> None:
-        _require_rate(self.per_second)
+        if not (math.isfinite(self.per_second) and self.per_second >= 0):
+            raise UsageError(
+                f"arrival rate {self.per_second} must be a finite number of jobs/s, 0 or more"
+            )
 
     @property
     def rate(self) -> float:
@@ -68,6 +71,8 @@ class PoissonArrivals(Arrivals):
     def sample(self, rng: np.random.Generator, until: float) -> FloatArray:
         # Running sums of gaps: sorting uniform times instead would take ten times as long. Six
         # standard deviations more than expected are nearly always enough.
+        if self.per_second == 0.0:
+            return np.zeros(0)
         expected = self.per_second * until
         times = np.zeros(0)
         while times.size == 0 or times[-1] < until:

@@ -1,4 +1,4 @@
-"""What every trace reader checks, and how it says which row is wrong."""
+"""Checks that all trace readers share, and how they name a bad row."""
 
 from pathlib import Path
 from typing import NoReturn
@@ -7,12 +7,12 @@ import numpy as np
 import numpy.typing as npt
 
 from isocline.errors import TraceError
-from isocline.model.traffic.trace import FloatArray, Trace
+from isocline.model.traffic.trace import FloatArray, Mix, Trace
 
 
-def fail(path: Path, row: int, problem: str) -> NoReturn:
+def fail(where: Path | str, row: int | None, problem: str) -> NoReturn:
     """Raise TraceError with file and row; rows are lines of the file, from 1."""
-    raise TraceError(f"{path}:{row}: {problem}")
+    raise TraceError(f"{where}{'' if row is None else f':{row}'}: {problem}")
 
 
 def text_of(path: Path, row: str = "request") -> str:
@@ -35,29 +35,53 @@ def text_of(path: Path, row: str = "request") -> str:
 
 
 def trace_from(
-    path: Path,
+    where: str,
     rows: npt.NDArray[np.int64],
     seconds: FloatArray,
-    prompt: FloatArray,
-    output: FloatArray,
+    sizes: dict[str, FloatArray],
+    mix: Mix | None = None,
+    *,
+    any_order: bool = False,
 ) -> Trace:
     """Check the columns of n requests, (n,) each, and let time start at 0.
 
+    Args:
+        where: The file, for messages and as the trace's name.
+        rows: Number of each request's row.
+        seconds: Times.
+        sizes: What is known of `prompt`, `output` and `work`.
+        mix: Where the requests come in.
+        any_order: Sort by time; else times that go back are refused.
+
     Raises:
-        TraceError: No requests, times that go backwards or never advance, or a token count that is
+        TraceError: No requests, times that go backwards or never advance, or a size that is
             negative or not finite.
     """
     if not seconds.size:
-        raise TraceError(f"{path}: has no requests; give a file with at least one")
+        raise TraceError(f"{where}: has no requests; give a file with at least one")
+    if any_order and (np.diff(seconds) < 0).any():
+        order = np.argsort(seconds, kind="stable")
+        rows, seconds = rows[order], seconds[order]
+        sizes = {name: size[order] for name, size in sizes.items()}
+        mix = mix and mix.taken(order)
     back = np.flatnonzero(np.diff(seconds) < 0)
     if back.size:
         by = seconds[back[0]] - seconds[back[0] + 1]
-        fail(path, rows[back[0] + 1], f"time goes back by {by:.6g} s; sort the rows by time")
-    for name, tokens in (("prompt", prompt), ("output", output)):
-        bad = np.flatnonzero(~((tokens >= 0) & np.isfinite(tokens)))
+        fail(where, rows[back[0] + 1], f"time goes back by {by:.6g} s; sort the rows by time")
+    for name, size in sizes.items():
+        bad = np.flatnonzero(~((size >= 0) & np.isfinite(size)))
         if bad.size:
-            found = f"{name} tokens are {tokens[bad[0]]:g}"
-            fail(path, rows[bad[0]], f"{found}; correct or remove the row")
+            what = "work is" if name == "work" else f"{name} tokens are"
+            fail(where, rows[bad[0]], f"{what} {size[bad[0]]:g}; correct or remove the row")
     if seconds.size > 1 and seconds[-1] == seconds[0]:
-        raise TraceError(f"{path}: all requests come at one time; a rate needs at least two times")
-    return Trace(path.name, seconds - seconds[0], prompt, output)
+        raise TraceError(f"{where}: all requests come at one time; a rate needs at least two times")
+    none = np.zeros(seconds.size)
+    return Trace(
+        Path(where).name,
+        seconds - seconds[0],
+        sizes.get("prompt", none),
+        sizes.get("output", none),
+        sizes.get("work"),
+        mix,
+        sized=bool(sizes),
+    )

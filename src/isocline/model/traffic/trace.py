@@ -1,6 +1,6 @@
-"""A recorded sequence of requests: when each came, and how many tokens it read and wrote."""
+"""A recorded sequence of requests: when each came, how large it was, and where it came in."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self, final
 
 import numpy as np
@@ -9,6 +9,22 @@ import numpy.typing as npt
 from isocline.record import brief
 
 FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int32]
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Mix:
+    """The label of each of n requests: the name of its frontend, or of its model."""
+
+    labels: tuple[str, ...]  # distinct
+    of: IntArray  # (n,) number of each request's label
+    column: str  # "frontend" or "model"
+    required: bool = True  # else labels that no frontend has are ignored, all of them
+
+    def taken(self, order: npt.NDArray[np.int64]) -> Self:
+        """The same labels of the requests in another order."""
+        return replace(self, of=self.of[order])
 
 
 @final
@@ -22,6 +38,9 @@ class Trace:
     times: FloatArray  # (n,) s, non-decreasing, times[0] == 0
     prompt_tokens: FloatArray  # (n,) tokens read (prefill)
     output_tokens: FloatArray  # (n,) tokens written (decode)
+    work: FloatArray | None = None  # (n,) in the unit of the curves, in place of tokens
+    mix: Mix | None = None
+    sized: bool = True  # False: the trace has times alone
 
     @property
     def length(self) -> float:
@@ -36,6 +55,4 @@ class Trace:
 
     def sped_up(self, factor: float) -> Self:
         """The same requests, `factor` times as close together."""
-        return self.__class__(
-            self.name, self.times / factor, self.prompt_tokens, self.output_tokens
-        )
+        return replace(self, times=self.times / factor)

@@ -43,7 +43,10 @@ class StaticOptimal(RoutingPolicy):
     def parameter(self, setting: Setting) -> FloatArray:
         if setting.split is None:
             raise PolicyError("static_optimal: there is no plan to follow; the load is infeasible")
-        return setting.split[:, None].copy()
+        first, source = setting.graph.first, setting.graph.source
+        # The plan sends nothing of a frontend at rate 0; what comes all the same is split evenly.
+        sent = np.add.reduceat(setting.split, first[:-1])
+        return np.where(sent[source] > 0.0, setting.split, 1.0)[:, None]
 
     def shares(self, setting: Setting) -> FloatArray:
         weight = self.parameter(setting)[:, 0]

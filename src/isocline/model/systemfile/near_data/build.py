@@ -31,5 +31,5 @@ def build_cluster(document: Document) -> Cluster:
             rates=rates,
             tasks=tasks,
             service=service,
-            name=file.name or document.path.stem,
+            name=file.name or document.name,
         )

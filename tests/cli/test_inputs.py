@@ -1,0 +1,139 @@
+"""What all verbs take in: stdin, anchors, any names, traces of any table."""
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from isocline.cli import _traces, main
+from isocline.model.traffic import FORMATS
+
+SYSTEM = """\
+x-fast: &fast {type: hyperbolic, peak: 40, half: 12}
+x-more: {anything: [goes, here]}
+kind: routing
+backends:
+  - {name: "a,b=1", curve: *fast}
+  - {name: b, curve: {<<: *fast, peak: 6}}
+frontends:
+  - {name: all, rate: 9, backends: ["*"]}
+  - {name: none yet, rate: 0, backends: [b]}
+"""
+
+
+def run(*arguments: str | Path, stdin: str | bytes | None = None) -> Result:
+    return CliRunner().invoke(main, [*map(str, arguments)], input=stdin, prog_name="isocline")
+
+
+def written(folder: Path, text: str = SYSTEM) -> Path:
+    path = folder / "system.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_a_system_comes_from_stdin_and_may_hold_anchors_and_idle_frontends() -> None:
+    result = run("plan", "-", "--json", stdin=SYSTEM)
+    assert result.exit_code == 0, result.stderr
+    document = json.loads(result.stdout)
+    assert {split["frontend"] for split in document["split"]} == {"all"}
+
+
+def test_a_mistake_in_a_system_from_stdin_names_its_line() -> None:
+    result = run("plan", "-", stdin=SYSTEM.replace("rate: 9", "rate: nine"))
+    assert result.exit_code == 2
+    assert "-:8: frontends[0] 'all', rate: is 'nine'" in result.stderr
+
+
+def test_anchors_may_stand_in_a_near_data_file() -> None:
+    text = (
+        "x-r: &r {local: 1, remote: 0.5}\nkind: near-data\nservers: 4\nrates: *r\n"
+        "tasks: {replicas: 2, rate: 2}\n"
+    )
+    assert run("plan", "-", stdin=text).exit_code == 0
+
+
+def test_other_keys_at_the_top_are_still_unknown(tmp_path: Path) -> None:
+    result = run("plan", written(tmp_path, "y-fast: 3\n" + SYSTEM))
+    assert "system.yaml:1: y-fast: is an unknown key" in result.stderr
+
+
+def test_serving_needs_a_file_that_can_be_read_again() -> None:
+    result = run("serve", "-", stdin=SYSTEM)
+    assert result.exit_code == 2
+    assert "give a path in place of -" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("start", "jobs"),
+    [("a,b=1=5", [5, 0]), ("b=2,a,b=1=5", [5, 2]), ("a,b=1=5,b=2", [5, 2]), ("b=2", [0, 2])],
+)
+def test_a_start_takes_names_with_commas(tmp_path: Path, start: str, jobs: list[float]) -> None:
+    result = run("fluid", written(tmp_path), "--start", start, "--horizon", "1", "--json")
+    assert result.exit_code == 0, result.stderr
+    workloads = json.loads(result.stdout)["workloads"]
+    assert [workloads["a,b=1"][0], workloads["b"][0]] == jobs
+
+
+@pytest.mark.parametrize("start", ["b", "b=x", "b=1,b=2", "=3", "b=2,c"])
+def test_a_start_that_is_none_is_refused(tmp_path: Path, start: str) -> None:
+    result = run("fluid", written(tmp_path), "--start", start, "--horizon", "1")
+    assert result.exit_code == 2
+    assert "give each backend once, as in b1=5,b2=0" in result.stderr
+
+
+SHORT = ("--policy", "jsq", "--replications", "2", "--json")
+
+
+def test_a_slowdown_takes_names_with_commas(tmp_path: Path) -> None:
+    slow = ("--slowdown", "a,b=1=2@50,told", "--horizon", "100", *SHORT)
+    result = run("simulate", written(tmp_path), *slow)
+    assert result.exit_code == 0, result.stderr
+    assert "a,b=1 2 times as slow from 50 s" in json.loads(result.stdout)["arrivals"]
+
+
+LOG = "ts;who;cost;text\n" + "".join(
+    f"{1731000000000 + 150 * i};{'all' if i % 3 else 'none yet'};{1 + i % 5};hello\n"
+    for i in range(600)
+)
+COLUMNS = ("--trace-columns", "time=ts,work=cost,frontend=who", "--trace-time-unit", "ms")
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("piped", [False, True])
+def test_any_table_is_replayed_by_its_columns(tmp_path: Path, packed: bool, piped: bool) -> None:
+    data = gzip.compress(LOG.encode()) if packed else LOG.encode()
+    (tmp_path / "log").write_bytes(data)
+    trace = ("--trace", "-" if piped else tmp_path / "log")
+    result = run("simulate", written(tmp_path), *trace, *COLUMNS, *SHORT, stdin=data)
+    assert result.exit_code == 0, result.stderr
+    document = json.loads(result.stdout)
+    assert document["policies"][0]["completed"] == 2 * 600
+    assert document["arrivals"].endswith("each request at the frontend it names")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--trace-columns", "time=ts"), "--trace-columns: only for a file; give --trace FILE"),
+        (("--trace", "bursty", "--trace-time-unit", "ms"), "--trace-time-unit: only for a file"),
+        (("--trace", "LOG"), "columns ts, who, cost, text; known formats"),
+        (("--trace", "LOG", "--trace-format", "csv"), "swim"),
+        (("--trace", "LOG", "--trace-columns", "prompt=p"), "time is missing"),
+        (("--trace", "LOG", "--trace-columns", "time=tss"), "did you mean 'ts'?"),
+    ],
+)
+def test_a_mistake_about_a_trace_names_its_remedy(
+    tmp_path: Path, arguments: tuple[str, ...], words: str
+) -> None:
+    (tmp_path / "log").write_text(LOG)
+    given = [str(tmp_path / "log") if word == "LOG" else word for word in arguments]
+    result = run("simulate", written(tmp_path), *given)
+    assert result.exit_code == 2
+    assert words in result.stderr
+
+
+def test_the_help_names_every_format() -> None:
+    assert set(_traces.FORMATS) == set(FORMATS)
+    assert all(name in run("simulate", "--help").stdout for name in (*FORMATS, "swim"))
