@@ -137,3 +137,20 @@ def test_a_mistake_about_a_trace_names_its_remedy(
 def test_the_help_names_every_format() -> None:
     assert set(_traces.FORMATS) == set(FORMATS)
     assert all(name in run("simulate", "--help").stdout for name in (*FORMATS, "swim"))
+
+
+def test_a_law_of_arrivals_is_given_in_the_file_or_on_the_command_line(tmp_path: Path) -> None:
+    in_file = SYSTEM.replace("rate: 9", "arrivals: {type: gamma, rate: 9, cv: 2}")
+    found = []
+    for text, options in ((SYSTEM, ("--arrivals", "gamma:cv=2")), (in_file, ())):
+        result = run("simulate", written(tmp_path, text), *options, "--horizon", "500", *SHORT)
+        assert result.exit_code == 0, result.stderr
+        found.append(json.loads(result.stdout))
+    assert found[0]["arrivals"] == "Gamma (cv 2) arrivals, exponential sizes"
+    assert found[0]["policies"][0]["mean_jobs"] == found[1]["policies"][0]["mean_jobs"]
+
+
+def test_an_unknown_law_of_arrivals_is_answered_with_examples(tmp_path: Path) -> None:
+    result = run("simulate", written(tmp_path), "--arrivals", "pareto:shape=2")
+    assert result.exit_code == 2
+    assert "unknown law 'pareto'; examples: poisson, gamma:cv=3" in result.stderr

@@ -32,6 +32,12 @@ if TYPE_CHECKING:
     "Others are compared with the first. `isocline policies` lists them.",
 )
 @_traces.trace_options(_simulate_cluster.JOBS)
+@click.option(
+    "--arrivals",
+    metavar="LAW",
+    help="In place of the frontends' own, at their mean rates: gamma:cv=3, weibull:shape=0.5, "
+    "batch:size=10, mmpp:rates=1/10,durations=60/6 (s).",
+)
 @click.option("--time-scale", type=float, default=1.0, help="Arrivals this many times as fast.")
 @click.option("--load", metavar="L,...", help="Scale arrivals to these shares of the capacity.")
 @click.option("--horizon", type=SECONDS, metavar="T", help="Length of a replication, s.")

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from isocline.errors import GraphError, UsageError
 from isocline.model.curves import Curve, PoolCurve
 from isocline.model.graph import CompatibilityGraph
-from isocline.model.traffic import Arrivals, ExponentialSizes, Sizes, Trace
+from isocline.model.traffic import Arrivals, ExponentialSizes, LawAt, Sizes, Trace
 from isocline.record import brief
 
 FloatArray = npt.NDArray[np.float64]
@@ -115,6 +115,16 @@ class RoutingSystem:
         frontends = tuple(replace(f, arrivals=f.arrivals.sped_up(factor)) for f in self.frontends)
         trace = None if self.trace is None else self.trace.sped_up(factor)
         return replace(self, frontends=frontends, trace=trace)
+
+    def with_arrivals(self, law: LawAt) -> Self:
+        """Arrivals of one law at every frontend's own rate; raises UsageError if it has none."""
+        return replace(
+            self,
+            frontends=tuple(
+                replace(f, arrivals=law(f.arrivals.rate)) if f.arrivals.rate > 0 else f
+                for f in self.frontends
+            ),
+        )
 
     def enlarged(self, factor: float) -> Self:
         """The scaled system of the GMSR paper, Section 5: rates times c, curves c l(N / c).

@@ -14,7 +14,7 @@ import numpy as np
 from isocline.errors import UsageError
 from isocline.learn.learner import Learning
 from isocline.model.fleet import RoutingSystem
-from isocline.model.traffic import Trace
+from isocline.model.traffic import Trace, arrival_law
 from isocline.policies.contract import RoutingPolicy
 from isocline.policies.parse import parse
 from isocline.simulate.budget import BUDGET, Budget, events_of
@@ -46,6 +46,7 @@ def simulate(
     policies: Sequence[str | RoutingPolicy] = DEFAULT_POLICIES,
     *,
     trace: Trace | None = None,
+    arrivals: str | None = None,
     time_scale: float = 1.0,
     load: float | None = None,
     horizon: float | None = None,
@@ -76,6 +77,8 @@ def simulate(
             compared with.
         trace: Requests to replay in place of the system's own arrivals; by default the system's own
             trace, if its file names one.
+        arrivals: A law for all frontends in place of their own, each at its own mean rate, such as
+            `gamma:cv=3`; see docs/system-files.md.
         time_scale: How many times as fast the arrivals come.
         load: Scale the arrivals to this share of what can be served, in place of `time_scale`.
         horizon: Length of each replication, s, warm-up included; by default long enough for
@@ -122,6 +125,8 @@ def simulate(
     if layers is not None:
         system, chosen = in_layers(system, chosen, layers)
         labels = [label_of(label, layers) for label in labels]
+    if arrivals is not None:
+        system = _with_law(system, arrivals, trace)
     scene = scenario(system, trace, time_scale, load)
     trace = scene.trace
     replays = trace is not None
@@ -165,6 +170,14 @@ def simulate(
         return work, lambda: judge(scene, work, labels, alive, doomed)
 
     return repeated(begin, replications, precision, horizon is not None or trace is not None)
+
+
+def _with_law(system: RoutingSystem, arrivals: str, trace: Trace | None) -> RoutingSystem:
+    if trace is not None:
+        raise UsageError(
+            f"arrivals {arrivals}: a trace has its own times; leave one of the two out"
+        )
+    return replace(system.with_arrivals(arrival_law(arrivals)), trace=None)
 
 
 def sweep(

@@ -8,7 +8,7 @@ from isocline.flow import CapacityScale, capacity_scale
 from isocline.interpretable import interpreted_if_small
 from isocline.model.fleet import RoutingSystem
 from isocline.model.replay import frontends_of, with_trace
-from isocline.model.traffic import PiecewiseArrivals, PoissonArrivals, Trace
+from isocline.model.traffic import PiecewiseArrivals, Trace
 from isocline.simulate.slowdown import Slowdown
 
 
@@ -26,7 +26,7 @@ class Scenario:
     @property
     def steady(self) -> bool:
         """Whether arrival rates and speeds stay, so that there is a steady state to wait for."""
-        constant = all(isinstance(f.arrivals, PoissonArrivals) for f in self.system.frontends)
+        constant = all(f.arrivals.is_stationary for f in self.system.frontends)
         return self.trace is None and constant and not self.slowdowns
 
     @property
@@ -52,7 +52,7 @@ class Scenario:
                 by = "of its model" if mix.column == "model" else "it names"
                 name += f", each request at the frontend {by}"
             return "; ".join((name, *(one.in_words for one in self.slowdowns)))
-        kinds = {type(f.arrivals).__name__.removesuffix("Arrivals") for f in self.system.frontends}
+        kinds = {f.arrivals.in_words for f in self.system.frontends if f.arrivals.rate > 0}
         known = f"{', '.join(sorted(kinds))} arrivals, {self.system.sizes.type} sizes"
         return "; ".join((known, *(one.in_words for one in self.slowdowns)))
 

@@ -19,7 +19,7 @@ TYPES: dict[str, Iterable[str]] = {
     "member": curves.ALL,
     "sizes": sizes.ALL,
     "service": (*sizes.ALL, "recorded"),
-    "arrivals": ("poisson", "piecewise", "trace"),
+    "arrivals": ("poisson", "piecewise", "gamma", "weibull", "batch", "mmpp", "trace"),
 }
 _MAPPING = "give a mapping, as {key: value}"
 _REMEDIES = {

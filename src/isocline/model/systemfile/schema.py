@@ -150,6 +150,54 @@ class Piecewise(Record):
         return traffic.PiecewiseArrivals(tuple((s, rate) for s, rate in self.steps), self.period)
 
 
+class GammaGaps(Record):
+    """Renewal arrivals with Gamma gaps."""
+
+    type: Literal["gamma"]
+    rate: Positive
+    cv: Positive
+
+    def make(self, folder: Path) -> traffic.Arrivals:  # noqa: ARG002
+        return traffic.GammaArrivals(self.rate, self.cv)
+
+
+class WeibullGaps(Record):
+    """Renewal arrivals with Weibull gaps."""
+
+    type: Literal["weibull"]
+    rate: Positive
+    shape: Positive
+
+    def make(self, folder: Path) -> traffic.Arrivals:  # noqa: ARG002
+        return traffic.WeibullArrivals(self.rate, self.shape)
+
+
+class Batches(Record):
+    """Groups of jobs that come at one moment."""
+
+    type: Literal["batch"]
+    rate: Positive
+    size: Annotated[Number, Field(ge=1)]
+    law: Literal["geometric", "fixed"] = "geometric"
+
+    def make(self, folder: Path) -> traffic.Arrivals:  # noqa: ARG002
+        return traffic.BatchArrivals(self.rate, self.size, self.law)
+
+
+class MarkovModulated(Record):
+    """Poisson arrivals whose rate is that of a state."""
+
+    type: Literal["mmpp"]
+    rates: Annotated[list[NotNegative], Field(min_length=2)]
+    durations: Annotated[list[Positive], Field(min_length=2)]
+    next: list[list[NotNegative]] | None = None
+
+    def make(self, folder: Path) -> traffic.Arrivals:  # noqa: ARG002
+        following = None if self.next is None else tuple(map(tuple, self.next))
+        rates, durations = tuple(self.rates), tuple(self.durations)
+        return traffic.MarkovModulatedArrivals(rates, durations, following)
+
+
 class ColumnsEntry(Record):
     """Which column of a trace is what."""
 
@@ -195,7 +243,10 @@ AnyCurve = Annotated[
 AnySizes = Annotated[
     Exponentially | Deterministic | Lognormal | Hyperexponential, Field(discriminator="type")
 ]
-AnyArrivals = Annotated[Poisson | Piecewise | FromTrace, Field(discriminator="type")]
+AnyArrivals = Annotated[
+    Poisson | Piecewise | GammaGaps | WeibullGaps | Batches | MarkovModulated | FromTrace,
+    Field(discriminator="type"),
+]
 
 
 class BackendEntry(BackendServing):

@@ -4,10 +4,16 @@ from isocline.model.traffic.arrivals import Arrivals as Arrivals
 from isocline.model.traffic.arrivals import PiecewiseArrivals as PiecewiseArrivals
 from isocline.model.traffic.arrivals import PoissonArrivals as PoissonArrivals
 from isocline.model.traffic.arrivals import TraceArrivals as TraceArrivals
+from isocline.model.traffic.batches import BatchArrivals as BatchArrivals
 from isocline.model.traffic.bursty import bursty_trace as bursty_trace
 from isocline.model.traffic.columns import FORMATS as FORMATS
 from isocline.model.traffic.columns import Columns as Columns
+from isocline.model.traffic.laws import LawAt as LawAt
+from isocline.model.traffic.laws import arrival_law as arrival_law
+from isocline.model.traffic.modulated import MarkovModulatedArrivals as MarkovModulatedArrivals
 from isocline.model.traffic.reader import read_trace as read_trace
+from isocline.model.traffic.renewal import GammaArrivals as GammaArrivals
+from isocline.model.traffic.renewal import WeibullArrivals as WeibullArrivals
 from isocline.model.traffic.sizes import DeterministicSizes as DeterministicSizes
 from isocline.model.traffic.sizes import ExponentialSizes as ExponentialSizes
 from isocline.model.traffic.sizes import HyperexponentialSizes as HyperexponentialSizes

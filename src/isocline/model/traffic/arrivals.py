@@ -1,5 +1,7 @@
 """When jobs arrive: Poisson, Poisson with a piecewise-constant rate, or the times of a trace.
 
+Renewal, batch and Markov-modulated processes have modules of their own beside this one.
+
 Times are seconds from the start of a run, rates jobs/s. Each process knows its long-run rate, for
 planning, and how to sample its times, for simulation; the generator is an argument.
 """
@@ -27,6 +29,16 @@ class Arrivals(ABC):
     @abstractmethod
     def rate(self) -> float:
         """Long-run mean rate, jobs/s, >= 0."""
+
+    @property
+    @abstractmethod
+    def is_stationary(self) -> bool:
+        """Whether the rate is the same at all times, so that there may be a steady state."""
+
+    @property
+    def in_words(self) -> str:
+        """What it is called in the small print."""
+        return self.__class__.__name__.removesuffix("Arrivals")
 
     @abstractmethod
     def sped_up(self, factor: float) -> Self:
@@ -61,6 +73,10 @@ class PoissonArrivals(Arrivals):
     @property
     def rate(self) -> float:
         return self.per_second
+
+    @property
+    def is_stationary(self) -> bool:
+        return True
 
     def sped_up(self, factor: float) -> Self:
         return self.__class__(self.per_second * factor)
@@ -107,7 +123,7 @@ class PiecewiseArrivals(Arrivals):
             if not (math.isfinite(rate) and rate >= 0):
                 problem = f"piecewise arrivals: rate {rate:g} at {start:g} s must be >= 0"
                 raise UsageError(problem).within("steps", i)
-        _require_rate(self.rate)
+        require_rate(self.rate)
 
     @cached_property
     def _edges(self) -> FloatArray:
@@ -122,6 +138,10 @@ class PiecewiseArrivals(Arrivals):
     @property
     def rate(self) -> float:
         return float(self._cumulative[-1] / self.period)
+
+    @property
+    def is_stationary(self) -> bool:
+        return False
 
     def sped_up(self, factor: float) -> Self:
         steps = tuple((start / factor, rate * factor) for start, rate in self.steps)
@@ -158,6 +178,10 @@ class TraceArrivals(Arrivals):
     def rate(self) -> float:
         return self.times.size / self.length
 
+    @property
+    def is_stationary(self) -> bool:
+        return False
+
     def sped_up(self, factor: float) -> Self:
         return self.__class__(self.times / factor, self.length / factor)
 
@@ -170,6 +194,7 @@ class TraceArrivals(Arrivals):
         return times[times < until]
 
 
-def _require_rate(rate: float) -> None:
+def require_rate(rate: float) -> None:
+    """Raise UsageError unless `rate` is a finite number above 0."""
     if not (math.isfinite(rate) and rate > 0):
         raise UsageError(f"arrival rate {rate} must be a finite number of jobs/s above 0")

@@ -1,0 +1,85 @@
+"""Arrival laws in one word, as on the command line: `gamma:cv=3`, whatever the rate is."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from isocline.errors import UsageError
+from isocline.model.traffic.arrivals import Arrivals, PoissonArrivals
+from isocline.model.traffic.batches import BatchArrivals
+from isocline.model.traffic.modulated import MarkovModulatedArrivals
+from isocline.model.traffic.renewal import GammaArrivals, WeibullArrivals
+
+LawAt = Callable[[float], Arrivals]
+"""The process of a law at a rate, jobs/s."""
+
+EXAMPLES = (
+    "poisson, gamma:cv=3, weibull:shape=0.5, batch:size=10, batch:size=4,law=fixed, "
+    "mmpp:rates=1/10,durations=60/6"
+)
+
+
+def arrival_law(text: str) -> LawAt:
+    """The law that a word names; rates of `mmpp` are relative to each other.
+
+    Raises:
+        UsageError: The law is unknown, an option is unknown, missing or no number; the law itself
+            checks the options when it is given a rate.
+    """
+    name, _, rest = text.partition(":")
+    options = dict(_option(text, part) for part in rest.split(",") if part)
+    if name not in _LAWS:
+        raise UsageError(f"arrivals {text!r}: unknown law {name!r}; examples: {EXAMPLES}")
+    needed, known, make = _LAWS[name]
+    wrong = [key for key in options if key not in known] or [k for k in needed if k not in options]
+    if wrong:
+        problem = "missing" if wrong[0] in needed else "unknown"
+        raise UsageError(f"arrivals {text!r}: {wrong[0]} is {problem}; examples: {EXAMPLES}")
+    try:
+        return make(options)
+    except ValueError as error:
+        if isinstance(error, UsageError):
+            raise
+        raise UsageError(f"arrivals {text!r}: give numbers; examples: {EXAMPLES}") from None
+
+
+def _option(text: str, part: str) -> tuple[str, str]:
+    key, equals, value = part.partition("=")
+    if not equals:
+        raise UsageError(f"arrivals {text!r}: {part!r} has no value; examples: {EXAMPLES}")
+    return key.strip(), value.strip()
+
+
+def _gamma(options: Mapping[str, str]) -> LawAt:
+    cv = float(options["cv"])
+    return lambda rate: GammaArrivals(rate, cv)
+
+
+def _weibull(options: Mapping[str, str]) -> LawAt:
+    shape = float(options["shape"])
+    return lambda rate: WeibullArrivals(rate, shape)
+
+
+def _batch(options: Mapping[str, str]) -> LawAt:
+    size, law = float(options["size"]), options.get("law", "geometric")
+    return lambda rate: BatchArrivals(rate, size, law)  # type: ignore[arg-type]  # which it checks
+
+
+def _mmpp(options: Mapping[str, str]) -> LawAt:
+    rates = tuple(float(rate) for rate in options["rates"].split("/"))
+    durations = tuple(float(mean) for mean in options["durations"].split("/"))
+    relative = MarkovModulatedArrivals(rates, durations)
+    return lambda rate: relative.enlarged(rate / relative.rate)
+
+
+def _poisson(_: Mapping[str, str]) -> LawAt:
+    return PoissonArrivals
+
+
+_LAWS: dict[str, tuple[tuple[str, ...], tuple[str, ...], Callable[[Any], LawAt]]] = {
+    "poisson": ((), (), _poisson),
+    "gamma": (("cv",), ("cv",), _gamma),
+    "weibull": (("shape",), ("shape",), _weibull),
+    "batch": (("size",), ("size", "law"), _batch),
+    "mmpp": (("rates", "durations"), ("rates", "durations"), _mmpp),
+}
+"""Options that a law needs, those that it knows, and how it is made."""
