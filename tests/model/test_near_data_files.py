@@ -20,6 +20,7 @@ from isocline.model.cluster import (
     Rates,
     RecordedService,
     SampledTasks,
+    SlotArrivals,
 )
 from isocline.model.systemfile import load, notes
 from isocline.model.systemfile.problems import TYPES
@@ -252,3 +253,15 @@ def test_a_verb_for_routing_alone_says_so(verb: str) -> None:
         f"isocline: {path}: is of kind near-data; this verb needs kind: routing "
         "(plan and simulate take both)\n"
     )
+
+
+def test_a_variance_of_the_arrivals_and_types_that_are_not_asked_for_are_read(
+    tmp_path: Path,
+) -> None:
+    idle = "tasks:\n  - {servers: [a1], rate: 0}"
+    text = GOOD.replace("tasks:", f"arrivals: {{variance: 2.5}}\n{idle}")
+    cluster = load(write(tmp_path, text))
+    assert isinstance(cluster, Cluster)
+    assert cluster.arrivals == SlotArrivals(2.5)  # over the rate of 1 per slot
+    assert isinstance(cluster.tasks, ExplicitTasks)
+    assert cluster.tasks.rates.tolist() == [0.7, 0.3]

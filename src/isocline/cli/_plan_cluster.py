@@ -13,7 +13,9 @@ def plan_cluster(cluster: "Cluster", as_json: bool, out: Path | None) -> bool:
     """Show and write the plan; whether the load is stable."""
     from isocline.theory.near_data_plan import near_data_plan
 
-    plan = near_data_plan(cluster)
+    # A variance of its own is that of numbers per slot.
+    own = cluster.arrivals.dispersion != 1.0
+    plan = near_data_plan(cluster, clock="slotted" if own else "continuous")
     if as_json:
         _output.show_json(plan.to_dict())
     else:

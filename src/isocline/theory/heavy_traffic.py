@@ -23,7 +23,8 @@ M_b alpha (1 - alpha) + sum_j g_j (1 - g_j) with g_j = gamma (1 - rho_j), and up
 complete in one slot. Continuous clock: the limit of ever shorter slots; exponential service at rate
 r has variance r, epsilon^2 vanishes, and b = 1 as tasks complete one by one.
 
-Arrivals are Poisson: the variance is the rate.
+Arrivals are Poisson, whose variance is the rate, or on the slotted clock any `SlotArrivals`; then
+sigma^2 is that of the tasks in question, which are a random part of all.
 """
 
 import math
@@ -34,6 +35,7 @@ import numpy.typing as npt
 
 from isocline.errors import UsageError
 from isocline.flow.tiers import connected
+from isocline.model.cluster import SlotArrivals
 from isocline.model.graph import CompatibilityGraph
 from isocline.theory.decomposition import Decomposition
 
@@ -41,6 +43,7 @@ FloatArray = npt.NDArray[np.float64]
 IndexArray = npt.NDArray[np.int64]
 
 Clock = Literal["continuous", "slotted"]
+POISSON = SlotArrivals()
 
 
 class QueueBounds(NamedTuple):
@@ -59,7 +62,10 @@ class QueueBounds(NamedTuple):
 
 
 def overloaded_bounds(
-    decomposition: Decomposition, local: float, clock: Clock = "continuous"
+    decomposition: Decomposition,
+    local: float,
+    clock: Clock = "continuous",
+    law: SlotArrivals = POISSON,
 ) -> QueueBounds:
     """Theorems 3 and 5: the queues of all beneficiaries together.
 
@@ -67,6 +73,7 @@ def overloaded_bounds(
         decomposition: The ideal load decomposition, with beneficiaries and inside the region.
         local: alpha, tasks/s, or per slot.
         clock: Whether tasks complete one by one or at the ends of slots.
+        law: Of the number of all tasks that come in a slot.
 
     Raises:
         UsageError: There is no beneficiary, the load is not inside the capacity region, or a rate
@@ -78,23 +85,33 @@ def overloaded_bounds(
     # Only types that are local to beneficiaries alone send anything there (Eq. (2)).
     arrivals = math.fsum(decomposition.load[overloaded])
     rates = np.where(overloaded, local, decomposition.spare)
-    return _bounds(decomposition.slack, arrivals, rates, clock)
+    variance = law.variance_of(arrivals, math.fsum(decomposition.load))
+    return _bounds(decomposition.slack, variance, rates, clock)
 
 
-def even_bounds(load: FloatArray, local: float, clock: Clock = "continuous") -> QueueBounds:
+def even_bounds(
+    load: FloatArray,
+    local: float,
+    clock: Clock = "continuous",
+    law: SlotArrivals = POISSON,
+    total: float | None = None,
+) -> QueueBounds:
     """Theorems 6 and 8: all queues of a pool of servers, of which none is overloaded.
 
     Args:
         load: (M,) loads of the pool's servers, tasks/s, or per slot.
         local: alpha.
         clock: Whether tasks complete one by one or at the ends of slots.
+        law: Of the number of all tasks that come in a slot.
+        total: All tasks, of which this pool's are a part; by default they are all.
 
     Raises:
         UsageError: The arrivals reach what the servers serve, or a rate is no probability on the
             slotted clock.
     """
     arrivals = math.fsum(load)
-    return _bounds(local * load.size - arrivals, arrivals, np.full(load.size, local), clock)
+    variance = law.variance_of(arrivals, arrivals if total is None else total)
+    return _bounds(local * load.size - arrivals, variance, np.full(load.size, local), clock)
 
 
 def pools(graph: CompatibilityGraph) -> list[IndexArray]:
@@ -111,7 +128,7 @@ def pools(graph: CompatibilityGraph) -> list[IndexArray]:
     return sorted((part for part in servers if part.size), key=lambda part: int(part[0]))
 
 
-def _bounds(epsilon: float, arrivals: float, rates: FloatArray, clock: Clock) -> QueueBounds:
+def _bounds(epsilon: float, variance: float, rates: FloatArray, clock: Clock) -> QueueBounds:
     if not epsilon > 0.0:
         raise UsageError(
             f"arrivals exceed the service by {-epsilon:g}; queues have bounds only inside the "
@@ -125,6 +142,6 @@ def _bounds(epsilon: float, arrivals: float, rates: FloatArray, clock: Clock) ->
         )
     service = math.fsum(rates * (1.0 - rates) if slotted else rates)
     at_once, jump = (rates.size, epsilon) if slotted else (1, 0.0)
-    leading = 0.5 * (arrivals + service) / epsilon
-    lower = leading + 0.5 * (jump - at_once)
-    return QueueBounds(epsilon, arrivals, service, max(lower, 0.0), leading)
+    leading = 0.5 * (variance + service) / epsilon
+    lower = max(leading + 0.5 * (jump - at_once), 0.0)
+    return QueueBounds(epsilon, variance, service, lower, leading)

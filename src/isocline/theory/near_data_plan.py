@@ -1,6 +1,7 @@
 """The plan of a cluster: is the load stable, who helps whom, and what would raise the capacity."""
 
 import math
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -126,12 +127,14 @@ def _pool(
     load, local = ideal.load[servers], cluster.rates.local
     rate = math.fsum(load)
     leading = None
-    if not ideal.overloaded.any() and _theorems_apply(cluster):
-        leading = even_bounds(load, local, clock).leading
+    if not ideal.overloaded.any() and _theorems_apply(cluster, clock):
+        leading = even_bounds(load, local, clock, cluster.arrivals, cluster.arrival_rate).leading
     return ServerPool(_named(cluster, servers), rate, local * servers.size - rate, leading)
 
 
-def _theorems_apply(cluster: Cluster) -> bool:
+def _theorems_apply(cluster: Cluster, clock: Clock) -> bool:
+    if clock == "continuous" and cluster.arrivals.dispersion != 1.0:
+        return False
     return cluster.rates.rack is None and isinstance(cluster.service, ExponentialSizes)
 
 
@@ -148,16 +151,19 @@ def _bounds(
         return None, "the load is outside the capacity region"
     if rates.rack is not None:
         return None, "the theorems are about two levels of distance"
-    if not _theorems_apply(cluster):
+    if clock == "continuous" and cluster.arrivals.dispersion != 1.0:
+        return None, "arrivals have a variance of their own on the slotted clock alone"
+    if not _theorems_apply(cluster, clock):
         return None, "the theorems are about geometric or exponential service"
     if ideal.overloaded.any():
-        found = overloaded_bounds(ideal, rates.local, clock)
+        found = overloaded_bounds(ideal, rates.local, clock, cluster.arrivals)
         epsilon, arrivals, service, lower, leading = found
         return QueueBound(
             "beneficiaries", (3, 5), clock, epsilon, arrivals, service, lower, leading
         ), ""
-    epsilon, arrivals, service, lower, _ = even_bounds(ideal.load, rates.local, clock)
-    each = [even_bounds(ideal.load[servers], rates.local, clock) for servers in groups]
+    of_pool = partial(even_bounds, local=rates.local, clock=clock, law=cluster.arrivals)
+    epsilon, arrivals, service, lower, _ = of_pool(ideal.load)
+    each = [of_pool(ideal.load[servers], total=cluster.arrival_rate) for servers in groups]
     leading = math.fsum(pool.leading for pool in each)
     return QueueBound("all", (6, 8), clock, epsilon, arrivals, service, lower, leading), ""
 

@@ -17,3 +17,4 @@ from isocline.model.cluster.rates import Rates as Rates
 from isocline.model.cluster.sampled import SampledTasks as SampledTasks
 from isocline.model.cluster.service import RecordedService as RecordedService
 from isocline.model.cluster.service import ServiceLaw as ServiceLaw
+from isocline.model.cluster.slot_arrivals import SlotArrivals as SlotArrivals

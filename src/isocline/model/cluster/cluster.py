@@ -16,6 +16,7 @@ from isocline.model.cluster.placement import IntArray
 from isocline.model.cluster.rates import Rates
 from isocline.model.cluster.sampled import SampledTasks
 from isocline.model.cluster.service import ServiceLaw
+from isocline.model.cluster.slot_arrivals import SlotArrivals
 from isocline.model.traffic import ExponentialSizes
 from isocline.record import brief
 
@@ -34,6 +35,7 @@ class Cluster:
     tasks: ExplicitTasks | SampledTasks
     service: ServiceLaw = field(default_factory=ExponentialSizes)
     name: str = "cluster"
+    arrivals: SlotArrivals = field(default_factory=SlotArrivals)  # of the slotted clock
 
     def __post_init__(self) -> None:
         rack = np.array(self.rack, dtype=np.int32)
@@ -71,12 +73,14 @@ class Cluster:
         racks: int = 1,
         service: ServiceLaw | None = None,
         name: str = "cluster",
+        arrivals: SlotArrivals | None = None,
     ) -> Self:
         """Servers named 0, 1, ..., in racks 0, 1, ... of neighbours, as equal in size as can be."""
         names = tuple(map(str, range(servers)))
         law = ExponentialSizes() if service is None else service
         rack = racks_of(servers, racks)
-        return cls(names, rack, tuple(map(str, range(racks))), rates, tasks, law, name)
+        own = SlotArrivals() if arrivals is None else arrivals
+        return cls(names, rack, tuple(map(str, range(racks))), rates, tasks, law, name, own)
 
     @property
     def size(self) -> int:

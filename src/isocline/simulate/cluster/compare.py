@@ -6,12 +6,13 @@ bound stands beside every mean.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from threading import Event
 from typing import Any
 
 import numpy as np
 
-from isocline.model.cluster import Cluster
+from isocline.model.cluster import Cluster, SlotArrivals
 from isocline.model.cluster.blocks import BlockTrace
 from isocline.policies.scheduling import parse
 from isocline.policies.scheduling.contract import SchedulingPolicy
@@ -41,6 +42,7 @@ def simulate_cluster(
     *,
     trace: BlockTrace | None = None,
     replicas: int | None = None,
+    arrivals: str | None = None,
     time_scale: float = 1.0,
     load: float | None = None,
     horizon: float | None = None,
@@ -65,6 +67,8 @@ def simulate_cluster(
             it reads, and ends when the last of them does.
         replicas: Of each chunk of the trace; by default those of the cluster, or 3. With racks they
             are placed as HDFS does.
+        arrivals: `variance=V`, in tasks per slot, or `dispersion=D`, the variance over the mean, in
+            place of the cluster's own; on the slotted clock. Dispersion is what `load` keeps.
         time_scale: How many times as fast the arrivals come.
         load: Scale the arrivals to this share of what can be served, in place of `time_scale`.
         horizon: Length of each replication, s or slots, warm-up included; by default long enough
@@ -90,6 +94,9 @@ def simulate_cluster(
     """
     require_replications(replications, precision, budget)
     chosen, labels = chosen_policies(policies, parse)
+    if arrivals is not None:
+        law = SlotArrivals.parse(arrivals, cluster.arrival_rate)
+        cluster = replace(cluster, arrivals=law)
     scene = cluster_scenario(cluster, clock, trace, replicas, time_scale, load, seed)
     length = _length(scene, horizon, warmup, seed, percentiles)
     if scene.jobs is not None:

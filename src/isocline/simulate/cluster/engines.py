@@ -142,7 +142,7 @@ class TimelineEngine(ClusterEngine):
 
 @final
 class SlottedEngine(ClusterEngine):
-    """The slotted clock: Poisson arrivals, geometric service."""
+    """The slotted clock: numbers of arrivals of any variance, geometric service."""
 
     def __init__(
         self, prepared: PreparedCluster, policy: SchedulingPolicy, run: ClusterRun, replication: int
@@ -162,7 +162,8 @@ class SlottedEngine(ClusterEngine):
         super()._refill()
         if self.count[state.NEXT] == WORKS:
             mean = self.prepared.cluster.arrival_rate
-            self.arriving[:] = self.placing.poisson(mean, WORKS)
+            law = self.prepared.cluster.arrivals
+            self.arriving[:] = law.sample(self.placing, mean, WORKS)
             self.count[state.NEXT] = 0
 
     def _kernel(self, until: float) -> int:

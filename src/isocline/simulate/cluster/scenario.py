@@ -63,7 +63,8 @@ def cluster_scenario(
 
     Raises:
         UsageError: A factor or a load is not above 0, rates are no probabilities on the slotted
-            clock, a trace is to be replayed on it, or replicas are given without a trace.
+            clock, a trace is to be replayed on it, replicas are given without a trace, or the
+            arrivals have a variance of their own on the continuous clock, or one that is too small.
     """
     for name, value in (("time scale", time_scale), ("load", load)):
         if value is not None and not 0 < value < float("inf"):
@@ -81,11 +82,18 @@ def cluster_scenario(
         )
     if clock == "slotted":
         cluster.rates.require_slotted()
+    elif cluster.arrivals.dispersion != 1.0:
+        raise UsageError(
+            "arrivals of a given variance are numbers per slot, and others than Poisson come on "
+            "the slotted clock alone; give --clock slotted, or leave them out"
+        )
     plan = _planned(cluster, seed)
     speed = time_scale if load is None else load * plan.capacity_scale
     if speed != 1.0:
         cluster = cluster.sped_up(speed)
         trace = None if trace is None else trace.sped_up(speed)
+    if clock == "slotted":
+        cluster.arrivals.require(cluster.arrival_rate)
     balanced = speed * np.array(plan.loads)
     return ClusterScenario(
         cluster,
@@ -147,7 +155,7 @@ def _source(
         if tasks.hotspot is not None:
             share, servers = tasks.hotspot.share, tasks.hotspot.servers
             kind += f", {share:g} of the tasks on {servers:g} of the servers"
-    return f"Poisson arrivals, {kind}; {served}"
+    return f"{cluster.arrivals.in_words}, {kind}; {served}"
 
 
 def _counted(replicas: int) -> str:

@@ -1,6 +1,6 @@
 """From a document of kind near-data to a `Cluster`."""
 
-from isocline.model.cluster import Cluster
+from isocline.model.cluster import Cluster, SlotArrivals
 from isocline.model.systemfile.document import Document
 from isocline.model.systemfile.near_data.checked import checked
 from isocline.model.systemfile.near_data.schema import NearDataFile, service_law
@@ -23,6 +23,8 @@ def build_cluster(document: Document) -> Cluster:
         folder = document.path.parent
         service = service_law(file.service, folder) if file.service else ExponentialSizes()
     tasks = tasks_in(document, file.tasks, found)
+    with document.blaming("arrivals"):
+        arrivals = file.arrivals.make(tasks.rate) if file.arrivals else SlotArrivals()
     with document.blaming("rates", "rack"):  # all else is checked by now
         return Cluster(
             servers=found.names,
@@ -32,4 +34,5 @@ def build_cluster(document: Document) -> Cluster:
             tasks=tasks,
             service=service,
             name=file.name or document.name,
+            arrivals=arrivals,
         )

@@ -4,12 +4,13 @@
 """
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
+from pydantic_core import PydanticCustomError
 
-from isocline.model.cluster import HotSpot, Rates, RecordedService, ServiceLaw
-from isocline.model.systemfile.record import Name, Number, Positive, Record
+from isocline.model.cluster import HotSpot, Rates, RecordedService, ServiceLaw, SlotArrivals
+from isocline.model.systemfile.record import Name, NotNegative, Number, Positive, Record
 from isocline.model.systemfile.schema import (
     Deterministic,
     Exponentially,
@@ -65,11 +66,32 @@ class Recorded(Record):
     file: Name
 
 
+class SlotArrivalsEntry(Record):
+    """How the number of tasks in a slot varies, by one of the two."""
+
+    variance: NotNegative | None = None
+    dispersion: NotNegative | None = None
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> Self:
+        if (self.variance is None) == (self.dispersion is None):
+            raise PydanticCustomError(
+                "said", "give one of variance and dispersion, as {dispersion: 2.0}; 1 is Poisson"
+            )
+        return self
+
+    def make(self, mean: float) -> SlotArrivals:
+        """Where `mean` tasks come in a slot."""
+        if self.variance is not None:
+            return SlotArrivals.of_variance(self.variance, mean)
+        return SlotArrivals(self.dispersion if self.dispersion is not None else 1.0)
+
+
 class TypeEntry(Record):
     """One task type: servers by name, number or pattern."""
 
     servers: Annotated[list[Label], Field(min_length=1)]
-    rate: Positive
+    rate: NotNegative
 
 
 class HotSpotEntry(Record):
@@ -120,6 +142,7 @@ class NearDataFile(Record):
     rates: RatesEntry
     service: AnyService | None = None
     tasks: Any
+    arrivals: SlotArrivalsEntry | None = None
 
 
 def service_law(entry: AnyService, folder: Path) -> ServiceLaw:

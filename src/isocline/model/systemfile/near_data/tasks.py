@@ -35,13 +35,17 @@ def tasks_in(document: Document, value: Any, servers: Servers) -> ExplicitTasks 
 
 
 def _listed(document: Document, entries: list[TypeEntry], servers: Servers) -> ExplicitTasks:
+    """The types that are asked for; one at rate 0 is only looked at for mistakes."""
     numbers = {name: m for m, name in enumerate(servers.names)}
     local = [
         _local(document, ("tasks", i, "servers"), entry.servers, numbers)
         for i, entry in enumerate(entries)
     ]
-    graph = CompatibilityGraph.from_neighbours(len(numbers), local)
-    return ExplicitTasks(graph, np.array([entry.rate for entry in entries]))
+    asked = [i for i, entry in enumerate(entries) if entry.rate > 0]
+    if not asked:
+        document.fail(("tasks",), "every rate is 0; give at least one type a rate above 0")
+    graph = CompatibilityGraph.from_neighbours(len(numbers), [local[i] for i in asked])
+    return ExplicitTasks(graph, np.array([entries[i].rate for i in asked]))
 
 
 def _local(
