@@ -82,7 +82,9 @@ def show_json(document: Mapping[str, Any]) -> None:
     """Print one JSON document on stdout; what is not a finite number becomes null."""
     from isocline.record import finite
 
-    click.echo(json.dumps(finite(document), indent=2, allow_nan=False, ensure_ascii=False))
+    text = json.dumps(finite(document), indent=2, allow_nan=False, ensure_ascii=False)
+    # A lone surrogate, as of a file name that is no UTF-8, becomes JSON's own escape for it.
+    click.echo(text.encode("utf-8", "backslashreplace").decode())
 
 
 def say_written(paths: Iterable[Path]) -> None:

@@ -1,19 +1,23 @@
 """`isocline run`."""
 
 import json
+import os
+import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, final
 
 import click
 
 from isocline.cli import _output
-from isocline.cli._group import NEGATIVE, STOPPED
+from isocline.cli._group import NEGATIVE, STOPPED, WRONG
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from isocline.dispatch.batch.result import BatchResult
+    from isocline.dispatch.errors import OutputError
     from isocline.dispatch.run_statistics import RunStatistics
 
 Write = Callable[[dict[str, Any]], None]
@@ -74,7 +78,8 @@ def command(
     """Run a function or a command for each chunk, near its data.
 
     FILE is Python with a function run(chunk), or YAML with a command. Results are lines of JSON, in
-    the order in which they come. Exit status 1 if a task failed.
+    the order in which they come. Exit status 0 if each chunk has a result, 1 if not, 2 if results
+    or the journal cannot be written.
     """
     from isocline.dispatch.batch.load import load_batch
     from isocline.dispatch.batch.run import run_batch
@@ -93,13 +98,26 @@ def command(
 
         (_output.show if results else _show_on_stderr)(dispatch_report(result))
     if out:
-        from isocline.report.dispatch_files import write_run
-
-        _output.say_written(write_run(result, out))
+        _write_files(result, out)
     if result.interrupted:
         ctx.exit(STOPPED)
-    if result.failures:
+    if result.problem is not None:
+        click.echo(f"isocline: {result.problem}", err=True)
+        ctx.exit(WRONG)
+    if result.status != "done":
         ctx.exit(NEGATIVE)
+
+
+def _write_files(result: "BatchResult", out: Path) -> None:
+    from isocline.errors import UsageError
+    from isocline.report.dispatch_files import write_run
+
+    try:
+        _output.say_written(write_run(result, out))
+    except OSError as error:
+        raise UsageError(
+            f"--out {out}: {error.strerror}; make room, or give another directory"
+        ) from error
 
 
 def _show_on_stderr(record: "RenderableType") -> None:
@@ -114,20 +132,67 @@ def _writer(path: Path | None, kept: list[dict[str, Any]] | None) -> Iterator[Wr
     """Where results go: a file, the list for the JSON document, or stdout."""
     if path is not None:
         with _opened(path) as file:
-            yield lambda line: print(json.dumps(line), file=file, flush=True)
+            yield _Lines(file, f"--results {path}").write
     elif kept is not None:
         yield kept.append
     else:
-        yield lambda line: click.echo(json.dumps(line))
+        yield _echo
 
 
-def _opened(path: Path) -> IO[str]:
+def _opened(path: Path) -> IO[bytes]:
     from isocline.errors import UsageError
 
     try:
-        return path.open("w", encoding="utf-8")
+        return path.open("wb", buffering=0)  # no line may be left for the closing of the file
     except OSError as error:
         raise UsageError(f"--results {path}: {error.strerror}; give a file to write to") from error
+
+
+@final
+class _Lines:
+    """Writes results to a file, which always ends with a whole line."""
+
+    def __init__(self, file: IO[bytes], name: str) -> None:
+        self._file = file
+        self._name = name
+        self._size = self._count = 0  # bytes and lines that are written
+
+    def write(self, line: dict[str, Any]) -> None:
+        """Raises OutputError."""
+        data = json.dumps(line).encode() + b"\n"
+        left = data
+        try:
+            while left:
+                left = left[self._file.write(left) :]
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            with suppress(OSError):  # a pipe
+                self._file.truncate(self._size)
+            raise _unwritten(self._name, self._count, error) from error
+        self._size += len(data)
+        self._count += 1
+
+
+def _echo(line: dict[str, Any]) -> None:
+    try:
+        click.echo(json.dumps(line))
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        # What is left in the buffer must not fail again when the interpreter closes it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise _unwritten("stdout", None, error) from error
+
+
+def _unwritten(name: str, count: int | None, error: OSError) -> "OutputError":
+    from isocline.dispatch.errors import OutputError
+
+    written = "" if count is None else f" after {count} results"
+    return OutputError(
+        f"{name}: {error.strerror}{written}; make room and run again; of a run with --journal, "
+        "--resume runs only what has not finished"
+    )
 
 
 @contextmanager

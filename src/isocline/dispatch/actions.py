@@ -52,6 +52,7 @@ class Cause(Enum):
     RAISED = "raised"  # the function raised an exception
     TIMED_OUT = "timed out"
     LOST = "lost"  # the worker died while it ran this, and is there again
+    UNREAD = "unread"  # its data was lost on the way to it, with the server that sent them
     STOPPED = "stopped"  # as a `Cancel` asked, or by the engine
 
 
@@ -61,4 +62,5 @@ class Reason(StrEnum):
     RAISED = "raised"
     TIMED_OUT = "timed out"
     QUARANTINED = "quarantined"
+    UNREAD = "unread"
     NO_HOLDER = "no holder"

@@ -3,16 +3,17 @@
 import math
 from collections import Counter
 from collections.abc import Sequence
-from typing import final
+from typing import Any, final
 
 from isocline.dispatch.demand import Demand
-from isocline.dispatch.errors import EngineClosedError, UnreadableError, unpickled
-from isocline.dispatch.futures import cancel_quietly
+from isocline.dispatch.errors import EngineClosedError, unpickled
+from isocline.dispatch.futures import cancel_quietly, fail, finish
 from isocline.dispatch.identity import with_data
 from isocline.dispatch.journal import Journal, Row
 from isocline.dispatch.nodes import Nodes
 from isocline.dispatch.records import LEVELS, Outcome, Ran, Records
 from isocline.dispatch.tasks import Attempt, Task
+from isocline.dispatch.user_code import Caught, words
 
 
 @final
@@ -101,22 +102,25 @@ class Book:
             if task.data is not None:
                 task.fingerprint = with_data(task.fingerprint, task.data(task.chunk))
             self._note(task, Outcome.FINISHED, attempt, started, now, value)
-        self._give(task, value)
+        _give(task, unpickled(task.key, "its result", value))
 
-    def resumed(self, task: Task, value: bytes, now: float) -> None:
-        """The task has its result, from an earlier run."""
+    def resumed(self, task: Task, value: bytes, now: float) -> bool:
+        """The task has its result, from an earlier run; False if that is unreadable."""
+        result = unpickled(task.key, "its result", value)
+        if isinstance(result, Caught):
+            return False
         self._end(Outcome.RESUMED, now)
         self._not_started(task, Outcome.RESUMED, now)
-        self._give(task, value)
+        _give(task, result)
+        return True
 
     def failed(self, task: Task, error: BaseException, now: float) -> None:
         """The task has come to nothing but this error."""
         self._end(Outcome.GIVEN_UP, now)
         self._not_started(task, Outcome.GIVEN_UP, now)
         if self._journal:
-            words = f"{type(error).__name__}: {error}"
-            self._note(task, "failed", None, now, now, text=words)
-        _end(task, error)
+            self._note(task, "failed", None, now, now, text=words(error))
+        fail(task.future, error)
 
     def cancelled(self, task: Task, now: float) -> None:
         """Nobody wants the task any more."""
@@ -129,13 +133,6 @@ class Book:
     def _end(self, outcome: Outcome, now: float) -> None:
         self.ended[outcome] += 1
         self._last = max(self._last, now)
-
-    def _give(self, task: Task, value: bytes) -> None:
-        result = unpickled(task.key, "its result", value)
-        if isinstance(result, UnreadableError):
-            _end(task, result)
-        elif task.future.set_running_or_notify_cancel():
-            task.future.set_result(result)
 
     def _not_started(self, task: Task, outcome: Outcome, now: float) -> None:
         """Record a task that has ended, if no attempt at it does."""
@@ -175,12 +172,16 @@ class Book:
 
 def refuse(task: Task, failure: BaseException | None) -> None:
     """End a task that came too late, or with what ended the scheduler."""
-    why = "the scheduler was closed" if failure is None else f"the scheduler failed: {failure!r}"
+    why = "the scheduler was closed"
+    if failure is not None:
+        why = f"the scheduler failed: {words(failure)}"
     error = EngineClosedError(task.key, why)
     error.__cause__ = failure
-    _end(task, error)
+    fail(task.future, error)
 
 
-def _end(task: Task, error: BaseException) -> None:
-    if task.future.set_running_or_notify_cancel():
-        task.future.set_exception(error)
+def _give(task: Task, result: Any | Caught) -> None:
+    if isinstance(result, Caught):
+        fail(task.future, result.error)
+    else:
+        finish(task.future, result)

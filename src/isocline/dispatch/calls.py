@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, final
 from isocline.dispatch import pickling
 from isocline.dispatch.fingerprint import fingerprint
 from isocline.dispatch.shared_bytes import LARGE, SharedBytes
+from isocline.dispatch.user_code import Caught, guarded, shown, words
 from isocline.errors import UsageError
 
 _KEPT = 128  # functions, and fingerprints of large pickles
@@ -45,7 +46,9 @@ class Calls:
         if found is not None:
             return found
         if not callable(original):
-            raise UsageError(f"submit: {original!r} is not a function; give one, then the chunk")
+            raise UsageError(
+                f"submit: {shown(original)} is not a function; give one, then the chunk"
+            )
         name = name_of(original)
         number = self._numbers.setdefault(name, len(self._numbers))
         found = Function(original, name, number, self._shared.one(_pickled(original, name)))
@@ -90,11 +93,10 @@ def name_of(function: Callable[..., Any]) -> str:
 
 
 def _pickled(value: Any, name: str) -> bytes:
-    try:
-        pickled: bytes = pickling.dumps(value)
-    except Exception as error:  # whatever a class of the user's raises when it is pickled
+    pickled = guarded(pickling.dumps, value)
+    if isinstance(pickled, Caught):
         raise UsageError(
-            f"submit: {name} cannot be pickled ({type(error).__name__}: {error}); open files, "
-            "locks and connections where they are used instead"
-        ) from error
+            f"submit: {name} cannot be pickled ({words(pickled.error)}); open files, locks and "
+            "connections where they are used instead"
+        ) from pickled.error
     return pickled

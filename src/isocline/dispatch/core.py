@@ -14,7 +14,7 @@ whose server died. No decision waits for another event than those told here and 
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import final
 
 from isocline.dispatch.actions import Action, Cause, GiveUp, Reason
@@ -53,6 +53,7 @@ class Core:
         *,
         shuffled: bool = False,
         fetches: bool = False,
+        may_return: Callable[[int], bool] = lambda _task: False,
     ):
         """Servers 0, 1, ... are up in these racks; more may come.
 
@@ -64,7 +65,10 @@ class Core:
             rules: All else.
             shuffled: Holders always come in random order.
             fetches: Servers can fetch data while they run tasks.
+            may_return: Whether a server that holds a task's data is being started again, so that
+                the task waits for longer than `Rules.holder_grace`, if for any time.
         """
+        self._may_return = may_return
         self.rules = rules or Rules()
         self._table = Table(
             racks, rates, policy, rng, self.rules, shuffled=shuffled, fetches=fetches
@@ -266,6 +270,13 @@ class Core:
         if cause is Cause.LOST:
             self.statistics.lost += 1
             actions += self._blame(task, server)
+        elif cause is Cause.UNREAD:
+            self.statistics.lost += 1
+            times = self._failures.unread(task)
+            if times >= self.rules.most_killed:
+                return self._give_up(
+                    task, Reason.UNREAD, f"{times} servers died that sent its data"
+                )
         elif cause is not Cause.STOPPED:
             tried = self._failures.failed(task)
             if tried > self.rules.retries:
@@ -293,8 +304,12 @@ class Core:
 
     def _without_holder(self, now: float) -> list[Action]:
         """Give up those that have waited long enough for a holder."""
-        detail = f"no server that is up holds its data, for {self.rules.holder_grace:g} s"
+        grace = self.rules.holder_grace
+        detail = f"no server that is up holds its data, for {grace:g} s"
         actions: list[Action] = []
         for task in self._table.orphans.overdue(now):
-            actions += self._give_up(task, Reason.NO_HOLDER, detail)
+            if grace > 0 and self._may_return(task):
+                self._table.orphans.wait(task, now + grace)
+            else:
+                actions += self._give_up(task, Reason.NO_HOLDER, detail)
         return actions

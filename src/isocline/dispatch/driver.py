@@ -14,8 +14,11 @@ from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple, TypeVar, final
 
 from isocline.dispatch.engines.contract import Engine, Event
+from isocline.dispatch.engines.errors import EngineError
 from isocline.dispatch.run import Run
 from isocline.dispatch.tasks import Task
+from isocline.dispatch.user_code import words
+from isocline.errors import UsageError
 
 T = TypeVar("T")
 
@@ -64,7 +67,7 @@ class Driver:
             engine: Closed at the end, in any case.
             refuse: Ends a task that came when all was over, the failure given.
         """
-        self.failure: BaseException | None = None
+        self.failure: Exception | None = None
         self._engine = engine
         self._refuse = refuse
         self._queue: SimpleQueue[Wish | Event] = SimpleQueue()
@@ -103,8 +106,17 @@ class Driver:
         return self._over
 
     def wait(self) -> None:
-        """Until it has ended."""
+        """Until it has ended; raises UsageError in the driver's own thread."""
+        self.require_other_thread("close")
         self._ended.wait()
+
+    def require_other_thread(self, what: str) -> None:
+        """Raises UsageError in the driver's own thread, which would wait for itself."""
+        if threading.current_thread() is self._thread:
+            raise UsageError(
+                f"{what}: waits for the scheduler in the scheduler's own thread, which unpickles "
+                "results; do so in a callback or in a thread of your own"
+            )
 
     def _main(self, begin: Begin) -> None:
         try:
@@ -118,7 +130,7 @@ class Driver:
         try:
             self._work(run)
         except BaseException as error:  # whatever it is, nobody may wait for ever
-            self.failure = error
+            self.failure = _failure(error)
         finally:
             self._end(run)
 
@@ -169,7 +181,7 @@ class Driver:
         try:
             self._engine.close()
         except BaseException as error:
-            self.failure = self.failure or error
+            self.failure = self.failure or _failure(error)
         self._ended.set()
 
     def _refuse_rest(self) -> None:
@@ -181,6 +193,15 @@ class Driver:
                     self._refuse(event, self.failure)
                 elif isinstance(event, Asked):
                     _answer(event)
+
+
+def _failure(error: BaseException) -> Exception:
+    """What ended the driver, as an error that ends nothing else."""
+    if isinstance(error, Exception):
+        return error
+    failure = EngineError(f"the scheduler failed: {words(error)}")
+    failure.__cause__ = error
+    return failure
 
 
 def _answer(asked: Asked) -> None:

@@ -5,10 +5,16 @@ cause and the task's key in a note.
 """
 
 import pickle
+from concurrent.futures import CancelledError
 from typing import Any
 
 from isocline.dispatch.actions import GiveUp, Reason
+from isocline.dispatch.user_code import Caught, guarded, printable, shown, words
 from isocline.errors import IsoclineError
+
+# Exceptions that steer whoever catches them: in the caller's thread they would end the program, a
+# generator or an asyncio task that had nothing to do with it.
+_STEERING = (StopIteration, StopAsyncIteration, CancelledError)
 
 
 class TaskError(IsoclineError):
@@ -42,12 +48,27 @@ class UnreadableError(TaskError):
     """Its result, or what it raised, cannot be unpickled here."""
 
 
+class ExitError(TaskError):
+    """Its function raised what is no error, as by `sys.exit()`: SystemExit, KeyboardInterrupt, ...
+
+    The cause has the traceback.
+    """
+
+
 class EngineClosedError(TaskError):
     """The scheduler or its engine ended before the task did."""
 
 
 class JournalError(IsoclineError, ValueError):
     """A journal cannot be used, written or continued; the message names the file and the remedy."""
+
+
+class UnwrittenError(JournalError):
+    """The run is over, but some rows of its journal could not be written."""
+
+
+class OutputError(IsoclineError):
+    """A result cannot be handed on, so the run is stopped; the message names place and remedy."""
 
 
 class RemoteTracebackError(Exception):
@@ -57,16 +78,29 @@ class RemoteTracebackError(Exception):
         return f'\n"""\n{self.args[0]}"""'
 
 
-def raised(key: str, node: str, pickled: bytes, text: str) -> BaseException:
+def raised(key: str, node: str, pickled: bytes, text: str) -> Exception:
     """What a task's function raised at a node, from its pickle and its traceback there."""
     found = unpickled(key, "what it raised", pickled)
-    if isinstance(found, BaseException):
+    if isinstance(found, Caught):
+        error: BaseException = found.error
+    elif issubclass(type(found), BaseException):
         error = found
     else:
-        error = UnreadableError(key, f"what it raised is no exception: {found!r}")
-    error.__cause__ = RemoteTracebackError(text)
-    error.add_note(f"task {key!r} at node {node!r}")
+        error = UnreadableError(key, f"what it raised is no exception: {shown(found)}")
+    if not isinstance(error, Exception) or isinstance(error, _STEERING):
+        error = ExitError(
+            key,
+            f"raised {words(error)}, which would end its caller rather than the task; return from "
+            "the function instead, or raise an error",
+        )
+    guarded(_annotate, error, RemoteTracebackError(text), f"task {key!r} at node {node!r}")
     return error
+
+
+def _annotate(error: Exception, cause: Exception, note: str) -> None:
+    """Past the exception's own `__setattr__`, which that of a frozen dataclass refuses."""
+    BaseException.__setattr__(error, "__cause__", cause)
+    BaseException.__setattr__(error, "__notes__", [*getattr(error, "__notes__", ()), note])
 
 
 def over_limit(key: str, node: str, limit: float | None, ran: float) -> TimeLimitError:
@@ -83,7 +117,7 @@ def over_limit(key: str, node: str, limit: float | None, ran: float) -> TimeLimi
 
 def given_up(key: str, action: GiveUp, last: BaseException | None) -> BaseException:
     """Why the core gave a task up, if `last` is what its last attempt came to."""
-    if action.reason in (Reason.RAISED, Reason.TIMED_OUT) and last is not None:
+    if action.reason in (Reason.RAISED, Reason.TIMED_OUT, Reason.UNREAD) and last is not None:
         return last
     kind = QuarantinedError if action.reason is Reason.QUARANTINED else NoHolderError
     error = kind(key, action.detail)
@@ -91,15 +125,27 @@ def given_up(key: str, action: GiveUp, last: BaseException | None) -> BaseExcept
     return error
 
 
-def unpickled(key: str, what: str, pickled: bytes) -> Any:
-    """What is in a pickle, or an UnreadableError."""
-    try:
-        return pickle.loads(pickled)
-    except Exception as error:  # whatever the user's classes raise
-        unreadable = UnreadableError(
-            key,
-            f"{what} cannot be unpickled here ({type(error).__name__}: {error}); have the same "
-            "modules here as at the nodes",
-        )
-        unreadable.__cause__ = error
-        return unreadable
+def no_holder(key: str, chunk: str | None, states: str, last: BaseException | None) -> TaskError:
+    """No node that is up holds a chunk; `states`: of those that are said to, if any is."""
+    error = NoHolderError(
+        key,
+        f"no node that is up holds chunk {printable(repr(chunk))}: "
+        f"{states or 'none is said to hold it'}; correct the locations, give it time "
+        "(holder_grace=), or, if the loader reaches it from every node, everywhere=True",
+    )
+    error.__cause__ = last
+    return error
+
+
+def unpickled(key: str, what: str, pickled: bytes) -> Any | Caught:
+    """What is in a pickle, or an UnreadableError, caught."""
+    found = guarded(pickle.loads, pickled)
+    if not isinstance(found, Caught):
+        return found
+    unreadable = UnreadableError(
+        key,
+        f"{what} cannot be unpickled here ({words(found.error)}); have the same modules here as at "
+        "the nodes",
+    )
+    unreadable.__cause__ = found.error
+    return Caught(unreadable)

@@ -10,6 +10,7 @@ class Failures:
     def __init__(self) -> None:
         self._tried: dict[int, int] = {}
         self._killed: dict[int, list[int]] = {}
+        self._unread: dict[int, int] = {}
 
     def failed(self, task: int) -> int:
         """An attempt has failed; how many have."""
@@ -22,7 +23,13 @@ class Failures:
         killed.append(server)
         return killed
 
+    def unread(self, task: int) -> int:
+        """A server died while it sent a task's data; how many have."""
+        count = self._unread[task] = self._unread.get(task, 0) + 1
+        return count
+
     def forget(self, task: int) -> None:
         """A task has ended."""
         self._tried.pop(task, None)
         self._killed.pop(task, None)
+        self._unread.pop(task, None)

@@ -2,15 +2,25 @@
 
 import asyncio
 from collections.abc import Callable, Generator
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
 from typing import Any, TypeVar, final
+
+from isocline.dispatch.callbacks import Callbacks, call
 
 T = TypeVar("T")
 
 
+def _anywhere(_key: str) -> None:
+    """Every thread may wait."""
+
+
 @final
 class TaskFuture(Future[T]):
-    """Its callbacks are called in the driver's thread, and hold up all others while they run.
+    """The future of one task.
+
+    Its callbacks are called one after the other, in a thread that a scheduler has for them: they
+    may submit tasks and wait for results. What they raise is logged.
 
     Unlike an executor's, it can be cancelled while its task runs: the node is told to stop, and
     whatever comes of the task there is not heard of.
@@ -20,13 +30,30 @@ class TaskFuture(Future[T]):
         node: Where it runs or ran last, if it has been started.
     """
 
-    def __init__(self, key: str, number: int, cancelled: Callable[[int], None]) -> None:
-        """`cancelled` is called with the task's number when the caller has cancelled it."""
+    def __init__(
+        self,
+        key: str,
+        number: int,
+        cancelled: Callable[[int], None],
+        callbacks: Callbacks | None = None,
+        may_wait: Callable[[str], None] = _anywhere,
+    ) -> None:
+        """Neither started nor ended.
+
+        Args:
+            key: The task's.
+            number: The task's.
+            cancelled: Called with the task's number when the caller has cancelled it.
+            callbacks: Where callbacks are called; None: in the thread that ends the task.
+            may_wait: Called with the key; raises UsageError where to wait would take for ever.
+        """
         super().__init__()
         self.key = key
         self.node: str | None = None
         self._number = number
         self._cancelled = cancelled
+        self._put = call if callbacks is None else callbacks.put
+        self._may_wait = may_wait
 
     def cancel(self) -> bool:
         """False if the task has ended."""
@@ -40,15 +67,77 @@ class TaskFuture(Future[T]):
     def running(self) -> bool:
         return self.node is not None and not self.done()
 
+    def result(self, timeout: float | None = None) -> T:
+        self._require_end()
+        return super().result(timeout)
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        self._require_end()
+        return super().exception(timeout)
+
+    def add_done_callback(self, fn: Callable[[Future[T]], object]) -> None:
+        if self.done():
+            call(fn, self)
+        else:
+            super().add_done_callback(lambda future: self._put(fn, future))
+
+    def tell(self, told: Callable[["TaskFuture[T]"], object]) -> None:
+        """Have `told` called in the thread that ends the task: it must return at once."""
+        super().add_done_callback(told)  # type: ignore[arg-type]
+
     def __await__(self) -> Generator[Any, None, T]:
-        return asyncio.wrap_future(self).__await__()
+        return self._awaited().__await__()
 
     def __repr__(self) -> str:
         state = "running" if self.running() else "done" if self.done() else "waiting"
         return f"<TaskFuture {self.key!r} {state}>"
 
+    async def _awaited(self) -> T:
+        loop = asyncio.get_running_loop()
+        ended = asyncio.Event()
+
+        def tell(_: object) -> None:
+            with suppress(RuntimeError):  # the loop may be closed by now
+                loop.call_soon_threadsafe(ended.set)
+
+        self.tell(tell)
+        try:
+            await ended.wait()
+        except asyncio.CancelledError:
+            self.cancel()
+            raise
+        if self.cancelled():
+            raise asyncio.CancelledError
+        return super().result()
+
+    def _require_end(self) -> None:
+        """Raises UsageError if the task has not ended, and never will while this thread waits."""
+        if not self.done():
+            self._may_wait(self.key)
+
+
+def finish(future: TaskFuture[Any], value: Any) -> None:
+    """End it with a result, unless its caller has ended it."""
+    if _runs(future):
+        with suppress(InvalidStateError):
+            future.set_result(value)
+
+
+def fail(future: TaskFuture[Any], error: BaseException) -> None:
+    """End it with an exception, unless its caller has ended it."""
+    if _runs(future):
+        with suppress(InvalidStateError):
+            future.set_exception(error)
+
 
 def cancel_quietly(future: TaskFuture[Any]) -> None:
     """End it as cancelled, by who would be told of it."""
     Future.cancel(future)
-    future.set_running_or_notify_cancel()  # wakes those who wait for several futures
+    _runs(future)  # wakes those who wait for several futures
+
+
+def _runs(future: TaskFuture[Any]) -> bool:
+    """Whether it can be ended: a caller may have set it, which is a Future's, or cancelled it."""
+    if future.done() and not future.cancelled():
+        return False
+    return future.set_running_or_notify_cancel()

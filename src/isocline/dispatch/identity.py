@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple, final
 
 from isocline.dispatch.fingerprint import SIZE, fingerprint
+from isocline.dispatch.user_code import Caught, guarded, words
 from isocline.errors import UsageError
 
 Version = Callable[[str], object]
@@ -76,12 +77,12 @@ class Versions:
         """A chunk's; raises UsageError if the user's function raises."""
         if chunk is None:
             return fingerprint(None)
-        try:
-            return fingerprint(self._version(chunk))
-        except Exception as error:
+        found = guarded(lambda: fingerprint(self._version(chunk)))
+        if isinstance(found, Caught):
             raise UsageError(
-                f"version: of chunk {chunk!r} it raised {type(error).__name__}: {error}"
-            ) from error
+                f"version: of chunk {chunk!r} it raised {words(found.error)}"
+            ) from found.error
+        return found
 
 
 def _stat(directory: Path, chunk: str) -> tuple[int, int] | None:

@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, final
 
+from isocline.dispatch.callbacks import Callbacks
 from isocline.dispatch.calls import Calls, Function
 from isocline.dispatch.fingerprint import fingerprint
 from isocline.dispatch.futures import TaskFuture
@@ -13,6 +14,7 @@ from isocline.dispatch.journal import Journal
 from isocline.dispatch.keys import Keys
 from isocline.dispatch.locations import Locations, checked, reader
 from isocline.dispatch.tasks import Task
+from isocline.dispatch.user_code import Caught, guarded, plain_text, shown, words
 from isocline.errors import UsageError
 
 
@@ -37,6 +39,8 @@ class Intake:
         journal: Journal | None,
         limit: float | None,
         cancelled: Callable[[int], None],
+        callbacks: Callbacks,
+        may_wait: Callable[[str], None],
         loader: Callable[[Any], object] | None = None,
         version: Version | None = None,
     ) -> None:
@@ -47,6 +51,8 @@ class Intake:
             journal: Where results of an earlier run may be.
             limit: s for a task that is given none; None: any time.
             cancelled: Told the number of a task whose caller has cancelled it.
+            callbacks: Where those of futures are called.
+            may_wait: As of `TaskFuture`.
             loader: What makes of a chunk the value that a task gets.
             version: What tells one state of a chunk's data from another. Default: none is told.
         """
@@ -55,11 +61,13 @@ class Intake:
         self._journal = journal
         self._limit = limit
         self._cancelled = cancelled
+        self._callbacks = callbacks
+        self._may_wait = may_wait
         self._calls = Calls()
         self._keys = Keys(once=journal is not None)
         self._numbers = itertools.count()
         self._versions = Versions(version or Files())
-        self._loader = fingerprint(loader) if journal else b""
+        self._loader = _fingerprinted(lambda: fingerprint(loader), "loader") if journal else b""
 
     def task(self, wanted: Wanted, job: int, job_name: str) -> Task:
         """A new task.
@@ -71,48 +79,78 @@ class Intake:
         require_positive("limit", wanted.limit)
         function = self._calls.function(wanted.function)
         arguments = self._calls.arguments(function.name, wanted.arguments, wanted.named)
-        holders = self._holders(wanted.chunk)
+        chunk = _chunk_name(wanted.chunk)
+        holders = () if chunk is None else self._holders(chunk)
         key = wanted.key
         if key is None:
-            key = self._keys.make(function.name, wanted.chunk, job_name)
+            key = self._keys.make(function.name, chunk, job_name)
         else:
-            self._keys.check(key)
+            key = self._keys.check(plain_text(key))
         number = next(self._numbers)
         task = Task(
             number=number,
             key=key,
             function=function,
             arguments=arguments,
-            chunk=wanted.chunk,
+            chunk=chunk,
             holders=holders or (),
             asked=holders is None,
             limit=self._limit if wanted.limit is None else wanted.limit,
             job=job,
-            future=TaskFuture(key, number, self._cancelled),
+            future=TaskFuture(key, number, self._cancelled, self._callbacks, self._may_wait),
         )
         if self._journal:
-            task.fingerprint = self._identity(function, arguments, wanted)
+            task.fingerprint = _fingerprinted(
+                lambda: self._identity(function, arguments, wanted, chunk), function.name
+            )
             task.found = self._journal.find(key, task.fingerprint)
             if self._versions.looks_again:
                 task.data = self._versions.of
         return task
 
-    def _identity(self, function: Function, arguments: bytes, wanted: Wanted) -> bytes:
+    def _identity(
+        self, function: Function, arguments: bytes, wanted: Wanted, chunk: str | None
+    ) -> bytes:
         """What the result of a task depends on."""
         given = self._calls.fingerprint_of_arguments(arguments, wanted.arguments, wanted.named)
         return Identity(
             self._calls.fingerprint(function),
             self._loader,
-            fingerprint((given, wanted.chunk)),
-            self._versions.of(wanted.chunk),
+            fingerprint((given, chunk)),
+            self._versions.of(chunk),
         ).packed()
 
-    def _holders(self, chunk: str | None) -> tuple[str, ...] | None:
-        if chunk is None:
-            return ()
-        if not isinstance(chunk, str):
-            raise UsageError(f"submit: chunk {chunk!r} is not a string; give the chunk's name")
-        return checked(self._locations(chunk), chunk)
+    def _holders(self, chunk: str) -> tuple[str, ...] | None:
+        found = guarded(lambda: checked(self._locations(chunk), chunk))
+        if not isinstance(found, Caught):
+            return found
+        if isinstance(found.error, UsageError):
+            raise found.error
+        raise UsageError(
+            f"locations: for chunk {chunk!r} they raise {words(found.error)}; return a list of "
+            "names of nodes, or None where only the engine knows"
+        ) from found.error
+
+
+def _fingerprinted(make: Callable[[], bytes], name: str) -> bytes:
+    """A fingerprint; raises UsageError if users' values, whose parts it is made of, raise."""
+    found = guarded(make)
+    if not isinstance(found, Caught):
+        return found
+    if isinstance(found.error, UsageError):
+        raise found.error
+    raise UsageError(
+        f"submit: {name} has no fingerprint, as a part of it, or of its arguments, raises "
+        f"{words(found.error)} when it is taken apart; mend that, or do without a journal"
+    ) from found.error
+
+
+def _chunk_name(chunk: object) -> str | None:
+    if chunk is None:
+        return None
+    if not isinstance(chunk, str):
+        raise UsageError(f"submit: chunk {shown(chunk)} is not a string; give the chunk's name")
+    return plain_text(chunk)
 
 
 def require_positive(name: str, value: float | None) -> None:

@@ -8,20 +8,26 @@ with the disk at each commit: a power cut may cost more than 0.1 s, never the fi
 
 A full disk does not stop the run. What cannot be written is kept and tried again every second, up
 to 64 MB of results; beyond that the oldest are let go, and those tasks are run again by a resumed
-run. It is logged when it begins, and `close` says what has not been written.
+run. It is logged when it begins, and `close` says what has not been written. A row that cannot be
+written on any disk, and one that is damaged when it is read, are their tasks' affair alone: those
+are run again.
 """
 
+import ctypes
 import logging
 import sqlite3
 import threading
+import zlib
 from collections import deque
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple, final
+from typing import Any, NamedTuple, final
 
-from isocline.dispatch.errors import JournalError
+from isocline.dispatch.errors import JournalError, UnwrittenError
+from isocline.dispatch.forks import owned
 from isocline.dispatch.identity import changed
 from isocline.dispatch.large_results import LargeResults
+from isocline.dispatch.user_code import printable, words
 
 LOG = logging.getLogger("isocline.dispatch")
 
@@ -29,14 +35,26 @@ _EVERY = 0.1  # s between commits
 _MOST = 500  # rows in one transaction: some 2 ms, for which a submission may have to wait
 _AGAIN = 1.0  # s until the next attempt after one that failed
 _KEPT = 64 << 20  # bytes of results that wait for a disk that is full
-_FORMAT = 2
+_FORMAT = 3
 _TABLE = """
 CREATE TABLE IF NOT EXISTS task (
     key TEXT PRIMARY KEY, fingerprint BLOB, state TEXT, attempts INTEGER, node TEXT, level TEXT,
-    why TEXT, submitted REAL, started REAL, ended REAL, value BLOB, large INTEGER, text TEXT)
+    why TEXT, submitted REAL, started REAL, ended REAL, value BLOB, large INTEGER, text TEXT,
+    crc INTEGER)
 """
-_PUT = f"INSERT OR REPLACE INTO task VALUES ({', '.join('?' * 13)})"
-_GET = "SELECT fingerprint, value, large FROM task WHERE key = ? AND state = 'finished'"
+_PUT = f"INSERT OR REPLACE INTO task VALUES ({', '.join('?' * 14)})"
+_GET = "SELECT fingerprint, value, large, crc FROM task WHERE key = ? AND state = 'finished'"
+# Errors of the disk, or of who else has the file, which may pass. All others are of one row: text
+# or numbers that SQLite does not take, or a damaged page that the row would stand on.
+_PASSING = {
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_NOMEM,
+}
 
 
 class Row(NamedTuple):
@@ -55,6 +73,7 @@ class Row(NamedTuple):
     value: bytes | None = None  # pickled
     large: int | None = None  # bytes of a value that has a file of its own
     text: str | None = None  # what went wrong
+    crc: int | None = None  # CRC-32 of the value, before it got a file of its own
 
 
 @final
@@ -73,7 +92,8 @@ class Journal:
         """
         self.path = Path(path)
         self.problem: str | None = None  # why rows wait, while they do
-        self.lost = 0  # results let go as the disk stayed full
+        self.lost = 0  # results let go, as the disk stayed full or takes them never
+        self._last_loss = ""
         self._large = LargeResults(self.path)
         self._lock = threading.Lock()  # SQLite connections are not for two threads at once
         self._connection = self._opened(resume)
@@ -81,20 +101,27 @@ class Journal:
         self._closing = threading.Event()
         self._writer = threading.Thread(target=self._write, name="isocline-journal", daemon=True)
         self._writer.start()
+        owned(self)
 
     def find(self, key: str, fingerprint: bytes) -> bytes | None:
         """The pickled result of a task that finished in an earlier run, or None.
 
-        None, too, if the data of its chunk has changed. The fingerprint is a packed `Identity`.
+        None, too, if the data of its chunk has changed, or the result is damaged: the task is to be
+        run again. The fingerprint is a packed `Identity`.
 
         Raises:
             JournalError: That was another function, or had another loader or other arguments.
         """
-        with self._lock:
-            found = self._connection.execute(_GET, (key,)).fetchone()
+        try:
+            with self._lock:
+                found = self._connection.execute(_GET, (_stored(key),)).fetchone()
+        except sqlite3.Error as error:
+            self._say_damaged(key, str(error))
+            return None
         if found is None:
             return None
-        was, value, large = found
+        value: bytes | None
+        was, value, large, crc = found
         if was != fingerprint:
             what = changed(was, fingerprint)
             if what is None:
@@ -103,7 +130,12 @@ class Journal:
                 f"journal {self.path}: task {key!r} had {what} when it ran; undo the change, or "
                 "begin with a journal of another name to run all tasks again"
             )
-        return value if large is None else self._large.read(key, large)
+        if large is not None:
+            value = self._large.read(key, large)
+        if value is None or zlib.crc32(value) != crc:
+            self._say_damaged(key, "its result is not as it was written")
+            return None
+        return value
 
     def note(self, row: Row) -> None:
         """To be written soon, in place of what was noted of that task before."""
@@ -127,10 +159,28 @@ class Journal:
         self._connection.close()
         missing = len(self._rows) + self.lost
         if missing:
-            raise JournalError(
-                f"journal {self.path}: {missing} rows could not be written ({self.problem}); "
+            raise UnwrittenError(
+                f"journal {self.path}: {missing} rows could not be written "
+                f"({self.problem or self._last_loss}); "
                 "their tasks will be run again if the run is resumed"
             )
+
+    def disown(self) -> None:
+        """As of `forks.Forkable`.
+
+        A connection that is closed in a child writes the log back into the file, under the feet of
+        the parent, whose lock it takes for its own. So it is never closed there, not even by the
+        end of the interpreter.
+        """
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._connection))
+
+    def _say_damaged(self, key: str, why: str) -> None:
+        LOG.warning(
+            "journal %s: task %s is run again, as what is kept of it is damaged (%s)",
+            self.path,
+            printable(repr(key)),
+            why,
+        )
 
     def _opened(self, resume: bool) -> sqlite3.Connection:
         try:
@@ -164,8 +214,10 @@ class Journal:
             )
         connection.execute(_TABLE)
         connection.execute(f"PRAGMA user_version = {_FORMAT}")
+        if resume:  # some pages may be damaged: each row is read when it is looked for
+            return
         (rows,) = connection.execute("SELECT count(*) FROM task").fetchone()
-        if rows and not resume:
+        if rows:
             raise JournalError(
                 f"journal {self.path}: has {rows} tasks of an earlier run; give resume=True "
                 "(--resume) to go on with it, or another path to begin anew"
@@ -182,33 +234,63 @@ class Journal:
         while not (self._closing.wait(pause) and not self._rows):
             while self._rows:
                 batch = [self._rows.popleft() for _ in range(min(len(self._rows), _MOST))]
-                if not self._commit(batch):
-                    self._rows.extendleft(reversed(batch))
+                if left := self._left(batch):
+                    self._rows.extendleft(reversed(left))
                     break
             if self.problem and self._closing.is_set():
                 return
             self._shed()
             pause = _AGAIN if self.problem else _EVERY
 
-    def _commit(self, batch: Iterable[Row]) -> bool:
-        """Whether it could be written."""
+    def _left(self, batch: list[Row]) -> list[Row]:
+        """Write rows; returns those that are to be tried again, as the disk did not take them."""
         last = {row.key: row for row in batch}  # a task often starts and ends within one batch
+        rows = list(last.values())
+        left: list[Row] = []
+        problem = None
         try:
-            rows = [self._large.apart(row) for row in last.values()]
+            self._commit(rows)
+        except Exception as error:  # of one of them, or of all
+            if _passes(error):
+                left, problem = rows, str(error)
+            else:
+                left, problem = self._one_by_one(rows)
+        if problem and not self.problem:
+            LOG.warning("journal %s: cannot be written (%s); the run goes on", self.path, problem)
+        elif self.problem and not problem:
+            LOG.warning("journal %s: can be written again", self.path)
+        self.problem = problem
+        return left
+
+    def _one_by_one(self, rows: list[Row]) -> tuple[list[Row], str | None]:
+        """Write what can be written; returns what the disk does not take, and why."""
+        left: list[Row] = []
+        problem = None
+        for at, row in enumerate(rows):
+            try:
+                self._commit([row])
+            except OSError as error:  # its file; a smaller row may yet have room
+                left.append(row)
+                problem = str(error)
+            except Exception as error:
+                if _passes(error):
+                    return left + rows[at:], str(error)
+                self.lost += 1
+                self._last_loss = f"task {printable(repr(row.key))}: {words(error)}"
+                LOG.warning("journal %s: a row is left out: %s", self.path, self._last_loss)
+        return left, problem
+
+    def _commit(self, rows: Iterable[Row]) -> None:
+        """All of them, or an exception and none."""
+        try:
+            stored = [_storable(self._large.apart(_checked(row))) for row in rows]
             with self._lock:
                 self._connection.execute("BEGIN")
-                self._connection.executemany(_PUT, rows)
+                self._connection.executemany(_PUT, stored)
                 self._connection.execute("COMMIT")
-        except (sqlite3.Error, OSError) as error:
+        except BaseException:
             self._undo()
-            if self.problem is None:
-                LOG.warning("journal %s: cannot be written (%s); the run goes on", self.path, error)
-            self.problem = str(error)
-            return False
-        if self.problem is not None:
-            LOG.warning("journal %s: can be written again", self.path)
-            self.problem = None
-        return True
+            raise
 
     def _undo(self) -> None:
         with self._lock:
@@ -223,3 +305,30 @@ class Journal:
         while size > _KEPT:
             size -= len(self._rows.popleft().value or b"")
             self.lost += 1
+
+
+def _checked(row: Row) -> Row:
+    return row if row.value is None else row._replace(crc=zlib.crc32(row.value))
+
+
+def _storable(row: Row) -> tuple[Any, ...]:
+    """The row as SQLite takes it: no text with lone surrogates, as of a file name that is no UTF-8.
+
+    A key like that is stored as bytes, so that it is another than all that are text.
+    """
+    text = None if row.text is None else printable(row.text)
+    return (_stored(row.key), *row._replace(node=printable(row.node), text=text)[1:])
+
+
+def _stored(key: str) -> str | bytes:
+    try:
+        key.encode()
+    except UnicodeEncodeError:
+        return key.encode("utf-8", "surrogatepass")
+    return key
+
+
+def _passes(error: Exception) -> bool:
+    """Whether what cannot be written now may be later."""
+    code: int | None = getattr(error, "sqlite_errorcode", None)
+    return code is not None and code & 0xFF in _PASSING  # the rest of it are details

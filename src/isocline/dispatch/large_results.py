@@ -1,7 +1,6 @@
 """Results that are too large for rows of a journal, in files of their own beside it."""
 
 import hashlib
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, final
 
@@ -38,4 +37,5 @@ class LargeResults:
         return value if len(value) == size else None
 
     def _path(self, key: str) -> Path:
-        return self._directory / hashlib.blake2b(os.fsencode(key), digest_size=16).hexdigest()
+        name = key.encode("utf-8", "surrogatepass")  # a file's name need not be UTF-8
+        return self._directory / hashlib.blake2b(name, digest_size=16).hexdigest()

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from isocline.dispatch.user_code import plain_text, shown
 from isocline.errors import UsageError
 
 Reader = Callable[[str], Sequence[str] | None]
@@ -24,8 +25,8 @@ def reader(locations: Locations | None) -> Reader:
     if callable(locations):
         return locations
     raise UsageError(
-        f"locations: {locations!r} is not a mapping from chunk to names of nodes, nor a function "
-        "of the chunk that returns them"
+        f"locations: {shown(locations)} is not a mapping from chunk to names of nodes, nor a "
+        "function of the chunk that returns them"
     )
 
 
@@ -52,11 +53,13 @@ def checked(holders: Any, chunk: str) -> tuple[str, ...] | None:
     """What a reader said, as a tuple of names; raises UsageError if it is something else."""
     if holders is None:
         return None
-    if isinstance(holders, str) or not all(isinstance(name, str) for name in holders):
+    names = () if isinstance(holders, str) else tuple(holders)
+    if isinstance(holders, str) or not all(isinstance(name, str) for name in names):
         raise UsageError(
-            f"locations: of chunk {chunk!r} they are {holders!r}; give a list of names of nodes"
+            f"locations: of chunk {chunk!r} they are {shown(holders)}; give a list of names of "
+            "nodes"
         )
-    return tuple(holders)
+    return tuple(map(plain_text, names))
 
 
 def _unknown(_chunk: str) -> None:

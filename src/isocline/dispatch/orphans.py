@@ -35,6 +35,10 @@ class Orphans:
         if until < math.inf:
             self._due.append((until, orphan.task))
 
+    def wait(self, task: int, until: float) -> None:
+        """One that was overdue is given up at `until`, s, instead."""
+        self.add(self._of[task][0], until)
+
     def take(self, task: int) -> Description:
         """It has a holder, or is no longer wanted."""
         return self._of.pop(task)[0]

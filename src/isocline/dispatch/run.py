@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Iterable
 from typing import Any, final
 
-from isocline.dispatch.actions import Action, Cancel, Cause, Fetch, GiveUp, Start
+from isocline.dispatch.actions import Action, Cancel, Cause, Fetch, GiveUp, Reason, Start
 from isocline.dispatch.attempts import Attempts
 from isocline.dispatch.book import Book
 from isocline.dispatch.core import Core
@@ -19,6 +19,7 @@ from isocline.dispatch.engines.contract import (
     Event,
     Fetched,
     Holds,
+    NodeGone,
     NodeLost,
     NodeUp,
     Raised,
@@ -26,8 +27,9 @@ from isocline.dispatch.engines.contract import (
     TimedOut,
     Work,
 )
-from isocline.dispatch.errors import given_up, over_limit, raised
+from isocline.dispatch.errors import given_up, no_holder, over_limit, raised
 from isocline.dispatch.holdings import Holdings
+from isocline.dispatch.journal import LOG
 from isocline.dispatch.nodes import Nodes
 from isocline.dispatch.records import Outcome
 from isocline.dispatch.tasks import Attempt, Task
@@ -54,6 +56,7 @@ class Run:
         self._nodes = nodes
         self._book = book
         self._everywhere = everywhere
+        self._warned: set[str] = set()  # names in locations that no node has
         self.attempts = Attempts()
         self._holdings = Holdings()
         # What nodes have been told to fetch: chunk and node -> tasks, in order.
@@ -71,16 +74,8 @@ class Run:
         self._book.submitted(now)
         if self.stopping:
             self._book.cancelled(task, now)
-        elif task.found is not None:
-            self._book.resumed(task, task.found, now)
-        else:
-            self.tasks[task.number] = task
-            if task.asked:
-                task.holders = tuple(self._engine.locations(task.chunk or ""))
-            self._holdings.add(task)
-            holders, function = self._holders(task), task.function.number
-            task.anywhere = holders is None
-            self._act(self.core.submitted(task.number, holders, now, task.job, function), now)
+        elif task.found is None or not self._book.resumed(task, task.found, now):
+            self._admit(task, now)
 
     def cancelled(self, number: int, now: float) -> None:
         """Nobody wants a task any more, which may have ended in the meantime."""
@@ -94,6 +89,11 @@ class Run:
             return
         for attempt in self.attempts.of(task):
             self._stop_attempt(attempt)
+
+    def may_return(self, number: int) -> bool:
+        """Whether a node that holds a task's chunk is being started again."""
+        task = self.tasks.get(number)
+        return task is not None and self._nodes.returns(self._names(task))
 
     # Time
 
@@ -125,9 +125,12 @@ class Run:
         match event:
             case Done():
                 self._done(event, now)
-            case Raised(number, node, error, text):
+            case Raised(number, node, error, text, unread):
                 self._set_error(number, raised, node, error, text)
-                self._ended(number, Outcome.RAISED, Cause.RAISED, now)
+                if unread and self._lost_holder(number):
+                    self._ended(number, Outcome.LOST, Cause.UNREAD, now)
+                else:
+                    self._ended(number, Outcome.RAISED, Cause.RAISED, now)
             case TimedOut(number, node, seconds):
                 self._set_error(number, over_limit, node, self._limit(number), seconds)
                 self._ended(number, Outcome.TIMED_OUT, Cause.TIMED_OUT, now)
@@ -141,8 +144,10 @@ class Run:
                 self._fetched(event, now)
             case NodeUp():
                 self._node_up(event, now)
-            case NodeLost(name):
-                self._node_lost(name, now)
+            case NodeLost():
+                self._node_lost(event, now)
+            case NodeGone(name, reason):
+                self._nodes.gone(name, reason)
 
     def _done(self, event: Done, now: float) -> None:
         attempt = self.attempts.get(event.attempt)
@@ -200,12 +205,15 @@ class Run:
 
     def _node_up(self, event: NodeUp, now: float) -> None:
         server, rack = self._nodes.came_up(event.node)
+        self._nodes.changed = now
         if not self.stopping:
             self._act(self.core.server_up(server, now, rack), now)
             self._tell_holders(self._touched_by(event.node.name), now)
 
-    def _node_lost(self, name: str, now: float) -> None:
-        server = self._nodes.lost(name)
+    def _node_lost(self, event: NodeLost, now: float) -> None:
+        name = event.name
+        server = self._nodes.lost(name, event.reason, returns=event.returns)
+        self._nodes.changed = now
         self._holdings.lost(name)
         for place in [place for place in self._coming if place[1] == name]:
             del self._coming[place]
@@ -257,8 +265,9 @@ class Run:
                     self._fetch(number, server, now)
                 case GiveUp():
                     task = self.tasks[action.task]
+                    error = self._given_up(task, action)
                     self._leave(task, Outcome.CANCELLED)
-                    self._book.failed(task, given_up(task.key, action, task.error), now)
+                    self._book.failed(task, error, now)
 
     def _start(self, start: Start, now: float) -> None:
         task, node = self.tasks[start.task], self._nodes.names[start.server]
@@ -288,6 +297,44 @@ class Run:
         self._engine.cancel(self._nodes.names[attempt.server], attempt.number)
 
     # Steps
+
+    def _admit(self, task: Task, now: float) -> None:
+        """A task is to be run."""
+        self.tasks[task.number] = task
+        if task.asked:
+            task.holders = tuple(self._engine.locations(task.chunk or ""))
+        self._holdings.add(task)
+        holders, function = self._holders(task), task.function.number
+        task.anywhere = holders is None
+        if holders == [] and self._engine.fixed:  # it would wait in vain
+            error = no_holder(task.key, task.chunk, self._nodes.states(task.holders), None)
+            self._leave(task, Outcome.CANCELLED)
+            self._book.failed(task, error, now)
+            return
+        self._warn_of_unknown(task)
+        self._act(self.core.submitted(task.number, holders, now, task.job, function), now)
+
+    def _warn_of_unknown(self, task: Task) -> None:
+        """Once for each name: tasks run at the other holders, or anywhere."""
+        if not self._engine.fixed:
+            return
+        for name in self._nodes.unknown(task.holders):
+            if name not in self._warned:
+                self._warned.add(name)
+                LOG.warning("locations: %s", self._nodes.states([name]))
+
+    def _lost_holder(self, number: int) -> bool:
+        """Whether an attempt could not read its chunk as a holder was lost meanwhile."""
+        attempt = self.attempts.get(number)
+        if attempt is None:
+            return False
+        names = self._names(attempt.task)
+        return self._nodes.changed > attempt.given or not self._nodes.all_up(names)
+
+    def _given_up(self, task: Task, action: GiveUp) -> BaseException:
+        if action.reason is not Reason.NO_HOLDER:
+            return given_up(task.key, action, task.error)
+        return no_holder(task.key, task.chunk, self._nodes.states(self._names(task)), task.error)
 
     def _leave(self, task: Task, live: Outcome) -> None:
         """A task has ended; attempts at it that are live come to nothing else."""

@@ -20,10 +20,12 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, final
 
 from isocline.dispatch.book import Book, refuse
+from isocline.dispatch.callbacks import Callbacks
 from isocline.dispatch.core import Core
 from isocline.dispatch.driver import Cancelled, Driver, Stop
 from isocline.dispatch.engines.contract import Emit, Engine
 from isocline.dispatch.errors import EngineClosedError, JournalError
+from isocline.dispatch.forks import owned
 from isocline.dispatch.futures import TaskFuture
 from isocline.dispatch.identity import Files, Version
 from isocline.dispatch.intake import Intake, Wanted, require_positive
@@ -38,7 +40,7 @@ from isocline.dispatch.starting import engine_of, prior
 from isocline.dispatch.submitting import Submitting
 from isocline.dispatch.user_job import Job
 from isocline.draws import stream
-from isocline.errors import IsoclineError
+from isocline.errors import IsoclineError, UsageError
 from isocline.model.cluster import Rates
 from isocline.policies.scheduling import parse
 
@@ -106,8 +108,8 @@ class Scheduler(Submitting):
                 data has changed is run again by a resumed run. By default of chunks that are files,
                 in the nodes' directories or by their paths here, size and time of change.
             grace: s, see above.
-            holder_grace: s that a task waits for a node that holds its chunk when none is up.
-                Worker processes that die are there again within 0.1 to 10 s.
+            holder_grace: s that a task waits for a node that holds its chunk when none is up, and
+                for longer while the engine starts one of them again.
             everywhere: Chunks can be read from everywhere: if no node is up that holds one, its
                 task runs at any.
             copies: Run a copy of a task elsewhere when it is far slower than its like; the first
@@ -136,21 +138,44 @@ class Scheduler(Submitting):
         self._journal = None if journal is None else Journal(journal, resume)
         loader, directories = self._engine.loader, self._engine.directories.values()
         version = version or Files(*(directories or [Path()]))
-        self._intake = Intake(locations, self._journal, limit, self._cancel, loader, version)
+        self._callbacks = Callbacks()
+        self._intake = Intake(
+            locations,
+            self._journal,
+            limit,
+            self._cancel,
+            self._callbacks,
+            self._require_end,
+            loader,
+            version,
+        )
         self._grace = grace
         self._jobs = itertools.count(1)  # 0 is that of tasks without one
         self._closed = False
+        self._forked = False  # it is a copy, in a child of the process that has the scheduler
         self._nodes = Nodes()
         self.records = Records(remember)
 
         def begin(emit: Emit) -> Run:
+            def may_return(task: int) -> bool:
+                return run.may_return(task)
+
             racks = [self._nodes.came_up(node)[1] for node in self._engine.start(emit)]
             known = rates or prior(len(set(racks)))
-            core = Core(racks, known, parsed, rng, rules, fetches=self._engine.fetches)
+            core = Core(
+                racks,
+                known,
+                parsed,
+                rng,
+                rules,
+                fetches=self._engine.fetches,
+                may_return=may_return,
+            )
             # Nodes are up and kernels compiled: no task may wait for either.
             self._began = time.monotonic()
             self._book = Book(self._nodes, self.records, self._journal, self._began, time.time())
-            return Run(core, self._engine, self._nodes, self._book, everywhere=everywhere)
+            run = Run(core, self._engine, self._nodes, self._book, everywhere=everywhere)
+            return run
 
         try:
             self._driver = Driver(begin, self._engine, refuse)
@@ -159,6 +184,7 @@ class Scheduler(Submitting):
             raise
         # The driver's thread does not keep the interpreter alive; workers are to end with it.
         atexit.register(self._end_at_once)
+        owned(self)
 
     # Tasks
 
@@ -181,6 +207,7 @@ class Scheduler(Submitting):
             UsageError: The weight is not a finite number above 0.
         """
         require_positive("weight", weight)
+        self._require_own()
         number = next(self._jobs)
         self._driver.ask(lambda: self._driver.run.core.weigh(number, weight))
         return Job(
@@ -195,6 +222,7 @@ class Scheduler(Submitting):
 
     def statistics(self) -> RunStatistics:
         """The run in numbers, as it is now."""
+        self._require_own()
         now = time.monotonic()
         return self._driver.ask(
             lambda: run_statistics(
@@ -206,6 +234,7 @@ class Scheduler(Submitting):
         """Who helped whom as measured, what limits the run, and what to replicate."""
         from isocline.dispatch.explain import explain  # noqa: PLC0415 - theory, when needed
 
+        self._require_own()
         now, nodes = time.monotonic(), self._nodes.known
         return self._driver.ask(
             lambda: explain(self._book.demand, list(nodes.values()), self._driver.run.elapsed(now))
@@ -216,11 +245,16 @@ class Scheduler(Submitting):
     def close(self, grace: float | None = None) -> None:
         """End when all tasks have ended, or as after an exception, within `grace` s.
 
-        May be repeated. Tasks that come later are refused.
+        May be repeated. Tasks that come later are refused. It returns when all callbacks have been
+        called, or with `grace` after that time. In a child that this process has forked it does
+        nothing.
 
         Raises:
             JournalError: Some of the journal cannot be written.
+            UsageError: Called while a result is unpickled, which it would wait for.
         """
+        if self._forked:
+            return
         self._closed = True
         atexit.unregister(self._end_at_once)
         try:
@@ -231,6 +265,7 @@ class Scheduler(Submitting):
         except BaseException:
             self._close_journal(quietly=True)
             raise
+        self._callbacks.close(grace)
         self._close_journal()
         if self._driver.failure is not None:
             raise self._driver.failure
@@ -255,6 +290,7 @@ class Scheduler(Submitting):
     # Steps
 
     def _submit(self, wanted: Wanted, job: int, job_name: str) -> TaskFuture[Any]:
+        self._require_own()
         task = self._intake.task(wanted, job, job_name)
         if self._closed or self._driver.over:
             raise EngineClosedError(task.key, "the scheduler is closed; make another")
@@ -283,6 +319,21 @@ class Scheduler(Submitting):
 
     def _end_at_once(self) -> None:
         self.close(0.0)
+
+    def disown(self) -> None:
+        """As of `forks.Forkable`."""
+        self._forked = True
+
+    def _require_own(self) -> None:
+        if self._forked:
+            raise UsageError(
+                "scheduler: this process is a fork of the one that has the scheduler, and without "
+                "its threads; make a scheduler here, or use that one there"
+            )
+
+    def _require_end(self, key: str) -> None:
+        self._require_own()
+        self._driver.require_other_thread(f"the future of task {key!r}")
 
     def _close_journal(self, *, quietly: bool = False) -> None:
         if self._journal is None:

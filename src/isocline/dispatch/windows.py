@@ -48,7 +48,7 @@ def as_they_end(
     def fill(count: int) -> None:
         for future in map(submit, islice(source, count)):
             under_way.add(future)
-            future.add_done_callback(ended.put)  # type: ignore[arg-type]
+            future.tell(ended.put)
 
     def rest() -> Generator[TaskFuture[T], None, None]:
         try:
@@ -91,7 +91,7 @@ async def awaited_as_they_end(
     def fill(count: int) -> None:
         for future in map(submit, islice(source, count)):
             under_way.add(future)
-            future.add_done_callback(tell)
+            future.tell(tell)
 
     try:
         fill(size)

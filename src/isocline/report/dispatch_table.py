@@ -12,6 +12,7 @@ from isocline.dispatch.batch.result import BatchResult
 from isocline.dispatch.explained import sentences
 from isocline.dispatch.records import LEVELS
 from isocline.dispatch.run_statistics import RunStatistics
+from isocline.dispatch.user_code import printable
 from isocline.report.table_style import MOST_ROWS, table
 from isocline.report.words import duration, number
 
@@ -58,6 +59,7 @@ def _summary(result: BatchResult) -> Text:
         "from an earlier run": found.resumed,
         "failed": found.failed,
         "cancelled": found.cancelled,
+        "with neither result nor failure": result.unanswered,
     }
     said = [f"{count:,} {what}" for what, count in rest.items() if count]
     again = [
@@ -103,9 +105,9 @@ def _failures(failures: Sequence[Failure]) -> Text:
     lines = Text()
     for failure in failures[:_MOST_FAILURES]:
         at = f" at {failure.node}" if failure.node else ""
-        lines.append(f"{failure.key}{at}: {failure.error}\n", style="red")
+        lines.append(printable(f"{failure.key}{at}: {failure.error}\n"), style="red")
         if failure.traceback:
-            lines.append(f"{failure.traceback.rstrip()}\n")
+            lines.append(printable(f"{failure.traceback.rstrip()}\n"))
     if len(failures) > _MOST_FAILURES:
         lines.append(f"and {len(failures) - _MOST_FAILURES:,} more; the results have all\n", "red")
     lines.rstrip()

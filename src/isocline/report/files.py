@@ -121,7 +121,8 @@ def write_rows(path: Path, rows: Sequence[Row] | Iterable[Row]) -> Path:
     """A CSV with the union of the rows' keys as its header."""
     rows = list(rows)
     header = list(dict.fromkeys(key for row in rows for key in row))
-    with _writable(path).open("w", newline="", encoding="utf-8") as file:
+    # Names may be those of files, which need not be UTF-8.
+    with _writable(path).open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
         writer = csv.DictWriter(file, header)
         writer.writeheader()
         writer.writerows(rows)

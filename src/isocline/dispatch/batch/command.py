@@ -1,8 +1,10 @@
 """A shell command for each chunk."""
 
 import os
+import selectors
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import final
 
@@ -10,10 +12,14 @@ from isocline.dispatch.batch.quoting import VARIABLE, with_path
 from isocline.errors import IsoclineError
 
 _LAST = 2000  # characters of what a command that failed wrote on its standard error
+_LOOK = 0.05  # s between looks whether a command has ended whose children keep its pipes open
+_BLOCK = 1 << 16  # bytes read at once
+_PIPE = 1 << 20  # bytes: no pipe holds more of what a command wrote before it ended
 
 # The shell's standard input is a pipe that only this process can write to, and never does. When it
 # is closed, whether at the end or as this process has died, a child of the shell kills the group:
-# pipelines and what runs in the background end with their task, however that ends.
+# pipelines and what runs in the background end with their task, however that ends. What begins a
+# session of its own (setsid) is in no group of this, and goes on.
 _SHELL = """
 exec 3<&0 </dev/null
 { read -r _ <&3; kill -9 0; } >/dev/null 2>&1 &
@@ -29,6 +35,9 @@ class CommandError(IsoclineError):
 @final
 class Command:
     """Runs in `sh`; what it writes on its standard output, without the last newline, is the result.
+
+    It ends when the shell does. What it has left in the background is killed then, unless that has
+    begun a session of its own.
 
     `{path}` stands for the path of the chunk at its node. It becomes a variable of the shell, which
     is one word whatever the path is (`quoting`); commands can use it as `$CHUNK_PATH`, too. Other
@@ -55,7 +64,7 @@ class Command:
             os.close(reading)
         with process:
             try:
-                output, errors = process.communicate()
+                output, errors = _written(process)
             finally:
                 os.close(held)
         said = errors.decode(errors="backslashreplace").rstrip()
@@ -63,8 +72,45 @@ class Command:
             last = said[-_LAST:] or "it wrote nothing on its standard error"
             raise CommandError(f"{_status(process.returncode)}: {last}")
         if said:
-            print(said, file=sys.stderr, flush=True)
+            with suppress(OSError, ValueError):  # closed: the result is one all the same
+                print(said, file=sys.stderr, flush=True)
         return output.decode(errors="backslashreplace").removesuffix("\n")
+
+
+def _written(process: subprocess.Popen[bytes]) -> list[bytes]:
+    """What a process writes on its standard output and error until it ends.
+
+    Children that it leaves in the background may hold both open for longer, so that to wait for
+    their ends, as `communicate` does, would be to wait for the children.
+    """
+    assert process.stdout is not None
+    assert process.stderr is not None
+    out, err = process.stdout.fileno(), process.stderr.fileno()
+    written = {out: bytearray(), err: bytearray()}
+    with selectors.DefaultSelector() as selector:
+        for pipe in written:
+            os.set_blocking(pipe, False)
+            selector.register(pipe, selectors.EVENT_READ)
+        while selector.get_map() and process.poll() is None:
+            for key, _ in selector.select(_LOOK):
+                if _read(key.fd, written[key.fd]) == 0:
+                    selector.unregister(key.fd)
+        process.wait()
+        for pipe in written:
+            most = len(written[pipe]) + _PIPE
+            while len(written[pipe]) < most and _read(pipe, written[pipe]):
+                """There may be more."""
+    return [bytes(each) for each in written.values()]
+
+
+def _read(pipe: int, written: bytearray) -> int | None:
+    """Take what a pipe has, bytes; 0 at its end, None if there is nothing at the moment."""
+    try:
+        block = os.read(pipe, _BLOCK)
+    except BlockingIOError:
+        return None
+    written += block
+    return len(block)
 
 
 def _status(code: int) -> str:

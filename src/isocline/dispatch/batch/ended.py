@@ -3,11 +3,13 @@
 import dataclasses
 import math
 from collections.abc import Mapping
-from concurrent.futures import CancelledError
 from typing import Any, NamedTuple
 
 from isocline.dispatch.errors import RemoteTracebackError
 from isocline.dispatch.futures import TaskFuture
+from isocline.dispatch.user_code import Caught, guarded, words
+
+_LONGEST_INTEGER = 14_000  # bits: 4 215 digits; Python writes no more than 4 300
 
 
 class Failure(NamedTuple):
@@ -31,12 +33,12 @@ class Finished(NamedTuple):
 
 def ended(future: TaskFuture[Any], chunk: str) -> Finished | Failure:
     """What a future that is done has come to."""
-    try:
-        return Finished(future.key, chunk, future.node, plain(future.result()))
-    except (Exception, CancelledError) as error:
-        cause = error.__cause__
-        trace = str(cause.args[0]) if isinstance(cause, RemoteTracebackError) else None
-        return Failure(future.key, chunk, future.node, _words(error), trace)
+    found = guarded(lambda: plain(future.result()))  # of users' types, their methods are called
+    if not isinstance(found, Caught):
+        return Finished(future.key, chunk, future.node, found)
+    cause = guarded(lambda: found.error.__cause__)
+    trace = str(cause.args[0]) if type(cause) is RemoteTracebackError else None
+    return Failure(future.key, chunk, future.node, words(found.error), trace)
 
 
 def plain(value: Any) -> Any:
@@ -45,6 +47,11 @@ def plain(value: Any) -> Any:
     Raises:
         TypeError: There is no such form.
     """
+    if isinstance(value, int) and value.bit_length() > _LONGEST_INTEGER:
+        raise TypeError(
+            f"the result is a whole number of {value.bit_length():,} bits, more than JSON is "
+            "written with; return it as text"
+        )
     if value is None or isinstance(value, bool | int | str):
         return value
     if isinstance(value, float):
@@ -63,8 +70,3 @@ def plain(value: Any) -> Any:
         f"the result, of type {type(value).__qualname__}, cannot be written as JSON; return plain "
         "data, or write it to a file and return its name"
     )
-
-
-def _words(error: BaseException) -> str:
-    words = str(error)
-    return f"{type(error).__name__}: {words}" if words else type(error).__name__

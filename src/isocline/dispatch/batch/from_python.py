@@ -30,6 +30,7 @@ import cloudpickle
 from isocline.dispatch.batch.batch import ENGINES, Batch
 from isocline.dispatch.identity import Files
 from isocline.dispatch.locations import in_directories
+from isocline.dispatch.user_code import Caught, guarded, plain_text, shown, words
 from isocline.errors import UsageError
 
 # What the loader of a file is called: not as a module that others could import by that name.
@@ -88,15 +89,22 @@ def _imported(path: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     sys.path.insert(0, str(path.parent.absolute()))  # as `python FILE.py` does
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        raise UsageError(f"{_where(path, error)}: {type(error).__name__}: {error}") from error
+    found = guarded(spec.loader.exec_module, module)
+    if isinstance(found, Caught):
+        raise _at_fault(path, "", found.error) from found.error
     cloudpickle.register_pickle_by_value(module)
     return module
 
 
-def _where(path: Path, error: Exception) -> str:
+def _at_fault(path: Path, what: str, error: BaseException) -> UsageError:
+    """What the file's own code raised; `what` of it, with a space behind, or nothing."""
+    said = words(error)
+    if not isinstance(error, Exception):
+        said += "; a job file must not end the program"
+    return UsageError(f"{_where(path, error)}: {what}{said}")
+
+
+def _where(path: Path, error: BaseException) -> str:
     """The last line of the file itself that the error went through."""
     if isinstance(error, SyntaxError) and error.filename == str(path):
         return f"{path}:{error.lineno}"
@@ -107,21 +115,21 @@ def _where(path: Path, error: Exception) -> str:
 def _callable(path: Path, module: ModuleType, name: str) -> Callable[..., Any] | None:
     found = getattr(module, name, None)
     if found is not None and not callable(found):
-        raise UsageError(f"{path}: {name} is {found!r}; give a function")
+        raise UsageError(f"{path}: {name} is {shown(found)}; give a function")
     return found
 
 
 def _checked(path: Path, module: ModuleType, name: str, otherwise: Any, *kinds: type) -> Any:
     found = getattr(module, name, otherwise)
     if found is not otherwise and not isinstance(found, kinds):
-        raise UsageError(f"{path}: {name} is {found!r}; give {_WORDS[kinds[-1]]}")
+        raise UsageError(f"{path}: {name} is {shown(found)}; give {_WORDS[kinds[-1]]}")
     return found
 
 
 def _engine(path: Path, module: ModuleType) -> str | None:
     found: str | None = _checked(path, module, "engine", None, str)
     if found is not None and found not in ENGINES:
-        raise UsageError(f"{path}: engine is {found!r}; give one of {', '.join(ENGINES)}")
+        raise UsageError(f"{path}: engine is {shown(found)}; give one of {', '.join(ENGINES)}")
     return found
 
 
@@ -140,17 +148,38 @@ def _named(locations: Any) -> list[str] | None:
 
 def _chunks(path: Path, given: Any) -> Iterable[str]:
     """Names, checked as they come."""
-    found = given() if callable(given) else given
+    found = given
+    if callable(given):
+        found = guarded(given)
+        if isinstance(found, Caught):
+            raise _at_fault(path, "chunks() raises ", found.error) from found.error
     if isinstance(found, str) or not isinstance(found, Iterable):
         raise UsageError(
-            f"{path}: chunks is {found!r}; give a list of names, as: chunks = ['part-0', 'part-1']"
+            f"{path}: chunks is {shown(found)}; give a list of names, as: "
+            "chunks = ['part-0', 'part-1']"
         )
     if isinstance(found, Iterator):
-        return (_name(path, chunk) for chunk in found)
-    return [_name(path, chunk) for chunk in found]
+        return _names(path, found)
+    return list(_names(path, found))
+
+
+def _names(path: Path, chunks: Iterable[object]) -> Iterator[str]:
+    end = object()
+    chunk = names = guarded(iter, chunks)
+    while not isinstance(names, Caught):
+        chunk = guarded(next, names, end)
+        if chunk is end:
+            return
+        if isinstance(chunk, Caught):
+            break
+        yield _name(path, chunk)
+    assert isinstance(chunk, Caught)
+    raise _at_fault(path, "chunks raises ", chunk.error) from chunk.error
 
 
 def _name(path: Path, chunk: object) -> str:
     if not isinstance(chunk, str):
-        raise UsageError(f"{path}: chunks has {chunk!r}; a chunk is called by a name, a string")
-    return chunk
+        raise UsageError(
+            f"{path}: chunks has {shown(chunk)}; a chunk is called by a name, a string"
+        )
+    return plain_text(chunk)

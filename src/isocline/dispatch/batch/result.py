@@ -28,11 +28,21 @@ class BatchResult(Record):
     explanation: Explanation
     timeline: Timeline
     interrupted: bool  # by Ctrl-C
+    unanswered: int = 0  # chunks that have neither a result nor a failure
+    problem: str | None = None  # with the journal or the output
 
     @property
     def status(self) -> str:
-        """done, failed (some tasks have no result), or interrupted."""
-        return "interrupted" if self.interrupted else "failed" if self.failures else "done"
+        """How the run ended.
+
+        done: each chunk has a result; failed: each has a result or a failure; incomplete: some have
+        neither; interrupted: the same by Ctrl-C.
+        """
+        if self.interrupted:
+            return "interrupted"
+        if self.unanswered:
+            return "incomplete"
+        return "failed" if self.failures else "done"
 
     def nodes(self) -> list[dict[str, Any]]:
         """One row for each node: what it ran, and the share of the time that it was busy."""
@@ -45,6 +55,8 @@ class BatchResult(Record):
             "status": self.status,
             "name": self.name,
             "policy": self.policy,
+            "unanswered": self.unanswered,
+            "problem": self.problem,
             "statistics": self.statistics.to_dict(),
             "nodes": self.nodes(),
             "failures": [failure._asdict() for failure in self.failures],

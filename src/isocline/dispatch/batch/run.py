@@ -11,11 +11,14 @@ from isocline.dispatch.batch.batch import Batch
 from isocline.dispatch.batch.ended import Failure, Finished, ended
 from isocline.dispatch.batch.result import BatchResult
 from isocline.dispatch.batch.where import where
+from isocline.dispatch.errors import OutputError, UnwrittenError
 from isocline.dispatch.futures import TaskFuture
+from isocline.dispatch.journal import LOG
 from isocline.dispatch.run_statistics import RunStatistics
 from isocline.dispatch.scheduler import Scheduler
 from isocline.dispatch.submitting import Submitting
 from isocline.dispatch.timeline import Timeline
+from isocline.dispatch.user_code import Caught, guarded, words
 
 POLICY = "late_binding"
 _LOOK = 0.25  # s between two looks at the progress
@@ -38,7 +41,8 @@ def run_batch(
 
     Args:
         batch: What to do.
-        tell: Told of each task as it ends; what it raises stops the run.
+        tell: Told of each task as it ends; what it raises stops the run, an OutputError in an
+            orderly way.
         engine: processes, ray or dask, in place of the batch's own; by default processes.
         address: Of the cluster of ray or dask; by default the batch's, if the engine is, or the one
             that Ray or Dask finds, or starts on this machine.
@@ -47,7 +51,7 @@ def run_batch(
         copies: In place of the batch's own: run copies of slow tasks elsewhere.
         journal: A file that keeps the run, so that it can be resumed.
         resume: Go on with a journal that is there.
-        watch: Told every 0.25 s how far it is, in another thread.
+        watch: Told every 0.25 s how far it is, in another thread; not again once it has raised.
 
     Raises:
         UsageError: The batch and these arguments do not go together.
@@ -59,7 +63,8 @@ def run_batch(
     place = where(batch, engine, address, workers)
     policy = policy or batch.policy or POLICY
     failures: list[Failure] = []
-    interrupted = False
+    told = 0
+    interrupted, problem = False, None
     scheduler = Scheduler(
         place.engine,
         policy,
@@ -73,16 +78,19 @@ def run_batch(
         everywhere=place.everywhere,
         **place.options,
     )
+    keyed = _ByChunk(scheduler)
     try:
         with scheduler, _watched(scheduler, watch):
-            keyed = _ByChunk(scheduler)
             for future in keyed.completed(batch.function, batch.chunks):
                 found = ended(future, keyed.chunks.pop(future.key))
                 if isinstance(found, Failure):
                     failures.append(found)
                 tell(found)
+                told += 1
     except KeyboardInterrupt:
         interrupted = True
+    except (OutputError, UnwrittenError) as error:  # what has been done is worth a report
+        problem = str(error)
     return BatchResult(
         batch.name,
         policy,
@@ -91,6 +99,8 @@ def run_batch(
         scheduler.explain(),
         Timeline.of(scheduler.records),
         interrupted,
+        unanswered=max(batch.size or 0, keyed.given) - told,
+        problem=problem,
     )
 
 
@@ -100,12 +110,14 @@ class _ByChunk(Submitting):
 
     Attributes:
         chunks: Of the tasks that have not been handed out yet, by key.
+        given: How many have been submitted.
     """
 
     def __init__(self, scheduler: Scheduler) -> None:
         self.chunks: dict[str, str] = {}
+        self.given = 0
         self._scheduler = scheduler
-        self._given: Counter[str] = Counter()
+        self._asked: Counter[str] = Counter()
 
     def submit(
         self,
@@ -119,10 +131,11 @@ class _ByChunk(Submitting):
     ) -> TaskFuture[Any]:
         assert chunk is not None
         if key is None:
-            self._given[chunk] += 1
-            count = self._given[chunk]
+            self._asked[chunk] += 1
+            count = self._asked[chunk]
             key = chunk if count == 1 else f"{chunk}#{count}"
         self.chunks[key] = chunk
+        self.given += 1
         return self._scheduler.submit(function, chunk, *arguments, key=key, limit=limit, **named)
 
     @property
@@ -135,15 +148,23 @@ def _watched(scheduler: Scheduler, watch: Callable[[RunStatistics], None]) -> It
     """Tell of the progress from a thread: tasks may take long, and end all at once."""
     over = threading.Event()
 
+    def tell() -> bool:
+        found = guarded(watch, scheduler.statistics())
+        if isinstance(found, Caught):
+            LOG.warning("the progress of the run is not shown: %s", words(found.error))
+        return not isinstance(found, Caught)
+
     def look() -> None:
-        while not over.wait(_LOOK):
-            watch(scheduler.statistics())
+        while tell() and not over.wait(_LOOK):
+            """Told again."""
 
     watcher = threading.Thread(target=look, name="isocline-progress", daemon=True)
     watcher.start()
     try:
         yield
     finally:
+        shows = watcher.is_alive()
         over.set()
         watcher.join()
-        watch(scheduler.statistics())
+        if shows:
+            tell()

@@ -1,5 +1,6 @@
 """One attempt at a node, from its function and arguments to the event for the engine."""
 
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -7,6 +8,8 @@ from typing import NamedTuple, final
 
 from isocline.dispatch.engines import calls
 from isocline.dispatch.engines.contract import Done, Raised
+from isocline.dispatch.engines.errors import UnreadError
+from isocline.dispatch.user_code import end_fork
 
 # True once, for the first attempt in this process. It opens files and fills caches, and with what
 # it imports it may take seconds where its like take milliseconds: a time that belongs in no rate.
@@ -37,6 +40,8 @@ def performed(
 ) -> Done | Raised:
     """Run one attempt to its end; only an Interruption is let through.
 
+    A child that the task has forked, and that comes back from it, ends here: the parent goes on.
+
     Args:
         attempt: Its number.
         node: Where it runs.
@@ -44,7 +49,7 @@ def performed(
         arguments: Pickled (args, kwargs).
         read: What returns the chunk; None: there is none.
     """
-    modules = len(sys.modules)
+    modules, process = len(sys.modules), os.getpid()
     first = _FIRST.pop() if _FIRST else False
     start = time.perf_counter()
     held, read_seconds = True, 0.0  # s
@@ -59,7 +64,9 @@ def performed(
     except Interruption:
         raise
     except BaseException as error:  # also of sys.exit(): the node lives on
-        return Raised(attempt, node, *calls.failure(error))
+        end_fork(process, error)
+        return Raised(attempt, node, *calls.failure(error), isinstance(error, UnreadError))
+    end_fork(process)
     seconds = time.perf_counter() - start
     cold = first or len(sys.modules) != modules
     return Done(attempt, node, value, seconds, read_seconds, held, cold)

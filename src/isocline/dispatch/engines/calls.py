@@ -8,6 +8,7 @@ from types import TracebackType
 
 from isocline.dispatch import pickling
 from isocline.dispatch.engines.errors import RemoteError, ResultError
+from isocline.dispatch.user_code import words
 
 Function = Callable[..., object]
 
@@ -34,8 +35,8 @@ def pickled(value: object) -> bytes:
             by_value: bytes = pickling.dumps(value)
         except Exception as error:
             raise ResultError(
-                f"the result, of type {type(value).__qualname__}, cannot be pickled: {error}; "
-                "return plain data, or write it to a file and return its name"
+                f"the result, of type {type(value).__qualname__}, cannot be pickled: "
+                f"{words(error)}; return plain data, or write it to a file and return its name"
             ) from error
         return by_value
 
@@ -58,7 +59,6 @@ def _error_pickled(error: BaseException) -> bytes:
     try:
         data: bytes = pickling.dumps(error)
         pickle.loads(data)
-    except Exception:
-        words = "".join(traceback.format_exception_only(error))
-        return pickle.dumps(RemoteError(words.strip()))
+    except BaseException:  # the task is over: not even to be stopped makes a difference to it now
+        return pickle.dumps(RemoteError(words(error)))
     return data

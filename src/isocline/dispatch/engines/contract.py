@@ -59,6 +59,7 @@ class Raised(NamedTuple):
     node: str
     error: bytes  # the exception, pickled; if it cannot be, a RemoteError with its words
     text: str  # its traceback at the node
+    unread: bool = False  # no holder delivered the chunk, and one or more did not answer
 
 
 class TimedOut(NamedTuple):
@@ -84,6 +85,14 @@ class NodeUp(NamedTuple):
 
 class NodeLost(NamedTuple):
     """A node is gone with all its attempts."""
+
+    name: str
+    reason: str
+    returns: bool = False  # it is being started again, until `NodeUp` or `NodeGone`
+
+
+class NodeGone(NamedTuple):
+    """A lost node was started again and again in vain; `NodeUp`, should it yet come up."""
 
     name: str
     reason: str
@@ -113,7 +122,7 @@ class Fetched(NamedTuple):
 
 
 Ending = Done | Raised | TimedOut | Stopped
-Event = Ending | NodeUp | NodeLost | Holds | Drops | Fetched
+Event = Ending | NodeUp | NodeLost | NodeGone | Holds | Drops | Fetched
 Emit = Callable[[Event], None]
 
 
@@ -122,11 +131,13 @@ class Engine(Protocol):
 
     Attributes:
         fetches: Whether nodes can fetch a chunk while they run tasks.
+        fixed: Whether there will be no other nodes than those that `start` returned.
         loader: What makes of a chunk the value that a task gets, if it is the user's.
         directories: Of each node, if chunks are files below them.
     """
 
     fetches: bool
+    fixed: bool
     loader: Callable[[Any], object] | None
     directories: Mapping[str, Path]
 

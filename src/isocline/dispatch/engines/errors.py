@@ -14,6 +14,10 @@ class ChunkError(IsoclineError):
     """A chunk could not be had from any of its holders; the message says what each answered."""
 
 
+class UnreadError(ChunkError):
+    """As ChunkError, and one or more holders were gone: they may be there again."""
+
+
 class ResultError(IsoclineError):
     """What a function returned cannot be pickled."""
 

@@ -11,6 +11,7 @@ With `speed` a thread of its own advances it, at so many virtual seconds a secon
 
 import heapq
 import itertools
+import os
 import pickle
 import threading
 import time
@@ -36,7 +37,8 @@ from isocline.dispatch.engines.contract import (
     TimedOut,
     Work,
 )
-from isocline.dispatch.engines.errors import ChunkError, EngineError
+from isocline.dispatch.engines.errors import EngineError, UnreadError
+from isocline.dispatch.user_code import end_fork
 
 _IDLE = -1
 
@@ -112,6 +114,7 @@ class FakeEngine:
         self.fetches = fetches
         self.loader: Callable[[str], object] | None = loader
         self.directories: Mapping[str, Path] = {}
+        self.fixed = True
         self._places = {node.name: _Place(node) for node in named}
         self._service = service or Service()
         self._draw, self._fault, self._load = draw, fault, loader
@@ -234,17 +237,20 @@ class FakeEngine:
     def _finish(
         self, place: _Place, work: Work, seconds: float, read: float, fault: Fault | None
     ) -> None:
-        name, held = place.node.name, self._held(place, work)
+        name, held, process = place.node.name, self._held(place, work), os.getpid()
         try:
             if fault is Fault.RAISE:
                 raise FaultError(f"task {work.key} at {name}")
             chunk = [] if work.chunk is None else [self._load(work.chunk)]
             if not held and not self._reachable(work):
-                raise ChunkError(f"chunk {work.chunk!r} cannot be had at {name}: no holder is up")
+                raise UnreadError(f"chunk {work.chunk!r} cannot be had at {name}: no holder is up")
             value = calls.call(_function(work.function), work.arguments, *chunk)
         except BaseException as error:
-            self._end(place, Raised(work.attempt, name, *calls.failure(error)))
+            end_fork(process, error)
+            unread = isinstance(error, UnreadError)
+            self._end(place, Raised(work.attempt, name, *calls.failure(error), unread))
             return
+        end_fork(process)
         if self._keeps and not held and work.chunk is not None:
             place.held.add(work.chunk)
             self._say(Holds(work.chunk, name))

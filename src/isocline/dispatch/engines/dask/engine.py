@@ -26,7 +26,7 @@ from isocline.dispatch.engines.dask.chunks import Chunks
 from isocline.dispatch.engines.dask.link import Link
 from isocline.dispatch.engines.dask.members import Members
 from isocline.dispatch.engines.dask.server import Server, Worker
-from isocline.dispatch.engines.errors import ChunkError, EngineError
+from isocline.dispatch.engines.errors import EngineError, UnreadError
 from isocline.dispatch.engines.processes.settings import code_of
 from isocline.dispatch.engines.remote import Loader, Numbers
 from isocline.errors import UsageError
@@ -82,6 +82,7 @@ class DaskEngine:
         self.fetches = bool(chunks)  # those of a loader are read in the task
         self.loader = loader
         self.directories: Mapping[str, Path] = {}
+        self.fixed = False
         self._members = Members(self._chunks, code_of(loader), racks or {}, self._emit)
         self._begin = begin
         self._numbers = Numbers()
@@ -174,7 +175,9 @@ class DaskEngine:
             if work.attempt not in server.tasks:
                 raise
             reason = f"chunk {work.chunk!r} cannot be had at {server.node.name}: {error}"
-            event = Raised(work.attempt, server.node.name, *calls.failure(ChunkError(reason)))
+            event = Raised(
+                work.attempt, server.node.name, *calls.failure(UnreadError(reason)), True
+            )
         except Exception as error:  # Dask's own
             event = Raised(work.attempt, server.node.name, *calls.failure(error))
         finally:
@@ -193,9 +196,12 @@ class DaskEngine:
 
     async def _failed(self, server: Server, work: Work, future: "Future[Any]") -> Raised:
         error = await future.exception()
-        if not isinstance(error, Exception):
-            error = ChunkError(f"Dask gave up the task ({future.status}), as what it needs is lost")
-        return Raised(work.attempt, server.node.name, *calls.failure(error))
+        unread = not isinstance(error, Exception)
+        if unread:
+            error = UnreadError(
+                f"Dask gave up the task ({future.status}), as what it needs is lost"
+            )
+        return Raised(work.attempt, server.node.name, *calls.failure(error), unread)
 
     def _tell(self, server: Server, work: Work, answer: at_node.Answer | Raised) -> None:
         if isinstance(answer, Raised):

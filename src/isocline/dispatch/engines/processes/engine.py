@@ -1,5 +1,6 @@
 """Worker processes of this machine as nodes: the engine that needs nothing else."""
 
+import os
 import shutil
 import sys
 import tempfile
@@ -90,6 +91,7 @@ class ProcessEngine:
         self._sockets: Path | None = None  # if they have a directory of their own
         self._minder: Minder | None = None
         self._places: dict[str, Place] = {}
+        self.fixed = True
         self.fetches = code is not None or bool(self.directories)
         self._held: dict[str, set[str]] = {node.name: set() for node in self._nodes}
 
@@ -134,7 +136,7 @@ class ProcessEngine:
             node
             for node, held in self._held.items()
             if chunk in held
-            or (node in self.directories and (self.directories[node] / chunk).is_file())
+            or (node in self.directories and _is_file(self.directories[node] / chunk))
         ]
 
     def close(self) -> None:
@@ -180,3 +182,8 @@ class ProcessEngine:
             case NodeLost():
                 self._held[event.name].clear()
         self._emit(event)
+
+
+def _is_file(path: Path) -> bool:
+    """Whether there is one that this process can see; a name may be too long, or be no name."""
+    return os.path.isfile(path)  # noqa: PTH113 - pathlib's raises for some names

@@ -16,6 +16,7 @@ from isocline.dispatch.engines.contract import (
     Event,
     Fetched,
     Holds,
+    NodeGone,
     NodeLost,
     NodeUp,
     Raised,
@@ -29,6 +30,10 @@ from isocline.dispatch.engines.processes.wire import Ready
 
 # s between looks at what nothing announces: workers overdue, or to be started.
 _LOOK = 0.05
+# Workers of one node in a row that may be killed as they start, as where memory is scarce, before
+# the engine itself is not started; and that may end so later, in some 2 minutes, before the node is
+# given up by those who wait for it. It is started again all the same.
+_KILLED, _IN_VAIN = 3, 20
 _GRACE = 1.0  # s from asking workers to end until killing them
 _BOTH = selectors.EVENT_READ | selectors.EVENT_WRITE
 
@@ -153,6 +158,7 @@ class Minder:
 
     def _ready(self, place: Place, process: Process) -> None:
         process.up = True
+        place.ready()
         if self._started.is_set():
             self._emit(NodeUp(place.node))
         self._starting.discard(place.node.name)
@@ -163,14 +169,22 @@ class Minder:
         self._selector.unregister(process.channel)
         how = process.kill()
         place.lost()
-        if not self._started.is_set():
-            process.output.join()
-            last = "\n".join(process.output.last)
-            self._not_started(place, f"its worker {how}, and said:\n{last}")
-        elif process.up:
-            self._emit(NodeLost(place.node.name, why or how))
+        if process.up:
+            if self._started.is_set():
+                self._emit(NodeLost(place.node.name, why or how, returns=True))
+            else:
+                self._starting.add(place.node.name)
+        elif not process.killed or place.failed > _KILLED:
+            self._not_started(place, f"its worker {how}", process)
 
-    def _not_started(self, place: Place, why: str) -> None:
+    def _not_started(self, place: Place, why: str, process: Process | None = None) -> None:
+        """One more process of a place has not come up."""
+        name = place.node.name
         if not self._started.is_set():
-            self._failure = f"node {place.node.name} cannot be started: {why}"
+            if process:
+                process.output.join()
+                why = "\n".join((f"{why}, and said:", *process.output.last))
+            self._failure = f"node {name} cannot be started: {why}"
             self._started.set()
+        elif place.failed == _IN_VAIN:
+            self._emit(NodeGone(name, f"{_IN_VAIN} workers ended as they started, the last: {why}"))

@@ -3,6 +3,7 @@
 import sys
 import threading
 from collections import deque
+from contextlib import suppress
 from typing import IO, final
 
 _LONGEST = 1 << 16  # bytes of a line
@@ -29,4 +30,17 @@ class Output:
             for line in iter(lambda: self._pipe.readline(_LONGEST), b""):
                 text = line.decode(errors="replace").rstrip("\n")
                 self.last.append(text)
-                sys.stderr.write(f"{self._name}: {text}\n")
+                _show(f"{self._name}: {text}\n")
+
+
+def _show(text: str) -> None:
+    """Write to the standard error, if it takes the text.
+
+    It may be closed, of another encoding, or an object of the user's. Whatever it is, the pipe has
+    to be read on: nobody would read what tasks print, and each that prints would fail.
+    """
+    with suppress(BaseException):
+        try:
+            sys.stderr.write(text)
+        except UnicodeEncodeError as error:
+            sys.stderr.write(text.encode(error.encoding, "backslashreplace").decode(error.encoding))

@@ -9,15 +9,22 @@ from contextlib import ExitStack, contextmanager, suppress
 from typing import final
 
 from isocline.dispatch.engines.processes.store import BLOCK, NotHereError, Parcel, Store
+from isocline.dispatch.user_code import words
 
 _QUESTION = struct.Struct("<I")  # length of the chunk's name, which follows
 _ANSWER = struct.Struct("<?Q")  # whether it comes, and its size; else why not, in so many bytes
+
+_NAMES = "utf-8", "surrogatepass"  # of chunks: a file's name need not be UTF-8
 
 _STEP = 0.05  # s of a slow link at once: never so long that it seems silent
 
 
 class UnansweredError(Exception):
     """A node does not deliver a chunk; the message says why."""
+
+
+class GoneError(UnansweredError):
+    """Because its process has ended; it may be started again."""
 
 
 @contextmanager
@@ -31,10 +38,10 @@ def asked(path: str, chunk: str, silence: float) -> Iterator[Parcel]:
         channel.settimeout(silence)
         try:
             channel.connect(path)
-            name = chunk.encode()
+            name = chunk.encode(*_NAMES)
             channel.sendall(_QUESTION.pack(len(name)) + name)
         except OSError as error:
-            raise UnansweredError(f"it is not there ({error})") from None
+            raise GoneError(f"it is not there ({error})") from None
         comes, size = _ANSWER.unpack(b"".join(_received(channel, _ANSWER.size)))
         if not comes:
             raise UnansweredError(b"".join(_received(channel, size)).decode())
@@ -49,9 +56,9 @@ def _received(channel: socket.socket, size: int) -> Iterator[bytes]:
         except TimeoutError:
             raise UnansweredError("it fell silent") from None
         except OSError as error:
-            raise UnansweredError(f"it broke off ({error})") from None
+            raise GoneError(f"it broke off ({error})") from None
         if not block:
-            raise UnansweredError("it broke off")
+            raise GoneError("it broke off")
         size -= len(block)
         yield block
 
@@ -81,13 +88,13 @@ class Peers:
         # A failure from the second block on breaks off; that, and one who gave up, is no error.
         with channel, ExitStack() as stack, suppress(OSError, UnansweredError):
             (length,) = _QUESTION.unpack(b"".join(_received(channel, _QUESTION.size)))
-            chunk = b"".join(_received(channel, length)).decode()
+            chunk = b"".join(_received(channel, length)).decode(*_NAMES)
             try:
                 parcel = stack.enter_context(self._store.sent(chunk))
             except NotHereError:
                 _refuse(channel, "it no longer holds it")
-            except Exception as error:  # its loader's: for the one who asked
-                _refuse(channel, f"{type(error).__name__}: {error}")
+            except BaseException as error:  # its loader's: for the one who asked
+                _refuse(channel, words(error))
             else:
                 channel.sendall(_ANSWER.pack(True, parcel.size))
                 self._send(channel, parcel)
@@ -106,5 +113,5 @@ class Peers:
 
 
 def _refuse(channel: socket.socket, why: str) -> None:
-    text = why.encode()
+    text = why.encode("utf-8", "backslashreplace")
     channel.sendall(_ANSWER.pack(False, len(text)) + text)

@@ -28,6 +28,7 @@ class Place:
         self.setup = setup
         self.process: Process | None = None
         self._patience = patience
+        self.failed = 0  # processes in a row that ended before they were ready
         self._pause = _FIRST
         self._now = now
         self._due = -math.inf  # s of that clock
@@ -44,9 +45,14 @@ class Place:
 
     def lost(self) -> None:
         """Its process is gone, or could not be started."""
+        self.failed += self.process is None or not self.process.up
         self.process = None
         self._due = self._now() + self._pause
         self._pause = min(2.0 * self._pause, _LONGEST)
+
+    def ready(self) -> None:
+        """Its process is up."""
+        self.failed = 0
 
     def did(self) -> None:
         """It has done a task: it can."""

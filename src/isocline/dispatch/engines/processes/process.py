@@ -17,6 +17,7 @@ from isocline.dispatch.engines.processes import wire
 from isocline.dispatch.engines.processes.cores import thread_variables, usable_cores
 from isocline.dispatch.engines.processes.output import Output
 from isocline.dispatch.engines.processes.watch import Watch
+from isocline.dispatch.forks import owned
 from isocline.dispatch.shared_bytes import LARGE
 
 _WORKER = "isocline.dispatch.engines.processes.worker"
@@ -65,6 +66,7 @@ class Process:
         self._size = 0  # bytes of these
         self._outbox = bytearray()
         self._send(wire.packed(setup))
+        owned(self)
 
     # From the caller's thread
 
@@ -150,6 +152,15 @@ class Process:
         if status < 0:
             return f"killed by {signal.Signals(-status).name}"
         return f"ended with status {status}"
+
+    @property
+    def killed(self) -> bool:
+        """After `kill`: whether a signal has ended it."""
+        return self._process.returncode < 0
+
+    def disown(self) -> None:
+        """As of `forks.Forkable`: it ends with its engine, which is not in this child."""
+        self.channel.close()
 
     def terminate(self) -> None:
         """Ask it to end."""

@@ -1,17 +1,23 @@
 """How a node comes by a chunk: its own, kept from before, or from a node that holds it."""
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import final
 
 from isocline.dispatch.engines.attempt import Read
 from isocline.dispatch.engines.contract import Drops, Holds
-from isocline.dispatch.engines.errors import ChunkError
-from isocline.dispatch.engines.processes.peers import UnansweredError, asked
+from isocline.dispatch.engines.errors import ChunkError, UnreadError
+from isocline.dispatch.engines.processes.peers import GoneError, UnansweredError, asked
 from isocline.dispatch.engines.processes.store import Store
 
 Notices = list[Holds | Drops]
+
+# s for which holders whose processes have ended are asked again, and how often. They need longer to
+# be started again; but the engine knows by then that they were lost, so that it can tell this from
+# a chunk which is nowhere.
+_PATIENCE, _AGAIN = 0.5, 0.05
 
 
 @final
@@ -43,20 +49,21 @@ class Reader:
             coming.wait()
         if store.kept(chunk) or store.own(chunk, named):
             return Read(store.load(chunk), coming is None)
-        answers: list[str] = []
-        for holder in holders:
-            try:
-                value = self._got(chunk, holder, self.notices)
-            except UnansweredError as error:
-                answers.append(f"{holder}: {error}")
-            else:
-                return Read(value(), False)
-        if self._everywhere:
+        answers: dict[str, UnansweredError] = {}
+        value = self._from_any(chunk, holders, answers)
+        if value is None and self._everywhere:
             return Read(store.load(chunk), False)
-        raise ChunkError(
+        until = time.monotonic() + _PATIENCE
+        while value is None and (gone := _gone(answers)) and time.monotonic() < until:
+            time.sleep(_AGAIN)
+            value = self._from_any(chunk, gone, answers)
+        if value is not None:
+            return Read(value(), False)
+        said = "; ".join(f"{holder}: {error}" for holder, error in answers.items())
+        raise (UnreadError if _gone(answers) else ChunkError)(
             f"chunk {chunk!r} cannot be had at {self._name}: "
-            f"{'; '.join(answers) or 'no node is said to hold it'}; say where it is, or, if the "
-            "loader reaches it from every node, make the engine with everywhere=True"
+            f"{said or 'no node is said to hold it'}; say where it is, or, if the loader reaches "
+            "it from every node, make the engine with everywhere=True"
         )
 
     def fetch(self, chunk: str, holders: Sequence[str], notices: Notices) -> None:
@@ -84,6 +91,17 @@ class Reader:
         """Whether a chunk is here."""
         return self._store.kept(chunk) or self._store.own(chunk, self._name in holders)
 
+    def _from_any(
+        self, chunk: str, holders: Iterable[str], answers: dict[str, UnansweredError]
+    ) -> Callable[[], object] | None:
+        """Get a chunk from the first that delivers it; `answers` get what the others say."""
+        for holder in holders:
+            try:
+                return self._got(chunk, holder, self.notices)
+            except UnansweredError as error:
+                answers[holder] = error
+        return None
+
     def _got(
         self, chunk: str, holder: str, notices: Notices, to_keep: bool = False
     ) -> Callable[[], object]:
@@ -101,3 +119,7 @@ class Reader:
         if self._store.kept(chunk):
             notices.append(Holds(chunk, self._name))
         return value
+
+
+def _gone(answers: Mapping[str, UnansweredError]) -> list[str]:
+    return [holder for holder, error in answers.items() if isinstance(error, GoneError)]

@@ -7,6 +7,7 @@ from isocline.dispatch import pickling
 from isocline.dispatch.engines.contract import Node
 from isocline.dispatch.engines.processes.cores import usable_cores
 from isocline.dispatch.engines.processes.store import Loader
+from isocline.dispatch.user_code import Caught, guarded, words
 from isocline.errors import UsageError
 
 Nodes = int | Sequence[str] | Mapping[str, str | Path]
@@ -40,12 +41,12 @@ def code_of(loader: Loader | None) -> bytes | None:
     """A loader for workers; raises UsageError if it cannot be pickled."""
     if loader is None:
         return None
-    try:
-        code: bytes = pickling.dumps(loader)
-    except Exception as error:  # whatever a class of the user's raises when it is pickled
+    code = guarded(pickling.dumps, loader)
+    if isinstance(code, Caught):
         raise UsageError(
-            f"loader: it cannot be pickled ({error}); open files and connections where it uses them"
-        ) from error
+            f"loader: it cannot be pickled ({words(code.error)}); open files and connections where "
+            "it uses them"
+        ) from code.error
     return code
 
 

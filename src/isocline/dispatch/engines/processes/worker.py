@@ -29,6 +29,7 @@ from isocline.dispatch.engines.processes.interrupt import Interrupter
 from isocline.dispatch.engines.processes.peers import Peers
 from isocline.dispatch.engines.processes.reader import Reader
 from isocline.dispatch.engines.processes.store import Memory, Store
+from isocline.dispatch.engines.processes.streams import Streams
 
 
 @final
@@ -58,6 +59,7 @@ class Worker:
         self._peers = Peers(setup.peers[setup.name], store, setup.link)
         self._fetcher = Fetcher(setup.name, self._reader, self.send)
         self._interrupter = Interrupter()
+        self._streams = Streams()
         self._order: SimpleQueue[int] = SimpleQueue()
         self._waiting: dict[int, tuple[_Function, Work]] = {}
         self._functions: dict[int, _Function] = {}
@@ -71,7 +73,7 @@ class Worker:
             waiting = self._waiting.pop(attempt, None)
             if waiting:
                 event = self._end(*waiting)
-                sys.stdout.flush()
+                self._streams.restore()
                 for notice in self._reader.notices:
                     self.send(notice)
                 self._reader.notices.clear()

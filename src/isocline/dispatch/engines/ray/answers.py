@@ -10,6 +10,9 @@ import ray
 
 from isocline.dispatch.engines import calls
 from isocline.dispatch.engines.contract import Ending, Raised
+from isocline.dispatch.engines.errors import RemoteError
+from isocline.dispatch.user_code import Caught, guarded
+from isocline.dispatch.user_code import words as said
 
 if TYPE_CHECKING:
     from ray import ObjectRef
@@ -50,11 +53,16 @@ class Answers:
     def _listen(self) -> None:
         while asked := self._asked.get():
             ref, hear = asked
-            try:
-                answer = ray.get(ref)
-            except Exception as error:
-                answer = error
+            answer = guarded(ray.get, ref)
+            if isinstance(answer, Caught):
+                answer = error_of(answer)
             hear(answer)
+
+
+def error_of(caught: Caught) -> Exception:
+    """What came in place of an answer; a user's own, of a task that was to make a chunk."""
+    error = caught.error
+    return error if isinstance(error, Exception) else RemoteError(said(error))
 
 
 def words(error: Exception) -> str:

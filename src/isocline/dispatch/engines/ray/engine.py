@@ -91,6 +91,7 @@ class RayEngine:
         self.fetches = bool(chunks)  # those of a loader are read in the task
         self.loader = loader
         self.directories: Mapping[str, Path] = {}
+        self.fixed = False
         self._cpus, self._patience, self._begin = cpus, patience, begin
         self._lock = threading.Condition()
         self._loop = Loop(self._lock, self._look, self._unreachable)

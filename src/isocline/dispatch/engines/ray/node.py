@@ -9,7 +9,7 @@ from ray.exceptions import RayError, RayTaskError
 
 from isocline.dispatch.engines.attempt import Read, performed
 from isocline.dispatch.engines.contract import Ending
-from isocline.dispatch.engines.errors import ChunkError
+from isocline.dispatch.engines.errors import UnreadError
 from isocline.dispatch.engines.ray.lanes import Lanes
 from isocline.dispatch.engines.remote import Functions, Loader
 
@@ -105,7 +105,7 @@ class RayNode:
         except RayTaskError:  # of the task that was to make the chunk
             raise
         except RayError as error:
-            raise ChunkError(
+            raise UnreadError(
                 f"chunk {order.chunk!r} cannot be had at {self._name}: {error}"
             ) from error
         if not here:

@@ -1,0 +1,102 @@
+"""Guard around users' code in the driver's process: what it raises stays with its task or call.
+
+Users' code runs there when a job file is imported and asked for its chunks, when locations are
+looked up, when values are pickled, unpickled, printed or written as JSON, and when callbacks and
+progress hooks are called. Each of these points calls it through `guarded`, so that neither
+`sys.exit()` nor an exception whose `__str__` raises ends a thread that serves all tasks.
+"""
+
+import os
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, NamedTuple, TypeVar
+
+T = TypeVar("T")
+
+_LONGEST = 200  # characters of a value in a message
+
+
+class Caught(NamedTuple):
+    """An exception, in place of a result."""
+
+    error: BaseException
+
+
+def guarded(function: Callable[..., T], *arguments: Any) -> T | Caught:
+    """The result of users' code, or whatever it raises, `SystemExit` included.
+
+    A child that the code has forked ends here: only its parent goes on.
+
+    Raises:
+        KeyboardInterrupt: In the main thread, where it is Ctrl-C.
+    """
+    found = _tried(function, *arguments)
+    if (
+        isinstance(found, Caught)
+        and isinstance(found.error, KeyboardInterrupt)
+        and threading.current_thread() is threading.main_thread()
+    ):
+        raise found.error
+    return found
+
+
+def end_fork(process: int, error: BaseException | None = None) -> None:
+    """End this process if it is not `process` but a child of it, with the status of `error`."""
+    if os.getpid() == process:
+        return
+    status = 0
+    if isinstance(error, SystemExit):
+        status = error.code if isinstance(error.code, int) else int(error.code is not None)
+    elif error is not None:
+        status = 1
+        with suppress(BaseException):
+            traceback.print_exception(error)
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(BaseException):
+            stream.flush()
+    os._exit(status & 0xFF)
+
+
+def words(error: BaseException) -> str:
+    """The exception's type and text, also where its `__str__` raises."""
+    name, text = type(error).__name__, _tried(_text, error, str)
+    if isinstance(text, Caught):
+        return f"{name} (its __str__ raises {type(text.error).__name__})"
+    return printable(f"{name}: {text}") if text else name
+
+
+def shown(value: object) -> str:
+    """The value's `repr`, cut to what a message can bear, also where it raises."""
+    text = _tried(_text, value, repr)
+    if isinstance(text, Caught):
+        return f"<{type(value).__name__}, whose __repr__ raises {type(text.error).__name__}>"
+    return printable(text if len(text) <= _LONGEST else f"{text[:_LONGEST]}...")
+
+
+def printable(text: str) -> str:
+    """The text with lone surrogates, as of a file name that is no UTF-8, written as escapes."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def plain_text(text: str) -> str:
+    """The text as a `str` proper: methods of a subclass are users' code."""
+    return text if type(text) is str else str.__str__(text)
+
+
+def _tried(function: Callable[..., T], *arguments: Any) -> T | Caught:
+    process = os.getpid()
+    found: T | Caught
+    try:
+        found = function(*arguments)
+    except BaseException as error:
+        end_fork(process, error)
+        found = Caught(error)
+    end_fork(process)
+    return found
+
+
+def _text(value: object, form: Callable[[object], str]) -> str:
+    return "".join((form(value),))  # joined, it is a `str` proper whatever `__str__` returns
