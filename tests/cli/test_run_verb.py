@@ -7,12 +7,14 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
 from isocline.cli import main
+from isocline.dispatch.batch.batch import Batch
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -271,3 +273,157 @@ def test_a_command_runs_once_at_a_time_unless_the_file_says_that_it_may_be_copie
         job(tmp_path, text + "copies: true\n", "job.yaml"), "--workers", "2", "--no-copies"
     )
     assert len((tmp_path / "log").read_text().splitlines()) == 41
+
+
+ENDING = """
+import sys
+chunks = [f"part-{n}" for n in range(20)]
+class Odd:
+    def __init__(self, chunk): self.chunk = chunk
+    def tolist(self): sys.exit(0)
+class WordlessError(Exception):
+    def __str__(self): sys.exit(0)
+def run(chunk):
+    if chunk == "part-7":
+        sys.exit(0)
+    if chunk == "part-8":
+        raise KeyboardInterrupt
+    if chunk == "part-9":
+        return Odd(chunk)
+    if chunk == "part-10":
+        raise WordlessError
+    if chunk == "part-11":
+        return 10**5000
+    return chunk
+"""
+
+
+def test_a_task_that_exits_ends_neither_the_run_nor_other_tasks(tmp_path: Path) -> None:
+    result = run(job(tmp_path, ENDING), "--workers", "2")
+    assert result.exit_code == 1, result.stderr
+    found = lines(result.stdout)
+    assert len(found) == 20
+    failed = {key for key, line in found.items() if "error" in line}
+    assert failed == {f"part-{n}" for n in range(7, 12)}
+    assert "job: failed" in result.stderr
+    assert str(found["part-7"]["error"]).startswith("ExitError: task 'part-7': raised SystemExit")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("import sys\nsys.exit(0)\n", "job.py:2: SystemExit: 0; a job file must not end"),
+        ("def chunks(): exit(0)\ndef run(c): ...\n", "job.py:1: chunks() raises SystemExit"),
+        (
+            "def chunks():\n  yield 'a'\n  raise KeyError('b')\ndef run(c): ...\n",
+            "job.py:3: chunks raises KeyError: 'b'",
+        ),
+        (
+            "chunks = ['a']\ndef locations(c): exit(0)\ndef run(c): ...\n",
+            "locations: for chunk 'a' they raise SystemExit: 0",
+        ),
+        (
+            "class C:\n  def __repr__(self): exit(0)\nchunks = C()\ndef run(c): ...\n",
+            "chunks is <C, whose __repr__ raises SystemExit>",
+        ),
+    ],
+)
+def test_a_job_file_that_exits_is_a_clear_error(tmp_path: Path, text: str, says: str) -> None:
+    result = run(job(tmp_path, text), "--workers", "1")
+    assert result.exit_code == 2
+    assert says in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+class Short:
+    """Chunks that are fewer than they say."""
+
+    def __len__(self) -> int:
+        return 20
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(["a", "b"])
+
+
+def test_chunks_without_an_answer_are_said_and_no_success(monkeypatch: pytest.MonkeyPatch) -> None:
+    batch = Batch("job", len, Short(), loader=str)
+    monkeypatch.setattr("isocline.dispatch.batch.load.load_batch", lambda _: batch)
+    result = run("job.py", "--workers", "1")
+    assert result.exit_code == 1
+    assert "job: incomplete" in result.stderr
+    assert "18 with neither result nor failure" in result.stderr
+
+
+needs_full = pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+
+
+@needs_full
+@pytest.mark.parametrize("where", ["--results", "stdout"])
+def test_where_results_find_no_room_the_run_stops_with_its_table(
+    tmp_path: Path, where: str
+) -> None:
+    command = [sys.executable, "-m", "isocline", "run", job(tmp_path, SLOW), "--workers", "1"]
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [*command, *(["--results", "/dev/full"] if where == "--results" else [])],
+            stdout=subprocess.PIPE if where == "--results" else full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    said = (done.stdout or "") + done.stderr
+    assert done.returncode == 2, said
+    assert "job: incomplete" in said
+    assert "No space left on device" in said
+    assert "--resume runs only what has not finished" in said
+    assert "Traceback" not in said
+
+
+LIMITED = """
+import resource, signal, sys
+from isocline.cli import main
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv.pop(1)), hard))
+main(prog_name="isocline")
+"""
+WORDY = """
+chunks = [f"part-{n}" for n in range(200)]
+def run(chunk):
+    return chunk * 500
+"""
+
+
+def limited(room: int, *arguments: str | Path) -> "subprocess.CompletedProcess[str]":
+    """A run in which no file may have more than so many bytes."""
+    command = [sys.executable, "-c", LIMITED, str(room), "run", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_results_that_find_no_more_room_end_with_a_whole_line(tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    file = job(tmp_path, WORDY)
+    done = limited(100_000, file, "--workers", "1", "--results", results)
+    assert done.returncode == 2, done.stderr
+    assert "job: incomplete" in done.stdout
+    written = lines(results.read_text())
+    assert f"File too large after {len(written)} results" in done.stderr
+    assert 10 < len(written) < 200
+
+
+def test_a_journal_that_finds_no_room_costs_no_result(tmp_path: Path) -> None:
+    file, journal = job(tmp_path, WORDY), tmp_path / "journal"
+    done = limited(100_000, file, "--workers", "1", "--journal", journal)
+    assert done.returncode == 2, done.stderr
+    assert len(lines(done.stdout)) == 200
+    assert "job: done" in done.stderr
+    assert "rows could not be written" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_progress_that_cannot_be_shown_ends_nothing(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "isocline", "run", job(tmp_path, MIXED), "--workers", "1"]
+    closed = ["sh", "-c", 'exec "$@" 2>&-', "sh", *command]
+    done = subprocess.run(closed, stdout=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1
+    assert len(lines(done.stdout)) == 4

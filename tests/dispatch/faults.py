@@ -66,6 +66,13 @@ class Heard:
         future.add_done_callback(lambda done: self.times.update([getattr(done, "key", "")]))
         return future
 
+    def wait(self, count: int) -> None:
+        """Until so many futures have been heard of: callbacks come a little later than results."""
+        end = time.monotonic() + 60.0  # s
+        while len(self.times) < count:
+            assert time.monotonic() < end, f"only {len(self.times)} of {count} were heard of"
+            time.sleep(0.001)
+
 
 def square(chunk: str) -> tuple[int, int]:
     """The task of most tests; and the process that ran it."""
@@ -106,6 +113,7 @@ def survives(live: Scheduler, killer: Killer, tasks: int) -> None:
         found[future.key] = value
         killer.see(pid, live)
     assert found == {str(i): i * i for i in range(tasks)}
+    heard.wait(tasks)
     assert set(heard.times.values()) == {1}
     finished = Counter(ran.key for ran in live.records if ran.outcome is Outcome.FINISHED)
     assert finished == dict.fromkeys(found, 1)

@@ -66,6 +66,28 @@ def test_what_it_left_in_the_background_ends_with_it() -> None:
 
 
 @needs_proc
+def test_it_ends_with_its_shell_whatever_that_left_holds_open() -> None:
+    pid = Command("sleep 600 & echo $!; echo said >&2")("x")
+    assert gone(int(pid))
+
+
+@needs_proc
+def test_what_writes_on_and_on_in_the_background_ends_with_it() -> None:
+    first, *rest = Command("echo $$; yes & sleep 0.2")("x").split()
+    assert first.isdigit()
+    assert set(rest) <= {"y"}
+
+
+def test_what_it_wrote_before_it_ended_is_whole() -> None:
+    assert Command("sleep 600 & head -c 3000000 /dev/zero | tr '\\0' a")("x") == "a" * 3_000_000
+
+
+def test_closed_outputs_do_not_end_it() -> None:
+    with pytest.raises(CommandError, match="exit status 4"):
+        Command("exec >&- 2>&-; sleep 0.1; exit 4")("x")
+
+
+@needs_proc
 def test_it_ends_with_the_process_that_runs_it(tmp_path: Path) -> None:
     note = tmp_path / "pid"
     source = (

@@ -40,6 +40,7 @@ class Machine(RuleBasedStateMachine):
         self.holders: dict[int, set[int] | None] = {}
         self.tried: dict[int, int] = {}
         self.killed: dict[int, int] = {}
+        self.unread: dict[int, int] = {}
         self.grace = grace
 
     def note(self, actions: list[Action]) -> None:
@@ -71,6 +72,8 @@ class Machine(RuleBasedStateMachine):
                             assert not data & self.up
                         case Reason.QUARANTINED:
                             assert self.killed[task] == KILLED
+                        case Reason.UNREAD:
+                            assert self.unread[task] == KILLED
                         case _:
                             assert self.tried[task] == RETRIES + 1
                     self.open.remove(task)
@@ -112,7 +115,8 @@ class Machine(RuleBasedStateMachine):
         task, server = data.draw(st.sampled_from(self.anywhere()))
         self.at[server].remove(task)
         if not any(task in tasks for tasks in self.at.values()):
-            counts = self.killed if cause is Cause.LOST else self.tried
+            by_cause = {Cause.LOST: self.killed, Cause.UNREAD: self.unread}
+            counts = by_cause.get(cause, self.tried)
             counts[task] = counts.get(task, 0) + (cause is not Cause.STOPPED)
             self.leave_out(task, server, unless_last=True)  # it is to run elsewhere
         self.note(self.core.failed(task, server, self.now, cause))

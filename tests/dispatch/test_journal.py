@@ -1,5 +1,6 @@
 """The journal: what it keeps, what it refuses, and what a full disk does to it."""
 
+import contextlib
 import logging
 import sqlite3
 from pathlib import Path
@@ -11,8 +12,10 @@ from isocline.dispatch.journal import Journal, Row
 from isocline.dispatch.large_results import LARGE
 
 
-def row(key: str, state: str = "finished", value: bytes | None = b"value") -> Row:
-    return Row(key, b"same", state, 1, "n0", "local", "its own", 0.0, 1.0, 2.0, value)
+def row(
+    key: str, state: str = "finished", value: bytes | None = b"value", text: str | None = None
+) -> Row:
+    return Row(key, b"same", state, 1, "n0", "local", "its own", 0.0, 1.0, 2.0, value, None, text)
 
 
 def test_what_was_finished_is_found_by_the_next_one(tmp_path: Path) -> None:
@@ -122,3 +125,84 @@ def test_what_waited_for_a_full_disk_is_written_later(tmp_path: Path) -> None:
     again = Journal(tmp_path / "run.db", resume=True)
     assert all(again.find(str(i), b"same") for i in range(30))
     again.close()
+
+
+NOT_UTF_8 = "caf\udce9.txt"  # as Python has the name of a file in Latin-1
+
+
+def test_names_that_are_no_utf_8_are_kept_like_others(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "run.db")
+    journal.note(row(NOT_UTF_8, value=b"1"))
+    journal.note(row(NOT_UTF_8.encode("utf-8", "backslashreplace").decode(), value=b"2"))
+    journal.note(row("\ud800", value=b"x" * LARGE))
+    journal.note(row("failed", "failed", None, text="of \udc80"))
+    for i in range(600):
+        journal.note(row(str(i), value=b"%d" % i))
+    journal.close()
+
+    again = Journal(tmp_path / "run.db", resume=True)
+    assert again.find(NOT_UTF_8, b"same") == b"1"
+    assert again.find("caf\\udce9.txt", b"same") == b"2"
+    assert again.find("\ud800", b"same") == b"x" * LARGE
+    assert all(again.find(str(i), b"same") == b"%d" % i for i in range(600))
+    again.close()
+
+
+def test_a_row_that_cannot_be_written_is_the_only_one(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    journal = Journal(tmp_path / "run.db")
+    for i in range(300):
+        journal.note(row(str(i)))
+    journal.note(row("odd")._replace(attempts=2**70))
+    for i in range(300, 600):
+        journal.note(row(str(i)))
+    with (
+        caplog.at_level(logging.WARNING, "isocline.dispatch"),
+        pytest.raises(JournalError, match=r"1 rows could not be written \(task 'odd': Overflow"),
+    ):
+        journal.close()
+    again = Journal(tmp_path / "run.db", resume=True)
+    assert again.find("odd", b"same") is None
+    assert all(again.find(str(i), b"same") for i in range(600))
+    again.close()
+
+
+def test_a_damaged_result_is_run_again(tmp_path: Path) -> None:
+    path = tmp_path / "run.db"
+    journal = Journal(path)
+    journal.note(row("a", value=b"a result of some length"))
+    journal.note(row("b", value=b"another one"))
+    journal.note(row("large", value=b"x" * LARGE))
+    journal.close()
+    path.write_bytes(path.read_bytes().replace(b"a result of", b"a resalt of"))
+    (file,) = (tmp_path / "run.db-results").iterdir()
+    file.write_bytes(b"y" + b"x" * (LARGE - 1))
+
+    again = Journal(path, resume=True)
+    assert again.find("a", b"same") is None
+    assert again.find("b", b"same") == b"another one"
+    assert again.find("large", b"same") is None
+    again.close()
+
+
+def test_a_damaged_page_costs_what_is_on_it(tmp_path: Path) -> None:
+    path = tmp_path / "run.db"
+    journal = Journal(path)
+    for i in range(400):
+        journal.note(row(f"task-{i:03}", value=b"%03d" % i * 50))
+    journal.close()
+    page = 4096
+    data = bytearray(path.read_bytes())
+    middle = data.index(b"200" * 50) // page * page
+    data[middle : middle + page] = bytes(page)
+    path.write_bytes(data)
+
+    again = Journal(path, resume=True)
+    found = [again.find(f"task-{i:03}", b"same") for i in range(400)]
+    assert found[200] is None
+    assert sum(each is not None for each in found) > 200
+    assert all(each in (None, b"%03d" % i * 50) for i, each in enumerate(found))
+    again.note(row("new", value=b"1"))
+    with contextlib.suppress(JournalError):  # where it would stand may be the damaged page
+        again.close()

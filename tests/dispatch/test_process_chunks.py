@@ -15,9 +15,9 @@ import cloudpickle
 import pytest
 
 from isocline.dispatch.engines.contract import Done, Drops, Fetched, Holds, NodeLost, Raised
-from isocline.dispatch.engines.errors import ChunkError
+from isocline.dispatch.engines.errors import ChunkError, UnreadError
 from isocline.dispatch.engines.processes import ProcessEngine
-from tests.dispatch.rigs import Rig, process_rig
+from tests.dispatch.rigs import SOON, Rig, process_rig
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
@@ -192,6 +192,36 @@ def test_a_holder_that_is_silent_or_gone_is_passed_over() -> None:
         os.kill(pids[0], signal.SIGKILL)
         rig.lost("n0")
         assert pickle.loads(done(rig, "n2", "e", "n0", "n1").value).startswith("e from")
+
+
+def test_a_holder_that_dies_as_it_sends_is_known_to_be_lost_before_the_task_fails(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # It is not to be there again before the one that reads has given up.
+    monkeypatch.setattr("isocline.dispatch.engines.processes.place._FIRST", SOON)
+    with started(2, loader=lambda _: bytes(2_000_000), link=200_000.0) as rig:
+        attempt = rig.run("n1", len, chunk="c", holders=("n0",))
+        time.sleep(0.5)  # most likely it is on its way by now
+        rig.kill("n0")
+        ended = rig.end(attempt)
+        assert isinstance(ended, Raised)
+        assert ended.unread
+        (lost,) = [event for event in rig.events if isinstance(event, NodeLost)]
+        assert lost.returns
+        assert rig.events.index(lost) < rig.events.index(ended)
+        assert isinstance(pickle.loads(ended.error), UnreadError)
+
+
+def test_a_name_that_is_no_utf_8_is_fetched_like_another(tmp_path: Path) -> None:
+    homes = {name: tmp_path / name for name in ("a", "b")}
+    for home in homes.values():
+        home.mkdir()
+    name = os.fsdecode(b"caf\xe9")
+    (homes["a"] / name).write_bytes(b"some words")
+    with started(homes) as rig:
+        assert rig.engine.locations(name) == ["a"]
+        assert rig.engine.locations("x" * 10_000) == []
+        assert pickle.loads(done(rig, "b", name, "a").value) == b"some words"
 
 
 def test_a_source_reached_from_everywhere_needs_no_holder() -> None:

@@ -1,5 +1,6 @@
 """What only worker processes do: die, and be started again, refuse to stop, print, and end."""
 
+import io
 import os
 import signal
 import subprocess
@@ -15,7 +16,15 @@ from typing import Any
 import cloudpickle
 import pytest
 
-from isocline.dispatch.engines.contract import Done, Ending, Node, NodeLost, Stopped, TimedOut
+from isocline.dispatch.engines.contract import (
+    Done,
+    Ending,
+    Node,
+    NodeGone,
+    NodeLost,
+    Stopped,
+    TimedOut,
+)
 from isocline.dispatch.engines.errors import EngineError
 from isocline.dispatch.engines.processes import ProcessEngine
 from isocline.dispatch.engines.processes.cores import thread_variables, usable_cores
@@ -160,6 +169,116 @@ def test_what_tasks_print_comes_with_the_nodes_name(capsys: pytest.CaptureFixtur
         "there: an error",
         "there: from a command",
     ]
+
+
+class Refusing(io.TextIOBase):
+    """A standard error that takes nothing."""
+
+    def write(self, _text: str) -> int:
+        raise ValueError("I/O operation on closed file")
+
+
+@pytest.mark.parametrize(
+    "stderr",
+    [Refusing, lambda: io.TextIOWrapper(io.BytesIO(), "ascii"), lambda: None],
+    ids=["closed", "ascii", "none"],
+)
+def test_a_standard_error_that_takes_nothing_fails_no_task_that_prints(
+    monkeypatch: pytest.MonkeyPatch, stderr: Callable[[], Any]
+) -> None:
+    def prints(size: int) -> int:
+        print("ü" * size, flush=True)
+        return size
+
+    with started(1) as rig:
+        monkeypatch.setattr(sys, "stderr", stderr())
+        for size in (10, 100_000, 10):
+            assert rig.value(rig.run("n0", prints, size)) == size
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        "sys.stdout.close()",
+        "sys.stdout = sys.stderr = None",
+        "os.close(1); os.close(2)",
+        "os.dup2(os.open('/dev/null', os.O_WRONLY), 1)",
+        "sys.stdout = open('/dev/null'); sys.stdout.close()",
+    ],
+)
+def test_what_a_task_does_to_its_outputs_does_not_reach_the_next(
+    what: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def prints() -> None:
+        print("a word")
+        print("an error", file=sys.stderr)
+
+    with started(1) as rig:
+        rig.value(rig.run("n0", exec, f"import os, sys; {what}"))
+        rig.value(rig.run("n0", prints))
+        assert not any(isinstance(event, NodeLost) for event in rig.drain())
+        rig.engine.close()
+    assert sorted(capsys.readouterr().err.splitlines()) == ["n0: a word", "n0: an error"]
+
+
+class Loader:
+    """One that is unpickled in a worker with what `what` does, given a file."""
+
+    def __init__(self, what: str, file: Path) -> None:
+        self.what, self.file = what, file
+
+    def __reduce__(self) -> Any:
+        source = f"import os, pathlib; file = pathlib.Path({str(self.file)!r}); {self.what}"
+        return eval, (f"exec({source!r}) or str",)
+
+
+def test_a_worker_killed_as_it_begins_is_started_again(tmp_path: Path) -> None:
+    once = "file.exists() or (file.touch(), os.kill(os.getpid(), 9))"
+    with started(1, loader=Loader(once, tmp_path / "killed")) as rig:
+        assert rig.value(rig.run("n0", abs, -1)) == 1
+    assert (tmp_path / "killed").exists()
+
+
+def test_a_node_whose_workers_end_as_they_begin_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("isocline.dispatch.engines.processes.minder._IN_VAIN", 2)
+    broken = tmp_path / "broken"
+    with started(1, loader=Loader("file.exists() and os._exit(3)", broken)) as rig:
+        broken.touch()
+        rig.kill("n0")
+        assert rig.lost("n0").returns
+        gone = rig.hear(lambda event: isinstance(event, NodeGone))
+        assert isinstance(gone, NodeGone)
+        assert "2 workers ended as they started" in gone.reason
+        assert "status 3" in gone.reason
+        broken.unlink()
+        rig.up("n0")
+
+
+FORKED = """
+import os, time
+from isocline.dispatch.scheduler import Scheduler
+live = Scheduler(nodes=1)
+worker = live.submit(os.getpid).result()
+child = os.fork()
+if child == 0:
+    time.sleep(600)
+print(worker, child, flush=True)
+time.sleep(600)
+"""
+
+
+def test_workers_end_with_their_engine_though_a_fork_of_it_lives_on() -> None:
+    with subprocess.Popen([sys.executable, "-c", FORKED], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        worker, child = map(int, process.stdout.readline().split())
+        process.kill()
+    try:
+        until(lambda: not exists(worker))
+        assert exists(child)
+    finally:
+        os.kill(child, signal.SIGKILL)
 
 
 def test_workers_end_when_their_engine_is_killed(tmp_path: Path) -> None:

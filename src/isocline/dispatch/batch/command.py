@@ -96,9 +96,9 @@ def _written(process: subprocess.Popen[bytes]) -> list[bytes]:
                 if _read(key.fd, written[key.fd]) == 0:
                     selector.unregister(key.fd)
         process.wait()
-        for pipe in written:
-            most = len(written[pipe]) + _PIPE
-            while len(written[pipe]) < most and _read(pipe, written[pipe]):
+        for pipe, got in written.items():
+            most = len(got) + _PIPE
+            while len(got) < most and _read(pipe, got):
                 """There may be more."""
     return [bytes(each) for each in written.values()]
 

@@ -38,7 +38,9 @@ class ProcessEngine:
     `patience`, as in a long call of compiled code, the worker is killed and the node lost. A worker
     that dies is started again, after a pause that grows from 0.1 to 10 s while none of them gets a
     task done. What tasks print goes to the standard error, each line with the node's name; what
-    they leave running ends with their worker. Tasks must leave SIGALRM and SIGUSR1 alone.
+    they leave running ends with their worker, unless it has begun a session of its own. A child
+    that a task forks ends where it returns from the task. Tasks must leave SIGALRM and SIGUSR1
+    alone.
     """
 
     def __init__(

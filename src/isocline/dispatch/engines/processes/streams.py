@@ -33,11 +33,12 @@ class Streams:
     def _whole(self, stream: io.TextIOWrapper, descriptor: int) -> io.TextIOWrapper:
         try:
             stream.flush()
-            os.fstat(descriptor)
+            if os.path.sameopenfile(descriptor, self._pipe):
+                return stream
         except (ValueError, OSError):
-            os.dup2(self._pipe, descriptor)
-            return _stream(descriptor)
-        return stream
+            """Closed, one or the other."""
+        os.dup2(self._pipe, descriptor)
+        return _stream(descriptor)
 
 
 def _stream(descriptor: int) -> io.TextIOWrapper:
