@@ -421,9 +421,17 @@ def test_a_journal_that_finds_no_room_costs_no_result(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_progress_that_cannot_be_shown_ends_nothing(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "isocline", "run", job(tmp_path, MIXED), "--workers", "1"]
-    closed = ["sh", "-c", 'exec "$@" 2>&-', "sh", *command]
+PRINTING = """
+chunks = [f"part-{n}" for n in range(20)]
+def run(chunk):
+    print(chunk, flush=True)
+    return chunk
+"""
+
+
+def test_a_standard_error_that_is_closed_costs_no_task(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "isocline", "run", job(tmp_path, PRINTING), "--workers", "1"]
+    closed = ["sh", "-c", 'exec "$@" 2>&-', "sh", *map(str, command)]
     done = subprocess.run(closed, stdout=subprocess.PIPE, text=True, check=False)
-    assert done.returncode == 1
-    assert len(lines(done.stdout)) == 4
+    assert done.returncode == 0
+    assert len(lines(done.stdout)) == 20

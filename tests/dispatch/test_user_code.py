@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +137,42 @@ def test_an_exception_that_is_pickled_with_an_exit_is_named(tmp_path: Path) -> N
     with Scheduler(nodes=1, journal=tmp_path / "run.db") as scheduler:
         assert "ExitsError: its words" in str(scheduler.submit(fails).exception(SOON))
         assert scheduler.statistics().attempts["lost"] == 0
+
+
+class Moody:
+    """What can be unpickled in the first run alone."""
+
+    def __init__(self, flag: Path) -> None:
+        self.flag = flag
+
+    def __reduce__(self) -> Any:
+        return eval, (f"__import__('pathlib').Path({str(self.flag)!r}).unlink() or 'first'",)
+
+
+def moody(flag: Path) -> Any:
+    return Moody(flag) if flag.exists() else "second"
+
+
+def test_a_kept_result_that_cannot_be_unpickled_is_run_again(tmp_path: Path) -> None:
+    flag = tmp_path / "flag"
+    flag.touch()
+    for result, resumed in (("first", 0), ("second", 0), ("second", 1)):
+        with live(journal=tmp_path / "run.db", resume=True) as scheduler:
+            assert scheduler.submit(moody, None, flag, key="moody").result(SOON) == result
+        assert scheduler.statistics().resumed == resumed
+
+
+@pytest.mark.parametrize("in_order", [True, False])
+def test_chunks_that_raise_leave_no_task_behind(in_order: bool) -> None:
+    def chunks() -> Iterator[str]:
+        yield from "ab"
+        raise KeyError("c")
+
+    locations = {key: ["n0"] for key in "ab"}
+    engine = FakeEngine(2, fault=lambda _node, _work: Fault.HANG, speed=math.inf)
+    with Scheduler(engine, locations=locations) as scheduler, pytest.raises(KeyError):
+        next(scheduler.map(len, chunks(), in_order=in_order))
+    assert scheduler.statistics().cancelled == 2
 
 
 # Callbacks

@@ -23,7 +23,8 @@ def in_order(
     submit: Submit[T], source: Iterator[str], size: int
 ) -> Generator[TaskFuture[T], None, None]:
     """Futures that have ended, in the order of the chunks."""
-    waiting = deque(map(submit, islice(source, size)))
+    waiting: deque[TaskFuture[T]] = deque()
+    _begin(waiting, lambda: waiting.extend(map(submit, islice(source, size))))
 
     def rest() -> Generator[TaskFuture[T], None, None]:
         try:
@@ -60,14 +61,15 @@ def as_they_end(
         finally:
             cancel(under_way)
 
-    fill(size)
+    _begin(under_way, lambda: fill(size))
     return rest()
 
 
 async def awaited_in_order(submit: Submit[T], source: Iterator[str], size: int) -> AsyncIterator[T]:
     """Results in the order of the chunks, on an event loop."""
-    waiting = deque(map(submit, islice(source, size)))
+    waiting: deque[TaskFuture[T]] = deque()
     try:
+        waiting.extend(map(submit, islice(source, size)))
         while waiting:
             yield await waiting[0]
             del waiting[0]
@@ -102,6 +104,15 @@ async def awaited_as_they_end(
             fill(1)
     finally:
         cancel(under_way)
+
+
+def _begin(futures: Iterable[Future[T]], fill: Callable[[], object]) -> None:
+    """Fill the window; if `source` or `submit` raises, nobody will have what was submitted."""
+    try:
+        fill()
+    except BaseException:
+        cancel(futures)
+        raise
 
 
 def cancel(futures: Iterable[Future[T]]) -> None:
