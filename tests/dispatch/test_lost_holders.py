@@ -7,7 +7,7 @@ import pytest
 
 from isocline.dispatch.actions import Cause, GiveUp, Reason, Start
 from isocline.dispatch.book import Book
-from isocline.dispatch.calls import Calls, arguments_of
+from isocline.dispatch.calls import Calls
 from isocline.dispatch.core import Core
 from isocline.dispatch.engines.contract import Event, Node, NodeGone, NodeLost, NodeUp
 from isocline.dispatch.engines.errors import ChunkError
@@ -55,7 +55,7 @@ class Rig:
         number = self.count
         self.count += 1
         future: TaskFuture[Any] = TaskFuture(str(number), number, lambda _: None)
-        function, arguments = self.calls.function(len), arguments_of("len", (), {})
+        function, arguments = self.calls.function(len), self.calls.arguments("len", (), {})
         task = Task(
             number, str(number), function, arguments, "abc", holders, False, None, 0, future
         )
