@@ -154,3 +154,22 @@ def test_an_unknown_law_of_arrivals_is_answered_with_examples(tmp_path: Path) ->
     result = run("simulate", written(tmp_path), "--arrivals", "pareto:shape=2")
     assert result.exit_code == 2
     assert "unknown law 'pareto'; examples: poisson, gamma:cv=3" in result.stderr
+
+
+def test_a_system_may_become_another_during_a_simulation(tmp_path: Path) -> None:
+    later = tmp_path / "later.yaml"
+    later.write_text(SYSTEM.replace("name: b,", "name: c,").replace("[b]", "[c]"))
+    then = ("--then", f"40={later}", "--out", tmp_path / "out")
+    result = run("simulate", written(tmp_path), *then, *SHORT)
+    assert result.exit_code == 0, result.stderr
+    document = json.loads(result.stdout)
+    assert document["horizon"] == 80.0
+    assert document["lower_bound"] is None
+    assert "later from 40 s" in document["arrivals"]
+    assert document["backends"] == ["a,b=1", "b", "c"]
+
+
+def test_a_change_that_is_none_is_refused(tmp_path: Path) -> None:
+    result = run("simulate", written(tmp_path), "--then", "soon")
+    assert result.exit_code == 2
+    assert "give a time in s and a system file" in result.stderr

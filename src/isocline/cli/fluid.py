@@ -5,13 +5,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from isocline.cli import _output
+from isocline.cli import _changes, _output
 from isocline.cli._numbers import SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Collection
-
-    from isocline.model.fleet import RoutingSystem
 
 
 @click.command("fluid")
@@ -26,13 +24,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Bound on the error of all workloads together, relative to the jobs in the system.",
 )
-@click.option(
-    "--then",
-    "changes",
-    multiple=True,
-    metavar="T=FILE",
-    help="From time T on the system is that of FILE; repeat for more.",
-)
+@_changes.then_option
 @_output.json_option
 @_output.out_option
 def command(
@@ -49,7 +41,7 @@ def command(
     isocline fluid examples/n_model.yaml --start b1=5 --horizon 50
     """  # noqa: D301 - click's mark for "do not rewrap" is the backspace itself
     system = _output.load_and_say(file)
-    later = [_change(text) for text in changes]
+    later = [_changes.change(text) for text in changes]
     from isocline.theory.inclusion import fluid
 
     names = [b.name for one in (system, *(other for _, other in later)) for b in one.backends]
@@ -85,17 +77,3 @@ def _start(text: str | None, names: "Collection[str]") -> dict[str, float]:
             ) from None
         rest = after.strip()
     return found
-
-
-def _change(text: str) -> "tuple[float, RoutingSystem]":
-    time, equals, file = text.partition("=")
-    try:
-        if not equals:
-            raise ValueError
-        at = float(time)
-    except ValueError:
-        raise click.BadParameter(
-            f"{text!r}: give a time in s and a system file, as in 20=after.yaml",
-            param_hint="--then",
-        ) from None
-    return at, _output.load_and_say(Path(file))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from isocline.cli import _output, _simulate_cluster, _traces
+from isocline.cli import _changes, _output, _simulate_cluster, _traces
 from isocline.cli._numbers import SECONDS, shares
 
 if TYPE_CHECKING:
@@ -108,6 +108,7 @@ if TYPE_CHECKING:
     help="From time T, s, on this backend is K times as slow, and policies are not told (add "
     "',told' if they are); repeat for more, K = 1 ends it.",
 )
+@_changes.then_option
 @click.option(
     "--replicas",
     type=int,
@@ -153,6 +154,7 @@ def command(
     learn: bool,
     half_life: float | None,
     slowdowns: tuple[str, ...],
+    changes: tuple[str, ...],
     replicas: int | None,
     busiest: float | None,
     level: str,
@@ -191,6 +193,7 @@ def command(
     _simulate_cluster.refuse_jobs(trace_format)
     options["trace"] = _traces.read(trace, trace_format, trace_columns, trace_time_unit)
     options["delay"] = Delay.parse(delay) if delay else None
+    options["changes"] = [_changes.change(text) for text in changes]
     options |= {"learn": _learning(learn, half_life), "slowdowns": _slowdowns(slowdowns)}
     chosen = policies or DEFAULT_POLICIES
     loads = shares(load)

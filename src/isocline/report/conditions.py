@@ -1,5 +1,6 @@
 """Under which conditions a figure was measured: said below every table and every picture."""
 
+import math
 from collections.abc import Iterable, Sequence
 
 from isocline.report.words import duration, number
@@ -21,7 +22,7 @@ def conditions(*comparisons: Comparison) -> str:
         f"{range_of(c.replications for c in comparisons)} replications of "
         f"{range_of(c.horizon for c in comparisons)} s, {_discarded(comparisons)}; "
         f"seed {first.seed}. {_scale(first)}{_delay(first)}"
-        f"Bound: {_bound(comparisons)}{bound if alone else ''}. "
+        f"{_bound(comparisons, bound if alone else '')}"
         "±: 95 % Student-t intervals over replications."
     )
 
@@ -50,11 +51,12 @@ def range_of(values: Iterable[float]) -> str:
     return low if low == high else f"{low} to {high}"
 
 
-def _bound(comparisons: Sequence[Comparison]) -> str:
+def _bound(comparisons: Sequence[Comparison], value: str) -> str:
+    if math.isnan(comparisons[0].lower_bound):
+        return "No bound: the fleet changes. "
     ends = [c.finished_by for c in comparisons if c.finished_by is not None]
-    if not ends:
-        return "the fluid optimum"
-    return f"the fluid optimum for all that have served these jobs by {range_of(ends)} s"
+    by = f" for all that have served these jobs by {range_of(ends)} s" if ends else ""
+    return f"Bound: the fluid optimum{by}{value}. "
 
 
 def _replays(c: Comparison) -> bool:

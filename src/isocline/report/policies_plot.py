@@ -1,5 +1,6 @@
 """One comparison at a glance: a dot with its interval for each policy, and the bound."""
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -36,11 +37,13 @@ def policies_plot(comparison: Comparison) -> "Figure":
     for axes, (title, estimates) in zip(row, panels, strict=True):
         _dots(axes, title, estimates)
     scale, _ = time_unit(e and e.value for e in panels[0][1])
-    row[0].axvline(comparison.lower_bound_latency / scale, color=INK, lw=1.2, ls=(0, (4, 2)))
-    row[0].annotate(
-        "bound", (comparison.lower_bound_latency / scale, 1.0), xycoords=("data", "axes fraction"),
-        xytext=(3, 0), textcoords="offset points", va="top", fontsize=8,
-    )  # fmt: skip
+    if not math.isnan(comparison.lower_bound):
+        bound = comparison.lower_bound_latency / scale
+        row[0].axvline(bound, color=INK, lw=1.2, ls=(0, (4, 2)))
+        row[0].annotate(
+            "bound", (bound, 1.0), xycoords=("data", "axes fraction"),
+            xytext=(3, 0), textcoords="offset points", va="top", fontsize=8,
+        )  # fmt: skip
     row[0].set_yticks(range(len(policies)), [p.policy for p in policies])
     row[0].set_ylim(len(policies) - 0.5, -0.9)  # the first on top, with room for "bound"
     footnote(figure, conditions(comparison))

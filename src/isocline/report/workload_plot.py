@@ -1,5 +1,6 @@
 """Workloads over time: the total under each policy, and each backend's in one replication."""
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -32,9 +33,11 @@ def total_plot(comparison: Comparison) -> "Figure":
     figure = new_figure(height=3.4)
     axes = figure.subplots()
     _shade_warmup(axes, comparison)
-    axes.axhline(comparison.lower_bound, color=INK, lw=1.2, ls=(0, (4, 2)))
     end = float(comparison.times[-1])
-    ends = [(end, comparison.lower_bound, "bound", INK)]
+    ends = []
+    if not math.isnan(comparison.lower_bound):
+        axes.axhline(comparison.lower_bound, color=INK, lw=1.2, ls=(0, (4, 2)))
+        ends = [(end, comparison.lower_bound, "bound", INK)]
     drawn = [p for p in comparison.policies if p.total_over_time.size]
     top = _set_height(axes, drawn, [p.total_over_time for p in drawn])
     for p, look in zip(comparison.policies, looks(len(comparison.policies)), strict=True):

@@ -5,7 +5,7 @@ refused, a policy without a steady state is called unstable, and a bound stands 
 A trace is replayed until its last job has left, whatever its load.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -18,18 +18,19 @@ from isocline.model.traffic import Trace, arrival_law
 from isocline.policies.contract import RoutingPolicy
 from isocline.policies.parse import parse
 from isocline.simulate.budget import BUDGET, Budget, events_of
+from isocline.simulate.changing_fleet import horizon_for, require_same_places
 from isocline.simulate.delay import Delay
 from isocline.simulate.delayed_engine import delayed
 from isocline.simulate.in_order import Progress, silent
 from isocline.simulate.judge import judge
 from isocline.simulate.layers import in_layers, label_of
 from isocline.simulate.learned import with_learned
-from isocline.simulate.prepare import Discipline, Prepared, prepare
+from isocline.simulate.prepare import Discipline, Prepared, prepare, prepared_with
 from isocline.simulate.replications import Replications
 from isocline.simulate.results import Comparison, Sweep
 from isocline.simulate.rounds import Round, chosen_policies, repeated, require_replications
 from isocline.simulate.run import Run
-from isocline.simulate.scenario import Scenario, scenario
+from isocline.simulate.scenario import Scenario, scenario, with_changes
 from isocline.simulate.slots import Clock, Law, slots_of
 from isocline.simulate.slowdown import Slowdown, require_backends
 from isocline.theory.equilibrium import fluid_optimum
@@ -64,6 +65,7 @@ def simulate(
     layers: str | RoutingPolicy | None = None,
     learn: Learning | None = None,
     slowdowns: Sequence[Slowdown] = (),
+    changes: Sequence[tuple[float, RoutingSystem]] = (),
     percentiles: bool = True,
     threads: int | None = None,
     budget: float = BUDGET,
@@ -106,6 +108,9 @@ def simulate(
         learn: Beside each policy that looks at curves, the same one learning them; see
             docs/learning.md.
         slowdowns: Backends that change their speed during the run.
+        changes: Times, s, from which on the system is another: rates, curves, backends and edges
+            may all differ, as in `fluid`. A backend that is missing serves what it has left. There
+            is no bound for a fleet that changes.
         percentiles: Time every job; without, means come at about twice the speed.
         threads: By default one per core; results do not depend on it.
         budget: Refuse to run more events than this, in all replications of all policies.
@@ -127,18 +132,30 @@ def simulate(
         labels = [label_of(label, layers) for label in labels]
     if arrivals is not None:
         system = _with_law(system, arrivals, trace)
+    given = trace
     scene = scenario(system, trace, time_scale, load)
     trace = scene.trace
+    if changes:
+        others = {"slowdowns": slowdowns, "layers": layers, "learn": learn, "delay": delay}
+        _require_alone(others, chosen, scale, clock)
+        horizon = horizon_for(changes) if horizon is None and trace is None else horizon
+        before = given if given is not None else system.trace
+        scene = with_changes(scene, changes, before, scene.trace.length if scene.trace else horizon)
+        trace = scene.trace
     replays = trace is not None
     cut = slots_of(clock, scene.system, scale, slot, departures, discipline, replays)
     if scene.overloaded and start == "fluid":
         raise UsageError(
             f"start fluid: at load {scene.load:.3g} no optimum can serve what comes; leave it out"
         )
-    prepared = prepare(scene.system, discipline, scale, ends=replays)
+    if scene.fleet is None:
+        prepared = prepare(scene.system, discipline, scale, ends=replays)
+    else:
+        require_same_places(scene.fleet, discipline)
+        prepared = prepared_with(scene.system, scene.fleet.optimum, discipline).one_row_each()
     if delay is not None:
-        others = {"trace": trace, "clock": cut, "learn": learn, "slowdowns": slowdowns or None}
-        used = [name for name, option in others.items() if option is not None]
+        lacking = {"trace": trace, "clock": cut, "learn": learn, "slowdowns": slowdowns or None}
+        used = [name for name, option in lacking.items() if option is not None]
         prepared = delayed(prepared, delay, used, chosen)
     scene, prepared = _changing(scene, prepared, slowdowns)
     chosen, labels = with_learned(chosen, labels, prepared.setting, learn)
@@ -149,7 +166,10 @@ def simulate(
     run = replace(run, drain=scene.ends)
     listed = any(policy.may_hold for policy in chosen)  # for all, so that all see the same
     run = replace(run, slots=cut, scale=scale, listed=listed, slowdowns=tuple(slowdowns))
-    doomed = [_overloaded(prepared, policy) for policy in chosen]
+    if scene.fleet is not None:
+        run = replace(run, changes=scene.fleet.changes)
+    # A fleet that changes has no steady state that could be missed.
+    doomed = [[] if scene.fleet else _overloaded(prepared, policy) for policy in chosen]
     # Whatever comes to an end can be run to it.
     alive = [i for i, names in enumerate(doomed) if replays or not names]
     policies_run = [chosen[i] for i in alive]
@@ -172,6 +192,23 @@ def simulate(
     return repeated(begin, replications, precision, horizon is not None or trace is not None)
 
 
+def _require_alone(
+    used: Mapping[str, object],
+    policies: Sequence[RoutingPolicy],
+    scale: float,
+    clock: Clock,
+) -> None:
+    """Raise UsageError for what is not simulated together with a fleet that changes."""
+    found = [name for name, option in used.items() if option]
+    found += [f"scale {scale:g}"] if scale != 1.0 else []
+    found += ["the slotted clock"] if clock == "slotted" else []
+    found += [f"{policy.name}, which holds jobs" for policy in policies if policy.may_hold]
+    if found:
+        raise UsageError(
+            f"a fleet that changes cannot be simulated with {found[0]}; leave one of the two out"
+        )
+
+
 def _with_law(system: RoutingSystem, arrivals: str, trace: Trace | None) -> RoutingSystem:
     if trace is not None:
         raise UsageError(
@@ -192,7 +229,7 @@ def sweep(
     Raises:
         InfeasibleError: At the highest load; found before any other is simulated. Not of a trace.
     """
-    if options.get("trace") is None:
+    if options.get("trace") is None and system.trace is None:
         fluid_optimum(scenario(system, load=max(loads)).system)
     one_each = [simulate(system, policies, load=load, **options) for load in sorted(loads)]
     return Sweep(tuple(one_each))

@@ -9,6 +9,7 @@ from isocline.draws import stream
 from isocline.errors import PolicyError
 from isocline.learn.observed import Observed
 from isocline.policies.contract import RoutingPolicy
+from isocline.simulate.changing_fleet import CurveChange
 from isocline.simulate.kernels import chain
 from isocline.simulate.kernels.arena import arena, enlarged, reserve
 from isocline.simulate.kernels.chain import Streams
@@ -47,7 +48,8 @@ class Engine(ABC):
         self.policy = policy
         self.choose, self.observe = policy.functions()
         self.actual = prepared  # beside what the policy is told
-        self.slowdowns = sorted(run.slowdowns, key=lambda slowdown: slowdown.time)
+        coming: list[Slowdown | CurveChange] = [*run.slowdowns, *run.changes]
+        self.coming = sorted(coming, key=lambda change: change.time)
         self.start = self._start(run)
         self.size = FIRST_WORKLOADS
         while self.start.max(initial=0) + 1 >= self.size:
@@ -81,16 +83,16 @@ class Engine(ABC):
         self.gauge[chain.RATE] = self.system.rate[self.view.row, self.start].sum()
 
     def advance(self, until: float) -> None:
-        """Run to time `until`, s, through the slowdowns before it.
+        """Run to time `until`, s, through the changes of curves before it.
 
         Raises:
             PolicyError: The policy returned an edge that is not its frontend's.
             ExplodedError: There are more jobs than can be kept.
         """
-        while self.slowdowns and self.slowdowns[0].time <= until:
-            slowdown = self.slowdowns.pop(0)
-            self._advance(slowdown.time)
-            self._slow(slowdown)
+        while self.coming and self.coming[0].time <= until:
+            change = self.coming.pop(0)
+            self._advance(change.time)
+            self._change(change)
         self._advance(until)
 
     def rehearse(self) -> None:
@@ -122,13 +124,17 @@ class Engine(ABC):
         self.system = self.system._replace(rate=self.actual.rates(self.size))
         self.view = self.view._replace(table=self.prepared.scores(self.policy, self.size))
 
-    def _slow(self, slowdown: Slowdown) -> None:
-        """Change the speed of one backend, which has a row of its own."""
-        backend, slower = self.prepared.slower(slowdown.backend, slowdown.factor)
-        self.actual = self.actual.with_curve(backend, slower)
+    def _change(self, change: Slowdown | CurveChange) -> None:
+        """Change the curve of one backend, which has a row of its own."""
+        if isinstance(change, Slowdown):
+            backend, curve = self.prepared.slower(change.backend, change.factor)
+            told = change.told
+        else:
+            backend, curve, told = change.backend, change.curve, True
+        self.actual = self.actual.with_curve(backend, curve)
         self._set_rates(backend)
-        if slowdown.told:
-            self.prepared = self.prepared.with_curve(backend, slower)
+        if told:
+            self.prepared = self.prepared.with_curve(backend, curve)
             self._tell()
 
     def _set_rates(self, backend: int) -> None:  # noqa: ARG002 - others have a clock for each

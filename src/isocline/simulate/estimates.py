@@ -1,5 +1,6 @@
 """From the replications of one policy to its line in the table."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -109,7 +110,7 @@ def summary(
         p50=p50,
         p95=p95,
         p99=p99,
-        ratio_to_bound=jobs.over(bound.jobs),
+        ratio_to_bound=None if math.isnan(bound.jobs) else jobs.over(bound.jobs),
         difference=difference,
         completed=sum(int(rep.completions[skip:].sum()) for rep in reps),
         littles_law=_littles_law(reps, run, skip),

@@ -1,5 +1,6 @@
 """From the replications of several policies to a comparison: what is stable, what to discard."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -69,6 +70,8 @@ def _bound(
 ) -> Bound:
     """What no policy goes below; `found` are the replications of those that have figures."""
     prepared, run = work.prepared, work.run
+    if scene.fleet is not None:
+        return Bound(math.nan, math.nan, None)  # while it changes, none is known
     if run.drain and found:
         return _bound_of_drained(scene, work, found, skip)
     rates = prepared.system.rates

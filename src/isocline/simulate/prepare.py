@@ -142,6 +142,13 @@ def prepare(
     optimum = _optimum(system, ends)
     if scale != 1.0:
         system, optimum = system.enlarged(scale), optimum.times(scale)
+    return prepared_with(system, optimum, discipline)
+
+
+def prepared_with(
+    system: RoutingSystem, optimum: FluidOptimum, discipline: Discipline = "ps"
+) -> Prepared:
+    """A system whose optimum is known; raises UsageError as `prepare` does for the discipline."""
     index: dict[Curve, int] = {}
     row = [index.setdefault(curve, len(index)) for curve in system.curves]
     places = [

@@ -93,7 +93,7 @@ def rehearse(
     prepared: Prepared, policy: RoutingPolicy, run: Run, trace: Trace | None = None
 ) -> None:
     """Have everything compiled that `replicate` calls, so that it measures no compilation."""
-    brief = replace(run, horizon=1e-6 * run.horizon, warmup=None, slowdowns=())
+    brief = replace(run, horizon=1e-6 * run.horizon, warmup=None, slowdowns=(), changes=())
     with suppress(ExplodedError):
         _engine(prepared, policy, brief, 0, trace).rehearse()
 

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from isocline.errors import UsageError
+from isocline.simulate.changing_fleet import CurveChange
 from isocline.simulate.slots import Slots
 from isocline.simulate.slowdown import Slowdown, require_slowdowns_fit
 
@@ -31,6 +32,7 @@ class Run:
     drain: bool = False  # after the horizon, finish the jobs that are there and time them, too
     slots: Slots | None = None  # of the slotted clock; None: the continuous one
     slowdowns: tuple[Slowdown, ...] = ()
+    changes: tuple[CurveChange, ...] = ()  # of a fleet that changes
     listed: bool = False  # arrivals are listed in advance, as engines that hold jobs need them
     scale: float = 1.0  # a job counts 1 / scale in what is reported
 

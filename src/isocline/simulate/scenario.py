@@ -1,5 +1,6 @@
 """The system as it is simulated: at the load asked for, with a trace's traffic if there is one."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import final
 
@@ -9,6 +10,7 @@ from isocline.interpretable import interpreted_if_small
 from isocline.model.fleet import RoutingSystem
 from isocline.model.replay import frontends_of, with_trace
 from isocline.model.traffic import PiecewiseArrivals, Trace
+from isocline.simulate.changing_fleet import ChangingFleet, changing_fleet
 from isocline.simulate.slowdown import Slowdown
 
 
@@ -22,6 +24,8 @@ class Scenario:
     load: float  # 1 / capacity_scale: at 1 some frontends bring all that their backends can serve
     bottleneck: tuple[str, ...]  # backends that are the first to have too much as the load grows
     slowdowns: tuple[Slowdown, ...] = ()
+    speed: float = 1.0  # factor by which the arrivals were sped up
+    fleet: ChangingFleet | None = None
 
     @property
     def steady(self) -> bool:
@@ -36,7 +40,7 @@ class Scenario:
         Else it is a part of one that goes on for ever.
         """
         tides = any(isinstance(f.arrivals, PiecewiseArrivals) for f in self.system.frontends)
-        return self.trace is not None or tides
+        return self.trace is not None or tides or self.fleet is not None
 
     @property
     def overloaded(self) -> bool:
@@ -45,16 +49,18 @@ class Scenario:
 
     @property
     def source(self) -> str:
-        """What the arrivals are, and what becomes slower, in words."""
+        """What the arrivals are, and what changes, in words."""
+        changes = self.fleet.in_words if self.fleet else ()
+        later = (*(one.in_words for one in self.slowdowns), *changes)
         if self.trace is not None:
             name, mix = f"trace {self.trace.name}", self.trace.mix
             if mix is not None and frontends_of(self.system, self.trace) is not None:
                 by = "of its model" if mix.column == "model" else "it names"
                 name += f", each request at the frontend {by}"
-            return "; ".join((name, *(one.in_words for one in self.slowdowns)))
+            return "; ".join((name, *later))
         kinds = {f.arrivals.in_words for f in self.system.frontends if f.arrivals.rate > 0}
         known = f"{', '.join(sorted(kinds))} arrivals, {self.system.sizes.type} sizes"
-        return "; ".join((known, *(one.in_words for one in self.slowdowns)))
+        return "; ".join((known, *later))
 
 
 def scenario(
@@ -81,7 +87,29 @@ def scenario(
     if speed != 1.0:
         system = system.sped_up(speed)
     first = tuple(system.backends[b].name for b in most.sinks)
-    return Scenario(system, system.trace, speed / most.scale, first)
+    return Scenario(system, system.trace, speed / most.scale, first, speed=speed)
+
+
+def with_changes(
+    scene: Scenario,
+    changes: Sequence[tuple[float, RoutingSystem]],
+    trace: Trace | None,
+    horizon: float | None,
+) -> Scenario:
+    """The scene, whose system becomes others at given times, s, with arrivals sped up as its own.
+
+    `trace` is as it was before: it is replayed through all the systems.
+
+    Raises:
+        UsageError: As `changing_fleet`, or as `with_trace` for a later system.
+    """
+    later = []
+    for time, other in changes:
+        known = other if trace is None else with_trace(other, trace)
+        later.append((time, replace(known, trace=None).sped_up(scene.speed)))
+    fleet = changing_fleet(scene.system, later, horizon)
+    replayed = None if scene.trace is None else fleet.assigned(scene.trace)
+    return replace(scene, system=fleet.system, trace=replayed, fleet=fleet)
 
 
 def _most(system: RoutingSystem) -> CapacityScale:

@@ -57,12 +57,14 @@ def periods(
     system: RoutingSystem,
     changes: Sequence[tuple[float, RoutingSystem]],
     horizon: float | None,
+    *,
+    concave: bool = True,
 ) -> list[Period]:
     """The periods of a system that becomes another at given times, s.
 
     Raises:
         UsageError: Times do not increase from above 0 to below the horizon, or a curve is not
-            strictly concave.
+            strictly concave and `concave` asks for it.
     """
     end = np.inf if horizon is None else horizon
     times = [0.0, *(time for time, _ in changes), end]
@@ -72,7 +74,7 @@ def periods(
             + ("" if horizon is None else f" and below the horizon of {horizon:g} s")
         )
     systems = [system, *(changed for _, changed in changes)]
-    for one in systems:
+    for one in systems if concave else ():
         _require_concave(one)
     names = tuple(dict.fromkeys(b.name for one in systems for b in one.backends))
     known = {b.name: c for one in reversed(systems) for b, c in _curves(one)}

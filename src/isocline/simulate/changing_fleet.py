@@ -1,0 +1,207 @@
+"""A fleet that changes during a run: backends come, go, and get other curves, at given times.
+
+The kernels know one graph. So it holds the frontends of every period, each with the edges that it
+has then, and its arrivals come in that period alone; a backend that is missing in a period has no
+edge in it and serves what it has left, as in the fluid model (`theory.periods`). Curves change at
+the beginning of a period, and policies are told. A policy that remembers something per frontend,
+such as the latencies it saw, begins each period anew, as a router that is configured again does.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Self, final
+
+import numpy as np
+import numpy.typing as npt
+
+from isocline.errors import InfeasibleError, UsageError
+from isocline.model.curves import Curve
+from isocline.model.fleet import Backend, Frontend, RoutingSystem
+from isocline.model.graph import CompatibilityGraph
+from isocline.model.replay import frontends_of
+from isocline.model.traffic import Arrivals, Mix, Trace
+from isocline.theory.equilibrium import FluidOptimum, fluid_optimum
+from isocline.theory.periods import Period, periods
+
+FloatArray = npt.NDArray[np.float64]
+
+
+@final
+@dataclass(frozen=True)
+class WindowArrivals(Arrivals):
+    """Another process, from one time to another."""
+
+    inner: Arrivals
+    begin: float  # s
+    end: float  # s, may be inf
+
+    @property
+    def rate(self) -> float:
+        """Within the window."""
+        return self.inner.rate
+
+    @property
+    def is_stationary(self) -> bool:
+        return False
+
+    @property
+    def in_words(self) -> str:
+        return self.inner.in_words
+
+    def sped_up(self, factor: float) -> Self:
+        return self.__class__(self.inner.sped_up(factor), self.begin / factor, self.end / factor)
+
+    def enlarged(self, factor: float) -> Self:
+        return self.__class__(self.inner.enlarged(factor), self.begin, self.end)
+
+    def sample(self, rng: np.random.Generator, until: float) -> FloatArray:
+        # From 0 on, so that what has a clock of its own keeps it.
+        times = self.inner.sample(rng, min(self.end, until))
+        return times[times >= self.begin]
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class CurveChange:
+    """From `time` on a backend has another curve, and policies know it."""
+
+    time: float  # s
+    backend: int
+    curve: Curve  # jobs/s
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class ChangingFleet:
+    """All periods as one system, whose frontends are those of the periods one after the other."""
+
+    system: RoutingSystem
+    optimum: FluidOptimum  # of the first period; `split` has every period's own, 0 where overloaded
+    changes: tuple[CurveChange, ...]
+    periods: tuple[Period, ...]
+    overloaded: tuple[float, ...]  # s, beginnings of periods that bring more than can be served
+
+    @property
+    def in_words(self) -> tuple[str, ...]:
+        """Phrases for the small print."""
+        later = (f"{one.system.name} from {one.begin:g} s" for one in self.periods[1:])
+        beyond = (f"beyond capacity from {begin:g} s" for begin in self.overloaded)
+        return (*later, *beyond)
+
+    def assigned(self, trace: Trace) -> Trace:
+        """The trace with each request at the frontend that it has in its period.
+
+        Raises:
+            UsageError: The trace does not say where its requests come in, and there is a choice.
+        """
+        begins = np.array([one.begin for one in self.periods])
+        period = np.searchsorted(begins, trace.times, side="right") - 1
+        of = np.empty(trace.times.size, np.int32)
+        first = 0
+        for p, one in enumerate(self.periods):
+            known = frontends_of(one.system, trace)
+            if known is None and len(one.system.frontends) > 1:
+                raise UsageError(
+                    f"trace {trace.name}: a fleet that changes has to be told where each request "
+                    "comes in; name the column, as in --trace-columns time=ts,frontend=..."
+                )
+            mine = period == p
+            of[mine] = first + (0 if known is None else known[mine])
+            first += len(one.system.frontends)
+        labels = tuple(frontend.name for frontend in self.system.frontends)
+        return replace(trace, mix=Mix(labels, of, "frontend"))
+
+
+def changing_fleet(
+    system: RoutingSystem,
+    changes: Sequence[tuple[float, RoutingSystem]],
+    horizon: float | None = None,
+) -> ChangingFleet:
+    """A system that becomes others at given times, s.
+
+    Raises:
+        UsageError: Times do not increase from above 0 to below the horizon.
+    """
+    found = periods(system, changes, horizon, concave=False)
+    names = found[0].backends
+    edges, frontends, first = [], [], 0
+    for one in found:
+        edges.append(np.column_stack((one.graph.source + first, one.graph.sink)))
+        frontends += [_frontend(frontend, one) for frontend in one.system.frontends]
+        first += len(one.system.frontends)
+    graph = CompatibilityGraph.from_edges(first, len(names), np.vstack(edges))
+    whole = RoutingSystem(
+        tuple(frontends),
+        tuple(map(Backend, names, found[0].curves)),
+        graph,
+        work=replace(system.work, mean=1.0),  # the curves are in jobs/s
+        sizes=system.sizes,
+        name=system.name,
+    )
+    optimum, overloaded = _optima(found, graph)
+    return ChangingFleet(whole, optimum, _curve_changes(found), tuple(found), overloaded)
+
+
+def _frontend(frontend: Frontend, period: Period) -> Frontend:
+    arrivals = WindowArrivals(frontend.arrivals, period.begin, period.end)
+    name = f"{frontend.name} from {period.begin:g} s" if period.begin else frontend.name
+    return Frontend(name, arrivals)
+
+
+def _curve_changes(found: Sequence[Period]) -> tuple[CurveChange, ...]:
+    return tuple(
+        CurveChange(after.begin, b, curve)
+        for before, after in pairwise(found)
+        for b, curve in enumerate(after.curves)
+        if curve != before.curves[b]
+    )
+
+
+def _optima(
+    found: Sequence[Period], graph: CompatibilityGraph
+) -> tuple[FluidOptimum, tuple[float, ...]]:
+    """The first optimum among all backends, with every period's split; and who has none."""
+    total, jobs = 0.0, np.zeros(graph.sinks)
+    split, overloaded, done = np.zeros(graph.edges), [], 0
+    for one in found:
+        # The edges of a source are sorted by sink, and sinks have other numbers here.
+        order = np.lexsort((one.present[one.system.graph.sink], one.system.graph.source))
+        try:
+            optimum = fluid_optimum(one.system)
+        except InfeasibleError:
+            overloaded.append(one.begin)
+        else:
+            split[done : done + order.size] = optimum.split[order]
+            if not one.begin:
+                total = optimum.total_jobs
+                jobs[one.present] = optimum.workloads
+        done += order.size
+    return FluidOptimum(total, jobs, split), tuple(overloaded)
+
+
+def require_same_places(fleet: ChangingFleet, discipline: str) -> None:
+    """Raise UsageError if a station gets another number of servers while jobs are in order.
+
+    With `fcfs` a job keeps its server; which one would be interrupted nobody has said.
+    """
+    if discipline == "ps":
+        return
+    for change in fleet.changes:
+        backend = fleet.system.backends[change.backend]
+        before = getattr(backend.curve, "count", None)
+        after = getattr(change.curve, "count", None)
+        if before != after:
+            raise UsageError(
+                f"discipline {discipline}: backend {backend.name!r} has {before} servers, and "
+                f"{after} from {change.time:g} s; keep their number, or use discipline ps"
+            )
+
+
+def horizon_for(changes: Sequence[tuple[float, RoutingSystem]]) -> float:
+    """A length that shows what the last change leads to as long as all before it, s."""
+    last = changes[-1][0]
+    if not (math.isfinite(last) and last > 0):
+        raise UsageError(f"change at {last:g} s: give a time above 0")
+    return 2.0 * last
