@@ -49,9 +49,12 @@ def with_trace(system: RoutingSystem, trace: Trace) -> RoutingSystem:
             f"trace {trace.name}: its requests hold no work at prefill {system.work.prefill:g} "
             f"and decode {system.work.decode:g}; give other weights under `work`"
         )
-    if system.work.unit == "jobs":
+    if system.work.unit != "jobs":
+        return replace(system, work=replace(system.work, mean=mean))
+    if trace.work is not None:
         return system  # sizes are relative to their mean, whatever that is
-    return replace(system, work=replace(system.work, mean=mean))
+    prefill, decode = system.work.prefill / mean, system.work.decode / mean
+    return replace(system, work=replace(system.work, prefill=prefill, decode=decode))
 
 
 def sizes_of(system: RoutingSystem, trace: Trace) -> FloatArray | None:
