@@ -160,7 +160,7 @@ def test_a_pool_in_a_file_is_read_and_its_tables_are_told(tmp_path: Path) -> Non
         (
             "{type: hyperbolic, peak: 10, half: 4}",
             "{type: servers, rate: 1}",
-            ":4: .*is a servers curve",
+            ":7: .*is a servers curve",
         ),
     ],
 )
