@@ -1,7 +1,11 @@
 """Settings of every run: the same examples, and on request no test that is skipped unnoticed."""
 
 import gc
-from collections.abc import Iterator
+import signal
+import sys
+from collections.abc import Generator, Iterator
+from contextlib import suppress
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -14,9 +18,23 @@ settings.register_profile(
 settings.load_profile("same")
 
 
+def pytest_configure() -> None:
+    """Let Ctrl-C reach the processes that tests start.
+
+    A shell without job control has whatever it starts in the background ignore it, and children
+    inherit that.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+# Sockets, pipes and the like that nobody closed are found when they are collected as garbage. They
+# are charged to the test that left them, or to nobody: an error at another test hides the real one.
+
+
 @pytest.fixture(autouse=True)
 def _own_garbage() -> Iterator[None]:
-    """A socket or pipe that a test leaves open is found at its end, not during a later test.
+    """Find what a test left open at its end, and not during a later test.
 
     Only what was made since the test began is looked at: that takes milliseconds, not tenths of a
     second.
@@ -25,6 +43,80 @@ def _own_garbage() -> Iterator[None]:
     yield
     gc.collect()
     gc.unfreeze()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Release what a failed test held: one failure is one failure.
+
+    The traceback refers to all its variables, and pytest keeps it until another test has begun,
+    which would then be charged with what is open there.
+    """
+    report = yield
+    if call.excinfo is not None and not item.config.getoption("usepdb"):
+        for name in ("last_type", "last_value", "last_traceback", "last_exc"):
+            vars(sys).pop(name, None)
+        _collected(call.excinfo.value)
+    return report
+
+
+_shared = pytest.StashKey[list[str]]()
+"""Fixtures of more than one test that have been set up since the last look."""
+
+
+def pytest_fixture_setup(
+    fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
+) -> None:
+    if fixturedef.scope != "function":
+        request.config.stash.setdefault(_shared, []).append(fixturedef.argname)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
+    """Find what the fixtures of a file left open at the end of that file."""
+    yield
+    shared = item.config.stash.setdefault(_shared, [])
+    if shared and (nextitem is None or nextitem.path != item.path):
+        getattr(item, "funcargs", {}).clear()  # which refer to what the fixtures gave
+        found = _collected()
+        names = ", ".join(shared)
+        shared.clear()
+        if found:
+            words = "; ".join(found)
+            pytest.fail(f"left open by a fixture of this file ({names}): {words}", pytrace=False)
+
+
+def _collected(failure: BaseException | None = None) -> list[str]:
+    """Collect garbage, and what only this failure's traceback refers to; what was found open."""
+    found: list[str] = []
+    before = sys.unraisablehook
+    sys.unraisablehook = lambda it: found.append(f"{it.exc_value}")
+    try:
+        if failure is not None:
+            _clear(failure, set())
+        gc.collect()
+    finally:
+        sys.unraisablehook = before
+    return found
+
+
+def _clear(error: BaseException, known: set[int]) -> None:
+    """Clear the variables of all functions that this error and its causes came through."""
+    if id(error) in known:
+        return
+    known.add(id(error))
+    step = error.__traceback__
+    while step is not None:
+        with suppress(RuntimeError):  # it still runs
+            step.tb_frame.clear()
+            _ = step.tb_frame.f_locals  # which brings up to date the copy that a report has made
+        step = step.tb_next
+    inner = error.exceptions if isinstance(error, BaseExceptionGroup) else ()
+    for other in (error.__cause__, error.__context__, *inner):
+        if other is not None:
+            _clear(other, known)
 
 
 # What `--no-skips` lets pass: data that may not be distributed with the sources, and tests of a

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.request import urlopen
 
-PATIENCE = 60.0  # s for anything that should happen, on a busy machine
+PATIENCE = 300.0  # s for anything that should happen; a first start compiles, on a busy machine
 
 
 @dataclass

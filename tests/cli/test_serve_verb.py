@@ -7,6 +7,7 @@ import signal
 import socket
 from collections import Counter
 from collections.abc import Coroutine
+from contextlib import ExitStack
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
@@ -21,9 +22,9 @@ from tests.cli.served import PATIENCE, Served, served, starting
 from tests.gateway.proxies import (
     Backend,
     Handler,
-    closed_port,
     ok,
     read_request,
+    refusing_port,
     saying,
     serving,
 )
@@ -398,10 +399,11 @@ def test_nothing_is_ready_before_all_is_compiled(tmp_path: Path) -> None:
         f"while not Path({str(gate)!r}).exists():\n    time.sleep(0.01)\n"
         "def policy(candidates, view, now, rng):\n    return candidates[0]\n"
     )
-    doors, admin = closed_port(), closed_port()
+    held = ExitStack()  # nobody takes the ports meanwhile, and one who listens too early fails
+    doors, admin = (held.enter_context(refusing_port()) for _ in range(2))
     write(file, {"a": 9001}, f"  admin: 127.0.0.1:{admin}\n  policy: gated:policy")
     options = ["--listen", f"127.0.0.1:{doors}"]
-    with starting(file, *options, path=tmp_path) as router:
+    with held, starting(file, *options, path=tmp_path) as router:
         end = monotonic() + PATIENCE
         while not reached.exists():
             assert monotonic() < end, router.said
@@ -410,6 +412,7 @@ def test_nothing_is_ready_before_all_is_compiled(tmp_path: Path) -> None:
             with pytest.raises(ConnectionRefusedError):
                 socket.create_connection(("127.0.0.1", port)).close()
         assert not any("listening" in line for line in router.said)
+        held.close()
         gate.touch()
         assert json.loads(router.asked("/ready"))["ready"]
         socket.create_connection(("127.0.0.1", doors)).close()

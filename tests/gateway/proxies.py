@@ -2,8 +2,16 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Coroutine,
+    Iterator,
+    Sequence,
+)
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from time import time
 from typing import Any
@@ -31,7 +39,7 @@ from tests.builders import fleet
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 # A test of a limit sets that one low; the others must not be reached on a busy machine.
 QUICK = TimeLimits(
-    header=60.0, keep_alive=60.0, connect=60.0, first_byte=60.0, idle=60.0, total=60.0, linger=0.3
+    header=60.0, keep_alive=60.0, connect=60.0, first_byte=60.0, idle=60.0, total=60.0, linger=60.0
 )
 CURVE = HyperbolicCurve(10.0, 5.0)
 RESTED = 0.06  # s after a response, its connection may be used again: closing_habit
@@ -63,32 +71,69 @@ class Backend:
 
 
 @asynccontextmanager
-async def serving(handler: Callable[[Backend], Handler]) -> AsyncIterator[Backend]:
-    """A backend on a free port."""
+async def serving(handler: Callable[[Backend], Handler], port: int = 0) -> AsyncIterator[Backend]:
+    """A backend on a free port, or on that of a `refusing_port`."""
     backend = Backend(0)
     handle = handler(backend)
-    open_now: set[asyncio.StreamWriter] = set()
 
     async def on_connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         backend.connections += 1
-        open_now.add(writer)
         try:
             await handle(reader, writer)
         except (ConnectionError, asyncio.IncompleteReadError):
             pass
         finally:
-            open_now.discard(writer)
             writer.close()
 
-    server = await asyncio.start_server(on_connection, "127.0.0.1", 0)
-    backend.port = server.sockets[0].getsockname()[1]
-    try:
+    async with listening(on_connection, port, reuse_port=port > 0) as backend.port:
         yield backend
+
+
+@asynccontextmanager
+async def listening(handle: Handler, port: int = 0, **options: Any) -> AsyncIterator[int]:
+    """The port of a server that is gone afterwards, with its connections, whatever happens."""
+    writers: list[asyncio.StreamWriter] = []
+    tasks: list[asyncio.Task[None]] = []
+
+    async def noted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task
+        writers.append(writer)
+        tasks.append(task)
+        with suppress(asyncio.CancelledError):  # by the end of this block
+            await handle(reader, writer)
+
+    server = await asyncio.start_server(noted, "127.0.0.1", port, **options)
+    try:
+        yield server.sockets[0].getsockname()[1]
     finally:
         server.close()
-        for writer in list(open_now):
-            writer.transport.abort()
-        await asyncio.sleep(0.01)
+        await dropped(writers)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def dropped(writers: Collection[asyncio.StreamWriter]) -> None:
+    """Connections that are to end at once, and have ended."""
+    for writer in writers:
+        writer.transport.abort()
+    for writer in writers:
+        with suppress(Exception):  # whatever it has ended with
+            await writer.wait_closed()
+
+
+@contextmanager
+def refusing_port() -> Iterator[int]:
+    """A port that refuses connections, and that nobody else can take within.
+
+    It is bound, and nobody listens. A server that shares ports (SO_REUSEPORT) may, and go again.
+    """
+    with socket.socket() as held:
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        held.bind(("127.0.0.1", 0))
+        port: int = held.getsockname()[1]
+        yield port
 
 
 async def read_request(reader: asyncio.StreamReader, backend: Backend) -> bool:
@@ -134,17 +179,21 @@ def value_of(head: bytes, name: bytes) -> bytes | None:
 
 @dataclass
 class Seen:
-    """A running proxy and what it told its observers."""
+    """A running proxy, what it told its observers, and its clients."""
 
     proxy: Proxy
     accesses: list[Access] = field(default_factory=list)
+    clients: list["Client"] = field(default_factory=list)
 
     @property
     def port(self) -> int:
         return self.proxy.addresses[0][2]
 
     async def connect(self, ssl: Any = None) -> "Client":
-        return Client(*await asyncio.open_connection("127.0.0.1", self.port, ssl=ssl))
+        """A client, whose connection ends with the proxy at the latest."""
+        made = Client(*await asyncio.open_connection("127.0.0.1", self.port, ssl=ssl))
+        self.clients.append(made)
+        return made
 
     async def settled(self) -> None:
         """Nothing under way any more, and the core knows it."""
@@ -209,7 +258,8 @@ async def proxying(
 ) -> AsyncIterator[tuple[Seen, list[Backend]]]:
     """A proxy before scripted backends; a text in place of a handler is the URL of another one.
 
-    With `measure` curves are learned, in the work that it measures.
+    With `measure` curves are learned, in the work that it measures. All is closed afterwards, also
+    where an assertion fails within.
     """
     async with AsyncExitStack() as stack:
         backends: list[Backend] = []
@@ -241,23 +291,17 @@ async def proxying(
             unix_time=more.get("unix_time", time),
         )
         await proxy.start()
+        stack.push_async_callback(proxy.stop, 0.0)
+        seen = Seen(proxy, accesses)
         try:
-            yield Seen(proxy, accesses), backends
+            yield seen, backends
         finally:
-            await proxy.stop(0.0)
+            await dropped([client.writer for client in seen.clients])
 
 
 def replaced(**limits: float) -> TimeLimits:
     """Quick limits, but for these."""
     return replace(QUICK, **limits)
-
-
-def closed_port() -> int:
-    """A port that nobody listens at."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 async def until(condition: Callable[[], object]) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import errno
-import socket
 import ssl
 
 import pytest
@@ -10,7 +9,7 @@ import pytest
 from isocline.gateway.actions import Cause
 from isocline.gateway.connect_failures import failure_of
 from isocline.gateway.settings import BackendAddress
-from tests.gateway.proxies import proxying, run
+from tests.gateway.proxies import listening, proxying, run
 
 POST = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi"
 
@@ -44,25 +43,22 @@ def test_the_log_says_what_is_wrong_and_the_client_hears_the_kind(
 
 
 def test_a_server_without_tls_is_named_as_that() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as plain:
-        port = plain.getsockname()[1]
+    async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        writer.close()
 
-        async def scenario() -> None:
-            async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-                await reader.read(1)
-                writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-                writer.close()
+    async def scenario() -> None:
+        async with (
+            listening(speak) as port,
+            proxying(f"https://127.0.0.1:{port}") as (seen, _),
+        ):
+            client = await seen.connect()
+            assert (await client.ask(POST))[0] == 502
+            assert {cause for _, cause in seen.accesses[0].failures} == {Cause.TLS}
+            assert "check the url's scheme" in seen.accesses[0].reason
 
-            server = await asyncio.start_server(speak, sock=plain)
-            async with proxying(f"https://127.0.0.1:{port}") as (seen, _):
-                client = await seen.connect()
-                assert (await client.ask(POST))[0] == 502
-                assert {cause for _, cause in seen.accesses[0].failures} == {Cause.TLS}
-                assert "check the url's scheme" in seen.accesses[0].reason
-                client.close()
-            server.close()
-
-        run(scenario())
+    run(scenario())
 
 
 ADDRESS = BackendAddress("b0", "http://10.0.0.1:80")

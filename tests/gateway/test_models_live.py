@@ -3,8 +3,8 @@
 import asyncio
 import json
 import re
-from collections.abc import Callable
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 import openai
 
 from isocline.gateway.serving.from_file import read
-from isocline.gateway.serving.settings import Overrides
+from isocline.gateway.serving.settings import Overrides, Serving
 from isocline.gateway.serving.worker import Worker
 from tests.gateway.proxies import (
     Backend,
@@ -65,11 +65,23 @@ def lists(backend: Backend) -> int:
     return sum(head.startswith(b"GET /v1/models ") for head in backend.heads)
 
 
+@asynccontextmanager
+async def working(served: Serving) -> AsyncIterator[Worker]:
+    """A worker that serves within."""
+    worker = Worker(served)
+    await worker.start()
+    try:
+        yield worker
+    finally:
+        await worker.stop(1.0)
+
+
 async def ask(worker: Worker, request: bytes) -> tuple[int, bytes, bytes]:
     client = Client(*await asyncio.open_connection("127.0.0.1", worker.addresses[0][2]))
-    answer = await client.ask(request)
-    client.close()
-    return answer
+    try:
+        return await client.ask(request)
+    finally:
+        client.close()
 
 
 def get(path: str, *fields: str, method: str = "GET") -> bytes:
@@ -163,7 +175,7 @@ def test_a_backend_that_does_not_answer_does_not_hold_up_the_others(tmp_path: Pa
     async def scenario() -> None:
         async with serving(having("m")) as a, serving(silent) as b:
             ports = {"a": a.port, "b": b.port, "gone": 1}
-            rule = "models: {timeout: 0.2}"
+            rule = "models: {timeout: 3}"  # which a good one keeps on a busy machine
             worker = Worker(
                 read(write(tmp_path, ports, ['name: all, backends: ["*"]'], rule), HERE)
             )
@@ -202,6 +214,30 @@ def test_a_list_survives_a_restart_of_its_backend_and_a_reload(tmp_path: Path) -
             _, _, body = await ask(worker, get("/v1/models"))
             assert body == listing("n").partition(b"\r\n\r\n")[2]
             await worker.stop(1.0)
+
+    run(scenario())
+
+
+def test_connections_that_lists_came_by_are_not_kept(tmp_path: Path) -> None:
+    """Lists are seldom asked for, and who counts connections would see them for no reason."""
+    ended = asyncio.Event()
+
+    def handler(backend: Backend) -> Handler:
+        async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            while await read_request(reader, backend):
+                writer.write(listing("m"))
+            ended.set()
+
+        return handle
+
+    async def scenario() -> None:
+        async with serving(handler) as a:
+            file = write(tmp_path, {"a": a.port}, ['name: all, backends: ["*"]'], "health: off")
+            file.write_text(file.read_text().replace("curve:", "report: orca, curve:"))  # no polls
+            async with working(read(file, HERE)) as worker:
+                assert names_in((await ask(worker, get("/v1/models")))[2]) == {"m": ["a"]}
+                await ended.wait()
+                assert [value_of(head, b"connection") for head in a.heads] == [b"close"]
 
     run(scenario())
 

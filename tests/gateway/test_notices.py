@@ -13,7 +13,7 @@ from isocline.model.curves import HyperbolicCurve
 from isocline.policies.parse import parse
 from tests.builders import fleet
 from tests.gateway.cores import FAST, SLOW, core, sent
-from tests.gateway.proxies import closed_port, ok, proxying, run, saying, until
+from tests.gateway.proxies import ok, proxying, refusing_port, run, saying, until
 from tests.gateway.refusing import World
 
 
@@ -88,17 +88,17 @@ def test_a_proxy_logs_a_line_for_each(caplog: pytest.LogCaptureFixture) -> None:
     def lines() -> list[str]:
         return [it.getMessage() for it in caplog.records if "backend b0" in it.getMessage()]
 
-    async def scenario() -> None:
-        dead = f"http://127.0.0.1:{closed_port()}"
+    async def scenario(port: int) -> None:
         rules = Rules(ejection=EjectionRule(failures=1, first=0.2))
+        dead = f"http://127.0.0.1:{port}"
         async with proxying(dead, saying(ok()), rules=rules) as (seen, _):
             client = await seen.connect()
             for _ in range(4):
                 assert (await client.ask(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"))[0] == 200
             await until(lambda: len(lines()) >= 2)
-            client.close()
 
-    run(scenario())
+    with refusing_port() as port:
+        run(scenario(port))
     reason = "1 failure in a row, the last one: the connection was refused"
     assert lines()[:2] == [
         f"backend b0: ejected for 0.2 s: {reason}",

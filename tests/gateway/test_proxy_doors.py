@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import ssl
 from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,17 @@ from isocline.gateway.settings import (
     Tls,
     digest,
 )
-from tests.gateway.proxies import ok, proxying, replaced, run, saying, serving, until, value_of
+from tests.gateway.proxies import (
+    listening,
+    ok,
+    proxying,
+    replaced,
+    run,
+    saying,
+    serving,
+    until,
+    value_of,
+)
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 # By `openssl genpkey -algorithm ED25519 -aes128`.
@@ -202,9 +213,11 @@ def test_listeners_choose_the_frontend() -> None:
             statuses = []
             for _, host, port in seen.proxy.addresses:
                 reader, writer = await asyncio.open_connection(host, port)
-                writer.write(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
-                statuses.append((await reader.read())[9:12])
-                writer.close()
+                try:
+                    writer.write(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+                    statuses.append((await reader.read())[9:12])
+                finally:
+                    writer.close()
             assert statuses == [b"404", b"200"]
 
     run(scenario())
@@ -313,7 +326,9 @@ def certificate(authority: trustme.CA, tmp_path: Path) -> Iterator[str]:
     return iter([str(path)])
 
 
-def tls_backend(certificate: str) -> "asyncio.Future[asyncio.Server]":
+def tls_backend(certificate: str) -> AbstractAsyncContextManager[int]:
+    """A backend that speaks TLS; gives its port."""
+
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while await reader.readuntil(b"\r\n\r\n"):
@@ -323,7 +338,7 @@ def tls_backend(certificate: str) -> "asyncio.Future[asyncio.Server]":
 
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(certificate)
-    return asyncio.ensure_future(asyncio.start_server(handle, "127.0.0.1", 0, ssl=context))
+    return listening(handle, ssl=context)
 
 
 def test_tls_on_both_sides(
@@ -334,23 +349,21 @@ def test_tls_on_both_sides(
     authority.cert_pem.write_to_path(str(ca))
 
     async def scenario() -> None:
-        server = await tls_backend(path)
-        port = server.sockets[0].getsockname()[1]
-        address = BackendAddress("b0", f"https://localhost:{port}", ca_file=str(ca))
-        strange = BackendAddress("b0", f"https://localhost:{port}")
         context = ssl.create_default_context(cafile=str(ca))
         listeners = (Listener(port=0, tls=Tls(path)),)
-        for backend, status in ((address, 200), (strange, 502)):
-            async with proxying("http://127.0.0.1:1", listeners=listeners) as (seen, _):
-                proxy: Proxy = seen.proxy
-                settings = ProxySettings((backend,), proxy.settings.frontends, listeners)
-                proxy.replace(proxy.router.core, settings)
-                client = await seen.connect(ssl=context)
-                for _ in range(2):
-                    assert (await client.ask(post(b"")))[0] == status
-                client.close()
-                await client.writer.wait_closed()
-        server.close()
+        async with tls_backend(path) as port:
+            url = f"https://localhost:{port}"
+            known = BackendAddress("b0", url, ca_file=str(ca))
+            for backend, status in ((known, 200), (BackendAddress("b0", url), 502)):
+                async with proxying("http://127.0.0.1:1", listeners=listeners) as (seen, _):
+                    proxy: Proxy = seen.proxy
+                    settings = ProxySettings((backend,), proxy.settings.frontends, listeners)
+                    proxy.replace(proxy.router.core, settings)
+                    client = await seen.connect(ssl=context)
+                    for _ in range(2):
+                        assert (await client.ask(post(b"")))[0] == status
+                    client.close()
+                    await client.writer.wait_closed()
 
     run(scenario())
 

@@ -24,15 +24,17 @@ from tests.gateway.proxies import (
     Backend,
     Client,
     Handler,
-    closed_port,
+    Seen,
     ok,
     proxying,
     read_request,
+    refusing_port,
     run,
     saying,
     until,
     value_of,
 )
+from tests.running import running
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 POST = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi"
@@ -69,29 +71,37 @@ def silent(backend: Backend) -> Handler:
 
 def test_a_refused_connection_is_tried_elsewhere_even_for_post() -> None:
     async def scenario() -> None:
-        dead = f"http://127.0.0.1:{closed_port()}"
-        async with proxying(dead, saying(ok()), policy="round_robin") as (seen, [backend]):
-            client = await seen.connect()
-            for _ in range(4):
-                assert (await client.ask(POST))[0] == 200
-            assert backend.bodies == [b"hi"] * 4
-            assert max(access.attempts for access in seen.accesses) == 2
-            client.close()
+        with refusing_port() as port:
+            dead = f"http://127.0.0.1:{port}"
+            async with proxying(dead, saying(ok()), policy="round_robin") as (seen, [backend]):
+                await tried(seen, backend)
+
+    async def tried(seen: Seen, backend: Backend) -> None:
+        client = await seen.connect()
+        for _ in range(4):
+            assert (await client.ask(POST))[0] == 200
+        assert backend.bodies == [b"hi"] * 4
+        assert max(access.attempts for access in seen.accesses) == 2
+        client.close()
 
     run(scenario())
 
 
 def test_nobody_to_send_to_is_told_with_a_time_to_come_back() -> None:
     async def scenario() -> None:
-        async with proxying(f"http://127.0.0.1:{closed_port()}") as (seen, _):
-            client = await seen.connect()
-            assert (await client.ask(GET))[0] == 502
-            seen.proxy.router.core.backend_down(0, 1e9)
-            status, head, body = await client.ask(GET)
-            assert status == 503
-            assert int(value_of(head, b"retry-after") or b"0") >= 1
-            assert b"no backend is up" in body
-            client.close()
+        with refusing_port() as port:
+            async with proxying(f"http://127.0.0.1:{port}") as (seen, _):
+                await told(seen)
+
+    async def told(seen: Seen) -> None:
+        client = await seen.connect()
+        assert (await client.ask(GET))[0] == 502
+        seen.proxy.router.core.backend_down(0, 1e9)
+        status, head, body = await client.ask(GET)
+        assert status == 503
+        assert int(value_of(head, b"retry-after") or b"0") >= 1
+        assert b"no backend is up" in body
+        client.close()
 
     run(scenario())
 
@@ -140,9 +150,7 @@ def test_a_killed_process_loses_no_get() -> None:
     )
 
     async def scenario() -> None:
-        with subprocess.Popen(
-            [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True
-        ) as process:
+        with running([sys.executable, "-S", "-c", program], stdout=subprocess.PIPE) as process:
             assert process.stdout
             port = int(await asyncio.to_thread(process.stdout.readline))
             async with proxying(f"http://127.0.0.1:{port}", saying(ok()), policy="round_robin") as (
@@ -293,7 +301,7 @@ def test_clients_that_break_off_at_any_time_trouble_nobody_else() -> None:
 
 def test_requests_past_the_peak_wait_and_then_go() -> None:
     async def scenario() -> None:
-        rules = Rules(HoldingRule(seconds=1.5, most=1))
+        rules = Rules(HoldingRule(seconds=600.0, most=1))
         peak_at_one = TableCurve(((1, 2.0), (2, 1.0)))
         async with proxying(silent, saying(ok()), curve=peak_at_one, rules=rules) as (seen, _):
             core = seen.proxy.router.core
@@ -306,13 +314,22 @@ def test_requests_past_the_peak_wait_and_then_go() -> None:
             status, head, _ = await refused.ask(POST)
             assert status == 503
             assert value_of(head, b"retry-after") is not None
-            assert (await held.response())[0] == 504
-            held.writer.write(POST)
-            await until(lambda: core.held(0) == 1)
             seen.proxy.router.act(core.backend_up(1, 1e6))
             assert (await held.response())[0] == 200
-            for client in (served, held, refused):
-                client.close()
+
+    run(scenario())
+
+
+def test_requests_past_the_peak_wait_no_longer_than_they_may() -> None:
+    async def scenario() -> None:
+        rules = Rules(HoldingRule(seconds=0.3, most=1))
+        peak_at_one = TableCurve(((1, 2.0), (2, 1.0)))
+        async with proxying(silent, curve=peak_at_one, rules=rules) as (seen, _):
+            served, held = [await seen.connect() for _ in range(2)]
+            served.writer.write(POST)
+            await until(lambda: seen.proxy.router.core.in_flight(0) == 1)
+            assert (await held.ask(POST))[0] == 504
+            assert seen.proxy.router.core.held(0) == 0
 
     run(scenario())
 
@@ -336,8 +353,8 @@ def test_memory_stays_bounded_while_a_slow_client_reads() -> None:
             client = await seen.connect()
             client.writer.write(GET)
             await client.reader.readuntil(b"\r\n\r\n")
-            await asyncio.sleep(0.1)
             [downstream] = seen.proxy.downstreams
+            await until(downstream.transport.get_write_buffer_size)
             most, left = 0, size
             while left:
                 most = max(most, downstream.transport.get_write_buffer_size())
@@ -353,12 +370,13 @@ def test_memory_stays_bounded_while_a_slow_client_reads() -> None:
 def test_memory_stays_bounded_while_a_slow_backend_reads() -> None:
     size = 30_000_000
     taken = 0
+    filled = asyncio.Event()
 
     def slow(backend: Backend) -> Handler:
         async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             nonlocal taken
             await reader.readuntil(b"\r\n\r\n")
-            await asyncio.sleep(0.1)
+            await filled.wait()
             while taken < size:
                 taken += len(await reader.read(1_000_000))
             writer.write(ok())
@@ -383,6 +401,8 @@ def test_memory_stays_bounded_while_a_slow_backend_reads() -> None:
                     if exchange.upstream:
                         buffer = exchange.upstream.transport.get_write_buffer_size()
                         most = max(most, buffer)
+                if most:
+                    filled.set()
                 await asyncio.sleep(0.001)
             assert (await client.response())[0] == 200
             assert taken == size

@@ -127,7 +127,8 @@ def test_what_may_not_be_sent_again_is_passed_on(response: bytes, size: int) -> 
 def test_a_connection_whose_refusal_was_read_is_used_again() -> None:
     async def scenario() -> None:
         backends = saying(refusal(b"429 No"), ok(b"a")), saying(ok(b"b"))
-        rules = Rules(refusals=RefusalRule(first=0.05))
+        # Long after the connection may be used again, RESTED: both are times of a real clock.
+        rules = Rules(refusals=RefusalRule(first=0.5))
         async with proxying(*backends, rules=rules) as (seen, (first, _)):
             client = await seen.connect()
             assert (await client.ask(post(b"one")))[2] == b"b"

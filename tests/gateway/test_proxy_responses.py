@@ -8,7 +8,6 @@ import struct
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from time import monotonic
 
 import pytest
 import trustme
@@ -25,6 +24,7 @@ from tests.gateway.proxies import (
     Backend,
     Client,
     Handler,
+    listening,
     ok,
     proxying,
     read_request,
@@ -41,7 +41,7 @@ GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 OLD = b"GET / HTTP/1.0\r\nHost: a\r\n\r\n"
 POST = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
-LINGER = 0.3  # s
+LINGER = 60.0  # s; the proxy closes its connection as soon as it has the whole response
 REFUSAL = b"HTTP/1.1 413 Content Too Large\r\nConnection: close\r\nContent-Length: 2\r\n\r\nno"
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n"
 UNTIL_CLOSE = b"HTTP/1.1 200 OK\r\n\r\nabc"
@@ -172,10 +172,11 @@ def test_within_tls_only_the_backend_can_say_that_its_response_is_whole(
             writer.transport.abort()
 
     async def scenario() -> None:
-        server = await asyncio.start_server(handle, "127.0.0.1", 0, ssl=context)
-        port = server.sockets[0].getsockname()[1]
-        backend = BackendAddress("b0", f"https://localhost:{port}", ca_file=ca)
-        async with proxying("http://127.0.0.1:1") as (seen, _):
+        async with (
+            listening(handle, ssl=context) as port,
+            proxying("http://127.0.0.1:1") as (seen, _),
+        ):
+            backend = BackendAddress("b0", f"https://localhost:{port}", ca_file=ca)
             proxy: Proxy = seen.proxy
             settings = ProxySettings((backend,), proxy.settings.frontends, (Listener(port=0),))
             proxy.replace(proxy.router.core, settings)
@@ -186,8 +187,6 @@ def test_within_tls_only_the_backend_can_say_that_its_response_is_whole(
             except (ConnectionError, asyncio.IncompleteReadError, ValueError):
                 whole = False
             assert whole == clean
-            client.close()
-        server.close()
 
     run(scenario())
 
@@ -315,12 +314,14 @@ def refuse(listener: socket.socket, lingers: bool) -> None:
         while True:
             connection, _ = listener.accept()
             with connection, contextlib.suppress(OSError):
-                while b"\r\n\r\n" not in connection.recv(65_536):
-                    pass
-                connection.sendall(REFUSAL)
-                end = monotonic() + LINGER
                 connection.settimeout(LINGER)
-                while lingers and monotonic() < end and connection.recv(65_536):
+                head = b""
+                while b"\r\n\r\n" not in head:
+                    if not (piece := connection.recv(65_536)):
+                        break
+                    head += piece
+                connection.sendall(REFUSAL)
+                while lingers and connection.recv(65_536):
                     pass
 
 
@@ -362,10 +363,12 @@ def test_an_early_response_is_passed_on_though_the_backend_closes(
                 got = [(413, b"no") if status == 502 else (status, body) for status, body in got]
             assert got == [(413, b"no")] * 5
 
-    run(scenario())
-    listener.shutdown(socket.SHUT_RDWR)  # which ends `accept`
-    listener.close()
-    thread.join()
+    try:
+        run(scenario())
+    finally:
+        listener.shutdown(socket.SHUT_RDWR)  # which ends `accept`
+        listener.close()
+        thread.join()
 
 
 async def upload(client: Client) -> None:

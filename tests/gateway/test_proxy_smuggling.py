@@ -17,7 +17,7 @@ from isocline.gateway.proxy.framing import Chunked
 from isocline.gateway.proxy.request_head import RequestHead
 from isocline.gateway.proxy.response_head import ResponseHead
 from isocline.gateway.proxy.strict import BadMessageError
-from tests.gateway.proxies import Seen, ok, proxying, replaced, run, saying, value_of
+from tests.gateway.proxies import Seen, ok, proxying, run, saying, value_of
 
 CASES = yaml.safe_load((Path(__file__).parent / "malformed_requests.yaml").read_text())
 LIMITS = (4096, 20)  # bytes and fields
@@ -57,7 +57,7 @@ def test_malformed_requests_are_refused_and_reach_no_backend(in_pieces: bool) ->
     cases = [case for case in CASES if not (in_pieces and "repeat" in case)]
 
     async def scenario() -> None:
-        async with proxying(saying(ok()), times=replaced(linger=5.0)) as (seen, [backend]):
+        async with proxying(saying(ok())) as (seen, [backend]):
             said = await asyncio.gather(*(refusal(seen, case, in_pieces) for case in cases))
             assert [words for words in said if words] == []
             await seen.settled()

@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from time import monotonic
 
 import pytest
@@ -22,7 +22,7 @@ from isocline.model.curves import Curve, HyperbolicCurve
 from isocline.model.fleet import RoutingSystem
 from isocline.policies.parse import parse
 from tests.builders import fleet
-from tests.gateway.proxies import QUICK, Client, run
+from tests.gateway.proxies import QUICK, Client, refusing_port, run
 
 FAST, SLOW = HyperbolicCurve(400.0, 4.0), HyperbolicCurve(100.0, 4.0)
 
@@ -34,22 +34,19 @@ async def routing(
     dead: int = 0,
 ) -> AsyncIterator[tuple[Proxy, Statistics]]:
     """f0 takes /v1, on all backends; f1 has the last one only; the first `dead` are not there."""
-    emulators = [
-        await start(Settings(curve, unit="jobs", faults=faults or Faults())) for curve in curves
-    ]
-    for emulator in emulators[:dead]:
-        await emulator.close()
-    system = fleet(curves, [1.0, 1.0], [range(len(curves)), [len(curves) - 1]])
-    settings = settings_for(system, [emulator.port for emulator in emulators])
-    statistics = Statistics(system, settings, "gmsr")
-    proxy = Proxy(core_of(system, parse("gmsr")), settings, [statistics])
-    await proxy.start()
-    try:
+    async with AsyncExitStack() as stack:
+        ports = [stack.enter_context(refusing_port()) for _ in curves[:dead]]
+        for curve in curves[dead:]:
+            emulator = await start(Settings(curve, unit="jobs", faults=faults or Faults()))
+            stack.push_async_callback(emulator.close)
+            ports.append(emulator.port)
+        system = fleet(curves, [1.0, 1.0], [range(len(curves)), [len(curves) - 1]])
+        settings = settings_for(system, ports)
+        statistics = Statistics(system, settings, "gmsr")
+        proxy = Proxy(core_of(system, parse("gmsr")), settings, [statistics])
+        await proxy.start()
+        stack.push_async_callback(proxy.stop, 0.0)
         yield proxy, statistics
-    finally:
-        await proxy.stop(0.0)
-        for emulator in emulators[dead:]:
-            await emulator.close()
 
 
 def settings_for(system: RoutingSystem, ports: Sequence[int]) -> ProxySettings:

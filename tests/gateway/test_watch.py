@@ -1,7 +1,6 @@
 import asyncio
 import itertools
 import logging
-import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -16,7 +15,18 @@ from isocline.gateway.settings import BackendAddress
 from isocline.gateway.watch import Checks, HealthCheck, Poll, Watch
 from isocline.gateway.watch.asking import Client
 from isocline.model.curves import HyperbolicCurve
-from tests.gateway.proxies import Backend, Handler, ok, read_request, run, saying, serving, value_of
+from tests.gateway.proxies import (
+    Backend,
+    Handler,
+    listening,
+    ok,
+    read_request,
+    refusing_port,
+    run,
+    saying,
+    serving,
+    value_of,
+)
 
 # An answer may take long on a busy machine; only who never answers is not to be waited for.
 OFTEN = HealthCheck(every=0.02, timeout=60.0)
@@ -151,8 +161,10 @@ def test_a_good_backend_is_up_before_it_is_asked() -> None:
 
 def test_nobody_listens() -> None:
     async def scenario() -> None:
-        with socket.create_server(("127.0.0.1", 0)) as one:
-            url = f"http://127.0.0.1:{one.getsockname()[1]}"
+        with refusing_port() as port:
+            await refused(f"http://127.0.0.1:{port}")
+
+    async def refused(url: str) -> None:
         nobody, place = "http://no-such-name.invalid", url.removeprefix("http://")
         elsewhere = replace(POLL, path=f"{url}/metrics")
         checks = Checks(OFTEN, (POLL, elsewhere))
@@ -343,9 +355,7 @@ def test_tls_and_what_the_backend_knows_its_router_by(tmp_path: Path) -> None:
     async def scenario() -> None:
         backend = Backend(0)
         handle = saying(ok(BUSY))(backend)
-        server = await asyncio.start_server(handle, "127.0.0.1", 0, ssl=context)
-        port = server.sockets[0].getsockname()[1]
-        async with serving(saying(ok(BUSY))) as other:
+        async with listening(handle, ssl=context) as port, serving(saying(ok(BUSY))) as other:
             secret = BackendAddress(
                 "b0", f"https://127.0.0.1:{port}/base/", ca_file, True, "Bearer x"
             )
@@ -363,7 +373,6 @@ def test_tls_and_what_the_backend_knows_its_router_by(tmp_path: Path) -> None:
             assert value_of(backend.heads[0], b"authorization") == b"Bearer x"
             assert other.heads[0].startswith(b"GET /elsewhere HTTP/1.1\r\n")
             assert value_of(other.heads[0], b"authorization") is None
-        server.close()
 
     run(scenario())
 

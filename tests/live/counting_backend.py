@@ -116,7 +116,8 @@ async def main(port: int, file: str) -> None:
                 note(b"left " + number)
             writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", port, backlog=1024)
+    # Shared with who keeps the port for it while it is down.
+    server = await asyncio.start_server(serve, "127.0.0.1", port, backlog=1024, reuse_port=True)
     print(server.sockets[0].getsockname()[1], flush=True)
     async with server:
         await server.serve_forever()

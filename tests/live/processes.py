@@ -2,41 +2,37 @@
 
 import asyncio
 import json
+import re
 import signal
-import socket
 import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-SECONDS = 120.0  # that anything may take on a busy machine
+from tests.gateway.proxies import refusing_port
+from tests.running import running
+
+SECONDS = 300.0  # that anything may take on a busy machine; a first start compiles
 _STEP = 0.02  # s between two looks
 CURVE = {"type": "hyperbolic", "peak": 2000.0, "half": 20.0}
-# Limits that a busy machine does not break by itself; HASTY is for tests of what never answers.
+# Limits that a busy machine does not break by itself; HASTY is for tests of what never answers, and
+# is waited for.
 TIMES = {"connect": 60.0, "first_byte": 60.0, "idle": 60.0, "total": 120.0, "pool": 0.5}
 HASTY = TIMES | {"first_byte": 3.0}
 
 
-def free_port() -> int:
-    """A port that nobody has now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def until(true: Any, what: str) -> None:
+def until(true: Any, what: Callable[[], str]) -> None:
     """Look again and again; what never comes is a failure."""
     end = time.monotonic() + SECONDS
     while not true():
-        assert time.monotonic() < end, what
+        assert time.monotonic() < end, what()
         time.sleep(_STEP)
 
 
@@ -48,21 +44,15 @@ async def soon(true: Any, what: str) -> None:
         await asyncio.sleep(_STEP)
 
 
-def listens(port: int) -> bool:
-    with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1.0):
-        return True
-    return False
-
-
 class Counting:
     """`counting_backend.py`, which can be killed and started again on its port."""
 
-    def __init__(self, folder: Path, name: str) -> None:
+    def __init__(self, folder: Path, name: str, port: int) -> None:
         self.name = name
-        self.port = 0
+        self.port = port
         self._notes = folder / f"{name}.notes"
         self._notes.touch()
-        self.start()
+        self._process: subprocess.Popen[str] | None = None
 
     @property
     def notes(self) -> list[str]:
@@ -83,12 +73,16 @@ class Counting:
             text=True,
         )
         assert self._process.stdout
-        self.port = int(self._process.stdout.readline())
+        assert self._process.stdout.readline() == f"{self.port}\n", "it does not listen"
 
     def say(self, what: signal.Signals) -> None:
+        assert self._process
         self._process.send_signal(what)
 
     def kill(self) -> None:
+        """End it at once, if it runs: connections to its port are refused from now on."""
+        if self._process is None:
+            return
         self._process.kill()
         self._process.wait(SECONDS)
         assert self._process.stdout
@@ -97,25 +91,44 @@ class Counting:
 
 @contextmanager
 def counting(folder: Path, *names: str) -> Iterator[list[Counting]]:
-    """Backends of these names."""
-    backends: list[Counting] = []
-    try:
-        for name in names:
-            backends.append(Counting(folder, name))  # noqa: PERF401 - what started is to be ended
-        yield backends
-    finally:
+    """Backends of these names; their ports are theirs also while they are down."""
+    with ExitStack() as stack:
+        ports = [stack.enter_context(refusing_port()) for _ in names]
+        backends = [Counting(folder, *each) for each in zip(names, ports, strict=True)]
         for backend in backends:
-            backend.kill()
+            stack.callback(backend.kill)
+            backend.start()
+        yield backends
 
 
 @dataclass
 class Live:
-    """A running `isocline serve`."""
+    """A running `isocline serve`, and the file of what it says on stderr."""
 
     process: subprocess.Popen[str]
     file: Path
-    port: int
-    admin: int
+    stderr: Path
+
+    @property
+    def said(self) -> str:
+        return self.stderr.read_text()
+
+    @property
+    def port(self) -> int:
+        return self._port("listening")
+
+    @property
+    def admin(self) -> int:
+        return self._port("admin")
+
+    def _port(self, door: str) -> int:
+        found = re.search(rf"{door} on https?://127\.0\.0\.1:(\d+)\b", self.said)
+        assert found, self.said
+        return int(found[1])
+
+    def serves(self) -> bool:
+        """Or has ended, which the next look at it will show."""
+        return self.process.poll() is not None or "\npolicy " in f"\n{self.said}"
 
     @property
     def statistics(self) -> dict[str, Any]:
@@ -138,10 +151,11 @@ class Live:
         pid = self.process.pid
         return [int(i) for i in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
-    def rewrite(self, system: Mapping[str, Any]) -> None:
-        """Another system file, doors as they are, and the word that it is there."""
-        write(self.file, system, self.port, self.admin)
-        self.process.send_signal(signal.SIGHUP)
+    async def rewrite(self, system: Mapping[str, Any]) -> None:
+        """Have it serve another system, by the same doors; it notices that by itself, once."""
+        before = self.said.count("reloaded: ")
+        write(self.file, system)
+        await soon(lambda: self.said.count("reloaded: ") > before, "it has not been reloaded")
 
     async def nothing_left(self) -> None:
         """Nothing is under way and, once the pools have let go, no connection is open."""
@@ -153,12 +167,16 @@ _ESTABLISHED, _CLOSE_WAIT = "01", "08"
 
 
 def _connections(pid: int) -> int:
-    """TCP connections of a process, but those of its admin's client."""
+    """TCP connections of a process, but those of its admin's client; none if it has ended."""
     own = set()
-    for link in Path(f"/proc/{pid}/fd").iterdir():
-        with suppress(OSError):
-            own.add(str(link.readlink()))
-    rows = [row.split() for row in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]]
+    try:
+        for link in Path(f"/proc/{pid}/fd").iterdir():
+            with suppress(OSError):
+                own.add(str(link.readlink()))
+        table = Path(f"/proc/{pid}/net/tcp").read_text()
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return 0
+    rows = [row.split() for row in table.splitlines()[1:]]
     return sum(
         row[3] in (_ESTABLISHED, _CLOSE_WAIT) and f"socket:[{row[9]}]" in own for row in rows
     )
@@ -181,17 +199,14 @@ def system(backends: Sequence[Counting] | Mapping[str, str], **serve: Any) -> di
     }
 
 
-def write(
-    file: Path,
-    content: Mapping[str, Any],
-    port: int,
-    admin: int,
-    tls: Mapping[str, str] | None = None,
-) -> None:
-    address = f"127.0.0.1:{port}"
+def write(file: Path, content: Mapping[str, Any], tls: Mapping[str, str] | None = None) -> None:
+    """The file is there as a whole at any moment, as a router may look at it by itself."""
+    address = "127.0.0.1:0"
     listen = [{"name": "secured", "address": address, "tls": dict(tls)}] if tls else address
-    doors = {"listen": listen, "admin": f"127.0.0.1:{admin}"}
-    file.write_text(yaml.safe_dump({**content, "serve": {**content["serve"], **doors}}))
+    doors = {"listen": listen, "admin": address}
+    draft = file.with_suffix(".draft")
+    draft.write_text(yaml.safe_dump({**content, "serve": {**content["serve"], **doors}}))
+    draft.replace(file)
 
 
 @contextmanager
@@ -199,20 +214,14 @@ def serving(
     folder: Path, content: Mapping[str, Any], tls: Mapping[str, str] | None = None
 ) -> Iterator[Live]:
     """`isocline serve` on what is written in a file; `tls` is that of its listener."""
-    file, port, admin = folder / "system.yaml", free_port(), free_port()
-    write(file, content, port, admin, tls)
-    with (folder / "stderr").open("w") as errors:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "isocline", "serve", str(file)], stderr=errors, text=True
-        )
-    try:
-        said = (folder / "stderr").read_text
-        until(lambda: process.poll() is not None or (listens(port) and listens(admin)), said())
-        assert process.poll() is None, said()
-        yield Live(process, file, port, admin)
+    file, stderr = folder / "system.yaml", folder / "stderr"
+    write(file, content, tls)
+    command = [sys.executable, "-m", "isocline", "serve", str(file)]
+    with stderr.open("w") as errors, running(command, stderr=errors) as process:
+        live = Live(process, file, stderr)
+        until(live.serves, lambda: live.said)
+        assert process.poll() is None, live.said
+        yield live
         process.terminate()
-        assert process.wait(SECONDS) == 0, said()
-        assert "Traceback" not in said(), said()
-    finally:
-        process.kill()
-        process.wait(SECONDS)
+        assert process.wait(SECONDS) == 0, live.said
+        assert "Traceback" not in live.said, live.said

@@ -3,6 +3,7 @@
 import asyncio
 import ssl
 from collections.abc import Awaitable, Iterable, Iterator
+from contextlib import AbstractAsyncContextManager, ExitStack
 from pathlib import Path
 
 import pytest
@@ -16,9 +17,9 @@ from tests.gateway.malforming import (
     bad_response,
     serve,
 )
-from tests.gateway.proxies import Client
+from tests.gateway.proxies import Client, listening, refusing_port
 from tests.gateway.test_proxy_smuggling import CASES, bytes_of
-from tests.live.processes import TIMES, Live, free_port, serving, soon, system
+from tests.live.processes import TIMES, Live, serving, soon, system
 
 pytestmark = pytest.mark.skipif(
     not Path("/proc/self/net/tcp").exists(), reason="connections are counted in /proc"
@@ -29,13 +30,13 @@ AT_ONCE = 8
 class Backend:
     """Answers with what it is asked for (`malforming.serve`), and notes each request."""
 
-    def __init__(self, tls: ssl.SSLContext) -> None:
-        self.port = free_port()
+    def __init__(self, tls: ssl.SSLContext, port: int) -> None:
+        self.port = port
         self.requests: list[bytes] = []
         self._tls = tls
 
-    async def start(self) -> asyncio.Server:
-        return await asyncio.start_server(self._serve, "127.0.0.1", self.port, ssl=self._tls)
+    def listening(self) -> AbstractAsyncContextManager[int]:
+        return listening(self._serve, self.port, ssl=self._tls, reuse_port=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await serve(reader, writer, self.requests)
@@ -46,6 +47,7 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Live, Ba
     """Two workers with TLS on both sides, where no response ejects the backend."""
     folder = tmp_path_factory.mktemp("secured")
     authority, own, ca = trustme.CA(), folder / "own.pem", folder / "ca.pem"
+    held = ExitStack()
     authority.cert_pem.write_to_path(str(ca))
     authority.issue_cert("localhost", "127.0.0.1").private_key_and_cert_chain_pem.write_to_path(
         str(own)
@@ -53,7 +55,8 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Live, Ba
     inward = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     inward.load_cert_chain(own)
     outward = ssl.create_default_context(cafile=ca)
-    backend = Backend(inward)
+    port = held.enter_context(refusing_port())
+    backend = Backend(inward, port)
     content = system(
         {"b": f"https://localhost:{backend.port}"},
         workers=2,
@@ -65,7 +68,7 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Live, Ba
     async def connect() -> Client:
         return Client(*await asyncio.open_connection("127.0.0.1", live.port, ssl=outward))
 
-    with serving(folder, content, tls={"certificate": str(own)}) as live:
+    with held, serving(folder, content, tls={"certificate": str(own)}) as live:
         yield live, backend, connect
 
 
@@ -74,8 +77,10 @@ def run(secured: tuple[Live, Backend, Connect], clients: Iterable[Awaitable[str]
     live, backend, _ = secured
 
     async def scenario() -> None:
-        server, room = await backend.start(), asyncio.Semaphore(AT_ONCE)
+        async with backend.listening():
+            await all_of_them(asyncio.Semaphore(AT_ONCE))
 
+    async def all_of_them(room: asyncio.Semaphore) -> None:
         async def in_turn(client: Awaitable[str]) -> str:
             async with room:
                 return await client
@@ -86,7 +91,6 @@ def run(secured: tuple[Live, Backend, Connect], clients: Iterable[Awaitable[str]
         assert not any(b"/smuggled" in request for request in backend.requests)
         await soon(lambda: counters(live) == {0}, f"counters are {counters(live)}")
         await live.nothing_left()
-        server.close()
 
     asyncio.run(scenario())
 

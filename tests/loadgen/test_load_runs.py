@@ -14,6 +14,7 @@ from isocline.loadgen import LoadSettings, Schedule, run_load
 from isocline.loadgen.results import LoadResult
 from isocline.report.load_table import load_conditions
 from tests.emulator.running import FAST, emulated
+from tests.gateway.proxies import refusing_port
 from tests.loadgen.servers import (
     OK,
     Reply,
@@ -127,9 +128,8 @@ def test_a_stream_that_lacks_its_end_is_cut_off() -> None:
 
 
 def test_nobody_there_is_refused() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    result = load(f"http://127.0.0.1:{port}", 100.0, 0.3)
+    with refusing_port() as port:
+        result = load(f"http://127.0.0.1:{port}", 100.0, 0.3)
     assert result.errors == {"refused": result.due}
 
 

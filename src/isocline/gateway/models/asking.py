@@ -53,7 +53,8 @@ class ModelDirectory:
         self._rule = rule
         self._catalogue = Catalogue([it.name for it in addresses], neighbours, rule)
         self._clock = clock
-        self._client = client or Client(addresses, clock)
+        # Lists are asked for when a client wants one, and seldom twice within seconds.
+        self._client = client or Client(addresses, clock, keeps=False)
         self._counts = [Count() for _ in addresses]
         self._waiting: list[tuple[Takers, Callable[[list[Model]], None]]] = []
         self._task: asyncio.Task[None] | None = None

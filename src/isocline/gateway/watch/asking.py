@@ -65,25 +65,32 @@ class Client:
     """
 
     def __init__(
-        self, addresses: Sequence[BackendAddress], now: Callable[[], float] = monotonic
+        self,
+        addresses: Sequence[BackendAddress],
+        now: Callable[[], float] = monotonic,
+        keeps: bool = True,
     ) -> None:
-        """With the clock of `Answer.measured`.
+        """With the clock of `Answer.measured`; `keeps`: connections from one question to the next.
 
         Raises:
             UsageError: A backend's certificates cannot be read.
         """
         self._now = now
         self._addresses = tuple(addresses)
+        self._keeps = keeps
         self._bases = [address.url.rstrip("/") for address in addresses]
         self._contexts = _contexts(addresses)
         self._headers = [_headers(address) for address in addresses]
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
+        connector = (
+            aiohttp.TCPConnector(limit=0, ttl_dns_cache=_RESOLVED, keepalive_timeout=_KEEP)
+            if self._keeps
+            else aiohttp.TCPConnector(limit=0, ttl_dns_cache=_RESOLVED, force_close=True)
+        )
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                limit=0, keepalive_timeout=_KEEP, ttl_dns_cache=_RESOLVED
-            ),
+            connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None),  # each question has its own
             auto_decompress=False,
