@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from isocline.cli import main
+from tests.running import running
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 AZURE = Path(__file__).parents[3] / "shared/data/azure_llm_code.csv"
@@ -122,20 +123,20 @@ def test_the_real_trace_runs_on_the_mixed_fleet() -> None:
     assert json.loads(result.stdout)["policies"][0]["completed"] == 2 * 8819
 
 
-def interrupted_after(seconds: float) -> tuple[int, bytes]:
+def interrupted_after(seconds: float) -> tuple[int, str]:
     """Exit status and output of an endless simulation that gets a SIGINT."""
     command = [sys.executable, "-m", "isocline", "simulate", str(EXAMPLES / "n_model.yaml")]
     endless = ["--policy", "gmsr", "--replications", "100000", "--horizon", "3000", "--warmup", "9"]
-    process = subprocess.Popen(
+    with running(
         [*command, *endless, "--json"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env=os.environ | {"PYTHONUNBUFFERED": "1"},
-    )
-    time.sleep(seconds)
-    process.send_signal(signal.SIGINT)
-    stdout, _ = process.communicate(timeout=120)
-    return process.returncode, stdout
+    ) as process:
+        time.sleep(seconds)
+        process.send_signal(signal.SIGINT)
+        stdout, _ = process.communicate(timeout=120)
+        return process.returncode, stdout
 
 
 def test_ctrl_c_ends_with_what_is_done_so_far() -> None:

@@ -54,8 +54,9 @@ def test_jobs_at_the_backends_are_those_of_little_s_law(
     measured: tuple[dict[str, Any], Path],
 ) -> None:
     document, _ = measured
-    if document["status"] == "too slow":
-        pytest.skip("this machine was too busy to measure on")
+    if document["status"] == "too slow":  # and says so: windows are not as long as they should be
+        assert None in [row["ratio_to_bound"] for row in document["policies"]]
+        return
     seconds = document["rounds"] * document["window"]
     for row in document["policies"]:
         expected = row["sent"] / seconds * row["mean_latency"]

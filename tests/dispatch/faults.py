@@ -1,5 +1,6 @@
 """What the fault suite needs of an engine, and how faults are made."""
 
+import math
 import os
 import random
 import resource
@@ -21,6 +22,7 @@ from isocline.dispatch.futures import TaskFuture
 from isocline.dispatch.records import Outcome
 from isocline.dispatch.rules import Rules
 from isocline.dispatch.scheduler import Scheduler
+from tests.running import running
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
@@ -102,44 +104,71 @@ class Killer:
                 os.kill(pid, signal.SIGKILL)
 
 
-def survives(live: Scheduler, killer: Killer, tasks: int) -> None:
-    """Have `tasks` squares made while workers die; every one is right, and comes once."""
+def survives(live: Scheduler, killer: Killer, tasks: int, folder: Path) -> None:
+    """Have `tasks` squares made while workers die; every one is right, and comes once.
+
+    One more task waits to be killed, so that at least one is lost: of the others it may be that
+    each worker has done all that it was given when it is killed.
+    """
     heard = Heard()
     found: dict[str, int] = {}
+    note = folder / "held"
+    held = live.submit(held_once, "0", str(note), key="held")
     futures = [heard.listen(live.submit(square, str(i), key=str(i))) for i in range(tasks)]
+    while not note.exists():
+        time.sleep(0.01)
+    os.kill(int(note.read_text()), signal.SIGKILL)
     for future in as_completed(futures):
         assert isinstance(future, TaskFuture)
         value, pid = future.result()
         found[future.key] = value
         killer.see(pid, live)
+    assert held.result() == "0"
     assert found == {str(i): i * i for i in range(tasks)}
     heard.wait(tasks)
     assert set(heard.times.values()) == {1}
     finished = Counter(ran.key for ran in live.records if ran.outcome is Outcome.FINISHED)
-    assert finished == dict.fromkeys(found, 1)
+    assert finished == dict.fromkeys([*found, "held"], 1)
 
 
-PATIENT = Rules(most_killed=10, holder_grace=20.0)
+def held_once(chunk: str, note: str) -> str:
+    """Note the process and stand still, until it is killed; at the second time return the chunk."""
+    if not Path(note).exists():
+        draft = Path(f"{note}.draft")
+        draft.write_text(str(os.getpid()))
+        draft.replace(note)
+        time.sleep(3600.0)
+    return chunk
+
+
+# No task is copied to another worker because it takes long, which it may for any reason.
+PATIENT = Rules(most_killed=10, holder_grace=20.0, straggler=math.inf)
 
 DRIVER = """
-import resource, sys, time
+import os, resource, sys, time
 from isocline.dispatch.errors import JournalError
 from isocline.dispatch.scheduler import Scheduler
 {engine}
 
-def work(chunk):
+def work(chunk, last, gate):
     time.sleep(0.005)
+    while chunk == last and not os.path.exists(gate):
+        time.sleep(0.01)
     return int(chunk) ** 2, "a result that fills a disk " * 100
 
-journal, count, room = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+journal, count, room, gate = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
+log = journal + "-wal"
 try:
     with Scheduler(engine, locations=lambda c: [], everywhere=True, journal=journal,
                    resume=True) as live:
-        if room:
-            hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
-            resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))
         done = 0
-        for value, _ in live.map(work, map(str, range(count))):
+        for value, _ in live.map(work, map(str, range(count)), str(count - 1), gate):
+            if room and done > 1000:
+                while b"finished" not in open(log, "rb").read():
+                    time.sleep(0.01)
+                hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+                resource.setrlimit(resource.RLIMIT_FSIZE, (os.path.getsize(log) + room, hard))
+                room = 0
             done += value
             print(value, flush=True)
         print("total", done, live.statistics().resumed, flush=True)
@@ -157,14 +186,19 @@ class Drive(NamedTuple):
 
 
 def drive(stage: Stage, journal: Path, count: int, kill_after: int = 0, room: int = 0) -> Drive:
-    """Run a driver to its end, or kill it after so many results; `room`: bytes a file may have."""
-    with subprocess.Popen(
-        [sys.executable, "-c", DRIVER.format(engine=stage.program), journal, str(count), str(room)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        cwd=ROOT,
-    ) as process:
+    """Run a driver to its end, or kill it after so many results and when some are in its journal.
+
+    The last task of one that is to be killed does not end, and so it is killed before its end. With
+    `room` the disk becomes full: once some results are in the journal, a file may have so many
+    bytes more.
+    """
+    gate = journal.with_name("gate")
+    if not kill_after:
+        gate.touch()
+    program = DRIVER.format(engine=stage.program)
+    command = [sys.executable, "-c", program, str(journal), str(count), str(room), str(gate)]
+    quiet = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "cwd": ROOT}
+    with running(command, **quiet) as process:
         assert process.stdout is not None
         total, resumed, words = None, 0, ""
         for i, line in enumerate(process.stdout, 1):
@@ -173,6 +207,8 @@ def drive(stage: Stage, journal: Path, count: int, kill_after: int = 0, room: in
             elif line.startswith("journal"):
                 words = line
             elif i == kill_after:
+                while b"finished" not in journal.with_name(f"{journal.name}-wal").read_bytes():
+                    time.sleep(0.01)
                 process.kill()
         process.wait()
     assert process.returncode == (-signal.SIGKILL if kill_after else 0)

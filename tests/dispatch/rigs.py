@@ -4,6 +4,7 @@ import itertools
 import os
 import queue
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -166,12 +167,13 @@ def alive(pids: dict[str, int]) -> list[str]:
 
 
 def exists(pid: int) -> bool:
-    """Whether there is such a process, and it is not about to be reaped."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
+    """Whether there is such a process, and it is not about to be reaped.
+
+    An orphan that has ended is there until whoever inherited it has seen to it.
+    """
+    command = ["ps", "-o", "stat=", "-p", str(pid)]
+    state = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+    return bool(state) and not state.startswith("Z")
 
 
 RIGS: dict[str, Callable[[], AbstractContextManager[Rig]]] = {

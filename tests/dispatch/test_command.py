@@ -1,7 +1,6 @@
 """A command gets its file whatever that is called, and leaves nothing behind."""
 
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -10,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from isocline.dispatch.batch.command import Command, CommandError
+from tests.running import running
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_it_ends_with_the_process_that_runs_it(tmp_path: Path) -> None:
         "from isocline.dispatch.batch.command import Command\n"
         f"Command('sleep 600 & echo $! > {{path}}; wait')({str(note)!r})"
     )
-    with subprocess.Popen([sys.executable, "-c", source]) as process:
+    with running([sys.executable, "-c", source]) as process:
         while not (note.exists() and note.read_text().endswith("\n")):
             assert process.poll() is None
             time.sleep(0.01)
@@ -112,12 +112,20 @@ def test_an_exception_in_its_midst_ends_it_with_its_pipeline(tmp_path: Path) -> 
         raise EnoughError
 
     before = signal.signal(signal.SIGALRM, stop)
-    main = threading.get_ident()
+    main, over = threading.get_ident(), threading.Event()
+
+    def waits() -> bool:
+        """Until it waits for what the command says, nobody can end what it has just started."""
+        frame = sys._current_frames()[main]
+        while frame is not None and frame.f_code.co_name != "communicate":
+            frame = frame.f_back
+        return frame is not None and note.exists() and note.read_text().endswith("\n")
 
     def interrupt() -> None:
-        while not (note.exists() and note.read_text().endswith("\n")):
+        while not waits() and not over.is_set():
             time.sleep(0.01)
-        signal.pthread_kill(main, signal.SIGALRM)
+        if not over.is_set():
+            signal.pthread_kill(main, signal.SIGALRM)
 
     interrupting = threading.Thread(target=interrupt)
     interrupting.start()
@@ -125,6 +133,7 @@ def test_an_exception_in_its_midst_ends_it_with_its_pipeline(tmp_path: Path) -> 
         with pytest.raises(EnoughError):
             Command("sleep 600 & echo $! > {path}; wait | cat; sleep 600")(note)
     finally:
+        over.set()
         interrupting.join()
         signal.signal(signal.SIGALRM, before)
     assert gone(int(note.read_text()))

@@ -33,6 +33,7 @@ from isocline.dispatch.engines.processes.sockets import short_directory
 from isocline.dispatch.engines.processes.wire import Setup, Unpacker, packed
 from isocline.errors import UsageError
 from tests.dispatch.rigs import SOON, Rig, exists, process_rig
+from tests.running import running
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
@@ -129,10 +130,20 @@ def test_the_limit_of_a_task_does_not_reach_the_next() -> None:
 
 def test_a_command_that_a_task_waits_for_ends_with_it(tmp_path: Path) -> None:
     file = tmp_path / "pid"
-    # The pause: until Popen has returned, nobody can end what it starts.
-    command = f"sleep 0.5; echo $$ > {file}.part && mv {file}.part {file} && exec sleep 3600"
+
+    def waits() -> None:
+        """As `subprocess.run`, but it notes when nobody but it can end the command."""
+        with subprocess.Popen(["sleep", "3600"]) as process:
+            try:
+                file.with_suffix(".part").write_text(str(process.pid))
+                file.with_suffix(".part").rename(file)
+                process.wait()
+            except BaseException:
+                process.kill()
+                raise
+
     with started(1) as rig:
-        attempt = rig.run("n0", lambda: subprocess.run(["sh", "-c", command], check=False))
+        attempt = rig.run("n0", waits)
         until(file.exists)
         rig.engine.cancel("n0", attempt)
         rig.end(attempt)
@@ -143,15 +154,7 @@ def test_what_tasks_leave_running_ends_with_the_engine() -> None:
     with started(1) as rig:
         pid = rig.value(rig.run("n0", lambda: subprocess.Popen(["sleep", "3600"]).pid))
         rig.engine.close()
-        until(lambda: not exists(pid) or zombie(pid))
-
-
-def zombie(pid: int) -> bool:
-    """Ended, and not reaped by whoever inherited it."""
-    state = subprocess.run(
-        ["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False
-    )
-    return state.stdout.startswith("Z") or not state.stdout
+        until(lambda: not exists(pid))
 
 
 def test_what_tasks_print_comes_with_the_nodes_name(capsys: pytest.CaptureFixture[str]) -> None:
@@ -297,12 +300,12 @@ def test_workers_end_when_their_engine_is_killed(tmp_path: Path) -> None:
         time.sleep(3600)
     """)
     command = [sys.executable, "-c", script]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as driver:
+    with running(command, stdout=subprocess.PIPE) as driver:
         assert driver.stdout is not None
         pids = [int(driver.stdout.readline()) for _ in range(2)]
         assert list(tmp_path.iterdir())
         driver.kill()
-    until(lambda: all(not exists(pid) or zombie(pid) for pid in pids))
+    until(lambda: not any(map(exists, pids)))
     until(lambda: not list(tmp_path.iterdir()))
 
 

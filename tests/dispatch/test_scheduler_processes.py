@@ -1,11 +1,13 @@
 """The scheduler over real processes: workers and drivers that are killed, Ctrl-C."""
 
+import math
 import os
 import signal
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import cloudpickle
@@ -13,8 +15,10 @@ import pytest
 
 from isocline.dispatch.errors import TimeLimitError
 from isocline.dispatch.records import Outcome
+from isocline.dispatch.rules import Rules
 from isocline.dispatch.scheduler import Scheduler
 from tests.dispatch.rigs import exists
+from tests.running import running
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
@@ -22,54 +26,57 @@ DRIVER = """
 import os, sys, time
 from isocline.dispatch.scheduler import Scheduler
 
-def work(chunk, where):
+def work(chunk, where, last, gate):
     with open(where, "a") as file:
         file.write(chunk + "\\n")
     time.sleep(0.002)
+    while chunk == last and not os.path.exists(gate):
+        time.sleep(0.01)
     return int(chunk) ** 2
 
-where, journal, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
+where, journal, count, gate = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]
 with Scheduler(nodes=3, locations=lambda c: [f"n{int(c) % 3}"], loader=str,
                journal=journal, resume=True) as live:
     print("begun", flush=True)
-    total = sum(live.map(work, map(str, range(count)), where))
+    total = sum(live.map(work, map(str, range(count)), where, str(count - 1), gate))
     print(total, live.statistics().resumed, flush=True)
 """
 
 INTERRUPTED = """
-import sys, time
+import os, sys, time
 from isocline.dispatch.scheduler import Scheduler
 
-def work(seconds):
-    time.sleep(seconds)
-    return seconds
+def work(gate):
+    while not os.path.exists(gate):
+        time.sleep(0.01)
 
-long, grace = float(sys.argv[1]), float(sys.argv[2])
+# What runs ends once the last that waits was cancelled, where it is to end at all.
+ends, grace, journal = sys.argv[1] == "True", float(sys.argv[2]), sys.argv[3]
+gate = journal + ".gate"
 try:
-    with Scheduler(nodes=1, grace=grace, journal=sys.argv[3]) as live:
-        running = live.submit(work, None, long, key="running")
-        queued = [live.submit(work, None, 0.0, key=str(i)) for i in range(100)]
+    with Scheduler(nodes=1, grace=grace, journal=journal) as live:
+        running = live.submit(work, None, gate, key="running")
+        queued = [live.submit(work, None, gate, key=str(i)) for i in range(100)]
+        if ends:
+            queued[-1].add_done_callback(lambda _: open(gate, "w").close())
         while not running.running():
             time.sleep(0.01)
         print("begun", flush=True)
         running.result()
-        time.sleep(60)
+        time.sleep(3600)
 except KeyboardInterrupt:
     print("interrupted", running.cancelled(), sum(f.cancelled() for f in queued), flush=True)
     raise
 """
 
 
-def begin(program: str, *arguments: object) -> "subprocess.Popen[str]":
-    process = subprocess.Popen(
-        [sys.executable, "-c", program, *map(str, arguments)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == "begun\n"
-    return process
+@contextmanager
+def begun(program: str, *arguments: object) -> "Iterator[subprocess.Popen[str]]":
+    command = [sys.executable, "-c", program, *map(str, arguments)]
+    with running(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "begun\n"
+        yield process
 
 
 def children(pid: int) -> list[int]:
@@ -84,10 +91,12 @@ def lines(path: Path) -> list[str]:
 
 
 def test_a_driver_that_is_killed_is_resumed(tmp_path: Path) -> None:
-    count, where, journal = 600, tmp_path / "ran", tmp_path / "run.db"
+    """Twice, in the midst of it: the last task does not end before."""
+    count, where, journal, gate = 600, tmp_path / "ran", tmp_path / "run.db", tmp_path / "gate"
+    log = journal.with_name("run.db-wal")
     for some in (50, 400):
-        with begin(DRIVER, where, journal, count) as process:
-            while len(lines(where)) < some:
+        with begun(DRIVER, where, journal, count, gate) as process:
+            while len(lines(where)) < some or b"finished" not in log.read_bytes():
                 assert process.poll() is None
                 time.sleep(0.01)
             workers = children(process.pid)
@@ -95,60 +104,68 @@ def test_a_driver_that_is_killed_is_resumed(tmp_path: Path) -> None:
         while any(exists(pid) for pid in workers):  # they notice
             time.sleep(0.01)
     before = len(lines(where))
-    with begin(DRIVER, where, journal, count) as process:
+    gate.touch()
+    with begun(DRIVER, where, journal, count, gate) as process:
         out, _ = process.communicate()
     total, resumed = map(int, out.split())
     assert process.returncode == 0
     assert total == sum(i * i for i in range(count))
     ran = lines(where)
     assert set(ran) == {str(i) for i in range(count)}
-    assert resumed > 0
+    assert 0 < resumed < count
     assert len(ran) - before == count - resumed
 
 
-@pytest.mark.parametrize(("long", "grace", "cancelled"), [(3.0, 60.0, False), (60.0, 0.2, True)])
-def test_ctrl_c_stops_cleanly(tmp_path: Path, long: float, grace: float, cancelled: bool) -> None:
-    process = begin(INTERRUPTED, long, grace, tmp_path / "run.db")
-    process.send_signal(signal.SIGINT)
-    out, _ = process.communicate(timeout=90)
-    assert out.split()[0] == "interrupted"
-    assert out.split()[1] == str(cancelled)
-    assert out.split()[2] == "100"
-    assert process.returncode == -signal.SIGINT
+@pytest.mark.parametrize(("ends", "grace", "cancelled"), [(True, 600.0, False), (False, 0.2, True)])
+def test_ctrl_c_stops_cleanly(tmp_path: Path, ends: bool, grace: float, cancelled: bool) -> None:
+    with begun(INTERRUPTED, ends, grace, tmp_path / "run.db") as process:
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=90)
+        assert process.returncode == -signal.SIGINT
+    assert out.split() == ["interrupted", str(cancelled), "100"]
     with Scheduler(nodes=1, journal=tmp_path / "run.db", resume=True) as live:
         assert live.statistics().resumed == 0  # it opens
 
 
 def test_a_second_ctrl_c_leaves_no_grace(tmp_path: Path) -> None:
-    process = begin(INTERRUPTED, 60.0, 60.0, tmp_path / "run.db")
-    process.send_signal(signal.SIGINT)
-    while True:  # two that come at once may count as one
-        time.sleep(0.3)
+    with begun(INTERRUPTED, False, 3600.0, tmp_path / "run.db") as process:
         process.send_signal(signal.SIGINT)
-        with suppress(subprocess.TimeoutExpired):
-            out, _ = process.communicate(timeout=20)
-            break
+        while True:  # two that come at once may count as one
+            time.sleep(0.3)
+            process.send_signal(signal.SIGINT)
+            with suppress(subprocess.TimeoutExpired):
+                out, _ = process.communicate(timeout=60)
+                break
     assert out.split()[:2] == ["interrupted", "True"]
 
 
-def test_workers_that_are_killed_lose_nothing() -> None:
-    def work(chunk: str) -> tuple[str, int]:
+def test_workers_that_are_killed_lose_nothing(tmp_path: Path) -> None:
+    """Each of three is killed in a task that waits for that, among all the others."""
+    held = {"100", "300", "500"}
+
+    def work(chunk: str) -> str:
+        note = tmp_path / chunk
+        if chunk in held and not note.exists():
+            draft = note.with_suffix(".draft")
+            draft.write_text(str(os.getpid()))
+            draft.replace(note)
+            time.sleep(3600.0)
         time.sleep(0.003)
-        return chunk, os.getpid()
+        return chunk
 
     locations = {str(i): [f"n{i % 3}", f"n{(i + 1) % 3}"] for i in range(900)}
-    with Scheduler(nodes=3, locations=locations, loader=str, holder_grace=20.0) as live:
-        killed: set[int] = set()
-        found: list[str] = []
-        for chunk, worker in live.map(work, locations, in_order=False):
-            found.append(chunk)
-            if len(found) in (100, 300, 500) and worker not in killed:
-                killed.add(worker)
-                os.kill(worker, signal.SIGKILL)
-    assert sorted(found, key=int) == list(locations)
-    assert len(killed) == 3
+    rules = Rules(holder_grace=20.0, straggler=math.inf)  # nor is one that waits begun elsewhere
+    with Scheduler(nodes=3, locations=locations, loader=str, rules=rules) as live:
+        found = live.map(work, locations, in_order=False, window=900)
+        waiting = {tmp_path / chunk for chunk in held}
+        while waiting:  # in any order: each keeps a worker from what waits behind it
+            for note in [note for note in waiting if note.exists()]:
+                waiting.remove(note)
+                os.kill(int(note.read_text()), signal.SIGKILL)
+            time.sleep(0.01)
+        assert sorted(found, key=int) == list(locations)
     assert live.records.outcomes[Outcome.FINISHED] == 900
-    assert live.records.outcomes[Outcome.LOST] > 0
+    assert live.records.outcomes[Outcome.LOST] >= 3
 
 
 def test_a_deadly_task_is_quarantined_and_the_rest_is_done() -> None:

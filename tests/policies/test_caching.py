@@ -1,6 +1,5 @@
 """Kernels compiled for a policy are found again by the next process."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -18,18 +17,29 @@ for kernel in (jump, track):
 """
 
 
-def test_a_second_process_compiles_no_kernel(tmp_path: Path) -> None:
-    def run() -> list[str]:
-        return subprocess.run(
-            [sys.executable, "-c", PROGRAM],
-            check=True,
-            capture_output=True,
-            text=True,
-            cwd=Path(__file__).parents[2],
-            env=os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)},
-            timeout=900,
-        ).stdout.split()
+def run() -> tuple[int, ...]:
+    """Hits and misses of both kernels, which have one form for each of the policies."""
+    said = subprocess.run(
+        [sys.executable, "-c", PROGRAM],
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[2],
+        timeout=900,
+    ).stdout.split()
+    return tuple(map(int, said))
 
-    # `least`, and one kernel for all policies that are called by address.
-    assert run() == ["0", "2", "0", "2"]
-    assert run() == ["2", "0", "2", "0"]
+
+def test_a_second_process_compiles_no_kernel() -> None:
+    """In the cache of all tests: who comes first does not matter, so that a compilation is saved.
+
+    Two processes that save forms of one kernel at the same moment may lose one of them, as numba
+    does not lock its index: it is compiled once more.
+    """
+    for _ in range(3):
+        found = run()
+        # `least`, and one kernel for all policies that are called by address.
+        assert found[0] + found[1] == found[2] + found[3] == 2
+        if found == (2, 0, 2, 0):
+            return
+    assert found == (2, 0, 2, 0)

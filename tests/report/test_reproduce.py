@@ -5,7 +5,6 @@ import json
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,6 @@ from isocline.model.systemfile import load
 from isocline.report.reproduce import (
     FIGURES,
     Claim,
-    Reproduction,
     fits,
     gmsr_fig8,
     gmsr_tiers,
@@ -41,32 +39,6 @@ HEAVY = ("numba", "matplotlib", "scipy", "pandas")
 
 def run(*arguments: str | Path) -> Result:
     return CliRunner().invoke(main, [str(a) for a in arguments], prog_name="isocline")
-
-
-@pytest.fixture(scope="module")
-def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("reproduced")
-
-
-@pytest.fixture(scope="module")
-def made(directory: Path) -> Any:
-    """Each figure by its name, made once: its record, and its document from the command line."""
-
-    @cache
-    def of(name: str) -> tuple[Reproduction, dict[str, Any]]:
-        kept: list[Reproduction] = []
-
-        def keeping(*arguments: Any, **options: Any) -> Reproduction:
-            kept.append(make(*arguments, **options))
-            return kept[-1]
-
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("isocline.report.reproduce.reproduce", keeping)
-            result = run("reproduce", name, "--quick", "--json", "--out", directory)
-        assert result.exit_code == 0, result.stderr
-        return kept[0], json.loads(result.stdout)
-
-    return of
 
 
 def rows(directory: Path, name: str) -> list[dict[str, str]]:

@@ -1,16 +1,18 @@
 """What the near-data figures draw, derived a second way."""
 
+from typing import Any, cast
+
 import numpy as np
 import pytest
 
-from isocline.report.reproduce import Reproduction, neardata_heavy, reproduce
+from isocline.report.reproduce import Reproduction, neardata_heavy
 from isocline.report.reproduce.clusters import cluster_of
 from isocline.theory.near_data_plan import near_data_plan
 
 
 @pytest.fixture(scope="module")
-def heavy() -> Reproduction:
-    return reproduce("neardata-heavy", quick=True, seed=1)
+def heavy(made: Any) -> Reproduction:
+    return cast("Reproduction", made("neardata-heavy")[0])
 
 
 def test_the_limits_are_the_theorems_by_hand(heavy: Reproduction) -> None:

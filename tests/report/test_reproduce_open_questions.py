@@ -1,8 +1,10 @@
 """What gmsr-delay and gmsr-layers show, held to what is known without simulation."""
 
+from typing import Any, cast
+
 import pytest
 
-from isocline.report.reproduce import Reproduction, reproduce
+from isocline.report.reproduce import Reproduction
 from isocline.report.reproduce.systems import mixed_fleet, sites
 from isocline.simulate.scenario import scenario
 from isocline.theory.equilibrium import fluid_optimum, plan
@@ -10,13 +12,13 @@ from tests.naive import birth_death_mean
 
 
 @pytest.fixture(scope="module")
-def delay() -> Reproduction:
-    return reproduce("gmsr-delay", quick=True, seed=1)
+def delay(made: Any) -> Reproduction:
+    return cast("Reproduction", made("gmsr-delay")[0])
 
 
 @pytest.fixture(scope="module")
-def layers() -> Reproduction:
-    return reproduce("gmsr-layers", quick=True, seed=1)
+def layers(made: Any) -> Reproduction:
+    return cast("Reproduction", made("gmsr-layers")[0])
 
 
 def test_a_fixed_split_feels_no_delay_and_follows_birth_and_death(delay: Reproduction) -> None:
