@@ -23,10 +23,13 @@ cloudpickle.register_pickle_by_value(sys.modules[__name__])
 NODES = [f"n{number}" for number in range(8)]
 HOT = 4  # of them hold all copies of most chunks
 REPLICAS = 3
-WORK = 0.04  # s that a task takes at least
-SIZE, LINK = 16_000, 400_000.0  # bytes of a chunk, at least; bytes/s from node to node
+# Both far longer than a busy machine takes to tell a node what to do next: nothing would be fetched
+# ahead where that takes longer, as it would save nothing.
+WORK = 0.25  # s that a task takes at least
+SIZE, LINK = 16_000, 64_000.0  # bytes of a chunk, at least; bytes/s from node to node
 READ = SIZE / LINK  # s
-RATE = 200.0  # tasks/s: of these 160 for the hot nodes, which can do 4 / 0.04 = 100
+RATE = 200.0  # tasks/s: of these 160 for the hot nodes, which can do 4 / 0.25 = 16
+CHUNKS = 40
 
 
 class Corpus(NamedTuple):
@@ -86,7 +89,7 @@ def laid_out(kind: str, root: Path, chunks: int) -> Corpus:
 
 @pytest.mark.parametrize("kind", WORKS)
 def test_a_hot_spot_is_helped_with_data_fetched_ahead(kind: str, tmp_path: Path) -> None:
-    corpus = laid_out(kind, tmp_path, 80)
+    corpus = laid_out(kind, tmp_path, CHUNKS)
     engine = ProcessEngine(corpus.nodes, link=LINK)
     rules = Rules(straggler=math.inf)  # a copy of a task would start for another reason
     with isocline.Scheduler(
@@ -106,7 +109,7 @@ def test_a_hot_spot_is_helped_with_data_fetched_ahead(kind: str, tmp_path: Path)
 
 def test_what_is_read_from_afar_takes_as_long_as_the_network_makes_it(tmp_path: Path) -> None:
     """Where nothing is fetched ahead a task waits for it: each, and so their mean."""
-    corpus = laid_out("text", tmp_path, 80)
+    corpus = laid_out("text", tmp_path, CHUNKS)
     with isocline.Scheduler(
         policy="late_binding",
         locations=corpus.holders,
