@@ -166,7 +166,7 @@ def test_the_moments_above_have_tiers_of_several_backends_that_rise_and_that_fal
 
 
 # A path is followed for long enough to reconfigure its tiers; tolerances as `fluid` has them.
-PATHS = settings(max_examples=25, deadline=None)
+PATHS = settings(max_examples=10, deadline=None)
 
 
 @PATHS
