@@ -92,7 +92,10 @@ def run(chunk):
 
 def finished(journal: Path) -> set[bytes]:
     """Tasks that are so in the file of a run which has it for itself: SQLite's write-ahead log."""
-    log = journal.with_name(f"{journal.name}-wal").read_bytes()
+    try:
+        log = journal.with_name(f"{journal.name}-wal").read_bytes()
+    except FileNotFoundError:  # the run has ended
+        return set()
     return set(re.findall(rb"((?:part-|data/)\d+).{,64}?finished", log, re.DOTALL))
 
 
