@@ -1,16 +1,20 @@
-"""A policy of one's own: of two random backends, the one where a job adds more.
+"""A policy of one's own: of all backends, the one where a job adds least; of equals, the fastest.
 
-isocline simulate examples/mixed_fleet.yaml --policy examples.my_policy:two_by_price --policy gmsr
+isocline simulate examples/mixed_fleet.yaml --load 0.8 \
+    --policy jsq --policy examples.my_policy:least_price
 """
 
-from isocline.draws import below
+import numpy as np
+
+from isocline.policies.picks import score
 
 
-def two_by_price(candidates, view, now, rng):
-    """Least price 1 / l'(N), which is what `view.table` holds, of a sample of two."""
-    one = candidates[below(rng, candidates.size)]
-    other = candidates[below(rng, candidates.size)]
-    a, b = view.backend[one], view.backend[other]
-    if view.table[view.row[b], view.workload[b]] < view.table[view.row[a], view.workload[a]]:
-        return other
-    return one
+def least_price(candidates, view, now, rng):
+    """Least price 1 / l'(N), which is what `view.table` holds; of equals, the largest capacity."""
+    best = candidates[0]
+    lowest, capacity = np.inf, 0.0
+    for edge in candidates:
+        price, size = score(view, edge), view.parameter[edge, 0]
+        if price < lowest or (price == lowest and size > capacity):
+            best, lowest, capacity = edge, price, size
+    return best

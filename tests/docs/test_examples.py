@@ -16,17 +16,18 @@ def test_the_policy_in_the_documents_is_the_example_file() -> None:
     assert re.sub(r"\s+", " ", shown[1]).strip() == re.sub(r"\s+", " ", code).strip()
 
 
-def test_ones_own_policy_runs_and_does_better_than_chance() -> None:
-    system = isocline.load(ROOT / "examples/regions.yaml")
-    mine, chance = isocline.simulate(
+def test_ones_own_policy_is_stable_at_high_load_and_beats_jsq() -> None:
+    system = isocline.load(ROOT / "examples/mixed_fleet.yaml")
+    mine, jsq = isocline.simulate(
         system,
-        policies=["examples.my_policy:two_by_price", "random"],
-        load=0.4,
-        horizon=200.0,
-        warmup=50.0,
-        replications=4,
+        policies=["examples.my_policy:least_price", "jsq"],
+        load=0.8,
+        horizon=300.0,
+        warmup=60.0,
+        replications=3,
+        percentiles=False,
     ).policies
     assert mine.status == "stable"
     assert mine.mean_jobs is not None
-    if chance.mean_jobs is not None:
-        assert mine.mean_jobs.high < chance.mean_jobs.low
+    assert jsq.mean_jobs is not None
+    assert mine.mean_jobs.high < jsq.mean_jobs.low

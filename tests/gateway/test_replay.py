@@ -42,7 +42,7 @@ def test_every_policy_agrees(name: str) -> None:
 
 
 def test_a_policy_of_ones_own_agrees() -> None:
-    assert replay(mixed(), "examples.my_policy:two_by_price", decisions=2_000).agreed
+    assert replay(mixed(), "examples.my_policy:least_price", decisions=2_000).agreed
 
 
 def test_what_is_compared_is_not_always_the_same() -> None:

@@ -10,7 +10,7 @@ from isocline.simulate.kernels.jumps import jump
 from isocline.simulate.kernels.tracked import track
 system = isocline.load("examples/n_model.yaml")
 for percentiles in (True, False):
-    isocline.simulate(system, policies=["gmsr", "examples.my_policy:two_by_price"],
+    isocline.simulate(system, policies=["gmsr", "examples.my_policy:least_price"],
                       horizon=2000.0, replications=2, percentiles=percentiles)
 for kernel in (jump, track):
     print(kernel.stats.cache_hits.total(), kernel.stats.cache_misses.total())
