@@ -40,13 +40,17 @@ if TYPE_CHECKING:
     from isocline.model.graph import CompatibilityGraph as CompatibilityGraph
     from isocline.model.systemfile import load as load
     from isocline.model.systemfile import notes as notes
+    from isocline.model.traffic import Arrivals as Arrivals
     from isocline.model.traffic import PiecewiseArrivals as PiecewiseArrivals
     from isocline.model.traffic import PoissonArrivals as PoissonArrivals
+    from isocline.model.traffic import Sizes as Sizes
     from isocline.model.traffic import Trace as Trace
     from isocline.model.traffic import TraceArrivals as TraceArrivals
     from isocline.model.traffic import bursty_trace as bursty_trace
     from isocline.model.traffic import read_trace as read_trace
     from isocline.model.traffic.swim import read_swim as read_swim
+    from isocline.policies.contract import RoutingPolicy as RoutingPolicy
+    from isocline.policies.scheduling.contract import SchedulingPolicy as SchedulingPolicy
     from isocline.simulate.cluster.compare import simulate_cluster as simulate_cluster
     from isocline.simulate.cluster.results import ClusterComparison as ClusterComparison
     from isocline.simulate.cluster.results import ClusterSweep as ClusterSweep
@@ -103,14 +107,18 @@ _HOMES = {
     "isocline.model.graph": ("CompatibilityGraph",),
     "isocline.model.systemfile": ("load", "notes"),
     "isocline.model.traffic": (
+        "Arrivals",
         "PiecewiseArrivals",
         "PoissonArrivals",
+        "Sizes",
         "Trace",
         "TraceArrivals",
         "bursty_trace",
         "read_trace",
     ),
     "isocline.model.traffic.swim": ("read_swim",),
+    "isocline.policies.contract": ("RoutingPolicy",),
+    "isocline.policies.scheduling.contract": ("SchedulingPolicy",),
     "isocline.simulate.cluster.compare": ("simulate_cluster",),
     "isocline.simulate.cluster.results": (
         "ClusterComparison",

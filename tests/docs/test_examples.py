@@ -31,3 +31,27 @@ def test_ones_own_policy_is_stable_at_high_load_and_beats_jsq() -> None:
     assert mine.mean_jobs is not None
     assert jsq.mean_jobs is not None
     assert mine.mean_jobs.high < jsq.mean_jobs.low
+
+
+def test_the_curve_in_the_documents_is_the_example_file_and_has_a_plan() -> None:
+    shown = (ROOT / "docs/own.md").read_text()
+    source = (ROOT / "examples/my_curve.py").read_text()
+    assert source.split('"""\n\n', 1)[1] in shown
+    assert isocline.plan(isocline.load(ROOT / "examples/own_curve.yaml")).status == "optimal"
+
+
+def test_ones_own_scheduling_policy_runs_and_needs_no_more_than_one_of_its_kind() -> None:
+    cluster = isocline.load(ROOT / "examples/near_data.yaml", kind="near-data")
+    mine, fewest = isocline.simulate_cluster(
+        cluster,
+        ["examples.my_scheduler:RandomThenHelp", "local_first"],
+        load=0.5,
+        horizon=400.0,
+        warmup=100.0,
+        replications=3,
+        percentiles=False,
+    ).policies
+    assert mine.status == "stable"
+    assert mine.mean_latency is not None
+    assert fewest.mean_latency is not None
+    assert fewest.mean_latency.value < mine.mean_latency.value < 3.0 * fewest.mean_latency.value

@@ -1,9 +1,16 @@
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from isocline.errors import PolicyError
 from isocline.policies.contract import RoutingPolicy
 from isocline.policies.custom import Custom
 from isocline.policies.parse import options, parse
+from isocline.policies.picks import least
 from isocline.policies.routing import ALL
 from isocline.policies.routing.gmsr import Gmsr
 from isocline.policies.routing.power_of_d import PowerOfD
@@ -41,7 +48,7 @@ def test_options_are_typed_by_their_defaults() -> None:
         ("peak_ewma:tau=-1", "tau"),
         ("peak_ewma:tau=soon", "a number"),
         ("no.such.module:f", "cannot import"),
-        ("isocline.draws:nothing", "no function nothing"),
+        ("isocline.draws:nothing", "isocline.draws has no nothing"),
     ],
 )
 def test_a_mistake_is_named_with_its_remedy(text: str, words: str) -> None:
@@ -49,28 +56,123 @@ def test_a_mistake_is_named_with_its_remedy(text: str, words: str) -> None:
         parse(text)
 
 
-def broken(candidates, view, now, rng):  # type: ignore[no-untyped-def]
+def by_name(candidates, view, now, rng):  # type: ignore[no-untyped-def]
     return candidates["first"]
 
 
-def test_a_function_that_does_not_compile_shows_why() -> None:
-    with pytest.raises(PolicyError, match="does not compile"):
-        parse("tests.policies.test_parse:broken")
+def no_such_field(candidates, view, now, rng):  # type: ignore[no-untyped-def]
+    return view.workloads[0]
+
+
+def forgets_to_return(candidates, view, now, rng):  # type: ignore[no-untyped-def]
+    candidates[0]
+
+
+def has_a_class(candidates, view, now, rng):  # type: ignore[no-untyped-def]
+    class Inner:
+        pass
+
+    return candidates[0]
+
+
+def two(candidates, view):  # type: ignore[no-untyped-def]
+    return candidates[0]
+
+
+def yields(candidates, view, now, rng):  # type: ignore[no-untyped-def]
+    yield candidates[0]
+
+
+def starred(*everything):  # type: ignore[no-untyped-def]
+    return everything[0][0]
+
+
+@pytest.mark.parametrize(
+    ("function", "offset", "words"),
+    [
+        (by_name, 1, r"there is no getitem\(array\(int32, 1d, C\), Literal\[str\]\(first\)\)"),
+        (no_such_field, 1, "Unknown attribute 'workloads' of type View;"),
+        (forgets_to_return, 1, "it returns none, not an edge"),
+        (has_a_class, 1, "LOAD_BUILD_CLASS"),
+        (two, 0, r"found two\(candidates, view\)$"),
+        (yields, 0, r"found yields\(candidates, view, now, rng\), a generator"),
+        (starred, 0, r"found starred\(\*everything\)"),
+    ],
+)
+def test_a_function_that_is_no_policy_is_refused_in_one_line_with_its_place(
+    function: Callable[..., Any], offset: int, words: str
+) -> None:
+    with pytest.raises(PolicyError, match=words) as refusal:
+        parse(f"tests.policies.test_parse:{function.__name__}")
+    said = str(refusal.value)
+    assert "\n" not in said
+    line = function.__code__.co_firstlineno + offset
+    assert f"test_parse.py:{line})" in said
+    assert "it must be choose(candidates, view, now, rng) -> edge" in said
 
 
 def last(candidates, view, now, rng):  # type: ignore[no-untyped-def]
     return candidates[candidates.size - 1]
 
 
+@dataclass(frozen=True)
 class Whole(RoutingPolicy):
     """A user's policy as a class."""
 
     name = "whole"
+    choose = least
+    times: float = 1.0
 
+    def table(self, setting, workloads):  # type: ignore[no-untyped-def]
+        return self.times * Gmsr().table(setting, workloads)
+
+    def option(self):  # type: ignore[no-untyped-def]
+        return Gmsr().option()
+
+
+class Partial(RoutingPolicy):
+    choose = least
+
+
+class Plain(Whole):
+    choose = last
+
+
+class Choiceless(RoutingPolicy):
     def table(self, setting, workloads):  # type: ignore[no-untyped-def]
         return Gmsr().table(setting, workloads)
 
 
 def test_a_users_function_and_class_are_found() -> None:
     assert isinstance(parse("tests.policies.test_parse:last"), Custom)
-    assert isinstance(parse("tests.policies.test_parse:Whole"), Whole)
+    assert parse("tests.policies.test_parse:Whole") == Whole()
+    assert parse("tests.policies.test_parse:Whole:times=2") == Whole(times=2.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("Partial", "lacks table"),
+        ("Plain", "choose is not compiled"),
+        ("Choiceless", "has no choose"),
+        ("Whole:slope=2", "options are times=1.0"),
+        ("last:times=2", "a function has no options"),
+        ("PolicyError", "derives from isocline.RoutingPolicy"),
+    ],
+)
+def test_a_class_that_is_no_policy_is_refused(name: str, words: str) -> None:
+    with pytest.raises(PolicyError, match=words):
+        parse(f"tests.policies.test_parse:{name}")
+
+
+def test_a_module_of_the_working_directory_is_found_and_its_errors_have_a_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "path", [p for p in sys.path if p])
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine_that_raises.py").write_text("\nlimit = 1 / 0\n")
+    with pytest.raises(PolicyError, match=r"division by zero \(mine_that_raises.py:2\)"):
+        parse("mine_that_raises:f")
+    (tmp_path / "mine_that_is_broken.py").write_text("def f(:\n")
+    with pytest.raises(PolicyError, match=r"invalid syntax \(mine_that_is_broken.py:1\)"):
+        parse("mine_that_is_broken:f")

@@ -1,6 +1,5 @@
 """`isocline simulate`."""
 
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,8 +27,9 @@ if TYPE_CHECKING:
     "policies",
     multiple=True,
     metavar="P",
-    help="A policy: name, name:key=value,..., or package.module:function; repeat for more. "
-    "Others are compared with the first. `isocline policies` lists them.",
+    help="A policy: name, name:key=value,..., or your own as package.module:name "
+    "(docs/own.md); repeat for more. Others are compared with the first. `isocline policies` lists "
+    "them.",
 )
 @_traces.trace_options(_simulate_cluster.JOBS)
 @click.option(
@@ -170,7 +170,6 @@ def command(
     ends, and has figures at any load.
     """
     system = _output.load_any_and_say(file)
-    sys.path.insert(0, "")  # so that a policy in the working directory is found
     from isocline.errors import InfeasibleError
     from isocline.model.fleet import RoutingSystem
     from isocline.simulate.compare import DEFAULT_POLICIES, simulate, sweep

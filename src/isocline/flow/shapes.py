@@ -1,6 +1,7 @@
 """Service curves as numbers that compiled kernels read."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -16,6 +17,7 @@ from isocline.model.curves import (
     ServersCurve,
     TableCurve,
 )
+from isocline.model.curves.own import knots_of
 
 FloatArray = npt.NDArray[np.float64]
 IndexArray = npt.NDArray[np.int64]
@@ -48,17 +50,34 @@ class Shapes(NamedTuple):
                     kind[b], row[b] = EXPONENTIAL, (peak, peak / scale, 0.0)
                 case KneeCurve(peak, knee, sharpness):
                     kind[b], row[b] = KNEE, (peak, peak / knee, sharpness)
-                case TableCurve():
-                    kind[b], row[b] = TABLE, (curve.supremum, curve.knots[0, 2], 0.0)
-                    knots.append(curve.knots)
-                    first_knot[b + 1] = curve.knots.shape[0]
                 case ServersCurve(each, _):
                     kind[b], row[b] = SERVERS, (curve.supremum, each, 0.0)
                 case _:
-                    raise UsageError(f"sink {b}: no price for {curve}; use Prices.custom")
+                    spline = _spline(b, curve)
+                    kind[b], row[b] = TABLE, (curve.supremum, spline[0, 2], 0.0)
+                    knots.append(spline)
+                    first_knot[b + 1] = spline.shape[0]
         row[:, 1] = np.sqrt(row[:, 1])  # level of the price 1/l'(0)
         np.cumsum(first_knot, out=first_knot)
         return cls(kind, row, first_knot, np.vstack(knots) if knots else np.empty((0, 3)))
+
+
+def _spline(b: int, curve: Curve) -> FloatArray:
+    """(K, 3) the knots of a table, or of a user's own curve."""
+    if isinstance(curve, TableCurve):
+        return curve.knots
+    if not curve.strictly_concave:
+        raise UsageError(
+            f"sink {b}: a {curve.type} curve says that it is not strictly concave, so one more job "
+            "has no one price 1/l'(N) there; give a strictly concave curve (docs/own.md), or "
+            "solve with a price function of your own (isocline.flow.Prices.custom)"
+        )
+    return _own_knots(curve)
+
+
+@lru_cache(maxsize=1024)
+def _own_knots(curve: Curve) -> FloatArray:
+    return knots_of(curve)
 
 
 def curve_parts(curve: Curve) -> tuple[Curve, ...]:

@@ -5,12 +5,18 @@ the price 1 / l'(N) of one more job, `view.parameter[edge, 0]` the backend's cap
 `view.memory[edge, 0:4]` is free for its own use.
 """
 
+import inspect
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from inspect import Parameter
 from typing import Any, ClassVar, final
 
 import numba
 import numpy as np
+from numba.core.ccallback import CFunc
+from numba.core.errors import NumbaError, UnsupportedBytecodeError
+from numba.core.registry import CPUDispatcher
 
 from isocline.errors import PolicyError
 from isocline.policies.contract import (
@@ -20,8 +26,12 @@ from isocline.policies.contract import (
     Setting,
     observe_nothing,
 )
+from isocline.user_code import place
 
 MEMORY = 4
+WANTED = "choose(candidates, view, now, rng) -> edge"
+PARAMETERS = 4
+_NOT_AT_ONCE = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
 
 
 @final
@@ -54,15 +64,72 @@ def custom(label: str, function: Callable[..., Any]) -> Custom:
     for all such functions, so that a new policy costs a fraction of a second.
 
     Raises:
-        PolicyError: numba cannot compile it; the message holds numba's own explanation.
+        PolicyError: It has another signature, or numba cannot compile it; the message is one line
+            with the place in the user's file.
     """
     python = getattr(function, "py_func", function)
+    _require_signature(label, python)
     try:
         compiled = numba.cfunc(CHOOSE, error_model="numpy")(python)
-    except numba.core.errors.NumbaError as error:
-        reason = str(error).strip()
+    except (NumbaError, UnsupportedBytecodeError) as error:
         raise PolicyError(
-            f"policy {label} does not compile; it must be "
-            f"choose(candidates, view, now, rng) -> edge, in numba's Python:\n{reason}"
+            f"policy {label} ({_place(error, python)}): numba cannot compile it: {_reason(error)}; "
+            f"it must be {WANTED}, see docs/own.md"
         ) from error
     return Custom(label, compiled)
+
+
+def require_compiled(label: str, policy: RoutingPolicy) -> None:
+    """Check the functions of a user's class of policies.
+
+    Raises:
+        PolicyError: `choose` or `observe` is missing, or not compiled.
+    """
+    for name, wanted in (("choose", WANTED), ("observe", "observe(edge, latency, now, view)")):
+        function = getattr(type(policy), name, None)
+        if function is None:
+            raise PolicyError(f"policy {label} has no {name}; give {wanted}, compiled")
+        if not isinstance(function, CPUDispatcher | CFunc):
+            raise PolicyError(
+                f"policy {label}: {name} is not compiled; write {wanted} as a function of the "
+                f"module, with @value_as({name.upper()}) above it, and {name} = ... in the class"
+            )
+
+
+def _require_signature(label: str, function: Callable[..., Any]) -> None:
+    """Four positional parameters, and a value returned at once."""
+    code = getattr(function, "__code__", None)
+    if code is None:
+        raise PolicyError(f"policy {label} is no Python function; it must be {WANTED}")
+    parameters = inspect.signature(function).parameters.values()
+    positional = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
+    right = len(parameters) == PARAMETERS and all(one.kind in positional for one in parameters)
+    if right and not code.co_flags & _NOT_AT_ONCE:
+        return
+    where = place(code.co_filename, code.co_firstlineno)
+    found = f"{code.co_name}({', '.join(map(str, parameters))})"
+    if code.co_flags & _NOT_AT_ONCE:
+        found = f"{found}, a generator or coroutine"
+    raise PolicyError(f"policy {label} ({where}): it must be {WANTED}; found {found}")
+
+
+def _place(error: Exception, function: Callable[..., Any]) -> str:
+    """The innermost line of the user's code that numba names, or else the function's first."""
+    if inner := re.search(r" (?:at|from) (\S+) \((\d+)\)", str(error)):
+        return place(inner[1], int(inner[2]))
+    loc = getattr(error, "loc", None)
+    if loc is not None:
+        return place(loc.filename, loc.line)
+    return place(function.__code__.co_filename, function.__code__.co_firstlineno)
+
+
+def _reason(error: Exception) -> str:
+    """What numba says first, without its own whereabouts."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    said = next(line for line in lines if line and not line.startswith("Failed in"))
+    call = next((line.removeprefix(">>> ") for line in lines if line.startswith(">>> ")), None)
+    if call:
+        return f"there is no {call}"
+    if said.startswith("No conversion from"):
+        return f"it returns {said.split()[3]}, not an edge"
+    return re.sub(r"( of type \w+)\(.*\)|\. Raised from.*", r"\1", said).rstrip(".")

@@ -1,4 +1,4 @@
-"""From words to a policy: `name`, `name:key=value,...`, or `package.module:function`."""
+"""From words to a policy: `name`, `name:key=value,...`, or one's own as `package.module:name`."""
 
 import dataclasses
 import difflib
@@ -8,8 +8,9 @@ from typing import Any, TypeVar
 
 from isocline.errors import PolicyError
 from isocline.policies.contract import RoutingPolicy
-from isocline.policies.custom import custom
+from isocline.policies.custom import custom, require_compiled
 from isocline.policies.routing import ALL
+from isocline.user_code import imported, is_name, made
 
 P = TypeVar("P")
 
@@ -20,9 +21,8 @@ def parse(text: str) -> RoutingPolicy:
     Raises:
         PolicyError: Unknown name, module, function or option, or a value of the wrong type.
     """
-    name, _, rest = text.strip().partition(":")
-    if name not in ALL and rest and "=" not in rest:
-        return _imported(name, rest)
+    if text.strip().partition(":")[0] not in ALL and is_own(text):
+        return _own(text)
     return named(text, ALL, "; your own is named package.module:function")
 
 
@@ -63,6 +63,11 @@ def options(policy: type) -> Mapping[str, Any]:
 
 
 def _with_options(name: str, policy: type[P], text: str) -> P:
+    return policy(**_values(name, policy, text))
+
+
+def _values(name: str, policy: type, text: str) -> dict[str, Any]:
+    """The options that `text`, `key=value,...`, gives."""
     known = options(policy)
     given: dict[str, Any] = {}
     for item in filter(None, text.split(",")):
@@ -71,7 +76,7 @@ def _with_options(name: str, policy: type[P], text: str) -> P:
             listed = ", ".join(f"{k}={word(v)}" for k, v in known.items()) or "none"
             raise PolicyError(f"{name}:{item}: not an option; options are {listed}")
         given[key] = _converted(name, item, value, known[key])
-    return policy(**given)
+    return given
 
 
 def _converted(name: str, item: str, value: str, default: object) -> object:
@@ -97,15 +102,35 @@ def word(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _imported(module_name: str, function_name: str) -> RoutingPolicy:
-    label = f"{module_name}:{function_name}"
-    try:
-        module = importlib.import_module(module_name)
-    except ImportError as error:
-        raise PolicyError(f"policy {label}: cannot import {module_name}: {error}") from error
-    found = getattr(module, function_name, None)
-    if isinstance(found, type) and issubclass(found, RoutingPolicy):
-        return found()
-    if not callable(found):
-        raise PolicyError(f"policy {label}: {module_name} has no function {function_name}")
-    return custom(label, found)
+def is_own(text: str) -> bool:
+    """Whether `text` begins as the name of a user's own function or class."""
+    return is_name(":".join(text.strip().split(":", 2)[:2]))
+
+
+def _own(text: str) -> RoutingPolicy:
+    """A user's function or class, with options: `function`, `Class` or `Class:key=value,...`."""
+    module, name, *given = text.strip().split(":", 2)
+    label = f"{module}:{name}"
+    found = imported("policy", label, PolicyError)
+    if not isinstance(found, type):
+        if not callable(found) or given:
+            wanted = "a function has no options" if callable(found) else "is no function or class"
+            raise PolicyError(f"policy {label}: {wanted}")
+        return custom(label, found)
+    chosen = own_class(text, RoutingPolicy)  # type: ignore[type-abstract]
+    require_compiled(label, chosen)
+    return chosen
+
+
+def own_class(text: str, base: type[P]) -> P:
+    """A policy of a user's class: `package.module:Class` or `package.module:Class:key=value,...`.
+
+    Raises:
+        PolicyError: There is no such class, it does not derive from `base` or leaves a method out,
+            or an option is unknown or of the wrong type.
+    """
+    module, name, *rest = text.strip().split(":", 2)
+    label = f"{module}:{name}"
+    found = imported("policy", label, PolicyError)
+    given = _values(label, found, "".join(rest)) if isinstance(found, type) else {}
+    return made("policy", label, base, given, PolicyError)

@@ -1,18 +1,22 @@
 """The list of jobs that one replication is given: the same for every policy."""
 
 import numpy as np
+import numpy.typing as npt
 
-from isocline.model.fleet import RoutingSystem
+from isocline.errors import UsageError
+from isocline.model.fleet import Frontend, RoutingSystem
 from isocline.model.replay import frontends_of, sizes_of
 from isocline.model.traffic import Trace
 from isocline.simulate.kernels.sharing import Arriving
 from isocline.simulate.streams import ARRIVALS, FRONTENDS, SIZES, generator
 
+FloatArray = npt.NDArray[np.float64]
+
 
 def sampled(system: RoutingSystem, seed: int, replication: int, until: float) -> Arriving:
     """Jobs from the system's own arrival processes and sizes, in order of time."""
     times = [
-        frontend.arrivals.sample(generator(seed, replication, ARRIVALS, f), until)
+        _sound(frontend, generator(seed, replication, ARRIVALS, f), until)
         for f, frontend in enumerate(system.frontends)
     ]
     source = np.repeat(np.arange(len(times), dtype=np.int32), [t.size for t in times])
@@ -23,6 +27,18 @@ def sampled(system: RoutingSystem, seed: int, replication: int, until: float) ->
     return Arriving(
         time, source, system.sizes.sample(generator(seed, replication, SIZES), time.size)
     )
+
+
+def _sound(frontend: Frontend, rng: np.random.Generator, until: float) -> FloatArray:
+    """The times of a frontend's own process; a user's may give anything."""
+    times = np.asarray(frontend.arrivals.sample(rng, until), dtype=np.float64)
+    in_order = times.ndim == 1 and bool((np.diff(times) >= 0.0).all())
+    if not in_order or (times.size and not 0.0 <= times[0] <= times[-1] < until):
+        raise UsageError(
+            f"frontend {frontend.name!r}: {type(frontend.arrivals).__name__}.sample(rng, {until:g})"
+            " must give increasing times in [0, until), in s"
+        )
+    return times
 
 
 def replayed(

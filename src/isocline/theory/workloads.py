@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from isocline.model.curves import Curve
+from isocline.model.curves import ALL, Curve
 from isocline.model.curves import ExponentialCurve as Exponential
 from isocline.model.curves import HyperbolicCurve as Hyperbolic
 from isocline.model.curves import KneeCurve as Knee
@@ -31,9 +31,11 @@ def workloads(curves: Sequence[Curve], inflow: FloatArray, price: FloatArray) ->
         capacity = np.array([curve.supremum for curve in some])
         q = np.minimum(inflow[at] / capacity, 1.0)
         with np.errstate(divide="ignore", invalid="ignore"):
-            found[at] = np.where(
-                q <= 0.5, _by_share(kind, some, q), _by_price(kind, some, price[at])
-            )
+            by_share = _by_share(kind, some, q)
+            if kind not in ALL.values():  # a user's own: prices are those of its spline
+                found[at] = by_share
+            else:
+                found[at] = np.where(q <= 0.5, by_share, _by_price(kind, some, price[at]))
     return np.maximum(found, 0.0)
 
 

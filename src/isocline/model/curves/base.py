@@ -9,16 +9,21 @@ differentiable. With p = 1/l' the price of one more job, the four functions here
     workload_at(marginal) (l')^-1, and 0 where the marginal rate exceeds l'(0)
 
 A curve is checked when it is made; what it breaks is named. All functions take scalars or arrays.
+
+One's own curve derives from `Curve` and gives `supremum`, `rate` and `marginal`; the rest follows
+from them, more slowly than in closed form. `isocline.model.curves.own` checks it.
 """
 
 import math
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar, Self
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from isocline.errors import CurveError
+from isocline.user_code import arguments
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -30,6 +35,11 @@ class Curve(ABC):
     """The curve's name in system files."""
     strictly_concave: ClassVar[bool] = True
     """False where Assumption 1 fails and the curve serves for simulation only."""
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "type" not in cls.__dict__:
+            cls.type = f"{cls.__module__}:{cls.__qualname__}"  # as a system file names it
 
     @property
     @abstractmethod
@@ -44,20 +54,25 @@ class Curve(ABC):
     def marginal(self, workload: npt.ArrayLike) -> FloatArray:
         """l'(N); the right derivative where there are two."""
 
-    @abstractmethod
     def workload(self, rate: npt.ArrayLike) -> FloatArray:
         """The N with l(N) = rate, for 0 <= rate < supremum; inf beyond."""
+        a = np.asarray(rate, dtype=np.float64)
+        found = _crossing(lambda n: self.rate(n) >= a, a.shape)
+        return np.where(a < self.supremum, np.where(a > 0.0, found, 0.0), np.inf)
 
-    @abstractmethod
     def workload_at(self, marginal: npt.ArrayLike) -> FloatArray:
         """The N with l'(N) = marginal > 0; 0 where no N has one as large."""
+        g = np.asarray(marginal, dtype=np.float64)
+        found = _crossing(lambda n: self.marginal(n) <= g, g.shape)
+        return np.where(g < self.marginal(0.0), found, 0.0)
 
-    @abstractmethod
-    def scaled(self, factor: float) -> Self:
+    def scaled(self, factor: float) -> "Curve":
         """The same backend, `factor` times as fast; also a change of the unit of work."""
+        from isocline.model.curves.stretched import StretchedCurve  # noqa: PLC0415  (derives)
 
-    @abstractmethod
-    def enlarged(self, factor: float) -> Self:
+        return StretchedCurve(self, factor, 1.0)
+
+    def enlarged(self, factor: float) -> "Curve":
         """The curve c l(N / c), c = `factor`, of the scaled system (GMSR paper, Section 5).
 
         It holds c times the jobs at the same marginal rate and finishes c times as many.
@@ -65,10 +80,13 @@ class Curve(ABC):
         Raises:
             UsageError: The curve has parts that must be whole, and would not be.
         """
+        from isocline.model.curves.stretched import StretchedCurve  # noqa: PLC0415
 
-    @abstractmethod
+        return StretchedCurve(self, factor, factor)
+
     def parameters(self) -> dict[str, Any]:
-        """The curve as it stands in a system file, without its type."""
+        """The curve as it stands in a system file, without its type: the fields of a data class."""
+        return arguments(self)
 
     def difference(self, workload: npt.ArrayLike) -> FloatArray:
         """l(N + 1) - l(N): what one more whole job adds."""
@@ -76,8 +94,25 @@ class Curve(ABC):
         return self.rate(n + 1.0) - self.rate(n)
 
     def __str__(self) -> str:
-        inner = ", ".join(f"{key}: {value}" for key, value in self.parameters().items())
-        return f"{{type: {self.type}, {inner}}}"
+        entries = {"type": self.type, **self.parameters()}
+        return f"{{{', '.join(f'{key}: {value}' for key, value in entries.items())}}}"
+
+
+# Workloads are found in the logarithm, between bounds that no backend comes near: the bracket of 80
+# decades is halved to the distance of two neighbouring doubles in 60 steps.
+_LEAST, _GREATEST = 1e-40, 1e40
+_STEPS = 60
+
+
+def _crossing(beyond: Callable[[FloatArray], npt.NDArray[np.bool_]], shape: Any) -> FloatArray:
+    """The least N at which `beyond` holds, elementwise; it fails below and holds above."""
+    low, high = np.full(shape, np.log(_LEAST)), np.full(shape, np.log(_GREATEST))
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        for _ in range(_STEPS):
+            middle = 0.5 * (low + high)
+            is_beyond = beyond(np.exp(middle))
+            low, high = np.where(is_beyond, low, middle), np.where(is_beyond, middle, high)
+    return np.asarray(np.exp(high))
 
 
 def require_positive(curve: str, **values: float) -> None:

@@ -48,7 +48,8 @@ def report(document: Document, error: "ErrorDetails") -> NoReturn:
         case "union_tag_invalid":
             noun, tag = _noun(field), context["tag"]
             known = choice(tag, TYPES[noun])
-            document.fail((*field, "type"), f"unknown {noun} type {tag!r}; {known}")
+            own = "" if noun == "service" else "; your own is named package.module:Class"
+            document.fail((*field, "type"), f"unknown {noun} type {tag!r}; {known}{own}")
         case "said":
             document.fail(field, error["msg"])
         case _:

@@ -10,14 +10,17 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
-from isocline.errors import CurveError
+from isocline.errors import CurveError, UsageError
 from isocline.model import curves as curve
 from isocline.model import traffic
+from isocline.model.curves.own import own_curve
 from isocline.model.fleet import Work
 from isocline.model.systemfile.document import Document
+from isocline.model.systemfile.own import OwnRecord, or_own
 from isocline.model.systemfile.problems import report
 from isocline.model.systemfile.record import Name, NotNegative, Number, Pair, Positive, Record
 from isocline.model.systemfile.serving_schema import BackendServing, MatchEntry, ServeEntry
+from isocline.user_code import made
 
 
 class Hyperbolic(Record):
@@ -237,15 +240,47 @@ class FromTrace(TraceEntry):
         return traffic.TraceArrivals(trace.times, trace.length)
 
 
+class OwnCurve(OwnRecord):
+    """A class derived from `Curve`."""
+
+    def make(self) -> curve.Curve:
+        return own_curve(self.type, self.parameters)
+
+
+class OwnSizes(OwnRecord):
+    """A class derived from `Sizes`."""
+
+    def make(self) -> traffic.Sizes:
+        base = traffic.Sizes
+        return made("sizes", self.type, base, self.parameters, UsageError)  # type: ignore[type-abstract]
+
+
+class OwnArrivals(OwnRecord):
+    """A class derived from `Arrivals`."""
+
+    def make(self, folder: Path) -> traffic.Arrivals:  # noqa: ARG002
+        base = traffic.Arrivals
+        return made("arrivals", self.type, base, self.parameters, UsageError)  # type: ignore[type-abstract]
+
+
 AnyCurve = Annotated[
-    Hyperbolic | Exponential | Knee | Table | Servers | Pool, Field(discriminator="type")
+    Annotated[
+        Hyperbolic | Exponential | Knee | Table | Servers | Pool, Field(discriminator="type")
+    ],
+    or_own(OwnCurve),
 ]
 AnySizes = Annotated[
-    Exponentially | Deterministic | Lognormal | Hyperexponential, Field(discriminator="type")
+    Annotated[
+        Exponentially | Deterministic | Lognormal | Hyperexponential, Field(discriminator="type")
+    ],
+    or_own(OwnSizes),
 ]
 AnyArrivals = Annotated[
-    Poisson | Piecewise | GammaGaps | WeibullGaps | Batches | MarkovModulated | FromTrace,
-    Field(discriminator="type"),
+    Annotated[
+        Poisson | Piecewise | GammaGaps | WeibullGaps | Batches | MarkovModulated | FromTrace,
+        Field(discriminator="type"),
+    ],
+    or_own(OwnArrivals),
 ]
 
 

@@ -23,6 +23,11 @@ class Sizes(ABC):
     type: ClassVar[str]
     """Its name in system files."""
 
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "type" not in cls.__dict__:
+            cls.type = f"{cls.__module__}:{cls.__qualname__}"
+
     @abstractmethod
     def sample(self, rng: np.random.Generator, count: int) -> FloatArray:
         """(count,) independent sizes, > 0."""

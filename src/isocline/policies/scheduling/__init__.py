@@ -1,6 +1,6 @@
 """Scheduling policies: where a task waits, and what an idle server takes. One per file."""
 
-from isocline.policies.parse import named
+from isocline.policies.parse import is_own, named, own_class
 from isocline.policies.scheduling.balanced_pandas import BalancedPandas
 from isocline.policies.scheduling.contract import SchedulingPolicy
 from isocline.policies.scheduling.delay_scheduling import DelayScheduling
@@ -27,12 +27,14 @@ ALL: dict[str, type[SchedulingPolicy]] = {
 
 
 def parse(text: str) -> SchedulingPolicy:
-    """The policy that `text` names: `name` or `name:key=value,...`.
+    """The policy that `text` names: `name`, `name:key=value,...`, or one's own class.
 
     Raises:
-        PolicyError: Unknown name or option, or a value of the wrong type.
+        PolicyError: Unknown name, module, class or option, or a value of the wrong type.
     """
-    return named(text, ALL)
+    if text.strip().partition(":")[0] not in ALL and is_own(text):
+        return own_class(text, SchedulingPolicy)  # type: ignore[type-abstract]
+    return named(text, ALL, "; your own is named package.module:Class")
 
 
 __all__ = ["ALL", "parse"]

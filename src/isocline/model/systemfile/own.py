@@ -1,0 +1,31 @@
+"""Entries whose type is a user's own class: {type: package.module:Class, key: value, ...}."""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidatorFunctionWrapHandler, WrapValidator
+
+from isocline.user_code import is_name
+
+
+class OwnRecord(BaseModel):
+    """The name of a class, and its arguments, which it checks itself."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="allow")
+
+    type: str
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """All but the name."""
+        return dict(self.model_extra or {})
+
+
+def or_own(record: type[OwnRecord]) -> WrapValidator:
+    """Take what has the name of a class as its type for `record`, and leave the rest."""
+
+    def validated(value: Any, known: ValidatorFunctionWrapHandler) -> Any:
+        if isinstance(value, dict) and isinstance(kind := value.get("type"), str) and is_name(kind):
+            return record.model_validate(value)
+        return known(value)
+
+    return WrapValidator(validated)
