@@ -166,7 +166,6 @@ def test_a_system_may_become_another_during_a_simulation(tmp_path: Path) -> None
     assert document["horizon"] == 80.0
     assert document["lower_bound"] is None
     assert "later from 40 s" in document["arrivals"]
-    assert document["backends"] == ["a,b=1", "b", "c"]
 
 
 def test_a_change_that_is_none_is_refused(tmp_path: Path) -> None:
