@@ -223,6 +223,7 @@ def test_a_curve_without_a_price_says_what_to_do() -> None:
 class Pulses(isocline.Arrivals):
     every: float
     disorder: bool = False
+    is_stationary = True  # type: ignore[assignment]  # read only, there
 
     @property
     def rate(self) -> float:

@@ -35,7 +35,7 @@ def test_a_table_shows_each_policy_where_its_tasks_ran_and_how_it_was_read() -> 
     assert "rack, %" in text
     assert text.count(READING) == 1  # of all policies that say the same
     assert "Continuous clock" in text
-    assert "where its data is" in text
+    assert "where its data is (level data; the paper's R_m: level queue)" in text
 
 
 def test_without_racks_there_is_no_column_for_them() -> None:
@@ -48,7 +48,7 @@ def test_slots_are_not_seconds() -> None:
     text = printed(cluster_report(make(clock="slotted", level="queue")))
     assert "completion, slots" in text
     assert "300 slots" in text
-    assert "in whose queue it waited" in text
+    assert "in whose queue it waited, the paper's R_m (level queue)" in text
 
 
 def test_jobs_of_a_trace_have_a_table_of_their_own() -> None:

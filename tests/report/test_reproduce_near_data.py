@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from isocline.report.reproduce import Reproduction, neardata_heavy
-from isocline.report.reproduce.clusters import cluster_of
+from isocline.report.reproduce.clusters import cluster_of, while_stable
+from isocline.simulate.cluster.compare import simulate_cluster
 from isocline.theory.near_data_plan import near_data_plan
 
 
@@ -57,3 +58,23 @@ def test_the_cluster_of_the_evaluation_serves_five_sixths(racks: int) -> None:
         assert capacity == pytest.approx(2500 / 3)
     else:
         assert 2500 / 3 <= capacity < 1000
+
+
+def test_reproductions_take_the_papers_reading_of_local_and_say_so(heavy: Reproduction) -> None:
+    (one,) = while_stable(
+        cluster_of(4, hot=False), ["local_first"], [0.3], horizon=200.0, warmup=50.0,
+        replications=2, seed=0,
+    )  # fmt: skip
+    assert one.level == "queue"
+    assert "in whose queue it waited, as the paper's R_m has it" in heavy.conditions
+    even = [row for row in heavy.tables[""] if row["case"] == "even"]
+    cluster = neardata_heavy.even(0.4)
+    # The same run as the figure's, but for what makes a task local: some of the servers that help
+    # hold the data, too, and are then as fast as local ones.
+    by_data = simulate_cluster(
+        cluster, ["local_first"], clock="slotted", horizon=20_000.0, warmup=4_000.0,
+        replications=4, percentiles=False, seed=1, level="data",
+    ).policies[0].mean_tasks  # fmt: skip
+    assert by_data is not None
+    drawn = next(r for r in even if r["policy"] == "local_first" and r["epsilon"] == 0.4)
+    assert 0.4 * (by_data.value - cluster.arrival_rate) < drawn["scaled"]

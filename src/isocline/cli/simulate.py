@@ -127,7 +127,7 @@ if TYPE_CHECKING:
     default="data",
     show_default=True,
     help="Near-data: a task is local where its data is, or only to the server in whose queue it "
-    "waited.",
+    "waited, the near-data paper's R_m, which `isocline reproduce` takes.",
 )
 @click.option("--means-only", is_flag=True, help="No percentiles; about twice as fast.")
 @click.option(

@@ -44,8 +44,11 @@ def _bound(*comparisons: ClusterComparison) -> str:
 
 def _level(comparison: ClusterComparison) -> str:
     if comparison.level == "data":
-        return "A task is local where its data is. "
-    return "A task is local to the server in whose queue it waited. "
+        return "A task is local where its data is (level data; the paper's R_m: level queue). "
+    return (
+        "A task is local only to the server in whose queue it waited, the paper's R_m "
+        "(level queue). "
+    )
 
 
 def _readings(comparison: ClusterComparison) -> str:

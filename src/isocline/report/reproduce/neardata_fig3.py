@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple, final
 
 import numpy as np
 
-from isocline.report.reproduce.clusters import HOT, SLOWDOWN, cluster_of, while_stable
+from isocline.report.reproduce.clusters import (
+    HOT,
+    LEVEL_IN_WORDS,
+    SLOWDOWN,
+    cluster_of,
+    while_stable,
+)
 from isocline.report.reproduce.neardata_fig3_plot import draw
 from isocline.report.reproduce.reproduction import Claim, Reproduction
 from isocline.report.words import estimate, number
@@ -114,8 +120,7 @@ def reproduce(quick: bool, seed: int) -> Reproduction:
         "geometric service, α per slot; continuous: exponential service. Queue lengths of both "
         'policies, the common queue\'s included, count all tasks not yet completed ("all") or '
         f'those that wait ("waiting"). {replications} replications, seed {seed}; ±: 95 % Student-t '
-        "intervals. A task is local where its data is; with 1000 servers calling it local only to "
-        "the server in whose queue it waited makes no visible difference."
+        f"intervals. {LEVEL_IN_WORDS}"
     )
     return Reproduction(
         title="local tasks first and JSQ-MaxWeight (Figure 3)",

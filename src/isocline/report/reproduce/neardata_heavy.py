@@ -8,6 +8,7 @@ import numpy as np
 
 from isocline.model.cluster import Cluster, ExplicitTasks, Rates
 from isocline.model.graph import CompatibilityGraph
+from isocline.report.reproduce.clusters import LEVEL, LEVEL_IN_WORDS
 from isocline.report.reproduce.page import panel_title, small_print
 from isocline.report.reproduce.reproduction import Claim, Reproduction
 from isocline.report.style import INK, PALETTE, house, label_ends, log_axis, new_figure
@@ -72,7 +73,7 @@ def reproduce(quick: bool, seed: int) -> Reproduction:
         f"three of the first {HALF} servers, which become beneficiaries; helpers have "
         f"{HELPER_LOAD:g} of their own per slot, {SHARED:g} of them also local to a "
         "beneficiary; epsilon as in Eq. (10). Q is taken before the arrivals of a slot, tasks in "
-        "service included. "
+        f"service included. {LEVEL_IN_WORDS} "
         f"{_replications(quick)} replications of {_forgets(quick):g}/epsilon² slots or more, a "
         f"fifth discarded; seed {seed}; ±: 95 % Student-t intervals."
     )
@@ -132,7 +133,7 @@ def _point(case: str, epsilon: float, quick: bool, seed: int) -> Point:
     horizon = max(_forgets(quick) / epsilon**2, SHORTEST)
     found = simulate_cluster(
         cluster, POLICIES, clock="slotted", horizon=horizon, warmup=horizon / 5.0,
-        replications=_replications(quick), percentiles=False, seed=seed,
+        replications=_replications(quick), percentiles=False, seed=seed, level=LEVEL,
     )  # fmt: skip
     return Point(case, epsilon, bound, found.policies, cluster.arrival_rate)
 

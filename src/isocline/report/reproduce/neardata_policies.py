@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from isocline.policies.scheduling import ALL
-from isocline.report.reproduce.clusters import HOT, cluster_of, while_stable
+from isocline.report.reproduce.clusters import HOT, LEVEL_IN_WORDS, cluster_of, while_stable
 from isocline.report.reproduce.page import panel_title, small_print
 from isocline.report.reproduce.reproduction import Claim, Reproduction
 from isocline.report.style import INK, house, log_axis, looks, new_figure
@@ -64,7 +64,7 @@ def reproduce(quick: bool, seed: int) -> Reproduction:
         "the geometric mean of the local and the remote rate. Policies with their default options; "
         "each beside local_first on the same arrivals, up to the first load at which no steady "
         f"state was seen (x){f'; of {listed(never, 12)} never' if never else ''}. "
-        "Continuous clock, Poisson arrivals, exponential service. "
+        f"{LEVEL_IN_WORDS} Continuous clock, Poisson arrivals, exponential service. "
         f"{first.replications} replications of {first.horizon:g} s with 1/α = 1 s, of each the "
         f"first {first.warmup:g} s discarded; seed {seed}; ±: 95 % Student-t intervals. Bound: the "
         "largest that is known for the load, see docs/clusters.md."
