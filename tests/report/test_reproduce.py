@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from rich.console import Console
-from scipy.optimize import brentq
+from scipy.optimize import brentq, minimize_scalar
 
 from isocline.cli import main
 from isocline.errors import UsageError
@@ -23,6 +23,7 @@ from isocline.report.reproduce import (
     FIGURES,
     Claim,
     fits,
+    gmsr_anarchy,
     gmsr_fig8,
     gmsr_tiers,
     systems,
@@ -297,3 +298,26 @@ def test_the_same_figure_gives_the_same_files(tmp_path: Path) -> None:
         assert run("reproduce", "gmsr-tiers", "--out", tmp_path / folder).exit_code == 0
     for path in (tmp_path / "a").iterdir():
         assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
+
+
+@pytest.mark.parametrize("degree", [1, 16])
+def test_the_price_of_anarchy_is_that_of_pigous_latencies(degree: int) -> None:
+    found = gmsr_anarchy.point(degree)
+    best = minimize_scalar(
+        lambda x: gmsr_anarchy.total_latency(np.array(x), degree), bounds=(0.0, 1.0),
+        method="bounded", options={"xatol": 1e-10},
+    )  # fmt: skip
+    assert found.anarchy == pytest.approx(1.0 / best.fun, rel=1e-3)
+    assert found.optimum == pytest.approx(best.x, abs=2e-3)
+    assert found.equilibrium == pytest.approx(1.0, abs=1e-5)
+
+
+def test_each_change_moves_the_optimum_and_gmsr_ends_there(directory: Path, made: Any) -> None:
+    made("gmsr-changes")
+    data = rows(directory, "gmsr-changes")
+    optima = {row["period"]: float(row["optimum"]) for row in data}
+    assert len(set(optima.values())) == len(optima) == 4
+    for period, optimum in optima.items():
+        gaps = [float(row["distance"]) for row in data if row["period"] == period]
+        assert gaps[0] > 0.04 * optimum  # the change matters
+        assert gaps[-1] < 1e-5 * gaps[0]

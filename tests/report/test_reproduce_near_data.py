@@ -5,7 +5,9 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from isocline.report.reproduce import Reproduction, neardata_heavy
+from isocline.report.reproduce import Reproduction, neardata_fig1_2, neardata_heavy
+from isocline.report.reproduce.clusters import cluster_of, while_stable
+from isocline.simulate.cluster.compare import simulate_cluster
 from isocline.report.reproduce.clusters import cluster_of, while_stable
 from isocline.simulate.cluster.compare import simulate_cluster
 from isocline.theory.near_data_plan import near_data_plan
@@ -78,3 +80,14 @@ def test_reproductions_take_the_papers_reading_of_local_and_say_so(heavy: Reprod
     assert by_data is not None
     drawn = next(r for r in even if r["policy"] == "local_first" and r["epsilon"] == 0.4)
     assert 0.4 * (by_data.value - cluster.arrival_rate) < drawn["scaled"]
+
+
+def test_figure_2_is_a_decomposition_of_its_types() -> None:
+    plan = near_data_plan(neardata_fig1_2.cluster(), replicas_to_try=0)
+    shares = neardata_fig1_2.decomposition(plan)
+    # By hand: types {1,2} 0.7 and {1,2,3} 0.1 share two queues, {3,4} and {3,4,5} go to the third,
+    # and 2.3 tasks per slot are left for the two that are overloaded.
+    assert shares.sum(axis=1) == pytest.approx([0.4, 0.4, 0.8, 1.15, 1.15], rel=1e-9)
+    assert shares.diagonal() == pytest.approx([0.4, 0.4, 0.8, 1.0, 1.0], rel=1e-9)
+    assert (shares[:3, 3:] == 0.0).all()
+    assert (shares >= 0.0).all()

@@ -32,6 +32,13 @@ FIGURES: dict[str, Entry] = {
     "gmsr-delay": Entry("gmsr_delay", "late news: GMSR herds, and a policy that looks ahead"),
     "gmsr-layers": Entry("gmsr_layers", "routers behind routers: GMSR at two layers, against flat"),
     "gmsr-learning": Entry("gmsr_learning", "GMSR that learns the service curves, and a slowdown"),
+    "gmsr-changes": Entry(
+        "gmsr_changes", "an optimum that moves: other arrivals, another graph, other speeds"
+    ),
+    "gmsr-anarchy": Entry("gmsr_anarchy", "Appendix A: routing by latency loses without bound"),
+    "neardata-fig1-2": Entry(
+        "neardata_fig1_2", "Figures 1 and 2: the algorithm, and the ideal load decomposition"
+    ),
     "neardata-fig3": Entry(
         "neardata_fig3", "Figure 3: completion time of local tasks first and JSQ-MaxWeight"
     ),

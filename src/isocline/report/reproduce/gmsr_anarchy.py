@@ -1,0 +1,163 @@
+"""The price of anarchy of routing by expected latency has no bound (GMSR paper, Appendix A)."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from isocline.model.curves import HyperbolicCurve, TableCurve
+from isocline.model.fleet import Backend, Frontend, RoutingSystem
+from isocline.model.graph import CompatibilityGraph
+from isocline.model.traffic import PoissonArrivals
+from isocline.report.reproduce.fits import FloatArray
+from isocline.report.reproduce.page import panel_title, small_print
+from isocline.report.reproduce.reproduction import Claim, Reproduction
+from isocline.report.style import INK, PALETTE, house, label_ends, log_axis, new_figure
+from isocline.report.words import number
+from isocline.theory.equilibrium import fluid_optimum
+from isocline.theory.latency_routing import latency_equilibrium
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+DEGREES, QUICK_DEGREES = (1, 2, 4, 8, 16, 32, 64, 128), (1, 4, 16, 64)
+SHOWN = (1, 4, 16)  # degrees whose total latency is drawn
+# Constant latency 1 breaks Assumption 1: it rises to 1 + 1e-6 with one job.
+ROAD = HyperbolicCurve(1e6, 1e6)
+POINTS = 80  # of the lane's table
+FEWEST, MOST = 1e-6, 1.2  # jobs at the first point, and jobs/s at the last
+EXACT = 0.01  # relative: the table runs through points of the lane's curve, and a spline between
+
+
+class Point(NamedTuple):
+    """Pigou's example with a lane whose latency is its share to the power `degree`."""
+
+    degree: int
+    anarchy: float  # price of anarchy
+    known: float  # the same in closed form
+    optimum: float  # share of the lane in the optimum
+    equilibrium: float  # and under routing by latency
+
+
+def reproduce(quick: bool, seed: int) -> Reproduction:  # noqa: ARG001 - nothing random
+    """Pigou's example, and the family that it belongs to."""
+    points = [point(degree) for degree in (QUICK_DEGREES if quick else DEGREES)]
+    conditions = (
+        "Pigou's example: one frontend with 1 job/s, a road that takes 1 s however many go there "
+        "and a lane that takes x^d s at x jobs/s. Best is x = (d + 1)^(-1/d); routing by latency "
+        "sends all to the lane. Solved as systems of backends: the road hyperbolic with latency "
+        "1 + 1e-6 N, the lane a table of 80 points of N = x^(d+1). Line: 1 / (1 - d (d + 1)^"
+        "(-(d+1)/d)), which grows like d / ln d. GMSR comes to rest at the optimum (Theorem 2)."
+    )
+    return Reproduction(
+        title="the price of anarchy of routing by expected latency (Appendix A)",
+        claims=_claims(points),
+        tables={"": [one._asdict() for one in points]},
+        conditions=conditions,
+        figure=_draw(points, conditions),
+    )
+
+
+def pigou(degree: int) -> RoutingSystem:
+    """The system: N = x^(d+1) jobs at x jobs/s in the lane."""
+    rates = np.linspace(FEWEST ** (1.0 / (degree + 1)), MOST, POINTS)
+    lane = TableCurve(tuple((x ** (degree + 1), x) for x in rates.tolist()))
+    return RoutingSystem(
+        frontends=(Frontend("all", PoissonArrivals(1.0)),),
+        backends=(Backend("road", ROAD), Backend("lane", lane)),
+        graph=CompatibilityGraph.from_neighbours(2, [[0, 1]]),
+        name=f"Pigou, degree {degree}",
+    )
+
+
+def point(degree: int) -> Point:
+    """Both ways of routing, solved."""
+    system = pigou(degree)
+    best, selfish = fluid_optimum(system), latency_equilibrium(system)
+    known = 1.0 / (1.0 - degree * (degree + 1.0) ** (-(degree + 1.0) / degree))
+    ratio = selfish.total_jobs / best.total_jobs
+    return Point(degree, ratio, known, float(best.split[1]), float(selfish.inflow[1]))
+
+
+def _claims(points: Sequence[Point]) -> tuple[Claim, ...]:
+    first, last = points[0], points[-1]
+    off = max(abs(one.anarchy / one.known - 1.0) for one in points)
+    exponents = np.diff(np.log([one.anarchy for one in points])) / np.diff(
+        np.log([one.degree for one in points])
+    )
+    return (
+        Claim(
+            "The optimum is x1 = x2 = 1/2 with latency 3/4; by latency x2 = 1, with latency 1",
+            "Appendix A",
+            f"{number(first.optimum, 4)} in the lane, {number(first.equilibrium, 4)} by latency: "
+            f"{number(first.anarchy, 5)} times the latency, of 4/3",
+            bool(
+                abs(first.anarchy - 4.0 / 3.0) < EXACT
+                and abs(first.optimum - 0.5) < EXACT
+                and abs(first.equilibrium - 1.0) < EXACT
+            ),
+            {"optimum": first.optimum, "equilibrium": first.equilibrium, "anarchy": first.anarchy},
+        ),
+        Claim(
+            "The price of anarchy can be unbounded",
+            "Appendix A, after Altman et al. (2011)",
+            f"{number(last.anarchy)} at degree {last.degree}, growing ever faster: from one degree "
+            f"to the next as d^{number(exponents[0], 2)} at first, as d^{number(exponents[-1], 2)} "
+            f"at last; within {100 * off:.2g} % of the closed form, which has no bound",
+            bool((exponents > 0.0).all() and (np.diff(exponents) > 0.0).all() and off < EXACT),
+            {"anarchy": [one.anarchy for one in points], "exponents": exponents.tolist()},
+        ),
+    )
+
+
+@house()
+def _draw(points: Sequence[Point], conditions: str) -> "Figure":
+    figure = new_figure(height=3.4)
+    left, right = figure.subplots(1, 2)
+    _latencies(left)
+    panel_title(left, "a", "mean latency by share of the lane")
+    _growth(right, points)
+    panel_title(right, "b", "price of anarchy")
+    small_print(figure, conditions)
+    return figure
+
+
+def total_latency(share: FloatArray, degree: int) -> FloatArray:
+    """Mean latency, s, with this share of the jobs in the lane."""
+    return np.asarray((1.0 - share) + share ** (degree + 1))
+
+
+def _latencies(axes: "Axes") -> None:
+    share = np.linspace(0.0, 1.0, 400)
+    ends = []
+    for degree, color in zip(SHOWN, PALETTE, strict=False):
+        axes.plot(share, total_latency(share, degree), color=color)
+        best = (degree + 1.0) ** (-1.0 / degree)
+        low = float(total_latency(np.array(best), degree))
+        axes.plot(best, low, "o", color=color, ms=5)
+        axes.annotate(f"d = {degree}", (best, low), xytext=(0, 6), textcoords="offset points",
+                      ha="center", fontsize=8, color=color)  # fmt: skip
+        ends.append(low)
+    axes.plot(1.0, 1.0, "s", color=INK, ms=6, zorder=4)
+    axes.annotate("by latency", (1.0, 1.0), xytext=(-6, 5), textcoords="offset points", ha="right",
+                  fontsize=8)  # fmt: skip
+    axes.set_xlabel("share of the lane")
+    axes.set_ylabel("mean latency, s")
+    axes.set_ylim(min(ends) - 0.12, 1.12)
+
+
+def _growth(axes: "Axes", points: Sequence[Point]) -> None:
+    degrees = np.geomspace(points[0].degree, points[-1].degree, 200)
+    known = 1.0 / (1.0 - degrees * (degrees + 1.0) ** (-(degrees + 1.0) / degrees))
+    axes.plot(degrees, known, color=INK, lw=1.0)
+    axes.plot([p.degree for p in points], [p.anarchy for p in points], "o", color=PALETTE[1], ms=5)
+    axes.axhline(1.0, color=PALETTE[0], lw=1.2)
+    for which in ("x", "y"):
+        log_axis(axes, which)
+    label_ends(axes, [
+        (points[-1].degree, 1.0, "GMSR", PALETTE[0]),
+        (points[-1].degree, points[-1].anarchy, "by latency", PALETTE[1]),
+    ])  # fmt: skip
+    axes.set_xlabel("degree d of the lane's latency")
+    axes.set_ylabel("latency over the least possible")
