@@ -90,8 +90,9 @@ def _claims(plan: "NearDataPlan", shares: FloatArray) -> tuple[Claim, ...]:
         Claim(
             "Beneficiaries have a load of α or more, receive remote service and provide none",
             "Lemma 3, Figure 2",
-            f"{len(needy)} beneficiaries: loads from {number(load[needy].min(), 3)}; remote service "
-            f"received {number(got[needy].sum(), 3)}, given {number(given[needy].max(), 2)}",
+            f"{len(needy)} beneficiaries: loads from {number(load[needy].min(), 3)}; remote "
+            f"service received {number(got[needy].sum(), 3)}, given "
+            f"{number(given[needy].max(), 2)}",
             bool((load[needy] >= ALPHA).all() and (given[needy] == 0.0).all()),
             {"load": load[needy].tolist(), "received": got[needy].tolist()},
         ),
