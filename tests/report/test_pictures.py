@@ -5,21 +5,27 @@ import csv
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.colors import to_rgb
+from matplotlib.text import Text
 
 from isocline.errors import MissingExtraError, UsageError
 from isocline.model.systemfile import load
+from isocline.policies import routing, scheduling
 from isocline.report import files
 from isocline.report.curve_plot import curve_plot
 from isocline.report.latency_plot import latency_plot
 from isocline.report.policies_plot import policies_plot
-from isocline.report.style import label_ends, looks, new_figure
+from isocline.report.style import NOTE, label_ends, looks, new_figure, policy_looks
 from isocline.report.workload_plot import total_plot, workload_plot
-from isocline.simulate.results import Comparison, Sweep
+from isocline.simulate.compare import DEFAULT_POLICIES
+from isocline.simulate.results import Comparison, Estimate, Sweep
 
 Make = Callable[..., Comparison]
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -142,6 +148,48 @@ def test_labels_at_one_height_are_moved_apart() -> None:
     heights = sorted(text.get_position()[1] for text in axes.texts)
     assert np.diff(heights) == pytest.approx([10.5, 10.5])
     assert heights[1] == pytest.approx(0.0)
+
+
+def test_names_at_the_ends_of_lines_never_overlap(comparison: Make) -> None:
+    """On a linear axis, too: its limits were not settled when the names were moved apart."""
+    one = comparison(0.5)
+    latencies = (0.201, 0.205, 0.21, 0.9)  # s, beside a bound of 0.2
+    policies = tuple(
+        replace(policy, mean_latency=Estimate(mean, mean, mean))
+        for policy, mean in zip(one.policies, latencies, strict=True)
+    )
+    figure = latency_plot(Sweep((replace(one, policies=policies),)))
+    figure.draw_without_rendering()
+    boxes = sorted(
+        (Text.get_window_extent(text) for text in figure.axes[0].texts), key=lambda box: box.y0
+    )
+    assert len(boxes) == 5
+    assert all(low.y1 <= high.y0 + 1 for low, high in pairwise(boxes))
+
+
+def test_a_policy_looks_alike_whatever_it_is_beside() -> None:
+    def drawn(*names: str) -> dict[str, dict[str, Any]]:
+        found = [SimpleNamespace(policy=name) for name in names]
+        return dict(zip(names, policy_looks(found), strict=True))
+
+    few, many = drawn("jsq", "gmsr"), drawn("my.policy:f", "random", "gmsr", "power_of_d", "jsq")
+    assert few["gmsr"] == many["gmsr"]
+    assert few["jsq"] == many["jsq"]
+    everyone = [*routing.ALL, "power_of_d:d=3", "my.policy:f"]
+    assert len({tuple(look.values()) for look in drawn(*everyone).values()}) == len(everyone)
+    assert len({look["color"] for look in drawn(*DEFAULT_POLICIES).values()}) == 5
+    assert len({tuple(look.values()) for look in drawn(*scheduling.ALL).values()}) == 8
+
+
+def test_small_print_can_be_read_and_a_picture_says_what_it_is_of(comparison: Make) -> None:
+    figure = policies_plot(comparison(0.5))
+    assert "small fleet" in figure.get_suptitle()
+    (small,) = (text for text in figure.texts if text.get_text() == figure.get_supxlabel())
+    assert small.get_fontsize() >= 8
+    red, green, blue = (
+        c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(NOTE)
+    )  # WCAG 2.2, relative luminance
+    assert 1.05 / (0.2126 * red + 0.7152 * green + 0.0722 * blue + 0.05) >= 4.5
 
 
 def test_a_file_that_cannot_be_written_is_named(tmp_path: Path, comparison: Make) -> None:

@@ -4,16 +4,17 @@ from typing import TYPE_CHECKING
 
 from isocline.report.cluster_conditions import cluster_conditions, cluster_time_unit
 from isocline.report.style import (
-    FAINT,
     INK,
     LOG_FROM,
+    NOTE,
     PALETTE,
     footnote,
+    heading,
     house,
     label_ends,
     log_axis,
-    looks,
     new_figure,
+    policy_looks,
 )
 from isocline.simulate.cluster.results import LEVELS, ClusterComparison, ClusterSweep
 
@@ -28,7 +29,7 @@ LEVEL_COLORS = dict(zip(LEVELS, (PALETTE[0], PALETTE[4], PALETTE[1]), strict=Tru
 def cluster_plot(comparison: ClusterComparison) -> "Figure":
     """Completion time on the left, mean and 99th percentile; on the right where tasks ran."""
     policies = comparison.policies
-    figure = new_figure(height=1.5 + 0.26 * len(policies))
+    figure = new_figure(height=2.1 + 0.26 * len(policies))
     times, places = figure.subplots(1, 2, sharey=True, width_ratios=[1.5, 1.0])
     _times(times, comparison)
     _places(places, comparison)
@@ -37,6 +38,7 @@ def cluster_plot(comparison: ClusterComparison) -> "Figure":
     for axes in (times, places):
         axes.tick_params(axis="y", length=0)
         axes.spines["left"].set_visible(False)
+    heading(figure, f"{comparison.system}: completion time of each policy")
     footnote(figure, cluster_conditions(comparison))
     return figure
 
@@ -48,7 +50,7 @@ def _times(axes: "Axes", comparison: ClusterComparison) -> None:
     shown = [bound / scale]
     for y, p in enumerate(comparison.policies):
         if p.mean_latency is None:
-            axes.annotate("unstable", (0.98, y), xycoords=("axes fraction", "data"), color=FAINT,
+            axes.annotate("unstable", (0.98, y), xycoords=("axes fraction", "data"), color=NOTE,
                           ha="right", va="center", fontsize=8)  # fmt: skip
             continue
         for name, marker in (("mean_latency", "o"), ("p99", "|")):
@@ -102,12 +104,12 @@ def load_plot(sweep: ClusterSweep) -> "Figure":
     loads = [one.load for one in sweep.comparisons]
     bound = [one.lower_bound_latency for one in sweep.comparisons]
     scale, unit = cluster_time_unit(bound, first)
-    figure = new_figure(height=3.8)
+    figure = new_figure(height=4.3)
     axes = figure.subplots()
     axes.plot(loads, [b / scale for b in bound], color=INK, lw=1.2, ls=(0, (4, 2)))
     ends = [(loads[-1], bound[-1] / scale, "bound", INK)]
     values = [b / scale for b in bound]
-    for i, look in enumerate(looks(len(first.policies))):
+    for i, look in enumerate(policy_looks(first.policies)):
         found = [(one.load, e) for one in sweep.comparisons if (e := one.policies[i].mean_latency)]
         if not found:
             continue
@@ -121,6 +123,7 @@ def load_plot(sweep: ClusterSweep) -> "Figure":
         log_axis(axes, "y")
     axes.set_xlabel("load (arrivals over what all servers together can serve)")
     axes.set_ylabel(f"mean completion time, {unit}")
+    heading(figure, f"{first.system}: mean completion time over load")
     footnote(figure, cluster_conditions(*sweep.comparisons))
     label_ends(axes, ends)
     return figure
@@ -134,7 +137,7 @@ def tasks_plot(comparison: ClusterComparison) -> "Figure":
     axes.axvspan(0, comparison.warmup, color="#f2f2f2", lw=0, zorder=0)
     drawn = [p for p in comparison.policies if p.total_over_time.size]
     ends = []
-    for p, look in zip(comparison.policies, looks(len(comparison.policies)), strict=True):
+    for p, look in zip(comparison.policies, policy_looks(comparison.policies), strict=True):
         if p not in drawn:
             continue
         axes.plot(comparison.times, p.total_over_time, lw=1.2, **(look | {"marker": None}))

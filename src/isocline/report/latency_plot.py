@@ -7,11 +7,12 @@ from isocline.report.style import (
     INK,
     LOG_FROM,
     footnote,
+    heading,
     house,
     label_ends,
     log_axis,
-    looks,
     new_figure,
+    policy_looks,
 )
 from isocline.report.words import time_unit
 from isocline.simulate.results import Sweep
@@ -26,13 +27,13 @@ def latency_plot(sweep: Sweep) -> "Figure":
     loads = [one.load for one in sweep.comparisons]
     bound = [one.lower_bound_latency for one in sweep.comparisons]
     scale, unit = time_unit(bound)
-    figure = new_figure(height=3.8)
+    figure = new_figure(height=4.3)
     axes = figure.subplots()
     axes.plot(loads, [b / scale for b in bound], color=INK, lw=1.2, ls=(0, (4, 2)))
     ends = [(loads[-1], bound[-1] / scale, "bound", INK)]
     values = [b / scale for b in bound]
     policies = sweep.comparisons[0].policies
-    for i, (policy, look) in enumerate(zip(policies, looks(len(policies)), strict=True)):
+    for i, (policy, look) in enumerate(zip(policies, policy_looks(policies), strict=True)):
         known = [
             (one.load, estimate)
             for one in sweep.comparisons
@@ -51,6 +52,7 @@ def latency_plot(sweep: Sweep) -> "Figure":
         log_axis(axes, "y")
     axes.set_xlabel("load (offered work over capacity)")
     axes.set_ylabel(f"mean latency, {unit}")
+    heading(figure, f"{sweep.comparisons[0].system}: mean latency over load")
     footnote(figure, conditions(*sweep.comparisons))
     label_ends(axes, ends)
     return figure

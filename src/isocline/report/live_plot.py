@@ -11,10 +11,11 @@ from isocline.report.style import (
     INK,
     LOG_FROM,
     footnote,
+    heading,
     house,
     log_axis,
-    looks,
     new_figure,
+    policy_looks,
 )
 
 if TYPE_CHECKING:
@@ -25,10 +26,11 @@ if TYPE_CHECKING:
 @house()
 def live_plot(found: LiveComparison) -> "Figure":
     """Mean and 99th percentile over the optimum's mean on the left, jobs on the right."""
-    figure = new_figure(height=1.6 + 0.32 * len(found.policies))
+    figure = new_figure(height=2.2 + 0.32 * len(found.policies))
     left, right = figure.subplots(1, 2)
     _latencies(left, found)
     _jobs(right, found)
+    heading(figure, "Measured live: latency over the optimum, and jobs at each backend")
     footnote(figure, live_conditions(found))
     return figure
 
@@ -36,7 +38,9 @@ def live_plot(found: LiveComparison) -> "Figure":
 def _latencies(axes: "Axes", found: LiveComparison) -> None:
     """A dot with its interval for the mean, a bar for the percentile."""
     bound, count = found.lower_bound_latency, len(found.policies)
-    for y, (policy, look) in enumerate(zip(found.policies, looks(count), strict=True)):
+    for y, (policy, look) in enumerate(
+        zip(found.policies, policy_looks(found.policies), strict=True)
+    ):
         ratio = policy.ratio_to_bound
         axes.errorbar(ratio.value, y, xerr=ratio.half_width, fmt=look["marker"],
                       color=look["color"], ms=3.5, capsize=3, elinewidth=1)  # fmt: skip
@@ -58,7 +62,9 @@ def _jobs(axes: "Axes", found: LiveComparison) -> None:
     axes.hlines(found.optimal_jobs, places - 0.4, places + 0.4, color=INK, lw=1.2,
                 linestyles=(0, (4, 2)))  # fmt: skip
     shifts = np.linspace(-0.3, 0.3, count)
-    for policy, shift, look in zip(found.policies, shifts, looks(count), strict=True):
+    for policy, shift, look in zip(
+        found.policies, shifts, policy_looks(found.policies), strict=True
+    ):
         axes.plot(places + shift, policy.jobs, look["marker"], color=look["color"], ms=3.5)
     axes.set_xticks(places, found.backends)
     axes.set_ylim(bottom=0)

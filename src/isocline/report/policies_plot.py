@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING
 
 from isocline.report.conditions import conditions
 from isocline.report.style import (
-    FAINT,
     INK,
     LOG_FROM,
-    PALETTE,
+    NOTE,
     footnote,
+    heading,
     house,
     log_axis,
     new_figure,
+    policy_looks,
 )
 from isocline.report.words import time_unit
 from isocline.simulate.results import Comparison, Estimate
@@ -32,10 +33,11 @@ def policies_plot(comparison: Comparison) -> "Figure":
     ]
     if any(p.p99 for p in policies):
         panels.append(("99th percentile of latency", [p.p99 for p in policies]))
-    figure = new_figure(height=1.4 + 0.24 * len(policies))
+    figure = new_figure(height=2.0 + 0.24 * len(policies))
+    colors = [look["color"] for look in policy_looks(policies)]
     row = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     for axes, (title, estimates) in zip(row, panels, strict=True):
-        _dots(axes, title, estimates)
+        _dots(axes, title, estimates, colors)
     scale, _ = time_unit(e and e.value for e in panels[0][1])
     if not math.isnan(comparison.lower_bound):
         bound = comparison.lower_bound_latency / scale
@@ -46,20 +48,23 @@ def policies_plot(comparison: Comparison) -> "Figure":
         )  # fmt: skip
     row[0].set_yticks(range(len(policies)), [p.policy for p in policies])
     row[0].set_ylim(len(policies) - 0.5, -0.9)  # the first on top, with room for "bound"
+    heading(figure, f"{comparison.system}: latency of each policy")
     footnote(figure, conditions(comparison))
     return figure
 
 
-def _dots(axes: "Axes", title: str, estimates: Sequence[Estimate | None]) -> None:
+def _dots(
+    axes: "Axes", title: str, estimates: Sequence[Estimate | None], colors: Sequence[str]
+) -> None:
     scale, unit = time_unit(e and e.value for e in estimates)
     known = [e.value for e in estimates if e is not None]
     for y, estimate in enumerate(estimates):
         if estimate is None:
-            axes.annotate("unstable", (0.98, y), xycoords=("axes fraction", "data"), color=FAINT,
+            axes.annotate("unstable", (0.98, y), xycoords=("axes fraction", "data"), color=NOTE,
                           ha="right", va="center", fontsize=8)  # fmt: skip
             continue
         axes.errorbar(estimate.value / scale, y, xerr=estimate.half_width / scale, fmt="o",
-                      color=PALETTE[0], ms=3.5, capsize=3, elinewidth=1)  # fmt: skip
+                      color=colors[y], ms=3.5, capsize=3, elinewidth=1)  # fmt: skip
     if known and max(known) / min(known) > LOG_FROM:
         log_axis(axes, "x")
     axes.set_xlabel(f"{title}, {unit}")

@@ -6,7 +6,7 @@ Figures are made without pyplot, so drawing touches no global state and needs no
 import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from isocline.errors import MissingExtraError
 
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 WIDTH = 6.5  # inches: the text width of a page, so that 9 pt stays 9 pt in print
 INK = "#222222"
-FAINT = "#9a9a9a"
+FAINT = "#9a9a9a"  # of lines
+NOTE = "#5a5a5a"  # of small print: 6.9 to 1 against white, where 4.5 is what WCAG asks for
 # Okabe and Ito's colours in an order of falling contrast, without their yellow, which is lost on
 # white, and their black, which is the bound's.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -78,13 +79,61 @@ def new_figure(height: float, width: float = WIDTH) -> Figure:
 
 def footnote(figure: "Figure", text: str) -> None:
     """Small print below a picture."""
-    figure.supxlabel(textwrap.fill(text, 150), fontsize=5.5, color=FAINT, x=0.01, ha="left")
+    # 8 pt wide letters are 0.06 in on average.
+    words = textwrap.fill(text, int(float(figure.get_figwidth()) / 0.06))
+    figure.supxlabel(words, fontsize=8, color=NOTE, x=0.01, ha="left")
+
+
+def heading(figure: "Figure", text: str) -> None:
+    """What a picture is of, above it: pictures travel without their page."""
+    figure.suptitle(textwrap.shorten(text, 90, placeholder=" ..."), x=0.01, ha="left", fontsize=10,
+                    fontweight="bold")  # fmt: skip
 
 
 def looks(count: int) -> list[dict[str, Any]]:
     """Colour, marker and line style of `count` series, all different up to 24."""
     rounds = [(i % len(PALETTE), i // len(PALETTE) % len(_MARKERS)) for i in range(count)]
     return [{"color": PALETTE[c], "marker": _MARKERS[r], "linestyle": _LINES[r]} for c, r in rounds]
+
+
+# Those that are compared most get the first six colours; the others share them, in another line
+# style and marker. Routing and scheduling policies never stand in one picture.
+_ROUTING = (
+    "gmsr", "jsq", "least_expected_latency", "random", "weighted_least_connections", "power_of_d",
+    "gmsr_ahead", "jfsq", "peak_ewma", "round_robin", "weighted_round_robin", "jiq",
+    "gmsr_hold", "static_optimal",
+)  # fmt: skip
+_SCHEDULING = (
+    "local_first", "jsq_maxweight", "late_binding", "fifo", "balanced_pandas", "delay_scheduling",
+    "jsq_local_only", "random_local",
+)  # fmt: skip
+
+
+class Named(Protocol):
+    """What has the name of a policy."""
+
+    @property
+    def policy(self) -> str: ...
+
+
+def policy_looks(policies: Sequence[Named]) -> list[dict[str, Any]]:
+    """As `looks`; a policy has the same in every picture, whatever it is beside.
+
+    One of your own, or the same one with other options, takes the next that is free.
+    """
+    all_looks = looks(len(PALETTE) * len(_MARKERS))
+    taken: dict[int, int] = {}  # the policy, by its number, that has a look
+    for at, found in enumerate(policies):
+        known = found.policy.partition(":")[0].partition(" ")[0]
+        for order in (_ROUTING, _SCHEDULING):
+            if known in order:
+                taken.setdefault(order.index(known), at)
+    free = iter(i for i in range(len(all_looks)) if i not in taken)
+    own = {at: look for look, at in taken.items()}
+    return [
+        all_looks[own[at] if at in own else next(free, at % len(all_looks))]
+        for at in range(len(policies))
+    ]
 
 
 def log_axis(axes: "Axes", which: Literal["x", "y"]) -> None:
@@ -113,8 +162,11 @@ def label_ends(axes: "Axes", ends: Sequence[tuple[float, float, str, object]]) -
 
     Call it last: it needs the final limits and layout.
     """
+    # Settles limits and layout: a figure without a display has a canvas whose draw() does nothing.
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    figure.draw_without_rendering()
     to_points = axes.transData.transform
-    axes.figure.canvas.draw()  # settles limits and layout
     dots = axes.figure.get_dpi() / 72.0
     placed = [(float(to_points((x, y))[1]) / dots, x, y, name, c) for x, y, name, c in ends]
     placed.sort(key=lambda entry: entry[0])

@@ -11,11 +11,12 @@ from isocline.report.style import (
     LOG_FROM,
     PALETTE,
     footnote,
+    heading,
     house,
     label_ends,
     log_above,
-    looks,
     new_figure,
+    policy_looks,
 )
 from isocline.report.words import kind_of
 from isocline.simulate.results import Comparison, FloatArray, PolicyResult
@@ -30,7 +31,7 @@ _ROOM = 1.25  # an unstable policy may leave the frame this far above the highes
 @house()
 def total_plot(comparison: Comparison) -> "Figure":
     """Jobs in the whole system, mean over replications, in each block of the run."""
-    figure = new_figure(height=3.4)
+    figure = new_figure(height=3.9)
     axes = figure.subplots()
     _shade_warmup(axes, comparison)
     end = float(comparison.times[-1])
@@ -40,7 +41,7 @@ def total_plot(comparison: Comparison) -> "Figure":
         ends = [(end, comparison.lower_bound, "bound", INK)]
     drawn = [p for p in comparison.policies if p.total_over_time.size]
     top = _set_height(axes, drawn, [p.total_over_time for p in drawn])
-    for p, look in zip(comparison.policies, looks(len(comparison.policies)), strict=True):
+    for p, look in zip(comparison.policies, policy_looks(comparison.policies), strict=True):
         if p not in drawn:  # known to be unstable without a run
             continue
         line = look | {"marker": None}
@@ -52,6 +53,7 @@ def total_plot(comparison: Comparison) -> "Figure":
     axes.set_xlim(0, end)
     axes.set_xlabel("time, s")
     axes.set_ylabel("jobs in the system")
+    heading(figure, f"{comparison.system}: jobs in the system over time")
     footnote(figure, conditions(comparison))
     label_ends(axes, ends)
     return figure
@@ -61,9 +63,11 @@ def total_plot(comparison: Comparison) -> "Figure":
 def workload_plot(comparison: Comparison) -> "Figure":
     """One panel per policy, one line per backend, in the first replication."""
     drawn = [p for p in comparison.policies if p.workloads_over_time.size]
-    columns = min(3, len(drawn))
+    # Three in a row, unless the last row would be left with more gaps than two or four leave.
+    columns = min((3, 2, 4), key=lambda wide: -len(drawn) % wide) if len(drawn) > 1 else 1
     rows = -(-len(drawn) // columns)
-    figure = new_figure(height=0.8 + 1.5 * rows)
+    figure = new_figure(height=1.4 + 1.5 * rows)
+    heading(figure, f"{comparison.system}: jobs at each backend over time")
     panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
     colors = _colors(comparison.backends)
     for axes, policy in zip(panels, drawn, strict=False):
@@ -81,7 +85,7 @@ def workload_plot(comparison: Comparison) -> "Figure":
         axes.set_xlabel("time, s")
     figure.supylabel("jobs at a backend", fontsize=9)
     handles = [panels[0].plot([], [], color=c, label=kind)[0] for kind, c in colors.items()]
-    figure.legend(handles=handles, loc="outside upper center", ncols=6)
+    figure.legend(handles=handles, loc="outside right upper")
     footnote(figure, f"Replication 0. {conditions(comparison)}")
     return figure
 
