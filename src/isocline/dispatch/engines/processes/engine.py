@@ -104,7 +104,10 @@ class ProcessEngine:
         try:
             self._scratch = Path(tempfile.mkdtemp(prefix="isocline-", dir=self._where))
         except OSError as error:
-            raise EngineError(f"scratch: no directory can be made there ({error})") from error
+            remedy = "set TMPDIR, or scratch, to a directory that can be written"
+            raise EngineError(
+                f"scratch: no directory can be made there ({error.strerror}); {remedy}"
+            ) from error
         try:
             for setup, node in zip(self._setups(self._scratch), self._nodes, strict=True):
                 self._places[node.name] = Place(node, setup, self._patience)
