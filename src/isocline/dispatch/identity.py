@@ -1,4 +1,4 @@
-"""What a task's result depends on, as four fingerprints: a journal gives results to equals only."""
+"""Identity of a task, as four fingerprints: a journal gives results to equals only."""
 
 import os
 import stat
