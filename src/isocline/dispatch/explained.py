@@ -4,6 +4,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from isocline.plural import counted
+
 if TYPE_CHECKING:
     from isocline.dispatch.explain import Copy, Explanation
 
@@ -34,7 +36,7 @@ def _tasks(found: "Explanation") -> str:
     ]
     total = sum(found.tasks.values())
     each = f": {_and(parts)}" if parts else ""
-    return f"{_count(total, 'task')} in {_duration(found.elapsed)}{each}."
+    return f"{counted(round(total), 'task')} in {_duration(found.elapsed)}{each}."
 
 
 def _apart(found: "Explanation") -> Iterator[str]:
@@ -60,10 +62,10 @@ def _helped(found: "Explanation") -> Iterator[str]:
     ordered = sorted(gave.items(), key=lambda item: -item[1])
     for helper, tasks in ordered[:_MOST]:
         whose = [entry.beneficiary for entry in found.helped if entry.helper == helper]
-        yield f"{helper} helped {_names(whose)} with {_count(tasks, 'task')}."
+        yield f"{helper} helped {_names(whose)} with {counted(round(tasks), 'task')}."
     if rest := ordered[_MOST:]:
         tasks = sum(tasks for _, tasks in rest)
-        yield f"{_count(len(rest), 'more node')} helped with {_count(tasks, 'task')}."
+        yield f"{counted(len(rest), 'more node')} helped with {counted(round(tasks), 'task')}."
 
 
 def _load(found: "Explanation", scale: float) -> str:
@@ -103,10 +105,6 @@ def _copy(copy: "Copy", now: float) -> str:
 def _gain(copy: "Copy", now: float) -> float:
     """How much more the nodes can do with a copy, as a share."""
     return copy.capacity_scale / now - 1.0
-
-
-def _count(number: float, noun: str) -> str:
-    return f"{number:,.0f} {noun}{'' if round(number) == 1 else 's'}"
 
 
 def _names(names: Sequence[str]) -> str:
