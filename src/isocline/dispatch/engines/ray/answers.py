@@ -4,7 +4,7 @@ import pickle
 import threading
 from collections.abc import Callable
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, NamedTuple, final
 
 import ray
 
@@ -16,6 +16,15 @@ from isocline.dispatch.user_code import words as said
 
 if TYPE_CHECKING:
     from ray import ObjectRef
+
+
+class Answer(NamedTuple):
+    """An attempt's end, as a node's actor sends it, pickled."""
+
+    ending: Ending
+    fetched: list[str]  # chunks that were fetched for it
+    lost: list[str]  # chunks of which Ray has no copy left
+
 
 Hear = Callable[[Any], None]  # with the answer, or with the exception that came in its place
 
@@ -70,12 +79,10 @@ def words(error: Exception) -> str:
     return str(error).partition("\n")[0]
 
 
-def ended(attempt: int, node: str, answer: bytes | Exception) -> tuple[Ending, list[str]]:
-    """How an attempt ended, and the chunks that were fetched for it."""
+def ended(attempt: int, node: str, answer: bytes | Exception) -> Answer:
+    """How an attempt ended."""
     if isinstance(answer, Exception):
         error = getattr(answer, "cause", None) or answer
-        return Raised(attempt, node, *calls.failure(error)), []
-    ending: Ending
-    fetched: list[str]
-    ending, fetched = pickle.loads(answer)
-    return ending, fetched
+        return Answer(Raised(attempt, node, *calls.failure(error)), [], [])
+    sent: Answer = pickle.loads(answer)
+    return sent

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, final
 
-from ray.exceptions import GetTimeoutError
+from ray.exceptions import GetTimeoutError, ObjectFetchTimedOutError, ObjectLostError
 from ray.experimental import get_local_object_locations, get_object_locations
 
 from isocline.dispatch.engines.places import Change, Places
@@ -23,6 +23,7 @@ class Chunks:
         self._refs = dict(refs)
         self._places = Places()
         self._all: frozenset[str] = frozenset()  # places that are there
+        self._lost: set[str] = set()
 
     def ref(self, chunk: str | None) -> "ObjectRef[Any] | None":
         """A chunk's reference; None if it is not an object of Ray."""
@@ -43,7 +44,21 @@ class Chunks:
         """What was looked up, with the places that are there; what that changes."""
         self._all = there
         places = self._places
-        return [change for chunk, at in found.items() for change in places.seen(chunk, at & there)]
+        return [
+            change
+            for chunk, at in found.items()
+            if chunk not in self._lost
+            for change in places.seen(chunk, at & there)
+        ]
+
+    def lost(self, chunk: str) -> list[Change]:
+        """Ray has no copy of a chunk left, nor can make one; what that changes.
+
+        It is nowhere from now on: Ray puts an error in its place into the store of each node that
+        asks for it, and reports that as a location.
+        """
+        self._lost.add(chunk)
+        return self._places.seen(chunk, ())
 
     def came(self, chunk: str, place: str) -> None:
         """A place has read a chunk, and keeps it."""
@@ -56,6 +71,11 @@ class Chunks:
     def held(self, place: str) -> list[str]:
         """The chunks at a place."""
         return self._places.held(place)
+
+
+def is_final(error: BaseException) -> bool:
+    """Whether Ray will never again have an object that it could not read."""
+    return isinstance(error, ObjectLostError) and not isinstance(error, ObjectFetchTimedOutError)
 
 
 def _at(

@@ -1,7 +1,7 @@
 """A Ray cluster's nodes as nodes, with Ray's objects as chunks."""
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
@@ -23,9 +23,10 @@ from isocline.dispatch.engines.contract import (
     Work,
 )
 from isocline.dispatch.engines.errors import EngineError
+from isocline.dispatch.engines.places import Change
 from isocline.dispatch.engines.processes.settings import code_of
 from isocline.dispatch.engines.ray.answers import ended, words
-from isocline.dispatch.engines.ray.chunks import Chunks
+from isocline.dispatch.engines.ray.chunks import Chunks, is_final
 from isocline.dispatch.engines.ray.loop import Loop
 from isocline.dispatch.engines.ray.members import Members, Seat
 from isocline.dispatch.engines.ray.server import Server
@@ -192,11 +193,13 @@ class RayEngine:
             if isinstance(answer, (RayActorError, ObjectLostError)):
                 self._lost(server, words(answer))
             elif answer and self._servers.get(name) is server and server.drop(attempt):
-                ending, fetched = ended(attempt, name, answer)
+                ending, fetched, lost = ended(attempt, name, answer)
                 if isinstance(ending, Done):
                     self._members.works(name)
                 for chunk in fetched:
                     self._hold(chunk, server.place)
+                for chunk in lost:
+                    self._tell(self._chunks.lost(chunk))
                 self._emit(ending)
 
     def _cancelled(self, server: Server, attempt: int, future: "Future[bool]") -> None:
@@ -214,6 +217,8 @@ class RayEngine:
             return  # it is lost, or soon will be
         if error is None:
             self._hold(chunk, server.place)
+        elif is_final(error):
+            self._tell(self._chunks.lost(chunk))
         seconds = 0.0 if error else future.result()
         self._emit(Fetched(chunk, server.node.name, error is None, seconds))
 
@@ -222,6 +227,13 @@ class RayEngine:
         self._chunks.came(chunk, place)
         for node in self._at(place):
             self._emit(Holds(chunk, node))
+
+    def _tell(self, changes: Iterable[Change]) -> None:
+        """Report chunks that came to nodes or left them."""
+        for change in changes:
+            kind = Holds if change.holds else Drops
+            for node in self._at(change.place):
+                self._emit(kind(change.chunk, node))
 
     def _lost(self, server: Server, reason: str) -> None:
         name = server.node.name
@@ -252,10 +264,7 @@ class RayEngine:
         there = frozenset(seat.place for seat in seats.values())
         found = self._chunks.look(first)
         with self._lock:
-            for change in self._chunks.seen(found, there):
-                for name in self._at(change.place):
-                    kind = Holds if change.holds else Drops
-                    self._emit(kind(change.chunk, name))
+            self._tell(self._chunks.seen(found, there))
             for name, server in tuple(self._servers.items()):
                 if name not in seats:
                     self._lost(server, "its Ray node has left the cluster")

@@ -10,6 +10,8 @@ from ray.exceptions import RayError, RayTaskError
 from isocline.dispatch.engines.attempt import Read, performed
 from isocline.dispatch.engines.contract import Ending
 from isocline.dispatch.engines.errors import UnreadError
+from isocline.dispatch.engines.ray.answers import Answer
+from isocline.dispatch.engines.ray.chunks import is_final
 from isocline.dispatch.engines.ray.lanes import Lanes
 from isocline.dispatch.engines.remote import Functions, Loader
 
@@ -75,11 +77,11 @@ class RayNode:
             refs: If its chunk is Ray's, a list with its reference: Ray would wait for a bare one.
 
         Returns:
-            Pickled, how it ended, and the chunks that were fetched for it; nothing if its lane was
-            given up before.
+            The Answer, pickled; nothing if its lane was given up before.
         """
         order: Order = pickle.loads(code)
         fetched: list[str] = []
+        lost: list[str] = []
 
         def perform() -> Ending:
             return performed(
@@ -87,14 +89,20 @@ class RayNode:
                 self._name,
                 lambda: self._functions.get(order.function),
                 order.arguments,
-                None if order.chunk is None else lambda: self._read(order, fetched, *refs),
+                None if order.chunk is None else lambda: self._read(order, fetched, lost, *refs),
             )
 
         ending = self._lanes.perform(order.lane, order.attempt, self._name, order.limit, perform)
-        return pickle.dumps((ending, fetched), pickle.HIGHEST_PROTOCOL) if ending else b""
+        if ending is None:
+            return b""
+        return pickle.dumps(Answer(ending, fetched, lost), pickle.HIGHEST_PROTOCOL)
 
     def _read(
-        self, order: Order, fetched: list[str], refs: "list[ObjectRef[Any]] | None" = None
+        self,
+        order: Order,
+        fetched: list[str],
+        lost: list[str],
+        refs: "list[ObjectRef[Any]] | None" = None,
     ) -> Read:
         assert order.chunk is not None
         if refs is None:
@@ -105,6 +113,8 @@ class RayNode:
         except RayTaskError:  # of the task that was to make the chunk
             raise
         except RayError as error:
+            if is_final(error):
+                lost.append(order.chunk)
             raise UnreadError(
                 f"chunk {order.chunk!r} cannot be had at {self._name}: {error}"
             ) from error
