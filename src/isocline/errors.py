@@ -1,4 +1,4 @@
-"""What can go wrong, as one tree: `except IsoclineError` catches everything a user can cause.
+"""Errors that a user can cause, as one tree: `except IsoclineError` catches them all.
 
 A message names the place (file, line, field or argument), shows the value and says what to do.
 """

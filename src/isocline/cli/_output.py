@@ -1,4 +1,4 @@
-"""What all verbs share: their arguments, where they print, and how."""
+"""Common parts of all verbs: their arguments, where they print, and how."""
 
 import json
 from collections.abc import Callable, Iterable, Mapping

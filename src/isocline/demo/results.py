@@ -1,4 +1,4 @@
-"""What a live comparison says."""
+"""Results of a live comparison."""
 
 from collections import Counter
 from dataclasses import dataclass

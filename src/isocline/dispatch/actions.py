@@ -1,4 +1,4 @@
-"""What the core tells an engine to do, and what it is told went wrong.
+"""Actions that the core asks of an engine, and the failures that it reports.
 
 Servers and tasks are numbers of the caller's. A task is the core's until it is finished, cancelled
 or given up. An attempt, a task at a server, is there from its `Start` until `Core.finished`,

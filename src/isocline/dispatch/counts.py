@@ -1,4 +1,4 @@
-"""What the core has counted."""
+"""Counters of the core."""
 
 from dataclasses import dataclass, field
 from typing import final

@@ -1,4 +1,4 @@
-"""How a task can end without a result of its own, and what goes wrong with a run as a whole.
+"""Errors of tasks that end without a result, and of a run as a whole.
 
 What a function raises reaches the caller as it was raised, with the traceback of the worker as its
 cause and the task's key in a note.

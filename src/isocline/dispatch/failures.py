@@ -1,4 +1,4 @@
-"""What has gone wrong with tasks that are still wanted."""
+"""Failures of tasks that are still wanted."""
 
 from typing import final
 

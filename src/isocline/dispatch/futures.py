@@ -1,4 +1,4 @@
-"""What a caller holds of a task: a `concurrent.futures.Future` that can also be awaited."""
+"""Futures of tasks: a `concurrent.futures.Future` that can also be awaited."""
 
 import asyncio
 from collections.abc import Callable, Generator

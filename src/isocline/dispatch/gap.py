@@ -1,4 +1,4 @@
-"""How long a server is idle between two tasks although one waits for it."""
+"""Idle time of a server between two tasks although one waits for it."""
 
 from typing import final
 

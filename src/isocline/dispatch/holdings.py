@@ -1,4 +1,4 @@
-"""Who holds which chunk: what the caller said, and what the engine's nodes have come to hold."""
+"""Holders of chunks: those that the caller gave, and nodes that have come to hold them."""
 
 from collections.abc import Iterable
 from typing import final

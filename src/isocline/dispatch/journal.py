@@ -1,4 +1,4 @@
-"""What a run has done, so that one that was cut off goes on where it stopped.
+"""Journal of a run, so that one that was cut off goes on where it stopped.
 
 An SQLite file in WAL mode with a row for each task: its key, a fingerprint of function, arguments
 and chunk, its state and its result. A thread of the journal's own commits rows every 0.1 s, at most

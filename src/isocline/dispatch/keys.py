@@ -1,4 +1,4 @@
-"""What tasks are called."""
+"""Keys of tasks."""
 
 from collections import Counter
 from threading import Lock

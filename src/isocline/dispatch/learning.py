@@ -1,4 +1,4 @@
-"""What the core learns from tasks that have ended, and the rates that it goes by."""
+"""Service rates as learned from tasks that have ended, and as used."""
 
 from typing import final
 

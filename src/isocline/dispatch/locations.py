@@ -1,4 +1,4 @@
-"""Which nodes hold a chunk: a mapping, a callable, directories, or what the engine knows."""
+"""Locations of chunks: a mapping, a callable, directories, or what the engine knows."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What each node did, and how long tasks took, from the attempts that are remembered."""
+"""Use of each node and durations of tasks, from the recorded attempts."""
 
 from collections.abc import Iterable
 from typing import Any

@@ -1,4 +1,4 @@
-"""What runs where."""
+"""Tasks that run at each server."""
 
 from dataclasses import dataclass
 from typing import final

@@ -1,4 +1,4 @@
-"""What a scheduler begins with: its engine, and the rates it goes by before any is measured."""
+"""Start of a scheduler: its engine, and the rates it uses before any is measured."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""Which running tasks are to be run again elsewhere."""
+"""Stragglers: running tasks that are to be run again elsewhere."""
 
 import math
 from collections.abc import Container

@@ -1,4 +1,4 @@
-"""What a scheduler and its jobs have in common: tasks are submitted one by one, or many."""
+"""Submission of tasks, one by one or many, common to a scheduler and its jobs."""
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Generator, Iterable, Mapping

@@ -1,4 +1,4 @@
-"""What a request to OpenAI's API asks for, as far as an emulation looks at it."""
+"""Parameters of a request to OpenAI's API, as far as an emulation uses them."""
 
 import json
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What can be made to go wrong, at the start or while the server runs."""
+"""Faults of an emulated server, at the start or while it runs."""
 
 from typing import Annotated, Self
 

@@ -1,4 +1,4 @@
-"""Which request gets which answer."""
+"""Routes: the answer to each request."""
 
 import json
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""How far a load is from the boundary of what can be carried, and what holds it back."""
+"""Capacity slack: distance of a load from the capacity region's boundary, and the bottleneck."""
 
 import math
 from dataclasses import dataclass

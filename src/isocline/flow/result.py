@@ -1,4 +1,4 @@
-"""What a level flow is, once solved."""
+"""Result of a level flow."""
 
 from dataclasses import dataclass
 from enum import Enum

@@ -1,4 +1,4 @@
-"""What a client is told when its request comes to nothing, and how long it may have to wait.
+"""Error responses to clients, with a time after which to try again.
 
 RFC 9110, Sections 15.6.3 to 15.6.5: 502 for a backend that failed, 503 where there is none or too
 many wait, 504 where time ran out.

@@ -1,4 +1,4 @@
-"""Whether the live core decides as the simulator: the same events, the same decisions.
+"""Replay of a simulation through the live core: the same events must give the same decisions.
 
     replay(system, "gmsr", decisions=100_000).agreed
 

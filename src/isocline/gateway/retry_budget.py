@@ -1,4 +1,4 @@
-"""How many requests may be sent again: a share of those that came lately, and a few more.
+"""Retry budget: a share of recent requests, and a few more.
 
 Finagle's RetryBudget, with an exponential window in place of buckets: each request adds `share` of
 a retry, `least` more come in a second, each retry takes one, and all fade with time constant

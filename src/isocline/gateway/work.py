@@ -1,4 +1,4 @@
-"""How much work a request was, so that long requests do not make a backend look slow.
+"""Cost of a request, so that long requests do not make a backend look slow.
 
 A backend that serves S_b(N) units of work per second with N jobs there serves frontend f's, of work
 w_f each, at S_b(N) / (N w_f): so the fluid optimum of Eq. (1) of the GMSR paper, with inflows

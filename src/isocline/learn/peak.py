@@ -1,4 +1,4 @@
-"""Where a measured curve stops rising: the level at which it is cut.
+"""Peak of a measured curve: the level at which it is cut.
 
 Real backends fall at high load (preemption, memory pressure); 8 of 19 published LLM serving curves
 do. A router never needs to send more than the peak holds, so what was seen beyond it is left out,

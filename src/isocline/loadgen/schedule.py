@@ -1,4 +1,4 @@
-"""When requests are due, and how large they are."""
+"""Schedule of requests: due times and sizes."""
 
 import math
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""How load is sent."""
+"""Settings of the load generator."""
 
 import math
 import re

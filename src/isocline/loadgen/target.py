@@ -1,4 +1,4 @@
-"""Where requests go, and their bytes."""
+"""Targets of requests, and the bytes sent to them."""
 
 import json
 import ssl

@@ -1,1 +1,1 @@
-"""What a system is: graph, service curves, traffic, fleet; and the files that describe one."""
+"""System models: graph, service curves, traffic, fleet, and the files that describe them."""

@@ -1,4 +1,4 @@
-"""Where a path begins: jobs at backends, by name or in order."""
+"""Initial states: jobs at backends, by name or in order."""
 
 from collections.abc import Mapping, Sequence
 

@@ -1,1 +1,1 @@
-"""Who gets the next job: one policy per file, one compiled function each."""
+"""Routing and scheduling policies: one file and one compiled function each."""

@@ -1,4 +1,4 @@
-"""What a routing policy is, for all who call one: the simulator, and the live core.
+"""Contract of routing policies, for all callers: the simulator, and the live core.
 
 A policy's compiled function
 

@@ -1,4 +1,4 @@
-"""How policies pick among scored candidates: the least of all, or the least of a sample.
+"""Picks among scored candidates: the least of all, or the least of a sample.
 
 k scores and m picks are k + m pieces of code. `view.option[0]` is the tie rule: 0 takes the first
 in the order of the candidates, 1 draws uniformly among the tied.

@@ -1,4 +1,4 @@
-"""What the papers claim, beside what was measured."""
+"""Table of a paper's claims beside what was measured."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""How far two that ought to decide alike went together."""
+"""Agreement of two decision makers on the same events."""
 
 from dataclasses import dataclass
 from typing import Any, final

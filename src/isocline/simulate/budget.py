@@ -1,4 +1,4 @@
-"""How many events a simulation takes, and a refusal before it starts where they are too many.
+"""Number of events of a simulation, and its refusal before it starts where that is too large.
 
 A run must be the longer the nearer the load is to 1, and the more jobs a backend needs to be busy:
 without limit. Its events are known in advance, to some percent.

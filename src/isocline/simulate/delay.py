@@ -1,4 +1,4 @@
-"""What takes time between frontends and backends: jobs on their way, and news on its way back.
+"""Delays between frontends and backends: of jobs on their way, and of news on its way back.
 
 The GMSR paper assumes neither and asks about both (Section 7).
 """

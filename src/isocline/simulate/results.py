@@ -1,4 +1,4 @@
-"""What a simulation says: frozen records that know their JSON, their data frame and their plot."""
+"""Results of a simulation: frozen records with their JSON, data frame and plot."""
 
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Protocol, TypeVar, final

@@ -1,4 +1,4 @@
-"""What a comparison of policies does again until it can be reported, whatever the policies are for.
+"""Adaptive rounds of a comparison of policies, repeated until it can be reported.
 
 Replications are added until intervals are as narrow as asked, and a length of our own choosing that
 proves too short is ours to mend.

@@ -1,4 +1,4 @@
-"""What one run is: how long, from where, with which arrivals, cut into which blocks."""
+"""Specification of a run: length, start, arrivals, and the blocks into which it is cut."""
 
 from dataclasses import dataclass
 from functools import cached_property

@@ -1,4 +1,4 @@
-"""What of a run is its steady state: whether there is one, and how much to discard before it."""
+"""Steady state of a run: whether there is one, and how much to discard before it."""
 
 from collections.abc import Mapping
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""What the level flow says about a routing system: its equilibrium, its prices, its missing edges.
+"""Theory of routing on the level flow: equilibrium, prices, missing edges.
 
 `plan(system)` answers everything at once; `fluid_optimum(system)` is the bare optimum of Eq. (1).
 """

@@ -1,4 +1,4 @@
-"""How fast GMSR's fluid comes to rest: the constants of Section 6.3 of the GMSR paper.
+"""Convergence of GMSR's fluid: the constants of Section 6.3 of the GMSR paper.
 
 Lemma 13 asks for kappa and Delta > 0 such that for every nonempty set P of frontends
 

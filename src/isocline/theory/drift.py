@@ -1,4 +1,4 @@
-"""Where the fluid goes from here: the right-hand derivative of the differential inclusion.
+"""Drift of the fluid: the right-hand derivative of the differential inclusion.
 
 Under GMSR a frontend sends to its backends of the greatest marginal rate (GMSR paper, Eq. (2)).
 Where several tie, only one split can last: an instant later the tied backends whose marginal rate

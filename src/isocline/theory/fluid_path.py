@@ -1,4 +1,4 @@
-"""What the fluid model says: a trajectory as a frozen record."""
+"""Trajectory of the fluid model, as a frozen record."""
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, final

@@ -1,4 +1,4 @@
-"""How long queues must be near the boundary: Theorems 3, 5, 6 and 8 of the near-data paper.
+"""Queue lengths near the boundary: Theorems 3, 5, 6 and 8 of the near-data paper.
 
 The queues that grow behave as one queue with the arrivals that only they can take and all the
 service that they can get. With epsilon the service less the arrivals, sigma^2 and nu^2 their

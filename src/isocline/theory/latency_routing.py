@@ -1,4 +1,4 @@
-"""Where routing by expected latency comes to rest, and what it loses against the optimum.
+"""Equilibrium of routing by expected latency, and its loss against the optimum.
 
 GMSR paper, Appendix A. Frontends that each send to the backend of the least expected latency
 N/l(N) come to rest where every backend a frontend uses has one latency, and none it may use has

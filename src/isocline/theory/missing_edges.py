@@ -1,4 +1,4 @@
-"""Which connections that do not exist would help most.
+"""Missing edges: the connections that do not exist and would help most.
 
 Adding the edge (f, b) lets f send x jobs/s to b. By duality, with the old optimum's prices, level
 L of f, price p and inflow a of b, and N(.) the workload that an inflow costs, no x can save more

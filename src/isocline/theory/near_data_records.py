@@ -1,4 +1,4 @@
-"""What the plan of a cluster says, as frozen records that know their JSON."""
+"""Records of a cluster's plan, frozen, with their JSON."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

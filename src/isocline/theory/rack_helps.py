@@ -1,4 +1,4 @@
-"""Who helps whom with three levels: in the rack first, then anywhere."""
+"""Helpers with three levels of distance: in the rack first, then anywhere."""
 
 import numpy as np
 import numpy.typing as npt

@@ -1,4 +1,4 @@
-"""What a plan says, as frozen records that know their JSON."""
+"""Records of a plan, frozen, with their JSON."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Which new replica raises the capacity most, and by how much.
+"""Replication advice: the new replica that raises the capacity most, and by how much.
 
 At the boundary s lambda the k overloaded servers limit the load (`capacity_region`):
 

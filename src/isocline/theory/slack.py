@@ -1,4 +1,4 @@
-"""How many jobs/s any set of frontends has in reserve: the Delta of Lemma 13, exactly."""
+"""Reserve of any set of frontends, in jobs/s: the Delta of Lemma 13, exactly."""
 
 import math
 from typing import NamedTuple

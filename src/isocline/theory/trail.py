@@ -1,4 +1,4 @@
-"""What a walk through the fluid leaves behind, and the record made of it."""
+"""Trajectory of the fluid while it is followed, and the record made of it."""
 
 from collections.abc import Sequence
 from typing import final

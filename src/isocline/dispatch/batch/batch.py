@@ -1,4 +1,4 @@
-"""What a file of a job says, whichever kind of file it is."""
+"""Contents of a job file, of either kind."""
 
 from collections.abc import Callable, Iterable, Mapping, Sized
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""What became of one task of a batch, as plain data."""
+"""Outcome of one task of a batch, as plain data."""
 
 import dataclasses
 import math

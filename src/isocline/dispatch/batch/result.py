@@ -1,4 +1,4 @@
-"""What a batch came to, as a frozen record."""
+"""Result of a batch, as a frozen record."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, final

@@ -1,4 +1,4 @@
-"""Where a batch runs: worker processes of this machine, or a cluster that is there."""
+"""Engine of a batch: worker processes of this machine, or a cluster that is there."""
 
 from typing import Any, NamedTuple
 

@@ -1,4 +1,4 @@
-"""What goes wrong at the nodes of an engine, beside what users' functions raise themselves.
+"""Errors at the nodes of an engine, apart from those that users' functions raise.
 
 All are made from one message, and so can be pickled.
 """

@@ -1,4 +1,4 @@
-"""Where another engine keeps chunks: which of its places hold which."""
+"""Locations of chunks in another engine: which of its places hold which."""
 
 from collections.abc import Collection
 from typing import NamedTuple, final

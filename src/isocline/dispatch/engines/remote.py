@@ -1,4 +1,4 @@
-"""What engines on top of another engine share: functions that are sent once."""
+"""Parts common to engines on top of another engine: functions that are sent once."""
 
 import pickle
 from collections import Counter, OrderedDict

@@ -1,4 +1,4 @@
-"""Model servers by their metrics pages: which server a page is of, and how many jobs it holds.
+"""Kinds of model servers, recognised by their metrics pages, and their counts of running jobs.
 
 | server | jobs in service | jobs that wait |
 |---|---|---|

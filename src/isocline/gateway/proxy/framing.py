@@ -1,4 +1,4 @@
-"""Where a body ends, and its bytes as they go on: no body is ever held.
+"""Framing of bodies: where they end, and their bytes as sent on, without buffering any.
 
 Parsers say what a body holds and not at which byte a message ends, nor can what follows be kept
 from them; so the ends are found here, and chunks go on in the framing they came in, less

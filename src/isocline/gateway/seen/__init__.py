@@ -1,4 +1,4 @@
-"""What a router has seen: counted, added up over processes, and told.
+"""Metrics of a router: counted, added up over processes, and published.
 
 `counting` counts, and `snapshot` is what it gives; `exposition` and `summary` tell it in the words
 of Prometheus and in JSON, `standing` compares it with the optimum, and `admin` serves it all.

@@ -1,4 +1,4 @@
-"""Who serves: one worker in this process, behind the same methods as a crew of several."""
+"""Single worker in this process, with the methods of a pool of workers."""
 
 from collections.abc import Sequence
 from typing import Protocol, final

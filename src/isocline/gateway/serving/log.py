@@ -1,4 +1,4 @@
-"""What the operator is told while it runs: lines on stderr, and nothing secret in them."""
+"""Operator's log: lines on stderr, free of secrets."""
 
 import logging
 import sys

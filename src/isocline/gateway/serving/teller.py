@@ -1,4 +1,4 @@
-"""News of backends, from the watch to a core."""
+"""Health events of backends, from the monitor to a core."""
 
 from collections.abc import Callable, Mapping, Sequence
 from time import monotonic

@@ -1,4 +1,4 @@
-"""Where the replicas of a chunk go.
+"""Placement of a chunk's replicas.
 
 A placement draws the servers of many chunks at once. It knows the servers it may use, as numbers
 into the cluster's `rack` array, and never puts two replicas of a chunk on one server.

@@ -1,4 +1,4 @@
-"""How fast a server works, by the distance between it and the data."""
+"""Service rates by the distance between a server and the data."""
 
 import math
 from dataclasses import dataclass

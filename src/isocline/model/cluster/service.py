@@ -1,4 +1,4 @@
-"""How long tasks take, relative to the mean: job sizes with mean 1, and those of a record.
+"""Task durations relative to the mean: job sizes with mean 1, and those of a record.
 
 A task of size x takes x / rate seconds at the rate of the level it is served at. The default,
 exponential sizes, is geometric on the slotted clock (near-data paper, Section 2, Services).

@@ -1,4 +1,4 @@
-"""How many tasks come in a slot: any variance, of which the theorems depend on nothing else.
+"""Numbers of tasks per slot, of any variance: the theorems depend on nothing else.
 
 Near-data paper, Section 2: numbers of arrivals are independent from slot to slot with a mean and a
 variance sigma^2; Theorems 3, 5, 6 and 8 hold for any such law.

@@ -1,4 +1,4 @@
-"""What a service curve is: l(N), the rate at which a backend finishes jobs while it holds N.
+"""Base class of service curves: l(N), the rate at which a backend with N jobs finishes them.
 
 Assumption 1 of the GMSR paper: l(0) = 0, strictly increasing, strictly concave, bounded, twice
 differentiable. With p = 1/l' the price of one more job, the four functions here are

@@ -1,4 +1,4 @@
-"""What pydantic found, in the words of someone who edits YAML: the value and the remedy."""
+"""Validation errors of pydantic, reworded for people who edit YAML: the value and the remedy."""
 
 import difflib
 import re

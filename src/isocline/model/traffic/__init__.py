@@ -1,4 +1,4 @@
-"""What arrives: arrival processes, job sizes, and traces of real requests."""
+"""Traffic: arrival processes, job sizes, and traces of real requests."""
 
 from isocline.model.traffic.arrivals import Arrivals as Arrivals
 from isocline.model.traffic.arrivals import PiecewiseArrivals as PiecewiseArrivals

@@ -1,4 +1,4 @@
-"""When jobs arrive: Poisson, Poisson with a piecewise-constant rate, or the times of a trace.
+"""Arrival processes: Poisson, Poisson with a piecewise-constant rate, or the times of a trace.
 
 Renewal, batch and Markov-modulated processes have modules of their own beside this one.
 

@@ -1,4 +1,4 @@
-"""Which columns of a table are a trace: given by the user, or by the name of a public format."""
+"""Columns of a trace table: given by the user, or by the name of a public format."""
 
 import re
 from collections.abc import Collection, Mapping

@@ -1,4 +1,4 @@
-"""How much work a job is, relative to the mean: every distribution here has mean 1.
+"""Job sizes relative to the mean: every distribution here has mean 1.
 
 A backend at workload N works at l(N) mean jobs per second, so that the mean service demand is the
 same whatever the distribution; `cv` is the coefficient of variation.

@@ -1,4 +1,4 @@
-"""What a scheduling policy is, for all who call one: the simulator, and the live dispatcher.
+"""Contract of scheduling policies, for all callers: the simulator, and the live dispatcher.
 
 A policy answers four questions, each with a compiled function of fixed signature:
 

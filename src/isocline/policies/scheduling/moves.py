@@ -1,4 +1,4 @@
-"""What a scheduler writes down when a task comes, starts and ends, whoever runs it.
+"""Transitions of a scheduler's state as tasks come, start and end, for all callers.
 
 The simulator's kernels and the live dispatcher make the same moves, so that a policy sees the same
 view in both.

@@ -1,4 +1,4 @@
-"""Which of the tasks that stand in one queue is taken: the first, or that whose job's turn it is.
+"""Choice of the task taken from a queue: the first, or that of the job whose turn it is.
 
 A policy names a queue, not a task. Where several jobs share the servers, the turn goes to the job
 that has been served least for its weight, and within a job to its first task: start-time fair

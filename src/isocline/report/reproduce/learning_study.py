@@ -1,4 +1,4 @@
-"""What learning costs: the runs behind `gmsr_learning`."""
+"""Cost of learning: the runs behind `gmsr_learning`."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

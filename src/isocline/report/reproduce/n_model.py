@@ -1,4 +1,4 @@
-"""What Figures 7 and 8 share: the N-model's two equilibria, the printed and the true, and colours.
+"""Common parts of Figures 7 and 8: the N-model's equilibria, printed and true, and colours.
 
 Appendix F prints the equilibrium (2, 1). That follows from taking 1/(N+2)^2 for the derivative of
 N/(N+2), which is 2/(N+2)^2; the optimum of Eq. (1) is (sqrt 2, sqrt 2), with fewer jobs in all.

@@ -1,4 +1,4 @@
-"""What the pages of all figures share: panel titles and small print."""
+"""Page elements of all figures: panel titles and small print."""
 
 import textwrap
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""What reproducing a figure gives: the picture, its data, and the paper's claims beside ours."""
+"""Reproduction of a figure: the picture, its data, and the paper's claims beside ours."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""What no scheduling policy goes below, to stand beside every mean."""
+"""Lower bound on every scheduling policy's mean, to stand beside each."""
 
 import math
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""What replications share: the cluster as arrays, made once and only read afterwards."""
+"""Arrays of a cluster that replications share: made once, read only."""
 
 from dataclasses import dataclass, replace
 from functools import cached_property

@@ -1,4 +1,4 @@
-"""What a simulation of a cluster says: frozen records, parallel to those of routing."""
+"""Results of a simulation of a cluster: frozen records, parallel to those of routing."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, final

@@ -1,4 +1,4 @@
-"""What one run of a cluster is: how long, by which clock, and by whose distance tasks take long."""
+"""Specification of a run of a cluster: length, clock, and whose distance sets a task's duration."""
 
 from dataclasses import dataclass
 from typing import Literal, final

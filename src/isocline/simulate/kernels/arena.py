@@ -1,4 +1,4 @@
-"""Where jobs are kept: one arena, in which each backend has a segment that doubles when full.
+"""Storage of jobs: one arena, in which each backend has a segment that doubles when full.
 
 The first `serving` places of a segment hold the jobs in service, in no order; the places after them
 form a ring of waiting jobs in order of arrival, from `head`. With processor sharing all places are

@@ -1,4 +1,4 @@
-"""What the kernels share: the constants of a system, and the counters of a run."""
+"""State shared by the kernels: constants of a system, and counters of a run."""
 
 from typing import Any, NamedTuple
 

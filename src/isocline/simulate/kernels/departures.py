@@ -1,4 +1,4 @@
-"""How many jobs leave in one slot: any law with E[D] = l(N) * slot and D <= N.
+"""Departures in one slot: any law with E[D] = l(N) * slot and D <= N.
 
 GMSR paper, Section 3 (the law is free) and Appendix F (Bernoulli). Three laws:
 

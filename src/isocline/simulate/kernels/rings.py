@@ -1,4 +1,4 @@
-"""What is under way: a queue in order of time.
+"""Queue of jobs and news under way, in order of time.
 
 As each delay is constant, what is sent first arrives first, and a ring of entries does what else
 would take a heap: O(1) for each.

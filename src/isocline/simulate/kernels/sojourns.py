@@ -1,4 +1,4 @@
-"""What is noted of a job that leaves."""
+"""Record of a job that leaves."""
 
 from typing import Any
 

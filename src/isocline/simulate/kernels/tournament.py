@@ -1,4 +1,4 @@
-"""Which backend finishes a job next: a tournament over due times, O(log B) to change one.
+"""Next departure over all backends: a tournament over due times, O(log B) per change.
 
 A complete binary tree over the next power of two of B leaves; an inner node holds the winner of its
 two children. Unlike a heap it needs no search for the entry that changes, and its path has a fixed

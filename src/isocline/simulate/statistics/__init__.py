@@ -1,1 +1,1 @@
-"""What may be said of a set of replications: intervals, warm-up, stability, control variates."""
+"""Statistics of replications: intervals, warm-up, stability, control variates."""

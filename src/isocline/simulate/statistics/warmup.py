@@ -1,4 +1,4 @@
-"""How much of the start to discard: MSER-5.
+"""Length of the warm-up to discard: MSER-5.
 
 K. P. White, Simulation 69(6), 1997: of the means of batches of five observations discard the first
 d that make the standard error of the rest least. If that d lies in the second half, the run is too

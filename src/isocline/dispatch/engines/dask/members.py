@@ -1,4 +1,4 @@
-"""Which workers a Dask cluster has, and which chunks they hold."""
+"""Members of a Dask cluster: its workers, and the chunks they hold."""
 
 import asyncio
 import time

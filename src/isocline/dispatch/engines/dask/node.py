@@ -1,4 +1,4 @@
-"""What happens in Dask's worker processes. All that an engine has there is in its `Workshop`."""
+"""Worker side of the Dask engine. All that an engine has there is in its `Workshop`."""
 
 import asyncio
 import pickle

@@ -1,4 +1,4 @@
-"""What tasks print, on their scheduler's standard error, with the node's name before each line."""
+"""Output of tasks on their scheduler's standard error, each line with the node's name before it."""
 
 import sys
 import threading

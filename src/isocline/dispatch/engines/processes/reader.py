@@ -1,4 +1,4 @@
-"""How a node comes by a chunk: its own, kept from before, or from a node that holds it."""
+"""Reader of chunks: a node's own, kept from before, or from a node that holds them."""
 
 import threading
 import time

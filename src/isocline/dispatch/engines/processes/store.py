@@ -1,4 +1,4 @@
-"""Where a node's chunks are: its own, and those it fetched, least recently used out first.
+"""Store of a node's chunks: its own, and fetched ones, least recently used out first.
 
 What goes from node to node, and is kept, is bytes. So a task that changes its chunk in place spoils
 it for nobody.

@@ -1,4 +1,4 @@
-"""What an actor answers, one answer after the other."""
+"""Answers of an actor, one after the other."""
 
 import pickle
 import threading

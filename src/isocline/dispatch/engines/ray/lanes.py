@@ -1,4 +1,4 @@
-"""How a node's attempts run, one after the other, in the threads in which Ray calls it."""
+"""Lanes in which a node's attempts run one after the other, in threads in which Ray calls it."""
 
 import threading
 import time

@@ -1,4 +1,4 @@
-"""What a node's actor does, in its own process."""
+"""Actor of a node, in its own process."""
 
 import pickle
 import time

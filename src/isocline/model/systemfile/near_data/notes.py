@@ -1,4 +1,4 @@
-"""What a user should know of a cluster as it was read."""
+"""Notes on a cluster for its user, found while it was read."""
 
 import numpy as np
 

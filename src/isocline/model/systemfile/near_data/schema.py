@@ -1,4 +1,4 @@
-"""What may stand in a system file of kind near-data. Each record checks itself.
+"""Schema of system files of kind near-data. Each record validates itself.
 
 `servers` and `tasks` have several forms each; the modules of these names tell which one it is.
 """

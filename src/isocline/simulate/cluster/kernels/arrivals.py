@@ -1,4 +1,4 @@
-"""How a task comes into a cluster."""
+"""Arrival of a task at a cluster."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Who holds the data of the next task, drawn inside the kernels.
+"""Sampler of the next task's type, inside the kernels.
 
 Three ways: a type from a list, by the alias method; `replicas` different servers of all, or of the
 hot or the other ones, uniformly (near-data paper, Section 6); or the next row of a buffer that was

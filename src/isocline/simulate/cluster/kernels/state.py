@@ -1,4 +1,4 @@
-"""What the kernels of a cluster share: counters, samples, and why they return."""
+"""State shared by the kernels of a cluster: counters, samples, and reasons to return."""
 
 import math
 from typing import Any, NamedTuple
