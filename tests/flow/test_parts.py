@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.optimize import brentq
 
@@ -67,6 +67,9 @@ def test_bend_is_the_second_derivative(seed, share):
 
 @settings(max_examples=60, deadline=None)
 @given(seed=SEEDS, log_length=st.floats(-3, 3))
+@example(seed=1_210_507_434, log_length=0.0)  # a pool of members of very unlike sizes
+@example(seed=270_431_723, log_length=2.82)  # overloaded for long: exp(-N / scale) is 0
+@example(seed=3_646_757_165, log_length=-0.87)
 def test_a_step_is_implicit_euler_to_where_gmsr_would_send(seed, log_length):
     rng = np.random.default_rng(seed)
     graph = random_graph(rng, 4, 5, 0.5)
@@ -82,8 +85,9 @@ def test_a_step_is_implicit_euler_to_where_gmsr_would_send(seed, log_length):
     after = step_workloads(prices.parts, solved.inflow, level)
     rates = np.array([float(one.rate(n)) for one, n in zip(some, after, strict=True)])
     scale = after + start + length * (solved.inflow + rates) + 1e-9
+    # Where neither the level nor the inflow tells a workload to more than about eight digits.
     assert np.abs(after - start - length * (solved.inflow - rates)) / scale == pytest.approx(
-        0.0, abs=1e-9
+        0.0, abs=1e-7
     )
     marginal = np.array([float(one.marginal(n)) for one, n in zip(some, after, strict=True)])
     for edge in np.flatnonzero(solved.flow > 0.0):
@@ -94,6 +98,7 @@ def test_a_step_is_implicit_euler_to_where_gmsr_would_send(seed, log_length):
 
 @settings(max_examples=50, deadline=None)
 @given(seed=SEEDS, share=st.floats(0.05, 0.95))
+@example(seed=3_743_258_180, share=0.9375)  # likewise
 def test_latency_price_is_workload_over_rate(seed, share):
     rng = np.random.default_rng(seed)
     some = curves_of(rng, 4, pools=True)

@@ -3,7 +3,7 @@
 With v = w/w0, w0 the level of an empty backend, and x = peak/w0^2 the curve's own measure of jobs:
 
     hyperbolic   N = x (1/v - 1)             l = peak (1 - v)
-    exponential  N = -2 x ln v               l = peak (1 - v^2)
+    exponential  N = -2 x ln v               l = peak (1 - v^2), up to N = 600 x: see `_DEEP`
     knee         N = x (v^-r - 1)^(1/p)      l = peak (1 - v^r)^(1/p),   r = 2p/(p+1)
     table        along the parabolas of the spline
 """
@@ -23,6 +23,11 @@ IndexArray = npt.NDArray[np.int64]
 # Past the last point of a table one more job adds nothing, and l' = 0 would not tell how many there
 # are. So from this share of l'(0) on, l' is taken to fall like N^-2; rates stay as they are.
 _TAIL = 1e-8
+
+# Likewise an exponential curve from so many times its scale on: its price, e^(N / scale), would be
+# beyond all doubles soon, while jobs pile up at a backend that is overloaded for long.
+_DEEP = 600.0
+_DEEP_LEVEL = math.exp(-0.5 * _DEEP)
 
 
 class Parts(NamedTuple):
@@ -52,7 +57,7 @@ def _table_piece(parts: Parts, i: int, value: float, column: int) -> int:
 
 
 @compiled
-def part_at(parts: Parts, i: int, w: float) -> tuple[float, float, float]:
+def part_at(parts: Parts, i: int, w: float) -> tuple[float, float, float]:  # noqa: PLR0911
     """Workload and rate of one part at a level, and how fast the workload falls with the level."""
     peak, empty, own = parts.row[i, 0], parts.row[i, 1], parts.row[i, 2]
     if w >= empty:
@@ -62,6 +67,9 @@ def part_at(parts: Parts, i: int, w: float) -> tuple[float, float, float]:
     if kind == HYPERBOLIC:
         return x * (1.0 - v) / v, peak * (1.0 - v), x / (v * w)
     if kind == EXPONENTIAL:
+        if v < _DEEP_LEVEL:
+            n = x * _DEEP * _DEEP_LEVEL / v
+            return n, peak, n / w
         return -2.0 * x * math.log(v), peak * (1.0 - v * v), 2.0 * x / w
     if kind == KNEE:
         r = 2.0 * own / (own + 1.0)
@@ -84,7 +92,7 @@ def part_at(parts: Parts, i: int, w: float) -> tuple[float, float, float]:
 
 
 @compiled
-def part_level(parts: Parts, i: int, n: float) -> float:
+def part_level(parts: Parts, i: int, n: float) -> float:  # noqa: PLR0911
     """The level of one part at a workload."""
     peak, empty, own = parts.row[i, 0], parts.row[i, 1], parts.row[i, 2]
     if n <= 0.0:
@@ -93,6 +101,8 @@ def part_level(parts: Parts, i: int, n: float) -> float:
     if kind == HYPERBOLIC:
         return float(empty * x / (n + x))
     if kind == EXPONENTIAL:
+        if n > _DEEP * x:
+            return float(empty * _DEEP_LEVEL * _DEEP * x / n)
         return float(empty * math.exp(-0.5 * n / x))
     if kind == KNEE:
         return float(empty * (1.0 + (n / x) ** own) ** (-0.5 - 0.5 / own))

@@ -28,6 +28,18 @@ FloatArray = npt.NDArray[np.float64]
 _STEPS = 200  # a bracket of doubles of one sign is closed by Newton in about 10
 
 
+@inner
+def _within(at: float, step: float, low: float, high: float, before: float) -> float:
+    """The next point of a Newton iteration in a bracket; `before`: how far the last step went.
+
+    The middle where Newton leaves the bracket, or goes more than half as far as the step before: at
+    a kink, where a part takes in its first jobs, it may jump from side to side for ever.
+    """
+    if low < step < high and abs(step - at) <= 0.5 * before:
+        return step
+    return 0.5 * (low + high)
+
+
 @compiled
 def sink_at(parts: Parts, b: int, w: float) -> tuple[float, float, float]:
     """`part_at`, summed over the parts of a sink."""
@@ -44,7 +56,11 @@ def sink_rate(parts: Parts, b: int, n: float) -> float:
     first = parts.first[b]
     if parts.first[b + 1] - first == 1:  # the level of a straight curve would not tell
         return part_rate(parts, first, n)
-    return sink_at(parts, b, sink_level(parts, b, n))[1]
+    w = sink_level(parts, b, n)
+    held, rate, _ = sink_at(parts, b, w)
+    # The level of a member almost straight tells its workload to few digits: the jobs that are
+    # missing for those are served at the marginal rate of the sink.
+    return rate + w * w * (n - held)
 
 
 @compiled
@@ -53,11 +69,17 @@ def sink_level(parts: Parts, b: int, n: float) -> float:
     first, after = parts.first[b], parts.first[b + 1]
     if after - first == 1:
         return part_level(parts, first, n)
-    # Alone, a part would need a lower level than beside others: Newton in the logarithm between.
-    low, high = part_level(parts, first, n), part_level(parts, first, 0.0)
+    low, high = 0.0, 0.0
     for i in range(first, after):
-        low, high = min(low, part_level(parts, i, n)), max(high, part_level(parts, i, 0.0))
-    w = high if n <= 0.0 else math.sqrt(low) * math.sqrt(high)
+        if n <= 0.0:
+            high = max(high, part_level(parts, i, 0.0))
+        else:  # no part holds more than all jobs, and one at least as many as its equal share
+            low = max(low, part_level(parts, i, n))
+            high = max(high, part_level(parts, i, n / (after - first)))
+    if n <= 0.0:
+        return float(high)
+    low, high = low * (1.0 - 1e-15), high * (1.0 + 1e-15)  # not at the end of the bracket itself
+    w, before = math.sqrt(low) * math.sqrt(high), high
     for _ in range(_STEPS):
         if not low < w < high:
             break
@@ -66,7 +88,8 @@ def sink_level(parts: Parts, b: int, n: float) -> float:
         step = w * math.exp((held - n) / (fall * w)) if fall > 0.0 else low
         if abs(step - w) <= 4e-16 * w:
             break
-        w = step if low < step < high else 0.5 * (low + high)
+        step = _within(w, step, low, high, before)
+        w, before = step, abs(step - w)
     return float(w)
 
 
@@ -84,7 +107,7 @@ def mean_inflow(prices: "Prices", b: int, w: float) -> tuple[float, float]:
     price = 1.0 / (w * w)
     low, high = 0.0, prices.row[b, 1]
     at = w  # N / l <= 1 / l', so the level of the parts is at most this one
-    n, rate = 0.0, 0.0
+    n, rate, before = 0.0, 0.0, high
     for _ in range(_STEPS):
         n, rate, fall = sink_at(prices.parts, b, at)
         over = n - price * rate  # falls as the level rises; convex where it matters
@@ -93,11 +116,15 @@ def mean_inflow(prices: "Prices", b: int, w: float) -> tuple[float, float]:
         step = at + over / slope if slope > 0.0 else 0.0
         if abs(step - at) <= 2e-16 * at:
             break
-        at = step if low < step < high else 0.5 * (low + high)
+        step = _within(at, step, low, high, before)
+        at, before = step, abs(step - at)
         if not low < at < high:
             break
     room = 1.0 / (at * at) - price
-    return rate, 2.0 * rate / room / (w * w * w) if room > 0.0 else 0.0
+    if not room > 0.0:
+        return rate, 0.0
+    rate -= (n - price * rate) / room  # as in `sink_rate`: the jobs that the level cannot tell
+    return rate, 2.0 * rate / room / (w * w * w)
 
 
 @compiled
