@@ -4,11 +4,13 @@ import os
 import selectors
 import subprocess
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import final
 
 from isocline.dispatch.batch.quoting import VARIABLE, with_path
+from isocline.dispatch.descendants import kill_group, killed_at_exit
 from isocline.errors import IsoclineError
 
 _LAST = 2000  # characters of what a command that failed wrote on its standard error
@@ -19,7 +21,7 @@ _PIPE = 1 << 20  # bytes: no pipe holds more of what a command wrote before it e
 # The shell's standard input is a pipe that only this process can write to, and never does. When it
 # is closed, whether at the end or as this process has died, a child of the shell kills the group:
 # pipelines and what runs in the background end with their task, however that ends. What begins a
-# session of its own (setsid) is in no group of this, and goes on.
+# session of its own (setsid) is in no group of this: see `descendants`.
 _SHELL = """
 exec 3<&0 </dev/null
 { read -r _ <&3; kill -9 0; } >/dev/null 2>&1 &
@@ -36,8 +38,8 @@ class CommandError(IsoclineError):
 class Command:
     """Runs in `sh`; what it writes on its standard output, without the last newline, is the result.
 
-    It ends when the shell does. What it has left in the background is killed then, unless that has
-    begun a session of its own.
+    It ends when the shell does. What it has left in the background is killed then; what has begun a
+    session of its own, only on Linux and in the main thread, as of a worker process.
 
     `{path}` stands for the path of the chunk at its node. It becomes a variable of the shell, which
     is one word whatever the path is (`quoting`); commands can use it as `$CHUNK_PATH`, too. Other
@@ -50,23 +52,8 @@ class Command:
 
     def __call__(self, path: str | Path) -> str:
         """The output; raises CommandError."""
-        reading, held = os.pipe()
-        try:
-            process = subprocess.Popen(
-                ["/bin/sh", "-c", _SHELL, self._text],
-                stdin=reading,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                env={**os.environ, VARIABLE: str(path)},
-                process_group=0,
-            )
-        finally:
-            os.close(reading)
-        with process:
-            try:
-                output, errors = _written(process)
-            finally:
-                os.close(held)
+        with killed_at_exit(), _shell(self._text, path) as process:
+            output, errors = _written(process)
         said = errors.decode(errors="backslashreplace").rstrip()
         if process.returncode != 0:
             last = said[-_LAST:] or "it wrote nothing on its standard error"
@@ -75,6 +62,29 @@ class Command:
             with suppress(OSError, ValueError):  # closed: the result is one all the same
                 print(said, file=sys.stderr, flush=True)
         return output.decode(errors="backslashreplace").removesuffix("\n")
+
+
+@contextmanager
+def _shell(text: str, path: str | Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A shell that runs a command for a path, and whose process group is killed at the end."""
+    with ExitStack() as ending:
+        reading, held = os.pipe()
+        pipe = ending.enter_context(os.fdopen(held, "wb"))
+        try:
+            process = subprocess.Popen(
+                ["/bin/sh", "-c", _SHELL, text],
+                stdin=reading,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env={**os.environ, VARIABLE: str(path)},
+                process_group=0,
+            )
+        finally:
+            os.close(reading)
+        ending.callback(kill_group, process.pid)
+        ending.enter_context(process)
+        ending.callback(pipe.close)  # first of all: the shell's end is waited for
+        yield process
 
 
 def _written(process: subprocess.Popen[bytes]) -> list[bytes]:

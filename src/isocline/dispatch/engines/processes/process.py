@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import final
 
+from isocline.dispatch.descendants import kill_below
 from isocline.dispatch.engines.contract import Event, Stopped, TimedOut, Work
 from isocline.dispatch.engines.processes import wire
 from isocline.dispatch.engines.processes.cores import thread_variables, usable_cores
@@ -144,6 +145,7 @@ class Process:
 
     def kill(self) -> str:
         """End it with all that its tasks have started; returns how it ended."""
+        self._end_tasks()
         # Before it is waited for: until then its number is its group's, and no other's.
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
@@ -164,8 +166,23 @@ class Process:
 
     def terminate(self) -> None:
         """Ask it to end."""
+        with self._lock:
+            busy = self._watch.busy
+        if busy:
+            self._end_tasks()
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGTERM)
+            os.killpg(self._process.pid, signal.SIGCONT)
+
+    def _end_tasks(self) -> None:
+        """Kill what its tasks have started; it stands still then."""
+        if self.dead:  # what it has left is not below it any more
+            return
+        # Until it goes on it starts nothing, and waits for none of them, whose numbers therefore
+        # remain theirs.
+        with suppress(ProcessLookupError, PermissionError):
+            os.kill(self._process.pid, signal.SIGSTOP)
+        kill_below(self._process.pid)
 
     def _known(self, pickled: bytes, keep: int | None = None) -> int:
         """The number of a function or of large arguments, sent when they are first used.

@@ -25,6 +25,11 @@ class Watch:
             self._since = now
         self._limits[attempt] = limit
 
+    @property
+    def busy(self) -> bool:
+        """Whether there are attempts there."""
+        return bool(self._limits)
+
     def cancelled(self, attempt: int, now: float) -> bool:
         """It is to be stopped; False if it is not there."""
         there = attempt in self._limits

@@ -19,6 +19,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import final
 
+from isocline.dispatch import descendants
 from isocline.dispatch.engines import calls
 from isocline.dispatch.engines.attempt import Interruption, Read, performed
 from isocline.dispatch.engines.contract import Event, Stopped, TimedOut, Work
@@ -97,6 +98,10 @@ class Worker:
             case wire.Fetch():
                 self._fetcher.put(message)
 
+    def drop_all(self) -> None:
+        """From any thread: begin none of what waits."""
+        self._waiting.clear()
+
     def send(self, message: Event | wire.Ready) -> None:
         """From any thread."""
         with self._sending:
@@ -152,6 +157,9 @@ def _hear(worker: Worker, messages: wire.Messages, scratch: Path, socket_path: P
         for directory in (scratch.parent, socket_path.parent):
             with suppress(OSError):  # other workers are still there
                 directory.rmdir()
+        worker.drop_all()
+        if descendants.adopting():  # a command runs, and all that it has started is below this
+            descendants.kill_below(os.getpid())
         os.killpg(0, signal.SIGKILL)
 
 
