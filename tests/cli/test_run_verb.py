@@ -336,6 +336,17 @@ def test_a_task_that_exits_ends_neither_the_run_nor_other_tasks(tmp_path: Path) 
             "class C:\n  def __repr__(self): exit(0)\nchunks = C()\ndef run(c): ...\n",
             "chunks is <C, whose __repr__ raises SystemExit>",
         ),
+        ("def run(c): ...\ndef __getattr__(name): exit(0)\n", "job.py:2: SystemExit: 0"),
+        (
+            "import collections\nclass M(collections.UserDict):\n  def __iter__(self): exit(0)\n"
+            "locations = M(a=['n0'])\ndef run(c): ...\n",
+            "job.py:3: chunks raises SystemExit: 0",
+        ),
+        (
+            "import collections\nclass M(collections.UserDict):\n  def items(self): exit(0)\n"
+            "racks = M(n0='r1')\nchunks = ['a']\ndef run(c): ...\n",
+            "job.py:3: SystemExit: 0",
+        ),
     ],
 )
 def test_a_job_file_that_exits_is_a_clear_error(tmp_path: Path, text: str, says: str) -> None:
@@ -343,6 +354,26 @@ def test_a_job_file_that_exits_is_a_clear_error(tmp_path: Path, text: str, says:
     assert result.exit_code == 2
     assert says in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_a_job_that_exits_where_nobody_guards_against_it_is_no_success(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Exits:
+        """Chunks that are counted before they are asked for."""
+
+        def __len__(self) -> int:
+            raise SystemExit(0)
+
+        def __iter__(self) -> Iterator[str]:
+            return iter(())
+
+    monkeypatch.setattr(
+        "isocline.dispatch.batch.load.load_batch", lambda _: Batch("job", len, Exits())
+    )
+    result = run("job.py", "--workers", "1")
+    assert result.exit_code == 2
+    assert "the job called sys.exit(0); return from its functions instead" in result.stderr
 
 
 class Short:

@@ -131,6 +131,10 @@ def test_locations_name_chunks_and_nodes(folder: Path) -> None:
         ("chunks = ['a']\nlimit = 'x'\ndef run(c): ...\n", "limit is 'x'; give a number"),
         ("chunks = ['a']\nracks = []\ndef run(c): ...\n", "racks is []; give a mapping"),
         ("nodes = {'c': 'c'}\ndef run(c): ...\n", "there is none"),
+        ("nodes = {'c': 5}\ndef run(c): ...\n", "nodes has 'c': 5; give text for both"),
+        ("chunks = []\nracks = {1: 'r'}\ndef run(c): ...\n", "racks has 1: 'r'; give text"),
+        ("locations = {'a': 5}\ndef run(c): ...\n", "of chunk 'a' they are 5; give a list"),
+        ("locations = {'a': ['n', 5]}\ndef run(c): ...\n", "of chunk 'a' they are ['n', 5]; give"),
         ("\n1 / 0\n", "job.py:2: ZeroDivisionError: division by zero"),
         ("\n\ndef run(c:\n", "job.py:3: SyntaxError"),
         ("import no_such_module\n", "job.py:1: ModuleNotFoundError"),
@@ -141,6 +145,15 @@ def test_a_mistake_in_python_is_named_with_its_place(folder: Path, text: str, sa
         loaded(folder, text, "job.py")
     assert says in str(caught.value)
     assert str(caught.value).startswith(str(folder / "job.py"))
+
+
+def test_the_line_is_named_whichever_way_the_file_is(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "job.py").write_text("\n1 / 0\n")
+    monkeypatch.chdir(folder)
+    with pytest.raises(UsageError, match=r"^job\.py:2: ZeroDivisionError"):
+        load_batch(Path("job.py"))
 
 
 def test_other_files_and_files_that_are_not_there_are_refused(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import TextIO, final
 
 from isocline import compile_events
+from isocline.plural import counted
 
 _ERASE = "\r\x1b[K"
 
@@ -72,5 +73,9 @@ class Notice(compile_events.Listener):
         if not self._said or not self._stream.isatty():
             return
         since = self._clock() - self._began if self._depth else 0.0
-        line = f"  {self.kernels} kernels, {self.seconds + since:.0f} s" if self._depth else ""
+        line = (
+            f"  {counted(self.kernels, 'kernel')}, {self.seconds + since:.0f} s"
+            if self._depth
+            else ""
+        )
         print(_ERASE + line, end="", file=self._stream, flush=True)

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, final
+from typing import IO, TYPE_CHECKING, Any, TypeVar, final
 
 import click
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from isocline.dispatch.errors import OutputError
     from isocline.dispatch.run_statistics import RunStatistics
 
+T = TypeVar("T")
 Write = Callable[[dict[str, Any]], None]
 
 
@@ -87,10 +88,14 @@ def command(
 
     if options["resume"] and options["journal"] is None:
         raise UsageError("--resume: goes on with a journal; give its path as --journal PATH")
-    batch = load_batch(file)
+    batch = _without_exit(lambda: load_batch(file))
     kept: list[dict[str, Any]] = []
-    with _writer(results, kept if as_json else None) as write, _progress(batch.size) as watch:
-        result = run_batch(batch, lambda ended: write(ended._asdict()), watch=watch, **options)
+
+    def run() -> "BatchResult":
+        with _writer(results, kept if as_json else None) as write, _progress(batch.size) as watch:
+            return run_batch(batch, lambda ended: write(ended._asdict()), watch=watch, **options)
+
+    result = _without_exit(run)
     if as_json:
         _output.show_json(result.to_dict() | ({} if results else {"results": kept}))
     else:
@@ -106,6 +111,19 @@ def command(
         ctx.exit(WRONG)
     if result.status != "done":
         ctx.exit(NEGATIVE)
+
+
+def _without_exit(step: Callable[[], T]) -> T:
+    """The last guard around the code of a job: none of it ends the program as if all were done."""
+    from isocline.errors import UsageError
+
+    try:
+        return step()
+    except SystemExit as error:
+        raise UsageError(
+            f"the job called sys.exit({error.code!r}); return from its functions instead, or raise "
+            "an error"
+        ) from error
 
 
 def _write_files(result: "BatchResult", out: Path) -> None:
@@ -187,8 +205,9 @@ def _echo(line: dict[str, Any]) -> None:
 
 def _unwritten(name: str, count: int | None, error: OSError) -> "OutputError":
     from isocline.dispatch.errors import OutputError
+    from isocline.plural import counted
 
-    written = "" if count is None else f" after {count} results"
+    written = "" if count is None else f" after {counted(count, 'result')}"
     return OutputError(
         f"{name}: {error.strerror}{written}; make room and run again; of a run with --journal, "
         "--resume runs only what has not finished"

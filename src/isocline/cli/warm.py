@@ -36,6 +36,7 @@ def command(ctx: click.Context, verbs: tuple[str, ...], options: bool, as_json: 
     from isocline import cache_directory, compiled
     from isocline.cli._warming import VERBS, options_of_simulate
     from isocline.errors import UsageError
+    from isocline.plural import counted
 
     for verb in verbs:
         if verb not in (*VERBS, ALL):
@@ -59,7 +60,7 @@ def command(ctx: click.Context, verbs: tuple[str, ...], options: bool, as_json: 
         _output.show_json(found | {"directory": place})
     else:
         place = "kept nowhere" if kept is None else f"kept under {kept.parent}"
-        made = f"{counter.kernels} kernels compiled in {seconds:.1f} s"
+        made = f"{counted(counter.kernels, 'kernel')} compiled in {seconds:.1f} s"
         click.echo(f"{', '.join(chosen)}: {made}, {place}")
     if kept is None:
         ctx.exit(NEGATIVE)

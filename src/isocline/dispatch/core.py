@@ -30,6 +30,7 @@ from isocline.dispatch.waiting import described
 from isocline.draws import Stream
 from isocline.errors import UsageError
 from isocline.model.cluster import Rates
+from isocline.plural import counted
 from isocline.policies.scheduling.contract import LOCAL, SchedulingPolicy
 
 
@@ -275,12 +276,14 @@ class Core:
             times = self._failures.unread(task)
             if times >= self.rules.most_killed:
                 return self._give_up(
-                    task, Reason.UNREAD, f"{times} servers died that sent its data"
+                    task, Reason.UNREAD, f"{counted(times, 'server')} died that sent its data"
                 )
         elif cause is not Cause.STOPPED:
             tried = self._failures.failed(task)
             if tried > self.rules.retries:
-                return self._give_up(task, Reason(cause.value), f"after {tried} attempts")
+                return self._give_up(
+                    task, Reason(cause.value), f"after {counted(tried, 'attempt')}"
+                )
             self.statistics.retried += 1
         if task in self._table.number:
             description, holders = described(self._table.board, attempt.number)
@@ -295,7 +298,9 @@ class Core:
             return []
         servers = ", ".join(map(str, killed))
         return self._give_up(
-            task, Reason.QUARANTINED, f"{len(killed)} workers died while they ran it: {servers}"
+            task,
+            Reason.QUARANTINED,
+            f"{counted(len(killed), 'worker')} died while they ran it: {servers}",
         )
 
     def _give_up(self, task: int, reason: Reason, detail: str) -> list[Action]:

@@ -28,6 +28,7 @@ from isocline.dispatch.forks import owned
 from isocline.dispatch.identity import changed
 from isocline.dispatch.large_results import LargeResults
 from isocline.dispatch.user_code import printable, words
+from isocline.plural import counted
 
 LOG = logging.getLogger("isocline.dispatch")
 
@@ -160,7 +161,7 @@ class Journal:
         missing = len(self._rows) + self.lost
         if missing:
             raise UnwrittenError(
-                f"journal {self.path}: {missing} rows could not be written "
+                f"journal {self.path}: {counted(missing, 'row')} could not be written "
                 f"({self.problem or self._last_loss}); "
                 "their tasks will be run again if the run is resumed"
             )
@@ -219,8 +220,8 @@ class Journal:
         (rows,) = connection.execute("SELECT count(*) FROM task").fetchone()
         if rows:
             raise JournalError(
-                f"journal {self.path}: has {rows} tasks of an earlier run; give resume=True "
-                "(--resume) to go on with it, or another path to begin anew"
+                f"journal {self.path}: has {counted(rows, 'task')} of an earlier run; give "
+                "resume=True (--resume) to go on with it, or another path to begin anew"
             )
 
     def _unusable(self, error: sqlite3.Error) -> JournalError:

@@ -1,6 +1,6 @@
 """Locations of chunks: a mapping, a callable, directories, or what the engine knows."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,8 +53,9 @@ def checked(holders: Any, chunk: str) -> tuple[str, ...] | None:
     """What a reader said, as a tuple of names; raises UsageError if it is something else."""
     if holders is None:
         return None
-    names = () if isinstance(holders, str) else tuple(holders)
-    if isinstance(holders, str) or not all(isinstance(name, str) for name in names):
+    is_list = isinstance(holders, Iterable) and not isinstance(holders, str)
+    names = tuple(holders) if is_list else ()
+    if not is_list or not all(isinstance(name, str) for name in names):
         raise UsageError(
             f"locations: of chunk {chunk!r} they are {shown(holders)}; give a list of names of "
             "nodes"

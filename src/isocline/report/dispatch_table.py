@@ -13,6 +13,7 @@ from isocline.dispatch.explained import sentences
 from isocline.dispatch.records import LEVELS
 from isocline.dispatch.run_statistics import RunStatistics
 from isocline.dispatch.user_code import printable
+from isocline.plural import counted
 from isocline.report.table_style import MOST_ROWS, table
 from isocline.report.words import duration, number
 
@@ -52,7 +53,7 @@ def _summary(result: BatchResult) -> Text:
     good = result.status == "done"
     text = Text.assemble(
         (f"{result.name}: {result.status}", "bold" if good else "bold red"),
-        f"  {found.finished:,} tasks in {duration(found.elapsed)}, {rate(found)}{where}; "
+        f"  {counted(found.finished, 'task')} in {duration(found.elapsed)}, {rate(found)}{where}; "
         f"policy {result.policy}\n",
     )
     rest = {

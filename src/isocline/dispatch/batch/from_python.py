@@ -29,7 +29,7 @@ import cloudpickle
 
 from isocline.dispatch.batch.batch import ENGINES, Batch
 from isocline.dispatch.identity import Files
-from isocline.dispatch.locations import in_directories
+from isocline.dispatch.locations import checked, in_directories
 from isocline.dispatch.user_code import Caught, guarded, plain_text, shown, words
 from isocline.errors import UsageError
 
@@ -51,6 +51,15 @@ def python_batch(path: Path) -> Batch:
         UsageError: It cannot be run, or lacks something; the message names the file and the remedy.
     """
     module = _imported(path)
+    found = guarded(_batch, path, module)  # what a module has may be objects of any kind
+    if not isinstance(found, Caught):
+        return found
+    if isinstance(found.error, UsageError):
+        raise found.error
+    raise _at_fault(path, "", found.error) from found.error
+
+
+def _batch(path: Path, module: ModuleType) -> Batch:
     function = _callable(path, module, "run")
     if function is None:
         raise UsageError(f"{path}: has no function run; add one, as: def run(chunk): ...")
@@ -66,8 +75,8 @@ def python_batch(path: Path) -> Batch:
         path.stem,
         function,
         _chunks(path, chunks),
-        nodes=nodes or _named(locations),
-        racks=_checked(path, module, "racks", {}, Mapping),
+        nodes=nodes or _named(path, locations),
+        racks=_texts(path, module, "racks", "'n0': 'r1'"),
         locations=locations,
         loader=_callable(path, module, "load"),
         version=_callable(path, module, "version")
@@ -106,9 +115,10 @@ def _at_fault(path: Path, what: str, error: BaseException) -> UsageError:
 
 def _where(path: Path, error: BaseException) -> str:
     """The last line of the file itself that the error went through."""
-    if isinstance(error, SyntaxError) and error.filename == str(path):
+    names = {str(path), str(path.absolute())}  # which of them, differs between Pythons
+    if isinstance(error, SyntaxError) and error.filename in names:
         return f"{path}:{error.lineno}"
-    lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)]
+    lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename in names]
     return f"{path}:{lines[-1]}" if lines else str(path)
 
 
@@ -135,15 +145,32 @@ def _engine(path: Path, module: ModuleType) -> str | None:
 
 def _nodes(path: Path, module: ModuleType) -> dict[str, Path]:
     """The nodes' directories; relative ones start at the file's folder."""
-    given = _checked(path, module, "nodes", {}, Mapping)
-    return {str(name): path.parent / directory for name, directory in given.items()}
+    given = _texts(path, module, "nodes", "'n0': '/disks/0'", Path)
+    return {name: path.parent / directory for name, directory in given.items()}
 
 
-def _named(locations: Any) -> list[str] | None:
+def _texts(path: Path, module: ModuleType, name: str, example: str, *kinds: type) -> dict[str, Any]:
+    """A mapping from text to text, or to one of these kinds."""
+    given = _checked(path, module, name, {}, Mapping)
+    for key, value in given.items():
+        if not isinstance(key, str) or not isinstance(value, (str, *kinds)):
+            raise UsageError(
+                f"{path}: {name} has {shown(key)}: {shown(value)}; give text for both, as: "
+                f"{name} = {{{example}}}"
+            )
+    return {plain_text(key): value for key, value in given.items()}
+
+
+def _named(path: Path, locations: Any) -> list[str] | None:
     """The nodes that a mapping names."""
     if not isinstance(locations, Mapping):
         return None
-    return sorted({name for holders in locations.values() for name in holders})
+    try:
+        return sorted(
+            {name for chunk in locations for name in checked(locations[chunk], chunk) or ()}
+        )
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from error
 
 
 def _chunks(path: Path, given: Any) -> Iterable[str]:

@@ -8,6 +8,7 @@ from isocline.dispatch.engines.contract import Engine
 from isocline.dispatch.engines.processes.cores import usable_cores
 from isocline.dispatch.locations import Locations
 from isocline.errors import UsageError
+from isocline.plural import counted
 
 
 class Where(NamedTuple):
@@ -46,7 +47,8 @@ def where(batch: Batch, engine: str | None, address: str | None, workers: int | 
 def _processes(batch: Batch, workers: int | None) -> Where:
     if batch.nodes is not None and workers is not None:
         raise UsageError(
-            f"--workers {workers}: the job names its {len(batch.nodes)} nodes; leave it out"
+            f"--workers {workers}: the job names its {counted(len(batch.nodes), 'node')}; leave it "
+            "out"
         )
     nodes = batch.nodes or [f"n{number}" for number in range(workers or usable_cores())]
     everybody = list(nodes)
