@@ -64,6 +64,21 @@ def test_the_yaml_example_counts_as_wc_does(engine: tuple[str, str]) -> None:
     assert len(found) == len(files)
 
 
+def test_locations_that_name_no_node_are_said_with_the_nodes_there_are(
+    engine: tuple[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "x.txt").write_text("a b")
+    job = tmp_path / "job.yaml"
+    job.write_text('command: "wc -w < {path}"\nlocations: {x.txt: [elm]}\n')
+    name, address = engine
+    done = run(job, "--engine", name, "--address", address)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["result"] == "2"
+    assert "locations: there is no node 'elm'" in done.stderr
+    assert f"the nodes are {'tcp://127.0.0.1:' if name == 'dask' else ''}" in done.stderr
+    assert "until one of that name joins, its tasks run at any node" in done.stderr
+
+
 JOB = """
 import time
 chunks = ["a", "b", "c"]

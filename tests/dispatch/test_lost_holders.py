@@ -165,6 +165,40 @@ def test_a_name_that_no_node_has_is_said_at_once_with_the_likely_one() -> None:
     assert not rig.run.tasks
 
 
+@pytest.mark.parametrize(
+    ("everywhere", "then"),
+    [
+        (False, "its tasks wait 600 s for one of that name to join"),
+        (True, "until one of that name joins, its tasks run at any node"),
+    ],
+)
+def test_where_nodes_may_join_a_wrong_name_is_said_before_any_task_waits_for_it(
+    everywhere: bool, then: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine = FakeEngine(2, speed=math.inf)
+    engine.fixed = False
+    with Scheduler(
+        engine, locations=lambda _: ["n00"], holder_grace=600.0, everywhere=everywhere
+    ) as scheduler:
+        future = scheduler.submit(len, "a")
+        scheduler.statistics()  # by then the driver has taken the task
+        (record,) = caplog.records
+        assert everywhere or not future.done()
+        future.cancel()
+    assert "no node 'n00', did you mean 'n0'?; the nodes are n0, n1" in record.getMessage()
+    assert then in record.getMessage()
+
+
+def test_many_wrong_names_are_not_all_said(caplog: pytest.LogCaptureFixture) -> None:
+    with Scheduler(
+        FakeEngine(2, speed=math.inf), locations=lambda chunk: ["n1", f"m{chunk}"]
+    ) as scheduler:
+        assert len(list(scheduler.map(len, map(str, range(100))))) == 100
+    *named, last = caplog.records
+    assert len(named) == 8
+    assert last.getMessage() == "locations: there are more names that no node has"
+
+
 def test_a_wrong_name_beside_a_right_one_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
     with Scheduler(FakeEngine(2, speed=math.inf), locations=lambda _: ["n1", "n11"]) as scheduler:
         assert list(scheduler.map(len, ["a", "b"])) == [1, 1]

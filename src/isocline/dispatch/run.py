@@ -34,6 +34,8 @@ from isocline.dispatch.nodes import Nodes
 from isocline.dispatch.records import Outcome
 from isocline.dispatch.tasks import Attempt, Task
 
+_MOST_WARNED = 8  # names in locations that no node has
+
 
 @final
 class Run:
@@ -315,13 +317,26 @@ class Run:
         self._act(self.core.submitted(task.number, holders, now, task.job, function), now)
 
     def _warn_of_unknown(self, task: Task) -> None:
-        """Once for each name: tasks run at the other holders, or anywhere."""
-        if not self._engine.fixed:
+        """Once for each name. The task runs at other holders, or anywhere, or waits for it."""
+        if task.asked:  # the engine knows nodes that are about to be heard of
             return
         for name in self._nodes.unknown(task.holders):
-            if name not in self._warned:
-                self._warned.add(name)
-                LOG.warning("locations: %s", self._nodes.states([name]))
+            if name in self._warned or len(self._warned) > _MOST_WARNED:
+                continue
+            self._warned.add(name)
+            if len(self._warned) > _MOST_WARNED:
+                LOG.warning("locations: there are more names that no node has")
+            else:
+                LOG.warning("locations: %s%s", self._nodes.states([name]), self._until_it_joins())
+
+    def _until_it_joins(self) -> str:
+        """What becomes of tasks for which locations name no other node, in words."""
+        if self._engine.fixed:
+            return ""
+        if self._everywhere:
+            return "; until one of that name joins, its tasks run at any node"
+        grace = self.core.rules.holder_grace
+        return f"; its tasks wait {grace:g} s for one of that name to join"
 
     def _lost_holder(self, number: int) -> bool:
         """Whether an attempt could not read its chunk as a holder was lost meanwhile."""
