@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from isocline.dispatch.errors import JournalError
+from isocline.dispatch.identity import Identity
 from isocline.dispatch.journal import Journal, Row
 from isocline.dispatch.large_results import LARGE
 
@@ -63,11 +64,31 @@ def test_a_changed_task_is_refused(tmp_path: Path) -> None:
     again.close()
 
 
+def test_under_another_python_tasks_are_run_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = Identity(b"f" * 16, b"l" * 16, b"a" * 16, b"d" * 16, b"cpython-399")
+    journal = Journal(tmp_path / "run.db")
+    for key in ("a", "b"):
+        journal.note(row(key)._replace(fingerprint=before.packed()))
+    journal.close()
+    again = Journal(tmp_path / "run.db", resume=True)
+    now = Identity(b"g" * 16, *before[1:4])  # its byte code differs
+    assert again.find("a", now.packed()) is None
+    assert again.find("b", Identity(*before[:4]).packed()) is None
+    assert again.find("a", before.packed()) == b"value"
+    (record,) = caplog.records
+    assert "was kept by cpython-399, and byte code" in record.getMessage()
+    with pytest.raises(JournalError, match="had another function"):
+        again.find("a", now._replace(python=before.python).packed())
+    again.close()
+
+
 def test_a_run_is_not_written_over(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "run.db")
     journal.note(row("a"))
     journal.close()
-    with pytest.raises(JournalError, match="has 1 tasks of an earlier run; give resume=True"):
+    with pytest.raises(JournalError, match="has 1 task of an earlier run; give resume=True"):
         Journal(tmp_path / "run.db")
 
 
@@ -159,7 +180,7 @@ def test_a_row_that_cannot_be_written_is_the_only_one(
         journal.note(row(str(i)))
     with (
         caplog.at_level(logging.WARNING, "isocline.dispatch"),
-        pytest.raises(JournalError, match=r"1 rows could not be written \(task 'odd': Overflow"),
+        pytest.raises(JournalError, match=r"1 row could not be written \(task 'odd': Overflow"),
     ):
         journal.close()
     again = Journal(tmp_path / "run.db", resume=True)

@@ -1,6 +1,7 @@
 """The scheduler as its user sees it, on the fake engine."""
 
 import asyncio
+import functools
 import itertools
 import math
 import os
@@ -10,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, as_completed, wait
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -520,6 +521,67 @@ def test_the_user_may_say_which_state_data_is_in(tmp_path: Path) -> None:
     assert run() == (["A", "B"], 1)
     with pytest.raises(UsageError, match="version: of chunk 'a' it raised KeyError: 'a'"):
         resumed(str.upper, ["a"], tmp_path / "other.db", version={}.__getitem__)
+
+
+def test_a_file_that_an_argument_names_counts_with_its_state(tmp_path: Path) -> None:
+    model, out = tmp_path / "model", tmp_path / "out"
+    model.write_text("x")
+
+    def use(chunk: str, *paths: Path | str) -> str:
+        if paths[-1] == out:
+            out.write_text(chunk)
+        return Path(paths[0]).read_text()
+
+    def run(name: str, function: Callable[..., str], *arguments: Any) -> tuple[list[str], int]:
+        with Scheduler(
+            FakeEngine(1, speed=math.inf),
+            locations=lambda _: ["n0"],
+            journal=tmp_path / name,
+            resume=True,
+        ) as live:
+            found = list(live.map(function, ["a"], *arguments))
+            return found, live.statistics().resumed
+
+    class User(NamedTuple):
+        path: Path
+
+        def use(self, chunk: str) -> str:
+            return use(chunk, self.path)
+
+    # An output counts as its task has left it. No file is named by a text, nor by what a function
+    # finds for itself.
+    ways: list[tuple[Any, ...]] = [
+        ("argument", use, model, tmp_path),
+        ("output", use, model, out),
+        ("nested", lambda chunk, given: use(chunk, *given["of"]), {"of": [model]}),
+        ("partial", functools.partial(lambda path, chunk: use(chunk, path), model)),
+        ("method", User(model).use),
+        ("text", use, str(model)),
+        ("closure", lambda chunk: use(chunk, model)),
+    ]
+    seen, unseen = 5, 2
+    assert [run(*way) for way in ways] == [(["x"], 0)] * (seen + unseen)
+    assert [run(*way)[1] for way in ways] == [1] * (seen + unseen)
+    model.write_text("yy")
+    assert [run(*way) for way in ways] == [(["yy"], 0)] * seen + [(["x"], 1)] * unseen
+    model.unlink()
+    model.write_text("y")
+    assert [run(*way) for way in ways] == [(["y"], 0)] * seen + [(["x"], 1)] * unseen
+
+
+def test_files_of_arguments_count_beside_what_the_user_says_of_the_chunk(tmp_path: Path) -> None:
+    asked: list[str] = []
+    model = tmp_path / "model"
+    model.write_text("x")
+    function = functools.partial(lambda path, chunk: path.read_text() + chunk, model)
+
+    def run() -> tuple[list[str], int]:
+        return resumed(function, ["a"], tmp_path / "run.db", version=asked.append)
+
+    assert [run(), run()] == [(["xa"], 0), (["xa"], 1)]
+    model.write_text("yy")
+    assert run() == (["yya"], 0)
+    assert asked == ["a"] * 3  # once for each run
 
 
 # What cannot be used

@@ -57,14 +57,14 @@ def test_a_function_that_is_made_anew_for_each_task_is_held_once(
     calls, table = Calls(), Table()
     with at_most(4 * SIZE):
         functions = [calls.function(make(table)) for _ in range(100)]
-        assert len({calls.fingerprint(function) for function in functions}) == 1
+        assert len({calls.walked(function) for function in functions}) == 1
 
 
 def test_arguments_that_tasks_share_are_held_once() -> None:
     calls, table = Calls(), Table()
     with at_most(4 * SIZE):
         pickles = [calls.arguments("f", (table,), {}) for _ in range(100)]
-        prints = {calls.fingerprint_of_arguments(pickled, (table,), {}) for pickled in pickles}
+        prints = {calls.walked_arguments(pickled, (table,), {}) for pickled in pickles}
         assert len(prints) == 1
 
 

@@ -100,7 +100,7 @@ class Book:
             self.demand.finished_cold(now - started)
         if self._journal:
             if task.data is not None:
-                task.fingerprint = with_data(task.fingerprint, task.data(task.chunk))
+                task.fingerprint = with_data(task.fingerprint, task.data())
             self._note(task, Outcome.FINISHED, attempt, started, now, value)
         _give(task, unpickled(task.key, "its result", value))
 

@@ -6,12 +6,12 @@ from functools import partial
 from typing import Any, NamedTuple, final
 
 from isocline.dispatch import pickling
-from isocline.dispatch.fingerprint import fingerprint
+from isocline.dispatch.fingerprint import Walked, walked
 from isocline.dispatch.shared_bytes import LARGE, SharedBytes
 from isocline.dispatch.user_code import Caught, guarded, shown, words
 from isocline.errors import UsageError
 
-_KEPT = 128  # functions, and fingerprints of large pickles
+_KEPT = 128  # functions, and walks through what is pickled large
 _NO_ARGUMENTS: bytes = pickling.dumps(((), {}))
 
 
@@ -38,7 +38,7 @@ class Calls:
         self._functions: OrderedDict[int, Function] = OrderedDict()
         self._numbers: dict[str, int] = {}
         self._shared = SharedBytes()
-        self._fingerprints: OrderedDict[bytes, bytes] = OrderedDict()  # by pickle
+        self._walks: OrderedDict[bytes, Walked] = OrderedDict()  # by pickle
 
     def function(self, original: Callable[..., Any]) -> Function:
         """The function; raises UsageError if it cannot be called or pickled."""
@@ -64,24 +64,24 @@ class Calls:
         pickled = _pickled((tuple(arguments), dict(named)), f"the arguments of {name}")
         return self._shared.one(pickled)
 
-    def fingerprint(self, function: Function) -> bytes:
-        """A function's."""
-        return self._fingerprint(function.pickled, function.original)
+    def walked(self, function: Function) -> Walked:
+        """A function's fingerprint and paths."""
+        return self._walked(function.pickled, function.original)
 
-    def fingerprint_of_arguments(
+    def walked_arguments(
         self, pickled: bytes, arguments: Sequence[Any], named: Mapping[str, Any]
-    ) -> bytes:
-        """That of arguments; `pickled` as of `arguments`."""
+    ) -> Walked:
+        """Those of arguments; `pickled` as of `arguments`."""
         value = tuple(arguments), dict(named)
-        return self._fingerprint(pickled, value) if len(pickled) >= LARGE else fingerprint(value)
+        return self._walked(pickled, value) if len(pickled) >= LARGE else walked(value)
 
-    def _fingerprint(self, pickled: bytes, value: Any) -> bytes:
+    def _walked(self, pickled: bytes, value: Any) -> Walked:
         """Made once for equal pickles: of large objects it takes longer than pickling."""
-        found = self._fingerprints.get(pickled)
+        found = self._walks.get(pickled)
         if found is None:
-            if len(self._fingerprints) >= _KEPT:
-                self._fingerprints.popitem(last=False)
-            found = self._fingerprints[pickled] = fingerprint(value)
+            if len(self._walks) >= _KEPT:
+                self._walks.popitem(last=False)
+            found = self._walks[pickled] = walked(value)
         return found
 
 

@@ -7,7 +7,8 @@ these are: functions, classes, containers, objects. Functions, classes and modul
 (`own_code`) are followed; those of installed packages and of the standard library are covered by
 their names. An object is covered by its class and by the parts that pickle would save.
 
-Not covered: what is found by a computed name, as with `getattr` or `importlib`, and files.
+Not covered: what is found by a computed name, as with `getattr` or `importlib`, and what files
+contain. Files that a value names by a `Path` are told, so that their states can be looked at.
 """
 
 import copyreg
@@ -16,9 +17,9 @@ import weakref
 from collections.abc import Collection, Iterator, Mapping
 from enum import Enum
 from functools import cached_property, partial
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from types import CodeType, FunctionType, MappingProxyType, MethodType, ModuleType
-from typing import Any, final
+from typing import Any, NamedTuple, final
 
 from isocline.dispatch import pickling
 from isocline.dispatch.own_code import home, imported_code, is_nested, is_own_module, used
@@ -49,9 +50,26 @@ _IN_ANY_STATE = {"random", "numpy.random._generator", "numpy.random.mtrand", "os
 _WEAK = (weakref.ref, weakref.WeakKeyDictionary, weakref.WeakValueDictionary, weakref.WeakSet)
 
 
+class Walked(NamedTuple):
+    """A fingerprint, and the paths that the value has."""
+
+    fingerprint: bytes
+    paths: tuple[str, ...]
+
+
 def fingerprint(value: Any) -> bytes:
     """The fingerprint of any value that can be pickled; 16 bytes."""
     return _Walk().of(value)
+
+
+def walked(value: Any) -> Walked:
+    """The fingerprint of a value, and the paths in it.
+
+    Those that a partial or a method's object has are among them, but not those that a function
+    finds in its closure, its defaults or its globals: tasks often write to these.
+    """
+    walk = _Walk()
+    return Walked(walk.of(value), tuple(sorted(walk.paths)))
 
 
 @final
@@ -63,6 +81,8 @@ class _Walk:
     """
 
     def __init__(self) -> None:
+        self.paths: set[str] = set()
+        self._functions = 0  # that are being walked through
         self._above: list[Any] = []
         self._done: dict[int, tuple[Any, bytes]] = {}  # by id; the object is kept, so its id is too
 
@@ -93,7 +113,9 @@ class _Walk:
         elif kind is CodeType:
             yield from self._of_code(value)
         elif kind is FunctionType:
+            self._functions += 1
             yield from self._of_function(value)
+            self._functions -= 1
         elif kind is MethodType:
             yield self.of((value.__func__, value.__self__))
         elif kind is partial:
@@ -178,7 +200,10 @@ class _Walk:
     def _of_object(self, value: Any) -> Iterator[bytes]:
         """By how pickle would make it again: a callable, its arguments, and the state to set."""
         if isinstance(value, PurePath):  # its parts differ between releases of Python
-            yield str(value).encode("utf-8", "surrogateescape")
+            text = str(value)
+            if isinstance(value, Path) and not self._functions:
+                self.paths.add(text)
+            yield text.encode("utf-8", "surrogateescape")
             return
         if isinstance(value, _WEAK):  # a cache, or a link to what is covered elsewhere
             return

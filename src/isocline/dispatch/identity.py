@@ -1,8 +1,9 @@
-"""Identity of a task, as four fingerprints: a journal gives results to equals only."""
+"""Identity of a task, as fingerprints: a journal gives results to equals only."""
 
 import os
 import stat
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple, final
 
@@ -10,8 +11,13 @@ from isocline.dispatch.fingerprint import SIZE, fingerprint
 from isocline.dispatch.user_code import Caught, guarded, words
 from isocline.errors import UsageError
 
+# Byte code differs between releases of Python, so that fingerprints of functions do.
+_PYTHON = (sys.implementation.cache_tag or "unknown").encode()
+
 Version = Callable[[str], object]
 """What tells one state of a chunk's data from another, by the chunk's name."""
+Data = Callable[[], bytes]
+"""Makes the fingerprint of a task's data as it is when it is called."""
 
 _FOUND = {
     "function": "another function, or one that uses other values, classes or functions",
@@ -21,12 +27,13 @@ _FOUND = {
 
 
 class Identity(NamedTuple):
-    """Fingerprints of 16 bytes each."""
+    """Fingerprints of 16 bytes each, and the release of Python that they are of."""
 
     function: bytes
     loader: bytes
     arguments: bytes  # with the chunk's name
-    data: bytes  # the chunk's; the same for all tasks whose data has no version
+    data: bytes  # the chunk's, and of files; the same for all tasks whose data has no version
+    python: bytes = _PYTHON  # the release, as text
 
     def packed(self) -> bytes:
         """As it stands in a journal."""
@@ -34,13 +41,22 @@ class Identity(NamedTuple):
 
 
 def changed(was: bytes, now: bytes) -> str | None:
-    """What has changed, in words, between two packed identities that differ; None: only the data.
+    """What has changed, in words, between two packed identities that differ.
 
-    A task whose data has changed is to be run again, but whoever changes its code has to say so.
+    None: only the data, or there is another Python, so that nobody can say. Such a task is to be
+    run again, but whoever changes its code has to say so.
     """
     old, new = _unpacked(was), _unpacked(now)
+    if old.python != new.python:
+        return None
     found = [words for part, words in _FOUND.items() if getattr(old, part) != getattr(new, part)]
     return " and ".join(found) or None
+
+
+def another_python(was: bytes, now: bytes) -> str | None:
+    """The release of Python that a packed identity is of, if now it is another one."""
+    python = _unpacked(was).python
+    return None if python == _unpacked(now).python else python.decode(errors="replace")
 
 
 def with_data(packed: bytes, data: bytes) -> bytes:
@@ -67,14 +83,33 @@ class Files:
 
 @final
 class Versions:
-    """Fingerprints of chunks' data."""
+    """Fingerprints of the data of tasks: of their chunks, and of files that they are given."""
 
     def __init__(self, version: Version) -> None:
         self._version = version
-        self.looks_again = isinstance(version, Files)
+        self._looks_again = isinstance(version, Files)
 
-    def of(self, chunk: str | None) -> bytes:
-        """A chunk's; raises UsageError if the user's function raises."""
+    def of(self, chunk: str | None, paths: Sequence[str]) -> tuple[bytes, Data | None]:
+        """The fingerprint of a task's data, and what makes that which it has at the task's end.
+
+        Args:
+            chunk: The name of the task's chunk; None: it has none.
+            paths: Of files, or of what may become one, that the task is given.
+
+        Raises:
+            UsageError: The user's function raises.
+        """
+        version = self._of_chunk(chunk)
+        if not paths and not self._looks_again:
+            return version, None
+
+        def now() -> bytes:
+            found = self._of_chunk(chunk) if self._looks_again else version
+            return _with_files(found, paths)
+
+        return _with_files(version, paths), now
+
+    def _of_chunk(self, chunk: str | None) -> bytes:
         if chunk is None:
             return fingerprint(None)
         found = guarded(lambda: fingerprint(self._version(chunk)))
@@ -83,6 +118,11 @@ class Versions:
                 f"version: of chunk {chunk!r} it raised {words(found.error)}"
             ) from found.error
         return found
+
+
+def _with_files(version: bytes, paths: Sequence[str]) -> bytes:
+    states = [_stat(Path(), path) for path in paths]
+    return fingerprint((version, states)) if any(states) else version
 
 
 def _stat(directory: Path, chunk: str) -> tuple[int, int] | None:
@@ -95,5 +135,5 @@ def _stat(directory: Path, chunk: str) -> tuple[int, int] | None:
 
 
 def _unpacked(packed: bytes) -> Identity:
-    parts = [packed[at : at + SIZE] for at in range(0, 4 * SIZE, SIZE)]
-    return Identity(*parts)
+    function, loader, arguments, data = (packed[at : at + SIZE] for at in range(0, 4 * SIZE, SIZE))
+    return Identity(function, loader, arguments, data, packed[4 * SIZE :])

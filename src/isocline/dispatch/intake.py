@@ -3,19 +3,21 @@
 import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, final
+from typing import Any, NamedTuple, TypeVar, final
 
 from isocline.dispatch.callbacks import Callbacks
 from isocline.dispatch.calls import Calls, Function
-from isocline.dispatch.fingerprint import fingerprint
+from isocline.dispatch.fingerprint import Walked, fingerprint, walked
 from isocline.dispatch.futures import TaskFuture
-from isocline.dispatch.identity import Files, Identity, Version, Versions
+from isocline.dispatch.identity import Data, Files, Identity, Version, Versions
 from isocline.dispatch.journal import Journal
 from isocline.dispatch.keys import Keys
 from isocline.dispatch.locations import Locations, checked, reader
 from isocline.dispatch.tasks import Task
 from isocline.dispatch.user_code import Caught, guarded, plain_text, shown, words
 from isocline.errors import UsageError
+
+T = TypeVar("T")
 
 
 class Wanted(NamedTuple):
@@ -67,7 +69,7 @@ class Intake:
         self._keys = Keys(once=journal is not None)
         self._numbers = itertools.count()
         self._versions = Versions(version or Files())
-        self._loader = _fingerprinted(lambda: fingerprint(loader), "loader") if journal else b""
+        self._loader = _examined(lambda: walked(loader), "loader") if journal else Walked(b"", ())
 
     def task(self, wanted: Wanted, job: int, job_name: str) -> Task:
         """A new task.
@@ -100,25 +102,27 @@ class Intake:
             future=TaskFuture(key, number, self._cancelled, self._callbacks, self._may_wait),
         )
         if self._journal:
-            task.fingerprint = _fingerprinted(
+            task.fingerprint, task.data = _examined(
                 lambda: self._identity(function, arguments, wanted, chunk), function.name
             )
             task.found = self._journal.find(key, task.fingerprint)
-            if self._versions.looks_again:
-                task.data = self._versions.of
         return task
 
     def _identity(
         self, function: Function, arguments: bytes, wanted: Wanted, chunk: str | None
-    ) -> bytes:
-        """What the result of a task depends on."""
-        given = self._calls.fingerprint_of_arguments(arguments, wanted.arguments, wanted.named)
-        return Identity(
-            self._calls.fingerprint(function),
-            self._loader,
-            fingerprint((given, chunk)),
-            self._versions.of(chunk),
-        ).packed()
+    ) -> tuple[bytes, Data | None]:
+        """What the result of a task depends on; and its data, if that is to be seen at its end."""
+        given = self._calls.walked_arguments(arguments, wanted.arguments, wanted.named)
+        code = self._calls.walked(function)
+        paths = [*code.paths, *self._loader.paths, *given.paths]
+        data, at_end = self._versions.of(chunk, paths)
+        identity = Identity(
+            code.fingerprint,
+            self._loader.fingerprint,
+            fingerprint((given.fingerprint, chunk)),
+            data,
+        )
+        return identity.packed(), at_end
 
     def _holders(self, chunk: str) -> tuple[str, ...] | None:
         found = guarded(lambda: checked(self._locations(chunk), chunk))
@@ -132,8 +136,8 @@ class Intake:
         ) from found.error
 
 
-def _fingerprinted(make: Callable[[], bytes], name: str) -> bytes:
-    """A fingerprint; raises UsageError if users' values, whose parts it is made of, raise."""
+def _examined(make: Callable[[], T], name: str) -> T:
+    """What is made of fingerprints; raises UsageError if the users' values among them raise."""
     found = guarded(make)
     if not isinstance(found, Caught):
         return found

@@ -25,7 +25,7 @@ from typing import Any, NamedTuple, final
 
 from isocline.dispatch.errors import JournalError, UnwrittenError
 from isocline.dispatch.forks import owned
-from isocline.dispatch.identity import changed
+from isocline.dispatch.identity import another_python, changed
 from isocline.dispatch.large_results import LargeResults
 from isocline.dispatch.user_code import printable, words
 from isocline.plural import counted
@@ -36,7 +36,7 @@ _EVERY = 0.1  # s between commits
 _MOST = 500  # rows in one transaction: some 2 ms, for which a submission may have to wait
 _AGAIN = 1.0  # s until the next attempt after one that failed
 _KEPT = 64 << 20  # bytes of results that wait for a disk that is full
-_FORMAT = 3
+_FORMAT = 4
 _TABLE = """
 CREATE TABLE IF NOT EXISTS task (
     key TEXT PRIMARY KEY, fingerprint BLOB, state TEXT, attempts INTEGER, node TEXT, level TEXT,
@@ -95,6 +95,7 @@ class Journal:
         self.problem: str | None = None  # why rows wait, while they do
         self.lost = 0  # results let go, as the disk stayed full or takes them never
         self._last_loss = ""
+        self._said_python = False
         self._large = LargeResults(self.path)
         self._lock = threading.Lock()  # SQLite connections are not for two threads at once
         self._connection = self._opened(resume)
@@ -107,8 +108,8 @@ class Journal:
     def find(self, key: str, fingerprint: bytes) -> bytes | None:
         """The pickled result of a task that finished in an earlier run, or None.
 
-        None, too, if the data of its chunk has changed, or the result is damaged: the task is to be
-        run again. The fingerprint is a packed `Identity`.
+        None, too, if its data or the release of Python has changed, or the result is damaged: the
+        task is to be run again. The fingerprint is a packed `Identity`.
 
         Raises:
             JournalError: That was another function, or had another loader or other arguments.
@@ -124,6 +125,7 @@ class Journal:
         value: bytes | None
         was, value, large, crc = found
         if was != fingerprint:
+            self._say_python(another_python(was, fingerprint))
             what = changed(was, fingerprint)
             if what is None:
                 return None
@@ -174,6 +176,17 @@ class Journal:
         end of the interpreter.
         """
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._connection))
+
+    def _say_python(self, python: str | None) -> None:
+        """Once, that results are of another Python, if they are."""
+        if python is not None and not self._said_python:
+            self._said_python = True
+            LOG.warning(
+                "journal %s: was kept by %s, and byte code of functions cannot be compared between "
+                "releases of Python: its tasks are run again",
+                self.path,
+                python,
+            )
 
     def _say_damaged(self, key: str, why: str) -> None:
         LOG.warning(

@@ -1,11 +1,11 @@
 """A task from its submission to its end, and one attempt at it."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, final
 
 from isocline.dispatch.calls import Function
 from isocline.dispatch.futures import TaskFuture
+from isocline.dispatch.identity import Data
 from isocline.dispatch.records import Outcome
 
 
@@ -26,7 +26,7 @@ class Task:
     future: TaskFuture[Any]
     anywhere: bool = False  # it is local at all nodes
     fingerprint: bytes = b""  # an Identity, if there is a journal
-    data: Callable[[str | None], bytes] | None = None  # the chunk's, to be asked at the end
+    data: Data | None = None  # to be asked at the end
     found: bytes | None = None  # its result of an earlier run, pickled
     submitted: float = 0.0  # s
     attempts: int = 0  # ever
