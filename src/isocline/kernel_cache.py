@@ -6,7 +6,11 @@ as long as importing numba. Here a cache that cannot be used costs time, never t
 goes wrong with its files, the function is compiled.
 """
 
+import glob
+import hashlib
 import logging
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self, final
 
@@ -26,6 +30,9 @@ def cache_of(function: Any) -> Any:
         return KernelCache(function)
     except (OSError, RuntimeError):  # typed in at a prompt; or numba found no directory
         return caching.NullCache()
+
+
+_YOUNG = 3600.0  # s: code of another process that has started at the same time may be as old
 
 
 class _Locator(caching._SourceFileBackedLocatorMixin, caching._CacheLocator):  # type: ignore[misc]
@@ -58,6 +65,40 @@ class _Results(caching.CompileResultCacheImpl):  # type: ignore[misc]
 
 
 @final
+class KernelFiles(caching.IndexDataCacheFile):  # type: ignore[misc]
+    """The files of one function: an index from signatures to files of code.
+
+    numba numbers the files of code. Two processes that begin with the same index, as two first
+    starts at once, give one number to different code, and the index of one may then lead to the
+    code of the other, for another signature. Here a file is named after what it is of, and is there
+    before the index names it. All that such processes can lose is an entry of the index.
+    """
+
+    def save(self, key: Any, data: Any) -> None:
+        """Keep compiled code under a key; raises OSError."""
+        name = self._named(key)
+        self._save_data(name, data)
+        others = self._load_index()
+        self._save_index(others | {key: name})
+        if not others:
+            self._remove_old()
+
+    def _named(self, key: Any) -> str:
+        """Not the same for two keys, nor for two states of the source."""
+        digest = hashlib.sha256(self._dump((key, self._source_stamp))).hexdigest()[:16]
+        name: str = self._data_name_pattern.replace("{number:d}", digest)
+        return name
+
+    def _remove_old(self) -> None:
+        """Code of an earlier state of the source, to which no index leads any more."""
+        base = self._index_name.removesuffix(".nbi")
+        for path in Path(self._cache_path).glob(f"{glob.escape(base)}.*.nbc"):
+            with suppress(OSError):  # others may do the same
+                if path.stat().st_mtime < time.time() - _YOUNG:
+                    path.unlink()
+
+
+@final
 class KernelCache(caching.FunctionCache):  # type: ignore[misc]
     """Reads from all directories that may hold the function's code, writes to one."""
 
@@ -69,7 +110,8 @@ class KernelCache(caching.FunctionCache):  # type: ignore[misc]
         places = getattr(locator, "places", (locator.get_cache_path(),))
         self._kept = getattr(locator, "written", locator.get_cache_path()) is not None
         base, stamp = self._impl.filename_base, locator.get_source_stamp()
-        self._files = [caching.IndexDataCacheFile(str(place), base, stamp) for place in places]
+        self._cache_file = KernelFiles(self._cache_path, base, stamp)
+        self._files = [KernelFiles(str(place), base, stamp) for place in places]
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """Compiled code for a signature, or None.

@@ -6,13 +6,15 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from isocline import cache_directory
 from isocline.cli._compiling import Notice
+from isocline.kernel_cache import KernelFiles
 
 ROOT = Path(__file__).parents[2]
 NOBODY = 65534
@@ -134,6 +136,63 @@ def test_a_cache_that_is_cut_short_or_gone_costs_time_only(tmp_path: Path) -> No
     assert broken.stdout.split() == ["0", "True", "0"]
 
 
+class Pickled:
+    """A text, once it is pickled; before that, something happens."""
+
+    def __init__(self, text: str, before: Callable[[], object]) -> None:
+        self.text, self.before = text, before
+
+    def __reduce__(self) -> tuple[type[str], tuple[str]]:
+        self.before()
+        self.before = lambda: None
+        return str, (self.text,)
+
+
+def test_processes_that_compile_at_once_never_get_code_of_another_signature(
+    tmp_path: Path,
+) -> None:
+    first, second = (KernelFiles(str(tmp_path), "kernel", "source") for _ in range(2))
+    late, done = threading.Event(), threading.Event()
+
+    def is_late() -> None:
+        late.set()
+        assert done.wait(60.0)
+
+    code = Pickled("code of a", is_late)
+    other = threading.Thread(target=lambda: first.save("a", code))
+
+    def begins() -> None:
+        """The first one begins when the second has begun, and writes its code last."""
+        other.start()
+        assert late.wait(60.0)
+
+    try:
+        second.save(Pickled("b", begins), "code of b")
+    finally:
+        done.set()
+        other.join()
+    reader = KernelFiles(str(tmp_path), "kernel", "source")
+    assert [reader.load("a"), reader.load("b")] == ["code of a", "code of b"]
+
+
+def test_code_is_kept_for_the_state_of_the_source_that_it_is_of(tmp_path: Path) -> None:
+    old, new = (KernelFiles(str(tmp_path), "kernel", stamp) for stamp in ("old", "new"))
+    old.save("a", "old code")
+    assert new.load("a") is None
+    new.save("a", "new code")
+    new.save("b", "more")
+    assert [old.load("a"), new.load("a"), new.load("b")] == [None, "new code", "more"]
+    # None was written over, as it may be in use. In time they go.
+    kept = set(tmp_path.glob("*.nbc"))
+    assert len(kept) == 3
+    for path in kept:
+        os.utime(path, (0.0, 0.0))
+    newest = KernelFiles(str(tmp_path), "kernel", "newest")
+    newest.save("a", "newest code")
+    assert newest.load("a") == "newest code"
+    assert not kept & set(tmp_path.glob("*.nbc"))
+
+
 NOWHERE = "/proc/no-such-directory"  # which root cannot make either
 
 
@@ -155,7 +214,7 @@ import errno
 from isocline import kernel_cache
 def full(*_):
     raise OSError(errno.ENOSPC, "No space left on device")
-kernel_cache.caching.IndexDataCacheFile.save = full
+kernel_cache.KernelFiles.save = full
 """
 
 
