@@ -250,7 +250,7 @@ def test_on_a_terminal_kernels_are_counted_and_the_count_goes_away() -> None:
     notice.started()  # one kernel, which calls another
     notice.started()
     notice.finished()
-    assert "1 kernels, 2 s" in terminal.getvalue()
+    assert "1 kernel, 2 s" in terminal.getvalue()
     notice.finished()
     notice.close()
     assert terminal.getvalue().endswith("\r\x1b[K")

@@ -212,7 +212,7 @@ def test_workers_are_not_for_a_job_that_names_its_nodes(tmp_path: Path) -> None:
     text = "command: 'cat {path}'\nnodes: {a: a}\n"
     result = run(job(tmp_path, text, "job.yaml"), "--workers", "2")
     assert result.exit_code == 2
-    assert "the job names its 1 nodes" in result.stderr
+    assert "the job names its 1 node;" in result.stderr
 
 
 @pytest.mark.parametrize(
