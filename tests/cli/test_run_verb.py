@@ -96,7 +96,7 @@ def finished(journal: Path) -> set[bytes]:
         log = journal.with_name(f"{journal.name}-wal").read_bytes()
     except FileNotFoundError:  # the run has ended
         return set()
-    return set(re.findall(rb"((?:part-|data/)\d+).{,64}?finished", log, re.DOTALL))
+    return set(re.findall(rb"((?:part-|data/)\d+).{,96}?finished", log, re.DOTALL))
 
 
 def test_a_run_that_was_killed_goes_on_where_it_stopped(tmp_path: Path) -> None:
