@@ -1,11 +1,8 @@
 """Intervals for a learned curve, from the counts alone, without any prior.
 
-**The lower end** of l(n) takes from curves only that they are concave. They may fall: where n is
-before the peak, the mean rate over any window of workloads up to n is at most l(n); where it is
-beyond, so is that over any window from n on. Which of the two holds is not known, so the lower of
-the best of each is taken. On both sides n times the mean rate per job over a window from n on is at
-most l(n). Beyond the highest workload seen the lower end stays as it is there. The capacity is at
-least the mean rate over any window.
+**The lower end** of l(n) takes from curves only that they are concave: see `windows`. Beyond the
+highest workload seen it stays as it is there. The capacity is at least the mean rate over any
+window.
 
 **The upper end** of l(n) is that of a profile likelihood interval: the region is every curve u s(N)
 of the knee grid (`shapes`) whose likelihood is within the 95 % quantile of chi-squared, one degree
@@ -14,9 +11,16 @@ with many completions the likelihood would be sure of the nearest knee. So a gro
 half an octave wide, counts for at most 1 / MISFIT^2 completions: rates may be MISFIT off the
 family's, which adds (MISFIT m)^2 to the variance m of a group's count. Counts that scatter more
 even so flatten the likelihood by their dispersion (R. W. M. Wedderburn, Biometrika 61(3), 1974).
-Knees do not fall: where rates beyond some workload are lower by two standard deviations, too few to
-cut the curve there (`peak`), the upper end is the higher of those by all counts and by the counts
-up to there.
+
+Knees do not fall. A curve that rises to a sharp corner at 4 jobs and then loses 3 % with each more
+is averaged by them to one that peaks 5 % lower, the more surely the more was seen. But the counts
+up to its peak are those of a knee. So at each workload that may be the peak no upper end is below
+that by the counts up to there alone, or what `windows` says of peaks if that is lower. A workload
+before the window of the highest lower end is no peak if its own upper end is below that: the curve
+rises there. Where rates beyond some workload are lower by two standard deviations, too few to cut
+the curve there (`peak`), the upper ends before it are the higher of those by all counts and by the
+counts up to there.
+
 Beyond the highest workload seen the upper end follows the tangent, which no concave curve exceeds.
 
 The capacity has an upper end only if every shape of the region bends within what was seen, and if
@@ -35,15 +39,13 @@ import numpy.typing as npt
 
 from isocline.learn.peak import cut_level
 from isocline.learn.shapes import binned, centres, shapes
+from isocline.learn.windows import Floor, floor, highest_peaks
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
 # Half of 3.84, the 95 % quantile of chi-squared with one degree of freedom.
 _SLACK = 1.92
-# A normal count is 1.96 standard deviations below its mean in 2.5 %; of the best of some dozens of
-# windows that overlap, 3 are, by simulation.
-_SURE = 3.0
 # Between the family and other concave curves, as exponential ones, stations of parallel servers and
 # published tables.
 MISFIT = 0.04
@@ -63,6 +65,7 @@ _PARAMETERS = 3  # of a knee curve
 _LEAST_DUE = 1.0
 # Quadratic convergence from within a factor of 3 of the root: 6 steps to rounding, and some more.
 _NEWTON_STEPS = 12
+_FAR = 600.0  # its exponential is still a number
 _BRIEF = 1e-12  # s; less time at a workload is none
 
 
@@ -105,13 +108,11 @@ class _Region(NamedTuple):
     fastest: FloatArray  # (M,) greatest
 
 
-class _Floor(NamedTuple):
-    """Lower ends by windows of the H workloads that were held."""
+class _Peaks(NamedTuple):
+    """The P workloads seen that may be the peak, ascending."""
 
-    jobs: FloatArray  # (H,) N
-    rising: FloatArray  # (H,) jobs/s, by windows that end at N or before
-    falling: FloatArray  # (H,) jobs/s, by windows that begin at N or beyond
-    each: FloatArray  # (H,) jobs/s per job, by these
+    jobs: FloatArray  # (P,) N
+    high: FloatArray  # (P,) jobs/s, upper end of l(N) by the counts up to N
 
 
 @final
@@ -151,8 +152,11 @@ class Known:
         high = (1.0 + _FLOOR) * (region.fastest.reshape(column) * tangent).max(axis=0)
         if self._rising is not None:
             high = np.maximum(high, self._rising.bounds(np.minimum(n, self._rising.seen))[1])
+        jobs, peak = self._peaks
+        if jobs.size:
+            high = np.maximum(high, np.interp(n, jobs, peak, left=0.0))
         top = self.capacity.high
-        return self._least(within), high if top is None else np.minimum(high, top)
+        return self._floor.at(within), high if top is None else np.minimum(high, top)
 
     def intervals(
         self, points: Sequence[tuple[float, float]]
@@ -207,11 +211,11 @@ class Known:
         low = float(self._floor.rising[-1])
         if self.cut is not None:
             value = _values(region.shape, np.float64(end))
-            return Interval(low, (1.0 + _FLOOR) * float((region.fastest * value).max()))
+            high = (1.0 + _FLOOR) * float((region.fastest * value).max())
+            return Interval(low, max(high, float(self._peaks.high.max(initial=0.0))))
         knee = shapes().knee[region.shape]
         high = (1.0 + _FLOOR) * float((region.fastest * knee).max())
-        if self._rising is not None:
-            high = max(high, float(self._rising.bounds(self._rising.seen)[1]))
+        high = max(high, float(self._peaks.high.max(initial=0.0)))
         bent = float(knee.max()) <= end and high <= FURTHEST * low
         return Interval(low, high if bent else None)
 
@@ -224,38 +228,43 @@ class Known:
         end = int(_REACH * peak) + 2
         return Known(self.completions[:end], self.seconds[:end])
 
-    def _least(self, workload: FloatArray) -> FloatArray:
-        """Lower ends of l(N): the best of all windows, each less _SURE standard deviations."""
-        n, rising, falling, each = self._floor
-        at = np.asarray(workload, dtype=np.float64)
-        first = np.searchsorted(n, at)
-        before = np.append(0.0, rising)[np.searchsorted(n, at, side="right")]
-        beyond, per_job = np.append(falling, 0.0)[first], np.append(each, 0.0)[first]
-        return np.asarray(np.maximum(np.minimum(before, beyond), at * per_job))
-
     @cached_property
-    def _floor(self) -> _Floor:
+    def _held(self) -> tuple[FloatArray, FloatArray, IntArray]:
+        """Completions and times in the bins of `shapes` that were held, and which."""
         kept = slice(0, None if self.cut is None else self.cut + 1)
         done, spent = binned(self.completions[kept]), binned(self.seconds[kept])
         held = np.flatnonzero(spent > _BRIEF)
-        n = centres()[held]
-        total, time, jobs = (
-            np.append(0.0, np.cumsum(it)) for it in (done[held], spent[held], spent[held] * n)
-        )
-        # Of the window from one workload to another, by rows and columns; 0 where it is empty.
-        counted = total[np.newaxis, 1:] - total[:-1, np.newaxis]
-        rate = _less(counted, time[np.newaxis, 1:] - time[:-1, np.newaxis])
-        each = _from_on(_less(counted, jobs[np.newaxis, 1:] - jobs[:-1, np.newaxis]).max(axis=1))
-        rising = np.maximum.accumulate(np.maximum(rate.max(axis=0), n * each))
-        return _Floor(n, rising, _from_on(np.maximum(rate.max(axis=1), n * each)), each)
+        return done[held], spent[held], held
+
+    @cached_property
+    def _floor(self) -> Floor:
+        done, spent, held = self._held
+        return floor(centres()[held], done, spent)
+
+    @cached_property
+    def _peaks(self) -> _Peaks:
+        done, spent, held = self._counts
+        seen = int(np.searchsorted(centres()[held], self.seen, side="right"))
+        done, spent, held = done[:seen], spent[:seen], held[:seen]
+        # As `_region`, of all counts up to each workload at once.
+        value, log_value = shapes().value[:, held], shapes().log_value[:, held]
+        exposure, total = np.cumsum(value * spent, axis=1), np.maximum(np.cumsum(done), 1e-9)
+        log = np.cumsum(log_value * done, axis=1) - total * np.log(exposure)
+        slack = _SLACK * self._dispersion - (log.max(axis=0) - log)
+        inside = slack >= 0.0
+        high = np.where(inside, total / exposure * value, 0.0)
+        high[inside] *= _ratios((slack / total)[inside])[1]
+        most = (1.0 + _FLOOR) * high.max(axis=0)
+        jobs = centres()[held]
+        most = np.minimum(most, highest_peaks(*self._held[:2], self._floor)[:seen])
+        rises = np.flatnonzero((jobs < self._floor.start) & (most <= self._floor.best))
+        first = int(rises.max(initial=-1)) + 1
+        return _Peaks(jobs[first:], most[first:])
 
     @cached_property
     def _counts(self) -> tuple[FloatArray, FloatArray, IntArray]:
-        """Weighted completions and times in the bins of `shapes` that were held, and which."""
-        kept = slice(0, None if self.cut is None else self.cut + 1)
-        done, spent = binned(self.completions[kept]), binned(self.seconds[kept])
-        held = np.flatnonzero(spent > _BRIEF)
-        done, spent = done[held], spent[held]
+        """The same, weighted."""
+        done, spent, held = self._held
         group = np.floor(_GROUPS_PER_OCTAVE * np.log2(centres()[held])).astype(np.int64)
         weight = 1.0 / (1.0 + MISFIT**2 * np.bincount(group, done)[group])
         return done * weight, spent * weight, held
@@ -301,21 +310,6 @@ class Known:
         return max(1.0, (scatter + _STEADY) / (freedom + _STEADY))
 
 
-def _less(done: FloatArray, time: FloatArray) -> FloatArray:
-    """Lower ends of rates, _SURE standard deviations below; 0 where there is nothing.
-
-    A gamma quantile by E. B. Wilson and M. M. Hilferty, Proc. Natl. Acad. Sci. 17(12), 1931.
-    """
-    count = np.maximum(done, 1e-9)
-    cube = np.maximum(1.0 - 1.0 / (9.0 * count) - _SURE / (3.0 * np.sqrt(count)), 0.0)
-    return np.where(time > 0.0, count * cube**3 / np.where(time > 0.0, time, 1.0), 0.0)
-
-
-def _from_on(values: FloatArray) -> FloatArray:
-    """The greatest from each place on."""
-    return np.maximum.accumulate(values[::-1])[::-1]
-
-
 def _groups(expected: FloatArray) -> IntArray:
     """First indices of consecutive groups of bins in which enough completions were expected."""
     total = np.cumsum(expected)
@@ -338,9 +332,11 @@ def _ratios(slack: FloatArray) -> tuple[FloatArray, FloatArray]:
 
     Newton's method from outside: the function is convex, so it falls monotonically onto the roots.
     """
-    low = np.exp(-1.0 - slack)
+    low = np.exp(-1.0 - np.minimum(slack, _FAR))
     high = 1.0 + slack + np.sqrt(slack * (slack + 2.0))
     for _ in range(_NEWTON_STEPS):
-        low = low - (low - 1.0 - np.log(low) - slack) / np.minimum(1.0 - 1.0 / low, -1e-12)
+        low = low - (low - 1.0 - np.log(low) - np.minimum(slack, _FAR)) / np.minimum(
+            1.0 - 1.0 / low, -1e-12
+        )
         high = high - (high - 1.0 - np.log(high) - slack) / np.maximum(1.0 - 1.0 / high, 1e-12)
     return np.minimum(low, 1.0), np.maximum(high, 1.0)
