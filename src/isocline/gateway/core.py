@@ -13,6 +13,7 @@ not in flight is a KeyError: the caller's mistake, not a client's.
 A refusal is no service. A backend that says that it is full (429, or 503 with Retry-After) gets no
 more requests for a while, and its request goes to another one where that is safe; nothing is
 learned from a response with a status from 400 on, and policies see a phantom job in its place.
+Nor is anything learned from a request that left before its backend had done it.
 
 A request that its policy does not place, or that finds all backends of its frontend at their
 limits, is held there; whatever frees a place offers it again, in the simulator's order.
@@ -45,7 +46,18 @@ REFUSED = 400  # the least status of a refusal
 # mistakes of clients, and 501 to endpoints that it was started without.
 GATEWAY_ERRORS = (502, 503, 504)
 # The request was never at work at the backend.
-_NOT_BEGUN = (Cause.CONNECT, Cause.CONNECT_TIMEOUT, Cause.STALE)
+_NOT_BEGUN = (
+    Cause.CONNECT,
+    Cause.UNRESOLVED,
+    Cause.UNREACHABLE,
+    Cause.TLS,
+    Cause.LOCAL,
+    Cause.CONNECT_TIMEOUT,
+    Cause.STALE,
+)
+# All of the time counts in which the backend did not do it: one that hangs would otherwise be
+# thought to be as fast as when it last finished something.
+_TOO_SLOW = (Cause.FIRST_BYTE_TIMEOUT, Cause.IDLE_TIMEOUT, Cause.TOTAL_TIMEOUT)
 
 
 @final
@@ -106,8 +118,11 @@ class Core:
         done = self._requests.pop(request)
         backend = done.backend
         if status < REFUSED:
-            lessons = self.lessons if latency_known else None
-            self._left(done, now, lessons.work(done, now, usage) if lessons else 0)
+            if latency_known:
+                lessons = self.lessons
+                self._left(done, now, lessons.work(done, now, usage) if lessons else 0.0)
+            else:
+                self._left_undone(done, now)
             self.health.succeeded(done.frontend, done.edge, backend, now)
             if latency_known:
                 self.scores.observe(done.edge, now - done.sent, now)
@@ -171,8 +186,10 @@ class Core:
         backend = failed.backend
         if cause in _NOT_BEGUN:
             self._left_unserved(failed, now)
-        else:
+        elif cause in _TOO_SLOW:
             self._left(failed, now)
+        else:
+            self._left_undone(failed, now)
         if cause.blamed:
             self.health.failed(backend, now, failed.sent, cause.reason)
         safe = not started and (idempotent or not sent) and cause.retriable
@@ -191,7 +208,7 @@ class Core:
         if gone.backend == AT_FRONTEND:
             self.holding.take(gone)
             return []
-        self._left(gone, now)
+        self._left_undone(gone, now)
         return self._offer(self._onlookers[gone.backend], now)
 
     # What is heard of backends
@@ -335,11 +352,17 @@ class Core:
         self.workloads.sent(request.backend, now, -1)
         self.health.count(request.backend)
 
+    def _left_undone(self, request: Request, now: float) -> None:
+        """A request is no longer at its backend, which has not done it; its presence counted."""
+        self._left(request, now)
+        if self.lessons:
+            self.lessons.undone(request.backend, now, request.sent)
+
     def _left_unserved(self, request: Request, now: float) -> None:
         """A request that was not served is no longer at its backend, and never shared its work."""
         self._left(request, now)
         if self.lessons:
-            self.lessons.retract(request.backend, request.events)
+            self.lessons.retract(request.backend, request.events, now, request.sent)
 
     def _refused(self, request: Request, now: float, status: int) -> None:
         """The response to a request is complete, with a status from 400 on."""

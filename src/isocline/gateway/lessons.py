@@ -6,6 +6,10 @@ Events are kept in a list and told in one compiled pass, which makes each cost a
 its completions, l(N) in a second, a share of H / N comes to us. The time that we count at N is
 therefore not dt but (H / N) dt, and completions over time is l(N) again, whoever sent the rest.
 
+**Undone.** A request that leaves before its backend has done it (its client goes, the response
+breaks off) is served like another router's: it counts among the N, but not among the H. That is
+known only once it leaves, so its share of the time is then taken back.
+
 **Work.** With a measure of work the learner counts, and learns, units of work per second; the
 curves that policies get are those over the mean work of a request (`gateway.work`).
 """
@@ -23,7 +27,7 @@ from isocline.gateway.request import Request
 from isocline.gateway.work import Measure, Usage
 from isocline.gateway.workload import Workloads
 from isocline.learn import Learner
-from isocline.learn.observed import Observed, count
+from isocline.learn.observed import Observed, count, withdraw
 from isocline.learn.occupancy import counted
 from isocline.model.curves import TableCurve
 
@@ -31,6 +35,8 @@ from isocline.model.curves import TableCurve
 BETWEEN_FITS = 0.25  # s
 # Between two events of one backend, at least.
 RESOLUTION = 1e-6  # s
+# In place of a workload: a request leaves undone.
+UNDONE = -1
 # 50 us in one pass.
 MOST_KEPT = 512
 # Beyond it the learner's own grid of workloads ends.
@@ -104,15 +110,27 @@ class Lessons:
         """Events ever."""
         return self._told + len(self._events)
 
-    def retract(self, backend: int, since: int) -> None:
+    def undone(self, backend: int, now: float, sent: float) -> None:
+        """A request sent there at `sent`, s, has left, and the backend has not done it."""
+        if self._began is None:
+            return
+        stay = max(now - sent, 0.0)
+        now = max(now - self._began, self._until[backend])
+        worth = self.measure.mix.evidence if self.measure else 1.0
+        self._events.append((backend, UNDONE, now, worth, 0.0, now - stay))
+
+    def retract(self, backend: int, since: int, now: float, sent: float) -> None:
         """A request sent after `since` events was not served: it did not count among the jobs.
 
         Times would not tell: events of one instant are set RESOLUTION apart, and `count` orders
-        them. Of what the learner was told already, up to BETWEEN_FITS ago, nothing is taken back: a
-        request that was refused so late has kept the backend busy.
+        them. Of what the learner was told already, up to BETWEEN_FITS ago, N is not taken back: a
+        request that was refused so late has kept the backend busy, and leaves it undone.
         """
+        if since < self._told:
+            self.undone(backend, now, sent)
+            return
         worth = self.measure.mix.evidence if self.measure else 1.0
-        for i in range(max(since - self._told, 0), len(self._events)):
+        for i in range(since - self._told, len(self._events)):
             who, jobs, until, share, work, start = self._events[i]
             if who == backend and jobs > 0:
                 own = max(share * jobs - worth, 0.0) / max(jobs - 1, 1)
@@ -183,6 +201,9 @@ class Lessons:
 def _tell(observed: Observed, events: Any) -> None:
     """Events as rows: backend, workload, time, what of it counts, what a completion does, start."""
     for i in range(events.shape[0]):
+        if events[i, 1] == UNDONE:
+            withdraw(observed, int(events[i, 0]), events[i, 5], events[i, 3])
+            continue
         workload = min(int(events[i, 1]), observed.occupied.seconds.shape[1] - 1)
         backend = int(events[i, 0])
         count(observed, backend, workload, events[i, 2], events[i, 3], events[i, 4], events[i, 5])

@@ -1,5 +1,6 @@
 """One event of one backend, counted and watched: what simulator and router call."""
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -8,7 +9,15 @@ import numpy.typing as npt
 from isocline.compiled import kernel
 from isocline.learn.change import Watch, alarmed, complete, lapse
 from isocline.learn.occupancy import Occupancy, finish, spend
-from isocline.learn.services import Services, changed, measure, spread, stay, variation
+from isocline.learn.services import (
+    REMEMBERED,
+    Services,
+    changed,
+    measure,
+    spread,
+    stay,
+    variation,
+)
 
 
 class Observed(NamedTuple):
@@ -67,3 +76,29 @@ def count(
         observed.due[0] += 1
     if alarmed(observed.watched, backend):
         observed.due[1] += 1
+
+
+@kernel
+def withdraw(observed: Observed, backend: Any, began: float, worth: float) -> None:
+    """Take back what counted of the time of a job, there since `began`, s, that left undone.
+
+    It was one of the jobs all the time, but with none of its work counted its share of the time, of
+    `worth`, would be time in which nothing was done. Changes no longer remembered stay as they are.
+    """
+    served, occupied = observed.served, observed.occupied
+    change = served.changes[backend] - 1
+    oldest = max(change - REMEMBERED + 1, 0)
+    end = served.time[backend, change % REMEMBERED]
+    until, due = end, 0.0
+    while change > oldest and until > began:
+        before = max(served.time[backend, (change - 1) % REMEMBERED], began)
+        workload = served.workload[backend, change % REMEMBERED]
+        if workload > 0:
+            seconds = worth * (until - before) / workload
+            # As `spend` weighted it.
+            weight = occupied.weight[backend] * math.exp(-occupied.decay[0] * (end - until))
+            spent = occupied.seconds[backend, workload]
+            occupied.seconds[backend, workload] = max(spent - weight * seconds, 0.0)
+            due += observed.watched.rate[backend, workload] * seconds
+        until, change = before, change - 1
+    complete(observed.watched, backend, due)  # nothing that was due of it is missing
