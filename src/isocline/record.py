@@ -44,7 +44,8 @@ class Record(ABC):
         except MissingExtraError:
             return table
         picture = io.BytesIO()
-        figure.savefig(picture, format="png", dpi=100)
+        # The paper that it was drawn for, whatever the active style saves pictures with.
+        figure.savefig(picture, format="png", dpi=100, facecolor=figure.get_facecolor())
         encoded = base64.b64encode(picture.getvalue()).decode("ascii")
         return f'{table}<img alt="{type(self).__name__}" src="data:image/png;base64,{encoded}">'
 

@@ -112,12 +112,13 @@ def test_a_policy_without_a_mean_at_any_load_has_no_line_and_one_that_stops_says
 
 
 def test_pictures_name_policies_places_and_conditions() -> None:
-    left, right = (figure := cluster_plot(make())).axes
+    left, _ = (figure := cluster_plot(make())).axes
     assert [label.get_text() for label in left.get_yticklabels()][:2] == [
         "local_first",
         "jsq_maxweight",
     ]
-    assert {text.get_text() for text in right.texts} == {"local", "rack", "remote"}
+    words = {text.get_text() for text in figure.legends[0].get_texts()}
+    assert words == {"mean", "99th percentile", "local", "rack", "remote"}
     assert "Student-t" in figure.get_supxlabel()
     assert tasks_plot(make()).axes[0].get_ylim()[0] == 0.0
 

@@ -2,65 +2,20 @@
 
 import csv
 import re
-from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from rich.console import Console
 
-from isocline.dispatch.batch.ended import Failure
-from isocline.dispatch.batch.result import BatchResult
-from isocline.dispatch.demand import Demand
-from isocline.dispatch.engines.contract import Node
-from isocline.dispatch.explain import explain
-from isocline.dispatch.records import LEVELS, Outcome, Ran
-from isocline.dispatch.run_statistics import RunStatistics
+from isocline.dispatch.records import Outcome, Ran
 from isocline.dispatch.timeline import Timeline
+from isocline.report.cluster_plot import level_colors
 from isocline.report.dispatch_files import write_run
 from isocline.report.dispatch_table import dispatch_report, shares
-from isocline.report.timeline_plot import COLOURS, timeline_plot
-
-
-def result(failures: int = 1, nodes: int = 3, tasks: int = 12) -> BatchResult:
-    """Every fourth task is remote; the failed ones raised at n0."""
-    ran, demand = [], Demand()
-    for number in range(tasks):
-        level = "remote" if number % 4 == 3 else "local"
-        node, start = f"n{number % nodes}", 0.1 * (number // nodes)
-        holders = ["n0"] if level == "remote" and node != "n0" else [node]
-        demand.finished(f"c{number}", holders, node, level, 0.1)
-        end = start + 0.1
-        ran.append(Ran(f"c{number}", node, level, "", 0.0, start, end, 1, Outcome.FINISHED))
-    failed = []
-    for number in range(failures):
-        ran.append(Ran(f"bad{number}", "n0", "local", "", 0.0, 1.0, 1.1, 1, Outcome.RAISED))
-        failed.append(Failure(f"bad{number}", f"bad{number}", "n0", "ValueError: no", "Trace x\n"))
-    levels = Counter(entry.level for entry in ran if entry.outcome is Outcome.FINISHED)
-    attempts = Counter(str(entry.outcome) for entry in ran)
-    statistics = RunStatistics(
-        elapsed=2.0,
-        waiting=0,
-        running=0,
-        finished=tasks,
-        resumed=0,
-        failed=failures,
-        cancelled=0,
-        levels={level: levels[level] for level in LEVELS},
-        attempts={str(outcome): attempts[str(outcome)] for outcome in Outcome},
-        nodes=nodes,
-        unwritten=0,
-    )
-    known = [Node(f"n{number}") for number in range(nodes)]
-    return BatchResult(
-        "words",
-        "late_binding",
-        statistics,
-        tuple(failed),
-        explain(demand, known, 2.0),
-        Timeline.of(ran),
-        interrupted=False,
-    )
+from isocline.report.timeline_plot import timeline_plot
+from tests.report.dispatch_results import result
 
 
 def printed(record: object) -> str:
@@ -93,7 +48,9 @@ def test_the_picture_has_a_row_for_each_node_and_marks_failures() -> None:
     assert list(bars) == ["local (9)", "remote (3)", "no result (1)"]
     assert [len(bar.get_paths()) for bar in bars.values()] == [9, 3, 1]
     colours = [bar.get_facecolor()[0][:3] for bar in bars.values()]
-    wanted = [tuple(int(c[i : i + 2], 16) / 255 for i in (1, 3, 5)) for c in COLOURS.values()]
+    wanted = [
+        tuple(int(c[i : i + 2], 16) / 255 for i in (1, 3, 5)) for c in level_colors().values()
+    ]
     assert [tuple(colour) for colour in colours[:2]] == [wanted[0], wanted[2]]
     (crosses,) = axes.lines
     assert list(crosses.get_xdata()) == pytest.approx([1.1])
@@ -130,3 +87,48 @@ def test_shares_of_levels_add_up() -> None:
     levels = {"local": 91, "rack": 0, "remote": 109}  # 45.5 % and 54.5 %
     found = replace(statistics, finished=200, levels=levels)
     assert sum(int(share) for share in re.findall(r"(\d+) %", shares(found))) == 100
+
+
+def bars_of(ran: list[Ran]) -> np.ndarray:
+    """(n, 2) left and right ends of the bars, in units of the axis, in the order of drawing."""
+    axes = timeline_plot(Timeline.of(ran)).axes[0]
+    return np.array(
+        [
+            (path.vertices[:, 0].min(), path.vertices[:, 0].max())
+            for bars in axes.collections
+            for path in bars.get_paths()
+        ]
+    )
+
+
+def attempt(start: float, length: float, node: str = "n0") -> Ran:
+    return Ran("t", node, "local", "", 0.0, start, start + length, 1, Outcome.FINISHED)
+
+
+def test_a_timeline_begins_at_the_first_start_and_says_when_that_was() -> None:
+    figure = timeline_plot(Timeline.of([attempt(60.0, 5.0), attempt(70.0, 5.0)]))
+    assert bars_of([attempt(60.0, 5.0), attempt(70.0, 5.0)]) == pytest.approx(
+        np.array([[0.0, 5.0], [10.0, 15.0]])
+    )
+    assert figure.axes[0].get_xlim() == pytest.approx((0.0, 15.0))
+    assert figure.axes[0].get_xlabel() == "time since the first start, s"
+    assert "first start is 60.0 s after" in figure.get_supxlabel()
+
+
+def test_an_attempt_of_a_moment_is_seen() -> None:
+    figure = timeline_plot(Timeline.of([attempt(0.0, 100.0, "n1"), attempt(50.0, 1e-4)]))
+    ((left, right),) = bars_of([attempt(0.0, 100.0, "n1"), attempt(50.0, 1e-4)])[:1]
+    assert left == pytest.approx(50.0)
+    assert right - left > 100.0 / 650  # a pixel of a picture of 650
+    assert "at least" in figure.get_supxlabel()
+
+
+def test_short_attempts_that_touch_are_one_bar_and_long_ones_stay_two() -> None:
+    short = [attempt(0.01 * i, 0.009) for i in range(1000)]
+    assert len(bars_of([*short, attempt(50.0, 10.0)])) == 2
+    assert len(bars_of([attempt(0.0, 5.0), attempt(5.0, 5.0)])) == 2
+
+
+def test_the_last_short_attempt_stays_within_the_frame() -> None:
+    bars = bars_of([attempt(0.0, 1.0), attempt(99.9999, 1e-4)])
+    assert bars.max() <= 100.0 + 1e-9

@@ -33,6 +33,7 @@ from isocline.report.reproduce.gmsr_vs_latency import system_at
 from isocline.report.reproduction_table import reproduction_report
 from isocline.theory.equilibrium import fluid_optimum
 from isocline.theory.structure import structure_of
+from tests.report.layout import LOOKS, check, paper
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 HEAVY = ("numba", "matplotlib", "scipy", "pandas")
@@ -90,12 +91,14 @@ def test_the_table_has_claim_source_measurement_and_verdict(made: Any, name: str
     assert record.conditions in " ".join(printed.split())
 
 
+@pytest.mark.parametrize("look", LOOKS)
 @pytest.mark.parametrize("name", FIGURES)
-def test_nothing_in_a_figure_is_too_small_for_print(made: Any, name: str) -> None:
+def test_a_figure_can_be_read_on_light_paper_and_on_dark(made: Any, name: str, look: str) -> None:
     record, _ = made(name)
-    texts = record.figure.findobj(lambda artist: hasattr(artist, "get_fontsize"))
-    sizes = {text.get_fontsize() for text in texts if text.get_text() and text.get_visible()}
-    assert min(sizes) >= 7.0
+    with paper(look):
+        figure = record.figure
+        check(figure)
+    assert figure.get_suptitle().casefold() == record.title.casefold()
 
 
 @pytest.mark.parametrize(

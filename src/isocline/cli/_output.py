@@ -28,10 +28,19 @@ def json_option(function: F) -> F:
 
 
 def out_option(function: F) -> F:
-    """`--out DIR`, as the argument `out`."""
+    """`--out DIR`, as the argument `out`, and `--dark` for its pictures."""
     help_text = "Also write pictures (PNG, SVG) and their data (CSV) to this directory."
     kind = click.Path(path_type=Path)
     option = click.option("--out", metavar="DIR", type=kind, help=help_text, callback=_ready)
+    return option(dark_option(function))
+
+
+def dark_option(function: F) -> F:
+    """`--dark`, in force while the verb runs; no argument."""
+    help_text = "Draw pictures for dark slides and pages."
+    option = click.option(
+        "--dark", is_flag=True, expose_value=False, help=help_text, callback=_darken
+    )
     return option(function)
 
 
@@ -93,6 +102,15 @@ def say_written(paths: Iterable[Path]) -> None:
         click.echo(f"wrote {path}", err=True)
 
 
+def _darken(ctx: click.Context, parameter: click.Parameter, dark: bool) -> None:  # noqa: ARG001
+    """Pictures are dark where matplotlib's active style is."""
+    if dark and not ctx.resilient_parsing:
+        matplotlib_or_say()
+        from matplotlib import style
+
+        ctx.with_resource(style.context("dark_background"))
+
+
 def _ready(ctx: click.Context, parameter: click.Parameter, out: Path | None) -> Path | None:  # noqa: ARG001
     return None if out is None else ready(out)
 
@@ -104,14 +122,21 @@ def ready(out: Path) -> Path:
         MissingExtraError: matplotlib is not installed.
         UsageError: The directory cannot be made.
     """
-    from importlib.util import find_spec
+    from isocline.errors import UsageError
 
-    from isocline.errors import MissingExtraError, UsageError
-
-    if find_spec("matplotlib") is None:
-        raise MissingExtraError("--out draws pictures, which needs: pip install 'isocline[plot]'")
+    matplotlib_or_say()
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"--out {out}: {error.strerror}; give a directory to write to") from error
     return out
+
+
+def matplotlib_or_say() -> None:
+    """Raise MissingExtraError at once where pictures cannot be drawn."""
+    from importlib.util import find_spec
+
+    from isocline.errors import MissingExtraError
+
+    if find_spec("matplotlib") is None:
+        raise MissingExtraError("--out draws pictures, which needs: pip install 'isocline[plot]'")

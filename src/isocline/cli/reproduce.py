@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Write NAME.png, .svg and .csv to this directory.",
 )
+@_output.dark_option
 @click.option("--quick", is_flag=True, help="Seconds instead of minutes; wider intervals.")
 @click.option("--seed", type=int, default=0, show_default=True, metavar="S")
 @_output.json_option

@@ -3,33 +3,36 @@
 from typing import TYPE_CHECKING
 
 from isocline.report.cluster_conditions import cluster_conditions, cluster_time_unit
+from isocline.report.end_labels import End, label_ends
 from isocline.report.style import (
-    INK,
-    LOG_FROM,
-    NOTE,
-    PALETTE,
+    BOUND,
     footnote,
     heading,
     house,
-    label_ends,
-    log_axis,
+    key,
     new_figure,
     policy_looks,
+    value_axis,
 )
+from isocline.report.theme import theme
 from isocline.simulate.cluster.results import LEVELS, ClusterComparison, ClusterSweep
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-LEVEL_COLORS = dict(zip(LEVELS, (PALETTE[0], PALETTE[4], PALETTE[1]), strict=True))
+
+def level_colors() -> dict[str, str]:
+    """A colour for each level of locality, the same in all pictures."""
+    palette = theme().palette
+    return dict(zip(LEVELS, (palette[0], palette[4], palette[1]), strict=True))
 
 
 @house()
 def cluster_plot(comparison: ClusterComparison) -> "Figure":
     """Completion time on the left, mean and 99th percentile; on the right where tasks ran."""
     policies = comparison.policies
-    figure = new_figure(height=2.1 + 0.26 * len(policies))
+    figure = new_figure(height=2.4 + 0.26 * len(policies))
     times, places = figure.subplots(1, 2, sharey=True, width_ratios=[1.5, 1.0])
     _times(times, comparison)
     _places(places, comparison)
@@ -39,6 +42,12 @@ def cluster_plot(comparison: ClusterComparison) -> "Figure":
         axes.tick_params(axis="y", length=0)
         axes.spines["left"].set_visible(False)
     heading(figure, f"{comparison.system}: completion time of each policy")
+    shown = [level for level in LEVELS if _appears(comparison, level)] or ["local"]
+    colors = level_colors()
+    key(figure, [
+        *times.get_legend_handles_labels()[0],
+        *(places.bar(0, 0, color=colors[level], label=level) for level in shown),
+    ])  # fmt: skip
     footnote(figure, cluster_conditions(comparison))
     return figure
 
@@ -46,35 +55,35 @@ def cluster_plot(comparison: ClusterComparison) -> "Figure":
 def _times(axes: "Axes", comparison: ClusterComparison) -> None:
     bound = comparison.lower_bound_latency
     known = [p.mean_latency.value for p in comparison.policies if p.mean_latency]
+    colors = theme()
+    looks = policy_looks(comparison.policies)
     scale, unit = cluster_time_unit([bound, *known], comparison)
     shown = [bound / scale]
     for y, p in enumerate(comparison.policies):
         if p.mean_latency is None:
-            axes.annotate("unstable", (0.98, y), xycoords=("axes fraction", "data"), color=NOTE,
-                          ha="right", va="center", fontsize=8)  # fmt: skip
+            axes.annotate("unstable", (0.98, y), xycoords=("axes fraction", "data"), ha="right",
+                          va="center", color=colors.note, fontsize=8)  # fmt: skip
             continue
         for name, marker in (("mean_latency", "o"), ("p99", "|")):
             found = getattr(p, name)
             if found is None:
                 continue
             shown.append(found.value / scale)
-            label = {"o": "mean", "|": "99th percentile"}[marker] if y == 0 else None
             axes.errorbar(found.value / scale, y, xerr=found.half_width / scale, fmt=marker,
-                          color=PALETTE[0], ms=3.5 if marker == "o" else 7, capsize=3,
-                          elinewidth=1, label=label)  # fmt: skip
-    axes.axvline(bound / scale, color=INK, lw=1.2, ls=(0, (4, 2)))
+                          color=looks[y]["color"], ms=3.5 if marker == "o" else 7, capsize=3,
+                          elinewidth=1)  # fmt: skip
+    for label, marker, size in (("mean", "o", 3.5), ("99th percentile", "|", 7.0)):
+        axes.plot([], [], marker, color=colors.ink, ms=size, label=label)
+    axes.axvline(bound / scale, color=colors.ink, **BOUND)
     axes.annotate("bound", (bound / scale, 1.0), xycoords=("data", "axes fraction"), xytext=(3, 0),
                   textcoords="offset points", va="top", fontsize=8)  # fmt: skip
-    if max(shown) > LOG_FROM * min(shown):
-        log_axis(axes, "x")
-    axes.set_xlabel(f"completion time, {unit}")
-    axes.set_title("completion time: ● mean, | 99th percentile", fontsize=8.5)
+    value_axis(axes, "x", f"completion time, {unit}", shown)
 
 
 def _places(axes: "Axes", comparison: ClusterComparison) -> None:
     for y, p in enumerate(comparison.policies):
         left = 0.0
-        for level, color in LEVEL_COLORS.items():
+        for level, color in level_colors().items():
             share = getattr(p, f"{level}_share")
             if share is None:
                 continue
@@ -82,14 +91,7 @@ def _places(axes: "Axes", comparison: ClusterComparison) -> None:
             left += share.value
     axes.set_xlim(0, 100)
     axes.grid(axis="y", visible=False)
-    axes.set_xlabel("share of tasks, %")
-    words = [level for level in LEVELS if _appears(comparison, level)] or ["local"]
-    axes.set_title("where they ran", fontsize=8.5)
-    sides = {1: ("left",), 2: ("left", "right"), 3: ("left", "center", "right")}[len(words)]
-    for side, level in zip(sides, words, strict=True):
-        at = {"left": 0.0, "center": 0.5, "right": 1.0}[side]
-        axes.annotate(level, (at, 1.0), xycoords="axes fraction", va="top", ha=side,
-                      color=LEVEL_COLORS[level], fontsize=8)  # fmt: skip
+    axes.set_xlabel("share of tasks that ran so, %")
 
 
 def _appears(comparison: ClusterComparison, level: str) -> bool:
@@ -106,8 +108,8 @@ def load_plot(sweep: ClusterSweep) -> "Figure":
     scale, unit = cluster_time_unit(bound, first)
     figure = new_figure(height=4.3)
     axes = figure.subplots()
-    axes.plot(loads, [b / scale for b in bound], color=INK, lw=1.2, ls=(0, (4, 2)))
-    ends = [(loads[-1], bound[-1] / scale, "bound", INK)]
+    axes.plot(loads, [b / scale for b in bound], color=theme().ink, **BOUND)
+    ends = [End(loads[-1], bound[-1] / scale, "bound", theme().ink)]
     values = [b / scale for b in bound]
     for i, look in enumerate(policy_looks(first.policies)):
         found = [(one.load, e) for one in sweep.comparisons if (e := one.policies[i].mean_latency)]
@@ -117,12 +119,10 @@ def load_plot(sweep: ClusterSweep) -> "Figure":
         axes.errorbar(x, y, yerr=[e.half_width / scale for _, e in found], capsize=2, elinewidth=1,
                       **look)  # fmt: skip
         stops = " (then unstable)" if len(found) < len(loads) else ""
-        ends.append((x[-1], y[-1], first.policies[i].policy + stops, look["color"]))
+        ends.append(End(x[-1], y[-1], first.policies[i].policy + stops, look["color"]))
         values += y
-    if max(values) > LOG_FROM * min(values):
-        log_axis(axes, "y")
     axes.set_xlabel("load (arrivals over what all servers together can serve)")
-    axes.set_ylabel(f"mean completion time, {unit}")
+    value_axis(axes, "y", f"mean completion time, {unit}", values)
     heading(figure, f"{first.system}: mean completion time over load")
     footnote(figure, cluster_conditions(*sweep.comparisons))
     label_ends(axes, ends)
@@ -132,9 +132,9 @@ def load_plot(sweep: ClusterSweep) -> "Figure":
 @house()
 def tasks_plot(comparison: ClusterComparison) -> "Figure":
     """Tasks in the cluster, mean over replications, in each block of the run."""
-    figure = new_figure(height=3.4)
+    figure = new_figure(height=3.9)
     axes = figure.subplots()
-    axes.axvspan(0, comparison.warmup, color="#f2f2f2", lw=0, zorder=0)
+    axes.axvspan(0, comparison.warmup, color=theme().shade, lw=0, zorder=0)
     drawn = [p for p in comparison.policies if p.total_over_time.size]
     ends = []
     for p, look in zip(comparison.policies, policy_looks(comparison.policies), strict=True):
@@ -143,11 +143,12 @@ def tasks_plot(comparison: ClusterComparison) -> "Figure":
         axes.plot(comparison.times, p.total_over_time, lw=1.2, **(look | {"marker": None}))
         unstable = " (unstable)" if p.status == "unstable" else ""
         end = float(comparison.times[-1]), float(p.total_over_time[-1])
-        ends.append((*end, p.policy + unstable, look["color"]))
+        ends.append(End(*end, p.policy + unstable, look["color"]))
     axes.set_xlim(0, float(comparison.times[-1]))
     axes.set_ylim(bottom=0)
     axes.set_xlabel(f"time, {comparison.unit}")
     axes.set_ylabel("tasks in the cluster")
+    heading(figure, f"{comparison.system}: tasks in the cluster over time")
     footnote(figure, cluster_conditions(comparison))
     label_ends(axes, ends)
     return figure

@@ -4,7 +4,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from isocline.report.style import FAINT, INK, PALETTE, footnote, house, new_figure
+from isocline.report.style import (
+    BOUND,
+    footnote,
+    heading,
+    house,
+    new_figure,
+)
+from isocline.report.theme import theme
 from isocline.report.words import number
 from isocline.theory.convergence import Convergence
 
@@ -20,19 +27,23 @@ def convergence_picture(record: Convergence) -> "Figure":
 
     Beyond 5000 frontends, where Delta is not known, the dot alone.
     """
-    figure = new_figure(height=2.9)
+    figure = new_figure(height=3.4)
+    colors = theme()
+    heading(figure, f"{record.system.name}: the slack that each κ leaves (Lemma 13)")
     axes = figure.subplots()
     if record.slack is not None:
         kappa = np.linspace(0.02, 1.0, _POINTS) * record.kappa_largest
         slack = [record.slack_at(float(k)) for k in kappa]
-        axes.plot(kappa, slack, color=PALETTE[0], label="largest Δ that holds")
-    axes.plot(record.kappa, record.delta, "o", color=PALETTE[1], label="κ and Δ of the proof")
-    axes.axvline(record.kappa_largest, color=INK, lw=1.0, ls=(0, (4, 2)))
+        axes.plot(kappa, slack, color=colors.palette[0], label="largest Δ that holds")
+    axes.plot(
+        record.kappa, record.delta, "o", color=colors.palette[1], label="κ and Δ of the proof"
+    )
+    axes.axvline(record.kappa_largest, color=colors.ink, **BOUND)
     axes.annotate(
         "largest κ", (record.kappa_largest, 1.0), xycoords=("data", "axes fraction"),
         xytext=(-4, 0), textcoords="offset points", ha="right", va="top", fontsize=8,
     )  # fmt: skip
-    axes.axhline(0.0, color=FAINT, lw=0.8)
+    axes.axhline(0.0, color=colors.faint, lw=0.8)
     axes.set_xlim(0.0, 1.05 * record.kappa_largest)
     axes.set_ylim(bottom=0.0)
     axes.set_xlabel("κ, jobs/s per job")

@@ -12,7 +12,16 @@ import numpy as np
 from isocline.model.curves import Curve, TableCurve
 from isocline.model.fleet import RoutingSystem
 from isocline.report.curves_table import knee_of
-from isocline.report.style import FAINT, house, log_axis, looks, new_figure
+from isocline.report.style import (
+    heading,
+    house,
+    key,
+    log_axis,
+    looks,
+    new_figure,
+    value_axis,
+)
+from isocline.report.theme import theme
 from isocline.report.words import listed
 from isocline.theory.records import Plan
 
@@ -27,14 +36,15 @@ _MOST_CURVES = 12  # distinct ones; more lines than that say nothing
 def curve_plot(system: RoutingSystem) -> "Figure":
     """The curves as the file gives them; measured points as dots, dropped ones as crosses."""
     groups = _distinct(system, [backend.curve for backend in system.backends])
-    return _draw(groups, f"{system.work.unit}/s", jobs={})
+    return _draw(f"{system.name}: service curves", groups, f"{system.work.unit}/s", jobs={})
 
 
 @house()
 def plan_plot(plan: Mapping[str, Any], system: RoutingSystem) -> "Figure":
     """The curves in jobs/s with the workload that an optimal plan gives each backend."""
     jobs = {entry["name"]: entry["jobs"] for entry in plan["backends"]}
-    return _draw(_distinct(system, system.curves), "jobs/s", jobs, plan["tiers"])
+    title = f"{system.name}: where the optimal plan runs each backend"
+    return _draw(title, _distinct(system, system.curves), "jobs/s", jobs, plan["tiers"])
 
 
 def plan_picture(plan: Plan) -> "Figure":
@@ -51,12 +61,15 @@ def _distinct(system: RoutingSystem, curves: Sequence[Curve]) -> dict[Curve, lis
 
 
 def _draw(
+    title: str,
     groups: Mapping[Curve, list[str]],
     unit: str,
     jobs: Mapping[str, float],
     tiers: Sequence[Mapping[str, Any]] = (),
 ) -> "Figure":
-    figure = new_figure(height=3.4)
+    figure = new_figure(height=3.8)
+    heading(figure, title)
+    colors = theme()
     rate, marginal = figure.subplots(1, 2, gridspec_kw={"wspace": 0.08})
     n = _workloads(groups, jobs)
     for (curve, names), look in zip(groups.items(), looks(len(groups)), strict=True):
@@ -68,11 +81,11 @@ def _draw(
         at = np.array([jobs[name] for name in names if name in jobs])
         at = at[at > n[0]]
         for axes, function in ((rate, curve.rate), (marginal, curve.marginal)):
-            axes.plot(at, function(at), "o", color=look["color"], mec="white", ms=6, zorder=3)
+            axes.plot(at, function(at), "o", color=look["color"], mec=colors.paper, ms=6, zorder=3)
     for tier in tiers:
-        marginal.axhline(tier["marginal_rate"], color=FAINT, lw=0.8, zorder=1)
+        marginal.axhline(tier["marginal_rate"], color=colors.faint, lw=0.8, zorder=1)
     _dress(rate, marginal, groups, unit)
-    figure.legend(loc="outside lower center", ncols=3)
+    key(figure, rate.get_legend_handles_labels()[0])
     return figure
 
 
@@ -93,12 +106,8 @@ def _dress(rate: "Axes", marginal: "Axes", groups: Mapping[Curve, list[str]], un
     lowest = min(float(curve.marginal(2.0 * knee_of(curve))) for curve in groups)
     highest = max(float(curve.marginal(0.0)) for curve in groups)
     for axes in (rate, marginal):
-        log_axis(axes, "x")
-        axes.set_xlabel("workload N, jobs")
-    if max(peaks) / min(peaks) > 10:
-        log_axis(rate, "y")
-    log_axis(marginal, "y")
+        log_axis(axes, "x", "workload N, jobs")
+    value_axis(rate, "y", f"service rate, {unit}", peaks)
+    log_axis(marginal, "y", f"marginal rate, {unit} per job")
     # A marginal rate falls to 0; below a tenth of what matters there is nothing to see.
     marginal.set_ylim(max(lowest / 10.0, highest * 1e-5), highest * 1.5)
-    rate.set_ylabel(f"service rate, {unit}")
-    marginal.set_ylabel(f"marginal rate, {unit} per job")

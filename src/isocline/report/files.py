@@ -138,7 +138,7 @@ def write_picture(figure: "Figure", directory: Path, stem: str) -> list[Path]:
         for path in paths:
             # No date inside: the same run writes the same file.
             metadata = {"Date": None} if path.suffix == ".svg" else {}
-            figure.savefig(path, metadata=metadata, bbox_inches="tight")
+            figure.savefig(path, metadata=metadata)
     return paths
 
 

@@ -4,16 +4,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from isocline.report.end_labels import End, label_ends
 from isocline.report.style import (
-    FAINT,
-    INK,
-    PALETTE,
     footnote,
+    heading,
     house,
-    label_ends,
     log_axis,
     new_figure,
 )
+from isocline.report.theme import theme
 from isocline.report.words import kind_of, number
 from isocline.theory.fluid_path import FluidPath
 
@@ -29,21 +28,25 @@ _RESTING = 1e-6  # share of the largest V below which nothing more is to be seen
 @house()
 def fluid_plot(path: FluidPath) -> "Figure":
     """Workloads above, with dashed equilibria; the Lyapunov function below."""
-    figure = new_figure(height=4.6)
+    figure = new_figure(height=4.9)
+    colors = theme()
+    heading(figure, "GMSR's fluid: jobs at each backend, and V, over time")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=[2, 1])
     ends = _workloads(above, path, _end(path))
     end = _end(path)
     below.plot(
-        path.times[: end + 1], np.maximum(path.lyapunov[: end + 1], 1e-300), color=INK, lw=1.2
+        path.times[: end + 1],
+        np.maximum(path.lyapunov[: end + 1], 1e-300),
+        color=colors.ink,
+        lw=1.2,
     )
-    log_axis(below, "y")
-    below.set_ylabel("V, jobs/s")
+    log_axis(below, "y", "V, jobs/s")
     below.set_xlabel("time, s")
     below.set_xlim(0, float(path.times[end]))
     if len(path.tiers) <= _MARKED:
         for change in (c for c in path.tiers[1:] if c.time <= path.times[end]):
             for axes in (above, below):
-                axes.axvline(change.time, color=FAINT, lw=0.6, ls=":")
+                axes.axvline(change.time, color=colors.faint, lw=0.6, ls=":")
     footnote(
         figure,
         "Fluid model of GMSR, the differential inclusion of Eq. (3). Dashed: the equilibrium, "
@@ -61,20 +64,21 @@ def _end(path: FluidPath) -> int:
     return min(int(moving.max(initial=0)) + 1, path.times.size - 1)
 
 
-def _workloads(axes: "Axes", path: FluidPath, end: int) -> list[tuple[float, float, str, object]]:
+def _workloads(axes: "Axes", path: FluidPath, end: int) -> list[End]:
     """Draw all backends; what to write at the ends of their lines."""
     kinds = list(dict.fromkeys(map(kind_of, path.backends)))
     named = path.backends if len(path.backends) <= _NAMED else ()
-    ends: list[tuple[float, float, str, object]] = []
+    ends: list[End] = []
+    colors = theme()
     for b, name in enumerate(path.backends):
-        at = b if named else kinds.index(kind_of(name))
-        color = PALETTE[at] if at < len(PALETTE) else FAINT
+        at = b if len(path.backends) <= len(colors.palette) else kinds.index(kind_of(name))
+        color = colors.palette[at] if at < len(colors.palette) else colors.faint
         jobs = path.workloads[: end + 1, b]
         axes.plot(path.times[: end + 1], jobs, lw=1.3 if named else 0.7, color=color)
         if path.equilibrium is not None and named:
             axes.axhline(path.equilibrium[b], color=color, lw=0.8, ls=(0, (4, 3)))
         if named:
-            ends.append((float(path.times[end]), float(jobs[-1]), name, color))
+            ends.append(End(float(path.times[end]), float(jobs[-1]), name, color))
     axes.set_ylim(bottom=0.0)
     axes.set_ylabel("jobs at a backend")
     return ends

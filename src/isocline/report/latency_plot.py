@@ -3,17 +3,17 @@
 from typing import TYPE_CHECKING
 
 from isocline.report.conditions import conditions
+from isocline.report.end_labels import End, label_ends
 from isocline.report.style import (
-    INK,
-    LOG_FROM,
+    BOUND,
     footnote,
     heading,
     house,
-    label_ends,
-    log_axis,
     new_figure,
     policy_looks,
+    value_axis,
 )
+from isocline.report.theme import theme
 from isocline.report.words import time_unit
 from isocline.simulate.results import Sweep
 
@@ -29,8 +29,8 @@ def latency_plot(sweep: Sweep) -> "Figure":
     scale, unit = time_unit(bound)
     figure = new_figure(height=4.3)
     axes = figure.subplots()
-    axes.plot(loads, [b / scale for b in bound], color=INK, lw=1.2, ls=(0, (4, 2)))
-    ends = [(loads[-1], bound[-1] / scale, "bound", INK)]
+    axes.plot(loads, [b / scale for b in bound], color=theme().ink, **BOUND)
+    ends = [End(loads[-1], bound[-1] / scale, "bound", theme().ink)]
     values = [b / scale for b in bound]
     policies = sweep.comparisons[0].policies
     for i, (policy, look) in enumerate(zip(policies, policy_looks(policies), strict=True)):
@@ -46,12 +46,10 @@ def latency_plot(sweep: Sweep) -> "Figure":
         half = [e.half_width / scale for _, e in known]
         axes.errorbar(x, y, yerr=half, capsize=2, elinewidth=1, **look)
         stops = " (then unstable)" if len(known) < len(loads) else ""
-        ends.append((x[-1], y[-1], policy.policy + stops, look["color"]))
+        ends.append(End(x[-1], y[-1], policy.policy + stops, look["color"]))
         values += y
-    if max(values) / min(values) > LOG_FROM:
-        log_axis(axes, "y")
     axes.set_xlabel("load (offered work over capacity)")
-    axes.set_ylabel(f"mean latency, {unit}")
+    value_axis(axes, "y", f"mean latency, {unit}", values)
     heading(figure, f"{sweep.comparisons[0].system}: mean latency over load")
     footnote(figure, conditions(*sweep.comparisons))
     label_ends(axes, ends)

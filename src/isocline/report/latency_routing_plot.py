@@ -8,14 +8,14 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from isocline.report.style import (
-    FAINT,
-    LOG_FROM,
-    PALETTE,
     footnote,
+    heading,
     house,
-    log_axis,
+    key,
     new_figure,
+    value_axis,
 )
+from isocline.report.theme import theme
 from isocline.report.words import number, time_unit
 from isocline.theory.equilibrium import plan
 from isocline.theory.latency_routing import LatencyEquilibrium
@@ -29,10 +29,9 @@ Row = Mapping[str, Any]
 _MOST_ROWS = 24  # of a picture that fits a page
 # A dot fits into the square where both fall on one place.
 _SERIES: tuple[tuple[str, dict[str, Any]], ...] = (
-    ("optimum", {"marker": "o", "color": PALETTE[0], "ms": 4.0, "zorder": 3}),
-    ("routing by latency",
-     {"marker": "s", "color": PALETTE[1], "ms": 7.0, "mfc": "none", "zorder": 2}),
-)  # fmt: skip
+    ("optimum", {"marker": "o", "ms": 4.0, "zorder": 3}),
+    ("routing by latency", {"marker": "s", "ms": 7.0, "mfc": "none", "zorder": 2}),
+)
 
 
 def latency_routing_picture(record: LatencyEquilibrium) -> "Figure":
@@ -56,13 +55,14 @@ def latency_routing_plot(document: Row) -> "Figure":
         [row["jobs"] / row["rate"] if row["rate"] > 0.0 else None for row in pair] for pair in shown
     ]
     scale, unit = time_unit(value for row in latencies for value in row)
-    figure = new_figure(height=1.3 + 0.24 * len(shown))
+    figure = new_figure(height=1.8 + 0.24 * len(shown))
+    heading(figure, "Each backend at the optimum and under routing by expected latency")
     jobs, latency = figure.subplots(1, 2, sharey=True)
     _rows(jobs, [[_jobs(row) for row in pair] for pair in shown], "jobs at the backend")
     _rows(latency, [[v and v / scale for v in row] for row in latencies], f"latency N/l(N), {unit}")
     jobs.set_yticks(range(len(names)), names)
     jobs.set_ylim(len(names) - 0.5, -0.5)
-    figure.legend(*jobs.get_legend_handles_labels(), loc="outside upper left", ncols=2)
+    key(figure, jobs.get_legend_handles_labels()[0])
     hidden = len(pairs) - len(shown)
     footnote(
         figure,
@@ -81,17 +81,15 @@ def _jobs(row: Row) -> float:
 def _rows(axes: "Axes", rows: Sequence[Sequence[float | None]], title: str) -> None:
     for y, row in enumerate(rows):
         known = [value for value in row if value is not None]
-        axes.plot(known, [y] * len(known), "-", color=FAINT, lw=1.0, zorder=1)
+        axes.plot(known, [y] * len(known), "-", color=theme().faint, lw=1.0, zorder=1)
     for s, (label, look) in enumerate(_SERIES):
         at = [(row[s], y) for y, row in enumerate(rows) if row[s] is not None]
         x, heights = zip(*at, strict=True) if at else ((), ())
-        axes.plot(x, heights, ls="", label=label, clip_on=False, **look)
+        axes.plot(x, heights, ls="", label=label, clip_on=False, color=theme().palette[s], **look)
     values = [value for row in rows for value in row if value is not None]
-    if values and max(values) > LOG_FROM * min(values) > 0.0:
-        log_axis(axes, "x")
-    else:
+    axes.margins(x=0.08)
+    value_axis(axes, "x", title, values)
+    if axes.get_xscale() == "linear":
         axes.set_xlim(left=0.0)
-        axes.margins(x=0.08)
-    axes.set_xlabel(title)
     axes.tick_params(axis="y", length=0, pad=7)
     axes.spines["left"].set_visible(False)

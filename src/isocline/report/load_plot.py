@@ -3,8 +3,16 @@
 from typing import TYPE_CHECKING
 
 from isocline.loadgen.results import Distribution, LoadResult
+from isocline.report.end_labels import End, label_ends
 from isocline.report.load_table import load_conditions
-from isocline.report.style import footnote, house, label_ends, log_axis, looks, new_figure
+from isocline.report.style import (
+    footnote,
+    heading,
+    house,
+    looks,
+    new_figure,
+    value_axis,
+)
 from isocline.report.words import time_unit
 
 if TYPE_CHECKING:
@@ -23,15 +31,18 @@ def load_plot(result: LoadResult) -> "Figure":
     ]
     known = [(name, found) for name, found in drawn if found is not None and found.count > 1]
     scale, unit = time_unit([found.p50 for _, found in known])
-    figure = new_figure(height=3.6)
+    figure = new_figure(height=4.0)
+    heading(figure, "Latencies by the share of requests that are at most as long")
     axes = figure.subplots()
-    ends = []
+    ends: list[End] = []
+    seen: list[float] = []
     for (name, found), look in zip(known, looks(len(known)), strict=True):
         points = [(1.0 / (1.0 - share), time / scale) for share, time in found.curve if time > 0]
         if points:
             x, y = zip(*points, strict=True)
             axes.plot(x, y, color=look["color"])
-            ends.append((x[-1], y[-1], name, look["color"]))
+            seen += y
+            ends.append(End(x[-1], y[-1], name, look["color"]))
     axes.set_xscale("log")
     last = max((x for x, *_ in ends), default=10.0)
     ticks = [share for share in _SHARES if 1.0 / (1.0 - share) <= last]
@@ -39,9 +50,8 @@ def load_plot(result: LoadResult) -> "Figure":
         [1.0 / (1.0 - s) for s in ticks], [f"{100 * s:g} %" for s in ticks], minor=False
     )
     axes.set_xticks([], minor=True)
-    axes.set_xlabel("share of requests, or tokens, at most as long")
-    axes.set_ylabel(unit)
-    log_axis(axes, "y")
+    axes.set_xlabel("share of requests, or tokens, at most as long (log scale)")
+    value_axis(axes, "y", f"time, {unit}", seen)
     footnote(figure, load_conditions(result))
     label_ends(axes, ends)
     return figure

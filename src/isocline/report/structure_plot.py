@@ -4,7 +4,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from isocline.report.style import FAINT, INK, PALETTE, footnote, house, new_figure
+from isocline.report.style import (
+    footnote,
+    heading,
+    house,
+    new_figure,
+)
+from isocline.report.theme import theme
 from isocline.report.words import number
 from isocline.theory.structure import Structure
 
@@ -29,7 +35,8 @@ def structure_picture(record: Structure) -> "Figure":
     frontends = sum(len(tier.frontends) for tier in record.tiers)
     small = max(backends, frontends) <= _MOST_ENDS
     rows = max(backends, frontends) if small else min(len(record.tiers), _MOST_ENDS)
-    figure = new_figure(height=1.2 + _ROW * max(rows, 4))
+    figure = new_figure(height=1.6 + _ROW * max(rows, 4))
+    heading(figure, "Tiers at these workloads, and the TierGraph")
     if small:
         left, right = figure.subplots(1, 2)
         _graph(left, record)
@@ -46,7 +53,8 @@ def structure_picture(record: Structure) -> "Figure":
 
 
 def _color(tier: int) -> str:
-    return PALETTE[tier % len(PALETTE)]
+    palette = theme().palette
+    return palette[tier % len(palette)]
 
 
 def _graph(axes: "Axes", record: Structure) -> None:
@@ -69,7 +77,7 @@ def _graph(axes: "Axes", record: Structure) -> None:
         look: dict[str, Any] = (
             {"color": _color(of_frontend[f]), "lw": 1.3}
             if solid
-            else {"color": FAINT, "lw": 0.7, "ls": (0, (3, 2))}
+            else {"color": theme().faint, "lw": 0.7, "ls": (0, (3, 2))}
         )
         axes.plot([0, 1], [height["f"][f], height["b"][b]], zorder=1 + solid, **look)
     for x, side, of in ((0.0, "f", of_frontend), (1.0, "b", of_backend)):
@@ -95,15 +103,17 @@ def _tier_graph(axes: "Axes", record: Structure) -> None:
         # Long graphs wind, so that arcs past a row do not run through its tiers.
         shift = _WINDING * row**2 if len(rates) > 3 else 0.0
         at |= {i: (((k + 0.5) / len(here) + shift) % 1.0, float(row)) for k, i in enumerate(here)}
+    arrow = {"arrowstyle": "-|>", "color": theme().ink, "lw": 0.9, "shrinkA": 9, "shrinkB": 9}
     for i, j in record.arcs:
-        axes.annotate("", at[j], at[i], arrowprops={
-            "arrowstyle": "-|>", "color": INK, "lw": 0.9, "shrinkA": 9, "shrinkB": 9})  # fmt: skip
+        axes.annotate("", at[j], at[i], arrowprops=arrow)
     for i, tier in enumerate(record.tiers):
-        axes.plot(*at[i], "o", ms=15, mfc="white", mec=_color(i), mew=1.6, zorder=3)
-        axes.annotate(f"v{i + 1}", at[i], ha="center", va="center", fontsize=7.5, zorder=4)
-        axes.annotate(number(tier.marginal_rate, 3), at[i], xytext=(11, 0), va="center", fontsize=8,
-                      textcoords="offset points", color=_color(i), zorder=4,
-                      bbox={"fc": "white", "ec": "none", "pad": 0.5})  # fmt: skip
+        axes.plot(*at[i], "o", ms=15, mfc=theme().paper, mec=_color(i), mew=1.6, zorder=3)
+        axes.annotate(f"v{i + 1}", at[i], ha="center", va="center", fontsize=8, zorder=4)
+        crowded = sum(other.marginal_rate == tier.marginal_rate for other in record.tiers) > 2
+        beside = {"xytext": (0, -14), "ha": "center"} if crowded else {"xytext": (11, 0)}
+        axes.annotate(number(tier.marginal_rate, 3), at[i], va="center", fontsize=8,
+                      textcoords="offset points", zorder=4, **beside,
+                      bbox={"fc": theme().paper, "ec": "none", "pad": 0.5})  # fmt: skip
     axes.set_xlim(-0.05, 1.3)
     axes.set_ylim(len(rates) - 0.5, -0.5)
     axes.set_axis_off()

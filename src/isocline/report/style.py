@@ -1,74 +1,91 @@
-"""One look for all pictures: for print, for colour-blind readers, without ornament.
+"""One look for all pictures: for print and slides, for colour-blind readers, without ornament.
 
-Figures are made without pyplot, so drawing touches no global state and needs no display.
+Figures are made without pyplot and without a display. Colours are those of `theme.theme()`, fixed
+when a figure is drawn.
+
+Whether an axis is logarithmic is decided by one rule, `value_axis`: it is where the largest value
+shown is more than `LOG_FROM` times the smallest, since a linear one would cram the small ones
+together; else it is linear. Only where an equation makes a straight line of what is drawn (power
+laws, exponential decay, curves over decades of workload) is it logarithmic always: `log_axis`.
+Logarithmic axes say so in their label.
 """
 
-import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from isocline.errors import MissingExtraError
+from isocline.report.theme import Theme, theme
 
-try:
-    import matplotlib as mpl
-except ImportError as _error:
-    raise MissingExtraError("pictures need: pip install 'isocline[plot]'") from _error
-
+# After theme, which says what to install where there is no matplotlib.
+import matplotlib as mpl  # isort: skip
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import text_to_path
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator, SymmetricalLogLocator
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
 
 WIDTH = 6.5  # inches: the text width of a page, so that 9 pt stays 9 pt in print
-INK = "#222222"
-FAINT = "#9a9a9a"  # of lines
-NOTE = "#5a5a5a"  # of small print: 6.9 to 1 against white, where 4.5 is what WCAG asks for
-# Okabe and Ito's colours in an order of falling contrast, without their yellow, which is lost on
-# white, and their black, which is the bound's.
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+SMALL = 8.0  # pt: the least that is read with ease in print
+BOUND: Any = {"lw": 1.2, "ls": (0, (4, 2))}  # the line of a bound or an optimum, in ink
 _MARKERS = ("o", "s", "^", "D")
 _LINES = ("-", "--", ":", "-.")
 
-LOG_FROM = 6.0  # ratio of two values from which a linear axis hides the smaller one
+LOG_FROM = 3.0  # ratio of two values from which a linear axis crams the smaller ones together
+_MARGIN = 0.01  # of the width, at both sides of what is written above and below a picture
+_HINTED = 0.97  # letters on a screen are set on whole pixels, and lines up to 3 % wider for it
+_MOST_LINES = 2  # of a heading
+_MOST_COLUMNS = 4  # of panels
 
-_RC: Any = {
-    "font.size": 9,
-    "font.family": "sans-serif",
-    "axes.titlesize": 9,
-    "axes.titlelocation": "left",
-    "axes.titleweight": "bold",
-    "axes.labelsize": 9,
-    "axes.edgecolor": INK,
-    "axes.labelcolor": INK,
-    "axes.linewidth": 0.8,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": "#e4e4e4",
-    "grid.linewidth": 0.6,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "xtick.labelsize": 8,
-    "ytick.labelsize": 8,
-    "text.color": INK,
-    "lines.linewidth": 1.6,
-    "lines.markersize": 4.5,
-    "legend.frameon": False,
-    "legend.fontsize": 8,
-    "figure.dpi": 100,
-    "savefig.dpi": 200,
-    "svg.fonttype": "none",  # text stays text: searchable, and set in the reader's font
-    "svg.hashsalt": "isocline",  # the same picture gives the same file
-}
+
+def _rc(colors: Theme) -> Any:
+    ink = colors.ink
+    return {
+        "font.size": 9,
+        "font.family": "sans-serif",
+        "figure.facecolor": colors.paper,
+        "figure.edgecolor": colors.paper,
+        "savefig.facecolor": "auto",  # the figure's own, whatever the active style has
+        "savefig.edgecolor": "auto",
+        "axes.facecolor": "none",  # the figure's
+        "axes.titlesize": 9,
+        "axes.titlelocation": "left",
+        "axes.titleweight": "bold",
+        "axes.labelsize": 9,
+        "axes.edgecolor": ink,
+        "axes.labelcolor": ink,
+        "axes.linewidth": 0.8,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.grid": True,
+        "axes.axisbelow": True,
+        "grid.color": colors.grid,
+        "grid.linewidth": 0.6,
+        "grid.linestyle": "-",
+        "hatch.color": ink,
+        "patch.edgecolor": ink,
+        "xtick.color": ink,
+        "ytick.color": ink,
+        "xtick.labelsize": SMALL,
+        "ytick.labelsize": SMALL,
+        "text.color": ink,
+        "lines.linewidth": 1.6,
+        "lines.markersize": 4.5,
+        "legend.frameon": False,
+        "legend.fontsize": SMALL,
+        "figure.dpi": 100,
+        "savefig.dpi": 200,
+        "svg.fonttype": "none",  # text stays text: searchable, and set in the reader's font
+        "svg.hashsalt": "isocline",  # the same picture gives the same file
+    }
 
 
 @contextmanager
 def house() -> Iterator[None]:
     """Draw inside this in the house style; also a decorator."""
-    with mpl.rc_context(_RC):
+    with mpl.rc_context(_rc(theme())):
         yield
 
 
@@ -79,21 +96,90 @@ def new_figure(height: float, width: float = WIDTH) -> Figure:
 
 def footnote(figure: "Figure", text: str) -> None:
     """Small print below a picture."""
-    # 8 pt wide letters are 0.06 in on average.
-    words = textwrap.fill(text, int(float(figure.get_figwidth()) / 0.06))
-    figure.supxlabel(words, fontsize=8, color=NOTE, x=0.01, ha="left")
+    words = "\n".join(wrapped(text, _room(figure), SMALL))
+    figure.supxlabel(words, fontsize=SMALL, color=theme().note, x=_MARGIN, ha="left")
 
 
 def heading(figure: "Figure", text: str) -> None:
     """What a picture is of, above it: pictures travel without their page."""
-    figure.suptitle(textwrap.shorten(text, 90, placeholder=" ..."), x=0.01, ha="left", fontsize=10,
-                    fontweight="bold")  # fmt: skip
+    size, weight = 10.0, "bold"
+    lines = wrapped(text, _room(figure), size, weight)
+    if len(lines) > _MOST_LINES:
+        lines = [*lines[: _MOST_LINES - 1], lines[_MOST_LINES - 1].rstrip(" ,;:") + " ..."]
+    figure.suptitle("\n".join(lines), x=_MARGIN, ha="left", fontsize=size, fontweight=weight)
+
+
+def key(figure: "Figure", handles: Sequence["Artist"], *, title: str = "") -> None:
+    """A legend in rows below the heading, which is there already, and room for it.
+
+    A legend "outside" and a heading do not know of each other: matplotlib puts one on the other.
+    """
+    if not handles:
+        return
+    above = _heading_height(figure)
+    options: Any = {
+        "handles": handles, "loc": "upper left", "bbox_to_anchor": (0.0, 1.0 - above),
+        "borderaxespad": 0.0, "handlelength": 1.6, "columnspacing": 1.4, "title": title or None,
+        "alignment": "left",
+    }  # fmt: skip
+    for columns in range(len(handles), 0, -1):
+        legend = figure.legend(ncols=columns, **options)
+        size = legend.get_window_extent()
+        if size.width <= figure.bbox.width or columns == 1:
+            break
+        legend.remove()
+    legend.set_in_layout(False)
+    engine: Any = figure.get_layout_engine()
+    engine.set(rect=(0.0, 0.0, 1.0, 1.0 - size.height / figure.bbox.height))
+
+
+def _heading_height(figure: "Figure") -> float:
+    """The share of a figure's height that its heading takes, with the gaps about it."""
+    words: Any = getattr(figure, "_suptitle", None)
+    pad = 2.0 * 0.04167  # inches: the layout's, above and below
+    height = words.get_window_extent().height if words else 0.0
+    return float(height / figure.bbox.height + pad / figure.get_figheight())
+
+
+def _room(figure: "Figure") -> float:
+    return float(figure.get_figwidth()) * (1.0 - 2.0 * _MARGIN) * _HINTED
+
+
+def wrapped(text: str, width: float, size: float, weight: str = "normal") -> list[str]:
+    """Lines of text that are at most `width` inches wide at `size` points, as measured."""
+    font = FontProperties(family=mpl.rcParams["font.family"], size=size, weight=weight)
+
+    def fits(words: str) -> bool:
+        across, _, _ = text_to_path.get_text_width_height_descent(words, font, ismath=False)
+        return bool(across <= 72.0 * width)
+
+    lines = [""]
+    for word in text.split():
+        joined = f"{lines[-1]} {word}".lstrip()
+        if fits(joined):
+            lines[-1] = joined
+            continue
+        lines.append(word)
+        while not fits(lines[-1]):  # a name longer than a line
+            most = max((i for i in range(1, len(lines[-1])) if fits(lines[-1][:i])), default=1)
+            lines[-1:] = [lines[-1][:most], lines[-1][most:]]
+    return [line for line in lines if line]
+
+
+def panels_in_rows(count: int) -> tuple[int, int]:
+    """(rows, columns) of a grid for panels: none alone in the last row if it can be, few gaps."""
+    if count <= _MOST_COLUMNS:
+        columns = 2 if count == _MOST_COLUMNS else max(count, 1)
+    else:
+        columns = min((3, 4), key=lambda wide: (count % wide == 1, -count % wide))
+    return -(-count // columns), columns
 
 
 def looks(count: int) -> list[dict[str, Any]]:
     """Colour, marker and line style of `count` series, all different up to 24."""
-    rounds = [(i % len(PALETTE), i // len(PALETTE) % len(_MARKERS)) for i in range(count)]
-    return [{"color": PALETTE[c], "marker": _MARKERS[r], "linestyle": _LINES[r]} for c, r in rounds]
+    palette = theme().palette
+    rounds = [(i % len(palette), i // len(palette) % len(_MARKERS)) for i in range(count)]
+    return [{"color": palette[c], "marker": _MARKERS[r], "linestyle": _LINES[r]} for c, r in rounds]
 
 
 # Those that are compared most get the first six colours; the others share them, in another line
@@ -117,89 +203,73 @@ class Named(Protocol):
 
 
 def policy_looks(policies: Sequence[Named]) -> list[dict[str, Any]]:
-    """As `looks`; a policy has the same in every picture, whatever it is beside.
+    """As `looks`; a policy has the same in every picture, whatever it is beside."""
+    return looks_of([found.policy for found in policies])
 
-    One of your own, or the same one with other options, takes the next that is free.
+
+def looks_of(names: Sequence[str]) -> list[dict[str, Any]]:
+    """`policy_looks` by name: "jsq", "power_of_d:d=3".
+
+    One of your own, or the same one with other options, takes the next that is no built-in's.
     """
-    all_looks = looks(len(PALETTE) * len(_MARKERS))
+    count = len(theme().palette) * len(_MARKERS)
+    all_looks, built_in = looks(count), max(len(_ROUTING), len(_SCHEDULING))
     taken: dict[int, int] = {}  # the policy, by its number, that has a look
-    for at, found in enumerate(policies):
-        known = found.policy.partition(":")[0].partition(" ")[0]
+    for at, name in enumerate(names):
+        known = name.partition(":")[0].partition(" ")[0]
         for order in (_ROUTING, _SCHEDULING):
             if known in order:
                 taken.setdefault(order.index(known), at)
-    free = iter(i for i in range(len(all_looks)) if i not in taken)
+    others = [*range(built_in, count), *range(built_in)]
+    free = iter(look for look in others if look not in taken)
     own = {at: look for look, at in taken.items()}
-    return [
-        all_looks[own[at] if at in own else next(free, at % len(all_looks))]
-        for at in range(len(policies))
-    ]
+    return [all_looks[own[at] if at in own else next(free, at % count)] for at in range(len(names))]
 
 
-def log_axis(axes: "Axes", which: Literal["x", "y"]) -> None:
-    """Logarithmic, with 1, 2, 5, 10 written as such; wide ranges show the powers of ten alone."""
+def value_axis(axes: "Axes", which: Literal["x", "y"], label: str, values: Iterable[float]) -> None:
+    """Label an axis of magnitudes; logarithmic by the one rule of this module, else linear."""
+    known = [value for value in values if value is not None]
+    if known and max(known) > LOG_FROM * min(known) > 0.0:
+        log_axis(axes, which, label)
+    else:
+        axes.set(**{f"{which}label": label})
+
+
+def log_axis(axes: "Axes", which: Literal["x", "y"], label: str = "") -> None:
+    """Logarithmic, with 1, 2, 5, 10 written as such; wide ranges show the powers of ten alone.
+
+    The label, of an axis that has one, says that it is.
+    """
     axes.set_xscale("log") if which == "x" else axes.set_yscale("log")
     axis = axes.xaxis if which == "x" else axes.yaxis
-    low, high = axis.get_view_interval()
-    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high < 300 * low else (1.0,)))
+    low, high = sorted(axis.get_view_interval())
+    axis.set_major_locator(LogLocator(subs=_written(high / low)))
     axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(FuncFormatter(_plainly))
+    if label:
+        axes.set(**{f"{which}label": f"{label} (log scale)"})
 
 
-def log_above(axes: "Axes", threshold: float) -> None:
+def _written(ratio: float) -> tuple[float, ...]:
+    """The multiples of powers of ten that have a tick on a logarithmic axis of this range."""
+    if ratio < 8.0:
+        return (1.0, 2.0, 3.0, 5.0)
+    return (1.0, 2.0, 5.0) if ratio < 300.0 else (1.0,)
+
+
+def log_above(axes: "Axes", threshold: float, label: str) -> None:
     """A vertical axis that is linear up to `threshold`, as for counts that can be 0."""
-    axes.set_yscale("symlog", linthresh=threshold)
+    axes.set_yscale("symlog", linthresh=threshold, linscale=0.4)
     axes.yaxis.set_major_locator(SymmetricalLogLocator(base=10, linthresh=threshold, subs=[1, 3]))
     axes.yaxis.set_major_formatter(FuncFormatter(_plainly))
+    if label:
+        axes.set_ylabel(f"{label} (log scale above {threshold:g})")
 
 
 def _plainly(value: float, _position: object) -> str:
-    return f"{value:,.10g}"
-
-
-def label_ends(axes: "Axes", ends: Sequence[tuple[float, float, str, object]]) -> None:
-    """Write names beside the right ends (x, y, name, colour) of lines, moved apart vertically.
-
-    Call it last: it needs the final limits and layout.
-    """
-    # Settles limits and layout: a figure without a display has a canvas whose draw() does nothing.
-    figure = axes.get_figure(root=True)
-    assert figure is not None
-    figure.draw_without_rendering()
-    to_points = axes.transData.transform
-    dots = axes.figure.get_dpi() / 72.0
-    placed = [(float(to_points((x, y))[1]) / dots, x, y, name, c) for x, y, name, c in ends]
-    placed.sort(key=lambda entry: entry[0])
-    heights = _apart([entry[0] for entry in placed], gap=10.5)
-    right = max((x for x, *_ in ends), default=0.0)
-    for (height, x, y, name, color), wanted in zip(placed, heights, strict=True):
-        axes.annotate(
-            name, (x, y), xytext=(_gap_to(axes, x, right) + 14, wanted - height),
-            textcoords="offset points", va="center", color=color, fontsize=8,
-            annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "color": color, "lw": 0.5, "shrinkA": 0, "shrinkB": 3,
-                        "relpos": (0, 0.5)},
-        )  # fmt: skip
-
-
-def _gap_to(axes: "Axes", x: float, right: float) -> float:
-    """Points between two abscissae."""
-    transform = axes.transData.transform
-    span = float(transform((right, axes.get_ylim()[1]))[0] - transform((x, axes.get_ylim()[1]))[0])
-    return span * 72.0 / axes.figure.get_dpi()
-
-
-def _apart(heights: list[float], gap: float) -> list[float]:
-    """Sorted heights moved as little as makes neighbours at least `gap` apart.
-
-    Clusters that touch are merged and centred on the mean of what their members want.
-    """
-    clusters: list[tuple[float, int]] = []  # (centre, members)
-    for height in heights:
-        centre, members = height, 1
-        while clusters and centre - clusters[-1][0] < gap * (members + clusters[-1][1]) / 2:
-            other, more = clusters.pop()
-            centre = (centre * members + other * more) / (members + more)
-            members += more
-        clusters.append((centre, members))
-    return [c + gap * (i - (members - 1) / 2) for c, members in clusters for i in range(members)]
+    if 1e-4 <= abs(value) < 1e7 or value == 0.0:
+        return f"{value:,.10g}"
+    mantissa, _, exponent = f"{value:.9e}".partition("e")
+    factor = f"{float(mantissa):g}"
+    power = f"10^{{{int(exponent)}}}"
+    return f"${power}$" if factor == "1" else f"${factor}\\times{power}$"

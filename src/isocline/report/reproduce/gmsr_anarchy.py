@@ -1,6 +1,7 @@
 """The price of anarchy of routing by expected latency has no bound (GMSR paper, Appendix A)."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -9,10 +10,16 @@ from isocline.model.curves import HyperbolicCurve, TableCurve
 from isocline.model.fleet import Backend, Frontend, RoutingSystem
 from isocline.model.graph import CompatibilityGraph
 from isocline.model.traffic import PoissonArrivals
+from isocline.report.end_labels import End, label_ends
 from isocline.report.reproduce.fits import FloatArray
-from isocline.report.reproduce.page import panel_title, small_print
+from isocline.report.reproduce.page import frame, panel_title
 from isocline.report.reproduce.reproduction import Claim, Reproduction
-from isocline.report.style import INK, PALETTE, house, label_ends, log_axis, new_figure
+from isocline.report.style import (
+    house,
+    log_axis,
+    new_figure,
+)
+from isocline.report.theme import theme
 from isocline.report.words import number
 from isocline.theory.equilibrium import fluid_optimum
 from isocline.theory.latency_routing import latency_equilibrium
@@ -21,6 +28,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+TITLE = "the price of anarchy of routing by expected latency (Appendix A)"
 DEGREES, QUICK_DEGREES = (1, 2, 4, 8, 16, 32, 64, 128), (1, 4, 16, 64)
 SHOWN = (1, 4, 16)  # degrees whose total latency is drawn
 # Constant latency 1 breaks Assumption 1: it rises to 1 + 1e-6 with one job.
@@ -51,11 +59,11 @@ def reproduce(quick: bool, seed: int) -> Reproduction:  # noqa: ARG001 - nothing
         "(-(d+1)/d)), which grows like d / ln d. GMSR comes to rest at the optimum (Theorem 2)."
     )
     return Reproduction(
-        title="the price of anarchy of routing by expected latency (Appendix A)",
+        title=TITLE,
         claims=_claims(points),
         tables={"": [one._asdict() for one in points]},
         conditions=conditions,
-        figure=_draw(points, conditions),
+        draw=partial(_draw, points, conditions),
     )
 
 
@@ -113,13 +121,13 @@ def _claims(points: Sequence[Point]) -> tuple[Claim, ...]:
 
 @house()
 def _draw(points: Sequence[Point], conditions: str) -> "Figure":
-    figure = new_figure(height=3.4)
+    figure = new_figure(height=4.0)
     left, right = figure.subplots(1, 2)
     _latencies(left)
-    panel_title(left, "a", "mean latency by share of the lane")
+    panel_title(left, "a", "mean latency")
     _growth(right, points)
     panel_title(right, "b", "price of anarchy")
-    small_print(figure, conditions)
+    frame(figure, TITLE, conditions)
     return figure
 
 
@@ -131,15 +139,15 @@ def total_latency(share: FloatArray, degree: int) -> FloatArray:
 def _latencies(axes: "Axes") -> None:
     share = np.linspace(0.0, 1.0, 400)
     ends = []
-    for degree, color in zip(SHOWN, PALETTE, strict=False):
+    for degree, color in zip(SHOWN, theme().palette, strict=False):
         axes.plot(share, total_latency(share, degree), color=color)
         best = (degree + 1.0) ** (-1.0 / degree)
         low = float(total_latency(np.array(best), degree))
         axes.plot(best, low, "o", color=color, ms=5)
-        axes.annotate(f"d = {degree}", (best, low), xytext=(0, 6), textcoords="offset points",
-                      ha="center", fontsize=8, color=color)  # fmt: skip
+        axes.annotate(f"d = {degree}", (best, low), xytext=(0, -6), textcoords="offset points",
+                      ha="center", va="top", fontsize=8)  # fmt: skip
         ends.append(low)
-    axes.plot(1.0, 1.0, "s", color=INK, ms=6, zorder=4)
+    axes.plot(1.0, 1.0, "s", color=theme().ink, ms=6, zorder=4)
     axes.annotate("by latency", (1.0, 1.0), xytext=(-6, 5), textcoords="offset points", ha="right",
                   fontsize=8)  # fmt: skip
     axes.set_xlabel("share of the lane")
@@ -150,14 +158,14 @@ def _latencies(axes: "Axes") -> None:
 def _growth(axes: "Axes", points: Sequence[Point]) -> None:
     degrees = np.geomspace(points[0].degree, points[-1].degree, 200)
     known = 1.0 / (1.0 - degrees * (degrees + 1.0) ** (-(degrees + 1.0) / degrees))
-    axes.plot(degrees, known, color=INK, lw=1.0)
-    axes.plot([p.degree for p in points], [p.anarchy for p in points], "o", color=PALETTE[1], ms=5)
-    axes.axhline(1.0, color=PALETTE[0], lw=1.2)
-    for which in ("x", "y"):
-        log_axis(axes, which)
+    axes.plot(degrees, known, color=theme().ink, lw=1.0)
+    axes.plot(
+        [p.degree for p in points], [p.anarchy for p in points], "o", color=theme().palette[1], ms=5
+    )
+    axes.axhline(1.0, color=theme().palette[0], lw=1.2)
+    log_axis(axes, "x", "degree d of the lane's latency")
+    log_axis(axes, "y", "latency over the least")
     label_ends(axes, [
-        (points[-1].degree, 1.0, "GMSR", PALETTE[0]),
-        (points[-1].degree, points[-1].anarchy, "by latency", PALETTE[1]),
+        End(points[-1].degree, 1.0, "GMSR", theme().palette[0]),
+        End(points[-1].degree, points[-1].anarchy, "by latency", theme().palette[1]),
     ])  # fmt: skip
-    axes.set_xlabel("degree d of the lane's latency")
-    axes.set_ylabel("latency over the least possible")

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, final
 
 import numpy as np
@@ -10,10 +11,15 @@ from isocline.model.fleet import RoutingSystem
 from isocline.model.graph import CompatibilityGraph
 from isocline.model.traffic import PoissonArrivals
 from isocline.report.reproduce.fits import FloatArray, line
-from isocline.report.reproduce.page import panel_title, small_print
+from isocline.report.reproduce.page import frame, panel_title
 from isocline.report.reproduce.reproduction import Claim, Reproduction
 from isocline.report.reproduce.systems import mixed_fleet
-from isocline.report.style import FAINT, INK, PALETTE, house, new_figure
+from isocline.report.style import (
+    house,
+    log_axis,
+    new_figure,
+)
+from isocline.report.theme import theme
 from isocline.report.words import number
 from isocline.theory.equilibrium import fluid_optimum
 from isocline.theory.fluid_path import FluidPath
@@ -23,6 +29,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+TITLE = "GMSR follows an optimum that moves (Section 1.1)"
 TAMPERED = 60.0  # s that the adversary has
 PERIOD = 240.0  # s of each of the other periods
 OVERLOAD = 1.6  # times the arrivals, at load 0.70: more than can be served
@@ -69,11 +76,11 @@ def reproduce(quick: bool, seed: int) -> Reproduction:  # noqa: ARG001 - nothing
         "|N_b - N*_b|, N* the optimum of Eq. (1) with the parameters of the moment."
     )
     return Reproduction(
-        title="GMSR follows an optimum that moves (Section 1.1)",
+        title=TITLE,
         claims=_claims(study),
         tables={"": list(_rows(study))},
         conditions=conditions,
-        figure=_draw(study, conditions),
+        draw=partial(_draw, study, conditions),
     )
 
 
@@ -201,27 +208,29 @@ def _rows(study: Study) -> Iterable[Mapping[str, Any]]:
 
 @house()
 def _draw(study: Study, conditions: str) -> "Figure":
-    figure = new_figure(height=4.6)
+    figure = new_figure(height=5.2)
     above, below = figure.subplots(2, 1, sharex=True)
     _jobs(above, study)
     panel_title(above, "a", "jobs in the system")
     _distances(below, study.periods[1:], study)
     panel_title(below, "b", "jobs at the wrong place")
     below.set_xlabel("time, s")
-    small_print(figure, conditions)
+    frame(figure, TITLE, conditions)
     return figure
 
 
 def _jobs(axes: "Axes", study: Study) -> None:
-    axes.plot(study.path.times, study.path.total_jobs, color=PALETTE[0], label="GMSR, fluid")
+    axes.plot(
+        study.path.times, study.path.total_jobs, color=theme().palette[0], label="GMSR, fluid"
+    )
     for period in study.periods:
-        axes.axvline(period.start, color=FAINT, lw=0.8)
+        axes.axvline(period.start, color=theme().faint, lw=0.8)
         axes.annotate(period.name, (period.start, 1.0), xycoords=("data", "axes fraction"),
-                      xytext=(3, -3), textcoords="offset points", va="top", fontsize=7.5,
+                      xytext=(3, -3), textcoords="offset points", va="top", fontsize=8,
                       rotation=90 if period.optimum is None else 0)  # fmt: skip
         if period.optimum is not None:
             label = "optimum" if period.name == "speed" else ""
-            axes.hlines(period.optimum.sum(), period.start, period.end, color=INK, lw=1.0,
+            axes.hlines(period.optimum.sum(), period.start, period.end, color=theme().ink, lw=1.0,
                         ls=(0, (4, 2)), label=label)  # fmt: skip
     axes.set_ylim(0.0, 1.25 * float(study.path.total_jobs.max()))
     axes.set_ylabel("jobs")
@@ -231,7 +240,6 @@ def _jobs(axes: "Axes", study: Study) -> None:
 def _distances(axes: "Axes", periods: Sequence[Period], study: Study) -> None:
     for period in periods:
         times, gaps = study.distance(period)
-        axes.plot(times, gaps, color=PALETTE[0])
-        axes.axvline(period.start, color=FAINT, lw=0.8)
-    axes.set_yscale("log")
-    axes.set_ylabel("distance to the optimum")
+        axes.plot(times, gaps, color=theme().palette[0])
+        axes.axvline(period.start, color=theme().faint, lw=0.8)
+    log_axis(axes, "y", "distance, jobs")

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -9,10 +10,16 @@ from isocline.errors import RunTooShortError
 from isocline.model.fleet import Frontend, RoutingSystem
 from isocline.model.graph import CompatibilityGraph
 from isocline.model.traffic import PoissonArrivals
-from isocline.report.reproduce.page import panel_title, small_print
+from isocline.report.end_labels import End, label_ends
+from isocline.report.reproduce.page import frame, panel_title
 from isocline.report.reproduce.reproduction import Claim, Reproduction
 from isocline.report.reproduce.systems import mixed_fleet
-from isocline.report.style import PALETTE, house, label_ends, log_axis, new_figure
+from isocline.report.style import (
+    house,
+    log_axis,
+    looks_of,
+    new_figure,
+)
 from isocline.report.words import estimate, number
 from isocline.simulate.compare import simulate
 from isocline.simulate.delay import Delay
@@ -23,6 +30,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+TITLE = "late news: GMSR herds, and a policy that looks ahead"
 DELAYS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)  # in mean latencies of the optimum
 QUICK_DELAYS = (0.1, 1.0, 10.0)
 COPIES = 8  # of each frontend in the second fleet
@@ -38,18 +46,17 @@ class Way(NamedTuple):
     name: str
     policy: str
     own: bool
-    color: str
 
 
 HERDING, COUNTING = "gmsr", "gmsr, own jobs counted"
 ROBUST, STATIC = "gmsr_ahead", "static_optimal"
 WAYS = (
-    Way(HERDING, "gmsr", False, PALETTE[0]),
-    Way(COUNTING, "gmsr", True, PALETTE[5]),
-    Way("power_of_d", "power_of_d", False, PALETTE[3]),
-    Way("weighted_least_connections", "weighted_least_connections", False, PALETTE[4]),
-    Way(STATIC, "static_optimal", False, PALETTE[2]),
-    Way(ROBUST, "gmsr_ahead", False, PALETTE[1]),
+    Way(HERDING, "gmsr", False),
+    Way(COUNTING, "gmsr", True),
+    Way("power_of_d", "power_of_d", False),
+    Way("weighted_least_connections", "weighted_least_connections", False),
+    Way(STATIC, "static_optimal", False),
+    Way(ROBUST, "gmsr_ahead", False),
 )
 
 
@@ -84,11 +91,11 @@ def reproduce(quick: bool, seed: int) -> Reproduction:
         f"{options['replications']} replications, seed {seed}; ±: 95 % Student-t intervals.{none}"
     )
     return Reproduction(
-        title="late news: GMSR herds, and a policy that looks ahead",
+        title=TITLE,
         claims=_claims(points),
         tables={"": [_row(point) for point in points]},
         conditions=conditions,
-        figure=_draw(points, [len(fleet.frontends) for fleet in fleets], conditions),
+        draw=partial(_draw, points, [len(fleet.frontends) for fleet in fleets], conditions),
     )
 
 
@@ -182,33 +189,31 @@ def _claims(points: Sequence[Point]) -> tuple[Claim, ...]:
 
 @house()
 def _draw(points: Sequence[Point], frontends: Sequence[int], conditions: str) -> "Figure":
-    figure = new_figure(height=3.9)
+    figure = new_figure(height=4.4)
     panels = figure.subplots(1, 2, sharey=True)
     for axes, letter, count in zip(panels, "ab", frontends, strict=True):
         ends = _panel(axes, [p for p in points if p.frontends == count])
-        axes.set_xlabel("delay, in mean latencies")
         panel_title(axes, letter, f"{count} frontends")
-    panels[0].set_ylabel("time at the backends, % above the bound")
-    small_print(figure, conditions)
+    log_axis(panels[0], "y", "time at the backends,\n% above the bound")
+    frame(figure, TITLE, conditions)
     label_ends(panels[1], ends)
     return figure
 
 
-def _panel(axes: "Axes", points: Sequence[Point]) -> list[tuple[float, float, str, object]]:
-    ends: list[tuple[float, float, str, object]] = []
-    for way in WAYS:
+def _panel(axes: "Axes", points: Sequence[Point]) -> list[End]:
+    ends: list[End] = []
+    for way, look in zip(WAYS, looks_of([way.name for way in WAYS]), strict=True):
         mine = [p for p in points if p.way == way.name]
         if not mine:
             continue
         delay, above = [p.delay for p in mine], [_above(p.ratio) for p in mine]
         axes.errorbar(
-            delay, [e.value for e in above], [e.half_width for e in above], color=way.color,
-            marker="o", ms=3.5, capsize=2, elinewidth=1, lw=2.0 if way.name == ROBUST else 1.3,
+            delay, [e.value for e in above], [e.half_width for e in above], **look,
+            ms=3.5, capsize=2, elinewidth=1, lw=2.0 if way.name == ROBUST else 1.3,
             zorder=4 if way.name == ROBUST else 2,
         )  # fmt: skip
-        ends.append((delay[-1], above[-1].value, way.name, way.color))
-    log_axis(axes, "x")
-    log_axis(axes, "y")
+        ends.append(End(delay[-1], above[-1].value, way.name, look["color"]))
+    log_axis(axes, "x", "delay, in mean\nlatencies")
     return ends
 
 

@@ -1,6 +1,7 @@
 """Figure 7 of the GMSR paper: scaled paths of the N-model about their fluid limit (Appendix F)."""
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -13,10 +14,15 @@ from isocline.report.reproduce.n_model import (
     mark_levels,
     scale_colors,
 )
-from isocline.report.reproduce.page import small_print
+from isocline.report.reproduce.page import frame
 from isocline.report.reproduce.reproduction import Claim, Reproduction
 from isocline.report.reproduce.systems import n_model
-from isocline.report.style import INK, PALETTE, house, log_axis, new_figure
+from isocline.report.style import (
+    house,
+    log_axis,
+    new_figure,
+)
+from isocline.report.theme import theme
 from isocline.report.words import estimate, number
 from isocline.simulate.paths import paths
 from isocline.simulate.results import Estimate
@@ -28,6 +34,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+TITLE = "scaled paths and the fluid limit (Figure 7)"
 STARTS = ((0.0, 0.0), (5.0, 0.0), (0.0, 5.0), (5.0, 5.0))
 SCALES = np.array([1.0, 10.0, 100.0, 1000.0])
 ASYMPTOTIC = SCALES >= 10.0  # at c = 1 the equilibrium holds less than two jobs per backend
@@ -72,11 +79,11 @@ def reproduce(quick: bool, seed: int) -> Reproduction:
         f"{POINTS} times; ±: 95 % Student-t intervals over batches of replications. {ERRATUM}"
     )
     return Reproduction(
-        title="scaled paths and the fluid limit (Figure 7)",
+        title=TITLE,
         claims=_claims(cells, limits, spreads),
         tables={"": list(_path_rows(cells, limits)), "spread": list(_spread_rows(spreads))},
         conditions=conditions,
-        figure=_draw(cells, limits, spreads, conditions),
+        draw=partial(_draw, cells, limits, spreads, conditions),
     )
 
 
@@ -183,7 +190,8 @@ def _draw(
     spreads: Mapping[str, FloatArray],
     conditions: str,
 ) -> "Figure":
-    figure = new_figure(height=8.6)
+    figure = new_figure(height=9.0)
+    frame(figure, TITLE, conditions)
     parts = figure.subfigures(2, 1, squeeze=False, height_ratios=[4.1, 1.25])
     upper, lower = parts[:, 0]
     grid = upper.subplots(len(STARTS), 2, sharex=True, sharey="row")
@@ -195,7 +203,9 @@ def _draw(
                 # The finest would hide behind the fluid if it were as thin.
                 width = 2.2 if c == SCALES[-1] else 0.8
                 axes.plot(cell.times, cell.path[:, b], color=color, lw=width, label=f"c = {c:g}")
-            axes.plot(limits[i].times, limits[i].workloads[:, b], color=INK, lw=1.0, label="fluid")
+            axes.plot(
+                limits[i].times, limits[i].workloads[:, b], color=theme().ink, lw=1.0, label="fluid"
+            )
             mark_levels(axes, HORIZON, b)
             axes.set_title(f"N{b + 1} from ({start[0]:g}, {start[1]:g})", fontsize=8.5)
             axes.set_xlim(0.0, HORIZON)
@@ -206,7 +216,6 @@ def _draw(
     handles, names = grid[0][0].get_legend_handles_labels()
     upper.legend(handles, names, loc="outside upper center", ncols=len(names))
     _draw_spreads(lower.subplots(1, 2), spreads)
-    small_print(figure, conditions)
     return figure
 
 
@@ -215,18 +224,18 @@ def _draw_spreads(panels: Iterable["Axes"], spreads: Mapping[str, FloatArray]) -
     for axes, title, values in zip(panels, titles, spreads.values(), strict=True):
         found = [interval(column) for column in values.T]
         middle = np.array([e.value for e in found])
-        axes.errorbar(SCALES, middle, [e.half_width for e in found], fmt="o", color=PALETTE[0],
-                      capsize=2, elinewidth=1)  # fmt: skip
+        axes.errorbar(SCALES, middle, [e.half_width for e in found], fmt="o", capsize=2,
+                      color=theme().palette[0], elinewidth=1)  # fmt: skip
         fitted = exponent(SCALES[ASYMPTOTIC], values[:, ASYMPTOTIC])
         last = SCALES[-1]
-        axes.plot(SCALES, middle[-1] * (SCALES / last) ** -0.5, color=INK, lw=0.8, ls=(0, (4, 2)))
+        axes.plot(
+            SCALES, middle[-1] * (SCALES / last) ** -0.5, color=theme().ink, lw=0.8, ls=(0, (4, 2))
+        )
         between = np.sqrt(SCALES[1] * SCALES[2])
         axes.annotate(r"$c^{-1/2}$", (between, middle[-1] * (between / last) ** -0.5), ha="right",
                       xytext=(-4, -9), textcoords="offset points", fontsize=8)  # fmt: skip
         axes.annotate(f"fitted exponent {estimate(fitted)}", (0.97, 0.92), ha="right", va="top",
-                      xycoords="axes fraction", fontsize=8, color=PALETTE[0])  # fmt: skip
-        log_axis(axes, "x")
-        log_axis(axes, "y")
-        axes.set_xlabel("scale c")
-        axes.set_ylabel("jobs / c")
+                      xycoords="axes fraction", fontsize=8)  # fmt: skip
+        log_axis(axes, "x", "scale c")
+        log_axis(axes, "y", "jobs / c")
         axes.set_title(title, fontsize=8.5)

@@ -1,6 +1,7 @@
 """Figure 8 of the GMSR paper: workloads of the N-model about the equal-gradient curve."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,15 +10,20 @@ from isocline.report.reproduce.fits import FloatArray, batched, exponent
 from isocline.report.reproduce.n_model import (
     ERRATUM,
     PRINTED,
-    WRONG,
     equilibrium,
     erratum_claim,
     scale_colors,
+    wrong,
 )
-from isocline.report.reproduce.page import panel_title, small_print
+from isocline.report.reproduce.page import frame, panel_title
 from isocline.report.reproduce.reproduction import Claim, Reproduction
 from isocline.report.reproduce.systems import n_model
-from isocline.report.style import INK, PALETTE, house, log_axis, new_figure
+from isocline.report.style import (
+    house,
+    log_axis,
+    new_figure,
+)
+from isocline.report.theme import theme
 from isocline.report.words import estimate
 from isocline.simulate.paths import paths
 from isocline.simulate.statistics.intervals import interval
@@ -26,6 +32,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+TITLE = "workloads about the equal-gradient curve (Figure 8)"
 DRAWN = (10.0, 100.0, 1000.0)
 SCALES = np.array([10.0, 30.0, 100.0, 300.0, 1000.0])
 HORIZON = 50.0  # s
@@ -56,11 +63,11 @@ def reproduce(quick: bool, seed: int) -> Reproduction:
         f"intervals over batches of them. {ERRATUM}"
     )
     return Reproduction(
-        title="workloads about the equal-gradient curve (Figure 8)",
+        title=TITLE,
         claims=_claims(spreads),
         tables={"": list(_dot_rows(dots)), "spread": list(_spread_rows(spreads))},
         conditions=conditions,
-        figure=_draw(dots, spreads, conditions),
+        draw=partial(_draw, dots, spreads, conditions),
     )
 
 
@@ -127,7 +134,7 @@ def _spread_rows(spreads: Mapping[str, FloatArray]) -> Iterable[Mapping[str, Any
 def _draw(
     dots: Mapping[float, FloatArray], spreads: Mapping[str, FloatArray], conditions: str
 ) -> "Figure":
-    figure = new_figure(height=4.9)
+    figure = new_figure(height=5.6)
     grid = figure.add_gridspec(2, 2, width_ratios=[1.75, 1.0])
     colors = scale_colors(len(DRAWN))
     whole, near, spread = (figure.add_subplot(at) for at in (grid[:, 0], grid[0, 1], grid[1, 1]))
@@ -137,42 +144,42 @@ def _draw(
     whole.set_ylim(0.0, most)
     panel_title(whole, "a", "states from the equilibrium")
     whole.legend(loc="upper left", markerscale=4, handletextpad=0.2)
-    _note(whole, "equilibrium (√2, √2)", equilibrium(), (-52, 12), INK)
-    _note(whole, "equal gradients", _equal_gradient(np.array([0.45]))[0], (40, -2), INK)
-    whole.plot(*PRINTED, "X", color=WRONG, ms=8, mec="white", zorder=5)
-    _note(whole, "printed (2, 1)", PRINTED, (0, -10), WRONG)
+    _note(whole, "equilibrium (√2, √2)", equilibrium(), (-52, 12))
+    _note(whole, "equal gradients", _equal_gradient(np.array([0.45]))[0], (40, -2))
+    whole.plot(*PRINTED, "X", color=wrong(), ms=8, mec=theme().paper, zorder=5)
+    _note(whole, "printed (2, 1)", PRINTED, (0, -12))
     finest = {DRAWN[-1]: dots[DRAWN[-1]]}
     _scatter(near, finest, colors[-1:])
     near.set_xlim(equilibrium()[0] - 0.3, equilibrium()[0] + 0.3)
     near.set_ylim(equilibrium()[1] - 0.3, equilibrium()[1] + 0.3)
     panel_title(near, "b", f"c = {DRAWN[-1]:g}, nearer")
     _spread_panel(spread, spreads)
-    small_print(figure, conditions)
+    frame(figure, TITLE, conditions)
     return figure
 
 
-def _note(axes: "Axes", text: str, at: FloatArray, offset: tuple[float, float], color: str) -> None:
+def _note(axes: "Axes", text: str, at: FloatArray, offset: tuple[float, float]) -> None:
     """A few words centred at an offset (points) from a state (2,)."""
     axes.annotate(text, (float(at[0]), float(at[1])), xytext=offset, textcoords="offset points",
-                  ha="center", va="center", fontsize=8, color=color, zorder=4,
-                  bbox={"fc": "white", "ec": "none", "alpha": 0.75, "pad": 0.6})  # fmt: skip
+                  ha="center", va="center", fontsize=8, zorder=4,
+                  bbox={"fc": theme().paper, "ec": "none", "alpha": 0.75, "pad": 0.6})  # fmt: skip
 
 
 def _scatter(axes: "Axes", dots: Mapping[float, FloatArray], colors: Sequence[str]) -> None:
     for (c, points), color in zip(dots.items(), colors, strict=True):
         axes.plot(points[:, 0], points[:, 1], "o", ms=1.9, mew=0, color=color, label=f"c = {c:g}",
                   rasterized=True)  # fmt: skip
-    axes.plot(*_equal_gradient(np.geomspace(0.5, 0.01, 200)).T, color=INK, lw=1.1,
+    axes.plot(*_equal_gradient(np.geomspace(0.5, 0.01, 200)).T, color=theme().ink, lw=1.1,
               ls=(0, (1, 1.5)), zorder=4)  # fmt: skip
-    axes.plot(*equilibrium(), "*", color="white", mec=INK, mew=1.0, ms=11, zorder=5)
+    axes.plot(*equilibrium(), "*", color=theme().paper, mec=theme().ink, mew=1.0, ms=11, zorder=5)
     axes.set_aspect("equal", anchor="N")
     axes.set_xlabel("N1 / c, jobs")
     axes.set_ylabel("N2 / c, jobs")
 
 
 def _spread_panel(axes: "Axes", spreads: Mapping[str, FloatArray]) -> None:
-    panel_title(axes, "c", "RMS distance from (√2, √2)")
-    for (name, values), color in zip(spreads.items(), PALETTE, strict=False):
+    panel_title(axes, "c", "RMS distance")
+    for (name, values), color in zip(spreads.items(), theme().palette, strict=False):
         found = [interval(column) for column in values.T]
         axes.errorbar(SCALES, [e.value for e in found], [e.half_width for e in found], fmt="o",
                       color=color, capsize=2, elinewidth=1)  # fmt: skip
@@ -180,9 +187,7 @@ def _spread_panel(axes: "Axes", spreads: Mapping[str, FloatArray]) -> None:
         guide = found[-1].value * (SCALES / SCALES[-1]) ** power
         axes.plot(SCALES, guide, color=color, lw=0.9, ls=(0, (4, 2)))
         axes.annotate(f"{name} ~ $c^{{{power:g}}}$", (SCALES[2], guide[2]), xytext=(5, 5),
-                      textcoords="offset points", fontsize=8, color=color)  # fmt: skip
-    log_axis(axes, "x")
-    log_axis(axes, "y")
+                      textcoords="offset points", fontsize=8)  # fmt: skip
+    log_axis(axes, "x", "scale c")
+    log_axis(axes, "y", "jobs / c")
     axes.set_xticks(SCALES, [f"{c:g}" for c in SCALES])
-    axes.set_xlabel("scale c")
-    axes.set_ylabel("jobs / c")

@@ -1,13 +1,22 @@
 """Routers behind routers: what the GMSR paper asks in Section 7, measured against load."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from isocline.errors import RunTooShortError
-from isocline.report.reproduce.page import panel_title, small_print
+from isocline.report.end_labels import End, label_ends
+from isocline.report.reproduce.page import frame, panel_title
 from isocline.report.reproduce.reproduction import Claim, Reproduction
 from isocline.report.reproduce.systems import sites
-from isocline.report.style import INK, PALETTE, house, label_ends, log_axis, new_figure
+from isocline.report.style import (
+    BOUND,
+    house,
+    looks_of,
+    new_figure,
+    value_axis,
+)
+from isocline.report.theme import theme
 from isocline.report.words import estimate
 from isocline.simulate.compare import simulate
 from isocline.simulate.results import Estimate
@@ -17,6 +26,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+TITLE = "routers behind routers: GMSR at two layers, against flat"
 LOADS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 QUICK_LOADS = (0.4, 0.7, 0.9)
 JOBS, QUICK_JOBS = 500_000.0, 150_000.0  # in a replication
@@ -29,16 +39,15 @@ class Way(NamedTuple):
     name: str
     policy: str
     layers: str
-    color: str
 
 
 FLAT, BOTH = "flat gmsr", "gmsr over gmsr"
 WAYS = (
-    Way(FLAT, "gmsr", "flat", PALETTE[0]),
-    Way(BOTH, "gmsr", "gmsr", PALETTE[1]),
-    Way("weighted over gmsr", "weighted_least_connections", "gmsr", PALETTE[2]),
-    Way("jsq over gmsr", "jsq", "gmsr", PALETTE[3]),
-    Way("gmsr over jsq", "gmsr", "jsq", PALETTE[5]),
+    Way(FLAT, "gmsr", "flat"),
+    Way(BOTH, "gmsr", "gmsr"),
+    Way("weighted over gmsr", "weighted_least_connections", "gmsr"),
+    Way("jsq over gmsr", "jsq", "gmsr"),
+    Way("gmsr over jsq", "gmsr", "jsq"),
 )
 
 
@@ -71,11 +80,11 @@ def reproduce(quick: bool, seed: int) -> Reproduction:
         f"seed {seed}; ±: 95 % Student-t intervals."
     )
     return Reproduction(
-        title="routers behind routers: GMSR at two layers, against flat",
+        title=TITLE,
         claims=_claims(points),
         tables={"": [_row(point) for point in points]},
         conditions=conditions,
-        figure=_draw(points, conditions),
+        draw=partial(_draw, points, conditions),
     )
 
 
@@ -148,40 +157,48 @@ def _claims(points: Sequence[Point]) -> tuple[Claim, ...]:
 
 @house()
 def _draw(points: Sequence[Point], conditions: str) -> "Figure":
-    figure = new_figure(height=6.2)
+    figure = new_figure(height=6.6)
     latency, near = figure.subplots(2, 1, sharex=True)
     bound = {p.load: p.bound for p in points}
-    latency.plot(list(bound), list(bound.values()), color=INK, lw=1.2, ls=(0, (4, 2)))
-    ends: list[tuple[float, float, str, object]] = [(*list(bound.items())[-1], "bound", INK)]
-    near_ends: list[tuple[float, float, str, object]] = []
-    for way in WAYS:
+    ink = theme().ink
+    latency.plot(list(bound), list(bound.values()), color=ink, **BOUND)
+    ends = [End(*list(bound.items())[-1], "bound", ink)]
+    near_ends: list[End] = []
+    # The flat one has the looks of gmsr; the others are no policies of a fleet.
+    looks = looks_of(["gmsr", *(way.name for way in WAYS[1:])])
+    for way, look in zip(WAYS, looks, strict=True):
         mine = [p for p in points if p.way == way.name]
         above = [Estimate(*(100.0 * (x - 1.0) for x in (p.ratio.value, p.ratio.low, p.ratio.high)))
                  for p in mine]  # fmt: skip
-        ends.append(_line(latency, way, mine, [p.latency for p in mine]))
-        near_ends.append(_line(near, way, mine, above))
-    log_axis(latency, "y")
-    log_axis(near, "y")
-    latency.set_ylabel("mean latency, s")
-    near.set_ylabel("above the bound, %")
+        ends.append(_line(latency, way, look, mine, [p.latency for p in mine]))
+        near_ends.append(_line(near, way, look, mine, above))
+    value_axis(
+        latency, "y", "mean latency, s", [p.latency.value for p in points] + [*bound.values()]
+    )
+    value_axis(near, "y", "above the bound, %", [100.0 * (p.ratio.value - 1.0) for p in points])
     near.set_xlabel("load (offered work over capacity)")
     panel_title(latency, "a", "mean latency")
     panel_title(near, "b", "jobs in the system, above the bound")
-    small_print(figure, conditions)
+    frame(figure, TITLE, conditions)
     label_ends(latency, ends)
     label_ends(near, near_ends)
     return figure
 
 
 def _line(
-    axes: "Axes", way: Way, points: Sequence[Point], estimates: Sequence[Estimate]
-) -> tuple[float, float, str, object]:
+    axes: "Axes",
+    way: Way,
+    look: dict[str, Any],
+    points: Sequence[Point],
+    estimates: Sequence[Estimate],
+) -> End:
     """Draw one way; the end of its line, with its name."""
     loads = [p.load for p in points]
-    dashed: Any = {"ls": (0, (2, 1.5))} if way.name == BOTH else {}  # it lies on the flat one
+    # Where it lies on the flat one both are seen.
+    dashed = {"linestyle": (0, (2, 1.5)) if way.name == BOTH else "-"}
     axes.errorbar(
-        loads, [e.value for e in estimates], [e.half_width for e in estimates], color=way.color,
-        marker="o", ms=3.5, capsize=2, elinewidth=1, lw=1.8 if way.name in (FLAT, BOTH) else 1.3,
-        zorder=4 if way.name == BOTH else 2, **dashed,
+        loads, [e.value for e in estimates], [e.half_width for e in estimates], ms=3.5, capsize=2,
+        elinewidth=1, lw=1.8 if way.name in (FLAT, BOTH) else 1.3,
+        zorder=4 if way.name == BOTH else 2, **look | dashed,
     )  # fmt: skip
-    return loads[-1], estimates[-1].value, way.name, way.color
+    return End(loads[-1], estimates[-1].value, way.name, look["color"])

@@ -5,6 +5,7 @@ slowdown; and learned curves beside the true ones.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,16 +26,22 @@ from isocline.report.reproduce.learning_study import (
     slowing_of,
     small_and_large,
 )
-from isocline.report.reproduce.page import panel_title, small_print
+from isocline.report.reproduce.page import frame, panel_title
 from isocline.report.reproduce.reproduction import Claim, Reproduction
 from isocline.report.reproduce.systems import mixed_fleet
-from isocline.report.style import INK, PALETTE, house, log_axis, new_figure
+from isocline.report.style import (
+    house,
+    log_axis,
+    new_figure,
+)
+from isocline.report.theme import theme
 from isocline.report.words import estimate, number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+TITLE = "GMSR that learns the service curves"
 WITHIN = 1.10  # what learning may cost after 200 completions of every backend
 
 
@@ -52,7 +59,7 @@ def reproduce(quick: bool, seed: int) -> Reproduction:
         "default options; all frontends share one learner. ±: 95 % Student-t intervals."
     )
     return Reproduction(
-        title="GMSR that learns the service curves",
+        title=TITLE,
         claims=_claims(costs, slowing),
         tables={
             "": list(_cost_rows(costs)),
@@ -60,7 +67,7 @@ def reproduce(quick: bool, seed: int) -> Reproduction:
             "curves": list(_curve_rows(curves)),
         },
         conditions=conditions,
-        figure=_draw(costs, slowing, curves, conditions),
+        draw=partial(_draw, costs, slowing, curves, conditions),
     )
 
 
@@ -123,7 +130,7 @@ def _curve_rows(curves: Mapping[str, Learnt]) -> Iterable[Mapping[str, Any]]:
 def _draw(
     costs: Sequence[Cost], slowing: Slowing, curves: Mapping[str, Learnt], conditions: str
 ) -> "Figure":
-    figure = new_figure(height=6.4)
+    figure = new_figure(height=6.9)
     panels = figure.subplot_mosaic("aaabbb;ccddee", height_ratios=[1.3, 1.0])
     _draw_costs(panels["a"], costs)
     _draw_slowing(panels["b"], slowing)
@@ -132,20 +139,20 @@ def _draw(
         panel_title(panels[letter], letter, f"learned curve, {kind}")
     panels["c"].set_ylabel("rate l(N), jobs/s")
     panels["c"].legend(title="after completions", loc="lower right", title_fontsize=8)
-    small_print(figure, conditions)
+    frame(figure, TITLE, conditions)
     return figure
 
 
 def _draw_costs(axes: "Axes", costs: Sequence[Cost]) -> None:
     middle = np.sqrt(np.maximum(COMPLETIONS[:-1], COMPLETIONS[1] / 2.0) * COMPLETIONS[1:])
-    for cost, color in zip(costs, PALETTE, strict=False):
+    for cost, color in zip(costs, theme().palette, strict=False):
         value = [one.value for one in cost.ratio]
         axes.errorbar(middle, value, [one.half_width for one in cost.ratio], color=color,
                       marker="o", capsize=2, lw=1.2, elinewidth=1,
                       label=f"{cost.fleet} (jsq: {number(cost.jsq, 3)})")  # fmt: skip
         axes.axhline(cost.bound, color=color, lw=1.0, ls=":")
-    axes.axhline(1.0, color=INK, lw=1.0, ls=(0, (4, 2)))
-    axes.plot(COMPLETIONS[[AFTER, -1]], [WITHIN, WITHIN], color=INK, lw=0.8)
+    axes.axhline(1.0, color=theme().ink, lw=1.0, ls=(0, (4, 2)))
+    axes.plot(COMPLETIONS[[AFTER, -1]], [WITHIN, WITHIN], color=theme().ink, lw=0.8)
     axes.annotate("within 10 %", (COMPLETIONS[-1], WITHIN), xytext=(0, 3), fontsize=8,
                   ha="right", textcoords="offset points")  # fmt: skip
     for height, text, va in (
@@ -155,8 +162,7 @@ def _draw_costs(axes: "Axes", costs: Sequence[Cost]) -> None:
         axes.annotate(text, (middle[0], height), xytext=(0, 2 if va == "bottom" else -2),
                       textcoords="offset points", fontsize=8, va=va)  # fmt: skip
     axes.set_ylim(bottom=min(cost.bound for cost in costs) - 0.03)
-    log_axis(axes, "x")
-    axes.set_xlabel("completions of the least used backend")
+    log_axis(axes, "x", "completions of the least\nused backend")
     axes.set_ylabel("mean latency over GMSR that knows")
     axes.legend(loc="upper right")
     panel_title(axes, "a", "learning from nothing")
@@ -165,18 +171,22 @@ def _draw_costs(axes: "Axes", costs: Sequence[Cost]) -> None:
 def _draw_slowing(axes: "Axes", slowing: Slowing) -> None:
     shown = slowing.since > -RECOVERED
     since = slowing.since[shown]
-    colors = {"believes the old curve": PALETTE[1], "learned": PALETTE[0], "told": INK}
+    colors = {
+        "believes the old curve": theme().palette[1],
+        "learned": theme().palette[0],
+        "told": theme().ink,
+    }
     for name, color in colors.items():
         values = 1e3 * slowing.latency[name][shown]
         axes.plot(since, values, color=color, lw=1.2, ls=(0, (4, 2)) if name == "told" else "-",
                   label=name)  # fmt: skip
     spans = ((since[0], 0.0), (0.0, since[-1]))
     for bound, span, name in zip(slowing.bounds, spans, ("bound", ""), strict=True):
-        axes.plot(span, (1e3 * bound, 1e3 * bound), color=INK, lw=1.0, ls=":", label=name)
-    axes.axvline(0.0, ymax=0.7, color=INK, lw=0.8, ls=":")
+        axes.plot(span, (1e3 * bound, 1e3 * bound), color=theme().ink, lw=1.0, ls=":", label=name)
+    axes.axvline(0.0, ymax=0.7, color=theme().ink, lw=0.8, ls=":")
     low, high = axes.get_ylim()
     axes.set_ylim(low, high + 0.3 * (high - low))  # room for the legend
-    axes.set_xlabel(f"time since {SLOWED} became twice as slow, s")
+    axes.set_xlabel(f"time since {SLOWED} became\ntwice as slow, s")
     axes.set_ylabel("mean latency, ms")
     axes.legend(loc="upper left")
     panel_title(axes, "b", "a silent slowdown (small and large)")
@@ -184,9 +194,9 @@ def _draw_slowing(axes: "Axes", slowing: Slowing) -> None:
 
 def _draw_curves(axes: "Axes", shown: Learnt) -> None:
     n = np.linspace(0.0, 2.0 * shown.at, 200)
-    for completions, curve, color in zip(SHOWN, shown.learned, PALETTE, strict=False):
+    for completions, curve, color in zip(SHOWN, shown.learned, theme().palette, strict=False):
         axes.plot(n, curve.rate(n), color=color, lw=1.2, label=f"{completions}")
-    axes.plot(n, shown.true.rate(n), color=INK, lw=1.0, ls=(0, (4, 2)), label="true")
-    axes.axvline(shown.at, color=INK, lw=0.8, ls=":")
+    axes.plot(n, shown.true.rate(n), color=theme().ink, lw=1.0, ls=(0, (4, 2)), label="true")
+    axes.axvline(shown.at, color=theme().ink, lw=0.8, ls=":")
     axes.set_ylim(0.0, 1.2 * float(shown.true.rate(2.0 * shown.at)))
     axes.set_xlabel("jobs N")

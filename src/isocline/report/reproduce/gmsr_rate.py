@@ -2,16 +2,22 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
-from matplotlib.ticker import NullLocator
 
+from isocline.report.end_labels import End, label_ends
 from isocline.report.reproduce.fits import FloatArray, Line, line
-from isocline.report.reproduce.page import panel_title, small_print
+from isocline.report.reproduce.page import frame, panel_title
 from isocline.report.reproduce.reproduction import Claim, Reproduction
 from isocline.report.reproduce.systems import mixed_fleet
-from isocline.report.style import INK, PALETTE, house, label_ends, new_figure
+from isocline.report.style import (
+    house,
+    log_axis,
+    new_figure,
+)
+from isocline.report.theme import theme
 from isocline.report.words import number
 from isocline.theory.approach import time_to
 from isocline.theory.convergence import Convergence, convergence
@@ -23,6 +29,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+TITLE = "time to the optimum, in two phases (Theorem 3)"
 DELTAS = np.array([500.0, 2000.0, 5000.0, 10_000.0, 15_000.0, 20_000.0])  # jobs
 QUICK_DELTAS = DELTAS[[0, 2, 3, 5]]
 SHOWN = 5000.0  # the delta whose phases are drawn
@@ -66,11 +73,11 @@ def reproduce(quick: bool, seed: int) -> Reproduction:  # noqa: ARG001 - nothing
         "the others, with less to spare, drain."
     )
     return Reproduction(
-        title="time to the optimum, in two phases (Theorem 3)",
+        title=TITLE,
         claims=_claims(study),
         tables={"": list(_time_rows(study)), "paths": list(_path_rows(study))},
         conditions=conditions,
-        figure=_draw(study, conditions),
+        draw=partial(_draw, study, conditions),
     )
 
 
@@ -170,12 +177,13 @@ def _path_rows(study: Study) -> Iterable[Mapping[str, Any]]:
 
 @house()
 def _draw(study: Study, conditions: str) -> "Figure":
-    figure = new_figure(height=5.8)
+    figure = new_figure(height=6.4)
     (gaps, phases), (over_delta, over_epsilon) = figure.subplots(2, 2)
     _draw_gaps(gaps, study)
     phase_ends = _draw_phases(phases, study)
     _draw_times(over_delta, study.deltas, study.times.T, study.by_delta)
     over_delta.set_xlabel("δ, jobs")
+    over_delta.locator_params(axis="x", nbins=3)
     over_delta.xaxis.set_major_formatter("{x:,.0f}")
     panel_title(over_delta, "c", "time to ε is linear in δ")
     logs = -np.log(EPSILONS)
@@ -183,7 +191,7 @@ def _draw(study: Study, conditions: str) -> "Figure":
     over_epsilon.set_xlabel("ε, jobs")
     over_epsilon.set_xticks(logs, [f"{e:g}" for e in EPSILONS])
     panel_title(over_epsilon, "d", "... and in log 1/ε")
-    small_print(figure, conditions)
+    frame(figure, TITLE, conditions)
     label_ends(phases, phase_ends)
     _name(over_delta, float(study.deltas[-1]), study.times[-1], [f"ε = {e:g}" for e in EPSILONS])
     names = [f"δ = {delta:,.0f}" for delta in study.deltas]
@@ -192,12 +200,12 @@ def _draw(study: Study, conditions: str) -> "Figure":
 
 
 def _name(axes: "Axes", x: float, heights: FloatArray, names: Sequence[str]) -> None:
-    ends = zip(heights.tolist(), names, PALETTE, strict=False)
-    label_ends(axes, [(x, y, name, color) for y, name, color in ends])
+    ends = zip(heights.tolist(), names, theme().palette, strict=False)
+    label_ends(axes, [End(x, y, name, color) for y, name, color in ends])
 
 
 def _draw_gaps(axes: "Axes", study: Study) -> None:
-    for delta, path, color in zip(study.deltas, study.paths, PALETTE, strict=False):
+    for delta, path, color in zip(study.deltas, study.paths, theme().palette, strict=False):
         gap = study.constants.gap(path.workloads)
         axes.plot(path.times, gap, color=color, lw=1.3, label=f"δ = {delta:,.0f}")
     axes.set_ylim(0.0, 1.05 * study.deltas[-1])
@@ -209,7 +217,7 @@ def _draw_gaps(axes: "Axes", study: Study) -> None:
     panel_title(axes, "a", "first it falls linearly")
 
 
-def _draw_phases(axes: "Axes", study: Study) -> list[tuple[float, float, str, object]]:
+def _draw_phases(axes: "Axes", study: Study) -> list[End]:
     """One path: V, the gap, and the bound V/kappa from where the path is in K; ends to name."""
     k, i = study.constants, study.deltas.tolist().index(SHOWN)
     path = study.paths[i]
@@ -217,29 +225,28 @@ def _draw_phases(axes: "Axes", study: Study) -> list[tuple[float, float, str, ob
     end = float(study.times[i].max())
     shown = path.times <= end
     inside = shown & k.contains(path.workloads)
+    ink = theme().ink
     drawn = (
-        ("V/κ, jobs", path.lyapunov / k.kappa, inside, INK, (0, (4, 2))),
-        ("ΣN - ΣN*", k.gap(path.workloads), shown, PALETTE[i], "-"),
-        ("V, jobs/s", path.lyapunov, shown, INK, "-"),
+        ("V/κ, jobs", path.lyapunov / k.kappa, inside, ink, (0, (4, 2))),
+        ("ΣN - ΣN*", k.gap(path.workloads), shown, theme().palette[i], "-"),
+        ("V, jobs/s", path.lyapunov, shown, ink, "-"),
     )
     for _, values, at, color, dashes in drawn:
         axes.plot(path.times[at], values[at], color=color, lw=1.2, ls=dashes)
-    axes.axvspan(0.0, entered, color="#f2f2f2", lw=0, zorder=0)
+    axes.axvspan(0.0, entered, color=theme().shade, lw=0, zorder=0)
     for x, text in ((0.5 * entered, "outside K"), (0.5 * (entered + end), "in K")):
         axes.annotate(text, (x, 0.97), xycoords=("data", "axes fraction"), ha="center", va="top",
                       fontsize=8)  # fmt: skip
-    axes.set_yscale("log")
     axes.set_ylim(EPSILONS[-1] / 10.0, 10.0 * SHOWN)
-    axes.yaxis.set_minor_locator(NullLocator())
+    log_axis(axes, "y", "jobs; jobs/s")
     axes.set_xlim(0.0, end)
     axes.set_xlabel("time, s")
-    axes.set_ylabel("jobs; jobs/s")
     panel_title(axes, "b", f"then exponentially (δ = {SHOWN:,.0f})")
-    return [(end, float(values[at][-1]), name, color) for name, values, at, color, _ in drawn]
+    return [End(end, float(values[at][-1]), name, color) for name, values, at, color, _ in drawn]
 
 
 def _draw_times(axes: "Axes", x: FloatArray, rows: FloatArray, fits: Sequence[Line]) -> None:
-    for times, fit, color in zip(rows, fits, PALETTE, strict=False):
+    for times, fit, color in zip(rows, fits, theme().palette, strict=False):
         axes.plot(x, fit.intercept + fit.slope * x, color=color, lw=1.0)
         axes.plot(x, times, "o", color=color, ms=4)
     axes.set_ylim(bottom=0.0)

@@ -1,13 +1,18 @@
 """Figures 1 to 4 of the GMSR paper: connectivity, best backends, tiers and the TierGraph."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from isocline.report.reproduce.page import GREY, panel_title, small_print
+from isocline.report.reproduce.page import frame, panel_title
 from isocline.report.reproduce.reproduction import Claim, Reproduction
-from isocline.report.style import INK, PALETTE, house, new_figure
+from isocline.report.style import (
+    house,
+    new_figure,
+)
+from isocline.report.theme import theme
 from isocline.report.words import number
 from isocline.theory.structure import Structure
 from isocline.theory.worked_example import figure_structure
@@ -16,6 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+TITLE = "tiers and the TierGraph (Figures 1 to 4)"
 Members = tuple[tuple[str, ...], tuple[str, ...]]
 Rows = Mapping[str, float]  # of the ends of edges, from the top
 
@@ -25,9 +31,9 @@ PRINTED: tuple[Members, ...] = (  # in the caption of Figure 4, v1 to v4
     (("f3",), ("b4",)),
     ((), ("b3",)),
 )
-_SOLID = {"color": INK, "lw": 1.1, "zorder": 1}
-_ARROW = {"arrowstyle": "-|>", "color": INK, "lw": 1.1, "shrinkA": 11, "shrinkB": 11}
-_DASHED = {"color": GREY, "lw": 0.9, "ls": (0, (3, 2)), "zorder": 1}
+_SOLID = {"lw": 1.1, "zorder": 1}
+_ARROW = {"arrowstyle": "-|>", "lw": 1.1, "shrinkA": 11, "shrinkB": 11}
+_DASHED = {"lw": 0.9, "ls": (0, (3, 2)), "zorder": 1}
 
 
 def reproduce(quick: bool, seed: int) -> Reproduction:  # noqa: ARG001 - nothing random, nothing slow
@@ -39,11 +45,11 @@ def reproduce(quick: bool, seed: int) -> Reproduction:  # noqa: ARG001 - nothing
         f"holds: {_edges_in_words(found)}. Solid edges lead to a frontend's best backends."
     )
     return Reproduction(
-        title="tiers and the TierGraph (Figures 1 to 4)",
+        title=TITLE,
         claims=_claims(found),
         tables={"": _edge_rows(found), "tiers": _tier_rows(found)},
         conditions=conditions,
-        figure=_draw(found, conditions),
+        draw=partial(_draw, found, conditions),
     )
 
 
@@ -106,7 +112,7 @@ def _tier_rows(found: Structure) -> list[Mapping[str, Any]]:
 
 @house()
 def _draw(found: Structure, conditions: str) -> "Figure":
-    figure = new_figure(height=3.0)
+    figure = new_figure(height=3.6)
     panels = figure.subplots(1, 4, gridspec_kw={"width_ratios": [1.0, 1.2, 1.3, 1.1]})
     titles = ("connectivity", "best backends", "rearranged", "TierGraph")
     for axes, letter, title in zip(panels, "1234", titles, strict=True):
@@ -118,11 +124,11 @@ def _draw(found: Structure, conditions: str) -> "Figure":
     frontends = {name: i + 0.5 for i, name in enumerate(n for n in names if n[0] == "f")}
     as_drawn = frontends | backends
     colors = {
-        name: PALETTE[i]
+        name: theme().palette[i]
         for i, tier in enumerate(found.tiers)
         for name in (*tier.frontends, *tier.backends)
     }
-    _bipartite(panels[0], found, as_drawn, dict.fromkeys(colors, GREY), others=_SOLID)
+    _bipartite(panels[0], found, as_drawn, dict.fromkeys(colors, theme().note), others=_SOLID)
     _bipartite(panels[1], found, as_drawn, colors, others=None)
     _rates(panels[1], found, as_drawn)
     rows = _by_tier(found)
@@ -130,7 +136,7 @@ def _draw(found: Structure, conditions: str) -> "Figure":
     _bipartite(panels[2], found, rows, colors, others=_DASHED)
     panels[2].set_xlim(-0.25, 1.6)
     _tier_graph(panels[3], found)
-    small_print(figure, conditions)
+    frame(figure, TITLE, conditions)
     return figure
 
 
@@ -157,8 +163,9 @@ def _bipartite(
     best = set(found.best_edges)
     for edge in found.edges:
         look = _SOLID if edge in best else others
+        color = theme().note if look is _DASHED else theme().ink
         if look is not None:
-            axes.plot([0.0, 1.0], [rows[end] for end in edge], **look)
+            axes.plot([0.0, 1.0], [rows[end] for end in edge], color=color, **look)
     for name, y in rows.items():
         _node(axes, float(name[0] == "b"), y, name, colors[name])
     axes.set_xlim(-0.25, 1.25)
@@ -166,20 +173,20 @@ def _bipartite(
 
 def _node(axes: "Axes", x: float, y: float, name: str, color: str) -> None:
     shape = "s" if name[0] == "b" else "o"
-    axes.plot(x, y, shape, ms=17, mfc="white", mec=color, mew=1.5, zorder=2)
+    axes.plot(x, y, shape, ms=17, mfc=theme().paper, mec=color, mew=1.5, zorder=2)
     axes.annotate(name, (x, y), ha="center", va="center", fontsize=8, zorder=3)
 
 
 def _rates(axes: "Axes", found: Structure, rows: Rows) -> None:
     axes.set_xlim(-0.25, 1.6)
-    for tier, color in zip(found.tiers, PALETTE, strict=False):
+    for tier in found.tiers:
         for name in tier.backends:
             axes.annotate(number(tier.marginal_rate, 1), (1.28, rows[name]), va="center",
-                          fontweight="bold", color=color)  # fmt: skip
+                          fontweight="bold")  # fmt: skip
 
 
 def _bands(axes: "Axes", found: Structure, rows: Rows) -> None:
-    for i, (tier, color) in enumerate(zip(found.tiers, PALETTE, strict=False)):
+    for i, (tier, color) in enumerate(zip(found.tiers, theme().palette, strict=False)):
         at = [rows[name] for name in tier.backends]
         axes.axhspan(min(at) - 0.42, max(at) + 0.42, color=color, alpha=0.12, lw=0, zorder=0)
         axes.annotate(f"v{i + 1}", (1.3, np.mean(at)), va="center", fontsize=8)
@@ -194,9 +201,9 @@ def _tier_graph(axes: "Axes", found: Structure) -> None:
         across = (2 * row.index(tier) + 1) / (2 * len(row))
         at.append((across, 0.4 + 1.6 * levels.index(tier.marginal_rate)))
     for i, j in found.arcs:
-        axes.annotate("", at[j], at[i], arrowprops=_ARROW)
-    for i, (tier, color) in enumerate(zip(found.tiers, PALETTE, strict=False)):
+        axes.annotate("", at[j], at[i], arrowprops=_ARROW | {"color": theme().ink})
+    for i, (tier, color) in enumerate(zip(found.tiers, theme().palette, strict=False)):
         _node(axes, *at[i], f"v{i + 1}", color)
         axes.annotate(number(tier.marginal_rate, 1), at[i], xytext=(12, 0), va="center",
-                      textcoords="offset points", fontweight="bold", color=color)  # fmt: skip
+                      textcoords="offset points", fontweight="bold")  # fmt: skip
     axes.set_xlim(0.0, 1.15)

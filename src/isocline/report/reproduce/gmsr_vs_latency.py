@@ -1,6 +1,7 @@
 """All policies against load on the mixed fleet, beside the bound (GMSR paper, Lemma 1, App. A)."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -9,11 +10,20 @@ from isocline.errors import RunTooShortError
 from isocline.model.fleet import RoutingSystem
 from isocline.policies.routing import ALL
 from isocline.report.conditions import conditions as conditions_of
+from isocline.report.end_labels import End, label_ends
 from isocline.report.reproduce.fits import FloatArray
-from isocline.report.reproduce.page import panel_title, small_print
+from isocline.report.reproduce.page import frame, panel_title
 from isocline.report.reproduce.reproduction import Claim, Reproduction
 from isocline.report.reproduce.systems import mixed_fleet
-from isocline.report.style import INK, house, label_ends, log_axis, looks, new_figure
+from isocline.report.style import (
+    BOUND,
+    house,
+    log_axis,
+    looks_of,
+    new_figure,
+    value_axis,
+)
+from isocline.report.theme import theme
 from isocline.report.words import estimate, listed, number
 from isocline.simulate.compare import simulate
 from isocline.simulate.results import Comparison, Estimate
@@ -24,6 +34,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+TITLE = "all policies against load, beside the bound"
 LOADS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.925, 0.95)
 JOBS, QUICK_JOBS = 5e5, 1.5e5  # in a replication
 QUICK_LOADS = (0.4, 0.7, 0.9)
@@ -63,7 +74,7 @@ def reproduce(quick: bool, seed: int) -> Reproduction:
         f"{f'; at the lowest, none was of {listed(never, 12)}' if never else ''}."
     )
     return Reproduction(
-        title="all policies against load, beside the bound",
+        title=TITLE,
         claims=_claims(series, anarchy),
         tables={
             "": [row for one in series for row in one.rows],
@@ -73,7 +84,7 @@ def reproduce(quick: bool, seed: int) -> Reproduction:
             ],
         },
         conditions=conditions,
-        figure=_draw(series, alone, anarchy, conditions),
+        draw=partial(_draw, series, alone, anarchy, conditions),
     )
 
 
@@ -176,43 +187,38 @@ def _lost(one: Series) -> float:
 def _draw(
     series: Sequence[Series], alone: Sequence[Comparison], anarchy: FloatArray, conditions: str
 ) -> "Figure":
-    figure = new_figure(height=6.8)
+    figure = new_figure(height=7.6)
     latency, near = figure.subplots(2, 1, sharex=True, height_ratios=[1.25, 1.0])
     loads = np.array([one.load for one in alone])
     bound = np.array([one.lower_bound_latency for one in alone])
-    own = {one.policy: look for one, look in zip(series, looks(len(series)), strict=True)}
+    own = {
+        one.policy: look
+        for one, look in zip(series, looks_of([one.policy for one in series]), strict=True)
+    }
     own[GMSR] |= {"lw": 2.0, "zorder": 4}
-    latency.plot(loads, bound, color=INK, lw=1.2, ls=(0, (4, 2)))
-    ends = [(loads[-1], bound[-1], "bound", INK)]
+    latency.plot(loads, bound, color=theme().ink, **BOUND)
+    ends = [End(loads[-1], bound[-1], "bound", theme().ink)]
     for one in series:
         _line(latency, one.loads, one.latency, own[one.policy])
         color, last = own[one.policy]["color"], (one.loads[-1], one.latency[-1].value)
-        if one.loads[-1] == loads[-1]:
-            ends.append((*last, one.policy, color))
-        else:
-            note = latency.annotate(
-                f"{one.policy}, then unstable", last, xytext=(6, 4), textcoords="offset points",
-                fontsize=7, color=color,
-            )  # fmt: skip
-            note.set_in_layout(False)
-    log_axis(latency, "y")
-    latency.set_ylabel("mean latency, s")
+        stops = "" if one.loads[-1] == loads[-1] else " (then unstable)"
+        ends.append(End(*last, one.policy + stops, color))
+    drawn = [e.value for one in series for e in one.latency]
+    value_axis(latency, "y", "mean latency, s", [*bound.tolist(), *drawn])
     panel_title(latency, "a", "mean latency")
-    near.plot(loads, 100.0 * (anarchy - 1.0), color=INK, lw=1.0, ls=":")
-    near_ends = [(loads[-1], 100.0 * (anarchy[-1] - 1.0), "latency equilibrium", INK)]
+    near.plot(loads, 100.0 * (anarchy - 1.0), color=theme().ink, lw=1.0, ls=":")
+    near_ends = [End(loads[-1], 100.0 * (anarchy[-1] - 1.0), "latency equilibrium", theme().ink)]
     for one in series:
         above = [Estimate(*(100.0 * (e - 1.0) for e in (r.value, r.low, r.high)))
                  for r in one.ratio]  # fmt: skip
         _line(near, one.loads, above, own[one.policy])
-        if one.loads[-1] == loads[-1]:
-            color = own[one.policy]["color"]
-            near_ends.append((loads[-1], above[-1].value, one.policy, color))
-    log_axis(near, "y")
+        color = own[one.policy]["color"]
+        near_ends.append(End(one.loads[-1], above[-1].value, one.policy, color))
+    log_axis(near, "y", "above the bound, %")
     near.set_ylim(bottom=LEAST)
     near.set_xlabel("load (offered work over capacity)")
-    near.set_ylabel("above the bound, %")
     panel_title(near, "b", "jobs in the system, above the bound")
-    small_print(figure, conditions)
+    frame(figure, TITLE, conditions)
     label_ends(latency, ends)
     label_ends(near, near_ends)
     return figure

@@ -12,7 +12,7 @@ import numpy as np
 from isocline.report.reproduce.fits import FloatArray
 from isocline.report.reproduce.reproduction import Claim
 from isocline.report.reproduce.systems import n_model
-from isocline.report.style import INK, PALETTE
+from isocline.report.theme import theme
 from isocline.report.words import number
 from isocline.theory.equilibrium import fluid_optimum
 
@@ -25,8 +25,6 @@ ERRATUM = (
     "derivative is 2/(N+2)², and the equilibrium (√2, √2). (Routing by expected latency does come "
     "to rest at (2, 1).)"
 )
-WRONG = PALETTE[3]
-_SCALES = ("#b9d7ea", "#56a9d6", "#0072B2", "#D55E00")  # the coarser, the paler
 
 
 @cache
@@ -50,17 +48,23 @@ def erratum_claim() -> Claim:
 
 def scale_colors(count: int) -> tuple[str, ...]:
     """Colours for `count` <= 4 scales, coarsest first."""
-    return _SCALES[len(_SCALES) - count :]
+    scales = theme().scales
+    return scales[len(scales) - count :]
+
+
+def wrong() -> str:
+    """The colour of what the paper prints by mistake."""
+    return theme().palette[3]
 
 
 def mark_levels(axes: "Axes", right: float, backend: int) -> None:
     """Both equilibria of a backend as level lines, named at the right end."""
     true, printed = float(equilibrium()[backend]), float(PRINTED[backend])
-    apart = 4 if true > printed else -4  # points, so that the names do not meet
+    apart = 5 if true > printed else -5  # points, so that the names do not meet
     for level, color, name, up in (
-        (true, INK, r"$\sqrt{2}$", apart),
-        (printed, WRONG, f"{printed:g} printed", -apart),
+        (true, theme().ink, r"$\sqrt{2}$", apart),
+        (printed, wrong(), f"{printed:g} printed", -apart),
     ):
         axes.axhline(level, color=color, lw=0.9, ls=(0, (1, 1.5)), zorder=4)
         axes.annotate(name, (right, level), xytext=(3, up), textcoords="offset points",
-                      va="center", fontsize=7, color=color, annotation_clip=False)  # fmt: skip
+                      va="center", fontsize=8, annotation_clip=False)  # fmt: skip

@@ -1,6 +1,7 @@
 """Figures 1 and 2 of the near-data paper: the algorithm, and the ideal load decomposition."""
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,9 +10,13 @@ from matplotlib.patches import Rectangle
 from isocline.model.cluster import Cluster, ExplicitTasks, Rates
 from isocline.model.graph import CompatibilityGraph
 from isocline.report.reproduce.fits import FloatArray
-from isocline.report.reproduce.page import GREY, panel_title, small_print
+from isocline.report.reproduce.page import frame, panel_title
 from isocline.report.reproduce.reproduction import Claim, Reproduction
-from isocline.report.style import INK, PALETTE, house, new_figure
+from isocline.report.style import (
+    house,
+    new_figure,
+)
+from isocline.report.theme import on, theme
 from isocline.report.words import number
 from isocline.theory.near_data_plan import near_data_plan
 
@@ -21,6 +26,7 @@ if TYPE_CHECKING:
 
     from isocline.theory.near_data_records import NearDataPlan
 
+TITLE = "the algorithm and the ideal load decomposition (Figures 1 and 2)"
 ALPHA, GAMMA = 1.0, 0.5  # tasks per slot
 THRESHOLD = ALPHA / GAMMA  # T_s, tasks
 # Figure 1: tasks in the queues as a task with data at servers 1, 3 and 4 arrives; server 2 is idle.
@@ -47,11 +53,11 @@ def reproduce(quick: bool, seed: int) -> Reproduction:  # noqa: ARG001 - nothing
         "joins Q_n and is served by server m, ν_n,m."
     )
     return Reproduction(
-        title="the algorithm and the ideal load decomposition (Figures 1 and 2)",
+        title=TITLE,
         claims=_claims(plan, shares),
         tables={"": list(_rows(shares))},
         conditions=conditions,
-        figure=_draw(plan, shares, conditions),
+        draw=partial(_draw, plan, shares, conditions),
     )
 
 
@@ -114,13 +120,13 @@ def _rows(shares: FloatArray) -> Iterable[Mapping[str, Any]]:
 
 @house()
 def _draw(plan: "NearDataPlan", shares: FloatArray, conditions: str) -> "Figure":
-    figure = new_figure(height=3.8)
+    figure = new_figure(height=4.4)
     left, right = figure.subplots(1, 2, gridspec_kw={"width_ratios": (0.9, 1.1)})
     panel_title(left, "1", "the algorithm")
     _algorithm(left)
     panel_title(right, "2", "ideal load decomposition")
     _loads(right, plan, shares)
-    small_print(figure, conditions)
+    frame(figure, TITLE, conditions)
     return figure
 
 
@@ -130,39 +136,51 @@ def _algorithm(axes: "Axes") -> None:
     longest = int(np.argmax(QUEUES))
     axes.annotate(
         f"task local to {', '.join(str(m + 1) for m in ARRIVING)}", (1.5, 9.4), ha="center",
-        va="center", fontsize=8, bbox={"boxstyle": "round", "fc": "white", "ec": INK},
+        va="center", fontsize=8, bbox={"boxstyle": "round", "fc": theme().paper, "ec": theme().ink},
     )  # fmt: skip
     for m, length in enumerate(QUEUES):
-        axes.plot((m - 0.3, m + 0.3), (3.1, 3.1), color=INK, lw=1.0)
+        axes.plot((m - 0.3, m + 0.3), (3.1, 3.1), color=theme().ink, lw=1.0)
         for task in range(length):
-            axes.add_patch(_square(m, 3.2 + 0.6 * task, "white", INK))
+            axes.add_patch(_square(m, 3.2 + 0.6 * task))
         axes.annotate(f"$Q_{m + 1}$", (m - 0.08, 2.4), ha="right", fontsize=8)
-        axes.plot(m, 1.0, "o", ms=20, mfc="white", mec=GREY if m == IDLE else INK, mew=1.3)
+        axes.plot(
+            m,
+            1.0,
+            "o",
+            ms=20,
+            mfc=theme().paper,
+            mec=theme().faint if m == IDLE else theme().ink,
+            mew=1.3,
+        )
         axes.annotate(f"{m + 1}", (m, 1.0), ha="center", va="center", fontsize=8)
         if m in ARRIVING:
             chosen = m == joined
             axes.annotate(
                 "", (m, 3.3 + 0.6 * length), (1.5, 9.0),
-                arrowprops={"arrowstyle": "->", "color": PALETTE[0] if chosen else GREY,
-                            "lw": 1.6 if chosen else 0.8, "ls": "-" if chosen else ":"},
+                arrowprops={"arrowstyle": "->", "lw": 1.6 if chosen else 0.8,
+                            "ls": "-" if chosen else ":",
+                            "color": theme().palette[0] if chosen else theme().faint},
             )  # fmt: skip
         if m != IDLE:
-            axes.annotate("", (m, 1.6), (m, 3.0), arrowprops={"arrowstyle": "->", "color": INK})
+            axes.annotate(
+                "", (m, 1.6), (m, 3.0), arrowprops={"arrowstyle": "->", "color": theme().ink}
+            )
     axes.annotate("", (IDLE + 0.25, 1.3), (longest - 0.25, 3.2),
-                  arrowprops={"arrowstyle": "->", "color": PALETTE[1], "lw": 1.6})  # fmt: skip
-    for xy, words, color in (
-        ((-0.9, 8.0), "joins the shortest\nlocal queue", PALETTE[0]),
+                  arrowprops={"arrowstyle": "->", "lw": 1.6,
+                              "color": theme().palette[1]})  # fmt: skip
+    for xy, words in (
+        ((-0.9, 8.0), "joins the shortest\nlocal queue"),
         ((-0.9, -0.7), "an idle server without a local\ntask helps the longest queue,\n"
-                       f"if that is longer than $T_s$ = {THRESHOLD:g}", PALETTE[1]),
+                       f"if that is longer than $T_s$ = {THRESHOLD:g}"),
     ):  # fmt: skip
-        axes.annotate(words, xy, fontsize=7.5, color=color, va="center")
+        axes.annotate(words, xy, fontsize=8, va="center")
     axes.set_xlim(-1.0, len(QUEUES) - 0.3)
     axes.set_ylim(-1.4, 10.0)
     axes.set_axis_off()
 
 
-def _square(x: float, y: float, face: str, edge: str) -> Rectangle:
-    return Rectangle((x - 0.25, y), 0.5, 0.5, fc=face, ec=edge, lw=1.0)
+def _square(x: float, y: float) -> Rectangle:
+    return Rectangle((x - 0.25, y), 0.5, 0.5, fc=theme().paper, ec=theme().ink, lw=1.0)
 
 
 def _loads(axes: "Axes", plan: "NearDataPlan", shares: FloatArray) -> None:
@@ -172,12 +190,20 @@ def _loads(axes: "Axes", plan: "NearDataPlan", shares: FloatArray) -> None:
         for m in (n, *(k for k in range(shares.shape[0]) if k != n)):
             if shares[n, m] <= 0.0:
                 continue
-            axes.bar(n, shares[n, m], bottom=bottom, width=0.7, color=PALETTE[m], ec="white")
+            axes.bar(
+                n,
+                shares[n, m],
+                bottom=bottom,
+                width=0.7,
+                color=theme().palette[m],
+                ec=theme().paper,
+            )
             if shares[n, m] > 0.07:
                 axes.annotate(rf"$\nu_{{{n + 1},{m + 1}}}$", (n, bottom + shares[n, m] / 2),
-                              ha="center", va="center", fontsize=8, color="white")  # fmt: skip
+                              ha="center", va="center", fontsize=8,
+                              color=on(theme().palette[m]))  # fmt: skip
             bottom += shares[n, m]
-    axes.axhline(ALPHA, color=INK, lw=1.0, ls=(0, (4, 2)))
+    axes.axhline(ALPHA, color=theme().ink, lw=1.0, ls=(0, (4, 2)))
     axes.annotate("α", (-0.55, ALPHA), xytext=(0, 3), textcoords="offset points", fontsize=8)
     labels = [f"$Q_{n + 1}$" for n in range(len(plan.loads))]
     for group, names in (("helpers", plan.helpers), ("beneficiaries", plan.beneficiaries)):

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, final
 
 import numpy as np
@@ -13,7 +14,7 @@ from isocline.report.reproduce.clusters import (
     cluster_of,
     while_stable,
 )
-from isocline.report.reproduce.neardata_fig3_plot import draw
+from isocline.report.reproduce.neardata_fig3_plot import TITLE, draw
 from isocline.report.reproduce.reproduction import Claim, Reproduction
 from isocline.report.words import estimate, number
 from isocline.simulate.results import Estimate
@@ -123,11 +124,11 @@ def reproduce(quick: bool, seed: int) -> Reproduction:
         f"intervals. {LEVEL_IN_WORDS}"
     )
     return Reproduction(
-        title="local tasks first and JSQ-MaxWeight (Figure 3)",
+        title=TITLE,
         claims=_claims(curves),
         tables={"": list(_rows(curves))},
         conditions=conditions,
-        figure=draw(curves, conditions),
+        draw=partial(draw, curves, conditions),
     )
 
 

@@ -5,8 +5,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from isocline.report.reproduce.page import GREY, panel_title, small_print
-from isocline.report.style import FAINT, INK, PALETTE, house, log_axis, new_figure
+from isocline.report.reproduce.page import frame, panel_title
+from isocline.report.style import (
+    house,
+    key,
+    log_axis,
+    looks_of,
+    new_figure,
+)
+from isocline.report.theme import theme
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,16 +25,17 @@ TICKS = (0.1, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99)
 BORDER = 0.75  # between the paper's two load regions, which it draws on different scales
 LINES = {1.0: "-", 10.0: "--", 0.0: ":"}  # by slots per service
 MARKS = {1.0: "s", 10.0: "^", 0.0: "o"}
-POLICIES = {"local first": PALETTE[0], "JSQ-MaxWeight": PALETTE[1]}
-COUNT_COLORS = {"all": PALETTE[3], "waiting": PALETTE[2]}
+POLICIES = {"local first": "local_first", "JSQ-MaxWeight": "jsq_maxweight"}
 COUNTS = {"all": "lengths count all tasks", "waiting": "lengths count waiting tasks"}
+TITLE = "local tasks first and JSQ-MaxWeight (Figure 3)"
 TITLES = {"even": "even", "hot": "hot spot"}
 
 
 @house()
 def draw(curves: Sequence["Curve"], conditions: str) -> "Figure":
     """Completion times by traffic and rule of counting; below, the ratios."""
-    figure = new_figure(height=9.0)
+    figure = new_figure(height=9.4)
+    frame(figure, TITLE, conditions)
     grid = figure.subplots(3, 2, sharex=True, sharey="row", height_ratios=[1.0, 1.0, 1.3])
     for i, traffic in enumerate(TITLES):
         for j, (count, words) in enumerate(COUNTS.items()):
@@ -39,19 +47,29 @@ def draw(curves: Sequence["Curve"], conditions: str) -> "Figure":
         axes = grid[2][j]
         _ratios(axes, [c for c in curves if c.traffic == traffic])
         panel_title(axes, "ef"[j], f"{TITLES[traffic]}: ratio of the two")
-        axes.set_xlabel("load")
+        axes.set_xlabel("load (scale of 1 / (1 - load))")
     _regions(grid[0][0])
-    for count, color in COUNT_COLORS.items():
+    for count, color in _count_colors().items():
         grid[2][0].plot([], [], color=color, label=COUNTS[count])
+    low, high = grid[2][0].get_ylim()
+    grid[2][0].set_ylim(low, 2.0 * high)  # room for the legend
     grid[2][0].legend(loc="upper left")
     for axes in grid[:2, 0]:
-        axes.set_ylabel("mean completion time × α")
-    grid[2][0].set_ylabel("JSQ-MaxWeight over local first")
-    for axes in grid[:, 0]:
-        log_axis(axes, "y")
+        log_axis(axes, "y", "mean completion\ntime × α")
+    log_axis(grid[2][0], "y", "JSQ-MaxWeight\nover local first")
     _legend(figure, grid[0][0])
-    small_print(figure, conditions)
     return figure
+
+
+def _policy_colors() -> dict[str, str]:
+    """By the paper's names; in every picture these policies have these colours."""
+    looks = looks_of(list(POLICIES.values()))
+    return {name: look["color"] for name, look in zip(POLICIES, looks, strict=True)}
+
+
+def _count_colors() -> dict[str, str]:
+    palette = theme().palette
+    return {"all": palette[3], "waiting": palette[2]}
 
 
 def _loads(axes: "Axes") -> None:
@@ -62,18 +80,20 @@ def _loads(axes: "Axes") -> None:
     )
     axes.set_xticks(TICKS, [f"{tick:g}" for tick in TICKS])
     axes.minorticks_off()
-    axes.axvline(BORDER, color=FAINT, lw=0.8)
+    axes.axvline(BORDER, color=theme().faint, lw=0.8)
 
 
 def _regions(axes: "Axes") -> None:
-    for side, words in (("right", "low to\nmedium "), ("left", " medium\n to high")):
-        axes.annotate(words, (BORDER, 1.0), xycoords=("data", "axes fraction"), ha=side, va="top",
-                      fontsize=7, color=GREY)  # fmt: skip
+    for side, words in (("right", "low to\nmedium"), ("left", "medium\nto high")):
+        gap = -4 if side == "right" else 4
+        axes.annotate(words, (BORDER, 1.0), xycoords=("data", "axes fraction"), xytext=(gap, 0),
+                      textcoords="offset points", ha=side, va="top", fontsize=8,
+                      color=theme().note)  # fmt: skip
 
 
 def _times(axes: "Axes", curves: Iterable["Curve"]) -> None:
     for curve in curves:
-        for policy, color in enumerate(POLICIES.values()):
+        for policy, color in enumerate(_policy_colors().values()):
             found = curve.completion(policy)
             axes.errorbar(
                 curve.loads, [e.value for e in found], [e.half_width for e in found],
@@ -83,12 +103,12 @@ def _times(axes: "Axes", curves: Iterable["Curve"]) -> None:
 
 
 def _ratios(axes: "Axes", curves: Sequence["Curve"]) -> None:
-    axes.axhline(1.0, color=INK, lw=0.8)
-    axes.axhline(4.0, color=INK, lw=1.0, ls=(0, (4, 2)))
+    axes.axhline(1.0, color=theme().ink, lw=0.8)
+    axes.axhline(4.0, color=theme().ink, lw=1.0, ls=(0, (4, 2)))
     axes.annotate("the paper: up to 4", (0.02, 4.0), xycoords=("axes fraction", "data"),
                   xytext=(0, 3), textcoords="offset points", fontsize=8)  # fmt: skip
     for curve in curves:
-        ratios, color = curve.ratios, COUNT_COLORS[curve.reading.count]
+        ratios, color = curve.ratios, _count_colors()[curve.reading.count]
         axes.errorbar(
             curve.loads, [r.value for r in ratios], [r.half_width for r in ratios],
             capsize=1.5, elinewidth=0.8, **_look(curve.reading, color),
@@ -102,8 +122,8 @@ def _look(reading: "Reading", color: str) -> Mapping[str, Any]:
 
 
 def _legend(figure: "Figure", axes: "Axes") -> None:
-    handles = [axes.plot([], [], color=c, label=name)[0] for name, c in POLICIES.items()]
+    handles = [axes.plot([], [], color=c, label=name)[0] for name, c in _policy_colors().items()]
     for slots, words in ((1.0, "slots, α = 1"), (10.0, "slots, α = 0.1"), (0.0, "continuous")):
-        handles += axes.plot([], [], color=INK, ls=LINES[slots], marker=MARKS[slots], ms=3, lw=1.1,
-                             label=words)  # fmt: skip
-    figure.legend(handles=handles, loc="outside upper center", ncols=len(handles))
+        handles += axes.plot([], [], color=theme().ink, ls=LINES[slots], marker=MARKS[slots], ms=3,
+                             lw=1.1, label=words)  # fmt: skip
+    key(figure, handles)

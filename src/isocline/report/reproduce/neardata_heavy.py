@@ -1,6 +1,7 @@
 """Queues near the boundary of the capacity region (near-data paper, Theorems 2 to 8)."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from itertools import combinations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -8,10 +9,18 @@ import numpy as np
 
 from isocline.model.cluster import Cluster, ExplicitTasks, Rates
 from isocline.model.graph import CompatibilityGraph
+from isocline.report.end_labels import End, label_ends
 from isocline.report.reproduce.clusters import LEVEL, LEVEL_IN_WORDS
-from isocline.report.reproduce.page import panel_title, small_print
+from isocline.report.reproduce.page import frame, panel_title
 from isocline.report.reproduce.reproduction import Claim, Reproduction
-from isocline.report.style import INK, PALETTE, house, label_ends, log_axis, new_figure
+from isocline.report.style import (
+    BOUND,
+    house,
+    log_axis,
+    looks_of,
+    new_figure,
+)
+from isocline.report.theme import theme
 from isocline.report.words import estimate, number
 from isocline.simulate.cluster.compare import simulate_cluster
 from isocline.simulate.results import Estimate
@@ -24,6 +33,7 @@ if TYPE_CHECKING:
     from isocline.simulate.cluster.results import SchedulingResult
     from isocline.theory.near_data_records import QueueBound
 
+TITLE = "queues near the boundary of the capacity region (Theorems 2 to 8)"
 ALPHA, GAMMA = 0.5, 0.25  # per slot
 HALF = 4  # servers that are hot; as many are not
 # Tasks per slot. From 0.5 on nobody would need help: helpers can give GAMMA (HALF - Phi) = 0.5.
@@ -78,11 +88,11 @@ def reproduce(quick: bool, seed: int) -> Reproduction:
         f"fifth discarded; seed {seed}; ±: 95 % Student-t intervals."
     )
     return Reproduction(
-        title="queues near the boundary of the capacity region (Theorems 2 to 8)",
+        title=TITLE,
         claims=_claims(points),
         tables={"": [row for case in points.values() for row in _rows(case)]},
         conditions=conditions,
-        figure=_draw(points, conditions),
+        draw=partial(_draw, points, conditions),
     )
 
 
@@ -211,7 +221,7 @@ def _rows(points: Iterable[Point]) -> Iterable[Mapping[str, Any]]:
 
 @house()
 def _draw(points: Mapping[str, list[Point]], conditions: str) -> "Figure":
-    figure = new_figure(height=6.2)
+    figure = new_figure(height=6.8)
     grid = figure.subplots(2, 2, sharex=True, sharey="row")
     ends = []
     for column, (case, found) in enumerate(points.items()):
@@ -219,36 +229,32 @@ def _draw(points: Mapping[str, list[Point]], conditions: str) -> "Figure":
         ends += [(upper, _queues(upper, found)), (lower, _widths(lower, found))]
         panel_title(upper, "ab"[column], f"{TITLES[case]}: Theorems {THEOREMS[case][0]}")
         panel_title(lower, "cd"[column], f"{TITLES[case]}: Theorem {THEOREMS[case][1]}")
-        lower.set_xlabel("epsilon, tasks per slot")
+        lower.set_xlabel("epsilon, tasks per slot (log scale)")
     log_axis(grid[0][0], "x")
     grid[0][0].invert_xaxis()
     grid[0][0].set_ylabel("epsilon E[sum Q]")
     grid[0][0].set_ylim(bottom=0.0)
-    log_axis(grid[1][0], "y")
-    grid[1][0].set_ylabel("E|Q⊥|, tasks")
-    small_print(figure, conditions)
+    log_axis(grid[1][0], "y", "E|Q⊥|, tasks")
+    frame(figure, TITLE, conditions)
     for axes, named in ends:
         label_ends(axes, named)
     return figure
-
-
-End = tuple[float, float, str, object]
 
 
 def _queues(axes: "Axes", points: Sequence[Point]) -> list[End]:
     """Scaled numbers of tasks under each policy, between the theorems' lines."""
     x = [point.epsilon for point in points]
     limit, lower = points[-1].limit, [point.epsilon * point.bound.lower for point in points]
-    axes.axhline(limit, color=INK, lw=1.2, ls=(0, (4, 2)))
-    axes.plot(x, lower, color=INK, lw=1.0, ls=":")
+    axes.axhline(limit, color=theme().ink, **BOUND)
+    axes.plot(x, lower, color=theme().ink, lw=1.0, ls=":")
     axes.annotate("(σ² + ν²)/2", (x[0], limit), xytext=(0, 3), textcoords="offset points",
                   fontsize=8)  # fmt: skip
-    ends: list[End] = [(x[-1], lower[-1], "lower bound", INK)]
-    for i, (name, color) in enumerate(zip(POLICIES, PALETTE, strict=False)):
+    ends = [End(x[-1], lower[-1], "lower bound", theme().ink)]
+    for i, (name, look) in enumerate(zip(POLICIES, looks_of(POLICIES), strict=True)):
         found = [point.scaled(i) for point in points]
-        axes.errorbar(x, [e.value for e in found], [e.half_width for e in found], color=color,
-                      marker="o", ms=3.5, lw=1.2, capsize=2, elinewidth=1)  # fmt: skip
-        ends.append((x[-1], found[-1].value, name, color))
+        axes.errorbar(x, [e.value for e in found], [e.half_width for e in found], **look,
+                      ms=3.5, lw=1.2, capsize=2, elinewidth=1)  # fmt: skip
+        ends.append(End(x[-1], found[-1].value, name, look["color"]))
     return ends
 
 
@@ -256,11 +262,11 @@ def _widths(axes: "Axes", points: Sequence[Point]) -> list[End]:
     """E|Q_perp| beside what the queues themselves are."""
     x = [point.epsilon for point in points]
     ends: list[End] = []
-    for i, name in enumerate(POLICIES[:2]):
+    for i, (name, look) in enumerate(zip(POLICIES[:2], looks_of(POLICIES[:2]), strict=True)):
         found = [w for point in points if (w := point.policies[i].perpendicular)]
-        axes.errorbar(x, [w.value for w in found], [w.half_width for w in found], color=PALETTE[i],
-                      marker="o", ms=3.5, lw=1.2, capsize=2, elinewidth=1)  # fmt: skip
-        ends.append((x[-1], found[-1].value, name, PALETTE[i]))
+        axes.errorbar(x, [w.value for w in found], [w.half_width for w in found], **look,
+                      ms=3.5, lw=1.2, capsize=2, elinewidth=1)  # fmt: skip
+        ends.append(End(x[-1], found[-1].value, name, look["color"]))
     queues = [point.queue(0).value for point in points]
-    axes.plot(x, queues, color=INK, lw=1.0, ls=":")
-    return [*ends, (x[-1], queues[-1], "E[sum Q]", INK)]
+    axes.plot(x, queues, color=theme().ink, lw=1.0, ls=":")
+    return [*ends, End(x[-1], queues[-1], "E[sum Q]", theme().ink)]

@@ -1,15 +1,24 @@
 """All scheduling policies against load: two slowdowns, with and without racks."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from isocline.policies.scheduling import ALL
 from isocline.report.reproduce.clusters import HOT, LEVEL_IN_WORDS, cluster_of, while_stable
-from isocline.report.reproduce.page import panel_title, small_print
+from isocline.report.reproduce.page import frame, panel_title
 from isocline.report.reproduce.reproduction import Claim, Reproduction
-from isocline.report.style import INK, house, log_axis, looks, new_figure
+from isocline.report.style import (
+    BOUND,
+    house,
+    key,
+    log_axis,
+    looks_of,
+    new_figure,
+)
+from isocline.report.theme import theme
 from isocline.report.words import estimate, listed, number
 from isocline.simulate.results import Estimate
 
@@ -19,6 +28,7 @@ if TYPE_CHECKING:
 
     from isocline.simulate.cluster.results import ClusterComparison
 
+TITLE = "all scheduling policies against load"
 SERVERS, QUICK_SERVERS, RACKS = 200, 40, 10
 LOADS, QUICK_LOADS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95), (0.5, 0.9)
 SLOWDOWNS = (2.0, 4.0)
@@ -26,7 +36,6 @@ SLOWDOWNS = (2.0, 4.0)
 SERVICES, WARMUP = 4000.0, 1500.0
 QUICK_SERVICES, QUICK_WARMUP = 600.0, 200.0
 LINE: dict[str, Any] = {"lw": 1.2, "ms": 3}
-BOUND = (0, (4, 2))
 OWN, RIVAL, LATE = "local_first", "jsq_maxweight", "late_binding"
 WITHIN = 0.01  # a policy this close (relative) is as good
 
@@ -70,11 +79,11 @@ def reproduce(quick: bool, seed: int) -> Reproduction:
         "largest that is known for the load, see docs/clusters.md."
     )
     return Reproduction(
-        title="all scheduling policies against load",
+        title=TITLE,
         claims=_claims(panels),
         tables={"": [row for panel in panels for row in _rows(panel)]},
         conditions=conditions,
-        figure=_draw(panels, conditions),
+        draw=partial(_draw, panels, conditions),
     )
 
 
@@ -131,23 +140,21 @@ def _rows(panel: Panel) -> Iterable[Mapping[str, Any]]:
 
 @house()
 def _draw(panels: Sequence[Panel], conditions: str) -> "Figure":
-    figure = new_figure(height=7.6)
+    figure = new_figure(height=8.0)
+    frame(figure, TITLE, conditions)
     grid = figure.subplots(2, 2, sharex=True, sharey="row").ravel()
     names = [OWN, *panels[0].pairs]
-    own = dict(zip(names, looks(len(names)), strict=True))
+    own = dict(zip(names, looks_of(names), strict=True))
     own[OWN] |= {"lw": 2.0, "zorder": 4}
     for axes, panel, letter in zip(grid, panels, "abcd", strict=True):
         _lines(axes, panel, own)
         panel_title(axes, letter, panel.title)
-        log_axis(axes, "y")
-    for axes in grid[::2]:
-        axes.set_ylabel("mean completion time × α")
+        log_axis(axes, "y", "" if axes in grid[1::2] else "mean completion time × α")
     for axes in grid[2:]:
         axes.set_xlabel("load")
     handles = [grid[0].plot([], [], label=name, **(LINE | own[name]))[0] for name in names]
-    handles += grid[0].plot([], [], color=INK, lw=1.2, ls=BOUND, label="bound")
-    figure.legend(handles=handles, loc="outside upper center", ncols=5)
-    small_print(figure, conditions)
+    handles += grid[0].plot([], [], color=theme().ink, label="bound", **BOUND)
+    key(figure, handles)
     return figure
 
 
@@ -155,7 +162,7 @@ def _lines(axes: "Axes", panel: Panel, own: Mapping[str, Mapping[str, Any]]) -> 
     """Completion times of all policies, each up to where it is no longer stable, and the bound."""
     loads = np.array([one.load for one in panel.alone])
     bound = np.array([one.lower_bound_latency for one in panel.alone])
-    axes.plot(loads, bound, color=INK, lw=1.2, ls=BOUND)
+    axes.plot(loads, bound, color=theme().ink, **BOUND)
     for name, found in ((OWN, panel.alone), *panel.pairs.items()):
         if not found:
             continue

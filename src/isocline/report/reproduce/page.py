@@ -1,21 +1,18 @@
-"""Page elements of all figures: panel titles and small print."""
+"""Page elements of all figures: the frame, and the titles of panels."""
 
-import textwrap
 from typing import TYPE_CHECKING
+
+from isocline.report.style import footnote, heading
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-SMALL = 7.0  # pt: the least that is read with ease in print
-_CHARACTERS = 132  # of 7 pt sans-serif that fit into 6.5 inches
-GREY = "#555555"
 
-
-def small_print(figure: "Figure", text: str) -> None:
-    """Model, parameters and seeds below a picture."""
-    lines = textwrap.fill(text, _CHARACTERS)
-    figure.supxlabel(lines, fontsize=SMALL, color=GREY, x=0.01, ha="left", linespacing=1.3)
+def frame(figure: "Figure", title: str, conditions: str) -> None:
+    """The title above a picture; model, parameters and seeds below."""
+    heading(figure, title[:1].upper() + title[1:])
+    footnote(figure, conditions)
 
 
 def panel_title(axes: "Axes", letter: str, text: str) -> None:

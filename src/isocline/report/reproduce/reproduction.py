@@ -1,6 +1,6 @@
 """Reproduction of a figure: the picture, its data, and the paper's claims beside ours."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, final
 
@@ -52,7 +52,13 @@ class Reproduction:
     """The data of each part: written to NAME-part.csv, or to NAME.csv for the part ""."""
     conditions: str
     """Model, parameters, replications, seed: the small print of picture and table."""
-    figure: "Figure"
+    draw: Callable[[], "Figure"]
+    """Draws the picture, on paper of the colour that matplotlib's active style has."""
+
+    @property
+    def figure(self) -> "Figure":
+        """The picture, drawn anew."""
+        return self.draw()
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON document of `isocline reproduce`, but for the figure's name and its files."""

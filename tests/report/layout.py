@@ -1,0 +1,114 @@
+"""Checks that hold of every picture: what a reader in the last row needs."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import combinations
+from typing import TYPE_CHECKING, Any
+
+import matplotlib.style
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_rgb
+from matplotlib.text import Text
+from matplotlib.transforms import Bbox
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+LOOKS = ("light", "dark")
+_LEAST_CONTRAST = 4.5  # WCAG 2.2, level AA, of text
+
+
+@contextmanager
+def paper(look: str) -> Iterator[None]:
+    """Matplotlib's active style, as a notebook would have it."""
+    with matplotlib.style.context("dark_background" if look == "dark" else "default"):
+        yield
+
+
+def check(figure: "Figure") -> None:
+    """All that a slide needs, or an AssertionError that names the texts."""
+    assert figure.get_suptitle(), "no title"
+    texts, boxes, canvas = _drawn(figure)
+    small = {text.get_text(): text.get_fontsize() for text in texts if text.get_fontsize() < 8}
+    assert not small, f"smaller than 8 pt: {small}"
+    outside = [text.get_text() for text, box in zip(texts, boxes, strict=True)
+               if not _inside(box, figure)]  # fmt: skip
+    assert not outside, f"outside of the figure: {outside}"
+    both = [(one.get_text(), other.get_text())
+            for (one, a), (other, b) in combinations(zip(texts, boxes, strict=True), 2)
+            if _overlap(a, b)]  # fmt: skip
+    assert not both, f"one on the other: {both}"
+    for text in texts:
+        text.set_alpha(0.0)
+    canvas.draw()
+    ground = np.asarray(canvas.buffer_rgba())[::-1, :, :3]
+    pale = {
+        text.get_text(): round(found, 2)
+        for text, box in zip(texts, boxes, strict=True)
+        if (found := _contrast(text, _most(ground, box))) < _LEAST_CONTRAST
+    }
+    assert not pale, f"contrast below {_LEAST_CONTRAST}: {pale}"
+    silent = [axis.get_label_text()
+              for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)
+              if axis.get_scale() in ("log", "symlog") and axis.get_label_text()
+              and "log scale" not in axis.get_label_text()]  # fmt: skip
+    assert not silent, f"logarithmic, but their labels do not say so: {silent}"
+
+
+def _drawn(figure: "Figure") -> "tuple[list[Text], list[Bbox], FigureCanvasAgg]":
+    """The texts that are seen, with their places in pixels.
+
+    Ticks beyond the ends of an axis are artists, too: what counts is what is drawn.
+    """
+    seen: dict[Text, None] = {}
+    real = Text.draw
+
+    def draw(self: Text, *arguments: Any, **options: Any) -> None:
+        if self.get_visible() and self.get_text().strip():
+            seen[self] = None
+        real(self, *arguments, **options)
+
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()  # settles the layout
+    Text.draw = draw  # type: ignore[method-assign]
+    try:
+        canvas.draw()
+    finally:
+        Text.draw = real  # type: ignore[method-assign]
+    # Of an annotation without its arrow.
+    return list(seen), [Text.get_window_extent(text) for text in seen], canvas
+
+
+def _inside(box: Bbox, figure: "Figure") -> bool:
+    page = figure.bbox
+    return bool(
+        box.x0 >= page.x0 - 1 and box.x1 <= page.x1 + 1 and box.y0 >= page.y0 - 1
+        and box.y1 <= page.y1 + 1
+    )  # fmt: skip
+
+
+def _overlap(one: Bbox, other: Bbox) -> bool:
+    """By more than a pixel: boxes have the height of the tallest letters."""
+    across = min(one.x1, other.x1) - max(one.x0, other.x0)
+    along = min(one.y1, other.y1) - max(one.y0, other.y0)
+    return bool(across > 1 and along > 1)
+
+
+def _most(ground: np.ndarray, box: Bbox) -> Any:
+    """The most frequent colour behind a text, 0 to 1."""
+    (x0, y0), (x1, y1) = box.min.astype(int), box.max.astype(int) + 1
+    pixels = ground[max(y0, 0) : y1, max(x0, 0) : x1].reshape(-1, 3)
+    colors, counts = np.unique(pixels, axis=0, return_counts=True)
+    return colors[counts.argmax()] / 255.0
+
+
+def _contrast(text: Text, ground: Any) -> float:
+    one, other = (_luminance(c) for c in (to_rgb(text.get_color()), ground))
+    return float((max(one, other) + 0.05) / (min(one, other) + 0.05))
+
+
+def _luminance(rgb: Any) -> float:
+    """WCAG 2.2, relative luminance."""
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in rgb]
+    return float(np.dot((0.2126, 0.7152, 0.0722), linear))

@@ -1,0 +1,107 @@
+"""Every picture can be read: on light paper and on dark, in print and on a slide."""
+
+import base64
+import io
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import matplotlib
+import pytest
+from click.testing import CliRunner
+from matplotlib.colors import to_hex, to_rgb
+from matplotlib.image import imread
+from matplotlib.text import Annotation
+
+from isocline.cli import main
+from isocline.policies import routing, scheduling
+from isocline.report.files import write_picture
+from isocline.report.theme import DARK, theme
+from tests.report.gallery import PICTURES, path
+from tests.report.layout import LOOKS, check, paper
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+POLICIES = {*routing.ALL, *scheduling.ALL}
+
+
+@pytest.mark.parametrize("look", LOOKS)
+@pytest.mark.parametrize("name", PICTURES)
+def test_a_picture_can_be_read(name: str, look: str) -> None:
+    with paper(look):
+        check(PICTURES[name]())
+
+
+def named_colors(figure: "Figure") -> Iterator[tuple[str, str]]:
+    """Policies with their colours: at the ends of lines, in rows of dots and in legends."""
+    for axes in figure.axes:
+        for text in axes.texts:
+            if isinstance(text, Annotation) and text.arrow_patch is not None:
+                name = re.sub(r" \(.*", "", text.get_text())
+                yield name, to_hex(text.arrow_patch.get_edgecolor())
+        rows = dict(zip(axes.get_yticks(), axes.get_yticklabels(), strict=False))
+        for bars in axes.containers:
+            line = getattr(bars, "lines", [None])[0]
+            if line is not None and len(line.get_ydata()) == 1:
+                label = rows.get(line.get_ydata()[0])
+                yield label.get_text() if label else "", to_hex(line.get_color())
+    for legend in figure.legends:
+        for text, handle in zip(legend.get_texts(), legend.legend_handles, strict=True):
+            if handle is not None and hasattr(handle, "get_color"):
+                yield text.get_text(), to_hex(handle.get_color())
+
+
+def test_a_policy_has_one_colour_in_all_pictures() -> None:
+    found: dict[str, set[str]] = defaultdict(set)
+    for draw in PICTURES.values():
+        for policy, color in named_colors(draw()):
+            if policy in POLICIES:
+                found[policy].add(color)
+    assert found.keys() >= {"gmsr", "jsq", "local_first", "jsq_maxweight", "least_expected_latency"}
+    assert {policy: colors for policy, colors in found.items() if len(colors) > 1} == {}
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_a_file_has_the_width_of_a_page_and_the_paper_of_the_style(
+    tmp_path: Path, look: str
+) -> None:
+    with paper(look):
+        png, _ = write_picture(PICTURES["policies"](), tmp_path, look)
+    pixels = imread(png)
+    assert pixels.shape[1] == round(6.5 * 200)
+    assert (pixels[0, 0, :3].mean() < 0.2) == (look == "dark")
+
+
+def test_dark_pictures_are_asked_for_at_the_command_line(tmp_path: Path) -> None:
+    file = Path(__file__).parents[2] / "examples" / "n_model.yaml"
+    for folder, options in (("light", []), ("dark", ["--dark"])):
+        arguments = ["curves", str(file), "--out", str(tmp_path / folder), *options]
+        result = CliRunner().invoke(main, arguments, prog_name="isocline")
+        assert result.exit_code == 0, result.output
+    light, dark = (imread(tmp_path / folder / "curves.png")[0, 0, :3] for folder in LOOKS)
+    assert light.min() == 1.0
+    assert dark.max() < 0.2
+    # What was asked for one run holds for no other.
+    assert to_hex(PICTURES["curves"]().get_facecolor()) == "#ffffff"
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_a_record_in_a_notebook_has_the_paper_of_the_style(look: str) -> None:
+    with paper(look):
+        shown = path("n_model", b1=5.0)._repr_html_()
+    png = base64.b64decode(re.findall(r"base64,([^\"]*)", shown)[0])
+    corner = imread(io.BytesIO(png))[0, 0, :3]
+    with paper(look):
+        wanted = to_rgb(theme().paper)
+    assert corner == pytest.approx(wanted, abs=1 / 255)
+
+
+@pytest.mark.parametrize(("ink", "dark"), [("white", True), ("black", False)])
+def test_on_transparent_paper_the_colour_of_the_text_tells_which_it_is(
+    ink: str, *, dark: bool
+) -> None:
+    with matplotlib.rc_context({"figure.facecolor": "none", "text.color": ink}):
+        assert (theme() is DARK) == dark
