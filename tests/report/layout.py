@@ -46,7 +46,7 @@ def check(figure: "Figure") -> None:
     pale = {
         text.get_text(): round(found, 2)
         for text, box in zip(texts, boxes, strict=True)
-        if (found := _contrast(text, _most(ground, box))) < _LEAST_CONTRAST
+        if (found := contrast(text.get_color(), _most(ground, box))) < _LEAST_CONTRAST
     }
     assert not pale, f"contrast below {_LEAST_CONTRAST}: {pale}"
     silent = [axis.get_label_text()
@@ -103,8 +103,9 @@ def _most(ground: np.ndarray, box: Bbox) -> Any:
     return colors[counts.argmax()] / 255.0
 
 
-def _contrast(text: Text, ground: Any) -> float:
-    one, other = (_luminance(c) for c in (to_rgb(text.get_color()), ground))
+def contrast(color: Any, ground: Any) -> float:
+    """WCAG 2.2: from 1 to 21."""
+    one, other = (_luminance(to_rgb(c)) for c in (color, ground))
     return float((max(one, other) + 0.05) / (min(one, other) + 0.05))
 
 

@@ -18,9 +18,9 @@ from matplotlib.text import Annotation
 from isocline.cli import main
 from isocline.policies import routing, scheduling
 from isocline.report.files import write_picture
-from isocline.report.theme import DARK, theme
+from isocline.report.theme import DARK, LIGHT, Theme, on, theme
 from tests.report.gallery import PICTURES, path
-from tests.report.layout import LOOKS, check, paper
+from tests.report.layout import LOOKS, check, contrast, paper
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -97,6 +97,15 @@ def test_a_record_in_a_notebook_has_the_paper_of_the_style(look: str) -> None:
     with paper(look):
         wanted = to_rgb(theme().paper)
     assert corner == pytest.approx(wanted, abs=1 / 255)
+
+
+@pytest.mark.parametrize("colors", [LIGHT, DARK])
+def test_colours_are_told_from_the_paper_and_text_from_areas(colors: Theme) -> None:
+    assert min(contrast(color, colors.paper) for color in (colors.ink, colors.note)) >= 4.5
+    assert min(contrast(color, colors.shade) for color in (colors.ink, colors.note)) >= 4.5
+    assert min(contrast(color, colors.paper) for color in (*colors.palette, colors.faint)) >= 3.0
+    assert min(contrast(on(color), color) for color in colors.palette) >= 4.5
+    assert len({*LIGHT.palette}) == len({*DARK.palette}) == 6
 
 
 @pytest.mark.parametrize(("ink", "dark"), [("white", True), ("black", False)])

@@ -106,7 +106,7 @@ def _write_counts(axes: "Axes", known: Known) -> None:
                 path_effects=[withStroke(linewidth=2.0, foreground=theme().paper)],
             )  # fmt: skip
             box = count.get_window_extent()
-            if not any(box.overlaps(other) for other in taken):
+            if not any(box.padded(2.0).overlaps(other) for other in taken):
                 taken.append(box)
                 break
             count.remove()

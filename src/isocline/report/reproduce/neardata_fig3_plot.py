@@ -51,12 +51,12 @@ def draw(curves: Sequence["Curve"], conditions: str) -> "Figure":
     _regions(grid[0][0])
     for count, color in _count_colors().items():
         grid[2][0].plot([], [], color=color, label=COUNTS[count])
-    low, high = grid[2][0].get_ylim()
-    grid[2][0].set_ylim(low, 2.0 * high)  # room for the legend
-    grid[2][0].legend(loc="upper left")
     for axes in grid[:2, 0]:
         log_axis(axes, "y", "mean completion\ntime × α")
     log_axis(grid[2][0], "y", "JSQ-MaxWeight\nover local first")
+    low, high = grid[2][0].get_ylim()
+    grid[2][0].set_ylim(low, 2.0 * high)  # room for the legend
+    grid[2][0].legend(loc="upper left")
     _legend(figure, grid[0][0])
     return figure
 
