@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.patheffects import withStroke
+from matplotlib.ticker import LogLocator
 from matplotlib.transforms import Bbox
 
 from isocline.learn import Known
@@ -46,6 +47,8 @@ def learned_plot(system: RoutingSystem, known: Mapping[str, Known]) -> "Figure":
         _panel(axes, backend.curve, known[backend.name])
         said = f"{backend.name}:{gap}{_said(backend.curve, known[backend.name])}"
         axes.set_title(said, fontsize=SMALL)
+        if columns > _WIDE:
+            axes.xaxis.set_major_locator(LogLocator())  # the powers of ten alone
     for axes in panels[len(backends) :]:
         axes.remove()
     for axes in panels[: len(backends) : columns]:
