@@ -17,9 +17,11 @@ from typing import Any, TypeVar, cast, final
 import numba
 import numba.extending
 from numba.core.ccallback import CFunc
+from numba.core.compiler import Compiler
 from numba.core.registry import CPUDispatcher
 from numba.core.sigutils import normalize_signature
 
+from isocline.inner_code import InnerCompiler
 from isocline.kernel_cache import cache_of
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -30,8 +32,7 @@ _OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
 # Without numba's runtime an array is not reference-counted. Counting is an atomic instruction for
 # each array in each call: it made a policy that takes 40 ns take 120.
 _PLAIN: dict[str, Any] = _OPTIONS | {"_nrt": False}
-# Part of other functions and of no other use: numba need not make it callable from elsewhere, which
-# is a sixth of the time that it takes to compile it.
+# Part of other functions and of no other use: numba need not make it callable from elsewhere.
 _INNER: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 _INLINE: dict[str, Any] = _INNER | {"forceinline": True}
 
@@ -75,9 +76,19 @@ def inlined_as(signature: Any) -> Callable[[F], F]:
     return lambda function: _declared(function, signature, _PLAIN | _INLINE)
 
 
+def _is_inner(options: dict[str, Any]) -> bool:
+    """Whether a function with these options is part of its callers only: see `inner_code`."""
+    return "no_cpython_wrapper" in options
+
+
+def _compiler(options: dict[str, Any]) -> type[Compiler]:
+    return InnerCompiler if _is_inner(options) else Compiler
+
+
 def _made(function: F, options: dict[str, Any]) -> F:
-    made = numba.njit(**options)(function)
-    made._cache = cache_of(function)  # as `enable_caching` does, with numba's own
+    made = numba.njit(pipeline_class=_compiler(options), **options)(function)
+    if not _is_inner(options):
+        made._cache = cache_of(function)  # as `enable_caching` does, with numba's own
     return cast(F, made)
 
 
@@ -90,10 +101,15 @@ class Declared(CPUDispatcher):  # type: ignore[misc]
     """
 
     def __init__(self, function: Any, options: dict[str, Any], signature: Any):
-        super().__init__(function, targetoptions=options | {"nopython": True, "boundscheck": None})
+        super().__init__(
+            function,
+            targetoptions=options | {"nopython": True, "boundscheck": None},
+            pipeline_class=_compiler(options),
+        )
         self._declared = signature
         self._options = options
-        self._cache = cache_of(function)
+        if not _is_inner(options):
+            self._cache = cache_of(function)
 
     @functools.cached_property
     def _numba_type_(self) -> Any:
