@@ -111,6 +111,11 @@ class Declared(CPUDispatcher):  # type: ignore[misc]
         if not _is_inner(options):
             self._cache = cache_of(function)
 
+    @property
+    def is_inner(self) -> bool:
+        """Whether it is only ever a part of kernels."""
+        return _is_inner(self._options)
+
     @functools.cached_property
     def _numba_type_(self) -> Any:
         """The type of this function alone.
@@ -165,11 +170,16 @@ def _declared(function: F, signature: Any, options: dict[str, Any]) -> F:
     return cast(F, made)
 
 
-def by_address(signature: Any, *, cached: bool = True) -> Callable[[Any], Any]:
-    """Compile at once, or load, a function that kernels call by address."""
+def by_address(signature: Any, *, cached: bool = True, plain: bool = False) -> Callable[[Any], Any]:
+    """Compile at once, or load, a function that kernels call by address.
+
+    `plain`: it creates no arrays, as a `kernel`.
+    """
 
     def made(function: Any) -> Any:
-        options = {"error_model": "numpy"}
+        options: dict[str, Any] = {"error_model": "numpy"}
+        if plain:
+            options |= {"_nrt": False, "forceinline": True}
         callback: Any = CFunc(function, normalize_signature(signature), {}, options)
         if cached:
             callback._cache = cache_of(function)

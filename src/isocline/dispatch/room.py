@@ -6,6 +6,7 @@ import numpy.typing as npt
 from isocline.dispatch.kernels import floor
 from isocline.dispatch.kernels.floor import FACTS_OF_START, MOST_HOLDERS, WANTED_FACTS, Floor
 from isocline.dispatch.kernels.lists import copied, sort_by_job, struck
+from isocline.policies.scheduling.called import called
 from isocline.policies.scheduling.contract import ClusterSetting, ClusterView, SchedulingPolicy
 from isocline.policies.scheduling.desk import COLUMNS, COLUMNS_WITH_RACKS, IDLE, SERVING
 from isocline.policies.scheduling.longest import NO_ORDER, all_zero
@@ -61,7 +62,7 @@ def empty_view(setting: ClusterSetting, policy: SchedulingPolicy) -> ClusterView
 def empty_book(setting: ClusterSetting, policy: SchedulingPolicy) -> Book:
     """One job, not served as yet."""
     return Book(
-        rules=policy.rules(setting),
+        rules=called(policy.rules(setting)),
         grade=policy.grade(setting),
         binds=policy.binds,
         counts_service=policy.counts_service,
