@@ -6,12 +6,10 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+from isocline.addresses import Address
+from isocline.policies.scheduling.called import called
 from isocline.policies.scheduling.contract import (
-    CALL,
-    CHANGED,
-    DUE,
     PICK,
-    ROUTE,
     ClusterSetting,
     ClusterView,
     FloatArray,
@@ -22,10 +20,6 @@ from isocline.policies.scheduling.contract import (
 from isocline.policies.scheduling.tasks import BORN, oldest
 
 FACTS = 3  # of a decision: server, time, when the task was submitted
-
-
-def _by_address(signature: Any, function: Any) -> Any:
-    return numba.cfunc(signature, error_model="numpy")(function)
 
 
 @final
@@ -62,13 +56,9 @@ class Recording(SchedulingPolicy):
             return queue  # type: ignore[no-any-return]
 
         # By address, so that one compiled kernel does for all policies.
-        return Rules(
-            _by_address(ROUTE, route.py_func),
-            _by_address(CALL, call.py_func),
-            _by_address(PICK, note),
-            _by_address(DUE, due.py_func),
-            _by_address(CHANGED, changed.py_func),
-        )
+        by_address = called(Rules(route, call, pick, due, changed))
+        compiled = numba.cfunc(PICK, error_model="numpy")(note)
+        return by_address._replace(pick=Address.of(compiled, PICK))
 
     def decisions(self, view: ClusterView) -> npt.NDArray[np.float64]:
         """(n, FACTS) those kept so far."""
