@@ -3,7 +3,7 @@
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
-from numba import float64
+from numba import float64, int64
 
 from isocline.compiled import compiled, inlined, inlined_as, inner, kernel
 
@@ -46,6 +46,7 @@ def test_compiled_functions_agree_with_what_they_say(count: int, value: float) -
 def test_inner_functions_are_not_translated_on_their_own() -> None:
     """Which is what the time of compiling a kernel went to: their code is in the kernel."""
     total(3, 1.0)
+    filled.compile((int64, float64))  # type: ignore[attr-defined]  # the kernel may be from disk
     for function, translated in (
         (doubled, False),
         (doubled_and_one, False),
