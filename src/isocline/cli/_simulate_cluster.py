@@ -17,7 +17,16 @@ if TYPE_CHECKING:
 
 ROUTING_ONLY = (
     *("start", "discipline", "slot", "departures", "scale", "delay", "layers", "learn"),
-    *("half_life", "slowdowns", "changes", "trace_columns", "trace_time_unit"),
+    *(
+        "half_life",
+        "slowdowns",
+        "changes",
+        "failures",
+        "patience",
+        "deadline",
+        "trace_columns",
+        "trace_time_unit",
+    ),
 )
 CLUSTER_ONLY = ("replicas", "busiest", "level")
 JOBS = "swim"  # the format of a trace of jobs that read blocks

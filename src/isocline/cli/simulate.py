@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from isocline.errors import InfeasibleError
     from isocline.learn import Learning
+    from isocline.simulate.failure import Failure
     from isocline.simulate.in_order import Progress
     from isocline.simulate.results import Comparison, Sweep
     from isocline.simulate.slowdown import Slowdown
@@ -38,6 +39,18 @@ if TYPE_CHECKING:
     help="In place of the frontends' own, at their mean rates: gamma:cv=3, weibull:shape=0.5, "
     "batch:size=10, mmpp:rates=1/10,durations=60/6 (s). Near-data, slotted: variance=2.5 or "
     "dispersion=1.5 of the number in a slot.",
+)
+@click.option(
+    "--patience",
+    metavar="LAW",
+    help="Jobs that are not done so long after their arrival give up, in place of the file's own: "
+    "exponential:mean=2 (s), deterministic:mean=2, lognormal:mean=2,cv=1.5; none for none.",
+)
+@click.option(
+    "--deadline",
+    type=SECONDS,
+    metavar="D",
+    help="Jobs that are done later than D s after their arrival count as late.",
 )
 @click.option("--time-scale", type=float, default=1.0, help="Arrivals this many times as fast.")
 @click.option("--load", metavar="L,...", help="Scale arrivals to these shares of the capacity.")
@@ -110,6 +123,14 @@ if TYPE_CHECKING:
 )
 @_changes.then_option
 @click.option(
+    "--failure",
+    "failures",
+    multiple=True,
+    metavar="NAME@T",
+    help="At time T, s, this backend fails; its jobs are sent again, or with ',lost' are lost. "
+    "Repeat for more; a later --then brings it back.",
+)
+@click.option(
     "--replicas",
     type=int,
     metavar="N",
@@ -155,6 +176,7 @@ def command(
     half_life: float | None,
     slowdowns: tuple[str, ...],
     changes: tuple[str, ...],
+    failures: tuple[str, ...],
     replicas: int | None,
     busiest: float | None,
     level: str,
@@ -193,6 +215,7 @@ def command(
     options["trace"] = _traces.read(trace, trace_format, trace_columns, trace_time_unit)
     options["delay"] = Delay.parse(delay) if delay else None
     options["changes"] = [_changes.change(text) for text in changes]
+    options["failures"] = _failures(failures)
     options |= {"learn": _learning(learn, half_life), "slowdowns": _slowdowns(slowdowns)}
     chosen = policies or DEFAULT_POLICIES
     loads = shares(load)
@@ -260,6 +283,12 @@ def _slowdowns(texts: Sequence[str]) -> "list[Slowdown]":
     from isocline.simulate.slowdown import Slowdown
 
     return [Slowdown.parse(text) for text in texts]
+
+
+def _failures(texts: Sequence[str]) -> "list[Failure]":
+    from isocline.simulate.failure import Failure
+
+    return [Failure.parse(text) for text in texts]
 
 
 @contextmanager

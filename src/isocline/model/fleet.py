@@ -13,7 +13,7 @@ import numpy.typing as npt
 from isocline.errors import GraphError, UsageError
 from isocline.model.curves import Curve, PoolCurve
 from isocline.model.graph import CompatibilityGraph
-from isocline.model.traffic import Arrivals, ExponentialSizes, LawAt, Sizes, Trace
+from isocline.model.traffic import Arrivals, ExponentialSizes, LawAt, Patience, Sizes, Trace
 from isocline.record import brief
 
 FloatArray = npt.NDArray[np.float64]
@@ -82,6 +82,7 @@ class RoutingSystem:
     sizes: Sizes = field(default_factory=ExponentialSizes)
     name: str = "system"
     trace: Trace | None = None  # the requests that the arrival rates are means of
+    patience: Patience | None = None  # of jobs, in simulations; None: they stay until served
 
     def __post_init__(self) -> None:
         expected = (len(self.frontends), len(self.backends))

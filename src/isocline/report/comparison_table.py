@@ -1,6 +1,7 @@
 """Policies side by side: one table per comparison, and one for a sweep over loads."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -65,40 +66,61 @@ def _at(backends: Sequence[str]) -> str:
     return f"at {listed(backends)} " if backends else ""  # they may wait at frontends
 
 
+Column = tuple[str, Callable[[PolicyResult], str]]
+
+
 def _policies(comparison: Comparison) -> Table:
-    first = comparison.policies[0].policy
     latencies = [p.mean_latency for p in comparison.policies]
     scale, unit = time_unit([*(e and e.value for e in latencies), comparison.lower_bound_latency])
+    columns = [*_times(scale, unit), *_service(comparison), *_against(comparison, scale, unit)]
     made = table(
         comparison.system,
-        [
-            ("policy", "left"),
-            (f"latency, {unit}", "right"),
-            (f"p50, {unit}", "right"),
-            (f"p95, {unit}", "right"),
-            (f"p99, {unit}", "right"),
-            ("jobs", "right"),
-            ("× bound", "right"),
-            (f"above {first if len(first) <= _SHORT else 'the first'}, {unit}", "right"),
-        ],
+        [("policy", "left"), *((heading, "right") for heading, _ in columns)],
     )
     # Names stay whole unless that would break the numbers.
     made.columns[0].no_wrap = max(len(p.policy) for p in comparison.policies) <= _LONG
     best = min((e.value for e in latencies if e is not None), default=None)
+    served = comparison.patience is None  # else the best latency may be of those that serve least
     for p in comparison.policies:
-        is_best = p.mean_latency is not None and p.mean_latency.value == best
-        made.add_row(
-            p.policy,
-            _latency(p, scale),
-            number(p.p50 and p.p50.value / scale),
-            number(p.p95 and p.p95.value / scale),
-            estimate(p.p99, scale),
-            number(p.mean_jobs and p.mean_jobs.value),
-            estimate(p.ratio_to_bound),
-            estimate(p.difference, scale, signed=True),
-            style="bold" if is_best else None,
-        )
+        is_best = served and p.mean_latency is not None and p.mean_latency.value == best
+        cells = [cell(p) for _, cell in columns]
+        made.add_row(p.policy, *cells, style="bold" if is_best else None)
     return made
+
+
+def _times(scale: float, unit: str) -> list[Column]:
+    return [
+        (f"latency, {unit}", lambda p: _latency(p, scale)),
+        (f"p50, {unit}", lambda p: number(p.p50 and p.p50.value / scale)),
+        (f"p95, {unit}", lambda p: number(p.p95 and p.p95.value / scale)),
+        (f"p99, {unit}", lambda p: estimate(p.p99, scale)),
+        ("jobs", lambda p: number(p.mean_jobs and p.mean_jobs.value)),
+    ]
+
+
+def _service(comparison: Comparison) -> list[Column]:
+    """What became of jobs that were not all served in time."""
+    columns: list[Column] = []
+    if comparison.patience is not None:
+        columns.append(("abandoned, %", lambda p: estimate(p.abandoned, 0.01)))
+    if comparison.deadline is not None:
+        columns.append(("late, %", lambda p: estimate(p.late, 0.01)))
+    if comparison.patience is not None or comparison.deadline is not None:
+        columns.append(("goodput, jobs/s", lambda p: estimate(p.goodput)))
+    if any(p.resent is not None for p in comparison.policies):
+        columns.append(("resent", lambda p: number(p.resent)))
+        columns.append(("lost", lambda p: number(p.lost)))
+    return columns
+
+
+def _against(comparison: Comparison, scale: float, unit: str) -> list[Column]:
+    """The bound, where there is one, and the first policy."""
+    first = comparison.policies[0].policy
+    above = f"above {first if len(first) <= _SHORT else 'the first'}, {unit}"
+    difference: Column = (above, lambda p: estimate(p.difference, scale, signed=True))
+    if math.isnan(comparison.lower_bound):
+        return [difference]
+    return [("× bound", lambda p: estimate(p.ratio_to_bound)), difference]
 
 
 def _latency(policy: PolicyResult, scale: float) -> str:

@@ -22,6 +22,7 @@ def conditions(*comparisons: Comparison) -> str:
         f"{range_of(c.replications for c in comparisons)} replications of "
         f"{range_of(c.horizon for c in comparisons)} s, {_discarded(comparisons)}; "
         f"seed {first.seed}. {_scale(first)}{_delay(first)}"
+        f"{_unfinished(first)}"
         f"{_bound(comparisons, bound if alone else '')}"
         "±: 95 % Student-t intervals over replications."
     )
@@ -44,6 +45,14 @@ def _delay(c: Comparison) -> str:
     return f"Delays: {'; '.join(filter(None, said)) or 'none'}. "
 
 
+def _unfinished(c: Comparison) -> str:
+    served = c.patience is not None or any(p.lost is not None for p in c.policies)
+    said = ["Latencies are of completed jobs. "] if served else []
+    if c.deadline is not None:
+        said.append(f"Late: completed more than {duration(c.deadline)} after arrival. ")
+    return "".join(said)
+
+
 def range_of(values: Iterable[float]) -> str:
     """The least and the largest, or one number where all are the same."""
     listed = list(values)
@@ -52,6 +61,8 @@ def range_of(values: Iterable[float]) -> str:
 
 
 def _bound(comparisons: Sequence[Comparison], value: str) -> str:
+    if comparisons[0].patience is not None:
+        return "Jobs give up, so every load is stable, and no policy is bounded by the optimum. "
     if math.isnan(comparisons[0].lower_bound):
         return "No bound: the fleet changes. "
     ends = [c.finished_by for c in comparisons if c.finished_by is not None]

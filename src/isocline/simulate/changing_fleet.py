@@ -22,6 +22,7 @@ from isocline.model.fleet import Backend, Frontend, RoutingSystem
 from isocline.model.graph import CompatibilityGraph
 from isocline.model.replay import frontends_of
 from isocline.model.traffic import Arrivals, Mix, Trace
+from isocline.simulate.failure import BackendFailure, Failure, by_number, with_failures
 from isocline.theory.equilibrium import FluidOptimum, fluid_optimum
 from isocline.theory.periods import Period, periods
 
@@ -81,6 +82,8 @@ class ChangingFleet:
     optimum: FluidOptimum  # of the first period; `split` has every period's own, 0 where overloaded
     changes: tuple[CurveChange, ...]
     periods: tuple[Period, ...]
+    failures: tuple[BackendFailure, ...]
+    failing: tuple[str, ...]  # each failure in words
     overloaded: tuple[float, ...]  # s, beginnings of periods that bring more than can be served
 
     @property
@@ -88,7 +91,7 @@ class ChangingFleet:
         """Phrases for the small print."""
         later = (f"{one.system.name} from {one.begin:g} s" for one in self.periods[1:])
         beyond = (f"beyond capacity from {begin:g} s" for begin in self.overloaded)
-        return (*later, *beyond)
+        return (*self.failing, *later, *beyond)
 
     def assigned(self, trace: Trace) -> Trace:
         """The trace with each request at the frontend that it has in its period.
@@ -118,12 +121,16 @@ def changing_fleet(
     system: RoutingSystem,
     changes: Sequence[tuple[float, RoutingSystem]],
     horizon: float | None = None,
+    failures: Sequence[Failure] = (),
 ) -> ChangingFleet:
-    """A system that becomes others at given times, s.
+    """A system that becomes others at given times, s, also by failures.
 
     Raises:
-        UsageError: Times do not increase from above 0 to below the horizon.
+        UsageError: Times do not increase from above 0 to below the horizon, the systems differ in
+            patience, or as `with_failures`.
     """
+    _require_same_patience(system, changes)
+    changes = with_failures(system, changes, failures)
     found = periods(system, changes, horizon, concave=False)
     names = found[0].backends
     edges, frontends, first = [], [], 0
@@ -139,9 +146,29 @@ def changing_fleet(
         work=replace(system.work, mean=1.0),  # the curves are in jobs/s
         sizes=system.sizes,
         name=system.name,
+        patience=system.patience,
     )
     optimum, overloaded = _optima(found, graph)
-    return ChangingFleet(whole, optimum, _curve_changes(found), tuple(found), overloaded)
+    return ChangingFleet(
+        whole,
+        optimum,
+        _curve_changes(found),
+        tuple(found),
+        by_number(failures, found),
+        tuple(failure.in_words for failure in failures),
+        overloaded,
+    )
+
+
+def _require_same_patience(
+    system: RoutingSystem, changes: Sequence[tuple[float, RoutingSystem]]
+) -> None:
+    for time, other in changes:
+        if other.patience != system.patience:
+            raise UsageError(
+                f"change at {time:g} s: {other.name} has another patience than {system.name}; give "
+                "all files the same, or --patience for all"
+            )
 
 
 def _frontend(frontend: Frontend, period: Period) -> Frontend:
@@ -199,9 +226,11 @@ def require_same_places(fleet: ChangingFleet, discipline: str) -> None:
             )
 
 
-def horizon_for(changes: Sequence[tuple[float, RoutingSystem]]) -> float:
+def horizon_for(
+    changes: Sequence[tuple[float, RoutingSystem]], failures: Sequence[Failure] = ()
+) -> float:
     """A length that shows what the last change leads to as long as all before it, s."""
-    last = changes[-1][0]
+    last = max([time for time, _ in changes[-1:]] + [failure.time for failure in failures])
     if not (math.isfinite(last) and last > 0):
         raise UsageError(f"change at {last:g} s: give a time above 0")
     return 2.0 * last

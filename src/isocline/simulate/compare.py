@@ -14,13 +14,14 @@ import numpy as np
 from isocline.errors import UsageError
 from isocline.learn.learner import Learning
 from isocline.model.fleet import RoutingSystem
-from isocline.model.traffic import Trace, arrival_law
+from isocline.model.traffic import Patience, Trace, arrival_law, patience_of
 from isocline.policies.contract import RoutingPolicy
 from isocline.policies.parse import parse
 from isocline.simulate.budget import BUDGET, Budget, events_of
 from isocline.simulate.changing_fleet import horizon_for, require_same_places
 from isocline.simulate.delay import Delay
 from isocline.simulate.delayed_engine import delayed
+from isocline.simulate.failure import Failure
 from isocline.simulate.in_order import Progress, silent
 from isocline.simulate.judge import judge
 from isocline.simulate.layers import in_layers, label_of
@@ -48,6 +49,8 @@ def simulate(
     *,
     trace: Trace | None = None,
     arrivals: str | None = None,
+    patience: str | Patience | None = None,
+    deadline: float | None = None,
     time_scale: float = 1.0,
     load: float | None = None,
     horizon: float | None = None,
@@ -66,6 +69,7 @@ def simulate(
     learn: Learning | None = None,
     slowdowns: Sequence[Slowdown] = (),
     changes: Sequence[tuple[float, RoutingSystem]] = (),
+    failures: Sequence[Failure] = (),
     percentiles: bool = True,
     threads: int | None = None,
     budget: float = BUDGET,
@@ -81,6 +85,10 @@ def simulate(
             trace, if its file names one.
         arrivals: A law for all frontends in place of their own, each at its own mean rate, such as
             `gamma:cv=3`; see docs/system-files.md.
+        patience: How long after its arrival a job gives up, in place of the system's own, such as
+            `exponential:mean=2` (s) or `deterministic:mean=2`; `none` for none. Every load has a
+            steady state then, and there is no bound.
+        deadline: s. A latency above it counts as late; the job stays.
         time_scale: How many times as fast the arrivals come.
         load: Scale the arrivals to this share of what can be served, in place of `time_scale`.
         horizon: Length of each replication, s, warm-up included; by default long enough for
@@ -111,6 +119,8 @@ def simulate(
         changes: Times, s, from which on the system is another: rates, curves, backends and edges
             may all differ, as in `fluid`. A backend that is missing serves what it has left. There
             is no bound for a fleet that changes.
+        failures: Backends that are gone from a time on, with their jobs, which are lost or sent
+            again. A backend comes back with a system in `changes` that has it.
         percentiles: Time every job; without, means come at about twice the speed.
         threads: By default one per core; results do not depend on it.
         budget: Refuse to run more events than this, in all replications of all policies.
@@ -132,24 +142,29 @@ def simulate(
         labels = [label_of(label, layers) for label in labels]
     if arrivals is not None:
         system = _with_law(system, arrivals, trace)
+    system, changes = _with_patience(system, changes, patience)
     given = trace
     scene = scenario(system, trace, time_scale, load)
     trace = scene.trace
-    if changes:
+    interrupted = scene.system.patience is not None or bool(failures)
+    _require_followed(scene.system.patience, {"learn": learn, "delay": delay}, chosen, clock)
+    _require_queues(scene.system.patience, discipline)
+    if changes or failures:
         others = {"slowdowns": slowdowns, "layers": layers, "learn": learn, "delay": delay}
         _require_alone(others, chosen, scale, clock)
-        horizon = horizon_for(changes) if horizon is None and trace is None else horizon
+        horizon = horizon_for(changes, failures) if horizon is None and trace is None else horizon
         before = given if given is not None else system.trace
-        scene = with_changes(scene, changes, before, scene.trace.length if scene.trace else horizon)
+        until = scene.trace.length if scene.trace else horizon
+        scene = with_changes(scene, changes, before, until, failures)
         trace = scene.trace
     replays = trace is not None
     cut = slots_of(clock, scene.system, scale, slot, departures, discipline, replays)
-    if scene.overloaded and start == "fluid":
+    if scene.load >= 1.0 and start == "fluid":
         raise UsageError(
             f"start fluid: at load {scene.load:.3g} no optimum can serve what comes; leave it out"
         )
     if scene.fleet is None:
-        prepared = prepare(scene.system, discipline, scale, ends=replays)
+        prepared = prepare(scene.system, discipline, scale, ends=replays or interrupted)
     else:
         require_same_places(scene.fleet, discipline)
         prepared = prepared_with(scene.system, scene.fleet.optimum, discipline).one_row_each()
@@ -164,12 +179,15 @@ def simulate(
         warmup = 0.0  # MSER-5 would take the first change of the rate for the start's transient
     run = _run(prepared, scene.trace, horizon, warmup, seed, start, percentiles)
     run = replace(run, drain=scene.ends)
-    listed = any(policy.may_hold for policy in chosen)  # for all, so that all see the same
+    # For all policies, so that all see the same.
+    listed = interrupted or any(policy.may_hold for policy in chosen)
     run = replace(run, slots=cut, scale=scale, listed=listed, slowdowns=tuple(slowdowns))
     if scene.fleet is not None:
-        run = replace(run, changes=scene.fleet.changes)
-    # A fleet that changes has no steady state that could be missed.
-    doomed = [[] if scene.fleet else _overloaded(prepared, policy) for policy in chosen]
+        run = replace(run, changes=scene.fleet.changes, failures=scene.fleet.failures)
+    run = replace(run, interrupted=interrupted, deadline=deadline)
+    # A fleet that changes has no steady state that could be missed, and with patience all have one.
+    exempt = scene.fleet is not None or scene.system.patience is not None
+    doomed = [[] if exempt else _overloaded(prepared, policy) for policy in chosen]
     # Whatever comes to an end can be run to it.
     alive = [i for i, names in enumerate(doomed) if replays or not names]
     policies_run = [chosen[i] for i in alive]
@@ -190,6 +208,47 @@ def simulate(
         return work, lambda: judge(scene, work, labels, alive, doomed)
 
     return repeated(begin, replications, precision, horizon is not None or trace is not None)
+
+
+def _with_patience(
+    system: RoutingSystem,
+    changes: Sequence[tuple[float, RoutingSystem]],
+    patience: str | Patience | None,
+) -> tuple[RoutingSystem, Sequence[tuple[float, RoutingSystem]]]:
+    """The systems with this patience in place of their own; None leaves it."""
+    if patience is None:
+        return system, changes
+    known = patience_of(patience) if isinstance(patience, str) else patience
+    later = [(time, replace(other, patience=known)) for time, other in changes]
+    return replace(system, patience=known), later
+
+
+def _require_followed(
+    patience: Patience | None,
+    used: Mapping[str, object],
+    policies: Sequence[RoutingPolicy],
+    clock: Clock,
+) -> None:
+    """Raise UsageError for what has no engine that follows jobs which give up."""
+    if patience is None:
+        return
+    found = [name for name, option in used.items() if option]
+    found += ["the slotted clock"] if clock == "slotted" else []
+    found += [f"{policy.name}, which holds jobs" for policy in policies if policy.may_hold]
+    if found:
+        raise UsageError(
+            f"patience cannot be simulated with {found[0]}; leave one of the two out, as with "
+            "--patience none"
+        )
+
+
+def _require_queues(patience: Patience | None, discipline: Discipline) -> None:
+    """Raise UsageError where no job ever waits for its service to start."""
+    if patience is not None and patience.until == "start" and discipline == "ps":
+        raise UsageError(
+            "patience until=start: with discipline ps every job starts at once; give discipline "
+            "fcfs, or until=end"
+        )
 
 
 def _require_alone(
@@ -229,7 +288,9 @@ def sweep(
     Raises:
         InfeasibleError: At the highest load; found before any other is simulated. Not of a trace.
     """
-    if options.get("trace") is None and system.trace is None:
+    patience = options.get("patience")
+    stays = patience == "none" or (patience is None and system.patience is None)
+    if stays and options.get("trace") is None and system.trace is None:
         fluid_optimum(scenario(system, load=max(loads)).system)
     one_each = [simulate(system, policies, load=load, **options) for load in sorted(loads)]
     return Sweep(tuple(one_each))

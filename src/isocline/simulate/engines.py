@@ -10,6 +10,7 @@ from isocline.errors import PolicyError
 from isocline.learn.observed import Observed
 from isocline.policies.contract import RoutingPolicy
 from isocline.simulate.changing_fleet import CurveChange
+from isocline.simulate.failure import BackendFailure
 from isocline.simulate.kernels import chain
 from isocline.simulate.kernels.arena import arena, enlarged, reserve
 from isocline.simulate.kernels.chain import Streams
@@ -36,6 +37,9 @@ FIRST_WORKLOADS = 64  # tabulated at the start; doubled whenever a backend holds
 MOST_JOBS = 20_000_000
 
 
+Change = Slowdown | CurveChange | BackendFailure
+
+
 class ExplodedError(Exception):
     """The number of jobs has outgrown the machine: internal, reported as an unstable policy."""
 
@@ -48,7 +52,8 @@ class Engine(ABC):
         self.policy = policy
         self.choose, self.observe = policy.functions()
         self.actual = prepared  # beside what the policy is told
-        coming: list[Slowdown | CurveChange] = [*run.slowdowns, *run.changes]
+        # At equal times a policy learns of new curves before it sends jobs again.
+        coming: list[Change] = [*run.slowdowns, *run.changes, *run.failures]
         self.coming = sorted(coming, key=lambda change: change.time)
         self.start = self._start(run)
         self.size = FIRST_WORKLOADS
@@ -124,8 +129,9 @@ class Engine(ABC):
         self.system = self.system._replace(rate=self.actual.rates(self.size))
         self.view = self.view._replace(table=self.prepared.scores(self.policy, self.size))
 
-    def _change(self, change: Slowdown | CurveChange) -> None:
+    def _change(self, change: Change) -> None:
         """Change the curve of one backend, which has a row of its own."""
+        assert not isinstance(change, BackendFailure)  # for `AbandonmentEngine` alone
         if isinstance(change, Slowdown):
             backend, curve = self.prepared.slower(change.backend, change.factor)
             told = change.told

@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from isocline.simulate.bound import Bound
-from isocline.simulate.percentiles import percentiles
+from isocline.simulate.percentiles import percentiles, shares_above
 from isocline.simulate.prepare import Prepared
 from isocline.simulate.replicate import Replication
-from isocline.simulate.results import PolicyResult
+from isocline.simulate.results import Estimate, PolicyResult
 from isocline.simulate.run import Run
 from isocline.simulate.statistics.intervals import interval
 
@@ -71,12 +71,37 @@ def _arrival_rate(reps: Sequence[Replication], run: Run, skip: int) -> float:
 
 
 def _littles_law(reps: Sequence[Replication], run: Run, skip: int) -> float:
-    timed = sum(int(rep.timed[skip:].sum()) for rep in reps)
+    """|L - lambda W| / L; W is of all jobs that left, served or not."""
+    left = int(_left(reps, skip).sum())
     jobs = float(mean_jobs(reps, run, skip).mean())
-    if timed == 0 or not jobs:
+    if left == 0 or not jobs:
         return float("nan")
-    waited = sum(float(rep.sojourn[skip:].sum()) for rep in reps) / timed
+    waited = sum(float((rep.sojourn + rep.unfinished)[skip:].sum()) for rep in reps) / left
     return abs(jobs - _arrival_rate(reps, run, skip) * waited) / jobs
+
+
+def _left(reps: Sequence[Replication], skip: int) -> npt.NDArray[np.int64]:
+    """(R,) jobs that left in the measured part, but for those of the start."""
+    return np.array([(rep.timed + rep.abandoned + rep.lost)[skip:].sum() for rep in reps])
+
+
+def _service(
+    prepared: Prepared, reps: Sequence[Replication], run: Run, skip: int
+) -> dict[str, Estimate | int | None]:
+    """How many jobs were served, in time, and what became of the others."""
+    patience, failures = prepared.system.patience, bool(run.failures)
+    if patience is None and run.deadline is None and not failures:
+        return {}
+    left, timed = _left(reps, skip), np.array([rep.timed[skip:].sum() for rep in reps])
+    abandoned = np.array([rep.abandoned[skip:].sum() for rep in reps]) / left
+    late = timed * (0.0 if run.deadline is None else shares_above(reps, skip, run.deadline))
+    return {
+        "abandoned": None if patience is None else interval(abandoned),
+        "late": None if run.deadline is None else interval(late / left),
+        "goodput": interval((timed - late) / measured_seconds(run, skip)).over(run.scale),
+        "lost": sum(int(rep.lost.sum()) for rep in reps) if failures else None,
+        "resent": sum(int(rep.resent.sum()) for rep in reps) if failures else None,
+    }
 
 
 def summary(
@@ -117,6 +142,7 @@ def summary(
         overloaded=tuple(overloaded),
         finished=run.horizon + float(np.mean([rep.after for rep in reps])) if run.drain else None,
         arrival_rate=_arrival_rate(reps, run, skip) / run.scale,
+        **_service(prepared, reps, run, skip),  # type: ignore[arg-type]  # by name
         **_looks(reps, run.scale),
     )
 

@@ -34,12 +34,15 @@ def judge(
         raise KeyboardInterrupt  # nothing to report yet
     names = [backend.name for backend in scene.system.backends]
     kept = dict(zip(alive, work.kept, strict=True))
-    growing = {i for i, reps in kept.items() if _grows(reps, work.run, scene.steady)}
+    # With patience every policy has a steady state; a number that still rises is of a short run.
+    may_grow = scene.steady and scene.system.patience is None
+    growing = {i for i, reps in kept.items() if _grows(reps, work.run, may_grow)}
     steady = [i for i in alive if i not in growing]
     beyond = scene.bottleneck if scene.overloaded else ()
     stable = {labels[i]: _blocks(kept[i]) for i in steady}
     skip = discarded(work.run, stable, scene.steady, "jobs", " or --start fluid")
-    known_means = work.prepared.memoryless and scene.steady
+    # Where jobs leave unfinished, less is served than comes.
+    known_means = work.prepared.memoryless and scene.steady and not work.run.interrupted
     bound = _bound(scene, work, [kept[i] for i in steady], skip)
     results: list[PolicyResult] = []
     for i, label in enumerate(labels):
@@ -70,8 +73,9 @@ def _bound(
 ) -> Bound:
     """What no policy goes below; `found` are the replications of those that have figures."""
     prepared, run = work.prepared, work.run
-    if scene.fleet is not None:
-        return Bound(math.nan, math.nan, None)  # while it changes, none is known
+    if scene.fleet is not None or scene.system.patience is not None:
+        # While a fleet changes, none is known; jobs that give up make L and W as small as you like.
+        return Bound(math.nan, math.nan, None)
     if run.drain and found:
         return _bound_of_drained(scene, work, found, skip)
     rates = prepared.system.rates
@@ -110,10 +114,10 @@ def _bound_of_drained(
     return Bound(latency, jobs / run.scale, float(done.max()))
 
 
-def _grows(reps: Sequence[Replication], run: Run, steady: bool) -> bool:
+def _grows(reps: Sequence[Replication], run: Run, may_grow: bool) -> bool:
     if any(rep.exploded for rep in reps):
         return True
-    if not steady:
+    if not may_grow:
         return False  # the number of jobs follows the arrivals
     return grows(_blocks(reps), run)
 
@@ -151,4 +155,6 @@ def _comparison(
         departures=run.slots.law if run.slots else None,
         delay=work.prepared.delay,
         finished_by=bound.finished_by,
+        patience=scene.system.patience.in_words if scene.system.patience else None,
+        deadline=run.deadline,
     )

@@ -111,6 +111,11 @@ def paths(
         raise UsageError(
             f"points {points}, replications {replications}: give at least 2 points of 1 replication"
         )
+    if system.patience is not None:
+        raise UsageError(
+            "patience: paths are those of Theorem 1, whose jobs stay until they are served; give "
+            "dataclasses.replace(system, patience=None)"
+        )
     chosen = parse(policy) if isinstance(policy, str) else policy
     names = tuple(backend.name for backend in system.backends)
     cut = slots_of(clock, system, scale, slot, departures)

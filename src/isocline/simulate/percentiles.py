@@ -6,7 +6,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from isocline.simulate.kernels.latencies import BUCKETS, quantiles
+from isocline.simulate.kernels.latencies import BUCKETS, quantiles, share_above
 from isocline.simulate.results import Estimate
 from isocline.simulate.run import BATCH
 from isocline.simulate.statistics.intervals import interval
@@ -40,6 +40,11 @@ def percentiles(reps: Sequence[Timed], skip: int, whole: bool = False) -> list[E
     rows = np.array([quantiles(_histogram(rep, skip), QUANTILES) for rep in reps])
     columns = (np.floor(rows) if whole else rows).T
     return [None if np.isnan(column).any() else interval(column) for column in columns]
+
+
+def shares_above(reps: Sequence[Timed], skip: int, limit: float) -> npt.NDArray[np.float64]:
+    """(R,) the share of the latencies after `skip` blocks that are above `limit`, s."""
+    return np.array([share_above(_histogram(rep, skip), limit) for rep in reps])
 
 
 def _histogram(rep: Timed, skip: int) -> npt.NDArray[np.int64]:

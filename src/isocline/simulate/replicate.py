@@ -13,6 +13,7 @@ from isocline.errors import PolicyError
 from isocline.model.traffic import Trace
 from isocline.policies.contract import RoutingPolicy
 from isocline.simulate import arriving
+from isocline.simulate.abandonment_engine import AbandonmentEngine
 from isocline.simulate.delayed_engine import DelayedEngine
 from isocline.simulate.engines import Engine, ExplodedError, JumpEngine, ShareEngine, TrackEngine
 from isocline.simulate.holding_engine import HoldEngine
@@ -53,6 +54,10 @@ class Replication:
     exploded: bool
     after: float  # s from the horizon to the last departure, of a run that is drained
     after_jobs: float  # s, of all jobs together after the horizon
+    abandoned: IndexArray  # (n,) jobs that gave up
+    lost: IndexArray  # (n,) jobs that were lost with a backend
+    resent: IndexArray  # (n,) jobs that were sent again when their backend failed
+    unfinished: FloatArray  # (n,) s, sum of the sojourns of those that gave up or were lost
     work: FloatArray  # (F,) work of the jobs that came after the warm-up, in mean jobs; or (0,)
 
     def same_as(self, other: "Replication") -> bool:
@@ -93,7 +98,9 @@ def rehearse(
     prepared: Prepared, policy: RoutingPolicy, run: Run, trace: Trace | None = None
 ) -> None:
     """Have everything compiled that `replicate` calls, so that it measures no compilation."""
-    brief = replace(run, horizon=1e-6 * run.horizon, warmup=None, slowdowns=(), changes=())
+    brief = replace(
+        run, horizon=1e-6 * run.horizon, warmup=None, slowdowns=(), changes=(), failures=()
+    )
     with suppress(ExplodedError):
         _engine(prepared, policy, brief, 0, trace).rehearse()
 
@@ -121,6 +128,8 @@ def _engine(
         jobs = arriving.replayed(key[0], trace, *key[1:])
     at_start = generator(run.seed, replication, SIZES, 1)
     engine = HoldEngine if policy.may_hold else ShareEngine
+    if run.interrupted:
+        engine = AbandonmentEngine
     return engine(prepared, policy, run, replication, jobs, at_start)
 
 
@@ -135,6 +144,8 @@ class _Recorder:
         n = ends.size
         self.jobs, self.rate, self.sojourn = np.zeros(n), np.zeros(n), np.zeros(n)
         self.arrivals, self.completions, self.timed = (np.zeros(n, np.int64) for _ in range(3))
+        self.abandoned, self.lost, self.resent = (np.zeros(n, np.int64) for _ in range(3))
+        self.unfinished = np.zeros(n)
         self.latencies: list[tuple[int, npt.NDArray[np.int32]]] = []
         backends = engine.workload.size
         drawn = n if backends <= MOST_DRAWN else 0
@@ -167,8 +178,13 @@ class _Recorder:
         self.completions[i] += count[chain.COMPLETIONS]
         self.timed[i] += count[chain.TIMED]
         self.sojourn[i] += gauge[chain.SOJOURN]
+        self.abandoned[i] += count[chain.ABANDONED]
+        self.lost[i] += count[chain.LOST]
+        self.resent[i] += count[chain.RESENT]
+        self.unfinished[i] += gauge[chain.UNFINISHED]
         count[[chain.AREA, chain.ARRIVALS, chain.COMPLETIONS, chain.TIMED]] = 0
-        gauge[[chain.JOB_SECONDS, chain.RATE_SECONDS, chain.SOJOURN]] = 0.0
+        count[[chain.ABANDONED, chain.LOST, chain.RESENT]] = 0
+        gauge[[chain.JOB_SECONDS, chain.RATE_SECONDS, chain.SOJOURN, chain.UNFINISHED]] = 0.0
 
     def _close_batch(self) -> None:
         self.latencies.append(emptied(self.engine.histogram))
@@ -204,6 +220,10 @@ class _Recorder:
             exploded,
             self.after,
             self.after_jobs,
+            self.abandoned,
+            self.lost,
+            self.resent,
+            self.unfinished,
             _work_of(self.engine, self.run.warmup or 0.0),
         )
 

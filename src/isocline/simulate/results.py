@@ -52,6 +52,9 @@ class PolicyResult:
     A run whose jobs are listed, as those of a trace, is followed until the last of them has left.
     All the time that they spend in the system counts, in `mean_jobs` as in `mean_latency`, and is
     divided by the length of the trace: so mean_jobs = arrival_rate * mean_latency.
+
+    Where jobs have patience or backends fail, `mean_latency` and percentiles are of the jobs that
+    were completed, and `mean_jobs` is of all. Shares are of the jobs that left.
     """
 
     __repr__ = brief
@@ -77,6 +80,11 @@ class PolicyResult:
     events_per_second: float
     arrival_rate: float = float("nan")  # jobs/s in the measured part
     finished: float | None = None  # s, when the last job left; None if jobs come for ever
+    abandoned: Estimate | None = None  # share of the jobs that gave up; None without patience
+    late: Estimate | None = None  # share completed after the deadline; None without one
+    goodput: Estimate | None = None  # jobs/s completed, and by the deadline; None where all are
+    lost: int | None = None  # jobs, in all replications, with failed backends; None without any
+    resent: int | None = None  # times that a job was sent again when its backend failed
 
     def to_dict(self) -> dict[str, Any]:
         """One entry of `policies` in the JSON of `isocline simulate`."""
@@ -84,7 +92,10 @@ class PolicyResult:
         row |= estimates(self, "mean_jobs", "mean_latency", "p50", "p95", "p99", "ratio_to_bound")
         if self.difference is not None:
             row |= estimates(self, "difference")
+        row |= estimates(self, "abandoned", "late", "goodput")
         return row | {
+            "lost": self.lost,
+            "resent": self.resent,
             "completed": self.completed,
             "littles_law": None if np.isnan(self.littles_law) else self.littles_law,
             "arrival_rate": None if np.isnan(self.arrival_rate) else self.arrival_rate,
@@ -120,11 +131,13 @@ class Comparison(Record):
     departures: str | None = None  # the law of the departures in a slot
     delay: Delay | None = None  # of jobs, whose travel is in the bound, too, and of news
     finished_by: float | None = None  # s: the bound is for policies whose last job has left by then
+    patience: str | None = None  # its distribution in words; None: jobs stay until served
+    deadline: float | None = None  # s: a latency above it counts as late
 
     @property
     def status(self) -> str:
-        """`feasible`, or `overloaded` if a trace brings more than can be served."""
-        return "overloaded" if self.load >= 1.0 else "feasible"
+        """`feasible`, or `overloaded` if a trace brings more than can be served and stays."""
+        return "overloaded" if self.load >= 1.0 and self.patience is None else "feasible"
 
     @property
     def clock(self) -> str:
@@ -152,6 +165,8 @@ class Comparison(Record):
             "departures": self.departures,
             "scale": self.scale,
             "delay": None if self.delay is None else asdict(self.delay),
+            "patience": self.patience,
+            "deadline": self.deadline,
             "interrupted": self.interrupted,
             "policies": [policy.to_dict() for policy in self.policies],
         }

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from isocline.errors import UsageError
 from isocline.simulate.changing_fleet import CurveChange
+from isocline.simulate.failure import BackendFailure
 from isocline.simulate.slots import Slots
 from isocline.simulate.slowdown import Slowdown, require_slowdowns_fit
 
@@ -33,8 +34,11 @@ class Run:
     slots: Slots | None = None  # of the slotted clock; None: the continuous one
     slowdowns: tuple[Slowdown, ...] = ()
     changes: tuple[CurveChange, ...] = ()  # of a fleet that changes
+    failures: tuple[BackendFailure, ...] = ()  # of such a fleet
     listed: bool = False  # arrivals are listed in advance, as engines that hold jobs need them
     scale: float = 1.0  # a job counts 1 / scale in what is reported
+    interrupted: bool = False  # jobs may leave unfinished: they have patience, or backends fail
+    deadline: float | None = None  # s: a latency above it counts as late
 
     def __post_init__(self) -> None:
         if not (np.isfinite(self.horizon) and self.horizon > 0):
@@ -46,6 +50,8 @@ class Run:
             )
         if self.seed < 0:
             raise UsageError(f"seed {self.seed}: give 0 or more")
+        if self.deadline is not None:
+            require_deadline(self.deadline, self.percentiles)
         require_slowdowns_fit(self.slowdowns, self.horizon)
         if self.slowdowns and self.slots is not None:
             raise UsageError("slowdown: not simulated by the slotted clock; use the continuous one")
@@ -67,3 +73,11 @@ class Run:
         before = np.linspace(0.0, self.warmup, self.discarded_blocks + 1)[1:]
         after = np.linspace(self.warmup, self.horizon, measured + 1)[1:]
         return np.concatenate((before, after))
+
+
+def require_deadline(deadline: float, percentiles: bool) -> None:
+    """Raise UsageError for a deadline that latencies cannot be compared with."""
+    if not (np.isfinite(deadline) and deadline > 0):
+        raise UsageError(f"deadline {deadline:g} s: give a finite time above 0")
+    if not percentiles:
+        raise UsageError("deadline: it is compared with every latency; leave --means-only out")

@@ -11,6 +11,7 @@ from isocline.model.fleet import RoutingSystem
 from isocline.model.replay import frontends_of, with_trace
 from isocline.model.traffic import PiecewiseArrivals, Trace
 from isocline.simulate.changing_fleet import ChangingFleet, changing_fleet
+from isocline.simulate.failure import Failure
 from isocline.simulate.slowdown import Slowdown
 
 
@@ -44,14 +45,16 @@ class Scenario:
 
     @property
     def overloaded(self) -> bool:
-        """Whether more comes than can be served, which only a trace may."""
-        return self.load >= 1.0
+        """Whether more comes than can be served and stays, which only a trace may."""
+        return self.load >= 1.0 and self.system.patience is None
 
     @property
     def source(self) -> str:
         """What the arrivals are, and what changes, in words."""
         changes = self.fleet.in_words if self.fleet else ()
-        later = (*(one.in_words for one in self.slowdowns), *changes)
+        patience = self.system.patience
+        gives_up = (patience.in_words,) if patience else ()
+        later = (*gives_up, *(one.in_words for one in self.slowdowns), *changes)
         if self.trace is not None:
             name, mix = f"trace {self.trace.name}", self.trace.mix
             if mix is not None and frontends_of(self.system, self.trace) is not None:
@@ -95,6 +98,7 @@ def with_changes(
     changes: Sequence[tuple[float, RoutingSystem]],
     trace: Trace | None,
     horizon: float | None,
+    failures: Sequence[Failure] = (),
 ) -> Scenario:
     """The scene, whose system becomes others at given times, s, with arrivals sped up as its own.
 
@@ -107,7 +111,7 @@ def with_changes(
     for time, other in changes:
         known = other if trace is None else with_trace(other, trace)
         later.append((time, replace(known, trace=None).sped_up(scene.speed)))
-    fleet = changing_fleet(scene.system, later, horizon)
+    fleet = changing_fleet(scene.system, later, horizon, failures)
     replayed = None if scene.trace is None else fleet.assigned(scene.trace)
     return replace(scene, system=fleet.system, trace=replayed, fleet=fleet)
 

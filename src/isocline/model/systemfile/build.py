@@ -13,7 +13,7 @@ from isocline.model.replay import with_trace
 from isocline.model.systemfile.document import Document
 from isocline.model.systemfile.problems import choice
 from isocline.model.systemfile.schema import BackendEntry, FrontendEntry, RoutingFile
-from isocline.model.traffic import ExponentialSizes, PoissonArrivals
+from isocline.model.traffic import ExponentialSizes, Patience, PoissonArrivals
 
 # They only fill a place: whoever lets them in knows which they are, and does not go by them.
 UNKNOWN_CURVE = HyperbolicCurve(1.0, 32.0)  # jobs/s
@@ -68,6 +68,8 @@ def assemble(document: Document, file: RoutingFile) -> RoutingSystem:
     ]
     with document.blaming("sizes"):
         sizes = file.sizes.make() if file.sizes else ExponentialSizes()
+    gives_up = file.patience
+    patience = Patience(gives_up.make(), gives_up.mean, gives_up.until) if gives_up else None
     frontends = tuple(_frontend(document, f, entry) for f, entry in enumerate(file.frontends))
     with document.blaming("frontends"):  # all else is checked by now
         return RoutingSystem(
@@ -77,6 +79,7 @@ def assemble(document: Document, file: RoutingFile) -> RoutingSystem:
             work=file.work.make() if file.work else Work(),
             sizes=sizes,
             name=file.name or document.name,
+            patience=patience,
         )
 
 

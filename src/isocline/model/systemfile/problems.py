@@ -18,6 +18,7 @@ TYPES: dict[str, Iterable[str]] = {
     "curve": curves.ALL,
     "member": curves.ALL,
     "sizes": sizes.ALL,
+    "patience": sizes.ALL,
     "service": (*sizes.ALL, "recorded"),
     "arrivals": ("poisson", "piecewise", "gamma", "weibull", "batch", "mmpp", "trace"),
 }
@@ -48,7 +49,11 @@ def report(document: Document, error: "ErrorDetails") -> NoReturn:
         case "union_tag_invalid":
             noun, tag = _noun(field), context["tag"]
             known = choice(tag, TYPES[noun])
-            own = "" if noun == "service" else "; your own is named package.module:Class"
+            own = (
+                ""
+                if noun in ("service", "patience")
+                else "; your own is named package.module:Class"
+            )
             document.fail((*field, "type"), f"unknown {noun} type {tag!r}; {known}{own}")
         case "said":
             document.fail(field, error["msg"])

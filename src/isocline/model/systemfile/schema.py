@@ -132,6 +132,34 @@ class Hyperexponential(Record):
         return traffic.HyperexponentialSizes(self.cv)
 
 
+class ExponentialPatience(Exponentially):
+    """Jobs that give up at a constant rate."""
+
+    mean: Positive
+    until: Literal["start", "end"] = "end"
+
+
+class DeterministicPatience(Deterministic):
+    """One timeout for all jobs."""
+
+    mean: Positive
+    until: Literal["start", "end"] = "end"
+
+
+class LognormalPatience(Lognormal):
+    """Log-normal patience."""
+
+    mean: Positive
+    until: Literal["start", "end"] = "end"
+
+
+class HyperexponentialPatience(Hyperexponential):
+    """Patience from a mixture of two exponentials."""
+
+    mean: Positive
+    until: Literal["start", "end"] = "end"
+
+
 class Poisson(Record):
     """Poisson arrivals."""
 
@@ -275,6 +303,10 @@ AnySizes = Annotated[
     ],
     or_own(OwnSizes),
 ]
+AnyPatience = Annotated[
+    ExponentialPatience | DeterministicPatience | LognormalPatience | HyperexponentialPatience,
+    Field(discriminator="type"),
+]
 AnyArrivals = Annotated[
     Annotated[
         Poisson | Piecewise | GammaGaps | WeibullGaps | Batches | MarkovModulated | FromTrace,
@@ -336,6 +368,7 @@ class RoutingFile(Record):
     name: Name | None = None
     work: WorkEntry | None = None
     sizes: AnySizes | None = None
+    patience: AnyPatience | None = None
     backends: Annotated[list[BackendEntry], Field(min_length=1)]
     frontends: Annotated[list[FrontendEntry], Field(min_length=1)]
     trace: TraceEntry | None = None

@@ -25,8 +25,7 @@ def arrival_law(text: str) -> LawAt:
         UsageError: The law is unknown, an option is unknown, missing or no number; the law itself
             checks the options when it is given a rate.
     """
-    name, _, rest = text.partition(":")
-    options = dict(_option(text, part) for part in rest.split(",") if part)
+    name, options = options_of("arrivals", text, EXAMPLES)
     if name not in _LAWS:
         raise UsageError(f"arrivals {text!r}: unknown law {name!r}; examples: {EXAMPLES}")
     needed, known, make = _LAWS[name]
@@ -42,11 +41,22 @@ def arrival_law(text: str) -> LawAt:
         raise UsageError(f"arrivals {text!r}: give numbers; examples: {EXAMPLES}") from None
 
 
-def _option(text: str, part: str) -> tuple[str, str]:
-    key, equals, value = part.partition("=")
-    if not equals:
-        raise UsageError(f"arrivals {text!r}: {part!r} has no value; examples: {EXAMPLES}")
-    return key.strip(), value.strip()
+def options_of(what: str, text: str, examples: str) -> tuple[str, dict[str, str]]:
+    """The name of a law and its options, from `name:key=value,...`.
+
+    Raises:
+        UsageError: An option has no value, or is there twice; the message begins with `what`.
+    """
+    name, _, rest = text.partition(":")
+    options: dict[str, str] = {}
+    for part in filter(None, rest.split(",")):
+        key, equals, value = (piece.strip() for piece in part.partition("="))
+        if not equals:
+            raise UsageError(f"{what} {text!r}: {part!r} has no value; examples: {examples}")
+        if key in options:
+            raise UsageError(f"{what} {text!r}: {key} is given twice; keep one")
+        options[key] = value
+    return name.strip(), options
 
 
 def _gamma(options: Mapping[str, str]) -> LawAt:

@@ -21,11 +21,17 @@ LEARN = 4  # curves are due to be fitted
 JOBS, AREA, ARRIVALS, COMPLETIONS, EVENTS = 0, 1, 2, 3, 4
 TIMED, NEXT = 5, 6  # jobs whose sojourn was recorded; the next job of a list of arrivals
 FETCHED = 7  # means nothing: keeps what was read ahead from being optimised away
-COUNTERS = 8
+# Of kernel `abandonment`: jobs that gave up, were lost with a backend, and were sent again; the
+# next job whose patience ends; the next one to be sent again, and the end of those.
+ABANDONED, LOST, RESENT = 8, 9, 10
+EXPIRED, AGAIN, AGAIN_END = 11, 12, 13
+COUNTERS = 14
 # And in a float64 array: clock (s), total service rate (jobs/s), integrals over the block of jobs
-# and of that rate (of the jump kernel, sums over ticks), sum of sojourn times (s).
+# and of that rate (of the jump kernel, sums over ticks), sum of sojourn times (s) of the jobs that
+# were completed, and of those that left unfinished.
 CLOCK, RATE, JOB_SECONDS, RATE_SECONDS, SOJOURN = 0, 1, 2, 3, 4
-GAUGES = 5
+UNFINISHED = 5
+GAUGES = 6
 
 
 class System(NamedTuple):

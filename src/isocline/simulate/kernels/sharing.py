@@ -67,9 +67,8 @@ def sift_up(jobs: Jobs, start: int, index: int) -> None:
 
 
 @kernel
-def sift_down(jobs: Jobs, start: int, size: int) -> None:
-    """Restore the heap after its first job was replaced."""
-    index = 0
+def sift_down(jobs: Jobs, start: int, size: int, index: int) -> None:
+    """Restore the heap after job `index` was replaced by one that ends no earlier."""
     while True:
         child = 2 * index + 1
         if child >= size:
@@ -153,10 +152,10 @@ def leave(view: View, system: System, jobs: Jobs, clocks: Clocks, backend: int, 
         jobs.key[start] += work
         head = jobs.head[backend] + 1
         jobs.head[backend] = 0 if head == jobs.room[backend] - places else head
-        sift_down(jobs, start, places)
+        sift_down(jobs, start, places, 0)
     else:
         move(jobs, start + n - 1, start)
-        sift_down(jobs, start, n - 1)
+        sift_down(jobs, start, n - 1, 0)
     view.workload[backend] = n - 1
 
 
