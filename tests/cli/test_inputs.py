@@ -172,3 +172,67 @@ def test_a_change_that_is_none_is_refused(tmp_path: Path) -> None:
     result = run("simulate", written(tmp_path), "--then", "soon")
     assert result.exit_code == 2
     assert "give a time in s and a system file" in result.stderr
+
+
+def test_jobs_give_up_at_any_load_as_the_file_or_the_flag_says(tmp_path: Path) -> None:
+    file = written(tmp_path, "patience: {type: exponential, mean: 0.2}\n" + SYSTEM)
+    result = run("simulate", file, "--load", "1.5", "--deadline", "0.1", *SHORT)
+    assert result.exit_code == 0, result.stderr
+    document = json.loads(result.stdout)
+    assert (document["status"], document["lower_bound"]) == ("feasible", None)
+    assert (document["patience"], document["deadline"]) == (
+        "exponential patience of mean 0.2 s",
+        0.1,
+    )
+    for policy in document["policies"]:
+        assert policy["status"] == "stable"
+        assert policy["abandoned"] + policy["late"] < 1.0
+        low, high = policy["goodput_ci95"]
+        assert low < policy["goodput"] < high
+    stays = run("simulate", file, "--patience", "none", "--load", "1.5", *SHORT)
+    assert stays.exit_code == 1
+
+
+def test_shares_of_jobs_that_gave_up_are_in_tables_and_pictures(tmp_path: Path) -> None:
+    given = ("--patience", "exponential:mean=0.2", "--deadline", "0.1", "--horizon", "600")
+    few = ("--replications", "2", "--policy", "jsq", "--policy", "random")
+    one = run("simulate", written(tmp_path), *given, *few, "--out", tmp_path / "one")
+    assert one.exit_code == 0, one.stderr
+    said = " ".join(one.stdout.split())
+    for words in (
+        "abandoned,",
+        "late,",
+        "goodput,",
+        "every load is stable",
+        "Late: completed more",
+    ):
+        assert words in said
+    assert "bound," not in said
+    loads = run(
+        "simulate", written(tmp_path), *given, *few, "--load", "0.5,1.5", "--out", tmp_path / "two"
+    )
+    assert loads.exit_code == 0, loads.stderr
+    assert "abandoned, %" in loads.stdout
+    assert "late, %" in loads.stdout
+    assert {path.suffix for path in (tmp_path / "two").iterdir()} >= {".png", ".csv"}
+
+
+def test_a_backend_may_fail_during_a_simulation(tmp_path: Path) -> None:
+    system = SYSTEM.replace("rate: 0, backends: [b]", 'rate: 0, backends: ["*"]')
+    fails = (
+        "--failure",
+        "b@20",
+        "--failure",
+        "b@50,lost",
+        "--then",
+        f"40={written(tmp_path, system)}",
+    )
+    result = run("simulate", tmp_path / "system.yaml", *fails, *SHORT)
+    assert result.exit_code == 0, result.stderr
+    document = json.loads(result.stdout)
+    assert document["horizon"] == 100.0
+    assert "b fails at 20 s, its jobs are sent again" in document["arrivals"]
+    assert any(policy["resent"] for policy in document["policies"])
+    wrong = run("simulate", tmp_path / "system.yaml", "--failure", "b=20", *SHORT)
+    assert wrong.exit_code == 2
+    assert "give NAME@TIME" in wrong.stderr

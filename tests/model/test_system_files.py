@@ -14,7 +14,7 @@ from isocline.errors import SystemFileError
 from isocline.model import curves, traffic
 from isocline.model.systemfile import load, notes
 from isocline.model.systemfile.problems import TYPES
-from isocline.model.traffic import sizes
+from isocline.model.traffic import Patience, sizes
 
 HERE = Path(__file__).parent
 GOOD = (HERE / "good_system_file.yaml").read_text()
@@ -73,6 +73,23 @@ def test_sizes_of_every_type_are_read(tmp_path: Path, text: str, expected: sizes
     assert (
         load(edited(tmp_path, "kind: routing", f"kind: routing\nsizes: {text}")).sizes == expected
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("{type: exponential, mean: 2}", Patience(sizes.ExponentialSizes(), 2.0)),
+        ("{type: deterministic, mean: 3}", Patience(sizes.DeterministicSizes(), 3.0)),
+        ("{type: lognormal, mean: 2, cv: 2}", Patience(sizes.LognormalSizes(2.0), 2.0)),
+        (
+            "{type: hyperexponential, mean: 2, cv: 2, until: start}",
+            Patience(sizes.HyperexponentialSizes(2.0), 2.0, "start"),
+        ),
+    ],
+)
+def test_patience_of_every_type_is_read(tmp_path: Path, text: str, expected: Patience) -> None:
+    system = load(edited(tmp_path, "kind: routing", f"kind: routing\npatience: {text}"))
+    assert system.patience == expected
 
 
 def test_arrivals_of_every_type_are_read(tmp_path: Path) -> None:

@@ -25,7 +25,11 @@ def comparison_report(comparison: Comparison) -> RenderableType:
 def sweep_report(sweep: Sweep) -> RenderableType:
     """Mean latency of each policy at each load, the bound, and under which conditions."""
     first = sweep.comparisons[0]
-    scale, unit = time_unit(one.lower_bound_latency for one in sweep.comparisons)
+    known = [p.mean_latency and p.mean_latency.value for p in sweep.results]
+    bounded = not math.isnan(first.lower_bound)
+    scale, unit = time_unit(
+        [one.lower_bound_latency for one in sweep.comparisons] if bounded else known
+    )
     made = table(
         f"{first.system}: mean latency in {unit} at load",
         [("policy", "left"), *((number(one.load, 3), "right") for one in sweep.comparisons)],
@@ -33,8 +37,9 @@ def sweep_report(sweep: Sweep) -> RenderableType:
     for i, policy in enumerate(first.policies):
         cells = [_latency(one.policies[i], scale) for one in sweep.comparisons]
         made.add_row(policy.policy, *cells)
-    bounds = [number(one.lower_bound_latency / scale) for one in sweep.comparisons]
-    made.add_row("bound", *bounds, style="dim")
+    if bounded:
+        bounds = [number(one.lower_bound_latency / scale) for one in sweep.comparisons]
+        made.add_row("bound", *bounds, style="dim")
     said = [
         f"At load {number(one.load, 3)}: {line}"
         for one in sweep.comparisons
@@ -44,7 +49,25 @@ def sweep_report(sweep: Sweep) -> RenderableType:
         *(Text(line, style="red") for line in said),
         Text(conditions(*sweep.comparisons), style="dim"),
     ]
-    return Group(made, Text(), *lines)
+    return Group(made, Text(), *_shares(sweep), *lines)
+
+
+def _shares(sweep: Sweep) -> list[RenderableType]:
+    """A table each of the jobs that gave up and of those that were late, where there are any."""
+    first = sweep.comparisons[0]
+    loads = [f"load {number(one.load, 3)}" for one in sweep.comparisons]
+    found: list[RenderableType] = []
+    for what, asked in (("abandoned", first.patience), ("late", first.deadline)):
+        if asked is None:
+            continue
+        made = table(
+            f"{first.system}: {what}, %", [("policy", "left"), *((load, "right") for load in loads)]
+        )
+        for i, policy in enumerate(first.policies):
+            shares = (getattr(one.policies[i], what) for one in sweep.comparisons)
+            made.add_row(policy.policy, *(estimate(share, 0.01) for share in shares))
+        found += [made, Text()]
+    return found
 
 
 def warnings(comparison: Comparison) -> list[str]:

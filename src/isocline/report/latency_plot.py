@@ -1,5 +1,6 @@
 """Mean latency against load: one line per policy with intervals, and the bound."""
 
+import math
 from typing import TYPE_CHECKING
 
 from isocline.report.conditions import conditions
@@ -25,12 +26,16 @@ if TYPE_CHECKING:
 def latency_plot(sweep: Sweep) -> "Figure":
     """Loads without a steady state are left out: there a policy's line ends with an arrow."""
     loads = [one.load for one in sweep.comparisons]
-    bound = [one.lower_bound_latency for one in sweep.comparisons]
-    scale, unit = time_unit(bound)
+    # There is no bound where jobs give up.
+    bound = [b for one in sweep.comparisons if not math.isnan(b := one.lower_bound_latency)]
+    known_latencies = (p.mean_latency and p.mean_latency.value for p in sweep.results)
+    scale, unit = time_unit(bound or known_latencies)
     figure = new_figure(height=4.3)
     axes = figure.subplots()
-    axes.plot(loads, [b / scale for b in bound], color=theme().ink, **BOUND)
-    ends = [End(loads[-1], bound[-1] / scale, "bound", theme().ink)]
+    ends: list[End] = []
+    if bound:
+        axes.plot(loads, [b / scale for b in bound], color=theme().ink, **BOUND)
+        ends.append(End(loads[-1], bound[-1] / scale, "bound", theme().ink))
     values = [b / scale for b in bound]
     policies = sweep.comparisons[0].policies
     for i, (policy, look) in enumerate(zip(policies, policy_looks(policies), strict=True)):

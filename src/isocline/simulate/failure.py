@@ -75,6 +75,9 @@ def with_failures(system: RoutingSystem, changes: Changes, failures: Sequence[Fa
         UsageError: A backend is not there when it fails, is still there at that time in a system
             that was given, or was the last one of a frontend.
     """
+    times = [time for time, _ in changes]
+    if not failures or times != sorted(set(times)):
+        return changes  # the order of times is for `periods` to refuse
     given = dict(changes)
     made: list[tuple[float, RoutingSystem]] = []
     for time in sorted({*given, *(one.time for one in failures)}):
