@@ -18,6 +18,7 @@ from isocline.model.traffic import PoissonArrivals, read_trace
 from isocline.simulate.compare import simulate
 from isocline.simulate.delay import Delay
 from isocline.simulate.results import Comparison
+from isocline.simulate.slowdown import Slowdown
 from tests.builders import station
 
 FAST, SLOW = HyperbolicCurve(20.0, 4.0), HyperbolicCurve(6.0, 2.0)
@@ -105,6 +106,45 @@ def test_rates_and_curves_change_and_change_back() -> None:
     assert follows(found, path)
 
 
+@pytest.mark.parametrize("told", [True, False])
+def test_a_slowdown_outlasts_a_change_of_the_curve(told: bool) -> None:
+    before, after = system(2.5, {"a": FAST}), system(2.5, {"a": SLOW})
+    slowdowns = [Slowdown("a", 1.5, 6.0, told), Slowdown("a", 1.0, 18.0, told)]
+    found = run(before, [(12.0, after)], slowdowns=slowdowns)
+    path = mean_path(
+        [
+            (0.0, 2.5, FAST),
+            (6.0, 2.5, FAST.scaled(1 / 1.5)),
+            (12.0, 2.5, SLOW.scaled(1 / 1.5)),
+            (18.0, 2.5, SLOW),
+        ],
+        found.times,
+    )
+    assert follows(found, path)
+
+
+def test_policies_are_told_curves_without_the_slowdowns_that_they_are_not_told() -> None:
+    pair = system(9.0, {"a": FAST, "b": FAST})
+    now = system(9.0, {"a": SLOW.scaled(2.0), "b": FAST})
+    options: dict[str, Any] = {"changes": [(10.0, now)], "horizon": 100.0, "replications": 20}
+    jobs = []
+    for told in (True, False):
+        slow = [Slowdown("a", 4.0, 5.0, told)]
+        found = simulate(pair, ["gmsr"], slowdowns=slow, **options)
+        jobs.append(found.policies[0].workloads_over_time[-100:, 0].mean())
+    # Told, it sends less to the slow one.
+    assert jobs[0] < 0.8 * jobs[1]
+
+
+def test_all_systems_are_scaled_alike() -> None:
+    calm, busy = system(6.0, {"a": FAST}), system(11.0, {"a": FAST})
+    found = run(calm, [(8.0, busy)], scale=3.0)
+    large = FAST.enlarged(3.0)
+    path = mean_path([(0.0, 18.0, large), (8.0, 33.0, large)], found.times)
+    assert found.scale == 3.0
+    assert follows(found, path / 3.0)
+
+
 def test_an_overload_that_passes_has_numbers_and_is_called_one() -> None:
     calm, flood = system(6.0, {"a": FAST}), system(28.0, {"a": FAST})
     found = run(calm, [(5.0, flood), (9.0, calm)])
@@ -182,7 +222,6 @@ BAD: dict[str, tuple[Callable[[RoutingSystem], dict[str, Any]], str]] = {
     "negative": (lambda s: {"changes": [(-1.0, s)]}, "give a time above 0"),
     "layers": (lambda s: {"changes": [(5.0, s)], "layers": "jsq"}, "with layers"),
     "delay": (lambda s: {"changes": [(5.0, s)], "delay": Delay(travel=1.0)}, "with delay"),
-    "scale": (lambda s: {"changes": [(5.0, s)], "scale": 10.0}, "with scale 10"),
     "clock": (lambda s: {"changes": [(5.0, s)], "clock": "slotted"}, "the slotted clock"),
 }
 

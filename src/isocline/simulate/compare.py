@@ -150,12 +150,11 @@ def simulate(
     _require_followed(scene.system.patience, {"learn": learn, "delay": delay}, chosen, clock)
     _require_queues(scene.system.patience, discipline)
     if changes or failures:
-        others = {"slowdowns": slowdowns, "layers": layers, "learn": learn, "delay": delay}
-        _require_alone(others, chosen, scale, clock)
+        _require_alone({"layers": layers, "learn": learn, "delay": delay}, chosen, clock)
         horizon = horizon_for(changes, failures) if horizon is None and trace is None else horizon
         before = given if given is not None else system.trace
         until = scene.trace.length if scene.trace else horizon
-        scene = with_changes(scene, changes, before, until, failures)
+        scene = with_changes(scene, changes, before, until, failures, scale)
         trace = scene.trace
     replays = trace is not None
     cut = slots_of(clock, scene.system, scale, slot, departures, discipline, replays)
@@ -254,12 +253,10 @@ def _require_queues(patience: Patience | None, discipline: Discipline) -> None:
 def _require_alone(
     used: Mapping[str, object],
     policies: Sequence[RoutingPolicy],
-    scale: float,
     clock: Clock,
 ) -> None:
     """Raise UsageError for what is not simulated together with a fleet that changes."""
     found = [name for name, option in used.items() if option]
-    found += [f"scale {scale:g}"] if scale != 1.0 else []
     found += ["the slotted clock"] if clock == "slotted" else []
     found += [f"{policy.name}, which holds jobs" for policy in policies if policy.may_hold]
     if found:

@@ -29,7 +29,7 @@ from isocline.simulate.kernels.tournament import tournament
 from isocline.simulate.kernels.tracked import track
 from isocline.simulate.prepare import Prepared
 from isocline.simulate.run import Run
-from isocline.simulate.slowdown import Slowdown
+from isocline.simulate.slowdown import Slowdown, slower
 from isocline.simulate.streams import EVENTS, LEAVING, POLICY
 
 FIRST_WORKLOADS = 64  # tabulated at the start; doubled whenever a backend holds more
@@ -55,6 +55,10 @@ class Engine(ABC):
         # At equal times a policy learns of new curves before it sends jobs again.
         coming: list[Change] = [*run.slowdowns, *run.changes, *run.failures]
         self.coming = sorted(coming, key=lambda change: change.time)
+        # A curve may change while its backend is slowed down, and the other way round.
+        self.curves = list(prepared.system.curves)
+        self.slowness = np.ones(len(self.curves))
+        self.known_slowness = np.ones(len(self.curves))  # to policies
         self.start = self._start(run)
         self.size = FIRST_WORKLOADS
         while self.start.max(initial=0) + 1 >= self.size:
@@ -133,14 +137,19 @@ class Engine(ABC):
         """Change the curve of one backend, which has a row of its own."""
         assert not isinstance(change, BackendFailure)  # for `AbandonmentEngine` alone
         if isinstance(change, Slowdown):
-            backend, curve = self.prepared.slower(change.backend, change.factor)
-            told = change.told
+            backend = self.prepared.number(change.backend)
+            self.slowness[backend] = change.factor
+            if change.told:
+                self.known_slowness[backend] = change.factor
         else:
-            backend, curve, told = change.backend, change.curve, True
-        self.actual = self.actual.with_curve(backend, curve)
+            backend = change.backend
+            self.curves[backend] = change.curve
+        curve = self.curves[backend]
+        self.actual = self.actual.with_curve(backend, slower(curve, self.slowness[backend]))
         self._set_rates(backend)
-        if told:
-            self.prepared = self.prepared.with_curve(backend, curve)
+        if not isinstance(change, Slowdown) or change.told:
+            known = slower(curve, self.known_slowness[backend])
+            self.prepared = self.prepared.with_curve(backend, known)
             self._tell()
 
     def _set_rates(self, backend: int) -> None:  # noqa: ARG002 - others have a clock for each

@@ -57,10 +57,9 @@ class Prepared:
         row = np.arange(self.row.size, dtype=np.int32)
         return replace(self, curves=self.system.curves, row=row)
 
-    def slower(self, name: str, factor: float) -> tuple[int, Curve]:
-        """The number of a backend, and its curve in the system `factor` times as slow."""
-        backend = [b.name for b in self.system.backends].index(name)
-        return backend, self.system.curves[backend].scaled(1.0 / factor)
+    def number(self, name: str) -> int:
+        """Of the backend that has this name."""
+        return [b.name for b in self.system.backends].index(name)
 
     def with_curve(self, backend: int, curve: Curve) -> "Prepared":
         """The same with another curve in one row of `one_row_each`."""

@@ -99,10 +99,11 @@ def with_changes(
     trace: Trace | None,
     horizon: float | None,
     failures: Sequence[Failure] = (),
+    scale: float = 1.0,
 ) -> Scenario:
     """The scene, whose system becomes others at given times, s, with arrivals sped up as its own.
 
-    `trace` is as it was before: it is replayed through all the systems.
+    `trace` is as it was before: it is replayed through all the systems. All are `enlarged(scale)`.
 
     Raises:
         UsageError: As `changing_fleet`, or as `with_trace` for a later system.
@@ -110,8 +111,8 @@ def with_changes(
     later = []
     for time, other in changes:
         known = other if trace is None else with_trace(other, trace)
-        later.append((time, replace(known, trace=None).sped_up(scene.speed)))
-    fleet = changing_fleet(scene.system, later, horizon, failures)
+        later.append((time, replace(known, trace=None).sped_up(scene.speed).enlarged(scale)))
+    fleet = changing_fleet(scene.system.enlarged(scale), later, horizon, failures)
     replayed = None if scene.trace is None else fleet.assigned(scene.trace)
     return replace(scene, system=fleet.system, trace=replayed, fleet=fleet)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Self, final
 
 from isocline.errors import UsageError
+from isocline.model.curves import Curve
 
 
 @final
@@ -52,6 +53,11 @@ class Slowdown:
             if isinstance(error, UsageError):
                 raise
         raise UsageError(f"slowdown {text!r}: give NAME=FACTOR@TIME, such as h100-1=2@600")
+
+
+def slower(curve: Curve, factor: float) -> Curve:
+    """The curve of a backend that is `factor` times as slow."""
+    return curve if factor == 1.0 else curve.scaled(1.0 / factor)
 
 
 def require_slowdowns_fit(slowdowns: Sequence[Slowdown], horizon: float) -> None:
