@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from isocline.simulate.cluster.results import SchedulingResult as SchedulingResult
     from isocline.simulate.compare import simulate as simulate
     from isocline.simulate.delay import Delay as Delay
+    from isocline.simulate.failure import Failure as Failure
     from isocline.simulate.paths import Paths as Paths
     from isocline.simulate.paths import paths as paths
     from isocline.simulate.results import Comparison as Comparison
@@ -128,6 +129,7 @@ _HOMES = {
     ),
     "isocline.simulate.paths": ("Paths", "paths"),
     "isocline.simulate.delay": ("Delay",),
+    "isocline.simulate.failure": ("Failure",),
     "isocline.simulate.results": ("Comparison", "Estimate", "PolicyResult", "Sweep"),
     "isocline.simulate.slowdown": ("Slowdown",),
     "isocline.theory.approach": ("Approach", "approach", "time_to"),

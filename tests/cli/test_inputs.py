@@ -203,7 +203,7 @@ def test_shares_of_jobs_that_gave_up_are_in_tables_and_pictures(tmp_path: Path) 
         "abandoned,",
         "late,",
         "goodput,",
-        "every load is stable",
+        "No bound: jobs give up, so that every load is stable",
         "Late: completed more",
     ):
         assert words in said

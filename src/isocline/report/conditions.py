@@ -62,7 +62,7 @@ def range_of(values: Iterable[float]) -> str:
 
 def _bound(comparisons: Sequence[Comparison], value: str) -> str:
     if comparisons[0].patience is not None:
-        return "Jobs give up, so every load is stable, and no policy is bounded by the optimum. "
+        return "No bound: jobs give up, so that every load is stable and latencies can be short. "
     if math.isnan(comparisons[0].lower_bound):
         return "No bound: the fleet changes. "
     ends = [c.finished_by for c in comparisons if c.finished_by is not None]
