@@ -1,6 +1,7 @@
 """One engine per kernel: each owns the arrays of one run and advances it block by block."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any, final
 
 import numpy as np
@@ -13,6 +14,7 @@ from isocline.simulate.changing_fleet import CurveChange
 from isocline.simulate.failure import BackendFailure
 from isocline.simulate.kernels import chain
 from isocline.simulate.kernels.arena import arena, enlarged, reserve
+from isocline.simulate.kernels.blocks import Blocks, read, unread
 from isocline.simulate.kernels.chain import Streams
 from isocline.simulate.kernels.jumps import jump
 from isocline.simulate.kernels.latencies import BUCKETS
@@ -108,14 +110,19 @@ class Engine(ABC):
         """Have everything compiled that a run calls; afterwards the engine is good for nothing."""
         self.advance(0.0)
 
-    def _advance(self, until: float) -> None:
-        """Run to time `until`, s.
+    def advance_blocks(self, blocks: Blocks, last: int) -> None:
+        """Run until `last` of the blocks have ended, and note each; raises as `advance` does."""
+        while blocks.done[0] < last:
+            self.advance(float(blocks.end[blocks.done[0]]))
+            read(blocks, self.count, self.gauge, self.workload)
 
-        Raises:
-            PolicyError: The policy returned an edge that is not its frontend's.
-            ExplodedError: There are more jobs than can be kept.
-        """
-        while (status := self._kernel(until)) != chain.DONE:
+    def _advance(self, until: float) -> None:
+        """Run to time `until`, s; raises as `advance` does."""
+        self._finish(lambda: self._kernel(until))
+
+    def _finish(self, kernel: Callable[[], int]) -> None:
+        """Call a kernel until it is done, and make room whenever it stops for want of it."""
+        while (status := kernel()) != chain.DONE:
             if status == chain.NOT_A_CANDIDATE:
                 raise PolicyError(
                     f"policy {self.policy.name} returned an edge not in `candidates`; one that "
@@ -227,7 +234,16 @@ class TrackEngine(JobEngine):
         """What a learner of curves observes, and how many due backends it waits for."""
         return None, 0
 
+    def advance_blocks(self, blocks: Blocks, last: int) -> None:
+        if self.coming:  # at times of their own, between the ends of blocks
+            super().advance_blocks(blocks, last)
+        else:
+            self._finish(lambda: self._track(blocks, last))
+
     def _kernel(self, until: float) -> int:
+        return self._track(unread(until), 1)
+
+    def _track(self, blocks: Blocks, last: int) -> int:
         return track(
             self.choose,
             self.observe,
@@ -238,7 +254,8 @@ class TrackEngine(JobEngine):
             self.count,
             self.gauge,
             self.histogram,
-            until,
+            blocks,
+            last,
             self.policy.needs_latency,
             *self._learning(),
         )

@@ -1,40 +1,32 @@
 """A run cut into blocks, whatever is simulated."""
 
 from threading import Event
-from typing import Any, Protocol
-
-import numpy as np
-import numpy.typing as npt
+from typing import Protocol
 
 from isocline.simulate.engines import ExplodedError
 
 
-class _Engine(Protocol):
-    def advance(self, until: float, /) -> Any: ...
-
-
 class _Recorder(Protocol):
-    def block(self, i: int) -> None: ...
-    def drained(self) -> None: ...
+    def step(self, i: int) -> None: ...
+    def drain(self) -> None: ...
 
 
-def in_blocks(
-    engine: _Engine,
-    record: _Recorder,
-    ends: npt.NDArray[np.float64],
-    drain: bool,
-    stop: Event | None,
-) -> bool | None:
-    """Whether there came to be more than the machine can keep; None if `stop` was set meanwhile."""
+def in_blocks(record: _Recorder, steps: int, drain: bool, stop: Event | None) -> bool | None:
+    """Whether there came to be more than the machine can keep; None if `stop` was set meanwhile.
+
+    Args:
+        record: Advances the run by one or more blocks a step, and notes them.
+        steps: How many lead to the horizon.
+        drain: Go on to the last departure.
+        stop: Looked at before each step.
+    """
     try:
-        for block, end in enumerate(ends):
+        for i in range(steps):
             if stop is not None and stop.is_set():
                 return None
-            engine.advance(float(end))
-            record.block(block)
+            record.step(i)
         if drain:
-            engine.advance(float("inf"))
-            record.drained()
+            record.drain()
     except ExplodedError:
         return True
     return False

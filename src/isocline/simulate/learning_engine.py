@@ -19,6 +19,7 @@ from isocline.learn.observed import Observed
 from isocline.model.traffic import Trace
 from isocline.simulate.engines import TrackEngine
 from isocline.simulate.kernels import chain
+from isocline.simulate.kernels.blocks import Blocks
 from isocline.simulate.learned import Learned
 from isocline.simulate.prepare import Prepared
 from isocline.simulate.run import Run
@@ -52,8 +53,8 @@ class LearningEngine(TrackEngine):
     def _learning(self) -> tuple[Observed | None, int]:
         return self.learner.observed, self.learner.batch
 
-    def _kernel(self, until: float) -> int:
-        while (status := super()._kernel(until)) == chain.LEARN:
+    def _track(self, blocks: Blocks, last: int) -> int:
+        while (status := super()._track(blocks, last)) == chain.LEARN:
             self._show(self.learner.update(float(self.gauge[chain.CLOCK]), self.view.workload))
         return status
 

@@ -13,18 +13,14 @@ from isocline.errors import PolicyError
 from isocline.model.traffic import Trace
 from isocline.policies.contract import RoutingPolicy
 from isocline.simulate import arriving
-from isocline.simulate.abandonment_engine import AbandonmentEngine
-from isocline.simulate.delayed_engine import DelayedEngine
 from isocline.simulate.engines import Engine, ExplodedError, JumpEngine, ShareEngine, TrackEngine
-from isocline.simulate.holding_engine import HoldEngine
 from isocline.simulate.in_blocks import in_blocks
 from isocline.simulate.kernels import chain
+from isocline.simulate.kernels.blocks import measured
 from isocline.simulate.kernels.latencies import emptied
 from isocline.simulate.learned import Learned
-from isocline.simulate.learning_engine import LearningEngine
 from isocline.simulate.prepare import Prepared
 from isocline.simulate.run import BATCH, Run
-from isocline.simulate.slotted_engine import SlottedEngine
 from isocline.simulate.streams import SIZES, generator
 
 FloatArray = npt.NDArray[np.float64]
@@ -88,7 +84,7 @@ def replicate(
     started = time.perf_counter()
     engine = _engine(prepared, policy, run, replication, trace)
     record = _Recorder(engine, run)
-    exploded = in_blocks(engine, record, run.ends, run.drain, stop)
+    exploded = in_blocks(record, run.ends.size // BATCH, run.drain, stop)
     if exploded is None:
         return None
     return record.finish(time.perf_counter() - started, exploded)
@@ -112,11 +108,18 @@ def _engine(
     replication: int,
     trace: Trace | None,
 ) -> Engine:
+    # The engines that few runs need are imported where they are: each brings kernels of its own.
     if isinstance(policy, Learned):
+        from isocline.simulate.learning_engine import LearningEngine  # noqa: PLC0415
+
         return LearningEngine(prepared, policy, run, replication, trace)
     if run.slots is not None:
+        from isocline.simulate.slotted_engine import SlottedEngine  # noqa: PLC0415
+
         return SlottedEngine(prepared, policy, run, replication, run.slots)
     if prepared.delay is not None:
+        from isocline.simulate.delayed_engine import DelayedEngine  # noqa: PLC0415
+
         return DelayedEngine(prepared, policy, run, replication, prepared.delay)
     if trace is None and prepared.memoryless and not run.listed:
         timed = run.percentiles or policy.needs_latency
@@ -127,70 +130,36 @@ def _engine(
     else:
         jobs = arriving.replayed(key[0], trace, *key[1:])
     at_start = generator(run.seed, replication, SIZES, 1)
-    engine = HoldEngine if policy.may_hold else ShareEngine
     if run.interrupted:
-        engine = AbandonmentEngine
-    return engine(prepared, policy, run, replication, jobs, at_start)
+        from isocline.simulate.abandonment_engine import AbandonmentEngine  # noqa: PLC0415
+
+        return AbandonmentEngine(prepared, policy, run, replication, jobs, at_start)
+    if policy.may_hold:
+        from isocline.simulate.holding_engine import HoldEngine  # noqa: PLC0415
+
+        return HoldEngine(prepared, policy, run, replication, jobs, at_start)
+    return ShareEngine(prepared, policy, run, replication, jobs, at_start)
 
 
 class _Recorder:
-    """Reads an engine's counters at the end of each block and sets them back."""
+    """Runs an engine batch by batch and collects the figures of its blocks."""
 
     def __init__(self, engine: Engine, run: Run):
         self.engine, self.run = engine, run
-        ends = run.ends
-        self.lengths = np.diff(np.r_[0.0, ends])
-        self.after = self.after_jobs = 0.0
-        n = ends.size
-        self.jobs, self.rate, self.sojourn = np.zeros(n), np.zeros(n), np.zeros(n)
-        self.arrivals, self.completions, self.timed = (np.zeros(n, np.int64) for _ in range(3))
-        self.abandoned, self.lost, self.resent = (np.zeros(n, np.int64) for _ in range(3))
-        self.unfinished = np.zeros(n)
-        self.latencies: list[tuple[int, npt.NDArray[np.int32]]] = []
         backends = engine.workload.size
-        drawn = n if backends <= MOST_DRAWN else 0
-        self.snapshots = np.zeros((drawn, backends), np.int32)
-        self.quarters = np.zeros((4, backends))
-        self.done = 0  # ticks of the jump engine, which measures blocks in ticks
+        self.blocks = measured(run.ends, backends, backends <= MOST_DRAWN)
+        self.latencies: list[tuple[int, npt.NDArray[np.int32]]] = []
+        self.after = self.after_jobs = 0.0
+        self.rest = np.zeros(chain.COUNTERS, np.int64), np.zeros(chain.GAUGES)
 
-    def block(self, i: int) -> None:
-        count, gauge = self.engine.count, self.engine.gauge
-        if isinstance(self.engine, JumpEngine):
-            length = float(count[chain.EVENTS] - self.done)
-            self.done = int(count[chain.EVENTS])
-            area, served = float(count[chain.AREA]), float(gauge[chain.RATE_SECONDS])
-            gauge[chain.CLOCK] = 0.0
-        else:
-            length = float(self.lengths[i])
-            area, served = float(gauge[chain.JOB_SECONDS]), float(gauge[chain.RATE_SECONDS])
-        self.jobs[i], self.rate[i] = area / max(length, 1e-300), served / max(length, 1e-300)
-        self._counts(i)
-        workload = self.engine.workload
-        if self.snapshots.size:
-            self.snapshots[i] = workload
-        self.quarters[4 * i // self.jobs.size] += workload
-        if (i + 1) % BATCH == 0:
-            self._close_batch()
-
-    def _counts(self, i: int) -> None:
-        count, gauge = self.engine.count, self.engine.gauge
-        self.arrivals[i] += count[chain.ARRIVALS]
-        self.completions[i] += count[chain.COMPLETIONS]
-        self.timed[i] += count[chain.TIMED]
-        self.sojourn[i] += gauge[chain.SOJOURN]
-        self.abandoned[i] += count[chain.ABANDONED]
-        self.lost[i] += count[chain.LOST]
-        self.resent[i] += count[chain.RESENT]
-        self.unfinished[i] += gauge[chain.UNFINISHED]
-        count[[chain.AREA, chain.ARRIVALS, chain.COMPLETIONS, chain.TIMED]] = 0
-        count[[chain.ABANDONED, chain.LOST, chain.RESENT]] = 0
-        gauge[[chain.JOB_SECONDS, chain.RATE_SECONDS, chain.SOJOURN, chain.UNFINISHED]] = 0.0
-
-    def _close_batch(self) -> None:
+    def step(self, i: int) -> None:
+        """Run to the end of batch `i`."""
+        self.engine.advance_blocks(self.blocks, (i + 1) * BATCH)
         self.latencies.append(emptied(self.engine.histogram))
 
-    def drained(self) -> None:
-        """What left after the horizon arrived before it, and counts in the last block."""
+    def drain(self) -> None:
+        """Run to the last departure; jobs that leave now count in the last block."""
+        self.engine.advance(float("inf"))
         count, gauge = self.engine.count, self.engine.gauge
         if held := int(count[chain.JOBS]):
             raise PolicyError(
@@ -199,33 +168,59 @@ class _Recorder:
             )
         self.after = float(gauge[chain.CLOCK]) - self.run.horizon
         self.after_jobs = float(gauge[chain.JOB_SECONDS])
-        self._counts(self.jobs.size - 1)
-        self._close_batch()
+        self.rest = count.copy(), gauge.copy()
+        self.latencies.append(emptied(self.engine.histogram))
 
     def finish(self, seconds: float, exploded: bool) -> Replication:
-        quarter = self.jobs.size / 4
+        engine, blocks = self.engine, self.blocks
+        jobs, rate = self._means()
+        quarter = blocks.end.size / 4
         return Replication(
-            self.jobs,
-            self.rate,
-            self.arrivals,
-            self.completions,
-            self.timed,
-            self.sojourn,
+            jobs,
+            rate,
+            self._counted(chain.ARRIVALS),
+            self._counted(chain.COMPLETIONS),
+            self._counted(chain.TIMED),
+            self._summed(chain.SOJOURN),
             tuple(self.latencies),
-            self.snapshots,
-            self.quarters[2:] / quarter,
-            self.quarters[1:].sum(axis=0) / (3 * quarter),
-            int(self.engine.count[chain.EVENTS]),
+            blocks.snapshots,
+            blocks.quarters[2:] / quarter,
+            blocks.quarters[1:].sum(axis=0) / (3 * quarter),
+            int(engine.count[chain.EVENTS]),
             seconds,
             exploded,
             self.after,
             self.after_jobs,
-            self.abandoned,
-            self.lost,
-            self.resent,
-            self.unfinished,
-            _work_of(self.engine, self.run.warmup or 0.0),
+            self._counted(chain.ABANDONED),
+            self._counted(chain.LOST),
+            self._counted(chain.RESENT),
+            self._summed(chain.UNFINISHED),
+            _work_of(engine, self.run.warmup or 0.0),
         )
+
+    def _counted(self, counter: int) -> IndexArray:
+        """(n,) a counter in each block, with what was counted after the horizon in the last."""
+        found = self.blocks.counts[:, counter].copy()
+        found[-1] += self.rest[0][counter]
+        return found
+
+    def _summed(self, gauge: int) -> FloatArray:
+        """(n,) likewise a sum, s."""
+        found = self.blocks.gauges[:, gauge].copy()
+        found[-1] += self.rest[1][gauge]
+        return found
+
+    def _means(self) -> tuple[FloatArray, FloatArray]:
+        """(n,) mean jobs, and mean total service rate in jobs/s, of each block; 0 if never run."""
+        count, gauge = self.blocks.counts, self.blocks.gauges
+        if isinstance(self.engine, JumpEngine):  # measures blocks in ticks
+            lengths = np.diff(count[:, chain.EVENTS], prepend=0).astype(np.float64)
+            area = count[:, chain.AREA].astype(np.float64)
+        else:
+            lengths = np.diff(self.blocks.end, prepend=0.0)
+            area = gauge[:, chain.JOB_SECONDS]
+        lengths = np.maximum(lengths, 1e-300)
+        return area / lengths, gauge[:, chain.RATE_SECONDS] / lengths
 
 
 def _work_of(engine: Engine, since: float) -> FloatArray:

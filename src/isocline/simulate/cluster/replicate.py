@@ -78,7 +78,7 @@ def run_cluster(
     began = time.perf_counter()
     engine = engine_for(prepared, policy, run, replication)
     record = _Recorder(engine, run)
-    exploded = in_blocks(engine, record, run.ends, run.length.drain, stop)
+    exploded = in_blocks(record, run.ends.size, run.length.drain, stop)
     if exploded is None:
         return None
     return record.finish(time.perf_counter() - began, exploded)
@@ -109,7 +109,9 @@ class _Recorder:
         self.busy = np.zeros((n // BATCH + 1, servers), np.float32)
         self.queues = np.zeros((4, servers))
 
-    def block(self, i: int) -> None:
+    def step(self, i: int) -> None:
+        """Run to the end of block `i`."""
+        self.engine.advance(float(self.run.ends[i]))
         gauge = self.engine.gauge
         self.tasks[i] = gauge[state.TASK_SECONDS] / self.lengths[i]
         self.waiting[i] = gauge[state.WAITING_SECONDS] / self.lengths[i]
@@ -151,8 +153,9 @@ class _Recorder:
     def _close_batch(self) -> None:
         self.latencies.append(emptied(self.engine.histogram))
 
-    def drained(self) -> None:
-        """What ended after the horizon arrived before it, and counts in the last block."""
+    def drain(self) -> None:
+        """Run to the last end: it arrived before the horizon, and counts in the last block."""
+        self.engine.advance(float("inf"))
         count, gauge = self.engine.count, self.engine.gauge
         if left := int(count[state.TASKS]):
             raise PolicyError(

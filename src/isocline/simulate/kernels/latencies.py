@@ -30,19 +30,24 @@ def record(histogram: Any, latency: float) -> None:
 
 def emptied(histogram: npt.NDArray[np.int32]) -> tuple[int, npt.NDArray[np.int32]]:
     """The first bucket that is not empty, and the counts from there; sets them back to 0."""
-    used = histogram != 0  # three times as quick as `flatnonzero`, which matters for short blocks
-    first = int(used.argmax())
-    if not used[first]:
-        return 0, np.zeros(0, np.int32)
-    last = used.size - int(used[::-1].argmax())
+    first, last = _used(histogram)
     counts = histogram[first:last].copy()
     histogram[first:last] = 0
     return first, counts
 
 
-def edges() -> npt.NDArray[np.float64]:
-    """(BUCKETS + 1,) the latency at which each bucket begins, s."""
-    bits = (np.arange(BUCKETS + 1, dtype=np.int64) + _FIRST) << _SHIFT
+def _used(histogram: npt.NDArray[np.integer]) -> tuple[int, int]:
+    """The first bucket that is not empty, and the one after the last; (0, 0) if all are.
+
+    Bytes are searched from either end at the speed of memory, many times as fast as arrays.
+    """
+    used = (histogram != 0).tobytes()
+    return max(used.find(1), 0), used.rfind(1) + 1
+
+
+def _edges(first: int, last: int) -> npt.NDArray[np.float64]:
+    """The latencies at which the buckets `first` to `last - 1` begin, s."""
+    bits = (np.arange(first, last, dtype=np.int64) + _FIRST) << _SHIFT
     return bits.view(np.float64)
 
 
@@ -63,13 +68,12 @@ def quantiles(histogram: npt.NDArray[np.integer], q: npt.ArrayLike) -> npt.NDArr
 
     nan where nothing was recorded, or where the quantile lies outside the range.
     """
-    total = int(histogram.sum())
-    if total == 0:
+    first, last = _used(histogram)
+    if first == last:
         return np.full(np.shape(q), np.nan)
-    below = np.concatenate(([0], np.cumsum(histogram))).astype(np.float64)
-    filled = np.flatnonzero(histogram)
-    first, last = filled[0], filled[-1] + 1
+    below = np.concatenate(([0], np.cumsum(histogram[first:last]))).astype(np.float64)
+    total = int(below[-1])
     rank = np.asarray(q, dtype=np.float64) * total
-    found = np.interp(rank, below[first : last + 1], edges()[first : last + 1])
+    found = np.interp(rank, below, _edges(first, last + 1))
     outside = (rank <= histogram[0]) & (histogram[0] > 0) | (rank > total - histogram[-1])
     return np.asarray(np.where(outside, np.nan, found))

@@ -12,7 +12,7 @@ from typing import Any
 
 from numba import uint32, uint64
 
-from isocline.compiled import kernel
+from isocline.compiled import inlined, kernel
 from isocline.draws import below, step, unit
 from isocline.exponential import exponential
 from isocline.learn.observed import Observed, leave
@@ -20,6 +20,7 @@ from isocline.policies.contract import View
 from isocline.simulate.kernels import candidates
 from isocline.simulate.kernels.alias import BITS, column_of
 from isocline.simulate.kernels.arena import Jobs, add, remove, reserve
+from isocline.simulate.kernels.blocks import Blocks, read_compiled
 from isocline.simulate.kernels.chain import (
     ARENA_FULL,
     ARRIVALS,
@@ -58,8 +59,8 @@ def is_due(observed: Observed | None, batch: int) -> bool:
     return observed.due[0] >= batch or observed.due[1] > 0  # type: ignore[no-any-return]
 
 
-@kernel
-def track(
+@inlined
+def _track_until(
     choose: Any,
     observe: Any,
     view: View,
@@ -74,7 +75,7 @@ def track(
     observed: Observed | None,
     batch: int,
 ) -> int:
-    """Run until the clock is at `until`, or `batch` backends are due; returns why it stopped."""
+    """Run until the clock is at `until`; returns why it stopped."""
     first = system.first
     limit = system.rate.shape[1] - 1
     gap = 1.0 / system.speed
@@ -160,3 +161,46 @@ def track(
     count[TIMED] += timed
     count[EVENTS] += events
     return status
+
+
+@kernel
+def track(
+    choose: Any,
+    observe: Any,
+    view: View,
+    system: System,
+    streams: Streams,
+    jobs: Jobs,
+    count: Any,
+    gauge: Any,
+    histogram: Any,
+    blocks: Blocks,
+    last: int,
+    observing: bool,
+    observed: Observed | None,
+    batch: int,
+) -> int:
+    """Run until `last` blocks have ended, or `batch` backends are due; returns why it stopped."""
+    while blocks.done[0] < last:
+        status = _track_until(
+            choose,
+            observe,
+            view,
+            system,
+            streams,
+            jobs,
+            count,
+            gauge,
+            histogram,
+            blocks.end[blocks.done[0]],
+            observing,
+            observed,
+            batch,
+        )
+        if status != DONE:
+            return status
+        if blocks.counts.size:
+            read_compiled(blocks, count, gauge, view.workload)
+        else:
+            blocks.done[0] += 1
+    return DONE
