@@ -11,6 +11,7 @@ inlined elsewhere, run `make clean`, or the callers keep the old one.
 import functools
 import hashlib
 import inspect
+import sys
 from collections.abc import Callable
 from typing import Any, TypeVar, cast, final
 
@@ -22,7 +23,7 @@ from numba.core.registry import CPUDispatcher
 from numba.core.sigutils import normalize_signature
 
 from isocline.inner_code import InnerCompiler
-from isocline.kernel_cache import cache_of
+from isocline.kernel_cache import CacheToCome, cache_of
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
@@ -88,7 +89,7 @@ def _compiler(options: dict[str, Any]) -> type[Compiler]:
 def _made(function: F, options: dict[str, Any]) -> F:
     made = numba.njit(pipeline_class=_compiler(options), **options)(function)
     if not _is_inner(options):
-        made._cache = cache_of(function)  # as `enable_caching` does, with numba's own
+        made._cache = CacheToCome(function)  # as `enable_caching` does, with numba's own
     return cast(F, made)
 
 
@@ -109,12 +110,21 @@ class Declared(CPUDispatcher):  # type: ignore[misc]
         self._declared = signature
         self._options = options
         if not _is_inner(options):
-            self._cache = cache_of(function)
+            self._cache = CacheToCome(function)
 
     @property
     def is_inner(self) -> bool:
         """Whether it is only ever a part of kernels."""
         return _is_inner(self._options)
+
+    @functools.cached_property
+    def _uuid(self) -> str:
+        """The identity of the function for numba, made on first use: sources are slow to find."""
+        function = self.py_func
+        source = hashlib.sha256(inspect.getsource(function).encode()).hexdigest()
+        found = f"{function.__module__}.{function.__qualname__}:{source}"
+        self._set_uuid(found)
+        return found
 
     @functools.cached_property
     def _numba_type_(self) -> Any:
@@ -138,7 +148,11 @@ class Declared(CPUDispatcher):  # type: ignore[misc]
     def _rebuild(cls, uuid: str, function: Any, options: dict[str, Any], signature: Any) -> Any:
         if uuid in cls._memo:
             return cls._memo[uuid]
+        defined = getattr(sys.modules.get(function.__module__), function.__qualname__, None)
+        if isinstance(defined, cls) and defined._uuid == uuid:  # used for the first time
+            return defined
         made = cls(function, options, signature)
+        made._uuid = uuid
         made._set_uuid(uuid)
         return made
 
@@ -164,10 +178,7 @@ class Declared(CPUDispatcher):  # type: ignore[misc]
 
 
 def _declared(function: F, signature: Any, options: dict[str, Any]) -> F:
-    made = Declared(function, options, signature)
-    source = hashlib.sha256(inspect.getsource(function).encode()).hexdigest()
-    made._set_uuid(f"{function.__module__}.{function.__qualname__}:{source}")
-    return cast(F, made)
+    return cast(F, Declared(function, options, signature))
 
 
 def by_address(signature: Any, *, cached: bool = True, plain: bool = False) -> Callable[[Any], Any]:

@@ -6,6 +6,7 @@ as long as importing numba. Here a cache that cannot be used costs time, never t
 goes wrong with its files, the function is compiled.
 """
 
+import functools
 import glob
 import hashlib
 import logging
@@ -23,6 +24,8 @@ from isocline import cache_directory, compile_events
 
 LOG = logging.getLogger(__name__)
 
+_YOUNG = 3600.0  # s: code of another process that has started at the same time may be as old
+
 
 def cache_of(function: Any) -> Any:
     """The cache of a function; one that keeps nothing where it has no source file."""
@@ -32,7 +35,22 @@ def cache_of(function: Any) -> Any:
         return caching.NullCache()
 
 
-_YOUNG = 3600.0  # s: code of another process that has started at the same time may be as old
+@final
+class CacheToCome:
+    """The cache of a function, set up when numba first uses it.
+
+    Most functions are neither compiled nor loaded on their own, as they are parts of others.
+    """
+
+    def __init__(self, function: Any):
+        self._function = function
+
+    @functools.cached_property
+    def _found(self) -> Any:
+        return cache_of(self._function)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._found, name)
 
 
 class _Locator(caching._SourceFileBackedLocatorMixin, caching._CacheLocator):  # type: ignore[misc]
@@ -117,9 +135,8 @@ class KernelCache(caching.FunctionCache):  # type: ignore[misc]
         """Compiled code for a signature, or None.
 
         Without `target_context.refresh()`, by which numba makes all it can compile known, and
-        imports scipy. Code that was compiled before needs its runtime only.
+        imports scipy. Code that was compiled before needs numba's runtime at most.
         """
-        rtsys.initialize(target_context)
         for file in self._files:
             found = self._loaded(file, sig, target_context)
             if found is not None:
@@ -130,7 +147,11 @@ class KernelCache(caching.FunctionCache):  # type: ignore[misc]
     def _loaded(self, file: Any, sig: Any, target_context: Any) -> Any:
         try:
             data = file.load(self._index_key(sig, target_context.codegen()))
-            return None if data is None else self._impl.rebuild(target_context, data)
+            if data is None:
+                return None
+            if _may_use_runtime(data):
+                rtsys.initialize(target_context)
+            return self._impl.rebuild(target_context, data)
         except Exception as error:
             LOG.debug("%s: cannot load compiled code: %r", self, error)
             return None
@@ -150,6 +171,19 @@ class KernelCache(caching.FunctionCache):  # type: ignore[misc]
                 super().save_overload(sig, data)
         except OSError as error:
             _report_once(f"compiled kernels cannot be kept in {self._cache_path}: {error.strerror}")
+
+
+def _may_use_runtime(data: Any) -> bool:
+    """Whether compiled code may need numba's runtime, which takes 20 ms to compile.
+
+    Code that counts references names the functions it calls, such as `NRT_incref`. Kernels that
+    create no arrays contain no such name.
+    """
+    library = data[0]
+    if len(library) != 3 or library[1] != "object":  # as numba has it now
+        return True
+    object_code, _ = library[2]
+    return b"NRT_" in object_code
 
 
 def _report_once(message: str) -> None:

@@ -11,6 +11,7 @@ from scipy.stats import chi2, kstest
 
 from isocline.draws import below, bits, stream, uniform
 from isocline.exponential import AREA, EDGE, HEIGHT, TAIL, exponential
+from isocline.interpretable import SMALL, interpreted
 from isocline.model.curves import HyperbolicCurve
 from isocline.policies.parse import parse
 from isocline.simulate.engines import JumpEngine, ShareEngine
@@ -79,6 +80,19 @@ def test_alias_tables_hold_exactly_the_weights(weights: list[float]) -> None:
     mass = share + np.bincount(table.other, 1.0 - share, minlength=share.size)
     # Rounding to 2^-40 of a column, and of sums of at most 40 numbers.
     assert np.allclose(mass / mass.size, given_weights / given_weights.sum(), atol=1e-10)
+
+
+def test_alias_tables_are_the_same_interpreted_and_compiled() -> None:
+    size = SMALL + 1  # compiled, but where all is interpreted
+    weights = np.random.default_rng(size).pareto(1.0, size)
+    table = alias(weights)
+    with interpreted():
+        by_python = alias(weights)
+    assert np.array_equal(table.threshold, by_python.threshold)
+    assert np.array_equal(table.other, by_python.other)
+    share = table.threshold / 2.0**40
+    mass = share + np.bincount(table.other, 1.0 - share, minlength=size)
+    assert np.allclose(mass / size, weights / weights.sum(), atol=1e-9)
 
 
 def test_histogram_quantiles_are_within_a_bucket_of_the_exact_ones() -> None:

@@ -270,12 +270,12 @@ def _written(result: "Comparison | Sweep", out: Path) -> list[Path]:
 
 
 def _learning(learn: bool, half_life: float | None) -> "Learning | None":
-    from isocline.learn import Learning
-
     if half_life is not None and not learn:
         raise click.BadParameter("add --learn, or leave it out", param_hint="--half-life")
     if not learn:
         return None
+    from isocline.learn import Learning
+
     return Learning() if half_life is None else Learning(half_life=half_life)
 
 
@@ -295,16 +295,16 @@ def _failures(texts: Sequence[str]) -> "list[Failure]":
 def _progress() -> "Iterator[Progress]":
     """A bar on stderr, gone when done; nothing where nobody watches."""
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from isocline.simulate.in_order import silent
 
     console = Console(stderr=True)
+    if not console.is_terminal:
+        yield silent
+        return
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
     columns = TextColumn("simulating"), BarColumn(), TextColumn("{task.completed}/{task.total}")
-    with Progress(
-        *columns,
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    ) as bar:
+    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as bar:
         task = bar.add_task("", total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -42,7 +42,10 @@ def neighbourhood(graph: CompatibilityGraph, sources: IndexArray) -> IndexArray:
     """All sinks of a set of sources, sorted."""
     chosen = np.zeros(graph.sources, dtype=np.bool_)
     chosen[sources] = True
-    return np.unique(graph.sink[chosen[graph.source]]).astype(np.int64)
+    # `np.unique` would import numpy.ma, which takes as long as the rest of a small plan.
+    used = np.zeros(graph.sinks, np.bool_)
+    used[graph.sink[chosen[graph.source]]] = True
+    return np.flatnonzero(used)
 
 
 def capacity_scale(

@@ -7,12 +7,11 @@ A trace is replayed until its last job has left, whatever its load.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from isocline.errors import UsageError
-from isocline.learn.learner import Learning
 from isocline.model.fleet import RoutingSystem
 from isocline.model.traffic import Patience, Trace, arrival_law, patience_of
 from isocline.policies.contract import RoutingPolicy
@@ -20,7 +19,6 @@ from isocline.policies.parse import parse
 from isocline.simulate.budget import BUDGET, Budget, events_of
 from isocline.simulate.changing_fleet import horizon_for, require_same_places
 from isocline.simulate.delay import Delay
-from isocline.simulate.delayed_engine import delayed
 from isocline.simulate.failure import Failure
 from isocline.simulate.in_order import Progress, silent
 from isocline.simulate.judge import judge
@@ -35,6 +33,9 @@ from isocline.simulate.scenario import Scenario, scenario, with_changes
 from isocline.simulate.slots import Clock, Law, slots_of
 from isocline.simulate.slowdown import Slowdown, require_backends
 from isocline.theory.equilibrium import fluid_optimum
+
+if TYPE_CHECKING:
+    from isocline.learn.learner import Learning
 
 DEFAULT_POLICIES = ("gmsr", "least_expected_latency", "weighted_least_connections", "jsq", "random")
 # A default run is long enough for a 1 % half-width at moderate load, and for fleets of any size
@@ -66,7 +67,7 @@ def simulate(
     scale: float = 1.0,
     delay: Delay | None = None,
     layers: str | RoutingPolicy | None = None,
-    learn: Learning | None = None,
+    learn: "Learning | None" = None,
     slowdowns: Sequence[Slowdown] = (),
     changes: Sequence[tuple[float, RoutingSystem]] = (),
     failures: Sequence[Failure] = (),
@@ -168,6 +169,8 @@ def simulate(
         require_same_places(scene.fleet, discipline)
         prepared = prepared_with(scene.system, scene.fleet.optimum, discipline).one_row_each()
     if delay is not None:
+        from isocline.simulate.delayed_engine import delayed  # noqa: PLC0415 - as in `replicate`
+
         lacking = {"trace": trace, "clock": cut, "learn": learn, "slowdowns": slowdowns or None}
         used = [name for name, option in lacking.items() if option is not None]
         prepared = delayed(prepared, delay, used, chosen)

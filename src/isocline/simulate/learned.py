@@ -2,14 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import final
+from typing import TYPE_CHECKING, final
 
 import numpy as np
 
 from isocline.errors import UsageError
-from isocline.learn.learner import Learning
 from isocline.policies.contract import RoutingPolicy, Setting
 from isocline.policies.wrapped import Wrapped
+
+if TYPE_CHECKING:
+    from isocline.learn.learner import Learning
 
 _FEW = np.arange(8.0)  # jobs, enough to tell two tables apart
 
@@ -20,7 +22,7 @@ class Learned(Wrapped):
     """A policy whose table is made from learned curves in place of the system's."""
 
     policy: RoutingPolicy
-    learning: Learning
+    learning: "Learning"
 
     @property
     def name(self) -> str:  # type: ignore[override]  # of one policy here, not of a class
@@ -31,7 +33,7 @@ def with_learned(
     policies: Sequence[RoutingPolicy],
     labels: Sequence[str],
     setting: Setting,
-    learning: Learning | None,
+    learning: "Learning | None",
 ) -> tuple[list[RoutingPolicy], list[str]]:
     """After each policy that looks at curves, the same one learning them; and their labels.
 

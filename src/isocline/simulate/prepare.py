@@ -15,7 +15,7 @@ from isocline.model.traffic import ExponentialSizes, PoissonArrivals
 from isocline.policies.contract import RoutingPolicy, Setting, View
 from isocline.simulate.delay import Delay
 from isocline.simulate.kernels import candidates, lookahead
-from isocline.simulate.kernels.alias import alias
+from isocline.simulate.kernels.alias import Alias, alias
 from isocline.simulate.kernels.chain import System
 from isocline.theory.equilibrium import FluidOptimum, fluid_optimum
 
@@ -45,6 +45,14 @@ class Prepared:
         """What policies may know."""
         lag = self.delay.lag if self.delay else 0.0
         return Setting(self.system.graph, self.curves, self.row, self.optimum.split, lag)
+
+    @cached_property
+    def _sources(self) -> Alias:
+        return alias(self.system.rates)
+
+    @cached_property
+    def _sinks(self) -> Alias:
+        return alias(np.array([curve.supremum for curve in self.curves])[self.row])
 
     @property
     def least_jobs(self) -> float:
@@ -86,8 +94,8 @@ class Prepared:
         return System(
             graph.first.copy(),
             candidates.room(graph.first),
-            alias(rates),
-            alias(peaks),
+            self._sources,
+            self._sinks,
             np.uint64(share),  # type: ignore[arg-type]  # an int would be signed to numba
             speed,
             peak * excess,

@@ -124,6 +124,17 @@ def _engine(
     if trace is None and prepared.memoryless and not run.listed:
         timed = run.percentiles or policy.needs_latency
         return (TrackEngine if timed else JumpEngine)(prepared, policy, run, replication)
+    return _engine_of_jobs(prepared, policy, run, replication, trace)
+
+
+def _engine_of_jobs(
+    prepared: Prepared,
+    policy: RoutingPolicy,
+    run: Run,
+    replication: int,
+    trace: Trace | None,
+) -> Engine:
+    """An engine that is given its jobs as a list."""
     key = (prepared.system, run.seed, replication, run.horizon)
     if trace is None:
         jobs = arriving.sampled(*key)

@@ -10,7 +10,7 @@ from isocline.user_code import is_name
 class OwnRecord(BaseModel):
     """The name of a class, and its arguments, which it checks itself."""
 
-    model_config = ConfigDict(strict=True, frozen=True, extra="allow")
+    model_config = ConfigDict(strict=True, frozen=True, extra="allow", defer_build=True)
 
     type: str
 

@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 from numba import int64, uint64
 
-from isocline.compiled import compiled, kernel
+from isocline.compiled import kernel
 from isocline.errors import UsageError
+from isocline.interpretable import compiled, interpreted_if_small
 
 BITS = 40
 LARGEST = 1 << (64 - BITS)  # columns: (2^40 - 1) * n must stay below 2^64
@@ -38,7 +39,7 @@ def alias(weights: npt.NDArray[np.float64]) -> Alias:
     share = weights * (weights.size / weights.sum())
     other = np.arange(weights.size, dtype=np.int32)
     threshold = np.ones(weights.size)
-    _fill(share, threshold, other)
+    interpreted_if_small(weights.size, lambda: _fill(share, threshold, other))
     return Alias(columns, np.round(threshold * 2.0**BITS).astype(np.uint64), other)
 
 

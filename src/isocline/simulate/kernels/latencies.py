@@ -60,7 +60,7 @@ def share_above(histogram: npt.NDArray[np.integer], limit: float) -> float:
     if total == 0:
         return float("nan")
     below = np.concatenate(([0], np.cumsum(histogram))).astype(np.float64)
-    return 1.0 - float(np.interp(limit, edges(), below)) / total
+    return 1.0 - float(np.interp(limit, _edges(0, BUCKETS + 1), below)) / total
 
 
 def quantiles(histogram: npt.NDArray[np.integer], q: npt.ArrayLike) -> npt.NDArray[np.float64]:
