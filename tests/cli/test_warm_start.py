@@ -1,5 +1,7 @@
 """Warm starts of a verb: modules, kernels and parts of numba that it must not load."""
 
+import gc
+import importlib
 import json
 import os
 import subprocess
@@ -7,12 +9,16 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from isocline.cli._imports import uncollected
+
 ROOT = Path(__file__).parents[2]
 
 # Run in a process of its own: the modules it imported, the kernels it asked the cache for and those
 # of them that were missing, and whether numba's runtime was compiled, which takes 20 ms.
 STARTED = """
-import atexit, json, sys
+import atexit, gc, json, sys
 from isocline.kernel_cache import KernelCache
 asked, missed = [], []
 load = KernelCache.load_overload
@@ -31,6 +37,8 @@ def tell():
     except RuntimeError:  # it was not needed
         runtime = False
     told = {"modules": [*sys.modules], "asked": asked, "missed": missed, "runtime": runtime}
+    told |= {"exempt": gc.get_freeze_count(), "tracked": len(gc.get_objects())}
+    told |= {"collects": gc.isenabled()}
     print("STARTED", json.dumps(told), file=sys.stderr)
 atexit.register(tell)
 from isocline.cli import main
@@ -83,6 +91,27 @@ def test_a_warm_simulation_loads_only_what_it_runs() -> None:
     kernels = "isocline.simulate.kernels"
     assert sorted(found["asked"]) == [f"{kernels}.arena.reserve", *2 * [f"{kernels}.tracked.track"]]
     assert not found["runtime"]
+    assert found["collects"]
+    assert found["exempt"] > found["tracked"]  # most objects are those of modules
+
+
+def test_collection_pauses_for_imports_alone() -> None:
+    assert gc.isenabled()
+    frozen = gc.get_freeze_count()
+    with uncollected():
+        assert not gc.isenabled()
+    assert gc.isenabled()
+    with pytest.raises(ModuleNotFoundError), uncollected():
+        importlib.import_module("isocline.no_such_module")
+    assert gc.isenabled()
+    assert gc.get_freeze_count() == frozen > 0  # the fixture of all tests exempts what it wants
+    gc.disable()
+    try:
+        with uncollected():
+            assert not gc.isenabled()
+        assert not gc.isenabled()  # as before
+    finally:
+        gc.enable()
 
 
 RUNTIME = """

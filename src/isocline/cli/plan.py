@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from isocline.cli import _output
+from isocline.cli._imports import uncollected
 from isocline.cli._plan_cluster import plan_cluster
 from isocline.errors import UsageError
 
@@ -30,8 +31,9 @@ def command(ctx: click.Context, file: Path, as_json: bool, out: Path | None, com
 
     Exit status 1 if no split can serve it; then the overloaded set is shown as the proof.
     """
-    system = _output.load_any_and_say(file)
-    from isocline.model.fleet import RoutingSystem
+    with uncollected():
+        system = _output.load_any_and_say(file)
+        from isocline.model.fleet import RoutingSystem
 
     if not isinstance(system, RoutingSystem):
         if compare:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from isocline.cli import _changes, _output, _simulate_cluster, _traces
+from isocline.cli._imports import uncollected
 from isocline.cli._numbers import SECONDS, shares
 
 if TYPE_CHECKING:
@@ -191,11 +192,12 @@ def command(
     Exit status 1 if no policy can serve the load; a policy that cannot is called unstable. A trace
     ends, and has figures at any load.
     """
-    system = _output.load_any_and_say(file)
-    from isocline.errors import InfeasibleError
-    from isocline.model.fleet import RoutingSystem
-    from isocline.simulate.compare import DEFAULT_POLICIES, simulate, sweep
-    from isocline.simulate.delay import Delay
+    with uncollected():
+        system = _output.load_any_and_say(file)
+        from isocline.errors import InfeasibleError
+        from isocline.model.fleet import RoutingSystem
+        from isocline.simulate.compare import DEFAULT_POLICIES, simulate, sweep
+        from isocline.simulate.delay import Delay
 
     options["percentiles"] = not means_only
     if budget is not None:
