@@ -56,8 +56,8 @@ if TYPE_CHECKING:
     from isocline.simulate.cluster.results import ClusterSweep as ClusterSweep
     from isocline.simulate.cluster.results import JobLatency as JobLatency
     from isocline.simulate.cluster.results import SchedulingResult as SchedulingResult
-    from isocline.simulate.compare import simulate as simulate
     from isocline.simulate.delay import Delay as Delay
+    from isocline.simulate.either_kind import simulate as simulate
     from isocline.simulate.failure import Failure as Failure
     from isocline.simulate.paths import Paths as Paths
     from isocline.simulate.paths import paths as paths

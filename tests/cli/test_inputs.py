@@ -2,13 +2,16 @@
 
 import gzip
 import json
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
 from isocline.cli import _traces, main
-from isocline.model.traffic import FORMATS
+from isocline.model.traffic import FORMATS, Arrivals
 
 SYSTEM = """\
 x-fast: &fast {type: hyperbolic, peak: 40, half: 12}
@@ -148,6 +151,55 @@ def test_a_law_of_arrivals_is_given_in_the_file_or_on_the_command_line(tmp_path:
         found.append(json.loads(result.stdout))
     assert found[0]["arrivals"] == "Gamma (cv 2) arrivals, exponential sizes"
     assert found[0]["policies"][0]["mean_jobs"] == found[1]["policies"][0]["mean_jobs"]
+
+
+@dataclass(frozen=True)
+class Pulses(Arrivals):
+    """Jobs at equal distances, `late` of the first of them missing."""
+
+    every: float
+    late: int = 0
+    is_stationary = True  # type: ignore[assignment]  # read only, there
+
+    @property
+    def rate(self) -> float:
+        return 1.0 / self.every
+
+    def sped_up(self, factor: float) -> "Pulses":  # type: ignore[override]
+        return Pulses(self.every / factor, self.late)
+
+    def sample(self, rng: np.random.Generator, until: float) -> Any:  # noqa: ARG002
+        return np.arange(0.0, until, self.every)[self.late :]
+
+
+@pytest.mark.parametrize("given", ["every=0.1", "every=3,late=0"])
+def test_ones_own_law_of_arrivals_has_the_rates_of_the_frontends(
+    tmp_path: Path, given: str
+) -> None:
+    law = f"{__name__}:Pulses:{given}"
+    options = ("--arrivals", law, "--horizon", "500", "--warmup", "0", *SHORT)
+    result = run("simulate", written(tmp_path), *options)
+    assert result.exit_code == 0, result.stderr
+    found = json.loads(result.stdout)
+    assert found["arrivals"] == "Pulses arrivals, exponential sizes"
+    # 9 jobs/s at equal distances; the few that are still there have not been completed.
+    assert found["policies"][0]["completed"] == pytest.approx(2 * 9 * 500, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("law", "words"),
+    [
+        ("no.such:Law", "cannot import no.such"),
+        (f"{__name__}:Pulses:pace=2", "it takes every, late"),
+        (f"{__name__}:Pulses:every", "'every' has no value"),
+        (f"{__name__}:Pulses:every=inf", "rate is 0.0; it must be a finite number"),
+        (f"{__name__}:written", "is no class that derives from isocline.Arrivals"),
+    ],
+)
+def test_what_is_no_law_of_ones_own_is_refused(tmp_path: Path, law: str, words: str) -> None:
+    result = run("simulate", written(tmp_path), "--arrivals", law)
+    assert result.exit_code == 2
+    assert words in " ".join(result.stderr.split())
 
 
 def test_an_unknown_law_of_arrivals_is_answered_with_examples(tmp_path: Path) -> None:

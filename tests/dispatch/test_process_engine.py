@@ -16,6 +16,7 @@ from typing import Any
 import cloudpickle
 import pytest
 
+from isocline.cores import usable_cores
 from isocline.dispatch.engines.contract import (
     Done,
     Ending,
@@ -27,9 +28,9 @@ from isocline.dispatch.engines.contract import (
 )
 from isocline.dispatch.engines.errors import EngineError
 from isocline.dispatch.engines.processes import ProcessEngine
-from isocline.dispatch.engines.processes.cores import thread_variables, usable_cores
 from isocline.dispatch.engines.processes.place import Place
 from isocline.dispatch.engines.processes.sockets import short_directory
+from isocline.dispatch.engines.processes.threads import thread_variables
 from isocline.dispatch.engines.processes.wire import Setup, Unpacker, packed
 from isocline.errors import UsageError
 from tests.dispatch.rigs import SOON, Rig, exists, process_rig

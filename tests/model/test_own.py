@@ -232,9 +232,6 @@ class Pulses(isocline.Arrivals):
     def sped_up(self, factor: float) -> "Pulses":  # type: ignore[override]
         return Pulses(self.every / factor, self.disorder)
 
-    def enlarged(self, factor: float) -> "Pulses":  # type: ignore[override]
-        return self.sped_up(factor)
-
     def sample(self, rng: np.random.Generator, until: float) -> Any:  # noqa: ARG002
         times = np.arange(0.0, until, self.every)
         return times[::-1] if self.disorder else times

@@ -4,16 +4,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numba
 import pytest
 
-from isocline.errors import PolicyError
-from isocline.policies.contract import RoutingPolicy
+from isocline.compiled import value_as
+from isocline.errors import PolicyError, UsageError
+from isocline.policies.contract import CHOOSE, RoutingPolicy
 from isocline.policies.custom import Custom
-from isocline.policies.parse import options, parse
+from isocline.policies.parse import label, options, parse, routing_policy
 from isocline.policies.picks import least
 from isocline.policies.routing import ALL
 from isocline.policies.routing.gmsr import Gmsr
 from isocline.policies.routing.power_of_d import PowerOfD
+from isocline.policies.scheduling import scheduling_policy
+from isocline.policies.scheduling.local_first import LocalFirst
+from isocline.simulate.rounds import chosen_policies
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -176,3 +181,70 @@ def test_a_module_of_the_working_directory_is_found_and_its_errors_have_a_place(
     (tmp_path / "mine_that_is_broken.py").write_text("def f(:\n")
     with pytest.raises(PolicyError, match=r"invalid syntax \(mine_that_is_broken.py:1\)"):
         parse("mine_that_is_broken:f")
+
+
+@numba.njit
+def compiled_last(candidates, view, now, rng):  # type: ignore[no-untyped-def]
+    return candidates[-1]
+
+
+@numba.cfunc(CHOOSE)
+def callback_last(candidates, view, now, rng):  # type: ignore[no-untyped-def]
+    return candidates[-1]
+
+
+@pytest.mark.parametrize("function", [last, value_as(CHOOSE)(last), compiled_last, callback_last])
+def test_a_function_is_a_policy_compiled_or_not(function: Any) -> None:
+    found = routing_policy(function)
+    assert isinstance(found, Custom)
+    assert label(function) == label(found) == f"tests.policies.test_parse:{function.__name__}"
+
+
+def test_a_policy_is_what_python_gives() -> None:
+    assert routing_policy("power_of_d:d=3") == PowerOfD(d=3)
+    assert routing_policy(Whole(times=2.0)) == Whole(times=2.0)
+    assert scheduling_policy(LocalFirst()) == scheduling_policy("local_first")
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (PowerOfD, r"PowerOfD is a class; give PowerOfD\(\), an instance"),
+        (Path, "Path is a class; give a routing policy, or a function"),
+        (LocalFirst(), "local_first is a policy for near-data systems; give a routing policy"),
+        (3, "policy 3: give a name, a routing policy, or a function"),
+        (two, r"it must be choose\(candidates, view, now, rng\)"),
+    ],
+)
+def test_what_is_no_routing_policy_is_refused(given: Any, words: str) -> None:
+    with pytest.raises(PolicyError, match=words):
+        routing_policy(given)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (LocalFirst, r"LocalFirst is a class; give LocalFirst\(\), an instance"),
+        (PowerOfD(), "power_of_d is a policy for routing systems; give a scheduling policy"),
+        (last, "give a name, a scheduling policy"),
+    ],
+)
+def test_what_is_no_scheduling_policy_is_refused(given: Any, words: str) -> None:
+    with pytest.raises(PolicyError, match=words):
+        scheduling_policy(given)
+
+
+@pytest.mark.parametrize(
+    "text", ["jsq", "power_of_d", "power_of_d:d=3", "power_of_d:d=3,replacement=true"]
+)
+def test_a_policy_is_called_what_it_would_be_on_the_command_line(text: str) -> None:
+    assert label(parse(text)) == text
+
+
+def test_one_policy_with_several_options_is_several_policies() -> None:
+    _, labels = chosen_policies([PowerOfD(), PowerOfD(d=3)], routing_policy)
+    assert labels == ["power_of_d", "power_of_d:d=3"]
+    with pytest.raises(UsageError, match="each once"):
+        chosen_policies(["power_of_d", PowerOfD()], routing_policy)
+    with pytest.raises(UsageError, match=r"policies 'jsq': give a list, as \['jsq'\]"):
+        chosen_policies("jsq", routing_policy)

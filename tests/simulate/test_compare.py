@@ -233,8 +233,22 @@ def test_rates_that_change_with_time_are_followed_not_refused() -> None:
     assert 5 * low < high < 1.1 * exact[1]
 
 
+def first_of_all(candidates, view, now, rng):  # type: ignore[no-untyped-def]
+    return candidates[0]
+
+
 def not_an_edge(candidates, view, now, rng):  # type: ignore[no-untyped-def]
     return 99
+
+
+def test_a_function_is_simulated_as_it_is_by_its_name() -> None:
+    # Kernels take any such function by its address: no other kernel is compiled for this.
+    given, named = (
+        simulate(mixed(), ["jsq", policy], **SHORT).policies[1]
+        for policy in (first_of_all, "tests.simulate.test_compare:first_of_all")
+    )
+    assert given.policy == named.policy == "tests.simulate.test_compare:first_of_all"
+    assert given.mean_latency == named.mean_latency
 
 
 def test_a_policy_that_returns_no_candidate_is_caught() -> None:

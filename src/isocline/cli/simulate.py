@@ -38,7 +38,8 @@ if TYPE_CHECKING:
     "--arrivals",
     metavar="LAW",
     help="In place of the frontends' own, at their mean rates: gamma:cv=3, weibull:shape=0.5, "
-    "batch:size=10, mmpp:rates=1/10,durations=60/6 (s). Near-data, slotted: variance=2.5 or "
+    "batch:size=10, mmpp:rates=1/10,durations=60/6 (s), or your own as "
+    "package.module:Class:key=value,... (docs/own.md). Near-data, slotted: variance=2.5 or "
     "dispersion=1.5 of the number in a slot.",
 )
 @click.option(

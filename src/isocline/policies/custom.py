@@ -40,7 +40,7 @@ class Custom(RoutingPolicy):
     """A policy made of a user's function `choose(candidates, view, now, rng) -> edge`."""
 
     name: ClassVar[str] = "custom"
-    label: str
+    label: str  # module:function, or as on the command line
     function: Any  # a numba CFunc: kernels call it by address
 
     def table(self, setting: Setting, workloads: FloatArray) -> FloatArray:
@@ -67,7 +67,7 @@ def custom(label: str, function: Callable[..., Any]) -> Custom:
         PolicyError: It has another signature, or numba cannot compile it; the message is one line
             with the place in the user's file.
     """
-    python = getattr(function, "py_func", function)
+    python = as_written(function)
     _require_signature(label, python)
     try:
         compiled = numba.cfunc(CHOOSE, error_model="numpy")(python)
@@ -77,6 +77,12 @@ def custom(label: str, function: Callable[..., Any]) -> Custom:
             f"it must be {WANTED}, see docs/own.md"
         ) from error
     return Custom(label, compiled)
+
+
+def as_written(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The Python function of what numba has compiled, a dispatcher or a callback."""
+    python: Callable[..., Any] = getattr(function, "py_func", inspect.unwrap(function))
+    return python
 
 
 def require_compiled(label: str, policy: RoutingPolicy) -> None:

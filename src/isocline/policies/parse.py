@@ -3,16 +3,18 @@
 import dataclasses
 import difflib
 import importlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from isocline.errors import PolicyError
 from isocline.policies.contract import RoutingPolicy
-from isocline.policies.custom import custom, require_compiled
+from isocline.policies.custom import Custom, as_written, custom, require_compiled
 from isocline.policies.routing import ALL
 from isocline.user_code import imported, is_name, made
 
 P = TypeVar("P")
+Function = Callable[..., Any]
+"""`choose(candidates, view, now, rng) -> edge`, compiled or not."""
 
 
 def parse(text: str) -> RoutingPolicy:
@@ -24,6 +26,63 @@ def parse(text: str) -> RoutingPolicy:
     if text.strip().partition(":")[0] not in ALL and is_own(text):
         return _own(text)
     return named(text, ALL, "; your own is named package.module:function")
+
+
+def routing_policy(given: str | RoutingPolicy | Function) -> RoutingPolicy:
+    """A policy as Python code gives it: its name, the policy, or a function `choose`.
+
+    Raises:
+        PolicyError: As `parse`; or the function has another signature, or numba cannot compile it;
+            or it is something else.
+    """
+    if isinstance(given, str):
+        return parse(given)
+    if isinstance(given, RoutingPolicy):
+        return given
+    if isinstance(given, type) or not callable(given):
+        raise PolicyError(_no_policy(given, "a routing policy, or a function", RoutingPolicy))
+    return custom(_name_of(given), given)
+
+
+def _no_policy(given: object, wanted: str, base: type) -> str:
+    """The message about something that is no policy."""
+    if isinstance(given, type):
+        hint = f"; give {given.__name__}(), an instance" if issubclass(given, base) else ""
+        return f"policy {given.__name__} is a class{hint or f'; give {wanted}'}"
+    if kind := _kind_of(getattr(given, "name", "")):
+        return f"{given.name} is a policy for {kind} systems; give {wanted}"  # type: ignore[attr-defined]
+    return f"policy {given!r}: give a name, {wanted}"
+
+
+def require_policy(given: object, base: type[P], wanted: str) -> P:
+    """`given`, if it is a policy; raises PolicyError otherwise."""
+    if not isinstance(given, base):
+        raise PolicyError(_no_policy(given, wanted, base))
+    return given
+
+
+def label(given: Any) -> str:
+    """What a policy is called in results: as it would be written on the command line."""
+    if isinstance(given, str):
+        return given
+    if isinstance(given, Custom):
+        return given.label
+    name = getattr(given, "name", None)
+    if name is None:
+        return _name_of(given)
+    set_here = [
+        f"{key}={word(value)}"
+        for key, default in options(type(given)).items()
+        if isinstance(value := getattr(given, key), bool | int | float | str | None)
+        and value != default
+    ]
+    return f"{name}:{','.join(set_here)}" if set_here else str(name)
+
+
+def _name_of(function: Function) -> str:
+    """`module:name`, as it is written on the command line."""
+    python = as_written(function)
+    return f"{python.__module__}:{getattr(python, '__qualname__', type(python).__name__)}"
 
 
 def named(text: str, known: Mapping[str, type[P]], otherwise: str = "") -> P:

@@ -15,7 +15,7 @@ from isocline.errors import UsageError
 from isocline.model.fleet import RoutingSystem
 from isocline.model.traffic import Patience, Trace, arrival_law, patience_of
 from isocline.policies.contract import RoutingPolicy
-from isocline.policies.parse import parse
+from isocline.policies.parse import Function, routing_policy
 from isocline.simulate.budget import BUDGET, Budget, events_of
 from isocline.simulate.changing_fleet import horizon_for, require_same_places
 from isocline.simulate.delay import Delay
@@ -46,7 +46,7 @@ DEFAULT_LATENCIES = 200.0
 
 def simulate(
     system: RoutingSystem,
-    policies: Sequence[str | RoutingPolicy] = DEFAULT_POLICIES,
+    policies: Sequence[str | RoutingPolicy | Function] = DEFAULT_POLICIES,
     *,
     trace: Trace | None = None,
     arrivals: str | None = None,
@@ -66,7 +66,7 @@ def simulate(
     departures: Law | None = None,
     scale: float = 1.0,
     delay: Delay | None = None,
-    layers: str | RoutingPolicy | None = None,
+    layers: str | RoutingPolicy | Function | None = None,
     learn: "Learning | None" = None,
     slowdowns: Sequence[Slowdown] = (),
     changes: Sequence[tuple[float, RoutingSystem]] = (),
@@ -80,8 +80,8 @@ def simulate(
 
     Args:
         system: Frontends, backends and who may use whom.
-        policies: Names as on the command line, or policies; the first is what others are
-            compared with.
+        policies: Names as on the command line, policies, or functions `choose(candidates, view,
+            now, rng) -> edge`; the first is what others are compared with.
         trace: Requests to replay in place of the system's own arrivals; by default the system's own
             trace, if its file names one.
         arrivals: A law for all frontends in place of their own, each at its own mean rate, such as
@@ -137,7 +137,7 @@ def simulate(
     require_replications(replications, precision, budget)
     if layers is not None and policies is DEFAULT_POLICIES:
         policies = [name for name in policies if name != "random"]  # has no table to sum over pools
-    chosen, labels = chosen_policies(policies, parse)
+    chosen, labels = chosen_policies(policies, routing_policy)
     if layers is not None:
         system, chosen = in_layers(system, chosen, layers)
         labels = [label_of(label, layers) for label in labels]
@@ -278,7 +278,7 @@ def _with_law(system: RoutingSystem, arrivals: str, trace: Trace | None) -> Rout
 
 def sweep(
     system: RoutingSystem,
-    policies: Sequence[str | RoutingPolicy] = DEFAULT_POLICIES,
+    policies: Sequence[str | RoutingPolicy | Function] = DEFAULT_POLICIES,
     *,
     loads: Sequence[float],
     **options: Any,

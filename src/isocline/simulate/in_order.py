@@ -1,12 +1,13 @@
 """Replications over all cores, in an order that does not depend on the number of threads."""
 
-import os
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from threading import Event
 from typing import Generic, TypeVar
+
+from isocline.cores import usable_cores
 
 # Tasks per thread that wait their turn: enough that no thread is idle, few enough that a run of
 # 10^5 replications is not held in memory before it starts.
@@ -62,7 +63,7 @@ class InOrder(Generic[R]):
         """
         self.allow(total)
         stop = Event()
-        threads = self.threads or os.cpu_count() or 1
+        threads = self.threads or usable_cores()
         with ThreadPoolExecutor(threads) as pool:
             try:
                 self._run_in_order(pool, IN_FLIGHT * threads, total, stop)

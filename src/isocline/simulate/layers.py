@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from isocline.model.fleet import RoutingSystem
 from isocline.policies.contract import RoutingPolicy
 from isocline.policies.layered import Layered
-from isocline.policies.parse import parse
+from isocline.policies.parse import Function, label, routing_policy
 
 FLAT = "flat"
 
 
 def in_layers(
-    system: RoutingSystem, policies: Sequence[RoutingPolicy], layers: str | RoutingPolicy
+    system: RoutingSystem, policies: Sequence[RoutingPolicy], layers: str | RoutingPolicy | Function
 ) -> tuple[RoutingSystem, list[RoutingPolicy]]:
     """The system with its pools opened, and policies that route to a pool, then within it.
 
@@ -26,12 +26,12 @@ def in_layers(
     opened = system.flattened()
     if layers == FLAT:
         return opened.system, list(policies)
-    inner = parse(layers) if isinstance(layers, str) else layers
+    inner = routing_policy(layers)
     return opened.system, [Layered(outer, inner, opened.pool_of) for outer in policies]
 
 
-def label_of(policy: str, layers: str | RoutingPolicy | None) -> str:
+def label_of(policy: str, layers: str | RoutingPolicy | Function | None) -> str:
     """A policy's name in results."""
     if layers is None or layers == FLAT:
         return policy
-    return f"{policy} over {layers if isinstance(layers, str) else layers.name}"
+    return f"{policy} over {label(layers)}"

@@ -4,7 +4,6 @@ Theorem 1: as c grows they follow the differential inclusion, which
 `isocline.theory.inclusion.fluid` computes from the same start.
 """
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, final
@@ -12,11 +11,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, final
 import numpy as np
 import numpy.typing as npt
 
+from isocline.cores import usable_cores
 from isocline.errors import UsageError
 from isocline.model.fleet import RoutingSystem
 from isocline.model.starts import Start, jobs_at_start
 from isocline.policies.contract import RoutingPolicy
-from isocline.policies.parse import parse
+from isocline.policies.parse import Function, label, routing_policy
 from isocline.record import Record, data_frame
 from isocline.simulate.prepare import Prepared, prepare
 from isocline.simulate.replicate import _engine
@@ -71,7 +71,7 @@ class Paths(Record):
 
 def paths(
     system: RoutingSystem,
-    policy: str | RoutingPolicy = "gmsr",
+    policy: str | RoutingPolicy | Function = "gmsr",
     *,
     scale: float = 1.0,
     clock: Clock = "slotted",
@@ -88,7 +88,7 @@ def paths(
 
     Args:
         system: The system at scale 1.
-        policy: A name as on the command line, or a policy.
+        policy: A name as on the command line, a policy, or a function as in `simulate`.
         scale: c: a job weighs 1 / c.
         clock: `slotted`, as printed in the paper, or `continuous`.
         slot: Length of a slot at scale 1, s; by default as in `isocline.simulate`.
@@ -116,19 +116,19 @@ def paths(
             "patience: paths are those of Theorem 1, whose jobs stay until they are served; give "
             "dataclasses.replace(system, patience=None)"
         )
-    chosen = parse(policy) if isinstance(policy, str) else policy
+    chosen = routing_policy(policy)
     names = tuple(backend.name for backend in system.backends)
     cut = slots_of(clock, system, scale, slot, departures)
     prepared = prepare(system, scale=scale)
     first = np.rint(jobs_at_start(names, start) * scale).astype(int)
     run = Run(horizon, 0.0, seed, tuple(first.tolist()), slots=cut, scale=scale)
     times = np.linspace(0.0, horizon, points)
-    with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
+    with ThreadPoolExecutor(threads or usable_cores()) as pool:
         found = pool.map(lambda r: _path(prepared, chosen, run, r, times), range(replications))
         workloads = np.stack(list(found))
     return Paths(
         system.name,
-        policy if isinstance(policy, str) else policy.name,
+        label(policy),
         cut.source if cut else "continuous time",
         names,
         times,

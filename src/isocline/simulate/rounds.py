@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
 from isocline.errors import RunTooShortError, UsageError
+from isocline.policies.parse import label
 from isocline.simulate.in_order import InOrder
 from isocline.simulate.results import Estimate
 from isocline.simulate.steady import more_replications
@@ -28,13 +29,9 @@ class _Comparison(Protocol):
     def replications(self) -> int: ...
 
 
-class _Named(Protocol):
-    @property
-    def name(self) -> str: ...
-
-
 C = TypeVar("C", bound=_Comparison)
-P = TypeVar("P", bound=_Named)
+G = TypeVar("G")
+P = TypeVar("P")
 Round = tuple[InOrder[Any], Callable[[], C]]
 """Replications, and what judges those that are done."""
 
@@ -50,11 +47,18 @@ def require_replications(replications: int, precision: float | None, budget: flo
 
 
 def chosen_policies(
-    policies: Sequence[str | P], parse: Callable[[str], P]
+    policies: Sequence[G], policy_of: Callable[[G], P]
 ) -> tuple[list[P], list[str]]:
-    """Policies and what they are called in tables; raises UsageError unless each is there once."""
-    chosen = [parse(p) if isinstance(p, str) else p for p in policies]
-    labels = [p if isinstance(p, str) else p.name for p in policies]
+    """Policies and what they are called in tables.
+
+    Raises:
+        PolicyError: As `policy_of` does of one of them.
+        UsageError: There is none, or one twice, or one string in place of a list.
+    """
+    if isinstance(policies, str):
+        raise UsageError(f"policies {policies!r}: give a list, as [{policies!r}]")
+    chosen = [policy_of(given) for given in policies]
+    labels = [label(given) for given in policies]
     if not chosen or len(set(labels)) < len(labels):
         raise UsageError(f"policies {labels}: give at least one, and each once")
     return chosen, labels

@@ -2,10 +2,10 @@
 
 from typing import Any, NamedTuple
 
+from isocline.cores import usable_cores
 from isocline.dispatch.batch.batch import ENGINES, Batch
 from isocline.dispatch.batch.cluster import cluster
 from isocline.dispatch.engines.contract import Engine
-from isocline.dispatch.engines.processes.cores import usable_cores
 from isocline.dispatch.locations import Locations
 from isocline.errors import UsageError
 from isocline.plural import counted

@@ -44,13 +44,15 @@ class Arrivals(ABC):
     def sped_up(self, factor: float) -> Self:
         """The same process with its clock running `factor` times as fast."""
 
-    @abstractmethod
     def enlarged(self, factor: float) -> Self:
-        """`factor` times as many jobs at the same pace: every rate times `factor`.
+        """`factor` times as many jobs: every rate times `factor`, at the same pace of change.
+
+        By default as `sped_up`: right for processes without a pace of their own, such as renewals.
 
         Raises:
             UsageError: The process is a list of times, of which there are as many as there are.
         """
+        return self.sped_up(factor)
 
     @abstractmethod
     def sample(self, rng: np.random.Generator, until: float) -> FloatArray:
@@ -80,9 +82,6 @@ class PoissonArrivals(Arrivals):
 
     def sped_up(self, factor: float) -> Self:
         return self.__class__(self.per_second * factor)
-
-    def enlarged(self, factor: float) -> Self:
-        return self.sped_up(factor)
 
     def sample(self, rng: np.random.Generator, until: float) -> FloatArray:
         # Running sums of gaps: sorting uniform times instead would take ten times as long. Six

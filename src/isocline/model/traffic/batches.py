@@ -48,9 +48,6 @@ class BatchArrivals(Arrivals):
     def sped_up(self, factor: float) -> Self:
         return self.__class__(self.per_second * factor, self.size, self.law)
 
-    def enlarged(self, factor: float) -> Self:
-        return self.sped_up(factor)
-
     def sample(self, rng: np.random.Generator, until: float) -> FloatArray:
         moments = PoissonArrivals(self.per_second / self.size).sample(rng, until)
         if self.law == "fixed":

@@ -1,6 +1,10 @@
-"""Arrival laws in one word, as on the command line: `gamma:cv=3`, whatever the rate is."""
+"""Arrival laws in one word, as on the command line: `gamma:cv=3`, whatever the rate is.
+
+One's own is `package.module:Class:key=value,...`.
+"""
 
 from collections.abc import Callable, Mapping
+from math import isfinite
 from typing import Any
 
 from isocline.errors import UsageError
@@ -8,23 +12,27 @@ from isocline.model.traffic.arrivals import Arrivals, PoissonArrivals
 from isocline.model.traffic.batches import BatchArrivals
 from isocline.model.traffic.modulated import MarkovModulatedArrivals
 from isocline.model.traffic.renewal import GammaArrivals, WeibullArrivals
+from isocline.user_code import is_name, made
 
 LawAt = Callable[[float], Arrivals]
 """The process of a law at a rate, jobs/s."""
 
 EXAMPLES = (
     "poisson, gamma:cv=3, weibull:shape=0.5, batch:size=10, batch:size=4,law=fixed, "
-    "mmpp:rates=1/10,durations=60/6"
+    "mmpp:rates=1/10,durations=60/6; your own is named package.module:Class:key=value,..."
 )
 
 
 def arrival_law(text: str) -> LawAt:
-    """The law that a word names; rates of `mmpp` are relative to each other.
+    """The law that a word names; rates of `mmpp`, and of one's own class, are relative.
 
     Raises:
         UsageError: The law is unknown, an option is unknown, missing or no number; the law itself
-            checks the options when it is given a rate.
+            checks the options when it is given a rate. Of one's own class: there is none of this
+            name, it does not take these options, or has no rate.
     """
+    if is_name(":".join(text.split(":", 2)[:2])) and text.partition(":")[0] not in _LAWS:
+        return _own(text)
     name, options = options_of("arrivals", text, EXAMPLES)
     if name not in _LAWS:
         raise UsageError(f"arrivals {text!r}: unknown law {name!r}; examples: {EXAMPLES}")
@@ -57,6 +65,32 @@ def options_of(what: str, text: str, examples: str) -> tuple[str, dict[str, str]
             raise UsageError(f"{what} {text!r}: {key} is given twice; keep one")
         options[key] = value
     return name.strip(), options
+
+
+def _own(text: str) -> LawAt:
+    """A user's class derived from `Arrivals`, made larger or smaller until it has the rate."""
+    module, name, *rest = text.split(":", 2)
+    _, given = options_of("arrivals", f"{name}:{''.join(rest)}", EXAMPLES)
+    values = {key: _value(word) for key, word in given.items()}
+    process = made("arrivals", f"{module}:{name}", Arrivals, values, UsageError)  # type: ignore[type-abstract]
+    if not (isfinite(process.rate) and process.rate > 0):
+        raise UsageError(
+            f"arrivals {text!r}: rate is {process.rate}; it must be a finite number of jobs/s "
+            "above 0, to be scaled to that of each frontend"
+        )
+    return lambda rate: process.enlarged(rate / process.rate)
+
+
+def _value(word: str) -> bool | int | float | str:
+    """A word as YAML would read it, so that an option is the same here and in a file."""
+    if word in ("true", "false"):
+        return word == "true"
+    for kind in (int, float):
+        try:
+            return kind(word)
+        except ValueError:
+            continue
+    return word
 
 
 def _gamma(options: Mapping[str, str]) -> LawAt:

@@ -31,9 +31,6 @@ class RenewalArrivals(Arrivals):
     def is_stationary(self) -> bool:
         return True
 
-    def enlarged(self, factor: float) -> Self:
-        return self.sped_up(factor)
-
     def sample(self, rng: np.random.Generator, until: float) -> FloatArray:
         expected = self.rate * until
         parts = [np.array([rng.random() * self.long_gap(rng)])]

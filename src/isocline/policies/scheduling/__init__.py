@@ -1,6 +1,6 @@
 """Scheduling policies: where a task waits, and what an idle server takes. One per file."""
 
-from isocline.policies.parse import is_own, named, own_class
+from isocline.policies.parse import is_own, named, own_class, require_policy
 from isocline.policies.scheduling.balanced_pandas import BalancedPandas
 from isocline.policies.scheduling.contract import SchedulingPolicy
 from isocline.policies.scheduling.delay_scheduling import DelayScheduling
@@ -37,4 +37,15 @@ def parse(text: str) -> SchedulingPolicy:
     return named(text, ALL, "; your own is named package.module:Class")
 
 
-__all__ = ["ALL", "parse"]
+def scheduling_policy(given: str | SchedulingPolicy) -> SchedulingPolicy:
+    """A policy as Python code gives it: its name, or the policy.
+
+    Raises:
+        PolicyError: As `parse`, or it is something else.
+    """
+    if isinstance(given, str):
+        return parse(given)
+    return require_policy(given, SchedulingPolicy, "a scheduling policy")  # type: ignore[type-abstract]
+
+
+__all__ = ["ALL", "parse", "scheduling_policy"]

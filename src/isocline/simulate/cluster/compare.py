@@ -14,7 +14,7 @@ import numpy as np
 
 from isocline.model.cluster import Cluster, SlotArrivals
 from isocline.model.cluster.blocks import BlockTrace
-from isocline.policies.scheduling import parse
+from isocline.policies.scheduling import scheduling_policy
 from isocline.policies.scheduling.contract import SchedulingPolicy
 from isocline.simulate.budget import BUDGET, Budget
 from isocline.simulate.cluster.judge import judge_cluster
@@ -93,7 +93,7 @@ def simulate_cluster(
         UsageError: An argument is out of range, or the run would take more events than `budget`.
     """
     require_replications(replications, precision, budget)
-    chosen, labels = chosen_policies(policies, parse)
+    chosen, labels = chosen_policies(policies, scheduling_policy)
     if arrivals is not None:
         law = SlotArrivals.parse(arrivals, cluster.arrival_rate)
         cluster = replace(cluster, arrivals=law)

@@ -12,11 +12,12 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import final
 
+from isocline.cores import usable_cores
 from isocline.dispatch.descendants import kill_below
 from isocline.dispatch.engines.contract import Event, Stopped, TimedOut, Work
 from isocline.dispatch.engines.processes import wire
-from isocline.dispatch.engines.processes.cores import thread_variables, usable_cores
 from isocline.dispatch.engines.processes.output import Output
+from isocline.dispatch.engines.processes.threads import thread_variables
 from isocline.dispatch.engines.processes.watch import Watch
 from isocline.dispatch.forks import owned
 from isocline.dispatch.shared_bytes import LARGE

@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from isocline.cores import usable_cores
 from isocline.dispatch import pickling
 from isocline.dispatch.engines.contract import Node
-from isocline.dispatch.engines.processes.cores import usable_cores
 from isocline.dispatch.engines.processes.store import Loader
 from isocline.dispatch.user_code import Caught, guarded, words
 from isocline.errors import UsageError
