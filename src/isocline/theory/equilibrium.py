@@ -26,6 +26,7 @@ from isocline.flow import (
 )
 from isocline.interpretable import interpreted_if_small
 from isocline.model.fleet import RoutingSystem
+from isocline.theory.magnitudes import extremes_named
 from isocline.theory.missing_edges import missing_edges
 from isocline.theory.records import (
     BackendPlan,
@@ -68,10 +69,12 @@ def fluid_optimum(system: RoutingSystem, rates: FloatArray | None = None) -> Flu
 
     Raises:
         InfeasibleError: The load exceeds what the backends can serve; names the sets.
-        UsageError: A rate is not a finite number above 0.
+        UsageError: A rate is not a finite number above 0, or numbers are too far apart to plan
+            with.
     """
-    problem = _problem(system, rates)
-    solved = interpreted_if_small(system.graph.edges, lambda: solve(problem))
+    with extremes_named(system):
+        problem = _problem(system, rates)
+        solved = interpreted_if_small(system.graph.edges, lambda: solve(problem))
     if solved.status is FlowStatus.INFEASIBLE:
         raise overload(system, problem.supply, solved)
     jobs = workloads(system.curves, solved.inflow, solved.price)
@@ -86,10 +89,11 @@ def plan(system: RoutingSystem, *, edges_to_try: int = 10) -> Plan:
         edges_to_try: How many missing edges to solve exactly; 0 for none.
 
     Raises:
-        UsageError: A backend has a `servers` curve.
+        UsageError: A backend has a `servers` curve, or numbers are too far apart to plan with.
     """
     require_strictly_concave(system)
-    return interpreted_if_small(system.graph.edges, lambda: _plan(system, edges_to_try))
+    with extremes_named(system):
+        return interpreted_if_small(system.graph.edges, lambda: _plan(system, edges_to_try))
 
 
 def _plan(system: RoutingSystem, edges_to_try: int) -> Plan:

@@ -36,6 +36,7 @@ class TableCurve(Curve):
 
     def __post_init__(self) -> None:
         _check(self.points)
+        _require_bends(self.kept, self.points)
 
     @cached_property
     def kept(self) -> Points:
@@ -107,6 +108,20 @@ def _check(points: Points) -> None:
         seen.add(n)
     if not any(rate > 0 for _, rate in points):
         raise CurveError("table curve: no point with a rate above 0; give at least one")
+
+
+def _require_bends(kept: Points, points: Points) -> None:
+    """Raise CurveError where points are so far apart that rounding leaves no strict bend."""
+    with np.errstate(all="ignore"):
+        knots = _spline(np.array(((0.0, 0.0), *kept)))
+        # Two knots follow from each point, the last of them at the point.
+        bends = (np.diff(knots[:, 2]) < 0.0) & np.isfinite(knots[1:]).all(axis=1)
+    if not bends.all():
+        n, rate = kept[min(int(np.argmin(bends)) // 2, len(kept) - 1)]
+        raise CurveError(
+            f"table curve: point [{n:g}, {rate:g}] is too close to its neighbours, too far from "
+            "the others or too large for a curve in double precision; leave it out"
+        ).within("points", points.index((n, rate)))
 
 
 def _concave_envelope(points: Points) -> Points:
