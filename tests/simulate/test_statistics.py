@@ -93,5 +93,7 @@ def test_trends_are_told_apart(path: object, verdict: Trend) -> None:
 @pytest.mark.parametrize("probability", [0.5, 0.75, 0.95, 0.975, 0.9995])
 def test_quantiles_of_student_t_are_those_of_scipy(probability: float, freedom: int) -> None:
     assert quantile(probability, freedom) == pytest.approx(
-        stdtrit(freedom, probability), rel=1e-11, abs=1e-15
+        stdtrit(freedom, probability),
+        rel=1e-9,
+        abs=1e-15,  # older SciPy has ten digits
     )

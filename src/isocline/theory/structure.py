@@ -108,7 +108,8 @@ class Structure(Record):
     def _adjacency(self) -> "csr_array":
         from scipy.sparse import csr_array  # noqa: PLC0415
 
-        i, j = np.array(self.arcs, dtype=np.int64).reshape(-1, 2).T
+        # 32 bits: `shortest_path` of older SciPy takes no other indices.
+        i, j = np.array(self.arcs, dtype=np.int32).reshape(-1, 2).T
         shape = (len(self.tiers), len(self.tiers))
         return csr_array((np.ones(i.size, dtype=np.int8), (i, j)), shape=shape)
 

@@ -91,6 +91,9 @@ class Client:
         )
         self._session = aiohttp.ClientSession(
             connector=connector,
+            headers=None
+            if self._keeps
+            else {"Connection": "close"},  # aiohttp 3.11 does not say so
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None),  # each question has its own
             auto_decompress=False,
