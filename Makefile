@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.ready-
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --no-deps
 
-.PHONY: demo test test-engines test-newest test-lowest real check format bench compiled lock clean
+.PHONY: demo test test-figures test-engines test-newest test-lowest real check format bench compiled lock clean
 # The main job: a certified plan, five policies on a trace and over a range of loads, and then live:
 # real servers, routers and requests on this machine, for a minute. The last step says so, and no
 # more, where the machine is too slow to measure.
@@ -25,11 +25,18 @@ demo: $(STAMP)demo
 ON_CLUSTERS := tests/dispatch/test_ray_engine.py tests/dispatch/test_dispatch_faults_ray.py \
 	tests/dispatch/test_dask_engine.py tests/dispatch/test_dispatch_faults_dask.py \
 	tests/dispatch/test_cluster_runs.py
-quick = $(1)/pytest -n 2 --dist worksteal $(ON_CLUSTERS:%=--ignore=%) --ignore=tests/real
+FIGURES := $(wildcard tests/report/test_reproduce*.py)
+pytest = $(1)/pytest -n 2 --dist worksteal
+quick = $(pytest) $(ON_CLUSTERS:%=--ignore=%) $(FIGURES:%=--ignore=%) --ignore=tests/real
+figures = $(pytest) $(FIGURES)
 on_clusters = for file in $(ON_CLUSTERS); do $(1)/pytest $$file || exit 1; done
 
 test: $(STAMP)dev
 	$(call quick,$(BIN))
+
+# Each figure of `isocline reproduce`, with its claims, which takes a minute and a half of two cores.
+test-figures: $(STAMP)dev
+	$(call figures,$(BIN))
 
 test-engines: $(STAMP)engines
 	$(call on_clusters,$(BIN))
@@ -109,6 +116,7 @@ lock: $(UV)
 # turns these red, and never main.
 test-newest test-lowest: test-%: out/%/.ready
 	$(call quick,out/$*/bin)
+	$(call figures,out/$*/bin)
 	$(call on_clusters,out/$*/bin)
 
 out/newest/.ready: pyproject.toml

@@ -138,7 +138,9 @@ def test_the_picture_of_learned_curves_shows_what_was_seen(learned: Path, tmp_pa
     known = {one.name: one.known for one in found.backends}
     near, _, new = learned_plot(found.as_system(), known).axes[:3]
     counted = [group for group in known["near"].groups if group.completions >= 1]
-    assert len(near.texts) == len(counted)
+    counts = [it.get_text() for it in near.texts]  # of as many as there is room for
+    assert len(counted) / 2 < len(counts) <= len(counted)
+    assert f"{counted[0].completions:.0f}" in counts
     dots = [it for it in near.collections if isinstance(it, PathCollection)]
     at = np.vstack([np.asarray(it.get_offsets()) for it in dots if len(it.get_offsets())])
     assert np.allclose(at, [(group.jobs, group.rate) for group in counted])

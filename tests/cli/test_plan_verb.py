@@ -69,3 +69,19 @@ def test_the_json_of_an_infeasible_plan_names_the_violated_set(overloaded: Path)
     assert plan["status"] == "infeasible"
     assert plan["bottleneck"] == {"frontends": ["f1"], "backends": ["b1"]}
     assert plan["capacity_scale"] == pytest.approx(1 / 1.2, rel=1e-9)
+
+
+@pytest.mark.parametrize("verb", ["plan", "fluid"])
+def test_a_file_with_patience_is_planned_for_jobs_that_stay_and_says_so(
+    tmp_path: Path, verb: str
+) -> None:
+    plain = (EXAMPLES / "n_model.yaml").read_text()
+    file = tmp_path / "patient.yaml"
+    file.write_text(plain + "\npatience: {type: exponential, mean: 2.0}\n")
+    said = CliRunner().invoke(main, [verb, str(file)], prog_name="isocline")
+    assert said.exit_code == 0
+    assert "note: patience is not taken into account" in said.stderr
+    file.write_text(plain)
+    without = CliRunner().invoke(main, [verb, str(file)], prog_name="isocline")
+    assert "patience" not in without.stderr
+    assert without.stdout == said.stdout

@@ -72,6 +72,16 @@ def load_any_and_say(file: Path) -> "RoutingSystem | Cluster":
     return system
 
 
+def say_without_patience(system: "RoutingSystem") -> None:
+    """Say on stderr that a result takes jobs to stay, where the file says that they give up."""
+    if system.patience is not None:
+        click.echo(
+            "note: patience is not taken into account: here all jobs stay until they are served; "
+            "`isocline simulate` has jobs that give up",
+            err=True,
+        )
+
+
 def show(record: "RenderableType") -> None:
     """Print a table on stdout, as wide as the terminal, or 120 columns into a file or pipe."""
     import sys

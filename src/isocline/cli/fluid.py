@@ -41,6 +41,7 @@ def command(
     isocline fluid examples/n_model.yaml --start b1=5 --horizon 50
     """  # noqa: D301 - click's mark for "do not rewrap" is the backspace itself
     system = _output.load_and_say(file)
+    _output.say_without_patience(system)
     later = [_changes.change(text) for text in changes]
     from isocline.theory.inclusion import fluid
 

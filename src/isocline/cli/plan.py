@@ -41,6 +41,7 @@ def command(ctx: click.Context, file: Path, as_json: bool, out: Path | None, com
                 "--compare is about routing by latency; leave it out for kind: near-data"
             )
         ctx.exit(0 if plan_cluster(system, as_json, out) else 1)
+    _output.say_without_patience(system)
     from isocline.theory.equilibrium import plan
 
     document = plan(system).to_dict()
