@@ -26,7 +26,7 @@ ON_CLUSTERS := tests/dispatch/test_ray_engine.py tests/dispatch/test_dispatch_fa
 	tests/dispatch/test_dask_engine.py tests/dispatch/test_dispatch_faults_dask.py \
 	tests/dispatch/test_cluster_runs.py
 FIGURES := $(wildcard tests/report/test_reproduce*.py)
-pytest = $(1)/pytest -n 2 --dist worksteal
+pytest = $(1)/pytest -n 3 --dist worksteal
 quick = $(pytest) $(ON_CLUSTERS:%=--ignore=%) $(FIGURES:%=--ignore=%) --ignore=tests/real
 figures = $(pytest) $(FIGURES)
 on_clusters = for file in $(ON_CLUSTERS); do $(1)/pytest $$file || exit 1; done

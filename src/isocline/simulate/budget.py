@@ -41,10 +41,15 @@ class Budget:
         raise UsageError(
             f"{replications} replications of {self.horizon:.3g} {self.unit} for each of "
             f"{self.policies} policies{usual}: about {total:.1e} events, "
-            f"{total / _EVENTS_PER_SECOND / 3600:.2g} hours of one core, and the budget is "
+            f"{_hours(total)} of one core, and the budget is "
             f"{self.most:.0e}; give a lower --load, --horizon {fits:.2g}, fewer policies or "
             f"replications, or --budget {total:.0e}"
         )
+
+
+def _hours(events: float) -> str:
+    hours = events / _EVENTS_PER_SECOND / 3600
+    return f"{hours:,.0f} hours" if hours >= 10 else f"{hours:.2g} hours"
 
 
 def events_of(prepared: Prepared, run: Run, trace: Trace | None = None) -> float:
