@@ -126,6 +126,7 @@ def options_of_simulate() -> None:
             rehearse(prepared, policy, Run(1.0, percentiles=False))
             rehearse(prepared, policy, Run(1.0, slots=slots))
             rehearse(prepared, Learned(policy, Learning()), Run(1.0))
+            rehearse(prepared, policy, Run(1.0, listed=True, interrupted=True))
     for scheduling in (made() for made in SCHEDULING.values()):
         for percentiles in (True, False):
             run = ClusterRun(Run(1.0, percentiles=percentiles))

@@ -19,7 +19,8 @@ ALL = "all"
     "--options",
     is_flag=True,
     help="For simulate, also its options that have kernels of their own (--means-only, --delay, "
-    "--clock slotted, --learn), and all scheduling policies: some minutes more.",
+    "--clock slotted, --learn, --patience, --failure), and all scheduling policies: some minutes "
+    "more.",
 )
 @_output.json_option
 @click.pass_context
