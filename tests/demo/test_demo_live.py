@@ -97,7 +97,8 @@ def test_ctrl_c_leaves_no_process_behind() -> None:
         time.sleep(0.5)  # somewhere in its work
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=120)
-        assert (process.returncode, said) == (130, "\nisocline: stopped\n")
+        # rich puts an empty line after its progress in some releases.
+        assert (process.returncode, said.lstrip()) == (130, "isocline: stopped\n")
         assert not any(map(alive, parts))
 
 
