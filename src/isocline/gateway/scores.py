@@ -11,6 +11,7 @@ from typing import Any, final
 import numba
 import numpy as np
 
+from isocline.draws import stream
 from isocline.errors import PolicyError
 from isocline.policies.contract import (
     FloatArray,
@@ -54,7 +55,7 @@ class Scores:
 
     def misplaced(self) -> PolicyError:
         """What to raise where the policy chose what it may not."""
-        return PolicyError(f"policy {self.policy.name} returned an edge not in `candidates`")
+        return self.policy.misplaced(self.view, stream(0, 0, 0))
 
     def observe(self, edge: int, latency: float, now: float) -> None:
         """A request sent by an edge took so long, s."""

@@ -125,6 +125,18 @@ class RoutingPolicy(ABC):
         """The compiled `choose` and `observe`; taken from the class, where they do not bind."""
         return type(self).choose, type(self).observe
 
+    def misplaced(self, view: View, rng: Any) -> PolicyError:  # noqa: ARG002
+        """What to raise after `choose` returned neither a candidate nor HOLD where it may.
+
+        Args:
+            view: What the policy saw; it may be changed.
+            rng: Its stream of randomness; likewise.
+        """
+        return PolicyError(
+            f"policy {self.name} returned an edge not in `candidates`; one that holds jobs says so "
+            "with `may_hold = True`"
+        )
+
 
 def even_shares(graph: CompatibilityGraph) -> FloatArray:
     """(E,) every edge of a frontend alike."""

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from isocline.policies.contract import FloatArray, RoutingPolicy, Setting
+from isocline.errors import PolicyError
+from isocline.policies.contract import FloatArray, RoutingPolicy, Setting, View
 
 
 class Wrapped(RoutingPolicy):
@@ -28,3 +29,6 @@ class Wrapped(RoutingPolicy):
 
     def functions(self) -> tuple[Any, Any]:
         return self.policy.functions()
+
+    def misplaced(self, view: View, rng: Any) -> PolicyError:
+        return self.policy.misplaced(view, rng)

@@ -122,18 +122,26 @@ class Engine(ABC):
 
     def _finish(self, kernel: Callable[[], int]) -> None:
         """Call a kernel until it is done, and make room whenever it stops for want of it."""
-        while (status := kernel()) != chain.DONE:
+        while (status := self._called(kernel)) != chain.DONE:
             if status == chain.NOT_A_CANDIDATE:
-                raise PolicyError(
-                    f"policy {self.policy.name} returned an edge not in `candidates`; one that "
-                    "holds jobs says so with `may_hold = True`"
-                )
+                raise self.policy.misplaced(self.view, self.streams.policy)
             if self.count[chain.JOBS] > MOST_JOBS:
                 raise ExplodedError
             if status == chain.TABLE_FULL:
                 self._enlarge_tables()
             else:
                 self._enlarge_arena()
+
+    def _called(self, kernel: Callable[[], int]) -> int:
+        """Call a kernel once; what a user's function inside it raises is a PolicyError."""
+        try:
+            return kernel()
+        except Exception as error:
+            functions = (self.choose, self.observe)
+            if all(function.__module__.startswith("isocline.") for function in functions):
+                raise
+            said = f"{type(error).__name__}: {error}"
+            raise PolicyError(f"policy {self.policy.name} raised {said}") from error
 
     def _enlarge_tables(self) -> None:
         self.size *= 2
