@@ -6,6 +6,7 @@ from typing import Self, final
 import numpy as np
 import numpy.typing as npt
 
+from isocline.errors import UsageError
 from isocline.record import brief
 
 FloatArray = npt.NDArray[np.float64]
@@ -41,6 +42,20 @@ class Trace:
     work: FloatArray | None = None  # (n,) in the unit of the curves, in place of tokens
     mix: Mix | None = None
     sized: bool = True  # False: the trace has times alone
+
+    def __post_init__(self) -> None:
+        labels = None if self.mix is None else self.mix.of
+        for column, values in (
+            ("prompt_tokens", self.prompt_tokens),
+            ("output_tokens", self.output_tokens),
+            ("work", self.work),
+            ("mix", labels),
+        ):
+            if values is not None and len(values) != len(self.times):
+                raise UsageError(
+                    f"trace {self.name}: {column} has {len(values)} values, and times has "
+                    f"{len(self.times)}; give one for each request"
+                )
 
     @property
     def length(self) -> float:
