@@ -5,7 +5,8 @@ import importlib
 import inspect
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -78,6 +79,17 @@ def made(
         raise
     except Exception as problem:
         raise error(f"{noun} {label}: {_in_one_line(problem)}") from problem
+
+
+@contextmanager
+def failures_of(name: str, error: type[IsoclineError]) -> Iterator[None]:
+    """Raise what a user's code raises within as `error`, in one line that begins with `name`."""
+    try:
+        yield
+    except IsoclineError:
+        raise
+    except Exception as problem:
+        raise error(f"{name}: {_in_one_line(problem)}") from problem
 
 
 def arguments(instance: object) -> dict[str, Any]:

@@ -262,3 +262,50 @@ def test_arrivals_out_of_order_are_refused(tmp_path: Path) -> None:
     system = isocline.load(written(tmp_path, arrivals=entry))
     with pytest.raises(UsageError, match=r"frontend 'g': Pulses.sample.*increasing times in \[0"):
         isocline.simulate(system, policies=["jsq"], horizon=50.0, warmup=5.0, replications=2)
+
+
+@dataclass(frozen=True)
+class Faulty(isocline.Arrivals):
+    """Pulses with one thing wrong."""
+
+    what: str
+    every: Any = 1.0
+    is_stationary = True  # type: ignore[assignment]
+
+    @property
+    def rate(self) -> float:
+        return 1.0 / self.every  # type: ignore[no-any-return]
+
+    def sped_up(self, factor: float) -> Any:
+        if self.what in ("self", "none"):
+            return self if self.what == "self" else None
+        return Faulty(self.what, self.every / factor)
+
+    def sample(self, rng: np.random.Generator, until: float) -> Any:  # noqa: ARG002
+        if self.what == "raises":
+            raise KeyError("hour")
+        return ["soon", "later"]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ("what=words", r"frontend 'f': Faulty.sample: .*could not convert"),
+        ("what=raises", r"frontend 'f': Faulty.sample: KeyError: 'hour' \(.*test_own.py:\d+\)"),
+        ("what=none", r"Faulty:what=none': sped_up .* gives None; it must give arrivals of rate"),
+        ("what=self", r"Faulty:what=self': sped_up .* gives rate 1; it must give arrivals of rate"),
+        ("what=words,every=0", r"Faulty:what=words,every=0': ZeroDivisionError.*test_own.py:\d+"),
+        ("what=words,every=abc", r"Faulty:what=words,every=abc': TypeError.*test_own.py:\d+"),
+    ],
+)
+def test_faulty_arrivals_are_refused_by_name(tmp_path: Path, options: str, words: str) -> None:
+    system = isocline.load(written(tmp_path, rate=20.0))
+    with pytest.raises(UsageError, match=words):
+        isocline.simulate(
+            system,
+            ["jsq"],
+            arrivals=f"{HERE}:Faulty:{options}",
+            horizon=50.0,
+            warmup=5.0,
+            replications=2,
+        )

@@ -9,6 +9,7 @@ from isocline.model.replay import frontends_of, sizes_of
 from isocline.model.traffic import Trace
 from isocline.simulate.kernels.sharing import Arriving
 from isocline.simulate.streams import ARRIVALS, FRONTENDS, SIZES, generator
+from isocline.user_code import failures_of
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -31,13 +32,12 @@ def sampled(system: RoutingSystem, seed: int, replication: int, until: float) ->
 
 def _sound(frontend: Frontend, rng: np.random.Generator, until: float) -> FloatArray:
     """The times of a frontend's own process; a user's may give anything."""
-    times = np.asarray(frontend.arrivals.sample(rng, until), dtype=np.float64)
+    name = f"frontend {frontend.name!r}: {type(frontend.arrivals).__name__}.sample"
+    with failures_of(name, UsageError):
+        times = np.asarray(frontend.arrivals.sample(rng, until), dtype=np.float64)
     in_order = times.ndim == 1 and bool((np.diff(times) >= 0.0).all())
     if not in_order or (times.size and not 0.0 <= times[0] <= times[-1] < until):
-        raise UsageError(
-            f"frontend {frontend.name!r}: {type(frontend.arrivals).__name__}.sample(rng, {until:g})"
-            " must give increasing times in [0, until), in s"
-        )
+        raise UsageError(f"{name}(rng, {until:g}) must give increasing times in [0, until), in s")
     return times
 
 

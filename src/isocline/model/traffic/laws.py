@@ -4,7 +4,7 @@ One's own is `package.module:Class:key=value,...`.
 """
 
 from collections.abc import Callable, Mapping
-from math import isfinite
+from math import isclose, isfinite
 from typing import Any
 
 from isocline.errors import UsageError
@@ -12,7 +12,7 @@ from isocline.model.traffic.arrivals import Arrivals, PoissonArrivals
 from isocline.model.traffic.batches import BatchArrivals
 from isocline.model.traffic.modulated import MarkovModulatedArrivals
 from isocline.model.traffic.renewal import GammaArrivals, WeibullArrivals
-from isocline.user_code import is_name, made
+from isocline.user_code import failures_of, is_name, made
 
 LawAt = Callable[[float], Arrivals]
 """The process of a law at a rate, jobs/s."""
@@ -73,12 +73,28 @@ def _own(text: str) -> LawAt:
     _, given = options_of("arrivals", f"{name}:{''.join(rest)}", EXAMPLES)
     values = {key: _value(word) for key, word in given.items()}
     process = made("arrivals", f"{module}:{name}", Arrivals, values, UsageError)  # type: ignore[type-abstract]
-    if not (isfinite(process.rate) and process.rate > 0):
+    with failures_of(f"arrivals {text!r}", UsageError):
+        usable = isfinite(process.rate) and process.rate > 0
+    if not usable:
         raise UsageError(
             f"arrivals {text!r}: rate is {process.rate}; it must be a finite number of jobs/s "
             "above 0, to be scaled to that of each frontend"
         )
-    return lambda rate: process.enlarged(rate / process.rate)
+    return lambda rate: _at(process, rate, text)
+
+
+def _at(process: Arrivals, rate: float, text: str) -> Arrivals:
+    """A user's process at another rate; raises UsageError where that is not what it gives."""
+    with failures_of(f"arrivals {text!r}", UsageError):
+        found = process.enlarged(rate / process.rate)
+        right = isinstance(found, Arrivals) and isclose(found.rate, rate, rel_tol=1e-6)
+    if not right:
+        gave = f"rate {found.rate:g}" if isinstance(found, Arrivals) else repr(found)
+        raise UsageError(
+            f"arrivals {text!r}: sped_up (or enlarged) by {rate / process.rate:g} gives {gave}; "
+            f"it must give arrivals of rate {rate:g} jobs/s"
+        )
+    return found
 
 
 def _value(word: str) -> bool | int | float | str:
