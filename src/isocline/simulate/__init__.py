@@ -6,9 +6,11 @@ cluster it is `isocline.simulate.cluster.compare.simulate_cluster`.
 """
 
 import sys
+from os import PathLike
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from isocline.errors import UsageError
 from isocline.model.fleet import RoutingSystem
 from isocline.simulate.results import Comparison as Comparison
 from isocline.simulate.results import Estimate as Estimate
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 
 class _Callable(ModuleType):
     def __call__(self, system: "RoutingSystem | Cluster", *args: Any, **options: Any) -> Any:
+        if isinstance(system, str | PathLike):
+            raise UsageError(f"system {system!r}: give a system, as isocline.load(path) does")
         # numba waits until now
         if not isinstance(system, RoutingSystem):
             from isocline.simulate.cluster.compare import simulate_cluster  # noqa: PLC0415

@@ -134,6 +134,7 @@ def simulate(
         PolicyError: A policy is unknown, or misbehaves.
         UsageError: An argument is out of range, or the run would take more events than `budget`.
     """
+    _require_types(system, failures)
     require_replications(replications, precision, budget)
     if layers is not None and policies is DEFAULT_POLICIES:
         policies = [name for name in policies if name != "random"]  # has no table to sum over pools
@@ -210,6 +211,15 @@ def simulate(
         return work, lambda: judge(scene, work, labels, alive, doomed)
 
     return repeated(begin, replications, precision, horizon is not None or trace is not None)
+
+
+def _require_types(system: object, failures: Sequence[object]) -> None:
+    """Raise UsageError for what often stands in the place of a system or a failure."""
+    if not isinstance(system, RoutingSystem):
+        raise UsageError(f"system {system!r}: give a routing system, as isocline.load(path) does")
+    for one in failures:
+        if not isinstance(one, Failure):
+            raise UsageError(f"failure {one!r}: give isocline.Failure(backend, time)")
 
 
 def _with_patience(

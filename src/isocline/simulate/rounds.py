@@ -4,7 +4,7 @@ Replications are added until intervals are as narrow as asked, and a length of o
 proves too short is ours to mend.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol, TypeVar
 
 from isocline.errors import RunTooShortError, UsageError
@@ -57,6 +57,8 @@ def chosen_policies(
     """
     if isinstance(policies, str):
         raise UsageError(f"policies {policies!r}: give a list, as [{policies!r}]")
+    if not isinstance(policies, Iterable):
+        raise UsageError(f"policies {policies!r}: give a list, with this as its only entry")
     chosen = [policy_of(given) for given in policies]
     labels = [label(given) for given in policies]
     if not chosen or len(set(labels)) < len(labels):
