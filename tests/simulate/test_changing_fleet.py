@@ -14,7 +14,7 @@ from isocline.errors import UsageError
 from isocline.model.curves import Curve, HyperbolicCurve
 from isocline.model.fleet import Backend, Frontend, RoutingSystem
 from isocline.model.graph import CompatibilityGraph
-from isocline.model.traffic import PoissonArrivals, read_trace
+from isocline.model.traffic import GammaArrivals, PoissonArrivals, read_trace
 from isocline.simulate.compare import simulate
 from isocline.simulate.delay import Delay
 from isocline.simulate.results import Comparison
@@ -253,3 +253,17 @@ def test_a_fleet_without_changes_is_the_same_as_before() -> None:
     assert not np.isnan(
         simulate(world, ["jsq"], changes=(), replications=2, horizon=200.0).lower_bound
     )
+
+
+def test_a_law_of_arrivals_holds_for_all_systems() -> None:
+    calm, busy = system(6.0, {"a": FAST}), system(12.0, {"a": FAST})
+    options: dict[str, Any] = {"horizon": 40.0, "replications": 2}
+    found = simulate(calm, ["jsq"], arrivals="gamma:cv=3", changes=[(1.0, busy)], **options)
+    first, later = (
+        replace(one, frontends=(Frontend("f", GammaArrivals(rate, 3.0)),))
+        for one, rate in ((calm, 6.0), (busy, 12.0))
+    )
+    written = simulate(first, ["jsq"], changes=[(1.0, later)], **options)
+    assert found.source == written.source
+    assert "Poisson" not in found.source
+    assert found.policies[0].mean_jobs == written.policies[0].mean_jobs

@@ -84,8 +84,8 @@ def simulate(
             now, rng) -> edge`; the first is what others are compared with.
         trace: Requests to replay in place of the system's own arrivals; by default the system's own
             trace, if its file names one.
-        arrivals: A law for all frontends in place of their own, each at its own mean rate, such as
-            `gamma:cv=3`; see docs/system-files.md.
+        arrivals: A law for all frontends, also those of `changes`, in place of their own, each at
+            its own mean rate, such as `gamma:cv=3`; see docs/system-files.md.
         patience: How long after its arrival a job gives up, in place of the system's own, such as
             `exponential:mean=2` (s) or `deterministic:mean=2`; `none` for none. Every load has a
             steady state then, and there is no bound.
@@ -143,7 +143,7 @@ def simulate(
         system, chosen = in_layers(system, chosen, layers)
         labels = [label_of(label, layers) for label in labels]
     if arrivals is not None:
-        system = _with_law(system, arrivals, trace)
+        system, changes = _with_law(system, changes, arrivals, trace)
     system, changes = _with_patience(system, changes, patience)
     given = trace
     scene = scenario(system, trace, time_scale, load)
@@ -278,12 +278,20 @@ def _require_alone(
         )
 
 
-def _with_law(system: RoutingSystem, arrivals: str, trace: Trace | None) -> RoutingSystem:
+def _with_law(
+    system: RoutingSystem,
+    changes: Sequence[tuple[float, RoutingSystem]],
+    arrivals: str,
+    trace: Trace | None,
+) -> tuple[RoutingSystem, Sequence[tuple[float, RoutingSystem]]]:
+    """The systems with this law of arrivals at every frontend's own rate."""
     if trace is not None:
         raise UsageError(
             f"arrivals {arrivals}: a trace has its own times; leave one of the two out"
         )
-    return replace(system.with_arrivals(arrival_law(arrivals)), trace=None)
+    law = arrival_law(arrivals)
+    later = [(time, replace(other.with_arrivals(law), trace=None)) for time, other in changes]
+    return replace(system.with_arrivals(law), trace=None), later
 
 
 def sweep(
