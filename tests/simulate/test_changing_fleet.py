@@ -12,9 +12,16 @@ from scipy.linalg import expm
 
 from isocline.errors import UsageError
 from isocline.model.curves import Curve, HyperbolicCurve
-from isocline.model.fleet import Backend, Frontend, RoutingSystem
+from isocline.model.fleet import Backend, Frontend, RoutingSystem, Work
 from isocline.model.graph import CompatibilityGraph
-from isocline.model.traffic import GammaArrivals, PoissonArrivals, read_trace
+from isocline.model.traffic import (
+    DeterministicSizes,
+    GammaArrivals,
+    PoissonArrivals,
+    Sizes,
+    Trace,
+    read_trace,
+)
 from isocline.simulate.compare import simulate
 from isocline.simulate.delay import Delay
 from isocline.simulate.results import Comparison
@@ -216,8 +223,45 @@ def test_a_trace_without_frontends_is_refused_where_there_is_a_choice() -> None:
         simulate(two, ["jsq"], trace=trace, changes=[(9.0, two)])
 
 
+def gaps(seconds: float) -> Trace:
+    return read_trace({"t": np.arange(500) * seconds}, columns={"time": "t"})
+
+
+def tokens() -> Trace:
+    ones = np.ones(500)
+    columns = {"time": "t", "prompt": "in", "output": "out"}
+    return read_trace({"t": np.arange(500.0), "in": ones, "out": ones}, columns=columns)
+
+
+class OwnSizes(Sizes):
+    """A class without equality, as one's own may be."""
+
+    def sample(self, rng: np.random.Generator, count: int) -> np.ndarray:
+        return 2.0 * rng.random(count)
+
+
+def test_equal_jobs_of_all_systems_need_not_be_the_same_objects() -> None:
+    first, later = (
+        replace(system(3.0, {"a": FAST}), sizes=OwnSizes(), trace=gaps(1.0)) for _ in range(2)
+    )
+    found = simulate(first, ["jsq"], changes=[(250.0, later)], replications=2)
+    assert found.policies[0].completed == 2 * 500
+
+
 BAD: dict[str, tuple[Callable[[RoutingSystem], dict[str, Any]], str]] = {
     "times": (lambda s: {"changes": [(5.0, s), (5.0, s)]}, "give increasing times"),
+    "sizes": (
+        lambda s: {"changes": [(5.0, replace(s, sizes=DeterministicSizes()))]},
+        "has other sizes than .* give all files the same `sizes`",
+    ),
+    "trace": (
+        lambda s: {"changes": [(5.0, replace(s, trace=gaps(2.0)))]},
+        "has another trace than .* --trace or --arrivals for all",
+    ),
+    "weights": (
+        lambda s: {"changes": [(5.0, replace(s, work=Work(prefill=1.0)))], "trace": tokens()},
+        "by another `work` than .* same ratio of prefill to decode",
+    ),
     "late": (lambda s: {"changes": [(50.0, s)], "horizon": 40.0}, "below the horizon of 40 s"),
     "negative": (lambda s: {"changes": [(-1.0, s)]}, "give a time above 0"),
     "layers": (lambda s: {"changes": [(5.0, s)], "layers": "jsq"}, "with layers"),

@@ -21,7 +21,7 @@ from isocline.model.curves import Curve
 from isocline.model.fleet import Backend, Frontend, RoutingSystem
 from isocline.model.graph import CompatibilityGraph
 from isocline.model.replay import frontends_of
-from isocline.model.traffic import Arrivals, Mix, Trace
+from isocline.model.traffic import Arrivals, Mix, Sizes, Trace
 from isocline.simulate.failure import BackendFailure, Failure, by_number, with_failures
 from isocline.theory.equilibrium import FluidOptimum, fluid_optimum
 from isocline.theory.periods import Period, periods
@@ -97,8 +97,10 @@ class ChangingFleet:
         """The trace with each request at the frontend that it has in its period.
 
         Raises:
-            UsageError: The trace does not say where its requests come in, and there is a choice.
+            UsageError: The trace does not say where its requests come in, and there is a choice; or
+                the periods do not agree on how much work its tokens are.
         """
+        self._require_same_weights(trace)
         begins = np.array([one.begin for one in self.periods])
         period = np.searchsorted(begins, trace.times, side="right") - 1
         of = np.empty(trace.times.size, np.int32)
@@ -116,6 +118,20 @@ class ChangingFleet:
         labels = tuple(frontend.name for frontend in self.system.frontends)
         return replace(trace, mix=Mix(labels, of, "frontend"))
 
+    def _require_same_weights(self, trace: Trace) -> None:
+        if not trace.sized or trace.work is not None:
+            return  # it does not need them
+        first = self.periods[0].system
+        for one in self.periods[1:]:
+            mine, other = first.work, one.system.work
+            # Sizes are relative to their mean, so that only the ratio counts.
+            if not math.isclose(mine.prefill * other.decode, other.prefill * mine.decode):
+                raise UsageError(
+                    f"change at {one.begin:g} s: {one.system.name} weighs tokens of trace "
+                    f"{trace.name} by another `work` than {first.name}; give all files the same "
+                    "ratio of prefill to decode"
+                )
+
 
 def changing_fleet(
     system: RoutingSystem,
@@ -127,9 +143,9 @@ def changing_fleet(
 
     Raises:
         UsageError: Times do not increase from above 0 to below the horizon, the systems differ in
-            patience, or as `with_failures`.
+            patience or sizes, or as `with_failures`.
     """
-    _require_same_patience(system, changes)
+    _require_same_jobs(system, changes)
     changes = with_failures(system, changes, failures)
     found = periods(system, changes, horizon, concave=False)
     names = found[0].backends
@@ -160,15 +176,30 @@ def changing_fleet(
     )
 
 
-def _require_same_patience(
+def _require_same_jobs(
     system: RoutingSystem, changes: Sequence[tuple[float, RoutingSystem]]
 ) -> None:
+    """Raise UsageError if jobs of a later system are of another kind: one run has one kind."""
     for time, other in changes:
+        if not _same_law(other.sizes, system.sizes):
+            raise UsageError(
+                f"change at {time:g} s: {other.name} has other sizes than {system.name} "
+                f"({other.sizes.type}, {system.sizes.type}); give all files the same `sizes`"
+            )
         if other.patience != system.patience:
             raise UsageError(
                 f"change at {time:g} s: {other.name} has another patience than {system.name}; give "
                 "all files the same, or --patience for all"
             )
+
+
+def _same_law(one: Sizes, other: Sizes) -> bool:
+    """Whether two distributions give the same sizes from the same randomness.
+
+    A class of one's own need not define equality, and one that holds arrays may have none.
+    """
+    mine, its = (law.sample(np.random.default_rng(0), 64) for law in (one, other))
+    return one is other or np.array_equal(mine, its)
 
 
 def _frontend(frontend: Frontend, period: Period) -> Frontend:

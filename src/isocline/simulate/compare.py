@@ -29,7 +29,7 @@ from isocline.simulate.replications import Replications
 from isocline.simulate.results import Comparison, Sweep
 from isocline.simulate.rounds import Round, chosen_policies, repeated, require_replications
 from isocline.simulate.run import Run
-from isocline.simulate.scenario import Scenario, scenario, with_changes
+from isocline.simulate.scenario import Scenario, require_same_trace, scenario, with_changes
 from isocline.simulate.slots import Clock, Law, slots_of
 from isocline.simulate.slowdown import Slowdown, require_backends
 from isocline.theory.equilibrium import fluid_optimum
@@ -153,6 +153,8 @@ def simulate(
     _require_queues(scene.system.patience, discipline)
     if changes or failures:
         _require_alone({"layers": layers, "learn": learn, "delay": delay}, chosen, clock)
+        if given is None:
+            require_same_trace(system, changes)
         horizon = horizon_for(changes, failures) if horizon is None and trace is None else horizon
         before = given if given is not None else system.trace
         until = scene.trace.length if scene.trace else horizon

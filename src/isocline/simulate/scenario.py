@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import final
 
+import numpy as np
+
 from isocline.errors import UsageError
 from isocline.flow import CapacityScale, capacity_scale
 from isocline.interpretable import interpreted_if_small
@@ -115,6 +117,25 @@ def with_changes(
     fleet = changing_fleet(scene.system.enlarged(scale), later, horizon, failures)
     replayed = None if scene.trace is None else fleet.assigned(scene.trace)
     return replace(scene, system=fleet.system, trace=replayed, fleet=fleet)
+
+
+def require_same_trace(
+    system: RoutingSystem, changes: Sequence[tuple[float, RoutingSystem]]
+) -> None:
+    """Raise UsageError if a later system names another trace than the one that is replayed."""
+    for time, other in changes:
+        if other.trace is not None and not _same_requests(other.trace, system.trace):
+            raise UsageError(
+                f"change at {time:g} s: {other.name} has another trace than {system.name}; give "
+                "all files the same `trace`, or --trace or --arrivals for all"
+            )
+
+
+def _same_requests(one: Trace, other: Trace | None) -> bool:
+    return other is not None and all(
+        np.array_equal(getattr(one, column), getattr(other, column))
+        for column in ("times", "prompt_tokens", "output_tokens", "work")
+    )
 
 
 def _most(system: RoutingSystem) -> CapacityScale:
