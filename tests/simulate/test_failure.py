@@ -158,6 +158,8 @@ def test_jobs_of_a_fluid_start_are_sent_again() -> None:
         ([Failure("c", 1.0)], "there is no such backend then; there are a, b"),
         ([Failure("a", 1.0), Failure("a", 2.0)], "there is no such backend then"),
         ([Failure("a", 1.0), Failure("b", 2.0)], "'f' would have no backend left"),
+        ([Failure("a", 1.0), Failure("a", 1.0)], "given twice"),
+        ([Failure("a", 1.0), Failure("a", 1.0, lost=True)], "given twice"),
         ([Failure("a", 5.0)], "let it come back later"),
     ],
 )

@@ -85,6 +85,7 @@ def with_failures(system: RoutingSystem, changes: Changes, failures: Sequence[Fa
         failing = [one for one in failures if one.time == time]
         for one in failing:
             _require_there(one, before)
+        _require_once(failing)
         if time in given:
             after = given[time]
             for one in failing:
@@ -128,6 +129,17 @@ def _require_there(failure: Failure, system: RoutingSystem) -> None:
             f"failure of {failure.backend!r} at {failure.time:g} s: there is no such backend then; "
             f"there are {', '.join(_names(system))}"
         )
+
+
+def _require_once(failing: Sequence[Failure]) -> None:
+    """Raise UsageError if a backend fails twice at one time; later it would no longer be there."""
+    names = [one.backend for one in failing]
+    for one in failing:
+        if names.count(one.backend) > 1:
+            raise UsageError(
+                f"failure of {one.backend!r} at {one.time:g} s: given twice; a backend fails once, "
+                "until a later system brings it back"
+            )
 
 
 def _without(system: RoutingSystem, failing: Sequence[Failure]) -> RoutingSystem:
