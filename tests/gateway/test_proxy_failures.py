@@ -13,7 +13,7 @@ import pytest
 from isocline.gateway.access_log import CLIENT_GONE
 from isocline.gateway.build import core_of
 from isocline.gateway.proxy import Proxy
-from isocline.gateway.rules import HoldingRule, Rules
+from isocline.gateway.rules import HoldingRule, RetryRule, Rules
 from isocline.gateway.settings import SizeLimits
 from isocline.model.curves import TableCurve
 from isocline.policies.parse import parse
@@ -153,10 +153,13 @@ def test_a_killed_process_loses_no_get() -> None:
         with running([sys.executable, "-S", "-c", program], stdout=subprocess.PIPE) as process:
             assert process.stdout
             port = int(await asyncio.to_thread(process.stdout.readline))
-            async with proxying(f"http://127.0.0.1:{port}", saying(ok()), policy="round_robin") as (
-                seen,
-                _,
-            ):
+            async with proxying(
+                f"http://127.0.0.1:{port}",
+                saying(ok()),
+                policy="round_robin",
+                # Not used up by what fails until the ejection, and again after each on a busy day.
+                rules=Rules(retries=RetryRule(share=1.0, least=1e6)),
+            ) as (seen, _):
                 clients = [await seen.connect() for _ in range(8)]
 
                 async def many(client: Client) -> list[int]:

@@ -14,6 +14,7 @@ from isocline.emulator import Faults, Settings, start
 from isocline.errors import UsageError
 from isocline.gateway.build import core_of
 from isocline.gateway.proxy import Proxy
+from isocline.gateway.rules import RetryRule, Rules
 from isocline.gateway.seen import Snapshot, Statistics, merged
 from isocline.gateway.seen.admin import Admin
 from isocline.gateway.seen.standing import PARTS
@@ -43,7 +44,9 @@ async def routing(
         system = fleet(curves, [1.0, 1.0], [range(len(curves)), [len(curves) - 1]])
         settings = settings_for(system, ports)
         statistics = Statistics(system, settings, "gmsr")
-        proxy = Proxy(core_of(system, parse("gmsr")), settings, [statistics])
+        # A budget that is never used up, however the failures fall together.
+        rules = Rules(retries=RetryRule(share=1.0, least=1e6))
+        proxy = Proxy(core_of(system, parse("gmsr"), rules=rules), settings, [statistics])
         await proxy.start()
         stack.push_async_callback(proxy.stop, 0.0)
         yield proxy, statistics

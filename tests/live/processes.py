@@ -26,6 +26,9 @@ CURVE = {"type": "hyperbolic", "peak": 2000.0, "half": 20.0}
 # is waited for.
 TIMES = {"connect": 60.0, "first_byte": 60.0, "idle": 60.0, "total": 120.0, "pool": 0.5}
 HASTY = TIMES | {"first_byte": 3.0}
+# Never used up: by default retries are a share of requests, and a busy machine, where few requests
+# pass between two failures, would need more. The budget has tests of its own.
+RETRIES = {"share": 1.0, "least": 1e6}
 
 
 def until(true: Any, what: Callable[[], str]) -> None:
@@ -195,7 +198,13 @@ def system(backends: Sequence[Counting] | Mapping[str, str], **serve: Any) -> di
         "kind": "routing",
         "backends": entries,
         "frontends": [{"name": "all", "rate": 1.0, "backends": ["*"]}],
-        "serve": {"policy": "round_robin", "times": TIMES, "health": "off", **serve},
+        "serve": {
+            "policy": "round_robin",
+            "times": TIMES,
+            "health": "off",
+            "retries": RETRIES,
+            **serve,
+        },
     }
 
 
