@@ -65,7 +65,8 @@ def test_overload_is_said(tmp_path: Path) -> None:
         (("--start", "b1=1,b1=2"), "give each backend once"),
         (("--start", "nobody=1"), "no backend 'nobody'; there are b1, b2"),
         (("--then", "soon"), "a time in s and a system file"),
-        (("--horizon", "-1"), "horizon -1 s"),
+        (("--horizon", "-1"), "'--horizon': '-1' is out of range; give a finite"),
+        (("--horizon", "5", "--step", "9"), "give a shorter step, or a longer horizon"),
     ],
 )
 def test_bad_arguments_are_named(arguments: tuple[str, ...], message: str) -> None:

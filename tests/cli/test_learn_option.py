@@ -36,7 +36,7 @@ def test_a_slowdown_is_said_below_the_table() -> None:
     ("arguments", "words"),
     [
         (("--half-life", "100"), "add --learn"),
-        (("--learn", "--half-life", "0"), "half_life is 0.0; give a number above 0"),
+        (("--learn", "--half-life", "0"), "'--half-life': '0' is out of range; give"),
         (("--learn", "--policy", "jsq"), "none of jsq looks at service curves"),
         (("--learn", "--policy", "gmsr", "--trace", "bursty"), "not learned with a trace"),
         (("--slowdown", "us-large=2"), "NAME=FACTOR@TIME"),

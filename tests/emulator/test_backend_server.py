@@ -370,8 +370,11 @@ def test_the_address_it_cannot_have_is_named(address: str) -> None:
         (["--sizes", "normal"], "known laws: exponential"),
         (["--sizes", "lognormal:c=1"], "lognormal:cv=2"),
         (["--sizes", "lognormal:cv=-1"], "cv is -1"),
-        (["--max-num-seqs", "0"], "max_num_seqs is 0"),
-        (["--decode", "0"], "decode is 0"),
+        (["--max-num-seqs", "0"], "'--max-num-seqs': '0' is out of range; give a whole number"),
+        (["--decode", "0"], "'--decode': '0' is out of range; give a finite number above 0"),
+        (["--fault", "error=2"], "fault error: is 2; give a share of the requests, from 0 to 1"),
+        (["--fault", "slow=0"], "fault slow: is 0; give a factor above 0"),
+        (["--sizes", "lognormal:cv=0"], "--sizes 'lognormal:cv=0': lognormal: cv is 0.0; give"),
     ],
 )
 def test_a_wrong_option_is_named(options: list[str], problem: str) -> None:

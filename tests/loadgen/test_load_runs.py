@@ -208,11 +208,17 @@ class TestVerb:
             ([], "either --rate R or --trace FILE"),
             (["--rate", "5"], "give --duration T"),
             (["--rate", "5", "--trace", "bursty"], "either --rate R or --trace FILE"),
-            (["--rate", "-5", "--duration", "1"], "rate is -5"),
+            (["--rate", "-5", "--duration", "1"], "'--rate': '-5' is out of range; give"),
             (["--rate", "5", "--duration", "1", "--warmup", "2"], "give a longer duration"),
-            (["--rate", "5", "--duration", "1", "--workers", "0"], "workers is 0"),
+            (
+                ["--rate", "5", "--duration", "1", "--workers", "0"],
+                "'--workers': '0' is out of range; give",
+            ),
             (["--trace", "nowhere.csv"], "nowhere.csv: does not exist"),
-            (["--trace", "bursty", "--time-scale", "0"], "--time-scale 0.0"),
+            (
+                ["--trace", "bursty", "--time-scale", "0"],
+                "'--time-scale': '0' is out of range; give",
+            ),
         ],
     )
     def test_a_wrong_option_is_named(self, options: list[str], problem: str) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from isocline.cli import _output
+from isocline.cli._numbers import SECONDS
 
 if TYPE_CHECKING:
     from isocline.model.fleet import RoutingSystem
@@ -28,13 +29,13 @@ def then_option(function: F) -> F:
 def change(text: str) -> "tuple[float, RoutingSystem]":
     """The time and the system of one `--then`; raises BadParameter if it is not written so."""
     time, equals, file = text.partition("=")
-    try:
-        if not equals:
-            raise ValueError
-        at = float(time)
-    except ValueError:
+    if not equals or not file.strip():
         raise click.BadParameter(
             f"{text!r}: give a time in s and a system file, as in 20=after.yaml",
             param_hint="--then",
-        ) from None
+        )
+    try:
+        at = SECONDS.convert(time, None, None)
+    except click.BadParameter as error:
+        raise click.BadParameter(f"{text!r}: {error.message}", param_hint="--then") from None
     return at, _output.load_and_say(Path(file))

@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from isocline.cli._numbers import COUNT, FACTOR, SEED, WEIGHT
+
 if TYPE_CHECKING:
     from isocline.model.traffic import Sizes
 
@@ -42,23 +44,23 @@ if TYPE_CHECKING:
     "hyperexponential:cv=3; its mean is 1.",
 )
 @click.option(
-    "--prefill", type=float, default=0.0, show_default=True, help="Work of a prompt token."
+    "--prefill", type=WEIGHT, default=0.0, show_default=True, help="Work of a prompt token."
 )
 @click.option(
-    "--decode", type=float, default=1.0, show_default=True, help="Work of an output token."
+    "--decode", type=FACTOR, default=1.0, show_default=True, help="Work of an output token."
 )
 @click.option(
     "--output-tokens",
-    type=int,
+    type=COUNT,
     default=16,
     show_default=True,
     metavar="N",
     help="Of a request without max_tokens.",
 )
-@click.option("--max-model-len", type=int, default=131_072, show_default=True, metavar="N")
+@click.option("--max-model-len", type=COUNT, default=131_072, show_default=True, metavar="N")
 @click.option(
     "--max-num-seqs",
-    type=int,
+    type=COUNT,
     metavar="N",
     help="Requests in service at a time; others wait.  [default: no limit]",
 )
@@ -86,7 +88,7 @@ if TYPE_CHECKING:
     help="Go wrong: error, garbage, hang or reset with this share of requests, slow by this "
     "factor, or sick (/health says 503); repeat for more.",
 )
-@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--seed", type=SEED, default=0, show_default=True)
 def command(
     curve_text: str,
     listen: str,
@@ -141,5 +143,5 @@ def _sizes(text: str) -> "Sizes":
         return law(**({key: float(value)} if argument else {}))
     except (TypeError, ValueError) as error:
         if isinstance(error, UsageError):
-            raise
-        raise UsageError(f"--sizes {text!r}: give {name} or, say, lognormal:cv=2") from None
+            raise UsageError(f"--sizes {text!r}: {error}") from error
+        raise UsageError(f"--sizes {text!r}: write it as lognormal:cv=2, with a number") from None

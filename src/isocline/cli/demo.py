@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from isocline.cli import _output
-from isocline.cli._numbers import SECONDS
+from isocline.cli._numbers import FACTOR, SECONDS, SEED
 
 if TYPE_CHECKING:
     from isocline.demo.run import Progress
@@ -28,7 +28,7 @@ WARMUP = 1.0
     "busy; mixed: an H100, two RTX 4090 and two A10G.",
 )
 @click.option(
-    "--load", type=float, default=0.8, show_default=True, metavar="L", help="Of the capacity."
+    "--load", type=FACTOR, default=0.8, show_default=True, metavar="L", help="Of the capacity."
 )
 @click.option(
     "--policy",
@@ -50,13 +50,13 @@ WARMUP = 1.0
 )
 @click.option(
     "--speed",
-    type=float,
+    type=FACTOR,
     default=2.0,
     show_default=True,
     metavar="C",
     help="Rates of servers and load times C; latencies shrink alike. Lower on a slow machine.",
 )
-@click.option("--seed", type=int, default=0, show_default=True, metavar="S")
+@click.option("--seed", type=SEED, default=0, show_default=True, metavar="S")
 @_output.json_option
 @_output.out_option
 @click.pass_context

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from isocline.cli import _changes, _output
-from isocline.cli._numbers import SECONDS
+from isocline.cli._numbers import SECONDS, Number
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @click.option("--step", type=SECONDS, metavar="H", help="Time between the states reported, s.")
 @click.option(
     "--tolerance",
-    type=float,
+    type=Number("0.001", above=0.0),
     default=1e-3,
     show_default=True,
     help="Bound on the error of all workloads together, relative to the jobs in the system.",

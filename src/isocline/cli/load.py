@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from isocline.cli import _output, _traces
-from isocline.cli._numbers import SECONDS
+from isocline.cli._numbers import COUNT, FACTOR, SECONDS, SECONDS_OR_NONE, SEED
 
 if TYPE_CHECKING:
     from isocline.loadgen import Schedule
@@ -14,18 +14,20 @@ if TYPE_CHECKING:
 
 @click.command("load")
 @click.argument("url")
-@click.option("--rate", type=float, metavar="R", help="Poisson arrivals, requests/s.")
+@click.option("--rate", type=FACTOR, metavar="R", help="Poisson arrivals, requests/s.")
 @_traces.trace_options()
-@click.option("--time-scale", type=float, default=1.0, help="The trace this many times as fast.")
+@click.option("--time-scale", type=FACTOR, default=1.0, help="The trace this many times as fast.")
 @click.option("--duration", type=SECONDS, metavar="T", help="s.  [default: that of the trace]")
-@click.option("--warmup", type=SECONDS, default=0.0, metavar="W", help="s that are not measured.")
+@click.option(
+    "--warmup", type=SECONDS_OR_NONE, default=0.0, metavar="W", help="s that are not measured."
+)
 @click.option("--streams", is_flag=True, help="Ask for streams, and time their tokens.")
 @click.option("--model", default="isocline", show_default=True, metavar="NAME")
-@click.option("--prompt-tokens", type=int, default=16, show_default=True, metavar="N")
-@click.option("--output-tokens", type=int, default=16, show_default=True, metavar="N")
+@click.option("--prompt-tokens", type=COUNT, default=16, show_default=True, metavar="N")
+@click.option("--output-tokens", type=COUNT, default=16, show_default=True, metavar="N")
 @click.option(
     "--connections",
-    type=int,
+    type=COUNT,
     default=1000,
     show_default=True,
     metavar="N",
@@ -35,12 +37,12 @@ if TYPE_CHECKING:
     "--timeout", type=SECONDS, default=60.0, show_default=True, metavar="T", help="s from when due."
 )
 @click.option(
-    "--workers", type=int, default=1, show_default=True, metavar="N", help="Processes that send."
+    "--workers", type=COUNT, default=1, show_default=True, metavar="N", help="Processes that send."
 )
 @click.option(
     "--header", "headers", multiple=True, metavar="LINE", help="'Name: value'; repeat for more."
 )
-@click.option("--seed", type=int, default=0, show_default=True, metavar="S")
+@click.option("--seed", type=SEED, default=0, show_default=True, metavar="S")
 @_output.json_option
 @_output.out_option
 @click.pass_context
@@ -90,8 +92,6 @@ def _schedule(options: dict[str, Any]) -> "Schedule":
             raise UsageError("load: --rate goes on for ever; give --duration T")
         tokens = options["prompt_tokens"], options["output_tokens"]
         return Schedule.poisson(rate, duration, *tokens, seed=options["seed"])
-    if not options["time_scale"] > 0:
-        raise UsageError(f"--time-scale {options['time_scale']}: give a number above 0")
     given = ("trace_format", "trace_columns", "trace_time_unit")
     trace = _traces.read(name, *(options[key] for key in given))
     assert trace is not None  # as there is a name

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from isocline.cli import _output
+from isocline.cli._numbers import COUNT, SEED
 
 if TYPE_CHECKING:
     from isocline.model.cluster import Cluster
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
 @_output.file_argument
 @_output.json_option
 @click.option("--policy", metavar="P", help="By default gmsr, or local_first for a cluster.")
-@click.option("--decisions", type=int, default=100_000, show_default=True, metavar="N")
-@click.option("--seed", type=int, default=0, show_default=True, metavar="S")
+@click.option("--decisions", type=COUNT, default=100_000, show_default=True, metavar="N")
+@click.option("--seed", type=SEED, default=0, show_default=True, metavar="S")
 @click.pass_context
 def command(
     ctx: click.Context, file: Path, as_json: bool, policy: str | None, decisions: int, seed: int

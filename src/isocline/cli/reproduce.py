@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from isocline.cli import _output
+from isocline.cli._numbers import SEED
 
 if TYPE_CHECKING:
     from isocline.report.reproduce import Reproduction
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 )
 @_output.dark_option
 @click.option("--quick", is_flag=True, help="Seconds instead of minutes; wider intervals.")
-@click.option("--seed", type=int, default=0, show_default=True, metavar="S")
+@click.option("--seed", type=SEED, default=0, show_default=True, metavar="S")
 @_output.json_option
 def command(name: str | None, out: Path, quick: bool, seed: int, as_json: bool) -> None:
     """Make a figure of the papers again.

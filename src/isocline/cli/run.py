@@ -12,6 +12,7 @@ import click
 
 from isocline.cli import _output
 from isocline.cli._group import NEGATIVE, STOPPED, WRONG
+from isocline.cli._numbers import COUNT
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -38,7 +39,7 @@ Write = Callable[[dict[str, Any]], None]
 )
 @click.option(
     "--workers",
-    type=click.IntRange(min=1),
+    type=COUNT,
     metavar="N",
     help="Processes, if FILE does not name its nodes.  [default: one per core]",
 )

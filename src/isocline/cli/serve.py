@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from isocline.cli import _output
+from isocline.cli._numbers import COUNT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 @_output.file_argument
 @click.option("--listen", metavar="HOST:PORT", help="Address of the first listener.")
 @click.option("--policy", metavar="P", help="The routing policy; see isocline policies.")
-@click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Processes.")
+@click.option("--workers", type=COUNT, metavar="N", help="Processes.")
 @click.option("--admin", metavar="HOST:PORT", help="Address of /metrics and /statistics.")
 @click.option("--access-log", is_flag=True, help="Write a line for each request on stdout.")
 @click.option("--check", is_flag=True, help="Read the file, show all settings, and end.")

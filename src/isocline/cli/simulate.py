@@ -9,7 +9,7 @@ import click
 
 from isocline.cli import _changes, _output, _simulate_cluster, _traces
 from isocline.cli._imports import uncollected
-from isocline.cli._numbers import SECONDS, shares
+from isocline.cli._numbers import COUNT, FACTOR, SECONDS, SECONDS_OR_NONE, SEED, Number, shares
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -46,7 +46,8 @@ if TYPE_CHECKING:
     "--patience",
     metavar="LAW",
     help="Jobs that are not done so long after their arrival give up, in place of the file's own: "
-    "exponential:mean=2 (s), deterministic:mean=2, lognormal:mean=2,cv=1.5; none for none.",
+    "exponential:mean=2 (s), deterministic:mean=2, lognormal:mean=2,cv=1.5, "
+    "hyperexponential:mean=2,cv=3; none for none. With ,until=start a job in service stays.",
 )
 @click.option(
     "--deadline",
@@ -54,13 +55,25 @@ if TYPE_CHECKING:
     metavar="D",
     help="Jobs that are done later than D s after their arrival count as late.",
 )
-@click.option("--time-scale", type=float, default=1.0, help="Arrivals this many times as fast.")
+@click.option("--time-scale", type=FACTOR, default=1.0, help="Arrivals this many times as fast.")
 @click.option("--load", metavar="L,...", help="Scale arrivals to these shares of the capacity.")
 @click.option("--horizon", type=SECONDS, metavar="T", help="Length of a replication, s.")
-@click.option("--warmup", type=SECONDS, metavar="W", help="What to discard, s; else by MSER-5.")
-@click.option("--replications", type=int, default=10, show_default=True, metavar="R")
-@click.option("--precision", type=float, help="Replicate until intervals are this narrow (0.01).")
-@click.option("--seed", type=int, default=0, show_default=True, metavar="S")
+@click.option(
+    "--warmup", type=SECONDS_OR_NONE, metavar="W", help="What to discard, s; else by MSER-5."
+)
+@click.option(
+    "--replications",
+    type=Number("10", least=2, whole=True),  # an interval needs two
+    default=10,
+    show_default=True,
+    metavar="R",
+)
+@click.option(
+    "--precision",
+    type=Number("0.01", above=0.0, below=1.0),
+    help="Replicate until intervals are this narrow (0.01).",
+)
+@click.option("--seed", type=SEED, default=0, show_default=True, metavar="S")
 @click.option("--start", type=click.Choice(["empty", "fluid"]), default="empty", show_default=True)
 @click.option("--discipline", type=click.Choice(["ps", "fcfs"]), default="ps", show_default=True)
 @click.option(
@@ -85,7 +98,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--scale",
-    type=float,
+    type=FACTOR,
     default=1.0,
     show_default=True,
     metavar="C",
@@ -134,7 +147,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--replicas",
-    type=int,
+    type=COUNT,
     metavar="N",
     help="Near-data: of each chunk of the trace, placed at random.  [default: as in FILE, or 3]",
 )
@@ -155,11 +168,11 @@ if TYPE_CHECKING:
 @click.option("--means-only", is_flag=True, help="No percentiles; about twice as fast.")
 @click.option(
     "--budget",
-    type=float,
+    type=Number("1e10", above=0.0),
     metavar="N",
     help="Refuse a run of more events than this, in all.  [default: 2e10]",
 )
-@click.option("--threads", type=int, help="Default: one per core; results do not depend on it.")
+@click.option("--threads", type=COUNT, help="Default: one per core; results do not depend on it.")
 @_output.json_option
 @_output.out_option
 @click.pass_context

@@ -10,6 +10,7 @@ from isocline.errors import UsageError
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Factor = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
+_WANTED = {"slow": "a factor above 0", "sick": "true or false"}
 _EXAMPLE = "give faults as error=0.1,slow=3"
 
 
@@ -56,8 +57,8 @@ class Faults(BaseModel):
             if first["type"] == "extra_forbidden":
                 known = ", ".join(self.__class__.model_fields)
                 raise UsageError(f"fault {name!r} is unknown; known: {known}") from None
-            found = f"fault {name}: is {first['input']!r}"
-            raise UsageError(f"{found}; {first['msg'].lower()}") from None
+            wanted = _WANTED.get(str(name), "a share of the requests, from 0 to 1")
+            raise UsageError(f"fault {name}: is {first['input']!r}; give {wanted}") from None
 
 
 def _pairs(text: str) -> dict[str, object]:
