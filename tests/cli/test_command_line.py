@@ -156,4 +156,17 @@ def test_out_without_matplotlib_gives_the_install_line(
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     result = run("curves", EXAMPLES / "n_model.yaml", "--out", tmp_path)
     assert result.exit_code == 2
+    assert "--out is for pictures" in result.stderr
     assert "pip install 'isocline[plot]'" in result.stderr
+
+
+@pytest.mark.parametrize("verb", [("curves",), ("reproduce", "gmsr-tiers")], ids=" ".join)
+def test_dark_without_matplotlib_is_refused_in_words_of_its_own(
+    verb: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    file = () if len(verb) > 1 else (EXAMPLES / "n_model.yaml",)
+    result = run(*verb, *file, "--dark")
+    assert result.exit_code == 2
+    assert "--dark is for pictures, which need matplotlib" in result.stderr
+    assert "--out" not in result.stderr

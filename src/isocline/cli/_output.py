@@ -115,7 +115,7 @@ def say_written(paths: Iterable[Path]) -> None:
 def _darken(ctx: click.Context, parameter: click.Parameter, dark: bool) -> None:  # noqa: ARG001
     """Pictures are dark where matplotlib's active style is."""
     if dark and not ctx.resilient_parsing:
-        matplotlib_or_say()
+        matplotlib_or_say("--dark")
         from matplotlib import style
 
         ctx.with_resource(style.context("dark_background"))
@@ -134,7 +134,7 @@ def ready(out: Path) -> Path:
     """
     from isocline.errors import UsageError
 
-    matplotlib_or_say()
+    matplotlib_or_say("--out")
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -142,11 +142,14 @@ def ready(out: Path) -> Path:
     return out
 
 
-def matplotlib_or_say() -> None:
-    """Raise MissingExtraError at once where pictures cannot be drawn."""
+def matplotlib_or_say(option: str) -> None:
+    """Raise MissingExtraError at once where the pictures of `option` cannot be drawn."""
     from importlib.util import find_spec
 
     from isocline.errors import MissingExtraError
 
     if find_spec("matplotlib") is None:
-        raise MissingExtraError("--out draws pictures, which needs: pip install 'isocline[plot]'")
+        raise MissingExtraError(
+            f"{option} is for pictures, which need matplotlib: pip install 'isocline[plot]', or "
+            "leave it out"
+        )
