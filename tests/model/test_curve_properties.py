@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import isocline
 from isocline.errors import CurveError
 from isocline.model.curves import (
     ALL,
@@ -16,6 +17,8 @@ from isocline.model.curves import (
     ServersCurve,
     TableCurve,
 )
+from isocline.model.curves.knee import LEAST_SHARPNESS
+from tests.builders import fleet
 
 size = st.floats(1e-3, 1e5)
 points = st.lists(
@@ -161,6 +164,16 @@ def test_the_knee_with_sharpness_one_is_the_hyperbolic_curve() -> None:
     n = np.geomspace(0.01, 1e6, 50)
     np.testing.assert_allclose(KneeCurve(7, 3, 1).rate(n), HyperbolicCurve(7, 3).rate(n))
     np.testing.assert_allclose(KneeCurve(7, 3, 1).marginal(n), HyperbolicCurve(7, 3).marginal(n))
+
+
+def test_a_knee_so_blunt_that_a_plan_would_hold_any_number_of_jobs_is_refused() -> None:
+    with pytest.raises(CurveError, match=r"knee curve: sharpness is 0.01; give 0.1 or more") as bad:
+        KneeCurve(10.0, 4.0, 0.01)
+    assert bad.value.field == ("sharpness",)
+    blunt = KneeCurve(10.0, 4.0, LEAST_SHARPNESS)
+    # Two like backends in closed form: each has half of what comes.
+    found = isocline.plan(fleet([blunt, blunt], [12.0]))
+    np.testing.assert_allclose(found.total_jobs, 2.0 * blunt.workload(6.0), rtol=1e-6)
 
 
 def test_servers_serve_at_full_rate_until_all_are_busy() -> None:

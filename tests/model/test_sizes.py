@@ -43,9 +43,9 @@ def test_mean_is_one_and_the_spread_as_stated(sizes: Sizes, cv: float) -> None:
 @pytest.mark.parametrize(
     ("make", "problem"),
     [
-        (lambda: LognormalSizes(0.0), "lognormal sizes: cv is 0.0; give a finite number > 0"),
+        (lambda: LognormalSizes(0.0), "lognormal: cv is 0.0; give a finite number above 0"),
         (lambda: LognormalSizes(float("nan")), "cv is nan"),
-        (lambda: HyperexponentialSizes(0.9), "cv is 0.9; give a finite number >= 1"),
+        (lambda: HyperexponentialSizes(0.9), "cv is 0.9; give a finite number, 1 or more"),
     ],
 )
 def test_a_spread_that_the_distribution_cannot_have_is_refused(make: object, problem: str) -> None:

@@ -157,9 +157,9 @@ def test_columns_are_written_in_one_word(text: str, columns: Columns) -> None:
     ("text", "problem"),
     [
         ("prompt=p", "time is missing"),
-        ("time", "give each key once"),
-        ("time=", "give each key once"),
-        ("time=a,time=b", "give each key once"),
+        ("time", "'time' names no column; write KEY=NAME"),
+        ("time=", "'time=' names no column; write KEY=NAME"),
+        ("time=a,time=b", "time is given twice; give each key once"),
         ("times=a", "'times' is unknown; known: time, prompt, output, work, frontend, model"),
         ("time=t,work=w,prompt=p", "work stands for prompt and output"),
         ("time=t,frontend=f,model=m", "give one"),

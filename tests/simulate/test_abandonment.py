@@ -231,12 +231,15 @@ def test_the_flag_replaces_what_the_system_has() -> None:
         ("weibull:mean=2", "unknown law 'weibull'"),
         ("lognormal:mean=x,cv=1", "give numbers"),
         ("lognormal:mean", "'mean' has no value"),
+        ("lognormal:mean=1,cv=0", "lognormal: cv is 0.0; give a finite number above 0"),
+        ("hyperexponential:mean=1,cv=0.5", "cv is 0.5; give a finite number, 1 or more"),
     ],
 )
 def test_a_bad_patience_is_refused(text: str, said: str) -> None:
     with pytest.raises(UsageError, match="patience") as error:
         patience_of(text)
     assert said in str(error.value)
+    assert "sizes" not in str(error.value)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,12 @@ from typing import Any, ClassVar, Self, final
 import numpy as np
 import numpy.typing as npt
 
+from isocline.errors import CurveError
 from isocline.model.curves.base import Curve, FloatArray, require_positive
+
+# Half the peak takes (2^p - 1)^(-1/p) knees: 1 at p = 1, 3e11 here, and 6e215 at p = 0.01, where a
+# plan would hold 1e163 jobs.
+LEAST_SHARPNESS = 0.1
 
 
 @final
@@ -25,6 +30,11 @@ class KneeCurve(Curve):
 
     def __post_init__(self) -> None:
         require_positive(self.type, peak=self.peak, knee=self.knee, sharpness=self.sharpness)
+        if self.sharpness < LEAST_SHARPNESS:
+            raise CurveError(
+                f"knee curve: sharpness is {self.sharpness:g}; give {LEAST_SHARPNESS:g} or more: "
+                "below it, no number of jobs that a machine holds comes near the peak"
+            ).within("sharpness")
 
     @property
     def supremum(self) -> float:

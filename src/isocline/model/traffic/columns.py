@@ -69,9 +69,14 @@ class Columns:
         # A comma ends a name only where another key follows it.
         for part in re.split(rf",(?=(?:{'|'.join(KEYS)})=)", text):
             key, equals, name = part.partition("=")
-            if not equals or not name or key.strip() in names:
+            if not equals or not name:
                 raise UsageError(
-                    f"trace columns {text!r}: give each key once, as in time=ts,work=s"
+                    f"trace columns {text!r}: {part!r} names no column; write KEY=NAME, as in "
+                    "time=ts,work=s"
+                )
+            if key.strip() in names:
+                raise UsageError(
+                    f"trace columns {text!r}: {key.strip()} is given twice; give each key once"
                 )
             names[key.strip()] = name
         return cls.of(names)

@@ -23,7 +23,7 @@ FloatArray = npt.NDArray[np.float64]
 
 EXAMPLES = (
     "exponential:mean=2, deterministic:mean=2, lognormal:mean=2,cv=1.5, "
-    "exponential:mean=2,until=start"
+    "hyperexponential:mean=2,cv=3, exponential:mean=2,until=start"
 )
 
 
@@ -86,7 +86,11 @@ def patience_of(text: str) -> Patience | None:
     except ValueError:
         raise UsageError(f"patience {text!r}: give numbers; examples: {EXAMPLES}") from None
     mean = numbers.pop("mean")
-    return Patience(law(**numbers), mean, until)  # type: ignore[arg-type]  # which it checks
+    try:
+        distribution = law(**numbers)
+    except UsageError as error:
+        raise UsageError(f"patience {text!r}: {error}") from error
+    return Patience(distribution, mean, until)  # type: ignore[arg-type]  # which it checks
 
 
 def _require_exactly(text: str, options: Mapping[str, str], needed: tuple[str, ...]) -> None:

@@ -94,8 +94,9 @@ class HyperexponentialSizes(Sizes):
 
 def _require_cv(name: str, cv: float, least: float) -> None:
     if not (math.isfinite(cv) and cv >= least and cv > 0):
-        bound = f">= {least:g}" if least > 0 else "> 0"
-        raise UsageError(f"{name} sizes: cv is {cv}; give a finite number {bound}").within("cv")
+        # Sizes, patience and service times are drawn from these laws: the caller says which.
+        bound = f", {least:g} or more" if least > 0 else " above 0"
+        raise UsageError(f"{name}: cv is {cv}; give a finite number{bound}").within("cv")
 
 
 ALL: dict[str, type[Sizes]] = {

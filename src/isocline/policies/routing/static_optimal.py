@@ -1,7 +1,9 @@
 """Static optimal: each job at random, with the probabilities of the plan's split.
 
 The best policy that looks at no workload when arrival rates are known (Eq. (1) of the GMSR paper);
-what it lacks against the bound is the price of not looking. Draws: one. Memory: none.
+what it lacks against the bound is the price of not looking. Where more comes than can be served, as
+a trace or jobs with patience allow, it takes the split of the plan for 0.99 of what can be served.
+Draws: one. Memory: none.
 """
 
 from dataclasses import dataclass
