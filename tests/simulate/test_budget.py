@@ -43,7 +43,9 @@ def large(half: float = 1e6) -> Any:
 )
 def test_too_many_events_are_refused_at_once(start: Any) -> None:
     began = time.monotonic()
-    with pytest.raises(UsageError, match=r"about .* events, .* hours of one core.*--budget"):
+    with pytest.raises(
+        UsageError, match=r"about .* events, .* (hours|days|years) of one core.*--budget"
+    ):
         start()
     assert time.monotonic() - began < 60.0  # where it ran it would be days
 
@@ -56,6 +58,27 @@ def test_the_remedies_fit() -> None:
     assert "which the latencies at this load ask for" in str(caught.value)
     Budget(4e8, 4e5, 5, 2e10).allow(10)
     Budget(1e9, 1e6, 5, 5e10).allow(10)
+
+
+@pytest.mark.parametrize("events", [1.23456e9, 9.99e9, 1e9, 3.0000001e12, 1.7e25])
+def test_each_remedy_is_enough_if_it_is_followed(events: float) -> None:
+    with pytest.raises(UsageError) as caught:
+        Budget(events, 1e6, 5, 2e10).allow(10)
+    said = str(caught.value)
+    horizon, budget = (
+        float(said.partition(f"--{name} ")[2].partition(",")[0]) for name in ("horizon", "budget")
+    )
+    Budget(events, 1e6, 5, budget).allow(10)
+    Budget(events * horizon / 1e6, horizon, 5, 2e10).allow(10)
+
+
+@pytest.mark.parametrize(
+    ("events", "words"),
+    [(1e12, "28 hours"), (1e14, "116 days"), (1e16, "32 years"), (1e30, "more than 1,000 years")],
+)
+def test_the_time_that_a_run_would_take_is_written_as_people_do(events: float, words: str) -> None:
+    with pytest.raises(UsageError, match=f", {words} of one core"):
+        Budget(events, 1e6, 1).allow(1)
 
 
 def test_a_precision_beyond_the_budget_is_refused() -> None:

@@ -200,7 +200,10 @@ def test_json_has_the_keys_of_the_interface():
         ({"horizon": 1.0, "step": 2.0}, "longer than the horizon"),
         ({"step": 1.0}, "needs a horizon"),
         ({"tolerance": 0.0}, "tolerance 0"),
-        ({"horizon": 9.0, "changes": [(9.0, n_model())]}, "below the horizon of 9 s"),
+        (
+            {"horizon": 9.0, "changes": [(9.0, n_model())]},
+            "the horizon is 9 s; give an earlier time",
+        ),
     ],
 )
 def test_bad_arguments_are_named(options, message):

@@ -4,6 +4,8 @@ A run must be the longer the nearer the load is to 1, and the more jobs a backen
 without limit. Its events are known in advance, to some percent.
 """
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import final
 
@@ -38,18 +40,31 @@ class Budget:
             return
         fits = self.horizon * self.most / total
         usual = "" if self.length_is_given else ", which the latencies at this load ask for"
+        horizon, budget = _digits(fits, 2, math.floor), _digits(total, 1, math.ceil)
         raise UsageError(
             f"{replications} replications of {self.horizon:.3g} {self.unit} for each of "
-            f"{self.policies} policies{usual}: about {total:.1e} events, "
-            f"{_hours(total)} of one core, and the budget is "
-            f"{self.most:.0e}; give a lower --load, --horizon {fits:.2g}, fewer policies or "
-            f"replications, or --budget {total:.0e}"
+            f"{self.policies} policies{usual}: about {total:.1e} events, {_time(total)} of one "
+            f"core, and the budget is {self.most:.0e}; give a lower --load, --horizon {horizon}, "
+            f"fewer policies or replications, or --budget {budget}"
         )
 
 
-def _hours(events: float) -> str:
+def _time(events: float) -> str:
     hours = events / _EVENTS_PER_SECOND / 3600
-    return f"{hours:,.0f} hours" if hours >= 10 else f"{hours:.2g} hours"
+    if hours < 72:
+        return f"{hours:.2g} hours"
+    days = hours / 24
+    if days < 730:
+        return f"{days:.0f} days"
+    years = days / 365.25
+    return f"{years:.0f} years" if years < 1000 else "more than 1,000 years"
+
+
+def _digits(value: float, digits: int, toward: Callable[[float], float]) -> str:
+    """A number above 0 that is rounded up or down: advice that is followed must do."""
+    unit = 10.0 ** (math.floor(math.log10(value)) + 1 - digits)
+    # A number that has so few digits must not become another by the rounding of the quotient.
+    return f"{toward(round(value / unit, 9)) * unit:.{digits}g}"
 
 
 def events_of(prepared: Prepared, run: Run, trace: Trace | None = None) -> float:

@@ -97,7 +97,10 @@ def _check(horizon: float | None, step: float | None, tolerance: float) -> None:
     if horizon is None and step is not None:
         raise UsageError("a step between the times reported needs a horizon: give both")
     if horizon is not None and step is not None and step > horizon:
-        raise UsageError(f"step {step:g} s is longer than the horizon of {horizon:g} s")
+        raise UsageError(
+            f"step {step:g} s is longer than the horizon of {horizon:g} s; give a shorter step, or "
+            "a longer horizon"
+        )
     if not 0 < tolerance <= 0.1:
         raise UsageError(f"tolerance {tolerance:g}: give a number above 0 and at most 0.1")
 

@@ -1,5 +1,6 @@
 """Times between which the parameters of a system are constant."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -68,11 +69,7 @@ def periods(
     """
     end = np.inf if horizon is None else horizon
     times = [0.0, *(time for time, _ in changes), end]
-    if any(not before < after for before, after in pairwise(times)):
-        raise UsageError(
-            f"changes at {times[1:-1]} s: give increasing times above 0"
-            + ("" if horizon is None else f" and below the horizon of {horizon:g} s")
-        )
+    _require_in_order(times)
     systems = [system, *(changed for _, changed in changes)]
     for one in systems if concave else ():
         _require_concave(one)
@@ -87,6 +84,22 @@ def periods(
         curves = tuple(known[name] for name in names)
         found.append(Period(begin, after, one, names, curves, present, graph))
     return found
+
+
+def _require_in_order(times: Sequence[float]) -> None:
+    """Raise UsageError unless `times`, from 0 over those of changes to the end, increase, s."""
+    *changes, end = times
+    for before, time in pairwise(changes):
+        place = f"change at {time:g} s"
+        if not math.isfinite(time):
+            raise UsageError(f"{place}: give a finite time")
+        if not time > before:
+            earlier = "the start" if before == 0.0 else f"the change at {before:g} s"
+            raise UsageError(f"{place}: it must come after {earlier}; give a later time")
+        if not time < end:
+            raise UsageError(
+                f"{place}: the horizon is {end:g} s; give an earlier time, or a longer horizon"
+            )
 
 
 def _curves(system: RoutingSystem) -> list[tuple[Backend, Curve]]:
