@@ -1,5 +1,6 @@
 """Tables say what a reader of the figures must know."""
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from rich.console import Console, RenderableType
 from isocline.model.systemfile import load
 from isocline.report.comparison_table import comparison_report, sweep_report
 from isocline.report.plan_table import plan_report
-from isocline.simulate.results import Comparison, Sweep
+from isocline.simulate.results import Comparison, Estimate, Sweep
 
 Make = Callable[..., Comparison]
 SYSTEM = load(Path(__file__).parents[2] / "examples" / "n_model.yaml")
@@ -35,6 +36,60 @@ def test_each_policy_has_its_figures_with_intervals(comparison: Make) -> None:
         "jsq",
         "666.7 ± 6.7", "333.3", "2,000", "2,667 ± 27", "66.67", "2.000 ± 0.020", "+300 ± 15",
     ]  # fmt: skip
+
+
+def said(record: RenderableType) -> str:
+    return " ".join(text(record).split())
+
+
+def test_an_overload_that_a_change_brings_is_said_without_a_trace(comparison: Make) -> None:
+    spans = ((20.0, 40.0), (60.0, math.inf))
+    printed = said(comparison_report(replace(comparison(), beyond_capacity=spans)))
+    assert "Beyond capacity from 20 s to 40 s, from 60 s on: more comes than can be" in printed
+    assert "trace" not in printed
+    # Of a fleet whose first system is beyond capacity, too.
+    printed = said(comparison_report(replace(comparison(), load=1.2, beyond_capacity=spans)))
+    assert printed.count("Beyond capacity") == 1
+    assert "trace" not in printed
+    printed = said(comparison_report(replace(comparison(), load=1.2)))
+    assert "Beyond capacity: the load of the trace is 1.20 times what can be served" in printed
+
+
+def with_results(comparison: Comparison, **figures: Any) -> Comparison:
+    changed = tuple(replace(policy, **figures) for policy in comparison.policies)
+    return replace(comparison, policies=changed)
+
+
+def test_more_time_is_advised_where_more_time_helps(comparison: Make) -> None:
+    without = with_results(comparison(), p50=None, p95=None, p99=None)
+    assert "replication; give a longer --horizon" in said(comparison_report(without))
+    printed = said(comparison_report(with_results(without, finished=310.0)))
+    assert "this run has all that came; give a longer trace or --horizon" in printed
+    given_up = with_results(without, abandoned=Estimate(0.97, 0.96, 0.98))
+    printed = said(comparison_report(replace(given_up, patience="exponential patience")))
+    assert "hardly any is: 97% or more are never served" in printed
+    assert "lower --load, or more patience" in printed
+    assert "longer" not in printed
+    printed = said(comparison_report(replace(without, percentiles=False)))
+    assert "No percentiles" not in printed
+
+
+def test_a_gap_in_littles_law_has_the_remedy_of_its_run(comparison: Make) -> None:
+    gap = with_results(comparison(), littles_law=0.4)
+    assert "longer --horizon, or a shorter --warmup" in said(comparison_report(gap))
+    drained = said(comparison_report(with_results(gap, finished=310.0)))
+    assert "leave out --start and --warmup" in drained
+    assert "longer" not in drained
+
+
+def test_a_sweep_has_a_table_of_all_that_was_not_served(comparison: Make) -> None:
+    some = {"goodput": Estimate(9.0, 8.0, 10.0), "resent": 4321, "lost": 17}
+    loads = tuple(with_results(comparison(load=load), **some) for load in (0.5, 0.8))
+    printed = text(sweep_report(Sweep(tuple(replace(one, deadline=1.0) for one in loads))))
+    for heading in ("late, %", "goodput, jobs/s", "resent", "lost"):
+        assert f"small fleet: {heading}" in printed
+    assert printed.count("4,321") == 2 * len(loads[0].policies)
+    assert "resent" not in text(sweep_report(Sweep((comparison(load=0.5), comparison()))))
 
 
 def test_conditions_are_printed_with_the_figures(comparison: Make) -> None:

@@ -74,6 +74,19 @@ def test_beyond_capacity_the_numbers_come_with_a_warning() -> None:
     require_consistent(found)
 
 
+def test_means_only_gives_no_percentiles_of_tasks_or_jobs() -> None:
+    trace = bursts(1, 2000)
+    for timed in (True, False):
+        found = simulate_cluster(
+            cluster(4), ["local_first"], trace=trace, replications=2, percentiles=timed
+        )
+        (policy,) = found.policies
+        assert policy.jobs is not None
+        for known in (policy, policy.jobs):
+            assert {getattr(known, p) is not None for p in ("p50", "p95", "p99")} == {timed}
+        assert not any("percentiles" in line for line in warnings(found))
+
+
 @pytest.mark.parametrize("clock", ["continuous", "slotted"])
 @pytest.mark.parametrize("warmup", [None, 130.0])
 def test_servers_are_as_idle_as_they_are_on_average(clock: Any, warmup: float | None) -> None:

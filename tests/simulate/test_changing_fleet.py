@@ -249,7 +249,10 @@ def test_equal_jobs_of_all_systems_need_not_be_the_same_objects() -> None:
 
 
 BAD: dict[str, tuple[Callable[[RoutingSystem], dict[str, Any]], str]] = {
-    "times": (lambda s: {"changes": [(5.0, s), (5.0, s)]}, "give increasing times"),
+    "times": (
+        lambda s: {"changes": [(5.0, s), (5.0, s)]},
+        "change at 5 s: it must come after the change at 5 s; give a later time",
+    ),
     "sizes": (
         lambda s: {"changes": [(5.0, replace(s, sizes=DeterministicSizes()))]},
         "has other sizes than .* give all files the same `sizes`",
@@ -262,7 +265,10 @@ BAD: dict[str, tuple[Callable[[RoutingSystem], dict[str, Any]], str]] = {
         lambda s: {"changes": [(5.0, replace(s, work=Work(prefill=1.0)))], "trace": tokens()},
         "by another `work` than .* same ratio of prefill to decode",
     ),
-    "late": (lambda s: {"changes": [(50.0, s)], "horizon": 40.0}, "below the horizon of 40 s"),
+    "late": (
+        lambda s: {"changes": [(50.0, s)], "horizon": 40.0},
+        "change at 50 s: the horizon is 40 s; give an earlier time, or a longer horizon",
+    ),
     "negative": (lambda s: {"changes": [(-1.0, s)]}, "give a time above 0"),
     "layers": (lambda s: {"changes": [(5.0, s)], "layers": "jsq"}, "with layers"),
     "delay": (lambda s: {"changes": [(5.0, s)], "delay": Delay(travel=1.0)}, "with delay"),

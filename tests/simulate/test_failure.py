@@ -170,6 +170,12 @@ def test_failures_that_cannot_be_are_refused(failures: list[Failure], said: str)
     assert said in str(error.value)
 
 
+def test_a_failure_after_the_end_of_the_run_is_called_one() -> None:
+    pair = system(12.0, {"a": FAST, "b": FAST})
+    with pytest.raises(UsageError, match="failure of a at 50 s: the run ends at 40 s; give"):
+        simulate(pair, ["jsq"], failures=[Failure("a", 50.0)], horizon=40.0)
+
+
 @pytest.mark.parametrize("text", ["a", "@5", "a@x", "a@5,told", "a@-1", "a@5,"])
 def test_a_bad_failure_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="failure"):

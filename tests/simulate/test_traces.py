@@ -221,7 +221,7 @@ def test_percentiles_that_are_missing_have_a_reason() -> None:
     made = bursty(np.random.default_rng(1), 150)
     few = simulate(mixed(), ["gmsr"], trace=made, replications=2)
     assert few.policies[0].p99 is None
-    assert any("1,000 jobs a replication" in line for line in warnings(few))
+    assert any("1,000 completed jobs a replication" in line for line in warnings(few))
     far = simulate(
         fleet([HyperbolicCurve(1e-35, 12.0)], [5e-36]), ["gmsr"], horizon=2e39, warmup=1e38,
         replications=2,

@@ -1,13 +1,18 @@
 """Sentences below a table of policies: what its figures do not say, and what to do about it."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Protocol
 
 from isocline.report.words import listed, number
 from isocline.simulate.estimates import LARGEST_GAP
+from isocline.simulate.overload import spans_in_words
 from isocline.simulate.percentiles import LEAST_FOR_PERCENTILES
 from isocline.simulate.results import Estimate
+
+# A larger share that is never served has a cause that a longer run does not mend.
+_HARDLY_ANY = 0.9
 
 
 class _Result(Protocol):
@@ -25,36 +30,66 @@ class _Result(Protocol):
     def finished(self) -> float | None: ...
 
 
-def cautions(results: Sequence[_Result], replications: int, what: str) -> list[str]:
+def cautions(
+    results: Sequence[_Result],
+    replications: int,
+    what: str,
+    *,
+    percentiles: bool = True,
+    unserved: Mapping[str, float] = MappingProxyType({}),
+) -> list[str]:
     """One sentence for each reason to doubt a figure, or for there being none.
 
     Args:
         results: Of several policies.
         replications: Of each.
         what: Is counted: "jobs", "tasks".
+        percentiles: Whether they were asked for.
+        unserved: Of policies under which some are never served, their share.
     """
     timed = [p for p in results if p.status != "unstable" and not math.isnan(p.littles_law)]
-    return [*_little(timed, what), *_percentiles(timed, replications, what)]
+    said = _little(timed, what)
+    if percentiles:
+        hopeless = {name: share for name, share in unserved.items() if share > _HARDLY_ANY}
+        said += _percentiles(timed, replications, what, hopeless)
+    return said
 
 
-def overload_in_words(load: float) -> str:
+def trace_overload_in_words(load: float) -> str:
     """What figures mean where a trace brings more than can be served."""
     return (
-        f"Beyond capacity: the load is {number(load, 3)} times what can be served. Queues grow "
-        "while the trace lasts: these figures are of its length, and grow with it"
+        f"Beyond capacity: the load of the trace is {number(load, 3)} times what can be served. "
+        "Queues grow as long as it lasts, and so would these figures with a longer trace"
+    )
+
+
+def passing_overload_in_words(spans: Sequence[tuple[float, float]]) -> str:
+    """What figures mean where the load is beyond capacity during parts of a run."""
+    return (
+        f"Beyond capacity {spans_in_words(spans)}: more comes than can be served. Queues grow "
+        "meanwhile, so these figures depend on how long that lasts"
     )
 
 
 def _little(timed: Iterable[_Result], what: str) -> list[str]:
     return [
-        f"{p.policy} misses Little's law by {p.littles_law:.1%}: {what} that were there at the "
-        f"ends of the measured part weigh too much; give a longer --horizon, or a shorter --warmup"
+        f"{p.policy} misses Little's law by {p.littles_law:.1%}: {what} that are there at the "
+        f"ends of the measured part weigh too much; {_whole(p)}"
         for p in timed
         if p.littles_law > LARGEST_GAP
     ]
 
 
-def _percentiles(timed: Iterable[_Result], replications: int, what: str) -> list[str]:
+def _whole(result: _Result) -> str:
+    """How to have no such ends, or shorter ones."""
+    if result.finished is None:
+        return "give a longer --horizon, or a shorter --warmup"
+    return "begin with an empty system and measure all of the run: leave out --start and --warmup"
+
+
+def _percentiles(
+    timed: Iterable[_Result], replications: int, what: str, hopeless: Mapping[str, float]
+) -> list[str]:
     missing = [p for p in timed if p.p99 is None]
     enough = LEAST_FOR_PERCENTILES * replications
     few = [p for p in missing if p.completed < enough]
@@ -63,8 +98,8 @@ def _percentiles(timed: Iterable[_Result], replications: int, what: str) -> list
     if few:
         said.append(
             f"No percentiles of {listed(p.policy for p in few)}: they need "
-            f"{number(LEAST_FOR_PERCENTILES)} {what} a replication"
-            f"{'' if few[0].finished is not None else '; give a longer --horizon'}"
+            f"{number(LEAST_FOR_PERCENTILES)} completed {what} a replication; "
+            f"{_more(few, hopeless)}"
         )
     if far:
         said.append(
@@ -72,3 +107,16 @@ def _percentiles(timed: Iterable[_Result], replications: int, what: str) -> list
             "another unit of time"
         )
     return said
+
+
+def _more(few: Sequence[_Result], hopeless: Mapping[str, float]) -> str:
+    """How to have more of them completed."""
+    shares = [hopeless[p.policy] for p in few if p.policy in hopeless]
+    if shares:
+        return (
+            f"hardly any is: {min(shares):.0%} or more are never served, as more comes than can be "
+            "served in time; give a lower --load, or more patience"
+        )
+    if few[0].finished is not None:
+        return "this run has all that came; give a longer trace or --horizon"
+    return "give a longer --horizon"

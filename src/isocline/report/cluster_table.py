@@ -4,7 +4,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from isocline.report.cautions import cautions, overload_in_words
+from isocline.report.cautions import cautions, trace_overload_in_words
 from isocline.report.cluster_conditions import cluster_conditions, cluster_time_unit
 from isocline.report.table_style import table
 from isocline.report.words import estimate, listed, number
@@ -58,13 +58,18 @@ def warnings(comparison: ClusterComparison) -> list[str]:
         ]
     beyond = comparison.status == "overloaded"
     return [
-        *([overload_in_words(comparison.load)] if beyond else []),
+        *([trace_overload_in_words(comparison.load)] if beyond else []),
         *(
             f"{p.policy} is unstable: tasks {_at(p, comparison)}grow without end"
             for p in comparison.policies
             if p.status == "unstable"
         ),
-        *cautions(comparison.policies, comparison.replications, "tasks"),
+        *cautions(
+            comparison.policies,
+            comparison.replications,
+            "tasks",
+            percentiles=comparison.percentiles,
+        ),
     ]
 
 

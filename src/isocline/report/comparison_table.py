@@ -7,7 +7,11 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from isocline.report.cautions import cautions, overload_in_words
+from isocline.report.cautions import (
+    cautions,
+    passing_overload_in_words,
+    trace_overload_in_words,
+)
 from isocline.report.conditions import conditions
 from isocline.report.table_style import table
 from isocline.report.words import estimate, listed, number, time_unit
@@ -49,23 +53,20 @@ def sweep_report(sweep: Sweep) -> RenderableType:
         *(Text(line, style="red") for line in said),
         Text(conditions(*sweep.comparisons), style="dim"),
     ]
-    return Group(made, Text(), *_shares(sweep), *lines)
+    return Group(made, Text(), *_not_all_served(sweep), *lines)
 
 
-def _shares(sweep: Sweep) -> list[RenderableType]:
-    """A table each of the jobs that gave up and of those that were late, where there are any."""
+def _not_all_served(sweep: Sweep) -> list[RenderableType]:
+    """A table for each column that says what became of jobs that were not all served in time."""
     first = sweep.comparisons[0]
     loads = [f"load {number(one.load, 3)}" for one in sweep.comparisons]
     found: list[RenderableType] = []
-    for what, asked in (("abandoned", first.patience), ("late", first.deadline)):
-        if asked is None:
-            continue
+    for heading, cell in _service(*sweep.comparisons):
         made = table(
-            f"{first.system}: {what}, %", [("policy", "left"), *((load, "right") for load in loads)]
+            f"{first.system}: {heading}", [("policy", "left"), *((load, "right") for load in loads)]
         )
         for i, policy in enumerate(first.policies):
-            shares = (getattr(one.policies[i], what) for one in sweep.comparisons)
-            made.add_row(policy.policy, *(estimate(share, 0.01) for share in shares))
+            made.add_row(policy.policy, *(cell(one.policies[i]) for one in sweep.comparisons))
         found += [made, Text()]
     return found
 
@@ -73,7 +74,11 @@ def _shares(sweep: Sweep) -> list[RenderableType]:
 def warnings(comparison: Comparison) -> list[str]:
     """Sentences on overload, policies without a steady state, and figures that are in doubt."""
     beyond = comparison.status == "overloaded"
-    said = [overload_in_words(comparison.load)] if beyond else []
+    said = []
+    if comparison.beyond_capacity:
+        said.append(passing_overload_in_words(comparison.beyond_capacity))
+    elif beyond:
+        said.append(trace_overload_in_words(comparison.load))
     for p in comparison.policies:
         if p.status == "unstable":
             said.append(f"{p.policy} is unstable: jobs {_at(p.overloaded)}grow without end")
@@ -82,7 +87,13 @@ def warnings(comparison: Comparison) -> list[str]:
                 f"{p.policy} overloads {listed(p.overloaded)}: its figures are of a trace of this "
                 "length and grow with it"
             )
-    return said + cautions(comparison.policies, comparison.replications, "jobs")
+    return said + cautions(
+        comparison.policies,
+        comparison.replications,
+        "jobs",
+        percentiles=comparison.percentiles,
+        unserved={p.policy: p.abandoned.value for p in comparison.policies if p.abandoned},
+    )
 
 
 def _at(backends: Sequence[str]) -> str:
@@ -121,8 +132,9 @@ def _times(scale: float, unit: str) -> list[Column]:
     ]
 
 
-def _service(comparison: Comparison) -> list[Column]:
+def _service(*comparisons: Comparison) -> list[Column]:
     """What became of jobs that were not all served in time."""
+    comparison = comparisons[0]
     columns: list[Column] = []
     if comparison.patience is not None:
         columns.append(("abandoned, %", lambda p: estimate(p.abandoned, 0.01)))
@@ -130,7 +142,7 @@ def _service(comparison: Comparison) -> list[Column]:
         columns.append(("late, %", lambda p: estimate(p.late, 0.01)))
     if comparison.patience is not None or comparison.deadline is not None:
         columns.append(("goodput, jobs/s", lambda p: estimate(p.goodput)))
-    if any(p.resent is not None for p in comparison.policies):
+    if any(p.resent is not None for one in comparisons for p in one.policies):
         columns.append(("resent", lambda p: number(p.resent)))
         columns.append(("lost", lambda p: number(p.lost)))
     return columns

@@ -22,7 +22,7 @@ from isocline.flow import capacity_scale
 from isocline.model.curves import ServersCurve
 from isocline.model.fleet import RoutingSystem
 from isocline.model.graph import CompatibilityGraph
-from isocline.simulate.slowdown import Slowdown
+from isocline.simulate.slowdown import Slowdown, factors_at
 from isocline.theory.equilibrium import fluid_optimum
 
 FloatArray = npt.NDArray[np.float64]
@@ -86,7 +86,8 @@ def _in_parts(
 ) -> RoutingSystem:
     """Each backend once for each part of the run in which no speed changes."""
     cuts = sorted({start, end, *(s.time for s in slowdowns if start < s.time < end)})
-    factors = np.array([_factors(system, slowdowns, cut) for cut in cuts[:-1]])
+    names = [backend.name for backend in system.backends]
+    factors = np.array([factors_at(slowdowns, names, cut) for cut in cuts[:-1]])
     shares = np.diff(cuts) / (end - start)
     if any(isinstance(backend.curve, ServersCurve) for backend in system.backends):
         # Part of a server is none: take each at its fastest.
@@ -107,12 +108,3 @@ def _in_parts(
     ]
     graph = CompatibilityGraph.from_neighbours(len(backends), neighbours)
     return replace(system, backends=backends, graph=graph)
-
-
-def _factors(system: RoutingSystem, slowdowns: Sequence[Slowdown], time: float) -> list[float]:
-    """How many times as slow each backend is from `time` on."""
-    found = dict.fromkeys((backend.name for backend in system.backends), 1.0)
-    found |= {
-        s.backend: s.factor for s in sorted(slowdowns, key=lambda s: s.time) if s.time <= time
-    }
-    return list(found.values())

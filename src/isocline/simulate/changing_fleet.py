@@ -16,14 +16,21 @@ from typing import Self, final
 import numpy as np
 import numpy.typing as npt
 
-from isocline.errors import InfeasibleError, UsageError
+from isocline.errors import UsageError
 from isocline.model.curves import Curve
 from isocline.model.fleet import Backend, Frontend, RoutingSystem
 from isocline.model.graph import CompatibilityGraph
 from isocline.model.replay import frontends_of
 from isocline.model.traffic import Arrivals, Mix, Sizes, Trace
-from isocline.simulate.failure import BackendFailure, Failure, by_number, with_failures
-from isocline.theory.equilibrium import FluidOptimum, fluid_optimum
+from isocline.simulate.failure import (
+    BackendFailure,
+    Failure,
+    by_number,
+    require_failures_fit,
+    with_failures,
+)
+from isocline.simulate.prepare import nearly_optimal
+from isocline.theory.equilibrium import FluidOptimum
 from isocline.theory.periods import Period, periods
 
 FloatArray = npt.NDArray[np.float64]
@@ -79,19 +86,17 @@ class ChangingFleet:
     """All periods as one system, whose frontends are those of the periods one after the other."""
 
     system: RoutingSystem
-    optimum: FluidOptimum  # of the first period; `split` has every period's own, 0 where overloaded
+    optimum: FluidOptimum  # of the first period; `split` has every period's own
     changes: tuple[CurveChange, ...]
     periods: tuple[Period, ...]
     failures: tuple[BackendFailure, ...]
     failing: tuple[str, ...]  # each failure in words
-    overloaded: tuple[float, ...]  # s, beginnings of periods that bring more than can be served
 
     @property
     def in_words(self) -> tuple[str, ...]:
         """Phrases for the small print."""
         later = (f"{one.system.name} from {one.begin:g} s" for one in self.periods[1:])
-        beyond = (f"beyond capacity from {begin:g} s" for begin in self.overloaded)
-        return (*self.failing, *later, *beyond)
+        return (*self.failing, *later)
 
     def assigned(self, trace: Trace) -> Trace:
         """The trace with each request at the frontend that it has in its period.
@@ -146,6 +151,7 @@ def changing_fleet(
             patience or sizes, or as `with_failures`.
     """
     _require_same_jobs(system, changes)
+    require_failures_fit(failures, horizon)
     changes = with_failures(system, changes, failures)
     found = periods(system, changes, horizon, concave=False)
     names = found[0].backends
@@ -164,15 +170,13 @@ def changing_fleet(
         name=system.name,
         patience=system.patience,
     )
-    optimum, overloaded = _optima(found, graph)
     return ChangingFleet(
         whole,
-        optimum,
+        _optimum(found, graph),
         _curve_changes(found),
         tuple(found),
         by_number(failures, found),
         tuple(failure.in_words for failure in failures),
-        overloaded,
     )
 
 
@@ -217,26 +221,20 @@ def _curve_changes(found: Sequence[Period]) -> tuple[CurveChange, ...]:
     )
 
 
-def _optima(
-    found: Sequence[Period], graph: CompatibilityGraph
-) -> tuple[FluidOptimum, tuple[float, ...]]:
-    """The first optimum among all backends, with every period's split; and who has none."""
+def _optimum(found: Sequence[Period], graph: CompatibilityGraph) -> FluidOptimum:
+    """The first optimum among all backends, with every period's split."""
     total, jobs = 0.0, np.zeros(graph.sinks)
-    split, overloaded, done = np.zeros(graph.edges), [], 0
+    split, done = np.zeros(graph.edges), 0
     for one in found:
         # The edges of a source are sorted by sink, and sinks have other numbers here.
         order = np.lexsort((one.present[one.system.graph.sink], one.system.graph.source))
-        try:
-            optimum = fluid_optimum(one.system)
-        except InfeasibleError:
-            overloaded.append(one.begin)
-        else:
-            split[done : done + order.size] = optimum.split[order]
-            if not one.begin:
-                total = optimum.total_jobs
-                jobs[one.present] = optimum.workloads
+        optimum = nearly_optimal(one.system)
+        split[done : done + order.size] = optimum.split[order]
+        if not one.begin:
+            total = optimum.total_jobs
+            jobs[one.present] = optimum.workloads
         done += order.size
-    return FluidOptimum(total, jobs, split), tuple(overloaded)
+    return FluidOptimum(total, jobs, split)
 
 
 def require_same_places(fleet: ChangingFleet, discipline: str) -> None:

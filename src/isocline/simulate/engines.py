@@ -13,6 +13,7 @@ from isocline.policies.contract import RoutingPolicy
 from isocline.simulate.changing_fleet import CurveChange
 from isocline.simulate.failure import BackendFailure
 from isocline.simulate.kernels import chain
+from isocline.simulate.kernels.alias import alias
 from isocline.simulate.kernels.arena import arena, enlarged, reserve
 from isocline.simulate.kernels.blocks import Blocks, read, unread
 from isocline.simulate.kernels.chain import Streams
@@ -37,6 +38,8 @@ from isocline.simulate.streams import EVENTS, LEAVING, POLICY
 FIRST_WORKLOADS = 64  # tabulated at the start; doubled whenever a backend holds more
 # A run with more jobs than this has no steady state that we could store, let alone report.
 MOST_JOBS = 20_000_000
+# Events after which a run that is drained looks which backends are empty by now.
+_DRAINED_AT_ONCE = 1000.0
 
 
 Change = Slowdown | CurveChange | BackendFailure
@@ -115,6 +118,10 @@ class Engine(ABC):
         while blocks.done[0] < last:
             self.advance(float(blocks.end[blocks.done[0]]))
             read(blocks, self.count, self.gauge, self.workload)
+
+    def drain(self) -> None:
+        """Run until the last job has left, as none comes any more; raises as `advance` does."""
+        self.advance(float("inf"))
 
     def _advance(self, until: float) -> None:
         """Run to time `until`, s; raises as `advance` does."""
@@ -247,6 +254,22 @@ class TrackEngine(JobEngine):
             super().advance_blocks(blocks, last)
         else:
             self._finish(lambda: self._track(blocks, last))
+
+    def drain(self) -> None:
+        # Here jobs come for ever: from now on the events are possible departures alone. Only
+        # backends that hold jobs have any, at their peaks of now, or waiting for one that is very
+        # slow would take as many events as all the others could serve meanwhile.
+        peak = np.array([curve.supremum for curve in self.actual.curves])
+        while self.count[chain.JOBS]:
+            rate = np.where(self.workload > 0, peak[self.view.row], 0.0)
+            speed = float(rate.sum())
+            self.system = self.system._replace(
+                sinks=alias(rate),
+                arriving=np.uint64(0),  # type: ignore[arg-type]  # as in `Prepared.tables`
+                speed=speed,
+                peak=peak,
+            )
+            self._advance(float(self.gauge[chain.CLOCK]) + _DRAINED_AT_ONCE / speed)
 
     def _kernel(self, until: float) -> int:
         return self._track(unread(until), 1)

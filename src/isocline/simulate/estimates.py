@@ -123,7 +123,8 @@ def summary(
     known = controls(prepared, reps, run, skip) if known_means else None
     latency = latencies(prepared, reps, skip)
     jobs = interval(mean_jobs(reps, run, skip), known).over(run.scale)
-    p50, p95, p99 = percentiles(reps, skip)
+    # Engines that list jobs time them in any case.
+    p50, p95, p99 = percentiles(reps, skip) if run.percentiles else (None, None, None)
     difference = None
     if reference is not None:
         difference = interval(differences(latency, latencies(prepared, reference, skip)))

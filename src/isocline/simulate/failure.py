@@ -31,7 +31,9 @@ class Failure:
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.time) and self.time > 0):
-            raise UsageError(f"failure of {self.backend}: at {self.time:g} s; give a time above 0")
+            raise UsageError(
+                f"failure of {self.backend}: at {self.time:g} s; give a finite time above 0"
+            )
 
     @property
     def in_words(self) -> str:
@@ -109,6 +111,16 @@ def by_number(failures: Sequence[Failure], found: Sequence[Period]) -> tuple[Bac
         heirs = _heirs(found, period)
         numbers.append(BackendFailure(failure.time, backend, failure.lost, heirs))
     return tuple(numbers)
+
+
+def require_failures_fit(failures: Sequence[Failure], horizon: float | None) -> None:
+    """Raise UsageError if a failure would come after the end of a run."""
+    for one in failures:
+        if horizon is not None and one.time >= horizon:
+            raise UsageError(
+                f"failure of {one.backend} at {one.time:g} s: the run ends at {horizon:g} s; give "
+                "an earlier time or a longer horizon"
+            )
 
 
 def _heirs(found: Sequence[Period], period: int) -> npt.NDArray[np.int32]:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from isocline.simulate.bound import Bound, least_job_seconds, least_mean_jobs
+from isocline.simulate.bound import Bound, least_job_seconds
 from isocline.simulate.estimates import (
     growing_backends,
     latencies,
@@ -80,12 +80,6 @@ def _bound(
         return _bound_of_drained(scene, work, found, skip)
     rates = prepared.system.rates
     least = prepared.least_jobs
-    if scene.slowdowns:
-        # What a policy leaves at the end is not served: the bound is for what all have served.
-        served = min((r.rate[skip:].mean() for reps in found for r in reps), default=np.inf)
-        share = min(1.0, float(served / rates.sum()))
-        start = measured_from(run, skip)
-        least = least_mean_jobs(prepared.system, share * rates, scene.slowdowns, start, run.horizon)
     return Bound(least / float(rates.sum()), least / run.scale, None)
 
 
@@ -102,10 +96,12 @@ def _bound_of_drained(
     least = min(float(latencies(work.prepared, reps, skip).mean()) for reps in found)
     count = np.max([[rep.timed[skip:].sum() for rep in reps] for reps in found], axis=0)
     ends = run.horizon + np.array([[rep.after for rep in reps] for reps in found])
+    # Listed jobs have the same work under every policy. Else the least is a bound for all.
+    work_of = np.min([[rep.work for rep in reps] for reps in found], axis=0)
     for done in (*sorted(ends, key=lambda row: float(row.mean())), ends.max(axis=0)):
         seconds = [
-            least_job_seconds(system, rep.work, scene.slowdowns, start, end)
-            for rep, end in zip(found[0], done.tolist(), strict=True)
+            least_job_seconds(system, served, scene.slowdowns, start, end)
+            for served, end in zip(work_of, done.tolist(), strict=True)
         ]
         latency = float(np.mean(seconds / count))
         if latency <= least:
@@ -123,7 +119,11 @@ def _grows(reps: Sequence[Replication], run: Run, may_grow: bool) -> bool:
 
 
 def _blocks(reps: Sequence[Replication]) -> Blocks:
-    return Blocks(np.array([r.jobs for r in reps]), np.array([r.completions for r in reps]))
+    return Blocks(
+        np.array([rep.jobs for rep in reps]),
+        np.array([rep.completions for rep in reps]),
+        np.array([rep.arrivals for rep in reps]),
+    )
 
 
 def _comparison(
@@ -157,4 +157,6 @@ def _comparison(
         finished_by=bound.finished_by,
         patience=scene.system.patience.in_words if scene.system.patience else None,
         deadline=run.deadline,
+        beyond_capacity=scene.overloads,
+        percentiles=run.percentiles,
     )

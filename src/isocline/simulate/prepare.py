@@ -1,5 +1,6 @@
 """From a system to what the kernels read: distinct curves, tables, places; and its optimum."""
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal, final
@@ -146,7 +147,7 @@ def prepare(
         UsageError: Discipline fcfs with a curve that is not a `servers` station, or a system that
             cannot be scaled.
     """
-    optimum = _optimum(system, ends)
+    optimum = nearly_optimal(system) if ends else fluid_optimum(system)
     if scale != 1.0:
         system, optimum = system.enlarged(scale), optimum.times(scale)
     return prepared_with(system, optimum, discipline)
@@ -170,13 +171,10 @@ def prepared_with(
     )
 
 
-def _optimum(system: RoutingSystem, ends: bool) -> FluidOptimum:
-    """The fluid optimum; of a load that cannot be served, in proportion, as much as can."""
-    try:
+def nearly_optimal(system: RoutingSystem) -> FluidOptimum:
+    """The fluid optimum; of a load that cannot be served, in proportion, that of what can."""
+    with suppress(InfeasibleError):
         return fluid_optimum(system)
-    except InfeasibleError:
-        if not ends:
-            raise
     most = NEARLY * capacity_scale(system.graph, system.rates, system.capacities).scale
     best = fluid_optimum(system, most * system.rates)
     return replace(best, split=best.split / most)

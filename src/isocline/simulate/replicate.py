@@ -54,7 +54,7 @@ class Replication:
     lost: IndexArray  # (n,) jobs that were lost with a backend
     resent: IndexArray  # (n,) jobs that were sent again when their backend failed
     unfinished: FloatArray  # (n,) s, sum of the sojourns of those that gave up or were lost
-    work: FloatArray  # (F,) work of the jobs that came after the warm-up, in mean jobs; or (0,)
+    work: FloatArray  # (F,) work to be served after the warm-up, in mean jobs; or (0,)
 
     def same_as(self, other: "Replication") -> bool:
         """Bit for bit the same, but for the time it took."""
@@ -122,7 +122,7 @@ def _engine(
 
         return DelayedEngine(prepared, policy, run, replication, prepared.delay)
     if trace is None and prepared.memoryless and not run.listed:
-        timed = run.percentiles or policy.needs_latency
+        timed = run.percentiles or policy.needs_latency or run.drain
         return (TrackEngine if timed else JumpEngine)(prepared, policy, run, replication)
     return _engine_of_jobs(prepared, policy, run, replication, trace)
 
@@ -170,7 +170,7 @@ class _Recorder:
 
     def drain(self) -> None:
         """Run to the last departure; jobs that leave now count in the last block."""
-        self.engine.advance(float("inf"))
+        self.engine.drain()
         count, gauge = self.engine.count, self.engine.gauge
         if held := int(count[chain.JOBS]):
             raise PolicyError(
@@ -206,7 +206,7 @@ class _Recorder:
             self._counted(chain.LOST),
             self._counted(chain.RESENT),
             self._summed(chain.UNFINISHED),
-            _work_of(engine, self.run.warmup or 0.0),
+            self._work(),
         )
 
     def _counted(self, counter: int) -> IndexArray:
@@ -221,6 +221,24 @@ class _Recorder:
         found[-1] += self.rest[1][gauge]
         return found
 
+    def _work(self) -> FloatArray:
+        """(F,) work that was served after the warm-up, in mean jobs; (0,) if it is not needed.
+
+        Of listed jobs all that came then, as it is served to the end. Else what the backends served
+        while they were busy, in the proportions of the frontends' rates: the realised sizes, which
+        nobody drew, do not matter to the bound.
+        """
+        if isinstance(self.engine, ShareEngine):
+            return _work_of(self.engine, self.run.warmup or 0.0)
+        if not self.run.drain:
+            return np.zeros(0)
+        rates, since = self.engine.prepared.system.rates, self.run.discarded_blocks
+        untimed = self._counted(chain.COMPLETIONS) - self._counted(chain.TIMED)
+        # Jobs of the start have no latency that could be bounded; a mean job's work was left of
+        # each, as exponential sizes forget.
+        served = max(float((self._summed(chain.RATE_SECONDS) - untimed)[since:].sum()), 0.0)
+        return np.asarray(rates * (served / rates.sum()), np.float64)
+
     def _means(self) -> tuple[FloatArray, FloatArray]:
         """(n,) mean jobs, and mean total service rate in jobs/s, of each block; 0 if never run."""
         count, gauge = self.blocks.counts, self.blocks.gauges
@@ -234,10 +252,8 @@ class _Recorder:
         return area / lengths, gauge[:, chain.RATE_SECONDS] / lengths
 
 
-def _work_of(engine: Engine, since: float) -> FloatArray:
-    """(F,) work of the listed jobs that came from `since` on; (0,) where none are listed."""
-    if not isinstance(engine, ShareEngine):
-        return np.zeros(0)
+def _work_of(engine: ShareEngine, since: float) -> FloatArray:
+    """(F,) work of the listed jobs that came from `since` on."""
     jobs, frontends = engine.arriving, engine.prepared.system.graph.sources
     came = jobs.time >= since
     return np.asarray(

@@ -133,6 +133,10 @@ class Comparison(Record):
     finished_by: float | None = None  # s: the bound is for policies whose last job has left by then
     patience: str | None = None  # its distribution in words; None: jobs stay until served
     deadline: float | None = None  # s: a latency above it counts as late
+    # s, beginnings and ends, inf for that of the run: where a change of the fleet, a failure or a
+    # slowdown leaves less capacity than arrivals need
+    beyond_capacity: tuple[tuple[float, float], ...] = ()
+    percentiles: bool = True  # whether they were asked for
 
     @property
     def status(self) -> str:
@@ -167,6 +171,7 @@ class Comparison(Record):
             "delay": None if self.delay is None else asdict(self.delay),
             "patience": self.patience,
             "deadline": self.deadline,
+            "beyond_capacity": [list(span) for span in self.beyond_capacity],
             "interrupted": self.interrupted,
             "policies": [policy.to_dict() for policy in self.policies],
         }

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import final
 
 import numpy as np
@@ -14,7 +15,9 @@ from isocline.model.replay import frontends_of, with_trace
 from isocline.model.traffic import PiecewiseArrivals, Trace
 from isocline.simulate.changing_fleet import ChangingFleet, changing_fleet
 from isocline.simulate.failure import Failure
+from isocline.simulate.overload import Span, overloads, spans_in_words
 from isocline.simulate.slowdown import Slowdown
+from isocline.theory.periods import periods
 
 
 @final
@@ -43,12 +46,22 @@ class Scenario:
         Else it is a part of one that goes on for ever.
         """
         tides = any(isinstance(f.arrivals, PiecewiseArrivals) for f in self.system.frontends)
-        return self.trace is not None or tides or self.fleet is not None
+        changes = bool(self.slowdowns) or self.fleet is not None
+        return self.trace is not None or tides or changes
 
     @property
     def overloaded(self) -> bool:
         """Whether more comes than can be served and stays, which only a trace may."""
         return self.load >= 1.0 and self.system.patience is None
+
+    @cached_property
+    def overloads(self) -> tuple[Span, ...]:
+        """Parts of the run that bring more than can be served, where something changes."""
+        if self.fleet is not None:
+            return overloads(self.fleet.periods, self.slowdowns)
+        if self.slowdowns:
+            return overloads(periods(self.system, (), None, concave=False), self.slowdowns)
+        return ()
 
     @property
     def source(self) -> str:
@@ -56,7 +69,8 @@ class Scenario:
         changes = self.fleet.in_words if self.fleet else ()
         patience = self.system.patience
         gives_up = (patience.in_words,) if patience else ()
-        later = (*gives_up, *(one.in_words for one in self.slowdowns), *changes)
+        beyond = (f"beyond capacity {spans_in_words(self.overloads)}",) if self.overloads else ()
+        later = (*gives_up, *(one.in_words for one in self.slowdowns), *changes, *beyond)
         if self.trace is not None:
             name, mix = f"trace {self.trace.name}", self.trace.mix
             if mix is not None and frontends_of(self.system, self.trace) is not None:

@@ -26,9 +26,14 @@ class Slowdown:
     def __post_init__(self) -> None:
         # Not below 1: the bound stays one, and departures are thinned from the given peak.
         if not (math.isfinite(self.factor) and self.factor >= 1):
-            raise UsageError(f"slowdown of {self.backend}: factor {self.factor:g}; give 1 or more")
+            raise UsageError(
+                f"slowdown of {self.backend}: factor {self.factor:g}; give a finite number, 1 or "
+                "more"
+            )
         if not (math.isfinite(self.time) and self.time > 0):
-            raise UsageError(f"slowdown of {self.backend}: at {self.time:g} s; give a time above 0")
+            raise UsageError(
+                f"slowdown of {self.backend}: at {self.time:g} s; give a finite time above 0"
+            )
 
     @property
     def in_words(self) -> str:
@@ -58,6 +63,13 @@ class Slowdown:
 def slower(curve: Curve, factor: float) -> Curve:
     """The curve of a backend that is `factor` times as slow."""
     return curve if factor == 1.0 else curve.scaled(1.0 / factor)
+
+
+def factors_at(slowdowns: Sequence[Slowdown], names: Sequence[str], time: float) -> list[float]:
+    """How many times as slow each of the backends is from `time` on, s."""
+    begun = (one for one in slowdowns if one.time <= time)
+    last = {one.backend: one.factor for one in sorted(begun, key=lambda one: one.time)}
+    return [last.get(name, 1.0) for name in names]
 
 
 def require_slowdowns_fit(slowdowns: Sequence[Slowdown], horizon: float) -> None:

@@ -22,6 +22,7 @@ class Blocks(NamedTuple):
 
     number: FloatArray  # (R, n) mean number in the system
     completions: npt.NDArray[np.int64]  # (R, n)
+    arrivals: npt.NDArray[np.int64]  # (R, n)
 
 
 def more_replications(widest: float, count: int, precision: float | None) -> int:
@@ -78,8 +79,15 @@ def discarded(run: Run, stable: Mapping[str, Blocks], steady: bool, what: str, r
                 f"a run of {run.horizon:.4g} s is too short for {name}: the number of {what} is "
                 f"still rising at its end; {longer}"
             )
+        least = 1 if run.drain else LEAST_COMPLETIONS
         fewest = int(blocks.completions[:, skip:].sum(axis=1).min())
-        if fewest < (1 if run.drain else LEAST_COMPLETIONS):
+        came = int(blocks.arrivals[:, skip:].sum(axis=1).max())
+        if fewest < least and came >= 100 * least:  # a longer run would not help
+            raise RunTooShortError(
+                f"hardly any {what} are completed under {name}: {fewest:,} in the measured part of "
+                f"a replication, in which {came:,} come; give a lower --load, or more patience"
+            )
+        if fewest < least:
             raise RunTooShortError(
                 f"only {fewest} {what} completed under {name} in the measured part of a "
                 f"replication of {run.horizon:.4g} s, and a mean needs {LEAST_COMPLETIONS}; "

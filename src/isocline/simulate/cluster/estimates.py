@@ -26,7 +26,11 @@ JOB_QUANTILES = (0.5, 0.95, 0.99)
 
 def blocks(reps: Replications) -> Blocks:
     """What warm-up and stability are judged by."""
-    return Blocks(np.array([r.tasks for r in reps]), np.array([r.completions for r in reps]))
+    return Blocks(
+        np.array([rep.tasks for rep in reps]),
+        np.array([rep.completions for rep in reps]),
+        np.array([rep.arrivals for rep in reps]),
+    )
 
 
 def summary(
@@ -43,6 +47,7 @@ def summary(
     beneficiaries: IndexArray,
     reading: str,
     overloaded: Sequence[str] = (),
+    timed: bool = True,
 ) -> SchedulingResult:
     """The result of a policy that has figures.
 
@@ -59,6 +64,7 @@ def summary(
         beneficiaries: Numbers of the servers that need help.
         reading: What the policy does where the paper can be read in two ways.
         overloaded: Servers that a trace brings more to than they can serve.
+        timed: Whether percentiles were asked for.
     """
     length = _length(ends, skip)
     arrived = np.array([rep.arrivals[skip:].sum() / length for rep in reps])
@@ -67,7 +73,9 @@ def summary(
     # Of a list of jobs, which may have been cut short, what came is known exactly.
     latency = latencies(reps, ends, skip, rate if poisson else arrived)
     mean = interval(latency, known)
-    p50, p95, p99 = percentiles(reps, skip, whole=clock == "slotted")
+    p50 = p95 = p99 = None
+    if timed:
+        p50, p95, p99 = percentiles(reps, skip, whole=clock == "slotted")
     own = (
         None
         if reference is None
@@ -96,7 +104,7 @@ def summary(
         beneficiary_tasks=needy,
         helper_tasks=others,
         reading=reading,
-        jobs=_jobs(reps),
+        jobs=_jobs(reps, timed),
         completed=sum(int(rep.completions[skip:].sum()) for rep in reps),
         littles_law=_littles_law(reps, skip, float(tasks.mean()), float(arrived.mean())),
         overloaded=tuple(overloaded),
@@ -217,14 +225,16 @@ def _quarters(rep: ClusterReplication, skip: int) -> slice:
     return slice(min(-(-4 * skip // rep.tasks.size), 3), None)
 
 
-def _jobs(reps: Replications) -> JobLatency | None:
+def _jobs(reps: Replications, timed: bool) -> JobLatency | None:
     if not reps[0].jobs.size:
         return None
     done = [rep.jobs[np.isfinite(rep.jobs)] for rep in reps]
     if min(each.size for each in done) == 0:
         return None
-    p50, p95, p99 = map(interval, np.array([np.quantile(each, JOB_QUANTILES) for each in done]).T)
     mean = interval(np.array([each.mean() for each in done]))
+    if not timed:
+        return JobLatency(mean, None, None, None, sum(each.size for each in done))
+    p50, p95, p99 = map(interval, np.array([np.quantile(each, JOB_QUANTILES) for each in done]).T)
     return JobLatency(mean, p50, p95, p99, sum(each.size for each in done))
 
 

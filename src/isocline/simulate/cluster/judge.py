@@ -58,6 +58,7 @@ def judge_cluster(
                 beneficiaries=scene.beneficiaries,
                 reading=policy.reading,
                 overloaded=hot,
+                timed=run.length.percentiles,
             )
         )
     return _comparison(scene, run, work, tuple(results), skip, bound)
@@ -105,4 +106,5 @@ def _comparison(
         replications=work.count,
         seed=run.length.seed,
         interrupted=work.interrupted,
+        percentiles=run.length.percentiles,
     )

@@ -132,6 +132,7 @@ class ClusterComparison(Record):
     replications: int
     seed: int
     interrupted: bool = False
+    percentiles: bool = True  # whether they were asked for
 
     @property
     def status(self) -> str:
