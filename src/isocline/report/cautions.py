@@ -36,6 +36,7 @@ def cautions(
     what: str,
     *,
     percentiles: bool = True,
+    replays: bool = False,
     unserved: Mapping[str, float] = MappingProxyType({}),
 ) -> list[str]:
     """One sentence for each reason to doubt a figure, or for there being none.
@@ -45,13 +46,15 @@ def cautions(
         replications: Of each.
         what: Is counted: "jobs", "tasks".
         percentiles: Whether they were asked for.
+        replays: Whether a trace brings them, which has no more than it has.
         unserved: Of policies under which some are never served, their share.
     """
     timed = [p for p in results if p.status != "unstable" and not math.isnan(p.littles_law)]
     said = _little(timed, what)
     if percentiles:
         hopeless = {name: share for name, share in unserved.items() if share > _HARDLY_ANY}
-        said += _percentiles(timed, replications, what, hopeless)
+        longer = "trace" if replays else "--horizon"
+        said += _percentiles(timed, replications, what, longer, hopeless)
     return said
 
 
@@ -88,7 +91,11 @@ def _whole(result: _Result) -> str:
 
 
 def _percentiles(
-    timed: Iterable[_Result], replications: int, what: str, hopeless: Mapping[str, float]
+    timed: Iterable[_Result],
+    replications: int,
+    what: str,
+    longer: str,
+    hopeless: Mapping[str, float],
 ) -> list[str]:
     missing = [p for p in timed if p.p99 is None]
     enough = LEAST_FOR_PERCENTILES * replications
@@ -99,7 +106,7 @@ def _percentiles(
         said.append(
             f"No percentiles of {listed(p.policy for p in few)}: they need "
             f"{number(LEAST_FOR_PERCENTILES)} completed {what} a replication; "
-            f"{_more(few, hopeless)}"
+            f"{_more(few, longer, hopeless)}"
         )
     if far:
         said.append(
@@ -109,7 +116,7 @@ def _percentiles(
     return said
 
 
-def _more(few: Sequence[_Result], hopeless: Mapping[str, float]) -> str:
+def _more(few: Sequence[_Result], longer: str, hopeless: Mapping[str, float]) -> str:
     """How to have more of them completed."""
     shares = [hopeless[p.policy] for p in few if p.policy in hopeless]
     if shares:
@@ -117,6 +124,4 @@ def _more(few: Sequence[_Result], hopeless: Mapping[str, float]) -> str:
             f"hardly any is: {min(shares):.0%} or more are never served, as more comes than can be "
             "served in time; give a lower --load, or more patience"
         )
-    if few[0].finished is not None:
-        return "this run has all that came; give a longer trace or --horizon"
-    return "give a longer --horizon"
+    return f"give a longer {longer}"

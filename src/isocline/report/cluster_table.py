@@ -69,6 +69,7 @@ def warnings(comparison: ClusterComparison) -> list[str]:
             comparison.replications,
             "tasks",
             percentiles=comparison.percentiles,
+            replays=comparison.trace,
         ),
     ]
 

@@ -12,7 +12,7 @@ from isocline.report.cautions import (
     passing_overload_in_words,
     trace_overload_in_words,
 )
-from isocline.report.conditions import conditions
+from isocline.report.conditions import conditions, replays
 from isocline.report.table_style import table
 from isocline.report.words import estimate, listed, number, time_unit
 from isocline.simulate.results import Comparison, PolicyResult, Sweep
@@ -92,6 +92,7 @@ def warnings(comparison: Comparison) -> list[str]:
         comparison.replications,
         "jobs",
         percentiles=comparison.percentiles,
+        replays=replays(comparison),
         unserved={p.policy: p.abandoned.value for p in comparison.policies if p.abandoned},
     )
 

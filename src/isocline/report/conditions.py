@@ -70,14 +70,15 @@ def _bound(comparisons: Sequence[Comparison], value: str) -> str:
     return f"Bound: the fluid optimum{by}{value}. "
 
 
-def _replays(c: Comparison) -> bool:
+def replays(c: Comparison) -> bool:
+    """Whether a trace brings the jobs."""
     return c.source.startswith("trace")
 
 
 def _discarded(comparisons: Sequence[Comparison]) -> str:
     first = comparisons[0]
     if all(c.warmup == 0 for c in comparisons):
-        given_trace = ", so that intervals hold given this trace" if _replays(first) else ""
+        given_trace = ", so that intervals hold given this trace" if replays(first) else ""
         return f"nothing discarded{given_trace}"
     warmup = range_of(c.warmup for c in comparisons)
     return f"of each the first {warmup} s discarded ({first.warmup_rule})"
