@@ -1,14 +1,21 @@
 """Numbers on the command line: whatever is given, every option takes it or says what to give."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import click
 import pytest
 from click.testing import CliRunner
 
 from isocline.cli import main
-from isocline.cli._numbers import Number
+from isocline.cli._numbers import Number, shares
+from isocline.emulator import Faults
+from isocline.errors import IsoclineError
+from isocline.model.systemfile.one_curve import read_curve
+from isocline.model.traffic import arrival_law, patience_of
+from isocline.simulate.delay import Delay
+from isocline.simulate.failure import Failure
+from isocline.simulate.slowdown import Slowdown
 
 WRITTEN = ["nan", "inf", "-inf", "-1", "0", "0.5", "1e400", "", "1e3", "1_000", "10%", "abc", "10m"]
 WRITTEN += ["3.5", "-0", " 7 ", "99999999999999999999", "1e-400"]
@@ -71,6 +78,37 @@ def test_a_number_is_taken_or_the_remedy_is_said(
     assert math.isfinite(value)
     assert value == float(text)
     assert value >= 0  # no verb has a use for less
+
+
+TEXTS: dict[str, tuple[str, Callable[[str], object]]] = {
+    "slowdown by": ("b={}@5", Slowdown.parse),
+    "slowdown at": ("b=2@{}", Slowdown.parse),
+    "failure": ("b@{}", Failure.parse),
+    "delay": ("travel={},every=1", Delay.parse),
+    "patience": ("exponential:mean={}", patience_of),
+    "patience cv": ("lognormal:mean=1,cv={}", patience_of),
+    "gamma": ("gamma:cv={}", lambda text: arrival_law(text)(1.0)),
+    "batch": ("batch:size={}", lambda text: arrival_law(text)(1.0)),
+    "mmpp": ("mmpp:rates={}/2,durations=3/4", lambda text: arrival_law(text)(1.0)),
+    "fault": ("error={}", Faults.parse),
+    "fault slow": ("slow={}", Faults.parse),
+    "curve": ("{{type: knee, peak: 4, knee: 2, sharpness: {}}}", read_curve),
+    "load": ("0.5,{}", shares),
+}
+
+
+@pytest.mark.parametrize(("form", "read"), TEXTS.values(), ids=TEXTS.keys())
+@pytest.mark.parametrize("number", WRITTEN)
+def test_a_number_within_a_text_is_taken_or_the_remedy_is_said(
+    form: str, read: Callable[[str], object], number: str
+) -> None:
+    try:
+        read(form.format(number))
+        return
+    except (IsoclineError, click.BadParameter) as error:
+        said = str(error)
+    assert "give " in said
+    assert "\n" not in said
 
 
 @pytest.mark.parametrize(

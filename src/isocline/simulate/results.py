@@ -49,9 +49,10 @@ class PolicyResult:
     than can be served, or than a policy's fixed shares allow, the status is `overloaded`, and they
     hold for a trace of this length only. Percentiles are None where they were not asked for.
 
-    A run whose jobs are listed, as those of a trace, is followed until the last of them has left.
-    All the time that they spend in the system counts, in `mean_jobs` as in `mean_latency`, and is
-    divided by the length of the trace: so mean_jobs = arrival_rate * mean_latency.
+    A run that ends, as one of a trace or with a change in it (of the fleet, of a backend's speed, of
+    arrival rates), is followed until the last of its jobs has left. All the time that they spend in
+    the system counts, in `mean_jobs` as in `mean_latency`, and is divided by the length of the trace
+    or by the horizon: so mean_jobs = arrival_rate * mean_latency.
 
     Where jobs have patience or backends fail, `mean_latency` and percentiles are of the jobs that
     were completed, and `mean_jobs` is of all. Shares are of the jobs that left.
@@ -140,7 +141,10 @@ class Comparison(Record):
 
     @property
     def status(self) -> str:
-        """`feasible`, or `overloaded` if a trace brings more than can be served and stays."""
+        """`feasible`, or `overloaded` if what comes first is more than can be served and stays.
+
+        Only a run that ends may be: of a trace, or of a fleet that changes.
+        """
         return "overloaded" if self.load >= 1.0 and self.patience is None else "feasible"
 
     @property
