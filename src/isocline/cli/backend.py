@@ -88,7 +88,7 @@ if TYPE_CHECKING:
     help="Go wrong: error, garbage, hang or reset with this share of requests, slow by this "
     "factor, or sick (/health says 503); repeat for more.",
 )
-@click.option("--seed", type=SEED, default=0, show_default=True)
+@click.option("--seed", type=SEED, default=0, show_default=True, metavar="S")
 def command(
     curve_text: str,
     listen: str,

@@ -172,7 +172,9 @@ if TYPE_CHECKING:
     metavar="N",
     help="Refuse a run of more events than this, in all.  [default: 2e10]",
 )
-@click.option("--threads", type=COUNT, help="Default: one per core; results do not depend on it.")
+@click.option(
+    "--threads", type=COUNT, metavar="N", help="Default: one per core; results do not depend on it."
+)
 @_output.json_option
 @_output.out_option
 @click.pass_context

@@ -49,10 +49,10 @@ class PolicyResult:
     than can be served, or than a policy's fixed shares allow, the status is `overloaded`, and they
     hold for a trace of this length only. Percentiles are None where they were not asked for.
 
-    A run that ends, as one of a trace or with a change in it (of the fleet, of a backend's speed, of
+    A run that ends, of a trace or with a change in it (of the fleet, of a backend's speed, of
     arrival rates), is followed until the last of its jobs has left. All the time that they spend in
-    the system counts, in `mean_jobs` as in `mean_latency`, and is divided by the length of the trace
-    or by the horizon: so mean_jobs = arrival_rate * mean_latency.
+    the system counts, in `mean_jobs` as in `mean_latency`, and is divided by the length of the
+    trace or by the horizon: so mean_jobs = arrival_rate * mean_latency.
 
     Where jobs have patience or backends fail, `mean_latency` and percentiles are of the jobs that
     were completed, and `mean_jobs` is of all. Shares are of the jobs that left.
