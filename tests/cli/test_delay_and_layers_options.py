@@ -18,11 +18,11 @@ def run(*arguments: str | Path) -> Result:
 
 def test_a_delay_is_simulated_and_said() -> None:
     file = EXAMPLES / "regions.yaml"
-    late = run(file, "--policy", "gmsr_ahead", "--delay", "travel=0.5,report=0.25", *SHORT)
+    late = run(file, "--policy", "jsq", "--delay", "travel=0.5,report=0.25", *SHORT)
     assert late.exit_code == 0, late.stderr
     document = json.loads(late.stdout)
     assert document["delay"] == {"travel": 0.5, "report": 0.25, "every": 0.0, "own": False}
-    plain = json.loads(run(file, "--policy", "gmsr_ahead", *SHORT).stdout)
+    plain = json.loads(run(file, "--policy", "jsq", *SHORT).stdout)
     assert plain["delay"] is None
     gained = document["lower_bound_latency"] - plain["lower_bound_latency"]
     assert gained == pytest.approx(0.5)

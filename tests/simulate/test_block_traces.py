@@ -51,7 +51,7 @@ def require_consistent(found: ClusterComparison, timed: bool = True) -> None:
         assert (1.0 - p.idle_share.value) * len(found.servers) * p.finished >= busy * (1 - 1e-6)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=16)
 @given(
     st.integers(1, 6), st.integers(0, 2**32), st.sampled_from([0.05, 0.6, 0.95, 1.5]), st.booleans()
 )

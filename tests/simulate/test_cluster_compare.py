@@ -60,7 +60,9 @@ def test_with_all_data_everywhere_it_is_mmn(policy: str, servers: int) -> None:
 @pytest.mark.parametrize("clock", ["continuous", "slotted"])
 def test_littles_law_holds_and_nobody_beats_the_bound(clock: Any) -> None:
     world = sampled(local=0.5)
-    found = simulate_cluster(world, ["local_first", "jsq_maxweight"], load=0.8, clock=clock)
+    found = simulate_cluster(
+        world, ["local_first", "jsq_maxweight"], load=0.8, clock=clock, replications=4
+    )
     for policy in found.policies:
         # What is in one and not in the other are the tasks at the two ends of a run.
         assert policy.littles_law < 1e-3
@@ -150,10 +152,10 @@ def test_policies_see_the_same_arrivals() -> None:
 
 def test_precision_adds_replications() -> None:
     coarse = simulate_cluster(sampled(), ["local_first"], load=0.8, **SHORT)
-    fine = simulate_cluster(sampled(), ["local_first"], load=0.8, precision=0.01, **SHORT)
+    fine = simulate_cluster(sampled(), ["local_first"], load=0.8, precision=0.02, **SHORT)
     assert fine.replications > coarse.replications
     assert fine.policies[0].mean_latency is not None
-    assert fine.policies[0].mean_latency.relative_half_width <= 0.01
+    assert fine.policies[0].mean_latency.relative_half_width <= 0.02
 
 
 def test_a_sweep_goes_up() -> None:

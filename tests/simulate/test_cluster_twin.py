@@ -173,7 +173,7 @@ def test_the_jump_chain_does_what_the_rules_allow(policy: str, racks: bool, leve
     now = 0.0
     tick = pause / engine.speed
     states = {first_state(world, queues)}
-    for _ in range(800):
+    for _ in range(400):
         states = {one for state in states for one in elapse(world, state, now, tick)}
         now = tick
         events[:] = s0, s1
@@ -222,7 +222,7 @@ def test_the_slots_are_those_of_section_2(policy: str, racks: bool, level: str) 
     types = alias(RATES)
     numbers = generator(SEED, 0, ARRIVALS).poisson(engine.prepared.cluster.arrival_rate, WORKS)
     states = {first_state(world, queues)}
-    for slot in range(300):
+    for slot in range(150):
         for _ in range(numbers[slot]):
             local = TYPES[column_of(types, bits(events) >> np.uint64(64 - BITS))]
             task = (float(slot), local)
@@ -265,7 +265,7 @@ def test_service_times_follow_the_list(policy: str) -> None:
     ends: dict[int, float] = {}
     s0, s1, pause = exponential(events[0], events[1])
     arrival = pause / RATES.sum()
-    for _ in range(600):
+    for _ in range(300):
         end = min(ends.values(), default=np.inf)
         now = min(arrival, end)
         if end <= arrival:

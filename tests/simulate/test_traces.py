@@ -70,7 +70,7 @@ def require_consistent(result: Comparison) -> None:
         assert p.mean_latency.value >= result.lower_bound_latency * (1 - 1e-9)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=30)
 @given(
     systems(),
     st.integers(0, 2**32),
