@@ -84,8 +84,8 @@ def test_what_is_observed_is_what_happened() -> None:
     ("system", "load", "replications"),
     [
         ("mixed fleet", 0.7, 4),
-        ("small and large", 0.6, 8),
-        ("small and large", 0.8, 8),
+        ("small and large", 0.6, 16),
+        ("small and large", 0.8, 16),
     ],
 )
 def test_after_200_completions_per_backend_learning_costs_less_than_ten_percent(
@@ -115,7 +115,7 @@ def test_a_silent_slowdown_is_learned_and_costs_what_being_told_would() -> None:
     means = {}
     for told in (True, False):
         slow = Slowdown("b2", 2.0, 20.0, told)
-        run = {"warmup": 25.0, "horizon": 35.0, "replications": 8, "seed": 2}
+        run = {"warmup": 25.0, "horizon": 35.0, "replications": 16, "seed": 2}
         learn = None if told else Learning()
         result = simulate(loaded, ["gmsr"], slowdowns=[slow], learn=learn, **run)  # type: ignore[arg-type]
         for policy in result.policies:
