@@ -104,7 +104,8 @@ def test_collection_pauses_for_imports_alone() -> None:
     with pytest.raises(ModuleNotFoundError), uncollected():
         importlib.import_module("isocline.no_such_module")
     assert gc.isenabled()
-    assert gc.get_freeze_count() == frozen > 0  # the fixture of all tests exempts what it wants
+    # The fixture of all tests exempts what it wants; none is added, though some may have ended since.
+    assert 0 < gc.get_freeze_count() <= frozen
     gc.disable()
     try:
         with uncollected():
