@@ -158,6 +158,7 @@ def test_a_plan_says_what_it_costs_how_far_it_goes_and_what_would_help() -> None
     assert row("b1", printed)[-1].strip() == "12.0 ms"
     assert "b2 83.3%, b1 16.7%" in printed
     assert "connect f1–b2: saves 34.5 ms" in printed
+    assert "1 % faster saves: to first order" in printed
     assert "conservation residual 1.0e-16, slope gap 2.0e-12" in printed
 
 

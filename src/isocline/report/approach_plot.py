@@ -29,7 +29,7 @@ def approach_picture(record: Approach) -> "Figure":
     """The gap on a linear axis to show the first phase, everything on a logarithmic one below."""
     figure = new_figure(height=4.7)
     colors = theme()
-    heading(figure, "GMSR on its way to the optimum: the gap, V, and the bound on the gap")
+    heading(figure, f"{record.system}: GMSR on its way to the optimum")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=[1, 1.4])
     above.plot(record.times, record.gap, color=colors.palette[0])
     above.set_ylabel("gap, jobs")

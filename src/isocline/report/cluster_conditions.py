@@ -1,12 +1,14 @@
 """Under which conditions a cluster was measured: said below every table and every picture."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from isocline.plural import counted
 from isocline.report.conditions import range_of
 from isocline.report.words import number, time_unit
 from isocline.simulate.cluster.results import ClusterComparison
+
+_MOST_NAMES = 8  # of policies that are read alike
 
 
 def cluster_conditions(*comparisons: ClusterComparison) -> str:
@@ -57,7 +59,12 @@ def _readings(comparison: ClusterComparison) -> str:
     for policy in comparison.policies:
         if policy.reading:
             said.setdefault(policy.reading, []).append(policy.policy)
-    return "".join(f"{', '.join(names)}: {reading}. " for reading, names in said.items())
+    return "".join(f"{_some(names)}: {reading}. " for reading, names in said.items())
+
+
+def _some(names: Sequence[str]) -> str:
+    hidden = len(names) - _MOST_NAMES
+    return ", ".join(names[:_MOST_NAMES]) + (f" and {hidden} more" if hidden > 0 else "")
 
 
 def _replications(*comparisons: ClusterComparison) -> str:

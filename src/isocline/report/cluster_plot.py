@@ -4,12 +4,15 @@ from typing import TYPE_CHECKING
 
 from isocline.report.cluster_conditions import cluster_conditions, cluster_time_unit
 from isocline.report.end_labels import End, label_ends
+from isocline.report.over_load import never_stable
 from isocline.report.style import (
     BOUND,
     footnote,
     heading,
     house,
     key,
+    mark_bound,
+    name_rows,
     new_figure,
     policy_looks,
     value_axis,
@@ -36,19 +39,18 @@ def cluster_plot(comparison: ClusterComparison) -> "Figure":
     times, places = figure.subplots(1, 2, sharey=True, width_ratios=[1.5, 1.0])
     _times(times, comparison)
     _places(places, comparison)
-    times.set_yticks(range(len(policies)), [p.policy for p in policies])
+    name_rows(times, [p.policy for p in policies])
     times.set_ylim(len(policies) - 0.5, -0.9)  # the first on top, with room for words
-    for axes in (times, places):
-        axes.tick_params(axis="y", length=0)
-        axes.spines["left"].set_visible(False)
+    places.tick_params(axis="y", length=0)
+    places.spines["left"].set_visible(False)
     heading(figure, f"{comparison.system}: completion time of each policy")
     shown = [level for level in LEVELS if _appears(comparison, level)] or ["local"]
     colors = level_colors()
+    footnote(figure, cluster_conditions(comparison))
     key(figure, [
         *times.get_legend_handles_labels()[0],
         *(places.bar(0, 0, color=colors[level], label=level) for level in shown),
     ])  # fmt: skip
-    footnote(figure, cluster_conditions(comparison))
     return figure
 
 
@@ -61,8 +63,10 @@ def _times(axes: "Axes", comparison: ClusterComparison) -> None:
     shown = [bound / scale]
     for y, p in enumerate(comparison.policies):
         if p.mean_latency is None:
-            axes.annotate("unstable", (0.98, y), xycoords=("axes fraction", "data"), ha="right",
-                          va="center", color=colors.note, fontsize=8)  # fmt: skip
+            # On the paper's colour, as the line of the bound may be there.
+            axes.annotate(p.status, (0.98, y), xycoords=("axes fraction", "data"), ha="right",
+                          va="center", color=colors.note, fontsize=8,
+                          bbox={"fc": colors.paper, "ec": "none", "pad": 1.0})  # fmt: skip
             continue
         for name, marker in (("mean_latency", "o"), ("p99", "|")):
             found = getattr(p, name)
@@ -74,10 +78,9 @@ def _times(axes: "Axes", comparison: ClusterComparison) -> None:
                           elinewidth=1)  # fmt: skip
     for label, marker, size in (("mean", "o", 3.5), ("99th percentile", "|", 7.0)):
         axes.plot([], [], marker, color=colors.ink, ms=size, label=label)
-    axes.axvline(bound / scale, color=colors.ink, **BOUND)
-    axes.annotate("bound", (bound / scale, 1.0), xycoords=("data", "axes fraction"), xytext=(3, 0),
-                  textcoords="offset points", va="top", fontsize=8)  # fmt: skip
+    axes.update_datalim([(bound / scale, 0.0)], updatey=False)
     value_axis(axes, "x", f"completion time, {unit}", shown)
+    mark_bound(axes, bound / scale)
 
 
 def _places(axes: "Axes", comparison: ClusterComparison) -> None:
@@ -119,12 +122,12 @@ def load_plot(sweep: ClusterSweep) -> "Figure":
         axes.errorbar(x, y, yerr=[e.half_width / scale for _, e in found], capsize=2, elinewidth=1,
                       **look)  # fmt: skip
         stops = " (then unstable)" if len(found) < len(loads) else ""
-        ends.append(End(x[-1], y[-1], first.policies[i].policy + stops, look["color"]))
+        ends.append(End(x[-1], y[-1], first.policies[i].policy, look["color"], stops))
         values += y
     axes.set_xlabel("load (arrivals over what all servers together can serve)")
     value_axis(axes, "y", f"mean completion time, {unit}", values)
     heading(figure, f"{first.system}: mean completion time over load")
-    footnote(figure, cluster_conditions(*sweep.comparisons))
+    footnote(figure, never_stable(axes, sweep) + cluster_conditions(*sweep.comparisons))
     label_ends(axes, ends)
     return figure
 
@@ -143,7 +146,7 @@ def tasks_plot(comparison: ClusterComparison) -> "Figure":
         axes.plot(comparison.times, p.total_over_time, lw=1.2, **(look | {"marker": None}))
         unstable = " (unstable)" if p.status == "unstable" else ""
         end = float(comparison.times[-1]), float(p.total_over_time[-1])
-        ends.append(End(*end, p.policy + unstable, look["color"]))
+        ends.append(End(*end, p.policy, look["color"], unstable))
     axes.set_xlim(0, float(comparison.times[-1]))
     axes.set_ylim(bottom=0)
     axes.set_xlabel(f"time, {comparison.unit}")

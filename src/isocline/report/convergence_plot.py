@@ -9,6 +9,7 @@ from isocline.report.style import (
     footnote,
     heading,
     house,
+    key,
     new_figure,
 )
 from isocline.report.theme import theme
@@ -18,7 +19,7 @@ from isocline.theory.convergence import Convergence
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_POINTS = 41  # of a concave, falling line; each costs a maximum flow per frontend
+_POINTS = 41  # of a falling line; each costs a maximum flow per frontend
 
 
 @house()
@@ -36,23 +37,24 @@ def convergence_picture(record: Convergence) -> "Figure":
         slack = [record.slack_at(float(k)) for k in kappa]
         axes.plot(kappa, slack, color=colors.palette[0], label="largest Δ that holds")
     axes.plot(
-        record.kappa, record.delta, "o", color=colors.palette[1], label="κ and Δ of the proof"
+        record.kappa,
+        record.delta,
+        "o",
+        color=colors.palette[1],
+        label="κ and Δ of the proof",
+        clip_on=False,
     )
-    axes.axvline(record.kappa_largest, color=colors.ink, **BOUND)
-    axes.annotate(
-        "largest κ", (record.kappa_largest, 1.0), xycoords=("data", "axes fraction"),
-        xytext=(-4, 0), textcoords="offset points", ha="right", va="top", fontsize=8,
-    )  # fmt: skip
+    axes.axvline(record.kappa_largest, color=colors.ink, label="largest κ", **BOUND)
     axes.axhline(0.0, color=colors.faint, lw=0.8)
     axes.set_xlim(0.0, 1.05 * record.kappa_largest)
     axes.set_ylim(bottom=0.0)
     axes.set_xlabel("κ, jobs/s per job")
     axes.set_ylabel("slack Δ, jobs/s")
-    axes.legend(loc="lower left")
     footnote(
         figure,
         "Every set of frontends brings at least Δ less than its backends serve at the workloads of "
         f"marginal rate κ. In the end V falls at {number(record.kappa_largest)} /s or faster; "
         f"outside K some workload falls at {number(record.eta)} jobs/s or faster.",
     )
+    key(figure, axes.get_legend_handles_labels()[0])
     return figure

@@ -11,8 +11,10 @@ import numpy as np
 
 from isocline.model.curves import Curve, TableCurve
 from isocline.model.fleet import RoutingSystem
+from isocline.plural import counted
 from isocline.report.curves_table import knee_of
 from isocline.report.style import (
+    footnote,
     heading,
     house,
     key,
@@ -22,7 +24,7 @@ from isocline.report.style import (
     value_axis,
 )
 from isocline.report.theme import theme
-from isocline.report.words import listed
+from isocline.report.words import duration, listed, number
 from isocline.theory.records import Plan
 
 if TYPE_CHECKING:
@@ -36,7 +38,12 @@ _MOST_CURVES = 12  # distinct ones; more lines than that say nothing
 def curve_plot(system: RoutingSystem) -> "Figure":
     """The curves as the file gives them; measured points as dots, dropped ones as crosses."""
     groups = _distinct(system, [backend.curve for backend in system.backends])
-    return _draw(f"{system.name}: service curves", groups, f"{system.work.unit}/s", jobs={})
+    shown, unit = _most(groups), system.work.unit
+    said = [_counts(system, groups), _learned_from(shown)]
+    if system.work.mean != 1.0:
+        said.append(f"One job is {number(system.work.mean)} {unit} on average.")
+    title = f"{system.name}: service curves"
+    return _draw(title, " ".join(filter(None, said)), shown, f"{unit}/s", jobs={})
 
 
 @house()
@@ -44,7 +51,9 @@ def plan_plot(plan: Mapping[str, Any], system: RoutingSystem) -> "Figure":
     """The curves in jobs/s with the workload that an optimal plan gives each backend."""
     jobs = {entry["name"]: entry["jobs"] for entry in plan["backends"]}
     title = f"{system.name}: where the optimal plan runs each backend"
-    return _draw(title, _distinct(system, system.curves), "jobs/s", jobs, plan["tiers"])
+    groups = _distinct(system, system.curves)
+    said = f"{_counts(system, groups)} {_optimum(plan)}"
+    return _draw(title, said, _most(groups), "jobs/s", jobs, plan["tiers"])
 
 
 def plan_picture(plan: Plan) -> "Figure":
@@ -53,22 +62,59 @@ def plan_picture(plan: Plan) -> "Figure":
 
 
 def _distinct(system: RoutingSystem, curves: Sequence[Curve]) -> dict[Curve, list[str]]:
-    """The first few distinct curves with the names of their backends."""
+    """Each distinct curve with the names of its backends."""
     groups: dict[Curve, list[str]] = {}
     for backend, curve in zip(system.backends, curves, strict=True):
         groups.setdefault(curve, []).append(backend.name)
+    return groups
+
+
+def _most(groups: Mapping[Curve, list[str]]) -> dict[Curve, list[str]]:
+    """The first few."""
     return dict(list(groups.items())[:_MOST_CURVES])
+
+
+def _counts(system: RoutingSystem, groups: Mapping[Curve, list[str]]) -> str:
+    backends, frontends = len(system.backends), len(system.frontends)
+    hidden = len(groups) - _MOST_CURVES
+    return (
+        f"{counted(backends, 'backend')}, {counted(frontends, 'frontend')}, "
+        f"{number(float(system.rates.sum()))} jobs/s"
+        + (f"; the first {_MOST_CURVES} of {len(groups)} different curves." if hidden > 0 else ".")
+    )
+
+
+def _learned_from(groups: Mapping[Curve, list[str]]) -> str:
+    tables = [curve for curve in groups if isinstance(curve, TableCurve)]
+    said = "Dots: measured points" if tables else ""
+    if any(curve.dropped for curve in tables):
+        said += "; crosses: those left out, since the rate may not fall nor grow ever faster"
+    return said and f"{said}."
+
+
+def _optimum(plan: Mapping[str, Any]) -> str:
+    """What the dots are, at which load, and how good the plan is."""
+    proof = plan["certificate"]
+    return (
+        f"Load {number(1.0 / plan['capacity_scale'], 3)} of what can be served; in the optimum of "
+        f"Eq. (1), the dots, {number(plan['total_jobs'])} jobs in the system and a mean latency of "
+        f"{duration(plan['mean_latency'], 4)}. Level lines: the marginal rate of each tier. "
+        f"Certificate: conservation residual {proof['conservation']:.1e}, slope gap "
+        f"{proof['slope_gap']:.1e}."
+    )
 
 
 def _draw(
     title: str,
+    said: str,
     groups: Mapping[Curve, list[str]],
     unit: str,
     jobs: Mapping[str, float],
     tiers: Sequence[Mapping[str, Any]] = (),
 ) -> "Figure":
-    figure = new_figure(height=3.8)
+    figure = new_figure(height=4.1)
     heading(figure, title)
+    footnote(figure, said)
     colors = theme()
     rate, marginal = figure.subplots(1, 2, gridspec_kw={"wspace": 0.08})
     n = _workloads(groups, jobs)

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from isocline.report.lettering import SMALL, short_names
+from isocline.report.style import grow
 from isocline.report.theme import theme
 
 if TYPE_CHECKING:
@@ -10,6 +12,7 @@ if TYPE_CHECKING:
     from matplotlib.text import Annotation
 
 GAP = 10.5  # points between the middles of two names of 8 pt
+_ROOM = 2.0  # inches: the longest name
 _BESIDE = 16.0  # points from the axes to the names: room for the lines that lead to them
 
 
@@ -20,10 +23,13 @@ class End(NamedTuple):
     y: float
     name: str
     color: str
+    note: str = ""  # after the name, which may be shortened
 
 
 def label_ends(axes: "Axes", ends: Sequence[End]) -> None:
     """Write names in a column beside the axes, moved apart vertically within their height.
+
+    Long names are shortened, and a picture of many becomes taller.
 
     The names are in ink, which can be read; a line in the colour of the series leads to each. Call
     it last: it needs the final limits.
@@ -35,13 +41,22 @@ def label_ends(axes: "Axes", ends: Sequence[End]) -> None:
         key=lambda end: _share(axes, end),
     )
     last = max((end.x for end in placed), default=0.0)
-    names = [_write(axes, end, stopped=end.x < last) for end in placed]
+    texts = short_names([end.name for end in placed], _ROOM)
+    names = [
+        _write(axes, end._replace(name=text + end.note), stopped=end.x < last)
+        for end, text in zip(placed, texts, strict=True)
+    ]
     figure = axes.get_figure(root=True)
     assert figure is not None
     # Makes room for the names, and settles the axes' height: a figure without a display has a
     # canvas whose draw() does nothing.
     figure.draw_without_rendering()
     height = axes.get_window_extent().height * 72.0 / figure.dpi
+    if (needed := GAP * (len(names) - 1)) > height > 0.0:
+        share = height / (72.0 * figure.get_figheight())
+        grow(figure, (needed - height) / (72.0 * share))  # all axes grow in proportion
+        figure.draw_without_rendering()
+        height = axes.get_window_extent().height * 72.0 / figure.dpi
     wanted = apart([height * _share(axes, end) for end in placed], GAP, height)
     for name, at in zip(names, wanted, strict=True):
         name.set_position((1.0, at / height))
@@ -62,7 +77,7 @@ def _write(axes: "Axes", end: End, *, stopped: bool) -> "Annotation":
     beside = axes.transAxes + ScaledTranslation(_BESIDE / 72.0, 0.0, figure.dpi_scale_trans)
     return axes.annotate(
         end.name, (end.x, end.y), xytext=(1.0, 0.5), textcoords=beside, va="center",
-        color=theme().ink, fontsize=8, annotation_clip=False,
+        color=theme().ink, fontsize=SMALL, annotation_clip=False,
         arrowprops={"arrowstyle": "-", "color": end.color, "shrinkA": 0, "shrinkB": 2,
                     "relpos": (0, 0.5)} | line,
     )  # fmt: skip

@@ -62,7 +62,9 @@ def write_plan(plan: Mapping[str, Any], system: RoutingSystem, directory: Path) 
     data = [write_rows(directory / f"{key}.csv", plan[key]) for key in ("backends", "split")]
     written = write_picture(plan_plot(plan, system), directory, "plan") + data
     if rival := plan.get("latency_routing"):
-        written += write_picture(latency_routing_plot(plan), directory, "latency_routing")
+        written += write_picture(
+            latency_routing_plot(plan, system.name), directory, "latency_routing"
+        )
         written.append(write_rows(directory / "latency_routing.csv", rival["backends"]))
     return written
 
@@ -130,11 +132,12 @@ def write_rows(path: Path, rows: Sequence[Row] | Iterable[Row]) -> Path:
 
 
 def write_picture(figure: "Figure", directory: Path, stem: str) -> list[Path]:
-    """Write STEM.png and .svg."""
+    """Write STEM.png and .svg; warns, once, of letters for which no font is installed."""
+    from isocline.report.lettering import without_gaps  # noqa: PLC0415 - matplotlib, when needed
     from isocline.report.style import house  # noqa: PLC0415
 
     paths = [_writable(directory / f"{stem}.{kind}") for kind in ("png", "svg")]
-    with house():
+    with house(), without_gaps():
         for path in paths:
             # No date inside: the same run writes the same file.
             metadata = {"Date": None} if path.suffix == ".svg" else {}

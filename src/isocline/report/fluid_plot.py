@@ -1,6 +1,6 @@
 """A path of the fluid: workloads, the total, and V, with the times at which tiers change."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from isocline.report.style import (
     heading,
     house,
     log_axis,
+    looks,
     new_figure,
 )
 from isocline.report.theme import theme
@@ -30,7 +31,7 @@ def fluid_plot(path: FluidPath) -> "Figure":
     """Workloads above, with dashed equilibria; the Lyapunov function below."""
     figure = new_figure(height=4.9)
     colors = theme()
-    heading(figure, "GMSR's fluid: jobs at each backend, and V, over time")
+    heading(figure, f"{path.system}: GMSR's fluid, jobs at each backend and V over time")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=[2, 1])
     ends = _workloads(above, path, _end(path))
     end = _end(path)
@@ -70,11 +71,16 @@ def _workloads(axes: "Axes", path: FluidPath, end: int) -> list[End]:
     named = path.backends if len(path.backends) <= _NAMED else ()
     ends: list[End] = []
     colors = theme()
+    each = looks(len(path.backends)) if named else []
     for b, name in enumerate(path.backends):
         at = b if len(path.backends) <= len(colors.palette) else kinds.index(kind_of(name))
         color = colors.palette[at] if at < len(colors.palette) else colors.faint
+        look: dict[str, Any] = {"color": color}
+        if named and len(kinds) > len(colors.palette):
+            look = each[b] | {"marker": None}
+            color = look["color"]
         jobs = path.workloads[: end + 1, b]
-        axes.plot(path.times[: end + 1], jobs, lw=1.3 if named else 0.7, color=color)
+        axes.plot(path.times[: end + 1], jobs, lw=1.3 if named else 0.7, **look)
         if path.equilibrium is not None and named:
             axes.axhline(path.equilibrium[b], color=color, lw=0.8, ls=(0, (4, 3)))
         if named:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from isocline.report.conditions import conditions
 from isocline.report.end_labels import End, label_ends
+from isocline.report.over_load import never_stable
 from isocline.report.style import (
     BOUND,
     footnote,
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 @house()
 def latency_plot(sweep: Sweep) -> "Figure":
-    """Loads without a steady state are left out: there a policy's line ends with an arrow."""
+    """Loads without a steady state are left out: a dotted line leads from a policy's last one."""
     loads = [one.load for one in sweep.comparisons]
     # There is no bound where jobs give up.
     bound = [b for one in sweep.comparisons if not math.isnan(b := one.lower_bound_latency)]
@@ -51,11 +52,11 @@ def latency_plot(sweep: Sweep) -> "Figure":
         half = [e.half_width / scale for _, e in known]
         axes.errorbar(x, y, yerr=half, capsize=2, elinewidth=1, **look)
         stops = " (then unstable)" if len(known) < len(loads) else ""
-        ends.append(End(x[-1], y[-1], policy.policy + stops, look["color"]))
+        ends.append(End(x[-1], y[-1], policy.policy, look["color"], stops))
         values += y
     axes.set_xlabel("load (offered work over capacity)")
     value_axis(axes, "y", f"mean latency, {unit}", values)
     heading(figure, f"{sweep.comparisons[0].system}: mean latency over load")
-    footnote(figure, conditions(*sweep.comparisons))
+    footnote(figure, never_stable(axes, sweep) + conditions(*sweep.comparisons))
     label_ends(axes, ends)
     return figure

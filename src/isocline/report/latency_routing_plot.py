@@ -12,6 +12,7 @@ from isocline.report.style import (
     heading,
     house,
     key,
+    name_rows,
     new_figure,
     value_axis,
 )
@@ -39,11 +40,11 @@ def latency_routing_picture(record: LatencyEquilibrium) -> "Figure":
     best = plan(record.system, edges_to_try=0).to_dict()
     ratio = record.total_jobs / best["total_jobs"]
     rival = record.to_dict() | {"price_of_anarchy": ratio}
-    return latency_routing_plot(best | {"latency_routing": rival})
+    return latency_routing_plot(best | {"latency_routing": rival}, record.system.name)
 
 
 @house()
-def latency_routing_plot(document: Row) -> "Figure":
+def latency_routing_plot(document: Row, name: str) -> "Figure":
     """Jobs on the left, latency N/l(N) on the right, from the JSON document of `plan --compare`."""
     rival = document["latency_routing"]
     pairs = list(zip(document["backends"], rival["backends"], strict=True))
@@ -56,13 +57,12 @@ def latency_routing_plot(document: Row) -> "Figure":
     ]
     scale, unit = time_unit(value for row in latencies for value in row)
     figure = new_figure(height=1.8 + 0.24 * len(shown))
-    heading(figure, "Each backend at the optimum and under routing by expected latency")
+    heading(figure, f"{name}: each backend at the optimum and under routing by expected latency")
     jobs, latency = figure.subplots(1, 2, sharey=True)
     _rows(jobs, [[_jobs(row) for row in pair] for pair in shown], "jobs at the backend")
     _rows(latency, [[v and v / scale for v in row] for row in latencies], f"latency N/l(N), {unit}")
-    jobs.set_yticks(range(len(names)), names)
+    name_rows(jobs, names)
     jobs.set_ylim(len(names) - 0.5, -0.5)
-    key(figure, jobs.get_legend_handles_labels()[0])
     hidden = len(pairs) - len(shown)
     footnote(
         figure,
@@ -71,6 +71,7 @@ def latency_routing_plot(document: Row) -> "Figure":
         "shown for a backend without jobs."
         + (f" The {hidden} backends that differ least are left out." if hidden else ""),
     )
+    key(figure, jobs.get_legend_handles_labels()[0])
     return figure
 
 

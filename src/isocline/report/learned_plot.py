@@ -5,15 +5,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.patheffects import withStroke
-from matplotlib.ticker import LogLocator
 from matplotlib.transforms import Bbox
 
 from isocline.learn import Known
 from isocline.learn.known import Seen
 from isocline.model.curves import Curve
 from isocline.model.fleet import RoutingSystem
+from isocline.report.lettering import SMALL, shortened, width
 from isocline.report.style import (
-    SMALL,
+    PANEL,
     footnote,
     heading,
     house,
@@ -45,19 +45,24 @@ def learned_plot(system: RoutingSystem, known: Mapping[str, Known]) -> "Figure":
     gap = "\n" if columns > _WIDE else " "
     for axes, backend in zip(panels, backends, strict=False):
         _panel(axes, backend.curve, known[backend.name])
-        said = f"{backend.name}:{gap}{_said(backend.curve, known[backend.name])}"
-        axes.set_title(said, fontsize=SMALL)
-        if columns > _WIDE:
-            axes.xaxis.set_major_locator(LogLocator())  # the powers of ten alone
+        said = _said(backend.curve, known[backend.name])
+        room = PANEL / columns - (0.0 if columns > _WIDE else width(f": {said}", weight="bold"))
+        name = shortened(backend.name, room, weight="bold")
+        axes.set_title(f"{name}:{gap}{said}", fontsize=SMALL)
     for axes in panels[len(backends) :]:
         axes.remove()
     for axes in panels[: len(backends) : columns]:
         axes.set_ylabel(f"service rate, {system.work.unit}/s")
     for axes in panels[max(len(backends) - columns, 0) : len(backends)]:
         axes.set_xlabel(f"workload N,{gap}jobs (log scale)")
+    hidden = len(system.backends) > _MOST
+    footnote(
+        figure,
+        (f"The first {_MOST} of {len(system.backends)} backends; the CSV has all. " * hidden)
+        + "Upright line: the largest workload seen. Numbers: completions seen with about so many "
+        "jobs at the backend.",
+    )
     key(figure, panels[0].get_legend_handles_labels()[0])
-    if len(system.backends) > _MOST:
-        footnote(figure, f"The first {_MOST} of {len(system.backends)} backends; the CSV has all.")
     figure.draw_without_rendering()  # settles where dots are
     for axes, backend in zip(panels, backends, strict=False):
         _write_counts(axes, known[backend.name])

@@ -11,6 +11,7 @@ from isocline.report.style import (
     house,
     looks,
     new_figure,
+    say_instead,
     value_axis,
 )
 from isocline.report.words import time_unit
@@ -52,6 +53,8 @@ def load_plot(result: LoadResult) -> "Figure":
     axes.set_xticks([], minor=True)
     axes.set_xlabel("share of requests, or tokens, at most as long (log scale)")
     value_axis(axes, "y", f"time, {unit}", seen)
+    if not ends:
+        say_instead(axes, "no request was completed")
     footnote(figure, load_conditions(result))
     label_ends(axes, ends)
     return figure

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from isocline.report.lettering import shortened
 from isocline.report.near_data_groups import (
     Group,
     GroupHelp,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _MOST_NODES = 12  # groups on one side that can be read
+_NAME = 1.3  # inches: the longest names of a group
 _ROW = 0.42  # inches: two lines of small print
 _WIDEST = 9.0  # points: the line of the largest rate
 
@@ -113,7 +115,7 @@ def _who_helps(axes: "Axes", plan: NearDataPlan, made: Sequence[Group]) -> None:
         for at, y in height[x].items():
             group = made[at]
             rate = (group.receives if x else group.gives) * len(group.servers)
-            names = servers_in_words(group.servers, 3)
+            names = shortened(servers_in_words(group.servers, 3), _NAME)
             axes.plot(x, y, "o", color=color, ms=7, zorder=3)
             axes.annotate(
                 f"{names}\n{word} {number(rate, 3)} tasks/s", (x, y), xytext=(16 * x - 8, 0),

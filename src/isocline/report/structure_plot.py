@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from isocline.report.lettering import short_names
 from isocline.report.style import (
     footnote,
     heading,
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 _MOST_ENDS = 24  # backends, or frontends, of a graph that can be read
 _ROW = 0.27  # inches
+_NAME = 1.3  # inches: the longest name beside a graph
 _WINDING = 0.382  # of the width, times the square of the row: no three rows are in line
 
 Place = tuple[float, float]
@@ -36,7 +38,7 @@ def structure_picture(record: Structure) -> "Figure":
     small = max(backends, frontends) <= _MOST_ENDS
     rows = max(backends, frontends) if small else min(len(record.tiers), _MOST_ENDS)
     figure = new_figure(height=1.6 + _ROW * max(rows, 4))
-    heading(figure, "Tiers at these workloads, and the TierGraph")
+    heading(figure, f"{record.system}: tiers at these workloads, and the TierGraph")
     if small:
         left, right = figure.subplots(1, 2)
         _graph(left, record)
@@ -81,11 +83,12 @@ def _graph(axes: "Axes", record: Structure) -> None:
         )
         axes.plot([0, 1], [height["f"][f], height["b"][b]], zorder=1 + solid, **look)
     for x, side, of in ((0.0, "f", of_frontend), (1.0, "b", of_backend)):
-        for name, i in of.items():
+        shown = short_names(list(of), _NAME)
+        for (name, i), words in zip(of.items(), shown, strict=True):
             y = height[side][name]
             axes.plot(x, y, "o" if side == "f" else "s", color=_color(i), ms=6, zorder=3)
             axes.annotate(
-                name, (x, y), xytext=(-7 if side == "f" else 7, 0), textcoords="offset points",
+                words, (x, y), xytext=(-7 if side == "f" else 7, 0), textcoords="offset points",
                 ha="right" if side == "f" else "left", va="center", fontsize=8,
             )  # fmt: skip
     axes.set_xlim(-0.5, 1.5)

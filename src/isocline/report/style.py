@@ -10,41 +10,58 @@ laws, exponential decay, curves over decades of workload) is it logarithmic alwa
 Logarithmic axes say so in their label.
 """
 
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from isocline.report.lettering import (
+    SMALL,
+    Weight,
+    families,
+    ignore_gaps,
+    short_names,
+    width,
+    wrapped,
+)
 from isocline.report.theme import Theme, theme
+from isocline.report.ticks import LogTicks, Numbers
 
 # After theme, which says what to install where there is no matplotlib.
 import matplotlib as mpl  # isort: skip
 from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties
-from matplotlib.textpath import text_to_path
-from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator, SymmetricalLogLocator
+from matplotlib.ticker import NullLocator
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
 
 WIDTH = 6.5  # inches: the text width of a page, so that 9 pt stays 9 pt in print
-SMALL = 8.0  # pt: the least that is read with ease in print
+PANEL = 5.0  # inches: what panels beside each other share, with their gaps
 BOUND: Any = {"lw": 1.2, "ls": (0, (4, 2))}  # the line of a bound or an optimum, in ink
 _MARKERS = ("o", "s", "^", "D")
 _LINES = ("-", "--", ":", "-.")
 
 LOG_FROM = 3.0  # ratio of two values from which a linear axis crams the smaller ones together
 _MARGIN = 0.01  # of the width, at both sides of what is written above and below a picture
-_HINTED = 0.97  # letters on a screen are set on whole pixels, and lines up to 3 % wider for it
 _MOST_LINES = 2  # of a heading
+_USUAL_LINES = 3  # of small print, for which the height of a picture has room
 _MOST_COLUMNS = 4  # of panels
+_NAME = 2.0  # inches: the longest name beside rows or lines
+_LONGEST_LABEL = 2.6  # inches, of a legend
+_LINE = 0.14  # inches from one line of small print to the next
+_LEAST_SPAN = 0.02  # of the values on an axis: finer differences are no one's to see
 
 
 def _rc(colors: Theme) -> Any:
     ink = colors.ink
     return {
         "font.size": 9,
-        "font.family": "sans-serif",
+        "font.family": families(),
+        # Names are text: "$" begins no formula, and "_" no subscript.
+        "text.parse_math": False,
+        "text.usetex": False,
+        "axes.formatter.useoffset": False,  # numbers that are read as they stand
         "figure.facecolor": colors.paper,
         "figure.edgecolor": colors.paper,
         "savefig.facecolor": "auto",  # the figure's own, whatever the active style has
@@ -85,7 +102,8 @@ def _rc(colors: Theme) -> Any:
 @contextmanager
 def house() -> Iterator[None]:
     """Draw inside this in the house style; also a decorator."""
-    with mpl.rc_context(_rc(theme())):
+    with mpl.rc_context(_rc(theme())), warnings.catch_warnings():
+        ignore_gaps()
         yield
 
 
@@ -95,32 +113,44 @@ def new_figure(height: float, width: float = WIDTH) -> Figure:
 
 
 def footnote(figure: "Figure", text: str) -> None:
-    """Small print below a picture."""
-    words = "\n".join(wrapped(text, _room(figure), SMALL))
-    figure.supxlabel(words, fontsize=SMALL, color=theme().note, x=_MARGIN, ha="left")
+    """Small print below a picture, which grows where that is long."""
+    lines = wrapped(text, _room(figure), SMALL)
+    figure.supxlabel("\n".join(lines), fontsize=SMALL, color=theme().note, x=_MARGIN, ha="left")
+    grow(figure, max(len(lines) - _USUAL_LINES, 0) * _LINE)
 
 
 def heading(figure: "Figure", text: str) -> None:
     """What a picture is of, above it: pictures travel without their page."""
-    size, weight = 10.0, "bold"
+    size = 10.0
+    weight: Weight = "bold"
     lines = wrapped(text, _room(figure), size, weight)
     if len(lines) > _MOST_LINES:
-        lines = [*lines[: _MOST_LINES - 1], lines[_MOST_LINES - 1].rstrip(" ,;:") + " ..."]
+        dots = " ..."
+        rest, room = lines[_MOST_LINES - 1].rstrip(" ,;:"), _room(figure)
+        while width(rest + dots, size, weight) > room:
+            rest = rest[:-1]
+        lines = [*lines[: _MOST_LINES - 1], rest + dots]
     figure.suptitle("\n".join(lines), x=_MARGIN, ha="left", fontsize=size, fontweight=weight)
 
 
+def grow(figure: "Figure", inches: float) -> None:
+    """Make a picture taller, so that what is written about it takes no room from it."""
+    if inches > 0.0:
+        figure.set_figheight(figure.get_figheight() + inches)
+
+
 def key(figure: "Figure", handles: Sequence["Artist"], *, title: str = "") -> None:
-    """A legend in rows below the heading, which is there already, and room for it.
+    """A legend in rows below the heading, and room for it. Call it after heading and footnote.
 
     A legend "outside" and a heading do not know of each other: matplotlib puts one on the other.
+    A legend of many rows makes the picture taller.
     """
     if not handles:
         return
-    above = _heading_height(figure)
+    labels = short_names([str(one.get_label()) for one in handles], _LONGEST_LABEL)
     options: Any = {
-        "handles": handles, "loc": "upper left", "bbox_to_anchor": (0.0, 1.0 - above),
-        "borderaxespad": 0.0, "handlelength": 1.6, "columnspacing": 1.4, "title": title or None,
-        "alignment": "left",
+        "handles": handles, "labels": labels, "loc": "upper left", "borderaxespad": 0.0,
+        "handlelength": 1.6, "columnspacing": 1.4, "title": title or None, "alignment": "left",
     }  # fmt: skip
     for columns in range(len(handles), 0, -1):
         legend = figure.legend(ncols=columns, **options)
@@ -128,9 +158,40 @@ def key(figure: "Figure", handles: Sequence["Artist"], *, title: str = "") -> No
         if size.width <= figure.bbox.width or columns == 1:
             break
         legend.remove()
+    tall = size.height / figure.dpi
+    grow(figure, tall - _LINE)
+    legend.set_bbox_to_anchor((0.0, 1.0 - _heading_height(figure)), transform=figure.transFigure)
     legend.set_in_layout(False)
     engine: Any = figure.get_layout_engine()
-    engine.set(rect=(0.0, 0.0, 1.0, 1.0 - size.height / figure.bbox.height))
+    engine.set(rect=(0.0, 0.0, 1.0, 1.0 - tall / figure.get_figheight()))
+
+
+def name_rows(axes: "Axes", names: Sequence[str], room: float = _NAME) -> None:
+    """A row for each name, the first on top, and no axis line to the left of them."""
+    axes.set_yticks(range(len(names)), short_names(names, room))
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+
+
+def mark_bound(axes: "Axes", bound: float) -> None:
+    """A vertical line with its name, on the side that has more room; at last, with final limits."""
+    axes.get_xlim()  # settles them
+    across = (axes.transData - axes.transAxes).transform((bound, 0.0))[0]
+    shift, side = (3, "left") if across < 0.5 else (-3, "right")
+    axes.axvline(bound, color=theme().ink, **BOUND)
+    axes.annotate(
+        "bound", (bound, 1.0), xycoords=("data", "axes fraction"), xytext=(shift, 0), ha=side,
+        textcoords="offset points", va="top", fontsize=SMALL,
+    )  # fmt: skip
+
+
+def say_instead(axes: "Axes", words: str) -> None:
+    """Words in place of what there is not, on axes without numbers."""
+    axes.annotate(words, (0.5, 0.5), xycoords="axes fraction", ha="center", va="center",
+                  color=theme().note, fontsize=SMALL)  # fmt: skip
+    axes.grid(visible=False)
+    axes.set_xticks([])
+    axes.set_yticks([])
 
 
 def _heading_height(figure: "Figure") -> float:
@@ -142,28 +203,7 @@ def _heading_height(figure: "Figure") -> float:
 
 
 def _room(figure: "Figure") -> float:
-    return float(figure.get_figwidth()) * (1.0 - 2.0 * _MARGIN) * _HINTED
-
-
-def wrapped(text: str, width: float, size: float, weight: str = "normal") -> list[str]:
-    """Lines of text that are at most `width` inches wide at `size` points, as measured."""
-    font = FontProperties(family=mpl.rcParams["font.family"], size=size, weight=weight)
-
-    def fits(words: str) -> bool:
-        across, _, _ = text_to_path.get_text_width_height_descent(words, font, ismath=False)
-        return bool(across <= 72.0 * width)
-
-    lines = [""]
-    for word in text.split():
-        joined = f"{lines[-1]} {word}".lstrip()
-        if fits(joined):
-            lines[-1] = joined
-            continue
-        lines.append(word)
-        while not fits(lines[-1]):  # a name longer than a line
-            most = max((i for i in range(1, len(lines[-1])) if fits(lines[-1][:i])), default=1)
-            lines[-1:] = [lines[-1][:most], lines[-1][most:]]
-    return [line for line in lines if line]
+    return float(figure.get_figwidth()) * (1.0 - 2.0 * _MARGIN)
 
 
 def panels_in_rows(count: int) -> tuple[int, int]:
@@ -227,49 +267,36 @@ def looks_of(names: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def value_axis(axes: "Axes", which: Literal["x", "y"], label: str, values: Iterable[float]) -> None:
-    """Label an axis of magnitudes; logarithmic by the one rule of this module, else linear."""
+    """Label an axis of magnitudes, once all is drawn; logarithmic by the rule of this module."""
     known = [value for value in values if value is not None]
     if known and max(known) > LOG_FROM * min(known) > 0.0:
         log_axis(axes, which, label)
-    else:
-        axes.set(**{f"{which}label": label})
+        return
+    axes.set(**{f"{which}label": label})
+    low, high = axes.dataLim.intervalx if which == "x" else axes.dataLim.intervaly
+    if known and high - low < _LEAST_SPAN * abs(high + low) / 2.0:
+        middle, half = (high + low) / 2.0, _LEAST_SPAN * abs(high + low) / 4.0
+        axes.set(**{f"{which}lim": (middle - half, middle + half)})
 
 
 def log_axis(axes: "Axes", which: Literal["x", "y"], label: str = "") -> None:
-    """Logarithmic, with 1, 2, 5, 10 written as such; wide ranges show the powers of ten alone.
+    """Logarithmic, with as many ticks as there is room for.
 
     The label, of an axis that has one, says that it is.
     """
     axes.set_xscale("log") if which == "x" else axes.set_yscale("log")
     axis = axes.xaxis if which == "x" else axes.yaxis
-    low, high = sorted(axis.get_view_interval())
-    axis.set_major_locator(LogLocator(subs=_written(high / low)))
+    axis.set_major_locator(LogTicks())
     axis.set_minor_locator(NullLocator())
-    axis.set_major_formatter(FuncFormatter(_plainly))
+    axis.set_major_formatter(Numbers())
     if label:
         axes.set(**{f"{which}label": f"{label} (log scale)"})
-
-
-def _written(ratio: float) -> tuple[float, ...]:
-    """The multiples of powers of ten that have a tick on a logarithmic axis of this range."""
-    if ratio < 8.0:
-        return (1.0, 2.0, 3.0, 5.0)
-    return (1.0, 2.0, 5.0) if ratio < 300.0 else (1.0,)
 
 
 def log_above(axes: "Axes", threshold: float, label: str) -> None:
     """A vertical axis that is linear up to `threshold`, as for counts that can be 0."""
     axes.set_yscale("symlog", linthresh=threshold, linscale=0.4)
-    axes.yaxis.set_major_locator(SymmetricalLogLocator(base=10, linthresh=threshold, subs=[1, 3]))
-    axes.yaxis.set_major_formatter(FuncFormatter(_plainly))
+    axes.yaxis.set_major_locator(LogTicks(linear_up_to=threshold))
+    axes.yaxis.set_major_formatter(Numbers())
     if label:
         axes.set_ylabel(f"{label} (log scale above {threshold:g})")
-
-
-def _plainly(value: float, _position: object) -> str:
-    if 1e-4 <= abs(value) < 1e7 or value == 0.0:
-        return f"{value:,.10g}"
-    mantissa, _, exponent = f"{value:.9e}".partition("e")
-    factor = f"{float(mantissa):g}"
-    power = f"10^{{{int(exponent)}}}"
-    return f"${power}$" if factor == "1" else f"${factor}\\times{power}$"

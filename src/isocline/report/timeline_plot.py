@@ -10,8 +10,18 @@ import numpy.typing as npt
 from isocline.dispatch.batch.result import BatchResult
 from isocline.dispatch.records import LEVELS, Outcome, Ran
 from isocline.dispatch.timeline import FAILED, Timeline
+from isocline.plural import counted
 from isocline.report.cluster_plot import level_colors
-from isocline.report.style import WIDTH, footnote, heading, house, key, new_figure
+from isocline.report.style import (
+    WIDTH,
+    footnote,
+    heading,
+    house,
+    key,
+    name_rows,
+    new_figure,
+    say_instead,
+)
 from isocline.report.theme import theme
 from isocline.report.words import duration, time_unit
 
@@ -34,23 +44,30 @@ _AXES = 72.0 * 0.85 * WIDTH
 @house()
 def timeline_plot(timeline: Timeline) -> "Figure":
     """All attempts that are remembered, from the first start to the last end."""
-    figure, notes = _draw(timeline, "Attempts at each node over time")
-    if notes:
-        footnote(figure, notes)
+    figure, handles, notes = _draw(timeline, "Attempts at each node over time")
+    footnote(figure, f"{_counts(timeline)} {notes}")
+    key(figure, handles)
     return figure
 
 
 @house()
 def batch_plot(result: BatchResult) -> "Figure":
     """A batch's timeline, with how it went below."""
-    figure, notes = _draw(result.timeline, f"{result.name}: attempts at each node over time")
+    title = f"{result.name}: attempts at each node over time"
+    figure, handles, notes = _draw(result.timeline, title)
     found = result.statistics
     footnote(
         figure,
         f"{found.finished:,} tasks in {duration(found.elapsed)} by {result.policy}; one task takes "
         f"{_each(result)}. {notes}",
     )
+    key(figure, handles)
     return figure
+
+
+def _counts(timeline: Timeline) -> str:
+    ran = timeline.ran
+    return f"{counted(len(ran), 'attempt')} at {counted(len(timeline.nodes), 'node')}."
 
 
 def _each(result: BatchResult) -> str:
@@ -58,8 +75,8 @@ def _each(result: BatchResult) -> str:
     return ", ".join(f"{duration(times[level])} {level}" for level in LEVELS if level in times)
 
 
-def _draw(timeline: Timeline, title: str) -> "tuple[Figure, str]":
-    """The picture without its small print, and what that has to say of it."""
+def _draw(timeline: Timeline, title: str) -> "tuple[Figure, list[Any], str]":
+    """The picture without key and small print, the key's entries, and notes for the small print."""
     nodes, ran = timeline.nodes, timeline.ran
     figure = new_figure(min(_ROW * max(len(nodes), 1), _MOST_HEIGHT) + _FRAME)
     heading(figure, title)
@@ -83,8 +100,7 @@ def _draw(timeline: Timeline, title: str) -> "tuple[Figure, str]":
     if failed := [entry for entry in ran if entry.outcome in FAILED]:
         handles.append(_crosses(axes, failed, row, first, scale))
     _frame(axes, nodes, span, unit)
-    key(figure, handles)
-    return figure, _notes(ran, first, span / _AXES * _LEAST_BAR * scale)
+    return figure, handles, _notes(ran, first, span / _AXES * _LEAST_BAR * scale)
 
 
 def _notes(ran: Sequence[Ran], first: float, least: float) -> str:
@@ -178,12 +194,11 @@ def _frame(axes: "Axes", nodes: Sequence[str], end: float, unit: str) -> None:
     axes.set_ylim(max(len(nodes), 1) - 0.5, -0.5)
     axes.set_xlabel(f"time since the first start, {unit}")
     if len(nodes) <= _MOST_NAMES:
-        axes.set_yticks(range(len(nodes)), nodes)
+        name_rows(axes, nodes)
     else:
         axes.set_ylabel(f"{len(nodes)} nodes, by name")
         axes.set_yticks([])
     axes.grid(visible=False, axis="y")
     axes.tick_params(axis="y", length=0)
     if not nodes:
-        axes.annotate("nothing was started", (0.5, 0.5), xycoords="axes fraction", ha="center",
-                      va="center", fontsize=8)  # fmt: skip
+        say_instead(axes, "nothing was started")

@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 
 from isocline.report.conditions import conditions
 from isocline.report.end_labels import End, label_ends
+from isocline.report.lettering import SMALL, shortened
 from isocline.report.style import (
     BOUND,
     LOG_FROM,
+    PANEL,
     footnote,
     heading,
     house,
@@ -49,7 +51,7 @@ def total_plot(comparison: Comparison) -> "Figure":
         line = look | {"marker": None}
         axes.plot(comparison.times, p.total_over_time, lw=1.2, **line)
         unstable = " (unstable)" if p.status == "unstable" else ""
-        ends.append(End(end, float(p.total_over_time[-1]), p.policy + unstable, look["color"]))
+        ends.append(End(end, float(p.total_over_time[-1]), p.policy, look["color"], unstable))
     axes.set_xlim(0, end)
     axes.set_xlabel("time, s")
     heading(figure, f"{comparison.system}: jobs in the system over time")
@@ -72,7 +74,7 @@ def workload_plot(comparison: Comparison) -> "Figure":
         for b, name in enumerate(comparison.backends):
             axes.plot(comparison.times, policy.workloads_over_time[:, b], lw=0.9,
                       color=colors[kind_of(name)])  # fmt: skip
-        axes.set_title(policy.policy, fontsize=8)
+        axes.set_title(shortened(policy.policy, PANEL / columns, weight="bold"), fontsize=SMALL)
     for axes in panels[len(drawn) :]:
         axes.remove()
     _set_height(panels[0], drawn, [p.workloads_over_time for p in drawn], "jobs at a backend")
@@ -84,9 +86,8 @@ def workload_plot(comparison: Comparison) -> "Figure":
     for axes in panels[max(len(drawn) - columns, 0) : len(drawn)]:  # the lowest of each column
         axes.set_xlabel("time, s")
     figure.supylabel(words, fontsize=9)
-    handles = [panels[0].plot([], [], color=c, label=kind)[0] for kind, c in colors.items()]
-    key(figure, handles)
     footnote(figure, f"Replication 0. {conditions(comparison)}")
+    key(figure, [panels[0].plot([], [], color=c, label=kind)[0] for kind, c in _named(colors)])
     return figure
 
 
@@ -106,6 +107,13 @@ def _set_height(
     else:
         axes.set_ylabel(label)
     axes.set_ylim(0.0, top)
+
+
+def _named(colors: dict[str, str]) -> list[tuple[str, str]]:
+    """The kinds with a colour of their own, and the others in one."""
+    most = len(theme().palette)
+    named, others = list(colors.items())[:most], len(colors) - most
+    return [*named, (f"{others} others", theme().faint)] if others > 0 else named
 
 
 def _colors(names: tuple[str, ...]) -> dict[str, str]:

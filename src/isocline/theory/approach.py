@@ -56,6 +56,7 @@ class Approach(Record):
     exponential: Fit | None  # of log V after that
     kappa: float  # of the proof, 1/s: V falls at least so fast in K
     kappa_largest: float  # and in the end at least so fast
+    system: str = "system"  # its name
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON document."""
@@ -112,6 +113,7 @@ def approach(path: FluidPath, constants: Convergence) -> Approach:
         exponential=_fit(path.times[inside & seen], log[inside & seen]),
         kappa=constants.kappa,
         kappa_largest=constants.kappa_largest,
+        system=path.system,
     )
 
 

@@ -45,6 +45,7 @@ class FluidPath(Record):
     steps: int
     solves: int  # of level flows
     equilibrium: FloatArray | None = field(default=None)  # (B,) jobs, for the last parameters
+    system: str = "system"  # its name, at the start
 
     @property
     def total_jobs(self) -> FloatArray:

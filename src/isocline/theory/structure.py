@@ -5,7 +5,7 @@ TierGraph (Definition 4), and what holds of every one of them: arcs lead to lowe
 (Lemma 6, Corollary 1), so that there is no cycle (Corollary 2).
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, final
 
@@ -47,6 +47,7 @@ class Structure(Record):
     best_edges: tuple[tuple[str, str], ...]  # (frontend, backend) of the best-backend graph
     edges: tuple[tuple[str, str], ...] = field(repr=False)  # of the whole compatibility graph
     arcs: tuple[tuple[int, int], ...]  # (i, j): a frontend of tiers[i] may use a backend of [j]
+    system: str = "system"  # its name
 
     @cached_property
     def reaches(self) -> MaskArray:
@@ -131,7 +132,8 @@ def structure(system: RoutingSystem, workloads: npt.ArrayLike, *, same: float = 
     served = np.array([float(curve.rate(jobs)) for curve, jobs in pairs])
     frontends = tuple(frontend.name for frontend in system.frontends)
     backends = tuple(backend.name for backend in system.backends)
-    return _structure(system.graph, marginal, same, frontends, backends, (system.rates, served))
+    found = _structure(system.graph, marginal, same, frontends, backends, (system.rates, served))
+    return replace(found, system=system.name)
 
 
 def structure_of(

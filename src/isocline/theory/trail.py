@@ -20,6 +20,7 @@ class Trail:
     """Collects what is reported, over all periods."""
 
     def __init__(self, periods: Sequence[Period]) -> None:
+        self.system = periods[0].system.name
         self.backends = periods[0].backends
         edges = dict.fromkeys(edge for period in periods for edge in period.edges)
         self.edges = {edge: at for at, edge in enumerate(edges)}
@@ -80,4 +81,5 @@ class Trail:
             steps=self.steps,
             solves=self.solves,
             equilibrium=equilibrium,
+            system=self.system,
         )

@@ -233,7 +233,8 @@ def _draw_spreads(panels: Iterable["Axes"], spreads: Mapping[str, FloatArray]) -
         )
         between = np.sqrt(SCALES[1] * SCALES[2])
         axes.annotate(r"$c^{-1/2}$", (between, middle[-1] * (between / last) ** -0.5), ha="right",
-                      xytext=(-4, -9), textcoords="offset points", fontsize=8)  # fmt: skip
+                      xytext=(-4, -9), textcoords="offset points", fontsize=8,
+                      parse_math=True)  # fmt: skip
         axes.annotate(f"fitted exponent {estimate(fitted)}", (0.97, 0.92), ha="right", va="top",
                       xycoords="axes fraction", fontsize=8)  # fmt: skip
         log_axis(axes, "x", "scale c")

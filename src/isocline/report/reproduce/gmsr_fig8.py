@@ -187,7 +187,7 @@ def _spread_panel(axes: "Axes", spreads: Mapping[str, FloatArray]) -> None:
         guide = found[-1].value * (SCALES / SCALES[-1]) ** power
         axes.plot(SCALES, guide, color=color, lw=0.9, ls=(0, (4, 2)))
         axes.annotate(f"{name} ~ $c^{{{power:g}}}$", (SCALES[2], guide[2]), xytext=(5, 5),
-                      textcoords="offset points", fontsize=8)  # fmt: skip
+                      textcoords="offset points", fontsize=8, parse_math=True)  # fmt: skip
     log_axis(axes, "x", "scale c")
     log_axis(axes, "y", "jobs / c")
     axes.set_xticks(SCALES, [f"{c:g}" for c in SCALES])

@@ -62,7 +62,7 @@ def mark_levels(axes: "Axes", right: float, backend: int) -> None:
     true, printed = float(equilibrium()[backend]), float(PRINTED[backend])
     apart = 5 if true > printed else -5  # points, so that the names do not meet
     for level, color, name, up in (
-        (true, theme().ink, r"$\sqrt{2}$", apart),
+        (true, theme().ink, "√2", apart),
         (printed, wrong(), f"{printed:g} printed", -apart),
     ):
         axes.axhline(level, color=color, lw=0.9, ls=(0, (1, 1.5)), zorder=4)

@@ -142,7 +142,8 @@ def _algorithm(axes: "Axes") -> None:
         axes.plot((m - 0.3, m + 0.3), (3.1, 3.1), color=theme().ink, lw=1.0)
         for task in range(length):
             axes.add_patch(_square(m, 3.2 + 0.6 * task))
-        axes.annotate(f"$Q_{m + 1}$", (m - 0.08, 2.4), ha="right", fontsize=8)
+        axes.annotate(f"$Q_{m + 1}$", (m - 0.08, 2.4), ha="right", fontsize=8,
+                      parse_math=True)  # fmt: skip
         axes.plot(
             m,
             1.0,
@@ -173,7 +174,7 @@ def _algorithm(axes: "Axes") -> None:
         ((-0.9, -0.7), "an idle server without a local\ntask helps the longest queue,\n"
                        f"if that is longer than $T_s$ = {THRESHOLD:g}"),
     ):  # fmt: skip
-        axes.annotate(words, xy, fontsize=8, va="center")
+        axes.annotate(words, xy, fontsize=8, va="center", parse_math=True)
     axes.set_xlim(-1.0, len(QUEUES) - 0.3)
     axes.set_ylim(-1.4, 10.0)
     axes.set_axis_off()
@@ -200,7 +201,7 @@ def _loads(axes: "Axes", plan: "NearDataPlan", shares: FloatArray) -> None:
             )
             if shares[n, m] > 0.07:
                 axes.annotate(rf"$\nu_{{{n + 1},{m + 1}}}$", (n, bottom + shares[n, m] / 2),
-                              ha="center", va="center", fontsize=8,
+                              ha="center", va="center", fontsize=8, parse_math=True,
                               color=on(theme().palette[m]))  # fmt: skip
             bottom += shares[n, m]
     axes.axhline(ALPHA, color=theme().ink, lw=1.0, ls=(0, (4, 2)))
@@ -208,6 +209,6 @@ def _loads(axes: "Axes", plan: "NearDataPlan", shares: FloatArray) -> None:
     labels = [f"$Q_{n + 1}$" for n in range(len(plan.loads))]
     for group, names in (("helpers", plan.helpers), ("beneficiaries", plan.beneficiaries)):
         labels[int(names[(len(names) - 1) // 2])] += f"\n{group}"
-    axes.set_xticks(range(len(labels)), labels, fontsize=8)
+    axes.set_xticks(range(len(labels)), labels, fontsize=8, parse_math=True)
     axes.set_ylim(0.0, 1.15 * max(plan.loads))
     axes.set_ylabel("tasks per slot")
