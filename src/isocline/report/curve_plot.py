@@ -88,7 +88,7 @@ def _learned_from(groups: Mapping[Curve, list[str]]) -> str:
     tables = [curve for curve in groups if isinstance(curve, TableCurve)]
     said = "Dots: measured points" if tables else ""
     if any(curve.dropped for curve in tables):
-        said += "; crosses: those left out, since the rate may not fall nor grow ever faster"
+        said += "; crosses: those left out, so that the curve rises and is concave"
     return said and f"{said}."
 
 

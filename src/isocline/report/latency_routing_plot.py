@@ -57,7 +57,7 @@ def latency_routing_plot(document: Row, name: str) -> "Figure":
     ]
     scale, unit = time_unit(value for row in latencies for value in row)
     figure = new_figure(height=1.8 + 0.24 * len(shown))
-    heading(figure, f"{name}: each backend at the optimum and under routing by expected latency")
+    heading(figure, f"{name}: each backend at the optimum and under routing by latency")
     jobs, latency = figure.subplots(1, 2, sharey=True)
     _rows(jobs, [[_jobs(row) for row in pair] for pair in shown], "jobs at the backend")
     _rows(latency, [[v and v / scale for v in row] for row in latencies], f"latency N/l(N), {unit}")

@@ -53,7 +53,8 @@ def near_data_picture(plan: NearDataPlan) -> "Figure":
         figure,
         f"{plan.cluster.name}: {number(plan.cluster.arrival_rate)} tasks/s, "
         f"{number(1.0 / plan.capacity_scale, 3)} of the capacity. Every task at the least loaded "
-        f"of its local servers; from {plan.basis}."
+        f"of its local servers; from {plan.basis}. Certificate: conservation residual "
+        f"{plan.certificate.conservation:.1e}, slope gap {plan.certificate.slope_gap:.1e}."
         f"{' Dark lines: help within racks.' if racks else ''}",
     )
     return figure

@@ -112,11 +112,15 @@ def new_figure(height: float, width: float = WIDTH) -> Figure:
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def footnote(figure: "Figure", text: str) -> None:
-    """Small print below a picture, which grows where that is long."""
+def footnote(figure: "Figure", text: str, *, grows: bool = True) -> None:
+    """Small print below a picture, which grows where that is long.
+
+    Not with `grows=False`, of a picture whose height is chosen for its own small print.
+    """
     lines = wrapped(text, _room(figure), SMALL)
     figure.supxlabel("\n".join(lines), fontsize=SMALL, color=theme().note, x=_MARGIN, ha="left")
-    grow(figure, max(len(lines) - _USUAL_LINES, 0) * _LINE)
+    if grows:
+        grow(figure, max(len(lines) - _USUAL_LINES, 0) * _LINE)
 
 
 def heading(figure: "Figure", text: str) -> None:

@@ -5,13 +5,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 # First, since it says what to install where there is no matplotlib.
 from isocline.report.lettering import SMALL  # isort: skip
 from matplotlib.ticker import Formatter, Locator
-
-FloatArray = npt.NDArray[np.float64]
 
 # Times the size of letters: the width of a digit, and the height of a line.
 _DIGIT, _LINE = 0.64, 1.4
@@ -32,13 +29,13 @@ class LogTicks(Locator):
     def __init__(self, linear_up_to: float = 0.0) -> None:
         self._linear = linear_up_to
 
-    def __call__(self) -> FloatArray:
-        """The ticks of the axis at its present limits and size."""
+    def __call__(self) -> Any:
+        """(n,) the ticks of the axis at its present limits and size."""
         axis: Any = self.axis
         return self.tick_values(*axis.get_view_interval())
 
-    def tick_values(self, vmin: float, vmax: float) -> FloatArray:
-        """The ticks from `vmin` to `vmax`."""
+    def tick_values(self, vmin: float, vmax: float) -> Any:
+        """(n,) the ticks from `vmin` to `vmax`."""
         low, high = sorted((vmin, vmax))
         ticks: list[float] = []
         for choice in self._choices(max(low, self._linear), high):

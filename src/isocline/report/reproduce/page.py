@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 def frame(figure: "Figure", title: str, conditions: str) -> None:
     """The title above a picture; model, parameters and seeds below."""
     heading(figure, title[:1].upper() + title[1:])
-    footnote(figure, conditions)
+    footnote(figure, conditions, grows=False)
 
 
 def panel_title(axes: "Axes", letter: str, text: str) -> None:
