@@ -17,6 +17,7 @@ from typing import Any, TypeVar, cast, final
 
 import numba
 import numba.extending
+import numpy as np
 from numba.core.ccallback import CFunc
 from numba.core.compiler import Compiler
 from numba.core.registry import CPUDispatcher
@@ -93,6 +94,38 @@ def _made(function: F, options: dict[str, Any]) -> F:
     return cast(F, made)
 
 
+def identity(function: Any) -> str:
+    """The name of a function, and a digest of its source.
+
+    Of a user's function also of what it reads from around it, other functions of the user's
+    included: numba compiles such values in. Those of this package are constants.
+    """
+    told = _told(function, set())
+    return f"{function.__module__}.{function.__qualname__}:{hashlib.sha256(told).hexdigest()}"
+
+
+def _told(function: Any, seen: set[Any]) -> bytes:
+    """All that the identity of a function depends on."""
+    seen.add(function)
+    parts = [inspect.getsource(function).encode()]
+    if not function.__module__.startswith("isocline."):
+        around = inspect.getclosurevars(function)
+        read = dict(sorted({**around.globals, **around.nonlocals}.items()))
+        for name, value in read.items():
+            parts += [name.encode(), _value_told(value, seen)]
+    return b"\0".join(parts)
+
+
+def _value_told(value: Any, seen: set[Any]) -> bytes:
+    if isinstance(value, np.ndarray):
+        return f"{value.dtype}{value.shape}".encode() + value.tobytes()
+    python = getattr(value, "py_func", value)
+    if not inspect.isfunction(python):
+        return (value.__name__ if inspect.ismodule(value) else repr(value)).encode()
+    ours = python.__module__.startswith("isocline.")
+    return python.__qualname__.encode() if ours or python in seen else _told(python, seen)
+
+
 @final
 class Declared(CPUDispatcher):  # type: ignore[misc]
     """A function of one signature, compiled when it is first needed and not at its definition.
@@ -117,12 +150,15 @@ class Declared(CPUDispatcher):  # type: ignore[misc]
         """Whether it is only ever a part of kernels."""
         return _is_inner(self._options)
 
+    @property
+    def signature(self) -> Any:
+        """As it was declared."""
+        return self._declared
+
     @functools.cached_property
     def _uuid(self) -> str:
         """The identity of the function for numba, made on first use: sources are slow to find."""
-        function = self.py_func
-        source = hashlib.sha256(inspect.getsource(function).encode()).hexdigest()
-        found = f"{function.__module__}.{function.__qualname__}:{source}"
+        found = identity(self.py_func)
         self._set_uuid(found)
         return found
 

@@ -6,7 +6,7 @@ import inspect
 import sys
 import traceback
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,6 +19,11 @@ def is_name(text: str) -> bool:
     """Whether `text` has the form `package.module:name`."""
     module, colon, name = text.partition(":")
     return bool(colon) and name.isidentifier() and all(map(str.isidentifier, module.split(".")))
+
+
+def is_own(thing: object) -> bool:
+    """Whether a class or function is a user's, not of this package."""
+    return not str(getattr(thing, "__module__", "isocline.")).startswith("isocline.")
 
 
 def imported(noun: str, label: str, error: type[IsoclineError]) -> Any:
@@ -82,14 +87,30 @@ def made(
 
 
 @contextmanager
-def failures_of(name: str, error: type[IsoclineError]) -> Iterator[None]:
-    """Raise what a user's code raises within as `error`, in one line that begins with `name`."""
+def failures_of(
+    name: str, error: type[IsoclineError], passing: tuple[type[Exception], ...] = ()
+) -> Iterator[None]:
+    """Raise what a user's code raises within as `error`, in one line that begins with `name`.
+
+    Errors of this package, and those of a class in `passing`, go on as they are.
+    """
+    unchanged: tuple[type[Exception], ...] = (IsoclineError, *passing)
     try:
         yield
-    except IsoclineError:
+    except unchanged:
         raise
     except Exception as problem:
         raise error(f"{name}: {_in_one_line(problem)}") from problem
+
+
+def value_of(text: str) -> bool | int | float | str:
+    """The value of an option's word, as YAML would read it: true or false, a number, or itself."""
+    if text in ("true", "false"):
+        return text == "true"
+    for kind in (int, float):
+        with suppress(ValueError):
+            return kind(text)
+    return text
 
 
 def arguments(instance: object) -> dict[str, Any]:

@@ -5,6 +5,7 @@ new number: what stands in the lists under the old one is struck off when it com
 task that waits takes about 200 bytes with three holders, the caller's own number of it included.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple, final
@@ -23,6 +24,7 @@ from isocline.dispatch.kernels.floor import (
 )
 from isocline.draws import Stream
 from isocline.errors import PolicyError
+from isocline.policies.own_code import CANNOT_COMPILE, blame
 from isocline.policies.scheduling.contract import ClusterSetting, SchedulingPolicy
 from isocline.policies.scheduling.desk import (
     IDLE,
@@ -31,7 +33,8 @@ from isocline.policies.scheduling.desk import (
     WAITING,
 )
 from isocline.policies.scheduling.longest import is_full, with_more_keys
-from isocline.policies.scheduling.moves import WRONG_QUEUE, YES
+from isocline.policies.scheduling.moves import REASONS, WRONG_TIME, YES
+from isocline.policies.scheduling.own_rules import functions_of, option_of
 from isocline.policies.scheduling.tasks import (
     FIRST_TASKS,
     FREE,
@@ -127,13 +130,16 @@ class Board:
         self, what: int, server: int = 0, task: int = 0, now: float = 0.0, born: float = 0.0
     ) -> None:
         """Any event of `kernels.step`; `started` says what it led to."""
-        status = self._step(
-            self.book, self.view, self.floor, what, server, task, born, now, self.rng
-        )
+        try:
+            status = self._step(
+                self.book, self.view, self.floor, what, server, task, born, now, self.rng
+            )
+        except Exception as error:
+            self._blame(error)
+            raise
         if status != YES:
             if status != floor.ROOM:
-                wrong = "queue in which a task waits" if status == WRONG_QUEUE else "idle server"
-                raise PolicyError(f"policy {self.policy.name} chose something else than a {wrong}")
+                raise PolicyError(f"policy {self.policy.name}: {REASONS[status]}")
             self._make_room()
 
     def started(self) -> list[Started]:
@@ -152,7 +158,20 @@ class Board:
 
     def due(self, now: float) -> float:
         """When the policy wants to be asked if nothing happens before, s."""
-        return self._due(self.book, self.view, now) if self.policy.waits else np.inf
+        if not self.policy.waits:
+            return np.inf
+        try:
+            due: float = self._due(self.book, self.view, now)
+        except Exception as error:
+            self._blame(error)
+            raise
+        if math.isnan(due):
+            raise PolicyError(f"policy {self.policy.name}: {REASONS[WRONG_TIME]}")
+        return due
+
+    def _blame(self, error: Exception) -> None:
+        """Raise PolicyError in place of an error that is one of a user's functions."""
+        blame(self.policy.name, functions_of(self.book.rules), error)
 
     def set_moved(self, numbers: IndexArray, up: Sequence[int]) -> None:
         """Tasks that WITHDRAWN or COMES_AGAIN are about, and where those without data are local."""
@@ -229,7 +248,7 @@ class Board:
         """The policy goes by other rates, tasks/s at each level."""
         self.setting = replace(self.setting, rate=rate)
         self.view.rate[:] = rate
-        self.view.option[:] = self.policy.option(self.setting)
+        self.view.option[:] = option_of(self.policy, self.setting)
         self.event(floor.RATES)
 
     def set_fetching(self, most: int, services: float) -> None:
@@ -275,10 +294,14 @@ class Board:
         book, view, floor, rng = of(self.book), of(self.view), of(self.floor), of(self.rng)
         kernel: Any = step.step
         due: Any = step.next_due
-        return (
-            kernel.compile((book, view, floor, i, i, i, f, f, rng)),
-            due.compile((book, view, f)) if self.policy.waits else None,
-        )
+        try:
+            return (
+                kernel.compile((book, view, floor, i, i, i, f, f, rng)),
+                due.compile((book, view, f)) if self.policy.waits else None,
+            )
+        except CANNOT_COMPILE as error:
+            self._blame(error)
+            raise
 
     def _make_room(self) -> None:
         lists, longest = self.view.lists, self.view.longest

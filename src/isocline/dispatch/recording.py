@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from isocline.addresses import Address
+from isocline.compiled import value_as
 from isocline.policies.scheduling.called import called
 from isocline.policies.scheduling.contract import (
     PICK,
@@ -17,7 +18,9 @@ from isocline.policies.scheduling.contract import (
     Rules,
     SchedulingPolicy,
 )
+from isocline.policies.scheduling.own_rules import rules_of
 from isocline.policies.scheduling.tasks import BORN, oldest
+from isocline.user_code import is_own
 
 FACTS = 3  # of a decision: server, time, when the task was submitted
 
@@ -39,7 +42,7 @@ class Recording(SchedulingPolicy):
         self.by_data = policy.by_data  # type: ignore[misc]
 
     def rules(self, setting: ClusterSetting) -> Rules:
-        route, call, pick, due, changed = self.policy.rules(setting)
+        route, call, pick, due, changed = rules_of(self.policy, setting)
         most = self._most
 
         def note(server: int, view: Any, now: float, rng: Any) -> int:
@@ -57,6 +60,8 @@ class Recording(SchedulingPolicy):
 
         # By address, so that one compiled kernel does for all policies.
         by_address = called(Rules(route, call, pick, due, changed))
+        if is_own(pick):  # see `called`
+            return by_address._replace(pick=value_as(PICK)(note))
         compiled = numba.cfunc(PICK, error_model="numpy")(note)
         return by_address._replace(pick=Address.of(compiled, PICK))
 

@@ -12,6 +12,14 @@ from isocline.policies.scheduling.desk import COLUMNS, COLUMNS_WITH_RACKS, IDLE,
 from isocline.policies.scheduling.longest import NO_ORDER, all_zero
 from isocline.policies.scheduling.members import everyone
 from isocline.policies.scheduling.moves import Book
+from isocline.policies.scheduling.own_rules import (
+    grade_of,
+    memory_of,
+    option_of,
+    queues_of,
+    rules_of,
+    winner_of,
+)
 from isocline.policies.scheduling.tasks import (
     FIRST_TASKS,
     FREE,
@@ -40,7 +48,7 @@ LEAST_RING = 4
 def empty_view(setting: ClusterSetting, policy: SchedulingPolicy) -> ClusterView:
     """All servers idle, no tasks."""
     rack, racks = setting.rack, setting.racks
-    queues = policy.queues(setting)
+    queues = queues_of(policy, setting)
     desk = np.zeros((queues, COLUMNS if racks == 1 else COLUMNS_WITH_RACKS), np.int32)
     desk[:, SERVING] = IDLE
     tasks: Tasks = no_tasks(FIRST_TASKS, np.zeros(0, np.int32), FIRST_WIDTH)
@@ -49,21 +57,21 @@ def empty_view(setting: ClusterSetting, policy: SchedulingPolicy) -> ClusterView
         rack=rack,
         racks=racks,
         rate=setting.rate.copy(),
-        option=policy.option(setting),
+        option=option_of(policy, setting),
         idle=everyone(desk, rack, racks),
         longest=all_zero(rack, racks) if policy.keeps_longest(setting) else NO_ORDER,
         tasks=tasks,
         lists=empty_lists(queues, FIRST_TASKS),
-        memory=policy.memory(setting),
-        winner=policy.winner(setting),
+        memory=memory_of(policy, setting),
+        winner=winner_of(policy, setting),
     )
 
 
 def empty_book(setting: ClusterSetting, policy: SchedulingPolicy) -> Book:
     """One job, not served as yet."""
     return Book(
-        rules=called(policy.rules(setting)),
-        grade=policy.grade(setting),
+        rules=called(rules_of(policy, setting)),
+        grade=grade_of(policy, setting),
         binds=policy.binds,
         counts_service=policy.counts_service,
         keeps=True,

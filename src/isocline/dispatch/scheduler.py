@@ -42,7 +42,8 @@ from isocline.dispatch.user_job import Job
 from isocline.draws import stream
 from isocline.errors import IsoclineError, UsageError
 from isocline.model.cluster import Rates
-from isocline.policies.scheduling import parse
+from isocline.policies.scheduling import scheduling_policy
+from isocline.policies.scheduling.contract import SchedulingPolicy
 
 if TYPE_CHECKING:
     from isocline.dispatch.explain import Explanation
@@ -73,7 +74,7 @@ class Scheduler(Submitting):
     def __init__(
         self,
         engine: str | Engine = "processes",
-        policy: str = "local_first",
+        policy: str | SchedulingPolicy = "local_first",
         locations: Locations | None = None,
         *,
         retries: int = 0,
@@ -96,7 +97,8 @@ class Scheduler(Submitting):
         Args:
             engine: Where functions run: "processes", the worker processes of this machine, or an
                 engine of `isocline.dispatch.engines`.
-            policy: Any scheduling policy, `name` or `name:key=value,...`.
+            policy: Any scheduling policy: `name`, `name:key=value,...`, one's own as
+                `package.module:Class`, or an instance.
             locations: Which nodes hold a chunk: a mapping, or a function of the chunk; where it has
                 none, and by default, the engine is asked.
             retries: How often a task is run again that raised or took too long. One whose worker
@@ -132,7 +134,7 @@ class Scheduler(Submitting):
         if rules is None:
             rules = Rules(retries=retries, holder_grace=holder_grace)
             rules = rules if copies else replace(rules, straggler=math.inf)
-        parsed = parse(policy)
+        parsed = scheduling_policy(policy)
         rng = stream(secrets.randbits(32) if seed is None else seed)
         self._engine = engine_of(engine, everywhere, options)
         self._journal = None if journal is None else Journal(journal, resume)
@@ -293,7 +295,9 @@ class Scheduler(Submitting):
         self._require_own()
         task = self._intake.task(wanted, job, job_name)
         if self._closed or self._driver.over:
-            raise EngineClosedError(task.key, "the scheduler is closed; make another")
+            failure = self._driver.failure
+            reason = f"the scheduler failed: {failure}" if failure else "the scheduler is closed"
+            raise EngineClosedError(task.key, f"{reason}; make another")
         self._driver.put(task)
         return task.future
 

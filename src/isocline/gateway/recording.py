@@ -6,8 +6,10 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+from isocline.compiled import value_as
 from isocline.policies.contract import CHOOSE, FloatArray, RoutingPolicy, Setting, View
 from isocline.policies.wrapped import Wrapped
+from isocline.user_code import is_own
 
 
 @final
@@ -46,6 +48,8 @@ class Recording(Wrapped):
                 view.memory[counter, 0] = count + 1.0
             return edge  # type: ignore[no-any-return]
 
+        if is_own(choose):  # inside the kernel: numba swallows what is raised behind an address
+            return value_as(CHOOSE)(note), observe
         # By address, as a user's own policy: the kernel for those is compiled already.
         return numba.cfunc(CHOOSE, error_model="numpy")(note), observe
 

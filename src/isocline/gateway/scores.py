@@ -6,13 +6,14 @@ which from Python would run uncompiled; it gets a compiled caller.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, final
+from typing import Any, ParamSpec, TypeVar, final
 
 import numba
 import numpy as np
 
 from isocline.draws import stream
 from isocline.errors import PolicyError
+from isocline.policies.arrays import memory_of, option_of, parameter_of, table_of
 from isocline.policies.contract import (
     FloatArray,
     IntArray,
@@ -21,6 +22,12 @@ from isocline.policies.contract import (
     View,
     observe_nothing,
 )
+from isocline.policies.custom import functions_of
+from isocline.policies.own_code import blame
+from isocline.user_code import is_own
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 # Workloads tabulated at first; doubled whenever a backend holds more, as the simulator does, up to
 # LARGEST, beyond which all score as that: 128 kB for each backend.
@@ -38,16 +45,16 @@ class Scores:
         self._setting = replace(setting, curves=tuple(self.curves), row=row)
         self._size = FIRST
         chosen, observed = policy.functions()
-        self.choose: Callable[[IntArray, View, float, Any], int] = _called(chosen)
-        self._observed = None if observed is observe_nothing else observed
+        self.choose: Callable[[IntArray, View, float, Any], int] = self._guarded(_called(chosen))
+        self._observed = None if observed is observe_nothing else self._guarded(observed)
         self.view = View(
             setting.graph.sink.copy(),
             np.zeros(row.size, np.int32),
             row,
             self._table(),
-            np.ascontiguousarray(policy.parameter(self._setting), dtype=np.float64),
-            policy.memory(self._setting),
-            policy.option(),
+            parameter_of(policy, self._setting),
+            memory_of(policy, self._setting),
+            option_of(policy),
         )
         self._jobs = self.view.workload.data  # a memoryview: four times as fast as the array
         # What `explained` said of each backend at each workload, until its row changes.
@@ -61,6 +68,20 @@ class Scores:
         """A request sent by an edge took so long, s."""
         if self._observed is not None:
             self._observed(edge, latency, now, self.view)
+
+    def _guarded(self, function: Callable[P, R]) -> Callable[P, R]:
+        """A compiled function of the policy; what one of a user's raises is a PolicyError."""
+        if not is_own(function):
+            return function
+
+        def guarded(*arguments: P.args, **named: P.kwargs) -> R:
+            try:
+                return function(*arguments, **named)
+            except Exception as error:
+                blame(self.policy.name, functions_of(self.policy), error)
+                raise
+
+        return guarded
 
     def explained(self, backends: Sequence[int]) -> list[tuple[int, int, float]]:
         """Of each backend: its number, its workload, and the table's entry for that."""
@@ -82,8 +103,7 @@ class Scores:
             self.curves[backend] = curve
         # A plan was made for the curves of the start; what follows one keeps it.
         self._setting = replace(self._setting, curves=tuple(self.curves))
-        parameter = np.ascontiguousarray(self.policy.parameter(self._setting), dtype=np.float64)
-        self.view.parameter[:] = parameter
+        self.view.parameter[:] = parameter_of(self.policy, self._setting)
         rows = list(curves)
         self._forget(rows)
         if self.view.table.shape[0] != len(self.curves):  # more rows than one for a backend
@@ -91,7 +111,7 @@ class Scores:
             self.view = self.view._replace(table=self._table())
             return
         few = replace(self._setting, curves=tuple(curves.values()))
-        self.view.table[rows] = self.policy.table(few, self._workloads())
+        self.view.table[rows] = table_of(self.policy, few, self._workloads())
 
     def _tell(self, backend: int, jobs: int) -> tuple[int, int, float]:
         table, told = self.view.table, self._told[backend]
@@ -106,8 +126,7 @@ class Scores:
             self._told[backend].clear()
 
     def _table(self) -> FloatArray:
-        table = self.policy.table(self._setting, self._workloads())
-        return np.ascontiguousarray(table, dtype=np.float64)
+        return table_of(self.policy, self._setting, self._workloads())
 
     def _workloads(self) -> FloatArray:
         return np.arange(self._size, dtype=np.float64)

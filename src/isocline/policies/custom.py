@@ -9,40 +9,52 @@ function is compiled into a guard that returns RAISED instead, which no kernel t
 and notes the call in `view.option`, so that Python can repeat it and say what was raised.
 """
 
-import inspect
-import re
-import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
-from inspect import Parameter
 from typing import Any, final
 
 import numba
 import numpy as np
-from numba.core.ccallback import CFunc
-from numba.core.errors import NumbaError, UnsupportedBytecodeError
-from numba.core.registry import CPUDispatcher
 
 from isocline.compiled import by_address
 from isocline.errors import PolicyError
 from isocline.policies.contract import (
     CHOOSE,
+    OBSERVE,
     FloatArray,
     RoutingPolicy,
     Setting,
     View,
     observe_nothing,
 )
-from isocline.user_code import place
+from isocline.policies.own_code import (
+    CANNOT_COMPILE,
+    Function,
+    Wanted,
+    as_written,
+    raised,
+    require_function,
+    require_signature,
+    uncompilable,
+)
+from isocline.user_code import is_own, place
 
 MEMORY = 4
-WANTED = "choose(candidates, view, now, rng) -> edge"
-PARAMETERS = 4
+CHOICE = Wanted(
+    "choose",
+    "choose(candidates, view, now, rng) -> edge",
+    "an edge",
+    CHOOSE,
+    4,
+    "value_as(CHOOSE)",
+)
+OBSERVATION = Wanted(
+    "observe", "observe(edge, latency, now, view)", "nothing", OBSERVE, 4, "value_as(OBSERVE)"
+)
 RAISED = -2  # neither an edge nor HOLD
 # Of the call that raised, in `view.option`: how many candidates (0: none raised), the first of
 # them, and the time, s.
 COUNT, FIRST, NOW = 0, 1, 2
-_NOT_AT_ONCE = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
 
 
 @final
@@ -84,7 +96,7 @@ class Custom(RoutingPolicy):
         try:
             self.python(candidates, view, float(view.option[NOW]), rng)
         except Exception as error:
-            return PolicyError(f"policy {self.label} raised {_raised(error, code.co_filename)}")
+            return PolicyError(f"policy {self.label} raised {raised(error, {code.co_filename})}")
         # What it remembers may have changed before it raised.
         return PolicyError(
             f"policy {self.label} ({where}) raised an exception at {view.option[NOW]:g} s, but did "
@@ -103,14 +115,11 @@ def custom(label: str, function: Callable[..., Any]) -> Custom:
             with the place in the user's file.
     """
     python = as_written(function)
-    _require_signature(label, python)
+    require_signature(label, python, CHOICE)
     try:
         compiled = _guarded(python)
-    except (NumbaError, UnsupportedBytecodeError) as error:
-        raise PolicyError(
-            f"policy {label} ({_place(error, python)}): numba cannot compile it: {_reason(error)}; "
-            f"it must be {WANTED}, see docs/own.md"
-        ) from error
+    except CANNOT_COMPILE as error:
+        raise uncompilable(label, python, error, CHOICE) from error
     return Custom(label, compiled, python)
 
 
@@ -133,73 +142,21 @@ def _guarded(python: Callable[..., Any]) -> Any:
     return by_address(CHOOSE, cached=False, plain=True)(guard)
 
 
-def _raised(error: Exception, filename: str) -> str:
-    """The class of an exception, what it says, and the last line of a user's file on its way."""
-    lines = list(traceback.extract_tb(error.__traceback__))
-    theirs = [frame for frame in lines if frame.filename == filename] or lines
-    said = " ".join(str(error).split())
-    kind = type(error).__name__
-    where = place(theirs[-1].filename, theirs[-1].lineno or 0)
-    return f"{kind}{f': {said}' if said else ''} ({where})"
-
-
-def as_written(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The Python function of what numba has compiled, a dispatcher or a callback."""
-    python: Callable[..., Any] = getattr(function, "py_func", inspect.unwrap(function))
-    return python
-
-
 def require_compiled(label: str, policy: RoutingPolicy) -> None:
     """Check the functions of a user's class of policies.
 
     Raises:
-        PolicyError: `choose` or `observe` is missing, or not compiled.
+        PolicyError: `choose` or `observe` is missing, not compiled, or has other parameters.
     """
-    for name, wanted in (("choose", WANTED), ("observe", "observe(edge, latency, now, view)")):
-        function = getattr(type(policy), name, None)
+    for wanted in (CHOICE, OBSERVATION):
+        function = getattr(type(policy), wanted.name, None)
         if function is None:
-            raise PolicyError(f"policy {label} has no {name}; give {wanted}, compiled")
-        if not isinstance(function, CPUDispatcher | CFunc):
-            raise PolicyError(
-                f"policy {label}: {name} is not compiled; write {wanted} as a function of the "
-                f"module, with @value_as({name.upper()}) above it, and {name} = ... in the class"
-            )
+            raise PolicyError(f"policy {label} has no {wanted.name}; give {wanted.call}, compiled")
+        if is_own(function):
+            require_function(label, function, wanted)
 
 
-def _require_signature(label: str, function: Callable[..., Any]) -> None:
-    """Four positional parameters, and a value returned at once."""
-    code = getattr(function, "__code__", None)
-    if code is None:
-        raise PolicyError(f"policy {label} is no Python function; it must be {WANTED}")
-    parameters = inspect.signature(function).parameters.values()
-    positional = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
-    right = len(parameters) == PARAMETERS and all(one.kind in positional for one in parameters)
-    if right and not code.co_flags & _NOT_AT_ONCE:
-        return
-    where = place(code.co_filename, code.co_firstlineno)
-    found = f"{code.co_name}({', '.join(map(str, parameters))})"
-    if code.co_flags & _NOT_AT_ONCE:
-        found = f"{found}, a generator or coroutine"
-    raise PolicyError(f"policy {label} ({where}): it must be {WANTED}; found {found}")
-
-
-def _place(error: Exception, function: Callable[..., Any]) -> str:
-    """The innermost line of the user's code that numba names, or else the function's first."""
-    if inner := re.search(r" (?:at|from) (\S+) \((\d+)\)", str(error)):
-        return place(inner[1], int(inner[2]))
-    loc = getattr(error, "loc", None)
-    if loc is not None:
-        return place(loc.filename, loc.line)
-    return place(function.__code__.co_filename, function.__code__.co_firstlineno)
-
-
-def _reason(error: Exception) -> str:
-    """What numba says first, without its own whereabouts."""
-    lines = [line.strip() for line in str(error).splitlines()]
-    said = next(line for line in lines if line and not line.startswith("Failed in"))
-    call = next((line.removeprefix(">>> ") for line in lines if line.startswith(">>> ")), None)
-    if call:
-        return f"there is no {call}"
-    if said.startswith("No conversion from"):
-        return f"it returns {said.split()[3]}, not an edge"
-    return re.sub(r"( of type \w+)\(.*\)|\. Raised from.*", r"\1", said).rstrip(".")
+def functions_of(policy: RoutingPolicy) -> tuple[Function, Function]:
+    """The compiled functions of a policy, and what they must be."""
+    choose, observe = policy.functions()
+    return Function(choose, CHOICE), Function(observe, OBSERVATION)

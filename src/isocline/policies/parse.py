@@ -8,9 +8,11 @@ from typing import Any, TypeVar
 
 from isocline.errors import PolicyError
 from isocline.policies.contract import RoutingPolicy
-from isocline.policies.custom import Custom, as_written, custom, require_compiled
+from isocline.policies.custom import Custom, custom, require_compiled
+from isocline.policies.own_code import as_written
 from isocline.policies.routing import ALL
-from isocline.user_code import imported, is_name, made
+from isocline.user_code import imported, is_name, made, value_of
+from isocline.user_code import is_own as is_own_class
 
 P = TypeVar("P")
 Function = Callable[..., Any]
@@ -38,6 +40,8 @@ def routing_policy(given: str | RoutingPolicy | Function) -> RoutingPolicy:
     if isinstance(given, str):
         return parse(given)
     if isinstance(given, RoutingPolicy):
+        if is_own_class(type(given)):
+            require_compiled(label(given), given)
         return given
     if isinstance(given, type) or not callable(given):
         raise PolicyError(_no_policy(given, "a routing policy, or a function", RoutingPolicy))
@@ -96,9 +100,9 @@ def named(text: str, known: Mapping[str, type[P]], otherwise: str = "") -> P:
     Raises:
         PolicyError: Unknown name or option, or a value of the wrong type.
     """
-    name, _, rest = text.strip().partition(":")
+    name, colon, rest = text.strip().partition(":")
     if name in known:
-        return _with_options(name, known[name], rest)
+        return _with_options(name, known[name], rest if colon else None)
     if kind := _kind_of(name):
         listed = ", ".join(known)
         raise PolicyError(f"{name} is a policy for {kind} systems; known here are {listed}")
@@ -121,21 +125,34 @@ def options(policy: type) -> Mapping[str, Any]:
     return {field.name: field.default for field in dataclasses.fields(policy)}
 
 
-def _with_options(name: str, policy: type[P], text: str) -> P:
+def _with_options(name: str, policy: type[P], text: str | None) -> P:
     return policy(**_values(name, policy, text))
 
 
-def _values(name: str, policy: type, text: str) -> dict[str, Any]:
-    """The options that `text`, `key=value,...`, gives."""
+def _values(name: str, policy: type, text: str | None) -> dict[str, Any]:
+    """The options that `text`, `key=value,...`, gives; None: there is no colon, and so none."""
     known = options(policy)
     given: dict[str, Any] = {}
-    for item in filter(None, text.split(",")):
+    for item in [] if text is None else text.split(","):
+        if not item.strip():
+            mark = "','" if given else "':'"
+            raise PolicyError(
+                f"{name}:{text}: an option is missing after {mark}; give key=value, or leave out "
+                f"{mark}"
+            )
         key, equals, value = item.partition("=")
         if key not in known or not equals:
-            listed = ", ".join(f"{k}={word(v)}" for k, v in known.items()) or "none"
+            listed = ", ".join(_listed(k, v) for k, v in known.items()) or "none"
             raise PolicyError(f"{name}:{item}: not an option; options are {listed}")
+        if key in given:
+            raise PolicyError(f"{name}:{text}: {key} is given twice; give it once")
         given[key] = _converted(name, item, value, known[key])
     return given
+
+
+def _listed(key: str, default: object) -> str:
+    """An option with its default, where it has one."""
+    return key if default is dataclasses.MISSING else f"{key}={word(default)}"
 
 
 def _converted(name: str, item: str, value: str, default: object) -> object:
@@ -145,6 +162,8 @@ def _converted(name: str, item: str, value: str, default: object) -> object:
         return value == "true"
     if default is None and value == "auto":
         return None
+    if default is dataclasses.MISSING:  # of a user's class: whatever the word is
+        return value_of(value)
     kind = float if default is None else type(default)
     try:
         return kind(value)  # type: ignore[call-arg]
@@ -191,5 +210,5 @@ def own_class(text: str, base: type[P]) -> P:
     module, name, *rest = text.strip().split(":", 2)
     label = f"{module}:{name}"
     found = imported("policy", label, PolicyError)
-    given = _values(label, found, "".join(rest)) if isinstance(found, type) else {}
+    given = _values(label, found, rest[0] if rest else None) if isinstance(found, type) else {}
     return made("policy", label, base, given, PolicyError)

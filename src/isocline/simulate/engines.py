@@ -7,9 +7,11 @@ from typing import Any, final
 import numpy as np
 
 from isocline.draws import stream
-from isocline.errors import PolicyError
 from isocline.learn.observed import Observed
+from isocline.model.traffic.own import sizes_of
 from isocline.policies.contract import RoutingPolicy
+from isocline.policies.custom import functions_of
+from isocline.policies.own_code import blame
 from isocline.simulate.changing_fleet import CurveChange
 from isocline.simulate.failure import BackendFailure
 from isocline.simulate.kernels import chain
@@ -144,11 +146,8 @@ class Engine(ABC):
         try:
             return kernel()
         except Exception as error:
-            functions = (self.choose, self.observe)
-            if all(function.__module__.startswith("isocline.") for function in functions):
-                raise
-            said = f"{type(error).__name__}: {error}"
-            raise PolicyError(f"policy {self.policy.name} raised {said}") from error
+            blame(self.policy.name, functions_of(self.policy), error)
+            raise
 
     def _enlarge_tables(self) -> None:
         self.size *= 2
@@ -315,7 +314,7 @@ class ShareEngine(JobEngine):
         self.race = tournament(backends)
         for backend in np.flatnonzero(self.start).tolist():
             first = self.jobs.start[backend]
-            sizes = self.prepared.system.sizes.sample(self.at_start, int(self.start[backend]))
+            sizes = sizes_of(self.prepared.system.sizes, self.at_start, int(self.start[backend]))
             self.jobs.key[first : first + sizes.size] = sizes
             for index in range(min(sizes.size, int(self.system.places[backend]))):
                 sift_up(self.jobs, first, index)

@@ -17,6 +17,7 @@ from isocline.errors import UsageError
 from isocline.learn.learner import Learner
 from isocline.learn.observed import Observed
 from isocline.model.traffic import Trace
+from isocline.policies.arrays import table_of
 from isocline.simulate.engines import TrackEngine
 from isocline.simulate.kernels import chain
 from isocline.simulate.kernels.blocks import Blocks
@@ -66,7 +67,7 @@ class LearningEngine(TrackEngine):
         curves = tuple(self.learner.optimistic(backend) for backend in rows)
         setting = replace(self.prepared.setting, curves=curves, split=None)
         workloads = np.arange(self.size, dtype=np.float64)
-        self.view.table[rows] = self.policy.table(setting, workloads)
+        self.view.table[rows] = table_of(self.policy, setting, workloads)
 
     def _enlarge_tables(self) -> None:
         super()._enlarge_tables()

@@ -13,6 +13,7 @@ from isocline.flow import capacity_scale
 from isocline.model.curves import Curve, ServersCurve
 from isocline.model.fleet import RoutingSystem
 from isocline.model.traffic import ExponentialSizes, PoissonArrivals
+from isocline.policies.arrays import memory_of, option_of, parameter_of, table_of
 from isocline.policies.contract import RoutingPolicy, Setting, View
 from isocline.simulate.delay import Delay
 from isocline.simulate.kernels import candidates, lookahead
@@ -113,7 +114,7 @@ class Prepared:
     def scores(self, policy: RoutingPolicy, workloads: int) -> FloatArray:
         """(R, K) the policy's table at 0 .. workloads - 1."""
         n = np.arange(workloads, dtype=np.float64)
-        return np.ascontiguousarray(policy.table(self.setting, n), dtype=np.float64)
+        return table_of(policy, self.setting, n)
 
     def view(self, policy: RoutingPolicy, workloads: int) -> View:
         """What the policy sees, all backends empty."""
@@ -122,9 +123,9 @@ class Prepared:
             np.zeros(self.row.size, np.int32),
             self.row,
             self.scores(policy, workloads),
-            np.ascontiguousarray(policy.parameter(self.setting), dtype=np.float64),
-            policy.memory(self.setting),
-            policy.option(),
+            parameter_of(policy, self.setting),
+            memory_of(policy, self.setting),
+            option_of(policy),
         )
 
 

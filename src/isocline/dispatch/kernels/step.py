@@ -37,7 +37,7 @@ from isocline.policies.scheduling.contract import LOCAL, TIMER, ClusterView
 from isocline.policies.scheduling.desk import IDLE, LEVEL, RUNNING, SERVING
 from isocline.policies.scheduling.longest import is_full
 from isocline.policies.scheduling.moves import (
-    WRONG_QUEUE,
+    WRONG_ROUTE,
     YES,
     Book,
     change,
@@ -141,7 +141,7 @@ def _decided(
     if what <= COMES_AGAIN:
         queue = comes(book, view, floor, what, born, now, rng)
         if queue < 0:
-            return WRONG_QUEUE
+            return WRONG_ROUTE
         low = view.tasks.fact[uint32(floor.given[0]), LOW]
         high = view.tasks.fact[uint32(floor.given[0]), HIGH]
     elif what == ENDS:

@@ -16,6 +16,7 @@ from isocline.policies.scheduling.contract import (
     ANY_LOCAL,
     BY_QUEUE,
     LOCAL,
+    NOBODY,
     NOTHING,
     RACK,
     REMOTE,
@@ -46,7 +47,19 @@ from isocline.policies.scheduling.turns import NO_TURNS, Turns, as_they_stand
 
 # What `take` and `hand_out` say: no, and no other server would, either; the policy named a queue or
 # a server that does not exist.
-NO, YES, NO_ONE, WRONG_QUEUE, WRONG_SERVER = range(5)
+# `WRONG_ROUTE`: the queue that an arriving task was to join; `WRONG_TIME`: what `due` says is past,
+# again and again, or no number.
+NO, YES, NO_ONE, WRONG_QUEUE, WRONG_SERVER, WRONG_ROUTE, WRONG_TIME = range(7)
+REASONS = {
+    WRONG_QUEUE: "pick returned something else than a queue in which a task waits, NOTHING or "
+    "NOBODY",
+    WRONG_SERVER: "call returned something else than a server that is idle, or NOBODY",
+    WRONG_ROUTE: "route returned something else than a queue, or ANY_LOCAL of a policy that does "
+    "not bind",
+    WRONG_TIME: "due returned, again and again, a time that has passed, or nan",
+}
+MOST_ASKED = 1000
+"""Times in succession that `due` may say now, and nothing else happens."""
 
 
 class Book(NamedTuple):
@@ -223,9 +236,9 @@ def rouse(view: ClusterView, server: int) -> None:
 def take(book: Book, view: ClusterView, server: int, now: float, rng: Any) -> int:
     """Let a server that runs nothing take a task: YES, NO or WRONG_QUEUE."""
     queue = book.rules.pick(server, view, now, rng)
-    if queue <= NOTHING:
+    if queue in (NOTHING, NOBODY):
         return NO if queue == NOTHING else NO_ONE
-    if queue >= view.desk.shape[0] or view.desk[uint32(queue), WAITING] <= 0:
+    if queue < 0 or queue >= view.desk.shape[0] or view.desk[uint32(queue), WAITING] <= 0:
         return WRONG_QUEUE
     book.turn(queue, view, book.turns)
     start(book, view, server, queue)
@@ -254,9 +267,9 @@ def hand_out(
         server = freed
         if freed < 0:
             server = book.rules.call(local, queue, view, now, rng)
-            if server < 0:
+            if server == NOBODY:
                 return YES
-            if server >= view.rack.size or view.desk[uint32(server), SERVING] != IDLE:
+            if server < 0 or server >= view.rack.size or view.desk[uint32(server), SERVING] != IDLE:
                 return WRONG_SERVER
         answer = take(book, view, server, now, rng)
         if answer == YES:

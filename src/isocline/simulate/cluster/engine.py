@@ -10,11 +10,21 @@ import numpy as np
 
 from isocline.draws import stream
 from isocline.errors import PolicyError
+from isocline.policies.own_code import blame
 from isocline.policies.scheduling.contract import LOCAL, ClusterView, SchedulingPolicy
 from isocline.policies.scheduling.desk import COLUMNS, COLUMNS_WITH_RACKS, IDLE, SERVING
 from isocline.policies.scheduling.longest import NO_ORDER, all_zero, is_full, with_more_keys
 from isocline.policies.scheduling.members import everyone
-from isocline.policies.scheduling.moves import Book
+from isocline.policies.scheduling.moves import REASONS, Book
+from isocline.policies.scheduling.own_rules import (
+    functions_of,
+    grade_of,
+    memory_of,
+    option_of,
+    queues_of,
+    rules_of,
+    winner_of,
+)
 from isocline.policies.scheduling.tasks import (
     FIRST_TASKS,
     FULL,
@@ -62,7 +72,7 @@ class ClusterEngine(ABC):
         rack, racks = setting.rack, setting.racks
         by_data = policy.by_data or self.run.level == "data"
         keeps = by_data or self.timed or self._keeps()
-        queues = policy.queues(setting)
+        queues = queues_of(policy, setting)
         desk = np.zeros((queues, COLUMNS if racks == 1 else COLUMNS_WITH_RACKS), np.int32)
         desk[:, SERVING] = IDLE
         room = FIRST_TASKS if keeps else 1
@@ -71,17 +81,17 @@ class ClusterEngine(ABC):
             rack=rack,
             racks=racks,
             rate=setting.rate,
-            option=policy.option(setting),
+            option=option_of(policy, setting),
             idle=everyone(desk, rack, racks),
             longest=all_zero(rack, racks) if policy.keeps_longest(setting) else NO_ORDER,
             tasks=no_tasks(room, prepared.holders, prepared.replicas),
             lists=empty_lists(queues if keeps else 0, room),
-            memory=policy.memory(setting),
-            winner=policy.winner(setting),
+            memory=memory_of(policy, setting),
+            winner=winner_of(policy, setting),
         )
         book = Book(
-            rules=policy.rules(setting),
-            grade=policy.grade(setting),
+            rules=rules_of(policy, setting),
+            grade=grade_of(policy, setting),
             binds=policy.binds,
             counts_service=policy.counts_service,
             keeps=keeps,
@@ -97,20 +107,26 @@ class ClusterEngine(ABC):
         """Run to time `until`.
 
         Raises:
-            PolicyError: The policy chose a queue or a server that does not exist.
+            PolicyError: The policy chose a queue or a server that does not exist, or raised.
             ExplodedError: There are more tasks than can be kept.
         """
-        while (status := self._kernel(until)) != state.DONE:
-            if status in state.REASONS:
-                raise PolicyError(
-                    f"policy {self.policy.name} chose something else than a {state.REASONS[status]}"
-                )
+        while (status := self._called(until)) != state.DONE:
+            if status in REASONS:
+                raise PolicyError(f"policy {self.policy.name}: {REASONS[status]}")
             if self.count[state.TASKS] > MOST_JOBS:
                 raise ExplodedError
             if status == state.EMPTY:
                 self._refill()
             else:
                 self._enlarge()
+
+    def _called(self, until: float) -> int:
+        """Call the kernel once; what a user's function inside it raises is a PolicyError."""
+        try:
+            return self._kernel(until)
+        except Exception as error:
+            blame(self.policy.name, functions_of(self.book.rules), error)
+            raise
 
     def rehearse(self) -> None:
         """Have everything compiled that a run calls; afterwards the engine is good for nothing."""

@@ -15,7 +15,7 @@ from isocline.draws import step
 from isocline.exponential import exponential
 from isocline.policies.scheduling.contract import TIMER, ClusterView
 from isocline.policies.scheduling.desk import IDLE, LEVEL, SERVING
-from isocline.policies.scheduling.moves import WRONG_QUEUE, YES, Book, hand_out
+from isocline.policies.scheduling.moves import WRONG_ROUTE, YES, Book, hand_out
 from isocline.policies.scheduling.tasks import NONE
 from isocline.simulate.cluster.kernels.arrivals import arrive, room_for_another
 from isocline.simulate.cluster.kernels.lookahead import AHEAD, fetch
@@ -27,9 +27,11 @@ from isocline.simulate.cluster.kernels.state import (
     FETCHED,
     TICK,
     Samples,
+    in_time,
     leave,
     note_start,
     pass_to,
+    times_asked,
 )
 from isocline.simulate.kernels.alias import BITS
 from isocline.simulate.kernels.chain import REST
@@ -88,16 +90,18 @@ def jump(
     now = gauge[CLOCK]
     tick = gauge[TICK]
     ticks = 0
+    asked = started[0] = 0
     fetched = int64(0)
     ahead = upcoming.size > 0 and not clocked
     while True:
-        status = room_for_another(book, view, sampler)
+        due = book.rules.due(view, now)
+        asked = times_asked(asked, due, now, started)
+        status = in_time(asked, room_for_another(book, view, sampler))
         if status != DONE:
             break
         if tick <= now:
             s0, s1, pause = next_pause(s0, s1, clocked)
             tick = now + pause * gap
-        due = book.rules.due(view, now)
         now = pass_to(view, samples, count, gauge, max(min(tick, until, due), now), between)
         if now >= until:
             break
@@ -111,7 +115,7 @@ def jump(
             if event >> uint64(BITS) < uint64(arriving):
                 s0, s1, low, high, queue = arrive(book, view, sampler, s0, s1, now, policy, count)
                 if queue < 0:
-                    status = WRONG_QUEUE
+                    status = WRONG_ROUTE
                     break
             else:
                 freed = who_ends(view, accept, event)

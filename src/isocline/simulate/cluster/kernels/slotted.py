@@ -22,7 +22,7 @@ from isocline.exponential import exponential
 from isocline.policies.scheduling.contract import LOCAL, ClusterView
 from isocline.policies.scheduling.desk import IDLE, LEVEL, SERVING
 from isocline.policies.scheduling.desk import WAITING as OWN_WAITING
-from isocline.policies.scheduling.moves import NO_ONE, WRONG_QUEUE, YES, Book, take
+from isocline.policies.scheduling.moves import NO_ONE, WRONG_QUEUE, WRONG_ROUTE, YES, Book, take
 from isocline.simulate.cluster.kernels.arrivals import arrive, room_for_another
 from isocline.simulate.cluster.kernels.lookahead import AHEAD, fetch_arrivals
 from isocline.simulate.cluster.kernels.sampler import Sampler
@@ -83,7 +83,7 @@ def all_arrive(
         count[TO_COME] -= 1
         count[EVENTS] += 1
         if queue < 0:
-            status = WRONG_QUEUE
+            status = WRONG_ROUTE
             break
     events[0], events[1] = s0, s1
     return status

@@ -10,16 +10,15 @@ from numba import int64, uint32
 from isocline.compiled import inlined, kernel
 from isocline.policies.scheduling.contract import ClusterView
 from isocline.policies.scheduling.desk import LENGTH, LEVEL, RUNNING
-from isocline.policies.scheduling.moves import WRONG_QUEUE, WRONG_SERVER, Book, finish
+from isocline.policies.scheduling.moves import MOST_ASKED, WRONG_TIME, Book, finish
 from isocline.policies.scheduling.tasks import BORN
 from isocline.simulate.kernels.latencies import record
 
 FloatArray = npt.NDArray[np.float64]
 IndexArray = npt.NDArray[np.int64]
 
-# Why a kernel returned; WRONG_QUEUE and WRONG_SERVER too.
+# Why a kernel returned; or one of `moves.REASONS`.
 DONE, FULL, EMPTY = 0, 10, 11
-REASONS = {WRONG_QUEUE: "queue in which a task waits", WRONG_SERVER: "server that is idle"}
 
 # Counters of a run, in an int64 array: tasks in the system, tasks that wait.
 TASKS, WAITING = 0, 1
@@ -140,3 +139,17 @@ def note_start(view: ClusterView, samples: Samples, count: Any, server: int, now
     samples.busy[uint32(server)] -= now
     count[WAITING] -= 1
     count[STARTED + view.desk[uint32(server), LEVEL]] += 1
+
+
+@inlined
+def times_asked(asked: int, due: float, now: float, started: Any) -> int:
+    """How often in succession `due` has said now, and no task has started; all at once of nan."""
+    if due > now or started[0] > 0:
+        return 0
+    return asked + 1 if due <= now else MOST_ASKED + 1
+
+
+@inlined
+def in_time(asked: int, status: int) -> int:
+    """The status; WRONG_TIME if time stands still."""
+    return WRONG_TIME if asked > MOST_ASKED else status

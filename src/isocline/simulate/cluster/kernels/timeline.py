@@ -15,7 +15,7 @@ from isocline.compiled import inlined, kernel
 from isocline.exponential import exponential
 from isocline.policies.scheduling.contract import TIMER, ClusterView
 from isocline.policies.scheduling.desk import IDLE, LEVEL, RUNNING, SERVING
-from isocline.policies.scheduling.moves import WRONG_QUEUE, YES, Book, hand_out
+from isocline.policies.scheduling.moves import WRONG_ROUTE, YES, Book, hand_out
 from isocline.policies.scheduling.tasks import (
     BORN,
     ENTRIES,
@@ -39,9 +39,11 @@ from isocline.simulate.cluster.kernels.state import (
     TASK_NEXT,
     TICK,
     Samples,
+    in_time,
     leave,
     note_start,
     pass_to,
+    times_asked,
 )
 from isocline.simulate.kernels.tournament import Tournament, leader, schedule
 
@@ -155,8 +157,11 @@ def follow(
     """
     s0, s1 = events[0], events[1]
     now = gauge[CLOCK]
+    asked = started[0] = 0
     while True:
-        status = room_for_another(book, view, sampler)
+        due = book.rules.due(view, now)
+        asked = times_asked(asked, due, now, started)
+        status = in_time(asked, room_for_another(book, view, sampler))
         if status == DONE and count[NEXT] == works.size:
             status = EMPTY
         if status != DONE:
@@ -164,7 +169,6 @@ def follow(
         s0, s1, arrival = next_arrival(jobs, count, gauge, s0, s1, gap)
         server = int64(leader(race))
         end = race.due[uint32(server)]
-        due = book.rules.due(view, now)
         then = max(min(arrival, end, until, due), now)
         if then == np.inf:  # nothing is left, and nothing will come
             break
@@ -189,7 +193,7 @@ def follow(
             high = view.tasks.fact[uint32(task), HIGH]
             queue = come(book, view, view.tasks.holders[low:high], task, now, policy, count)
             if queue < 0:
-                status = WRONG_QUEUE
+                status = WRONG_ROUTE
                 break
         count[EVENTS] += 1
         local = view.tasks.holders[low:high]
