@@ -5,16 +5,19 @@ GMSR paper, Section 3. Everything a verb needs of a `kind: routing` system file.
 
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Self, final
+from typing import Literal, Self, final
 
 import numpy as np
 import numpy.typing as npt
 
 from isocline.errors import GraphError, UsageError
 from isocline.model.curves import Curve, PoolCurve
+from isocline.model.curves.own import require_usable
 from isocline.model.graph import CompatibilityGraph
 from isocline.model.traffic import Arrivals, ExponentialSizes, LawAt, Patience, Sizes, Trace
+from isocline.model.traffic.own import require_arrivals, rescaled
 from isocline.record import brief
+from isocline.user_code import is_own
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -28,6 +31,15 @@ class Backend:
     curve: Curve
     url: str | None = None
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.curve, Curve):
+            raise UsageError(
+                f"backend {self.name!r}: curve is {self.curve!r}; give a curve, such as "
+                "isocline.HyperbolicCurve(peak=40.0, half=12.0)"
+            )
+        if is_own(type(self.curve)):
+            require_usable(self.curve)
+
 
 @final
 @dataclass(frozen=True)
@@ -37,6 +49,14 @@ class Frontend:
     name: str
     arrivals: Arrivals
     model: str | None = None  # shell-style pattern of the models it takes: the label in a trace
+
+    def __post_init__(self) -> None:
+        require_arrivals(f"frontend {self.name!r}", self.arrivals)
+
+    def rescaled(self, how: Literal["sped_up", "enlarged"], factor: float) -> Self:
+        """The same with arrivals of `factor` times the rate; raises UsageError if not so."""
+        arrivals = rescaled(f"frontend {self.name!r}", self.arrivals, how, factor)
+        return replace(self, arrivals=arrivals)
 
 
 @final
@@ -113,7 +133,7 @@ class RoutingSystem:
 
     def sped_up(self, factor: float) -> Self:
         """All arrivals `factor` times as fast, the backends as they are."""
-        frontends = tuple(replace(f, arrivals=f.arrivals.sped_up(factor)) for f in self.frontends)
+        frontends = tuple(f.rescaled("sped_up", factor) for f in self.frontends)
         trace = None if self.trace is None else self.trace.sped_up(factor)
         return replace(self, frontends=frontends, trace=trace)
 
@@ -141,7 +161,7 @@ class RoutingSystem:
             raise UsageError(f"scale {factor:g}: give a finite number above 0")
         if factor == 1.0:
             return self
-        frontends = tuple(replace(f, arrivals=f.arrivals.enlarged(factor)) for f in self.frontends)
+        frontends = tuple(f.rescaled("enlarged", factor) for f in self.frontends)
         backends = tuple(_enlarged(backend, factor) for backend in self.backends)
         return replace(self, frontends=frontends, backends=backends)
 

@@ -24,6 +24,7 @@ from isocline.simulate.in_order import Progress, silent
 from isocline.simulate.judge import judge
 from isocline.simulate.layers import in_layers, label_of
 from isocline.simulate.learned import with_learned
+from isocline.simulate.own_traffic import require_true_means
 from isocline.simulate.prepare import Discipline, Prepared, prepare, prepared_with
 from isocline.simulate.replications import Replications
 from isocline.simulate.results import Comparison, Sweep
@@ -197,6 +198,8 @@ def simulate(
     alive = [i for i, names in enumerate(doomed) if replays or not names]
     policies_run = [chosen[i] for i in alive]
 
+    _require_true_means(scene, prepared, run)
+
     def begin(factor: float) -> Round[Comparison]:
         longer = replace(run, horizon=factor * run.horizon)
         limit = Budget(
@@ -222,6 +225,12 @@ def _require_types(system: object, failures: Sequence[object]) -> None:
     for one in failures:
         if not isinstance(one, Failure):
             raise UsageError(f"failure {one!r}: give isocline.Failure(backend, time)")
+
+
+def _require_true_means(scene: Scenario, prepared: Prepared, run: Run) -> None:
+    """Raise UsageError where what comes is not what load and bound are computed from."""
+    if scene.trace is None and scene.fleet is None:
+        require_true_means(prepared.system, run.seed, run.horizon)
 
 
 def _with_patience(

@@ -12,7 +12,7 @@ from isocline.flow import CapacityScale, capacity_scale
 from isocline.interpretable import interpreted_if_small
 from isocline.model.fleet import RoutingSystem
 from isocline.model.replay import frontends_of, with_trace
-from isocline.model.traffic import PiecewiseArrivals, Trace
+from isocline.model.traffic import Trace
 from isocline.simulate.changing_fleet import ChangingFleet, changing_fleet
 from isocline.simulate.failure import Failure
 from isocline.simulate.overload import Span, overloads, spans_in_words
@@ -45,9 +45,9 @@ class Scenario:
 
         Else it is a part of one that goes on for ever.
         """
-        tides = any(isinstance(f.arrivals, PiecewiseArrivals) for f in self.system.frontends)
+        constant = all(f.arrivals.is_stationary for f in self.system.frontends)
         changes = bool(self.slowdowns) or self.fleet is not None
-        return self.trace is not None or tides or changes
+        return self.trace is not None or not constant or changes
 
     @property
     def overloaded(self) -> bool:

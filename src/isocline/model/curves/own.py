@@ -5,13 +5,14 @@ own values, close enough that total jobs at the optimum agree to 1e-8.
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from isocline.errors import CurveError
 from isocline.model.curves.base import Curve, FloatArray
-from isocline.user_code import made
+from isocline.user_code import failures_of, made
 
 # Workloads relative to that of half the capacity. Between the knots the marginal rate is a straight
 # line. With 1 % from one workload to the next, and a knot between, it is off by a quarter of
@@ -21,6 +22,8 @@ _MAIN = np.geomspace(1e-3, 1e3, 1401)
 _TAIL = np.geomspace(1e3, 1e9, 181)[1:]
 _LAST = 1e-6  # share of the capacity that the last piece brings
 _BEND = 1e-9  # relative: marginal rates this close are one, for a strict bend must survive rounding
+_FAR = 1e30  # workload: what is beyond is never reached
+_INVERSE = 1e-3  # relative: what an inverse may be off
 _SLACK = 1e-6  # relative: what a derivative may be off
 
 
@@ -32,14 +35,23 @@ def own_curve(name: str, parameters: Mapping[str, Any]) -> Curve:
             not those of a service curve.
     """
     curve = made("curve", name, Curve, parameters, CurveError)  # type: ignore[type-abstract]
+    require_usable(curve)
+    return curve
+
+
+def require_usable(curve: Curve) -> None:
+    """Check a curve of a user's; one that has been checked is not checked again.
+
+    Raises:
+        CurveError: It cannot be hashed, or as `require_sound`.
+    """
     try:
         hash(curve)
     except TypeError:
         raise CurveError(
-            f"curve {name} cannot be hashed; make its class @dataclass(frozen=True)"
+            f"curve {curve.type} cannot be hashed; make its class @dataclass(frozen=True)"
         ) from None
-    require_sound(curve)
-    return curve
+    _require_sound_once(curve)
 
 
 def require_sound(curve: Curve) -> None:
@@ -50,7 +62,8 @@ def require_sound(curve: Curve) -> None:
             are not finite; l(0) is not 0; and of curves that say that they are strictly concave:
             what `knots_of` finds.
     """
-    top: object = curve.supremum
+    with failures_of(f"curve {curve}: supremum", CurveError):
+        top: object = curve.supremum
     if not (isinstance(top, int | float) and 0.0 < top < np.inf):
         raise CurveError(
             f"curve {curve}: supremum is {top!r}; make it a @property, a finite number above 0"
@@ -64,10 +77,31 @@ def require_sound(curve: Curve) -> None:
             raise CurveError(
                 f"curve {curve}: {name}({n[at]:g}) is {values[at]}; it must be finite and >= 0"
             )
-    if empty := float(curve.rate(0.0)):
+    if empty := float(_evaluated(curve, "rate", n[:1])[0]):
         raise CurveError(f"curve {curve}: rate(0) is {empty:g}; an empty backend serves nothing")
+    _require_inverses(curve, float(curve.supremum))
     if curve.strictly_concave:
         knots_of(curve)
+
+
+_require_sound_once = lru_cache(maxsize=1024)(require_sound)
+
+
+def _require_inverses(curve: Curve, top: float) -> None:
+    """`workload` and `workload_at`, where the class has its own, undo `rate` and `marginal`."""
+    n = float(Curve.workload(curve, top / 2.0))
+    if not (0.0 < n < _FAR and curve.strictly_concave):
+        return  # `knots_of` says what is wrong
+    for name, known in (("workload", "rate"), ("workload_at", "marginal")):
+        if getattr(type(curve), name) is getattr(Curve, name):
+            continue
+        value = _evaluated(curve, known, np.array([n]))
+        found = _evaluated(curve, name, value)[0]
+        if not abs(found - n) <= _INVERSE * n:
+            raise CurveError(
+                f"curve {curve}: {name}({value[0]:g}) is {found:g}, but {known}({n:g}) is "
+                f"{value[0]:g}; {name} must be the inverse of {known}, or be left out"
+            )
 
 
 def knots_of(curve: Curve) -> FloatArray:
@@ -81,7 +115,7 @@ def knots_of(curve: Curve) -> FloatArray:
             derivative of rate; the message names the workload.
     """
     half = float(curve.workload(curve.supremum / 2.0))
-    if not 0.0 < half < 1e30:
+    if not 0.0 < half < _FAR:
         raise CurveError(
             f"curve {curve}: rate never reaches half of supremum, {curve.supremum:g}; "
             "supremum must be the least upper bound of rate"
@@ -137,9 +171,10 @@ def _spline(curve: Curve, x: FloatArray, r: FloatArray, g: FloatArray) -> FloatA
 
 
 def _evaluated(curve: Curve, name: str, n: FloatArray) -> FloatArray:
-    """(n,) `rate` or `marginal` at an array of workloads."""
+    """(n,) a function of the curve at an array."""
     try:
-        values = np.asarray(getattr(curve, name)(n), dtype=np.float64)
+        with failures_of(f"curve {curve}: {name}", CurveError, passing=(TypeError, ValueError)):
+            values = np.asarray(getattr(curve, name)(n), dtype=np.float64)
     except (TypeError, ValueError) as problem:
         raise CurveError(
             f"curve {curve}: {name} fails for an array of workloads: {problem}; write it with numpy"

@@ -4,15 +4,16 @@ One's own is `package.module:Class:key=value,...`.
 """
 
 from collections.abc import Callable, Mapping
-from math import isclose, isfinite
+from math import isfinite
 from typing import Any
 
 from isocline.errors import UsageError
 from isocline.model.traffic.arrivals import Arrivals, PoissonArrivals
 from isocline.model.traffic.batches import BatchArrivals
 from isocline.model.traffic.modulated import MarkovModulatedArrivals
+from isocline.model.traffic.own import rescaled
 from isocline.model.traffic.renewal import GammaArrivals, WeibullArrivals
-from isocline.user_code import failures_of, is_name, made
+from isocline.user_code import failures_of, is_name, made, value_of
 
 LawAt = Callable[[float], Arrivals]
 """The process of a law at a rate, jobs/s."""
@@ -55,10 +56,12 @@ def options_of(what: str, text: str, examples: str) -> tuple[str, dict[str, str]
     Raises:
         UsageError: An option has no value, or is there twice; the message begins with `what`.
     """
-    name, _, rest = text.partition(":")
+    name, colon, rest = text.partition(":")
     options: dict[str, str] = {}
-    for part in filter(None, rest.split(",")):
+    for part in rest.split(",") if colon else []:
         key, equals, value = (piece.strip() for piece in part.partition("="))
+        if not key:
+            raise UsageError(f"{what} {text!r}: an option is missing; examples: {examples}")
         if not equals:
             raise UsageError(f"{what} {text!r}: {part!r} has no value; examples: {examples}")
         if key in options:
@@ -70,8 +73,8 @@ def options_of(what: str, text: str, examples: str) -> tuple[str, dict[str, str]
 def _own(text: str) -> LawAt:
     """A user's class derived from `Arrivals`, made larger or smaller until it has the rate."""
     module, name, *rest = text.split(":", 2)
-    _, given = options_of("arrivals", f"{name}:{''.join(rest)}", EXAMPLES)
-    values = {key: _value(word) for key, word in given.items()}
+    _, given = options_of("arrivals", ":".join((name, *rest)), EXAMPLES)
+    values = {key: value_of(word) for key, word in given.items()}
     process = made("arrivals", f"{module}:{name}", Arrivals, values, UsageError)  # type: ignore[type-abstract]
     with failures_of(f"arrivals {text!r}", UsageError):
         usable = isfinite(process.rate) and process.rate > 0
@@ -85,28 +88,7 @@ def _own(text: str) -> LawAt:
 
 def _at(process: Arrivals, rate: float, text: str) -> Arrivals:
     """A user's process at another rate; raises UsageError where that is not what it gives."""
-    with failures_of(f"arrivals {text!r}", UsageError):
-        found = process.enlarged(rate / process.rate)
-        right = isinstance(found, Arrivals) and isclose(found.rate, rate, rel_tol=1e-6)
-    if not right:
-        gave = f"rate {found.rate:g}" if isinstance(found, Arrivals) else repr(found)
-        raise UsageError(
-            f"arrivals {text!r}: sped_up (or enlarged) by {rate / process.rate:g} gives {gave}; "
-            f"it must give arrivals of rate {rate:g} jobs/s"
-        )
-    return found
-
-
-def _value(word: str) -> bool | int | float | str:
-    """A word as YAML would read it, so that an option is the same here and in a file."""
-    if word in ("true", "false"):
-        return word == "true"
-    for kind in (int, float):
-        try:
-            return kind(word)
-        except ValueError:
-            continue
-    return word
+    return rescaled(f"arrivals {text!r}", process, "enlarged", rate / process.rate)
 
 
 def _gamma(options: Mapping[str, str]) -> LawAt:
