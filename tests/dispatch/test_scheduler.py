@@ -224,7 +224,7 @@ def test_retries_are_made_where_asked() -> None:
     with scheduler(twice(), retries=2) as live:
         assert list(live.map(number, numbers(20))) == list(range(20))
     assert live.records.outcomes[Outcome.RAISED] == 40
-    with pytest.raises(UsageError, match="retries is -1"):
+    with pytest.raises(UsageError, match="retries -1: give"):
         scheduler(retries=-1)
 
 
@@ -384,7 +384,7 @@ def test_jobs_share_by_weight() -> None:
         futures = [job.submit(number, str(i)) for job in (light, heavy) for i in range(300)]
         hung.cancel()
         wait(futures)
-        with pytest.raises(UsageError, match="weight is 0"):
+        with pytest.raises(UsageError, match="weight 0: give"):
             live.job("none", weight=0)
     first = [ran.key.split("/")[0] for ran in live.records if "/" in ran.key][:200]
     assert first.count("heavy") == pytest.approx(150, abs=10)
@@ -593,7 +593,7 @@ def test_files_of_arguments_count_beside_what_the_user_says_of_the_chunk(tmp_pat
         (lambda live: live.submit("number", "1"), "'number' is not a function"),
         (lambda live: live.submit(number, 1), "chunk 1 is not a string"),
         (lambda live: live.submit(number, "1", threading.Lock()), "arguments of number cannot be"),
-        (lambda live: live.map(number, [], window=0), "window is 0"),
+        (lambda live: live.map(number, [], window=0), "window 0: give"),
     ],
 )
 def test_what_cannot_be_used_is_said_at_once(submit: Any, message: str) -> None:

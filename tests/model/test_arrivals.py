@@ -195,7 +195,7 @@ def test_a_law_in_one_word_is_made_for_any_rate(word: str, expected: Arrivals) -
         ("weibull:shape=nan", "shape is nan"),
         ("batch:size=0.5", "a mean of at least 1"),
         ("batch:size=2.5,law=fixed", "fixed needs a whole number"),
-        ("batch:size=2,law=even", "give geometric or fixed"),
+        ("batch:size=2,law=even", "give one of geometric, fixed"),
         ("mmpp:rates=1,durations=2", "two or more"),
         ("mmpp:rates=1/2,durations=2", "as many"),
         ("mmpp:rates=0/0,durations=2/2", "one of them above 0"),

@@ -55,7 +55,7 @@ def test_without_paths_each_job_reads_its_own(tmp_path: Path) -> None:
 
 def test_blocks_may_have_another_size(tmp_path: Path) -> None:
     assert read_swim(write(tmp_path, SWIM), BLOCK_BYTES // 2).blocks.tolist() == [6, 1, 2, 3]
-    with pytest.raises(UsageError, match="block_bytes is 0; give a number of bytes above 0"):
+    with pytest.raises(UsageError, match="block_bytes 0: give a whole number, 1 or more"):
         read_swim(write(tmp_path, SWIM), 0)
 
 

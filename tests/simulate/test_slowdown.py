@@ -90,8 +90,8 @@ def test_the_small_print_says_who_became_slower() -> None:
         ("b1=2", "give NAME=FACTOR@TIME"),
         ("b1=2@x", "give NAME=FACTOR@TIME"),
         ("b1=2@5,loudly", "give NAME=FACTOR@TIME"),
-        ("b1=0.5@5", "factor 0.5; give a finite number, 1 or more"),
-        ("b1=2@-5", "at -5 s; give a finite time above 0"),
+        ("b1=0.5@5", "factor 0.5: give a finite number, 1 or more"),
+        ("b1=2@-5", "time -5.0: give a finite number above 0"),
         ("b1=nan@5", "factor nan"),
     ],
 )

@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar, final
 
+from isocline.arguments import in_one_line, is_number
 from isocline.dispatch.callbacks import Callbacks
 from isocline.dispatch.calls import Calls, Function
 from isocline.dispatch.fingerprint import Walked, fingerprint, walked
@@ -159,5 +160,7 @@ def _chunk_name(chunk: object) -> str | None:
 
 def require_positive(name: str, value: float | None) -> None:
     """Raises UsageError if a value is given that is not a finite number above 0."""
-    if value is not None and not 0 < value < math.inf:
-        raise UsageError(f"scheduler: {name} is {value}; give a finite number above 0, or None")
+    if value is not None and not (is_number(value) and 0 < value < math.inf):
+        raise UsageError(
+            f"scheduler: {name} is {in_one_line(value)}; give a finite number above 0, or None"
+        )

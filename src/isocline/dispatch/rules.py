@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import final
 
+from isocline.arguments import require_fields
 from isocline.errors import UsageError
 
 
@@ -36,6 +37,7 @@ class Rules:
     OSDI 2010, Section 5.2)."""
 
     def __post_init__(self) -> None:
+        require_fields(self, "rules")
         if self.retries < 0:
             raise UsageError(
                 f"rules: retries is {self.retries}; give a number of retries, 0 or more"

@@ -19,6 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, final
 
+from isocline.arguments import NOT_NEGATIVE, POSITIVE, at_least, checked, in_one_line
 from isocline.dispatch.book import Book, refuse
 from isocline.dispatch.callbacks import Callbacks
 from isocline.dispatch.core import Core
@@ -28,7 +29,7 @@ from isocline.dispatch.errors import EngineClosedError, JournalError
 from isocline.dispatch.forks import owned
 from isocline.dispatch.futures import TaskFuture
 from isocline.dispatch.identity import Files, Version
-from isocline.dispatch.intake import Intake, Wanted, require_positive
+from isocline.dispatch.intake import Intake, Wanted
 from isocline.dispatch.journal import LOG, Journal
 from isocline.dispatch.locations import Locations
 from isocline.dispatch.nodes import Nodes
@@ -71,6 +72,14 @@ class Scheduler(Submitting):
     _began: float  # s, monotonic
     _book: Book
 
+    @checked(
+        retries=at_least(0),
+        limit=POSITIVE,
+        grace=POSITIVE,
+        holder_grace=NOT_NEGATIVE,
+        seed=at_least(0),
+        remember=at_least(0),
+    )
     def __init__(
         self,
         engine: str | Engine = "processes",
@@ -130,10 +139,11 @@ class Scheduler(Submitting):
             JournalError: The journal cannot be used.
             EngineError: The engine cannot be started.
         """
-        require_positive("grace", grace)
         if rules is None:
             rules = Rules(retries=retries, holder_grace=holder_grace)
             rules = rules if copies else replace(rules, straggler=math.inf)
+        if version is not None and not callable(version):
+            raise UsageError(f"version {in_one_line(version)}: give a function of a chunk's name")
         parsed = scheduling_policy(policy)
         rng = stream(secrets.randbits(32) if seed is None else seed)
         self._engine = engine_of(engine, everywhere, options)
@@ -202,13 +212,13 @@ class Scheduler(Submitting):
     ) -> TaskFuture[T]:
         return self._submit(Wanted(function, chunk, arguments, named, key, limit), 0, "")
 
+    @checked(weight=POSITIVE)
     def job(self, name: str, weight: float = 1.0) -> Job:
         """A job of one of several users; jobs share the nodes by weight, tasks without one as 1.
 
         Raises:
             UsageError: The weight is not a finite number above 0.
         """
-        require_positive("weight", weight)
         self._require_own()
         number = next(self._jobs)
         self._driver.ask(lambda: self._driver.run.core.weigh(number, weight))
@@ -296,8 +306,8 @@ class Scheduler(Submitting):
         task = self._intake.task(wanted, job, job_name)
         if self._closed or self._driver.over:
             failure = self._driver.failure
-            reason = f"the scheduler failed: {failure}" if failure else "the scheduler is closed"
-            raise EngineClosedError(task.key, f"{reason}; make another")
+            why = f", as it failed: {failure}" if failure else ""
+            raise EngineClosedError(task.key, f"the scheduler is closed{why}; make another")
         self._driver.put(task)
         return task.future
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from isocline.arguments import in_one_line
 from isocline.dispatch.engines.contract import Engine
 from isocline.errors import UsageError
 from isocline.model.cluster import Rates
@@ -29,6 +30,11 @@ def engine_of(engine: str | Engine, everywhere: bool, options: Mapping[str, Any]
         if options:
             raise UsageError(
                 f"scheduler: {', '.join(options)}: give these to the engine, which is there already"
+            )
+        if not all(hasattr(engine, name) for name in ("start", "run", "cancel", "close")):
+            raise UsageError(
+                f"scheduler: engine is {in_one_line(engine)}; give processes, ray, dask, or an "
+                "engine of isocline.dispatch.engines"
             )
         return engine
     if engine == "processes":

@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator, Callable, Generator, Iterable, Mappin
 from contextlib import closing
 from typing import Any, TypeVar
 
+from isocline.arguments import at_least, kind_of, require
 from isocline.dispatch import windows
 from isocline.dispatch.futures import TaskFuture
-from isocline.errors import UsageError
 
 T = TypeVar("T")
 
@@ -118,8 +118,7 @@ class Submitting(ABC):
         return lambda chunk: self.submit(function, chunk, *arguments, limit=limit, **named)
 
     def _size(self, window: int | None) -> int:
-        if window is not None and window < 1:
-            raise UsageError(f"map: window is {window}; give a number of tasks, 1 or more")
+        require("map: window", window, kind_of(int | None), at_least(1))
         return window or self.window
 
 

@@ -23,6 +23,7 @@ from typing import final
 import numpy as np
 import numpy.typing as npt
 
+from isocline.arguments import require_fields
 from isocline.errors import UsageError
 from isocline.learn.known import Interval, Known
 from isocline.learn.shapes import binned, centres, shapes
@@ -49,6 +50,7 @@ class Prior:
     trust: float = 50.0  # completions for which the knee family stands in against the counts
 
     def __post_init__(self) -> None:
+        require_fields(self, "prior")
         for name, value in vars(self).items():
             if not 0 < value < float("inf"):
                 raise UsageError(f"prior: {name} is {value}; give a finite number above 0")

@@ -19,6 +19,7 @@ from typing import final
 import numpy as np
 import numpy.typing as npt
 
+from isocline.arguments import require_fields
 from isocline.errors import UsageError
 from isocline.learn import change, occupancy, services
 from isocline.learn.fit import Fit, Prior, fit
@@ -50,6 +51,7 @@ class Learning:
     prior: Prior = field(default_factory=Prior)
 
     def __post_init__(self) -> None:
+        require_fields(self, "learning")
         for name in ("half_life", "half_life_completions", "kept"):
             if not getattr(self, name) > 0:
                 raise UsageError(

@@ -10,6 +10,7 @@ from typing import Literal, Self, final
 import numpy as np
 import numpy.typing as npt
 
+from isocline.arguments import kind_of, require, require_fields
 from isocline.errors import GraphError, UsageError
 from isocline.model.curves import Curve, PoolCurve
 from isocline.model.curves.own import require_usable
@@ -32,6 +33,8 @@ class Backend:
     url: str | None = None
 
     def __post_init__(self) -> None:
+        require("backend name", self.name, kind_of(str))
+        require(f"backend {self.name!r}: url", self.url, kind_of(str | None))
         if not isinstance(self.curve, Curve):
             raise UsageError(
                 f"backend {self.name!r}: curve is {self.curve!r}; give a curve, such as "
@@ -51,6 +54,8 @@ class Frontend:
     model: str | None = None  # shell-style pattern of the models it takes: the label in a trace
 
     def __post_init__(self) -> None:
+        require("frontend name", self.name, kind_of(str))
+        require(f"frontend {self.name!r}: model", self.model, kind_of(str | None))
         require_arrivals(f"frontend {self.name!r}", self.arrivals)
 
     def rescaled(self, how: Literal["sped_up", "enlarged"], factor: float) -> Self:
@@ -75,6 +80,7 @@ class Work:
     decode: float = 1.0
 
     def __post_init__(self) -> None:
+        require_fields(self, "work")
         if not 0 < self.mean < float("inf"):
             raise UsageError(f"work: mean is {self.mean}; give a finite number above 0")
         for name, weight in (("prefill", self.prefill), ("decode", self.decode)):

@@ -8,21 +8,39 @@ servers. Immutable; compressed sparse rows inside, so a kernel walks the neighbo
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Self, final
+from typing import Any, Self, final
 
 import numpy as np
 import numpy.typing as npt
 
+from isocline.arguments import in_one_line
 from isocline.errors import GraphError
 from isocline.record import brief
 
 IntArray = npt.NDArray[np.int32]
+_ENDS = 2
 IndexArray = npt.NDArray[np.int64]
 
 
 def _frozen(array: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
     array.setflags(write=False)
     return array
+
+
+def _pairs(edges: object) -> npt.NDArray[np.int64]:
+    """(E, 2) source and sink of each edge."""
+    given: Any = edges
+    if not isinstance(edges, np.ndarray):
+        given = list(given) if isinstance(edges, Iterable) else None
+        if given == []:
+            given = np.zeros((0, 2), np.int64)
+    try:
+        pairs = np.asarray(given)
+    except ValueError:  # rows of several lengths
+        pairs = np.zeros(0)
+    if pairs.dtype.kind not in "iu" or pairs.ndim != 2 or pairs.shape[1] != _ENDS:
+        raise GraphError(f"edges {in_one_line(edges)}: give pairs of whole numbers, (source, sink)")
+    return pairs.astype(np.int64)
 
 
 @final
@@ -49,9 +67,7 @@ class CompatibilityGraph:
         Raises:
             GraphError: A number is out of range, an edge is repeated, or a source has no edge.
         """
-        if not isinstance(edges, np.ndarray):
-            edges = np.array(list(edges), dtype=np.int64)  # type: ignore[arg-type]
-        pairs = np.asarray(edges, dtype=np.int64).reshape(-1, 2)
+        pairs = _pairs(edges)
         source, sink = pairs[:, 0], pairs[:, 1]
         for name, ends, count in (("source", source, sources), ("sink", sink, sinks)):
             wrong = ends[(ends < 0) | (ends >= count)]

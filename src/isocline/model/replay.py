@@ -24,8 +24,13 @@ def with_trace(system: RoutingSystem, trace: Trace) -> RoutingSystem:
     jobs/s, sizes are normalised to mean 1, so that the trace brings its variety and its bursts.
 
     Raises:
-        UsageError: The trace holds no work, no time passes in it, or labels that no frontend has.
+        UsageError: The trace holds no work or but one request, no time passes in it, or it has
+            labels that no frontend has.
     """
+    if trace.times.size == 1:
+        raise UsageError(
+            f"trace {trace.name}: it holds one request, so that it has no rate; give two or more"
+        )
     if not trace.length > 0:
         raise UsageError(
             f"trace {trace.name}: all its requests come at one time, so that it has no rate; "

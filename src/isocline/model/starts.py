@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from isocline.arguments import NOT_NEGATIVE, kind_of, numbers, require
 from isocline.errors import UsageError
 
 FloatArray = npt.NDArray[np.float64]
@@ -22,9 +23,10 @@ def jobs_at_start(backends: Sequence[str], start: Start) -> FloatArray:
         for name, value in start.items():
             if name not in backends:
                 raise UsageError(f"start: no backend {name!r}; there are {', '.join(backends)}")
+            require(f"start: {name}", value, kind_of(float), NOT_NEGATIVE)
             jobs[backends.index(name)] = value
     elif start is not None:
-        jobs = np.array(start, dtype=np.float64)
+        jobs = numbers("start", start)
         if jobs.shape != (len(backends),):
             raise UsageError(
                 f"start has shape {jobs.shape}; give {len(backends)} numbers of jobs, one for each "

@@ -6,10 +6,10 @@ cluster it is `isocline.simulate.cluster.compare.simulate_cluster`.
 """
 
 import sys
-from os import PathLike
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from isocline.arguments import in_one_line
 from isocline.errors import UsageError
 from isocline.model.fleet import RoutingSystem
 from isocline.simulate.results import Comparison as Comparison
@@ -23,13 +23,17 @@ if TYPE_CHECKING:
 
 class _Callable(ModuleType):
     def __call__(self, system: "RoutingSystem | Cluster", *args: Any, **options: Any) -> Any:
-        if isinstance(system, str | PathLike):
-            raise UsageError(f"system {system!r}: give a system, as isocline.load(path) does")
-        # numba waits until now
         if not isinstance(system, RoutingSystem):
+            from isocline.model.cluster import Cluster  # noqa: PLC0415
+
+            if not isinstance(system, Cluster):
+                raise UsageError(
+                    f"system {in_one_line(system)}: give a system, as isocline.load(path) does"
+                )
             from isocline.simulate.cluster.compare import simulate_cluster  # noqa: PLC0415
 
             return simulate_cluster(system, *args, **options)
+        # numba waits until now
         from isocline.simulate.compare import simulate  # noqa: PLC0415
 
         return simulate(system, *args, **options)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from isocline.arguments import ABOVE_0, NOT_NEGATIVE, POSITIVE, SHARE, at_least, checked, in_words
 from isocline.errors import UsageError
 from isocline.model.fleet import RoutingSystem
 from isocline.model.traffic import Patience, Trace, arrival_law, patience_of
@@ -28,7 +29,7 @@ from isocline.simulate.own_traffic import require_true_means
 from isocline.simulate.prepare import Discipline, Prepared, prepare, prepared_with
 from isocline.simulate.replications import Replications
 from isocline.simulate.results import Comparison, Sweep
-from isocline.simulate.rounds import Round, chosen_policies, repeated, require_replications
+from isocline.simulate.rounds import Round, chosen_policies, repeated
 from isocline.simulate.run import Run
 from isocline.simulate.scenario import Scenario, require_same_trace, scenario, with_changes
 from isocline.simulate.slots import Clock, Law, slots_of
@@ -45,6 +46,22 @@ DEFAULT_JOBS = 200_000
 DEFAULT_LATENCIES = 200.0
 
 
+@checked(
+    patience=in_words("a string such as 'exponential:mean=2', or 'none'"),
+    arrivals=in_words("a string such as 'gamma:cv=3'"),
+    deadline=POSITIVE,
+    time_scale=POSITIVE,
+    load=POSITIVE,
+    horizon=POSITIVE,
+    warmup=NOT_NEGATIVE,
+    replications=at_least(2),
+    precision=SHARE,
+    seed=at_least(0),
+    slot=POSITIVE,
+    scale=POSITIVE,
+    threads=at_least(1),
+    budget=ABOVE_0,
+)
 def simulate(
     system: RoutingSystem,
     policies: Sequence[str | RoutingPolicy | Function] = DEFAULT_POLICIES,
@@ -135,8 +152,6 @@ def simulate(
         PolicyError: A policy is unknown, or misbehaves.
         UsageError: An argument is out of range, or the run would take more events than `budget`.
     """
-    _require_types(system, failures)
-    require_replications(replications, precision, budget)
     if layers is not None and policies is DEFAULT_POLICIES:
         policies = [name for name in policies if name != "random"]  # has no table to sum over pools
     chosen, labels = chosen_policies(policies, routing_policy)
@@ -218,15 +233,6 @@ def simulate(
     return repeated(begin, replications, precision, horizon is not None or trace is not None)
 
 
-def _require_types(system: object, failures: Sequence[object]) -> None:
-    """Raise UsageError for what often stands in the place of a system or a failure."""
-    if not isinstance(system, RoutingSystem):
-        raise UsageError(f"system {system!r}: give a routing system, as isocline.load(path) does")
-    for one in failures:
-        if not isinstance(one, Failure):
-            raise UsageError(f"failure {one!r}: give isocline.Failure(backend, time)")
-
-
 def _require_true_means(scene: Scenario, prepared: Prepared, run: Run) -> None:
     """Raise UsageError where what comes is not what load and bound are computed from."""
     if scene.trace is None and scene.fleet is None:
@@ -305,6 +311,7 @@ def _with_law(
     return replace(system.with_arrivals(law), trace=None), later
 
 
+@checked(loads=POSITIVE)
 def sweep(
     system: RoutingSystem,
     policies: Sequence[str | RoutingPolicy | Function] = DEFAULT_POLICIES,
@@ -317,6 +324,8 @@ def sweep(
     Raises:
         InfeasibleError: At the highest load; found before any other is simulated. Not of a trace.
     """
+    if len(loads) == 0:
+        raise UsageError("loads []: give at least one, as a share of what can be served")
     patience = options.get("patience")
     stays = patience == "none" or (patience is None and system.patience is None)
     if stays and options.get("trace") is None and system.trace is None:

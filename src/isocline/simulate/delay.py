@@ -3,10 +3,10 @@
 The GMSR paper assumes neither and asks about both (Section 7).
 """
 
-import math
 from dataclasses import dataclass, fields
 from typing import Self, final
 
+from isocline.arguments import NOT_NEGATIVE, require_fields
 from isocline.errors import UsageError
 
 
@@ -28,10 +28,7 @@ class Delay:
     written, and takes away its own that it knows to have ended since."""
 
     def __post_init__(self) -> None:
-        for name in ("travel", "report", "every"):
-            value = getattr(self, name)
-            if not (math.isfinite(value) and value >= 0):
-                raise UsageError(f"delay: {name} is {value:g} s; give a finite number, 0 or more")
+        require_fields(self, "delay", travel=NOT_NEGATIVE, report=NOT_NEGATIVE, every=NOT_NEGATIVE)
 
     @property
     def lag(self) -> float:

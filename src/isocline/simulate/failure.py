@@ -1,6 +1,5 @@
 """Backends that fail in the middle of a run, and take their jobs with them."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Self, final
@@ -8,6 +7,7 @@ from typing import Self, final
 import numpy as np
 import numpy.typing as npt
 
+from isocline.arguments import POSITIVE, require_fields
 from isocline.errors import UsageError
 from isocline.model.fleet import RoutingSystem
 from isocline.model.graph import CompatibilityGraph
@@ -30,10 +30,7 @@ class Failure:
     lost: bool = False
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.time) and self.time > 0):
-            raise UsageError(
-                f"failure of {self.backend}: at {self.time:g} s; give a finite time above 0"
-            )
+        require_fields(self, f"failure of {self.backend}", time=POSITIVE)
 
     @property
     def in_words(self) -> str:

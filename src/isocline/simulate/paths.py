@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, final
 import numpy as np
 import numpy.typing as npt
 
+from isocline.arguments import POSITIVE, at_least, checked
 from isocline.cores import usable_cores
 from isocline.errors import UsageError
 from isocline.model.fleet import RoutingSystem
@@ -69,6 +70,15 @@ class Paths(Record):
         )
 
 
+@checked(
+    scale=POSITIVE,
+    slot=POSITIVE,
+    horizon=POSITIVE,
+    points=at_least(2),
+    replications=at_least(1),
+    seed=at_least(0),
+    threads=at_least(1),
+)
 def paths(
     system: RoutingSystem,
     policy: str | RoutingPolicy | Function = "gmsr",
@@ -107,10 +117,6 @@ def paths(
         PolicyError: The policy is unknown, or misbehaves.
         UsageError: An argument is out of range.
     """
-    if points < 2 or replications < 1:
-        raise UsageError(
-            f"points {points}, replications {replications}: give at least 2 points of 1 replication"
-        )
     if system.patience is not None:
         raise UsageError(
             "patience: paths are those of Theorem 1, whose jobs stay until they are served; give "

@@ -36,16 +36,6 @@ Round = tuple[InOrder[Any], Callable[[], C]]
 """Replications, and what judges those that are done."""
 
 
-def require_replications(replications: int, precision: float | None, budget: float) -> None:
-    """Raises UsageError where no interval could come of it."""
-    if not budget > 0:
-        raise UsageError(f"budget {budget:g}: give a number of events above 0, such as 1e10")
-    if replications < 2:
-        raise UsageError(f"replications {replications}: an interval needs 2 or more")
-    if precision is not None and not 0 < precision < 1:
-        raise UsageError(f"precision {precision:g}: give a relative half-width such as 0.01")
-
-
 def chosen_policies(
     policies: Sequence[G], policy_of: Callable[[G], P]
 ) -> tuple[list[P], list[str]]:

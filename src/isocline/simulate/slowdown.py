@@ -6,8 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self, final
 
+from isocline.arguments import POSITIVE, Range, require_fields
 from isocline.errors import UsageError
 from isocline.model.curves import Curve
+
+_FACTOR = Range("a finite number, 1 or more", lambda value: 1 <= value < math.inf)
 
 
 @final
@@ -25,15 +28,8 @@ class Slowdown:
 
     def __post_init__(self) -> None:
         # Not below 1: the bound stays one, and departures are thinned from the given peak.
-        if not (math.isfinite(self.factor) and self.factor >= 1):
-            raise UsageError(
-                f"slowdown of {self.backend}: factor {self.factor:g}; give a finite number, 1 or "
-                "more"
-            )
-        if not (math.isfinite(self.time) and self.time > 0):
-            raise UsageError(
-                f"slowdown of {self.backend}: at {self.time:g} s; give a finite time above 0"
-            )
+        label = f"slowdown of {self.backend}"
+        require_fields(self, label, factor=_FACTOR, time=POSITIVE)
 
     @property
     def in_words(self) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, final
 import numpy as np
 import numpy.typing as npt
 
+from isocline.arguments import checked
 from isocline.errors import UsageError
 from isocline.record import Record, data_frame
 from isocline.theory.convergence import Convergence
@@ -82,6 +83,7 @@ class Approach(Record):
         return data_frame(rows, columns).set_index("time")
 
 
+@checked()
 def approach(path: FluidPath, constants: Convergence) -> Approach:
     """A path beside the constants of its system.
 
@@ -117,6 +119,7 @@ def approach(path: FluidPath, constants: Convergence) -> Approach:
     )
 
 
+@checked()
 def time_to(path: FluidPath, epsilon: npt.ArrayLike) -> FloatArray:
     """(...) seconds after which |sum N - sum N*| stays within epsilon (...); inf if it does not.
 

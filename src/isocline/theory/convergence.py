@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, final
 import numpy as np
 import numpy.typing as npt
 
+from isocline.arguments import checked
 from isocline.errors import UsageError
 from isocline.model.fleet import RoutingSystem
 from isocline.record import Record, data_frame
@@ -135,6 +136,7 @@ class Convergence(Record):
         return data_frame(rows, BackendLimit._fields).set_index("name")
 
 
+@checked()
 def convergence(system: RoutingSystem) -> Convergence:
     """The constants of convergence of a system under GMSR.
 

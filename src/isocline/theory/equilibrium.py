@@ -13,6 +13,7 @@ from typing import final
 import numpy as np
 import numpy.typing as npt
 
+from isocline.arguments import at_least, checked
 from isocline.errors import InfeasibleError, UsageError
 from isocline.flow import (
     CapacityScale,
@@ -81,6 +82,7 @@ def fluid_optimum(system: RoutingSystem, rates: FloatArray | None = None) -> Flu
     return FluidOptimum(float(jobs.sum()), jobs, solved.flow)
 
 
+@checked(edges_to_try=at_least(0))
 def plan(system: RoutingSystem, *, edges_to_try: int = 10) -> Plan:
     """The best possible steady state, its certificate, and what would improve it.
 

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from isocline.arguments import POSITIVE, Range, checked
 from isocline.errors import InfeasibleError, UsageError
 from isocline.flow.sinks import levels_at
 from isocline.model.fleet import RoutingSystem
@@ -49,6 +50,10 @@ _MOST_STEPS = 1_000_000
 _POINTS = 200
 
 
+_TOLERANCE = Range("a number above 0 and at most 0.1", lambda value: 0 < value <= 0.1)
+
+
+@checked(horizon=POSITIVE, step=POSITIVE, tolerance=_TOLERANCE)
 def fluid(
     system: RoutingSystem,
     *,
@@ -77,7 +82,7 @@ def fluid(
         UsageError: A curve is not strictly concave, or an argument is out of range.
         InfeasibleError: No horizon is given and the load cannot be served: there is no rest.
     """
-    _check(horizon, step, tolerance)
+    _require_horizon(horizon, step)
     parts = periods(system, changes, horizon)
     last = parts[-1]
     equilibrium = _equilibrium(last, required=horizon is None)
@@ -90,10 +95,7 @@ def fluid(
     return trail.path(tolerance, equilibrium)
 
 
-def _check(horizon: float | None, step: float | None, tolerance: float) -> None:
-    for name, value in (("horizon", horizon), ("step", step)):
-        if value is not None and not 0 < value < float("inf"):
-            raise UsageError(f"{name} {value:g} s: give a finite time above 0")
+def _require_horizon(horizon: float | None, step: float | None) -> None:
     if horizon is None and step is not None:
         raise UsageError("a step between the times reported needs a horizon: give both")
     if horizon is not None and step is not None and step > horizon:
@@ -101,8 +103,6 @@ def _check(horizon: float | None, step: float | None, tolerance: float) -> None:
             f"step {step:g} s is longer than the horizon of {horizon:g} s; give a shorter step, or "
             "a longer horizon"
         )
-    if not 0 < tolerance <= 0.1:
-        raise UsageError(f"tolerance {tolerance:g}: give a number above 0 and at most 0.1")
 
 
 def _equilibrium(period: Period, *, required: bool) -> FloatArray | None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, final
 import numpy as np
 import numpy.typing as npt
 
+from isocline.arguments import checked
 from isocline.flow import Certificate, FlowStatus, LevelFlowProblem, Prices, solve
 from isocline.interpretable import interpreted_if_small
 from isocline.model.fleet import RoutingSystem
@@ -66,6 +67,7 @@ class LatencyEquilibrium(Record):
         return [dict(zip(_COLUMNS, row, strict=True)) for row in zip(names, *columns, strict=True)]
 
 
+@checked()
 def latency_equilibrium(
     system: RoutingSystem, rates: FloatArray | None = None
 ) -> LatencyEquilibrium:
@@ -99,6 +101,7 @@ def latency_equilibrium(
     )
 
 
+@checked()
 def price_of_anarchy(system: RoutingSystem, rates: FloatArray | None = None) -> float:
     """Jobs in the system under routing by expected latency over the least possible, 1 or more.
 

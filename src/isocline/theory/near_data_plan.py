@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from isocline.arguments import at_least, checked
 from isocline.model.cluster import Cluster, SampledTasks
 from isocline.model.traffic import ExponentialSizes
 from isocline.theory.capacity_region import BalancedLoad, balanced_load, boundary, is_overloaded
@@ -36,6 +37,7 @@ _INSIDE = 1e-12
 _MOST_EDGES = 10_000
 
 
+@checked(replicas_to_try=at_least(0), seed=at_least(0))
 def near_data_plan(
     cluster: Cluster, *, clock: Clock = "continuous", replicas_to_try: int = 5, seed: int = 0
 ) -> NearDataPlan:

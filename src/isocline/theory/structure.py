@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, final
 import numpy as np
 import numpy.typing as npt
 
+from isocline.arguments import NOT_NEGATIVE, checked
 from isocline.errors import UsageError
 from isocline.flow import Tier, tiers
 from isocline.flow.tiers import SAME
@@ -115,6 +116,7 @@ class Structure(Record):
         return csr_array((np.ones(i.size, dtype=np.int8), (i, j)), shape=shape)
 
 
+@checked(same=NOT_NEGATIVE)
 def structure(system: RoutingSystem, workloads: npt.ArrayLike, *, same: float = SAME) -> Structure:
     """Tiers and TierGraph at any workloads.
 
@@ -136,6 +138,7 @@ def structure(system: RoutingSystem, workloads: npt.ArrayLike, *, same: float = 
     return replace(found, system=system.name)
 
 
+@checked(same=NOT_NEGATIVE)
 def structure_of(
     graph: CompatibilityGraph, marginal_rates: npt.ArrayLike, *, same: float = SAME
 ) -> Structure:

@@ -10,6 +10,7 @@ from typing import Self, final
 
 import numpy as np
 
+from isocline.arguments import at_least, checked
 from isocline.errors import GraphError, UsageError
 from isocline.model.cluster.explicit import ExplicitTasks
 from isocline.model.cluster.placement import IntArray
@@ -64,6 +65,7 @@ class Cluster:
             )
 
     @classmethod
+    @checked(servers=at_least(1), racks=at_least(1))
     def numbered(
         cls,
         servers: int,

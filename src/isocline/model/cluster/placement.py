@@ -11,6 +11,7 @@ from typing import final
 import numpy as np
 import numpy.typing as npt
 
+from isocline.arguments import require_fields
 from isocline.errors import UsageError
 
 IntArray = npt.NDArray[np.int32]
@@ -32,6 +33,7 @@ class HotSpot:
     share: float
 
     def __post_init__(self) -> None:
+        require_fields(self, "hot spot")
         if not 0 < self.servers < 1:
             raise UsageError(
                 f"hot spot on {self.servers:g} of the servers; give a share between 0 and 1, as 0.5"

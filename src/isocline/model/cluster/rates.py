@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import final
 
+from isocline.arguments import require_fields
 from isocline.errors import UsageError
 
 
@@ -24,6 +25,7 @@ class Rates:
     """None: a server of the data's rack is as remote as any other."""
 
     def __post_init__(self) -> None:
+        require_fields(self, "rates")
         named = (("local", self.local), ("rack", self.rack), ("remote", self.remote))
         given = {name: rate for name, rate in named if rate is not None}
         for name, rate in given.items():

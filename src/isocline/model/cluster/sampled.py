@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Self, final
 
 import numpy as np
 
+from isocline.arguments import require_fields
 from isocline.errors import UsageError
 from isocline.model.cluster.explicit import ExplicitTasks
 from isocline.model.cluster.groups import ServerGroups, server_groups
@@ -30,6 +31,7 @@ class SampledTasks:
     """A name in PLACEMENTS."""
 
     def __post_init__(self) -> None:
+        require_fields(self, "tasks")
         if not (math.isfinite(self.rate) and self.rate > 0):
             raise UsageError(f"tasks: rate is {self.rate:g}; give a finite number above 0")
 

@@ -11,6 +11,7 @@ from typing import Self, final
 import numpy as np
 import numpy.typing as npt
 
+from isocline.arguments import require_fields
 from isocline.errors import UsageError
 
 IndexArray = npt.NDArray[np.int64]
@@ -30,6 +31,7 @@ class SlotArrivals:
     dispersion: float = 1.0
 
     def __post_init__(self) -> None:
+        require_fields(self, "arrivals")
         if not (math.isfinite(self.dispersion) and self.dispersion >= 0):
             raise UsageError(
                 f"arrivals: variance over mean is {self.dispersion:g}; give a finite number, 0 or "

@@ -22,6 +22,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from isocline.arguments import is_number
 from isocline.errors import CurveError
 from isocline.user_code import arguments
 
@@ -118,6 +119,6 @@ def _crossing(beyond: Callable[[FloatArray], npt.NDArray[np.bool_]], shape: Any)
 def require_positive(curve: str, **values: float) -> None:
     """Raise CurveError unless every value is a finite number above 0."""
     for name, value in values.items():
-        if not (isinstance(value, int | float) and math.isfinite(value) and value > 0):
+        if not (is_number(value) and math.isfinite(value) and value > 0):
             problem = f"{curve} curve: {name} is {value!r}; give a finite number above 0"
             raise CurveError(problem).within(name)

@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Self, final
 import numpy as np
 import numpy.typing as npt
 
+from isocline.arguments import require_fields
 from isocline.errors import CurveError
 from isocline.model.curves.base import Curve, FloatArray
 
@@ -34,6 +35,7 @@ class PoolCurve(Curve):
     members: tuple[Curve, ...]
 
     def __post_init__(self) -> None:
+        require_fields(self, "pool curve")
         if not self.members:
             raise CurveError("pool curve: no members; give at least one curve")
         for i, member in enumerate(self.members):

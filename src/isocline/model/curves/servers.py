@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Self, final
 import numpy as np
 import numpy.typing as npt
 
+from isocline.arguments import is_number
 from isocline.errors import CurveError, UsageError
 from isocline.model.curves.base import Curve, FloatArray, require_positive
 
@@ -26,7 +27,8 @@ class ServersCurve(Curve):
 
     def __post_init__(self) -> None:
         require_positive(self.type, rate=self.each)
-        if not (math.isfinite(self.count) and self.count == int(self.count) and self.count >= 1):
+        whole = is_number(self.count) and math.isfinite(self.count)
+        if not (whole and self.count == int(self.count) and self.count >= 1):
             problem = f"servers curve: count is {self.count!r}; give a whole number above 0"
             raise CurveError(problem).within("count")
 

@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Self, final
 import numpy as np
 import numpy.typing as npt
 
+from isocline.arguments import require_fields
 from isocline.errors import CurveError
 from isocline.model.curves.base import Curve, FloatArray
 
@@ -35,6 +36,7 @@ class TableCurve(Curve):
     points: Points
 
     def __post_init__(self) -> None:
+        require_fields(self, "table curve")
         _check(self.points)
         _require_bends(self.kept, self.points)
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
+from isocline.arguments import checked as with_arguments
+from isocline.arguments import kind_of, require
 from isocline.model.curves import Curve, PoolCurve, TableCurve
 from isocline.model.fleet import RoutingSystem
 from isocline.model.systemfile.build import build
@@ -37,6 +39,8 @@ def load(
         SystemFileError: It cannot be used, or is of the other kind; the message names file, line,
             field, value and remedy.
     """
+    require("path", path, kind_of(str | os.PathLike[str]))
+    require("kind", kind, kind_of(Literal["routing", "near-data"] | None))
     document = read(Path(path))
     system = _built(document)
     found = document.data["kind"]
@@ -72,6 +76,7 @@ def _without_kind(data: dict[str, Any]) -> str:
     )
 
 
+@with_arguments()
 def notes(system: "RoutingSystem | Cluster") -> list[str]:
     """What was done to a system that its user should know, one sentence each; often none."""
     if not isinstance(system, RoutingSystem):

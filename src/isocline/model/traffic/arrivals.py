@@ -16,6 +16,7 @@ from typing import Self, final
 import numpy as np
 import numpy.typing as npt
 
+from isocline.arguments import is_number, numbers, require_fields
 from isocline.errors import UsageError
 from isocline.record import brief
 
@@ -67,9 +68,10 @@ class PoissonArrivals(Arrivals):
     per_second: float
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.per_second) and self.per_second >= 0):
+        usable = is_number(self.per_second) and math.isfinite(self.per_second)
+        if not (usable and self.per_second >= 0):
             raise UsageError(
-                f"arrival rate {self.per_second} must be a finite number of jobs/s, 0 or more"
+                f"arrival rate {self.per_second!r} must be a finite number of jobs/s, 0 or more"
             )
 
     @property
@@ -109,6 +111,7 @@ class PiecewiseArrivals(Arrivals):
     period: float
 
     def __post_init__(self) -> None:
+        require_fields(self, "piecewise arrivals")
         starts = [start for start, _ in self.steps]
         if not starts or starts[0] != 0:
             raise UsageError("piecewise arrivals: the first step must start at 0 s")
@@ -170,6 +173,13 @@ class TraceArrivals(Arrivals):
     length: float  # seconds that the trace covers; >= the last time
 
     def __post_init__(self) -> None:
+        times = numbers("trace arrivals: times", self.times)
+        object.__setattr__(self, "times", times)
+        require_fields(self, "trace arrivals")
+        if times.ndim != 1 or not (np.isfinite(times).all() and (np.diff(times) >= 0.0).all()):
+            raise UsageError("trace arrivals: give finite times, in s, each no less than the last")
+        if times.size and times[0] < 0.0:
+            raise UsageError(f"trace arrivals: the first time is {times[0]:g} s; give 0 or more")
         if self.times.size == 0 or not self.length >= self.times[-1] or not self.length > 0:
             raise UsageError("trace arrivals: give at least one time, and a length that covers all")
 
@@ -195,5 +205,5 @@ class TraceArrivals(Arrivals):
 
 def require_rate(rate: float) -> None:
     """Raise UsageError unless `rate` is a finite number above 0."""
-    if not (math.isfinite(rate) and rate > 0):
+    if not (is_number(rate) and math.isfinite(rate) and rate > 0):
         raise UsageError(f"arrival rate {rate} must be a finite number of jobs/s above 0")

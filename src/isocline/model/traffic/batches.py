@@ -6,6 +6,7 @@ from typing import Literal, Self, final
 
 import numpy as np
 
+from isocline.arguments import require_fields
 from isocline.errors import UsageError
 from isocline.model.traffic.arrivals import Arrivals, FloatArray, PoissonArrivals, require_rate
 
@@ -25,6 +26,7 @@ class BatchArrivals(Arrivals):
     law: SizeLaw = "geometric"
 
     def __post_init__(self) -> None:
+        require_fields(self, "batch arrivals")
         require_rate(self.per_second)
         if self.law not in ("geometric", "fixed"):
             raise UsageError(f"batch arrivals: law is {self.law!r}; give geometric or fixed")

@@ -5,6 +5,7 @@ from typing import final
 
 import numpy as np
 
+from isocline.arguments import at_least, checked
 from isocline.model.traffic.trace import FloatArray, Trace
 
 
@@ -36,6 +37,7 @@ _PROMPT = _Lognormal(2230.0, 1.2, most=7437.0)
 _OUTPUT = _Lognormal(27.9, 2.15, most=2000.0)
 
 
+@checked(requests=at_least(2), seed=at_least(0))
 def bursty_trace(requests: int = 9000, seed: int = 0) -> Trace:
     """About an hour of bursts at 2.5 requests/s; the same for the same arguments."""
     rng = np.random.default_rng(seed)

@@ -8,6 +8,7 @@ from typing import Self, final
 import numpy as np
 import numpy.typing as npt
 
+from isocline.arguments import require_fields
 from isocline.errors import UsageError
 from isocline.model.traffic.arrivals import Arrivals, FloatArray
 
@@ -31,6 +32,7 @@ class MarkovModulatedArrivals(Arrivals):
     following: tuple[tuple[float, ...], ...] | None = None  # (K, K), rows add up to 1
 
     def __post_init__(self) -> None:
+        require_fields(self, "mmpp arrivals")
         states = len(self.rates)
         if states < 2 or len(self.durations) != states:
             raise UsageError(

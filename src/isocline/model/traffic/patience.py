@@ -8,6 +8,7 @@ from typing import Literal, final
 import numpy as np
 import numpy.typing as npt
 
+from isocline.arguments import require_fields
 from isocline.errors import UsageError
 from isocline.model.traffic.laws import options_of
 from isocline.model.traffic.sizes import (
@@ -40,6 +41,7 @@ class Patience:
     until: Until = "end"  # of service; "start": a job in service stays (Erlang-A)
 
     def __post_init__(self) -> None:
+        require_fields(self, "patience")
         if not (math.isfinite(self.mean) and self.mean > 0):
             raise UsageError(
                 f"patience: mean is {self.mean}; give a finite number of seconds above 0, or leave "

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from isocline.arguments import checked
 from isocline.errors import TraceError
 from isocline.model.traffic.columns import (
     FORMATS,
@@ -28,6 +29,7 @@ _DATE = "2023-11-16 18:17:03.979"
 _BEFORE_ZONE = len("2023-11-16")
 
 
+@checked()
 def read_trace(
     source: Any,
     format: str = "auto",  # noqa: A002

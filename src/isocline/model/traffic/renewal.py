@@ -12,6 +12,7 @@ from typing import Self, final
 
 import numpy as np
 
+from isocline.arguments import require_fields
 from isocline.errors import UsageError
 from isocline.model.traffic.arrivals import Arrivals, FloatArray, require_rate
 
@@ -52,6 +53,7 @@ class GammaArrivals(RenewalArrivals):
     cv: float  # coefficient of variation of the gaps
 
     def __post_init__(self) -> None:
+        require_fields(self, "gamma arrivals")
         require_rate(self.per_second)
         _require_shape("cv", self.cv)
 
@@ -87,6 +89,7 @@ class WeibullArrivals(RenewalArrivals):
     shape: float
 
     def __post_init__(self) -> None:
+        require_fields(self, "weibull arrivals")
         require_rate(self.per_second)
         _require_shape("shape", self.shape)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from isocline.arguments import at_least, checked
 from isocline.errors import TraceError, UsageError
 from isocline.model.cluster.blocks import BlockTrace, IndexArray
 from isocline.model.cluster.placement import IntArray
@@ -21,6 +22,7 @@ _JOB, _TIME, _INPUT, _PATH = 0, 1, 3, 6
 _NAMES = {_TIME: ("submit time", "whole number of seconds"), _INPUT: ("input", "number of bytes")}
 
 
+@checked(block_bytes=at_least(1))
 def read_swim(path: str | os.PathLike[str], block_bytes: int = BLOCK_BYTES) -> BlockTrace:
     """Read a trace: each block of a job's input is a task; a job without input has one task.
 

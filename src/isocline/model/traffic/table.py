@@ -7,7 +7,7 @@ import io
 import json
 import sys
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, final
@@ -15,7 +15,8 @@ from typing import Any, final
 import numpy as np
 import numpy.typing as npt
 
-from isocline.errors import MissingExtraError, TraceError
+from isocline.arguments import in_one_line
+from isocline.errors import MissingExtraError, TraceError, UsageError
 from isocline.model.traffic.rows import fail
 
 IndexArray = npt.NDArray[np.int64]
@@ -81,7 +82,16 @@ def read_table(path: Path, wanted: Sequence[str] | None = None) -> Table:
 
 
 def table_of(frame: Any) -> Table:
-    """The columns of a data frame (pandas, polars) or of a mapping from names to arrays."""
+    """The columns of a data frame (pandas, polars) or of a mapping from names to arrays.
+
+    Raises:
+        UsageError: It is neither.
+    """
+    if not (isinstance(frame, Mapping) or hasattr(frame, "columns")):
+        raise UsageError(
+            f"trace {in_one_line(frame)}: give the path of a file, a data frame, or a mapping from "
+            "names of columns to arrays"
+        )
     names = tuple(str(name) for name in getattr(frame, "columns", frame))
     columns = {name: _array(frame[name]) for name in names}
     n = len(next(iter(columns.values()))) if columns else 0

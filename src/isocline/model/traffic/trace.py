@@ -6,6 +6,7 @@ from typing import Self, final
 import numpy as np
 import numpy.typing as npt
 
+from isocline.arguments import numbers
 from isocline.errors import UsageError
 from isocline.record import brief
 
@@ -44,6 +45,14 @@ class Trace:
     sized: bool = True  # False: the trace has times alone
 
     def __post_init__(self) -> None:
+        for column in ("times", "prompt_tokens", "output_tokens", "work"):
+            if (given := getattr(self, column)) is not None:
+                found = _column(f"trace {self.name}: {column}", given)
+                object.__setattr__(self, column, found)
+        if self.times.size == 0:
+            raise UsageError(f"trace {self.name}: it holds no request; give at least one")
+        if (np.diff(self.times) < 0.0).any():
+            raise UsageError(f"trace {self.name}: times go back; sort the requests by time")
         labels = None if self.mix is None else self.mix.of
         for column, values in (
             ("prompt_tokens", self.prompt_tokens),
@@ -71,3 +80,11 @@ class Trace:
     def sped_up(self, factor: float) -> Self:
         """The same requests, `factor` times as close together."""
         return replace(self, times=self.times / factor)
+
+
+def _column(label: str, given: object) -> FloatArray:
+    """(n,) finite numbers, 0 or more; raises UsageError where they are others."""
+    found: FloatArray = numbers(label, given)
+    if found.ndim != 1 or not (np.isfinite(found) & (found >= 0.0)).all():
+        raise UsageError(f"{label}: give a row of finite numbers, 0 or more")
+    return found

@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from isocline.arguments import ABOVE_0, NOT_NEGATIVE, POSITIVE, SHARE, at_least, checked, in_words
+from isocline.errors import UsageError
 from isocline.model.cluster import Cluster, SlotArrivals
 from isocline.model.cluster.blocks import BlockTrace
 from isocline.policies.scheduling import scheduling_policy
@@ -24,7 +26,7 @@ from isocline.simulate.cluster.results import ClusterComparison, ClusterSweep
 from isocline.simulate.cluster.run import ClusterRun, Level
 from isocline.simulate.cluster.scenario import ClusterScenario, cluster_scenario
 from isocline.simulate.in_order import InOrder, Progress, silent
-from isocline.simulate.rounds import Round, chosen_policies, repeated, require_replications
+from isocline.simulate.rounds import Round, chosen_policies, repeated
 from isocline.simulate.run import Run
 from isocline.simulate.slots import Clock
 from isocline.simulate.steady import require_arrivals
@@ -36,6 +38,19 @@ DEFAULT_TASKS = 200_000
 DEFAULT_SERVICES = 200.0
 
 
+@checked(
+    arrivals=in_words("a string such as 'variance=4' or 'dispersion=2'"),
+    replicas=at_least(1),
+    time_scale=POSITIVE,
+    load=POSITIVE,
+    horizon=POSITIVE,
+    warmup=NOT_NEGATIVE,
+    replications=at_least(2),
+    precision=SHARE,
+    seed=at_least(0),
+    threads=at_least(1),
+    budget=ABOVE_0,
+)
 def simulate_cluster(
     cluster: Cluster,
     policies: Sequence[str | SchedulingPolicy] = DEFAULT_POLICIES,
@@ -92,7 +107,6 @@ def simulate_cluster(
         PolicyError: A policy is unknown, or misbehaves.
         UsageError: An argument is out of range, or the run would take more events than `budget`.
     """
-    require_replications(replications, precision, budget)
     chosen, labels = chosen_policies(policies, scheduling_policy)
     if arrivals is not None:
         law = SlotArrivals.parse(arrivals, cluster.arrival_rate)
@@ -139,6 +153,7 @@ def _events(scene: ClusterScenario, length: Run) -> float:
     return (cluster.arrival_rate + cluster.size * cluster.rates.local) * length.horizon
 
 
+@checked(loads=POSITIVE)
 def sweep_cluster(
     cluster: Cluster,
     policies: Sequence[str | SchedulingPolicy] = DEFAULT_POLICIES,
@@ -147,6 +162,8 @@ def sweep_cluster(
     **options: Any,
 ) -> ClusterSweep:
     """`simulate_cluster` at several loads, lowest first; takes its other options."""
+    if len(loads) == 0:
+        raise UsageError("loads []: give at least one, as a share of what can be served")
     each = [simulate_cluster(cluster, policies, load=load, **options) for load in sorted(loads)]
     return ClusterSweep(tuple(each))
 

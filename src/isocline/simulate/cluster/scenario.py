@@ -71,6 +71,10 @@ def cluster_scenario(
             raise UsageError(f"{name} {value:g}: give a finite number above 0")
     holders = None
     if trace is not None:
+        if trace.jobs == 1:
+            raise UsageError(
+                f"trace {trace.name}: it holds one job, so that it has no rate; give two or more"
+            )
         if clock == "slotted":
             raise UsageError("slotted clock: a trace is replayed by the continuous one alone")
         holders = trace.place(cluster, _replicas(cluster, replicas), seed)

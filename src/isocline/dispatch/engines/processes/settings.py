@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from isocline.arguments import kind_of, require
 from isocline.cores import usable_cores
 from isocline.dispatch import pickling
 from isocline.dispatch.engines.contract import Node
@@ -15,6 +16,7 @@ Nodes = int | Sequence[str] | Mapping[str, str | Path]
 
 def nodes_of(nodes: Nodes | None, racks: Mapping[str, str] | None) -> list[Node]:
     """Numbered n0, n1, ... or named; raises UsageError if they cannot be so."""
+    require("nodes", nodes, kind_of(Nodes | None))
     names = _names(nodes)
     if not names or len(set(names)) < len(names) or not all(names):
         raise UsageError(f"nodes: {nodes!r}; give one or more, each with a name of its own")
