@@ -22,8 +22,9 @@ def is_name(text: str) -> bool:
 
 
 def is_own(thing: object) -> bool:
-    """Whether a class or function is a user's, not of this package."""
-    return not str(getattr(thing, "__module__", "isocline.")).startswith("isocline.")
+    """Whether a class or function, compiled or not, is a user's and not of this package."""
+    source: Any = inspect.unwrap(thing) if callable(thing) else thing  # numba's callbacks wrap it
+    return not str(getattr(source, "__module__", "isocline.")).startswith("isocline.")
 
 
 def imported(noun: str, label: str, error: type[IsoclineError]) -> Any:
