@@ -1,6 +1,7 @@
 """The first start: where kernels are kept, what is said of compiling them, and `isocline warm`."""
 
 import io
+import json
 import os
 import shutil
 import subprocess
@@ -11,8 +12,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from isocline import cache_directory
+from isocline.cli import main
 from isocline.cli._compiling import Notice
 from isocline.kernel_cache import KernelFiles
 
@@ -116,24 +119,29 @@ def test_a_cache_directory_that_is_named_is_used(open_path: Path) -> None:
 
 
 KERNEL = """
-import sys
-from pathlib import Path
 from isocline.compiled import kernel
 from isocline.draws import below, stream
 rng = stream(1)
-print(below.stats.cache_hits.total(), below(rng, 3) < 3, below.stats.cache_hits.total())
+def used(draw):  # loads from the cache: before and after the first call
+    print(draw.stats.cache_hits.total(), draw(rng, 3) < 3, draw.stats.cache_hits.total())
+used(below)
 """
+AGAIN = "\nused(kernel(below.py_func))  # which finds on disk what another process would\n"
 
 
 def test_a_cache_that_is_cut_short_or_gone_costs_time_only(tmp_path: Path) -> None:
     env = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
     assert python(KERNEL, env=env).stdout.split() == ["0", "True", "0"]
-    assert python(KERNEL, env=env).stdout.split() == ["0", "True", "1"]
-    for file in tmp_path.rglob("*.nb[ic]"):
-        file.write_bytes(file.read_bytes()[:20])
-    broken = python(KERNEL, env=env)
-    assert broken.returncode == 0, broken.stderr
-    assert broken.stdout.split() == ["0", "True", "0"]
+    cut = f"""
+from pathlib import Path
+for file in Path({str(tmp_path)!r}).rglob("*.nb[ic]"):
+    file.write_bytes(file.read_bytes()[:20])
+"""
+    done = python(KERNEL + cut + AGAIN, env=env)
+    assert done.returncode == 0, done.stderr
+    found, broken = done.stdout.splitlines()
+    assert found.split() == ["0", "True", "1"]
+    assert broken.split() == ["0", "True", "0"]
 
 
 class Pickled:
@@ -201,12 +209,11 @@ NOWHERE = "/proc/no-such-directory"  # which root cannot make either
 )
 def test_where_nothing_can_be_written_kernels_are_compiled_each_time() -> None:
     env = os.environ | dict.fromkeys(("NUMBA_CACHE_DIR", "XDG_CACHE_HOME", "HOME"), NOWHERE)
-    program = f"import tempfile; tempfile.tempdir = {NOWHERE!r}\n{KERNEL}"
-    for _ in range(2):
-        done = python(program, env=env)
-        assert done.returncode == 0, done.stderr
-        assert done.stdout.split() == ["0", "True", "0"]
-        assert done.stderr.count("cannot be kept") == 1
+    program = f"import tempfile; tempfile.tempdir = {NOWHERE!r}\n{KERNEL}{AGAIN}"
+    done = python(program, env=env)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["0", "True", "0"] * 2
+    assert done.stderr.count("cannot be kept") == 1
 
 
 FULL = """
@@ -219,8 +226,9 @@ kernel_cache.KernelFiles.save = full
 
 
 def test_a_full_disk_is_reported_once(tmp_path: Path) -> None:
-    done = python(FULL + KERNEL, env=os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)})
+    done = python(FULL + KERNEL + AGAIN, env=os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)})
     assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["0", "True", "0"] * 2
     assert done.stderr.count("No space left on device") == 1
 
 
@@ -259,7 +267,7 @@ def test_on_a_terminal_kernels_are_counted_and_the_count_goes_away() -> None:
 # Which compiled functions a command asks its cache for. Those that are parts of others are asked
 # for only while the others are being compiled, so it is asked once all are there.
 ASKED = """
-import atexit, sys
+import atexit, json, sys
 from isocline.kernel_cache import KernelCache
 asked = set()
 load = KernelCache.load_overload
@@ -269,13 +277,14 @@ def asking(self, sig, context):
 KernelCache.load_overload = asking
 atexit.register(lambda: print("ASKED", *sorted(asked), file=sys.stderr))
 from isocline.cli import main
-sys.argv = ["isocline", *sys.argv[1:]]
-main()
+for command in json.loads(sys.argv[1]):
+    assert not main(command, "isocline", standalone_mode=False)
 """
 
 
-def asked(*command: str) -> set[str]:
-    done = python(ASKED, *command, env=dict(os.environ))
+def asked(*commands: tuple[str, ...]) -> set[str]:
+    """By commands that run in one process, one after the other."""
+    done = python(ASKED, json.dumps(commands), env=dict(os.environ))
     assert done.returncode == 0, done.stderr
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("ASKED")]
     return set(line.split()[1:])
@@ -291,30 +300,29 @@ LARGE += "".join(f"  - {{name: f{f}, rate: 1.0, backends: ['*']}}\n" for f in ra
 
 
 @pytest.mark.parametrize(
-    ("verb", "command"),
+    ("verb", "commands"),
     [
-        ("plan", ("plan", "large.yaml")),
-        ("plan", ("fluid", "examples/n_model.yaml")),
-        ("run", ("run", "examples/word_count.yaml", "--workers", "1")),
+        ("plan", [("plan", "large.yaml"), ("fluid", "examples/n_model.yaml")]),
+        ("run", [("run", "examples/word_count.yaml", "--workers", "1")]),
     ],
 )
 def test_after_warming_a_verb_needs_nothing_else_compiled(
-    verb: str, command: tuple[str, ...], tmp_path: Path
+    verb: str, commands: list[tuple[str, ...]], tmp_path: Path
 ) -> None:
     large = tmp_path / "large.yaml"
     large.write_text(LARGE)
-    command = tuple(str(large) if part == large.name else part for part in command)
-    warmed, needed = asked("warm", verb), asked(*command)
+    commands = [
+        tuple(str(large) if part == large.name else part for part in command)
+        for command in commands
+    ]
+    warmed, needed = asked(("warm", verb)), asked(*commands)
     if not needed <= warmed:  # something was compiled on the way, if only for the first time
-        warmed, needed = asked("warm", verb), asked(*command)
+        warmed, needed = asked(("warm", verb)), asked(*commands)
     assert needed
     assert needed <= warmed
 
 
-def test_warm_says_what_it_did_and_refuses_what_it_does_not_know() -> None:
-    program = "from isocline.cli import main; main()"
-    wrong = python(
-        f"import sys; sys.argv = ['isocline', 'warm', 'plans']; {program}", env=dict(os.environ)
-    )
-    assert wrong.returncode == 2
+def test_warm_refuses_what_it_does_not_know() -> None:
+    wrong = CliRunner().invoke(main, ["warm", "plans"], prog_name="isocline")
+    assert wrong.exit_code == 2
     assert "plan, simulate, serve, run" in wrong.stderr

@@ -104,7 +104,7 @@ def test_collection_pauses_for_imports_alone() -> None:
     with pytest.raises(ModuleNotFoundError), uncollected():
         importlib.import_module("isocline.no_such_module")
     assert gc.isenabled()
-    # The fixture of all tests exempts what it wants; none is added, though some may have ended since.
+    # The fixture of all tests exempts what it wants. None is added; some may have ended since.
     assert 0 < gc.get_freeze_count() <= frozen
     gc.disable()
     try:

@@ -78,7 +78,7 @@ def test_intervals_of_capacity_hold_the_truth_after_a_few_hundred_requests() -> 
 def test_near_capacity_it_is_known_from_both_sides() -> None:
     for seed in range(2):
         pair = [BIG, BIG]
-        _, start, end = routed(seed, pair, requests=5_000, rate=2.75 * RATE)
+        _, start, end = routed(seed, pair, requests=6_000, rate=2.75 * RATE)
         found = standing(start, end)
         assert found.capacity_scale is not None
         assert found.capacity_interval is not None

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 import matplotlib.style
@@ -29,20 +28,14 @@ def paper(look: str) -> Iterator[None]:
 def check(figure: "Figure") -> None:
     """All that a slide needs, or an AssertionError that names the texts."""
     assert figure.get_suptitle(), "no title"
-    texts, boxes, canvas = _drawn(figure)
+    texts, boxes, ground = _drawn(figure)
     small = {text.get_text(): text.get_fontsize() for text in texts if text.get_fontsize() < 8}
     assert not small, f"smaller than 8 pt: {small}"
     outside = [text.get_text() for text, box in zip(texts, boxes, strict=True)
                if not _inside(box, figure)]  # fmt: skip
     assert not outside, f"outside of the figure: {outside}"
-    both = [(one.get_text(), other.get_text())
-            for (one, a), (other, b) in combinations(zip(texts, boxes, strict=True), 2)
-            if _overlap(a, b)]  # fmt: skip
+    both = [(texts[i].get_text(), texts[j].get_text()) for i, j in _overlaps(boxes)]
     assert not both, f"one on the other: {both}"
-    for text in texts:
-        text.set_alpha(0.0)
-    canvas.draw()
-    ground = np.asarray(canvas.buffer_rgba())[::-1, :, :3]
     pale = {
         text.get_text(): round(found, 2)
         for text, box in zip(texts, boxes, strict=True)
@@ -56,10 +49,11 @@ def check(figure: "Figure") -> None:
     assert not silent, f"logarithmic, but their labels do not say so: {silent}"
 
 
-def _drawn(figure: "Figure") -> "tuple[list[Text], list[Bbox], FigureCanvasAgg]":
-    """The texts that are seen, with their places in pixels.
+def _drawn(figure: "Figure") -> tuple[list[Text], list[Bbox], np.ndarray]:
+    """The texts that are seen, their boxes in pixels, and the picture without them.
 
-    Ticks beyond the ends of an axis are artists, too: what counts is what is drawn.
+    Ticks beyond the ends of an axis are artists, too: what counts is what is drawn. The picture is
+    (height, width, 3), the lowest row first. It is laid out once and then drawn, as in a file.
     """
     seen: dict[Text, None] = {}
     real = Text.draw
@@ -67,17 +61,22 @@ def _drawn(figure: "Figure") -> "tuple[list[Text], list[Bbox], FigureCanvasAgg]"
     def draw(self: Text, *arguments: Any, **options: Any) -> None:
         if self.get_visible() and self.get_text().strip():
             seen[self] = None
+        alpha = self.get_alpha()
+        self.set_alpha(0.0)
         real(self, *arguments, **options)
+        self.set_alpha(alpha)
 
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
     canvas = FigureCanvasAgg(figure)
-    canvas.draw()  # settles the layout
     Text.draw = draw  # type: ignore[method-assign]
     try:
         canvas.draw()
     finally:
         Text.draw = real  # type: ignore[method-assign]
+    ground = np.asarray(canvas.buffer_rgba())[::-1, :, :3]
     # Of an annotation without its arrow.
-    return list(seen), [Text.get_window_extent(text) for text in seen], canvas
+    return list(seen), [Text.get_window_extent(text) for text in seen], ground
 
 
 def _inside(box: Bbox, figure: "Figure") -> bool:
@@ -88,19 +87,23 @@ def _inside(box: Bbox, figure: "Figure") -> bool:
     )  # fmt: skip
 
 
-def _overlap(one: Bbox, other: Bbox) -> bool:
-    """By more than a pixel: boxes have the height of the tallest letters."""
-    across = min(one.x1, other.x1) - max(one.x0, other.x0)
-    along = min(one.y1, other.y1) - max(one.y0, other.y0)
-    return bool(across > 1 and along > 1)
+def _overlaps(boxes: list[Bbox]) -> Iterator[tuple[int, int]]:
+    """Pairs that overlap by more than a pixel: boxes have the height of the tallest letters."""
+    ends = np.array([box.extents for box in boxes]).reshape(-1, 2, 2)  # of each: low, high; x, y
+    shared = np.minimum(ends[:, None, 1], ends[None, :, 1])
+    shared -= np.maximum(ends[:, None, 0], ends[None, :, 0])
+    for i, j in np.argwhere((shared > 1.0).all(axis=2)).tolist():
+        if i < j:
+            yield i, j
 
 
-def _most(ground: np.ndarray, box: Bbox) -> Any:
+def _most(ground: np.ndarray, box: Bbox) -> np.ndarray:
     """The most frequent colour behind a text, 0 to 1."""
     (x0, y0), (x1, y1) = box.min.astype(int), box.max.astype(int) + 1
     pixels = ground[max(y0, 0) : y1, max(x0, 0) : x1].reshape(-1, 3)
-    colors, counts = np.unique(pixels, axis=0, return_counts=True)
-    return colors[counts.argmax()] / 255.0
+    colors, counts = np.unique(pixels @ np.array([1 << 16, 1 << 8, 1]), return_counts=True)
+    most = int(colors[counts.argmax()])
+    return np.array([most >> 16, most >> 8 & 255, most & 255]) / 255.0
 
 
 def contrast(color: Any, ground: Any) -> float:

@@ -4,9 +4,10 @@ import base64
 import io
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import matplotlib
 import pytest
@@ -18,6 +19,7 @@ from matplotlib.text import Annotation
 from isocline.cli import main
 from isocline.policies import routing, scheduling
 from isocline.report.files import write_picture
+from isocline.report.style import new_figure
 from isocline.report.theme import DARK, LIGHT, Theme, on, theme
 from tests.report.gallery import PICTURES, path
 from tests.report.layout import LOOKS, check, contrast, paper
@@ -28,11 +30,27 @@ if TYPE_CHECKING:
 POLICIES = {*routing.ALL, *scheduling.ALL}
 
 
+Drawn = Callable[[str, str], "Figure"]
+
+
+@pytest.fixture(scope="module")
+def drawn() -> Drawn:
+    """Each picture by its name and look, made once."""
+
+    @cache
+    def of(name: str, look: str) -> "Figure":
+        with paper(look):
+            return PICTURES[name]()
+
+    return of
+
+
 @pytest.mark.parametrize("look", LOOKS)
 @pytest.mark.parametrize("name", PICTURES)
-def test_a_picture_can_be_read(name: str, look: str) -> None:
+def test_a_picture_can_be_read(name: str, look: str, drawn: Drawn) -> None:
+    figure = drawn(name, look)
     with paper(look):
-        check(PICTURES[name]())
+        check(figure)
 
 
 def named_colors(figure: "Figure") -> Iterator[tuple[str, str]]:
@@ -54,10 +72,10 @@ def named_colors(figure: "Figure") -> Iterator[tuple[str, str]]:
                 yield text.get_text(), to_hex(handle.get_color())
 
 
-def test_a_policy_has_one_colour_in_all_pictures() -> None:
+def test_a_policy_has_one_colour_in_all_pictures(drawn: Drawn) -> None:
     found: dict[str, set[str]] = defaultdict(set)
-    for draw in PICTURES.values():
-        for policy, color in named_colors(draw()):
+    for name in PICTURES:
+        for policy, color in named_colors(drawn(name, "light")):
             if policy in POLICIES:
                 found[policy].add(color)
     assert found.keys() >= {"gmsr", "jsq", "local_first", "jsq_maxweight", "least_expected_latency"}
@@ -114,3 +132,22 @@ def test_on_transparent_paper_the_colour_of_the_text_tells_which_it_is(
 ) -> None:
     with matplotlib.rc_context({"figure.facecolor": "none", "text.color": ink}):
         assert (theme() is DARK) == dark
+
+
+def test_what_cannot_be_read_is_found() -> None:
+    def drawn_with(*texts: tuple[float, str, dict[str, Any]]) -> "Figure":
+        figure = new_figure(height=3)
+        figure.suptitle("title")
+        for x, text, options in texts:
+            figure.text(x, 0.5, text, **options)
+        return figure
+
+    check(drawn_with((0.2, "one", {}), (0.7, "other", {})))
+    for texts, says in (
+        ([(0.2, "tiny", {"fontsize": 7})], "smaller than 8 pt"),
+        ([(0.99, "a long text", {})], "outside"),
+        ([(0.2, "one", {}), (0.21, "other", {})], "one on the other"),
+        ([(0.2, "pale", {"color": "#999999"})], "contrast"),
+    ):
+        with pytest.raises(AssertionError, match=says):
+            check(drawn_with(*texts))
