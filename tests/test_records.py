@@ -2,6 +2,7 @@
 
 import base64
 import re
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -26,19 +27,20 @@ TRACE = isocline.Trace("t", np.arange(9e4), np.ones(90_000), np.ones(90_000))
 
 
 @pytest.mark.parametrize(
-    "value",
+    "made",
     [
-        pytest.param(FLEET, id="fleet"),
-        pytest.param(CLUSTER, id="cluster"),
-        pytest.param(LARGE, id="5 000 backends"),
-        pytest.param(LARGE.graph, id="graph"),
-        pytest.param(TRACE, id="trace"),
-        pytest.param(isocline.plan(FLEET), id="plan"),
-        pytest.param(isocline.plan(CLUSTER), id="near-data plan"),
-        pytest.param(isocline.fluid(FLEET, horizon=1.0), id="fluid"),
+        pytest.param(lambda: FLEET, id="fleet"),
+        pytest.param(lambda: CLUSTER, id="cluster"),
+        pytest.param(lambda: LARGE, id="5 000 backends"),
+        pytest.param(lambda: LARGE.graph, id="graph"),
+        pytest.param(lambda: TRACE, id="trace"),
+        pytest.param(lambda: isocline.plan(FLEET), id="plan"),
+        pytest.param(lambda: isocline.plan(CLUSTER), id="near-data plan"),
+        pytest.param(lambda: isocline.fluid(FLEET, horizon=1.0), id="fluid"),
     ],
 )
-def test_a_representation_names_every_field_and_fits_a_screen(value: Any) -> None:
+def test_a_representation_names_every_field_and_fits_a_screen(made: Callable[[], Any]) -> None:
+    value = made()
     lines = repr(value).splitlines()
     assert lines[0] == f"{type(value).__name__}("
     assert [line.partition("=")[0].strip() for line in lines[1:-1]] == [

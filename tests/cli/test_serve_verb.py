@@ -251,7 +251,8 @@ def test_after_the_delay_it_stops_and_what_is_under_way_ends(tmp_path: Path) -> 
 
     async def with_backend() -> None:
         async with serving(slow_stream) as slow:
-            more = "  workers: 2\n  drain_delay: 5\n  drain: 60"
+            # Time enough to ask, on a busy machine too.
+            more = "  workers: 2\n  drain_delay: 10\n  drain: 60"
             write(file, {"slow": slow.port}, more)
             with served(file) as router:
                 await scenario(router)
