@@ -94,7 +94,7 @@ FIELDS = st.lists(st.tuples(NAMES, st.sampled_from([b"", b" ", b" \t"]), VALUES)
 
 @example(b"GET", b"/", [(b"Accept", b"", b"0 ")])
 @given(METHODS, TARGETS, FIELDS)
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=1000, deadline=None)
 def test_another_parser_reads_the_same(
     method: bytes, target: bytes, fields: list[tuple[bytes, bytes, bytes]]
 ) -> None:

@@ -109,7 +109,7 @@ class Reader:
 
 
 @given(HEADS)
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=1500, deadline=None)
 def test_a_head_is_refused_or_goes_on_with_one_meaning(head: bytes) -> None:
     try:
         read = RequestHead(head, 20)
@@ -184,7 +184,7 @@ CHUNK_NOISE = st.lists(
     st.one_of(CHUNK_NOISE, CHUNK_NOISE.map(lambda noise: noise + b"0\r\n\r\n")),
     st.lists(st.integers(0, 200), max_size=6),
 )
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=1500, deadline=None)
 def test_chunks_end_in_one_place_whatever_the_pieces(data: bytes, at: list[int]) -> None:
     whole = fed(Chunked(1e9, LIMITS), [data])
     pieces = fed(Chunked(1e9, LIMITS), cut(data, at))

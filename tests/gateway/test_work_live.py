@@ -118,7 +118,8 @@ def test_tokens_of_a_response_are_what_is_learned(
             (frontend,) = learned.frontends
             assert (frontend.name, frontend.requests, frontend.work) == ("all", 2, tokens)
             assert learned.unit == "tokens"
-            assert sum(learned.backends[0].done) == pytest.approx(2.0)
+            # Of 2000 completions half are forgotten: of two 0.14 %, if it took as long as a refit.
+            assert sum(learned.backends[0].done) == pytest.approx(2.0, rel=0.002)
 
     run(scenario())
 
