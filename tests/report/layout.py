@@ -66,7 +66,9 @@ def _drawn(figure: "Figure") -> tuple[list[Text], list[Bbox], np.ndarray]:
         real(self, *arguments, **options)
         self.set_alpha(alpha)
 
-    figure.draw_without_rendering()
+    engine = figure.get_layout_engine()
+    assert engine, "laid out by hand"
+    engine.execute(figure)
     figure.set_layout_engine("none")
     canvas = FigureCanvasAgg(figure)
     Text.draw = draw  # type: ignore[method-assign]

@@ -138,6 +138,7 @@ def test_what_cannot_be_read_is_found() -> None:
     def drawn_with(*texts: tuple[float, str, dict[str, Any]]) -> "Figure":
         figure = new_figure(height=3)
         figure.suptitle("title")
+        figure.subplots().set_axis_off()
         for x, text, options in texts:
             figure.text(x, 0.5, text, **options)
         return figure
