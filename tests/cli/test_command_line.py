@@ -64,12 +64,18 @@ def test_wrong_usage_gives_status_2(arguments: list[str]) -> None:
         (["fly"], "there is no verb 'fly'; known: backend"),
         (["simulate", "a", "--horizon", "10m"], "'10m' is no number of seconds; give 600"),
         (["simulate", "a", "--warmup", "1.5 h"], "'1.5 h' is no number of seconds; give 5400"),
-        (["simulate", "a", "--warmup", "a while"], "is no number of seconds; give one, as 600"),
+        (
+            ["simulate", "a", "--warmup", "a while"],
+            "is no number of seconds; give a finite number of seconds, 0 or more",
+        ),
         (["load", "http://x", "--duration", "2min"], "give 120"),
         (["fluid", "a", "--step", "20ms"], "give 0.02"),
         (["simulate", N_MODEL, "--load", "80%"], "for 80 % give 0.8"),
         (["simulate", N_MODEL, "--load", "80"], "for 80 % give 0.8"),
-        (["simulate", N_MODEL, "--load", "high"], "give shares of the capacity, as 0.5,0.7,0.9"),
+        (
+            ["simulate", N_MODEL, "--load", "high"],
+            "give shares of the capacity above 0, as 0.5,0.7,0.9",
+        ),
     ],
 )
 def test_wrong_usage_comes_with_what_was_meant(arguments: list[str], says: str) -> None:

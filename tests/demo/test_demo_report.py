@@ -153,7 +153,7 @@ def test_policies_are_named_together_or_one_by_one(
     ("given", "says"),
     [
         (["--load", "1.2"], "load is 1.2; give a share of the capacity, between 0 and 1"),
-        (["--speed", "-1"], "speed is -1; give a finite number above 0"),
+        (["--speed", "-1"], "'--speed': '-1' is out of range; give a finite number above 0"),
         (["--seconds", "0.01"], "requests in each window of 0.0025 s are too few"),
         (["--policies", "gmsr,nonsense"], "unknown policy 'nonsense'"),
     ],

@@ -226,7 +226,7 @@ def test_the_flag_replaces_what_the_system_has() -> None:
         ("exponential", "mean is missing"),
         ("exponential:mean=0", "mean is 0.0; give a finite number"),
         ("exponential:mean=2,cv=1", "cv is unknown"),
-        ("exponential:mean=2,until=never", "until is 'never'; give start or end"),
+        ("exponential:mean=2,until=never", "until 'never': give one of start, end"),
         ("exponential:mean=2,mean=3", "mean is given twice"),
         ("weibull:mean=2", "unknown law 'weibull'"),
         ("lognormal:mean=x,cv=1", "give numbers"),
@@ -248,7 +248,7 @@ def test_a_bad_patience_is_refused(text: str, said: str) -> None:
         ({"clock": "slotted"}, "the slotted clock"),
         ({"delay": Delay(travel=0.1)}, "delay"),
         ({"patience": "exponential:mean=1,until=start"}, "give discipline fcfs"),
-        ({"deadline": -1.0}, "deadline -1 s"),
+        ({"deadline": -1.0}, "deadline -1.0: give"),
         ({"deadline": 1.0, "percentiles": False}, "leave --means-only out"),
     ],
 )

@@ -213,12 +213,12 @@ def test_slots_of_a_scaled_system_bring_the_same_jobs_each(scale: float) -> None
     [
         ({"slot": 0.5}, "backend 'b0' would finish more jobs than it holds .* --slot 0.325 or"),
         ({"slot": 0.1, "departures": "bernoulli"}, "'b0' .* more than one job .* --slot 0.025 or"),
-        ({"slot": -1.0}, "slot -1 s: give a finite time above 0"),
+        ({"slot": -1.0}, "slot -1.0: give a finite number above 0"),
         ({"departures": "geometric"}, "one of bernoulli, binomial, poisson"),
         ({"clock": "continuous", "slot": 1.0}, "slot 1.0: only the slotted clock"),
         ({"clock": "continuous", "departures": "poisson"}, "departures poisson: only"),
         ({"clock": "sundial"}, "one of continuous, slotted"),
-        ({"scale": 0.0}, "scale 0: give a finite number above 0"),
+        ({"scale": 0.0}, "scale 0.0: give a finite number above 0"),
         ({"discipline": "fcfs"}, "use ps"),
     ],
 )
