@@ -17,13 +17,13 @@ from rich.table import Table
 
 from isocline.model.cluster import Cluster, Rates, SampledTasks
 from isocline.policies.scheduling import ALL, parse
-from isocline.simulate.cluster.engine import ClusterEngine
-from isocline.simulate.cluster.engines import TimelineEngine, engine_for
-from isocline.simulate.cluster.kernels import state
-from isocline.simulate.cluster.prepare import prepare_cluster
-from isocline.simulate.cluster.run import ClusterRun
-from isocline.simulate.run import Run
-from isocline.simulate.slots import CLOCKS
+from isocline.simulate.common.slotted_clock import CLOCKS
+from isocline.simulate.routing.run_settings import Run
+from isocline.simulate.scheduling.engine import ClusterEngine
+from isocline.simulate.scheduling.engines import TimelineEngine, engine_for
+from isocline.simulate.scheduling.kernels import state
+from isocline.simulate.scheduling.prepare import prepare_cluster
+from isocline.simulate.scheduling.run_settings import ClusterRun
 
 ROUNDS = 3
 LOAD = 0.95

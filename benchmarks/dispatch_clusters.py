@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 from benchmarks.dispatch_engines import ARGUMENTS, DEPTHS, NODES, Cost, Driven, nothing, row, timed
-from isocline.dispatch.engines.contract import Engine
+from isocline.dispatch.engines.base import Engine
 
 RAY_TASKS, DASK_TASKS, WARM, ROUNDS = 2_000, 400, 100, 4
 

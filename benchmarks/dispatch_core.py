@@ -20,7 +20,7 @@ from collections import deque
 import numpy as np
 
 from isocline.dispatch.actions import Action, Fetch, Start
-from isocline.dispatch.core import Core
+from isocline.dispatch.core.core import Core
 from isocline.dispatch.replay import replay
 from isocline.dispatch.rules import Rules
 from isocline.draws import stream

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import cloudpickle
 
-from isocline.dispatch.engines.contract import Done, Engine, Event, Work
+from isocline.dispatch.engines.base import Done, Engine, Event, WorkItem
 from isocline.dispatch.engines.fake import FakeEngine
 from isocline.dispatch.engines.processes import ProcessEngine
 
@@ -59,7 +59,7 @@ class Driven:
 
     def give(self, node: str) -> None:
         self.given += 1
-        self.engine.run(node, Work(self.given, "nothing", CODE, ARGUMENTS))
+        self.engine.run(node, WorkItem(self.given, "nothing", CODE, ARGUMENTS))
 
     def feed(self, depth: int, tasks: int = TASKS) -> None:
         for _ in range(depth):
@@ -125,7 +125,7 @@ def chunk_rate(size: int) -> float:
     engine.start(heard.put)
     code, seconds = cloudpickle.dumps(lambda _chunk: None), 0.0
     for number in range(count):
-        engine.run("n1", Work(number, "read", code, ARGUMENTS, "chunk", ("n0",)))
+        engine.run("n1", WorkItem(number, "read", code, ARGUMENTS, "chunk", ("n0",)))
         done = heard.get()
         assert isinstance(done, Done)
         seconds += done.read_seconds

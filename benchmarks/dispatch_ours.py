@@ -24,7 +24,7 @@ from benchmarks.dispatch_work import (
     lay_out,
     scene,
 )
-from isocline.dispatch.engines.contract import Done, Event, Work
+from isocline.dispatch.engines.base import Done, Event, WorkItem
 from isocline.dispatch.engines.processes import ProcessEngine
 from isocline.dispatch.futures import TaskFuture
 from isocline.dispatch.scheduler import Scheduler
@@ -83,7 +83,7 @@ def calibrated(directory: Path, tasks: int = 64) -> tuple[float, float]:
     return near / mean_tasks, far / mean_tasks
 
 
-def _works(of: Scene, remote: bool) -> Iterator[tuple[str, Work]]:
+def _works(of: Scene, remote: bool) -> Iterator[tuple[str, WorkItem]]:
     """All tasks, each at a node that holds its chunk, or at one that does not."""
     for i, (kind, chunk, at) in enumerate(zip(of.kinds, of.chunks, holders(of), strict=True)):
         nodes = [name for name in NAMES if (name in at) != remote]
@@ -91,12 +91,12 @@ def _works(of: Scene, remote: bool) -> Iterator[tuple[str, Work]]:
         yield nodes[i % len(nodes)], work._replace(attempt=i, key=chunk, chunk=chunk, holders=at)
 
 
-def _work(function: Callable[..., object], argument: float) -> Work:
-    return Work(0, "", _code(function), cloudpickle.dumps(((argument,), {})))
+def _work(function: Callable[..., object], argument: float) -> WorkItem:
+    return WorkItem(0, "", _code(function), cloudpickle.dumps(((argument,), {})))
 
 
 def _taken(
-    engine: ProcessEngine, heard: "queue.SimpleQueue[Event]", works: Iterable[tuple[str, Work]]
+    engine: ProcessEngine, heard: "queue.SimpleQueue[Event]", works: Iterable[tuple[str, WorkItem]]
 ) -> float:
     """What work at nodes takes in all, in s."""
     given = list(works)

@@ -39,9 +39,8 @@ from benchmarks.dispatch_work import (
     cluster,
     scene,
 )
-from isocline.simulate.results import Estimate
-from isocline.simulate.statistics.intervals import interval
-from isocline.simulate.statistics.ratios import ratio_interval
+from isocline.simulate.common.estimate import Estimate
+from isocline.simulate.common.statistics.intervals import interval, ratio_interval
 
 Start = partial[AbstractContextManager[Contestant]]  # of a scene and a directory, still to be given
 

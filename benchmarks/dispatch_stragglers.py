@@ -20,9 +20,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from isocline.dispatch.records import Outcome
 from isocline.dispatch.rules import Rules
 from isocline.dispatch.scheduler import Scheduler
+from isocline.dispatch.telemetry.records import Outcome
 
 NODES, REPLICAS = 8, 3
 SERVICE = 0.1  # s

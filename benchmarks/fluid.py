@@ -13,7 +13,7 @@ from isocline.model.curves import HyperbolicCurve
 from isocline.model.fleet import Backend, Frontend, RoutingSystem
 from isocline.model.graph import CompatibilityGraph
 from isocline.model.traffic import PoissonArrivals
-from isocline.theory.inclusion import fluid
+from isocline.theory.routing.inclusion import fluid
 
 LOAD = 0.8
 

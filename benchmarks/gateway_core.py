@@ -9,11 +9,11 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from isocline.gateway.actions import Send
-from isocline.gateway.build import core_of
-from isocline.gateway.core import Core
+from isocline.gateway.core.actions import Send
+from isocline.gateway.core.build import core_of
+from isocline.gateway.core.core import Core
+from isocline.gateway.core.rules import Rules
 from isocline.gateway.load_reports import jobs_in_header, jobs_in_metrics
-from isocline.gateway.rules import Rules
 from isocline.learn import Learner
 from isocline.model.curves import HyperbolicCurve
 from isocline.model.fleet import Backend, Frontend, RoutingSystem

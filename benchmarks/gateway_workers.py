@@ -17,18 +17,18 @@ from rich.console import Console
 from rich.table import Table
 
 from isocline.draws import below, stream
-from isocline.gateway.actions import Send
-from isocline.gateway.build import core_of
-from isocline.gateway.core import Core
+from isocline.gateway.core.actions import Send
+from isocline.gateway.core.build import core_of
+from isocline.gateway.core.core import Core
+from isocline.gateway.core.rules import Rules
 from isocline.gateway.replay import events
-from isocline.gateway.rules import Rules
 from isocline.gateway.shared_counts import SharedCounts
 from isocline.model.curves import Curve, HyperbolicCurve, KneeCurve
 from isocline.model.fleet import Backend, Frontend, RoutingSystem
 from isocline.model.graph import CompatibilityGraph
 from isocline.model.traffic import PoissonArrivals
 from isocline.policies.parse import parse
-from isocline.simulate.prepare import prepare
+from isocline.simulate.routing.prepare import prepare
 
 WORKERS, ARRIVALS, WARM_UP, GOAL = 3, 100_000, 5_000, 0.10
 A = [HyperbolicCurve(*c) for c in ((400.0, 16.0), (200.0, 8.0), (60.0, 9.0), (20.0, 2.0))]

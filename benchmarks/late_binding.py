@@ -21,9 +21,9 @@ from isocline.errors import RunTooShortError
 from isocline.model.cluster import Cluster, HotSpot, Rates, SampledTasks, ServiceLaw
 from isocline.model.traffic import DeterministicSizes, ExponentialSizes, LognormalSizes
 from isocline.policies.scheduling.contract import SchedulingPolicy
-from isocline.simulate.cluster.compare import simulate_cluster
-from isocline.simulate.results import Estimate
-from isocline.simulate.slots import Clock
+from isocline.simulate.common.estimate import Estimate
+from isocline.simulate.common.slotted_clock import Clock
+from isocline.simulate.scheduling.compare import simulate_cluster
 
 LOADS = (0.3, 0.5, 0.7, 0.8, 0.9, 0.95)
 OTHER_LOADS = (0.7, 0.95)  # for the laws of service other than the exponential one

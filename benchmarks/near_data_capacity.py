@@ -14,7 +14,7 @@ from scipy.optimize import linprog
 from scipy.sparse import csr_array, hstack, vstack
 
 from isocline.model.cluster import Cluster, ExplicitTasks, HotSpot, Rates, SampledTasks
-from isocline.theory.capacity_region import balanced_load, boundary
+from isocline.theory.scheduling.capacity_region import balanced_load, boundary
 
 RUNS = 5
 PATIENCE = 60.0  # seconds for the rival

@@ -14,12 +14,12 @@ import numpy as np
 
 from isocline.model.cluster import Cluster, ExplicitTasks, Rates, SampledTasks
 from isocline.model.cluster.blocks import BlockTrace
-from isocline.model.traffic.swim import read_swim
+from isocline.model.cluster.swim import read_swim
 from isocline.policies.scheduling import ALL
-from isocline.simulate.cluster.compare import simulate_cluster
-from isocline.simulate.cluster.results import ClusterComparison
-from isocline.simulate.results import Estimate
-from isocline.theory.near_data_plan import near_data_plan
+from isocline.simulate.common.estimate import Estimate
+from isocline.simulate.scheduling.compare import simulate_cluster
+from isocline.simulate.scheduling.results import ClusterComparison
+from isocline.theory.scheduling.near_data_plan import near_data_plan
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -70,8 +70,8 @@ def show(replicas: int, found: ClusterComparison) -> None:
 def draw(results: dict[int, ClusterComparison], directory: Path) -> None:
     """Mean latency of jobs and share of tasks run elsewhere, by policy and replicas."""
     from isocline.report.cluster_conditions import cluster_conditions
-    from isocline.report.files import write_picture
-    from isocline.report.style import footnote, house, new_figure
+    from isocline.report.export.files import write_picture
+    from isocline.report.plots.style import footnote, house, new_figure
 
     with house():
         figure = new_figure(height=3.8)
@@ -99,7 +99,7 @@ def draw(results: dict[int, ClusterComparison], directory: Path) -> None:
 
 def dots(axes: "Axes", values: dict[tuple[int, int], Estimate]) -> None:
     """One for each policy; what lies beyond a gap of a factor of 3 is written at the border."""
-    from isocline.report.style import FAINT, PALETTE
+    from isocline.report.plots.style import FAINT, PALETTE
 
     ordered = np.sort([e.value for e in values.values()])
     gaps = np.flatnonzero((ordered[1:] > 3.0 * ordered[:-1]) & (ordered[:-1] > 0.0))

@@ -20,9 +20,9 @@ import uvloop
 from benchmarks.proxy_rivals import BACKENDS
 from isocline.gateway import hot_path
 from isocline.gateway.access_log import AccessLog
-from isocline.gateway.build import core_of
+from isocline.gateway.config import BackendAddress, FrontendRule, Listener, ProxySettings
+from isocline.gateway.core.build import core_of
 from isocline.gateway.proxy import Proxy
-from isocline.gateway.settings import BackendAddress, FrontendRule, Listener, ProxySettings
 from isocline.learn import Learner
 from isocline.model.curves import HyperbolicCurve
 from isocline.model.fleet import Backend, Frontend, RoutingSystem

@@ -36,16 +36,16 @@ from isocline.model.graph import CompatibilityGraph
 from isocline.model.traffic import LognormalSizes, PoissonArrivals
 from isocline.policies.parse import parse
 from isocline.policies.routing import ALL
-from isocline.simulate import arriving
-from isocline.simulate.engines import Engine, JumpEngine, ShareEngine, TrackEngine
-from isocline.simulate.kernels import chain
-from isocline.simulate.prepare import Prepared, prepare
-from isocline.simulate.replicate import replicate
-from isocline.simulate.run import Run
-from isocline.simulate.slots import slots
-from isocline.simulate.slotted_engine import SlottedEngine
-from isocline.simulate.streams import SIZES, generator
-from isocline.theory.equilibrium import plan
+from isocline.simulate.common.kernels import counters
+from isocline.simulate.common.random_streams import SIZES, random_stream
+from isocline.simulate.common.slotted_clock import slots
+from isocline.simulate.routing import arrival_list
+from isocline.simulate.routing.engines import Engine, JumpEngine, ShareEngine, TrackEngine
+from isocline.simulate.routing.prepare import Prepared, prepare
+from isocline.simulate.routing.replicate import replicate
+from isocline.simulate.routing.run_settings import Run
+from isocline.simulate.routing.slotted_engine import SlottedEngine
+from isocline.theory.routing.equilibrium import plan
 
 ROUNDS = 3
 JSQ = f"power_of_d:d={CHOICES}"
@@ -100,18 +100,19 @@ def fleet(count: int, degree: int = 10, load: float = 0.7) -> RoutingSystem:
 def advance(engine: Engine, until: float) -> Measured:
     """Run an engine on to `until`; mean sojourn by Little's law, or of the jobs if timed."""
     arrivals, ticks, area, timed = (
-        int(engine.count[i]) for i in (chain.ARRIVALS, chain.EVENTS, chain.AREA, chain.TIMED)
+        int(engine.count[i])
+        for i in (counters.ARRIVALS, counters.EVENTS, counters.AREA, counters.TIMED)
     )
-    sojourn = float(engine.gauge[chain.SOJOURN])
+    sojourn = float(engine.gauge[counters.SOJOURN])
     started = time.process_time()
     engine.advance(until)
     seconds = time.process_time() - started
     if isinstance(engine, JumpEngine):
-        jobs = (engine.count[chain.AREA] - area) / (engine.count[chain.EVENTS] - ticks)
+        jobs = (engine.count[counters.AREA] - area) / (engine.count[counters.EVENTS] - ticks)
         mean = jobs / float(engine.prepared.system.rates.sum())
     else:
-        mean = (engine.gauge[chain.SOJOURN] - sojourn) / (engine.count[chain.TIMED] - timed)
-    return Measured(int(engine.count[chain.ARRIVALS]) - arrivals, seconds, float(mean))
+        mean = (engine.gauge[counters.SOJOURN] - sojourn) / (engine.count[counters.TIMED] - timed)
+    return Measured(int(engine.count[counters.ARRIVALS]) - arrivals, seconds, float(mean))
 
 
 def steps(engine: Engine, jobs: int) -> Iterator[Measured]:
@@ -196,9 +197,9 @@ def general() -> Iterator[Row]:
 def _share(prepared: Prepared, horizon: float, number: int) -> tuple[Measured, float]:
     """One run, and the seconds that it took to draw its jobs."""
     started = time.process_time()
-    jobs = arriving.sampled(prepared.system, 0, number, horizon)
+    jobs = arrival_list.sampled(prepared.system, 0, number, horizon)
     made = time.process_time() - started
-    run, rng = Run(horizon), generator(0, number, SIZES, 1)
+    run, rng = Run(horizon), random_stream(0, number, SIZES, 1)
     engine = ShareEngine(prepared, parse(JSQ), run, number, jobs, rng)
     return advance(engine, horizon), made
 
@@ -232,9 +233,9 @@ def gmsr() -> Iterator[Row]:
 
 def _cost(engine: Engine, stretches: Iterator[Measured]) -> tuple[float, float]:
     """Speed of the next stretch, M jobs/s, and ns per event, thinned ones included."""
-    before = int(engine.count[chain.EVENTS])
+    before = int(engine.count[counters.EVENTS])
     run = next(stretches)
-    events = int(engine.count[chain.EVENTS]) - before
+    events = int(engine.count[counters.EVENTS]) - before
     return run.speed, run.seconds / events * 1e9
 
 

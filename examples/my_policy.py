@@ -6,7 +6,7 @@ isocline simulate examples/mixed_fleet.yaml --load 0.8 \
 
 import numpy as np
 
-from isocline.policies.picks import score
+from isocline.policies.routing.picks import score
 
 
 def least_price(candidates, view, now, rng):

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from isocline.model.cluster import HotSpot as HotSpot
     from isocline.model.cluster import Rates as Rates
     from isocline.model.cluster import SampledTasks as SampledTasks
+    from isocline.model.cluster.swim import read_swim as read_swim
     from isocline.model.curves import Curve as Curve
     from isocline.model.curves import ExponentialCurve as ExponentialCurve
     from isocline.model.curves import HyperbolicCurve as HyperbolicCurve
@@ -48,40 +49,39 @@ if TYPE_CHECKING:
     from isocline.model.traffic import TraceArrivals as TraceArrivals
     from isocline.model.traffic import bursty_trace as bursty_trace
     from isocline.model.traffic import read_trace as read_trace
-    from isocline.model.traffic.swim import read_swim as read_swim
-    from isocline.policies.contract import RoutingPolicy as RoutingPolicy
+    from isocline.policies.routing.contract import RoutingPolicy as RoutingPolicy
     from isocline.policies.scheduling.contract import SchedulingPolicy as SchedulingPolicy
-    from isocline.simulate.cluster.compare import simulate_cluster as simulate_cluster
-    from isocline.simulate.cluster.results import ClusterComparison as ClusterComparison
-    from isocline.simulate.cluster.results import ClusterSweep as ClusterSweep
-    from isocline.simulate.cluster.results import JobLatency as JobLatency
-    from isocline.simulate.cluster.results import SchedulingResult as SchedulingResult
-    from isocline.simulate.delay import Delay as Delay
+    from isocline.simulate.common.estimate import Estimate as Estimate
     from isocline.simulate.either_kind import simulate as simulate
-    from isocline.simulate.failure import Failure as Failure
-    from isocline.simulate.paths import Paths as Paths
-    from isocline.simulate.paths import paths as paths
-    from isocline.simulate.results import Comparison as Comparison
-    from isocline.simulate.results import Estimate as Estimate
-    from isocline.simulate.results import PolicyResult as PolicyResult
-    from isocline.simulate.results import Sweep as Sweep
-    from isocline.simulate.slowdown import Slowdown as Slowdown
-    from isocline.theory.approach import Approach as Approach
-    from isocline.theory.approach import approach as approach
-    from isocline.theory.approach import time_to as time_to
-    from isocline.theory.convergence import Convergence as Convergence
-    from isocline.theory.convergence import convergence as convergence
-    from isocline.theory.fluid_path import FluidPath as FluidPath
-    from isocline.theory.inclusion import fluid as fluid
-    from isocline.theory.latency_routing import LatencyEquilibrium as LatencyEquilibrium
-    from isocline.theory.latency_routing import latency_equilibrium as latency_equilibrium
-    from isocline.theory.latency_routing import price_of_anarchy as price_of_anarchy
-    from isocline.theory.near_data_records import NearDataPlan as NearDataPlan
+    from isocline.simulate.routing.delay import Delay as Delay
+    from isocline.simulate.routing.failure import Failure as Failure
+    from isocline.simulate.routing.paths import Paths as Paths
+    from isocline.simulate.routing.paths import paths as paths
+    from isocline.simulate.routing.results import Comparison as Comparison
+    from isocline.simulate.routing.results import PolicyResult as PolicyResult
+    from isocline.simulate.routing.results import Sweep as Sweep
+    from isocline.simulate.routing.slowdown import Slowdown as Slowdown
+    from isocline.simulate.scheduling.compare import simulate_cluster as simulate_cluster
+    from isocline.simulate.scheduling.results import ClusterComparison as ClusterComparison
+    from isocline.simulate.scheduling.results import ClusterSweep as ClusterSweep
+    from isocline.simulate.scheduling.results import JobLatency as JobLatency
+    from isocline.simulate.scheduling.results import SchedulingResult as SchedulingResult
     from isocline.theory.planning import plan as plan
-    from isocline.theory.records import Plan as Plan
-    from isocline.theory.structure import Structure as Structure
-    from isocline.theory.structure import structure as structure
-    from isocline.theory.structure import structure_of as structure_of
+    from isocline.theory.routing.convergence import Convergence as Convergence
+    from isocline.theory.routing.convergence import convergence as convergence
+    from isocline.theory.routing.convergence_phases import Approach as Approach
+    from isocline.theory.routing.convergence_phases import approach as approach
+    from isocline.theory.routing.convergence_phases import time_to as time_to
+    from isocline.theory.routing.fluid_path import FluidPath as FluidPath
+    from isocline.theory.routing.inclusion import fluid as fluid
+    from isocline.theory.routing.latency_routing import LatencyEquilibrium as LatencyEquilibrium
+    from isocline.theory.routing.latency_routing import latency_equilibrium as latency_equilibrium
+    from isocline.theory.routing.latency_routing import price_of_anarchy as price_of_anarchy
+    from isocline.theory.routing.plan_records import Plan as Plan
+    from isocline.theory.routing.structure import Structure as Structure
+    from isocline.theory.routing.structure import structure as structure
+    from isocline.theory.routing.structure import structure_of as structure_of
+    from isocline.theory.scheduling.plan_records import NearDataPlan as NearDataPlan
 
 _HOMES = {
     "isocline.dispatch.scheduler": ("Scheduler",),
@@ -117,34 +117,34 @@ _HOMES = {
         "bursty_trace",
         "read_trace",
     ),
-    "isocline.model.traffic.swim": ("read_swim",),
-    "isocline.policies.contract": ("RoutingPolicy",),
+    "isocline.model.cluster.swim": ("read_swim",),
+    "isocline.policies.routing.contract": ("RoutingPolicy",),
     "isocline.policies.scheduling.contract": ("SchedulingPolicy",),
-    "isocline.simulate.cluster.compare": ("simulate_cluster",),
-    "isocline.simulate.cluster.results": (
+    "isocline.simulate.scheduling.compare": ("simulate_cluster",),
+    "isocline.simulate.scheduling.results": (
         "ClusterComparison",
         "ClusterSweep",
         "JobLatency",
         "SchedulingResult",
     ),
-    "isocline.simulate.paths": ("Paths", "paths"),
-    "isocline.simulate.delay": ("Delay",),
-    "isocline.simulate.failure": ("Failure",),
-    "isocline.simulate.results": ("Comparison", "Estimate", "PolicyResult", "Sweep"),
-    "isocline.simulate.slowdown": ("Slowdown",),
-    "isocline.theory.approach": ("Approach", "approach", "time_to"),
-    "isocline.theory.convergence": ("Convergence", "convergence"),
-    "isocline.theory.fluid_path": ("FluidPath",),
-    "isocline.theory.inclusion": ("fluid",),
-    "isocline.theory.latency_routing": (
+    "isocline.simulate.routing.paths": ("Paths", "paths"),
+    "isocline.simulate.routing.delay": ("Delay",),
+    "isocline.simulate.routing.failure": ("Failure",),
+    "isocline.simulate.routing.results": ("Comparison", "Estimate", "PolicyResult", "Sweep"),
+    "isocline.simulate.routing.slowdown": ("Slowdown",),
+    "isocline.theory.routing.convergence_phases": ("Approach", "approach", "time_to"),
+    "isocline.theory.routing.convergence": ("Convergence", "convergence"),
+    "isocline.theory.routing.fluid_path": ("FluidPath",),
+    "isocline.theory.routing.inclusion": ("fluid",),
+    "isocline.theory.routing.latency_routing": (
         "LatencyEquilibrium",
         "latency_equilibrium",
         "price_of_anarchy",
     ),
-    "isocline.theory.near_data_records": ("NearDataPlan",),
+    "isocline.theory.scheduling.plan_records": ("NearDataPlan",),
     "isocline.theory.planning": ("plan",),
-    "isocline.theory.records": ("Plan",),
-    "isocline.theory.structure": ("Structure", "structure", "structure_of"),
+    "isocline.theory.routing.plan_records": ("Plan",),
+    "isocline.theory.routing.structure": ("Structure", "structure", "structure_of"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -9,11 +9,11 @@ from click.testing import CliRunner, Result
 from matplotlib.collections import PathCollection
 
 from isocline.cli import main
-from isocline.gateway.learned import learned_curves, learned_file, write_learned
+from isocline.gateway.serve.learned_curves import learned_curves, learned_file, write_learned
 from isocline.learn import Known, Learner
 from isocline.learn.fit import fit
 from isocline.model.curves import KneeCurve
-from isocline.report.learned_plot import learned_plot
+from isocline.report.plots.learned import learned_plot
 from tests.builders import fleet
 
 EXAMPLES = Path(__file__).parents[2] / "examples"

@@ -13,9 +13,9 @@ from isocline.emulator import Faults
 from isocline.errors import IsoclineError
 from isocline.model.systemfile.one_curve import read_curve
 from isocline.model.traffic import arrival_law, patience_of
-from isocline.simulate.delay import Delay
-from isocline.simulate.failure import Failure
-from isocline.simulate.slowdown import Slowdown
+from isocline.simulate.routing.delay import Delay
+from isocline.simulate.routing.failure import Failure
+from isocline.simulate.routing.slowdown import Slowdown
 
 WRITTEN = ["nan", "inf", "-inf", "-1", "0", "0.5", "1e400", "", "1e3", "1_000", "10%", "abc", "10m"]
 WRITTEN += ["3.5", "-0", " 7 ", "99999999999999999999", "1e-400"]

@@ -32,7 +32,9 @@ def test_a_system_is_loaded_in_one_line() -> None:
 
 
 def test_simulate_is_a_package_and_can_be_called() -> None:
-    from isocline.simulate.results import Comparison  # importing it must not hide the function
+    from isocline.simulate.routing.results import (
+        Comparison,  # importing it must not hide the function
+    )
 
     assert callable(isocline.simulate)
     assert isocline.Comparison is Comparison

@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from isocline.cli import main
-from isocline.dispatch.batch.batch import Batch
+from isocline.dispatch.batch.spec import Batch
 from tests.running import running
 
 EXAMPLES = Path(__file__).parents[2] / "examples"

@@ -17,7 +17,7 @@ import pytest
 from click.testing import CliRunner
 
 from isocline.cli import main
-from isocline.gateway.learned import read_learned
+from isocline.gateway.serve.learned_curves import read_learned
 from tests.cli.served import PATIENCE, Served, served, starting
 from tests.gateway.proxies import (
     Backend,

@@ -68,12 +68,12 @@ def started(*command: str) -> dict[str, Any]:
 NOT_NEEDED = {
     "isocline.learn.learner",
     "isocline.learn.fit",
-    "isocline.simulate.learning_engine",
-    "isocline.simulate.delayed_engine",
-    "isocline.simulate.holding_engine",
-    "isocline.simulate.slotted_engine",
+    "isocline.simulate.routing.learning_engine",
+    "isocline.simulate.routing.delayed_engine",
+    "isocline.simulate.routing.holding_engine",
+    "isocline.simulate.routing.slotted_engine",
     "isocline.simulate.cluster",
-    "isocline.report.style",
+    "isocline.report.plots.style",
     "rich.progress",
     "scipy.special",
     "scipy.sparse",
@@ -117,7 +117,7 @@ def test_collection_pauses_for_imports_alone() -> None:
 
 RUNTIME = """
 import numpy as np
-from isocline.simulate.kernels.alias import alias, _fill
+from isocline.simulate.common.kernels.alias_tables import alias, _fill
 weights = np.arange(1.0, 301.0)
 table = alias(weights)
 share = table.threshold / 2.0**40

@@ -23,9 +23,9 @@ from isocline.demo.stage import Contestant, Machine, Run, Stage
 from isocline.errors import UsageError
 from isocline.loadgen import Schedule
 from isocline.loadgen.tally import Tally
-from isocline.report.live_files import write_live
-from isocline.report.live_table import live_report
-from isocline.theory.equilibrium import fluid_optimum
+from isocline.report.export.live import write_live
+from isocline.report.tables.live import live_report
+from isocline.theory.routing.equilibrium import fluid_optimum
 from tests.virtual_time import LoopClock, run_virtually
 
 FAST = Machine(0.0001, 0.0002, 0.0003, 0.1, 0.2, 0.3)

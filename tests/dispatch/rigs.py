@@ -13,7 +13,7 @@ from typing import Any
 
 import cloudpickle
 
-from isocline.dispatch.engines.contract import (
+from isocline.dispatch.engines.base import (
     Done,
     Ending,
     Engine,
@@ -22,7 +22,7 @@ from isocline.dispatch.engines.contract import (
     Node,
     NodeLost,
     NodeUp,
-    Work,
+    WorkItem,
 )
 from isocline.dispatch.engines.fake import FakeEngine, Fault
 from isocline.dispatch.engines.processes import ProcessEngine
@@ -70,7 +70,7 @@ class Rig:
         code = self._functions.setdefault(function, cloudpickle.dumps(function))
         arguments = cloudpickle.dumps((args, how.pop("named", {})))
         attempt = next(self._attempts)
-        work = Work(attempt, how.pop("key", f"k{attempt}"), code, arguments, **how)
+        work = WorkItem(attempt, how.pop("key", f"k{attempt}"), code, arguments, **how)
         self.engine.run(node, work)
         return attempt
 

@@ -16,7 +16,7 @@ import pytest
 
 from isocline.dispatch.batch.command import Command, CommandError
 from isocline.dispatch.descendants import adopting, killed_at_exit
-from isocline.dispatch.engines.contract import Stopped, TimedOut
+from isocline.dispatch.engines.base import Stopped, TimedOut
 from isocline.dispatch.engines.processes import ProcessEngine
 from tests.dispatch.rigs import SOON, Rig, exists, process_rig
 from tests.running import running
@@ -150,7 +150,7 @@ def test_workers_whose_engine_is_killed_leave_none(tmp_path: Path) -> None:
     script = textwrap.dedent(f"""
         import time, cloudpickle
         from isocline.dispatch.batch.command import Command
-        from isocline.dispatch.engines.contract import Work
+        from isocline.dispatch.engines.base import Work
         from isocline.dispatch.engines.processes import ProcessEngine
         engine = ProcessEngine(1)
         engine.start(lambda event: None)

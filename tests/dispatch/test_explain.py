@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from isocline.dispatch.demand import Demand
-from isocline.dispatch.engines.contract import Node
+from isocline.dispatch.engines.base import Node
 from isocline.dispatch.explain import Copy, Explanation, Helped, explain
+from isocline.dispatch.telemetry.demand import Demand
 
 LOCAL, RACK, REMOTE = "local", "rack", "remote"
 

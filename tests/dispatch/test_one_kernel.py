@@ -1,7 +1,7 @@
 """One compiled kernel of the core for all policies."""
 
-from isocline.dispatch.core import Core
-from isocline.dispatch.kernels.step import step
+from isocline.dispatch.core.core import Core
+from isocline.dispatch.core.kernels.step import step
 from isocline.draws import stream
 from isocline.model.cluster import Rates
 from isocline.policies.scheduling import ALL, parse

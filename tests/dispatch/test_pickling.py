@@ -14,7 +14,7 @@ import pytest
 
 from isocline.dispatch import pickling
 from isocline.dispatch.batch.from_python import python_batch
-from isocline.dispatch.engines import calls
+from isocline.dispatch.engines.common import calls
 
 JOB = """\
 chunks = ["a"]

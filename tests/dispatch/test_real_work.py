@@ -15,8 +15,8 @@ import pytest
 
 import isocline
 from isocline.dispatch.engines.processes import ProcessEngine
-from isocline.dispatch.records import Outcome, Ran
 from isocline.dispatch.rules import Rules
+from isocline.dispatch.telemetry.records import Outcome, Ran
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from isocline.dispatch.engines.contract import Node, Work
+from isocline.dispatch.engines.base import Node, WorkItem
 from isocline.dispatch.engines.fake import FakeEngine, Fault, FaultError, Service
 from isocline.dispatch.errors import (
     EngineClosedError,
@@ -25,9 +25,9 @@ from isocline.dispatch.errors import (
     TimeLimitError,
     UnreadableError,
 )
-from isocline.dispatch.locations import in_directories
-from isocline.dispatch.records import Outcome
 from isocline.dispatch.scheduler import Scheduler
+from isocline.dispatch.submission.chunk_locations import in_directories
+from isocline.dispatch.telemetry.records import Outcome
 from isocline.errors import UsageError
 
 
@@ -37,7 +37,7 @@ def holder(chunk: str) -> list[str]:
 
 
 def scheduler(
-    fault: Callable[[str, Work], Fault | None] = lambda _node, _work: None,
+    fault: Callable[[str, WorkItem], Fault | None] = lambda _node, _work: None,
     locations: Any = holder,
     nodes: Any = 4,
     **options: Any,
@@ -46,7 +46,7 @@ def scheduler(
     return Scheduler(engine, locations=locations, grace=0.1, **options)
 
 
-def hanging(*keys: str) -> Callable[[str, Work], Fault | None]:
+def hanging(*keys: str) -> Callable[[str, WorkItem], Fault | None]:
     return lambda _node, work: Fault.HANG if work.key in keys else None
 
 
@@ -210,10 +210,10 @@ def test_what_cannot_be_unpickled_says_so() -> None:
 
 
 def test_retries_are_made_where_asked() -> None:
-    def twice() -> Callable[[str, Work], Fault | None]:
+    def twice() -> Callable[[str, WorkItem], Fault | None]:
         tries: Counter[str] = Counter()
 
-        def fault(_node: str, work: Work) -> Fault | None:
+        def fault(_node: str, work: WorkItem) -> Fault | None:
             tries[work.key] += 1
             return Fault.RAISE if tries[work.key] <= 2 else None
 
@@ -240,7 +240,7 @@ def test_a_task_over_its_limit_is_stopped() -> None:
 
 
 def test_a_task_that_kills_its_workers_is_quarantined() -> None:
-    def deadly(_node: str, work: Work) -> Fault | None:
+    def deadly(_node: str, work: WorkItem) -> Fault | None:
         return Fault.DIE if work.key == "deadly" else None
 
     with scheduler(deadly) as live:
@@ -259,7 +259,7 @@ def test_a_chunk_that_nobody_holds_says_so() -> None:
 
 def test_when_the_engine_fails_nobody_waits_for_ever() -> None:
     class Failing(FakeEngine):  # type: ignore[misc]
-        def run(self, node: str, work: Work) -> None:
+        def run(self, node: str, work: WorkItem) -> None:
             if work.key == "last":
                 raise OSError("out of everything")
             super().run(node, work)
@@ -397,7 +397,7 @@ def test_a_journal_is_continued(tmp_path: Path) -> None:
     ran: list[str] = []
 
     def run(count: int, resume: bool) -> list[int]:
-        def noted(_node: str, work: Work) -> Fault | None:
+        def noted(_node: str, work: WorkItem) -> Fault | None:
             ran.append(work.key)
             return None
 
@@ -609,10 +609,10 @@ def test_engines_by_name() -> None:
 
 
 def test_a_slow_task_is_copied_only_where_it_may_run_twice() -> None:
-    def first_hangs() -> Callable[[str, Work], Fault | None]:
+    def first_hangs() -> Callable[[str, WorkItem], Fault | None]:
         tries: Counter[str] = Counter()
 
-        def fault(_node: str, work: Work) -> Fault | None:
+        def fault(_node: str, work: WorkItem) -> Fault | None:
             tries[work.key] += 1
             return Fault.HANG if work.key == "slow" and tries["slow"] == 1 else None
 

@@ -9,19 +9,19 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from isocline.dispatch.book import Book
-from isocline.dispatch.calls import Calls
-from isocline.dispatch.core import Core
-from isocline.dispatch.engines.contract import Event, Work
-from isocline.dispatch.engines.errors import ChunkError
+from isocline.dispatch.coordinator.coordinator import Coordinator
+from isocline.dispatch.coordinator.nodes import Nodes
+from isocline.dispatch.coordinator.task_ledger import TaskLedger
+from isocline.dispatch.core.core import Core
+from isocline.dispatch.engines.base import Event, WorkItem
+from isocline.dispatch.engines.common.errors import ChunkError
 from isocline.dispatch.engines.fake import FakeEngine, Fault, FaultError
 from isocline.dispatch.errors import NoHolderError, QuarantinedError, TimeLimitError
 from isocline.dispatch.futures import TaskFuture
-from isocline.dispatch.nodes import Nodes
-from isocline.dispatch.records import Outcome, Records
 from isocline.dispatch.rules import Rules
-from isocline.dispatch.run import Run
-from isocline.dispatch.tasks import Task
+from isocline.dispatch.submission.payload import Payloads
+from isocline.dispatch.submission.task import Task
+from isocline.dispatch.telemetry.records import Outcome, Records
 from isocline.draws import stream
 from isocline.model.cluster import Rates
 from isocline.policies.scheduling import parse
@@ -52,7 +52,7 @@ class Machine(RuleBasedStateMachine):
         coming = itertools.cycle(faults)
         self.heard: list[Event] = []
 
-        def fault(_node: str, _work: Work) -> Fault | None:
+        def fault(_node: str, _work: WorkItem) -> Fault | None:
             return next(coming)
 
         self.engine = FakeEngine(4, fault=fault, keeps=True)
@@ -61,9 +61,9 @@ class Machine(RuleBasedStateMachine):
         rules = Rules(retries=retries, holder_grace=holder_grace)
         core = Core(racks, Rates(1.0, 0.5), parse(policy), stream(1), rules)
         self.records = Records(10_000)
-        self.book = Book(nodes, self.records, None, 0.0, 0.0)
-        self.run = Run(core, self.engine, nodes, self.book, everywhere=everywhere)
-        self.calls = Calls()
+        self.book = TaskLedger(nodes, self.records, None, 0.0, 0.0)
+        self.run = Coordinator(core, self.engine, nodes, self.book, everywhere=everywhere)
+        self.calls = Payloads()
         self.futures: dict[int, TaskFuture[Any]] = {}
         self.told: Counter[int] = Counter()
 
@@ -166,7 +166,7 @@ TestRun.settings = settings(
 
 
 def test_pickles_of_the_same_function_are_made_once() -> None:
-    calls = Calls()
+    calls = Payloads()
 
     def function() -> None: ...
 

@@ -14,9 +14,9 @@ import cloudpickle
 import pytest
 
 from isocline.dispatch.errors import TimeLimitError
-from isocline.dispatch.records import Outcome
 from isocline.dispatch.rules import Rules
 from isocline.dispatch.scheduler import Scheduler
+from isocline.dispatch.telemetry.records import Outcome
 from tests.dispatch.rigs import exists
 from tests.running import running
 

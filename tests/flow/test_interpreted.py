@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from isocline import interpretable
 from isocline.flow import FlowStatus, LevelFlow, LevelFlowProblem, Prices, solve
 from isocline.interpretable import interpreted, interpreted_if_small
-from isocline.theory.capacity_region import balanced_load
+from isocline.theory.scheduling.capacity_region import balanced_load
 from tests.flow.worlds import at_load, curve, random_graph
 
 ROOT = Path(__file__).parents[2]

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from isocline.flow import FlowStatus, LevelFlowProblem, Prices, solve
 from isocline.model.curves import ExponentialCurve, HyperbolicCurve, KneeCurve, TableCurve
 from isocline.model.graph import CompatibilityGraph
-from isocline.theory.workloads import workloads
+from isocline.theory.routing.workloads import workloads
 from tests.flow.convex import least_jobs
 from tests.flow.worlds import (
     PLAIN,

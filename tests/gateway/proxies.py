@@ -19,10 +19,7 @@ from typing import Any
 import uvloop
 
 from isocline.gateway.access_log import Access
-from isocline.gateway.build import core_of
-from isocline.gateway.proxy import Proxy
-from isocline.gateway.rules import Rules
-from isocline.gateway.settings import (
+from isocline.gateway.config import (
     BackendAddress,
     FrontendRule,
     Listener,
@@ -30,7 +27,10 @@ from isocline.gateway.settings import (
     SizeLimits,
     TimeLimits,
 )
-from isocline.gateway.work import Measure
+from isocline.gateway.core.build import core_of
+from isocline.gateway.core.request_cost import Measure
+from isocline.gateway.core.rules import Rules
+from isocline.gateway.proxy import Proxy
 from isocline.learn import Learner
 from isocline.model.curves import Curve, HyperbolicCurve
 from isocline.policies.parse import parse

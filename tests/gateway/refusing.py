@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from isocline.gateway.actions import Action, Reject, Send
-from isocline.gateway.core import Core
+from isocline.gateway.core.actions import Action, Reject, Send
+from isocline.gateway.core.core import Core
 from isocline.model.curves import Curve
 
 AT_ONCE = 0.002  # s that a refusal takes

@@ -4,18 +4,18 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from isocline.gateway.actions import Send
-from isocline.gateway.core import Core
-from isocline.gateway.seen import Statistics
-from isocline.gateway.work import Usage
+from isocline.gateway.core.actions import Send
+from isocline.gateway.core.core import Core
+from isocline.gateway.core.request_cost import Usage
+from isocline.gateway.metrics import Recorder
 from isocline.model.curves import Curve
-from tests.gateway.seeing import access
+from tests.gateway.metrics.seeing import access
 
 
 class Shared:
     """Backends with curves in tokens/s, shared by what a core sends them; exact."""
 
-    def __init__(self, core: Core, curves: Sequence[Curve], statistics: Statistics) -> None:
+    def __init__(self, core: Core, curves: Sequence[Curve], statistics: Recorder) -> None:
         self.now = 0.0
         self.most = 0  # jobs anywhere at a time
         self._core = core

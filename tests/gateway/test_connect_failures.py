@@ -6,9 +6,9 @@ import ssl
 
 import pytest
 
-from isocline.gateway.actions import Cause
+from isocline.gateway.config import BackendAddress
 from isocline.gateway.connect_failures import failure_of
-from isocline.gateway.settings import BackendAddress
+from isocline.gateway.core.actions import Cause
 from tests.gateway.proxies import listening, proxying, run
 
 POST = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi"

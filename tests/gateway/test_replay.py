@@ -14,7 +14,7 @@ from isocline.model.curves import HyperbolicCurve, KneeCurve, TableCurve
 from isocline.model.fleet import RoutingSystem
 from isocline.policies.parse import parse
 from isocline.policies.routing import ALL
-from isocline.simulate.prepare import prepare
+from isocline.simulate.routing.prepare import prepare
 from tests.builders import fleet, mixed
 
 

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from isocline.errors import UsageError
-from isocline.gateway.actions import Hold, Send
-from isocline.gateway.core import Core
+from isocline.gateway.core.actions import Hold, Send
+from isocline.gateway.core.core import Core
 from isocline.gateway.shared_counts import SharedCounts
-from tests.gateway.cores import FAST, SLOW, SMALL, core, sent
+from tests.gateway.core.cores import FAST, SLOW, SMALL, core, sent
 
 URLS = ["http://a", "http://b"]
 
@@ -126,7 +126,7 @@ def test_room_at_a_peer_sends_what_is_held_here(table: SharedCounts) -> None:
 
 WORKER = """
 import sys, time
-from isocline.gateway.build import core_of
+from isocline.gateway.core.build import core_of
 from isocline.gateway.shared_counts import SharedCounts
 from isocline.model.curves import HyperbolicCurve
 from isocline.model.fleet import Backend, Frontend, RoutingSystem

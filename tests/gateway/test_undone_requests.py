@@ -5,10 +5,10 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from isocline.gateway.actions import Cause, Send
-from isocline.gateway.build import core_of
-from isocline.gateway.core import Core
-from isocline.gateway.work import ClassWork, Usage, measure_of
+from isocline.gateway.core.actions import Cause, Send
+from isocline.gateway.core.build import core_of
+from isocline.gateway.core.core import Core
+from isocline.gateway.core.request_cost import ClassWork, Usage, measure_of
 from isocline.learn import Learner, Learning
 from isocline.model.curves import KneeCurve
 from isocline.model.fleet import Work

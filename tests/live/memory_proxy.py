@@ -7,10 +7,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from isocline.gateway.access_log import Access
-from isocline.gateway.build import core_of
-from isocline.gateway.proxy import Proxy
-from isocline.gateway.rules import RetryRule, Rules
-from isocline.gateway.settings import (
+from isocline.gateway.config import (
     BackendAddress,
     FrontendRule,
     Listener,
@@ -18,6 +15,9 @@ from isocline.gateway.settings import (
     SizeLimits,
     TimeLimits,
 )
+from isocline.gateway.core.build import core_of
+from isocline.gateway.core.rules import RetryRule, Rules
+from isocline.gateway.proxy import Proxy
 from isocline.policies.parse import parse
 from tests.builders import fleet
 from tests.gateway.proxies import CURVE

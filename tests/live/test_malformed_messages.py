@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import trustme
 
-from tests.gateway.malforming import (
+from tests.gateway.proxies import Client, listening, refusing_port
+from tests.gateway.proxy.malforming import (
     REQUESTS,
     RESPONSES,
     Connect,
@@ -17,8 +18,7 @@ from tests.gateway.malforming import (
     bad_response,
     serve,
 )
-from tests.gateway.proxies import Client, listening, refusing_port
-from tests.gateway.test_proxy_smuggling import CASES, bytes_of
+from tests.gateway.proxy.test_smuggling import CASES, bytes_of
 from tests.live.processes import TIMES, Live, serving, soon, system
 
 pytestmark = pytest.mark.skipif(

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from isocline.cli import main
 from isocline.loadgen import LoadSettings, Schedule, run_load
 from isocline.loadgen.results import LoadResult
-from isocline.report.load_table import load_conditions
+from isocline.report.tables.load import load_conditions
 from tests.emulator.running import FAST, emulated
 from tests.gateway.proxies import refusing_port
 from tests.loadgen.servers import (

@@ -19,7 +19,7 @@ from isocline.model.curves import (
     TableCurve,
 )
 from isocline.model.systemfile import load, notes
-from isocline.theory.equilibrium import plan
+from isocline.theory.routing.equilibrium import plan
 from tests.builders import fleet
 
 peak, width = st.floats(0.5, 50.0), st.floats(0.5, 50.0)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 PROGRAM = """
 import isocline
-from isocline.simulate.kernels.jumps import jump
-from isocline.simulate.kernels.tracked import track
+from isocline.simulate.routing.kernels.uniformised import jump
+from isocline.simulate.routing.kernels.tracked_chain import track
 system = isocline.load("examples/n_model.yaml")
 for percentiles in (True, False):
     isocline.simulate(system, policies=["gmsr", "examples.my_policy:least_price"],

@@ -21,9 +21,9 @@ import pytest
 import uvloop
 
 from isocline.gateway.load_reports import jobs_in_metrics
-from isocline.gateway.serving.from_file import read
-from isocline.gateway.serving.settings import Overrides
-from isocline.gateway.serving.worker import Worker
+from isocline.gateway.serve.config import Overrides
+from isocline.gateway.serve.from_file import read
+from isocline.gateway.serve.worker import Worker
 from tests.gateway.proxies import Client
 from tests.real.tiny_model import write_model
 

@@ -7,28 +7,28 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from isocline.dispatch.records import Outcome, Ran
-from isocline.dispatch.timeline import Timeline
+from isocline.dispatch.telemetry.records import Outcome, Ran
+from isocline.dispatch.telemetry.timeline import Timeline
 from isocline.learn import Known
 from isocline.model.curves import HyperbolicCurve
 from isocline.model.fleet import Backend, Frontend, RoutingSystem
 from isocline.model.graph import CompatibilityGraph
 from isocline.model.traffic import PoissonArrivals
-from isocline.report.cluster_plot import cluster_plot, load_plot, tasks_plot
-from isocline.report.curve_plot import curve_plot, plan_picture
-from isocline.report.latency_plot import latency_plot
-from isocline.report.learned_plot import learned_plot
-from isocline.report.live_plot import live_plot
-from isocline.report.load_plot import load_plot as durations_plot
-from isocline.report.paths_plot import paths_plot
-from isocline.report.policies_plot import policies_plot
-from isocline.report.structure_plot import structure_picture
-from isocline.report.timeline_plot import timeline_plot
-from isocline.report.workload_plot import total_plot, workload_plot
-from isocline.simulate.cluster.results import ClusterSweep
-from isocline.simulate.results import Comparison, Sweep
-from isocline.theory.equilibrium import plan
-from isocline.theory.structure import structure
+from isocline.report.plots.cluster import cluster_plot, load_plot, tasks_plot
+from isocline.report.plots.curve import curve_plot, plan_picture
+from isocline.report.plots.latency import latency_plot
+from isocline.report.plots.learned import learned_plot
+from isocline.report.plots.live import live_plot
+from isocline.report.plots.load import load_plot as durations_plot
+from isocline.report.plots.paths import paths_plot
+from isocline.report.plots.policies import policies_plot
+from isocline.report.plots.structure import structure_picture
+from isocline.report.plots.timeline import timeline_plot
+from isocline.report.plots.workload import total_plot, workload_plot
+from isocline.simulate.routing.results import Comparison, Sweep
+from isocline.simulate.scheduling.results import ClusterSweep
+from isocline.theory.routing.equilibrium import plan
+from isocline.theory.routing.structure import structure
 from tests.report import cluster_results
 from tests.report.gallery import durations, live, paths
 from tests.report.routing_results import estimate, make, policy_result

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from isocline.simulate.cluster.results import ClusterComparison, JobLatency, SchedulingResult
-from isocline.simulate.results import Estimate
+from isocline.simulate.common.estimate import Estimate
+from isocline.simulate.scheduling.results import ClusterComparison, JobLatency, SchedulingResult
 
 SERVERS = ("a1", "a2", "b1", "b2")
 FACTORS = {"local_first": 1.0, "jsq_maxweight": 1.8, "late_binding": 0.9, "random_local": 9.0}

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from isocline.cli import main
 from isocline.report.reproduce import Reproduction, reproduce
-from isocline.simulate.results import Comparison
+from isocline.simulate.routing.results import Comparison
 from tests.report.routing_results import make
 
 

@@ -2,14 +2,13 @@
 
 from collections import Counter
 
-from isocline.dispatch.batch.ended import Failure
-from isocline.dispatch.batch.result import BatchResult
-from isocline.dispatch.demand import Demand
-from isocline.dispatch.engines.contract import Node
+from isocline.dispatch.batch.result import BatchResult, Failure
+from isocline.dispatch.coordinator.run_statistics import RunStatistics
+from isocline.dispatch.engines.base import Node
 from isocline.dispatch.explain import explain
-from isocline.dispatch.records import LEVELS, Outcome, Ran
-from isocline.dispatch.run_statistics import RunStatistics
-from isocline.dispatch.timeline import Timeline
+from isocline.dispatch.telemetry.demand import Demand
+from isocline.dispatch.telemetry.records import LEVELS, Outcome, Ran
+from isocline.dispatch.telemetry.timeline import Timeline
 
 
 def result(failures: int = 1, nodes: int = 3, tasks: int = 12) -> BatchResult:

@@ -11,8 +11,8 @@ import numpy as np
 
 from isocline.demo.results import LiveComparison, LivePolicy
 from isocline.demo.stage import Machine
-from isocline.dispatch.records import Outcome, Ran
-from isocline.dispatch.timeline import Timeline
+from isocline.dispatch.telemetry.records import Outcome, Ran
+from isocline.dispatch.telemetry.timeline import Timeline
 from isocline.learn import Known
 from isocline.loadgen.results import Distribution, LoadResult
 from isocline.model.cluster import Cluster, HotSpot, Rates, SampledTasks
@@ -22,33 +22,33 @@ from isocline.model.graph import CompatibilityGraph
 from isocline.model.systemfile import load
 from isocline.model.traffic import PoissonArrivals
 from isocline.policies import routing, scheduling
-from isocline.report.approach_plot import approach_picture
-from isocline.report.cluster_plot import cluster_plot, load_plot, tasks_plot
-from isocline.report.convergence_plot import convergence_picture
-from isocline.report.curve_plot import curve_plot, plan_picture
-from isocline.report.fluid_plot import fluid_plot
-from isocline.report.latency_plot import latency_plot
-from isocline.report.latency_routing_plot import latency_routing_picture
-from isocline.report.learned_plot import learned_plot
-from isocline.report.live_plot import live_plot
-from isocline.report.load_plot import load_plot as durations_plot
-from isocline.report.near_data_plot import near_data_picture
-from isocline.report.paths_plot import paths_plot
-from isocline.report.policies_plot import policies_plot
-from isocline.report.structure_plot import structure_picture
-from isocline.report.timeline_plot import batch_plot, timeline_plot
-from isocline.report.workload_plot import total_plot, workload_plot
-from isocline.simulate.cluster.results import ClusterSweep
-from isocline.simulate.paths import Paths
-from isocline.simulate.results import Comparison, Sweep
-from isocline.theory.approach import approach
-from isocline.theory.convergence import Convergence, convergence
-from isocline.theory.equilibrium import plan
-from isocline.theory.fluid_path import FluidPath
-from isocline.theory.inclusion import fluid
-from isocline.theory.latency_routing import latency_equilibrium
-from isocline.theory.near_data_plan import near_data_plan
-from isocline.theory.structure import structure
+from isocline.report.plots.approach import approach_picture
+from isocline.report.plots.cluster import cluster_plot, load_plot, tasks_plot
+from isocline.report.plots.convergence import convergence_picture
+from isocline.report.plots.curve import curve_plot, plan_picture
+from isocline.report.plots.fluid import fluid_plot
+from isocline.report.plots.latency import latency_plot
+from isocline.report.plots.latency_routing import latency_routing_picture
+from isocline.report.plots.learned import learned_plot
+from isocline.report.plots.live import live_plot
+from isocline.report.plots.load import load_plot as durations_plot
+from isocline.report.plots.near_data import near_data_picture
+from isocline.report.plots.paths import paths_plot
+from isocline.report.plots.policies import policies_plot
+from isocline.report.plots.structure import structure_picture
+from isocline.report.plots.timeline import batch_plot, timeline_plot
+from isocline.report.plots.workload import total_plot, workload_plot
+from isocline.simulate.routing.paths import Paths
+from isocline.simulate.routing.results import Comparison, Sweep
+from isocline.simulate.scheduling.results import ClusterSweep
+from isocline.theory.routing.convergence import Convergence, convergence
+from isocline.theory.routing.convergence_phases import approach
+from isocline.theory.routing.equilibrium import plan
+from isocline.theory.routing.fluid_path import FluidPath
+from isocline.theory.routing.inclusion import fluid
+from isocline.theory.routing.latency_routing import latency_equilibrium
+from isocline.theory.routing.structure import structure
+from isocline.theory.scheduling.near_data_plan import near_data_plan
 from tests.report import cluster_results
 from tests.report.dispatch_results import result as batch
 from tests.report.routing_results import estimate, policy_result

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from isocline.simulate.results import Comparison, Estimate, PolicyResult
+from isocline.simulate.common.estimate import Estimate
+from isocline.simulate.routing.results import Comparison, PolicyResult
 
 BACKENDS = ("h100-1", "h100-2", "a10g-1")
 FACTORS = {"gmsr": 1.1, "jsq": 2.0, "power_of_d:d=2": 9.0, "random": 12.0}

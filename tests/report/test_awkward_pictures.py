@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 import pytest
 from matplotlib.text import Text
 
-from isocline.report.curve_plot import curve_plot, plan_picture
-from isocline.report.files import write_picture
-from isocline.report.latency_plot import latency_plot
-from isocline.report.policies_plot import policies_plot
-from isocline.report.workload_plot import workload_plot
-from isocline.simulate.results import Sweep
-from isocline.theory.equilibrium import plan
+from isocline.report.export.files import write_picture
+from isocline.report.plots.curve import curve_plot, plan_picture
+from isocline.report.plots.latency import latency_plot
+from isocline.report.plots.policies import policies_plot
+from isocline.report.plots.workload import workload_plot
+from isocline.simulate.routing.results import Sweep
+from isocline.theory.routing.equilibrium import plan
 from tests.report.awkward import BACKENDS, DOLLARS, LONG, PICTURES, comparison, fleet
 from tests.report.gallery import system
 from tests.report.layout import check

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from rich.console import Console, RenderableType
 
-from isocline.report.cluster_files import write_cluster
-from isocline.report.cluster_plot import cluster_plot, load_plot, tasks_plot
-from isocline.report.cluster_table import cluster_report, cluster_sweep_report
-from isocline.report.files import write_sweep
-from isocline.simulate.cluster.results import ClusterSweep
+from isocline.report.export.cluster import write_cluster
+from isocline.report.export.files import write_sweep
+from isocline.report.plots.cluster import cluster_plot, load_plot, tasks_plot
+from isocline.report.tables.cluster import cluster_report, cluster_sweep_report
+from isocline.simulate.scheduling.results import ClusterSweep
 from tests.report.cluster_results import READING, SERVERS, make
 
 

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from isocline.dispatch.records import Outcome, Ran
-from isocline.dispatch.timeline import Timeline
-from isocline.report.cluster_plot import level_colors
-from isocline.report.dispatch_files import write_run
-from isocline.report.dispatch_table import dispatch_report, shares
-from isocline.report.timeline_plot import timeline_plot
+from isocline.dispatch.telemetry.records import Outcome, Ran
+from isocline.dispatch.telemetry.timeline import Timeline
+from isocline.report.export.dispatch import write_run
+from isocline.report.plots.cluster import level_colors
+from isocline.report.plots.timeline import timeline_plot
+from isocline.report.tables.dispatch import dispatch_report, shares
 from tests.report.dispatch_results import result
 
 

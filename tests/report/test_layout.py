@@ -18,9 +18,9 @@ from matplotlib.text import Annotation
 
 from isocline.cli import main
 from isocline.policies import routing, scheduling
-from isocline.report.files import write_picture
-from isocline.report.style import new_figure
-from isocline.report.theme import DARK, LIGHT, Theme, on, theme
+from isocline.report.export.files import write_picture
+from isocline.report.plots.style import new_figure
+from isocline.report.plots.theme import DARK, LIGHT, Theme, on, theme
 from tests.report.gallery import PICTURES, path
 from tests.report.layout import LOOKS, check, contrast, paper
 

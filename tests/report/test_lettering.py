@@ -4,9 +4,9 @@ import matplotlib as mpl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from isocline.report.lettering import short_names, shortened, width
-from isocline.report.style import log_above, log_axis, new_figure
-from isocline.report.ticks import Numbers
+from isocline.report.plots.lettering import short_names, shortened, width
+from isocline.report.plots.style import log_above, log_axis, new_figure
+from isocline.report.plots.ticks import Numbers
 
 WORDS = st.text("abW -_中$", min_size=1, max_size=60)
 

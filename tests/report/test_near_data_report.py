@@ -10,9 +10,9 @@ from rich.console import Console
 from isocline.model.cluster import Cluster, ExplicitTasks, HotSpot, Rates, SampledTasks
 from isocline.model.graph import CompatibilityGraph
 from isocline.report.near_data_groups import groups, helps_between, servers_in_words
-from isocline.report.near_data_plot import near_data_picture
-from isocline.report.near_data_table import near_data_report
-from isocline.theory.near_data_plan import near_data_plan
+from isocline.report.plots.near_data import near_data_picture
+from isocline.report.tables.near_data import near_data_report
+from isocline.theory.scheduling.near_data_plan import near_data_plan
 
 PAPER = Cluster.numbered(1000, Rates(1.0, 0.5), SampledTasks(3, 700.0, HotSpot(0.5, 0.8)))
 

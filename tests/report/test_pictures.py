@@ -19,15 +19,16 @@ from matplotlib.text import Text
 from isocline.errors import MissingExtraError, UsageError
 from isocline.model.systemfile import load
 from isocline.policies import routing, scheduling
-from isocline.report import files
-from isocline.report.curve_plot import curve_plot
-from isocline.report.end_labels import End, apart, label_ends
-from isocline.report.latency_plot import latency_plot
-from isocline.report.policies_plot import policies_plot
-from isocline.report.style import looks, new_figure, panels_in_rows, policy_looks, wrapped
-from isocline.report.workload_plot import total_plot, workload_plot
-from isocline.simulate.compare import DEFAULT_POLICIES
-from isocline.simulate.results import Comparison, Estimate, Sweep
+from isocline.report.export import files
+from isocline.report.plots.curve import curve_plot
+from isocline.report.plots.end_labels import End, apart, label_ends
+from isocline.report.plots.latency import latency_plot
+from isocline.report.plots.policies import policies_plot
+from isocline.report.plots.style import looks, new_figure, panels_in_rows, policy_looks, wrapped
+from isocline.report.plots.workload import total_plot, workload_plot
+from isocline.simulate.common.estimate import Estimate
+from isocline.simulate.routing.compare import DEFAULT_POLICIES
+from isocline.simulate.routing.results import Comparison, Sweep
 
 Make = Callable[..., Comparison]
 EXAMPLES = Path(__file__).parents[2] / "examples"

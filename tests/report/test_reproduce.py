@@ -29,10 +29,10 @@ from isocline.report.reproduce import (
     systems,
 )
 from isocline.report.reproduce import reproduce as make
+from isocline.report.reproduce.claims_table import reproduction_report
 from isocline.report.reproduce.gmsr_vs_latency import system_at
-from isocline.report.reproduction_table import reproduction_report
-from isocline.theory.equilibrium import fluid_optimum
-from isocline.theory.structure import structure_of
+from isocline.theory.routing.equilibrium import fluid_optimum
+from isocline.theory.routing.structure import structure_of
 from tests.report.layout import LOOKS, check, paper
 
 EXAMPLES = Path(__file__).parents[2] / "examples"

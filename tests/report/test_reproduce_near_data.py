@@ -7,9 +7,9 @@ import pytest
 
 from isocline.report.reproduce import Reproduction, neardata_fig1_2, neardata_heavy
 from isocline.report.reproduce.clusters import cluster_of, while_stable
-from isocline.simulate.cluster.compare import simulate_cluster
-from isocline.simulate.cluster.run import LEVELS
-from isocline.theory.near_data_plan import near_data_plan
+from isocline.simulate.scheduling.compare import simulate_cluster
+from isocline.simulate.scheduling.run_settings import LEVELS
+from isocline.theory.scheduling.near_data_plan import near_data_plan
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,8 @@ import pytest
 
 from isocline.report.reproduce import Reproduction
 from isocline.report.reproduce.systems import mixed_fleet, sites
-from isocline.simulate.scenario import scenario
-from isocline.theory.equilibrium import fluid_optimum, plan
+from isocline.simulate.routing.scenario import scenario
+from isocline.theory.routing.equilibrium import fluid_optimum, plan
 from tests.naive import birth_death_mean
 
 

@@ -10,9 +10,10 @@ import pytest
 from rich.console import Console, RenderableType
 
 from isocline.model.systemfile import load
-from isocline.report.comparison_table import comparison_report, sweep_report
-from isocline.report.plan_table import plan_report
-from isocline.simulate.results import Comparison, Estimate, Sweep
+from isocline.report.tables.comparison import comparison_report, sweep_report
+from isocline.report.tables.plan import plan_report
+from isocline.simulate.common.estimate import Estimate
+from isocline.simulate.routing.results import Comparison, Sweep
 
 Make = Callable[..., Comparison]
 SYSTEM = load(Path(__file__).parents[2] / "examples" / "n_model.yaml")

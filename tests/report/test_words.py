@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from isocline.report.words import duration, estimate, kind_of, listed, number, time_unit
-from isocline.simulate.results import Estimate
+from isocline.simulate.common.estimate import Estimate
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ import pytest
 import isocline
 from isocline.errors import IsoclineError, UsageError
 from isocline.model.cluster import Cluster, Rates, SampledTasks
-from isocline.simulate.cluster.compare import sweep_cluster
-from isocline.simulate.compare import sweep
+from isocline.simulate.routing.compare import sweep
+from isocline.simulate.scheduling.compare import sweep_cluster
 from tests.builders import mixed
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import isocline
 from isocline.errors import CurveError, NumericalError, UsageError
 from isocline.model.curves import Curve, ExponentialCurve, HyperbolicCurve, KneeCurve, TableCurve
-from isocline.theory.magnitudes import extremes_named
+from isocline.theory.routing.magnitudes import extremes_named
 from tests.builders import fleet
 
 numbers = st.one_of(

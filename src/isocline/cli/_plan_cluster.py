@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 def plan_cluster(cluster: "Cluster", as_json: bool, out: Path | None) -> bool:
     """Show and write the plan; whether the load is stable."""
-    from isocline.theory.near_data_plan import near_data_plan
+    from isocline.theory.scheduling.near_data_plan import near_data_plan
 
     # A variance of its own is that of numbers per slot.
     own = cluster.arrivals.dispersion != 1.0
@@ -19,11 +19,11 @@ def plan_cluster(cluster: "Cluster", as_json: bool, out: Path | None) -> bool:
     if as_json:
         _output.show_json(plan.to_dict())
     else:
-        from isocline.report.near_data_table import near_data_report
+        from isocline.report.tables.near_data import near_data_report
 
         _output.show(near_data_report(plan))
     if out:
-        from isocline.report.near_data_files import write_near_data_plan
+        from isocline.report.export.near_data import write_near_data_plan
 
         _output.say_written(write_near_data_plan(plan, out))
     return plan.status == "stable"

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from isocline.model.cluster import Cluster
     from isocline.model.cluster.blocks import BlockTrace
-    from isocline.simulate.cluster.results import ClusterComparison, ClusterSweep
+    from isocline.simulate.scheduling.results import ClusterComparison, ClusterSweep
 
 ROUTING_ONLY = (
     *("start", "discipline", "slot", "departures", "scale", "delay", "layers", "learn"),
@@ -57,7 +57,7 @@ def run(
     options: dict[str, Any],
 ) -> "ClusterComparison | ClusterSweep":
     """Simulate at one load, or at several."""
-    from isocline.simulate.cluster.compare import (
+    from isocline.simulate.scheduling.compare import (
         DEFAULT_POLICIES,
         simulate_cluster,
         sweep_cluster,
@@ -76,8 +76,8 @@ def block_trace(name: str | None, written_as: str, busiest: float | None) -> "Bl
         UsageError: The format is one for requests, or there is no trace to take a part of.
     """
     from isocline.errors import UsageError
+    from isocline.model.cluster.swim import read_swim
     from isocline.model.traffic.columns import FORMATS, known_formats
-    from isocline.model.traffic.swim import read_swim
 
     if name is None:
         if busiest is not None:
@@ -118,8 +118,8 @@ def show(result: "ClusterComparison | ClusterSweep", as_json: bool, out: Path | 
 
 
 def _report(result: "ClusterComparison | ClusterSweep") -> "RenderableType":
-    from isocline.report.cluster_table import cluster_report, cluster_sweep_report
-    from isocline.simulate.cluster.results import ClusterSweep
+    from isocline.report.tables.cluster import cluster_report, cluster_sweep_report
+    from isocline.simulate.scheduling.results import ClusterSweep
 
     if isinstance(result, ClusterSweep):
         return cluster_sweep_report(result)
@@ -127,9 +127,9 @@ def _report(result: "ClusterComparison | ClusterSweep") -> "RenderableType":
 
 
 def _written(result: "ClusterComparison | ClusterSweep", out: Path) -> list[Path]:
-    from isocline.report.cluster_files import write_cluster
-    from isocline.report.files import write_sweep
-    from isocline.simulate.cluster.results import ClusterSweep
+    from isocline.report.export.cluster import write_cluster
+    from isocline.report.export.files import write_sweep
+    from isocline.simulate.scheduling.results import ClusterSweep
 
     if isinstance(result, ClusterSweep):
         return write_sweep(result, out)

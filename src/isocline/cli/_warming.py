@@ -38,10 +38,10 @@ def _cluster(servers: int = 2) -> Cluster:
 
 
 def _plan() -> None:
-    from isocline.theory.equilibrium import plan
-    from isocline.theory.inclusion import fluid
-    from isocline.theory.latency_routing import latency_equilibrium
-    from isocline.theory.near_data_plan import near_data_plan
+    from isocline.theory.routing.equilibrium import plan
+    from isocline.theory.routing.inclusion import fluid
+    from isocline.theory.routing.latency_routing import latency_equilibrium
+    from isocline.theory.scheduling.near_data_plan import near_data_plan
 
     plan(_system(_LARGE))
     latency_equilibrium(_system(_LARGE))
@@ -53,15 +53,15 @@ def _simulate() -> None:
     """All policies, Poisson arrivals or a trace; clusters by the policies that are the default."""
     from isocline.policies.routing import ALL
     from isocline.policies.scheduling import parse
-    from isocline.simulate.cluster.compare import DEFAULT_POLICIES
-    from isocline.simulate.cluster.prepare import prepare_cluster
-    from isocline.simulate.cluster.replicate import rehearse as rehearse_cluster
-    from isocline.simulate.cluster.run import ClusterRun
-    from isocline.simulate.prepare import prepare
-    from isocline.simulate.replicate import rehearse
-    from isocline.simulate.run import Run
-    from isocline.theory.equilibrium import plan
-    from isocline.theory.near_data_plan import near_data_plan
+    from isocline.simulate.routing.prepare import prepare
+    from isocline.simulate.routing.replicate import rehearse
+    from isocline.simulate.routing.run_settings import Run
+    from isocline.simulate.scheduling.compare import DEFAULT_POLICIES
+    from isocline.simulate.scheduling.prepare import prepare_cluster
+    from isocline.simulate.scheduling.replicate import rehearse as rehearse_cluster
+    from isocline.simulate.scheduling.run_settings import ClusterRun
+    from isocline.theory.routing.equilibrium import plan
+    from isocline.theory.scheduling.near_data_plan import near_data_plan
 
     prepared = prepare(_system())
     for policy in (made() for made in ALL.values()):
@@ -76,8 +76,8 @@ def _simulate() -> None:
 
 def _serve() -> None:
     """All policies, with curves given or learned."""
-    from isocline.gateway.build import core_of
-    from isocline.gateway.serving.core import rehearse
+    from isocline.gateway.core.build import core_of
+    from isocline.gateway.serve.worker_core import rehearse
     from isocline.learn import Learner
     from isocline.policies.routing import ALL
 
@@ -88,12 +88,12 @@ def _serve() -> None:
 
 def _run() -> None:
     """The default policies of `isocline run` and of `Scheduler`, and what explains a run."""
-    from isocline.dispatch.batch.run import POLICY
-    from isocline.dispatch.core import Core
-    from isocline.dispatch.starting import prior
+    from isocline.dispatch.batch.runner import POLICY
+    from isocline.dispatch.core.core import Core
+    from isocline.dispatch.setup import prior
     from isocline.draws import stream
     from isocline.policies.scheduling import parse
-    from isocline.theory.near_data_plan import near_data_plan
+    from isocline.theory.scheduling.near_data_plan import near_data_plan
 
     for name in (POLICY, "local_first"):
         Core([0, 0], prior(1), parse(name), stream(0))
@@ -106,16 +106,16 @@ def options_of_simulate() -> None:
     from isocline.learn import Learning
     from isocline.policies.routing import ALL
     from isocline.policies.scheduling import ALL as SCHEDULING
-    from isocline.simulate.cluster.prepare import prepare_cluster
-    from isocline.simulate.cluster.replicate import rehearse as rehearse_cluster
-    from isocline.simulate.cluster.run import ClusterRun
-    from isocline.simulate.delay import Delay
-    from isocline.simulate.delayed_engine import delayed
-    from isocline.simulate.learned import Learned
-    from isocline.simulate.prepare import prepare
-    from isocline.simulate.replicate import rehearse
-    from isocline.simulate.run import Run
-    from isocline.simulate.slots import slots_of
+    from isocline.simulate.common.slotted_clock import slots_of
+    from isocline.simulate.routing.delay import Delay
+    from isocline.simulate.routing.delayed_engine import delayed
+    from isocline.simulate.routing.learned_policy import LearnedPolicy
+    from isocline.simulate.routing.prepare import prepare
+    from isocline.simulate.routing.replicate import rehearse
+    from isocline.simulate.routing.run_settings import Run
+    from isocline.simulate.scheduling.prepare import prepare_cluster
+    from isocline.simulate.scheduling.replicate import rehearse as rehearse_cluster
+    from isocline.simulate.scheduling.run_settings import ClusterRun
 
     system = _system()
     prepared, slots = prepare(system), slots_of("slotted", system)
@@ -125,7 +125,7 @@ def options_of_simulate() -> None:
             rehearse(late, policy, Run(1.0))
             rehearse(prepared, policy, Run(1.0, percentiles=False))
             rehearse(prepared, policy, Run(1.0, slots=slots))
-            rehearse(prepared, Learned(policy, Learning()), Run(1.0))
+            rehearse(prepared, LearnedPolicy(policy, Learning()), Run(1.0))
             rehearse(prepared, policy, Run(1.0, listed=True, interrupted=True))
     for scheduling in (made() for made in SCHEDULING.values()):
         for percentiles in (True, False):

@@ -20,11 +20,11 @@ def command(file: Path, as_json: bool, out: Path | None) -> None:
     Learned curves come with 95 % intervals; beyond the workloads that were seen they are
     extrapolated, and the table and the picture say so.
     """
-    from isocline.gateway.learned import learned_file
+    from isocline.gateway.serve.learned_curves import learned_file
 
     learned = learned_file(file)
     system = learned.as_system() if learned else _output.load_and_say(file)
-    from isocline.report.curves_table import curves_document, curves_report
+    from isocline.report.tables.curves import curves_document, curves_report
 
     frontends = [one.model_dump() for one in learned.frontends] if learned else []
     known = {one.name: one.known for one in learned.backends} if learned else None
@@ -34,6 +34,6 @@ def command(file: Path, as_json: bool, out: Path | None) -> None:
     else:
         _output.show(curves_report(document))
     if out:
-        from isocline.report.files import write_curves
+        from isocline.report.export.files import write_curves
 
         _output.say_written(write_curves(system, out, known))

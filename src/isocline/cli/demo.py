@@ -87,13 +87,13 @@ def command(
     if as_json:
         _output.show_json(found.to_dict())
     else:
-        from isocline.report.live_table import live_report
+        from isocline.report.tables.live import live_report
 
         _output.show(live_report(found))
     if found.status != "measured":
         ctx.exit(1)
     if out:
-        from isocline.report.live_files import write_live
+        from isocline.report.export.live import write_live
 
         _output.say_written(write_live(found, out))
 

@@ -43,18 +43,18 @@ def command(
     system = _output.load_and_say(file)
     _output.say_without_patience(system)
     later = [_changes.change(text) for text in changes]
-    from isocline.theory.inclusion import fluid
+    from isocline.theory.routing.inclusion import fluid
 
     names = [b.name for one in (system, *(other for _, other in later)) for b in one.backends]
     path = fluid(system, start=_start(start, names), changes=later, **options)
     if as_json:
         _output.show_json(path.to_dict())
     else:
-        from isocline.report.fluid_table import fluid_report
+        from isocline.report.tables.fluid import fluid_report
 
         _output.show(fluid_report(path, system.name))
     if out:
-        from isocline.report.files import write_fluid
+        from isocline.report.export.files import write_fluid
 
         _output.say_written(write_fluid(path, out))
 

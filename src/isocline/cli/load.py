@@ -69,11 +69,11 @@ def command(
     if as_json:
         _output.show_json(result.to_dict())
     else:
-        from isocline.report.load_table import load_report
+        from isocline.report.tables.load import load_report
 
         _output.show(load_report(result))
     if out:
-        from isocline.report.load_files import write_load
+        from isocline.report.export.load import write_load
 
         _output.say_written(write_load(result, out))
     if not result.completed:

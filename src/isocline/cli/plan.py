@@ -42,7 +42,7 @@ def command(ctx: click.Context, file: Path, as_json: bool, out: Path | None, com
             )
         ctx.exit(0 if plan_cluster(system, as_json, out) else 1)
     _output.say_without_patience(system)
-    from isocline.theory.equilibrium import plan
+    from isocline.theory.routing.equilibrium import plan
 
     document = plan(system).to_dict()
     if compare:
@@ -50,15 +50,15 @@ def command(ctx: click.Context, file: Path, as_json: bool, out: Path | None, com
     if as_json:
         _output.show_json(document)
     else:
-        from isocline.report.plan_table import plan_report
+        from isocline.report.tables.plan import plan_report
 
         _output.show(plan_report(document, system))
         if document.get("latency_routing"):
-            from isocline.report.latency_routing_table import latency_routing_report
+            from isocline.report.tables.latency_routing import latency_routing_report
 
             _output.show(latency_routing_report(document))
     if out:
-        from isocline.report.files import write_plan
+        from isocline.report.export.files import write_plan
 
         _output.say_written(write_plan(document, system, out))
     if document["status"] != "optimal":
@@ -67,7 +67,7 @@ def command(ctx: click.Context, file: Path, as_json: bool, out: Path | None, com
 
 def _latency_routing(system: "RoutingSystem", optimum: float | None) -> dict[str, Any] | None:
     """None where the load is infeasible: no routing comes to rest there."""
-    from isocline.theory.latency_routing import latency_equilibrium
+    from isocline.theory.routing.latency_routing import latency_equilibrium
 
     if optimum is None:
         return None

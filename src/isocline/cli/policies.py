@@ -21,7 +21,7 @@ def command(as_json: bool) -> None:
     if as_json:
         _output.show_json({"kind": "routing", "policies": policies, "near-data": near_data})
         return
-    from isocline.report.policies_table import policies_report
+    from isocline.report.tables.policies import policies_report
 
     _output.show(policies_report(policies, near_data))
 

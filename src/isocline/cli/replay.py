@@ -11,7 +11,7 @@ from isocline.cli._numbers import COUNT, SEED
 if TYPE_CHECKING:
     from isocline.model.cluster import Cluster
     from isocline.model.fleet import RoutingSystem
-    from isocline.simulate.agreement import Agreement
+    from isocline.simulate.common.decision_diff import DecisionDiff
 
 
 @click.command("replay")
@@ -44,7 +44,7 @@ def command(
 
 def _replayed(
     system: "RoutingSystem | Cluster", policy: str | None, decisions: int, seed: int
-) -> "Agreement":
+) -> "DecisionDiff":
     from isocline.model.cluster import Cluster
 
     if isinstance(system, Cluster):

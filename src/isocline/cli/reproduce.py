@@ -46,8 +46,8 @@ def command(name: str | None, out: Path, quick: bool, seed: int, as_json: bool) 
 
 
 def _show(name: str, made: "Reproduction", out: Path, as_json: bool) -> None:
-    from isocline.report.files import write_reproduction
-    from isocline.report.reproduction_table import reproduction_report
+    from isocline.report.export.files import write_reproduction
+    from isocline.report.reproduce.claims_table import reproduction_report
 
     files = write_reproduction(name, made, out)
     if as_json:
@@ -60,7 +60,7 @@ def _show(name: str, made: "Reproduction", out: Path, as_json: bool) -> None:
 
 def _list(as_json: bool) -> None:
     from isocline.report.reproduce import FIGURES
-    from isocline.report.reproduction_table import figures_report
+    from isocline.report.reproduce.claims_table import figures_report
 
     if as_json:
         rows = [{"name": name, "summary": entry.summary} for name, entry in FIGURES.items()]

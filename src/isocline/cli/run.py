@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from isocline.dispatch.batch.result import BatchResult
+    from isocline.dispatch.coordinator.run_statistics import RunStatistics
     from isocline.dispatch.errors import OutputError
-    from isocline.dispatch.run_statistics import RunStatistics
 
 T = TypeVar("T")
 Write = Callable[[dict[str, Any]], None]
@@ -84,7 +84,7 @@ def command(
     or the journal cannot be written.
     """
     from isocline.dispatch.batch.load import load_batch
-    from isocline.dispatch.batch.run import run_batch
+    from isocline.dispatch.batch.runner import run_batch
     from isocline.errors import UsageError
 
     if options["resume"] and options["journal"] is None:
@@ -100,7 +100,7 @@ def command(
     if as_json:
         _output.show_json(result.to_dict() | ({} if results else {"results": kept}))
     else:
-        from isocline.report.dispatch_table import dispatch_report
+        from isocline.report.tables.dispatch import dispatch_report
 
         (_output.show if results else _show_on_stderr)(dispatch_report(result))
     if out:
@@ -129,7 +129,7 @@ def _without_exit(step: Callable[[], T]) -> T:
 
 def _write_files(result: "BatchResult", out: Path) -> None:
     from isocline.errors import UsageError
-    from isocline.report.dispatch_files import write_run
+    from isocline.report.export.dispatch import write_run
 
     try:
         _output.say_written(write_run(result, out))
@@ -221,7 +221,7 @@ def _progress(total: int | None) -> "Iterator[Callable[[RunStatistics], None]]":
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from isocline.report.dispatch_table import rate, shares
+    from isocline.report.tables.dispatch import rate, shares
 
     console = Console(stderr=True)
     columns = (

@@ -11,8 +11,8 @@ from isocline.cli._numbers import COUNT
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from isocline.gateway.serving.place import Place
-    from isocline.gateway.serving.settings import Serving
+    from isocline.gateway.serve.addresses import ListenAddress
+    from isocline.gateway.serve.config import Serving
 
 
 @click.command("serve")
@@ -40,9 +40,9 @@ def command(
     again; SIGTERM or Ctrl-C lets requests under way end, a second one ends them.
     """
     from isocline.errors import UsageError
-    from isocline.gateway.serving.from_file import read
-    from isocline.gateway.serving.run import run
-    from isocline.gateway.serving.settings import Overrides
+    from isocline.gateway.serve.config import Overrides
+    from isocline.gateway.serve.from_file import read
+    from isocline.gateway.serve.main import run
 
     log = "-" if access_log else None
     overrides = Overrides(listen, admin, policy, workers, log)
@@ -54,7 +54,7 @@ def command(
         run(file, overrides, _started)
         return
     serving = read(file, overrides)
-    from isocline.report.serving_table import serving_document, serving_report
+    from isocline.report.tables.serving import serving_document, serving_report
 
     document = serving_document(serving)
     if as_json:
@@ -64,17 +64,17 @@ def command(
 
 
 def _started(
-    serving: "Serving", addresses: "Sequence[tuple[str, str, int]]", admin: "Place | None"
+    serving: "Serving", addresses: "Sequence[tuple[str, str, int]]", admin: "ListenAddress | None"
 ) -> None:
     """What is where, on stderr: stdout may be the access log's."""
     from isocline.gateway import hot_path
-    from isocline.gateway.serving.place import Place
+    from isocline.gateway.serve.addresses import ListenAddress
     from isocline.plural import counted
 
     tls = {listener.name for listener in serving.proxy.listeners if listener.tls}
     for name, host, port in addresses:
         scheme = "https" if name in tls else "http"
-        _say(f"listening on {scheme}://{Place(host, port)} ({name})")
+        _say(f"listening on {scheme}://{ListenAddress(host, port)} ({name})")
     if admin is not None:
         _say(f"admin on http://{admin}: /metrics /statistics /health /ready")
     system = serving.system

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
     from isocline.errors import InfeasibleError
     from isocline.learn import Learning
-    from isocline.simulate.failure import Failure
-    from isocline.simulate.in_order import Progress
-    from isocline.simulate.results import Comparison, Sweep
-    from isocline.simulate.slowdown import Slowdown
+    from isocline.simulate.common.executor import Progress
+    from isocline.simulate.routing.failure import Failure
+    from isocline.simulate.routing.results import Comparison, Sweep
+    from isocline.simulate.routing.slowdown import Slowdown
 
 
 @click.command("simulate")
@@ -212,8 +212,8 @@ def command(
         system = _output.load_any_and_say(file)
         from isocline.errors import InfeasibleError
         from isocline.model.fleet import RoutingSystem
-        from isocline.simulate.compare import DEFAULT_POLICIES, simulate, sweep
-        from isocline.simulate.delay import Delay
+        from isocline.simulate.routing.compare import DEFAULT_POLICIES, simulate, sweep
+        from isocline.simulate.routing.delay import Delay
 
     options["percentiles"] = not means_only
     if budget is not None:
@@ -274,15 +274,15 @@ def _infeasible(error: "InfeasibleError", policies: Sequence[str]) -> dict[str, 
 
 
 def _report(result: "Comparison | Sweep") -> "RenderableType":
-    from isocline.report.comparison_table import comparison_report, sweep_report
-    from isocline.simulate.results import Sweep
+    from isocline.report.tables.comparison import comparison_report, sweep_report
+    from isocline.simulate.routing.results import Sweep
 
     return sweep_report(result) if isinstance(result, Sweep) else comparison_report(result)
 
 
 def _written(result: "Comparison | Sweep", out: Path) -> list[Path]:
-    from isocline.report.files import write_comparison, write_sweep
-    from isocline.simulate.results import Sweep
+    from isocline.report.export.files import write_comparison, write_sweep
+    from isocline.simulate.routing.results import Sweep
 
     return write_sweep(result, out) if isinstance(result, Sweep) else write_comparison(result, out)
 
@@ -298,13 +298,13 @@ def _learning(learn: bool, half_life: float | None) -> "Learning | None":
 
 
 def _slowdowns(texts: Sequence[str]) -> "list[Slowdown]":
-    from isocline.simulate.slowdown import Slowdown
+    from isocline.simulate.routing.slowdown import Slowdown
 
     return [Slowdown.parse(text) for text in texts]
 
 
 def _failures(texts: Sequence[str]) -> "list[Failure]":
-    from isocline.simulate.failure import Failure
+    from isocline.simulate.routing.failure import Failure
 
     return [Failure.parse(text) for text in texts]
 
@@ -314,7 +314,7 @@ def _progress() -> "Iterator[Progress]":
     """A bar on stderr, gone when done; nothing where nobody watches."""
     from rich.console import Console
 
-    from isocline.simulate.in_order import silent
+    from isocline.simulate.common.executor import silent
 
     console = Console(stderr=True)
     if not console.is_terminal:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
 
 from isocline.demo.stage import Machine
 from isocline.record import Record, data_frame
-from isocline.simulate.results import Estimate
+from isocline.simulate.common.estimate import Estimate
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,7 +49,7 @@ class LiveComparison(Record):
     """Policies on one fleet, through real sockets, with the same arrivals."""
 
     kind: ClassVar[str] = "live"
-    picture: ClassVar[str] = "live_plot:live_plot"
+    picture: ClassVar[str] = "plots.live:live_plot"
     fleet: str
     load: float  # share of the capacity
     speed: float

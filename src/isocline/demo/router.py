@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import final
 
 from isocline.demo.child import Work, serve
-from isocline.gateway.build import core_of
-from isocline.gateway.core import Core
+from isocline.gateway.config import BackendAddress, FrontendRule, Listener, ProxySettings
+from isocline.gateway.core.build import core_of
+from isocline.gateway.core.core import Core
 from isocline.gateway.proxy import Proxy
-from isocline.gateway.serving.core import rehearse
-from isocline.gateway.settings import BackendAddress, FrontendRule, Listener, ProxySettings
+from isocline.gateway.serve.worker_core import rehearse
 from isocline.learn import Learner
 from isocline.model.fleet import RoutingSystem
 from isocline.policies.parse import parse

@@ -16,8 +16,8 @@ from isocline.loadgen import Schedule
 from isocline.loadgen.tally import Tally
 from isocline.model.fleet import RoutingSystem
 from isocline.policies.parse import parse
-from isocline.simulate.statistics.intervals import interval
-from isocline.theory.equilibrium import fluid_optimum
+from isocline.simulate.common.statistics.intervals import interval
+from isocline.theory.routing.equilibrium import fluid_optimum
 
 DEFAULT_POLICIES = (
     "gmsr",

@@ -10,16 +10,16 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from isocline.dispatch.records import Ran as Ran
     from isocline.dispatch.rules import Rules as Rules
     from isocline.dispatch.scheduler import Scheduler as Scheduler
-    from isocline.dispatch.timeline import Timeline as Timeline
+    from isocline.dispatch.telemetry.records import Ran as Ran
+    from isocline.dispatch.telemetry.timeline import Timeline as Timeline
 
 _HOME_OF = {
-    "Ran": "isocline.dispatch.records",
+    "Ran": "isocline.dispatch.telemetry.records",
     "Rules": "isocline.dispatch.rules",
     "Scheduler": "isocline.dispatch.scheduler",
-    "Timeline": "isocline.dispatch.timeline",
+    "Timeline": "isocline.dispatch.telemetry.timeline",
 }
 __all__ = list(_HOME_OF)
 

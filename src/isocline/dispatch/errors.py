@@ -9,7 +9,7 @@ from concurrent.futures import CancelledError
 from typing import Any
 
 from isocline.dispatch.actions import GiveUp, Reason
-from isocline.dispatch.user_code import Caught, guarded, printable, shown, words
+from isocline.dispatch.user_code_guard import Caught, guarded, printable, shown, words
 from isocline.errors import IsoclineError
 
 # Exceptions that steer whoever catches them: in the caller's thread they would end the program, a

@@ -18,8 +18,8 @@ from numba import uint64
 
 from isocline.compiled import kernel
 from isocline.dispatch.actions import Action, Start
-from isocline.dispatch.core import Core
-from isocline.dispatch.recording import FACTS, Recording
+from isocline.dispatch.core.core import Core
+from isocline.dispatch.decision_recorder import FACTS, DecisionRecorder
 from isocline.dispatch.rules import Rules
 from isocline.draws import step, stream
 from isocline.errors import UsageError
@@ -28,21 +28,21 @@ from isocline.model.cluster import Cluster
 from isocline.model.traffic import ExponentialSizes
 from isocline.policies.scheduling import parse
 from isocline.policies.scheduling.contract import LOCAL, SchedulingPolicy
-from isocline.simulate.agreement import Agreement
-from isocline.simulate.cluster.engines import JumpEngine
-from isocline.simulate.cluster.kernels.sampler import (
+from isocline.simulate.common.decision_diff import DecisionDiff
+from isocline.simulate.common.kernels.alias_tables import BITS
+from isocline.simulate.common.kernels.counters import REST
+from isocline.simulate.common.random_streams import ARRIVALS, EVENTS, POLICY, random_stream
+from isocline.simulate.routing.run_settings import Run
+from isocline.simulate.scheduling.engines import JumpEngine
+from isocline.simulate.scheduling.kernels.holder_sampler import (
     BUFFERED,
     LISTED,
     Sampler,
     draw_servers,
     type_of,
 )
-from isocline.simulate.cluster.prepare import PreparedCluster, prepare_cluster
-from isocline.simulate.cluster.run import ClusterRun
-from isocline.simulate.kernels.alias import BITS
-from isocline.simulate.kernels.chain import REST
-from isocline.simulate.run import Run
-from isocline.simulate.streams import ARRIVALS, EVENTS, POLICY, generator
+from isocline.simulate.scheduling.prepare import PreparedCluster, prepare_cluster
+from isocline.simulate.scheduling.run_settings import ClusterRun
 
 # Events drawn at once.
 _CHUNK = 1 << 14
@@ -54,7 +54,7 @@ def replay(
     *,
     decisions: int = 100_000,
     seed: int = 0,
-) -> Agreement:
+) -> DecisionDiff:
     """Compare the core's decisions with those of a simulated run from empty.
 
     Args:
@@ -79,14 +79,14 @@ def replay(
     assert simulated.shape == live.shape == (decisions, FACTS)
     different = np.flatnonzero((simulated != live).any(axis=1))
     first = int(different[0]) if different.size else None
-    return Agreement("near-data", chosen.name, decisions, first)
+    return DecisionDiff("near-data", chosen.name, decisions, first)
 
 
 def recorded(
     prepared: PreparedCluster, policy: SchedulingPolicy, decisions: int, seed: int
 ) -> npt.NDArray[np.float64]:
     """(decisions, FACTS) what the simulator decided."""
-    recording = Recording(policy, decisions)
+    recording = DecisionRecorder(policy, decisions)
     engine = _engine(prepared, recording, decisions, seed)
     # In steps, as an unstable policy may need longer than its arrivals do.
     until = 0.0
@@ -128,7 +128,7 @@ class Event(NamedTuple):
 def events(prepared: PreparedCluster, seed: int) -> Iterator[Event]:
     """The kernel's, without end."""
     engine = _engine(prepared, parse("fifo"), 1, seed)
-    sampler, placing = engine.sampler, generator(seed, 0, ARRIVALS)
+    sampler, placing = engine.sampler, random_stream(seed, 0, ARRIVALS)
     widest = int(np.diff(sampler.first).max()) if sampler.kind == LISTED else sampler.replicas
     gap, who = np.empty(_CHUNK), np.empty((_CHUNK, 2), np.int64)
     holders, state = np.empty((_CHUNK, widest), np.int32), stream(seed, 0, EVENTS)

@@ -20,26 +20,26 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, final
 
 from isocline.arguments import NOT_NEGATIVE, POSITIVE, at_least, checked, in_one_line
-from isocline.dispatch.book import Book, refuse
-from isocline.dispatch.callbacks import Callbacks
-from isocline.dispatch.core import Core
-from isocline.dispatch.driver import Cancelled, Driver, Stop
-from isocline.dispatch.engines.contract import Emit, Engine
+from isocline.dispatch.coordinator.coordinator import Coordinator
+from isocline.dispatch.coordinator.event_loop import Cancelled, EventLoop, Stop
+from isocline.dispatch.coordinator.nodes import Nodes
+from isocline.dispatch.coordinator.run_statistics import RunStatistics, run_statistics
+from isocline.dispatch.coordinator.task_ledger import TaskLedger, refuse
+from isocline.dispatch.core.core import Core
+from isocline.dispatch.engines.base import Emit, Engine
 from isocline.dispatch.errors import EngineClosedError, JournalError
 from isocline.dispatch.forks import owned
-from isocline.dispatch.futures import TaskFuture
-from isocline.dispatch.identity import Files, Version
-from isocline.dispatch.intake import Intake, Wanted
-from isocline.dispatch.journal import LOG, Journal
-from isocline.dispatch.locations import Locations
-from isocline.dispatch.nodes import Nodes
-from isocline.dispatch.records import Records
+from isocline.dispatch.futures import Callbacks, TaskFuture
+from isocline.dispatch.job import Job
+from isocline.dispatch.journal.journal import Journal
+from isocline.dispatch.log import LOG
 from isocline.dispatch.rules import Rules
-from isocline.dispatch.run import Run
-from isocline.dispatch.run_statistics import RunStatistics, run_statistics
-from isocline.dispatch.starting import engine_of, prior
-from isocline.dispatch.submitting import Submitting
-from isocline.dispatch.user_job import Job
+from isocline.dispatch.setup import engine_of, prior
+from isocline.dispatch.submission.chunk_locations import Locations
+from isocline.dispatch.submission.identity import Files, Version
+from isocline.dispatch.submission.submitter import Submitter
+from isocline.dispatch.submission.task_factory import Submission, TaskFactory
+from isocline.dispatch.telemetry.records import Records
 from isocline.draws import stream
 from isocline.errors import IsoclineError, UsageError
 from isocline.model.cluster import Rates
@@ -57,7 +57,7 @@ _WINDOW, _LEAST_WINDOW = 16, 64
 
 
 @final
-class Scheduler(Submitting):
+class Scheduler(Submitter):
     """Takes tasks from any thread.
 
     As a context manager it waits at the end of the block for all tasks. An exception that leaves
@@ -70,7 +70,7 @@ class Scheduler(Submitting):
     """
 
     _began: float  # s, monotonic
-    _book: Book
+    _book: TaskLedger
 
     @checked(
         retries=at_least(0),
@@ -151,7 +151,7 @@ class Scheduler(Submitting):
         loader, directories = self._engine.loader, self._engine.directories.values()
         version = version or Files(*(directories or [Path()]))
         self._callbacks = Callbacks()
-        self._intake = Intake(
+        self._intake = TaskFactory(
             locations,
             self._journal,
             limit,
@@ -168,7 +168,7 @@ class Scheduler(Submitting):
         self._nodes = Nodes()
         self.records = Records(remember)
 
-        def begin(emit: Emit) -> Run:
+        def begin(emit: Emit) -> Coordinator:
             def may_return(task: int) -> bool:
                 return run.may_return(task)
 
@@ -185,12 +185,14 @@ class Scheduler(Submitting):
             )
             # Nodes are up and kernels compiled: no task may wait for either.
             self._began = time.monotonic()
-            self._book = Book(self._nodes, self.records, self._journal, self._began, time.time())
-            run = Run(core, self._engine, self._nodes, self._book, everywhere=everywhere)
+            self._book = TaskLedger(
+                self._nodes, self.records, self._journal, self._began, time.time()
+            )
+            run = Coordinator(core, self._engine, self._nodes, self._book, everywhere=everywhere)
             return run
 
         try:
-            self._driver = Driver(begin, self._engine, refuse)
+            self._driver = EventLoop(begin, self._engine, refuse)
         except BaseException:
             self._close_journal(quietly=True)
             raise
@@ -210,7 +212,7 @@ class Scheduler(Submitting):
         limit: float | None = None,
         **named: Any,
     ) -> TaskFuture[T]:
-        return self._submit(Wanted(function, chunk, arguments, named, key, limit), 0, "")
+        return self._submit(Submission(function, chunk, arguments, named, key, limit), 0, "")
 
     @checked(weight=POSITIVE)
     def job(self, name: str, weight: float = 1.0) -> Job:
@@ -301,7 +303,7 @@ class Scheduler(Submitting):
 
     # Steps
 
-    def _submit(self, wanted: Wanted, job: int, job_name: str) -> TaskFuture[Any]:
+    def _submit(self, wanted: Submission, job: int, job_name: str) -> TaskFuture[Any]:
         self._require_own()
         task = self._intake.task(wanted, job, job_name)
         if self._closed or self._driver.over:

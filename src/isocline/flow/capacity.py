@@ -10,7 +10,7 @@ import numpy.typing as npt
 from isocline.errors import NumericalError, UsageError
 from isocline.flow.maxflow import max_flow
 from isocline.flow.problem import Edges, require_supply
-from isocline.flow.silent import speaking
+from isocline.flow.silent_sources import speaking
 from isocline.model.graph import CompatibilityGraph, IndexArray
 
 FloatArray = npt.NDArray[np.float64]

@@ -12,7 +12,8 @@ from typing import final
 import numpy as np
 import numpy.typing as npt
 
-from isocline.flow.kinds import (
+from isocline.flow.levels import TILT, inflows, levels
+from isocline.flow.price_kinds import (
     COMPOSED,
     CUSTOM,
     EXPONENTIAL,
@@ -23,7 +24,6 @@ from isocline.flow.kinds import (
     SERVERS,
     TABLE,
 )
-from isocline.flow.levels import TILT, inflows, levels
 from isocline.flow.prices import Prices
 from isocline.flow.problem import LevelFlowProblem
 

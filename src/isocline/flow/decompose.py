@@ -26,7 +26,7 @@ from isocline.errors import NumericalError
 from isocline.flow.groups import components, group_levels
 from isocline.flow.maxflow import GroupArray, max_flow
 from isocline.flow.problem import Edges, LevelFlowProblem
-from isocline.flow.settle import settle
+from isocline.flow.rounding_repair import settle
 
 FloatArray = npt.NDArray[np.float64]
 FlagArray = npt.NDArray[np.bool_]

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from isocline.flow.kinds import (
+from isocline.flow.price_kinds import (
     COMPOSED,
     EXPONENTIAL,
     HYPERBOLIC,
@@ -31,7 +31,7 @@ from isocline.flow.kinds import (
     SERVERS,
     TABLE,
 )
-from isocline.flow.sinks import composed_inflow, mean_inflow, parts_level
+from isocline.flow.sink_levels import composed_inflow, mean_inflow, parts_level
 from isocline.interpretable import compiled, inner
 
 if TYPE_CHECKING:

@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from isocline.flow.spread import spread
-from isocline.flow.waves import wave
+from isocline.flow.forward_push import spread
+from isocline.flow.wave_push import wave
 from isocline.interpretable import compiled, inner
 
 if TYPE_CHECKING:

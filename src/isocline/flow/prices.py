@@ -16,10 +16,10 @@ import numpy as np
 import numpy.typing as npt
 
 from isocline.errors import UsageError
-from isocline.flow.kinds import COMPOSED, CUSTOM, EXPONENTIAL, LINEAR, MEAN
-from isocline.flow.parts import Parts
-from isocline.flow.shapes import Shapes, curve_parts
-from isocline.flow.sinks import step_empty
+from isocline.flow.curve_levels import CurveParts
+from isocline.flow.curve_shapes import Shapes, curve_parts
+from isocline.flow.price_kinds import COMPOSED, CUSTOM, EXPONENTIAL, LINEAR, MEAN
+from isocline.flow.sink_levels import step_empty
 from isocline.interpretable import Callback, one_type
 from isocline.model.curves import Curve, HyperbolicCurve
 
@@ -37,7 +37,7 @@ def _nan(_parameters: FloatArray, _inflow: float) -> float:
 
 _NO_PRICE = Callback(_nan, CUSTOM_SIGNATURE, cached=True)
 
-_NO_PARTS = Parts(
+_NO_PARTS = CurveParts(
     np.zeros(1, np.int64),
     np.zeros(0, np.int64),
     np.empty((0, 3)),
@@ -65,7 +65,7 @@ class Prices(NamedTuple):
     knots: FloatArray  # (K, 3) workload, rate, marginal rate: `table` only
     parameters: FloatArray  # (T, P) what the user's function reads: `custom` only
     function: Any  # the user's p(parameters[b], a) as a numba function value
-    parts: Parts  # of sinks that are `composed` or `mean`
+    parts: CurveParts  # of sinks that are `composed` or `mean`
 
     @property
     def sinks(self) -> int:
@@ -137,7 +137,9 @@ class Prices(NamedTuple):
     ) -> Self:
         shapes = Shapes.of([part for parts in members for part in parts])
         first = np.cumsum([0, *map(len, members)], dtype=np.int64)
-        parts = Parts(first, shapes.kind, shapes.row, shapes.first_knot, shapes.knots, start, pace)
+        parts = CurveParts(
+            first, shapes.kind, shapes.row, shapes.first_knot, shapes.knots, start, pace
+        )
         capacity = np.add.reduceat(shapes.row[:, 0], first[:-1])
         empty = np.maximum.reduceat(shapes.row[:, 1], first[:-1])
         row = np.column_stack((capacity, empty, np.zeros_like(empty)))
@@ -153,7 +155,7 @@ class Prices(NamedTuple):
         knots: FloatArray | None = None,
         parameters: FloatArray | None = None,
         function: Any = None,
-        parts: Parts | None = None,
+        parts: CurveParts | None = None,
     ) -> Self:
         """Prices in which all that is not given is empty."""
         size = kind.size

@@ -12,7 +12,7 @@ from isocline.flow.decompose import decompose
 from isocline.flow.groups import group_levels
 from isocline.flow.problem import Edges, LevelFlowProblem
 from isocline.flow.result import FlowStatus, LevelFlow
-from isocline.flow.silent import reduced, restored, speaking
+from isocline.flow.silent_sources import reduced, restored, speaking
 from isocline.flow.sweeps import sweep, tangents
 
 FloatArray = npt.NDArray[np.float64]

@@ -12,8 +12,8 @@ from math import isfinite
 from time import monotonic, time
 from typing import Protocol, final
 
-from isocline.gateway.actions import Cause
-from isocline.gateway.remembered import Remembered
+from isocline.gateway.core.actions import Cause
+from isocline.gateway.memo import Memo
 
 UNMATCHED = -1  # in place of a number: no frontend, no backend
 CLIENT_GONE = 499  # in the log only, as nginx has it
@@ -171,7 +171,7 @@ class AccessLog:
 
 
 @final
-class _Said(Remembered[bytes, str]):
+class _Said(Memo[bytes, str]):
     """What clients said, as JSON."""
 
     def __missing__(self, words: bytes) -> str:
@@ -180,7 +180,7 @@ class _Said(Remembered[bytes, str]):
 
 
 @final
-class _Candidates(Remembered[tuple[int, int, float], str]):
+class _Candidates(Memo[tuple[int, int, float], str]):
     """Backend, jobs and score, as a member of a JSON object."""
 
     def __init__(self, backends: Mapping[int, str]) -> None:

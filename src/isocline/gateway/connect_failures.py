@@ -9,8 +9,8 @@ import re
 import socket
 import ssl
 
-from isocline.gateway.actions import Cause
-from isocline.gateway.settings import BackendAddress
+from isocline.gateway.config import BackendAddress
+from isocline.gateway.core.actions import Cause
 
 # What this machine has run out of, or forbids: no backend is to blame.
 _LOCAL = frozenset(

@@ -19,20 +19,20 @@ from isocline.compiled import kernel
 from isocline.draws import below, step, stream, unit
 from isocline.errors import UsageError
 from isocline.exponential import exponential
-from isocline.gateway.actions import Send
-from isocline.gateway.core import Core
-from isocline.gateway.recording import Recording
-from isocline.gateway.rules import Rules
+from isocline.gateway.core.actions import Send
+from isocline.gateway.core.core import Core
+from isocline.gateway.core.rules import Rules
+from isocline.gateway.decision_recorder import DecisionRecorder
 from isocline.model.fleet import RoutingSystem
-from isocline.policies.contract import RoutingPolicy
 from isocline.policies.parse import parse
-from isocline.simulate.agreement import Agreement
-from isocline.simulate.engines import TrackEngine
-from isocline.simulate.kernels.alias import BITS, column_of
-from isocline.simulate.kernels.chain import REST, System
-from isocline.simulate.prepare import Prepared, prepare
-from isocline.simulate.run import Run
-from isocline.simulate.streams import EVENTS, LEAVING, POLICY
+from isocline.policies.routing.contract import RoutingPolicy
+from isocline.simulate.common.decision_diff import DecisionDiff
+from isocline.simulate.common.kernels.alias_tables import BITS, column_of
+from isocline.simulate.common.kernels.counters import REST, System
+from isocline.simulate.common.random_streams import EVENTS, LEAVING, POLICY
+from isocline.simulate.routing.engines import TrackEngine
+from isocline.simulate.routing.prepare import Prepared, prepare
+from isocline.simulate.routing.run_settings import Run
 
 # Events drawn at once.
 _CHUNK = 1 << 16
@@ -44,7 +44,7 @@ def replay(
     *,
     decisions: int = 100_000,
     seed: int = 0,
-) -> Agreement:
+) -> DecisionDiff:
     """Compare the core's decisions with those of a simulated run from empty.
 
     Args:
@@ -73,14 +73,14 @@ def replay(
     assert simulated.size == live.size == decisions
     different = np.flatnonzero(simulated != live)
     first = int(different[0]) if different.size else None
-    return Agreement("routing", chosen.name, decisions, first)
+    return DecisionDiff("routing", chosen.name, decisions, first)
 
 
 def recorded(
     prepared: Prepared, policy: RoutingPolicy, decisions: int, seed: int
 ) -> npt.NDArray[np.int64]:
     """(decisions,) the edges that the simulator's policy returned."""
-    recording = Recording(policy, decisions)
+    recording = DecisionRecorder(policy, decisions)
     # One block, as the clock is set at the end of each; long enough, and no matter how long.
     horizon = 1.5 * (decisions + 100) / float(prepared.system.rates.sum())
     engine = TrackEngine(prepared, recording, Run(horizon, seed=seed), 0)

@@ -29,8 +29,8 @@ from typing import Self, final
 import numpy as np
 
 from isocline.errors import UsageError
-from isocline.gateway.actions import Action
-from isocline.gateway.core import Core
+from isocline.gateway.core.actions import Action
+from isocline.gateway.core.core import Core
 
 # 128 kB for each worker, of which only what is used is ever there: with 64 backends, as many as
 # 250 complete changes of the fleet.

@@ -55,7 +55,7 @@ class Distribution:
 class LoadResult(Record):
     """Requests that were due after the warm-up; latencies are from when they were due."""
 
-    picture: ClassVar[str] = "load_plot:load_plot"
+    picture: ClassVar[str] = "plots.load:load_plot"
     url: str
     source: str  # of the arrivals, in words
     rate: float  # requests/s that were due, warm-up included

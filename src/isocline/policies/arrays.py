@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from isocline.errors import PolicyError
-from isocline.policies.contract import FloatArray, RoutingPolicy, Setting
+from isocline.policies.routing.contract import FloatArray, RoutingPolicy, Setting
 from isocline.user_code import failures_of, is_own
 
 

@@ -18,15 +18,6 @@ import numpy as np
 
 from isocline.compiled import by_address
 from isocline.errors import PolicyError
-from isocline.policies.contract import (
-    CHOOSE,
-    OBSERVE,
-    FloatArray,
-    RoutingPolicy,
-    Setting,
-    View,
-    observe_nothing,
-)
 from isocline.policies.own_code import (
     CANNOT_COMPILE,
     Function,
@@ -36,6 +27,15 @@ from isocline.policies.own_code import (
     require_function,
     require_signature,
     uncompilable,
+)
+from isocline.policies.routing.contract import (
+    CHOOSE,
+    OBSERVE,
+    FloatArray,
+    RoutingPolicy,
+    Setting,
+    View,
+    observe_nothing,
 )
 from isocline.user_code import is_own, place
 

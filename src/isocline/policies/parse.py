@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from isocline.errors import PolicyError
-from isocline.policies.contract import RoutingPolicy
 from isocline.policies.custom import Custom, custom, require_compiled
 from isocline.policies.own_code import as_written
 from isocline.policies.routing import ALL
+from isocline.policies.routing.contract import RoutingPolicy
 from isocline.user_code import imported, is_name, made, value_of
 from isocline.user_code import is_own as is_own_class
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from isocline.errors import PolicyError
-from isocline.policies.contract import FloatArray, RoutingPolicy, Setting, View
+from isocline.policies.routing.contract import FloatArray, RoutingPolicy, Setting, View
 
 
 class Wrapped(RoutingPolicy):

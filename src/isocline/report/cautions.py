@@ -6,10 +6,10 @@ from types import MappingProxyType
 from typing import Protocol
 
 from isocline.report.words import listed, number
-from isocline.simulate.estimates import LARGEST_GAP
-from isocline.simulate.overload import spans_in_words
-from isocline.simulate.percentiles import LEAST_FOR_PERCENTILES
-from isocline.simulate.results import Estimate
+from isocline.simulate.common.estimate import Estimate
+from isocline.simulate.common.percentiles import LEAST_FOR_PERCENTILES
+from isocline.simulate.routing.estimates import LARGEST_GAP
+from isocline.simulate.routing.overload import spans_in_words
 
 # A larger share that is never served has a cause that a longer run does not mend.
 _HARDLY_ANY = 0.9

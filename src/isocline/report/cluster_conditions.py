@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from isocline.plural import counted
 from isocline.report.conditions import range_of
 from isocline.report.words import number, time_unit
-from isocline.simulate.cluster.results import ClusterComparison
+from isocline.simulate.scheduling.results import ClusterComparison
 
 _MOST_NAMES = 8  # of policies that are read alike
 

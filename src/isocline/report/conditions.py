@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Sequence
 
 from isocline.report.words import duration, number
-from isocline.simulate.results import Comparison
+from isocline.simulate.routing.results import Comparison
 
 
 def conditions(*comparisons: Comparison) -> str:

@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from isocline.report.words import listed
-from isocline.theory.near_data_records import NearDataPlan, ServerName
+from isocline.theory.scheduling.plan_records import NearDataPlan, ServerName
 
 # Loads that agree to so many digits are one on a screen.
 _DIGITS = 9

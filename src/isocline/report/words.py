@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 
-from isocline.simulate.results import Estimate
+from isocline.simulate.common.estimate import Estimate
 
 # A half-width below this share of the mean is rounding noise of sums of doubles, not knowledge.
 _NOISE = 1e-9

@@ -1,8 +1,8 @@
 """Stochastic simulation: engines over compiled kernels, replications, statistics.
 
 The package can be called: `isocline.simulate(system, policies=[...])` is
-`isocline.simulate.compare.simulate`, although this folder has the name of that function; for a
-cluster it is `isocline.simulate.cluster.compare.simulate_cluster`.
+`isocline.simulate.routing.compare.simulate`, although this folder has the name of that
+function; for a cluster it is `isocline.simulate.scheduling.compare.simulate_cluster`.
 """
 
 import sys
@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 from isocline.arguments import in_one_line
 from isocline.errors import UsageError
 from isocline.model.fleet import RoutingSystem
-from isocline.simulate.results import Comparison as Comparison
-from isocline.simulate.results import Estimate as Estimate
-from isocline.simulate.results import PolicyResult as PolicyResult
-from isocline.simulate.results import Sweep as Sweep
+from isocline.simulate.common.estimate import Estimate as Estimate
+from isocline.simulate.routing.results import Comparison as Comparison
+from isocline.simulate.routing.results import PolicyResult as PolicyResult
+from isocline.simulate.routing.results import Sweep as Sweep
 
 if TYPE_CHECKING:
     from isocline.model.cluster import Cluster
@@ -30,11 +30,11 @@ class _Callable(ModuleType):
                 raise UsageError(
                     f"system {in_one_line(system)}: give a system, as isocline.load(path) does"
                 )
-            from isocline.simulate.cluster.compare import simulate_cluster  # noqa: PLC0415
+            from isocline.simulate.scheduling.compare import simulate_cluster  # noqa: PLC0415
 
             return simulate_cluster(system, *args, **options)
         # numba waits until now
-        from isocline.simulate.compare import simulate  # noqa: PLC0415
+        from isocline.simulate.routing.compare import simulate  # noqa: PLC0415
 
         return simulate(system, *args, **options)
 

@@ -6,8 +6,8 @@ For type checkers; when the package runs, `isocline.simulate` is called through 
 from collections.abc import Callable
 from typing import Generic, ParamSpec, TypeVar, overload
 
-from isocline.simulate.cluster.compare import simulate_cluster
-from isocline.simulate.compare import simulate as simulate_routing
+from isocline.simulate.routing.compare import simulate as simulate_routing
+from isocline.simulate.scheduling.compare import simulate_cluster
 
 P = ParamSpec("P")
 Q = ParamSpec("Q")

@@ -27,10 +27,10 @@ from typing import Any
 
 import cloudpickle
 
-from isocline.dispatch.batch.batch import ENGINES, Batch
-from isocline.dispatch.identity import Files
-from isocline.dispatch.locations import checked, in_directories
-from isocline.dispatch.user_code import Caught, guarded, plain_text, shown, words
+from isocline.dispatch.batch.spec import ENGINES, Batch
+from isocline.dispatch.submission.chunk_locations import checked, in_directories
+from isocline.dispatch.submission.identity import Files
+from isocline.dispatch.user_code_guard import Caught, guarded, plain_text, shown, words
 from isocline.errors import UsageError
 
 # What the loader of a file is called: not as a module that others could import by that name.

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from isocline.dispatch.batch.batch import Batch
+from isocline.dispatch.batch.spec import Batch
 from isocline.errors import UsageError
 
 

@@ -1,17 +1,86 @@
-"""Result of a batch, as a frozen record."""
+"""Result of a batch, as a frozen record.
 
+Outcome of one task of a batch, as plain data.
+"""
+
+import dataclasses
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, final
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, final
 
-from isocline.dispatch.batch.ended import Failure
+from isocline.dispatch.coordinator.run_statistics import RunStatistics
+from isocline.dispatch.errors import RemoteTracebackError
 from isocline.dispatch.explain import Explanation
-from isocline.dispatch.node_use import node_rows
-from isocline.dispatch.run_statistics import RunStatistics
-from isocline.dispatch.timeline import Timeline
+from isocline.dispatch.futures import TaskFuture
+from isocline.dispatch.telemetry.timeline import Timeline, node_rows
+from isocline.dispatch.user_code_guard import Caught, guarded, words
 from isocline.record import Record, data_frame
 
 if TYPE_CHECKING:
     import pandas as pd
+
+_LONGEST_INTEGER = 14_000  # bits: 4 215 digits; Python writes no more than 4 300
+
+
+class Failure(NamedTuple):
+    """Why a task has no result."""
+
+    key: str
+    chunk: str
+    node: str | None  # where it was last
+    error: str  # its type and words
+    traceback: str | None  # of the function at its node; None: it did not raise
+
+
+class Finished(NamedTuple):
+    """A task's result."""
+
+    key: str
+    chunk: str
+    node: str | None  # where it ran; None: in an earlier run
+    result: Any  # as JSON has it
+
+
+def ended(future: TaskFuture[Any], chunk: str) -> Finished | Failure:
+    """What a future that is done has come to."""
+    found = guarded(lambda: plain(future.result()))  # of users' types, their methods are called
+    if not isinstance(found, Caught):
+        return Finished(future.key, chunk, future.node, found)
+    cause = guarded(lambda: found.error.__cause__)
+    trace = str(cause.args[0]) if type(cause) is RemoteTracebackError else None
+    return Failure(future.key, chunk, future.node, words(found.error), trace)
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON has it: nan and inf are null, arrays lists, records mappings.
+
+    Raises:
+        TypeError: There is no such form.
+    """
+    if isinstance(value, int) and value.bit_length() > _LONGEST_INTEGER:
+        raise TypeError(
+            f"the result is a whole number of {value.bit_length():,} bits, more than JSON is "
+            "written with; return it as text"
+        )
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(entry) for entry in value]
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {
+            field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)
+        }
+    if hasattr(value, "tolist"):  # of NumPy, pandas, Arrow
+        return plain(value.tolist())
+    raise TypeError(
+        f"the result, of type {type(value).__qualname__}, cannot be written as JSON; return plain "
+        "data, or write it to a file and return its name"
+    )
 
 
 @final
@@ -20,7 +89,7 @@ class BatchResult(Record):
     """A run of a batch, to its end or as far as it came. Times in s."""
 
     kind: ClassVar[str] = "run"
-    picture: ClassVar[str] = "timeline_plot:batch_plot"
+    picture: ClassVar[str] = "plots.timeline:batch_plot"
     name: str
     policy: str
     statistics: RunStatistics

@@ -22,8 +22,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple, final
 
-from isocline.dispatch.engines import calls
-from isocline.dispatch.engines.contract import (
+from isocline.dispatch.engines.base import (
     Done,
     Emit,
     Event,
@@ -35,10 +34,11 @@ from isocline.dispatch.engines.contract import (
     Raised,
     Stopped,
     TimedOut,
-    Work,
+    WorkItem,
 )
-from isocline.dispatch.engines.errors import EngineError, UnreadError
-from isocline.dispatch.user_code import end_fork
+from isocline.dispatch.engines.common import calls
+from isocline.dispatch.engines.common.errors import EngineError, UnreadError
+from isocline.dispatch.user_code_guard import end_fork
 
 _IDLE = -1
 
@@ -70,7 +70,7 @@ class _Place:
     def __init__(self, node: Node) -> None:
         self.node = node
         self.up = True
-        self.queue: OrderedDict[int, Work] = OrderedDict()
+        self.queue: OrderedDict[int, WorkItem] = OrderedDict()
         self.running = _IDLE  # the attempt, the first of the queue
         self.held: set[str] = set()  # chunks that it came to hold
         self.life = 0  # times that it was lost
@@ -87,7 +87,7 @@ class FakeEngine:
         *,
         service: Service | None = None,
         draw: Callable[[float], float] = float,
-        fault: Callable[[str, Work], Fault | None] = lambda _node, _work: None,
+        fault: Callable[[str, WorkItem], Fault | None] = lambda _node, _work: None,
         loader: Callable[[str], object] = str,
         keeps: bool = False,
         fetches: bool = False,
@@ -136,7 +136,7 @@ class FakeEngine:
             self._thread.start()
         return [place.node for place in self._places.values()]
 
-    def run(self, node: str, work: Work) -> None:
+    def run(self, node: str, work: WorkItem) -> None:
         with self._changed:
             place = self._place(node)
             if place.up:
@@ -157,7 +157,7 @@ class FakeEngine:
             if not (place.up and self.fetches):
                 return
             self._catch_up()
-            work = Work(_IDLE, "", b"", b"", chunk, tuple(holders))
+            work = WorkItem(_IDLE, "", b"", b"", chunk, tuple(holders))
             seconds, life = self._mean(place, work) - self._service.local, place.life
 
             def came() -> None:
@@ -235,7 +235,7 @@ class FakeEngine:
         self._changed.notify()
 
     def _finish(
-        self, place: _Place, work: Work, seconds: float, read: float, fault: Fault | None
+        self, place: _Place, work: WorkItem, seconds: float, read: float, fault: Fault | None
     ) -> None:
         name, held, process = place.node.name, self._held(place, work), os.getpid()
         try:
@@ -264,7 +264,7 @@ class FakeEngine:
             place.running = _IDLE
             self._begin(place)
 
-    def _fetched(self, place: _Place, work: Work, seconds: float) -> None:
+    def _fetched(self, place: _Place, work: WorkItem, seconds: float) -> None:
         name, chunk = place.node.name, work.chunk or ""
         if not self._held(place, work) and self._reachable(work):
             place.held.add(chunk)
@@ -286,13 +286,13 @@ class FakeEngine:
 
     # Where chunks are
 
-    def _held(self, place: _Place, work: Work) -> bool:
+    def _held(self, place: _Place, work: WorkItem) -> bool:
         return work.chunk is None or work.chunk in place.held or place.node.name in work.holders
 
-    def _reachable(self, work: Work) -> bool:
+    def _reachable(self, work: WorkItem) -> bool:
         return any(self._places[name].up for name in work.holders if name in self._places)
 
-    def _mean(self, place: _Place, work: Work) -> float:
+    def _mean(self, place: _Place, work: WorkItem) -> float:
         if self._held(place, work):
             return self._service.local
         rack = place.node.rack

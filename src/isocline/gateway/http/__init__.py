@@ -1,1 +1,1 @@
-"""HTTP content and its rules, apart from connections: bodies read in parts, codings, CORS."""
+"""HTTP without connections: grammar, heads, bodies, codings, CORS, and answers of our own."""

@@ -3,24 +3,24 @@
 from typing import TYPE_CHECKING, final
 
 from isocline.gateway.access_log import CLIENT_GONE, UNMATCHED, Access
-from isocline.gateway.actions import Cause, Close, Reject
+from isocline.gateway.core.actions import Cause, Close, Reject
+from isocline.gateway.core.request_cost import Usage
+from isocline.gateway.http.error_responses import CONTINUE, Answer, answer
+from isocline.gateway.http.grammar import BadMessageError
+from isocline.gateway.http.request_head import IDEMPOTENT, RequestHead
+from isocline.gateway.http.response_head import ResponseHead
 from isocline.gateway.http.retry_after import seconds_of
-from isocline.gateway.matching import NoMatch
-from isocline.gateway.proxy.answers import CONTINUE, Answer, answer
-from isocline.gateway.proxy.kept import Kept
+from isocline.gateway.proxy.body_buffer import BodyBuffer
+from isocline.gateway.proxy.frontend_lookup import UNAVAILABLE, FrontendLookup
+from isocline.gateway.proxy.matching import NoMatch
 from isocline.gateway.proxy.model_list import Directory, Models, model_list_answer, wants_models
-from isocline.gateway.proxy.pauses import BACKEND_IS_SLOW, NO_BACKEND_YET
-from isocline.gateway.proxy.placing import UNAVAILABLE, Placing
-from isocline.gateway.proxy.request_head import IDEMPOTENT, RequestHead
-from isocline.gateway.proxy.response_head import ResponseHead
-from isocline.gateway.proxy.strict import BadMessageError
+from isocline.gateway.proxy.read_pauses import BACKEND_IS_SLOW, NO_BACKEND_YET
 from isocline.gateway.proxy.usage_request import asking, may_ask
-from isocline.gateway.work import Usage
 
 if TYPE_CHECKING:
-    from isocline.gateway.proxy.downstream import Downstream
-    from isocline.gateway.proxy.router import Router
-    from isocline.gateway.proxy.upstream import Upstream
+    from isocline.gateway.proxy.backend_connection import BackendConnection
+    from isocline.gateway.proxy.client_connection import ClientConnection
+    from isocline.gateway.proxy.core_bridge import CoreBridge
 
 _SOON = 1.0  # s, then what waits may have been sent
 
@@ -65,16 +65,18 @@ class Exchange:
         "usage_asked",
     )
 
-    def __init__(self, router: "Router", downstream: "Downstream", head: RequestHead) -> None:
+    def __init__(
+        self, router: "CoreBridge", downstream: "ClientConnection", head: RequestHead
+    ) -> None:
         now = router.clock()
         self.router = router
         self.downstream = downstream
         self.head = head
-        self.upstream: Upstream | None = None
+        self.upstream: BackendConnection | None = None
         self.complete = not head.has_body
-        self._kept = Kept(downstream.proxy.bodies)
+        self._kept = BodyBuffer(downstream.proxy.bodies)
         self._detail = ""  # of the last attempt's failure, for the log
-        self._placing: Placing | None = None
+        self._placing: FrontendLookup | None = None
         self.sending = self.usage_asked = False
         self._sent = False  # something may have reached a backend
         self.access = Access(downstream.way.peer, head.method, head.target, head.host or b"", now)
@@ -154,7 +156,9 @@ class Exchange:
         placing = self._placing
         if placing is None:
             router = self.router
-            placing = Placing(router.matcher, self.downstream.listener, self.head, router.sizes)
+            placing = FrontendLookup(
+                router.matcher, self.downstream.listener, self.head, router.sizes
+            )
             self._placing = placing
         return placing.find(self._kept, self.complete)
 
@@ -233,7 +237,7 @@ class Exchange:
 
     # What the connection to the backend says
 
-    def connected(self, attempt: int, upstream: "Upstream") -> None:
+    def connected(self, attempt: int, upstream: "BackendConnection") -> None:
         """A connection is there: write what there is of the request."""
         now = self.router.clock()
         if not self.sending or attempt != self.access.attempts or self.upstream is not None:
@@ -359,7 +363,7 @@ class Exchange:
         rule = self.router.settings.frontends[self.access.frontend]
         return rule.resend_unanswered and cause is Cause.STALE
 
-    def _pause_if_full(self, kept: Kept) -> None:
+    def _pause_if_full(self, kept: BodyBuffer) -> None:
         """Stop reading a body that waits for a backend once all bodies take half of `sizes.bodies`.
 
         The other half is for requests whose model is looked for. Not sooner: the end of a

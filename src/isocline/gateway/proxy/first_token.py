@@ -9,8 +9,8 @@ and responses and of Anthropic's messages.
 import re
 from typing import final
 
-from isocline.gateway.proxy.framing import Chunked
-from isocline.gateway.proxy.response_head import ResponseHead
+from isocline.gateway.http.body import Chunked
+from isocline.gateway.http.response_head import ResponseHead
 
 # In JSON no string holds an unescaped quote: this can only match a key and its value.
 _CONTENT = re.compile(

@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 from urllib.parse import unquote
 
-from isocline.gateway.matching import MODELS, is_under, shown
-from isocline.gateway.proxy.answers import Answer, answer, document
-from isocline.gateway.proxy.request_head import RequestHead
+from isocline.gateway.http.error_responses import Answer, answer, document
+from isocline.gateway.http.request_head import RequestHead
+from isocline.gateway.proxy.matching import MODELS, is_under, shown
 
 OK, NOT_FOUND = 200, 404
 Models = list[dict[str, Any]]

@@ -2,7 +2,7 @@
 
 from typing import final
 
-from isocline.gateway.remembered import Remembered
+from isocline.gateway.memo import Memo
 
 _MODELS = 1000  # whose ratio is kept, whatever names backends give
 # Tokens, then the older ones count half: a ratio is known to 1 % after some ten thousand, and
@@ -17,7 +17,7 @@ class TokenRatios:
     __slots__ = ("_sums",)
 
     def __init__(self) -> None:
-        self._sums: Remembered[bytes, list[float]] = Remembered(_MODELS)
+        self._sums: Memo[bytes, list[float]] = Memo(_MODELS)
 
     def learn(self, model: bytes, tokens: int, length: int) -> None:
         """A response of a model had so many tokens, and a text of so many bytes."""

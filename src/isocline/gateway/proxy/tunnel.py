@@ -3,8 +3,8 @@
 import asyncio
 from typing import TYPE_CHECKING, final
 
-from isocline.gateway.actions import Cause
-from isocline.gateway.proxy.response_head import ResponseHead
+from isocline.gateway.core.actions import Cause
+from isocline.gateway.http.response_head import ResponseHead
 
 if TYPE_CHECKING:
     from isocline.gateway.proxy.exchange import Exchange

@@ -7,7 +7,8 @@ A stream of OpenAI's API says how many tokens it had only if the request has
 import json
 from typing import final
 
-from isocline.gateway.proxy.framing import (
+from isocline.gateway.config import SizeLimits
+from isocline.gateway.http.body import (
     LAST_CHUNK,
     Chunked,
     Fed,
@@ -16,10 +17,9 @@ from isocline.gateway.proxy.framing import (
     UntilClose,
     encode,
 )
-from isocline.gateway.proxy.request_head import RequestHead
-from isocline.gateway.proxy.response_head import ResponseHead
-from isocline.gateway.proxy.tokens import NO_CHOICE, USAGE
-from isocline.gateway.settings import SizeLimits
+from isocline.gateway.http.request_head import RequestHead
+from isocline.gateway.http.response_head import ResponseHead
+from isocline.gateway.proxy.token_usage import NO_CHOICE, USAGE
 
 _ASKS = b'"stream_options":{"include_usage":true},'
 _LONGEST = 65_536  # bytes of an event that may be the one: it has a few hundred

@@ -12,12 +12,15 @@ A curve is checked when it is made; what it breaks is named. All functions take 
 
 One's own curve derives from `Curve` and gives `supremum`, `rate` and `marginal`; the rest follows
 from them, more slowly than in closed form. `isocline.model.curves.own` checks it.
+
+A curve of one's own, as fast and as large as a factor makes it.
 """
 
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, ClassVar
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self, final
 
 import numpy as np
 import numpy.typing as npt
@@ -69,8 +72,6 @@ class Curve(ABC):
 
     def scaled(self, factor: float) -> "Curve":
         """The same backend, `factor` times as fast; also a change of the unit of work."""
-        from isocline.model.curves.stretched import StretchedCurve  # noqa: PLC0415  (derives)
-
         return StretchedCurve(self, factor, 1.0)
 
     def enlarged(self, factor: float) -> "Curve":
@@ -81,8 +82,6 @@ class Curve(ABC):
         Raises:
             UsageError: The curve has parts that must be whole, and would not be.
         """
-        from isocline.model.curves.stretched import StretchedCurve  # noqa: PLC0415
-
         return StretchedCurve(self, factor, factor)
 
     def parameters(self) -> dict[str, Any]:
@@ -122,3 +121,51 @@ def require_positive(curve: str, **values: float) -> None:
         if not (is_number(value) and math.isfinite(value) and value > 0):
             problem = f"{curve} curve: {name} is {value!r}; give a finite number above 0"
             raise CurveError(problem).within(name)
+
+
+@final
+@dataclass(frozen=True)
+class StretchedCurve(Curve):
+    """height l(N / width), of a curve that says nothing of its own about factors."""
+
+    inner: Curve
+    height: float
+    width: float
+
+    @property
+    def type(self) -> str:  # type: ignore[override]  # of one curve here, not of a class
+        return self.inner.type
+
+    @property
+    def strictly_concave(self) -> bool:  # type: ignore[override]
+        return self.inner.strictly_concave
+
+    @property
+    def supremum(self) -> float:
+        return self.height * self.inner.supremum
+
+    def rate(self, workload: npt.ArrayLike) -> FloatArray:
+        n = np.asarray(workload, dtype=np.float64)
+        return self.height * self.inner.rate(n / self.width)
+
+    def marginal(self, workload: npt.ArrayLike) -> FloatArray:
+        n = np.asarray(workload, dtype=np.float64)
+        return self.height / self.width * self.inner.marginal(n / self.width)
+
+    def workload(self, rate: npt.ArrayLike) -> FloatArray:
+        a = np.asarray(rate, dtype=np.float64)
+        return self.width * self.inner.workload(a / self.height)
+
+    def workload_at(self, marginal: npt.ArrayLike) -> FloatArray:
+        g = np.asarray(marginal, dtype=np.float64)
+        return self.width * self.inner.workload_at(g * self.width / self.height)
+
+    def scaled(self, factor: float) -> Self:
+        return self.__class__(self.inner, self.height * factor, self.width)
+
+    def enlarged(self, factor: float) -> Self:
+        return self.__class__(self.inner, self.height * factor, self.width * factor)
+
+    def parameters(self) -> dict[str, Any]:
+        factors = {"height": self.height, "width": self.width}
+        return self.inner.parameters() | {key: f for key, f in factors.items() if f != 1.0}

@@ -1,6 +1,6 @@
 """The routing policies; `ALL` enrols each, by its name on the command line."""
 
-from isocline.policies.contract import RoutingPolicy
+from isocline.policies.routing.contract import RoutingPolicy
 from isocline.policies.routing.gmsr import Gmsr
 from isocline.policies.routing.gmsr_ahead import GmsrAhead
 from isocline.policies.routing.gmsr_hold import GmsrHold

@@ -10,8 +10,8 @@ from typing import ClassVar, final
 
 import numpy as np
 
-from isocline.policies.contract import FloatArray, RoutingPolicy, Setting, require_one_of
-from isocline.policies.picks import least, tie_rule
+from isocline.policies.routing.contract import FloatArray, RoutingPolicy, Setting, require_one_of
+from isocline.policies.routing.picks import least, tie_rule
 
 
 @final

@@ -28,8 +28,8 @@ from numba import uint32
 from isocline.compiled import kernel, value_as
 from isocline.draws import below
 from isocline.errors import PolicyError
-from isocline.policies.contract import CHOOSE, FloatArray, RoutingPolicy, Setting, View
-from isocline.policies.picks import tie_rule
+from isocline.policies.routing.contract import CHOOSE, FloatArray, RoutingPolicy, Setting, View
+from isocline.policies.routing.picks import tie_rule
 
 OWN, OWN_MEAN, SERVED_MEAN, STAMP = 0, 1, 2, 3
 # An edge that its frontend has hardly used tells nothing of what others do: so many jobs are taken

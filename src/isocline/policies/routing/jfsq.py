@@ -9,8 +9,8 @@ from typing import ClassVar, final
 
 import numpy as np
 
-from isocline.policies.contract import FloatArray, RoutingPolicy, Setting
-from isocline.policies.picks import counted_jobs, least, tie_rule
+from isocline.policies.routing.contract import FloatArray, RoutingPolicy, Setting
+from isocline.policies.routing.picks import counted_jobs, least, tie_rule
 
 
 @final

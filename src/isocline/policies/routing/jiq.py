@@ -10,8 +10,8 @@ from typing import ClassVar, final
 import numpy as np
 
 from isocline.model.curves import Curve, ServersCurve
-from isocline.policies.contract import FloatArray, RoutingPolicy, Setting
-from isocline.policies.picks import least, tie_rule
+from isocline.policies.routing.contract import FloatArray, RoutingPolicy, Setting
+from isocline.policies.routing.picks import least, tie_rule
 
 
 @final

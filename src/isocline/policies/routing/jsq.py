@@ -7,8 +7,8 @@ fast a backend is. Draws: one per tie. Memory: none.
 from dataclasses import dataclass
 from typing import ClassVar, final
 
-from isocline.policies.contract import FloatArray, RoutingPolicy, Setting
-from isocline.policies.picks import counted_jobs, least, tie_rule
+from isocline.policies.routing.contract import FloatArray, RoutingPolicy, Setting
+from isocline.policies.routing.picks import counted_jobs, least, tie_rule
 
 
 @final

@@ -14,7 +14,7 @@ import numpy as np
 from isocline.compiled import kernel, value_as
 from isocline.draws import below
 from isocline.errors import PolicyError
-from isocline.policies.contract import (
+from isocline.policies.routing.contract import (
     CHOOSE,
     OBSERVE,
     FloatArray,

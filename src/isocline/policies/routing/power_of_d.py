@@ -13,7 +13,7 @@ from numba import int64, uint32, uint64
 from isocline.compiled import kernel, value_as
 from isocline.draws import below, bits
 from isocline.errors import PolicyError
-from isocline.policies.contract import (
+from isocline.policies.routing.contract import (
     CHOOSE,
     FloatArray,
     RoutingPolicy,
@@ -21,7 +21,7 @@ from isocline.policies.contract import (
     View,
     observe_nothing,
 )
-from isocline.policies.picks import counted_jobs, score, tie_rule
+from isocline.policies.routing.picks import counted_jobs, score, tie_rule
 
 LARGEST_SAMPLE = 64
 

@@ -5,7 +5,7 @@ from typing import Any, ClassVar, final
 
 from isocline.compiled import value_as
 from isocline.draws import below
-from isocline.policies.contract import (
+from isocline.policies.routing.contract import (
     CHOOSE,
     FloatArray,
     RoutingPolicy,

@@ -14,7 +14,14 @@ import numpy as np
 from isocline.compiled import value_as
 from isocline.draws import uniform
 from isocline.errors import PolicyError
-from isocline.policies.contract import CHOOSE, FloatArray, RoutingPolicy, Setting, View, no_table
+from isocline.policies.routing.contract import (
+    CHOOSE,
+    FloatArray,
+    RoutingPolicy,
+    Setting,
+    View,
+    no_table,
+)
 
 
 @value_as(CHOOSE)

@@ -10,7 +10,14 @@ from typing import Any, ClassVar, final
 import numpy as np
 
 from isocline.compiled import value_as
-from isocline.policies.contract import CHOOSE, FloatArray, RoutingPolicy, Setting, View, no_table
+from isocline.policies.routing.contract import (
+    CHOOSE,
+    FloatArray,
+    RoutingPolicy,
+    Setting,
+    View,
+    no_table,
+)
 
 
 @value_as(CHOOSE)

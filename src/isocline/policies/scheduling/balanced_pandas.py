@@ -35,8 +35,8 @@ from isocline.policies.scheduling.contract import (
     SchedulingPolicy,
     never,
 )
-from isocline.policies.scheduling.desk import IDLE, LENGTH, SERVING, WAITING
-from isocline.policies.scheduling.workloads import (
+from isocline.policies.scheduling.state.columns import IDLE, LENGTH, SERVING, WAITING
+from isocline.policies.scheduling.state.least_workload import (
     anyone_least,
     first_winners,
     least_below,

@@ -34,10 +34,10 @@ import numpy.typing as npt
 from numba import types
 
 from isocline.compiled import array_of, inlined_as, record_of
-from isocline.policies.contract import require_one_of
-from isocline.policies.scheduling.longest import ORDER, Order
-from isocline.policies.scheduling.members import MEMBERS, Members
-from isocline.policies.scheduling.tasks import LISTS, TASKS, Lists, Tasks
+from isocline.policies.routing.contract import require_one_of
+from isocline.policies.scheduling.state.idle_servers import MEMBERS, IdleServers
+from isocline.policies.scheduling.state.longest_queue import ORDER, LongestQueues
+from isocline.policies.scheduling.state.tasks import LISTS, TASKS, Lists, Tasks
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int32]
@@ -61,8 +61,8 @@ class ClusterView(NamedTuple):
     racks: int  # S if the rack rate is another than the remote one, else 1
     rate: FloatArray  # (3,) tasks/s or per slot: local, rack, remote
     option: FloatArray  # the policy's options
-    idle: Members  # idle servers
-    longest: Order  # longest queues
+    idle: IdleServers  # idle servers
+    longest: LongestQueues  # longest queues
     tasks: Tasks
     lists: Lists  # empty if neither policy nor simulation asks which task it is
     memory: FloatArray  # whatever the policy wants to remember

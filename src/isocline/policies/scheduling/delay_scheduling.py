@@ -16,7 +16,6 @@ from numba import int64, uint32
 from isocline.compiled import inlined, inlined_as
 from isocline.draws import below
 from isocline.errors import PolicyError
-from isocline.policies.scheduling.common_queue import anyone_idle, common, waits_in_common
 from isocline.policies.scheduling.contract import (
     CALL,
     DUE,
@@ -32,10 +31,16 @@ from isocline.policies.scheduling.contract import (
     SchedulingPolicy,
     nothing_kept,
 )
-from isocline.policies.scheduling.desk import WAITING
-from isocline.policies.scheduling.members import anyone, how_many
-from isocline.policies.scheduling.tasks import BORN, HIGH, LOW, NONE, oldest, pop
-from isocline.policies.scheduling.unbound import anyone_idle_local, seen_by_all_local
+from isocline.policies.scheduling.state.columns import WAITING
+from isocline.policies.scheduling.state.common_queue import (
+    anyone_idle,
+    anyone_idle_local,
+    common,
+    seen_by_all_local,
+    waits_in_common,
+)
+from isocline.policies.scheduling.state.idle_servers import anyone, how_many
+from isocline.policies.scheduling.state.tasks import BORN, HIGH, LOW, NONE, oldest, pop
 
 # Options: s or slots until a task accepts its racks, and until it accepts any server.
 IN_RACK, ANYWHERE = 0, 1

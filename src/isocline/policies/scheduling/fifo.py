@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
 from isocline.compiled import inlined_as
-from isocline.policies.scheduling.common_queue import anyone_idle, common, waits_in_common
 from isocline.policies.scheduling.contract import (
     CALL,
     NOBODY,
@@ -22,6 +21,7 @@ from isocline.policies.scheduling.contract import (
     never,
     nothing_kept,
 )
+from isocline.policies.scheduling.state.common_queue import anyone_idle, common, waits_in_common
 
 
 @inlined_as(ROUTE)

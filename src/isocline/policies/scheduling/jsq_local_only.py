@@ -22,8 +22,8 @@ from isocline.policies.scheduling.contract import (
     never,
     nothing_kept,
 )
-from isocline.policies.scheduling.desk import IDLE, SERVING, WAITING
-from isocline.policies.scheduling.shortest import shortest_route
+from isocline.policies.scheduling.state.columns import IDLE, SERVING, WAITING
+from isocline.policies.scheduling.state.shortest_queue import shortest_route
 
 
 @inlined_as(CALL)

@@ -16,7 +16,6 @@ import numpy.typing as npt
 from numba import uint32
 
 from isocline.compiled import inlined_as
-from isocline.policies.scheduling.common_queue import anyone_idle, common, waits_in_common
 from isocline.policies.scheduling.contract import (
     BY_QUEUE,
     CALL,
@@ -33,8 +32,9 @@ from isocline.policies.scheduling.contract import (
     never,
     nothing_kept,
 )
-from isocline.policies.scheduling.desk import IDLE, LENGTH, SERVING, WAITING
-from isocline.policies.scheduling.shortest import random_shortest
+from isocline.policies.scheduling.state.columns import IDLE, LENGTH, SERVING, WAITING
+from isocline.policies.scheduling.state.common_queue import anyone_idle, common, waits_in_common
+from isocline.policies.scheduling.state.shortest_queue import random_shortest
 
 
 @inlined_as(ROUTE)

@@ -55,12 +55,12 @@ from isocline.policies.scheduling.contract import (
     SchedulingPolicy,
     never,
 )
-from isocline.policies.scheduling.desk import LENGTH, LEVEL, WAITING
 from isocline.policies.scheduling.local_first import keep_longest
-from isocline.policies.scheduling.longest import any_longest, top_key
-from isocline.policies.scheduling.members import anyone, how_many
-from isocline.policies.scheduling.tasks import HIGH, LOW, oldest
-from isocline.policies.scheduling.unbound import anyone_idle_local, seen_by_all_local
+from isocline.policies.scheduling.state.columns import LENGTH, LEVEL, WAITING
+from isocline.policies.scheduling.state.common_queue import anyone_idle_local, seen_by_all_local
+from isocline.policies.scheduling.state.idle_servers import anyone, how_many
+from isocline.policies.scheduling.state.longest_queue import any_longest, top_key
+from isocline.policies.scheduling.state.tasks import HIGH, LOW, oldest
 
 # Options BASE, RACK and REMOTE are as of local_first: what keys count from, alpha / beta and
 # alpha / gamma. The fourth is how long loads are remembered, s or slots.

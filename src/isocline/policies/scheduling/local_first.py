@@ -30,10 +30,10 @@ from isocline.policies.scheduling.contract import (
     Rules,
     never,
 )
-from isocline.policies.scheduling.desk import IDLE, LENGTH, SERVING, WAITING
-from isocline.policies.scheduling.longest import any_longest, set_key, top_key
-from isocline.policies.scheduling.members import anyone, how_many
-from isocline.policies.scheduling.shortest import shortest_route
+from isocline.policies.scheduling.state.columns import IDLE, LENGTH, SERVING, WAITING
+from isocline.policies.scheduling.state.idle_servers import anyone, how_many
+from isocline.policies.scheduling.state.longest_queue import any_longest, set_key, top_key
+from isocline.policies.scheduling.state.shortest_queue import shortest_route
 
 # Option 0 is what keys are counted from: no queue of this length is of interest. Options RACK and
 # REMOTE are the thresholds.

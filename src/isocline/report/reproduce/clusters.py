@@ -7,9 +7,9 @@ import numpy as np
 
 from isocline.errors import RunTooShortError
 from isocline.model.cluster import Cluster, HotSpot, Rates, SampledTasks
-from isocline.simulate.cluster.compare import simulate_cluster
-from isocline.simulate.cluster.results import ClusterComparison
-from isocline.simulate.cluster.run import Level
+from isocline.simulate.scheduling.compare import simulate_cluster
+from isocline.simulate.scheduling.results import ClusterComparison
+from isocline.simulate.scheduling.run_settings import Level
 
 # Near-data paper, Section 6: sigma and N/M, and what gamma is to alpha.
 HOT = HotSpot(servers=0.5, share=0.8)

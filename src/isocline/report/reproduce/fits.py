@@ -5,8 +5,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from isocline.simulate.results import Estimate
-from isocline.simulate.statistics.intervals import interval
+from isocline.simulate.common.estimate import Estimate
+from isocline.simulate.common.statistics.intervals import interval
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -10,19 +10,19 @@ from isocline.model.curves import HyperbolicCurve, TableCurve
 from isocline.model.fleet import Backend, Frontend, RoutingSystem
 from isocline.model.graph import CompatibilityGraph
 from isocline.model.traffic import PoissonArrivals
-from isocline.report.end_labels import End, label_ends
-from isocline.report.reproduce.fits import FloatArray
-from isocline.report.reproduce.page import frame, panel_title
-from isocline.report.reproduce.reproduction import Claim, Reproduction
-from isocline.report.style import (
+from isocline.report.plots.end_labels import End, label_ends
+from isocline.report.plots.style import (
     house,
     log_axis,
     new_figure,
 )
-from isocline.report.theme import theme
+from isocline.report.plots.theme import theme
+from isocline.report.reproduce.fits import FloatArray
+from isocline.report.reproduce.page import frame, panel_title
+from isocline.report.reproduce.reproduction import Claim, Reproduction
 from isocline.report.words import number
-from isocline.theory.equilibrium import fluid_optimum
-from isocline.theory.latency_routing import latency_equilibrium
+from isocline.theory.routing.equilibrium import fluid_optimum
+from isocline.theory.routing.latency_routing import latency_equilibrium
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,20 +10,20 @@ import numpy as np
 from isocline.model.fleet import RoutingSystem
 from isocline.model.graph import CompatibilityGraph
 from isocline.model.traffic import PoissonArrivals
-from isocline.report.reproduce.fits import FloatArray, line
-from isocline.report.reproduce.page import frame, panel_title
-from isocline.report.reproduce.reproduction import Claim, Reproduction
-from isocline.report.reproduce.systems import mixed_fleet
-from isocline.report.style import (
+from isocline.report.plots.style import (
     house,
     log_axis,
     new_figure,
 )
-from isocline.report.theme import theme
+from isocline.report.plots.theme import theme
+from isocline.report.reproduce.fits import FloatArray, line
+from isocline.report.reproduce.page import frame, panel_title
+from isocline.report.reproduce.reproduction import Claim, Reproduction
+from isocline.report.reproduce.systems import mixed_fleet
 from isocline.report.words import number
-from isocline.theory.equilibrium import fluid_optimum
-from isocline.theory.fluid_path import FluidPath
-from isocline.theory.inclusion import fluid
+from isocline.theory.routing.equilibrium import fluid_optimum
+from isocline.theory.routing.fluid_path import FluidPath
+from isocline.theory.routing.inclusion import fluid
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,21 +10,21 @@ from isocline.errors import RunTooShortError
 from isocline.model.fleet import Frontend, RoutingSystem
 from isocline.model.graph import CompatibilityGraph
 from isocline.model.traffic import PoissonArrivals
-from isocline.report.end_labels import End, label_ends
-from isocline.report.reproduce.page import frame, panel_title
-from isocline.report.reproduce.reproduction import Claim, Reproduction
-from isocline.report.reproduce.systems import mixed_fleet
-from isocline.report.style import (
+from isocline.report.plots.end_labels import End, label_ends
+from isocline.report.plots.style import (
     house,
     log_axis,
     looks_of,
     new_figure,
 )
+from isocline.report.reproduce.page import frame, panel_title
+from isocline.report.reproduce.reproduction import Claim, Reproduction
+from isocline.report.reproduce.systems import mixed_fleet
 from isocline.report.words import estimate, number
-from isocline.simulate.compare import simulate
-from isocline.simulate.delay import Delay
-from isocline.simulate.results import Estimate
-from isocline.theory.equilibrium import fluid_optimum
+from isocline.simulate.common.estimate import Estimate
+from isocline.simulate.routing.compare import simulate
+from isocline.simulate.routing.delay import Delay
+from isocline.theory.routing.equilibrium import fluid_optimum
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

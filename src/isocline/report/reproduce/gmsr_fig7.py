@@ -6,6 +6,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from isocline.report.plots.style import (
+    house,
+    log_axis,
+    new_figure,
+)
+from isocline.report.plots.theme import theme
 from isocline.report.reproduce.fits import FloatArray, batched, exponent
 from isocline.report.reproduce.n_model import (
     ERRATUM,
@@ -17,18 +23,12 @@ from isocline.report.reproduce.n_model import (
 from isocline.report.reproduce.page import frame
 from isocline.report.reproduce.reproduction import Claim, Reproduction
 from isocline.report.reproduce.systems import n_model
-from isocline.report.style import (
-    house,
-    log_axis,
-    new_figure,
-)
-from isocline.report.theme import theme
 from isocline.report.words import estimate, number
-from isocline.simulate.paths import paths
-from isocline.simulate.results import Estimate
-from isocline.simulate.statistics.intervals import interval
-from isocline.theory.fluid_path import FluidPath
-from isocline.theory.inclusion import fluid
+from isocline.simulate.common.estimate import Estimate
+from isocline.simulate.common.statistics.intervals import interval
+from isocline.simulate.routing.paths import paths
+from isocline.theory.routing.fluid_path import FluidPath
+from isocline.theory.routing.inclusion import fluid
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,6 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from isocline.report.plots.style import (
+    house,
+    log_axis,
+    new_figure,
+)
+from isocline.report.plots.theme import theme
 from isocline.report.reproduce.fits import FloatArray, batched, exponent
 from isocline.report.reproduce.n_model import (
     ERRATUM,
@@ -18,15 +24,9 @@ from isocline.report.reproduce.n_model import (
 from isocline.report.reproduce.page import frame, panel_title
 from isocline.report.reproduce.reproduction import Claim, Reproduction
 from isocline.report.reproduce.systems import n_model
-from isocline.report.style import (
-    house,
-    log_axis,
-    new_figure,
-)
-from isocline.report.theme import theme
 from isocline.report.words import estimate
-from isocline.simulate.paths import paths
-from isocline.simulate.statistics.intervals import interval
+from isocline.simulate.common.statistics.intervals import interval
+from isocline.simulate.routing.paths import paths
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

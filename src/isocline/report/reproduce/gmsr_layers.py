@@ -5,22 +5,22 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from isocline.errors import RunTooShortError
-from isocline.report.end_labels import End, label_ends
-from isocline.report.reproduce.page import frame, panel_title
-from isocline.report.reproduce.reproduction import Claim, Reproduction
-from isocline.report.reproduce.systems import sites
-from isocline.report.style import (
+from isocline.report.plots.end_labels import End, label_ends
+from isocline.report.plots.style import (
     BOUND,
     house,
     looks_of,
     new_figure,
     value_axis,
 )
-from isocline.report.theme import theme
+from isocline.report.plots.theme import theme
+from isocline.report.reproduce.page import frame, panel_title
+from isocline.report.reproduce.reproduction import Claim, Reproduction
+from isocline.report.reproduce.systems import sites
 from isocline.report.words import estimate
-from isocline.simulate.compare import simulate
-from isocline.simulate.results import Estimate
-from isocline.simulate.scenario import scenario
+from isocline.simulate.common.estimate import Estimate
+from isocline.simulate.routing.compare import simulate
+from isocline.simulate.routing.scenario import scenario
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

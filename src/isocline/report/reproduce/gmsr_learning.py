@@ -10,6 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from isocline.report.plots.style import (
+    house,
+    log_axis,
+    new_figure,
+)
+from isocline.report.plots.theme import theme
 from isocline.report.reproduce.learning_study import (
     AFTER,
     COMPLETIONS,
@@ -29,12 +35,6 @@ from isocline.report.reproduce.learning_study import (
 from isocline.report.reproduce.page import frame, panel_title
 from isocline.report.reproduce.reproduction import Claim, Reproduction
 from isocline.report.reproduce.systems import mixed_fleet
-from isocline.report.style import (
-    house,
-    log_axis,
-    new_figure,
-)
-from isocline.report.theme import theme
 from isocline.report.words import estimate, number
 
 if TYPE_CHECKING:

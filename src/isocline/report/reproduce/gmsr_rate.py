@@ -7,23 +7,23 @@ from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
-from isocline.report.end_labels import End, label_ends
-from isocline.report.reproduce.fits import FloatArray, Line, line
-from isocline.report.reproduce.page import frame, panel_title
-from isocline.report.reproduce.reproduction import Claim, Reproduction
-from isocline.report.reproduce.systems import mixed_fleet
-from isocline.report.style import (
+from isocline.report.plots.end_labels import End, label_ends
+from isocline.report.plots.style import (
     house,
     log_axis,
     new_figure,
 )
-from isocline.report.theme import theme
+from isocline.report.plots.theme import theme
+from isocline.report.reproduce.fits import FloatArray, Line, line
+from isocline.report.reproduce.page import frame, panel_title
+from isocline.report.reproduce.reproduction import Claim, Reproduction
+from isocline.report.reproduce.systems import mixed_fleet
 from isocline.report.words import number
-from isocline.theory.approach import time_to
-from isocline.theory.convergence import Convergence, convergence
-from isocline.theory.equilibrium import fluid_optimum
-from isocline.theory.fluid_path import FluidPath
-from isocline.theory.inclusion import fluid
+from isocline.theory.routing.convergence import Convergence, convergence
+from isocline.theory.routing.convergence_phases import time_to
+from isocline.theory.routing.equilibrium import fluid_optimum
+from isocline.theory.routing.fluid_path import FluidPath
+from isocline.theory.routing.inclusion import fluid
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from isocline.report.reproduce.page import frame, panel_title
-from isocline.report.reproduce.reproduction import Claim, Reproduction
-from isocline.report.style import (
+from isocline.report.plots.style import (
     house,
     new_figure,
 )
-from isocline.report.theme import theme
+from isocline.report.plots.theme import theme
+from isocline.report.reproduce.page import frame, panel_title
+from isocline.report.reproduce.reproduction import Claim, Reproduction
 from isocline.report.words import number
-from isocline.theory.structure import Structure
-from isocline.theory.worked_example import figure_structure
+from isocline.theory.routing.structure import Structure
+from isocline.theory.routing.worked_example import figure_structure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

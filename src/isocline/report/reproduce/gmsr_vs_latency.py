@@ -10,12 +10,8 @@ from isocline.errors import RunTooShortError
 from isocline.model.fleet import RoutingSystem
 from isocline.policies.routing import ALL
 from isocline.report.conditions import conditions as conditions_of
-from isocline.report.end_labels import End, label_ends
-from isocline.report.reproduce.fits import FloatArray
-from isocline.report.reproduce.page import frame, panel_title
-from isocline.report.reproduce.reproduction import Claim, Reproduction
-from isocline.report.reproduce.systems import mixed_fleet
-from isocline.report.style import (
+from isocline.report.plots.end_labels import End, label_ends
+from isocline.report.plots.style import (
     BOUND,
     house,
     log_axis,
@@ -23,12 +19,17 @@ from isocline.report.style import (
     new_figure,
     value_axis,
 )
-from isocline.report.theme import theme
+from isocline.report.plots.theme import theme
+from isocline.report.reproduce.fits import FloatArray
+from isocline.report.reproduce.page import frame, panel_title
+from isocline.report.reproduce.reproduction import Claim, Reproduction
+from isocline.report.reproduce.systems import mixed_fleet
 from isocline.report.words import estimate, listed, number
-from isocline.simulate.compare import simulate
-from isocline.simulate.results import Comparison, Estimate
-from isocline.simulate.scenario import scenario
-from isocline.theory.latency_routing import price_of_anarchy
+from isocline.simulate.common.estimate import Estimate
+from isocline.simulate.routing.compare import simulate
+from isocline.simulate.routing.results import Comparison
+from isocline.simulate.routing.scenario import scenario
+from isocline.theory.routing.latency_routing import price_of_anarchy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -14,17 +14,18 @@ from isocline.model.traffic import PoissonArrivals
 from isocline.policies.parse import parse
 from isocline.report.reproduce.fits import FloatArray
 from isocline.report.reproduce.systems import mixed_fleet
-from isocline.simulate.learned import Learned
-from isocline.simulate.learning_engine import LearningEngine
-from isocline.simulate.prepare import Prepared, prepare
-from isocline.simulate.replicate import Replication
-from isocline.simulate.replications import Replications
-from isocline.simulate.results import Estimate
-from isocline.simulate.run import BATCH, BATCHES, Run
-from isocline.simulate.scenario import scenario
-from isocline.simulate.slowdown import Slowdown
-from isocline.simulate.statistics.intervals import interval
-from isocline.theory.equilibrium import fluid_optimum
+from isocline.simulate.common.batches import BATCH, BATCHES
+from isocline.simulate.common.estimate import Estimate
+from isocline.simulate.common.statistics.intervals import interval
+from isocline.simulate.routing.learned_policy import LearnedPolicy
+from isocline.simulate.routing.learning_engine import LearningEngine
+from isocline.simulate.routing.prepare import Prepared, prepare
+from isocline.simulate.routing.replicate import Replication
+from isocline.simulate.routing.replications import Replications
+from isocline.simulate.routing.run_settings import Run
+from isocline.simulate.routing.scenario import scenario
+from isocline.simulate.routing.slowdown import Slowdown
+from isocline.theory.routing.equilibrium import fluid_optimum
 
 LOAD, SLOWED_LOAD = 0.7, 0.6
 # Ends of the windows, in blocks of the run and in completions of the backend that has the fewest.
@@ -36,7 +37,7 @@ SHOWN = (50, 200, 800)  # completions at which learned curves are drawn
 SLOWED, FACTOR, AT, UNTIL = "large-1", 2.0, 20.0, 40.0  # s
 BIN = 3  # blocks: half a second
 RECOVERED = 5.0  # s after the slowdown
-GMSR, LEARNED = parse("gmsr"), Learned(parse("gmsr"), Learning())
+GMSR, LEARNED = parse("gmsr"), LearnedPolicy(parse("gmsr"), Learning())
 
 
 class Cost(NamedTuple):

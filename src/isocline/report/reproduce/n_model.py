@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from isocline.report.plots.theme import theme
 from isocline.report.reproduce.fits import FloatArray
 from isocline.report.reproduce.reproduction import Claim
 from isocline.report.reproduce.systems import n_model
-from isocline.report.theme import theme
 from isocline.report.words import number
-from isocline.theory.equilibrium import fluid_optimum
+from isocline.theory.routing.equilibrium import fluid_optimum
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

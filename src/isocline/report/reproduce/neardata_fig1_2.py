@@ -9,22 +9,22 @@ from matplotlib.patches import Rectangle
 
 from isocline.model.cluster import Cluster, ExplicitTasks, Rates
 from isocline.model.graph import CompatibilityGraph
-from isocline.report.reproduce.fits import FloatArray
-from isocline.report.reproduce.page import frame, panel_title
-from isocline.report.reproduce.reproduction import Claim, Reproduction
-from isocline.report.style import (
+from isocline.report.plots.style import (
     house,
     new_figure,
 )
-from isocline.report.theme import on, theme
+from isocline.report.plots.theme import on, theme
+from isocline.report.reproduce.fits import FloatArray
+from isocline.report.reproduce.page import frame, panel_title
+from isocline.report.reproduce.reproduction import Claim, Reproduction
 from isocline.report.words import number
-from isocline.theory.near_data_plan import near_data_plan
+from isocline.theory.scheduling.near_data_plan import near_data_plan
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from isocline.theory.near_data_records import NearDataPlan
+    from isocline.theory.scheduling.plan_records import NearDataPlan
 
 TITLE = "the algorithm and the ideal load decomposition (Figures 1 and 2)"
 ALPHA, GAMMA = 1.0, 0.5  # tasks per slot

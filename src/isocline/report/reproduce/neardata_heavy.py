@@ -9,29 +9,29 @@ import numpy as np
 
 from isocline.model.cluster import Cluster, ExplicitTasks, Rates
 from isocline.model.graph import CompatibilityGraph
-from isocline.report.end_labels import End, label_ends
-from isocline.report.reproduce.clusters import LEVEL, LEVEL_IN_WORDS
-from isocline.report.reproduce.page import frame, panel_title
-from isocline.report.reproduce.reproduction import Claim, Reproduction
-from isocline.report.style import (
+from isocline.report.plots.end_labels import End, label_ends
+from isocline.report.plots.style import (
     BOUND,
     house,
     log_axis,
     looks_of,
     new_figure,
 )
-from isocline.report.theme import theme
+from isocline.report.plots.theme import theme
+from isocline.report.reproduce.clusters import LEVEL, LEVEL_IN_WORDS
+from isocline.report.reproduce.page import frame, panel_title
+from isocline.report.reproduce.reproduction import Claim, Reproduction
 from isocline.report.words import estimate, number
-from isocline.simulate.cluster.compare import simulate_cluster
-from isocline.simulate.results import Estimate
-from isocline.theory.near_data_plan import near_data_plan
+from isocline.simulate.common.estimate import Estimate
+from isocline.simulate.scheduling.compare import simulate_cluster
+from isocline.theory.scheduling.near_data_plan import near_data_plan
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from isocline.simulate.cluster.results import SchedulingResult
-    from isocline.theory.near_data_records import QueueBound
+    from isocline.simulate.scheduling.results import SchedulingResult
+    from isocline.theory.scheduling.plan_records import QueueBound
 
 TITLE = "queues near the boundary of the capacity region (Theorems 2 to 8)"
 ALPHA, GAMMA = 0.5, 0.25  # per slot

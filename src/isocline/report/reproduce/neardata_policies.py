@@ -7,10 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from isocline.policies.scheduling import ALL
-from isocline.report.reproduce.clusters import HOT, LEVEL_IN_WORDS, cluster_of, while_stable
-from isocline.report.reproduce.page import frame, panel_title
-from isocline.report.reproduce.reproduction import Claim, Reproduction
-from isocline.report.style import (
+from isocline.report.plots.style import (
     BOUND,
     house,
     key,
@@ -18,15 +15,18 @@ from isocline.report.style import (
     looks_of,
     new_figure,
 )
-from isocline.report.theme import theme
+from isocline.report.plots.theme import theme
+from isocline.report.reproduce.clusters import HOT, LEVEL_IN_WORDS, cluster_of, while_stable
+from isocline.report.reproduce.page import frame, panel_title
+from isocline.report.reproduce.reproduction import Claim, Reproduction
 from isocline.report.words import estimate, listed, number
-from isocline.simulate.results import Estimate
+from isocline.simulate.common.estimate import Estimate
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from isocline.simulate.cluster.results import ClusterComparison
+    from isocline.simulate.scheduling.results import ClusterComparison
 
 TITLE = "all scheduling policies against load"
 SERVERS, QUICK_SERVERS, RACKS = 200, 40, 10

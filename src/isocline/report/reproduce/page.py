@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from isocline.report.style import footnote, heading
+from isocline.report.plots.style import footnote, heading
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, final
 
-from isocline.dispatch.engines.places import Change, Places
+from isocline.dispatch.engines.common.chunk_places import Change, ChunkPlaces
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -15,7 +15,7 @@ class Chunks:
 
     def __init__(self, futures: Mapping[str, "Future[Any]"]) -> None:
         self._futures = dict(futures)
-        self._places = Places()
+        self._places = ChunkPlaces()
         self._sizes: dict[str, int] = {}  # bytes, of those asked for
 
     def future(self, chunk: str | None) -> "Future[Any] | None":

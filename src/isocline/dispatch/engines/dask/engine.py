@@ -9,8 +9,7 @@ from typing import Any, final
 
 from distributed import CancelledError, Client, Future
 
-from isocline.dispatch.engines import calls
-from isocline.dispatch.engines.contract import (
+from isocline.dispatch.engines.base import (
     Done,
     Emit,
     Event,
@@ -19,16 +18,17 @@ from isocline.dispatch.engines.contract import (
     Node,
     Raised,
     Stopped,
-    Work,
+    WorkItem,
 )
-from isocline.dispatch.engines.dask import node as at_node
+from isocline.dispatch.engines.common import calls
+from isocline.dispatch.engines.common.errors import EngineError, UnreadError
+from isocline.dispatch.engines.common.remote_functions import Loader, Numbers
+from isocline.dispatch.engines.common.settings import code_of
+from isocline.dispatch.engines.dask import worker_context as at_node
 from isocline.dispatch.engines.dask.chunks import Chunks
-from isocline.dispatch.engines.dask.link import Link
-from isocline.dispatch.engines.dask.members import Members
-from isocline.dispatch.engines.dask.server import Server, Worker
-from isocline.dispatch.engines.errors import EngineError, UnreadError
-from isocline.dispatch.engines.processes.settings import code_of
-from isocline.dispatch.engines.remote import Loader, Numbers
+from isocline.dispatch.engines.dask.connection import Connection
+from isocline.dispatch.engines.dask.membership import Membership
+from isocline.dispatch.engines.dask.worker_thread import Server, Worker
 from isocline.errors import UsageError
 
 _IDLE = 1.0  # s that Dask keeps what it need not, at the longest
@@ -83,7 +83,7 @@ class DaskEngine:
         self.loader = loader
         self.directories: Mapping[str, Path] = {}
         self.fixed = False
-        self._members = Members(self._chunks, code_of(loader), racks or {}, self._emit)
+        self._members = Membership(self._chunks, code_of(loader), racks or {}, self._emit)
         self._begin = begin
         self._numbers = Numbers()
         self._over: list[Future[Any]] = []  # of attempts that have ended
@@ -108,7 +108,7 @@ class DaskEngine:
             )
         return nodes
 
-    def run(self, node: str, work: Work) -> None:
+    def run(self, node: str, work: WorkItem) -> None:
         self._loop.call_soon_threadsafe(self._run, node, work)
 
     def cancel(self, node: str, attempt: int) -> None:
@@ -134,7 +134,7 @@ class DaskEngine:
     async def _start(self) -> list[Node]:
         assert self._client is not None
         self._loop = asyncio.get_running_loop()
-        self._link = Link(self._client)
+        self._link = Connection(self._client)
         self._linked = True
         await self._members.start(self._link, self._begin)
         self._begun = True
@@ -148,10 +148,10 @@ class DaskEngine:
         self._link.cut()
         if workers:
             with suppress(OSError):  # the scheduler is gone, or a worker does not answer
-                closing = self._link.at_all(workers, at_node.close_workshop)
+                closing = self._link.at_all(workers, at_node.close_context)
                 await asyncio.wait_for(closing, _CLOSE)
 
-    def _run(self, name: str, work: Work) -> None:
+    def _run(self, name: str, work: WorkItem) -> None:
         server = self._members.servers.get(name)
         if server:
             previous = next(reversed(server.tasks.values()), None)
@@ -159,7 +159,7 @@ class DaskEngine:
             server.tasks[work.attempt] = self._link.spawn(attending)
 
     async def _attend(
-        self, server: Server, work: Work, previous: asyncio.Task[None] | None
+        self, server: Server, work: WorkItem, previous: asyncio.Task[None] | None
     ) -> None:
         """See to one attempt, from its submission to its end."""
         number = self._numbers.take(work.function)
@@ -194,7 +194,7 @@ class DaskEngine:
             await self._link.at(worker.address, at_node.learn, number, code)
             worker.known.add(number)
 
-    async def _failed(self, server: Server, work: Work, future: "Future[Any]") -> Raised:
+    async def _failed(self, server: Server, work: WorkItem, future: "Future[Any]") -> Raised:
         error = await future.exception()
         unread = not isinstance(error, Exception)
         if unread:
@@ -203,7 +203,7 @@ class DaskEngine:
             )
         return Raised(work.attempt, server.node.name, *calls.failure(error), unread)
 
-    def _tell(self, server: Server, work: Work, answer: at_node.Answer | Raised) -> None:
+    def _tell(self, server: Server, work: WorkItem, answer: at_node.Answer | Raised) -> None:
         if isinstance(answer, Raised):
             self._emit(answer)
             return

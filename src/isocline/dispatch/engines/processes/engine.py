@@ -8,23 +8,23 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import final
 
-from isocline.dispatch.engines.contract import (
+from isocline.dispatch.engines.base import (
     Drops,
     Emit,
     Event,
     Holds,
     Node,
     NodeLost,
-    Work,
+    WorkItem,
 )
-from isocline.dispatch.engines.errors import EngineError
-from isocline.dispatch.engines.processes.minder import Minder
-from isocline.dispatch.engines.processes.place import Place
-from isocline.dispatch.engines.processes.process import Process
-from isocline.dispatch.engines.processes.settings import Nodes, code_of, nodes_of, roots_of
-from isocline.dispatch.engines.processes.sockets import is_too_long, short_directory
-from isocline.dispatch.engines.processes.store import Loader
-from isocline.dispatch.engines.processes.wire import Setup
+from isocline.dispatch.engines.common.chunk_store import Loader
+from isocline.dispatch.engines.common.errors import EngineError
+from isocline.dispatch.engines.common.settings import Nodes, code_of, nodes_of, roots_of
+from isocline.dispatch.engines.processes.protocol import Setup
+from isocline.dispatch.engines.processes.socket_paths import is_too_long, short_directory
+from isocline.dispatch.engines.processes.supervisor import Supervisor
+from isocline.dispatch.engines.processes.worker_handle import WorkerHandle
+from isocline.dispatch.engines.processes.worker_slot import WorkerSlot
 from isocline.errors import UsageError
 
 
@@ -91,8 +91,8 @@ class ProcessEngine:
         self._where = scratch
         self._scratch: Path | None = None
         self._sockets: Path | None = None  # if they have a directory of their own
-        self._minder: Minder | None = None
-        self._places: dict[str, Place] = {}
+        self._minder: Supervisor | None = None
+        self._places: dict[str, WorkerSlot] = {}
         self.fixed = True
         self.fetches = code is not None or bool(self.directories)
         self._held: dict[str, set[str]] = {node.name: set() for node in self._nodes}
@@ -110,15 +110,15 @@ class ProcessEngine:
             ) from error
         try:
             for setup, node in zip(self._setups(self._scratch), self._nodes, strict=True):
-                self._places[node.name] = Place(node, setup, self._patience)
-            self._minder = Minder(list(self._places.values()), self._heard)
+                self._places[node.name] = WorkerSlot(node, setup, self._patience)
+            self._minder = Supervisor(list(self._places.values()), self._heard)
             self._minder.start()
         except BaseException:
             self.close()
             raise
         return list(self._nodes)
 
-    def run(self, node: str, work: Work) -> None:
+    def run(self, node: str, work: WorkItem) -> None:
         process = self._process(node)
         if process and process.up:
             process.run(work.function, work._replace(function=b""))
@@ -167,13 +167,13 @@ class ProcessEngine:
             for name, place in places.items()
         ]
 
-    def _process(self, node: str) -> Process | None:
+    def _process(self, node: str) -> WorkerHandle | None:
         if node not in self._held:
             raise EngineError(f"no node {node!r}; the nodes are {', '.join(self._held)}")
         place = self._places.get(node)
         return place.process if place else None
 
-    def _flush(self, process: Process) -> None:
+    def _flush(self, process: WorkerHandle) -> None:
         if process.behind and self._minder:
             self._minder.wake()
 

@@ -10,7 +10,7 @@ import threading
 import time
 from typing import final
 
-from isocline.dispatch.engines.attempt import Interruption
+from isocline.dispatch.engines.common.attempt import Interruption
 
 _NONE = -1
 _AGAIN = 0.05  # s

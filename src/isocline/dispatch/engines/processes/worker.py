@@ -20,17 +20,17 @@ from queue import SimpleQueue
 from typing import final
 
 from isocline.dispatch import descendants
-from isocline.dispatch.engines import calls
-from isocline.dispatch.engines.attempt import Interruption, Read, performed
-from isocline.dispatch.engines.contract import Event, Stopped, TimedOut, Work
-from isocline.dispatch.engines.processes import wire
-from isocline.dispatch.engines.processes.directory import Directory
-from isocline.dispatch.engines.processes.fetcher import Fetcher
+from isocline.dispatch.engines.base import Event, Stopped, TimedOut, WorkItem
+from isocline.dispatch.engines.common import calls
+from isocline.dispatch.engines.common.attempt import Interruption, Read, performed
+from isocline.dispatch.engines.common.chunk_store import Memory, Store
+from isocline.dispatch.engines.processes import protocol
+from isocline.dispatch.engines.processes.chunk_reader import ChunkReader
+from isocline.dispatch.engines.processes.chunk_server import ChunkServer
+from isocline.dispatch.engines.processes.directory_store import Directory
 from isocline.dispatch.engines.processes.interrupt import Interrupter
-from isocline.dispatch.engines.processes.peers import Peers
-from isocline.dispatch.engines.processes.reader import Reader
-from isocline.dispatch.engines.processes.store import Memory, Store
-from isocline.dispatch.engines.processes.streams import Streams
+from isocline.dispatch.engines.processes.output import Streams
+from isocline.dispatch.engines.processes.prefetcher import Prefetcher
 
 
 @final
@@ -51,23 +51,23 @@ class _Function:
 class Worker:
     """Works off what it hears, in order."""
 
-    def __init__(self, channel: socket.socket, setup: wire.Setup) -> None:
+    def __init__(self, channel: socket.socket, setup: protocol.Setup) -> None:
         self._name = setup.name
         self._channel = channel
         self._sending = threading.Lock()
         store = _store(setup)
-        self._reader = Reader(setup.name, store, setup.peers, setup.everywhere, setup.silence)
-        self._peers = Peers(setup.peers[setup.name], store, setup.link)
-        self._fetcher = Fetcher(setup.name, self._reader, self.send)
+        self._reader = ChunkReader(setup.name, store, setup.peers, setup.everywhere, setup.silence)
+        self._peers = ChunkServer(setup.peers[setup.name], store, setup.link)
+        self._fetcher = Prefetcher(setup.name, self._reader, self.send)
         self._interrupter = Interrupter()
         self._streams = Streams()
         self._order: SimpleQueue[int] = SimpleQueue()
-        self._waiting: dict[int, tuple[_Function, Work]] = {}
+        self._waiting: dict[int, tuple[_Function, WorkItem]] = {}
         self._functions: dict[int, _Function] = {}
 
     def work(self) -> None:
         """Run what comes, for ever."""
-        self.send(wire.Ready())
+        self.send(protocol.Ready())
         while True:
             attempt = self._order.get()
             self._interrupter.attempt = attempt  # before it leaves `_waiting`: see `_cancel`
@@ -83,29 +83,29 @@ class Worker:
     def hear(self, message: object) -> None:
         """In the hearing thread."""
         match message:
-            case wire.Function():
+            case protocol.Function():
                 self._functions[message.number] = _Function(message.code)
-            case wire.Forget():
+            case protocol.Forget():
                 self._functions.pop(message.function, None)
-            case wire.Run():
+            case protocol.Run():
                 work = message.work
                 if message.arguments is not None:
                     work = work._replace(arguments=self._functions[message.arguments].code)
                 self._waiting[work.attempt] = (self._functions[message.function], work)
                 self._order.put(work.attempt)
-            case wire.Cancel():
+            case protocol.Cancel():
                 self._cancel(message.attempt)
-            case wire.Fetch():
+            case protocol.Fetch():
                 self._fetcher.put(message)
 
     def drop_all(self) -> None:
         """From any thread: begin none of what waits."""
         self._waiting.clear()
 
-    def send(self, message: Event | wire.Ready) -> None:
+    def send(self, message: Event | protocol.Ready) -> None:
         """From any thread."""
         with self._sending:
-            self._channel.sendall(wire.packed(message))
+            self._channel.sendall(protocol.packed(message))
 
     def _cancel(self, attempt: int) -> None:
         if self._waiting.pop(attempt, None):
@@ -113,7 +113,7 @@ class Worker:
         else:
             self._interrupter.cancel(attempt)
 
-    def _end(self, function: _Function, work: Work) -> Event:
+    def _end(self, function: _Function, work: WorkItem) -> Event:
         """Run one attempt to its end, whichever that is."""
         start, attempt, name = time.perf_counter(), work.attempt, self._name
         try:
@@ -129,13 +129,13 @@ class Worker:
             return Stopped(attempt, name)
         return event
 
-    def _read_of(self, work: Work) -> Callable[[], Read] | None:
+    def _read_of(self, work: WorkItem) -> Callable[[], Read] | None:
         """What reads the chunk; None: there is none."""
         chunk = work.chunk
         return None if chunk is None else lambda: self._reader.read(chunk, work.holders)
 
 
-def _store(setup: wire.Setup) -> Store:
+def _store(setup: protocol.Setup) -> Store:
     loader = pickle.loads(setup.loader) if setup.loader else None
     if not setup.root:
         return Memory(loader, setup.cache)
@@ -143,7 +143,7 @@ def _store(setup: wire.Setup) -> Store:
     return Directory(loader or Path.read_bytes, setup.cache, root, scratch)
 
 
-def _hear(worker: Worker, messages: wire.Messages, scratch: Path, socket_path: Path) -> None:
+def _hear(worker: Worker, messages: protocol.Messages, scratch: Path, socket_path: Path) -> None:
     """Until the engine is gone; then end, with all that tasks have started."""
     try:
         for message in messages:
@@ -167,9 +167,9 @@ def main() -> None:
     """Be the worker that the engine at the other end of a socket says."""
     channel = socket.socket(fileno=int(sys.argv[1]))
     channel.set_inheritable(False)
-    messages = wire.messages(channel)
+    messages = protocol.messages(channel)
     setup = next(messages)
-    assert isinstance(setup, wire.Setup)
+    assert isinstance(setup, protocol.Setup)
     sys.path[:] = setup.path
     scratch = Path(setup.scratch)
     shutil.rmtree(scratch, ignore_errors=True)  # of the worker that was here before

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, final
 from ray.exceptions import GetTimeoutError, ObjectFetchTimedOutError, ObjectLostError
 from ray.experimental import get_local_object_locations, get_object_locations
 
-from isocline.dispatch.engines.places import Change, Places
+from isocline.dispatch.engines.common.chunk_places import Change, ChunkPlaces
 
 if TYPE_CHECKING:
     from ray import ObjectRef
@@ -21,7 +21,7 @@ class Chunks:
 
     def __init__(self, refs: Mapping[str, "ObjectRef[Any]"]) -> None:
         self._refs = dict(refs)
-        self._places = Places()
+        self._places = ChunkPlaces()
         self._all: frozenset[str] = frozenset()  # places that are there
         self._lost: set[str] = set()
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, final
 import ray
 from ray.exceptions import ObjectLostError, RayActorError
 
-from isocline.dispatch.engines.contract import (
+from isocline.dispatch.engines.base import (
     Done,
     Drops,
     Emit,
@@ -20,17 +20,17 @@ from isocline.dispatch.engines.contract import (
     NodeLost,
     NodeUp,
     Stopped,
-    Work,
+    WorkItem,
 )
-from isocline.dispatch.engines.errors import EngineError
-from isocline.dispatch.engines.places import Change
-from isocline.dispatch.engines.processes.settings import code_of
-from isocline.dispatch.engines.ray.answers import ended, words
+from isocline.dispatch.engines.common.chunk_places import Change
+from isocline.dispatch.engines.common.errors import EngineError
+from isocline.dispatch.engines.common.remote_functions import Loader, Numbers
+from isocline.dispatch.engines.common.settings import code_of
+from isocline.dispatch.engines.ray.actor_handle import ActorHandle
+from isocline.dispatch.engines.ray.chunk_stream import ended, words
 from isocline.dispatch.engines.ray.chunks import Chunks, is_final
-from isocline.dispatch.engines.ray.loop import Loop
-from isocline.dispatch.engines.ray.members import Members, Seat
-from isocline.dispatch.engines.ray.server import Server
-from isocline.dispatch.engines.remote import Loader, Numbers
+from isocline.dispatch.engines.ray.engine_loop import Loop
+from isocline.dispatch.engines.ray.membership import ActorSlot, Membership
 from isocline.errors import UsageError
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class RayEngine:
             raise UsageError(f"slots: {slots}; a Ray node needs at least 1")
         self._address = address
         self._loader = code_of(loader)
-        self._members = Members(slots, cpus, rack_label)
+        self._members = Membership(slots, cpus, rack_label)
         self._chunks = Chunks(chunks or {})
         self.fetches = bool(chunks)  # those of a loader are read in the task
         self.loader = loader
@@ -97,8 +97,8 @@ class RayEngine:
         self._lock = threading.Condition()
         self._loop = Loop(self._lock, self._look, self._unreachable)
         self._numbers = Numbers()
-        self._coming: dict[str, Server] = {}
-        self._servers: dict[str, Server] = {}
+        self._coming: dict[str, ActorHandle] = {}
+        self._servers: dict[str, ActorHandle] = {}
         self._begun = False
         self._closing = threading.Event()
         self._connected = False  # by us
@@ -130,7 +130,7 @@ class RayEngine:
             )
         return nodes
 
-    def run(self, node: str, work: Work) -> None:
+    def run(self, node: str, work: WorkItem) -> None:
         with self._lock:
             server = self._servers.get(node)
             if server is None:
@@ -181,12 +181,14 @@ class RayEngine:
 
     # All else is called in the engine's threads.
 
-    def _give(self, server: Server, work: Work) -> None:
+    def _give(self, server: ActorHandle, work: WorkItem) -> None:
         number = self._numbers.take(work.function)
         hear = partial(self._ended, server, work.attempt, number)
         server.run(work, number, self._chunks.ref(work.chunk), hear)
 
-    def _ended(self, server: Server, attempt: int, number: int, answer: bytes | Exception) -> None:
+    def _ended(
+        self, server: ActorHandle, attempt: int, number: int, answer: bytes | Exception
+    ) -> None:
         name = server.node.name
         with self._lock:
             self._numbers.give(number)
@@ -202,7 +204,7 @@ class RayEngine:
                     self._tell(self._chunks.lost(chunk))
                 self._emit(ending)
 
-    def _cancelled(self, server: Server, attempt: int, future: "Future[bool]") -> None:
+    def _cancelled(self, server: ActorHandle, attempt: int, future: "Future[bool]") -> None:
         name = server.node.name
         if self._servers.get(name) is not server or future.exception() or not future.result():
             return
@@ -211,7 +213,7 @@ class RayEngine:
         for work in server.give_up():
             self._give(server, work)
 
-    def _fetched(self, server: Server, chunk: str, future: "Future[Any]") -> None:
+    def _fetched(self, server: ActorHandle, chunk: str, future: "Future[Any]") -> None:
         error = future.exception()
         if self._servers.get(server.node.name) is not server or isinstance(error, RayActorError):
             return  # it is lost, or soon will be
@@ -235,7 +237,7 @@ class RayEngine:
             for node in self._at(change.place):
                 self._emit(kind(change.chunk, node))
 
-    def _lost(self, server: Server, reason: str) -> None:
+    def _lost(self, server: ActorHandle, reason: str) -> None:
         name = server.node.name
         if self._servers.get(name) is server:
             del self._servers[name]
@@ -243,7 +245,7 @@ class RayEngine:
             server.kill()
             self._emit(NodeLost(name, reason))
 
-    def _came(self, server: Server, answer: Exception | None) -> None:
+    def _came(self, server: ActorHandle, answer: Exception | None) -> None:
         name = server.node.name
         with self._lock:
             if self._coming.get(name) is not server:
@@ -278,12 +280,12 @@ class RayEngine:
             for server in tuple(self._servers.values()):
                 self._lost(server, f"Ray cannot be reached: {error}")
 
-    def _hire(self, seat: Seat) -> None:
-        server = Server(seat.node, seat.place, self._cpus, self._loader, self._patience)
+    def _hire(self, seat: ActorSlot) -> None:
+        server = ActorHandle(seat.node, seat.place, self._cpus, self._loader, self._patience)
         self._coming[seat.node.name] = server
         server.ask(partial(self._came, server))
 
-    def _check(self, server: Server) -> None:
+    def _check(self, server: ActorHandle) -> None:
         """What only a look at it shows."""
         if ending := server.overdue():
             self._emit(ending)
@@ -292,7 +294,7 @@ class RayEngine:
             server.pinged = True
             server.ask(partial(self._answered, server))
 
-    def _answered(self, server: Server, answer: Exception | None) -> None:
+    def _answered(self, server: ActorHandle, answer: Exception | None) -> None:
         with self._lock:
             server.pinged = False
             if answer:

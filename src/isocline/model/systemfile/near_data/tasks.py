@@ -8,6 +8,7 @@ import numpy as np
 
 from isocline.model.cluster import ExplicitTasks, SampledTasks, popular_tasks, zipf_weights
 from isocline.model.cluster.explicit import FloatArray
+from isocline.model.cluster.swim import read_swim
 from isocline.model.graph import CompatibilityGraph
 from isocline.model.systemfile.document import Document, Field
 from isocline.model.systemfile.near_data.checked import checked
@@ -19,7 +20,6 @@ from isocline.model.systemfile.near_data.schema import (
 )
 from isocline.model.systemfile.near_data.servers import Servers
 from isocline.model.systemfile.problems import choice
-from isocline.model.traffic.swim import read_swim
 
 _POPULARITY = ("tasks", "popularity")
 

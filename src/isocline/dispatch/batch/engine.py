@@ -1,0 +1,116 @@
+"""Engine of a batch: worker processes of this machine, or a Ray or Dask cluster."""
+
+import re
+import socket
+from typing import Any, NamedTuple
+
+from isocline.cores import usable_cores
+from isocline.dispatch.batch.spec import ENGINES, Batch
+from isocline.dispatch.engines.base import Engine
+from isocline.dispatch.submission.chunk_locations import Locations
+from isocline.errors import UsageError
+from isocline.plural import counted
+
+_ADDRESS = re.compile(r"(?:[a-z]+://)?\[?(?P<host>[^/\[\]]+)\]?:(?P<port>\d{1,5})/?")
+_WORDS = frozenset({"auto", "local"})  # that Ray takes for an address
+_STARTED = {"ray": "ray start --head", "dask": "dask scheduler and its workers"}
+_PATIENCE = 5.0  # s; Ray would try for minutes
+
+
+def cluster(batch: Batch, engine: str, address: str | None) -> Engine:
+    """Ray's or Dask's at this address, or by default what they find, or start on this machine.
+
+    Raises:
+        UsageError: The batch needs the directories of this machine, or racks that Ray has by other
+            means, or nobody answers at the address.
+        MissingExtraError: The library is not installed.
+    """
+    if isinstance(batch.nodes, dict):
+        raise UsageError(
+            f"--engine {engine}: the job's nodes are directories of this machine; give locations "
+            "by the names of the cluster's nodes, or none"
+        )
+    if engine == "ray":
+        return _ray(batch, address)
+    from isocline.dispatch.engines.dask import DaskEngine  # noqa: PLC0415 - if it is wanted
+
+    if address is not None:
+        _require_answer(engine, address)
+    return DaskEngine(address, loader=batch.loader, racks=batch.racks)
+
+
+def _ray(batch: Batch, address: str | None) -> Engine:
+    if batch.racks:
+        raise UsageError(
+            "racks: Ray knows those of its nodes; start each with its own, as: ray start "
+            "--labels rack=r1, and leave them out here"
+        )
+    from isocline.dispatch.engines.ray import RayEngine  # noqa: PLC0415
+
+    if address is not None and address not in _WORDS:
+        _require_answer("ray", address)
+    return RayEngine(address, loader=batch.loader)
+
+
+def _require_answer(engine: str, address: str) -> None:
+    """Raises UsageError if nobody is there."""
+    parts = _ADDRESS.fullmatch(address)
+    if parts is None or int(parts["port"]) >= 1 << 16:
+        raise UsageError(f"--address {address}: is none; give host and port, as 10.0.0.1:8786")
+    try:
+        socket.create_connection((parts["host"], int(parts["port"])), _PATIENCE).close()
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise UsageError(
+            f"--address {address}: nobody answers there ({reason}); start {_STARTED[engine]}, or "
+            "leave the address out"
+        ) from error
+
+
+class BatchEngine(NamedTuple):
+    """What a `Scheduler` is to be given."""
+
+    engine: str | Engine
+    locations: Locations | None
+    everywhere: bool
+    options: dict[str, Any]
+
+
+def where(
+    batch: Batch, engine: str | None, address: str | None, workers: int | None
+) -> BatchEngine:
+    """The engine for a batch, and where it finds its chunks.
+
+    Raises:
+        UsageError: The batch and what is asked for do not go together, or there is no such engine,
+            or nobody answers at the address.
+        MissingExtraError: The engine's library is not installed.
+    """
+    if engine is None:  # an address in the file is that of the engine in the file
+        engine, address = batch.engine or ENGINES[0], address or batch.address
+    if engine not in ENGINES:
+        raise UsageError(f"engine: is {engine!r}; give one of {', '.join(ENGINES)}")
+    if engine == "processes":
+        if address is not None:
+            raise UsageError(
+                f"--address {address}: is for --engine ray or dask; give one, or leave it out"
+            )
+        return _processes(batch, workers)
+    if workers is not None:
+        raise UsageError(f"--workers {workers}: {engine} has its own; leave it out")
+    # All nodes read any chunk by the loader; locations say who is nearest.
+    return BatchEngine(cluster(batch, engine, address), batch.locations, True, {})
+
+
+def _processes(batch: Batch, workers: int | None) -> BatchEngine:
+    if batch.nodes is not None and workers is not None:
+        raise UsageError(
+            f"--workers {workers}: the job names its {counted(len(batch.nodes), 'node')}; leave it "
+            "out"
+        )
+    nodes = batch.nodes or [f"n{number}" for number in range(workers or usable_cores())]
+    everybody = list(nodes)
+    # Where nothing is said of places, no node is nearer to a chunk than another.
+    locations = batch.locations or (lambda _: everybody)
+    options = {"nodes": nodes, "loader": batch.loader, "racks": batch.racks}
+    return BatchEngine("processes", locations, batch.everywhere, options)

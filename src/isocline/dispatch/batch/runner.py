@@ -1,0 +1,169 @@
+"""Running a batch: every chunk once, results as they come, and a record of it all."""
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, final
+
+from isocline.dispatch.batch.engine import where
+from isocline.dispatch.batch.result import BatchResult, Failure, Finished, ended
+from isocline.dispatch.batch.spec import Batch
+from isocline.dispatch.coordinator.run_statistics import RunStatistics
+from isocline.dispatch.errors import OutputError, UnwrittenError
+from isocline.dispatch.futures import TaskFuture
+from isocline.dispatch.log import LOG
+from isocline.dispatch.scheduler import Scheduler
+from isocline.dispatch.submission.submitter import Submitter
+from isocline.dispatch.telemetry.timeline import Timeline
+from isocline.dispatch.user_code_guard import Caught, guarded, words
+
+POLICY = "late_binding"
+_LOOK = 0.25  # s between two looks at the progress
+
+
+def run_batch(
+    batch: Batch,
+    tell: Callable[[Finished | Failure], None],
+    *,
+    engine: str | None = None,
+    address: str | None = None,
+    workers: int | None = None,
+    policy: str | None = None,
+    copies: bool | None = None,
+    journal: Path | None = None,
+    resume: bool = False,
+    watch: Callable[[RunStatistics], None] = lambda _: None,
+) -> BatchResult:
+    """Run a batch to its end, or until Ctrl-C.
+
+    Args:
+        batch: What to do.
+        tell: Told of each task as it ends; what it raises stops the run, an OutputError in an
+            orderly way.
+        engine: processes, ray or dask, in place of the batch's own; by default processes.
+        address: Of the cluster of ray or dask; by default the batch's, if the engine is, or the one
+            that Ray or Dask finds, or starts on this machine.
+        workers: How many processes, where the batch does not name its nodes.
+        policy: In place of the batch's own; by default late_binding.
+        copies: In place of the batch's own: run copies of slow tasks elsewhere.
+        journal: A file that keeps the run, so that it can be resumed.
+        resume: Go on with a journal that is there.
+        watch: Told every 0.25 s how far it is, in another thread; not again once it has raised.
+
+    Raises:
+        UsageError: The batch and these arguments do not go together.
+        MissingExtraError: The engine's library is not installed.
+        PolicyError: There is no such policy.
+        JournalError: The journal cannot be used.
+        EngineError: The nodes cannot be had.
+    """
+    place = where(batch, engine, address, workers)
+    policy = policy or batch.policy or POLICY
+    failures: list[Failure] = []
+    told = 0
+    interrupted, problem = False, None
+    scheduler = Scheduler(
+        place.engine,
+        policy,
+        place.locations,
+        retries=batch.retries,
+        copies=batch.copies if copies is None else copies,
+        limit=batch.limit,
+        journal=journal,
+        resume=resume,
+        version=batch.version,
+        everywhere=place.everywhere,
+        **place.options,
+    )
+    keyed = _ByChunk(scheduler)
+    try:
+        with scheduler, _watched(scheduler, watch):
+            for future in keyed.completed(batch.function, batch.chunks):
+                found = ended(future, keyed.chunks.pop(future.key))
+                if isinstance(found, Failure):
+                    failures.append(found)
+                tell(found)
+                told += 1
+    except KeyboardInterrupt:
+        interrupted = True
+    except (OutputError, UnwrittenError) as error:  # what has been done is worth a report
+        problem = str(error)
+    return BatchResult(
+        batch.name,
+        policy,
+        scheduler.statistics(),
+        tuple(failures),
+        scheduler.explain(),
+        Timeline.of(scheduler.records),
+        interrupted,
+        unanswered=max(batch.size or 0, keyed.given) - told,
+        problem=problem,
+    )
+
+
+@final
+class _ByChunk(Submitter):
+    """Gives each task its chunk as its key, so that results can be told by it.
+
+    Attributes:
+        chunks: Of the tasks that have not been handed out yet, by key.
+        given: How many have been submitted.
+    """
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self.chunks: dict[str, str] = {}
+        self.given = 0
+        self._scheduler = scheduler
+        self._asked: Counter[str] = Counter()
+
+    def submit(
+        self,
+        function: Callable[..., Any],
+        chunk: str | None = None,
+        /,
+        *arguments: Any,
+        key: str | None = None,
+        limit: float | None = None,
+        **named: Any,
+    ) -> TaskFuture[Any]:
+        assert chunk is not None
+        if key is None:
+            self._asked[chunk] += 1
+            count = self._asked[chunk]
+            key = chunk if count == 1 else f"{chunk}#{count}"
+        self.chunks[key] = chunk
+        self.given += 1
+        return self._scheduler.submit(function, chunk, *arguments, key=key, limit=limit, **named)
+
+    @property
+    def window(self) -> int:
+        return self._scheduler.window
+
+
+@contextmanager
+def _watched(scheduler: Scheduler, watch: Callable[[RunStatistics], None]) -> Iterator[None]:
+    """Tell of the progress from a thread: tasks may take long, and end all at once."""
+    over = threading.Event()
+
+    def tell() -> bool:
+        found = guarded(watch, scheduler.statistics())
+        if isinstance(found, Caught):
+            LOG.warning("the progress of the run is not shown: %s", words(found.error))
+        return not isinstance(found, Caught)
+
+    def look() -> None:
+        while tell() and not over.wait(_LOOK):
+            """Told again."""
+
+    watcher = threading.Thread(target=look, name="isocline-progress", daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        shows = watcher.is_alive()
+        over.set()
+        watcher.join()
+        if shows:
+            tell()

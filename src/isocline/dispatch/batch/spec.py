@@ -1,0 +1,40 @@
+"""Contents of a job file, of either kind."""
+
+from collections.abc import Callable, Iterable, Mapping, Sized
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, final
+
+from isocline.dispatch.submission.chunk_locations import Locations
+from isocline.dispatch.submission.identity import Version
+
+ENGINES = ("processes", "ray", "dask")
+
+
+@final
+@dataclass(frozen=True)
+class Batch:
+    """One function for many chunks, and where these are."""
+
+    name: str
+    function: Callable[[Any], Any]
+    chunks: Iterable[str]  # may be endless
+    nodes: list[str] | dict[str, Path] | None = (
+        None  # names, or directories; None: as many as asked
+    )
+    racks: Mapping[str, str] = field(default_factory=dict)
+    locations: Locations | None = None  # None: no node is nearer to a chunk than another
+    loader: Callable[[Any], Any] | None = None
+    version: Version | None = None  # what tells one state of a chunk's data from another
+    everywhere: bool = False  # the loader reads any chunk at any node
+    limit: float | None = None  # s for each task
+    retries: int = 0
+    copies: bool = True  # tasks that are far slower than others are run elsewhere, too
+    policy: str | None = None
+    engine: str | None = None  # of ENGINES
+    address: str | None = None  # of the cluster of that engine
+
+    @property
+    def size(self) -> int | None:
+        """How many chunks there are; None: that is seen when they end."""
+        return len(self.chunks) if isinstance(self.chunks, Sized) else None

@@ -1,0 +1,54 @@
+"""Holders of chunks: those that the caller gave, and nodes that have come to hold them."""
+
+from collections.abc import Iterable
+from typing import final
+
+from isocline.dispatch.submission.task import Task
+
+
+@final
+class ChunkIndex:
+    """Of one scheduler. Names of nodes, which may be down."""
+
+    def __init__(self) -> None:
+        self._came: dict[str, dict[str, None]] = {}  # chunk -> nodes, the latest last
+        self._chunks: dict[str, set[str]] = {}  # node -> chunks, those that it came to hold
+        self._tasks: dict[str, set[int]] = {}  # chunk -> tasks that have not ended
+
+    def add(self, task: Task) -> None:
+        """A task wants to be told of its chunk."""
+        if task.chunk is not None:
+            self._tasks.setdefault(task.chunk, set()).add(task.number)
+
+    def remove(self, task: Task) -> None:
+        """It has ended."""
+        if task.chunk is None:
+            return
+        tasks = self._tasks[task.chunk]
+        tasks.discard(task.number)
+        if not tasks:
+            del self._tasks[task.chunk]
+
+    def came(self, chunk: str, node: str) -> Iterable[int]:
+        """A node has come to hold a chunk; returns the tasks that want it."""
+        self._came.setdefault(chunk, {})[node] = None
+        self._chunks.setdefault(node, set()).add(chunk)
+        return self._tasks.get(chunk, ())
+
+    def dropped(self, chunk: str, node: str) -> Iterable[int]:
+        """A node no longer holds what it had come to hold; returns the tasks that want it."""
+        self._chunks.get(node, set()).discard(chunk)
+        nodes = self._came.get(chunk, {})
+        nodes.pop(node, None)
+        if not nodes:
+            self._came.pop(chunk, None)
+        return self._tasks.get(chunk, ())
+
+    def lost(self, node: str) -> None:
+        """A node is gone with all that it had come to hold."""
+        for chunk in tuple(self._chunks.pop(node, ())):
+            self.dropped(chunk, node)
+
+    def of(self, chunk: str, given: Iterable[str]) -> tuple[str, ...]:
+        """All nodes that hold a chunk, those that were given first."""
+        return tuple(dict.fromkeys((*given, *self._came.get(chunk, ()))))

@@ -1,0 +1,211 @@
+"""The one thread that owns core and engine, and the queue by which all others reach it.
+
+Events of the engine and wishes of callers go through one queue and are worked off in batches; time
+is `time.monotonic()`. A caller never waits for the driver, and the driver never for a caller.
+"""
+
+import math
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+from typing import Any, NamedTuple, TypeVar, final
+
+from isocline.dispatch.coordinator.coordinator import Coordinator
+from isocline.dispatch.engines.base import Engine, Event
+from isocline.dispatch.engines.common.errors import EngineError
+from isocline.dispatch.submission.task import Task
+from isocline.dispatch.user_code_guard import words
+from isocline.errors import UsageError
+
+T = TypeVar("T")
+
+_BATCH = 256  # events, about 10 ms, between two looks at what is due
+
+
+class Cancelled(NamedTuple):
+    """The caller of a task has cancelled it."""
+
+    number: int
+
+
+class Stop(NamedTuple):
+    """End: when no task is left, or before."""
+
+    grace: float | None  # s for what runs, nothing else being started; None: until all is done
+
+
+class Call(NamedTuple):
+    """Something to be done in the driver's thread."""
+
+    question: Callable[[], Any]
+    answer: Future[Any]
+
+
+Wish = Task | Cancelled | Stop | Call
+Begin = Callable[[Callable[[Event], None]], Coordinator]
+"""Starts the engine, which is to emit its events there."""
+
+
+@final
+class EventLoop:
+    """Runs until it is told to stop, or fails.
+
+    Attributes:
+        failure: What ended it before its time.
+    """
+
+    def __init__(
+        self, begin: Begin, engine: Engine, refuse: Callable[[Task, BaseException | None], None]
+    ) -> None:
+        """Starts the thread, and the engine in it.
+
+        Args:
+            begin: Starts the engine; whatever it raises is raised here.
+            engine: Closed at the end, in any case.
+            refuse: Ends a task that came when all was over, the failure given.
+        """
+        self.failure: Exception | None = None
+        self._engine = engine
+        self._refuse = refuse
+        self._queue: SimpleQueue[Wish | Event] = SimpleQueue()
+        self._over = False
+        self._stopping = False  # when no task is left
+        self._ended = threading.Event()
+        self._deadline = math.inf  # of what runs, once nothing more is started
+        self._begun: Future[Coordinator] = Future()
+        self._thread = threading.Thread(
+            target=self._main, args=(begin,), name="isocline-driver", daemon=True
+        )
+        self._thread.start()
+        try:
+            self.run = self._begun.result()
+        except BaseException:
+            self.put(Stop(0.0))  # Ctrl-C while it begins
+            raise
+
+    def put(self, wish: Wish | Event) -> None:
+        """From any thread, at once."""
+        self._queue.put(wish)
+        if self._over:  # the driver may have looked into the queue for the last time before
+            self._refuse_rest()
+
+    def ask(self, question: Callable[[], T]) -> T:
+        """What `question` returns in the driver's thread; when that has ended, in this one."""
+        if threading.current_thread() is self._thread:
+            return question()
+        answer: Future[T] = Future()
+        self.put(Call(question, answer))
+        return answer.result()
+
+    @property
+    def over(self) -> bool:
+        """Whether the thread takes no more tasks."""
+        return self._over
+
+    def wait(self) -> None:
+        """Until it has ended; raises UsageError in the driver's own thread."""
+        self.require_other_thread("close")
+        self._ended.wait()
+
+    def require_other_thread(self, what: str) -> None:
+        """Raises UsageError in the driver's own thread, which would wait for itself."""
+        if threading.current_thread() is self._thread:
+            raise UsageError(
+                f"{what}: waits for the scheduler in the scheduler's own thread, which unpickles "
+                "results; do so in a callback or in a thread of your own"
+            )
+
+    def _main(self, begin: Begin) -> None:
+        try:
+            run = begin(self._queue.put)
+        except BaseException as error:
+            self._over = True
+            self._engine.close()
+            self._begun.set_exception(error)
+            return
+        self._begun.set_result(run)
+        try:
+            self._work(run)
+        except BaseException as error:  # whatever it is, nobody may wait for ever
+            self.failure = _failure(error)
+        finally:
+            self._end(run)
+
+    def _work(self, run: Coordinator) -> None:
+        while run.tasks or not self._stopping:
+            now = time.monotonic()
+            due = min(run.next_deadline(now), self._deadline)
+            self._batch(run, due - now)
+            now = time.monotonic()
+            if run.next_deadline(now) <= now:
+                run.tick(now)
+            if self._deadline <= now:
+                run.stop_running(now)
+
+    def _batch(self, run: Coordinator, patience: float) -> None:
+        """Work off what is in the queue, after waiting for the first of it."""
+        with suppress(Empty):
+            event = self._queue.get(timeout=min(max(patience, 0.0), threading.TIMEOUT_MAX))
+            for _ in range(_BATCH):
+                self._happen(run, event, time.monotonic())
+                event = self._queue.get_nowait()
+            self._happen(run, event, time.monotonic())
+
+    def _happen(self, run: Coordinator, event: Wish | Event, now: float) -> None:
+        match event:
+            case Task():
+                run.submitted(event, now)
+            case Cancelled():
+                run.cancelled(event.number, now)
+            case Stop():
+                self._stop(run, event.grace, now)
+            case Call():
+                _answer(event)
+            case _:
+                run.heard(event, now)
+
+    def _stop(self, run: Coordinator, grace: float | None, now: float) -> None:
+        self._stopping = True
+        if grace is not None:
+            run.stop(now)
+            self._deadline = min(self._deadline, now + grace)
+
+    def _end(self, run: Coordinator) -> None:
+        for task in run.tasks.values():
+            self._refuse(task, self.failure)
+        self._over = True
+        self._refuse_rest()
+        try:
+            self._engine.close()
+        except BaseException as error:
+            self.failure = self.failure or _failure(error)
+        self._ended.set()
+
+    def _refuse_rest(self) -> None:
+        """End what is still in the queue; several threads may do so at the same time."""
+        with suppress(Empty):
+            while True:
+                event = self._queue.get_nowait()
+                if isinstance(event, Task):
+                    self._refuse(event, self.failure)
+                elif isinstance(event, Call):
+                    _answer(event)
+
+
+def _failure(error: BaseException) -> Exception:
+    """What ended the driver, as an error that ends nothing else."""
+    if isinstance(error, Exception):
+        return error
+    failure = EngineError(f"the scheduler failed: {words(error)}")
+    failure.__cause__ = error
+    return failure
+
+
+def _answer(asked: Call) -> None:
+    try:
+        asked.answer.set_result(asked.question())
+    except BaseException as error:
+        asked.answer.set_exception(error)

@@ -1,0 +1,97 @@
+"""Nodes and chunks have names, servers have numbers, and tasks have holders."""
+
+import difflib
+import math
+from collections.abc import Iterable
+from typing import final
+
+from isocline.dispatch.engines.base import Node
+from isocline.dispatch.user_code_guard import printable
+
+_SHOWN = 12  # names of nodes in one message
+
+
+@final
+class Nodes:
+    """The numbers of all nodes that were ever heard of; a node keeps its number when it is lost.
+
+    Attributes:
+        names: By number.
+        known: Those that are or were up, by number.
+        up: The numbers of those that are up.
+        changed: When one last came up or was lost, s.
+    """
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self.known: dict[int, Node] = {}
+        self.up: set[int] = set()
+        self.changed = -math.inf
+        self._down: dict[str, str] = {}  # why, of those that are not up
+        self._returning: set[str] = set()
+        self._number: dict[str, int] = {}
+        self._rack: dict[str | None, int] = {}
+
+    def came_up(self, node: Node) -> tuple[int, int]:
+        """The numbers of a node and of its rack; all whose rack is not known are in one."""
+        server = self._number.setdefault(node.name, len(self.names))
+        if server == len(self.names):
+            self.names.append(node.name)
+        self.up.add(server)
+        self._down.pop(node.name, None)
+        self._returning.discard(node.name)
+        self.known[server] = node
+        return server, self._rack.setdefault(node.rack, len(self._rack))
+
+    def lost(self, name: str, reason: str = "", *, returns: bool = False) -> int:
+        """The number of a node that is no longer up; `returns`: it is being started again."""
+        server = self._number[name]
+        self.up.discard(server)
+        self._down[name] = reason
+        if returns:
+            self._returning.add(name)
+        return server
+
+    def gone(self, name: str, reason: str) -> None:
+        """A lost node is not expected any more."""
+        self._down[name] = reason
+        self._returning.discard(name)
+
+    def returns(self, names: Iterable[str]) -> bool:
+        """Whether one of these nodes is being started again."""
+        return not self._returning.isdisjoint(names)
+
+    def all_up(self, names: Iterable[str]) -> bool:
+        """Whether all of these nodes are up; those that are not known do not count."""
+        return self._down.keys().isdisjoint(names)
+
+    def unknown(self, names: Iterable[str]) -> list[str]:
+        """Those of these names that no node has or had."""
+        return [name for name in names if name not in self._number]
+
+    def states(self, names: Iterable[str]) -> str:
+        """What is known of these nodes, in words, with a remedy for names that no node has."""
+        said = [f"{name} is {self._state(name)}" for name in names if name in self._number]
+        for name in self.unknown(names):
+            near = difflib.get_close_matches(name, self.names, n=1)
+            hint = f", did you mean {near[0]!r}?" if near else ""
+            said.append(f"there is no node {printable(repr(name))}{hint}")
+        if self.unknown(names):
+            more = f", ... ({len(self.names)} in all)" if len(self.names) > _SHOWN else ""
+            said.append(f"the nodes are {', '.join(self.names[:_SHOWN])}{more}")
+        return "; ".join(said)
+
+    def _state(self, name: str) -> str:
+        reason = self._down.get(name)
+        if reason is None:
+            return "up"
+        return f"down ({reason})" if reason else "down"
+
+    def number(self, name: str) -> int:
+        """That of a node which is or was up."""
+        return self._number[name]
+
+    def known_of(self, names: Iterable[str]) -> list[int]:
+        """The numbers of those of these nodes that are or were up, each once."""
+        numbers = [self._number[name] for name in names if name in self._number]
+        return list(dict.fromkeys(numbers))

@@ -1,0 +1,187 @@
+"""Outcomes of tasks and attempts: futures set, records kept, the journal written."""
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, final
+
+from isocline.dispatch.coordinator.nodes import Nodes
+from isocline.dispatch.errors import EngineClosedError, unpickled
+from isocline.dispatch.futures import cancel_quietly, fail, finish
+from isocline.dispatch.journal.journal import Journal, Row
+from isocline.dispatch.submission.identity import with_data
+from isocline.dispatch.submission.task import Attempt, Task
+from isocline.dispatch.telemetry.demand import Demand
+from isocline.dispatch.telemetry.records import LEVELS, Outcome, Ran, Records
+from isocline.dispatch.user_code_guard import Caught, words
+
+
+@final
+class TaskLedger:
+    """Of one scheduler. Times are by the driver's clock, s.
+
+    Attributes:
+        records: Attempts.
+        demand: What has been asked of which nodes.
+        ended: Tasks by the way in which they ended.
+    """
+
+    def __init__(
+        self, nodes: Nodes, records: Records, journal: Journal | None, began: float, unix: float
+    ) -> None:
+        """`unix` is the Unix time, s, at `began`."""
+        self.records = records
+        self.demand = Demand()
+        self.ended: Counter[Outcome] = Counter()
+        self._nodes = nodes
+        self._journal = journal
+        self._began = began
+        self._to_unix = unix - began
+        self._first, self._last = math.inf, -math.inf  # when a task came, and when one ended
+
+    @property
+    def unwritten(self) -> int:
+        """Rows that wait for the journal."""
+        return self._journal.unwritten if self._journal else 0
+
+    def submitted(self, now: float) -> None:
+        """A task has come."""
+        self._first = min(self._first, now)
+        self._last = max(self._last, now)
+
+    def elapsed(self, until: float | None) -> float:
+        """Time from the first submission until then, s; None: until the last task has ended."""
+        return max((self._last if until is None else until) - self._first, 0.0)
+
+    def started(self, attempt: Attempt) -> None:
+        """An attempt was given to its node."""
+        if self._journal:
+            self._note(attempt.task, "started", attempt, attempt.given)
+
+    def attempt_ended(
+        self, attempt: Attempt, outcome: Outcome, started: float, now: float, *, cold: bool = False
+    ) -> None:
+        """An attempt is over; its task may go on elsewhere."""
+        if outcome is not Outcome.FINISHED:
+            self.demand.lost_seconds += now - started
+        self.records.add(
+            Ran(
+                attempt.task.key,
+                self._nodes.names[attempt.server],
+                LEVELS[attempt.level],
+                attempt.why,
+                attempt.task.submitted - self._began,
+                started - self._began,
+                now - self._began,
+                attempt.nth,
+                outcome,
+                cold,
+                attempt.copy,
+            )
+        )
+
+    def finished(
+        self,
+        attempt: Attempt,
+        holders: Sequence[str],
+        started: float,
+        now: float,
+        value: bytes,
+        *,
+        cold: bool,
+    ) -> None:
+        """The task has its result; `holders` held its chunk; `cold` as in `Done`."""
+        task, level = attempt.task, LEVELS[attempt.level]
+        node = self._nodes.names[attempt.server]
+        self._end(Outcome.FINISHED, now)
+        self.attempt_ended(attempt, Outcome.FINISHED, started, now, cold=cold)
+        self.demand.finished(task.chunk, holders, node, level, None if cold else now - started)
+        if cold:
+            self.demand.finished_cold(now - started)
+        if self._journal:
+            if task.data is not None:
+                task.fingerprint = with_data(task.fingerprint, task.data())
+            self._note(task, Outcome.FINISHED, attempt, started, now, value)
+        _give(task, unpickled(task.key, "its result", value))
+
+    def resumed(self, task: Task, value: bytes, now: float) -> bool:
+        """The task has its result, from an earlier run; False if that is unreadable."""
+        result = unpickled(task.key, "its result", value)
+        if isinstance(result, Caught):
+            return False
+        self._end(Outcome.RESUMED, now)
+        self._not_started(task, Outcome.RESUMED, now)
+        _give(task, result)
+        return True
+
+    def failed(self, task: Task, error: BaseException, now: float) -> None:
+        """The task has come to nothing but this error."""
+        self._end(Outcome.GIVEN_UP, now)
+        self._not_started(task, Outcome.GIVEN_UP, now)
+        if self._journal:
+            self._note(task, "failed", None, now, now, text=words(error))
+        fail(task.future, error)
+
+    def cancelled(self, task: Task, now: float) -> None:
+        """Nobody wants the task any more."""
+        self._end(Outcome.CANCELLED, now)
+        self._not_started(task, Outcome.CANCELLED, now)
+        if self._journal and task.attempts:
+            self._note(task, Outcome.CANCELLED, None, now, now)
+        cancel_quietly(task.future)
+
+    def _end(self, outcome: Outcome, now: float) -> None:
+        self.ended[outcome] += 1
+        self._last = max(self._last, now)
+
+    def _not_started(self, task: Task, outcome: Outcome, now: float) -> None:
+        """Record a task that has ended, if no attempt at it does."""
+        if task.attempts == 0:
+            at, submitted = now - self._began, task.submitted - self._began
+            self.records.add(Ran(task.key, "", "", "", submitted, at, at, 0, outcome))
+
+    def _note(
+        self,
+        task: Task,
+        state: str,
+        attempt: Attempt | None,
+        started: float,
+        ended: float | None = None,
+        value: bytes | None = None,
+        text: str | None = None,
+    ) -> None:
+        assert self._journal is not None
+        self._journal.note(
+            Row(
+                task.key,
+                task.fingerprint,
+                str(state),
+                task.attempts,
+                self._nodes.names[attempt.server] if attempt else "",
+                LEVELS[attempt.level] if attempt else "",
+                attempt.why if attempt else "",
+                task.submitted + self._to_unix,
+                started + self._to_unix,
+                None if ended is None else ended + self._to_unix,
+                value,
+                None,
+                text,
+            )
+        )
+
+
+def refuse(task: Task, failure: BaseException | None) -> None:
+    """End a task that came too late, or with what ended the scheduler."""
+    why = "the scheduler was closed"
+    if failure is not None:
+        why = f"the scheduler failed: {words(failure)}"
+    error = EngineClosedError(task.key, why)
+    error.__cause__ = failure
+    fail(task.future, error)
+
+
+def _give(task: Task, result: Any | Caught) -> None:
+    if isinstance(result, Caught):
+        fail(task.future, result.error)
+    else:
+        finish(task.future, result)

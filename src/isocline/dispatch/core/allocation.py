@@ -1,0 +1,158 @@
+"""Room for the core's arrays: how they begin, and how they grow and shrink."""
+
+import numpy as np
+import numpy.typing as npt
+
+from isocline.dispatch.core.kernels import state
+from isocline.dispatch.core.kernels.queues import copied, sort_by_job, struck
+from isocline.dispatch.core.kernels.state import (
+    FACTS_OF_START,
+    MOST_HOLDERS,
+    WANTED_FACTS,
+    KernelState,
+)
+from isocline.policies.scheduling.called import called
+from isocline.policies.scheduling.contract import ClusterSetting, ClusterView, SchedulingPolicy
+from isocline.policies.scheduling.own_rules import (
+    grade_of,
+    memory_of,
+    option_of,
+    queues_of,
+    rules_of,
+    winner_of,
+)
+from isocline.policies.scheduling.state.columns import COLUMNS, COLUMNS_WITH_RACKS, IDLE, SERVING
+from isocline.policies.scheduling.state.fair_share import FairShare, least_served
+from isocline.policies.scheduling.state.idle_servers import everyone
+from isocline.policies.scheduling.state.longest_queue import NO_ORDER, all_zero
+from isocline.policies.scheduling.state.tasks import (
+    FIRST_TASKS,
+    FREE,
+    HIGH,
+    LEFT,
+    LOW,
+    NONE,
+    ROOM,
+    START,
+    USED,
+    Lists,
+    Tasks,
+    empty_lists,
+    no_tasks,
+    with_more_tasks,
+)
+from isocline.policies.scheduling.state.transitions import SchedulerState
+
+IndexArray = npt.NDArray[np.int64]
+
+FIRST_WIDTH = 3  # holders for which there is room at each task
+LEAST_ENTRIES = 1 << 12
+LEAST_RING = 4
+
+
+def empty_view(setting: ClusterSetting, policy: SchedulingPolicy) -> ClusterView:
+    """All servers idle, no tasks."""
+    rack, racks = setting.rack, setting.racks
+    queues = queues_of(policy, setting)
+    desk = np.zeros((queues, COLUMNS if racks == 1 else COLUMNS_WITH_RACKS), np.int32)
+    desk[:, SERVING] = IDLE
+    tasks: Tasks = no_tasks(FIRST_TASKS, np.zeros(0, np.int32), FIRST_WIDTH)
+    return ClusterView(
+        desk=desk,
+        rack=rack,
+        racks=racks,
+        rate=setting.rate.copy(),
+        option=option_of(policy, setting),
+        idle=everyone(desk, rack, racks),
+        longest=all_zero(rack, racks) if policy.keeps_longest(setting) else NO_ORDER,
+        tasks=tasks,
+        lists=empty_lists(queues, FIRST_TASKS),
+        memory=memory_of(policy, setting),
+        winner=winner_of(policy, setting),
+    )
+
+
+def empty_state(setting: ClusterSetting, policy: SchedulingPolicy) -> SchedulerState:
+    """One job, not served as yet."""
+    return SchedulerState(
+        rules=called(rules_of(policy, setting)),
+        grade=grade_of(policy, setting),
+        binds=policy.binds,
+        counts_service=policy.counts_service,
+        keeps=True,
+        by_data=True,
+        turn=least_served,
+        turns=FairShare(np.zeros(1), np.ones(1), np.zeros(1, np.int64)),
+    )
+
+
+def empty_kernel_state(setting: ClusterSetting) -> KernelState:
+    """Nothing ahead, nothing under way, one function."""
+    return KernelState(
+        ahead=np.full(setting.size, NONE, np.int32),
+        given=np.zeros(4 + MOST_HOLDERS, np.int64),
+        cost=1.0 / setting.rate[:1],
+        started=np.zeros(1 + state.MOST_STARTS, np.int64),
+        starts=np.zeros(1 + FACTS_OF_START * state.MOST_STARTS, np.int64),
+        coming=np.zeros(setting.size, np.int32),
+        fetching=np.zeros(2),
+        wanted=np.zeros(1 + WANTED_FACTS * state.MOST_WANTED, np.int64),
+        moved=np.zeros(1, np.int64),
+        up=np.zeros(0, np.int64),
+    )
+
+
+def doubled(tasks: Tasks, lists: Lists, width: int) -> Tasks:
+    """Room for twice as many tasks; those numbers that are free stay so."""
+    room, left = tasks.fact.shape[0], int(lists.mark[LEFT])
+    more = with_more_tasks(tasks, lists, width)
+    more.fact[:room, FREE + 1 :] = tasks.fact[:, FREE + 1 :]
+    more.fact[room : room + left, FREE] = tasks.fact[:left, FREE]
+    lists.mark[LEFT] = room + left
+    return more
+
+
+def widened(tasks: Tasks, width: int) -> Tasks:
+    """Room for more holders at each task."""
+    room = tasks.fact.shape[0]
+    wider = no_tasks(room, tasks.holders, width)
+    wider.fact[:, HIGH] = wider.fact[:, LOW] + tasks.fact[:, HIGH] - tasks.fact[:, LOW]
+    wider.fact[:, HIGH + 1 :] = tasks.fact[:, HIGH + 1 :]
+    wider.time[:] = tasks.time
+    rows = tasks.holders.reshape(room, -1)
+    wider.holders.reshape(room, width)[:, : rows.shape[1]] = rows
+    return wider
+
+
+def relisted(view: ClusterView, jobs: int, binds: bool) -> ClusterView:
+    """Strike off what no longer waits, and make room for as much again in every list.
+
+    With `jobs` > 0 there are lists of each job's, too; where there were none they are filled.
+    """
+    tasks, old = view.tasks, view.lists
+    live = np.zeros(old.ring.shape[0], np.int64)
+    struck(tasks, old, live)
+    queues = view.desk.shape[0]
+    rows = queues * (1 + jobs)
+    sorts = rows > queues == old.ring.shape[0]
+    live = np.append(live, np.zeros(rows - live.size, np.int64))
+    if sorts:
+        live[queues:] = np.tile(live[:queues], jobs)
+    new = _lists_for(live, int(old.mark[LEFT]))
+    copied(tasks, old, new)
+    view = view._replace(lists=new)
+    if sorts:
+        sort_by_job(view, binds)
+    return view
+
+
+def _lists_for(live: IndexArray, left: int) -> Lists:
+    """Empty lists with room for twice what is in them, and an arena with room for as much again."""
+    room = np.maximum(LEAST_RING, 1 << np.ceil(np.log2(2 * live + 2)).astype(np.int64))
+    ring = np.zeros((live.size, 4), np.int32)
+    ring[:, ROOM] = room
+    ring[:, START] = np.cumsum(room) - room
+    used = int(room.sum())
+    mark = np.zeros(3, np.int64)
+    mark[LEFT], mark[USED] = left, used
+    return Lists(ring, np.zeros(max(2 * used, LEAST_ENTRIES), np.int32), mark)

@@ -1,0 +1,51 @@
+"""The lists of waiting tasks, written anew with room for more."""
+
+from typing import Any
+
+from isocline.compiled import kernel
+from isocline.policies.scheduling.contract import ClusterView
+from isocline.policies.scheduling.state.tasks import ENTRIES, JOB, WAITS, unref
+
+
+@kernel
+def struck(tasks: Any, lists: Any, live: Any) -> None:
+    """Let go of all entries of tasks that no longer wait; `live` becomes what is left in each."""
+    for queue in range(lists.ring.shape[0]):
+        start, room, head, size = lists.ring[queue]
+        live[queue] = 0
+        for i in range(size):
+            task = lists.entry[start + ((head + i) & (room - 1))]
+            if tasks.fact[task, WAITS] != 0:
+                live[queue] += 1
+            else:
+                unref(tasks, lists, task)
+
+
+@kernel
+def copied(tasks: Any, old: Any, new: Any) -> None:
+    """Copy all entries of tasks that wait into lists with room for them."""
+    for queue in range(old.ring.shape[0]):
+        start, room, head, size = old.ring[queue]
+        count = 0
+        for i in range(size):
+            task = old.entry[start + ((head + i) & (room - 1))]
+            if tasks.fact[task, WAITS] != 0:
+                new.entry[new.ring[queue, 0] + count] = task
+                count += 1
+        new.ring[queue, 3] = count
+
+
+@kernel
+def sort_by_job(view: ClusterView, binds: bool) -> None:
+    """Let all tasks that wait stand in the lists of their jobs, too; there must be room."""
+    tasks, lists = view.tasks, view.lists
+    queues = view.desk.shape[0]
+    for queue in range(queues if binds else view.rack.size):
+        start, room, head, size = lists.ring[queue]
+        for i in range(size):
+            task = lists.entry[start + ((head + i) & (room - 1))]
+            if tasks.fact[task, WAITS] != 0:
+                row = lists.ring[queues * (1 + tasks.fact[task, JOB]) + queue]
+                lists.entry[row[0] + row[3]] = task
+                row[3] += 1
+                tasks.fact[task, ENTRIES] += 1

@@ -1,0 +1,128 @@
+"""Service times as they are measured, of each function at each level, and how they spread.
+
+*Means.* A function's times are its own, so only the ratio of levels can be known before: the prior
+says how many times longer a task takes with its data in the rack or elsewhere. At level l of
+slowdown r_l, with service times of mean theta r_l, theta is estimated from all levels together, and
+
+    mean of level l  =  (k theta r_l + sum of its times) / (k + number of its times),
+
+the posterior mean under the conjugate prior of an exponential law with the weight of k = 10
+observations. Old observations count less by 1 / 200 with each new one of their level: a change has
+been half forgotten after 140.
+
+*Spread.* Times over their means are counted in classes, a quarter of a power of two each. Of one
+that has run t means, what is still to come is expected from those that took longer and from a
+prior of weight k, the Lomax law of mean 1 with shape 3: it has (2 + t) / 2 to go on average. Its
+tail is heavy, as that of a task that hangs.
+"""
+
+import math
+from dataclasses import dataclass, field
+from typing import final
+
+import numpy as np
+import numpy.typing as npt
+
+from isocline.model.cluster import Rates
+
+WEIGHT = 10.0  # of the priors, in observations
+MEMORY = 200.0  # observations
+LEVELS = 3
+PER_OCTAVE, LOWEST, CLASSES = 4, -8, 80  # from 2^-8 to 2^12 means
+
+
+@final
+@dataclass(slots=True)
+class MeasuredTimes:
+    """One function's service times."""
+
+    slowdown: tuple[float, ...]
+    scale: float  # s, a local task's, before any is known
+    count: list[float] = field(default_factory=lambda: [0.0] * LEVELS)
+    total: list[float] = field(default_factory=lambda: [0.0] * LEVELS)  # s
+    spread: list[float] = field(default_factory=lambda: [0.0] * CLASSES)
+    seen: int = 0
+
+    def observe(self, level: int, seconds: float) -> None:
+        """A task took so long."""
+        mean = self.mean(level)
+        self._count(level, seconds)
+        self.seen += 1
+        if seconds > 0.0 < mean:
+            octave = math.log2(seconds / mean) - LOWEST
+            self.spread[min(max(int(PER_OCTAVE * octave), 0), CLASSES - 1)] += 1.0
+        if self.seen % (1 << 12) == 0:
+            self.spread = [0.5 * share for share in self.spread]
+
+    def read(self, level: int, seconds: float) -> None:
+        """The data of one, which is at another level, took so long to come, and the task is due."""
+        self._count(level, seconds + self.mean(0))
+
+    def _count(self, level: int, seconds: float) -> None:
+        self.count[level] += 1.0 - self.count[level] / MEMORY
+        self.total[level] += seconds - self.total[level] / MEMORY
+
+    def mean(self, level: int) -> float:
+        """Expected service time at a level, s."""
+        each = zip(self.total, self.slowdown, strict=True)
+        local = sum(total / slowdown for total, slowdown in each)
+        seen = sum(self.count)
+        theta = local / seen if seen else self.scale
+        prior = WEIGHT * theta * self.slowdown[level]
+        return (prior + self.total[level]) / (WEIGHT + self.count[level])
+
+    def remaining(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """Times run, over the mean, increasing; and what is expected to remain at each of them."""
+        weight = np.array(self.spread)
+        edges = 2.0 ** (LOWEST + np.arange(CLASSES + 1) / PER_OCTAVE)
+        middle = np.sqrt(edges[:-1] * edges[1:])
+        run = edges[:-1]
+        longer = weight[::-1].cumsum()[::-1]
+        above = (weight * middle)[::-1].cumsum()[::-1] - run * longer
+        prior = WEIGHT * (1.0 + run / 2.0) ** -3.0
+        return run, (prior * (1.0 + run / 2.0) + above) / (prior + longer)
+
+
+@final
+class MeasuredRates:
+    """All functions', and what a policy is told: three rates for the mixture as it is."""
+
+    def __init__(self, prior: Rates):
+        self.prior = prior
+        local = prior.levels[0]
+        self._slowdown = tuple(local / rate for rate in prior.levels)
+        self._of: dict[int, MeasuredTimes] = {}
+        self._told = np.array(prior.levels)
+
+    def of(self, function: int) -> MeasuredTimes:
+        """A function's; one that is new is taken to be as long as the mean of the others."""
+        found = self._of.get(function)
+        if found is None:
+            known = [each.mean(0) for each in self._of.values() if each.seen]
+            scale = sum(known) / len(known) if known else 1.0 / self.prior.local
+            found = self._of[function] = MeasuredTimes(self._slowdown, scale)
+        return found
+
+    def local_means(self) -> list[tuple[int, float]]:
+        """Of each function the service time near its data, s."""
+        return [(function, each.mean(0)) for function, each in self._of.items()]
+
+    def changed(self, least: float = 0.05) -> npt.NDArray[np.float64] | None:
+        """Rates, tasks/s, local >= rack >= remote; None if none has moved by `least` of itself."""
+        seen = [each for each in self._of.values() if each.seen]
+        if not seen:
+            return None
+        weight = [sum(each.count) for each in seen]
+        mean = [
+            sum(w * each.mean(level) for w, each in zip(weight, seen, strict=True)) / sum(weight)
+            for level in range(LEVELS)
+        ]
+        # Never is a task farther from its data taken to be the shorter one, whatever chance says.
+        near = max(mean[0], 1e-9)
+        far = max(mean[2], near)
+        between = far if self.prior.rack is None else min(max(mean[1], near), far)
+        rates = 1.0 / np.array([near, between, far])
+        if np.all(np.abs(rates / self._told - 1.0) < least):
+            return None
+        self._told = rates
+        return rates

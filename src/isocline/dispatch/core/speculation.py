@@ -1,0 +1,101 @@
+"""Stragglers: running tasks that are to be run again elsewhere."""
+
+import math
+from collections.abc import Container
+from typing import NamedTuple, final
+
+import numpy as np
+import numpy.typing as npt
+
+from isocline.dispatch.core.policy_state import PolicyState
+from isocline.dispatch.core.running_tasks import RunningAttempt, RunningTasks
+from isocline.dispatch.core.service_times import WEIGHT, MeasuredRates
+from isocline.policies.scheduling.contract import LOCAL, REMOTE
+
+FloatArray = npt.NDArray[np.float64]
+
+# Between two looks: in local service times, and at least, s.
+BETWEEN, LEAST = 0.25, 0.01
+
+
+class Copy(NamedTuple):
+    """Run this attempt's task on another server, too."""
+
+    server: int
+    attempt: RunningAttempt
+    remaining: float  # s that it is expected to need
+    fresh: float  # s that it takes there
+
+
+@final
+class Speculation:
+    """Looks at what runs while a server is idle; O(servers) a look."""
+
+    def __init__(self, factor: float):
+        self.next_look = 0.0  # s
+        self._factor = factor
+        self._spread: dict[int, tuple[int, FloatArray, FloatArray]] = {}
+
+    def wanted(
+        self,
+        wanted: Container[int],
+        board: PolicyState,
+        servers: RunningTasks,
+        rates: MeasuredRates,
+        now: float,
+    ) -> list[Copy]:
+        """Copies whose gain is positive, each on an idle server; holders of the data first.
+
+        Only of tasks that are still `wanted`, and run once.
+        """
+        if self._factor == math.inf or now < self.next_look:
+            return []
+        self.next_look = now + max(BETWEEN / float(board.setting.rate[LOCAL]), LEAST)
+        found: list[Copy] = []
+        taken: set[int] = set()
+        for server, attempts in servers.at.items():
+            if not attempts or attempts[0].task not in wanted:
+                continue
+            if len(servers.of[attempts[0].task]) > 1:
+                continue
+            copy = self._copy(board, server, attempts[0], rates, now, taken)
+            if copy is not None:
+                found.append(copy)
+                taken.add(copy.server)
+        return found
+
+    def _copy(
+        self,
+        board: PolicyState,
+        server: int,
+        attempt: RunningAttempt,
+        rates: MeasuredRates,
+        now: float,
+        taken: set[int],
+    ) -> Copy | None:
+        measured = rates.of(attempt.function)
+        mean = measured.mean(attempt.level)
+        run = now - attempt.began
+        if measured.seen < WEIGHT or run <= mean:
+            return None
+        remaining = mean * self._remaining(rates, attempt.function, run / mean)
+        holders, _, _ = board.facts(attempt.number)
+        for holder in holders:
+            if holder != server and holder not in taken and board.is_idle(holder):
+                fresh = measured.mean(LOCAL)
+                return self._if_worth(Copy(holder, attempt, remaining, fresh))
+        idle = next((s for s in board.idle() if s not in taken), None)
+        if idle is None:
+            return None
+        return self._if_worth(Copy(idle, attempt, remaining, measured.mean(REMOTE)))
+
+    def _if_worth(self, copy: Copy) -> Copy | None:
+        return copy if copy.remaining > self._factor * copy.fresh else None
+
+    def _remaining(self, rates: MeasuredRates, function: int, run: float) -> float:
+        """Means that a task is expected to need when it has run so many."""
+        measured = rates.of(function)
+        known = self._spread.get(function)
+        if known is None or measured.seen > known[0] + 64:
+            known = self._spread[function] = (measured.seen, *measured.remaining())
+        return float(np.interp(run, known[1], known[2]))

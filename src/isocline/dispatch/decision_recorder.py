@@ -1,0 +1,95 @@
+"""A scheduling policy that also writes down what it decided."""
+
+from typing import Any, final
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+from isocline.addresses import Address
+from isocline.compiled import value_as
+from isocline.policies.scheduling.called import called
+from isocline.policies.scheduling.contract import (
+    PICK,
+    ClusterSetting,
+    ClusterView,
+    FloatArray,
+    IntArray,
+    Rules,
+    SchedulingPolicy,
+)
+from isocline.policies.scheduling.own_rules import rules_of
+from isocline.policies.scheduling.state.tasks import BORN, oldest
+from isocline.user_code import is_own
+
+FACTS = 3  # of a decision: server, time, when the task was submitted
+
+
+@final
+class DecisionRecorder(SchedulingPolicy):
+    """Another policy, whose first `most` decisions are kept behind its options.
+
+    `pick` is asked only of a server that starts at once what it names, so its answers are the
+    decisions; the task is the oldest of the queue. Times tell tasks apart.
+    """
+
+    def __init__(self, policy: SchedulingPolicy, most: int):
+        self.policy = policy
+        self._most = most
+        self.name = policy.name  # type: ignore[misc]  # of one policy here, not of a class
+        self.binds = policy.binds  # type: ignore[misc]
+        self.waits = policy.waits  # type: ignore[misc]
+        self.by_data = policy.by_data  # type: ignore[misc]
+
+    def rules(self, setting: ClusterSetting) -> Rules:
+        route, call, pick, due, changed = rules_of(self.policy, setting)
+        most = self._most
+
+        def note(server: int, view: Any, now: float, rng: Any) -> int:
+            queue = pick(server, view, now, rng)
+            counter = view.option.size - FACTS * most - 1
+            count = int(view.option[counter])
+            if queue >= 0 and count < most:
+                at = counter + 1 + FACTS * count
+                task = oldest(view.tasks, view.lists, queue)
+                view.option[at] = server
+                view.option[at + 1] = now
+                view.option[at + 2] = view.tasks.time[task, BORN]
+                view.option[counter] = count + 1.0
+            return queue  # type: ignore[no-any-return]
+
+        # By address, so that one compiled kernel does for all policies.
+        by_address = called(Rules(route, call, pick, due, changed))
+        if is_own(pick):  # see `called`
+            return by_address._replace(pick=value_as(PICK)(note))
+        compiled = numba.cfunc(PICK, error_model="numpy")(note)
+        return by_address._replace(pick=Address.of(compiled, PICK))
+
+    def decisions(self, view: ClusterView) -> npt.NDArray[np.float64]:
+        """(n, FACTS) those kept so far."""
+        kept = view.option[view.option.size - FACTS * self._most :].reshape(-1, FACTS)
+        return kept[: int(view.option[-1 - FACTS * self._most])]
+
+    def option(self, setting: ClusterSetting) -> FloatArray:
+        return np.append(self.policy.option(setting), np.zeros(1 + FACTS * self._most))
+
+    # All else is the policy's own.
+
+    def queues(self, setting: ClusterSetting) -> int:
+        return self.policy.queues(setting)
+
+    def grade(self, setting: ClusterSetting) -> npt.NDArray[np.int8]:
+        return self.policy.grade(setting)
+
+    def keeps_longest(self, setting: ClusterSetting) -> bool:
+        return self.policy.keeps_longest(setting)
+
+    def memory(self, setting: ClusterSetting) -> FloatArray:
+        return self.policy.memory(setting)
+
+    def winner(self, setting: ClusterSetting) -> IntArray:
+        return self.policy.winner(setting)
+
+    @property
+    def counts_service(self) -> bool:
+        return self.policy.counts_service

@@ -1,0 +1,1 @@
+"""Parts that several engines share: attempts, calls, chunk stores, deadlines and settings."""

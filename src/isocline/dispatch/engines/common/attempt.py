@@ -1,0 +1,72 @@
+"""One attempt at a node, from its function and arguments to the event for the engine."""
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from typing import NamedTuple, final
+
+from isocline.dispatch.engines.base import Done, Raised
+from isocline.dispatch.engines.common import calls
+from isocline.dispatch.engines.common.errors import UnreadError
+from isocline.dispatch.user_code_guard import end_fork
+
+# True once, for the first attempt in this process. It opens files and fills caches, and with what
+# it imports it may take seconds where its like take milliseconds: a time that belongs in no rate.
+_FIRST = [True]
+
+
+@final
+class Interruption(BaseException):
+    """Raised in the midst of an attempt. Not an Exception, so that no task catches it unawares."""
+
+    def __init__(self, timed_out: bool = False) -> None:
+        self.timed_out = timed_out
+
+
+class Read(NamedTuple):
+    """A chunk's value, and whether the node held it."""
+
+    value: object
+    held: bool
+
+
+def performed(
+    attempt: int,
+    node: str,
+    function: Callable[[], calls.Function],
+    arguments: bytes,
+    read: Callable[[], Read] | None,
+) -> Done | Raised:
+    """Run one attempt to its end; only an Interruption is let through.
+
+    A child that the task has forked, and that comes back from it, ends here: the parent goes on.
+
+    Args:
+        attempt: Its number.
+        node: Where it runs.
+        function: What returns the function.
+        arguments: Pickled (args, kwargs).
+        read: What returns the chunk; None: there is none.
+    """
+    modules, process = len(sys.modules), os.getpid()
+    first = _FIRST.pop() if _FIRST else False
+    start = time.perf_counter()
+    held, read_seconds = True, 0.0  # s
+    try:
+        called = function()
+        if read is None:
+            value = calls.call(called, arguments)
+        else:
+            chunk, held = read()
+            read_seconds = time.perf_counter() - start
+            value = calls.call(called, arguments, chunk)
+    except Interruption:
+        raise
+    except BaseException as error:  # also of sys.exit(): the node lives on
+        end_fork(process, error)
+        return Raised(attempt, node, *calls.failure(error), isinstance(error, UnreadError))
+    end_fork(process)
+    seconds = time.perf_counter() - start
+    cold = first or len(sys.modules) != modules
+    return Done(attempt, node, value, seconds, read_seconds, held, cold)

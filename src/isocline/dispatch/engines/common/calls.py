@@ -1,0 +1,64 @@
+"""Calls of functions on a node; results and errors as bytes."""
+
+import pickle
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+
+from isocline.dispatch import pickling
+from isocline.dispatch.engines.common.errors import RemoteError, ResultError
+from isocline.dispatch.user_code_guard import words
+
+Function = Callable[..., object]
+
+_ENGINES = str(Path(__file__).parents[1])
+
+
+def call(function: Function, arguments: bytes, *chunk: object) -> bytes:
+    """The pickled value of function(*chunk, *args, **kwargs).
+
+    Raises:
+        ResultError: The value cannot be pickled.
+        BaseException: Whatever the function raises.
+    """
+    args, kwargs = pickle.loads(arguments)
+    return pickled(function(*chunk, *args, **kwargs))
+
+
+def pickled(value: object) -> bytes:
+    """By pickle, which is fast; by cloudpickle what needs it, as of classes of `__main__`."""
+    try:
+        return pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
+    except Exception:  # what it raises for what it cannot pickle is not of one type
+        try:
+            by_value: bytes = pickling.dumps(value)
+        except Exception as error:
+            raise ResultError(
+                f"the result, of type {type(value).__qualname__}, cannot be pickled: "
+                f"{words(error)}; return plain data, or write it to a file and return its name"
+            ) from error
+        return by_value
+
+
+def failure(error: BaseException) -> tuple[bytes, str]:
+    """An exception pickled, and its traceback from where it left the engine for the user's code."""
+    trace = error.__traceback__
+    while trace and trace.tb_next and _ours(trace):
+        trace = trace.tb_next
+    text = "".join(traceback.format_exception(type(error), error, trace))
+    return _error_pickled(error), text
+
+
+def _ours(trace: TracebackType) -> bool:
+    return trace.tb_frame.f_code.co_filename.startswith(_ENGINES)
+
+
+def _error_pickled(error: BaseException) -> bytes:
+    """Many can be pickled, but not unpickled: both are tried here, where it does no harm."""
+    try:
+        data: bytes = pickling.dumps(error)
+        pickle.loads(data)
+    except BaseException:  # the task is over: not even to be stopped makes a difference to it now
+        return pickle.dumps(RemoteError(words(error)))
+    return data

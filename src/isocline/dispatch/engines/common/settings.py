@@ -1,0 +1,58 @@
+"""Settings of the nodes of a `ProcessEngine`, checked."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from isocline.arguments import kind_of, require
+from isocline.cores import usable_cores
+from isocline.dispatch import pickling
+from isocline.dispatch.engines.base import Node
+from isocline.dispatch.engines.common.chunk_store import Loader
+from isocline.dispatch.user_code_guard import Caught, guarded, words
+from isocline.errors import UsageError
+
+Nodes = int | Sequence[str] | Mapping[str, str | Path]
+
+
+def nodes_of(nodes: Nodes | None, racks: Mapping[str, str] | None) -> list[Node]:
+    """Numbered n0, n1, ... or named; raises UsageError if they cannot be so."""
+    require("nodes", nodes, kind_of(Nodes | None))
+    names = _names(nodes)
+    if not names or len(set(names)) < len(names) or not all(names):
+        raise UsageError(f"nodes: {nodes!r}; give one or more, each with a name of its own")
+    racks = racks or {}
+    for name in racks:
+        if name not in names:
+            raise UsageError(f"racks: no node {name!r}; the nodes are {', '.join(names)}")
+    return [Node(name, racks.get(name)) for name in names]
+
+
+def roots_of(nodes: Nodes | None) -> dict[str, Path]:
+    """The directory of each node, if they have any; raises UsageError if one is not there."""
+    if not isinstance(nodes, Mapping):
+        return {}
+    for name, root in nodes.items():
+        if not Path(root).is_dir():
+            raise UsageError(
+                f"nodes: {name} has no directory {str(root)!r}; make it, or correct it"
+            )
+    return {name: Path(root).absolute() for name, root in nodes.items()}
+
+
+def code_of(loader: Loader | None) -> bytes | None:
+    """A loader for workers; raises UsageError if it cannot be pickled."""
+    if loader is None:
+        return None
+    code = guarded(pickling.dumps, loader)
+    if isinstance(code, Caught):
+        raise UsageError(
+            f"loader: it cannot be pickled ({words(code.error)}); open files and connections where "
+            "it uses them"
+        ) from code.error
+    return code
+
+
+def _names(nodes: Nodes | None) -> list[str]:
+    if nodes is None:
+        nodes = usable_cores()
+    return [f"n{i}" for i in range(nodes)] if isinstance(nodes, int) else list(nodes)

@@ -1,0 +1,48 @@
+"""An engine's connection to Dask."""
+
+import asyncio
+import itertools
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any, final
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+_links = itertools.count(1)
+
+
+@final
+class Connection:
+    """Used in the client's event loop.
+
+    Attributes:
+        client: Dask's.
+        engine: The engine's name, which no other has.
+    """
+
+    def __init__(self, client: "Client") -> None:
+        self.client = client
+        self.engine = f"{client.id}-{next(_links)}"
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def at(self, worker: str, function: Any, *args: Any) -> Any:
+        """What a function of `node` answers at a worker; None if that is not there."""
+        return (await self.at_all([worker], function, *args)).get(worker)
+
+    async def at_all(self, workers: list[str], function: Any, *args: Any) -> Any:
+        """What it answers at each of some workers, of those that are there."""
+        return await self.client.run(
+            function, self.engine, *args, workers=workers, on_error="ignore"
+        )
+
+    def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[None]:
+        """Have something done, until it is or the link is cut."""
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def cut(self) -> None:
+        """Cancel all that is being done."""
+        for task in tuple(self._tasks):
+            task.cancel()

@@ -1,0 +1,123 @@
+"""Members of a Dask cluster: its workers, and the chunks they hold."""
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any, final
+
+from isocline.dispatch.engines.base import Drops, Emit, Holds, NodeLost, NodeUp
+from isocline.dispatch.engines.dask import worker_context as at_node
+from isocline.dispatch.engines.dask.chunks import Chunks
+from isocline.dispatch.engines.dask.connection import Connection
+from isocline.dispatch.engines.dask.worker_thread import Server, Worker, nodes_of
+
+_POLL = 1.0  # s between looks at the cluster, but
+_SHARE = 0.02  # of the time at most, as the scheduler works for them
+
+
+@final
+class Membership:
+    """Used in the client's event loop, but for `names`.
+
+    Attributes:
+        servers: The nodes that are there, by name.
+    """
+
+    def __init__(
+        self, chunks: Chunks, loader: bytes | None, racks: Mapping[str, str], emit: Emit
+    ) -> None:
+        self.servers: dict[str, Server] = {}
+        self._chunks = chunks
+        self._loader = loader
+        self._racks = dict(racks)
+        self._emit = emit
+        self._names: dict[str, list[str]] = {}  # by address; replaced, not changed
+        self._joining: set[str] = set()
+
+    def names(self, address: str) -> Sequence[str]:
+        """The nodes at a worker, none if it is not there; any thread may ask."""
+        return self._names.get(address, ())
+
+    def addresses(self) -> list[str]:
+        """The workers that are there."""
+        return list(self._names)
+
+    async def start(self, link: Connection, patience: float) -> None:
+        """Begin to watch; the workers that are there have joined, if they do within so many s."""
+        self._link = link
+        self._looking = asyncio.Lock()
+        link.client.subscribe_topic("all", self._told)
+        if joins := await self._see():
+            await asyncio.wait(joins, timeout=patience)
+        link.spawn(self._watch())
+
+    def close(self) -> None:
+        """Hear no more, nor keep Dask at any attempt; no worker is there."""
+        self._link.client.unsubscribe_topic("all")
+        for server in self.servers.values():
+            server.drop_all()
+        self.servers, self._names = {}, {}
+
+    async def _watch(self) -> None:
+        took = 0.0
+        while True:
+            await asyncio.sleep(max(_POLL, took / _SHARE))
+            start = time.monotonic()
+            await self._look()
+            took = time.monotonic() - start
+
+    def _told(self, event: tuple[float, Any]) -> None:
+        """By the scheduler, of anything."""
+        match event[1]:
+            case {"action": "remove-worker", "worker": address}:
+                self._leave(address, "Dask's scheduler has removed the worker")
+            case {"action": "add-worker"}:
+                self._link.spawn(self._look())
+
+    async def _look(self) -> None:
+        """At the workers that are there, and at what they hold."""
+        try:
+            async with self._looking:  # an older look must not undo a newer
+                await self._see()
+        except OSError as error:
+            for address in self.addresses():
+                self._leave(address, f"Dask's scheduler cannot be reached: {error}")
+
+    async def _see(self) -> list[asyncio.Task[None]]:
+        """Returns what has new workers join. They are not waited for: a dead one answers late."""
+        identity = await self._link.client.scheduler.identity(n_workers=-1)
+        workers, joins = identity["workers"], []
+        for address in self._names.keys() - workers.keys():
+            self._leave(address, "Dask's scheduler has it no longer")
+        for address in workers.keys() - self._names.keys() - self._joining:
+            self._joining.add(address)
+            joins.append(self._link.spawn(self._join(address, workers[address])))
+        for chunk, address, holds in await self._chunks.look(self._link.client):
+            for name in self.names(address):
+                self._emit((Holds if holds else Drops)(chunk, name))
+        return joins
+
+    async def _join(self, address: str, worker: Mapping[str, Any]) -> None:
+        there = None
+        with suppress(OSError):  # the scheduler is gone
+            there = await self._link.at(address, at_node.open_context, self._loader)
+        self._joining.discard(address)
+        if not there:
+            return
+        shared, nodes = Worker(address), nodes_of(address, worker, self._racks)
+        for node in nodes:
+            self.servers[node.name] = Server(node, shared)
+            self._emit(NodeUp(node))
+        names = [node.name for node in nodes]
+        self._names = {**self._names, address: names}
+        for chunk in self._chunks.held(address):
+            for name in names:
+                self._emit(Holds(chunk, name))
+
+    def _leave(self, address: str, reason: str) -> None:
+        names = self.names(address)
+        self._names = {other: at for other, at in self._names.items() if other != address}
+        for name in names:
+            self.servers.pop(name).drop_all()
+            self._emit(NodeLost(name, reason))

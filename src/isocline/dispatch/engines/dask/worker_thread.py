@@ -1,0 +1,110 @@
+"""One thread of a worker as the engine sees it."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, final
+
+from isocline.dispatch.engines.base import Node, WorkItem
+from isocline.dispatch.engines.dask import worker_context as at_node
+
+if TYPE_CHECKING:
+    from distributed import Client, Future
+
+
+def nodes_of(address: str, worker: Mapping[str, Any], racks: Mapping[str, str]) -> list[Node]:
+    """A node for each thread of a worker, as the scheduler describes it.
+
+    Its rack is by its address, else by its name, else by its host.
+    """
+    threads = worker["nthreads"]
+    keys = (address, str(worker["name"]), worker["host"])
+    rack = next((racks[key] for key in keys if key in racks), None)
+    return [Node(address + (f"/{i}" if threads > 1 else ""), rack) for i in range(threads)]
+
+
+@final
+class Worker:
+    """What the threads of one process share: the functions that it knows.
+
+    Attributes:
+        address: Its own, which no other will have.
+        known: The numbers of its functions.
+    """
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self.known: set[int] = set()
+
+
+@final
+class Server:
+    """Used in the client's event loop alone.
+
+    Attributes:
+        node: What it is called, and its rack.
+        worker: Where it is.
+        turn: Held by the attempt that is being handed over.
+        tasks: Those that attend to attempts, in order.
+        futures: What Dask will answer to attempts.
+    """
+
+    def __init__(self, node: Node, worker: Worker) -> None:
+        self.node = node
+        self.worker = worker
+        self.turn = asyncio.Lock()
+        self.tasks: dict[int, asyncio.Task[None]] = {}
+        self.futures: dict[int, Future[Any]] = {}
+
+    def submit(
+        self,
+        client: "Client",
+        engine: str,
+        work: WorkItem,
+        number: int,
+        chunk: "Future[Any] | None",
+    ) -> "Future[Any]":
+        """Hand an attempt over to Dask, bound to this worker."""
+        name = self.node.name
+        order = at_node.TaskRequest(
+            engine=engine,
+            node=name,
+            attempt=work.attempt,
+            function=number,
+            arguments=work.arguments,
+            chunk=work.chunk,
+            held=name in work.holders,
+            key=None if chunk is None else chunk.key,
+            limit=work.limit,
+        )
+        future = self.futures[work.attempt] = client.submit(
+            at_node.run,
+            order,
+            chunk,
+            key=f"isocline-{engine}-{work.attempt}",
+            workers=[self.worker.address],
+            allow_other_workers=False,
+            pure=False,
+            fifo_timeout=0,  # in the order in which they were given, however close
+        )
+        return future
+
+    def end(self, attempt: int) -> "list[Future[Any]]":
+        """An attempt has ended; what Dask need not keep any more."""
+        del self.tasks[attempt]
+        future = self.futures.pop(attempt, None)
+        return [] if future is None else [future]
+
+    def drop(self, attempt: int) -> bool:
+        """Hear no more of an attempt, nor keep Dask at it; False if it is not there."""
+        task = self.tasks.get(attempt)
+        if task is None:
+            return False
+        for future in self.end(attempt):
+            future.release()
+        task.cancel()
+        return True
+
+    def drop_all(self) -> None:
+        """Of no attempt."""
+        for attempt in tuple(self.tasks):
+            self.drop(attempt)

@@ -1,0 +1,93 @@
+"""A node whose chunks are files: its own below one directory, those it fetched below another."""
+
+import os
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import final
+
+from isocline.dispatch.engines.common.chunk_store import (
+    BLOCK,
+    ChunkPart,
+    Loader,
+    NotHereError,
+    Store,
+)
+from isocline.dispatch.engines.common.errors import ChunkError
+
+
+@final
+class Directory(Store):
+    """A chunk is the name of a file below `root`; a loader is given its path at this node.
+
+    Nothing is ever written below `root`. A file too large to be kept is there until the next is
+    fetched.
+    """
+
+    def __init__(self, loader: Loader, most: int, root: Path, scratch: Path) -> None:
+        super().__init__(most)
+        self._loader = loader
+        self._root = root
+        self._kept = scratch / "kept"
+        self._passing = scratch / "passing"
+        self._part = scratch / "part"  # one for each thread
+
+    @property
+    def fetches(self) -> bool:
+        return True
+
+    def own(self, chunk: str, named: bool) -> bool:  # noqa: ARG002  the files say it
+        return (self._root / checked(chunk)).is_file()
+
+    def load(self, chunk: str) -> object:
+        return self._loader(self._path(checked(chunk)))
+
+    @contextmanager
+    def sent(self, chunk: str) -> Iterator[ChunkPart]:
+        try:
+            file = self._path(checked(chunk)).open("rb")
+        except FileNotFoundError:
+            raise NotHereError from None
+        with file:
+            size = os.fstat(file.fileno()).st_size
+            yield ChunkPart(size, iter(lambda: file.read(BLOCK), b""))
+
+    def receive(self, chunk: str, parcel: ChunkPart) -> Callable[[], object]:
+        keep = self.fits(parcel.size)
+        if threading.current_thread() is threading.main_thread():  # the task before has ended
+            shutil.rmtree(self._passing, ignore_errors=True)
+        target = (self._kept if keep else self._passing) / checked(chunk)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part = self._part.with_suffix(f".{threading.get_ident()}")
+        try:
+            with part.open("wb") as file:
+                for block in parcel.blocks:
+                    file.write(block)
+            part.replace(target)
+        finally:
+            part.unlink(missing_ok=True)
+        if keep:
+            with self._changing:
+                self._sizes[chunk] = parcel.size
+        return partial(self._loader, target)
+
+    def _path(self, chunk: PurePosixPath) -> Path:
+        own = self._root / chunk
+        return own if own.is_file() else self._kept / chunk
+
+    def _drop(self, chunk: str) -> None:
+        (self._kept / checked(chunk)).unlink(missing_ok=True)
+
+
+def checked(chunk: str) -> PurePosixPath:
+    """A chunk as a path below a directory; raises ChunkError if it leads out of it."""
+    path = PurePosixPath(chunk)
+    if path.is_absolute() or ".." in path.parts or not path.parts:
+        raise ChunkError(
+            f"chunk {chunk!r} is not the name of a file below a node's directory; "
+            "give its path relative to that directory, without '..'"
+        )
+    return path

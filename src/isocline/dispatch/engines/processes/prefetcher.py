@@ -1,0 +1,42 @@
+"""The threads of a worker that fetch chunks while the main thread runs tasks."""
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import final
+
+from isocline.dispatch.engines.base import Drops, Fetched, Holds
+from isocline.dispatch.engines.processes.chunk_reader import ChunkReader, Notices
+from isocline.dispatch.engines.processes.protocol import Fetch
+
+_MOST = 16  # at once
+
+
+@final
+class Prefetcher:
+    """Of one node, as long as the process lives."""
+
+    def __init__(
+        self, name: str, reader: ChunkReader, send: Callable[[Holds | Drops | Fetched], None]
+    ) -> None:
+        self._name = name
+        self._reader = reader
+        self._send = send
+        self._threads = ThreadPoolExecutor(_MOST, "fetcher")
+
+    def put(self, wanted: Fetch) -> None:
+        """From any thread, at once."""
+        self._threads.submit(self._fetch, wanted)
+
+    def _fetch(self, wanted: Fetch) -> None:
+        chunk, holders = wanted
+        start, held = time.perf_counter(), False
+        notices: Notices = []
+        # Of a full disk, or a wrong name, the task that reads it will tell.
+        with suppress(Exception):
+            self._reader.fetch(chunk, holders, notices)
+            held = self._reader.holds(chunk, holders)
+        for notice in notices:
+            self._send(notice)
+        self._send(Fetched(chunk, self._name, held, time.perf_counter() - start))

@@ -1,0 +1,194 @@
+"""The thread that hears workers, and sees to it that there are some."""
+
+import selectors
+import socket
+import threading
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from typing import final
+
+from isocline.dispatch.engines.base import (
+    Done,
+    Drops,
+    Emit,
+    Ending,
+    Event,
+    Fetched,
+    Holds,
+    NodeGone,
+    NodeLost,
+    NodeUp,
+    Raised,
+    Stopped,
+    TimedOut,
+)
+from isocline.dispatch.engines.common.errors import EngineError
+from isocline.dispatch.engines.processes.protocol import Ready
+from isocline.dispatch.engines.processes.worker_handle import WorkerHandle
+from isocline.dispatch.engines.processes.worker_slot import WorkerSlot
+
+# s between looks at what nothing announces: workers overdue, or to be started.
+_LOOK = 0.05
+# Workers of one node in a row that may be killed as they start, as where memory is scarce, before
+# the engine itself is not started; and that may end so later, in some 2 minutes, before the node is
+# given up by those who wait for it. It is started again all the same.
+_KILLED, _IN_VAIN = 3, 20
+_GRACE = 1.0  # s from asking workers to end until killing them
+_BOTH = selectors.EVENT_READ | selectors.EVENT_WRITE
+
+
+@final
+class Supervisor:
+    """Starts the workers of all places, again and again, until it is closed."""
+
+    def __init__(self, places: Sequence[WorkerSlot], emit: Emit) -> None:
+        self._places = places
+        self._emit = emit
+        self._selector = selectors.DefaultSelector()
+        self._wake, self._woken = socket.socketpair()
+        for end in (self._wake, self._woken):
+            end.setblocking(False)
+        self._selector.register(self._woken, selectors.EVENT_READ)
+        self._starting = {place.node.name for place in places}
+        self._started = threading.Event()
+        self._failure = ""
+        self._closing = False
+        self._next_look = 0.0
+        self._thread = threading.Thread(target=self._run, name="isocline engine", daemon=True)
+
+    def start(self) -> None:
+        """Returns when all workers are ready; raises EngineError if one of them cannot be."""
+        self._thread.start()
+        self._started.wait()
+        if self._failure:
+            raise EngineError(self._failure)
+
+    def wake(self) -> None:
+        """From any thread: there is something to do."""
+        with suppress(BlockingIOError):  # it has been woken often enough
+            self._wake.send(b"\0")
+
+    def close(self) -> None:
+        """End the workers, with all that tasks have started."""
+        self._closing = True
+        self.wake()
+        if self._thread.ident:
+            self._thread.join()
+        processes = [place.process for place in self._places if place.process]
+        for process in processes:
+            process.terminate()
+        end = time.monotonic() + _GRACE
+        while time.monotonic() < end and not all(process.dead for process in processes):
+            time.sleep(0.005)
+        for process in processes:
+            process.kill()
+            process.output.join()
+        self._selector.close()
+        self._wake.close()
+        self._woken.close()
+
+    def _run(self) -> None:
+        while not self._closing:
+            for key, ready in self._selector.select(_LOOK):
+                if key.data is None:
+                    self._woken.recv(4096)
+                    self._next_look = 0.0
+                elif ready & selectors.EVENT_WRITE:
+                    self._flush(*key.data)
+                else:
+                    self._hear(*key.data)
+            if time.monotonic() >= self._next_look:
+                self._look()
+
+    def _look(self) -> None:
+        self._next_look = time.monotonic() + _LOOK
+        for place in self._places:
+            process = place.process
+            if process is None:
+                if place.due:
+                    self._start(place)
+            elif event := process.overdue():
+                self._ended(process, event)
+                self._lost(place, process, f"killed, as attempt {event.attempt} would not stop")
+            elif process.dead:  # and its channel may be held open by a child of a task
+                self._act(place, process, process.last_words())
+                self._lost(place, process)
+            elif process.behind:
+                self._selector.modify(process.channel, _BOTH, (place, process))
+
+    def _start(self, place: WorkerSlot) -> None:
+        try:
+            process = place.start()
+        except OSError as error:  # no more memory, processes or files
+            place.lost()
+            self._not_started(place, str(error))
+        else:
+            self._selector.register(process.channel, selectors.EVENT_READ, (place, process))
+
+    def _flush(self, place: WorkerSlot, process: WorkerHandle) -> None:
+        process.flush()
+        if not process.behind:
+            self._selector.modify(process.channel, selectors.EVENT_READ, (place, process))
+
+    def _hear(self, place: WorkerSlot, process: WorkerHandle) -> None:
+        try:
+            messages, alive = process.received()
+        except Exception as error:  # a task has written where only the worker may
+            self._lost(place, process, f"it said what cannot be read ({error})")
+            return
+        self._act(place, process, messages)
+        if not alive:
+            self._lost(place, process)
+
+    def _act(
+        self, place: WorkerSlot, process: WorkerHandle, messages: Iterable[Event | Ready]
+    ) -> None:
+        for message in messages:
+            match message:
+                case Ready():
+                    self._ready(place, process)
+                case Holds() | Drops() | Fetched():
+                    self._emit(message)
+                case Done() | Raised() | TimedOut() | Stopped():
+                    place.did()
+                    self._ended(process, message)
+
+    def _ended(self, process: WorkerHandle, event: Ending) -> None:
+        if process.ended(event.attempt):
+            self._emit(event)
+
+    def _ready(self, place: WorkerSlot, process: WorkerHandle) -> None:
+        process.up = True
+        place.ready()
+        if self._started.is_set():
+            self._emit(NodeUp(place.node))
+        self._starting.discard(place.node.name)
+        if not self._starting:
+            self._started.set()
+
+    def _lost(self, place: WorkerSlot, process: WorkerHandle, why: str = "") -> None:
+        self._selector.unregister(process.channel)
+        how = process.kill()
+        place.lost()
+        if process.up:
+            if self._started.is_set():
+                self._emit(NodeLost(place.node.name, why or how, returns=True))
+            else:
+                self._starting.add(place.node.name)
+        elif not process.killed or place.failed > _KILLED:
+            self._not_started(place, f"its worker {how}", process)
+
+    def _not_started(
+        self, place: WorkerSlot, why: str, process: WorkerHandle | None = None
+    ) -> None:
+        """One more process of a place has not come up."""
+        name = place.node.name
+        if not self._started.is_set():
+            if process:
+                process.output.join()
+                why = "\n".join((f"{why}, and said:", *process.output.last))
+            self._failure = f"node {name} cannot be started: {why}"
+            self._started.set()
+        elif place.failed == _IN_VAIN:
+            self._emit(NodeGone(name, f"{_IN_VAIN} workers ended as they started, the last: {why}"))

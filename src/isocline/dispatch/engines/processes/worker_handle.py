@@ -1,0 +1,215 @@
+"""One worker process from its engine's side: started, fed, and ended whatever happens."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import final
+
+from isocline.cores import usable_cores
+from isocline.dispatch.descendants import kill_below
+from isocline.dispatch.engines.base import Event, Stopped, TimedOut, WorkItem
+from isocline.dispatch.engines.common.deadlines import Deadlines
+from isocline.dispatch.engines.processes import protocol
+from isocline.dispatch.engines.processes.output import Output
+from isocline.dispatch.engines.processes.threads import thread_variables
+from isocline.dispatch.forks import owned
+from isocline.dispatch.shared_bytes import LARGE
+
+_WORKER = "isocline.dispatch.engines.processes.worker"
+# -P: what lies in the current directory is not to stand before the library's own modules.
+_COMMAND = [sys.executable, "-P", "-X", "faulthandler", "-m", _WORKER]
+_BLOCK = 1 << 18  # bytes read at once
+Message = Event | protocol.Ready
+
+_FUNCTIONS = 256  # that a worker keeps, with large arguments, as long as
+_BYTES = 1 << 26  # they have no more bytes together
+
+
+@final
+class WorkerHandle:
+    """One incarnation of a node: the next has another.
+
+    `run` and `cancel` are called from one thread, all else from the engine's; what both touch is
+    under a lock.
+    """
+
+    def __init__(self, setup: protocol.Setup, patience: float) -> None:
+        """Starts it; raises OSError if it cannot be."""
+        self.up = False
+        self.channel, end = socket.socketpair()
+        with end:
+            self._process = subprocess.Popen(
+                [*_COMMAND, str(end.fileno())],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                pass_fds=[end.fileno()],
+                start_new_session=True,  # Ctrl-C is the scheduler's to act on
+                env={
+                    **os.environ,
+                    **thread_variables(len(setup.peers), usable_cores(), os.environ),
+                },
+            )
+        assert self._process.stdout is not None
+        self.output = Output(setup.name, self._process.stdout)
+        self.channel.setblocking(False)
+        self._unpacker = protocol.Unpacker()
+        self._lock = threading.Lock()
+        self._watch = Deadlines(setup.name, patience)
+        self._functions: OrderedDict[bytes, int] = OrderedDict()
+        self._number = 0
+        self._size = 0  # bytes of these
+        self._outbox = bytearray()
+        self._send(protocol.packed(setup))
+        owned(self)
+
+    # From the caller's thread
+
+    def run(self, function: bytes, work: WorkItem) -> None:
+        """Put work, without its function, at the end of its queue."""
+        with self._lock:
+            self._watch.added(work.attempt, work.limit, time.monotonic())
+            arguments = None
+            if len(work.arguments) >= LARGE:
+                arguments = self._known(work.arguments)
+                work = work._replace(arguments=b"")
+            # The function comes last: to know it the worker may have to forget what is older.
+            number = self._known(function, keep=arguments)
+            self._send(protocol.packed(protocol.Run(number, work, arguments)))
+
+    def cancel(self, attempt: int) -> None:
+        """Have an attempt stopped, if it is there."""
+        with self._lock:
+            if self._watch.cancelled(attempt, time.monotonic()):
+                self._send(protocol.packed(protocol.Cancel(attempt)))
+
+    def fetch(self, chunk: str, holders: Sequence[str]) -> None:
+        """Have it fetch a chunk while it runs tasks."""
+        with self._lock:
+            self._send(protocol.packed(protocol.Fetch(chunk, tuple(holders))))
+
+    # From the engine's thread
+
+    @property
+    def behind(self) -> bool:
+        """Whether something waits to be sent."""
+        return bool(self._outbox)
+
+    def flush(self) -> None:
+        """Send what waits, as far as the channel takes it."""
+        with self._lock:
+            self._send(b"")
+
+    def received(self) -> tuple[list[Message], bool]:
+        """What it has said since, and whether it can say more."""
+        try:
+            data = self.channel.recv(_BLOCK)
+        except BlockingIOError:
+            return [], True
+        except ConnectionError:
+            data = b""
+        return list(self._unpacker.feed(data)), bool(data)
+
+    def last_words(self) -> list[Message]:
+        """What it said before it ended."""
+        words: list[Message] = []
+        with suppress(Exception):  # of one that ended in the midst of them
+            while data := self.channel.recv(_BLOCK):
+                words += self._unpacker.feed(data)
+        return words
+
+    def ended(self, attempt: int) -> bool:
+        """It said that an attempt ended; False if that was known."""
+        with self._lock:
+            return self._watch.ended(attempt, time.monotonic())
+
+    def overdue(self) -> TimedOut | Stopped | None:
+        """What it should have said of the attempt that it runs."""
+        with self._lock:
+            return self._watch.overdue(time.monotonic())
+
+    @property
+    def dead(self) -> bool:
+        """Whether it has ended; its channel may be held open by a child of a task."""
+        if not hasattr(os, "waitid"):  # macOS before Python 3.13
+            return self._process.poll() is not None
+        # Without reaping it, so that its number remains its group's: see `kill`.
+        ended = os.WEXITED | os.WNOHANG | os.WNOWAIT
+        return os.waitid(os.P_PID, self._process.pid, ended) is not None
+
+    def kill(self) -> str:
+        """End it with all that its tasks have started; returns how it ended."""
+        self._end_tasks()
+        # Before it is waited for: until then its number is its group's, and no other's.
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        status = self._process.wait()
+        self.channel.close()
+        if status < 0:
+            return f"killed by {signal.Signals(-status).name}"
+        return f"ended with status {status}"
+
+    @property
+    def killed(self) -> bool:
+        """After `kill`: whether a signal has ended it."""
+        return self._process.returncode < 0
+
+    def disown(self) -> None:
+        """As of `forks.Forkable`: it ends with its engine, which is not in this child."""
+        self.channel.close()
+
+    def terminate(self) -> None:
+        """Ask it to end."""
+        with self._lock:
+            busy = self._watch.busy
+        if busy:
+            self._end_tasks()
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGTERM)
+            os.killpg(self._process.pid, signal.SIGCONT)
+
+    def _end_tasks(self) -> None:
+        """Kill what its tasks have started; it stands still then."""
+        if self.dead:  # what it has left is not below it any more
+            return
+        # Until it goes on it starts nothing, and waits for none of them, whose numbers therefore
+        # remain theirs.
+        with suppress(ProcessLookupError, PermissionError):
+            os.kill(self._process.pid, signal.SIGSTOP)
+        kill_below(self._process.pid)
+
+    def _known(self, pickled: bytes, keep: int | None = None) -> int:
+        """The number of a function or of large arguments, sent when they are first used.
+
+        `keep` is a number that the worker is not to forget yet.
+        """
+        number = self._functions.get(pickled)
+        if number is not None:
+            self._functions.move_to_end(pickled)
+            return number
+        self._size += len(pickled)
+        while self._functions and (len(self._functions) >= _FUNCTIONS or self._size > _BYTES):
+            oldest, number = next(iter(self._functions.items()))
+            if number == keep:
+                break
+            del self._functions[oldest]
+            self._size -= len(oldest)
+            self._send(protocol.packed(protocol.Forget(number)))
+        self._number += 1
+        self._functions[pickled] = self._number
+        self._send(protocol.packed(protocol.Function(self._number, pickled)))
+        return self._number
+
+    def _send(self, data: bytes) -> None:
+        """Without waiting; what the channel does not take now waits for `flush`."""
+        self._outbox += data
+        with suppress(BlockingIOError, OSError):  # it has ended, which is seen elsewhere
+            while self._outbox:
+                del self._outbox[: self.channel.send(self._outbox)]

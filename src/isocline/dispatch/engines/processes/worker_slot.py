@@ -1,0 +1,59 @@
+"""A node of the engine, whose worker process may die and be started again."""
+
+import math
+import time
+from collections.abc import Callable
+from typing import final
+
+from isocline.dispatch.engines.base import Node
+from isocline.dispatch.engines.processes.protocol import Setup
+from isocline.dispatch.engines.processes.worker_handle import WorkerHandle
+
+# s until a worker that died is started again: doubled with each that dies before a task is done.
+_FIRST, _LONGEST = 0.1, 10.0
+
+
+@final
+class WorkerSlot:
+    """Its process, if there is one, and when there is to be the next."""
+
+    def __init__(
+        self,
+        node: Node,
+        setup: Setup,
+        patience: float,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.node = node
+        self.setup = setup
+        self.process: WorkerHandle | None = None
+        self._patience = patience
+        self.failed = 0  # processes in a row that ended before they were ready
+        self._pause = _FIRST
+        self._now = now
+        self._due = -math.inf  # s of that clock
+
+    def start(self) -> WorkerHandle:
+        """A process; raises OSError if there cannot be one now."""
+        self.process = WorkerHandle(self.setup, self._patience)
+        return self.process
+
+    @property
+    def due(self) -> bool:
+        """Whether it is time to start it again."""
+        return self.process is None and self._now() >= self._due
+
+    def lost(self) -> None:
+        """Its process is gone, or could not be started."""
+        self.failed += self.process is None or not self.process.up
+        self.process = None
+        self._due = self._now() + self._pause
+        self._pause = min(2.0 * self._pause, _LONGEST)
+
+    def ready(self) -> None:
+        """Its process is up."""
+        self.failed = 0
+
+    def did(self) -> None:
+        """It has done a task: it can."""
+        self._pause = _FIRST

@@ -1,0 +1,88 @@
+"""Answers of an actor, one after the other."""
+
+import pickle
+import threading
+from collections.abc import Callable
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any, NamedTuple, final
+
+import ray
+
+from isocline.dispatch.engines.base import Ending, Raised
+from isocline.dispatch.engines.common import calls
+from isocline.dispatch.engines.common.errors import RemoteError
+from isocline.dispatch.user_code_guard import Caught, guarded
+from isocline.dispatch.user_code_guard import words as said
+
+if TYPE_CHECKING:
+    from ray import ObjectRef
+
+
+class Answer(NamedTuple):
+    """An attempt's end, as a node's actor sends it, pickled."""
+
+    ending: Ending
+    fetched: list[str]  # chunks that were fetched for it
+    lost: list[str]  # chunks of which Ray has no copy left
+
+
+Hear = Callable[[Any], None]  # with the answer, or with the exception that came in its place
+
+
+@final
+class Answers:
+    """A thread that waits for them in the order in which they were asked for.
+
+    An actor works its calls off in order, but Ray does not always tell of their ends in order. A
+    future for each call would also cost more: Ray makes it in a thread that has the rest to do.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._asked: SimpleQueue[tuple[ObjectRef[Any], Hear] | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._listen, name=f"ray {name}", daemon=True)
+        self._thread.start()
+
+    def expect(self, ref: "ObjectRef[Any]", hear: Hear) -> None:
+        """Wait for one answer more; `hear` is called in the thread."""
+        self._asked.put((ref, hear))
+
+    def close(self) -> None:
+        """No more will be asked for; the thread ends after the last answer."""
+        self._asked.put(None)
+
+    @property
+    def over(self) -> bool:
+        """Whether it was closed, and the last answer has come."""
+        return not self._thread.is_alive()
+
+    def join(self, patience: float) -> None:
+        """Wait until the thread has ended, for so many s at most."""
+        self._thread.join(patience)
+
+    def _listen(self) -> None:
+        while asked := self._asked.get():
+            ref, hear = asked
+            answer = guarded(ray.get, ref)
+            if isinstance(answer, Caught):
+                answer = error_of(answer)
+            hear(answer)
+
+
+def error_of(caught: Caught) -> Exception:
+    """What came in place of an answer; a user's own, of a task that was to make a chunk."""
+    error = caught.error
+    return error if isinstance(error, Exception) else RemoteError(said(error))
+
+
+def words(error: Exception) -> str:
+    """What it says, without Ray's advice."""
+    return str(error).partition("\n")[0]
+
+
+def ended(attempt: int, node: str, answer: bytes | Exception) -> Answer:
+    """How an attempt ended."""
+    if isinstance(answer, Exception):
+        error = getattr(answer, "cause", None) or answer
+        return Answer(Raised(attempt, node, *calls.failure(error)), [], [])
+    sent: Answer = pickle.loads(answer)
+    return sent

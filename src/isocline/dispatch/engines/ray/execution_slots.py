@@ -1,0 +1,82 @@
+"""Lanes in which a node's attempts run one after the other, in threads in which Ray calls it."""
+
+import threading
+import time
+from collections.abc import Callable
+from typing import final
+
+from isocline.dispatch.engines.base import Ending, Stopped
+from isocline.dispatch.engines.common.attempt import Interruption
+from isocline.dispatch.engines.common.task_thread import GRACE, TaskThreads, interrupt
+
+_LOOK = 0.002  # s
+
+
+@final
+class ExecutionSlots:
+    """A lane is one of Ray's threads, with the calls that wait for it.
+
+    An attempt without a limit runs in that thread itself: to hand it to another and to wait for it
+    doubles what Ray costs a task. If one that is cancelled does not end, the lane is left to it,
+    and the caller asks for the others anew in the next lane.
+    """
+
+    def __init__(self) -> None:
+        self._hands = TaskThreads()
+        self._lock = threading.Lock()
+        self._lane = 0
+        self._running: int | None = None  # of those without a limit
+        self._thread = 0  # that runs it
+
+    def perform(
+        self, lane: int, attempt: int, node: str, limit: float | None, run: Callable[[], Ending]
+    ) -> Ending | None:
+        """Run an attempt to its end, whichever that is; None: its lane was given up before."""
+        with self._lock:
+            if lane != self._lane:
+                return None
+            if limit is None:
+                if self._hands.refuses(attempt):
+                    return Stopped(attempt, node)
+                self._running, self._thread = attempt, threading.get_ident()
+        if limit is not None:
+            return self._hands.perform(attempt, node, limit, run)
+        ending: Ending | None = None
+        try:
+            try:
+                ending = run()
+            finally:
+                self._left(attempt)
+        except Interruption:
+            self._left(attempt)
+        return ending or Stopped(attempt, node)
+
+    def cancel(self, attempt: int, more: bool) -> bool:
+        """Stop an attempt, or see that it does not begin.
+
+        Args:
+            attempt: Which.
+            more: There is another lane.
+
+        Returns:
+            Whether its lane has been given up, as it does not end.
+        """
+        with self._lock:
+            if self._running != attempt:
+                self._hands.cancel(attempt)
+                return False
+            interrupt(self._thread)
+        end = time.monotonic() + GRACE
+        while self._running == attempt and time.monotonic() < end:
+            time.sleep(_LOOK)
+        with self._lock:
+            if self._running != attempt or not more:
+                return False
+            self._lane += 1
+            self._running = None
+            return True
+
+    def _left(self, attempt: int) -> None:
+        with self._lock:
+            if self._running == attempt:
+                self._running = None

@@ -1,0 +1,52 @@
+"""Start of a scheduler: its engine, and the rates it uses before any is measured."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from isocline.arguments import in_one_line
+from isocline.dispatch.engines.base import Engine
+from isocline.errors import UsageError
+from isocline.model.cluster import Rates
+
+# A remote task is taken to take twice as long, as in Section 6 of the near-data paper, and one in
+# the rack of its data to be half way between. How long a local one takes makes no difference to a
+# decision.
+_SLOWDOWN = 2.0
+
+
+def prior(racks: int) -> Rates:
+    """Rates before any is measured, by how many racks the engine knows."""
+    return Rates(1.0, 1.0 / _SLOWDOWN, None if racks == 1 else _SLOWDOWN**-0.5)
+
+
+def engine_of(engine: str | Engine, everywhere: bool, options: Mapping[str, Any]) -> Engine:
+    """An engine, given itself or by name and with options, that of `Scheduler` among them.
+
+    Raises:
+        UsageError: There is none of that name, or options are given beside an engine.
+        MissingExtraError: Its library is not installed.
+    """
+    if not isinstance(engine, str):
+        if options:
+            raise UsageError(
+                f"scheduler: {', '.join(options)}: give these to the engine, which is there already"
+            )
+        if not all(hasattr(engine, name) for name in ("start", "run", "cancel", "close")):
+            raise UsageError(
+                f"scheduler: engine is {in_one_line(engine)}; give processes, ray, dask, or an "
+                "engine of isocline.dispatch.engines"
+            )
+        return engine
+    if engine == "processes":
+        from isocline.dispatch.engines.processes import ProcessEngine  # noqa: PLC0415
+
+        return ProcessEngine(everywhere=everywhere, **options)
+    if engine == "ray":
+        from isocline.dispatch.engines.ray import RayEngine  # noqa: PLC0415
+
+        return RayEngine(**options)
+    if engine == "dask":
+        from isocline.dispatch.engines.dask import DaskEngine  # noqa: PLC0415
+
+        return DaskEngine(**options)
+    raise UsageError(f"scheduler: unknown engine {engine!r}; give processes, ray, dask, or one")

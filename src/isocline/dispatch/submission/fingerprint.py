@@ -1,0 +1,316 @@
+"""Fingerprints of functions and arguments: equal if a task would do the same as in an earlier run.
+
+Pickles cannot tell: they hold line numbers, orders of sets, which strings are one object, random
+names of classes, and whatever else a release of cloudpickle puts there. A fingerprint covers what a
+function does: its byte code, constants, defaults, closure, and the globals that it reads, whatever
+these are: functions, classes, containers, objects. Functions, classes and modules of the user's own
+(`own_code`) are followed; those of installed packages and of the standard library are covered by
+their names. An object is covered by its class and by the parts that pickle would save.
+
+Not covered: what is found by a computed name, as with `getattr` or `importlib`, and what files
+contain. Files that a value names by a `Path` are told, so that their states can be looked at.
+"""
+
+import copyreg
+import hashlib
+import weakref
+from collections.abc import Collection, Iterator, Mapping
+from enum import Enum
+from functools import cached_property, partial
+from pathlib import Path, PurePath
+from types import CodeType, FunctionType, MappingProxyType, MethodType, ModuleType
+from typing import Any, NamedTuple, final
+
+from isocline.dispatch import pickling
+from isocline.dispatch.submission.own_code import (
+    home,
+    imported_code,
+    is_nested,
+    is_own_module,
+    used,
+)
+
+SIZE = 16  # bytes: of 2^40 tasks, two are alike by chance with probability 2^-49
+
+_PLAIN = (type(None), bool, int, float, complex, str, bytes)
+_PROTOCOL = 4  # the same parts in every Python; 5 would leave large buffers out
+# Members of a class that change nothing that it does, or are made from the others.
+_IDLE = {
+    "__module__",
+    "__doc__",
+    "__firstlineno__",
+    "__static_attributes__",  # in any order
+    "__annotations__",
+    "__abstractmethods__",
+    "__parameters__",
+    "__orig_bases__",
+    "__dict__",
+    "__weakref__",
+    "_abc_impl",
+}
+# Data with names of this form that says what a class does. Others of that form hold addresses.
+_DUNDER_DATA = {"__slots__", "__pydantic_fields__"}
+# Modules of classes whose instances, as globals, are in another state in each process: generators
+# of random numbers that nobody has seeded, and the environment.
+_IN_ANY_STATE = {"random", "numpy.random._generator", "numpy.random.mtrand", "os"}
+_WEAK = (weakref.ref, weakref.WeakKeyDictionary, weakref.WeakValueDictionary, weakref.WeakSet)
+
+
+class Walked(NamedTuple):
+    """A fingerprint, and the paths that the value has."""
+
+    fingerprint: bytes
+    paths: tuple[str, ...]
+
+
+def fingerprint(value: Any) -> bytes:
+    """The fingerprint of any value that can be pickled; 16 bytes."""
+    return _Walk().of(value)
+
+
+def walked(value: Any) -> Walked:
+    """The fingerprint of a value, and the paths in it.
+
+    Those that a partial or a method's object has are among them, but not those that a function
+    finds in its closure, its defaults or its globals: tasks often write to these.
+    """
+    walk = _Walk()
+    return Walked(walk.of(value), tuple(sorted(walk.paths)))
+
+
+@final
+class _Walk:
+    """One walk through a value and its parts.
+
+    A part that contains itself is replaced by the number of steps up to it. Each object is walked
+    through once: in an object graph with many links, walking every path would take for ever.
+    """
+
+    def __init__(self) -> None:
+        self.paths: set[str] = set()
+        self._functions = 0  # that are being walked through
+        self._above: list[Any] = []
+        self._done: dict[int, tuple[Any, bytes]] = {}  # by id; the object is kept, so its id is too
+
+    def of(self, value: Any) -> bytes:
+        """The fingerprint of the value, as a part of those above it."""
+        if type(value) in _PLAIN:
+            return _digest(value, (_plain(value),))
+        if id(value) in self._done:
+            return self._done[id(value)][1]
+        for steps, above in enumerate(reversed(self._above)):
+            if above is value:
+                return _digest(value, (b"%d" % steps,))
+        self._above.append(value)
+        found = _digest(value, self._parts(value))
+        self._above.pop()
+        self._done[id(value)] = value, found
+        return found
+
+    def _parts(self, value: Any) -> Iterator[bytes]:
+        """The value as byte strings; of equal values the same ones."""
+        kind = type(value)
+        if kind in (tuple, list):
+            yield from self._of_sequence(value)
+        elif kind in (set, frozenset):
+            yield from sorted(map(_plain_with_length if _all_plain(value) else self.of, value))
+        elif kind in (dict, MappingProxyType):
+            yield from self._of_mapping(value)
+        elif kind is CodeType:
+            yield from self._of_code(value)
+        elif kind is FunctionType:
+            self._functions += 1
+            yield from self._of_function(value)
+            self._functions -= 1
+        elif kind is MethodType:
+            yield self.of((value.__func__, value.__self__))
+        elif kind is partial:
+            yield self.of((value.func, value.args, value.keywords))
+        elif kind is ModuleType:
+            yield value.__name__.encode()
+        elif isinstance(value, type):
+            yield from self._of_class(value)
+        else:
+            yield from self._of_object(value)
+
+    def _of_sequence(self, value: tuple[Any, ...] | list[Any]) -> Iterator[bytes]:
+        if _all_plain(value):  # as in long lists of numbers
+            yield _all_of(value)
+        else:
+            yield from map(self.of, value)
+
+    def _of_mapping(self, value: Mapping[Any, Any]) -> Iterator[bytes]:
+        if _all_plain(value) and _all_plain(value.values()):
+            yield from sorted(b"".join(map(_plain_with_length, pair)) for pair in value.items())
+        else:
+            yield from sorted(map(self.of, value.items()))
+
+    def _of_code(self, code: CodeType) -> Iterator[bytes]:
+        yield code.co_code
+        yield code.co_exceptiontable
+        counts = code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount
+        yield self.of((counts, code.co_names, code.co_varnames, code.co_freevars))
+        yield self.of(code.co_consts)
+
+    def _of_function(self, function: FunctionType) -> Iterator[bytes]:
+        own = is_own_module(home(function))
+        if not own and not is_nested(function) and not function.__closure__:
+            yield _name(function)
+            return
+        closed = [_content(cell) for cell in function.__closure__ or ()]
+        yield self.of(function.__code__)
+        yield self.of((function.__defaults__, function.__kwdefaults__, closed))
+        if own:
+            yield from self._globals(function)
+
+    def _globals(self, function: FunctionType) -> Iterator[bytes]:
+        """What a function finds outside of itself."""
+        names, known = used(function.__code__), function.__globals__
+        for name in sorted(names.read & known.keys()):
+            yield name.encode()
+            found = known[name]
+            yield self._of_global(found, names.mentioned)
+        for name, code in imported_code(function.__code__, known.get("__package__")):
+            yield name.encode()
+            yield self.of(code)
+
+    def _of_global(self, value: Any, names: frozenset[str], depth: int = 8) -> bytes:
+        """A value that code finds outside of itself, which mentions these names.
+
+        A module of the user's is covered by what is used of it. Packages refer to one another, so
+        there is a limit to the depth.
+        """
+        if type(value).__module__ in _IN_ANY_STATE:
+            return self.of(type(value))
+        if type(value) is not ModuleType:
+            return self.of(value)
+        parts = [value.__name__.encode()]
+        if depth and is_own_module(value.__name__):
+            known = vars(value)
+            for name in sorted(names & known.keys()):
+                parts += name.encode(), self._of_global(known[name], names, depth - 1)
+        return _digest(value, tuple(parts))
+
+    def _of_class(self, cls: type) -> Iterator[bytes]:
+        """A class of the user's by what it does, another one by its name."""
+        yield _name(cls)
+        if not is_own_module(cls.__module__) and not is_nested(cls):
+            return
+        yield self.of((type(cls), cls.__bases__))
+        if issubclass(cls, Enum):
+            values = {name: member._value_ for name, member in cls.__members__.items()}
+            yield self.of(values)
+        members = {name: _bare(each) for name, each in vars(cls).items() if _counts(cls, name)}
+        yield self.of(members)
+
+    def _of_object(self, value: Any) -> Iterator[bytes]:
+        """By how pickle would make it again: a callable, its arguments, and the state to set."""
+        if isinstance(value, PurePath):  # its parts differ between releases of Python
+            text = str(value)
+            if isinstance(value, Path) and not self._functions:
+                self.paths.add(text)
+            yield text.encode("utf-8", "surrogateescape")
+            return
+        if isinstance(value, _WEAK):  # a cache, or a link to what is covered elsewhere
+            return
+        function = _wrapped(value)
+        if function is not None:
+            yield self.of(function)
+            return
+        reduce = copyreg.dispatch_table.get(type(value))
+        try:
+            made = reduce(value) if reduce else value.__reduce_ex__(_PROTOCOL)
+        except Exception:  # pickle cannot, as with a lock
+            yield from self._of_unpicklable(value)
+            return
+        if isinstance(made, str):
+            yield f"{getattr(value, '__module__', None)}:{made}".encode()
+            return
+        maker, arguments, state, members, items = (*made, None, None, None)[:5]
+        yield self.of(maker) if isinstance(maker, (FunctionType, type)) else _name(maker)
+        yield self.of((arguments, state, list(members or ()), list(items or ())))
+
+    def _of_unpicklable(self, value: Any) -> Iterator[bytes]:
+        try:
+            yield pickling.dumps(value)  # cloudpickle may know how
+        except Exception:  # a global that no task can take along: open files, locks, connections
+            yield self.of(type(value))
+
+
+def _digest(value: Any, parts: Iterator[bytes] | tuple[bytes, ...]) -> bytes:
+    digest = hashlib.blake2b(digest_size=SIZE)
+    for part in (type(value).__qualname__.encode(), *parts):
+        digest.update(len(part).to_bytes(8, "big"))
+        digest.update(part)
+    return digest.digest()
+
+
+def _plain(value: Any) -> bytes:
+    if type(value) is bytes:
+        return value
+    if type(value) is int:  # decimal digits are limited in number
+        return hex(value).encode()
+    return repr(value).encode("utf-8", "backslashreplace")
+
+
+def _all_of(values: tuple[Any, ...] | list[Any]) -> bytes:
+    """Plain values in their order."""
+    try:  # a tenth of the time
+        return repr(values).encode("utf-8", "backslashreplace")
+    except ValueError:  # decimal digits are limited in number
+        return b"".join(map(_plain_with_length, values))
+
+
+def _plain_with_length(value: Any) -> bytes:
+    plain = _plain(value)
+    return b"%s %d %s" % (type(value).__name__.encode(), len(plain), plain)
+
+
+def _all_plain(values: Collection[Any]) -> bool:
+    return set(map(type, values)).issubset(_PLAIN)
+
+
+def _counts(cls: type, name: str) -> bool:
+    """Whether a member of a class says something of what it does."""
+    if name in _IDLE:
+        return False
+    bare = _bare(vars(cls)[name])
+    if issubclass(cls, Enum):  # whose members are covered, and all else is Python's
+        return type(bare) is tuple or (type(bare) is FunctionType and is_own_module(home(bare)))
+    is_dunder = name.startswith("__") and name.endswith("__")
+    return not is_dunder or name in _DUNDER_DATA or callable(bare)
+
+
+def _wrapped(value: Any) -> Any:
+    """The function behind a callable of an installed package, if it is known which.
+
+    Those of `functools.lru_cache` are pickled by name, those of Numba under a random one.
+    """
+    if isinstance(value, type) or not callable(value):
+        return None
+    if type(value).__module__.startswith("numba."):
+        return getattr(value, "py_func", None)
+    if type(value).__module__ == "functools":
+        return getattr(value, "__wrapped__", None)
+    return None
+
+
+def _name(value: Any) -> bytes:
+    name = getattr(value, "__qualname__", None) or type(value).__qualname__
+    return f"{getattr(value, '__module__', None)}:{name}".encode()
+
+
+def _bare(member: Any) -> Any:
+    """The function, or functions, behind a member of a class."""
+    if isinstance(member, (staticmethod, classmethod)):
+        return member.__func__
+    if type(member) is property:
+        return tuple(each for each in (member.fget, member.fset, member.fdel) if each)
+    return member.func if type(member) is cached_property else member
+
+
+def _content(cell: Any) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:  # of a variable that has no value yet
+        return None

@@ -1,0 +1,139 @@
+"""Identity of a task, as fingerprints: a journal gives results to equals only."""
+
+import os
+import stat
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple, final
+
+from isocline.dispatch.submission.fingerprint import SIZE, fingerprint
+from isocline.dispatch.user_code_guard import Caught, guarded, words
+from isocline.errors import UsageError
+
+# Byte code differs between releases of Python, so that fingerprints of functions do.
+_PYTHON = (sys.implementation.cache_tag or "unknown").encode()
+
+Version = Callable[[str], object]
+"""What tells one state of a chunk's data from another, by the chunk's name."""
+Data = Callable[[], bytes]
+"""Makes the fingerprint of a task's data as it is when it is called."""
+
+_FOUND = {
+    "function": "another function, or one that uses other values, classes or functions",
+    "loader": "another loader",
+    "arguments": "other arguments, or another chunk",
+}
+
+
+class Identity(NamedTuple):
+    """Fingerprints of 16 bytes each, and the release of Python that they are of."""
+
+    function: bytes
+    loader: bytes
+    arguments: bytes  # with the chunk's name
+    data: bytes  # the chunk's, and of files; the same for all tasks whose data has no version
+    python: bytes = _PYTHON  # the release, as text
+
+    def packed(self) -> bytes:
+        """As it stands in a journal."""
+        return b"".join(self)
+
+
+def changed(was: bytes, now: bytes) -> str | None:
+    """What has changed, in words, between two packed identities that differ.
+
+    None: only the data, or there is another Python, so that nobody can say. Such a task is to be
+    run again, but whoever changes its code has to say so.
+    """
+    old, new = _unpacked(was), _unpacked(now)
+    if old.python != new.python:
+        return None
+    found = [words for part, words in _FOUND.items() if getattr(old, part) != getattr(new, part)]
+    return " and ".join(found) or None
+
+
+def another_python(was: bytes, now: bytes) -> str | None:
+    """The release of Python that a packed identity is of, if now it is another one."""
+    python = _unpacked(was).python
+    return None if python == _unpacked(now).python else python.decode(errors="replace")
+
+
+def with_data(packed: bytes, data: bytes) -> bytes:
+    """A packed identity with other data."""
+    return _unpacked(packed)._replace(data=data).packed()
+
+
+@final
+class Files:
+    """The version of a chunk that is a file: size and time of change; of others there is none.
+
+    The data of a task is that which its file has when the task has ended, so that one which writes
+    to its own file is not run again.
+    """
+
+    def __init__(self, *directories: Path) -> None:
+        """Chunks are paths relative to these; where several have one, all of them count."""
+        self._directories = directories
+
+    def __call__(self, chunk: str) -> object:
+        found = {_stat(directory, chunk) for directory in self._directories}
+        return sorted(found - {None})  # type: ignore[type-var]
+
+
+@final
+class Versions:
+    """Fingerprints of the data of tasks: of their chunks, and of files that they are given."""
+
+    def __init__(self, version: Version) -> None:
+        self._version = version
+        self._looks_again = isinstance(version, Files)
+
+    def of(self, chunk: str | None, paths: Sequence[str]) -> tuple[bytes, Data | None]:
+        """The fingerprint of a task's data, and what makes that which it has at the task's end.
+
+        Args:
+            chunk: The name of the task's chunk; None: it has none.
+            paths: Of files, or of what may become one, that the task is given.
+
+        Raises:
+            UsageError: The user's function raises.
+        """
+        version = self._of_chunk(chunk)
+        if not paths and not self._looks_again:
+            return version, None
+
+        def now() -> bytes:
+            found = self._of_chunk(chunk) if self._looks_again else version
+            return _with_files(found, paths)
+
+        return _with_files(version, paths), now
+
+    def _of_chunk(self, chunk: str | None) -> bytes:
+        if chunk is None:
+            return fingerprint(None)
+        found = guarded(lambda: fingerprint(self._version(chunk)))
+        if isinstance(found, Caught):
+            raise UsageError(
+                f"version: of chunk {chunk!r} it raised {words(found.error)}"
+            ) from found.error
+        return found
+
+
+def _with_files(version: bytes, paths: Sequence[str]) -> bytes:
+    states = [_stat(Path(), path) for path in paths]
+    return fingerprint((version, states)) if any(states) else version
+
+
+def _stat(directory: Path, chunk: str) -> tuple[int, int] | None:
+    """Bytes and ns; None: it is no file, or none that can be seen from here."""
+    try:
+        found = os.stat(directory / chunk)  # noqa: PTH116 - Path.stat is slower by half
+    except (OSError, ValueError):
+        return None
+    return (found.st_size, found.st_mtime_ns) if stat.S_ISREG(found.st_mode) else None
+
+
+def _unpacked(packed: bytes) -> Identity:
+    function, loader, arguments, data = (packed[at : at + SIZE] for at in range(0, 4 * SIZE, SIZE))
+    return Identity(function, loader, arguments, data, packed[4 * SIZE :])

@@ -1,0 +1,102 @@
+"""A function and its arguments as bytes that a worker can take."""
+
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple, final
+
+from isocline.dispatch import pickling
+from isocline.dispatch.shared_bytes import LARGE, SharedBytes
+from isocline.dispatch.submission.fingerprint import Walked, walked
+from isocline.dispatch.user_code_guard import Caught, guarded, shown, words
+from isocline.errors import UsageError
+
+_KEPT = 128  # functions, and walks through what is pickled large
+_NO_ARGUMENTS: bytes = pickling.dumps(((), {}))
+
+
+class Function(NamedTuple):
+    """A function, pickled once."""
+
+    original: Callable[..., Any]  # kept, so that no other one gets its id
+    name: str
+    number: int  # one for all functions of the name: their service times are measured together
+    pickled: bytes
+
+
+@final
+class Payloads:
+    """Pickles functions and arguments.
+
+    A function is pickled when it is first used; what it closes over is as it was then. A method of
+    an object is another function each time that it is looked up, and so are a lambda and a partial
+    in a loop: these are pickled each time, as their data may have changed, but equal pickles are
+    one object.
+    """
+
+    def __init__(self) -> None:
+        self._functions: OrderedDict[int, Function] = OrderedDict()
+        self._numbers: dict[str, int] = {}
+        self._shared = SharedBytes()
+        self._walks: OrderedDict[bytes, Walked] = OrderedDict()  # by pickle
+
+    def function(self, original: Callable[..., Any]) -> Function:
+        """The function; raises UsageError if it cannot be called or pickled."""
+        found = self._functions.get(id(original))
+        if found is not None:
+            return found
+        if not callable(original):
+            raise UsageError(
+                f"submit: {shown(original)} is not a function; give one, then the chunk"
+            )
+        name = name_of(original)
+        number = self._numbers.setdefault(name, len(self._numbers))
+        found = Function(original, name, number, self._shared.one(_pickled(original, name)))
+        if len(self._functions) >= _KEPT:
+            self._functions.popitem(last=False)
+        self._functions[id(original)] = found
+        return found
+
+    def arguments(self, name: str, arguments: Sequence[Any], named: Mapping[str, Any]) -> bytes:
+        """Pickled (args, kwargs); raises UsageError if that cannot be done."""
+        if not arguments and not named:
+            return _NO_ARGUMENTS
+        pickled = _pickled((tuple(arguments), dict(named)), f"the arguments of {name}")
+        return self._shared.one(pickled)
+
+    def walked(self, function: Function) -> Walked:
+        """A function's fingerprint and paths."""
+        return self._walked(function.pickled, function.original)
+
+    def walked_arguments(
+        self, pickled: bytes, arguments: Sequence[Any], named: Mapping[str, Any]
+    ) -> Walked:
+        """Those of arguments; `pickled` as of `arguments`."""
+        value = tuple(arguments), dict(named)
+        return self._walked(pickled, value) if len(pickled) >= LARGE else walked(value)
+
+    def _walked(self, pickled: bytes, value: Any) -> Walked:
+        """Made once for equal pickles: of large objects it takes longer than pickling."""
+        found = self._walks.get(pickled)
+        if found is None:
+            if len(self._walks) >= _KEPT:
+                self._walks.popitem(last=False)
+            found = self._walks[pickled] = walked(value)
+        return found
+
+
+def name_of(function: Callable[..., Any]) -> str:
+    """What a function is called in keys and messages."""
+    while isinstance(function, partial):
+        function = function.func
+    return getattr(function, "__qualname__", type(function).__qualname__)
+
+
+def _pickled(value: Any, name: str) -> bytes:
+    pickled = guarded(pickling.dumps, value)
+    if isinstance(pickled, Caught):
+        raise UsageError(
+            f"submit: {name} cannot be pickled ({words(pickled.error)}); open files, locks and "
+            "connections where they are used instead"
+        ) from pickled.error
+    return pickled

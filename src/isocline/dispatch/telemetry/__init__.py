@@ -1,0 +1,1 @@
+"""Telemetry of a run: records of attempts, their timeline, and counts that explain its speed."""

@@ -1,0 +1,140 @@
+"""Curves at a level w = l'(N)^(1/2): the workload, the rate, and how fast both change.
+
+With v = w/w0, w0 the level of an empty backend, and x = peak/w0^2 the curve's own measure of jobs:
+
+    hyperbolic   N = x (1/v - 1)             l = peak (1 - v)
+    exponential  N = -2 x ln v               l = peak (1 - v^2), up to N = 600 x: see `_DEEP`
+    knee         N = x (v^-r - 1)^(1/p)      l = peak (1 - v^r)^(1/p),   r = 2p/(p+1)
+    table        along the parabolas of the spline
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from isocline.flow.price_kinds import EXPONENTIAL, HYPERBOLIC, KNEE
+from isocline.interpretable import compiled, inner
+
+FloatArray = npt.NDArray[np.float64]
+IndexArray = npt.NDArray[np.int64]
+
+# Past the last point of a table one more job adds nothing, and l' = 0 would not tell how many there
+# are. So from this share of l'(0) on, l' is taken to fall like N^-2; rates stay as they are.
+_TAIL = 1e-8
+
+# Likewise an exponential curve from so many times its scale on: its price, e^(N / scale), would be
+# beyond all doubles soon, while jobs pile up at a backend that is overloaded for long.
+_DEEP = 600.0
+_DEEP_LEVEL = math.exp(-0.5 * _DEEP)
+
+
+class CurveParts(NamedTuple):
+    """I parts of T sinks."""
+
+    first: IndexArray  # (T + 1,) the parts of sink b are first[b] .. first[b + 1]
+    kind: IndexArray  # (I,)
+    row: FloatArray  # (I, 3) peak; level when empty; the kind's own number
+    first_knot: IndexArray  # (I + 1,)
+    knots: FloatArray  # (K, 3) workload, rate, marginal rate: `table` only
+    start: FloatArray  # (T,) jobs before the step
+    pace: float  # 1/s, one over the length of the step; 0 where there is none
+
+
+@inner
+def _table_piece(parts: CurveParts, i: int, value: float, column: int) -> int:
+    """The knot left of a value, in a column of a table part that rises, or falls if it is 2."""
+    low, high = parts.first_knot[i], parts.first_knot[i + 1] - 1
+    while high - low > 1:
+        middle = (low + high) // 2
+        at = parts.knots[middle, column]
+        if at >= value if column == 2 else at <= value:
+            low = middle
+        else:
+            high = middle
+    return int(low)
+
+
+@compiled
+def part_at(parts: CurveParts, i: int, w: float) -> tuple[float, float, float]:  # noqa: PLR0911
+    """Workload and rate of one part at a level, and how fast the workload falls with the level."""
+    peak, empty, own = parts.row[i, 0], parts.row[i, 1], parts.row[i, 2]
+    if w >= empty:
+        return 0.0, 0.0, 0.0
+    kind = parts.kind[i]
+    v, x = w / empty, peak / (empty * empty)
+    if kind == HYPERBOLIC:
+        return x * (1.0 - v) / v, peak * (1.0 - v), x / (v * w)
+    if kind == EXPONENTIAL:
+        if v < _DEEP_LEVEL:
+            n = x * _DEEP * _DEEP_LEVEL / v
+            return n, peak, n / w
+        return -2.0 * x * math.log(v), peak * (1.0 - v * v), 2.0 * x / w
+    if kind == KNEE:
+        r = 2.0 * own / (own + 1.0)
+        log = -r * math.log(v)
+        over = math.expm1(log)
+        n = x * over ** (1.0 / own)
+        return n, peak * (-math.expm1(-log)) ** (1.0 / own), n * r * (over + 1.0) / (own * over * w)
+    m = w * w
+    low = _table_piece(parts, i, m, 2)
+    left, right = parts.knots[low], parts.knots[low + 1]
+    bend = (left[2] - right[2]) / (right[0] - left[0])
+    rate = right[1] - (m - right[2]) * (m + right[2]) / (2.0 * bend)
+    if left[2] - m < m - right[2]:  # from the nearer end, to keep small differences
+        rate = left[1] + (left[2] - m) * (left[2] + m) / (2.0 * bend)
+    tail = _TAIL * empty * empty
+    if m >= tail:
+        return left[0] + (left[2] - m) / bend, rate, 2.0 * w / bend
+    n = parts.knots[parts.first_knot[i + 1] - 1, 0] * math.sqrt(tail) / w
+    return n, rate, n / w
+
+
+@compiled
+def part_level(parts: CurveParts, i: int, n: float) -> float:  # noqa: PLR0911
+    """The level of one part at a workload."""
+    peak, empty, own = parts.row[i, 0], parts.row[i, 1], parts.row[i, 2]
+    if n <= 0.0:
+        return float(empty)
+    kind, x = parts.kind[i], peak / (empty * empty)
+    if kind == HYPERBOLIC:
+        return float(empty * x / (n + x))
+    if kind == EXPONENTIAL:
+        if n > _DEEP * x:
+            return float(empty * _DEEP_LEVEL * _DEEP * x / n)
+        return float(empty * math.exp(-0.5 * n / x))
+    if kind == KNEE:
+        return float(empty * (1.0 + (n / x) ** own) ** (-0.5 - 0.5 / own))
+    end = parts.knots[parts.first_knot[i + 1] - 1, 0]
+    tail = _TAIL * empty * empty
+    marginal = 0.0
+    if n < end:
+        low = _table_piece(parts, i, n, 0)
+        left, right = parts.knots[low], parts.knots[low + 1]
+        marginal = left[2] + (right[2] - left[2]) * (n - left[0]) / (right[0] - left[0])
+    if marginal >= tail:
+        return math.sqrt(marginal)
+    return float(min(end / n, 1.0) * math.sqrt(tail))
+
+
+@compiled
+def part_rate(parts: CurveParts, i: int, n: float) -> float:
+    """The rate of one part at a workload."""
+    peak, empty, own = parts.row[i, 0], parts.row[i, 1], parts.row[i, 2]
+    kind, x = parts.kind[i], peak / (empty * empty)
+    if n <= 0.0:
+        return 0.0
+    if kind == HYPERBOLIC:
+        return float(peak * n / (n + x))
+    if kind == EXPONENTIAL:
+        return float(-peak * math.expm1(-n / x))
+    if kind == KNEE:
+        return float(peak * (1.0 + (n / x) ** -own) ** (-1.0 / own))
+    if n >= parts.knots[parts.first_knot[i + 1] - 1, 0]:
+        return float(peak)
+    low = _table_piece(parts, i, n, 0)
+    left, right = parts.knots[low], parts.knots[low + 1]
+    more = n - left[0]
+    bend = (left[2] - right[2]) / (right[0] - left[0])
+    return float(left[1] + more * (left[2] - 0.5 * bend * more))

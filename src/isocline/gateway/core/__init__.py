@@ -1,0 +1,5 @@
+"""The core of the router: events in, actions out, without I/O or clock.
+
+Read `core` first, then `candidates` and `availability` (which backends may take a request),
+`policy_runtime` (which one does) and `backend_load` (the jobs that each one has).
+"""

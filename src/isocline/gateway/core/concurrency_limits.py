@@ -1,0 +1,150 @@
+"""Concurrency limits of backends: a curve's peak, a slow start, and refusals with 429 or 503.
+
+A refusal that names a time (Retry-After) closes the backend until then. A 429 that names none is
+that of a bounded queue: it was refused with N other jobs there, so N is the limit, and the next
+request goes when one of them has left. With no other job there the backend is closed for a pause,
+which doubles with each further refusal until it serves again.
+
+Nothing of this lasts. A closed backend is opened for one job more, and for one more with each that
+it serves while it is at least half full, which doubles its load in each service time as TCP's slow
+start does: the requests held meanwhile do not all arrive at once, and a limit that nothing reaches
+does not grow (RFC 7661). A limit that is still reached after `longest` s is doubled,
+which costs a few refusals if it still holds; one that is not reached is forgotten.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import final
+
+from isocline.gateway.core.candidates import NO_LIMIT, peak_of
+from isocline.gateway.core.rules import RefusalRule, Rules
+from isocline.model.curves import Curve
+
+
+@final
+class Backpressure:
+    """Limits that B backends have named.
+
+    Attributes:
+        most: Jobs that each may hold: 0 while it is closed, NO_LIMIT if it named no limit.
+        until: When the limit is reviewed, s; inf if there is none.
+        next_end: The earliest of these.
+    """
+
+    def __init__(self, rule: RefusalRule, backends: int):
+        self._rule = rule
+        self.most = [NO_LIMIT] * backends
+        self.until = [math.inf] * backends
+        self.next_end = math.inf
+        self._pause = [0.0] * backends  # s, the last one; 0 if it has served since
+        self._opening = [False] * backends  # was closed, and is being opened job by job
+
+    def refused(self, backend: int, now: float, jobs: int, retry_after: float | None) -> None:
+        """A backend with `jobs` others refused a request; `retry_after` is s from now, if given."""
+        rule = self._rule
+        most = 0
+        if retry_after:  # "0" names no time
+            length = min(retry_after, rule.longest)
+        elif jobs > 0:
+            most, length = jobs, rule.longest
+        else:
+            length = min(2.0 * self._pause[backend] or rule.first, rule.longest)
+            self._pause[backend] = length
+        until = now + length
+        if self.most[backend] == 0:  # nothing opens what is closed but time
+            most, until = 0, max(until if most == 0 else now, self.until[backend])
+        self._opening[backend] = False
+        self._set(backend, most, until)
+
+    def served(self, backend: int, jobs: int) -> bool:
+        """A backend served a request and has `jobs` left; whether that changed its limit."""
+        self._pause[backend] = 0.0
+        if not self._opening[backend] or self.most[backend] >= 2 * (jobs + 1):
+            return False
+        self.most[backend] += 1
+        return True
+
+    def is_opening(self, backend: int) -> bool:
+        """Whether `served` may still change its limit."""
+        return self._opening[backend]
+
+    def closed(self, backend: int, now: float) -> float | None:
+        """Time for which a backend gets nothing, s; None if it is open."""
+        return max(self.until[backend] - now, 0.0) if self.most[backend] == 0 else None
+
+    def over(self, now: float) -> list[int]:
+        """Backends whose limit is due for review."""
+        if now < self.next_end:
+            return []
+        return [b for b, until in enumerate(self.until) if until <= now]
+
+    def relax(self, backend: int, now: float, jobs: int) -> None:
+        """Relax a limit whose time is over, at a backend that holds `jobs`."""
+        most, until = self.most[backend], now + self._rule.longest
+        if most == 0:
+            self._opening[backend] = True
+            self._set(backend, jobs + 1, until)
+        elif jobs < most:
+            self._opening[backend] = False
+            self._set(backend, NO_LIMIT, math.inf)
+        else:
+            self._set(backend, min(2 * most, NO_LIMIT), until)
+
+    def know(self, backend: int, other: "Backpressure", number: int) -> None:
+        """Take over what `other` knew of its backend with that number."""
+        self._pause[backend] = other._pause[number]
+        self._opening[backend] = other._opening[number]
+        self._set(backend, other.most[number], other.until[number])
+
+    def _set(self, backend: int, most: int, until: float) -> None:
+        self.most[backend], self.until[backend] = most, until
+        self.next_end = min(self.until)
+
+
+@final
+class ConcurrencyLimits:
+    """Limits of B backends.
+
+    Attributes:
+        most: Jobs that each may hold now.
+        pressure: Limits that backends have named; `settle` applies them.
+    """
+
+    def __init__(self, curves: Sequence[Curve], rules: Rules):
+        self._rules = rules
+        self.pressure = Backpressure(rules.refusals, len(curves))
+        self.most = [NO_LIMIT] * len(curves)
+        self._peak = [NO_LIMIT] * len(curves)
+        self._room = [NO_LIMIT] * len(curves)  # of those that start slowly
+        for backend, curve in enumerate(curves):
+            self.change(backend, peak_of(curve))
+
+    def __getitem__(self, backend: int) -> int:
+        return self.most[backend]
+
+    def change(self, backend: int, peak: int) -> None:
+        """A backend has another curve, with its peak at this workload; NO_LIMIT for none."""
+        self._peak[backend] = peak if self._rules.stop_at_peak else NO_LIMIT
+        self.settle(backend)
+
+    def start_slowly(self, backend: int) -> None:
+        """A backend has come back, cold."""
+        if self._rules.slow_start:
+            self._set_room(backend, 1)
+
+    def ramp(self, backend: int) -> bool:
+        """A backend has finished a job; whether that changed its limit."""
+        room = self._room[backend]
+        if room == NO_LIMIT:
+            return False
+        self._set_room(backend, room + 1 if room < self._rules.slow_start else NO_LIMIT)
+        return True
+
+    def _set_room(self, backend: int, room: int) -> None:
+        self._room[backend] = room
+        self.settle(backend)
+
+    def settle(self, backend: int) -> None:
+        """Apply a limit of a backend that has changed."""
+        own = self.pressure.most[backend]
+        self.most[backend] = min(self._peak[backend], self._room[backend], own)

@@ -1,0 +1,428 @@
+"""The core of the live router: events in, actions out, no I/O, no clock, no randomness of its own.
+
+    core = Core(setting, policy, stream(seed))
+    action = core.arrived(now, frontend)            # Send, Hold or Reject
+    for action in core.finished(request, now): ...  # held requests that may go now
+
+It owns N, the workload of each backend as this frontend knows it (`workload`), filters each
+frontend's backends by health, drain, ejection and limits (`candidates`), and calls the policy's
+compiled function exactly as the simulator does. Times are seconds of any one clock that does not go
+back. Frontends and backends are numbered as in the graph, requests by the core. A number that is
+not in flight is a KeyError: the caller's mistake, not a client's.
+
+A refusal is no service. A backend that says that it is full (429, or 503 with Retry-After) gets no
+more requests for a while, and its request goes to another one where that is safe; nothing is
+learned from a response with a status from 400 on, and policies see a phantom job in its place.
+Nor is anything learned from a request that left before its backend had done it.
+
+A request that its policy does not place, or that finds all backends of its frontend at their
+limits, is held there; whatever frees a place offers it again, in the simulator's order.
+"""
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import final
+
+from isocline.draws import Stream
+from isocline.gateway.core import rejections
+from isocline.gateway.core.actions import TOO_MANY_REQUESTS, Action, Cause, Hold, Reject, Send
+from isocline.gateway.core.availability import Availability
+from isocline.gateway.core.backend_load import Workloads
+from isocline.gateway.core.candidates import Open, peak_of
+from isocline.gateway.core.curve_feedback import CurveFeedback
+from isocline.gateway.core.notices import Notice
+from isocline.gateway.core.policy_runtime import PolicyRuntime
+from isocline.gateway.core.request import AT_FRONTEND, Request
+from isocline.gateway.core.request_cost import Usage
+from isocline.gateway.core.retry_budget import RetryBudget
+from isocline.gateway.core.rules import Rules
+from isocline.gateway.core.waiting_queue import WaitingQueue
+from isocline.model.curves import Curve
+from isocline.policies.routing.contract import HOLD, RoutingPolicy, Setting
+
+REFUSED = 400  # the least status of a refusal
+# A backend's own failures, as Envoy's consecutive_gateway_failure counts them. Any other status is
+# an orderly answer to this request, whose fault it may be: llama-server answers 500 to some
+# mistakes of clients, and 501 to endpoints that it was started without.
+GATEWAY_ERRORS = (502, 503, 504)
+# The request was never at work at the backend.
+_NOT_BEGUN = (
+    Cause.CONNECT,
+    Cause.UNRESOLVED,
+    Cause.UNREACHABLE,
+    Cause.TLS,
+    Cause.LOCAL,
+    Cause.CONNECT_TIMEOUT,
+    Cause.STALE,
+)
+# All of the time counts in which the backend did not do it: one that hangs would otherwise be
+# thought to be as fast as when it last finished something.
+_TOO_SLOW = (Cause.FIRST_BYTE_TIMEOUT, Cause.IDLE_TIMEOUT, Cause.TOTAL_TIMEOUT)
+
+
+@final
+class Core:
+    """State and decisions of one router with F frontends and B backends."""
+
+    def __init__(
+        self,
+        setting: Setting,
+        policy: RoutingPolicy,
+        rng: Stream,
+        rules: Rules | None = None,
+        lessons: CurveFeedback | None = None,
+    ):
+        """With `lessons` curves are learned, and take the place of the setting's."""
+        self.rules = rules or Rules()
+        self.scores = PolicyRuntime(setting, policy)
+        self.workloads = Workloads(self.scores.view.workload, self.rules.oldest_report)
+        self.health = Availability(setting.graph, self.scores.curves, self.workloads, self.rules)
+        self.holding = WaitingQueue(setting.graph.sources)
+        self.budget = RetryBudget(self.rules.retries)
+        self.lessons = lessons
+        self.arrivals = 0  # requests ever
+        self._rng = rng
+        self._sink = setting.graph.sink.tolist()
+        self._onlookers = self.health.candidates.onlookers
+        self._requests: dict[int, Request] = {}
+        # Of each backend, by status; all but GATEWAY_ERRORS, and 503 with Retry-After. Those whose
+        # requests were then sent elsewhere count, too.
+        self.refusals: list[dict[int, int]] = [{} for _ in self._onlookers]
+        if lessons:
+            self.curves_changed(lessons.curves(), -math.inf)
+
+    # What happens to requests
+
+    def arrived(self, now: float, frontend: int) -> Send | Hold | Reject:
+        """A request came to a frontend."""
+        self.arrivals += 1
+        request = Request(self.arrivals, frontend, now)
+        self._requests[request.number] = request
+        if self.holding.total and self.holding.waiting(frontend):
+            return self._hold(request, now)
+        return self._place(request, now)
+
+    def finished(
+        self,
+        request: int,
+        now: float,
+        latency_known: bool = True,
+        status: int = 200,
+        usage: Usage | None = None,
+    ) -> list[Action]:
+        """The whole response is there.
+
+        Nothing is learned without `latency_known`, as of an upgraded connection. A `status` from
+        400 on is a refusal, no work done; one of GATEWAY_ERRORS the backend's failure.
+        """
+        done = self._requests.pop(request)
+        backend = done.backend
+        if status < REFUSED:
+            if latency_known:
+                lessons = self.lessons
+                self._left(done, now, lessons.work(done, now, usage) if lessons else 0.0)
+            else:
+                self._left_undone(done, now)
+            self.health.succeeded(done.frontend, done.edge, backend, now)
+            if latency_known:
+                self.scores.observe(done.edge, now - done.sent, now)
+        else:
+            self._refused(done, now, status)
+        return self._offer(self._onlookers[backend], now) if self.holding.total else []
+
+    def turned_away(
+        self, request: int, now: float, status: int, retry_after: float | None, *, again: bool
+    ) -> list[Action]:
+        """A response begins with 429 or 503, of which nothing has gone to the client yet.
+
+        Args:
+            request: Its number.
+            now: Seconds.
+            status: 429 or 503.
+            retry_after: When the backend wants to be asked again, s from now; None: it names no
+                time. A 503 is then a failure, which `finished` reports.
+            again: All that has come of the request is kept, so that it can be sent again.
+
+        Returns:
+            What to do in its place, first of all to send it elsewhere; nothing where the response
+            is to be passed on, and `finished` once it is complete.
+        """
+        if self._of_client(status) or (status != TOO_MANY_REQUESTS and not retry_after):
+            return []
+        turned = self._requests[request]
+        backend = turned.backend
+        self._turned_away(turned, now, status, retry_after)
+        tried = (*turned.tried, backend)
+        edge = HOLD
+        if again:
+            edge = self._choose(self.health.candidates.untried(turned.frontend, tried), now)
+        if edge == HOLD or not self.budget.take(turned.attempt, now, self.arrivals):
+            return []
+        self._left_unserved(turned, now)
+        turned.tried, turned.turned_away = tried, False
+        return [self._send(turned, edge, now), *self._offer(self._onlookers[backend], now)]
+
+    def failed(
+        self,
+        request: int,
+        now: float,
+        cause: Cause,
+        *,
+        sent: bool,
+        idempotent: bool,
+        started: bool = False,
+    ) -> list[Action]:
+        """A request failed at its backend: it is sent again, held, rejected or broken off.
+
+        Args:
+            request: Its number.
+            now: Seconds.
+            cause: What went wrong.
+            sent: A part of it may have reached the backend.
+            idempotent: It may happen twice (RFC 9110, Section 9.2.2), and all of it is at hand.
+            started: A part of the response has gone to the client.
+        """
+        failed = self._requests[request]
+        backend = failed.backend
+        if cause in _NOT_BEGUN:
+            self._left_unserved(failed, now)
+        elif cause in _TOO_SLOW:
+            self._left(failed, now)
+        else:
+            self._left_undone(failed, now)
+        if cause.blamed:
+            self.health.failed(backend, now, failed.sent, cause.reason)
+        safe = not started and (idempotent or not sent) and cause.retriable
+        if safe and self.budget.take(failed.attempt, now, self.arrivals):
+            failed.tried += (backend,)
+            failed.backend = AT_FRONTEND
+            outcome: Action = self._place(failed, now)
+        else:
+            del self._requests[request]
+            outcome = rejections.failed(failed, cause, started)
+        return [outcome, *self._offer(self._onlookers[backend], now)]
+
+    def cancelled(self, request: int, now: float) -> list[Action]:
+        """The client has gone; its request is forgotten, wherever it was."""
+        gone = self._requests.pop(request)
+        if gone.backend == AT_FRONTEND:
+            self.holding.take(gone)
+            return []
+        self._left_undone(gone, now)
+        return self._offer(self._onlookers[gone.backend], now)
+
+    # What is heard of backends
+
+    def reported(
+        self, backend: int, now: float, jobs: int, measured: float | None = None
+    ) -> list[Action]:
+        """A backend said that it held `jobs`, at time `measured`, s (None: now)."""
+        self._passed(backend, now)
+        if not self.workloads.reported(backend, jobs, now if measured is None else measured):
+            return []
+        return self._changed([backend], now)
+
+    def carried(self, backend: int, now: float, jobs: int) -> list[Action]:
+        """The core before a reload has sent so many jobs there, or finished one (-1)."""
+        work = self.lessons.mean_work if self.lessons and jobs == -1 else 0.0
+        self._passed(backend, now, work)
+        self.workloads.sent(backend, now, jobs)
+        return self._changed([backend], now)
+
+    def shared(self, backend: int, now: float, jobs: int) -> list[Action]:
+        """Other workers of this router have so many requests in flight at a backend."""
+        self._passed(backend, now)
+        self.workloads.shared(backend, now, jobs)
+        return self._changed([backend], now)
+
+    def backend_up(self, backend: int, now: float) -> list[Action]:
+        """A backend is there, or there again; ends a drain, too."""
+        return self._changed(self.health.up(backend, now), now)
+
+    def backend_down(self, backend: int, now: float) -> list[Action]:
+        """A backend is gone: it gets no more requests. Those in flight are the caller's to fail."""
+        return self._changed(self.health.down(backend, now), now)
+
+    def backend_drain(self, backend: int, now: float) -> list[Action]:
+        """A backend is to get no more requests; `in_flight` says when it has none."""
+        return self._changed(self.health.drain(backend, now), now)
+
+    def curves_changed(self, curves: Mapping[int, Curve], now: float) -> list[Action]:
+        """Some backends have other service curves, jobs/s."""
+        if not curves:
+            return []
+        self.scores.change(curves)
+        for backend, curve in curves.items():
+            peak = self.lessons.peak(backend) if self.lessons else peak_of(curve)
+            self.health.limits.change(backend, peak)
+        return self._changed(list(curves), now)
+
+    # Time
+
+    def tick(self, now: float) -> list[Action]:
+        """Do what is due: deadlines, ends of ejections, reports too old, fits of curves."""
+        actions: list[Action] = []
+        for request in self.holding.overdue(now):
+            del self._requests[request.number]
+            wait = self.holding.wait(request.frontend, now)
+            actions.append(rejections.overdue(request, now, wait))
+        actions += self._changed([*self.health.tick(now), *self.workloads.expire(now)], now)
+        if self.lessons and self.lessons.next_fit <= now:
+            actions += self.curves_changed(self.lessons.fit(now, self.workloads), now)
+            self.health.notices += self.lessons.take_notices()
+        return actions
+
+    def next_deadline(self) -> float:
+        """When `tick` has something to do, s; inf if never. It may be early, never late."""
+        return min(
+            self.holding.next_deadline(),
+            self.health.next_end(),
+            self.workloads.stale_at,
+            self.lessons.next_fit if self.lessons else math.inf,
+        )
+
+    # What can be seen
+
+    def workload(self, backend: int, now: float) -> tuple[int, float]:
+        """The jobs at a backend as known, and the age of the report they rest on, s (inf: none)."""
+        return self.workloads[backend], self.workloads.age(backend, now)
+
+    def in_flight(self, backend: int) -> int:
+        """Requests of this router at a backend."""
+        return self.workloads.own[backend]
+
+    def held(self, frontend: int) -> int:
+        """Requests held at a frontend."""
+        return self.holding.waiting(frontend)
+
+    def take_notices(self) -> list[Notice]:
+        """News of backends for the operator, each once."""
+        notices, self.health.notices = self.health.notices, []
+        return notices
+
+    def explain(self, frontend: int) -> list[tuple[int, int, float]]:
+        """Of each open backend: its number, its jobs and its score, of which the least wins."""
+        return self.scores.explained(self.health.candidates.of(frontend).backends)
+
+    # Steps
+
+    def _place(self, request: Request, now: float) -> Send | Hold | Reject:
+        edge = self._choose(self.health.candidates.of(request.frontend, request.tried), now)
+        return self._hold(request, now) if edge == HOLD else self._send(request, edge, now)
+
+    def _choose(self, candidates: Open, now: float) -> int:
+        """An open edge, by the policy; HOLD if it wants none, or there is none."""
+        edges, backends, low, high = candidates
+        if not backends:
+            return HOLD
+        edge = self.scores.choose(edges, self.scores.view, now, self._rng)
+        if edge != HOLD and not low <= edge <= high:
+            raise self.scores.misplaced()
+        return edge
+
+    def _send(self, request: Request, edge: int, now: float) -> Send:
+        backend = self._sink[edge]
+        if self.lessons:
+            self._passed(backend, now)
+            request.events = self.lessons.count
+        request.edge, request.backend, request.sent = edge, backend, now
+        request.attempt += 1
+        self.workloads.sent(backend, now)
+        self.health.count(backend)
+        self.scores.reserve(self.workloads.shown[backend])
+        return Send(request.number, backend, request.attempt)
+
+    def _hold(self, request: Request, now: float) -> Hold | Reject:
+        """Hold a request that has no place now, if one may come and there is room to wait."""
+        rule, frontend = self.rules.holding, request.frontend
+        waiting = self.holding.waiting(frontend)
+        if not self.health.candidates.any_usable(frontend):
+            del self._requests[request.number]
+            return rejections.none_up(request, self.health.wait(now))
+        if waiting >= rule.most:
+            del self._requests[request.number]
+            return rejections.queue_full(request, waiting, self.holding.wait(frontend, now))
+        request.deadline = now + rule.seconds
+        self.holding.put(request, ahead=bool(request.tried))
+        return Hold(request.number, request.deadline)
+
+    def _left(self, request: Request, now: float, work: float = 0.0) -> None:
+        """A request is no longer at its backend, which has done so much work for it."""
+        self._passed(request.backend, now, work, request.sent)
+        self.workloads.sent(request.backend, now, -1)
+        self.health.count(request.backend)
+
+    def _left_undone(self, request: Request, now: float) -> None:
+        """A request is no longer at its backend, which has not done it; its presence counted."""
+        self._left(request, now)
+        if self.lessons:
+            self.lessons.undone(request.backend, now, request.sent)
+
+    def _left_unserved(self, request: Request, now: float) -> None:
+        """A request that was not served is no longer at its backend, and never shared its work."""
+        self._left(request, now)
+        if self.lessons:
+            self.lessons.retract(request.backend, request.events, now, request.sent)
+
+    def _refused(self, request: Request, now: float, status: int) -> None:
+        """The response to a request is complete, with a status from 400 on."""
+        backend = request.backend
+        if status == TOO_MANY_REQUESTS and not (request.turned_away or self._of_client(status)):
+            self._turned_away(request, now, status, None)
+        self._left_unserved(request, now)
+        if request.turned_away:
+            return
+        if status in GATEWAY_ERRORS:
+            self.health.failed(backend, now, request.sent, f"status {status}")
+            return
+        self._count_refusal(backend, status)
+        self.health.refused(request.frontend, request.edge, backend, now, request.sent, status)
+
+    def _of_client(self, status: int) -> bool:
+        """Whether a status says nothing of the backend, as the operator knows."""
+        return status == TOO_MANY_REQUESTS and self.rules.refusals.too_many_requests == "client"
+
+    def _turned_away(
+        self, request: Request, now: float, status: int, retry_after: float | None
+    ) -> None:
+        """The backend of a request says that it is full."""
+        request.turned_away = True
+        self._count_refusal(request.backend, status)
+        self.health.turned_away(request.backend, now, retry_after)
+
+    def _count_refusal(self, backend: int, status: int) -> None:
+        counts = self.refusals[backend]
+        counts[status] = counts.get(status, 0) + 1
+
+    def _passed(
+        self, backend: int, now: float, work: float = 0.0, sent: float | None = None
+    ) -> None:
+        """Time has passed at this workload, which is about to change."""
+        if self.lessons:
+            jobs, own = self.workloads[backend], self.workloads.own[backend]
+            self.lessons.passed(backend, jobs, own, now, work, sent)
+
+    def _changed(self, backends: list[int], now: float) -> list[Action]:
+        """There may be room at these backends now."""
+        for backend in backends:
+            self.health.count(backend)
+        if not self.holding.total:
+            return []
+        return self._offer({f for b in backends for f in self._onlookers[b]}, now)
+
+    def _offer(self, frontends: Iterable[int], now: float) -> list[Action]:
+        """Send what is held at these frontends as far as it can go, the longest held first."""
+        actions: list[Action] = []
+        refused: set[int] = set()
+        while self.holding.total:
+            frontend = self.holding.longest(frontends, refused)
+            if frontend < 0:
+                break
+            request = self.holding.first(frontend)
+            edge = self._choose(self.health.candidates.of(frontend, request.tried), now)
+            if edge == HOLD:
+                refused.add(frontend)
+            else:
+                self.holding.take(request)
+                actions.append(self._send(request, edge, now))
+        return actions

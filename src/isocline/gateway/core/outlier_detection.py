@@ -1,0 +1,109 @@
+"""Ejection of backends that failed too often lately: passive health, from requests alone.
+
+As Envoy's outlier detection, with two changes. An interval doubles, in place of growing by a fixed
+step, and starts anew once a backend has stayed in for as long as it was last out. And a backend
+that was let in again is on trial until it succeeds: its first failure throws it out at once.
+"""
+
+import math
+from dataclasses import dataclass, field, replace
+from typing import final
+
+from isocline.gateway.core.rules import EjectionRule
+from isocline.plural import counted
+
+
+@final
+@dataclass(slots=True)
+class Record:
+    """What is remembered of one backend."""
+
+    in_a_row: int = 0  # failures since the last success
+    since: float = -math.inf  # s, the start of the window
+    seen: int = 0  # requests in the window
+    failed: int = 0  # of them
+    until: float = math.inf  # s, when it is let in again; inf if it is in
+    length: float = 0.0  # s, its last time out
+    back: float = -math.inf  # s, when that ended
+    on_trial: bool = False
+    times: int = 0  # ejected, ever
+
+    @property
+    def out(self) -> bool:
+        """Whether it is ejected."""
+        return self.until < math.inf
+
+
+@final
+@dataclass
+class OutlierDetection:
+    """The records of B backends. Whether there are enough others is for the caller to see to."""
+
+    rule: EjectionRule
+    backends: int
+    records: list[Record] = field(init=False)
+    next_end: float = math.inf  # s, when the next one is let in; inf if all are in
+
+    def __post_init__(self) -> None:
+        self.records = [Record() for _ in range(self.backends)]
+
+    def succeeded(self, backend: int, now: float) -> None:
+        """A response was good, at `now`, s."""
+        self.records[backend].on_trial = False
+        self.answered(backend, now)
+
+    def answered(self, backend: int, now: float) -> None:
+        """A response was no failure, but nothing that a backend on trial could show either."""
+        record = self.records[backend]
+        record.in_a_row = 0
+        if now - record.since > self.rule.window:
+            record.since, record.seen, record.failed = now, 0, 0
+        record.seen += 1
+
+    def failed(self, backend: int, now: float) -> str:
+        """A request failed; the reason why the backend should go out, empty if it should not."""
+        rule, record = self.rule, self.records[backend]
+        if now - record.since > rule.window:
+            record.since, record.seen, record.failed = now, 0, 0
+        record.seen += 1
+        record.failed += 1
+        record.in_a_row += 1
+        if record.out:
+            return ""
+        if record.on_trial:
+            return "it failed again as soon as it was let in"
+        if record.in_a_row >= rule.failures:
+            return f"{counted(record.in_a_row, 'failure')} in a row"
+        if record.seen >= rule.least and record.failed >= rule.rate * record.seen:
+            return f"{record.failed} of {record.seen} requests within {rule.window:g} s failed"
+        return ""
+
+    def eject(self, backend: int, now: float) -> None:
+        """Throw it out."""
+        rule, record = self.rule, self.records[backend]
+        settled = now - record.back > record.length
+        length = rule.first if settled else 2.0 * record.length
+        record.length = min(length, rule.longest)
+        record.until = now + record.length
+        record.times += 1
+        self.next_end = min(self.next_end, record.until)
+
+    def let_in(self, backend: int, now: float) -> None:
+        """Its time is over, or it is needed."""
+        record = self.records[backend]
+        record.until = math.inf
+        record.back = now
+        record.on_trial = True
+        record.in_a_row, record.seen, record.failed = 0, 0, 0
+        self.next_end = min(record.until for record in self.records)
+
+    def know(self, backend: int, record: Record) -> None:
+        """What was remembered of it elsewhere."""
+        self.records[backend] = replace(record)
+        self.next_end = min(self.next_end, record.until)
+
+    def over(self, now: float) -> list[int]:
+        """Whose time is over."""
+        if now < self.next_end:
+            return []
+        return [b for b, record in enumerate(self.records) if record.until <= now]

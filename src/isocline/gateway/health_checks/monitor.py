@@ -1,0 +1,155 @@
+"""Watch: asks all backends for as long as it is open, and reports what has changed."""
+
+import asyncio
+import copy
+import random
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from functools import partial
+from typing import Protocol, final
+
+from isocline.errors import UsageError
+from isocline.gateway.config import BackendAddress
+from isocline.gateway.health_checks.polling import Polling
+from isocline.gateway.health_checks.probe import Answer, Client, NoAnswerError, Probe
+from isocline.gateway.health_checks.results import Record
+from isocline.gateway.health_checks.rules import Checks, HealthCheck, Poll
+
+_JITTER = 0.1  # of a period, either way: routers and backends do not stay in step
+_SOON = 0.1  # of a period, within which all are asked for the first time
+_HEALTH_BODY = 65_536  # bytes of a health check's answer that are read; more close the connection
+
+
+class HealthEvents(Protocol):
+    """Gets the news; backends by their numbers. Called from the event loop."""
+
+    def backend_up(self, backend: int) -> None:
+        """It answers its health checks again."""
+
+    def backend_down(self, backend: int) -> None:
+        """It does not answer them any more."""
+
+    def reported(self, backend: int, jobs: int, measured: float) -> None:
+        """It held so many jobs at a time, s, of `time.monotonic()`."""
+
+
+@final
+class Monitor:
+    """Health checks and polls of backends.
+
+        watch = Watch(settings.backends, Checks(), teller)
+        await watch.start()
+        ...
+        await watch.close()
+
+    Attributes:
+        records: What is known of each backend.
+    """
+
+    def __init__(
+        self,
+        addresses: Sequence[BackendAddress],
+        checks: Checks,
+        tell: HealthEvents,
+        before: "Monitor | None" = None,
+        client: Probe | None = None,
+        announces: bool = True,
+    ) -> None:
+        """Asks nothing yet.
+
+        Args:
+            addresses: Of the backends.
+            checks: What to ask them.
+            tell: Called with each change.
+            before: What it knew of addresses that are the same is known from the start.
+            client: The one to ask with, by default over HTTP.
+            announces: Log how each backend reports its load, once that is known.
+
+        Its periods are times of the running event loop.
+
+        Raises:
+            UsageError: Not one poll for each backend, or certificates that cannot be read.
+        """
+        if checks.polls and len(checks.polls) != len(addresses):
+            raise UsageError(
+                f"polls: {len(checks.polls)} for {len(addresses)} backends; give one for each"
+            )
+        self._addresses = tuple(addresses)
+        self._checks = checks
+        self._tell = tell
+        self._announces = announces
+        self._client = client or Client(addresses)
+        self._random = random.Random()  # when to ask: nothing that a test could want to repeat
+        self._asking: list[asyncio.Task[None]] = []
+        known = before.known(checks.health) if before else {}
+        self.records = [known.get(address) or Record() for address in addresses]
+
+    def known(self, health: HealthCheck | None) -> dict[BackendAddress, Record]:
+        """What is known of each address, if it is checked in this way from now on, too."""
+        if health != self._checks.health:
+            return {}
+        # Copies: until it is closed the one before goes on counting for itself.
+        return dict(zip(self._addresses, copy.deepcopy(self.records), strict=True))
+
+    async def start(self) -> None:
+        """Begin to ask; of backends that are known to be down it is told at once."""
+        await self._client.__aenter__()
+        for backend, record in enumerate(self.records):
+            if record.up is False:
+                self._tell.backend_down(backend)
+        loop = asyncio.get_running_loop()
+        self._asking = [loop.create_task(each) for each in self._rounds()]
+
+    async def close(self) -> None:
+        """Ask no more."""
+        for task in self._asking:
+            task.cancel()
+        await asyncio.gather(*self._asking, return_exceptions=True)
+        await self._client.__aexit__(None, None, None)
+
+    def _rounds(self) -> Iterator[Coroutine[None, None, None]]:
+        health = self._checks.health
+        if health:
+            for backend in range(len(self._addresses)):
+                yield self._again(health.every, partial(self._check, backend, health))
+        for backend, poll in enumerate(self._checks.polls):
+            if poll:
+                yield self._again(poll.every, self._polling(backend, poll).poll)
+
+    def _polling(self, backend: int, rule: Poll) -> Polling:
+        async def ask(path: str) -> Answer:
+            return await self._client.get(backend, path, rule.timeout, rule.largest)
+
+        name, record = self._addresses[backend].name, self.records[backend]
+        tell = partial(self._tell.reported, backend)
+        return Polling(rule, name, record, ask, tell, self._announces)
+
+    async def _again(self, every: float, ask: Callable[[], Awaitable[float]]) -> None:
+        """Ask until cancelled; `ask` returns the pause before the next time, s, usually `every`."""
+        loop = asyncio.get_running_loop()
+        within = _SOON * every * self._random.random()
+        while True:
+            await asyncio.sleep(within)
+            pause = every
+            try:
+                pause = await ask()
+            except Exception as defect:  # ours, or the teller's: asking goes on
+                loop.call_exception_handler({"message": "asking a backend", "exception": defect})
+            within = pause * self._random.uniform(1.0 - _JITTER, 1.0 + _JITTER)
+
+    async def _check(self, backend: int, rule: HealthCheck) -> float:
+        record, subject = self.records[backend], self._subject(backend, "health check")
+        problem = ""
+        try:
+            answer = await self._client.get(backend, rule.path, rule.timeout, _HEALTH_BODY)
+            if not rule.status[0] <= answer.status <= rule.status[1]:
+                problem = f"status {answer.status}"
+        except NoAnswerError as error:
+            problem = str(error)
+        record.health.note(subject, problem)
+        if record.checked(not problem, rule):
+            tell = self._tell.backend_up if record.up else self._tell.backend_down
+            tell(backend)
+        return rule.every
+
+    def _subject(self, backend: int, what: str) -> str:
+        return f"backend {self._addresses[backend].name}: {what}"

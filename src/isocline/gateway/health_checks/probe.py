@@ -1,0 +1,193 @@
+"""One request to a backend, with limits on time and size: aiohttp's client."""
+
+import asyncio
+import ssl
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from time import monotonic
+from types import TracebackType
+from typing import NamedTuple, Protocol, Self, final
+from urllib.parse import urlsplit
+
+import aiohttp
+
+from isocline.errors import IsoclineError
+from isocline.gateway import connect_failures
+from isocline.gateway.config import BackendAddress
+
+# A connection is kept from one question to the next, as long as nobody closes it.
+_KEEP = 15.0  # s
+_PIECE = 65_536  # bytes read at a time
+# A body that is not compressed is as long as it seems.
+_HEADERS = {"User-Agent": "isocline", "Accept-Encoding": "identity"}
+_RESOLVED = 10  # s a name stays resolved: a backend that moves is found as soon
+
+
+class NoAnswerError(IsoclineError):
+    """A backend gave no answer that can be used; the message says why, for the log."""
+
+
+class Answer(NamedTuple):
+    """What a backend answered."""
+
+    status: int
+    body: bytes | None  # None: it is longer than was asked for
+    measured: float  # s of the client's clock, midway between the question and the answer's head
+
+
+class Probe(Protocol):
+    """A client of backends, which are known by their numbers; open for as long as its block."""
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+    async def get(self, backend: int, path: str, timeout: float, largest: int) -> Answer:
+        """GET a path of a backend within `timeout`, s, and up to `largest` bytes of the body.
+
+        Raises:
+            NoAnswerError: There was no answer that can be used.
+        """
+        ...
+
+
+@final
+class Client:
+    """Asks backends, by their numbers.
+
+    Each is asked one thing of a kind at a time, so that there are no more connections than two for
+    each backend; a limit below would make a question to a good backend wait for the bad ones.
+    """
+
+    def __init__(
+        self,
+        addresses: Sequence[BackendAddress],
+        now: Callable[[], float] = monotonic,
+        keeps: bool = True,
+    ) -> None:
+        """With the clock of `Answer.measured`; `keeps`: connections from one question to the next.
+
+        Raises:
+            UsageError: A backend's certificates cannot be read.
+        """
+        self._now = now
+        self._addresses = tuple(addresses)
+        self._keeps = keeps
+        self._bases = [address.url.rstrip("/") for address in addresses]
+        self._contexts = _contexts(addresses)
+        self._headers = [_headers(address) for address in addresses]
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        connector = (
+            aiohttp.TCPConnector(limit=0, ttl_dns_cache=_RESOLVED, keepalive_timeout=_KEEP)
+            if self._keeps
+            else aiohttp.TCPConnector(limit=0, ttl_dns_cache=_RESOLVED, force_close=True)
+        )
+        self._session = aiohttp.ClientSession(
+            connector=connector,
+            headers=None
+            if self._keeps
+            else {"Connection": "close"},  # aiohttp 3.11 does not say so
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(total=None),  # each question has its own
+            auto_decompress=False,
+        )
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def get(self, backend: int, path: str, timeout: float, largest: int) -> Answer:
+        """GET a path of a backend within `timeout`, s, and up to `largest` bytes of the body.
+
+        A whole URL in place of the path does not get what the backend knows its router by.
+
+        Raises:
+            NoAnswerError: There was no answer, or none that is HTTP.
+        """
+        try:
+            async with asyncio.timeout(timeout):
+                return await self._get(backend, path, largest)
+        except TimeoutError:
+            words = connect_failures.no_answer(self._address(backend, path), timeout)
+            raise NoAnswerError(words) from None
+        except (aiohttp.ClientError, OSError, UnicodeError) as error:
+            raise NoAnswerError(_said(error, self._address(backend, path))) from None
+
+    def _address(self, backend: int, path: str) -> BackendAddress:
+        """Where it was asked."""
+        address = self._addresses[backend]
+        return address if path.startswith("/") else replace(address, url=origin_of(path))
+
+    async def _get(self, backend: int, path: str, largest: int) -> Answer:
+        assert self._session is not None
+        at_backend = path.startswith("/")
+        asked = self._now()
+        async with self._session.get(
+            self._bases[backend] + path if at_backend else path,
+            ssl=self._contexts[backend],
+            headers=self._headers[backend] if at_backend else _HEADERS,
+            allow_redirects=False,
+        ) as response:
+            measured = (asked + self._now()) / 2
+            body = await _bounded(response.content, largest)
+            return Answer(response.status, body, measured)
+
+
+async def _bounded(content: aiohttp.StreamReader, largest: int) -> bytes | None:
+    body = bytearray()
+    while piece := await content.read(_PIECE):
+        body += piece
+        if len(body) > largest:
+            return None  # leaving the response unread closes its connection
+    return bytes(body)
+
+
+def _contexts(addresses: Sequence[BackendAddress]) -> list[ssl.SSLContext | bool]:
+    """One context for all backends that trust the same; True is what http wants."""
+    made: dict[tuple[bool, str | None], ssl.SSLContext | None] = {}
+    contexts: list[ssl.SSLContext | bool] = []
+    for address in addresses:
+        key = (address.url.startswith("https:"), address.ca_file)
+        if key not in made:
+            made[key] = address.context()
+        contexts.append(made[key] or True)
+    return contexts
+
+
+def _headers(address: BackendAddress) -> dict[str, str]:
+    if address.authorization is None:
+        return _HEADERS
+    return _HEADERS | {"Authorization": address.authorization}
+
+
+def origin_of(url: str) -> str:
+    """Scheme, host and port of a URL."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def _said(error: Exception, address: BackendAddress) -> str:
+    """What is wrong where, in the words that a failed request has in the log."""
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return connect_failures.failure_of(error.certificate_error, address)[1]
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return connect_failures.failure_of(error.os_error, address)[1]
+    if isinstance(error, (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError)):
+        return connect_failures.broken(address)
+    if isinstance(error, aiohttp.ClientResponseError):
+        return connect_failures.malformed(address)
+    # A name that is none, which aiohttp tells before it connects; or what connecting raised.
+    return connect_failures.failure_of(error, address)[1]

@@ -1,0 +1,117 @@
+"""Header fields that concern one connection, one message's framing, or the way it took."""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, final
+
+from isocline.gateway.http.grammar import BAD_REQUEST, BadMessageError
+from isocline.gateway.memo import Memo
+
+_LENGTH = re.compile(rb"[0-9]{1,18}")  # below 2^63
+# Never in trailers (RFC 9110, Section 6.5.1): framing, routing, authentication, content's form.
+_NOT_IN_TRAILERS = frozenset(
+    b"""authorization connection content-encoding content-length content-range content-type cookie
+    endpoint-load-metrics expect forwarded host keep-alive proxy-authorization set-cookie te trailer
+    transfer-encoding upgrade x-api-key x-forwarded-for x-forwarded-host
+    x-forwarded-proto""".split()
+)
+
+# Fields whose values may be secret, and lines that are long, are forgotten at once.
+_SECRET = re.compile(rb"auth|cookie|key|secret|session|token")
+_MOST, _SHORT = 4096, 200  # lines, and bytes of each: 3 MB whatever peers send
+
+Take = Callable[[Any, bytes, Any], None]
+"""Called with a head, a field's name in lower case and what it says: the head notes it."""
+
+Field = tuple[bytes, Any, bytes, Take | None]
+"""(name in lower case, what it says, line as it goes on, None or who takes it as it does not).
+
+What it says is the value's bytes, or what they were read as.
+"""
+
+
+@final
+class FieldLines(Memo[bytes, Field]):
+    """What each field line says: clients and servers send the same few again and again."""
+
+    def __init__(
+        self,
+        takes: Mapping[bytes, Take],
+        reads: Mapping[bytes, Callable[[bytes], Any]],
+        refuses: Callable[[bytes], bool] = lambda _: False,
+    ) -> None:
+        """Fields in `takes` do not go on; nor do those whose name, in lower case, is refused.
+
+        Values of fields in `reads` are read, which may raise BadMessageError.
+        """
+        super().__init__(_MOST)
+        self._takes = takes
+        self._reads = reads
+        self._refuses = refuses
+
+    def __missing__(self, line: bytes) -> Field:
+        """Read a line, without its CR LF, of a head that has passed the gate."""
+        name, _, value = line.partition(b":")
+        key, value = name.lower(), value.strip(b" \t")
+        take, read = self._takes.get(key), self._reads.get(key)
+        if take is None and self._refuses(key):
+            take = _drop
+        says = read(value) if read else value
+        field = key, says, b"" if take else b"%b: %b\r\n" % (name, value), take
+        short = len(line) <= _SHORT
+        return self.keep(line, field) if short and not _SECRET.search(key) else field
+
+    def passing(self, head: Any, lines: Iterable[bytes]) -> list[Field]:
+        """The fields of these lines that go on; the head takes the others, in order."""
+        fields: list[Field] = []
+        for line in lines:
+            key, value, _, take = field = self[line]
+            if take is None:
+                fields.append(field)
+            else:
+                take(head, key, value)
+        return fields
+
+
+def _drop(head: Any, key: bytes, value: bytes) -> None:
+    """It goes no further, and says nothing to us."""
+
+
+def parse_length(value: bytes, status: int = BAD_REQUEST) -> int:
+    """A Content-Length; raises BadMessageError if it is malformed."""
+    if _LENGTH.fullmatch(value) is None:
+        raise BadMessageError("Content-Length is not a number", status)
+    return int(value)
+
+
+def tokens(values: list[bytes]) -> set[bytes]:
+    """The members of a comma-separated field, in lower case."""
+    found = {token.strip(b" \t").lower() for value in values for token in value.split(b",")}
+    found.discard(b"")
+    return found
+
+
+def without(fields: list[Field], names: set[bytes]) -> list[Field]:
+    """Fields that are not named by Connection (RFC 9110, Section 7.6.1)."""
+    return [field for field in fields if field[0] not in names]
+
+
+def passed_trailers(section: bytes) -> bytes:
+    """A checked trailer section, without the fields that must not be in one."""
+    if section == b"\r\n":
+        return section
+    kept = [
+        line
+        for line in section.split(b"\r\n")
+        if line.partition(b":")[0].lower() not in _NOT_IN_TRAILERS
+    ]
+    return b"\r\n".join(kept)
+
+
+def trailer(section: bytes, name: bytes) -> bytes | None:
+    """The value of a field of a trailer section; `name` in lower case."""
+    for line in section.split(b"\r\n"):
+        key, _, value = line.partition(b":")
+        if key.lower() == name:
+            return value.strip(b" \t")
+    return None

@@ -1,0 +1,185 @@
+"""The present state of a core, a proxy and a process, as parts of a Snapshot."""
+
+import math
+from collections.abc import Collection, Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Any, Protocol, final
+from urllib.parse import urlsplit
+
+from isocline.gateway.config import ProxySettings
+from isocline.gateway.core.candidates import NO_LIMIT
+from isocline.gateway.core.core import Core
+from isocline.gateway.core.curve_feedback import CurveFeedback
+from isocline.gateway.metrics.snapshot import (
+    LearnedCurve,
+    LiveBackend,
+    LiveFrontend,
+    SeenBackend,
+    SeenFrontend,
+    Snapshot,
+)
+from isocline.model.curves import Curve
+from isocline.model.fleet import RoutingSystem
+
+if TYPE_CHECKING:
+    from prometheus_client import ProcessCollector
+
+
+class Pool(Protocol):
+    """Connections to one backend."""
+
+    opened: int
+
+    @property
+    def idle(self) -> int:
+        """How many wait for a request."""
+
+
+class Router(Protocol):
+    """What holds them, in the order of the backends."""
+
+    @property
+    def pools(self) -> Sequence[Pool]:
+        """One for each backend."""
+
+
+class Doors(Protocol):
+    """What is asked of a Proxy."""
+
+    draining: bool
+    refused: int
+
+    @property
+    def downstreams(self) -> Collection[Any]:
+        """Connections of clients."""
+
+    @property
+    def tunnels(self) -> Collection[Any]:
+        """Upgraded connections."""
+
+    @property
+    def router(self) -> Router:
+        """In force now."""
+
+
+def seen_of(
+    core: Core,
+    system: RoutingSystem,
+    settings: ProxySettings,
+    now: float,
+    doors: Doors | None = None,
+) -> Snapshot:
+    """What a core has counted, and how things are."""
+    names = [backend.name for backend in system.backends]
+    pools = doors.router.pools if doors else None
+    backends = {}
+    for b, (name, address) in enumerate(zip(names, settings.backends, strict=True)):
+        idle = pools[b].idle if pools else 0
+        backends[name] = _backend(core, b, now, address.url, idle)
+    frontends = {
+        frontend.name: SeenFrontend(
+            core.holding.ever[f],
+            LiveFrontend(1, core.held(f), [names[b] for b in system.graph.neighbours(f)]),
+        )
+        for f, frontend in enumerate(system.frontends)
+    }
+    if doors is None:
+        return Snapshot(frontends=frontends, backends=backends)
+    return Snapshot(
+        draining=int(doors.draining),
+        clients=len(doors.downstreams),
+        tunnels=len(doors.tunnels),
+        refused=doors.refused,
+        frontends=frontends,
+        backends=backends,
+    )
+
+
+def _backend(core: Core, backend: int, now: float, url: str, idle: int) -> SeenBackend:
+    workloads, ejection = core.workloads, core.health.ejections.records[backend]
+    return SeenBackend(
+        refusals=dict(core.refusals[backend]),
+        ejections=ejection.times,
+        job_seconds=workloads.job_seconds(backend, now),
+        reports=workloads.reports[backend],
+        surprises=workloads.surprises[backend],
+        live=_live(core, backend, now, url, idle),
+    )
+
+
+def _live(core: Core, backend: int, now: float, url: str, idle: int) -> LiveBackend:
+    jobs, age = core.workload(backend, now)
+    seen, limit = core.health.candidates, core.health.limits[backend]
+    lessons = core.lessons
+    curve: Curve = lessons.curve(backend) if lessons else core.scores.curves[backend]
+    return LiveBackend(
+        workers=1,
+        url=without_credentials(url),
+        in_flight=core.in_flight(backend),
+        up=int(seen.up[backend]),
+        draining=int(seen.draining[backend]),
+        ejected=int(seen.ejected[backend]),
+        full=int(seen.full[backend]),
+        workload=jobs,
+        age=age if math.isfinite(age) else None,
+        limit=limit if limit != NO_LIMIT else None,
+        closed=core.health.limits.pressure.closed(backend, now),
+        idle_connections=idle,
+        service_rate=float(curve.rate(jobs)),
+        marginal_rate=float(curve.marginal(jobs)),
+        given=None if lessons else {"type": curve.type, **curve.parameters()},
+        learned=_learned(lessons, backend) if lessons else None,
+    )
+
+
+def _learned(lessons: CurveFeedback, backend: int) -> LearnedCurve:
+    learner, curve = lessons.learner, lessons.curve(backend)
+    fitted = learner.fitted(backend)
+    # One that was not seen says what is believed of it: it counts for as much as one completion.
+    weight = fitted.completions + learner.learning.prior.completions
+    points = {n: (rate * weight, weight) for n, rate in curve.points if n > 0}
+    return LearnedCurve(fitted.completions, fitted.cut, points, lessons.counts(backend))
+
+
+def without_credentials(url: str) -> str:
+    """The same URL without `user:password@`."""
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+
+@final
+class Opened:
+    """Connections opened to each backend, ever: a pool that is replaced takes its count along."""
+
+    def __init__(self) -> None:
+        self._pools: dict[str, Pool] = {}
+        self._before: dict[str, int] = {}
+
+    def by(self, names: Collection[str], doors: Doors | None) -> Snapshot:
+        """The counts; `names` of the backends in their order."""
+        pools = doors.router.pools if doors else ()
+        for name, pool in zip(names, pools, strict=bool(pools)):
+            last = self._pools.get(name, pool)
+            if last is not pool:
+                self._before[name] = self._before.get(name, 0) + last.opened
+            self._pools[name] = pool
+        return Snapshot(
+            backends={
+                name: SeenBackend(opened=pool.opened + self._before.get(name, 0))
+                for name, pool in self._pools.items()
+            }
+        )
+
+
+def usage_now() -> dict[str, float]:
+    """Processor time, memory and files of this process, by Prometheus' names; empty off Linux."""
+    return {
+        sample.name: sample.value for family in _process().collect() for sample in family.samples
+    }
+
+
+@cache
+def _process() -> "ProcessCollector":
+    from prometheus_client import ProcessCollector  # noqa: PLC0415 - its registry starts at import
+
+    return ProcessCollector(registry=None)

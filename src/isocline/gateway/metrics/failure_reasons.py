@@ -1,0 +1,66 @@
+"""Reasons for failed requests, as one of a few words: labels must not grow with what clients do.
+
+| reason | the request |
+|---|---|
+| bad_request, unauthorized, no_frontend, too_large | was refused as it stood (400, 401, 404, 413) |
+| slow_request | took too long to come (408) |
+| no_backend, queue_full, held_too_long | found no place (503, 503, 504) |
+| client_gone, client_slow | had a client that left, or did not take its response |
+| connect, ..., total_timeout | failed at its last backend: `actions.Cause`, in lower case |
+"""
+
+from isocline.gateway.access_log import CLIENT_GONE, Access
+from isocline.gateway.core.actions import Cause
+from isocline.gateway.core.rejections import NONE_UP, OVERDUE, QUEUE_FULL
+
+_WORDS = {NONE_UP: "no_backend", QUEUE_FULL: "queue_full", OVERDUE: "held_too_long"}
+_CODES = {
+    401: "unauthorized",
+    404: "no_frontend",
+    408: "slow_request",
+    413: "too_large",
+    431: "too_large",
+    504: "total_timeout",
+}
+_NO_BACKEND = (503, 504)  # the gateway's own, from a request that no backend failed
+
+
+def reason_of(access: Access) -> str:
+    """Empty for a request that a backend answered, whatever the status."""
+    if access.status == CLIENT_GONE:
+        return "client_gone"
+    if not access.reason:
+        return ""
+    if _unanswered(access) < access.attempts:  # the last attempt did not fail
+        return _withdrawn(access)
+    for words, reason in _WORDS.items():
+        if words in access.reason:
+            return reason
+    if access.failures:
+        return cause_of(access.failures[-1][1])
+    return _CODES.get(access.status, "bad_request")
+
+
+def is_broken(access: Access) -> bool:
+    """The client has a part of a response, and no more will come."""
+    failed = _unanswered(access) == access.attempts > 0
+    return failed and access.first_byte is not None and 0 < access.status < 500
+
+
+def cause_of(cause: Cause) -> str:
+    """As a label."""
+    return cause.name.lower()
+
+
+def _unanswered(access: Access) -> int:
+    """Attempts that brought the client no response."""
+    return len(access.failures) + len(access.refusals)
+
+
+def _withdrawn(access: Access) -> str:
+    """Of a request whose backend did not fail: it is answered, or it is we who gave up."""
+    if access.failures:  # the reason is that of an earlier attempt
+        return ""
+    if access.status in (400, 408, 413):  # the rest of its body was wrong, late or too much
+        return _CODES.get(access.status, "bad_request")
+    return "client_slow"

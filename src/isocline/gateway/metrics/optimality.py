@@ -1,0 +1,246 @@
+"""Distance of a router from the optimum, from two snapshots: one at the start of a window, one now.
+
+The rates are those at which requests were served, N_b the requests in flight at a backend, the
+latency that of the served; curves are those of the file, or as learned by now. So the gap is told
+of what got through: requests that were refused count neither in the latency nor in the load.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import NamedTuple, final
+
+import numpy as np
+import numpy.typing as npt
+
+from isocline.errors import IsoclineError
+from isocline.flow import capacity_scale
+from isocline.gateway.metrics.curve_intervals import curve_of, known_of
+from isocline.gateway.metrics.optimality_gap import Measured, OptimalityGap, optimality_gap
+from isocline.gateway.metrics.snapshot import LiveBackend, Snapshot
+from isocline.interpretable import interpreted_if_small
+from isocline.learn import Interval, Known
+from isocline.model.fleet import Backend, Frontend, RoutingSystem
+from isocline.model.graph import CompatibilityGraph
+from isocline.model.traffic import PoissonArrivals
+from isocline.plural import counted
+from isocline.theory.planning import plan
+from isocline.theory.routing.plan_records import EdgeSaving
+
+FloatArray = npt.NDArray[np.float64]
+
+LEAST = 100  # requests served: of fewer, with exponential latencies, the mean is off by over 10 %
+PARTS = ("optimum", "misrouted", "fluctuation", "held", "outside")  # of the mean latency
+_EDGES = 3  # missing edges solved exactly, each at the cost of the optimum itself
+_MOST_PAIRS = 100_000  # of frontends and backends: with more the screening takes over 50 ms
+
+
+@final
+@dataclass(frozen=True)
+class Optimality:
+    """One window's account; without a gap `why_not` says what it would take."""
+
+    window: float = 0.0  # s
+    served: int = 0  # requests in it
+    gap: OptimalityGap | None = None
+    # By how much the rates could grow; None where learned curves were not seen to bend.
+    capacity_scale: float | None = None
+    capacity_interval: Interval | None = None  # 95 %, of the same, from what was seen of curves
+    unseen: tuple[str, ...] = ()  # backends that the optimum gives more jobs than were seen there
+    missing_edges: tuple[EdgeSaving, ...] = ()  # s of mean latency, best first
+    why_not: str = "no window yet"
+
+
+class _Served(NamedTuple):
+    requests: float
+    seconds: float
+    wait: float
+
+
+def standing(start: Snapshot, end: Snapshot) -> Optimality:
+    """The account of what happened between them; both merged over the same processes."""
+    window = end.now - start.now
+    served = _served(start, end)
+    count = int(sum(it.requests for it in served.values()))
+    if count < LEAST or window <= 0:
+        why_not = f"{counted(count, 'request')} served in {window:.0f} s; {LEAST} are wanted"
+        return Optimality(window, count, why_not=why_not)
+    try:
+        system, live = _system(served, end, window)
+    except IsoclineError as error:
+        return Optimality(window, count, why_not=str(error))
+
+    def found() -> Optimality:
+        try:
+            gap = optimality_gap(system, _measured(system, live, served, start, end))
+        except IsoclineError as error:
+            return Optimality(window, count, why_not=str(error))
+        return _ahead(Optimality(window, count, gap, why_not=""), system, live)
+
+    # Compiling takes seconds, in which a router would serve slowly.
+    return interpreted_if_small(system.graph.edges, found, never_compile=True)
+
+
+def _ahead(now: Optimality, system: RoutingSystem, live: Mapping[str, LiveBackend]) -> Optimality:
+    """With capacity and missing edges; as it is where a curve is not strictly concave."""
+    try:
+        ahead = plan(system, edges_to_try=_EDGES if _is_small(system) else 0)
+    except IsoclineError:
+        return now
+    known = {name: known_of(it) for name, it in live.items()}
+    unseen = [
+        entry.name
+        for entry in ahead.backends
+        if (found := known[entry.name]) is not None and entry.jobs > max(found.seen, 1)
+    ]
+    interval = _capacity_interval(system, known)
+    return replace(
+        now,
+        # A fitted curve goes on beyond what was seen as the prior has it, which is no estimate.
+        capacity_scale=None if interval and interval.high is None else ahead.capacity_scale,
+        capacity_interval=interval,
+        unseen=tuple(unseen),
+        missing_edges=ahead.missing_edges,
+    )
+
+
+def _capacity_interval(system: RoutingSystem, known: Mapping[str, Known | None]) -> Interval | None:
+    """Of the capacity scale: with all backends at their lower ends, and at their upper ones.
+
+    None if all curves are given. The scale grows with each capacity, so its true value is between
+    wherever all of them are.
+    """
+    if not any(known.values()):
+        return None
+    ends = []
+    for backend in system.backends:
+        peak, found = backend.curve.supremum, known[backend.name]
+        ends.append(found.capacity.holding(peak) if found else Interval(peak, peak))
+    low = np.array([max(end.low, np.finfo(np.float64).tiny) for end in ends])
+    high = np.array([math.inf if end.high is None else end.high for end in ends])
+    least, most = (capacity_scale(system.graph, system.rates, end).scale for end in (low, high))
+    return Interval(least, most if math.isfinite(most) else None)
+
+
+def notes(found: Optimality) -> list[str]:
+    """Sentences on what an account takes from learned curves beyond what was seen of them."""
+    said, interval = [], found.capacity_interval
+    if interval and interval.high is None:
+        said.append(
+            f"capacity_scale is not known: it is at least {interval.low:.3g}, by what was seen of "
+            "learned curves; backends were not seen to bend, and may do more"
+        )
+    elif interval and interval.high is not None:
+        said.append(
+            f"capacity_scale is learned: it is between {interval.low:.3g} and {interval.high:.3g}"
+        )
+    if found.unseen:
+        said.append(
+            f"the optimum gives {', '.join(found.unseen)} more jobs than were seen there: gap and "
+            "missing edges rest on the extrapolated part of the curve"
+        )
+    return said
+
+
+def _served(start: Snapshot, end: Snapshot) -> Mapping[tuple[str, str], _Served]:
+    """What was served in the window, for each pair that is still connected."""
+    found = {}
+    for frontend, seen in end.frontends.items():
+        for backend in seen.live.backends if seen.live else ():
+            now = end.pairs.get(frontend, {}).get(backend)
+            if now is None:
+                continue
+            then = start.pairs.get(frontend, {}).get(backend)
+            found[frontend, backend] = _Served(
+                now.served - (then.served if then else 0),
+                now.served_seconds - (then.served_seconds if then else 0.0),
+                now.served_wait - (then.served_wait if then else 0.0),
+            )
+    return found
+
+
+def _system(
+    served: Mapping[tuple[str, str], _Served], end: Snapshot, window: float
+) -> tuple[RoutingSystem, dict[str, LiveBackend]]:
+    """The frontends at which something came, and all backends."""
+    rates: dict[str, float] = {}
+    for (frontend, _), it in served.items():
+        rates[frontend] = rates.get(frontend, 0.0) + it.requests / window
+    live = {name: seen.live for name, seen in end.backends.items() if seen.live}
+    number = {name: b for b, name in enumerate(live)}
+    backends = tuple(Backend(name, curve_of(it)) for name, it in live.items())
+    frontends, neighbours = [], []
+    for name, rate in rates.items():
+        now = end.frontends[name].live
+        if rate > 0 and now:
+            frontends.append(Frontend(name, PoissonArrivals(rate)))
+            neighbours.append([number[backend] for backend in now.backends])
+    graph = CompatibilityGraph.from_neighbours(len(backends), neighbours)
+    return RoutingSystem(tuple(frontends), backends, graph, name=end.system), live
+
+
+def _measured(
+    system: RoutingSystem,
+    live: Mapping[str, LiveBackend],
+    served: Mapping[tuple[str, str], _Served],
+    start: Snapshot,
+    end: Snapshot,
+) -> Measured:
+    window = end.now - start.now
+    inflows = dict.fromkeys(live, 0.0)
+    for (_, backend), it in served.items():
+        inflows[backend] += it.requests / window
+    workloads = [_rise("job_seconds", name, start, end) / window for name in live]
+    total, seconds, wait = (sum(column) for column in zip(*served.values(), strict=True))
+    return Measured(
+        rates=system.rates,
+        inflows=np.array(list(inflows.values())),
+        workloads=np.array(workloads),
+        latency=seconds / total,
+        held=wait / total,
+        curve_errors=_curve_errors(live),
+        count_errors=_count_errors(live, inflows, start, end),
+    )
+
+
+def _curve_errors(live: Mapping[str, LiveBackend]) -> FloatArray | None:
+    """Relative standard errors of the curves' speeds: completions are Poisson. None: all given."""
+    if all(it.learned is None for it in live.values()):
+        return None
+    return np.array([relative_error(it) or 0.0 for it in live.values()])
+
+
+def relative_error(live: LiveBackend) -> float | None:
+    """Of a learned curve's speed, one standard error; None of a given one."""
+    if live.learned is None:
+        return None
+    return 1.0 / math.sqrt(live.learned.completions + live.workers)  # one of each one's prior
+
+
+def _count_errors(
+    live: Mapping[str, LiveBackend],
+    inflows: Mapping[str, float],
+    start: Snapshot,
+    end: Snapshot,
+) -> FloatArray | None:
+    """Mean surprise of a report; None where a backend that is used does not report."""
+    errors = []
+    for name in live:
+        reports = _rise("reports", name, start, end)
+        if reports:
+            errors.append(_rise("surprises", name, start, end) / reports)
+        elif inflows[name]:
+            return None
+        else:
+            errors.append(0.0)
+    return np.array(errors)
+
+
+def _rise(what: str, backend: str, start: Snapshot, end: Snapshot) -> float:
+    """By how much a count of a backend has grown."""
+    then = start.backends.get(backend)
+    return float(getattr(end.backends[backend], what) - (getattr(then, what) if then else 0))
+
+
+def _is_small(system: RoutingSystem) -> bool:
+    return len(system.frontends) * len(system.backends) <= _MOST_PAIRS

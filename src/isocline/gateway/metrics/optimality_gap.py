@@ -1,0 +1,143 @@
+"""The optimality gap: what requests take, over what they would at best, and where the rest goes.
+
+With measured rates lambda_f, inflows a_b and workloads N_b, and curves l_b, the mean latency is by
+Little's law a sum whose parts can be told apart exactly:
+
+    latency = optimum + misrouted + fluctuation + held + outside
+
+    optimum      L* of Eq. (1) at the measured rates
+    misrouted    sum_b l_b^-1(a_b) / lambda - L*: the mean split is not the optimal one
+    fluctuation  sum_b (N_b - l_b^-1(a_b)) / lambda: workloads move about what mean inflows need;
+                 also where a curve is not that of its backend
+    held         waiting at frontends
+    outside      what was not at a backend, as counted, nor held: all that is not in the other parts
+
+`fluctuation` holds what no router can avoid, as arrivals are random: the bound is a fluid's. Beside
+the sum stand two that overlap it, both to first order: how far the optimum itself is uncertain as
+curves are, and at most how much is lost to stale counts.
+"""
+
+import math
+from dataclasses import dataclass, replace
+from typing import final
+
+import numpy as np
+import numpy.typing as npt
+
+from isocline.errors import UsageError
+from isocline.model.fleet import RoutingSystem
+from isocline.model.graph import CompatibilityGraph
+from isocline.theory.routing.equilibrium import fluid_optimum
+
+FloatArray = npt.NDArray[np.float64]
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """Means over one window of time; F frontends, B backends."""
+
+    rates: FloatArray  # (F,) requests/s that came
+    inflows: FloatArray  # (B,) requests/s that were finished there
+    workloads: FloatArray  # (B,) mean jobs there
+    latency: float  # s, from arrival at a frontend to the end of the response
+    held: float = 0.0  # s, mean wait at frontends, over all requests
+    curve_errors: FloatArray | None = None  # (B,) relative standard errors; None: known
+    count_errors: FloatArray | None = None  # (B,) mean |N as known - N as reported|; None: unknown
+
+
+@final
+@dataclass(frozen=True)
+class OptimalityGap:
+    """Latencies in s; parts add up to `latency` exactly."""
+
+    latency: float
+    optimum: float
+    misrouted: float
+    fluctuation: float
+    held: float
+    outside: float
+    optimum_error: float  # one standard error of `optimum`, from that of the curves
+    stale_counts: float | None  # at most so much of misrouted and fluctuation; None: not known
+
+    @property
+    def ratio(self) -> float:
+        """`isocline_optimality_gap`: 1 is optimal."""
+        return self.latency / self.optimum
+
+
+def optimality_gap(system: RoutingSystem, measured: Measured) -> OptimalityGap:
+    """The gap of one window, by the curves of `system`; its rates are not used.
+
+    Raises:
+        UsageError: No request came, or an array has another length.
+        InfeasibleError: The measured rates exceed what the curves can serve.
+    """
+    _require_shapes(system, measured)
+    busy = measured.rates > 0
+    total = float(measured.rates.sum())
+    best = fluid_optimum(_of_frontends(system, busy), measured.rates[busy])
+    optimum = best.total_jobs / total
+    inflow = np.minimum(measured.inflows, 0.999 * system.capacities)  # more is rounding, or a trend
+    needed = np.array([float(c.workload(a)) for c, a in zip(system.curves, inflow, strict=True)])
+    served = max(float(measured.inflows.sum()), 1e-300)
+    at_split = float(needed.sum()) / served
+    at_backends = float(measured.workloads.sum()) / served
+    return OptimalityGap(
+        measured.latency,
+        optimum,
+        at_split - optimum,
+        at_backends - at_split,
+        measured.held,
+        measured.latency - at_backends - measured.held,
+        _optimum_error(system, best.workloads, total, measured.curve_errors),
+        _stale(system, measured, served),
+    )
+
+
+def _optimum_error(
+    system: RoutingSystem, workloads: FloatArray, total: float, errors: FloatArray | None
+) -> float:
+    """By the envelope theorem a backend e slower costs e a_b / l'_b jobs; errors independent."""
+    if errors is None:
+        return 0.0
+    jobs = [
+        error * float(curve.rate(n)) / float(curve.marginal(n))
+        for curve, n, error in zip(system.curves, workloads, errors, strict=True)
+        if n > 0 and float(curve.marginal(n)) > 0
+    ]
+    return math.hypot(*jobs) / total if jobs else 0.0
+
+
+def _stale(system: RoutingSystem, measured: Measured, served: float) -> float | None:
+    """A job sent on a count that is e jobs off pays at most the price there less the price here."""
+    if measured.count_errors is None:
+        return None
+    lost = 0.0
+    for curve, n, error, inflow in zip(
+        system.curves, measured.workloads, measured.count_errors, measured.inflows, strict=True
+    ):
+        here, there = float(curve.marginal(n)), float(curve.marginal(n + error))
+        if there > 0:
+            lost += float(inflow) * (1.0 / there - 1.0 / here)
+    return lost / served
+
+
+def _require_shapes(system: RoutingSystem, measured: Measured) -> None:
+    sizes = {"rates": len(system.frontends)}
+    for name in ("inflows", "workloads", "curve_errors", "count_errors"):
+        sizes[name] = len(system.backends)
+    for name, size in sizes.items():
+        given = getattr(measured, name)
+        if given is not None and given.shape != (size,):
+            raise UsageError(f"gap: {name} has shape {given.shape}; give {size} numbers")
+    if not (measured.rates > 0).any():
+        raise UsageError("gap: no request came; measure for longer")
+
+
+def _of_frontends(system: RoutingSystem, kept: npt.NDArray[np.bool_]) -> RoutingSystem:
+    """The system without the frontends at which nothing comes."""
+    numbers = np.flatnonzero(kept).tolist()
+    neighbours = [system.graph.neighbours(f) for f in numbers]
+    graph = CompatibilityGraph.from_neighbours(len(system.backends), neighbours)
+    return replace(system, frontends=tuple(system.frontends[f] for f in numbers), graph=graph)

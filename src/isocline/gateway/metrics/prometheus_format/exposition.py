@@ -1,0 +1,46 @@
+"""Snapshots in Prometheus' words. docs/metrics.md says what each metric means.
+
+Names and units by Prometheus' conventions ("Metric and label naming"); a label that is empty is one
+that is not there: a request that came to no frontend, or went to no backend.
+"""
+
+from collections.abc import Iterator
+from typing import final
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import Metric
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
+
+from isocline.gateway.metrics.optimality import Optimality
+from isocline.gateway.metrics.prometheus_format import backend_metrics, request_metrics
+from isocline.gateway.metrics.snapshot import Snapshot
+
+
+def prometheus(snapshot: Snapshot, standing: Optimality | None = None) -> bytes:
+    """The text format, version 0.0.4."""
+    return exposed(snapshot, standing, "")[0]
+
+
+def exposed(snapshot: Snapshot, standing: Optimality | None, accept: str) -> tuple[bytes, str]:
+    """(text, its content type): in OpenMetrics where the Accept field asks for it."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Told(snapshot, standing or Optimality()))
+    encode, content_type = choose_encoder(accept)
+    return encode(registry), content_type
+
+
+@final
+class _Told(Collector):
+    def __init__(self, snapshot: Snapshot, standing: Optimality) -> None:
+        self._snapshot = snapshot
+        self._standing = standing
+
+    def collect(self) -> Iterator[Metric]:
+        yield from request_metrics.of_router(self._snapshot)
+        yield from request_metrics.of_requests(self._snapshot)
+        yield from request_metrics.of_frontends(self._snapshot)
+        yield from backend_metrics.of_backends(self._snapshot)
+        yield from backend_metrics.of_curves(self._snapshot)
+        yield from backend_metrics.of_standing(self._standing)
+        yield from request_metrics.of_process(self._snapshot)

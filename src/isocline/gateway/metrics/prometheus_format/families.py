@@ -1,0 +1,56 @@
+"""Families of samples, the shape in which prometheus-client takes metrics."""
+
+from collections.abc import Callable, Iterable, Sequence
+
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+
+from isocline.gateway.metrics.histogram import Histogram
+from isocline.gateway.metrics.snapshot import LiveBackend, Snapshot
+
+PAIR = ("frontend", "backend")
+Rows = Iterable[tuple[Sequence[str], float | None]]
+"""Values of the labels, and of the sample; None: there is none."""
+
+
+def counter(name: str, text: str, labels: Sequence[str], rows: Rows) -> Metric:
+    """`name` without its suffix _total."""
+    return _filled(CounterMetricFamily(name, text, labels=labels), rows)
+
+
+def gauge(name: str, text: str, labels: Sequence[str], rows: Rows) -> Metric:
+    """What can rise and fall."""
+    return _filled(GaugeMetricFamily(name, text, labels=labels), rows)
+
+
+def histogram(
+    name: str,
+    text: str,
+    labels: Sequence[str],
+    rows: Iterable[tuple[Sequence[str], Histogram]],
+) -> Metric:
+    """Times, s; label sets of which nothing is known are left out."""
+    family = HistogramMetricFamily(name, text, labels=labels)
+    for values, times in rows:
+        if times.counts:
+            family.add_metric(values, times.cumulative(), times.seconds)
+    return family
+
+
+def of_live(
+    name: str, text: str, seen: Snapshot, value: Callable[[LiveBackend], float | None]
+) -> Metric:
+    """A gauge of each backend that is there."""
+    live = ((name, it.live) for name, it in seen.backends.items())
+    return gauge(name, text, ("backend",), (((b,), value(it)) for b, it in live if it))
+
+
+def _filled(family: CounterMetricFamily | GaugeMetricFamily, rows: Rows) -> Metric:
+    for values, value in rows:
+        if value is not None:
+            family.add_metric(values, value)
+    return family

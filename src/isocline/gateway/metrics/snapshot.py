@@ -1,0 +1,210 @@
+"""Snapshot of one process as plain data: snapshots add up, and go between processes as JSON.
+
+Numbers add up unless a field says otherwise. What is no sum, as a backend's state or its marginal
+rate, is summed all the same and divided by `workers` when it is shown: the mean over the workers.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from functools import cache, reduce
+from typing import Any, TypeVar, cast, final
+
+from pydantic import TypeAdapter
+
+from isocline.gateway.metrics.histogram import Histogram
+
+T = TypeVar("T")
+
+STATES = ("up", "draining", "ejected", "full")  # of a backend; more than one may hold
+
+
+def _latest(one: Any, other: Any) -> Any:
+    return one if other is None else other
+
+
+def _largest(one: Any, other: Any) -> Any:
+    return max((it for it in (one, other) if it is not None), default=None)
+
+
+def _usage(one: dict[str, float], other: dict[str, float]) -> dict[str, float]:
+    first = {"process_start_time_seconds", "process_max_fds"}
+    return {
+        name: min(both) if name in first else sum(both)
+        for name in {**one, **other}
+        for both in [[it[name] for it in (one, other) if name in it]]
+    }
+
+
+_LATEST = {"merge": _latest}
+_LARGEST = {"merge": _largest}
+_USAGE = {"merge": _usage}
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """What one frontend sent to one backend, ever; either may be none: the name is then empty."""
+
+    codes: dict[int, int] = field(default_factory=dict)  # requests by status, as clients had it
+    failed: dict[str, int] = field(default_factory=dict)  # without a whole response, by reason
+    broken: int = 0  # of these, a part of the response had gone to the client
+    retries: int = 0
+    wait: Histogram = field(default_factory=Histogram)  # until it was sent, or given up
+    first_byte: Histogram = field(default_factory=Histogram)
+    duration: Histogram = field(default_factory=Histogram)  # without upgraded connections
+    received: int = 0  # bytes of requests
+    returned: int = 0  # bytes of responses
+    # Requests that a backend served: a whole response, with a status below 400.
+    served: int = 0
+    served_seconds: float = 0.0  # sum of their durations
+    served_wait: float = 0.0  # s, before they were sent
+    first_token: Histogram = field(default_factory=Histogram)  # of streams
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class LiveFrontend:
+    """A frontend as it is now."""
+
+    workers: int
+    held: int
+    backends: list[str] = field(metadata=_LATEST)  # that it may use
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class SeenFrontend:
+    """Of one frontend, ever; `live` is None if it is no longer there."""
+
+    holds: int = 0
+    live: LiveFrontend | None = None
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class LearnedCurve:
+    """A learned curve: at each workload the rate, jobs/s, times its weight, and the weight."""
+
+    completions: float
+    cut: int | None = field(metadata=_LARGEST)  # jobs at the measured peak
+    points: dict[float, tuple[float, float]] = field(default_factory=dict)
+    # At each workload held the completions, and the time over the work of a request, s.
+    counts: dict[int, tuple[float, float]] = field(default_factory=dict)
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class LiveBackend:
+    """A backend as it is now."""
+
+    workers: int
+    url: str = field(metadata=_LATEST)  # without credentials
+    in_flight: int
+    up: int  # in so many workers
+    draining: int
+    ejected: int
+    full: int
+    workload: int  # sum of the workers' estimates of all jobs there
+    age: float | None = field(metadata=_LARGEST)  # s, of the oldest report; None: own counts only
+    limit: int | None = field(metadata=_LATEST)  # jobs, in each worker
+    idle_connections: int
+    service_rate: float  # jobs/s at the estimate
+    marginal_rate: float  # jobs/s per job, there
+    given: dict[str, Any] | None = field(metadata=_LATEST)  # curve, as in a system file; or
+    learned: LearnedCurve | None
+    closed: float | None = field(metadata=_LARGEST, default=None)  # s, as it said that it is full
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class SeenBackend:
+    """Of one backend, ever; `live` is None if it is no longer there."""
+
+    failures: dict[str, int] = field(default_factory=dict)  # attempts, by cause
+    refusals: dict[int, int] = field(default_factory=dict)  # by status, those sent elsewhere too
+    ejections: int = 0
+    job_seconds: float = 0.0  # integral of what is in flight there
+    reports: int = 0  # of its load, after the first
+    surprises: float = 0.0  # jobs, sum over them of |as reported - as known before|
+    opened: int = 0  # connections
+    live: LiveBackend | None = None
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """All that one process has seen, or several together."""
+
+    now: float = field(metadata=_LARGEST, default=0.0)  # s, of the monotonic clock
+    policy: str = field(metadata=_LATEST, default="")
+    system: str = field(metadata=_LATEST, default="")
+    workers: int = 0
+    draining: int = 0  # of them
+    clients: int = 0  # connections
+    tunnels: int = 0
+    refused: int = 0  # connections, ever
+    pairs: dict[str, dict[str, Pair]] = field(default_factory=dict)  # frontend, backend
+    frontends: dict[str, SeenFrontend] = field(default_factory=dict)
+    backends: dict[str, SeenBackend] = field(default_factory=dict)
+    usage: dict[str, float] = field(metadata=_USAGE, default_factory=dict)  # by Prometheus' names
+
+    def counted(self) -> "Snapshot":
+        """What was counted, without what is now: of a process that has ended."""
+        return Snapshot(
+            now=self.now,
+            policy=self.policy,
+            system=self.system,
+            refused=self.refused,
+            pairs=self.pairs,
+            frontends={name: replace(it, live=None) for name, it in self.frontends.items()},
+            backends={name: replace(it, live=None) for name, it in self.backends.items()},
+            usage={k: v for k, v in self.usage.items() if k == "process_cpu_seconds_total"},
+        )
+
+    def to_json(self) -> bytes:
+        """For another process."""
+        return _adapter().dump_json(self)
+
+    @classmethod
+    def from_json(cls, data: bytes | str) -> "Snapshot":
+        """What `to_json` gave; raises pydantic.ValidationError for anything else."""
+        return _adapter().validate_json(data)
+
+
+@cache
+def _adapter() -> TypeAdapter[Snapshot]:
+    return TypeAdapter(Snapshot)
+
+
+def merged(snapshots: Iterable[Snapshot]) -> Snapshot:
+    """One that saw all that they saw; of those of one thing at two times, the sum is nonsense."""
+    return reduce(added, snapshots, Snapshot())
+
+
+def merged_pairs(pairs: Iterable[Pair]) -> Pair:
+    """All of a frontend, or of a backend."""
+    return reduce(added, pairs, Pair())
+
+
+def added(one: T, other: T) -> T:
+    """The sum, field by field and key by key; None is nothing."""
+    if one is None or other is None:
+        return other if one is None else one
+    result: Any
+    if isinstance(one, dict) and isinstance(other, dict):
+        result = {key: added(one.get(key), other.get(key)) for key in {**one, **other}}
+    elif isinstance(one, tuple) and isinstance(other, tuple):
+        result = tuple(map(added, one, other))
+    elif is_dataclass(one):
+        made: Any = type(one)
+        result = made(
+            **{
+                it.name: it.metadata.get("merge", added)(
+                    getattr(one, it.name), getattr(other, it.name)
+                )
+                for it in fields(one)
+            }
+        )
+    else:
+        result = one + other  # type: ignore[operator]
+    return cast(T, result)

@@ -1,0 +1,119 @@
+"""Requests to backends for the models they have loaded, made when a client asks."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from functools import partial
+from time import monotonic
+from typing import final
+
+from isocline.gateway.config import BackendAddress
+from isocline.gateway.health_checks.probe import Client, NoAnswerError, Probe
+from isocline.gateway.health_checks.results import Count
+from isocline.gateway.models.catalogue import Catalogue, Model, ModelListing, Takers, models_in
+
+_PATH = "/v1/models"
+_OK = 200
+_LARGEST = 2**20  # bytes of a list: a thousand models of vLLM, which says 700 bytes of each
+
+
+@final
+class ModelDirectory:
+    """Answers `GET /v1/models` for all backends.
+
+    directory = ModelDirectory(settings.backends, neighbours, ModelListing())
+    await directory.start()
+    directory.ask(takers, show)
+    ...
+    await directory.close()
+    """
+
+    def __init__(
+        self,
+        addresses: Sequence[BackendAddress],
+        neighbours: Sequence[Sequence[int]],
+        rule: ModelListing,
+        before: "ModelDirectory | None" = None,
+        clock: Callable[[], float] = monotonic,
+        client: Probe | None = None,
+    ) -> None:
+        """Asks nothing yet.
+
+        Args:
+            addresses: Of the backends.
+            neighbours: Numbers of each frontend's backends.
+            rule: How often to ask, and what to tell.
+            before: What it knew of addresses that are the same is known from the start.
+            clock: Seconds; of `before`, too.
+            client: The one to ask with, by default over HTTP.
+
+        Raises:
+            UsageError: A backend's certificates cannot be read.
+        """
+        self._addresses = tuple(addresses)
+        self._rule = rule
+        self._catalogue = Catalogue([it.name for it in addresses], neighbours, rule)
+        self._clock = clock
+        # Lists are asked for when a client wants one, and seldom twice within seconds.
+        self._client = client or Client(addresses, clock, keeps=False)
+        self._counts = [Count() for _ in addresses]
+        self._waiting: list[tuple[Takers, Callable[[list[Model]], None]]] = []
+        self._task: asyncio.Task[None] | None = None
+        if before is not None:
+            known = dict(zip(before._addresses, before._catalogue.heard, strict=True))
+            self._catalogue.heard = [known.get(address) for address in addresses]
+
+    async def start(self) -> None:
+        """Open what asking takes."""
+        await self._client.__aenter__()
+
+    async def close(self) -> None:
+        """Ask no more; those that wait get what is known."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        await self._client.__aexit__(None, None, None)
+
+    def ask(self, takers: Takers, then: Callable[[list[Model]], None]) -> None:
+        """Call `then` with the models that these frontends give, at once if they are known."""
+        now = self._clock()
+        if self._catalogue.is_fresh(now):
+            then(self._catalogue.union(now, takers))
+            return
+        self._waiting.append((takers, then))
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._round())
+            self._task.add_done_callback(self._done)
+
+    async def _round(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            for backend in range(len(self._addresses)):
+                group.create_task(self._ask(backend))
+        self._catalogue.asked(self._clock())
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._task = None
+        waiting, self._waiting = self._waiting, []
+        loop, now = asyncio.get_running_loop(), self._clock()
+        for takers, then in waiting:
+            loop.call_soon(partial(then, self._catalogue.union(now, takers)))
+        if not task.cancelled() and (defect := task.exception()) is not None:
+            loop.call_exception_handler({"message": "asking for models", "exception": defect})
+
+    async def _ask(self, backend: int) -> None:
+        subject = f"backend {self._addresses[backend].name}: models"
+        try:
+            models = await self._models(backend)
+        except NoAnswerError as error:
+            self._counts[backend].note(subject, str(error))
+        else:
+            self._counts[backend].note(subject, "")
+            self._catalogue.answered(backend, self._clock(), models)
+
+    async def _models(self, backend: int) -> dict[str, Model]:
+        answer = await self._client.get(backend, _PATH, self._rule.timeout, _LARGEST)
+        if answer.status != _OK:
+            raise NoAnswerError(f"{_PATH}: status {answer.status}")
+        models = None if answer.body is None else models_in(answer.body)
+        if models is None:
+            raise NoAnswerError(f"{_PATH} is no list of models of up to {_LARGEST} bytes")
+        return models

@@ -1,0 +1,77 @@
+"""Admission checks of a request with a valid head: CORS preflight, API key, length of the body."""
+
+import hashlib
+import hmac
+
+from isocline.gateway.config import ProxySettings, SizeLimits
+from isocline.gateway.cors import CrossOrigin
+from isocline.gateway.http.body import Chunked, Framing, Length
+from isocline.gateway.http.error_responses import Answer, answer, empty
+from isocline.gateway.http.grammar import TOO_LARGE, BadMessageError
+from isocline.gateway.http.request_head import RequestHead
+from isocline.gateway.http.response_head import NO_CONTENT
+
+
+def opens(digests: tuple[bytes, ...], authorization: bytes | None, api_key: bytes | None) -> bool:
+    """Whether a request shows one of the keys whose digests these are.
+
+    A key is a bearer token (RFC 6750, Section 2.1), as OpenAI's clients send it, or the value of
+    x-api-key, as Anthropic's do; where both are there, either one will do.
+    """
+    found = False
+    if authorization is not None:
+        scheme, _, token = authorization.partition(b" ")
+        found = _is_one(digests, token) and scheme.lower() == b"bearer"
+    if api_key is not None:
+        found |= _is_one(digests, api_key)
+    return found
+
+
+def _is_one(digests: tuple[bytes, ...], key: bytes) -> bool:
+    """Whether this is one of the keys.
+
+    Digests are compared, each in constant time and all of them, so that how long it takes tells
+    neither how much of a key is right nor which one it is.
+    """
+    shown = hashlib.sha256(key.strip(b" ")).digest()
+    found = False
+    for digest in digests:
+        found |= hmac.compare_digest(digest, shown)
+    return found
+
+
+UNAUTHORIZED, FORBIDDEN = 401, 403
+_STRANGER = "pages of this origin may not call; add it to serve.cors.origins"
+
+
+def admit(head: RequestHead, settings: ProxySettings, upgrades: frozenset[bytes]) -> None:
+    """Raise BadMessageError unless it has a key, if one is needed, and its body is not too long.
+
+    Of the protocols it would change to, those in `upgrades` are left.
+    """
+    if head.upgrade:
+        head.upgrade &= upgrades
+    digests, most = settings.key_digests, settings.sizes.body
+    if digests and not opens(digests, head.authorization, head.api_key):
+        raise BadMessageError(
+            "give one of the gateway's API keys, as Authorization: Bearer or x-api-key",
+            UNAUTHORIZED,
+        )
+    if head.length is not None and head.length > most:
+        raise BadMessageError(f"the body is longer than {most} bytes", TOO_LARGE)
+
+
+def preflight_answer(head: RequestHead, cors: CrossOrigin, persistent: bool) -> Answer:
+    """The answer to a browser that asks what its page may send, without a key or a frontend."""
+    fields = cors.preflight(head)
+    if fields is not None:
+        return NO_CONTENT, empty(fields, persistent), ""
+    data = answer(FORBIDDEN, _STRANGER, persistent=persistent, fields=cors.fields(head))
+    return FORBIDDEN, data, _STRANGER
+
+
+def framing_of(head: RequestHead, sizes: SizeLimits) -> Framing:
+    """Where the body of a request ends."""
+    if head.chunked:
+        return Chunked(sizes.body, (sizes.head, sizes.header_count))
+    return Length(head.length or 0)

@@ -1,0 +1,309 @@
+"""A client's connection: reads requests, one after the other, and writes what answers them."""
+
+import asyncio
+import contextlib
+import math
+import socket
+import struct
+from typing import TYPE_CHECKING, cast, final
+
+from isocline.gateway.http.body import Framing
+from isocline.gateway.http.error_responses import answer
+from isocline.gateway.http.forwarded import Forwarded
+from isocline.gateway.http.grammar import (
+    HEAD_TOO_LARGE,
+    BadMessageError,
+)
+from isocline.gateway.http.request_head import RequestHead
+from isocline.gateway.proxy.admission import admit, framing_of, preflight_answer
+from isocline.gateway.proxy.exchange import Exchange
+from isocline.gateway.proxy.read_pauses import BACKEND_IS_SLOW, NEXT_REQUEST_IS_HERE, NO_BACKEND_YET
+
+if TYPE_CHECKING:
+    from isocline.gateway.proxy.server import Proxy
+
+REQUEST_TIMEOUT = 408
+_RESET = struct.pack("ii", 1, 0)  # linger for 0 s: a close is a reset
+_TLS_RECORD = b"\x16"  # the first byte of a handshake (RFC 8446, Section 5.1)
+_EMPTY_LINE = (b"\r", b"\r\n")  # as far as it has come
+
+
+@final
+class ClientConnection(asyncio.Protocol):
+    """One connection. Requests that come before their turn (pipelining) wait.
+
+    As much of them is read as a head may take, so that the end of the connection is noticed as it
+    comes; beyond that reading pauses, and `hang_ups` notices the end.
+
+    Attributes:
+        exchange: The request that is being served, if any.
+        close_is_end: The client takes a close for the end of the response that it has a part of.
+        write_paused: The client takes what is written too slowly.
+        cors: Header lines that let a browser show the response at hand to its page.
+        due: When the limit on what this connection does without an exchange ends, s.
+    """
+
+    __slots__ = (
+        "_framing",
+        "_held",
+        "_lingering",
+        "_paused",
+        "_served",
+        "close_is_end",
+        "cors",
+        "due",
+        "exchange",
+        "listener",
+        "proxy",
+        "transport",
+        "way",
+        "write_paused",
+    )
+
+    transport: asyncio.Transport
+    way: Forwarded
+
+    def __init__(self, proxy: "Proxy", listener: str) -> None:
+        self.proxy = proxy
+        self.listener = listener
+        self.exchange: Exchange | None = None
+        self.write_paused = self.close_is_end = False
+        self.cors = b""
+        self._framing: Framing | None = None  # of a request's body that is not complete
+        self._held = b""  # the start of a head, or requests before their turn
+        self._paused = 0
+        self._lingering = False
+        self._served = False  # a request was; the first one's time runs from the connection on
+        self.due = math.inf
+
+    # What the event loop calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.Transport", transport)
+        proxy = self.proxy
+        if len(proxy.downstreams) >= proxy.settings.sizes.connections:
+            proxy.refused += 1
+            self.transport.abort()
+            return
+        self.transport.set_write_buffer_limits(high=proxy.settings.sizes.buffer)
+        peer = transport.get_extra_info("peername")
+        secure = transport.get_extra_info("sslcontext") is not None
+        self.way = Forwarded(peer[0] if peer else "unknown", secure, proxy.settings.trusted)
+        proxy.downstreams.add(self)
+        self.due = proxy.clock() + proxy.settings.times.header
+
+    def data_received(self, data: bytes) -> None:
+        if self._lingering:
+            return
+        try:
+            if self._framing is not None:
+                self._read_body(self._framing, data)
+            elif self.exchange is None and not self.write_paused:
+                self._read_head(self._held + data if self._held else data)
+            else:
+                self._hold_next(data)
+        except BadMessageError as error:
+            self._refuse(error)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
+        self.proxy.downstreams.discard(self)
+        if self._paused:
+            self.proxy.hang_ups.forget(self.transport)
+        if self.exchange is not None:
+            exchange, self.exchange = self.exchange, None
+            exchange.client_gone()
+
+    def pause_writing(self) -> None:
+        self.write_paused = True
+        if self.exchange is not None and self.exchange.upstream is not None:
+            self.exchange.upstream.pause()
+
+    def resume_writing(self) -> None:
+        self.write_paused = False
+        if self.exchange is not None:
+            if self.exchange.upstream is not None:
+                self.exchange.upstream.resume()
+        elif self._held and not self._lingering:
+            self._next()
+
+    # What exchanges and clocks ask
+
+    def write(self, data: bytes) -> None:
+        """To the client; uvloop raises where the connection is lost and has not said so yet."""
+        if not self.transport.is_closing():
+            self.transport.write(data)
+
+    def pause(self, why: int) -> None:
+        """Read no more for now."""
+        if not self._paused and not self.transport.is_closing():
+            self.transport.pause_reading()
+            self.proxy.hang_ups.watch(self.transport, self.transport.abort)
+        self._paused |= why
+
+    def resume(self, why: int) -> None:
+        """These reasons are gone."""
+        if not self._paused:
+            return
+        self._paused &= ~why
+        if not self._paused:
+            self.proxy.hang_ups.forget(self.transport)
+            if not self.transport.is_closing():
+                self.transport.resume_reading()
+
+    def stays(self, head: RequestHead) -> bool:
+        """Whether another request may follow this one."""
+        return head.persistent and self._framing is None and not self.proxy.draining
+
+    def exchange_done(self, persistent: bool, now: float) -> None:
+        """The answer is written: the next request, or the end."""
+        self.exchange = None
+        self._served = True
+        if self._paused:
+            self.resume(BACKEND_IS_SLOW | NO_BACKEND_YET)
+        if not persistent:
+            self.close(linger=self._framing is not None)
+            return
+        self.due = now + self.proxy.settings.times.keep_alive
+        if self._held:
+            # Not at once: a thousand requests in one piece would be a thousand calls deep.
+            asyncio.get_running_loop().call_soon(self._next)
+
+    def close(self, linger: bool = False) -> None:
+        """Close when all is written; `linger`: read on a little, as the client is still sending.
+
+        A close with bytes unread is a reset, which may destroy the answer on its way.
+        """
+        if self.transport.is_closing() or self._lingering:
+            return
+        if linger:
+            self._lingering = True
+            self._held = b""
+            self.resume(self._paused)
+            if self.transport.can_write_eof():
+                self.transport.write_eof()
+            self.due = self.proxy.clock() + self.proxy.settings.times.linger
+        else:
+            self._close()
+
+    def abort(self) -> None:
+        """Break off: the client learns that the response is not complete.
+
+        By a reset where a close would say that it is, as in HTTP/1.0; what is on its way is lost
+        with it, so only there.
+        """
+        if self.close_is_end:
+            own = self.transport.get_extra_info("socket")
+            if own is not None:
+                with contextlib.suppress(OSError):  # it is closed
+                    own.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        self.transport.abort()
+
+    def overdue(self) -> None:
+        """A limit on time is over; a client that said nothing is told nothing."""
+        if self.transport.is_closing():
+            self.abort()  # it does not even take the rest
+        elif self._lingering:
+            self._close()
+        elif self._held:
+            self._refuse(BadMessageError("the head of the request took too long", REQUEST_TIMEOUT))
+        else:
+            self.close()
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether it is we who do not read."""
+        return bool(self._paused)
+
+    def leave(self) -> bytes:
+        """Give the connection to a tunnel, with what has come beyond the request."""
+        self.exchange = None
+        self.proxy.downstreams.discard(self)
+        self.resume(self._paused)
+        held, self._held = self._held, b""
+        return held
+
+    # Steps
+
+    def _close(self) -> None:
+        self.due = self.proxy.clock() + self.proxy.settings.times.idle  # to take what is written
+        self.transport.close()
+
+    def _next(self) -> None:
+        """Turn to a request that came before its turn."""
+        if self.exchange is not None or self.write_paused or self.transport.is_closing():
+            return
+        held, self._held = self._held, b""
+        self.resume(NEXT_REQUEST_IS_HERE)
+        self.data_received(held)
+
+    def _read_head(self, data: bytes) -> None:
+        proxy = self.proxy
+        sizes = proxy.settings.sizes
+        # One empty line may stand before a request (RFC 9112, Section 2.2).
+        start = 2 if data.startswith(b"\r\n") else 0
+        end = data.find(b"\r\n\r\n", start) + 4
+        if (end if end > 3 else len(data)) > sizes.head:
+            raise BadMessageError(f"the head is longer than {sizes.head} bytes", HEAD_TOO_LARGE)
+        if end < 4:
+            self._hold(data)
+            return
+        self._held = self.cors = b""
+        head = RequestHead(data[start:end], sizes.header_count)
+        cors = proxy.cors
+        if cors is not None:
+            self.cors = cors.fields(head)
+            if not head.has_body and cors.is_preflight(head):
+                exchange = self.exchange = Exchange(proxy.router, self, head)
+                self._hold_next(data[end:])
+                exchange.reply(preflight_answer(head, cors, self.stays(head)))
+                return
+        admit(head, proxy.settings, proxy.upgrades)
+        length = head.length or 0
+        exchange = self.exchange = Exchange(proxy.router, self, head)
+        if head.chunked or length > len(data) - end:
+            self._framing = framing = framing_of(head, sizes)
+            self._read_body(framing, data[end:])
+            return
+        if length:  # most bodies come with their heads
+            exchange.request_data(data[end : end + length], complete=True)
+        if len(data) > end + length:
+            self._hold_next(data[end + length :])
+        exchange.match()
+
+    def _hold(self, data: bytes) -> None:
+        """The start of a head."""
+        head = data.removeprefix(b"\r\n")
+        if head[:1] == _TLS_RECORD:
+            raise BadMessageError("TLS came to a port of plain HTTP; use http://, not https://")
+        if b"\n\n" in head or (head[:1] < b"!" and data not in _EMPTY_LINE):
+            raise BadMessageError("not an HTTP/1.1 request")  # nor will it be one
+        if not self._held and self._served:
+            self.due = self.proxy.clock() + self.proxy.settings.times.header
+        self._held = data
+
+    def _hold_next(self, data: bytes) -> None:
+        self._held += data
+        if len(self._held) > self.proxy.settings.sizes.head:
+            self.pause(NEXT_REQUEST_IS_HERE)
+
+    def _read_body(self, framing: Framing, data: bytes) -> None:
+        exchange = self.exchange
+        passed, rest = framing.feed(data)
+        if rest is not None:
+            self._framing = None
+        if exchange is not None:
+            exchange.request_data(passed, complete=rest is not None)
+            exchange.match()
+        if rest:
+            self._hold_next(rest)
+
+    def _refuse(self, error: BadMessageError) -> None:
+        """Tell the client what is wrong with what it sends, and close."""
+        exchange, self.exchange = self.exchange, None
+        if exchange is not None and exchange.refused(error):
+            self.abort()
+            return
+        if exchange is None:
+            self.proxy.refused_request(self, error)
+        self.write(answer(error.status, error.reason, persistent=False, fields=self.cors))
+        self.close(linger=True)

@@ -1,0 +1,203 @@
+"""Bridge between exchanges and one core: events to the core, its actions to exchanges.
+
+A reload makes another router with another core; what is under way ends with the one it began with.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import final
+
+from isocline.gateway.access_log import Access, AccessLog, Observer
+from isocline.gateway.config import ProxySettings
+from isocline.gateway.core import notices
+from isocline.gateway.core.actions import Action, Cause, Close, Reject, Send
+from isocline.gateway.core.core import Core
+from isocline.gateway.core.request_cost import Usage
+from isocline.gateway.http.fields import trailer
+from isocline.gateway.proxy.exchange import Exchange
+from isocline.gateway.proxy.matching import Matcher
+from isocline.gateway.proxy.model_list import Directory
+from isocline.gateway.proxy.pool import Pool
+from isocline.gateway.proxy.token_ratios import TokenRatios
+
+LoadReader = Callable[[bytes], int | None]
+"""From the value of `endpoint-load-metrics` to jobs; None: it does not say."""
+_LOAD = b"endpoint-load-metrics"
+
+
+@final
+class CoreBridge:
+    """A core, its frontends' conditions, and the connections to its backends.
+
+    Attributes:
+        exchanges: What is under way, by the core's number.
+        directory: Models of the backends; None: questions for them are routed as others are.
+        token_ratios: Tokens for each byte of text, by model.
+    """
+
+    def __init__(
+        self,
+        core: Core,
+        settings: ProxySettings,
+        observers: Sequence[Observer],
+        read_load: LoadReader | None,
+        clock: Callable[[], float],
+        unix_time: Callable[[], float],
+        before: "CoreBridge | None" = None,
+        directory: Directory | None = None,
+    ) -> None:
+        """With `before`, connections to backends that stay the same are taken over from it.
+
+        Raises:
+            UsageError: A backend's certificates cannot be read; `before` is then as it was.
+        """
+        self.core = core
+        self.clock = clock  # s, as the core's times
+        self.unix_time = unix_time  # s, for dates
+        self.directory = directory
+        self.settings = settings
+        self.sizes = settings.sizes
+        self.times = settings.times
+        self.matcher = Matcher(settings.frontends)
+        self.exchanges: dict[int, Exchange] = {}
+        ratios = TokenRatios() if before is None else before.token_ratios
+        self.token_ratios: TokenRatios = ratios
+        known = {} if before is None else {pool.address: pool for pool in before.pools}
+        same = before is not None and _same_for_pools(before.settings, settings)
+        self.pools: list[Pool] = [
+            known[address] if same and address in known else Pool(address, settings, clock)
+            for address in settings.backends
+        ]
+        self._numbers = {address: number for number, address in enumerate(settings.backends)}
+        self._carried = [0] * len(settings.backends)
+        self._into: CoreBridge | None = None
+        self._observers = tuple(observers)
+        self._explains = settings.candidates and bool(observers)
+        self._read_load = read_load
+
+    def close_but(self, pools: Iterable[Pool]) -> None:
+        """Keep no idle connection but those of `pools`, which another router has now."""
+        kept = set(pools)
+        for pool in self.pools:
+            if pool not in kept:
+                pool.close()
+
+    def carry(self, into: "CoreBridge", now: float) -> None:
+        """Tell a later router's core what this one's has in flight at the backends of both."""
+        if into is not self._into:
+            self._into, self._carried = into, [0] * len(self._carried)
+        for backend, address in enumerate(self.settings.backends):
+            number = into._numbers.get(address)
+            more = self.core.in_flight(backend) - self._carried[backend]
+            if number is None or not more:
+                continue
+            self._carried[backend] += more
+            for jobs in [more] if more > 0 else [-1] * -more:  # one by one, as they were finished
+                into.act(into.core.carried(number, now, jobs))
+
+    # From exchanges to the core
+
+    def arrived(self, exchange: Exchange, frontend: int) -> None:
+        """A request has found its frontend."""
+        core = self.core
+        if self._explains:
+            exchange.access.candidates = core.explain(frontend)
+        action = core.arrived(self.clock(), frontend)
+        exchange.number = action.request
+        self.exchanges[action.request] = exchange
+        self._act(action)
+
+    def finished(
+        self, number: int, now: float, latency_known: bool, status: int, usage: Usage | None
+    ) -> None:
+        """Its response is complete."""
+        del self.exchanges[number]
+        actions = self.core.finished(number, now, latency_known, status, usage)
+        if actions:
+            self.act(actions)
+
+    def failed(
+        self, number: int, cause: Cause, *, sent: bool, idempotent: bool, started: bool
+    ) -> None:
+        """Its backend failed it."""
+        self.act(
+            self.core.failed(
+                number, self.clock(), cause, sent=sent, idempotent=idempotent, started=started
+            )
+        )
+
+    def turned_away(
+        self, number: int, now: float, status: int, wait: float | None, *, again: bool
+    ) -> list[Action]:
+        """Its backend says that it is full; returns what to do instead, nothing to pass that on."""
+        return self.core.turned_away(number, now, status, wait, again=again)
+
+    def cancelled(self, number: int) -> None:
+        """Nobody waits for it."""
+        del self.exchanges[number]
+        self.act(self.core.cancelled(number, self.clock()))
+
+    def load(self, backend: int, value: bytes | None) -> None:
+        """What a backend says of its load, if it does."""
+        if value is None or self.settings.backends[backend].reports == "ignore":
+            return
+        if self._read_load is not None:
+            jobs = self._read_load(value)
+            actions = None if jobs is None else self.core.reported(backend, self.clock(), jobs)
+            if actions:
+                self.act(actions)
+
+    def load_in_trailers(self, backend: int, section: bytes) -> None:
+        """The same, said at the end of a response."""
+        self.load(backend, trailer(section, _LOAD))
+
+    def observe(self, access: Access) -> None:
+        """One more line for the log."""
+        for observer in self._observers:
+            observer(access)
+
+    def flush(self) -> None:
+        """Write what observers have gathered."""
+        for observer in self._observers:
+            if isinstance(observer, AccessLog):
+                observer.flush()
+
+    # From the core to exchanges
+
+    def tick(self, now: float) -> None:
+        """What the core has due."""
+        if self.core.next_deadline() <= now:
+            self.act(self.core.tick(now))
+
+    def announce(self) -> None:
+        """Log what the core has decided about backends."""
+        told = self.core.take_notices()
+        if told:
+            notices.log(told, [address.name for address in self.settings.backends])
+
+    def sweep(self, now: float) -> None:
+        """Close connections to backends that have waited too long."""
+        for pool in self.pools:
+            pool.sweep(now)
+
+    def act(self, actions: Iterable[Action]) -> None:
+        """Do what the core decided."""
+        for action in actions:
+            self._act(action)
+
+    def _act(self, action: Action) -> None:
+        if isinstance(action, Send):
+            self.exchanges[action.request].send(action.backend, action.attempt)
+        elif isinstance(action, Reject):
+            self.exchanges.pop(action.request).reject(action)
+        elif isinstance(action, Close):
+            self.exchanges.pop(action.request).break_off(action)
+        # Hold: the exchange waits as it is.
+
+
+def _same_for_pools(before: ProxySettings, after: ProxySettings) -> bool:
+    """Whether connections opened under one are right under the other."""
+    return (
+        before.sizes == after.sizes
+        and before.times == after.times
+        and bool(before.key_digests) == bool(after.key_digests)
+    )

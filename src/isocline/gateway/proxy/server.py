@@ -1,0 +1,230 @@
+"""The built-in data plane: listeners, connections, clocks; one process, one event loop."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from time import monotonic, time
+from typing import final
+
+from isocline.errors import UsageError
+from isocline.gateway.access_log import Access, Observer
+from isocline.gateway.config import ProxySettings
+from isocline.gateway.core.core import Core
+from isocline.gateway.cors import CrossOrigin
+from isocline.gateway.http.grammar import BadMessageError
+from isocline.gateway.proxy.body_buffer import Total
+from isocline.gateway.proxy.client_connection import ClientConnection
+from isocline.gateway.proxy.core_bridge import CoreBridge, LoadReader
+from isocline.gateway.proxy.hang_ups import HangUps
+from isocline.gateway.proxy.model_list import Directory
+from isocline.gateway.proxy.timeouts import end_overdue
+from isocline.gateway.proxy.tunnel import Tunnel
+
+_BACKLOG = 4096  # connections the kernel keeps until they are accepted
+_DRAIN_STEP = 0.02  # s between two looks whether all is done
+_TICK = 0.02  # s between two looks at what the core has due
+_LOOKS = 10  # in the shortest limit on time: so much too late may one end, in parts of it
+
+
+@final
+class Proxy:
+    """Listens, and sends requests where the core says.
+
+        proxy = Proxy(core, settings)
+        await proxy.start()
+        ...
+        await proxy.stop(grace=30.0)
+
+    Attributes:
+        settings: In force for new requests.
+        upgrades: Protocols to which a connection may be upgraded, in lower case.
+        cors: Which web pages may call; None: backends decide.
+        downstreams: Open connections of clients.
+        hang_ups: Notices the end of those that are not read for now.
+        tunnels: Upgraded connections.
+        bodies: Bytes of requests' bodies that are kept.
+        draining: No further request is taken on a connection.
+        refused: Connections refused as there were too many.
+        addresses: (listener's name, host, port) of each, once started.
+    """
+
+    def __init__(
+        self,
+        core: Core,
+        settings: ProxySettings,
+        observers: Sequence[Observer] = (),
+        read_load: LoadReader | None = None,
+        clock: Callable[[], float] = monotonic,
+        unix_time: Callable[[], float] = time,
+        directory: Directory | None = None,
+    ) -> None:
+        """Raises UsageError if a certificate cannot be used.
+
+        Args:
+            core: Its frontends and backends are numbered as in `settings`.
+            settings: See there.
+            observers: Called with each request's Access at its end; an AccessLog is also flushed.
+            read_load: Reads the load that a backend tells in its responses.
+            clock: Seconds of a clock that does not go back; the core's times are of this clock.
+            unix_time: Seconds since 1970, with which dates in Retry-After are compared.
+            directory: Models of the backends; None: `/v1/models` is routed as all else.
+        """
+        self.settings = settings
+        self.clock = clock
+        self._unix_time = unix_time
+        self.upgrades = frozenset(name.encode() for name in settings.upgrades)
+        self.cors = None if settings.cors is None else CrossOrigin(settings.cors)
+        self.router = CoreBridge(
+            core, settings, observers, read_load, clock, unix_time, directory=directory
+        )
+        self.downstreams: set[ClientConnection] = set()
+        self.hang_ups = HangUps()
+        self.tunnels: set[Tunnel] = set()
+        self.bodies = Total()
+        self.draining = False
+        self.refused = 0
+        self.addresses: list[tuple[str, str, int]] = []
+        self._observers = tuple(observers)
+        self._read_load = read_load
+        self._contexts = [tls and tls.context() for tls in (at.tls for at in settings.listeners)]
+        self._before: list[CoreBridge] = []  # of earlier settings, with requests under way
+        self._servers: list[asyncio.Server] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._next_sweep = 0.0  # s
+
+    @property
+    def in_flight(self) -> int:
+        """Requests under way or held, tunnels included."""
+        return sum(len(router.exchanges) for router in (self.router, *self._before))
+
+    async def start(self, reuse_port: bool = False) -> None:
+        """Listen. With `reuse_port` several processes share each port (`--workers`).
+
+        Raises:
+            UsageError: A listener cannot have its address.
+        """
+        loop = asyncio.get_running_loop()
+        self.hang_ups.start(loop)
+        for listener, context in zip(self.settings.listeners, self._contexts, strict=True):
+            try:
+                server = await loop.create_server(
+                    lambda name=listener.name: ClientConnection(self, name),
+                    listener.host,
+                    listener.port,
+                    ssl=context,
+                    backlog=_BACKLOG,
+                    reuse_port=reuse_port or None,
+                )
+            except OSError as error:
+                await self.stop(0.0)
+                raise UsageError(
+                    f"listener {listener.name}: cannot listen on {listener.host}:{listener.port}: "
+                    f"{error.strerror or error}; give another port, or stop what listens there"
+                ) from error
+            self._servers.append(server)
+            host, port = server.sockets[0].getsockname()[:2]
+            self.addresses.append((listener.name, host, port))
+        self._tick()
+
+    def replace(
+        self,
+        core: Core,
+        settings: ProxySettings,
+        observers: Sequence[Observer] | None = None,
+        directory: Directory | None = None,
+    ) -> None:
+        """Another core and other settings for requests that come from now on.
+
+        Listeners stay as they are, and so do observers where none are given: those given hear of
+        the new requests, in whose numbers they are.
+
+        Raises:
+            UsageError: A certificate cannot be used; all stays as it was.
+        """
+        if settings.listeners != self.settings.listeners:
+            raise UsageError("listeners cannot change while running; restart to change them")
+        for listener, context in zip(settings.listeners, self._contexts, strict=True):
+            if listener.tls and context:
+                listener.tls.load(context)  # which may have been renewed
+        before = self.router
+        watching = self._observers if observers is None else tuple(observers)
+        after = CoreBridge(
+            core,
+            settings,
+            watching,
+            self._read_load,
+            self.clock,
+            self._unix_time,
+            before,
+            directory,
+        )
+        before.announce()
+        before.close_but(after.pools)
+        self._before.append(before)
+        now = self.clock()
+        for router in self._before:
+            router.carry(after, now)
+        self.settings, self.router, self._observers = settings, after, watching
+        self.upgrades = frozenset(name.encode() for name in settings.upgrades)
+        self.cors = None if settings.cors is None else CrossOrigin(settings.cors)
+
+    async def stop(self, grace: float) -> None:
+        """Take no more, let what is under way end within `grace` s, then break it off."""
+        self.draining = True
+        for server in self._servers:
+            server.close()
+        for downstream in [it for it in self.downstreams if it.exchange is None]:
+            downstream.close()
+        end = self.clock() + grace
+        while (self.in_flight or self.downstreams) and self.clock() < end:
+            await asyncio.sleep(_DRAIN_STEP)
+        for downstream in list(self.downstreams):
+            downstream.abort()
+        for tunnel in list(self.tunnels):
+            tunnel.close()
+        for router in (self.router, *self._before):
+            router.close_but(())
+        await asyncio.sleep(0)  # the loop tells the connections that they are gone
+        self.hang_ups.close(asyncio.get_running_loop())
+        if self._timer is not None:
+            self._timer.cancel()
+        for router in (self.router, *self._before):
+            router.flush()
+
+    def refused_request(self, downstream: ClientConnection, error: BadMessageError) -> None:
+        """A request that was refused before it was one."""
+        now = self.clock()
+        access = Access(downstream.way.peer, b"", b"", b"", now, ended=now)
+        access.status, access.reason = error.status, error.reason
+        self.router.observe(access)
+
+    # Time. Each connection and each exchange knows until when its next step has to happen, which
+    # costs a store where it changes; now and then all are looked at, at 50 ns each. A timer of the
+    # event loop for each step would cost several us of each request.
+
+    def _tick(self) -> None:
+        now = self.clock()
+        for router in (self.router, *self._before):
+            router.tick(now)
+        for router in self._before:
+            router.carry(self.router, now)
+        self.router.announce()  # those before it decide about what they still hold alone
+        if now >= self._next_sweep:
+            self._sweep(now)
+            self._next_sweep = now + self.settings.times.shortest / _LOOKS
+        self._timer = asyncio.get_running_loop().call_later(_TICK, self._tick)
+
+    def _sweep(self, now: float) -> None:
+        for downstream in tuple(self.downstreams):
+            exchange = downstream.exchange
+            if exchange is not None:
+                if exchange.due < now or exchange.deadline < now:
+                    end_overdue(exchange, now)
+            elif downstream.due < now:
+                downstream.overdue()
+        for tunnel in tuple(self.tunnels):
+            if tunnel.due < now:
+                tunnel.close()
+        for router in (self.router, *self._before):
+            router.sweep(now)
+            router.flush()
+        self._before = [router for router in self._before if router.exchanges]

@@ -1,0 +1,189 @@
+"""The final response of a backend, on its way to the client.
+
+Framing of a response's body on its way to the client.
+"""
+
+import re
+from typing import TYPE_CHECKING, final
+
+from isocline.gateway.config import SizeLimits
+from isocline.gateway.core.request_cost import Usage
+from isocline.gateway.cors import OURS
+from isocline.gateway.http.body import Chunked, Framing, Length, UntilClose
+from isocline.gateway.http.request_head import RequestHead
+from isocline.gateway.http.response_head import NO_CONTENT, ResponseHead
+from isocline.gateway.proxy.first_token import FirstToken, is_event_stream
+from isocline.gateway.proxy.token_usage import TokenUsage
+from isocline.gateway.proxy.usage_request import WithoutUsage, reframe_without_usage
+
+if TYPE_CHECKING:
+    from isocline.gateway.proxy.exchange import Exchange
+
+_CHUNKED = b"Transfer-Encoding: chunked\r\n"
+
+
+def reframe(
+    request: RequestHead, response: ResponseHead, sizes: SizeLimits
+) -> tuple[Framing | None, bytes, bool]:
+    """(framing of the body or None, header lines that say so, whether a close marks its end)."""
+    knows_chunks = request.version == 1
+    if response.status == NO_CONTENT:
+        return None, b"", False
+    length = b""
+    if response.length is not None:
+        length = b"Content-Length: %d\r\n" % response.length
+    if not response.has_body(request.method):
+        return None, _CHUNKED if response.chunked and knows_chunks else length, False
+    if response.chunked:
+        framing = Chunked(float("inf"), (sizes.head, sizes.header_count), bare=not knows_chunks)
+        return framing, _CHUNKED if knows_chunks else b"", not knows_chunks
+    if response.length is not None:
+        return Length(response.length), length, False
+    return UntilClose(knows_chunks), _CHUNKED if knows_chunks else b"", not knows_chunks
+
+
+# Between them may be the end of its chunk. A model that writes these words writes them in JSON,
+# where they are followed by a quote.
+_LAST_EVENT = re.compile(rb"(?:^|\n)data: ?\[DONE\]\s*\Z")
+_TAIL = 64  # bytes that hold the last event
+
+
+@final
+class Transfer:
+    """From its head to its end."""
+
+    __slots__ = (
+        "_exchange",
+        "_first_token",
+        "_framing",
+        "_last",
+        "_load",
+        "_persistent",
+        "_reusable",
+        "_streamed",
+        "_tokens",
+    )
+
+    def __init__(self, exchange: "Exchange", head: ResponseHead) -> None:
+        self._exchange = exchange
+        self._reusable = head.persistent and not head.misframed  # the backend's connection
+        self._streamed = head.length is None
+        self._persistent = False  # the client's
+        self._framing: Framing | None = None
+        self._load: bytes | None = None  # what the backend says once the request is done
+        self._first_token: FirstToken | None = None  # until it has come
+        self._last = b""  # piece of its body
+        self._tokens: TokenUsage | None = None
+        if exchange.router.settings.tokens:
+            self._tokens = TokenUsage(is_event_stream(head))
+
+    def begin(self, head: ResponseHead, data: bytes) -> None:
+        """Pass on the head, and of the body what has come; raises BadMessageError."""
+        exchange = self._exchange
+        request, router, downstream = exchange.head, exchange.router, exchange.downstream
+        exchange.access.status = head.status
+        if head.load is not None:
+            self._told(head, head.load)
+        framing: Framing | None
+        if exchange.usage_asked and head.has_body(request.method) and is_event_stream(head):
+            framing, added, by_close = reframe_without_usage(request, head, router.sizes)
+        else:
+            framing, added, by_close = reframe(request, head, router.sizes)
+        self._framing = framing
+        self._persistent = exchange.complete and not by_close and downstream.stays(request)
+        downstream.close_is_end = by_close
+        if not self._persistent:
+            added += b"Connection: close\r\n"
+        elif request.version == 0:
+            added += b"Connection: keep-alive\r\n"
+        if downstream.cors:
+            added += downstream.cors
+            head.fields = [field for field in head.fields if not field[0].startswith(OURS)]
+        # A stream has no length, which sorts out all other responses at no cost.
+        if head.length is None and framing is not None and is_event_stream(head):
+            self._first_token = FirstToken(chunked=request.version == 1)
+        passed, rest = (b"", data) if framing is None else framing.feed(data)
+        self._last = passed
+        exchange.begun = True
+        if self._first_token is not None:
+            self._await_first_token(passed)
+        if self._tokens is not None:
+            self._tokens.feed(passed)
+        exchange.respond(head.forward(added) + passed)
+        if rest is not None:
+            self._end(clean=not rest)
+
+    def data(self, data: bytes) -> None:
+        """More of it; raises BadMessageError."""
+        assert self._framing is not None
+        passed, rest = self._framing.feed(data)
+        self._last = passed
+        if self._first_token is not None:
+            self._await_first_token(passed)
+        if self._tokens is not None:
+            self._tokens.feed(passed)
+        self._exchange.respond(passed)
+        if rest is not None:
+            self._end(clean=not rest)
+
+    def closed(self) -> bool:
+        """The backend has closed its connection; whether that was the end, and not too early."""
+        rest = None if self._framing is None else self._framing.ended()
+        if rest is None:
+            return False
+        self._exchange.respond(rest)
+        self._end(clean=False)
+        return True
+
+    def _end(self, clean: bool) -> None:
+        """All has been passed on; `clean`: nothing came after it."""
+        exchange, framing, router = self._exchange, self._framing, self._exchange.router
+        now = router.clock()
+        upstream, downstream = exchange.upstream, exchange.downstream
+        assert upstream is not None
+        if downstream.write_paused:
+            upstream.resume()
+        upstream.release(
+            now, reusable=clean and self._reusable and exchange.complete, streamed=self._streamed
+        )
+        downstream.exchange_done(self._persistent, now)
+        exchange.done(now, usage=self.usage())
+        if self._load is not None:
+            router.load(exchange.access.backend, self._load)
+        if framing is not None and framing.trailers:
+            router.load_in_trailers(exchange.access.backend, framing.trailers)
+
+    def _await_first_token(self, passed: bytes) -> None:
+        assert self._first_token is not None
+        if self._first_token.feed(passed):
+            self._exchange.access.first_token = self._exchange.router.clock()
+            self._first_token = None
+
+    def _told(self, head: ResponseHead, load: bytes) -> None:
+        """Of its load: a response that has a length was there as a whole before its head was.
+
+        Its report does not count the request any more, so it is heard once the request is done;
+        that in the head of a stream counts it.
+        """
+        if head.length is not None:
+            self._load = load
+        else:
+            self._exchange.router.load(self._exchange.access.backend, load)
+
+    @property
+    def said_all(self) -> bool:
+        """Whether it is a stream of events after its last one, of which only the end has not come.
+
+        Many clients of OpenAI's API leave then, before the chunk that ends the body.
+        """
+        return self._streamed and _LAST_EVENT.search(self._last[-_TAIL:]) is not None
+
+    def usage(self) -> Usage | None:
+        """None where nobody asks, or the response does not say."""
+        if self._tokens is None:
+            return None
+        if self._exchange.head.method != b"POST":
+            return Usage(0, 0)
+        if isinstance(self._framing, WithoutUsage):
+            self._tokens.feed(b"\n" + self._framing.removed + b"\n")
+        return self._tokens.usage(self._exchange.router.token_ratios)

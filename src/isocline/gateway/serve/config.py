@@ -1,0 +1,103 @@
+"""Settings of serving from a system file, in the gateway's terms."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import final
+
+from isocline.errors import UsageError
+from isocline.gateway.config import ProxySettings
+from isocline.gateway.core.request_cost import Unit
+from isocline.gateway.core.rules import Rules
+from isocline.gateway.health_checks import Checks
+from isocline.gateway.models import ModelListing
+from isocline.gateway.serve.addresses import ListenAddress
+from isocline.gateway.serve.file_stamps import Stamps
+from isocline.learn import Learning
+from isocline.model.fleet import RoutingSystem
+
+
+@final
+@dataclass(frozen=True)
+class Overrides:
+    """What a command line says in place of the file; None: what the file says."""
+
+    listen: str | None = None
+    admin: str | None = None
+    policy: str | None = None
+    workers: int | None = None
+    access_log: str | None = None
+
+
+@final
+@dataclass(frozen=True)
+class Lessons:
+    """How curves are learned.
+
+    Attributes:
+        file: Keeps them; None: they are lost at the end.
+        every: s between two writings.
+        given: Of each backend, whether its curve is given: learning then starts from it.
+        unit: Of work, in which rates are learned.
+    """
+
+    learning: Learning
+    file: Path | None
+    every: float
+    given: tuple[bool, ...]
+    unit: Unit = "requests"
+
+
+@final
+@dataclass(frozen=True)
+class Serving:
+    """All that a router needs to run; plain data, which goes between processes.
+
+    Attributes:
+        path: The system file.
+        system: Its model, with stand-ins for what is not known.
+        planned: Its rates and curves are known, so that policies may follow a plan.
+        policy: As written on a command line.
+        lessons: None: curves are as given.
+        models: None: `/v1/models` is routed as any other request.
+        admin: None: no admin listener.
+        access_log: A file, or `-` for stdout; None: none.
+        drain: s that requests under way have once no more are taken.
+        drain_delay: s after a signal to stop in which new ones still are.
+        sources: The files that this was read from, each with its stamp of before.
+    """
+
+    path: Path
+    system: RoutingSystem
+    planned: bool
+    policy: str
+    proxy: ProxySettings
+    rules: Rules
+    checks: Checks
+    lessons: Lessons | None
+    models: ModelListing | None
+    admin: ListenAddress | None
+    workers: int
+    access_log: str | None
+    drain: float
+    drain_delay: float = 0.0
+    sources: Stamps = field(default_factory=dict)
+
+    def require_same_doors(self, before: "Serving") -> None:
+        """What was opened at the start stays.
+
+        Raises:
+            UsageError: A listener, the admin's, the workers' number, the access log or the unit
+                in which curves are learned has changed.
+        """
+        units = [it.lessons.unit if it.lessons else None for it in (before, self)]
+        for what, was, now in (
+            ("learn.work", units[0] or units[1], units[1] or units[0]),
+            ("listen", before.proxy.listeners, self.proxy.listeners),
+            ("admin", before.admin, self.admin),
+            ("workers", before.workers, self.workers),
+            ("access_log", before.access_log, self.access_log),
+        ):
+            if was != now:
+                raise UsageError(
+                    f"{self.path}: serve.{what} cannot change while it runs; restart to change it"
+                )

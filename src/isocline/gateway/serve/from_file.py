@@ -1,0 +1,237 @@
+"""From a system file to `Serving`, with errors that name the line."""
+
+import ipaddress
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar, final
+
+from isocline.gateway.config import Network, ProxySettings, SizeLimits, TimeLimits, digest
+from isocline.gateway.core.rules import EjectionRule, HoldingRule, RefusalRule, RetryRule, Rules
+from isocline.gateway.cors import Cors
+from isocline.gateway.models import ModelListing
+from isocline.gateway.serve.addresses import read_address
+from isocline.gateway.serve.config import Lessons, Overrides, Serving
+from isocline.gateway.serve.file_stamps import stamps_of
+from isocline.gateway.serve.health_check_config import checks_of
+from isocline.gateway.serve.listeners import backends_of, frontends_of, listeners_of
+from isocline.gateway.serve.secret import read_keys
+from isocline.gateway.serve.worker_core import make_core
+from isocline.learn import Learning
+from isocline.model.systemfile import Served, load_served
+from isocline.model.systemfile.record import Record
+from isocline.model.systemfile.serving_schema import ServeEntry, given
+
+T = TypeVar("T")
+
+_POLICY = "gmsr"
+_DRAIN = 30.0  # s, as Kubernetes gives a pod before it kills it
+_WRITE = 30.0  # s of learning that a crash may lose
+# Completions of the mean backend after which a lesson counts half. What counts is 2000 / ln 2 =
+# 2900 of them: rates to 2 %, and at most 1 % of latency on fleets A and C. A router that has
+# learned through stalls is back at 1.07 of the optimum of fleet C, load 0.45, within 20 000
+# requests; without forgetting it stays at 1.24 to 1.33.
+_HALF_LIFE = 2000.0
+
+
+def read(path: Path, overrides: Overrides | None = None) -> Serving:
+    """What to serve. All is tried that can be without a socket, so that a start does not fail late.
+
+    Raises:
+        SystemFileError: The file cannot be used, or something it points to.
+        UsageError: An override cannot be used.
+        PolicyError: There is no such policy, or it needs what is not known.
+    """
+    sources = stamps_of([path])
+    served = load_served(path)
+    sources |= stamps_of(_files_of(served))  # before these are read, too
+    serving = _Reader(served).serving()
+    serving = replace(_overridden(serving, overrides or Overrides()), sources=sources)
+    _require_usable(served, serving)
+    return serving
+
+
+def _files_of(served: Served) -> list[Path]:
+    """Files that the system file names, and that a reload reads again: certificates and secrets."""
+    keys = served.serve.api_keys
+    names: list[str | None] = [keys.file] if keys else []
+    for listener in served.serve.listen or ():
+        names += [listener.tls.certificate, listener.tls.key] if listener.tls else []
+    for backend in served.entries.backends:
+        names += [backend.ca_file, backend.authorization.file if backend.authorization else None]
+    return [served.document.path.parent / name for name in names if name is not None]
+
+
+def _overridden(serving: Serving, overrides: Overrides) -> Serving:
+    if overrides.listen is not None:
+        place = read_address(overrides.listen)
+        first = serving.proxy.listeners[0]
+        listener = replace(first, host=place.host, port=place.port)
+        listeners = (listener, *serving.proxy.listeners[1:])
+        serving = replace(serving, proxy=replace(serving.proxy, listeners=listeners))
+    if overrides.admin is not None:
+        serving = replace(serving, admin=read_address(overrides.admin))
+    access_log = overrides.access_log or serving.access_log
+    return replace(
+        serving,
+        # Candidates are for the log alone, and cost 1 us for each backend and request.
+        proxy=replace(serving.proxy, candidates=access_log is not None),
+        policy=overrides.policy or serving.policy,
+        workers=overrides.workers or serving.workers,
+        access_log=access_log,
+    )
+
+
+def _require_usable(served: Served, serving: Serving) -> None:
+    """Certificates, and a policy that can be set up."""
+    for i, listener in enumerate(serving.proxy.listeners):
+        if listener.tls:
+            with served.document.blaming("serve", "listen", i, "tls"):
+                listener.tls.context()
+    for b, address in enumerate(serving.proxy.backends):
+        with served.document.blaming("backends", b, "ca_file"):
+            address.context()
+    if served.serve.policy == serving.policy:
+        with served.document.blaming("serve", "policy"):
+            make_core(serving)
+    else:  # as a command line has it
+        make_core(serving)
+
+
+@final
+class _Reader:
+    """Goes through one file."""
+
+    def __init__(self, served: Served) -> None:
+        self._served = served
+        self._document = served.document
+        self._folder = served.document.path.parent
+        self._serve: ServeEntry = served.serve
+
+    def serving(self) -> Serving:
+        """All of it."""
+        served, serve = self._served, self._serve
+        return Serving(
+            path=served.document.path,
+            system=served.system,
+            planned=served.knows_curves and served.knows_rates,
+            policy=serve.policy or _POLICY,
+            proxy=self._proxy(),
+            rules=self._rules(),
+            checks=checks_of(served),
+            lessons=self._lessons(),
+            models=self._models(),
+            admin=None if serve.admin is None else self._at("admin", read_address, serve.admin),
+            workers=serve.workers or 1,
+            access_log=self._access_log(),
+            drain=_DRAIN if serve.drain is None else serve.drain,
+            drain_delay=serve.drain_delay or 0.0,
+        )
+
+    def _proxy(self) -> ProxySettings:
+        backends, listeners = backends_of(self._served), listeners_of(self._served)
+        with self._document.blaming("frontends"):
+            return ProxySettings(
+                backends=backends,
+                frontends=frontends_of(self._served),
+                listeners=listeners,
+                times=self._made("times", TimeLimits),
+                sizes=self._made("sizes", SizeLimits),
+                trusted=self._trusted(),
+                key_digests=self._key_digests(),
+                cors=self._cors(),
+                tokens=self._serve.learn is not None and self._serve.learn.work == "tokens",
+                ask_usage=self._asks_usage(),
+            )
+
+    def _asks_usage(self) -> bool:
+        learn = self._serve.learn
+        if learn is None or not learn.ask_usage:
+            return False
+        if learn.work != "tokens":
+            problem = "is of use only where tokens are counted; add work: tokens, or leave it out"
+            self._document.fail(("serve", "learn", "ask_usage"), problem)
+        return True
+
+    def _rules(self) -> Rules:
+        serve = self._serve
+        single = {
+            name: value
+            for name in ("oldest_report", "stop_at_peak", "slow_start")
+            if (value := getattr(serve, name)) is not None
+        }
+        with self._document.blaming("serve"):
+            return Rules(
+                holding=self._made("holding", HoldingRule),
+                ejection=self._made("ejection", EjectionRule),
+                retries=self._made("retries", RetryRule),
+                refusals=self._made("refusals", RefusalRule),
+                **single,
+            )
+
+    def _trusted(self) -> tuple[Network, ...]:
+        networks: list[Network] = []
+        for i, text in enumerate(self._serve.trusted or ()):
+            try:
+                networks.append(ipaddress.ip_network(text))
+            except ValueError as error:
+                field = ("serve", "trusted", i)
+                self._document.fail(field, f"{error}; give a network, as 10.0.0.0/8")
+        return tuple(networks)
+
+    def _key_digests(self) -> tuple[bytes, ...]:
+        secret = self._serve.api_keys
+        if secret is None:
+            return ()
+        keys = self._at("api_keys", read_keys, secret, self._folder)
+        return tuple(digest(key) for key in keys)
+
+    def _cors(self) -> Cors | None:
+        entry = self._serve.cors
+        if entry is None:
+            return None
+        said: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value
+            for key, value in given(entry).items()
+        }
+        return self._at("cors", lambda: Cors(**said))
+
+    def _models(self) -> ModelListing | None:
+        said = given(self._serve.models)
+        if said.pop("off", False):
+            return None
+        return self._at("models", lambda: ModelListing(**said))
+
+    def _lessons(self) -> Lessons | None:
+        served, entry = self._served, self._serve.learn
+        if entry is None and served.knows_curves:
+            return None
+        options = given(entry)
+        file, every = options.pop("file", None), options.pop("every", _WRITE)
+        path = None if file is None else self._folder / file
+        if path is not None and not path.parent.is_dir():
+            problem = f"{path.parent} is no folder; make it, or give another file"
+            self._document.fail(("serve", "learn", "file"), problem)
+        unit = options.pop("work", "requests")
+        options.pop("ask_usage", None)
+        with self._document.blaming("serve", "learn"):
+            learning = Learning(**{"half_life_completions": _HALF_LIFE, **options})
+        known = tuple(backend.curve is not None for backend in served.entries.backends)
+        if unit == "tokens" and any(known) and served.system.work.unit != unit:
+            problem = f"is tokens, and given curves are in {served.system.work.unit}/s; give them "
+            remedy = "in tokens/s, and their work: {unit: tokens, mean: TOKENS OF A REQUEST}"
+            self._document.fail(("serve", "learn", "work"), problem + remedy)
+        return Lessons(learning, path, every, known, unit)
+
+    def _access_log(self) -> str | None:
+        name = self._serve.access_log
+        return name if name in (None, "-") else str(self._folder / name)
+
+    def _made(self, key: str, kind: Callable[..., T]) -> T:
+        entry: Record | None = getattr(self._serve, key)
+        return self._at(key, lambda: kind(**given(entry)))
+
+    def _at(self, key: str, read_it: Callable[..., T], *arguments: Any) -> T:
+        """Call it, and put the line of `serve.key` before what it complains of."""
+        with self._document.blaming("serve", key):
+            return read_it(*arguments)

@@ -1,0 +1,70 @@
+"""Health events of backends, from the monitor to a core."""
+
+from collections.abc import Callable, Mapping, Sequence
+from time import monotonic
+from typing import final
+
+from isocline.gateway.core.actions import Action
+from isocline.gateway.core.core import Core
+from isocline.gateway.proxy.core_bridge import CoreBridge
+from isocline.gateway.serve.log import LOG
+
+Event = Callable[[Core, int, float], Sequence[Action]]
+"""What is told to a core, of a backend by its number there, at a time, s."""
+
+
+@final
+class CoreHealthEvents:
+    """Tells one core, and has done what it then decides.
+
+    A core that was replaced hears on, through the one after it, until what it holds is done.
+
+    Attributes:
+        router: Does it; None before there is one, when the core holds nothing that could be sent.
+    """
+
+    def __init__(
+        self,
+        core: Core,
+        names: Sequence[str],
+        before: "CoreHealthEvents | None" = None,
+        same: Mapping[int, int] | None = None,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
+        """`before` told the core before this one; `same`: number of a backend here to there.
+
+        `clock` is the core's, s.
+        """
+        self.router: CoreBridge | None = None
+        self._core = core
+        self._names = names
+        self._before = before
+        self._same = same or {}
+        self._clock = clock
+        if before is not None:
+            before._let_go()
+
+    def backend_up(self, backend: int) -> None:
+        LOG.info("backend %s is up", self._names[backend])
+        self._tell(backend, lambda core, b, now: core.backend_up(b, now))
+
+    def backend_down(self, backend: int) -> None:
+        LOG.warning("backend %s is down", self._names[backend])
+        self._tell(backend, lambda core, b, now: core.backend_down(b, now))
+
+    def reported(self, backend: int, jobs: int, measured: float) -> None:
+        self._tell(backend, lambda core, b, now: core.reported(b, now, jobs, measured))
+
+    def _tell(self, backend: int, event: Event) -> None:
+        actions = event(self._core, backend, self._clock())
+        if self.router is not None:
+            self.router.act(actions)
+        self._let_go()
+        if self._before is not None and backend in self._same:
+            self._before._tell(self._same[backend], event)
+
+    def _let_go(self) -> None:
+        """Of the one before, once nothing is under way there."""
+        before = self._before
+        if before is not None and not (before.router and before.router.exchanges):
+            self._before = None

@@ -1,0 +1,252 @@
+"""Learned curves in a file, so that a restart does not begin from nothing.
+
+One JSON document, version 1: for each backend, by name, the completions and the time at each
+workload that was held (what the learner needs to go on), and the curve that they give, with 95 %
+intervals and the highest workload seen (for readers of the file); for each frontend, by name, the
+work of its requests. Rates are in `unit`/s, and where requests are of unequal work completions and
+time both count for less, see `gateway.work`. It is written beside its place, flushed to the disk
+and renamed, so that at any moment the file is a whole one: the old or the new.
+"""
+
+import json
+import os
+import re
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Literal, Self, final
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from isocline.errors import SystemFileError
+from isocline.gateway.core.request_cost import Mix, Unit
+from isocline.learn import Known, Learner
+from isocline.learn.occupancy import counted
+from isocline.model.curves import TableCurve
+from isocline.model.fleet import Backend, RoutingSystem, Work
+from isocline.model.graph import CompatibilityGraph
+
+MOVE_AWAY = "move the file away to learn anew, or restore it from a copy"
+_BEGINS = re.compile(rb'"kind"\s*:\s*"learned-curves"')
+_SHOW_ANOTHER = "give a system file, or a file of learned curves as isocline serve writes it"
+
+Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Level = Annotated[int, Field(ge=0, lt=1 << 20)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
+
+
+@final
+class LearnedBackend(_Part):
+    """What is known of one backend; the three lists go together."""
+
+    name: Annotated[str, Field(min_length=1)]
+    completions: Amount  # that count, after forgetting
+    cut: int | None  # jobs, the measured peak beyond which rates fall
+    points: list[tuple[Amount, Amount]]  # (N, unit/s) of the fitted curve
+    levels: list[Level]  # workloads that were held
+    done: list[Amount]  # completions at each
+    seconds: list[Amount]  # time at each
+    # Not in files of before there were intervals; null is no upper end.
+    seen: int | None = None  # jobs, the highest workload at and beyond which a completion was due
+    capacity: tuple[Amount, Amount | None] | None = None  # unit/s, of the peak
+    intervals: list[tuple[Amount, Amount, Amount | None]] = []  # (N, unit/s, unit/s) at the points
+
+    @model_validator(mode="after")
+    def _same_length(self) -> Self:
+        if not len(self.levels) == len(self.done) == len(self.seconds):
+            raise ValueError("levels, done and seconds are not of one length")
+        return self
+
+    @property
+    def curve(self) -> TableCurve:
+        """The fitted curve; raises CurveError."""
+        return TableCurve(tuple(self.points))
+
+    @property
+    def known(self) -> Known:
+        """What the counts say of the curve, unit/s; also in files without intervals."""
+        size = max(self.levels, default=0) + 1
+        done, seconds = np.zeros(size), np.zeros(size)
+        done[self.levels] = self.done
+        seconds[self.levels] = self.seconds
+        return Known(done, seconds)
+
+
+@final
+class LearnedFrontend(_Part):
+    """What is known of the requests of one frontend."""
+
+    name: Annotated[str, Field(min_length=1)]
+    requests: Amount  # that it rests on
+    work: Amount  # of one, in the unit
+
+
+@final
+class LearnedCurves(_Part):
+    """The file."""
+
+    kind: Literal["learned-curves"]
+    version: Literal[1]
+    system: str
+    unit: Unit = "requests"
+    backends: list[LearnedBackend]
+    frontends: list[LearnedFrontend] = []  # none where each request counts as 1
+
+    @property
+    def mean_work(self) -> float:
+        """Of a request; 1 if nothing is known."""
+        requests = sum(one.requests for one in self.frontends)
+        works = sum(one.requests * one.work for one in self.frontends)
+        return works / requests if works > 0 else 1.0
+
+    def as_system(self) -> RoutingSystem:
+        """Backends without frontends: what `isocline curves` shows."""
+        backends = tuple(Backend(one.name, one.curve) for one in self.backends)
+        graph = CompatibilityGraph.from_neighbours(len(backends), [])
+        work = Work(_UNITS[self.unit], self.mean_work)
+        return RoutingSystem((), backends, graph, work, name=f"{self.system}, learned")
+
+
+# As a reader of rates is told: work that was measured by time has no unit of its own.
+_UNITS = {"requests": "jobs", "frontend": "work", "tokens": "tokens"}
+
+
+def learned_curves(learner: Learner, names: Sequence[str], system: str) -> LearnedCurves:
+    """What a learner knows, for the file; backends in the order of their names."""
+    backends = [_learned(learner, number, name) for number, name in enumerate(names)]
+    return LearnedCurves(kind="learned-curves", version=1, system=system, backends=backends)
+
+
+def learned_frontends(mix: Mix, names: Sequence[str]) -> list[LearnedFrontend]:
+    """What is known of frontends, for the file, in the order of their names."""
+    return [
+        LearnedFrontend(name=name, requests=one.requests, work=one.work)
+        for name, one in zip(names, mix.classes(), strict=True)
+    ]
+
+
+def _learned(learner: Learner, backend: int, name: str) -> LearnedBackend:
+    occupied = learner.observed.occupied
+    done, seconds = counted(occupied, backend, float(occupied.since[backend]))
+    levels = np.flatnonzero((done > 0) | (seconds > 0))
+    fitted, known = learner.fitted(backend), Known(done, seconds)
+    points = [(n, rate) for n, rate in fitted.curve.points if n > 0]
+    return LearnedBackend(
+        name=name,
+        completions=fitted.completions,
+        cut=fitted.cut,
+        points=points,
+        levels=levels.tolist(),
+        done=done[levels].tolist(),
+        seconds=seconds[levels].tolist(),
+        seen=known.seen,
+        capacity=known.capacity.holding(fitted.curve.supremum),
+        intervals=known.intervals(points),
+    )
+
+
+def restore(learner: Learner, names: Sequence[str], learned: LearnedCurves) -> list[str]:
+    """Teach a fresh learner what the file holds of its backends; the names that were found."""
+    known = {one.name: one for one in learned.backends}
+    learner.reserve(max((level for one in known.values() for level in one.levels), default=0))
+    found = [name for name in names if name in known]
+    seen = learner.observed
+    for backend, name in enumerate(names):
+        if name in known:
+            one = known[name]
+            seen.occupied.done[backend, one.levels] = one.done
+            seen.occupied.seconds[backend, one.levels] = one.seconds
+            seen.fresh[backend] = seen.quota[backend]  # a fit is due
+    learner.update(0.0, [0] * len(names))
+    return found
+
+
+def read_learned(path: Path, remedy: str = MOVE_AWAY) -> LearnedCurves | None:
+    """The file's content; None if there is no file.
+
+    Args:
+        path: Of the file.
+        remedy: What the reader of an error can do.
+
+    Raises:
+        SystemFileError: It cannot be read, is of another version, or is damaged.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise SystemFileError(f"{path}: cannot be read: {error}") from error
+    try:
+        return LearnedCurves.model_validate_json(text)
+    except ValidationError as error:
+        raise SystemFileError(f"{path}: {_problem(error)}; {remedy}") from None
+
+
+def _problem(error: ValidationError) -> str:
+    """What is wrong where, in words of our own for the usual cases."""
+    first = error.errors()[0]
+    where = ".".join(map(str, first["loc"]))
+    if first["type"] == "json_invalid":
+        return f"this is not JSON ({first['ctx']['error']}); it may have been cut off"
+    if first["type"] == "missing":
+        return f"{where} is missing"
+    if first["type"] == "value_error":
+        return f"{where}: {first['ctx']['error']}"
+    if first["type"] == "extra_forbidden":
+        return f"{where} is no key of such a file"
+    if where == "version":
+        return f"version is {first['input']!r}, and this isocline reads version 1"
+    return f"{where} is {repr(first['input'])[:40]}: {first['msg'].lower()}"
+
+
+def write_learned(path: Path, learned: LearnedCurves) -> None:
+    """Replace the file as a whole, or leave it as it is.
+
+    Raises:
+        SystemFileError: The folder is not there, or cannot be written to.
+    """
+    text = json.dumps(learned.model_dump(), indent=1, allow_nan=False) + "\n"
+    try:
+        handle, draft = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(draft).replace(path)
+        except BaseException:
+            Path(draft).unlink(missing_ok=True)
+            raise
+        _flush_folder(path.parent)
+    except OSError as error:
+        raise SystemFileError(
+            f"{path}: cannot be written: {error}; give a file in a folder that can be written to"
+        ) from error
+
+
+def _flush_folder(folder: Path) -> None:
+    """The rename, too, is to survive a loss of power."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def learned_file(path: Path) -> LearnedCurves | None:
+    """What a file of learned curves holds; None if it is another, or is not there.
+
+    Raises:
+        SystemFileError: It is one, and damaged.
+    """
+    try:
+        with path.open("rb") as file:
+            begins_so = _BEGINS.search(file.read(200)) is not None
+    except OSError:
+        return None
+    return read_learned(path, _SHOW_ANOTHER) if begins_so else None

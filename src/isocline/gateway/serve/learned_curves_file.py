@@ -1,0 +1,58 @@
+"""The file of learned curves, as `isocline serve` keeps it."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import final
+
+from isocline.errors import IsoclineError, SystemFileError
+from isocline.gateway.serve.config import Serving
+from isocline.gateway.serve.learned_curves import LearnedCurves, read_learned, write_learned
+from isocline.gateway.serve.learning import combined
+from isocline.gateway.serve.log import LOG
+
+
+def known_curves(serving: Serving) -> LearnedCurves | None:
+    """What the file holds; None if there is none.
+
+    Raises:
+        SystemFileError: It is damaged, or holds rates in another unit.
+    """
+    if serving.lessons is None or serving.lessons.file is None:
+        return None
+    file, unit = serving.lessons.file, serving.lessons.unit
+    known = read_learned(file)
+    if known is not None and known.unit != unit:
+        raise SystemFileError(
+            f"{file}: holds curves learned with work: {known.unit}, and serve.learn.work is "
+            f"{unit}; move the file away to learn anew, or say work: {known.unit}"
+        )
+    return known
+
+
+@final
+class LearnedFile:
+    """Writes it, and says where that fails; the router goes on."""
+
+    def __init__(self) -> None:
+        self._failing = False
+
+    async def write(self, serving: Serving, parts: Sequence[LearnedCurves]) -> None:
+        """What all have learned, in place of what is there."""
+        if serving.lessons is None or serving.lessons.file is None or not parts:
+            return
+        try:
+            # Waiting for the disk, and fitting sums, would hold requests up.
+            await asyncio.to_thread(_write, serving, parts)
+            self._failing = False
+        except IsoclineError as error:
+            if not self._failing:
+                LOG.error("%s", error)
+            self._failing = True
+
+
+def _write(serving: Serving, parts: Sequence[LearnedCurves]) -> None:
+    learned = combined(serving, parts)
+    assert serving.lessons is not None
+    assert serving.lessons.file is not None
+    if learned is not None:
+        write_learned(serving.lessons.file, learned)

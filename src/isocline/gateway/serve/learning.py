@@ -1,0 +1,168 @@
+"""Learned curves of one router, in one process or several.
+
+**Who learns, who writes.** Each process learns from its own completions, at the workload that all
+cause together, and counts of that time its own share (`gateway.lessons`). So counts of several
+processes add up to those that one process would have: the file holds the sum, and each of N
+processes starts from an N-th of it. A process that is started again goes on from what it was last
+heard to know. Only the process that was started by the user writes.
+"""
+
+from collections.abc import Iterable, Sequence
+from functools import reduce
+
+from isocline.gateway.core.curve_feedback import CurveFeedback
+from isocline.gateway.core.request_cost import TOKEN_SPEED, ClassWork, Measure, Unit, measure_of
+from isocline.gateway.serve.config import Lessons as Settings
+from isocline.gateway.serve.config import Serving
+from isocline.gateway.serve.learned_curves import (
+    LearnedBackend,
+    LearnedCurves,
+    LearnedFrontend,
+    learned_curves,
+    learned_frontends,
+    restore,
+)
+from isocline.learn import Learner
+from isocline.model.curves import Curve
+
+# A given curve is read off at 1, 2, 4, ... jobs until it is this near its peak, or at the last.
+_NEAR, _LAST = 0.99, 12
+
+
+def learner_of(serving: Serving, known: LearnedCurves | None) -> Learner | None:
+    """One that has learned what is known, and for other backends the curves that are given.
+
+    `known` is in the unit of what is served.
+
+    At each of some workloads a given curve counts as much as all old observations do after a change
+    (`Learning.kept` completions): enough to begin with, and soon outweighed where it is wrong.
+    """
+    if serving.lessons is None:
+        return None
+    system, lessons = serving.system, serving.lessons
+    names = [backend.name for backend in system.backends]
+    had = {one.name: one for one in known.backends} if known else {}
+    curves = [b.curve for b in system.backends] if lessons.unit == "tokens" else system.curves
+    for name, curve, given in zip(names, curves, lessons.given, strict=True):
+        if given and name not in had:
+            had[name] = _observed(name, curve, lessons.learning.kept)
+    learner = _unlearned(len(names), lessons)
+    if had:
+        restore(learner, names, _document(system.name, lessons.unit, had.values()))
+    return learner
+
+
+def measure_for(serving: Serving, known: LearnedCurves | None) -> Measure | None:
+    """What measures the work of requests, knowing what is known; None: each request is one."""
+    if serving.lessons is None:
+        return None
+    had = {one.name: ClassWork(one.requests, one.work) for one in known.frontends} if known else {}
+    nothing = ClassWork(0.0, 1.0)
+    classes = [had.get(frontend.name, nothing) for frontend in serving.system.frontends]
+    backends = len(serving.system.backends)
+    return measure_of(serving.lessons.unit, classes, backends, serving.system.work)
+
+
+def learned_by(serving: Serving, lessons: CurveFeedback) -> LearnedCurves:
+    """What one process has learned."""
+    lessons.tell()
+    system, measure = serving.system, lessons.measure
+    learned = learned_curves(lessons.learner, [b.name for b in system.backends], system.name)
+    if measure is None or serving.lessons is None:
+        return learned
+    frontends = learned_frontends(measure.mix, [f.name for f in system.frontends])
+    return learned.model_copy(update={"unit": serving.lessons.unit, "frontends": frontends})
+
+
+def divided(learned: LearnedCurves, parts: int) -> LearnedCurves:
+    """What each of so many processes starts from."""
+    less = {
+        "backends": [_scaled(one, 1.0 / parts) for one in learned.backends],
+        "frontends": [
+            one.model_copy(update={"requests": one.requests / parts}) for one in learned.frontends
+        ],
+    }
+    return learned.model_copy(update=less)
+
+
+def combined(serving: Serving, parts: Sequence[LearnedCurves]) -> LearnedCurves | None:
+    """What they know together; None if there is nothing."""
+    if len(parts) <= 1 or serving.lessons is None:
+        return parts[0] if parts else None
+    by_name: dict[str, list[LearnedBackend]] = {}
+    for one in (one for part in parts for one in part.backends):
+        by_name.setdefault(one.name, []).append(one)
+    unit = serving.lessons.unit
+    sums = _document(parts[0].system, unit, (reduce(_added, ones) for ones in by_name.values()))
+    learner = _unlearned(len(by_name), serving.lessons)
+    restore(learner, list(by_name), sums)
+    fitted = learned_curves(learner, list(by_name), sums.system)
+    frontends = _together(one for part in parts for one in part.frontends)
+    return fitted.model_copy(update={"unit": unit, "frontends": frontends})
+
+
+def _unlearned(backends: int, lessons: Settings) -> Learner:
+    speed = TOKEN_SPEED if lessons.unit == "tokens" else 1.0
+    return Learner(backends, lessons.learning, unit=speed)
+
+
+def _together(frontends: Iterable[LearnedFrontend]) -> list[LearnedFrontend]:
+    """Means over several processes, by name."""
+    sums: dict[str, tuple[float, float]] = {}
+    for one in frontends:
+        requests, works = sums.get(one.name, (0.0, 0.0))
+        sums[one.name] = requests + one.requests, works + one.requests * one.work
+    return [
+        LearnedFrontend(name=name, requests=requests, work=works / requests)
+        for name, (requests, works) in sums.items()
+        if requests > 0
+    ]
+
+
+def _observed(name: str, curve: Curve, weight: float) -> LearnedBackend:
+    """Completions as this curve gives them, spread over workloads."""
+    levels = [1]
+    while curve.rate(levels[-1]) < _NEAR * curve.supremum and len(levels) <= _LAST:
+        levels.append(2 * levels[-1])
+    rates = [float(curve.rate(n)) for n in levels]
+    return LearnedBackend(
+        name=name,
+        completions=weight * len(levels),
+        cut=None,
+        points=list(zip(map(float, levels), rates, strict=True)),
+        levels=levels,
+        done=[weight] * len(levels),
+        seconds=[weight / rate for rate in rates],
+    )
+
+
+def _scaled(one: LearnedBackend, factor: float) -> LearnedBackend:
+    changed = {
+        "completions": factor * one.completions,
+        "done": [factor * done for done in one.done],
+        "seconds": [factor * seconds for seconds in one.seconds],
+    }
+    return one.model_copy(update=changed)
+
+
+def _added(one: LearnedBackend, other: LearnedBackend) -> LearnedBackend:
+    """Their counts together; the curve is of no matter, as it is fitted anew."""
+    counts: dict[int, tuple[float, float]] = {}
+    for part in (one, other):
+        for level, done, seconds in zip(part.levels, part.done, part.seconds, strict=True):
+            before = counts.get(level, (0.0, 0.0))
+            counts[level] = (before[0] + done, before[1] + seconds)
+    levels = sorted(counts)
+    changed = {
+        "completions": one.completions + other.completions,
+        "levels": levels,
+        "done": [counts[level][0] for level in levels],
+        "seconds": [counts[level][1] for level in levels],
+    }
+    return one.model_copy(update=changed)
+
+
+def _document(system: str, unit: Unit, backends: Iterable[LearnedBackend]) -> LearnedCurves:
+    return LearnedCurves(
+        kind="learned-curves", version=1, system=system, unit=unit, backends=list(backends)
+    )

@@ -1,0 +1,74 @@
+"""The file of the access log."""
+
+import os
+import select
+import sys
+from typing import final
+
+from isocline.errors import UsageError
+from isocline.gateway.serve.log import LOG
+
+
+@final
+class LogFile:
+    """Appends whole lines, so that those of several processes do not mix.
+
+    One write to a file opened for appending is one piece, and so are up to PIPE_BUF bytes to a pipe
+    (POSIX, write).
+    """
+
+    def __init__(self, name: str) -> None:
+        """`-` is stdout; raises UsageError if the file cannot be written to."""
+        self._name = name
+        self._handle = -1
+        self._failing = False
+        self.reopen()
+
+    def reopen(self) -> None:
+        """Open it again by its name, for whoever has moved the old one away."""
+        if self._name == "-":
+            self._handle = sys.stdout.fileno()
+            return
+        try:
+            handle = os.open(self._name, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640)
+        except OSError as error:
+            raise UsageError(
+                f"access log {self._name}: {error.strerror}; give a file that can be written to"
+            ) from error
+        self.close()
+        self._handle = handle
+
+    def write(self, text: str) -> None:
+        """Append lines, each with its end; where that fails they are lost, and requests go on."""
+        try:
+            for piece in _pieces(text.encode()):
+                _write_all(self._handle, piece)
+            self._failing = False
+        except OSError as error:
+            if not self._failing:
+                LOG.error("access log %s: %s; lines are lost", self._name, error.strerror)
+            self._failing = True
+
+    def flush(self) -> None:
+        """Nothing is kept."""
+
+    def close(self) -> None:
+        """Write no more."""
+        if self._handle >= 0 and self._name != "-":
+            os.close(self._handle)
+        self._handle = -1
+
+
+def _pieces(data: bytes) -> list[bytes]:
+    """As many lines in each as go into a pipe at once, and one at least."""
+    pieces: list[bytes] = []
+    while len(data) > select.PIPE_BUF:
+        end = data.rfind(b"\n", 0, select.PIPE_BUF) + 1 or data.find(b"\n") + 1 or len(data)
+        pieces.append(data[:end])
+        data = data[end:]
+    return [*pieces, data]
+
+
+def _write_all(handle: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(handle, data) :]

@@ -1,0 +1,181 @@
+"""Life of a router: start, reload and stop, and the signals that ask for them.
+
+SIGHUP, or a change of the file or of one that it points to, reads it again. After the first SIGTERM
+or SIGINT the router says that it is draining, takes requests for `drain_delay` s more, and lets
+those under way end; a second signal ends them at once.
+"""
+
+import asyncio
+import resource
+import signal
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import final
+
+import uvloop
+
+from isocline.errors import IsoclineError
+from isocline.gateway.metrics.admin_server import AdminServer
+from isocline.gateway.serve.addresses import ListenAddress
+from isocline.gateway.serve.config import Overrides, Serving
+from isocline.gateway.serve.file_stamps import KnownFiles
+from isocline.gateway.serve.from_file import read
+from isocline.gateway.serve.learned_curves_file import LearnedFile, known_curves
+from isocline.gateway.serve.log import LOG, log_to_stderr
+from isocline.gateway.serve.single_worker import Address, SingleWorker, Workers
+from isocline.gateway.serve.worker_pool import WorkerPool
+from isocline.plural import counted
+
+_LOOK = 1.0  # s between two looks whether the file has changed
+
+Started = Callable[[Serving, Sequence[Address], ListenAddress | None], None]
+"""Told what is served, where, and where the admin listens."""
+
+
+def run(path: Path, overrides: Overrides, started: Started) -> None:
+    """Serve until a signal says to stop.
+
+    Raises:
+        IsoclineError: It cannot start.
+        KeyboardInterrupt: It was told twice to stop, and broke off what was under way.
+    """
+    log_to_stderr()
+    serving = read(path, overrides)
+    _allow_connections()
+    if not uvloop.run(_Service(path, overrides, serving).run(started)):
+        raise KeyboardInterrupt
+
+
+@final
+class _Service:
+    """One run."""
+
+    def __init__(self, path: Path, overrides: Overrides, serving: Serving) -> None:
+        self._path = path
+        self._overrides = overrides
+        self._serving = serving
+        self._files = KnownFiles(serving.sources)
+        self._learned_file = LearnedFile()
+        known = known_curves(serving)
+        make = SingleWorker if serving.workers == 1 else WorkerPool
+        self._workers: Workers = make(serving, known)
+        self._reload = asyncio.Event()
+        self._stop, self._stop_at_once = asyncio.Event(), asyncio.Event()
+
+    async def run(self, started: Started) -> bool:
+        """All of it; False if what was under way was broken off by a second signal."""
+        self._listen_to_signals()
+        addresses = await self._workers.start()
+        admin = await self._started_admin()
+        started(self._serving, addresses, admin[1] if admin else None)
+        loop = asyncio.get_running_loop()
+        tasks = [
+            loop.create_task(each)
+            for each in (self._look_at_file(), self._keep_reloading(), self._keep_learned())
+        ]
+        stop = loop.create_task(self._stop.wait())
+        await asyncio.wait([stop, *tasks], return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
+            task.cancel()
+        if admin:
+            admin[0].draining = True
+        drained = await self._drain()
+        await self._learned_file.write(self._serving, await self._workers.learned())
+        if admin:
+            await admin[0].close()
+        for outcome in await asyncio.gather(*tasks, return_exceptions=True):
+            if isinstance(outcome, Exception):
+                raise outcome  # a defect of ours
+        return drained
+
+    async def _drain(self) -> bool:
+        """Stop the workers; whether in their own time."""
+        await self._delay(self._serving.drain_delay)
+        grace = self._serving.drain
+        LOG.info("stopping: requests under way have %g s; a second signal ends them", grace)
+        loop = asyncio.get_running_loop()
+        stopping = loop.create_task(self._workers.stop(grace))
+        hurry = loop.create_task(self._stop_at_once.wait())
+        await asyncio.wait([stopping, hurry], return_when=asyncio.FIRST_COMPLETED)
+        hurried = self._stop_at_once.is_set()
+        if hurried and not stopping.done():
+            await self._workers.stop(0.0)
+        await stopping
+        hurry.cancel()
+        LOG.info("stopped")
+        return not hurried
+
+    async def _delay(self, seconds: float) -> None:
+        """Serve on for so long, or until a second signal: load balancers react with a delay."""
+        if seconds:
+            what = "draining: requests are taken for %g s more; a second signal ends all at once"
+            LOG.info(what, seconds)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stop_at_once.wait(), seconds)
+
+    async def _started_admin(self) -> tuple[AdminServer, ListenAddress] | None:
+        place = self._serving.admin
+        if place is None:
+            return None
+        admin = AdminServer(place.host, place.port, self._workers.snapshots)
+        try:
+            await admin.start()
+        except IsoclineError:
+            await self._workers.stop(0.0)
+            raise
+        return admin, ListenAddress(place.host, admin.port)
+
+    # Signals and reloads
+
+    def _listen_to_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGHUP, self._reload.set)
+        for sign in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(sign, self._told_to_stop)
+
+    def _told_to_stop(self) -> None:
+        (self._stop_at_once if self._stop.is_set() else self._stop).set()
+
+    async def _look_at_file(self) -> None:
+        while True:
+            await asyncio.sleep(_LOOK)
+            if await asyncio.to_thread(self._files.changed):
+                self._reload.set()
+
+    async def _keep_reloading(self) -> None:
+        while True:
+            await self._reload.wait()
+            self._reload.clear()
+            try:
+                # Reading takes longer than a request may be held up.
+                serving = await asyncio.to_thread(read, self._path, self._overrides)
+                serving.require_same_doors(self._serving)
+                await self._workers.reload(serving)
+            except IsoclineError as error:
+                LOG.error("not reloaded, all stays as it was: %s", error)
+                continue
+            self._serving = serving
+            self._files.read(serving.sources)
+            LOG.info("reloaded: %s", summary(serving))
+
+    async def _keep_learned(self) -> None:
+        while True:
+            lessons = self._serving.lessons
+            await asyncio.sleep(lessons.every if lessons else _LOOK)
+            await self._learned_file.write(self._serving, await self._workers.learned())
+
+
+def summary(serving: Serving) -> str:
+    """Its size and policy, in a line."""
+    system = serving.system
+    frontends = counted(len(system.frontends), "frontend")
+    backends = counted(len(system.backends), "backend")
+    learned = ", curves learned" if serving.lessons else ""
+    return f"{frontends}, {backends}, policy {serving.policy}{learned}"
+
+
+def _allow_connections() -> None:
+    """As many descriptors as the system lets us have: a connection takes one on each side."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -1,0 +1,121 @@
+"""Questions and answers between two processes of one router, over a pair of sockets.
+
+Messages are pickled, each after its length in 4 bytes. Both ends are our own.
+"""
+
+import asyncio
+import pickle
+import socket
+import struct
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from itertools import count
+from typing import Any, Self, final
+
+from isocline.errors import IsoclineError, UsageError
+from isocline.gateway.serve.log import LOG
+
+_LENGTH = struct.Struct("!I")
+
+
+class GoneError(IsoclineError):
+    """The other process has ended."""
+
+
+async def _receive(reader: asyncio.StreamReader) -> Any:
+    (length,) = _LENGTH.unpack(await reader.readexactly(_LENGTH.size))
+    return pickle.loads(await reader.readexactly(length))
+
+
+def _send(writer: asyncio.StreamWriter, message: Any) -> None:
+    data = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
+    if not writer.is_closing():  # uvloop raises where the other end has gone, asyncio does not
+        writer.write(_LENGTH.pack(len(data)) + data)
+
+
+@final
+class RpcClient:
+    """The end that asks; answers may come in another order."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writer = writer
+        self._numbers = count()
+        self._waiting: dict[int, asyncio.Future[Any]] = {}
+        self._hearing = asyncio.get_running_loop().create_task(self._hear(reader))
+
+    @classmethod
+    async def over(cls, end: socket.socket) -> Self:
+        """One end of the pair."""
+        return cls(*await asyncio.open_unix_connection(sock=end))
+
+    async def ask(self, question: str, about: Any = None, within: float | None = None) -> Any:
+        """The answer, within so many s.
+
+        Raises:
+            GoneError: The other process has ended.
+            TimeoutError: There was no answer in time.
+            UsageError: The answer is that it cannot be done.
+        """
+        if self._hearing.done():
+            raise GoneError("the process has ended")
+        number = next(self._numbers)
+        answer = self._waiting[number] = asyncio.get_running_loop().create_future()
+        try:
+            _send(self._writer, (number, question, about))
+            async with asyncio.timeout(within):
+                return await answer
+        finally:
+            del self._waiting[number]
+
+    def close(self) -> None:
+        """Ask no more: the other end is told so."""
+        self._writer.close()
+        self._hearing.cancel()
+
+    async def _hear(self, reader: asyncio.StreamReader) -> None:
+        try:
+            while True:
+                number, good, answer = await _receive(reader)
+                future = self._waiting.get(number)
+                if future is None or future.done():
+                    continue
+                if good:
+                    future.set_result(answer)
+                else:
+                    future.set_exception(UsageError(answer))
+        except (OSError, asyncio.IncompleteReadError):
+            for future in self._waiting.values():
+                if not future.done():
+                    future.set_exception(GoneError("the process has ended"))
+
+
+async def answer_all(end: socket.socket, answer: Callable[[str, Any], Awaitable[Any]]) -> None:
+    """The end that answers, until the other one is closed; several questions at a time.
+
+    What raises an error is answered with its message, so that nobody waits for ever; one that is
+    not an IsoclineError is ours, and is logged with its traceback.
+    """
+    reader, writer = await asyncio.open_unix_connection(sock=end)
+    busy: set[asyncio.Task[None]] = set()
+
+    async def one(number: int, question: str, about: Any) -> None:
+        try:
+            message = (number, True, await answer(question, about))
+        except IsoclineError as error:
+            message = (number, False, str(error))
+        except Exception as error:
+            LOG.exception("%s failed", question)
+            message = (number, False, f"{type(error).__name__}: {error}")
+        _send(writer, message)
+
+    try:
+        while True:
+            task = asyncio.get_running_loop().create_task(one(*await _receive(reader)))
+            busy.add(task)
+            task.add_done_callback(busy.discard)
+    except (OSError, asyncio.IncompleteReadError):
+        pass
+    finally:
+        writer.close()
+        with suppress(OSError):
+            await writer.wait_closed()  # what was answered last is on its way

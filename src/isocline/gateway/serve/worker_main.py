@@ -1,0 +1,91 @@
+"""Main module of a worker process: `python -m` this, with the socket to its parent."""
+
+import asyncio
+import signal
+import socket
+import sys
+from typing import Any, final
+
+import uvloop
+
+from isocline.gateway.serve.log import log_to_stderr
+from isocline.gateway.serve.rpc import GoneError, answer_all
+from isocline.gateway.serve.worker import Worker
+from isocline.gateway.serve.worker_handle import Orders
+from isocline.gateway.shared_counts import SharedCounts
+
+
+@final
+class _Served:
+    """What it answers.
+
+    Attributes:
+        over: The process may end.
+    """
+
+    def __init__(self) -> None:
+        self._worker: Worker | None = None
+        self._drain = self._delay = 0.0  # s
+        self._ending: asyncio.Task[None] | None = None
+        self.over = asyncio.Event()
+
+    async def answer(self, question: str, about: Any) -> Any:
+        """Do what is asked."""
+        if question == "start":
+            return await self._start(about)
+        worker = self._worker
+        if worker is None:
+            raise GoneError("the worker has not been started")
+        if question == "snapshot":
+            return worker.snapshot()
+        if question == "learned":
+            return worker.learned()
+        if question == "reload":
+            self._drain, self._delay = about.drain, about.drain_delay
+            return await worker.reload(about)
+        await worker.stop(about)
+        asyncio.get_running_loop().call_soon(self.over.set)  # once the answer is written
+        return worker.learned()
+
+    def terminated(self) -> None:
+        """SIGTERM came, as it does to all processes of a service, the parent included."""
+        self._end(self._delay)
+
+    def orphaned(self) -> None:
+        """The parent process has ended."""
+        self._end(0.0)
+
+    def _end(self, delay: float) -> None:
+        if self._ending is None:
+            self._ending = asyncio.get_running_loop().create_task(self._stop(delay))
+
+    async def _stop(self, delay: float) -> None:
+        await asyncio.sleep(delay)
+        if self._worker is not None:
+            await self._worker.stop(self._drain)
+        self.over.set()
+
+    async def _start(self, orders: Orders) -> None:
+        log_to_stderr(f"worker {orders.number}")
+        self._drain, self._delay = orders.serving.drain, orders.serving.drain_delay
+        counts = SharedCounts.attach(orders.counts, orders.number)
+        self._worker = Worker(orders.serving, orders.known, counts)
+        await self._worker.start(reuse_port=True)
+
+
+async def _main(handle: int) -> None:
+    served = _Served()
+    loop = asyncio.get_running_loop()
+    # A terminal's Ctrl-C and hang-up reach all processes; what to do then comes from the first one.
+    for ignored in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(ignored, signal.SIG_IGN)
+    loop.add_signal_handler(signal.SIGTERM, served.terminated)
+    answering = loop.create_task(answer_all(socket.socket(fileno=handle), served.answer))
+    answering.add_done_callback(lambda _: served.orphaned())
+    await served.over.wait()
+    answering.cancel()
+    await asyncio.gather(answering, return_exceptions=True)
+
+
+if __name__ == "__main__":
+    uvloop.run(_main(int(sys.argv[1])))

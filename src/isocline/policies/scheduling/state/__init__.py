@@ -1,0 +1,1 @@
+"""State that scheduling policies read and keep: queues, tasks, idle servers and fair shares."""

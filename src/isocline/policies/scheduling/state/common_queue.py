@@ -1,0 +1,55 @@
+"""Tasks that are not bound to a server: the queue or list common to all servers, number M."""
+
+from typing import Any
+
+from numba import int64, uint32
+
+from isocline.compiled import inlined, inlined_as
+from isocline.draws import below
+from isocline.policies.scheduling.contract import ANY_LOCAL, NOBODY, ROUTE, ClusterView
+from isocline.policies.scheduling.state.columns import IDLE, SERVING, WAITING
+from isocline.policies.scheduling.state.idle_servers import anyone, how_many
+
+
+@inlined
+def common(view: ClusterView) -> int:
+    """Its number."""
+    return int(view.rack.size)
+
+
+@inlined
+def waits_in_common(view: ClusterView) -> bool:
+    """Whether a task waits in it."""
+    return view.desk[uint32(view.rack.size), WAITING] > 0  # type: ignore[no-any-return]
+
+
+@inlined
+def anyone_idle(view: ClusterView, rng: Any) -> int:
+    """A random idle server, or NOBODY. Draws: one if there is any."""
+    return anyone(view.idle, 0, rng) if how_many(view.idle, 0) > 0 else NOBODY
+
+
+@inlined_as(ROUTE)
+def seen_by_all_local(local: Any, view: ClusterView, now: float, rng: Any) -> int:  # noqa: ARG001
+    """No queue: the lists of all local servers."""
+    return ANY_LOCAL
+
+
+@inlined
+def anyone_idle_local(local: Any, view: ClusterView, rng: Any) -> int:
+    """A random idle server among the local ones, or NOBODY. Draws: one if there are several."""
+    idle = 0
+    last = NOBODY
+    for i in range(local.size):
+        if view.desk[uint32(local[i]), SERVING] == IDLE:
+            idle += 1
+            last = int64(local[i])
+    if idle < 2:
+        return last
+    skip = below(rng, idle)
+    for i in range(local.size):
+        if view.desk[uint32(local[i]), SERVING] == IDLE:
+            if skip == 0:
+                return int64(local[i])  # type: ignore[no-any-return]
+            skip -= 1
+    return last  # never: one of the idle was found above

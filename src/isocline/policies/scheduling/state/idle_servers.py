@@ -1,0 +1,73 @@
+"""A set of servers with a random member in O(1): the idle ones, of the cluster and of each rack."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from numba import int32, int64, uint32
+
+from isocline.compiled import array_of, inlined, record_of
+from isocline.draws import below
+from isocline.policies.scheduling.state.columns import IDLE_PLACE, IDLE_PLACE_IN_RACK
+
+IntArray = npt.NDArray[np.int32]
+FIRST, COUNT = 0, 1
+
+
+class IdleServers(NamedTuple):
+    """Group 0 is the cluster, group 1 + r is rack r; without racks there is only the first."""
+
+    order: IntArray  # (M,) or (2 M,) members, group by group
+    part: IntArray  # (G, 2) where each group begins in `order`, and how many members it has
+
+
+MEMBERS = record_of(IdleServers, array_of(int32), array_of(int32, 2))
+
+
+def everyone(desk: IntArray, rack: IntArray, racks: int) -> IdleServers:
+    """All M servers are members; writes their places into `desk`. `racks` is 1 for none."""
+    order = np.arange(rack.size, dtype=np.int32)
+    desk[: rack.size, IDLE_PLACE] = order
+    part = [[0, rack.size]]
+    if racks > 1:
+        by_rack = np.argsort(rack, kind="stable").astype(np.int32)
+        desk[by_rack, IDLE_PLACE_IN_RACK] = rack.size + np.arange(rack.size)
+        count = np.bincount(rack, minlength=racks)
+        part += np.column_stack((rack.size + np.cumsum(count) - count, count)).tolist()
+        order = np.concatenate((order, by_rack))
+    return IdleServers(order, np.array(part, np.int32))
+
+
+@inlined
+def add(desk: Any, members: IdleServers, server: int, group: int, column: int) -> None:
+    """Make a server a member of a group; it must not be one."""
+    g = uint32(group)
+    place = members.part[g, FIRST] + members.part[g, COUNT]
+    members.part[g, COUNT] += 1
+    members.order[uint32(place)] = server
+    desk[uint32(server), column] = place
+
+
+@inlined
+def remove(desk: Any, members: IdleServers, server: int, group: int, column: int) -> None:
+    """Make a member none any more: the last one takes its place."""
+    g = uint32(group)
+    members.part[g, COUNT] -= 1
+    last = uint32(members.order[uint32(members.part[g, FIRST] + members.part[g, COUNT])])
+    place = desk[uint32(server), column]
+    members.order[uint32(place)] = last
+    desk[last, column] = place
+
+
+@inlined
+def how_many(members: IdleServers, group: int) -> int:
+    """IdleServers of a group."""
+    return int64(members.part[uint32(group), COUNT])  # type: ignore[no-any-return]
+
+
+@inlined
+def anyone(members: IdleServers, group: int, rng: Any) -> int:
+    """A random member; the group must have one."""
+    g = uint32(group)
+    at = members.part[g, FIRST] + below(rng, members.part[g, COUNT])
+    return int64(members.order[uint32(at)])  # type: ignore[no-any-return]

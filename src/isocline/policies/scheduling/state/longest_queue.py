@@ -1,0 +1,127 @@
+"""The longest queue in O(1): queues in order of length, in which a change by one is one swap.
+
+Queues of equal length stand together, the longest first, so one that grows changes places with the
+first of its kind and the boundary moves by one. A queue's key is its length above what is of
+interest to the policy; those at 0 are not in the order, so that most changes of a length cost
+nothing here, and what moves is what has moved lately and is still in the cache.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from numba import int32, int64, uint32
+
+from isocline.compiled import array_of, inlined, kernel, record_of
+from isocline.draws import below
+from isocline.policies.scheduling.state.columns import KEY, PLACE, PLACE_IN_RACK
+
+IntArray = npt.NDArray[np.int32]
+
+FIRST_KEYS = 64
+
+
+class LongestQueues(NamedTuple):
+    """Group 0 is the cluster, group 1 + r is rack r; keys 0 .. K - 1. Empty if not wanted."""
+
+    order: IntArray  # (M,) or (2 M,) queues, group by group, within a group by key
+    above: IntArray  # (G, K) how many of the group have at least this key; of 0, its first place
+
+
+ORDER = record_of(LongestQueues, array_of(int32), array_of(int32, 2))
+NO_ORDER = LongestQueues(np.zeros(0, np.int32), np.zeros((0, 2), np.int32))
+
+
+def all_zero(rack: IntArray, racks: int) -> LongestQueues:
+    """Every key of the M queues 0; `racks` is 1 for none."""
+    starts = [0]
+    if racks > 1:
+        count = np.bincount(rack, minlength=racks)
+        starts += (rack.size + np.cumsum(count) - count).tolist()
+    above = np.zeros((len(starts), FIRST_KEYS), np.int32)
+    above[:, 0] = starts
+    return LongestQueues(np.zeros(rack.size * (1 if racks == 1 else 2), np.int32), above)
+
+
+def with_more_keys(order: LongestQueues) -> LongestQueues:
+    """The same with twice as many keys."""
+    return order._replace(above=np.concatenate((order.above, np.zeros_like(order.above)), axis=1))
+
+
+@kernel
+def is_full(o: LongestQueues) -> bool:
+    """Whether a queue may find no key to grow to."""
+    return o.above[0, o.above.shape[1] - 1] > 0  # type: ignore[no-any-return]
+
+
+@inlined
+def set_key(desk: Any, o: LongestQueues, queue: int, key: int, rack: Any) -> None:
+    """Change the key of a queue in the cluster and, if `rack` >= 0, in its rack.
+
+    O(1) for each step up or down.
+    """
+    q = uint32(queue)
+    old = desk[q, KEY]
+    # A key that finds no room for once is put right at the queue's next change.
+    key = min(key, o.above.shape[1] - 1)
+    if old == key:
+        return
+    desk[q, KEY] = key
+    _move(desk, o, q, old, key, 0, PLACE)
+    if rack >= 0:
+        _move(desk, o, q, old, key, 1 + rack, PLACE_IN_RACK)
+
+
+@inlined
+def _move(
+    desk: Any, o: LongestQueues, queue: Any, old: int, key: int, group: int, column: int
+) -> None:
+    g = uint32(group)
+    first = o.above[g, 0]
+    if old == 0:
+        old = 1
+        desk[queue, column] = first + o.above[g, 1]
+        o.above[g, 1] += 1
+    place = desk[queue, column]
+    while old < key:
+        old += 1
+        to = first + o.above[g, uint32(old)]
+        o.above[g, uint32(old)] += 1
+        place = _step(desk, o, place, to, column)
+    while old > key:
+        o.above[g, uint32(old)] -= 1
+        to = first + o.above[g, uint32(old)]
+        old -= 1
+        place = _step(desk, o, place, to, column)
+    o.order[uint32(place)] = queue
+    desk[queue, column] = place
+
+
+@inlined
+def _step(desk: Any, o: LongestQueues, place: int, to: int, column: int) -> int:
+    """Who stands at `to` goes to `place`, which is vacant; `to` is vacant now."""
+    if to != place:
+        other = uint32(o.order[uint32(to)])
+        o.order[uint32(place)] = other
+        desk[other, column] = place
+    return to
+
+
+@inlined
+def top_key(desk: Any, o: LongestQueues, group: int) -> int:
+    """The largest key of a group."""
+    g = uint32(group)
+    if o.above[g, 1] == 0:
+        return 0
+    return int64(desk[uint32(o.order[uint32(o.above[g, 0])]), KEY])  # type: ignore[no-any-return]
+
+
+@inlined
+def any_longest(desk: Any, o: LongestQueues, group: int, rng: Any) -> int:
+    """A random queue among those with the largest key, which must be above 0."""
+    g = uint32(group)
+    at = o.above[g, 0]
+    tied = o.above[g, uint32(desk[uint32(o.order[uint32(at)]), KEY])]
+    if tied > 1:
+        at += below(rng, tied)
+    return int64(o.order[uint32(at)])  # type: ignore[no-any-return]

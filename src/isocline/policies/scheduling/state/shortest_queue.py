@@ -1,0 +1,61 @@
+"""To the shortest of a task's local queues (near-data paper, Section 2.1), ties at random."""
+
+from typing import Any
+
+from numba import int64, uint32
+
+from isocline.compiled import inlined, inlined_as
+from isocline.draws import below
+from isocline.policies.scheduling.contract import ROUTE, ClusterSetting, ClusterView
+from isocline.policies.scheduling.state.columns import LENGTH
+
+
+@inlined
+def first_shortest(local: Any, view: ClusterView) -> int:
+    """The first of the shortest."""
+    best = uint32(local[0])
+    least = view.desk[best, LENGTH]
+    for i in range(1, local.size):
+        queue = uint32(local[i])
+        length = view.desk[queue, LENGTH]
+        # Arithmetic in place of a branch that no predictor could learn.
+        best = queue if length < least else best
+        least = min(length, least)
+    return int64(best)  # type: ignore[no-any-return]
+
+
+@inlined
+def random_shortest(local: Any, view: ClusterView, rng: Any) -> int:
+    """One of the shortest. Draws: one if there is a tie."""
+    best = first_shortest(local, view)
+    least = view.desk[uint32(best), LENGTH]
+    tied = 0
+    for i in range(local.size):
+        tied += view.desk[uint32(local[i]), LENGTH] == least
+    if tied == 1:
+        return best
+    skip = below(rng, tied)
+    for i in range(local.size):
+        if view.desk[uint32(local[i]), LENGTH] == least:
+            best = int64(local[i])
+            if skip == 0:
+                break
+            skip -= 1
+    return best
+
+
+@inlined_as(ROUTE)
+def shortest_first(local: Any, view: ClusterView, now: float, rng: Any) -> int:  # noqa: ARG001
+    """The first of the shortest, for local servers in random order. Draws: none."""
+    return first_shortest(local, view)
+
+
+@inlined_as(ROUTE)
+def shortest_random(local: Any, view: ClusterView, now: float, rng: Any) -> int:  # noqa: ARG001
+    """One of the shortest, for local servers in any order."""
+    return random_shortest(local, view, rng)
+
+
+def shortest_route(setting: ClusterSetting) -> Any:
+    """The quicker one where both are the same in law."""
+    return shortest_first if setting.shuffled else shortest_random

@@ -1,0 +1,183 @@
+"""The tasks that are in the system, and the queues and lists that they stand in.
+
+A task has a number while it is in the system. A queue or list is a ring of such numbers, in a
+segment of an arena that doubles when it is full. A task bound to a queue stands in that one; one
+that is not yet bound stands in the list of every server that holds its data, and is struck off
+lazily: an entry of a task that has started is dropped when it comes to the head.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from numba import float64, int32, int64, uint32
+
+from isocline.compiled import array_of, inlined, kernel, record_of
+
+IntArray = npt.NDArray[np.int32]
+IndexArray = npt.NDArray[np.int64]
+FloatArray = npt.NDArray[np.float64]
+
+FIRST_ROOM, FIRST_TASKS = 4, 1024
+NONE = -1
+
+# Columns of `Tasks.fact`: its local servers are holders[LOW : HIGH]; the job it belongs to, if it
+# was in a list of jobs; 1 until it starts; in how many lists it stands, and 1 more until it
+# completes; and apart from the row's own task, a stack of the numbers that are free.
+LOW, HIGH, JOB, WAITS, ENTRIES, FREE = range(6)
+FACTS = 8
+# Columns of `Tasks.time`: when it arrived; its service time over the mean of its level.
+BORN, WORK = 0, 1
+# Columns of `Lists.ring`: first place of the segment, places in it (a power of two), place of the
+# first entry, entries (those struck off included).
+START, ROOM, HEAD, SIZE = range(4)
+# `Lists.mark`: free numbers of tasks; places that segments have; 1 if a list is full and stays so.
+LEFT, USED, FULL = range(3)
+
+
+class Tasks(NamedTuple):
+    """Room for T tasks."""
+
+    fact: IntArray  # (T, FACTS)
+    time: FloatArray  # (T, 2)
+    holders: IntArray  # (T * replicas,), or the table of all types
+
+
+class Lists(NamedTuple):
+    """Q queues or lists, room for J entries."""
+
+    ring: IntArray  # (Q, 4)
+    entry: IntArray  # (J,) tasks
+    mark: IndexArray  # (3,)
+
+
+TASKS = record_of(Tasks, array_of(int32, 2), array_of(float64, 2), array_of(int32))
+LISTS = record_of(Lists, array_of(int32, 2), array_of(int32), array_of(int64))
+
+
+def no_tasks(room: int, holders: IntArray, replicas: int) -> Tasks:
+    """None in the system. With `replicas` > 0 each number has a row of `holders` of its own."""
+    fact = np.zeros((room, FACTS), np.int32)
+    numbers = np.arange(room)
+    fact[:, LOW], fact[:, HIGH] = numbers * replicas, (numbers + 1) * replicas
+    fact[:, JOB] = NONE
+    fact[:, FREE] = numbers[::-1]
+    own = np.zeros(room * replicas, np.int32) if replicas else holders
+    return Tasks(fact, np.ones((room, 2)), own)
+
+
+def with_more_tasks(tasks: Tasks, lists: Lists, replicas: int) -> Tasks:
+    """The same with room for twice as many, of which so far none was free."""
+    room = tasks.fact.shape[0]
+    more = no_tasks(2 * room, tasks.holders, replicas)
+    more.fact[:room, :FREE] = tasks.fact[:, :FREE]
+    more.fact[:room, FREE] = np.arange(2 * room - 1, room - 1, -1)
+    more.time[:room] = tasks.time
+    if replicas:
+        more.holders[: tasks.holders.size] = tasks.holders
+    lists.mark[LEFT] = room
+    return more
+
+
+def empty_lists(count: int, tasks: int) -> Lists:
+    """`count` empty lists with a small segment each, and `tasks` free numbers."""
+    ring = np.zeros((count, 4), np.int32)
+    ring[:, START] = np.arange(count) * FIRST_ROOM
+    ring[:, ROOM] = FIRST_ROOM
+    used = count * FIRST_ROOM
+    return Lists(ring, np.zeros(2 * used, np.int32), np.array([tasks, used, 0]))
+
+
+def with_more_entries(lists: Lists) -> Lists:
+    """The same in an arena of twice the size, or more, with room in every list."""
+    while True:
+        lists = lists._replace(entry=np.concatenate((lists.entry, np.zeros_like(lists.entry))))
+        if _widen_all(lists):
+            lists.mark[FULL] = 0
+            return lists
+
+
+@kernel
+def _widen_all(lists: Lists) -> bool:
+    """Widen what is full; False if there is too little room for that."""
+    for queue in range(lists.ring.shape[0]):
+        if lists.ring[queue, SIZE] == lists.ring[queue, ROOM] and not _widen(lists, queue):
+            return False
+    return True
+
+
+@kernel
+def _widen(lists: Lists, queue: int) -> bool:
+    """Twice the room for one list, at the end of what is used."""
+    ring = lists.ring[queue]
+    room, head, start = ring[ROOM], ring[HEAD], ring[START]
+    target = lists.mark[USED]
+    if target + 2 * room > lists.entry.size:
+        return False
+    for i in range(ring[SIZE]):
+        lists.entry[target + i] = lists.entry[start + ((head + i) & (room - 1))]
+    ring[START] = target
+    ring[ROOM] = 2 * room
+    ring[HEAD] = 0
+    lists.mark[USED] = target + 2 * room
+    return True
+
+
+@inlined
+def take_number(tasks: Tasks, lists: Lists) -> int:
+    """A free number; there must be one."""
+    lists.mark[LEFT] -= 1
+    return int64(tasks.fact[uint32(lists.mark[LEFT]), FREE])  # type: ignore[no-any-return]
+
+
+@inlined
+def unref(tasks: Tasks, lists: Lists, task: int) -> None:
+    """One entry less; a task with none has left the system, and its number is free."""
+    t = uint32(task)
+    tasks.fact[t, ENTRIES] -= 1
+    if tasks.fact[t, ENTRIES] == 0:
+        tasks.fact[uint32(lists.mark[LEFT]), FREE] = task
+        lists.mark[LEFT] += 1
+
+
+@inlined
+def push(tasks: Tasks, lists: Lists, queue: int, task: int) -> None:
+    """Put a task at the end. Room for the next is made now, so that no event stops half way."""
+    q = uint32(queue)
+    size, room = lists.ring[q, SIZE], lists.ring[q, ROOM]
+    at = (lists.ring[q, HEAD] + size) & (room - 1)
+    lists.entry[uint32(lists.ring[q, START] + at)] = task
+    lists.ring[q, SIZE] = size + 1
+    tasks.fact[uint32(task), ENTRIES] += 1
+    if size + 1 == room and not _widen(lists, queue):
+        lists.mark[FULL] = 1
+
+
+@inlined
+def first(lists: Lists, queue: int) -> int:
+    """The first entry of a list that is not empty."""
+    q = uint32(queue)
+    return int64(lists.entry[uint32(lists.ring[q, START] + lists.ring[q, HEAD])])  # type: ignore[no-any-return]
+
+
+@inlined
+def pop(tasks: Tasks, lists: Lists, queue: int) -> int:
+    """Take the first entry of a list."""
+    q = uint32(queue)
+    task = first(lists, queue)
+    lists.ring[q, HEAD] = (lists.ring[q, HEAD] + 1) & (lists.ring[q, ROOM] - 1)
+    lists.ring[q, SIZE] -= 1
+    unref(tasks, lists, task)
+    return task
+
+
+@inlined
+def oldest(tasks: Tasks, lists: Lists, queue: int) -> int:
+    """The first task of a list that still waits, or NONE; O(1) amortised."""
+    q = uint32(queue)
+    while lists.ring[q, SIZE] > 0:
+        task = first(lists, queue)
+        if tasks.fact[uint32(task), WAITS] != 0:
+            return task
+        pop(tasks, lists, queue)
+    return NONE

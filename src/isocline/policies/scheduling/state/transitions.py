@@ -1,0 +1,288 @@
+"""Transitions of a scheduler's state as tasks come, start and end, for all callers.
+
+The simulator's kernels and the live dispatcher make the same moves, so that a policy sees the same
+view in both.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from numba import int64, uint32
+
+from isocline.compiled import inlined
+from isocline.policies.scheduling.contract import (
+    ANY_LOCAL,
+    BY_QUEUE,
+    LOCAL,
+    NOBODY,
+    NOTHING,
+    RACK,
+    REMOTE,
+    ClusterView,
+    Rules,
+)
+from isocline.policies.scheduling.state import idle_servers
+from isocline.policies.scheduling.state.columns import (
+    IDLE,
+    IDLE_PLACE,
+    IDLE_PLACE_IN_RACK,
+    LENGTH,
+    LEVEL,
+    RUNNING,
+    SERVING,
+    WAITING,
+)
+from isocline.policies.scheduling.state.fair_share import NO_TURNS, FairShare, as_they_stand
+from isocline.policies.scheduling.state.tasks import (
+    HIGH,
+    LOW,
+    NONE,
+    WAITS,
+    oldest,
+    pop,
+    push,
+    unref,
+)
+
+# What `take` and `hand_out` say: no, and no other server would, either; the policy named a queue or
+# a server that does not exist.
+# `WRONG_ROUTE`: the queue that an arriving task was to join; `WRONG_TIME`: what `due` says is past,
+# again and again, or no number.
+NO, YES, NO_ONE, WRONG_QUEUE, WRONG_SERVER, WRONG_ROUTE, WRONG_TIME = range(7)
+REASONS = {
+    WRONG_QUEUE: "pick returned something else than a queue in which a task waits, NOTHING or "
+    "NOBODY",
+    WRONG_SERVER: "call returned something else than a server that is idle, or NOBODY",
+    WRONG_ROUTE: "route returned something else than a queue, or ANY_LOCAL of a policy that does "
+    "not bind",
+    WRONG_TIME: "due returned, again and again, a time that has passed, or nan",
+}
+MOST_ASKED = 1000
+"""Times in succession that `due` may say now, and nothing else happens."""
+
+
+class SchedulerState(NamedTuple):
+    """How one policy's moves are written down."""
+
+    rules: Rules
+    grade: npt.NDArray[np.int8]  # (Q,) the level of a queue's tasks, or BY_QUEUE
+    binds: bool  # tasks join one queue; else they stand in the lists of all their local servers
+    counts_service: bool  # lengths count tasks in service
+    keeps: bool  # each task is followed; else queues are mere numbers
+    by_data: bool  # levels are by the task's data, else by its queue
+    turn: Any = as_they_stand  # brings to the head of a queue the task that is to be taken
+    turns: FairShare = NO_TURNS  # what it goes by
+
+
+@inlined
+def change(book: SchedulerState, view: ClusterView, queue: Any, waiting: int, length: int) -> None:
+    """Add to what waits in a queue and to its length."""
+    q = uint32(queue)
+    view.desk[q, WAITING] += waiting
+    view.desk[q, LENGTH] += length
+    book.rules.changed(int64(q), view)
+
+
+@inlined
+def _stand(book: SchedulerState, view: ClusterView, queue: Any, task: int) -> None:
+    """A task comes to stand in a queue or list."""
+    if book.keeps:
+        push(view.tasks, view.lists, queue, task)
+    change(book, view, queue, 1, 1)
+
+
+@inlined
+def submit(
+    book: SchedulerState, view: ClusterView, local: Any, task: int, now: float, rng: Any
+) -> int:
+    """A task joins the queue that the policy says, or the lists; that queue, or NONE if wrong."""
+    queue = book.rules.route(local, view, now, rng)
+    if book.binds:
+        if queue < 0 or queue >= view.desk.shape[0]:
+            return NONE
+        _stand(book, view, queue, task)
+        return queue  # type: ignore[no-any-return]
+    if queue != ANY_LOCAL:
+        return NONE
+    for i in range(local.size):
+        _stand(book, view, local[i], task)
+    if view.desk.shape[0] > view.rack.size:
+        _stand_in_wider(book, view, local, task)
+    return int64(local[0])  # type: ignore[no-any-return]
+
+
+@inlined
+def _stand_in_wider(book: SchedulerState, view: ClusterView, local: Any, task: int) -> None:
+    """The list of all tasks, those of the task's racks, and the last one, if there are such."""
+    m, lists = view.rack.size, view.desk.shape[0]
+    _stand(book, view, m, task)
+    if lists == m + 1:
+        return
+    for i in range(local.size):
+        if _first_of_its_rack(view, local, i):
+            _stand(book, view, m + 1 + view.rack[local[i]], task)
+    _stand(book, view, lists - 1, task)
+
+
+@inlined
+def _first_of_its_rack(view: ClusterView, local: Any, i: int) -> bool:
+    for j in range(i):  # noqa: SIM110 - numba knows no `any` of a generator
+        if view.rack[local[j]] == view.rack[local[i]]:
+            return False
+    return True
+
+
+@inlined
+def withdraw(book: SchedulerState, view: ClusterView, queue: int, task: int) -> None:
+    """A task no longer waits in its queue, or its lists. It still has a number."""
+    view.tasks.fact[uint32(task), WAITS] = 0
+    if book.binds:
+        change(book, view, queue, -1, -1)
+    else:
+        _strike_off(book, view, task)
+
+
+@inlined
+def _strike_off(book: SchedulerState, view: ClusterView, task: int) -> None:
+    """A task no longer waits in any list; its entries are dropped when they come to the head."""
+    local = view.tasks.holders[
+        view.tasks.fact[uint32(task), LOW] : view.tasks.fact[uint32(task), HIGH]
+    ]
+    for i in range(local.size):
+        change(book, view, local[i], -1, -1)
+    m, lists = view.rack.size, view.desk.shape[0]
+    if lists == m:
+        return
+    change(book, view, m, -1, -1)
+    if lists == m + 1:
+        return
+    for i in range(local.size):
+        if _first_of_its_rack(view, local, i):
+            change(book, view, m + 1 + view.rack[local[i]], -1, -1)
+    change(book, view, lists - 1, -1, -1)
+
+
+@inlined
+def level_of(book: SchedulerState, view: ClusterView, server: int, queue: int, task: int) -> int:
+    """How far a task is from its data on a server that takes it from a queue."""
+    if book.by_data:
+        local = view.tasks.holders[
+            view.tasks.fact[uint32(task), LOW] : view.tasks.fact[uint32(task), HIGH]
+        ]
+        level = REMOTE
+        for i in range(local.size):
+            if local[i] == server:
+                return LOCAL
+            if view.racks > 1 and view.rack[local[i]] == view.rack[server]:
+                level = RACK
+        return level
+    if queue == server:
+        return LOCAL
+    if book.grade[queue] != BY_QUEUE:
+        return int64(book.grade[queue])  # type: ignore[no-any-return]
+    return RACK if view.racks > 1 and view.rack[queue] == view.rack[server] else REMOTE
+
+
+@inlined
+def start(book: SchedulerState, view: ClusterView, server: int, queue: int) -> None:
+    """An idle server takes the first task of a queue or list in which one waits."""
+    who = uint32(server)
+    task = NONE
+    if book.keeps:
+        task = oldest(view.tasks, view.lists, queue)
+        pop(view.tasks, view.lists, queue)
+    if book.binds:
+        change(book, view, queue, -1, 0 if book.counts_service else -1)
+    else:
+        _strike_off(book, view, task)
+    if book.keeps:
+        view.tasks.fact[uint32(task), WAITS] = 0
+        view.desk[who, RUNNING] = task
+    view.desk[who, SERVING] = queue
+    # Own queue first: no need to ask who holds the data.
+    own = queue == server
+    view.desk[who, LEVEL] = LOCAL if own else level_of(book, view, server, queue, task)
+
+
+@inlined
+def finish(book: SchedulerState, view: ClusterView, server: int) -> None:
+    """A server ends its task; it is not yet counted as idle."""
+    who = uint32(server)
+    if book.binds and book.counts_service:
+        change(book, view, view.desk[who, SERVING], 0, -1)
+    if book.keeps:
+        unref(view.tasks, view.lists, view.desk[who, RUNNING])
+    view.desk[who, SERVING] = IDLE
+
+
+@inlined
+def mark_idle(view: ClusterView, server: int) -> None:
+    """A server that has found nothing to do is idle."""
+    idle_servers.add(view.desk, view.idle, server, 0, IDLE_PLACE)
+    if view.racks > 1:
+        rack = 1 + view.rack[uint32(server)]
+        idle_servers.add(view.desk, view.idle, server, rack, IDLE_PLACE_IN_RACK)
+
+
+@inlined
+def mark_busy(view: ClusterView, server: int) -> None:
+    """A server is no longer idle."""
+    idle_servers.remove(view.desk, view.idle, server, 0, IDLE_PLACE)
+    if view.racks > 1:
+        rack = 1 + view.rack[uint32(server)]
+        idle_servers.remove(view.desk, view.idle, server, rack, IDLE_PLACE_IN_RACK)
+
+
+@inlined
+def take(book: SchedulerState, view: ClusterView, server: int, now: float, rng: Any) -> int:
+    """Let a server that runs nothing take a task: YES, NO or WRONG_QUEUE."""
+    queue = book.rules.pick(server, view, now, rng)
+    if queue in (NOTHING, NOBODY):
+        return NO if queue == NOTHING else NO_ONE
+    if queue < 0 or queue >= view.desk.shape[0] or view.desk[uint32(queue), WAITING] <= 0:
+        return WRONG_QUEUE
+    book.turn(queue, view, book.turns)
+    start(book, view, server, queue)
+    return YES
+
+
+@inlined
+def hand_out(
+    book: SchedulerState,
+    view: ClusterView,
+    freed: int,
+    local: Any,
+    queue: int,
+    now: float,
+    rng: Any,
+    started: Any,
+) -> int:
+    """Find work for a server that has just ended a task, or servers for a task that has just come.
+
+    Either `freed` is that server, or it is NONE and `queue` is where a task with these `local`
+    servers has joined, or TIMER. `started[0]` becomes how many servers start a task, and
+    `started[1], ...` which, as many as there is room for. Returns YES, or what is wrong.
+    """
+    started[0] = 0
+    while started[0] + 1 < started.size:
+        server = freed
+        if freed < 0:
+            server = book.rules.call(local, queue, view, now, rng)
+            if server == NOBODY:
+                return YES
+            if server < 0 or server >= view.rack.size or view.desk[uint32(server), SERVING] != IDLE:
+                return WRONG_SERVER
+        answer = take(book, view, server, now, rng)
+        if answer == YES:
+            started[0] += 1
+            started[started[0]] = server
+            if freed < 0:
+                mark_busy(view, server)
+        elif freed >= 0:
+            mark_idle(view, server)
+        if answer == WRONG_QUEUE:
+            return WRONG_QUEUE
+        if answer != YES or freed >= 0:
+            return YES
+    return YES

@@ -1,0 +1,1 @@
+"""Files of pictures and data, side by side in a directory."""

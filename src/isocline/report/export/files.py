@@ -1,0 +1,195 @@
+"""Pictures (PNG, SVG) and their data (CSV), side by side in a directory."""
+
+import csv
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from isocline.errors import UsageError
+from isocline.learn import Known
+from isocline.model.fleet import RoutingSystem
+from isocline.report.tables.curves import knee_of
+from isocline.simulate.routing.results import Comparison, LoadSweep
+from isocline.theory.routing.fluid_path import FluidPath
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from isocline.report.reproduce import Reproduction
+
+Row = Mapping[str, Any]
+FloatArray = npt.NDArray[np.float64]
+
+
+class _Followed(Protocol):
+    @property
+    def policy(self) -> str: ...
+    @property
+    def total_over_time(self) -> FloatArray: ...
+
+
+def write_curves(
+    system: RoutingSystem, directory: Path, known: Mapping[str, Known] | None = None
+) -> list[Path]:
+    """Write curves.png, .svg and .csv: rate and marginal rate of each backend over its workload.
+
+    With `known`, what was seen of learned curves by name, the picture shows that, and so does
+    observed.csv.
+    """
+    from isocline.report.plots.curve import curve_plot  # noqa: PLC0415 - matplotlib, when needed
+    from isocline.report.plots.learned import learned_plot  # noqa: PLC0415
+
+    data = [write_rows(directory / "curves.csv", _curve_rows(system, known or {}))]
+    if known is None:
+        return [*write_picture(curve_plot(system), directory, "curves"), *data]
+    data.append(write_rows(directory / "observed.csv", _observed_rows(known)))
+    return [*write_picture(learned_plot(system, known), directory, "curves"), *data]
+
+
+def write_plan(plan: Mapping[str, Any], system: RoutingSystem, directory: Path) -> list[Path]:
+    """Write backends.csv and split.csv, and plan.png and .svg if there is a plan.
+
+    With routing by latency in it, write latency_routing.csv, .png and .svg, too.
+    """
+    from isocline.report.plots.curve import plan_plot  # noqa: PLC0415
+    from isocline.report.plots.latency_routing import latency_routing_plot  # noqa: PLC0415
+
+    if plan["status"] != "optimal":
+        return []
+    data = [write_rows(directory / f"{key}.csv", plan[key]) for key in ("backends", "split")]
+    written = write_picture(plan_plot(plan, system), directory, "plan") + data
+    if rival := plan.get("latency_routing"):
+        written += write_picture(
+            latency_routing_plot(plan, system.name), directory, "latency_routing"
+        )
+        written.append(write_rows(directory / "latency_routing.csv", rival["backends"]))
+    return written
+
+
+def write_fluid(path: FluidPath, directory: Path) -> list[Path]:
+    """Write fluid.png, .svg and .csv: workloads, total and V over time; tiers.csv."""
+    from isocline.report.plots.fluid import fluid_plot  # noqa: PLC0415
+
+    changes = (
+        {"time": change.time, "marginal_rate": tier.marginal_rate}
+        | {"frontends": " ".join(tier.frontends), "backends": " ".join(tier.backends)}
+        for change in path.tiers
+        for tier in change.tiers
+    )
+    data = [write_rows(directory / "fluid.csv", path.rows())]
+    data.append(write_rows(directory / "tiers.csv", changes))
+    return [*write_picture(fluid_plot(path), directory, "fluid"), *data]
+
+
+def write_comparison(comparison: Comparison, directory: Path) -> list[Path]:
+    """Write policies, total_jobs and workloads (one per backend), each as .png, .svg and .csv."""
+    from isocline.report.plots.policies import policies_plot  # noqa: PLC0415
+    from isocline.report.plots.workload import total_plot, workload_plot  # noqa: PLC0415
+
+    written = write_picture(policies_plot(comparison), directory, "policies")
+    written.append(write_rows(directory / "policies.csv", comparison.rows()))
+    if any(policy.total_over_time.size for policy in comparison.policies):
+        written += write_picture(total_plot(comparison), directory, "total_jobs")
+        written.append(
+            write_rows(
+                directory / "total_jobs.csv", total_rows(comparison.times, comparison.policies)
+            )
+        )
+    if any(policy.workloads_over_time.size for policy in comparison.policies):
+        written += write_picture(workload_plot(comparison), directory, "workloads")
+        written.append(write_rows(directory / "workloads.csv", _workload_rows(comparison)))
+    return written
+
+
+def write_sweep(sweep: LoadSweep[Any], directory: Path) -> list[Path]:
+    """Write latency.png, .svg and .csv: mean latency, or completion time, against load."""
+    data = write_rows(directory / "latency.csv", sweep.rows())
+    return [*write_picture(sweep.plot(), directory, "latency"), data]
+
+
+def write_reproduction(name: str, made: "Reproduction", directory: Path) -> list[Path]:
+    """Write NAME.png and .svg, and the data of each part: NAME.csv or NAME-part.csv."""
+    data = [
+        write_rows(directory / f"{'-'.join(filter(None, (name, part)))}.csv", rows)
+        for part, rows in made.tables.items()
+    ]
+    return write_picture(made.figure, directory, name) + data
+
+
+def write_rows(path: Path, rows: Sequence[Row] | Iterable[Row]) -> Path:
+    """A CSV with the union of the rows' keys as its header."""
+    rows = list(rows)
+    header = list(dict.fromkeys(key for row in rows for key in row))
+    # Names may be those of files, which need not be UTF-8.
+    with _writable(path).open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
+        writer = csv.DictWriter(file, header)
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+def write_picture(figure: "Figure", directory: Path, stem: str) -> list[Path]:
+    """Write STEM.png and .svg; warns, once, of letters for which no font is installed."""
+    from isocline.report.plots.lettering import without_gaps  # noqa: PLC0415 - matplotlib, when needed
+    from isocline.report.plots.style import house  # noqa: PLC0415
+
+    paths = [_writable(directory / f"{stem}.{kind}") for kind in ("png", "svg")]
+    with house(), without_gaps():
+        for path in paths:
+            # No date inside: the same run writes the same file.
+            metadata = {"Date": None} if path.suffix == ".svg" else {}
+            figure.savefig(path, metadata=metadata)
+    return paths
+
+
+def _writable(path: Path) -> Path:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be written ({error.strerror})") from error
+    return path
+
+
+def _curve_rows(system: RoutingSystem, known: Mapping[str, Known]) -> Iterable[Row]:
+    for backend in system.backends:
+        found = known.get(backend.name)
+        n = np.linspace(
+            0.0, 3.0 * max(found.seen, 1) if found else 4.0 * knee_of(backend.curve), 101
+        )
+        rate = backend.curve.rate(n)
+        ends = found.intervals(list(zip(n.tolist(), rate.tolist(), strict=True))) if found else None
+        for i, marginal in enumerate(backend.curve.marginal(n)):
+            row = {
+                "backend": backend.name,
+                "jobs": n[i],
+                "rate": rate[i],
+                "marginal_rate": marginal,
+            }
+            if found and ends:
+                row |= {"low": ends[i][1], "high": ends[i][2], "extrapolated": n[i] > found.seen}
+            yield row
+
+
+def _observed_rows(known: Mapping[str, Known]) -> Iterable[Row]:
+    for name, found in known.items():
+        for group in found.groups:
+            yield {"backend": name} | group._asdict() | {"rate": group.rate}
+
+
+def total_rows(times: FloatArray, policies: Sequence[_Followed]) -> Iterable[Row]:
+    """The total of each policy that was run, block by block."""
+    run = [policy for policy in policies if policy.total_over_time.size]
+    for i, time in enumerate(times):
+        yield {"time": time} | {policy.policy: policy.total_over_time[i] for policy in run}
+
+
+def _workload_rows(comparison: Comparison) -> Iterable[Row]:
+    for p in comparison.policies:
+        for time, jobs in zip(comparison.times, p.workloads_over_time, strict=False):
+            yield {"policy": p.policy, "time": time} | dict(
+                zip(comparison.backends, jobs, strict=True)
+            )

@@ -1,0 +1,1 @@
+"""Results as pictures, one module for each kind; imported only when a picture is drawn."""

@@ -1,0 +1,157 @@
+"""Pictures of clusters: policies at one load, completion time against load, tasks over time."""
+
+from typing import TYPE_CHECKING
+
+from isocline.report.cluster_conditions import cluster_conditions, cluster_time_unit
+from isocline.report.plots.end_labels import End, label_ends
+from isocline.report.plots.over_load import never_stable
+from isocline.report.plots.style import (
+    BOUND,
+    footnote,
+    heading,
+    house,
+    key,
+    mark_bound,
+    name_rows,
+    new_figure,
+    policy_looks,
+    value_axis,
+)
+from isocline.report.plots.theme import theme
+from isocline.simulate.scheduling.results import LEVELS, ClusterComparison, ClusterSweep
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+def level_colors() -> dict[str, str]:
+    """A colour for each level of locality, the same in all pictures."""
+    palette = theme().palette
+    return dict(zip(LEVELS, (palette[0], palette[4], palette[1]), strict=True))
+
+
+@house()
+def cluster_plot(comparison: ClusterComparison) -> "Figure":
+    """Completion time on the left, mean and 99th percentile; on the right where tasks ran."""
+    policies = comparison.policies
+    figure = new_figure(height=2.4 + 0.26 * len(policies))
+    times, places = figure.subplots(1, 2, sharey=True, width_ratios=[1.5, 1.0])
+    _times(times, comparison)
+    _places(places, comparison)
+    name_rows(times, [p.policy for p in policies])
+    times.set_ylim(len(policies) - 0.5, -0.9)  # the first on top, with room for words
+    places.tick_params(axis="y", length=0)
+    places.spines["left"].set_visible(False)
+    heading(figure, f"{comparison.system}: completion time of each policy")
+    shown = [level for level in LEVELS if _appears(comparison, level)] or ["local"]
+    colors = level_colors()
+    footnote(figure, cluster_conditions(comparison))
+    key(figure, [
+        *times.get_legend_handles_labels()[0],
+        *(places.bar(0, 0, color=colors[level], label=level) for level in shown),
+    ])  # fmt: skip
+    return figure
+
+
+def _times(axes: "Axes", comparison: ClusterComparison) -> None:
+    bound = comparison.lower_bound_latency
+    known = [p.mean_latency.value for p in comparison.policies if p.mean_latency]
+    colors = theme()
+    looks = policy_looks(comparison.policies)
+    scale, unit = cluster_time_unit([bound, *known], comparison)
+    shown = [bound / scale]
+    for y, p in enumerate(comparison.policies):
+        if p.mean_latency is None:
+            # On the paper's colour, as the line of the bound may be there.
+            axes.annotate(p.status, (0.98, y), xycoords=("axes fraction", "data"), ha="right",
+                          va="center", color=colors.note, fontsize=8,
+                          bbox={"fc": colors.paper, "ec": "none", "pad": 1.0})  # fmt: skip
+            continue
+        for name, marker in (("mean_latency", "o"), ("p99", "|")):
+            found = getattr(p, name)
+            if found is None:
+                continue
+            shown.append(found.value / scale)
+            axes.errorbar(found.value / scale, y, xerr=found.half_width / scale, fmt=marker,
+                          color=looks[y]["color"], ms=3.5 if marker == "o" else 7, capsize=3,
+                          elinewidth=1)  # fmt: skip
+    for label, marker, size in (("mean", "o", 3.5), ("99th percentile", "|", 7.0)):
+        axes.plot([], [], marker, color=colors.ink, ms=size, label=label)
+    axes.update_datalim([(bound / scale, 0.0)], updatey=False)
+    value_axis(axes, "x", f"completion time, {unit}", shown)
+    mark_bound(axes, bound / scale)
+
+
+def _places(axes: "Axes", comparison: ClusterComparison) -> None:
+    for y, p in enumerate(comparison.policies):
+        left = 0.0
+        for level, color in level_colors().items():
+            share = getattr(p, f"{level}_share")
+            if share is None:
+                continue
+            axes.barh(y, 100 * share.value, left=100 * left, color=color, height=0.55)
+            left += share.value
+    axes.set_xlim(0, 100)
+    axes.grid(axis="y", visible=False)
+    axes.set_xlabel("share of tasks that ran so, %")
+
+
+def _appears(comparison: ClusterComparison, level: str) -> bool:
+    shares = [getattr(p, f"{level}_share") for p in comparison.policies]
+    return any(share is not None and share.value > 0 for share in shares)
+
+
+@house()
+def load_plot(sweep: ClusterSweep) -> "Figure":
+    """Mean completion time against load: where a policy is not stable its line has ended."""
+    first = sweep.comparisons[0]
+    loads = [one.load for one in sweep.comparisons]
+    bound = [one.lower_bound_latency for one in sweep.comparisons]
+    scale, unit = cluster_time_unit(bound, first)
+    figure = new_figure(height=4.3)
+    axes = figure.subplots()
+    axes.plot(loads, [b / scale for b in bound], color=theme().ink, **BOUND)
+    ends = [End(loads[-1], bound[-1] / scale, "bound", theme().ink)]
+    values = [b / scale for b in bound]
+    for i, look in enumerate(policy_looks(first.policies)):
+        found = [(one.load, e) for one in sweep.comparisons if (e := one.policies[i].mean_latency)]
+        if not found:
+            continue
+        x, y = [load for load, _ in found], [e.value / scale for _, e in found]
+        axes.errorbar(x, y, yerr=[e.half_width / scale for _, e in found], capsize=2, elinewidth=1,
+                      **look)  # fmt: skip
+        stops = " (then unstable)" if len(found) < len(loads) else ""
+        ends.append(End(x[-1], y[-1], first.policies[i].policy, look["color"], stops))
+        values += y
+    axes.set_xlabel("load (arrivals over what all servers together can serve)")
+    value_axis(axes, "y", f"mean completion time, {unit}", values)
+    heading(figure, f"{first.system}: mean completion time over load")
+    footnote(figure, never_stable(axes, sweep) + cluster_conditions(*sweep.comparisons))
+    label_ends(axes, ends)
+    return figure
+
+
+@house()
+def tasks_plot(comparison: ClusterComparison) -> "Figure":
+    """Tasks in the cluster, mean over replications, in each block of the run."""
+    figure = new_figure(height=3.9)
+    axes = figure.subplots()
+    axes.axvspan(0, comparison.warmup, color=theme().shade, lw=0, zorder=0)
+    drawn = [p for p in comparison.policies if p.total_over_time.size]
+    ends = []
+    for p, look in zip(comparison.policies, policy_looks(comparison.policies), strict=True):
+        if p not in drawn:
+            continue
+        axes.plot(comparison.times, p.total_over_time, lw=1.2, **(look | {"marker": None}))
+        unstable = " (unstable)" if p.status == "unstable" else ""
+        end = float(comparison.times[-1]), float(p.total_over_time[-1])
+        ends.append(End(*end, p.policy, look["color"], unstable))
+    axes.set_xlim(0, float(comparison.times[-1]))
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel(f"time, {comparison.unit}")
+    axes.set_ylabel("tasks in the cluster")
+    heading(figure, f"{comparison.system}: tasks in the cluster over time")
+    footnote(figure, cluster_conditions(comparison))
+    label_ends(axes, ends)
+    return figure

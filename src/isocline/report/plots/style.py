@@ -1,0 +1,306 @@
+"""One look for all pictures: for print and slides, for colour-blind readers, without ornament.
+
+Figures are made without pyplot and without a display. Colours are those of `theme.theme()`, fixed
+when a figure is drawn.
+
+Whether an axis is logarithmic is decided by one rule, `value_axis`: it is where the largest value
+shown is more than `LOG_FROM` times the smallest, since a linear one would cram the small ones
+together; else it is linear. Only where an equation makes a straight line of what is drawn (power
+laws, exponential decay, curves over decades of workload) is it logarithmic always: `log_axis`.
+Logarithmic axes say so in their label.
+"""
+
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from isocline.report.plots.lettering import (
+    SMALL,
+    Weight,
+    families,
+    ignore_gaps,
+    short_names,
+    width,
+    wrapped,
+)
+from isocline.report.plots.theme import Theme, theme
+from isocline.report.plots.ticks import LogTicks, Numbers
+
+# After theme, which says what to install where there is no matplotlib.
+import matplotlib as mpl  # isort: skip
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
+
+if TYPE_CHECKING:
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
+
+WIDTH = 6.5  # inches: the text width of a page, so that 9 pt stays 9 pt in print
+PANEL = 5.0  # inches: what panels beside each other share, with their gaps
+BOUND: Any = {"lw": 1.2, "ls": (0, (4, 2))}  # the line of a bound or an optimum, in ink
+_MARKERS = ("o", "s", "^", "D")
+_LINES = ("-", "--", ":", "-.")
+
+LOG_FROM = 3.0  # ratio of two values from which a linear axis crams the smaller ones together
+_MARGIN = 0.01  # of the width, at both sides of what is written above and below a picture
+_MOST_LINES = 2  # of a heading
+_USUAL_LINES = 3  # of small print, for which the height of a picture has room
+_MOST_COLUMNS = 4  # of panels
+_NAME = 2.0  # inches: the longest name beside rows or lines
+_LONGEST_LABEL = 2.6  # inches, of a legend
+_LINE = 0.14  # inches from one line of small print to the next
+_LEAST_SPAN = 0.02  # of the values on an axis: finer differences are no one's to see
+
+
+def _rc(colors: Theme) -> Any:
+    ink = colors.ink
+    return {
+        "font.size": 9,
+        "font.family": families(),
+        # Names are text: "$" begins no formula, and "_" no subscript.
+        "text.parse_math": False,
+        "text.usetex": False,
+        "axes.formatter.useoffset": False,  # numbers that are read as they stand
+        "figure.facecolor": colors.paper,
+        "figure.edgecolor": colors.paper,
+        "savefig.facecolor": "auto",  # the figure's own, whatever the active style has
+        "savefig.edgecolor": "auto",
+        "axes.facecolor": "none",  # the figure's
+        "axes.titlesize": 9,
+        "axes.titlelocation": "left",
+        "axes.titleweight": "bold",
+        "axes.labelsize": 9,
+        "axes.edgecolor": ink,
+        "axes.labelcolor": ink,
+        "axes.linewidth": 0.8,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.grid": True,
+        "axes.axisbelow": True,
+        "grid.color": colors.grid,
+        "grid.linewidth": 0.6,
+        "grid.linestyle": "-",
+        "hatch.color": ink,
+        "patch.edgecolor": ink,
+        "xtick.color": ink,
+        "ytick.color": ink,
+        "xtick.labelsize": SMALL,
+        "ytick.labelsize": SMALL,
+        "text.color": ink,
+        "lines.linewidth": 1.6,
+        "lines.markersize": 4.5,
+        "legend.frameon": False,
+        "legend.fontsize": SMALL,
+        "figure.dpi": 100,
+        "savefig.dpi": 200,
+        "svg.fonttype": "none",  # text stays text: searchable, and set in the reader's font
+        "svg.hashsalt": "isocline",  # the same picture gives the same file
+    }
+
+
+@contextmanager
+def house() -> Iterator[None]:
+    """Draw inside this in the house style; also a decorator."""
+    with mpl.rc_context(_rc(theme())), warnings.catch_warnings():
+        ignore_gaps()
+        yield
+
+
+def new_figure(height: float, width: float = WIDTH) -> Figure:
+    """An empty figure whose parts never overlap; sizes in inches."""
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def footnote(figure: "Figure", text: str, *, grows: bool = True) -> None:
+    """Small print below a picture, which grows where that is long.
+
+    Not with `grows=False`, of a picture whose height is chosen for its own small print.
+    """
+    lines = wrapped(text, _room(figure), SMALL)
+    figure.supxlabel("\n".join(lines), fontsize=SMALL, color=theme().note, x=_MARGIN, ha="left")
+    if grows:
+        grow(figure, max(len(lines) - _USUAL_LINES, 0) * _LINE)
+
+
+def heading(figure: "Figure", text: str) -> None:
+    """What a picture is of, above it: pictures travel without their page."""
+    size = 10.0
+    weight: Weight = "bold"
+    lines = wrapped(text, _room(figure), size, weight)
+    if len(lines) > _MOST_LINES:
+        dots = " ..."
+        rest, room = lines[_MOST_LINES - 1].rstrip(" ,;:"), _room(figure)
+        while width(rest + dots, size, weight) > room:
+            rest = rest[:-1]
+        lines = [*lines[: _MOST_LINES - 1], rest + dots]
+    figure.suptitle("\n".join(lines), x=_MARGIN, ha="left", fontsize=size, fontweight=weight)
+
+
+def grow(figure: "Figure", inches: float) -> None:
+    """Make a picture taller, so that what is written about it takes no room from it."""
+    if inches > 0.0:
+        figure.set_figheight(figure.get_figheight() + inches)
+
+
+def key(figure: "Figure", handles: Sequence["Artist"], *, title: str = "") -> None:
+    """A legend in rows below the heading, and room for it. Call it after heading and footnote.
+
+    A legend "outside" and a heading do not know of each other: matplotlib puts one on the other.
+    A legend of many rows makes the picture taller.
+    """
+    if not handles:
+        return
+    labels = short_names([str(one.get_label()) for one in handles], _LONGEST_LABEL)
+    options: Any = {
+        "handles": handles, "labels": labels, "loc": "upper left", "borderaxespad": 0.0,
+        "handlelength": 1.6, "columnspacing": 1.4, "title": title or None, "alignment": "left",
+    }  # fmt: skip
+    for columns in range(len(handles), 0, -1):
+        legend = figure.legend(ncols=columns, **options)
+        size = legend.get_window_extent()
+        if size.width <= figure.bbox.width or columns == 1:
+            break
+        legend.remove()
+    tall = size.height / figure.dpi
+    grow(figure, tall - _LINE)
+    legend.set_bbox_to_anchor((0.0, 1.0 - _heading_height(figure)), transform=figure.transFigure)
+    legend.set_in_layout(False)
+    engine: Any = figure.get_layout_engine()
+    engine.set(rect=(0.0, 0.0, 1.0, 1.0 - tall / figure.get_figheight()))
+
+
+def name_rows(axes: "Axes", names: Sequence[str], room: float = _NAME) -> None:
+    """A row for each name, the first on top, and no axis line to the left of them."""
+    axes.set_yticks(range(len(names)), short_names(names, room))
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+
+
+def mark_bound(axes: "Axes", bound: float) -> None:
+    """A vertical line with its name, on the side that has more room; at last, with final limits."""
+    axes.get_xlim()  # settles them
+    across = (axes.transData - axes.transAxes).transform((bound, 0.0))[0]
+    shift, side = (3, "left") if across < 0.5 else (-3, "right")
+    axes.axvline(bound, color=theme().ink, **BOUND)
+    axes.annotate(
+        "bound", (bound, 1.0), xycoords=("data", "axes fraction"), xytext=(shift, 0), ha=side,
+        textcoords="offset points", va="top", fontsize=SMALL,
+    )  # fmt: skip
+
+
+def say_instead(axes: "Axes", words: str) -> None:
+    """Words in place of what there is not, on axes without numbers."""
+    axes.annotate(words, (0.5, 0.5), xycoords="axes fraction", ha="center", va="center",
+                  color=theme().note, fontsize=SMALL)  # fmt: skip
+    axes.grid(visible=False)
+    axes.set_xticks([])
+    axes.set_yticks([])
+
+
+def _heading_height(figure: "Figure") -> float:
+    """The share of a figure's height that its heading takes, with the gaps about it."""
+    words: Any = getattr(figure, "_suptitle", None)
+    pad = 2.0 * 0.04167  # inches: the layout's, above and below
+    height = words.get_window_extent().height if words else 0.0
+    return float(height / figure.bbox.height + pad / figure.get_figheight())
+
+
+def _room(figure: "Figure") -> float:
+    return float(figure.get_figwidth()) * (1.0 - 2.0 * _MARGIN)
+
+
+def panels_in_rows(count: int) -> tuple[int, int]:
+    """(rows, columns) of a grid for panels: none alone in the last row if it can be, few gaps."""
+    if count <= _MOST_COLUMNS:
+        columns = 2 if count == _MOST_COLUMNS else max(count, 1)
+    else:
+        columns = min((3, 4), key=lambda wide: (count % wide == 1, -count % wide))
+    return -(-count // columns), columns
+
+
+def looks(count: int) -> list[dict[str, Any]]:
+    """Colour, marker and line style of `count` series, all different up to 24."""
+    palette = theme().palette
+    rounds = [(i % len(palette), i // len(palette) % len(_MARKERS)) for i in range(count)]
+    return [{"color": palette[c], "marker": _MARKERS[r], "linestyle": _LINES[r]} for c, r in rounds]
+
+
+# Those that are compared most get the first six colours; the others share them, in another line
+# style and marker. Routing and scheduling policies never stand in one picture.
+_ROUTING = (
+    "gmsr", "jsq", "least_expected_latency", "random", "weighted_least_connections", "power_of_d",
+    "gmsr_ahead", "jfsq", "peak_ewma", "round_robin", "weighted_round_robin", "jiq",
+    "gmsr_hold", "static_optimal",
+)  # fmt: skip
+_SCHEDULING = (
+    "local_first", "jsq_maxweight", "late_binding", "fifo", "balanced_pandas", "delay_scheduling",
+    "jsq_local_only", "random_local",
+)  # fmt: skip
+
+
+class Named(Protocol):
+    """What has the name of a policy."""
+
+    @property
+    def policy(self) -> str: ...
+
+
+def policy_looks(policies: Sequence[Named]) -> list[dict[str, Any]]:
+    """As `looks`; a policy has the same in every picture, whatever it is beside."""
+    return looks_of([found.policy for found in policies])
+
+
+def looks_of(names: Sequence[str]) -> list[dict[str, Any]]:
+    """`policy_looks` by name: "jsq", "power_of_d:d=3".
+
+    One of your own, or the same one with other options, takes the next that is no built-in's.
+    """
+    count = len(theme().palette) * len(_MARKERS)
+    all_looks, built_in = looks(count), max(len(_ROUTING), len(_SCHEDULING))
+    taken: dict[int, int] = {}  # the policy, by its number, that has a look
+    for at, name in enumerate(names):
+        known = name.partition(":")[0].partition(" ")[0]
+        for order in (_ROUTING, _SCHEDULING):
+            if known in order:
+                taken.setdefault(order.index(known), at)
+    others = [*range(built_in, count), *range(built_in)]
+    free = iter(look for look in others if look not in taken)
+    own = {at: look for look, at in taken.items()}
+    return [all_looks[own[at] if at in own else next(free, at % count)] for at in range(len(names))]
+
+
+def value_axis(axes: "Axes", which: Literal["x", "y"], label: str, values: Iterable[float]) -> None:
+    """Label an axis of magnitudes, once all is drawn; logarithmic by the rule of this module."""
+    known = [value for value in values if value is not None]
+    if known and max(known) > LOG_FROM * min(known) > 0.0:
+        log_axis(axes, which, label)
+        return
+    axes.set(**{f"{which}label": label})
+    low, high = axes.dataLim.intervalx if which == "x" else axes.dataLim.intervaly
+    if known and high - low < _LEAST_SPAN * abs(high + low) / 2.0:
+        middle, half = (high + low) / 2.0, _LEAST_SPAN * abs(high + low) / 4.0
+        axes.set(**{f"{which}lim": (middle - half, middle + half)})
+
+
+def log_axis(axes: "Axes", which: Literal["x", "y"], label: str = "") -> None:
+    """Logarithmic, with as many ticks as there is room for.
+
+    The label, of an axis that has one, says that it is.
+    """
+    axes.set_xscale("log") if which == "x" else axes.set_yscale("log")
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    axis.set_major_locator(LogTicks())
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(Numbers())
+    if label:
+        axes.set(**{f"{which}label": f"{label} (log scale)"})
+
+
+def log_above(axes: "Axes", threshold: float, label: str) -> None:
+    """A vertical axis that is linear up to `threshold`, as for counts that can be 0."""
+    axes.set_yscale("symlog", linthresh=threshold, linscale=0.4)
+    axes.yaxis.set_major_locator(LogTicks(linear_up_to=threshold))
+    axes.yaxis.set_major_formatter(Numbers())
+    if label:
+        axes.set_ylabel(f"{label} (log scale above {threshold:g})")

@@ -1,0 +1,114 @@
+"""A live run as a table: what was done where, what failed, and why it took as long as it did."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from isocline.dispatch.batch.result import BatchResult, Failure
+from isocline.dispatch.coordinator.run_statistics import RunStatistics
+from isocline.dispatch.explain import sentences
+from isocline.dispatch.telemetry.records import LEVELS
+from isocline.dispatch.user_code_guard import printable
+from isocline.plural import counted
+from isocline.report.tables.style import MOST_ROWS, table
+from isocline.report.words import duration, number
+
+_MOST_NODES = 4  # with copies
+_MOST_FAILURES = 5  # with their tracebacks; --json and the results have all
+
+
+def dispatch_report(result: BatchResult) -> RenderableType:
+    """What `isocline run` prints."""
+    parts: list[RenderableType] = [_summary(result)]
+    if rows := result.nodes():
+        parts += [_nodes(rows), Text()]
+    if result.failures:
+        parts += [_failures(result.failures), Text()]
+    parts.append(Text("\n".join(sentences(result.explanation)), style="dim"))
+    return Group(*parts)
+
+
+def rate(statistics: RunStatistics) -> str:
+    """Finished tasks a second, since the start."""
+    return f"{number(statistics.finished / max(statistics.elapsed, 1e-9), 3)}/s"
+
+
+def shares(statistics: RunStatistics) -> str:
+    """Where the finished tasks ran, as "92 % local, 8 % remote"."""
+    known = [level for level in LEVELS if statistics.levels[level]]
+    percent = {level: round(100 * statistics.share(level)) for level in known}
+    if percent:  # they add up
+        largest = max(percent, key=lambda level: percent[level])
+        percent[largest] += 100 - sum(percent.values())
+    return ", ".join(f"{share} % {level}" for level, share in percent.items())
+
+
+def _summary(result: BatchResult) -> Text:
+    found = result.statistics
+    where = f", {shares(found)}" if found.finished else ""
+    good = result.status == "done"
+    text = Text.assemble(
+        (f"{result.name}: {result.status}", "bold" if good else "bold red"),
+        f"  {counted(found.finished, 'task')} in {duration(found.elapsed)}, {rate(found)}{where}; "
+        f"policy {result.policy}\n",
+    )
+    rest = {
+        "from an earlier run": found.resumed,
+        "failed": found.failed,
+        "cancelled": found.cancelled,
+        "with neither result nor failure": result.unanswered,
+    }
+    said = [f"{count:,} {what}" for what, count in rest.items() if count]
+    again = [
+        f"{count:,} {outcome}"
+        for outcome, count in found.attempts.items()
+        if count and outcome in ("raised", "timed out", "lost", "surpassed")
+    ]
+    if again:
+        said.append(f"attempts: {', '.join(again)}")
+    if said:
+        text.append(f"{'; '.join(said)}\n")
+    if found.copies:
+        text.append(f"{_copies(result)}\n")
+    return text
+
+
+def _copies(result: BatchResult) -> str:
+    """Which nodes ran tasks a second time that were slow elsewhere."""
+    found = result.statistics
+    at = Counter(ran.node for ran in result.timeline.ran if ran.copy)
+    nodes = [f"{node} ({count:,})" for node, count in at.most_common(_MOST_NODES)]
+    more = [f"{len(at) - _MOST_NODES} more"] if len(at) > _MOST_NODES else []
+    return (
+        f"copies of slow tasks that ran at the same time: {found.copies:,}"
+        + (f", at {', '.join([*nodes, *more])}" if nodes else "")
+        + f"; {found.copies_first:,} done first (--no-copies: none)"
+    )
+
+
+def _nodes(rows: Sequence[dict[str, object]]) -> Table:
+    title = (
+        f"first {MOST_ROWS} of {len(rows)} nodes; --json has all" if len(rows) > MOST_ROWS else ""
+    )
+    columns = ("tasks", *LEVELS, "failed")
+    made = table(title, [("node", "left"), *((name, "right") for name in (*columns, "busy"))])
+    for row in rows[:MOST_ROWS]:
+        cells = (f"{row[name]:,}" if row[name] else "–" for name in columns)
+        made.add_row(str(row["node"]), *cells, f"{row['busy']:.0%}")
+    return made
+
+
+def _failures(failures: Sequence[Failure]) -> Text:
+    lines = Text()
+    for failure in failures[:_MOST_FAILURES]:
+        at = f" at {failure.node}" if failure.node else ""
+        lines.append(printable(f"{failure.key}{at}: {failure.error}\n"), style="red")
+        if failure.traceback:
+            lines.append(printable(f"{failure.traceback.rstrip()}\n"))
+    if len(failures) > _MOST_FAILURES:
+        lines.append(f"and {len(failures) - _MOST_FAILURES:,} more; the results have all\n", "red")
+    lines.rstrip()
+    return lines

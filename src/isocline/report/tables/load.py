@@ -1,0 +1,68 @@
+"""A run of load as a table."""
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from isocline.loadgen.results import LoadResult
+from isocline.plural import counted
+from isocline.report.tables.style import table
+from isocline.report.words import duration, number, time_unit
+
+_NAMES = {
+    "latency": "latency",
+    "time_to_first_token": "time to first token",
+    "between_tokens": "between tokens",
+    "send_lag": "due to sent",
+}
+_COLUMNS = ("mean", "p50", "p90", "p95", "p99", "p999", "max")
+# A client that sends late by this share of the median latency is itself part of what it measures.
+_LATE, _NOTICED = 0.1, 0.001  # of it; s
+
+
+def load_report(result: LoadResult) -> RenderableType:
+    """What `isocline load` prints: durations, errors, and under which conditions."""
+    lines = [
+        *(Text(line, style="red") for line in _problems(result)),
+        Text(load_conditions(result), style="dim"),
+    ]
+    return Group(_durations(result), Text(), *lines)
+
+
+def load_conditions(result: LoadResult) -> str:
+    """One sentence each on arrivals, answers and connections."""
+    tokens = f", {number(result.tokens_rate)} tokens/s" if result.first_token else ""
+    warmup = f" after a warm-up of {duration(result.warmup)}" if result.warmup else ""
+    workers = f" from {result.workers} processes" if result.workers > 1 else ""
+    closed = result.reconnections
+    reopened = f"; the server closed {closed:,} of them as they were used again" if closed else ""
+    stopped = " (interrupted)" if result.interrupted else ""
+    return (
+        f"{result.source} arrivals at {number(result.rate)}/s for {duration(result.duration)}"
+        f"{warmup}{stopped}: {result.due:,} requests were due, {result.completed:,} completed, "
+        f"{number(result.completed_rate)}/s{tokens}. Times are from when requests were due. "
+        f"Up to {result.connections:,} connections{workers}{reopened}."
+    )
+
+
+def _durations(result: LoadResult) -> Table:
+    known = {name: found for name, found in result.distributions().items() if found is not None}
+    scale, unit = time_unit(found.p50 for found in (result.latency, *known.values())[:1])
+    made = table(
+        result.url,
+        [(unit, "left"), *((name.replace("p999", "p99.9"), "right") for name in _COLUMNS)],
+    )
+    for name, found in known.items():
+        cells = [number(getattr(found, column) / scale) for column in _COLUMNS]
+        made.add_row(_NAMES[name], *cells)
+    return made
+
+
+def _problems(result: LoadResult) -> list[str]:
+    lines = [f"{counted(count, 'request')} failed: {kind}" for kind, count in result.errors.items()]
+    if result.lag.p50 > max(_LATE * result.latency.p50, _NOTICED):
+        lines.append(
+            "Half of the requests were sent late: give more --connections or --workers, or send "
+            "fewer"
+        )
+    return lines

@@ -1,0 +1,1 @@
+"""Parts of a simulation that do not depend on its model: replications, blocks, statistics."""

@@ -1,0 +1,1 @@
+"""Compiled data structures of both simulators: alias tables, tournaments, histograms, counters."""

@@ -1,0 +1,54 @@
+"""Percentiles of times that were counted in histograms, one per batch of blocks."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from isocline.simulate.common.batches import BATCH
+from isocline.simulate.common.estimate import Estimate
+from isocline.simulate.common.kernels.latency_histogram import BUCKETS, quantiles, share_above
+from isocline.simulate.common.statistics.intervals import interval
+
+QUANTILES = (0.5, 0.95, 0.99)
+# A p99 over fewer jobs a replication would rest on fewer than ten of them.
+LEAST_FOR_PERCENTILES = 1000
+
+
+class Timed(Protocol):
+    """A replication whose jobs or tasks were timed."""
+
+    @property
+    def timed(self) -> npt.NDArray[np.int64]:
+        """(n,) how many in each block."""
+        ...
+
+    @property
+    def latencies(self) -> tuple[tuple[int, npt.NDArray[np.int32]], ...]:
+        """Of each batch of blocks: the first bucket that is not empty, and counts from there."""
+        ...
+
+
+def percentiles(reps: Sequence[Timed], skip: int, whole: bool = False) -> list[Estimate | None]:
+    """The QUANTILES after `skip` blocks, s; None where too few were timed, or outside the range.
+
+    `whole`: times are whole numbers of slots. Up to 512 each has a bucket of its own.
+    """
+    if min(int(rep.timed[skip:].sum()) for rep in reps) < LEAST_FOR_PERCENTILES:
+        return [None] * len(QUANTILES)
+    rows = np.array([quantiles(_histogram(rep, skip), QUANTILES) for rep in reps])
+    columns = (np.floor(rows) if whole else rows).T
+    return [None if np.isnan(column).any() else interval(column) for column in columns]
+
+
+def shares_above(reps: Sequence[Timed], skip: int, limit: float) -> npt.NDArray[np.float64]:
+    """(R,) the share of the latencies after `skip` blocks that are above `limit`, s."""
+    return np.array([share_above(_histogram(rep, skip), limit) for rep in reps])
+
+
+def _histogram(rep: Timed, skip: int) -> npt.NDArray[np.int64]:
+    total = np.zeros(BUCKETS, np.int64)
+    for first, counts in rep.latencies[skip // BATCH :]:
+        total[first : first + counts.size] += counts
+    return total

@@ -1,0 +1,5 @@
+"""Simulation of routing systems.
+
+Read `compare` (several policies), `replicate` (one run), `engines` and `kernels/` (its events),
+then `analysis` and `estimates` (from runs to results).
+"""

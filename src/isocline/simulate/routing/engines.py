@@ -1,0 +1,340 @@
+"""One engine per kernel: each owns the arrays of one run and advances it block by block."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any, final
+
+import numpy as np
+
+from isocline.draws import stream
+from isocline.learn.observed import Observed
+from isocline.model.traffic.own import sizes_of
+from isocline.policies.custom import functions_of
+from isocline.policies.own_code import blame
+from isocline.policies.routing.contract import RoutingPolicy
+from isocline.simulate.common.growth_limit import MOST_JOBS, ExplodedError
+from isocline.simulate.common.kernels import counters
+from isocline.simulate.common.kernels.alias_tables import alias
+from isocline.simulate.common.kernels.counters import Streams
+from isocline.simulate.common.kernels.latency_histogram import BUCKETS
+from isocline.simulate.common.kernels.tournament import tournament
+from isocline.simulate.common.random_streams import EVENTS, LEAVING, POLICY
+from isocline.simulate.routing.changing_fleet import CurveChange
+from isocline.simulate.routing.failure import BackendFailure
+from isocline.simulate.routing.kernels.blocks import Blocks, read, unread
+from isocline.simulate.routing.kernels.job_arena import arena, enlarged, reserve
+from isocline.simulate.routing.kernels.processor_sharing import (
+    Arriving,
+    Clocks,
+    bring_up,
+    reschedule,
+    share,
+    share_of,
+    sift_up,
+)
+from isocline.simulate.routing.kernels.tracked_chain import track
+from isocline.simulate.routing.kernels.uniformised import jump
+from isocline.simulate.routing.prepare import Prepared
+from isocline.simulate.routing.run_settings import Run
+from isocline.simulate.routing.slowdown import Slowdown, slower
+
+FIRST_WORKLOADS = 64  # tabulated at the start; doubled whenever a backend holds more
+# Events after which a run that is drained looks which backends are empty by now.
+_DRAINED_AT_ONCE = 1000.0
+
+
+Change = Slowdown | CurveChange | BackendFailure
+
+
+class Engine(ABC):
+    """State of one run of one policy."""
+
+    def __init__(self, prepared: Prepared, policy: RoutingPolicy, run: Run, replication: int):
+        self.prepared = prepared
+        self.policy = policy
+        self.choose, self.observe = policy.functions()
+        self.actual = prepared  # beside what the policy is told
+        # At equal times a policy learns of new curves before it sends jobs again.
+        coming: list[Change] = [*run.slowdowns, *run.changes, *run.failures]
+        self.coming = sorted(coming, key=lambda change: change.time)
+        # A curve may change while its backend is slowed down, and the other way round.
+        self.curves = list(prepared.system.curves)
+        self.slowness = np.ones(len(self.curves))
+        self.known_slowness = np.ones(len(self.curves))  # to policies
+        self.start = self._start(run)
+        self.size = FIRST_WORKLOADS
+        while self.start.max(initial=0) + 1 >= self.size:
+            self.size *= 2
+        self.view = prepared.view(policy, self.size)
+        self.system = prepared.tables(self.size)
+        self.streams = Streams(
+            *(stream(run.seed, replication, purpose) for purpose in (EVENTS, POLICY, LEAVING))
+        )
+        self.count = np.zeros(counters.COUNTERS, np.int64)
+        self.gauge = np.zeros(counters.GAUGES)
+        self.histogram = np.zeros(BUCKETS, np.int32)
+        self._fill()
+
+    @property
+    def workload(self) -> Any:
+        """(B,) jobs at each backend, whatever the policy knows of them."""
+        return self.view.workload
+
+    def _start(self, run: Run) -> Any:
+        if run.start == "empty":
+            return np.zeros(self.prepared.row.size, np.int32)
+        if not isinstance(run.start, str):
+            return np.array(run.start, np.int32)
+        return np.round(self.prepared.optimum.workloads).astype(np.int32)
+
+    def _fill(self) -> None:
+        """Put the jobs of the start in place."""
+        self.view.workload[:] = self.start
+        self.count[counters.JOBS] = self.start.sum()
+        self.gauge[counters.RATE] = self.system.rate[self.view.row, self.start].sum()
+
+    def advance(self, until: float) -> None:
+        """Run to time `until`, s, through the changes of curves before it.
+
+        Raises:
+            PolicyError: The policy returned an edge that is not its frontend's.
+            ExplodedError: There are more jobs than can be kept.
+        """
+        while self.coming and self.coming[0].time <= until:
+            change = self.coming.pop(0)
+            self._advance(change.time)
+            self._change(change)
+        self._advance(until)
+
+    def rehearse(self) -> None:
+        """Have everything compiled that a run calls; afterwards the engine is good for nothing."""
+        self.advance(0.0)
+
+    def advance_blocks(self, blocks: Blocks, last: int) -> None:
+        """Run until `last` of the blocks have ended, and note each; raises as `advance` does."""
+        while blocks.done[0] < last:
+            self.advance(float(blocks.end[blocks.done[0]]))
+            read(blocks, self.count, self.gauge, self.workload)
+
+    def drain(self) -> None:
+        """Run until the last job has left, as none comes any more; raises as `advance` does."""
+        self.advance(float("inf"))
+
+    def _advance(self, until: float) -> None:
+        """Run to time `until`, s; raises as `advance` does."""
+        self._finish(lambda: self._kernel(until))
+
+    def _finish(self, kernel: Callable[[], int]) -> None:
+        """Call a kernel until it is done, and make room whenever it stops for want of it."""
+        while (status := self._called(kernel)) != counters.DONE:
+            if status == counters.NOT_A_CANDIDATE:
+                raise self.policy.misplaced(self.view, self.streams.policy)
+            if self.count[counters.JOBS] > MOST_JOBS:
+                raise ExplodedError
+            if status == counters.TABLE_FULL:
+                self._enlarge_tables()
+            else:
+                self._enlarge_arena()
+
+    def _called(self, kernel: Callable[[], int]) -> int:
+        """Call a kernel once; what a user's function inside it raises is a PolicyError."""
+        try:
+            return kernel()
+        except Exception as error:
+            blame(self.policy.name, functions_of(self.policy), error)
+            raise
+
+    def _enlarge_tables(self) -> None:
+        self.size *= 2
+        self.system = self.system._replace(rate=self.actual.rates(self.size))
+        self.view = self.view._replace(table=self.prepared.scores(self.policy, self.size))
+
+    def _change(self, change: Change) -> None:
+        """Change the curve of one backend, which has a row of its own."""
+        assert not isinstance(change, BackendFailure)  # for `AbandonmentEngine` alone
+        if isinstance(change, Slowdown):
+            backend = self.prepared.number(change.backend)
+            self.slowness[backend] = change.factor
+            if change.told:
+                self.known_slowness[backend] = change.factor
+        else:
+            backend = change.backend
+            self.curves[backend] = change.curve
+        curve = self.curves[backend]
+        self.actual = self.actual.with_curve(backend, slower(curve, self.slowness[backend]))
+        self._set_rates(backend)
+        if not isinstance(change, Slowdown) or change.told:
+            known = slower(curve, self.known_slowness[backend])
+            self.prepared = self.prepared.with_curve(backend, known)
+            self._tell()
+
+    def _set_rates(self, backend: int) -> None:  # noqa: ARG002 - others have a clock for each
+        """Go on at the rates of `actual`."""
+        self.system = self.system._replace(rate=self.actual.rates(self.size))
+        self.gauge[counters.RATE] = self.system.rate[self.view.row, self.view.workload].sum()
+
+    def _tell(self) -> None:
+        """Give the policy the curves of `prepared`."""
+        told = self.prepared.view(self.policy, self.size)
+        self.view = self.view._replace(table=told.table, parameter=told.parameter)
+
+    @abstractmethod
+    def _kernel(self, until: float) -> int: ...
+
+    def _enlarge_arena(self) -> None:
+        raise NotImplementedError  # only engines that keep jobs run out of room for them
+
+
+@final
+class JumpEngine(Engine):
+    """Means only."""
+
+    def _kernel(self, until: float) -> int:
+        ticks = round(until * self.system.speed)
+        return jump(
+            self.choose, self.view, self.system, self.streams, self.count, self.gauge, ticks
+        )
+
+
+class JobEngine(Engine):
+    """Keeps each job, and so latencies."""
+
+    def rehearse(self) -> None:
+        super().rehearse()
+        reserve(self.jobs, 0, int(self._counts()[0]), int(self.system.places[0]))
+
+    def _fill(self) -> None:
+        super()._fill()
+        self.jobs = arena(self.start.size)
+        for backend in np.flatnonzero(self.start).tolist():
+            self._seat(backend, int(self.start[backend]))
+
+    def _seat(self, backend: int, count: int) -> None:
+        """Jobs of the start get a segment with room for one more, and a birth before time 0."""
+        room = int(self.jobs.room[backend])
+        if count >= room:
+            while count >= room:
+                room *= 2
+            start = int(self.jobs.free[0])
+            while start + room > self.jobs.born.size:
+                self.jobs = enlarged(self.jobs)
+            self.jobs.start[backend], self.jobs.room[backend] = start, room
+            self.jobs.free[0] = start + room
+        first = self.jobs.start[backend]
+        self.jobs.born[first : first + count] = -1.0
+
+    def _counts(self) -> Any:
+        """(B,) how many jobs of each backend are kept."""
+        return self.view.workload
+
+    def _enlarge_arena(self) -> None:
+        self.jobs = enlarged(self.jobs)
+        counts = self._counts()
+        for backend in np.flatnonzero(counts >= self.jobs.room):
+            count, places = counts[backend], self.system.places[backend]
+            if not reserve(self.jobs, int(backend), int(count), int(places)):
+                self._enlarge_arena()
+
+
+class TrackEngine(JobEngine):
+    """Poisson arrivals and exponential sizes, every job timed."""
+
+    def _learning(self) -> tuple[Observed | None, int]:
+        """What a learner of curves observes, and how many due backends it waits for."""
+        return None, 0
+
+    def advance_blocks(self, blocks: Blocks, last: int) -> None:
+        if self.coming:  # at times of their own, between the ends of blocks
+            super().advance_blocks(blocks, last)
+        else:
+            self._finish(lambda: self._track(blocks, last))
+
+    def drain(self) -> None:
+        # Here jobs come for ever: from now on the events are possible departures alone. Only
+        # backends that hold jobs have any, at their peaks of now, or waiting for one that is very
+        # slow would take as many events as all the others could serve meanwhile.
+        peak = np.array([curve.supremum for curve in self.actual.curves])
+        while self.count[counters.JOBS]:
+            rate = np.where(self.workload > 0, peak[self.view.row], 0.0)
+            speed = float(rate.sum())
+            self.system = self.system._replace(
+                sinks=alias(rate),
+                arriving=np.uint64(0),  # type: ignore[arg-type]  # as in `Prepared.tables`
+                speed=speed,
+                peak=peak,
+            )
+            self._advance(float(self.gauge[counters.CLOCK]) + _DRAINED_AT_ONCE / speed)
+
+    def _kernel(self, until: float) -> int:
+        return self._track(unread(until), 1)
+
+    def _track(self, blocks: Blocks, last: int) -> int:
+        return track(
+            self.choose,
+            self.observe,
+            self.view,
+            self.system,
+            self.streams,
+            self.jobs,
+            self.count,
+            self.gauge,
+            self.histogram,
+            blocks,
+            last,
+            self.policy.needs_latency,
+            *self._learning(),
+        )
+
+
+class ShareEngine(JobEngine):
+    """Any arrivals and sizes, given as a list."""
+
+    def __init__(
+        self,
+        prepared: Prepared,
+        policy: RoutingPolicy,
+        run: Run,
+        replication: int,
+        arriving: Arriving,
+        at_start: np.random.Generator,
+    ):
+        self.arriving = arriving
+        self.at_start = at_start
+        super().__init__(prepared, policy, run, replication)
+
+    def _fill(self) -> None:
+        super()._fill()
+        backends = self.start.size
+        self.clocks = Clocks(np.zeros(backends), np.zeros(backends))
+        self.race = tournament(backends)
+        for backend in np.flatnonzero(self.start).tolist():
+            first = self.jobs.start[backend]
+            sizes = sizes_of(self.prepared.system.sizes, self.at_start, int(self.start[backend]))
+            self.jobs.key[first : first + sizes.size] = sizes
+            for index in range(min(sizes.size, int(self.system.places[backend]))):
+                sift_up(self.jobs, first, index)
+            reschedule(self.view, self.system, self.jobs, self.clocks, self.race, backend)
+
+    def _set_rates(self, backend: int) -> None:
+        share = share_of(self.view, self.system, backend)
+        bring_up(self.clocks, backend, share, self.gauge[counters.CLOCK])
+        super()._set_rates(backend)
+        reschedule(self.view, self.system, self.jobs, self.clocks, self.race, backend)
+
+    def _kernel(self, until: float) -> int:
+        return share(
+            self.choose,
+            self.observe,
+            self.view,
+            self.system,
+            self.streams,
+            self.jobs,
+            self.clocks,
+            self.race,
+            self.arriving,
+            self.count,
+            self.gauge,
+            self.histogram,
+            until,
+            self.policy.needs_latency,
+        )

@@ -1,0 +1,86 @@
+"""Number of events of a simulation, and its refusal before it starts where that is too large.
+
+A run must be the longer the nearer the load is to 1, and the more jobs a backend needs to be busy:
+without limit. Its events are known in advance, to some percent.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import final
+
+from isocline.errors import UsageError
+from isocline.model.traffic import Trace
+from isocline.simulate.routing.prepare import Prepared
+from isocline.simulate.routing.run_settings import Run
+
+BUDGET = 2e10
+"""Events of all replications of all policies: a quarter of an hour on two cores."""
+
+# Of one core that times every job. An order of magnitude: policies and machines differ.
+_EVENTS_PER_SECOND = 1e7
+
+
+@final
+@dataclass(frozen=True)
+class Budget:
+    """What one replication of one policy takes, and what all may take together."""
+
+    events: float  # of one replication of one policy
+    horizon: float  # of one, in `unit`
+    policies: int
+    most: float = BUDGET
+    unit: str = "s"
+    length_is_given: bool = True  # and not what is usual at this load
+
+    def allow(self, replications: int) -> None:
+        """Raise UsageError if so many replications of each policy take more events than allowed."""
+        total = self.events * self.policies * replications
+        if total <= self.most:
+            return
+        fits = self.horizon * self.most / total
+        usual = "" if self.length_is_given else ", which the latencies at this load ask for"
+        horizon, budget = _digits(fits, 2, math.floor), _digits(total, 1, math.ceil)
+        raise UsageError(
+            f"{replications} replications of {self.horizon:.3g} {self.unit} for each of "
+            f"{self.policies} policies{usual}: about {total:.1e} events, {_time(total)} of one "
+            f"core, and the budget is {self.most:.0e}; give a lower --load, --horizon {horizon}, "
+            f"fewer policies or replications, or --budget {budget}"
+        )
+
+
+def _time(events: float) -> str:
+    hours = events / _EVENTS_PER_SECOND / 3600
+    if hours < 72:
+        return f"{hours:.2g} hours"
+    days = hours / 24
+    if days < 730:
+        return f"{days:.0f} days"
+    years = days / 365.25
+    return f"{years:.0f} years" if years < 1000 else "more than 1,000 years"
+
+
+def _digits(value: float, digits: int, toward: Callable[[float], float]) -> str:
+    """A number above 0 that is rounded up or down: advice that is followed must do."""
+    unit = 10.0 ** (math.floor(math.log10(value)) + 1 - digits)
+    # A number that has so few digits must not become another by the rounding of the quotient.
+    return f"{toward(round(value / unit, 9)) * unit:.{digits}g}"
+
+
+def events_of(prepared: Prepared, run: Run, trace: Trace | None = None) -> float:
+    """About how many events one replication of one policy takes."""
+    system = prepared.system
+    arrivals = float(system.rates.sum())
+    if trace is not None:
+        return 2.0 * trace.times.size * min(run.horizon / trace.length, 1.0)
+    if run.slots is not None:  # a slot costs as much as an event at each backend
+        each = run.horizon / run.slots.length
+        return each * system.graph.sinks + 2.0 * arrivals * run.horizon
+    if run.listed or not prepared.memoryless:
+        return 2.0 * arrivals * run.horizon
+    # Possible departures come at the peak rates, whether a job leaves or not.
+    rate = arrivals + float(system.capacities.sum())
+    if prepared.delay is not None:
+        every = prepared.delay.every
+        rate += 3.0 * arrivals + (system.graph.sinks / every if every else 0.0)
+    return rate * run.horizon

@@ -1,0 +1,1 @@
+"""Compiled event loops of routing systems, one for each clock and law of sizes."""

@@ -1,0 +1,236 @@
+"""General sizes: processor sharing at l_b(N_b), or in order of arrival with `places` at a time.
+
+Each job in service gets the same rate r = l_b(N) / min(N, places), so a backend keeps one number,
+the work that a job in service since the start would have got by now (virtual time): a job that
+begins at V with size s ends when it reaches V + s. A heap per backend orders those ends, a
+tournament over backends finds the next one. Arrivals are a list: any process, any trace.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from isocline.compiled import kernel
+from isocline.policies.routing.contract import View
+from isocline.simulate.common.kernels.counters import (
+    ARENA_FULL,
+    ARRIVALS,
+    CLOCK,
+    COMPLETIONS,
+    DONE,
+    EVENTS,
+    JOB_SECONDS,
+    JOBS,
+    NEXT,
+    NOT_A_CANDIDATE,
+    RATE,
+    RATE_SECONDS,
+    SOJOURN,
+    TABLE_FULL,
+    TIMED,
+    Streams,
+    System,
+)
+from isocline.simulate.common.kernels.latency_histogram import record
+from isocline.simulate.common.kernels.tournament import Tournament, leader, schedule
+from isocline.simulate.routing.kernels import candidates
+from isocline.simulate.routing.kernels.job_arena import Jobs, add, move, place, reserve
+
+FloatArray = npt.NDArray[np.float64]
+
+
+class Arriving(NamedTuple):
+    """n jobs in order of arrival."""
+
+    time: FloatArray  # (n,) s
+    frontend: npt.NDArray[np.int32]  # (n,)
+    size: FloatArray  # (n,) work, in mean jobs
+
+
+class Clocks(NamedTuple):
+    """Virtual time of each backend."""
+
+    work: FloatArray  # (B,) work that a job in service all along would have got
+    at: FloatArray  # (B,) s, when it was brought up to date
+
+
+@kernel
+def sift_up(jobs: Jobs, start: int, index: int) -> None:
+    """Restore the heap after job `index` was added at its end."""
+    while index > 0:
+        parent = (index - 1) >> 1
+        if jobs.key[start + parent] <= jobs.key[start + index]:
+            return
+        swap(jobs, start + parent, start + index)
+        index = parent
+
+
+@kernel
+def sift_down(jobs: Jobs, start: int, size: int, index: int) -> None:
+    """Restore the heap after job `index` was replaced by one that ends no earlier."""
+    while True:
+        child = 2 * index + 1
+        if child >= size:
+            return
+        if child + 1 < size and jobs.key[start + child + 1] < jobs.key[start + child]:
+            child += 1
+        if jobs.key[start + index] <= jobs.key[start + child]:
+            return
+        swap(jobs, start + index, start + child)
+        index = child
+
+
+@kernel
+def swap(jobs: Jobs, a: int, b: int) -> None:
+    """Exchange two jobs."""
+    jobs.key[a], jobs.key[b] = jobs.key[b], jobs.key[a]
+    jobs.born[a], jobs.born[b] = jobs.born[b], jobs.born[a]
+    jobs.edge[a], jobs.edge[b] = jobs.edge[b], jobs.edge[a]
+
+
+@kernel
+def bring_up(clocks: Clocks, backend: int, share: float, now: float) -> float:
+    """Advance a backend's virtual time to `now` at `share` work/s per job; its value."""
+    clocks.work[backend] += share * (now - clocks.at[backend])
+    clocks.at[backend] = now
+    return clocks.work[backend]  # type: ignore[no-any-return]
+
+
+@kernel
+def share_of(view: View, system: System, backend: int) -> float:
+    """Work/s that each job in service gets; 0 if there is none."""
+    n = view.workload[backend]
+    if n == 0:
+        return 0.0
+    return system.rate[view.row[backend], n] / min(n, system.places[backend])  # type: ignore[no-any-return]
+
+
+@kernel
+def reschedule(
+    view: View, system: System, jobs: Jobs, clocks: Clocks, race: Tournament, backend: int
+) -> None:
+    """Set when the backend, whose virtual time is up to date, finishes its next job."""
+    share = share_of(view, system, backend)
+    due = np.inf
+    if share > 0.0:
+        left = jobs.key[jobs.start[backend]] - clocks.work[backend]
+        due = clocks.at[backend] + max(left, 0.0) / share
+    else:
+        clocks.work[backend] = 0.0  # start afresh, so that precision never wears out
+    schedule(race, backend, due)
+
+
+@kernel
+def enter(
+    view: View, system: System, jobs: Jobs, clocks: Clocks, edge: int, size: float, now: float
+) -> int:
+    """A job joins the backend at the end of `edge`; returns that backend."""
+    backend = view.backend[edge]
+    work = bring_up(clocks, backend, share_of(view, system, backend), now)
+    n = view.workload[backend]
+    places = system.places[backend]
+    at = add(jobs, backend, n, places, now, edge)
+    if n < places:
+        jobs.key[at] = work + size
+        sift_up(jobs, jobs.start[backend], n)
+    else:
+        jobs.key[at] = size  # waits: its end is known when it begins
+    view.workload[backend] = n + 1
+    return backend  # type: ignore[no-any-return]
+
+
+@kernel
+def leave(view: View, system: System, jobs: Jobs, clocks: Clocks, backend: int, now: float) -> None:
+    """The backend's next job ends; the longest waiting one, if any, begins."""
+    work = bring_up(clocks, backend, share_of(view, system, backend), now)
+    n = view.workload[backend]
+    places = system.places[backend]
+    start = jobs.start[backend]
+    if n > places:
+        move(jobs, place(jobs, backend, places, places), start)
+        jobs.key[start] += work
+        head = jobs.head[backend] + 1
+        jobs.head[backend] = 0 if head == jobs.room[backend] - places else head
+        sift_down(jobs, start, places, 0)
+    else:
+        move(jobs, start + n - 1, start)
+        sift_down(jobs, start, n - 1, 0)
+    view.workload[backend] = n - 1
+
+
+@kernel
+def share(
+    choose: Any,
+    observe: Any,
+    view: View,
+    system: System,
+    streams: Streams,
+    jobs: Jobs,
+    clocks: Clocks,
+    race: Tournament,
+    arriving: Arriving,
+    count: Any,
+    gauge: Any,
+    histogram: Any,
+    until: float,
+    observing: bool,
+) -> int:
+    """Run until the clock is at `until`; returns why it stopped.
+
+    At equal times a job that ends comes before one that arrives.
+    """
+    first = system.first
+    limit = system.rate.shape[1] - 1
+    now = gauge[CLOCK]
+    status = DONE
+    while status == DONE:
+        upcoming = count[NEXT]
+        arrival = arriving.time[upcoming] if upcoming < arriving.time.size else np.inf
+        backend = leader(race)
+        departure = race.due[backend]
+        then = min(arrival, departure, until)
+        if then == np.inf:  # nothing is left, and nothing will come
+            break
+        gauge[JOB_SECONDS] += count[JOBS] * (then - now)
+        gauge[RATE_SECONDS] += gauge[RATE] * (then - now)
+        now = then
+        if now == until:
+            break
+        count[EVENTS] += 1
+        if departure <= arrival:
+            born = jobs.born[jobs.start[backend]]
+            edge = jobs.edge[jobs.start[backend]]
+            gauge[RATE] -= system.rate[view.row[backend], view.workload[backend]]
+            leave(view, system, jobs, clocks, backend, now)
+            count[JOBS] -= 1
+            count[COMPLETIONS] += 1
+            if born >= 0.0:
+                record(histogram, now - born)
+                gauge[SOJOURN] += now - born
+                count[TIMED] += 1
+                if observing:
+                    observe(edge, now - born, now, view)
+        else:
+            source = arriving.frontend[upcoming]
+            low, high = first[source], first[source + 1]
+            start = candidates.at(system, low, high)
+            allowed = system.numbers[start : start + high - low]
+            edge = choose(allowed, view, now, streams.policy)
+            if edge < low or edge >= high:
+                status = NOT_A_CANDIDATE
+                break
+            backend = view.backend[edge]
+            gauge[RATE] -= system.rate[view.row[backend], view.workload[backend]]
+            enter(view, system, jobs, clocks, edge, arriving.size[upcoming], now)
+            count[NEXT] += 1
+            count[JOBS] += 1
+            count[ARRIVALS] += 1
+            if view.workload[backend] == limit:
+                status = TABLE_FULL
+            elif not reserve(jobs, backend, view.workload[backend], system.places[backend]):
+                status = ARENA_FULL
+        gauge[RATE] += system.rate[view.row[backend], view.workload[backend]]
+        reschedule(view, system, jobs, clocks, race, backend)
+    gauge[CLOCK] = now
+    return status

@@ -1,0 +1,19 @@
+"""Record of a job that leaves."""
+
+from typing import Any
+
+from isocline.compiled import kernel
+from isocline.simulate.common.kernels.counters import CLOCK, SOJOURN, TIMED
+from isocline.simulate.common.kernels.latency_histogram import record
+
+
+@kernel
+def tally(count: Any, gauge: Any, histogram: Any, born: float) -> bool:
+    """Note the sojourn, s, of a job that leaves now; False if it was there at the start."""
+    if born < 0.0:
+        return False
+    sojourn = gauge[CLOCK] - born
+    record(histogram, sojourn)
+    gauge[SOJOURN] += sojourn
+    count[TIMED] += 1
+    return True

@@ -1,0 +1,110 @@
+"""The lower bound that stands beside every mean of a routing policy.
+
+In a steady state it is the optimum of Eq. (1) of the GMSR paper (its Lemma 1). A run that ends has
+one of the same kind. Let work w be served in a time T. As curves are concave, the time averages N_b
+of the workloads satisfy sum_b N_b >= optimum(w / T) (Jensen), so that the jobs together spend at
+least T * optimum(w / T) in the system. This falls as T grows: of several policies the one that
+takes longest has the least, which holds for all of them. Nor is a job ever served faster than alone
+at the fastest backend that it may use.
+
+Where backends change their speed, w may be spread over the parts of the run as well: backend b in
+a part of length t is one of curve (t/T) l_b(N T/t), and the optimum is over all of these.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from isocline.flow import capacity_scale
+from isocline.model.curves import ServersCurve
+from isocline.model.fleet import RoutingSystem
+from isocline.model.graph import CompatibilityGraph
+from isocline.simulate.routing.slowdown import Slowdown, factors_at
+from isocline.theory.routing.equilibrium import fluid_optimum
+
+FloatArray = npt.NDArray[np.float64]
+
+# Work that comes this close to what can be served is cut to it: less work has a lower bound.
+_NEAREST = 1.0 - 1e-6
+# The optimum of `servers` curves is up to 1e-6 too high: see `fluid_optimum`.
+_TILT = 1.0 - 2e-6
+
+
+class Bound(NamedTuple):
+    """What no policy goes below."""
+
+    latency: float  # s
+    jobs: float
+    finished_by: float | None  # s, for policies whose last job has left by then; None: for all
+
+
+def least_mean_jobs(
+    system: RoutingSystem,
+    rates: FloatArray,
+    slowdowns: Sequence[Slowdown],
+    start: float,
+    end: float,
+) -> float:
+    """The least mean number of jobs from `start` to `end` of a policy that serves `rates` then.
+
+    Args:
+        system: The system; its own rates do not matter.
+        rates: (F,) jobs/s >= 0, one above 0; cut to what can be served.
+        slowdowns: Of its backends.
+        start: s.
+        end: s, after `start`.
+    """
+    changing = _in_parts(system, slowdowns, start, end) if slowdowns else system
+    supply = np.maximum(rates, 1e-12 * rates.max())  # the flow wants none to be 0
+    scale = capacity_scale(changing.graph, supply, changing.capacities).scale
+    return _TILT * fluid_optimum(changing, supply * min(1.0, _NEAREST * scale)).total_jobs
+
+
+def least_job_seconds(
+    system: RoutingSystem, work: FloatArray, slowdowns: Sequence[Slowdown], start: float, end: float
+) -> float:
+    """The least time that jobs with (F,) `work`, in mean jobs, spend in the system.
+
+    For policies that serve all of it from `start` to `end`, s.
+    """
+    length = end - start
+    together = length * least_mean_jobs(system, work / length, slowdowns, start, end)
+    return max(together, float(work @ _alone(system)))
+
+
+def _alone(system: RoutingSystem) -> FloatArray:
+    """(F,) s that a mean job takes alone at the fastest backend that it may use."""
+    rate = np.array([float(curve.rate(1.0)) for curve in system.curves])
+    return np.asarray(1.0 / np.maximum.reduceat(rate[system.graph.sink], system.graph.first[:-1]))
+
+
+def _in_parts(
+    system: RoutingSystem, slowdowns: Sequence[Slowdown], start: float, end: float
+) -> RoutingSystem:
+    """Each backend once for each part of the run in which no speed changes."""
+    cuts = sorted({start, end, *(s.time for s in slowdowns if start < s.time < end)})
+    names = [backend.name for backend in system.backends]
+    factors = np.array([factors_at(slowdowns, names, cut) for cut in cuts[:-1]])
+    shares = np.diff(cuts) / (end - start)
+    if any(isinstance(backend.curve, ServersCurve) for backend in system.backends):
+        # Part of a server is none: take each at its fastest.
+        factors, shares = factors.min(axis=0, keepdims=True), np.ones(1)
+    backends = tuple(
+        replace(
+            backend,
+            name=f"{backend.name}@{part}",
+            curve=backend.curve.scaled(1.0 / factor).enlarged(float(share)),
+        )
+        for part, (share, row) in enumerate(zip(shares, factors.tolist(), strict=True))
+        for backend, factor in zip(system.backends, row, strict=True)
+    )
+    each = len(system.backends)
+    neighbours = [
+        np.concatenate([system.graph.neighbours(f) + part * each for part in range(shares.size)])
+        for f in range(len(system.frontends))
+    ]
+    graph = CompatibilityGraph.from_neighbours(len(backends), neighbours)
+    return replace(system, backends=backends, graph=graph)

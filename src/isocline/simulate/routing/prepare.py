@@ -1,0 +1,192 @@
+"""From a system to what the kernels read: distinct curves, tables, places; and its optimum."""
+
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Literal, final
+
+import numpy as np
+import numpy.typing as npt
+
+from isocline.errors import InfeasibleError, UsageError
+from isocline.flow import capacity_scale
+from isocline.model.curves import Curve, ServersCurve
+from isocline.model.fleet import RoutingSystem
+from isocline.model.traffic import ExponentialSizes, PoissonArrivals
+from isocline.policies.arrays import memory_of, option_of, parameter_of, table_of
+from isocline.policies.routing.contract import RoutingPolicy, Setting, View
+from isocline.simulate.common.kernels.alias_tables import Alias, alias
+from isocline.simulate.common.kernels.counters import System
+from isocline.simulate.routing.delay import Delay
+from isocline.simulate.routing.kernels import candidates, lookahead
+from isocline.theory.routing.equilibrium import FluidOptimum, fluid_optimum
+
+FloatArray = npt.NDArray[np.float64]
+Discipline = Literal["ps", "fcfs"]
+
+# Of the capacity: beyond it policies with fixed shares take those that are best here.
+NEARLY = 0.99
+# Larger than any workload: all jobs of a backend share it.
+ALL_AT_ONCE = np.iinfo(np.int32).max
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A system made ready once for all policies and replications."""
+
+    system: RoutingSystem
+    curves: tuple[Curve, ...]  # (R,) distinct
+    row: npt.NDArray[np.int32]  # (B,)
+    places: npt.NDArray[np.int32]  # (B,) jobs served at once
+    optimum: FluidOptimum  # or, of a load that cannot be served, that of the most that can be
+    delay: Delay | None = None
+
+    @cached_property
+    def setting(self) -> Setting:
+        """What policies may know."""
+        lag = self.delay.lag if self.delay else 0.0
+        return Setting(self.system.graph, self.curves, self.row, self.optimum.split, lag)
+
+    @cached_property
+    def _sources(self) -> Alias:
+        return alias(self.system.rates)
+
+    @cached_property
+    def _sinks(self) -> Alias:
+        return alias(np.array([curve.supremum for curve in self.curves])[self.row])
+
+    @property
+    def least_jobs(self) -> float:
+        """Mean jobs that no policy goes below: the optimum's (Lemma 1), and those on their way."""
+        travel = self.delay.travel if self.delay else 0.0
+        return self.optimum.total_jobs + travel * float(self.system.rates.sum())
+
+    def one_row_each(self) -> "Prepared":
+        """The same with a row of tables for each backend, where like backends become unlike."""
+        row = np.arange(self.row.size, dtype=np.int32)
+        return replace(self, curves=self.system.curves, row=row)
+
+    def number(self, name: str) -> int:
+        """Of the backend that has this name."""
+        return [b.name for b in self.system.backends].index(name)
+
+    def with_curve(self, backend: int, curve: Curve) -> "Prepared":
+        """The same with another curve in one row of `one_row_each`."""
+        curves = list(self.curves)
+        curves[backend] = curve
+        return replace(self, curves=tuple(curves))
+
+    @property
+    def memoryless(self) -> bool:
+        """Poisson arrivals at constant rates and exponential sizes: no clock per job is needed."""
+        poisson = all(isinstance(f.arrivals, PoissonArrivals) for f in self.system.frontends)
+        return poisson and isinstance(self.system.sizes, ExponentialSizes)
+
+    def tables(self, workloads: int) -> System:
+        """The kernels' constants, with curves tabulated at 0 .. workloads - 1."""
+        graph = self.system.graph
+        peak = np.array([curve.supremum for curve in self.curves])
+        rates, peaks = self.system.rates, peak[self.row]
+        # One draw's upper 24 bits tell arrivals from departures. That share is rounded down, and
+        # the clock sped up and departures thinned a little more, so that no rate is rounded.
+        share = max(int(rates.sum() / (rates.sum() + peaks.sum()) * 2**24), 1)
+        speed = float(rates.sum()) * 2**24 / share
+        excess = (speed - rates.sum()) / peaks.sum()
+        return System(
+            graph.first.copy(),
+            candidates.room(graph.first),
+            self._sources,
+            self._sinks,
+            np.uint64(share),  # type: ignore[arg-type]  # an int would be signed to numba
+            speed,
+            peak * excess,
+            self.rates(workloads),
+            self.places,
+            lookahead.room(self.row.size),
+        )
+
+    def rates(self, workloads: int) -> FloatArray:
+        """(R, K) the distinct curves at 0 .. workloads - 1, jobs/s."""
+        n = np.arange(workloads, dtype=np.float64)
+        return np.array([curve.rate(n) for curve in self.curves])
+
+    def scores(self, policy: RoutingPolicy, workloads: int) -> FloatArray:
+        """(R, K) the policy's table at 0 .. workloads - 1."""
+        n = np.arange(workloads, dtype=np.float64)
+        return table_of(policy, self.setting, n)
+
+    def view(self, policy: RoutingPolicy, workloads: int) -> View:
+        """What the policy sees, all backends empty."""
+        return View(
+            self.system.graph.sink.copy(),
+            np.zeros(self.row.size, np.int32),
+            self.row,
+            self.scores(policy, workloads),
+            parameter_of(policy, self.setting),
+            memory_of(policy, self.setting),
+            option_of(policy),
+        )
+
+
+def prepare(
+    system: RoutingSystem,
+    discipline: Discipline = "ps",
+    scale: float = 1.0,
+    ends: bool = False,
+) -> Prepared:
+    """Make `system.enlarged(scale)` ready for simulation.
+
+    Args:
+        system: The system.
+        discipline: How backends serve.
+        scale: c of the GMSR paper, Section 5.
+        ends: Jobs come for a limited time, so that the load may be one that cannot be served.
+
+    Raises:
+        InfeasibleError: The load cannot be served; names the violated set.
+        UsageError: Discipline fcfs with a curve that is not a `servers` station, or a system that
+            cannot be scaled.
+    """
+    optimum = nearly_optimal(system) if ends else fluid_optimum(system)
+    if scale != 1.0:
+        system, optimum = system.enlarged(scale), optimum.times(scale)
+    return prepared_with(system, optimum, discipline)
+
+
+def prepared_with(
+    system: RoutingSystem, optimum: FluidOptimum, discipline: Discipline = "ps"
+) -> Prepared:
+    """A system whose optimum is known; raises UsageError as `prepare` does for the discipline."""
+    index: dict[Curve, int] = {}
+    row = [index.setdefault(curve, len(index)) for curve in system.curves]
+    places = [
+        _places(b.name, c, discipline) for b, c in zip(system.backends, system.curves, strict=True)
+    ]
+    return Prepared(
+        system,
+        tuple(index),
+        np.array(row, dtype=np.int32),
+        np.array(places, dtype=np.int32),
+        optimum,
+    )
+
+
+def nearly_optimal(system: RoutingSystem) -> FluidOptimum:
+    """The fluid optimum; of a load that cannot be served, in proportion, that of what can."""
+    with suppress(InfeasibleError):
+        return fluid_optimum(system)
+    most = NEARLY * capacity_scale(system.graph, system.rates, system.capacities).scale
+    best = fluid_optimum(system, most * system.rates)
+    return replace(best, split=best.split / most)
+
+
+def _places(name: str, curve: Curve, discipline: Discipline) -> int:
+    if discipline == "ps":
+        return ALL_AT_ONCE
+    if not isinstance(curve, ServersCurve):
+        raise UsageError(
+            f"discipline fcfs: backend {name!r} has a {curve.type} curve, which serves all its "
+            "jobs at once; use servers curves, or discipline ps"
+        )
+    return curve.count

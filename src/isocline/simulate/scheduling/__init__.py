@@ -1,0 +1,1 @@
+"""Simulation of near-data clusters, laid out as the simulation of routing systems."""

@@ -1,0 +1,161 @@
+"""One run of one policy on one cluster: the arrays of a kernel, advanced block by block.
+
+One engine per kernel: each adds what only its kernel needs.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import replace
+
+import numpy as np
+
+from isocline.draws import stream
+from isocline.errors import PolicyError
+from isocline.policies.own_code import blame
+from isocline.policies.scheduling.contract import LOCAL, ClusterView, SchedulingPolicy
+from isocline.policies.scheduling.own_rules import (
+    functions_of,
+    grade_of,
+    memory_of,
+    option_of,
+    queues_of,
+    rules_of,
+    winner_of,
+)
+from isocline.policies.scheduling.state.columns import COLUMNS, COLUMNS_WITH_RACKS, IDLE, SERVING
+from isocline.policies.scheduling.state.idle_servers import everyone
+from isocline.policies.scheduling.state.longest_queue import (
+    NO_ORDER,
+    all_zero,
+    is_full,
+    with_more_keys,
+)
+from isocline.policies.scheduling.state.tasks import (
+    FIRST_TASKS,
+    FULL,
+    LEFT,
+    empty_lists,
+    no_tasks,
+    with_more_entries,
+    with_more_tasks,
+)
+from isocline.policies.scheduling.state.transitions import REASONS, SchedulerState
+from isocline.simulate.common.growth_limit import MOST_JOBS, ExplodedError
+from isocline.simulate.common.kernels.latency_histogram import BUCKETS
+from isocline.simulate.common.random_streams import ARRIVALS, EVENTS, POLICY, random_stream
+from isocline.simulate.scheduling.kernels import state
+from isocline.simulate.scheduling.kernels.state import no_samples
+from isocline.simulate.scheduling.prepare import PreparedCluster
+from isocline.simulate.scheduling.run_settings import ClusterRun
+
+MOST_STARTS = 64  # after one event; a policy that is asked more often is asked again at the next
+
+
+class ClusterEngine(ABC):
+    """State of one run of one policy."""
+
+    def __init__(
+        self, prepared: PreparedCluster, policy: SchedulingPolicy, run: ClusterRun, replication: int
+    ):
+        self.prepared, self.policy, self.run = prepared, policy, run
+        seed = run.length.seed
+        self.placing = random_stream(seed, replication, ARRIVALS)
+        self.events = stream(seed, replication, EVENTS)
+        self.draws = stream(seed, replication, POLICY)
+        self.timed = run.length.percentiles
+        self.sampler = prepared.sampler()
+        self.book, self.view = self._empty()
+        self.samples = no_samples(prepared.cluster.size, prepared.beneficiaries)
+        self.count = np.zeros(state.COUNTERS, np.int64)
+        self.gauge = np.zeros(state.GAUGES)
+        self.histogram = np.zeros(BUCKETS, np.int32)
+        self.started = np.zeros(MOST_STARTS, np.int64)
+        self.between = 1.0 / float(prepared.setting.rate[LOCAL])
+
+    def _empty(self) -> tuple[SchedulerState, ClusterView]:
+        prepared, policy = self.prepared, self.policy
+        setting = replace(prepared.setting, slotted=self.run.clock == "slotted")
+        rack, racks = setting.rack, setting.racks
+        by_data = policy.by_data or self.run.level == "data"
+        keeps = by_data or self.timed or self._keeps()
+        queues = queues_of(policy, setting)
+        desk = np.zeros((queues, COLUMNS if racks == 1 else COLUMNS_WITH_RACKS), np.int32)
+        desk[:, SERVING] = IDLE
+        room = FIRST_TASKS if keeps else 1
+        view = ClusterView(
+            desk=desk,
+            rack=rack,
+            racks=racks,
+            rate=setting.rate,
+            option=option_of(policy, setting),
+            idle=everyone(desk, rack, racks),
+            longest=all_zero(rack, racks) if policy.keeps_longest(setting) else NO_ORDER,
+            tasks=no_tasks(room, prepared.holders, prepared.replicas),
+            lists=empty_lists(queues if keeps else 0, room),
+            memory=memory_of(policy, setting),
+            winner=winner_of(policy, setting),
+        )
+        book = SchedulerState(
+            rules=rules_of(policy, setting),
+            grade=grade_of(policy, setting),
+            binds=policy.binds,
+            counts_service=policy.counts_service,
+            keeps=keeps,
+            by_data=by_data,
+        )
+        return book, view
+
+    def _keeps(self) -> bool:
+        """Whether the kernel itself must know which task is which."""
+        return False
+
+    def advance(self, until: float) -> None:
+        """Run to time `until`.
+
+        Raises:
+            PolicyError: The policy chose a queue or a server that does not exist, or raised.
+            ExplodedError: There are more tasks than can be kept.
+        """
+        while (status := self._called(until)) != state.DONE:
+            if status in REASONS:
+                raise PolicyError(f"policy {self.policy.name}: {REASONS[status]}")
+            if self.count[state.TASKS] > MOST_JOBS:
+                raise ExplodedError
+            if status == state.EMPTY:
+                self._refill()
+            else:
+                self._enlarge()
+
+    def _called(self, until: float) -> int:
+        """Call the kernel once; what a user's function inside it raises is a PolicyError."""
+        try:
+            return self._kernel(until)
+        except Exception as error:
+            blame(self.policy.name, functions_of(self.book.rules), error)
+            raise
+
+    def rehearse(self) -> None:
+        """Have everything compiled that a run calls; afterwards the engine is good for nothing."""
+        self.advance(0.0)
+        with_more_entries(self.view.lists)
+        if self.view.longest.order.size:
+            is_full(self.view.longest)
+
+    def _refill(self) -> None:
+        """Draw more of what is drawn outside the kernel."""
+        rows, used = self.sampler.rows, self.sampler.next_row
+        if rows.size and used[0] == rows.shape[0]:
+            rows[:] = self.prepared.draw(self.placing, rows.shape[0])
+            used[0] = 0
+
+    def _enlarge(self) -> None:
+        tasks, lists, longest = self.view.tasks, self.view.lists, self.view.longest
+        if self.book.keeps and lists.mark[LEFT] == 0:
+            tasks = with_more_tasks(tasks, lists, self.prepared.replicas)
+        if lists.mark[FULL]:
+            lists = with_more_entries(lists)
+        if longest.order.size and is_full(longest):
+            longest = with_more_keys(longest)
+        self.view = self.view._replace(tasks=tasks, lists=lists, longest=longest)
+
+    @abstractmethod
+    def _kernel(self, until: float) -> int: ...

@@ -1,0 +1,1 @@
+"""Compiled event loops of near-data clusters, one for each clock."""

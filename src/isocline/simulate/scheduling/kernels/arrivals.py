@@ -1,0 +1,109 @@
+"""Arrival of a task at a cluster."""
+
+from typing import Any
+
+from numba import uint32
+
+from isocline.compiled import inlined
+from isocline.policies.scheduling.contract import ClusterView
+from isocline.policies.scheduling.state.longest_queue import is_full
+from isocline.policies.scheduling.state.tasks import (
+    BORN,
+    ENTRIES,
+    HIGH,
+    JOB,
+    LEFT,
+    LOW,
+    NONE,
+    WAITS,
+    take_number,
+)
+from isocline.policies.scheduling.state.tasks import FULL as LIST_FULL
+from isocline.policies.scheduling.state.transitions import SchedulerState, submit
+from isocline.simulate.scheduling.kernels.holder_sampler import (
+    BUFFERED,
+    LISTED,
+    Sampler,
+    draw_servers,
+    type_of,
+)
+from isocline.simulate.scheduling.kernels.state import (
+    ARRIVALS,
+    DONE,
+    EMPTY,
+    FULL,
+    TASKS,
+    WAITING,
+)
+
+
+@inlined
+def room_for_another(book: SchedulerState, view: ClusterView, sampler: Sampler) -> int:
+    """DONE if the next task can be written down, else what is to be done first."""
+    if sampler.kind == BUFFERED and sampler.next_row[0] == sampler.rows.shape[0]:
+        return EMPTY
+    mark = view.lists.mark
+    if book.keeps and (mark[LEFT] == 0 or mark[LIST_FULL] != 0):
+        return FULL
+    if view.longest.above.shape[0] > 0 and is_full(view.longest):
+        return FULL
+    return DONE
+
+
+@inlined
+def draw_task(
+    book: SchedulerState, view: ClusterView, sampler: Sampler, s0: Any, s1: Any, now: float
+) -> tuple[Any, Any, int]:
+    """The stream's next state, and the number of a new task whose local servers are known."""
+    tasks = view.tasks
+    task = take_number(tasks, view.lists) if book.keeps else 0
+    who = uint32(task)
+    if sampler.kind == LISTED:
+        s0, s1, kind = type_of(sampler, s0, s1)
+        tasks.fact[who, LOW] = sampler.first[kind]
+        tasks.fact[who, HIGH] = sampler.first[uint32(kind + uint32(1))]
+    elif sampler.kind == BUFFERED:
+        row = sampler.next_row[0]
+        low = tasks.fact[who, LOW]
+        for i in range(sampler.replicas):
+            tasks.holders[low + i] = sampler.rows[row, i]
+        sampler.next_row[0] = row + 1
+    else:
+        low = tasks.fact[who, LOW]
+        s0, s1 = draw_servers(sampler, s0, s1, tasks.holders[low : low + sampler.replicas])
+    if book.keeps:
+        tasks.time[who, BORN] = now
+        tasks.fact[who, JOB] = NONE
+        tasks.fact[who, WAITS] = 1
+        tasks.fact[who, ENTRIES] = 1
+    return s0, s1, task
+
+
+@inlined
+def come(
+    book: SchedulerState, view: ClusterView, local: Any, task: int, now: float, rng: Any, count: Any
+) -> int:
+    """A task joins its queue or lists, and is counted; the queue, or NONE if it does not exist."""
+    count[ARRIVALS] += 1
+    count[TASKS] += 1
+    count[WAITING] += 1
+    return submit(book, view, local, task, now, rng)
+
+
+@inlined
+def arrive(
+    book: SchedulerState,
+    view: ClusterView,
+    sampler: Sampler,
+    s0: Any,
+    s1: Any,
+    now: float,
+    rng: Any,
+    count: Any,
+) -> tuple[Any, Any, int, int, int]:
+    """The stream's next state, where the local servers of a new task stand, and its queue."""
+    s0, s1, task = draw_task(book, view, sampler, s0, s1, now)
+    low = view.tasks.fact[uint32(task), LOW]
+    high = view.tasks.fact[uint32(task), HIGH]
+    queue = come(book, view, view.tasks.holders[low:high], task, now, rng, count)
+    return s0, s1, low, high, queue

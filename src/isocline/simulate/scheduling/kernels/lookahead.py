@@ -1,0 +1,61 @@
+"""Fetch the desks that the next events will touch, all at once, before they happen.
+
+As `simulate.routing.kernels.lookahead` does for routing: the events of a uniformised chain do not
+depend on its state, so a copy of the generator runs ahead, and the processor waits for many cache
+misses at the same time. A third of the time of an event at a million servers.
+"""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from numba import int64, uint32, uint64
+
+from isocline.compiled import inlined
+from isocline.draws import step
+from isocline.policies.scheduling.state.columns import LENGTH
+from isocline.simulate.common.kernels.alias_tables import BITS
+from isocline.simulate.common.kernels.counters import REST
+from isocline.simulate.scheduling.kernels.holder_sampler import UNIFORM, Sampler, draw_servers
+
+AHEAD = 64
+# Smaller clusters fit into the cache, where looking ahead would only cost.
+LEAST_SERVERS = 1 << 15
+
+
+def room(sampler: Sampler) -> npt.NDArray[np.int32]:
+    """(AHEAD, replicas) where `fetch` notes who is next; empty where it is of no use."""
+    useful = sampler.kind == UNIFORM and sampler.servers >= LEAST_SERVERS
+    return np.zeros((AHEAD if useful else 0, max(sampler.replicas, 1)), np.int32)
+
+
+@inlined
+def touch(desk: Any, upcoming: Any) -> int:
+    """Read the desks of all servers in `upcoming`."""
+    total = int64(0)
+    for i in range(AHEAD):
+        for j in range(upcoming.shape[1]):
+            total += desk[uint32(upcoming[i, j]), LENGTH]
+    return total  # type: ignore[no-any-return]
+
+
+@inlined
+def fetch(desk: Any, sampler: Sampler, arriving: int, upcoming: Any, s0: Any, s1: Any) -> int:
+    """Read what the next AHEAD ticks touch; the sum keeps the compiler from leaving it out."""
+    for i in range(AHEAD):
+        s0, s1, event = step(s0, s1)
+        if event >> uint64(BITS) < uint64(arriving):
+            s0, s1 = draw_servers(sampler, s0, s1, upcoming[i])
+        else:
+            server = ((event & REST) * uint64(sampler.servers)) >> uint64(BITS)
+            for j in range(upcoming.shape[1]):
+                upcoming[i, j] = server
+    return touch(desk, upcoming)
+
+
+@inlined
+def fetch_arrivals(desk: Any, sampler: Sampler, upcoming: Any, s0: Any, s1: Any) -> int:
+    """The same where the next AHEAD events are arrivals."""
+    for i in range(AHEAD):
+        s0, s1 = draw_servers(sampler, s0, s1, upcoming[i])
+    return touch(desk, upcoming)

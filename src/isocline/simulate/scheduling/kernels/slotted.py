@@ -1,0 +1,220 @@
+"""The slotted clock of the near-data paper, Section 2.
+
+In each slot, in this order: tasks arrive, their number drawn outside, and are routed one after the
+other; idle servers are scheduled; tasks in service complete, each with the probability of its
+level. Servers of whose own queue a task waits are scheduled first, for local tasks come first; then
+the others, in random order. Where tasks are not bound all are scheduled in random order, and are
+asked even if no task waits, as a server is in continuous time that ends a task: it may measure how
+busy it is. The queues are looked at before the arrivals, as Q(t) is.
+
+Completions have a stream of their own, and cost no draw at rate 1; else the servers that complete
+are found by geometric steps, so that a slot costs what happens in it. The set of idle servers in
+the view is not kept: nobody is called.
+"""
+
+from typing import Any
+
+from numba import int64, uint32
+
+from isocline.compiled import inlined, kernel
+from isocline.draws import below, step, unit
+from isocline.exponential import exponential
+from isocline.policies.scheduling.contract import LOCAL, ClusterView
+from isocline.policies.scheduling.state.columns import IDLE, LEVEL, SERVING
+from isocline.policies.scheduling.state.columns import WAITING as OWN_WAITING
+from isocline.policies.scheduling.state.transitions import (
+    NO_ONE,
+    WRONG_QUEUE,
+    WRONG_ROUTE,
+    YES,
+    SchedulerState,
+    take,
+)
+from isocline.simulate.scheduling.kernels.arrivals import arrive, room_for_another
+from isocline.simulate.scheduling.kernels.holder_sampler import Sampler
+from isocline.simulate.scheduling.kernels.lookahead import AHEAD, fetch_arrivals
+from isocline.simulate.scheduling.kernels.state import (
+    CLOCK,
+    DONE,
+    EMPTY,
+    EVENTS,
+    FETCHED,
+    FREE,
+    LOOK,
+    NEXT,
+    TASK_SECONDS,
+    TASKS,
+    TO_COME,
+    WAITING,
+    WAITING_SECONDS,
+    Samples,
+    leave,
+    look,
+    note_start,
+)
+
+
+@inlined
+def begin_slot(view: ClusterView, samples: Samples, arriving: Any, count: Any, gauge: Any) -> int:
+    """Look at the queues and take the number of arrivals; EMPTY if there is no such number."""
+    if count[NEXT] == arriving.size:
+        return EMPTY
+    if gauge[CLOCK] >= gauge[LOOK]:
+        look(view, samples, 1)
+    count[TO_COME] = arriving[count[NEXT]]
+    count[NEXT] += 1
+    return DONE
+
+
+@inlined
+def all_arrive(
+    book: SchedulerState,
+    view: ClusterView,
+    sampler: Sampler,
+    upcoming: Any,
+    events: Any,
+    policy: Any,
+    count: Any,
+    now: float,
+) -> int:
+    """The tasks of a slot are routed one after the other; DONE or why not all have been."""
+    s0, s1 = events[0], events[1]
+    status = DONE
+    while count[TO_COME] > 0:
+        status = room_for_another(book, view, sampler)
+        if status != DONE:
+            break
+        if upcoming.size > 0 and count[TO_COME] % AHEAD == 0:
+            count[FETCHED] = fetch_arrivals(view.desk, sampler, upcoming, s0, s1)
+        s0, s1, _, _, queue = arrive(book, view, sampler, s0, s1, now, policy, count)
+        count[TO_COME] -= 1
+        count[EVENTS] += 1
+        if queue < 0:
+            status = WRONG_ROUTE
+            break
+    events[0], events[1] = s0, s1
+    return status
+
+
+@inlined
+def schedule_idle(
+    book: SchedulerState,
+    view: ClusterView,
+    samples: Samples,
+    free: Any,
+    now: float,
+    policy: Any,
+    count: Any,
+) -> int:
+    """Offer each server that runs nothing a task; DONE or WRONG_QUEUE."""
+    left = count[FREE]
+    for anyone in range(2):  # first those with a task of their own, then anyone
+        if anyone == 1 and count[WAITING] == 0 and book.binds:
+            break
+        shuffled = anyone == 1 or not book.binds
+        asking = True
+        kept = 0
+        for i in range(left):
+            if asking and shuffled:
+                j = uint32(i + below(policy, left - i))
+                free[uint32(i)], free[j] = free[j], free[uint32(i)]
+            server = free[uint32(i)]
+            if asking and (anyone == 1 or view.desk[uint32(server), OWN_WAITING] > 0):
+                answer = take(book, view, int64(server), now, policy)
+                if answer == WRONG_QUEUE:
+                    return WRONG_QUEUE
+                if answer == YES:
+                    note_start(view, samples, count, server, now)
+                    continue
+                asking = anyone == 0 or answer != NO_ONE
+            free[uint32(kept)] = server
+            kept += 1
+        left = kept
+    count[FREE] = left
+    return DONE
+
+
+@inlined
+def complete(
+    book: SchedulerState,
+    view: ClusterView,
+    samples: Samples,
+    free: Any,
+    leaving: Any,
+    count: Any,
+    gauge: Any,
+    histogram: Any,
+    mean_step: float,
+    timed: bool,
+) -> None:
+    """Each task in service completes, or not."""
+    s0, s1 = leaving[0], leaving[1]
+    end = gauge[CLOCK] + 1.0
+    servers = view.rack.size
+    server = -1
+    while True:
+        server += 1
+        if mean_step > 0.0:
+            s0, s1, skipped = exponential(s0, s1)
+            server += int(min(skipped * mean_step, float(servers)))
+        if server >= servers:
+            break
+        if view.desk[uint32(server), SERVING] == IDLE:
+            continue
+        level = view.desk[uint32(server), LEVEL]
+        if level != LOCAL:
+            s0, s1, coin = step(s0, s1)
+            if unit(coin) * view.rate[LOCAL] >= view.rate[uint32(level)]:
+                continue
+        leave(book, view, samples, count, gauge, histogram, server, end, timed)
+        free[uint32(count[FREE])] = server
+        count[FREE] += 1
+        count[EVENTS] += 1
+    leaving[0], leaving[1] = s0, s1
+
+
+@kernel
+def play(
+    book: SchedulerState,
+    view: ClusterView,
+    sampler: Sampler,
+    samples: Samples,
+    arriving: Any,
+    free: Any,
+    upcoming: Any,
+    events: Any,
+    policy: Any,
+    leaving: Any,
+    count: Any,
+    gauge: Any,
+    histogram: Any,
+    mean_step: float,
+    between: float,
+    until: float,
+    timed: bool,
+) -> int:
+    """Play the slots that begin before `until`; returns why it stopped.
+
+    `arriving` are numbers of tasks, one per slot; `free` has room for all servers; `mean_step` is
+    1 / -log(1 - alpha), 0 if alpha is 1; `between` the slots between two looks at the queues.
+    count[TO_COME] is below 0 where a slot has not yet begun.
+    """
+    while gauge[CLOCK] < until:
+        now = gauge[CLOCK]
+        status = DONE
+        if count[TO_COME] < 0:
+            status = begin_slot(view, samples, arriving, count, gauge)
+        if status == DONE:
+            status = all_arrive(book, view, sampler, upcoming, events, policy, count, now)
+        if status == DONE:
+            status = schedule_idle(book, view, samples, free, now, policy, count)
+        if status != DONE:
+            return status
+        count[TO_COME] = -1
+        if now >= gauge[LOOK]:
+            gauge[LOOK] += between
+        gauge[TASK_SECONDS] += count[TASKS]
+        gauge[WAITING_SECONDS] += count[WAITING]
+        complete(book, view, samples, free, leaving, count, gauge, histogram, mean_step, timed)
+        gauge[CLOCK] = now + 1.0
+    return DONE

@@ -1,0 +1,140 @@
+"""Continuous time, Poisson arrivals, exponential service: the uniformised jump chain.
+
+All events come from one clock at rate U = arrivals + M alpha: an arrival, or a tick of one of the M
+servers, all alike, at which its task ends with probability rate / alpha if it runs one. By PASTA
+ticks need no time of their own: without percentiles each lasts 1 / U. An event costs the same
+whatever M is, and all policies meet the same events, one draw each, and the same local servers.
+"""
+
+from typing import Any
+
+from numba import int64, uint32, uint64
+
+from isocline.compiled import inlined, kernel
+from isocline.draws import step
+from isocline.exponential import exponential
+from isocline.policies.scheduling.contract import TIMER, ClusterView
+from isocline.policies.scheduling.state.columns import IDLE, LEVEL, SERVING
+from isocline.policies.scheduling.state.tasks import NONE
+from isocline.policies.scheduling.state.transitions import (
+    WRONG_ROUTE,
+    YES,
+    SchedulerState,
+    hand_out,
+)
+from isocline.simulate.common.kernels.alias_tables import BITS
+from isocline.simulate.common.kernels.counters import REST
+from isocline.simulate.scheduling.kernels.arrivals import arrive, room_for_another
+from isocline.simulate.scheduling.kernels.holder_sampler import Sampler
+from isocline.simulate.scheduling.kernels.lookahead import AHEAD, fetch
+from isocline.simulate.scheduling.kernels.state import (
+    CLOCK,
+    DONE,
+    EVENTS,
+    FETCHED,
+    TICK,
+    Samples,
+    in_time,
+    leave,
+    note_start,
+    pass_to,
+    times_asked,
+)
+
+_FRACTION = uint64((1 << BITS) - 1)
+
+
+@inlined
+def who_ends(view: ClusterView, accept: Any, event: Any) -> int:
+    """The server whose task a tick ends, or NONE."""
+    product = (event & REST) * uint64(view.rack.size)
+    server = uint32(product >> uint64(BITS))
+    if view.desk[server, SERVING] == IDLE:
+        return NONE
+    # What is left of the draw decides.
+    ends = product & _FRACTION < accept[uint32(view.desk[server, LEVEL])]
+    return int64(server) if ends else NONE
+
+
+@inlined
+def next_pause(s0: Any, s1: Any, clocked: bool) -> tuple[Any, Any, float]:
+    """The stream's next state, and a time of mean 1, drawn if the clock matters."""
+    if clocked:
+        return exponential(s0, s1)
+    return s0, s1, 1.0
+
+
+@kernel
+def jump(
+    book: SchedulerState,
+    view: ClusterView,
+    sampler: Sampler,
+    samples: Samples,
+    events: Any,
+    policy: Any,
+    accept: Any,
+    count: Any,
+    gauge: Any,
+    histogram: Any,
+    started: Any,
+    upcoming: Any,
+    arriving: int,
+    gap: float,
+    between: float,
+    until: float,
+    timed: bool,
+    clocked: bool,
+) -> int:
+    """Run until the clock is at `until`; returns why it stopped.
+
+    `accept`, (3,) uint64, is the probability that a tick ends a task of each level, in units of
+    2^-40; `arriving` that of an arrival in units of 2^-24; `gap` is 1 / U and `between` the time
+    between two looks at the queues. `clocked`: gaps are drawn; `timed`: completion times are noted.
+    """
+    s0, s1 = events[0], events[1]
+    now = gauge[CLOCK]
+    tick = gauge[TICK]
+    ticks = 0
+    asked = started[0] = 0
+    fetched = int64(0)
+    ahead = upcoming.size > 0 and not clocked
+    while True:
+        due = book.rules.due(view, now)
+        asked = times_asked(asked, due, now, started)
+        status = in_time(asked, room_for_another(book, view, sampler))
+        if status != DONE:
+            break
+        if tick <= now:
+            s0, s1, pause = next_pause(s0, s1, clocked)
+            tick = now + pause * gap
+        now = pass_to(view, samples, count, gauge, max(min(tick, until, due), now), between)
+        if now >= until:
+            break
+        freed, queue = NONE, TIMER
+        low = high = 0
+        if due > now:
+            if ahead and ticks % AHEAD == 0:
+                fetched += fetch(view.desk, sampler, arriving, upcoming, s0, s1)
+            ticks += 1
+            s0, s1, event = step(s0, s1)
+            if event >> uint64(BITS) < uint64(arriving):
+                s0, s1, low, high, queue = arrive(book, view, sampler, s0, s1, now, policy, count)
+                if queue < 0:
+                    status = WRONG_ROUTE
+                    break
+            else:
+                freed = who_ends(view, accept, event)
+                if freed < 0:
+                    continue
+                leave(book, view, samples, count, gauge, histogram, freed, now, timed)
+        local = view.tasks.holders[low:high]
+        status = hand_out(book, view, freed, local, queue, now, policy, started)
+        for i in range(started[0]):
+            note_start(view, samples, count, started[i + 1], now)
+        if status != YES:
+            break
+    events[0], events[1] = s0, s1
+    count[EVENTS] += ticks
+    count[FETCHED] = fetched
+    gauge[TICK] = tick
+    return status

@@ -1,0 +1,1 @@
+"""Theory of routing systems (GMSR paper): optimum, fluid model and convergence."""

@@ -1,0 +1,235 @@
+"""The fluid model of GMSR: the differential inclusion, Eq. (3) of the paper, followed in time.
+
+    dN_b/dt = sum_f lambda_f x_fb - l_b(N_b),   x_f among f's backends of the greatest l'_b(N_b)
+
+It has one equilibrium, the optimum of Eq. (1) (Lemma 4), and reaches it from everywhere
+(Theorem 2). `theory/implicit.py` makes one step of it; here steps are made as long as the
+tolerance allows.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from isocline.arguments import POSITIVE, Range, checked
+from isocline.errors import InfeasibleError, UsageError
+from isocline.flow.sink_levels import levels_at
+from isocline.model.fleet import RoutingSystem
+from isocline.model.starts import Start, jobs_at_start
+from isocline.theory.routing.direction import best_edges, drift_at
+from isocline.theory.routing.equilibrium import fluid_optimum
+from isocline.theory.routing.fluid_path import FluidPath
+from isocline.theory.routing.implicit_step import Stepper
+from isocline.theory.routing.piecewise_parameters import Period, periods
+from isocline.theory.routing.trajectory import Trajectory
+
+FloatArray = npt.NDArray[np.float64]
+MaskArray = npt.NDArray[np.bool_]
+
+# Half of the tolerance belongs to the time that a step covers, the other half to kinks: where tiers
+# merge any method is of first order, and a step may spend this share of what is left for them.
+_KINK_SHARE = 0.01
+
+# Tiers of larger systems change hundreds of times; when, is then known to a step, not sought.
+_LOCATED = 64
+
+# Without a horizon T the time before this many mean latencies has half of all, as most paths are
+# near their end then, and time t to t + dt has T dt / (T + t)^2 of it.
+_LATENCIES = 20.0
+
+# At rest: V over all arrivals. The distance to the equilibrium is V / kappa at most (Prop. 3).
+_REST = 1e-9
+
+# Two half steps are a quarter as wrong as a whole one, for a method of second order: their
+# difference is three times the error of the former.
+_DOUBLING = 3.0
+
+_GROW, _SHRINK, _SAFE = 5.0, 0.2, 0.9
+_MOST_STEPS = 1_000_000
+_POINTS = 200
+
+
+_TOLERANCE = Range("a number above 0 and at most 0.1", lambda value: 0 < value <= 0.1)
+
+
+@checked(horizon=POSITIVE, step=POSITIVE, tolerance=_TOLERANCE)
+def fluid(
+    system: RoutingSystem,
+    *,
+    start: Start = None,
+    horizon: float | None = None,
+    step: float | None = None,
+    tolerance: float = 1e-3,
+    changes: Sequence[tuple[float, RoutingSystem]] = (),
+) -> FluidPath:
+    """Follow the fluid from a start.
+
+    Args:
+        system: The system; its curves must be strictly concave (Assumption 1).
+        start: Jobs at backends by name, others empty; or (B,) jobs; None for all empty.
+        horizon: s; None to follow it until it is at rest.
+        step: s between the times reported; by default a 200th of the horizon. Without a horizon,
+            every step made is reported.
+        tolerance: Bound on the sum over backends of the errors of N_b, relative to the jobs in the
+            system, or at the equilibrium if those are fewer. Steps are chosen so that the estimated
+            errors of all steps add up to less (the fluid forgets: trajectories do not diverge).
+            Half the tolerance, half the error.
+        changes: From each time on, s, the system is another. Backends are known by name; one that
+            is missing gets no more jobs and serves what it holds, a new one begins empty.
+
+    Raises:
+        UsageError: A curve is not strictly concave, or an argument is out of range.
+        InfeasibleError: No horizon is given and the load cannot be served: there is no rest.
+    """
+    _require_horizon(horizon, step)
+    parts = periods(system, changes, horizon)
+    last = parts[-1]
+    equilibrium = _equilibrium(last, required=horizon is None)
+    trail = Trajectory(parts)
+    jobs = jobs_at_start(trail.backends, start)
+    walk = _Walk(trail, tolerance, horizon, equilibrium)
+    for period in parts:
+        times = None if horizon is None else period.times(step or horizon / _POINTS)
+        jobs = walk.follow(period, jobs, times)
+    return trail.path(tolerance, equilibrium)
+
+
+def _require_horizon(horizon: float | None, step: float | None) -> None:
+    if horizon is None and step is not None:
+        raise UsageError("a step between the times reported needs a horizon: give both")
+    if horizon is not None and step is not None and step > horizon:
+        raise UsageError(
+            f"step {step:g} s is longer than the horizon of {horizon:g} s; give a shorter step, or "
+            "a longer horizon"
+        )
+
+
+def _equilibrium(period: Period, *, required: bool) -> FloatArray | None:
+    try:
+        optimum = fluid_optimum(period.system)
+    except InfeasibleError:
+        if required:
+            raise
+        return None
+    jobs = np.zeros(len(period.backends))
+    jobs[period.present] = optimum.workloads
+    return jobs
+
+
+class _Walk:
+    """Through the periods, from the start to the end."""
+
+    def __init__(
+        self,
+        trail: Trajectory,
+        tolerance: float,
+        horizon: float | None,
+        equilibrium: FloatArray | None,
+    ) -> None:
+        self.trail = trail
+        self.tolerance = tolerance
+        self.horizon = horizon
+        self.most_jobs = np.inf if equilibrium is None else float(equilibrium.sum())
+        self.for_kinks = 0.5 * tolerance  # not spent yet
+        self.now = 0.0
+        self.length = 0.0  # of the next step, s
+        self.unit = 0.0  # s: the horizon or what stands for it
+
+    def follow(self, period: Period, jobs: FloatArray, times: FloatArray | None) -> FloatArray:
+        """To the last of the times, reporting at each; or to rest, reporting every step."""
+        self.period = period
+        self.stepper = Stepper(period.graph, period.rates, period.curves)
+        mask = self._best(jobs)
+        self.trail.tiers_at(self.now, period, jobs)
+        total = float(period.rates.sum())
+        speed = self._report(jobs)
+        self.unit = self.horizon or _LATENCIES * max(float(jobs.sum()), self.most_jobs) / total
+        self.length = 1e-3 * self.unit
+        for index in range(1, _MOST_STEPS if times is None else times.size):
+            if times is None and (speed <= _REST * total or self.now >= period.end):
+                break
+            until = period.end if times is None else float(times[index])
+            while self.now < until:
+                jobs, passed, fresh = self._step(jobs, until - self.now, mask)
+                self.now = until if passed == until - self.now else self.now + passed
+                if (fresh != mask).any():
+                    mask = fresh
+                    self.trail.tiers_at(self.now, period, jobs)
+                if times is None:
+                    break
+            speed = self._report(jobs)
+        self.trail.solves += self.stepper.solves
+        return jobs
+
+    def _best(self, jobs: FloatArray) -> MaskArray:
+        return best_edges(self.period.graph, levels_at(self.stepper.prices.parts, jobs))
+
+    def _report(self, jobs: FloatArray) -> float:
+        period = self.period
+        here = drift_at(self.stepper.prices.parts, period.graph, period.rates, jobs)
+        self.trail.report(self.now, jobs, here, period)
+        return here.lyapunov
+
+    def _step(
+        self, jobs: FloatArray, room: float, mask: MaskArray
+    ) -> tuple[FloatArray, float, MaskArray]:
+        """One step that keeps to the tolerance, or up to the next change of tiers if sooner."""
+        while True:
+            length = min(self.length, room)
+            after, error = self._doubled(jobs, length)
+            scale = min(max(float(after.sum()), float(jobs.sum())), self.most_jobs)
+            usual = 0.5 * self.tolerance * self._share(length) * scale
+            allowed = max(usual, _KINK_SHARE * self.for_kinks * scale)
+            ratio = _SAFE * np.sqrt(allowed / error) if error > 0.0 else _GROW
+            wanted = length * min(max(ratio, _SHRINK), _GROW)
+            if error <= allowed:
+                break
+            self.length = wanted
+        if length < room or wanted < self.length:
+            self.length = wanted
+        fresh = self._best(after)
+        if (fresh != mask).any() and jobs.size <= _LOCATED:
+            after, length, fresh = self._located(jobs, length, mask, after, fresh)
+        if error > usual:
+            self.for_kinks -= error / scale
+        self.trail.stepped(error)
+        return after, length, fresh
+
+    def _share(self, length: float) -> float:
+        """What a step covers of the horizon, or of all time."""
+        if self.horizon is not None:
+            return length / self.horizon
+        late = self.unit + self.now
+        return self.unit * length / (late * (late + length))
+
+    def _doubled(self, jobs: FloatArray, length: float) -> tuple[FloatArray, float]:
+        """Jobs after two half steps, and the estimated error: inf where a step is too long."""
+        step = self.stepper.step
+        whole, half = step(jobs, length, 0), step(jobs, 0.5 * length, 1)
+        after = None if half is None else step(half, 0.5 * length, 2)
+        if whole is None or after is None:
+            return jobs, np.inf
+        return after, float(np.abs(after - whole).sum()) / _DOUBLING
+
+    def _located(
+        self,
+        jobs: FloatArray,
+        length: float,
+        mask: MaskArray,
+        after: FloatArray,
+        fresh: MaskArray,
+    ) -> tuple[FloatArray, float, MaskArray]:
+        """The end of the shortest part of a step by which the tiers have changed."""
+        before = 0.0
+        while length - before > _KINK_SHARE * self.tolerance * self.unit:
+            middle = 0.5 * (before + length)
+            there = self.stepper.step(jobs, middle, 3)
+            if there is None:
+                break
+            best = self._best(there)
+            if (best == mask).all():
+                before = middle
+            else:
+                length, after, fresh = middle, there, best
+        return after, length, fresh

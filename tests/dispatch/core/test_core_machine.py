@@ -1,0 +1,209 @@
+"""The core under any order of events: no task twice, none forgotten, no server with too much."""
+
+import math
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from isocline.dispatch.actions import Action, Cancel, Cause, GiveUp, Reason, Start
+from isocline.dispatch.core.core import Core
+from isocline.dispatch.rules import Rules
+from isocline.draws import stream
+from isocline.model.cluster import Rates
+from isocline.policies.scheduling import ALL, parse
+
+SERVERS, RACKS = 4, [0, 1, 0, 1]
+MOST = 9  # servers ever
+RETRIES, KILLED = 1, 2
+HOLDERS = st.lists(st.integers(0, MOST - 1), min_size=1, max_size=5, unique=True)
+
+
+class Machine(RuleBasedStateMachine):
+    """Keeps beside the core what an engine would know."""
+
+    @initialize(
+        policy=st.sampled_from([*ALL, "local_first:count=waiting"]),
+        racks=st.booleans(),
+        grace=st.sampled_from([0.0, 5.0]),
+        ahead=st.sampled_from([0.0, math.inf]),
+    )
+    def begin(self, policy: str, racks: bool, grace: float, ahead: float) -> None:
+        rules = Rules(RETRIES, KILLED, holder_grace=grace, ahead_gap=ahead, straggler=1.0)
+        rates = Rates(1.0, 0.4, 0.7 if racks else None)
+        self.core = Core(RACKS, rates, parse(policy), stream(1), rules)
+        self.now, self.next = 10.0, 0
+        self.up = set(range(SERVERS))
+        self.rack = dict(enumerate(RACKS))
+        self.at: dict[int, list[int]] = {server: [] for server in self.up}
+        self.open: set[int] = set()
+        self.holders: dict[int, set[int] | None] = {}
+        self.tried: dict[int, int] = {}
+        self.killed: dict[int, int] = {}
+        self.unread: dict[int, int] = {}
+        self.grace = grace
+
+    def note(self, actions: list[Action]) -> None:
+        for action in actions:
+            match action:
+                case Start(task, server, level, _, ahead):
+                    assert task in self.open
+                    assert server in self.up
+                    assert task not in self.at[server]
+                    assert len(self.at[server]) == ahead
+                    elsewhere = [s for s, tasks in self.at.items() if task in tasks]
+                    assert len(elsewhere) < 2
+                    if elsewhere:
+                        assert action.why.startswith("copy")
+                    data = self.holders[task]
+                    if data is not None:
+                        assert data & self.up
+                        assert (level == 0) == (server in data)
+                        assert level == 0 or not ahead
+                    self.at[server].append(task)
+                case Cancel(task, server):
+                    assert task not in self.open
+                    assert task in self.at[server]
+                case GiveUp(task, reason):
+                    match reason:
+                        case Reason.NO_HOLDER:
+                            data = self.holders[task]
+                            assert data is not None
+                            assert not data & self.up
+                        case Reason.QUARANTINED:
+                            assert self.killed[task] == KILLED
+                        case Reason.UNREAD:
+                            assert self.unread[task] == KILLED
+                        case _:
+                            assert self.tried[task] == RETRIES + 1
+                    self.open.remove(task)
+
+    def leave_out(self, task: int, server: int, unless_last: bool = False) -> None:
+        data = self.holders[task]
+        if data is not None and not (unless_last and data == {server}):
+            data.discard(server)
+
+    def anywhere(self) -> list[tuple[int, int]]:
+        return [(task, server) for server, tasks in self.at.items() for task in tasks]
+
+    @rule(
+        holders=st.one_of(st.none(), HOLDERS),
+        job=st.integers(0, 5),
+        function=st.integers(0, 2),
+        pause=st.sampled_from([0.0, 0.3]),
+    )
+    def submit(self, holders: list[int] | None, job: int, function: int, pause: float) -> None:
+        self.now += pause
+        task, self.next = self.next, self.next + 1
+        self.open.add(task)
+        # One that is not up does not count, even if it comes up later.
+        self.holders[task] = None if holders is None else set(holders) & self.up
+        self.note(self.core.submitted(task, holders, self.now, job, function))
+
+    @precondition(lambda self: self.anywhere())
+    @rule(data=st.data(), took=st.sampled_from([0.0, 0.5, 3.0]))
+    def finish(self, data: st.DataObject, took: float) -> None:
+        task, server = data.draw(st.sampled_from(self.anywhere()))
+        self.now += took
+        self.at[server].remove(task)
+        self.open.discard(task)
+        self.note(self.core.finished(task, server, self.now, took))
+
+    @precondition(lambda self: self.anywhere())
+    @rule(data=st.data(), cause=st.sampled_from(Cause))
+    def fail(self, data: st.DataObject, cause: Cause) -> None:
+        task, server = data.draw(st.sampled_from(self.anywhere()))
+        self.at[server].remove(task)
+        if not any(task in tasks for tasks in self.at.values()):
+            by_cause = {Cause.LOST: self.killed, Cause.UNREAD: self.unread}
+            counts = by_cause.get(cause, self.tried)
+            counts[task] = counts.get(task, 0) + (cause is not Cause.STOPPED)
+            self.leave_out(task, server, unless_last=True)  # it is to run elsewhere
+        self.note(self.core.failed(task, server, self.now, cause))
+
+    @precondition(lambda self: self.open)
+    @rule(data=st.data())
+    def cancel(self, data: st.DataObject) -> None:
+        task = data.draw(st.sampled_from(sorted(self.open)))
+        self.open.remove(task)
+        self.note(self.core.cancelled(task, self.now))
+
+    @precondition(lambda self: self.open)
+    @rule(data=st.data(), holders=HOLDERS)
+    def hold(self, data: st.DataObject, holders: list[int]) -> None:
+        task = data.draw(st.sampled_from(sorted(self.open)))
+        if self.holders[task] is not None:
+            self.holders[task] = set(holders) & self.up
+            self.note(self.core.holds(task, holders, self.now))
+
+    @rule(server=st.integers(0, MOST - 1), rack=st.integers(0, 2))
+    def come_up(self, server: int, rack: int) -> None:
+        self.up.add(server)
+        self.at.setdefault(server, [])
+        self.note(self.core.server_up(server, self.now, self.rack.setdefault(server, rack)))
+
+    @precondition(lambda self: self.up)
+    @rule(data=st.data())
+    def lose(self, data: st.DataObject) -> None:
+        server = data.draw(st.sampled_from(sorted(self.up)))
+        self.up.remove(server)
+        for i, task in enumerate(self.at.pop(server)):
+            elsewhere = any(task in tasks for tasks in self.at.values())
+            if i == 0 and not elsewhere:
+                self.killed[task] = self.killed.get(task, 0) + 1
+        # A holder that is lost holds nothing when it is back, until that is said.
+        for task in self.open:
+            self.leave_out(task, server)
+        self.note(self.core.server_lost(server, self.now))
+
+    @rule(wait=st.sampled_from([0.1, 2.0, 20.0]))
+    def wait(self, wait: float) -> None:
+        self.now += wait
+        self.note(self.core.tick(self.now))
+
+    @invariant()
+    def all_is_accounted_for(self) -> None:
+        if not hasattr(self, "core"):
+            return
+        core = self.core
+        running = {task for task, _ in self.anywhere()}
+        assert core.in_flight == len(self.anywhere())
+        assert core.waiting >= 0
+        orphans = len(self.open - running) - core.waiting
+        assert orphans >= 0
+        for server, tasks in self.at.items():
+            assert core.runs(server) == tasks
+        counts = core.statistics
+        ended = counts.finished + counts.cancelled + counts.given_up
+        assert counts.submitted - ended == len(self.open)
+
+    def teardown(self) -> None:
+        """Whatever has happened, all that is left can be done."""
+        if not hasattr(self, "core"):
+            return
+        for server in range(MOST):
+            self.come_up(server, 0)
+        for task in sorted(self.open):
+            if self.holders[task] is not None:
+                self.holders[task] = set(range(MOST))
+                self.note(self.core.holds(task, range(MOST), self.now))
+        for _ in range(50 * (len(self.open) + len(self.anywhere()) + 1)):
+            if not self.anywhere() and not self.open:
+                break
+            self.now = max(self.now + 0.01, min(self.core.next_deadline(), self.now + 5.0))
+            self.note(self.core.tick(self.now))
+            for task, server in self.anywhere()[:1]:
+                self.at[server].remove(task)
+                self.open.discard(task)
+                self.note(self.core.finished(task, server, self.now, 0.5))
+        assert not self.open
+        assert not self.core.waiting
+
+
+Machine.TestCase.settings = settings(
+    max_examples=60,
+    stateful_step_count=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+)
+TestCore = Machine.TestCase

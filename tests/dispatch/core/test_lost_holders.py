@@ -1,0 +1,206 @@
+"""Holders that are lost: what waits for them, and for how long, in virtual time."""
+
+import math
+from typing import Any
+
+import pytest
+
+from isocline.dispatch.actions import Cause, GiveUp, Reason, Start
+from isocline.dispatch.coordinator.coordinator import Coordinator
+from isocline.dispatch.coordinator.nodes import Nodes
+from isocline.dispatch.coordinator.task_ledger import TaskLedger
+from isocline.dispatch.core.core import Core
+from isocline.dispatch.engines.base import Event, Node, NodeGone, NodeLost, NodeUp
+from isocline.dispatch.engines.common.errors import ChunkError
+from isocline.dispatch.engines.fake import FakeEngine
+from isocline.dispatch.errors import NoHolderError
+from isocline.dispatch.futures import TaskFuture
+from isocline.dispatch.rules import Rules
+from isocline.dispatch.scheduler import Scheduler
+from isocline.dispatch.submission.payload import Payloads
+from isocline.dispatch.submission.task import Task
+from isocline.dispatch.telemetry.records import Outcome, Records
+from isocline.draws import stream
+from isocline.model.cluster import Rates
+from isocline.policies.scheduling import parse
+
+GRACE = 15.0  # s
+
+
+class Rig:
+    """A run on a fake engine, without a driver: the test tells it what happens, and when."""
+
+    def __init__(self, engine: FakeEngine, holder_grace: float = GRACE) -> None:
+        self.engine = engine
+        self.events: list[Event] = []
+        self.records = Records(1000)
+        nodes = Nodes()
+        racks = [nodes.came_up(node)[1] for node in engine.start(self.events.append)]
+        core = Core(
+            racks,
+            Rates(1.0, 0.5),
+            parse("fifo"),
+            stream(1),
+            Rules(holder_grace=holder_grace, straggler=math.inf),
+            may_return=self.may_return,
+        )
+        self.run = Coordinator(core, engine, nodes, TaskLedger(nodes, self.records, None, 0.0, 0.0))
+        self.calls = Payloads()
+        self.count = 0
+
+    def may_return(self, task: int) -> bool:
+        return self.run.may_return(task)
+
+    def submit(self, *holders: str) -> TaskFuture[Any]:
+        number = self.count
+        self.count += 1
+        future: TaskFuture[Any] = TaskFuture(str(number), number, lambda _: None)
+        function, arguments = self.calls.function(len), self.calls.arguments("len", (), {})
+        task = Task(
+            number, str(number), function, arguments, "abc", holders, False, None, 0, future
+        )
+        self.run.submitted(task, self.engine.now)
+        return future
+
+    def hear(self, *more: Event) -> None:
+        self.events += more
+        while self.events:
+            self.run.heard(self.events.pop(0), self.engine.now)
+
+    def advance(self) -> None:
+        """To the next thing that happens, and what follows from it."""
+        assert self.engine.advance()
+        self.hear()
+
+    def wait(self, seconds: float) -> None:
+        """Nothing happens for so long but what is due."""
+        end = self.engine.now + seconds
+        while (due := self.run.next_deadline(self.engine.now)) <= end:
+            self.engine.now = max(self.engine.now, due)
+            self.run.tick(self.engine.now)
+        self.engine.now = end
+
+
+def test_a_task_whose_data_were_lost_on_their_way_is_run_again() -> None:
+    rig = Rig(FakeEngine(2, down=5.0))
+    here, helped = rig.submit("n0"), rig.submit("n0")
+    rig.engine.kill("n0")
+    rig.hear()
+    while not (here.done() and helped.done()):
+        rig.advance()
+    assert here.result() == helped.result() == 3
+    assert rig.records.outcomes[Outcome.LOST] == 2  # that of n0, and the one that read from there
+    assert rig.records.outcomes[Outcome.RAISED] == 0
+
+
+def test_a_task_that_reads_nothing_from_holders_that_are_up_has_failed() -> None:
+    rig = Rig(FakeEngine(2, down=math.inf))
+    rig.engine.kill("n0")  # not heard of: it is up as far as the run knows
+    (helped,) = [each for each in (rig.submit("n0"), rig.submit("n0")) if each.node == "n1"]
+    rig.events.clear()
+    while not helped.done():
+        rig.advance()
+    assert isinstance(helped.exception(), ChunkError)
+    assert rig.records.outcomes[Outcome.RAISED] == 1
+
+
+def test_data_that_are_lost_again_and_again_are_given_up() -> None:
+    core = Core([0, 0], Rates(1.0, 0.5), parse("fifo"), stream(1), Rules(most_killed=3))
+    actions = core.submitted(7, [0], 0.0)
+    for _ in range(2):
+        (start,) = [action for action in actions if isinstance(action, Start)]
+        actions = core.failed(7, start.server, 1.0, Cause.UNREAD)
+    (start,) = actions
+    assert isinstance(start, Start)
+    (given_up,) = core.failed(7, start.server, 2.0, Cause.UNREAD)
+    assert isinstance(given_up, GiveUp)
+    assert given_up.reason is Reason.UNREAD
+
+
+def test_a_task_waits_as_long_as_a_holder_is_started_again() -> None:
+    rig = Rig(FakeEngine(2))
+    rig.hear(NodeLost("n0", "killed by SIGKILL", returns=True))
+    future = rig.submit("n0")
+    rig.wait(20 * GRACE)
+    assert not future.done()
+    rig.hear(NodeUp(Node("n0")))
+    while not future.done():
+        rig.advance()
+    assert future.result() == 3
+
+
+@pytest.mark.parametrize("returns", [True, False])
+def test_one_that_does_not_come_back_is_waited_for_no_longer_than_the_grace(returns: bool) -> None:
+    rig = Rig(FakeEngine(2))
+    rig.hear(NodeLost("n0", "killed by SIGKILL", returns=returns))
+    future = rig.submit("n0")
+    if returns:
+        rig.wait(20 * GRACE)
+        rig.hear(NodeGone("n0", "20 workers ended as they started"))
+    assert not future.done()
+    rig.wait(GRACE)
+    why = "20 workers ended as they started" if returns else "killed by SIGKILL"
+    with pytest.raises(NoHolderError, match=rf"n0 is down \({why}\).*holder_grace=.*everywhere"):
+        future.result()
+
+
+def test_without_a_grace_no_task_waits() -> None:
+    rig = Rig(FakeEngine(2), holder_grace=0.0)
+    rig.hear(NodeLost("n0", "killed by SIGKILL", returns=True))
+    assert isinstance(rig.submit("n0").exception(), NoHolderError)
+
+
+# Names that no node has
+
+
+def test_a_name_that_no_node_has_is_said_at_once_with_the_likely_one() -> None:
+    rig = Rig(FakeEngine(3))
+    with pytest.raises(
+        NoHolderError,
+        match=r"chunk 'abc': there is no node 'n00', did you mean 'n0'\?; the nodes are n0, n1, n2",
+    ):
+        rig.submit("n00").result()
+    with pytest.raises(NoHolderError, match="none is said to hold it; correct the locations"):
+        rig.submit().result()
+    assert not rig.run.tasks
+
+
+@pytest.mark.parametrize(
+    ("everywhere", "then"),
+    [
+        (False, "its tasks wait 600 s for one of that name to join"),
+        (True, "until one of that name joins, its tasks run at any node"),
+    ],
+)
+def test_where_nodes_may_join_a_wrong_name_is_said_before_any_task_waits_for_it(
+    everywhere: bool, then: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine = FakeEngine(2, speed=math.inf)
+    engine.fixed = False
+    with Scheduler(
+        engine, locations=lambda _: ["n00"], holder_grace=600.0, everywhere=everywhere
+    ) as scheduler:
+        future = scheduler.submit(len, "a")
+        scheduler.statistics()  # by then the driver has taken the task
+        (record,) = caplog.records
+        assert everywhere or not future.done()
+        future.cancel()
+    assert "no node 'n00', did you mean 'n0'?; the nodes are n0, n1" in record.getMessage()
+    assert then in record.getMessage()
+
+
+def test_many_wrong_names_are_not_all_said(caplog: pytest.LogCaptureFixture) -> None:
+    with Scheduler(
+        FakeEngine(2, speed=math.inf), locations=lambda chunk: ["n1", f"m{chunk}"]
+    ) as scheduler:
+        assert len(list(scheduler.map(len, map(str, range(100))))) == 100
+    *named, last = caplog.records
+    assert len(named) == 8
+    assert last.getMessage() == "locations: there are more names that no node has"
+
+
+def test_a_wrong_name_beside_a_right_one_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    with Scheduler(FakeEngine(2, speed=math.inf), locations=lambda _: ["n1", "n11"]) as scheduler:
+        assert list(scheduler.map(len, ["a", "b"])) == [1, 1]
+    (record,) = caplog.records
+    assert "there is no node 'n11', did you mean 'n1'?" in record.getMessage()

@@ -1,0 +1,95 @@
+"""More servers than the arrays had: what a policy knows of those that were there it still knows."""
+
+import math
+
+import numpy as np
+import pytest
+
+from isocline.dispatch.actions import Start
+from isocline.dispatch.core.core import Core
+from isocline.dispatch.rules import Rules
+from isocline.draws import stream
+from isocline.model.cluster import Rates
+from isocline.policies.scheduling import parse
+from isocline.policies.scheduling.contract import LOCAL
+from isocline.policies.scheduling.late_binding import FACTS, LOAD
+from isocline.policies.scheduling.state.columns import LENGTH
+from isocline.policies.scheduling.state.least_workload import first_winners
+
+BUSY, SOME, IDLE = 0, 1, 2
+
+
+def worked(policy: str, servers: int, rack_rate: float | None = None) -> tuple[Core, float]:
+    """One server has always had local tasks, one half of the time, and the others none."""
+    rules = Rules(measure=False, ahead_gap=math.inf, straggler=math.inf)
+    rates = Rates(1.0, 0.25, rack_rate)
+    core, now = Core([0] * servers, rates, parse(policy), stream(0), rules), 0.0
+    if servers > IDLE + 1:  # only room for one that is to come later
+        core.server_lost(servers - 1, now)
+    for task in range(0, 200, 2):
+        core.submitted(task, [BUSY], now)
+        if task % 4 == 0:
+            core.submitted(task + 1, [SOME], now)
+        now += 1.0
+        core.finished(task, BUSY, now, 1.0)
+        if task % 4 == 0:
+            core.finished(task + 1, SOME, now, 1.0)
+    return core, now
+
+
+def loads(core: Core) -> list[float]:
+    memory = core._table.board.view.memory
+    return [float(load) for load in memory[LOAD::FACTS][: IDLE + 1]]
+
+
+def test_measured_loads_are_those_of_a_board_that_had_the_place() -> None:
+    moved, now = worked("late_binding", IDLE + 1)
+    stayed, _ = worked("late_binding", IDLE + 2)
+    assert loads(moved) == loads(stayed)
+    assert loads(moved)[BUSY] > 0.9
+    assert loads(moved)[SOME] < 0.7
+    for core in (moved, stayed):
+        core.server_up(IDLE + 1, now)
+    assert moved._table.board.setting.size > stayed._table.board.setting.size
+    assert loads(moved) == loads(stayed)
+
+
+def test_who_was_busy_helps_no_more_readily_after_the_move() -> None:
+    """A server of load 0.9 or more helps only for forty tasks at a slowdown of four."""
+    for comes_up in (False, True):
+        core, now = worked("late_binding", IDLE + 1)
+        core.server_lost(SOME, now)
+        if comes_up:
+            core.server_up(9, now)
+            core.server_lost(9, now)
+        core.submitted(1000, [BUSY], now)
+        starts = [
+            (action.server, action.level)
+            for task in range(1001, 1031)
+            for action in core.submitted(task, [IDLE], now)
+            if isinstance(action, Start)
+        ]
+        assert starts == [(IDLE, LOCAL)]
+        starts = [
+            (action.server, action.level)
+            for action in core.finished(1000, BUSY, now, 0.0)
+            if isinstance(action, Start)
+        ]
+        assert starts == []
+
+
+@pytest.mark.parametrize("rack_rate", [None, 0.5])
+def test_workloads_are_those_of_the_queues_on_the_new_board(rack_rate: float | None) -> None:
+    """What follows from the queues is made anew, where each server's place is another."""
+    core, now = worked("balanced_pandas", IDLE + 1, rack_rate)
+    for task in range(300, 340):
+        core.submitted(task, [task % 2], now)
+    core.server_up(9, now, rack=0 if rack_rate is None else 1)
+    board = core._table.board
+    size, memory = board.setting.size, board.view.memory
+    leaf = first_winners(board.setting)[memory.size : memory.size + size]
+    length = board.view.desk[:, LENGTH].reshape(-1, size).astype(float)
+    rates = [1.0, 0.25] if rack_rate is None else [1.0, rack_rate, 0.25]
+    expected = (length / np.array(rates)[:, None]).sum(axis=0)
+    assert expected[BUSY] > 1.0
+    assert memory[leaf].tolist() == expected.tolist()

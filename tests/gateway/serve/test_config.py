@@ -1,0 +1,338 @@
+"""From a system file to the gateway's settings: every key arrives, every mistake names its line."""
+
+import io
+import pickle
+from dataclasses import fields
+from pathlib import Path
+from typing import get_args
+
+import pytest
+from rich.console import Console
+
+from isocline.errors import IsoclineError, SystemFileError, UsageError
+from isocline.gateway.config import Match, SizeLimits, TimeLimits, digest
+from isocline.gateway.core.rules import EjectionRule, HoldingRule, RefusalRule, RetryRule, Rules
+from isocline.gateway.cors import Cors
+from isocline.gateway.health_checks import HealthCheck, Poll
+from isocline.gateway.models import ModelListing
+from isocline.gateway.serve.addresses import ListenAddress, read_address
+from isocline.gateway.serve.config import Overrides, Serving
+from isocline.gateway.serve.from_file import read
+from isocline.learn import Learning
+from isocline.model.systemfile import serving_schema as schema
+from isocline.report.tables.serving import serving_document, serving_report
+
+FULL = """kind: routing
+backends:
+  - name: a
+    url: "http://127.0.0.1:9001"
+    curve: {type: hyperbolic, peak: 9, half: 3}
+    keep_host: false
+    authorization: {file: token}
+    report: llamacpp
+    metrics: /m
+  - {name: b, url: "http://127.0.0.1:9002"}
+frontends:
+  - {name: one, match: {listener: inside, host: "*.x", headers: {X-A: b}, model: m*}, backends: [a]}
+  - {name: two, backends: ["*"], resend_unanswered: true}
+serve:
+  listen:
+    - {name: main, address: ":0"}
+    - {name: inside, address: "[::1]:8081"}
+  admin: 127.0.0.1:9090
+  policy: jsq
+  workers: 3
+  health: {path: /up, every: 5, timeout: 2, rise: 1, fall: 4}
+  poll: {every: 0.5}
+  holding: {seconds: 3, most: 7}
+  ejection: {failures: 2}
+  retries: {attempts: 1}
+  refusals: {first: 0.5, longest: 9, too_many_requests: client}
+  oldest_report: 4
+  slow_start: 8
+  times: {connect: 2, total: 60}
+  sizes: {body: 1000, pool: 0}
+  trusted: [10.0.0.0/8, "::1/128"]
+  api_keys: {env: DOOR}
+  cors: {origins: ["https://*.x"], headers: [X-A], max_age: 5, credentials: true}
+  models: {fresh: 1, timeout: 3, kept: 9, backends: false}
+  access_log: access.log
+  learn: {file: curves.json, every: 5, half_life: 600}
+  drain: 7
+  drain_delay: 4
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("DOOR", "key-one, key-two")
+    (tmp_path / "token").write_text("sk-secret\n")
+    path = tmp_path / "fleet.yaml"
+    path.write_text(FULL)
+    return path
+
+
+def refused(file: Path, old: str, new: str) -> str:
+    assert old in FULL
+    file.write_text(FULL.replace(old, new))
+    with pytest.raises(IsoclineError) as caught:
+        read(file)
+    return str(caught.value).removeprefix(str(file))
+
+
+def test_the_example_can_be_served() -> None:
+    made = read(Path(__file__).parents[3] / "examples/serve.yaml")
+    assert [rule.match.model for rule in made.proxy.frontends] == ["large*", "small*"]
+    assert made.lessons is not None
+    assert made.lessons.given == (False, False, False)
+
+
+def test_every_key_arrives(file: Path) -> None:
+    made = read(file)
+    a, b = made.proxy.backends
+    assert (a.keep_host, a.authorization, b.keep_host) == (False, "Bearer sk-secret", True)
+    assert made.proxy.frontends[0].match == Match("inside", "*.x", "/", {"X-A": "b"}, "m*")
+    doors = [(it.name, it.host, it.port) for it in made.proxy.listeners]
+    assert doors == [("main", "127.0.0.1", 0), ("inside", "::1", 8081)]
+    assert made.proxy.times == TimeLimits(connect=2.0, total=60.0)
+    assert made.proxy.sizes == SizeLimits(body=1000, pool=0)
+    assert [rule.resend_unanswered for rule in made.proxy.frontends] == [False, True]
+    assert made.proxy.key_digests == (digest("key-one"), digest("key-two"))
+    assert made.proxy.cors == Cors(
+        ("https://*.x",), headers=("X-A",), max_age=5.0, credentials=True
+    )
+    assert [str(it) for it in made.proxy.trusted] == ["10.0.0.0/8", "::1/128"]
+    assert made.rules == Rules(
+        HoldingRule(3.0, 7),
+        EjectionRule(failures=2),
+        RetryRule(1),
+        RefusalRule(0.5, 9.0, "client"),
+        4.0,
+        slow_start=8,
+    )
+    assert made.checks.health == HealthCheck("/up", 5.0, 2.0, 1, 4)
+    assert made.checks.polls == (Poll("llama.cpp", "/m", 0.5), Poll("auto", every=0.5))
+    assert made.lessons is not None
+    assert made.lessons.learning == Learning(half_life=600.0, half_life_completions=2000.0)
+    assert made.lessons.unit == "requests"
+    assert not made.proxy.tokens
+    assert (made.lessons.file, made.lessons.every) == (file.parent / "curves.json", 5.0)
+    assert made.lessons.given == (True, False)
+    assert (made.admin, made.policy, made.workers) == (ListenAddress("127.0.0.1", 9090), "jsq", 3)
+    assert made.access_log == str(file.parent / "access.log")
+    assert (made.drain, made.drain_delay) == (7.0, 4.0)
+    assert (made.access_log, made.drain) == (str(file.parent / "access.log"), 7.0)
+    assert made.models == ModelListing(1.0, 3.0, 9.0, backends=False)
+    assert made.proxy.candidates
+    file.write_text(FULL.replace("access_log: access.log", "access_log: off"))
+    assert not read(file).proxy.candidates  # which only the log tells
+
+
+def test_a_command_line_goes_before_the_file(file: Path) -> None:
+    made = read(file, Overrides("127.0.0.1:1234", "[::1]:5", "gmsr", 1, "-"))
+    assert (made.proxy.listeners[0].port, made.proxy.listeners[0].name) == (1234, "main")
+    assert made.proxy.listeners[1].port == 8081
+    assert (made.admin, made.policy, made.workers) == (ListenAddress("::1", 5), "gmsr", 1)
+    assert made.access_log == "-"
+
+
+def test_the_list_of_models_is_the_routers_unless_it_is_off(file: Path) -> None:
+    said = "  models: {fresh: 1, timeout: 3, kept: 9, backends: false}\n"
+    assert said in FULL
+    file.write_text(FULL.replace(said, ""))
+    assert read(file).models == ModelListing()
+    file.write_text(FULL.replace(said, "  models: off\n"))
+    assert read(file).models is None
+
+
+def test_curves_that_are_given_are_not_learned_unless_asked(file: Path) -> None:
+    curve = "curve: {type: hyperbolic, peak: 9, half: 3}"
+    known = FULL.replace('"http://127.0.0.1:9002"', f'"http://127.0.0.1:9002", {curve}')
+    file.write_text(known.replace("  learn: {file: curves.json, every: 5, half_life: 600}\n", ""))
+    assert read(file).lessons is None
+    file.write_text(FULL.replace("  learn: {file: curves.json, every: 5, half_life: 600}\n", ""))
+    lessons = read(file).lessons
+    assert lessons is not None  # b has none
+    assert lessons.file is None
+
+
+@pytest.mark.parametrize(
+    ("entry", "kind", "beside"),
+    [
+        (schema.HoldingEntry, HoldingRule, set()),
+        (schema.EjectionEntry, EjectionRule, set()),
+        (schema.RetriesEntry, RetryRule, set()),
+        (schema.RefusalsEntry, RefusalRule, set()),
+        (schema.TimesEntry, TimeLimits, set()),
+        (schema.SizesEntry, SizeLimits, set()),
+        (schema.MatchEntry, Match, set()),
+        (schema.LearnEntry, Learning, {"prior"}),
+        (schema.HealthEntry, HealthCheck, {"status"}),
+        (schema.CorsEntry, Cors, set()),
+        (schema.ModelsEntry, ModelListing, set()),
+    ],
+)
+def test_what_the_gateway_knows_can_be_written_in_a_file(
+    entry: type[schema.Record], kind: type, beside: set[str]
+) -> None:
+    known = {field.name for field in fields(kind)} - beside
+    assert set(entry.model_fields) - {"file", "every", "work", "ask_usage", "off"} == known - {
+        "every"
+    }
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("127.0.0.1:9090", "here", ":18: serve.admin: 'here' is no place to listen; give HOST:"),
+        ('":0"', '":x"', ":16: serve.listen[0] 'main', address: ':x' is no place"),
+        ("name: inside, addr", "name: main, addr", ":17: serve.listen[1] 'main', name: 'main' is "),
+        ("10.0.0.0/8", "10.0.0.1/8", ":31: serve.trusted[0]: 10.0.0.1/8 has host bits set; give"),
+        (
+            "http://127.0.0.1:9002",
+            "ftp://x",
+            ":10: backends[1] 'b', url: 'ftp://x' is not one to send",
+        ),
+        ("listener: inside", "listener: out", ":11: frontends: frontend one: match.listener 'out'"),
+        ("report: llamacpp", "report: orca", ":9: backends[0] 'a', metrics: is '/m', and report:"),
+        ("metrics: /m", "metrics: m", ":9: backends[0] 'a', metrics: poll: path 'm' is none; giv"),
+        ("{file: token}", "{file: tokens}", ":7: backends[0] 'a', authorization: file "),
+        ("{env: DOOR}", "{env: NONE_SUCH}", ":32: serve.api_keys: environment variable NONE_SUCH "),
+        ("curves.json", "none/curves.json", ":36: serve.learn.file: "),
+        ("half_life: 600", "ask_usage: true", ":36: serve.learn.ask_usage: is of use only "),
+        ("half_life: 600", "work: token", ":36: serve.learn.work"),
+        (
+            "half_life: 600",
+            "work: tokens",
+            ":36: serve.learn.work: is tokens, and given curves are in ",
+        ),
+        ("drain_delay: 4", "drain_delay: -1", ":38: serve.drain_delay: is -1"),
+        (
+            "first: 0.5",
+            "first: 10",
+            ":26: serve.refusals: first is 10.0 and longest is 9",
+        ),
+        ("longest: 9", "longest: 0", ":26: serve.refusals.longest: is 0"),
+        ("requests: client", "requests: all", ":26: serve.refusals.too_many_requests: is 'all'"),
+        ("failures: 2", "failures: 2, chance: 2", ":24: serve.ejection.chance: is 2"),
+        ("https://*.x", "*", ":33: serve.cors: credentials with origins that every site me"),
+        ("https://*.x", "http*://*", ":33: serve.cors: credentials with origins that every"),
+        ("https://*.x", "x.org", ":33: serve.cors: origins: 'x.org' is none; give scheme://"),
+        ("https://*.x", "https://x/", ":33: serve.cors: origins: 'https://x/' has a path; l"),
+        ("headers: [X-A]", "headers: [X A]", ":33: serve.cors: headers: 'X A' is no name of"),
+        ("body: 1000", "bodies: 1000", ":30: serve.sizes: limit bodies = 1000 is less than body"),
+        (
+            "policy: jsq",
+            "policy: gmrs",
+            ":19: serve.policy: unknown policy 'gmrs': did you mean gmsr?",
+        ),
+        (
+            "policy: jsq",
+            "policy: static_optimal",
+            ":19: serve.policy: static_optimal: there is no plan to follow",
+        ),
+        ('address: ":0"', 'address: ":0", tls: {certificate: no.pem}', ":16: serve.listen[0] 'mai"),
+        (
+            '"http://127.0.0.1:9002"',
+            '"https://b", ca_file: no.pem',
+            ":10: backends[1] 'b', ca_file: /",
+        ),
+    ],
+)
+def test_a_mistake_names_its_line(file: Path, old: str, new: str, says: str) -> None:
+    assert refused(file, old, new).startswith(says)
+
+
+@pytest.mark.parametrize("text", ["", " \n", "two\nlines", "caf\u00e9"])
+def test_a_secret_that_cannot_be_used_is_refused_and_not_shown(file: Path, text: str) -> None:
+    (file.parent / "token").write_text(text)
+    with pytest.raises(SystemFileError, match="authorization: ") as caught:
+        read(file)
+    assert not text.strip() or text not in str(caught.value)
+
+
+def test_a_key_file_without_keys_leaves_no_door_open(file: Path) -> None:
+    (file.parent / "keys").write_text("# nothing yet\n\n")
+    assert "there is no key in it" in refused(file, "{env: DOOR}", "{file: keys}")
+    (file.parent / "keys").write_text("# of the team\nalpha\n beta \n")
+    assert read(file).proxy.key_digests == (digest("alpha"), digest("beta"))
+
+
+def test_settings_go_between_processes_and_hide_secrets(file: Path) -> None:
+    made = read(file)
+    again: Serving = pickle.loads(pickle.dumps(made))
+    assert again.proxy == made.proxy
+    assert again.system.graph.sink.tolist() == made.system.graph.sink.tolist()
+    assert "sk-secret" not in repr(made)
+    assert "key-one" not in repr(made)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("9090", "9091"),
+        ("workers: 3", "workers: 2"),
+        ('":0"', '":8000"'),
+        ("half_life: 600", "work: frontend"),
+    ],
+)
+def test_doors_stay_as_they_were_opened(file: Path, old: str, new: str) -> None:
+    before = read(file)
+    file.write_text(FULL.replace(old, new))
+    with pytest.raises(UsageError, match="cannot change while it runs; restart"):
+        read(file).require_same_doors(before)
+    file.write_text(FULL.replace("jsq", "gmsr"))
+    read(file).require_same_doors(before)
+
+
+@pytest.mark.parametrize("text", ["8080", "x", "h:p", "h:1/x", "u@h:1", "h:99999", "[::1"])
+def test_what_is_no_place_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="no place to listen"):
+        read_address(text)
+
+
+def test_places_are_read_as_they_are_shown() -> None:
+    for text in ("127.0.0.1:80", "[::1]:8080", "example.org:0"):
+        assert str(read_address(text)) == text
+    assert str(read_address(":80")) == "127.0.0.1:80"
+
+
+def keys_of(entry: type[schema.Record]) -> set[str]:
+    """Names of all settings that an entry may give."""
+    names = set(entry.model_fields)
+    for field in entry.model_fields.values():
+        for kind in (field.annotation, *get_args(field.annotation)):
+            if isinstance(kind, type) and issubclass(kind, schema.Record):
+                names |= keys_of(kind)
+    return names
+
+
+def keys_in(document: object) -> set[str]:
+    if isinstance(document, dict):
+        return set(document).union(*(keys_in(value) for value in document.values()))
+    if isinstance(document, list | tuple):
+        return set[str]().union(*map(keys_in, document))
+    return set()
+
+
+def test_check_shows_each_setting_and_its_default(file: Path) -> None:
+    file.write_text(FULL.replace("half_life: 600", "half_life: 600, optimism: 0.5"))
+    document = serving_document(read(file))
+    elsewhere = {"listen": "listeners", "learn": "learning"}
+    hidden = {"env", "off"}  # where a secret is; a key that says that a group is null
+    wanted = {elsewhere.get(key, key) for key in keys_of(schema.ServeEntry) - hidden}
+    for rule in ("holding", "ejection", "retries", "refusals", "oldest_report", "stop_at_peak"):
+        assert rule in document["rules"]
+    assert wanted <= keys_in(document)
+    assert document["learning"]["optimism"] == 0.5
+    assert document["learning"]["kept"] == Learning().kept
+    console = Console(file=io.StringIO(), width=200)
+    console.print(serving_report(document))
+    shown = console.file.getvalue()
+    for line in (
+        "resending    two",
+        "load         oldest_report 4.0, stop_at_peak True, slow_start 8",
+        "llama.cpp, /m",
+        "optimism 0.5",
+    ):
+        assert line in shown

@@ -1,0 +1,205 @@
+"""Scheduling policies of a user's own that raise, choose what they may not, or do not compile."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numba
+import numpy as np
+import pytest
+
+import isocline
+from isocline import Scheduler, SchedulingPolicy
+from isocline.compiled import identity, value_as
+from isocline.dispatch.engines.fake import FakeEngine
+from isocline.errors import IsoclineError, PolicyError
+from isocline.model.cluster import Cluster, Rates, SampledTasks
+from isocline.policies.scheduling.contract import CALL, DUE, NOBODY, NOTHING, PICK, ROUTE
+from isocline.policies.scheduling.random_local import RandomLocal
+from isocline.policies.scheduling.state.columns import IDLE, SERVING, WAITING
+
+# The untyped functions are as a user would write them.
+
+
+@value_as(ROUTE)
+def route(local, view, now, rng):  # type: ignore[no-untyped-def]
+    if view.option[0] == 1.0:
+        raise ValueError("no queue for it")
+    if view.option[0] == 2.0:
+        return 1000
+    return local[0]
+
+
+@value_as(CALL)
+def call(local, queue, view, now, rng):  # type: ignore[no-untyped-def]
+    if view.option[0] == 3.0:
+        raise KeyError("server")
+    if view.option[0] == 4.0:
+        return -7
+    idle = local.size > 0 and view.desk[local[0], SERVING] == IDLE
+    return local[0] if idle else NOBODY
+
+
+@value_as(PICK)
+def pick(server, view, now, rng):  # type: ignore[no-untyped-def]
+    if view.option[0] == 5.0:
+        raise AssertionError  # as a plain `assert`, which pytest would rewrite
+    if view.option[0] == 6.0:
+        return -7
+    return server if view.desk[server, WAITING] > 0 else NOTHING
+
+
+@value_as(DUE)
+def due(view, now):  # type: ignore[no-untyped-def]
+    if view.option[0] == 7.0:
+        raise ZeroDivisionError("of the wait")
+    if view.option[0] == 8.0:
+        return math.nan
+    if view.option[0] == 9.0:
+        return now
+    return math.inf
+
+
+@dataclass(frozen=True)
+class Faulty(SchedulingPolicy):
+    """One thing wrong, by number."""
+
+    name = "faulty"
+    waits = True
+    what: int = 0
+
+    def rules(self, setting):  # type: ignore[no-untyped-def]
+        return RandomLocal().rules(setting)._replace(route=route, call=call, pick=pick, due=due)
+
+    def option(self, setting):  # type: ignore[no-untyped-def]  # noqa: ARG002
+        return np.array([float(self.what)])
+
+
+def simulated(policy: Any) -> None:
+    cluster = Cluster.numbered(4, Rates(local=1.0, remote=0.5), SampledTasks(2, 2.0))
+    isocline.simulate(cluster, [policy], horizon=100.0, warmup=0.0, replications=2)
+
+
+def scheduled(policy: Any) -> None:
+    engine = FakeEngine(2, speed=math.inf)
+    with Scheduler(engine, policy, locations=lambda _: ["n0"], grace=0.1) as live:
+        live.submit(str, "a")
+
+
+HERE = r"test_own_scheduling\.py:\d+\)"
+FAULTS = [
+    (1, rf"raised ValueError: no queue for it \(.*{HERE}"),
+    (2, r": route returned something else than a queue"),
+    (3, rf"raised KeyError: 'server' \(.*{HERE}"),
+    (4, r": call returned something else than a server that is idle"),
+    (5, rf"raised AssertionError \(.*{HERE}"),
+    (6, r": pick returned something else than a queue in which a task waits"),
+    (7, rf"raised ZeroDivisionError: of the wait \(.*{HERE}"),
+    (8, r": due returned"),
+]
+
+
+@pytest.mark.parametrize("run", [simulated, scheduled])
+@pytest.mark.parametrize(("what", "words"), FAULTS)
+def test_what_a_rule_does_wrong_ends_the_run(run: Any, what: int, words: str) -> None:
+    # Live, the task that comes after the failure may be the first to say so.
+    with pytest.raises(IsoclineError, match=f"policy faulty ?{words}") as refusal:
+        run(f"{__name__}:Faulty:what={what}")
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_time_that_has_passed_again_and_again_does_not_hang() -> None:
+    with pytest.raises(PolicyError, match=r"faulty: due returned, again and again, a time that"):
+        simulated(Faulty(9))
+
+
+@pytest.mark.parametrize("run", [simulated, scheduled])
+def test_the_same_policy_without_a_fault_runs(run: Any) -> None:
+    run(Faulty())
+
+
+@value_as(PICK)
+def too_few(server, view):  # type: ignore[no-untyped-def]
+    return server
+
+
+@numba.njit
+def not_a_queue(server, view, now, rng):  # type: ignore[no-untyped-def]
+    return view.tasks
+
+
+def plain(server, view, now, rng):  # type: ignore[no-untyped-def]
+    return server
+
+
+PICKS = {"too_few": too_few, "not_a_queue": not_a_queue, "plain": plain}
+
+
+@dataclass(frozen=True)
+class Shaped(SchedulingPolicy):
+    """A policy that gives something else than it should."""
+
+    name = "shaped"
+    what: str = ""
+
+    def rules(self, setting):  # type: ignore[no-untyped-def]
+        known = RandomLocal().rules(setting)
+        if self.what in PICKS:
+            return known._replace(pick=PICKS[self.what])
+        if self.what == "raises":
+            raise KeyError(self.what)
+        return tuple(known) if self.what == "tuple" else known
+
+    def option(self, setting):  # type: ignore[no-untyped-def]  # noqa: ARG002
+        return {"text": ["a"], "flat": 3.0, "nan": [math.nan]}.get(self.what, np.zeros(0))
+
+    def queues(self, setting):  # type: ignore[no-untyped-def]
+        return {"few": 1, "half": 4.5}.get(self.what, setting.size)
+
+    def grade(self, setting):  # type: ignore[no-untyped-def]
+        return np.full(setting.size - 1, -1) if self.what == "grade" else super().grade(setting)
+
+
+@pytest.mark.parametrize(
+    ("what", "words"),
+    [
+        ("too_few", r" \(.*:\d+\): it must be pick\(server, view, now, rng\) -> queue; found too_"),
+        (
+            "not_a_queue",
+            r" \(.*:\d+\): numba cannot compile it: it returns .*, not a queue; it mus",
+        ),
+        ("plain", r": pick is not compiled; write pick\(.*@value_as\(PICK\) above it"),
+        ("raises", r": rules: KeyError: 'raises' \(.*test_own_scheduling.py:\d+\)"),
+        ("tuple", r": rules gives tuple; it must give .*Rules\(route"),
+        ("text", r": option gives str.*; it must give an array of float64, of one dimension"),
+        ("flat", r": option has shape \(\); it must give"),
+        ("nan", r": option: entry \[0\] is nan"),
+        ("few", r": queues gives 1; give a whole number, at least one queue for each of 4 servers"),
+        ("half", r": queues gives 4.5; give a whole number"),
+        ("grade", r": grade has shape \(3,\); it must give an array of int8, one entry for each"),
+    ],
+)
+def test_what_a_class_gives_wrong_is_named(what: str, words: str) -> None:
+    with pytest.raises(PolicyError, match=f"^policy shaped{words}") as refusal:
+        simulated(Shaped(what))
+    assert "\n" not in str(refusal.value)
+
+
+LIMIT = 3
+
+
+def within_the_limit(server: int) -> int:
+    return server if server < LIMIT else -1
+
+
+def test_code_is_kept_apart_by_what_it_reads_from_around_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def below(limit: int) -> Any:
+        return lambda server: server < limit
+
+    assert identity(below(3)) == identity(below(3))
+    assert identity(below(3)) != identity(below(4))
+    before = identity(within_the_limit)
+    monkeypatch.setitem(globals(), "LIMIT", 4)
+    assert identity(within_the_limit) != before

@@ -1,0 +1,99 @@
+import numpy as np
+import pytest
+from scipy.special import stdtrit
+from scipy.stats import binom
+
+from isocline.errors import UsageError
+from isocline.simulate.common.statistics.intervals import interval
+from isocline.simulate.common.statistics.stability import Trend, trend
+from isocline.simulate.common.statistics.student_t import quantile
+from isocline.simulate.common.statistics.warm_up import mser5
+
+RNG = np.random.default_rng(2026)
+
+
+def test_intervals_cover_the_mean_as_often_as_they_say() -> None:
+    trials = 2000
+    covered = 0
+    for _ in range(trials):
+        estimate = interval(RNG.normal(3.0, 2.0, 6))
+        covered += estimate.low <= 3.0 <= estimate.high
+    # The count is binomial(2000, 0.95); this band holds with probability 0.999.
+    low, high = binom.interval(0.999, trials, 0.95)
+    assert low <= covered <= high
+
+
+def test_control_variates_narrow_the_interval_and_keep_its_coverage() -> None:
+    trials, covered, plain_width, width = 1000, 0, 0.0, 0.0
+    for _ in range(trials):
+        controls = RNG.normal(0.0, 1.0, (20, 2))
+        values = 5.0 + controls @ [2.0, -1.0] + RNG.normal(0.0, 0.5, 20)
+        estimate = interval(values, controls)
+        covered += estimate.low <= 5.0 <= estimate.high
+        width += estimate.half_width
+        plain_width += interval(values).half_width
+    low, high = binom.interval(0.999, trials, 0.95)
+    assert low <= covered <= high
+    # sd 0.5 in place of sqrt(4 + 1 + 0.25) = 2.3
+    assert width < 0.35 * plain_width
+
+
+def test_controls_that_do_not_vary_or_repeat_each_other_are_left_out() -> None:
+    values = RNG.normal(size=12)
+    constant = np.zeros((12, 2))
+    assert interval(values, constant) == interval(values)
+    twice = np.repeat(RNG.normal(size=(12, 1)), 2, axis=1)
+    assert interval(values, twice) == interval(values)
+
+
+def test_one_replication_has_no_interval() -> None:
+    with pytest.raises(UsageError, match="2 or more"):
+        interval(np.array([1.0]))
+
+
+def settling(n: int, time_constant: float) -> np.ndarray:
+    return 10.0 * (1.0 - np.exp(-np.arange(n) / time_constant)) + RNG.normal(0.0, 0.3, n)
+
+
+def test_mser_discards_the_transient_and_little_more() -> None:
+    discarded = mser5(settling(240, 10.0))
+    # After 3 time constants the bias, 5 % of 10, is below the noise of a batch, 0.3 / sqrt(5) ...
+    # and after 8 it is nothing.
+    assert discarded is not None
+    assert 20 <= discarded <= 100
+
+
+def test_mser_finds_nothing_to_discard_in_noise() -> None:
+    discarded = mser5(RNG.normal(size=240))
+    assert discarded is not None
+    assert discarded <= 120
+
+
+def test_mser_refuses_a_run_that_never_settles() -> None:
+    assert mser5(np.arange(240.0)) is None
+
+
+@pytest.mark.parametrize(
+    ("path", "verdict"),
+    [
+        (lambda t: 50.0 + 0.0 * t, Trend.STEADY),
+        (lambda t: 50.0 * (1.0 - np.exp(-4.0 * t)), Trend.SETTLING),
+        (lambda t: 50.0 * np.sqrt(t), Trend.SETTLING),
+        (lambda t: 1.0 + 80.0 * t, Trend.GROWING),
+    ],
+    ids=["flat", "exponential approach", "square root", "line"],
+)
+def test_trends_are_told_apart(path: object, verdict: Trend) -> None:
+    t = np.linspace(0.0, 1.0, 240)
+    series = np.array([path(t) + RNG.normal(0.0, 1.0, 240) for _ in range(10)])  # type: ignore[operator]
+    assert trend(series) is verdict
+
+
+@pytest.mark.parametrize("freedom", [1, 2, 3, 9, 10, 57, 399, 400, 401, 2000, 10**6])
+@pytest.mark.parametrize("probability", [0.5, 0.75, 0.95, 0.975, 0.9995])
+def test_quantiles_of_student_t_are_those_of_scipy(probability: float, freedom: int) -> None:
+    assert quantile(probability, freedom) == pytest.approx(
+        stdtrit(freedom, probability),
+        rel=1e-9,
+        abs=1e-15,  # older SciPy has ten digits
+    )

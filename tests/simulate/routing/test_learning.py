@@ -1,0 +1,210 @@
+"""Policies on learned curves: what learning costs, and that no backend starves.
+
+Intervals are Student-t at 95 % over paired replications, with fixed seeds.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import isocline
+from isocline.errors import UsageError
+from isocline.learn import Learning
+from isocline.model.curves import HyperbolicCurve, KneeCurve
+from isocline.model.fleet import RoutingSystem
+from isocline.model.traffic import DeterministicSizes
+from isocline.policies.parse import parse
+from isocline.simulate.common.kernels import counters
+from isocline.simulate.routing.compare import simulate
+from isocline.simulate.routing.learned_policy import LearnedPolicy
+from isocline.simulate.routing.learning_engine import LearningEngine
+from isocline.simulate.routing.prepare import prepare
+from isocline.simulate.routing.replicate import replicate
+from isocline.simulate.routing.run_settings import Run
+from isocline.simulate.routing.scenario import scenario
+from isocline.simulate.routing.slowdown import Slowdown
+from tests.builders import fleet, mixed, station
+
+EXAMPLES = Path(__file__).parents[3] / "examples"
+GMSR = LearnedPolicy(parse("gmsr"), Learning())
+
+
+def small_and_large() -> RoutingSystem:
+    small, large = KneeCurve(120.0, 4.0, 4.0), KneeCurve(200.0, 32.0, 4.0)
+    return fleet([small, small, large, large], [300.0])
+
+
+def at(system: RoutingSystem, load: float) -> tuple[RoutingSystem, float]:
+    """The system at a load, and when its least used backend should have 200 completions, s."""
+    loaded = scenario(system, load=load).system
+    return loaded, 200.0 / min(b.rate for b in isocline.plan(loaded).backends)
+
+
+def test_the_learning_kernel_is_the_tracking_kernel_but_for_the_table() -> None:
+    # jsq looks at no curve: learning changes no decision, and so nothing at all.
+    run, prepared = Run(200.0, 20.0), prepare(mixed())
+    plain = replicate(prepared, parse("jsq"), run, 3)
+    learned = replicate(prepared, LearnedPolicy(parse("jsq"), Learning()), run, 3)
+    assert plain is not None
+    assert learned is not None
+    for name in ("arrivals", "completions", "timed", "snapshots"):
+        assert np.array_equal(getattr(plain, name), getattr(learned, name))
+    for ours, theirs in zip(plain.latencies, learned.latencies, strict=True):
+        assert np.array_equal(ours[1], theirs[1])
+    # A kernel that stops for a fit adds its sums in other portions, and so rounds otherwise.
+    assert np.allclose(plain.jobs, learned.jobs, rtol=1e-12)
+
+
+def test_at_the_start_all_backends_look_alike() -> None:
+    prepared = prepare(mixed())
+    engine = LearningEngine(prepared, GMSR, Run(100.0), 0)
+    known = prepared.scores(parse("gmsr"), engine.size)
+    assert np.array_equal(engine.view.table[0], engine.view.table[1])
+    assert not np.allclose(known[0], known[1], rtol=0.5)
+
+
+def test_what_is_observed_is_what_happened() -> None:
+    prepared = prepare(mixed())
+    engine = LearningEngine(prepared, GMSR, Run(100.0), 0)
+    area = 0.0
+    for end in (50.0, 100.0):
+        engine.advance(end)
+        area = float(engine.gauge[counters.JOB_SECONDS])
+    seen = engine.learner.observed.occupied
+    assert seen.finished.sum() == engine.count[counters.COMPLETIONS]
+    levels = np.arange(seen.seconds.shape[1])
+    # All but the time since the last event of each backend, of about a second.
+    assert float((seen.seconds @ levels).sum()) == pytest.approx(area, rel=0.02)
+    assert np.all(seen.since > 90.0)
+
+
+@pytest.mark.parametrize(
+    ("system", "load", "replications"),
+    [
+        ("mixed fleet", 0.7, 4),
+        ("small and large", 0.6, 16),
+        ("small and large", 0.8, 16),
+    ],
+)
+def test_after_200_completions_per_backend_learning_costs_less_than_ten_percent(
+    system: str, load: float, replications: int
+) -> None:
+    whole = isocline.load(EXAMPLES / "mixed_fleet.yaml") if system == "mixed fleet" else None
+    loaded, since = at(whole or small_and_large(), load)
+    result = simulate(
+        loaded, ["gmsr"], learn=Learning(), warmup=since, horizon=3 * since, seed=1,
+        replications=replications,
+    )  # fmt: skip
+    knows, learns = result.policies
+    assert learns.policy == "gmsr learned"
+    assert learns.difference is not None
+    assert knows.mean_latency is not None
+    assert learns.difference.high < 0.10 * knows.mean_latency.value
+    engine = LearningEngine(prepare(loaded), GMSR, Run(2 * since, seed=1), 0)
+    engine.advance(since)
+    # Chance, and what a backend had too few of while it was not yet known.
+    assert engine.learner.observed.occupied.finished.min() > 100
+    engine.advance(2 * since)
+    assert engine.learner.observed.occupied.finished.min() > 250
+
+
+def test_a_silent_slowdown_is_learned_and_costs_what_being_told_would() -> None:
+    loaded = scenario(small_and_large(), load=0.6).system
+    means = {}
+    for told in (True, False):
+        slow = Slowdown("b2", 2.0, 20.0, told)
+        run = {"warmup": 25.0, "horizon": 35.0, "replications": 16, "seed": 2}
+        learn = None if told else Learning()
+        result = simulate(loaded, ["gmsr"], slowdowns=[slow], learn=learn, **run)  # type: ignore[arg-type]
+        for policy in result.policies:
+            assert policy.mean_latency is not None
+            means[policy.policy, told] = policy.mean_latency
+    oracle = means["gmsr", True]
+    assert means["gmsr learned", False].value < 1.05 * oracle.value
+    assert means["gmsr", False].low > 1.05 * oracle.high  # by the old curve it is worse
+    engine = LearningEngine(
+        prepare(loaded), GMSR, Run(40.0, slowdowns=(Slowdown("b2", 2.0, 20.0),)), 0
+    )
+    engine.advance(40.0)
+    (change,) = engine.learner.changes
+    assert change.backend == 2
+    assert 20.0 < change.time < 23.0
+    assert change.speed == pytest.approx(0.5, abs=0.2)
+    true = loaded.curves[2].scaled(0.5)
+    for jobs in np.array([0.8, 1.0, 1.2]) * engine.view.workload[2]:  # where it has been lately
+        assert engine.learner.curve(2).rate(jobs) == pytest.approx(true.rate(jobs), rel=0.1)
+
+
+def test_a_backend_wrongly_thought_slow_is_tried_again() -> None:
+    # One of two like machines was seen to take a hundred times as long, by 20 jobs of bad luck.
+    engine = LearningEngine(
+        prepare(fleet([HyperbolicCurve(10.0, 5.0)] * 2, [8.0])), GMSR, Run(2000.0), 0
+    )
+    seen = engine.learner.observed
+    seen.occupied.done[1, 1:5] += 5.0
+    seen.occupied.seconds[1, 1:5] += 5.0 / (0.01 * engine.system.rate[1, 1:5])
+    seen.fresh[1] = seen.quota[1]
+    engine.learner.update(0.0, [0, 0])
+    true = engine.prepared.curves[1]
+    assert engine.learner.curve(1).rate(3.0) < 0.03 * true.rate(3.0)  # it is believed
+    engine.advance(1000.0)
+    early = seen.occupied.finished.copy()
+    engine.advance(2000.0)
+    late = seen.occupied.finished - early
+    assert late[1] > 0.8 * late[0]  # and no longer is
+
+
+def test_other_policies_learn_too_and_those_that_look_at_no_curve_do_not() -> None:
+    names = ["least_expected_latency", "weighted_least_connections", "jsq", "random"]
+    result = simulate(mixed(), names, learn=Learning(), horizon=300.0, warmup=50.0, replications=2)
+    assert [p.policy for p in result.policies] == [
+        *("least_expected_latency", "least_expected_latency learned"),
+        *("weighted_least_connections", "weighted_least_connections learned"),
+        *("jsq", "random"),
+    ]
+
+
+def test_results_depend_on_the_seed_alone() -> None:
+    def run(threads: int) -> list[float]:
+        result = simulate(
+            mixed(), ["gmsr"], learn=Learning(half_life=50.0), horizon=200.0, warmup=20.0,
+            replications=4, threads=threads,
+        )  # fmt: skip
+        return [p.mean_latency.value for p in result.policies if p.mean_latency]
+
+    assert run(1) == run(2)
+
+
+@pytest.mark.parametrize(
+    ("policies", "options", "words"),
+    [
+        (["jsq"], {}, "none of jsq looks at service curves"),
+        (["gmsr"], {"clock": "slotted"}, "not learned with the slotted clock"),
+        (["gmsr_hold"], {}, "gmsr_hold holds jobs"),
+        (["gmsr_ahead"], {}, "more than one row"),
+    ],
+)
+def test_what_learning_cannot_do_is_said(
+    policies: list[str], options: dict[str, str], words: str
+) -> None:
+    system = fleet([HyperbolicCurve(1.0, 2.0)] * 2, [0.5])
+    with pytest.raises(UsageError, match=words):
+        simulate(system, policies, learn=Learning(), horizon=99.0, **options)  # type: ignore[arg-type]
+
+
+def test_sizes_that_are_not_exponential_are_refused() -> None:
+    system = replace(mixed(), sizes=DeterministicSizes())
+    with pytest.raises(UsageError, match="not exponential; leave one of the two out"):
+        simulate(system, ["gmsr"], learn=Learning(), horizon=50.0)
+
+
+def test_a_station_of_parallel_servers_can_be_learned() -> None:
+    # Not strictly concave, and so beyond the curves that are fitted: it is approached all the same.
+    loaded = fleet([station(1.0, 4), station(0.3, 8)], [3.0])
+    engine = LearningEngine(prepare(loaded), GMSR, Run(3000.0), 0)
+    engine.advance(3000.0)
+    for backend, workload in ((0, 2.0), (0, 3.0), (1, 3.0)):
+        true = loaded.curves[backend].rate(workload)
+        assert engine.learner.curve(backend).rate(workload) == pytest.approx(true, rel=0.12)
