@@ -88,8 +88,9 @@ def test_a_warm_simulation_loads_only_what_it_runs() -> None:
     found = started("simulate", "examples/n_model.yaml", "--horizon", "2000")
     assert NOT_NEEDED.isdisjoint(found["modules"])
     # Two forms of the kernel: four of the policies differ by tables alone.
-    kernels = "isocline.simulate.kernels"
-    assert sorted(found["asked"]) == [f"{kernels}.arena.reserve", *2 * [f"{kernels}.tracked.track"]]
+    kernels = "isocline.simulate.routing.kernels"
+    wanted = [f"{kernels}.job_arena.reserve", *2 * [f"{kernels}.tracked_chain.track"]]
+    assert sorted(found["asked"]) == wanted
     assert not found["runtime"]
     assert found["collects"]
     assert found["exempt"] > found["tracked"]  # most objects are those of modules

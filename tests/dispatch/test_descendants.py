@@ -150,13 +150,13 @@ def test_workers_whose_engine_is_killed_leave_none(tmp_path: Path) -> None:
     script = textwrap.dedent(f"""
         import time, cloudpickle
         from isocline.dispatch.batch.command import Command
-        from isocline.dispatch.engines.base import Work
+        from isocline.dispatch.engines.base import WorkItem
         from isocline.dispatch.engines.processes import ProcessEngine
         engine = ProcessEngine(1)
         engine.start(lambda event: None)
         command = Command({escaping(note, "sleep 600")!r})
         arguments = cloudpickle.dumps((("x",), {{}}))
-        engine.run("n0", Work(1, "k", cloudpickle.dumps(command), arguments))
+        engine.run("n0", WorkItem(1, "k", cloudpickle.dumps(command), arguments))
         time.sleep(3600)
     """)
     with running([sys.executable, "-c", script]) as driver:

@@ -60,7 +60,7 @@ def ran(policy: Any) -> None:
 
 
 def line_of(function: Callable[..., Any], offset: int) -> str:
-    return rf"test_custom\.py:{function.__code__.co_firstlineno + offset}\)"
+    return rf"test_own_functions\.py:{function.__code__.co_firstlineno + offset}\)"
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def line_of(function: Callable[..., Any], offset: int) -> str:
     ],
 )
 def test_what_a_function_raises_ends_the_run(function: Callable[..., Any], words: str) -> None:
-    name = rf"^policy tests\.policies\.test_custom:{function.__name__} "
+    name = rf"^policy tests\.policies\.test_own_functions:{function.__name__} "
     with pytest.raises(PolicyError, match=name + r"(\S+ )?" + words) as refusal:
         ran(function)
     assert "\n" not in str(refusal.value)

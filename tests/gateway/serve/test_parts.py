@@ -294,7 +294,7 @@ def test_kernels_are_compiled_once_before_there_are_workers(
     happened: list[str] = []
 
     class Stub:
-        """Hand of a process that does nothing."""
+        """Handle to a process that does nothing."""
 
         pid = 0
 
@@ -316,7 +316,7 @@ def test_kernels_are_compiled_once_before_there_are_workers(
         async def kill(self) -> None:
             return None
 
-    monkeypatch.setattr(worker_pool, "Hand", Stub)
+    monkeypatch.setattr(worker_pool, "WorkerHandle", Stub)
     monkeypatch.setattr(worker_pool, "warm", lambda _serving: happened.append("compile"))
 
     async def life() -> None:

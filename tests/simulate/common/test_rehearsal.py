@@ -14,10 +14,10 @@ ASKED = """
 import json
 import isocline
 from isocline.kernel_cache import KernelCache
-from isocline.simulate.common.executor import InOrder
+from isocline.simulate.common.executor import OrderedExecutor
 
 asked, timed = [], []
-load, extend = KernelCache.load_overload, InOrder.extend
+load, extend = KernelCache.load_overload, OrderedExecutor.extend
 
 def asking(self, signature, context):
     asked.append(f"{self._py_func.__module__}.{self._py_func.__qualname__}")
@@ -28,7 +28,7 @@ def extending(self, total):
     extend(self, total)
     timed.extend(asked)
 
-KernelCache.load_overload, InOrder.extend = asking, extending
+KernelCache.load_overload, OrderedExecutor.extend = asking, extending
 system, cluster = (isocline.load(f"examples/{n}.yaml") for n in ("n_model", "small_cluster"))
 options = dict(horizon=4000.0, warmup=400.0, replications=2, threads=1)
 runs = {

@@ -288,16 +288,16 @@ def test_workers_end_with_their_engine_though_a_fork_of_it_lives_on() -> None:
 def test_workers_end_when_their_engine_is_killed(tmp_path: Path) -> None:
     script = textwrap.dedent(f"""
         import os, queue, time, cloudpickle
-        from isocline.dispatch.engines.base import Work
+        from isocline.dispatch.engines.base import WorkItem
         from isocline.dispatch.engines.processes import ProcessEngine
         heard = queue.SimpleQueue()
         engine = ProcessEngine(2, scratch={str(tmp_path)!r})
         engine.start(heard.put)
         arguments = cloudpickle.dumps(((), {{}}))
         for node in ("n0", "n1"):
-            engine.run(node, Work(1, "k", cloudpickle.dumps(os.getpid), arguments))
+            engine.run(node, WorkItem(1, "k", cloudpickle.dumps(os.getpid), arguments))
             print(cloudpickle.loads(heard.get().value), flush=True)
-        engine.run("n0", Work(3, "k", cloudpickle.dumps(lambda: time.sleep(3600)), arguments))
+        engine.run("n0", WorkItem(3, "k", cloudpickle.dumps(lambda: time.sleep(3600)), arguments))
         time.sleep(3600)
     """)
     command = [sys.executable, "-c", script]
