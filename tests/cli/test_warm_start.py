@@ -72,7 +72,7 @@ NOT_NEEDED = {
     "isocline.simulate.routing.delayed_engine",
     "isocline.simulate.routing.holding_engine",
     "isocline.simulate.routing.slotted_engine",
-    "isocline.simulate.cluster",
+    "isocline.simulate.scheduling",
     "isocline.report.plots.style",
     "rich.progress",
     "scipy.special",
