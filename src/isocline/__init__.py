@@ -161,7 +161,10 @@ def __getattr__(name: str) -> Any:
     if name == "simulate":
         return importlib.import_module("isocline.simulate")
     if name in _HOME_OF:
-        return getattr(importlib.import_module(_HOME_OF[name]), name)
+        from isocline.extras import extras_named
+
+        with extras_named(lambda: f"isocline.{name}"):
+            return getattr(importlib.import_module(_HOME_OF[name]), name)
     raise AttributeError(f"module 'isocline' has no attribute {name!r}")
 
 

@@ -65,8 +65,10 @@ class Verbs(click.Group):
         raise click.UsageError(f"there is no verb {word!r}; {hint}known: {', '.join(known)}", ctx)
 
     def invoke(self, ctx: click.Context) -> Any:
+        from isocline.extras import extras_named
+
         try:
-            with reported_compilation():
+            with reported_compilation(), extras_named(lambda: f"isocline {ctx.invoked_subcommand}"):
                 result = super().invoke(ctx)
             sys.stdout.flush()  # here, where a reader that went away is still our business
         except IsoclineError as error:

@@ -1,0 +1,43 @@
+"""Extras: which optional dependency a missing module belongs to.
+
+`pip install isocline` is enough to plan and to simulate. Everything else is an extra, so that a
+simulator on a cluster need not install an HTTP stack, nor a router a plotting library.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from isocline.errors import MissingExtraError
+
+# Top-level module: the extra in pyproject.toml that brings it.
+EXTRAS = {
+    "aiohttp": "serve",
+    "backports": "serve",
+    "cloudpickle": "run",
+    "distributed": "dask",
+    "hdrh": "serve",
+    "httptools": "serve",
+    "matplotlib": "plot",
+    "pandas": "frame",
+    "prometheus_client": "serve",
+    "ray": "ray",
+    "uvloop": "serve",
+}
+
+
+@contextmanager
+def extras_named(what: Callable[[], str]) -> Iterator[None]:
+    """Name the extra that `what()`, such as "isocline serve", needs where its module is missing.
+
+    Raises:
+        MissingExtraError: In place of the ModuleNotFoundError of an optional dependency.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        module = (error.name or "").partition(".")[0]
+        if module not in EXTRAS:
+            raise
+        raise MissingExtraError(
+            f"{what()} needs {module}: pip install 'isocline[{EXTRAS[module]}]'"
+        ) from error
