@@ -4,8 +4,9 @@
 
 One run of the simulator, whose policy notes each edge that it returns; then the core, driven by the
 same arrivals and departures. The events of the simulator's uniformised chain do not depend on its
-state (see `simulate/routing/kernels/tracked_chain`), so they are drawn in advance from the same streams. What the
-core is asked is exactly what the kernel asked: policy, counts and clock are compared to the bit.
+state (see `simulate/routing/kernels/tracked_chain`), so they are drawn in advance from the same
+streams. What the core is asked is exactly what the kernel asked: policy, counts and clock are
+compared to the bit.
 """
 
 from collections.abc import Iterable
