@@ -31,15 +31,25 @@ _DEEP_LEVEL = math.exp(-0.5 * _DEEP)
 
 
 class CurveParts(NamedTuple):
-    """I parts of T sinks."""
+    """I parts of T sinks.
 
-    first: IndexArray  # (T + 1,) the parts of sink b are first[b] .. first[b + 1]
-    kind: IndexArray  # (I,)
-    row: FloatArray  # (I, 3) peak; level when empty; the kind's own number
-    first_knot: IndexArray  # (I + 1,)
-    knots: FloatArray  # (K, 3) workload, rate, marginal rate: `table` only
-    start: FloatArray  # (T,) jobs before the step
-    pace: float  # 1/s, one over the length of the step; 0 where there is none
+    Made by `Prices`; no kernel writes to it.
+    """
+
+    # (T + 1,) int64, the parts of sink b are first[b] .. first[b + 1].
+    first: IndexArray
+    # (I,) int64, a code of `price_kinds`.
+    kind: IndexArray
+    # (I, 3) float64: peak, jobs/s; level when empty, s^(-1/2); the kind's own number.
+    row: FloatArray
+    # (I + 1,) int64, the knots of part i are knots[first_knot[i] : first_knot[i + 1]].
+    first_knot: IndexArray
+    # (K, 3) float64, `table` only: workload, jobs; rate, jobs/s; marginal rate, 1/s.
+    knots: FloatArray
+    # (T,) float64, jobs before the step.
+    start: FloatArray
+    # 1/s, one over the length of the step; 0 where there is none.
+    pace: float
 
 
 @inner
@@ -58,7 +68,10 @@ def _table_piece(parts: CurveParts, i: int, value: float, column: int) -> int:
 
 @compiled
 def part_at(parts: CurveParts, i: int, w: float) -> tuple[float, float, float]:  # noqa: PLR0911
-    """Workload and rate of one part at a level, and how fast the workload falls with the level."""
+    """Workload and rate of one part at a level, and how fast the workload falls with the level.
+
+    Reads `parts`; w and the level are in s^(-1/2).
+    """
     peak, empty, own = parts.row[i, 0], parts.row[i, 1], parts.row[i, 2]
     if w >= empty:
         return 0.0, 0.0, 0.0
@@ -93,7 +106,10 @@ def part_at(parts: CurveParts, i: int, w: float) -> tuple[float, float, float]: 
 
 @compiled
 def part_level(parts: CurveParts, i: int, n: float) -> float:  # noqa: PLR0911
-    """The level of one part at a workload."""
+    """The level of one part at a workload.
+
+    Reads `parts`; n is in jobs, the level in s^(-1/2).
+    """
     peak, empty, own = parts.row[i, 0], parts.row[i, 1], parts.row[i, 2]
     if n <= 0.0:
         return float(empty)
@@ -120,7 +136,10 @@ def part_level(parts: CurveParts, i: int, n: float) -> float:  # noqa: PLR0911
 
 @compiled
 def part_rate(parts: CurveParts, i: int, n: float) -> float:
-    """The rate of one part at a workload."""
+    """The rate of one part at a workload.
+
+    Reads `parts`; n is in jobs, the rate in jobs/s.
+    """
     peak, empty, own = parts.row[i, 0], parts.row[i, 1], parts.row[i, 2]
     kind, x = parts.kind[i], peak / (empty * empty)
     if n <= 0.0:

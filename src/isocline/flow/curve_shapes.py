@@ -24,12 +24,20 @@ IndexArray = npt.NDArray[np.int64]
 
 
 class Shapes(NamedTuple):
-    """I curves as numbers."""
+    """I curves as numbers.
 
-    kind: IndexArray  # (I,)
-    row: FloatArray  # (I, 3) peak; level when empty; the kind's own number
-    first_knot: IndexArray  # (I + 1,) the knots of curve i are knots[first_knot[i]:first_knot[i+1]]
-    knots: FloatArray  # (K, 3) workload, rate, marginal rate: `table` only
+    Made by `of`, and read-only.
+    """
+
+    # (I,) int64, a code of `price_kinds`.
+    kind: IndexArray
+    # (I, 3) float64: peak, jobs/s; level when empty, s^(-1/2); the kind's own number, which is the
+    # sharpness of a knee, and 0 for others.
+    row: FloatArray
+    # (I + 1,) int64, the knots of curve i are knots[first_knot[i] : first_knot[i + 1]].
+    first_knot: IndexArray
+    # (K, 3) float64, `table` only: workload, jobs; rate, jobs/s; marginal rate, 1/s.
+    knots: FloatArray
 
     @classmethod
     def of(cls, curves: Sequence[Curve]) -> Self:

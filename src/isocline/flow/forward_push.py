@@ -35,16 +35,18 @@ def spread(
 
     Args:
         edges: The graph.
-        group: (S + T,) group of each node.
-        flow: (E,) changed in place.
-        excess: (S + T,) changed in place; a sink's room is negative.
-        queue: (S + T,) the nodes reached, in order.
-        demand: (S + T,) what each node's tree can take in.
-        parent: (S + T,) the edge that leads to each node.
-        wanted: The search ends once it has found so much room.
+        group: (S + T,) int32, group of each node, sources first, below 0 for none; read-only.
+        flow: (E,) float64, jobs/s, changed in place.
+        excess: (S + T,) float64, jobs/s, what each node holds too much, negative for a sink's room;
+            changed in place.
+        queue: (S + T,) int32, written: the nodes reached, in order.
+        demand: (S + T,) float64, jobs/s, written: what the tree of each node looked at can take in.
+        parent: (S + T,) int64, written: the edge that leads to each node, -1 at the excesses, -2
+            where none does.
+        wanted: jobs/s; the search ends once it has found so much room.
 
     Returns:
-        The room found, and the number of nodes reached.
+        The room found, jobs/s, and the number of nodes reached.
     """
     found, seen, last = _search(edges, group, flow, excess, queue, demand, parent, wanted)
     if found > 0.0:

@@ -38,8 +38,14 @@ def components(
 ) -> int:
     """Renumber `group` in place: connected parts of (old group, in the cut or not); their count.
 
-    Only edges with usable (E,) connect. Nodes of a group below 0, and sinks left without a source,
-    get -1.
+    Nodes of a group below 0, and sinks left without a source, get -1.
+
+    Args:
+        edges: The graph.
+        group: (S + T,) int32, group of each node, sources first, below 0 for none; rewritten.
+        cut: (S + T,) bool, whether a node is in the cut; read-only.
+        usable: (E,) bool, whether an edge connects its ends; read-only.
+        queue: (S + T,) int32, scratch.
     """
     sources, nodes = edges.first.size - 1, group.size
     fresh = np.full(nodes, -1, dtype=np.int32)
@@ -85,11 +91,13 @@ def group_levels(
 
     Args:
         prices: Of T sinks.
-        supply: (S,) what each source brings.
-        group: (S + T,) int32 group of each node, below 0 for none.
+        supply: (S,) float64, jobs/s, what each source brings; read-only.
+        group: (S + T,) int32, group of each node, sources first, below 0 for none; read-only.
         count: The number of groups.
-        level: (S + T,) set for the nodes of groups; on entry a guess for each group's first sink.
-        target: (T,) inflows, set for the sinks of groups; they add up to the group's supply.
+        level: (S + T,) float64, set for the nodes of groups; on entry a guess for each group's
+            first sink.
+        target: (T,) float64, jobs/s, inflows, set for the sinks of groups; they add up to the
+            group's supply.
 
     Returns:
         A group whose supply its sinks cannot take in, or -1.

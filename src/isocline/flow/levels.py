@@ -47,7 +47,10 @@ TILT = 1e-6
 
 @compiled
 def level(prices: "Prices", b: int, inflow: float) -> float:  # noqa: PLR0911  (one per kind)
-    """Level of sink b at an inflow."""
+    """Level of sink b at an inflow.
+
+    Reads `prices`; the inflow is in jobs/s.
+    """
     row: FloatArray = prices.row
     capacity: float = row[b, 0]
     empty: float = row[b, 1]
@@ -78,7 +81,10 @@ def level(prices: "Prices", b: int, inflow: float) -> float:  # noqa: PLR0911  (
 
 @compiled
 def inflow(prices: "Prices", b: int, w: float) -> tuple[float, float]:  # noqa: PLR0911
-    """Inflow of sink b at a level, and the rate at which it falls as the level rises."""
+    """Inflow of sink b at a level, and the rate at which it falls as the level rises.
+
+    Reads `prices`; the inflow is in jobs/s, its fall in jobs/s per level.
+    """
     row: FloatArray = prices.row
     capacity: float = row[b, 0]
     empty: float = row[b, 1]
@@ -196,7 +202,7 @@ def _custom_inflow(prices: "Prices", b: int, w: float) -> tuple[float, float]:
 
 @compiled
 def levels(prices: "Prices", inflows: FloatArray) -> FloatArray:
-    """(T,) level of every sink at its inflow."""
+    """(T,) float64, level of every sink at its inflow; `inflows`, (T,) float64, is in jobs/s."""
     found = np.empty(inflows.size)
     for b in range(inflows.size):
         found[b] = level(prices, b, inflows[b])
@@ -205,7 +211,7 @@ def levels(prices: "Prices", inflows: FloatArray) -> FloatArray:
 
 @compiled
 def inflows(prices: "Prices", at: FloatArray) -> FloatArray:
-    """(T,) inflow of every sink at its level."""
+    """(T,) float64, jobs/s, inflow of every sink at its level; `at` is (T,) float64."""
     found = np.empty(at.size)
     for b in range(at.size):
         found[b] = inflow(prices, b, at[b])[0]

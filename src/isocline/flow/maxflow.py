@@ -53,19 +53,19 @@ def max_flow(
 
     Args:
         edges: The graph.
-        supply: (S,) what each source has to send.
-        capacity: (T,) what each sink can take.
-        group: (S + T,) int32 group of each node; only edges inside a group exist, and nodes of a
-            group below 0 are left alone.
-        flow: (E,) a start, any nonnegative numbers; the maximum flow on return.
+        supply: (S,) float64, jobs/s, what each source has to send; read-only.
+        capacity: (T,) float64, jobs/s, what each sink can take; read-only.
+        group: (S + T,) int32, group of each node, sources first; only edges inside a group exist,
+            and nodes of a group below 0 are left alone. Read-only.
+        flow: (E,) float64, jobs/s: a start, any nonnegative numbers; the maximum flow on return.
         slack: Share of its capacity by which a sink may be overfull.
         most_rounds: Where to give up.
 
     Returns:
-        (S + T,) flags: the source side of the minimal minimum cut, empty where everything was sent
-        (a group with a flagged node cannot send all; its flagged sources and their neighbours in
-        the group, which are the flagged sinks, are the proof); (S + T,) what each node holds too
-        much, negative for a sink's room; and the number of rounds, or -1.
+        (S + T,) bool flags: the source side of the minimal minimum cut, empty where everything was
+        sent (a group with a flagged node cannot send all; its flagged sources and their neighbours
+        in the group, which are the flagged sinks, are the proof); (S + T,) float64, jobs/s, what
+        each node holds too much, negative for a sink's room; and the number of rounds, or -1.
     """
     nodes = supply.size + capacity.size
     excess, demand = np.empty(nodes), np.empty(nodes)

@@ -57,15 +57,27 @@ def _concave_parts(curves: Sequence[Curve]) -> list[tuple[Curve, ...]]:
 
 @one_type
 class Prices(NamedTuple):
-    """Prices of T sinks; made by `of_curves` and its like, `linear` or `custom`."""
+    """Prices of T sinks; made by `of_curves` and its like, `linear` or `custom`.
 
-    kind: IndexArray  # (T,) a code above
-    row: FloatArray  # (T, 3) capacity; level at inflow 0; the kind's own number
-    first_knot: IndexArray  # (T + 1,) the knots of sink b are knots[first_knot[b]:first_knot[b+1]]
-    knots: FloatArray  # (K, 3) workload, rate, marginal rate: `table` only
-    parameters: FloatArray  # (T, P) what the user's function reads: `custom` only
-    function: Any  # the user's p(parameters[b], a) as a numba function value
-    parts: CurveParts  # of sinks that are `composed` or `mean`
+    No kernel writes to it. Rates are in jobs/s and prices in s, so that levels are in s^(-1/2);
+    linear and custom prices may have any unit.
+    """
+
+    # (T,) int64, a code of `price_kinds`.
+    kind: IndexArray
+    # (T, 3) float64: capacity, inf where there is none; level at inflow 0; the kind's own number,
+    # which is the sharpness of a knee, the weight of a linear price, and 0 for others.
+    row: FloatArray
+    # (T + 1,) int64, the knots of sink b are knots[first_knot[b] : first_knot[b + 1]].
+    first_knot: IndexArray
+    # (K, 3) float64, `table` only: workload, jobs; rate, jobs/s; marginal rate, 1/s.
+    knots: FloatArray
+    # (T, P) float64, what the user's function reads: `custom` only.
+    parameters: FloatArray
+    # The user's p(parameters[b], a) as a numba function value.
+    function: Any
+    # Of sinks that are `composed` or `mean`.
+    parts: CurveParts
 
     @property
     def sinks(self) -> int:

@@ -14,13 +14,16 @@ FloatArray = npt.NDArray[np.float64]
 
 
 class Edges(NamedTuple):
-    """A compatibility graph as kernels read it: S sources, T sinks, E edges."""
+    """A compatibility graph as kernels read it: S sources, T sinks, E edges.
 
-    first: IndexArray  # (S + 1,) edges of source f: first[f] .. first[f + 1]
-    sink: IntArray  # (E,)
-    source: IntArray  # (E,)
-    sink_first: IndexArray  # (T + 1,) edges into sink b: edge_into[sink_first[b] .. [b + 1]]
-    edge_into: IndexArray  # (E,)
+    Made by `of`; no kernel writes to it.
+    """
+
+    first: IndexArray  # (S + 1,) int64, edges of source f: first[f] .. first[f + 1]
+    sink: IntArray  # (E,) int32, number of the sink
+    source: IntArray  # (E,) int32, number of the source
+    sink_first: IndexArray  # (T + 1,) int64, edges into b: edge_into[sink_first[b] .. [b + 1]]
+    edge_into: IndexArray  # (E,) int64, number of the edge
 
     @classmethod
     def of(cls, graph: CompatibilityGraph) -> "Edges":
@@ -44,7 +47,7 @@ class LevelFlowProblem:
     """
 
     graph: CompatibilityGraph
-    supply: FloatArray  # (S,) jobs/s
+    supply: FloatArray  # (S,) float64, jobs/s; read-only
     prices: Prices  # of T sinks
 
     def __post_init__(self) -> None:

@@ -31,10 +31,11 @@ def settle(
 
     Args:
         edges: The graph.
-        capacity: (T,) what each sink should take in.
-        group: (S + T,) int32 group of each node, below 0 for none.
-        flow: (E,) changed in place.
-        excess: (S + T,) what each node holds too much; that of the sinks is kept up.
+        capacity: (T,) float64, jobs/s, what each sink should take in; read-only.
+        group: (S + T,) int32, group of each node, sources first, below 0 for none; read-only.
+        flow: (E,) float64, jobs/s, changed in place.
+        excess: (S + T,) float64, jobs/s, what each node holds too much, negative for a sink's room;
+            that of the sinks is kept up.
         short: See above.
         give: See above.
     """

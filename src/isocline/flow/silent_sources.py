@@ -15,11 +15,14 @@ IndexArray = npt.NDArray[np.int64]
 
 
 class Speaking(NamedTuple):
-    """The part of a graph whose sources have a supply."""
+    """The part of a graph whose sources have a supply.
+
+    Made by `speaking`, and read-only.
+    """
 
     graph: CompatibilityGraph
-    sources: IndexArray  # their numbers in the whole graph
-    edges: IndexArray  # likewise
+    sources: IndexArray  # (s,) int64, their numbers in the whole graph
+    edges: IndexArray  # (e,) int64, numbers of their edges in the whole graph
 
 
 def speaking(graph: CompatibilityGraph, supply: FloatArray) -> Speaking | None:

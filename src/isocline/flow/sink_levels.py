@@ -42,7 +42,10 @@ def _within(at: float, step: float, low: float, high: float, before: float) -> f
 
 @compiled
 def sink_at(parts: CurveParts, b: int, w: float) -> tuple[float, float, float]:
-    """`part_at`, summed over the parts of a sink."""
+    """`part_at`, summed over the parts of a sink.
+
+    Reads `parts`; w is in s^(-1/2).
+    """
     n, rate, fall = 0.0, 0.0, 0.0
     for i in range(parts.first[b], parts.first[b + 1]):
         one = part_at(parts, i, w)
@@ -52,7 +55,10 @@ def sink_at(parts: CurveParts, b: int, w: float) -> tuple[float, float, float]:
 
 @compiled
 def sink_rate(parts: CurveParts, b: int, n: float) -> float:
-    """The rate of a sink at a workload."""
+    """The rate of a sink at a workload.
+
+    Reads `parts`; n is in jobs, the rate in jobs/s.
+    """
     first = parts.first[b]
     if parts.first[b + 1] - first == 1:  # the level of a straight curve would not tell
         return part_rate(parts, first, n)
@@ -65,7 +71,10 @@ def sink_rate(parts: CurveParts, b: int, n: float) -> float:
 
 @compiled
 def sink_level(parts: CurveParts, b: int, n: float) -> float:
-    """The level of a sink at a workload."""
+    """The level of a sink at a workload.
+
+    Reads `parts`; n is in jobs, the level in s^(-1/2).
+    """
     first, after = parts.first[b], parts.first[b + 1]
     if after - first == 1:
         return part_level(parts, first, n)
@@ -95,7 +104,10 @@ def sink_level(parts: CurveParts, b: int, n: float) -> float:
 
 @compiled
 def composed_inflow(prices: "Prices", b: int, w: float) -> tuple[float, float]:
-    """Inflow of a composed sink at a level below its own, and its fall per level."""
+    """Inflow of a composed sink at a level below its own, and its fall per level.
+
+    Reads `prices`; w is in s^(-1/2), the inflow in jobs/s.
+    """
     n, rate, fall = sink_at(prices.parts, b, w)
     taken = rate + prices.parts.pace * (n - prices.parts.start[b])
     return max(taken, 0.0), (w * w + prices.parts.pace) * fall
@@ -103,7 +115,10 @@ def composed_inflow(prices: "Prices", b: int, w: float) -> tuple[float, float]:
 
 @compiled
 def mean_inflow(prices: "Prices", b: int, w: float) -> tuple[float, float]:
-    """Inflow of a sink whose price is N / l(N), and its fall per level."""
+    """Inflow of a sink whose price is N / l(N), and its fall per level.
+
+    Reads `prices`; w is in s^(-1/2), the inflow in jobs/s.
+    """
     price = 1.0 / (w * w)
     low, high = 0.0, prices.row[b, 1]
     at = w  # N / l <= 1 / l', so the level of the parts is at most this one
@@ -129,7 +144,10 @@ def mean_inflow(prices: "Prices", b: int, w: float) -> tuple[float, float]:
 
 @compiled
 def sink_holding(parts: CurveParts, b: int, wanted: float) -> tuple[float, float, float]:
-    """Workload, rate and level of a sink where l(N) + pace N = wanted."""
+    """Workload, rate and level of a sink where l(N) + pace N = wanted.
+
+    Reads `parts`; `wanted` is in jobs/s.
+    """
     first = parts.first[b]
     if parts.first[b + 1] - first == 1 and parts.kind[first] == HYPERBOLIC and parts.pace > 0.0:
         # The positive root of pace n^2 + (pace x + peak - wanted) n = wanted x, without cancelling.
@@ -154,7 +172,10 @@ def sink_holding(parts: CurveParts, b: int, wanted: float) -> tuple[float, float
 
 @compiled
 def parts_level(prices: "Prices", b: int, inflow: float) -> float:
-    """The level of a sink made of parts at an inflow."""
+    """The level of a sink made of parts at an inflow.
+
+    Reads `prices`; the inflow is in jobs/s, the level in s^(-1/2).
+    """
     parts = prices.parts
     n, rate, w = sink_holding(parts, b, inflow + parts.pace * parts.start[b])
     if prices.kind[b] == COMPOSED:
@@ -164,7 +185,7 @@ def parts_level(prices: "Prices", b: int, inflow: float) -> float:
 
 @compiled
 def step_empty(parts: CurveParts) -> FloatArray:
-    """(T,) the level of each sink after a step without inflow: N + h l(N) = start."""
+    """(T,) float64, the level of each sink after a step without inflow: N + h l(N) = start."""
     found = np.empty(parts.start.size)
     for b in range(found.size):
         found[b] = sink_holding(parts, b, parts.pace * parts.start[b])[2]
@@ -173,10 +194,15 @@ def step_empty(parts: CurveParts) -> FloatArray:
 
 @compiled
 def step_workloads(parts: CurveParts, inflow: FloatArray, level: FloatArray) -> FloatArray:
-    """(T,) jobs after a step, from inflows and levels that agree.
+    """(T,) float64, jobs after a step, from inflows and levels that agree.
 
     Up to half load from the inflow, beyond from the level: far below a knee the level is that of an
     empty backend to all its digits, and near the peak the inflow tells few digits of N.
+
+    Args:
+        parts: Of T sinks; read-only.
+        inflow: (T,) float64, jobs/s; read-only.
+        level: (T,) float64, s^(-1/2); read-only.
     """
     found = np.empty(level.size)
     for b in range(level.size):
@@ -216,7 +242,12 @@ def _empty_bend(parts: CurveParts, b: int) -> float:
 
 @compiled
 def states_at(parts: CurveParts, workload: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """(T,) levels, (T,) rates and (T,) -l'' of all sinks at their workloads, jobs."""
+    """(T,) float64 levels, s^(-1/2), rates, jobs/s, and -l'', 1/s per job, of all sinks.
+
+    Args:
+        parts: Of T sinks; read-only.
+        workload: (T,) float64, jobs; read-only.
+    """
     size = workload.size
     level, rate, bend = np.empty(size), np.empty(size), np.empty(size)
     for b in range(size):
@@ -229,7 +260,12 @@ def states_at(parts: CurveParts, workload: FloatArray) -> tuple[FloatArray, Floa
 
 @compiled
 def levels_at(parts: CurveParts, workload: FloatArray) -> FloatArray:
-    """(T,) the level of each sink at its workload, jobs."""
+    """(T,) float64, the level of each sink at its workload, s^(-1/2).
+
+    Args:
+        parts: Of T sinks; read-only.
+        workload: (T,) float64, jobs; read-only.
+    """
     found = np.empty(workload.size)
     for b in range(workload.size):
         found[b] = sink_level(parts, b, workload[b])

@@ -27,7 +27,16 @@ FloatArray = npt.NDArray[np.float64]
 
 @compiled
 def tangents(prices: "Prices", at: float) -> FloatArray:
-    """(T, 3) lines: inflow 0, intercept and slope of each sink's tangent at one level."""
+    """Lines, inflow = intercept - slope * level, that touch each sink's inflow at one level.
+
+    Args:
+        prices: Of T sinks; read-only.
+        at: The level.
+
+    Returns:
+        (T, 3) float64: inflow, jobs/s; intercept, jobs/s; slope, jobs/s per level. The inflow is 0
+        as yet.
+    """
     lines = np.zeros((prices.kind.size, 3))
     for b in range(prices.kind.size):
         capacity, empty = prices.row[b, 0], prices.row[b, 1]
@@ -55,10 +64,12 @@ def sweep(  # noqa: C901, PLR0912  (one function: a call per source costs as muc
 
     Args:
         edges: The graph.
-        supply: (S,).
-        lines: (T, 3) inflow, intercept and slope of each sink; the inflow follows `flow`.
-        flow: (E,).
-        level: (S,) a guess of each source's level; any finite number will do.
+        supply: (S,) float64, jobs/s; read-only.
+        lines: (T, 3) float64: inflow, jobs/s; intercept, jobs/s; slope, jobs/s per level; the
+            inflow follows `flow`, the rest is read-only.
+        flow: (E,) float64, jobs/s, changed in place.
+        level: (S,) float64, a guess of each source's level, any finite number will do; the last one
+            on return.
         sweeps: The most sweeps.
         still: Where to stop.
 

@@ -27,6 +27,16 @@ def wave(
     """Search backwards from the sinks with room, then push, farthest node first.
 
     Stops once all `full` nodes with excess are met; returns how many were.
+
+    Args:
+        edges: The graph.
+        group: (S + T,) int32, group of each node, sources first, below 0 for none; read-only.
+        flow: (E,) float64, jobs/s, changed in place.
+        excess: (S + T,) float64, jobs/s, what each node holds too much, negative for a sink's room;
+            changed in place.
+        distance: (S + T,) int32, written: steps from each node to room, -1 where none was met.
+        queue: (S + T,) int32, written: the nodes met, in order.
+        full: How many nodes have an excess.
     """
     sources = edges.first.size - 1
     last, met = _search(edges, group, flow, excess, distance, queue, full)

@@ -54,8 +54,8 @@ class CompatibilityGraph:
 
     __repr__ = brief
 
-    first: IndexArray  # (S + 1,) int64
-    sink: IntArray  # (E,) int32, in [0, T)
+    first: IndexArray  # (S + 1,) int64, numbers of edges
+    sink: IntArray  # (E,) int32, number of the sink, in [0, T)
     sinks: int  # T
 
     @classmethod

@@ -35,15 +35,33 @@ IntArray = npt.NDArray[np.int32]
 
 
 class View(NamedTuple):
-    """What a policy sees. E edges, B backends, R distinct curves, K workloads tabulated."""
+    """What a policy sees. E edges, B backends, R distinct curves, K workloads tabulated.
 
-    backend: IntArray  # (E,) int32, the backend at the end of each edge
-    workload: IntArray  # (B,) int32, jobs at each backend as the frontend knows them
-    row: IntArray  # (B,) int32, the backend's row of `table`
-    table: FloatArray  # (R, K) float64, the policy's score at each workload: lower is better
-    parameter: FloatArray  # (E, P) float64, constants of the policy
-    memory: FloatArray  # (E, M) float64, what the policy remembers; 0 at the start
-    option: FloatArray  # (O,) float64, the policy's options
+    Where every frontend has a picture of its own (`simulate.routing.kernels.delayed`), each edge is
+    a backend to the policy, and B is E.
+    """
+
+    # (E,) int32, the backend at the end of each edge. Read-only.
+    backend: IntArray
+    # (B,) int32, jobs at each backend as the frontend knows them. Written by the simulator, engine
+    # and kernel, or the live core.
+    workload: IntArray
+    # (B,) int32, the backend's row of `table`. Read-only.
+    row: IntArray
+    # (R or more, K or more) float64, the policy's score at each workload, in a unit of its own:
+    # lower is better. Written by the caller between two decisions, when a curve changes or a
+    # workload grows beyond K.
+    table: FloatArray
+    # (E, P) float64, constants of the policy, in units of its own. Written by the caller when a
+    # curve changes.
+    parameter: FloatArray
+    # (E, M) float64, what the policy remembers, in units of its own; 0 at the start. Written by the
+    # policy alone. Policies of this package may have fewer rows than E; a recorder of decisions
+    # keeps them in further rows.
+    memory: FloatArray
+    # (O,) float64, the policy's options, each in a unit of its own. Read-only, but for the guard
+    # around a user's own function, which notes there at which call that raised.
+    option: FloatArray
 
 
 VIEW = record_of(
@@ -57,7 +75,10 @@ VIEW = record_of(
     array_of(types.float64),
 )
 HOLD = -1  # in place of an edge: not now. One that sees an empty backend must not hold for ever.
+# candidates: (k,) int32, numbers of edges, at least one; read-only, and valid during the call only.
+# now: s. rng: (2,) uint64, the policy's own stream, which each draw advances.
 CHOOSE = types.int64(array_of(types.int32), VIEW, types.float64, array_of(types.uint64))
+# edge, by which the job was sent; latency, s; now, s; view, of which only `memory` may be written.
 OBSERVE = types.void(types.int64, types.float64, types.float64, VIEW)
 
 
@@ -73,15 +94,15 @@ class Setting:
 
     graph: CompatibilityGraph
     curves: tuple[Curve, ...]  # (R,) the distinct curves, jobs/s
-    row: IntArray  # (B,) which of them each backend has
+    row: IntArray  # (B,) int32, which of them each backend has
     split: FloatArray | None = (
-        None  # (E,) jobs/s on each edge in the fluid optimum, if there is one
+        None  # (E,) float64, jobs/s on each edge in the fluid optimum, if there is one
     )
     lag: float = 0.0  # s, the longest from what a report says to the arrival of a job sent on it
 
     @property
     def capacities(self) -> FloatArray:
-        """(B,) jobs/s."""
+        """(B,) float64, jobs/s."""
         return np.array([curve.supremum for curve in self.curves])[self.row]
 
 
@@ -96,25 +117,25 @@ class RoutingPolicy(ABC):
 
     @abstractmethod
     def table(self, setting: Setting, workloads: FloatArray) -> FloatArray:
-        """(R, K) score of each distinct curve at the workloads 0 .. K - 1; lower is better.
+        """(R, K) float64, score of each distinct curve at 0 .. K - 1 jobs; lower is better.
 
         A policy that reads the table by code of its own may have more rows below, and columns.
         """
 
     def parameter(self, setting: Setting) -> FloatArray:
-        """(E, P) constants per edge."""
+        """(E, P) float64, constants per edge."""
         return np.zeros((setting.graph.edges, 0))
 
     def memory(self, setting: Setting) -> FloatArray:
-        """(E, M) zeros for the policy to write to."""
+        """(E, M) float64, zeros for the policy to write to."""
         return np.zeros((setting.graph.edges, 0))
 
     def option(self) -> FloatArray:
-        """(O,) options as numbers."""
+        """(O,) float64, options as numbers."""
         return np.zeros(0)
 
     def shares(self, setting: Setting) -> FloatArray | None:  # noqa: ARG002
-        """(E,) long-run share of its frontend's jobs on each edge, if no workload changes it.
+        """(E,) float64, long-run share of its frontend's jobs on each edge, if none changes it.
 
         A policy that says so is known to be unstable before any simulation where a share
         overloads a backend.
@@ -139,7 +160,7 @@ class RoutingPolicy(ABC):
 
 
 def even_shares(graph: CompatibilityGraph) -> FloatArray:
-    """(E,) every edge of a frontend alike."""
+    """(E,) float64, shares: every edge of a frontend alike."""
     return 1.0 / np.diff(graph.first)[graph.source]
 
 

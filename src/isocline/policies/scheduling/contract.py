@@ -56,17 +56,36 @@ class ClusterView(NamedTuple):
     M + 1 + r; a policy may number further ones as it likes.
     """
 
-    desk: IntArray  # (Q, columns) servers and queues; see `desk`
-    rack: IntArray  # (M,)
-    racks: int  # S if the rack rate is another than the remote one, else 1
-    rate: FloatArray  # (3,) tasks/s or per slot: local, rack, remote
-    option: FloatArray  # the policy's options
-    idle: IdleServers  # idle servers
-    longest: LongestQueues  # longest queues
+    # (Q, COLUMNS) int32, or (Q, COLUMNS_WITH_RACKS) where `racks` > 1: servers and queues, by the
+    # columns of `state.columns`, which say who writes each.
+    desk: IntArray
+    # (M,) int32, the number of each server's rack. Read-only.
+    rack: IntArray
+    # S if the rack rate is another than the remote one, else 1.
+    racks: int
+    # (3,) float64, tasks/s of one server, or per slot on the slotted clock: LOCAL, RACK, REMOTE.
+    # Constant in the simulator; the dispatcher writes it when it has measured other rates.
+    rate: FloatArray
+    # (O,) float64, as `SchedulingPolicy.option` gives it, each in a unit of its own. Written by the
+    # caller, together with `rate`; a recorder of decisions keeps them behind the policy's own.
+    option: FloatArray
+    # Servers that run nothing. Written by the caller's kernel; not kept on the slotted clock.
+    idle: IdleServers
+    # Queues in order of length. Written by the policy's `changed`; the caller adds room for keys.
+    # Its arrays have no entries if the policy does not keep it.
+    longest: LongestQueues
+    # Tasks in the system. Written by the caller's kernel.
     tasks: Tasks
-    lists: Lists  # empty if neither policy nor simulation asks which task it is
-    memory: FloatArray  # whatever the policy wants to remember
-    winner: IntArray  # for a tournament
+    # Which tasks stand in each queue or list, in order. Written by the caller's kernel; has no
+    # queues if neither policy nor simulation asks which task it is.
+    lists: Lists
+    # (N,) float64, what the policy remembers, in units of its own. Begins as
+    # `SchedulingPolicy.memory`, and is written by the policy; where servers are added the
+    # dispatcher copies the facts that `SchedulingPolicy.remembers` counts.
+    memory: FloatArray
+    # (W,) int32, the policy's tournament, if it has one: see `state.least_workload`. Written by the
+    # policy alone; begins as `SchedulingPolicy.winner`.
+    winner: IntArray
 
 
 VIEW = record_of(
@@ -83,7 +102,9 @@ VIEW = record_of(
     array_of(types.float64),
     array_of(types.int32),
 )
+# (k,) int32, the servers that hold the data of one task: a slice of `Tasks.holders`. Read-only.
 LOCAL_SERVERS = array_of(types.int32)
+# (2,) uint64, the state of the policy's own stream (see `isocline.draws`). Each draw advances it.
 _RNG = array_of(types.uint64)
 ROUTE = types.int64(LOCAL_SERVERS, VIEW, types.float64, _RNG)
 CALL = types.int64(LOCAL_SERVERS, types.int64, VIEW, types.float64, _RNG)
@@ -118,9 +139,9 @@ def nothing_kept(queue: int, view: ClusterView) -> None:
 class ClusterSetting:
     """What is known when a policy is set up: no arrival rates, as in the paper."""
 
-    rack: IntArray  # (M,)
+    rack: IntArray  # (M,) int32, the number of each server's rack
     racks: int  # S, or 1 if racks make no difference to the rates
-    rate: FloatArray  # (3,) local, rack, remote
+    rate: FloatArray  # (3,) float64, tasks/s or per slot: LOCAL, RACK, REMOTE
     shuffled: bool = False  # `local` comes in random order, so that its first least is a random one
     slotted: bool = False  # all servers are offered work at once, at the beginning of each slot
 
@@ -152,7 +173,7 @@ class SchedulingPolicy(ABC):
         """The compiled functions."""
 
     def option(self, setting: ClusterSetting) -> FloatArray:  # noqa: ARG002
-        """(O,) options as numbers."""
+        """(O,) float64, options as numbers."""
         return np.zeros(0)
 
     def queues(self, setting: ClusterSetting) -> int:
@@ -160,7 +181,7 @@ class SchedulingPolicy(ABC):
         return setting.size
 
     def grade(self, setting: ClusterSetting) -> npt.NDArray[np.int8]:
-        """(Q,) the level at which tasks of a queue are served, or BY_QUEUE."""
+        """(Q,) int8, the level at which tasks of a queue are served, or BY_QUEUE."""
         return np.full(self.queues(setting), BY_QUEUE, np.int8)
 
     def keeps_longest(self, setting: ClusterSetting) -> bool:  # noqa: ARG002
@@ -168,11 +189,11 @@ class SchedulingPolicy(ABC):
         return False
 
     def memory(self, setting: ClusterSetting) -> FloatArray:  # noqa: ARG002
-        """What the policy remembers, at the start."""
+        """(N,) float64, what the policy remembers, at the start."""
         return np.zeros(0)
 
     def winner(self, setting: ClusterSetting) -> IntArray:  # noqa: ARG002
-        """Its tournament, at the start."""
+        """(W,) int32, its tournament, at the start."""
         return np.zeros(0, np.int32)
 
     @property

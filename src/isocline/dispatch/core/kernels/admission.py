@@ -34,7 +34,11 @@ from isocline.policies.scheduling.state.transitions import SchedulerState, submi
 
 @inlined
 def write_down(view: ClusterView, floor: KernelState, born: float) -> int:
-    """Give a task a number and write down its facts."""
+    """Give a task a number and write down its facts.
+
+    Writes the task's row of `view.tasks.fact` and `view.tasks.time` and its part of `holders`,
+    `view.lists.mark`, and floor.given[0]; `born` is in s.
+    """
     task = take_number(view.tasks, view.lists)
     fact = view.tasks.fact[uint32(task)]
     low = fact[LOW]
@@ -90,7 +94,17 @@ def admit(
     now: float,
     rng: Any,
 ) -> int:
-    """A task comes; the queue that it joins, below 0 if the policy has named none."""
+    """A task comes; the queue that it joins, below 0 if the policy has named none.
+
+    Args:
+        book: `turns` is written.
+        view: The task's row of `tasks`, `lists` and `desk` are written.
+        floor: given[0] is written; at REQUEUE moved[0], too.
+        what: SUBMIT, SUBMIT_FIRST, SUBMIT_PREFETCHED or REQUEUE.
+        born: s, when the task was submitted.
+        now: s.
+        rng: (2,) uint64, the policy's stream; advanced by its draws.
+    """
     if what == REQUEUE:
         task = _next_again(view, floor)
     else:
@@ -102,7 +116,10 @@ def admit(
 
 @inlined
 def take_back(book: SchedulerState, view: ClusterView, task: int) -> None:
-    """A task that waits does so no longer; it keeps its number."""
+    """A task that waits does so no longer; it keeps its number.
+
+    Writes WAITS of the task, `view.desk`, and `book.turns.waiting` of its job.
+    """
     fact = view.tasks.fact[uint32(task)]
     withdraw(book, view, fact[QUEUE], task)
     book.turns.waiting[fact[JOB]] -= 1
@@ -110,7 +127,10 @@ def take_back(book: SchedulerState, view: ClusterView, task: int) -> None:
 
 @inlined
 def _next_again(view: ClusterView, floor: KernelState) -> int:
-    """The next of those that were taken back, which is to wait again."""
+    """The next of those that were taken back, which is to wait again.
+
+    Writes moved[0] and given[0] of `floor`, and WAITS and HIGH of the task.
+    """
     floor.moved[0] += 1
     task = int64(floor.moved[floor.moved[0]])
     fact = view.tasks.fact[uint32(task)]
@@ -123,7 +143,10 @@ def _next_again(view: ClusterView, floor: KernelState) -> int:
 
 @inlined
 def _local_anywhere(view: ClusterView, floor: KernelState, task: int) -> int:
-    """All servers that are up are local to a task; of too many, those that are idle come first."""
+    """All servers that are up are local to a task; of too many, those that are idle come first.
+
+    Writes the task's part of `view.tasks.holders`; reads `floor.up`.
+    """
     low, servers = view.tasks.fact[uint32(task), LOW], floor.up.size
     turn = int64(view.tasks.time[uint32(task), SERIAL]) if servers > MOST_HOLDERS else 0
     count = 0
@@ -139,7 +162,13 @@ def _local_anywhere(view: ClusterView, floor: KernelState, task: int) -> int:
 
 @kernel
 def exclude(tasks: Any, numbers: Any, server: int) -> None:
-    """A server no longer holds the data of these tasks."""
+    """A server no longer holds the data of these tasks.
+
+    Args:
+        tasks: A `Tasks`; HIGH and `holders` of these tasks are written.
+        numbers: (n,) int64, numbers of tasks; read-only.
+        server: Its number.
+    """
     for i in range(numbers.size):
         fact = tasks.fact[uint32(numbers[i])]
         kept = fact[LOW]
@@ -152,6 +181,12 @@ def exclude(tasks: Any, numbers: Any, server: int) -> None:
 
 @kernel
 def unref_all(tasks: Any, lists: Any, numbers: Any) -> None:
-    """These tasks have left the board."""
+    """These tasks have left the board.
+
+    Args:
+        tasks: A `Tasks`; ENTRIES and FREE are written.
+        lists: A `Lists`; mark[LEFT] is written.
+        numbers: (n,) int64, numbers of tasks; read-only.
+    """
     for i in range(numbers.size):
         unref(tasks, lists, numbers[i])

@@ -20,6 +20,9 @@ def gains_by_pipelining(view: ClusterView, floor: KernelState, server: int, gap:
     first of its k local servers that is free, at most 1 - 1 / k of a service time if all are busy.
     Only behind a local task, so that what a policy remembers of the server, which it is not asked
     about at the change from one to the other, stays true.
+
+    Reads the server's row of `view.desk`, the tasks in its queue and `floor.ahead`; entries of
+    tasks that no longer wait are dropped from the head of the queue.
     """
     row = view.desk[uint32(server)]
     if row[WAITING] == 0 or row[LEVEL] != LOCAL or floor.ahead[server] != NONE:
@@ -33,7 +36,11 @@ def gains_by_pipelining(view: ClusterView, floor: KernelState, server: int, gap:
 def start_pipelined(
     book: SchedulerState, view: ClusterView, floor: KernelState, server: int, gap: float
 ) -> None:
-    """Bind the next of a server's own tasks to it, if that gains."""
+    """Bind the next of a server's own tasks to it, if that gains.
+
+    Writes `floor.ahead` and `floor.starts`, and what `start` writes, but SERVING and RUNNING of the
+    server; `gap` is in service times.
+    """
     if not gains_by_pipelining(view, floor, server, gap):
         return
     row = view.desk[uint32(server)]
@@ -47,7 +54,10 @@ def start_pipelined(
 
 @inlined
 def end_pipelined(book: SchedulerState, view: ClusterView, floor: KernelState, server: int) -> None:
-    """The task given ahead leaves the server."""
+    """The task given ahead leaves the server.
+
+    Writes `floor.ahead`, ENTRIES of the task, and LENGTH of the server's queue.
+    """
     if book.binds and book.counts_service:
         change(book, view, server, 0, -1)
     unref(view.tasks, view.lists, floor.ahead[server])
@@ -56,7 +66,10 @@ def end_pipelined(book: SchedulerState, view: ClusterView, floor: KernelState, s
 
 @inlined
 def go_on(view: ClusterView, floor: KernelState, server: int) -> None:
-    """A server runs what it was given ahead."""
+    """A server runs what it was given ahead.
+
+    Writes SERVING, LEVEL and RUNNING of the server in `view.desk`, and `floor.ahead`.
+    """
     row = view.desk[uint32(server)]
     row[SERVING], row[LEVEL], row[RUNNING] = server, LOCAL, floor.ahead[server]
     floor.ahead[server] = NONE

@@ -9,7 +9,14 @@ from isocline.policies.scheduling.state.tasks import ENTRIES, JOB, WAITS, unref
 
 @kernel
 def struck(tasks: Any, lists: Any, live: Any) -> None:
-    """Let go of all entries of tasks that no longer wait; `live` becomes what is left in each."""
+    """Let go of all entries of tasks that no longer wait; `live` becomes what is left in each.
+
+    Args:
+        tasks: A `Tasks`; ENTRIES and FREE are written.
+        lists: A `Lists` of Q rows; mark[LEFT] is written. Its entries stay where they are: it is to
+            be copied next.
+        live: (Q,) int64, written: entries that are left in each list.
+    """
     for queue in range(lists.ring.shape[0]):
         start, room, head, size = lists.ring[queue]
         live[queue] = 0
@@ -23,7 +30,13 @@ def struck(tasks: Any, lists: Any, live: Any) -> None:
 
 @kernel
 def copied(tasks: Any, old: Any, new: Any) -> None:
-    """Copy all entries of tasks that wait into lists with room for them."""
+    """Copy all entries of tasks that wait into lists with room for them.
+
+    Args:
+        tasks: A `Tasks`; read-only.
+        old: A `Lists`; read-only.
+        new: An empty `Lists` with as many rows, or more; `entry` and SIZE of `ring` are written.
+    """
     for queue in range(old.ring.shape[0]):
         start, room, head, size = old.ring[queue]
         count = 0
@@ -37,7 +50,10 @@ def copied(tasks: Any, old: Any, new: Any) -> None:
 
 @kernel
 def sort_by_job(view: ClusterView, binds: bool) -> None:
-    """Let all tasks that wait stand in the lists of their jobs, too; there must be room."""
+    """Let all tasks that wait stand in the lists of their jobs, too; there must be room.
+
+    Writes `entry` and SIZE of the jobs' rows of `view.lists.ring`, and ENTRIES of the tasks.
+    """
     tasks, lists = view.tasks, view.lists
     queues = view.desk.shape[0]
     for queue in range(queues if binds else view.rack.size):

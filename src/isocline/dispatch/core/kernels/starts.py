@@ -14,7 +14,10 @@ from isocline.policies.scheduling.state.transitions import SchedulerState
 def takes(
     book: SchedulerState, view: ClusterView, floor: KernelState, server: int, queue: int
 ) -> None:
-    """A server has taken a task: its job is served, and the start is written down."""
+    """A server has taken a task: its job is served, and the start is written down.
+
+    Writes `floor.starts`, and `served` and `waiting` of the job in `book.turns`.
+    """
     task = view.desk[uint32(server), RUNNING]
     fact = view.tasks.fact[uint32(task)]
     book.turns.waiting[fact[JOB]] -= 1

@@ -5,9 +5,11 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-# Columns of `Tasks.fact` that the simulator leaves free; and of `Tasks.time`, in place of WORK.
+# Columns of `Tasks.fact`, int32, that the simulator leaves free; and of `Tasks.time`, float64, in
+# place of WORK. The kernel writes all three as a task comes: FUNCTION and SERIAL from
+# `KernelState.given`, QUEUE as the policy routes it.
 FUNCTION = 6  # which function the task runs
-QUEUE = 7  # where it waits, if tasks are bound
+QUEUE = 7  # where it waits, if tasks are bound; else its first local server
 SERIAL = 1  # tasks in the order of their submission
 
 # What happens; of which server and task is said beside it.
@@ -45,20 +47,35 @@ WANTED_FACTS = 2
 
 
 class KernelState(NamedTuple):
-    """What the core keeps beside the view."""
+    """What the core keeps beside the view: M servers, F functions.
 
-    ahead: npt.NDArray[np.int32]  # (M,) the task that each server has ahead, or NONE
-    # A task that comes: job, function, serial number, how many local servers, and which; its
-    # number takes the place of the job.
+    Made by `allocation`. Each array says who writes it: the kernel, in `step`, or the core, between
+    two events (`PolicyState`).
+    """
+
+    # (M,) int32, the task that each server has ahead, or NONE. Written by the kernel.
+    ahead: npt.NDArray[np.int32]
+    # (4 + MOST_HOLDERS,) int64, a task that comes: job, function, serial number, how many local
+    # servers, and which. Written by the core; the kernel puts its number in the place of the job.
     given: npt.NDArray[np.int64]
-    cost: npt.NDArray[np.float64]  # (F,) s that a task of each function is expected to take
-    started: npt.NDArray[np.int64]  # (1 + MOST_STARTS,) how many servers start a task, and which
-    # (1 + 6 MOST_STARTS,) how many; and of each: server, task, level, queue, job, function.
+    # (F or more,) float64, s that a task of each function is expected to take. Written by the core.
+    cost: npt.NDArray[np.float64]
+    # (1 + MOST_STARTS,) int64, scratch of the kernel: how many servers start a task, and which.
+    started: npt.NDArray[np.int64]
+    # (1 + FACTS_OF_START * MOST_STARTS,) int64, starts at this event: how many; and of each:
+    # server, task, level, queue, job, function. Written by the kernel.
     starts: npt.NDArray[np.int64]
-    coming: npt.NDArray[np.int32]  # (M,) fetches that are under way at each server
-    # The most of these at one server, 0 for none at all; and how long one takes, local services.
+    # (M,) int32, fetches that are under way at each server. Written by the kernel, and by the core
+    # where one turns out to be needless, or servers are added.
+    coming: npt.NDArray[np.int32]
+    # (2,) float64: the most fetches at one server, 0 for none at all; and how long one takes, in
+    # local services. Written by the core.
     fetching: npt.NDArray[np.float64]
-    # (1 + 2 MOST_WANTED,) fetches that begin: how many; and of each: server, task.
+    # (1 + WANTED_FACTS * MOST_WANTED,) int64, fetches that begin at this event: how many; and of
+    # each: server, task. Written by the kernel.
     wanted: npt.NDArray[np.int64]
-    moved: npt.NDArray[np.int64]  # (1 + n,) how many of n tasks have come again, and which they are
-    up: npt.NDArray[np.int64]  # servers to which those of them are local that have no data
+    # (1 + n,) int64, how many of n tasks have come again, and which they are. Made by the core
+    # before UNQUEUE and REQUEUE; the kernel counts in the first entry.
+    moved: npt.NDArray[np.int64]
+    # (U,) int64, servers to which those of them are local that have no data. Made by the core.
+    up: npt.NDArray[np.int64]

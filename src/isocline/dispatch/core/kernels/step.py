@@ -65,7 +65,10 @@ from isocline.policies.scheduling.state.transitions import (
 
 @inlined
 def _run_too(book: SchedulerState, view: ClusterView, server: int, task: int) -> None:
-    """An idle server runs a task that runs elsewhere, counted in its own queue."""
+    """An idle server runs a task that runs elsewhere, counted in its own queue.
+
+    Writes SERVING, RUNNING, LEVEL and LENGTH of the server, `view.idle`, and ENTRIES of the task.
+    """
     row = view.desk[uint32(server)]
     mark_busy(view, server)
     view.tasks.fact[uint32(task), ENTRIES] += 1
@@ -210,11 +213,24 @@ def step(
     now: float,
     rng: Any,
 ) -> int:
-    """One event; `floor.starts` says which tasks have started. YES, ROOM, or what is wrong.
+    """One event; `floor.starts` says which tasks have started.
 
-    `born`, s, is when a task that comes was submitted; at AHEAD and COMES_AGAIN, how long servers
-    are idle between two tasks, in service times, 0 if none is given ahead. COMES_AGAIN is as many
-    events as there is nothing to tell of.
+    REQUEUE is as many events as there is nothing to tell of.
+
+    Args:
+        book: `turns` is written; the rest is read-only.
+        view: Written, but for `rack`, `rate` and `option`.
+        floor: Written: see there.
+        what: The event, of those of `state`.
+        server: The one that it is about, if there is one.
+        task: Likewise; NONE at SET_PIPELINED and START_COPY for one as `floor.given` describes it.
+        born: s, when a task that comes was submitted; at AHEAD and REQUEUE, how long servers are
+            idle between two tasks, in service times, 0 if none is given ahead.
+        now: s.
+        rng: (2,) uint64, the policy's stream; advanced by its draws.
+
+    Returns:
+        YES, ROOM, or what is wrong: one of `transitions.REASONS`.
     """
     floor.starts[0] = floor.wanted[0] = 0
     status = YES
@@ -235,5 +251,8 @@ def step(
 
 @kernel
 def next_due(book: SchedulerState, view: ClusterView, now: float) -> float:
-    """When the policy wants to be asked again."""
+    """When the policy wants to be asked again, s; inf for never.
+
+    Reads `view`.
+    """
     return book.rules.due(view, now)  # type: ignore[no-any-return]

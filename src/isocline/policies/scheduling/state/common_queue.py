@@ -19,25 +19,38 @@ def common(view: ClusterView) -> int:
 
 @inlined
 def waits_in_common(view: ClusterView) -> bool:
-    """Whether a task waits in it."""
+    """Whether a task waits in it.
+
+    Reads WAITING of row M of `view.desk`.
+    """
     return view.desk[uint32(view.rack.size), WAITING] > 0  # type: ignore[no-any-return]
 
 
 @inlined
 def anyone_idle(view: ClusterView, rng: Any) -> int:
-    """A random idle server, or NOBODY. Draws: one if there is any."""
+    """A random idle server, or NOBODY. Draws: one if there is any.
+
+    Reads `view.idle`; `rng`, (2,) uint64, is advanced by the draw.
+    """
     return anyone(view.idle, 0, rng) if how_many(view.idle, 0) > 0 else NOBODY
 
 
 @inlined_as(ROUTE)
 def seen_by_all_local(local: Any, view: ClusterView, now: float, rng: Any) -> int:  # noqa: ARG001
-    """No queue: the lists of all local servers."""
+    """No queue: the lists of all local servers.
+
+    Reads none of its arrays.
+    """
     return ANY_LOCAL
 
 
 @inlined
 def anyone_idle_local(local: Any, view: ClusterView, rng: Any) -> int:
-    """A random idle server among the local ones, or NOBODY. Draws: one if there are several."""
+    """A random idle server among the local ones, or NOBODY. Draws: one if there are several.
+
+    `local`, (k,) int32, are the task's local servers; reads SERVING of their rows of `view.desk`.
+    `rng`, (2,) uint64, is advanced by the draw.
+    """
     idle = 0
     last = NOBODY
     for i in range(local.size):

@@ -33,11 +33,20 @@ IndexArray = npt.NDArray[np.int64]
 
 
 class FairShare(NamedTuple):
-    """J jobs."""
+    """J jobs, in rows that are used again.
 
-    served: FloatArray  # (J,) s of service over weight
-    weight: FloatArray  # (J,)
-    waiting: IndexArray  # (J,) tasks
+    With one row nothing is shared. The dispatcher copies all three to larger ones as jobs come.
+    """
+
+    # (J,) float64, s of service over weight: the job's virtual time. The kernel adds what a task is
+    # expected to take as it starts, and `begin_to_wait` lifts it; the dispatcher adds what it took
+    # more or less.
+    served: FloatArray
+    # (J,) float64, share of the servers relative to other jobs, without a unit. Written by the
+    # dispatcher.
+    weight: FloatArray
+    # (J,) int64, tasks that wait. Written by the kernel.
+    waiting: IndexArray
 
 
 NO_TURNS = FairShare(np.zeros(0), np.zeros(0), np.zeros(0, np.int64))
@@ -47,7 +56,10 @@ TURN = types.void(types.int64, VIEW, TURNS)
 
 @inlined
 def last_to_front(view: ClusterView, queue: int) -> None:
-    """The last entry of a list becomes its first."""
+    """The last entry of a list becomes its first.
+
+    Writes HEAD of the queue's row of `view.lists.ring`, and `view.lists.entry`.
+    """
     ring = view.lists.ring
     q = uint32(queue)
     start, mask = ring[q, START], ring[q, ROOM] - 1
@@ -61,6 +73,8 @@ def push_front(view: ClusterView, queue: int, task: int) -> None:
     """Put a task at the head; its entry further back is struck off when it has started.
 
     In a list that is full, and cannot be widened until the event is over, all stays as it stands.
+
+    Writes what `push` and `last_to_front` write.
     """
     ring = view.lists.ring
     q = uint32(queue)
@@ -72,12 +86,19 @@ def push_front(view: ClusterView, queue: int, task: int) -> None:
 
 @inlined_as(TURN)
 def as_they_stand(queue: int, view: ClusterView, turns: FairShare) -> None:
-    """The first task of the queue."""
+    """The first task of the queue.
+
+    Writes nothing.
+    """
 
 
 @inlined_as(TURN)
 def least_served(queue: int, view: ClusterView, turns: FairShare) -> None:
-    """Bring the first task of the least served job to the head of a queue in which one waits."""
+    """Bring the first task of the least served job to the head of a queue in which one waits.
+
+    Reads `turns`; writes `view.lists` as `push_front` does, and drops entries of tasks that no
+    longer wait.
+    """
     if turns.served.size < 2:
         return
     queues = view.desk.shape[0]
@@ -94,7 +115,10 @@ def least_served(queue: int, view: ClusterView, turns: FairShare) -> None:
 
 @inlined
 def stand_by_job(view: ClusterView, turns: FairShare, queue: int, task: int) -> None:
-    """A task that has come to stand in a queue stands there by its job, too."""
+    """A task that has come to stand in a queue stands there by its job, too.
+
+    Writes what `push` writes.
+    """
     if turns.served.size > 1:
         row = view.desk.shape[0] * (1 + view.tasks.fact[uint32(task), JOB]) + queue
         push(view.tasks, view.lists, row, task)
@@ -102,7 +126,10 @@ def stand_by_job(view: ClusterView, turns: FairShare, queue: int, task: int) -> 
 
 @inlined
 def begin_to_wait(turns: FairShare, job: int) -> None:
-    """A task of a job waits; one that had none gets no credit for the time before."""
+    """A task of a job waits; one that had none gets no credit for the time before.
+
+    Writes `turns.served` and `turns.waiting` of the job.
+    """
     if turns.waiting[job] == 0:
         least, most = np.inf, 0.0
         for other in range(turns.served.size):

@@ -15,17 +15,31 @@ FIRST, COUNT = 0, 1
 
 
 class IdleServers(NamedTuple):
-    """Group 0 is the cluster, group 1 + r is rack r; without racks there is only the first."""
+    """Group 0 is the cluster, group 1 + r is rack r; without racks there is only the first.
 
-    order: IntArray  # (M,) or (2 M,) members, group by group
-    part: IntArray  # (G, 2) where each group begins in `order`, and how many members it has
+    `add` and `remove` below write both, together with the servers' places in `ClusterView.desk`.
+    """
+
+    # (M,) int32, or (2 M,) with racks: servers, group by group; of each group the first `part[g,
+    # COUNT]` are its members, and the rest means nothing.
+    order: IntArray
+    # (G, 2) int32: FIRST, where each group begins in `order` (constant), and COUNT, how many
+    # members it has.
+    part: IntArray
 
 
 MEMBERS = record_of(IdleServers, array_of(int32), array_of(int32, 2))
 
 
 def everyone(desk: IntArray, rack: IntArray, racks: int) -> IdleServers:
-    """All M servers are members; writes their places into `desk`. `racks` is 1 for none."""
+    """All M servers are members; writes their places into `desk`. `racks` is 1 for none.
+
+    Args:
+        desk: (Q, columns) int32, `ClusterView.desk`; IDLE_PLACE, and with racks IDLE_PLACE_IN_RACK,
+            are written.
+        rack: (M,) int32, the number of each server's rack.
+        racks: S, or 1 where racks make no difference.
+    """
     order = np.arange(rack.size, dtype=np.int32)
     desk[: rack.size, IDLE_PLACE] = order
     part = [[0, rack.size]]
@@ -40,7 +54,15 @@ def everyone(desk: IntArray, rack: IntArray, racks: int) -> IdleServers:
 
 @inlined
 def add(desk: Any, members: IdleServers, server: int, group: int, column: int) -> None:
-    """Make a server a member of a group; it must not be one."""
+    """Make a server a member of a group; it must not be one.
+
+    Args:
+        desk: (Q, columns) int32, `ClusterView.desk`; the server's place is written.
+        members: The set; `order` and `part` are written.
+        server: Its number, below M.
+        group: 0, or 1 + the number of its rack.
+        column: IDLE_PLACE of group 0, else IDLE_PLACE_IN_RACK.
+    """
     g = uint32(group)
     place = members.part[g, FIRST] + members.part[g, COUNT]
     members.part[g, COUNT] += 1
@@ -50,7 +72,15 @@ def add(desk: Any, members: IdleServers, server: int, group: int, column: int) -
 
 @inlined
 def remove(desk: Any, members: IdleServers, server: int, group: int, column: int) -> None:
-    """Make a member none any more: the last one takes its place."""
+    """Make a member none any more: the last one takes its place.
+
+    Args:
+        desk: (Q, columns) int32, `ClusterView.desk`; the place of the last member is written.
+        members: The set; `order` and `part` are written.
+        server: Its number, below M.
+        group: 0, or 1 + the number of its rack.
+        column: IDLE_PLACE of group 0, else IDLE_PLACE_IN_RACK.
+    """
     g = uint32(group)
     members.part[g, COUNT] -= 1
     last = uint32(members.order[uint32(members.part[g, FIRST] + members.part[g, COUNT])])
@@ -67,7 +97,10 @@ def how_many(members: IdleServers, group: int) -> int:
 
 @inlined
 def anyone(members: IdleServers, group: int, rng: Any) -> int:
-    """A random member; the group must have one."""
+    """A random member; the group must have one.
+
+    `rng`, (2,) uint64, is advanced by one draw.
+    """
     g = uint32(group)
     at = members.part[g, FIRST] + below(rng, members.part[g, COUNT])
     return int64(members.order[uint32(at)])  # type: ignore[no-any-return]

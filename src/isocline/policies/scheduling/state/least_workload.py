@@ -27,7 +27,10 @@ def _places(setting: ClusterSetting) -> tuple[int, int]:
 
 
 def no_workloads(setting: ClusterSetting) -> FloatArray:
-    """`memory`: all servers at 0, places that are none at inf."""
+    """`memory`, (L,) float64: all servers at 0, places that are none at inf.
+
+    L leaves, a power of two. The unit is the policy's: that of what it gives `set_workload`.
+    """
     places, racks = _places(setting)
     workload = np.full(places * racks, np.inf)
     workload[_leaves(setting)] = 0.0
@@ -35,7 +38,11 @@ def no_workloads(setting: ClusterSetting) -> FloatArray:
 
 
 def first_winners(setting: ClusterSetting) -> IntArray:
-    """`winner` for these."""
+    """`winner`, (2 L + M,) int32, for these.
+
+    In [1, L) the leaf with the least workload below each node (0 is not used); in [L, L + M) the
+    leaf of each server, constant; then the server of each leaf, constant, 0 where there is none.
+    """
     workload = no_workloads(setting)
     leaf = _leaves(setting)
     leaves = workload.size
@@ -63,7 +70,10 @@ def _leaves(setting: ClusterSetting) -> IntArray:
 
 @inlined
 def set_workload(view: ClusterView, server: Any, workload: float) -> None:
-    """Change one workload and replay its matches up to the root."""
+    """Change one workload and replay its matches up to the root.
+
+    Writes `view.memory` of the server's leaf and `view.winner` of the nodes above it.
+    """
     leaves = view.memory.size
     leaf = view.winner[uint32(leaves + server)]
     view.memory[uint32(leaf)] = workload
@@ -82,7 +92,10 @@ def set_workload(view: ClusterView, server: Any, workload: float) -> None:
 
 @inlined
 def workload_of(view: ClusterView, server: Any) -> float:
-    """The workload of a server."""
+    """The workload of a server.
+
+    Reads `view.memory`, and the leaf of the server in `view.winner`.
+    """
     return view.memory[uint32(view.winner[uint32(view.memory.size + server)])]  # type: ignore[no-any-return]
 
 
@@ -97,13 +110,20 @@ def top_of_rack(view: ClusterView, rack: int) -> int:
 
 @inlined
 def least_below(view: ClusterView, node: int) -> float:
-    """The least workload below a node; the root is 1."""
+    """The least workload below a node; the root is 1.
+
+    Reads `view.memory` and `view.winner`.
+    """
     return view.memory[uint32(view.winner[uint32(node)])]  # type: ignore[no-any-return]
 
 
 @inlined
 def anyone_least(view: ClusterView, node: int, rng: Any) -> int:
-    """A server with the least workload below a node. Draws: one; a bit where branches tie."""
+    """A server with the least workload below a node. Draws: one; a bit where branches tie.
+
+    Reads `view.memory` and `view.winner`; `rng`, (2,) uint64, is advanced by one draw, whose bits
+    decide all ties.
+    """
     leaves = view.memory.size
     coins = bits(rng)
     least = least_below(view, node)

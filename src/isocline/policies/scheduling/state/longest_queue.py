@@ -22,10 +22,18 @@ FIRST_KEYS = 64
 
 
 class LongestQueues(NamedTuple):
-    """Group 0 is the cluster, group 1 + r is rack r; keys 0 .. K - 1. Empty if not wanted."""
+    """Group 0 is the cluster, group 1 + r is rack r; keys 0 .. K - 1. Empty if not wanted.
 
-    order: IntArray  # (M,) or (2 M,) queues, group by group, within a group by key
-    above: IntArray  # (G, K) how many of the group have at least this key; of 0, its first place
+    `set_key` below writes both, called by the policy's `changed`; the caller adds room for keys
+    between two calls of its kernel.
+    """
+
+    # (M,) int32, or (2 M,) with racks: queues, group by group, within a group by falling key; of
+    # each group the first `above[g, 1]` are those with a key above 0, and the rest means nothing.
+    order: IntArray
+    # (G, K) int32: how many queues of the group have at least this key; of key 0, in its place,
+    # where the group begins in `order`.
+    above: IntArray
 
 
 ORDER = record_of(LongestQueues, array_of(int32), array_of(int32, 2))
@@ -33,7 +41,10 @@ NO_ORDER = LongestQueues(np.zeros(0, np.int32), np.zeros((0, 2), np.int32))
 
 
 def all_zero(rack: IntArray, racks: int) -> LongestQueues:
-    """Every key of the M queues 0; `racks` is 1 for none."""
+    """Every key of the M queues 0; `racks` is 1 for none.
+
+    `rack`, (M,) int32, has the number of each server's rack.
+    """
     starts = [0]
     if racks > 1:
         count = np.bincount(rack, minlength=racks)
@@ -59,6 +70,14 @@ def set_key(desk: Any, o: LongestQueues, queue: int, key: int, rack: Any) -> Non
     """Change the key of a queue in the cluster and, if `rack` >= 0, in its rack.
 
     O(1) for each step up or down.
+
+    Args:
+        desk: (Q, columns) int32, `ClusterView.desk`; KEY of the queue is written, and PLACE and
+            PLACE_IN_RACK of all queues that move.
+        o: The order; both arrays are written.
+        queue: Its number, below M.
+        key: Tasks, at least 0; above K - 1 it counts as that.
+        rack: The number of its rack; below 0 where racks make no difference.
     """
     q = uint32(queue)
     old = desk[q, KEY]
@@ -109,7 +128,10 @@ def _step(desk: Any, o: LongestQueues, place: int, to: int, column: int) -> int:
 
 @inlined
 def top_key(desk: Any, o: LongestQueues, group: int) -> int:
-    """The largest key of a group."""
+    """The largest key of a group.
+
+    Reads `desk`, which is `ClusterView.desk`, and `o`.
+    """
     g = uint32(group)
     if o.above[g, 1] == 0:
         return 0
@@ -118,7 +140,11 @@ def top_key(desk: Any, o: LongestQueues, group: int) -> int:
 
 @inlined
 def any_longest(desk: Any, o: LongestQueues, group: int, rng: Any) -> int:
-    """A random queue among those with the largest key, which must be above 0."""
+    """A random queue among those with the largest key, which must be above 0.
+
+    Reads `desk`, which is `ClusterView.desk`, and `o`; `rng`, (2,) uint64, is advanced by one draw
+    if queues tie.
+    """
     g = uint32(group)
     at = o.above[g, 0]
     tied = o.above[g, uint32(desk[uint32(o.order[uint32(at)]), KEY])]

@@ -12,7 +12,11 @@ from isocline.policies.scheduling.state.columns import LENGTH
 
 @inlined
 def first_shortest(local: Any, view: ClusterView) -> int:
-    """The first of the shortest."""
+    """The first of the shortest.
+
+    `local`, (k,) int32, are the task's local servers, at least one; reads LENGTH of their rows of
+    `view.desk`.
+    """
     best = uint32(local[0])
     least = view.desk[best, LENGTH]
     for i in range(1, local.size):
@@ -26,7 +30,11 @@ def first_shortest(local: Any, view: ClusterView) -> int:
 
 @inlined
 def random_shortest(local: Any, view: ClusterView, rng: Any) -> int:
-    """One of the shortest. Draws: one if there is a tie."""
+    """One of the shortest. Draws: one if there is a tie.
+
+    `local`, (k,) int32, are the task's local servers, at least one; reads LENGTH of their rows of
+    `view.desk`. `rng`, (2,) uint64, is advanced by the draw.
+    """
     best = first_shortest(local, view)
     least = view.desk[uint32(best), LENGTH]
     tied = 0
@@ -46,13 +54,19 @@ def random_shortest(local: Any, view: ClusterView, rng: Any) -> int:
 
 @inlined_as(ROUTE)
 def shortest_first(local: Any, view: ClusterView, now: float, rng: Any) -> int:  # noqa: ARG001
-    """The first of the shortest, for local servers in random order. Draws: none."""
+    """The first of the shortest, for local servers in random order. Draws: none.
+
+    Reads `view.desk` as `first_shortest` does.
+    """
     return first_shortest(local, view)
 
 
 @inlined_as(ROUTE)
 def shortest_random(local: Any, view: ClusterView, now: float, rng: Any) -> int:  # noqa: ARG001
-    """One of the shortest, for local servers in any order."""
+    """One of the shortest, for local servers in any order.
+
+    Reads `view.desk` as `random_shortest` does, and draws from `rng` as it does.
+    """
     return random_shortest(local, view, rng)
 
 

@@ -21,34 +21,68 @@ FloatArray = npt.NDArray[np.float64]
 FIRST_ROOM, FIRST_TASKS = 4, 1024
 NONE = -1
 
-# Columns of `Tasks.fact`: its local servers are holders[LOW : HIGH]; the job it belongs to, if it
-# was in a list of jobs; 1 until it starts; in how many lists it stands, and 1 more until it
-# completes; and apart from the row's own task, a stack of the numbers that are free.
+# Columns of `Tasks.fact`, all int32; two more are the dispatcher's (see its `kernels.state`).
+#
+#     LOW, HIGH  its local servers are holders[LOW : HIGH]
+#     JOB        the job that it belongs to, or NONE if it was in no list of jobs
+#     WAITS      0 once it has started; 1 before, or, in the dispatcher, COMING or NO_MORE
+#     ENTRIES    in how many lists it stands, and 1 more until it completes
+#     FREE       not of the row's own task: a stack of the numbers that are free, of which the first
+#                mark[LEFT] rows count
 LOW, HIGH, JOB, WAITS, ENTRIES, FREE = range(6)
 FACTS = 8
-# Columns of `Tasks.time`: when it arrived; its service time over the mean of its level.
+# Columns of `Tasks.time`, float64.
+#
+#     BORN  when it arrived, s, or slots on the slotted clock
+#     WORK  its service time over the mean of its level, 1 where the simulator draws none; the
+#           dispatcher has SERIAL here
 BORN, WORK = 0, 1
-# Columns of `Lists.ring`: first place of the segment, places in it (a power of two), place of the
-# first entry, entries (those struck off included).
+# Columns of `Lists.ring`, int32.
+#
+#     START  first place of the segment in `entry`
+#     ROOM   places in the segment, a power of two
+#     HEAD   place of the first entry, counted from START
+#     SIZE   entries, those struck off included
 START, ROOM, HEAD, SIZE = range(4)
-# `Lists.mark`: free numbers of tasks; places that segments have; 1 if a list is full and stays so.
+# Entries of `Lists.mark`, int64.
+#
+#     LEFT  free numbers of tasks
+#     USED  places of `entry` that segments have
+#     FULL  1 if a list is full, and stays so until the caller makes room
 LEFT, USED, FULL = range(3)
 
 
 class Tasks(NamedTuple):
-    """Room for T tasks."""
+    """Room for T tasks.
 
-    fact: IntArray  # (T, FACTS)
-    time: FloatArray  # (T, 2)
-    holders: IntArray  # (T * replicas,), or the table of all types
+    The caller's kernel writes all three; where they are full the caller copies them to larger ones.
+    The dispatcher's core also writes HIGH, WAITS and `holders`, between two events.
+    If tasks are not kept T is 1, and the row holds the local servers of the task that is arriving.
+    """
+
+    # (T, FACTS) int32, one row for each number: the columns LOW, ... above.
+    fact: IntArray
+    # (T, 2) float64: the columns BORN and WORK above.
+    time: FloatArray
+    # (T * replicas,) int32, servers: `replicas` places for each number, which the kernel fills as
+    # the task comes. Or, read-only, the table of all types (or chunks) of tasks.
+    holders: IntArray
 
 
 class Lists(NamedTuple):
-    """Q queues or lists, room for J entries."""
+    """Q queues or lists, room for J entries.
 
-    ring: IntArray  # (Q, 4)
-    entry: IntArray  # (J,) tasks
-    mark: IndexArray  # (3,)
+    The functions below write all three, and the dispatcher's kernels; Q is that of
+    `ClusterView.desk`, 0 if no tasks are kept, and (1 + jobs) times as much with lists by job (see
+    `fair_share`).
+    """
+
+    # (Q, 4) int32, the segment of each: the columns START, ... above.
+    ring: IntArray
+    # (J,) int32, numbers of tasks; what lies outside the segments' entries means nothing.
+    entry: IntArray
+    # (3,) int64: the entries LEFT, ... above.
+    mark: IndexArray
 
 
 TASKS = record_of(Tasks, array_of(int32, 2), array_of(float64, 2), array_of(int32))
@@ -56,7 +90,11 @@ LISTS = record_of(Lists, array_of(int32, 2), array_of(int32), array_of(int64))
 
 
 def no_tasks(room: int, holders: IntArray, replicas: int) -> Tasks:
-    """None in the system. With `replicas` > 0 each number has a row of `holders` of its own."""
+    """None in the system. With `replicas` > 0 each number has a row of `holders` of its own.
+
+    `holders`, (n,) int32, is the table of all types that is used, without a copy, if `replicas` is
+    0.
+    """
     fact = np.zeros((room, FACTS), np.int32)
     numbers = np.arange(room)
     fact[:, LOW], fact[:, HIGH] = numbers * replicas, (numbers + 1) * replicas
@@ -125,14 +163,20 @@ def _widen(lists: Lists, queue: int) -> bool:
 
 @inlined
 def take_number(tasks: Tasks, lists: Lists) -> int:
-    """A free number; there must be one."""
+    """A free number; there must be one.
+
+    Reads `tasks.fact[:, FREE]` and writes `lists.mark[LEFT]`.
+    """
     lists.mark[LEFT] -= 1
     return int64(tasks.fact[uint32(lists.mark[LEFT]), FREE])  # type: ignore[no-any-return]
 
 
 @inlined
 def unref(tasks: Tasks, lists: Lists, task: int) -> None:
-    """One entry less; a task with none has left the system, and its number is free."""
+    """One entry less; a task with none has left the system, and its number is free.
+
+    Writes the columns ENTRIES and FREE of `tasks.fact`, and `lists.mark[LEFT]`.
+    """
     t = uint32(task)
     tasks.fact[t, ENTRIES] -= 1
     if tasks.fact[t, ENTRIES] == 0:
@@ -142,7 +186,11 @@ def unref(tasks: Tasks, lists: Lists, task: int) -> None:
 
 @inlined
 def push(tasks: Tasks, lists: Lists, queue: int, task: int) -> None:
-    """Put a task at the end. Room for the next is made now, so that no event stops half way."""
+    """Put a task at the end. Room for the next is made now, so that no event stops half way.
+
+    Writes the queue's row of `lists.ring`, `lists.entry`, the marks USED and FULL, and the task's
+    ENTRIES.
+    """
     q = uint32(queue)
     size, room = lists.ring[q, SIZE], lists.ring[q, ROOM]
     at = (lists.ring[q, HEAD] + size) & (room - 1)
@@ -155,14 +203,20 @@ def push(tasks: Tasks, lists: Lists, queue: int, task: int) -> None:
 
 @inlined
 def first(lists: Lists, queue: int) -> int:
-    """The first entry of a list that is not empty."""
+    """The first entry of a list that is not empty.
+
+    Reads `lists` only.
+    """
     q = uint32(queue)
     return int64(lists.entry[uint32(lists.ring[q, START] + lists.ring[q, HEAD])])  # type: ignore[no-any-return]
 
 
 @inlined
 def pop(tasks: Tasks, lists: Lists, queue: int) -> int:
-    """Take the first entry of a list."""
+    """Take the first entry of a list.
+
+    Writes the queue's row of `lists.ring`, and what `unref` writes.
+    """
     q = uint32(queue)
     task = first(lists, queue)
     lists.ring[q, HEAD] = (lists.ring[q, HEAD] + 1) & (lists.ring[q, ROOM] - 1)
@@ -173,7 +227,10 @@ def pop(tasks: Tasks, lists: Lists, queue: int) -> int:
 
 @inlined
 def oldest(tasks: Tasks, lists: Lists, queue: int) -> int:
-    """The first task of a list that still waits, or NONE; O(1) amortised."""
+    """The first task of a list that still waits, or NONE; O(1) amortised.
+
+    Drops entries of tasks that no longer wait from the head, as `pop` does.
+    """
     q = uint32(queue)
     while lists.ring[q, SIZE] > 0:
         task = first(lists, queue)

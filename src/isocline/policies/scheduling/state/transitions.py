@@ -63,21 +63,25 @@ MOST_ASKED = 1000
 
 
 class SchedulerState(NamedTuple):
-    """How one policy's moves are written down."""
+    """How one policy's moves are written down: constants of a run, but for `turns`."""
 
     rules: Rules
-    grade: npt.NDArray[np.int8]  # (Q,) the level of a queue's tasks, or BY_QUEUE
+    grade: npt.NDArray[np.int8]  # (Q,) int8, level of a queue's tasks, or BY_QUEUE; read-only
     binds: bool  # tasks join one queue; else they stand in the lists of all their local servers
     counts_service: bool  # lengths count tasks in service
     keeps: bool  # each task is followed; else queues are mere numbers
     by_data: bool  # levels are by the task's data, else by its queue
     turn: Any = as_they_stand  # brings to the head of a queue the task that is to be taken
-    turns: FairShare = NO_TURNS  # what it goes by
+    turns: FairShare = NO_TURNS  # what it goes by; written by the dispatcher and its kernel
 
 
 @inlined
 def change(book: SchedulerState, view: ClusterView, queue: Any, waiting: int, length: int) -> None:
-    """Add to what waits in a queue and to its length."""
+    """Add to what waits in a queue and to its length.
+
+    Writes WAITING and LENGTH of the queue's row of `view.desk`; then the policy's `changed` writes
+    what is its own.
+    """
     q = uint32(queue)
     view.desk[q, WAITING] += waiting
     view.desk[q, LENGTH] += length
@@ -96,7 +100,16 @@ def _stand(book: SchedulerState, view: ClusterView, queue: Any, task: int) -> No
 def submit(
     book: SchedulerState, view: ClusterView, local: Any, task: int, now: float, rng: Any
 ) -> int:
-    """A task joins the queue that the policy says, or the lists; that queue, or NONE if wrong."""
+    """A task joins the queue that the policy says, or the lists; that queue, or NONE if wrong.
+
+    Args:
+        book: Read-only.
+        view: `desk` and, if tasks are kept, `lists` and the task's ENTRIES are written.
+        local: (k,) int32, the task's local servers, at least one; read-only.
+        task: Its number; of no meaning unless tasks are kept.
+        now: s, or slots.
+        rng: (2,) uint64, the policy's stream.
+    """
     queue = book.rules.route(local, view, now, rng)
     if book.binds:
         if queue < 0 or queue >= view.desk.shape[0]:
@@ -135,7 +148,10 @@ def _first_of_its_rack(view: ClusterView, local: Any, i: int) -> bool:
 
 @inlined
 def withdraw(book: SchedulerState, view: ClusterView, queue: int, task: int) -> None:
-    """A task no longer waits in its queue, or its lists. It still has a number."""
+    """A task no longer waits in its queue, or its lists. It still has a number.
+
+    Writes WAITS of the task, and WAITING and LENGTH in `view.desk`.
+    """
     view.tasks.fact[uint32(task), WAITS] = 0
     if book.binds:
         change(book, view, queue, -1, -1)
@@ -165,7 +181,10 @@ def _strike_off(book: SchedulerState, view: ClusterView, task: int) -> None:
 
 @inlined
 def level_of(book: SchedulerState, view: ClusterView, server: int, queue: int, task: int) -> int:
-    """How far a task is from its data on a server that takes it from a queue."""
+    """How far a task is from its data on a server that takes it from a queue.
+
+    Reads the task's holders if levels are by its data, else `book.grade` and `view.rack`.
+    """
     if book.by_data:
         local = view.tasks.holders[
             view.tasks.fact[uint32(task), LOW] : view.tasks.fact[uint32(task), HIGH]
@@ -186,7 +205,11 @@ def level_of(book: SchedulerState, view: ClusterView, server: int, queue: int, t
 
 @inlined
 def start(book: SchedulerState, view: ClusterView, server: int, queue: int) -> None:
-    """An idle server takes the first task of a queue or list in which one waits."""
+    """An idle server takes the first task of a queue or list in which one waits.
+
+    Writes the server's SERVING, LEVEL and RUNNING and the queue's WAITING and LENGTH in
+    `view.desk`; if tasks are kept also WAITS of the task, and `view.lists`.
+    """
     who = uint32(server)
     task = NONE
     if book.keeps:
@@ -207,7 +230,10 @@ def start(book: SchedulerState, view: ClusterView, server: int, queue: int) -> N
 
 @inlined
 def finish(book: SchedulerState, view: ClusterView, server: int) -> None:
-    """A server ends its task; it is not yet counted as idle."""
+    """A server ends its task; it is not yet counted as idle.
+
+    Writes SERVING of the server, LENGTH of the queue that it served, and ENTRIES of its task.
+    """
     who = uint32(server)
     if book.binds and book.counts_service:
         change(book, view, view.desk[who, SERVING], 0, -1)
@@ -218,7 +244,10 @@ def finish(book: SchedulerState, view: ClusterView, server: int) -> None:
 
 @inlined
 def mark_idle(view: ClusterView, server: int) -> None:
-    """A server that has found nothing to do is idle."""
+    """A server that has found nothing to do is idle.
+
+    Writes `view.idle`, and the server's idle places in `view.desk`.
+    """
     idle_servers.add(view.desk, view.idle, server, 0, IDLE_PLACE)
     if view.racks > 1:
         rack = 1 + view.rack[uint32(server)]
@@ -227,7 +256,10 @@ def mark_idle(view: ClusterView, server: int) -> None:
 
 @inlined
 def mark_busy(view: ClusterView, server: int) -> None:
-    """A server is no longer idle."""
+    """A server is no longer idle.
+
+    Writes `view.idle`, and idle places in `view.desk`.
+    """
     idle_servers.remove(view.desk, view.idle, server, 0, IDLE_PLACE)
     if view.racks > 1:
         rack = 1 + view.rack[uint32(server)]
@@ -236,7 +268,11 @@ def mark_busy(view: ClusterView, server: int) -> None:
 
 @inlined
 def take(book: SchedulerState, view: ClusterView, server: int, now: float, rng: Any) -> int:
-    """Let a server that runs nothing take a task: YES, NO or WRONG_QUEUE."""
+    """Let a server that runs nothing take a task: YES, NO, NO_ONE or WRONG_QUEUE.
+
+    Writes what `start` writes, and what `book.turn` does; `rng`, (2,) uint64, is the policy's
+    stream.
+    """
     queue = book.rules.pick(server, view, now, rng)
     if queue in (NOTHING, NOBODY):
         return NO if queue == NOTHING else NO_ONE
@@ -261,8 +297,18 @@ def hand_out(
     """Find work for a server that has just ended a task, or servers for a task that has just come.
 
     Either `freed` is that server, or it is NONE and `queue` is where a task with these `local`
-    servers has joined, or TIMER. `started[0]` becomes how many servers start a task, and
-    `started[1], ...` which, as many as there is room for. Returns YES, or what is wrong.
+    servers has joined, or TIMER. Returns YES, or what is wrong.
+
+    Args:
+        book: Read-only, but for what `book.turn` writes.
+        view: Written as by `take`, `mark_idle` and `mark_busy`.
+        freed: A server that runs nothing and is not yet counted as idle, or NONE.
+        local: (k,) int32, the task's local servers, empty with TIMER; read-only.
+        queue: Where it has joined, or TIMER.
+        now: s.
+        rng: (2,) uint64, the policy's stream.
+        started: (1 + n,) int64, written: started[0] becomes how many servers start a task, and
+            started[1], ... which, at most n. What lies beyond them means nothing.
     """
     started[0] = 0
     while started[0] + 1 < started.size:

@@ -22,15 +22,17 @@ class Alias(NamedTuple):
     """Column i gives i if the coin falls below its threshold, else its other.
 
     The arrays are empty if all weights are equal: nothing is read, and so no cache is missed.
+
+    All is made by `alias`, and read-only.
     """
 
-    columns: int  # n
-    threshold: npt.NDArray[np.uint64]  # (n,) in units of 2^-40
-    other: npt.NDArray[np.int32]  # (n,)
+    columns: int  # n; a uint64
+    threshold: npt.NDArray[np.uint64]  # (n,) uint64, probability in units of 2^-40
+    other: npt.NDArray[np.int32]  # (n,) int32, a column
 
 
 def alias(weights: npt.NDArray[np.float64]) -> Alias:
-    """The table for probabilities proportional to `weights` (n,), >= 0, not all 0."""
+    """The table for probabilities proportional to `weights`, (n,) float64, >= 0, not all 0."""
     if weights.size > LARGEST:
         raise UsageError(f"{weights.size} frontends and backends; at most {LARGEST} are simulated")
     columns: Any = np.uint64(weights.size)  # an int would be signed to numba
@@ -45,7 +47,13 @@ def alias(weights: npt.NDArray[np.float64]) -> Alias:
 
 @compiled
 def _fill(share: Any, threshold: Any, other: Any) -> None:
-    """Pair every column below the mean with one above it, which gives up what it lends."""
+    """Pair every column below the mean with one above it, which gives up what it lends.
+
+    Args:
+        share: (n,) float64, probability in units of 1 / n, so with mean 1; used up.
+        threshold: (n,) float64, all 1; written where a column gives up a part of itself.
+        other: (n,) int32, each its own number; written there, too.
+    """
     n = share.size
     stack = np.empty(n, np.int32)  # poor columns from the left end, rich ones from the right
     poor = 0
@@ -72,7 +80,10 @@ def _fill(share: Any, threshold: Any, other: Any) -> None:
 
 @kernel
 def column_of(table: Alias, random_bits: Any) -> int:
-    """The column that 40 random bits select."""
+    """The column that 40 random bits select.
+
+    Reads `table` only; `random_bits` is a uint64 below 2^40.
+    """
     product = random_bits * table.columns
     column = int64(product >> uint64(BITS))
     if table.other.size and product & uint64((1 << BITS) - 1) >= table.threshold[column]:

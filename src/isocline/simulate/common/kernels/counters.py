@@ -17,41 +17,88 @@ REST = uint64((1 << BITS) - 1)
 DONE, TABLE_FULL, ARENA_FULL, NOT_A_CANDIDATE = 0, 1, 2, 3
 LEARN = 4  # curves are due to be fitted
 
-# Counters of a run, in an int64 array.
+# Entries of `count`, the counters of a run: (COUNTERS,) int64. The engine makes them, the kernel
+# writes them, and `blocks` sets back at the end of a block those that are counted by block: AREA,
+# ARRIVALS, COMPLETIONS, TIMED, ABANDONED, LOST and RESENT.
+#
+#     JOBS         jobs in the system, those held, travelling or to be sent again included
+#     AREA         the sum of JOBS over the block's ticks; kernel `uniformised` only
+#     ARRIVALS     jobs that came
+#     COMPLETIONS  jobs that were completed
+#     EVENTS       events since the start
+#     TIMED        jobs whose sojourn was recorded
+#     NEXT         the next job of the list of arrivals; in kernel `slotted` the slots played
+#     FETCHED      means nothing: keeps what was read ahead from being optimised away
+#
+# Of kernel `abandonment` alone, and of its engine, which at a failure writes LOST, RESENT and
+# AGAIN_END, sets AGAIN back to 0 if all have been sent, and takes what is lost out of JOBS:
+#
+#     ABANDONED    jobs that gave up
+#     LOST         jobs that were lost with a backend
+#     RESENT       jobs that were to be sent again
+#     EXPIRED      the next entry of `Fates.by_expiry`
+#     AGAIN        the next entry of `Fates.again`
+#     AGAIN_END    the end of those
 JOBS, AREA, ARRIVALS, COMPLETIONS, EVENTS = 0, 1, 2, 3, 4
-TIMED, NEXT = 5, 6  # jobs whose sojourn was recorded; the next job of a list of arrivals
-FETCHED = 7  # means nothing: keeps what was read ahead from being optimised away
-# Of kernel `abandonment`: jobs that gave up, were lost with a backend, and were sent again; the
-# next job whose patience ends; the next one to be sent again, and the end of those.
+TIMED, NEXT = 5, 6
+FETCHED = 7
 ABANDONED, LOST, RESENT = 8, 9, 10
 EXPIRED, AGAIN, AGAIN_END = 11, 12, 13
 COUNTERS = 14
-# And in a float64 array: clock (s), total service rate (jobs/s), integrals over the block of jobs
-# and of that rate (of the jump kernel, sums over ticks), sum of sojourn times (s) of the jobs that
-# were completed, and of those that left unfinished.
+# Entries of `gauge`, the sums of a run: (GAUGES,) float64. The engine makes them, and sets RATE
+# where it changes a curve or a workload itself; the kernel writes them, and `blocks` sets all but
+# CLOCK and RATE back.
+#
+#     CLOCK         the time, s; kernel `uniformised` does not write it
+#     RATE          the total service rate of all backends at their workloads, jobs/s
+#     JOB_SECONDS   the integral of JOBS over the block, jobs s; not of kernel `uniformised`
+#     RATE_SECONDS  the integral of RATE over the block, jobs; in kernel `uniformised` the sum of
+#                   RATE over the block's ticks, jobs/s
+#     SOJOURN       the sum of the sojourns that were recorded, s
+#     UNFINISHED    the sum of the times, s, that jobs which left unfinished were there; kernel
+#                   `abandonment` only, and its engine, at a failure
 CLOCK, RATE, JOB_SECONDS, RATE_SECONDS, SOJOURN = 0, 1, 2, 3, 4
 UNFINISHED = 5
 GAUGES = 6
 
 
 class System(NamedTuple):
-    """F frontends, B backends, E edges, R distinct curves, K workloads tabulated."""
+    """F frontends, B backends, E edges, R distinct curves, K workloads tabulated.
 
-    first: npt.NDArray[np.int64]  # (F + 1,) the edges of frontend f are first[f] : first[f + 1]
-    numbers: npt.NDArray[np.int32]  # (E,) 0 .. E - 1, or room for one frontend's: see `candidates`
-    sources: Alias  # over F, in proportion to arrival rates
-    sinks: Alias  # over B, in proportion to peaks
-    arriving: int  # share of the events that are arrivals, in units of 2^-24
-    speed: float  # events/s of the uniformised chain
-    peak: FloatArray  # (R,) jobs/s, the bound that departures are thinned from
-    rate: FloatArray  # (R, K) jobs/s, the curves
-    places: npt.NDArray[np.int32]  # (B,) how many jobs are served at once; the rest wait in order
-    upcoming: npt.NDArray[np.int64]  # scratch of `lookahead`
+    Constants but for `numbers` and `upcoming`, which are scratch of the kernel. The engine makes
+    another one when a curve changes, or a workload grows beyond K.
+    """
+
+    # (F + 1,) int64, the edges of frontend f are first[f] : first[f + 1].
+    first: npt.NDArray[np.int64]
+    # (E,) int32, 0 .. E - 1, constant; or, where E is large, (largest number of edges of a
+    # frontend,) int32, written for each job: see `candidates`.
+    numbers: npt.NDArray[np.int32]
+    # Over F, in proportion to arrival rates.
+    sources: Alias
+    # Over B, in proportion to peaks.
+    sinks: Alias
+    # Share of the events that are arrivals, in units of 2^-24; a uint64.
+    arriving: int
+    # Events/s of the uniformised chain.
+    speed: float
+    # (R,) float64, jobs/s, the bound that departures are thinned from.
+    peak: FloatArray
+    # (R, K) float64, jobs/s, the curves at 0 .. K - 1 jobs.
+    rate: FloatArray
+    # (B,) int32, how many jobs are served at once; the rest wait in order.
+    places: npt.NDArray[np.int32]
+    # (AHEAD,) or (0,) int64, scratch of `lookahead`, in which kernel `uniformised` writes.
+    upcoming: npt.NDArray[np.int64]
 
 
 class Streams(NamedTuple):
-    """Independent streams by purpose, so that no policy can disturb another's arrivals."""
+    """Independent streams by purpose, so that no policy can disturb another's arrivals.
 
-    events: Any  # uint64[2], arrivals and possible departures: one tick each for every policy
-    policy: Any  # uint64[2]
-    leaving: Any  # uint64[2], which job departs: drawn only when one does
+    Each (2,) uint64, the state of a stream (see `isocline.draws`): made by the engine, advanced by
+    the kernel with each draw.
+    """
+
+    events: Any  # arrivals and possible departures: the same draws for every policy
+    policy: Any  # what the policy draws
+    leaving: Any  # which job departs: drawn only when one does

@@ -23,13 +23,19 @@ _FIRST = _LOWEST_EXPONENT << 8
 
 @kernel
 def record(histogram: Any, latency: float) -> None:
-    """Count one latency, s; what lies outside the range goes to its end."""
+    """Count one latency, s; what lies outside the range goes to its end.
+
+    `histogram`, (BUCKETS,) int32, is made by the engine; one entry grows by 1.
+    """
     bucket = (np.float64(latency).view(np.int64) >> int64(_SHIFT)) - int64(_FIRST)
     histogram[min(max(bucket, 0), BUCKETS - 1)] += 1
 
 
 def emptied(histogram: npt.NDArray[np.int32]) -> tuple[int, npt.NDArray[np.int32]]:
-    """The first bucket that is not empty, and the counts from there; sets them back to 0."""
+    """The first bucket that is not empty, and the counts from there; sets them back to 0.
+
+    `histogram`, (BUCKETS,) int32, has the latencies since it was last emptied.
+    """
     first, last = _used(histogram)
     counts = histogram[first:last].copy()
     histogram[first:last] = 0

@@ -14,10 +14,16 @@ from isocline.compiled import kernel
 
 
 class Tournament(NamedTuple):
-    """P leaves, P a power of two >= B."""
+    """P leaves, a power of two, at least 2 and at least the number of backends (or servers).
 
-    due: npt.NDArray[np.float64]  # (P,) when each backend finishes its next job, s; inf if idle
-    winner: npt.NDArray[np.int32]  # (P,) the backend with the least due time below each inner node
+    Made by `tournament`, and written by `schedule` alone.
+    """
+
+    # (P,) float64, s, when each backend finishes its next job; inf if it is idle, or none.
+    due: npt.NDArray[np.float64]
+    # (P,) int32, the backend with the least due time below each inner node: 1 is the root, the
+    # children of a node n are 2 n and 2 n + 1, and 0 is not used.
+    winner: npt.NDArray[np.int32]
 
 
 def tournament(backends: int) -> Tournament:
@@ -32,7 +38,10 @@ def tournament(backends: int) -> Tournament:
 
 @kernel
 def schedule(t: Tournament, backend: int, due: float) -> None:
-    """Set one due time and replay its matches up to the root."""
+    """Set one due time and replay its matches up to the root.
+
+    Writes `t.due` of the backend, s, and `t.winner` of the nodes above it.
+    """
     due_of = t.due
     due_of[backend] = due
     leaves = due_of.size
@@ -51,5 +60,8 @@ def schedule(t: Tournament, backend: int, due: float) -> None:
 
 @kernel
 def leader(t: Tournament) -> Any:
-    """The backend that finishes next."""
+    """The backend that finishes next.
+
+    Reads `t.winner[1]`.
+    """
     return t.winner[1]

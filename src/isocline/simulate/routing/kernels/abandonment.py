@@ -60,14 +60,24 @@ TO_COME, LEFT = -1, -2  # in place of a backend
 
 
 class Fates(NamedTuple):
-    """n jobs: those of the list of arrivals, then those of the start."""
+    """n jobs: those of the list of arrivals, then those of the start.
 
-    born: FloatArray  # (n,) s; negative if it was there at the start
-    expiry: FloatArray  # (n,) s, when its patience is over; inf: never
-    by_expiry: IndexArray  # (n,) jobs in order of `expiry`
-    backend: npt.NDArray[np.int32]  # (n,) where it is, or TO_COME, or LEFT; written by the kernel
-    edge: npt.NDArray[np.int32]  # (n,) the edge that it came by; written by the kernel
-    again: IndexArray  # (n,) jobs to be sent again: again[count[AGAIN] : count[AGAIN_END]]
+    Made by the engine, which at a failure writes `backend` of the jobs that it had, and `again`.
+    """
+
+    # (n,) float64, s, when it came; negative if it was there at the start. Read-only.
+    born: FloatArray
+    # (n,) float64, s, when its patience is over; inf: never. Read-only.
+    expiry: FloatArray
+    # (n,) int64, jobs in order of `expiry`. Read-only.
+    by_expiry: IndexArray
+    # (n,) int32, where it is, or TO_COME, or LEFT. Written by the kernel, and at a failure.
+    backend: npt.NDArray[np.int32]
+    # (n,) int32, the edge that it came by last, or -1. Written by the kernel.
+    edge: npt.NDArray[np.int32]
+    # (n,) int64, jobs to be sent again: again[count[AGAIN] : count[AGAIN_END]]. Written at a
+    # failure.
+    again: IndexArray
 
 
 @kernel
@@ -92,8 +102,30 @@ def share_with_abandonment(
     """Run until the clock is at `until`; returns why it stopped.
 
     At equal times jobs are sent again, then one that ends leaves, then one arrives, and one whose
-    patience is over goes last: a job that ends at its expiry has ended in time. `until_start`: jobs
-    in service do not give up.
+    patience is over goes last: a job that ends at its expiry has ended in time.
+
+    Args:
+        choose: The policy's function, of type `CHOOSE`.
+        observe: Its function of type `OBSERVE`.
+        view: The kernel writes `workload`; the policy, `memory`.
+        system: `numbers` is scratch; the rest is read-only.
+        streams: `policy` is advanced by the policy's draws; the others are not used.
+        jobs: The jobs at backends; written.
+        fates: `backend` and `edge` are written.
+        clocks: Virtual times; written.
+        race: When each backend finishes its next job, s; written.
+        arriving: `time` has the jobs that come; `frontend` and `size` have those of the start, too,
+            after them. Read-only.
+        count: (COUNTERS,) int64, written: all but AREA, FETCHED, LOST, RESENT and AGAIN_END.
+        gauge: (GAUGES,) float64, written: all.
+        histogram: (BUCKETS,) int32, jobs by sojourn; those completed are added, unless they were
+            there at the start.
+        until: s; inf to run until nothing is left.
+        observing: Whether `observe` is called.
+        until_start: Jobs in service do not give up.
+
+    Returns:
+        DONE, TABLE_FULL, ARENA_FULL or NOT_A_CANDIDATE of `counters`.
     """
     while True:
         job = next_to_expire(fates, count)
@@ -150,7 +182,10 @@ def share_with_abandonment(
 
 @kernel
 def next_to_expire(fates: Fates, count: Any) -> int:
-    """The first job, by expiry, that has not left; -1 if there is none."""
+    """The first job, by expiry, that has not left; -1 if there is none.
+
+    Writes EXPIRED of `count`, (COUNTERS,) int64.
+    """
     while count[EXPIRED] < fates.by_expiry.size:
         job = fates.by_expiry[count[EXPIRED]]
         if fates.backend[job] != LEFT:
@@ -173,7 +208,25 @@ def send(
     gauge: Any,
     job: int,
 ) -> int:
-    """The job's frontend sends it to a backend now, where it begins; why the kernel must return."""
+    """The job's frontend sends it to a backend now, where it begins; why the kernel must return.
+
+    Args:
+        choose: The policy's function, of type `CHOOSE`.
+        view: The kernel writes `workload`; the policy, `memory`.
+        system: `numbers` is scratch; the rest is read-only.
+        streams: `policy` is advanced by the policy's draws; the others are not used.
+        jobs: The jobs at backends; written.
+        fates: `backend` and `edge` are written.
+        clocks: Virtual times; written.
+        race: When each backend finishes its next job, s; written.
+        arriving: `time` has the jobs that come; `frontend` and `size` have those of the start, too,
+            after them. Read-only.
+        gauge: (GAUGES,) float64; CLOCK is read, and RATE written.
+        job: Its number.
+
+    Returns:
+        DONE, TABLE_FULL, ARENA_FULL or NOT_A_CANDIDATE of `counters`.
+    """
     now = gauge[CLOCK]
     source = arriving.frontend[job]
     low, high = system.first[source], system.first[source + 1]
@@ -217,7 +270,20 @@ def give_up(
     job: int,
     until_start: bool,
 ) -> None:
-    """The patience of a job is over: it leaves, unless it is in service and stays then."""
+    """The patience of a job is over: it leaves, unless it is in service and stays then.
+
+    Args:
+        view: `workload` is written.
+        system: Read-only.
+        jobs: The jobs at backends; written.
+        fates: `backend` of the job is written.
+        clocks: Virtual times; written.
+        race: When each backend finishes its next job, s; written.
+        count: (COUNTERS,) int64, written: EXPIRED, JOBS and ABANDONED.
+        gauge: (GAUGES,) float64; CLOCK is read, and RATE and UNFINISHED are written.
+        job: Its number.
+        until_start: Whether it stays where it is in service.
+    """
     backend = fates.backend[job]
     index = position(view, system, jobs, backend, job)
     count[EXPIRED] += 1
@@ -236,7 +302,10 @@ def give_up(
 
 @kernel
 def position(view: View, system: System, jobs: Jobs, backend: int, job: int) -> int:
-    """The index of a job among those of the backend that has it."""
+    """The index of a job among those of the backend that has it.
+
+    Reads `view.workload`, `system.places` and `jobs`.
+    """
     places = system.places[backend]
     for index in range(view.workload[backend]):
         if jobs.edge[place(jobs, backend, index, places)] == job:
@@ -248,7 +317,10 @@ def position(view: View, system: System, jobs: Jobs, backend: int, job: int) -> 
 def withdraw(
     view: View, system: System, jobs: Jobs, clocks: Clocks, backend: int, index: int, now: float
 ) -> None:
-    """Take a job that is not done out of its backend; the longest waiting one gets its server."""
+    """Take a job that is not done out of its backend; the longest waiting one gets its server.
+
+    Writes `view.workload` and `clocks` of the backend, and its segment of `jobs`; `now` is in s.
+    """
     work = bring_up(clocks, backend, share_of(view, system, backend), now)
     n = view.workload[backend]
     places = system.places[backend]
@@ -272,6 +344,9 @@ def withdraw(
 
 @kernel
 def mend(jobs: Jobs, start: int, index: int, size: int) -> None:
-    """Restore the heap after job `index` was replaced by any other."""
+    """Restore the heap after job `index` was replaced by any other.
+
+    Writes `jobs.key`, `born` and `edge` from `start` on.
+    """
     sift_up(jobs, start, index)
     sift_down(jobs, start, size, index)

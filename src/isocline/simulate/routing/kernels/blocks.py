@@ -30,14 +30,24 @@ FloatArray = npt.NDArray[np.float64]
 
 
 class Blocks(NamedTuple):
-    """n blocks of a run of B backends; nothing is noted if the counters have no rows."""
+    """n blocks of a run of B backends; nothing is noted if the counters have no rows.
 
-    done: npt.NDArray[np.int64]  # (1,) how many have ended: rows from there on are not written yet
-    end: FloatArray  # (n,) s, increasing
-    counts: npt.NDArray[np.int64]  # (n, COUNTERS) or (0, COUNTERS): of each block, as in `chain`
-    gauges: FloatArray  # (n, GAUGES)
-    snapshots: npt.NDArray[np.int32]  # (n, B) jobs at the end of each block, or (0, B)
-    quarters: FloatArray  # (4, B) sums of these over each quarter of the blocks
+    Made by `measured` or `unread`; `read` and `read_compiled` write all but `end`.
+    """
+
+    # (1,) int64, how many have ended: rows from there on are not written yet.
+    done: npt.NDArray[np.int64]
+    # (n,) float64, s, increasing. Read-only.
+    end: FloatArray
+    # (n, COUNTERS) or (0, COUNTERS) int64: of each block, by the columns of `counters`.
+    counts: npt.NDArray[np.int64]
+    # (n, GAUGES) or (0, GAUGES) float64: likewise.
+    gauges: FloatArray
+    # (n, B) int32, jobs at the end of each block, or (0, B).
+    snapshots: npt.NDArray[np.int32]
+    # (4, B) float64, jobs: sums of these over each quarter of the blocks; (0, 0) if nothing is
+    # noted.
+    quarters: FloatArray
 
 
 def measured(ends: FloatArray, backends: int, drawn: bool) -> Blocks:
@@ -65,7 +75,14 @@ def unread(until: float) -> Blocks:
 
 
 def read(blocks: Blocks, count: Any, gauge: Any, workload: Any) -> None:
-    """Note the counters of the block that ends now, and reset them: for the interpreter."""
+    """Note the counters of the block that ends now, and reset them: for the interpreter.
+
+    Args:
+        blocks: All but `end` is written.
+        count: (COUNTERS,) int64, set back as by `reset`.
+        gauge: (GAUGES,) float64, set back as by `reset`.
+        workload: (B,) int32, jobs at each backend now; read-only.
+    """
     i = int(blocks.done[0])
     blocks.counts[i] = count
     blocks.gauges[i] = gauge
@@ -78,7 +95,14 @@ def read(blocks: Blocks, count: Any, gauge: Any, workload: Any) -> None:
 
 @kernel
 def read_compiled(blocks: Blocks, count: Any, gauge: Any, workload: Any) -> None:
-    """`read`, for kernels, in loops: array expressions would take longer to compile."""
+    """`read`, for kernels, in loops: array expressions would take longer to compile.
+
+    Args:
+        blocks: All but `end` is written.
+        count: (COUNTERS,) int64, set back as by `reset`.
+        gauge: (GAUGES,) float64, set back as by `reset`.
+        workload: (B,) int32, jobs at each backend now; read-only.
+    """
     i = blocks.done[0]
     quarter = 4 * i // blocks.end.size
     for j in range(COUNTERS):
@@ -94,7 +118,11 @@ def read_compiled(blocks: Blocks, count: Any, gauge: Any, workload: Any) -> None
 
 
 def reset(count: Any, gauge: Any) -> None:
-    """Begin a block; the clock, the jobs that are there and the events so far go on."""
+    """Begin a block; the clock, the jobs that are there and the events so far go on.
+
+    Of `count`, (COUNTERS,) int64, and `gauge`, (GAUGES,) float64, what is counted by block becomes
+    0.
+    """
     count[AREA] = count[ARRIVALS] = count[COMPLETIONS] = count[TIMED] = 0
     count[ABANDONED] = count[LOST] = count[RESENT] = 0
     gauge[JOB_SECONDS] = gauge[RATE_SECONDS] = gauge[SOJOURN] = gauge[UNFINISHED] = 0.0

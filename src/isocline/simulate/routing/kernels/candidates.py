@@ -19,7 +19,7 @@ MOST_STORED, MOST_WRITTEN = 1 << 19, 64
 
 
 def room(first: npt.NDArray[np.int64]) -> IntArray:
-    """`System.numbers` for the `first` of a System."""
+    """`System.numbers`, (n,) int32, for the `first`, (F + 1,) int64, of a System."""
     edges, degree = int(first[-1]), int(np.diff(first).max())
     large = edges > MOST_STORED and degree <= MOST_WRITTEN
     return np.arange(degree if large else edges, dtype=np.int32)
@@ -27,7 +27,10 @@ def room(first: npt.NDArray[np.int64]) -> IntArray:
 
 @kernel
 def at(system: System, low: int, high: int) -> int:
-    """Where in `system.numbers` the edges low .. high - 1 stand, until the next call."""
+    """Where in `system.numbers` the edges low .. high - 1 stand, until the next call.
+
+    Writes the first high - low of `system.numbers`, if that has no room for all edges.
+    """
     if system.numbers.size == system.first[system.first.size - 1]:
         return low
     for i in range(high - low):

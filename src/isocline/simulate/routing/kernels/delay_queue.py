@@ -20,13 +20,23 @@ FIRST_ROOM = 1024
 
 
 class DelayQueue(NamedTuple):
-    """Room for Q entries, Q a power of two."""
+    """Room for Q entries, Q a power of two.
 
-    due: FloatArray  # (Q,) when it arrives, s
-    who: IntArray  # (Q,) the edge or the backend it is about
-    what: IntArray  # (Q,) what is said of it
-    since: FloatArray  # (Q,) s, when the job in question was sent, or how long it took
-    ends: npt.NDArray[np.int64]  # place of the first entry; number of entries
+    Made by `ring`; written by `push` and `pop`; `widened` makes a larger one between two calls of a
+    kernel.
+    """
+
+    # (Q,) float64, s, when it arrives; not decreasing from the first entry on.
+    due: FloatArray
+    # (Q,) int32, the edge or the backend that it is about.
+    who: IntArray
+    # (Q,) int32, what is said of it: of news ENDED, THERE, or WORKLOAD + jobs of `delayed`; of jobs
+    # 0.
+    what: IntArray
+    # (Q,) float64, s: of jobs when they were sent; of news ENDED how long the job took, else 0.
+    since: FloatArray
+    # (2,) int64: HEAD, place of the first entry, and SIZE, number of entries.
+    ends: npt.NDArray[np.int64]
 
 
 def ring() -> DelayQueue:
@@ -54,7 +64,10 @@ def widened(r: DelayQueue) -> DelayQueue:
 
 @kernel
 def push(r: DelayQueue, due: float, who: int, what: int, since: float) -> None:
-    """Send an entry; there must be room."""
+    """Send an entry; there must be room.
+
+    Writes the next place of all arrays of `r`, and its `ends`; `due` and `since` are in s.
+    """
     at = uint32((r.ends[HEAD] + r.ends[SIZE]) & (r.due.size - 1))
     r.due[at] = due
     r.who[at] = who
@@ -65,7 +78,10 @@ def push(r: DelayQueue, due: float, who: int, what: int, since: float) -> None:
 
 @kernel
 def pop(r: DelayQueue) -> Any:
-    """Take the entry that arrives next; its place, valid until the next `push`."""
+    """Take the entry that arrives next; its place, valid until the next `push`.
+
+    Writes `r.ends`.
+    """
     at = r.ends[HEAD]
     r.ends[HEAD] = (at + 1) & (r.due.size - 1)
     r.ends[SIZE] -= 1
@@ -74,11 +90,17 @@ def pop(r: DelayQueue) -> Any:
 
 @kernel
 def next_due(r: DelayQueue) -> float:
-    """When that is, s; inf if nothing is under way."""
+    """When that is, s; inf if nothing is under way.
+
+    Reads `r.due` and `r.ends`.
+    """
     return r.due[uint32(r.ends[HEAD])] if r.ends[SIZE] > 0 else np.inf
 
 
 @kernel
 def is_full(r: DelayQueue, more: int) -> bool:
-    """Whether there is no room for `more` entries."""
+    """Whether there is no room for `more` entries.
+
+    Reads `r.ends`.
+    """
     return r.ends[SIZE] + more > r.due.size  # type: ignore[no-any-return]

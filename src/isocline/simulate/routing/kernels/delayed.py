@@ -50,29 +50,53 @@ ENDED, THERE, WORKLOAD = 0, 1, 2
 
 
 class Network(NamedTuple):
-    """B backends, E edges: what is true, and how late it is known."""
+    """B backends, E edges: what is true, and how late it is known.
 
-    workload: IntArray  # (B,) jobs at each backend
-    row: IntArray  # (B,) its curve
-    sink: IntArray  # (E,) the backend of each edge
-    into_first: IndexArray  # (B + 1,) the edges into b are into[into_first[b]:into_first[b + 1]]
-    into: IndexArray  # (E,)
-    unseen: IntArray  # (E,) jobs sent that the frontend does not yet know to be there
-    phase: FloatArray  # (B,) s, when each backend writes its first report, in order
-    turn: IntArray  # (B,) which backend that is
-    written: IndexArray  # (1,) reports written
-    pending: FloatArray  # (1,) s, the event that was next when room ran out; else 0
-    travelling: DelayQueue  # jobs by edge
+    Made by the engine, which adds room to the queues.
+    """
+
+    # (B,) int32, jobs at each backend. Written by `join` and `depart`.
+    workload: IntArray
+    # (B,) int32, its row of `System.rate`. Read-only.
+    row: IntArray
+    # (E,) int32, the backend of each edge. Read-only.
+    sink: IntArray
+    # (B + 1,) int64, the edges into b are into[into_first[b] : into_first[b + 1]]. Read-only.
+    into_first: IndexArray
+    # (E,) int64, numbers of edges. Read-only.
+    into: IndexArray
+    # (E,) int32, jobs sent that the frontend does not yet know to be there. Written by `route` and
+    # `learn`.
+    unseen: IntArray
+    # (B,) float64, s, when each backend writes its first report, in that order; below `every`.
+    # Read-only.
+    phase: FloatArray
+    # (B,) int32, which backend that is. Read-only.
+    turn: IntArray
+    # (1,) int64, reports written. Written by `write_report`.
+    written: IndexArray
+    # (1,) float64, s, the event that was next when room ran out; else 0. Written by `run_delayed`.
+    pending: FloatArray
+    # Jobs by edge. Written by `route` and `join`.
+    travelling: DelayQueue
+    # By edge or backend. Written by `join`, `depart`, `write_report` and `learn`.
     news: DelayQueue
-    travel: float  # s
-    report: float  # s
-    every: float  # s between reports; 0 if every change is news
-    own: bool  # whether `unseen` counts in a frontend's picture
+    # How long a job is on its way to its backend, s.
+    travel: float
+    # How long news is on its way to the frontends, s.
+    report: float
+    # s between reports; 0 if every change is news.
+    every: float
+    # Whether `unseen` counts in a frontend's picture.
+    own: bool
 
 
 @kernel
 def next_report(net: Network) -> float:
-    """When the next backend writes, s; inf where changes are told one by one."""
+    """When the next backend writes, s; inf where changes are told one by one.
+
+    Reads `net.phase` and `net.written`.
+    """
     if net.every == 0.0:
         return np.inf
     backends = net.phase.size
@@ -82,7 +106,10 @@ def next_report(net: Network) -> float:
 
 @kernel
 def write_report(net: Network, now: float) -> None:
-    """One backend sends its workload."""
+    """One backend sends its workload.
+
+    Writes `net.written` and `net.news`.
+    """
     backend = net.turn[net.written[0] % net.phase.size]
     net.written[0] += 1
     push(net.news, now + net.report, backend, WORKLOAD + net.workload[backend], 0.0)
@@ -90,7 +117,10 @@ def write_report(net: Network, now: float) -> None:
 
 @kernel
 def learn(net: Network, view: View) -> int:
-    """Frontends get the next piece of news; returns the edge of a job that ended, else -1."""
+    """Frontends get the next piece of news; returns the edge of a job that ended, else -1.
+
+    Writes `view.workload`, (E,) here, `net.unseen` and `net.news`.
+    """
     at = pop(net.news)
     who, what = net.news.who[at], net.news.what[at]
     if what >= WORKLOAD:
@@ -114,7 +144,11 @@ def learn(net: Network, view: View) -> int:
 
 @kernel
 def join(net: Network, system: System, jobs: Jobs, gauge: Any, now: float) -> int:
-    """The next job reaches its backend; whether there is room for another."""
+    """The next job reaches its backend; whether there is room for another.
+
+    Writes `net.travelling`, `net.news` and `net.workload`, `jobs`, and RATE of `gauge`, (GAUGES,)
+    float64.
+    """
     at = pop(net.travelling)
     edge, born = net.travelling.who[at], net.travelling.since[at]
     backend: Any = uint32(net.sink[edge])
@@ -140,7 +174,18 @@ def route(
     count: Any,
     now: float,
 ) -> int:
-    """A frontend sends a job; whether it may, and the table goes as far as it believes."""
+    """A frontend sends a job; whether it may, and the table goes as far as it believes.
+
+    Args:
+        choose: The policy's function, of type `CHOOSE`.
+        view: The kernel writes `workload`; the policy, `memory`.
+        net: `travelling` and `unseen` are written.
+        system: `numbers` is scratch; the rest is read-only.
+        streams: `policy` is advanced by the policy's draws.
+        source: The frontend's number, a uint32.
+        count: (COUNTERS,) int64, written: JOBS and ARRIVALS.
+        now: s.
+    """
     low, high = system.first[source], system.first[uint32(source + 1)]
     start = candidates.at(system, low, high)
     allowed = system.numbers[start : start + high - low]
@@ -169,7 +214,21 @@ def depart(
     histogram: Any,
     now: float,
 ) -> None:
-    """A possible departure; `thinning`, uniform on [0, 1), decides."""
+    """A possible departure; `thinning`, uniform on [0, 1), decides.
+
+    Args:
+        net: `workload` and `news` are written.
+        system: Read-only.
+        streams: `leaving` is advanced by the draw of a job.
+        jobs: The jobs at backends; written.
+        backend: Its number, a uint32.
+        thinning: Uniform on [0, 1).
+        count: (COUNTERS,) int64, written: JOBS, COMPLETIONS and TIMED.
+        gauge: (GAUGES,) float64, written: RATE and SOJOURN.
+        histogram: (BUCKETS,) int32, jobs by sojourn; those completed are added, unless they were
+            there at the start.
+        now: s.
+    """
     row = uint32(net.row[backend])
     n = net.workload[backend]
     served = system.rate[row, uint32(n)]
@@ -206,7 +265,28 @@ def run_delayed(
     until: float,
     observing: bool,
 ) -> int:
-    """Run until the clock is at `until`; returns why it stopped."""
+    """Run until the clock is at `until`; returns why it stopped.
+
+    Args:
+        choose: The policy's function, of type `CHOOSE`.
+        observe: Its function of type `OBSERVE`.
+        view: Of one backend for each edge: `workload` is (E,) int32. The kernel writes `workload`;
+            the policy, `memory`.
+        net: Written: see there.
+        system: `numbers` is scratch; the rest is read-only.
+        streams: Advanced by the draws.
+        jobs: The jobs at backends; written, but for `key`, which means nothing here.
+        count: (COUNTERS,) int64, written: JOBS (those on their way included), ARRIVALS,
+            COMPLETIONS, EVENTS and TIMED.
+        gauge: (GAUGES,) float64, written: CLOCK, RATE, JOB_SECONDS, RATE_SECONDS and SOJOURN.
+        histogram: (BUCKETS,) int32, jobs by sojourn; those completed are added, unless they were
+            there at the start.
+        until: s.
+        observing: Whether `observe` is called.
+
+    Returns:
+        DONE, TABLE_FULL, ARENA_FULL or NOT_A_CANDIDATE of `counters`.
+    """
     gap = 1.0 / system.speed
     s0, s1 = streams.events[0], streams.events[1]
     now = gauge[CLOCK]

@@ -35,11 +35,18 @@ NEWTON = 200
 
 
 class Departures(NamedTuple):
-    """R distinct curves, K workloads tabulated."""
+    """R distinct curves, K workloads tabulated.
 
-    kind: int  # BERNOULLI, BINOMIAL or POISSON
-    chance: FloatArray  # (R, K) probability that one leaves (for BINOMIAL, each); Poisson parameter
-    none: FloatArray  # (R, K) P(D = 0); 0 where it would underflow and parts are drawn
+    Made by `departures`, and read-only; the engine makes another one when the tables grow.
+    """
+
+    # BERNOULLI, BINOMIAL or POISSON.
+    kind: int
+    # (R, K) float64: BERNOULLI, the probability that one leaves; BINOMIAL, that each does; POISSON,
+    # the parameter, jobs, inf where all must leave.
+    chance: FloatArray
+    # (R, K) float64, P(D = 0); 0 where it would underflow and parts are drawn.
+    none: FloatArray
 
 
 def departures(law: Law, expected: FloatArray) -> Departures:
@@ -67,6 +74,8 @@ def cut_poisson(mean: FloatArray, most: FloatArray) -> FloatArray:
 
     The expectation is t P(<= most - 2) + most P(>= most), increasing and concave in t with the
     derivative P(<= most - 1), so Newton's method from t = mean rises to the root and never past it.
+
+    `mean` and `most` are float64, jobs, of any shapes that broadcast; the result has theirs.
     """
     from scipy.special import pdtr, pdtrc  # noqa: PLC0415 - takes 0.25 s, and few runs are slotted
 
@@ -104,7 +113,10 @@ def most_of(mean: float) -> int:
 
 @kernel
 def poisson(mark: float, mean: float, none: float, rng: Any) -> int:
-    """A Poisson number; `none` is e^-mean, or 0 where parts are drawn; `mark` is uniform."""
+    """A Poisson number; `none` is e^-mean, or 0 where parts are drawn; `mark` is uniform.
+
+    `rng`, (2,) uint64, is advanced by a draw for each part.
+    """
     if none > 0.0:
         return searched(mark, none, 0.0, mean, most_of(mean))
     total = 0
@@ -125,7 +137,10 @@ def binomial_part(mark: float, jobs: int, chance: float, none: float) -> int:
 
 @kernel
 def binomial(mark: float, jobs: int, chance: float, none: float, rng: Any) -> int:
-    """How many of `jobs` leave; `none` is P(0), or 0 where parts are drawn; `mark` is uniform."""
+    """How many of `jobs` leave; `none` is P(0), or 0 where parts are drawn; `mark` is uniform.
+
+    `rng`, (2,) uint64, is advanced by a draw for each part.
+    """
     if none > 0.0:
         return binomial_part(mark, jobs, chance, none)
     if chance >= 1.0:
@@ -148,6 +163,8 @@ def departing(law: Departures, row: Any, jobs: int, rng: Any) -> int:
 
     Draws one number whether or not there are jobs (more only for parts), so that all policies meet
     the same possible departures.
+
+    Reads `law`; `rng`, (2,) uint64, is the stream of events.
     """
     mark = uniform(rng)
     if jobs == 0:

@@ -17,11 +17,14 @@ from isocline.simulate.routing.kernels.job_arena import Jobs, add, arena, enlarg
 
 
 class Held(NamedTuple):
-    """F frontends."""
+    """Queues of F frontends.
 
-    waiting: npt.NDArray[np.int64]  # (F,) G_f
-    total: npt.NDArray[np.int64]  # (1,) their sum
-    jobs: Jobs  # `key` is the job's size
+    Made by `held`, and written by `hold` and `release`; the engine adds room.
+    """
+
+    waiting: npt.NDArray[np.int64]  # (F,) int64, jobs: G_f
+    total: npt.NDArray[np.int64]  # (1,) int64, their sum
+    jobs: Jobs  # one segment for each frontend; `key` is the job's size, `edge` means nothing
 
 
 def held(frontends: int) -> Held:
@@ -39,7 +42,10 @@ def with_room(queues: Held) -> Held:
 
 @kernel
 def hold(queues: Held, frontend: int, born: float, size: float) -> bool:
-    """A job joins its frontend's queue; False if there is no room for the next one."""
+    """A job joins its frontend's queue; False if there is no room for the next one.
+
+    Writes all of `queues`; `born` is in s, `size` in mean jobs.
+    """
     waiting = queues.waiting[frontend]
     at = add(queues.jobs, frontend, waiting, 0, born, 0)
     queues.jobs.key[at] = size
@@ -50,13 +56,19 @@ def hold(queues: Held, frontend: int, born: float, size: float) -> bool:
 
 @kernel
 def longest_held(queues: Held, frontend: int) -> int:
-    """Where the first job of a queue that is not empty is in the arena."""
+    """Where the first job of a queue that is not empty is in the arena.
+
+    Reads `queues` only.
+    """
     return place(queues.jobs, frontend, 0, 0)
 
 
 @kernel
 def release(queues: Held, frontend: int) -> float:
-    """Take out the first job; the time at which it arrived, s."""
+    """Take out the first job; the time at which it arrived, s.
+
+    Writes `waiting`, `total` and `jobs.head` of `queues`.
+    """
     born = queues.jobs.born[longest_held(queues, frontend)]
     head = queues.jobs.head[frontend] + 1
     queues.jobs.head[frontend] = 0 if head == queues.jobs.room[frontend] else head
@@ -67,7 +79,16 @@ def release(queues: Held, frontend: int) -> float:
 
 @kernel
 def ask(choose: Any, view: View, system: System, source: Any, now: float, rng: Any) -> int:
-    """The policy's edge for a job of frontend `source`, or HOLD, or -2 for what is neither."""
+    """The policy's edge for a job of frontend `source`, or HOLD, or -2 for what is neither.
+
+    Args:
+        choose: The policy's function, of type `CHOOSE`.
+        view: The policy writes `memory`.
+        system: `numbers` is scratch; the rest is read-only.
+        source: The frontend's number, a uint32.
+        now: s.
+        rng: (2,) uint64, the policy's stream; advanced by its draws.
+    """
     low, high = system.first[source], system.first[source + uint32(1)]
     start = candidates.at(system, low, high)
     edge = choose(system.numbers[start : start + high - low], view, now, rng)

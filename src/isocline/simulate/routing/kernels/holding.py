@@ -49,12 +49,19 @@ from isocline.simulate.routing.kernels.sojourns import tally
 
 
 class Onlookers(NamedTuple):
-    """Which frontends see a backend, and what of an offer is left to do."""
+    """Which of F frontends see each of B backends, and what of an offer is left to do.
 
-    first: npt.NDArray[np.int64]  # (B + 1,)
-    frontend: npt.NDArray[np.int32]  # (E,) those that see b are frontend[first[b] : first[b + 1]]
-    refused: npt.NDArray[np.int64]  # (F,) the number of the event at which each last held again
-    freed: npt.NDArray[np.int64]  # (1,) the backend whose jobs are being offered, or -1
+    Made by `onlookers`; the kernel writes `refused` and `freed`.
+    """
+
+    # (B + 1,) int64, read-only: see `frontend`.
+    first: npt.NDArray[np.int64]
+    # (E,) int32, those that see b are frontend[first[b] : first[b + 1]]. Read-only.
+    frontend: npt.NDArray[np.int32]
+    # (F,) int64, count[EVENTS] at which each last held again; -1 at the start.
+    refused: npt.NDArray[np.int64]
+    # (1,) int64, the backend whose jobs are being offered, or -1.
+    freed: npt.NDArray[np.int64]
 
 
 def onlookers(graph: CompatibilityGraph) -> Onlookers:
@@ -86,6 +93,29 @@ def share_held(
     """Run until the clock is at `until`; returns why it stopped.
 
     At equal times a job that ends comes before one that arrives.
+
+    Args:
+        choose: The policy's function, of type `CHOOSE`.
+        observe: Its function of type `OBSERVE`.
+        view: The kernel writes `workload`; the policy, `memory`.
+        system: `numbers` is scratch; the rest is read-only.
+        streams: `policy` is advanced by the policy's draws; the others are not used.
+        jobs: The jobs at backends; written.
+        held: The jobs at frontends; written.
+        seen: `refused` and `freed` are written.
+        clocks: Virtual times; written.
+        race: When each backend finishes its next job, s; written.
+        arriving: The list of arrivals; read-only.
+        count: (COUNTERS,) int64, written: JOBS (those held included), ARRIVALS, COMPLETIONS,
+            EVENTS, TIMED and NEXT.
+        gauge: (GAUGES,) float64, written: CLOCK, RATE, JOB_SECONDS, RATE_SECONDS and SOJOURN.
+        histogram: (BUCKETS,) int32, jobs by sojourn; those completed are added, unless they were
+            there at the start.
+        until: s; inf to run until nothing is left.
+        observing: Whether `observe` is called.
+
+    Returns:
+        DONE, TABLE_FULL, ARENA_FULL or NOT_A_CANDIDATE of `counters`.
     """
     while True:
         now = gauge[CLOCK]
@@ -139,7 +169,11 @@ def share_held(
 
 @kernel
 def pass_to(count: Any, gauge: Any, then: float) -> None:
-    """Let the clock go on to `then`; inf, where nothing will happen any more, leaves it."""
+    """Let the clock go on to `then`; inf, where nothing will happen any more, leaves it.
+
+    Writes CLOCK, JOB_SECONDS and RATE_SECONDS of `gauge`, (GAUGES,) float64; of `count`,
+    (COUNTERS,) int64, it reads JOBS.
+    """
     if then == np.inf:
         return
     gauge[JOB_SECONDS] += count[JOBS] * (then - gauge[CLOCK])
@@ -161,7 +195,24 @@ def offer(
     count: Any,
     gauge: Any,
 ) -> int:
-    """Offer the jobs held by all who see the backend that a job has just left."""
+    """Offer the jobs held by all who see the backend that a job has just left.
+
+    Args:
+        choose: The policy's function, of type `CHOOSE`.
+        view: The kernel writes `workload`; the policy, `memory`.
+        system: `numbers` is scratch; the rest is read-only.
+        streams: `policy` is advanced by the policy's draws; the others are not used.
+        jobs: The jobs at backends; written.
+        held: The jobs at frontends; written.
+        seen: `refused` and `freed` are written.
+        clocks: Virtual times; written.
+        race: When each backend finishes its next job, s; written.
+        count: (COUNTERS,) int64; EVENTS is read.
+        gauge: (GAUGES,) float64; CLOCK is read, and RATE written.
+
+    Returns:
+        DONE, TABLE_FULL, ARENA_FULL or NOT_A_CANDIDATE of `counters`.
+    """
     backend = seen.freed[0]
     while backend >= 0 and held.total[0] > 0:
         source = longest_waiting(held, seen, backend, count[EVENTS])
@@ -184,7 +235,10 @@ def offer(
 
 @kernel
 def longest_waiting(held: Held, seen: Onlookers, backend: int, event: int) -> int:
-    """The frontend with the oldest first job, of those that have not held at this event; or -1."""
+    """The frontend with the oldest first job, of those that have not held at this event; or -1.
+
+    Reads `held` and `seen`; `event` is count[EVENTS].
+    """
     best = -1
     oldest = np.inf
     for i in range(seen.first[backend], seen.first[backend + 1]):
@@ -209,7 +263,11 @@ def join(
     size: float,
     born: float,
 ) -> int:
-    """A job that arrived at `born` joins the backend at the end of `edge` now."""
+    """A job that arrived at `born` joins the backend at the end of `edge` now.
+
+    Writes `view.workload`, `jobs`, `clocks` and `race`, and RATE of `gauge`, (GAUGES,) float64;
+    `size` is in mean jobs, `born` in s.
+    """
     backend = view.backend[edge]
     row = view.row[backend]
     n = view.workload[backend]

@@ -17,15 +17,27 @@ FloatArray = npt.NDArray[np.float64]
 
 
 class Jobs(NamedTuple):
-    """B backends, room for J jobs."""
+    """B backends (or frontends, of held jobs), room for J jobs.
 
-    start: npt.NDArray[np.int64]  # (B,) first place of each segment
-    room: npt.NDArray[np.int64]  # (B,) places in each segment
-    head: npt.NDArray[np.int64]  # (B,) the longest waiting job, counted from the ring's first place
-    free: npt.NDArray[np.int64]  # (1,) the first place that no segment has
-    born: FloatArray  # (J,) arrival time of each job, s; negative if it was there at the start
-    edge: npt.NDArray[np.int32]  # (J,) the edge each job came by
-    key: FloatArray  # (J,) sharing kernel: work at which a job in service ends, or size if waiting
+    Made by `arena`; written by the functions below and by the kernels. `enlarged` makes a larger
+    one between two calls of a kernel. Places of a segment that hold no job mean nothing.
+    """
+
+    # (B,) int64, first place of each segment.
+    start: npt.NDArray[np.int64]
+    # (B,) int64, places in each segment.
+    room: npt.NDArray[np.int64]
+    # (B,) int64, the longest waiting job, counted from the ring's first place.
+    head: npt.NDArray[np.int64]
+    # (1,) int64, the first place that no segment has.
+    free: npt.NDArray[np.int64]
+    # (J,) float64, s, arrival time of each job; negative if it was there at the start.
+    born: FloatArray
+    # (J,) int32, the edge that each job came by; its number in kernel `abandonment`.
+    edge: npt.NDArray[np.int32]
+    # (J,) float64, mean jobs. Processor sharing: `Clocks.work` at which a job in service ends, or
+    # the size of one that waits. Held jobs: the size. Means nothing to other kernels.
+    key: FloatArray
 
 
 FIRST_ROOM = 8
@@ -57,7 +69,10 @@ def enlarged(jobs: Jobs) -> Jobs:
 
 @kernel
 def place(jobs: Jobs, backend: int, index: int, serving: int) -> int:
-    """Where job `index` of a backend is: 0 .. serving - 1 in service, then those that wait."""
+    """Where job `index` of a backend is: 0 .. serving - 1 in service, then those that wait.
+
+    Reads `jobs` only.
+    """
     if index < serving:
         return jobs.start[backend] + index  # type: ignore[no-any-return]
     ring = jobs.room[backend] - serving
@@ -67,7 +82,10 @@ def place(jobs: Jobs, backend: int, index: int, serving: int) -> int:
 
 @kernel
 def move(jobs: Jobs, source: int, target: int) -> None:
-    """Copy one job."""
+    """Copy one job.
+
+    Writes `jobs.born`, `edge` and `key` at `target`; both are places of the arena.
+    """
     jobs.born[target] = jobs.born[source]
     jobs.edge[target] = jobs.edge[source]
     jobs.key[target] = jobs.key[source]
@@ -75,7 +93,10 @@ def move(jobs: Jobs, source: int, target: int) -> None:
 
 @kernel
 def reserve(jobs: Jobs, backend: int, count: int, serving: int) -> bool:
-    """Make room for one more than `count` jobs; False if the arena itself is full."""
+    """Make room for one more than `count` jobs; False if the arena itself is full.
+
+    Copies the segment to a larger one where it is full: writes all of `jobs`.
+    """
     room = jobs.room[backend]
     if count < room:
         return True
@@ -93,7 +114,10 @@ def reserve(jobs: Jobs, backend: int, count: int, serving: int) -> bool:
 
 @kernel
 def add(jobs: Jobs, backend: int, count: int, serving: int, born: float, edge: int) -> int:
-    """Put a job behind the `count` that are there, for which `reserve` made room; its place."""
+    """Put a job behind the `count` that are there, for which `reserve` made room; its place.
+
+    Writes `jobs.born`, s, and `jobs.edge` there; `key` is the caller's.
+    """
     at = place(jobs, backend, count, serving)
     jobs.born[at] = born
     jobs.edge[at] = edge
@@ -102,7 +126,10 @@ def add(jobs: Jobs, backend: int, count: int, serving: int, born: float, edge: i
 
 @kernel
 def remove(jobs: Jobs, backend: int, index: int, count: int, serving: int) -> None:
-    """Take out job `index` (in service) of `count`; the longest waiting one gets its place."""
+    """Take out job `index` (in service) of `count`; the longest waiting one gets its place.
+
+    Writes the backend's segment of `jobs`, and its `head`.
+    """
     hole = jobs.start[backend] + index
     if count <= serving:
         move(jobs, jobs.start[backend] + count - 1, hole)

@@ -25,13 +25,22 @@ LEAST_BACKENDS = 1 << 15
 
 
 def room(backends: int) -> npt.NDArray[np.int64]:
-    """(AHEAD,) where `fetch` notes who is next; empty for systems that do not need it."""
+    """(AHEAD,) int64 where `fetch` notes who is next; (0,) for systems that do not need it."""
     return np.zeros(AHEAD if backends >= LEAST_BACKENDS else 0, np.int64)
 
 
 @kernel
 def fetch(view: View, system: System, s0: Any, s1: Any, upcoming: Any) -> int:
-    """Read what the next AHEAD events need; the sum keeps the compiler from leaving it out."""
+    """Read what the next AHEAD events need; the sum keeps the compiler from leaving it out.
+
+    Args:
+        view: Read-only.
+        system: Read-only, but for `upcoming`.
+        s0: With `s1` the state of the stream of events, uint64 each; the caller's own stays as it
+            is.
+        s1: See `s0`.
+        upcoming: (AHEAD,) int64, written: a frontend, or -1 less a backend.
+    """
     for i in range(AHEAD):
         s0, s1, event = step(s0, s1)
         if event >> uint64(BITS) < system.arriving:

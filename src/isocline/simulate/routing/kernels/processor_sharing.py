@@ -41,23 +41,36 @@ FloatArray = npt.NDArray[np.float64]
 
 
 class Arriving(NamedTuple):
-    """n jobs in order of arrival."""
+    """n jobs in order of arrival.
 
-    time: FloatArray  # (n,) s
-    frontend: npt.NDArray[np.int32]  # (n,)
-    size: FloatArray  # (n,) work, in mean jobs
+    Made by the engine; kernels only read it. At a failure the engine writes `frontend` of jobs that
+    are sent again by another (see `abandonment`).
+    """
+
+    time: FloatArray  # (n,) float64, s, increasing or equal
+    frontend: npt.NDArray[np.int32]  # (n,) int32, number of the frontend
+    size: FloatArray  # (n,) float64, work, in mean jobs
 
 
 class Clocks(NamedTuple):
-    """Virtual time of each backend."""
+    """Virtual time of each of B backends.
 
-    work: FloatArray  # (B,) work that a job in service all along would have got
-    at: FloatArray  # (B,) s, when it was brought up to date
+    Made by the engine; written by `bring_up` and `reschedule`, and by the engine where a backend
+    fails.
+    """
+
+    # (B,) float64, mean jobs: work that a job in service all along would have got; 0 if idle.
+    work: FloatArray
+    # (B,) float64, s, when it was brought up to date.
+    at: FloatArray
 
 
 @kernel
 def sift_up(jobs: Jobs, start: int, index: int) -> None:
-    """Restore the heap after job `index` was added at its end."""
+    """Restore the heap after job `index` was added at its end.
+
+    Moves jobs of the backend whose segment begins at `start`: writes `jobs.key`, `born` and `edge`.
+    """
     while index > 0:
         parent = (index - 1) >> 1
         if jobs.key[start + parent] <= jobs.key[start + index]:
@@ -68,7 +81,10 @@ def sift_up(jobs: Jobs, start: int, index: int) -> None:
 
 @kernel
 def sift_down(jobs: Jobs, start: int, size: int, index: int) -> None:
-    """Restore the heap after job `index` was replaced by one that ends no earlier."""
+    """Restore the heap after job `index` was replaced by one that ends no earlier.
+
+    Moves jobs of the backend whose segment begins at `start`: writes `jobs.key`, `born` and `edge`.
+    """
     while True:
         child = 2 * index + 1
         if child >= size:
@@ -83,7 +99,10 @@ def sift_down(jobs: Jobs, start: int, size: int, index: int) -> None:
 
 @kernel
 def swap(jobs: Jobs, a: int, b: int) -> None:
-    """Exchange two jobs."""
+    """Exchange two jobs.
+
+    Writes `jobs.key`, `born` and `edge` at the places `a` and `b` of the arena.
+    """
     jobs.key[a], jobs.key[b] = jobs.key[b], jobs.key[a]
     jobs.born[a], jobs.born[b] = jobs.born[b], jobs.born[a]
     jobs.edge[a], jobs.edge[b] = jobs.edge[b], jobs.edge[a]
@@ -91,7 +110,10 @@ def swap(jobs: Jobs, a: int, b: int) -> None:
 
 @kernel
 def bring_up(clocks: Clocks, backend: int, share: float, now: float) -> float:
-    """Advance a backend's virtual time to `now` at `share` work/s per job; its value."""
+    """Advance a backend's virtual time to `now` at `share` work/s per job; its value.
+
+    Writes `clocks` of the backend; `share` must be that since it was last brought up.
+    """
     clocks.work[backend] += share * (now - clocks.at[backend])
     clocks.at[backend] = now
     return clocks.work[backend]  # type: ignore[no-any-return]
@@ -99,7 +121,10 @@ def bring_up(clocks: Clocks, backend: int, share: float, now: float) -> float:
 
 @kernel
 def share_of(view: View, system: System, backend: int) -> float:
-    """Work/s that each job in service gets; 0 if there is none."""
+    """Work/s that each job in service gets; 0 if there is none.
+
+    Reads `view.workload`, `view.row`, `system.rate` and `system.places`.
+    """
     n = view.workload[backend]
     if n == 0:
         return 0.0
@@ -110,7 +135,10 @@ def share_of(view: View, system: System, backend: int) -> float:
 def reschedule(
     view: View, system: System, jobs: Jobs, clocks: Clocks, race: Tournament, backend: int
 ) -> None:
-    """Set when the backend, whose virtual time is up to date, finishes its next job."""
+    """Set when the backend, whose virtual time is up to date, finishes its next job.
+
+    Writes `race` and, of a backend that is idle, `clocks.work`; reads the rest.
+    """
     share = share_of(view, system, backend)
     due = np.inf
     if share > 0.0:
@@ -125,7 +153,10 @@ def reschedule(
 def enter(
     view: View, system: System, jobs: Jobs, clocks: Clocks, edge: int, size: float, now: float
 ) -> int:
-    """A job joins the backend at the end of `edge`; returns that backend."""
+    """A job joins the backend at the end of `edge`; returns that backend.
+
+    Writes `view.workload` and `clocks` of the backend, and its segment of `jobs`.
+    """
     backend = view.backend[edge]
     work = bring_up(clocks, backend, share_of(view, system, backend), now)
     n = view.workload[backend]
@@ -142,7 +173,10 @@ def enter(
 
 @kernel
 def leave(view: View, system: System, jobs: Jobs, clocks: Clocks, backend: int, now: float) -> None:
-    """The backend's next job ends; the longest waiting one, if any, begins."""
+    """The backend's next job ends; the longest waiting one, if any, begins.
+
+    Writes `view.workload` and `clocks` of the backend, and its segment of `jobs`.
+    """
     work = bring_up(clocks, backend, share_of(view, system, backend), now)
     n = view.workload[backend]
     places = system.places[backend]
@@ -179,6 +213,26 @@ def share(
     """Run until the clock is at `until`; returns why it stopped.
 
     At equal times a job that ends comes before one that arrives.
+
+    Args:
+        choose: The policy's function, of type `CHOOSE`.
+        observe: Its function of type `OBSERVE`.
+        view: The kernel writes `workload`; the policy, `memory`.
+        system: `numbers` is scratch; the rest is read-only.
+        streams: `policy` is advanced by the policy's draws; the others are not used.
+        jobs: The jobs at backends; written.
+        clocks: Virtual times; written.
+        race: When each backend finishes its next job, s; written.
+        arriving: The list of arrivals; read-only.
+        count: (COUNTERS,) int64, written: JOBS, ARRIVALS, COMPLETIONS, EVENTS, TIMED and NEXT.
+        gauge: (GAUGES,) float64, written: CLOCK, RATE, JOB_SECONDS, RATE_SECONDS and SOJOURN.
+        histogram: (BUCKETS,) int32, jobs by sojourn; those completed are added, unless they were
+            there at the start.
+        until: s; inf to run until nothing is left.
+        observing: Whether `observe` is called.
+
+    Returns:
+        DONE, TABLE_FULL, ARENA_FULL or NOT_A_CANDIDATE of `counters`.
     """
     first = system.first
     limit = system.rate.shape[1] - 1

@@ -46,24 +46,34 @@ from isocline.simulate.routing.kernels.sojourns import tally
 # A slot that ends this share of a slot after `until` ends there: both are sums of rounded numbers.
 ROUNDING = 1e-9
 
-# `Slotted.left`: jobs of this slot still to be routed (-1 between slots), and the frontend whose
-# held jobs are to be offered next: a slot can be left for more room and taken up again. And how
-# many of the times to look at are past.
+# Entries of `Slotted.left`, int64: jobs of this slot still to be routed (-1 between slots), and the
+# frontend whose held jobs are to be offered next (F when that is over): a slot can be left for more
+# room and taken up again. And how many of the times to look at are past.
 JOBS_LEFT, TURN, LOOKED = 0, 1, 2
 
 
 class Slotted(NamedTuple):
     """Constants and state of the slotted clock; F frontends, B backends."""
 
-    length: float  # s
-    mean: float  # jobs that arrive in a slot
-    none: float  # e^-mean, or 0 where that would underflow
+    # Length of a slot, s.
+    length: float
+    # Jobs that arrive in a slot.
+    mean: float
+    # e^-mean, or 0 where that would underflow.
+    none: float
+    # How many jobs leave. Read-only.
     law: Departures
-    arrivals: Any  # uint64[2], a stream
-    arrived: npt.NDArray[np.int32]  # (B,) jobs of this slot on their way to each backend
-    left: npt.NDArray[np.int64]  # (3,)
-    times: npt.NDArray[np.float64]  # (T,) s, increasing: when to look at the workloads
-    seen: npt.NDArray[np.int32]  # (T, B) what was seen
+    # (2,) uint64, the stream of arrivals; advanced by the kernel.
+    arrivals: Any
+    # (B,) int32, jobs of this slot on their way to each backend; 0 between slots. Written by the
+    # kernel.
+    arrived: npt.NDArray[np.int32]
+    # (3,) int64, the entries above. Written by the kernel; the engine sets LOOKED back.
+    left: npt.NDArray[np.int64]
+    # (T,) float64, s, increasing: when to look at the workloads; (0,) for never. Read-only.
+    times: npt.NDArray[np.float64]
+    # (T, B) int32, jobs at each backend at those times. Written by the kernel.
+    seen: npt.NDArray[np.int32]
 
 
 @kernel
@@ -83,7 +93,30 @@ def run_slots(
     timed: bool,
     observing: bool,
 ) -> int:
-    """Run all slots that end by `until`; returns why it stopped. `count[NEXT]` counts slots."""
+    """Run all slots that end by `until`; returns why it stopped. `count[NEXT]` counts slots.
+
+    Args:
+        choose: The policy's function, of type `CHOOSE`.
+        observe: Its function of type `OBSERVE`.
+        view: The kernel writes `workload`; the policy, `memory`.
+        system: `numbers` is scratch; the rest is read-only.
+        streams: Advanced by the draws.
+        jobs: The jobs at backends, those of this slot behind the others; written if `timed`, but
+            for `key`.
+        held: The jobs at frontends; written.
+        slotted: `arrivals`, `arrived`, `left` and `seen` are written.
+        count: (COUNTERS,) int64, written: JOBS (those held included), ARRIVALS, COMPLETIONS,
+            EVENTS, TIMED and NEXT, which counts slots.
+        gauge: (GAUGES,) float64, written: CLOCK, RATE, JOB_SECONDS, RATE_SECONDS and SOJOURN.
+        histogram: (BUCKETS,) int32, jobs by sojourn; those completed are added, unless they were
+            there at the start.
+        until: s.
+        timed: Whether each job is kept, and its sojourn noted.
+        observing: Whether `observe` is called.
+
+    Returns:
+        DONE, TABLE_FULL, ARENA_FULL or NOT_A_CANDIDATE of `counters`.
+    """
     frontends = system.first.size - 1
     left = slotted.left
     while True:
@@ -123,7 +156,14 @@ def run_slots(
 
 @kernel
 def wait(slotted: Slotted, count: Any, gauge: Any, until: float) -> bool:
-    """Go on to the slot's end and draw how many jobs came in it; False if that is too late."""
+    """Go on to the slot's end and draw how many jobs came in it; False if that is too late.
+
+    Args:
+        slotted: `arrivals` and `left` are written.
+        count: (COUNTERS,) int64, written: ARRIVALS, JOBS and EVENTS; NEXT is read.
+        gauge: (GAUGES,) float64, written: CLOCK, JOB_SECONDS and RATE_SECONDS.
+        until: s.
+    """
     end = (count[NEXT] + 1) * slotted.length
     then = min(end, until)
     gauge[JOB_SECONDS] += count[JOBS] * (then - gauge[CLOCK])
@@ -142,7 +182,10 @@ def wait(slotted: Slotted, count: Any, gauge: Any, until: float) -> bool:
 
 @kernel
 def look(view: View, slotted: Slotted, end: float) -> None:
-    """Note the workloads for all times before the slot's end."""
+    """Note the workloads for all times before the slot's end.
+
+    Writes `slotted.seen` and `slotted.left`; `end` is in s.
+    """
     looked = slotted.left[LOOKED]
     while looked < slotted.times.size and end - slotted.times[looked] > ROUNDING * slotted.length:
         for b in range(view.workload.size):
@@ -153,7 +196,10 @@ def look(view: View, slotted: Slotted, end: float) -> None:
 
 @kernel
 def next_job(system: System, held: Held, slotted: Slotted) -> int:
-    """The frontend of the next job to route, held ones first; -1 if the slot has no more."""
+    """The frontend of the next job to route, held ones first; -1 if the slot has no more.
+
+    Writes `slotted.left`, and advances `slotted.arrivals`.
+    """
     left = slotted.left
     while left[TURN] < held.waiting.size:
         if held.waiting[left[TURN]] > 0:
@@ -169,7 +215,10 @@ def next_job(system: System, held: Held, slotted: Slotted) -> int:
 def seat(
     view: View, system: System, jobs: Jobs, slotted: Slotted, edge: int, born: float, timed: bool
 ) -> int:
-    """A job is on its way to the backend at the end of `edge`, behind those that went before."""
+    """A job is on its way to the backend at the end of `edge`, behind those that went before.
+
+    Writes `slotted.arrived` and, if `timed`, `jobs`; `born` is in s.
+    """
     backend = uint32(view.backend[uint32(edge)])
     n = view.workload[backend] + slotted.arrived[backend]
     slotted.arrived[backend] += 1
@@ -196,7 +245,22 @@ def depart(
     timed: bool,
     observing: bool,
 ) -> None:
-    """Jobs leave every backend, of those that it held at the slot's beginning; new ones join."""
+    """Jobs leave every backend, of those that it held at the slot's beginning; new ones join.
+
+    Args:
+        observe: Its function of type `OBSERVE`.
+        view: The kernel writes `workload`; the policy, `memory`.
+        system: Read-only.
+        streams: `events` and `leaving` are advanced by the draws.
+        jobs: Written if `timed`.
+        slotted: `arrived` becomes 0.
+        count: (COUNTERS,) int64, written: JOBS, COMPLETIONS, EVENTS and TIMED.
+        gauge: (GAUGES,) float64; CLOCK is read, and RATE and SOJOURN are written.
+        histogram: (BUCKETS,) int32, jobs by sojourn; those completed are added, unless they were
+            there at the start.
+        timed: Whether each job is kept.
+        observing: Whether `observe` is called.
+    """
     rate = 0.0
     total = 0
     for b in range(view.workload.size):

@@ -9,7 +9,14 @@ from isocline.simulate.common.kernels.latency_histogram import record
 
 @kernel
 def tally(count: Any, gauge: Any, histogram: Any, born: float) -> bool:
-    """Note the sojourn, s, of a job that leaves now; False if it was there at the start."""
+    """Note the sojourn, s, of a job that leaves now; False if it was there at the start.
+
+    Args:
+        count: (COUNTERS,) int64, written: TIMED.
+        gauge: (GAUGES,) float64; CLOCK is read, and SOJOURN written.
+        histogram: (BUCKETS,) int32, jobs by sojourn; one entry grows by 1.
+        born: s, when the job arrived; negative if it was there at the start.
+    """
     if born < 0.0:
         return False
     sojourn = gauge[CLOCK] - born

@@ -46,14 +46,20 @@ from isocline.simulate.routing.kernels.job_arena import Jobs, add, remove, reser
 
 @kernel
 def tell(observed: Observed | None, backend: Any, n: Any, now: float, finished: bool) -> None:
-    """Tell the learner, if there is one, that a backend no longer holds n jobs."""
+    """Tell the learner, if there is one, that a backend no longer holds n jobs.
+
+    `observed` is written as by `leave` of `learn.observed`.
+    """
     if observed is not None:
         leave(observed, backend, uint32(n), now, finished)
 
 
 @kernel
 def is_due(observed: Observed | None, batch: int) -> bool:
-    """Whether there is a learner, and curves for it to fit."""
+    """Whether there is a learner, and curves for it to fit.
+
+    Reads `observed.due`.
+    """
     if observed is None:
         return False
     return observed.due[0] >= batch or observed.due[1] > 0  # type: ignore[no-any-return]
@@ -75,7 +81,24 @@ def _track_until(  # noqa: C901  (one loop: a call per event costs as much as it
     observed: Observed | None,
     batch: int,
 ) -> int:
-    """Run until the clock is at `until`, or the last job has left; returns why it stopped."""
+    """Run until the clock is at `until`, or the last job has left; returns why it stopped.
+
+    Args:
+        choose: The policy's function, of type `CHOOSE`.
+        observe: Its function of type `OBSERVE`.
+        view: The kernel writes `workload`; the policy, `memory`.
+        system: `numbers` is scratch; the rest is read-only.
+        streams: Advanced by the draws.
+        jobs: The jobs at backends; written, but for `key`, which means nothing here.
+        count: (COUNTERS,) int64, written: JOBS, ARRIVALS, COMPLETIONS, TIMED and EVENTS.
+        gauge: (GAUGES,) float64, written: CLOCK, RATE, JOB_SECONDS, RATE_SECONDS and SOJOURN.
+        histogram: (BUCKETS,) int32, jobs by sojourn; those completed are added, unless they were
+            there at the start.
+        until: s.
+        observing: Whether `observe` is called.
+        observed: What a learner of curves observes, written; None without one.
+        batch: Backends that are due for a fit when the kernel stops for one.
+    """
     first = system.first
     limit = system.rate.shape[1] - 1
     gap = 1.0 / system.speed
@@ -182,7 +205,29 @@ def track(
     observed: Observed | None,
     batch: int,
 ) -> int:
-    """Run until `last` blocks have ended, or `batch` backends are due; returns why it stopped."""
+    """Run until `last` blocks have ended, or `batch` backends are due; returns why it stopped.
+
+    Args:
+        choose: The policy's function, of type `CHOOSE`.
+        observe: Its function of type `OBSERVE`.
+        view: The kernel writes `workload`; the policy, `memory`.
+        system: `numbers` is scratch; the rest is read-only.
+        streams: Advanced by the draws.
+        jobs: The jobs at backends; written, but for `key`, which means nothing here.
+        count: (COUNTERS,) int64, written: JOBS, ARRIVALS, COMPLETIONS, TIMED and EVENTS.
+        gauge: (GAUGES,) float64, written: CLOCK, RATE, JOB_SECONDS, RATE_SECONDS and SOJOURN.
+        histogram: (BUCKETS,) int32, jobs by sojourn; those completed are added, unless they were
+            there at the start.
+        blocks: The ends of blocks are read; all else is written, unless nothing is to be noted:
+            then only `done`.
+        last: How many blocks have ended when the kernel is done.
+        observing: Whether `observe` is called.
+        observed: What a learner of curves observes, written; None without one.
+        batch: Backends that are due for a fit when the kernel stops for one.
+
+    Returns:
+        DONE, TABLE_FULL, ARENA_FULL, NOT_A_CANDIDATE or LEARN of `counters`.
+    """
     while blocks.done[0] < last:
         status = _track_until(
             choose,

@@ -40,7 +40,21 @@ from isocline.simulate.routing.kernels.lookahead import AHEAD, fetch
 def jump(
     choose: Any, view: View, system: System, streams: Streams, count: Any, gauge: Any, ticks: int
 ) -> int:
-    """Run until count[EVENTS] is `ticks`; returns why it stopped. AREA sums jobs over ticks."""
+    """Run until count[EVENTS] is `ticks`; returns why it stopped. AREA sums jobs over ticks.
+
+    Args:
+        choose: The policy's function, of type `CHOOSE`.
+        view: The kernel writes `workload`; the policy, `memory`.
+        system: `numbers` and `upcoming` are scratch; the rest is read-only.
+        streams: `events` and `policy` are advanced by the draws.
+        count: (COUNTERS,) int64, written: JOBS, AREA, ARRIVALS, COMPLETIONS, EVENTS and FETCHED.
+        gauge: (GAUGES,) float64, written: RATE and RATE_SECONDS, a sum over ticks. The clock is
+            that of the ticks.
+        ticks: Events since the start of the run.
+
+    Returns:
+        DONE, TABLE_FULL or NOT_A_CANDIDATE of `counters`.
+    """
     first = system.first
     limit = system.rate.shape[1] - 1
     gap = 1.0 / system.speed

@@ -39,7 +39,10 @@ from isocline.simulate.scheduling.kernels.state import (
 
 @inlined
 def room_for_another(book: SchedulerState, view: ClusterView, sampler: Sampler) -> int:
-    """DONE if the next task can be written down, else what is to be done first."""
+    """DONE if the next task can be written down, else what is to be done first.
+
+    Reads `sampler.next_row`, `view.lists.mark` and `view.longest`.
+    """
     if sampler.kind == BUFFERED and sampler.next_row[0] == sampler.rows.shape[0]:
         return EMPTY
     mark = view.lists.mark
@@ -54,7 +57,17 @@ def room_for_another(book: SchedulerState, view: ClusterView, sampler: Sampler) 
 def draw_task(
     book: SchedulerState, view: ClusterView, sampler: Sampler, s0: Any, s1: Any, now: float
 ) -> tuple[Any, Any, int]:
-    """The stream's next state, and the number of a new task whose local servers are known."""
+    """The stream's next state, and the number of a new task whose local servers are known.
+
+    Args:
+        book: Read-only.
+        view: The task's row of `tasks.fact` and `tasks.time` is written; its part of
+            `tasks.holders`, unless types are listed; and `lists.mark`.
+        sampler: `next_row` is written; the rest is read-only.
+        s0: With `s1` the state of the stream of events, uint64 each.
+        s1: See `s0`.
+        now: s or slots.
+    """
     tasks = view.tasks
     task = take_number(tasks, view.lists) if book.keeps else 0
     who = uint32(task)
@@ -83,7 +96,17 @@ def draw_task(
 def come(
     book: SchedulerState, view: ClusterView, local: Any, task: int, now: float, rng: Any, count: Any
 ) -> int:
-    """A task joins its queue or lists, and is counted; the queue, or NONE if it does not exist."""
+    """A task joins its queue or lists, and is counted; the queue, or NONE if it does not exist.
+
+    Args:
+        book: Read-only.
+        view: Written as by `submit`.
+        local: (k,) int32, the task's local servers; read-only.
+        task: Its number; of no meaning unless tasks are kept.
+        now: s or slots.
+        rng: (2,) uint64, the policy's stream.
+        count: (COUNTERS,) int64; ARRIVALS, TASKS and WAITING are written.
+    """
     count[ARRIVALS] += 1
     count[TASKS] += 1
     count[WAITING] += 1
@@ -101,7 +124,22 @@ def arrive(
     rng: Any,
     count: Any,
 ) -> tuple[Any, Any, int, int, int]:
-    """The stream's next state, where the local servers of a new task stand, and its queue."""
+    """The stream's next state, where the local servers of a new task stand, and its queue.
+
+    Args:
+        book: Read-only.
+        view: Written as by `draw_task` and `submit`.
+        sampler: `next_row` is written; the rest is read-only.
+        s0: With `s1` the state of the stream of events, uint64 each.
+        s1: See `s0`.
+        now: s or slots.
+        rng: (2,) uint64, the policy's stream.
+        count: (COUNTERS,) int64; ARRIVALS, TASKS and WAITING are written.
+
+    Returns:
+        s0, s1, low, high, queue: `view.tasks.holders[low:high]` are the local servers; the queue is
+        NONE if it does not exist.
+    """
     s0, s1, task = draw_task(book, view, sampler, s0, s1, now)
     low = view.tasks.fact[uint32(task), LOW]
     high = view.tasks.fact[uint32(task), HIGH]

@@ -57,19 +57,32 @@ IndexArray = npt.NDArray[np.int64]
 
 
 class Jobs(NamedTuple):
-    """J jobs in order of submission; none if arrivals are a Poisson process."""
+    """J jobs in order of submission; none if arrivals are a Poisson process.
 
-    time: FloatArray  # (J,) s
-    first: IndexArray  # (J,) the chunk of its first task; the others' are the next numbers
-    tasks: IndexArray  # (J,)
-    left: IndexArray  # (J,) tasks that have not ended
-    latency: FloatArray  # (J,) s, nan until the job ends
-    replicas: int  # servers of each chunk
+    All arrays are made by the engine; the kernel writes `left` and `latency`.
+    """
+
+    # (J,) float64, s, when each job comes; increasing or equal. Read-only.
+    time: FloatArray
+    # (J,) int64, the chunk of its first task; the others' are the next numbers. Read-only.
+    first: IndexArray
+    # (J,) int64, how many tasks it has, at least 1. Read-only.
+    tasks: IndexArray
+    # (J,) int64, tasks that have not ended.
+    left: IndexArray
+    # (J,) float64, s, nan until the job ends.
+    latency: FloatArray
+    # Servers of each chunk: those of chunk c are the c-th row of so many of `Tasks.holders`.
+    replicas: int
 
 
 @inlined
 def _task_of_job(view: ClusterView, jobs: Jobs, count: Any, now: float) -> int:
-    """The next task of the next job."""
+    """The next task of the next job.
+
+    Writes the task's row of `view.tasks.fact` and `view.tasks.time`, `view.lists.mark`, and
+    JOB_NEXT and TASK_NEXT of `count`.
+    """
     job = count[JOB_NEXT]
     chunk = jobs.first[job] + count[TASK_NEXT]
     count[TASK_NEXT] += 1
@@ -92,7 +105,16 @@ def _task_of_job(view: ClusterView, jobs: Jobs, count: Any, now: float) -> int:
 def next_arrival(
     jobs: Jobs, count: Any, gauge: Any, s0: Any, s1: Any, gap: float
 ) -> tuple[Any, Any, float]:
-    """The stream's next state, and when the next task comes; inf if none does."""
+    """The stream's next state, and when the next task comes; inf if none does.
+
+    Args:
+        jobs: Read-only.
+        count: (COUNTERS,) int64; JOB_NEXT is read.
+        gauge: (GAUGES,) float64; CLOCK is read, and TICK is written where it was not known.
+        s0: With `s1` the state of the stream of events, uint64 each.
+        s1: See `s0`.
+        gap: s, the mean time between arrivals.
+    """
     now = gauge[CLOCK]
     if jobs.time.size > 0:
         more = count[JOB_NEXT] < jobs.time.size
@@ -105,7 +127,10 @@ def next_arrival(
 
 @inlined
 def note_end(view: ClusterView, jobs: Jobs, server: int, now: float) -> None:
-    """The job of a server's task has one task less to run."""
+    """The job of a server's task has one task less to run.
+
+    Writes `jobs.left` and `jobs.latency` of that job.
+    """
     job = view.tasks.fact[uint32(view.desk[uint32(server), RUNNING]), JOB]
     if job != NONE:
         jobs.left[job] -= 1
@@ -123,7 +148,17 @@ def run_started(
     freed: int,
     now: float,
 ) -> None:
-    """Set when those that have started will end, and that a server with nothing to do will not."""
+    """Set when those that have started will end, and that a server with nothing to do will not.
+
+    Args:
+        view: Read-only.
+        samples: `busy` is written.
+        race: Written: when the servers end their tasks, s.
+        count: (COUNTERS,) int64; WAITING and STARTED are written.
+        started: (1 + n,) int64, as `hand_out` has written it; read-only.
+        freed: The server that has just ended a task, or NONE.
+        now: s.
+    """
     for i in range(started[0]):
         server = int64(started[i + 1])
         note_start(view, samples, count, server, now)
@@ -156,9 +191,32 @@ def follow(
 ) -> int:
     """Run until the clock is at `until`; returns why it stopped.
 
-    `works` are service times over the mean, one per task; `gap` is the mean time between arrivals
-    and `between` that between two looks at the queues. gauge[TICK] is the next arrival, below 0 if
-    it is not known. At equal times ends come before arrivals.
+    At equal times ends come before arrivals.
+
+    Args:
+        book: Read-only.
+        view: Written, but for `rack`, `rate` and `option`.
+        sampler: `next_row` is written; the rest is read-only.
+        samples: Written: see there.
+        jobs: `left` and `latency` are written; without jobs arrivals are a Poisson process.
+        race: When each server ends its task, s; written.
+        works: (n,) float64, service times over the mean, one per task, of which those from
+            count[NEXT] on are to be used; read-only, filled by the engine.
+        events: (2,) uint64, the stream of events: read when the kernel is called, written when it
+            returns.
+        policy: (2,) uint64, the policy's stream.
+        count: (COUNTERS,) int64, written: see `state`.
+        gauge: (GAUGES,) float64, written: see `state`; gauge[TICK] is the next arrival, below 0 if
+            it is not known.
+        histogram: (BUCKETS,) int32, tasks by completion time; those that are timed are added.
+        started: (1 + n,) int64, scratch for `hand_out`: how many servers start a task, and which.
+        gap: s, the mean time between arrivals.
+        between: s between two looks at the queues.
+        until: s.
+        timed: Whether completion times are noted.
+
+    Returns:
+        DONE, FULL, EMPTY, or one of `transitions.REASONS`.
     """
     s0, s1 = events[0], events[1]
     now = gauge[CLOCK]

@@ -24,17 +24,31 @@ MOST_DRAWN = 16  # replicas; each costs a pass over those before it
 
 
 class Sampler(NamedTuple):
-    """Where tasks find their local servers."""
+    """Where tasks find their local servers; one for each run.
 
+    Constants, but for `rows`, which the engine fills anew when all are used, and `next_row`.
+    """
+
+    # LISTED, UNIFORM or BUFFERED.
     kind: int
-    types: Alias  # LISTED: over the types
-    first: IndexArray  # (L + 1,) LISTED: type l is local to holders[first[l] : first[l + 1]]
-    replicas: int  # otherwise
-    hot: int  # UNIFORM: servers 0 .. hot - 1 are the hot ones
-    servers: int  # M
-    share: int  # UNIFORM: probability of the hot ones in units of 2^-63; all are hot if it is 2^63
-    rows: IntArray  # (n, replicas) BUFFERED
-    next_row: IndexArray  # (1,)
+    # LISTED: over the L types, in proportion to their rates.
+    types: Alias
+    # (L + 1,) int64. LISTED: type l is local to holders[first[l] : first[l + 1]], the holders being
+    # `Tasks.holders`.
+    first: IndexArray
+    # Local servers of each task; 0 if types are listed.
+    replicas: int
+    # UNIFORM: servers 0 .. hot - 1 are the hot ones.
+    hot: int
+    # M.
+    servers: int
+    # UNIFORM: probability of the hot ones in units of 2^-63, a uint64; all are hot if it is 2^63.
+    share: int
+    # (n, replicas) int32. BUFFERED: local servers of the next tasks, in random order.
+    rows: IntArray
+    # (1,) int64. BUFFERED: the first row that is not used; n if all are. Written by the kernel, and
+    # set back by the engine.
+    next_row: IndexArray
 
 
 _LOW = uint64((1 << 32) - 1)
@@ -48,7 +62,14 @@ def scaled(thirty_two_bits: Any, n: Any) -> Any:
 
 @inlined
 def draw_servers(sampler: Sampler, s0: Any, s1: Any, out: Any) -> tuple[Any, Any]:
-    """Fill `out` with different servers in random order, uniformly; the stream's next state."""
+    """Fill `out` with different servers in random order, uniformly; the stream's next state.
+
+    Args:
+        sampler: Read-only.
+        s0: With `s1` the state of the stream, uint64 each.
+        s1: See `s0`.
+        out: (replicas,) int32, written: numbers of servers.
+    """
     base, n = uint64(0), uint64(sampler.hot)
     if sampler.hot < sampler.servers:
         s0, s1, coin = step(s0, s1)
@@ -73,7 +94,10 @@ def draw_servers(sampler: Sampler, s0: Any, s1: Any, out: Any) -> tuple[Any, Any
 
 @inlined
 def _next(bits: Any, n: Any, out: Any, taken: int, base: Any) -> Any:
-    """A number below n that, with `base`, is not among the first `taken` of `out`."""
+    """A number below n that, with `base`, is not among the first `taken` of `out`.
+
+    `out`, (replicas,) int32, is read only.
+    """
     rank = int64(scaled(bits >> uint64(32), n - uint64(taken)))
     found = rank
     while True:  # `found` grows until it has stepped over all the taken ones up to it
@@ -87,6 +111,9 @@ def _next(bits: Any, n: Any, out: Any, taken: int, base: Any) -> Any:
 
 @inlined
 def type_of(sampler: Sampler, s0: Any, s1: Any) -> tuple[Any, Any, Any]:
-    """The stream's next state and the type of the next task of a list."""
+    """The stream's next state and the type of the next task of a list.
+
+    `s0` and `s1` are the state of the stream, uint64 each.
+    """
     s0, s1, bits = step(s0, s1)
     return s0, s1, uint32(column_of(sampler.types, bits >> uint64(64 - BITS)))

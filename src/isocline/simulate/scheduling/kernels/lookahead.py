@@ -24,14 +24,17 @@ LEAST_SERVERS = 1 << 15
 
 
 def room(sampler: Sampler) -> npt.NDArray[np.int32]:
-    """(AHEAD, replicas) where `fetch` notes who is next; empty where it is of no use."""
+    """(AHEAD, replicas) int32 where `fetch` notes who is next; no rows where it is of no use."""
     useful = sampler.kind == UNIFORM and sampler.servers >= LEAST_SERVERS
     return np.zeros((AHEAD if useful else 0, max(sampler.replicas, 1)), np.int32)
 
 
 @inlined
 def touch(desk: Any, upcoming: Any) -> int:
-    """Read the desks of all servers in `upcoming`."""
+    """Read the desks of all servers in `upcoming`.
+
+    `desk` is `ClusterView.desk`; `upcoming`, (AHEAD, replicas) int32, servers, is read, too.
+    """
     total = int64(0)
     for i in range(AHEAD):
         for j in range(upcoming.shape[1]):
@@ -41,7 +44,17 @@ def touch(desk: Any, upcoming: Any) -> int:
 
 @inlined
 def fetch(desk: Any, sampler: Sampler, arriving: int, upcoming: Any, s0: Any, s1: Any) -> int:
-    """Read what the next AHEAD ticks touch; the sum keeps the compiler from leaving it out."""
+    """Read what the next AHEAD ticks touch; the sum keeps the compiler from leaving it out.
+
+    Args:
+        desk: `ClusterView.desk`; read-only.
+        sampler: Of kind UNIFORM; read-only.
+        arriving: Probability that a tick is an arrival, in units of 2^-24.
+        upcoming: (AHEAD, replicas) int32, servers; written.
+        s0: With `s1` the state of the stream of events, uint64 each; the caller's own stays as it
+            is.
+        s1: See `s0`.
+    """
     for i in range(AHEAD):
         s0, s1, event = step(s0, s1)
         if event >> uint64(BITS) < uint64(arriving):
@@ -55,7 +68,7 @@ def fetch(desk: Any, sampler: Sampler, arriving: int, upcoming: Any, s0: Any, s1
 
 @inlined
 def fetch_arrivals(desk: Any, sampler: Sampler, upcoming: Any, s0: Any, s1: Any) -> int:
-    """The same where the next AHEAD events are arrivals."""
+    """`fetch` where the next AHEAD events are arrivals; the arrays are the same."""
     for i in range(AHEAD):
         s0, s1 = draw_servers(sampler, s0, s1, upcoming[i])
     return touch(desk, upcoming)

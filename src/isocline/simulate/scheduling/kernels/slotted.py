@@ -56,7 +56,16 @@ from isocline.simulate.scheduling.kernels.state import (
 
 @inlined
 def begin_slot(view: ClusterView, samples: Samples, arriving: Any, count: Any, gauge: Any) -> int:
-    """Look at the queues and take the number of arrivals; EMPTY if there is no such number."""
+    """Look at the queues and take the number of arrivals; EMPTY if there is no such number.
+
+    Args:
+        view: Read-only.
+        samples: Written as by `look`.
+        arriving: (n,) int64, numbers of tasks, one per slot, of which those from count[NEXT] on are
+            to be used; read-only.
+        count: (COUNTERS,) int64; NEXT and TO_COME are written.
+        gauge: (GAUGES,) float64; CLOCK and LOOK are read.
+    """
     if count[NEXT] == arriving.size:
         return EMPTY
     if gauge[CLOCK] >= gauge[LOOK]:
@@ -77,7 +86,19 @@ def all_arrive(
     count: Any,
     now: float,
 ) -> int:
-    """The tasks of a slot are routed one after the other; DONE or why not all have been."""
+    """The tasks of a slot are routed one after the other; DONE or why not all have been.
+
+    Args:
+        book: Read-only.
+        view: Written as by `arrive`.
+        sampler: `next_row` is written; the rest is read-only.
+        upcoming: (AHEAD, replicas) int32, scratch of `lookahead`; (0, replicas) where it is of no
+            use.
+        events: (2,) uint64, the stream of events; written.
+        policy: (2,) uint64, the policy's stream.
+        count: (COUNTERS,) int64; ARRIVALS, TASKS, WAITING, TO_COME, EVENTS and FETCHED are written.
+        now: Slots.
+    """
     s0, s1 = events[0], events[1]
     status = DONE
     while count[TO_COME] > 0:
@@ -106,7 +127,18 @@ def schedule_idle(
     policy: Any,
     count: Any,
 ) -> int:
-    """Offer each server that runs nothing a task; DONE or WRONG_QUEUE."""
+    """Offer each server that runs nothing a task; DONE or WRONG_QUEUE.
+
+    Args:
+        book: Read-only.
+        view: Written as by `take`.
+        samples: `busy` is written.
+        free: (M,) int32, of which the first count[FREE] are the servers that run nothing; shuffled,
+            and those that start a task are taken out.
+        now: Slots.
+        policy: (2,) uint64, the policy's stream.
+        count: (COUNTERS,) int64; FREE, WAITING and STARTED are written.
+    """
     left = count[FREE]
     for anyone in range(2):  # first those with a task of their own, then anyone
         if anyone == 1 and count[WAITING] == 0 and book.binds:
@@ -147,7 +179,21 @@ def complete(
     mean_step: float,
     timed: bool,
 ) -> None:
-    """Each task in service completes, or not."""
+    """Each task in service completes, or not.
+
+    Args:
+        book: Read-only.
+        view: Written as by `finish`.
+        samples: `busy` is written.
+        free: (M,) int32, of which the first count[FREE] are the servers that run nothing; those
+            that end a task are added.
+        leaving: (2,) uint64, the stream of completions; written.
+        count: (COUNTERS,) int64; TASKS, COMPLETIONS, TIMED, FREE and EVENTS are written.
+        gauge: (GAUGES,) float64; CLOCK is read, and SOJOURN written.
+        histogram: (BUCKETS,) int32, tasks by completion time; those that are timed are added.
+        mean_step: 1 / -log(1 - alpha), 0 if alpha is 1.
+        timed: Whether completion times are noted.
+    """
     s0, s1 = leaving[0], leaving[1]
     end = gauge[CLOCK] + 1.0
     servers = view.rack.size
@@ -195,9 +241,30 @@ def play(
 ) -> int:
     """Play the slots that begin before `until`; returns why it stopped.
 
-    `arriving` are numbers of tasks, one per slot; `free` has room for all servers; `mean_step` is
-    1 / -log(1 - alpha), 0 if alpha is 1; `between` the slots between two looks at the queues.
-    count[TO_COME] is below 0 where a slot has not yet begun.
+    Args:
+        book: Read-only.
+        view: Written, but for `rack`, `rate`, `option` and `idle`.
+        sampler: `next_row` is written; the rest is read-only.
+        samples: Written: see there.
+        arriving: (n,) int64, numbers of tasks, one per slot, of which those from count[NEXT] on are
+            to be used; read-only, filled by the engine.
+        free: (M,) int32, of which the first count[FREE] are the servers that run nothing; written.
+        upcoming: (AHEAD, replicas) int32, scratch of `lookahead`; (0, replicas) where it is of no
+            use.
+        events: (2,) uint64, the stream of events; written.
+        policy: (2,) uint64, the policy's stream.
+        leaving: (2,) uint64, the stream of completions; written.
+        count: (COUNTERS,) int64, written: see `state`; count[TO_COME] is below 0 where a slot has
+            not yet begun.
+        gauge: (GAUGES,) float64, in slots, written: see `state`.
+        histogram: (BUCKETS,) int32, tasks by completion time; those that are timed are added.
+        mean_step: 1 / -log(1 - alpha), 0 if alpha is 1.
+        between: Slots between two looks at the queues.
+        until: Slots.
+        timed: Whether completion times are noted.
+
+    Returns:
+        DONE, FULL, EMPTY, or one of `transitions.REASONS`.
     """
     while gauge[CLOCK] < until:
         now = gauge[CLOCK]

@@ -25,35 +25,72 @@ IndexArray = npt.NDArray[np.int64]
 # Why a kernel returned; or one of `moves.REASONS`.
 DONE, FULL, EMPTY = 0, 10, 11
 
-# Counters of a run, in an int64 array: tasks in the system, tasks that wait.
+# Entries of `count`, the counters of a run: (COUNTERS,) int64. The engine makes them and the kernel
+# writes them.
+#
+#     TASKS        tasks in the system
+#     WAITING      tasks that wait
+#     EVENTS       events since the start
+#     JOB_NEXT     the next job of the list; kernel `event_driven`
+#     TASK_NEXT    the next task of that job; likewise
+#     NEXT         the next entry of `works` (kernel `event_driven`) or `arriving` (`slotted`); the
+#                  engine sets it back when it draws more of them
+#     TO_COME      tasks that are still to come in this slot, -1 if no number was taken; `slotted`
+#     FREE         servers that run nothing, which are the first of `free`; likewise
+#     FETCHED      means nothing: keeps what was read ahead from being optimised away
+#
+# Counted since the recorder set them back, at the end of each block:
+#
+#     ARRIVALS     tasks that came
+#     COMPLETIONS  tasks that were completed
+#     TIMED        tasks whose completion time was recorded
+#     STARTED      tasks that were started at level LOCAL; the next two entries at RACK and REMOTE
 TASKS, WAITING = 0, 1
-# Since they were last set back: arrivals, completions, those that were timed, starts per level.
 ARRIVALS, COMPLETIONS, TIMED, STARTED = 2, 3, 4, 5
-# Events in all. The next job of a list and the next of its tasks; the next of the numbers that are
-# drawn outside; tasks that are still to come in this slot, -1 if their number is not known; servers
-# that run nothing, on the slotted clock.
 EVENTS, JOB_NEXT, TASK_NEXT, NEXT, TO_COME, FREE = 8, 9, 10, 11, 12, 13
-FETCHED = 14  # means nothing: keeps what was read ahead from being optimised away
+FETCHED = 14
 COUNTERS = 15
-# And in a float64 array: the clock; integrals over the block of tasks and of waiting tasks; the
-# sum of completion times; when the queues are to be looked at next; the next tick or arrival.
+# Entries of `gauge`, the sums of a run: (GAUGES,) float64, with times in s, or in slots on the
+# slotted clock. The engine makes them and the kernel writes them; the recorder sets TASK_SECONDS,
+# WAITING_SECONDS and SOJOURN back at the end of each block.
+#
+#     CLOCK            the time
+#     TASK_SECONDS     the integral of TASKS
+#     WAITING_SECONDS  the integral of WAITING
+#     SOJOURN          the sum of the completion times that were recorded
+#     LOOK             when the queues are to be looked at next
+#     TICK             the next tick (kernel `uniformised`), or the next arrival (`event_driven`),
+#                      below 0 if it is not known
 CLOCK, TASK_SECONDS, WAITING_SECONDS, SOJOURN, LOOK, TICK = 0, 1, 2, 3, 4, 5
 GAUGES = 6
 
 
 class Samples(NamedTuple):
-    """Sums over looks at the queues of M servers, and over time."""
+    """Sums over looks at the queues of M servers, and over time.
 
-    chosen: npt.NDArray[np.int32]  # servers over which |Q_perp| is also taken
-    looks: IndexArray  # (1,)
-    perpendicular: FloatArray  # (2, 2) of |Q_perp| and its square: over all, over the chosen
-    busy: FloatArray  # (M,) time for which each server has been busy; while it is, less its start
-    queue: IndexArray  # (M,) of queue lengths
-    now: IndexArray  # (M,) scratch: the lengths of this look
+    Made by `no_samples`; the kernel adds to them, and the recorder sets back `looks`,
+    `perpendicular` and `queue` at the end of each block, and `busy` at the end of each batch of
+    blocks.
+    """
+
+    # (C,) int32, servers over which |Q_perp| is also taken. Read-only.
+    chosen: npt.NDArray[np.int32]
+    # (1,) int64, how often the queues were looked at.
+    looks: IndexArray
+    # (2, 2) float64: of |Q_perp|, tasks, and its square, tasks^2; over all servers, and over the
+    # chosen.
+    perpendicular: FloatArray
+    # (M,) float64, s or slots: time for which each server has been busy; while it is, less its
+    # start.
+    busy: FloatArray
+    # (M,) int64, tasks: of queue lengths.
+    queue: IndexArray
+    # (M,) int64, scratch: the lengths of this look.
+    now: IndexArray
 
 
 def no_samples(servers: int, chosen: npt.NDArray[np.int32]) -> Samples:
-    """Before the first look."""
+    """Before the first look; `chosen`, (C,) int32, are numbers of servers."""
     queue, now = (np.zeros(servers, np.int64) for _ in range(2))
     sums = np.zeros(1, np.int64), np.zeros((2, 2)), np.zeros(servers)
     return Samples(chosen, *sums, queue, now)
@@ -64,6 +101,8 @@ def look(view: ClusterView, samples: Samples, times: int) -> None:
     """Look at the queues, which were so at so many of the times to look at them.
 
     Q_m is the sum over all that are server m's own: Q_m, Q_(M + m), ...
+
+    Reads LENGTH of `view.desk`; writes all of `samples` but `chosen` and `busy`.
     """
     m = view.rack.size
     for server in range(m):
@@ -92,7 +131,16 @@ def look(view: ClusterView, samples: Samples, times: int) -> None:
 def pass_to(
     view: ClusterView, samples: Samples, count: Any, gauge: Any, then: float, between: float
 ) -> float:
-    """Let the clock go on to `then`, and look at everything once `between`; the time."""
+    """Let the clock go on to `then`, and look at everything once `between`; the time.
+
+    Args:
+        view: Read-only.
+        samples: Written as by `look`.
+        count: (COUNTERS,) int64; TASKS and WAITING are read.
+        gauge: (GAUGES,) float64; CLOCK, TASK_SECONDS, WAITING_SECONDS and LOOK are written.
+        then: s, not before the clock.
+        between: s from one look to the next.
+    """
     passed = then - gauge[CLOCK]
     gauge[TASK_SECONDS] += count[TASKS] * passed
     gauge[WAITING_SECONDS] += count[WAITING] * passed
@@ -107,7 +155,10 @@ def pass_to(
 
 @kernel
 def _add(sums: Any, row: int, total: int, total_square: int, n: int, times: int) -> None:
-    """Q_perp is what is left of Q without its mean: its square is sum Q^2 - (sum Q)^2 / n."""
+    """Q_perp is what is left of Q without its mean: its square is sum Q^2 - (sum Q)^2 / n.
+
+    `sums` is `Samples.perpendicular`, of which one row is written.
+    """
     square = max(total_square - total * (total / n), 0.0)
     sums[row, 0] += times * math.sqrt(square)
     sums[row, 1] += times * square
@@ -125,7 +176,19 @@ def leave(
     now: float,
     timed: bool,
 ) -> None:
-    """The task of a server ends."""
+    """The task of a server ends.
+
+    Args:
+        book: Read-only.
+        view: Written as by `finish`.
+        samples: `busy` of the server is written.
+        count: (COUNTERS,) int64; TASKS, COMPLETIONS and TIMED are written.
+        gauge: (GAUGES,) float64; SOJOURN is written.
+        histogram: (BUCKETS,) int32, tasks by completion time, s or slots; one entry grows by 1.
+        server: Its number.
+        now: s or slots.
+        timed: Whether its completion time is noted; else `histogram` and SOJOURN stay.
+    """
     if timed:
         task = uint32(view.desk[uint32(server), RUNNING])
         sojourn = now - view.tasks.time[task, BORN]
@@ -140,7 +203,11 @@ def leave(
 
 @inlined
 def note_start(view: ClusterView, samples: Samples, count: Any, server: int, now: float) -> None:
-    """Count a start by its level, and note its time."""
+    """Count a start by its level, and note its time.
+
+    Writes `samples.busy` of the server, and WAITING and an entry of STARTED of `count`, (COUNTERS,)
+    int64.
+    """
     samples.busy[uint32(server)] -= now
     count[WAITING] -= 1
     count[STARTED + view.desk[uint32(server), LEVEL]] += 1
@@ -148,7 +215,10 @@ def note_start(view: ClusterView, samples: Samples, count: Any, server: int, now
 
 @inlined
 def times_asked(asked: int, due: float, now: float, started: Any) -> int:
-    """How often in succession `due` has said now, and no task has started; all at once of nan."""
+    """How often in succession `due` has said now, and no task has started; all at once of nan.
+
+    `started`, (1 + n,) int64, is that of `hand_out`, of which the first entry is read.
+    """
     if due > now or started[0] > 0:
         return 0
     return asked + 1 if due <= now else MOST_ASKED + 1

@@ -46,7 +46,14 @@ _FRACTION = uint64((1 << BITS) - 1)
 
 @inlined
 def who_ends(view: ClusterView, accept: Any, event: Any) -> int:
-    """The server whose task a tick ends, or NONE."""
+    """The server whose task a tick ends, or NONE.
+
+    Args:
+        view: Read-only.
+        accept: (3,) uint64, the probability that a tick ends a task of each level, in units of
+            2^-40; read-only.
+        event: The tick's draw, a uint64.
+    """
     product = (event & REST) * uint64(view.rack.size)
     server = uint32(product >> uint64(BITS))
     if view.desk[server, SERVING] == IDLE:
@@ -58,7 +65,10 @@ def who_ends(view: ClusterView, accept: Any, event: Any) -> int:
 
 @inlined
 def next_pause(s0: Any, s1: Any, clocked: bool) -> tuple[Any, Any, float]:
-    """The stream's next state, and a time of mean 1, drawn if the clock matters."""
+    """The stream's next state, and a time of mean 1, drawn if the clock matters.
+
+    `s0` and `s1` are the state of the stream of events, uint64 each.
+    """
     if clocked:
         return exponential(s0, s1)
     return s0, s1, 1.0
@@ -87,9 +97,31 @@ def jump(
 ) -> int:
     """Run until the clock is at `until`; returns why it stopped.
 
-    `accept`, (3,) uint64, is the probability that a tick ends a task of each level, in units of
-    2^-40; `arriving` that of an arrival in units of 2^-24; `gap` is 1 / U and `between` the time
-    between two looks at the queues. `clocked`: gaps are drawn; `timed`: completion times are noted.
+    Args:
+        book: Read-only.
+        view: Written, but for `rack`, `rate` and `option`.
+        sampler: `next_row` is written; the rest is read-only.
+        samples: Written: see there.
+        events: (2,) uint64, the stream of events: read when the kernel is called, written when it
+            returns.
+        policy: (2,) uint64, the policy's stream.
+        accept: (3,) uint64, the probability that a tick ends a task of each level, in units of
+            2^-40; read-only.
+        count: (COUNTERS,) int64, written: see `state`.
+        gauge: (GAUGES,) float64, written: see `state`.
+        histogram: (BUCKETS,) int32, tasks by completion time; those that are timed are added.
+        started: (1 + n,) int64, scratch for `hand_out`: how many servers start a task, and which.
+        upcoming: (AHEAD, replicas) int32, scratch of `lookahead`; (0, replicas) where it is of no
+            use.
+        arriving: Probability that a tick is an arrival, in units of 2^-24.
+        gap: s, the mean time between ticks, 1 / U.
+        between: s between two looks at the queues.
+        until: s.
+        timed: Whether completion times are noted.
+        clocked: Whether gaps between ticks are drawn; else each is `gap`.
+
+    Returns:
+        DONE, FULL, EMPTY, or one of `transitions.REASONS`.
     """
     s0, s1 = events[0], events[1]
     now = gauge[CLOCK]
