@@ -1,9 +1,12 @@
-"""The live near-data scheduler: a core that decides without I/O, and engines that run tasks.
+"""The live near-data scheduler (`isocline run`): a core that decides, engines that run tasks.
 
     from isocline.dispatch import Scheduler
 
-What is here is imported when it is first used: workers import modules below this package and need
-nothing of the scheduler.
+Read `scheduler` (what users call), `submission/` (a call becomes a task), `core/` (decisions
+without I/O), `coordinator/` (core and engine tied together), then one of `engines/`.
+
+Names are imported on first use: workers import modules below this package and need nothing of the
+scheduler.
 """
 
 import importlib

@@ -1,9 +1,9 @@
-"""Actions that the core asks of an engine, and the failures that it reports.
+"""Commands of the core for an engine, and the failures that it reports.
 
-Servers and tasks are numbers of the caller's. A task is the core's until it is finished, cancelled
-or given up. An attempt, a task at a server, is there from its `Start` until `Core.finished`,
-`Core.failed` or `Core.server_lost` says that it has ended: a server that was told to cancel one is
-not free before that.
+Servers and tasks are numbers of the caller's. The core keeps a task until it is finished, cancelled
+or given up. An attempt (a task at a server) lasts from its `Start` until `Core.finished`,
+`Core.failed` or `Core.server_lost` reports its end: a cancelled attempt occupies its server until
+then.
 """
 
 from enum import Enum, StrEnum
@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 
 class Start(NamedTuple):
-    """Run the task on the server: now, or, if given ahead, when what runs there has ended."""
+    """Run the task on the server: now or, if pipelined, after the attempt that runs there."""
 
     task: int
     server: int
@@ -22,14 +22,14 @@ class Start(NamedTuple):
 
 
 class Cancel(NamedTuple):
-    """Stop this attempt: another one was first, or nobody wants the result any more."""
+    """Stop this attempt: another one was first, or the result is no longer wanted."""
 
     task: int
     server: int
 
 
 class Fetch(NamedTuple):
-    """The server is to fetch the task's data while it runs others, until `Core.fetched` says so."""
+    """Fetch the task's data to the server while it runs others, until `Core.fetched` reports it."""
 
     task: int
     server: int
@@ -47,7 +47,7 @@ Action = Start | Cancel | Fetch | GiveUp
 
 
 class Cause(Enum):
-    """Why an attempt ended without a result."""
+    """Cause of an attempt that ended without a result."""
 
     RAISED = "raised"  # the function raised an exception
     TIMED_OUT = "timed out"
@@ -57,7 +57,7 @@ class Cause(Enum):
 
 
 class Reason(StrEnum):
-    """Why a task is given up."""
+    """Reason for which a task is given up."""
 
     RAISED = "raised"
     TIMED_OUT = "timed out"

@@ -1,4 +1,4 @@
-"""A scheduling policy that also writes down what it decided."""
+"""Recorder of a scheduling policy's decisions."""
 
 from typing import Any, final
 
@@ -27,7 +27,7 @@ FACTS = 3  # of a decision: server, time, when the task was submitted
 
 @final
 class DecisionRecorder(SchedulingPolicy):
-    """Another policy, whose first `most` decisions are kept behind its options.
+    """Wrapper of a policy that keeps its first `most` decisions behind the policy's options.
 
     `pick` is asked only of a server that starts at once what it names, so its answers are the
     decisions; the task is the oldest of the queue. Times tell tasks apart.
@@ -66,7 +66,7 @@ class DecisionRecorder(SchedulingPolicy):
         return by_address._replace(pick=Address.of(compiled, PICK))
 
     def decisions(self, view: ClusterView) -> npt.NDArray[np.float64]:
-        """(n, FACTS) those kept so far."""
+        """Decisions kept so far, (n, FACTS)."""
         kept = view.option[view.option.size - FACTS * self._most :].reshape(-1, FACTS)
         return kept[: int(view.option[-1 - FACTS * self._most])]
 

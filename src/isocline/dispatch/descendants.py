@@ -25,7 +25,7 @@ _LOOK = 0.001  # s between looks
 
 @contextmanager
 def killed_at_exit() -> Iterator[None]:
-    """Kill and reap, at the end of the block, what this process has started in it, and all below.
+    """Kill and reap, at the end of the block, all processes started in it, and their descendants.
 
     Does nothing outside of Linux, nor in any thread but the main one: of two blocks at once neither
     could tell which of the processes are its own.
@@ -80,7 +80,7 @@ def _kill_new(before: set[int]) -> None:
 
 
 def _kill(left: Callable[[], Collection[int]]) -> None:
-    """Until none is left: what a process starts while others are killed is found the next time."""
+    """Kill until none is left: each pass finds what was started during the last one."""
     end = time.monotonic() + _LONGEST
     while (found := left()) and time.monotonic() < end:
         for process in found:
@@ -90,7 +90,7 @@ def _kill(left: Callable[[], Collection[int]]) -> None:
 
 
 def _reaped(child: int) -> bool:
-    """Whether a child has ended; it is not in the table of processes any more then."""
+    """Whether a child has ended and was reaped."""
     try:
         return os.waitpid(child, os.WNOHANG)[0] == child
     except ChildProcessError:  # its parent is another by now, or it was reaped elsewhere
@@ -98,7 +98,7 @@ def _reaped(child: int) -> bool:
 
 
 def _children() -> set[int]:
-    """The children of this process, those that have ended and are not reaped included."""
+    """Return the children of this process, ended ones included."""
     try:
         os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
     except ChildProcessError:  # there is none: the usual case, a thousandth of the time
@@ -108,7 +108,7 @@ def _children() -> set[int]:
 
 
 def _below(roots: Collection[int], *, itself: bool = False) -> set[int]:
-    """The descendants of processes that have not ended yet; `itself`: and those processes."""
+    """Return the live descendants of processes; `itself`: with those processes."""
     if not roots:
         return set()
     table = _table()
@@ -124,7 +124,7 @@ def _below(roots: Collection[int], *, itself: bool = False) -> set[int]:
 
 
 def _table() -> dict[int, tuple[int, bytes]]:
-    """Each process's parent and state, of those that can be seen."""
+    """Return parent and state of each visible process."""
     found = {}
     for name in os.listdir(_PROC) if _PROC.is_dir() else ():  # noqa: PTH208 - a third of the time
         if name.isdigit():

@@ -1,7 +1,7 @@
 """Errors of tasks that end without a result, and of a run as a whole.
 
-What a function raises reaches the caller as it was raised, with the traceback of the worker as its
-cause and the task's key in a note.
+An exception of a function reaches the caller as it was raised, with the traceback of the worker as
+its cause and the task's key in a note.
 """
 
 import pickle
@@ -18,10 +18,10 @@ _STEERING = (StopIteration, StopAsyncIteration, CancelledError)
 
 
 class TaskError(IsoclineError):
-    """A task ended without a result, and not by what its function raised.
+    """A task ended without a result, other than by an exception of its function.
 
     Attributes:
-        key: The task's.
+        key: Key of the task.
     """
 
     def __init__(self, key: str, message: str) -> None:
@@ -45,13 +45,13 @@ class TimeLimitError(TaskError):
 
 
 class UnreadableError(TaskError):
-    """Its result, or what it raised, cannot be unpickled here."""
+    """A task's result or exception cannot be unpickled here."""
 
 
 class ExitError(TaskError):
-    """Its function raised what is no error, as by `sys.exit()`: SystemExit, KeyboardInterrupt, ...
+    """A task's function raised an exit instead of an error: SystemExit, KeyboardInterrupt, ...
 
-    The cause has the traceback.
+    The exception's cause has the traceback.
     """
 
 
@@ -79,7 +79,7 @@ class RemoteTracebackError(Exception):
 
 
 def raised(key: str, node: str, pickled: bytes, text: str) -> Exception:
-    """What a task's function raised at a node, from its pickle and its traceback there."""
+    """Exception of a task's function at a node, from its pickle and its traceback there."""
     found = unpickled(key, "what it raised", pickled)
     if isinstance(found, Caught):
         error: BaseException = found.error
@@ -98,13 +98,13 @@ def raised(key: str, node: str, pickled: bytes, text: str) -> Exception:
 
 
 def _annotate(error: Exception, cause: Exception, note: str) -> None:
-    """Past the exception's own `__setattr__`, which that of a frozen dataclass refuses."""
+    """Add a note past the exception's own `__setattr__`: a frozen dataclass refuses it."""
     BaseException.__setattr__(error, "__cause__", cause)
     BaseException.__setattr__(error, "__notes__", [*getattr(error, "__notes__", ()), note])
 
 
 def over_limit(key: str, node: str, limit: float | None, ran: float) -> TimeLimitError:
-    """The task ran for `ran` s until it was stopped, longer than its limit, s."""
+    """Error of a task that ran for `ran` s until it was stopped, longer than its limit, s."""
     limit = ran if limit is None else limit  # an engine may have limits of its own
     # A task that is deep in compiled code is stopped later, with its worker.
     late = f" (it was stopped after {ran:.3g} s)" if ran > 1.1 * limit + 0.1 else ""
@@ -116,7 +116,7 @@ def over_limit(key: str, node: str, limit: float | None, ran: float) -> TimeLimi
 
 
 def given_up(key: str, action: GiveUp, last: BaseException | None) -> BaseException:
-    """Why the core gave a task up, if `last` is what its last attempt came to."""
+    """Error of a task that the core gave up; `last` is the error of its last attempt."""
     if action.reason in (Reason.RAISED, Reason.TIMED_OUT, Reason.UNREAD) and last is not None:
         return last
     kind = QuarantinedError if action.reason is Reason.QUARANTINED else NoHolderError
@@ -126,7 +126,7 @@ def given_up(key: str, action: GiveUp, last: BaseException | None) -> BaseExcept
 
 
 def no_holder(key: str, chunk: str | None, states: str, last: BaseException | None) -> TaskError:
-    """No node that is up holds a chunk; `states`: of those that are said to, if any is."""
+    """Error of a chunk without a holder that is up; `states` describes its holders, if any."""
     error = NoHolderError(
         key,
         f"no node that is up holds chunk {printable(repr(chunk))}: "
@@ -138,7 +138,7 @@ def no_holder(key: str, chunk: str | None, states: str, last: BaseException | No
 
 
 def unpickled(key: str, what: str, pickled: bytes) -> Any | Caught:
-    """What is in a pickle, or an UnreadableError, caught."""
+    """Contents of a pickle, or a caught UnreadableError."""
     found = guarded(pickle.loads, pickled)
     if not isinstance(found, Caught):
         return found

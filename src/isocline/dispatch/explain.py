@@ -1,7 +1,7 @@
 """Explanation of a run's speed: who helped whom, what limits it, and what to copy where.
 
 Demand and rates as they were measured make a cluster of the near-data model. Its plan
-(`theory.near_data_plan`) says the rest: the capacity, and what one more holder of some data adds.
+(`theory.scheduling.near_data_plan`) adds the capacity, and the gain by one more holder of data.
 """
 
 from collections import Counter, defaultdict
@@ -24,7 +24,7 @@ _SHOWN = 3  # chunks named in one piece of advice
 
 
 class Helped(NamedTuple):
-    """Tasks that one node ran whose data another one holds; a share of each that several hold."""
+    """Tasks that one node ran for another, which holds their data (shared if several hold it)."""
 
     helper: str
     beneficiary: str
@@ -32,7 +32,7 @@ class Helped(NamedTuple):
 
 
 class Copy(NamedTuple):
-    """The data of all chunks with the same holders on one more node."""
+    """Proposal to copy the data of all chunks with the same holders to one more node."""
 
     holders: Holders
     node: str
@@ -43,7 +43,7 @@ class Copy(NamedTuple):
 @final
 @dataclass(frozen=True)
 class Explanation:
-    """What demand and rates, as measured, say; `str` has it in words."""
+    """Findings from measured demand and rates; `str` has them in words."""
 
     elapsed: float  # s
     tasks: dict[str, int]  # finished, by level
@@ -60,7 +60,7 @@ class Explanation:
     lost_seconds: float = 0.0  # that attempts without a result did
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain data, for JSON."""
+        """Convert to plain data, for JSON."""
         return {
             **vars(self),
             "helped": [entry._asdict() for entry in self.helped],
@@ -73,7 +73,7 @@ class Explanation:
 
 
 class _Planned(NamedTuple):
-    """What a plan adds."""
+    """Findings of the plan."""
 
     capacity_scale: float | None = None
     helpers: tuple[str, ...] = ()
@@ -83,12 +83,12 @@ class _Planned(NamedTuple):
 
 
 def explain(demand: Demand, nodes: Sequence[Node], elapsed: float) -> Explanation:
-    """What a run shows so far.
+    """Explain a run so far.
 
     Args:
-        demand: Its finished tasks.
-        nodes: All that have been there to run them.
-        elapsed: s, from the first submission to the last end.
+        demand: Counts of its finished tasks.
+        nodes: All nodes that were up at some time.
+        elapsed: Time from the first submission to the last end, s.
     """
     seconds = {level: demand.seconds[level] / count for level, count in demand.measured.items()}
     helped = _helped(demand)
@@ -112,7 +112,7 @@ def explain(demand: Demand, nodes: Sequence[Node], elapsed: float) -> Explanatio
 
 
 def _left(demand: Demand, nodes: int, elapsed: float) -> float:
-    """Time that each node had, on average, for tasks at the measured rates, s.
+    """Mean time that each node had for tasks at the measured rates, s.
 
     The rest went to the first tasks of workers and to attempts without a result. Counted as time
     in which nodes had nothing to do, it would make a short run look idle that was busy throughout.
@@ -123,13 +123,13 @@ def _left(demand: Demand, nodes: int, elapsed: float) -> float:
 
 
 def _all_of_measured(demand: Demand) -> float:
-    """All tasks over those whose time counts: only these were done in the time that was left."""
+    """Ratio of all tasks to those whose time counts."""
     tasks = sum(demand.tasks.values())
     return tasks / (tasks - demand.cold) if tasks > demand.cold else 1.0
 
 
 def _rates(seconds: dict[str, float], tasks: Mapping[str, int]) -> tuple["Rates | None", str]:
-    """Rates as measured or assumed, tasks/s, and what is to be said of them."""
+    """Rates as measured or assumed, tasks/s, and remarks on them."""
     from isocline.model.cluster import Rates  # noqa: PLC0415 - numpy and scipy, when needed
 
     local, rack, remote = (seconds.get(level) for level in LEVELS)
@@ -156,14 +156,14 @@ def _rates(seconds: dict[str, float], tasks: Mapping[str, int]) -> tuple["Rates 
 
 
 def _unmeasured(tasks: int, ran: str) -> str:
-    """Why a level has no service time: so many tasks ran there."""
+    """Explain why a level has no service time although so many tasks ran there."""
     if not tasks:
         return f"no task {ran}"
     return f"no task {ran} but the first of a worker, or one that imported modules"
 
 
 def _cluster(demand: Demand, nodes: Sequence[Node], rates: "Rates", elapsed: float) -> "Cluster":
-    """The nodes and the tasks that were asked of them, as the near-data model has it."""
+    """Near-data model of the nodes and of the tasks that they got."""
     import numpy as np  # noqa: PLC0415
 
     from isocline.model.cluster import Cluster, ExplicitTasks, Rates  # noqa: PLC0415
@@ -223,7 +223,7 @@ _WORTH = 0.005  # of the capacity, or of the time: less is not worth a sentence
 
 
 def sentences(found: "Explanation") -> Iterator[str]:
-    """What there is to say, the measured things first."""
+    """Sentences of an explanation, measurements first."""
     yield _tasks(found)
     yield from _apart(found)
     yield from _explained_helped(found)
@@ -248,7 +248,7 @@ def _tasks(found: "Explanation") -> str:
 
 
 def _apart(found: "Explanation") -> Iterator[str]:
-    """Time of nodes that is in no rate."""
+    """Describe the time of nodes that is in no rate."""
     if found.cold:
         first, took = ("task was", "took") if found.cold == 1 else ("tasks were", "took on average")
         yield (
@@ -288,7 +288,7 @@ def _load(found: "Explanation", scale: float) -> str:
 
 
 def _to_copy(found: "Explanation", scale: float) -> Iterator[str]:
-    """Whether data has to be copied at this load, and what would raise the capacity."""
+    """Say whether data should be copied at this load, and which copies raise the capacity."""
     worth = [copy for copy in found.copies if _gain(copy, scale) >= _WORTH]
     if not found.beneficiaries:
         yield (
@@ -311,7 +311,7 @@ def _copy(copy: "Copy", now: float) -> str:
 
 
 def _gain(copy: "Copy", now: float) -> float:
-    """How much more the nodes can do with a copy, as a share."""
+    """Relative gain of capacity by a copy."""
     return copy.capacity_scale / now - 1.0
 
 

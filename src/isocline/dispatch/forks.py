@@ -1,7 +1,7 @@
-"""Children that the driver's process forks: what only the parent may use is let go of there.
+"""Forked children of the scheduler's process: they let go of all that only the parent may use.
 
 A child has copies of the parent's objects, but none of its threads. It must not end the parent's
-workers, write its journal or wait for its driver, whether it calls for that or merely exits.
+workers, write its journal or wait for its event loop, whether on a call or at its exit.
 """
 
 import os
@@ -10,17 +10,17 @@ from weakref import WeakSet
 
 
 class Forkable(Protocol):
-    """An object that stands for something which one process has."""
+    """Object that stands for something owned by one process."""
 
     def disown(self) -> None:
-        """In a child, just forked: leave what is the parent's alone from now on."""
+        """Let go, in a child just forked, of everything that is the parent's alone."""
 
 
 _OWNERS: WeakSet[Forkable] = WeakSet()
 
 
 def owned(owner: Forkable) -> None:
-    """Have an object told in each child that this process forks, as long as it lives."""
+    """Have `disown` called in each child that this process forks, as long as the object lives."""
     _OWNERS.add(owner)
 
 

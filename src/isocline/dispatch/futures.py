@@ -1,6 +1,6 @@
 """Futures of tasks, which can also be awaited, and a thread for their callbacks.
 
-The driver's thread ends futures. If it called users' callbacks, one that waits for another task
+The event loop's thread ends futures. If it called users' callbacks, one that waits for another task
 would wait for ever, and one that takes long would hold up all tasks.
 """
 
@@ -20,17 +20,17 @@ Callback = Callable[[Any], object]
 
 @final
 class Callbacks:
-    """Those of one scheduler, one after the other, in the order in which their tasks end."""
+    """Callbacks of one scheduler, called one after the other, in the order in which tasks end."""
 
     def __init__(self) -> None:
-        """The thread is started with the first callback."""
+        """Make it; the thread starts with the first callback."""
         self._queue: SimpleQueue[tuple[Callback, Any] | None] = SimpleQueue()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._closed = False
 
     def put(self, callback: Callback, future: Any) -> None:
-        """From any thread: have a callback called soon; after `close`, at once."""
+        """Have a callback called soon or, after `close`, at once; any thread may call."""
         with self._lock:
             if not self._closed:
                 self._queue.put((callback, future))
@@ -45,7 +45,7 @@ class Callbacks:
     def close(self, patience: float | None = None) -> None:
         """Return when all callbacks have been called, or after `patience` s.
 
-        A callback may call this, too: those that are left are called after it.
+        A callback may call this, too: the remaining ones are called after it.
         """
         with self._lock:
             if not self._closed:
@@ -61,7 +61,7 @@ class Callbacks:
 
 
 def call(callback: Callback, future: Any) -> None:
-    """Call one; what it raises is logged, as `concurrent.futures` does."""
+    """Call a callback; its exceptions are logged, as by `concurrent.futures`."""
     found = guarded(callback, future)
     if isinstance(found, Caught):
         LOG.error("a callback of %r raised", future, exc_info=found.error)
@@ -71,7 +71,7 @@ T = TypeVar("T")
 
 
 def _anywhere(_key: str) -> None:
-    """Every thread may wait."""
+    """Let every thread wait."""
 
 
 @final
@@ -79,14 +79,14 @@ class TaskFuture(Future[T]):
     """The future of one task.
 
     Its callbacks are called one after the other, in a thread that a scheduler has for them: they
-    may submit tasks and wait for results. What they raise is logged.
+    may submit tasks and wait for results. Their exceptions are logged.
 
-    Unlike an executor's, it can be cancelled while its task runs: the node is told to stop, and
-    whatever comes of the task there is not heard of.
+    Unlike an executor's, it can be cancelled while its task runs: the attempt is stopped, and its
+    outcome ignored.
 
     Attributes:
-        key: The task's.
-        node: Where it runs or ran last, if it has been started.
+        key: Key of the task.
+        node: Node of its last attempt, if any.
     """
 
     def __init__(
@@ -97,14 +97,14 @@ class TaskFuture(Future[T]):
         callbacks: Callbacks | None = None,
         may_wait: Callable[[str], None] = _anywhere,
     ) -> None:
-        """Neither started nor ended.
+        """Make a future of a task that was not started yet.
 
         Args:
-            key: The task's.
-            number: The task's.
+            key: Key of the task.
+            number: Number of the task.
             cancelled: Called with the task's number when the caller has cancelled it.
-            callbacks: Where callbacks are called; None: in the thread that ends the task.
-            may_wait: Called with the key; raises UsageError where to wait would take for ever.
+            callbacks: Thread that calls callbacks; None: in the thread that ends the task.
+            may_wait: Called with the key; raises UsageError where waiting would never end.
         """
         super().__init__()
         self.key = key
@@ -115,7 +115,7 @@ class TaskFuture(Future[T]):
         self._may_wait = may_wait
 
     def cancel(self) -> bool:
-        """False if the task has ended."""
+        """Cancel the task; returns False if it has ended."""
         if self.done():
             return self.cancelled()
         if not super().cancel():
@@ -170,33 +170,33 @@ class TaskFuture(Future[T]):
         return super().result()
 
     def _require_end(self) -> None:
-        """Raises UsageError if the task has not ended, and never will while this thread waits."""
+        """Raise UsageError if the task has not ended, and never will while this thread waits."""
         if not self.done():
             self._may_wait(self.key)
 
 
 def finish(future: TaskFuture[Any], value: Any) -> None:
-    """End it with a result, unless its caller has ended it."""
+    """Set the result, unless the caller has ended the future."""
     if _runs(future):
         with suppress(InvalidStateError):
             future.set_result(value)
 
 
 def fail(future: TaskFuture[Any], error: BaseException) -> None:
-    """End it with an exception, unless its caller has ended it."""
+    """Set an exception, unless the caller has ended the future."""
     if _runs(future):
         with suppress(InvalidStateError):
             future.set_exception(error)
 
 
 def cancel_quietly(future: TaskFuture[Any]) -> None:
-    """End it as cancelled, by who would be told of it."""
+    """Cancel without a report to the scheduler, which already knows."""
     Future.cancel(future)
     _runs(future)  # wakes those who wait for several futures
 
 
 def _runs(future: TaskFuture[Any]) -> bool:
-    """Whether it can be ended: a caller may have set it, which is a Future's, or cancelled it."""
+    """Whether the future can be ended: its caller may have set or cancelled it."""
     if future.done() and not future.cancelled():
         return False
     return future.set_running_or_notify_cancel()

@@ -15,8 +15,8 @@ class Job(Submitter):
     """Tasks that share the nodes with those of other jobs, by weight.
 
     Attributes:
-        name: Stands before its tasks' keys.
-        weight: Of the service it gets while others have tasks waiting, relative to theirs.
+        name: Prefix of its tasks' keys.
+        weight: Weight in the fair share while others have tasks waiting.
     """
 
     def __init__(
@@ -26,7 +26,7 @@ class Job(Submitter):
         submit: Callable[[Submission], TaskFuture[Any]],
         window: Callable[[], int],
     ) -> None:
-        """`submit` makes a task of this job; `window` as of the scheduler."""
+        """Make a job; `submit` makes a task of it, `window` is as for the scheduler."""
         self.name = name
         self.weight = weight
         self._submit = submit

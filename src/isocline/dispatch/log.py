@@ -1,4 +1,4 @@
-"""Logger of a scheduler: what users should know and no exception says."""
+"""Logger of a scheduler, for messages to users that no exception carries."""
 
 import logging
 

@@ -23,7 +23,7 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no
 
 
 def dumps(value: Any) -> bytes:
-    """The value as bytes for `pickle.loads`, functions and classes by value where need be.
+    """Pickle a value for `pickle.loads`, with functions and classes by value where need be.
 
     Raises:
         Exception: Whatever the value, or a part of it, raises when it cannot be pickled.
@@ -34,7 +34,7 @@ def dumps(value: Any) -> bytes:
 
 
 def _reduction(code: CodeType) -> _Reduction:
-    """How cloudpickle would make the code again; it knows the arguments that each Python needs."""
+    """Return cloudpickle's reduction of code; it knows the arguments that each Python needs."""
     reduction: _Reduction = cloudpickle.Pickler.dispatch_table[CodeType](code)
     return reduction
 

@@ -2,8 +2,8 @@
 
     replay(cluster, "late_binding", decisions=100_000).agreed
 
-One run of the simulator, whose policy notes what it decides; then the core, driven by the same
-arrivals and the same ends of services. The events of the simulator's jump chain do not depend on
+First the simulator runs with a policy that records its decisions; then the core is driven by the
+same arrivals and ends of services. The events of the simulator's jump chain do not depend on
 its state, so they are drawn in advance from the same streams. A decision is a server, a task and
 the time at which the one starts the other; they are compared to the bit.
 """
@@ -85,7 +85,7 @@ def replay(
 def recorded(
     prepared: PreparedCluster, policy: SchedulingPolicy, decisions: int, seed: int
 ) -> npt.NDArray[np.float64]:
-    """(decisions, FACTS) what the simulator decided."""
+    """Decisions of the simulator, (decisions, FACTS)."""
     recording = DecisionRecorder(policy, decisions)
     engine = _engine(prepared, recording, decisions, seed)
     # In steps, as an unstable policy may need longer than its arrivals do.
@@ -99,7 +99,7 @@ def recorded(
 def driven(
     prepared: PreparedCluster, policy: SchedulingPolicy, decisions: int, seed: int
 ) -> npt.NDArray[np.float64]:
-    """(decisions, FACTS) what the core decided at the same events."""
+    """Decisions of the core at the same events, (decisions, FACTS)."""
     world = _World(prepared, policy, seed)
     for event in events(prepared, seed):
         world.happen(event)
@@ -126,7 +126,7 @@ class Event(NamedTuple):
 
 
 def events(prepared: PreparedCluster, seed: int) -> Iterator[Event]:
-    """The kernel's, without end."""
+    """Events of the kernel, without end."""
     engine = _engine(prepared, parse("fifo"), 1, seed)
     sampler, placing = engine.sampler, random_stream(seed, 0, ARRIVALS)
     widest = int(np.diff(sampler.first).max()) if sampler.kind == LISTED else sampler.replicas
@@ -156,7 +156,7 @@ def _draw(
     who: Any,
     holders: Any,
 ) -> int:
-    """Fill the arrays with the next events, draw by draw as `jump` does; how many there are."""
+    """Fill the arrays with the next events, draw by draw as `jump` does; returns their number."""
     s0, s1 = state[0], state[1]
     servers = uint64(sampler.servers)
     drawn = 0
@@ -192,7 +192,7 @@ def _draw(
 
 @final
 class _World:
-    """The servers, and the clock."""
+    """Servers and the clock."""
 
     def __init__(self, prepared: PreparedCluster, policy: SchedulingPolicy, seed: int):
         setting, cluster = prepared.setting, prepared.cluster

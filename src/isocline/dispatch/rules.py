@@ -1,4 +1,4 @@
-"""The rules that the core keeps: retries, tasks given ahead, copies of stragglers."""
+"""Rules of the core: retries, pipelining, and copies of stragglers."""
 
 import math
 from dataclasses import dataclass
@@ -11,27 +11,27 @@ from isocline.errors import UsageError
 @final
 @dataclass(frozen=True)
 class Rules:
-    """All of them; the defaults suit tasks of milliseconds to minutes."""
+    """All rules; the defaults suit tasks of milliseconds to minutes."""
 
     retries: int = 0
-    """Of a task that raised or took too long. One whose server died is always run again."""
+    """Retries of a task that raised or took too long. One whose server died is always run again."""
     most_killed: int = 3
     """Workers that may die while they run one task before it is quarantined."""
     holder_grace: float = 0.0
-    """s that a task waits for a holder when the last one is gone."""
+    """Time that a task waits for a holder when the last one is gone, s."""
     measure: bool = True
     """Measure service rates, and let the policy go by them; else those given hold."""
     ahead_gap: float = 0.01
-    """Give tasks ahead, where that gains more than it may lose (`kernels.ahead`), only if servers
-    are idle for this share of a local service between two tasks, and so lose that share of their
-    capacity; inf: never."""
+    """Pipeline tasks, where that gains more than it may lose (`core.kernels.pipelining`), only if
+    servers are idle for this share of a local service between two tasks, and so lose that share of
+    their capacity; inf: never."""
     fetch_ahead: int = 3
     """Tasks whose data one server fetches at once while it runs others, where the engine can: then
-    helping does not keep it busy for longer (`kernels.fetch`); 0: it reads in the task. On 8
-    servers with a hot spot at 0.9 of capacity two gave a mean completion of 1.80 services, three
+    helping does not keep it busy for longer (`core.kernels.prefetch`); 0: it reads in the task. On
+    8 servers with a hot spot at 0.9 of capacity two gave a mean completion of 1.80 services, three
     1.74, four 1.73."""
     straggler: float = 2.0
-    """Copy a task when what it is expected to need still exceeds so many fresh runs; inf: never,
+    """Copy a task when its expected remaining time exceeds so many fresh runs; inf: never,
     as `Scheduler(copies=False)` has it, for tasks that must not run twice at once. From 2 on a copy
     saves work, though two servers run until the first is done (Mantri, Ananthanarayanan et al.,
     OSDI 2010, Section 5.2)."""

@@ -1,11 +1,11 @@
-"""Functions run near their data, by the policies that are simulated.
+"""Scheduler: runs functions near their data, by the policies that are simulated.
 
     with Scheduler(locations={"part-0": ["node-0", "node-2"], ...}, loader=read) as scheduler:
         for count in scheduler.map(words, chunks):
             ...
 
-One thread decides (`driver`, `run`, `core`), an engine runs (`engines`), and a journal, if there is
-one, lets a run that was cut off go on.
+One thread decides (`coordinator`, `core`), an engine runs tasks (`engines`), and an optional
+journal lets an interrupted run be resumed.
 """
 
 import atexit
@@ -58,15 +58,15 @@ _WINDOW, _LEAST_WINDOW = 16, 64
 
 @final
 class Scheduler(Submitter):
-    """Takes tasks from any thread.
+    """Scheduler of one engine; takes tasks from any thread.
 
     As a context manager it waits at the end of the block for all tasks. An exception that leaves
     the block, Ctrl-C among them, stops it instead: nothing more is started, what runs has `grace` s
-    to end and is then cancelled, the journal is written, and the exception goes on. A second Ctrl-C
-    leaves no grace.
+    to end and is then cancelled, the journal is written, and the exception is raised. A second
+    Ctrl-C cancels at once.
 
     Attributes:
-        records: The last attempts, as `Ran`: who ran what, where, when, at which level and why.
+        records: The last attempts, as `Ran`: task, node, times, locality level and reason.
     """
 
     _began: float  # s, monotonic
@@ -101,7 +101,7 @@ class Scheduler(Submitter):
         remember: int = 100_000,
         **options: Any,
     ) -> None:
-        """Starts the engine and waits for its nodes.
+        """Start the engine and wait for its nodes.
 
         Args:
             engine: Where functions run: "processes", the worker processes of this machine, or an
@@ -196,7 +196,7 @@ class Scheduler(Submitter):
         except BaseException:
             self._close_journal(quietly=True)
             raise
-        # The driver's thread does not keep the interpreter alive; workers are to end with it.
+        # The event loop's thread does not keep the interpreter alive; workers are to end with it.
         atexit.register(self._end_at_once)
         owned(self)
 
@@ -216,7 +216,7 @@ class Scheduler(Submitter):
 
     @checked(weight=POSITIVE)
     def job(self, name: str, weight: float = 1.0) -> Job:
-        """A job of one of several users; jobs share the nodes by weight, tasks without one as 1.
+        """Make a job of one user; jobs share the nodes by weight, tasks without one as 1.
 
         Raises:
             UsageError: The weight is not a finite number above 0.
@@ -232,10 +232,10 @@ class Scheduler(Submitter):
     def window(self) -> int:
         return max(_LEAST_WINDOW, _WINDOW * len(self._nodes.up))
 
-    # What can be seen
+    # Observable state
 
     def statistics(self) -> RunStatistics:
-        """The run in numbers, as it is now."""
+        """Statistics of the run now."""
         self._require_own()
         now = time.monotonic()
         return self._driver.ask(
@@ -245,7 +245,7 @@ class Scheduler(Submitter):
         )
 
     def explain(self) -> "Explanation":
-        """Who helped whom as measured, what limits the run, and what to replicate."""
+        """Explain who helped whom as measured, what limits the run, and what to replicate."""
         from isocline.dispatch.explain import explain  # noqa: PLC0415 - theory, when needed
 
         self._require_own()
@@ -337,7 +337,7 @@ class Scheduler(Submitter):
         self.close(0.0)
 
     def disown(self) -> None:
-        """As of `forks.Forkable`."""
+        """Let go of everything in a forked child, see `forks.Forkable`."""
         self._forked = True
 
     def _require_own(self) -> None:

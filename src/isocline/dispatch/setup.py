@@ -1,4 +1,4 @@
-"""Start of a scheduler: its engine, and the rates it uses before any is measured."""
+"""Set-up of a scheduler: its engine, and its rates before any is measured."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,12 +15,12 @@ _SLOWDOWN = 2.0
 
 
 def prior(racks: int) -> Rates:
-    """Rates before any is measured, by how many racks the engine knows."""
+    """Rates before any is measured, by the number of racks of the engine."""
     return Rates(1.0, 1.0 / _SLOWDOWN, None if racks == 1 else _SLOWDOWN**-0.5)
 
 
 def engine_of(engine: str | Engine, everywhere: bool, options: Mapping[str, Any]) -> Engine:
-    """An engine, given itself or by name and with options, that of `Scheduler` among them.
+    """Return an engine given as such, or made by name with options, `Scheduler`'s among them.
 
     Raises:
         UsageError: There is none of that name, or options are given beside an engine.

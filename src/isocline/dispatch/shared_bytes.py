@@ -9,14 +9,14 @@ MOST = 1 << 26  # bytes kept; what tasks that wait refer to is in memory in any 
 
 @final
 class SharedBytes:
-    """The large byte strings that were used last, by their content."""
+    """Large byte strings used last, by their content."""
 
     def __init__(self) -> None:
         self._size = 0
         self._kept: OrderedDict[bytes, bytes] = OrderedDict()
 
     def one(self, data: bytes) -> bytes:
-        """The object that has stood for this content before, or this one."""
+        """Return the object that has stood for this content before, or this one."""
         if len(data) < LARGE:
             return data
         found = self._kept.setdefault(data, data)

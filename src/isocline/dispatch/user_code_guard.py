@@ -1,4 +1,4 @@
-"""Guard around users' code in the driver's process: what it raises stays with its task or call.
+"""Guard around users' code in the scheduler's process: exceptions stay with their task or call.
 
 Users' code runs there when a job file is imported and asked for its chunks, when locations are
 looked up, when values are pickled, unpickled, printed or written as JSON, and when callbacks and
@@ -20,13 +20,13 @@ _LONGEST = 200  # characters of a value in a message
 
 
 class Caught(NamedTuple):
-    """An exception, in place of a result."""
+    """Caught exception, in place of a result."""
 
     error: BaseException
 
 
 def guarded(function: Callable[..., T], *arguments: Any) -> T | Caught:
-    """The result of users' code, or whatever it raises, `SystemExit` included.
+    """Call users' code; returns its result, or any exception, `SystemExit` included.
 
     A child that the code has forked ends here: only its parent goes on.
 
@@ -61,7 +61,7 @@ def end_fork(process: int, error: BaseException | None = None) -> None:
 
 
 def words(error: BaseException) -> str:
-    """The exception's type and text, also where its `__str__` raises."""
+    """Type and text of an exception, even if its `__str__` raises."""
     name, text = type(error).__name__, _tried(_text, error, str)
     if isinstance(text, Caught):
         return f"{name} (its __str__ raises {type(text.error).__name__})"
@@ -69,7 +69,7 @@ def words(error: BaseException) -> str:
 
 
 def shown(value: object) -> str:
-    """The value's `repr`, cut to what a message can bear, also where it raises."""
+    """`repr` of a value, cut to the length of a message, even if it raises."""
     text = _tried(_text, value, repr)
     if isinstance(text, Caught):
         return f"<{type(value).__name__}, whose __repr__ raises {type(text.error).__name__}>"
@@ -77,12 +77,12 @@ def shown(value: object) -> str:
 
 
 def printable(text: str) -> str:
-    """The text with lone surrogates, as of a file name that is no UTF-8, written as escapes."""
+    """Text with lone surrogates, as of a file name that is not UTF-8, written as escapes."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 
 def plain_text(text: str) -> str:
-    """The text as a `str` proper: methods of a subclass are users' code."""
+    """Text as a plain `str`: methods of a subclass are users' code."""
     return text if type(text) is str else str.__str__(text)
 
 

@@ -3,6 +3,9 @@
 `solve(LevelFlowProblem(graph, supply, Prices.of_curves(curves)))` answers with a `LevelFlow`, which
 carries its certificate, or with the set of sources that proves infeasibility. `capacity_scale` says
 how far the load could grow.
+
+Read `problem`, `prices` and `result`, then `solve`, which calls `sweeps` (a start), `decompose`
+(the exact method, by `maxflow`) and `certificate`.
 """
 
 from isocline.flow.capacity import CapacityScale as CapacityScale

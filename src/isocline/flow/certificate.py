@@ -34,7 +34,7 @@ MaskArray = npt.NDArray[np.bool_]
 @final
 @dataclass(frozen=True)
 class Certificate:
-    """How far a flow is from conservation and from one price per source; both relative.
+    """Distance of a flow from conservation and from one price per source; both relative.
 
     conservation is the larger of: over sources |sum_b y_fb - supply_f| / supply_f; over sinks the
     distance of the point (inflow sum_f y_fb, price p_b) from the price curve, measured along the

@@ -70,7 +70,7 @@ def decompose(
     """Solve exactly.
 
     Args:
-        problem: What to solve.
+        problem: The problem.
         flow: (E,) any start; the nearer, the quicker.
         level: A guess of all levels, or (S + T,) of those of sources and sinks.
         connected_by_flow: Whether `flow` is so near that its edges in use show the groups.

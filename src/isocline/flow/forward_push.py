@@ -1,4 +1,4 @@
-"""Spreading: every excess fills what room it can reach, through a tree of its own."""
+"""Forward push: every excess fills the room that it can reach, through a tree of its own."""
 
 from typing import TYPE_CHECKING
 

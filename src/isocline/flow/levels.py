@@ -9,7 +9,7 @@ With q = a/capacity and w0 the level of an empty sink:
     servers      w = w0 (1 + TILT q/(1-q))^(-1/2)
     custom       w = p(a)^(-1/2), the user's p; its inverse by bracketing
     linear       u = -(offset + a/weight)
-    composed     see `flow/sinks.py`, which has the pools, and one step of the fluid
+    composed     see `sink_levels`, which has the pools, and one step of the fluid
     mean         w = (l/N)^(1/2), likewise
 
 Each is the curve's 1/l'(l^-1(a)) rewritten; `tests/flow` holds them to the curves' own functions.

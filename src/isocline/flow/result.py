@@ -14,7 +14,7 @@ IndexArray = npt.NDArray[np.int64]
 
 
 class FlowStatus(Enum):
-    """How a solve ended; the value is its sentence."""
+    """End of a solve; the value is its sentence."""
 
     OPTIMAL = "Every source sees one price on the sinks it uses, and none lower."
     INFEASIBLE = "The violated sources bring at least what all their sinks together can take."

@@ -1,4 +1,4 @@
-"""Sources that bring nothing: left out before a flow is solved, put back afterwards."""
+"""Sources without supply: left out before a flow is solved, put back afterwards."""
 
 from dataclasses import replace
 from typing import NamedTuple
@@ -39,7 +39,7 @@ def speaking(graph: CompatibilityGraph, supply: FloatArray) -> Speaking | None:
 def reduced(
     problem: LevelFlowProblem, part: Speaking, near: LevelFlow | None
 ) -> tuple[LevelFlowProblem, LevelFlow | None]:
-    """The problem of the part, and what is near its solution."""
+    """Problem of the part, and a start for its solution."""
     smaller = LevelFlowProblem(part.graph, problem.supply[part.sources], problem.prices)
     if near is None:
         return smaller, None

@@ -1,4 +1,4 @@
-"""Solve a level flow: sweeps to come near, decomposition to be exact, a certificate to show it."""
+"""Solution of a level flow: sweeps for a start, exact decomposition, and a certificate."""
 
 import math
 
@@ -32,7 +32,7 @@ def solve(problem: LevelFlowProblem, near: LevelFlow | None = None) -> LevelFlow
     may be reported either way, but never without its proof.
 
     Args:
-        problem: What to solve.
+        problem: The problem.
         near: The solution of a problem on the same graph that is nearly the same. It saves time
             and changes nothing else: the edges it uses show who shares a level.
 

@@ -1,4 +1,4 @@
-"""Tiers: who shares a level with whom (GMSR paper, Definitions 2 and 3, Figures 1 to 4)."""
+"""Tiers: sets that share a level (GMSR paper, Definitions 2 and 3, Figures 1 to 4)."""
 
 from dataclasses import dataclass
 from typing import final

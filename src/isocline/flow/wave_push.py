@@ -1,4 +1,4 @@
-"""Waves: every excess moves towards the nearest room, the farthest first."""
+"""Wave push: every excess moves towards the nearest room, the farthest first."""
 
 from typing import TYPE_CHECKING
 

@@ -1,7 +1,7 @@
 """The access log: one JSON object per line and request.
 
-Nothing secret is in it: no header, no body, and of the target the path only, as keys travel in
-queries.
+It holds no secrets: no header and no body, and only the path of the target, as queries may carry
+keys.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -30,7 +30,7 @@ _BATCH = 64  # requests, then they are written: 0.2 ms at a time
 @final
 @dataclass(slots=True, eq=False)
 class Access:
-    """What happened to one request. Times are s of the monotonic clock, sizes bytes on the wire."""
+    """Record of one request; times are s of the monotonic clock, sizes bytes on the wire."""
 
     peer: str
     method: bytes
@@ -55,12 +55,12 @@ class Access:
 
     @property
     def wait(self) -> float:
-        """From its arrival until it was sent, s."""
+        """Time from arrival until the request was sent, s."""
         return (self.ended if self.sent is None else self.sent) - self.arrived
 
     @property
     def duration(self) -> float:
-        """From its arrival to its end, s."""
+        """Time from arrival to the end of the response, s."""
         return self.ended - self.arrived
 
 
@@ -68,7 +68,7 @@ Observer = Callable[[Access], None]
 
 
 class Out(Protocol):
-    """Where lines go, as a file opened for text."""
+    """Sink of log lines, such as a file opened for text."""
 
     def write(self, text: str, /) -> object: ...
     def flush(self) -> object: ...
@@ -76,7 +76,7 @@ class Out(Protocol):
 
 @final
 class AccessLog:
-    """Writes them, a number at a time: `flush` writes what is left.
+    """Writer of access log lines, several at a time; `flush` writes the rest.
 
     The objects are put together by hand, as json.dumps of a dict takes three times as long, and
     many in a row, as code that has just run runs twice as fast: 3 us of each request, not 15.
@@ -91,9 +91,9 @@ class AccessLog:
         clock: Callable[[], float] = monotonic,
         unix_time: Callable[[], float] = time,
     ) -> None:
-        """Writes to `out`; names are in the order of their numbers.
+        """Write to `out`; names are in the order of their numbers.
 
-        `clock` is that of the times in Access, s; `unix_time` is in s since 1970.
+        `clock` gives the times of Access, s; `unix_time` gives s since 1970.
         """
         self._out = out
         self._frontends = {number: _text(name) for number, name in enumerate(frontends)}
@@ -113,7 +113,7 @@ class AccessLog:
             self.flush()
 
     def flush(self) -> None:
-        """Write what is gathered."""
+        """Write the lines that are buffered."""
         if self._waiting:
             since = self._unix_time() - self._clock()
             lines = [self.line(access, since) for access in self._waiting]
@@ -122,7 +122,7 @@ class AccessLog:
             self._out.flush()
 
     def line(self, access: Access, since: float) -> str:
-        """One request's line; the monotonic clock began `since`, s of Unix time."""
+        """Format one request; the monotonic clock began at `since`, s of Unix time."""
         more = ""
         if access.first_byte is not None:
             more = ',"first_byte_ms":%.3f' % (1e3 * (access.first_byte - access.arrived))
@@ -158,11 +158,11 @@ class AccessLog:
         )
 
     def _refused(self, refusals: Sequence[tuple[int, int]]) -> str:
-        """Backends that were full when the request came, with the status that said so."""
+        """Format the backends that refused the request as full, with their status."""
         return ",".join([f"{self._backends[b]}:{status}" for b, status in refusals])
 
     def _time(self, seconds: float) -> str:
-        """RFC 3339, in UTC, to the ms; the date is made once a second."""
+        """Format a time as RFC 3339, in UTC, to the ms; the date is cached for a second."""
         second = int(seconds)
         if second != self._second:
             self._second = second
@@ -172,7 +172,7 @@ class AccessLog:
 
 @final
 class _Said(Memo[bytes, str]):
-    """What clients said, as JSON."""
+    """Memo of clients' texts as JSON."""
 
     def __missing__(self, words: bytes) -> str:
         text = _text(words.decode("latin-1"))
@@ -181,7 +181,7 @@ class _Said(Memo[bytes, str]):
 
 @final
 class _Candidates(Memo[tuple[int, int, float], str]):
-    """Backend, jobs and score, as a member of a JSON object."""
+    """Format each candidate's backend, jobs and score, as a member of a JSON object."""
 
     def __init__(self, backends: Mapping[int, str]) -> None:
         super().__init__(_MOST)

@@ -33,13 +33,13 @@ class Tls:
     key: str | None = None  # None: it is in the certificate's file
 
     def context(self) -> ssl.SSLContext:
-        """TLS 1.2 or later, HTTP/1.1 only; raises UsageError where the files cannot be used."""
+        """Context for TLS 1.2 or later, HTTP/1.1 only; raises UsageError if a file is unusable."""
         context = ListenerContext()
         self.load(context)
         return context
 
     def load(self, context: ssl.SSLContext) -> None:
-        """Show the files as they are now from the next handshake on; raises UsageError."""
+        """Read the files again, for handshakes from now on; raises UsageError."""
         try:
             context.load_cert_chain(self.certificate, self.key, refuse_passphrase)
         except (OSError, ValueError) as error:
@@ -49,7 +49,7 @@ class Tls:
 @final
 @dataclass(frozen=True)
 class Listener:
-    """One place to accept connections; loopback unless another is asked for."""
+    """Address and port that accept connections; loopback by default."""
 
     host: str = "127.0.0.1"
     port: int = 8080  # 0: any free one
@@ -60,7 +60,7 @@ class Listener:
 @final
 @dataclass(frozen=True)
 class BackendAddress:
-    """Where a backend listens: `http://host:port[/base]` or `https://...`.
+    """Address of a backend: `http://host:port[/base]` or `https://...`.
 
     Attributes:
         name: As in the system file.
@@ -68,8 +68,8 @@ class BackendAddress:
         ca_file: Certificates to trust for https; None: the system's.
         keep_host: Pass the client's Host on; otherwise Host names the backend.
         authorization: Sent in place of the client's Authorization and x-api-key.
-        reports: Of its load, in responses (ORCA): `ask` for them and go by them, as vLLM tells only
-            who asks; `take` what comes; or `ignore` it.
+        reports: Load reports in responses (ORCA): `ask` requests and uses them, as vLLM sends them
+            on request only; `take` uses those that come; `ignore` uses none.
     """
 
     name: str
@@ -99,7 +99,7 @@ class BackendAddress:
 
     @property
     def port(self) -> int:
-        """The port given, or the scheme's."""
+        """Port of the URL, or the scheme's."""
         parts = urlsplit(self.url)
         return parts.port or (443 if parts.scheme == "https" else 80)
 
@@ -123,7 +123,7 @@ class BackendAddress:
 @final
 @dataclass(frozen=True)
 class Match:
-    """Which requests a frontend takes: those that meet every condition given.
+    """Conditions of a frontend: it takes a request that meets all of those given.
 
     Attributes:
         listener: Name of the listener.
@@ -143,7 +143,7 @@ class Match:
 @final
 @dataclass(frozen=True)
 class FrontendRule:
-    """A frontend and what it takes; its number is its place in `ProxySettings.frontends`.
+    """Frontend and its conditions; its number is its position in `ProxySettings.frontends`.
 
     Attributes:
         resend_unanswered: Send a request of any method again, a POST too, where a connection that
@@ -158,7 +158,7 @@ class FrontendRule:
 @final
 @dataclass(frozen=True)
 class TimeLimits:
-    """How long each part of an exchange may take, in s."""
+    """Time limits of the parts of an exchange, s."""
 
     header: float = 15.0  # from a connection's or a request's first sign to the end of its head
     keep_alive: float = 75.0  # an idle client connection, as nginx
@@ -172,14 +172,14 @@ class TimeLimits:
 
     @property
     def shortest(self) -> float:
-        """The shortest of them, s."""
+        """Shortest limit, s."""
         return float(min(vars(self).values()))
 
 
 @final
 @dataclass(frozen=True)
 class SizeLimits:
-    """How much each part of a message may take, in bytes unless said otherwise."""
+    """Size limits of the parts of a message, in bytes unless said otherwise."""
 
     head: int = 32_768
     header_count: int = 100
@@ -203,17 +203,17 @@ class SizeLimits:
 @final
 @dataclass(frozen=True)
 class ProxySettings:
-    """All of it.
+    """All settings of the data plane.
 
     Attributes:
         trusted: Networks of proxies whose Forwarded and X-Forwarded-* are passed on; others' are
             replaced.
-        key_digests: SHA-256 of the API keys that open the door, see `digest`; empty: no key needed.
-        cors: Which web pages may call; None: that is left to the backends.
+        key_digests: SHA-256 of the accepted API keys, see `digest`; empty: no key needed.
+        cors: Which web pages may call; None: the backends decide.
         upgrades: Protocols, in lower case, to which a connection may be upgraded.
-        candidates: Tell observers what the policy chose from: 1 us for each backend and request.
-        tokens: Read how many tokens a response has: 2 us for each piece of a stream.
-        ask_usage: Ask for the tokens of streams whose clients do not, and tell them nothing of it.
+        candidates: Give observers the candidates of each choice: 1 us for each backend and request.
+        tokens: Count the tokens of responses: 2 us for each piece of a stream.
+        ask_usage: Request usage of streams whose clients do not, and remove it from the response.
     """
 
     backends: tuple[BackendAddress, ...]
@@ -247,7 +247,7 @@ class ProxySettings:
 
 
 def digest(key: str) -> bytes:
-    """What is kept of an API key: its SHA-256, so that neither memory nor log holds the key."""
+    """SHA-256 of an API key, kept so that neither memory nor log holds the key itself."""
     return hashlib.sha256(key.encode()).digest()
 
 

@@ -12,7 +12,7 @@ import ssl
 from isocline.gateway.config import BackendAddress
 from isocline.gateway.core.actions import Cause
 
-# What this machine has run out of, or forbids: no backend is to blame.
+# Errors of this machine (resources, permissions): no backend is to blame.
 _LOCAL = frozenset(
     (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL, errno.EACCES,
      errno.EPERM)
@@ -23,29 +23,29 @@ _UNREACHABLE = frozenset((errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN,
 
 
 def too_slow(address: BackendAddress, seconds: float) -> str:
-    """Words for a connection that was not there within `seconds`."""
+    """Message for a connection that was not established within `seconds`."""
     return f"no connection to {_place(address)} within {seconds:g} s (times.connect)"
 
 
 def no_answer(address: BackendAddress, seconds: float) -> str:
-    """Words for an answer that was not there, whole, within `seconds`."""
+    """Message for an answer that was not complete within `seconds`."""
     remedy = "check that the backend is not stuck, or give it a longer timeout"
     return f"{_place(address)}: no answer within {seconds:g} s; {remedy}"
 
 
 def broken(address: BackendAddress) -> str:
-    """Words for a connection that ended before the answer did."""
+    """Message for a connection that ended before the answer did."""
     place = _place(address)
     return f"{place}: the connection broke before the answer was complete; see the backend's log"
 
 
 def malformed(address: BackendAddress) -> str:
-    """Words for an answer that is not HTTP."""
+    """Message for an answer that is not HTTP."""
     return f"{_place(address)}: the answer is not valid HTTP; check the url's port and scheme"
 
 
 def failure_of(error: Exception, address: BackendAddress) -> tuple[Cause, str]:
-    """The cause, and what is wrong where, with a remedy; `error` is what connecting raised."""
+    """Return the cause, and a message with a remedy; `error` is what connecting raised."""
     place, number = _place(address), _number(error)
     said = _said(error, number)
     if isinstance(error, ssl.SSLCertVerificationError):
@@ -71,7 +71,7 @@ def _place(address: BackendAddress) -> str:
 
 
 def _number(error: Exception) -> int | None:
-    """The system's number of an error, that of the last attempt where there were several."""
+    """Return the errno of an exception, that of the last attempt if there were several."""
     if not isinstance(error, OSError) or isinstance(error, (socket.gaierror, ssl.SSLError)):
         return None  # theirs are of their own kind
     if error.errno is not None:
@@ -81,7 +81,7 @@ def _number(error: Exception) -> int | None:
 
 
 def _said(error: Exception, number: int | None) -> str:
-    """The system's words, as event loops have words of their own ("Connect call failed (...)")."""
+    """Return the system's own text; event loops have others ("Connect call failed (...)")."""
     if number is not None:
         return os.strerror(number)
     words = error.strerror if isinstance(error, OSError) else None

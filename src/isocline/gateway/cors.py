@@ -1,4 +1,4 @@
-"""Cross-origin resource sharing: which web pages may call, and what their browsers are told.
+"""Cross-origin resource sharing: which web pages may call, and the header fields for browsers.
 
 The Fetch standard, Section 3.2. A browser asks before it sends a key or JSON to another origin
 (preflight), without any key; it shows a response to a page only where the response allows it.
@@ -21,28 +21,28 @@ OURS = b"access-control-"  # how the names of the fields begin that are set here
 
 
 class Head(Protocol):
-    """What is read of a request's head."""
+    """Request head as CORS reads it."""
 
     method: bytes
 
     def get(self, name: bytes) -> bytes | None:
-        """The first value of a field; `name` in lower case."""
+        """First value of a field; `name` in lower case."""
 
     def values(self, name: bytes) -> list[bytes]:
-        """All its values."""
+        """All values of a field."""
 
 
 @final
 @dataclass(frozen=True)
 class Cors:
-    """Who may call from a browser.
+    """Rules on calls from browsers.
 
     Attributes:
         origins: As `https://app.example.org`, or shell-style patterns of them; `*`: all.
-        methods: Allowed beyond the GET, HEAD and POST that need no leave.
-        headers: That a page may send; `*`: whichever it asks for, Authorization included.
+        methods: Methods allowed beyond GET, HEAD and POST, which are always allowed.
+        headers: Fields that a page may send; `*`: any that it asks for, Authorization included.
         expose: Response headers that a page may read; `*`: all, but none with credentials.
-        max_age: For how long a browser may remember a preflight's answer, s.
+        max_age: Time for which a browser may cache a preflight's answer, s.
         credentials: Pages may send cookies and the browser's own keys.
     """
 
@@ -75,7 +75,7 @@ class Cors:
 
 @final
 class CrossOrigin:
-    """The rules, with what never changes put together once."""
+    """Compiled rules."""
 
     def __init__(self, cors: Cors) -> None:
         self._any = _ANY in cors.origins
@@ -94,7 +94,7 @@ class CrossOrigin:
         self._more = more
 
     def fields(self, head: Head) -> bytes:
-        """Header lines of the response to any request but a preflight."""
+        """Return header lines of the response to any request but a preflight."""
         if self._any:
             return b"Access-Control-Allow-Origin: *\r\n" + self._more
         origin = self._origin(head)
@@ -103,7 +103,7 @@ class CrossOrigin:
         return b"Access-Control-Allow-Origin: %b\r\n%b%b" % (origin, self._more, _VARY)
 
     def is_preflight(self, head: Head) -> bool:
-        """Whether a browser asks what it may send."""
+        """Whether a request is a preflight."""
         return (
             head.method == b"OPTIONS"
             and head.get(b"origin") is not None
@@ -111,7 +111,7 @@ class CrossOrigin:
         )
 
     def preflight(self, head: Head) -> bytes | None:
-        """Header lines that answer a preflight; None: pages of that origin may not call."""
+        """Return header lines that answer a preflight; None: pages of that origin may not call."""
         origin = b"*" if self._any else self._origin(head)
         if origin is None:
             return None
@@ -127,7 +127,7 @@ class CrossOrigin:
         )
 
     def _origin(self, head: Head) -> bytes | None:
-        """The request's origin, if its pages may call."""
+        """Return the request's origin, if its pages may call."""
         said = head.values(b"origin")
         if len(said) != 1:
             return None

@@ -1,4 +1,4 @@
-"""A policy that also writes down which edges it returned."""
+"""Recorder of a routing policy's decisions."""
 
 from typing import Any, final
 
@@ -14,7 +14,7 @@ from isocline.user_code import is_own
 
 @final
 class DecisionRecorder(Wrapped):
-    """Another policy, whose first `most` decisions are kept behind what it remembers.
+    """Wrapper of a policy that keeps its first `most` decisions behind the policy's memory.
 
     Its memory (E, M) gets rows: one that counts them, then one for each decision, edge first.
     """
@@ -54,6 +54,6 @@ class DecisionRecorder(Wrapped):
         return numba.cfunc(CHOOSE, error_model="numpy")(note), observe
 
     def edges(self, view: View) -> npt.NDArray[np.int64]:
-        """The decisions kept so far."""
+        """Edges of the decisions so far."""
         count = int(view.memory[self._rows, 0])
         return view.memory[self._rows + 1 : self._rows + 1 + count, 0].astype(np.int64)

@@ -1,4 +1,4 @@
-"""The hot path: what every request passes through, which a build may compile (docs/serve.md)."""
+"""The hot path: modules on every request's way, which a build may compile (docs/serve.md)."""
 
 from importlib.machinery import ExtensionFileLoader
 
@@ -6,11 +6,11 @@ from isocline.gateway.proxy import exchange
 
 
 def is_compiled() -> bool:
-    """Whether this installation has it compiled: the modules are all so, or none."""
+    """Whether this installation has it compiled: either all of the modules are, or none."""
     spec = exchange.__spec__
     return spec is not None and isinstance(spec.loader, ExtensionFileLoader)
 
 
 def kind() -> str:
-    """The same in words."""
+    """Describe that for a message."""
     return "compiled" if is_compiled() else "not compiled"

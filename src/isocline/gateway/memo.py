@@ -7,13 +7,13 @@ V = TypeVar("V")
 
 
 class Memo(dict[K, V]):
-    """A dict that begins anew when it is full; its `__missing__` makes, and may keep, a value.
+    """Dict that is cleared when full; its `__missing__` makes, and may keep, a value.
 
-    So peers that never say the same thing twice cost time, but no memory.
+    So peers that never repeat themselves cost time, but no memory.
     """
 
     def __init__(self, most: int) -> None:
-        """Holds `most` values at most."""
+        """Make it for at most `most` values."""
         self._most = most
 
     def keep(self, key: K, value: V) -> V:

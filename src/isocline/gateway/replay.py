@@ -2,11 +2,11 @@
 
     replay(system, "gmsr", decisions=100_000).agreed
 
-One run of the simulator, whose policy notes each edge that it returns; then the core, driven by the
-same arrivals and departures. The events of the simulator's uniformised chain do not depend on its
+First the simulator runs with a policy that records each edge; then the core is driven by the same
+arrivals and departures. The events of the simulator's uniformised chain do not depend on its
 state (see `simulate/routing/kernels/tracked_chain`), so they are drawn in advance from the same
-streams. What the core is asked is exactly what the kernel asked: policy, counts and clock are
-compared to the bit.
+streams. The core makes exactly the kernel's decisions: policy, counts and clock are compared
+to the bit.
 """
 
 from collections.abc import Iterable
@@ -80,7 +80,7 @@ def replay(
 def recorded(
     prepared: Prepared, policy: RoutingPolicy, decisions: int, seed: int
 ) -> npt.NDArray[np.int64]:
-    """(decisions,) the edges that the simulator's policy returned."""
+    """Edges that the simulator's policy returned, (decisions,)."""
     recording = DecisionRecorder(policy, decisions)
     # One block, as the clock is set at the end of each; long enough, and no matter how long.
     horizon = 1.5 * (decisions + 100) / float(prepared.system.rates.sum())
@@ -92,7 +92,7 @@ def recorded(
 def driven(
     prepared: Prepared, policy: RoutingPolicy, decisions: int, seed: int
 ) -> npt.NDArray[np.int64]:
-    """(decisions,) the edges that the core returned for the same events."""
+    """Edges that the core returned for the same events, (decisions,)."""
     rules = Rules(stop_at_peak=False)  # the simulator's frontends do not hold
     core = Core(prepared.setting, policy, stream(seed, 0, POLICY), rules)
     world = _World(prepared, core, seed)
@@ -112,7 +112,7 @@ class Event(NamedTuple):
 
 
 def events(system: System, seed: int) -> Iterable[Event]:
-    """The kernel's, without end."""
+    """Events of the kernel, without end."""
     state = stream(seed, 0, EVENTS)
     gap, who, coin = np.empty(_CHUNK), np.empty(_CHUNK, np.int64), np.empty(_CHUNK)
     while True:
@@ -139,7 +139,7 @@ def _draw(system: System, state: Any, gap: Any, who: Any, coin: Any) -> None:
 
 
 class _World:
-    """The backends, and the clock."""
+    """Backends and the clock."""
 
     def __init__(self, prepared: Prepared, core: Core, seed: int):
         self.core = core

@@ -6,14 +6,14 @@
     actions = counts.step(core, now)                        # every few ms
 
 The kernel gives each connection to one of the workers, so that each sees a share of the requests;
-alone it would know little of its backends' workloads. Each worker has a row of its own, one place
-for each backend, and nobody else writes it while the worker lives: no locks. A store of 8 aligned
-bytes is seen whole or not at all. What a worker has in flight stands in its row from the moment on
-it changes; a step reads the others' rows.
+alone it would know little of its backends' workloads. Each worker has a row of its own, with one
+slot for each backend, and no other process writes it while the worker lives: no locks. A store of 8
+aligned bytes is seen whole or not at all. A worker's row always has its present jobs in flight; a
+step reads the others' rows.
 
-Places belong to URLs, so that workers agree which is whose while a reload has reached some of them
-only. They are given out under a lock of the file, which the kernel takes from a worker that dies,
-and never to another URL.
+Slots belong to URLs, so that workers agree on them while a reload has reached only some of them.
+They are assigned under a lock of the file, which the kernel takes from a worker that dies, and are
+never assigned to another URL.
 """
 
 import fcntl
@@ -40,7 +40,7 @@ _HEAD, _WORD = 2, 8  # words before the keys: workers and slots; bytes of a word
 
 @final
 class SharedCounts:
-    """A table in shared memory, of int64: how large it is, keys of places, then rows of workers.
+    """Table in shared memory, of int64: its size, keys of slots, then rows of workers.
 
     Attributes:
         handle: The file's descriptor. A child process gets it by `fork`, by `pass_fds` of
@@ -63,7 +63,7 @@ class SharedCounts:
 
     @classmethod
     def create(cls, workers: int, slots: int = SLOTS) -> Self:
-        """A table for so many workers and URLs; raises UsageError for fewer than one."""
+        """Make a table for so many workers and URLs; raises UsageError for fewer than one."""
         if workers < 1 or slots < 1:
             raise UsageError(f"shared counts: {workers} workers, {slots} slots; give 1 or more")
         handle = _anonymous()
@@ -74,7 +74,7 @@ class SharedCounts:
 
     @classmethod
     def attach(cls, handle: int, worker: int) -> Self:
-        """The table as a worker sees it, whose number is free; it has nothing in flight."""
+        """Attach to the table as a worker whose number is free; it has nothing in flight."""
         counts = cls(handle, worker)
         if not 0 <= worker < counts.workers:
             counts.close()
@@ -83,15 +83,15 @@ class SharedCounts:
         return counts
 
     def clear(self, worker: int) -> None:
-        """A worker is dead, and so are its connections: nothing of it is in flight."""
+        """Clear the row of a dead worker, whose connections are gone."""
         row = self._rows[worker]
         row[:] = memoryview(bytes(row.nbytes)).cast("q")
 
     def join(self, core: Core, urls: Sequence[str]) -> None:
-        """From now on share what this core has in flight; `urls` of its backends, in order.
+        """Publish this core's jobs in flight from now on; `urls` of its backends, in order.
 
-        A core that shared before does not do so any more: what it still has in flight its successor
-        counts (`Core.carried`).
+        An earlier core stops publishing; its jobs still in flight are counted by its successor
+        (`Core.carried`).
 
         Raises:
             UsageError: There have been too many URLs since the table was made.
@@ -107,13 +107,13 @@ class SharedCounts:
         self._joined = core
 
     def step(self, core: Core, now: float) -> list[Action]:
-        """Tell the core what other workers have in flight.
+        """Pass the other workers' jobs in flight to the core.
 
         It takes 3 us, and 0.6 us for each count that has changed (`benchmarks.gateway_workers`). A
         step every 5 ms leaves three workers 1 % above one, every 150 ms 7 %, which is as if
         requests came 30 times as fast.
 
-        A core that has not joined, as in the midst of a reload, is told nothing.
+        A core that has not joined, as in the midst of a reload, gets nothing.
         """
         if core is not self._joined:
             return []
@@ -125,7 +125,7 @@ class SharedCounts:
         return actions
 
     def close(self) -> None:
-        """Share no more. The handle stays open: it may be another's, too."""
+        """Stop sharing. The handle stays open: it may be another's, too."""
         if self.worker is not None and self._joined is not None:
             self._leave(self._joined)
             self._joined = None
@@ -139,7 +139,7 @@ class SharedCounts:
         core.workloads.share([0] * count, range(count))
 
     def _places(self, urls: Sequence[str]) -> list[int]:
-        """Where each URL has its place; one that is given twice has two."""
+        """Return the slot of each URL; one that is given twice has two."""
         wanted = _keys(urls)
         with self._locked():
             places: dict[int, int] = {}
@@ -182,7 +182,7 @@ def _keys(urls: Sequence[str]) -> list[int]:
 
 
 def _anonymous() -> int:
-    """A file without a name, in memory where the system has that."""
+    """Open a file without a name, in memory where the system has that."""
     if hasattr(os, "memfd_create"):
         return os.memfd_create("isocline-counts")
     with tempfile.TemporaryFile() as file:

@@ -1,4 +1,4 @@
-"""Type of `isocline.simulate`: each kind of system has options and a result of its own.
+"""Type of `isocline.simulate`: each kind of system has its own options and result.
 
 For type checkers; when the package runs, `isocline.simulate` is called through its module.
 """
@@ -16,7 +16,7 @@ S = TypeVar("S")
 
 
 class EitherKind(Generic[P, R, Q, S]):
-    """Two functions under one name, told apart by their first argument."""
+    """Two functions under one name, chosen by the first argument."""
 
     def __init__(self, routing: Callable[P, R], near_data: Callable[Q, S]): ...
 

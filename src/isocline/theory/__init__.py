@@ -1,6 +1,7 @@
-"""Theory of routing on the level flow: equilibrium, prices, missing edges.
+"""Theory of both papers on the level flow: optima, capacity, certificates and advice.
 
 `plan(system)` answers everything at once; `fluid_optimum(system)` is the bare optimum of Eq. (1).
+Read `planning` first, then `routing/` (GMSR paper) or `scheduling/` (near-data paper).
 """
 
 from isocline.theory.routing.convergence import Convergence as Convergence

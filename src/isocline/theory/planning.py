@@ -1,4 +1,4 @@
-"""`isocline.plan`: the best possible, for either kind of system."""
+"""`isocline.plan`: the optimum of either kind of system."""
 
 from typing import Any, overload
 

@@ -1,4 +1,5 @@
 """Jobs in files: a function of each chunk in Python, or a command for each in YAML.
 
-Workers import parts of this package, so that nothing is imported here.
+Read `spec` (the contents of a job file), `from_python` and `from_yaml` (its two forms), then
+`runner` and `result`. Workers import parts of this package, so nothing is imported here.
 """

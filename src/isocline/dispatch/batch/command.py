@@ -31,12 +31,12 @@ exec /bin/sh -c "$0"
 
 
 class CommandError(IsoclineError):
-    """A command ended with another status than 0."""
+    """Command that ended with a status other than 0."""
 
 
 @final
 class Command:
-    """Runs in `sh`; what it writes on its standard output, without the last newline, is the result.
+    """Shell command (`sh`) whose standard output, without the last newline, is the result.
 
     It ends when the shell does. What it has left in the background is killed then; what has begun a
     session of its own, only on Linux and in the main thread, as of a worker process.
@@ -51,7 +51,7 @@ class Command:
         self._text = with_path(text)
 
     def __call__(self, path: str | Path) -> str:
-        """The output; raises CommandError."""
+        """Run the command and return its output; raises CommandError."""
         with killed_at_exit(), _shell(self._text, path) as process:
             output, errors = _written(process)
         said = errors.decode(errors="backslashreplace").rstrip()
@@ -66,7 +66,7 @@ class Command:
 
 @contextmanager
 def _shell(text: str, path: str | Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A shell that runs a command for a path, and whose process group is killed at the end."""
+    """Start a shell that runs a command for a path; its process group is killed at the end."""
     with ExitStack() as ending:
         reading, held = os.pipe()
         pipe = ending.enter_context(os.fdopen(held, "wb"))
@@ -88,7 +88,7 @@ def _shell(text: str, path: str | Path) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def _written(process: subprocess.Popen[bytes]) -> list[bytes]:
-    """What a process writes on its standard output and error until it ends.
+    """Return a process's standard output and error up to its end.
 
     Children that it leaves in the background may hold both open for longer, so that to wait for
     their ends, as `communicate` does, would be to wait for the children.
@@ -114,7 +114,7 @@ def _written(process: subprocess.Popen[bytes]) -> list[bytes]:
 
 
 def _read(pipe: int, written: bytearray) -> int | None:
-    """Take what a pipe has, bytes; 0 at its end, None if there is nothing at the moment."""
+    """Read what a pipe has, bytes; 0 at its end, None if there is nothing at the moment."""
     try:
         block = os.read(pipe, _BLOCK)
     except BlockingIOError:

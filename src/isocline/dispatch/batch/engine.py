@@ -18,11 +18,11 @@ _PATIENCE = 5.0  # s; Ray would try for minutes
 
 
 def cluster(batch: Batch, engine: str, address: str | None) -> Engine:
-    """Ray's or Dask's at this address, or by default what they find, or start on this machine.
+    """Engine on a Ray or Dask cluster: at this address, by default one found or started here.
 
     Raises:
         UsageError: The batch needs the directories of this machine, or racks that Ray has by other
-            means, or nobody answers at the address.
+            means, or nothing answers at the address.
         MissingExtraError: The library is not installed.
     """
     if isinstance(batch.nodes, dict):
@@ -53,7 +53,7 @@ def _ray(batch: Batch, address: str | None) -> Engine:
 
 
 def _require_answer(engine: str, address: str) -> None:
-    """Raises UsageError if nobody is there."""
+    """Raise UsageError if nothing answers at the address."""
     parts = _ADDRESS.fullmatch(address)
     if parts is None or int(parts["port"]) >= 1 << 16:
         raise UsageError(f"--address {address}: is none; give host and port, as 10.0.0.1:8786")
@@ -68,7 +68,7 @@ def _require_answer(engine: str, address: str) -> None:
 
 
 class BatchEngine(NamedTuple):
-    """What a `Scheduler` is to be given."""
+    """Engine and locations for a `Scheduler`."""
 
     engine: str | Engine
     locations: Locations | None
@@ -79,11 +79,11 @@ class BatchEngine(NamedTuple):
 def where(
     batch: Batch, engine: str | None, address: str | None, workers: int | None
 ) -> BatchEngine:
-    """The engine for a batch, and where it finds its chunks.
+    """Return the engine for a batch, with the locations of its chunks.
 
     Raises:
-        UsageError: The batch and what is asked for do not go together, or there is no such engine,
-            or nobody answers at the address.
+        UsageError: The batch and the options contradict each other, there is no such engine, or
+            nothing answers at the address.
         MissingExtraError: The engine's library is not installed.
     """
     if engine is None:  # an address in the file is that of the engine in the file
@@ -110,7 +110,7 @@ def _processes(batch: Batch, workers: int | None) -> BatchEngine:
         )
     nodes = batch.nodes or [f"n{number}" for number in range(workers or usable_cores())]
     everybody = list(nodes)
-    # Where nothing is said of places, no node is nearer to a chunk than another.
+    # Without locations no node is nearer to a chunk than another.
     locations = batch.locations or (lambda _: everybody)
     options = {"nodes": nodes, "loader": batch.loader, "racks": batch.racks}
     return BatchEngine("processes", locations, batch.everywhere, options)

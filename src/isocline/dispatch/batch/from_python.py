@@ -1,10 +1,10 @@
-"""A Python file that says which function to run for which chunks.
+"""Job files in Python: a function, and the chunks to run it for.
 
     chunks = ["part-0", "part-1"]                  # or a function that returns or yields them
 
     def run(chunk): ...                            # gets what `load` returns
 
-and, as far as they are wanted,
+and, optionally,
 
     nodes = {"a": "/disks/a", "b": "/disks/b"}     # directories; chunks are files in them
     locations = {"part-0": ["a"], ...}             # or a function of the chunk
@@ -45,7 +45,7 @@ _WORDS = {
 
 
 def python_batch(path: Path) -> Batch:
-    """The job that a file describes.
+    """Read the job that a file describes.
 
     Raises:
         UsageError: It cannot be run, or lacks something; the message names the file and the remedy.
@@ -91,7 +91,7 @@ def _batch(path: Path, module: ModuleType) -> Batch:
 
 
 def _imported(path: Path) -> ModuleType:
-    """The file as a module whose functions workers get as they are, for they cannot import it."""
+    """Import the file as a module of functions pickled by value: workers cannot import it."""
     spec = importlib.util.spec_from_file_location(_MODULE + path.stem, path)
     if spec is None or spec.loader is None or not path.is_file():
         raise UsageError(f"{path}: does not exist; give the path of a Python file")
@@ -106,7 +106,7 @@ def _imported(path: Path) -> ModuleType:
 
 
 def _at_fault(path: Path, what: str, error: BaseException) -> UsageError:
-    """What the file's own code raised; `what` of it, with a space behind, or nothing."""
+    """Describe an error of the file's own code; `what` names the place, with a space behind."""
     said = words(error)
     if not isinstance(error, Exception):
         said += "; a job file must not end the program"
@@ -114,7 +114,7 @@ def _at_fault(path: Path, what: str, error: BaseException) -> UsageError:
 
 
 def _where(path: Path, error: BaseException) -> str:
-    """The last line of the file itself that the error went through."""
+    """Return the last line of the file itself in the error's traceback."""
     names = {str(path), str(path.absolute())}  # which of them, differs between Pythons
     if isinstance(error, SyntaxError) and error.filename in names:
         return f"{path}:{error.lineno}"
@@ -144,13 +144,13 @@ def _engine(path: Path, module: ModuleType) -> str | None:
 
 
 def _nodes(path: Path, module: ModuleType) -> dict[str, Path]:
-    """The nodes' directories; relative ones start at the file's folder."""
+    """Return the nodes' directories; relative ones start at the file's folder."""
     given = _texts(path, module, "nodes", "'n0': '/disks/0'", Path)
     return {name: path.parent / directory for name, directory in given.items()}
 
 
 def _texts(path: Path, module: ModuleType, name: str, example: str, *kinds: type) -> dict[str, Any]:
-    """A mapping from text to text, or to one of these kinds."""
+    """Check a mapping from text to text, or to one of these kinds."""
     given = _checked(path, module, name, {}, Mapping)
     for key, value in given.items():
         if not isinstance(key, str) or not isinstance(value, (str, *kinds)):
@@ -162,7 +162,7 @@ def _texts(path: Path, module: ModuleType, name: str, example: str, *kinds: type
 
 
 def _named(path: Path, locations: Any) -> list[str] | None:
-    """The nodes that a mapping names."""
+    """Return the nodes that a mapping names."""
     if not isinstance(locations, Mapping):
         return None
     try:
@@ -174,7 +174,7 @@ def _named(path: Path, locations: Any) -> list[str] | None:
 
 
 def _chunks(path: Path, given: Any) -> Iterable[str]:
-    """Names, checked as they come."""
+    """Yield the names of the chunks, each checked."""
     found = given
     if callable(given):
         found = guarded(given)

@@ -1,4 +1,4 @@
-"""A YAML file that says which command to run for each of which files.
+"""Job files in YAML: a command, and the files to run it for.
 
 command: "wc -w {path}"
 chunks: "*.txt"
@@ -26,7 +26,7 @@ _NAMES = Annotated[list[Name], Field(min_length=1)]
 
 
 class Entries(Record):
-    """All that may stand in the file. Relative paths start at its folder."""
+    """Fields of the file. Relative paths start at its folder."""
 
     command: Name
     name: Name | None = None
@@ -69,7 +69,7 @@ class Entries(Record):
 
 
 def yaml_batch(path: Path) -> Batch:
-    """The job that a file describes.
+    """Read the job that a file describes.
 
     Raises:
         SystemFileError: It cannot be used; the message names file, line, field, value and remedy.
@@ -88,7 +88,7 @@ def yaml_batch(path: Path) -> Batch:
 
 
 def _refuse_system(document: Document) -> None:
-    """The other files of this package say of which kind they are."""
+    """Refuse the other YAML files of this package, which name their kind."""
     if "kind" in document.data and "command" not in document.data:
         document.fail(
             ("kind",),
@@ -98,7 +98,7 @@ def _refuse_system(document: Document) -> None:
 
 
 def _in_directories(document: Document, entries: Entries, folder: Path) -> Batch:
-    """Each node has a directory; a chunk is a file's name below it."""
+    """Build a batch whose nodes have directories; a chunk is a file's name below them."""
     assert entries.nodes is not None
     nodes = {name: folder / root for name, root in entries.nodes.items()}
     for name, root in nodes.items():
@@ -121,7 +121,7 @@ def _in_directories(document: Document, entries: Entries, folder: Path) -> Batch
 
 
 def _in_folder(document: Document, entries: Entries, folder: Path) -> Batch:
-    """All nodes see all files, which may yet be nearer to some."""
+    """Build a batch whose nodes all see all files, some of which may be nearer to some nodes."""
     locations = entries.locations or {}
     names = sorted({name for holders in locations.values() for name in holders})
     _check_racks(document, entries, names)

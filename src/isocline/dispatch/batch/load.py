@@ -1,4 +1,4 @@
-"""A job from its file, by the file's suffix."""
+"""Loading of a job file, by its suffix."""
 
 import os
 from pathlib import Path

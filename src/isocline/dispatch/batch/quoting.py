@@ -36,7 +36,7 @@ class _Kind(Enum):
 
 @dataclass(slots=True)
 class _Open:
-    """What has been opened and not closed yet."""
+    """Open quote or bracket."""
 
     kind: _Kind
     literal: list[str] = field(default_factory=list)  # characters of a string in double quotes
@@ -44,7 +44,7 @@ class _Open:
 
 
 def with_path(command: str) -> str:
-    """The command with the shell's variable in place of each `{path}`, always one word.
+    """Replace each `{path}` in a command by the shell's variable, always as one word.
 
     Raises:
         QuotingError: It stands in single quotes, among other words in double quotes, in backquotes,
@@ -139,7 +139,7 @@ class _Scanner:
                 self._take(1)
 
     def _doubt(self) -> None:
-        """See what makes all that follows unreadable for this scanner."""
+        """Detect constructs after which this scanner cannot read reliably."""
         match self._text[self._at]:
             case "<" if self._text.startswith("<<", self._at):
                 self._here_document = True
@@ -171,7 +171,7 @@ class _Scanner:
         self._take(2)
 
     def _verbatim(self, quote: str, where: str) -> None:
-        """Up to the closing quote; in backquotes a backslash may stand before one that is not."""
+        """Skip to the closing quote; in backquotes a backslash may stand before one that is not."""
         end = self._at + 1
         while end < len(self._text) and self._text[end] != quote:
             end += 2 if quote == "`" and self._text[end] == "\\" else 1

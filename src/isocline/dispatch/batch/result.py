@@ -1,7 +1,4 @@
-"""Result of a batch, as a frozen record.
-
-Outcome of one task of a batch, as plain data.
-"""
+"""Results of a batch and of its tasks, as frozen records of plain data."""
 
 import dataclasses
 import math
@@ -24,7 +21,7 @@ _LONGEST_INTEGER = 14_000  # bits: 4 215 digits; Python writes no more than 4 30
 
 
 class Failure(NamedTuple):
-    """Why a task has no result."""
+    """Error that a task ended with, in place of a result."""
 
     key: str
     chunk: str
@@ -34,7 +31,7 @@ class Failure(NamedTuple):
 
 
 class Finished(NamedTuple):
-    """A task's result."""
+    """Result of a task."""
 
     key: str
     chunk: str
@@ -43,7 +40,7 @@ class Finished(NamedTuple):
 
 
 def ended(future: TaskFuture[Any], chunk: str) -> Finished | Failure:
-    """What a future that is done has come to."""
+    """Return the outcome of a future that is done."""
     found = guarded(lambda: plain(future.result()))  # of users' types, their methods are called
     if not isinstance(found, Caught):
         return Finished(future.key, chunk, future.node, found)
@@ -53,10 +50,10 @@ def ended(future: TaskFuture[Any], chunk: str) -> Finished | Failure:
 
 
 def plain(value: Any) -> Any:
-    """A value as JSON has it: nan and inf are null, arrays lists, records mappings.
+    """Convert a value to JSON: nan and inf are null, arrays lists, records mappings.
 
     Raises:
-        TypeError: There is no such form.
+        TypeError: The value has no form in JSON.
     """
     if isinstance(value, int) and value.bit_length() > _LONGEST_INTEGER:
         raise TypeError(
@@ -86,7 +83,7 @@ def plain(value: Any) -> Any:
 @final
 @dataclass(frozen=True)
 class BatchResult(Record):
-    """A run of a batch, to its end or as far as it came. Times in s."""
+    """Result of a batch, complete or up to where it stopped. Times in s."""
 
     kind: ClassVar[str] = "run"
     picture: ClassVar[str] = "plots.timeline:batch_plot"
@@ -102,7 +99,7 @@ class BatchResult(Record):
 
     @property
     def status(self) -> str:
-        """How the run ended.
+        """State in which the run ended.
 
         done: each chunk has a result; failed: each has a result or a failure; incomplete: some have
         neither; interrupted: the same by Ctrl-C.
@@ -114,7 +111,7 @@ class BatchResult(Record):
         return "failed" if self.failures else "done"
 
     def nodes(self) -> list[dict[str, Any]]:
-        """One row for each node: what it ran, and the share of the time that it was busy."""
+        """One row for each node: its tasks, and the share of the time for which it was busy."""
         return node_rows(self.timeline.ran)
 
     def to_dict(self) -> dict[str, Any]:

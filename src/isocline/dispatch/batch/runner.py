@@ -1,4 +1,4 @@
-"""Running a batch: every chunk once, results as they come, and a record of it all."""
+"""Execution of a batch: every chunk once, results as they come, and a record of the run."""
 
 import threading
 from collections import Counter
@@ -39,25 +39,25 @@ def run_batch(
     """Run a batch to its end, or until Ctrl-C.
 
     Args:
-        batch: What to do.
-        tell: Told of each task as it ends; what it raises stops the run, an OutputError in an
+        batch: The batch.
+        tell: Called with each task's outcome; an exception stops the run, an OutputError in an
             orderly way.
         engine: processes, ray or dask, in place of the batch's own; by default processes.
-        address: Of the cluster of ray or dask; by default the batch's, if the engine is, or the one
-            that Ray or Dask finds, or starts on this machine.
-        workers: How many processes, where the batch does not name its nodes.
-        policy: In place of the batch's own; by default late_binding.
-        copies: In place of the batch's own: run copies of slow tasks elsewhere.
+        address: Address of the cluster of ray or dask; by default the batch's, if the engine is, or
+            the one that Ray or Dask finds, or starts on this machine.
+        workers: Number of processes, where the batch does not name its nodes.
+        policy: Policy in place of the batch's own; by default late_binding.
+        copies: Whether to run copies of slow tasks elsewhere, in place of the batch's own.
         journal: A file that keeps the run, so that it can be resumed.
         resume: Go on with a journal that is there.
-        watch: Told every 0.25 s how far it is, in another thread; not again once it has raised.
+        watch: Called with the progress every 0.25 s, in another thread, until it raises.
 
     Raises:
-        UsageError: The batch and these arguments do not go together.
+        UsageError: The batch and these arguments contradict each other.
         MissingExtraError: The engine's library is not installed.
         PolicyError: There is no such policy.
         JournalError: The journal cannot be used.
-        EngineError: The nodes cannot be had.
+        EngineError: The nodes cannot be started or reached.
     """
     place = where(batch, engine, address, workers)
     policy = policy or batch.policy or POLICY
@@ -105,11 +105,11 @@ def run_batch(
 
 @final
 class _ByChunk(Submitter):
-    """Gives each task its chunk as its key, so that results can be told by it.
+    """Source of tasks with their chunk as key, by which results are recognised.
 
     Attributes:
-        chunks: Of the tasks that have not been handed out yet, by key.
-        given: How many have been submitted.
+        chunks: Chunks of tasks that were not handed out yet, by key.
+        given: Number of tasks submitted.
     """
 
     def __init__(self, scheduler: Scheduler) -> None:
@@ -144,7 +144,7 @@ class _ByChunk(Submitter):
 
 @contextmanager
 def _watched(scheduler: Scheduler, watch: Callable[[RunStatistics], None]) -> Iterator[None]:
-    """Tell of the progress from a thread: tasks may take long, and end all at once."""
+    """Report the progress from a thread: tasks may take long, and end all at once."""
     over = threading.Event()
 
     def tell() -> bool:

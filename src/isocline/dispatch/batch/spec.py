@@ -14,7 +14,7 @@ ENGINES = ("processes", "ray", "dask")
 @final
 @dataclass(frozen=True)
 class Batch:
-    """One function for many chunks, and where these are."""
+    """Function, the chunks to run it for, and their locations."""
 
     name: str
     function: Callable[[Any], Any]
@@ -36,5 +36,5 @@ class Batch:
 
     @property
     def size(self) -> int | None:
-        """How many chunks there are; None: that is seen when they end."""
+        """Number of chunks; None: known only at their end."""
         return len(self.chunks) if isinstance(self.chunks, Sized) else None

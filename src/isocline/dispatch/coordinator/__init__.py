@@ -1,5 +1,5 @@
 """The coordinator: carries out what the core decides.
 
-`event_loop` is the one thread that owns core and engine, `coordinator` translates between them, and
-`task_ledger` sets futures and writes the journal.
+Read `event_loop` first (the one thread that owns core and engine), then `coordinator` (events of
+either become calls of the other) and `task_ledger` (futures and the journal).
 """

@@ -1,4 +1,4 @@
-"""The attempts that are at nodes, by number and by server."""
+"""Attempts at nodes, by number and by server."""
 
 from typing import final
 
@@ -8,10 +8,10 @@ from isocline.dispatch.submission.task import Attempt, Task
 
 @final
 class Attempts:
-    """An attempt is here from its start until the engine says that it has ended.
+    """Attempts from their start until the engine reports their end.
 
     Attributes:
-        tasks: How many, of those that have not ended, have one or more.
+        tasks: Number of unfinished tasks with one or more attempts.
     """
 
     def __init__(self) -> None:
@@ -22,7 +22,7 @@ class Attempts:
         self._free: dict[int, float] = {}  # server -> when its last attempt ended, s
 
     def begin(self, task: Task, start: Start, now: float) -> Attempt:
-        """The next attempt at a task."""
+        """Register the next attempt at a task."""
         self._last += 1
         task.attempts += 1
         task.live += 1
@@ -36,21 +36,21 @@ class Attempts:
         return attempt
 
     def get(self, number: int) -> Attempt | None:
-        """None: it was lost with its node before."""
+        """Return an attempt; None: it was lost with its node before."""
         return self._all.get(number)
 
     def at(self, server: int, task: int) -> Attempt | None:
-        """That of a task at a server."""
+        """Return the attempt at a task on a server."""
         return self._at.get(server, {}).get(task)
 
     def of(self, task: Task) -> list[Attempt]:
-        """All at a task."""
+        """Return all attempts at a task."""
         if not task.live:
             return []
         return [tasks[task.number] for tasks in self._at.values() if task.number in tasks]
 
     def end(self, attempt: Attempt, now: float) -> float:
-        """It has ended; returns when it began at the latest, s: one given ahead waits there."""
+        """Remove an attempt; returns its latest begin, s: a pipelined one waits at its node."""
         del self._all[attempt.number]
         del self._at[attempt.server][attempt.task.number]
         attempt.task.live -= 1
@@ -60,13 +60,13 @@ class Attempts:
         return began
 
     def leave(self, task: Task) -> None:
-        """A task has ended; attempts at it may still be live."""
+        """Forget a task that has ended; attempts at it may still be live."""
         self.tasks -= task.live > 0
 
     def on(self, server: int) -> list[Attempt]:
-        """All at a server, in their order."""
+        """Return all attempts at a server, in their order."""
         return list(self._at.get(server, {}).values())
 
     def running(self) -> set[int]:
-        """The tasks that are first at their servers."""
+        """Return the tasks that are first at their servers."""
         return {next(iter(tasks)) for tasks in self._at.values() if tasks}

@@ -1,4 +1,4 @@
-"""Holders of chunks: those that the caller gave, and nodes that have come to hold them."""
+"""Holders of chunks: those that the caller gave, and nodes that fetched them since."""
 
 from collections.abc import Iterable
 from typing import final
@@ -8,7 +8,7 @@ from isocline.dispatch.submission.task import Task
 
 @final
 class ChunkIndex:
-    """Of one scheduler. Names of nodes, which may be down."""
+    """Index of one scheduler, by names of nodes, which may be down."""
 
     def __init__(self) -> None:
         self._came: dict[str, dict[str, None]] = {}  # chunk -> nodes, the latest last
@@ -16,12 +16,12 @@ class ChunkIndex:
         self._tasks: dict[str, set[int]] = {}  # chunk -> tasks that have not ended
 
     def add(self, task: Task) -> None:
-        """A task wants to be told of its chunk."""
+        """Register a task that uses a chunk."""
         if task.chunk is not None:
             self._tasks.setdefault(task.chunk, set()).add(task.number)
 
     def remove(self, task: Task) -> None:
-        """It has ended."""
+        """Remove a task that has ended."""
         if task.chunk is None:
             return
         tasks = self._tasks[task.chunk]
@@ -30,13 +30,13 @@ class ChunkIndex:
             del self._tasks[task.chunk]
 
     def came(self, chunk: str, node: str) -> Iterable[int]:
-        """A node has come to hold a chunk; returns the tasks that want it."""
+        """Add a node as holder of a chunk; returns the tasks that use it."""
         self._came.setdefault(chunk, {})[node] = None
         self._chunks.setdefault(node, set()).add(chunk)
         return self._tasks.get(chunk, ())
 
     def dropped(self, chunk: str, node: str) -> Iterable[int]:
-        """A node no longer holds what it had come to hold; returns the tasks that want it."""
+        """Remove a node that dropped a fetched chunk; returns the tasks that use it."""
         self._chunks.get(node, set()).discard(chunk)
         nodes = self._came.get(chunk, {})
         nodes.pop(node, None)
@@ -45,10 +45,10 @@ class ChunkIndex:
         return self._tasks.get(chunk, ())
 
     def lost(self, node: str) -> None:
-        """A node is gone with all that it had come to hold."""
+        """Remove a lost node from all chunks that it had fetched."""
         for chunk in tuple(self._chunks.pop(node, ())):
             self.dropped(chunk, node)
 
     def of(self, chunk: str, given: Iterable[str]) -> tuple[str, ...]:
-        """All nodes that hold a chunk, those that were given first."""
+        """Return all holders of a chunk, those that were given first."""
         return tuple(dict.fromkeys((*given, *self._came.get(chunk, ()))))

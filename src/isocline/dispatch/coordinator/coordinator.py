@@ -1,7 +1,7 @@
-"""Event loop between core and engine: events of both in, decisions of the core carried out.
+"""Coordinator of core and engine: passes events of both on, and carries out decisions.
 
-It has no thread and no clock of its own (the driver has) and is called from one thread only. Each
-task that comes in leaves by the book, once.
+It has no thread and no clock of its own (`event_loop` has) and is called from one thread only. Each
+submitted task ends in the task ledger exactly once.
 """
 
 import math
@@ -39,12 +39,12 @@ _MOST_WARNED = 8  # names in locations that no node has
 
 @final
 class Coordinator:
-    """One engine's, with one core.
+    """Coordinator of one engine and one core.
 
     Attributes:
-        tasks: Those that have not ended, by number.
-        attempts: What is at the nodes.
-        stopping: Nothing more is started, and the core is not asked any more.
+        tasks: Unfinished tasks, by number.
+        attempts: Attempts at the nodes.
+        stopping: Whether no more tasks are started, and the core is no longer used.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class Coordinator:
         *,
         everywhere: bool = False,
     ) -> None:
-        """With `everywhere` a task whose chunk no node holds that is up may run at any."""
+        """Make one; with `everywhere`, a task whose chunk has no holder up may run anywhere."""
         self.tasks: dict[int, Task] = {}
         self.stopping = False
         self.core = core
@@ -67,17 +67,17 @@ class Coordinator:
         self._warned: set[str] = set()  # names in locations that no node has
         self.attempts = Attempts()
         self._holdings = ChunkIndex()
-        # What nodes have been told to fetch: chunk and node -> tasks, in order.
+        # Fetches under way: chunk and node -> tasks, in order.
         self._coming: dict[tuple[str, str], list[int]] = {}
 
     def elapsed(self, now: float) -> float:
         """Time from the first submission until now, or until the last task has ended, s."""
         return self._book.elapsed(now if self.tasks else None)
 
-    # What callers want
+    # Calls of users
 
     def submitted(self, task: Task, now: float) -> None:
-        """A task has come."""
+        """Handle a new task."""
         task.submitted = now
         self._book.submitted(now)
         if self.stopping:
@@ -86,7 +86,7 @@ class Coordinator:
             self._admit(task, now)
 
     def cancelled(self, number: int, now: float) -> None:
-        """Nobody wants a task any more, which may have ended in the meantime."""
+        """Handle a cancellation; the task may have ended in the meantime."""
         task = self.tasks.get(number)
         if task is None:
             return
@@ -106,12 +106,12 @@ class Coordinator:
     # Time
 
     def tick(self, now: float) -> None:
-        """Do what is due."""
+        """Do all due work."""
         if not self.stopping:
             self._act(self.core.tick(now), now)
 
     def next_deadline(self, now: float) -> float:
-        """When something is due, s; inf if never."""
+        """Next time at which `tick` has work, s; inf if never."""
         return math.inf if self.stopping else self.core.next_deadline(now)
 
     def stop(self, now: float) -> None:
@@ -122,14 +122,14 @@ class Coordinator:
             self.cancelled(number, now)
 
     def stop_running(self, now: float) -> None:
-        """Cancel what still runs, too."""
+        """Cancel the attempts that still run."""
         for number in tuple(self.tasks):
             self.cancelled(number, now)
 
-    # What the engine says
+    # Events of the engine
 
     def heard(self, event: Event, now: float) -> None:
-        """One event of the engine."""
+        """Handle one event of the engine."""
         match event:
             case Done():
                 self._done(event, now)
@@ -176,7 +176,7 @@ class Coordinator:
             )
 
     def _ended(self, number: int, outcome: Outcome, cause: Cause, now: float) -> None:
-        """An attempt has ended without a result that anybody waits for."""
+        """Handle an attempt that ended without a result, and that nothing waits for."""
         attempt = self.attempts.get(number)
         if attempt is None:  # it was lost with its node before
             return
@@ -190,7 +190,7 @@ class Coordinator:
             self._act(self.core.failed(task.number, attempt.server, now, told), now)
 
     def _limit(self, number: int) -> float | None:
-        """The limit of an attempt's task, s."""
+        """Time limit of an attempt's task, s."""
         attempt = self.attempts.get(number)
         return None if attempt is None else attempt.task.limit
 
@@ -238,7 +238,7 @@ class Coordinator:
             self._end_if_last(attempt.task, now)
 
     def _end_if_last(self, task: Task, now: float) -> None:
-        """With nothing more to be started, a task ends with its last attempt."""
+        """While stopping, end a task with its last attempt."""
         if task.over or task.live:
             return
         self._leave(task, Outcome.CANCELLED)
@@ -248,7 +248,7 @@ class Coordinator:
             self._book.failed(task, task.error, now)
 
     def _tell_holders(self, tasks: Iterable[int], now: float) -> None:
-        """Other nodes hold the chunks of these tasks now."""
+        """Tell the core the new holders of the chunks of these tasks."""
         if self.stopping:
             return
         for task in [self.tasks[number] for number in tasks if number in self.tasks]:
@@ -258,7 +258,7 @@ class Coordinator:
             if task.over is None and not task.anywhere:
                 self._act(self.core.holds(task.number, self._holders(task) or (), now), now)
 
-    # What the core says
+    # Actions of the core
 
     def _act(self, actions: list[Action], now: float) -> None:
         for action in actions:
@@ -307,7 +307,7 @@ class Coordinator:
     # Steps
 
     def _admit(self, task: Task, now: float) -> None:
-        """A task is to be run."""
+        """Admit a task to the core."""
         self.tasks[task.number] = task
         if task.asked:
             task.holders = tuple(self._engine.locations(task.chunk or ""))
@@ -323,7 +323,7 @@ class Coordinator:
         self._act(self.core.submitted(task.number, holders, now, task.job, function), now)
 
     def _warn_of_unknown(self, task: Task) -> None:
-        """Once for each name. The task runs at other holders, or anywhere, or waits for it."""
+        """Warn once of each unknown name: its task runs at other holders or anywhere, or waits."""
         if task.asked:  # the engine knows nodes that are about to be heard of
             return
         for name in self._nodes.unknown(task.holders):
@@ -336,7 +336,7 @@ class Coordinator:
                 LOG.warning("locations: %s%s", self._nodes.states([name]), self._until_it_joins())
 
     def _until_it_joins(self) -> str:
-        """What becomes of tasks for which locations name no other node, in words."""
+        """Describe the fate of tasks whose locations name no other node."""
         if self._engine.fixed:
             return ""
         if self._everywhere:
@@ -345,7 +345,7 @@ class Coordinator:
         return f"; its tasks wait {grace:g} s for one of that name to join"
 
     def _lost_holder(self, number: int) -> bool:
-        """Whether an attempt could not read its chunk as a holder was lost meanwhile."""
+        """Whether an attempt could not read its chunk because a holder was lost meanwhile."""
         attempt = self.attempts.get(number)
         if attempt is None:
             return False
@@ -358,18 +358,18 @@ class Coordinator:
         return no_holder(task.key, task.chunk, self._nodes.states(self._names(task)), task.error)
 
     def _leave(self, task: Task, live: Outcome) -> None:
-        """A task has ended; attempts at it that are live come to nothing else."""
+        """Remove a task that has ended; attempts at it that are live come to nothing else."""
         task.over = live
         self.attempts.leave(task)
         del self.tasks[task.number]
         self._holdings.remove(task)
 
     def _names(self, task: Task) -> tuple[str, ...]:
-        """The nodes that hold a task's chunk, up or not."""
+        """Return the nodes that hold a task's chunk, up or not."""
         return () if task.chunk is None else self._holdings.of(task.chunk, task.holders)
 
     def _holders(self, task: Task) -> list[int] | None:
-        """The servers at which a task is local; None: at all of them, whichever are up."""
+        """Return the servers at which a task is local; None: at all of them, whichever are up."""
         if task.chunk is None:
             return None
         servers = self._nodes.known_of(self._names(task))
@@ -378,7 +378,7 @@ class Coordinator:
         return sorted(self._nodes.up) if servers else None
 
     def _touched_by(self, name: str) -> list[int]:
-        """The tasks that wait and are local at other servers now that a node has come or gone."""
+        """Return the waiting tasks whose local servers change now that a node has come or gone."""
         return [
             number
             for number, task in self.tasks.items()

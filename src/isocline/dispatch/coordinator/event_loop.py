@@ -1,7 +1,7 @@
-"""The one thread that owns core and engine, and the queue by which all others reach it.
+"""The event loop: one thread that owns core and engine, and its queue, used by all others.
 
-Events of the engine and wishes of callers go through one queue and are worked off in batches; time
-is `time.monotonic()`. A caller never waits for the driver, and the driver never for a caller.
+Events of the engine and calls of users go through one queue and are handled in batches; time is
+`time.monotonic()`. A caller never waits for the loop, and the loop never for a caller.
 """
 
 import math
@@ -26,19 +26,19 @@ _BATCH = 256  # events, about 10 ms, between two looks at what is due
 
 
 class Cancelled(NamedTuple):
-    """The caller of a task has cancelled it."""
+    """Cancellation of a task by its caller."""
 
     number: int
 
 
 class Stop(NamedTuple):
-    """End: when no task is left, or before."""
+    """Request to end: when no task is left, or before."""
 
     grace: float | None  # s for what runs, nothing else being started; None: until all is done
 
 
 class Call(NamedTuple):
-    """Something to be done in the driver's thread."""
+    """Function to be called in the loop's thread."""
 
     question: Callable[[], Any]
     answer: Future[Any]
@@ -51,21 +51,21 @@ Begin = Callable[[Callable[[Event], None]], Coordinator]
 
 @final
 class EventLoop:
-    """Runs until it is told to stop, or fails.
+    """Loop that runs until it is stopped, or fails.
 
     Attributes:
-        failure: What ended it before its time.
+        failure: Exception that ended it prematurely.
     """
 
     def __init__(
         self, begin: Begin, engine: Engine, refuse: Callable[[Task, BaseException | None], None]
     ) -> None:
-        """Starts the thread, and the engine in it.
+        """Start the thread, and the engine in it.
 
         Args:
             begin: Starts the engine; whatever it raises is raised here.
             engine: Closed at the end, in any case.
-            refuse: Ends a task that came when all was over, the failure given.
+            refuse: Ends a task that came after the end, with the failure given.
         """
         self.failure: Exception | None = None
         self._engine = engine
@@ -87,13 +87,13 @@ class EventLoop:
             raise
 
     def put(self, wish: Wish | Event) -> None:
-        """From any thread, at once."""
+        """Put an item into the queue; any thread may call this, and it returns at once."""
         self._queue.put(wish)
-        if self._over:  # the driver may have looked into the queue for the last time before
+        if self._over:  # the loop may have looked into the queue for the last time before
             self._refuse_rest()
 
     def ask(self, question: Callable[[], T]) -> T:
-        """What `question` returns in the driver's thread; when that has ended, in this one."""
+        """Call `question` in the loop's thread or, once that has ended, in this one; its result."""
         if threading.current_thread() is self._thread:
             return question()
         answer: Future[T] = Future()
@@ -102,16 +102,16 @@ class EventLoop:
 
     @property
     def over(self) -> bool:
-        """Whether the thread takes no more tasks."""
+        """Whether the loop accepts no more tasks."""
         return self._over
 
     def wait(self) -> None:
-        """Until it has ended; raises UsageError in the driver's own thread."""
+        """Wait until the loop has ended; raises UsageError in the loop's own thread."""
         self.require_other_thread("close")
         self._ended.wait()
 
     def require_other_thread(self, what: str) -> None:
-        """Raises UsageError in the driver's own thread, which would wait for itself."""
+        """Raise UsageError in the loop's own thread, which would wait for itself."""
         if threading.current_thread() is self._thread:
             raise UsageError(
                 f"{what}: waits for the scheduler in the scheduler's own thread, which unpickles "
@@ -146,7 +146,7 @@ class EventLoop:
                 run.stop_running(now)
 
     def _batch(self, run: Coordinator, patience: float) -> None:
-        """Work off what is in the queue, after waiting for the first of it."""
+        """Handle the contents of the queue, after waiting for its first item."""
         with suppress(Empty):
             event = self._queue.get(timeout=min(max(patience, 0.0), threading.TIMEOUT_MAX))
             for _ in range(_BATCH):
@@ -185,7 +185,7 @@ class EventLoop:
         self._ended.set()
 
     def _refuse_rest(self) -> None:
-        """End what is still in the queue; several threads may do so at the same time."""
+        """End all that is still in the queue; several threads may do so at the same time."""
         with suppress(Empty):
             while True:
                 event = self._queue.get_nowait()
@@ -196,7 +196,7 @@ class EventLoop:
 
 
 def _failure(error: BaseException) -> Exception:
-    """What ended the driver, as an error that ends nothing else."""
+    """Return the exception that ended the loop, as an error that ends nothing else."""
     if isinstance(error, Exception):
         return error
     failure = EngineError(f"the scheduler failed: {words(error)}")

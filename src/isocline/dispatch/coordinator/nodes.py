@@ -1,4 +1,4 @@
-"""Nodes and chunks have names, servers have numbers, and tasks have holders."""
+"""Nodes by name and number, and their states."""
 
 import difflib
 import math
@@ -13,13 +13,13 @@ _SHOWN = 12  # names of nodes in one message
 
 @final
 class Nodes:
-    """The numbers of all nodes that were ever heard of; a node keeps its number when it is lost.
+    """Numbers of all nodes ever seen; a lost node keeps its number.
 
     Attributes:
-        names: By number.
-        known: Those that are or were up, by number.
-        up: The numbers of those that are up.
-        changed: When one last came up or was lost, s.
+        names: Names by number.
+        known: Nodes that are or were up, by number.
+        up: Numbers of the nodes that are up.
+        changed: Time at which a node last came up or was lost, s.
     """
 
     def __init__(self) -> None:
@@ -33,7 +33,7 @@ class Nodes:
         self._rack: dict[str | None, int] = {}
 
     def came_up(self, node: Node) -> tuple[int, int]:
-        """The numbers of a node and of its rack; all whose rack is not known are in one."""
+        """Register a node; returns its number and its rack's. Nodes without rack share one."""
         server = self._number.setdefault(node.name, len(self.names))
         if server == len(self.names):
             self.names.append(node.name)
@@ -44,7 +44,7 @@ class Nodes:
         return server, self._rack.setdefault(node.rack, len(self._rack))
 
     def lost(self, name: str, reason: str = "", *, returns: bool = False) -> int:
-        """The number of a node that is no longer up; `returns`: it is being started again."""
+        """Register a lost node; returns its number. `returns`: it is being started again."""
         server = self._number[name]
         self.up.discard(server)
         self._down[name] = reason
@@ -53,7 +53,7 @@ class Nodes:
         return server
 
     def gone(self, name: str, reason: str) -> None:
-        """A lost node is not expected any more."""
+        """Register that a lost node is not expected any more."""
         self._down[name] = reason
         self._returning.discard(name)
 
@@ -62,15 +62,15 @@ class Nodes:
         return not self._returning.isdisjoint(names)
 
     def all_up(self, names: Iterable[str]) -> bool:
-        """Whether all of these nodes are up; those that are not known do not count."""
+        """Whether all of these nodes are up; unknown ones do not count."""
         return self._down.keys().isdisjoint(names)
 
     def unknown(self, names: Iterable[str]) -> list[str]:
-        """Those of these names that no node has or had."""
+        """Return the names that no node has or had."""
         return [name for name in names if name not in self._number]
 
     def states(self, names: Iterable[str]) -> str:
-        """What is known of these nodes, in words, with a remedy for names that no node has."""
+        """Describe the states of these nodes, with a remedy for names that no node has."""
         said = [f"{name} is {self._state(name)}" for name in names if name in self._number]
         for name in self.unknown(names):
             near = difflib.get_close_matches(name, self.names, n=1)
@@ -88,10 +88,10 @@ class Nodes:
         return f"down ({reason})" if reason else "down"
 
     def number(self, name: str) -> int:
-        """That of a node which is or was up."""
+        """Return the number of a node that is or was up."""
         return self._number[name]
 
     def known_of(self, names: Iterable[str]) -> list[int]:
-        """The numbers of those of these nodes that are or were up, each once."""
+        """Return the numbers of those of these nodes that are or were up, each once."""
         numbers = [self._number[name] for name in names if name in self._number]
         return list(dict.fromkeys(numbers))

@@ -1,4 +1,4 @@
-"""A run in numbers, at one moment."""
+"""Statistics of a run at one moment."""
 
 from dataclasses import asdict, dataclass
 from typing import Any, final
@@ -30,22 +30,22 @@ class RunStatistics:
 
     @property
     def ended(self) -> int:
-        """In whatever way."""
+        """Number of tasks that have ended, in whatever way."""
         return self.finished + self.resumed + self.failed + self.cancelled
 
     def share(self, level: str) -> float:
-        """Of the finished tasks, those that ran at this level; nan before the first."""
+        """Share of the finished tasks that ran at this level; nan before the first."""
         return self.levels[level] / self.finished if self.finished else float("nan")
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain data, for JSON."""
+        """Convert to plain data, for JSON."""
         return asdict(self)
 
 
 def run_statistics(
     elapsed: float, run: Coordinator, book: TaskLedger, nodes: Nodes
 ) -> RunStatistics:
-    """What there is to say of a run now; in the driver's thread."""
+    """Collect the statistics of a run; called in the loop's thread."""
     return RunStatistics(
         elapsed=elapsed,
         waiting=len(run.tasks) - run.attempts.tasks,

@@ -18,18 +18,18 @@ from isocline.dispatch.user_code_guard import Caught, words
 
 @final
 class TaskLedger:
-    """Of one scheduler. Times are by the driver's clock, s.
+    """Ledger of one scheduler. Times are by the event loop's clock, s.
 
     Attributes:
-        records: Attempts.
-        demand: What has been asked of which nodes.
-        ended: Tasks by the way in which they ended.
+        records: Records of attempts.
+        demand: Counts of tasks by holders and nodes.
+        ended: Number of tasks by the way in which they ended.
     """
 
     def __init__(
         self, nodes: Nodes, records: Records, journal: Journal | None, began: float, unix: float
     ) -> None:
-        """`unix` is the Unix time, s, at `began`."""
+        """Make an empty ledger; `unix` is the Unix time, s, at `began`."""
         self.records = records
         self.demand = Demand()
         self.ended: Counter[Outcome] = Counter()
@@ -41,27 +41,27 @@ class TaskLedger:
 
     @property
     def unwritten(self) -> int:
-        """Rows that wait for the journal."""
+        """Number of rows that wait for the journal."""
         return self._journal.unwritten if self._journal else 0
 
     def submitted(self, now: float) -> None:
-        """A task has come."""
+        """Record a submitted task."""
         self._first = min(self._first, now)
         self._last = max(self._last, now)
 
     def elapsed(self, until: float | None) -> float:
-        """Time from the first submission until then, s; None: until the last task has ended."""
+        """Time from the first submission until `now`, s; None: until the last task has ended."""
         return max((self._last if until is None else until) - self._first, 0.0)
 
     def started(self, attempt: Attempt) -> None:
-        """An attempt was given to its node."""
+        """Record an attempt that was given to its node."""
         if self._journal:
             self._note(attempt.task, "started", attempt, attempt.given)
 
     def attempt_ended(
         self, attempt: Attempt, outcome: Outcome, started: float, now: float, *, cold: bool = False
     ) -> None:
-        """An attempt is over; its task may go on elsewhere."""
+        """Record an attempt that has ended; its task may go on elsewhere."""
         if outcome is not Outcome.FINISHED:
             self.demand.lost_seconds += now - started
         self.records.add(
@@ -90,7 +90,7 @@ class TaskLedger:
         *,
         cold: bool,
     ) -> None:
-        """The task has its result; `holders` held its chunk; `cold` as in `Done`."""
+        """Set a task's result; `holders` held its chunk; `cold` as in `Done`."""
         task, level = attempt.task, LEVELS[attempt.level]
         node = self._nodes.names[attempt.server]
         self._end(Outcome.FINISHED, now)
@@ -105,7 +105,7 @@ class TaskLedger:
         _give(task, unpickled(task.key, "its result", value))
 
     def resumed(self, task: Task, value: bytes, now: float) -> bool:
-        """The task has its result, from an earlier run; False if that is unreadable."""
+        """Set a task's result from an earlier run; returns False if that is unreadable."""
         result = unpickled(task.key, "its result", value)
         if isinstance(result, Caught):
             return False
@@ -115,7 +115,7 @@ class TaskLedger:
         return True
 
     def failed(self, task: Task, error: BaseException, now: float) -> None:
-        """The task has come to nothing but this error."""
+        """End a task with an error."""
         self._end(Outcome.GIVEN_UP, now)
         self._not_started(task, Outcome.GIVEN_UP, now)
         if self._journal:
@@ -123,7 +123,7 @@ class TaskLedger:
         fail(task.future, error)
 
     def cancelled(self, task: Task, now: float) -> None:
-        """Nobody wants the task any more."""
+        """End a task as cancelled."""
         self._end(Outcome.CANCELLED, now)
         self._not_started(task, Outcome.CANCELLED, now)
         if self._journal and task.attempts:
@@ -171,7 +171,7 @@ class TaskLedger:
 
 
 def refuse(task: Task, failure: BaseException | None) -> None:
-    """End a task that came too late, or with what ended the scheduler."""
+    """End a task that came too late, or with the error that ended the scheduler."""
     why = "the scheduler was closed"
     if failure is not None:
         why = f"the scheduler failed: {words(failure)}"

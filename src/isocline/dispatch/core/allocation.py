@@ -1,4 +1,4 @@
-"""Room for the core's arrays: how they begin, and how they grow and shrink."""
+"""Allocation of the core's arrays: their initial state, growth and compaction."""
 
 import numpy as np
 import numpy.typing as npt
@@ -51,7 +51,7 @@ LEAST_RING = 4
 
 
 def empty_view(setting: ClusterSetting, policy: SchedulingPolicy) -> ClusterView:
-    """All servers idle, no tasks."""
+    """View of idle servers without tasks."""
     rack, racks = setting.rack, setting.racks
     queues = queues_of(policy, setting)
     desk = np.zeros((queues, COLUMNS if racks == 1 else COLUMNS_WITH_RACKS), np.int32)
@@ -73,7 +73,7 @@ def empty_view(setting: ClusterSetting, policy: SchedulingPolicy) -> ClusterView
 
 
 def empty_state(setting: ClusterSetting, policy: SchedulingPolicy) -> SchedulerState:
-    """One job, not served as yet."""
+    """Policy state of one job that was not served yet."""
     return SchedulerState(
         rules=called(rules_of(policy, setting)),
         grade=grade_of(policy, setting),
@@ -87,7 +87,7 @@ def empty_state(setting: ClusterSetting, policy: SchedulingPolicy) -> SchedulerS
 
 
 def empty_kernel_state(setting: ClusterSetting) -> KernelState:
-    """Nothing ahead, nothing under way, one function."""
+    """Kernel state without pipelined tasks and fetches, with one function."""
     return KernelState(
         ahead=np.full(setting.size, NONE, np.int32),
         given=np.zeros(4 + MOST_HOLDERS, np.int64),
@@ -103,7 +103,7 @@ def empty_kernel_state(setting: ClusterSetting) -> KernelState:
 
 
 def doubled(tasks: Tasks, lists: Lists, width: int) -> Tasks:
-    """Room for twice as many tasks; those numbers that are free stay so."""
+    """Return arrays for twice as many tasks; free numbers stay free."""
     room, left = tasks.fact.shape[0], int(lists.mark[LEFT])
     more = with_more_tasks(tasks, lists, width)
     more.fact[:room, FREE + 1 :] = tasks.fact[:, FREE + 1 :]
@@ -113,7 +113,7 @@ def doubled(tasks: Tasks, lists: Lists, width: int) -> Tasks:
 
 
 def widened(tasks: Tasks, width: int) -> Tasks:
-    """Room for more holders at each task."""
+    """Return arrays for more holders of each task."""
     room = tasks.fact.shape[0]
     wider = no_tasks(room, tasks.holders, width)
     wider.fact[:, HIGH] = wider.fact[:, LOW] + tasks.fact[:, HIGH] - tasks.fact[:, LOW]
@@ -125,9 +125,9 @@ def widened(tasks: Tasks, width: int) -> Tasks:
 
 
 def relisted(view: ClusterView, jobs: int, binds: bool) -> ClusterView:
-    """Strike off what no longer waits, and make room for as much again in every list.
+    """Drop list entries of tasks that no longer wait, and leave as much space again in every list.
 
-    With `jobs` > 0 there are lists of each job's, too; where there were none they are filled.
+    With `jobs` > 0 each job has lists as well; missing ones are filled.
     """
     tasks, old = view.tasks, view.lists
     live = np.zeros(old.ring.shape[0], np.int64)
@@ -147,7 +147,7 @@ def relisted(view: ClusterView, jobs: int, binds: bool) -> ClusterView:
 
 
 def _lists_for(live: IndexArray, left: int) -> Lists:
-    """Empty lists with room for twice what is in them, and an arena with room for as much again."""
+    """Empty lists with twice the space of their contents, and an arena with as much again."""
     room = np.maximum(LEAST_RING, 1 << np.ceil(np.log2(2 * live + 2)).astype(np.int64))
     ring = np.zeros((live.size, 4), np.int32)
     ring[:, ROOM] = room

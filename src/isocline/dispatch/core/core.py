@@ -4,13 +4,13 @@
     for action in core.submitted(task, holders, now): ...  # Start
     for action in core.finished(task, server, now, seconds): ...
 
-The policy is the simulator's, asked by compiled calls over the same arrays (`board`). Times are
-seconds of any one clock that does not go back. Servers and tasks are numbers of the caller's, small
-and dense for servers; a number that is not known is a KeyError, the caller's mistake.
+The policy is the simulator's, called by compiled code over the same arrays (`policy_state`). Times
+are seconds of any one clock that does not go back. Servers and tasks are numbers of the caller's,
+small and dense for servers; a number that is not known is a KeyError, the caller's mistake.
 
-What a policy does not say is decided here: which job's turn it is (`policies.scheduling.turns`),
-who gets a second task ahead, which stragglers are run again elsewhere, and what becomes of tasks
-whose server died. No decision waits for another event than those told here and `next_deadline`.
+The core also decides what policies leave open: fair shares of jobs, pipelining, speculation on
+stragglers, prefetches, and requeueing of tasks whose server died. Every decision follows one of the
+events below, or a `tick` at `next_deadline`.
 """
 
 import math
@@ -39,7 +39,7 @@ class Core:
 
     Attributes:
         measured: Service times of each function.
-        gap: How long servers are idle between two tasks.
+        gap: Idle time of servers between two tasks.
         statistics: Counts since the start.
     """
 
@@ -55,16 +55,16 @@ class Core:
         fetches: bool = False,
         may_return: Callable[[int], bool] = lambda _task: False,
     ):
-        """Servers 0, 1, ... are up in these racks; more may come.
+        """Make a core whose servers 0, 1, ... are up in these racks; more may come.
 
         Args:
-            racks: Racks by number, of which all are as one if `rates` has none for them.
-            rates: What is taken for true until it is measured, tasks/s.
+            racks: Rack numbers of the servers; all count as one rack if `rates` has no rack rate.
+            rates: Assumed rates until they are measured, tasks/s.
             policy: Any of `policies.scheduling`.
             rng: The policy's own randomness.
-            rules: All else.
-            shuffled: Holders always come in random order.
-            fetches: Servers can fetch data while they run tasks.
+            rules: Further settings.
+            shuffled: Whether holders always come in random order.
+            fetches: Whether servers can fetch data while they run tasks.
             may_return: Whether a server that holds a task's data is being started again, so that
                 the task waits for longer than `Rules.holder_grace`, if for any time.
         """
@@ -79,20 +79,20 @@ class Core:
         self._failures = Failures()
         self._serial = 0
 
-    # What happens to tasks
+    # Events of tasks
 
     def submitted(
         self, task: int, holders: Sequence[int] | None, now: float, job: int = 0, function: int = 0
     ) -> list[Action]:
-        """A task has come.
+        """Handle a new task.
 
         Args:
             task: A number of the caller's that no other task has now.
             holders: The servers that hold its data, each once; None if it has no data and is local
                 anywhere. Those that are not up do not count.
-            now: s.
-            job: Whose it is, of those that share the servers.
-            function: What it runs; tasks of one function take alike.
+            now: Time, s.
+            job: Job that the task belongs to.
+            function: Function that it runs; tasks of one function take alike.
 
         Raises:
             UsageError: The task is here already.
@@ -109,11 +109,10 @@ class Core:
         return self._come(TaskSpec(task, row, function, self._serial, now), holders or (), now)
 
     def finished(self, task: int, server: int, now: float, seconds: float | None) -> list[Action]:
-        """An attempt has come to a result, `seconds` after its start at the server.
+        """Handle an attempt's result, `seconds` after its start at the server.
 
-        None: it took longer than its like, as the first of a process does, and is not measured.
-        The first one counts. A server that has it although the core had counted it as lost is
-        heard, too.
+        `seconds` is None for an attempt that is not measured, such as the first of a process. The
+        first result counts, even from a server that the core had counted as lost.
         """
         attempt = self._table.servers.remove(server, task)
         actions: list[Action] = []
@@ -127,9 +126,9 @@ class Core:
         return actions
 
     def failed(self, task: int, server: int, now: float, cause: Cause) -> list[Action]:
-        """An attempt has ended without a result; the server is there, and free.
+        """Handle an attempt that ended without a result; the server is up, and free.
 
-        A task that is still wanted, and runs nowhere else, is put back or given up.
+        A task that is still wanted, and runs nowhere else, is requeued or given up.
         """
         attempt = self._table.servers.remove(server, task)
         if attempt is None:
@@ -140,12 +139,12 @@ class Core:
         return actions + self._table.freed(server, attempt, now)
 
     def cancelled(self, task: int, now: float) -> list[Action]:  # noqa: ARG002
-        """Nobody wants the result any more."""
+        """Handle a cancellation: the result is no longer wanted."""
         self.statistics.cancelled += 1
         return self._leave(task)
 
     def holds(self, task: int, holders: Sequence[int], now: float) -> list[Action]:
-        """Other servers hold a task's data now; it keeps its place before those that came later."""
+        """Replace the holders of a task's data; it keeps its place before those that came later."""
         if task in self._table.orphans:
             if not self._table.up(holders):
                 return []
@@ -156,22 +155,22 @@ class Core:
             return []
         if set(holders) == set(self._table.board.facts(number)[0]):
             return []
-        # What was fetched for stood last everywhere.
+        # A prefetched task was the last in every list.
         fetched = any(self._table.fetching.at(task, server) for server in holders)
         how = state.SUBMIT_PREFETCHED if fetched else state.SUBMIT_FIRST
         return self._come(self._table.taken_back(number), holders, now, how)
 
     def fetched(self, task: int, server: int, now: float, seconds: float | None) -> list[Action]:
-        """A server has fetched a task's data, in so many s, or, None, could not.
+        """Handle the end of a fetch of a task's data after so many s, or, with None, its failure.
 
-        Before, `holds` has said that it holds them now.
+        `holds` must have been called with the server as a holder before.
         """
         return self._table.fetched(task, server, now, seconds)
 
-    # What happens to servers
+    # Events of servers
 
     def server_up(self, server: int, now: float, rack: int = 0) -> list[Action]:
-        """A server is there, or there again; it holds no task's data until that is said."""
+        """Handle a server that is up, or up again; it holds no data until `holds` says so."""
         if server in self._table.servers.at:
             return []
         self._table.racks[server] = rack
@@ -188,7 +187,7 @@ class Core:
         return actions
 
     def server_lost(self, server: int, now: float) -> list[Action]:
-        """A server is gone, and what it ran with it; tasks that waited for it go elsewhere."""
+        """Handle the loss of a server and its attempts; tasks that waited for it go elsewhere."""
         if server not in self._table.servers.at:
             return []
         lost = self._table.servers.lose(server)
@@ -209,7 +208,7 @@ class Core:
     # Time
 
     def tick(self, now: float) -> list[Action]:
-        """Do what is due: waits of the policy, copies of stragglers, tasks without a holder."""
+        """Do all due work: waits of the policy, speculation, tasks without a holder."""
         actions: list[Action] = []
         if self._table.board.due(now) <= now:
             self._table.board.event(state.DUE, 0, 0, now)
@@ -221,26 +220,26 @@ class Core:
         return actions
 
     def next_deadline(self, now: float = -math.inf) -> float:
-        """When `tick` has something to do, s; inf if never. It may be early, never late."""
+        """Next time at which `tick` has work, s; inf if never. It may be early, never late."""
         due = min(self._table.board.due(now), self._table.orphans.next_deadline())
         if self.in_flight and self.rules.straggler < math.inf and self._table.board.idles():
             due = min(due, self._table.stragglers.next_look)
         return due
 
-    # What can be said
+    # Observable state
 
     @property
     def in_flight(self) -> int:
-        """Attempts at servers, those given ahead and those to be stopped included."""
+        """Attempts at servers, pipelined and cancelled ones included."""
         return self._table.servers.count
 
     @property
     def waiting(self) -> int:
-        """Tasks that wait for a server; not those that have no holder."""
+        """Number of tasks that wait for a server, without unplaceable ones."""
         return self._table.waiting
 
     def weigh(self, job: int, weight: float) -> None:
-        """A job is to have this share of the servers, relative to others; 1 if it is not said.
+        """Set a job's weight in the fair share, relative to others; 1 by default.
 
         Raises:
             UsageError: The weight is not a number above 0.
@@ -248,7 +247,7 @@ class Core:
         self._table.shares.weigh(job, weight)
 
     def runs(self, server: int) -> list[int]:
-        """The tasks at a server: what it runs, and what it has ahead."""
+        """Return the tasks at a server: the running one, and the pipelined one."""
         return [attempt.task for attempt in self._table.servers.at.get(server, ())]
 
     # Steps
@@ -256,7 +255,7 @@ class Core:
     def _come(
         self, task: TaskSpec, holders: Sequence[int], now: float, how: int = state.SUBMIT
     ) -> list[Action]:
-        """A task comes, or comes back; without a holder it is given up when it may be."""
+        """Admit a task, new or requeued; without a holder it is given up when it may be."""
         return [*self._table.come(task, holders, now, how), *self._without_holder(now)]
 
     def _leave(self, task: int) -> list[Action]:
@@ -266,7 +265,7 @@ class Core:
     def _again(
         self, attempt: RunningAttempt, server: int, now: float, cause: Cause
     ) -> list[Action]:
-        """Put a task back whose attempt failed, elsewhere if it can be, or give it up."""
+        """Requeue a task whose attempt failed, elsewhere if possible, or give it up."""
         actions: list[Action] = []
         task = attempt.task
         if cause is Cause.LOST:
@@ -293,7 +292,7 @@ class Core:
         return actions
 
     def _blame(self, task: int, server: int) -> list[Action]:
-        """A server died while it ran a task; after so many the task is not tried again."""
+        """Count a server that died while it ran a task; after too many the task is given up."""
         killed = self._failures.killed(task, server)
         if len(killed) < self.rules.most_killed:
             return []
@@ -309,7 +308,7 @@ class Core:
         return [*self._leave(task), GiveUp(task, reason, detail)]
 
     def _without_holder(self, now: float) -> list[Action]:
-        """Give up those that have waited long enough for a holder."""
+        """Give up the tasks that have waited long enough for a holder."""
         grace = self.rules.holder_grace
         detail = f"no server that is up holds its data, for {grace:g} s"
         actions: list[Action] = []

@@ -1,4 +1,4 @@
-"""The jobs that share the servers: their rows on the board, and how many tasks they have."""
+"""Fair share of the servers: rows of the jobs in the policy state, and their numbers of tasks."""
 
 from typing import final
 
@@ -8,10 +8,10 @@ from isocline.errors import UsageError
 
 @final
 class FairShares:
-    """Rows are used again; a job without tasks keeps its own, and so its past, until one is needed.
+    """Rows of jobs. A job without tasks keeps its row, and its past, until another job needs it.
 
     Attributes:
-        board: Where the rows are; another one after `moved`.
+        board: Policy state that has the rows; another one after `moved`.
     """
 
     def __init__(self, board: PolicyState) -> None:
@@ -21,7 +21,7 @@ class FairShares:
         self._weight: dict[int, float] = {}
 
     def weigh(self, job: int, weight: float) -> None:
-        """Let a job have this share of the servers, relative to others; 1 unless it is said.
+        """Set a job's weight, relative to others; 1 by default.
 
         Raises:
             UsageError: The weight is not a number above 0.
@@ -33,7 +33,7 @@ class FairShares:
             self.board.book.turns.weight[self._row[job]] = weight
 
     def enter(self, job: int) -> int:
-        """A task of a job comes; the job's row."""
+        """Count a task of a job; returns the job's row."""
         row = self._row.get(job)
         if row is None:
             row = self._row[job] = self._free_row()
@@ -43,11 +43,11 @@ class FairShares:
         return row
 
     def leave(self, row: int) -> None:
-        """A task has ended."""
+        """Count a task that has ended."""
         self._tasks[row] -= 1
 
     def correct(self, row: int, function: int, seconds: float) -> None:
-        """A task took so long, and was charged at its start what it was expected to take."""
+        """Correct the charge of a task, made at its start, from its expected to its real time."""
         turns = self.board.book.turns
         turns.served[row] += (seconds - self.board.floor.cost[function]) / turns.weight[row]
 
@@ -63,7 +63,7 @@ class FairShares:
         return len(self._row)
 
     def moved(self, board: PolicyState) -> None:
-        """The rows are on another board now."""
+        """Use the rows of another policy state from now on."""
         turns = self.board.book.turns
         if turns.served.size > 1:
             board.set_jobs(turns.served.size)

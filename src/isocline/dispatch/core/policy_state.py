@@ -1,8 +1,8 @@
-"""What a policy sees, one compiled call for each event, and room as it is needed.
+"""Arrays that a policy sees: one compiled call for each event, and growth on demand.
 
-Servers have places 0 .. M - 1, tasks numbers that are used again. A task that is put back gets a
-new number: what stands in the lists under the old one is struck off when it comes to the head. A
-task that waits takes about 200 bytes with three holders, the caller's own number of it included.
+Servers have columns 0 .. M - 1, tasks numbers that are reused. A requeued task gets a new number:
+list entries under the old one are dropped when they come to the head. A waiting task takes about
+200 bytes with three holders, the caller's number for it included.
 """
 
 import math
@@ -53,7 +53,7 @@ IndexArray = npt.NDArray[np.int64]
 
 
 class Started(NamedTuple):
-    """A server takes a task."""
+    """Start of a task at a server."""
 
     server: int
     number: int
@@ -65,7 +65,7 @@ class Started(NamedTuple):
 
 @final
 class PolicyState:
-    """One policy on M places, at first all idle."""
+    """State of one policy on M servers, at first all idle."""
 
     def __init__(
         self,
@@ -75,7 +75,7 @@ class PolicyState:
         *,
         has_racks: bool = False,
     ):
-        """With `has_racks` a rack makes a difference, though there may be only one as yet."""
+        """Make it; with `has_racks` a rack makes a difference, even if there is only one as yet."""
         self.has_racks = has_racks
         self.policy = policy
         self.setting = setting
@@ -103,7 +103,7 @@ class PolicyState:
         now: float,
         how: int = kernel_state.SUBMIT,
     ) -> int:
-        """A task comes; its number."""
+        """Admit a task; returns its number."""
         self.describe(name, holders, row, function, serial)
         self.event(how, 0, 0, now, born)
         return self.given()
@@ -111,7 +111,7 @@ class PolicyState:
     def describe(
         self, name: int, holders: Sequence[int], row: int, function: int, serial: int
     ) -> None:
-        """Say which task is meant by the next event, at which it gets a number."""
+        """Describe the task of the next event, at which it gets a number."""
         if len(holders) > MOST_HOLDERS:
             turned = [holders[(serial + i) % len(holders)] for i in range(len(holders))]
             turned.sort(key=lambda server: not self.is_idle(server))
@@ -124,13 +124,13 @@ class PolicyState:
         self.names[self._next()] = name
 
     def given(self) -> int:
-        """The number that it got."""
+        """Number that the described task got."""
         return self._given[0]
 
     def event(
         self, what: int, server: int = 0, task: int = 0, now: float = 0.0, born: float = 0.0
     ) -> None:
-        """Any event of `kernels.step`; `started` says what it led to."""
+        """Run any event of `kernels.step`; `started` has the resulting starts."""
         try:
             status = self._step(
                 self.book, self.view, self.floor, what, server, task, born, now, self.rng
@@ -144,7 +144,7 @@ class PolicyState:
             self._make_room()
 
     def started(self) -> list[Started]:
-        """The tasks that servers take at the last event."""
+        """Tasks that servers take at the last event."""
         count = self._starts[0]
         if not count:
             return []
@@ -153,12 +153,12 @@ class PolicyState:
         return [Started(*flat[i : i + each]) for i in range(0, len(flat), each)]
 
     def wanted(self) -> list[tuple[int, int]]:
-        """Servers that are to fetch as of the last event, and for which tasks."""
+        """Fetches to begin after the last event: server, and task."""
         flat = self._wanted[1 : 1 + WANTED_FACTS * self._wanted[0]].tolist()
         return list(zip(flat[::2], flat[1::2], strict=True))
 
     def due(self, now: float) -> float:
-        """When the policy wants to be asked if nothing happens before, s."""
+        """Next time at which the policy is to be called if nothing happens before, s."""
         if not self.policy.waits:
             return np.inf
         try:
@@ -171,43 +171,43 @@ class PolicyState:
         return due
 
     def _blame(self, error: Exception) -> None:
-        """Raise PolicyError in place of an error that is one of a user's functions."""
+        """Raise PolicyError in place of an error of one of a user's functions."""
         blame(self.policy.name, functions_of(self.book.rules), error)
 
     def set_moved(self, numbers: IndexArray, up: Sequence[int]) -> None:
-        """Tasks that WITHDRAWN or COMES_AGAIN are about, and where those without data are local."""
+        """Set the tasks of WITHDRAWN or COMES_AGAIN, and where those without data are local."""
         self.floor = self.floor._replace(moved=np.append(0, numbers), up=np.array(up, np.int64))
 
     def moved(self) -> int:
-        """How many of them have come again."""
+        """Number of these tasks that were requeued."""
         return int(self.floor.moved[0])
 
-    # What is known
+    # Observable state
 
     @property
     def width(self) -> int:
-        """Holders for which there is room at each task."""
+        """Holders of each task that the arrays have space for."""
         return int(self.view.tasks.holders.size // self.view.tasks.fact.shape[0])
 
     def waiting(self, queue: int) -> int:
-        """Tasks that wait in a queue or list."""
+        """Number of tasks that wait in a queue or list."""
         return self._desk[queue, WAITING]
 
     def idle(self) -> list[int]:
-        """The servers that are there and run nothing, in no order."""
+        """Servers that are up and run nothing, in no order."""
         first, count = self.view.idle.part[0]
         return self.view.idle.order[first : first + count].tolist()  # type: ignore[no-any-return]
 
     def idles(self) -> bool:
-        """Whether there is any."""
+        """Whether any server is idle."""
         return bool(self.view.idle.part[0, 1])
 
     def is_idle(self, server: int) -> bool:
-        """Whether a server is there and runs nothing."""
+        """Whether a server is up and runs nothing."""
         return self._desk[server, SERVING] == IDLE
 
     def level(self, server: int) -> int:
-        """At which a server runs its task."""
+        """Locality level at which a server runs its task."""
         return self._desk[server, LEVEL]
 
     def waits(self, number: int) -> bool:
@@ -215,23 +215,23 @@ class PolicyState:
         return bool(self.view.tasks.fact[number, WAITS])
 
     def facts(self, number: int) -> tuple[list[int], int, int]:
-        """The local servers, the job and the function of a task."""
+        """Local servers, job and function of a task."""
         fact = self.view.tasks.fact[number]
         local = self.view.tasks.holders[fact[LOW] : fact[HIGH]]
         return local.tolist(), int(fact[JOB]), int(fact[FUNCTION])
 
     def described(self, number: int) -> tuple[int, list[int], int, int, int]:
-        """All that `describe` asks for."""
+        """Arguments of `describe` for a task."""
         return self.names[number], *self.facts(number), self.time(number)[0]
 
     def comes_no_more(self, number: int) -> None:
-        """The data of a task is not being fetched any more."""
+        """Mark the data of a task as no longer being fetched."""
         fact = self.view.tasks.fact[number]
         if fact[WAITS] == kernel_state.COMING:
             fact[WAITS] = 1
 
     def set_holders(self, number: int, holders: Sequence[int]) -> None:
-        """Other servers hold the data of a task that runs."""
+        """Replace the holders of the data of a running task."""
         holders = holders[:MOST_HOLDERS]
         self.widen(len(holders))
         fact = self.view.tasks.fact[number]
@@ -239,31 +239,31 @@ class PolicyState:
         self.view.tasks.holders[fact[LOW] : fact[HIGH]] = holders
 
     def time(self, number: int) -> tuple[int, float]:
-        """The serial number of a task, and when it was submitted, s."""
+        """Serial number of a task, and its time of submission, s."""
         born, serial = self.view.tasks.time[number]
         return int(serial), float(born)
 
-    # What changes now and then
+    # Settings
 
     def set_rates(self, rate: npt.NDArray[np.float64]) -> None:
-        """The policy goes by other rates, tasks/s at each level."""
+        """Replace the policy's rates, tasks/s at each level."""
         self.setting = replace(self.setting, rate=rate)
         self.view.rate[:] = rate
         self.view.option[:] = option_of(self.policy, self.setting)
         self.event(kernel_state.RATES)
 
     def set_fetching(self, most: int, services: float) -> None:
-        """A server may fetch for so many tasks at once, which takes as long as so many services."""
+        """Set the fetches of a server at a time, and their length in services."""
         self.floor.fetching[:] = most, services
 
     def set_cost(self, function: int, seconds: float) -> None:
-        """A task of a function takes so long."""
+        """Set the service time of a function."""
         while function >= self.floor.cost.size:
             self.floor = self.floor._replace(cost=np.tile(self.floor.cost, 2))
         self.floor.cost[function] = seconds
 
     def set_jobs(self, jobs: int) -> None:
-        """There is room for so many jobs."""
+        """Make space for so many jobs."""
         turns = self.book.turns
         more = jobs - turns.served.size
         self.book = self.book._replace(
@@ -275,21 +275,21 @@ class PolicyState:
         )
         self.strike_off()
 
-    # Room
+    # Allocation
 
     def widen(self, holders: int) -> None:
-        """There is room for so many holders at each task, as far as they count."""
+        """Make space for so many holders of each task, as far as they count."""
         holders = min(holders, MOST_HOLDERS)
         if holders > self.width:
             self.view = self.view._replace(tasks=allocation.widened(self.view.tasks, holders))
 
     def _next(self) -> int:
-        """The number that the next task gets."""
+        """Next free task number."""
         lists = self.view.lists
         return int(self.view.tasks.fact[lists.mark[LEFT] - 1, FREE])
 
     def _compiled(self) -> tuple[Any, Any]:
-        """The kernels for these types: found anew at each call, they would cost 130 us."""
+        """Compiled kernels for these types; looked up anew at each call, they would cost 130 us."""
         of: Any = numba.typeof
         i, f = numba.types.int64, numba.types.float64
         book, view, floor, rng = of(self.book), of(self.view), of(self.floor), of(self.rng)
@@ -317,6 +317,6 @@ class PolicyState:
             self.names += [NONE] * len(self.names)
 
     def strike_off(self) -> None:
-        """In no list stands a task that does not wait there."""
+        """Drop list entries of tasks that do not wait there."""
         jobs = self.book.turns.served.size
         self.view = allocation.relisted(self.view, jobs if jobs > 1 else 0, self.policy.binds)

@@ -1,8 +1,8 @@
-"""Help without being kept busy: servers fetch data for tasks to come while they run others.
+"""Prefetch: servers fetch data for queued tasks while they run others.
 
-With this a task is not started far from its data at all: it is fetched for (`kernels.fetch`), waits
-on where its data was, too, and once the data has come is taken wherever a server is free first. A
-remote task so takes a server no longer than a local one.
+With prefetching no task starts far from its data: the data is fetched (`kernels.prefetch`) while
+the task still waits at its holders too, and then it starts wherever a server is free first. A
+remote task thus occupies a server no longer than a local one.
 """
 
 from typing import final
@@ -22,14 +22,14 @@ _NEVER = 1e-15  # of the local rate: in place of those at which a policy would s
 
 @final
 class Prefetch:
-    """What is under way, and what has come.
+    """Fetches under way and done.
 
     Attributes:
-        on: The board fetches.
+        on: Whether prefetching is in force.
     """
 
     def __init__(self, most: int) -> None:
-        """At most so many at once at one server; 0: none, ever."""
+        """Make it, for so many fetches at a time at one server; 0: none, ever."""
         self.on = False
         self._most = most
         self._failing = 0.0
@@ -38,11 +38,11 @@ class Prefetch:
         self._came: dict[int, set[int]] = {}  # task -> servers
 
     def go_by(self, board: PolicyState, rates: FloatArray, gap: float, *, anew: bool) -> None:
-        """Have the board fetch, if that is worth it, by these rates, tasks/s at each level.
+        """Turn prefetching on or off, as is worth it by these rates, tasks/s at each level.
 
-        It is not while reading, or a local task, takes no longer than the `gap`, s, in which a
-        server waits to hear what to do next, nor where fetching fails. Without `anew` the board
-        goes by these rates already.
+        It is not worth it if reading, or a local task, takes no longer than the `gap`, s, between
+        two tasks of a server, nor if fetches fail. Without `anew` the policy state has these rates
+        already.
         """
         task = 1.0 / rates[LOCAL]  # s
         reading = 1.0 / rates[REMOTE] - task
@@ -55,11 +55,11 @@ class Prefetch:
         board.set_rates(rates[LOCAL] * np.array([1.0, _NEVER, _NEVER]) if on else rates)
 
     def begins(self, task: int, server: int, function: int, level: int) -> None:
-        """A server begins to fetch for a task of a function, whose data is so far away."""
+        """Record the begin of a fetch for a task of a function, at this level of its data."""
         self._coming.setdefault(server, {})[task] = function, level
 
     def ended(self, task: int, server: int, came: bool) -> tuple[int, int] | None:
-        """A server has fetched, or could not; function and level, None if it was not told to."""
+        """Record the end of a fetch; returns function and level, None for an unknown one."""
         known = self._coming.get(server, {}).pop(task, None)
         if known is not None:
             self._failing += ((not came) - self._failing) / _MEMORY
@@ -72,15 +72,15 @@ class Prefetch:
         return server in self._came.get(task, ()) or task in self._coming.get(server, ())
 
     def coming(self) -> list[int]:
-        """The servers that fetch, as often as they do."""
+        """Servers that fetch, as often as they do."""
         return [server for server, tasks in self._coming.items() for _ in tasks]
 
     def leave(self, task: int) -> None:
-        """A task has ended."""
+        """Forget a task that has ended."""
         self._came.pop(task, None)
 
     def lost(self, server: int) -> list[int]:
-        """A server is gone; the tasks that it was fetching for."""
+        """Forget a lost server; returns the tasks that it was fetching for."""
         for servers in self._came.values():
             servers.discard(server)
         return list(self._coming.pop(server, ()))

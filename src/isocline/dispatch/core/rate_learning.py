@@ -1,7 +1,4 @@
-"""Service rates as learned from tasks that have ended, and as used.
-
-Idle time of a server between two tasks although one waits for it.
-"""
+"""Service rates learned from finished tasks, and the idle time of servers between two tasks."""
 
 from typing import final
 
@@ -19,9 +16,9 @@ MEMORY = 50.0  # observations
 
 @final
 class IdleGap:
-    """The mean of what passes, over the service itself, from a start to the news of its end, s.
+    """Mean time, over the service itself, from a start to the report of its end, s.
 
-    While it is not yet measured, it counts as none: with weight of MEMORY / 5 observations.
+    Its prior is zero, with the weight of MEMORY / 5 observations.
     """
 
     def __init__(self) -> None:
@@ -29,7 +26,7 @@ class IdleGap:
         self._count = MEMORY / 5.0
 
     def observe(self, seconds: float) -> None:
-        """One task's, that was started on an idle server."""
+        """Record the gap of a task that was started on an idle server."""
         self._count = min(self._count + 1.0, MEMORY)
         self.seconds += (max(seconds, 0.0) - self.seconds) / self._count
 
@@ -44,13 +41,13 @@ class RateLearning:
 
     Attributes:
         measured: Service times of each function.
-        gap: How long servers are idle between two tasks.
-        rates: Those that hold now, tasks/s at each level.
-        ahead: The gap in local service times while tasks are given ahead, else 0.
+        gap: Idle time of servers between two tasks.
+        rates: Rates in force, tasks/s at each level.
+        ahead: The gap in local service times while pipelining is on, else 0.
     """
 
     def __init__(self, rates: Rates, ahead_gap: float, *, measures: bool) -> None:
-        """With `measures` the rates are those measured, else those given."""
+        """Make it; with `measures` the rates are the measured ones, else those given."""
         self.measured = MeasuredRates(rates)
         self.gap = IdleGap()
         self.rates: npt.NDArray[np.float64] = np.array(rates.levels)
@@ -60,7 +57,7 @@ class RateLearning:
         self._observed = 0
 
     def observe(self, attempt: RunningAttempt, now: float, seconds: float) -> bool:
-        """A task took `seconds`; whether it is time to `look`."""
+        """Record a task that took `seconds`; returns whether it is time to `look`."""
         if not attempt.copy and attempt.began == attempt.given:
             self.gap.observe(now - attempt.given - seconds)
         if not self._measures:
@@ -70,12 +67,12 @@ class RateLearning:
         return self._observed % EVERY == 0
 
     def read(self, function: int, level: int, seconds: float) -> None:
-        """Fetching the data of a task took `seconds`."""
+        """Record a fetch of a task's data that took `seconds`."""
         if self._measures:
             self.measured.of(function).read(level, seconds)
 
     def look(self, board: PolicyState) -> bool:
-        """Go by what is measured; whether `rates` are others now, which the board is to be told."""
+        """Update the rates; returns whether they changed, for the policy state."""
         rates = self.measured.changed()
         if rates is not None:
             self.rates = rates

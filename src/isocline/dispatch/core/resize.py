@@ -1,4 +1,4 @@
-"""Resizing of the core's arrays: other servers or racks, and the tasks that wait elsewhere then."""
+"""Resizing of the core's arrays for other servers or racks, with requeueing of displaced tasks."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -21,14 +21,14 @@ from isocline.policies.scheduling.state.tasks import NONE
 
 
 def fits(board: PolicyState, server: int, rack: int) -> bool:
-    """Whether a board has the place of this server, in this rack."""
+    """Whether the policy state has a column for this server, in this rack."""
     if server >= board.setting.size:
         return False
     return not board.has_racks or int(board.setting.rack[server]) == rack
 
 
 def wider_state(board: PolicyState, racks: Mapping[int, int], servers: RunningTasks) -> PolicyState:
-    """A board with room for these servers, of which the policy remembers what it did."""
+    """Build a policy state with columns for these servers; the policy keeps its memory."""
     old = board.setting
     last = max(racks)
     size = old.size if last < old.size else 2 * (last + 1)
@@ -48,7 +48,7 @@ def wider_state(board: PolicyState, racks: Mapping[int, int], servers: RunningTa
 
 
 def seat(board: PolicyState, wider: PolicyState, servers: RunningTasks) -> dict[int, int]:
-    """Let those tasks that run do so on the wider board.
+    """Enter the running tasks into the wider policy state.
 
     Returns:
         Their new numbers by the old.
@@ -67,9 +67,9 @@ def seat(board: PolicyState, wider: PolicyState, servers: RunningTasks) -> dict[
 
 
 def leave(table: State, server: int, now: float) -> list[Action]:
-    """A server is gone; tasks that waited for it come again elsewhere, in their order."""
+    """Remove a lost server; tasks that waited for it are requeued elsewhere, in their order."""
     board = table.board
-    # All are withdrawn before any comes again: a queue that is down is to be empty.
+    # All are withdrawn before any is requeued: the queue of a server that is down must be empty.
     numbers = waiting_for(board, server)
     withdraw(board, numbers)
     table.waiting -= int(numbers.size)
@@ -86,7 +86,7 @@ def leave(table: State, server: int, now: float) -> list[Action]:
 
 
 def _come_again(table: State, now: float) -> list[Action]:
-    """Tasks that were withdrawn stand before all others, each before the one that came before."""
+    """Requeue withdrawn tasks before all others, each before the one that came before."""
     board, numbers = table.board, table.board.floor.moved[1:]
     actions: list[Action] = []
     came = 0
@@ -100,7 +100,7 @@ def _come_again(table: State, now: float) -> list[Action]:
 
 
 def move(table: State, now: float) -> list[Action]:
-    """Everything goes on a board with more places."""
+    """Move everything to a policy state with more columns."""
     old = table.board
     table.board = wider_state(old, table.racks, table.servers)
     table.shares.moved(table.board)

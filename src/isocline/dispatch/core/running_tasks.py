@@ -7,7 +7,7 @@ from typing import final
 @final
 @dataclass(slots=True, eq=False)
 class RunningAttempt:
-    """A task at a server."""
+    """Attempt at a task on a server."""
 
     task: int  # the caller's number
     number: int  # the board's
@@ -22,7 +22,7 @@ class RunningAttempt:
 
 @final
 class RunningTasks:
-    """Attempts by server: first what it runs, then what it has ahead."""
+    """Attempts by server: first the running one, then the pipelined one."""
 
     def __init__(self) -> None:
         self.at: dict[int, list[RunningAttempt]] = {}  # of those that are there
@@ -30,13 +30,13 @@ class RunningTasks:
         self.count = 0  # attempts
 
     def add(self, server: int, attempt: RunningAttempt) -> None:
-        """A server gets a task."""
+        """Add an attempt."""
         self.at[server].append(attempt)
         self.of.setdefault(attempt.task, []).append(server)
         self.count += 1
 
     def remove(self, server: int, task: int) -> RunningAttempt | None:
-        """An attempt has ended; None if there is none such."""
+        """Remove an attempt; returns it, or None if there is none."""
         for attempt in self.at.get(server, ()):
             if attempt.task == task:
                 self.at[server].remove(attempt)
@@ -45,7 +45,7 @@ class RunningTasks:
         return None
 
     def lose(self, server: int) -> list[RunningAttempt]:
-        """A server is gone; what it had."""
+        """Remove a lost server; returns its attempts."""
         lost = self.at.pop(server)
         for attempt in lost:
             self._forget(server, attempt.task)

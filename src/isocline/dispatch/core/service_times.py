@@ -1,4 +1,4 @@
-"""Service times as they are measured, of each function at each level, and how they spread.
+"""Measured service times of each function at each level, and their spread.
 
 *Means.* A function's times are its own, so only the ratio of levels can be known before: the prior
 says how many times longer a task takes with its data in the rack or elsewhere. At level l of
@@ -34,7 +34,7 @@ PER_OCTAVE, LOWEST, CLASSES = 4, -8, 80  # from 2^-8 to 2^12 means
 @final
 @dataclass(slots=True)
 class MeasuredTimes:
-    """One function's service times."""
+    """Service times of one function."""
 
     slowdown: tuple[float, ...]
     scale: float  # s, a local task's, before any is known
@@ -44,7 +44,7 @@ class MeasuredTimes:
     seen: int = 0
 
     def observe(self, level: int, seconds: float) -> None:
-        """A task took so long."""
+        """Record the time of a task."""
         mean = self.mean(level)
         self._count(level, seconds)
         self.seen += 1
@@ -55,7 +55,7 @@ class MeasuredTimes:
             self.spread = [0.5 * share for share in self.spread]
 
     def read(self, level: int, seconds: float) -> None:
-        """The data of one, which is at another level, took so long to come, and the task is due."""
+        """Record the time of a fetch, for a task of another level, which is due with it."""
         self._count(level, seconds + self.mean(0))
 
     def _count(self, level: int, seconds: float) -> None:
@@ -72,7 +72,7 @@ class MeasuredTimes:
         return (prior + self.total[level]) / (WEIGHT + self.count[level])
 
     def remaining(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-        """Times run, over the mean, increasing; and what is expected to remain at each of them."""
+        """Elapsed times over the mean, increasing, and the expected remaining time at each."""
         weight = np.array(self.spread)
         edges = 2.0 ** (LOWEST + np.arange(CLASSES + 1) / PER_OCTAVE)
         middle = np.sqrt(edges[:-1] * edges[1:])
@@ -85,7 +85,7 @@ class MeasuredTimes:
 
 @final
 class MeasuredRates:
-    """All functions', and what a policy is told: three rates for the mixture as it is."""
+    """Service times of all functions, and the three rates of their mixture, for policies."""
 
     def __init__(self, prior: Rates):
         self.prior = prior
@@ -95,7 +95,7 @@ class MeasuredRates:
         self._told = np.array(prior.levels)
 
     def of(self, function: int) -> MeasuredTimes:
-        """A function's; one that is new is taken to be as long as the mean of the others."""
+        """Return a function's times; a new function starts from the mean of the others."""
         found = self._of.get(function)
         if found is None:
             known = [each.mean(0) for each in self._of.values() if each.seen]
@@ -104,7 +104,7 @@ class MeasuredRates:
         return found
 
     def local_means(self) -> list[tuple[int, float]]:
-        """Of each function the service time near its data, s."""
+        """Local service time of each function, s."""
         return [(function, each.mean(0)) for function, each in self._of.items()]
 
     def changed(self, least: float = 0.05) -> npt.NDArray[np.float64] | None:

@@ -1,4 +1,4 @@
-"""Stragglers: running tasks that are to be run again elsewhere."""
+"""Speculation: copies of stragglers on other servers."""
 
 import math
 from collections.abc import Container
@@ -19,7 +19,7 @@ BETWEEN, LEAST = 0.25, 0.01
 
 
 class Copy(NamedTuple):
-    """Run this attempt's task on another server, too."""
+    """Copy of an attempt's task to run on another server."""
 
     server: int
     attempt: RunningAttempt
@@ -29,7 +29,7 @@ class Copy(NamedTuple):
 
 @final
 class Speculation:
-    """Looks at what runs while a server is idle; O(servers) a look."""
+    """Search for stragglers while a server is idle, in O(servers)."""
 
     def __init__(self, factor: float):
         self.next_look = 0.0  # s
@@ -46,7 +46,7 @@ class Speculation:
     ) -> list[Copy]:
         """Copies whose gain is positive, each on an idle server; holders of the data first.
 
-        Only of tasks that are still `wanted`, and run once.
+        Only tasks that are still `wanted`, with a single attempt, are copied.
         """
         if self._factor == math.inf or now < self.next_look:
             return []
@@ -93,7 +93,7 @@ class Speculation:
         return copy if copy.remaining > self._factor * copy.fresh else None
 
     def _remaining(self, rates: MeasuredRates, function: int, run: float) -> float:
-        """Means that a task is expected to need when it has run so many."""
+        """Expected remaining time, in means, of a task that has run so many."""
         measured = rates.of(function)
         known = self._spread.get(function)
         if known is None or measured.seen > known[0] + 64:

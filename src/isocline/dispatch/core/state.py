@@ -1,9 +1,7 @@
-"""State of the core: each task and server, and the steps that its decisions are made of.
+"""State of the core: tasks, servers and counters, and the steps of its decisions.
 
-A task is on the board, where it waits or runs; or it is an orphan, as no server that is up holds
-its data. Each step returns what is to be done, in order.
-
-Counters of the core.
+A task is in the policy state, where it waits or runs, or it is unplaceable, as no server that is
+up holds its data. Each step returns the resulting actions, in order.
 """
 
 import math
@@ -40,7 +38,7 @@ from isocline.policies.scheduling.state.tasks import NONE
 @final
 @dataclass(slots=True)
 class Counts:
-    """Since the start."""
+    """Counters since the start."""
 
     submitted: int = 0  # tasks
     finished: int = 0
@@ -62,12 +60,12 @@ FETCHED = ", with data fetched ahead"
 
 @final
 class State:
-    """See `Core`.
+    """Tasks, servers and counters; see `Core`.
 
     Attributes:
-        number: Of each task on the board, there.
+        number: Number of each task in the policy state.
         anywhere: Tasks without data.
-        waiting: Tasks on the board that have not started.
+        waiting: Tasks in the policy state that have not started.
     """
 
     def __init__(
@@ -114,9 +112,9 @@ class State:
     def come(
         self, task: TaskSpec, holders: Sequence[int], now: float, how: int = state.SUBMIT
     ) -> list[Action]:
-        """A task joins those that wait, and may start; without a holder it is an orphan.
+        """Add a waiting task, which may start; without a holder it is unplaceable.
 
-        `how` is COMES, COMES_FIRST or COMES_FETCHED of `kernels.floor`.
+        `how` is COMES, COMES_FIRST or COMES_FETCHED of `kernels.state`.
         """
         anywhere = task.task in self.anywhere
         local = tuple(self.servers.at) if anywhere else self.up(holders)
@@ -128,7 +126,7 @@ class State:
         return self.has_come(local, now)
 
     def has_come(self, local: Sequence[int], now: float) -> list[Action]:
-        """What follows when a task has come, to which these servers are local."""
+        """Do what follows the admission of a task to which these servers are local."""
         actions = self.started(now)
         fetches = self.fetches(now)
         if self.learning.ahead and not actions:
@@ -137,20 +135,20 @@ class State:
         return actions + fetches
 
     def orphaned(self, task: TaskSpec, now: float) -> None:
-        """No server that is up holds a task's data."""
+        """Mark a task as unplaceable: no server that is up holds its data."""
         self.number.pop(task.task, None)
         anywhere = task.task in self.anywhere
         self.orphans.add(task, math.inf if anywhere else now + self._rules.holder_grace)
 
     def taken_back(self, number: int) -> TaskSpec:
-        """Take a task that waits off the board."""
+        """Take a waiting task out of the policy state."""
         description, _ = described(self.board, number)
         self.board.event(state.TAKEN_BACK, 0, number)
         self.waiting -= 1
         return description
 
     def leave(self, task: int) -> list[Action]:
-        """A task has ended: what still runs it is to stop."""
+        """Remove a task that has ended; returns cancellations of its running attempts."""
         if task in self.orphans:
             row = self.orphans.take(task).row
         else:
@@ -174,12 +172,12 @@ class State:
     # Servers
 
     def up(self, holders: Sequence[int]) -> Sequence[int]:
-        """Those of these servers that are up."""
+        """Return those of these servers that are up."""
         at = self.servers.at
         return holders if all(s in at for s in holders) else [s for s in holders if s in at]
 
     def started(self, now: float, ahead: bool = False) -> list[Action]:
-        """Note the tasks that servers have just taken."""
+        """Record the tasks that servers have just taken; returns their starts."""
         actions: list[Action] = []
         for server, number, distance, queue, row, function in self.board.started():
             task = self.board.names[number]
@@ -204,14 +202,14 @@ class State:
         return f"{WHY[level]}: of server {queue}, where {self.board.waiting(queue)} more wait"
 
     def _far(self, holders: Sequence[int], server: int) -> int:
-        """How far from a task's data a server is, or was before it fetched that."""
+        """Locality level of a server for a task, before any prefetch."""
         rack = self.board.setting.rack
         others = [holder for holder in holders if holder != server]
         near = self.board.has_racks and any(rack[other] == rack[server] for other in others)
         return RACK if near else REMOTE
 
     def fetches(self, now: float) -> list[Action]:
-        """Note what servers are to fetch as of the last event."""
+        """Record the fetches that begin at the last event."""
         actions: list[Action] = []
         for server, number in self.board.wanted():
             task = self.board.names[number]
@@ -227,7 +225,7 @@ class State:
         return actions
 
     def fetched(self, task: int, server: int, now: float, seconds: float | None) -> list[Action]:
-        """A server has fetched, or, None, could not."""
+        """Handle the end of a server's fetch, or, with None, its failure."""
         known = self.fetching.ended(task, server, seconds is not None)
         if known is None:
             return []
@@ -240,13 +238,13 @@ class State:
         return self.fetches(now)
 
     def no_longer_comes(self, server: int) -> None:
-        """A server is gone; what it was fetching for may be fetched for by others."""
+        """Forget the fetches of a lost server; others may fetch for those tasks."""
         for task in self.fetching.lost(server):
             if task in self.number:
                 self.board.comes_no_more(self.number[task])
 
     def freed(self, server: int, attempt: RunningAttempt, now: float) -> list[Action]:
-        """What a server does next."""
+        """Choose the next task of a free server."""
         actions: list[Action] = []
         if attempt.began == math.inf:
             self.board.event(state.AHEAD_ENDS, server)
@@ -259,7 +257,7 @@ class State:
         return actions + self.give_ahead(server, now)
 
     def give_ahead(self, server: int, now: float) -> list[Action]:
-        """A second task for a server that is busy, if that is worth it."""
+        """Pipeline a second task to a busy server, if that is worth it."""
         if not self.learning.ahead or not self.board.waiting(server):
             return []
         if len(self.servers.at[server]) != 1:
@@ -268,7 +266,7 @@ class State:
         return self.started(now, ahead=True)
 
     def copies(self, now: float) -> list[Action]:
-        """Run stragglers again elsewhere."""
+        """Start copies of stragglers elsewhere."""
         actions: list[Action] = []
         wanted = self.stragglers.wanted(
             self.number, self.board, self.servers, self.learning.measured, now
@@ -287,7 +285,7 @@ class State:
         return actions
 
     def no_longer_holds(self, server: int) -> None:
-        """Tasks that run, and may have to run again, cannot count on this server's data."""
+        """Remove a server from the holders of running tasks, which may have to run again."""
         for attempts in self.servers.at.values():
             for attempt in attempts:
                 holders = self.board.facts(attempt.number)[0]
@@ -298,7 +296,7 @@ class State:
     # Learning
 
     def learn(self, attempt: RunningAttempt, now: float, seconds: float | None) -> None:
-        """A task took `seconds`, or so long that nothing is to be learnt from it."""
+        """Learn from a task that took `seconds`; None: its time is no measurement."""
         if attempt.copy:
             self.counts.copies_first += 1
         if seconds is None:
@@ -308,6 +306,6 @@ class State:
             self.go_by_rates(anew=self.learning.look(self.board))
 
     def go_by_rates(self, *, anew: bool = False) -> None:
-        """Fetch, or do not, as is worth it by the rates that hold now."""
+        """Turn prefetching on or off, as is worth it by the rates in force."""
         learning = self.learning
         self.fetching.go_by(self.board, learning.rates, learning.gap.seconds, anew=anew)

@@ -1,4 +1,4 @@
-"""Tasks that no server can run at the moment, as none that is up holds their data."""
+"""Unplaceable tasks: no server that is up holds their data."""
 
 import math
 from collections import deque
@@ -6,7 +6,7 @@ from typing import NamedTuple, final
 
 
 class TaskSpec(NamedTuple):
-    """All that the core knows of a task that is not on the board."""
+    """Description of a task that is not in the policy state."""
 
     task: int
     row: int  # its job's, on the board
@@ -17,7 +17,7 @@ class TaskSpec(NamedTuple):
 
 @final
 class Unplaceable:
-    """All that have a deadline get the same time, so they are due in the order they came in."""
+    """All deadlines have the same length, so tasks are due in the order in which they came."""
 
     def __init__(self) -> None:
         self._of: dict[int, tuple[TaskSpec, float]] = {}
@@ -30,21 +30,21 @@ class Unplaceable:
         return task in self._of
 
     def add(self, orphan: TaskSpec, until: float) -> None:
-        """A task has no holder; it is given up at `until`, s."""
+        """Add a task without a holder; it is given up at `until`, s."""
         self._of[orphan.task] = orphan, until
         if until < math.inf:
             self._due.append((until, orphan.task))
 
     def wait(self, task: int, until: float) -> None:
-        """One that was overdue is given up at `until`, s, instead."""
+        """Postpone a task that was overdue until `until`, s."""
         self.add(self._of[task][0], until)
 
     def take(self, task: int) -> TaskSpec:
-        """It has a holder, or is no longer wanted."""
+        """Remove a task that has a holder now, or is no longer wanted."""
         return self._of.pop(task)[0]
 
     def next_deadline(self) -> float:
-        """When the first is given up, s; inf for never."""
+        """Time at which the first task is given up, s; inf for never."""
         while self._due:
             until, task = self._due[0]
             if task in self._of and self._of[task][1] == until:
@@ -53,7 +53,7 @@ class Unplaceable:
         return math.inf
 
     def overdue(self, now: float) -> list[int]:
-        """Those that have waited in vain; each is told once, and is to be taken."""
+        """Return the tasks that are overdue, each once; the caller removes them."""
         found = {}  # one that came, went and came again at one time is due twice
         while self.next_deadline() <= now:
             until, task = self._due.popleft()
@@ -61,5 +61,5 @@ class Unplaceable:
         return list(found)
 
     def all(self) -> list[TaskSpec]:
-        """In the order in which they came in."""
+        """Return all tasks, in the order in which they came in."""
         return [description for description, _ in self._of.values()]

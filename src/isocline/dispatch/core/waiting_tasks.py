@@ -1,4 +1,4 @@
-"""Tasks that wait on a board, and those of them that wait elsewhere now that a server is gone."""
+"""Waiting tasks of a policy state, and their withdrawal from a server that is gone."""
 
 from collections.abc import Collection, Sequence
 
@@ -15,18 +15,18 @@ IndexArray = npt.NDArray[np.int64]
 
 
 def described(board: PolicyState, number: int) -> tuple[TaskSpec, list[int]]:
-    """A task on a board, and its holders."""
+    """Return a task and its holders."""
     holders, row, function = board.facts(number)
     return TaskSpec(board.names[number], row, function, *board.time(number)), holders
 
 
 def all_waiting(board: PolicyState) -> IndexArray:
-    """The numbers of all tasks that wait, in order of submission."""
+    """Return the numbers of all waiting tasks, in order of submission."""
     return _by_submission(board, np.flatnonzero(board.view.tasks.fact[:, WAITS]))
 
 
 def waiting_for(board: PolicyState, server: int) -> IndexArray:
-    """Of those that wait for a server, or have their data there."""
+    """Return the tasks that wait for a server, or have their data there."""
     tasks, size = board.view.tasks, board.setting.size
     waits = np.flatnonzero(tasks.fact[:, WAITS])
     rows = tasks.holders.reshape(tasks.fact.shape[0], -1)[waits]
@@ -43,7 +43,7 @@ def _by_submission(board: PolicyState, numbers: IndexArray) -> IndexArray:
 
 
 def withdraw(board: PolicyState, numbers: IndexArray) -> None:
-    """These wait no more, and stand in no list, but keep their numbers."""
+    """Withdraw these tasks from all lists; they keep their numbers."""
     if numbers.size:
         board.set_moved(numbers, ())
         board.event(state.UNQUEUE)
@@ -57,10 +57,10 @@ def without(
     anywhere: Collection[int],
     up: Sequence[int],
 ) -> tuple[IndexArray, IndexArray]:
-    """Let tasks that were withdrawn do without a server that had their data.
+    """Remove a server from the holders of withdrawn tasks.
 
-    Those of which the caller's number is in `anywhere` are local at any that is `up`. Returns those
-    that may come again, and those to which no server is local, which leave the board.
+    Tasks whose caller's number is in `anywhere` are local at any server that is `up`. Returns the
+    tasks to requeue, and those without a local server, which leave the policy state.
     """
     tasks = board.view.tasks
     exclude(tasks, numbers, server)

@@ -1,4 +1,4 @@
-"""Compilation of the kernels that the core needs only now and then, before the first task comes.
+"""Early compilation of the kernels that the core needs only now and then.
 
 One that is not compiled yet would stop every server for as long as that takes.
 """
@@ -12,7 +12,7 @@ from isocline.policies.scheduling.state.longest_queue import is_full
 
 
 def rehearse(board: PolicyState) -> None:
-    """Have them compiled for this board, which has no tasks and stays as it is."""
+    """Compile the kernels for this policy state, which has no tasks and stays as it is."""
     view, nobody = board.view, np.zeros(0, np.int64)
     allocation.relisted(view, 1, board.policy.binds)
     exclude(view.tasks, nobody, 0)

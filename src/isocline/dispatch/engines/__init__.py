@@ -1,5 +1,6 @@
-"""Engines run tasks, under one contract (`contract`) for all.
+"""Engines run tasks, under one contract (`base`) for all.
 
-`fake` is in virtual time, `processes` the worker processes of this machine, `ray` and `dask` what
-there is already. Each is imported from its own module, as each brings its own library.
+Read `base` (the contract) and `fake` (an engine in virtual time) first. `processes` runs worker
+processes on this machine, `ray` and `dask` use an existing cluster; none imports another, and
+`common` has what they share. Each is imported from its own module, as each needs its own library.
 """

@@ -1,14 +1,14 @@
 """The contract of an engine: commands from the scheduler, events from the engine.
 
-An engine has nodes, each with a queue that it works off in order, one task at a time. An attempt at
-a task is a number that the caller gives once. Each attempt ends with exactly one of `Done`,
+An engine has nodes, each with a queue that it processes in order, one task at a time. Attempts are
+identified by numbers that the caller uses once. Each attempt ends with exactly one of `Done`,
 `Raised`, `TimedOut`, `Stopped`, or with the `NodeLost` of its node, which ends all attempts there.
-A caller that hears `NodeLost` late may have given that node more: what then comes of attempts it
-has counted as lost is to be ignored. A node's `NodeLost` follows all that it had done before.
+A caller that receives `NodeLost` late may have given that node more work: later events of attempts
+counted as lost must be ignored. A node's `NodeLost` follows all its earlier events.
 
 A node may come to hold a chunk that it fetched (`Holds`) and lose it again (`Drops`); `NodeLost`
-drops all that it came to hold, so that it holds what it did at first when it is up again. It may be
-told to fetch one while it runs tasks, which ends with one `Fetched` or with its `NodeLost`.
+drops all that it came to hold, so that it holds only its original chunks when it is up again. A
+`fetch` while it runs tasks ends with one `Fetched` or with its `NodeLost`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, Protocol
 
 
 class Node(NamedTuple):
-    """Where tasks run."""
+    """Node of an engine, with its rack."""
 
     name: str
     rack: str | None = None  # or zone; None: the engine knows none
@@ -26,7 +26,7 @@ class Node(NamedTuple):
 class WorkItem(NamedTuple):
     """One attempt at one task.
 
-    That is, function(value of the chunk, *args, **kwargs); without a chunk, no value.
+    It calls function(value of the chunk, *args, **kwargs), without the value if there is no chunk.
     """
 
     attempt: int
@@ -41,7 +41,7 @@ class WorkItem(NamedTuple):
 
 
 class Done(NamedTuple):
-    """It returned."""
+    """The attempt returned."""
 
     attempt: int
     node: str
@@ -53,7 +53,7 @@ class Done(NamedTuple):
 
 
 class Raised(NamedTuple):
-    """It raised, could not be read or unpickled, or its value could not be pickled."""
+    """The attempt raised, could not be read or unpickled, or its value could not be pickled."""
 
     attempt: int
     node: str
@@ -63,7 +63,7 @@ class Raised(NamedTuple):
 
 
 class TimedOut(NamedTuple):
-    """It ran longer than its limit and was stopped."""
+    """The attempt ran longer than its limit and was stopped."""
 
     attempt: int
     node: str
@@ -71,14 +71,14 @@ class TimedOut(NamedTuple):
 
 
 class Stopped(NamedTuple):
-    """It was cancelled before it ended."""
+    """The attempt was cancelled before it ended."""
 
     attempt: int
     node: str
 
 
 class NodeUp(NamedTuple):
-    """A node is there that was not, or was lost."""
+    """A node is up that was new, or lost."""
 
     node: Node
 
@@ -92,7 +92,7 @@ class NodeLost(NamedTuple):
 
 
 class NodeGone(NamedTuple):
-    """A lost node was started again and again in vain; `NodeUp`, should it yet come up."""
+    """A lost node was restarted repeatedly in vain; `NodeUp` follows if it comes up after all."""
 
     name: str
     reason: str
@@ -113,7 +113,7 @@ class Drops(NamedTuple):
 
 
 class Fetched(NamedTuple):
-    """A node has fetched a chunk as it was told to, or could not; `Holds`, if new, comes first."""
+    """A node has ended a fetch, with or without success; `Holds`, if new, comes first."""
 
     chunk: str
     node: str
@@ -127,13 +127,13 @@ Emit = Callable[[Event], None]
 
 
 class Engine(Protocol):
-    """The methods are called from one thread; all but `start` and `close` return at once.
+    """Contract of engines. One thread calls the methods; all but `start`, `close` return at once.
 
     Attributes:
         fetches: Whether nodes can fetch a chunk while they run tasks.
         fixed: Whether there will be no other nodes than those that `start` returned.
-        loader: What makes of a chunk the value that a task gets, if it is the user's.
-        directories: Of each node, if chunks are files below them.
+        loader: The user's function from a chunk to the value that a task gets, if any.
+        directories: Directory of each node, if chunks are files below them.
     """
 
     fetches: bool
@@ -142,12 +142,12 @@ class Engine(Protocol):
     directories: Mapping[str, Path]
 
     def start(self, emit: Emit) -> Sequence[Node]:
-        """Begin; returns the nodes that are up.
+        """Start the engine; returns the nodes that are up.
 
         `emit` may be called from any thread, until `close` returns.
 
         Raises:
-            EngineError: The nodes cannot be had; the message says why.
+            EngineError: The nodes cannot be started or reached; the message says why.
         """
 
     def run(self, node: str, work: WorkItem) -> None:
@@ -159,11 +159,11 @@ class Engine(Protocol):
     def fetch(self, node: str, chunk: str, holders: Sequence[str]) -> None:
         """Have a node fetch a chunk from one of those that hold it, and keep it if it can.
 
-        Several at once, if it is told to; nothing is done if the node is lost.
+        Several fetches may run at once; nothing is done if the node is lost.
         """
 
     def locations(self, chunk: str) -> Sequence[str]:
-        """The nodes that hold a chunk as far as the engine knows."""
+        """Return the nodes that hold a chunk, as far as the engine knows."""
 
     def close(self) -> None:
-        """End all that was started; attempts still there end without an event. May be repeated."""
+        """End all that was started; attempts still there end without an event. Repeatable."""

@@ -44,7 +44,7 @@ _IDLE = -1
 
 
 class Fault(Enum):
-    """What befalls an attempt."""
+    """Fault of an attempt."""
 
     DIE = auto()  # its node, half way through
     HANG = auto()  # it does not end
@@ -52,7 +52,7 @@ class Fault(Enum):
 
 
 class FaultError(Exception):
-    """A fault that was asked for."""
+    """Exception of an injected fault."""
 
 
 class Service(NamedTuple):
@@ -65,7 +65,7 @@ class Service(NamedTuple):
 
 @final
 class _Place:
-    """A node, and what it works off."""
+    """Node and its queue."""
 
     def __init__(self, node: Node) -> None:
         self.node = node
@@ -79,7 +79,7 @@ class _Place:
 
 @final
 class FakeEngine:
-    """All its methods may be called from any thread."""
+    """Engine in virtual time; all its methods may be called from any thread."""
 
     def __init__(
         self,
@@ -95,13 +95,13 @@ class FakeEngine:
         warm_up: float = 0.0,
         speed: float | None = None,
     ) -> None:
-        """Nothing happens yet.
+        """Make the engine, without starting anything.
 
         Args:
             nodes: How many, named n0, n1, ..., or which.
             service: Mean service times.
             draw: A service time from its mean, s.
-            fault: What befalls the attempt that this node begins now.
+            fault: Fault of the attempt that a node begins now.
             loader: From a chunk's name to its value.
             keeps: A node that fetched a chunk for a task holds it from then on.
             fetches: Nodes can fetch while they run tasks, in what a remote task takes longer.
@@ -180,10 +180,10 @@ class FakeEngine:
         if self._thread:
             self._thread.join()
 
-    # What a real engine has not
+    # Beyond the contract
 
     def advance(self) -> bool:
-        """Go to the next thing that happens; False if nothing will."""
+        """Go to the next event; returns False if there is none."""
         with self._changed:
             if not self._agenda:
                 return False
@@ -203,7 +203,7 @@ class FakeEngine:
     # Steps
 
     def _begin(self, place: _Place) -> None:
-        """Take up the first of the queue, if the node is idle."""
+        """Begin the first attempt of the queue, if the node is idle."""
         if place.running != _IDLE or not place.queue:
             return
         work = next(iter(place.queue.values()))
@@ -221,7 +221,7 @@ class FakeEngine:
             self._at(work.limit, place, lambda: self._end(place, late))
 
     def _at(self, delay: float, place: _Place, act: Callable[[], None]) -> None:
-        """Do it then, if the node still runs what it runs now."""
+        """Schedule a call, valid if the node still runs the same attempt then."""
         attempt = place.running
 
         def due() -> None:
@@ -284,7 +284,7 @@ class FakeEngine:
         place.up = place.cold = True
         self._say(NodeUp(place.node))
 
-    # Where chunks are
+    # Locations of chunks
 
     def _held(self, place: _Place, work: WorkItem) -> bool:
         return work.chunk is None or work.chunk in place.held or place.node.name in work.holders
@@ -302,12 +302,12 @@ class FakeEngine:
     # Time
 
     def _catch_up(self) -> None:
-        """Where time passes by itself, it is as late as that."""
+        """Advance virtual time to the real time, where it passes by itself."""
         if self._speed is not None and self._speed < float("inf"):
             self.now = max(self.now, (time.monotonic() - self._began) * self._speed)
 
     def _pump(self) -> None:
-        """In the engine's own thread."""
+        """Advance in the engine's own thread."""
         with self._changed:
             while self._speed is not None:
                 if not self._agenda:

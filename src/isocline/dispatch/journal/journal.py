@@ -1,18 +1,16 @@
-"""Journal of a run, so that one that was cut off goes on where it stopped.
+"""Journal of a run, from which an interrupted run is resumed.
 
 An SQLite file in WAL mode with a row for each task: its key, a fingerprint of function, arguments
-and chunk, its state and its result. A thread of the journal's own commits rows every 0.1 s, at most
-500 in a transaction. A driver that is killed leaves a file that is whole; tasks it had running,
-or had finished less than 0.1 s before, are run again by the next one. Writes are not synchronised
+and chunk, its state and its result. A thread of its own commits rows every 0.1 s, at most 500 in a
+transaction. A process that is killed leaves a valid file; tasks that were running, or finished less
+than 0.1 s before, are run again by the next one. Writes are not synchronised
 with the disk at each commit: a power cut may cost more than 0.1 s, never the file.
 
-A full disk does not stop the run. What cannot be written is kept and tried again every second, up
-to 64 MB of results; beyond that the oldest are let go, and those tasks are run again by a resumed
-run. It is logged when it begins, and `close` says what has not been written. A row that cannot be
-written on any disk, and one that is damaged when it is read, are their tasks' affair alone: those
-are run again.
-
-Results that are too large for rows of a journal, in files of their own beside it.
+A full disk does not stop the run. Rows that cannot be written are kept and tried again every
+second, up to 64 MB of results; beyond that the oldest are dropped, and those tasks are run again by
+a resumed run. The failure is logged when it begins, and `close` reports the rows that were lost. A
+row that no disk would take, or that is damaged when it is read, affects its own task alone, which
+is run again. Results that are too large for a row have files of their own in PATH-results/.
 """
 
 import ctypes
@@ -37,13 +35,13 @@ LARGE = 1 << 20  # bytes; SQLite is the faster one up to about 0.1 MB, and takes
 
 @final
 class LargeResults:
-    """Those of one journal, in PATH-results/."""
+    """Results in files of their own, in PATH-results/."""
 
     def __init__(self, journal: Path) -> None:
         self._directory = journal.with_name(journal.name + "-results")
 
     def apart(self, row: "Row") -> "Row":
-        """The row, without its value if that is large and now in a file; raises OSError."""
+        """Move a large value of a row to a file; returns the row, raises OSError."""
         if row.value is None or len(row.value) < LARGE:
             return row
         path = self._path(row.key)
@@ -54,7 +52,7 @@ class LargeResults:
         return row._replace(value=None, large=len(row.value))
 
     def read(self, key: str, size: int) -> bytes | None:
-        """The value, or None if the file is not there or not whole."""
+        """Read a value; None if its file is missing or damaged."""
         try:
             value = self._path(key).read_bytes()
         except OSError:
@@ -93,7 +91,7 @@ _PASSING = {
 
 
 class Row(NamedTuple):
-    """One task, as last heard of. Times are Unix times, s."""
+    """State of one task. Times are Unix times, s."""
 
     key: str
     fingerprint: bytes
@@ -113,17 +111,18 @@ class Row(NamedTuple):
 
 @final
 class Journal:
-    """One run's, which nobody else may write at the same time."""
+    """Journal of one run; no other process may write it at the same time."""
 
     def __init__(self, path: str | Path, resume: bool = False) -> None:
-        """Opens or makes the file.
+        """Open or make the file.
 
         Args:
             path: The file; SQLite keeps PATH-wal beside it, and large results are in PATH-results/.
-            resume: Go on with what is there, if it is there.
+            resume: Whether to continue an existing file.
 
         Raises:
-            JournalError: It cannot be opened, is in use, is not a journal, or has tasks already.
+            JournalError: The file cannot be opened, is in use, is not a journal, or has tasks
+                already.
         """
         self.path = Path(path)
         self.problem: str | None = None  # why rows wait, while they do
@@ -142,11 +141,11 @@ class Journal:
     def find(self, key: str, fingerprint: bytes) -> bytes | None:
         """The pickled result of a task that finished in an earlier run, or None.
 
-        None, too, if its data or the release of Python has changed, or the result is damaged: the
-        task is to be run again. The fingerprint is a packed `Identity`.
+        It is None, too, if its data or the release of Python has changed, or the result is damaged:
+        the task must run again. The fingerprint is a packed `Identity`.
 
         Raises:
-            JournalError: That was another function, or had another loader or other arguments.
+            JournalError: The task had another function, loader or other arguments.
         """
         try:
             with self._lock:
@@ -175,16 +174,16 @@ class Journal:
         return value
 
     def note(self, row: Row) -> None:
-        """To be written soon, in place of what was noted of that task before."""
+        """Queue a row for writing; it replaces an earlier one of the same task."""
         self._rows.append(row)
 
     @property
     def unwritten(self) -> int:
-        """Rows that wait to be written."""
+        """Number of rows that wait to be written."""
         return len(self._rows)
 
     def close(self) -> None:
-        """Write what is left.
+        """Write the remaining rows.
 
         Raises:
             JournalError: Some of it cannot be written.
@@ -203,16 +202,16 @@ class Journal:
             )
 
     def disown(self) -> None:
-        """As of `forks.Forkable`.
+        """Let go of the file in a forked child, see `forks.Forkable`.
 
-        A connection that is closed in a child writes the log back into the file, under the feet of
-        the parent, whose lock it takes for its own. So it is never closed there, not even by the
-        end of the interpreter.
+        Closing the connection in a child would write the log back into the file while the parent
+        uses it, as the child takes the parent's lock for its own. So the connection is never closed
+        there, not even at the end of the interpreter.
         """
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._connection))
 
     def _say_python(self, python: str | None) -> None:
-        """Once, that results are of another Python, if they are."""
+        """Log once that results are of another release of Python, if they are."""
         if python is not None and not self._said_python:
             self._said_python = True
             LOG.warning(
@@ -277,7 +276,7 @@ class Journal:
         return JournalError(f"journal {self.path}: {error}; {remedy}")
 
     def _write(self) -> None:
-        """In the journal's own thread, until it is closed and all is written that can be."""
+        """Write rows in the journal's own thread, until it is closed and all is written."""
         pause = _EVERY
         while not (self._closing.wait(pause) and not self._rows):
             while self._rows:
@@ -291,7 +290,7 @@ class Journal:
             pause = _AGAIN if self.problem else _EVERY
 
     def _left(self, batch: list[Row]) -> list[Row]:
-        """Write rows; returns those that are to be tried again, as the disk did not take them."""
+        """Write rows; returns those that the disk did not take, to be tried again."""
         last = {row.key: row for row in batch}  # a task often starts and ends within one batch
         rows = list(last.values())
         left: list[Row] = []
@@ -311,7 +310,7 @@ class Journal:
         return left
 
     def _one_by_one(self, rows: list[Row]) -> tuple[list[Row], str | None]:
-        """Write what can be written; returns what the disk does not take, and why."""
+        """Write row by row; returns those that the disk did not take, and the error."""
         left: list[Row] = []
         problem = None
         for at, row in enumerate(rows):
@@ -329,7 +328,7 @@ class Journal:
         return left, problem
 
     def _commit(self, rows: Iterable[Row]) -> None:
-        """All of them, or an exception and none."""
+        """Commit all rows, or raise and commit none."""
         try:
             stored = [_storable(self._large.apart(_checked(row))) for row in rows]
             with self._lock:
@@ -346,7 +345,7 @@ class Journal:
                 self._connection.execute("ROLLBACK")
 
     def _shed(self) -> None:
-        """Keep no more than there is room for, while nothing can be written."""
+        """Drop the oldest rows beyond the limit, while nothing can be written."""
         if not self.problem:
             return
         size = sum(len(row.value or b"") for row in tuple(self._rows))
@@ -360,7 +359,7 @@ def _checked(row: Row) -> Row:
 
 
 def _storable(row: Row) -> tuple[Any, ...]:
-    """The row as SQLite takes it: no text with lone surrogates, as of a file name that is no UTF-8.
+    """Convert a row to what SQLite takes: no lone surrogates, as in file names that are not UTF-8.
 
     A key like that is stored as bytes, so that it is another than all that are text.
     """
@@ -377,6 +376,6 @@ def _stored(key: str) -> str | bytes:
 
 
 def _passes(error: Exception) -> bool:
-    """Whether what cannot be written now may be later."""
+    """Whether an error of writing may pass."""
     code: int | None = getattr(error, "sqlite_errorcode", None)
     return code is not None and code & 0xFF in _PASSING  # the rest of it are details

@@ -1,5 +1,5 @@
 """Submission: a call and its arguments become a task.
 
-`task` is what they become, `task_factory` makes it, in the caller's thread, and `submitter` has the
-methods that users call. The rest is what a task is made of: its payload, identity and chunks.
+Read `submitter` (the methods that users call), then `task_factory`, which makes a `task` in the
+caller's thread. The other modules make its parts: payload, identity and chunk locations.
 """

@@ -13,7 +13,7 @@ Locations = Mapping[str, Sequence[str]] | Reader
 
 
 def reader(locations: Locations | None) -> Reader:
-    """Locations as a function.
+    """Return locations as a function.
 
     Raises:
         UsageError: They are neither a mapping nor a function.
@@ -31,7 +31,7 @@ def reader(locations: Locations | None) -> Reader:
 
 
 def in_directories(nodes: Mapping[str, str | Path], pattern: str = "**/*") -> dict[str, list[str]]:
-    """The files below each node's directory, as a mapping from chunk to nodes.
+    """Map the files below each node's directory to their nodes.
 
     A chunk is named by its path in the directory, with forward slashes.
 
@@ -50,7 +50,7 @@ def in_directories(nodes: Mapping[str, str | Path], pattern: str = "**/*") -> di
 
 
 def checked(holders: Any, chunk: str) -> tuple[str, ...] | None:
-    """What a reader said, as a tuple of names; raises UsageError if it is something else."""
+    """Check a reader's answer: a tuple of names, or a UsageError."""
     if holders is None:
         return None
     is_list = isinstance(holders, Iterable) and not isinstance(holders, str)

@@ -57,22 +57,22 @@ _WEAK = (weakref.ref, weakref.WeakKeyDictionary, weakref.WeakValueDictionary, we
 
 
 class Walked(NamedTuple):
-    """A fingerprint, and the paths that the value has."""
+    """Fingerprint of a value, and the paths in it."""
 
     fingerprint: bytes
     paths: tuple[str, ...]
 
 
 def fingerprint(value: Any) -> bytes:
-    """The fingerprint of any value that can be pickled; 16 bytes."""
+    """Fingerprint of any value that can be pickled; 16 bytes."""
     return _Walk().of(value)
 
 
 def walked(value: Any) -> Walked:
-    """The fingerprint of a value, and the paths in it.
+    """Fingerprint of a value, and the paths in it.
 
-    Those that a partial or a method's object has are among them, but not those that a function
-    finds in its closure, its defaults or its globals: tasks often write to these.
+    Paths of a partial or of a method's object are included, those in a function's closure, defaults
+    or globals are not: tasks often write to these.
     """
     walk = _Walk()
     return Walked(walk.of(value), tuple(sorted(walk.paths)))
@@ -93,7 +93,7 @@ class _Walk:
         self._done: dict[int, tuple[Any, bytes]] = {}  # by id; the object is kept, so its id is too
 
     def of(self, value: Any) -> bytes:
-        """The fingerprint of the value, as a part of those above it."""
+        """Fingerprint of a value, as a part of those above it."""
         if type(value) in _PLAIN:
             return _digest(value, (_plain(value),))
         if id(value) in self._done:
@@ -108,7 +108,7 @@ class _Walk:
         return found
 
     def _parts(self, value: Any) -> Iterator[bytes]:
-        """The value as byte strings; of equal values the same ones."""
+        """Yield a value as byte strings, equal for equal values."""
         kind = type(value)
         if kind in (tuple, list):
             yield from self._of_sequence(value)
@@ -164,7 +164,7 @@ class _Walk:
             yield from self._globals(function)
 
     def _globals(self, function: FunctionType) -> Iterator[bytes]:
-        """What a function finds outside of itself."""
+        """Yield the globals of a function."""
         names, known = used(function.__code__), function.__globals__
         for name in sorted(names.read & known.keys()):
             yield name.encode()
@@ -175,7 +175,7 @@ class _Walk:
             yield self.of(code)
 
     def _of_global(self, value: Any, names: frozenset[str], depth: int = 8) -> bytes:
-        """A value that code finds outside of itself, which mentions these names.
+        """Fingerprint of a global of code that mentions these names.
 
         A module of the user's is covered by what is used of it. Packages refer to one another, so
         there is a limit to the depth.
@@ -192,7 +192,7 @@ class _Walk:
         return _digest(value, tuple(parts))
 
     def _of_class(self, cls: type) -> Iterator[bytes]:
-        """A class of the user's by what it does, another one by its name."""
+        """Yield a user's class by its behaviour, another one by its name."""
         yield _name(cls)
         if not is_own_module(cls.__module__) and not is_nested(cls):
             return
@@ -204,7 +204,7 @@ class _Walk:
         yield self.of(members)
 
     def _of_object(self, value: Any) -> Iterator[bytes]:
-        """By how pickle would make it again: a callable, its arguments, and the state to set."""
+        """Yield an object by its reduction: a callable, its arguments, and the state to set."""
         if isinstance(value, PurePath):  # its parts differ between releases of Python
             text = str(value)
             if isinstance(value, Path) and not self._functions:
@@ -254,7 +254,7 @@ def _plain(value: Any) -> bytes:
 
 
 def _all_of(values: tuple[Any, ...] | list[Any]) -> bytes:
-    """Plain values in their order."""
+    """Yield plain values in order."""
     try:  # a tenth of the time
         return repr(values).encode("utf-8", "backslashreplace")
     except ValueError:  # decimal digits are limited in number
@@ -271,7 +271,7 @@ def _all_plain(values: Collection[Any]) -> bool:
 
 
 def _counts(cls: type, name: str) -> bool:
-    """Whether a member of a class says something of what it does."""
+    """Whether a member of a class affects its behaviour."""
     if name in _IDLE:
         return False
     bare = _bare(vars(cls)[name])
@@ -282,7 +282,7 @@ def _counts(cls: type, name: str) -> bool:
 
 
 def _wrapped(value: Any) -> Any:
-    """The function behind a callable of an installed package, if it is known which.
+    """Return the function behind a callable of an installed package, if known.
 
     Those of `functools.lru_cache` are pickled by name, those of Numba under a random one.
     """
@@ -301,7 +301,7 @@ def _name(value: Any) -> bytes:
 
 
 def _bare(member: Any) -> Any:
-    """The function, or functions, behind a member of a class."""
+    """Return the functions behind a member of a class."""
     if isinstance(member, (staticmethod, classmethod)):
         return member.__func__
     if type(member) is property:

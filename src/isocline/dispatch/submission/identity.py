@@ -1,4 +1,4 @@
-"""Identity of a task, as fingerprints: a journal gives results to equals only."""
+"""Identity of a task, as fingerprints: a journal gives results to equal tasks only."""
 
 import os
 import stat
@@ -15,7 +15,7 @@ from isocline.errors import UsageError
 _PYTHON = (sys.implementation.cache_tag or "unknown").encode()
 
 Version = Callable[[str], object]
-"""What tells one state of a chunk's data from another, by the chunk's name."""
+"""Version of a chunk's data, by the chunk's name."""
 Data = Callable[[], bytes]
 """Makes the fingerprint of a task's data as it is when it is called."""
 
@@ -27,7 +27,7 @@ _FOUND = {
 
 
 class Identity(NamedTuple):
-    """Fingerprints of 16 bytes each, and the release of Python that they are of."""
+    """Fingerprints of 16 bytes each, and the release of Python that made them."""
 
     function: bytes
     loader: bytes
@@ -36,15 +36,15 @@ class Identity(NamedTuple):
     python: bytes = _PYTHON  # the release, as text
 
     def packed(self) -> bytes:
-        """As it stands in a journal."""
+        """Pack it for a journal."""
         return b"".join(self)
 
 
 def changed(was: bytes, now: bytes) -> str | None:
-    """What has changed, in words, between two packed identities that differ.
+    """Describe the difference of two packed identities that differ.
 
-    None: only the data, or there is another Python, so that nobody can say. Such a task is to be
-    run again, but whoever changes its code has to say so.
+    None: only the data differs, or the release of Python, so that the rest is unknown. Such a task
+    must run again.
     """
     old, new = _unpacked(was), _unpacked(now)
     if old.python != new.python:
@@ -54,26 +54,26 @@ def changed(was: bytes, now: bytes) -> str | None:
 
 
 def another_python(was: bytes, now: bytes) -> str | None:
-    """The release of Python that a packed identity is of, if now it is another one."""
+    """Return the release of Python of a packed identity, if it is not this one."""
     python = _unpacked(was).python
     return None if python == _unpacked(now).python else python.decode(errors="replace")
 
 
 def with_data(packed: bytes, data: bytes) -> bytes:
-    """A packed identity with other data."""
+    """Replace the data of a packed identity."""
     return _unpacked(packed)._replace(data=data).packed()
 
 
 @final
 class Files:
-    """The version of a chunk that is a file: size and time of change; of others there is none.
+    """Version of a chunk that is a file, by size and time of change; None for other chunks.
 
     The data of a task is that which its file has when the task has ended, so that one which writes
     to its own file is not run again.
     """
 
     def __init__(self, *directories: Path) -> None:
-        """Chunks are paths relative to these; where several have one, all of them count."""
+        """Make it; chunks are paths relative to `roots`; if several have one, all of them count."""
         self._directories = directories
 
     def __call__(self, chunk: str) -> object:
@@ -83,14 +83,14 @@ class Files:
 
 @final
 class Versions:
-    """Fingerprints of the data of tasks: of their chunks, and of files that they are given."""
+    """Fingerprints of the data of tasks: of their chunks, and of their files."""
 
     def __init__(self, version: Version) -> None:
         self._version = version
         self._looks_again = isinstance(version, Files)
 
     def of(self, chunk: str | None, paths: Sequence[str]) -> tuple[bytes, Data | None]:
-        """The fingerprint of a task's data, and what makes that which it has at the task's end.
+        """Fingerprint of a task's data, and a function that returns the one at the task's end.
 
         Args:
             chunk: The name of the task's chunk; None: it has none.
@@ -126,7 +126,7 @@ def _with_files(version: bytes, paths: Sequence[str]) -> bytes:
 
 
 def _stat(directory: Path, chunk: str) -> tuple[int, int] | None:
-    """Bytes and ns; None: it is no file, or none that can be seen from here."""
+    """Size in bytes and time in ns; None if there is no such file, or none visible from here."""
     try:
         found = os.stat(directory / chunk)  # noqa: PTH116 - Path.stat is slower by half
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""The user's own code, as opposed to the standard library's and to what is installed."""
+"""Detection of the user's own code, as opposed to installed packages and the standard library."""
 
 import dis
 import importlib.util
@@ -46,20 +46,20 @@ def is_own_module(name: str | None) -> bool:
 
 
 def home(value: Any) -> str | None:
-    """The module in which a function or class was defined; `functools.wraps` says another."""
+    """Module in which a function or class was defined; `functools.wraps` changes the name."""
     if type(value) is FunctionType:
         return value.__globals__.get("__name__") or value.__module__
     return getattr(value, "__module__", None)
 
 
 def is_nested(value: Any) -> bool:
-    """Whether a function or class was made inside a function, so that no import finds it."""
+    """Whether a function or class was made inside a function, so that it cannot be imported."""
     return "<locals>" in value.__qualname__ or "<lambda>" in value.__qualname__
 
 
 @lru_cache(4096)
 def used(code: CodeType) -> Used:
-    """The names that code uses."""
+    """Return the names that code uses."""
     read, imported = set(), set()
     level, module = 0, ""
     for step in dis.get_instructions(code):
@@ -83,7 +83,7 @@ def used(code: CodeType) -> Used:
 
 
 def imported_code(code: CodeType, package: str | None) -> Iterator[tuple[str, CodeType]]:
-    """The user's own modules that code imports when it runs, and those that they import.
+    """Return the user's modules that code imports when it runs, and those that they import.
 
     They are read and compiled, as they need not have been imported here: workers may be the only
     ones to import them.
@@ -116,7 +116,7 @@ def _absolute(name: str, level: int, package: str | None) -> str:
 
 
 def _path(name: str) -> Path | None:
-    """The file of a module of the user's, without importing anything; None: there is none."""
+    """Find the file of a user's module without importing anything; None: there is none."""
     root, *rest = name.split(".")
     if root == "isocline" or root in sys.stdlib_module_names:
         return None

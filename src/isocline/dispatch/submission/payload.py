@@ -1,4 +1,4 @@
-"""A function and its arguments as bytes that a worker can take."""
+"""Payload of a task: its function and arguments as bytes for a worker."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
@@ -26,7 +26,7 @@ class Function(NamedTuple):
 
 @final
 class Payloads:
-    """Pickles functions and arguments.
+    """Pickler of functions and arguments.
 
     A function is pickled when it is first used; what it closes over is as it was then. A method of
     an object is another function each time that it is looked up, and so are a lambda and a partial
@@ -41,7 +41,7 @@ class Payloads:
         self._walks: OrderedDict[bytes, Walked] = OrderedDict()  # by pickle
 
     def function(self, original: Callable[..., Any]) -> Function:
-        """The function; raises UsageError if it cannot be called or pickled."""
+        """Return the pickled function; raises UsageError if it cannot be called or pickled."""
         found = self._functions.get(id(original))
         if found is not None:
             return found
@@ -58,25 +58,25 @@ class Payloads:
         return found
 
     def arguments(self, name: str, arguments: Sequence[Any], named: Mapping[str, Any]) -> bytes:
-        """Pickled (args, kwargs); raises UsageError if that cannot be done."""
+        """Pickle (args, kwargs); raises UsageError if that is impossible."""
         if not arguments and not named:
             return _NO_ARGUMENTS
         pickled = _pickled((tuple(arguments), dict(named)), f"the arguments of {name}")
         return self._shared.one(pickled)
 
     def walked(self, function: Function) -> Walked:
-        """A function's fingerprint and paths."""
+        """Return a function's fingerprint and paths."""
         return self._walked(function.pickled, function.original)
 
     def walked_arguments(
         self, pickled: bytes, arguments: Sequence[Any], named: Mapping[str, Any]
     ) -> Walked:
-        """Those of arguments; `pickled` as of `arguments`."""
+        """Return those of arguments; `pickled` is the result of `arguments`."""
         value = tuple(arguments), dict(named)
         return self._walked(pickled, value) if len(pickled) >= LARGE else walked(value)
 
     def _walked(self, pickled: bytes, value: Any) -> Walked:
-        """Made once for equal pickles: of large objects it takes longer than pickling."""
+        """Return them, cached by pickle: for large objects they take longer than pickling."""
         found = self._walks.get(pickled)
         if found is None:
             if len(self._walks) >= _KEPT:
@@ -86,7 +86,7 @@ class Payloads:
 
 
 def name_of(function: Callable[..., Any]) -> str:
-    """What a function is called in keys and messages."""
+    """Name of a function in keys and messages."""
     while isinstance(function, partial):
         function = function.func
     return getattr(function, "__qualname__", type(function).__qualname__)

@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 class Submitter(ABC):
-    """A function and a chunk make a task."""
+    """Base of scheduler and job: makes a task of a function and a chunk."""
 
     @abstractmethod
     def submit(
@@ -51,7 +51,7 @@ class Submitter(ABC):
     @property
     @abstractmethod
     def window(self) -> int:
-        """How many tasks the methods below have submitted at a time, by default."""
+        """Default number of tasks that the methods below submit at a time."""
 
     def map(
         self,
@@ -64,7 +64,7 @@ class Submitter(ABC):
         limit: float | None = None,
         **named: Any,
     ) -> Generator[T, None, None]:
-        """The results of one task per chunk, in the chunks' order or as they come.
+        """Return the results of one task per chunk, in the chunks' order or as they come.
 
         At most `window` tasks are submitted and not yet handed out, so `chunks` may be endless. The
         first ones are submitted at once. A task that fails raises its exception here, and cancels
@@ -86,7 +86,7 @@ class Submitter(ABC):
         limit: float | None = None,
         **named: Any,
     ) -> Generator[TaskFuture[T], None, None]:
-        """As `map`, but the futures that have ended, so that one which failed stops none."""
+        """Yield futures that have ended, as `map` does results; a failed one stops none."""
         submit = self._each(function, arguments, limit, named)
         way = windows.in_order if in_order else windows.as_they_end
         return way(submit, iter(chunks), self._size(window))
@@ -102,7 +102,7 @@ class Submitter(ABC):
         limit: float | None = None,
         **named: Any,
     ) -> AsyncIterator[T]:
-        """As `map`, for `async for`; the first ones are submitted as it begins."""
+        """Yield results as `map`, for `async for`; the first tasks are submitted as it begins."""
         submit = self._each(function, arguments, limit, named)
         way = windows.awaited_in_order if in_order else windows.awaited_as_they_end
         return way(submit, iter(chunks), self._size(window))
@@ -114,7 +114,7 @@ class Submitter(ABC):
         limit: float | None,
         named: Mapping[str, Any],
     ) -> Callable[[str], TaskFuture[T]]:
-        """What submits a chunk's task."""
+        """Return a function that submits a chunk's task."""
         return lambda chunk: self.submit(function, chunk, *arguments, limit=limit, **named)
 
     def _size(self, window: int | None) -> int:

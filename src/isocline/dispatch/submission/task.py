@@ -12,7 +12,7 @@ from isocline.dispatch.telemetry.records import Outcome
 @final
 @dataclass(slots=True, eq=False)
 class Task:
-    """What was asked for."""
+    """Task as submitted, and its progress."""
 
     number: int
     key: str
@@ -37,7 +37,7 @@ class Task:
 
 @final
 class Attempt(NamedTuple):
-    """A task given to a node. Times are as of the driver's clock, s."""
+    """Task given to a node. Times are by the event loop's clock, s."""
 
     number: int
     task: Task

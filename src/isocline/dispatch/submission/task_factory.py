@@ -1,6 +1,6 @@
-"""From what a caller gives to a task; in the caller's thread, so that she hears what is wrong.
+"""Task factory: makes and checks tasks, in the caller's thread so that errors are raised there.
 
-Keys of tasks.
+With a journal each task needs a key that is the same in the next run: `Keys` makes and checks them.
 """
 
 import itertools
@@ -24,7 +24,7 @@ from isocline.errors import UsageError
 
 @final
 class Keys:
-    """Of one scheduler. With a journal, in which results stand by key, each one is given once."""
+    """Keys of one scheduler. With a journal, in which results stand by key, each is used once."""
 
     def __init__(self, once: bool) -> None:
         self._once = once
@@ -32,7 +32,7 @@ class Keys:
         self._lock = Lock()
 
     def make(self, function: str, chunk: str | None, job: str) -> str:
-        """A key for a task that was given none, the same one in the next run of the same tasks."""
+        """Make a key for a task without one; the next run of the same tasks gets the same."""
         key = f"{function}({chunk or ''})"
         if job:
             key = f"{job}/{key}"
@@ -44,7 +44,7 @@ class Keys:
         return key if count == 1 else f"{key}#{count}"
 
     def check(self, key: str) -> str:
-        """A key that was given; raises UsageError if it was given before."""
+        """Register a given key; raises UsageError if it was used before."""
         if self._once:
             with self._lock:
                 self._given[key] += 1
@@ -60,7 +60,7 @@ T = TypeVar("T")
 
 
 class Submission(NamedTuple):
-    """What a caller gives."""
+    """Function, chunk, arguments and options of a call."""
 
     function: Callable[..., Any]
     chunk: str | None
@@ -72,7 +72,7 @@ class Submission(NamedTuple):
 
 @final
 class TaskFactory:
-    """Of one scheduler; for any threads."""
+    """Factory of one scheduler, for any threads."""
 
     def __init__(
         self,
@@ -85,17 +85,17 @@ class TaskFactory:
         loader: Callable[[Any], object] | None = None,
         version: Version | None = None,
     ) -> None:
-        """Takes nothing yet.
+        """Make it without any task.
 
         Args:
-            locations: Which nodes hold a chunk.
-            journal: Where results of an earlier run may be.
-            limit: s for a task that is given none; None: any time.
-            cancelled: Told the number of a task whose caller has cancelled it.
-            callbacks: Where those of futures are called.
-            may_wait: As of `TaskFuture`.
-            loader: What makes of a chunk the value that a task gets.
-            version: What tells one state of a chunk's data from another. Default: none is told.
+            locations: Nodes that hold a chunk.
+            journal: Journal with results of an earlier run, if any.
+            limit: Default time limit of a task, s; None: no limit.
+            cancelled: Called with the number of a task that its caller has cancelled.
+            callbacks: Thread for callbacks of futures.
+            may_wait: See `TaskFuture`.
+            loader: From a chunk to the value that a task gets.
+            version: From a chunk to the version of its data. Default: no versions.
         """
         require_positive("limit", limit)
         self._locations = reader(locations)
@@ -111,10 +111,10 @@ class TaskFactory:
         self._loader = _examined(lambda: walked(loader), "loader") if journal else Walked(b"", ())
 
     def task(self, wanted: Submission, job: int, job_name: str) -> Task:
-        """A new task.
+        """Make a task.
 
         Raises:
-            UsageError: Something of it cannot be used.
+            UsageError: A part of it is invalid.
             JournalError: The journal has another task of that key.
         """
         require_positive("limit", wanted.limit)
@@ -150,7 +150,7 @@ class TaskFactory:
     def _identity(
         self, function: Function, arguments: bytes, wanted: Submission, chunk: str | None
     ) -> tuple[bytes, Data | None]:
-        """What the result of a task depends on; and its data, if that is to be seen at its end."""
+        """Identity of a task, and a function for its data at the end, if that may change."""
         given = self._calls.walked_arguments(arguments, wanted.arguments, wanted.named)
         code = self._calls.walked(function)
         paths = [*code.paths, *self._loader.paths, *given.paths]
@@ -176,7 +176,7 @@ class TaskFactory:
 
 
 def _examined(make: Callable[[], T], name: str) -> T:
-    """What is made of fingerprints; raises UsageError if the users' values among them raise."""
+    """Call a maker of fingerprints; raises UsageError if the users' values in them raise."""
     found = guarded(make)
     if not isinstance(found, Caught):
         return found
@@ -197,7 +197,7 @@ def _chunk_name(chunk: object) -> str | None:
 
 
 def require_positive(name: str, value: float | None) -> None:
-    """Raises UsageError if a value is given that is not a finite number above 0."""
+    """Raise UsageError if a value is given that is not a finite number above 0."""
     if value is not None and not (is_number(value) and 0 < value < math.inf):
         raise UsageError(
             f"scheduler: {name} is {in_one_line(value)}; give a finite number above 0, or None"

@@ -1,7 +1,7 @@
-"""Many tasks, a window of them at a time: submitted, and neither ended nor handed out yet.
+"""Windows of tasks: a limited number submitted, and neither ended nor handed out yet.
 
 `submit` makes a task of a chunk; `source` may be endless. The window is filled at once, and each
-task that is handed out makes room for the next. Who gives up before the end cancels the rest.
+task that is handed out makes room for the next. A consumer that stops early cancels the rest.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ Submit = Callable[[str], TaskFuture[T]]
 def in_order(
     submit: Submit[T], source: Iterator[str], size: int
 ) -> Generator[TaskFuture[T], None, None]:
-    """Futures that have ended, in the order of the chunks."""
+    """Yield futures that have ended, in the order of the chunks."""
     waiting: deque[TaskFuture[T]] = deque()
     _begin(waiting, lambda: waiting.extend(map(submit, islice(source, size))))
 
@@ -42,7 +42,7 @@ def in_order(
 def as_they_end(
     submit: Submit[T], source: Iterator[str], size: int
 ) -> Generator[TaskFuture[T], None, None]:
-    """Futures as they end."""
+    """Yield futures as they end."""
     ended: SimpleQueue[TaskFuture[T]] = SimpleQueue()
     under_way: set[TaskFuture[T]] = set()
 
@@ -66,7 +66,7 @@ def as_they_end(
 
 
 async def awaited_in_order(submit: Submit[T], source: Iterator[str], size: int) -> AsyncIterator[T]:
-    """Results in the order of the chunks, on an event loop."""
+    """Yield results in the order of the chunks, on an event loop."""
     waiting: deque[TaskFuture[T]] = deque()
     try:
         waiting.extend(map(submit, islice(source, size)))
@@ -81,7 +81,7 @@ async def awaited_in_order(submit: Submit[T], source: Iterator[str], size: int) 
 async def awaited_as_they_end(
     submit: Submit[T], source: Iterator[str], size: int
 ) -> AsyncIterator[T]:
-    """Results as they come, on an event loop."""
+    """Yield results as they come, on an event loop."""
     loop = asyncio.get_running_loop()
     ended: asyncio.Queue[Future[T]] = asyncio.Queue()
     under_way: set[Future[T]] = set()
@@ -107,7 +107,7 @@ async def awaited_as_they_end(
 
 
 def _begin(futures: Iterable[Future[T]], fill: Callable[[], object]) -> None:
-    """Fill the window; if `source` or `submit` raises, nobody will have what was submitted."""
+    """Fill the window; if `source` or `submit` raises, cancel what was submitted."""
     try:
         fill()
     except BaseException:
@@ -116,6 +116,6 @@ def _begin(futures: Iterable[Future[T]], fill: Callable[[], object]) -> None:
 
 
 def cancel(futures: Iterable[Future[T]]) -> None:
-    """Cancel those that have not ended."""
+    """Cancel the tasks that have not ended."""
     for future in tuple(futures):
         future.cancel()

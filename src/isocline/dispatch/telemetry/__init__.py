@@ -1,1 +1,1 @@
-"""Telemetry of a run: records of attempts, their timeline, and counts that explain its speed."""
+"""Telemetry of a run: `records` of attempts, their `timeline`, and counts of `demand`."""

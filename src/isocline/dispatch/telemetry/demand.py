@@ -1,4 +1,4 @@
-"""Counts of what a run asked of which nodes, to explain it, in bounded memory."""
+"""Counts of tasks by holders and nodes, to explain a run, in bounded memory."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
@@ -18,13 +18,13 @@ class Demand:
     Attributes:
         types: Tasks by the nodes that held their chunk; those without a chunk under ().
         helped: Tasks that ran elsewhere, by the node that ran them, those holders, and the level.
-        tasks: By level.
-        measured: Those of them whose time counts, by level.
-        seconds: That these kept their nodes busy, by level.
-        cold: Those whose time does not count, as they were the first of a process or imported
+        tasks: Tasks by level.
+        measured: Tasks whose time counts, by level.
+        seconds: Time for which these kept their nodes busy, by level, s.
+        cold: Tasks whose time does not count, as they were the first of a process or imported
             modules.
-        cold_seconds: That these kept their nodes busy.
-        lost_seconds: That attempts without a result did.
+        cold_seconds: Time for which these kept their nodes busy, s.
+        lost_seconds: The same for attempts without a result, s.
     """
 
     def __init__(self) -> None:
@@ -46,9 +46,9 @@ class Demand:
         level: str,
         seconds: float | None,
     ) -> None:
-        """A task ended well at a node, which it kept busy for so many s.
+        """Count a finished task, which kept a node busy for so many s.
 
-        None: longer than its like, as a process's first task does, which says nothing of others.
+        None stands for a time that says nothing of other tasks, as that of a process's first task.
         """
         # A node that has fetched a chunk may hold it by now; when it took the task it did not.
         away = level != LEVELS[0]
@@ -64,17 +64,17 @@ class Demand:
             self._count((chunk, at))
 
     def finished_cold(self, seconds: float) -> None:
-        """Such a task, of which `finished` was told without a time, took so long."""
+        """Add the time of a task that `finished` counted without one."""
         self.cold += 1
         self.cold_seconds += seconds
 
     def chunks_of(self, holders: Holders, most: int) -> Sequence[str]:
-        """Chunks with these holders, those that were asked for most often first."""
+        """Return chunks with these holders, the most frequent first."""
         found = [(count, chunk) for (chunk, at), count in self._chunks.items() if at == holders]
         return [chunk for _, chunk in sorted(found, key=lambda pair: -pair[0])[:most]]
 
     def _count(self, chunk: tuple[str, Holders]) -> None:
-        """As Misra and Gries (1982): what has more than 1/_MOST of all tasks is always there."""
+        """Count as Misra and Gries (1982): chunks of more than 1/_MOST of all tasks are kept."""
         if len(self._chunks) >= _MOST and chunk not in self._chunks:
             self._chunks = Counter({known: n - 1 for known, n in self._chunks.items() if n > 1})
         else:

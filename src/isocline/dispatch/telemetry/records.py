@@ -9,7 +9,7 @@ LEVELS = ("local", "rack", "remote")  # by number, as policies have them
 
 
 class Outcome(StrEnum):
-    """How an attempt, or a task that was never started, came to its end."""
+    """End of an attempt, or of a task that was never started."""
 
     FINISHED = "finished"
     RESUMED = "resumed"  # finished in an earlier run: its result is from the journal
@@ -22,7 +22,7 @@ class Outcome(StrEnum):
 
 
 class Ran(NamedTuple):
-    """One attempt. Times are seconds since the scheduler began."""
+    """Record of one attempt. Times are seconds since the scheduler began."""
 
     key: str
     node: str  # empty if it was never started
@@ -52,7 +52,7 @@ class Records:
         self._ran: deque[Ran] = deque(maxlen=most)
 
     def add(self, ran: Ran) -> None:
-        """Remember an attempt."""
+        """Add an attempt."""
         self._ran.append(ran)
         self.outcomes[ran.outcome] += 1
         if ran.outcome is Outcome.FINISHED:
@@ -62,5 +62,5 @@ class Records:
         return len(self._ran)
 
     def __iter__(self) -> Iterator[Ran]:
-        """Those there are now, while more may come."""
+        """Iterate over a copy, as more may come."""
         return iter(self._ran.copy())

@@ -3,9 +3,8 @@
 The trace is in the Trace Event Format (JSON) of Chrome's tracing; ui.perfetto.dev opens it. Nodes
 are threads of one process, attempts are complete events ("X"), failures are instant events ("i"),
 and a counter ("C") has the tasks that wait. Perfetto drops complete events of one thread that
-overlap, and takes thread 0, as the one that is called as its process, for another.
-
-Use of each node and durations of tasks, from the recorded attempts.
+overlap, and takes thread 0, as the one that is called as its process, for another. `node_rows` has
+the use of each node.
 """
 
 import json
@@ -38,12 +37,12 @@ class Timeline(Record):
 
     @classmethod
     def of(cls, records: Iterable[Ran]) -> Self:
-        """Those that were started, of a scheduler's `records`."""
+        """Timeline of the started attempts in a scheduler's `records`."""
         return cls(tuple(ran for ran in records if ran.node))
 
     @property
     def nodes(self) -> list[str]:
-        """By name, numbers in names in their order."""
+        """Names of the nodes, in natural order."""
         return sorted({ran.node for ran in self.ran}, key=natural)
 
     def rows(self) -> list[dict[str, Any]]:
@@ -57,7 +56,7 @@ class Timeline(Record):
         return data_frame(self.rows(), Ran._fields)
 
     def trace(self) -> dict[str, Any]:
-        """The trace, a document in the Trace Event Format."""
+        """Trace, a document in the Trace Event Format."""
         thread = {node: number for number, node in enumerate(self.nodes, _FIRST)}
         return {"displayTimeUnit": "ms", "traceEvents": list(_events(self.ran, thread))}
 
@@ -114,7 +113,7 @@ def _micro(seconds: float) -> float:
 
 
 def natural(name: str) -> list[tuple[int, str]]:
-    """Order of names in which n2 stands before n10."""
+    """Natural order of names, in which n2 stands before n10."""
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in _DIGITS.split(name)]
 
 

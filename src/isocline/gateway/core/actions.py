@@ -1,7 +1,7 @@
 """Actions of the core for a data plane, and causes of failure that a data plane reports.
 
-A request is a number that the core gave; it stays in the core's table until it is finished,
-cancelled, rejected or closed, and is then never heard of again.
+A request is identified by a number that the core assigns. It is valid until the request is
+finished, cancelled, rejected or closed.
 """
 
 from enum import Enum
@@ -24,7 +24,7 @@ class Hold(NamedTuple):
 
 
 class Reject(NamedTuple):
-    """Answer the client; nothing of a response has gone to it. The request is forgotten."""
+    """Answer the client, which has no part of a response yet. The request is forgotten."""
 
     request: int
     status: int  # RFC 9110, Section 15.6
@@ -33,7 +33,7 @@ class Reject(NamedTuple):
 
 
 class Close(NamedTuple):
-    """Break off a response of which the client has a part already. The request is forgotten."""
+    """Break off a response of which the client already has a part. The request is forgotten."""
 
     request: int
     reason: str
@@ -50,9 +50,9 @@ FULL = (TOO_MANY_REQUESTS, UNAVAILABLE)
 class Cause(Enum):
     """Why a request failed at a backend.
 
-    `status` is what a client is told (RFC 9110, Sections 15.6.3 and 15.6.5). `retriable` causes are
-    tried elsewhere where nothing can have happened twice; a limit on time is not, as the backend
-    may still be at work. `blamed` causes count towards the backend's ejection.
+    `status` is the client's response status (RFC 9110, Sections 15.6.3 and 15.6.5). `retriable`
+    causes are tried elsewhere where nothing can have happened twice; a limit on time is not, as the
+    backend may still be at work. `blamed` causes count towards the backend's ejection.
     """
 
     CONNECT = ("the connection was refused", 502, True, True)

@@ -1,8 +1,8 @@
 """Availability of backends: up, not draining, not ejected, not full.
 
-An ejection says that others are better; where there are none it says nothing. So each frontend
-keeps a share `floor` of its backends that are in service, rounded up, and at least one: no ejection
-goes below, and where others go down, ejected ones are let in again, first whose time ends first.
+An ejection helps only while other backends are better. So each frontend keeps a share `floor` of
+its backends in service, rounded up, and at least one: no ejection goes below, and when others go
+down, ejected backends return early, the one whose ejection ends first before the others.
 """
 
 import math
@@ -27,10 +27,10 @@ _ON_TRIAL = 0.4
 
 @final
 class Availability:
-    """Of B backends. What returns a list names the backends that can be used again.
+    """Availability of B backends. Methods that return a list name the backends usable again.
 
     Attributes:
-        notices: Ejections, returns and drains that nobody has taken note of yet.
+        notices: Ejections, returns and drains that were not taken yet.
     """
 
     def __init__(
@@ -55,13 +55,13 @@ class Availability:
         self._full = self.candidates.full
 
     def count(self, backend: int) -> None:
-        """The workload or the limit has changed: see whether it is full."""
+        """Compare the workload with the limit after either has changed."""
         full = self._jobs[backend] - self._phantoms[backend] >= self._most[backend]
         if full != self._full[backend]:  # seldom; this is asked twice for each request
             self.candidates.set(self._full, backend, full)
 
     def succeeded(self, frontend: int, edge: int, backend: int, now: float) -> None:
-        """A response was good."""
+        """Record a good response."""
         self.ejections.succeeded(backend, now)
         self.comparison.accepted(frontend, edge)
         opened = self._refuses[backend] and self._serves_again(backend)
@@ -70,9 +70,9 @@ class Availability:
             self.count(backend)
 
     def failed(self, backend: int, now: float, sent: float, how: str) -> None:
-        """A request failed; that ejects it if it is too often and there are enough others.
+        """Record a failed request; ejects the backend if it fails often and others suffice.
 
-        `how` is for the operator.
+        `how` describes the failure for the operator.
         """
         reason = self.ejections.failed(backend, now)
         if not reason:
@@ -85,7 +85,7 @@ class Availability:
     def refused(
         self, frontend: int, edge: int, backend: int, now: float, sent: float, status: int
     ) -> None:
-        """A request was refused; that ejects the backend if peers refuse less, and are enough."""
+        """Record a refused request; ejects the backend if peers refuse less, and are enough."""
         self.ejections.answered(backend, now)
         self.comparison.refused(frontend, edge)
         if not self.comparison.more_often(frontend, edge):
@@ -99,7 +99,7 @@ class Availability:
             self._eject(backend, now, f"{shares}, the last one with status {status}")
 
     def turned_away(self, backend: int, now: float, retry_after: float | None) -> None:
-        """A request was refused as the backend is full, until `retry_after` s from now if known."""
+        """Record a refusal by a full backend, until `retry_after` s from now if known."""
         self._refuses[backend] = True
         others = max(self._workloads[backend] - 1, 0)
         self.limits.pressure.refused(backend, now, others, retry_after)
@@ -107,7 +107,7 @@ class Availability:
         self.count(backend)
 
     def up(self, backend: int, now: float) -> list[int]:
-        """It is there, or there again; ends a drain, too."""
+        """Mark a backend as up, which also ends a drain."""
         came = self.candidates.set(self.candidates.up, backend, True)
         if self.candidates.set(self.candidates.draining, backend, False):
             self._note(backend, "no longer draining")
@@ -119,18 +119,18 @@ class Availability:
         return [backend, *self._restore(backend, now)]
 
     def down(self, backend: int, now: float) -> list[int]:
-        """It is gone."""
+        """Mark a backend as down."""
         self.candidates.set(self.candidates.up, backend, False)
         return self._restore(backend, now)
 
     def drain(self, backend: int, now: float) -> list[int]:
-        """It gets no more requests."""
+        """Stop sending requests to a backend."""
         if self.candidates.set(self.candidates.draining, backend, True):
             self._note(backend, "draining: it gets no more requests")
         return self._restore(backend, now)
 
     def tick(self, now: float) -> list[int]:
-        """End ejections, limits and phantom jobs whose time is over."""
+        """End the ejections, limits and phantom jobs that have expired."""
         over = self.ejections.over(now)
         for backend in over:
             self._let_in(backend, now, "its time is over")
@@ -142,11 +142,11 @@ class Availability:
         return [*over, *relaxed, *self.phantoms.over(now)]
 
     def next_end(self) -> float:
-        """When `tick` has something to do, s; inf if never."""
+        """Next time at which `tick` has work, s; inf if never."""
         return min(self.ejections.next_end, self.limits.pressure.next_end, self.phantoms.next_end)
 
     def go_on(self, before: "Availability", same: Mapping[int, int], now: float) -> None:
-        """Remember failures of the backends that are the `same`: number here to number there."""
+        """Take over the failures of the backends in `same`: number here to number there."""
         for backend, number in same.items():
             record = before.ejections.records[number]
             self.ejections.know(backend, record)
@@ -159,12 +159,12 @@ class Availability:
             self._restore(backend, now)
 
     def wait(self, now: float) -> float:
-        """Seconds until an ejection ends; with none, as long as the first one takes."""
+        """Time until an ejection ends, s; without one, the length of a first ejection."""
         end = self.ejections.next_end
         return max(end - now, 0.0) if end < math.inf else self._rule.first
 
     def _serves_again(self, backend: int) -> bool:
-        """It served a request after refusals; whether that changed its limit."""
+        """Record service after refusals; returns whether that changed the limit."""
         self.phantoms.served(backend)
         pressure = self.limits.pressure
         self._refuses[backend] = pressure.is_opening(backend)
@@ -181,7 +181,7 @@ class Availability:
         self.candidates.set(self.candidates.ejected, backend, True)
 
     def _add_phantom(self, backend: int, sent: float, now: float) -> None:
-        """Have policies count a request that was not served, sent at `sent`, s, as a job."""
+        """Count a request sent at `sent`, s, and not served as a job for policies."""
         self._refuses[backend] = True
         jobs = max(self._workloads[backend], 1)
         rate = float(self._curves[backend].rate(jobs))
@@ -195,7 +195,7 @@ class Availability:
         self.count(backend)
 
     def _restore(self, changed: int, now: float) -> list[int]:
-        """Let ejected backends in until each frontend of this one has enough."""
+        """End ejections early until each frontend of this backend has enough backends."""
         came = []
         for frontend in self.candidates.onlookers[changed]:
             while self._usable(frontend) < self._least(frontend):
@@ -204,7 +204,7 @@ class Availability:
         return came
 
     def _first_out(self, frontend: int) -> int:
-        """The ejected one in service whose time ends first."""
+        """Return the ejected backend in service whose ejection ends first."""
         seen = self.candidates
         out = [b for b in seen.backends_of(frontend) if seen.in_service(b) and seen.ejected[b]]
         return min(out, key=lambda backend: self.ejections.records[backend].until)
@@ -218,6 +218,6 @@ class Availability:
         return sum(map(self.candidates.usable, self.candidates.backends_of(frontend)))
 
     def _least(self, frontend: int) -> int:
-        """Of those in service; 0 if there are none."""
+        """Least number of backends in service; 0 if there are none."""
         serving = sum(map(self.candidates.in_service, self.candidates.backends_of(frontend)))
         return min(max(math.ceil(self._rule.floor * serving), 1), serving)

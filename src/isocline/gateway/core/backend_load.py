@@ -1,15 +1,15 @@
-"""N as a frontend knows it: the last report, and what it sent and got back since.
+"""Workload N of each backend as a frontend knows it: the last report, and its own changes since.
 
 With H(t) the requests that this router has in flight at a backend, a report of n jobs measured at
-time t says that others have n - H(t) there. Until the next one
+time t means that others have n - H(t) there. Until the next report
 
     N = max(n - H(t), 0) + H(now),
 
 which is the report + own sends since - own completions since, and never below H(now): what was on
 its way at t is not in the report. Without a report, or with one that is too old, N = H(now).
 
-H counts this core's requests and those of its peers, the other workers of the same router, as far
-as they tell each other (`shared_counts`).
+H counts the requests of this core and of its peers, the other workers of the same router, as far
+as they are shared (`shared_counts`).
 """
 
 import math
@@ -19,27 +19,27 @@ from typing import Protocol, final
 
 from isocline.policies.routing.contract import IntArray
 
-# How many sends and completions a report may be behind. At 10 000 requests/s at one backend it
-# is 13 ms, ten times the delay on one network.
+# Number of sends and completions that a report may be behind. At 10 000 requests/s at one backend
+# it is 13 ms, ten times the delay on one network.
 REMEMBERED = 256
-# No backend holds more; a report of more is taken for so many.
+# No backend holds more; a larger report is cut to this.
 LARGEST = 1 << 24
 
 
 class Row(Protocol):
-    """Numbers that can be set: a list, or memory that is shared."""
+    """Writable sequence of numbers: a list, or shared memory."""
 
     def __setitem__(self, place: int, jobs: int, /) -> None: ...
 
 
 @final
 class Workloads:
-    """Kept for B backends in the array that policies read.
+    """Workloads of B backends, in the array that policies read.
 
     Attributes:
         shown: N plus phantom jobs (`phantom_jobs`), for policies.
         phantoms: The number of phantom jobs among these.
-        own: Of H(now), this core's.
+        own: This core's part of H(now).
     """
 
     def __init__(self, shown: IntArray, oldest: float):
@@ -61,11 +61,11 @@ class Workloads:
         self.reports = [0] * count
 
     def __getitem__(self, backend: int) -> int:
-        """N."""
+        """Workload N of a backend."""
         return self.shown[backend] - self.phantoms[backend]
 
     def sent(self, backend: int, now: float, jobs: int = 1) -> None:
-        """Jobs of this core went there, or came back (`jobs` < 0)."""
+        """Record jobs of this core sent to a backend, or finished there (`jobs` < 0)."""
         own = self.own[backend]
         self._job_seconds[backend] += own * (now - self._since[backend])
         self._since[backend] = now
@@ -76,24 +76,24 @@ class Workloads:
         self.shown[backend] += jobs
 
     def add_phantoms(self, backend: int, phantoms: int) -> None:
-        """Count so many more phantom jobs at a backend."""
+        """Add phantom jobs to a backend's count."""
         self.phantoms[backend] += phantoms
         self.shown[backend] += phantoms
 
     def share(self, row: Row, places: Sequence[int]) -> None:
-        """Keep what is in flight at each backend in its place of `row`, too."""
+        """Publish the jobs in flight at each backend in `row` too."""
         self._row, self._places = row, places
         for place, own in zip(places, self.own, strict=True):
             row[place] = own
 
     def shared(self, backend: int, now: float, peers: int) -> None:
-        """Other workers of this router have so many jobs there; reports count them, too."""
+        """Set the jobs in flight of other workers at a backend; reports include them."""
         self.shown[backend] += peers - self.peers[backend]
         self.peers[backend] = peers
         self._past[backend].append((now, self.own[backend] + peers))
 
     def reported(self, backend: int, jobs: int, measured: float) -> bool:
-        """The backend held `jobs` at time `measured`, s; False if a later report is known."""
+        """Record a report of `jobs` measured at `measured`, s; False if a later one is known."""
         if measured < self._measured[backend]:
             return False
         others = max(min(jobs, LARGEST) - self._in_flight_at(backend, measured), 0)
@@ -106,16 +106,16 @@ class Workloads:
         return True
 
     def age(self, backend: int, now: float) -> float:
-        """How old the report is that an estimate rests on, s; inf if there is none."""
+        """Age of the report behind an estimate, s; inf if there is none."""
         return now - self._measured[backend]
 
     def job_seconds(self, backend: int, now: float) -> float:
-        """The integral of `own` over time: its rise over a window's length is its mean there."""
+        """Integral of `own` over time: its rise over a window, over the length, is the mean."""
         since = now - self._since[backend]
         return self._job_seconds[backend] + self.own[backend] * since
 
     def expire(self, now: float) -> list[int]:
-        """Forget reports that are too old; whose."""
+        """Drop reports that are too old; returns their backends."""
         if now < self.stale_at:
             return []
         gone = [

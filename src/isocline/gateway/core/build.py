@@ -1,4 +1,4 @@
-"""A core from a system file's model."""
+"""Construction of a core from a system file's model."""
 
 import numpy as np
 
@@ -25,17 +25,17 @@ def core_of(
     lag: float = 0.0,
     planned: bool = True,
 ) -> Core:
-    """The core that routes for all frontends of a system.
+    """Build the core that routes for all frontends of a system.
 
     Args:
-        system: Its rates are needed only by policies that follow a plan.
-        policy: What chooses.
-        seed: Of the policy's draws; give each process another.
-        rules: How requests are held, backends ejected, and so on.
-        learner: Learns the curves, which replace the system's; None: the system's are used.
-        measure: Of the work that a learner counts; None: each request is one.
-        lag: Seconds that a report is old when a request sent on it arrives, for `gmsr_ahead`.
-        planned: Its rates and curves are known, so that a plan may be made.
+        system: System; its rates are needed only by policies that follow a plan.
+        policy: Routing policy.
+        seed: Seed of the policy's draws; each process needs its own.
+        rules: Limits on holding, ejection, retries and so on.
+        learner: Learner whose curves replace the system's; None: the system's are used.
+        measure: Measure of the work that a learner counts; None: each request is one.
+        lag: Age of a report when a request sent on it arrives, s, for `gmsr_ahead`.
+        planned: Whether rates and curves are known, so that a plan can be made.
 
     Raises:
         PolicyError: The policy follows a plan, and there is none, as the load is infeasible or not
@@ -49,7 +49,7 @@ def core_of(
 
 
 def _split(system: RoutingSystem) -> FloatArray | None:
-    """The plan's, if there is one: a router runs at any load."""
+    """Return the plan's split, if there is one: a router runs at any load."""
     try:
         return fluid_optimum(system).split
     except InfeasibleError:

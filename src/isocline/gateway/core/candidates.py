@@ -14,7 +14,7 @@ NO_LIMIT = np.iinfo(np.int32).max
 
 
 def peak_of(curve: Curve) -> int:
-    """The workload past which one more job adds nothing, as far as was measured; NO_LIMIT if none.
+    """Workload past which one more job adds nothing, as far as was measured; NO_LIMIT if none.
 
     Only measured curves have one: 8 of 19 published LLM serving curves fall beyond it.
     """
@@ -24,7 +24,7 @@ def peak_of(curve: Curve) -> int:
 
 
 class Open(NamedTuple):
-    """The open edges of a frontend, from `low` to `high`; their backends, for all who count."""
+    """Open edges of a frontend, from `low` to `high`; their backends, shared with all readers."""
 
     edges: IntArray
     backends: list[int]
@@ -34,7 +34,7 @@ class Open(NamedTuple):
 
 @final
 class Candidates:
-    """The open edges of each frontend, put together again only when one has changed."""
+    """Open edges of each frontend, rebuilt only after a change."""
 
     def __init__(self, graph: CompatibilityGraph):
         backends = graph.sinks
@@ -53,7 +53,7 @@ class Candidates:
         self._open: list[Open | None] = [None] * graph.sources
 
     def of(self, frontend: int, tried: tuple[int, ...] = ()) -> Open:
-        """The edges that are open, in order; to backends not tried yet, if there are any."""
+        """Return the open edges, in order; to backends not tried yet, if there are any."""
         found = self._open[frontend]
         if found is None:
             found = self._open[frontend] = self._rebuilt(frontend)
@@ -63,17 +63,17 @@ class Candidates:
         return found
 
     def untried(self, frontend: int, tried: tuple[int, ...]) -> Open:
-        """The edges that are open, in order, to backends that were not tried; there may be none."""
+        """Return the open edges to backends not tried yet, in order; possibly none."""
         edges = self.of(frontend).edges.tolist()
         fresh = [edge for edge in edges if self._sink[edge] not in tried]
         return self._made(np.array(fresh, np.int32))
 
     def backends_of(self, frontend: int) -> list[int]:
-        """All backends of a frontend, open or not."""
+        """Return all backends of a frontend, open or not."""
         return self._sinks[frontend]
 
     def set(self, flags: list[bool], backend: int, value: bool) -> bool:
-        """Set one of `up`, `draining`, `ejected` and `full`; whether that changed it."""
+        """Set `up`, `draining`, `ejected` or `full`; returns whether that changed it."""
         if flags[backend] == value:
             return False
         flags[backend] = value
@@ -82,15 +82,15 @@ class Candidates:
         return True
 
     def in_service(self, backend: int) -> bool:
-        """Up and not draining."""
+        """Whether a backend is up and not draining."""
         return self.up[backend] and not self.draining[backend]
 
     def usable(self, backend: int) -> bool:
-        """In service and not ejected; it may be full."""
+        """Whether a backend is in service and not ejected; it may be full."""
         return self.in_service(backend) and not self.ejected[backend]
 
     def any_usable(self, frontend: int) -> bool:
-        """Whether a request of this frontend has where to go once there is room."""
+        """Whether any backend could take a request of this frontend once it has room."""
         return any(map(self.usable, self._sinks[frontend]))
 
     def _rebuilt(self, frontend: int) -> Open:

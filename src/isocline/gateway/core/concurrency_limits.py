@@ -5,8 +5,8 @@ that of a bounded queue: it was refused with N other jobs there, so N is the lim
 request goes when one of them has left. With no other job there the backend is closed for a pause,
 which doubles with each further refusal until it serves again.
 
-Nothing of this lasts. A closed backend is opened for one job more, and for one more with each that
-it serves while it is at least half full, which doubles its load in each service time as TCP's slow
+No such limit lasts. A closed backend reopens for one job more, and for one more with each that it
+serves while it is at least half full, which doubles its load in each service time as TCP's slow
 start does: the requests held meanwhile do not all arrive at once, and a limit that nothing reaches
 does not grow (RFC 7661). A limit that is still reached after `longest` s is doubled,
 which costs a few refusals if it still holds; one that is not reached is forgotten.
@@ -23,11 +23,11 @@ from isocline.model.curves import Curve
 
 @final
 class Backpressure:
-    """Limits that B backends have named.
+    """Limits that B backends have named by refusals.
 
     Attributes:
         most: Jobs that each may hold: 0 while it is closed, NO_LIMIT if it named no limit.
-        until: When the limit is reviewed, s; inf if there is none.
+        until: Time of the limit's review, s; inf if there is none.
         next_end: The earliest of these.
     """
 
@@ -40,7 +40,7 @@ class Backpressure:
         self._opening = [False] * backends  # was closed, and is being opened job by job
 
     def refused(self, backend: int, now: float, jobs: int, retry_after: float | None) -> None:
-        """A backend with `jobs` others refused a request; `retry_after` is s from now, if given."""
+        """Record a refusal with `jobs` others there; `retry_after` is s from now, if given."""
         rule = self._rule
         most = 0
         if retry_after:  # "0" names no time
@@ -57,7 +57,7 @@ class Backpressure:
         self._set(backend, most, until)
 
     def served(self, backend: int, jobs: int) -> bool:
-        """A backend served a request and has `jobs` left; whether that changed its limit."""
+        """Record a served request, with `jobs` left; returns whether that changed the limit."""
         self._pause[backend] = 0.0
         if not self._opening[backend] or self.most[backend] >= 2 * (jobs + 1):
             return False
@@ -69,17 +69,17 @@ class Backpressure:
         return self._opening[backend]
 
     def closed(self, backend: int, now: float) -> float | None:
-        """Time for which a backend gets nothing, s; None if it is open."""
+        """Remaining time for which a backend is closed, s; None if it is open."""
         return max(self.until[backend] - now, 0.0) if self.most[backend] == 0 else None
 
     def over(self, now: float) -> list[int]:
-        """Backends whose limit is due for review."""
+        """Return the backends whose limit is due for review."""
         if now < self.next_end:
             return []
         return [b for b, until in enumerate(self.until) if until <= now]
 
     def relax(self, backend: int, now: float, jobs: int) -> None:
-        """Relax a limit whose time is over, at a backend that holds `jobs`."""
+        """Relax an expired limit of a backend that holds `jobs`."""
         most, until = self.most[backend], now + self._rule.longest
         if most == 0:
             self._opening[backend] = True
@@ -91,7 +91,7 @@ class Backpressure:
             self._set(backend, min(2 * most, NO_LIMIT), until)
 
     def know(self, backend: int, other: "Backpressure", number: int) -> None:
-        """Take over what `other` knew of its backend with that number."""
+        """Take over from `other` the limit of its backend with that number."""
         self._pause[backend] = other._pause[number]
         self._opening[backend] = other._opening[number]
         self._set(backend, other.most[number], other.until[number])
@@ -103,7 +103,7 @@ class Backpressure:
 
 @final
 class ConcurrencyLimits:
-    """Limits of B backends.
+    """Concurrency limits of B backends.
 
     Attributes:
         most: Jobs that each may hold now.
@@ -123,17 +123,17 @@ class ConcurrencyLimits:
         return self.most[backend]
 
     def change(self, backend: int, peak: int) -> None:
-        """A backend has another curve, with its peak at this workload; NO_LIMIT for none."""
+        """Set a backend's peak from its new curve; NO_LIMIT for none."""
         self._peak[backend] = peak if self._rules.stop_at_peak else NO_LIMIT
         self.settle(backend)
 
     def start_slowly(self, backend: int) -> None:
-        """A backend has come back, cold."""
+        """Begin a slow start: a backend has come back, cold."""
         if self._rules.slow_start:
             self._set_room(backend, 1)
 
     def ramp(self, backend: int) -> bool:
-        """A backend has finished a job; whether that changed its limit."""
+        """Record a finished job; returns whether that changed the limit."""
         room = self._room[backend]
         if room == NO_LIMIT:
             return False
@@ -145,6 +145,6 @@ class ConcurrencyLimits:
         self.settle(backend)
 
     def settle(self, backend: int) -> None:
-        """Apply a limit of a backend that has changed."""
+        """Apply a changed limit of a backend."""
         own = self.pressure.most[backend]
         self.most[backend] = min(self._peak[backend], self._room[backend], own)

@@ -10,13 +10,13 @@ compiled function exactly as the simulator does. Times are seconds of any one cl
 back. Frontends and backends are numbered as in the graph, requests by the core. A number that is
 not in flight is a KeyError: the caller's mistake, not a client's.
 
-A refusal is no service. A backend that says that it is full (429, or 503 with Retry-After) gets no
-more requests for a while, and its request goes to another one where that is safe; nothing is
-learned from a response with a status from 400 on, and policies see a phantom job in its place.
-Nor is anything learned from a request that left before its backend had done it.
+A refusal does not count as service. A backend that reports itself full (429, or 503 with
+Retry-After) gets no more requests for a while, and its request goes to another one where that is
+safe; nothing is learned from a response with a status from 400 on, and policies see a phantom job
+in its place. The same holds for a request that left before its backend had finished it.
 
 A request that its policy does not place, or that finds all backends of its frontend at their
-limits, is held there; whatever frees a place offers it again, in the simulator's order.
+limits, is held there, and offered again whenever a place becomes free, in the simulator's order.
 """
 
 import math
@@ -55,7 +55,7 @@ _NOT_BEGUN = (
     Cause.CONNECT_TIMEOUT,
     Cause.STALE,
 )
-# All of the time counts in which the backend did not do it: one that hangs would otherwise be
+# Time without a completion counts too: a backend that hangs would otherwise be
 # thought to be as fast as when it last finished something.
 _TOO_SLOW = (Cause.FIRST_BYTE_TIMEOUT, Cause.IDLE_TIMEOUT, Cause.TOTAL_TIMEOUT)
 
@@ -72,7 +72,7 @@ class Core:
         rules: Rules | None = None,
         lessons: CurveFeedback | None = None,
     ):
-        """With `lessons` curves are learned, and take the place of the setting's."""
+        """Make a core; with `lessons`, curves are learned and replace those of `setting`."""
         self.rules = rules or Rules()
         self.scores = PolicyRuntime(setting, policy)
         self.workloads = Workloads(self.scores.view.workload, self.rules.oldest_report)
@@ -91,10 +91,10 @@ class Core:
         if lessons:
             self.curves_changed(lessons.curves(), -math.inf)
 
-    # What happens to requests
+    # Events of requests
 
     def arrived(self, now: float, frontend: int) -> Send | Hold | Reject:
-        """A request came to a frontend."""
+        """Handle the arrival of a request at a frontend."""
         self.arrivals += 1
         request = Request(self.arrivals, frontend, now)
         self._requests[request.number] = request
@@ -110,10 +110,10 @@ class Core:
         status: int = 200,
         usage: Usage | None = None,
     ) -> list[Action]:
-        """The whole response is there.
+        """Handle a complete response.
 
-        Nothing is learned without `latency_known`, as of an upgraded connection. A `status` from
-        400 on is a refusal, no work done; one of GATEWAY_ERRORS the backend's failure.
+        Without `latency_known`, as for an upgraded connection, nothing is learned. A `status` from
+        400 on is a refusal, without work done; one of GATEWAY_ERRORS is the backend's failure.
         """
         done = self._requests.pop(request)
         backend = done.backend
@@ -133,19 +133,19 @@ class Core:
     def turned_away(
         self, request: int, now: float, status: int, retry_after: float | None, *, again: bool
     ) -> list[Action]:
-        """A response begins with 429 or 503, of which nothing has gone to the client yet.
+        """Handle a response that begins with 429 or 503, none of which has reached the client yet.
 
         Args:
             request: Its number.
             now: Seconds.
             status: 429 or 503.
-            retry_after: When the backend wants to be asked again, s from now; None: it names no
-                time. A 503 is then a failure, which `finished` reports.
-            again: All that has come of the request is kept, so that it can be sent again.
+            retry_after: Time after which the backend may be asked again, s from now; None: it names
+                none. A 503 is then a failure, which `finished` reports.
+            again: Whether all of the request so far is kept, so that it can be sent again.
 
         Returns:
-            What to do in its place, first of all to send it elsewhere; nothing where the response
-            is to be passed on, and `finished` once it is complete.
+            Actions in its place, first the request's own; empty if the response is to be passed
+            on, with a call of `finished` once it is complete.
         """
         if self._of_client(status) or (status != TOO_MANY_REQUESTS and not retry_after):
             return []
@@ -172,15 +172,15 @@ class Core:
         idempotent: bool,
         started: bool = False,
     ) -> list[Action]:
-        """A request failed at its backend: it is sent again, held, rejected or broken off.
+        """Handle a failure at the backend: the request is retried, held, rejected or broken off.
 
         Args:
             request: Its number.
             now: Seconds.
-            cause: What went wrong.
-            sent: A part of it may have reached the backend.
-            idempotent: It may happen twice (RFC 9110, Section 9.2.2), and all of it is at hand.
-            started: A part of the response has gone to the client.
+            cause: Cause of the failure.
+            sent: Whether a part of it may have reached the backend.
+            idempotent: Whether it may be repeated (RFC 9110, Section 9.2.2) and is kept whole.
+            started: Whether a part of the response has gone to the client.
         """
         failed = self._requests[request]
         backend = failed.backend
@@ -203,7 +203,7 @@ class Core:
         return [outcome, *self._offer(self._onlookers[backend], now)]
 
     def cancelled(self, request: int, now: float) -> list[Action]:
-        """The client has gone; its request is forgotten, wherever it was."""
+        """Forget a request whose client has gone, wherever it was."""
         gone = self._requests.pop(request)
         if gone.backend == AT_FRONTEND:
             self.holding.take(gone)
@@ -211,44 +211,44 @@ class Core:
         self._left_undone(gone, now)
         return self._offer(self._onlookers[gone.backend], now)
 
-    # What is heard of backends
+    # Events of backends
 
     def reported(
         self, backend: int, now: float, jobs: int, measured: float | None = None
     ) -> list[Action]:
-        """A backend said that it held `jobs`, at time `measured`, s (None: now)."""
+        """Record a report of `jobs` at a backend, measured at `measured`, s (None: now)."""
         self._passed(backend, now)
         if not self.workloads.reported(backend, jobs, now if measured is None else measured):
             return []
         return self._changed([backend], now)
 
     def carried(self, backend: int, now: float, jobs: int) -> list[Action]:
-        """The core before a reload has sent so many jobs there, or finished one (-1)."""
+        """Record jobs of the core before a reload, sent to a backend or finished there (-1)."""
         work = self.lessons.mean_work if self.lessons and jobs == -1 else 0.0
         self._passed(backend, now, work)
         self.workloads.sent(backend, now, jobs)
         return self._changed([backend], now)
 
     def shared(self, backend: int, now: float, jobs: int) -> list[Action]:
-        """Other workers of this router have so many requests in flight at a backend."""
+        """Set the requests in flight of other workers of this router at a backend."""
         self._passed(backend, now)
         self.workloads.shared(backend, now, jobs)
         return self._changed([backend], now)
 
     def backend_up(self, backend: int, now: float) -> list[Action]:
-        """A backend is there, or there again; ends a drain, too."""
+        """Mark a backend as up, which also ends a drain."""
         return self._changed(self.health.up(backend, now), now)
 
     def backend_down(self, backend: int, now: float) -> list[Action]:
-        """A backend is gone: it gets no more requests. Those in flight are the caller's to fail."""
+        """Mark a backend as down; the caller fails the requests in flight."""
         return self._changed(self.health.down(backend, now), now)
 
     def backend_drain(self, backend: int, now: float) -> list[Action]:
-        """A backend is to get no more requests; `in_flight` says when it has none."""
+        """Stop sending requests to a backend; `in_flight` tells when it has none left."""
         return self._changed(self.health.drain(backend, now), now)
 
     def curves_changed(self, curves: Mapping[int, Curve], now: float) -> list[Action]:
-        """Some backends have other service curves, jobs/s."""
+        """Replace the service curves of some backends, jobs/s."""
         if not curves:
             return []
         self.scores.change(curves)
@@ -260,7 +260,7 @@ class Core:
     # Time
 
     def tick(self, now: float) -> list[Action]:
-        """Do what is due: deadlines, ends of ejections, reports too old, fits of curves."""
+        """Do all due work: deadlines, ends of ejections, expired reports, curve fits."""
         actions: list[Action] = []
         for request in self.holding.overdue(now):
             del self._requests[request.number]
@@ -273,7 +273,7 @@ class Core:
         return actions
 
     def next_deadline(self) -> float:
-        """When `tick` has something to do, s; inf if never. It may be early, never late."""
+        """Next time at which `tick` has work, s; inf if never. It may be early, never late."""
         return min(
             self.holding.next_deadline(),
             self.health.next_end(),
@@ -281,27 +281,27 @@ class Core:
             self.lessons.next_fit if self.lessons else math.inf,
         )
 
-    # What can be seen
+    # Observable state
 
     def workload(self, backend: int, now: float) -> tuple[int, float]:
-        """The jobs at a backend as known, and the age of the report they rest on, s (inf: none)."""
+        """Jobs at a backend as known, and the age of the report behind that, s (inf: none)."""
         return self.workloads[backend], self.workloads.age(backend, now)
 
     def in_flight(self, backend: int) -> int:
-        """Requests of this router at a backend."""
+        """Number of this router's requests at a backend."""
         return self.workloads.own[backend]
 
     def held(self, frontend: int) -> int:
-        """Requests held at a frontend."""
+        """Number of requests held at a frontend."""
         return self.holding.waiting(frontend)
 
     def take_notices(self) -> list[Notice]:
-        """News of backends for the operator, each once."""
+        """Return the notices since the last call, for the operator."""
         notices, self.health.notices = self.health.notices, []
         return notices
 
     def explain(self, frontend: int) -> list[tuple[int, int, float]]:
-        """Of each open backend: its number, its jobs and its score, of which the least wins."""
+        """Return number, jobs and score of each open backend; the least score wins."""
         return self.scores.explained(self.health.candidates.of(frontend).backends)
 
     # Steps
@@ -311,7 +311,7 @@ class Core:
         return self._hold(request, now) if edge == HOLD else self._send(request, edge, now)
 
     def _choose(self, candidates: Open, now: float) -> int:
-        """An open edge, by the policy; HOLD if it wants none, or there is none."""
+        """Return an open edge by the policy; HOLD if it wants none, or there is none."""
         edges, backends, low, high = candidates
         if not backends:
             return HOLD
@@ -333,7 +333,7 @@ class Core:
         return Send(request.number, backend, request.attempt)
 
     def _hold(self, request: Request, now: float) -> Hold | Reject:
-        """Hold a request that has no place now, if one may come and there is room to wait."""
+        """Hold a request that cannot be sent now, if a backend may come and the queue has room."""
         rule, frontend = self.rules.holding, request.frontend
         waiting = self.holding.waiting(frontend)
         if not self.health.candidates.any_usable(frontend):
@@ -347,25 +347,25 @@ class Core:
         return Hold(request.number, request.deadline)
 
     def _left(self, request: Request, now: float, work: float = 0.0) -> None:
-        """A request is no longer at its backend, which has done so much work for it."""
+        """Remove a request from its backend, which has done so much work for it."""
         self._passed(request.backend, now, work, request.sent)
         self.workloads.sent(request.backend, now, -1)
         self.health.count(request.backend)
 
     def _left_undone(self, request: Request, now: float) -> None:
-        """A request is no longer at its backend, which has not done it; its presence counted."""
+        """Remove an unfinished request from its backend; its presence counted."""
         self._left(request, now)
         if self.lessons:
             self.lessons.undone(request.backend, now, request.sent)
 
     def _left_unserved(self, request: Request, now: float) -> None:
-        """A request that was not served is no longer at its backend, and never shared its work."""
+        """Remove a request that was not served; it never shared the backend's work."""
         self._left(request, now)
         if self.lessons:
             self.lessons.retract(request.backend, request.events, now, request.sent)
 
     def _refused(self, request: Request, now: float, status: int) -> None:
-        """The response to a request is complete, with a status from 400 on."""
+        """Handle a complete response with a status from 400 on."""
         backend = request.backend
         if status == TOO_MANY_REQUESTS and not (request.turned_away or self._of_client(status)):
             self._turned_away(request, now, status, None)
@@ -379,13 +379,13 @@ class Core:
         self.health.refused(request.frontend, request.edge, backend, now, request.sent, status)
 
     def _of_client(self, status: int) -> bool:
-        """Whether a status says nothing of the backend, as the operator knows."""
+        """Whether a status concerns the client alone, by the operator's settings."""
         return status == TOO_MANY_REQUESTS and self.rules.refusals.too_many_requests == "client"
 
     def _turned_away(
         self, request: Request, now: float, status: int, retry_after: float | None
     ) -> None:
-        """The backend of a request says that it is full."""
+        """Record that the backend of a request reports itself full."""
         request.turned_away = True
         self._count_refusal(request.backend, status)
         self.health.turned_away(request.backend, now, retry_after)
@@ -397,13 +397,13 @@ class Core:
     def _passed(
         self, backend: int, now: float, work: float = 0.0, sent: float | None = None
     ) -> None:
-        """Time has passed at this workload, which is about to change."""
+        """Account for the time at this workload, which is about to change."""
         if self.lessons:
             jobs, own = self.workloads[backend], self.workloads.own[backend]
             self.lessons.passed(backend, jobs, own, now, work, sent)
 
     def _changed(self, backends: list[int], now: float) -> list[Action]:
-        """There may be room at these backends now."""
+        """Offer held requests to these backends, which may have room now."""
         for backend in backends:
             self.health.count(backend)
         if not self.holding.total:
@@ -411,7 +411,7 @@ class Core:
         return self._offer({f for b in backends for f in self._onlookers[b]}, now)
 
     def _offer(self, frontends: Iterable[int], now: float) -> list[Action]:
-        """Send what is held at these frontends as far as it can go, the longest held first."""
+        """Send the requests held at these frontends as far as possible, the oldest first."""
         actions: list[Action] = []
         refused: set[int] = set()
         while self.holding.total:

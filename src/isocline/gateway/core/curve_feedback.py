@@ -1,17 +1,18 @@
 """Observations of a core for the learner of service curves.
 
-Events are kept in a list and told in one compiled pass, which makes each cost a tenth of a call.
+Events are buffered in a list and passed on in one compiled call, at a tenth of the cost of a call
+each.
 
 **Other routers.** A backend that holds N jobs, H of them this router's, serves each alike, so of
-its completions, l(N) in a second, a share of H / N comes to us. The time that we count at N is
-therefore not dt but (H / N) dt, and completions over time is l(N) again, whoever sent the rest.
+its completions, l(N) in a second, a share of H / N is ours. The time counted at N is therefore
+(H / N) dt instead of dt, and completions over time is l(N) again, independent of the others.
 
 **Undone.** A request that leaves before its backend has done it (its client goes, the response
 breaks off) is served like another router's: it counts among the N, but not among the H. That is
 known only once it leaves, so its share of the time is then taken back.
 
 **Work.** With a measure of work the learner counts, and learns, units of work per second; the
-curves that policies get are those over the mean work of a request (`gateway.work`).
+curves that policies get are those over the mean work of a request (`request_cost`).
 """
 
 import math
@@ -48,10 +49,10 @@ MOVED = 0.05
 
 @final
 class CurveFeedback:
-    """One learner, and the events that it has yet to be told.
+    """One learner, and the events that it has not received yet.
 
     Attributes:
-        measure: Of the work of requests; None: each is one.
+        measure: Measure of the work of requests; None: each is one.
     """
 
     def __init__(self, learner: Learner, measure: Measure | None = None):
@@ -68,11 +69,11 @@ class CurveFeedback:
 
     @property
     def mean_work(self) -> float:
-        """Of a request, in what the learner counts."""
+        """Mean work of a request, in the learner's unit."""
         return self.measure.mix.mean if self.measure else 1.0
 
     def work(self, request: Request, now: float, usage: Usage | None) -> float:
-        """What the completion of a request counts for; 0 for none."""
+        """Work that the completion of a request counts for; 0 for none."""
         if self.measure is None:
             return 1.0
         seconds = max(now - request.sent, RESOLUTION)
@@ -87,9 +88,9 @@ class CurveFeedback:
         work: float = 0.0,
         sent: float | None = None,
     ) -> None:
-        """A backend held `jobs`, `own` of them ours, until now, when one of ours may be done.
+        """Record that a backend held `jobs`, `own` of them ours, until now, when one may be done.
 
-        That one was sent there at `sent`, s; None: it is not known when.
+        `sent` is the time at which that one was sent, s; None: unknown.
         """
         if self._began is None:
             self._began = now
@@ -107,11 +108,11 @@ class CurveFeedback:
 
     @property
     def count(self) -> int:
-        """Events ever."""
+        """Number of events so far."""
         return self._told + len(self._events)
 
     def undone(self, backend: int, now: float, sent: float) -> None:
-        """A request sent there at `sent`, s, has left, and the backend has not done it."""
+        """Record that a request sent at `sent`, s, has left before the backend finished it."""
         if self._began is None:
             return
         stay = max(now - sent, 0.0)
@@ -120,11 +121,11 @@ class CurveFeedback:
         self._events.append((backend, UNDONE, now, worth, 0.0, now - stay))
 
     def retract(self, backend: int, since: int, now: float, sent: float) -> None:
-        """A request sent after `since` events was not served: it did not count among the jobs.
+        """Withdraw a request that was not served: its presence, `since` events ago, did not count.
 
         Times would not tell: events of one instant are set RESOLUTION apart, and `count` orders
-        them. Of what the learner was told already, up to BETWEEN_FITS ago, N is not taken back: a
-        request that was refused so late has kept the backend busy, and leaves it undone.
+        them. Events that the learner has already received, up to BETWEEN_FITS ago, are not
+        corrected: a request refused so late has kept the backend busy, and counts as undone.
         """
         if since < self._told:
             self.undone(backend, now, sent)
@@ -137,7 +138,7 @@ class CurveFeedback:
                 self._events[i] = who, jobs - 1, until, own, work, start
 
     def tell(self) -> None:
-        """Tell the learner what was kept."""
+        """Pass the buffered events to the learner."""
         if self._events:
             self.learner.reserve(min(self._largest, LARGEST))
             _tell(self.learner.observed, np.array(self._events))
@@ -145,11 +146,11 @@ class CurveFeedback:
             self._events.clear()
 
     def curve(self, backend: int) -> TableCurve:
-        """What is known of a backend, jobs/s."""
+        """Curve of a backend as known, jobs/s."""
         return self._per_job(self.learner.curve(backend))
 
     def counts(self, backend: int) -> dict[int, tuple[float, float]]:
-        """At each workload held (completions, time, s) whose ratio is in jobs/s."""
+        """Completions and time (s) at each workload held; their ratio is in jobs/s."""
         self.tell()
         occupied = self.learner.observed.occupied
         done, seconds = counted(occupied, backend, float(occupied.since[backend]))
@@ -160,17 +161,17 @@ class CurveFeedback:
         )
 
     def peak(self, backend: int) -> int:
-        """The workload beyond which rates were measured to fall; NO_LIMIT if they were not."""
+        """Workload beyond which measured rates fall; NO_LIMIT if they do not."""
         cut = self.learner.fitted(backend).cut
         return NO_LIMIT if cut is None else max(cut, 1)
 
     def curves(self) -> Mapping[int, TableCurve]:
-        """What a policy should go by, jobs/s, of all backends."""
+        """Curves for policies, jobs/s, of all backends."""
         self._mean = self.mean_work
         return self._optimistic(range(self.learner.backends))
 
     def fit(self, now: float, workloads: Workloads) -> Mapping[int, TableCurve]:
-        """The same of those backends whose curves have changed."""
+        """Fit again; returns the changed curves, by backend."""
         self.next_fit = now + BETWEEN_FITS
         self.tell()
         fitted: list[int] = []
@@ -183,7 +184,7 @@ class CurveFeedback:
         return self._optimistic(fitted)
 
     def take_notices(self) -> list[Notice]:
-        """Backends found to serve at another speed than before, each change once."""
+        """Return the backends whose speed was found to have changed, each change once."""
         new = self.learner.changes[self._noted :]
         self._noted = len(self.learner.changes)
         text = "it serves at {:.2g} of the speed that was learned; its curve is learned anew"
@@ -199,7 +200,7 @@ class CurveFeedback:
 
 @kernel
 def _tell(observed: Observed, events: Any) -> None:
-    """Events as rows: backend, workload, time, what of it counts, what a completion does, start."""
+    """Pass events as rows: backend, workload, time, counted part, work of a completion, start."""
     for i in range(events.shape[0]):
         if events[i, 1] == UNDONE:
             withdraw(observed, int(events[i, 0]), events[i, 5], events[i, 3])

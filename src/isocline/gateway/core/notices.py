@@ -11,7 +11,7 @@ _log = logging.getLogger("isocline.serve.backends")
 
 
 class Notice(NamedTuple):
-    """Something that the core decided about a backend, or found out."""
+    """Notice of a decision about a backend, or of a change that was found."""
 
     backend: int
     text: str  # follows the backend's name
@@ -19,7 +19,7 @@ class Notice(NamedTuple):
 
 
 def log(notices: Iterable[Notice], names: Sequence[str]) -> None:
-    """A line for each, with the backend's name."""
+    """Log a line for each notice, with the backend's name."""
     for notice in notices:
         level = logging.WARNING if notice.grave else logging.INFO
         _log.log(level, "backend %s: %s", names[notice.backend], notice.text)

@@ -1,8 +1,8 @@
-"""Ejection of backends that failed too often lately: passive health, from requests alone.
+"""Outlier detection: ejection of backends that failed too often lately, from requests alone.
 
 As Envoy's outlier detection, with two changes. An interval doubles, in place of growing by a fixed
 step, and starts anew once a backend has stayed in for as long as it was last out. And a backend
-that was let in again is on trial until it succeeds: its first failure throws it out at once.
+that was let in again is on trial until it succeeds: its first failure ejects it at once.
 """
 
 import math
@@ -16,7 +16,7 @@ from isocline.plural import counted
 @final
 @dataclass(slots=True)
 class Record:
-    """What is remembered of one backend."""
+    """Recent history of one backend."""
 
     in_a_row: int = 0  # failures since the last success
     since: float = -math.inf  # s, the start of the window
@@ -30,14 +30,14 @@ class Record:
 
     @property
     def out(self) -> bool:
-        """Whether it is ejected."""
+        """Whether the backend is ejected."""
         return self.until < math.inf
 
 
 @final
 @dataclass
 class OutlierDetection:
-    """The records of B backends. Whether there are enough others is for the caller to see to."""
+    """Records of B backends. The caller makes sure that enough other backends remain."""
 
     rule: EjectionRule
     backends: int
@@ -48,12 +48,12 @@ class OutlierDetection:
         self.records = [Record() for _ in range(self.backends)]
 
     def succeeded(self, backend: int, now: float) -> None:
-        """A response was good, at `now`, s."""
+        """Record a good response, at `now`, s."""
         self.records[backend].on_trial = False
         self.answered(backend, now)
 
     def answered(self, backend: int, now: float) -> None:
-        """A response was no failure, but nothing that a backend on trial could show either."""
+        """Record a response that is no failure, but no proof for a backend on trial either."""
         record = self.records[backend]
         record.in_a_row = 0
         if now - record.since > self.rule.window:
@@ -61,7 +61,7 @@ class OutlierDetection:
         record.seen += 1
 
     def failed(self, backend: int, now: float) -> str:
-        """A request failed; the reason why the backend should go out, empty if it should not."""
+        """Record a failure; returns the reason to eject the backend, empty if there is none."""
         rule, record = self.rule, self.records[backend]
         if now - record.since > rule.window:
             record.since, record.seen, record.failed = now, 0, 0
@@ -79,7 +79,7 @@ class OutlierDetection:
         return ""
 
     def eject(self, backend: int, now: float) -> None:
-        """Throw it out."""
+        """Eject a backend."""
         rule, record = self.rule, self.records[backend]
         settled = now - record.back > record.length
         length = rule.first if settled else 2.0 * record.length
@@ -89,7 +89,7 @@ class OutlierDetection:
         self.next_end = min(self.next_end, record.until)
 
     def let_in(self, backend: int, now: float) -> None:
-        """Its time is over, or it is needed."""
+        """Let a backend in, as its time is over or it is needed."""
         record = self.records[backend]
         record.until = math.inf
         record.back = now
@@ -98,12 +98,12 @@ class OutlierDetection:
         self.next_end = min(record.until for record in self.records)
 
     def know(self, backend: int, record: Record) -> None:
-        """What was remembered of it elsewhere."""
+        """Take over another record of the backend."""
         self.records[backend] = replace(record)
         self.next_end = min(self.next_end, record.until)
 
     def over(self, now: float) -> list[int]:
-        """Whose time is over."""
+        """Return the backends whose ejection is over."""
         if now < self.next_end:
             return []
         return [b for b, record in enumerate(self.records) if record.until <= now]

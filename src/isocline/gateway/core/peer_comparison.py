@@ -38,11 +38,11 @@ class PeerComparison:
         self._growth = [1.0 + 1.0 / (REMEMBERED * max(len(e), 1)) for e in self._edges]
 
     def accepted(self, frontend: int, edge: int) -> None:
-        """A response was no refusal."""
+        """Record a response that was no refusal."""
         self._seen[edge] += self._weigh(frontend)
 
     def refused(self, frontend: int, edge: int) -> None:
-        """A response was a refusal."""
+        """Record a refusal."""
         weight = self._weigh(frontend)
         self._seen[edge] += weight
         self._refused[edge] += weight
@@ -53,19 +53,19 @@ class PeerComparison:
         return refused * peers > _MORE_OFTEN * peers_refused * own if peers else True
 
     def chance(self, frontend: int, edge: int) -> float:
-        """The probability of as many refusals at a backend that is as its peers."""
+        """Probability of as many refusals at a backend that is like its peers."""
         own, refused, peers, peers_refused = self._counts(frontend, edge)
         if refused * peers <= peers_refused * own:
             return 1.0
         return hypergeometric_tail(round(refused), round(own), round(peers_refused), round(peers))
 
     def described(self, frontend: int, edge: int) -> str:
-        """The two shares, in words."""
+        """Describe the two shares."""
         own, refused, peers, peers_refused = map(round, self._counts(frontend, edge))
         return f"it refused {refused} of {own} requests, its peers {peers_refused} of {peers}"
 
     def forget(self, backend: int) -> None:
-        """A backend begins anew."""
+        """Forget all responses of a backend."""
         for edge, sink in enumerate(self._sink):
             if sink == backend:
                 self._seen[edge] = self._refused[edge] = 0.0
@@ -81,7 +81,7 @@ class PeerComparison:
         return weight
 
     def _counts(self, frontend: int, edge: int) -> tuple[float, float, float, float]:
-        """(seen, refused) of an edge, and (seen, refused) of its peers."""
+        """Return (seen, refused) of an edge, and (seen, refused) of its peers."""
         edges, weight = self._edges[frontend], self._weight[frontend]
         own, refused = self._seen[edge] / weight, self._refused[edge] / weight
         seen, all_refused = _sum(self._seen, edges), _sum(self._refused, edges)

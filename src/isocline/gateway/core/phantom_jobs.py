@@ -1,8 +1,8 @@
 """Phantom jobs: stand-ins for refused requests, so that refusals do not look like fast service.
 
 A policy sends where the workload is low, and a backend that refuses at once has none: it would get
-everything. So each refusal leaves a phantom job, counted by policies alone, for as long as a job
-that is served stays, N / l(N) by Little's law; and for twice as long with each round of refusals
+everything. So each refusal leaves a phantom job, counted by policies alone, for the time that a
+served job would take, N / l(N) by Little's law; and for twice as long with each round of refusals
 until the backend serves again, when its phantoms are gone. A round is over when a request that was
 sent after its last refusal is refused.
 """
@@ -23,7 +23,7 @@ class PhantomJobs:
     """
 
     def __init__(self, workloads: Workloads, longest: float):
-        """With the longest time that a phantom may stay, s."""
+        """Make it; `longest` is the longest time that a phantom may stay, s."""
         self._workloads = workloads
         self._longest = longest
         self._ends: list[tuple[float, int, int]] = []  # a heap: end, backend, generation
@@ -33,7 +33,7 @@ class PhantomJobs:
         self.next_end = math.inf
 
     def refused(self, backend: int, sent: float, now: float, service: float) -> None:
-        """A request sent at `sent`, s, was refused; to serve it would have taken `service` s."""
+        """Add a phantom for a request sent at `sent`, s; `service` s is its service time."""
         if self._stay[backend] == 0.0:
             self._stay[backend] = 1.0
         elif sent > self._last[backend]:
@@ -46,14 +46,14 @@ class PhantomJobs:
             self._workloads.add_phantoms(backend, 1)
 
     def served(self, backend: int) -> None:
-        """It served a request: what it refused before says nothing any more."""
+        """Record service, which removes all phantoms of the backend."""
         if self._stay[backend]:
             self._stay[backend] = 0.0
             self._generation[backend] += 1
             self._workloads.add_phantoms(backend, -self._workloads.phantoms[backend])
 
     def over(self, now: float) -> list[int]:
-        """Remove phantoms whose time is over; returns their backends."""
+        """Remove expired phantoms; returns their backends."""
         gone: list[int] = []
         while self._ends and self._ends[0][0] <= now:
             _, backend, generation = heapq.heappop(self._ends)

@@ -1,7 +1,7 @@
-"""The policy as the core calls it: its compiled functions, and the view that they read.
+"""Runtime of a policy in the core: its compiled functions, and the view that they read.
 
-A policy's function is called as it is, 1.1 us from Python. One that a user wrote is a numba CFunc,
-which from Python would run uncompiled; it gets a compiled caller.
+A policy's function is called directly, which takes 1.1 us from Python. A user's policy is a numba
+CFunc, which from Python would run uncompiled, so it gets a compiled caller.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -61,16 +61,16 @@ class PolicyRuntime:
         self._told: list[dict[int, tuple[int, int, float]]] = [{} for _ in self.curves]
 
     def misplaced(self) -> PolicyError:
-        """What to raise where the policy chose what it may not."""
+        """Error for a choice that the policy may not make."""
         return self.policy.misplaced(self.view, stream(0, 0, 0))
 
     def observe(self, edge: int, latency: float, now: float) -> None:
-        """A request sent by an edge took so long, s."""
+        """Report to the policy that a request sent by an edge took so long, s."""
         if self._observed is not None:
             self._observed(edge, latency, now, self.view)
 
     def _guarded(self, function: Callable[P, R]) -> Callable[P, R]:
-        """A compiled function of the policy; what one of a user's raises is a PolicyError."""
+        """Call a compiled function; an exception of a user's policy becomes a PolicyError."""
         if not is_own(function):
             return function
 
@@ -84,7 +84,7 @@ class PolicyRuntime:
         return guarded
 
     def explained(self, backends: Sequence[int]) -> list[tuple[int, int, float]]:
-        """Of each backend: its number, its workload, and the table's entry for that."""
+        """Number, workload and table entry of each backend."""
         jobs, told = self._jobs, self._told
         return [told[b].get(jobs[b]) or self._tell(b, jobs[b]) for b in backends]
 

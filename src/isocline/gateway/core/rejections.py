@@ -8,31 +8,31 @@ from isocline.gateway.core.actions import Cause, Close, Reject
 from isocline.gateway.core.request import Request
 from isocline.plural import counted
 
-# By which statistics tell them apart.
+# Names in statistics.
 NONE_UP = "no backend is up"
 QUEUE_FULL = "waiting already"
 OVERDUE = "no backend had room within"
 
 
 def none_up(request: Request, wait: float) -> Reject:
-    """No backend of its frontend is in service; perhaps one is after `wait`, s."""
+    """Reject, as no backend of the frontend is in service; one may be after `wait`, s."""
     return Reject(request.number, 503, NONE_UP, wait)
 
 
 def queue_full(request: Request, waiting: int, wait: float) -> Reject:
-    """So many are held already, the first for `wait`, s."""
+    """Reject, as the queue is full; its first request has waited for `wait`, s."""
     reason = f"{counted(waiting, 'request')} {QUEUE_FULL}, the first for {wait:.1f} s"
     return Reject(request.number, 503, reason, wait)
 
 
 def overdue(request: Request, now: float, wait: float) -> Reject:
-    """It was held until its deadline; who is first now has waited for `wait`, s."""
+    """Reject at the deadline; the first request still held has waited for `wait`, s."""
     waited = now - request.arrived
     return Reject(request.number, 504, f"{OVERDUE} {waited:.1f} s", wait)
 
 
 def failed(request: Request, cause: Cause, started: bool) -> Reject | Close:
-    """Its backend failed, and it is not sent again."""
+    """Reject, as the backend failed and there is no retry."""
     if started:
         return Close(request.number, cause.reason)
     return Reject(request.number, cause.status, cause.reason)

@@ -9,7 +9,7 @@ AT_FRONTEND = -1  # in place of a backend
 @final
 @dataclass(slots=True, eq=False)
 class Request:
-    """One request from its arrival to its end."""
+    """Request from its arrival to its end."""
 
     number: int
     frontend: int

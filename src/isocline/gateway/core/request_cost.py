@@ -36,7 +36,7 @@ _STEPS = 10  # of proportional fitting, which goes on where it ended the last ti
 
 
 class Usage(NamedTuple):
-    """Tokens of a request, as its response says."""
+    """Tokens of a request, from its response."""
 
     prompt: int | None  # to be read; None: it does not say
     output: int
@@ -45,23 +45,23 @@ class Usage(NamedTuple):
 @final
 @dataclass(frozen=True)
 class ClassWork:
-    """What is known of a frontend's requests."""
+    """Mean work of a frontend's requests, as known."""
 
     requests: float  # that it rests on
     work: float  # of one, in the unit
 
 
 class Measure(Protocol):
-    """A way to tell the work of requests.
+    """Measure of the work of requests.
 
     Attributes:
-        mix: Of what was told.
+        mix: Mean and second moment of the work so far.
     """
 
     mix: "Mix"
 
     def work(self, frontend: int, backend: int, seconds: float, usage: Usage | None) -> float:
-        """Of a request that was at a backend for so many seconds; means take it into account."""
+        """Return the work of a request that took so many seconds, and include it in the means."""
 
 
 @final
@@ -69,7 +69,7 @@ class Mix:
     """Mean and second moment of the work of the last requests."""
 
     def __init__(self, known: Sequence[ClassWork], mean: float | None) -> None:
-        """Begins with what is known of each frontend, and otherwise of all; None: nothing is."""
+        """Make it from known means of the frontends; None: nothing is known."""
         self._requests = [min(one.requests, REMEMBERED) for one in known]
         self._works = [n * one.work for n, one in zip(self._requests, known, strict=True)]
         self._start = mean
@@ -79,7 +79,7 @@ class Mix:
         self._all = [total, sum(self._works), squares]
 
     def add(self, frontend: int, work: float) -> None:
-        """One more."""
+        """Add the work of one request."""
         self._requests[frontend] += 1.0
         self._works[frontend] += work
         if self._requests[frontend] > 2.0 * REMEMBERED:
@@ -91,7 +91,7 @@ class Mix:
 
     @property
     def mean(self) -> float:
-        """Work of a request."""
+        """Mean work of a request."""
         count, total, _ = self._all
         return total / count if total > 0 else self._start or TOKEN_SPEED
 
@@ -107,12 +107,12 @@ class Mix:
         return 1.0 / self._start if self._start else 0.0
 
     def mean_of(self, frontend: int) -> float:
-        """Work of a frontend's request."""
+        """Mean work of a frontend's request."""
         works = self._works[frontend]
         return works / self._requests[frontend] if works > 0 else self.mean
 
     def classes(self) -> list[ClassWork]:
-        """Of each frontend."""
+        """Mean work by frontend."""
         return [ClassWork(n, self.mean_of(f)) for f, n in enumerate(self._requests)]
 
 
@@ -121,7 +121,7 @@ class Mix:
 class TokenWork:
     """Prefill weight * prompt tokens + decode weight * output tokens, as `model.fleet.Work`.
 
-    A request whose response does not say counts as its frontend's mean.
+    A request whose response has no token counts gets its frontend's mean.
     """
 
     mix: Mix
@@ -149,7 +149,7 @@ class FrontendWork:
     """
 
     def __init__(self, mix: Mix, backends: int, known: Sequence[ClassWork]) -> None:
-        """What is known counts as requests at a backend of their own."""
+        """Make it; known means count as requests at a backend of their own."""
         self.mix = mix
         counts = np.array([min(one.requests, REMEMBERED) for one in known])
         works = np.array([one.work for one in known])
@@ -188,13 +188,13 @@ class FrontendWork:
 
 
 def measure_of(unit: Unit, known: Sequence[ClassWork], backends: int, work: Work) -> Measure | None:
-    """What measures work in a unit; None: each request counts as 1.
+    """Make the measure of work in a unit; None: each request counts as 1.
 
     Args:
-        unit: Of work.
-        known: What is known of each frontend.
-        backends: How many there are.
-        work: Weights of tokens, and the mean work of a request to begin with.
+        unit: Unit of work.
+        known: Known mean work of each frontend.
+        backends: Number of backends.
+        work: Weights of tokens, and the initial mean work of a request.
     """
     if unit == "frontend":
         return FrontendWork(Mix(known, 1.0), backends, known)

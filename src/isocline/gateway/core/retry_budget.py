@@ -13,7 +13,7 @@ from isocline.gateway.core.rules import RetryRule
 
 @final
 class RetryBudget:
-    """Starts with what `least` alone would have saved up."""
+    """Budget that starts with what `least` alone would have saved up."""
 
     def __init__(self, rule: RetryRule):
         self.rule = rule
@@ -22,9 +22,9 @@ class RetryBudget:
         self._requests = 0
 
     def take(self, attempts: int, now: float, requests: int) -> bool:
-        """Whether a request that was sent so often may be again at `now`, s, and pays for it.
+        """Spend a retry at `now`, s, on a request that was sent so often; whether that is allowed.
 
-        `requests` have come in all.
+        `requests` is the number of arrivals so far.
         """
         self._save(now, requests)
         if attempts >= self.rule.attempts or self.balance < 1.0:

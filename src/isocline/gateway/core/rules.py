@@ -1,4 +1,4 @@
-"""The rules that the core keeps: how long to hold, when to eject, how often to retry."""
+"""Rules of the core: holding, ejection, retries."""
 
 import math
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ CHANCE = 1e-5
 @final
 @dataclass(frozen=True)
 class HoldingRule:
-    """Requests wait at their frontend while all its backends are at their peak."""
+    """Holding: requests wait at their frontend while all its backends are at their peak."""
 
     seconds: float = 30.0  # s, then 504
     most: int = 1024  # requests at each frontend, then 503
@@ -30,7 +30,7 @@ class HoldingRule:
 @final
 @dataclass(frozen=True)
 class EjectionRule:
-    """When a backend that fails is left alone, as Envoy's outlier detection does.
+    """Ejection of a backend that fails, as Envoy's outlier detection does.
 
     After `failures` in a row, or where a share of `rate` of at least `least` requests within
     `window` failed: no connection, a broken or late response, or 502, 503, 504. It stays out for
@@ -38,7 +38,7 @@ class EjectionRule:
     keeps at least `floor` of its backends that are up.
 
     A backend that refuses (4xx, 500 and others) what its peers accept is ejected as well, if its
-    refusals would be chance with a probability of at most `chance` (`gateway.peer_comparison`).
+    refusals would be chance with a probability of at most `chance` (`peer_comparison`).
     """
 
     failures: int = 5
@@ -64,10 +64,10 @@ class EjectionRule:
 @final
 @dataclass(frozen=True)
 class RefusalRule:
-    """How long a backend that says that it is full is believed (`gateway.backpressure`).
+    """Limits on a backend that reports itself full (`concurrency_limits`).
 
-    Where `too_many_requests` is `client`, 429 speaks of the client that gets it, as of a quota for
-    each key, and is a refusal like any other 4xx: one client must not close a backend for all.
+    If `too_many_requests` is `client`, 429 concerns one client, as with a quota for each key, and
+    is a refusal like any other 4xx: one client must not close a backend for all.
     """
 
     first: float = 1.0  # s, a pause after a refusal that names no time, by a backend without jobs
@@ -89,10 +89,10 @@ class RefusalRule:
 @final
 @dataclass(frozen=True)
 class RetryRule:
-    """How much may be sent again, as Finagle's retry budget has it.
+    """Limits on retries, as Finagle's retry budget has them.
 
     Within any `window`, retries are at most `share` of the requests and `least` per second more, so
-    that a fleet in trouble is not given several times the load.
+    that a failing fleet does not get several times the load.
     """
 
     attempts: int = 3  # of one request, the first included
@@ -114,7 +114,7 @@ class RetryRule:
 @final
 @dataclass(frozen=True)
 class Rules:
-    """All of them; the defaults suit a fleet on one network."""
+    """All rules; the defaults suit a fleet on one network."""
 
     holding: HoldingRule = field(default_factory=HoldingRule)
     ejection: EjectionRule = field(default_factory=EjectionRule)

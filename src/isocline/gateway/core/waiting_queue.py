@@ -23,15 +23,15 @@ class WaitingQueue:
         self.ever = [0] * frontends  # held at each frontend since the start
 
     def waiting(self, frontend: int) -> int:
-        """G_f."""
+        """Number of requests held at a frontend, G_f."""
         return len(self._queues[frontend])
 
     def first(self, frontend: int) -> Request:
-        """The one that has waited longest, of a queue that is not empty."""
+        """Return the request that has waited longest, in a queue that is not empty."""
         return next(iter(self._queues[frontend].values()))
 
     def wait(self, frontend: int, now: float) -> float:
-        """How long the first has waited, s: as long as who joins the end will, if rates last."""
+        """Time that the first request has waited, s: an estimate of the wait at the queue's end."""
         return now - self.first(frontend).arrived if self._queues[frontend] else 0.0
 
     def put(self, request: Request, *, ahead: bool = False) -> None:
@@ -46,7 +46,7 @@ class WaitingQueue:
         self.ever[request.frontend] += 1
 
     def take(self, request: Request) -> None:
-        """Let one go."""
+        """Remove a request."""
         del self._queues[request.frontend][request.number]
         request.turn = 0
         self.total -= 1
@@ -54,12 +54,12 @@ class WaitingQueue:
             self._deadlines.clear()
 
     def longest(self, frontends: Iterable[int], refused: set[int]) -> int:
-        """The frontend with the oldest first request, without those that refused; -1 if none."""
+        """Frontend with the oldest first request, without those that refused; -1 if none."""
         waiting = [f for f in frontends if self._queues[f] and f not in refused]
         return min(waiting, key=lambda f: self.first(f).arrived, default=-1)
 
     def overdue(self, now: float) -> list[Request]:
-        """Whose deadline is `now`, s, or earlier; they are let go."""
+        """Remove and return the requests whose deadline is `now`, s, or earlier."""
         gone = []
         while self.next_deadline() <= now:
             request = heapq.heappop(self._deadlines)[2]
@@ -68,7 +68,7 @@ class WaitingQueue:
         return gone
 
     def next_deadline(self) -> float:
-        """s; inf if none is held."""
+        """Earliest deadline, s; inf if none is held."""
         heap = self._deadlines
         while heap and heap[0][1] != heap[0][2].turn:
             heapq.heappop(heap)

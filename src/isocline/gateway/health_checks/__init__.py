@@ -1,4 +1,4 @@
-"""Health checks and load polls: `monitor` asks all backends, `probe` makes one request."""
+"""Health checks and load polls: `monitor` runs them, `probe` makes one request."""
 
 from isocline.gateway.health_checks.monitor import HealthEvents as HealthEvents
 from isocline.gateway.health_checks.monitor import Monitor as Monitor

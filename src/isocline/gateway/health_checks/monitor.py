@@ -1,4 +1,4 @@
-"""Watch: asks all backends for as long as it is open, and reports what has changed."""
+"""Monitor: checks and polls all backends while it is open, and reports changes."""
 
 import asyncio
 import copy
@@ -20,29 +20,29 @@ _HEALTH_BODY = 65_536  # bytes of a health check's answer that are read; more cl
 
 
 class HealthEvents(Protocol):
-    """Gets the news; backends by their numbers. Called from the event loop."""
+    """Receiver of changes; backends by their numbers. Called from the event loop."""
 
     def backend_up(self, backend: int) -> None:
-        """It answers its health checks again."""
+        """A backend answers its health checks again."""
 
     def backend_down(self, backend: int) -> None:
-        """It does not answer them any more."""
+        """A backend no longer answers its health checks."""
 
     def reported(self, backend: int, jobs: int, measured: float) -> None:
-        """It held so many jobs at a time, s, of `time.monotonic()`."""
+        """A backend held so many jobs at a time, s, of `time.monotonic()`."""
 
 
 @final
 class Monitor:
     """Health checks and polls of backends.
 
-        watch = Watch(settings.backends, Checks(), teller)
-        await watch.start()
+        monitor = Monitor(settings.backends, Checks(), events)
+        await monitor.start()
         ...
-        await watch.close()
+        await monitor.close()
 
     Attributes:
-        records: What is known of each backend.
+        records: Results of each backend.
     """
 
     def __init__(
@@ -54,20 +54,20 @@ class Monitor:
         client: Probe | None = None,
         announces: bool = True,
     ) -> None:
-        """Asks nothing yet.
+        """Make the monitor without asking backends yet.
 
         Args:
-            addresses: Of the backends.
-            checks: What to ask them.
-            tell: Called with each change.
-            before: What it knew of addresses that are the same is known from the start.
-            client: The one to ask with, by default over HTTP.
+            addresses: Addresses of the backends.
+            checks: Health checks and polls.
+            tell: Receives each change.
+            before: Previous monitor; its results for equal addresses are taken over.
+            client: Client for requests, by default over HTTP.
             announces: Log how each backend reports its load, once that is known.
 
-        Its periods are times of the running event loop.
+        Periods are times of the running event loop.
 
         Raises:
-            UsageError: Not one poll for each backend, or certificates that cannot be read.
+            UsageError: The polls are not one for each backend, or certificates cannot be read.
         """
         if checks.polls and len(checks.polls) != len(addresses):
             raise UsageError(
@@ -84,14 +84,14 @@ class Monitor:
         self.records = [known.get(address) or Record() for address in addresses]
 
     def known(self, health: HealthCheck | None) -> dict[BackendAddress, Record]:
-        """What is known of each address, if it is checked in this way from now on, too."""
+        """Records by address, of those that are checked in the same way from now on."""
         if health != self._checks.health:
             return {}
         # Copies: until it is closed the one before goes on counting for itself.
         return dict(zip(self._addresses, copy.deepcopy(self.records), strict=True))
 
     async def start(self) -> None:
-        """Begin to ask; of backends that are known to be down it is told at once."""
+        """Start; backends that are known to be down are reported at once."""
         await self._client.__aenter__()
         for backend, record in enumerate(self.records):
             if record.up is False:
@@ -100,7 +100,7 @@ class Monitor:
         self._asking = [loop.create_task(each) for each in self._rounds()]
 
     async def close(self) -> None:
-        """Ask no more."""
+        """Stop."""
         for task in self._asking:
             task.cancel()
         await asyncio.gather(*self._asking, return_exceptions=True)
@@ -124,7 +124,7 @@ class Monitor:
         return Polling(rule, name, record, ask, tell, self._announces)
 
     async def _again(self, every: float, ask: Callable[[], Awaitable[float]]) -> None:
-        """Ask until cancelled; `ask` returns the pause before the next time, s, usually `every`."""
+        """Call `ask` until cancelled; it returns the pause that follows, s, usually `every`."""
         loop = asyncio.get_running_loop()
         within = _SOON * every * self._random.random()
         while True:
@@ -132,7 +132,7 @@ class Monitor:
             pause = every
             try:
                 pause = await ask()
-            except Exception as defect:  # ours, or the teller's: asking goes on
+            except Exception as defect:  # ours, or the receiver's: checks go on
                 loop.call_exception_handler({"message": "asking a backend", "exception": defect})
             within = pause * self._random.uniform(1.0 - _JITTER, 1.0 + _JITTER)
 

@@ -33,7 +33,7 @@ class Ask(Protocol):
 
 @final
 class Polling:
-    """The polls of one backend."""
+    """Polls of one backend."""
 
     def __init__(
         self,
@@ -44,15 +44,15 @@ class Polling:
         tell: Callable[[int, float], None],
         announces: bool = True,
     ) -> None:
-        """Asks nothing yet.
+        """Make it without polling yet.
 
         Args:
-            rule: What to ask, and how often.
-            name: The backend's.
-            record: What is known of it, and is to be kept.
-            ask: Asks it.
-            tell: Gets (jobs, time of the report, s of the clock of `ask`).
-            announces: Log what is found.
+            rule: Poll and its period.
+            name: Name of the backend.
+            record: Record of the backend, which is updated.
+            ask: Requests a page.
+            tell: Called with (jobs, time of the report, s of the clock of `ask`).
+            announces: Whether to log which page is found.
         """
         self._rule = rule
         self._name = name
@@ -87,7 +87,7 @@ class Polling:
         return self._pause
 
     async def _jobs(self) -> tuple[int, float]:
-        """(jobs, when there were so many); raises NoAnswerError and ReportError."""
+        """Return (jobs, time of that count); raises NoAnswerError and ReportError."""
         page = self._record.page
         if page is None or page.rule != self._rule:
             page, answer, text = await self._find()
@@ -105,7 +105,7 @@ class Polling:
         return jobs, answer.measured
 
     async def _find(self) -> tuple[Page, Answer, str]:
-        """The page that is the backend's; raises NoAnswerError."""
+        """Find the backend's page; raises NoAnswerError."""
         rule, problems = self._rule, list[str]()
         for path in rule.paths:
             answer = await self._ask(path)
@@ -123,7 +123,7 @@ class Polling:
         raise NoPageError(f"no metrics page ({', '.join(problems)})")
 
     def _text(self, path: str, answer: Answer) -> str:
-        """A page's text; raises NoAnswerError, NoPageError if asking again soon is of no use."""
+        """Return a page's text; raises NoAnswerError, NoPageError if a quick retry is useless."""
         status = answer.status
         if (status >= 500 and status != _NOT_IMPLEMENTED) or status == _TOO_MANY:
             raise NoAnswerError(f"{path}: status {status}")  # it is starting, or busy

@@ -1,4 +1,4 @@
-"""One request to a backend, with limits on time and size: aiohttp's client."""
+"""Probe: one request to a backend by aiohttp's client, with limits on time and size."""
 
 import asyncio
 import ssl
@@ -24,11 +24,11 @@ _RESOLVED = 10  # s a name stays resolved: a backend that moves is found as soon
 
 
 class NoAnswerError(IsoclineError):
-    """A backend gave no answer that can be used; the message says why, for the log."""
+    """A backend gave no usable answer; the message has the reason, for the log."""
 
 
 class Answer(NamedTuple):
-    """What a backend answered."""
+    """Answer of a backend."""
 
     status: int
     body: bytes | None  # None: it is longer than was asked for
@@ -36,7 +36,7 @@ class Answer(NamedTuple):
 
 
 class Probe(Protocol):
-    """A client of backends, which are known by their numbers; open for as long as its block."""
+    """Client of backends, which are known by their numbers; open within its `async with` block."""
 
     async def __aenter__(self) -> Self: ...
 
@@ -51,17 +51,17 @@ class Probe(Protocol):
         """GET a path of a backend within `timeout`, s, and up to `largest` bytes of the body.
 
         Raises:
-            NoAnswerError: There was no answer that can be used.
+            NoAnswerError: There was no usable answer.
         """
         ...
 
 
 @final
 class Client:
-    """Asks backends, by their numbers.
+    """HTTP client of backends, by their numbers.
 
-    Each is asked one thing of a kind at a time, so that there are no more connections than two for
-    each backend; a limit below would make a question to a good backend wait for the bad ones.
+    A backend gets one request of a kind at a time, so it has at most two connections; a common
+    limit on connections would make requests to good backends wait for bad ones.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Client:
         now: Callable[[], float] = monotonic,
         keeps: bool = True,
     ) -> None:
-        """With the clock of `Answer.measured`; `keeps`: connections from one question to the next.
+        """Make a client; `keeps`: keep connections from one request to the next.
 
         Raises:
             UsageError: A backend's certificates cannot be read.
@@ -112,7 +112,7 @@ class Client:
     async def get(self, backend: int, path: str, timeout: float, largest: int) -> Answer:
         """GET a path of a backend within `timeout`, s, and up to `largest` bytes of the body.
 
-        A whole URL in place of the path does not get what the backend knows its router by.
+        A whole URL in place of the path is requested without the backend's credentials.
 
         Raises:
             NoAnswerError: There was no answer, or none that is HTTP.
@@ -127,7 +127,7 @@ class Client:
             raise NoAnswerError(_said(error, self._address(backend, path))) from None
 
     def _address(self, backend: int, path: str) -> BackendAddress:
-        """Where it was asked."""
+        """Return the URL of a request."""
         address = self._addresses[backend]
         return address if path.startswith("/") else replace(address, url=origin_of(path))
 
@@ -156,7 +156,7 @@ async def _bounded(content: aiohttp.StreamReader, largest: int) -> bytes | None:
 
 
 def _contexts(addresses: Sequence[BackendAddress]) -> list[ssl.SSLContext | bool]:
-    """One context for all backends that trust the same; True is what http wants."""
+    """Make one context for all backends that trust the same; True is what http wants."""
     made: dict[tuple[bool, str | None], ssl.SSLContext | None] = {}
     contexts: list[ssl.SSLContext | bool] = []
     for address in addresses:
@@ -180,7 +180,7 @@ def origin_of(url: str) -> str:
 
 
 def _said(error: Exception, address: BackendAddress) -> str:
-    """What is wrong where, in the words that a failed request has in the log."""
+    """Describe an error as for a failed request in the log."""
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return connect_failures.failure_of(error.certificate_error, address)[1]
     if isinstance(error, aiohttp.ClientConnectorError):

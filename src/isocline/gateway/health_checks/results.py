@@ -1,4 +1,4 @@
-"""Results of asking one backend."""
+"""Results of health checks and polls."""
 
 import logging
 from dataclasses import dataclass, field
@@ -12,14 +12,14 @@ _log = logging.getLogger("isocline.serve.watch")
 @final
 @dataclass(slots=True)
 class Count:
-    """How often a backend was asked one thing; a line in the log where the outcome changes."""
+    """Outcomes of one kind of request to a backend; changes are logged."""
 
     asked: int = 0
     failed: int = 0
     problem: str = ""  # of the last one; empty: it was good
 
     def note(self, subject: str, problem: str) -> None:
-        """One more outcome, good if `problem` is empty; `subject` as `backend b1: metrics`."""
+        """Add an outcome, good if `problem` is empty; `subject` as `backend b1: metrics`."""
         self.asked += 1
         self.failed += bool(problem)
         if problem and not self.problem:
@@ -30,7 +30,7 @@ class Count:
 
 
 class Page(NamedTuple):
-    """A metrics page: what was looked for, and what was found where."""
+    """A metrics page: the server that was looked for, the one found, and where."""
 
     rule: Poll
     path: str
@@ -40,15 +40,15 @@ class Page(NamedTuple):
 @final
 @dataclass(slots=True)
 class Record:
-    """Of one backend.
+    """Results of one backend.
 
     Attributes:
-        up: By its health checks; None as long as there was none.
-        against: Checks in a row that say otherwise.
-        health: Of health checks.
-        metrics: Of polls of its metrics.
-        page: The metrics page that it was found to have.
-        said: What was last said of its load reports, so that it is not said again.
+        up: State by health checks; None before the first.
+        against: Number of checks in a row with the other outcome.
+        health: Outcomes of health checks.
+        metrics: Outcomes of polls of its metrics.
+        page: The metrics page that was found.
+        said: Last announcement about its load reports, so that it is not repeated.
     """
 
     up: bool | None = None
@@ -59,7 +59,7 @@ class Record:
     said: str = ""
 
     def checked(self, good: bool, rule: HealthCheck) -> bool:
-        """A check had this outcome; whether the backend goes up or down by it.
+        """Record a check's outcome; returns whether the backend goes up or down by it.
 
         Before the first check a backend counts as up, so that a good one changes nothing.
         """

@@ -1,4 +1,4 @@
-"""Rules of health checks and polls: what is asked, and how often; times in s, sizes in bytes."""
+"""Rules of health checks and polls: paths and periods; times in s, sizes in bytes."""
 
 import math
 import re
@@ -45,7 +45,7 @@ class HealthCheck:
 @final
 @dataclass(frozen=True)
 class Poll:
-    """GET a model server's metrics, and read there how many jobs it holds."""
+    """Load poll: GET a model server's metrics, which have the number of its jobs."""
 
     server: str = "auto"  # a name of `load_reports.SERVERS`; auto: find out which one it is
     path: str = ""  # or a URL, where something else tells them; empty: where such servers have them
@@ -66,7 +66,7 @@ class Poll:
 
     @property
     def paths(self) -> tuple[str, ...]:
-        """Where to look, in this order."""
+        """Paths to try, in this order."""
         if self.path:
             return (self.path,)
         return PATHS if self.server == "auto" else (SERVERS[self.server].path,)
@@ -75,11 +75,11 @@ class Poll:
 @final
 @dataclass(frozen=True)
 class Checks:
-    """What is asked of all backends.
+    """Checks of all backends.
 
     Attributes:
-        health: None: a backend is up until requests fail.
-        polls: One for each backend, None for one that is not polled; empty: none is.
+        health: Health check; None: a backend is up until requests fail.
+        polls: Polls by backend, None for one without; empty: no polls.
     """
 
     health: HealthCheck | None = field(default_factory=HealthCheck)

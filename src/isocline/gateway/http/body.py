@@ -25,21 +25,21 @@ Fed = tuple[bytes, bytes | None]
 
 
 class Framing(Protocol):
-    """The end of one body."""
+    """Framing of one body."""
 
     trailers: bytes
     """The trailer section with its empty line, once the body is complete; b"" if it has none."""
 
     def feed(self, data: bytes) -> Fed:
-        """(what goes on, what follows the body or None); raises BadMessageError."""
+        """Return (bytes to pass on, bytes after the body or None); raises BadMessageError."""
 
     def ended(self) -> bytes | None:
-        """What goes on when the peer closes: None if the body was cut short."""
+        """Return the last bytes when the peer closes; None if the body was cut short."""
 
 
 @final
 class Length:
-    """Content-Length (RFC 9112, Section 6.2)."""
+    """Framing by Content-Length (RFC 9112, Section 6.2)."""
 
     __slots__ = ("left", "trailers")
 
@@ -64,7 +64,7 @@ class Length:
 
 @final
 class UntilClose:
-    """A response without a length: it ends with its connection (RFC 9112, Section 6.3)."""
+    """Framing of a response without a length, which ends with its connection (RFC 9112, 6.3)."""
 
     __slots__ = ("chunked", "trailers")
 
@@ -83,8 +83,8 @@ class UntilClose:
 class Chunked:
     """Transfer-Encoding: chunked (RFC 9112, Section 7.1), read strictly.
 
-    Goes on in chunks of the same sizes without extensions, or as bare payload to a peer that knows
-    no chunks. A chunk goes on as its bytes come, not when it is complete.
+    The body is passed on in chunks of the same sizes without extensions, or as bare payload to a
+    peer without chunked coding. Bytes of a chunk are passed on as they come.
     """
 
     __slots__ = ("_bare", "_fields", "_held", "_last", "_left", "_room", "trailers")
@@ -168,5 +168,5 @@ def _end_of_trailers(data: bytes, at: int) -> int:
 
 
 def encode(data: bytes) -> bytes:
-    """One chunk of payload; empty payload gives nothing, as an empty chunk would be the last."""
+    """Encode payload as one chunk; empty payload gives none, as that would be the last."""
     return b"%x\r\n%b\r\n" % (len(data), data) if data else b""

@@ -28,14 +28,14 @@ _WINDOW: dict[int, int] = {zstd.DecompressionParameter.window_log_max: 23}
 
 
 def decoder_for(coding: bytes, most: int) -> "ContentDecoder | None":
-    """Decoder of a body with this Content-Encoding, None where nothing has to be decoded.
+    """Make the decoder of a body with this Content-Encoding; None if it is not encoded.
 
     Args:
-        coding: The field's value.
-        most: Bytes that the decoded body may have.
+        coding: Value of the field.
+        most: Largest size of the decoded body, bytes.
 
     Raises:
-        UnreadableError: It is not understood, with status 415.
+        UnreadableError: The coding is unknown, with status 415.
     """
     name = coding.strip().lower()
     if name in (b"", b"identity"):
@@ -49,7 +49,7 @@ def decoder_for(coding: bytes, most: int) -> "ContentDecoder | None":
 
 @final
 class ContentDecoder:
-    """Decodes one body, which may be several streams one after the other (gzip, zstd)."""
+    """Decoder of one body, which may be several streams one after the other (gzip, zstd)."""
 
     __slots__ = ("_came", "_decompressor", "_made", "_make", "_most")
 
@@ -60,7 +60,7 @@ class ContentDecoder:
         self._came = self._made = 0  # bytes
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """The decoded bytes of the next part, a piece at a time; raises UnreadableError."""
+        """Decode the next part, a piece at a time; raises UnreadableError."""
         self._came += len(data)
         while data:
             decompressor = self._decompressor = self._decompressor or self._make()
@@ -80,7 +80,7 @@ class ContentDecoder:
             data, self._decompressor = decompressor.unused_data, None
 
     def end(self) -> None:
-        """All parts have come; raises UnreadableError if the body is cut short."""
+        """Finish; raises UnreadableError if the body is cut short."""
         if self._decompressor is not None:
             raise UnreadableError("the body ends too early for its Content-Encoding")
 

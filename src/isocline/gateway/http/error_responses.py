@@ -1,4 +1,4 @@
-"""Answers of the gateway's own, in the form OpenAI's clients know: `{"error": {...}}`."""
+"""Error responses of the gateway's own, in OpenAI's form: `{"error": {...}}`."""
 
 import json
 from http import HTTPStatus
@@ -21,14 +21,14 @@ def answer(
     retry_after: float | None = None,
     fields: bytes = b"",
 ) -> bytes:
-    """A whole response that reports an error.
+    """Build a whole response that reports an error.
 
     Args:
         status: Status code.
-        reason: For a person: what is wrong, and what to do.
+        reason: Text for a person, with a remedy.
         persistent: Whether the connection stays open.
         bodiless: The request was HEAD: its answer has the length, not the body.
-        retry_after: s, rounded up (RFC 9110, Section 10.2.3); None: do not say.
+        retry_after: Time in s, rounded up (RFC 9110, Section 10.2.3); None: no such field.
         fields: Further header lines.
     """
     kind = _KINDS.get(status, "invalid_request_error" if status < 500 else "server_error")
@@ -48,7 +48,7 @@ def answer(
 def document(
     status: int, body: bytes, fields: bytes, *, persistent: bool, bodiless: bool = False
 ) -> bytes:
-    """A whole response of JSON, `fields` being further header lines."""
+    """Build a whole response of JSON; `fields` are further header lines."""
     head = b"%bContent-Type: application/json\r\nContent-Length: %d\r\n%b%b" % (
         _status_line(status),
         len(body),
@@ -59,7 +59,7 @@ def document(
 
 
 def empty(fields: bytes, persistent: bool) -> bytes:
-    """A whole response without content."""
+    """Build a whole response without content."""
     return b"%b%b%b" % (
         _status_line(HTTPStatus.NO_CONTENT),
         fields,

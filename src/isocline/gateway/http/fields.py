@@ -1,4 +1,4 @@
-"""Header fields that concern one connection, one message's framing, or the way it took."""
+"""Header fields of one connection, of a message's framing, and of the path of a request."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -32,7 +32,7 @@ What it says is the value's bytes, or what they were read as.
 
 @final
 class FieldLines(Memo[bytes, Field]):
-    """What each field line says: clients and servers send the same few again and again."""
+    """Memo of parsed field lines: clients and servers repeat the same few."""
 
     def __init__(
         self,
@@ -40,7 +40,7 @@ class FieldLines(Memo[bytes, Field]):
         reads: Mapping[bytes, Callable[[bytes], Any]],
         refuses: Callable[[bytes], bool] = lambda _: False,
     ) -> None:
-        """Fields in `takes` do not go on; nor do those whose name, in lower case, is refused.
+        """Make it; fields in `takes` are not passed on; those with a refused name are removed.
 
         Values of fields in `reads` are read, which may raise BadMessageError.
         """
@@ -50,7 +50,7 @@ class FieldLines(Memo[bytes, Field]):
         self._refuses = refuses
 
     def __missing__(self, line: bytes) -> Field:
-        """Read a line, without its CR LF, of a head that has passed the gate."""
+        """Parse a line, without its CR LF, of a head that matched the grammar."""
         name, _, value = line.partition(b":")
         key, value = name.lower(), value.strip(b" \t")
         take, read = self._takes.get(key), self._reads.get(key)
@@ -62,7 +62,7 @@ class FieldLines(Memo[bytes, Field]):
         return self.keep(line, field) if short and not _SECRET.search(key) else field
 
     def passing(self, head: Any, lines: Iterable[bytes]) -> list[Field]:
-        """The fields of these lines that go on; the head takes the others, in order."""
+        """Return the fields of these lines to pass on; the head takes the others, in order."""
         fields: list[Field] = []
         for line in lines:
             key, value, _, take = field = self[line]
@@ -74,30 +74,30 @@ class FieldLines(Memo[bytes, Field]):
 
 
 def _drop(head: Any, key: bytes, value: bytes) -> None:
-    """It goes no further, and says nothing to us."""
+    """Drop a field that is neither passed on nor read."""
 
 
 def parse_length(value: bytes, status: int = BAD_REQUEST) -> int:
-    """A Content-Length; raises BadMessageError if it is malformed."""
+    """Parse a Content-Length; raises BadMessageError if it is malformed."""
     if _LENGTH.fullmatch(value) is None:
         raise BadMessageError("Content-Length is not a number", status)
     return int(value)
 
 
 def tokens(values: list[bytes]) -> set[bytes]:
-    """The members of a comma-separated field, in lower case."""
+    """Return the members of a comma-separated field, in lower case."""
     found = {token.strip(b" \t").lower() for value in values for token in value.split(b",")}
     found.discard(b"")
     return found
 
 
 def without(fields: list[Field], names: set[bytes]) -> list[Field]:
-    """Fields that are not named by Connection (RFC 9110, Section 7.6.1)."""
+    """Remove the fields that Connection names (RFC 9110, Section 7.6.1)."""
     return [field for field in fields if field[0] not in names]
 
 
 def passed_trailers(section: bytes) -> bytes:
-    """A checked trailer section, without the fields that must not be in one."""
+    """Remove from a checked trailer section the fields that must not be in one."""
     if section == b"\r\n":
         return section
     kept = [
@@ -109,7 +109,7 @@ def passed_trailers(section: bytes) -> bytes:
 
 
 def trailer(section: bytes, name: bytes) -> bytes | None:
-    """The value of a field of a trailer section; `name` in lower case."""
+    """Return the value of a field of a trailer section; `name` in lower case."""
     for line in section.split(b"\r\n"):
         key, _, value = line.partition(b":")
         if key.lower() == name:

@@ -31,10 +31,10 @@ _EPILOGUE: Final = 4
 
 
 def boundary_of(content_type: bytes) -> bytes | None:
-    """The boundary of a form; None where the content is of another type.
+    """Return the boundary of a form; None if the content is of another type.
 
     Raises:
-        UnreadableError: It is a form without a boundary, or with one that cannot be.
+        UnreadableError: The form's boundary is missing or invalid.
     """
     kind = _FORM.match(content_type)
     if kind is None:
@@ -47,7 +47,7 @@ def boundary_of(content_type: bytes) -> bytes | None:
 
 @final
 class FormModel:
-    """The field `model` of a form that comes in parts of any size."""
+    """Reader of the field `model` of a form in parts of any size."""
 
     __slots__ = ("_caught", "_delimiter", "_is_model", "_model", "_rest", "_state")
 
@@ -60,7 +60,7 @@ class FormModel:
         self._model: str | None = None
 
     def feed(self, data: bytes) -> None:
-        """The next part; raises UnreadableError where it cannot be a form."""
+        """Read the next part; raises UnreadableError if this is no form."""
         data, self._rest = self._rest + data, b""
         at = 0
         while at >= 0:
@@ -75,7 +75,7 @@ class FormModel:
                 return
 
     def end(self) -> str:
-        """The model, all parts having come; raises UnreadableError."""
+        """Return the model after the last part; raises UnreadableError."""
         if self._state != _EPILOGUE:
             raise UnreadableError(_MALFORMED.format("it ends before its last boundary"))
         if self._model is None:
@@ -104,7 +104,7 @@ class FormModel:
         return stop + len(delimiter)
 
     def _after_delimiter(self, data: bytes, at: int) -> int:
-        """Two dashes after the last one; else the line ends, after padding if any."""
+        """Step after a delimiter: two dashes follow the last one, else padding and a line end."""
         if data.startswith(b"--", at):
             self._state = _EPILOGUE
             return at
@@ -177,7 +177,7 @@ def _names_model(head: bytes) -> bool:
 
 
 def _parameters(text: bytes) -> dict[bytes, bytes]:
-    """`; name=value` and so on; names in lower case."""
+    """Parse parameters, `; name=value` and so on; names in lower case."""
     found: dict[bytes, bytes] = {}
     at = 0
     while (it := _PARAMETER.match(text, at)) is not None:

@@ -1,6 +1,6 @@
-"""The way a request took: Forwarded (RFC 7239), X-Forwarded-*, Via.
+"""Path of a request through proxies: Forwarded (RFC 7239), X-Forwarded-*, Via.
 
-What a client says of it is believed only if the client is a trusted proxy; else it is replaced.
+These fields of a client are kept only if the client is a trusted proxy; else they are replaced.
 """
 
 import ipaddress
@@ -14,7 +14,7 @@ _VIA = b"Via: 1.1 isocline\r\n"  # RFC 9110, Section 7.6.3
 
 @final
 class Forwarded:
-    """One client connection's part of it."""
+    """Fields for one client connection."""
 
     __slots__ = ("_believed", "_host", "_lines", "_peer", "_proto", "_start", "peer")
 
@@ -29,7 +29,7 @@ class Forwarded:
         self._lines = b""
 
     def lines(self, host: bytes, said: Mapping[bytes, bytes]) -> bytes:
-        """Header lines for a request to `host` in which the client `said` these fields."""
+        """Return header lines for a request to `host` in which the client `said` these fields."""
         if said and self._believed:
             return self._continued(host, said)
         if host != self._host:

@@ -29,11 +29,11 @@ VERSION_NOT_SUPPORTED = 505
 
 @final
 class BadMessageError(Exception):
-    """A peer's message that goes no further.
+    """A peer's message is rejected.
 
     Attributes:
-        status: What a client is told.
-        reason: What is wrong, in words that repeat nothing the peer sent.
+        status: Status code for a client.
+        reason: Description of the error, which repeats nothing that the peer sent.
     """
 
     def __init__(self, reason: str, status: int = BAD_REQUEST) -> None:
@@ -43,7 +43,7 @@ class BadMessageError(Exception):
 
 
 def request_lines(head: bytes, header_count: int) -> list[bytes]:
-    """The request line and the field lines of a request's head (RFC 9112, Section 3).
+    """Split a request's head into its request line and field lines (RFC 9112, Section 3).
 
     Raises BadMessageError unless `head`, up to its empty line, is one.
     """
@@ -51,7 +51,7 @@ def request_lines(head: bytes, header_count: int) -> list[bytes]:
 
 
 def response_lines(head: bytes, header_count: int) -> list[bytes]:
-    """The status line and the field lines of a response's head (RFC 9112, Section 4).
+    """Split a response's head into its status line and field lines (RFC 9112, Section 4).
 
     Raises BadMessageError unless `head`, up to its empty line, is one.
     """
@@ -115,7 +115,7 @@ _FAULTS = (
 
 
 def _fault(fields: bytes) -> str:
-    """What is wrong with a field section that does not match: for the error, not for speed."""
+    """Describe the error of a field section that does not match, at no concern for speed."""
     for pattern, words in _FAULTS:
         if re.search(pattern, fields):
             return words

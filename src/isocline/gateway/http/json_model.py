@@ -81,7 +81,7 @@ _DECODER = json.JSONDecoder(parse_int=float)
 
 
 def model_of(body: bytes) -> str:
-    """The model of a whole document, a short one: a third of the time that `JsonModel` takes.
+    """Read the model of a whole short document, in a third of the time that `JsonModel` takes.
 
     The answer is that of `JsonModel`; raises UnreadableError.
     """
@@ -99,7 +99,7 @@ def model_of(body: bytes) -> str:
 
 @final
 class JsonModel:
-    """The `model` of a document that comes in parts.
+    """Reader of the `model` of a document in parts.
 
     Of two top-level members of that name the last counts, as for every common JSON reader, so that
     the whole document has to be read.
@@ -133,11 +133,11 @@ class JsonModel:
         self._why = "the body is not an object with a field `model`"
 
     def feed(self, data: bytes) -> None:
-        """The next part; raises UnreadableError where it cannot be JSON."""
+        """Read the next part; raises UnreadableError if this is not JSON."""
         self._read(data, last=False)
 
     def end(self) -> str:
-        """The model, all parts having come; raises UnreadableError."""
+        """Return the model after the last part; raises UnreadableError."""
         self._read(b"", last=True)
         if self._expected == _VALUE and not self._open:
             raise UnreadableError("the body is empty")
@@ -224,7 +224,7 @@ class JsonModel:
         return self._word(text, at)
 
     def _word(self, text: str, at: int) -> int:
-        """A literal or a number."""
+        """Read a literal or a number."""
         stop = _end_of(_WORD, text, at)
         if stop == at:
             stop = _end_of(_NUMERIC, text, at)
@@ -283,7 +283,7 @@ class JsonModel:
                 self._model, self._why = None, TOO_LONG
 
     def _keep(self, text: str, at: int, rest: str | None) -> int:
-        """Keep the start of something; None: it is the start of nothing."""
+        """Keep an incomplete token; None: it is the start of nothing."""
         if rest is None:
             raise self._wrong(at)
         self._rest = rest
@@ -295,7 +295,7 @@ class JsonModel:
 
 
 def _end_of(pattern: re.Pattern[str], text: str, at: int) -> int:
-    """Where what a pattern takes from a place on ends; the place itself if it takes nothing."""
+    """Return the end of a pattern's match at a place; the place itself if there is none."""
     found = pattern.match(text, at)
     return at if found is None else found.end()
 

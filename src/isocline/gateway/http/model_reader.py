@@ -1,4 +1,4 @@
-"""Incremental reader of the model that a request's body names: framing, coding, JSON or form."""
+"""Incremental reader of the model in a request's body: framing, coding, JSON or form."""
 
 from math import inf
 from typing import final
@@ -16,16 +16,16 @@ _AT_ONCE = 65_536  # bytes of a document that is read as a whole: it takes below
 
 @final
 class ModelReader:
-    """Reads one body, in the framing in which it goes on; the body itself stays as it is.
+    """Reader of one body, in the framing in which it is passed on; the body is not changed.
 
-    A multipart form is read as one; all else as JSON, whatever Content-Type says, as clients leave
-    it to curl and servers do not mind.
+    A multipart form is read as one; all else as JSON whatever the Content-Type, as clients leave
+    that to curl and servers ignore it.
     """
 
     __slots__ = ("_boundary", "_decoder", "_framing", "_reader")
 
     def __init__(self, head: RequestHead, sizes: SizeLimits) -> None:
-        """Raises UnreadableError if the body is in a coding that is not understood."""
+        """Make it; raises UnreadableError for an unknown content coding."""
         if not head.has_body:
             raise UnreadableError("the body is empty")
         self._boundary: bytes | None = None
@@ -43,7 +43,7 @@ class ModelReader:
         self._reader: JsonModel | FormModel | None = None  # once something was read in parts
 
     def feed(self, data: bytes) -> None:
-        """The next part; raises UnreadableError."""
+        """Read the next part; raises UnreadableError."""
         reader = self._parts()
         if self._framing is not None:
             data, _ = self._framing.feed(data)
@@ -54,7 +54,7 @@ class ModelReader:
                 reader.feed(piece)
 
     def end(self, data: bytes) -> str:
-        """The model, `data` being the last part; raises UnreadableError."""
+        """Return the model, `data` being the last part; raises UnreadableError."""
         plain = self._reader is None and self._framing is None and self._decoder is None
         if plain and self._boundary is None and len(data) <= _AT_ONCE:
             return model_of(data)

@@ -1,4 +1,4 @@
-"""The head of a request: what it says, and how it goes on to a backend."""
+"""Head of a request: parsing, and rewriting for a backend."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -10,7 +10,7 @@ from isocline.gateway.http.grammar import NOT_IMPLEMENTED, BadMessageError, requ
 # uri-host [":" port] (RFC 9110, Section 7.2): a registered name, IPv4, or [IPv6].
 _HOST = re.compile(rb"(?:[A-Za-z0-9\-._~%!$&'()*+,;=]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
 _ABSOLUTE = re.compile(rb"https?://([^/?]*)(/.*|\?.*|)", re.IGNORECASE)
-# RFC 9110, Section 9.2: done twice is as done once.
+# RFC 9110, Section 9.2: idempotent methods.
 IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"))
 _NOT_ALLOWED = frozenset((b"CONNECT", b"TRACE"))  # no forward proxy; TRACE shows what is secret
 # The others of IANA's registry that are in use (and PURGE, NOTIFY, M-SEARCH, SUBSCRIBE, SOURCE).
@@ -60,7 +60,7 @@ class RequestHead:
     )
 
     def __init__(self, head: bytes, header_count: int) -> None:
-        """Reads a head, from its first byte to its empty line; raises BadMessageError."""
+        """Parse a head, from its first byte to its empty line; raises BadMessageError."""
         lines = request_lines(head, header_count)
         first = lines[0]
         self.method, self.target, _ = first.split(b" ")
@@ -82,15 +82,15 @@ class RequestHead:
         return self.chunked or bool(self.length)
 
     def get(self, name: bytes) -> bytes | None:
-        """The first value of a field that goes on; `name` in lower case."""
+        """Return the first value of a field that is passed on; `name` in lower case."""
         return next((value for key, value, _, _ in self.fields if key == name), None)
 
     def values(self, name: bytes) -> list[bytes]:
-        """All values of a field that goes on; `name` in lower case."""
+        """Return all values of a field that is passed on; `name` in lower case."""
         return [value for key, value, _, _ in self.fields if key == name]
 
     def forward(self, base: bytes, host: bytes, added: bytes) -> bytes:
-        """The head as it goes to a backend, `added` being further lines of it."""
+        """Format the head for a backend, with further lines `added`."""
         out = [self.method, b" ", base, self.target, b" HTTP/1.1\r\nHost: ", host, b"\r\n"]
         out += [line for _, _, line, _ in self.fields]
         out.append(added)
@@ -106,7 +106,7 @@ class RequestHead:
         return b"".join(out)
 
     def _settle(self) -> None:
-        """What only the whole head can tell."""
+        """Check what only the whole head can show."""
         if self.method not in _KNOWN:
             if self.method in _NOT_ALLOWED:
                 raise BadMessageError("this method is not served", NOT_ALLOWED)
@@ -197,7 +197,7 @@ class RequestHead:
         self.way[key] = value if known is None else known + b", " + value
 
     def _drop(self, _: bytes, value: bytes) -> None:
-        """Of this connection only, or of no use without it."""
+        """Drop a field of this connection only, or of no use without it."""
 
 
 _TAKES: Mapping[bytes, Take] = {

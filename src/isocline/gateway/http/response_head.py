@@ -1,4 +1,4 @@
-"""The head of a response: what it says, and how it goes on to a client."""
+"""Head of a response: parsing, and rewriting for a client."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -21,10 +21,10 @@ class ResponseHead:
         length: Content-Length, if there is one.
         chunked: The body comes in chunks.
         persistent: The backend means to keep the connection.
-        keep: For how long it does while nothing happens, s, if it says so.
+        keep: Time for which it keeps an idle connection, s, if given.
         upgrade: The protocol changed to, in lower case.
-        load: What the backend says of its load (ORCA, `endpoint-load-metrics`).
-        fields: What goes on, in order.
+        load: Load report (ORCA, `endpoint-load-metrics`).
+        fields: Fields to pass on, in order.
     """
 
     __slots__ = (
@@ -41,7 +41,7 @@ class ResponseHead:
     )
 
     def __init__(self, head: bytes, header_count: int) -> None:
-        """Reads a head, from its first byte to its empty line; raises BadMessageError."""
+        """Parse a head, from its first byte to its empty line; raises BadMessageError."""
         lines = response_lines(head, header_count)
         first = lines[0]
         self.status = int(first[9:12])  # "HTTP/1.1 200 OK"
@@ -57,12 +57,12 @@ class ResponseHead:
 
     @property
     def interim(self) -> bool:
-        """Another response to the same request follows (RFC 9110, Section 15.2)."""
+        """Whether another response to the same request follows (RFC 9110, Section 15.2)."""
         return self.status < 200 and self.status != SWITCHING
 
     @property
     def misframed(self) -> bool:
-        """Whether it has framing where no body can be: one may follow, which no reader expects."""
+        """Whether there is framing where no body may be: one may follow that no reader expects."""
         return self.status == NO_CONTENT and (self.chunked or bool(self.length))
 
     def has_body(self, method: bytes) -> bool:
@@ -71,7 +71,7 @@ class ResponseHead:
         return not (bare or method == b"HEAD" or self.length == 0)
 
     def retry_after(self) -> bytes | None:
-        """When the backend wants to be asked again, as it says."""
+        """Value of Retry-After."""
         for key, value, _, _ in self.fields:
             if key == b"retry-after":
                 said: bytes = value
@@ -79,7 +79,7 @@ class ResponseHead:
         return None
 
     def forward(self, added: bytes) -> bytes:
-        """The head as it goes to a client, `added` being its framing and connection."""
+        """Format the head for a client; `added` is its framing and connection."""
         lines = [line for _, _, line, _ in self.fields]
         return b"".join((b"HTTP/1.1", self._start, b"\r\n", *lines, added, b"\r\n"))
 
@@ -119,7 +119,7 @@ class ResponseHead:
         self.keep = value
 
     def _drop(self, _: bytes, value: bytes) -> None:
-        """Of this connection only."""
+        """Drop a field of this connection only."""
 
 
 _TAKES: Mapping[bytes, Take] = {

@@ -8,7 +8,7 @@ _LONGEST = 40  # bytes of a date, as "Sun, 06 Nov 1994 08:49:37 GMT" has 29
 
 
 def seconds_of(value: bytes, unix_time: float) -> float | None:
-    """Seconds from now, where that is `unix_time`, s; None if the value is malformed.
+    """Time from `unix_time`, s, to that of the field, s; None if the value is malformed.
 
     A date that is past is 0.
     """

@@ -1,4 +1,4 @@
-"""The reason why no model can be read from a request's body."""
+"""Error of a request's body from which no model can be read."""
 
 from typing import Final, final
 
@@ -10,11 +10,11 @@ TOO_LONG: Final = f"`model` is longer than {LONGEST_MODEL} characters"
 
 @final
 class UnreadableError(Exception):
-    """A body without a model that can be read.
+    """No model can be read from a body.
 
     Attributes:
-        reason: For a person: what is wrong. It repeats nothing of the body.
-        status: For the client, where no frontend takes the request without a model.
+        reason: Text for a person, which repeats nothing of the body.
+        status: Status code for the client, if no frontend takes the request without a model.
     """
 
     def __init__(self, reason: str, status: int = BAD_REQUEST) -> None:

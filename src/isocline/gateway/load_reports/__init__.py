@@ -1,4 +1,7 @@
-"""Load reports of model servers, read as text, no I/O: the jobs that a server holds."""
+"""Load reports of model servers, parsed from text without I/O: the number of jobs at a server.
+
+`orca` reads them from responses; `model_servers` reads metrics pages, with `prometheus`.
+"""
 
 from isocline.gateway.load_reports.model_servers import PATHS as PATHS
 from isocline.gateway.load_reports.model_servers import SERVERS as SERVERS

@@ -28,14 +28,14 @@ Counts = tuple[Series, ...]
 @final
 @dataclass(frozen=True)
 class Server:
-    """A kind of model server.
+    """Kind of model server.
 
     Attributes:
-        name: As error messages and `Poll.server` have it.
-        title: As people write it.
-        prefix: With which the names of its metrics begin, and those of no other server.
-        counts: What its jobs are the sum of; of several versions of the server, the newest first.
-        path: Of its metrics page.
+        name: Name in error messages and `Poll.server`.
+        title: Name in prose.
+        prefix: Prefix of the names of its metrics, and of no other server's.
+        counts: Metrics whose sum is its jobs; for several versions, the newest first.
+        path: Path of its metrics page.
     """
 
     name: str
@@ -45,7 +45,7 @@ class Server:
     path: str = "/metrics"
 
     def jobs(self, text: str) -> int | None:
-        """The number of jobs on its page; None if it is not there.
+        """Number of jobs on its page; None if it is not there.
 
         Raises:
             ReportError: A line of these metrics cannot be read, or one of two metrics is missing.
@@ -61,7 +61,7 @@ class Server:
         return None
 
     def has_page(self, text: str) -> bool:
-        """Whether a page has any metric of it, or says that it will have one."""
+        """Whether a page has, or announces, any of its metrics."""
         return self.prefix in text and bool(_begins(self.prefix).search(text))
 
 
@@ -118,19 +118,19 @@ PATHS = tuple(dict.fromkeys(server.path for server in _SERVERS))
 
 
 def server_of(text: str) -> Server | None:
-    """The server that a metrics page is of; None if it is of none that is known."""
+    """Return the server of a metrics page; None if it is unknown."""
     return next((server for server in _SERVERS if server.has_page(text)), None)
 
 
 def jobs_in_metrics(text: str, server: str = "auto") -> int | None:
-    """The jobs that a server's metrics tell of; None if they do not say.
+    """Return the jobs in a server's metrics; None if they are not there.
 
     A server that has not served anything yet may have none of these series, as a vLLM with data
     parallelism: it holds 0 jobs.
 
     Args:
-        text: Its metrics page.
-        server: A name of SERVERS; `auto` detects whose page it is.
+        text: Metrics page.
+        server: Name of SERVERS; `auto` detects it from the page.
 
     Raises:
         ReportError: A line of these series cannot be read, or the page is of another server.

@@ -1,4 +1,4 @@
-"""Numbers in reports: what is not a plain count of jobs is refused."""
+"""Parsing of counts in reports: anything but a plain count of jobs is refused."""
 
 import re
 
@@ -13,7 +13,7 @@ class ReportError(IsoclineError, ValueError):
 
 
 def count(metric: str, text: str) -> float:
-    """A number from 0 to LARGEST; raises ReportError for all else, NaN and infinity included."""
+    """Parse a number from 0 to LARGEST; raises ReportError for all else, also NaN."""
     value = float(text) if _NUMBER.fullmatch(text) else -1.0
     if not 0.0 <= value <= LARGEST:
         raise ReportError(f"{metric} is {text[:40]!r}; a number of jobs is wanted, 0 or more")

@@ -7,8 +7,8 @@ and vLLM writes it:
     endpoint-load-metrics: JSON {"named_metrics": {"num_requests_running": 3}}
 
 The jobs at a backend are those that it runs and those that wait there; a report that leaves one of
-the two out says nothing of them. So it is with vLLM 0.32, which tells of those that wait only, and
-only in responses that are not streamed: its metrics page says both. The form BIN, base64 of a
+the two out is ignored. This is the case with vLLM 0.32, which reports only those that wait, and
+only in responses that are not streamed: its metrics page has both. The form BIN, base64 of a
 protocol buffer, is not read.
 """
 
@@ -24,7 +24,7 @@ _PREFIX = "named_metrics."
 
 
 def jobs_in_header(value: str) -> int | None:
-    """The jobs that a header's value tells of; None if it does not say.
+    """Return the jobs in a header's value; None if they are not there.
 
     Raises:
         ReportError: An unknown form, one that is malformed, or a count that is none.
@@ -45,7 +45,7 @@ def jobs_in_header(value: str) -> int | None:
 
 
 def _text(rest: str) -> Mapping[str, Sequence[str]]:
-    """`key=value` pairs with commas between; named metrics, their keys without the prefix.
+    """Parse `key=value` pairs with commas between: named metrics, their keys without the prefix.
 
     vLLM gives a key once for each of its engines, in no certain order.
     """
@@ -61,7 +61,7 @@ def _text(rest: str) -> Mapping[str, Sequence[str]]:
 
 
 def _json(rest: str) -> Mapping[str, Sequence[str]]:
-    """The named metrics; a protocol buffer's JSON may spell them in camel case."""
+    """Parse the named metrics; a protocol buffer's JSON may spell them in camel case."""
     try:
         # Numbers stay text, so that both forms are held to the same rules.
         report = json.loads(rest, parse_int=str, parse_float=str, parse_constant=str)

@@ -32,7 +32,7 @@ class Series:
     label: str = ""  # as `request_type="waiting"`
 
     def total(self, text: str) -> float | None:
-        """The number of jobs; None if there is no sample."""
+        """Sum the samples; None if there is none."""
         # By what is summed, by rank of which the largest counts, by priority.
         found: dict[_Labels, dict[_Labels, dict[str, float]]] = {}
         for labels, value in self._samples(text):
@@ -46,7 +46,7 @@ class Series:
         return sum(max(map(_of_priorities, by_rank.values())) for by_rank in found.values())
 
     def _samples(self, text: str) -> Iterator[tuple[dict[str, str], float]]:
-        """(labels with their values in quotes, value) of each sample; raises ReportError."""
+        """Yield (labels with their values in quotes, value) of each sample; raises ReportError."""
         for line in self._lines(text):
             sample = _SAMPLE.fullmatch(line)
             if not sample:
@@ -56,7 +56,7 @@ class Series:
                 yield labels, count(self.name, sample[2])
 
     def _lines(self, text: str) -> Iterator[str]:
-        """What follows the name in each line that begins with it."""
+        """Yield the rest of each line that begins with the name."""
         at = text.find(self.name)
         while at >= 0:
             start, end = text.rfind("\n", 0, at) + 1, text.find("\n", at)
@@ -84,5 +84,5 @@ def _of_priorities(values: dict[str, float]) -> float:
 
 
 def _is_replica(label: str) -> bool:
-    """Whether label sets that differ in this one tell of the same jobs."""
+    """Whether label sets that differ in this label count the same jobs."""
     return label.endswith("_rank") and label != "dp_rank"

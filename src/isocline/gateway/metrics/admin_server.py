@@ -1,4 +1,4 @@
-"""A listener of its own for operators and for Prometheus: GET only, loopback unless told otherwise.
+"""Admin listener for operators and Prometheus: GET only, on loopback by default.
 
 | path | answer |
 |---|---|
@@ -7,7 +7,8 @@
 | /health | 200 while the process answers at all, and whether it is draining |
 | /ready | 200; 503 while it drains, no worker takes requests, or a frontend has no backend up |
 
-It has no keys and shows no secrets; who can reach it sees names, addresses of backends and traffic.
+It needs no key and shows no secrets; anyone who reaches it sees names, backend addresses and
+traffic.
 """
 
 import asyncio
@@ -29,11 +30,11 @@ _PATIENCE = 5.0  # s for workers to answer: half of Prometheus' usual limit on a
 
 @final
 class AdminServer:
-    """Serves what workers have seen.
+    """Server of the workers' metrics.
 
     Attributes:
-        port: The one it listens on, once started.
-        draining: The router is about to stop.
+        port: Port, once started.
+        draining: Whether the router is about to stop.
     """
 
     def __init__(
@@ -45,12 +46,12 @@ class AdminServer:
         every: float = 10.0,
         window: float = 60.0,
     ) -> None:
-        """Opens nothing yet.
+        """Make it without opening anything.
 
         Args:
-            host: Where to listen.
-            port: There; 0 for any free one.
-            snapshots: Those of the workers, and what ended ones have counted: no count may fall, as
+            host: Host to listen on.
+            port: Port; 0 for any free one.
+            snapshots: Snapshots of the workers, and counts of ended ones: no count may fall, as
                 Prometheus takes that for a restart and counts all of them anew.
             every: s between two accounts of the optimality gap, in a thread.
             window: s that an account goes back.
@@ -66,7 +67,7 @@ class AdminServer:
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Listen; raises UsageError if that address cannot be had."""
+        """Listen; raises UsageError if the address is not available."""
         app = web.Application()
         app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/statistics", self._statistics)
@@ -86,7 +87,7 @@ class AdminServer:
         self._task = asyncio.create_task(self._keep_account())
 
     async def close(self) -> None:
-        """Listen no more."""
+        """Stop listening."""
         if self._task:
             self._task.cancel()
             with suppress(asyncio.CancelledError):
@@ -104,7 +105,7 @@ class AdminServer:
             await asyncio.sleep(self._every)
 
     async def _gather(self) -> Snapshot:
-        """All workers together; raises TimeoutError."""
+        """Merge the snapshots of all workers; raises TimeoutError."""
         async with asyncio.timeout(_PATIENCE):
             return merged(await self._snapshots())
 
@@ -137,7 +138,7 @@ class AdminServer:
 
 
 def not_ready(seen: Snapshot) -> list[str]:
-    """What is missing for requests to be taken and sent on; empty if nothing is."""
+    """Reason why requests cannot be served; empty if they can."""
     if seen.draining >= seen.workers:
         return ["no worker takes requests"]
     missing = []

@@ -1,4 +1,4 @@
-"""The present state of a core, a proxy and a process, as parts of a Snapshot."""
+"""Collection of the present state of a core, a proxy and a process, as parts of a Snapshot."""
 
 import math
 from collections.abc import Collection, Sequence
@@ -26,25 +26,25 @@ if TYPE_CHECKING:
 
 
 class Pool(Protocol):
-    """Connections to one backend."""
+    """Connections to one backend, as metrics read them."""
 
     opened: int
 
     @property
     def idle(self) -> int:
-        """How many wait for a request."""
+        """Number of idle connections."""
 
 
 class Router(Protocol):
-    """What holds them, in the order of the backends."""
+    """Pools of a proxy, in the order of the backends."""
 
     @property
     def pools(self) -> Sequence[Pool]:
-        """One for each backend."""
+        """One pool for each backend."""
 
 
 class Doors(Protocol):
-    """What is asked of a Proxy."""
+    """Proxy as metrics read it."""
 
     draining: bool
     refused: int
@@ -59,7 +59,7 @@ class Doors(Protocol):
 
     @property
     def router(self) -> Router:
-        """In force now."""
+        """Router in force now."""
 
 
 def seen_of(
@@ -69,7 +69,7 @@ def seen_of(
     now: float,
     doors: Doors | None = None,
 ) -> Snapshot:
-    """What a core has counted, and how things are."""
+    """Collect the counts and state of a core."""
     names = [backend.name for backend in system.backends]
     pools = doors.router.pools if doors else None
     backends = {}
@@ -142,21 +142,21 @@ def _learned(lessons: CurveFeedback, backend: int) -> LearnedCurve:
 
 
 def without_credentials(url: str) -> str:
-    """The same URL without `user:password@`."""
+    """Remove `user:password@` from a URL."""
     parts = urlsplit(url)
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 @final
 class Opened:
-    """Connections opened to each backend, ever: a pool that is replaced takes its count along."""
+    """Connections opened to each backend, ever: a replaced pool passes its count on."""
 
     def __init__(self) -> None:
         self._pools: dict[str, Pool] = {}
         self._before: dict[str, int] = {}
 
     def by(self, names: Collection[str], doors: Doors | None) -> Snapshot:
-        """The counts; `names` of the backends in their order."""
+        """Return the counts; `names` of the backends in their order."""
         pools = doors.router.pools if doors else ()
         for name, pool in zip(names, pools, strict=bool(pools)):
             last = self._pools.get(name, pool)
@@ -172,7 +172,7 @@ class Opened:
 
 
 def usage_now() -> dict[str, float]:
-    """Processor time, memory and files of this process, by Prometheus' names; empty off Linux."""
+    """Return processor time, memory and files of this process, by Prometheus' names."""
     return {
         sample.name: sample.value for family in _process().collect() for sample in family.samples
     }

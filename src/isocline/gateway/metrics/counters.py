@@ -11,7 +11,7 @@ from isocline.gateway.metrics.snapshot import Pair
 
 @final
 class Times:
-    """A histogram that grows."""
+    """Histogram that grows."""
 
     __slots__ = ("counts", "seconds")
 
@@ -20,7 +20,7 @@ class Times:
         self.seconds = 0.0
 
     def add(self, seconds: float) -> None:
-        """One more; a clock is read before an event or after it, so that one may be below 0."""
+        """Add a time, which may be below 0, as a clock is read before an event or after it."""
         bucket = bisect_left(BOUNDS, seconds)
         try:
             self.counts[bucket] += 1
@@ -29,13 +29,13 @@ class Times:
         self.seconds += seconds
 
     def histogram(self) -> Histogram:
-        """As plain data."""
+        """Convert to plain data."""
         return Histogram(dict(self.counts), self.seconds)
 
 
 @final
 class Counters:
-    """Of one pair, ever."""
+    """Counts of one pair, ever."""
 
     __slots__ = (
         "broken",
@@ -62,7 +62,7 @@ class Counters:
         self.served_seconds = self.served_wait = 0.0
 
     def add(self, access: Access) -> None:
-        """One more request."""
+        """Add one request."""
         status = access.status
         codes = self.codes
         codes[status] = codes.get(status, 0) + 1
@@ -89,7 +89,7 @@ class Counters:
             self.served_wait += wait
 
     def pair(self) -> Pair:
-        """As plain data."""
+        """Convert to plain data."""
         return Pair(
             dict(self.codes),
             dict(self.failed),

@@ -1,4 +1,4 @@
-"""Curves from snapshots, with their intervals."""
+"""Curves from snapshots, with their 95 % intervals."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -13,10 +13,10 @@ from isocline.model.systemfile.schema import AnyCurve
 
 
 def curve_of(live: LiveBackend) -> Curve:
-    """What a backend's curve is believed to be, jobs/s.
+    """Return a backend's curve as known, jobs/s.
 
     Raises:
-        CurveError: What was learned so far is none.
+        CurveError: The observations give no curve yet.
     """
     if live.learned is not None:
         return _learned(live.learned)
@@ -25,12 +25,12 @@ def curve_of(live: LiveBackend) -> Curve:
 
 
 def known_of(live: LiveBackend) -> Known | None:
-    """What the workers together have seen of a learned curve; None of a given one."""
+    """Return the workers' joint observations of a learned curve; None for a given one."""
     return None if live.learned is None else _known(live.learned.counts)
 
 
 class Ends(NamedTuple):
-    """How far one learned curve is known: 95 % intervals, requests/s; None: there is no end."""
+    """95 % intervals of a learned curve, requests/s; None: unbounded."""
 
     seen: int  # jobs, the highest workload seen: beyond it the curve is extrapolated
     capacity: float | None  # at the peak, as fitted; None where no bend was seen
@@ -41,7 +41,7 @@ class Ends(NamedTuple):
 
 
 def ends_of(live: LiveBackend) -> Ends | None:
-    """Those of a learned curve; None of a given one."""
+    """Return the intervals of a learned curve; None for a given one."""
     known = known_of(live)
     if live.learned is None or known is None:
         return None
@@ -61,6 +61,6 @@ def _known(counts: Mapping[int, tuple[float, float]]) -> Known:
 
 
 def _learned(learned: LearnedCurve) -> TableCurve:
-    """The mean of what the workers have learned, by how many completions each rests on."""
+    """Mean of the workers' learned curves, weighted by completions."""
     points = sorted(learned.points.items())
     return TableCurve(tuple((n, rate / weight) for n, (rate, weight) in points))

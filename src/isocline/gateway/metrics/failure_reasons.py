@@ -26,7 +26,7 @@ _NO_BACKEND = (503, 504)  # the gateway's own, from a request that no backend fa
 
 
 def reason_of(access: Access) -> str:
-    """Empty for a request that a backend answered, whatever the status."""
+    """Reason of a failed request; empty for one that a backend answered, whatever the status."""
     if access.status == CLIENT_GONE:
         return "client_gone"
     if not access.reason:
@@ -42,23 +42,23 @@ def reason_of(access: Access) -> str:
 
 
 def is_broken(access: Access) -> bool:
-    """The client has a part of a response, and no more will come."""
+    """Whether the client has a part of a response that ends there."""
     failed = _unanswered(access) == access.attempts > 0
     return failed and access.first_byte is not None and 0 < access.status < 500
 
 
 def cause_of(cause: Cause) -> str:
-    """As a label."""
+    """Convert a cause to a label."""
     return cause.name.lower()
 
 
 def _unanswered(access: Access) -> int:
-    """Attempts that brought the client no response."""
+    """Return the attempts that brought the client no response."""
     return len(access.failures) + len(access.refusals)
 
 
 def _withdrawn(access: Access) -> str:
-    """Of a request whose backend did not fail: it is answered, or it is we who gave up."""
+    """Whether the last backend did not fail: the request was answered, or given up here."""
     if access.failures:  # the reason is that of an earlier attempt
         return ""
     if access.status in (400, 408, 413):  # the rest of its body was wrong, late or too much

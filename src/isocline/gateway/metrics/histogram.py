@@ -1,8 +1,8 @@
-"""Times in buckets whose bounds grow by less than a tenth, so that sums of them keep percentiles.
+"""Histogram of times in buckets less than a tenth apart, so that sums keep their percentiles.
 
 Each decade has the bounds 1, 2.5, 5 and 10 that Prometheus shows, and between them 10, 8 and 8
-steps of one ratio, at most 2.5^(1/10) = 1.096. A percentile is told as the geometric middle of its
-bucket: off by 4.7 % at most, however many histograms were added up.
+steps of one ratio, at most 2.5^(1/10) = 1.096. A percentile is the geometric middle of its bucket:
+off by 4.7 % at most, however many histograms were added up.
 """
 
 import math
@@ -44,16 +44,16 @@ class Histogram:
 
     @property
     def total(self) -> int:
-        """How many there were."""
+        """Number of times."""
         return sum(self.counts.values())
 
     @property
     def mean(self) -> float | None:
-        """s; None of nothing."""
+        """Mean, s; None if empty."""
         return self.seconds / self.total if self.counts else None
 
     def percentile(self, share: float) -> float | None:
-        """The time, s, that a share of all does not exceed, to 4.7 %; None of nothing."""
+        """Time, s, that a share of all does not exceed, to 4.7 %; None if empty."""
         left = math.ceil(share * self.total)
         for bucket, count in sorted(self.counts.items()):
             left -= count
@@ -62,12 +62,12 @@ class Histogram:
         return None
 
     def cumulative(self) -> list[tuple[str, float]]:
-        """(bound, how many are not above it) as Prometheus has it, the last bound `+Inf`."""
+        """Pairs (bound, number not above it) as in Prometheus, the last bound `+Inf`."""
         return [*zip(map(str, SHOWN), _below(self.counts), strict=True), ("+Inf", self.total)]
 
 
 def middle(bucket: int) -> float:
-    """What stands for all times in a bucket, s."""
+    """Representative of all times in a bucket, s."""
     if bucket == 0:
         return BOUNDS[0]
     if bucket == len(BOUNDS):

@@ -1,4 +1,4 @@
-"""Snapshots over time."""
+"""History of snapshots."""
 
 from collections import deque
 from typing import final
@@ -9,19 +9,19 @@ from isocline.gateway.metrics.snapshot import Snapshot
 
 @final
 class History:
-    """The last `seconds`, from snapshots that come more often than that."""
+    """Snapshots of the last `seconds`, added more often than that."""
 
     def __init__(self, seconds: float = 60.0) -> None:
         self.seconds = seconds
         self._kept: deque[Snapshot] = deque()
 
     def add(self, snapshot: Snapshot) -> None:
-        """One more, merged over all processes."""
+        """Add a snapshot, merged over all processes."""
         self._kept.append(snapshot)
         while len(self._kept) > 2 and self._kept[1].now <= snapshot.now - self.seconds:
             self._kept.popleft()
 
     def standing(self) -> Optimality:
-        """The account from the oldest to the latest."""
+        """Account from the oldest to the latest snapshot."""
         kept = list(self._kept)
         return standing(kept[0], kept[-1]) if len(kept) > 1 else Optimality()

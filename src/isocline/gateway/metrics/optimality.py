@@ -1,8 +1,8 @@
 """Distance of a router from the optimum, from two snapshots: one at the start of a window, one now.
 
 The rates are those at which requests were served, N_b the requests in flight at a backend, the
-latency that of the served; curves are those of the file, or as learned by now. So the gap is told
-of what got through: requests that were refused count neither in the latency nor in the load.
+latency that of the served; curves are those of the file, or as learned by now. So the gap covers
+served requests only: refused ones count neither in the latency nor in the load.
 """
 
 import math
@@ -38,7 +38,7 @@ _MOST_PAIRS = 100_000  # of frontends and backends: with more the screening take
 @final
 @dataclass(frozen=True)
 class Optimality:
-    """One window's account; without a gap `why_not` says what it would take."""
+    """Account of one window; without a gap `why_not` has the reason."""
 
     window: float = 0.0  # s
     served: int = 0  # requests in it
@@ -58,7 +58,7 @@ class _Served(NamedTuple):
 
 
 def standing(start: Snapshot, end: Snapshot) -> Optimality:
-    """The account of what happened between them; both merged over the same processes."""
+    """Account of a window between two snapshots, both merged over the same processes."""
     window = end.now - start.now
     served = _served(start, end)
     count = int(sum(it.requests for it in served.values()))
@@ -82,7 +82,7 @@ def standing(start: Snapshot, end: Snapshot) -> Optimality:
 
 
 def _ahead(now: Optimality, system: RoutingSystem, live: Mapping[str, LiveBackend]) -> Optimality:
-    """With capacity and missing edges; as it is where a curve is not strictly concave."""
+    """Add capacity and missing edges, unless a curve is not strictly concave."""
     try:
         ahead = plan(system, edges_to_try=_EDGES if _is_small(system) else 0)
     except IsoclineError:
@@ -105,7 +105,7 @@ def _ahead(now: Optimality, system: RoutingSystem, live: Mapping[str, LiveBacken
 
 
 def _capacity_interval(system: RoutingSystem, known: Mapping[str, Known | None]) -> Interval | None:
-    """Of the capacity scale: with all backends at their lower ends, and at their upper ones.
+    """Interval of the capacity scale, from all backends' lower ends and all their upper ends.
 
     None if all curves are given. The scale grows with each capacity, so its true value is between
     wherever all of them are.
@@ -123,7 +123,7 @@ def _capacity_interval(system: RoutingSystem, known: Mapping[str, Known | None])
 
 
 def notes(found: Optimality) -> list[str]:
-    """Sentences on what an account takes from learned curves beyond what was seen of them."""
+    """Sentences on extrapolations of learned curves that an account uses."""
     said, interval = [], found.capacity_interval
     if interval and interval.high is None:
         said.append(
@@ -143,7 +143,7 @@ def notes(found: Optimality) -> list[str]:
 
 
 def _served(start: Snapshot, end: Snapshot) -> Mapping[tuple[str, str], _Served]:
-    """What was served in the window, for each pair that is still connected."""
+    """Requests served in the window, for each pair that is still connected."""
     found = {}
     for frontend, seen in end.frontends.items():
         for backend in seen.live.backends if seen.live else ():
@@ -162,7 +162,7 @@ def _served(start: Snapshot, end: Snapshot) -> Mapping[tuple[str, str], _Served]
 def _system(
     served: Mapping[tuple[str, str], _Served], end: Snapshot, window: float
 ) -> tuple[RoutingSystem, dict[str, LiveBackend]]:
-    """The frontends at which something came, and all backends."""
+    """System of the frontends that had arrivals, and all backends."""
     rates: dict[str, float] = {}
     for (frontend, _), it in served.items():
         rates[frontend] = rates.get(frontend, 0.0) + it.requests / window
@@ -204,14 +204,14 @@ def _measured(
 
 
 def _curve_errors(live: Mapping[str, LiveBackend]) -> FloatArray | None:
-    """Relative standard errors of the curves' speeds: completions are Poisson. None: all given."""
+    """Relative standard errors of the curves' speeds (completions are Poisson); None: all given."""
     if all(it.learned is None for it in live.values()):
         return None
     return np.array([relative_error(it) or 0.0 for it in live.values()])
 
 
 def relative_error(live: LiveBackend) -> float | None:
-    """Of a learned curve's speed, one standard error; None of a given one."""
+    """Relative standard error of a learned curve's speed; None for a given one."""
     if live.learned is None:
         return None
     return 1.0 / math.sqrt(live.learned.completions + live.workers)  # one of each one's prior
@@ -223,7 +223,7 @@ def _count_errors(
     start: Snapshot,
     end: Snapshot,
 ) -> FloatArray | None:
-    """Mean surprise of a report; None where a backend that is used does not report."""
+    """Mean change by a report; None if a backend in use does not report."""
     errors = []
     for name in live:
         reports = _rise("reports", name, start, end)
@@ -237,7 +237,7 @@ def _count_errors(
 
 
 def _rise(what: str, backend: str, start: Snapshot, end: Snapshot) -> float:
-    """By how much a count of a backend has grown."""
+    """Increase of a count of a backend."""
     then = start.backends.get(backend)
     return float(getattr(end.backends[backend], what) - (getattr(then, what) if then else 0))
 

@@ -1,7 +1,7 @@
-"""The optimality gap: what requests take, over what they would at best, and where the rest goes.
+"""The optimality gap: mean latency over that of the optimum, and its parts.
 
 With measured rates lambda_f, inflows a_b and workloads N_b, and curves l_b, the mean latency is by
-Little's law a sum whose parts can be told apart exactly:
+Little's law an exact sum of parts:
 
     latency = optimum + misrouted + fluctuation + held + outside
 
@@ -10,11 +10,11 @@ Little's law a sum whose parts can be told apart exactly:
     fluctuation  sum_b (N_b - l_b^-1(a_b)) / lambda: workloads move about what mean inflows need;
                  also where a curve is not that of its backend
     held         waiting at frontends
-    outside      what was not at a backend, as counted, nor held: all that is not in the other parts
+    outside      time neither at a backend, as counted, nor held: the remainder
 
-`fluctuation` holds what no router can avoid, as arrivals are random: the bound is a fluid's. Beside
-the sum stand two that overlap it, both to first order: how far the optimum itself is uncertain as
-curves are, and at most how much is lost to stale counts.
+`fluctuation` includes a part that no router can avoid, as arrivals are random: the bound is a
+fluid's. Two more numbers overlap the sum, both to first order: the uncertainty of the optimum, from
+that of the curves, and an upper bound on the loss by stale counts.
 """
 
 import math
@@ -49,7 +49,7 @@ class Measured:
 @final
 @dataclass(frozen=True)
 class OptimalityGap:
-    """Latencies in s; parts add up to `latency` exactly."""
+    """Gap of one window. Latencies are in s; the parts add up to `latency` exactly."""
 
     latency: float
     optimum: float
@@ -67,7 +67,7 @@ class OptimalityGap:
 
 
 def optimality_gap(system: RoutingSystem, measured: Measured) -> OptimalityGap:
-    """The gap of one window, by the curves of `system`; its rates are not used.
+    """Compute the gap of one window by the curves of `system`, whose rates are not used.
 
     Raises:
         UsageError: No request came, or an array has another length.
@@ -98,7 +98,7 @@ def optimality_gap(system: RoutingSystem, measured: Measured) -> OptimalityGap:
 def _optimum_error(
     system: RoutingSystem, workloads: FloatArray, total: float, errors: FloatArray | None
 ) -> float:
-    """By the envelope theorem a backend e slower costs e a_b / l'_b jobs; errors independent."""
+    """Error of the optimum: by the envelope theorem a backend e slower costs e a_b / l'_b jobs."""
     if errors is None:
         return 0.0
     jobs = [
@@ -110,7 +110,7 @@ def _optimum_error(
 
 
 def _stale(system: RoutingSystem, measured: Measured, served: float) -> float | None:
-    """A job sent on a count that is e jobs off pays at most the price there less the price here."""
+    """Loss by stale counts: a job sent on a count off by e pays at most the change of the price."""
     if measured.count_errors is None:
         return None
     lost = 0.0
@@ -136,7 +136,7 @@ def _require_shapes(system: RoutingSystem, measured: Measured) -> None:
 
 
 def _of_frontends(system: RoutingSystem, kept: npt.NDArray[np.bool_]) -> RoutingSystem:
-    """The system without the frontends at which nothing comes."""
+    """Return the system without the frontends that had no arrivals."""
     numbers = np.flatnonzero(kept).tolist()
     neighbours = [system.graph.neighbours(f) for f in numbers]
     graph = CompatibilityGraph.from_neighbours(len(system.backends), neighbours)

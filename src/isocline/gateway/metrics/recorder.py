@@ -1,11 +1,11 @@
-"""Counts of what a router does: an observer of its requests, and what its core knows when asked.
+"""Recorder of a router: counts its requests as an observer, and reads the rest off the core.
 
-    statistics = Statistics(system, settings, "gmsr")
-    proxy = Proxy(core, settings, [statistics])
+    recorder = Recorder(system, settings, "gmsr")
+    proxy = Proxy(core, settings, [recorder])
     ...
-    snapshot = statistics.snapshot(core, monotonic(), proxy)
+    snapshot = recorder.snapshot(core, monotonic(), proxy)
 
-Only what cannot be asked for later is counted, and the rest is read off the core.
+Only values that cannot be read later are counted.
 """
 
 from collections import Counter, deque
@@ -26,7 +26,7 @@ _RELOADS = 16  # remembered; a request that is older than all of them counts wit
 
 
 class _Numbering(NamedTuple):
-    """Whose number is which since a time. Numbers that are none, -1, have the last place."""
+    """Numbers of frontends and backends since a time. The number -1, for none, comes last."""
 
     since: float  # s
     system: RoutingSystem
@@ -38,10 +38,10 @@ class _Numbering(NamedTuple):
 
 @final
 class Recorder:
-    """Of one process, since its start, through all its reloads."""
+    """Recorder of one process, from its start through all its reloads."""
 
     def __init__(self, system: RoutingSystem, settings: ProxySettings, policy: str) -> None:
-        """Frontends and backends are numbered as in `system` and in `settings`."""
+        """Make it; frontends and backends are numbered as in `system` and in `settings`."""
         self._policy = policy
         self._cells: dict[tuple[str, str], Counters] = {}
         self._failures: dict[str, Counter[str]] = {}  # of attempts, by backend and cause
@@ -57,7 +57,7 @@ class Recorder:
             self.flush()
 
     def flush(self) -> None:
-        """Count what was put by."""
+        """Count the buffered requests."""
         now = self._numbering
         for access in self._waiting:
             numbering = now if access.arrived >= now.since else self._at(access.arrived)
@@ -77,10 +77,10 @@ class Recorder:
         settings: ProxySettings,
         policy: str,
     ) -> None:
-        """Another core decides; counts go on, by name.
+        """Switch to another core; counts go on, by name.
 
-        To be called with `Proxy.replace` and no await between, as requests are told apart by when
-        they arrived.
+        Call it together with `Proxy.replace`, without an await between, as requests are assigned by
+        their time of arrival.
 
         Args:
             before: The core until now.
@@ -97,12 +97,12 @@ class Recorder:
         self._policy = policy
 
     def snapshot(self, core: Core, now: float, doors: Doors | None = None) -> Snapshot:
-        """All of it at `now`, s of the monotonic clock.
+        """Snapshot at `now`, s of the monotonic clock.
 
         Args:
             core: The one that decides now.
             now: The time.
-            doors: The Proxy, for its connections; without it they count as 0.
+            doors: The Proxy, for its connections; None: they count as 0.
         """
         self.flush()
         numbering = self._numbering
@@ -123,7 +123,7 @@ class Recorder:
         return merged([self._before, live, opened, own])
 
     def _at(self, arrived: float) -> _Numbering:
-        """The numbering in force when a request arrived, s."""
+        """Return the numbers in force when a request arrived, s."""
         for numbering in reversed(self._past):
             if numbering.since <= arrived:
                 return numbering

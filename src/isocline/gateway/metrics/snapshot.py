@@ -1,7 +1,7 @@
 """Snapshot of one process as plain data: snapshots add up, and go between processes as JSON.
 
-Numbers add up unless a field says otherwise. What is no sum, as a backend's state or its marginal
-rate, is summed all the same and divided by `workers` when it is shown: the mean over the workers.
+Numbers add up unless a field says otherwise. Values that are no sums, such as a backend's state or
+marginal rate, are summed too, and divided by `workers` for display: the mean over the workers.
 """
 
 from collections.abc import Iterable
@@ -43,7 +43,7 @@ _USAGE = {"merge": _usage}
 @final
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """What one frontend sent to one backend, ever; either may be none: the name is then empty."""
+    """Requests of one frontend at one backend, ever; the name of either may be empty, for none."""
 
     codes: dict[int, int] = field(default_factory=dict)  # requests by status, as clients had it
     failed: dict[str, int] = field(default_factory=dict)  # without a whole response, by reason
@@ -64,7 +64,7 @@ class Pair:
 @final
 @dataclass(frozen=True, slots=True)
 class LiveFrontend:
-    """A frontend as it is now."""
+    """Present state of a frontend."""
 
     workers: int
     held: int
@@ -74,7 +74,7 @@ class LiveFrontend:
 @final
 @dataclass(frozen=True, slots=True)
 class SeenFrontend:
-    """Of one frontend, ever; `live` is None if it is no longer there."""
+    """Counts of one frontend, ever; `live` is None if it no longer exists."""
 
     holds: int = 0
     live: LiveFrontend | None = None
@@ -83,7 +83,7 @@ class SeenFrontend:
 @final
 @dataclass(frozen=True, slots=True)
 class LearnedCurve:
-    """A learned curve: at each workload the rate, jobs/s, times its weight, and the weight."""
+    """Learned curve: at each workload the rate, jobs/s, times its weight, and the weight."""
 
     completions: float
     cut: int | None = field(metadata=_LARGEST)  # jobs at the measured peak
@@ -95,7 +95,7 @@ class LearnedCurve:
 @final
 @dataclass(frozen=True, slots=True)
 class LiveBackend:
-    """A backend as it is now."""
+    """Present state of a backend."""
 
     workers: int
     url: str = field(metadata=_LATEST)  # without credentials
@@ -118,7 +118,7 @@ class LiveBackend:
 @final
 @dataclass(frozen=True, slots=True)
 class SeenBackend:
-    """Of one backend, ever; `live` is None if it is no longer there."""
+    """Counts of one backend, ever; `live` is None if it no longer exists."""
 
     failures: dict[str, int] = field(default_factory=dict)  # attempts, by cause
     refusals: dict[int, int] = field(default_factory=dict)  # by status, those sent elsewhere too
@@ -133,7 +133,7 @@ class SeenBackend:
 @final
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """All that one process has seen, or several together."""
+    """Counts and states of one process, or of several together."""
 
     now: float = field(metadata=_LARGEST, default=0.0)  # s, of the monotonic clock
     policy: str = field(metadata=_LATEST, default="")
@@ -149,7 +149,7 @@ class Snapshot:
     usage: dict[str, float] = field(metadata=_USAGE, default_factory=dict)  # by Prometheus' names
 
     def counted(self) -> "Snapshot":
-        """What was counted, without what is now: of a process that has ended."""
+        """Counts without present states, as for a process that has ended."""
         return Snapshot(
             now=self.now,
             policy=self.policy,
@@ -162,12 +162,12 @@ class Snapshot:
         )
 
     def to_json(self) -> bytes:
-        """For another process."""
+        """Serialise for another process."""
         return _adapter().dump_json(self)
 
     @classmethod
     def from_json(cls, data: bytes | str) -> "Snapshot":
-        """What `to_json` gave; raises pydantic.ValidationError for anything else."""
+        """Parse the result of `to_json`; raises pydantic.ValidationError for anything else."""
         return _adapter().validate_json(data)
 
 
@@ -177,17 +177,17 @@ def _adapter() -> TypeAdapter[Snapshot]:
 
 
 def merged(snapshots: Iterable[Snapshot]) -> Snapshot:
-    """One that saw all that they saw; of those of one thing at two times, the sum is nonsense."""
+    """Merge snapshots of several processes; of one process at two times the sum is meaningless."""
     return reduce(added, snapshots, Snapshot())
 
 
 def merged_pairs(pairs: Iterable[Pair]) -> Pair:
-    """All of a frontend, or of a backend."""
+    """Merge all pairs of a frontend, or of a backend."""
     return reduce(added, pairs, Pair())
 
 
 def added(one: T, other: T) -> T:
-    """The sum, field by field and key by key; None is nothing."""
+    """Sum field by field and key by key; None counts as nothing."""
     if one is None or other is None:
         return other if one is None else one
     result: Any

@@ -1,6 +1,6 @@
-"""/statistics: a snapshot as one JSON document, for people and scripts.
+"""Summary of a snapshot as one JSON document, `/statistics`, for people and scripts.
 
-Times are in s, rates in requests/s, workloads in jobs; null is not known. Counts are since the
+Times are in s, rates in requests/s, workloads in jobs; null is unknown. Counts are since the
 start, gauges of now; percentiles are of all requests since the start, to 4.7 %.
 """
 
@@ -25,7 +25,7 @@ from isocline.record import finite
 @final
 @dataclass(frozen=True)
 class Times:
-    """One histogram in a few numbers, s."""
+    """Histogram in a few numbers, s."""
 
     mean: float | None
     p50: float | None
@@ -37,7 +37,7 @@ class Times:
 @final
 @dataclass(frozen=True)
 class Requests:
-    """Requests that have ended."""
+    """Counts of requests that have ended."""
 
     total: int
     codes: dict[str, int]  # by status
@@ -56,7 +56,7 @@ class Requests:
 @final
 @dataclass(frozen=True)
 class FrontendPart:
-    """One frontend; `name` is empty for requests that came to none."""
+    """Part of one frontend; `name` is empty for requests that came to none."""
 
     name: str
     backends: list[str]  # that it may use
@@ -68,7 +68,7 @@ class FrontendPart:
 @final
 @dataclass(frozen=True)
 class CurvePart:
-    """A service curve at the workload of now."""
+    """Service curve at the present workload."""
 
     learned: bool
     service_rate: float
@@ -86,7 +86,7 @@ class CurvePart:
 @final
 @dataclass(frozen=True)
 class BackendPart:
-    """One backend; `url` is null if it is no longer in the system."""
+    """Part of one backend; `url` is null if it is no longer in the system."""
 
     name: str
     url: str | None
@@ -107,7 +107,7 @@ class BackendPart:
 
 
 def statistics(snapshot: Snapshot, standing: Optimality | None = None) -> dict[str, Any]:
-    """The document; numbers are finite or None."""
+    """Make the document; numbers are finite or None."""
     pairs = snapshot.pairs
     found: dict[str, Any] = {
         "system": snapshot.system,

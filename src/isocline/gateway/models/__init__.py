@@ -1,4 +1,7 @@
-"""The models that backends have loaded, as their `/v1/models` says, and the answer for clients."""
+"""Models that backends have loaded, by their `/v1/models`, and the list for clients.
+
+`catalogue` merges the lists without I/O; `directory` asks the backends for them.
+"""
 
 from isocline.gateway.models.catalogue import ModelListing
 from isocline.gateway.models.directory import ModelDirectory

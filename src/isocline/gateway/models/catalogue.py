@@ -1,4 +1,4 @@
-"""Catalogue of models: answers of the backends in, the union for a client out. Without I/O."""
+"""Catalogue of models: lists of the backends, and their union for a client. Without I/O."""
 
 import json
 import math
@@ -17,13 +17,13 @@ Takers = Callable[[str], Sequence[int]]
 @final
 @dataclass(frozen=True)
 class ModelListing:
-    """How `GET /v1/models` is answered; times in s.
+    """Settings of `GET /v1/models`; times in s.
 
     Attributes:
-        fresh: For how long an answer of the backends is good before they are asked again.
-        timeout: For a backend's answer.
-        kept: For how long the last answer of a backend that no longer answers is shown.
-        backends: Tell clients the names of the backends that have a model loaded.
+        fresh: Age at which answers of the backends are renewed.
+        timeout: Limit on a backend's answer.
+        kept: Time for which the last answer of a silent backend is shown.
+        backends: Whether clients see the names of the backends that have a model loaded.
     """
 
     fresh: float = 5.0
@@ -41,7 +41,7 @@ class ModelListing:
 @final
 @dataclass(slots=True)
 class Heard:
-    """The last good answer of one backend, and when it came, s."""
+    """Last good answer of one backend, and its time, s."""
 
     models: Mapping[str, Model]
     at: float
@@ -49,16 +49,16 @@ class Heard:
 
 @final
 class Catalogue:
-    """What each backend has said.
+    """Lists of all backends.
 
     Attributes:
-        heard: By the backend's number; None: it has not answered.
+        heard: Last answer by the backend's number; None: it has not answered.
     """
 
     def __init__(
         self, names: Sequence[str], neighbours: Sequence[Sequence[int]], rule: ModelListing
     ) -> None:
-        """Names of the backends, and the numbers of each frontend's."""
+        """Make it, from the names of the backends and the numbers of each frontend's."""
         self.heard: list[Heard | None] = [None] * len(names)
         self._names = tuple(names)
         self._neighbours = tuple(frozenset(edges) for edges in neighbours)
@@ -66,22 +66,21 @@ class Catalogue:
         self._asked = -math.inf  # s, when all backends were asked the last time
 
     def is_fresh(self, now: float) -> bool:
-        """Whether the backends need not be asked again."""
+        """Whether the lists need not be renewed."""
         return now - self._asked < self._rule.fresh
 
     def asked(self, now: float) -> None:
-        """All backends have been asked, and have answered or not."""
+        """Record that all backends were asked, with or without success."""
         self._asked = now
 
     def answered(self, backend: int, now: float, models: Mapping[str, Model]) -> None:
-        """A backend has listed its models."""
+        """Store the list of a backend."""
         self.heard[backend] = Heard(models, now)
 
     def union(self, now: float, takers: Takers) -> list[Model]:
-        """Each model that a client may use, once, in the order of the backends.
+        """Return each model that a client may use, once, in the order of the backends.
 
-        Of the fields that servers add to the four of OpenAI's, those stay that all backends with
-        the model agree on.
+        Fields beyond OpenAI's four are kept if all backends with the model agree on them.
         """
         found: dict[str, list[int]] = {}
         for backend, heard in enumerate(self.heard):
@@ -113,7 +112,7 @@ class Catalogue:
 
 
 def models_in(body: bytes) -> dict[str, Model] | None:
-    """The models of a server's list, by their ids; None if it is no such list."""
+    """Parse a server's list of models, by their ids; None if it is malformed."""
     try:
         document = json.loads(body)
     except (ValueError, RecursionError):

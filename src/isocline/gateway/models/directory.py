@@ -1,4 +1,4 @@
-"""Requests to backends for the models they have loaded, made when a client asks."""
+"""Directory of models: asks backends for their models when a client does."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -18,7 +18,7 @@ _LARGEST = 2**20  # bytes of a list: a thousand models of vLLM, which says 700 b
 
 @final
 class ModelDirectory:
-    """Answers `GET /v1/models` for all backends.
+    """Answers to `GET /v1/models` for all backends.
 
     directory = ModelDirectory(settings.backends, neighbours, ModelListing())
     await directory.start()
@@ -36,15 +36,15 @@ class ModelDirectory:
         clock: Callable[[], float] = monotonic,
         client: Probe | None = None,
     ) -> None:
-        """Asks nothing yet.
+        """Make it without asking yet.
 
         Args:
-            addresses: Of the backends.
+            addresses: Addresses of the backends.
             neighbours: Numbers of each frontend's backends.
-            rule: How often to ask, and what to tell.
-            before: What it knew of addresses that are the same is known from the start.
-            clock: Seconds; of `before`, too.
-            client: The one to ask with, by default over HTTP.
+            rule: Settings.
+            before: Previous directory; its lists of equal addresses are taken over.
+            clock: Clock of both, s.
+            client: Client for requests, by default over HTTP.
 
         Raises:
             UsageError: A backend's certificates cannot be read.
@@ -63,18 +63,18 @@ class ModelDirectory:
             self._catalogue.heard = [known.get(address) for address in addresses]
 
     async def start(self) -> None:
-        """Open what asking takes."""
+        """Open the client."""
         await self._client.__aenter__()
 
     async def close(self) -> None:
-        """Ask no more; those that wait get what is known."""
+        """Stop; waiting callers get the lists that are known."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
         await self._client.__aexit__(None, None, None)
 
     def ask(self, takers: Takers, then: Callable[[list[Model]], None]) -> None:
-        """Call `then` with the models that these frontends give, at once if they are known."""
+        """Call `then` with the models of these frontends, at once if they are known."""
         now = self._clock()
         if self._catalogue.is_fresh(now):
             then(self._catalogue.union(now, takers))

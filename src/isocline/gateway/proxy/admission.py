@@ -13,7 +13,7 @@ from isocline.gateway.http.response_head import NO_CONTENT
 
 
 def opens(digests: tuple[bytes, ...], authorization: bytes | None, api_key: bytes | None) -> bool:
-    """Whether a request shows one of the keys whose digests these are.
+    """Whether a request has one of the keys with these digests.
 
     A key is a bearer token (RFC 6750, Section 2.1), as OpenAI's clients send it, or the value of
     x-api-key, as Anthropic's do; where both are there, either one will do.
@@ -28,10 +28,10 @@ def opens(digests: tuple[bytes, ...], authorization: bytes | None, api_key: byte
 
 
 def _is_one(digests: tuple[bytes, ...], key: bytes) -> bool:
-    """Whether this is one of the keys.
+    """Whether a text is one of the keys.
 
-    Digests are compared, each in constant time and all of them, so that how long it takes tells
-    neither how much of a key is right nor which one it is.
+    All digests are compared, each in constant time, so that the duration reveals neither how much
+    of a key is right nor which key it is.
     """
     shown = hashlib.sha256(key.strip(b" ")).digest()
     found = False
@@ -45,9 +45,9 @@ _STRANGER = "pages of this origin may not call; add it to serve.cors.origins"
 
 
 def admit(head: RequestHead, settings: ProxySettings, upgrades: frozenset[bytes]) -> None:
-    """Raise BadMessageError unless it has a key, if one is needed, and its body is not too long.
+    """Raise BadMessageError if a key is needed and missing, or the body is too long.
 
-    Of the protocols it would change to, those in `upgrades` are left.
+    Protocols for an upgrade that are not in `upgrades` are removed.
     """
     if head.upgrade:
         head.upgrade &= upgrades
@@ -62,7 +62,7 @@ def admit(head: RequestHead, settings: ProxySettings, upgrades: frozenset[bytes]
 
 
 def preflight_answer(head: RequestHead, cors: CrossOrigin, persistent: bool) -> Answer:
-    """The answer to a browser that asks what its page may send, without a key or a frontend."""
+    """Answer a preflight, without a key or a frontend."""
     fields = cors.preflight(head)
     if fields is not None:
         return NO_CONTENT, empty(fields, persistent), ""
@@ -71,7 +71,7 @@ def preflight_answer(head: RequestHead, cors: CrossOrigin, persistent: bool) -> 
 
 
 def framing_of(head: RequestHead, sizes: SizeLimits) -> Framing:
-    """Where the body of a request ends."""
+    """Return the framing of a request's body."""
     if head.chunked:
         return Chunked(sizes.body, (sizes.head, sizes.header_count))
     return Length(head.length or 0)

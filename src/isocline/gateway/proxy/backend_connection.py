@@ -26,15 +26,15 @@ _QUIET = select.POLLIN | select.POLLHUP | select.POLLERR
 
 @final
 class BackendConnection(asyncio.Protocol):
-    """One connection, used by one exchange after the other.
+    """Connection to a backend, used by one exchange after the other.
 
     Attributes:
-        exchange: The one it serves now; None: it waits in the pool.
-        uses: Requests it has served.
-        released: When the last one was, s.
-        streamed: Its response had no length.
-        due: When it has waited in the pool for too long, s.
-        response: The one under way, once its head is read.
+        exchange: Present exchange; None: the connection waits in the pool.
+        uses: Number of requests served.
+        released: Time of the last release, s.
+        streamed: Whether the last response had no length.
+        due: Time at which it has waited in the pool for too long, s.
+        response: Present response, once its head is read.
     """
 
     __slots__ = (
@@ -68,10 +68,10 @@ class BackendConnection(asyncio.Protocol):
         self._unsent = b""  # of a body, until what has come is read
         self._poll = select.poll()
 
-    # What exchanges and the pool ask
+    # Calls of exchanges and of the pool
 
     def release(self, now: float, reusable: bool, streamed: bool) -> None:
-        """The response is complete: back to the pool, or closed."""
+        """Return the connection to the pool, or close it, after a complete response."""
         self.exchange = None
         self.response = None
         self._interim = 0
@@ -82,12 +82,12 @@ class BackendConnection(asyncio.Protocol):
             self.transport.abort()
 
     def write(self, data: bytes) -> None:
-        """To the backend; uvloop raises where the connection is lost and has not said so yet."""
+        """Write to the backend; uvloop raises for a lost connection before reporting it."""
         if not self.transport.is_closing():
             self.transport.write(data)
 
     def write_more(self, data: bytes) -> None:
-        """More of a request's body, after what has come meanwhile is read.
+        """Write more of a request's body, after reading what has come meanwhile.
 
         It may be the response of a backend that refuses the request and closes: the body would meet
         an error, and with the connection the response would be lost that is there already.
@@ -101,33 +101,33 @@ class BackendConnection(asyncio.Protocol):
             asyncio.get_running_loop().call_soon(self._write_next_turn)
 
     def pause(self) -> None:
-        """Read no more for now."""
+        """Pause reading."""
         if not self.transport.is_closing():
             self.transport.pause_reading()
 
     def resume(self) -> None:
-        """Read on."""
+        """Resume reading."""
         if not self.transport.is_closing():
             self.transport.resume_reading()
 
     def is_quiet(self) -> bool:
         """Whether nothing has come since the last response: neither an end nor a stray byte.
 
-        Asked of the kernel, as the event loop may not have heard yet; it saves most requests that
-        would meet a connection which the backend is closing.
+        The kernel is asked, as the event loop may not know yet; this saves most requests that would
+        meet a connection which the backend is closing.
         """
         return not self.transport.is_closing() and not self._poll.poll(0)
 
     def close(self) -> None:
-        """Close; nothing is under way."""
+        """Close a connection with nothing under way."""
         self.transport.close()
 
     def abort(self) -> None:
-        """Break off; the backend may stop work on a request."""
+        """Abort the connection; the backend may stop work on a request."""
         self.exchange = None
         self.transport.abort()
 
-    # What the event loop calls
+    # Calls of the event loop
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
@@ -148,7 +148,7 @@ class BackendConnection(asyncio.Protocol):
             exchange.failed(Cause.MALFORMED, error.reason)
 
     def eof_received(self) -> None:
-        """The backend says that nothing more comes.
+        """Handle the backend's end of sending.
 
         In TLS anybody between can end the connection, but only the backend can say so (RFC 9112,
         Section 9.8).
@@ -181,7 +181,7 @@ class BackendConnection(asyncio.Protocol):
     # Steps
 
     def _read_rest(self) -> None:
-        """Read what the kernel has still got: an error of a write hides it from the loop.
+        """Read the rest from the kernel, which an error of a write hides from the loop.
 
         Not in TLS, whose library has closed the connection.
         """
@@ -234,9 +234,10 @@ class BackendConnection(asyncio.Protocol):
             self.response.begin(head, data)
 
     def _was_idle(self, exchange: "Exchange", head: ResponseHead) -> bool:
-        """Whether the backend ends an idle connection by 408, and the request is sent elsewhere.
+        """Whether the backend ends an idle connection by 408, and the request is sent again.
 
-        It says that it got no whole request, so that any may be repeated (RFC 9110, 15.5.9).
+        A 408 means that it got no whole request, so that any request may be repeated (RFC 9110,
+        15.5.9).
         """
         if not self.uses or head.persistent or not exchange.can_repeat():
             return False
@@ -245,7 +246,7 @@ class BackendConnection(asyncio.Protocol):
         return True
 
     def _pass_interim(self, exchange: "Exchange", head: ResponseHead) -> None:
-        """A 1xx response; 100 only to a client that waits for it (RFC 9110, Section 15.2)."""
+        """Pass on a 1xx response; 100 only to a client that waits for it (RFC 9110, 15.2)."""
         self._interim += 1
         if self._interim > _MOST_INTERIM:
             raise BadMessageError(f"more than {_MOST_INTERIM} interim responses", BAD_GATEWAY)

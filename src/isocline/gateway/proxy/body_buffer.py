@@ -1,11 +1,11 @@
-"""Buffer of a request's body, kept until a backend takes it, or in case another one has to."""
+"""Buffer of a request's body, kept until a backend takes it, or for a retry."""
 
 from typing import final
 
 
 @final
 class Total:
-    """Bytes of all the bodies that a process keeps."""
+    """Bytes of all bodies that a process keeps."""
 
     __slots__ = ("size",)
 
@@ -15,12 +15,12 @@ class Total:
 
 @final
 class BodyBuffer:
-    """The whole body so far, or, once it was too long to keep, none of it."""
+    """The whole body so far or, once it was too long to keep, none of it."""
 
     __slots__ = ("_parts", "_total", "_unread", "size", "whole")
 
     def __init__(self, total: Total) -> None:
-        """Counts its bytes in `total` for as long as it has them."""
+        """Make it; its bytes are counted in `total` while they are kept."""
         self._parts: list[bytes] = []
         self._total = total
         self._unread = 0  # number of the first part that `unread` has not given
@@ -28,14 +28,14 @@ class BodyBuffer:
         self.whole = True
 
     def add(self, data: bytes) -> None:
-        """The next part."""
+        """Add the next part."""
         if self.whole and data:
             self._parts.append(data)
             self.size += len(data)
             self._total.size += len(data)
 
     def drop(self) -> None:
-        """A backend has it, and it is too long to be kept any longer; or all is over."""
+        """Drop the body: a backend has it and it is too long to be kept, or the request is over."""
         self._total.size -= self.size
         self._parts = []
         self._unread = 0
@@ -44,25 +44,25 @@ class BodyBuffer:
 
     @property
     def parts(self) -> list[bytes]:
-        """All of it, as it came."""
+        """All parts, as they came."""
         return self._parts
 
     def replace(self, data: bytes) -> None:
-        """Keep this in place of the whole body."""
+        """Replace the whole body."""
         self._total.size += len(data) - self.size
         self._parts = [data]
         self._unread = 1
         self.size = len(data)
 
     def read(self) -> bytes:
-        """All of it."""
+        """The whole body."""
         if len(self._parts) > 1:
             self._parts = [b"".join(self._parts)]
             self._unread = min(self._unread, 1)
         return self._parts[0] if self._parts else b""
 
     def unread(self) -> bytes:
-        """What has come since the last call; not to be called after `read`."""
+        """Parts that came since the last call; not to be called after `read`."""
         parts = self._parts
         if not self._unread and len(parts) == 1:
             self._unread = 1

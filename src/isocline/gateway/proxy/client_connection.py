@@ -1,4 +1,4 @@
-"""A client's connection: reads requests, one after the other, and writes what answers them."""
+"""Client connection: reads requests, one after the other, and writes the responses."""
 
 import asyncio
 import contextlib
@@ -30,15 +30,15 @@ _EMPTY_LINE = (b"\r", b"\r\n")  # as far as it has come
 
 @final
 class ClientConnection(asyncio.Protocol):
-    """One connection. Requests that come before their turn (pipelining) wait.
+    """Client connection. Requests that come before their turn (pipelining) wait.
 
     As much of them is read as a head may take, so that the end of the connection is noticed as it
     comes; beyond that reading pauses, and `hang_ups` notices the end.
 
     Attributes:
-        exchange: The request that is being served, if any.
-        close_is_end: The client takes a close for the end of the response that it has a part of.
-        write_paused: The client takes what is written too slowly.
+        exchange: Exchange under way, if any.
+        close_is_end: Whether the end of the connection marks the end of the present response.
+        write_paused: Whether the client takes the response too slowly.
         cors: Header lines that let a browser show the response at hand to its page.
         due: When the limit on what this connection does without an exchange ends, s.
     """
@@ -76,7 +76,7 @@ class ClientConnection(asyncio.Protocol):
         self._served = False  # a request was; the first one's time runs from the connection on
         self.due = math.inf
 
-    # What the event loop calls
+    # Calls of the event loop
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
@@ -126,22 +126,22 @@ class ClientConnection(asyncio.Protocol):
         elif self._held and not self._lingering:
             self._next()
 
-    # What exchanges and clocks ask
+    # Calls of exchanges and clocks
 
     def write(self, data: bytes) -> None:
-        """To the client; uvloop raises where the connection is lost and has not said so yet."""
+        """Write to the client; uvloop raises for a lost connection before reporting it."""
         if not self.transport.is_closing():
             self.transport.write(data)
 
     def pause(self, why: int) -> None:
-        """Read no more for now."""
+        """Pause reading, for this reason."""
         if not self._paused and not self.transport.is_closing():
             self.transport.pause_reading()
             self.proxy.hang_ups.watch(self.transport, self.transport.abort)
         self._paused |= why
 
     def resume(self, why: int) -> None:
-        """These reasons are gone."""
+        """Drop these reasons for a pause, and resume reading if none is left."""
         if not self._paused:
             return
         self._paused &= ~why
@@ -155,7 +155,7 @@ class ClientConnection(asyncio.Protocol):
         return head.persistent and self._framing is None and not self.proxy.draining
 
     def exchange_done(self, persistent: bool, now: float) -> None:
-        """The answer is written: the next request, or the end."""
+        """Begin the next request, or end the connection, after a response."""
         self.exchange = None
         self._served = True
         if self._paused:
@@ -169,7 +169,7 @@ class ClientConnection(asyncio.Protocol):
             asyncio.get_running_loop().call_soon(self._next)
 
     def close(self, linger: bool = False) -> None:
-        """Close when all is written; `linger`: read on a little, as the client is still sending.
+        """Close once all is written; `linger`: read on a little, as the client is still sending.
 
         A close with bytes unread is a reset, which may destroy the answer on its way.
         """
@@ -186,10 +186,10 @@ class ClientConnection(asyncio.Protocol):
             self._close()
 
     def abort(self) -> None:
-        """Break off: the client learns that the response is not complete.
+        """Abort the connection: the client learns that the response is not complete.
 
-        By a reset where a close would say that it is, as in HTTP/1.0; what is on its way is lost
-        with it, so only there.
+        It is reset where a close would mean a complete response, as in HTTP/1.0, and only there, as
+        a reset loses what is on its way.
         """
         if self.close_is_end:
             own = self.transport.get_extra_info("socket")
@@ -199,7 +199,7 @@ class ClientConnection(asyncio.Protocol):
         self.transport.abort()
 
     def overdue(self) -> None:
-        """A limit on time is over; a client that said nothing is told nothing."""
+        """Handle an expired limit; a client that sent nothing gets no answer."""
         if self.transport.is_closing():
             self.abort()  # it does not even take the rest
         elif self._lingering:
@@ -211,11 +211,11 @@ class ClientConnection(asyncio.Protocol):
 
     @property
     def is_paused(self) -> bool:
-        """Whether it is we who do not read."""
+        """Whether reading is paused by us."""
         return bool(self._paused)
 
     def leave(self) -> bytes:
-        """Give the connection to a tunnel, with what has come beyond the request."""
+        """Give the connection to a tunnel, with the bytes that followed the request."""
         self.exchange = None
         self.proxy.downstreams.discard(self)
         self.resume(self._paused)
@@ -229,7 +229,7 @@ class ClientConnection(asyncio.Protocol):
         self.transport.close()
 
     def _next(self) -> None:
-        """Turn to a request that came before its turn."""
+        """Begin a request that came before its turn."""
         if self.exchange is not None or self.write_paused or self.transport.is_closing():
             return
         held, self._held = self._held, b""
@@ -271,7 +271,7 @@ class ClientConnection(asyncio.Protocol):
         exchange.match()
 
     def _hold(self, data: bytes) -> None:
-        """The start of a head."""
+        """Keep the start of a head."""
         head = data.removeprefix(b"\r\n")
         if head[:1] == _TLS_RECORD:
             raise BadMessageError("TLS came to a port of plain HTTP; use http://, not https://")
@@ -298,7 +298,7 @@ class ClientConnection(asyncio.Protocol):
             self._hold_next(rest)
 
     def _refuse(self, error: BadMessageError) -> None:
-        """Tell the client what is wrong with what it sends, and close."""
+        """Answer a malformed request with its error, and close."""
         exchange, self.exchange = self.exchange, None
         if exchange is not None and exchange.refused(error):
             self.abort()

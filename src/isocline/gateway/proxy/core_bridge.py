@@ -1,6 +1,6 @@
 """Bridge between exchanges and one core: events to the core, its actions to exchanges.
 
-A reload makes another router with another core; what is under way ends with the one it began with.
+A reload makes another bridge with another core; an exchange ends with the one it began with.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -29,8 +29,8 @@ class CoreBridge:
     """A core, its frontends' conditions, and the connections to its backends.
 
     Attributes:
-        exchanges: What is under way, by the core's number.
-        directory: Models of the backends; None: questions for them are routed as others are.
+        exchanges: Exchanges under way, by the core's number.
+        directory: Models of the backends; None: requests for them are routed as others are.
         token_ratios: Tokens for each byte of text, by model.
     """
 
@@ -45,7 +45,7 @@ class CoreBridge:
         before: "CoreBridge | None" = None,
         directory: Directory | None = None,
     ) -> None:
-        """With `before`, connections to backends that stay the same are taken over from it.
+        """Make it; connections to backends that stay the same are taken over from `before`.
 
         Raises:
             UsageError: A backend's certificates cannot be read; `before` is then as it was.
@@ -75,14 +75,14 @@ class CoreBridge:
         self._read_load = read_load
 
     def close_but(self, pools: Iterable[Pool]) -> None:
-        """Keep no idle connection but those of `pools`, which another router has now."""
+        """Close all idle connections except those of `pools`, which another bridge has now."""
         kept = set(pools)
         for pool in self.pools:
             if pool not in kept:
                 pool.close()
 
     def carry(self, into: "CoreBridge", now: float) -> None:
-        """Tell a later router's core what this one's has in flight at the backends of both."""
+        """Tell a later bridge's core the jobs in flight of this one, at the backends of both."""
         if into is not self._into:
             self._into, self._carried = into, [0] * len(self._carried)
         for backend, address in enumerate(self.settings.backends):
@@ -94,10 +94,10 @@ class CoreBridge:
             for jobs in [more] if more > 0 else [-1] * -more:  # one by one, as they were finished
                 into.act(into.core.carried(number, now, jobs))
 
-    # From exchanges to the core
+    # Events of exchanges
 
     def arrived(self, exchange: Exchange, frontend: int) -> None:
-        """A request has found its frontend."""
+        """Pass on a request that has found its frontend."""
         core = self.core
         if self._explains:
             exchange.access.candidates = core.explain(frontend)
@@ -109,7 +109,7 @@ class CoreBridge:
     def finished(
         self, number: int, now: float, latency_known: bool, status: int, usage: Usage | None
     ) -> None:
-        """Its response is complete."""
+        """Pass on the end of a response."""
         del self.exchanges[number]
         actions = self.core.finished(number, now, latency_known, status, usage)
         if actions:
@@ -118,7 +118,7 @@ class CoreBridge:
     def failed(
         self, number: int, cause: Cause, *, sent: bool, idempotent: bool, started: bool
     ) -> None:
-        """Its backend failed it."""
+        """Pass on a failure of the backend."""
         self.act(
             self.core.failed(
                 number, self.clock(), cause, sent=sent, idempotent=idempotent, started=started
@@ -128,16 +128,16 @@ class CoreBridge:
     def turned_away(
         self, number: int, now: float, status: int, wait: float | None, *, again: bool
     ) -> list[Action]:
-        """Its backend says that it is full; returns what to do instead, nothing to pass that on."""
+        """Pass on a full backend's refusal; returns the actions, none to pass the response on."""
         return self.core.turned_away(number, now, status, wait, again=again)
 
     def cancelled(self, number: int) -> None:
-        """Nobody waits for it."""
+        """Pass on a cancellation."""
         del self.exchanges[number]
         self.act(self.core.cancelled(number, self.clock()))
 
     def load(self, backend: int, value: bytes | None) -> None:
-        """What a backend says of its load, if it does."""
+        """Pass on the load report in a response's head, if any."""
         if value is None or self.settings.backends[backend].reports == "ignore":
             return
         if self._read_load is not None:
@@ -147,29 +147,29 @@ class CoreBridge:
                 self.act(actions)
 
     def load_in_trailers(self, backend: int, section: bytes) -> None:
-        """The same, said at the end of a response."""
+        """Pass on the load report in a response's trailers, if any."""
         self.load(backend, trailer(section, _LOAD))
 
     def observe(self, access: Access) -> None:
-        """One more line for the log."""
+        """Pass a finished request to the observers."""
         for observer in self._observers:
             observer(access)
 
     def flush(self) -> None:
-        """Write what observers have gathered."""
+        """Flush the observers."""
         for observer in self._observers:
             if isinstance(observer, AccessLog):
                 observer.flush()
 
-    # From the core to exchanges
+    # Actions of the core
 
     def tick(self, now: float) -> None:
-        """What the core has due."""
+        """Do the core's due work."""
         if self.core.next_deadline() <= now:
             self.act(self.core.tick(now))
 
     def announce(self) -> None:
-        """Log what the core has decided about backends."""
+        """Log the core's notices."""
         told = self.core.take_notices()
         if told:
             notices.log(told, [address.name for address in self.settings.backends])
@@ -180,7 +180,7 @@ class CoreBridge:
             pool.sweep(now)
 
     def act(self, actions: Iterable[Action]) -> None:
-        """Do what the core decided."""
+        """Carry out the core's actions."""
         for action in actions:
             self._act(action)
 
@@ -195,7 +195,7 @@ class CoreBridge:
 
 
 def _same_for_pools(before: ProxySettings, after: ProxySettings) -> bool:
-    """Whether connections opened under one are right under the other."""
+    """Whether connections opened for one address are right for the other."""
     return (
         before.sizes == after.sizes
         and before.times == after.times

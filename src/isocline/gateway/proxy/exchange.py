@@ -1,4 +1,4 @@
-"""One request and its response: between a client, the core that decides, and a backend."""
+"""Exchange: one request and its response, between a client, the core and backends."""
 
 from typing import TYPE_CHECKING, final
 
@@ -30,19 +30,19 @@ class Exchange:
     """One request from its head to the end of its response, through retries if need be.
 
     Attributes:
-        router: What it began with.
-        downstream: The client's connection.
-        head: The request's.
-        upstream: The backend's connection, while there is one.
-        complete: The request has come whole.
-        sending: The core has named a backend that has not failed.
-        access: What the access log will say.
+        router: Bridge that it began with.
+        downstream: Client connection.
+        head: Head of the request.
+        upstream: Backend connection, while there is one.
+        complete: Whether the whole request has come.
+        sending: Whether the core has named a backend that has not failed.
+        access: Record for the access log.
         number: The core's number of the request; 0 while, or once, it does not know it.
-        usage_asked: The router asked for usage, not the client.
-        answered: A byte of the backend's response has come, in this attempt.
-        begun: A part of the final response has gone to the client.
-        due: When the limit on the time of the current step ends, s.
-        deadline: When that on all of it does, s.
+        usage_asked: Whether the router asked for usage, and not the client.
+        answered: Whether a byte of the backend's response has come in this attempt.
+        begun: Whether a part of the final response has gone to the client.
+        due: End of the limit on the current step, s.
+        deadline: End of the limit on the whole exchange, s.
     """
 
     __slots__ = (
@@ -84,10 +84,10 @@ class Exchange:
         self.answered = self.begun = False
         self.deadline = self.due = now + router.times.total
 
-    # What the client's connection says
+    # Events of the client connection
 
     def request_data(self, data: bytes, complete: bool) -> None:
-        """More of the request's body, in the framing in which it goes on."""
+        """Handle more of the request's body, in the framing in which it is passed on."""
         self.complete = complete
         self.access.received += len(data)
         kept = self._kept
@@ -102,7 +102,7 @@ class Exchange:
             self._pause_if_full(kept)
 
     def match(self) -> None:
-        """Find the frontend, if that was not done, with what of the request has come."""
+        """Find the frontend, unless that is done, from the parts of the request so far."""
         if self.access.frontend == UNMATCHED:
             directory = self.router.directory
             if directory is not None and wants_models(self.head):
@@ -111,7 +111,7 @@ class Exchange:
                 self.route()
 
     def route(self) -> None:
-        """Find the frontend."""
+        """Look the frontend up."""
         router, access, head = self.router, self.access, self.head
         found = 0 if router.matcher.takes_all else self._place()
         if router.settings.ask_usage and isinstance(found, int) and not self._ask_usage():
@@ -130,7 +130,7 @@ class Exchange:
             router.arrived(self, found)
 
     def _list_models(self, directory: Directory) -> None:
-        """Answer, now or once the backends have said what they have."""
+        """Answer with the list of models, now or once the backends have sent theirs."""
         matcher, listener, head = self.router.matcher, self.downstream.listener, self.head
 
         def takers(model: str) -> list[int]:
@@ -139,7 +139,7 @@ class Exchange:
         directory.ask(takers, self._models_known)
 
     def _models_known(self, models: Models) -> None:
-        """The models that the client may use; none: the backends have no list of them.
+        """Answer with these models; if there are none, the backends have no lists.
 
         Such backends are no OpenAI-compatible servers: the request is routed as any other is.
         """
@@ -177,9 +177,9 @@ class Exchange:
         return True
 
     def client_gone(self) -> None:
-        """The client closed its connection: nobody waits for the response.
+        """Handle the end of the client's connection: the response is no longer wanted.
 
-        After the last event of a stream it has been served all the same.
+        After the last event of a stream the request counts as served.
         """
         upstream = self.upstream
         response = None if upstream is None else upstream.response
@@ -192,12 +192,12 @@ class Exchange:
         self.done(self.router.clock(), usage=response.usage())
 
     def refused(self, error: BadMessageError) -> bool:
-        """The request's body is malformed or too long; says whether a response had begun."""
+        """Handle a malformed or too long body; returns whether a response had begun."""
         self._cancel(error.status, error.reason)
         return self.begun
 
     def reply(self, reply: Answer) -> None:
-        """Answer without a backend; the connection stays open as the answer says."""
+        """Answer without a backend; the answer decides whether the connection stays open."""
         downstream, access = self.downstream, self.access
         persistent = downstream.stays(self.head)
         access.status, data, access.reason = reply
@@ -207,10 +207,10 @@ class Exchange:
         self._end(now)
         downstream.exchange_done(persistent, now)
 
-    # What the core says
+    # Actions of the core
 
     def send(self, backend: int, attempt: int) -> None:
-        """Send it to a backend."""
+        """Send the request to a backend."""
         self.sending = True
         self.access.backend = backend
         self.access.attempts = attempt
@@ -228,17 +228,17 @@ class Exchange:
         self._reply(action.status, action.reason, action.retry_after, self._detail)
 
     def break_off(self, action: Close) -> None:
-        """The response cannot be completed."""
+        """Break off a response that cannot be completed."""
         self.number = 0
         self.access.reason = _with(action.reason, self._detail)
         self._end(self.router.clock())
         self.downstream.exchange = None
         self.downstream.abort()
 
-    # What the connection to the backend says
+    # Events of the backend connection
 
     def connected(self, attempt: int, upstream: "BackendConnection") -> None:
-        """A connection is there: write what there is of the request."""
+        """Write the parts of the request so far to a connection that is open now."""
         now = self.router.clock()
         if not self.sending or attempt != self.access.attempts or self.upstream is not None:
             upstream.pool.give(upstream, now)  # it came too late for this request
@@ -263,23 +263,23 @@ class Exchange:
         self._watch_backend(now)
 
     def not_connected(self, attempt: int, cause: Cause, detail: str) -> None:
-        """No connection could be opened."""
+        """Handle a failure to open a connection."""
         if self.sending and attempt == self.access.attempts and self.upstream is None:
             self.failed(cause, detail)
 
     def interim(self) -> None:
-        """A 1xx has come: a sign of life, but the final response still has to begin in time."""
+        """Handle a 1xx: a sign of life, but the final response still has to begin in time."""
         if not self.complete:
             self.due = self.router.clock() + self.router.times.idle
 
     def first_byte(self) -> None:
-        """The final response begins."""
+        """Handle the begin of the final response."""
         now = self.router.clock()
         self.access.first_byte = now
         self.due = now + self.router.times.idle
 
     def respond(self, data: bytes) -> None:
-        """A part of the response, as the client gets it."""
+        """Pass on a part of the response, framed for the client."""
         access, downstream = self.access, self.downstream
         if data:
             access.returned += len(data)
@@ -288,16 +288,16 @@ class Exchange:
             self.due = self.router.clock() + self.router.times.idle
 
     def done(self, now: float, latency_known: bool = True, usage: Usage | None = None) -> None:
-        """The response is complete."""
+        """Handle the end of the response."""
         self.upstream = None
         number, self.number = self.number, 0
         self._end(now)
         self.router.finished(number, now, latency_known, self.access.status, usage)
 
     def turned_away(self, head: ResponseHead, data: bytes) -> bool:
-        """The backend says that it is full, and nothing of that has gone to the client.
+        """Handle a full backend's refusal, none of which has gone to the client.
 
-        `data` is what has come after the head. Returns whether another backend gets the request.
+        `data` follows the head. Returns whether another backend gets the request.
         """
         router, access, upstream = self.router, self.access, self.upstream
         said, now = head.retry_after(), router.clock()
@@ -316,14 +316,14 @@ class Exchange:
         return True
 
     def can_repeat(self) -> bool:
-        """All of the request is kept, and nothing of a response has gone to the client."""
+        """Whether the request is kept whole and nothing of a response has gone to the client."""
         return self.complete and self._kept.whole and not self.begun
 
     def failed(self, cause: Cause, detail: str = "", received: bool = True) -> None:
-        """The backend did not do it; the core says whether another one should.
+        """Handle a failure of the backend; the core decides on a retry.
 
-        `detail` is for the log alone: it may name what clients have no business to know. Not
-        `received`: the backend says that it has not got the request.
+        `detail` is for the log alone, as it may name internals. Without `received` the backend has
+        stated that it did not get the request.
         """
         upstream, self.upstream = self.upstream, None
         if upstream is not None:
@@ -341,15 +341,15 @@ class Exchange:
             started=self.begun,
         )
 
-    # What the clock says
+    # Timeouts
 
     def abandon(self, status: int, reason: str) -> None:
-        """Take it back from core and backend, and answer."""
+        """Withdraw the request from core and backend, and answer."""
         self._withdraw()
         self._reply(status, reason)
 
     def drop(self, reason: str) -> None:
-        """Take it back, and break off the client's connection."""
+        """Withdraw the request, and abort the client connection."""
         self._cancel(self.access.status, reason)
         self.downstream.exchange = None
         self.downstream.abort()
@@ -357,7 +357,7 @@ class Exchange:
     # Steps
 
     def _may_go_again(self, cause: Cause) -> bool:
-        """Whether the request may reach a backend twice, by its method or its frontend's wish."""
+        """Whether the request may reach a backend twice, by its method or frontend's setting."""
         if self.head.method in IDEMPOTENT:
             return True
         rule = self.router.settings.frontends[self.access.frontend]
@@ -366,14 +366,14 @@ class Exchange:
     def _pause_if_full(self, kept: BodyBuffer) -> None:
         """Stop reading a body that waits for a backend once all bodies take half of `sizes.bodies`.
 
-        The other half is for requests whose model is looked for. Not sooner: the end of a
-        connection is noticed only once all that was sent before it has been read.
+        The other half is for requests whose model is being read. Reading does not stop sooner, as
+        the end of a connection is noticed only after all bytes before it have been read.
         """
         if kept.in_all > self.router.sizes.bodies // 2:
             self.downstream.pause(NO_BACKEND_YET)
 
     def _watch_backend(self, now: float) -> None:
-        """Once the backend has the whole request it has to answer; before, bytes have to move."""
+        """Set the backend's limit: bytes must move and, after the request, an answer come."""
         times = self.router.times
         waits = self.complete and not self.begun
         self.due = now + (times.first_byte if waits else times.idle)
@@ -394,7 +394,7 @@ class Exchange:
         self.reply((status, data, _with(reason, detail)))
 
     def _cancel(self, status: int, reason: str) -> None:
-        """Take it back; nobody is there to be answered."""
+        """Withdraw the request without an answer."""
         self.access.status, self.access.reason = status, reason
         self._withdraw()
         self._end(self.router.clock())

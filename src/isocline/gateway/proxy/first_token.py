@@ -42,18 +42,18 @@ def has_content(line: bytes) -> bool:
 
 @final
 class FirstToken:
-    """Waits for it in a body that comes in any pieces."""
+    """Search for the first token in a body that comes in pieces of any size."""
 
     __slots__ = ("_chunks", "_rest")
 
     def __init__(self, chunked: bool) -> None:
-        """`chunked`: pieces are those of a body in chunks, whose sizes stand in between."""
+        """Make it; `chunked`: pieces are those of a body in chunks, with their sizes between."""
         limits = (_MOST, _MOST)
         self._chunks = Chunked(_INFINITE, limits, bare=True) if chunked else None
         self._rest = b""  # a line whose end has not come
 
     def feed(self, data: bytes) -> bool:
-        """More of the body; whether the first token is there with it."""
+        """Read more of the body; returns whether the first token has come."""
         if self._chunks is not None:
             data, _ = self._chunks.feed(data)
         lines = (self._rest + data).split(b"\n")

@@ -1,4 +1,4 @@
-"""Search for the frontend of a request, part of whose body may still be on its way."""
+"""Lookup of a request's frontend while a part of the body may still be on its way."""
 
 from typing import final
 
@@ -14,7 +14,7 @@ UNAVAILABLE = 503
 
 @final
 class FrontendLookup:
-    """The search for one request's frontend.
+    """Lookup for one request.
 
     Where the body's model decides, the whole body is read first: of two fields `model` the last
     counts, as for the backends, so that none can be hidden behind another, and the answer depends
@@ -27,7 +27,7 @@ class FrontendLookup:
     def __init__(
         self, matcher: Matcher, listener: str, head: RequestHead, sizes: SizeLimits
     ) -> None:
-        """Args: the frontends; the listener that the request came to, its head; the limits."""
+        """Make it from the frontends, the request's listener and head, and the limits."""
         self._matcher = matcher
         self._listener = listener
         self._head = head
@@ -35,11 +35,11 @@ class FrontendLookup:
         self._reader: ModelReader | None = None
 
     def find(self, kept: BodyBuffer, complete: bool) -> int | NoMatch | None:
-        """The frontend's number, or why there is none, or None: more of the body is needed.
+        """Return the frontend's number, the reason for none, or None if more of the body is needed.
 
         Args:
             kept: The body as far as it has come, in the framing in which it goes on.
-            complete: Whether that is all of it.
+            complete: Whether that is the whole body.
         """
         reader = self._reader
         if reader is None:

@@ -1,4 +1,4 @@
-"""Notice of the end of connections whose reading is paused.
+"""Detection of the end of connections whose reading is paused.
 
 An event loop learns of an end by reading, so a connection that is not read looks alive whatever has
 become of it: a backend would work on for a client that has gone. Here the kernel is asked for the
@@ -30,9 +30,9 @@ _ALWAYS = 0
 
 @final
 class HangUps:
-    """The paused connections of one process.
+    """Paused connections of one process.
 
-    Linux alone has this; elsewhere nothing is noticed before reading goes on.
+    This works on Linux only; elsewhere an end is noticed when reading goes on.
     """
 
     def __init__(self) -> None:
@@ -49,7 +49,7 @@ class HangUps:
     def watch(
         self, transport: asyncio.Transport, gone: Callable[[], None], half: bool = True
     ) -> None:
-        """Call `gone` once when the peer is; with `half` when it only sends no more, too.
+        """Call `gone` once when the peer has closed; with `half`, also when it only stops sending.
 
         To be called before `transport` is closing, and followed by `forget`.
         """

@@ -15,26 +15,26 @@ from isocline.gateway.http.unreadable import UnreadableError
 
 
 class Head(Protocol):
-    """What matching reads of a request's head."""
+    """Request head as matching reads it."""
 
     host: bytes | None
     method: bytes
     target: bytes
 
     def get(self, name: bytes) -> bytes | None:
-        """The first value of a field; `name` in lower case."""
+        """First value of a field; `name` in lower case."""
 
 
 @final
 @dataclass(frozen=True, slots=True)
 class NeedsModel:
-    """The head alone does not tell: the body's `model` field does."""
+    """The head alone does not decide: the body's `model` field does."""
 
 
 @final
 @dataclass(frozen=True, slots=True)
 class NoMatch:
-    """No frontend takes it; the status says whether by a fault of the request."""
+    """No frontend matches; the status shows whether the request is at fault."""
 
     reason: str
     status: int = 404
@@ -51,10 +51,10 @@ _Condition = Callable[[str, Head], bool]
 
 @final
 class Matcher:
-    """The frontends' conditions, compiled.
+    """Compiled conditions of the frontends.
 
     Attributes:
-        takes_all: The first frontend takes every request: the usual case, which costs nothing.
+        takes_all: Whether the first frontend takes every request, the usual case, at no cost.
     """
 
     def __init__(self, frontends: tuple[FrontendRule, ...]) -> None:
@@ -62,7 +62,7 @@ class Matcher:
         self.takes_all = bool(self._rules) and self._rules[0].takes_all
 
     def by_head(self, listener: str, head: Head) -> Found:
-        """The number of the frontend, if the head tells it."""
+        """Return the number of the frontend, if the head decides."""
         if self.takes_all:
             return 0
         return self._find(listener, head, None, model_known=False)
@@ -70,7 +70,7 @@ class Matcher:
     def by_model(
         self, listener: str, head: Head, model: str | None, why: UnreadableError | None
     ) -> int | NoMatch:
-        """The number of the frontend, `model` being that of the body; None: `why` there is none.
+        """Return the frontend for a body's `model`, by its number; None: `why` is the reason.
 
         A request without a model that can be read goes to a frontend that does not ask for one.
         """
@@ -116,7 +116,7 @@ class Matcher:
 
 @final
 class _Rule:
-    """One frontend's conditions."""
+    """Conditions of one frontend."""
 
     __slots__ = ("_but_path", "_conditions", "is_for_api", "model", "path")
 
@@ -133,7 +133,7 @@ class _Rule:
 
     @property
     def takes_all(self) -> bool:
-        """Whether every request meets it."""
+        """Whether every request meets them."""
         return not self._conditions and self.model is None
 
     def meets(self, listener: str, head: Head) -> bool:
@@ -141,7 +141,7 @@ class _Rule:
         return all(condition(listener, head) for condition in self._conditions)
 
     def meets_but_path(self, listener: str, head: Head) -> bool:
-        """The same, whatever the path."""
+        """Whether all conditions but the model's and the path's are met."""
         return all(condition(listener, head) for condition in self._but_path)
 
 
@@ -185,5 +185,5 @@ def is_under(target: bytes, prefix: bytes) -> bool:
 
 
 def shown(model: str) -> str:
-    """A model's name for an error or a log: in quotes, escaped, and cut if it is long."""
+    """Model's name for an error or a log: in quotes, escaped, and cut if it is long."""
     return repr(model if len(model) <= _SHOWN else model[:_SHOWN] + "...")

@@ -14,14 +14,14 @@ Models = list[dict[str, Any]]
 
 
 class Directory(Protocol):
-    """Knows which models the backends have."""
+    """Lists of models as the proxy asks for them."""
 
     def ask(self, takers: Callable[[str], Sequence[int]], then: Callable[[Models], None]) -> None:
         """Call `then`, at once or later, with the models that these frontends give."""
 
 
 def wants_models(head: RequestHead) -> bool:
-    """Whether it is a question for models; almost all are not, which costs 60 ns."""
+    """Whether a request is for models; almost all are not, which takes 60 ns."""
     return (
         head.target.startswith(MODELS)
         and is_under(head.target, MODELS)
@@ -31,13 +31,13 @@ def wants_models(head: RequestHead) -> bool:
 
 
 def model_list_answer(head: RequestHead, models: Models, fields: bytes, persistent: bool) -> Answer:
-    """The answer to a question for the list, or for one of its entries.
+    """Answer a request for the list, or for one of its entries.
 
     Args:
-        head: Of the request.
-        models: All that the client may use.
+        head: Head of the request.
+        models: Models that the client may use.
         fields: Further header lines.
-        persistent: The client's connection stays open.
+        persistent: Whether the client connection stays open.
     """
     bodiless = head.method == b"HEAD"
     path = head.target.partition(b"?")[0].removeprefix(MODELS).removeprefix(b"/")

@@ -1,9 +1,10 @@
-"""Connections to one backend: those that wait for a request, and those being opened.
+"""Pool of connections to one backend: idle ones, and those being opened.
 
-Some servers do (llama.cpp's after each stream, 0.02 to 8 ms later). A request that is written into
-a connection which is being closed is lost, and a POST must not be sent twice. So a connection rests
-after a response before it is used again, until the backend has shown that it keeps connections; and
-from the first time that it closes one early, until it has shown it for longer.
+Some servers close a connection after a response (llama.cpp's after each stream, 0.02 to 8 ms
+later). A request that is written into a connection which is being closed is lost, and a POST must
+not be sent twice. So a connection rests after a response before it is used again, until the backend
+has shown that it keeps connections; and from the first time that it closes one early, until it has
+shown it for longer.
 """
 
 import asyncio
@@ -35,10 +36,10 @@ _TO_BE_TRUSTED, _TO_BE_TRUSTED_AGAIN = 8, 1000
 
 @final
 class ClosingHabit:
-    """Of one backend, after one kind of response.
+    """Closing habit of one backend, after one kind of response.
 
     Attributes:
-        rest: How long a connection has to rest before it is used again, s; 0: not at all.
+        rest: Time for which a connection rests before it is used again, s; 0: none.
     """
 
     __slots__ = ("_left", "_longest", "rest")
@@ -49,14 +50,14 @@ class ClosingHabit:
         self._left = _TO_BE_TRUSTED
 
     def kept(self) -> None:
-        """A connection was still open after its rest."""
+        """Record a connection that was still open after its rest."""
         if self.rest:
             self._left -= 1
             if self._left <= 0:
                 self.rest = 0.0
 
     def closed(self, after: float) -> None:
-        """The backend closed a connection, or was found to have, so many s after a response."""
+        """Record a connection that the backend closed so many s after a response."""
         if after > _LONGEST_REST:
             return  # it had been idle for long
         self._longest = min(max(self._longest, _MARGIN * after), _LONGEST_REST)
@@ -74,8 +75,8 @@ _ASKS = b"endpoint-load-metrics-format: TEXT\r\n"
 class Pool:
     """The connections to one backend.
 
-    The one used last is used first: the others grow old, and are closed before the backend closes
-    them under a request. Those of a backend that may close them right after a response rest first.
+    The connection used last is used first: the others grow old, and are closed before the backend
+    closes them under a request. If the backend may close them after a response, they rest first.
 
     Attributes:
         clock: Seconds; see Proxy.
@@ -84,7 +85,7 @@ class Pool:
     def __init__(
         self, address: BackendAddress, settings: ProxySettings, clock: Callable[[], float]
     ) -> None:
-        """Raises UsageError if the backend's certificates cannot be read."""
+        """Make it; raises UsageError if the backend's certificates cannot be read."""
         self.clock = clock
         self.address = address
         self.host = address_of(address)
@@ -108,11 +109,11 @@ class Pool:
 
     @property
     def idle(self) -> int:
-        """Connections that wait for a request."""
+        """Idle connections."""
         return len(self._idle) + len(self._resting[0]) + len(self._resting[1])
 
     def take(self, now: float) -> BackendConnection | None:
-        """A connection that is open as far as can be told, or None."""
+        """Take a connection that is open as far as is known, or None."""
         if self._resting[0] or self._resting[1]:
             self._wake(now)
         while self._idle:
@@ -127,7 +128,7 @@ class Pool:
         return None
 
     def give(self, upstream: BackendConnection, now: float, streamed: bool = False) -> None:
-        """Keep a connection for the next request, if there is room.
+        """Keep a connection for the next request, if there is space.
 
         `streamed`: its last response had no length.
         """
@@ -143,22 +144,22 @@ class Pool:
             self._idle.append(upstream)
 
     def keeps(self, seconds: float) -> None:
-        """The backend has said for how long it keeps an idle connection (Keep-Alive: timeout)."""
+        """Record the time for which the backend keeps an idle connection (Keep-Alive: timeout)."""
         self._keep = min(self._times.pool, _EARLIER * seconds)
 
     def found_closed(self, upstream: BackendConnection, now: float) -> None:
-        """The backend has closed a connection that nothing was under way on, for all it knew."""
+        """Record that the backend has closed a connection that was idle from its point of view."""
         self._habits[upstream.streamed].closed(now - upstream.released)
 
     def forget(self, upstream: BackendConnection) -> None:
-        """A connection that waited is gone."""
+        """Forget an idle connection that is gone."""
         for waiting in (self._idle, *self._resting):
             if upstream in waiting:
                 waiting.remove(upstream)
                 self.found_closed(upstream, self.clock())
 
     def rewrite(self, head: RequestHead, way: Forwarded) -> bytes:
-        """A request's head as this backend gets it."""
+        """Rewrite a request's head for this backend."""
         host = head.host if self.address.keep_host and head.host else self.host
         added = way.lines(head.host or b"", head.way) + self._asks
         if not self.sizes.pool and not head.upgrade:
@@ -173,7 +174,7 @@ class Pool:
         return head.forward(self._base, host, added)
 
     def open(self, exchange: "Exchange", attempt: int) -> None:
-        """Open a connection for an exchange; it is told, or told what went wrong."""
+        """Open a connection for an exchange, which gets it, or the error."""
         task = asyncio.get_running_loop().create_task(self._open(exchange, attempt))
         self._opening.add(task)  # the loop itself keeps no task alive
         task.add_done_callback(self._opening.discard)
@@ -185,14 +186,14 @@ class Pool:
             self._idle.popleft().close()
 
     def close(self) -> None:
-        """Keep none from now on; those in use go on until they are done."""
+        """Keep none from now on; connections in use go on until they are done."""
         self._closed = True
         for waiting in (self._idle, *self._resting):
             while waiting:
                 waiting.pop().close()
 
     def _wake(self, now: float) -> None:
-        """Those that have rested may be used, if they are still open."""
+        """Release rested connections for use, if they are still open."""
         for streamed, resting in enumerate(self._resting):
             habit = self._habits[streamed]
             while resting and resting[0].released + habit.rest <= now:
@@ -228,7 +229,7 @@ class Pool:
 
 
 def address_of(address: BackendAddress) -> bytes:
-    """What Host says where it names the backend."""
+    """Value of Host where it names the backend."""
     host = f"[{address.host}]" if ":" in address.host else address.host
     usual = 443 if address.url.startswith("https") else 80
     return (host if address.port == usual else f"{host}:{address.port}").encode()

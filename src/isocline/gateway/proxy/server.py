@@ -27,7 +27,7 @@ _LOOKS = 10  # in the shortest limit on time: so much too late may one end, in p
 
 @final
 class Proxy:
-    """Listens, and sends requests where the core says.
+    """Proxy: listens, and sends requests to the backends that the core chooses.
 
         proxy = Proxy(core, settings)
         await proxy.start()
@@ -35,15 +35,15 @@ class Proxy:
         await proxy.stop(grace=30.0)
 
     Attributes:
-        settings: In force for new requests.
+        settings: Settings for new requests.
         upgrades: Protocols to which a connection may be upgraded, in lower case.
         cors: Which web pages may call; None: backends decide.
-        downstreams: Open connections of clients.
-        hang_ups: Notices the end of those that are not read for now.
+        downstreams: Open client connections.
+        hang_ups: Detector of the end of those that are paused.
         tunnels: Upgraded connections.
         bodies: Bytes of requests' bodies that are kept.
-        draining: No further request is taken on a connection.
-        refused: Connections refused as there were too many.
+        draining: Whether connections take no further requests.
+        refused: Number of connections refused as there were too many.
         addresses: (listener's name, host, port) of each, once started.
     """
 
@@ -57,16 +57,16 @@ class Proxy:
         unix_time: Callable[[], float] = time,
         directory: Directory | None = None,
     ) -> None:
-        """Raises UsageError if a certificate cannot be used.
+        """Make it; raises UsageError if a certificate cannot be used.
 
         Args:
             core: Its frontends and backends are numbered as in `settings`.
-            settings: See there.
+            settings: Settings of the data plane.
             observers: Called with each request's Access at its end; an AccessLog is also flushed.
-            read_load: Reads the load that a backend tells in its responses.
+            read_load: Parser of load reports in responses.
             clock: Seconds of a clock that does not go back; the core's times are of this clock.
             unix_time: Seconds since 1970, with which dates in Retry-After are compared.
-            directory: Models of the backends; None: `/v1/models` is routed as all else.
+            directory: Models of the backends; None: `/v1/models` is routed as any other request.
         """
         self.settings = settings
         self.clock = clock
@@ -93,14 +93,14 @@ class Proxy:
 
     @property
     def in_flight(self) -> int:
-        """Requests under way or held, tunnels included."""
+        """Number of requests under way or held, tunnels included."""
         return sum(len(router.exchanges) for router in (self.router, *self._before))
 
     async def start(self, reuse_port: bool = False) -> None:
         """Listen. With `reuse_port` several processes share each port (`--workers`).
 
         Raises:
-            UsageError: A listener cannot have its address.
+            UsageError: The address of a listener is not available.
         """
         loop = asyncio.get_running_loop()
         self.hang_ups.start(loop)
@@ -132,13 +132,13 @@ class Proxy:
         observers: Sequence[Observer] | None = None,
         directory: Directory | None = None,
     ) -> None:
-        """Another core and other settings for requests that come from now on.
+        """Use another core and other settings for requests that come from now on.
 
-        Listeners stay as they are, and so do observers where none are given: those given hear of
-        the new requests, in whose numbers they are.
+        Listeners stay, and so do observers if none are given; given ones observe the new requests,
+        whose numbers they use.
 
         Raises:
-            UsageError: A certificate cannot be used; all stays as it was.
+            UsageError: A certificate cannot be used; nothing has changed then.
         """
         if settings.listeners != self.settings.listeners:
             raise UsageError("listeners cannot change while running; restart to change them")
@@ -168,7 +168,7 @@ class Proxy:
         self.cors = None if settings.cors is None else CrossOrigin(settings.cors)
 
     async def stop(self, grace: float) -> None:
-        """Take no more, let what is under way end within `grace` s, then break it off."""
+        """Take no more requests, let those under way end within `grace` s, then break them off."""
         self.draining = True
         for server in self._servers:
             server.close()
@@ -191,7 +191,7 @@ class Proxy:
             router.flush()
 
     def refused_request(self, downstream: ClientConnection, error: BadMessageError) -> None:
-        """A request that was refused before it was one."""
+        """Record a request that was rejected before its head was valid."""
         now = self.clock()
         access = Access(downstream.way.peer, b"", b"", b"", now, ended=now)
         access.status, access.reason = error.status, error.reason

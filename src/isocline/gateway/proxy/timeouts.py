@@ -1,4 +1,4 @@
-"""Expired limits on an exchange's time."""
+"""Timeouts of exchanges."""
 
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ REQUEST_TIMEOUT, GATEWAY_TIMEOUT = 408, 504
 
 
 def end_overdue(exchange: "Exchange", now: float) -> None:
-    """Whoever has not done in time what it had to is told."""
+    """Fail the exchange according to which limit expired."""
     if now >= exchange.deadline:
         if exchange.sending:
             exchange.failed(Cause.TOTAL_TIMEOUT)

@@ -1,4 +1,4 @@
-"""Tokens for each byte of text, by model, learned from responses that say how many they have."""
+"""Tokens for each byte of text, by model, learned from responses with token counts."""
 
 from typing import final
 
@@ -20,7 +20,7 @@ class TokenRatios:
         self._sums: Memo[bytes, list[float]] = Memo(_MODELS)
 
     def learn(self, model: bytes, tokens: int, length: int) -> None:
-        """A response of a model had so many tokens, and a text of so many bytes."""
+        """Add a response of a model: its tokens, and the bytes of its text."""
         sums = self._sums.get(model)
         if sums is None:
             sums = self._sums.keep(model, [0.0, 0.0])
@@ -31,7 +31,7 @@ class TokenRatios:
             sums[1] /= 2.0
 
     def tokens(self, model: bytes, length: int, events: int) -> int:
-        """Of a response whose text has so many bytes, in so many events: at least a token each."""
+        """Estimate the tokens of a text of so many bytes, in so many events: at least one each."""
         sums = self._sums.get(model)
         if sums is None:
             return events

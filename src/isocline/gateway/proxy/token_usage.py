@@ -43,7 +43,7 @@ _ALL = -1  # in place of a choice's index: of all of them
 
 @final
 class TokenUsage:
-    """Of one response."""
+    """Token usage of one response."""
 
     __slots__ = (
         "_events",
@@ -58,7 +58,7 @@ class TokenUsage:
     )
 
     def __init__(self, stream: bool) -> None:
-        """`stream`: of server-sent events; else it is one document, or says nothing."""
+        """Make it; `stream`: server-sent events, else one document."""
         self._stream = stream
         self._rest = b""  # a stream's last line, or a document's tail
         self._said: dict[int, Usage] = {}  # by choice
@@ -70,7 +70,7 @@ class TokenUsage:
         self._repeats = False  # events of OpenAI's responses, some of which repeat what was there
 
     def feed(self, data: bytes) -> None:
-        """More of the body, in chunks or without."""
+        """Read more of the body, in chunks or without."""
         if not self._stream:
             self._finished += (self._rest[-_EDGE:] + data).count(_FINISH)
             self._rest = data[-_TAIL:] if len(data) >= _TAIL else (self._rest + data)[-_TAIL:]
@@ -87,9 +87,9 @@ class TokenUsage:
                 self._read_usage(line)
 
     def usage(self, ratios: TokenRatios) -> Usage | None:
-        """What the response says, or what `ratios` make of its text; they learn from what it says.
+        """Usage from the response, or from `ratios` of its text, which learn from given usage.
 
-        None where it says nothing that can be read, as where the body is compressed.
+        None if nothing can be read, as when the body is compressed.
         """
         if not self._stream:
             self._read_document()
@@ -128,7 +128,7 @@ class TokenUsage:
             self._read_usage(tail)
 
     def _read_usage(self, text: bytes) -> None:
-        """Of one event, or of a document's tail; the last time that it says so."""
+        """Read the usage of one event, or of a document's tail; the last one counts."""
         usage, timings = _last(USAGE, text), _last(_TIMINGS, text)
         choice = _ALL
         if self._stream and not NO_CHOICE.search(text):
@@ -149,7 +149,7 @@ class TokenUsage:
                 self._said[choice] = Usage(prompt, int(output[1]) if output else 0)
 
     def _sum(self) -> Usage | None:
-        """Over choices."""
+        """Sum over choices."""
         said = self._said
         if not said:
             return None
@@ -165,7 +165,7 @@ class TokenUsage:
 
 
 def _last(pattern: re.Pattern[bytes], text: bytes) -> bytes | None:
-    """What follows the last match; None if there is none."""
+    """Text after the last match; None if there is none."""
     found = None
     for match in pattern.finditer(text):
         found = match

@@ -1,7 +1,4 @@
-"""The final response of a backend, on its way to the client.
-
-Framing of a response's body on its way to the client.
-"""
+"""Transfer of a backend's final response to the client, with the framing of its body."""
 
 import re
 from typing import TYPE_CHECKING, final
@@ -25,7 +22,7 @@ _CHUNKED = b"Transfer-Encoding: chunked\r\n"
 def reframe(
     request: RequestHead, response: ResponseHead, sizes: SizeLimits
 ) -> tuple[Framing | None, bytes, bool]:
-    """(framing of the body or None, header lines that say so, whether a close marks its end)."""
+    """Return (framing of the body or None, its header lines, whether a close marks its end)."""
     knows_chunks = request.version == 1
     if response.status == NO_CONTENT:
         return None, b"", False
@@ -50,7 +47,7 @@ _TAIL = 64  # bytes that hold the last event
 
 @final
 class Transfer:
-    """From its head to its end."""
+    """Transfer of one response, from its head to its end."""
 
     __slots__ = (
         "_exchange",
@@ -78,7 +75,7 @@ class Transfer:
             self._tokens = TokenUsage(is_event_stream(head))
 
     def begin(self, head: ResponseHead, data: bytes) -> None:
-        """Pass on the head, and of the body what has come; raises BadMessageError."""
+        """Pass on the head, and what has come of the body; raises BadMessageError."""
         exchange = self._exchange
         request, router, downstream = exchange.head, exchange.router, exchange.downstream
         exchange.access.status = head.status
@@ -114,7 +111,7 @@ class Transfer:
             self._end(clean=not rest)
 
     def data(self, data: bytes) -> None:
-        """More of it; raises BadMessageError."""
+        """Pass on more of the body; raises BadMessageError."""
         assert self._framing is not None
         passed, rest = self._framing.feed(data)
         self._last = passed
@@ -127,7 +124,7 @@ class Transfer:
             self._end(clean=not rest)
 
     def closed(self) -> bool:
-        """The backend has closed its connection; whether that was the end, and not too early."""
+        """Handle the end of the backend connection; returns whether the response is complete."""
         rest = None if self._framing is None else self._framing.ended()
         if rest is None:
             return False
@@ -136,7 +133,7 @@ class Transfer:
         return True
 
     def _end(self, clean: bool) -> None:
-        """All has been passed on; `clean`: nothing came after it."""
+        """End the transfer; `clean`: nothing came after the response."""
         exchange, framing, router = self._exchange, self._framing, self._exchange.router
         now = router.clock()
         upstream, downstream = exchange.upstream, exchange.downstream
@@ -160,10 +157,10 @@ class Transfer:
             self._first_token = None
 
     def _told(self, head: ResponseHead, load: bytes) -> None:
-        """Of its load: a response that has a length was there as a whole before its head was.
+        """Pass on the load report: a response with a length was complete before its head was sent.
 
-        Its report does not count the request any more, so it is heard once the request is done;
-        that in the head of a stream counts it.
+        So its report no longer counts the request, and is passed on once the request is done; a
+        report in the head of a stream counts it.
         """
         if head.length is not None:
             self._load = load
@@ -172,14 +169,14 @@ class Transfer:
 
     @property
     def said_all(self) -> bool:
-        """Whether it is a stream of events after its last one, of which only the end has not come.
+        """Whether this is a stream after its last event, of which only the end is missing.
 
         Many clients of OpenAI's API leave then, before the chunk that ends the body.
         """
         return self._streamed and _LAST_EVENT.search(self._last[-_TAIL:]) is not None
 
     def usage(self) -> Usage | None:
-        """None where nobody asks, or the response does not say."""
+        """Token usage; None if it is not wanted, or not in the response."""
         if self._tokens is None:
             return None
         if self._exchange.head.method != b"POST":

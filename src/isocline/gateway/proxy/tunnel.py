@@ -1,4 +1,4 @@
-"""An upgraded connection: bytes both ways, as they come, neither read nor held."""
+"""Tunnel of an upgraded connection: bytes both ways, as they come, neither read nor held."""
 
 import asyncio
 from typing import TYPE_CHECKING, final
@@ -14,10 +14,10 @@ _TO_FLUSH = 5.0  # s that one end has to take what is left when the other has go
 
 @final
 class Tunnel:
-    """Two connections, each the other's sink.
+    """Tunnel of two connections, each the other's sink.
 
     Attributes:
-        due: When it is closed unless a byte moves before, s.
+        due: Time at which it is closed unless a byte moves before, s.
     """
 
     def __init__(
@@ -32,22 +32,22 @@ class Tunnel:
         self._backend = End(self, backend, client)
 
     def begin(self, held: bytes) -> None:
-        """Pass on from now; `held` has come from the client already."""
+        """Begin; `held` has come from the client already."""
         self._tunnels.add(self)
         self.moved()
         if held:
             self._client.data_received(held)
 
     def half_closed(self) -> bool:
-        """One end will say no more; whether the other still may."""
+        """Handle the end of one direction; returns whether the other goes on."""
         return not (self._client.silent and self._backend.silent)
 
     def moved(self) -> None:
-        """A byte moved."""
+        """Record a moved byte."""
         self.due = self._clock() + self._seconds
 
     def close(self) -> None:
-        """Close both ends, once what is written has gone; the first that is gone calls again."""
+        """Close both ends once everything is written; the first that is gone calls again."""
         if self._exchange is not None:
             exchange, self._exchange = self._exchange, None
             self._tunnels.discard(self)
@@ -111,7 +111,7 @@ class End(asyncio.Protocol):
 
 
 def open_tunnel(exchange: "Exchange", head: ResponseHead, data: bytes) -> None:
-    """101: from here on bytes pass both ways (RFC 9110, Section 7.8); `data` has come already."""
+    """Send 101, after which bytes pass both ways (RFC 9110, Section 7.8); `data` came before."""
     upstream, downstream = exchange.upstream, exchange.downstream
     assert upstream is not None
     if head.upgrade is None or head.upgrade not in exchange.head.upgrade:

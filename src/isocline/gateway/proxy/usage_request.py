@@ -28,7 +28,7 @@ _INFINITE = float("inf")
 
 
 def may_ask(head: RequestHead, longest: int) -> bool:
-    """Whether a request's body may be one of up to `longest` bytes that usage can be asked in."""
+    """Whether a request's body, of up to `longest` bytes, may be one that can ask for usage."""
     return (
         head.method == b"POST"
         and head.length is not None
@@ -39,7 +39,7 @@ def may_ask(head: RequestHead, longest: int) -> bool:
 
 
 def asking(body: bytes) -> bytes | None:
-    """A body that also asks for usage; None if it is no stream, or speaks of this itself."""
+    """Return a body that also asks for usage; None if it is no stream, or has the option itself."""
     if b'"stream"' not in body or not body.lstrip(b" \t\r\n").startswith(b"{"):
         return None
     try:
@@ -55,7 +55,7 @@ def asking(body: bytes) -> bytes | None:
 def reframe_without_usage(
     request: RequestHead, response: ResponseHead, sizes: SizeLimits
 ) -> tuple["WithoutUsage", bytes, bool]:
-    """As `reframe`, of a stream with a body: its length is not known any more."""
+    """Like `reframe`, for a stream with a body: its length is not known any more."""
     knows_chunks = request.version == 1
     inner: Framing
     if response.chunked:
@@ -70,7 +70,7 @@ def reframe_without_usage(
 
 @final
 class WithoutUsage:
-    """The framing of a stream without its event of usage; all other bytes go on as they are.
+    """Framing of a stream without its event of usage; all other bytes are passed on unchanged.
 
     Attributes:
         removed: The line that did not go on.
@@ -79,7 +79,7 @@ class WithoutUsage:
     __slots__ = ("_blank", "_chunked", "_held", "_inner", "removed", "trailers")
 
     def __init__(self, inner: Framing, chunked: bool) -> None:
-        """`inner` gives the payload; it goes on in chunks, or bare."""
+        """Make it; `inner` gives the payload, which is passed on in chunks, or bare."""
         self._inner = inner
         self._chunked = chunked
         self._held = b""  # a line whose end has not come

@@ -7,7 +7,7 @@ from isocline.errors import UsageError
 
 
 class ListenAddress(NamedTuple):
-    """Where to listen; port 0 is any free one."""
+    """Address to listen on; port 0 is any free one."""
 
     host: str
     port: int
@@ -17,10 +17,10 @@ class ListenAddress(NamedTuple):
 
 
 def read_address(text: str) -> ListenAddress:
-    """`HOST:PORT`, `[::1]:PORT`, or `:PORT` for this machine only.
+    """Parse `HOST:PORT`, `[::1]:PORT`, or `:PORT` for this machine only.
 
     Raises:
-        UsageError: It is neither.
+        UsageError: The text is not an address.
     """
     remedy = "give HOST:PORT, as 127.0.0.1:8080 or [::1]:8080"
     try:

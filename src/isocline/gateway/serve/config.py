@@ -1,4 +1,4 @@
-"""Settings of serving from a system file, in the gateway's terms."""
+"""Settings of `isocline serve` from a system file, in the gateway's terms."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +19,7 @@ from isocline.model.fleet import RoutingSystem
 @final
 @dataclass(frozen=True)
 class Overrides:
-    """What a command line says in place of the file; None: what the file says."""
+    """Settings of a command line in place of the file's; None: the file's."""
 
     listen: str | None = None
     admin: str | None = None
@@ -31,13 +31,13 @@ class Overrides:
 @final
 @dataclass(frozen=True)
 class Lessons:
-    """How curves are learned.
+    """Settings of curve learning.
 
     Attributes:
-        file: Keeps them; None: they are lost at the end.
-        every: s between two writings.
-        given: Of each backend, whether its curve is given: learning then starts from it.
-        unit: Of work, in which rates are learned.
+        file: File that keeps the curves; None: they are lost at the end.
+        every: Period of writing the file, s.
+        given: Whether each backend's curve is given: learning then starts from it.
+        unit: Unit of work, in which rates are learned.
     """
 
     learning: Learning
@@ -50,20 +50,20 @@ class Lessons:
 @final
 @dataclass(frozen=True)
 class Serving:
-    """All that a router needs to run; plain data, which goes between processes.
+    """All settings of a router, as plain data that is sent between processes.
 
     Attributes:
         path: The system file.
-        system: Its model, with stand-ins for what is not known.
-        planned: Its rates and curves are known, so that policies may follow a plan.
-        policy: As written on a command line.
+        system: Its model, with stand-ins for unknown parts.
+        planned: Whether rates and curves are known, so that policies may follow a plan.
+        policy: Policy as written on a command line.
         lessons: None: curves are as given.
         models: None: `/v1/models` is routed as any other request.
         admin: None: no admin listener.
         access_log: A file, or `-` for stdout; None: none.
-        drain: s that requests under way have once no more are taken.
-        drain_delay: s after a signal to stop in which new ones still are.
-        sources: The files that this was read from, each with its stamp of before.
+        drain: Time for requests under way once no more are taken, s.
+        drain_delay: Time after a signal to stop in which new requests are still taken, s.
+        sources: The files that this was read from, each with its stamp from before.
     """
 
     path: Path
@@ -83,11 +83,11 @@ class Serving:
     sources: Stamps = field(default_factory=dict)
 
     def require_same_doors(self, before: "Serving") -> None:
-        """What was opened at the start stays.
+        """Raise unless settings that cannot change by a reload are the same.
 
         Raises:
-            UsageError: A listener, the admin's, the workers' number, the access log or the unit
-                in which curves are learned has changed.
+            UsageError: A listener, the admin listener, the number of workers, the access log or the
+                unit in which curves are learned has changed.
         """
         units = [it.lessons.unit if it.lessons else None for it in (before, self)]
         for what, was, now in (

@@ -1,6 +1,6 @@
 """Stamps of files, to detect changes since a file was read.
 
-A stamp is taken before its file is read, so that a change in between is seen, late but surely.
+A stamp is taken before its file is read, so that a change in between is detected, if late.
 Times and sizes alone miss a change of the same length within the resolution of the clock (4 ms on
 Linux, up to 2 s on other file systems): regular files, which are small here, are hashed as well.
 """
@@ -15,17 +15,17 @@ Stamp = tuple[int, int, int, bytes]
 """(mtime in ns, size, inode, digest of the content)."""
 
 Stamps = Mapping[Path, Stamp | None]
-"""Of several files; None: it cannot be read now, as in the midst of being replaced."""
+"""Stamps by path; None: the file cannot be read now, as while it is being replaced."""
 
 _LARGEST = 2**24  # bytes; a system file of 1000 backends has 100 kB
 
 
 def stamp(path: Path) -> Stamp | None:
-    """The stamp of a file as it is now."""
+    """Return the present stamp of a file."""
     try:
         found = path.stat()
         content = b""
-        # To read a pipe would take its content away.
+        # Reading a pipe would consume its contents.
         if stat.S_ISREG(found.st_mode) and found.st_size <= _LARGEST:
             content = path.read_bytes()
     except OSError:
@@ -36,18 +36,18 @@ def stamp(path: Path) -> Stamp | None:
 
 @final
 class KnownFiles:
-    """Files that were read, and what is known of them."""
+    """Files that were read, with their stamps."""
 
     def __init__(self, stamps: Stamps) -> None:
-        """With their stamps from before they were read."""
+        """Make it from the stamps taken before the files were read."""
         self._stamps = dict(stamps)
 
     def read(self, stamps: Stamps) -> None:
-        """They were read again, or others in their place."""
+        """Replace the files and stamps after another reading."""
         self._stamps = dict(stamps)
 
     def changed(self) -> bool:
-        """Whether one has changed since it was read, or since this was last asked."""
+        """Whether a file has changed since it was read, or since the last call."""
         now = stamps_of(self._stamps)
         new = {path: it for path, it in now.items() if it not in (None, self._stamps[path])}
         self._stamps |= new
@@ -55,5 +55,5 @@ class KnownFiles:
 
 
 def stamps_of(paths: Iterable[Path]) -> dict[Path, Stamp | None]:
-    """The stamps of several files."""
+    """Return the stamps of several files."""
     return {path: stamp(path) for path in paths}

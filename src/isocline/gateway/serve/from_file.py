@@ -1,4 +1,4 @@
-"""From a system file to `Serving`, with errors that name the line."""
+"""Reading of a system file into `Serving`, with errors that name the line."""
 
 import ipaddress
 from collections.abc import Callable
@@ -35,12 +35,12 @@ _HALF_LIFE = 2000.0
 
 
 def read(path: Path, overrides: Overrides | None = None) -> Serving:
-    """What to serve. All is tried that can be without a socket, so that a start does not fail late.
+    """Read and check the settings, all but sockets, so that a start does not fail late.
 
     Raises:
-        SystemFileError: The file cannot be used, or something it points to.
+        SystemFileError: The file, or something that it points to, cannot be used.
         UsageError: An override cannot be used.
-        PolicyError: There is no such policy, or it needs what is not known.
+        PolicyError: There is no such policy, or it needs rates or curves that are unknown.
     """
     sources = stamps_of([path])
     served = load_served(path)
@@ -83,7 +83,7 @@ def _overridden(serving: Serving, overrides: Overrides) -> Serving:
 
 
 def _require_usable(served: Served, serving: Serving) -> None:
-    """Certificates, and a policy that can be set up."""
+    """Raise unless certificates can be read and the policy can be set up."""
     for i, listener in enumerate(serving.proxy.listeners):
         if listener.tls:
             with served.document.blaming("serve", "listen", i, "tls"):
@@ -100,7 +100,7 @@ def _require_usable(served: Served, serving: Serving) -> None:
 
 @final
 class _Reader:
-    """Goes through one file."""
+    """Reader of one file."""
 
     def __init__(self, served: Served) -> None:
         self._served = served
@@ -109,7 +109,7 @@ class _Reader:
         self._serve: ServeEntry = served.serve
 
     def serving(self) -> Serving:
-        """All of it."""
+        """Read all settings."""
         served, serve = self._served, self._serve
         return Serving(
             path=served.document.path,
@@ -232,6 +232,6 @@ class _Reader:
         return self._at(key, lambda: kind(**given(entry)))
 
     def _at(self, key: str, read_it: Callable[..., T], *arguments: Any) -> T:
-        """Call it, and put the line of `serve.key` before what it complains of."""
+        """Call a function, and put the line of `serve.key` before its error message."""
         with self._document.blaming("serve", key):
             return read_it(*arguments)

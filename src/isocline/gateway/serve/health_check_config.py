@@ -1,4 +1,4 @@
-"""Health checks and polls, from a system file's entries."""
+"""Health checks and polls from a system file's entries."""
 
 from isocline.gateway.health_checks import Checks, HealthCheck, Poll
 from isocline.model.systemfile import Served
@@ -18,10 +18,10 @@ _SERVERS = {
 
 
 def checks_of(served: Served) -> Checks:
-    """Health checks where they are asked for, and a poll for each backend that may be polled.
+    """Read health checks, if any, and a poll for each backend that may be polled.
 
     Raises:
-        SystemFileError: A path or a time makes no sense.
+        SystemFileError: A path or a time is invalid.
     """
     entry = served.serve.health
     with served.document.blaming("serve", "health"):

@@ -10,17 +10,17 @@ from isocline.gateway.proxy.core_bridge import CoreBridge
 from isocline.gateway.serve.log import LOG
 
 Event = Callable[[Core, int, float], Sequence[Action]]
-"""What is told to a core, of a backend by its number there, at a time, s."""
+"""Call of a core: a backend by its number there, and a time, s."""
 
 
 @final
 class CoreHealthEvents:
-    """Tells one core, and has done what it then decides.
+    """Receiver of health events for one core, whose actions it has carried out.
 
-    A core that was replaced hears on, through the one after it, until what it holds is done.
+    A core that was replaced gets events, through its successor, until its requests are done.
 
     Attributes:
-        router: Does it; None before there is one, when the core holds nothing that could be sent.
+        router: Carries actions out; None before there is one, when the core holds no requests.
     """
 
     def __init__(
@@ -31,7 +31,7 @@ class CoreHealthEvents:
         same: Mapping[int, int] | None = None,
         clock: Callable[[], float] = monotonic,
     ) -> None:
-        """`before` told the core before this one; `same`: number of a backend here to there.
+        """Make it; `before` is the predecessor, `same` maps a backend's number here to there.
 
         `clock` is the core's, s.
         """
@@ -64,7 +64,7 @@ class CoreHealthEvents:
             self._before._tell(self._same[backend], event)
 
     def _let_go(self) -> None:
-        """Of the one before, once nothing is under way there."""
+        """Drop the predecessor once nothing is under way there."""
         before = self._before
         if before is not None and not (before.router and before.router.exchanges):
             self._before = None

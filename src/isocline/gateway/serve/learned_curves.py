@@ -1,11 +1,11 @@
-"""Learned curves in a file, so that a restart does not begin from nothing.
+"""File of learned curves, so that a restart does not begin from nothing.
 
 One JSON document, version 1: for each backend, by name, the completions and the time at each
 workload that was held (what the learner needs to go on), and the curve that they give, with 95 %
 intervals and the highest workload seen (for readers of the file); for each frontend, by name, the
 work of its requests. Rates are in `unit`/s, and where requests are of unequal work completions and
-time both count for less, see `gateway.work`. It is written beside its place, flushed to the disk
-and renamed, so that at any moment the file is a whole one: the old or the new.
+time both count for less, see `gateway.core.request_cost`. A new version is written under another
+name, flushed to the disk and renamed, so that the file is complete at any moment.
 """
 
 import json
@@ -41,7 +41,7 @@ class _Part(BaseModel):
 
 @final
 class LearnedBackend(_Part):
-    """What is known of one backend; the three lists go together."""
+    """Knowledge of one backend; the three lists go together."""
 
     name: Annotated[str, Field(min_length=1)]
     completions: Amount  # that count, after forgetting
@@ -63,12 +63,12 @@ class LearnedBackend(_Part):
 
     @property
     def curve(self) -> TableCurve:
-        """The fitted curve; raises CurveError."""
+        """Fitted curve; raises CurveError."""
         return TableCurve(tuple(self.points))
 
     @property
     def known(self) -> Known:
-        """What the counts say of the curve, unit/s; also in files without intervals."""
+        """Uncertainty of the curve by the counts, unit/s; also for files without intervals."""
         size = max(self.levels, default=0) + 1
         done, seconds = np.zeros(size), np.zeros(size)
         done[self.levels] = self.done
@@ -78,7 +78,7 @@ class LearnedBackend(_Part):
 
 @final
 class LearnedFrontend(_Part):
-    """What is known of the requests of one frontend."""
+    """Knowledge of one frontend's requests."""
 
     name: Annotated[str, Field(min_length=1)]
     requests: Amount  # that it rests on
@@ -87,7 +87,7 @@ class LearnedFrontend(_Part):
 
 @final
 class LearnedCurves(_Part):
-    """The file."""
+    """Contents of the file."""
 
     kind: Literal["learned-curves"]
     version: Literal[1]
@@ -98,13 +98,13 @@ class LearnedCurves(_Part):
 
     @property
     def mean_work(self) -> float:
-        """Of a request; 1 if nothing is known."""
+        """Mean work of a request; 1 if nothing is known."""
         requests = sum(one.requests for one in self.frontends)
         works = sum(one.requests * one.work for one in self.frontends)
         return works / requests if works > 0 else 1.0
 
     def as_system(self) -> RoutingSystem:
-        """Backends without frontends: what `isocline curves` shows."""
+        """System of backends without frontends, as `isocline curves` shows it."""
         backends = tuple(Backend(one.name, one.curve) for one in self.backends)
         graph = CompatibilityGraph.from_neighbours(len(backends), [])
         work = Work(_UNITS[self.unit], self.mean_work)
@@ -116,13 +116,13 @@ _UNITS = {"requests": "jobs", "frontend": "work", "tokens": "tokens"}
 
 
 def learned_curves(learner: Learner, names: Sequence[str], system: str) -> LearnedCurves:
-    """What a learner knows, for the file; backends in the order of their names."""
+    """Learner's curves for the file; backends in the order of their names."""
     backends = [_learned(learner, number, name) for number, name in enumerate(names)]
     return LearnedCurves(kind="learned-curves", version=1, system=system, backends=backends)
 
 
 def learned_frontends(mix: Mix, names: Sequence[str]) -> list[LearnedFrontend]:
-    """What is known of frontends, for the file, in the order of their names."""
+    """Frontends for the file, in the order of their names."""
     return [
         LearnedFrontend(name=name, requests=one.requests, work=one.work)
         for name, one in zip(names, mix.classes(), strict=True)
@@ -150,7 +150,7 @@ def _learned(learner: Learner, backend: int, name: str) -> LearnedBackend:
 
 
 def restore(learner: Learner, names: Sequence[str], learned: LearnedCurves) -> list[str]:
-    """Teach a fresh learner what the file holds of its backends; the names that were found."""
+    """Teach a new learner the file's curves of its backends; returns the names that were found."""
     known = {one.name: one for one in learned.backends}
     learner.reserve(max((level for one in known.values() for level in one.levels), default=0))
     found = [name for name in names if name in known]
@@ -166,14 +166,14 @@ def restore(learner: Learner, names: Sequence[str], learned: LearnedCurves) -> l
 
 
 def read_learned(path: Path, remedy: str = MOVE_AWAY) -> LearnedCurves | None:
-    """The file's content; None if there is no file.
+    """Read the file; None if there is none.
 
     Args:
-        path: Of the file.
-        remedy: What the reader of an error can do.
+        path: Path of the file.
+        remedy: Remedy for error messages.
 
     Raises:
-        SystemFileError: It cannot be read, is of another version, or is damaged.
+        SystemFileError: The file cannot be read, is of another version, or is damaged.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -188,7 +188,7 @@ def read_learned(path: Path, remedy: str = MOVE_AWAY) -> LearnedCurves | None:
 
 
 def _problem(error: ValidationError) -> str:
-    """What is wrong where, in words of our own for the usual cases."""
+    """Describe an error of the contents, in words of our own for the usual cases."""
     first = error.errors()[0]
     where = ".".join(map(str, first["loc"]))
     if first["type"] == "json_invalid":
@@ -208,7 +208,7 @@ def write_learned(path: Path, learned: LearnedCurves) -> None:
     """Replace the file as a whole, or leave it as it is.
 
     Raises:
-        SystemFileError: The folder is not there, or cannot be written to.
+        SystemFileError: The folder is missing, or cannot be written to.
     """
     text = json.dumps(learned.model_dump(), indent=1, allow_nan=False) + "\n"
     try:
@@ -230,7 +230,7 @@ def write_learned(path: Path, learned: LearnedCurves) -> None:
 
 
 def _flush_folder(folder: Path) -> None:
-    """The rename, too, is to survive a loss of power."""
+    """Flush the folder, so that the rename survives a loss of power too."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -239,10 +239,10 @@ def _flush_folder(folder: Path) -> None:
 
 
 def learned_file(path: Path) -> LearnedCurves | None:
-    """What a file of learned curves holds; None if it is another, or is not there.
+    """Read a file of learned curves; None if it is another kind of file, or missing.
 
     Raises:
-        SystemFileError: It is one, and damaged.
+        SystemFileError: It is one, but damaged.
     """
     try:
         with path.open("rb") as file:

@@ -1,4 +1,4 @@
-"""The file of learned curves, as `isocline serve` keeps it."""
+"""File of learned curves, as `isocline serve` reads and writes it."""
 
 import asyncio
 from collections.abc import Sequence
@@ -12,10 +12,10 @@ from isocline.gateway.serve.log import LOG
 
 
 def known_curves(serving: Serving) -> LearnedCurves | None:
-    """What the file holds; None if there is none.
+    """Read the file; None if there is none.
 
     Raises:
-        SystemFileError: It is damaged, or holds rates in another unit.
+        SystemFileError: The file is damaged, or has rates in another unit.
     """
     if serving.lessons is None or serving.lessons.file is None:
         return None
@@ -31,13 +31,13 @@ def known_curves(serving: Serving) -> LearnedCurves | None:
 
 @final
 class LearnedFile:
-    """Writes it, and says where that fails; the router goes on."""
+    """Writer of the file; it logs failures, and the router goes on."""
 
     def __init__(self) -> None:
         self._failing = False
 
     async def write(self, serving: Serving, parts: Sequence[LearnedCurves]) -> None:
-        """What all have learned, in place of what is there."""
+        """Replace the file by the workers' joint curves."""
         if serving.lessons is None or serving.lessons.file is None or not parts:
             return
         try:

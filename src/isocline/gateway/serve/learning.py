@@ -1,10 +1,10 @@
 """Learned curves of one router, in one process or several.
 
-**Who learns, who writes.** Each process learns from its own completions, at the workload that all
-cause together, and counts of that time its own share (`gateway.lessons`). So counts of several
-processes add up to those that one process would have: the file holds the sum, and each of N
-processes starts from an N-th of it. A process that is started again goes on from what it was last
-heard to know. Only the process that was started by the user writes.
+**Learning and writing.** Each process learns from its own completions, at the workload that all
+cause together, and counts of that time its own share (`gateway.core.curve_feedback`). So counts of
+several processes add up to those that one process would have: the file holds the sum, and each of N
+processes starts from an N-th of it. A process that is started again goes on from its
+last reported curves. Only the process that was started by the user writes the file.
 """
 
 from collections.abc import Iterable, Sequence
@@ -30,7 +30,7 @@ _NEAR, _LAST = 0.99, 12
 
 
 def learner_of(serving: Serving, known: LearnedCurves | None) -> Learner | None:
-    """One that has learned what is known, and for other backends the curves that are given.
+    """Make a learner from known curves and, for other backends, from given ones.
 
     `known` is in the unit of what is served.
 
@@ -53,7 +53,7 @@ def learner_of(serving: Serving, known: LearnedCurves | None) -> Learner | None:
 
 
 def measure_for(serving: Serving, known: LearnedCurves | None) -> Measure | None:
-    """What measures the work of requests, knowing what is known; None: each request is one."""
+    """Make the measure of work, from known means; None: each request is one."""
     if serving.lessons is None:
         return None
     had = {one.name: ClassWork(one.requests, one.work) for one in known.frontends} if known else {}
@@ -64,7 +64,7 @@ def measure_for(serving: Serving, known: LearnedCurves | None) -> Measure | None
 
 
 def learned_by(serving: Serving, lessons: CurveFeedback) -> LearnedCurves:
-    """What one process has learned."""
+    """Return the curves of one process."""
     lessons.tell()
     system, measure = serving.system, lessons.measure
     learned = learned_curves(lessons.learner, [b.name for b in system.backends], system.name)
@@ -75,7 +75,7 @@ def learned_by(serving: Serving, lessons: CurveFeedback) -> LearnedCurves:
 
 
 def divided(learned: LearnedCurves, parts: int) -> LearnedCurves:
-    """What each of so many processes starts from."""
+    """Divide curves into a share for each of several processes."""
     less = {
         "backends": [_scaled(one, 1.0 / parts) for one in learned.backends],
         "frontends": [
@@ -86,7 +86,7 @@ def divided(learned: LearnedCurves, parts: int) -> LearnedCurves:
 
 
 def combined(serving: Serving, parts: Sequence[LearnedCurves]) -> LearnedCurves | None:
-    """What they know together; None if there is nothing."""
+    """Combine the curves of several processes; None if there are none."""
     if len(parts) <= 1 or serving.lessons is None:
         return parts[0] if parts else None
     by_name: dict[str, list[LearnedBackend]] = {}
@@ -107,7 +107,7 @@ def _unlearned(backends: int, lessons: Settings) -> Learner:
 
 
 def _together(frontends: Iterable[LearnedFrontend]) -> list[LearnedFrontend]:
-    """Means over several processes, by name."""
+    """Combine means over several processes, by name."""
     sums: dict[str, tuple[float, float]] = {}
     for one in frontends:
         requests, works = sums.get(one.name, (0.0, 0.0))
@@ -120,7 +120,7 @@ def _together(frontends: Iterable[LearnedFrontend]) -> list[LearnedFrontend]:
 
 
 def _observed(name: str, curve: Curve, weight: float) -> LearnedBackend:
-    """Completions as this curve gives them, spread over workloads."""
+    """Completions that a given curve stands for, spread over workloads."""
     levels = [1]
     while curve.rate(levels[-1]) < _NEAR * curve.supremum and len(levels) <= _LAST:
         levels.append(2 * levels[-1])
@@ -146,7 +146,7 @@ def _scaled(one: LearnedBackend, factor: float) -> LearnedBackend:
 
 
 def _added(one: LearnedBackend, other: LearnedBackend) -> LearnedBackend:
-    """Their counts together; the curve is of no matter, as it is fitted anew."""
+    """Add the counts of two processes; the curve is fitted anew, so either one will do."""
     counts: dict[int, tuple[float, float]] = {}
     for part in (one, other):
         for level, done, seconds in zip(part.levels, part.done, part.seconds, strict=True):

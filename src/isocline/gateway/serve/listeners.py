@@ -1,4 +1,4 @@
-"""Listeners, frontends and backends, from a system file's entries."""
+"""Listeners, frontends and backends from a system file's entries."""
 
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from isocline.model.systemfile.serving_schema import TlsEntry, given
 
 
 def listeners_of(served: Served) -> tuple[Listener, ...]:
-    """Where to listen; raises SystemFileError."""
+    """Read the listeners; raises SystemFileError."""
     made: list[Listener] = []
     folder = served.document.path.parent
     for i, entry in enumerate(served.serve.listen or ()):
@@ -26,7 +26,7 @@ def listeners_of(served: Served) -> tuple[Listener, ...]:
 
 
 def frontends_of(served: Served) -> tuple[FrontendRule, ...]:
-    """What each frontend takes."""
+    """Read the frontends and their conditions."""
     return tuple(
         FrontendRule(entry.name, Match(**given(entry.match)), entry.resend_unanswered)
         for entry in served.entries.frontends
@@ -34,7 +34,7 @@ def frontends_of(served: Served) -> tuple[FrontendRule, ...]:
 
 
 def backends_of(served: Served) -> tuple[BackendAddress, ...]:
-    """Where backends are; raises SystemFileError."""
+    """Read the backends' addresses; raises SystemFileError."""
     return tuple(_backend(served, b, entry) for b, entry in enumerate(served.entries.backends))
 
 

@@ -8,7 +8,7 @@ LOG = logging.getLogger("isocline.serve")
 
 
 def log_to_stderr(who: str = "") -> None:
-    """One line each, with the time in UTC; `who` tells processes apart."""
+    """Log to stderr, one line each, with the time in UTC; `who` names the process."""
     handler = logging.StreamHandler(sys.stderr)
     mark = f" {who}:" if who else ""
     form = logging.Formatter(f"%(asctime)sZ{mark} %(message)s", "%Y-%m-%dT%H:%M:%S")

@@ -1,4 +1,4 @@
-"""The file of the access log."""
+"""Log file of the access log."""
 
 import os
 import select
@@ -11,21 +11,21 @@ from isocline.gateway.serve.log import LOG
 
 @final
 class LogFile:
-    """Appends whole lines, so that those of several processes do not mix.
+    """File to which whole lines are appended, so that several processes do not mix them.
 
     One write to a file opened for appending is one piece, and so are up to PIPE_BUF bytes to a pipe
     (POSIX, write).
     """
 
     def __init__(self, name: str) -> None:
-        """`-` is stdout; raises UsageError if the file cannot be written to."""
+        """Open the file, `-` for stdout; raises UsageError if it cannot be written to."""
         self._name = name
         self._handle = -1
         self._failing = False
         self.reopen()
 
     def reopen(self) -> None:
-        """Open it again by its name, for whoever has moved the old one away."""
+        """Reopen the file by its name (log rotation)."""
         if self._name == "-":
             self._handle = sys.stdout.fileno()
             return
@@ -39,7 +39,7 @@ class LogFile:
         self._handle = handle
 
     def write(self, text: str) -> None:
-        """Append lines, each with its end; where that fails they are lost, and requests go on."""
+        """Append lines, each with its end; if that fails they are lost, and requests go on."""
         try:
             for piece in _pieces(text.encode()):
                 _write_all(self._handle, piece)
@@ -50,17 +50,17 @@ class LogFile:
             self._failing = True
 
     def flush(self) -> None:
-        """Nothing is kept."""
+        """Do nothing: no lines are buffered."""
 
     def close(self) -> None:
-        """Write no more."""
+        """Close the file."""
         if self._handle >= 0 and self._name != "-":
             os.close(self._handle)
         self._handle = -1
 
 
 def _pieces(data: bytes) -> list[bytes]:
-    """As many lines in each as go into a pipe at once, and one at least."""
+    """Split lines into pieces that go into a pipe at once, at least one line each."""
     pieces: list[bytes] = []
     while len(data) > select.PIPE_BUF:
         end = data.rfind(b"\n", 0, select.PIPE_BUF) + 1 or data.find(b"\n") + 1 or len(data)

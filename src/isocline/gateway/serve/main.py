@@ -34,11 +34,11 @@ Started = Callable[[Serving, Sequence[Address], ListenAddress | None], None]
 
 
 def run(path: Path, overrides: Overrides, started: Started) -> None:
-    """Serve until a signal says to stop.
+    """Serve until a signal ends the router.
 
     Raises:
         IsoclineError: It cannot start.
-        KeyboardInterrupt: It was told twice to stop, and broke off what was under way.
+        KeyboardInterrupt: A second signal to stop has broken off requests.
     """
     log_to_stderr()
     serving = read(path, overrides)
@@ -49,7 +49,7 @@ def run(path: Path, overrides: Overrides, started: Started) -> None:
 
 @final
 class _Service:
-    """One run."""
+    """One run of a router."""
 
     def __init__(self, path: Path, overrides: Overrides, serving: Serving) -> None:
         self._path = path
@@ -64,7 +64,7 @@ class _Service:
         self._stop, self._stop_at_once = asyncio.Event(), asyncio.Event()
 
     async def run(self, started: Started) -> bool:
-        """All of it; False if what was under way was broken off by a second signal."""
+        """Serve; returns False if a second signal broke off requests."""
         self._listen_to_signals()
         addresses = await self._workers.start()
         admin = await self._started_admin()
@@ -90,7 +90,7 @@ class _Service:
         return drained
 
     async def _drain(self) -> bool:
-        """Stop the workers; whether in their own time."""
+        """Stop the workers; returns whether they ended in their own time."""
         await self._delay(self._serving.drain_delay)
         grace = self._serving.drain
         LOG.info("stopping: requests under way have %g s; a second signal ends them", grace)
@@ -167,7 +167,7 @@ class _Service:
 
 
 def summary(serving: Serving) -> str:
-    """Its size and policy, in a line."""
+    """Size and policy of a router, in a line."""
     system = serving.system
     frontends = counted(len(system.frontends), "frontend")
     backends = counted(len(system.backends), "backend")
@@ -176,6 +176,6 @@ def summary(serving: Serving) -> str:
 
 
 def _allow_connections() -> None:
-    """As many descriptors as the system lets us have: a connection takes one on each side."""
+    """Raise the limit on descriptors as far as allowed: a connection takes one on each side."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

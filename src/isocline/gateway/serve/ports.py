@@ -1,4 +1,4 @@
-"""Ports that several processes share."""
+"""Reservation of ports that several processes share."""
 
 import socket
 from collections.abc import Iterable
@@ -9,13 +9,13 @@ from isocline.gateway.config import Listener
 
 
 def reserve(listeners: Iterable[Listener]) -> tuple[tuple[Listener, ...], list[socket.socket]]:
-    """The listeners, each with a port of its own, and sockets that keep these for us.
+    """Reserve a port for each listener; returns the listeners, and sockets that keep the ports.
 
     SO_REUSEPORT lets every process of one user in, another router included: so each port is first
     taken without it. A socket that does not listen gets no connections.
 
     Raises:
-        UsageError: An address cannot be had.
+        UsageError: An address is not available.
     """
     kept: list[socket.socket] = []
     made: list[Listener] = []
@@ -33,7 +33,7 @@ def reserve(listeners: Iterable[Listener]) -> tuple[tuple[Listener, ...], list[s
 
 
 def _reserve(listener: Listener, kept: list[socket.socket]) -> int:
-    """Bind sockets on all addresses of its host, on one port: that."""
+    """Bind sockets on all addresses of a host, on one port; returns the port."""
     kind, flags = socket.SOCK_STREAM, socket.AI_PASSIVE
     found = socket.getaddrinfo(listener.host, listener.port, type=kind, flags=flags)
     port = listener.port

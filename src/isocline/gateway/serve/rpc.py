@@ -1,4 +1,4 @@
-"""Questions and answers between two processes of one router, over a pair of sockets.
+"""Remote calls between two processes of one router, over a pair of sockets.
 
 Messages are pickled, each after its length in 4 bytes. Both ends are our own.
 """
@@ -35,7 +35,7 @@ def _send(writer: asyncio.StreamWriter, message: Any) -> None:
 
 @final
 class RpcClient:
-    """The end that asks; answers may come in another order."""
+    """Calling end; answers may come in another order."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writer = writer
@@ -45,16 +45,16 @@ class RpcClient:
 
     @classmethod
     async def over(cls, end: socket.socket) -> Self:
-        """One end of the pair."""
+        """Make it from one end of the pair."""
         return cls(*await asyncio.open_unix_connection(sock=end))
 
     async def ask(self, question: str, about: Any = None, within: float | None = None) -> Any:
-        """The answer, within so many s.
+        """Call, and wait for the answer for so many s at most.
 
         Raises:
             GoneError: The other process has ended.
             TimeoutError: There was no answer in time.
-            UsageError: The answer is that it cannot be done.
+            UsageError: The other process reports an error.
         """
         if self._hearing.done():
             raise GoneError("the process has ended")
@@ -68,7 +68,7 @@ class RpcClient:
             del self._waiting[number]
 
     def close(self) -> None:
-        """Ask no more: the other end is told so."""
+        """Close the pair, which the other end notices."""
         self._writer.close()
         self._hearing.cancel()
 
@@ -90,10 +90,10 @@ class RpcClient:
 
 
 async def answer_all(end: socket.socket, answer: Callable[[str, Any], Awaitable[Any]]) -> None:
-    """The end that answers, until the other one is closed; several questions at a time.
+    """Answer calls until the other end closes; several at a time.
 
-    What raises an error is answered with its message, so that nobody waits for ever; one that is
-    not an IsoclineError is ours, and is logged with its traceback.
+    An exception is answered with its message, so that no caller waits for ever; one that is not an
+    IsoclineError is a defect, and is logged with its traceback.
     """
     reader, writer = await asyncio.open_unix_connection(sock=end)
     busy: set[asyncio.Task[None]] = set()

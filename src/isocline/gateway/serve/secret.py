@@ -8,10 +8,10 @@ from isocline.model.systemfile.serving_schema import Secret
 
 
 def read_secret(secret: Secret, folder: Path) -> str:
-    """Its text, without space at the ends; a relative path starts at `folder`.
+    """Read a secret, without space at the ends; a relative path starts at `folder`.
 
     Raises:
-        UsageError: It is not there, empty, or the file cannot be read.
+        UsageError: The secret is missing, empty, or its file cannot be read.
     """
     if secret.env is not None:
         text, place = os.environ.get(secret.env, ""), f"environment variable {secret.env}"
@@ -29,10 +29,10 @@ def read_secret(secret: Secret, folder: Path) -> str:
 
 
 def read_keys(secret: Secret, folder: Path) -> list[str]:
-    """API keys: with commas between in a variable, one per line in a file, where # begins a remark.
+    """Read API keys: separated by commas in a variable, one per line in a file, with # for remarks.
 
     Raises:
-        UsageError: As `read_secret`, or there is no key: a door without keys would stand open.
+        UsageError: As `read_secret`, or there is no key, which would admit every request.
     """
     text = read_secret(secret, folder)
     parts = text.split(",") if secret.env is not None else text.splitlines()
@@ -44,10 +44,10 @@ def read_keys(secret: Secret, folder: Path) -> list[str]:
 
 
 def read_authorization(secret: Secret, folder: Path) -> str:
-    """The value of Authorization; a bare key is taken for a bearer token (RFC 6750, Section 2.1).
+    """Read a value of Authorization; a bare key becomes a bearer token (RFC 6750, Section 2.1).
 
     Raises:
-        UsageError: As `read_secret`, or it cannot stand in a header.
+        UsageError: As `read_secret`, or the value is not valid in a header.
     """
     text = read_secret(secret, folder)
     if not (text.isascii() and text.isprintable()):

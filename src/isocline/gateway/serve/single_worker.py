@@ -13,30 +13,30 @@ Address = tuple[str, str, int]
 
 
 class Workers(Protocol):
-    """One or more workers."""
+    """Interface of one or more workers."""
 
     async def start(self) -> Sequence[Address]:
-        """Serve; raises an IsoclineError if one cannot."""
+        """Start; raises an IsoclineError on failure."""
 
     async def reload(self, serving: Serving) -> None:
-        """Serve what another file says; raises an IsoclineError if that cannot be done."""
+        """Reload other settings; raises an IsoclineError on failure."""
 
     async def snapshots(self) -> list[Snapshot]:
-        """What each one has seen."""
+        """Return the snapshots of all workers."""
 
     async def learned(self) -> list[LearnedCurves]:
-        """What each one has learned, as last heard."""
+        """Return the curves of all workers, as last reported."""
 
     async def stop(self, grace: float) -> None:
-        """Take no more; what is under way has `grace` s to end. A second call may give less."""
+        """Drain; requests under way have `grace` s to end. A second call may give less."""
 
 
 @final
 class SingleWorker:
-    """One, here."""
+    """One worker in this process."""
 
     def __init__(self, serving: Serving, known: LearnedCurves | None) -> None:
-        """Raises an IsoclineError where something cannot be used."""
+        """Make it; raises an IsoclineError if settings cannot be used."""
         self._worker = Worker(serving, known)
 
     async def start(self) -> Sequence[Address]:

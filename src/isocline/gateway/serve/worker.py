@@ -1,4 +1,4 @@
-"""One worker: a proxy with its core, learner, watch and counts; reload and stop."""
+"""Worker: a proxy with its core, learner, monitor and recorder; reload and stop."""
 
 import asyncio
 import gc
@@ -33,7 +33,7 @@ _BETWEEN_LOOKS = 0.005
 @final
 @dataclass(frozen=True)
 class _Version:
-    """What one reading of the file gives."""
+    """Objects made from one reading of the file."""
 
     serving: Serving
     core: Core
@@ -42,7 +42,7 @@ class _Version:
     models: ModelDirectory | None
 
     async def close(self) -> None:
-        """Ask backends for nothing more."""
+        """Stop asking backends."""
         await self.watch.close()
         if self.models is not None:
             await self.models.close()
@@ -50,7 +50,7 @@ class _Version:
 
 @final
 class Worker:
-    """Serves what a file says, on the event loop it is started in."""
+    """Worker that serves on the event loop in which it is started."""
 
     def __init__(
         self,
@@ -60,12 +60,12 @@ class Worker:
         clock: Callable[[], float] = monotonic,
         unix_time: Callable[[], float] = time,
     ) -> None:
-        """Raises an IsoclineError where something cannot be used.
+        """Make it; raises an IsoclineError if settings cannot be used.
 
         Args:
-            serving: What to serve.
+            serving: Settings.
             known: Curves to go on from.
-            counts: Of all processes, if this is one of several.
+            counts: Shared counts, if this is one of several processes.
             clock: Seconds of a clock that does not go back.
             unix_time: Seconds since 1970.
         """
@@ -97,41 +97,41 @@ class Worker:
 
     @property
     def in_flight(self) -> int:
-        """Requests under way."""
+        """Number of requests under way."""
         return self._proxy.in_flight
 
     async def start(self, reuse_port: bool = False) -> None:
-        """Serve; raises UsageError if a listener cannot have its address."""
+        """Start; raises UsageError if the address of a listener is not available."""
         await self._proxy.start(reuse_port)
         await self._version.watch.start()
         if self._version.models is not None:
             await self._version.models.start()
         self._share()
-        # What is there now stays: full collections need not look at it again and again.
+        # Objects made so far stay: full collections need not visit them again and again.
         gc.collect()
         gc.freeze()
 
     async def reload(self, serving: Serving) -> None:
-        """Serve what another file says; requests under way end as they began.
+        """Reload other settings; requests under way end as they began.
 
         Raises:
-            IsoclineError: Something cannot be used; all is as it was.
+            IsoclineError: The settings cannot be used; nothing has changed then.
         """
         async with self._reloading:
             await asyncio.to_thread(warm, serving)
             await self._reload(serving)
 
     def snapshot(self) -> Snapshot:
-        """What it has seen."""
+        """Return the worker's snapshot."""
         return self._statistics.snapshot(self._version.core, self._clock(), self._proxy)
 
     def learned(self) -> LearnedCurves | None:
-        """What it has learned; None if it does not learn."""
+        """Return the learned curves; None if it does not learn."""
         lessons = self._version.core.lessons
         return None if lessons is None else learned_by(self._version.serving, lessons)
 
     async def stop(self, grace: float) -> None:
-        """Take no more; what is under way has `grace` s to end."""
+        """Drain; requests under way have `grace` s to end."""
         await self._proxy.stop(grace)
         if self._timer is not None:
             self._timer.cancel()
@@ -167,7 +167,7 @@ class Worker:
         await before.close()
 
     def _share(self) -> None:
-        """Let other processes see what this core has in flight, and see theirs."""
+        """Publish this core's jobs in flight to other processes, and read theirs."""
         if self._counts is not None:
             urls = [address.url for address in self._version.serving.proxy.backends]
             self._counts.join(self._version.core, urls)
@@ -180,7 +180,7 @@ class Worker:
         self._timer = asyncio.get_running_loop().call_later(_BETWEEN_LOOKS, self._look)
 
     def _observers(self, serving: Serving) -> list[Observer]:
-        """The counts go on through reloads; a log is in the numbers of one core."""
+        """Make observers: the recorder lasts through reloads, a log has the numbers of one core."""
         observers: list[Observer] = [self._statistics]
         if self._lines is not None:
             frontends = [frontend.name for frontend in serving.system.frontends]
@@ -198,7 +198,7 @@ def _version(
     announces: bool,
     clock: Callable[[], float],
 ) -> _Version:
-    """Of several workers only one announces how backends report their load."""
+    """Build the objects; of several workers only one announces how backends report their load."""
     core = make_core(serving, learner_of(serving, known), measure_for(serving, known))
     names = [backend.name for backend in serving.system.backends]
     if before is None:
@@ -224,14 +224,14 @@ def _directory(
 
 
 def _same(after: Serving, before: Serving) -> dict[int, int]:
-    """Numbers of the backends of both, by their address."""
+    """Match the backends of two settings by address; returns their numbers."""
     numbers = {address.url: b for b, address in enumerate(before.proxy.backends)}
     found = ((b, numbers.get(address.url)) for b, address in enumerate(after.proxy.backends))
     return {b: number for b, number in found if number is not None}
 
 
 def read_load(value: bytes) -> int | None:
-    """Jobs that a backend tells of in a response's header; None if it does not, or not clearly."""
+    """Read the jobs in a response's load report; None if there is none, or it is malformed."""
     try:
         return jobs_in_header(value.decode("latin-1"))
     except ReportError as error:

@@ -1,4 +1,4 @@
-"""The core that a worker routes by."""
+"""Core of a worker."""
 
 import secrets
 
@@ -14,7 +14,7 @@ from isocline.policies.parse import parse
 def make_core(
     serving: Serving, learner: Learner | None = None, measure: Measure | None = None
 ) -> Core:
-    """A new one, with draws of its own.
+    """Make a core, with draws of its own.
 
     Raises:
         PolicyError: There is no such policy, or it follows a plan and there is none.
@@ -31,13 +31,13 @@ def make_core(
 
 
 def warm(serving: Serving) -> None:
-    """Have everything compiled before the first request: a policy's function takes up to 1 s."""
+    """Compile everything before the first request: a policy's function takes up to 1 s."""
     learner = Learner(len(serving.system.backends)) if serving.lessons else None
     rehearse(make_core(serving, learner))
 
 
 def rehearse(core: Core) -> None:
-    """Have everything compiled that a core calls; it is of no use afterwards."""
+    """Compile everything that a core calls; the core is of no use afterwards."""
     core.explain(0)
     action = core.arrived(0.0, 0)
     if isinstance(action, Send):  # a policy may hold

@@ -1,4 +1,4 @@
-"""A worker in a process of its own, as the process that started it has it."""
+"""Parent-side handle to a worker process."""
 
 import asyncio
 import os
@@ -23,13 +23,13 @@ _PROGRAM = "isocline.gateway.serve.worker_main"
 @final
 @dataclass(frozen=True)
 class Orders:
-    """What a process is started with.
+    """Arguments that a worker process is started with.
 
     Attributes:
-        number: Which of them it is, from 0.
-        serving: What to serve.
+        number: Number of the worker, from 0.
+        serving: Settings.
         known: Curves to go on from.
-        counts: Handle of the counts that all share.
+        counts: Handle of the shared counts.
     """
 
     number: int
@@ -40,7 +40,7 @@ class Orders:
 
 @final
 class WorkerHandle:
-    """Seen from the process that started it."""
+    """Handle to a worker in a process of its own."""
 
     def __init__(self, process: asyncio.subprocess.Process, asker: RpcClient) -> None:
         self._process = process
@@ -51,9 +51,9 @@ class WorkerHandle:
         """Start a process, and wait until it serves.
 
         Raises:
-            UsageError: It cannot, and says why.
-            GoneError: It has ended.
-            TimeoutError: It takes too long; it is killed.
+            UsageError: The worker reports an error.
+            GoneError: The process has ended.
+            TimeoutError: The start takes too long; the process is killed.
         """
         ours, theirs = socket.socketpair()
         with theirs:
@@ -72,36 +72,36 @@ class WorkerHandle:
 
     @property
     def pid(self) -> int:
-        """Of the process."""
+        """Id of the process."""
         return self._process.pid
 
     async def ended(self) -> int:
-        """Wait for its end; its exit status, below 0 for a signal."""
+        """Wait for its end; returns its exit status, below 0 for a signal."""
         status = await self._process.wait()
         self._asker.close()
         return status
 
     async def reload(self, serving: Serving) -> None:
-        """Serve this; raises UsageError, GoneError or TimeoutError."""
+        """Reload settings; raises UsageError, GoneError or TimeoutError."""
         await self._asker.ask("reload", serving, _START)
 
     async def snapshot(self) -> Snapshot:
-        """What it has seen; raises GoneError or TimeoutError."""
+        """Return its snapshot; raises GoneError or TimeoutError."""
         seen: Snapshot = await self._asker.ask("snapshot", None, _SOON)
         return seen
 
     async def learned(self) -> LearnedCurves | None:
-        """What it has learned; raises GoneError or TimeoutError."""
+        """Return its learned curves; raises GoneError or TimeoutError."""
         known: LearnedCurves | None = await self._asker.ask("learned", None, _SOON)
         return known
 
     async def stop(self, grace: float) -> LearnedCurves | None:
-        """Drain it for at most `grace` s; what it has learned. Raises GoneError or TimeoutError."""
+        """Drain it for at most `grace` s; returns its curves. Raises GoneError or TimeoutError."""
         known: LearnedCurves | None = await self._asker.ask("stop", grace, grace + _LATE)
         return known
 
     async def kill(self) -> None:
-        """End it at once, if it has not ended."""
+        """Kill it at once, if it has not ended."""
         self._asker.close()
         try:
             async with asyncio.timeout(_SOON):

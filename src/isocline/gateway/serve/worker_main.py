@@ -17,10 +17,10 @@ from isocline.gateway.shared_counts import SharedCounts
 
 @final
 class _Served:
-    """What it answers.
+    """Calls that the process answers.
 
     Attributes:
-        over: The process may end.
+        over: Set when the process may end.
     """
 
     def __init__(self) -> None:
@@ -30,7 +30,7 @@ class _Served:
         self.over = asyncio.Event()
 
     async def answer(self, question: str, about: Any) -> Any:
-        """Do what is asked."""
+        """Answer a call."""
         if question == "start":
             return await self._start(about)
         worker = self._worker
@@ -48,11 +48,11 @@ class _Served:
         return worker.learned()
 
     def terminated(self) -> None:
-        """SIGTERM came, as it does to all processes of a service, the parent included."""
+        """Handle SIGTERM, which all processes of a service get, the parent included."""
         self._end(self._delay)
 
     def orphaned(self) -> None:
-        """The parent process has ended."""
+        """Handle the end of the parent process."""
         self._end(0.0)
 
     def _end(self, delay: float) -> None:

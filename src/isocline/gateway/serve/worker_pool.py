@@ -1,4 +1,4 @@
-"""Several workers, each in a process of its own, on the same ports (SO_REUSEPORT).
+"""Pool of workers, each in a process of its own, on the same ports (SO_REUSEPORT).
 
 Each is a frontend of its own in the GMSR paper's sense, and sees what the others have in flight
 (`shared_counts`). One that dies is started again, after a pause that doubles as long as it does not
@@ -34,7 +34,7 @@ _HEAR = 5.0
 @final
 @dataclass
 class _Place:
-    """One worker's place, through all its lives."""
+    """Slot of a worker, through all its restarts."""
 
     number: int
     known: LearnedCurves | None
@@ -44,7 +44,7 @@ class _Place:
 
 @final
 class WorkerPool:
-    """So many as the file says."""
+    """Pool of as many workers as the file asks for."""
 
     def __init__(
         self,
@@ -52,10 +52,10 @@ class WorkerPool:
         known: LearnedCurves | None,
         clock: Callable[[], float] = monotonic,
     ) -> None:
-        """With the clock, s, on which workers live long or not.
+        """Make it; `clock`, s, measures how long workers live.
 
         Raises:
-            UsageError: A port cannot be had.
+            UsageError: A port is not available.
         """
         self._clock = clock
         listeners, self._reserved = reserve(serving.proxy.listeners)
@@ -110,13 +110,13 @@ class WorkerPool:
             one.close()
 
     async def _compile(self, serving: Serving) -> None:
-        """Have kernels compiled here, once and with a notice; workers then find them on disk."""
+        """Compile kernels here, once and with a notice; workers then find them on disk."""
         await asyncio.to_thread(warm, serving)
 
     # One worker
 
     async def _launch(self, place: _Place) -> None:
-        """Start one, and wait until it serves."""
+        """Start a worker, and wait until it serves."""
         serving = self._serving
         orders = Orders(place.number, self._with_ports(serving), place.known, self._counts.handle)
         place.hand = await WorkerHandle.start(orders)
@@ -125,7 +125,7 @@ class WorkerPool:
         LOG.info("worker %d serves, process %d", place.number, place.hand.pid)
 
     async def _keep(self, place: _Place) -> None:
-        """Start it again whenever it ends."""
+        """Restart a worker whenever it ends."""
         pause = _FIRST_PAUSE
         while True:
             since = self._clock()
@@ -142,7 +142,7 @@ class WorkerPool:
                 LOG.error("worker %d cannot be started: %s", place.number, _said(error))
 
     def _bury(self, place: _Place) -> None:
-        """What it had in flight is gone; what it has counted stays."""
+        """Drop the jobs in flight of a dead worker, and keep its counts."""
         place.hand = None
         self._counts.clear(place.number)
         if place.seen is not None:
@@ -158,7 +158,7 @@ class WorkerPool:
             LOG.error("worker %d: %s", place.number, _said(error))
         await place.hand.kill()
 
-    # What they say
+    # Reports of workers
 
     async def _keep_hearing(self) -> None:
         while True:

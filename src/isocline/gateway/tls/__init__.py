@@ -1,1 +1,4 @@
-"""TLS of listeners: contexts, and problems of certificate and key files in words."""
+"""TLS of listeners: contexts, and readable errors of certificate and key files.
+
+`listener` has the context, `certificate_files` the errors.
+"""

@@ -1,4 +1,4 @@
-"""Problems of certificate and key files, in words: the file, what is wrong with it, a remedy.
+"""Readable errors of certificate and key files: the file, the fault, a remedy.
 
 OpenSSL says neither which of two files it means nor what to do ("[SSL] PEM lib (_ssl.c:3905)"), so
 the files are looked at once it has refused them.
@@ -13,12 +13,12 @@ _KEY, _LOCKED = b"PRIVATE KEY-----", (b"BEGIN ENCRYPTED PRIVATE KEY", b"Proc-Typ
 
 
 def refuse_passphrase() -> NoReturn:
-    """Stand-in for OpenSSL's question on the terminal, which a service has nobody to answer."""
+    """Refuse OpenSSL's question on the terminal, which a service cannot answer."""
     raise ValueError("the key is encrypted")
 
 
 def authorities_problem(path: str, error: Exception) -> str:
-    """Why a file of certificates to trust cannot be used; `error` is what reading it raised."""
+    """Describe why a file of trusted certificates is unusable; `error` is what reading raised."""
     remedy = "give a PEM file with the certificates of the authorities to trust"
     problem = _unreadable(path)
     if problem is None and _CERTIFICATE not in Path(path).read_bytes():
@@ -27,12 +27,12 @@ def authorities_problem(path: str, error: Exception) -> str:
 
 
 def pair_problem(certificate: str, key: str | None, error: Exception) -> str:
-    """Why a certificate and its key cannot be used; `error` is what loading them raised.
+    """Describe why a certificate and its key cannot be used; `error` is what loading raised.
 
     Args:
         certificate: Path of a PEM file.
-        key: The same; None: the key is in the certificate's file.
-        error: From OpenSSL or the system.
+        key: Path of a PEM file; None: the key is in the certificate's file.
+        error: Exception of OpenSSL or the system.
     """
     keys = key or certificate
     for path in (certificate, keys):

@@ -1,4 +1,4 @@
-"""TLS context of a listener that answers a client which speaks plain HTTP there.
+"""TLS context of a listener that answers clients which speak plain HTTP.
 
 Without it such a client is cut off without a word, as no handshake is possible. OpenSSL recognises
 the beginning of an HTTP request in its place. The answer is nginx's: 400, in plain text.
@@ -19,7 +19,7 @@ class ListenerContext(ssl.SSLContext):
     """TLS 1.2 or later for HTTP/1.1, on the server's side."""
 
     def __new__(cls) -> "ListenerContext":
-        """As `ssl.create_default_context` has it for servers."""
+        """Make it as `ssl.create_default_context` does for servers."""
         context = super().__new__(cls, ssl.PROTOCOL_TLS_SERVER)
         context.set_alpn_protocols(["http/1.1"])
         context.sslobject_class = _Handshake
@@ -36,7 +36,7 @@ class ListenerContext(ssl.SSLContext):
 
 @final
 class _Handshake(ssl.SSLObject):
-    """A connection in memory, as event loops drive it.
+    """Connection in memory, as event loops drive it.
 
     Attributes:
         outgoing: What it writes goes to the peer as it is.
@@ -46,9 +46,9 @@ class _Handshake(ssl.SSLObject):
     _failed: ssl.SSLError | None = None
 
     def do_handshake(self) -> None:
-        """As SSLObject's; first asks for more after plain HTTP, so that the loop sends the answer.
+        """Do the handshake; after plain HTTP first ask for more, so that the loop sends the answer.
 
-        An event loop that hears of an error sends nothing more.
+        An event loop sends nothing more after an error.
         """
         if self._failed is not None:
             raise self._failed

@@ -1,7 +1,7 @@
 """Schema of the parts of a system file that only `isocline serve` reads.
 
 The records keep what is written; what is not is None, so that defaults stand in one place, where
-they are used (`gateway.rules`, `gateway.settings`). Secrets never stand in the file itself.
+they are used (`gateway.core.rules`, `gateway.config`). Secrets never stand in the file itself.
 """
 
 from typing import Annotated, Any, Literal

@@ -1,4 +1,4 @@
-"""Adaptive rounds of a comparison of policies, repeated until it can be reported.
+"""Adaptive runs of a comparison of policies, lengthened and repeated until it can be reported.
 
 Replications are added until intervals are as narrow as asked, and a length of our own choosing that
 proves too short is ours to mend.
@@ -39,7 +39,7 @@ Round = tuple[OrderedExecutor[Any], Callable[[], C]]
 def chosen_policies(
     policies: Sequence[G], policy_of: Callable[[G], P]
 ) -> tuple[list[P], list[str]]:
-    """Policies and what they are called in tables.
+    """Policies and their names in tables.
 
     Raises:
         PolicyError: As `policy_of` does of one of them.
@@ -62,7 +62,7 @@ def repeated(
     precision: float | None,
     length_is_given: bool,
 ) -> C:
-    """A comparison that is long enough and precise enough.
+    """Run a comparison until it is long and precise enough.
 
     Args:
         begin: Told how many times the default length is to be run.
@@ -89,6 +89,6 @@ def repeated(
 
 
 def _needed(result: _Comparison, precision: float | None) -> int:
-    """Replications that should meet the precision, judged by the intervals that are reported."""
+    """Replications that should reach the precision, estimated from the present intervals."""
     widths = [p.mean_latency.relative_half_width for p in result.policies if p.mean_latency]
     return more_replications(max(widths, default=0.0), result.replications, precision)

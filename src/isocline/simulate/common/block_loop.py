@@ -1,4 +1,4 @@
-"""A run cut into blocks, whatever is simulated."""
+"""Loop over the blocks of a run, for either kind of model."""
 
 from threading import Event
 from typing import Protocol
@@ -12,7 +12,7 @@ class _Recorder(Protocol):
 
 
 def block_loop(record: _Recorder, steps: int, drain: bool, stop: Event | None) -> bool | None:
-    """Whether there came to be more than the machine can keep; None if `stop` was set meanwhile.
+    """Run all blocks; whether the run grew beyond the limit, or None if `stop` was set meanwhile.
 
     Args:
         record: Advances the run by one or more blocks a step, and notes them.

@@ -1,4 +1,4 @@
-"""DecisionDiff of two decision makers on the same events."""
+"""Differences between two decision makers on the same events."""
 
 from dataclasses import dataclass
 from typing import Any, final
@@ -7,7 +7,7 @@ from typing import Any, final
 @final
 @dataclass(frozen=True)
 class DecisionDiff:
-    """A live core beside the simulator, decision by decision."""
+    """Live core compared with the simulator, decision by decision."""
 
     kind: str  # of system
     policy: str
@@ -20,7 +20,7 @@ class DecisionDiff:
         return self.first_difference is None
 
     def to_dict(self) -> dict[str, Any]:
-        """What `isocline replay --json` prints."""
+        """Convert to the document of `isocline replay --json`."""
         return {
             "kind": self.kind,
             "policy": self.policy,

@@ -20,16 +20,16 @@ R = TypeVar("R")
 
 
 def any_number(replications: int) -> None:
-    """For those who do not limit how many there may be."""
+    """Accept any number of replications: the default without a limit."""
 
 
 def silent(done: int, total: int) -> None:
-    """For callers who do not watch."""
+    """Ignore progress: the default for callers that do not watch."""
 
 
 @dataclass
 class OrderedExecutor(Generic[R]):
-    """Runs and keeps the replications of several policies: `kept[p][r]`.
+    """Executor of replications of several policies, kept in order: `kept[p][r]`.
 
     Kernels run without the interpreter's lock, so threads suffice; `one` depends on nothing but its
     arguments, so the results are the same for any number of threads.
@@ -49,11 +49,11 @@ class OrderedExecutor(Generic[R]):
 
     @property
     def count(self) -> int:
-        """Replications done for every policy."""
+        """Number of replications done for every policy."""
         return min((len(row) for row in self.kept), default=0)
 
     def extend(self, total: int) -> None:
-        """Run more, until there are `total` for each policy.
+        """Run more replications, until there are `total` for each policy.
 
         On Ctrl-C what is complete for all policies is kept and `interrupted` is set.
 

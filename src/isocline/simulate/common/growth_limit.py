@@ -5,4 +5,4 @@ MOST_JOBS = 20_000_000
 
 
 class ExplodedError(Exception):
-    """The number of jobs has outgrown the machine: internal, reported as an unstable policy."""
+    """The number of jobs exceeds the limit: internal, reported as an unstable policy."""

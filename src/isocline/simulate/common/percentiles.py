@@ -21,12 +21,12 @@ class Timed(Protocol):
 
     @property
     def timed(self) -> npt.NDArray[np.int64]:
-        """(n,) how many in each block."""
+        """Number of timed jobs in each block, (n,)."""
         ...
 
     @property
     def latencies(self) -> tuple[tuple[int, npt.NDArray[np.int32]], ...]:
-        """Of each batch of blocks: the first bucket that is not empty, and counts from there."""
+        """For each batch of blocks, the first bucket that is not empty, and counts from there."""
         ...
 
 

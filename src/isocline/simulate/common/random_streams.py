@@ -9,5 +9,5 @@ EVENTS, POLICY, LEAVING, ARRIVALS, SIZES, FRONTENDS, PHASES, PATIENCE = range(8)
 
 
 def random_stream(seed: int, replication: int, *purpose: int) -> np.random.Generator:
-    """The generator for what is drawn outside the kernels."""
+    """Make the generator for draws outside the kernels."""
     return np.random.default_rng(np.random.SeedSequence((seed, replication, *purpose)))

@@ -1,4 +1,4 @@
-"""The slotted clock: how long a slot is, and by which law jobs leave in it.
+"""The slotted clock: the length of a slot, and the law of departures in it.
 
 GMSR paper, Section 3. Departures need E[D] = l(N) * slot <= N at every whole N. As l is concave and
 l(0) = 0, l(N) / N falls, so N = 1 decides: slot <= 1 / l(1). Bernoulli departures need
@@ -30,14 +30,14 @@ ROUNDING = 1e-9
 @final
 @dataclass(frozen=True)
 class Slots:
-    """How time is cut."""
+    """Settings of the slotted clock."""
 
     length: float  # s, of one slot of the system that is simulated
     law: Law  # of the departures
 
     @property
     def source(self) -> str:
-        """What comes and goes, in words."""
+        """Describe arrivals and departures."""
         law = self.law if self.law == "binomial" else self.law.capitalize()
         return f"Poisson arrivals and {law} departures in slots of {self.length:.6g} s"
 
@@ -48,7 +48,7 @@ def slots(
     slot: float | None = None,
     law: Law | None = None,
 ) -> Slots:
-    """The slots of `system.enlarged(scale)`.
+    """Slots of `system.enlarged(scale)`.
 
     Args:
         system: The system before it is scaled.

@@ -1,4 +1,4 @@
-"""Steady state of a run: whether there is one, and how much to discard before it."""
+"""Steady state of a run: its existence, and the warm-up to discard."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -35,7 +35,7 @@ def more_replications(widest: float, count: int, precision: float | None) -> int
 
 
 def require_arrivals(came: int, run: Run, what: str) -> None:
-    """Raise UsageError if nothing came in the measured part of a run."""
+    """Raise UsageError if nothing arrived in the measured part of a run."""
     if not came:
         raise UsageError(
             f"from {run.warmup or 0.0:g} s, where the warm-up ends, to {run.horizon:g} s no {what} "

@@ -1,4 +1,4 @@
-"""The engine of jobs that may leave unfinished: they give up, or their backend fails."""
+"""Engine of jobs that may leave unfinished: they give up, or their backend fails."""
 
 from typing import final
 
@@ -115,7 +115,7 @@ class AbandonmentEngine(ShareEngine):
             super()._change(change)
 
     def _fail(self, failure: BackendFailure) -> None:
-        """Empty the backend. Its jobs are lost, or sent again at once, first come first."""
+        """Empty a failed backend. Its jobs are lost, or sent again at once, first come first."""
         backend, fates, count, gauge = failure.backend, self.fates, self.count, self.gauge
         here = np.flatnonzero(fates.backend == backend)
         here = here[np.argsort(fates.born[here], kind="stable")]

@@ -1,4 +1,4 @@
-"""From the replications of several policies to a comparison: what is stable, what to discard."""
+"""Analysis of replications: stability and warm-up of several policies, and their comparison."""
 
 import math
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ def judge(
     alive: Sequence[int],
     doomed: Sequence[Sequence[str]],
 ) -> Comparison:
-    """Tell unstable policies from stable ones, find the common warm-up, and report."""
+    """Separate unstable policies from stable ones, find the common warm-up, and report."""
     if work.kept and work.count < 2:
         raise KeyboardInterrupt  # nothing to report yet
     names = [backend.name for backend in scene.system.backends]
@@ -71,7 +71,7 @@ def judge(
 def _bound(
     scene: Scenario, work: Replications, found: Sequence[Sequence[Replication]], skip: int
 ) -> Bound:
-    """What no policy goes below; `found` are the replications of those that have figures."""
+    """Lower bound for all policies; `found` are the replications of those that have figures."""
     prepared, run = work.prepared, work.run
     if scene.fleet is not None or scene.system.patience is not None:
         # While a fleet changes, none is known; jobs that give up make L and W as small as you like.

@@ -1,4 +1,4 @@
-"""The list of jobs that one replication is given: the same for every policy."""
+"""List of the jobs of one replication: the same for every policy."""
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from isocline.simulate.routing.kernels.processor_sharing import Arriving
 
 
 def sampled(system: RoutingSystem, seed: int, replication: int, until: float) -> Arriving:
-    """Jobs from the system's own arrival processes and sizes, in order of time."""
+    """Draw jobs from the system's own arrival processes and sizes, in order of time."""
     times = [
         times_of(
             f"frontend {frontend.name!r}",
@@ -34,7 +34,7 @@ def sampled(system: RoutingSystem, seed: int, replication: int, until: float) ->
 def replayed(
     system: RoutingSystem, trace: Trace, seed: int, replication: int, until: float
 ) -> Arriving:
-    """The jobs of a trace before `until`, each at the frontend of its label.
+    """Take the jobs of a trace before `until`, each at the frontend of its label.
 
     Without labels frontends are drawn in proportion to their rates, and without sizes the system's
     own are.

@@ -2,9 +2,10 @@
 
 The kernels know one graph. So it holds the frontends of every period, each with the edges that it
 has then, and its arrivals come in that period alone; a backend that is missing in a period has no
-edge in it and serves what it has left, as in the fluid model (`theory.periods`). Curves change at
-the beginning of a period, and policies are told. A policy that remembers something per frontend,
-such as the latencies it saw, begins each period anew, as a router that is configured again does.
+edge in it and serves what it has left, as in the fluid model
+(`theory.routing.piecewise_parameters`). Curves change at the beginning of a period, and policies
+are told. A policy that remembers something per frontend, such as the latencies it saw, begins each
+period anew, as a router that is configured again does.
 """
 
 import math
@@ -39,7 +40,7 @@ FloatArray = npt.NDArray[np.float64]
 @final
 @dataclass(frozen=True)
 class WindowArrivals(Arrivals):
-    """Another process, from one time to another."""
+    """Another process, within a window of time."""
 
     inner: Arrivals
     begin: float  # s
@@ -47,7 +48,7 @@ class WindowArrivals(Arrivals):
 
     @property
     def rate(self) -> float:
-        """Within the window."""
+        """Rate within the window."""
         return self.inner.rate
 
     @property
@@ -73,7 +74,7 @@ class WindowArrivals(Arrivals):
 @final
 @dataclass(frozen=True, eq=False)
 class CurveChange:
-    """From `time` on a backend has another curve, and policies know it."""
+    """Change of a backend's curve at `time`, which policies know."""
 
     time: float  # s
     backend: int
@@ -94,7 +95,7 @@ class ChangingFleet:
 
     @property
     def in_words(self) -> tuple[str, ...]:
-        """Phrases for the small print."""
+        """Phrases for the footnotes of a table."""
         later = (f"{one.system.name} from {one.begin:g} s" for one in self.periods[1:])
         return (*self.failing, *later)
 
@@ -144,7 +145,7 @@ def changing_fleet(
     horizon: float | None = None,
     failures: Sequence[Failure] = (),
 ) -> ChangingFleet:
-    """A system that becomes others at given times, s, also by failures.
+    """Build the system that becomes others at given times, s, also by failures.
 
     Raises:
         UsageError: Times do not increase from above 0 to below the horizon, the systems differ in
@@ -222,7 +223,7 @@ def _curve_changes(found: Sequence[Period]) -> tuple[CurveChange, ...]:
 
 
 def _optimum(found: Sequence[Period], graph: CompatibilityGraph) -> FluidOptimum:
-    """The first optimum among all backends, with every period's split."""
+    """First optimum among all backends, with every period's split."""
     total, jobs = 0.0, np.zeros(graph.sinks)
     split, done = np.zeros(graph.edges), 0
     for one in found:
@@ -258,7 +259,7 @@ def require_same_places(fleet: ChangingFleet, discipline: str) -> None:
 def horizon_for(
     changes: Sequence[tuple[float, RoutingSystem]], failures: Sequence[Failure] = ()
 ) -> float:
-    """A length that shows what the last change leads to as long as all before it, s."""
+    """Length of a run that shows the state after the last change as long as all before it, s."""
     last = max([time for time, _ in changes[-1:]] + [failure.time for failure in failures])
     if not (math.isfinite(last) and last > 0):
         raise UsageError(f"change at {last:g} s: give a time above 0")

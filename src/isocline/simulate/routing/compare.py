@@ -1,4 +1,4 @@
-"""`isocline simulate`: several policies on one system, compared as a referee would want it.
+"""`isocline simulate`: fair comparison of several policies on one system.
 
 All policies get the same arrivals and sizes, the warm-up is given or found, a run too short is
 refused, a policy without a steady state is called unstable, and a bound stands beside every mean.
@@ -234,7 +234,7 @@ def simulate(
 
 
 def _require_true_means(scene: Scenario, prepared: Prepared, run: Run) -> None:
-    """Raise UsageError where what comes is not what load and bound are computed from."""
+    """Raise UsageError if sampled arrivals differ from the means used for load and bound."""
     if scene.trace is None and scene.fleet is None:
         require_true_means(prepared.system, run.seed, run.horizon)
 
@@ -244,7 +244,7 @@ def _with_patience(
     changes: Sequence[tuple[float, RoutingSystem]],
     patience: str | Patience | None,
 ) -> tuple[RoutingSystem, Sequence[tuple[float, RoutingSystem]]]:
-    """The systems with this patience in place of their own; None leaves it."""
+    """Replace the systems' patience by this one; None leaves it."""
     if patience is None:
         return system, changes
     known = patience_of(patience) if isinstance(patience, str) else patience
@@ -258,7 +258,7 @@ def _require_followed(
     policies: Sequence[RoutingPolicy],
     clock: Clock,
 ) -> None:
-    """Raise UsageError for what has no engine that follows jobs which give up."""
+    """Raise UsageError for options without an engine for jobs which give up."""
     if patience is None:
         return
     found = [name for name, option in used.items() if option]
@@ -272,7 +272,7 @@ def _require_followed(
 
 
 def _require_queues(patience: Patience | None, discipline: Discipline) -> None:
-    """Raise UsageError where no job ever waits for its service to start."""
+    """Raise UsageError if no job ever waits for its service to start."""
     if patience is not None and patience.until == "start" and discipline == "ps":
         raise UsageError(
             "patience until=start: with discipline ps every job starts at once; give discipline "
@@ -285,7 +285,7 @@ def _require_alone(
     policies: Sequence[RoutingPolicy],
     clock: Clock,
 ) -> None:
-    """Raise UsageError for what is not simulated together with a fleet that changes."""
+    """Raise UsageError for options that exclude a fleet that changes."""
     found = [name for name, option in used.items() if option]
     found += ["the slotted clock"] if clock == "slotted" else []
     found += [f"{policy.name}, which holds jobs" for policy in policies if policy.may_hold]
@@ -301,7 +301,7 @@ def _with_law(
     arrivals: str,
     trace: Trace | None,
 ) -> tuple[RoutingSystem, Sequence[tuple[float, RoutingSystem]]]:
-    """The systems with this law of arrivals at every frontend's own rate."""
+    """Replace the law of arrivals at every frontend, at its own rate."""
     if trace is not None:
         raise UsageError(
             f"arrivals {arrivals}: a trace has its own times; leave one of the two out"
@@ -343,7 +343,7 @@ def _run(
     start: Literal["empty", "fluid"],
     percentiles: bool,
 ) -> Run:
-    """A trace is replayed once from its start; anything else runs to a horizon."""
+    """Run: a trace once from its start, anything else to a horizon."""
     if trace is not None:
         until = trace.length if horizon is None else min(horizon, trace.length)
         return Run(until, warmup or 0.0, seed, start, percentiles)
@@ -365,7 +365,7 @@ def _changing(
 
 
 def _overloaded(prepared: Prepared, policy: RoutingPolicy) -> list[str]:
-    """Backends that a policy with fixed shares sends more than they can serve."""
+    """Return the backends that a policy with fixed shares sends more than they can serve."""
     shares = policy.shares(prepared.setting)
     if shares is None:
         return []

@@ -1,4 +1,4 @@
-"""Delays between frontends and backends: of jobs on their way, and of news on its way back.
+"""Delays between frontends and backends: of jobs, and of reports on the way back.
 
 The GMSR paper assumes neither and asks about both (Section 7).
 """
@@ -13,7 +13,7 @@ from isocline.errors import UsageError
 @final
 @dataclass(frozen=True)
 class Delay:
-    """Constant delays, s; all 0: what the paper assumes.
+    """Constant delays, s; all 0 as in the paper.
 
     A job is at its backend `travel` after it was sent, which counts in its latency. What happens at
     a backend is known to the frontends `report` later: every change, or, with `every` above 0, what
@@ -32,12 +32,12 @@ class Delay:
 
     @property
     def lag(self) -> float:
-        """The longest from what a report says to the arrival of a job sent on it, s."""
+        """Longest time from a report to the arrival of a job sent on it, s."""
         return self.travel + self.report + self.every
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """From `travel=0.5,report=0.5,every=1,own=true`, as on the command line.
+        """Parse `travel=0.5,report=0.5,every=1,own=true`, as on the command line.
 
         Raises:
             UsageError: An unknown name, or a value that is not what its name needs.

@@ -1,4 +1,4 @@
-"""The engine of delays: every frontend with its own, late, picture of its backends."""
+"""Engine of delays: every frontend has its own, late, view of its backends."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -20,7 +20,7 @@ from isocline.simulate.routing.run_settings import Run
 def delayed(
     prepared: Prepared, delay: Delay, others: Sequence[str], policies: Sequence[RoutingPolicy]
 ) -> Prepared:
-    """The same with delays.
+    """Prepared system with delays.
 
     Args:
         prepared: A system without them.
@@ -47,7 +47,7 @@ def delayed(
 
 @final
 class DelayedEngine(JobEngine):
-    """Jobs that travel and news that comes late; Poisson arrivals and exponential sizes."""
+    """Engine of travelling jobs and late reports; Poisson arrivals and exponential sizes."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""One engine per kernel: each owns the arrays of one run and advances it block by block."""
+"""Engines, one per kernel: each owns the arrays of one run and advances it block by block."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -77,7 +77,7 @@ class Engine(ABC):
 
     @property
     def workload(self) -> Any:
-        """(B,) jobs at each backend, whatever the policy knows of them."""
+        """True jobs at each backend, (B,), whatever the policy knows of them."""
         return self.view.workload
 
     def _start(self, run: Run) -> Any:
@@ -88,7 +88,7 @@ class Engine(ABC):
         return np.round(self.prepared.optimum.workloads).astype(np.int32)
 
     def _fill(self) -> None:
-        """Put the jobs of the start in place."""
+        """Put the initial jobs in place."""
         self.view.workload[:] = self.start
         self.count[counters.JOBS] = self.start.sum()
         self.gauge[counters.RATE] = self.system.rate[self.view.row, self.start].sum()
@@ -107,7 +107,7 @@ class Engine(ABC):
         self._advance(until)
 
     def rehearse(self) -> None:
-        """Have everything compiled that a run calls; afterwards the engine is good for nothing."""
+        """Compile everything that a run calls; the engine is of no use afterwards."""
         self.advance(0.0)
 
     def advance_blocks(self, blocks: Blocks, last: int) -> None:
@@ -125,7 +125,7 @@ class Engine(ABC):
         self._finish(lambda: self._kernel(until))
 
     def _finish(self, kernel: Callable[[], int]) -> None:
-        """Call a kernel until it is done, and make room whenever it stops for want of it."""
+        """Call a kernel until it is done, and enlarge arrays when it stops for lack of space."""
         while (status := self._called(kernel)) != counters.DONE:
             if status == counters.NOT_A_CANDIDATE:
                 raise self.policy.misplaced(self.view, self.streams.policy)
@@ -137,7 +137,7 @@ class Engine(ABC):
                 self._enlarge_arena()
 
     def _called(self, kernel: Callable[[], int]) -> int:
-        """Call a kernel once; what a user's function inside it raises is a PolicyError."""
+        """Call a kernel once; an exception of a user's function inside it is a PolicyError."""
         try:
             return kernel()
         except Exception as error:
@@ -169,7 +169,7 @@ class Engine(ABC):
             self._tell()
 
     def _set_rates(self, backend: int) -> None:  # noqa: ARG002 - others have a clock for each
-        """Go on at the rates of `actual`."""
+        """Use the rates of `actual` from now on."""
         self.system = self.system._replace(rate=self.actual.rates(self.size))
         self.gauge[counters.RATE] = self.system.rate[self.view.row, self.view.workload].sum()
 
@@ -187,7 +187,7 @@ class Engine(ABC):
 
 @final
 class JumpEngine(Engine):
-    """Means only."""
+    """Engine of means only."""
 
     def _kernel(self, until: float) -> int:
         ticks = round(until * self.system.speed)
@@ -197,7 +197,7 @@ class JumpEngine(Engine):
 
 
 class JobEngine(Engine):
-    """Keeps each job, and so latencies."""
+    """Base of engines that keep each job, and so latencies."""
 
     def rehearse(self) -> None:
         super().rehearse()
@@ -210,7 +210,7 @@ class JobEngine(Engine):
             self._seat(backend, int(self.start[backend]))
 
     def _seat(self, backend: int, count: int) -> None:
-        """Jobs of the start get a segment with room for one more, and a birth before time 0."""
+        """Give the initial jobs a segment with space for one more, and a birth before time 0."""
         room = int(self.jobs.room[backend])
         if count >= room:
             while count >= room:
@@ -224,7 +224,7 @@ class JobEngine(Engine):
         self.jobs.born[first : first + count] = -1.0
 
     def _counts(self) -> Any:
-        """(B,) how many jobs of each backend are kept."""
+        """Number of jobs of each backend that are kept, (B,)."""
         return self.view.workload
 
     def _enlarge_arena(self) -> None:
@@ -237,10 +237,10 @@ class JobEngine(Engine):
 
 
 class TrackEngine(JobEngine):
-    """Poisson arrivals and exponential sizes, every job timed."""
+    """Engine of Poisson arrivals and exponential sizes, with every job timed."""
 
     def _learning(self) -> tuple[Observed | None, int]:
-        """What a learner of curves observes, and how many due backends it waits for."""
+        """Return a learner's observations, and the number of due backends that it waits for."""
         return None, 0
 
     def advance_blocks(self, blocks: Blocks, last: int) -> None:
@@ -287,7 +287,7 @@ class TrackEngine(JobEngine):
 
 
 class ShareEngine(JobEngine):
-    """Any arrivals and sizes, given as a list."""
+    """Engine of any arrivals and sizes, given as a list."""
 
     def __init__(
         self,

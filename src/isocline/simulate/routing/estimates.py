@@ -1,4 +1,4 @@
-"""From the replications of one policy to its line in the table."""
+"""Estimates from the replications of one policy, for its line in the table."""
 
 import math
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ LARGEST_GAP = 0.01
 
 
 def measured_from(run: Run, skip: int) -> float:
-    """When the measured part begins, s."""
+    """Begin of the measured part, s."""
     return float(run.ends[skip - 1]) if skip else 0.0
 
 
@@ -66,7 +66,7 @@ def mean_jobs(reps: Sequence[Replication], run: Run, skip: int) -> FloatArray:
 
 
 def _arrival_rate(reps: Sequence[Replication], run: Run, skip: int) -> float:
-    """Jobs/s."""
+    """Arrival rate, jobs/s."""
     arrived = float(np.mean([rep.arrivals[skip:].sum() for rep in reps]))
     return arrived / measured_seconds(run, skip)
 
@@ -89,7 +89,7 @@ def _left(reps: Sequence[Replication], skip: int) -> npt.NDArray[np.int64]:
 def _service(
     prepared: Prepared, reps: Sequence[Replication], run: Run, skip: int
 ) -> dict[str, Estimate | int | None]:
-    """How many jobs were served, in time, and what became of the others."""
+    """Counts and times of served jobs, and counts of the others."""
     patience, failures = prepared.system.patience, bool(run.failures)
     if patience is None and run.deadline is None and not failures:
         return {}

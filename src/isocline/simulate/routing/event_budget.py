@@ -1,4 +1,4 @@
-"""Number of events of a simulation, and its refusal before it starts where that is too large.
+"""Number of events of a simulation, and refusal before the start if it is too large.
 
 A run must be the longer the nearer the load is to 1, and the more jobs a backend needs to be busy:
 without limit. Its events are known in advance, to some percent.
@@ -24,7 +24,7 @@ _EVENTS_PER_SECOND = 1e7
 @final
 @dataclass(frozen=True)
 class Budget:
-    """What one replication of one policy takes, and what all may take together."""
+    """Events of one replication of one policy, and the limit on all of them."""
 
     events: float  # of one replication of one policy
     horizon: float  # of one, in `unit`
@@ -68,7 +68,7 @@ def _digits(value: float, digits: int, toward: Callable[[float], float]) -> str:
 
 
 def events_of(prepared: Prepared, run: Run, trace: Trace | None = None) -> float:
-    """About how many events one replication of one policy takes."""
+    """Estimate the number of events of one replication of one policy."""
     system = prepared.system
     arrivals = float(system.rates.sum())
     if trace is not None:

@@ -1,4 +1,4 @@
-"""Backends that fail in the middle of a run, and take their jobs with them."""
+"""Failures of backends during a run, which take their jobs with them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -19,7 +19,7 @@ Changes = Sequence[tuple[float, RoutingSystem]]
 @final
 @dataclass(frozen=True)
 class Failure:
-    """From `time` on a backend is gone.
+    """Failure of a backend at `time`, for good.
 
     The jobs that it holds are sent again by their frontends at once, to those that are left, and
     begin anew; a latency counts from the first arrival. Or they are `lost`.
@@ -34,13 +34,13 @@ class Failure:
 
     @property
     def in_words(self) -> str:
-        """One phrase for the small print."""
+        """Phrase for the footnotes of a table."""
         fate = "are lost" if self.lost else "are sent again"
         return f"{self.backend} fails at {self.time:g} s, its jobs {fate}"
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """From `NAME@TIME` or `NAME@TIME,lost`, as on the command line.
+        """Parse `NAME@TIME` or `NAME@TIME,lost`, as on the command line.
 
         Raises:
             UsageError: It is not written so, or the time is not above 0.
@@ -59,7 +59,7 @@ class Failure:
 @final
 @dataclass(frozen=True, eq=False)
 class BackendFailure:
-    """A failure by numbers, those of a fleet that changes."""
+    """Failure by numbers, those of a fleet that changes."""
 
     time: float  # s
     backend: int

@@ -1,4 +1,4 @@
-"""The engine of policies that may hold jobs at their frontends, in continuous time."""
+"""Engine of policies that may hold jobs at their frontends, in continuous time."""
 
 from typing import final
 

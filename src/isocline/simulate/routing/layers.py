@@ -1,4 +1,4 @@
-"""The option `layers`: how jobs are routed inside pools."""
+"""The option `layers`: routing inside pools."""
 
 from collections.abc import Sequence
 

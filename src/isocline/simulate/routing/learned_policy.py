@@ -62,7 +62,7 @@ def with_learned(
 
 
 def looks_at_curves(policy: RoutingPolicy, setting: Setting) -> bool:
-    """Whether its table changes with the speed of one backend, so that learning has a use."""
+    """Whether a policy's table depends on the speed of one backend, so that learning has a use."""
     if isinstance(policy, LearnedPolicy):
         return False
     first, *others = setting.curves

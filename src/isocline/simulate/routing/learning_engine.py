@@ -30,7 +30,7 @@ FloatArray = npt.NDArray[np.float64]
 
 @final
 class LearningEngine(TrackEngine):
-    """Poisson arrivals and exponential sizes, every job timed, curves learned on the way."""
+    """Engine of Poisson arrivals and exponential sizes, every job timed, with learned curves."""
 
     policy: LearnedPolicy
 
@@ -75,7 +75,7 @@ class LearningEngine(TrackEngine):
         self._show(range(self.learner.backends))
 
     def _tell(self) -> None:
-        """A learner is told nothing: it finds out."""
+        """Do nothing: a learner finds changes by itself."""
 
 
 def _require_supported(

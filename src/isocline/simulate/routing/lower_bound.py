@@ -34,7 +34,7 @@ _TILT = 1.0 - 2e-6
 
 
 class Bound(NamedTuple):
-    """What no policy goes below."""
+    """Lower bound for all policies."""
 
     latency: float  # s
     jobs: float
@@ -84,7 +84,7 @@ def _alone(system: RoutingSystem) -> FloatArray:
 def _in_parts(
     system: RoutingSystem, slowdowns: Sequence[Slowdown], start: float, end: float
 ) -> RoutingSystem:
-    """Each backend once for each part of the run in which no speed changes."""
+    """Split each backend into one for each part of the run in which no speed changes."""
     cuts = sorted({start, end, *(s.time for s in slowdowns if start < s.time < end)})
     names = [backend.name for backend in system.backends]
     factors = np.array([factors_at(slowdowns, names, cut) for cut in cuts[:-1]])

@@ -1,4 +1,4 @@
-"""Parts of a run in which more comes than can be served."""
+"""Overload: parts of a run with more arrivals than can be served."""
 
 from collections.abc import Iterable, Sequence
 from itertools import pairwise

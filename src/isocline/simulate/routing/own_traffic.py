@@ -1,4 +1,4 @@
-"""Stated means of a user's own arrivals and sizes, held against samples before a run.
+"""Check of the stated means of a user's own arrivals and sizes against samples.
 
 Load and bound are computed from the stated rate and from sizes of mean 1. Where either is untrue, a
 policy may seem better than the best possible.

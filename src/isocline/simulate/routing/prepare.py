@@ -1,4 +1,4 @@
-"""From a system to what the kernels read: distinct curves, tables, places; and its optimum."""
+"""Preparation of a system for the kernels: distinct curves, tables, servers, optimum."""
 
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -33,7 +33,7 @@ ALL_AT_ONCE = np.iinfo(np.int32).max
 @final
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """A system made ready once for all policies and replications."""
+    """System prepared once for all policies and replications."""
 
     system: RoutingSystem
     curves: tuple[Curve, ...]  # (R,) distinct
@@ -44,7 +44,7 @@ class Prepared:
 
     @cached_property
     def setting(self) -> Setting:
-        """What policies may know."""
+        """Setting that policies may know."""
         lag = self.delay.lag if self.delay else 0.0
         return Setting(self.system.graph, self.curves, self.row, self.optimum.split, lag)
 
@@ -63,16 +63,16 @@ class Prepared:
         return self.optimum.total_jobs + travel * float(self.system.rates.sum())
 
     def one_row_each(self) -> "Prepared":
-        """The same with a row of tables for each backend, where like backends become unlike."""
+        """Copy with a row of tables for each backend, for like backends that become unlike."""
         row = np.arange(self.row.size, dtype=np.int32)
         return replace(self, curves=self.system.curves, row=row)
 
     def number(self, name: str) -> int:
-        """Of the backend that has this name."""
+        """Number of the backend with this name."""
         return [b.name for b in self.system.backends].index(name)
 
     def with_curve(self, backend: int, curve: Curve) -> "Prepared":
-        """The same with another curve in one row of `one_row_each`."""
+        """Copy with another curve in one row of `one_row_each`."""
         curves = list(self.curves)
         curves[backend] = curve
         return replace(self, curves=tuple(curves))
@@ -117,7 +117,7 @@ class Prepared:
         return table_of(policy, self.setting, n)
 
     def view(self, policy: RoutingPolicy, workloads: int) -> View:
-        """What the policy sees, all backends empty."""
+        """Policy's view with all backends empty."""
         return View(
             self.system.graph.sink.copy(),
             np.zeros(self.row.size, np.int32),
@@ -135,7 +135,7 @@ def prepare(
     scale: float = 1.0,
     ends: bool = False,
 ) -> Prepared:
-    """Make `system.enlarged(scale)` ready for simulation.
+    """Prepare `system.enlarged(scale)` for simulation.
 
     Args:
         system: The system.

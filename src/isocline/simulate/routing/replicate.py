@@ -1,4 +1,4 @@
-"""One replication of one policy: a run cut into blocks, with what happened in each."""
+"""One replication of one policy: a run cut into blocks, with the figures of each."""
 
 import time
 from contextlib import suppress
@@ -95,7 +95,7 @@ def replicate(
 def rehearse(
     prepared: Prepared, policy: RoutingPolicy, run: Run, trace: Trace | None = None
 ) -> None:
-    """Have everything compiled that `replicate` calls, so that it measures no compilation."""
+    """Compile everything that `replicate` calls, so that it measures no compilation."""
     brief = replace(
         run, horizon=1e-6 * run.horizon, warmup=None, slowdowns=(), changes=(), failures=()
     )
@@ -136,7 +136,7 @@ def _engine_of_jobs(
     replication: int,
     trace: Trace | None,
 ) -> Engine:
-    """An engine that is given its jobs as a list."""
+    """Make an engine that takes its jobs as a list."""
     key = (prepared.system, run.seed, replication, run.horizon)
     if trace is None:
         jobs = arrival_list.sampled(*key)
@@ -155,7 +155,7 @@ def _engine_of_jobs(
 
 
 class _Recorder:
-    """Runs an engine batch by batch and collects the figures of its blocks."""
+    """Runner of an engine batch by batch, which collects the figures of its blocks."""
 
     def __init__(self, engine: Engine, run: Run):
         self.engine, self.run = engine, run

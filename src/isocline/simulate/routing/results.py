@@ -159,7 +159,7 @@ class Comparison(Record):
 
     @property
     def results(self) -> tuple[PolicyResult, ...]:
-        """What was found of each policy."""
+        """Results by policy."""
         return self.policies
 
     def to_frame(self) -> "pd.DataFrame":
@@ -178,7 +178,7 @@ class Comparison(Record):
 
 
 class Compared(Protocol):
-    """What a sweep holds one of for each load."""
+    """Comparison at one load, as a sweep keeps it."""
 
     def to_dict(self) -> dict[str, Any]: ...
     def rows(self) -> list[dict[str, Any]]: ...
@@ -191,7 +191,7 @@ C = TypeVar("C", bound=Compared)
 
 @dataclass(frozen=True, eq=False)
 class LoadSweep(Record, Generic[C]):
-    """The same comparison at several loads, lowest first."""
+    """Comparisons at several loads, lowest first."""
 
     kind: ClassVar[str]  # of the system
     comparisons: tuple[C, ...]
@@ -202,7 +202,7 @@ class LoadSweep(Record, Generic[C]):
 
     @property
     def results(self) -> tuple[Any, ...]:
-        """What was found of each policy at each load."""
+        """Results by policy at each load."""
         return tuple(policy for one in self.comparisons for policy in one.results)
 
     def rows(self) -> list[dict[str, Any]]:

@@ -20,7 +20,7 @@ FloatArray = npt.NDArray[np.float64]
 @final
 @dataclass(frozen=True)
 class Run:
-    """One replication's length and start."""
+    """Length and start of one replication."""
 
     horizon: float  # s, warm-up included
     warmup: float | None = None  # s; None: found afterwards by MSER-5

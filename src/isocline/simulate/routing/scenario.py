@@ -1,4 +1,4 @@
-"""The system as it is simulated: at the load asked for, with a trace's traffic if there is one."""
+"""Scenario: the system at the simulated load, with a trace's traffic if there is one."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -35,7 +35,7 @@ class Scenario:
 
     @property
     def steady(self) -> bool:
-        """Whether arrival rates and speeds stay, so that there is a steady state to wait for."""
+        """Whether arrival rates and speeds are constant, so that there is a steady state."""
         constant = all(f.arrivals.is_stationary for f in self.system.frontends)
         return self.trace is None and constant and not self.slowdowns
 
@@ -51,12 +51,12 @@ class Scenario:
 
     @property
     def overloaded(self) -> bool:
-        """Whether more comes than can be served and stays, which only a trace may."""
+        """Whether more arrives than can be served, for good, which only a trace may cause."""
         return self.load >= 1.0 and self.system.patience is None
 
     @cached_property
     def overloads(self) -> tuple[Span, ...]:
-        """Parts of the run that bring more than can be served, where something changes."""
+        """Parts of the run with more arrivals than can be served, where something changes."""
         if self.fleet is not None:
             return overloads(self.fleet.periods, self.slowdowns)
         if self.slowdowns:
@@ -65,7 +65,7 @@ class Scenario:
 
     @property
     def source(self) -> str:
-        """What the arrivals are, and what changes, in words."""
+        """Describe the arrivals and the changes."""
         changes = self.fleet.in_words if self.fleet else ()
         patience = self.system.patience
         gives_up = (patience.in_words,) if patience else ()

@@ -1,4 +1,4 @@
-"""The engine of the slotted clock."""
+"""Engine of the slotted clock."""
 
 import math
 from typing import Any, final

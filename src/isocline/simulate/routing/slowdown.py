@@ -1,4 +1,4 @@
-"""A backend that becomes slower in the middle of a run, whether policies are told or not."""
+"""Slowdowns of backends during a run, known to policies or not."""
 
 import difflib
 import math
@@ -33,13 +33,13 @@ class Slowdown:
 
     @property
     def in_words(self) -> str:
-        """One phrase for the small print."""
+        """Phrase for the footnotes of a table."""
         silently = "" if self.told else ", untold"
         return f"{self.backend} {self.factor:g} times as slow from {self.time:g} s{silently}"
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """From `NAME=FACTOR@TIME` or `NAME=FACTOR@TIME,told`, as on the command line.
+        """Parse `NAME=FACTOR@TIME` or `NAME=FACTOR@TIME,told`, as on the command line.
 
         Raises:
             UsageError: It is not written so, or a number is out of range.
@@ -57,12 +57,12 @@ class Slowdown:
 
 
 def slower(curve: Curve, factor: float) -> Curve:
-    """The curve of a backend that is `factor` times as slow."""
+    """Curve of a backend that is `factor` times as slow."""
     return curve if factor == 1.0 else curve.scaled(1.0 / factor)
 
 
 def factors_at(slowdowns: Sequence[Slowdown], names: Sequence[str], time: float) -> list[float]:
-    """How many times as slow each of the backends is from `time` on, s."""
+    """Factors by which the backends are slower from `time` on, s."""
     begun = (one for one in slowdowns if one.time <= time)
     last = {one.backend: one.factor for one in sorted(begun, key=lambda one: one.time)}
     return [last.get(name, 1.0) for name in names]

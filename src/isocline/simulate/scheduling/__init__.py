@@ -1,1 +1,5 @@
-"""Simulation of near-data clusters, laid out as the simulation of routing systems."""
+"""Simulation of near-data clusters, laid out as `simulate/routing`.
+
+Read `compare` (several policies), `replicate` (one run), `engines` and `kernels/` (its events),
+then `analysis` and `estimates` (from runs to results).
+"""

@@ -1,4 +1,4 @@
-"""From the replications of several policies on a cluster to one comparison."""
+"""Analysis of replications of several policies on a cluster, and their comparison."""
 
 from collections.abc import Sequence
 
@@ -22,7 +22,7 @@ def judge_cluster(
     policies: Sequence[SchedulingPolicy],
     labels: Sequence[str],
 ) -> ClusterComparison:
-    """Tell unstable policies from stable ones, find the common warm-up, and report.
+    """Separate unstable policies from stable ones, find the common warm-up, and report.
 
     Without replications no policy is stable.
     """
@@ -65,7 +65,7 @@ def judge_cluster(
 
 
 def _bound(scene: ClusterScenario, found: dict[str, list[ClusterReplication]]) -> Bound:
-    """What no policy goes below; of a trace with the service times that were drawn for it."""
+    """Lower bound for all policies; for a trace, with the service times that were drawn for it."""
     bound = scene.bound
     if scene.jobs is None or not found:
         return bound

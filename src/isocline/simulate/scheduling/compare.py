@@ -1,4 +1,4 @@
-"""Scheduling policies on one cluster, compared as a referee would want it.
+"""Fair comparison of scheduling policies on one cluster.
 
 The near-data half of `isocline simulate`: all policies get the same arrivals, the warm-up is given
 or found, a run too short is refused, a policy without a steady state is called unstable, and a
@@ -145,7 +145,7 @@ def simulate_cluster(
 
 
 def _events(scene: ClusterScenario, length: Run) -> float:
-    """About how many events one replication of one policy takes."""
+    """Estimate the number of events of one replication of one policy."""
     cluster = scene.cluster
     if scene.jobs is not None:
         return 2.0 * float(scene.jobs.count[scene.jobs.time < length.horizon].sum())
@@ -175,7 +175,7 @@ def _length(
     seed: int,
     percentiles: bool,
 ) -> Run:
-    """A trace is replayed once from its start and drained; anything else runs to a horizon."""
+    """Length of a run: a trace once from its start and drained, anything else to a horizon."""
     if scene.length is not None:
         until = scene.length if horizon is None else min(horizon, scene.length)
         return Run(until, warmup or 0.0, seed, percentiles=percentiles, drain=True)

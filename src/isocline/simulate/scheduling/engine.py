@@ -105,7 +105,7 @@ class ClusterEngine(ABC):
         return book, view
 
     def _keeps(self) -> bool:
-        """Whether the kernel itself must know which task is which."""
+        """Whether the kernel itself must keep the identity of tasks."""
         return False
 
     def advance(self, until: float) -> None:
@@ -126,7 +126,7 @@ class ClusterEngine(ABC):
                 self._enlarge()
 
     def _called(self, until: float) -> int:
-        """Call the kernel once; what a user's function inside it raises is a PolicyError."""
+        """Call the kernel once; an exception of a user's function inside it is a PolicyError."""
         try:
             return self._kernel(until)
         except Exception as error:
@@ -134,14 +134,14 @@ class ClusterEngine(ABC):
             raise
 
     def rehearse(self) -> None:
-        """Have everything compiled that a run calls; afterwards the engine is good for nothing."""
+        """Compile everything that a run calls; the engine is of no use afterwards."""
         self.advance(0.0)
         with_more_entries(self.view.lists)
         if self.view.longest.order.size:
             is_full(self.view.longest)
 
     def _refill(self) -> None:
-        """Draw more of what is drawn outside the kernel."""
+        """Draw more of the numbers that are drawn outside the kernel."""
         rows, used = self.sampler.rows, self.sampler.next_row
         if rows.size and used[0] == rows.shape[0]:
             rows[:] = self.prepared.draw(self.placing, rows.shape[0])

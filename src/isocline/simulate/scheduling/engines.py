@@ -25,7 +25,7 @@ WORKS = 1 << 14  # service times, or numbers of arrivals, drawn at once
 def engine_for(
     prepared: PreparedCluster, policy: SchedulingPolicy, run: ClusterRun, replication: int
 ) -> ClusterEngine:
-    """The quickest engine that can do the run."""
+    """Choose the quickest engine that can do the run."""
     if run.clock == "slotted":
         return SlottedEngine(prepared, policy, run, replication)
     memoryless = isinstance(prepared.cluster.service, ExponentialSizes)
@@ -36,7 +36,7 @@ def engine_for(
 
 @final
 class JumpEngine(ClusterEngine):
-    """Continuous time, Poisson arrivals, exponential service."""
+    """Engine for continuous time, Poisson arrivals and exponential service."""
 
     def __init__(
         self, prepared: PreparedCluster, policy: SchedulingPolicy, run: ClusterRun, replication: int
@@ -76,7 +76,7 @@ class JumpEngine(ClusterEngine):
 
 @final
 class TimelineEngine(ClusterEngine):
-    """Continuous time, any law of service, Poisson arrivals or a list of jobs."""
+    """Engine for continuous time, any law of service, Poisson arrivals or a list of jobs."""
 
     def __init__(
         self, prepared: PreparedCluster, policy: SchedulingPolicy, run: ClusterRun, replication: int
@@ -113,7 +113,7 @@ class TimelineEngine(ClusterEngine):
 
     @property
     def mean_work(self) -> float:
-        """Mean time that the tasks until now take at rate 1; 1 if there were none."""
+        """Mean time that the tasks so far take at rate 1; 1 if there were none."""
         upto = int(self.count[state.NEXT])
         tasks = self.drawn[0] + upto
         return (self.drawn[1] + float(self.works[:upto].sum())) / tasks if tasks > 0 else 1.0
@@ -142,7 +142,7 @@ class TimelineEngine(ClusterEngine):
 
 @final
 class SlottedEngine(ClusterEngine):
-    """The slotted clock: numbers of arrivals of any variance, geometric service."""
+    """Engine for the slotted clock: arrivals of any variance, geometric service."""
 
     def __init__(
         self, prepared: PreparedCluster, policy: SchedulingPolicy, run: ClusterRun, replication: int

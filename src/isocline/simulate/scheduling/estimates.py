@@ -1,4 +1,4 @@
-"""From the replications of one policy on a cluster to its line in the table."""
+"""Estimates from the replications of one policy on a cluster, for its line in the table."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -24,7 +24,7 @@ JOB_QUANTILES = (0.5, 0.95, 0.99)
 
 
 def blocks(reps: Replications) -> Blocks:
-    """What warm-up and stability are judged by."""
+    """Block means for the warm-up and the verdict on stability."""
     return Blocks(
         np.array([rep.tasks for rep in reps]),
         np.array([rep.completions for rep in reps]),
@@ -158,7 +158,7 @@ def _mean_tasks(reps: Replications, ends: FloatArray, skip: int) -> FloatArray:
 
 
 def _length(ends: FloatArray, skip: int) -> float:
-    """Of the measured part."""
+    """Length of the measured part."""
     return float(ends[-1] - (ends[skip - 1] if skip else 0.0))
 
 
@@ -168,7 +168,7 @@ def _time_mean(values: FloatArray, ends: FloatArray, skip: int) -> float:
 
 
 def _shares(reps: Replications, skip: int) -> list[Estimate]:
-    """Of the tasks started, at the local, rack and remote level."""
+    """Shares of the started tasks at the local, rack and remote level."""
     started = np.array([rep.started[skip:].sum(axis=0) for rep in reps], dtype=np.float64)
     return [interval(share) for share in (started / started.sum(axis=1, keepdims=True)).T]
 
@@ -186,7 +186,7 @@ def _perpendicular(
 
 
 def _watched(reps: Replications, ends: FloatArray, skip: int) -> float:
-    """How long servers were watched: until the last task had ended, on average."""
+    """Mean time for which servers were observed: until the last task had ended."""
     return _length(ends, skip) + float(np.mean([rep.after for rep in reps]))
 
 
@@ -220,7 +220,7 @@ def _queues(
 
 
 def _quarters(rep: ClusterReplication, skip: int) -> slice:
-    """The quarters of the run after the warm-up."""
+    """Quarters of the run after the warm-up."""
     return slice(min(-(-4 * skip // rep.tasks.size), 3), None)
 
 

@@ -43,7 +43,7 @@ class JobList:
 @final
 @dataclass(frozen=True, eq=False)
 class PreparedCluster:
-    """A cluster ready to be simulated, and what is asked of it."""
+    """Cluster prepared for simulation, with the settings of a run."""
 
     cluster: Cluster
     beneficiaries: IntArray  # servers over which |Q_perp| is also taken; all where none are named
@@ -51,7 +51,7 @@ class PreparedCluster:
 
     @cached_property
     def setting(self) -> ClusterSetting:
-        """What a policy is told."""
+        """Setting that a policy may know."""
         cluster = self.cluster
         racks = len(cluster.racks) if cluster.rates.rack is not None else 1
         rate = np.array(cluster.rates.levels, dtype=np.float64)
@@ -102,7 +102,7 @@ class PreparedCluster:
         return none._replace(kind=BUFFERED, rows=rows, next_row=np.array([BUFFER]))
 
     def at(self, cluster: Cluster) -> "PreparedCluster":
-        """The same questions about another cluster of the same servers."""
+        """Same settings for another cluster of the same servers."""
         return replace(self, cluster=cluster)
 
 
@@ -112,7 +112,7 @@ def prepare_cluster(
     beneficiaries: npt.ArrayLike | None = None,
     jobs: JobList | None = None,
 ) -> PreparedCluster:
-    """Make a cluster ready.
+    """Prepare a cluster for simulation.
 
     Args:
         cluster: The system.

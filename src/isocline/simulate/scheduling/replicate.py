@@ -1,4 +1,4 @@
-"""One replication of one policy on a cluster: a run cut into blocks, and what happened in each."""
+"""One replication of one policy on a cluster: a run cut into blocks, with figures of each."""
 
 import time
 from contextlib import suppress
@@ -85,13 +85,13 @@ def run_cluster(
 
 
 def rehearse(prepared: PreparedCluster, policy: SchedulingPolicy, run: ClusterRun) -> None:
-    """Have everything compiled that `run_cluster` calls, so that it measures no compilation."""
+    """Compile everything that `run_cluster` calls, so that it measures no compilation."""
     with suppress(ExplodedError):
         engine_for(prepared, policy, run, 0).rehearse()
 
 
 class _Recorder:
-    """Reads an engine's counters at the end of each block and sets them back."""
+    """Reader of an engine's counters at the end of each block, which it sets back."""
 
     def __init__(self, engine: ClusterEngine, run: ClusterRun):
         self.engine, self.run, ends = engine, run, run.ends
@@ -122,7 +122,7 @@ class _Recorder:
             self._close_batch()
 
     def _busy(self, batch: int) -> None:
-        """How long each server was busy; of a task that runs on, the part until now."""
+        """Time for which each server was busy; of a running task, the part until now."""
         sums, now = self.engine.samples.busy, self.engine.gauge[state.CLOCK]
         running = self.engine.view.desk[: sums.size, SERVING] != IDLE
         self.busy[batch] = sums + now * running

@@ -144,12 +144,12 @@ class ClusterComparison(Record):
 
     @property
     def unit(self) -> str:
-        """Of all times."""
+        """Unit of all times."""
         return "s" if self.clock == "continuous" else "slots"
 
     @property
     def results(self) -> tuple[SchedulingResult, ...]:
-        """What was found of each policy."""
+        """Results by policy."""
         return self.policies
 
     def to_dict(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Specification of a run of a cluster: length, clock, and whose distance sets a task's duration."""
+"""Specification of a cluster's run: length, clock, and the distance that sets durations."""
 
 from dataclasses import dataclass
 from typing import Literal, final
@@ -19,7 +19,7 @@ LEVELS: tuple[Level, ...] = ("data", "queue")
 @final
 @dataclass(frozen=True)
 class ClusterRun:
-    """One replication's length, clock and reading of the paper."""
+    """Length, clock and reading of the paper of one replication."""
 
     length: Run
     """Horizon, warm-up, seed, blocks, percentiles; seconds, or slots on the slotted clock."""

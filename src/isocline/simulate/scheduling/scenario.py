@@ -1,4 +1,4 @@
-"""The cluster as it is simulated: at the load asked for, with a trace's jobs if there is one."""
+"""Scenario: the cluster at the simulated load, with a trace's jobs if there is one."""
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -40,7 +40,7 @@ class ClusterScenario:
 
     @property
     def bound(self) -> Bound:
-        """What no policy goes below.
+        """Lower bound for all policies.
 
         A trace that ends can be served after its end: of it only the service time is known.
         """
@@ -112,19 +112,19 @@ def cluster_scenario(
 
 @lru_cache(maxsize=4)
 def _planned(cluster: Cluster, seed: int) -> NearDataPlan:
-    """Once for all loads of a sweep: with racks it takes as long as a short run."""
+    """Plan once for all loads of a sweep: with racks it takes as long as a short run."""
     return near_data_plan(cluster, replicas_to_try=0, seed=seed)
 
 
 def _replicas(cluster: Cluster, given: int | None) -> int:
-    """As given, or those of the file, or three."""
+    """Number of replicas, as given, or from the file, or three."""
     if given is not None:
         return given
     return cluster.tasks.replicas if isinstance(cluster.tasks, SampledTasks) else 3
 
 
 def _with_accesses(cluster: Cluster, trace: BlockTrace, holders: npt.NDArray[np.int32]) -> Cluster:
-    """Types and their mean rates as the trace asks for them."""
+    """Task types and their mean rates from the trace."""
     rates = trace.accesses / trace.length
     return replace(cluster, tasks=ExplicitTasks.from_rows(cluster.size, holders, rates))
 
@@ -139,7 +139,7 @@ def _source(
     holders: npt.NDArray[np.int32] | None,
     clock: Clock,
 ) -> str:
-    """For the small print."""
+    """Describe the arrivals for the footnotes of a table."""
     rates = cluster.rates
     racks = f" in {len(cluster.racks)} racks" if len(cluster.racks) > 1 else ""
     speeds = [f"local {rates.local:g}", *([f"rack {rates.rack:g}"] if rates.rack else [])]

@@ -1,4 +1,4 @@
-"""A path of the fluid beside what Section 6.3 of the GMSR paper says of it: its two phases.
+"""Convergence phases of a path of the fluid, compared with Section 6.3 of the GMSR paper.
 
 Theorem 3: a start with delta jobs too many or too few is within epsilon of the optimum after
 O(delta + log 1/epsilon). Outside the invariant set K jobs drain at a constant rate (Proposition 4);
@@ -43,7 +43,7 @@ class PhaseFit(NamedTuple):
 @final
 @dataclass(frozen=True, eq=False)
 class Approach(Record):
-    """How one path comes to the optimum."""
+    """Convergence of one path to the optimum."""
 
     kind: ClassVar[str] = "approach"
     picture: ClassVar[str] = "plots.approach:approach_picture"
@@ -85,7 +85,7 @@ class Approach(Record):
 
 @checked()
 def approach(path: FluidPath, constants: Convergence) -> Approach:
-    """A path beside the constants of its system.
+    """Compare a path with the constants of its system.
 
     Args:
         path: A path whose parameters do not change.

@@ -1,4 +1,4 @@
-"""Drift of the fluid: the right-hand derivative of the differential inclusion.
+"""Direction of the fluid: the right-hand derivative of the differential inclusion.
 
 Under GMSR a frontend sends to its backends of the greatest marginal rate (GMSR paper, Eq. (2)).
 Where several tie, only one split can last: an instant later the tied backends whose marginal rate
@@ -33,7 +33,7 @@ _STRAIGHT = 1e-6
 @final
 @dataclass(frozen=True, eq=False)
 class Direction:
-    """What flows at one state N."""
+    """Flows at one state N."""
 
     inflow: FloatArray  # (B,) jobs/s into each backend
     flow: FloatArray  # (E,) jobs/s on each edge: lambda_f x_fb

@@ -119,7 +119,7 @@ def require_strictly_concave(system: RoutingSystem) -> None:
 
 
 def overload(system: RoutingSystem, supply: FloatArray, solved: LevelFlow) -> InfeasibleError:
-    """The error that names the sets which prove a flow infeasible."""
+    """Error that names the sets which prove a flow infeasible."""
     frontends, backends = solved.violated_sources, solved.violated_sinks
     return InfeasibleError(
         _frontends(system, frontends),

@@ -3,7 +3,7 @@
     dN_b/dt = sum_f lambda_f x_fb - l_b(N_b),   x_f among f's backends of the greatest l'_b(N_b)
 
 It has one equilibrium, the optimum of Eq. (1) (Lemma 4), and reaches it from everywhere
-(Theorem 2). `theory/implicit.py` makes one step of it; here steps are made as long as the
+(Theorem 2). `implicit_step` makes one step of it; here steps are made as long as the
 tolerance allows.
 """
 
@@ -118,7 +118,7 @@ def _equilibrium(period: Period, *, required: bool) -> FloatArray | None:
 
 
 class _Walk:
-    """Through the periods, from the start to the end."""
+    """Walk through the periods, from the start to the end."""
 
     def __init__(
         self,
@@ -137,7 +137,7 @@ class _Walk:
         self.unit = 0.0  # s: the horizon or what stands for it
 
     def follow(self, period: Period, jobs: FloatArray, times: FloatArray | None) -> FloatArray:
-        """To the last of the times, reporting at each; or to rest, reporting every step."""
+        """Step to the last of the times, reporting at each; or to rest, reporting every step."""
         self.period = period
         self.stepper = Stepper(period.graph, period.rates, period.curves)
         mask = self._best(jobs)
@@ -197,7 +197,7 @@ class _Walk:
         return after, length, fresh
 
     def _share(self, length: float) -> float:
-        """What a step covers of the horizon, or of all time."""
+        """Share of the horizon, or of all time, that a step covers."""
         if self.horizon is not None:
             return length / self.horizon
         late = self.unit + self.now

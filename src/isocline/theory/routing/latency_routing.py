@@ -46,7 +46,7 @@ class LatencyEquilibrium(Record):
     system: RoutingSystem = field(repr=False)
 
     def to_dict(self) -> dict[str, Any]:
-        """What `isocline plan --compare --json` says of it, but for the price of anarchy."""
+        """Convert to its part of `isocline plan --compare --json`, without the price of anarchy."""
         return {
             "total_jobs": self.total_jobs,
             "mean_latency": self.mean_latency,
@@ -71,7 +71,7 @@ class LatencyEquilibrium(Record):
 def latency_equilibrium(
     system: RoutingSystem, rates: FloatArray | None = None
 ) -> LatencyEquilibrium:
-    """Where routing by expected latency comes to rest; the workloads are unique.
+    """Equilibrium of routing by expected latency; the workloads are unique.
 
     Args:
         system: The system; its curves must be strictly concave, so that latency grows with load.

@@ -1,4 +1,4 @@
-"""Times between which the parameters of a system are constant."""
+"""Piecewise constant parameters of a system: the periods between its changes."""
 
 import math
 from collections.abc import Sequence

@@ -23,7 +23,7 @@ class BackendPlan(NamedTuple):
 
 
 class SplitRate(NamedTuple):
-    """What one frontend sends to one backend; only edges that carry something are listed."""
+    """Rate of one frontend at one backend; only edges that carry something are listed."""
 
     frontend: str
     backend: str

@@ -1,4 +1,4 @@
-"""Tiers at any workloads: who shares a marginal rate, and which tier could send to which.
+"""Tiers at any workloads: sets that share a marginal rate, and the arcs between them.
 
 GMSR paper, Section 6.1: the best-backend graph (Definition 2), its tiers (Definition 3), the
 TierGraph (Definition 4), and what holds of every one of them: arcs lead to lower marginal rates

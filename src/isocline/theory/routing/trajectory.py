@@ -17,7 +17,7 @@ FloatArray = npt.NDArray[np.float64]
 
 @final
 class Trajectory:
-    """Collects what is reported, over all periods."""
+    """Collector of the reported states, over all periods."""
 
     def __init__(self, periods: Sequence[Period]) -> None:
         self.system = periods[0].system.name
@@ -34,7 +34,7 @@ class Trajectory:
         self.error, self.steps, self.solves = 0.0, 0, 0
 
     def report(self, now: float, jobs: FloatArray, here: Direction, period: Period) -> None:
-        """One line of the path."""
+        """Add a state of the path."""
         flow = np.full(len(self.edges), np.nan)
         flow[self.columns[id(period)]] = here.flow
         self.times.append(now)
@@ -44,12 +44,12 @@ class Trajectory:
         self.speed.append(here.lyapunov)
 
     def stepped(self, error: float) -> None:
-        """One step was made, with this estimated error, jobs."""
+        """Add a step with this estimated error, jobs."""
         self.error += error
         self.steps += 1
 
     def tiers_at(self, now: float, period: Period, jobs: FloatArray) -> None:
-        """The tiers have changed."""
+        """Add a change of the tiers."""
         marginal = np.array(
             [float(c.marginal(n)) for c, n in zip(period.curves, jobs, strict=True)]
         )
@@ -66,7 +66,7 @@ class Trajectory:
         self.changes.append(TierChange(now, found))
 
     def path(self, tolerance: float, equilibrium: FloatArray | None) -> FluidPath:
-        """The record."""
+        """Make the record."""
         return FluidPath(
             backends=self.backends,
             edges=tuple(self.edges),

@@ -1,4 +1,4 @@
-"""The workload at which a backend serves what flows in."""
+"""Workload at which a backend serves a given inflow."""
 
 from collections.abc import Sequence
 

@@ -71,7 +71,7 @@ class BalancedLoad:
 @final
 @dataclass(frozen=True, eq=False)
 class Boundary:
-    """Where the ray through the arrival rates leaves the capacity region.
+    """Point at which the ray through the arrival rates leaves the capacity region.
 
     scale is the largest s such that all s' lambda with s' < s can be stabilised. The overloaded
     servers and the rest prove it: the types only local to the former bring s sum_overloaded nu,

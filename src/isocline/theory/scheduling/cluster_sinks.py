@@ -1,4 +1,4 @@
-"""A cluster as its level flow or linear program sees it: types, and servers or groups of them."""
+"""Cluster as a level flow or linear program: types, and servers or groups of them."""
 
 from dataclasses import dataclass
 from typing import final
@@ -31,7 +31,7 @@ class ClusterSinks:
 
 
 def cluster_sinks(cluster: Cluster, seed: int = 0) -> ClusterSinks:
-    """What to solve for a cluster's balanced load.
+    """Build the problem of a cluster's balanced load.
 
     Listed types are taken as they are. Where types are drawn and permuting the servers of a group
     leaves every type's rate as it is, all of a group have the same load, as the balanced load is

@@ -1,4 +1,4 @@
-"""Ideal load decomposition (near-data paper, Section 3): who needs help, and who gives it.
+"""Ideal load decomposition (near-data paper, Section 3): helpers and beneficiaries.
 
 Under the balanced load nu a server is overloaded if nu_n >= alpha: the set D of Lemma 2. No type
 that is also local to a server outside D sends anything into D, as a level flow prefers the lower
@@ -35,7 +35,7 @@ class Helps(NamedTuple):
 @final
 @dataclass(frozen=True, eq=False)
 class Decomposition:
-    """Lemma 3: loads, helpers and beneficiaries, and who helps whom."""
+    """Loads, helpers, beneficiaries and their help (Lemma 3)."""
 
     load: FloatArray  # (M,) tasks/s that join each queue: nu_n
     overloaded: FlagArray  # (M,) the set D: beneficiaries; the others are helpers
@@ -84,7 +84,7 @@ def decompose_load(load: FloatArray, local: float, remote: float) -> Decompositi
 
 
 def share_out(offered: FloatArray, wanted: FloatArray) -> Helps:
-    """Who helps whom: each helper gives, and each beneficiary gets, one share of its number.
+    """Spread the help: each helper gives, and each beneficiary gets, one share of its number.
 
     Many assignments are valid. This one puts what is given and what is wanted end to end on two
     lines of equal length and pairs what lies side by side, so that it has fewer entries than there

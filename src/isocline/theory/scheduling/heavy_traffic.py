@@ -57,7 +57,7 @@ class QueueBounds(NamedTuple):
 
     @property
     def limit(self) -> float:
-        """What epsilon E[sum Q] tends to as epsilon falls to 0, tasks * tasks/s."""
+        """Limit of epsilon E[sum Q] as epsilon falls to 0, tasks * tasks/s."""
         return 0.5 * (self.arrival_variance + self.service_variance)
 
 

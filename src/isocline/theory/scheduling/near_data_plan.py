@@ -1,4 +1,4 @@
-"""The plan of a cluster: is the load stable, who helps whom, and what would raise the capacity."""
+"""Plan of a cluster: its stability, the help between servers, and the best new replicas."""
 
 import math
 from functools import partial
@@ -89,7 +89,7 @@ def near_data_plan(
 def _capacity(
     cluster: Cluster, sinks: ClusterSinks, load: FloatArray, seed: int
 ) -> tuple[float, str]:
-    """The capacity scale, and what it was computed from."""
+    """Return the capacity scale, and a description of its inputs."""
     rates = cluster.rates
     if rates.rack is None:
         return boundary(load, rates.local, rates.remote).scale, sinks.basis
@@ -152,7 +152,7 @@ def _bounds(
     clock: Clock,
     stable: bool,
 ) -> tuple[QueueBound | None, str]:
-    """Theorems 3 and 5, or 6 and 8, or why none applies."""
+    """Bounds of Theorems 3 and 5, or 6 and 8, or the reason why none applies."""
     rates = cluster.rates
     if not stable:
         return None, "the load is outside the capacity region"

@@ -34,7 +34,7 @@ class ServerPool(NamedTuple):
 
 
 class QueueBound(NamedTuple):
-    """Bounds on the mean number of tasks that are there, in service included."""
+    """Bounds on the mean number of tasks present, those in service included."""
 
     queues: Literal["beneficiaries", "all"]  # whose queues the sum is over
     theorems: tuple[int, int]  # of the near-data paper: lower, upper

@@ -71,7 +71,7 @@ def rack_capacity(
 
 
 def merged(graph: CompatibilityGraph, rates: FloatArray) -> tuple[CompatibilityGraph, FloatArray]:
-    """The same tasks, every set of servers being one type."""
+    """Merge types so that every set of servers is one type."""
     sets, kind = distinct_sets(graph)
     if sets.sources == graph.sources:
         return graph, rates

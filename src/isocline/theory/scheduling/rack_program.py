@@ -149,7 +149,7 @@ class RackProgram:
         return float(found.x[0]) * self.unit, self.bound(-found.ineqlin.marginals)
 
     def bound(self, prices: FloatArray) -> float:
-        """What the module's docstring derives, from the prices of all limits."""
+        """Bound derived in the module's docstring, from the prices of all limits."""
         graph, sinks, classes = self.graph, self.sinks, self.classes
         priced = np.maximum(prices[graph.sources :], 0.0)
         server, rack, everybody = np.split(priced, [graph.sinks, graph.sinks + sinks.racks])

@@ -1,1 +1,5 @@
-"""Compiled steps of the core: `step` is one event, `state` the arrays, the rest its parts."""
+"""Compiled steps of the core, over arrays.
+
+Read `step` (one event) and `state` (the arrays); `admission`, `starts`, `pipelining` and `prefetch`
+are parts of a step, `queues` enlarges the lists.
+"""

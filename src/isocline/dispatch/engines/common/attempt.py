@@ -25,7 +25,7 @@ class Interruption(BaseException):
 
 
 class Read(NamedTuple):
-    """A chunk's value, and whether the node held it."""
+    """Value of a chunk, and whether the node held it."""
 
     value: object
     held: bool
@@ -38,16 +38,16 @@ def performed(
     arguments: bytes,
     read: Callable[[], Read] | None,
 ) -> Done | Raised:
-    """Run one attempt to its end; only an Interruption is let through.
+    """Run one attempt to its end; only an Interruption passes through.
 
     A child that the task has forked, and that comes back from it, ends here: the parent goes on.
 
     Args:
-        attempt: Its number.
-        node: Where it runs.
-        function: What returns the function.
+        attempt: Number of the attempt.
+        node: Name of the node.
+        function: Returns the function.
         arguments: Pickled (args, kwargs).
-        read: What returns the chunk; None: there is none.
+        read: Returns the chunk; None: there is none.
     """
     modules, process = len(sys.modules), os.getpid()
     first = _FIRST.pop() if _FIRST else False

@@ -16,7 +16,7 @@ _ENGINES = str(Path(__file__).parents[1])
 
 
 def call(function: Function, arguments: bytes, *chunk: object) -> bytes:
-    """The pickled value of function(*chunk, *args, **kwargs).
+    """Return the pickled value of function(*chunk, *args, **kwargs).
 
     Raises:
         ResultError: The value cannot be pickled.
@@ -27,7 +27,7 @@ def call(function: Function, arguments: bytes, *chunk: object) -> bytes:
 
 
 def pickled(value: object) -> bytes:
-    """By pickle, which is fast; by cloudpickle what needs it, as of classes of `__main__`."""
+    """Pickle a value by pickle, or by cloudpickle if needed, as for classes of `__main__`."""
     try:
         return pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
     except Exception:  # what it raises for what it cannot pickle is not of one type
@@ -42,7 +42,7 @@ def pickled(value: object) -> bytes:
 
 
 def failure(error: BaseException) -> tuple[bytes, str]:
-    """An exception pickled, and its traceback from where it left the engine for the user's code."""
+    """Pickle an exception, and format its traceback from where user code begins."""
     trace = error.__traceback__
     while trace and trace.tb_next and _ours(trace):
         trace = trace.tb_next
@@ -55,7 +55,7 @@ def _ours(trace: TracebackType) -> bool:
 
 
 def _error_pickled(error: BaseException) -> bytes:
-    """Many can be pickled, but not unpickled: both are tried here, where it does no harm."""
+    """Pickle an exception, and try to unpickle it: for many only the first works."""
     try:
         data: bytes = pickling.dumps(error)
         pickle.loads(data)

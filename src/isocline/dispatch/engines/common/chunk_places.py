@@ -5,7 +5,7 @@ from typing import NamedTuple, final
 
 
 class Change(NamedTuple):
-    """A place has come to hold a chunk, or no longer holds it."""
+    """Change of a chunk's location: a place holds it now, or no longer."""
 
     chunk: str
     place: str
@@ -14,21 +14,21 @@ class Change(NamedTuple):
 
 @final
 class ChunkPlaces:
-    """As last seen. A place is where data is: a machine, or a process with memory of its own."""
+    """Chunk locations as last seen. A place is a machine, or a process with memory of its own."""
 
     def __init__(self) -> None:
         self._at: dict[str, frozenset[str]] = {}  # replaced, never changed: any thread may look
 
     def at(self, chunk: str) -> list[str]:
-        """The places that hold a chunk."""
+        """Return the places that hold a chunk."""
         return sorted(self._at.get(chunk, ()))
 
     def held(self, place: str) -> list[str]:
-        """The chunks at a place."""
+        """Return the chunks at a place."""
         return [chunk for chunk, places in self._at.items() if place in places]
 
     def seen(self, chunk: str, places: Collection[str]) -> list[Change]:
-        """A chunk is at exactly these places; what that changes."""
+        """Set the places of a chunk to exactly these; returns the changes."""
         old, new = self._at.get(chunk, frozenset()), frozenset(places)
         self._at[chunk] = new
         return [
@@ -37,5 +37,5 @@ class ChunkPlaces:
         ]
 
     def came(self, chunk: str, place: str) -> None:
-        """A place has come to hold a chunk."""
+        """Add a place that holds a chunk."""
         self._at[chunk] = self._at.get(chunk, frozenset()) | {place}

@@ -1,7 +1,6 @@
 """Store of a node's chunks: its own, and fetched ones, least recently used out first.
 
-What goes from node to node, and is kept, is bytes. So a task that changes its chunk in place spoils
-it for nobody.
+Chunks are sent and kept as bytes, so a task that changes its chunk in place affects no other task.
 """
 
 import pickle
@@ -26,11 +25,11 @@ class ChunkPart(NamedTuple):
 
 
 class NotHereError(Exception):
-    """A node is asked for a chunk that it does not hold."""
+    """A node does not hold the chunk that it was asked for."""
 
 
 class Store(ABC):
-    """Any thread may use it; chunks are loaded in the worker's main thread only.
+    """Chunk store for any thread; chunks are loaded in the worker's main thread only.
 
     Attributes:
         in_use: The chunk of the task that runs, which is not dropped.
@@ -44,7 +43,7 @@ class Store(ABC):
 
     @final
     def kept(self, chunk: str) -> bool:
-        """Whether it was fetched and is still here."""
+        """Whether a chunk was fetched and is still here."""
         with self._changing:
             if chunk not in self._sizes:
                 return False
@@ -53,7 +52,7 @@ class Store(ABC):
 
     @final
     def room(self, size: int) -> list[str]:
-        """Drop what must go so that a chunk of so many bytes can be kept; what was dropped."""
+        """Make room for a chunk of so many bytes; returns the chunks that were dropped."""
         gone: list[str] = []
         with self._changing:
             left = self._most - size - sum(self._sizes.values())
@@ -77,19 +76,19 @@ class Store(ABC):
 
     @abstractmethod
     def own(self, chunk: str, named: bool) -> bool:
-        """Whether it is the node's own; `named`: the scheduler says that the node holds it."""
+        """Whether a chunk is the node's own; `named`: the scheduler names the node as holder."""
 
     @abstractmethod
     def load(self, chunk: str) -> object:
-        """The value of a chunk that is kept, or that the loader finds."""
+        """Load the value of a chunk that is kept, or that the loader finds."""
 
     @abstractmethod
     def sent(self, chunk: str) -> AbstractContextManager[ChunkPart]:
-        """A chunk for another node; raises NotHereError, and what the loader raises."""
+        """Open a chunk for another node; raises NotHereError, and the loader's exceptions."""
 
     @abstractmethod
     def receive(self, chunk: str, parcel: ChunkPart) -> Callable[[], object]:
-        """Take a chunk from another node, and keep it if it fits; what loads its value.
+        """Receive a chunk from another node, and keep it if it fits; returns a loader of its value.
 
         Raises:
             OSError: There is no room for it on the disk.
@@ -97,12 +96,12 @@ class Store(ABC):
 
     @abstractmethod
     def _drop(self, chunk: str) -> None:
-        """It is kept no longer."""
+        """Remove a chunk that is no longer kept."""
 
 
 @final
 class Memory(Store):
-    """A loader is given the chunk's name; what it returns is pickled for other nodes.
+    """Chunks in memory: a loader gets the chunk's name; its value is pickled for other nodes.
 
     Own chunks come from the loader each time. Without a loader tasks get the chunk's name.
     """

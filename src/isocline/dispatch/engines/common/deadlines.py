@@ -1,4 +1,4 @@
-"""Attempts that do not end when they should: past their limits, or cancelled."""
+"""Deadlines of attempts: time limits and cancellations that a node must obey."""
 
 from typing import final
 
@@ -7,9 +7,9 @@ from isocline.dispatch.engines.base import Stopped, TimedOut
 
 @final
 class Deadlines:
-    """The attempts at one node, which works them off in order.
+    """Attempts at one node, which processes them in order.
 
-    A node stops its tasks itself. `patience` s after it should have, it is overdue.
+    A node stops its tasks itself. It is overdue `patience` s after it should have done so.
     """
 
     def __init__(self, node: str, patience: float) -> None:
@@ -20,25 +20,25 @@ class Deadlines:
         self._since = 0.0  # that the first of them has been the first
 
     def added(self, attempt: int, limit: float | None, now: float) -> None:
-        """It was put at the end of the node's queue."""
+        """Add an attempt at the end of the node's queue."""
         if not self._limits:
             self._since = now
         self._limits[attempt] = limit
 
     @property
     def busy(self) -> bool:
-        """Whether there are attempts there."""
+        """Whether there are attempts at the node."""
         return bool(self._limits)
 
     def cancelled(self, attempt: int, now: float) -> bool:
-        """It is to be stopped; False if it is not there."""
+        """Mark an attempt as cancelled; returns False if it is not there."""
         there = attempt in self._limits
         if there:
             self._cancelled[attempt] = now
         return there
 
     def ended(self, attempt: int, now: float) -> bool:
-        """The node said so; False if it had been counted as ended before."""
+        """Remove an attempt that the node reports as ended; False if it was removed before."""
         if attempt not in self._limits:
             return False
         if attempt == next(iter(self._limits)):
@@ -48,7 +48,7 @@ class Deadlines:
         return True
 
     def overdue(self, now: float) -> TimedOut | Stopped | None:
-        """How the first attempt is to be counted, if the node has not stopped it."""
+        """Return the end of the first attempt if it is overdue, in place of the node's report."""
         first = next(iter(self._limits), None)
         if first is None:
             return None

@@ -11,16 +11,16 @@ class EngineError(IsoclineError):
 
 
 class ChunkError(IsoclineError):
-    """A chunk could not be had from any of its holders; the message says what each answered."""
+    """A chunk was not delivered by any of its holders; the message has each one's answer."""
 
 
 class UnreadError(ChunkError):
-    """As ChunkError, and one or more holders were gone: they may be there again."""
+    """Like ChunkError, but one or more holders were gone, and may be there again."""
 
 
 class ResultError(IsoclineError):
-    """What a function returned cannot be pickled."""
+    """The result of a function cannot be pickled."""
 
 
 class RemoteError(IsoclineError):
-    """In place of an exception that cannot be pickled; the message has its type and words."""
+    """Stand-in for an exception that cannot be pickled; the message has its type and text."""

@@ -1,4 +1,4 @@
-"""Parts common to engines on top of another engine: functions that are sent once."""
+"""Functions that are sent to a node once, for engines on top of another engine."""
 
 import pickle
 from collections import Counter, OrderedDict
@@ -13,7 +13,7 @@ _FUNCTIONS = 256  # kept
 
 @final
 class Numbers:
-    """At the scheduler: a number for each function, so that its code need not go with each task."""
+    """Scheduler side: a number for each function, so that its code need not go with each task."""
 
     def __init__(self) -> None:
         self._numbers: OrderedDict[bytes, int] = OrderedDict()
@@ -21,7 +21,7 @@ class Numbers:
         self._last = 0
 
     def take(self, code: bytes) -> int:
-        """The number of a function, for one attempt more."""
+        """Return the number of a function, for one attempt more."""
         number = self._numbers.get(code)
         if number is None:
             self._last = number = self._last + 1
@@ -32,13 +32,13 @@ class Numbers:
         return number
 
     def give(self, number: int) -> None:
-        """An attempt with this function has ended."""
+        """Release a function after an attempt."""
         self._used[number] -= 1
         if not self._used[number]:
             del self._used[number]
 
     def forgotten(self) -> int | None:
-        """A function that is not used and would be one too many; its number is not used again."""
+        """Return an unused function beyond the limit; its number is not used again."""
         if len(self._numbers) <= _FUNCTIONS:
             return None
         for code, number in self._numbers.items():
@@ -50,23 +50,23 @@ class Numbers:
 
 @final
 class Functions:
-    """At a node: the functions it was sent."""
+    """Node side: the functions that were sent."""
 
     def __init__(self) -> None:
         self._codes: dict[int, bytes] = {}
         self._functions: dict[int, calls.Function] = {}
 
     def learn(self, number: int, code: bytes) -> None:
-        """A function, which is unpickled when a task calls it: what goes wrong is that task's."""
+        """Store a function, unpickled when a task calls it, so that an error is that task's."""
         self._codes[number] = code
 
     def forget(self, number: int) -> None:
-        """No task to come calls it."""
+        """Remove a function that no later task calls."""
         self._codes.pop(number, None)
         self._functions.pop(number, None)
 
     def get(self, number: int) -> calls.Function:
-        """Raises whatever the unpickling raises."""
+        """Return a function; raises any error of its unpickling."""
         function = self._functions.get(number)
         if function is None:
             function = self._functions[number] = pickle.loads(self._codes[number])

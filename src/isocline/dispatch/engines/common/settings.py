@@ -15,7 +15,7 @@ Nodes = int | Sequence[str] | Mapping[str, str | Path]
 
 
 def nodes_of(nodes: Nodes | None, racks: Mapping[str, str] | None) -> list[Node]:
-    """Numbered n0, n1, ... or named; raises UsageError if they cannot be so."""
+    """Make nodes numbered n0, n1, ... or named; raises UsageError for invalid names."""
     require("nodes", nodes, kind_of(Nodes | None))
     names = _names(nodes)
     if not names or len(set(names)) < len(names) or not all(names):
@@ -28,7 +28,7 @@ def nodes_of(nodes: Nodes | None, racks: Mapping[str, str] | None) -> list[Node]
 
 
 def roots_of(nodes: Nodes | None) -> dict[str, Path]:
-    """The directory of each node, if they have any; raises UsageError if one is not there."""
+    """Return the directory of each node, if they have any; raises UsageError for a missing one."""
     if not isinstance(nodes, Mapping):
         return {}
     for name, root in nodes.items():
@@ -40,7 +40,7 @@ def roots_of(nodes: Nodes | None) -> dict[str, Path]:
 
 
 def code_of(loader: Loader | None) -> bytes | None:
-    """A loader for workers; raises UsageError if it cannot be pickled."""
+    """Pickle a loader for workers; raises UsageError if that is impossible."""
     if loader is None:
         return None
     code = guarded(pickling.dumps, loader)

@@ -28,7 +28,7 @@ def interrupt(thread: int) -> None:
 
 @final
 class Job:
-    """One attempt, and what comes of it."""
+    """One attempt, and its outcome."""
 
     def __init__(self, attempt: int, run: Callable[[], Ending]) -> None:
         self.attempt = attempt
@@ -40,24 +40,24 @@ class Job:
         self._ended = threading.Event()
 
     def cancel(self) -> None:
-        """From any thread: it is to be stopped."""
+        """Cancel it, from any thread."""
         self.cancelled = True
         self._over.set()
 
     def wait(self, limit: float | None) -> bool:
-        """Until it has ended, is cancelled or has run for `limit` s; whether it has ended."""
+        """Wait for its end, a cancellation or `limit` s; returns whether it has ended."""
         self._over.wait(limit)
         return self._ended.is_set()
 
     def interrupt(self, thread: int) -> bool:
-        """Break it off in its thread; whether that has left it in time."""
+        """Interrupt it in its thread; returns whether the thread has left it in time."""
         with self._lock:
             if not self._ended.is_set():
                 interrupt(thread)
         return self._ended.wait(GRACE)
 
     def end(self, ending: Ending | None) -> None:
-        """From its thread: it has left the attempt, and is not to be interrupted any more."""
+        """Mark it as left by its thread, and no longer to be interrupted."""
         with self._lock:
             self.ending = ending
             self._ended.set()
@@ -66,7 +66,7 @@ class Job:
 
 @final
 class TaskThread:
-    """One such thread; `clean` as long as it can be used again."""
+    """Thread for attempts; `clean` as long as it can be reused."""
 
     def __init__(self) -> None:
         self.clean = True
@@ -75,7 +75,7 @@ class TaskThread:
         self._thread.start()
 
     def perform(self, job: Job, node: str, limit: float | None) -> Ending:
-        """Run an attempt to its end, whichever that is."""
+        """Run an attempt to its end, of whatever kind."""
         start = time.perf_counter()
         self._jobs.put(job)
         if not job.wait(limit):
@@ -88,7 +88,7 @@ class TaskThread:
         return TimedOut(job.attempt, node, time.perf_counter() - start)
 
     def dismiss(self) -> None:
-        """It is not needed any more."""
+        """End the thread once it is idle."""
         self._jobs.put(None)
 
     def _work(self) -> None:
@@ -109,7 +109,7 @@ class TaskThread:
 
 @final
 class TaskThreads:
-    """Of one node, or of all in one process; any thread may call."""
+    """Threads of one node, or of all nodes in one process; any thread may call."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -120,7 +120,7 @@ class TaskThreads:
     def perform(
         self, attempt: int, node: str, limit: float | None, run: Callable[[], Ending]
     ) -> Ending:
-        """Run an attempt to its end, whichever that is."""
+        """Run an attempt to its end, of whatever kind."""
         with self._lock:
             if attempt in self._cancelled:
                 return Stopped(attempt, node)
@@ -135,7 +135,7 @@ class TaskThreads:
                     self._idle.append(hand)
 
     def cancel(self, attempt: int) -> bool:
-        """Stop an attempt, or see that it does not begin; whether it had begun."""
+        """Stop an attempt, or prevent its begin; returns whether it had begun."""
         with self._lock:
             job = self._jobs.get(attempt)
             if job:

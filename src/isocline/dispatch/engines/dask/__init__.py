@@ -1,4 +1,8 @@
-"""A Dask cluster as an engine: `pip install 'isocline[dask]'`."""
+"""A Dask cluster as an engine: `pip install 'isocline[dask]'`.
+
+Read `engine`, `membership` and `worker_thread` (in this process), then `worker_context` (at a Dask
+worker).
+"""
 
 from isocline.errors import MissingExtraError
 

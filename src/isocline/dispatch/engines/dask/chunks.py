@@ -1,4 +1,4 @@
-"""Chunks that are Dask's futures, and the workers that hold them."""
+"""Chunks that are Dask futures, and the workers that hold them."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, final
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 @final
 class Chunks:
-    """Used in the client's event loop, but for `at`. Workers go by their addresses."""
+    """Locations of chunks, used in the client's event loop except for `at`; workers by address."""
 
     def __init__(self, futures: Mapping[str, "Future[Any]"]) -> None:
         self._futures = dict(futures)
@@ -19,11 +19,11 @@ class Chunks:
         self._sizes: dict[str, int] = {}  # bytes, of those asked for
 
     def future(self, chunk: str | None) -> "Future[Any] | None":
-        """A chunk's future; None if it is not one of Dask's."""
+        """Return a chunk's future; None if it is not one of Dask's."""
         return None if chunk is None else self._futures.get(chunk)
 
     async def look(self, client: "Client") -> list[Change]:
-        """Ask where each chunk is; what that changes."""
+        """Ask Dask where each chunk is; returns the changes."""
         if not self._futures:
             return []
         held, places = await client.who_has(list(self._futures.values())), self._places
@@ -34,25 +34,25 @@ class Chunks:
         ]
 
     def came(self, chunk: str, address: str) -> bool:
-        """A worker holds a chunk; whether that is new."""
+        """Add a worker that holds a chunk; returns whether that is new."""
         if address in self._places.at(chunk):
             return False
         self._places.came(chunk, address)
         return True
 
     def at(self, chunk: str) -> list[str]:
-        """The workers that hold a chunk, as last seen."""
+        """Return the workers that hold a chunk, as last seen."""
         return self._places.at(chunk)
 
     def held(self, address: str) -> list[str]:
-        """The chunks at a worker."""
+        """Return the chunks at a worker."""
         return self._places.held(address)
 
     async def size(self, client: "Client", chunk: str) -> int:
-        """Of a chunk that is one of Dask's, in bytes; it does not change, and is asked for once.
+        """Size of a Dask chunk, bytes; it does not change, and is asked for once.
 
         Raises:
-            KeyError: Dask does not know it any more.
+            KeyError: Dask no longer knows it.
         """
         if chunk not in self._sizes:
             key = self._futures[chunk].key

@@ -1,4 +1,4 @@
-"""An engine's connection to Dask."""
+"""Connection of an engine to Dask."""
 
 import asyncio
 import itertools
@@ -13,10 +13,10 @@ _links = itertools.count(1)
 
 @final
 class Connection:
-    """Used in the client's event loop.
+    """Connection to a cluster, used in the client's event loop.
 
     Attributes:
-        client: Dask's.
+        client: Dask's client.
         engine: The engine's name, which no other has.
     """
 
@@ -26,23 +26,23 @@ class Connection:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def at(self, worker: str, function: Any, *args: Any) -> Any:
-        """What a function of `node` answers at a worker; None if that is not there."""
+        """Call a function of `node` at a worker; returns its answer, None if the worker is gone."""
         return (await self.at_all([worker], function, *args)).get(worker)
 
     async def at_all(self, workers: list[str], function: Any, *args: Any) -> Any:
-        """What it answers at each of some workers, of those that are there."""
+        """Call it at some workers; returns the answers of those that are there."""
         return await self.client.run(
             function, self.engine, *args, workers=workers, on_error="ignore"
         )
 
     def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[None]:
-        """Have something done, until it is or the link is cut."""
+        """Start a coroutine that ends by itself or with the connection."""
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
 
     def cut(self) -> None:
-        """Cancel all that is being done."""
+        """Cancel all coroutines."""
         for task in tuple(self._tasks):
             task.cancel()

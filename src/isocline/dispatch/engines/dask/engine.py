@@ -1,4 +1,4 @@
-"""A Dask cluster's workers as nodes, with Dask's futures as chunks."""
+"""Engine on a Dask cluster: its workers are nodes, its futures chunks."""
 
 import asyncio
 import time
@@ -37,13 +37,13 @@ _CLOSE = 5.0  # s for workers to stop what still runs
 
 @final
 class DaskEngine:
-    """Each thread of each worker is a node, that runs one task at a time.
+    """Dask engine: each thread of each worker is a node, which runs one task at a time.
 
     A node's name is its worker's address, with the thread's number behind a slash if it has
-    several. Workers that join are used, and the loss of one is heard of as the scheduler sees it;
-    no task waits for it in vain. isocline must be installed where they are. A task is stopped by an
-    exception in its midst, which ends Python code; compiled code, and what waits for the system, is
-    left to end by itself, in a thread that is given up.
+    several. Workers that join are used; the loss of one is reported when Dask's scheduler notices
+    it, and no task waits for it in vain. isocline must be installed where they are. A task is
+    stopped by an exception in its midst, which ends Python code; compiled code, and what waits for
+    the system, is left to end by itself, in a thread that is given up.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class DaskEngine:
         racks: Mapping[str, str] | None = None,
         begin: float = 30.0,
     ) -> None:
-        """Nothing is started yet.
+        """Make the engine, without starting anything.
 
         Args:
             client: A client that is not asynchronous, or the scheduler's address. Default: what
@@ -65,7 +65,7 @@ class DaskEngine:
                 the node holds it until Dask drops the copy: its active memory manager leaves one of
                 each, looking every 2 s, if the setting
                 distributed.scheduler.active-memory-manager.start is not False at the scheduler.
-            loader: What makes of the name of any other chunk the value that a task gets, at every
+            loader: From the name of any other chunk to the value that a task gets, called at every
                 node. Default: the name itself.
             racks: Racks by a worker's host, name or address.
             begin: s to connect to the scheduler.
@@ -161,7 +161,7 @@ class DaskEngine:
     async def _attend(
         self, server: Server, work: WorkItem, previous: asyncio.Task[None] | None
     ) -> None:
-        """See to one attempt, from its submission to its end."""
+        """Attend to one attempt, from its submission to its end."""
         number = self._numbers.take(work.function)
         try:
             async with server.turn:
@@ -227,7 +227,7 @@ class DaskEngine:
             self._emit(Fetched(chunk, name, held, time.monotonic() - start))
 
     def _hold(self, chunk: str, address: str) -> None:
-        """A worker holds a chunk, and so all its threads do."""
+        """Record that a worker, and so each of its threads, holds a chunk."""
         if self._chunks.came(chunk, address):
             for name in self._members.names(address):
                 self._emit(Holds(chunk, name))
@@ -246,7 +246,7 @@ class DaskEngine:
             self._release()
 
     def _release(self) -> None:
-        """What Dask need not keep: with a new task, as its client sends every 2 ms at most."""
+        """Release results in Dask together with a new task: its client sends every 2 ms at most."""
         for future in self._over:
             future.release()
         self._over.clear()

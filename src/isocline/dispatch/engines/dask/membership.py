@@ -18,7 +18,7 @@ _SHARE = 0.02  # of the time at most, as the scheduler works for them
 
 @final
 class Membership:
-    """Used in the client's event loop, but for `names`.
+    """Workers of a cluster, used in the client's event loop except for `names`.
 
     Attributes:
         servers: The nodes that are there, by name.
@@ -36,15 +36,15 @@ class Membership:
         self._joining: set[str] = set()
 
     def names(self, address: str) -> Sequence[str]:
-        """The nodes at a worker, none if it is not there; any thread may ask."""
+        """Return the nodes at a worker, none if it is not there; any thread may call."""
         return self._names.get(address, ())
 
     def addresses(self) -> list[str]:
-        """The workers that are there."""
+        """Return the addresses of the workers."""
         return list(self._names)
 
     async def start(self, link: Connection, patience: float) -> None:
-        """Begin to watch; the workers that are there have joined, if they do within so many s."""
+        """Begin to watch; waits for the workers that are there to join, for so many s at most."""
         self._link = link
         self._looking = asyncio.Lock()
         link.client.subscribe_topic("all", self._told)
@@ -53,7 +53,7 @@ class Membership:
         link.spawn(self._watch())
 
     def close(self) -> None:
-        """Hear no more, nor keep Dask at any attempt; no worker is there."""
+        """Stop watching, and release all attempts in Dask; no worker is left."""
         self._link.client.unsubscribe_topic("all")
         for server in self.servers.values():
             server.drop_all()
@@ -68,7 +68,7 @@ class Membership:
             took = time.monotonic() - start
 
     def _told(self, event: tuple[float, Any]) -> None:
-        """By the scheduler, of anything."""
+        """Handle any event of Dask's scheduler."""
         match event[1]:
             case {"action": "remove-worker", "worker": address}:
                 self._leave(address, "Dask's scheduler has removed the worker")
@@ -76,7 +76,7 @@ class Membership:
                 self._link.spawn(self._look())
 
     async def _look(self) -> None:
-        """At the workers that are there, and at what they hold."""
+        """Look at the workers of the cluster, and at the chunks they hold."""
         try:
             async with self._looking:  # an older look must not undo a newer
                 await self._see()
@@ -85,7 +85,7 @@ class Membership:
                 self._leave(address, f"Dask's scheduler cannot be reached: {error}")
 
     async def _see(self) -> list[asyncio.Task[None]]:
-        """Returns what has new workers join. They are not waited for: a dead one answers late."""
+        """Compare the workers; returns the joining of new ones, which may answer late if dead."""
         identity = await self._link.client.scheduler.identity(n_workers=-1)
         workers, joins = identity["workers"], []
         for address in self._names.keys() - workers.keys():

@@ -1,4 +1,4 @@
-"""Worker side of the Dask engine. All that an engine has there is in its `WorkerContext`."""
+"""Worker side of the Dask engine. Each engine's state there is in its `WorkerContext`."""
 
 import asyncio
 import pickle
@@ -20,7 +20,7 @@ _PATIENCE = 60.0  # s: 6 GB at 100 MB/s
 
 
 class TaskRequest(NamedTuple):
-    """One attempt, as a worker is asked for it."""
+    """Request to a worker for one attempt."""
 
     engine: str
     node: str
@@ -34,7 +34,7 @@ class TaskRequest(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """How an attempt ended, and whether Dask fetched its chunk for it."""
+    """Outcome of an attempt, and whether Dask fetched its chunk for it."""
 
     ending: Ending
     fetched: bool
@@ -42,7 +42,7 @@ class Answer(NamedTuple):
 
 @final
 class WorkerContext:
-    """Of one engine in one process, whose workers may be several."""
+    """Context of one engine in one process, which may have several workers."""
 
     def __init__(self, loader: bytes | None) -> None:
         self.functions = Functions()
@@ -51,7 +51,7 @@ class WorkerContext:
         self._fetches: dict[tuple[str, str], float] = {}
 
     def fetch(self, worker: Worker, key: str) -> float | None:
-        """How long a worker took to fetch a chunk since it was last asked, in s; None: it did not.
+        """Time for which a worker fetched a chunk since the last call, s; None: it did not.
 
         Dask fetches what a task needs before the task; its worker's log says for how long.
         """
@@ -69,35 +69,35 @@ _WORKSHOPS: dict[str, WorkerContext] = {}
 
 
 def open_context(engine: str, loader: bytes | None) -> bool:
-    """Called at each worker before it is given anything else; True."""
+    """Open the context at a worker, before any other call; returns True."""
     if engine not in _WORKSHOPS:
         _WORKSHOPS[engine] = WorkerContext(loader)
     return True
 
 
 def close_context(engine: str) -> None:
-    """The engine is closed: what still runs is stopped."""
+    """Close the context with the engine; running attempts are stopped."""
     if workshop := _WORKSHOPS.pop(engine, None):
         workshop.hands.close()
 
 
 def learn(engine: str, number: int, code: bytes) -> None:
-    """A function for attempts to come."""
+    """Store a function for later attempts."""
     _WORKSHOPS[engine].functions.learn(number, code)
 
 
 def forget(engine: str, number: int) -> None:
-    """No attempt to come calls it."""
+    """Remove a function that no later attempt calls."""
     _WORKSHOPS[engine].functions.forget(number)
 
 
 def cancel(engine: str, attempt: int) -> bool:
-    """Stop an attempt; whether it has begun."""
+    """Stop an attempt; returns whether it has begun."""
     return _WORKSHOPS[engine].hands.cancel(attempt)
 
 
 async def fetch(engine: str, key: str, holders: list[str], size: int, dask_worker: Worker) -> bool:
-    """Have a worker come to hold a chunk; whether it does, `_PATIENCE` s later at the latest.
+    """Have a worker hold a chunk; returns whether it does, at the latest after `_PATIENCE` s.
 
     It fetches in its event loop, beside the tasks and with other chunks, as the active memory
     manager would have it (`Client.replicate` moves one set of chunks at a time in all the cluster).
@@ -121,7 +121,7 @@ async def fetch(engine: str, key: str, holders: list[str], size: int, dask_worke
 
 
 def run(order: TaskRequest, value: object) -> Answer:
-    """The task that Dask runs; `value`: the chunk's, if Dask has it."""
+    """Run a task for Dask; `value` is the chunk's, if Dask has it."""
     workshop = _WORKSHOPS[order.engine]
     fetch = workshop.fetch(get_worker(), order.key) if order.key else None
 

@@ -1,4 +1,4 @@
-"""One thread of a worker as the engine sees it."""
+"""A worker's thread as a node of the engine."""
 
 import asyncio
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ def nodes_of(address: str, worker: Mapping[str, Any], racks: Mapping[str, str]) 
 
 @final
 class Worker:
-    """What the threads of one process share: the functions that it knows.
+    """State shared by the threads of one process: the functions that it knows.
 
     Attributes:
         address: Its own, which no other will have.
@@ -38,11 +38,11 @@ class Worker:
 
 @final
 class Server:
-    """Used in the client's event loop alone.
+    """Node for one thread, used in the client's event loop only.
 
     Attributes:
-        node: What it is called, and its rack.
-        worker: Where it is.
+        node: Its name and rack.
+        worker: Its worker.
         turn: Held by the attempt that is being handed over.
         tasks: Those that attend to attempts, in order.
         futures: What Dask will answer to attempts.
@@ -63,7 +63,7 @@ class Server:
         number: int,
         chunk: "Future[Any] | None",
     ) -> "Future[Any]":
-        """Hand an attempt over to Dask, bound to this worker."""
+        """Submit an attempt to Dask, bound to this worker."""
         name = self.node.name
         order = at_node.TaskRequest(
             engine=engine,
@@ -89,13 +89,13 @@ class Server:
         return future
 
     def end(self, attempt: int) -> "list[Future[Any]]":
-        """An attempt has ended; what Dask need not keep any more."""
+        """End an attempt and release its result in Dask."""
         del self.tasks[attempt]
         future = self.futures.pop(attempt, None)
         return [] if future is None else [future]
 
     def drop(self, attempt: int) -> bool:
-        """Hear no more of an attempt, nor keep Dask at it; False if it is not there."""
+        """Drop an attempt and its result in Dask; returns False if it is not there."""
         task = self.tasks.get(attempt)
         if task is None:
             return False
@@ -105,6 +105,6 @@ class Server:
         return True
 
     def drop_all(self) -> None:
-        """Of no attempt."""
+        """Drop all attempts."""
         for attempt in tuple(self.tasks):
             self.drop(attempt)

@@ -22,7 +22,7 @@ _PATIENCE, _AGAIN = 0.5, 0.05
 
 @final
 class ChunkReader:
-    """Reads for one node; `notices` are what has changed of what the node holds.
+    """Reader of one node; `notices` are the changes of the chunks that it holds.
 
     `read` is called in the main thread, `fetch` in another.
     """
@@ -39,7 +39,7 @@ class ChunkReader:
         self._coming: dict[str, threading.Event] = {}  # chunks that are being fetched, until then
 
     def read(self, chunk: str, holders: Sequence[str]) -> Read:
-        """Raises ChunkError, and what the loader raises."""
+        """Read a chunk; raises ChunkError, and the loader's exceptions."""
         store, named = self._store, self._name in holders
         if not store.fetches:
             return Read(store.load(chunk), named)
@@ -67,7 +67,7 @@ class ChunkReader:
         )
 
     def fetch(self, chunk: str, holders: Sequence[str], notices: Notices) -> None:
-        """Come to hold a chunk, if anybody delivers it and it can be kept.
+        """Fetch a chunk and keep it, if a holder delivers it and it fits.
 
         `notices` get what that changes, also where something is raised.
         """
@@ -88,13 +88,13 @@ class ChunkReader:
             mine.set()
 
     def holds(self, chunk: str, holders: Sequence[str]) -> bool:
-        """Whether a chunk is here."""
+        """Whether the node holds a chunk."""
         return self._store.kept(chunk) or self._store.own(chunk, self._name in holders)
 
     def _from_any(
         self, chunk: str, holders: Iterable[str], answers: dict[str, UnansweredError]
     ) -> Callable[[], object] | None:
-        """Get a chunk from the first that delivers it; `answers` get what the others say."""
+        """Get a chunk from the first holder that delivers it; `answers` get the others' replies."""
         for holder in holders:
             try:
                 return self._got(chunk, holder, self.notices)
@@ -105,7 +105,7 @@ class ChunkReader:
     def _got(
         self, chunk: str, holder: str, notices: Notices, to_keep: bool = False
     ) -> Callable[[], object]:
-        """Get a chunk from a node, `to_keep` only if it fits; what loads its value."""
+        """Get a chunk from a node, `to_keep` only if it fits; returns a loader of its value."""
         if holder == self._name:
             raise UnansweredError("it is not there")
         if holder not in self._peers:

@@ -1,4 +1,4 @@
-"""Chunks from worker to worker, over Unix sockets: one request and one answer a connection."""
+"""Chunk server: chunks from worker to worker over Unix sockets, one request a connection."""
 
 import socket
 import struct
@@ -20,19 +20,19 @@ _STEP = 0.05  # s of a slow link at once: never so long that it seems silent
 
 
 class UnansweredError(Exception):
-    """A node does not deliver a chunk; the message says why."""
+    """A node did not deliver a chunk; the message says why."""
 
 
 class GoneError(UnansweredError):
-    """Because its process has ended; it may be started again."""
+    """A node did not deliver a chunk as its process has ended; it may be started again."""
 
 
 @contextmanager
 def asked(path: str, chunk: str, silence: float) -> Iterator[ChunkPart]:
-    """A chunk from the node at a socket.
+    """Request a chunk from the node at a socket.
 
-    Raises UnansweredError, also from the parcel's blocks, if it refuses, is gone, or is silent for
-    `silence` s.
+    Raises UnansweredError, also while blocks of the chunk arrive, if the node refuses, is gone, or
+    is silent for `silence` s.
     """
     with socket.socket(socket.AF_UNIX) as channel:
         channel.settimeout(silence)
@@ -49,7 +49,7 @@ def asked(path: str, chunk: str, silence: float) -> Iterator[ChunkPart]:
 
 
 def _received(channel: socket.socket, size: int) -> Iterator[bytes]:
-    """Exactly so many bytes."""
+    """Receive exactly so many bytes."""
     while size:
         try:
             block = channel.recv(min(size, BLOCK))
@@ -65,7 +65,7 @@ def _received(channel: socket.socket, size: int) -> Iterator[bytes]:
 
 @final
 class ChunkServer:
-    """Answers other nodes, each in a thread of its own, as long as the process lives."""
+    """Server of chunks to other nodes, a thread each, as long as the process lives."""
 
     def __init__(self, path: str, store: Store, link: float | None) -> None:
         self._listener = socket.socket(socket.AF_UNIX)

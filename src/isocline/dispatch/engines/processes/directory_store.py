@@ -1,4 +1,4 @@
-"""A node whose chunks are files: its own below one directory, those it fetched below another."""
+"""Store of chunks that are files: the node's own in one directory, fetched ones in another."""
 
 import os
 import shutil
@@ -83,7 +83,7 @@ class Directory(Store):
 
 
 def checked(chunk: str) -> PurePosixPath:
-    """A chunk as a path below a directory; raises ChunkError if it leads out of it."""
+    """Return a chunk's path below a directory; raises ChunkError if it leads out of it."""
     path = PurePosixPath(chunk)
     if path.is_absolute() or ".." in path.parts or not path.parts:
         raise ChunkError(

@@ -1,4 +1,4 @@
-"""Worker processes of this machine as nodes: the engine that needs nothing else."""
+"""Engine on worker processes of this machine, which needs nothing else."""
 
 import os
 import shutil
@@ -56,14 +56,14 @@ class ProcessEngine:
         link: float | None = None,
         scratch: str | Path | None = None,
     ) -> None:
-        """Nothing is started yet.
+        """Make the engine, without starting anything.
 
         Args:
-            nodes: How many, or their names, or of each its directory, where chunks are files by
+            nodes: Number of nodes, or names, or a directory for each name; chunks are then files by
                 their relative names. Default: one for each core.
-            loader: What makes of a chunk's name, or with directories of its path, the value that a
-                task gets. Default: the name itself, or the file's bytes.
-            racks: Of some nodes, their racks.
+            loader: From a chunk's name, or with directories its path, to the value that a task
+                gets. Default: the name itself, or the file's bytes.
+            racks: Racks by node; nodes may be missing.
             everywhere: The loader reaches every chunk from every node, though slowly: it is called
                 where no holder delivers the chunk.
             cache: Bytes of fetched chunks that a node keeps; with directories, on disk.
@@ -178,7 +178,7 @@ class ProcessEngine:
             self._minder.wake()
 
     def _heard(self, event: Event) -> None:
-        """In the minder's thread."""
+        """Handle an event of a worker, in the supervisor's thread."""
         match event:
             case Holds():
                 self._held[event.node].add(event.chunk)
@@ -190,5 +190,5 @@ class ProcessEngine:
 
 
 def _is_file(path: Path) -> bool:
-    """Whether there is one that this process can see; a name may be too long, or be no name."""
+    """Whether a path is a visible file; a name may be too long, or be no name."""
     return os.path.isfile(path)  # noqa: PTH113 - pathlib's raises for some names

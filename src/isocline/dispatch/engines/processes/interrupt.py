@@ -1,8 +1,8 @@
-"""Breaking off what the main thread of a worker runs, by signals.
+"""Interruption of the main thread of a worker, by signals.
 
 A signal's handler runs in the main thread, between two steps of the interpreter, also where a
 system call waits; so what it raises ends Python code, sleeps, reads and `subprocess.run`. It cannot
-end a long call of compiled code: for that the engine ends the worker (see `process`).
+end a long call of compiled code: for that the engine ends the worker (see `worker_handle`).
 """
 
 import signal
@@ -31,13 +31,13 @@ class Interrupter:
         signal.signal(signal.SIGALRM, self._check)
 
     def cancel(self, attempt: int) -> None:
-        """From any thread: stop this attempt, if it is the one at work."""
+        """Stop this attempt, if it is running; any thread may call."""
         assert self._main is not None
         self._asked = attempt
         signal.pthread_kill(self._main, signal.SIGUSR1)
 
     def arm(self, limit: float | None) -> None:
-        """From here on the attempt is stopped after `limit` s, or if it was cancelled."""
+        """Let the attempt be stopped from here on, after `limit` s or a cancellation."""
         if limit is not None:
             self._due = time.monotonic() + limit
             # 0 would mean never. Again and again, should one be a moment early.
@@ -46,14 +46,14 @@ class Interrupter:
         self._check()
 
     def disarm(self) -> None:
-        """From here on it is not."""
+        """Protect the attempt from being stopped from here on."""
         self._armed = False
         if self._due < float("inf"):
             signal.setitimer(signal.ITIMER_REAL, 0.0)
             self._due = float("inf")
 
     def _check(self, *_: object) -> None:
-        """As a handler, and where a signal may have come too early."""
+        """Check for a reason to stop, as a signal's handler or after a signal that came early."""
         if not self._armed:
             return
         cancelled = self._asked == self.attempt

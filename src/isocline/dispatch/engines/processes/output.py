@@ -1,7 +1,7 @@
 """Standard output and error of workers, each line with its node's name.
 
-A task may close them, replace them or close their file descriptors. The next one, which has nothing
-to do with it, is to find them as they were.
+A task may close or replace these streams, or close their file descriptors. They are restored before
+the next task, which must find them as they were.
 """
 
 import io
@@ -18,7 +18,7 @@ _LAST = 20  # lines
 
 @final
 class Output:
-    """One thread reads one worker's standard output and error until they are closed."""
+    """Reader thread of one worker's standard output and error, until they are closed."""
 
     def __init__(self, name: str, pipe: IO[bytes]) -> None:
         self.last: deque[str] = deque(maxlen=_LAST)
@@ -54,16 +54,16 @@ def _show(text: str) -> None:
 
 @final
 class Streams:
-    """Both lead to one pipe, from which the engine reads UTF-8."""
+    """Standard output and error of a worker, in one pipe from which the engine reads UTF-8."""
 
     def __init__(self) -> None:
-        """Made before the first task."""
+        """Make it before the first task."""
         self._pipe = os.dup(1)
         self._out, self._err = _stream(1), _stream(2)
         sys.stdout, sys.stderr = self._out, self._err
 
     def restore(self) -> None:
-        """Send what was printed, and undo what a task has done to them."""
+        """Flush the output, and undo a task's changes to the streams."""
         for stream in (sys.stdout, sys.stderr):
             with suppress(Exception):  # closed, or an object of the task's
                 stream.flush()

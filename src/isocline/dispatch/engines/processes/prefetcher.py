@@ -1,4 +1,4 @@
-"""The threads of a worker that fetch chunks while the main thread runs tasks."""
+"""Prefetcher: threads of a worker that fetch chunks while its main thread runs tasks."""
 
 import time
 from collections.abc import Callable
@@ -15,7 +15,7 @@ _MOST = 16  # at once
 
 @final
 class Prefetcher:
-    """Of one node, as long as the process lives."""
+    """Threads of one node, as long as the process lives."""
 
     def __init__(
         self, name: str, reader: ChunkReader, send: Callable[[Holds | Drops | Fetched], None]
@@ -26,7 +26,7 @@ class Prefetcher:
         self._threads = ThreadPoolExecutor(_MOST, "fetcher")
 
     def put(self, wanted: Fetch) -> None:
-        """From any thread, at once."""
+        """Queue a fetch, from any thread; returns at once."""
         self._threads.submit(self._fetch, wanted)
 
     def _fetch(self, wanted: Fetch) -> None:

@@ -16,7 +16,7 @@ _LENGTH = struct.Struct("<Q")
 
 
 class Setup(NamedTuple):
-    """To a worker, first: who it is."""
+    """To a worker, first: its settings."""
 
     name: str
     path: list[str]  # sys.path, so that it finds the modules that the parent finds
@@ -31,20 +31,20 @@ class Setup(NamedTuple):
 
 
 class Function(NamedTuple):
-    """To a worker: a function that tasks to come call, or large arguments that they share."""
+    """To a worker: a function of later tasks, or large arguments that they share."""
 
     number: int
     code: bytes  # cloudpickled
 
 
 class Forget(NamedTuple):
-    """To a worker: no task to come has this function, or these arguments."""
+    """To a worker: no later task has this function, or these arguments."""
 
     function: int
 
 
 class Run(NamedTuple):
-    """To a worker: work, without its function's code."""
+    """To a worker: run an attempt, sent without its function's code."""
 
     function: int
     work: WorkItem
@@ -58,33 +58,33 @@ class Cancel(NamedTuple):
 
 
 class Fetch(NamedTuple):
-    """To a worker: come to hold a chunk, while tasks run."""
+    """To a worker: fetch a chunk and keep it, while tasks run."""
 
     chunk: str
     holders: tuple[str, ...]
 
 
 class Ready(NamedTuple):
-    """From a worker: it can begin."""
+    """From a worker: it is ready for tasks."""
 
 
 Messages = Iterator[Any]
 
 
 def packed(message: object) -> bytes:
-    """A message as it is sent."""
+    """Encode a message."""
     data = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
     return _LENGTH.pack(len(data)) + data
 
 
 class Unpacker:
-    """Messages out of bytes as they come."""
+    """Decoder of messages from bytes in pieces of any size."""
 
     def __init__(self) -> None:
         self._data = bytearray()
 
     def feed(self, data: bytes) -> Messages:
-        """The messages that are complete with these bytes."""
+        """Decode the messages that are complete with these bytes."""
         self._data += data
         at, end = 0, len(self._data)
         while end - at >= _LENGTH.size:
@@ -98,7 +98,7 @@ class Unpacker:
 
 
 def messages(channel: socket.socket) -> Messages:
-    """The messages of a blocking socket, until its other end is closed."""
+    """Yield the messages of a blocking socket, until its other end is closed."""
     unpacker = Unpacker()
     while data := _received(channel):
         yield from unpacker.feed(data)

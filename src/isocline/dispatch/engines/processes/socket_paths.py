@@ -14,7 +14,7 @@ _SHORT = ("/tmp", "/var/tmp", "/dev/shm")
 
 
 def is_too_long(path: Path) -> bool:
-    """Whether no socket can have this path."""
+    """Whether a path is too long for a socket."""
     return len(os.fsencode(path)) > _LONGEST
 
 

@@ -1,4 +1,4 @@
-"""The thread that hears workers, and sees to it that there are some."""
+"""Supervisor thread: reads worker messages, and restarts dead workers."""
 
 import selectors
 import socket
@@ -40,7 +40,7 @@ _BOTH = selectors.EVENT_READ | selectors.EVENT_WRITE
 
 @final
 class Supervisor:
-    """Starts the workers of all places, again and again, until it is closed."""
+    """Thread that starts the workers of all slots, again and again, until it is closed."""
 
     def __init__(self, places: Sequence[WorkerSlot], emit: Emit) -> None:
         self._places = places
@@ -58,14 +58,14 @@ class Supervisor:
         self._thread = threading.Thread(target=self._run, name="isocline engine", daemon=True)
 
     def start(self) -> None:
-        """Returns when all workers are ready; raises EngineError if one of them cannot be."""
+        """Start all workers and wait until they are ready; raises EngineError if one cannot be."""
         self._thread.start()
         self._started.wait()
         if self._failure:
             raise EngineError(self._failure)
 
     def wake(self) -> None:
-        """From any thread: there is something to do."""
+        """Wake the thread, as there is work; any thread may call."""
         with suppress(BlockingIOError):  # it has been woken often enough
             self._wake.send(b"\0")
 
@@ -182,7 +182,7 @@ class Supervisor:
     def _not_started(
         self, place: WorkerSlot, why: str, process: WorkerHandle | None = None
     ) -> None:
-        """One more process of a place has not come up."""
+        """Count a process of a slot that did not come up."""
         name = place.node.name
         if not self._started.is_set():
             if process:

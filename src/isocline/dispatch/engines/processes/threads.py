@@ -1,4 +1,4 @@
-"""Threads that the libraries in each worker are to start: its share of the cores.
+"""Thread limits for the libraries in each worker: its share of the cores.
 
 BLAS, OpenMP and their like start one thread for each core of the machine in each process. With one
 worker for each core that makes the square of the number of cores, and every call waits for threads
@@ -23,7 +23,7 @@ _VARIABLES = (
 def thread_variables(workers: int, cores: int, environment: Mapping[str, str]) -> dict[str, str]:
     """Variables by which each of so many workers uses its share of the cores, at least one.
 
-    What the environment sets holds: it is the user's own choice.
+    Variables that the environment sets are kept: they are the user's own choice.
     """
     share = str(max(cores // workers, 1))
     return {name: share for name in _VARIABLES if name not in environment}

@@ -1,7 +1,8 @@
 """A worker process: `python -m isocline.dispatch.engines.processes.worker FD`.
 
-Its main thread runs the tasks; one thread hears the engine, so that a task can be cancelled while
-it runs; others answer other workers that fetch a chunk. It ends with its engine, however that ends.
+Its main thread runs the tasks; one thread reads the engine's messages, so that a task can be
+cancelled while it runs; others answer other workers that fetch a chunk. It ends with its engine,
+however that ends.
 """
 
 import os
@@ -35,7 +36,7 @@ from isocline.dispatch.engines.processes.prefetcher import Prefetcher
 
 @final
 class _Function:
-    """Unpickled when a task first calls it, so that what goes wrong is that task's."""
+    """Function, unpickled when a task first calls it, so that an error is that task's."""
 
     def __init__(self, code: bytes) -> None:
         self.code = code
@@ -49,7 +50,7 @@ class _Function:
 
 @final
 class Worker:
-    """Works off what it hears, in order."""
+    """Worker that handles the engine's messages in order."""
 
     def __init__(self, channel: socket.socket, setup: protocol.Setup) -> None:
         self._name = setup.name
@@ -66,7 +67,7 @@ class Worker:
         self._functions: dict[int, _Function] = {}
 
     def work(self) -> None:
-        """Run what comes, for ever."""
+        """Run attempts as they come, for ever."""
         self.send(protocol.Ready())
         while True:
             attempt = self._order.get()
@@ -81,7 +82,7 @@ class Worker:
                 self.send(event)
 
     def hear(self, message: object) -> None:
-        """In the hearing thread."""
+        """Read the engine's messages, in the reading thread."""
         match message:
             case protocol.Function():
                 self._functions[message.number] = _Function(message.code)
@@ -99,11 +100,11 @@ class Worker:
                 self._fetcher.put(message)
 
     def drop_all(self) -> None:
-        """From any thread: begin none of what waits."""
+        """Drop all waiting attempts; any thread may call."""
         self._waiting.clear()
 
     def send(self, message: Event | protocol.Ready) -> None:
-        """From any thread."""
+        """Send an event to the engine; any thread may call."""
         with self._sending:
             self._channel.sendall(protocol.packed(message))
 
@@ -114,7 +115,7 @@ class Worker:
             self._interrupter.cancel(attempt)
 
     def _end(self, function: _Function, work: WorkItem) -> Event:
-        """Run one attempt to its end, whichever that is."""
+        """Run one attempt to its end, of whatever kind."""
         start, attempt, name = time.perf_counter(), work.attempt, self._name
         try:
             self._interrupter.arm(work.limit)
@@ -130,7 +131,7 @@ class Worker:
         return event
 
     def _read_of(self, work: WorkItem) -> Callable[[], Read] | None:
-        """What reads the chunk; None: there is none."""
+        """Return the reader of an attempt's chunk; None: it has none."""
         chunk = work.chunk
         return None if chunk is None else lambda: self._reader.read(chunk, work.holders)
 
@@ -144,7 +145,7 @@ def _store(setup: protocol.Setup) -> Store:
 
 
 def _hear(worker: Worker, messages: protocol.Messages, scratch: Path, socket_path: Path) -> None:
-    """Until the engine is gone; then end, with all that tasks have started."""
+    """Read messages until the engine is gone, then end with everything that tasks have started."""
     try:
         for message in messages:
             worker.hear(message)
@@ -164,7 +165,7 @@ def _hear(worker: Worker, messages: protocol.Messages, scratch: Path, socket_pat
 
 
 def main() -> None:
-    """Be the worker that the engine at the other end of a socket says."""
+    """Run the worker for the engine at the other end of a socket."""
     channel = socket.socket(fileno=int(sys.argv[1]))
     channel.set_inheritable(False)
     messages = protocol.messages(channel)

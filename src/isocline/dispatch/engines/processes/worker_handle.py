@@ -1,4 +1,4 @@
-"""One worker process from its engine's side: started, fed, and ended whatever happens."""
+"""Parent-side handle to a worker process: starts, feeds and ends it."""
 
 import os
 import signal
@@ -34,14 +34,14 @@ _BYTES = 1 << 26  # they have no more bytes together
 
 @final
 class WorkerHandle:
-    """One incarnation of a node: the next has another.
+    """Handle to one incarnation of a node; the next one has another.
 
-    `run` and `cancel` are called from one thread, all else from the engine's; what both touch is
-    under a lock.
+    `run` and `cancel` are called from one thread, all else from the engine's; a lock protects the
+    state of both.
     """
 
     def __init__(self, setup: protocol.Setup, patience: float) -> None:
-        """Starts it; raises OSError if it cannot be."""
+        """Start the process; raises OSError if that fails."""
         self.up = False
         self.channel, end = socket.socketpair()
         with end:
@@ -73,7 +73,7 @@ class WorkerHandle:
     # From the caller's thread
 
     def run(self, function: bytes, work: WorkItem) -> None:
-        """Put work, without its function, at the end of its queue."""
+        """Append work, without its function, to the worker's queue."""
         with self._lock:
             self._watch.added(work.attempt, work.limit, time.monotonic())
             arguments = None
@@ -85,13 +85,13 @@ class WorkerHandle:
             self._send(protocol.packed(protocol.Run(number, work, arguments)))
 
     def cancel(self, attempt: int) -> None:
-        """Have an attempt stopped, if it is there."""
+        """Cancel an attempt, if it is there."""
         with self._lock:
             if self._watch.cancelled(attempt, time.monotonic()):
                 self._send(protocol.packed(protocol.Cancel(attempt)))
 
     def fetch(self, chunk: str, holders: Sequence[str]) -> None:
-        """Have it fetch a chunk while it runs tasks."""
+        """Have the worker fetch a chunk while it runs tasks."""
         with self._lock:
             self._send(protocol.packed(protocol.Fetch(chunk, tuple(holders))))
 
@@ -99,16 +99,16 @@ class WorkerHandle:
 
     @property
     def behind(self) -> bool:
-        """Whether something waits to be sent."""
+        """Whether messages wait to be sent."""
         return bool(self._outbox)
 
     def flush(self) -> None:
-        """Send what waits, as far as the channel takes it."""
+        """Send waiting messages as far as the channel takes them."""
         with self._lock:
             self._send(b"")
 
     def received(self) -> tuple[list[Message], bool]:
-        """What it has said since, and whether it can say more."""
+        """Return the events received since the last call, and whether more can come."""
         try:
             data = self.channel.recv(_BLOCK)
         except BlockingIOError:
@@ -118,7 +118,7 @@ class WorkerHandle:
         return list(self._unpacker.feed(data)), bool(data)
 
     def last_words(self) -> list[Message]:
-        """What it said before it ended."""
+        """Return the events sent before the process ended."""
         words: list[Message] = []
         with suppress(Exception):  # of one that ended in the midst of them
             while data := self.channel.recv(_BLOCK):
@@ -126,18 +126,18 @@ class WorkerHandle:
         return words
 
     def ended(self, attempt: int) -> bool:
-        """It said that an attempt ended; False if that was known."""
+        """Remove an attempt that the worker reports as ended; False if it was removed before."""
         with self._lock:
             return self._watch.ended(attempt, time.monotonic())
 
     def overdue(self) -> TimedOut | Stopped | None:
-        """What it should have said of the attempt that it runs."""
+        """Return the end of the running attempt if it is overdue, in place of a report."""
         with self._lock:
             return self._watch.overdue(time.monotonic())
 
     @property
     def dead(self) -> bool:
-        """Whether it has ended; its channel may be held open by a child of a task."""
+        """Whether the process has ended; a child of a task may hold its channel open."""
         if not hasattr(os, "waitid"):  # macOS before Python 3.13
             return self._process.poll() is not None
         # Without reaping it, so that its number remains its group's: see `kill`.
@@ -145,7 +145,7 @@ class WorkerHandle:
         return os.waitid(os.P_PID, self._process.pid, ended) is not None
 
     def kill(self) -> str:
-        """End it with all that its tasks have started; returns how it ended."""
+        """Kill the process with all that its tasks have started; returns how it ended."""
         self._end_tasks()
         # Before it is waited for: until then its number is its group's, and no other's.
         with suppress(ProcessLookupError, PermissionError):
@@ -158,15 +158,15 @@ class WorkerHandle:
 
     @property
     def killed(self) -> bool:
-        """After `kill`: whether a signal has ended it."""
+        """Whether a signal has ended it; valid after `kill`."""
         return self._process.returncode < 0
 
     def disown(self) -> None:
-        """As of `forks.Forkable`: it ends with its engine, which is not in this child."""
+        """Let go of the process in a forked child, which does not have its engine (see `forks`)."""
         self.channel.close()
 
     def terminate(self) -> None:
-        """Ask it to end."""
+        """Ask the process to end."""
         with self._lock:
             busy = self._watch.busy
         if busy:
@@ -176,7 +176,7 @@ class WorkerHandle:
             os.killpg(self._process.pid, signal.SIGCONT)
 
     def _end_tasks(self) -> None:
-        """Kill what its tasks have started; it stands still then."""
+        """Kill all that its tasks have started, while the process is stopped."""
         if self.dead:  # what it has left is not below it any more
             return
         # Until it goes on it starts nothing, and waits for none of them, whose numbers therefore
@@ -186,7 +186,7 @@ class WorkerHandle:
         kill_below(self._process.pid)
 
     def _known(self, pickled: bytes, keep: int | None = None) -> int:
-        """The number of a function or of large arguments, sent when they are first used.
+        """Number of a function or of large arguments, which are sent on first use.
 
         `keep` is a number that the worker is not to forget yet.
         """
@@ -208,7 +208,7 @@ class WorkerHandle:
         return self._number
 
     def _send(self, data: bytes) -> None:
-        """Without waiting; what the channel does not take now waits for `flush`."""
+        """Send without waiting; the rest waits for `flush`."""
         self._outbox += data
         with suppress(BlockingIOError, OSError):  # it has ended, which is seen elsewhere
             while self._outbox:

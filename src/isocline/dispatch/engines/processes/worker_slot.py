@@ -1,4 +1,4 @@
-"""A node of the engine, whose worker process may die and be started again."""
+"""Slot of a node whose worker process may die and be started again."""
 
 import math
 import time
@@ -15,7 +15,7 @@ _FIRST, _LONGEST = 0.1, 10.0
 
 @final
 class WorkerSlot:
-    """Its process, if there is one, and when there is to be the next."""
+    """Process of the slot, if any, and the time of the next start."""
 
     def __init__(
         self,
@@ -34,26 +34,26 @@ class WorkerSlot:
         self._due = -math.inf  # s of that clock
 
     def start(self) -> WorkerHandle:
-        """A process; raises OSError if there cannot be one now."""
+        """Start a process; raises OSError if that fails."""
         self.process = WorkerHandle(self.setup, self._patience)
         return self.process
 
     @property
     def due(self) -> bool:
-        """Whether it is time to start it again."""
+        """Whether it is time for the next start."""
         return self.process is None and self._now() >= self._due
 
     def lost(self) -> None:
-        """Its process is gone, or could not be started."""
+        """Record that the process is gone, or could not be started."""
         self.failed += self.process is None or not self.process.up
         self.process = None
         self._due = self._now() + self._pause
         self._pause = min(2.0 * self._pause, _LONGEST)
 
     def ready(self) -> None:
-        """Its process is up."""
+        """Record that the process is up."""
         self.failed = 0
 
     def did(self) -> None:
-        """It has done a task: it can."""
+        """Record a finished task, which ends a series of failed starts."""
         self._pause = _FIRST

@@ -1,4 +1,8 @@
-"""A Ray cluster as an engine: `pip install 'isocline[ray]'`."""
+"""A Ray cluster as an engine: `pip install 'isocline[ray]'`.
+
+Read `engine`, `membership` and `actor_handle` (in this process), then `actor` and `execution_slots`
+(at a Ray node).
+"""
 
 from isocline.errors import MissingExtraError
 

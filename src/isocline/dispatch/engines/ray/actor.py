@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 
 class TaskRequest(NamedTuple):
-    """One attempt, as the actor is asked for it.
+    """Request to an actor for one attempt, pickled.
 
-    It goes there pickled, as its ending comes back: Ray takes 0.1 ms more for what is not bytes.
+    Requests and answers are pickled here, as Ray takes 0.1 ms more for anything but bytes.
     """
 
     attempt: int
@@ -36,7 +36,7 @@ class TaskRequest(NamedTuple):
 
 @final
 class RayNode:
-    """One task at a time, in the order of the calls, for which the control calls do not wait."""
+    """Actor that runs one task at a time, in the order of the calls; control calls do not wait."""
 
     def __init__(self, name: str, loader: bytes | None) -> None:
         self._name = name
@@ -45,35 +45,35 @@ class RayNode:
         self._lanes = ExecutionSlots()
 
     def ready(self) -> None:
-        """It is there."""
+        """Return once the actor is up."""
 
     def cancel(self, attempt: int, more: bool) -> bool:
-        """Stop an attempt, or see that it does not begin; see `ExecutionSlots`."""
+        """Stop an attempt, or prevent its begin; see `ExecutionSlots`."""
         return self._lanes.cancel(attempt, more)
 
     def fetch(self, refs: "list[ObjectRef[Any]]") -> float:
-        """Have objects in this node's store, while attempts run; how long it took, in s.
+        """Fetch objects into this node's store, beside attempts; returns how long it took, s.
 
         Raises:
-            RayError: They cannot be had.
+            RayError: They cannot be fetched.
         """
         start = time.perf_counter()
         ray.get(refs)
         return time.perf_counter() - start
 
     def learn(self, number: int, code: bytes) -> None:
-        """A function for attempts to come."""
+        """Store a function for later attempts."""
         self._functions.learn(number, code)
 
     def forget(self, number: int) -> None:
-        """No attempt to come calls it."""
+        """Remove a function that no later attempt calls."""
         self._functions.forget(number)
 
     def run(self, code: bytes, *refs: "list[ObjectRef[Any]]") -> bytes:
-        """Run an attempt to its end, whichever that is.
+        """Run an attempt to its end, of whatever kind.
 
         Args:
-            code: The Order, pickled.
+            code: The TaskRequest, pickled.
             refs: If its chunk is Ray's, a list with its reference: Ray would wait for a bare one.
 
         Returns:

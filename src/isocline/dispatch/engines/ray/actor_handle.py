@@ -1,4 +1,4 @@
-"""One actor as the engine sees it: one incarnation of a node, the next has another."""
+"""Handle to one actor: one incarnation of a node, the next has another."""
 
 import pickle
 import time
@@ -26,12 +26,12 @@ _GROUPS = {_CONTROL: 1, _FETCHING: _FETCHES} | dict.fromkeys(_LANES, 1)
 
 @final
 class ActorHandle:
-    """Used under the engine's lock.
+    """Handle to an actor, used under the engine's lock.
 
     Attributes:
-        node: What it is called, and its rack.
-        place: The id of its Ray node.
-        pinged: A call that is not answered yet, made as there was no other.
+        node: Its name and rack.
+        place: Id of its Ray node.
+        pinged: Unanswered call that only tests whether the actor is alive.
     """
 
     def __init__(
@@ -55,22 +55,22 @@ class ActorHandle:
 
     @property
     def idle(self) -> bool:
-        """Whether it has no attempt."""
+        """Whether the actor has no attempt."""
         return not self._attempts
 
     def ask(self, hear: Hear) -> None:
-        """Hear when it is there, or that it is gone."""
+        """Call the actor, to be notified when it is up or gone."""
         ready = self._actor.ready.options(concurrency_group=_CONTROL).remote()
         self._current.expect(ready, hear)
 
     def run(self, work: WorkItem, number: int, chunk: "ObjectRef[Any] | None", hear: Hear) -> None:
-        """Put an attempt at the end of its queue, and hear what comes of it.
+        """Queue an attempt at the actor, and pass its end on.
 
         Args:
-            work: The attempt; again, if its lane was given up.
-            number: Its function's.
-            chunk: If it is Ray's.
-            hear: With its ending, or nothing if its lane was given up.
+            work: The attempt; repeated if its lane was given up.
+            number: Number of its function.
+            chunk: Reference of its chunk, if it is Ray's.
+            hear: Called with its end, or with nothing if its lane was given up.
         """
         attempt, held = work.attempt, self.node.name in work.holders
         if number not in self._known:
@@ -86,23 +86,23 @@ class ActorHandle:
         self._current.expect(ref, hear)
 
     def fetch(self, chunk: "ObjectRef[Any]") -> "ObjectRef[float]":
-        """Have it fetch a chunk while it runs attempts."""
+        """Have the actor fetch a chunk while it runs attempts."""
         answer: ObjectRef[float] = self._actor.fetch.options(concurrency_group=_FETCHING).remote(
             [chunk]
         )
         return answer
 
     def forget(self, number: int) -> None:
-        """A function is not used again."""
+        """Have the actor remove a function."""
         if number in self._known:
             self._known.remove(number)
             self._forget.remote(number)
 
     def cancel(self, attempt: int) -> "ObjectRef[bool] | None":
-        """Have an attempt stopped; the answer is whether its lane has been given up.
+        """Stop an attempt; the answer is whether its lane has been given up.
 
-        By a call of ours: `ray.cancel` is lost on a task that is just about to begin, as often as
-        it is repeated (Ray 2.60). None: it is not there.
+        It is a call of the actor, as `ray.cancel` is lost on a task that is just about to begin, as
+        often as it is repeated (Ray 2.60). None: it is not there.
         """
         if not self._watch.cancelled(attempt, time.monotonic()):
             return None
@@ -113,43 +113,43 @@ class ActorHandle:
         return answer
 
     def waits(self, attempt: int) -> bool:
-        """Whether an attempt is there that is not the first."""
+        """Whether an attempt is there but not the first."""
         return attempt in self._attempts and next(iter(self._attempts)) != attempt
 
     def give_up(self) -> Sequence[WorkItem]:
-        """Leave a lane to the attempt that does not end; those that are to be run again."""
+        """Leave a lane to an attempt that does not end; returns the attempts to be run again."""
         self._current.close()
         self._lane += 1
         self._open()
         return tuple(self._attempts.values())
 
     def drop(self, attempt: int) -> bool:
-        """Hear no more of an attempt; False if it had been dropped before."""
+        """Drop an attempt, without a notice of its end; False if it was dropped before."""
         self._attempts.pop(attempt, None)
         return self._watch.ended(attempt, time.monotonic())
 
     def overdue(self) -> TimedOut | Stopped | None:
-        """How the attempt that it runs is to be counted, if it does not stop it."""
+        """Return the end of the running attempt if it is overdue."""
         return self._watch.overdue(time.monotonic())
 
     def kill(self) -> None:
-        """End it, now."""
+        """Kill the actor now."""
         with suppress(Exception):  # it is gone already, or Ray is
             ray.kill(self._actor)
         for answers in self._answers.values():
             answers.close()
 
     def join(self, patience: float) -> None:
-        """After `kill`: wait until no more is heard of it, for so many s at most."""
+        """Wait after `kill` until no more answers come, for so many s at most."""
         for answers in self._answers.values():
             answers.join(patience)
 
     def _free(self) -> list[str]:
-        """Lanes that were not given up, or have ended what they were left to."""
+        """Number of lanes that are not given up, or have ended the attempt they were left to."""
         return [lane for lane in _LANES if lane not in self._answers or self._answers[lane].over]
 
     def _open(self) -> None:
-        """Begin a lane, to which the methods go from now on."""
+        """Open a lane, which gets all calls from now on."""
         lane = self._free()[0]
         self._current = self._answers[lane] = Answers(self.node.name)
         self._known: set[int] = set()  # functions that were sent in this lane

@@ -1,4 +1,4 @@
-"""Answers of an actor, one after the other."""
+"""Answers of an actor, read in order."""
 
 import pickle
 import threading
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Answer(NamedTuple):
-    """An attempt's end, as a node's actor sends it, pickled."""
+    """Outcome of an attempt, as an actor sends it, pickled."""
 
     ending: Ending
     fetched: list[str]  # chunks that were fetched for it
@@ -31,7 +31,7 @@ Hear = Callable[[Any], None]  # with the answer, or with the exception that came
 
 @final
 class Answers:
-    """A thread that waits for them in the order in which they were asked for.
+    """Thread that waits for answers in the order of the calls.
 
     An actor works its calls off in order, but Ray does not always tell of their ends in order. A
     future for each call would also cost more: Ray makes it in a thread that has the rest to do.
@@ -43,11 +43,11 @@ class Answers:
         self._thread.start()
 
     def expect(self, ref: "ObjectRef[Any]", hear: Hear) -> None:
-        """Wait for one answer more; `hear` is called in the thread."""
+        """Expect one answer more; `hear` is called in the thread with it."""
         self._asked.put((ref, hear))
 
     def close(self) -> None:
-        """No more will be asked for; the thread ends after the last answer."""
+        """Expect no more answers; the thread ends after the last."""
         self._asked.put(None)
 
     @property
@@ -56,7 +56,7 @@ class Answers:
         return not self._thread.is_alive()
 
     def join(self, patience: float) -> None:
-        """Wait until the thread has ended, for so many s at most."""
+        """Wait for the end of the thread, for so many s at most."""
         self._thread.join(patience)
 
     def _listen(self) -> None:
@@ -69,18 +69,18 @@ class Answers:
 
 
 def error_of(caught: Caught) -> Exception:
-    """What came in place of an answer; a user's own, of a task that was to make a chunk."""
+    """Exception in place of an answer; a user's own for a task that was to make a chunk."""
     error = caught.error
     return error if isinstance(error, Exception) else RemoteError(said(error))
 
 
 def words(error: Exception) -> str:
-    """What it says, without Ray's advice."""
+    """Message of an exception, without Ray's advice."""
     return str(error).partition("\n")[0]
 
 
 def ended(attempt: int, node: str, answer: bytes | Exception) -> Answer:
-    """How an attempt ended."""
+    """Outcome of an attempt, from its answer."""
     if isinstance(answer, Exception):
         error = getattr(answer, "cause", None) or answer
         return Answer(Raised(attempt, node, *calls.failure(error)), [], [])

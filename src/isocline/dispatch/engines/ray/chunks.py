@@ -17,7 +17,7 @@ _ASK = 10_000  # ms for those of other owners
 
 @final
 class Chunks:
-    """Used under the engine's lock, but for `look`."""
+    """Locations of chunks, used under the engine's lock except for `look`."""
 
     def __init__(self, refs: Mapping[str, "ObjectRef[Any]"]) -> None:
         self._refs = dict(refs)
@@ -26,11 +26,11 @@ class Chunks:
         self._lost: set[str] = set()
 
     def ref(self, chunk: str | None) -> "ObjectRef[Any] | None":
-        """A chunk's reference; None if it is not an object of Ray."""
+        """Return a chunk's reference; None if it is not an object of Ray."""
         return None if chunk is None else self._refs.get(chunk)
 
     def look(self, first: bool = False) -> dict[str, frozenset[str]]:
-        """Where each chunk is now; `first`: also those that another process owns."""
+        """Ask Ray where each chunk is; `first`: also for objects that another process owns."""
         refs = list(self._refs.values())
         # Of what this process owns it knows itself, without a call. Where copies of another
         # owner's objects come and go we hear only from our own reads.
@@ -41,7 +41,7 @@ class Chunks:
         return {chunk: at for chunk, ref in self._refs.items() if (at := _at(found, ref))}
 
     def seen(self, found: Mapping[str, frozenset[str]], there: frozenset[str]) -> list[Change]:
-        """What was looked up, with the places that are there; what that changes."""
+        """Store the locations, among the places that are up; returns the changes."""
         self._all = there
         places = self._places
         return [
@@ -52,7 +52,7 @@ class Chunks:
         ]
 
     def lost(self, chunk: str) -> list[Change]:
-        """Ray has no copy of a chunk left, nor can make one; what that changes.
+        """Record that Ray has no copy of a chunk, nor can make one; returns the changes.
 
         It is nowhere from now on: Ray puts an error in its place into the store of each node that
         asks for it, and reports that as a location.
@@ -61,20 +61,20 @@ class Chunks:
         return self._places.seen(chunk, ())
 
     def came(self, chunk: str, place: str) -> None:
-        """A place has read a chunk, and keeps it."""
+        """Record that a place has read a chunk, and keeps it."""
         self._places.came(chunk, place)
 
     def at(self, chunk: str) -> list[str]:
-        """The places that hold a chunk."""
+        """Return the places that hold a chunk."""
         return self._places.at(chunk)
 
     def held(self, place: str) -> list[str]:
-        """The chunks at a place."""
+        """Return the chunks at a place."""
         return self._places.held(place)
 
 
 def is_final(error: BaseException) -> bool:
-    """Whether Ray will never again have an object that it could not read."""
+    """Whether a failure to read an object is permanent."""
     return isinstance(error, ObjectLostError) and not isinstance(error, ObjectFetchTimedOutError)
 
 

@@ -1,4 +1,4 @@
-"""A Ray cluster's nodes as nodes, with Ray's objects as chunks."""
+"""Engine on a Ray cluster: its nodes run tasks, its objects are chunks."""
 
 import threading
 from collections.abc import Iterable, Mapping, Sequence
@@ -43,7 +43,7 @@ _LAST = 5.0  # s that the last answers of actors that were killed may take
 
 @final
 class RayEngine:
-    """One actor on each Ray node, or several, each a node that runs one task at a time.
+    """Ray engine: one actor on each Ray node, or several, each a node that runs one task at a time.
 
     A node's name is the first 12 digits of its Ray node's id, with the actor's number behind a
     slash if there are several. Nodes that join are used, and those that leave are seen within
@@ -66,13 +66,13 @@ class RayEngine:
         patience: float = 2.0,
         begin: float = 60.0,
     ) -> None:
-        """Nothing is started yet.
+        """Make the engine, without starting anything.
 
         Args:
             address: The cluster's, if Ray is not initialised yet. Default: as `ray.init()` does.
             chunks: Ray's objects by the chunks' names; the engine knows where they are. Such a
                 chunk is read from this node's object store, or fetched into it and kept there.
-            loader: What makes of the name of any other chunk the value that a task gets, at every
+            loader: From the name of any other chunk to the value that a task gets, called at every
                 node. Default: the name itself.
             slots: Actors on each Ray node.
             cpus: CPUs that Ray is to reserve for each; Ray nodes with fewer are not used.
@@ -225,7 +225,7 @@ class RayEngine:
         self._emit(Fetched(chunk, server.node.name, error is None, seconds))
 
     def _hold(self, chunk: str, place: str) -> None:
-        """A place has come to hold a chunk, and so all nodes there have."""
+        """Record that a place, and so each node there, holds a chunk."""
         self._chunks.came(chunk, place)
         for node in self._at(place):
             self._emit(Holds(chunk, node))
@@ -286,7 +286,7 @@ class RayEngine:
         server.ask(partial(self._came, server))
 
     def _check(self, server: ActorHandle) -> None:
-        """What only a look at it shows."""
+        """Check the cluster for changes that no call reports."""
         if ending := server.overdue():
             self._emit(ending)
             self._lost(server, f"killed, as attempt {ending.attempt} could not be stopped")

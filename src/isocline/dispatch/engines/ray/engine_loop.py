@@ -1,4 +1,4 @@
-"""The engine's own thread."""
+"""Thread of the Ray engine."""
 
 import threading
 import time
@@ -18,7 +18,7 @@ _POLL = 0.5  # s between looks at the cluster
 
 @final
 class Loop:
-    """It looks at the cluster now and then, and at once at what was asked for out of turn."""
+    """Thread that looks at the cluster periodically, and on demand when calls end."""
 
     def __init__(
         self,
@@ -26,12 +26,12 @@ class Loop:
         look: Callable[[], None],
         fail: Callable[[Exception], None],
     ) -> None:
-        """Not begun.
+        """Make the loop, without starting it.
 
         Args:
-            lock: Held when what was asked for has come.
-            look: Looks at the cluster; without the lock.
-            fail: That has failed.
+            lock: Held while answers are handled.
+            look: Looks at the cluster; called without the lock.
+            fail: Called if that raises.
         """
         self._lock, self._look, self._fail = lock, look, fail
         # What Ray's thread hears. It must not do more: it would wait for itself, or for the lock
@@ -44,11 +44,11 @@ class Loop:
         self._thread.start()
 
     def when(self, ref: "ObjectRef[Any]", act: Callable[["Future[Any]"], None]) -> None:
-        """Have something done, with the lock, when a call is answered."""
+        """Have a function called, with the lock, when a call is answered."""
         ref.future().add_done_callback(lambda future: self._heard.put(partial(act, future)))
 
     def close(self) -> None:
-        """End it; may be repeated."""
+        """End the thread; may be repeated."""
         self._closing.set()
         if self._thread.is_alive():
             self._heard.put(lambda: None)

@@ -1,4 +1,4 @@
-"""Lanes in which a node's attempts run one after the other, in threads in which Ray calls it."""
+"""Execution slots of a node: lanes of attempts, each in a thread in which Ray calls it."""
 
 import threading
 import time
@@ -14,11 +14,11 @@ _LOOK = 0.002  # s
 
 @final
 class ExecutionSlots:
-    """A lane is one of Ray's threads, with the calls that wait for it.
+    """Lanes of a node; a lane is one of Ray's threads, with the calls that wait for it.
 
     An attempt without a limit runs in that thread itself: to hand it to another and to wait for it
     doubles what Ray costs a task. If one that is cancelled does not end, the lane is left to it,
-    and the caller asks for the others anew in the next lane.
+    and the caller sends the others again, to the next lane.
     """
 
     def __init__(self) -> None:
@@ -31,7 +31,7 @@ class ExecutionSlots:
     def perform(
         self, lane: int, attempt: int, node: str, limit: float | None, run: Callable[[], Ending]
     ) -> Ending | None:
-        """Run an attempt to its end, whichever that is; None: its lane was given up before."""
+        """Run an attempt to its end, of whatever kind; None: its lane was given up before."""
         with self._lock:
             if lane != self._lane:
                 return None
@@ -52,11 +52,11 @@ class ExecutionSlots:
         return ending or Stopped(attempt, node)
 
     def cancel(self, attempt: int, more: bool) -> bool:
-        """Stop an attempt, or see that it does not begin.
+        """Stop an attempt, or prevent its begin.
 
         Args:
-            attempt: Which.
-            more: There is another lane.
+            attempt: Number of the attempt.
+            more: Whether there is another lane.
 
         Returns:
             Whether its lane has been given up, as it does not end.

@@ -1,4 +1,4 @@
-"""The Ray nodes that are there, and which of their actors is to be made, and when."""
+"""Members of a Ray cluster: its nodes, and the actors to be started on them."""
 
 import time
 from collections import Counter
@@ -12,7 +12,7 @@ _PAUSE, _LONGEST = 0.1, 10.0  # s
 
 
 class ActorSlot(NamedTuple):
-    """For one actor."""
+    """Slot of one actor."""
 
     node: Node
     place: str  # the id of the Ray node
@@ -20,7 +20,7 @@ class ActorSlot(NamedTuple):
 
 @final
 class Membership:
-    """Used under the engine's lock."""
+    """Slots of all actors, used under the engine's lock."""
 
     def __init__(self, slots: int, cpus: float, rack_label: str) -> None:
         self._slots = slots
@@ -30,7 +30,7 @@ class Membership:
         self._due: dict[str, float] = {}  # s, monotonic; of those that died
 
     def seats(self, nodes: Sequence[Mapping[str, Any]]) -> dict[str, ActorSlot]:
-        """By name, those at Ray nodes that are alive and large enough; `nodes`: as Ray has them."""
+        """Compute slots by name, at live Ray nodes that are large enough; `nodes` is Ray's list."""
         return {
             seat.node.name: seat
             for node in nodes
@@ -39,18 +39,18 @@ class Membership:
         }
 
     def due(self, seats: Mapping[str, ActorSlot], taken: Collection[str]) -> list[str]:
-        """The seats for which an actor is to be made now."""
+        """Return the slots whose actor is to be started now."""
         now = time.monotonic()
         return [name for name in seats if name not in taken and self._due.get(name, now) <= now]
 
     def died(self, name: str) -> None:
-        """An actor has ended: the next one waits."""
+        """Record the end of an actor: the next one waits."""
         pause = min(_PAUSE * 2.0 ** self._deaths[name], _LONGEST)
         self._deaths[name] += 1
         self._due[name] = time.monotonic() + pause
 
     def works(self, name: str) -> None:
-        """It got a task done."""
+        """Record a finished task."""
         self._deaths.pop(name, None)
 
     def _at(self, node: Mapping[str, Any]) -> Iterator[ActorSlot]:

@@ -1,4 +1,4 @@
-"""Metrics of backends, their curves and the optimum; docs/metrics.md says what they mean."""
+"""Metrics of backends, their curves and the optimum; docs/metrics.md has their meaning."""
 
 from collections.abc import Iterator
 
@@ -11,7 +11,7 @@ from isocline.gateway.metrics.snapshot import STATES, Snapshot
 
 
 def of_backends(seen: Snapshot) -> Iterator[Metric]:
-    """What happened to backends, and how they are."""
+    """Families of the backends' counts and states."""
     yield counter(
         "isocline_backend_failures",
         "Attempts that failed, whatever became of their requests.",
@@ -64,7 +64,7 @@ def of_backends(seen: Snapshot) -> Iterator[Metric]:
 
 
 def of_curves(seen: Snapshot) -> Iterator[Metric]:
-    """Curves at the workloads of now, and how well they are known."""
+    """Families of the curves at the present workloads, with their errors."""
     for name, text, value in (
         ("service_rate", "Requests/s.", lambda it: it.service_rate / it.workers),
         ("marginal_rate", "Requests/s for one job more.", lambda it: it.marginal_rate / it.workers),
@@ -93,7 +93,7 @@ def of_curves(seen: Snapshot) -> Iterator[Metric]:
 
 
 def of_standing(standing: Optimality) -> Iterator[Metric]:
-    """The gap to the optimum, while there is enough to tell it from."""
+    """Families of the optimality gap, if there are enough requests for it."""
     gap, interval = standing.gap, standing.capacity_interval
     for name, text, value in (
         ("optimality_gap", "Mean latency over the least possible.", gap and gap.ratio),

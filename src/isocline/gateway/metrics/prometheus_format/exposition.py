@@ -1,7 +1,7 @@
-"""Snapshots in Prometheus' words. docs/metrics.md says what each metric means.
+"""Exposition of snapshots in Prometheus' format; docs/metrics.md has the meaning of each metric.
 
-Names and units by Prometheus' conventions ("Metric and label naming"); a label that is empty is one
-that is not there: a request that came to no frontend, or went to no backend.
+Names and units follow Prometheus' conventions ("Metric and label naming"). An empty label is the
+same as none: the request came to no frontend, or went to no backend.
 """
 
 from collections.abc import Iterator
@@ -18,12 +18,12 @@ from isocline.gateway.metrics.snapshot import Snapshot
 
 
 def prometheus(snapshot: Snapshot, standing: Optimality | None = None) -> bytes:
-    """The text format, version 0.0.4."""
+    """Format in the text format, version 0.0.4."""
     return exposed(snapshot, standing, "")[0]
 
 
 def exposed(snapshot: Snapshot, standing: Optimality | None, accept: str) -> tuple[bytes, str]:
-    """(text, its content type): in OpenMetrics where the Accept field asks for it."""
+    """Return (text, content type), in OpenMetrics if the Accept field asks for it."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Told(snapshot, standing or Optimality()))
     encode, content_type = choose_encoder(accept)

@@ -18,12 +18,12 @@ Rows = Iterable[tuple[Sequence[str], float | None]]
 
 
 def counter(name: str, text: str, labels: Sequence[str], rows: Rows) -> Metric:
-    """`name` without its suffix _total."""
+    """Counter family; `name` is without the suffix _total."""
     return _filled(CounterMetricFamily(name, text, labels=labels), rows)
 
 
 def gauge(name: str, text: str, labels: Sequence[str], rows: Rows) -> Metric:
-    """What can rise and fall."""
+    """Gauge family."""
     return _filled(GaugeMetricFamily(name, text, labels=labels), rows)
 
 
@@ -33,7 +33,7 @@ def histogram(
     labels: Sequence[str],
     rows: Iterable[tuple[Sequence[str], Histogram]],
 ) -> Metric:
-    """Times, s; label sets of which nothing is known are left out."""
+    """Histogram family of times, s; label sets without times are left out."""
     family = HistogramMetricFamily(name, text, labels=labels)
     for values, times in rows:
         if times.counts:
@@ -44,7 +44,7 @@ def histogram(
 def of_live(
     name: str, text: str, seen: Snapshot, value: Callable[[LiveBackend], float | None]
 ) -> Metric:
-    """A gauge of each backend that is there."""
+    """Gauge family of the present backends."""
     live = ((name, it.live) for name, it in seen.backends.items())
     return gauge(name, text, ("backend",), (((b,), value(it)) for b, it in live if it))
 

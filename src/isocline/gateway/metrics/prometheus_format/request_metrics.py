@@ -1,4 +1,4 @@
-"""Metrics of the router, of requests and of frontends; docs/metrics.md says what they mean."""
+"""Metrics of the router, of requests and of frontends; docs/metrics.md has their meaning."""
 
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -11,7 +11,7 @@ from isocline.gateway.metrics.snapshot import Pair, Snapshot, merged_pairs
 
 
 def of_router(seen: Snapshot) -> Iterator[Metric]:
-    """The router as a whole."""
+    """Families of the router as a whole."""
     words = {"version": _version(), "policy": seen.policy, "system": seen.system}
     yield InfoMetricFamily("isocline", "What runs.", value=words)
     for name, text, value in (
@@ -26,7 +26,7 @@ def of_router(seen: Snapshot) -> Iterator[Metric]:
 
 
 def of_requests(seen: Snapshot) -> Iterator[Metric]:
-    """What became of requests: counted when they end."""
+    """Families of requests, which are counted when they end."""
     pairs = [((f, b), pair) for f, row in seen.pairs.items() for b, pair in row.items()]
 
     def counted(name: str, text: str, count: Callable[[Pair], float]) -> Metric:
@@ -69,7 +69,7 @@ def of_requests(seen: Snapshot) -> Iterator[Metric]:
 
 
 def of_frontends(seen: Snapshot) -> Iterator[Metric]:
-    """Waiting at frontends."""
+    """Families of waiting at frontends."""
     yield histogram(
         "isocline_request_wait_seconds",
         "From arrival until it was sent to a backend for the last time, or given up.",

@@ -1,1 +1,1 @@
-"""Compiled data structures of both simulators: alias tables, tournaments, histograms, counters."""
+"""Compiled data structures of both simulators, one per file; all kernels share `counters`."""

@@ -1,1 +1,1 @@
-"""Statistics of replications: intervals, warm-up, stability, control variates."""
+"""Statistics of replications: `intervals` (with control variates), `warm_up`, `stability`."""

@@ -1,4 +1,4 @@
-"""Is there a steady state to report? Three answers, from how the number of jobs moves."""
+"""Stability: whether there is a steady state to report, from the trend of the number of jobs."""
 
 from enum import Enum
 
@@ -11,7 +11,7 @@ FloatArray = npt.NDArray[np.float64]
 
 
 class Trend(Enum):
-    """What the quarters of a run say."""
+    """Findings from the quarters of a run."""
 
     STEADY = "no growth beyond chance"
     SETTLING = "still rising, ever more slowly: the run is too short"

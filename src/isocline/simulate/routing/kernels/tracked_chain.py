@@ -1,8 +1,8 @@
 """Means and percentiles: every job is followed, for Poisson arrivals and exponential sizes.
 
-The same uniformised events, and the same draws, as in `jumps`, with a clock: gaps of mean 1 / U.
-Which job leaves is drawn among those in service, all alike as exponential sizes forget. At the end
-of a block the clock is set to it and the rest of the gap forgotten, for the same reason.
+The same uniformised events, and the same draws, as in `uniformised`, with a clock: gaps of mean 1 /
+U. Which job leaves is drawn among those in service, all alike as exponential sizes forget. At the
+end of a block the clock is set to it and the rest of the gap forgotten, for the same reason.
 
 Every event may be told to a learner of curves. Whether there is one is known when the kernel is
 compiled, as None is a type of its own: without one it costs nothing.
