@@ -12,7 +12,7 @@ from isocline.dispatch.actions import GiveUp, Reason
 from isocline.dispatch.user_code_guard import Caught, guarded, printable, shown, words
 from isocline.errors import IsoclineError
 
-# Exceptions that steer whoever catches them: in the caller's thread they would end the program, a
+# Exceptions that control their catcher: in the caller's thread they would end the program, a
 # generator or an asyncio task that had nothing to do with it.
 _STEERING = (StopIteration, StopAsyncIteration, CancelledError)
 

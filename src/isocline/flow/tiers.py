@@ -24,7 +24,7 @@ SAME = 1e-8
 class Tier:
     """A connected set of sources and sinks whose sinks share one price."""
 
-    sources: tuple[int, ...]  # may be empty: a sink that nobody prefers is a tier of its own
+    sources: tuple[int, ...]  # may be empty: a sink that no source prefers is a tier of its own
     sinks: tuple[int, ...]
     price: float  # lowest among the sinks
 

@@ -324,7 +324,7 @@ class Coordinator:
 
     def _warn_of_unknown(self, task: Task) -> None:
         """Warn once of each unknown name: its task runs at other holders or anywhere, or waits."""
-        if task.asked:  # the engine knows nodes that are about to be heard of
+        if task.asked:  # the engine knows nodes whose `NodeUp` is on its way
             return
         for name in self._nodes.unknown(task.holders):
             if name in self._warned or len(self._warned) > _MOST_WARNED:

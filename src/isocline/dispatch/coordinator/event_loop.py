@@ -129,7 +129,7 @@ class EventLoop:
         self._begun.set_result(run)
         try:
             self._work(run)
-        except BaseException as error:  # whatever it is, nobody may wait for ever
+        except BaseException as error:  # of any kind: no caller may wait for ever
             self.failure = _failure(error)
         finally:
             self._end(run)

@@ -10,9 +10,9 @@ class RunningAttempt:
     """Attempt at a task on a server."""
 
     task: int  # the caller's number
-    number: int  # the board's
+    number: int  # that of the policy state
     function: int
-    row: int  # its job's, on the board
+    row: int  # its job's row in the policy state
     level: int
     given: float  # s, when it was decided
     began: float  # s, when it was the server's turn; inf while it is ahead

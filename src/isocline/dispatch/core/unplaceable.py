@@ -9,7 +9,7 @@ class TaskSpec(NamedTuple):
     """Description of a task that is not in the policy state."""
 
     task: int
-    row: int  # its job's, on the board
+    row: int  # its job's row in the policy state
     function: int
     serial: int  # in order of submission
     born: float  # s

@@ -247,8 +247,8 @@ class Journal:
         return connection
 
     def _begin(self, connection: sqlite3.Connection, resume: bool) -> None:
-        # Exclusive: a second driver on this file would run the same tasks. The lock ends with the
-        # process, however that ends.
+        # Exclusive: a second scheduler on this file would run the same tasks. The lock ends with
+        # the process, however that ends.
         connection.execute("PRAGMA locking_mode = EXCLUSIVE")
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")

@@ -51,7 +51,7 @@ _IDLE = {
 # Data with names of this form that says what a class does. Others of that form hold addresses.
 _DUNDER_DATA = {"__slots__", "__pydantic_fields__"}
 # Modules of classes whose instances, as globals, are in another state in each process: generators
-# of random numbers that nobody has seeded, and the environment.
+# of random numbers without a seed, and the environment.
 _IN_ANY_STATE = {"random", "numpy.random._generator", "numpy.random.mtrand", "os"}
 _WEAK = (weakref.ref, weakref.WeakKeyDictionary, weakref.WeakValueDictionary, weakref.WeakSet)
 

@@ -72,7 +72,7 @@ def _events(ran: Iterable[Ran], thread: dict[str, int]) -> Iterator[dict[str, An
         yield _named("thread_name", {"name": node}, number)
         yield _named("thread_sort_index", {"sort_index": number}, number)
     change: Counter[float] = Counter()
-    free: dict[str, float] = {}  # node -> when its last attempt ended, as it was heard of later
+    free: dict[str, float] = {}  # node -> end of its last attempt
     for entry in ran:
         at = {"pid": _PID, "tid": thread[entry.node]}
         begun, ended = _micro(entry.started), _micro(entry.ended)

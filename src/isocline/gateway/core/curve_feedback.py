@@ -42,7 +42,7 @@ UNDONE = -1
 MOST_KEPT = 512
 # Beyond it the learner's own grid of workloads ends.
 LARGEST = 1 << 20
-# All curves are told anew when the mean work of a request has changed by so much: none is better
+# All curves are passed on anew when the mean work of a request has changed so much: none is better
 # off by that, only what is in jobs/s.
 MOVED = 0.05
 
@@ -65,7 +65,7 @@ class CurveFeedback:
         self._told = 0  # events that the learner knows
         self._largest = 0
         self._noted = 0  # changes of which there was a notice
-        self._mean = self.mean_work  # of the curves that were told
+        self._mean = self.mean_work  # of the curves passed on last
 
     @property
     def mean_work(self) -> float:
@@ -177,7 +177,7 @@ class CurveFeedback:
         fitted: list[int] = []
         if self.learner.due:
             held = [workloads[b] for b in range(self.learner.backends)]
-            # The learner has been told all of the time that counts: at 0, long past, it adds none.
+            # The learner has all of the time that counts: at 0, long past, it adds none.
             fitted = self.learner.update(0.0, held)
         if abs(self.mean_work - self._mean) > MOVED * self._mean:
             return self.curves()
@@ -194,7 +194,7 @@ class CurveFeedback:
         return {b: self._per_job(self.learner.optimistic(b)) for b in backends}
 
     def _per_job(self, curve: TableCurve) -> TableCurve:
-        # One mean for all, as they are compared: that at which they were told.
+        # One mean for all, as they are compared: that at which they were passed on.
         return curve if self._mean == 1.0 else curve.scaled(1.0 / self._mean)
 
 

@@ -9,7 +9,7 @@ from isocline.errors import UsageError
 # That one refusal ejects a backend which refuses as its peers do. Of three backends, loaded alike,
 # one that refuses everything is out after 7 refusals, of two after 10. In 54 simulations of 20 000
 # requests each (three loads; like and unlike backends), of which a twentieth, a third or two thirds
-# were bad ones, at random, in turns, by sevens or in bursts, it ejected nobody; 1e-4 did twice.
+# were bad ones, at random, in turns, by sevens or in bursts, it ejected none; 1e-4 did twice.
 CHANCE = 1e-5
 
 

@@ -15,7 +15,7 @@ from isocline.errors import IsoclineError
 from isocline.gateway import connect_failures
 from isocline.gateway.config import BackendAddress
 
-# A connection is kept from one question to the next, as long as nobody closes it.
+# Connections are kept from one request to the next until the backend closes them.
 _KEEP = 15.0  # s
 _PIECE = 65_536  # bytes read at a time
 # A body that is not compressed is as long as it seems.

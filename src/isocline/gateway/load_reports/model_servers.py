@@ -99,7 +99,7 @@ _SERVERS = (
         "TensorRT-LLM",
         "trtllm_",
         ((Series("trtllm_num_requests_running"), Series("trtllm_num_requests_waiting")),),
-        # Not /metrics: reading that takes statistics away from whoever else reads them.
+        # Not /metrics: a reader there takes statistics away from all others.
         path="/prometheus/metrics",
     ),
     Server(

@@ -111,7 +111,7 @@ class LearnedCurves(_Part):
         return RoutingSystem((), backends, graph, work, name=f"{self.system}, learned")
 
 
-# As a reader of rates is told: work that was measured by time has no unit of its own.
+# The unit shown to readers: work that was measured by time has no unit of its own.
 _UNITS = {"requests": "jobs", "frontend": "work", "tokens": "tokens"}
 
 

@@ -38,7 +38,7 @@ class _Place:
 
     number: int
     known: LearnedCurves | None
-    seen: Snapshot | None = None  # as last heard, of the life that goes on
+    seen: Snapshot | None = None  # last report of the process that runs
     hand: WorkerHandle | None = None
 
 

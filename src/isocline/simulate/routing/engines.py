@@ -53,7 +53,7 @@ class Engine(ABC):
         self.prepared = prepared
         self.policy = policy
         self.choose, self.observe = policy.functions()
-        self.actual = prepared  # beside what the policy is told
+        self.actual = prepared  # `prepared` is what the policy knows
         # At equal times a policy learns of new curves before it sends jobs again.
         coming: list[Change] = [*run.slowdowns, *run.changes, *run.failures]
         self.coming = sorted(coming, key=lambda change: change.time)

@@ -64,7 +64,7 @@ class BackendFailure:
     time: float  # s
     backend: int
     lost: bool
-    heirs: npt.NDArray[np.int32]  # (F,) who sends a frontend's jobs again; -1: nobody, it is gone
+    heirs: npt.NDArray[np.int32]  # (F,) frontend that sends a frontend's jobs again; -1: none
 
 
 def with_failures(system: RoutingSystem, changes: Changes, failures: Sequence[Failure]) -> Changes:

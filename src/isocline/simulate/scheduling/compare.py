@@ -118,7 +118,7 @@ def simulate_cluster(
         came = (times >= (length.warmup or 0.0)) & (times < length.horizon)
         require_arrivals(int(np.count_nonzero(came)), length, "tasks")
     prepared = prepare_cluster(scene.cluster, beneficiaries=scene.beneficiaries, jobs=scene.jobs)
-    # Theory knows: nobody can serve this load.
+    # By theory no policy can serve this load.
     alive = [] if scene.load >= 1.0 and scene.jobs is None else chosen
 
     def begin(factor: float) -> Round[ClusterComparison]:

@@ -42,8 +42,8 @@ class Output:
 def _show(text: str) -> None:
     """Write to the standard error, if it takes the text.
 
-    It may be closed, of another encoding, or an object of the user's. Whatever it is, the pipe has
-    to be read on: nobody would read what tasks print, and each that prints would fail.
+    It may be closed, of another encoding, or an object of the user's. In any case the pipe must be
+    read on, or every task that prints would fail.
     """
     with suppress(BaseException):
         try:

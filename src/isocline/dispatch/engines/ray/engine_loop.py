@@ -34,8 +34,8 @@ class Loop:
             fail: Called if that raises.
         """
         self._lock, self._look, self._fail = lock, look, fail
-        # What Ray's thread hears. It must not do more: it would wait for itself, or for the lock
-        # of one who waits for it.
+        # Answers from Ray's thread, which must do no more: it would wait for itself, or for the
+        # lock of one who waits for it.
         self._heard: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._keep, name="ray engine", daemon=True)
