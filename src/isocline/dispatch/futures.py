@@ -23,7 +23,7 @@ class Callbacks:
     """Callbacks of one scheduler, called one after the other, in the order in which tasks end."""
 
     def __init__(self) -> None:
-        """Make it; the thread starts with the first callback."""
+        """Initialise; the thread starts with the first callback."""
         self._queue: SimpleQueue[tuple[Callback, Any] | None] = SimpleQueue()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None

@@ -60,8 +60,8 @@ def replay(
     Args:
         cluster: Its services must be exponential.
         policy: Any scheduling policy.
-        decisions: How many are compared.
-        seed: Of the simulation.
+        decisions: Number of decisions to compare.
+        seed: Seed of the simulation.
 
     Raises:
         PolicyError: An unknown policy.

@@ -104,18 +104,18 @@ class Scheduler(Submitter):
         """Start the engine and wait for its nodes.
 
         Args:
-            engine: Where functions run: "processes", the worker processes of this machine, or an
+            engine: Engine of the nodes: "processes", the worker processes of this machine, or an
                 engine of `isocline.dispatch.engines`.
             policy: Any scheduling policy: `name`, `name:key=value,...`, one's own as
                 `package.module:Class`, or an instance.
-            locations: Which nodes hold a chunk: a mapping, or a function of the chunk; where it has
+            locations: Nodes that hold a chunk: a mapping, or a function of the chunk; where it has
                 none, and by default, the engine is asked.
-            retries: How often a task is run again that raised or took too long. One whose worker
+            retries: Number of retries of a task that raised or took too long. One whose worker
                 died is run again in any case, until it has killed `Rules.most_killed`.
             limit: s that a task may run; None: any time.
             journal: A file in which the run is kept.
             resume: Go on with a journal that is there: what has finished is not run again.
-            version: What tells one state of a chunk's data from another, as an ETag: a task whose
+            version: Version of a chunk's data, such as an ETag, by the chunk's name: a task whose
                 data has changed is run again by a resumed run. By default of chunks that are files,
                 in the nodes' directories or by their paths here, size and time of change.
             grace: s, see above.
@@ -128,8 +128,8 @@ class Scheduler(Submitter):
             rules: All of them, in place of those with `retries`, `holder_grace` and `copies`.
             rates: Tasks/s near and far from their data, before any is measured; by default a
                 remote task is taken to take twice as long.
-            seed: Of the policy's ties; None: another in each run.
-            remember: How many attempts `records` goes back.
+            seed: Seed of the policy's ties; None: another in each run.
+            remember: Number of attempts that `records` keeps.
             options: For an engine given by name, as `nodes`, `loader` and `racks` of
                 `ProcessEngine`.
 

@@ -1,6 +1,6 @@
 """HTTP/1.1 on one connection: requests one after the other, also when they are pipelined.
 
-Routes: the answer to each request.
+The routes of the emulated server, and the answer of each, come first.
 """
 
 import asyncio

@@ -13,7 +13,7 @@ class Memo(dict[K, V]):
     """
 
     def __init__(self, most: int) -> None:
-        """Make it for at most `most` values."""
+        """Initialise for at most `most` values."""
         self._most = most
 
     def keep(self, key: K, value: V) -> V:

@@ -51,8 +51,8 @@ def replay(
     Args:
         system: Its arrivals must be Poisson, its sizes exponential.
         policy: One that holds no jobs.
-        decisions: How many are compared.
-        seed: Of the simulation.
+        decisions: Number of decisions to compare.
+        seed: Seed of the simulation.
 
     Raises:
         PolicyError: An unknown policy.

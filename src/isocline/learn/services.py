@@ -45,7 +45,7 @@ LATE = 0.05
 
 
 class Services(NamedTuple):
-    """B backends, K workloads; written by `changed` and `variation_with`, `rate` by the learner."""
+    """B backends, K workloads; written by `changed` and `variation`, `rate` by the learner."""
 
     rate: FloatArray  # (B, K) fitted service of one job, l(n) / n, jobs/s
     time: FloatArray  # (B, REMEMBERED) s, of the last changes of the workload, in a ring

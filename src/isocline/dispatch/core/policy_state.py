@@ -75,7 +75,7 @@ class PolicyState:
         *,
         has_racks: bool = False,
     ):
-        """Make it; with `has_racks` a rack makes a difference, even if there is only one as yet."""
+        """Initialise; with `has_racks` racks make a difference, even if there is only one."""
         self.has_racks = has_racks
         self.policy = policy
         self.setting = setting

@@ -29,7 +29,7 @@ class Prefetch:
     """
 
     def __init__(self, most: int) -> None:
-        """Make it, for so many fetches at a time at one server; 0: none, ever."""
+        """Initialise, for so many fetches at a time at one server; 0: none, ever."""
         self.on = False
         self._most = most
         self._failing = 0.0

@@ -47,7 +47,7 @@ class RateLearning:
     """
 
     def __init__(self, rates: Rates, ahead_gap: float, *, measures: bool) -> None:
-        """Make it; with `measures` the rates are the measured ones, else those given."""
+        """Initialise; with `measures` the rates are the measured ones, else those given."""
         self.measured = MeasuredRates(rates)
         self.gap = IdleGap()
         self.rates: npt.NDArray[np.float64] = np.array(rates.levels)

@@ -98,7 +98,7 @@ class FakeEngine:
         """Make the engine, without starting anything.
 
         Args:
-            nodes: How many, named n0, n1, ..., or which.
+            nodes: Number of nodes, named n0, n1, ..., or their names.
             service: Mean service times.
             draw: A service time from its mean, s.
             fault: Fault of the attempt that a node begins now.

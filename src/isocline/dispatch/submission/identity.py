@@ -73,7 +73,7 @@ class Files:
     """
 
     def __init__(self, *directories: Path) -> None:
-        """Make it; chunks are paths relative to `roots`; if several have one, all of them count."""
+        """Initialise; chunks are paths relative to `roots`; all roots that have one count."""
         self._directories = directories
 
     def __call__(self, chunk: str) -> object:
@@ -94,7 +94,7 @@ class Versions:
 
         Args:
             chunk: The name of the task's chunk; None: it has none.
-            paths: Of files, or of what may become one, that the task is given.
+            paths: Paths of files, present or future, among the task's arguments.
 
         Raises:
             UsageError: The user's function raises.

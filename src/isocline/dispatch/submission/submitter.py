@@ -34,9 +34,9 @@ class Submitter(ABC):
 
         Args:
             function: What to run; pickled by cloudpickle, so that it may be a lambda.
-            chunk: What names the data.
+            chunk: Name of the data.
             arguments: Further ones.
-            key: What the task is called in records, errors and the journal; by default by function
+            key: Name of the task in records, errors and the journal; by default by function
                 and chunk, as `count(part-7)`, with a journal the second one `count(part-7)#2`.
             limit: s after which the task is stopped at its node; by default the scheduler's.
             named: Further ones by name.

@@ -85,7 +85,7 @@ class TaskFactory:
         loader: Callable[[Any], object] | None = None,
         version: Version | None = None,
     ) -> None:
-        """Make it without any task.
+        """Initialise without any task.
 
         Args:
             locations: Nodes that hold a chunk.

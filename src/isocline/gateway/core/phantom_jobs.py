@@ -19,11 +19,11 @@ class PhantomJobs:
     """Phantom jobs at B backends.
 
     Attributes:
-        next_end: When the next one is removed, s; inf if there is none.
+        next_end: Time at which the next one is removed, s; inf if there is none.
     """
 
     def __init__(self, workloads: Workloads, longest: float):
-        """Make it; `longest` is the longest time that a phantom may stay, s."""
+        """Initialise; `longest` is the longest time that a phantom may stay, s."""
         self._workloads = workloads
         self._longest = longest
         self._ends: list[tuple[float, int, int]] = []  # a heap: end, backend, generation

@@ -69,7 +69,7 @@ class Mix:
     """Mean and second moment of the work of the last requests."""
 
     def __init__(self, known: Sequence[ClassWork], mean: float | None) -> None:
-        """Make it from known means of the frontends; None: nothing is known."""
+        """Initialise from known means of the frontends; None: nothing is known."""
         self._requests = [min(one.requests, REMEMBERED) for one in known]
         self._works = [n * one.work for n, one in zip(self._requests, known, strict=True)]
         self._start = mean
@@ -149,7 +149,7 @@ class FrontendWork:
     """
 
     def __init__(self, mix: Mix, backends: int, known: Sequence[ClassWork]) -> None:
-        """Make it; known means count as requests at a backend of their own."""
+        """Initialise; known means count as requests at a backend of their own."""
         self.mix = mix
         counts = np.array([min(one.requests, REMEMBERED) for one in known])
         works = np.array([one.work for one in known])

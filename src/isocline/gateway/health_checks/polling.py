@@ -44,7 +44,7 @@ class Polling:
         tell: Callable[[int, float], None],
         announces: bool = True,
     ) -> None:
-        """Make it without polling yet.
+        """Initialise without polling yet.
 
         Args:
             rule: Poll and its period.

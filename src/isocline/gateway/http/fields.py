@@ -40,7 +40,7 @@ class FieldLines(Memo[bytes, Field]):
         reads: Mapping[bytes, Callable[[bytes], Any]],
         refuses: Callable[[bytes], bool] = lambda _: False,
     ) -> None:
-        """Make it; fields in `takes` are not passed on; those with a refused name are removed.
+        """Initialise; fields in `takes` are not passed on; those with a refused name are removed.
 
         Values of fields in `reads` are read, which may raise BadMessageError.
         """

@@ -25,7 +25,7 @@ class ModelReader:
     __slots__ = ("_boundary", "_decoder", "_framing", "_reader")
 
     def __init__(self, head: RequestHead, sizes: SizeLimits) -> None:
-        """Make it; raises UnreadableError for an unknown content coding."""
+        """Initialise; raises UnreadableError for an unknown content coding."""
         if not head.has_body:
             raise UnreadableError("the body is empty")
         self._boundary: bytes | None = None

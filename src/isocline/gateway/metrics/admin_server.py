@@ -46,7 +46,7 @@ class AdminServer:
         every: float = 10.0,
         window: float = 60.0,
     ) -> None:
-        """Make it without opening anything.
+        """Initialise without opening anything.
 
         Args:
             host: Host to listen on.

@@ -41,7 +41,7 @@ class Recorder:
     """Recorder of one process, from its start through all its reloads."""
 
     def __init__(self, system: RoutingSystem, settings: ProxySettings, policy: str) -> None:
-        """Make it; frontends and backends are numbered as in `system` and in `settings`."""
+        """Initialise; frontends and backends are numbered as in `system` and in `settings`."""
         self._policy = policy
         self._cells: dict[tuple[str, str], Counters] = {}
         self._failures: dict[str, Counter[str]] = {}  # of attempts, by backend and cause

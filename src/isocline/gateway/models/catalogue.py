@@ -58,7 +58,7 @@ class Catalogue:
     def __init__(
         self, names: Sequence[str], neighbours: Sequence[Sequence[int]], rule: ModelListing
     ) -> None:
-        """Make it, from the names of the backends and the numbers of each frontend's."""
+        """Initialise, from the names of the backends and the numbers of each frontend's."""
         self.heard: list[Heard | None] = [None] * len(names)
         self._names = tuple(names)
         self._neighbours = tuple(frozenset(edges) for edges in neighbours)

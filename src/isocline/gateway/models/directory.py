@@ -36,7 +36,7 @@ class ModelDirectory:
         clock: Callable[[], float] = monotonic,
         client: Probe | None = None,
     ) -> None:
-        """Make it without asking yet.
+        """Initialise without asking yet.
 
         Args:
             addresses: Addresses of the backends.

@@ -20,7 +20,7 @@ class BodyBuffer:
     __slots__ = ("_parts", "_total", "_unread", "size", "whole")
 
     def __init__(self, total: Total) -> None:
-        """Make it; its bytes are counted in `total` while they are kept."""
+        """Initialise; its bytes are counted in `total` while they are kept."""
         self._parts: list[bytes] = []
         self._total = total
         self._unread = 0  # number of the first part that `unread` has not given

@@ -40,7 +40,7 @@ class ClientConnection(asyncio.Protocol):
         close_is_end: Whether the end of the connection marks the end of the present response.
         write_paused: Whether the client takes the response too slowly.
         cors: Header lines that let a browser show the response at hand to its page.
-        due: When the limit on what this connection does without an exchange ends, s.
+        due: End of the limit on this connection while it has no exchange, s.
     """
 
     __slots__ = (

@@ -45,7 +45,7 @@ class CoreBridge:
         before: "CoreBridge | None" = None,
         directory: Directory | None = None,
     ) -> None:
-        """Make it; connections to backends that stay the same are taken over from `before`.
+        """Initialise; connections to backends that stay the same are taken over from `before`.
 
         Raises:
             UsageError: A backend's certificates cannot be read; `before` is then as it was.

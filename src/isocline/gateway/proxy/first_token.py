@@ -47,7 +47,7 @@ class FirstToken:
     __slots__ = ("_chunks", "_rest")
 
     def __init__(self, chunked: bool) -> None:
-        """Make it; `chunked`: pieces are those of a body in chunks, with their sizes between."""
+        """Initialise; `chunked`: pieces are those of a body in chunks, with their sizes between."""
         limits = (_MOST, _MOST)
         self._chunks = Chunked(_INFINITE, limits, bare=True) if chunked else None
         self._rest = b""  # a line whose end has not come

@@ -27,7 +27,7 @@ class FrontendLookup:
     def __init__(
         self, matcher: Matcher, listener: str, head: RequestHead, sizes: SizeLimits
     ) -> None:
-        """Make it from the frontends, the request's listener and head, and the limits."""
+        """Initialise from the frontends, the request's listener and head, and the limits."""
         self._matcher = matcher
         self._listener = listener
         self._head = head

@@ -85,7 +85,7 @@ class Pool:
     def __init__(
         self, address: BackendAddress, settings: ProxySettings, clock: Callable[[], float]
     ) -> None:
-        """Make it; raises UsageError if the backend's certificates cannot be read."""
+        """Initialise; raises UsageError if the backend's certificates cannot be read."""
         self.clock = clock
         self.address = address
         self.host = address_of(address)

@@ -57,7 +57,7 @@ class Proxy:
         unix_time: Callable[[], float] = time,
         directory: Directory | None = None,
     ) -> None:
-        """Make it; raises UsageError if a certificate cannot be used.
+        """Initialise; raises UsageError if a certificate cannot be used.
 
         Args:
             core: Its frontends and backends are numbered as in `settings`.

@@ -58,7 +58,7 @@ class TokenUsage:
     )
 
     def __init__(self, stream: bool) -> None:
-        """Make it; `stream`: server-sent events, else one document."""
+        """Initialise; `stream`: server-sent events, else one document."""
         self._stream = stream
         self._rest = b""  # a stream's last line, or a document's tail
         self._said: dict[int, Usage] = {}  # by choice

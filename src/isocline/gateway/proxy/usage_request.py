@@ -79,7 +79,7 @@ class WithoutUsage:
     __slots__ = ("_blank", "_chunked", "_held", "_inner", "removed", "trailers")
 
     def __init__(self, inner: Framing, chunked: bool) -> None:
-        """Make it; `inner` gives the payload, which is passed on in chunks, or bare."""
+        """Initialise; `inner` gives the payload, which is passed on in chunks, or bare."""
         self._inner = inner
         self._chunked = chunked
         self._held = b""  # a line whose end has not come

@@ -39,7 +39,7 @@ class KnownFiles:
     """Files that were read, with their stamps."""
 
     def __init__(self, stamps: Stamps) -> None:
-        """Make it from the stamps taken before the files were read."""
+        """Initialise from the stamps taken before the files were read."""
         self._stamps = dict(stamps)
 
     def read(self, stamps: Stamps) -> None:

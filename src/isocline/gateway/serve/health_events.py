@@ -31,7 +31,7 @@ class CoreHealthEvents:
         same: Mapping[int, int] | None = None,
         clock: Callable[[], float] = monotonic,
     ) -> None:
-        """Make it; `before` is the predecessor, `same` maps a backend's number here to there.
+        """Initialise; `before` is the predecessor, `same` maps a backend's number here to there.
 
         `clock` is the core's, s.
         """

@@ -45,7 +45,7 @@ class RpcClient:
 
     @classmethod
     async def over(cls, end: socket.socket) -> Self:
-        """Make it from one end of the pair."""
+        """Initialise from one end of the pair."""
         return cls(*await asyncio.open_unix_connection(sock=end))
 
     async def ask(self, question: str, about: Any = None, within: float | None = None) -> Any:

@@ -36,7 +36,7 @@ class SingleWorker:
     """One worker in this process."""
 
     def __init__(self, serving: Serving, known: LearnedCurves | None) -> None:
-        """Make it; raises an IsoclineError if settings cannot be used."""
+        """Initialise; raises an IsoclineError if settings cannot be used."""
         self._worker = Worker(serving, known)
 
     async def start(self) -> Sequence[Address]:

@@ -60,7 +60,7 @@ class Worker:
         clock: Callable[[], float] = monotonic,
         unix_time: Callable[[], float] = time,
     ) -> None:
-        """Make it; raises an IsoclineError if settings cannot be used.
+        """Initialise; raises an IsoclineError if settings cannot be used.
 
         Args:
             serving: Settings.

@@ -52,7 +52,7 @@ class WorkerPool:
         known: LearnedCurves | None,
         clock: Callable[[], float] = monotonic,
     ) -> None:
-        """Make it; `clock`, s, measures how long workers live.
+        """Initialise; `clock`, s, measures how long workers live.
 
         Raises:
             UsageError: A port is not available.

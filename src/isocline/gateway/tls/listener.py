@@ -19,7 +19,7 @@ class ListenerContext(ssl.SSLContext):
     """TLS 1.2 or later for HTTP/1.1, on the server's side."""
 
     def __new__(cls) -> "ListenerContext":
-        """Make it as `ssl.create_default_context` does for servers."""
+        """Initialise as `ssl.create_default_context` does for servers."""
         context = super().__new__(cls, ssl.PROTOCOL_TLS_SERVER)
         context.set_alpn_protocols(["http/1.1"])
         context.sslobject_class = _Handshake
@@ -39,7 +39,7 @@ class _Handshake(ssl.SSLObject):
     """Connection in memory, as event loops drive it.
 
     Attributes:
-        outgoing: What it writes goes to the peer as it is.
+        outgoing: Buffer whose bytes go to the peer as they are.
     """
 
     outgoing: ssl.MemoryBIO

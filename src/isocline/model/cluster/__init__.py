@@ -1,4 +1,8 @@
-"""The near-data model: servers in racks, replica placement, rates by distance, task types."""
+"""The near-data model: servers in racks, replica placement, rates by distance, task types.
+
+Read `cluster` first; `placement`, `rates` and `service` are its parts, `explicit` has listed task
+types, and `blocks` replays a trace.
+"""
 
 from isocline.model.cluster.blocks import BlockTrace as BlockTrace
 from isocline.model.cluster.cluster import Cluster as Cluster

@@ -1,8 +1,7 @@
-"""The near-data model: servers that hold data, and tasks that want to run where theirs is.
+"""The near-data model: servers that hold data, and tasks that run best where theirs is.
 
-Near-data paper, Section 2, with racks. Everything a verb needs of a `kind: near-data` system file.
-
-Tasks whose local servers are drawn anew for each task: more types than can be listed.
+Near-data paper, Section 2, with racks: the contents of a system file of `kind: near-data`. The
+local servers of `SampledTasks` are drawn for each task, as there are more types than can be listed.
 """
 
 import math

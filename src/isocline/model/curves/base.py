@@ -8,12 +8,12 @@ differentiable. With p = 1/l' the price of one more job, the four functions here
     workload(rate)        l^-1
     workload_at(marginal) (l')^-1, and 0 where the marginal rate exceeds l'(0)
 
-A curve is checked when it is made; what it breaks is named. All functions take scalars or arrays.
+A curve is checked when it is made, and an error names the condition that fails. All functions take
+scalars or arrays.
 
-One's own curve derives from `Curve` and gives `supremum`, `rate` and `marginal`; the rest follows
-from them, more slowly than in closed form. `isocline.model.curves.own` checks it.
-
-A curve of one's own, as fast and as large as a factor makes it.
+A user's own curve derives from `Curve` and gives `supremum`, `rate` and `marginal`; the rest
+follows from them, more slowly than in closed form. `isocline.model.curves.own` checks it.
+`StretchedCurve` scales the speed and size of such a curve.
 """
 
 import math

@@ -1,6 +1,8 @@
 """System files: YAML in, `RoutingSystem` or `Cluster` out, by the file's `kind`.
 
-For a bad file one message says where.
+Read `load`, then `document` and `schema` (the contents), `build` (the model) and `problems`
+(errors, each with its place). `serving` reads the part for `isocline serve`, `near_data/` the other
+kind.
 """
 
 from isocline.model.systemfile.load import load as load

@@ -1,6 +1,6 @@
 """Figure 3 of the near-data paper: local tasks first against JSQ-MaxWeight (Section 6).
 
-The picture of Figure 3 of the near-data paper, in all readings.
+The simulation, and the picture with all readings of the paper.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

@@ -45,7 +45,7 @@ class Server:
         worker: Its worker.
         turn: Held by the attempt that is being handed over.
         tasks: Those that attend to attempts, in order.
-        futures: What Dask will answer to attempts.
+        futures: Dask's futures of the attempts.
     """
 
     def __init__(self, node: Node, worker: Worker) -> None:

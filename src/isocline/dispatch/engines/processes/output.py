@@ -57,7 +57,7 @@ class Streams:
     """Standard output and error of a worker, in one pipe from which the engine reads UTF-8."""
 
     def __init__(self) -> None:
-        """Make it before the first task."""
+        """Initialise before the first task."""
         self._pipe = os.dup(1)
         self._out, self._err = _stream(1), _stream(2)
         sys.stdout, sys.stderr = self._out, self._err

@@ -1,1 +1,5 @@
-"""State that scheduling policies read and keep: queues, tasks, idle servers and fair shares."""
+"""State that scheduling policies read and keep: queues, tasks, idle servers and fair shares.
+
+Read `columns` and `tasks` (the arrays), then `transitions` (what an event changes); the other
+modules find a queue, a task or a server.
+"""
