@@ -223,7 +223,7 @@ def _count_errors(
     start: Snapshot,
     end: Snapshot,
 ) -> FloatArray | None:
-    """Mean change by a report; None if a backend in use does not report."""
+    """Mean error of N found by reports, by backend; None if one in use does not report."""
     errors = []
     for name in live:
         reports = _rise("reports", name, start, end)

@@ -139,9 +139,9 @@ class Exchange:
         directory.ask(takers, self._models_known)
 
     def _models_known(self, models: Models) -> None:
-        """Answer with these models; if there are none, the backends have no lists.
+        """Answer with these models or, if there are none, route the request as any other.
 
-        Such backends are no OpenAI-compatible servers: the request is routed as any other is.
+        Without any, the backends are no OpenAI-compatible servers.
         """
         downstream = self.downstream
         if downstream.exchange is not self:

@@ -31,7 +31,7 @@ class ActorHandle:
     Attributes:
         node: Its name and rack.
         place: Id of its Ray node.
-        pinged: Unanswered call that only tests whether the actor is alive.
+        pinged: Whether a call that only tests the actor is unanswered.
     """
 
     def __init__(
