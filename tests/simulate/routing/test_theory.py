@@ -49,6 +49,14 @@ def test_a_single_backend_follows_its_birth_death_law(curve: Curve, percentiles:
     assert agrees(result.mean_latency, exact / 7.0)
 
 
+@pytest.mark.parametrize("load", [0.3, 0.7, 0.9])
+def test_the_bound_of_many_servers_is_their_offered_load(load: float) -> None:
+    system = fleet([station(1.0, 100)], [100.0 * load])
+    result = simulate(system, ["random"], horizon=200.0, warmup=20.0, replications=4)
+    assert result.lower_bound == pytest.approx(100.0 * load, rel=1e-5)
+    assert result.policies[0].mean_jobs.value >= 0.95 * result.lower_bound
+
+
 @pytest.mark.parametrize("servers", [1, 3, 10])
 def test_a_servers_curve_is_an_mmn_queue(servers: int) -> None:
     result = simulate(fleet([station(1.0, servers)], [0.8 * servers]), ["random"])

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.optimize import linprog
 
 from isocline.errors import InfeasibleError, MissingExtraError, UsageError
+from isocline.flow import capacity_scale
 from isocline.model.curves import ExponentialCurve, HyperbolicCurve, KneeCurve
 from isocline.model.fleet import RoutingSystem
 from isocline.theory import FluidOptimum, fluid_optimum, plan
@@ -179,6 +181,31 @@ def test_fluid_optimum_fills_the_faster_servers_first():
     # 3 jobs/s: the fast station takes 2, at 1/2 s each; the slow one the rest at 1 s
     found = fluid_optimum(fleet([station(2.0), station(1.0, 5)], [3.0]))
     assert found.total_jobs == pytest.approx(2.0, rel=1e-4)
+
+
+@pytest.mark.parametrize("load", [0.1, 0.4, 0.6, 0.8, 0.95])
+@pytest.mark.parametrize("seed", range(4))
+def test_fluid_optimum_of_servers_is_that_of_a_linear_program(seed: int, load: float) -> None:
+    rng = np.random.default_rng(seed)
+    stations = [station(float(rng.uniform(0.5, 3.0)), int(rng.integers(1, 9))) for _ in range(4)]
+    rates = rng.uniform(0.2, 1.0, 3)
+    graph: list[list[int]] = [[0, 1], [1, 2, 3], [0, 2]]
+    full = fleet(stations, rates.tolist(), graph)
+    scale = capacity_scale(full.graph, rates, full.capacities).scale
+    system = full.sped_up(load * scale)
+    # Jobs are work in place: 1 / rate for each job/s that a station serves, whatever its load.
+    pairs = [(f, b) for f, backends in enumerate(graph) for b in backends]
+    cost = [1.0 / stations[b].each for _, b in pairs]
+    served = np.array([[float(f == g) for f, _ in pairs] for g in range(3)])
+    used = np.array([[float(b == c) for _, b in pairs] for c in range(4)])
+    program = linprog(
+        cost, A_ub=used, b_ub=[it.supremum for it in stations],
+        A_eq=served, b_eq=[it.arrivals.rate for it in system.frontends],
+    )  # fmt: skip
+    assert program.success
+    found = fluid_optimum(system)
+    assert found.total_jobs == pytest.approx(program.fun, rel=3e-6)
+    assert found.total_jobs >= program.fun * (1.0 - 1e-9)
 
 
 @pytest.mark.parametrize("load", [1e-9, 0.3, 0.5, 0.7, 1 - 1e-9])

@@ -17,7 +17,8 @@ def workloads(curves: Sequence[Curve], inflow: FloatArray, price: FloatArray) ->
     """(B,) jobs N with l(N) = inflow and 1/l'(N) = price, which must agree.
 
     Up to half load from the inflow, beyond from the price: at a load of 1 - 1e-9 the inflow tells N
-    to seven digits only, and near an empty backend the price tells nothing.
+    to seven digits only, and near an empty backend the price tells nothing. Where a curve is
+    straight, as that of `servers` is, one price holds for many N: the inflow tells N at any load.
 
     Args:
         curves: The service curves.
@@ -32,7 +33,8 @@ def workloads(curves: Sequence[Curve], inflow: FloatArray, price: FloatArray) ->
         q = np.minimum(inflow[at] / capacity, 1.0)
         with np.errstate(divide="ignore", invalid="ignore"):
             by_share = _by_share(kind, some, q)
-            if kind not in ALL.values():  # a user's own: prices are those of its spline
+            # A user's own: prices are those of its spline.
+            if kind not in ALL.values() or not some[0].strictly_concave:
                 found[at] = by_share
             else:
                 found[at] = np.where(q <= 0.5, by_share, _by_price(kind, some, price[at]))
