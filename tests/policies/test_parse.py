@@ -144,6 +144,8 @@ class Plain(Whole):
 
 
 class Choiceless(RoutingPolicy):
+    name = "choiceless"
+
     def table(self, setting, workloads):  # type: ignore[no-untyped-def]
         return Gmsr().table(setting, workloads)
 

@@ -41,6 +41,7 @@ def routing_policy(given: str | RoutingPolicy | Function) -> RoutingPolicy:
         return parse(given)
     if isinstance(given, RoutingPolicy):
         if is_own_class(type(given)):
+            _require_name(given)
             require_compiled(label(given), given)
         return given
     if isinstance(given, type) or not callable(given):
@@ -62,7 +63,17 @@ def require_policy(given: object, base: type[P], wanted: str) -> P:
     """`given`, if it is a policy; raises PolicyError otherwise."""
     if not isinstance(given, base):
         raise PolicyError(_no_policy(given, wanted, base))
+    _require_name(given)
     return given
+
+
+def _require_name(given: object) -> None:
+    """Raise PolicyError unless the class of a policy says what results call it."""
+    if not isinstance(name := getattr(given, "name", None), str) or not name:
+        found = "has no name" if name is None else f"has the name {name!r}"
+        raise PolicyError(
+            f'policy class {type(given).__qualname__} {found}; give it one, as in name = "mine"'
+        )
 
 
 def label(given: Any) -> str:
@@ -211,4 +222,6 @@ def own_class(text: str, base: type[P]) -> P:
     label = f"{module}:{name}"
     found = imported("policy", label, PolicyError)
     given = _values(label, found, rest[0] if rest else None) if isinstance(found, type) else {}
-    return made("policy", label, base, given, PolicyError)
+    policy = made("policy", label, base, given, PolicyError)
+    _require_name(policy)
+    return policy

@@ -11,7 +11,7 @@ from isocline.compiled import value_as
 from isocline.draws import stream
 from isocline.errors import PolicyError
 from isocline.gateway.core.policy_runtime import PolicyRuntime
-from isocline.policies.parse import routing_policy
+from isocline.policies.parse import parse, routing_policy
 from isocline.policies.routing.contract import CHOOSE, RoutingPolicy
 from isocline.policies.routing.gmsr import Gmsr
 from isocline.policies.routing.picks import least
@@ -110,6 +110,23 @@ class Fails(Shaped):
     """Raises."""
 
     choose = fails
+
+
+class Nameless(RoutingPolicy):
+    """Says nothing of what results call it."""
+
+    choose = least
+
+    def table(self, setting: Any, workloads: Any) -> Any:
+        return Gmsr().table(setting, workloads)
+
+
+def test_a_class_without_a_name_is_refused_in_words() -> None:
+    words = r'^policy class Nameless has no name; give it one, as in name = "mine"$'
+    with pytest.raises(PolicyError, match=words):
+        routing_policy(Nameless())
+    with pytest.raises(PolicyError, match=words):
+        parse(f"{__name__}:Nameless")
 
 
 def test_a_function_with_other_parameters_is_refused_at_once() -> None:
