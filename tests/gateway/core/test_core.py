@@ -8,7 +8,9 @@ import pytest
 from isocline.errors import PolicyError, UsageError
 from isocline.gateway.core.actions import Hold, Reject, Send
 from isocline.gateway.core.build import core_of
+from isocline.gateway.core.notices import OF_POLICY
 from isocline.gateway.core.rules import EjectionRule, HoldingRule, RetryRule, Rules
+from isocline.gateway.serve.worker_core import rehearse
 from isocline.learn import Learner
 from isocline.policies.parse import parse
 from tests.builders import fleet
@@ -207,8 +209,15 @@ def test_a_policy_that_leaves_the_graph_is_an_error() -> None:
     from isocline.policies.custom import custom
 
     made = core_of(fleet([FAST, SLOW], [1.0]), custom("mine", outside))
+    assert made.arrived(0.0, 0) == Reject(1, 500, "the routing policy failed")
+    (notice,) = made.take_notices()
+    assert notice.backend == OF_POLICY
+    assert "not in `candidates`" in notice.text
+    made.arrived(1.0, 0)
+    assert not made.take_notices()  # the same once more
+    assert made.in_flight(0) == made.in_flight(1) == 0
     with pytest.raises(PolicyError, match="not in `candidates`"):
-        made.arrived(0.0, 0)
+        rehearse(core_of(fleet([FAST, SLOW], [1.0]), custom("mine", outside)))
 
 
 @pytest.mark.parametrize(

@@ -24,13 +24,14 @@ from collections.abc import Iterable, Mapping
 from typing import final
 
 from isocline.draws import Stream
+from isocline.errors import PolicyError
 from isocline.gateway.core import rejections
 from isocline.gateway.core.actions import TOO_MANY_REQUESTS, Action, Cause, Hold, Reject, Send
 from isocline.gateway.core.availability import Availability
 from isocline.gateway.core.backend_load import Workloads
 from isocline.gateway.core.candidates import Open, peak_of
 from isocline.gateway.core.curve_feedback import CurveFeedback
-from isocline.gateway.core.notices import Notice
+from isocline.gateway.core.notices import OF_POLICY, Notice
 from isocline.gateway.core.policy_runtime import PolicyRuntime
 from isocline.gateway.core.request import AT_FRONTEND, Request
 from isocline.gateway.core.request_cost import Usage
@@ -41,6 +42,7 @@ from isocline.model.curves import Curve
 from isocline.policies.routing.contract import HOLD, RoutingPolicy, Setting
 
 REFUSED = 400  # the least status of a refusal
+FAILED = HOLD - 1  # in place of an edge: the policy raised, or returned something else
 # A backend's own failures, as Envoy's consecutive_gateway_failure counts them. Any other status is
 # an orderly answer to this request, whose fault it may be: llama-server answers 500 to some
 # mistakes of clients, and 501 to endpoints that it was started without.
@@ -81,6 +83,7 @@ class Core:
         self.budget = RetryBudget(self.rules.retries)
         self.lessons = lessons
         self.arrivals = 0  # requests ever
+        self.policy_error: PolicyError | None = None  # the last one, of a user's policy
         self._rng = rng
         self._sink = setting.graph.sink.tolist()
         self._onlookers = self.health.candidates.onlookers
@@ -125,7 +128,10 @@ class Core:
                 self._left_undone(done, now)
             self.health.succeeded(done.frontend, done.edge, backend, now)
             if latency_known:
-                self.scores.observe(done.edge, now - done.sent, now)
+                try:
+                    self.scores.observe(done.edge, now - done.sent, now)
+                except PolicyError as error:
+                    self._policy_failed(error)
         else:
             self._refused(done, now, status)
         return self._offer(self._onlookers[backend], now) if self.holding.total else []
@@ -156,7 +162,7 @@ class Core:
         edge = HOLD
         if again:
             edge = self._choose(self.health.candidates.untried(turned.frontend, tried), now)
-        if edge == HOLD or not self.budget.take(turned.attempt, now, self.arrivals):
+        if edge < 0 or not self.budget.take(turned.attempt, now, self.arrivals):
             return []
         self._left_unserved(turned, now)
         turned.tried, turned.turned_away = tried, False
@@ -308,17 +314,36 @@ class Core:
 
     def _place(self, request: Request, now: float) -> Send | Hold | Reject:
         edge = self._choose(self.health.candidates.of(request.frontend, request.tried), now)
-        return self._hold(request, now) if edge == HOLD else self._send(request, edge, now)
+        if edge >= 0:
+            return self._send(request, edge, now)
+        if edge == HOLD:
+            return self._hold(request, now)
+        del self._requests[request.number]
+        return rejections.policy_failed(request)
 
     def _choose(self, candidates: Open, now: float) -> int:
-        """Return an open edge by the policy; HOLD if it wants none, or there is none."""
+        """Return an open edge by the policy; HOLD if it wants none, or there is none.
+
+        FAILED if the policy raises, or returns something else: a router outlives a request that its
+        policy cannot place.
+        """
         edges, backends, low, high = candidates
         if not backends:
             return HOLD
-        edge = self.scores.choose(edges, self.scores.view, now, self._rng)
-        if edge != HOLD and not low <= edge <= high:
-            raise self.scores.misplaced()
+        try:
+            edge = self.scores.choose(edges, self.scores.view, now, self._rng)
+            if edge != HOLD and not low <= edge <= high:
+                raise self.scores.misplaced()
+        except PolicyError as error:
+            self._policy_failed(error)
+            return FAILED
         return edge
+
+    def _policy_failed(self, error: PolicyError) -> None:
+        """Keep the error, with a notice unless the last one was the same."""
+        if str(error) != str(self.policy_error):
+            self.health.notices.append(Notice(OF_POLICY, str(error), grave=True))
+        self.policy_error = error
 
     def _send(self, request: Request, edge: int, now: float) -> Send:
         backend = self._sink[edge]
@@ -420,7 +445,7 @@ class Core:
                 break
             request = self.holding.first(frontend)
             edge = self._choose(self.health.candidates.of(frontend, request.tried), now)
-            if edge == HOLD:
+            if edge < 0:
                 refused.add(frontend)
             else:
                 self.holding.take(request)

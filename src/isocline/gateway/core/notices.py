@@ -10,8 +10,11 @@ from typing import NamedTuple
 _log = logging.getLogger("isocline.serve.backends")
 
 
+OF_POLICY = -1  # in place of a backend's number: the policy's own error
+
+
 class Notice(NamedTuple):
-    """Notice of a decision about a backend, or of a change that was found."""
+    """Notice of a decision about a backend, of a change that was found, or of a policy's error."""
 
     backend: int
     text: str  # follows the backend's name
@@ -22,4 +25,7 @@ def log(notices: Iterable[Notice], names: Sequence[str]) -> None:
     """Log a line for each notice, with the backend's name."""
     for notice in notices:
         level = logging.WARNING if notice.grave else logging.INFO
-        _log.log(level, "backend %s: %s", names[notice.backend], notice.text)
+        if notice.backend == OF_POLICY:
+            _log.log(level, "%s", notice.text)
+        else:
+            _log.log(level, "backend %s: %s", names[notice.backend], notice.text)

@@ -1,7 +1,7 @@
 """Error responses to clients, with a time after which to try again.
 
-RFC 9110, Sections 15.6.3 to 15.6.5: 502 for a backend that failed, 503 where there is none or too
-many wait, 504 where time ran out.
+RFC 9110, Sections 15.6.1 and 15.6.3 to 15.6.5: 500 for a policy that failed, 502 for a backend
+that failed, 503 where there is none or too many wait, 504 where time ran out.
 """
 
 from isocline.gateway.core.actions import Cause, Close, Reject
@@ -12,6 +12,7 @@ from isocline.plural import counted
 NONE_UP = "no backend is up"
 QUEUE_FULL = "waiting already"
 OVERDUE = "no backend had room within"
+POLICY_FAILED = "the routing policy failed"
 
 
 def none_up(request: Request, wait: float) -> Reject:
@@ -29,6 +30,11 @@ def overdue(request: Request, now: float, wait: float) -> Reject:
     """Reject at the deadline; the first request still held has waited for `wait`, s."""
     waited = now - request.arrived
     return Reject(request.number, 504, f"{OVERDUE} {waited:.1f} s", wait)
+
+
+def policy_failed(request: Request) -> Reject:
+    """Reject, as the policy raised or returned no edge; the operator has a notice of why."""
+    return Reject(request.number, 500, POLICY_FAILED)
 
 
 def failed(request: Request, cause: Cause, started: bool) -> Reject | Close:

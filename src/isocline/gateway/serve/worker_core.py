@@ -37,11 +37,17 @@ def warm(serving: Serving) -> None:
 
 
 def rehearse(core: Core) -> None:
-    """Compile everything that a core calls; the core is of no use afterwards."""
+    """Compile everything that a core calls; the core is of no use afterwards.
+
+    Raises:
+        PolicyError: The policy fails at its first request.
+    """
     core.explain(0)
     action = core.arrived(0.0, 0)
     if isinstance(action, Send):  # a policy may hold
         core.finished(action.request, 1e-3)
     core.tick(1e9)
+    if core.policy_error is not None:
+        raise core.policy_error
     if core.lessons is not None:
         core.lessons.learner.rehearse()
