@@ -55,10 +55,12 @@ def test_the_yaml_example_counts_as_wc_does(tmp_path: Path) -> None:
 
 
 MIXED = """
-chunks = ["good", "bad", "odd", "good"]
+chunks = ["good", "bad", "odd", "good", "twice"]
 def run(chunk):
     if chunk == "bad":
         raise ValueError("not this one")
+    if chunk == "twice":
+        return {1: "a", "1": "b"}
     return object() if chunk == "odd" else {"nan": float("nan"), "chunk": chunk}
 """
 
@@ -70,11 +72,12 @@ def test_tasks_that_fail_are_listed_with_their_tracebacks(tmp_path: Path) -> Non
     assert (document["status"], document["policy"]) == ("failed", "fifo")
     by_key = {line["key"]: line for line in document["results"]}
     assert by_key["good"]["result"] == {"nan": None, "chunk": "good"}
-    assert set(by_key) == {"good", "bad", "odd", "good#2"}
+    assert set(by_key) == {"good", "bad", "odd", "good#2", "twice"}
     failures = {failure["key"]: failure for failure in document["failures"]}
     assert failures["bad"]["error"] == "ValueError: not this one"
     assert 'job.py", line 5, in run' in failures["bad"]["traceback"]
     assert "type object, cannot be written as JSON" in failures["odd"]["error"]
+    assert "two keys of a dict in the result are the same text" in failures["twice"]["error"]
 
 
 # The last part is not done before a file is there, so that a test comes before the end.

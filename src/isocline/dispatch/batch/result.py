@@ -65,7 +65,13 @@ def plain(value: Any) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
-        return {str(key): plain(entry) for key, entry in value.items()}
+        entries = {str(key): plain(entry) for key, entry in value.items()}
+        if len(entries) < len(value):
+            raise TypeError(
+                "two keys of a dict in the result are the same text in JSON, as 1 and '1' are; "
+                "give it keys that differ as text"
+            )
+        return entries
     if isinstance(value, list | tuple | set | frozenset):
         return [plain(entry) for entry in value]
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
