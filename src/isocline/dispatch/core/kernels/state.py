@@ -1,4 +1,4 @@
-"""What can happen on the core's arrays, and what they hold beside what a policy sees."""
+"""Events of the core's kernel, and the arrays that it keeps beside those a policy sees."""
 
 from typing import NamedTuple
 

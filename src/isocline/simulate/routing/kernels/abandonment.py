@@ -40,11 +40,12 @@ from isocline.simulate.common.kernels.counters import (
 )
 from isocline.simulate.common.kernels.tournament import Tournament, leader
 from isocline.simulate.routing.kernels import candidates
-from isocline.simulate.routing.kernels.job_arena import Jobs, add, move, place, reserve
+from isocline.simulate.routing.kernels.job_arena import Jobs, move, place, reserve
 from isocline.simulate.routing.kernels.processor_sharing import (
     Arriving,
     Clocks,
     bring_up,
+    enter,
     leave,
     reschedule,
     share_of,
@@ -237,22 +238,14 @@ def send(
     backend = view.backend[edge]
     row = view.row[backend]
     n = view.workload[backend]
-    places = system.places[backend]
-    work = bring_up(clocks, backend, share_of(view, system, backend), now)
-    at = add(jobs, backend, n, places, fates.born[job], job)
-    if n < places:
-        jobs.key[at] = work + arriving.size[job]
-        sift_up(jobs, jobs.start[backend], n)
-    else:
-        jobs.key[at] = arriving.size[job]  # waits: its end is known when it begins
+    enter(view, system, jobs, clocks, backend, arriving.size[job], now, fates.born[job], job)
     fates.backend[job] = backend
     fates.edge[job] = edge
-    view.workload[backend] = n + 1
     gauge[RATE] += system.rate[row, n + 1] - system.rate[row, n]
     reschedule(view, system, jobs, clocks, race, backend)
     if n + 1 == system.rate.shape[1] - 1:
         return TABLE_FULL
-    if not reserve(jobs, backend, n + 1, places):
+    if not reserve(jobs, backend, n + 1, system.places[backend]):
         return ARENA_FULL
     return DONE
 

@@ -151,24 +151,30 @@ def reschedule(
 
 @kernel
 def enter(
-    view: View, system: System, jobs: Jobs, clocks: Clocks, edge: int, size: float, now: float
-) -> int:
-    """A job joins the backend at the end of `edge`; returns that backend.
+    view: View,
+    system: System,
+    jobs: Jobs,
+    clocks: Clocks,
+    backend: int,
+    size: float,
+    now: float,
+    born: float,
+    edge: int,
+) -> None:
+    """A job of `size` joins a backend at `now`, s; `born` and `edge` are what `jobs` has of it.
 
     Writes `view.workload` and `clocks` of the backend, and its segment of `jobs`.
     """
-    backend = view.backend[edge]
     work = bring_up(clocks, backend, share_of(view, system, backend), now)
     n = view.workload[backend]
     places = system.places[backend]
-    at = add(jobs, backend, n, places, now, edge)
+    at = add(jobs, backend, n, places, born, edge)
     if n < places:
         jobs.key[at] = work + size
         sift_up(jobs, jobs.start[backend], n)
     else:
         jobs.key[at] = size  # waits: its end is known when it begins
     view.workload[backend] = n + 1
-    return backend  # type: ignore[no-any-return]
 
 
 @kernel
@@ -276,7 +282,7 @@ def share(
                 break
             backend = view.backend[edge]
             gauge[RATE] -= system.rate[view.row[backend], view.workload[backend]]
-            enter(view, system, jobs, clocks, edge, arriving.size[upcoming], now)
+            enter(view, system, jobs, clocks, backend, arriving.size[upcoming], now, now, edge)
             count[NEXT] += 1
             count[JOBS] += 1
             count[ARRIVALS] += 1
