@@ -13,7 +13,7 @@ from collections.abc import (
 )
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from time import time
+from time import monotonic, time
 from typing import Any
 
 import uvloop
@@ -42,7 +42,7 @@ QUICK = TimeLimits(
     header=60.0, keep_alive=60.0, connect=60.0, first_byte=60.0, idle=60.0, total=60.0, linger=60.0
 )
 CURVE = HyperbolicCurve(10.0, 5.0)
-RESTED = 0.06  # s after a response, its connection may be used again: closing_habit
+RESTED = 0.06  # s after a response, its connection may be used again: ClosingHabit
 SECONDS = 60.0  # that any scenario may take
 
 
@@ -177,11 +177,25 @@ def value_of(head: bytes, name: bytes) -> bytes | None:
     return None
 
 
+class Clock:
+    """A clock that can be put forward: time passes for a proxy, and no test waits for it."""
+
+    def __init__(self) -> None:
+        self.skipped = 0.0
+
+    def __call__(self) -> float:
+        return monotonic() + self.skipped
+
+    def skip(self, seconds: float) -> None:
+        self.skipped += seconds
+
+
 @dataclass
 class Seen:
-    """A running proxy, what it told its observers, and its clients."""
+    """A running proxy, its clock, what it told its observers, and its clients."""
 
     proxy: Proxy
+    clock: Clock
     accesses: list[Access] = field(default_factory=list)
     clients: list["Client"] = field(default_factory=list)
 
@@ -200,8 +214,8 @@ class Seen:
         while self.proxy.in_flight:
             await asyncio.sleep(0.005)
         core = self.proxy.router.core
-        assert [core.in_flight(b) for b in range(len(self.proxy.router.pools))] == [0] * len(
-            self.proxy.router.pools
+        assert [core.in_flight(b) for b in range(len(self.proxy.connectors))] == [0] * len(
+            self.proxy.connectors
         )
 
 
@@ -283,16 +297,18 @@ async def proxying(
         accesses: list[Access] = []
         learner = None if measure is None else Learner(len(handlers))
         core = core_of(system, parse(policy), rules=rules, learner=learner, measure=measure)
+        clock = Clock()
         proxy = Proxy(
             core,
             settings,
             (accesses.append,),
             more.get("read_load"),
+            clock,
             unix_time=more.get("unix_time", time),
         )
         await proxy.start()
         stack.push_async_callback(proxy.stop, 0.0)
-        seen = Seen(proxy, accesses)
+        seen = Seen(proxy, clock, accesses)
         try:
             yield seen, backends
         finally:

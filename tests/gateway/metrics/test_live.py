@@ -255,7 +255,7 @@ def test_ready_says_whether_requests_can_go_on() -> None:
             assert (await ready())[0] == 503
             core.backend_up(1, monotonic())
             assert (await ready())[0] == 200
-            proxy.draining = True
+            proxy.clients.draining = True
             assert await ready() == (503, ["no worker takes requests"])
             assert (await get(admin.port, "/health"))[0] == 200
             assert (await get(admin.port, "/metrics", "POST"))[0] == 405

@@ -186,8 +186,8 @@ def test_a_client_that_goes_is_noticed_while_its_backend_takes_nothing() -> None
             client = await seen.connect()
             client.writer.write(b"PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 90000000\r\n\r\n")
             await until(lambda: backend.heads)
-            [downstream] = seen.proxy.downstreams
-            while not downstream.is_paused:
+            [connection] = seen.proxy.clients.connections
+            while not connection.paused:
                 client.writer.write(b"x" * 100_000)
                 await asyncio.sleep(0)
             reset(client)
@@ -244,7 +244,7 @@ def test_a_tunnel_ends_with_the_reset_of_an_end_that_is_not_read() -> None:
                     client.writer.write(b"x" * 1_000_000)
                     await asyncio.wait_for(client.writer.drain(), 0.5)
             reset(client)
-            await until(lambda: not seen.proxy.tunnels)
+            await until(lambda: not seen.proxy.clients.tunnels)
             await seen.settled()
             ended.set()
 

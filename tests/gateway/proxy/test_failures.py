@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from time import monotonic
 
 import pytest
 
@@ -206,7 +205,7 @@ def test_a_stray_byte_between_responses_ends_that_connection() -> None:
         async with proxying(saying(ok() + b"HTTP/1.1 200 OK", ok(b"two"))) as (seen, [backend]):
             client = await seen.connect()
             assert (await client.ask(GET))[2] == b"ok"
-            await asyncio.sleep(RESTED)
+            seen.clock.skip(RESTED)
             assert (await client.ask(POST))[2] == b"two"
             assert backend.connections == 2
             client.close()
@@ -292,11 +291,11 @@ def test_clients_that_break_off_at_any_time_trouble_nobody_else() -> None:
             assert {access.status for access in seen.accesses} <= {200, CLIENT_GONE}
             # Between a loss and the loop's word of it, a write must not raise: uvloop's would, into
             # the connection of the backend whose data it is.
-            while len(seen.proxy.downstreams) > 1:
+            while len(seen.proxy.clients.connections) > 1:
                 await asyncio.sleep(0.005)
-            [downstream] = seen.proxy.downstreams
-            downstream.abort()
-            downstream.write(b"late")
+            [connection] = seen.proxy.clients.connections
+            connection.abort()
+            connection.write(b"late")
             patient.close()
 
     run(scenario())
@@ -325,13 +324,16 @@ def test_requests_past_the_peak_wait_and_then_go() -> None:
 
 def test_requests_past_the_peak_wait_no_longer_than_they_may() -> None:
     async def scenario() -> None:
-        rules = Rules(HoldingRule(seconds=0.3, most=1))
+        rules = Rules(HoldingRule(seconds=20.0, most=1))
         peak_at_one = TableCurve(((1, 2.0), (2, 1.0)))
         async with proxying(silent, curve=peak_at_one, rules=rules) as (seen, _):
             served, held = [await seen.connect() for _ in range(2)]
             served.writer.write(POST)
             await until(lambda: seen.proxy.router.core.in_flight(0) == 1)
-            assert (await held.ask(POST))[0] == 504
+            held.writer.write(POST)
+            await until(lambda: seen.proxy.router.core.held(0) == 1)
+            seen.clock.skip(20.0)
+            assert (await held.response())[0] == 504
             assert seen.proxy.router.core.held(0) == 0
 
     run(scenario())
@@ -356,11 +358,11 @@ def test_memory_stays_bounded_while_a_slow_client_reads() -> None:
             client = await seen.connect()
             client.writer.write(GET)
             await client.reader.readuntil(b"\r\n\r\n")
-            [downstream] = seen.proxy.downstreams
-            await until(downstream.transport.get_write_buffer_size)
+            [connection] = seen.proxy.clients.connections
+            await until(connection.transport.get_write_buffer_size)
             most, left = 0, size
             while left:
-                most = max(most, downstream.transport.get_write_buffer_size())
+                most = max(most, connection.transport.get_write_buffer_size())
                 left -= len(await client.reader.read(1_000_000))
             # The limit, and one read that was under way (at most 256 KiB in uvloop).
             assert 0 < most <= SizeLimits().buffer + 262_144
@@ -401,8 +403,8 @@ def test_memory_stays_bounded_while_a_slow_backend_reads() -> None:
             sending = asyncio.ensure_future(send())
             while not sending.done():
                 for exchange in seen.proxy.router.exchanges.values():
-                    if exchange.upstream:
-                        buffer = exchange.upstream.transport.get_write_buffer_size()
+                    if exchange.backend:
+                        buffer = exchange.backend.transport.get_write_buffer_size()
                         most = max(most, buffer)
                 if most:
                     filled.set()
@@ -411,6 +413,40 @@ def test_memory_stays_bounded_while_a_slow_backend_reads() -> None:
             assert taken == size
             assert 0 < most <= SizeLimits().buffer + 262_144
             client.close()
+
+    run(scenario())
+
+
+def test_a_held_body_that_fills_its_connection_at_once_pauses_the_client() -> None:
+    """The connection is full while the exchange begins to write, and says so once."""
+    size, more = 20_000_000, 20_000_000
+
+    def deaf(backend: Backend) -> Handler:
+        async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            backend.heads.append(await reader.readuntil(b"\r\n\r\n"))
+            await asyncio.Event().wait()
+
+        return handle
+
+    async def scenario() -> None:
+        rules = Rules(HoldingRule(seconds=600.0, most=1))
+        peak_at_one = TableCurve(((1, 2.0), (2, 1.0)))
+        async with proxying(silent, deaf, curve=peak_at_one, rules=rules) as (seen, _):
+            core = seen.proxy.router.core
+            core.backend_drain(1, 0.0)
+            served, held = await seen.connect(), await seen.connect()
+            served.writer.write(POST)
+            await until(lambda: core.in_flight(0) == 1)
+            head = b"PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n"
+            held.writer.write(head % (size + more) + b"x" * size)
+            await until(lambda: seen.proxy.clients.bodies.size >= size)
+            [connection] = [
+                it for it in seen.proxy.clients.connections if it.exchange.head.length > 2
+            ]
+            assert not connection.paused
+            seen.proxy.router.act(core.backend_up(1, 1e6))
+            await until(lambda: seen.proxy.clients.bodies.size < size)  # it has a connection
+            assert connection.paused
 
     run(scenario())
 
@@ -430,7 +466,7 @@ def test_a_stop_lets_what_is_under_way_end() -> None:
         async with proxying(slow) as (seen, _):
             busy, idle = await seen.connect(), await seen.connect()
             busy.writer.write(GET)
-            await until(lambda: seen.proxy.in_flight and len(seen.proxy.downstreams) == 2)
+            await until(lambda: seen.proxy.in_flight and len(seen.proxy.clients.connections) == 2)
             stopping = asyncio.ensure_future(seen.proxy.stop(60.0))
             assert await idle.reader.read() == b""
             answered.set()
@@ -446,10 +482,12 @@ def test_a_stop_lets_what_is_under_way_end() -> None:
 
 
 def test_a_reload_loses_nothing() -> None:
+    may_answer = asyncio.Event()
+
     def slow(backend: Backend) -> Handler:
         async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             while await read_request(reader, backend):
-                await asyncio.sleep(0.01)
+                await may_answer.wait()
                 writer.write(ok())
 
         return handle
@@ -460,26 +498,19 @@ def test_a_reload_loses_nothing() -> None:
             proxy: Proxy = seen.proxy
             client = await seen.connect()
 
-            replaced_all = False
-
-            async def many() -> set[int]:
-                statuses = set()
-                while not replaced_all:
-                    statuses.add((await client.ask(POST))[0])
-                    await asyncio.sleep(RESTED)
-                return statuses
-
-            work = asyncio.ensure_future(many())
             for core in cores:
+                asked = asyncio.ensure_future(client.ask(POST))
                 await until(lambda: proxy.in_flight)
                 proxy.replace(core, proxy.settings)
-                assert core.workload(0, monotonic())[0] == 1  # that of the core before
-                await until(lambda: not proxy.in_flight)
-            replaced_all = True
-            assert await work == {200}
+                assert core.workload(0, seen.clock())[0] == 1  # that of the core before
+                may_answer.set()
+                assert (await asked)[0] == 200
+                may_answer.clear()
+                assert proxy.in_flight == 0
+                while core.workload(0, seen.clock())[0]:  # until it has heard of that end
+                    await asyncio.sleep(0.005)
+                seen.clock.skip(RESTED)
             assert backend.connections == 1  # the pool is the same
-            await until(lambda: cores[-1].workload(0, monotonic())[0] == 0)
-            assert proxy.in_flight == 0
             client.close()
 
     run(scenario())

@@ -284,9 +284,10 @@ def test_an_idle_tunnel_is_closed() -> None:
         async with serve(stay, "127.0.0.1", 0) as server:
             port = server.sockets[0].getsockname()[1]
             async with (
-                proxying(f"http://127.0.0.1:{port}", times=replaced(tunnel=0.1)) as (seen, _),
+                proxying(f"http://127.0.0.1:{port}") as (seen, _),
                 connect(f"ws://127.0.0.1:{seen.port}/") as socket,
             ):
+                seen.clock.skip(seen.proxy.settings.times.tunnel)
                 with pytest.raises(websockets.ConnectionClosed):
                     await socket.recv()
                 await seen.settled()

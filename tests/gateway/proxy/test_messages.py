@@ -63,7 +63,7 @@ def test_connections_are_kept_on_both_sides() -> None:
                 client = await seen.connect()
                 for _ in range(3):
                     assert (await client.ask(GET))[0] == 200
-                    await asyncio.sleep(RESTED)
+                    seen.clock.skip(RESTED)
                 client.close()
             assert len(backend.heads) == 6
             assert backend.connections == 1
@@ -149,7 +149,7 @@ def test_bodies_end_where_they_end(
             got = await client.ask(GET)
             assert (got[0], got[2]) == (status, body)
             assert value_of(got[1], b"content-length") == length
-            await asyncio.sleep(RESTED)
+            seen.clock.skip(RESTED)
             assert (await client.ask(GET))[2] == b"next"
             assert backend.connections == 1
             client.close()
@@ -164,7 +164,7 @@ def test_the_answer_to_head_has_no_body() -> None:
             client = await seen.connect()
             status, head, _ = await client.ask(b"HEAD / HTTP/1.1\r\nHost: a\r\n\r\n")
             assert (status, value_of(head, b"content-length")) == (200, b"1000")
-            await asyncio.sleep(RESTED)
+            seen.clock.skip(RESTED)
             assert (await client.ask(GET))[2] == b"ok"
             assert backend.connections == 1
             client.close()

@@ -75,7 +75,7 @@ def test_the_answer_depends_neither_on_the_order_of_keys_nor_on_the_way_a_body_c
                 assert backends[1].bodies[-2:] == [body, body]
             assert backends[0].heads == []
             await seen.settled()
-            assert seen.proxy.bodies.size == 0
+            assert seen.proxy.clients.bodies.size == 0
 
     run(scenario())
 
@@ -172,7 +172,7 @@ def test_what_no_frontend_takes_is_told_why(request_: bytes, status: int, says: 
             )
             await seen.settled()
             assert len(seen.accesses[-1].reason) < 400
-            assert seen.proxy.bodies.size == 0
+            assert seen.proxy.clients.bodies.size == 0
             assert not backends[0].heads
             assert not backends[1].heads
 
@@ -279,7 +279,7 @@ def test_the_memory_of_bodies_that_wait_is_bounded_and_given_back() -> None:
             start = HEAD + b"Content-Length: 90000\r\n\r\n" + b'{"x": "' + b"x" * 80_000
             waiting: list[Client] = [await seen.connect()]
             waiting[0].writer.write(start)
-            while seen.proxy.bodies.size < 80_000:
+            while seen.proxy.clients.bodies.size < 80_000:
                 await asyncio.sleep(0.005)
             status, head, body = await asked(seen, start)
             assert status == 503
@@ -290,10 +290,10 @@ def test_the_memory_of_bodies_that_wait_is_bounded_and_given_back() -> None:
             assert (await waiting[0].response())[2] == b"small"
             gone = await seen.connect()
             gone.writer.write(start)
-            while seen.proxy.bodies.size < 80_000:
+            while seen.proxy.clients.bodies.size < 80_000:
                 await asyncio.sleep(0.005)
             gone.close()
-            while seen.proxy.bodies.size:
+            while seen.proxy.clients.bodies.size:
                 await asyncio.sleep(0.005)
             assert (await asked(seen, post(b'{"model": "small"}')))[0] == 200
             waiting[0].close()

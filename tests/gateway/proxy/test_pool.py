@@ -136,7 +136,7 @@ def test_a_pool_of_none_uses_each_connection_once_and_says_so() -> None:
             client = await seen.connect()
             for _ in range(3):
                 assert (await client.ask(POST))[0] == 200
-                await asyncio.sleep(RESTED)
+                seen.clock.skip(RESTED)
             assert backend.connections == 3
             assert [value_of(head, b"connection") for head in backend.heads] == [b"close"] * 3
             client.close()
@@ -239,7 +239,7 @@ def test_a_post_that_was_never_answered_goes_again_where_that_is_wished(
         async with proxying(closing, frontends=rules) as (seen, [backend]):
             client = await seen.connect()
             assert (await client.ask(POST))[0] == 200
-            await asyncio.sleep(RESTED)
+            seen.clock.skip(RESTED)
             assert (await client.ask(POST))[0] == status
             assert len(backend.heads) == 1 + sends
             assert backend.bodies == [b"hi"] * (1 + sends)
@@ -290,7 +290,7 @@ def test_408_on_a_kept_connection_is_its_end_and_not_an_answer(body: bytes) -> N
         async with proxying(leaving) as (seen, [backend]):
             client = await seen.connect()
             assert (await client.ask(POST))[0] == 200
-            await asyncio.sleep(RESTED)
+            seen.clock.skip(RESTED)
             status, _, _ = await client.ask(post)
             kept = len(body) <= seen.proxy.settings.sizes.replay
             assert status == (200 if kept else 408)  # what cannot be sent again is passed on

@@ -127,12 +127,12 @@ def test_what_may_not_be_sent_again_is_passed_on(response: bytes, size: int) -> 
 def test_a_connection_whose_refusal_was_read_is_used_again() -> None:
     async def scenario() -> None:
         backends = saying(refusal(b"429 No"), ok(b"a")), saying(ok(b"b"))
-        # Long after the connection may be used again, RESTED: both are times of a real clock.
-        rules = Rules(refusals=RefusalRule(first=0.5))
+        rules = Rules(refusals=RefusalRule(first=1.0))  # s, when the connection has rested for long
         async with proxying(*backends, rules=rules) as (seen, (first, _)):
             client = await seen.connect()
             assert (await client.ask(post(b"one")))[2] == b"b"
             # It named no time and has no job: it is asked again after a pause.
+            seen.clock.skip(1.0)
             while (await client.ask(post(b"two")))[2] == b"b":
                 await asyncio.sleep(0.01)
             assert (first.connections, len(first.heads)) == (1, 2)

@@ -121,12 +121,14 @@ def test_a_broken_response_to_http_1_0_is_reset(
 
 def test_a_response_to_http_1_0_that_time_or_a_stop_ends_is_reset() -> None:
     async def scenario() -> None:
-        end, times = asyncio.Event(), replaced(idle=0.2)
+        end, times = asyncio.Event(), replaced(total=600.0)
         async with proxying(breaking(CHUNKED, end), times=times) as (seen, _):
             client = await seen.connect()
             client.writer.write(OLD)
             await client.reader.readuntil(b"\r\n\r\n")
+            seen.clock.skip(times.idle)
             await expect_reset(client)
+            assert "stood still" in seen.accesses[-1].reason
             client.close()
             end.set()
         end.clear()
@@ -271,7 +273,7 @@ def test_after_a_204_with_a_body_its_connection_is_not_used(framing: bytes) -> N
             assert status == 204
             assert value_of(head, b"content-length") is None
             assert value_of(head, b"transfer-encoding") is None
-            await asyncio.sleep(RESTED)
+            seen.clock.skip(RESTED)
             assert (await client.ask(GET))[2] == b"own"
             assert backend.connections == 2
             client.close()

@@ -108,6 +108,6 @@ def test_silent_and_slow_and_resting_clients_are_let_go() -> None:
             assert drips.data.startswith(b"HTTP/1.1 408")
             assert 75.0 <= await until(lambda: rests.ended) - begun <= 75.0 + LATE
             assert rests.data == OK
-            await until(lambda: not made.proxy.downstreams)
+            await until(lambda: not made.proxy.clients.connections)
 
     run_in_memory(scenario())

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from prometheus_client import ProcessCollector
 
 
-class Pool(Protocol):
+class Connector(Protocol):
     """Connections to one backend, as metrics read them."""
 
     opened: int
@@ -35,31 +35,31 @@ class Pool(Protocol):
         """Number of idle connections."""
 
 
-class Router(Protocol):
-    """Pools of a proxy, in the order of the backends."""
-
-    @property
-    def pools(self) -> Sequence[Pool]:
-        """One pool for each backend."""
-
-
-class Doors(Protocol):
-    """Proxy as metrics read it."""
+class Clients(Protocol):
+    """Client connections, as metrics read them."""
 
     draining: bool
     refused: int
 
     @property
-    def downstreams(self) -> Collection[Any]:
-        """Connections of clients."""
+    def connections(self) -> Collection[Any]:
+        """Open ones, without tunnels."""
 
     @property
     def tunnels(self) -> Collection[Any]:
-        """Upgraded connections."""
+        """Upgraded ones."""
+
+
+class LiveProxy(Protocol):
+    """Proxy, as metrics read it."""
 
     @property
-    def router(self) -> Router:
-        """Router in force now."""
+    def clients(self) -> Clients:
+        """Client connections."""
+
+    @property
+    def connectors(self) -> Sequence[Connector]:
+        """Connections to each backend."""
 
 
 def seen_of(
@@ -67,14 +67,14 @@ def seen_of(
     system: RoutingSystem,
     settings: ProxySettings,
     now: float,
-    doors: Doors | None = None,
+    proxy: LiveProxy | None = None,
 ) -> Snapshot:
     """Collect the counts and state of a core."""
     names = [backend.name for backend in system.backends]
-    pools = doors.router.pools if doors else None
+    connectors = proxy.connectors if proxy else None
     backends = {}
     for b, (name, address) in enumerate(zip(names, settings.backends, strict=True)):
-        idle = pools[b].idle if pools else 0
+        idle = connectors[b].idle if connectors else 0
         backends[name] = _backend(core, b, now, address.url, idle)
     frontends = {
         frontend.name: SeenFrontend(
@@ -83,13 +83,13 @@ def seen_of(
         )
         for f, frontend in enumerate(system.frontends)
     }
-    if doors is None:
+    if proxy is None:
         return Snapshot(frontends=frontends, backends=backends)
     return Snapshot(
-        draining=int(doors.draining),
-        clients=len(doors.downstreams),
-        tunnels=len(doors.tunnels),
-        refused=doors.refused,
+        draining=int(proxy.clients.draining),
+        clients=len(proxy.clients.connections),
+        tunnels=len(proxy.clients.tunnels),
+        refused=proxy.clients.refused,
         frontends=frontends,
         backends=backends,
     )
@@ -149,24 +149,24 @@ def without_credentials(url: str) -> str:
 
 @final
 class Opened:
-    """Connections opened to each backend, ever: a replaced pool passes its count on."""
+    """Connections opened to each backend, ever: a replaced connector passes its count on."""
 
     def __init__(self) -> None:
-        self._pools: dict[str, Pool] = {}
+        self._connectors: dict[str, Connector] = {}
         self._before: dict[str, int] = {}
 
-    def by(self, names: Collection[str], doors: Doors | None) -> Snapshot:
+    def by(self, names: Collection[str], proxy: LiveProxy | None) -> Snapshot:
         """Return the counts; `names` of the backends in their order."""
-        pools = doors.router.pools if doors else ()
-        for name, pool in zip(names, pools, strict=bool(pools)):
-            last = self._pools.get(name, pool)
-            if last is not pool:
+        connectors = proxy.connectors if proxy else ()
+        for name, connector in zip(names, connectors, strict=bool(connectors)):
+            last = self._connectors.get(name, connector)
+            if last is not connector:
                 self._before[name] = self._before.get(name, 0) + last.opened
-            self._pools[name] = pool
+            self._connectors[name] = connector
         return Snapshot(
             backends={
-                name: SeenBackend(opened=pool.opened + self._before.get(name, 0))
-                for name, pool in self._pools.items()
+                name: SeenBackend(opened=connector.opened + self._before.get(name, 0))
+                for name, connector in self._connectors.items()
             }
         )
 

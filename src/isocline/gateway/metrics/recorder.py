@@ -15,7 +15,7 @@ from typing import NamedTuple, final
 from isocline.gateway.access_log import Access
 from isocline.gateway.config import ProxySettings
 from isocline.gateway.core.core import Core
-from isocline.gateway.metrics.collect import Doors, Opened, seen_of, usage_now
+from isocline.gateway.metrics.collect import LiveProxy, Opened, seen_of, usage_now
 from isocline.gateway.metrics.counters import Counters
 from isocline.gateway.metrics.failure_reasons import cause_of
 from isocline.gateway.metrics.snapshot import Pair, SeenBackend, Snapshot, merged
@@ -96,18 +96,18 @@ class Recorder:
         self._numbering = _numbering(system, settings, now)
         self._policy = policy
 
-    def snapshot(self, core: Core, now: float, doors: Doors | None = None) -> Snapshot:
+    def snapshot(self, core: Core, now: float, proxy: LiveProxy | None = None) -> Snapshot:
         """Snapshot at `now`, s of the monotonic clock.
 
         Args:
             core: The one that decides now.
             now: The time.
-            doors: The Proxy, for its connections; None: they count as 0.
+            proxy: For its connections; None: they count as 0.
         """
         self.flush()
         numbering = self._numbering
-        live = seen_of(core, numbering.system, numbering.settings, now, doors)
-        opened = self._opened.by(live.backends, doors)
+        live = seen_of(core, numbering.system, numbering.settings, now, proxy)
+        opened = self._opened.by(live.backends, proxy)
         failures = {
             name: SeenBackend(failures=dict(causes)) for name, causes in self._failures.items()
         }

@@ -4,18 +4,19 @@ import asyncio
 import os
 import select
 import ssl
-from typing import TYPE_CHECKING, cast, final
+from collections.abc import Callable
+from typing import cast, final
 
+from isocline.gateway.config import SizeLimits
 from isocline.gateway.core.actions import FULL, Cause
+from isocline.gateway.core.request_cost import Usage
 from isocline.gateway.http.grammar import BAD_GATEWAY, BadMessageError, require_response_start
 from isocline.gateway.http.response_head import SWITCHING, ResponseHead
-from isocline.gateway.proxy.read_pauses import BACKEND_IS_SLOW
+from isocline.gateway.proxy.exchange import Exchange
+from isocline.gateway.proxy.pool import Pool
+from isocline.gateway.proxy.sides import BACKEND_IS_SLOW, BackendSide
 from isocline.gateway.proxy.transfer import Transfer
 from isocline.gateway.proxy.tunnel import open_tunnel
-
-if TYPE_CHECKING:
-    from isocline.gateway.proxy.exchange import Exchange
-    from isocline.gateway.proxy.pool import Pool
 
 # A heartbeat every 10 s (102 Processing) over the default limit on the first byte is 60.
 _MOST_INTERIM = 100
@@ -25,38 +26,36 @@ _QUIET = select.POLLIN | select.POLLHUP | select.POLLERR
 
 
 @final
-class BackendConnection(asyncio.Protocol):
+class BackendConnection(BackendSide, asyncio.Protocol):
     """Connection to a backend, used by one exchange after the other.
 
     Attributes:
         exchange: Present exchange; None: the connection waits in the pool.
-        uses: Number of requests served.
-        released: Time of the last release, s.
-        streamed: Whether the last response had no length.
-        due: Time at which it has waited in the pool for too long, s.
         response: Present response, once its head is read.
     """
 
     __slots__ = (
+        "_clock",
         "_ended",
         "_held",
         "_interim",
         "_poll",
+        "_pool",
+        "_sizes",
         "_unsent",
-        "due",
         "exchange",
-        "pool",
-        "released",
         "response",
-        "streamed",
         "transport",
-        "uses",
     )
 
     transport: asyncio.Transport
 
-    def __init__(self, pool: "Pool") -> None:
-        self.pool = pool
+    def __init__(
+        self, pool: "Pool[BackendConnection]", sizes: SizeLimits, clock: Callable[[], float]
+    ) -> None:
+        self._pool = pool
+        self._sizes = sizes
+        self._clock = clock  # s
         self.exchange: Exchange | None = None
         self.uses = 0
         self.due = self.released = 0.0
@@ -71,26 +70,24 @@ class BackendConnection(asyncio.Protocol):
     # Calls of exchanges and of the pool
 
     def release(self, now: float, reusable: bool, streamed: bool) -> None:
-        """Return the connection to the pool, or close it, after a complete response."""
         self.exchange = None
         self.response = None
         self._interim = 0
         self.uses += 1
         if reusable and not self._unsent:
-            self.pool.give(self, now, streamed)
+            self._pool.give(self, now, streamed)
         else:
             self.transport.abort()
 
     def write(self, data: bytes) -> None:
-        """Write to the backend; uvloop raises for a lost connection before reporting it."""
-        if not self.transport.is_closing():
+        if not self.transport.is_closing():  # uvloop raises for a lost one before reporting it
             self.transport.write(data)
 
     def write_more(self, data: bytes) -> None:
         """Write more of a request's body, after reading what has come meanwhile.
 
-        It may be the response of a backend that refuses the request and closes: the body would meet
-        an error, and with the connection the response would be lost that is there already.
+        That may be the response of a backend that refuses the request and closes: the body would
+        meet an error, and with the connection the response would be lost that is there already.
         """
         if self._unsent:
             self._unsent += data
@@ -101,14 +98,18 @@ class BackendConnection(asyncio.Protocol):
             asyncio.get_running_loop().call_soon(self._write_next_turn)
 
     def pause(self) -> None:
-        """Pause reading."""
         if not self.transport.is_closing():
             self.transport.pause_reading()
 
     def resume(self) -> None:
-        """Resume reading."""
         if not self.transport.is_closing():
             self.transport.resume_reading()
+
+    def said_all(self) -> bool:
+        return self.response is not None and self.response.said_all()
+
+    def usage(self) -> Usage | None:
+        return None if self.response is None else self.response.usage()
 
     def is_quiet(self) -> bool:
         """Whether nothing has come since the last response: neither an end nor a stray byte.
@@ -119,11 +120,9 @@ class BackendConnection(asyncio.Protocol):
         return not self.transport.is_closing() and not self._poll.poll(0)
 
     def close(self) -> None:
-        """Close a connection with nothing under way."""
         self.transport.close()
 
     def abort(self) -> None:
-        """Abort the connection; the backend may stop work on a request."""
         self.exchange = None
         self.transport.abort()
 
@@ -131,7 +130,7 @@ class BackendConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
-        self.transport.set_write_buffer_limits(high=self.pool.sizes.buffer)
+        self.transport.set_write_buffer_limits(high=self._sizes.buffer)
         self._poll.register(self.transport.get_extra_info("socket").fileno(), _QUIET)
 
     def data_received(self, data: bytes) -> None:
@@ -161,22 +160,22 @@ class BackendConnection(asyncio.Protocol):
             self._read_rest()
         exchange = self.exchange
         if exchange is None:
-            self.pool.forget(self)
+            self._pool.forget(self, self._clock())
             return
         if self._ended and self.response is not None and self.response.closed():
             return
         stale = self.uses > 0 and not exchange.answered
         if stale:
-            self.pool.found_closed(self, self.pool.clock())
+            self._pool.found_closed(self, self._clock())
         exchange.failed(Cause.STALE if stale else Cause.RESET)
 
     def pause_writing(self) -> None:
         if self.exchange:
-            self.exchange.downstream.pause(BACKEND_IS_SLOW)
+            self.exchange.client.pause(BACKEND_IS_SLOW)
 
     def resume_writing(self) -> None:
         if self.exchange:
-            self.exchange.downstream.resume(BACKEND_IS_SLOW)
+            self.exchange.client.resume(BACKEND_IS_SLOW)
 
     # Steps
 
@@ -202,9 +201,9 @@ class BackendConnection(asyncio.Protocol):
         data, self._unsent = self._unsent, b""
         self.write(data)
 
-    def _read_head(self, exchange: "Exchange", data: bytes) -> None:
+    def _read_head(self, exchange: Exchange, data: bytes) -> None:
         exchange.answered = True
-        sizes = self.pool.sizes
+        sizes = self._sizes
         if self._held:
             data, self._held = self._held + data, b""
         while True:
@@ -223,17 +222,18 @@ class BackendConnection(asyncio.Protocol):
             if not data:
                 return
         if head.keep is not None:
-            self.pool.keeps(head.keep)
+            self._pool.keeps(head.keep)
         if head.status == REQUEST_TIMEOUT and self._was_idle(exchange, head):
             return
         exchange.first_byte()
         if head.status == SWITCHING:
-            open_tunnel(exchange, head, data)
+            open_tunnel(exchange, head, data, self.transport)
+            self.exchange = None
         elif not (head.status in FULL and exchange.turned_away(head, data)):
             self.response = Transfer(exchange, head)
             self.response.begin(head, data)
 
-    def _was_idle(self, exchange: "Exchange", head: ResponseHead) -> bool:
+    def _was_idle(self, exchange: Exchange, head: ResponseHead) -> bool:
         """Whether the backend ends an idle connection by 408, and the request is sent again.
 
         A 408 means that it got no whole request, so that any request may be repeated (RFC 9110,
@@ -241,11 +241,11 @@ class BackendConnection(asyncio.Protocol):
         """
         if not self.uses or head.persistent or not exchange.can_repeat():
             return False
-        self.pool.found_closed(self, self.pool.clock())
+        self._pool.found_closed(self, self._clock())
         exchange.failed(Cause.STALE, received=False)
         return True
 
-    def _pass_interim(self, exchange: "Exchange", head: ResponseHead) -> None:
+    def _pass_interim(self, exchange: Exchange, head: ResponseHead) -> None:
         """Pass on a 1xx response; 100 only to a client that waits for it (RFC 9110, 15.2)."""
         self._interim += 1
         if self._interim > _MOST_INTERIM:
@@ -253,7 +253,7 @@ class BackendConnection(asyncio.Protocol):
         exchange.interim()
         request = exchange.head
         if request.version == 1 and (head.status != 100 or request.expects):
-            exchange.downstream.write(head.forward(b""))
+            exchange.client.write(head.forward(b""))
 
 
 def _has_said_so(tls: ssl.SSLObject) -> bool:

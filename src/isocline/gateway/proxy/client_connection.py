@@ -5,22 +5,29 @@ import contextlib
 import math
 import socket
 import struct
-from typing import TYPE_CHECKING, cast, final
+from collections.abc import Callable
+from typing import cast, final
 
+from isocline.gateway.access_log import Access
+from isocline.gateway.config import ProxySettings
+from isocline.gateway.cors import CrossOrigin
 from isocline.gateway.http.body import Framing
 from isocline.gateway.http.error_responses import answer
 from isocline.gateway.http.forwarded import Forwarded
-from isocline.gateway.http.grammar import (
-    HEAD_TOO_LARGE,
-    BadMessageError,
-)
+from isocline.gateway.http.grammar import HEAD_TOO_LARGE, BadMessageError
 from isocline.gateway.http.request_head import RequestHead
 from isocline.gateway.proxy.admission import admit, framing_of, preflight_answer
-from isocline.gateway.proxy.exchange import Exchange
-from isocline.gateway.proxy.read_pauses import BACKEND_IS_SLOW, NEXT_REQUEST_IS_HERE, NO_BACKEND_YET
-
-if TYPE_CHECKING:
-    from isocline.gateway.proxy.server import Proxy
+from isocline.gateway.proxy.body_buffer import Total
+from isocline.gateway.proxy.exchange import Decider, Exchange
+from isocline.gateway.proxy.frontend_lookup import find_frontend
+from isocline.gateway.proxy.hang_ups import HangUps
+from isocline.gateway.proxy.sides import (
+    BACKEND_IS_SLOW,
+    NEXT_REQUEST_IS_HERE,
+    NO_BACKEND_YET,
+    ClientSide,
+)
+from isocline.gateway.proxy.tunnel import Tunnel
 
 REQUEST_TIMEOUT = 408
 _RESET = struct.pack("ii", 1, 0)  # linger for 0 s: a close is a reset
@@ -29,7 +36,76 @@ _EMPTY_LINE = (b"\r", b"\r\n")  # as far as it has come
 
 
 @final
-class ClientConnection(asyncio.Protocol):
+class Clients:
+    """The client connections of one process, and what they share.
+
+    Attributes:
+        settings: Settings for new requests.
+        decider: Where new requests go.
+        upgrades: Protocols to which a connection may be upgraded, in lower case.
+        cors: Which web pages may call; None: backends decide.
+        connections: Open client connections.
+        hang_ups: Detector of the end of those that are paused.
+        tunnels: Upgraded connections.
+        bodies: Bytes of requests' bodies that are kept.
+        draining: Whether connections take no further requests.
+        refused: Number of connections refused as there were too many.
+    """
+
+    __slots__ = (
+        "bodies",
+        "clock",
+        "connections",
+        "cors",
+        "decider",
+        "draining",
+        "hang_ups",
+        "refused",
+        "settings",
+        "tunnels",
+        "upgrades",
+    )
+
+    settings: ProxySettings
+    decider: Decider
+    upgrades: frozenset[bytes]
+    cors: CrossOrigin | None
+
+    def __init__(
+        self, settings: ProxySettings, decider: Decider, clock: Callable[[], float]
+    ) -> None:
+        self.clock = clock  # s
+        self.connections: set[ClientConnection] = set()
+        self.hang_ups = HangUps()
+        self.tunnels: set[Tunnel] = set()
+        self.bodies = Total()
+        self.draining = False
+        self.refused = 0
+        self.use(settings, decider)
+
+    def use(self, settings: ProxySettings, decider: Decider) -> None:
+        """Use these for requests from now on."""
+        self.settings = settings
+        self.decider = decider
+        self.upgrades = frozenset([name.encode() for name in settings.upgrades])
+        self.cors = None if settings.cors is None else CrossOrigin(settings.cors)
+
+    def sweep(self, now: float) -> None:
+        """End what has taken too long: exchanges, waiting connections, tunnels."""
+        for connection in tuple(self.connections):
+            exchange = connection.exchange
+            if exchange is not None:
+                if exchange.due < now or exchange.deadline < now:
+                    exchange.overdue(now)
+            elif connection.due < now:
+                connection.overdue()
+        for tunnel in tuple(self.tunnels):
+            if tunnel.due < now:
+                tunnel.close()
+
+
+@final
+class ClientConnection(ClientSide, asyncio.Protocol):
     """Client connection. Requests that come before their turn (pipelining) wait.
 
     As much of them is read as a head may take, so that the end of the connection is noticed as it
@@ -37,41 +113,31 @@ class ClientConnection(asyncio.Protocol):
 
     Attributes:
         exchange: Exchange under way, if any.
-        close_is_end: Whether the end of the connection marks the end of the present response.
-        write_paused: Whether the client takes the response too slowly.
-        cors: Header lines that let a browser show the response at hand to its page.
         due: End of the limit on this connection while it has no exchange, s.
     """
 
     __slots__ = (
+        "_clients",
         "_framing",
         "_held",
         "_lingering",
-        "_paused",
         "_served",
-        "close_is_end",
-        "cors",
         "due",
         "exchange",
-        "listener",
-        "proxy",
         "transport",
-        "way",
-        "write_paused",
     )
 
     transport: asyncio.Transport
-    way: Forwarded
 
-    def __init__(self, proxy: "Proxy", listener: str) -> None:
-        self.proxy = proxy
+    def __init__(self, clients: Clients, listener: str) -> None:
+        self._clients = clients
         self.listener = listener
         self.exchange: Exchange | None = None
         self.write_paused = self.close_is_end = False
         self.cors = b""
         self._framing: Framing | None = None  # of a request's body that is not complete
         self._held = b""  # the start of a head, or requests before their turn
-        self._paused = 0
+        self.paused = 0
         self._lingering = False
         self._served = False  # a request was; the first one's time runs from the connection on
         self.due = math.inf
@@ -80,17 +146,18 @@ class ClientConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
-        proxy = self.proxy
-        if len(proxy.downstreams) >= proxy.settings.sizes.connections:
-            proxy.refused += 1
+        clients = self._clients
+        settings = clients.settings
+        if len(clients.connections) >= settings.sizes.connections:
+            clients.refused += 1
             self.transport.abort()
             return
-        self.transport.set_write_buffer_limits(high=proxy.settings.sizes.buffer)
+        self.transport.set_write_buffer_limits(high=settings.sizes.buffer)
         peer = transport.get_extra_info("peername")
         secure = transport.get_extra_info("sslcontext") is not None
-        self.way = Forwarded(peer[0] if peer else "unknown", secure, proxy.settings.trusted)
-        proxy.downstreams.add(self)
-        self.due = proxy.clock() + proxy.settings.times.header
+        self.way = Forwarded(peer[0] if peer else "unknown", secure, settings.trusted)
+        clients.connections.add(self)
+        self.due = clients.clock() + settings.times.header
 
     def data_received(self, data: bytes) -> None:
         if self._lingering:
@@ -106,64 +173,59 @@ class ClientConnection(asyncio.Protocol):
             self._refuse(error)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
-        self.proxy.downstreams.discard(self)
-        if self._paused:
-            self.proxy.hang_ups.forget(self.transport)
+        self._clients.connections.discard(self)
+        if self.paused:
+            self._clients.hang_ups.forget(self.transport)
         if self.exchange is not None:
             exchange, self.exchange = self.exchange, None
             exchange.client_gone()
 
     def pause_writing(self) -> None:
         self.write_paused = True
-        if self.exchange is not None and self.exchange.upstream is not None:
-            self.exchange.upstream.pause()
+        if self.exchange is not None and self.exchange.backend is not None:
+            self.exchange.backend.pause()
 
     def resume_writing(self) -> None:
         self.write_paused = False
         if self.exchange is not None:
-            if self.exchange.upstream is not None:
-                self.exchange.upstream.resume()
+            if self.exchange.backend is not None:
+                self.exchange.backend.resume()
         elif self._held and not self._lingering:
             self._next()
 
     # Calls of exchanges and clocks
 
     def write(self, data: bytes) -> None:
-        """Write to the client; uvloop raises for a lost connection before reporting it."""
-        if not self.transport.is_closing():
+        if not self.transport.is_closing():  # uvloop raises for a lost one before reporting it
             self.transport.write(data)
 
     def pause(self, why: int) -> None:
-        """Pause reading, for this reason."""
-        if not self._paused and not self.transport.is_closing():
+        if not self.paused and not self.transport.is_closing():
             self.transport.pause_reading()
-            self.proxy.hang_ups.watch(self.transport, self.transport.abort)
-        self._paused |= why
+            self._clients.hang_ups.watch(self.transport, self.transport.abort)
+        self.paused |= why
 
     def resume(self, why: int) -> None:
-        """Drop these reasons for a pause, and resume reading if none is left."""
-        if not self._paused:
+        if not self.paused:
             return
-        self._paused &= ~why
-        if not self._paused:
-            self.proxy.hang_ups.forget(self.transport)
+        self.paused &= ~why
+        if not self.paused:
+            self._clients.hang_ups.forget(self.transport)
             if not self.transport.is_closing():
                 self.transport.resume_reading()
 
     def stays(self, head: RequestHead) -> bool:
-        """Whether another request may follow this one."""
-        return head.persistent and self._framing is None and not self.proxy.draining
+        return head.persistent and self._framing is None and not self._clients.draining
 
     def exchange_done(self, persistent: bool, now: float) -> None:
-        """Begin the next request, or end the connection, after a response."""
         self.exchange = None
         self._served = True
-        if self._paused:
+        if self.paused:
             self.resume(BACKEND_IS_SLOW | NO_BACKEND_YET)
         if not persistent:
             self.close(linger=self._framing is not None)
             return
-        self.due = now + self.proxy.settings.times.keep_alive
+        self.due = now + self._clients.settings.times.keep_alive
         if self._held:
             # Not at once: a thousand requests in one piece would be a thousand calls deep.
             asyncio.get_running_loop().call_soon(self._next)
@@ -178,10 +240,10 @@ class ClientConnection(asyncio.Protocol):
         if linger:
             self._lingering = True
             self._held = b""
-            self.resume(self._paused)
+            self.resume(self.paused)
             if self.transport.can_write_eof():
                 self.transport.write_eof()
-            self.due = self.proxy.clock() + self.proxy.settings.times.linger
+            self.due = self._clients.clock() + self._clients.settings.times.linger
         else:
             self._close()
 
@@ -209,23 +271,25 @@ class ClientConnection(asyncio.Protocol):
         else:
             self.close()
 
-    @property
-    def is_paused(self) -> bool:
-        """Whether reading is paused by us."""
-        return bool(self._paused)
-
-    def leave(self) -> bytes:
-        """Give the connection to a tunnel, with the bytes that followed the request."""
+    def break_off(self) -> None:
         self.exchange = None
-        self.proxy.downstreams.discard(self)
-        self.resume(self._paused)
-        held, self._held = self._held, b""
-        return held
+        self.abort()
+
+    def begin_tunnel(self, backend: asyncio.Transport) -> None:
+        clients, exchange = self._clients, self.exchange
+        assert exchange is not None
+        self.exchange = None
+        clients.connections.discard(self)
+        self.resume(self.paused)
+        held, self._held = self._held, b""  # followed the request
+        Tunnel(exchange, self.transport, backend, clients.hang_ups, clients.tunnels).begin(held)
 
     # Steps
 
     def _close(self) -> None:
-        self.due = self.proxy.clock() + self.proxy.settings.times.idle  # to take what is written
+        self.due = (
+            self._clients.clock() + self._clients.settings.times.idle
+        )  # to take what is written
         self.transport.close()
 
     def _next(self) -> None:
@@ -237,8 +301,8 @@ class ClientConnection(asyncio.Protocol):
         self.data_received(held)
 
     def _read_head(self, data: bytes) -> None:
-        proxy = self.proxy
-        sizes = proxy.settings.sizes
+        clients = self._clients
+        settings, sizes = clients.settings, clients.settings.sizes
         # One empty line may stand before a request (RFC 9112, Section 2.2).
         start = 2 if data.startswith(b"\r\n") else 0
         end = data.find(b"\r\n\r\n", start) + 4
@@ -249,17 +313,17 @@ class ClientConnection(asyncio.Protocol):
             return
         self._held = self.cors = b""
         head = RequestHead(data[start:end], sizes.header_count)
-        cors = proxy.cors
+        cors = clients.cors
         if cors is not None:
             self.cors = cors.fields(head)
             if not head.has_body and cors.is_preflight(head):
-                exchange = self.exchange = Exchange(proxy.router, self, head)
+                exchange = self.exchange = Exchange(clients.decider, self, head, clients.bodies)
                 self._hold_next(data[end:])
                 exchange.reply(preflight_answer(head, cors, self.stays(head)))
                 return
-        admit(head, proxy.settings, proxy.upgrades)
+        admit(head, settings, clients.upgrades)
         length = head.length or 0
-        exchange = self.exchange = Exchange(proxy.router, self, head)
+        exchange = self.exchange = Exchange(clients.decider, self, head, clients.bodies)
         if head.chunked or length > len(data) - end:
             self._framing = framing = framing_of(head, sizes)
             self._read_body(framing, data[end:])
@@ -268,7 +332,7 @@ class ClientConnection(asyncio.Protocol):
             exchange.request_data(data[end : end + length], complete=True)
         if len(data) > end + length:
             self._hold_next(data[end + length :])
-        exchange.match()
+        find_frontend(exchange)
 
     def _hold(self, data: bytes) -> None:
         """Keep the start of a head."""
@@ -278,12 +342,12 @@ class ClientConnection(asyncio.Protocol):
         if b"\n\n" in head or (head[:1] < b"!" and data not in _EMPTY_LINE):
             raise BadMessageError("not an HTTP/1.1 request")  # nor will it be one
         if not self._held and self._served:
-            self.due = self.proxy.clock() + self.proxy.settings.times.header
+            self.due = self._clients.clock() + self._clients.settings.times.header
         self._held = data
 
     def _hold_next(self, data: bytes) -> None:
         self._held += data
-        if len(self._held) > self.proxy.settings.sizes.head:
+        if len(self._held) > self._clients.settings.sizes.head:
             self.pause(NEXT_REQUEST_IS_HERE)
 
     def _read_body(self, framing: Framing, data: bytes) -> None:
@@ -293,7 +357,7 @@ class ClientConnection(asyncio.Protocol):
             self._framing = None
         if exchange is not None:
             exchange.request_data(passed, complete=rest is not None)
-            exchange.match()
+            find_frontend(exchange)
         if rest:
             self._hold_next(rest)
 
@@ -304,6 +368,13 @@ class ClientConnection(asyncio.Protocol):
             self.abort()
             return
         if exchange is None:
-            self.proxy.refused_request(self, error)
+            self._observe_refusal(error)
         self.write(answer(error.status, error.reason, persistent=False, fields=self.cors))
         self.close(linger=True)
+
+    def _observe_refusal(self, error: BadMessageError) -> None:
+        """Pass on a request that was rejected before its head was valid."""
+        now = self._clients.clock()
+        access = Access(self.way.peer, b"", b"", b"", now, ended=now)
+        access.status, access.reason = error.status, error.reason
+        self._clients.decider.observe(access)

@@ -7,31 +7,30 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import final
 
 from isocline.gateway.access_log import Access, AccessLog, Observer
-from isocline.gateway.config import ProxySettings
+from isocline.gateway.config import BackendAddress, ProxySettings
 from isocline.gateway.core import notices
 from isocline.gateway.core.actions import Action, Cause, Close, Reject, Send
 from isocline.gateway.core.core import Core
 from isocline.gateway.core.request_cost import Usage
-from isocline.gateway.http.fields import trailer
-from isocline.gateway.proxy.exchange import Exchange
+from isocline.gateway.http.forwarded import Forwarded
+from isocline.gateway.http.request_head import RequestHead
+from isocline.gateway.proxy.connector import Connector
+from isocline.gateway.proxy.exchange import Decider, Exchange
 from isocline.gateway.proxy.matching import Matcher
 from isocline.gateway.proxy.model_list import Directory
-from isocline.gateway.proxy.pool import Pool
 from isocline.gateway.proxy.token_ratios import TokenRatios
 
 LoadReader = Callable[[bytes], int | None]
 """From the value of `endpoint-load-metrics` to jobs; None: it does not say."""
-_LOAD = b"endpoint-load-metrics"
 
 
 @final
-class CoreBridge:
+class CoreBridge(Decider):
     """A core, its frontends' conditions, and the connections to its backends.
 
     Attributes:
         exchanges: Exchanges under way, by the core's number.
-        directory: Models of the backends; None: requests for them are routed as others are.
-        token_ratios: Tokens for each byte of text, by model.
+        connectors: The way to each backend.
     """
 
     def __init__(
@@ -51,20 +50,20 @@ class CoreBridge:
             UsageError: A backend's certificates cannot be read; `before` is then as it was.
         """
         self.core = core
-        self.clock = clock  # s, as the core's times
-        self.unix_time = unix_time  # s, for dates
+        self.clock = clock
+        self.unix_time = unix_time
         self.directory = directory
         self.settings = settings
         self.sizes = settings.sizes
         self.times = settings.times
         self.matcher = Matcher(settings.frontends)
         self.exchanges: dict[int, Exchange] = {}
-        ratios = TokenRatios() if before is None else before.token_ratios
-        self.token_ratios: TokenRatios = ratios
-        known = {} if before is None else {pool.address: pool for pool in before.pools}
-        same = before is not None and _same_for_pools(before.settings, settings)
-        self.pools: list[Pool] = [
-            known[address] if same and address in known else Pool(address, settings, clock)
+        self.token_ratios = TokenRatios() if before is None else before.token_ratios
+        known: dict[BackendAddress, Connector] = {}
+        if before is not None and _same_for_connections(before.settings, settings):
+            known = {connector.address: connector for connector in before.connectors}
+        self.connectors: list[Connector] = [
+            known[address] if address in known else Connector(address, settings, clock)
             for address in settings.backends
         ]
         self._numbers = {address: number for number, address in enumerate(settings.backends)}
@@ -74,12 +73,12 @@ class CoreBridge:
         self._explains = settings.candidates and bool(observers)
         self._read_load = read_load
 
-    def close_but(self, pools: Iterable[Pool]) -> None:
-        """Close all idle connections except those of `pools`, which another bridge has now."""
-        kept = set(pools)
-        for pool in self.pools:
-            if pool not in kept:
-                pool.close()
+    def close_but(self, connectors: Iterable[Connector]) -> None:
+        """Close all idle connections except those of `connectors`, which another bridge has now."""
+        kept = set(connectors)
+        for connector in self.connectors:
+            if connector not in kept:
+                connector.close()
 
     def carry(self, into: "CoreBridge", now: float) -> None:
         """Tell a later bridge's core the jobs in flight of this one, at the backends of both."""
@@ -97,7 +96,6 @@ class CoreBridge:
     # Events of exchanges
 
     def arrived(self, exchange: Exchange, frontend: int) -> None:
-        """Pass on a request that has found its frontend."""
         core = self.core
         if self._explains:
             exchange.access.candidates = core.explain(frontend)
@@ -106,10 +104,12 @@ class CoreBridge:
         self.exchanges[action.request] = exchange
         self._act(action)
 
+    def rewrite(self, backend: int, head: RequestHead, way: Forwarded) -> bytes:
+        return self.connectors[backend].rewrite(head, way)
+
     def finished(
         self, number: int, now: float, latency_known: bool, status: int, usage: Usage | None
     ) -> None:
-        """Pass on the end of a response."""
         del self.exchanges[number]
         actions = self.core.finished(number, now, latency_known, status, usage)
         if actions:
@@ -118,7 +118,6 @@ class CoreBridge:
     def failed(
         self, number: int, cause: Cause, *, sent: bool, idempotent: bool, started: bool
     ) -> None:
-        """Pass on a failure of the backend."""
         self.act(
             self.core.failed(
                 number, self.clock(), cause, sent=sent, idempotent=idempotent, started=started
@@ -128,16 +127,13 @@ class CoreBridge:
     def turned_away(
         self, number: int, now: float, status: int, wait: float | None, *, again: bool
     ) -> list[Action]:
-        """Pass on a full backend's refusal; returns the actions, none to pass the response on."""
         return self.core.turned_away(number, now, status, wait, again=again)
 
     def cancelled(self, number: int) -> None:
-        """Pass on a cancellation."""
         del self.exchanges[number]
         self.act(self.core.cancelled(number, self.clock()))
 
     def load(self, backend: int, value: bytes | None) -> None:
-        """Pass on the load report in a response's head, if any."""
         if value is None or self.settings.backends[backend].reports == "ignore":
             return
         if self._read_load is not None:
@@ -146,12 +142,7 @@ class CoreBridge:
             if actions:
                 self.act(actions)
 
-    def load_in_trailers(self, backend: int, section: bytes) -> None:
-        """Pass on the load report in a response's trailers, if any."""
-        self.load(backend, trailer(section, _LOAD))
-
     def observe(self, access: Access) -> None:
-        """Pass a finished request to the observers."""
         for observer in self._observers:
             observer(access)
 
@@ -170,23 +161,24 @@ class CoreBridge:
 
     def announce(self) -> None:
         """Log the core's notices."""
-        told = self.core.take_notices()
-        if told:
-            notices.log(told, [address.name for address in self.settings.backends])
+        fresh = self.core.take_notices()
+        if fresh:
+            notices.log(fresh, [address.name for address in self.settings.backends])
 
     def sweep(self, now: float) -> None:
         """Close connections to backends that have waited too long."""
-        for pool in self.pools:
-            pool.sweep(now)
+        for connector in self.connectors:
+            connector.sweep(now)
 
     def act(self, actions: Iterable[Action]) -> None:
-        """Carry out the core's actions."""
         for action in actions:
             self._act(action)
 
     def _act(self, action: Action) -> None:
         if isinstance(action, Send):
-            self.exchanges[action.request].send(action.backend, action.attempt)
+            exchange = self.exchanges[action.request]
+            exchange.send(action.backend, action.attempt)
+            self.connectors[action.backend].connect(exchange, action.attempt, self.clock())
         elif isinstance(action, Reject):
             self.exchanges.pop(action.request).reject(action)
         elif isinstance(action, Close):
@@ -194,7 +186,7 @@ class CoreBridge:
         # Hold: the exchange waits as it is.
 
 
-def _same_for_pools(before: ProxySettings, after: ProxySettings) -> bool:
+def _same_for_connections(before: ProxySettings, after: ProxySettings) -> bool:
     """Whether connections opened for one address are right for the other."""
     return (
         before.sizes == after.sizes

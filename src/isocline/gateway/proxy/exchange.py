@@ -1,28 +1,91 @@
 """Exchange: one request and its response, between a client, the core and backends."""
 
-from typing import TYPE_CHECKING, final
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
+from typing import final
 
 from isocline.gateway.access_log import CLIENT_GONE, UNMATCHED, Access
-from isocline.gateway.core.actions import Cause, Close, Reject
+from isocline.gateway.config import ProxySettings, SizeLimits, TimeLimits
+from isocline.gateway.core.actions import Action, Cause, Close, Reject
 from isocline.gateway.core.request_cost import Usage
-from isocline.gateway.http.error_responses import CONTINUE, Answer, answer
+from isocline.gateway.http.error_responses import Answer, answer
+from isocline.gateway.http.forwarded import Forwarded
 from isocline.gateway.http.grammar import BadMessageError
+from isocline.gateway.http.model_reader import ModelReader
 from isocline.gateway.http.request_head import IDEMPOTENT, RequestHead
 from isocline.gateway.http.response_head import ResponseHead
 from isocline.gateway.http.retry_after import seconds_of
-from isocline.gateway.proxy.body_buffer import BodyBuffer
-from isocline.gateway.proxy.frontend_lookup import UNAVAILABLE, FrontendLookup
-from isocline.gateway.proxy.matching import NoMatch
-from isocline.gateway.proxy.model_list import Directory, Models, model_list_answer, wants_models
-from isocline.gateway.proxy.read_pauses import BACKEND_IS_SLOW, NO_BACKEND_YET
-from isocline.gateway.proxy.usage_request import asking, may_ask
+from isocline.gateway.proxy.body_buffer import BodyBuffer, Total
+from isocline.gateway.proxy.matching import Matcher
+from isocline.gateway.proxy.model_list import Directory
+from isocline.gateway.proxy.sides import BACKEND_IS_SLOW, NO_BACKEND_YET, BackendSide, ClientSide
+from isocline.gateway.proxy.token_ratios import TokenRatios
 
-if TYPE_CHECKING:
-    from isocline.gateway.proxy.backend_connection import BackendConnection
-    from isocline.gateway.proxy.client_connection import ClientConnection
-    from isocline.gateway.proxy.core_bridge import CoreBridge
+_REQUEST_TIMEOUT, _GATEWAY_TIMEOUT = 408, 504
 
-_SOON = 1.0  # s, then what waits may have been sent
+
+class Decider(ABC):
+    """Where an exchange takes its events: to a core, whose actions come back as calls.
+
+    Attributes:
+        clock: Seconds; the core's times are of this clock.
+        unix_time: Seconds since 1970, for dates.
+        settings, sizes, times: Settings with which its exchanges begin and end.
+        matcher: Conditions of the frontends.
+        directory: Models of the backends; None: requests for them are routed as others are.
+        token_ratios: Tokens for each byte of text, by model.
+    """
+
+    clock: Callable[[], float]
+    unix_time: Callable[[], float]
+    settings: ProxySettings
+    sizes: SizeLimits
+    times: TimeLimits
+    matcher: Matcher
+    directory: Directory | None
+    token_ratios: TokenRatios
+
+    @abstractmethod
+    def arrived(self, exchange: "Exchange", frontend: int) -> None:
+        """Pass on a request that has found its frontend."""
+
+    @abstractmethod
+    def rewrite(self, backend: int, head: RequestHead, way: Forwarded) -> bytes:
+        """Rewrite a request's head for a backend."""
+
+    @abstractmethod
+    def finished(
+        self, number: int, now: float, latency_known: bool, status: int, usage: Usage | None
+    ) -> None:
+        """Pass on the end of a response."""
+
+    @abstractmethod
+    def failed(
+        self, number: int, cause: Cause, *, sent: bool, idempotent: bool, started: bool
+    ) -> None:
+        """Pass on a failure of the backend."""
+
+    @abstractmethod
+    def turned_away(
+        self, number: int, now: float, status: int, wait: float | None, *, again: bool
+    ) -> list[Action]:
+        """Pass on a full backend's refusal; returns the actions, none to pass the response on."""
+
+    @abstractmethod
+    def cancelled(self, number: int) -> None:
+        """Pass on a cancellation."""
+
+    @abstractmethod
+    def load(self, backend: int, value: bytes | None) -> None:
+        """Pass on the load report in a response's head or trailers, if any."""
+
+    @abstractmethod
+    def observe(self, access: Access) -> None:
+        """Pass a finished request to the observers."""
+
+    @abstractmethod
+    def act(self, actions: Iterable[Action]) -> None:
+        """Carry out the core's actions."""
 
 
 @final
@@ -30,59 +93,64 @@ class Exchange:
     """One request from its head to the end of its response, through retries if need be.
 
     Attributes:
-        router: Bridge that it began with.
-        downstream: Client connection.
+        decider: Decider that it began with.
+        client: Client connection.
+        backend: Connection to a backend, while there is one.
         head: Head of the request.
-        upstream: Backend connection, while there is one.
+        body: Its body as far as it has come, in the framing in which it is passed on.
         complete: Whether the whole request has come.
+        model_reader: Reader of the body's model, if the frontend depends on it.
         sending: Whether the core has named a backend that has not failed.
         access: Record for the access log.
         number: The core's number of the request; 0 while, or once, it does not know it.
         usage_asked: Whether the router asked for usage, and not the client.
         answered: Whether a byte of the backend's response has come in this attempt.
         begun: Whether a part of the final response has gone to the client.
+        over: Whether all is done: nothing more goes to the client.
         due: End of the limit on the current step, s.
         deadline: End of the limit on the whole exchange, s.
     """
 
     __slots__ = (
         "_detail",
-        "_kept",
-        "_placing",
         "_sent",
         "access",
         "answered",
+        "backend",
         "begun",
+        "body",
+        "client",
         "complete",
         "deadline",
-        "downstream",
+        "decider",
         "due",
         "head",
+        "model_reader",
         "number",
-        "router",
+        "over",
         "sending",
-        "upstream",
         "usage_asked",
     )
 
     def __init__(
-        self, router: "CoreBridge", downstream: "ClientConnection", head: RequestHead
+        self, decider: Decider, client: ClientSide, head: RequestHead, bodies: Total
     ) -> None:
-        now = router.clock()
-        self.router = router
-        self.downstream = downstream
+        """Initialise; its body is counted in `bodies` while it is kept."""
+        now = decider.clock()
+        self.decider = decider
+        self.client = client
         self.head = head
-        self.upstream: BackendConnection | None = None
+        self.backend: BackendSide | None = None
         self.complete = not head.has_body
-        self._kept = BodyBuffer(downstream.proxy.bodies)
+        self.body = BodyBuffer(bodies)
+        self.model_reader: ModelReader | None = None
         self._detail = ""  # of the last attempt's failure, for the log
-        self._placing: FrontendLookup | None = None
-        self.sending = self.usage_asked = False
+        self.sending = self.usage_asked = self.over = False
         self._sent = False  # something may have reached a backend
-        self.access = Access(downstream.way.peer, head.method, head.target, head.host or b"", now)
+        self.access = Access(client.way.peer, head.method, head.target, head.host or b"", now)
         self.number = 0
         self.answered = self.begun = False
-        self.deadline = self.due = now + router.times.total
+        self.deadline = self.due = now + decider.times.total
 
     # Events of the client connection
 
@@ -90,106 +158,30 @@ class Exchange:
         """Handle more of the request's body, in the framing in which it is passed on."""
         self.complete = complete
         self.access.received += len(data)
-        kept = self._kept
-        kept.add(data)
-        upstream, sizes = self.upstream, self.router.sizes
-        if upstream is not None:
-            if kept.size > sizes.replay:
-                kept.drop()
-            upstream.write_more(data)
-            self._watch_backend(self.router.clock())
-        elif self.access.frontend != UNMATCHED and kept.size > sizes.replay:
-            self._pause_if_full(kept)
-
-    def match(self) -> None:
-        """Find the frontend, unless that is done, from the parts of the request so far."""
-        if self.access.frontend == UNMATCHED:
-            directory = self.router.directory
-            if directory is not None and wants_models(self.head):
-                self._list_models(directory)
-            else:
-                self.route()
-
-    def route(self) -> None:
-        """Look the frontend up."""
-        router, access, head = self.router, self.access, self.head
-        found = 0 if router.matcher.takes_all else self._place()
-        if router.settings.ask_usage and isinstance(found, int) and not self._ask_usage():
-            found = None
-        if found is None:
-            if head.expects:  # a client that waits to be asked for the body is asked
-                head.expects = False
-                self.downstream.write(CONTINUE)
-            self.due = router.clock() + router.times.idle
-        elif isinstance(found, NoMatch):
-            soon = _SOON if found.status == UNAVAILABLE else None
-            self._reply(found.status, found.reason, soon)
-        else:
-            access.frontend = found
-            self.due = self.deadline
-            router.arrived(self, found)
-
-    def _list_models(self, directory: Directory) -> None:
-        """Answer with the list of models, now or once the backends have sent theirs."""
-        matcher, listener, head = self.router.matcher, self.downstream.listener, self.head
-
-        def takers(model: str) -> list[int]:
-            return matcher.takers(listener, head, model)
-
-        directory.ask(takers, self._models_known)
-
-    def _models_known(self, models: Models) -> None:
-        """Answer with these models or, if there are none, route the request as any other.
-
-        Without any, the backends are no OpenAI-compatible servers.
-        """
-        downstream = self.downstream
-        if downstream.exchange is not self:
-            return  # the client has gone, or its time is over
-        if models:
-            persistent = downstream.stays(self.head)
-            self.reply(model_list_answer(self.head, models, downstream.cors, persistent))
-        else:
-            self.route()
-
-    def _place(self) -> int | NoMatch | None:
-        placing = self._placing
-        if placing is None:
-            router = self.router
-            placing = FrontendLookup(
-                router.matcher, self.downstream.listener, self.head, router.sizes
-            )
-            self._placing = placing
-        return placing.find(self._kept, self.complete)
-
-    def _ask_usage(self) -> bool:
-        """Ask for usage, if the client did not; False as long as that needs more of the body."""
-        head, kept = self.head, self._kept
-        if not may_ask(head, self.router.sizes.replay):
-            return True
-        if not self.complete:
-            return False
-        body = asking(kept.read())
-        if body is not None:
-            kept.replace(body)
-            head.length = len(body)
-            self.usage_asked = True
-        return True
+        body, most = self.body, self.decider.sizes.replay
+        body.add(data)
+        backend = self.backend
+        if backend is not None:
+            if body.size > most:
+                body.drop()
+            backend.write_more(data)
+            self._watch_backend(self.decider.clock())
+        elif body.size > most and self.access.frontend != UNMATCHED:
+            self._pause_if_full()
 
     def client_gone(self) -> None:
         """Handle the end of the client's connection: the response is no longer wanted.
 
         After the last event of a stream the request counts as served.
         """
-        upstream = self.upstream
-        response = None if upstream is None else upstream.response
-        if upstream is None or response is None or not response.said_all:
+        backend = self.backend
+        if backend is None or not backend.said_all():
             self._cancel(CLIENT_GONE, "the client closed its connection")
             return
-        self.upstream = None
+        self.backend = None
         self.sending = False
-        upstream.abort()
-        self.done(self.router.clock(), usage=response.usage())
+        backend.abort()
+        self.done(self.decider.clock(), usage=backend.usage())
 
     def refused(self, error: BadMessageError) -> bool:
         """Handle a malformed or too long body; returns whether a response had begun."""
@@ -198,126 +190,136 @@ class Exchange:
 
     def reply(self, reply: Answer) -> None:
         """Answer without a backend; the answer decides whether the connection stays open."""
-        downstream, access = self.downstream, self.access
-        persistent = downstream.stays(self.head)
+        client, access = self.client, self.access
+        persistent = client.stays(self.head)
         access.status, data, access.reason = reply
         access.returned += len(data)
-        downstream.write(data)
-        now = self.router.clock()
+        client.write(data)
+        now = self.decider.clock()
         self._end(now)
-        downstream.exchange_done(persistent, now)
+        client.exchange_done(persistent, now)
+
+    def reply_error(
+        self, status: int, reason: str, retry_after: float | None = None, detail: str = ""
+    ) -> None:
+        """Answer with an error of the router's own; `detail` is for the log alone."""
+        client, head = self.client, self.head
+        data = answer(
+            status,
+            reason,
+            persistent=client.stays(head),
+            bodiless=head.method == b"HEAD",
+            retry_after=retry_after,
+            fields=client.cors,
+        )
+        self.reply((status, data, _with(reason, detail)))
 
     # Actions of the core
 
     def send(self, backend: int, attempt: int) -> None:
-        """Send the request to a backend."""
+        """Begin an attempt at a backend, which `connected` or `not_connected` goes on with."""
         self.sending = True
         self.access.backend = backend
         self.access.attempts = attempt
         self.answered = False
-        pool = self.router.pools[backend]
-        upstream = pool.take(self.router.clock())
-        if upstream is None:
-            pool.open(self, attempt)
-        else:
-            self.connected(attempt, upstream)
 
     def reject(self, action: Reject) -> None:
         """Answer in the backend's place."""
         self.number = 0
-        self._reply(action.status, action.reason, action.retry_after, self._detail)
+        self.reply_error(action.status, action.reason, action.retry_after, self._detail)
 
     def break_off(self, action: Close) -> None:
         """Break off a response that cannot be completed."""
         self.number = 0
         self.access.reason = _with(action.reason, self._detail)
-        self._end(self.router.clock())
-        self.downstream.exchange = None
-        self.downstream.abort()
+        self._end(self.decider.clock())
+        self.client.break_off()
 
     # Events of the backend connection
 
-    def connected(self, attempt: int, upstream: "BackendConnection") -> None:
-        """Write the parts of the request so far to a connection that is open now."""
-        now = self.router.clock()
-        if not self.sending or attempt != self.access.attempts or self.upstream is not None:
-            upstream.pool.give(upstream, now)  # it came too late for this request
-            return
-        self.upstream = upstream
-        upstream.exchange = self
-        self.access.sent = now
+    def connected(self, attempt: int, backend: BackendSide, now: float) -> bool:
+        """Write the parts of the request so far to a connection that is open now.
+
+        Returns whether the connection is wanted: it may come too late for this request.
+        """
+        access = self.access
+        if not self.sending or attempt != access.attempts or self.backend is not None:
+            return False
+        self.backend = backend
+        access.sent = now
         self._sent = True
-        head = upstream.pool.rewrite(self.head, self.downstream.way)
-        kept, downstream = self._kept, self.downstream
-        if kept.size > self.router.sizes.replay:
-            upstream.write(head)
-            for part in kept.parts:  # as they came: a long body is not copied
-                upstream.write(part)
-            kept.drop()
+        client, body = self.client, self.body
+        head = self.decider.rewrite(access.backend, self.head, client.way)
+        if body.size > self.decider.sizes.replay:
+            backend.write(head)
+            for part in body.parts:  # as they came: a long body is not copied
+                backend.write(part)
+            body.drop()
         else:
-            upstream.write(head + kept.read() if kept.size else head)
-        if downstream.is_paused:
-            downstream.resume(NO_BACKEND_YET)
-        if downstream.write_paused:
-            upstream.pause()
+            backend.write(head + body.read() if body.size else head)
+        if client.paused:
+            client.resume(NO_BACKEND_YET)
+        if client.write_paused:
+            backend.pause()
         self._watch_backend(now)
+        return True
 
     def not_connected(self, attempt: int, cause: Cause, detail: str) -> None:
         """Handle a failure to open a connection."""
-        if self.sending and attempt == self.access.attempts and self.upstream is None:
+        if self.sending and attempt == self.access.attempts and self.backend is None:
             self.failed(cause, detail)
 
     def interim(self) -> None:
         """Handle a 1xx: a sign of life, but the final response still has to begin in time."""
         if not self.complete:
-            self.due = self.router.clock() + self.router.times.idle
+            self.due = self.decider.clock() + self.decider.times.idle
 
     def first_byte(self) -> None:
         """Handle the begin of the final response."""
-        now = self.router.clock()
+        now = self.decider.clock()
         self.access.first_byte = now
-        self.due = now + self.router.times.idle
+        self.due = now + self.decider.times.idle
 
     def respond(self, data: bytes) -> None:
         """Pass on a part of the response, framed for the client."""
-        access, downstream = self.access, self.downstream
+        access, client = self.access, self.client
         if data:
             access.returned += len(data)
-            downstream.write(data)
-        if not downstream.write_paused:
-            self.due = self.router.clock() + self.router.times.idle
+            client.write(data)
+        if not client.write_paused:
+            self.due = self.decider.clock() + self.decider.times.idle
 
     def done(self, now: float, latency_known: bool = True, usage: Usage | None = None) -> None:
         """Handle the end of the response."""
-        self.upstream = None
+        self.backend = None
         number, self.number = self.number, 0
         self._end(now)
-        self.router.finished(number, now, latency_known, self.access.status, usage)
+        self.decider.finished(number, now, latency_known, self.access.status, usage)
 
     def turned_away(self, head: ResponseHead, data: bytes) -> bool:
         """Handle a full backend's refusal, none of which has gone to the client.
 
         `data` follows the head. Returns whether another backend gets the request.
         """
-        router, access, upstream = self.router, self.access, self.upstream
-        said, now = head.retry_after(), router.clock()
-        wait = None if said is None else seconds_of(said, router.unix_time())
-        actions = router.turned_away(self.number, now, head.status, wait, again=self._kept.whole)
-        if not actions or upstream is None:
+        decider, access, backend = self.decider, self.access, self.backend
+        said, now = head.retry_after(), decider.clock()
+        wait = None if said is None else seconds_of(said, decider.unix_time())
+        actions = decider.turned_away(self.number, now, head.status, wait, again=self.body.whole)
+        if not actions or backend is None:
             return False
         access.refusals += ((access.backend, head.status),)
-        self.upstream = None
+        self.backend = None
         self.due = self.deadline
         # The connection is kept where its response has been read to its end.
         whole = self.complete and head.persistent and head.length == len(data)
-        upstream.release(now, reusable=whole, streamed=False)
-        self.downstream.resume(BACKEND_IS_SLOW)
-        router.act(actions)
+        backend.release(now, reusable=whole, streamed=False)
+        self.client.resume(BACKEND_IS_SLOW)
+        decider.act(actions)
         return True
 
     def can_repeat(self) -> bool:
         """Whether the request is kept whole and nothing of a response has gone to the client."""
-        return self.complete and self._kept.whole and not self.begun
+        return self.complete and self.body.whole and not self.begun
 
     def failed(self, cause: Cause, detail: str = "", received: bool = True) -> None:
         """Handle a failure of the backend; the core decides on a retry.
@@ -325,34 +327,42 @@ class Exchange:
         `detail` is for the log alone, as it may name internals. Without `received` the backend has
         stated that it did not get the request.
         """
-        upstream, self.upstream = self.upstream, None
-        if upstream is not None:
-            upstream.abort()
+        backend, self.backend = self.backend, None
+        if backend is not None:
+            backend.abort()
         self.sending = False
         self.due = self.deadline
         self._detail = detail
         self.access.reason = _with(cause.reason, detail)
         self.access.failures += ((self.access.backend, cause),)
-        self.router.failed(
+        self.decider.failed(
             self.number,
             cause,
             sent=self._sent,
-            idempotent=(not received or self._may_go_again(cause)) and self._kept.whole,
+            idempotent=(not received or self._may_go_again(cause)) and self.body.whole,
             started=self.begun,
         )
 
-    # Timeouts
+    # Time
 
-    def abandon(self, status: int, reason: str) -> None:
-        """Withdraw the request from core and backend, and answer."""
-        self._withdraw()
-        self._reply(status, reason)
-
-    def drop(self, reason: str) -> None:
-        """Withdraw the request, and abort the client connection."""
-        self._cancel(self.access.status, reason)
-        self.downstream.exchange = None
-        self.downstream.abort()
+    def overdue(self, now: float) -> None:
+        """Fail according to which limit has expired."""
+        if now >= self.deadline:
+            if self.sending:
+                self.failed(Cause.TOTAL_TIMEOUT)
+            else:
+                self._abandon(_GATEWAY_TIMEOUT, Cause.TOTAL_TIMEOUT.reason)
+        elif self.client.write_paused:
+            self._cancel(self.access.status, "the client took its response too slowly")
+            self.client.break_off()
+        elif self.begun:
+            self.failed(Cause.IDLE_TIMEOUT)
+        elif self.complete:
+            self.failed(Cause.FIRST_BYTE_TIMEOUT)
+        elif self.client.paused:
+            self.failed(Cause.IDLE_TIMEOUT)  # the backend does not take the request
+        else:
+            self._abandon(_REQUEST_TIMEOUT, "the body of the request took too long")
 
     # Steps
 
@@ -360,59 +370,50 @@ class Exchange:
         """Whether the request may reach a backend twice, by its method or frontend's setting."""
         if self.head.method in IDEMPOTENT:
             return True
-        rule = self.router.settings.frontends[self.access.frontend]
+        rule = self.decider.settings.frontends[self.access.frontend]
         return rule.resend_unanswered and cause is Cause.STALE
 
-    def _pause_if_full(self, kept: BodyBuffer) -> None:
+    def _pause_if_full(self) -> None:
         """Stop reading a body that waits for a backend once all bodies take half of `sizes.bodies`.
 
         The other half is for requests whose model is being read. Reading does not stop sooner, as
         the end of a connection is noticed only after all bytes before it have been read.
         """
-        if kept.in_all > self.router.sizes.bodies // 2:
-            self.downstream.pause(NO_BACKEND_YET)
+        if self.body.in_all > self.decider.sizes.bodies // 2:
+            self.client.pause(NO_BACKEND_YET)
 
     def _watch_backend(self, now: float) -> None:
         """Set the backend's limit: bytes must move and, after the request, an answer come."""
-        times = self.router.times
+        times = self.decider.times
         waits = self.complete and not self.begun
         self.due = now + (times.first_byte if waits else times.idle)
 
-    def _reply(
-        self, status: int, reason: str, retry_after: float | None = None, detail: str = ""
-    ) -> None:
-        downstream, head = self.downstream, self.head
-        persistent = downstream.stays(head)
-        data = answer(
-            status,
-            reason,
-            persistent=persistent,
-            bodiless=head.method == b"HEAD",
-            retry_after=retry_after,
-            fields=downstream.cors,
-        )
-        self.reply((status, data, _with(reason, detail)))
+    def _abandon(self, status: int, reason: str) -> None:
+        """Withdraw the request from core and backend, and answer."""
+        self._withdraw()
+        self.reply_error(status, reason)
 
     def _cancel(self, status: int, reason: str) -> None:
         """Withdraw the request without an answer."""
         self.access.status, self.access.reason = status, reason
         self._withdraw()
-        self._end(self.router.clock())
+        self._end(self.decider.clock())
 
     def _withdraw(self) -> None:
-        upstream, self.upstream = self.upstream, None
-        if upstream is not None:
-            upstream.abort()
+        backend, self.backend = self.backend, None
+        if backend is not None:
+            backend.abort()
         self.sending = False
         number, self.number = self.number, 0
         if number:
-            self.router.cancelled(number)
+            self.decider.cancelled(number)
 
     def _end(self, now: float) -> None:
+        self.over = True
         self.sending = False
-        self._kept.drop()
+        self.body.drop()
         self.access.ended = now
-        self.router.observe(self.access)
+        self.decider.observe(self.access)
 
 
 def _with(reason: str, detail: str) -> str:

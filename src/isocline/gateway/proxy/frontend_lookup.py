@@ -1,63 +1,113 @@
-"""Lookup of a request's frontend while a part of the body may still be on its way."""
+"""Lookup of a request's frontend while a part of the body may still be on its way.
 
-from typing import final
+Where the body's model decides, the whole body is read first: of two fields `model` the last counts,
+as for the backends, so that none can be hidden behind another, and the answer depends neither on
+the order of the fields nor on how the body is cut on its way. A body that cannot have a model is
+decided on at once.
+"""
 
-from isocline.gateway.config import SizeLimits
+from isocline.gateway.access_log import UNMATCHED
+from isocline.gateway.http.error_responses import CONTINUE
 from isocline.gateway.http.model_reader import ModelReader
-from isocline.gateway.http.request_head import RequestHead
 from isocline.gateway.http.unreadable import UnreadableError
-from isocline.gateway.proxy.body_buffer import BodyBuffer
-from isocline.gateway.proxy.matching import Matcher, NeedsModel, NoMatch
+from isocline.gateway.proxy.exchange import Exchange
+from isocline.gateway.proxy.matching import NeedsModel, NoMatch
+from isocline.gateway.proxy.model_list import Directory, Models, model_list_answer, wants_models
+from isocline.gateway.proxy.usage_request import asking, may_ask
 
-UNAVAILABLE = 503
+_UNAVAILABLE = 503
+_SOON = 1.0  # s, then what waits may have been sent
 
 
-@final
-class FrontendLookup:
-    """Lookup for one request.
+def find_frontend(exchange: Exchange) -> None:
+    """Find the frontend, unless that is done, from the parts of the request so far.
 
-    Where the body's model decides, the whole body is read first: of two fields `model` the last
-    counts, as for the backends, so that none can be hidden behind another, and the answer depends
-    neither on the order of the fields nor on how the body is cut on its way. A body that cannot
-    have a model is decided on at once.
+    The request is then the decider's, or has an answer; where more of its body is needed, nothing
+    happens yet.
     """
+    if exchange.access.frontend == UNMATCHED:
+        directory = exchange.decider.directory
+        if directory is not None and wants_models(exchange.head):
+            _list_models(exchange, directory)
+        else:
+            _route(exchange)
 
-    __slots__ = ("_head", "_listener", "_matcher", "_reader", "_sizes")
 
-    def __init__(
-        self, matcher: Matcher, listener: str, head: RequestHead, sizes: SizeLimits
-    ) -> None:
-        """Initialise from the frontends, the request's listener and head, and the limits."""
-        self._matcher = matcher
-        self._listener = listener
-        self._head = head
-        self._sizes = sizes
-        self._reader: ModelReader | None = None
+def _list_models(exchange: Exchange, directory: Directory) -> None:
+    """Answer with the list of models, now or once the backends have sent theirs.
 
-    def find(self, kept: BodyBuffer, complete: bool) -> int | NoMatch | None:
-        """Return the frontend's number, the reason for none, or None if more of the body is needed.
+    Without any, the backends are no OpenAI-compatible servers, and the request is routed as any
+    other.
+    """
+    decider, client, head = exchange.decider, exchange.client, exchange.head
 
-        Args:
-            kept: The body as far as it has come, in the framing in which it goes on.
-            complete: Whether that is the whole body.
-        """
-        reader = self._reader
-        if reader is None:
-            found = self._matcher.by_head(self._listener, self._head)
-            if not isinstance(found, NeedsModel):
-                return found
-        try:
-            if reader is None:
-                reader = self._reader = ModelReader(self._head, self._sizes)
-            if complete:
-                return self._found(reader.end(kept.unread()), None)
-            reader.feed(kept.unread())
-        except UnreadableError as error:
-            return self._found(None, error)
-        if kept.in_all > self._sizes.bodies:
-            reason = f"the bodies of waiting requests hold more than {self._sizes.bodies} bytes"
-            return NoMatch(f"{reason}; try again later", UNAVAILABLE)
-        return None
+    def takers(model: str) -> list[int]:
+        return decider.matcher.takers(client.listener, head, model)
 
-    def _found(self, model: str | None, why: UnreadableError | None) -> int | NoMatch:
-        return self._matcher.by_model(self._listener, self._head, model, why)
+    def known(models: Models) -> None:
+        if exchange.over:
+            return  # the client has gone, or its time is over
+        if models:
+            exchange.reply(model_list_answer(head, models, client.cors, client.stays(head)))
+        else:
+            _route(exchange)
+
+    directory.ask(takers, known)
+
+
+def _route(exchange: Exchange) -> None:
+    """Pass the request to the decider, or reject it, or wait for more of its body."""
+    decider, head = exchange.decider, exchange.head
+    found = 0 if decider.matcher.takes_all else _find(exchange)
+    if decider.settings.ask_usage and isinstance(found, int) and not _ask_usage(exchange):
+        found = None
+    if found is None:
+        if head.expects:  # a client that waits to be asked for the body is asked
+            head.expects = False
+            exchange.client.write(CONTINUE)
+        exchange.due = decider.clock() + decider.times.idle
+    elif isinstance(found, NoMatch):
+        soon = _SOON if found.status == _UNAVAILABLE else None
+        exchange.reply_error(found.status, found.reason, soon)
+    else:
+        exchange.access.frontend = found
+        exchange.due = exchange.deadline
+        decider.arrived(exchange, found)
+
+
+def _find(exchange: Exchange) -> int | NoMatch | None:
+    """Return the frontend's number, the reason for none, or None if more of the body is needed."""
+    matcher, sizes = exchange.decider.matcher, exchange.decider.sizes
+    listener, head, body = exchange.client.listener, exchange.head, exchange.body
+    if exchange.model_reader is None:
+        found = matcher.by_head(listener, head)
+        if not isinstance(found, NeedsModel):
+            return found
+    try:
+        if exchange.model_reader is None:
+            exchange.model_reader = ModelReader(head, sizes)
+        if exchange.complete:
+            model = exchange.model_reader.end(body.unread())
+            return matcher.by_model(listener, head, model, None)
+        exchange.model_reader.feed(body.unread())
+    except UnreadableError as error:
+        return matcher.by_model(listener, head, None, error)
+    if body.in_all > sizes.bodies:
+        reason = f"the bodies of waiting requests hold more than {sizes.bodies} bytes"
+        return NoMatch(f"{reason}; try again later", _UNAVAILABLE)
+    return None
+
+
+def _ask_usage(exchange: Exchange) -> bool:
+    """Ask for usage, if the client did not; False as long as that needs more of the body."""
+    head, body = exchange.head, exchange.body
+    if not may_ask(head, exchange.decider.sizes.replay):
+        return True
+    if not exchange.complete:
+        return False
+    asked = asking(body.read())
+    if asked is not None:
+        body.replace(asked)
+        head.length = len(asked)
+        exchange.usage_asked = True
+    return True

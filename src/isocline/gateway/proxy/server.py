@@ -6,18 +6,13 @@ from time import monotonic, time
 from typing import final
 
 from isocline.errors import UsageError
-from isocline.gateway.access_log import Access, Observer
+from isocline.gateway.access_log import Observer
 from isocline.gateway.config import ProxySettings
 from isocline.gateway.core.core import Core
-from isocline.gateway.cors import CrossOrigin
-from isocline.gateway.http.grammar import BadMessageError
-from isocline.gateway.proxy.body_buffer import Total
-from isocline.gateway.proxy.client_connection import ClientConnection
+from isocline.gateway.proxy.client_connection import ClientConnection, Clients
+from isocline.gateway.proxy.connector import Connector
 from isocline.gateway.proxy.core_bridge import CoreBridge, LoadReader
-from isocline.gateway.proxy.hang_ups import HangUps
 from isocline.gateway.proxy.model_list import Directory
-from isocline.gateway.proxy.timeouts import end_overdue
-from isocline.gateway.proxy.tunnel import Tunnel
 
 _BACKLOG = 4096  # connections the kernel keeps until they are accepted
 _DRAIN_STEP = 0.02  # s between two looks whether all is done
@@ -35,15 +30,8 @@ class Proxy:
         await proxy.stop(grace=30.0)
 
     Attributes:
-        settings: Settings for new requests.
-        upgrades: Protocols to which a connection may be upgraded, in lower case.
-        cors: Which web pages may call; None: backends decide.
-        downstreams: Open client connections.
-        hang_ups: Detector of the end of those that are paused.
-        tunnels: Upgraded connections.
-        bodies: Bytes of requests' bodies that are kept.
-        draining: Whether connections take no further requests.
-        refused: Number of connections refused as there were too many.
+        router: Bridge to the core in force.
+        clients: Client connections, and what they share.
         addresses: (listener's name, host, port) of each, once started.
     """
 
@@ -68,20 +56,12 @@ class Proxy:
             unix_time: Seconds since 1970, with which dates in Retry-After are compared.
             directory: Models of the backends; None: `/v1/models` is routed as any other request.
         """
-        self.settings = settings
         self.clock = clock
         self._unix_time = unix_time
-        self.upgrades = frozenset(name.encode() for name in settings.upgrades)
-        self.cors = None if settings.cors is None else CrossOrigin(settings.cors)
         self.router = CoreBridge(
             core, settings, observers, read_load, clock, unix_time, directory=directory
         )
-        self.downstreams: set[ClientConnection] = set()
-        self.hang_ups = HangUps()
-        self.tunnels: set[Tunnel] = set()
-        self.bodies = Total()
-        self.draining = False
-        self.refused = 0
+        self.clients = Clients(settings, self.router, clock)
         self.addresses: list[tuple[str, str, int]] = []
         self._observers = tuple(observers)
         self._read_load = read_load
@@ -96,6 +76,16 @@ class Proxy:
         """Number of requests under way or held, tunnels included."""
         return sum(len(router.exchanges) for router in (self.router, *self._before))
 
+    @property
+    def settings(self) -> ProxySettings:
+        """Settings for new requests."""
+        return self.clients.settings
+
+    @property
+    def connectors(self) -> Sequence[Connector]:
+        """The ways to the backends, in their order."""
+        return self.router.connectors
+
     async def start(self, reuse_port: bool = False) -> None:
         """Listen. With `reuse_port` several processes share each port (`--workers`).
 
@@ -103,11 +93,11 @@ class Proxy:
             UsageError: The address of a listener is not available.
         """
         loop = asyncio.get_running_loop()
-        self.hang_ups.start(loop)
+        self.clients.hang_ups.start(loop)
         for listener, context in zip(self.settings.listeners, self._contexts, strict=True):
             try:
                 server = await loop.create_server(
-                    lambda name=listener.name: ClientConnection(self, name),
+                    lambda name=listener.name: ClientConnection(self.clients, name),
                     listener.host,
                     listener.port,
                     ssl=context,
@@ -158,44 +148,37 @@ class Proxy:
             directory,
         )
         before.announce()
-        before.close_but(after.pools)
+        before.close_but(after.connectors)
         self._before.append(before)
         now = self.clock()
         for router in self._before:
             router.carry(after, now)
-        self.settings, self.router, self._observers = settings, after, watching
-        self.upgrades = frozenset(name.encode() for name in settings.upgrades)
-        self.cors = None if settings.cors is None else CrossOrigin(settings.cors)
+        self.router, self._observers = after, watching
+        self.clients.use(settings, after)
 
     async def stop(self, grace: float) -> None:
         """Take no more requests, let those under way end within `grace` s, then break them off."""
-        self.draining = True
+        clients = self.clients
+        clients.draining = True
         for server in self._servers:
             server.close()
-        for downstream in [it for it in self.downstreams if it.exchange is None]:
-            downstream.close()
+        for connection in [it for it in clients.connections if it.exchange is None]:
+            connection.close()
         end = self.clock() + grace
-        while (self.in_flight or self.downstreams) and self.clock() < end:
+        while (self.in_flight or clients.connections) and self.clock() < end:
             await asyncio.sleep(_DRAIN_STEP)
-        for downstream in list(self.downstreams):
-            downstream.abort()
-        for tunnel in list(self.tunnels):
+        for connection in list(clients.connections):
+            connection.abort()
+        for tunnel in list(clients.tunnels):
             tunnel.close()
         for router in (self.router, *self._before):
             router.close_but(())
         await asyncio.sleep(0)  # the loop tells the connections that they are gone
-        self.hang_ups.close(asyncio.get_running_loop())
+        self.clients.hang_ups.close(asyncio.get_running_loop())
         if self._timer is not None:
             self._timer.cancel()
         for router in (self.router, *self._before):
             router.flush()
-
-    def refused_request(self, downstream: ClientConnection, error: BadMessageError) -> None:
-        """Record a request that was rejected before its head was valid."""
-        now = self.clock()
-        access = Access(downstream.way.peer, b"", b"", b"", now, ended=now)
-        access.status, access.reason = error.status, error.reason
-        self.router.observe(access)
 
     # Time. Each connection and each exchange knows until when its next step has to happen, which
     # costs a store where it changes; now and then all are looked at, at 50 ns each. A timer of the
@@ -214,16 +197,7 @@ class Proxy:
         self._timer = asyncio.get_running_loop().call_later(_TICK, self._tick)
 
     def _sweep(self, now: float) -> None:
-        for downstream in tuple(self.downstreams):
-            exchange = downstream.exchange
-            if exchange is not None:
-                if exchange.due < now or exchange.deadline < now:
-                    end_overdue(exchange, now)
-            elif downstream.due < now:
-                downstream.overdue()
-        for tunnel in tuple(self.tunnels):
-            if tunnel.due < now:
-                tunnel.close()
+        self.clients.sweep(now)
         for router in (self.router, *self._before):
             router.sweep(now)
             router.flush()

@@ -1,21 +1,21 @@
 """Transfer of a backend's final response to the client, with the framing of its body."""
 
 import re
-from typing import TYPE_CHECKING, final
+from typing import final
 
 from isocline.gateway.config import SizeLimits
 from isocline.gateway.core.request_cost import Usage
 from isocline.gateway.cors import OURS
 from isocline.gateway.http.body import Chunked, Framing, Length, UntilClose
+from isocline.gateway.http.fields import trailer
 from isocline.gateway.http.request_head import RequestHead
 from isocline.gateway.http.response_head import NO_CONTENT, ResponseHead
+from isocline.gateway.proxy.exchange import Exchange
 from isocline.gateway.proxy.first_token import FirstToken, is_event_stream
 from isocline.gateway.proxy.token_usage import TokenUsage
 from isocline.gateway.proxy.usage_request import WithoutUsage, reframe_without_usage
 
-if TYPE_CHECKING:
-    from isocline.gateway.proxy.exchange import Exchange
-
+_LOAD = b"endpoint-load-metrics"
 _CHUNKED = b"Transfer-Encoding: chunked\r\n"
 
 
@@ -61,7 +61,7 @@ class Transfer:
         "_tokens",
     )
 
-    def __init__(self, exchange: "Exchange", head: ResponseHead) -> None:
+    def __init__(self, exchange: Exchange, head: ResponseHead) -> None:
         self._exchange = exchange
         self._reusable = head.persistent and not head.misframed  # the backend's connection
         self._streamed = head.length is None
@@ -71,30 +71,30 @@ class Transfer:
         self._first_token: FirstToken | None = None  # until it has come
         self._last = b""  # piece of its body
         self._tokens: TokenUsage | None = None
-        if exchange.router.settings.tokens:
+        if exchange.decider.settings.tokens:
             self._tokens = TokenUsage(is_event_stream(head))
 
     def begin(self, head: ResponseHead, data: bytes) -> None:
         """Pass on the head, and what has come of the body; raises BadMessageError."""
         exchange = self._exchange
-        request, router, downstream = exchange.head, exchange.router, exchange.downstream
+        request, decider, client = exchange.head, exchange.decider, exchange.client
         exchange.access.status = head.status
         if head.load is not None:
-            self._told(head, head.load)
+            self._pass_load(head, head.load)
         framing: Framing | None
         if exchange.usage_asked and head.has_body(request.method) and is_event_stream(head):
-            framing, added, by_close = reframe_without_usage(request, head, router.sizes)
+            framing, added, by_close = reframe_without_usage(request, head, decider.sizes)
         else:
-            framing, added, by_close = reframe(request, head, router.sizes)
+            framing, added, by_close = reframe(request, head, decider.sizes)
         self._framing = framing
-        self._persistent = exchange.complete and not by_close and downstream.stays(request)
-        downstream.close_is_end = by_close
+        self._persistent = exchange.complete and not by_close and client.stays(request)
+        client.close_is_end = by_close
         if not self._persistent:
             added += b"Connection: close\r\n"
         elif request.version == 0:
             added += b"Connection: keep-alive\r\n"
-        if downstream.cors:
-            added += downstream.cors
+        if client.cors:
+            added += client.cors
             head.fields = [field for field in head.fields if not field[0].startswith(OURS)]
         # A stream has no length, which sorts out all other responses at no cost.
         if head.length is None and framing is not None and is_event_stream(head):
@@ -134,29 +134,29 @@ class Transfer:
 
     def _end(self, clean: bool) -> None:
         """End the transfer; `clean`: nothing came after the response."""
-        exchange, framing, router = self._exchange, self._framing, self._exchange.router
-        now = router.clock()
-        upstream, downstream = exchange.upstream, exchange.downstream
-        assert upstream is not None
-        if downstream.write_paused:
-            upstream.resume()
-        upstream.release(
+        exchange, framing, decider = self._exchange, self._framing, self._exchange.decider
+        now = decider.clock()
+        backend, client = exchange.backend, exchange.client
+        assert backend is not None
+        if client.write_paused:
+            backend.resume()
+        backend.release(
             now, reusable=clean and self._reusable and exchange.complete, streamed=self._streamed
         )
-        downstream.exchange_done(self._persistent, now)
+        client.exchange_done(self._persistent, now)
         exchange.done(now, usage=self.usage())
         if self._load is not None:
-            router.load(exchange.access.backend, self._load)
+            decider.load(exchange.access.backend, self._load)
         if framing is not None and framing.trailers:
-            router.load_in_trailers(exchange.access.backend, framing.trailers)
+            decider.load(exchange.access.backend, trailer(framing.trailers, _LOAD))
 
     def _await_first_token(self, passed: bytes) -> None:
         assert self._first_token is not None
         if self._first_token.feed(passed):
-            self._exchange.access.first_token = self._exchange.router.clock()
+            self._exchange.access.first_token = self._exchange.decider.clock()
             self._first_token = None
 
-    def _told(self, head: ResponseHead, load: bytes) -> None:
+    def _pass_load(self, head: ResponseHead, load: bytes) -> None:
         """Pass on the load report: a response with a length was complete before its head was sent.
 
         So its report no longer counts the request, and is passed on once the request is done; a
@@ -165,9 +165,8 @@ class Transfer:
         if head.length is not None:
             self._load = load
         else:
-            self._exchange.router.load(self._exchange.access.backend, load)
+            self._exchange.decider.load(self._exchange.access.backend, load)
 
-    @property
     def said_all(self) -> bool:
         """Whether this is a stream after its last event, of which only the end is missing.
 
@@ -183,4 +182,4 @@ class Transfer:
             return Usage(0, 0)
         if isinstance(self._framing, WithoutUsage):
             self._tokens.feed(b"\n" + self._framing.removed + b"\n")
-        return self._tokens.usage(self._exchange.router.token_ratios)
+        return self._tokens.usage(self._exchange.decider.token_ratios)

@@ -1,13 +1,12 @@
 """Tunnel of an upgraded connection: bytes both ways, as they come, neither read nor held."""
 
 import asyncio
-from typing import TYPE_CHECKING, final
+from typing import final
 
 from isocline.gateway.core.actions import Cause
 from isocline.gateway.http.response_head import ResponseHead
-
-if TYPE_CHECKING:
-    from isocline.gateway.proxy.exchange import Exchange
+from isocline.gateway.proxy.exchange import Exchange
+from isocline.gateway.proxy.hang_ups import HangUps
 
 _TO_FLUSH = 5.0  # s that one end has to take what is left when the other has gone
 
@@ -17,17 +16,24 @@ class Tunnel:
     """Tunnel of two connections, each the other's sink.
 
     Attributes:
+        hang_ups: Detector of the end of paused connections.
         due: Time at which it is closed unless a byte moves before, s.
     """
 
     def __init__(
-        self, exchange: "Exchange", client: asyncio.Transport, backend: asyncio.Transport
+        self,
+        exchange: Exchange,
+        client: asyncio.Transport,
+        backend: asyncio.Transport,
+        hang_ups: HangUps,
+        tunnels: "set[Tunnel]",
     ) -> None:
+        """Initialise; it is one of `tunnels` from `begin` to its end."""
         self._exchange: Exchange | None = exchange
-        self.hang_ups = exchange.downstream.proxy.hang_ups
-        self._tunnels = exchange.downstream.proxy.tunnels
-        self._clock = exchange.router.clock
-        self._seconds = exchange.router.times.tunnel
+        self.hang_ups = hang_ups
+        self._tunnels = tunnels
+        self._clock = exchange.decider.clock
+        self._seconds = exchange.decider.times.tunnel
         self._client = End(self, client, backend)
         self._backend = End(self, backend, client)
 
@@ -110,10 +116,14 @@ class End(asyncio.Protocol):
             self._other.resume_reading()
 
 
-def open_tunnel(exchange: "Exchange", head: ResponseHead, data: bytes) -> None:
-    """Send 101, after which bytes pass both ways (RFC 9110, Section 7.8); `data` came before."""
-    upstream, downstream = exchange.upstream, exchange.downstream
-    assert upstream is not None
+def open_tunnel(
+    exchange: Exchange, head: ResponseHead, data: bytes, backend: asyncio.Transport
+) -> None:
+    """Send 101, after which bytes pass both ways (RFC 9110, Section 7.8).
+
+    `data` has come after the head, by the connection `backend`, which the exchange no longer has
+    then.
+    """
     if head.upgrade is None or head.upgrade not in exchange.head.upgrade:
         exchange.failed(Cause.MALFORMED)
         return
@@ -121,7 +131,6 @@ def open_tunnel(exchange: "Exchange", head: ResponseHead, data: bytes) -> None:
     exchange.access.status = head.status
     exchange.access.upgraded = True
     added = b"Connection: Upgrade\r\nUpgrade: " + head.upgrade + b"\r\n"
-    downstream.write(head.forward(added) + data)
-    exchange.upstream = upstream.exchange = None
-    held = downstream.leave()
-    Tunnel(exchange, downstream.transport, upstream.transport).begin(held)
+    exchange.client.write(head.forward(added) + data)
+    exchange.backend = None
+    exchange.client.begin_tunnel(backend)
