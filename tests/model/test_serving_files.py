@@ -5,10 +5,12 @@ from pathlib import Path
 import pytest
 import yaml
 
+from isocline.dispatch.batch.from_yaml import yaml_batch
 from isocline.errors import SystemFileError
 from isocline.model.curves import HyperbolicCurve
+from isocline.model.serving_settings import EjectionRule, Match
 from isocline.model.systemfile import load, load_served
-from isocline.model.systemfile.serving_schema import given
+from isocline.model.systemfile.serving_schema import ServeEntry
 
 GOOD = """kind: routing
 backends:
@@ -42,10 +44,10 @@ def test_what_is_written_is_kept_and_what_is_not_has_a_stand_in(tmp_path: Path) 
     assert served.system.backends[1].curve == HyperbolicCurve(9.0, 3.0)
     assert served.system.graph.neighbours(1).tolist() == [0, 1]
     assert (served.knows_curves, served.knows_rates) == (False, False)
-    assert given(served.serve.ejection) == {"failures": 3, "floor": 0.5}
+    assert served.serve.ejection == EjectionRule(failures=3, floor=0.5)
     assert served.serve.admin is None
     assert served.entries.backends[0].report == "vllm"
-    assert given(served.entries.frontends[0].match) == {"model": "m*"}
+    assert served.entries.frontends[0].match == Match(model="m*")
 
 
 def test_one_address_stands_for_one_listener(tmp_path: Path) -> None:
@@ -57,7 +59,7 @@ def test_one_address_stands_for_one_listener(tmp_path: Path) -> None:
 
 def test_a_file_without_the_key_can_be_served(tmp_path: Path) -> None:
     served = load_served(write(tmp_path, GOOD[: GOOD.index("serve:")]))
-    assert given(served.serve) == {}
+    assert served.serve == ServeEntry()
 
 
 @pytest.mark.parametrize("edit", BAD.values(), ids=BAD.keys())
@@ -69,6 +71,43 @@ def test_a_bad_serving_value_is_named_with_line_and_remedy(
     with pytest.raises(SystemFileError) as caught:
         load_served(path)
     assert str(caught.value) == f"{path}:{edit['says']}"
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (
+            "",
+            r": is empty; isocline serve takes a system .*isocline run takes jobs\); begin",
+        ),
+        ("- 1\n", r":1: \[1\] is not a mapping; begin with: kind: routing"),
+        (
+            'command: "wc -w {path}"\n',
+            r":1: kind: is missing; this looks like a job.*isocline run",
+        ),
+    ],
+)
+def test_a_file_for_another_verb_says_which_one_takes_it(
+    tmp_path: Path, text: str, says: str
+) -> None:
+    path = write(tmp_path, text)
+    with pytest.raises(SystemFileError, match=says):
+        load_served(path)
+
+
+def test_a_job_is_no_system_and_an_empty_file_no_job(tmp_path: Path) -> None:
+    with pytest.raises(SystemFileError, match="kind: is missing; this looks like a job, not a sys"):
+        load(write(tmp_path, 'command: "wc -w {path}"\n'))
+    with pytest.raises(SystemFileError, match="is empty; describe a job, beginning: command: wc"):
+        yaml_batch(write(tmp_path, ""))
+    with pytest.raises(SystemFileError, match="3 is not a mapping; begin with: command: wc -w"):
+        yaml_batch(write(tmp_path, "3"))
+
+
+def test_a_key_without_a_value_keeps_its_default(tmp_path: Path) -> None:
+    serve = "serve:\n  holding:\n  models:\n  times:\n    idle:\n  listen:\n"
+    served = load_served(write(tmp_path, GOOD[: GOOD.index("serve:")] + serve))
+    assert served.serve == ServeEntry()
 
 
 def test_a_plan_needs_what_serving_does_without(tmp_path: Path) -> None:

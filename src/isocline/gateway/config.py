@@ -1,25 +1,24 @@
 """Settings of the data plane: listeners, frontends, backends and limits.
 
-All times are in seconds and all sizes in bytes. The defaults are those a careful operator would
-choose before OpenAI-compatible servers; each says why it is what it is.
+All times are in seconds and all sizes in bytes. What a system file gives as it is used here
+(conditions and limits) is defined in `isocline.model.serving_settings`.
 """
 
 import hashlib
 import ipaddress
 import ssl
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, final
 from urllib.parse import urlsplit
 
 from isocline.errors import UsageError
-from isocline.gateway.cors import Cors
 from isocline.gateway.tls.certificate_files import (
     authorities_problem,
     pair_problem,
     refuse_passphrase,
 )
 from isocline.gateway.tls.listener import ListenerContext
+from isocline.model.serving_settings import Cors, Match, SizeLimits, TimeLimits
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -52,7 +51,7 @@ class Listener:
     """Address and port that accept connections; loopback by default."""
 
     host: str = "127.0.0.1"
-    port: int = 8080  # 0: any free one
+    port: int = 0  # any free one
     name: str = "default"
     tls: Tls | None = None
 
@@ -122,26 +121,6 @@ class BackendAddress:
 
 @final
 @dataclass(frozen=True)
-class Match:
-    """Conditions of a frontend: it takes a request that meets all of those given.
-
-    Attributes:
-        listener: Name of the listener.
-        host: Host without port, a shell-style pattern: `*.example.org`; case does not matter.
-        path: Prefix that ends at a slash or at the path's end: /v1 takes /v1/models, not /v10.
-        headers: Name to shell-style pattern of the value.
-        model: Shell-style pattern of the `model` field of a JSON body.
-    """
-
-    listener: str | None = None
-    host: str | None = None
-    path: str = "/"
-    headers: Mapping[str, str] = field(default_factory=dict)
-    model: str | None = None
-
-
-@final
-@dataclass(frozen=True)
 class FrontendRule:
     """Frontend and its conditions; its number is its position in `ProxySettings.frontends`.
 
@@ -153,51 +132,6 @@ class FrontendRule:
     name: str
     match: Match = field(default_factory=Match)
     resend_unanswered: bool = False
-
-
-@final
-@dataclass(frozen=True)
-class TimeLimits:
-    """Time limits of the parts of an exchange, s."""
-
-    header: float = 15.0  # from a connection's or a request's first sign to the end of its head
-    keep_alive: float = 75.0  # an idle client connection, as nginx
-    connect: float = 3.0  # to a backend, TLS included
-    first_byte: float = 600.0  # an LLM that does not stream says nothing until it is done
-    idle: float = 300.0  # no byte moved in either direction, within a message
-    total: float = 3600.0  # from the head of a request to the end of its response
-    tunnel: float = 3600.0  # no byte moved in an upgraded connection
-    pool: float = 4.0  # an idle backend connection: below the 5 s after which uvicorn closes it
-    linger: float = 2.0  # reading on after an early answer, so that a reset does not destroy it
-
-    @property
-    def shortest(self) -> float:
-        """Shortest limit, s."""
-        return float(min(vars(self).values()))
-
-
-@final
-@dataclass(frozen=True)
-class SizeLimits:
-    """Size limits of the parts of a message, in bytes unless said otherwise."""
-
-    head: int = 32_768
-    header_count: int = 100
-    body: int = 256 * 2**20
-    # Kept of the bodies of all requests, for each process, before one more that is read for its
-    # model is refused: four of the longest.
-    bodies: int = 2**30
-    replay: int = 65_536  # kept of a request's body so that it can be sent again
-    buffer: int = 65_536  # written and not yet taken by the peer, then its source is paused
-    pool: int = 256  # idle connections kept for each backend; 0: each request gets a new one
-    connections: int = 10_000  # of clients, for each process
-
-    def __post_init__(self) -> None:
-        if self.bodies < self.body:
-            raise UsageError(
-                f"limit bodies = {self.bodies} is less than body = {self.body}, which one request "
-                "may have; give more"
-            )
 
 
 @final
@@ -230,10 +164,6 @@ class ProxySettings:
     ask_usage: bool = False
 
     def __post_init__(self) -> None:
-        for group in (self.times, self.sizes):
-            for name, value in vars(group).items():
-                if not (value > 0 or (group is self.sizes and name == "pool" and value == 0)):
-                    raise UsageError(f"limit {name} = {value!r}: give a number above 0")
         _require_distinct("listener", [listener.name for listener in self.listeners])
         _require_distinct("frontend", [frontend.name for frontend in self.frontends])
         known = {listener.name for listener in self.listeners}

@@ -5,16 +5,12 @@ The Fetch standard, Section 3.2. A browser asks before it sends a key or JSON to
 """
 
 import re
-from dataclasses import dataclass
-from fnmatch import translate
 from typing import Protocol, final
 
-from isocline.errors import UsageError
+from isocline.model.serving_settings import Cors, origins_pattern
 
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.\-]*://[^\s/?#@\x00-\x1f\x7f-\xff]+|null")
-_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _ANY = "*"
-_STRANGERS = ("https://stranger.invalid", "http://stranger.invalid")  # no page is there
 _VARY = b"Vary: Origin\r\n"
 _VARY_PREFLIGHT = b"Vary: Origin, Access-Control-Request-Headers\r\n"
 OURS = b"access-control-"  # how the names of the fields begin that are set here
@@ -33,53 +29,12 @@ class Head(Protocol):
 
 
 @final
-@dataclass(frozen=True)
-class Cors:
-    """Rules on calls from browsers.
-
-    Attributes:
-        origins: As `https://app.example.org`, or shell-style patterns of them; `*`: all.
-        methods: Methods allowed beyond GET, HEAD and POST, which are always allowed.
-        headers: Fields that a page may send; `*`: any that it asks for, Authorization included.
-        expose: Response headers that a page may read; `*`: all, but none with credentials.
-        max_age: Time for which a browser may cache a preflight's answer, s.
-        credentials: Pages may send cookies and the browser's own keys.
-    """
-
-    origins: tuple[str, ...]
-    methods: tuple[str, ...] = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
-    headers: tuple[str, ...] = (_ANY,)
-    expose: tuple[str, ...] = (_ANY,)
-    max_age: float = 600.0
-    credentials: bool = False
-
-    def __post_init__(self) -> None:
-        for name in ("methods", "headers", "expose"):
-            for token in getattr(self, name):
-                if _TOKEN.fullmatch(token) is None:
-                    raise UsageError(f"cors: {name}: {token!r} is no name of one; give a token")
-        for origin in self.origins:
-            if origin != _ANY and "://" not in origin and origin != "null":
-                raise UsageError(
-                    f"cors: origins: {origin!r} is none; give scheme://host, with a port if it is "
-                    "not the usual one"
-                )
-            if origin.rstrip("/") != origin or origin.count("/") > 2:
-                raise UsageError(f"cors: origins: {origin!r} has a path; leave it out")
-        if self.credentials and any(_matches(self.origins, it) for it in _STRANGERS):
-            raise UsageError(
-                "cors: credentials with origins that every site meets would let every site act in "
-                "the name of its visitors; name the origins, or leave credentials out"
-            )
-
-
-@final
 class CrossOrigin:
     """Compiled rules."""
 
     def __init__(self, cors: Cors) -> None:
         self._any = _ANY in cors.origins
-        self._allowed = _pattern(cors.origins)
+        self._allowed = origins_pattern(cors.origins)
         self._any_header = _ANY in cors.headers
         self._headers = ", ".join(cors.headers).encode()
         more = b"Access-Control-Allow-Credentials: true\r\n" if cors.credentials else b""
@@ -134,12 +89,3 @@ class CrossOrigin:
         origin = said[0].decode("latin-1")
         known = _ORIGIN.fullmatch(origin) is not None and self._allowed.match(origin) is not None
         return said[0] if known else None
-
-
-def _pattern(origins: tuple[str, ...]) -> re.Pattern[str]:
-    """Scheme and host have no case (RFC 6454, Section 4), and browsers send them in lower case."""
-    return re.compile("|".join(translate(origin.lower()) for origin in origins) or r"(?!)")
-
-
-def _matches(origins: tuple[str, ...], origin: str) -> bool:
-    return _pattern(origins).match(origin) is not None

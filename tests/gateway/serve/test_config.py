@@ -2,9 +2,9 @@
 
 import io
 import pickle
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import get_args
+from typing import get_args, get_type_hints
 
 import pytest
 from rich.console import Console
@@ -19,7 +19,9 @@ from isocline.gateway.serve.addresses import ListenAddress, read_address
 from isocline.gateway.serve.config import Overrides, Serving
 from isocline.gateway.serve.from_file import read
 from isocline.learn import Learning
+from isocline.model.setting import settings_of
 from isocline.model.systemfile import serving_schema as schema
+from isocline.model.systemfile.record import record_of
 from isocline.report.tables.serving import serving_document, serving_report
 
 FULL = """kind: routing
@@ -159,26 +161,24 @@ def test_curves_that_are_given_are_not_learned_unless_asked(file: Path) -> None:
 @pytest.mark.parametrize(
     ("entry", "kind", "beside"),
     [
-        (schema.HoldingEntry, HoldingRule, set()),
-        (schema.EjectionEntry, EjectionRule, set()),
-        (schema.RetriesEntry, RetryRule, set()),
-        (schema.RefusalsEntry, RefusalRule, set()),
-        (schema.TimesEntry, TimeLimits, set()),
-        (schema.SizesEntry, SizeLimits, set()),
-        (schema.MatchEntry, Match, set()),
+        (record_of(HoldingRule), HoldingRule, set()),
+        (record_of(EjectionRule), EjectionRule, set()),
+        (record_of(RetryRule), RetryRule, set()),
+        (record_of(RefusalRule), RefusalRule, set()),
+        (record_of(TimeLimits), TimeLimits, set()),
+        (record_of(SizeLimits), SizeLimits, set()),
+        (record_of(Match), Match, set()),
         (schema.LearnEntry, Learning, {"prior"}),
-        (schema.HealthEntry, HealthCheck, {"status"}),
-        (schema.CorsEntry, Cors, set()),
-        (schema.ModelsEntry, ModelListing, set()),
+        (record_of(HealthCheck), HealthCheck, {"status"}),
+        (record_of(Cors), Cors, set()),
+        (record_of(ModelListing), ModelListing, set()),
     ],
 )
 def test_what_the_gateway_knows_can_be_written_in_a_file(
     entry: type[schema.Record], kind: type, beside: set[str]
 ) -> None:
     known = {field.name for field in fields(kind)} - beside
-    assert set(entry.model_fields) - {"file", "every", "work", "ask_usage", "off"} == known - {
-        "every"
-    }
+    assert set(entry.model_fields) - {"file", "every", "work", "ask_usage"} == known - {"every"}
 
 
 @pytest.mark.parametrize(
@@ -300,9 +300,11 @@ def test_places_are_read_as_they_are_shown() -> None:
 def keys_of(entry: type[schema.Record]) -> set[str]:
     """Names of all settings that an entry may give."""
     names = set(entry.model_fields)
-    for field in entry.model_fields.values():
-        for kind in (field.annotation, *get_args(field.annotation)):
-            if isinstance(kind, type) and issubclass(kind, schema.Record):
+    for hint in get_type_hints(entry).values():
+        for kind in (hint, *get_args(hint)):
+            if isinstance(kind, type) and is_dataclass(kind):
+                names |= set(settings_of(kind))
+            elif isinstance(kind, type) and issubclass(kind, schema.Record):
                 names |= keys_of(kind)
     return names
 
@@ -319,7 +321,7 @@ def test_check_shows_each_setting_and_its_default(file: Path) -> None:
     file.write_text(FULL.replace("half_life: 600", "half_life: 600, optimism: 0.5"))
     document = serving_document(read(file))
     elsewhere = {"listen": "listeners", "learn": "learning"}
-    hidden = {"env", "off"}  # where a secret is; a key that says that a group is null
+    hidden = {"env", "address", "certificate", "key"}  # where a secret is, and parts of a listener
     wanted = {elsewhere.get(key, key) for key in keys_of(schema.ServeEntry) - hidden}
     for rule in ("holding", "ejection", "retries", "refusals", "oldest_report", "stop_at_peak"):
         assert rule in document["rules"]

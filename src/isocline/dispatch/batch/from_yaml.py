@@ -74,7 +74,7 @@ def yaml_batch(path: Path) -> Batch:
     Raises:
         SystemFileError: It cannot be used; the message names file, line, field, value and remedy.
     """
-    document = read(path)
+    document = read(path, "describe a job, beginning: command: wc -w {path}")
     _refuse_system(document)
     try:
         entries = Entries.model_validate(document.data)

@@ -12,7 +12,8 @@ from isocline.gateway.config import BackendAddress
 from isocline.gateway.health_checks.polling import Polling
 from isocline.gateway.health_checks.probe import Answer, Client, NoAnswerError, Probe
 from isocline.gateway.health_checks.results import Record
-from isocline.gateway.health_checks.rules import Checks, HealthCheck, Poll
+from isocline.gateway.health_checks.rules import Checks, Poll
+from isocline.model.serving_settings import HealthCheck
 
 _JITTER = 0.1  # of a period, either way: routers and backends do not stay in step
 _SOON = 0.1  # of a period, within which all are asked for the first time

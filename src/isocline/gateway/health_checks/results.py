@@ -4,7 +4,8 @@ import logging
 from dataclasses import dataclass, field
 from typing import NamedTuple, final
 
-from isocline.gateway.health_checks.rules import HealthCheck, Poll
+from isocline.gateway.health_checks.rules import Poll
+from isocline.model.serving_settings import HealthCheck
 
 _log = logging.getLogger("isocline.serve.watch")
 

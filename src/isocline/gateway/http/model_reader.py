@@ -3,13 +3,13 @@
 from math import inf
 from typing import final
 
-from isocline.gateway.config import SizeLimits
 from isocline.gateway.http.body import Chunked
 from isocline.gateway.http.content_coding import ContentDecoder, decoder_for
 from isocline.gateway.http.form_model import FormModel, boundary_of
 from isocline.gateway.http.json_model import JsonModel, model_of
 from isocline.gateway.http.request_head import RequestHead
 from isocline.gateway.http.unreadable import UnreadableError
+from isocline.model.serving_settings import SizeLimits
 
 _AT_ONCE = 65_536  # bytes of a document that is read as a whole: it takes below 1 ms
 

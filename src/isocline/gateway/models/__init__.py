@@ -3,7 +3,7 @@
 `catalogue` merges the lists without I/O; `directory` asks the backends for them.
 """
 
-from isocline.gateway.models.catalogue import ModelListing
 from isocline.gateway.models.directory import ModelDirectory
+from isocline.model.serving_settings import ModelListing
 
 __all__ = ["ModelDirectory", "ModelListing"]

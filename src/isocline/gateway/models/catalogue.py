@@ -6,36 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
-from isocline.errors import UsageError
+from isocline.model.serving_settings import ModelListing
 
 Model = dict[str, Any]
 """One entry of OpenAI's list: `id`, `object`, `created`, `owned_by`, and what a server adds."""
 Takers = Callable[[str], Sequence[int]]
 """From a model's id to the numbers of the frontends by which a client may reach it."""
-
-
-@final
-@dataclass(frozen=True)
-class ModelListing:
-    """Settings of `GET /v1/models`; times in s.
-
-    Attributes:
-        fresh: Age at which answers of the backends are renewed.
-        timeout: Limit on a backend's answer.
-        kept: Time for which the last answer of a silent backend is shown.
-        backends: Whether clients see the names of the backends that have a model loaded.
-    """
-
-    fresh: float = 5.0
-    timeout: float = 2.0
-    kept: float = 60.0
-    backends: bool = True
-
-    def __post_init__(self) -> None:
-        for name in ("fresh", "timeout", "kept"):
-            seconds = getattr(self, name)
-            if not 0 < seconds < math.inf:
-                raise UsageError(f"models: {name} is {seconds}; give a time in seconds above 0")
 
 
 @final

@@ -9,7 +9,8 @@ from typing import final
 from isocline.gateway.config import BackendAddress
 from isocline.gateway.health_checks.probe import Client, NoAnswerError, Probe
 from isocline.gateway.health_checks.results import Count
-from isocline.gateway.models.catalogue import Catalogue, Model, ModelListing, Takers, models_in
+from isocline.gateway.models.catalogue import Catalogue, Model, Takers, models_in
+from isocline.model.serving_settings import ModelListing
 
 _PATH = "/v1/models"
 _OK = 200

@@ -3,13 +3,14 @@
 import hashlib
 import hmac
 
-from isocline.gateway.config import ProxySettings, SizeLimits
+from isocline.gateway.config import ProxySettings
 from isocline.gateway.cors import CrossOrigin
 from isocline.gateway.http.body import Chunked, Framing, Length
 from isocline.gateway.http.error_responses import Answer, answer, empty
 from isocline.gateway.http.grammar import TOO_LARGE, BadMessageError
 from isocline.gateway.http.request_head import RequestHead
 from isocline.gateway.http.response_head import NO_CONTENT
+from isocline.model.serving_settings import SizeLimits
 
 
 def opens(digests: tuple[bytes, ...], authorization: bytes | None, api_key: bytes | None) -> bool:

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from fnmatch import translate
 from typing import Protocol, final
 
-from isocline.gateway.config import FrontendRule, Match
+from isocline.gateway.config import FrontendRule
 from isocline.gateway.http.unreadable import UnreadableError
+from isocline.model.serving_settings import Match
 
 
 class Head(Protocol):

@@ -3,7 +3,6 @@
 import re
 from typing import final
 
-from isocline.gateway.config import SizeLimits
 from isocline.gateway.core.request_cost import Usage
 from isocline.gateway.cors import OURS
 from isocline.gateway.http.body import Chunked, Framing, Length, UntilClose
@@ -14,6 +13,7 @@ from isocline.gateway.proxy.exchange import Exchange
 from isocline.gateway.proxy.first_token import FirstToken, is_event_stream
 from isocline.gateway.proxy.token_usage import TokenUsage
 from isocline.gateway.proxy.usage_request import WithoutUsage, reframe_without_usage
+from isocline.model.serving_settings import SizeLimits
 
 _LOAD = b"endpoint-load-metrics"
 _CHUNKED = b"Transfer-Encoding: chunked\r\n"

@@ -7,7 +7,6 @@ A stream of OpenAI's API says how many tokens it had only if the request has
 import json
 from typing import final
 
-from isocline.gateway.config import SizeLimits
 from isocline.gateway.http.body import (
     LAST_CHUNK,
     Chunked,
@@ -20,6 +19,7 @@ from isocline.gateway.http.body import (
 from isocline.gateway.http.request_head import RequestHead
 from isocline.gateway.http.response_head import ResponseHead
 from isocline.gateway.proxy.token_usage import NO_CHOICE, USAGE
+from isocline.model.serving_settings import SizeLimits
 
 _ASKS = b'"stream_options":{"include_usage":true},'
 _LONGEST = 65_536  # bytes of an event that may be the one: it has a few hundred

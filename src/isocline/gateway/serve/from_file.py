@@ -2,36 +2,28 @@
 
 import ipaddress
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, TypeVar, final
 
-from isocline.gateway.config import Network, ProxySettings, SizeLimits, TimeLimits, digest
-from isocline.gateway.core.rules import EjectionRule, HoldingRule, RefusalRule, RetryRule, Rules
-from isocline.gateway.cors import Cors
-from isocline.gateway.models import ModelListing
+from isocline.gateway.config import Network, ProxySettings, digest
+from isocline.gateway.core.rules import Rules
 from isocline.gateway.serve.addresses import read_address
 from isocline.gateway.serve.config import Lessons, Overrides, Serving
 from isocline.gateway.serve.file_stamps import stamps_of
-from isocline.gateway.serve.health_check_config import checks_of
-from isocline.gateway.serve.listeners import backends_of, frontends_of, listeners_of
+from isocline.gateway.serve.listeners import (
+    backends_of,
+    checks_of,
+    frontends_of,
+    listeners_of,
+)
 from isocline.gateway.serve.secret import read_keys
 from isocline.gateway.serve.worker_core import make_core
 from isocline.learn import Learning
 from isocline.model.systemfile import Served, load_served
-from isocline.model.systemfile.record import Record
-from isocline.model.systemfile.serving_schema import ServeEntry, given
+from isocline.model.systemfile.serving_schema import LearnEntry, ServeEntry
 
 T = TypeVar("T")
-
-_POLICY = "gmsr"
-_DRAIN = 30.0  # s, as Kubernetes gives a pod before it kills it
-_WRITE = 30.0  # s of learning that a crash may lose
-# Completions of the mean backend after which a lesson counts half. What counts is 2000 / ln 2 =
-# 2900 of them: rates to 2 %, and at most 1 % of latency on fleets A and C. A router that has
-# learned through stalls is back at 1.07 of the optimum of fleet C, load 0.45, within 20 000
-# requests; without forgetting it stays at 1.24 to 1.33.
-_HALF_LIFE = 2000.0
 
 
 def read(path: Path, overrides: Overrides | None = None) -> Serving:
@@ -55,7 +47,7 @@ def _files_of(served: Served) -> list[Path]:
     """Files that the system file names, and that a reload reads again: certificates and secrets."""
     keys = served.serve.api_keys
     names: list[str | None] = [keys.file] if keys else []
-    for listener in served.serve.listen or ():
+    for listener in served.serve.listen:
         names += [listener.tls.certificate, listener.tls.key] if listener.tls else []
     for backend in served.entries.backends:
         names += [backend.ca_file, backend.authorization.file if backend.authorization else None]
@@ -115,17 +107,17 @@ class _Reader:
             path=served.document.path,
             system=served.system,
             planned=served.knows_curves and served.knows_rates,
-            policy=serve.policy or _POLICY,
+            policy=serve.policy,
             proxy=self._proxy(),
-            rules=self._rules(),
+            rules=Rules(**{it.name: getattr(serve, it.name) for it in fields(Rules)}),
             checks=checks_of(served),
             lessons=self._lessons(),
-            models=self._models(),
+            models=serve.models,
             admin=None if serve.admin is None else self._at("admin", read_address, serve.admin),
-            workers=serve.workers or 1,
+            workers=serve.workers,
             access_log=self._access_log(),
-            drain=_DRAIN if serve.drain is None else serve.drain,
-            drain_delay=serve.drain_delay or 0.0,
+            drain=serve.drain,
+            drain_delay=serve.drain_delay,
         )
 
     def _proxy(self) -> ProxySettings:
@@ -135,11 +127,11 @@ class _Reader:
                 backends=backends,
                 frontends=frontends_of(self._served),
                 listeners=listeners,
-                times=self._made("times", TimeLimits),
-                sizes=self._made("sizes", SizeLimits),
+                times=self._serve.times,
+                sizes=self._serve.sizes,
                 trusted=self._trusted(),
                 key_digests=self._key_digests(),
-                cors=self._cors(),
+                cors=self._serve.cors,
                 tokens=self._serve.learn is not None and self._serve.learn.work == "tokens",
                 ask_usage=self._asks_usage(),
             )
@@ -153,25 +145,9 @@ class _Reader:
             self._document.fail(("serve", "learn", "ask_usage"), problem)
         return True
 
-    def _rules(self) -> Rules:
-        serve = self._serve
-        single = {
-            name: value
-            for name in ("oldest_report", "stop_at_peak", "slow_start")
-            if (value := getattr(serve, name)) is not None
-        }
-        with self._document.blaming("serve"):
-            return Rules(
-                holding=self._made("holding", HoldingRule),
-                ejection=self._made("ejection", EjectionRule),
-                retries=self._made("retries", RetryRule),
-                refusals=self._made("refusals", RefusalRule),
-                **single,
-            )
-
     def _trusted(self) -> tuple[Network, ...]:
         networks: list[Network] = []
-        for i, text in enumerate(self._serve.trusted or ()):
+        for i, text in enumerate(self._serve.trusted):
             try:
                 networks.append(ipaddress.ip_network(text))
             except ValueError as error:
@@ -186,50 +162,29 @@ class _Reader:
         keys = self._at("api_keys", read_keys, secret, self._folder)
         return tuple(digest(key) for key in keys)
 
-    def _cors(self) -> Cors | None:
-        entry = self._serve.cors
-        if entry is None:
-            return None
-        said: dict[str, Any] = {
-            key: tuple(value) if isinstance(value, list) else value
-            for key, value in given(entry).items()
-        }
-        return self._at("cors", lambda: Cors(**said))
-
-    def _models(self) -> ModelListing | None:
-        said = given(self._serve.models)
-        if said.pop("off", False):
-            return None
-        return self._at("models", lambda: ModelListing(**said))
-
     def _lessons(self) -> Lessons | None:
         served, entry = self._served, self._serve.learn
         if entry is None and served.knows_curves:
             return None
-        options = given(entry)
-        file, every = options.pop("file", None), options.pop("every", _WRITE)
-        path = None if file is None else self._folder / file
+        entry = entry or LearnEntry()
+        path = None if entry.file is None else self._folder / entry.file
         if path is not None and not path.parent.is_dir():
             problem = f"{path.parent} is no folder; make it, or give another file"
             self._document.fail(("serve", "learn", "file"), problem)
-        unit = options.pop("work", "requests")
-        options.pop("ask_usage", None)
+        names = {it.name for it in fields(Learning)}
+        options = {name: it for name, it in entry if name in names and it is not None}
         with self._document.blaming("serve", "learn"):
-            learning = Learning(**{"half_life_completions": _HALF_LIFE, **options})
+            learning = Learning(**options)
         known = tuple(backend.curve is not None for backend in served.entries.backends)
-        if unit == "tokens" and any(known) and served.system.work.unit != unit:
+        if entry.work == "tokens" and any(known) and served.system.work.unit != "tokens":
             problem = f"is tokens, and given curves are in {served.system.work.unit}/s; give them "
             remedy = "in tokens/s, and their work: {unit: tokens, mean: TOKENS OF A REQUEST}"
             self._document.fail(("serve", "learn", "work"), problem + remedy)
-        return Lessons(learning, path, every, known, unit)
+        return Lessons(learning, path, entry.every, known, entry.work)
 
     def _access_log(self) -> str | None:
         name = self._serve.access_log
         return name if name in (None, "-") else str(self._folder / name)
-
-    def _made(self, key: str, kind: Callable[..., T]) -> T:
-        entry: Record | None = getattr(self._serve, key)
-        return self._at(key, lambda: kind(**given(entry)))
 
     def _at(self, key: str, read_it: Callable[..., T], *arguments: Any) -> T:
         """Call a function, and put the line of `serve.key` before its error message."""

@@ -117,10 +117,18 @@ def value_at(data: Any, part: str | int) -> Any:
     return None
 
 
-def read(path: Path) -> Document:
+A_SYSTEM = "describe a system, beginning: kind: routing"
+
+
+def read(path: Path, wanted: str = A_SYSTEM) -> Document:
     """Read a YAML file whose top is a mapping, `-` being stdin.
 
     Keys at the top that begin with `x-` hold whatever the file itself refers to, by YAML anchors.
+
+    Args:
+        path: The file.
+        wanted: What to do where it is empty, in the words of an error: an instruction that ends
+            with the first line of such a file, after a colon.
 
     Raises:
         SystemFileError: It cannot be read, is not text, not YAML, empty, or not a mapping.
@@ -130,14 +138,15 @@ def read(path: Path) -> Document:
         loader = _Loader(text)
         root = loader.get_single_node()
     if root is None:
-        raise SystemFileError(f"{path}: is empty; describe a system, beginning: kind: routing")
+        raise SystemFileError(f"{path}: is empty; {wanted}")
     _refuse_duplicate_keys(path, root, set())
     with _yaml_errors(path, text):
         data = loader.construct_document(root)
     if not isinstance(data, dict):
         line = root.start_mark.line + 1
         found = reprlib.repr(data)
-        raise SystemFileError(f"{path}:{line}: {found} is not a mapping; begin with: kind: routing")
+        begin = wanted.partition(": ")[2]
+        raise SystemFileError(f"{path}:{line}: {found} is not a mapping; begin with: {begin}")
     named = {key: value for key, value in data.items() if not str(key).startswith("x-")}
     return Document(path, named, root)
 

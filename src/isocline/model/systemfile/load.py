@@ -52,9 +52,11 @@ def load(
 def _built(document: Document) -> "RoutingSystem | Cluster":
     kind = document.data.get("kind")
     if kind is None:
-        document.fail(("kind",), f"is missing; {_without_kind(document.data)}")
+        found = no_system(document.data) or "add kind: routing or kind: near-data"
+        document.fail(("kind",), f"is missing; {found}")
     if kind not in ("routing", "near-data"):
-        document.fail(("kind",), f"is {kind!r}; give routing or near-data")
+        found = no_system(document.data) or "give routing or near-data"
+        document.fail(("kind",), f"is {kind!r}; {found}")
     if kind == "routing":
         return build(document, checked(document))
     # Imported here, so that files of kind routing do not wait for it.
@@ -67,13 +69,21 @@ def _built(document: Document) -> "RoutingSystem | Cluster":
 _MEASURED = {"request_throughput", "output_throughput", "max_concurrency", "benchmarks", "records"}
 
 
-def _without_kind(data: dict[str, Any]) -> str:
-    if _MEASURED.isdisjoint(data):
-        return "add kind: routing or kind: near-data"
-    return (
-        "this looks like the result of a benchmark, not a system; put its concurrencies and rates "
-        "into one, as curve: {type: table, points: [[8, 4.2], ...]}"
-    )
+def no_system(data: dict[str, Any]) -> str:
+    """Say what a file seems to be that describes no system, and what takes it; else empty."""
+    if data.get("kind") == "learned-curves":
+        return (
+            "these are learned curves, not a system; isocline curves shows them, and isocline "
+            "serve goes on from them with serve: {learn: {file: PATH}} in its system file"
+        )
+    if "command" in data:
+        return "this looks like a job, not a system; isocline run takes it"
+    if not _MEASURED.isdisjoint(data):
+        return (
+            "this looks like the result of a benchmark, not a system; put its concurrencies and "
+            "rates into one, as curve: {type: table, points: [[8, 4.2], ...]}"
+        )
+    return ""
 
 
 @with_arguments()

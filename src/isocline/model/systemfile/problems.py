@@ -56,7 +56,8 @@ def report(document: Document, error: "ErrorDetails") -> NoReturn:
             )
             document.fail((*field, "type"), f"unknown {noun} type {tag!r}; {known}{own}")
         case "said":
-            document.fail(field, error["msg"])
+            # Of values that do not fit together: the message of their group begins with its key.
+            document.fail(field, error["msg"].removeprefix(f"{field[-1]}: " if field else ""))
         case _:
             document.fail(field, _plain(error, context, str(field[-1]) if field else ""))
 

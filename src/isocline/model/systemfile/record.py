@@ -3,10 +3,25 @@
 Values are strict: a number in quotes is not a number.
 """
 
-from typing import Annotated, Any
+from collections.abc import Mapping
+from dataclasses import MISSING, fields
+from functools import cache
+from typing import Annotated, Any, TypeVar, final, get_origin, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    create_model,
+    model_validator,
+)
+from pydantic_core import CoreSchema, PydanticCustomError
+from pydantic_core.core_schema import no_info_after_validator_function
+
+from isocline.errors import IsoclineError
+from isocline.model.setting import settings_of
 
 Number = Annotated[float, Field(allow_inf_nan=False)]
 NotNegative = Annotated[Number, Field(ge=0)]
@@ -29,4 +44,71 @@ class Record(BaseModel):
                 if key not in cls.model_fields:
                     found = {"key": key, "known": list(cls.model_fields)}
                     raise PydanticCustomError("unknown_key", "unknown key {key}", found)
+            return cls._given(data)
         return data
+
+    @classmethod
+    def _given(cls, data: dict[str, Any]) -> dict[str, Any]:
+        """Return the entries that count as given."""
+        return data
+
+
+class SettingsRecord(Record):
+    """A mapping of settings; a key without a value, as in `holding:`, keeps its default."""
+
+    @classmethod
+    def _given(cls, data: dict[str, Any]) -> dict[str, Any]:
+        needed = {key for key, it in cls.model_fields.items() if it.is_required()}
+        return {key: it for key, it in data.items() if it is not None or key in needed}
+
+
+@final
+class _FromFile:
+    """Validation of a data class of settings by the record derived from it."""
+
+    def __get_pydantic_core_schema__(self, kind: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        def made(record: Record) -> Any:
+            try:
+                return kind(**dict(record))
+            except IsoclineError as error:  # of several values that do not fit together
+                raise PydanticCustomError("said", "{it}", {"it": str(error)}) from error
+
+        return no_info_after_validator_function(made, handler.generate_schema(record_of(kind)))
+
+
+T = TypeVar("T")
+Group = Annotated[T, _FromFile()]
+"""A data class of settings (`isocline.model.setting`), which a file gives as a mapping."""
+
+
+@cache
+def record_of(kind: Any) -> type[Record]:
+    """Derive the record that checks what a file gives for a data class of settings."""
+    hints = get_type_hints(kind)
+    made: dict[str, Any] = {
+        name: (_in_a_file(hints[name]), like(kind, name)) for name in settings_of(kind)
+    }
+    record: type[Record] = create_model(kind.__name__, __base__=SettingsRecord, **made)
+    return record
+
+
+def like(kind: Any, name: str) -> Any:
+    """Field of a record with the default, bounds and description of a data class's setting."""
+    setting = settings_of(kind)[name]
+    (it,) = (each for each in fields(kind) if each.name == name)
+    default = ... if it.default is MISSING else it.default
+    if it.default_factory is not MISSING:
+        default = it.default_factory()
+    more: dict[str, Any] = {"json_schema_extra": {"unit": setting.unit}, **setting.bounds}
+    return Field(default, description=setting.description, **more)
+
+
+def _in_a_file(hint: Any) -> Any:
+    """Type of a value in a file: numbers finite, names not empty, sequences as lists."""
+    if get_origin(hint) is tuple:
+        return Annotated[list[Name], AfterValidator(tuple)]
+    if get_origin(hint) is Mapping:
+        return dict[str, str]
+    if hint == str | None:
+        return Name | None
+    return Number if hint is float else hint

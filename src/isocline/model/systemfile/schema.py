@@ -15,11 +15,20 @@ from isocline.model import curves as curve
 from isocline.model import traffic
 from isocline.model.curves.own import own_curve
 from isocline.model.fleet import Work
+from isocline.model.serving_settings import Match
 from isocline.model.systemfile.document import Document
 from isocline.model.systemfile.own import OwnRecord, or_own
 from isocline.model.systemfile.problems import report
-from isocline.model.systemfile.record import Name, NotNegative, Number, Pair, Positive, Record
-from isocline.model.systemfile.serving_schema import BackendServing, MatchEntry, ServeEntry
+from isocline.model.systemfile.record import (
+    Group,
+    Name,
+    NotNegative,
+    Number,
+    Pair,
+    Positive,
+    Record,
+)
+from isocline.model.systemfile.serving_schema import BackendServing, ServeEntry
 from isocline.user_code import made
 
 
@@ -331,7 +340,7 @@ class FrontendEntry(Record):
     rate: NotNegative | None = None
     arrivals: AnyArrivals | None = None
     backends: Annotated[list[Name], Field(min_length=1)]
-    match: MatchEntry | None = None
+    match: Group[Match] | None = None
     resend_unanswered: bool = False
 
     @model_validator(mode="after")

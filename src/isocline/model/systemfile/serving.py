@@ -8,6 +8,7 @@ from typing import final
 from isocline.model.fleet import RoutingSystem
 from isocline.model.systemfile.build import assemble
 from isocline.model.systemfile.document import Document, read
+from isocline.model.systemfile.load import no_system
 from isocline.model.systemfile.schema import RoutingFile, checked
 from isocline.model.systemfile.serving_schema import ServeEntry
 
@@ -43,17 +44,31 @@ class Served:
         return all(f.rate is not None or f.arrivals for f in self.entries.frontends)
 
 
+_WANTED = (
+    "isocline serve takes a system with a url for each backend (isocline plan and simulate take "
+    "systems without, isocline run takes jobs); begin with: kind: routing"
+)
+
+
+def _not_served(document: Document) -> str:
+    """Problem of a file whose kind cannot be served, and the verb that takes it."""
+    kind = document.data.get("kind")
+    found = "is missing" if kind is None else f"is {kind!r}; only kind: routing can be served"
+    if kind == "near-data":
+        return f"{found}; isocline plan and simulate take this file"
+    return f"{found}; {no_system(document.data) or 'give kind: routing'}"
+
+
 def load_served(path: str | os.PathLike[str]) -> Served:
     """Read a system file of kind routing whose backends have a url each.
 
     Raises:
         SystemFileError: It cannot be used; the message names file, line, field, value and remedy.
     """
-    document = read(Path(path))
+    document = read(Path(path), _WANTED)
     kind = document.data.get("kind")
     if kind != "routing":
-        problem = f"is {kind!r}; only kind: routing can be served" if kind else "is missing; add it"
-        document.fail(("kind",), problem)
+        document.fail(("kind",), _not_served(document))
     entries = checked(document)
     for b, backend in enumerate(entries.backends):
         if backend.url is None:
