@@ -5,6 +5,8 @@ import json
 import os
 import signal
 import socket
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Coroutine
 from contextlib import ExitStack
@@ -17,7 +19,9 @@ import pytest
 from click.testing import CliRunner
 
 from isocline.cli import main
+from isocline.gateway.config import Listener
 from isocline.gateway.serve.learned_curves import read_learned
+from isocline.gateway.serve.ports import reserve
 from tests.cli.served import PATIENCE, Served, served, starting
 from tests.gateway.proxies import (
     Backend,
@@ -373,6 +377,27 @@ def test_check_shows_what_would_be_served(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize(
+    ("serve", "says"),
+    [
+        ("access_log: none/access.log", "fleet.yaml:7: serve.access_log: "),
+        ("access_log: .", "fleet.yaml:7: serve.access_log: "),
+        ("learn: {file: none/curves.json}", "fleet.yaml:7: serve.learn.file: "),
+        ("learn: {file: damaged.json}", "damaged.json"),
+    ],
+)
+def test_check_looks_at_the_files_that_would_be_written(
+    tmp_path: Path, serve: str, says: str
+) -> None:
+    file = tmp_path / "fleet.yaml"
+    (tmp_path / "damaged.json").write_text('{"kind": "learned-curves"')
+    write(file, {"a": 9001}, f"  {serve}")
+    result = CliRunner().invoke(main, ["serve", str(file), "--check"])
+    assert result.exit_code == 2, result.output
+    assert says in result.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["damaged.json", "fleet.yaml"]
+
+
+@pytest.mark.parametrize(
     ("options", "says"),
     [
         (["--listen", "8080"], "'8080' is no place to listen; give HOST:PORT"),
@@ -389,6 +414,22 @@ def test_a_wrong_option_is_refused_before_anything_starts(
     result = CliRunner().invoke(main, ["serve", str(file), *options])
     assert result.exit_code == 2
     assert says in result.stderr
+
+
+def test_a_second_router_with_workers_on_one_port_is_refused(tmp_path: Path) -> None:
+    """Before the first one's workers listen, when the kernel would let both have the port."""
+    file = tmp_path / "fleet.yaml"
+    write(file, {"a": 9001}, "  workers: 2")
+    (listener,), kept = reserve([Listener(port=0)])
+    with kept:
+        command = [sys.executable, "-m", "isocline", "serve", str(file)]
+        command += ["--listen", f"127.0.0.1:{listener.port}"]
+        ended = subprocess.run(
+            command, check=False, capture_output=True, text=True, timeout=PATIENCE
+        )
+    assert ended.returncode == 2
+    assert f"cannot listen on 127.0.0.1:{listener.port}: another isocline serve has" in ended.stderr
+    assert "give another port, or stop what listens there" in ended.stderr
 
 
 def test_nothing_is_ready_before_all_is_compiled(tmp_path: Path) -> None:

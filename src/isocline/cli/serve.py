@@ -42,6 +42,7 @@ def command(
     from isocline.errors import UsageError
     from isocline.gateway.serve.config import Overrides
     from isocline.gateway.serve.from_file import read
+    from isocline.gateway.serve.learned_curves_file import known_curves
     from isocline.gateway.serve.main import run
 
     log = "-" if access_log else None
@@ -54,6 +55,7 @@ def command(
         run(file, overrides, _started)
         return
     serving = read(file, overrides)
+    known_curves(serving)
     from isocline.report.tables.serving import serving_document, serving_report
 
     document = serving_document(serving)

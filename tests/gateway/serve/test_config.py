@@ -199,6 +199,13 @@ def test_what_the_gateway_knows_can_be_written_in_a_file(
         ("{file: token}", "{file: tokens}", ":7: backends[0] 'a', authorization: file "),
         ("{env: DOOR}", "{env: NONE_SUCH}", ":32: serve.api_keys: environment variable NONE_SUCH "),
         ("curves.json", "none/curves.json", ":36: serve.learn.file: "),
+        ("access.log", "none/access.log", ":35: serve.access_log: /"),
+        (
+            "access.log",
+            "/",
+            ":35: serve.access_log: / cannot be written to: Is a directory; ",
+        ),
+        ("access.log", "token/a.log", ":35: serve.access_log: /"),
         ("half_life: 600", "ask_usage: true", ":36: serve.learn.ask_usage: is of use only "),
         ("half_life: 600", "work: token", ":36: serve.learn.work"),
         (

@@ -2,10 +2,17 @@
 
 import asyncio
 import gc
+import os
 import socket
+import subprocess
+import sys
+import tempfile
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from subprocess import PIPE
 from typing import Any
 
 import pytest
@@ -24,8 +31,8 @@ from isocline.gateway.serve.learned_curves import (
 )
 from isocline.gateway.serve.learned_curves_file import known_curves
 from isocline.gateway.serve.learning import combined, divided, learner_of, measure_for
-from isocline.gateway.serve.log_file import LogFile
-from isocline.gateway.serve.ports import reserve
+from isocline.gateway.serve.log_file import LogFile, require_writable
+from isocline.gateway.serve.ports import claim_file, claim_name, reserve
 from isocline.gateway.serve.rpc import GoneError, RpcClient, answer_all
 from isocline.gateway.serve.worker_core import make_core
 from isocline.gateway.serve.worker_handle import Orders
@@ -280,12 +287,73 @@ def test_an_answer_to_a_process_that_has_gone_is_dropped_without_an_error() -> N
 
 def test_a_reserved_port_is_shared_with_nobody_else() -> None:
     (listener,), kept = reserve([Listener(port=0)])
-    with kept[0], socket.socket() as worker:
+    with kept, socket.socket() as worker:
         worker.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         worker.bind(("127.0.0.1", listener.port))
         worker.listen()
         with pytest.raises(UsageError, match=f"cannot listen on 127.0.0.1:{listener.port}"):
             reserve([listener])
+
+
+def test_a_log_is_looked_at_without_being_made_or_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "there").write_text("a line\n")
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("there", "new", "pipe"):
+        require_writable(str(tmp_path / name))
+    assert not (tmp_path / "new").exists()
+    assert (tmp_path / "there").read_text() == "a line\n"
+    with pytest.raises(UsageError, match="none is no folder; make it, or give another file"):
+        require_writable(str(tmp_path / "none" / "log"))
+    with pytest.raises(UsageError, match="there/log cannot be written to: Not a directory; give"):
+        require_writable(str(tmp_path / "there" / "log"))
+
+
+def test_a_router_that_is_about_to_start_has_its_port_already() -> None:
+    """Between reservation and the first worker that listens, the kernel itself lets others in."""
+    with keeping_port() as port:
+        listener = Listener(port=port)
+        _, kept = reserve([listener])
+        with kept:
+            with pytest.raises(UsageError, match="another isocline serve has it, or is about to"):
+                reserve([listener])
+            with pytest.raises(UsageError, match="another isocline serve has it"):
+                reserve([replace(listener, host="0.0.0.0")])
+            reserve([replace(listener, host="127.0.0.2")])[1].close()
+        reserve([listener])[1].close()  # nothing is left behind
+
+
+@contextmanager
+def keeping_port() -> Iterator[int]:
+    """A port that nobody gets by chance, and that who asks for it may still bind."""
+    with socket.socket() as held:
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        held.bind(("127.0.0.1", 0))
+        yield held.getsockname()[1]
+
+
+@pytest.mark.parametrize("claim", [claim_name, claim_file])
+def test_an_address_is_claimed_once_and_as_long_as_the_process_lives(
+    claim: Callable[[int, str, int], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    with keeping_port() as port, keeping_port() as another:
+        program = (
+            "import sys; from isocline.gateway.serve import ports\n"
+            f"kept = ports.{claim.__name__}(2, '127.0.0.1', {port})\n"
+            "print('claimed', flush=True); sys.stdin.read()"
+        )
+        command = [sys.executable, "-c", program]
+        with subprocess.Popen(command, stdin=PIPE, stdout=PIPE, text=True) as other:
+            assert other.stdout is not None
+            assert other.stdout.readline() == "claimed\n"
+            with pytest.raises(OSError, match="another isocline serve has it"):
+                claim(2, "127.0.0.1", port)
+            claim(2, "127.0.0.1", another).close()
+            claim(10, "::1", port).close()
+            other.kill()  # without a chance to tidy up
+        claim(2, "127.0.0.1", port).close()
 
 
 def test_kernels_are_compiled_once_before_there_are_workers(

@@ -17,6 +17,7 @@ from isocline.gateway.serve.listeners import (
     frontends_of,
     listeners_of,
 )
+from isocline.gateway.serve.log_file import require_folder, require_writable
 from isocline.gateway.serve.secret import read_keys
 from isocline.gateway.serve.worker_core import make_core
 from isocline.learn import Learning
@@ -75,7 +76,10 @@ def _overridden(serving: Serving, overrides: Overrides) -> Serving:
 
 
 def _require_usable(served: Served, serving: Serving) -> None:
-    """Raise unless certificates can be read and the policy can be set up."""
+    """Raise unless certificates can be read, the log written, and the policy set up."""
+    if serving.access_log not in (None, "-"):
+        with served.document.blaming("serve", "access_log"):
+            require_writable(serving.access_log)
     for i, listener in enumerate(serving.proxy.listeners):
         if listener.tls:
             with served.document.blaming("serve", "listen", i, "tls"):
@@ -168,9 +172,9 @@ class _Reader:
             return None
         entry = entry or LearnEntry()
         path = None if entry.file is None else self._folder / entry.file
-        if path is not None and not path.parent.is_dir():
-            problem = f"{path.parent} is no folder; make it, or give another file"
-            self._document.fail(("serve", "learn", "file"), problem)
+        if path is not None:
+            with self._document.blaming("serve", "learn", "file"):
+                require_folder(path.parent)
         names = {it.name for it in fields(Learning)}
         options = {name: it for name, it in entry if name in names and it is not None}
         with self._document.blaming("serve", "learn"):

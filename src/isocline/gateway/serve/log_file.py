@@ -1,12 +1,39 @@
 """Log file of the access log."""
 
+import errno
 import os
 import select
 import sys
+from pathlib import Path
 from typing import final
 
 from isocline.errors import UsageError
 from isocline.gateway.serve.log import LOG
+
+
+def require_writable(name: str) -> None:
+    """Raise UsageError unless lines can be appended to a file, or it can be made.
+
+    Nothing is written or made.
+    """
+    try:
+        # A pipe that nobody reads yet cannot be opened, and is not to be waited for.
+        os.close(os.open(name, os.O_WRONLY | os.O_APPEND | os.O_NONBLOCK))
+    except FileNotFoundError:
+        require_folder(Path(name).parent)
+    except OSError as error:
+        if error.errno != errno.ENXIO:
+            raise UsageError(
+                f"{name} cannot be written to: {error.strerror}; give a file that can"
+            ) from error
+
+
+def require_folder(folder: Path) -> None:
+    """Raise UsageError unless files can be made in a folder."""
+    if not folder.is_dir():
+        raise UsageError(f"{folder} is no folder; make it, or give another file")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise UsageError(f"no file can be made in {folder}; give one in a folder of yours")
 
 
 @final

@@ -1,51 +1,119 @@
-"""Reservation of ports that several processes share."""
+"""Reservation of ports that the processes of one router share."""
 
+import errno
+import fcntl
+import os
 import socket
+import sys
+import tempfile
 from collections.abc import Iterable
+from contextlib import ExitStack
 from dataclasses import replace
+from pathlib import Path
+from typing import IO
 
 from isocline.errors import UsageError
 from isocline.gateway.config import Listener
 
+_CLAIM = "isocline-serve"
+_WILDCARDS = ("0.0.0.0", "::")
 
-def reserve(listeners: Iterable[Listener]) -> tuple[tuple[Listener, ...], list[socket.socket]]:
-    """Reserve a port for each listener; returns the listeners, and sockets that keep the ports.
+
+def reserve(listeners: Iterable[Listener]) -> tuple[tuple[Listener, ...], ExitStack]:
+    """Reserve a port for each listener; returns the listeners, and what keeps the ports reserved.
 
     SO_REUSEPORT lets every process of one user in, another router included: so each port is first
-    taken without it. A socket that does not listen gets no connections.
+    taken without it. A socket that does not listen gets no connections; but it does not keep others
+    out either, as two sockets that both have SO_REUSEADDR may be bound to one port until one of
+    them listens. Workers listen about a second after the reservation. So an address is claimed as
+    well (`claim_name`), by the parent process and as long as it lives.
 
     Raises:
         UsageError: An address is not available.
     """
-    kept: list[socket.socket] = []
     made: list[Listener] = []
-    try:
+    with ExitStack() as kept:
         for listener in listeners:
-            made.append(replace(listener, port=_reserve(listener, kept)))
+            try:
+                made.append(replace(listener, port=_reserve(listener, kept)))
+            except OSError as error:
+                raise UsageError(
+                    f"listener {listener.name}: cannot listen on {listener.host}:{listener.port}: "
+                    f"{error.strerror or error}; give another port, or stop what listens there"
+                ) from error
+        return tuple(made), kept.pop_all()
+
+
+def claim_name(family: int, address: str, port: int) -> socket.socket:
+    """Claim an address by a name that only one process can have, until the socket is closed.
+
+    Names of the abstract namespace, which Linux has, are known exactly where ports are: within one
+    network namespace. They leave nothing behind, however the process ends. A file in a temporary
+    folder would not be seen from a container or service with another one.
+
+    Raises:
+        OSError: Another router has claimed it, or an address that includes it or is included.
+    """
+    begin = f"{_CLAIM}/{family:d}/{port}/"
+    claim = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        claim.bind(f"\0{begin}{address}")
+        # Own name first, then a look at others': of two that start at once, one at least sees both.
+        names = [line.partition(f"@{begin}")[2] for line in _unix_sockets()]
+        others = {name for name in names if name and name != address}
+        if others if address in _WILDCARDS else others.intersection(_WILDCARDS):
+            raise _taken()
     except OSError as error:
-        for one in kept:
-            one.close()
-        raise UsageError(
-            f"listener {listener.name}: cannot listen on {listener.host}:{listener.port}: "
-            f"{error.strerror or error}; give another port, or stop what listens there"
-        ) from error
-    return tuple(made), kept
+        claim.close()
+        raise _taken() if error.errno == errno.EADDRINUSE else error from None
+    return claim
 
 
-def _reserve(listener: Listener, kept: list[socket.socket]) -> int:
-    """Bind sockets on all addresses of a host, on one port; returns the port."""
+def claim_file(family: int, address: str, port: int) -> IO[bytes]:
+    """Claim an address by a locked file, on systems without abstract names, until it is closed.
+
+    The file is the user's own: sockets of different users cannot share a port anyway.
+
+    Raises:
+        OSError: Another router has claimed it.
+    """
+    name = f"{_CLAIM}-{os.getuid()}-{family:d}-{port}-{address}".replace("/", "_")
+    claim = (Path(tempfile.gettempdir()) / name).open("ab")
+    try:
+        fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        claim.close()
+        raise _taken() from None
+    return claim
+
+
+def _reserve(listener: Listener, kept: ExitStack) -> int:
+    """Claim and bind all addresses of a host, on one port; returns the port."""
     kind, flags = socket.SOCK_STREAM, socket.AI_PASSIVE
     found = socket.getaddrinfo(listener.host, listener.port, type=kind, flags=flags)
     port = listener.port
+    claim = claim_name if sys.platform == "linux" else claim_file
     for family, address in dict.fromkeys((entry[0], entry[4]) for entry in found):
-        with _socket(family) as alone:
-            alone.bind((address[0], port, *address[2:]))
-            port = alone.getsockname()[1]
-        one = _socket(family)
-        kept.append(one)
+        host = str(address[0])
+        with _socket(family) as exclusive:
+            exclusive.bind((host, port, *address[2:]))
+            port = exclusive.getsockname()[1]
+            kept.enter_context(claim(family, host, port))
+        one = kept.enter_context(_socket(family))
         one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        one.bind((address[0], port, *address[2:]))
+        one.bind((host, port, *address[2:]))
     return port
+
+
+def _taken() -> OSError:
+    return OSError(errno.EADDRINUSE, "another isocline serve has it, or is about to start there")
+
+
+def _unix_sockets() -> list[str]:
+    try:
+        return Path("/proc/net/unix").read_text(errors="replace").splitlines()
+    except OSError:  # no /proc: names that are equal are refused all the same
+        return []
 
 
 def _socket(family: int) -> socket.socket:

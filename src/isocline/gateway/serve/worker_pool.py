@@ -106,8 +106,7 @@ class WorkerPool:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*(self._dismiss(place, grace) for place in self._places))
-        for one in self._reserved:
-            one.close()
+        self._reserved.close()
 
     async def _compile(self, serving: Serving) -> None:
         """Compile kernels here, once and with a notice; workers then find them on disk."""
