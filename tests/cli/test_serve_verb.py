@@ -400,7 +400,7 @@ def test_check_looks_at_the_files_that_would_be_written(
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (["--listen", "8080"], "'8080' is no place to listen; give HOST:PORT"),
+        (["--listen", "8080"], "'8080' is not an address to listen on; give HOST:PORT"),
         (["--policy", "gmrs"], "unknown policy 'gmrs': did you mean gmsr?"),
         (["--policy", "static_optimal"], "static_optimal: there is no plan to follow"),
         (["--json"], "--json shows what --check finds"),

@@ -302,7 +302,7 @@ def test_a_log_is_looked_at_without_being_made_or_waited_for(tmp_path: Path) -> 
         require_writable(str(tmp_path / name))
     assert not (tmp_path / "new").exists()
     assert (tmp_path / "there").read_text() == "a line\n"
-    with pytest.raises(UsageError, match="none is no folder; make it, or give another file"):
+    with pytest.raises(UsageError, match="none is not a folder; make it, or give another file"):
         require_writable(str(tmp_path / "none" / "log"))
     with pytest.raises(UsageError, match="there/log cannot be written to: Not a directory; give"):
         require_writable(str(tmp_path / "there" / "log"))

@@ -1,4 +1,4 @@
-"""Addresses as people write them."""
+"""Addresses to listen on, as a file or a command line has them."""
 
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -29,5 +29,5 @@ def read_address(text: str) -> ListenAddress:
     except ValueError:
         port = None
     if port is None or parts.path or parts.query or parts.fragment or "@" in text:
-        raise UsageError(f"{text!r} is no place to listen; {remedy}")
+        raise UsageError(f"{text!r} is not an address to listen on; {remedy}")
     return ListenAddress(parts.hostname or "127.0.0.1", port)

@@ -19,7 +19,7 @@ from isocline.model.fleet import RoutingSystem
 @final
 @dataclass(frozen=True)
 class Overrides:
-    """Settings of a command line in place of the file's; None: the file's."""
+    """Settings of a command line, which replace the file's; None keeps the file's."""
 
     listen: str | None = None
     admin: str | None = None
@@ -82,8 +82,8 @@ class Serving:
     drain_delay: float = 0.0
     sources: Stamps = field(default_factory=dict)
 
-    def require_same_doors(self, before: "Serving") -> None:
-        """Raise unless settings that cannot change by a reload are the same.
+    def require_reloadable(self, before: "Serving") -> None:
+        """Raise unless all settings that only a restart can change are as before.
 
         Raises:
             UsageError: A listener, the admin listener, the number of workers, the access log or the

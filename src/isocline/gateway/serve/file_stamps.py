@@ -43,7 +43,7 @@ class KnownFiles:
         self._stamps = dict(stamps)
 
     def read(self, stamps: Stamps) -> None:
-        """Replace the files and stamps after another reading."""
+        """Replace the stamps, after the files were read again."""
         self._stamps = dict(stamps)
 
     def changed(self) -> bool:

@@ -45,7 +45,7 @@ def read(path: Path, overrides: Overrides | None = None) -> Serving:
 
 
 def _files_of(served: Served) -> list[Path]:
-    """Files that the system file names, and that a reload reads again: certificates and secrets."""
+    """Return the files that a reload reads again: certificates and secrets that the file names."""
     keys = served.serve.api_keys
     names: list[str | None] = [keys.file] if keys else []
     for listener in served.serve.listen:
@@ -57,9 +57,9 @@ def _files_of(served: Served) -> list[Path]:
 
 def _overridden(serving: Serving, overrides: Overrides) -> Serving:
     if overrides.listen is not None:
-        place = read_address(overrides.listen)
+        address = read_address(overrides.listen)
         first = serving.proxy.listeners[0]
-        listener = replace(first, host=place.host, port=place.port)
+        listener = replace(first, host=address.host, port=address.port)
         listeners = (listener, *serving.proxy.listeners[1:])
         serving = replace(serving, proxy=replace(serving.proxy, listeners=listeners))
     if overrides.admin is not None:
@@ -179,12 +179,12 @@ class _Reader:
         options = {name: it for name, it in entry if name in names and it is not None}
         with self._document.blaming("serve", "learn"):
             learning = Learning(**options)
-        known = tuple(backend.curve is not None for backend in served.entries.backends)
-        if entry.work == "tokens" and any(known) and served.system.work.unit != "tokens":
+        given = tuple(backend.curve is not None for backend in served.entries.backends)
+        if entry.work == "tokens" and any(given) and served.system.work.unit != "tokens":
             problem = f"is tokens, and given curves are in {served.system.work.unit}/s; give them "
             remedy = "in tokens/s, and their work: {unit: tokens, mean: TOKENS OF A REQUEST}"
             self._document.fail(("serve", "learn", "work"), problem + remedy)
-        return Lessons(learning, path, entry.every, known, entry.work)
+        return Lessons(learning, path, entry.every, given, entry.work)
 
     def _access_log(self) -> str | None:
         name = self._serve.access_log

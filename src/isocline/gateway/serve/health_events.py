@@ -15,12 +15,12 @@ Event = Callable[[Core, int, float], Sequence[Action]]
 
 @final
 class CoreHealthEvents:
-    """Receiver of health events for one core, whose actions it has carried out.
+    """Receiver of health events: passes them to one core and has its actions carried out.
 
-    A core that was replaced gets events, through its successor, until its requests are done.
+    After a reload the previous core gets them through its successor until its requests are done.
 
     Attributes:
-        router: Carries actions out; None before there is one, when the core holds no requests.
+        bridge: Carries out the actions; None before there is one, when the core has no requests.
     """
 
     def __init__(
@@ -35,36 +35,36 @@ class CoreHealthEvents:
 
         `clock` is the core's, s.
         """
-        self.router: CoreBridge | None = None
+        self.bridge: CoreBridge | None = None
         self._core = core
         self._names = names
         self._before = before
         self._same = same or {}
         self._clock = clock
         if before is not None:
-            before._let_go()
+            before._drop_idle_predecessor()
 
     def backend_up(self, backend: int) -> None:
         LOG.info("backend %s is up", self._names[backend])
-        self._tell(backend, lambda core, b, now: core.backend_up(b, now))
+        self._deliver(backend, lambda core, b, now: core.backend_up(b, now))
 
     def backend_down(self, backend: int) -> None:
         LOG.warning("backend %s is down", self._names[backend])
-        self._tell(backend, lambda core, b, now: core.backend_down(b, now))
+        self._deliver(backend, lambda core, b, now: core.backend_down(b, now))
 
     def reported(self, backend: int, jobs: int, measured: float) -> None:
-        self._tell(backend, lambda core, b, now: core.reported(b, now, jobs, measured))
+        self._deliver(backend, lambda core, b, now: core.reported(b, now, jobs, measured))
 
-    def _tell(self, backend: int, event: Event) -> None:
+    def _deliver(self, backend: int, event: Event) -> None:
         actions = event(self._core, backend, self._clock())
-        if self.router is not None:
-            self.router.act(actions)
-        self._let_go()
+        if self.bridge is not None:
+            self.bridge.act(actions)
+        self._drop_idle_predecessor()
         if self._before is not None and backend in self._same:
-            self._before._tell(self._same[backend], event)
+            self._before._deliver(self._same[backend], event)
 
-    def _let_go(self) -> None:
-        """Drop the predecessor once nothing is under way there."""
+    def _drop_idle_predecessor(self) -> None:
+        """Drop the predecessor once it has no requests under way."""
         before = self._before
-        if before is not None and not (before.router and before.router.exchanges):
+        if before is not None and not (before.bridge and before.bridge.exchanges):
             self._before = None

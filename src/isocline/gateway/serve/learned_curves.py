@@ -1,4 +1,4 @@
-"""File of learned curves, so that a restart does not begin from nothing.
+"""Format of the file of learned curves, with which a restart goes on from what was learned.
 
 One JSON document, version 1: for each backend, by name, the completions and the time at each
 workload that was held (what the learner needs to go on), and the curve that they give, with 95 %
@@ -41,7 +41,7 @@ class _Part(BaseModel):
 
 @final
 class LearnedBackend(_Part):
-    """Knowledge of one backend; the three lists go together."""
+    """What was learned of one backend; `levels`, `done` and `seconds` have one length."""
 
     name: Annotated[str, Field(min_length=1)]
     completions: Amount  # that count, after forgetting
@@ -50,7 +50,7 @@ class LearnedBackend(_Part):
     levels: list[Level]  # workloads that were held
     done: list[Amount]  # completions at each
     seconds: list[Amount]  # time at each
-    # Not in files of before there were intervals; null is no upper end.
+    # Missing in files of older versions; null: no upper end.
     seen: int | None = None  # jobs, the highest workload at and beyond which a completion was due
     capacity: tuple[Amount, Amount | None] | None = None  # unit/s, of the peak
     intervals: list[tuple[Amount, Amount, Amount | None]] = []  # (N, unit/s, unit/s) at the points
@@ -78,11 +78,11 @@ class LearnedBackend(_Part):
 
 @final
 class LearnedFrontend(_Part):
-    """Knowledge of one frontend's requests."""
+    """What was learned of one frontend's requests."""
 
     name: Annotated[str, Field(min_length=1)]
-    requests: Amount  # that it rests on
-    work: Amount  # of one, in the unit
+    requests: Amount  # number of requests that `work` is the mean of
+    work: Amount  # mean work of a request, in the unit
 
 
 @final
@@ -246,7 +246,7 @@ def learned_file(path: Path) -> LearnedCurves | None:
     """
     try:
         with path.open("rb") as file:
-            begins_so = _BEGINS.search(file.read(200)) is not None
+            is_learned = _BEGINS.search(file.read(200)) is not None
     except OSError:
         return None
-    return read_learned(path, _SHOW_ANOTHER) if begins_so else None
+    return read_learned(path, _SHOW_ANOTHER) if is_learned else None

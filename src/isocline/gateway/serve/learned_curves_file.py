@@ -1,4 +1,4 @@
-"""File of learned curves, as `isocline serve` reads and writes it."""
+"""Reading and writing of the learned curves' file by `isocline serve`."""
 
 import asyncio
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ def known_curves(serving: Serving) -> LearnedCurves | None:
 
 @final
 class LearnedFile:
-    """Writer of the file; it logs failures, and the router goes on."""
+    """Writer of the file; a failure is logged once, and the router goes on."""
 
     def __init__(self) -> None:
         self._failing = False
@@ -41,7 +41,7 @@ class LearnedFile:
         if serving.lessons is None or serving.lessons.file is None or not parts:
             return
         try:
-            # Waiting for the disk, and fitting sums, would hold requests up.
+            # In a thread: waiting for the disk and fitting curves would delay requests.
             await asyncio.to_thread(_write, serving, parts)
             self._failing = False
         except IsoclineError as error:

@@ -41,14 +41,14 @@ def learner_of(serving: Serving, known: LearnedCurves | None) -> Learner | None:
         return None
     system, lessons = serving.system, serving.lessons
     names = [backend.name for backend in system.backends]
-    had = {one.name: one for one in known.backends} if known else {}
+    by_name = {one.name: one for one in known.backends} if known else {}
     curves = [b.curve for b in system.backends] if lessons.unit == "tokens" else system.curves
     for name, curve, given in zip(names, curves, lessons.given, strict=True):
-        if given and name not in had:
-            had[name] = _observed(name, curve, lessons.learning.kept)
+        if given and name not in by_name:
+            by_name[name] = _observed(name, curve, lessons.learning.kept)
     learner = _unlearned(len(names), lessons)
-    if had:
-        restore(learner, names, _document(system.name, lessons.unit, had.values()))
+    if by_name:
+        restore(learner, names, _document(system.name, lessons.unit, by_name.values()))
     return learner
 
 
@@ -56,9 +56,11 @@ def measure_for(serving: Serving, known: LearnedCurves | None) -> Measure | None
     """Make the measure of work, from known means; None: each request is one."""
     if serving.lessons is None:
         return None
-    had = {one.name: ClassWork(one.requests, one.work) for one in known.frontends} if known else {}
+    by_name = (
+        {one.name: ClassWork(one.requests, one.work) for one in known.frontends} if known else {}
+    )
     nothing = ClassWork(0.0, 1.0)
-    classes = [had.get(frontend.name, nothing) for frontend in serving.system.frontends]
+    classes = [by_name.get(frontend.name, nothing) for frontend in serving.system.frontends]
     backends = len(serving.system.backends)
     return measure_of(serving.lessons.unit, classes, backends, serving.system.work)
 
@@ -76,13 +78,13 @@ def learned_by(serving: Serving, lessons: CurveFeedback) -> LearnedCurves:
 
 def divided(learned: LearnedCurves, parts: int) -> LearnedCurves:
     """Divide curves into a share for each of several processes."""
-    less = {
+    share = {
         "backends": [_scaled(one, 1.0 / parts) for one in learned.backends],
         "frontends": [
             one.model_copy(update={"requests": one.requests / parts}) for one in learned.frontends
         ],
     }
-    return learned.model_copy(update=less)
+    return learned.model_copy(update=share)
 
 
 def combined(serving: Serving, parts: Sequence[LearnedCurves]) -> LearnedCurves | None:

@@ -19,11 +19,11 @@ def listeners_of(served: Served) -> tuple[Listener, ...]:
     folder = served.document.path.parent
     for i, entry in enumerate(served.serve.listen):
         with served.document.blaming("serve", "listen", i, "address"):
-            place = read_address(entry.address)
+            address = read_address(entry.address)
         if entry.name in (listener.name for listener in made):
             problem = f"{entry.name!r} is the name of another listener; choose another"
             served.document.fail(("serve", "listen", i, "name"), problem)
-        made.append(Listener(place.host, place.port, entry.name, _tls(entry.tls, folder)))
+        made.append(Listener(address.host, address.port, entry.name, _tls(entry.tls, folder)))
     return tuple(made)
 
 

@@ -7,13 +7,13 @@ import time
 LOG = logging.getLogger("isocline.serve")
 
 
-def log_to_stderr(who: str = "") -> None:
-    """Log to stderr, one line each, with the time in UTC; `who` names the process."""
+def log_to_stderr(process: str = "") -> None:
+    """Log to stderr, a line for each event, with the time in UTC and the name of the process."""
     handler = logging.StreamHandler(sys.stderr)
-    mark = f" {who}:" if who else ""
-    form = logging.Formatter(f"%(asctime)sZ{mark} %(message)s", "%Y-%m-%dT%H:%M:%S")
-    form.converter = time.gmtime
-    handler.setFormatter(form)
+    name = f" {process}:" if process else ""
+    formatter = logging.Formatter(f"%(asctime)sZ{name} %(message)s", "%Y-%m-%dT%H:%M:%S")
+    formatter.converter = time.gmtime
+    handler.setFormatter(formatter)
     LOG.handlers[:] = [handler]
     LOG.setLevel(logging.INFO)
     LOG.propagate = False

@@ -1,4 +1,4 @@
-"""Log file of the access log."""
+"""File of the access log."""
 
 import errno
 import os
@@ -31,14 +31,14 @@ def require_writable(name: str) -> None:
 def require_folder(folder: Path) -> None:
     """Raise UsageError unless files can be made in a folder."""
     if not folder.is_dir():
-        raise UsageError(f"{folder} is no folder; make it, or give another file")
+        raise UsageError(f"{folder} is not a folder; make it, or give another file")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise UsageError(f"no file can be made in {folder}; give one in a folder of yours")
 
 
 @final
 class LogFile:
-    """File to which whole lines are appended, so that several processes do not mix them.
+    """File to which whole lines are appended, so that lines of several processes do not mix.
 
     One write to a file opened for appending is one piece, and so are up to PIPE_BUF bytes to a pipe
     (POSIX, write).
@@ -47,29 +47,29 @@ class LogFile:
     def __init__(self, name: str) -> None:
         """Open the file, `-` for stdout; raises UsageError if it cannot be written to."""
         self._name = name
-        self._handle = -1
+        self._descriptor = -1
         self._failing = False
         self.reopen()
 
     def reopen(self) -> None:
         """Reopen the file by its name (log rotation)."""
         if self._name == "-":
-            self._handle = sys.stdout.fileno()
+            self._descriptor = sys.stdout.fileno()
             return
         try:
-            handle = os.open(self._name, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640)
+            descriptor = os.open(self._name, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640)
         except OSError as error:
             raise UsageError(
                 f"access log {self._name}: {error.strerror}; give a file that can be written to"
             ) from error
         self.close()
-        self._handle = handle
+        self._descriptor = descriptor
 
     def write(self, text: str) -> None:
         """Append lines, each with its end; if that fails they are lost, and requests go on."""
         try:
             for piece in _pieces(text.encode()):
-                _write_all(self._handle, piece)
+                _write_all(self._descriptor, piece)
             self._failing = False
         except OSError as error:
             if not self._failing:
@@ -81,9 +81,9 @@ class LogFile:
 
     def close(self) -> None:
         """Close the file."""
-        if self._handle >= 0 and self._name != "-":
-            os.close(self._handle)
-        self._handle = -1
+        if self._descriptor >= 0 and self._name != "-":
+            os.close(self._descriptor)
+        self._descriptor = -1
 
 
 def _pieces(data: bytes) -> list[bytes]:
@@ -96,6 +96,6 @@ def _pieces(data: bytes) -> list[bytes]:
     return [*pieces, data]
 
 
-def _write_all(handle: int, data: bytes) -> None:
+def _write_all(descriptor: int, data: bytes) -> None:
     while data:
-        data = data[os.write(handle, data) :]
+        data = data[os.write(descriptor, data) :]

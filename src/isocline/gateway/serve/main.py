@@ -27,10 +27,10 @@ from isocline.gateway.serve.single_worker import Address, SingleWorker, Workers
 from isocline.gateway.serve.worker_pool import WorkerPool
 from isocline.plural import counted
 
-_LOOK = 1.0  # s between two looks whether the file has changed
+_FILE_PERIOD = 1.0  # s between two checks whether a file has changed
 
 Started = Callable[[Serving, Sequence[Address], ListenAddress | None], None]
-"""Told what is served, where, and where the admin listens."""
+"""Called with the settings, the listeners' addresses and the admin listener's address."""
 
 
 def run(path: Path, overrides: Overrides, started: Started) -> None:
@@ -61,18 +61,22 @@ class _Service:
         make = SingleWorker if serving.workers == 1 else WorkerPool
         self._workers: Workers = make(serving, known)
         self._reload = asyncio.Event()
-        self._stop, self._stop_at_once = asyncio.Event(), asyncio.Event()
+        self._stop, self._hurry = asyncio.Event(), asyncio.Event()
 
     async def run(self, started: Started) -> bool:
         """Serve; returns False if a second signal broke off requests."""
-        self._listen_to_signals()
+        self._handle_signals()
         addresses = await self._workers.start()
-        admin = await self._started_admin()
+        admin = await self._start_admin()
         started(self._serving, addresses, admin[1] if admin else None)
         loop = asyncio.get_running_loop()
         tasks = [
             loop.create_task(each)
-            for each in (self._look_at_file(), self._keep_reloading(), self._keep_learned())
+            for each in (
+                self._watch_files(),
+                self._reload_on_request(),
+                self._write_learned_curves(),
+            )
         ]
         stop = loop.create_task(self._stop.wait())
         await asyncio.wait([stop, *tasks], return_when=asyncio.FIRST_COMPLETED)
@@ -90,15 +94,15 @@ class _Service:
         return drained
 
     async def _drain(self) -> bool:
-        """Stop the workers; returns whether they ended in their own time."""
+        """Stop the workers; returns False if a second signal broke off requests."""
         await self._delay(self._serving.drain_delay)
         grace = self._serving.drain
         LOG.info("stopping: requests under way have %g s; a second signal ends them", grace)
         loop = asyncio.get_running_loop()
         stopping = loop.create_task(self._workers.stop(grace))
-        hurry = loop.create_task(self._stop_at_once.wait())
+        hurry = loop.create_task(self._hurry.wait())
         await asyncio.wait([stopping, hurry], return_when=asyncio.FIRST_COMPLETED)
-        hurried = self._stop_at_once.is_set()
+        hurried = self._hurry.is_set()
         if hurried and not stopping.done():
             await self._workers.stop(0.0)
         await stopping
@@ -107,62 +111,62 @@ class _Service:
         return not hurried
 
     async def _delay(self, seconds: float) -> None:
-        """Serve on for so long, or until a second signal: load balancers react with a delay."""
+        """Go on serving for `seconds`, or until a second signal."""
         if seconds:
             what = "draining: requests are taken for %g s more; a second signal ends all at once"
             LOG.info(what, seconds)
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._stop_at_once.wait(), seconds)
+                await asyncio.wait_for(self._hurry.wait(), seconds)
 
-    async def _started_admin(self) -> tuple[AdminServer, ListenAddress] | None:
-        place = self._serving.admin
-        if place is None:
+    async def _start_admin(self) -> tuple[AdminServer, ListenAddress] | None:
+        address = self._serving.admin
+        if address is None:
             return None
-        admin = AdminServer(place.host, place.port, self._workers.snapshots)
+        admin = AdminServer(address.host, address.port, self._workers.snapshots)
         try:
             await admin.start()
         except IsoclineError:
             await self._workers.stop(0.0)
             raise
-        return admin, ListenAddress(place.host, admin.port)
+        return admin, ListenAddress(address.host, admin.port)
 
     # Signals and reloads
 
-    def _listen_to_signals(self) -> None:
+    def _handle_signals(self) -> None:
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGHUP, self._reload.set)
-        for sign in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(sign, self._told_to_stop)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._on_stop_signal)
 
-    def _told_to_stop(self) -> None:
-        (self._stop_at_once if self._stop.is_set() else self._stop).set()
+    def _on_stop_signal(self) -> None:
+        (self._hurry if self._stop.is_set() else self._stop).set()
 
-    async def _look_at_file(self) -> None:
+    async def _watch_files(self) -> None:
         while True:
-            await asyncio.sleep(_LOOK)
+            await asyncio.sleep(_FILE_PERIOD)
             if await asyncio.to_thread(self._files.changed):
                 self._reload.set()
 
-    async def _keep_reloading(self) -> None:
+    async def _reload_on_request(self) -> None:
         while True:
             await self._reload.wait()
             self._reload.clear()
             try:
                 # Reading takes longer than a request may be held up.
                 serving = await asyncio.to_thread(read, self._path, self._overrides)
-                serving.require_same_doors(self._serving)
+                serving.require_reloadable(self._serving)
                 await self._workers.reload(serving)
             except IsoclineError as error:
-                LOG.error("not reloaded, all stays as it was: %s", error)
+                LOG.error("not reloaded, the settings stay as they were: %s", error)
                 continue
             self._serving = serving
             self._files.read(serving.sources)
             LOG.info("reloaded: %s", summary(serving))
 
-    async def _keep_learned(self) -> None:
+    async def _write_learned_curves(self) -> None:
         while True:
             lessons = self._serving.lessons
-            await asyncio.sleep(lessons.every if lessons else _LOOK)
+            await asyncio.sleep(lessons.every if lessons else _FILE_PERIOD)
             await self._learned_file.write(self._serving, await self._workers.learned())
 
 

@@ -14,22 +14,24 @@ def read_secret(secret: Secret, folder: Path) -> str:
         UsageError: The secret is missing, empty, or its file cannot be read.
     """
     if secret.env is not None:
-        text, place = os.environ.get(secret.env, ""), f"environment variable {secret.env}"
+        text, source = os.environ.get(secret.env, ""), f"environment variable {secret.env}"
     else:
         assert secret.file is not None  # by Secret's own check
         path = folder / secret.file
-        place = f"file {path}"
+        source = f"file {path}"
         try:
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(f"{place} cannot be read: {_why(error)}; give a text file") from None
+            raise UsageError(
+                f"{source} cannot be read: {_reason(error)}; give a text file"
+            ) from None
     if not text.strip():
-        raise UsageError(f"{place} is empty or not there; put the secret into it")
+        raise UsageError(f"{source} is empty or not there; put the secret into it")
     return text.strip()
 
 
 def read_keys(secret: Secret, folder: Path) -> list[str]:
-    """Read API keys: separated by commas in a variable, one per line in a file, with # for remarks.
+    """Read API keys: separated by commas in a variable, one per line with # comments in a file.
 
     Raises:
         UsageError: As `read_secret`, or there is no key, which would admit every request.
@@ -51,9 +53,9 @@ def read_authorization(secret: Secret, folder: Path) -> str:
     """
     text = read_secret(secret, folder)
     if not (text.isascii() and text.isprintable()):
-        raise UsageError("it holds what cannot stand in a header; give printable ASCII on one line")
+        raise UsageError("its value cannot stand in a header; give printable ASCII on one line")
     return text if " " in text else f"Bearer {text}"
 
 
-def _why(error: OSError | UnicodeDecodeError) -> str:
+def _reason(error: OSError | UnicodeDecodeError) -> str:
     return error.strerror or str(error) if isinstance(error, OSError) else "it is not UTF-8"

@@ -25,9 +25,9 @@ from isocline.gateway.serve.log_file import LogFile
 from isocline.gateway.serve.worker_core import make_core, warm
 from isocline.gateway.shared_counts import SharedCounts
 
-# s between two looks at other processes' counts: an eighth of a per cent of a core, and at 1000
-# requests/s five of them.
-_BETWEEN_LOOKS = 0.005
+# s between two exchanges of counts with other processes: an eighth of a per cent of a core, and at
+# 1000 requests/s five of them.
+_COUNTS_PERIOD = 0.005
 
 
 @final
@@ -37,13 +37,13 @@ class _Version:
 
     serving: Serving
     core: Core
-    teller: CoreHealthEvents
-    watch: Monitor
+    health_events: CoreHealthEvents
+    monitor: Monitor
     models: ModelDirectory | None
 
     async def close(self) -> None:
-        """Stop asking backends."""
-        await self.watch.close()
+        """Stop health checks, polls and requests for models."""
+        await self.monitor.close()
         if self.models is not None:
             await self.models.close()
 
@@ -71,10 +71,10 @@ class Worker:
         """
         self._clock, self._unix_time = clock, unix_time
         warm(serving)
-        self._lines = None if serving.access_log is None else LogFile(serving.access_log)
+        self._log_file = None if serving.access_log is None else LogFile(serving.access_log)
         self._announces = counts is None or counts.worker == 0
         self._version = _version(serving, known, None, self._announces, clock)
-        self._statistics = Recorder(serving.system, serving.proxy, serving.policy)
+        self._recorder = Recorder(serving.system, serving.proxy, serving.policy)
         core, observers = self._version.core, self._observers(serving)
         self._proxy = Proxy(
             core,
@@ -85,7 +85,7 @@ class Worker:
             unix_time,
             directory=self._version.models,
         )
-        self._version.teller.router = self._proxy.router
+        self._version.health_events.bridge = self._proxy.router
         self._counts = counts
         self._reloading = asyncio.Lock()
         self._timer: asyncio.TimerHandle | None = None
@@ -103,10 +103,10 @@ class Worker:
     async def start(self, reuse_port: bool = False) -> None:
         """Start; raises UsageError if the address of a listener is not available."""
         await self._proxy.start(reuse_port)
-        await self._version.watch.start()
+        await self._version.monitor.start()
         if self._version.models is not None:
             await self._version.models.start()
-        self._share()
+        self._share_counts()
         # Objects made so far stay: full collections need not visit them again and again.
         gc.collect()
         gc.freeze()
@@ -123,7 +123,7 @@ class Worker:
 
     def snapshot(self) -> Snapshot:
         """Return the worker's snapshot."""
-        return self._statistics.snapshot(self._version.core, self._clock(), self._proxy)
+        return self._recorder.snapshot(self._version.core, self._clock(), self._proxy)
 
     def learned(self) -> LearnedCurves | None:
         """Return the learned curves; None if it does not learn."""
@@ -136,8 +136,8 @@ class Worker:
         if self._timer is not None:
             self._timer.cancel()
         await self._version.close()
-        if self._lines is not None:
-            self._lines.close()
+        if self._log_file is not None:
+            self._log_file.close()
 
     async def _reload(self, serving: Serving) -> None:
         before = self._version
@@ -145,12 +145,12 @@ class Worker:
         after = await asyncio.to_thread(
             _version, serving, self.learned(), before, self._announces, self._clock
         )
-        if self._lines is not None:
-            self._lines.reopen()
-        await after.watch.start()  # tells the new core which backends are down
+        if self._log_file is not None:
+            self._log_file.reopen()
+        await after.monitor.start()  # reports to the new core which backends are down
         if after.models is not None:
             await after.models.start()
-        same = _same(serving, before.serving)
+        same = _same_backends(serving, before.serving)
         after.core.health.go_on(before.core.health, same, self._clock())
         try:
             observers = self._observers(serving)
@@ -158,35 +158,35 @@ class Worker:
         except IsoclineError:
             await after.close()
             raise
-        self._statistics.reloaded(
+        self._recorder.reloaded(
             before.core, self._clock(), serving.system, serving.proxy, serving.policy
         )
-        after.teller.router = self._proxy.router
+        after.health_events.bridge = self._proxy.router
         self._version = after
-        self._share()
+        self._share_counts()
         await before.close()
 
-    def _share(self) -> None:
-        """Publish this core's jobs in flight to other processes, and read theirs."""
+    def _share_counts(self) -> None:
+        """Begin to exchange jobs in flight with other processes, for the present core."""
         if self._counts is not None:
             urls = [address.url for address in self._version.serving.proxy.backends]
             self._counts.join(self._version.core, urls)
             if self._timer is None:
-                self._look()
+                self._exchange_counts()
 
-    def _look(self) -> None:
+    def _exchange_counts(self) -> None:
         assert self._counts is not None
         self._proxy.router.act(self._counts.step(self._version.core, self._clock()))
-        self._timer = asyncio.get_running_loop().call_later(_BETWEEN_LOOKS, self._look)
+        self._timer = asyncio.get_running_loop().call_later(_COUNTS_PERIOD, self._exchange_counts)
 
     def _observers(self, serving: Serving) -> list[Observer]:
         """Make observers: the recorder lasts through reloads, a log has the numbers of one core."""
-        observers: list[Observer] = [self._statistics]
-        if self._lines is not None:
+        observers: list[Observer] = [self._recorder]
+        if self._log_file is not None:
             frontends = [frontend.name for frontend in serving.system.frontends]
             backends = [backend.name for backend in serving.system.backends]
             clocks = self._clock, self._unix_time
-            log = AccessLog(self._lines, frontends, backends, serving.policy, *clocks)
+            log = AccessLog(self._log_file, frontends, backends, serving.policy, *clocks)
             observers.append(log)
         return observers
 
@@ -202,14 +202,17 @@ def _version(
     core = make_core(serving, learner_of(serving, known), measure_for(serving, known))
     names = [backend.name for backend in serving.system.backends]
     if before is None:
-        teller, watched = CoreHealthEvents(core, names, clock=clock), None
+        health_events, monitor_before = CoreHealthEvents(core, names, clock=clock), None
     else:
-        same = _same(serving, before.serving)
-        teller, watched = CoreHealthEvents(core, names, before.teller, same, clock), before.watch
+        same = _same_backends(serving, before.serving)
+        health_events, monitor_before = (
+            CoreHealthEvents(core, names, before.health_events, same, clock),
+            before.monitor,
+        )
     backends = serving.proxy.backends
     client = Client(backends, clock)
-    watch = Monitor(backends, serving.checks, teller, watched, client, announces)
-    return _Version(serving, core, teller, watch, _directory(serving, before, clock))
+    monitor = Monitor(backends, serving.checks, health_events, monitor_before, client, announces)
+    return _Version(serving, core, health_events, monitor, _directory(serving, before, clock))
 
 
 def _directory(
@@ -223,7 +226,7 @@ def _directory(
     return ModelDirectory(serving.proxy.backends, neighbours, serving.models, known, clock)
 
 
-def _same(after: Serving, before: Serving) -> dict[int, int]:
+def _same_backends(after: Serving, before: Serving) -> dict[int, int]:
     """Match the backends of two settings by address; returns their numbers."""
     numbers = {address.url: b for b, address in enumerate(before.proxy.backends)}
     found = ((b, numbers.get(address.url)) for b, address in enumerate(after.proxy.backends))

@@ -1,4 +1,4 @@
-"""From checked entries to a `RoutingSystem`: names, patterns, and what only the model can check."""
+"""Builder of a `RoutingSystem` from checked entries: names, patterns, and the model's checks."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -15,13 +15,13 @@ from isocline.model.systemfile.problems import choice
 from isocline.model.systemfile.schema import BackendEntry, FrontendEntry, RoutingFile
 from isocline.model.traffic import ExponentialSizes, Patience, PoissonArrivals
 
-# They only fill a place: whoever lets them in knows which they are, and does not go by them.
+# Stand-ins for values that are not given; `isocline serve`, which allows them, does not use them.
 UNKNOWN_CURVE = HyperbolicCurve(1.0, 32.0)  # jobs/s
 UNKNOWN_ARRIVALS = PoissonArrivals(1.0)  # jobs/s
 
 
 def build(document: Document, file: RoutingFile) -> RoutingSystem:
-    """The system that a file describes.
+    """Build the system that a file describes.
 
     Raises:
         SystemFileError: Duplicate names, a pattern without match, a curve, sizes or arrivals that
@@ -55,7 +55,7 @@ def build(document: Document, file: RoutingFile) -> RoutingSystem:
 
 
 def assemble(document: Document, file: RoutingFile) -> RoutingSystem:
-    """The same, with stand-ins where a curve or arrivals are not given.
+    """Build the system with stand-ins for curves and arrivals that are not given.
 
     Raises:
         SystemFileError: As `build`, but for what is not given.
@@ -86,7 +86,7 @@ def assemble(document: Document, file: RoutingFile) -> RoutingSystem:
 def _unique(
     document: Document, key: str, entries: Sequence[BackendEntry | FrontendEntry]
 ) -> dict[str, int]:
-    """The number of each name."""
+    """Return the number of each name; a name that stands twice is refused."""
     numbers: dict[str, int] = {}
     for i, entry in enumerate(entries):
         if entry.name in numbers:
@@ -104,7 +104,7 @@ def _neighbours(
     backends: dict[str, int],
     matches: Callable[[str], list[int]],
 ) -> list[int]:
-    """Numbers of the backends that a frontend names, each once."""
+    """Return the numbers of the backends that a frontend names, each once."""
     found: dict[int, None] = {}
     for i, pattern in enumerate(entry.backends):
         numbers = matches(pattern)

@@ -1,4 +1,4 @@
-"""A YAML file as plain data that still knows the line of each of its values.
+"""YAML documents as plain data, with the line of each value.
 
 The YAML 1.2 core schema is used instead of PyYAML's 1.1: a frontend named `no` stays a name and
 `1e3` is a number.
@@ -23,7 +23,7 @@ except ImportError:  # a PyYAML built without libyaml: slower, otherwise the sam
     from yaml import SafeLoader as _Base  # type: ignore[assignment]
 
 STDIN = Path("-")
-# The way from the top of a file to a value: keys and list positions.
+# Path from the top of a file to a value: keys and list positions.
 Field = tuple[str | int, ...]
 
 _CORE_SCHEMA = (
@@ -62,7 +62,7 @@ class Document:
 
     @property
     def name(self) -> str:
-        """What to call the system if its file does not say."""
+        """Name of the system where its file has none."""
         return "stdin" if self.path == STDIN else self.path.stem
 
     def fail(self, field: Field, problem: str) -> NoReturn:
@@ -73,7 +73,7 @@ class Document:
 
     @contextmanager
     def blaming(self, *field: str | int) -> Iterator[None]:
-        """Put file, line and field before the message of an error that names none yet.
+        """Prefix file, line and field to the message of an error that does not name them.
 
         A message that begins with the field's own name does not repeat it.
         """
@@ -95,7 +95,7 @@ class Document:
         return mark.line + 1
 
     def _words(self, field: Field) -> str:
-        """As in "backends[1] 'l4', curve.peak"."""
+        """Return a field in words, as "backends[1] 'l4', curve.peak"."""
         words, value = "", self.data
         for part in field:
             value = value_at(value, part)
@@ -109,7 +109,7 @@ class Document:
 
 
 def value_at(data: Any, part: str | int) -> Any:
-    """What a mapping or list of a document has there; None where it has nothing."""
+    """Return the value at a key or position of a mapping or list; None if it has none."""
     if isinstance(data, dict):
         return data.get(part)
     if isinstance(data, list) and isinstance(part, int) and part < len(data):
@@ -199,7 +199,7 @@ def _child(node: yaml.Node, part: str | int) -> tuple[yaml.Node | None, yaml.Nod
 
 
 def _refuse_duplicate_keys(path: Path, node: yaml.Node, seen: set[int]) -> None:
-    """YAML itself would let the last one win, silently."""
+    """Refuse keys that stand twice; YAML itself would silently keep the last one."""
     if id(node) in seen or isinstance(node, yaml.ScalarNode):
         return
     seen.add(id(node))

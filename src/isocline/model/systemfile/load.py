@@ -1,4 +1,4 @@
-"""Loading of system files, as most of the package uses it."""
+"""Loading of system files of either kind, and notes on them."""
 
 import os
 from collections.abc import Iterable
@@ -70,7 +70,7 @@ _MEASURED = {"request_throughput", "output_throughput", "max_concurrency", "benc
 
 
 def no_system(data: dict[str, Any]) -> str:
-    """Say what a file seems to be that describes no system, and what takes it; else empty."""
+    """Name a file that describes no system, and the verb that takes it; empty if it is unknown."""
     if data.get("kind") == "learned-curves":
         return (
             "these are learned curves, not a system; isocline curves shows them, and isocline "
@@ -88,7 +88,7 @@ def no_system(data: dict[str, Any]) -> str:
 
 @with_arguments()
 def notes(system: "RoutingSystem | Cluster") -> list[str]:
-    """What was done to a system that its user should know, one sentence each; often none."""
+    """Return notes on a system for its user, one sentence each; often none."""
     if not isinstance(system, RoutingSystem):
         from isocline.model.systemfile.near_data import cluster_notes  # noqa: PLC0415
 
@@ -136,7 +136,7 @@ _GROWING = 1.05
 
 
 def _unmeasured(curve: TableCurve) -> Iterable[str]:
-    """What the table leaves open, and what is believed there."""
+    """Note what a table leaves open, and the assumption made there."""
     workloads = [n for n, _ in curve.points if n > 0]
     first, last = min(workloads), max(workloads)
     if first > 1:

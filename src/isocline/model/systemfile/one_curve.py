@@ -1,4 +1,4 @@
-"""A service curve alone, as a command line or a request gives it: {type: knee, peak: 40, ...}."""
+"""Service curves given alone, on a command line or in a request: {type: knee, peak: 40, ...}."""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ class _OneCurve(BaseModel):
 
 
 def read_curve(text: str, place: str = "--curve") -> Curve:
-    """The curve that `text` describes in YAML or JSON, as it would stand in a system file.
+    """Read the curve that `text` describes in YAML or JSON, as it would stand in a system file.
 
     Raises:
         CurveError: It is none; the message begins with `place` and says what to change.

@@ -8,7 +8,7 @@ from isocline.user_code import is_name
 
 
 class OwnRecord(BaseModel):
-    """The name of a class, and its arguments, which it checks itself."""
+    """Name of a class, and its arguments, which the class checks itself."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="allow", defer_build=True)
 
@@ -16,12 +16,12 @@ class OwnRecord(BaseModel):
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """All but the name."""
+        """Arguments of the class."""
         return dict(self.model_extra or {})
 
 
 def or_own(record: type[OwnRecord]) -> WrapValidator:
-    """Take what has the name of a class as its type for `record`, and leave the rest."""
+    """Validate an entry whose type names a class as a `record`, and any other as before."""
 
     def validated(value: Any, known: ValidatorFunctionWrapHandler) -> Any:
         if isinstance(value, dict) and isinstance(kind := value.get("type"), str) and is_name(kind):

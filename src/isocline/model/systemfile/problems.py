@@ -34,7 +34,7 @@ _REMEDIES = {
 
 
 def report(document: Document, error: "ErrorDetails") -> NoReturn:
-    """Raise SystemFileError for what pydantic found."""
+    """Raise SystemFileError for an error of pydantic."""
     field = _without_tags(error["loc"], document.data)
     context = error.get("ctx", {})
     match error["type"]:
@@ -63,7 +63,7 @@ def report(document: Document, error: "ErrorDetails") -> NoReturn:
 
 
 def choice(found: object, known: Iterable[str]) -> str:
-    """The likely intention, and what there is."""
+    """Return the likely intention and the known names."""
     names = list(known)
     near = difflib.get_close_matches(str(found), names, n=1)
     hint = f"did you mean {near[0]!r}? " if near else ""
@@ -72,13 +72,13 @@ def choice(found: object, known: Iterable[str]) -> str:
 
 
 def _noun(field: Field) -> str:
-    """What stands at a field: `member` for members[3]."""
+    """Return the noun for a field: `member` for members[3]."""
     named = next(part for part in reversed(field) if isinstance(part, str))
     return named if named == field[-1] else named.removesuffix("s")
 
 
 def _plain(error: "ErrorDetails", context: dict[str, Any], key: str) -> str:
-    """Value found and remedy for an error that concerns one value."""
+    """Return value and remedy for an error that concerns one value."""
     match error["type"]:
         case "too_short" if key == "backends" and len(error["loc"]) > 1:
             remedy = "the frontend has no backend; name at least one"
@@ -109,7 +109,7 @@ _WITH_UNIT = re.compile(r"([-+]?[\d_]*\.?\d+(?:[eE][-+]?\d+)?)\s*([^\d.,].*)?")
 
 
 def _bare_number(found: object, wanted: str) -> str:
-    """The remedy for what is no number: the number that it holds, where it holds one."""
+    """Return the remedy for a value that is not a number: the number in it, if it has one."""
     match = _WITH_UNIT.fullmatch(found.strip()) if isinstance(found, str) else None
     if match is None:
         return f"give {wanted}"
@@ -120,7 +120,7 @@ def _bare_number(found: object, wanted: str) -> str:
 
 
 def _without_tags(location: Field, data: Any) -> Field:
-    """Where a record is chosen by its type, pydantic puts the type's name into the location."""
+    """Remove the types' names, which pydantic adds to the location of a record chosen by type."""
     field: list[str | int] = []
     tagged = False  # the record at hand; a field may be called as its type: the knee of a knee
     for part in location:

@@ -1,4 +1,4 @@
-"""Schema of system files. Each record checks itself and makes its part of the model.
+"""Schema of system files. Each record checks itself and builds its part of the model.
 
 pydantic checks types and bounds of single values; what relates several (names, patterns, a curve's
 shape) is checked where the model is built.
@@ -88,7 +88,7 @@ class Servers(Record):
 
 
 class Pool(Record):
-    """A router over members: the most that they can serve together."""
+    """Members behind a router: the highest rate at which they can serve together."""
 
     type: Literal["pool"]
     members: Annotated[list["AnyCurve"], Field(min_length=1)]
@@ -239,7 +239,7 @@ class MarkovModulated(Record):
 
 
 class ColumnsEntry(Record):
-    """Which column of a trace is what."""
+    """Names of a trace's columns."""
 
     time: Name
     prompt: Name | None = None
@@ -352,14 +352,14 @@ class FrontendEntry(Record):
         return self
 
     def make(self, folder: Path) -> traffic.Arrivals | None:
-        """The arrival process, None if it is not given; raises TraceError or UsageError."""
+        """Return the arrival process, None if it is not given; raises TraceError or UsageError."""
         if self.arrivals is not None:
             return self.arrivals.make(folder)
         return None if self.rate is None else traffic.PoissonArrivals(self.rate)
 
 
 class WorkEntry(Record):
-    """How curves in tokens/s, say, apply to jobs."""
+    """Unit of work of the curves, and the mean work of a job."""
 
     unit: Name
     mean: Positive
@@ -385,7 +385,7 @@ class RoutingFile(Record):
 
 
 def checked(document: Document) -> RoutingFile:
-    """A document's entries.
+    """Check a document, and return its entries.
 
     Raises:
         SystemFileError: An entry is unknown, missing, of the wrong type or out of bounds.

@@ -1,4 +1,4 @@
-"""A system file as `isocline serve` reads it."""
+"""System files as `isocline serve` reads them."""
 
 import os
 from dataclasses import dataclass
@@ -16,12 +16,12 @@ from isocline.model.systemfile.serving_schema import ServeEntry
 @final
 @dataclass(frozen=True)
 class Served:
-    """What is to be served.
+    """System to serve.
 
     Attributes:
-        document: The file, whose `blaming` puts its lines before errors of other layers.
-        entries: All that is written; backends and frontends are numbered as in `system`.
-        system: Where a curve or arrivals are not given, stand-ins fill the place.
+        document: The file; its `blaming` adds the line to errors of other layers.
+        entries: Checked entries of the file; backends and frontends are numbered as in `system`.
+        system: Model, with stand-ins where a curve or arrivals are not given.
     """
 
     document: Document
@@ -35,7 +35,7 @@ class Served:
 
     @property
     def knows_curves(self) -> bool:
-        """Whether each backend has one."""
+        """Whether each backend has a curve."""
         return all(backend.curve is not None for backend in self.entries.backends)
 
     @property

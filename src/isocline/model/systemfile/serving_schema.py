@@ -53,7 +53,7 @@ ListenTo = Annotated[Name, BeforeValidator(_with_host)]
 
 
 class Secret(Record):
-    """Where a secret is: in a variable of the environment, or a file."""
+    """Place of a secret: a variable of the environment, or a file."""
 
     env: Name | None = None
     file: Name | None = None

@@ -1,4 +1,4 @@
-"""From a document of kind near-data to a `Cluster`."""
+"""Builder of a `Cluster` from a document of kind near-data."""
 
 from isocline.model.cluster import Cluster, SlotArrivals
 from isocline.model.systemfile.document import Document
@@ -10,7 +10,7 @@ from isocline.model.traffic import ExponentialSizes
 
 
 def build_cluster(document: Document) -> Cluster:
-    """The cluster that a file describes.
+    """Build the cluster that a file describes.
 
     Raises:
         SystemFileError: What is wrong, with file, line, field, value and remedy.

@@ -1,4 +1,4 @@
-"""Checks one value of a document, where its form decides what it is checked for."""
+"""Check of one value of a document, for values whose form decides on the type."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from isocline.model.systemfile.problems import report
 
 
 def checked(document: Document, kind: Any, value: Any, *field: str | int) -> Any:
-    """The value that stands at `field`, as pydantic makes a `kind` of it.
+    """Return the value at `field`, validated as a `kind`.
 
     Raises:
         SystemFileError: It is none.

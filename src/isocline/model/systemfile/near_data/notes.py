@@ -6,7 +6,7 @@ from isocline.model.cluster import Cluster, ExplicitTasks
 
 
 def cluster_notes(cluster: Cluster) -> list[str]:
-    """One sentence each; often none."""
+    """Return the notes, one sentence each; often none."""
     said = []
     if len(cluster.racks) > 1 and cluster.rates.rack is None:
         said.append("rates: no rack rate is given, so another server of a rack is as any other")

@@ -67,7 +67,7 @@ class Recorded(Record):
 
 
 class SlotArrivalsEntry(Record):
-    """How the number of tasks in a slot varies, by one of the two."""
+    """Variation of the number of tasks in a slot, by one of two parameters."""
 
     variance: NotNegative | None = None
     dispersion: NotNegative | None = None
@@ -81,7 +81,7 @@ class SlotArrivalsEntry(Record):
         return self
 
     def make(self, mean: float) -> SlotArrivals:
-        """Where `mean` tasks come in a slot."""
+        """Return the law of the number of tasks, of which `mean` arrive in a slot."""
         if self.variance is not None:
             return SlotArrivals.of_variance(self.variance, mean)
         return SlotArrivals(self.dispersion if self.dispersion is not None else 1.0)
@@ -146,7 +146,7 @@ class NearDataFile(Record):
 
 
 def service_law(entry: AnyService, folder: Path) -> ServiceLaw:
-    """The law of an entry; raises TraceError or UsageError."""
+    """Return the law of an entry; raises TraceError or UsageError."""
     if isinstance(entry, Recorded):
         return RecordedService(read_durations(folder / entry.file))
     return entry.make()

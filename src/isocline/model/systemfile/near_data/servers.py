@@ -25,7 +25,7 @@ class Servers(NamedTuple):
 
 
 def servers_in(document: Document, value: Any) -> Servers:
-    """The servers that stand at `servers`; raises SystemFileError."""
+    """Read the servers at the key `servers`; raises SystemFileError."""
     if isinstance(value, bool) or not isinstance(value, int | dict | list):
         remedy = "give their number, a list of {name, rack}, or {count: 200, racks: 10}"
         document.fail(("servers",), f"is {value!r:.60}; {remedy}")

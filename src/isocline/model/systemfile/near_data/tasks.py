@@ -25,7 +25,7 @@ _POPULARITY = ("tasks", "popularity")
 
 
 def tasks_in(document: Document, value: Any, servers: Servers) -> ExplicitTasks | SampledTasks:
-    """The tasks that stand at `tasks`; raises SystemFileError."""
+    """Read the tasks at the key `tasks`; raises SystemFileError."""
     if not isinstance(value, dict | list):
         remedy = "give a list of {servers, rate}, or a sampler as {replicas: 3, rate: 700}"
         document.fail(("tasks",), f"is {value!r:.60}; {remedy}")
@@ -35,7 +35,7 @@ def tasks_in(document: Document, value: Any, servers: Servers) -> ExplicitTasks 
 
 
 def _listed(document: Document, entries: list[TypeEntry], servers: Servers) -> ExplicitTasks:
-    """The types that are asked for; one at rate 0 is only looked at for mistakes."""
+    """Return the types with a positive rate; one at rate 0 is only checked."""
     numbers = {name: m for m, name in enumerate(servers.names)}
     local = [
         _local(document, ("tasks", i, "servers"), entry.servers, numbers)
@@ -51,7 +51,7 @@ def _listed(document: Document, entries: list[TypeEntry], servers: Servers) -> E
 def _local(
     document: Document, field: Field, words: list[str], numbers: dict[str, int]
 ) -> Iterable[int]:
-    """Numbers of the servers that a type names, each once."""
+    """Return the numbers of the servers that a type names, each once."""
     found: dict[int, None] = {}
     for i, word in enumerate(words):
         matches = _matches(word, numbers)
@@ -64,7 +64,7 @@ def _local(
 
 
 def _matches(word: str, numbers: dict[str, int]) -> list[int]:
-    """Servers of a name, a number or a pattern: the first of these that there is."""
+    """Return the servers of a name, a number or a pattern, tried in this order."""
     if word in numbers:
         return [numbers[word]]
     if word.isdecimal():
@@ -88,7 +88,7 @@ def _sampled(
 
 
 def _weights(document: Document, entry: PopularityEntry) -> FloatArray:
-    """Popularities of the chunks, up to a factor."""
+    """Return the popularities of the chunks, up to a factor."""
     if entry.trace is not None and entry.zipf is None and entry.chunks is None:
         with document.blaming(*_POPULARITY, "trace"):
             trace = read_swim(document.path.parent / entry.trace)
