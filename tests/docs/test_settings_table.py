@@ -23,19 +23,19 @@ frontends: [{name: f, backends: [a]}]
 SIZES = {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 
 
-def test_the_page_has_the_table_of_today() -> None:
+def test_the_page_has_the_tables_of_today() -> None:
     text = PAGE.read_text()
     assert replaced(text) == text, f"settings have changed; run: {MAKE}"
 
 
-def test_a_page_without_the_table_is_refused() -> None:
-    with pytest.raises(UsageError, match="no table to replace; put two lines"):
+def test_a_page_without_the_tables_is_refused() -> None:
+    with pytest.raises(UsageError, match="no tables to replace; put two lines"):
         replaced("# Serve\n")
 
 
-def rows() -> dict[str, list[str]]:
-    """Cells of the page's table by key."""
-    (table,) = re.findall(rf"{re.escape(MAKE)}.*?\n(.*?)<!-- End", PAGE.read_text(), re.DOTALL)
+def rows(title: str = "Keys of `serve`") -> dict[str, list[str]]:
+    """Cells of one of the page's tables by key."""
+    (table,) = re.findall(rf"^{title}:\n\n(.*?)\n\n", PAGE.read_text(), re.DOTALL | re.MULTILINE)
     cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines()]
     return {row[0].strip("`"): row for row in cells if row[0].startswith("`")}
 
@@ -105,3 +105,23 @@ def test_the_defaults_of_what_is_off_are_those_of_an_empty_group(
 )
 def test_the_table_says_what_may_be_given(key: str, value: str) -> None:
     assert rows()[key][2] == value
+
+
+def test_the_defaults_of_backends_and_frontends_are_those_in_force(tmp_path: Path) -> None:
+    file, backend, frontend = tmp_path / "fleet.yaml", dict[str, Any](), dict[str, Any]()
+    for title, entry in (("Keys of a backend", backend), ("Keys of a frontend", frontend)):
+        for key, (_, description, _, shown) in rows(title).items():
+            assert description
+            group, _, name = key.partition(".")
+            if shown not in ("", "none"):
+                place = entry.setdefault(group, {}) if name else entry
+                place[name or group] = value_of(shown)
+    file.write_text(FLEET)
+    assumed = serving_document(read(file))
+    document = yaml.safe_load(FLEET)
+    document["backends"][0] |= backend
+    document["frontends"][0] |= frontend
+    file.write_text(yaml.safe_dump(document))
+    assert serving_document(read(file)) == assumed
+    assert backend == {"report": "auto", "keep_host": True}
+    assert frontend == {"match": {"path": "/"}, "resend_unanswered": False}

@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from isocline.emulator import Faults, Settings, start
 from isocline.errors import UsageError
-from isocline.gateway.config import BackendAddress, FrontendRule, Listener, Match, ProxySettings
+from isocline.gateway.config import BackendAddress, FrontendRule, Listener, ProxySettings
 from isocline.gateway.core.build import core_of
 from isocline.gateway.core.rules import RetryRule, Rules
 from isocline.gateway.metrics import Recorder, Snapshot, merged
@@ -21,6 +21,7 @@ from isocline.gateway.metrics.optimality import PARTS
 from isocline.gateway.proxy import Proxy
 from isocline.model.curves import Curve, HyperbolicCurve
 from isocline.model.fleet import RoutingSystem
+from isocline.model.serving_settings import Match
 from isocline.policies.parse import parse
 from tests.builders import fleet
 from tests.gateway.proxies import QUICK, Client, refusing_port, run

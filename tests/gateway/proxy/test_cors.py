@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from isocline.gateway.config import FrontendRule, Match, digest
+from isocline.gateway.config import FrontendRule, digest
 from isocline.gateway.cors import Cors
+from isocline.model.serving_settings import Match
 from tests.gateway.proxies import Client, ok, proxying, run, saying, value_of
 
 APP = b"https://app.example.org"

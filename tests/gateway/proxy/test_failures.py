@@ -10,11 +10,11 @@ from collections.abc import Callable
 import pytest
 
 from isocline.gateway.access_log import CLIENT_GONE
-from isocline.gateway.config import SizeLimits
 from isocline.gateway.core.build import core_of
 from isocline.gateway.core.rules import HoldingRule, RetryRule, Rules
 from isocline.gateway.proxy import Proxy
 from isocline.model.curves import TableCurve
+from isocline.model.serving_settings import SizeLimits
 from isocline.policies.parse import parse
 from tests.builders import fleet
 from tests.gateway.proxies import (

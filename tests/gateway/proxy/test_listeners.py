@@ -18,12 +18,12 @@ from isocline.gateway.config import (
     BackendAddress,
     FrontendRule,
     Listener,
-    Match,
     ProxySettings,
     Tls,
     digest,
 )
 from isocline.gateway.proxy import Proxy
+from isocline.model.serving_settings import Match
 from tests.gateway.proxies import (
     listening,
     ok,

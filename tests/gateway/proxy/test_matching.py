@@ -2,7 +2,7 @@
 
 import pytest
 
-from isocline.gateway.config import FrontendRule, Match
+from isocline.gateway.config import FrontendRule
 from isocline.gateway.http.request_head import RequestHead
 from isocline.gateway.http.unreadable import UnreadableError
 from isocline.gateway.proxy.matching import (
@@ -13,6 +13,7 @@ from isocline.gateway.proxy.matching import (
     is_under,
     shown,
 )
+from isocline.model.serving_settings import Match
 
 
 def head(target: bytes = b"/", host: bytes = b"a", method: bytes = b"GET") -> RequestHead:

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from isocline.gateway.config import SizeLimits
+from isocline.model.serving_settings import SizeLimits
 from tests.gateway.proxies import (
     RESTED,
     Backend,

@@ -13,7 +13,8 @@ import openai
 import pytest
 from backports import zstd
 
-from isocline.gateway.config import FrontendRule, Match, SizeLimits
+from isocline.gateway.config import FrontendRule
+from isocline.model.serving_settings import Match, SizeLimits
 from tests.gateway.proxies import Backend, Client, Seen, ok, proxying, run, saying, value_of
 
 FRONTENDS = [

@@ -8,9 +8,10 @@ from typing import cast
 
 import pytest
 
-from isocline.gateway.config import FrontendRule, SizeLimits, TimeLimits
+from isocline.gateway.config import FrontendRule
 from isocline.gateway.core.actions import Cause
 from isocline.gateway.proxy.pool import ClosingHabit
+from isocline.model.serving_settings import SizeLimits, TimeLimits
 from tests.gateway.proxies import (
     RESTED,
     Backend,

@@ -6,7 +6,7 @@ from typing import cast
 
 import pytest
 
-from isocline.gateway.config import TimeLimits
+from isocline.model.serving_settings import TimeLimits
 from tests.live.memory_loop import memory_loop, run_in_memory
 from tests.live.memory_proxy import Proxied, Speaker, proxied
 

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from isocline.errors import IsoclineError, SystemFileError, UsageError
-from isocline.gateway.config import Match, SizeLimits, TimeLimits, digest
+from isocline.gateway.config import digest
 from isocline.gateway.core.rules import EjectionRule, HoldingRule, RefusalRule, RetryRule, Rules
 from isocline.gateway.cors import Cors
 from isocline.gateway.health_checks import HealthCheck, Poll
@@ -19,6 +19,7 @@ from isocline.gateway.serve.addresses import ListenAddress, read_address
 from isocline.gateway.serve.config import Overrides, Serving
 from isocline.gateway.serve.from_file import read
 from isocline.learn import Learning
+from isocline.model.serving_settings import Match, SizeLimits, TimeLimits
 from isocline.model.setting import settings_of
 from isocline.model.systemfile import serving_schema as schema
 from isocline.model.systemfile.record import record_of

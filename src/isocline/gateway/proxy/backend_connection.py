@@ -7,7 +7,6 @@ import ssl
 from collections.abc import Callable
 from typing import cast, final
 
-from isocline.gateway.config import SizeLimits
 from isocline.gateway.core.actions import FULL, Cause
 from isocline.gateway.core.request_cost import Usage
 from isocline.gateway.http.grammar import BAD_GATEWAY, BadMessageError, require_response_start
@@ -17,6 +16,7 @@ from isocline.gateway.proxy.pool import Pool
 from isocline.gateway.proxy.sides import BACKEND_IS_SLOW, BackendSide
 from isocline.gateway.proxy.transfer import Transfer
 from isocline.gateway.proxy.tunnel import open_tunnel
+from isocline.model.serving_settings import SizeLimits
 
 # A heartbeat every 10 s (102 Processing) over the default limit on the first byte is 60.
 _MOST_INTERIM = 100

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from typing import final
 
 from isocline.gateway.access_log import CLIENT_GONE, UNMATCHED, Access
-from isocline.gateway.config import ProxySettings, SizeLimits, TimeLimits
+from isocline.gateway.config import ProxySettings
 from isocline.gateway.core.actions import Action, Cause, Close, Reject
 from isocline.gateway.core.request_cost import Usage
 from isocline.gateway.http.error_responses import Answer, answer
@@ -20,6 +20,7 @@ from isocline.gateway.proxy.matching import Matcher
 from isocline.gateway.proxy.model_list import Directory
 from isocline.gateway.proxy.sides import BACKEND_IS_SLOW, NO_BACKEND_YET, BackendSide, ClientSide
 from isocline.gateway.proxy.token_ratios import TokenRatios
+from isocline.model.serving_settings import SizeLimits, TimeLimits
 
 _REQUEST_TIMEOUT, _GATEWAY_TIMEOUT = 408, 504
 

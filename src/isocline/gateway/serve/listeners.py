@@ -7,7 +7,6 @@ from isocline.gateway.config import BackendAddress, FrontendRule, Listener, Tls
 from isocline.gateway.health_checks import Checks, Poll
 from isocline.gateway.serve.addresses import read_address
 from isocline.gateway.serve.secret import read_authorization
-from isocline.model.serving_settings import Match
 from isocline.model.systemfile import Served
 from isocline.model.systemfile.schema import BackendEntry
 from isocline.model.systemfile.serving_schema import REPORTS, TlsEntry
@@ -30,7 +29,7 @@ def listeners_of(served: Served) -> tuple[Listener, ...]:
 def frontends_of(served: Served) -> tuple[FrontendRule, ...]:
     """Read the frontends and their conditions."""
     return tuple(
-        FrontendRule(entry.name, entry.match or Match(), entry.resend_unanswered)
+        FrontendRule(entry.name, entry.match, entry.resend_unanswered)
         for entry in served.entries.frontends
     )
 

@@ -1,11 +1,11 @@
-"""Table of the keys of `serve` in the documentation, made from their definitions.
+"""Tables of the settings of serving in the documentation, made from their definitions.
 
-`python -m isocline.gateway.serve.settings_table docs/serve.md` replaces the table in that page.
+`python -m isocline.gateway.serve.settings_table docs/serve.md` replaces the tables in that page.
 """
 
 import math
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import is_dataclass
 from pathlib import Path
 from types import NoneType
@@ -15,39 +15,55 @@ from pydantic.fields import FieldInfo
 
 from isocline.errors import UsageError
 from isocline.learn import Learning
-from isocline.model.systemfile.record import record_of
-from isocline.model.systemfile.serving_schema import CAN_BE_OFF, LearnEntry, ServeEntry
+from isocline.model.systemfile.record import Record, record_of
+from isocline.model.systemfile.schema import FrontendEntry
+from isocline.model.systemfile.serving_schema import (
+    CAN_BE_OFF,
+    BackendServing,
+    LearnEntry,
+    ServeEntry,
+)
 
 _BEGIN = (
     "<!-- Made by `python -m isocline.gateway.serve.settings_table docs/serve.md` from "
     "isocline.model.serving_settings and systemfile.serving_schema; do not edit it here. -->"
 )
-_END = "<!-- End of the table -->"
+_END = "<!-- End of the tables -->"
 _KINDS = {float: "number", int: "whole number", str: "text", bool: "`true` or `false`"}
 
 
 def replaced(page: str) -> str:
-    """Return a page with the table of today in place of the one that it has.
+    """Return a page with the tables of today in place of those that it has.
 
     Raises:
-        UsageError: The page has no such table.
+        UsageError: The page has no such tables.
     """
     before, begin, rest = page.partition(_BEGIN)
     _, end, after = rest.partition(_END)
     if not (begin and end):
-        raise UsageError(f"the page has no table to replace; put two lines: {_BEGIN} {_END}")
-    return f"{before}{_BEGIN}\n{table()}\n{_END}{after}"
+        raise UsageError(f"the page has no tables to replace; put two lines: {_BEGIN} {_END}")
+    return f"{before}{_BEGIN}\n\n{tables()}\n\n{_END}{after}"
 
 
-def table() -> str:
-    """Return the table in Markdown."""
-    rows = [("key", "", "value", "default"), ("---",) * 4, *_rows()]
+def tables() -> str:
+    """Return the tables in Markdown: keys of a backend, of a frontend, and of `serve`."""
+    parts: list[tuple[str, type[Record], Iterable[str]]] = [
+        ("Keys of a backend", BackendServing, BackendServing.model_fields),
+        ("Keys of a frontend", FrontendEntry, ("match", "resend_unanswered")),
+        ("Keys of `serve`", ServeEntry, ServeEntry.model_fields),
+    ]
+    return "\n\n".join(f"{title}:\n\n{_table(record, names)}" for title, record, names in parts)
+
+
+def _table(record: type[Record], names: Iterable[str]) -> str:
+    rows = [("key", "", "value", "default"), ("---",) * 4, *_rows(record, names)]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
-def _rows() -> Iterator[tuple[str, str, str, str]]:
-    hints = get_type_hints(ServeEntry)
-    for name, field in ServeEntry.model_fields.items():
+def _rows(record: type[Record], names: Iterable[str]) -> Iterator[tuple[str, str, str, str]]:
+    hints = get_type_hints(record)
+    for name in names:
+        field = record.model_fields[name]
         kind = _given_type(hints[name])
         members: Mapping[str, FieldInfo] = {}
         if isinstance(kind, type) and is_dataclass(kind):

@@ -131,4 +131,4 @@ def _backend(document: Document, b: int, entry: BackendEntry) -> Backend:
 def _frontend(document: Document, f: int, entry: FrontendEntry) -> Frontend:
     with document.blaming("frontends", f, "arrivals"):
         arrivals = entry.make(document.path.parent) or UNKNOWN_ARRIVALS
-        return Frontend(entry.name, arrivals, entry.match.model if entry.match else None)
+        return Frontend(entry.name, arrivals, entry.match.model)

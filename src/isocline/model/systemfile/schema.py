@@ -27,6 +27,7 @@ from isocline.model.systemfile.record import (
     Pair,
     Positive,
     Record,
+    SettingsRecord,
 )
 from isocline.model.systemfile.serving_schema import BackendServing, ServeEntry
 from isocline.user_code import made
@@ -330,18 +331,21 @@ class BackendEntry(BackendServing):
 
     name: Name
     curve: AnyCurve | None = None
-    url: str | None = None
 
 
-class FrontendEntry(Record):
+class FrontendEntry(SettingsRecord):
     """One entry of `frontends`, with `rate` or `arrivals`; only `isocline serve` needs neither."""
 
     name: Name
     rate: NotNegative | None = None
     arrivals: AnyArrivals | None = None
     backends: Annotated[list[Name], Field(min_length=1)]
-    match: Group[Match] | None = None
-    resend_unanswered: bool = False
+    match: Group[Match] = Field(
+        Match(), description="conditions: a request has to meet all of those that are given"
+    )
+    resend_unanswered: bool = Field(
+        False, description="send a POST again on a connection closed before a byte came, see above"
+    )
 
     @model_validator(mode="after")
     def _one_kind_of_arrivals(self) -> Self:

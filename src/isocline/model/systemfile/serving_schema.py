@@ -75,11 +75,29 @@ class Secret(Record):
 class BackendServing(SettingsRecord):
     """Keys of a backend for serving alone."""
 
-    ca_file: Name | None = None
-    keep_host: bool = True
-    authorization: Secret | None = None
-    report: REPORTS = "auto"
-    metrics: Name | None = None  # path or URL of the metrics page
+    url: str | None = Field(
+        None,
+        description="`http://HOST:PORT` or `https://HOST:PORT`, with a path if it has one; needed",
+    )
+    report: REPORTS = Field(
+        "auto",
+        description="how it reports its load, see [load reports](#the-file); `auto`: find out",
+    )
+    metrics: Name | None = Field(
+        None,
+        description="its metrics page, a path below the url or a whole URL; else the usual ones",
+    )
+    authorization: Secret | None = Field(
+        None,
+        description="sent in place of the client's key: a key, or a whole value of the header; "
+        "`{env: NAME}` or `{file: PATH}`",
+    )
+    ca_file: Name | None = Field(
+        None, description="certificates that may have signed its own; else the system's"
+    )
+    keep_host: bool = Field(
+        True, description="pass on the client's Host; `false`: Host names the backend"
+    )
 
 
 class TlsEntry(Record):
