@@ -16,7 +16,8 @@ from rich.console import Console
 from rich.table import Table
 
 from isocline.model.cluster import Cluster, Rates, SampledTasks
-from isocline.policies.scheduling import ALL, parse
+from isocline.policies.parse import scheduling_policy as parse
+from isocline.policies.scheduling import ALL
 from isocline.simulate.common.slotted_clock import CLOCKS
 from isocline.simulate.routing.run_settings import Run
 from isocline.simulate.scheduling.engine import ClusterEngine

@@ -25,7 +25,8 @@ from isocline.dispatch.replay import replay
 from isocline.dispatch.rules import Rules
 from isocline.draws import stream
 from isocline.model.cluster import Cluster, HotSpot, Rates, SampledTasks
-from isocline.policies.scheduling import ALL, parse
+from isocline.policies.parse import scheduling_policy as parse
+from isocline.policies.scheduling import ALL
 
 POLICIES = ("local_first", "late_binding", "delay_scheduling", "jsq_maxweight", "fifo")
 TASKS, IN_SYSTEM, REPLICAS = 50_000, 64, 3

@@ -4,7 +4,8 @@ from isocline.dispatch.core.core import Core
 from isocline.dispatch.core.kernels.step import step
 from isocline.draws import stream
 from isocline.model.cluster import Rates
-from isocline.policies.scheduling import ALL, parse
+from isocline.policies.parse import scheduling_policy as parse
+from isocline.policies.scheduling import ALL
 
 
 def test_the_kernel_is_compiled_once_whatever_the_policy() -> None:

@@ -24,7 +24,7 @@ from isocline.dispatch.submission.task import Task
 from isocline.dispatch.telemetry.records import Outcome, Records
 from isocline.draws import stream
 from isocline.model.cluster import Rates
-from isocline.policies.scheduling import parse
+from isocline.policies.parse import scheduling_policy as parse
 
 NODES = ["n0", "n1", "n2", "n3"]
 FAULTS = [None, None, None, None, Fault.DIE, Fault.RAISE, Fault.HANG]

@@ -10,13 +10,12 @@ import pytest
 from isocline.compiled import value_as
 from isocline.errors import PolicyError, UsageError
 from isocline.policies.custom import Custom
-from isocline.policies.parse import label, options, parse, routing_policy
+from isocline.policies.parse import label, options, parse, routing_policy, scheduling_policy
 from isocline.policies.routing import ALL
 from isocline.policies.routing.contract import CHOOSE, RoutingPolicy
 from isocline.policies.routing.gmsr import Gmsr
 from isocline.policies.routing.picks import least
 from isocline.policies.routing.power_of_d import PowerOfD
-from isocline.policies.scheduling import scheduling_policy
 from isocline.policies.scheduling.local_first import LocalFirst
 from isocline.simulate.common.adaptive_runs import chosen_policies
 

@@ -51,8 +51,8 @@ def _plan() -> None:
 
 def _simulate() -> None:
     """All policies, Poisson arrivals or a trace; clusters by the policies that are the default."""
+    from isocline.policies.parse import scheduling_policy
     from isocline.policies.routing import ALL
-    from isocline.policies.scheduling import parse
     from isocline.simulate.routing.prepare import prepare
     from isocline.simulate.routing.replicate import rehearse
     from isocline.simulate.routing.run_settings import Run
@@ -71,7 +71,7 @@ def _simulate() -> None:
     plan(_system(_LARGE))
     near_data_plan(_cluster(_LARGE))
     for name in DEFAULT_POLICIES:
-        rehearse_cluster(prepare_cluster(_cluster()), parse(name), ClusterRun(Run(1.0)))
+        rehearse_cluster(prepare_cluster(_cluster()), scheduling_policy(name), ClusterRun(Run(1.0)))
 
 
 def _serve() -> None:
@@ -92,11 +92,11 @@ def _run() -> None:
     from isocline.dispatch.core.core import Core
     from isocline.dispatch.setup import prior
     from isocline.draws import stream
-    from isocline.policies.scheduling import parse
+    from isocline.policies.parse import scheduling_policy
     from isocline.theory.scheduling.near_data_plan import near_data_plan
 
     for name in (POLICY, "local_first"):
-        Core([0, 0], prior(1), parse(name), stream(0))
+        Core([0, 0], prior(1), scheduling_policy(name), stream(0))
     near_data_plan(_cluster(_LARGE))
 
 

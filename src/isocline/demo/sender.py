@@ -8,7 +8,7 @@ from typing import final
 
 from isocline.demo.child import send
 from isocline.loadgen import LoadSettings, Schedule
-from isocline.loadgen.run import drive
+from isocline.loadgen.drive import drive
 from isocline.loadgen.tally import Tally
 
 

@@ -26,7 +26,7 @@ from isocline.errors import UsageError
 from isocline.exponential import exponential
 from isocline.model.cluster import Cluster
 from isocline.model.traffic import ExponentialSizes
-from isocline.policies.scheduling import parse
+from isocline.policies.parse import scheduling_policy
 from isocline.policies.scheduling.contract import LOCAL, SchedulingPolicy
 from isocline.simulate.common.decision_diff import DecisionDiff
 from isocline.simulate.common.kernels.alias_tables import BITS
@@ -72,7 +72,7 @@ def replay(
         raise UsageError(f"replay: {decisions} decisions; give 1 or more")
     if not isinstance(cluster.service, ExponentialSizes):
         raise UsageError("replay: services are not exponential; give a file in which they are")
-    chosen = parse(policy) if isinstance(policy, str) else policy
+    chosen = scheduling_policy(policy)
     prepared = prepare_cluster(cluster)
     simulated = recorded(prepared, chosen, decisions, seed)
     live = driven(prepared, chosen, decisions, seed)
@@ -127,7 +127,7 @@ class Event(NamedTuple):
 
 def events(prepared: PreparedCluster, seed: int) -> Iterator[Event]:
     """Events of the kernel, without end."""
-    engine = _engine(prepared, parse("fifo"), 1, seed)
+    engine = _engine(prepared, scheduling_policy("fifo"), 1, seed)
     sampler, placing = engine.sampler, random_stream(seed, 0, ARRIVALS)
     widest = int(np.diff(sampler.first).max()) if sampler.kind == LISTED else sampler.replicas
     gap, who = np.empty(_CHUNK), np.empty((_CHUNK, 2), np.int64)

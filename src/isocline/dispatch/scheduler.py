@@ -43,7 +43,7 @@ from isocline.dispatch.telemetry.records import Records
 from isocline.draws import stream
 from isocline.errors import IsoclineError, UsageError
 from isocline.model.cluster import Rates
-from isocline.policies.scheduling import scheduling_policy
+from isocline.policies.parse import scheduling_policy
 from isocline.policies.scheduling.contract import SchedulingPolicy
 
 if TYPE_CHECKING:

@@ -166,7 +166,7 @@ def _total_inflow(prices: "Prices", members: IndexArray, w: float) -> tuple[floa
             value = capacity * (1.0 - w / empty) if w < empty else 0.0
             slope = capacity / empty if w < empty else 0.0
         elif kind[b] == COMPOSED:
-            value, slope = composed_inflow(prices, b, w) if w < row[b, 1] else (0.0, 0.0)
+            value, slope = composed_inflow(prices.parts, b, w) if w < row[b, 1] else (0.0, 0.0)
         else:
             value, slope = inflow(prices, b, w)
         both = total + value

@@ -74,7 +74,7 @@ def level(prices: "Prices", b: int, inflow: float) -> float:  # noqa: PLR0911  (
     if kind == TABLE:
         return _table_level(prices, b, inflow)
     if kind in (COMPOSED, MEAN):
-        return parts_level(prices, b, inflow)
+        return parts_level(prices.parts, kind, b, inflow)
     price: float = prices.function(prices.parameters[b], inflow)
     return 1.0 / math.sqrt(price)
 
@@ -114,9 +114,9 @@ def inflow(prices: "Prices", b: int, w: float) -> tuple[float, float]:  # noqa: 
     if kind == TABLE:
         return _table_inflow(prices, b, w)
     if kind == COMPOSED:
-        return composed_inflow(prices, b, w)
+        return composed_inflow(prices.parts, b, w)
     if kind == MEAN:
-        return mean_inflow(prices, b, w)
+        return mean_inflow(prices.parts, empty, b, w)
     return _custom_inflow(prices, b, w)
 
 

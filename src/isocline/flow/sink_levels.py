@@ -11,7 +11,6 @@ of the parts' workloads and rates at w:
 """
 
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -19,9 +18,6 @@ import numpy.typing as npt
 from isocline.flow.curve_levels import CurveParts, part_at, part_level, part_rate
 from isocline.flow.price_kinds import COMPOSED, EXPONENTIAL, HYPERBOLIC, KNEE
 from isocline.interpretable import compiled, inner
-
-if TYPE_CHECKING:
-    from isocline.flow.prices import Prices
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -103,28 +99,29 @@ def sink_level(parts: CurveParts, b: int, n: float) -> float:
 
 
 @compiled
-def composed_inflow(prices: "Prices", b: int, w: float) -> tuple[float, float]:
+def composed_inflow(parts: CurveParts, b: int, w: float) -> tuple[float, float]:
     """Inflow of a composed sink at a level below its own, and its fall per level.
 
-    Reads `prices`; w is in s^(-1/2), the inflow in jobs/s.
+    Reads `parts`; w is in s^(-1/2), the inflow in jobs/s.
     """
-    n, rate, fall = sink_at(prices.parts, b, w)
-    taken = rate + prices.parts.pace * (n - prices.parts.start[b])
-    return max(taken, 0.0), (w * w + prices.parts.pace) * fall
+    n, rate, fall = sink_at(parts, b, w)
+    taken = rate + parts.pace * (n - parts.start[b])
+    return max(taken, 0.0), (w * w + parts.pace) * fall
 
 
 @compiled
-def mean_inflow(prices: "Prices", b: int, w: float) -> tuple[float, float]:
+def mean_inflow(parts: CurveParts, empty: float, b: int, w: float) -> tuple[float, float]:
     """Inflow of a sink whose price is N / l(N), and its fall per level.
 
-    Reads `prices`; w is in s^(-1/2), the inflow in jobs/s.
+    Reads `parts`; w and `empty`, the level of the sink at inflow 0, are in s^(-1/2), the inflow in
+    jobs/s.
     """
     price = 1.0 / (w * w)
-    low, high = 0.0, prices.row[b, 1]
+    low, high = 0.0, empty
     at = w  # N / l <= 1 / l', so the level of the parts is at most this one
     n, rate, before = 0.0, 0.0, high
     for _ in range(_STEPS):
-        n, rate, fall = sink_at(prices.parts, b, at)
+        n, rate, fall = sink_at(parts, b, at)
         over = n - price * rate  # falls as the level rises; convex where it matters
         low, high = (at, high) if over > 0.0 else (low, at)
         slope = fall * (1.0 - price * at * at)
@@ -171,14 +168,13 @@ def sink_holding(parts: CurveParts, b: int, wanted: float) -> tuple[float, float
 
 
 @compiled
-def parts_level(prices: "Prices", b: int, inflow: float) -> float:
+def parts_level(parts: CurveParts, kind: int, b: int, inflow: float) -> float:
     """The level of a sink made of parts at an inflow.
 
-    Reads `prices`; the inflow is in jobs/s, the level in s^(-1/2).
+    Reads `parts`; `kind` is COMPOSED or MEAN, the inflow is in jobs/s, the level in s^(-1/2).
     """
-    parts = prices.parts
     n, rate, w = sink_holding(parts, b, inflow + parts.pace * parts.start[b])
-    if prices.kind[b] == COMPOSED:
+    if kind == COMPOSED:
         return w
     return math.sqrt(rate / n) if n > 0.0 else w
 

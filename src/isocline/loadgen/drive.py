@@ -1,10 +1,16 @@
 """The open loop: sends each request when it is due, on a connection that is free, or a new one."""
 
 import asyncio
+import contextlib
+import signal
 import socket
 import ssl
+import threading
 from collections import deque
+from collections.abc import Callable
 from typing import final
+
+import uvloop
 
 from isocline.clock import SYSTEM_CLOCK, Clock
 from isocline.loadgen.connection import Connection
@@ -190,3 +196,18 @@ def _kind(error: Exception) -> str:
     if isinstance(error, ssl.SSLError):
         return "no TLS"
     return "unknown host" if isinstance(error, socket.gaierror) else "no connection"
+
+
+def drive(settings: LoadSettings, schedule: Schedule, start: Callable[[], float]) -> Tally:
+    """Run a schedule in this process; `start` gives its beginning, s, once all is ready."""
+    return uvloop.run(_drive(settings, schedule, start))
+
+
+async def _drive(settings: LoadSettings, schedule: Schedule, start: Callable[[], float]) -> Tally:
+    made = Drive(settings, schedule)
+    with contextlib.ExitStack() as undo:
+        if threading.current_thread() is threading.main_thread():
+            loop = asyncio.get_running_loop()
+            loop.add_signal_handler(signal.SIGINT, made.stop)
+            undo.callback(loop.remove_signal_handler, signal.SIGINT)
+        return await made.run(start())

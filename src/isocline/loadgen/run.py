@@ -1,23 +1,12 @@
-"""Runs load in this process, or in several."""
-
-import asyncio
-import contextlib
-import signal
-import threading
-from collections.abc import Callable
-
-import uvloop
+"""Run of load, in this process or in several."""
 
 from isocline.clock import SYSTEM_CLOCK
 from isocline.errors import UsageError
-from isocline.loadgen.drive import Drive
+from isocline.loadgen.drive import drive
 from isocline.loadgen.results import LoadResult
 from isocline.loadgen.schedule import Schedule
 from isocline.loadgen.settings import LoadSettings
-from isocline.loadgen.tally import Tally
 from isocline.loadgen.target import Target
-
-Start = Callable[[], float]
 
 
 def run_load(settings: LoadSettings, schedule: Schedule, workers: int = 1) -> LoadResult:
@@ -42,6 +31,7 @@ def run_load(settings: LoadSettings, schedule: Schedule, workers: int = 1) -> Lo
     if workers == 1:
         tally = drive(settings, schedule, SYSTEM_CLOCK.now)
     else:
+        # Here, as `python -m` warns of a module that its package has imported already.
         from isocline.loadgen.workers import drive_in_workers  # noqa: PLC0415
 
         tally = drive_in_workers(settings, schedule, workers)
@@ -55,18 +45,3 @@ def run_load(settings: LoadSettings, schedule: Schedule, workers: int = 1) -> Lo
         streams=Target(settings).streams,
         workers=workers,
     )
-
-
-def drive(settings: LoadSettings, schedule: Schedule, start: Start) -> Tally:
-    """Run a schedule in this process; `start` gives its beginning, s, once all is ready."""
-    return uvloop.run(_drive(settings, schedule, start))
-
-
-async def _drive(settings: LoadSettings, schedule: Schedule, start: Start) -> Tally:
-    made = Drive(settings, schedule)
-    with contextlib.ExitStack() as undo:
-        if threading.current_thread() is threading.main_thread():
-            loop = asyncio.get_running_loop()
-            loop.add_signal_handler(signal.SIGINT, made.stop)
-            undo.callback(loop.remove_signal_handler, signal.SIGINT)
-        return await made.run(start())

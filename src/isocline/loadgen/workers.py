@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import IO
 
-from isocline.loadgen.run import drive
+from isocline.loadgen.drive import drive
 from isocline.loadgen.schedule import Schedule
 from isocline.loadgen.settings import LoadSettings
 from isocline.loadgen.tally import Tally

@@ -1,10 +1,12 @@
-"""From words to a policy: `name`, `name:key=value,...`, or one's own as `package.module:name`."""
+"""Parsing of policies: `name`, `name:key=value,...`, or one's own as `package.module:name`.
+
+Whoever parses for one kind of system does not load the policies of the other, which takes 60 ms.
+"""
 
 import dataclasses
 import difflib
-import importlib
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from isocline.errors import PolicyError
 from isocline.policies.custom import Custom, custom, require_compiled
@@ -13,6 +15,9 @@ from isocline.policies.routing import ALL
 from isocline.policies.routing.contract import RoutingPolicy
 from isocline.user_code import imported, is_name, made, value_of
 from isocline.user_code import is_own as is_own_class
+
+if TYPE_CHECKING:
+    from isocline.policies.scheduling.contract import SchedulingPolicy
 
 P = TypeVar("P")
 Function = Callable[..., Any]
@@ -25,9 +30,9 @@ def parse(text: str) -> RoutingPolicy:
     Raises:
         PolicyError: Unknown name, module, function or option, or a value of the wrong type.
     """
-    if text.strip().partition(":")[0] not in ALL and is_own(text):
+    if text.strip().partition(":")[0] not in ALL and _is_own(text):
         return _own(text)
-    return named(text, ALL, "; your own is named package.module:function")
+    return _named(text, ALL, "; your own is named package.module:function")
 
 
 def routing_policy(given: str | RoutingPolicy | Function) -> RoutingPolicy:
@@ -49,6 +54,23 @@ def routing_policy(given: str | RoutingPolicy | Function) -> RoutingPolicy:
     return custom(_name_of(given), given)
 
 
+def scheduling_policy(given: "str | SchedulingPolicy") -> "SchedulingPolicy":
+    """A scheduling policy: the one that words name, or the policy that Python code gives.
+
+    Raises:
+        PolicyError: Unknown name, module, class or option, or a value of the wrong type; or it is
+            something else.
+    """
+    from isocline.policies import scheduling  # noqa: PLC0415
+    from isocline.policies.scheduling.contract import SchedulingPolicy  # noqa: PLC0415
+
+    if not isinstance(given, str):
+        return _require_policy(given, SchedulingPolicy, "a scheduling policy")  # type: ignore[type-abstract]
+    if given.strip().partition(":")[0] not in scheduling.ALL and _is_own(given):
+        return _own_class(given, SchedulingPolicy)  # type: ignore[type-abstract]
+    return _named(given, scheduling.ALL, "; your own is named package.module:Class")
+
+
 def _no_policy(given: object, wanted: str, base: type) -> str:
     """The message about something that is no policy."""
     if isinstance(given, type):
@@ -59,7 +81,7 @@ def _no_policy(given: object, wanted: str, base: type) -> str:
     return f"policy {given!r}: give a name, {wanted}"
 
 
-def require_policy(given: object, base: type[P], wanted: str) -> P:
+def _require_policy(given: object, base: type[P], wanted: str) -> P:
     """`given`, if it is a policy; raises PolicyError otherwise."""
     if not isinstance(given, base):
         raise PolicyError(_no_policy(given, wanted, base))
@@ -100,7 +122,7 @@ def _name_of(function: Function) -> str:
     return f"{python.__module__}:{getattr(python, '__qualname__', type(python).__name__)}"
 
 
-def named(text: str, known: Mapping[str, type[P]], otherwise: str = "") -> P:
+def _named(text: str, known: Mapping[str, type[P]], otherwise: str = "") -> P:
     """The policy of `known` that `text` names: `name` or `name:key=value,...`.
 
     Args:
@@ -124,8 +146,8 @@ def named(text: str, known: Mapping[str, type[P]], otherwise: str = "") -> P:
 
 def _kind_of(name: str) -> str | None:
     """The kind of system that a policy is for."""
-    # Imported here: the scheduling policies are not needed where nothing is wrong.
-    scheduling = importlib.import_module("isocline.policies.scheduling")
+    from isocline.policies import scheduling  # noqa: PLC0415
+
     return "near-data" if name in scheduling.ALL else "routing" if name in ALL else None
 
 
@@ -191,7 +213,7 @@ def word(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def is_own(text: str) -> bool:
+def _is_own(text: str) -> bool:
     """Whether `text` begins as the name of a user's own function or class."""
     return is_name(":".join(text.strip().split(":", 2)[:2]))
 
@@ -206,12 +228,12 @@ def _own(text: str) -> RoutingPolicy:
             wanted = "a function has no options" if callable(found) else "is no function or class"
             raise PolicyError(f"policy {label}: {wanted}")
         return custom(label, found)
-    chosen = own_class(text, RoutingPolicy)  # type: ignore[type-abstract]
+    chosen = _own_class(text, RoutingPolicy)  # type: ignore[type-abstract]
     require_compiled(label, chosen)
     return chosen
 
 
-def own_class(text: str, base: type[P]) -> P:
+def _own_class(text: str, base: type[P]) -> P:
     """A policy of a user's class: `package.module:Class` or `package.module:Class:key=value,...`.
 
     Raises:

@@ -12,7 +12,7 @@ from isocline.dispatch.scheduler import Scheduler
 from isocline.dispatch.telemetry.timeline import Timeline
 from isocline.draws import stream
 from isocline.model.cluster import Rates
-from isocline.policies.scheduling import parse
+from isocline.policies.parse import scheduling_policy as parse
 
 
 def test_the_first_task_of_each_node_is_marked_and_not_measured() -> None:

@@ -14,7 +14,8 @@ from isocline.dispatch.rules import Rules
 from isocline.draws import stream
 from isocline.errors import UsageError
 from isocline.model.cluster import Rates
-from isocline.policies.scheduling import ALL, parse
+from isocline.policies.parse import scheduling_policy as parse
+from isocline.policies.scheduling import ALL
 
 RATES = Rates(1.0, 0.5)
 ALONE = Rules(ahead_gap=math.inf, straggler=math.inf)

@@ -17,7 +17,8 @@ from isocline.dispatch.core.waiting_tasks import described, waiting_for
 from isocline.dispatch.rules import Rules
 from isocline.draws import stream
 from isocline.model.cluster import Rates
-from isocline.policies.scheduling import ALL, parse
+from isocline.policies.parse import scheduling_policy as parse
+from isocline.policies.scheduling import ALL
 from isocline.policies.scheduling.state.columns import LENGTH, WAITING
 from isocline.policies.scheduling.state.tasks import WAITS
 

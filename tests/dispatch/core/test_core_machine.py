@@ -11,7 +11,8 @@ from isocline.dispatch.core.core import Core
 from isocline.dispatch.rules import Rules
 from isocline.draws import stream
 from isocline.model.cluster import Rates
-from isocline.policies.scheduling import ALL, parse
+from isocline.policies.parse import scheduling_policy as parse
+from isocline.policies.scheduling import ALL
 
 SERVERS, RACKS = 4, [0, 1, 0, 1]
 MOST = 9  # servers ever

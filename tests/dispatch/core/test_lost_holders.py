@@ -22,7 +22,7 @@ from isocline.dispatch.submission.task import Task
 from isocline.dispatch.telemetry.records import Outcome, Records
 from isocline.draws import stream
 from isocline.model.cluster import Rates
-from isocline.policies.scheduling import parse
+from isocline.policies.parse import scheduling_policy as parse
 
 GRACE = 15.0  # s
 

@@ -14,7 +14,8 @@ from isocline.dispatch.rules import Rules
 from isocline.draws import stream
 from isocline.errors import UsageError
 from isocline.model.cluster import Rates
-from isocline.policies.scheduling import ALL, parse
+from isocline.policies.parse import scheduling_policy as parse
+from isocline.policies.scheduling import ALL
 from isocline.policies.scheduling.contract import LOCAL, RACK, REMOTE
 from tests.dispatch.core.test_core_machine import RACKS, Machine
 

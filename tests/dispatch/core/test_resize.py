@@ -10,7 +10,7 @@ from isocline.dispatch.core.core import Core
 from isocline.dispatch.rules import Rules
 from isocline.draws import stream
 from isocline.model.cluster import Rates
-from isocline.policies.scheduling import parse
+from isocline.policies.parse import scheduling_policy as parse
 from isocline.policies.scheduling.contract import LOCAL
 from isocline.policies.scheduling.late_binding import FACTS, LOAD
 from isocline.policies.scheduling.state.columns import LENGTH

@@ -13,7 +13,7 @@ from isocline.errors import PolicyError, RunTooShortError, UsageError
 from isocline.model.cluster import Cluster, ExplicitTasks, HotSpot, Rates, SampledTasks
 from isocline.model.cluster.blocks import BlockTrace
 from isocline.model.graph import CompatibilityGraph
-from isocline.policies.scheduling import parse
+from isocline.policies.parse import scheduling_policy as parse
 from isocline.simulate.common.estimate import Estimate
 from isocline.simulate.routing.run_settings import Run
 from isocline.simulate.scheduling.compare import simulate_cluster, sweep_cluster

@@ -18,7 +18,8 @@ from isocline.errors import PolicyError, UsageError
 from isocline.model.cluster import Cluster, ExplicitTasks, HotSpot, Rates, SampledTasks
 from isocline.model.graph import CompatibilityGraph
 from isocline.model.traffic import DeterministicSizes
-from isocline.policies.scheduling import ALL, parse
+from isocline.policies.parse import scheduling_policy as parse
+from isocline.policies.scheduling import ALL
 from isocline.policies.scheduling.state.columns import (
     COLUMNS_WITH_RACKS,
     IDLE_PLACE,

@@ -14,7 +14,7 @@ from isocline.draws import bits, stream, uniform
 from isocline.exponential import exponential
 from isocline.model.cluster import Cluster, ExplicitTasks, Rates
 from isocline.model.graph import CompatibilityGraph
-from isocline.policies.scheduling import parse
+from isocline.policies.parse import scheduling_policy as parse
 from isocline.policies.scheduling.late_binding import LateBinding
 from isocline.policies.scheduling.state.columns import IDLE, LEVEL, RUNNING, SERVING
 from isocline.policies.scheduling.state.tasks import BORN, HEAD, HIGH, LOW, ROOM, SIZE, START, WAITS

@@ -20,7 +20,7 @@ from isocline.dispatch.submission.identity import Files
 from isocline.model.systemfile.document import Document, read
 from isocline.model.systemfile.problems import choice, report
 from isocline.model.systemfile.record import Name, Positive, Record
-from isocline.policies.scheduling import parse
+from isocline.policies.parse import scheduling_policy
 
 _NAMES = Annotated[list[Name], Field(min_length=1)]
 
@@ -82,7 +82,7 @@ def yaml_batch(path: Path) -> Batch:
         report(document, errors.errors(include_url=False)[0])
     if entries.policy is not None:
         with document.blaming("policy"):
-            parse(entries.policy)
+            scheduling_policy(entries.policy)
     place = _in_directories if entries.nodes else _in_folder
     return place(document, entries, path.parent)
 

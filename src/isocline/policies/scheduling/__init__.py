@@ -1,6 +1,5 @@
 """Scheduling policies: where a task waits, and what an idle server takes. One per file."""
 
-from isocline.policies.parse import is_own, named, own_class, require_policy
 from isocline.policies.scheduling.balanced_pandas import BalancedPandas
 from isocline.policies.scheduling.contract import SchedulingPolicy
 from isocline.policies.scheduling.delay_scheduling import DelayScheduling
@@ -25,27 +24,4 @@ ALL: dict[str, type[SchedulingPolicy]] = {
     )
 }
 
-
-def parse(text: str) -> SchedulingPolicy:
-    """The policy that `text` names: `name`, `name:key=value,...`, or one's own class.
-
-    Raises:
-        PolicyError: Unknown name, module, class or option, or a value of the wrong type.
-    """
-    if text.strip().partition(":")[0] not in ALL and is_own(text):
-        return own_class(text, SchedulingPolicy)  # type: ignore[type-abstract]
-    return named(text, ALL, "; your own is named package.module:Class")
-
-
-def scheduling_policy(given: str | SchedulingPolicy) -> SchedulingPolicy:
-    """A policy as Python code gives it: its name, or the policy.
-
-    Raises:
-        PolicyError: As `parse`, or it is something else.
-    """
-    if isinstance(given, str):
-        return parse(given)
-    return require_policy(given, SchedulingPolicy, "a scheduling policy")  # type: ignore[type-abstract]
-
-
-__all__ = ["ALL", "parse", "scheduling_policy"]
+__all__ = ["ALL"]

@@ -16,7 +16,7 @@ from isocline.arguments import ABOVE_0, NOT_NEGATIVE, POSITIVE, SHARE, at_least,
 from isocline.errors import UsageError
 from isocline.model.cluster import Cluster, SlotArrivals
 from isocline.model.cluster.blocks import BlockTrace
-from isocline.policies.scheduling import scheduling_policy
+from isocline.policies.parse import scheduling_policy
 from isocline.policies.scheduling.contract import SchedulingPolicy
 from isocline.simulate.common.adaptive_runs import Round, chosen_policies, repeated
 from isocline.simulate.common.executor import OrderedExecutor, Progress, silent

@@ -6,9 +6,9 @@ from numba import int64, uint32
 
 from isocline.compiled import inlined, inlined_as
 from isocline.draws import below
-from isocline.policies.scheduling.contract import ANY_LOCAL, NOBODY, ROUTE, ClusterView
 from isocline.policies.scheduling.state.columns import IDLE, SERVING, WAITING
 from isocline.policies.scheduling.state.idle_servers import anyone, how_many
+from isocline.policies.scheduling.state.view import ANY_LOCAL, NOBODY, ROUTE, ClusterView
 
 
 @inlined

@@ -16,7 +16,6 @@ import numpy.typing as npt
 from numba import float64, int64, types, uint32
 
 from isocline.compiled import array_of, inlined, inlined_as, record_of
-from isocline.policies.scheduling.contract import VIEW, ClusterView
 from isocline.policies.scheduling.state.tasks import (
     HEAD,
     JOB,
@@ -27,6 +26,7 @@ from isocline.policies.scheduling.state.tasks import (
     oldest,
     push,
 )
+from isocline.policies.scheduling.state.view import VIEW, ClusterView
 
 FloatArray = npt.NDArray[np.float64]
 IndexArray = npt.NDArray[np.int64]

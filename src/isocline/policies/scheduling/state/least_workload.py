@@ -13,7 +13,7 @@ from numba import int64, uint32, uint64
 
 from isocline.compiled import inlined
 from isocline.draws import bits
-from isocline.policies.scheduling.contract import ClusterSetting, ClusterView
+from isocline.policies.scheduling.state.view import ClusterSetting, ClusterView
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int32]

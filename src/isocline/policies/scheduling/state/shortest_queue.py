@@ -6,8 +6,8 @@ from numba import int64, uint32
 
 from isocline.compiled import inlined, inlined_as
 from isocline.draws import below
-from isocline.policies.scheduling.contract import ROUTE, ClusterSetting, ClusterView
 from isocline.policies.scheduling.state.columns import LENGTH
+from isocline.policies.scheduling.state.view import ROUTE, ClusterSetting, ClusterView
 
 
 @inlined

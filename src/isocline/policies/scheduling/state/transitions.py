@@ -11,17 +11,6 @@ import numpy.typing as npt
 from numba import int64, uint32
 
 from isocline.compiled import inlined
-from isocline.policies.scheduling.contract import (
-    ANY_LOCAL,
-    BY_QUEUE,
-    LOCAL,
-    NOBODY,
-    NOTHING,
-    RACK,
-    REMOTE,
-    ClusterView,
-    Rules,
-)
 from isocline.policies.scheduling.state import idle_servers
 from isocline.policies.scheduling.state.columns import (
     IDLE,
@@ -43,6 +32,17 @@ from isocline.policies.scheduling.state.tasks import (
     pop,
     push,
     unref,
+)
+from isocline.policies.scheduling.state.view import (
+    ANY_LOCAL,
+    BY_QUEUE,
+    LOCAL,
+    NOBODY,
+    NOTHING,
+    RACK,
+    REMOTE,
+    ClusterView,
+    Rules,
 )
 
 # What `take` and `hand_out` say: no, and no other server would, either; the policy named a queue or
