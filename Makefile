@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.ready-
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --no-deps
 
-.PHONY: demo test test-figures test-engines test-newest test-lowest real check format bench compiled lock clean
+.PHONY: demo test test-figures test-engines test-newest test-lowest studies real check format bench compiled lock clean
 # The main job: a certified plan, five policies on a trace and over a range of loads, and then live:
 # real servers, routers and requests on this machine, for a minute. The last step says so, and no
 # more, where the machine is too slow to measure.
@@ -25,7 +25,7 @@ demo: $(STAMP)demo
 ON_CLUSTERS := tests/dispatch/engines/ray/test_ray_engine.py tests/dispatch/engines/ray/test_faults_ray.py \
 	tests/dispatch/engines/dask/test_dask_engine.py tests/dispatch/engines/dask/test_faults_dask.py \
 	tests/dispatch/batch/test_cluster_runs.py
-FIGURES := $(wildcard tests/report/test_reproduce*.py)
+FIGURES := $(wildcard tests/report/test_reproduce*.py) tests/studies
 pytest = $(1)/pytest -n 3 --dist worksteal
 quick = $(pytest) $(ON_CLUSTERS:%=--ignore=%) $(FIGURES:%=--ignore=%) --ignore=tests/real
 figures = $(pytest) $(FIGURES)
@@ -34,12 +34,19 @@ on_clusters = for file in $(ON_CLUSTERS); do $(1)/pytest $$file || exit 1; done
 test: $(STAMP)dev
 	$(call quick,$(BIN))
 
-# Each figure of `isocline reproduce`, with its claims, which takes a minute and a half of two cores.
+# Each figure of `isocline reproduce` and of studies/, with its claims, which takes a minute and a
+# half of two cores.
 test-figures: $(STAMP)dev
 	$(call figures,$(BIN))
 
 test-engines: $(STAMP)engines
 	$(call on_clusters,$(BIN))
+
+# The figures of studies/ (docs/reproduce.md), at full length: some minutes of all cores each.
+studies: $(STAMP)demo
+	for name in $$($(BIN)/python -c 'from studies import STUDIES; print(*STUDIES.summaries)'); do \
+		$(BIN)/python -m studies $$name --out out/studies || exit 1; \
+	done
 
 # Tests of the router before a real llama-server (llama.cpp) with a tiny model of random weights.
 # `make real LLAMA_SERVER=PATH MODEL=FILE.gguf` takes your own; else one is fetched, for Linux.

@@ -1,17 +1,13 @@
 """Every figure of `isocline reproduce` is made, and its figures are derived here a second way."""
 
-import csv
-import json
 import subprocess
 import sys
-import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
-from rich.console import Console
 from scipy.optimize import brentq, minimize_scalar
 
 from isocline.cli import main
@@ -20,7 +16,7 @@ from isocline.model.fleet import RoutingSystem
 from isocline.model.graph import CompatibilityGraph
 from isocline.model.systemfile import load
 from isocline.report.reproduce import (
-    FIGURES,
+    PAPERS,
     Claim,
     fits,
     gmsr_anarchy,
@@ -28,12 +24,18 @@ from isocline.report.reproduce import (
     gmsr_tiers,
     systems,
 )
-from isocline.report.reproduce import reproduce as make
-from isocline.report.reproduce.claims_table import reproduction_report
 from isocline.report.reproduce.gmsr_vs_latency import system_at
 from isocline.theory.routing.equilibrium import fluid_optimum
 from isocline.theory.routing.structure import structure_of
-from tests.report.layout import LOOKS, check, paper
+from tests.report.layout import LOOKS
+from tests.report.made_figures import (
+    Maker,
+    check_files,
+    check_list,
+    check_picture,
+    check_table,
+    rows,
+)
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 HEAVY = ("numba", "matplotlib", "scipy", "pandas")
@@ -43,62 +45,28 @@ def run(*arguments: str | Path) -> Result:
     return CliRunner().invoke(main, [str(a) for a in arguments], prog_name="isocline")
 
 
-def rows(directory: Path, name: str) -> list[dict[str, str]]:
-    with (directory / f"{name}.csv").open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
-
-
 def values(document: dict[str, Any], words: str) -> dict[str, Any]:
     """The machine-readable values of the one claim that contains these words."""
     (found,) = [c["values"] for c in document["claims"] if words in c["claim"] + c["measured"]]
     return dict(found)
 
 
-@pytest.mark.parametrize("name", FIGURES)
-def test_a_figure_is_drawn_beside_its_data_and_its_claims(
-    directory: Path, made: Any, name: str
-) -> None:
-    record, document = made(name)
-    files = [Path(path) for path in document["files"]]
-    assert {f"{name}.png", f"{name}.svg"} < {path.name for path in files}
-    assert (directory / f"{name}.png").read_bytes().startswith(b"\x89PNG")
-    assert ET.parse(directory / f"{name}.svg").getroot().tag.endswith("svg")
-    tables = [path for path in files if path.suffix == ".csv"]
-    assert tables
-    assert all(rows(directory, path.stem) for path in tables)
-    assert document["figure"] == name
-    assert document["title"]
-    assert document["conditions"]
-    assert document["claims"]
-    for claim in document["claims"]:
-        assert claim["claim"]
-        assert claim["source"]
-        assert claim["measured"]
-        assert claim["verdict"] in {"agrees", "disagrees"}
-    assert record.figure.get_size_inches()[0] == pytest.approx(6.5)  # the text width of a page
+@pytest.mark.parametrize("name", PAPERS.summaries)
+def test_a_figure_is_drawn_beside_its_data_and_its_claims(maker: Maker, name: str) -> None:
+    check_files(maker, name)
 
 
-@pytest.mark.parametrize("name", FIGURES)
-def test_the_table_has_claim_source_measurement_and_verdict(made: Any, name: str) -> None:
-    record, _ = made(name)
-    console = Console(width=400, markup=False, highlight=False)
-    with console.capture() as capture:
-        console.print(reproduction_report(name, record))
-    printed = capture.get()
-    for claim in record.claims:
-        cells = (claim.claim, claim.source, claim.measured, claim.verdict)
-        assert any(all(cell in line for cell in cells) for line in printed.splitlines())
-    assert record.conditions in " ".join(printed.split())
+@pytest.mark.parametrize("name", PAPERS.summaries)
+def test_the_table_has_claim_source_measurement_and_verdict(maker: Maker, name: str) -> None:
+    check_table(maker, name)
 
 
 @pytest.mark.parametrize("look", LOOKS)
-@pytest.mark.parametrize("name", FIGURES)
-def test_a_figure_can_be_read_on_light_paper_and_on_dark(made: Any, name: str, look: str) -> None:
-    record, _ = made(name)
-    with paper(look):
-        figure = record.figure
-        check(figure)
-    assert figure.get_suptitle().casefold() == record.title.casefold()
+@pytest.mark.parametrize("name", PAPERS.summaries)
+def test_a_figure_can_be_read_on_light_paper_and_on_dark(
+    maker: Maker, name: str, look: str
+) -> None:
+    check_picture(maker, name, look)
 
 
 @pytest.mark.parametrize(
@@ -106,7 +74,6 @@ def test_a_figure_can_be_read_on_light_paper_and_on_dark(made: Any, name: str, l
     [
         (systems.n_model, "n_model.yaml"),
         (systems.mixed_fleet, "mixed_fleet.yaml"),
-        (systems.sites, "layers.yaml"),
     ],
 )
 def test_a_system_of_the_figures_is_its_example_file(make_system: Any, file: str) -> None:
@@ -263,13 +230,8 @@ def test_a_claim_says_in_its_json_what_it_says_in_the_table() -> None:
     }
 
 
-@pytest.mark.parametrize("option", [[], ["--json"]])
-def test_without_a_name_the_figures_are_listed(option: list[str]) -> None:
-    result = run("reproduce", *option)
-    assert result.exit_code == 0
-    assert all(name in result.stdout for name in FIGURES)
-    if option:
-        assert {row["name"] for row in json.loads(result.stdout)["figures"]} == set(FIGURES)
+def test_without_a_name_the_figures_are_listed(maker: Maker) -> None:
+    check_list(maker)
 
 
 def test_an_unknown_figure_is_refused_with_the_nearest(tmp_path: Path) -> None:
@@ -278,7 +240,7 @@ def test_an_unknown_figure_is_refused_with_the_nearest(tmp_path: Path) -> None:
     assert "no figure is called 'gmsr-fig9'; did you mean 'gmsr-fig8'?" in result.stderr
     assert not (tmp_path / "new").exists()
     with pytest.raises(UsageError, match="known: gmsr-tiers"):
-        make("nothing")
+        PAPERS.make("nothing")
 
 
 def test_without_matplotlib_the_install_line_is_given(

@@ -8,6 +8,8 @@ import importlib
 import os
 import pkgutil
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -65,23 +67,32 @@ class Verbs(click.Group):
         raise click.UsageError(f"there is no verb {word!r}; {hint}known: {', '.join(known)}", ctx)
 
     def invoke(self, ctx: click.Context) -> Any:
-        from isocline.extras import extras_named
+        with exit_status(ctx, lambda: f"isocline {ctx.invoked_subcommand}"):
+            return super().invoke(ctx)
 
-        try:
-            with reported_compilation(), extras_named(lambda: f"isocline {ctx.invoked_subcommand}"):
-                result = super().invoke(ctx)
-            sys.stdout.flush()  # here, where a reader that went away is still our business
-        except IsoclineError as error:
-            click.echo(f"isocline: {error}", err=True)
-            ctx.exit(NEGATIVE if isinstance(error, InfeasibleError) else WRONG)
-        except KeyboardInterrupt:
-            click.echo("\nisocline: stopped", err=True)
-            ctx.exit(STOPPED)
-        except BrokenPipeError:
-            # What is left in the buffer must not fail again when the interpreter closes it.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            ctx.exit(UNREAD)
-        return result
+
+@contextmanager
+def exit_status(ctx: click.Context, command: Callable[[], str]) -> Iterator[None]:
+    """Turn what goes wrong within into one line and an exit status.
+
+    `command()` is what needs an extra that is not installed.
+    """
+    from isocline.extras import extras_named
+
+    try:
+        with reported_compilation(), extras_named(command):
+            yield
+        sys.stdout.flush()  # here, where a reader that went away is still our business
+    except IsoclineError as error:
+        click.echo(f"isocline: {error}", err=True)
+        ctx.exit(NEGATIVE if isinstance(error, InfeasibleError) else WRONG)
+    except KeyboardInterrupt:
+        click.echo("\nisocline: stopped", err=True)
+        ctx.exit(STOPPED)
+    except BrokenPipeError:
+        # What is left in the buffer must not fail again when the interpreter closes it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        ctx.exit(UNREAD)
 
 
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})

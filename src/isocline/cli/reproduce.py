@@ -1,9 +1,9 @@
 """`isocline reproduce`."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -11,37 +11,63 @@ from isocline.cli import _output
 from isocline.cli._numbers import SEED
 
 if TYPE_CHECKING:
-    from isocline.report.reproduce import Reproduction
+    from isocline.report.reproduce import Figures, Reproduction
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def figure_options(out: str) -> Callable[[F], F]:
+    """The arguments of `make_figure`, for a command that writes to the directory `out`."""
+
+    def with_options(function: F) -> F:
+        for option in reversed(
+            [
+                click.argument("name", required=False),
+                click.option(
+                    "--out",
+                    metavar="DIR",
+                    type=click.Path(path_type=Path),
+                    default=Path(out),
+                    show_default=True,
+                    help="Write NAME.png, .svg and .csv to this directory.",
+                ),
+                _output.dark_option,
+                click.option(
+                    "--quick", is_flag=True, help="Seconds instead of minutes; wider intervals."
+                ),
+                click.option("--seed", type=SEED, default=0, show_default=True, metavar="S"),
+                _output.json_option,
+            ]
+        ):
+            function = option(function)
+        return function
+
+    return with_options
 
 
 @click.command("reproduce")
-@click.argument("name", required=False)
-@click.option(
-    "--out",
-    metavar="DIR",
-    type=click.Path(path_type=Path),
-    default=Path("reproduced"),
-    show_default=True,
-    help="Write NAME.png, .svg and .csv to this directory.",
-)
-@_output.dark_option
-@click.option("--quick", is_flag=True, help="Seconds instead of minutes; wider intervals.")
-@click.option("--seed", type=SEED, default=0, show_default=True, metavar="S")
-@_output.json_option
-def command(name: str | None, out: Path, quick: bool, seed: int, as_json: bool) -> None:
+@figure_options("reproduced")
+def command(**given: Any) -> None:
     """Make a figure of the papers again.
 
     Prints each of the paper's claims beside what was measured. Without NAME it lists the figures.
     """
-    from isocline.report.reproduce import entry, reproduce
+    from isocline.report.reproduce import PAPERS
 
+    make_figure(PAPERS, **given)
+
+
+def make_figure(
+    figures: "Figures", name: str | None, out: Path, quick: bool, seed: int, as_json: bool
+) -> None:
+    """Make, print and write one figure; without a name, list all."""
     if name is None:
-        _list(as_json)
+        _list(figures, out, as_json)
         return
-    entry(name)  # an unknown name leaves no directory behind
+    figures.require(name)  # an unknown name leaves no directory behind
     _output.ready(out)
     with _waiting(name):
-        made = reproduce(name, quick=quick, seed=seed)
+        made = figures.make(name, quick=quick, seed=seed)
     _show(name, made, out, as_json)
 
 
@@ -58,15 +84,14 @@ def _show(name: str, made: "Reproduction", out: Path, as_json: bool) -> None:
     _output.say_written(files)
 
 
-def _list(as_json: bool) -> None:
-    from isocline.report.reproduce import FIGURES
+def _list(figures: "Figures", out: Path, as_json: bool) -> None:
     from isocline.report.reproduce.claims_table import figures_report
 
     if as_json:
-        rows = [{"name": name, "summary": entry.summary} for name, entry in FIGURES.items()]
+        rows = [{"name": name, "summary": text} for name, text in figures.summaries.items()]
         _output.show_json({"figures": rows})
     else:
-        _output.show(figures_report(FIGURES))
+        _output.show(figures_report(figures, out))
 
 
 @contextmanager

@@ -1,11 +1,11 @@
-"""Table of a paper's claims beside what was measured."""
+"""Table of a figure's claims beside what was measured, and table of figures."""
 
-from collections.abc import Mapping
+from pathlib import Path
 
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from isocline.report.reproduce import Entry, Reproduction
+from isocline.report.reproduce import Figures, Reproduction
 from isocline.report.tables.style import table
 
 
@@ -26,10 +26,10 @@ def reproduction_report(name: str, made: Reproduction) -> RenderableType:
     return Group(claims, Text(), Text(made.conditions, style="dim"))
 
 
-def figures_report(figures: Mapping[str, Entry]) -> RenderableType:
-    """What `isocline reproduce` prints without a name."""
+def figures_report(figures: Figures, out: Path) -> RenderableType:
+    """What a command that makes figures prints without a name."""
     made = table("", [("figure", "left"), ("what it shows", "left")])
-    for name, entry in figures.items():
-        made.add_row(name, entry.summary)
-    hint = "isocline reproduce NAME [--quick] writes PNG, SVG and CSV to reproduced/"
+    for name, summary in figures.summaries.items():
+        made.add_row(name, summary)
+    hint = f"{figures.command} NAME [--quick] writes PNG, SVG and CSV to {out}/"
     return Group(made, Text(), Text(hint, style="dim"))

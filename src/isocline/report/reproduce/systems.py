@@ -3,7 +3,7 @@
 Each equals the example file of its name; `tests/report/test_reproduce.py` holds them to it.
 """
 
-from isocline.model.curves import ExponentialCurve, HyperbolicCurve, KneeCurve, PoolCurve
+from isocline.model.curves import HyperbolicCurve, KneeCurve
 from isocline.model.fleet import Backend, Frontend, RoutingSystem, Work
 from isocline.model.graph import CompatibilityGraph
 from isocline.model.traffic import PoissonArrivals
@@ -19,26 +19,6 @@ def n_model() -> RoutingSystem:
         ),
         graph=CompatibilityGraph.from_neighbours(2, [[0], [0, 1]]),
         name="N-model",
-    )
-
-
-def sites() -> RoutingSystem:
-    """Three sites, each with a router over its own machines (examples/layers.yaml)."""
-    large, small = KneeCurve(40.0, 8.0, 3.0), HyperbolicCurve(10.0, 8.0)
-    tiny = ExponentialCurve(4.0, 1.5)
-    return RoutingSystem(
-        frontends=(
-            Frontend("web", PoissonArrivals(75.0)),
-            Frontend("batch", PoissonArrivals(60.0)),
-            Frontend("local", PoissonArrivals(12.0)),
-        ),
-        backends=(
-            Backend("north", PoolCurve((large, large, tiny, tiny))),
-            Backend("south", PoolCurve((small,) * 9)),
-            Backend("edge", PoolCurve((small, small, tiny, tiny, tiny))),
-        ),
-        graph=CompatibilityGraph.from_neighbours(3, [[0, 1], [0, 1, 2], [2]]),
-        name="sites",
     )
 
 

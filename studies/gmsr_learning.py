@@ -16,7 +16,11 @@ from isocline.report.plots.style import (
     new_figure,
 )
 from isocline.report.plots.theme import theme
-from isocline.report.reproduce.learning_study import (
+from isocline.report.reproduce.page import frame, panel_title
+from isocline.report.reproduce.reproduction import Claim, Reproduction
+from isocline.report.reproduce.systems import mixed_fleet
+from isocline.report.words import estimate, number
+from studies.learning_runs import (
     AFTER,
     COMPLETIONS,
     LOAD,
@@ -32,10 +36,6 @@ from isocline.report.reproduce.learning_study import (
     slowing_of,
     small_and_large,
 )
-from isocline.report.reproduce.page import frame, panel_title
-from isocline.report.reproduce.reproduction import Claim, Reproduction
-from isocline.report.reproduce.systems import mixed_fleet
-from isocline.report.words import estimate, number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -2,9 +2,12 @@
 
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from isocline.errors import RunTooShortError
+from isocline.model import systemfile
+from isocline.model.fleet import RoutingSystem
 from isocline.report.plots.end_labels import End, label_ends
 from isocline.report.plots.style import (
     BOUND,
@@ -16,7 +19,6 @@ from isocline.report.plots.style import (
 from isocline.report.plots.theme import theme
 from isocline.report.reproduce.page import frame, panel_title
 from isocline.report.reproduce.reproduction import Claim, Reproduction
-from isocline.report.reproduce.systems import sites
 from isocline.report.words import estimate
 from isocline.simulate.common.estimate import Estimate
 from isocline.simulate.routing.compare import simulate
@@ -26,11 +28,17 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+SITES = Path(__file__).parents[1] / "examples" / "layers.yaml"
 TITLE = "routers behind routers: GMSR at two layers, against flat"
 LOADS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 QUICK_LOADS = (0.4, 0.7, 0.9)
 JOBS, QUICK_JOBS = 500_000.0, 150_000.0  # in a replication
 CLOSE = 0.02  # relative difference to flat GMSR, on the same arrivals, up to which both are alike
+
+
+def sites() -> RoutingSystem:
+    """Three sites, each with a router over its own machines."""
+    return systemfile.load(SITES, kind="routing")
 
 
 class Way(NamedTuple):

@@ -5,9 +5,10 @@ from typing import Any, cast
 import pytest
 
 from isocline.report.reproduce import Reproduction
-from isocline.report.reproduce.systems import mixed_fleet, sites
+from isocline.report.reproduce.systems import mixed_fleet
 from isocline.simulate.routing.scenario import scenario
 from isocline.theory.routing.equilibrium import fluid_optimum, plan
+from studies.gmsr_layers import sites
 from tests.naive import birth_death_mean
 
 
