@@ -1,17 +1,53 @@
 """Isocline plans, simulates and runs load balancing on a bipartite compatibility graph.
 
-    import isocline
-
     system = isocline.load("examples/mixed_fleet.yaml")
     print(isocline.plan(system).mean_latency)
     print(isocline.simulate(system, policies=["gmsr", "jsq"], seed=1).to_frame())
 
-Everything public is listed in `__all__` and imported when it is first used, so that importing the
-package costs nothing.
+Systems
+    load                 read a system file: a RoutingSystem, or a Cluster
+    notes                what was changed in a system as it was read
+    of frontends and backends: CompatibilityGraph, Frontend, Backend, Work
+    of servers near data: Rates, SampledTasks, ExplicitTasks, HotSpot
+    service curves: Curve, HyperbolicCurve, ExponentialCurve, KneeCurve, TableCurve,
+        ServersCurve, PoolCurve
+Traffic
+    read_trace           requests from a file or data frame: a Trace
+    bursty_trace         a generated Trace
+    read_swim            jobs of a MapReduce cluster: a BlockTrace
+    Arrivals, PoissonArrivals, PiecewiseArrivals, TraceArrivals, Sizes
+Plans
+    plan                 the best steady state, certified: a Plan, or a NearDataPlan
+    structure            tiers and TierGraph at given workloads: a Structure
+    structure_of         the same from marginal rates alone
+    latency_equilibrium  routing by expected latency: a LatencyEquilibrium
+    price_of_anarchy     jobs that it holds over the least possible
+Fluid model
+    fluid                workloads over time from a start: a FluidPath
+    convergence          constants of a system: a Convergence
+    approach             a path beside these constants: an Approach
+    time_to              time after which a path stays near the optimum
+Simulation
+    simulate             policies on one system: a Comparison of PolicyResults
+    simulate_cluster     the same of a cluster: ClusterComparison, SchedulingResult, JobLatency
+    paths                paths of the scaled system: Paths
+    Estimate, Sweep, ClusterSweep; what may go wrong: Delay, Failure, Slowdown
+    policies of one's own: RoutingPolicy, SchedulingPolicy
+Running
+    Scheduler            runs tasks near their data, on processes, Ray or Dask
+    Learner              completions in, service curves out: Learning, Prior
+    InfeasibleError, IsoclineError
+
+`help(isocline.plan)`, say, has the details, and docs/api.md every signature. Names are imported
+when they are first used, so that `import isocline` costs nothing. A system file is routed live by
+the command `isocline serve`.
 """
 
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any
+
+from isocline.help_page import HelpPage
 
 if TYPE_CHECKING:
     from isocline.dispatch.scheduler import Scheduler as Scheduler
@@ -168,5 +204,4 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module 'isocline' has no attribute {name!r}")
 
 
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+sys.modules[__name__].__class__ = HelpPage

@@ -10,11 +10,11 @@ function; for a cluster it is `isocline.simulate.scheduling.compare.simulate_clu
 """
 
 import sys
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from isocline.arguments import in_one_line
 from isocline.errors import UsageError
+from isocline.help_page import HelpPage
 from isocline.model.fleet import RoutingSystem
 from isocline.simulate.common.estimate import Estimate as Estimate
 from isocline.simulate.routing.results import Comparison as Comparison
@@ -22,10 +22,24 @@ from isocline.simulate.routing.results import PolicyResult as PolicyResult
 from isocline.simulate.routing.results import Sweep as Sweep
 
 if TYPE_CHECKING:
+    from inspect import Signature
+
     from isocline.model.cluster import Cluster
 
 
-class _Callable(ModuleType):
+class _Callable(HelpPage):
+    @property
+    def __doc__(self) -> str:  # type: ignore[override]
+        from isocline.simulate.either_kind import text  # noqa: PLC0415 - numba waits until now
+
+        return text()
+
+    @property
+    def __signature__(self) -> "Signature":
+        from isocline.simulate.either_kind import signature  # noqa: PLC0415
+
+        return signature()
+
     def __call__(self, system: "RoutingSystem | Cluster", *args: Any, **options: Any) -> Any:
         if not isinstance(system, RoutingSystem):
             from isocline.model.cluster import Cluster  # noqa: PLC0415
