@@ -1,5 +1,6 @@
 """`isocline fluid` follows the fluid model of a system file."""
 
+import io
 import json
 from pathlib import Path
 
@@ -8,6 +9,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from isocline.cli import main
+from isocline.cli._waiting import WaitingLine
+from isocline.cli.fluid import command
+from isocline.theory.routing.inclusion import BUDGET
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 N_MODEL = EXAMPLES / "n_model.yaml"
@@ -66,6 +70,7 @@ def test_overload_is_said(tmp_path: Path) -> None:
         (("--start", "nobody=1"), "no backend 'nobody'; there are b1, b2"),
         (("--then", "soon"), "a time in s and a system file"),
         (("--horizon", "-1"), "'--horizon': '-1' is out of range; give a finite"),
+        (("--tolerance", "1e-9", "--budget", "60"), "spent its budget of 60 level flows; give"),
         (("--horizon", "5", "--step", "9"), "give a shorter step, or a longer horizon"),
     ],
 )
@@ -73,3 +78,36 @@ def test_bad_arguments_are_named(arguments: tuple[str, ...], message: str) -> No
     result = run(N_MODEL, *arguments)
     assert result.exit_code == 2
     assert message in result.stderr
+
+
+def test_the_default_budget_is_that_of_python() -> None:
+    (option,) = [one for one in command.params if one.name == "budget"]
+    assert option.default == BUDGET
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_on_a_terminal_a_long_computation_says_how_far_it_is_and_the_line_goes_away() -> None:
+    now = iter([0.0, 1.9, 2.1, 7.0])
+    terminal = Terminal()
+    line = WaitingLine("following the fluid", terminal, lambda: next(now))
+    line.show()
+    assert terminal.getvalue() == ""
+    line.reached = "at 3 s after 10 steps"
+    line.show()
+    line.show()
+    assert "following the fluid, 7 s: at 3 s after 10 steps" in terminal.getvalue()
+    line.close()
+    assert terminal.getvalue().endswith("\r\x1b[K")
+
+
+def test_a_short_computation_writes_nothing() -> None:
+    now = iter([0.0, 1.0])
+    terminal = Terminal()
+    line = WaitingLine("planning", terminal, lambda: next(now))
+    line.show()
+    line.close()
+    assert terminal.getvalue() == ""

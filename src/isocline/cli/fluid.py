@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from isocline.cli import _changes, _output
-from isocline.cli._numbers import SECONDS, Number
+from isocline.cli._numbers import COUNT, SECONDS, Number
+from isocline.cli._waiting import waiting
+from isocline.plural import counted
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -23,6 +25,14 @@ if TYPE_CHECKING:
     default=1e-3,
     show_default=True,
     help="Bound on the error of all workloads together, relative to the jobs in the system.",
+)
+@click.option(
+    "--budget",
+    type=COUNT,
+    default=100_000,
+    show_default=True,
+    metavar="N",
+    help="Level flows to solve at most; a step takes about 6, and small systems 1000 a second.",
 )
 @_changes.then_option
 @_output.json_option
@@ -46,7 +56,13 @@ def command(
     from isocline.theory.routing.inclusion import fluid
 
     names = [b.name for one in (system, *(other for _, other in later)) for b in one.backends]
-    path = fluid(system, start=_start(start, names), changes=later, **options)
+    options |= {"start": _start(start, names), "changes": later}
+    with waiting("following the fluid") as line:
+
+        def progress(now: float, steps: int, speed: float) -> None:
+            line.reached = f"at {now:.4g} s after {counted(steps, 'step')}, V = {speed:.3g}"
+
+        path = fluid(system, progress=progress, **options)
     if as_json:
         _output.show_json(path.to_dict())
     else:

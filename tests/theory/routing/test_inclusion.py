@@ -211,6 +211,42 @@ def test_bad_arguments_are_named(options, message):
         fluid(n_model(), **options)
 
 
+def test_a_budget_that_is_spent_says_how_far_it_came_and_what_to_change():
+    reached = []
+    with pytest.raises(UsageError, match="has spent its budget of 60 level flows") as refused:
+        fluid(
+            n_model(),
+            horizon=50.0,
+            tolerance=1e-9,
+            budget=60,
+            progress=lambda now, steps, speed: reached.append((now, steps, speed)),
+        )
+    now, steps, speed = reached[-1]
+    assert f"at {now:.6g} s of 50 s after {steps} steps" in str(refused.value)
+    assert "a larger tolerance than 1e-09, a shorter horizon, or a larger budget" in str(
+        refused.value
+    )
+    assert 0 < steps <= 10
+    assert speed > 0.0
+    with pytest.raises(UsageError, match="a horizon, or a larger budget"):
+        fluid(n_model(), budget=60)
+
+
+def test_more_states_than_the_budget_are_refused_at_once():
+    with pytest.raises(UsageError, match=r"makes 1e\+12 states of a horizon of 1e\+09 s"):
+        fluid(n_model(), horizon=1e9, step=1e-3)
+
+
+def test_a_start_of_more_jobs_than_the_tolerance_can_resolve_comes_to_rest():
+    # A rounding of 1e12 jobs is more than the tolerance of the three jobs at rest.
+    path = fluid(n_model(), start={"b0": 1e12})
+    assert path.equilibrium is not None
+    assert path.workloads[-1] == pytest.approx(path.equilibrium, rel=1e-6)
+    drained = path.times[path.total_jobs > 1e6].max()
+    assert drained > 1e12  # s; b0 is served at a rate of 1 at most
+    assert path.steps < 2000
+
+
 def test_no_rest_without_capacity_and_no_fluid_without_concavity():
     with pytest.raises(InfeasibleError):
         fluid(n_model(3.0))

@@ -7,16 +7,18 @@ It has one equilibrium, the optimum of Eq. (1) (Lemma 4), and reaches it from ev
 tolerance allows.
 """
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from isocline.arguments import POSITIVE, Range, checked
+from isocline.arguments import POSITIVE, Range, at_least, checked
 from isocline.errors import InfeasibleError, UsageError
 from isocline.flow.sink_levels import levels_at
 from isocline.model.fleet import RoutingSystem
 from isocline.model.starts import Start, jobs_at_start
+from isocline.plural import counted
 from isocline.theory.routing.direction import best_edges, drift_at
 from isocline.theory.routing.equilibrium import fluid_optimum
 from isocline.theory.routing.fluid_path import FluidPath
@@ -46,14 +48,28 @@ _REST = 1e-9
 _DOUBLING = 3.0
 
 _GROW, _SHRINK, _SAFE = 5.0, 0.2, 0.9
-_MOST_STEPS = 1_000_000
 _POINTS = 200
+
+# Errors of a few roundings of the jobs count as none: no shorter step makes them smaller.
+_ROUNDING = 8.0 * np.finfo(np.float64).eps
+
+
+# A hundred times what 1000 frontends and backends take to rest, and more than a tolerance of 1e-7
+# takes on a small system. Some 1000 level flows of a small system take a second.
+BUDGET = 100_000
+
+# Called after each step with the time reached, s, the steps so far, and V, jobs/s.
+Progress = Callable[[float, int, float], None]
+
+
+def silent(now: float, steps: int, speed: float) -> None:
+    """Ignore progress: the default for callers that do not watch."""
 
 
 _TOLERANCE = Range("a number above 0 and at most 0.1", lambda value: 0 < value <= 0.1)
 
 
-@checked(horizon=POSITIVE, step=POSITIVE, tolerance=_TOLERANCE)
+@checked(horizon=POSITIVE, step=POSITIVE, tolerance=_TOLERANCE, budget=at_least(1))
 def fluid(
     system: RoutingSystem,
     *,
@@ -62,6 +78,8 @@ def fluid(
     step: float | None = None,
     tolerance: float = 1e-3,
     changes: Sequence[tuple[float, RoutingSystem]] = (),
+    budget: int = BUDGET,
+    progress: Progress = silent,
 ) -> FluidPath:
     """Follow the fluid from a start.
 
@@ -77,31 +95,40 @@ def fluid(
             Half the tolerance, half the error.
         changes: From each time on, s, the system is another. Backends are known by name; one that
             is missing gets no more jobs and serves what it holds, a new one begins empty.
+        budget: Level flows to solve at most; a step takes about 6.
+        progress: Called after each step.
 
     Raises:
-        UsageError: A curve is not strictly concave, or an argument is out of range.
+        UsageError: A curve is not strictly concave, an argument is out of range, or the budget is
+            spent.
         InfeasibleError: No horizon is given and the load cannot be served: there is no rest.
     """
-    _require_horizon(horizon, step)
+    _require_horizon(horizon, step, budget)
     parts = periods(system, changes, horizon)
     last = parts[-1]
     equilibrium = _equilibrium(last, required=horizon is None)
     trail = Trajectory(parts)
     jobs = jobs_at_start(trail.backends, start)
-    walk = _Walk(trail, tolerance, horizon, equilibrium)
+    walk = _Walk(trail, tolerance, horizon, equilibrium, budget, progress)
     for period in parts:
         times = None if horizon is None else period.times(step or horizon / _POINTS)
         jobs = walk.follow(period, jobs, times)
     return trail.path(tolerance, equilibrium)
 
 
-def _require_horizon(horizon: float | None, step: float | None) -> None:
+def _require_horizon(horizon: float | None, step: float | None, budget: int) -> None:
     if horizon is None and step is not None:
         raise UsageError("a step between the times reported needs a horizon: give both")
     if horizon is not None and step is not None and step > horizon:
         raise UsageError(
             f"step {step:g} s is longer than the horizon of {horizon:g} s; give a shorter step, or "
             "a longer horizon"
+        )
+    if horizon is not None and step is not None and horizon / step > budget:
+        raise UsageError(
+            f"a step of {step:g} s makes {horizon / step:.3g} states of a horizon of {horizon:g} "
+            f"s, more than the budget of {counted(budget, 'level flow')}; give a longer step, a "
+            "shorter horizon, or a larger budget"
         )
 
 
@@ -126,8 +153,12 @@ class _Walk:
         tolerance: float,
         horizon: float | None,
         equilibrium: FloatArray | None,
+        budget: int,
+        progress: Progress,
     ) -> None:
         self.trail = trail
+        self.budget = budget
+        self.progress = progress
         self.tolerance = tolerance
         self.horizon = horizon
         self.most_jobs = np.inf if equilibrium is None else float(equilibrium.sum())
@@ -135,6 +166,7 @@ class _Walk:
         self.now = 0.0
         self.length = 0.0  # of the next step, s
         self.unit = 0.0  # s: the horizon or what stands for it
+        self.speed = np.inf  # V where it was last reported, jobs/s
 
     def follow(self, period: Period, jobs: FloatArray, times: FloatArray | None) -> FloatArray:
         """Step to the last of the times, reporting at each; or to rest, reporting every step."""
@@ -143,11 +175,11 @@ class _Walk:
         mask = self._best(jobs)
         self.trail.tiers_at(self.now, period, jobs)
         total = float(period.rates.sum())
-        speed = self._report(jobs)
+        self.speed = self._report(jobs)
         self.unit = self.horizon or _LATENCIES * max(float(jobs.sum()), self.most_jobs) / total
         self.length = 1e-3 * self.unit
-        for index in range(1, _MOST_STEPS if times is None else times.size):
-            if times is None and (speed <= _REST * total or self.now >= period.end):
+        for index in itertools.count(1) if times is None else range(1, times.size):
+            if times is None and (self.speed <= _REST * total or self.now >= period.end):
                 break
             until = period.end if times is None else float(times[index])
             while self.now < until:
@@ -158,7 +190,7 @@ class _Walk:
                     self.trail.tiers_at(self.now, period, jobs)
                 if times is None:
                     break
-            speed = self._report(jobs)
+            self.speed = self._report(jobs)
         self.trail.solves += self.stepper.solves
         return jobs
 
@@ -177,10 +209,12 @@ class _Walk:
         """One step that keeps to the tolerance, or up to the next change of tiers if sooner."""
         while True:
             length = min(self.length, room)
+            self._require_budget()
             after, error = self._doubled(jobs, length)
             scale = min(max(float(after.sum()), float(jobs.sum())), self.most_jobs)
             usual = 0.5 * self.tolerance * self._share(length) * scale
-            allowed = max(usual, _KINK_SHARE * self.for_kinks * scale)
+            rounding = _ROUNDING * float(jobs.sum())
+            allowed = max(usual, _KINK_SHARE * self.for_kinks * scale, rounding)
             ratio = _SAFE * np.sqrt(allowed / error) if error > 0.0 else _GROW
             wanted = length * min(max(ratio, _SHRINK), _GROW)
             if error <= allowed:
@@ -191,10 +225,25 @@ class _Walk:
         fresh = self._best(after)
         if (fresh != mask).any() and jobs.size <= _LOCATED:
             after, length, fresh = self._located(jobs, length, mask, after, fresh)
-        if error > usual:
+        if error > max(usual, rounding):
             self.for_kinks -= error / scale
         self.trail.stepped(error)
+        self.progress(self.now + length, self.trail.steps, self.speed)
         return after, length, fresh
+
+    def _require_budget(self) -> None:
+        """Raise UsageError once the budget is spent."""
+        solves = self.trail.solves + self.stepper.solves
+        if solves < self.budget:
+            return
+        reached, sooner = f"{self.now:.6g} s", "a horizon"
+        if self.horizon is not None:
+            reached, sooner = f"{reached} of {self.horizon:.6g} s", "a shorter horizon"
+        raise UsageError(
+            f"the fluid is at {reached} after {counted(self.trail.steps, 'step')} and has spent "
+            f"its budget of {counted(self.budget, 'level flow')}; give a larger tolerance than "
+            f"{self.tolerance:g}, {sooner}, or a larger budget"
+        )
 
     def _share(self, length: float) -> float:
         """Share of the horizon, or of all time, that a step covers."""
