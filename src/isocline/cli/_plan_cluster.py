@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from isocline.cli import _output
+from isocline.cli._waiting import waiting
 
 if TYPE_CHECKING:
     from isocline.model.cluster import Cluster
@@ -15,7 +16,8 @@ def plan_cluster(cluster: "Cluster", as_json: bool, out: Path | None) -> bool:
 
     # A variance of its own is that of numbers per slot.
     own = cluster.arrivals.dispersion != 1.0
-    plan = near_data_plan(cluster, clock="slotted" if own else "continuous")
+    with waiting("planning"):
+        plan = near_data_plan(cluster, clock="slotted" if own else "continuous")
     if as_json:
         _output.show_json(plan.to_dict())
     else:

@@ -8,6 +8,7 @@ import click
 from isocline.cli import _output
 from isocline.cli._imports import uncollected
 from isocline.cli._plan_cluster import plan_cluster
+from isocline.cli._waiting import waiting
 from isocline.errors import UsageError
 
 if TYPE_CHECKING:
@@ -44,9 +45,10 @@ def command(ctx: click.Context, file: Path, as_json: bool, out: Path | None, com
     _output.say_without_patience(system)
     from isocline.theory.routing.equilibrium import plan
 
-    document = plan(system).to_dict()
-    if compare:
-        document["latency_routing"] = _latency_routing(system, document["total_jobs"])
+    with waiting("planning"):
+        document = plan(system).to_dict()
+        if compare:
+            document["latency_routing"] = _latency_routing(system, document["total_jobs"])
     if as_json:
         _output.show_json(document)
     else:

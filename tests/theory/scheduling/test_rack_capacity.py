@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -118,3 +120,17 @@ def test_without_a_rack_rate_there_is_nothing_to_ask():
     graph = CompatibilityGraph.from_neighbours(2, [(0, 1)])
     with pytest.raises(UsageError, match="there is no rack rate"):
         rack_capacity(graph, [1.0], alone(np.zeros(2, np.int32)), Rates(1.0, 0.5))
+
+
+def test_a_program_that_takes_too_long_is_given_up_with_its_bracket():
+    rng = np.random.default_rng(0)
+    graph, rates = random_types(rng, 8, 8)
+    rack, speed = in_racks(rng, graph.sinks), random_rates(rng)
+    true = rack_capacity(graph, rates, alone(rack), speed)
+    assert true.by_program
+    with pytest.raises(UsageError, match="is not solved within 0 s") as refused:
+        rack_capacity(graph, rates, alone(rack), speed, most_seconds=0.0)
+    said = re.search(r"between (\S+) and ([^ ;]+);", str(refused.value))
+    assert said is not None
+    low, high = map(float, said.groups())
+    assert low * (1.0 - 1e-5) <= true.scale <= high * (1.0 + 1e-5)

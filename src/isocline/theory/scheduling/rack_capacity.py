@@ -17,8 +17,14 @@ import numpy.typing as npt
 from isocline.errors import NumericalError, UsageError
 from isocline.model.cluster import Rates
 from isocline.model.graph import CompatibilityGraph
+from isocline.plural import counted
 from isocline.theory.scheduling.capacity_region import balanced_load, boundary
-from isocline.theory.scheduling.rack_program import RackProgram, Sinks, distinct_sets
+from isocline.theory.scheduling.rack_program import (
+    MOST_SECONDS,
+    RackProgram,
+    Sinks,
+    distinct_sets,
+)
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -39,7 +45,11 @@ class RackCapacity:
 
 
 def rack_capacity(
-    graph: CompatibilityGraph, rates: npt.ArrayLike, sinks: Sinks, speed: Rates
+    graph: CompatibilityGraph,
+    rates: npt.ArrayLike,
+    sinks: Sinks,
+    speed: Rates,
+    most_seconds: float = MOST_SECONDS,
 ) -> RackCapacity:
     """The largest s such that s lambda can be served with three levels of distance.
 
@@ -48,9 +58,11 @@ def rack_capacity(
         rates: (L,) arrival rate of each type, tasks/s, above 0.
         sinks: Sizes and racks of the servers or groups.
         speed: alpha, beta and gamma, tasks/s.
+        most_seconds: Time to give the linear program.
 
     Raises:
-        UsageError: There is no rack rate, or an arrival rate is out of range.
+        UsageError: There is no rack rate, an arrival rate is out of range, or the linear program
+            takes longer than it is given; the message then has two bounds.
         NumericalError: The linear program's result misses its certificate.
     """
     if speed.rack is None:
@@ -62,7 +74,17 @@ def rack_capacity(
     high = boundary(load, speed.local, speed.rack).scale
     if high <= low * (1.0 + _SAME):
         return RackCapacity(low, high, by_program=False)
-    scale, bound = RackProgram(*merged(graph, supply), sinks, speed).largest_scale()
+    program = RackProgram(*merged(graph, supply), sinks, speed)
+    try:
+        scale, bound = program.largest_scale(most_seconds)
+    except TimeoutError as error:
+        raise UsageError(
+            "rack capacity: the linear program of three levels, for "
+            f"{counted(graph.sources, 'type')} and {counted(graph.sinks, 'server')} or groups of "
+            f"them, is not solved within {most_seconds:g} s; the load may grow by a factor that "
+            f"lies between {low:.6g} and {high:.6g}; give fewer servers or types, or leave the "
+            "rack rate out"
+        ) from error
     if not abs(bound - scale) <= _GAP * scale:
         raise NumericalError(
             f"rack capacity: {scale!r} is reached and {bound!r} proven; please report it"
