@@ -64,3 +64,4 @@ class Reason(StrEnum):
     QUARANTINED = "quarantined"
     UNREAD = "unread"
     NO_HOLDER = "no holder"
+    UNPICKED = "unpicked"

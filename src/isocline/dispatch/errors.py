@@ -40,6 +40,10 @@ class QuarantinedError(TaskError):
     """As many workers as the rules allow have died while they ran this task."""
 
 
+class UnpickedError(TaskError):
+    """The policy starts none of the tasks that wait, though servers are idle and nothing runs."""
+
+
 class TimeLimitError(TaskError):
     """The task ran for longer than its limit."""
 
@@ -119,8 +123,11 @@ def given_up(key: str, action: GiveUp, last: BaseException | None) -> BaseExcept
     """Error of a task that the core gave up; `last` is the error of its last attempt."""
     if action.reason in (Reason.RAISED, Reason.TIMED_OUT, Reason.UNREAD) and last is not None:
         return last
-    kind = QuarantinedError if action.reason is Reason.QUARANTINED else NoHolderError
-    error = kind(key, action.detail)
+    kinds: dict[Reason, type[TaskError]] = {
+        Reason.QUARANTINED: QuarantinedError,
+        Reason.UNPICKED: UnpickedError,
+    }
+    error = kinds.get(action.reason, NoHolderError)(key, action.detail)
     error.__cause__ = last
     return error
 

@@ -19,6 +19,9 @@ class Rules:
     """Workers that may die while they run one task before it is quarantined."""
     holder_grace: float = 0.0
     """Time that a task waits for a holder when the last one is gone, s."""
+    idle_grace: float = 10.0
+    """Time that tasks wait while all servers are idle and the policy starts none of them, before
+    they are given up, s; inf: for ever, as a policy needs that waits for more tasks to come."""
     measure: bool = True
     """Measure service rates, and let the policy go by them; else those given hold."""
     ahead_gap: float = 0.01
@@ -46,6 +49,8 @@ class Rules:
             raise UsageError(f"rules: most_killed is {self.most_killed}; give 1 worker or more")
         if not 0 <= self.holder_grace < math.inf:
             raise UsageError(f"rules: holder_grace is {self.holder_grace}; give seconds, 0 or more")
+        if not self.idle_grace >= 0:
+            raise UsageError(f"rules: idle_grace is {self.idle_grace}; give seconds, 0 or more")
         if not self.ahead_gap >= 0:
             raise UsageError(f"rules: ahead_gap is {self.ahead_gap}; give a share, 0 or more")
         if self.fetch_ahead < 0:

@@ -12,6 +12,8 @@ import isocline
 from isocline import Scheduler, SchedulingPolicy
 from isocline.compiled import identity, value_as
 from isocline.dispatch.engines.fake import FakeEngine
+from isocline.dispatch.errors import UnpickedError
+from isocline.dispatch.rules import Rules
 from isocline.errors import IsoclineError, PolicyError
 from isocline.model.cluster import Cluster, Rates, SampledTasks
 from isocline.policies.scheduling.contract import CALL, DUE, NOBODY, NOTHING, PICK, ROUTE
@@ -57,6 +59,8 @@ def due(view, now):  # type: ignore[no-untyped-def]
         return math.nan
     if view.option[0] == 9.0:
         return now
+    if view.option[0] == 11.0:
+        return now + 1e-3
     return math.inf
 
 
@@ -73,6 +77,29 @@ class Faulty(SchedulingPolicy):
 
     def option(self, setting):  # type: ignore[no-untyped-def]  # noqa: ARG002
         return np.array([float(self.what)])
+
+
+@value_as(CALL)
+def calls_nobody(local, queue, view, now, rng):  # type: ignore[no-untyped-def]
+    return NOBODY
+
+
+@value_as(PICK)
+def picks_nothing(server, view, now, rng):  # type: ignore[no-untyped-def]
+    return NOTHING
+
+
+@dataclass(frozen=True)
+class Never(Faulty):
+    """No task is ever started; `what` says when the policy wants to be asked again."""
+
+    name = "never"
+
+    def rules(self, setting):  # type: ignore[no-untyped-def]
+        rules = super().rules(setting)
+        return rules._replace(
+            route=RandomLocal().rules(setting).route, call=calls_nobody, pick=picks_nothing
+        )
 
 
 def simulated(policy: Any) -> None:
@@ -111,6 +138,31 @@ def test_what_a_rule_does_wrong_ends_the_run(run: Any, what: int, words: str) ->
 def test_a_time_that_has_passed_again_and_again_does_not_hang() -> None:
     with pytest.raises(PolicyError, match=r"faulty: due returned, again and again, a time that"):
         simulated(Faulty(9))
+
+
+@pytest.mark.parametrize("what", [9, 10, 11])  # due: at once, never, always in a second
+def test_live_tasks_that_are_never_picked_are_given_up_in_words(what: int) -> None:
+    rules = Rules(idle_grace=0.05)
+    engine = FakeEngine(2, speed=math.inf)
+    with Scheduler(engine, Never(what), locations=lambda _: ["n0"], rules=rules) as live:
+        futures = [live.submit(str, "a", key=key) for key in "abc"]
+        for future in futures:
+            with pytest.raises(UnpickedError, match="policy never starts none of the 3 tasks that"):
+                future.result()
+        said = str(futures[0].exception())
+        assert "2 servers had nothing to do for 0.05 s" in said
+        assert "mend its `pick`" in said
+        assert "Rules.idle_grace" in said
+    assert live.statistics().failed == 3
+
+
+def test_a_policy_that_waits_for_more_tasks_may() -> None:
+    rules = Rules(idle_grace=math.inf)
+    with Scheduler(FakeEngine(2, speed=math.inf), Never(10), rules=rules) as live:
+        future = live.submit(str, "a")
+        with pytest.raises(TimeoutError):
+            future.result(timeout=0.2)
+        future.cancel()
 
 
 @pytest.mark.parametrize("run", [simulated, scheduled])

@@ -36,6 +36,9 @@ from isocline.dispatch.telemetry.records import Outcome
 
 _MOST_WARNED = 8  # names in locations that no node has
 
+# Ticks without an action before a policy counts as one that never starts what waits.
+_MOST_IN_VAIN = 100
+
 
 @final
 class Coordinator:
@@ -64,6 +67,9 @@ class Coordinator:
         self._nodes = nodes
         self._book = book
         self._everywhere = everywhere
+        self._heard = -math.inf  # when something last happened, s
+        self._in_vain = 0  # ticks since then that led to nothing
+        self._promised = math.nan  # next deadline as first asked after the last event or tick, s
         self._warned: set[str] = set()  # names in locations that no node has
         self.attempts = Attempts()
         self._holdings = ChunkIndex()
@@ -107,12 +113,33 @@ class Coordinator:
 
     def tick(self, now: float) -> None:
         """Do all due work."""
-        if not self.stopping:
-            self._act(self.core.tick(now), now)
+        if self.stopping:
+            return
+        actions = self.core.tick(now)
+        self._in_vain, self._promised = (0 if actions else self._in_vain + 1), math.nan
+        if actions:
+            self._act(actions, now)
+        if self._stalls_at(now) <= now:
+            self._act(self.core.give_up_unpicked(), now)
 
     def next_deadline(self, now: float) -> float:
         """Next time at which `tick` has work, s; inf if never."""
-        return math.inf if self.stopping else self.core.next_deadline(now)
+        if self.stopping:
+            return math.inf
+        return min(self.core.next_deadline(now), self._stalls_at(now))
+
+    def _stalls_at(self, now: float) -> float:
+        """Time at which tasks that the policy does not start are given up, s; mostly inf.
+
+        It has `idle_grace` s from the last event, or from the time at which it wanted to be called
+        next when it was first asked; one that is called in vain again and again has no more.
+        """
+        if not self.core.stalled:
+            return math.inf
+        if math.isnan(self._promised):
+            self._promised = self.core.next_deadline(now)
+        waits = self._promised < math.inf and self._in_vain < _MOST_IN_VAIN
+        return (self._promised if waits else self._heard) + self.core.rules.idle_grace
 
     def stop(self, now: float) -> None:
         """Start nothing more: tasks that do not run are cancelled."""
@@ -261,6 +288,7 @@ class Coordinator:
     # Actions of the core
 
     def _act(self, actions: list[Action], now: float) -> None:
+        self._heard, self._promised = now, math.nan
         for action in actions:
             match action:
                 case Start():

@@ -246,6 +246,29 @@ class Core:
         """
         self._table.shares.weigh(job, weight)
 
+    @property
+    def stalled(self) -> bool:
+        """Whether tasks wait while all servers are idle and none fetches: only a policy does so."""
+        if self.waiting == 0 or self.in_flight:
+            return False
+        return self._table.board.idles() and not self._table.fetching.coming()
+
+    def give_up_unpicked(self) -> list[Action]:
+        """Give up all tasks that wait for the policy to pick them."""
+        board, grace = self._table.board, self.rules.idle_grace
+        servers = counted(len(board.idle()), "server")
+        detail = (
+            f"policy {board.policy.name} starts none of the {counted(self.waiting, 'task')} that "
+            f"wait, though {servers} had nothing to do for {grace:g} s; mend its `pick`, or "
+            "have its `due` name the time at which it will, or, if it waits for more tasks to "
+            "come, give it time (Rules.idle_grace)"
+        )
+        return [
+            action
+            for task in list(self._table.number)
+            for action in self._give_up(task, Reason.UNPICKED, detail)
+        ]
+
     def runs(self, server: int) -> list[int]:
         """Return the tasks at a server: the running one, and the pipelined one."""
         return [attempt.task for attempt in self._table.servers.at.get(server, ())]
