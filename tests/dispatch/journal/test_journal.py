@@ -3,11 +3,12 @@
 import contextlib
 import logging
 import sqlite3
+import time
 from pathlib import Path
 
 import pytest
 
-from isocline.dispatch.errors import JournalError
+from isocline.dispatch.errors import JournalError, UnwrittenError
 from isocline.dispatch.journal.journal import LARGE, Journal, Row
 from isocline.dispatch.submission.identity import Identity
 
@@ -129,6 +130,46 @@ def test_on_a_full_disk_the_run_goes_on(tmp_path: Path, caplog: pytest.LogCaptur
     assert len(caplog.records) == 1
     again = Journal(tmp_path / "run.db", resume=True)
     assert again.find("0", b"same") is None
+    again.close()
+
+
+@pytest.mark.parametrize("how", ["deleted", "moved", "replaced"])
+def test_a_file_that_is_taken_away_during_the_run_is_missed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, how: str
+) -> None:
+    path = tmp_path / "run.db"
+    journal = Journal(path)
+    journal.note(row("a"))
+    while journal.unwritten:
+        time.sleep(0.001)
+    if how == "deleted":
+        path.unlink()
+    else:
+        path.rename(tmp_path / "elsewhere")
+    if how == "replaced":
+        path.write_text("another")
+    for key in "bcd":
+        journal.note(row(key))
+        while journal.unwritten:
+            time.sleep(0.001)
+    said = "replaced by another file" if how == "replaced" else "deleted or moved"
+    with pytest.raises(UnwrittenError, match=rf"run\.db: was {said} during the run.*cannot be res"):
+        journal.close()
+    assert caplog.text.count(said) == 1
+    assert "the run goes on, but cannot be resumed" in caplog.text
+
+
+def test_a_process_that_changes_its_directory_keeps_its_journal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "other").mkdir()
+    monkeypatch.chdir(tmp_path)
+    journal = Journal("run.db")
+    monkeypatch.chdir(tmp_path / "other")
+    journal.note(row("large", value=b"x" * LARGE))
+    journal.close()
+    again = Journal(tmp_path / "run.db", resume=True)
+    assert again.find("large", b"same") == b"x" * LARGE
     again.close()
 
 

@@ -10,11 +10,13 @@ A full disk does not stop the run. Rows that cannot be written are kept and trie
 second, up to 64 MB of results; beyond that the oldest are dropped, and those tasks are run again by
 a resumed run. The failure is logged when it begins, and `close` reports the rows that were lost. A
 row that no disk would take, or that is damaged when it is read, affects its own task alone, which
-is run again. Results that are too large for a row have files of their own in PATH-results/.
+is run again. A file that is deleted, moved or replaced during the run is missed at the next commit
+with a warning, and `close` raises. Results that are too large for a row have files of their own in PATH-results/.
 """
 
 import ctypes
 import hashlib
+import os
 import sqlite3
 import threading
 import zlib
@@ -129,9 +131,12 @@ class Journal:
         self.lost = 0  # results let go, as the disk stayed full or takes them never
         self._last_loss = ""
         self._said_python = False
-        self._large = LargeResults(self.path)
+        self._place = self.path.absolute()  # the process may change its directory
+        self._large = LargeResults(self._place)
+        self._taken: str | None = None  # what became of the file, if it is not at its path
         self._lock = threading.Lock()  # SQLite connections are not for two threads at once
         self._connection = self._opened(resume)
+        self._file = _file_at(self._place)
         self._rows: deque[Row] = deque()
         self._closing = threading.Event()
         self._writer = threading.Thread(target=self._write, name="isocline-journal", daemon=True)
@@ -192,7 +197,14 @@ class Journal:
             return
         self._closing.set()
         self._writer.join()
+        self._look()
         self._connection.close()
+        if self._taken:
+            raise UnwrittenError(
+                f"journal {self.path}: {self._taken} during the run, so that nothing of the run is "
+                "kept and it cannot be resumed; its results stand. Give the next run a path that "
+                "nobody else uses"
+            )
         missing = len(self._rows) + self.lost
         if missing:
             raise UnwrittenError(
@@ -209,6 +221,16 @@ class Journal:
         there, not even at the end of the interpreter.
         """
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._connection))
+
+    def _look(self) -> None:
+        """Warn, once, if the file is no longer at its path: what is written then goes nowhere."""
+        file = _file_at(self._place)
+        if self._taken or file == self._file:
+            return
+        self._taken = "was replaced by another file" if file else "was deleted or moved"
+        LOG.warning(
+            "journal %s: %s; the run goes on, but cannot be resumed", self.path, self._taken
+        )
 
     def _say_python(self, python: str | None) -> None:
         """Log once that results are of another release of Python, if they are."""
@@ -291,6 +313,7 @@ class Journal:
 
     def _left(self, batch: list[Row]) -> list[Row]:
         """Write rows; returns those that the disk did not take, to be tried again."""
+        self._look()
         last = {row.key: row for row in batch}  # a task often starts and ends within one batch
         rows = list(last.values())
         left: list[Row] = []
@@ -352,6 +375,15 @@ class Journal:
         while size > _KEPT:
             size -= len(self._rows.popleft().value or b"")
             self.lost += 1
+
+
+def _file_at(path: Path) -> tuple[int, int] | None:
+    """Device and number of the file at a path; None if there is none."""
+    try:
+        found = os.stat(path)  # noqa: PTH116 - Path.stat is slower by half
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _checked(row: Row) -> Row:
