@@ -246,8 +246,12 @@ def test_a_task_that_kills_its_workers_is_quarantined() -> None:
     with scheduler(deadly) as live:
         future = live.submit(number, "0", key="deadly")
         assert list(live.map(number, numbers(100))) == list(range(100))
-        with pytest.raises(QuarantinedError, match="task 'deadly'"):
+        with pytest.raises(QuarantinedError, match="task 'deadly': 3 workers died while") as error:
             future.result()
+        at = {ran.node for ran in live.records if ran.key == "deadly"}
+        assert at
+        assert all(node in str(error.value) for node in at)
+        assert "it is not run again; look for what ends them" in str(error.value)
 
 
 def test_a_chunk_that_nobody_holds_says_so() -> None:

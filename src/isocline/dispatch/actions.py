@@ -41,6 +41,7 @@ class GiveUp(NamedTuple):
     task: int
     reason: "Reason"
     detail: str  # in words
+    servers: tuple[int, ...] = ()  # that died while they ran it, in order
 
 
 Action = Start | Cancel | Fetch | GiveUp

@@ -5,12 +5,15 @@ its cause and the task's key in a note.
 """
 
 import pickle
+from collections import Counter
+from collections.abc import Sequence
 from concurrent.futures import CancelledError
 from typing import Any
 
 from isocline.dispatch.actions import GiveUp, Reason
 from isocline.dispatch.user_code_guard import Caught, guarded, printable, shown, words
 from isocline.errors import IsoclineError
+from isocline.plural import counted
 
 # Exceptions that control their catcher: in the caller's thread they would end the program, a
 # generator or an asyncio task that had nothing to do with it.
@@ -123,11 +126,25 @@ def given_up(key: str, action: GiveUp, last: BaseException | None) -> BaseExcept
     """Error of a task that the core gave up; `last` is the error of its last attempt."""
     if action.reason in (Reason.RAISED, Reason.TIMED_OUT, Reason.UNREAD) and last is not None:
         return last
-    kinds: dict[Reason, type[TaskError]] = {
-        Reason.QUARANTINED: QuarantinedError,
-        Reason.UNPICKED: UnpickedError,
-    }
-    error = kinds.get(action.reason, NoHolderError)(key, action.detail)
+    kind = UnpickedError if action.reason is Reason.UNPICKED else NoHolderError
+    error = kind(key, action.detail)
+    error.__cause__ = last
+    return error
+
+
+def quarantined(key: str, nodes: Sequence[str], last: BaseException | None) -> TaskError:
+    """Error of a task at which the workers of these nodes died, one after the other."""
+    times = Counter(nodes)
+    at = ", ".join(
+        f"{printable(node)} ({count} times)" if count > 1 else printable(node)
+        for node, count in times.items()
+    )
+    error = QuarantinedError(
+        key,
+        f"{counted(len(nodes), 'worker')} died while they ran it, at "
+        f"{'node' if len(times) == 1 else 'nodes'} {at}; it is not run again; look for what ends "
+        "them, such as memory that runs out or a crash in compiled code, or give smaller chunks",
+    )
     error.__cause__ = last
     return error
 

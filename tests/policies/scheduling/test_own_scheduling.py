@@ -158,7 +158,8 @@ def test_live_tasks_that_are_never_picked_are_given_up_in_words(what: int) -> No
 
 def test_a_policy_that_waits_for_more_tasks_may() -> None:
     rules = Rules(idle_grace=math.inf)
-    with Scheduler(FakeEngine(2, speed=math.inf), Never(10), rules=rules) as live:
+    engine = FakeEngine(2, speed=math.inf)
+    with Scheduler(engine, Never(10), locations=lambda _: ["n0"], rules=rules) as live:
         future = live.submit(str, "a")
         with pytest.raises(TimeoutError):
             future.result(timeout=0.2)

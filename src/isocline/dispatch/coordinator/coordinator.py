@@ -29,7 +29,7 @@ from isocline.dispatch.engines.base import (
     TimedOut,
     WorkItem,
 )
-from isocline.dispatch.errors import given_up, no_holder, over_limit, raised
+from isocline.dispatch.errors import given_up, no_holder, over_limit, quarantined, raised
 from isocline.dispatch.log import LOG
 from isocline.dispatch.submission.task import Attempt, Task
 from isocline.dispatch.telemetry.records import Outcome
@@ -381,6 +381,8 @@ class Coordinator:
         return self._nodes.changed > attempt.given or not self._nodes.all_up(names)
 
     def _given_up(self, task: Task, action: GiveUp) -> BaseException:
+        if action.reason is Reason.QUARANTINED:
+            return quarantined(task.key, [self._nodes.names[s] for s in action.servers], task.error)
         if action.reason is not Reason.NO_HOLDER:
             return given_up(task.key, action, task.error)
         return no_holder(task.key, task.chunk, self._nodes.states(self._names(task)), task.error)

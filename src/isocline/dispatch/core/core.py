@@ -319,16 +319,14 @@ class Core:
         killed = self._failures.killed(task, server)
         if len(killed) < self.rules.most_killed:
             return []
-        servers = ", ".join(map(str, killed))
-        return self._give_up(
-            task,
-            Reason.QUARANTINED,
-            f"{counted(len(killed), 'worker')} died while they ran it: {servers}",
-        )
+        detail = f"{counted(len(killed), 'worker')} died while they ran it"
+        return self._give_up(task, Reason.QUARANTINED, detail, tuple(killed))
 
-    def _give_up(self, task: int, reason: Reason, detail: str) -> list[Action]:
+    def _give_up(
+        self, task: int, reason: Reason, detail: str, servers: tuple[int, ...] = ()
+    ) -> list[Action]:
         self.statistics.given_up += 1
-        return [*self._leave(task), GiveUp(task, reason, detail)]
+        return [*self._leave(task), GiveUp(task, reason, detail, servers)]
 
     def _without_holder(self, now: float) -> list[Action]:
         """Give up the tasks that have waited long enough for a holder."""
