@@ -171,6 +171,28 @@ def test_a_killed_run_that_goes_on_gives_nothing_stale(
     assert sum(line["node"] is None for line in found.values()) >= 10
 
 
+@pytest.mark.parametrize(
+    ("edit", "says"),
+    [
+        (("wc -c", "wc -l"), "'a.txt' had another command when it ran; undo"),
+        (("chunks: ", "nodes: {one: .}\nchunks: "), "had its job file in another folder, or with"),
+    ],
+)
+def test_a_job_file_that_has_changed_is_named_by_what_changed_in_it(
+    tmp_path: Path, edit: tuple[str, str], says: str
+) -> None:
+    text = 'command: "wc -c < {path}"\nchunks: "*.txt"\n'
+    (tmp_path / "a.txt").write_text("one\ntwo\n")
+    file, journal = job(tmp_path, text, "job.yaml"), tmp_path / "journal"
+    done = run(file, "--journal", journal, *(() if "nodes" in edit[1] else ("--workers", "1")))
+    assert done.exit_code == 0, done.stderr
+    job(tmp_path, text.replace(*edit), "job.yaml")
+    refused = run(file, "--journal", journal, "--resume")
+    assert refused.exit_code == 2
+    assert says in refused.stderr
+    assert "function" not in refused.stderr
+
+
 def test_ctrl_c_says_what_was_done_and_exits_with_130(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "isocline", "run", job(tmp_path, SLOW), "--workers", "1"]
     with running(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:

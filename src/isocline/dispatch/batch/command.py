@@ -46,6 +46,8 @@ class Command:
     braces stay as they are.
     """
 
+    is_shell_command = True  # for messages: nobody has written a function
+
     def __init__(self, text: str) -> None:
         """Raises QuotingError if `{path}` stands where the shell would not read it as one word."""
         self._text = with_path(text)

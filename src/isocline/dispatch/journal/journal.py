@@ -11,7 +11,8 @@ second, up to 64 MB of results; beyond that the oldest are dropped, and those ta
 a resumed run. The failure is logged when it begins, and `close` reports the rows that were lost. A
 row that no disk would take, or that is damaged when it is read, affects its own task alone, which
 is run again. A file that is deleted, moved or replaced during the run is missed at the next commit
-with a warning, and `close` raises. Results that are too large for a row have files of their own in PATH-results/.
+with a warning, and `close` raises. Results that are too large for a row have files of their own in
+PATH-results/.
 """
 
 import ctypes
@@ -143,11 +144,12 @@ class Journal:
         self._writer.start()
         owned(self)
 
-    def find(self, key: str, fingerprint: bytes) -> bytes | None:
+    def find(self, key: str, fingerprint: bytes, *, command: bool = False) -> bytes | None:
         """The pickled result of a task that finished in an earlier run, or None.
 
         It is None, too, if its data or the release of Python has changed, or the result is damaged:
-        the task must run again. The fingerprint is a packed `Identity`.
+        the task must run again. The fingerprint is a packed `Identity`, of a function or a shell
+        `command`.
 
         Raises:
             JournalError: The task had another function, loader or other arguments.
@@ -164,7 +166,7 @@ class Journal:
         was, value, large, crc = found
         if was != fingerprint:
             self._say_python(another_python(was, fingerprint))
-            what = changed(was, fingerprint)
+            what = changed(was, fingerprint, command=command)
             if what is None:
                 return None
             raise JournalError(

@@ -24,6 +24,13 @@ _FOUND = {
     "loader": "another loader",
     "arguments": "other arguments, or another chunk",
 }
+# In a job file in YAML nobody has written a function or a loader.
+_FOUND_OF_COMMAND = {
+    "function": "another command",
+    "loader": "its job file in another folder, or with nodes where this one has none or none where "
+    "it has some",
+    "arguments": "another chunk",
+}
 
 
 class Identity(NamedTuple):
@@ -40,8 +47,8 @@ class Identity(NamedTuple):
         return b"".join(self)
 
 
-def changed(was: bytes, now: bytes) -> str | None:
-    """Describe the difference of two packed identities that differ.
+def changed(was: bytes, now: bytes, *, command: bool = False) -> str | None:
+    """Describe the difference of two packed identities that differ, of a function or a `command`.
 
     None: only the data differs, or the release of Python, so that the rest is unknown. Such a task
     must run again.
@@ -49,7 +56,8 @@ def changed(was: bytes, now: bytes) -> str | None:
     old, new = _unpacked(was), _unpacked(now)
     if old.python != new.python:
         return None
-    found = [words for part, words in _FOUND.items() if getattr(old, part) != getattr(new, part)]
+    said = _FOUND_OF_COMMAND if command else _FOUND
+    found = [words for part, words in said.items() if getattr(old, part) != getattr(new, part)]
     return " and ".join(found) or None
 
 

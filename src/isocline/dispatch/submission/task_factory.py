@@ -144,7 +144,8 @@ class TaskFactory:
             task.fingerprint, task.data = _examined(
                 lambda: self._identity(function, arguments, wanted, chunk), function.name
             )
-            task.found = self._journal.find(key, task.fingerprint)
+            command = getattr(type(wanted.function), "is_shell_command", False) is True
+            task.found = self._journal.find(key, task.fingerprint, command=command)
         return task
 
     def _identity(
