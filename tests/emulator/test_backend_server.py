@@ -329,7 +329,7 @@ class TestFaults:
     @pytest.mark.parametrize(
         ("path", "body", "problem"),
         [
-            ("/faults", {"eror": 1}, "fault 'eror' is unknown; known: slow, hang"),
+            ("/faults", {"eror": 1}, "fault 'eror' is unknown; known: error, garba"),
             ("/faults", {"error": 2}, "fault error: is 2"),
             ("/faults", "x", "not JSON"),
             ("/faults", [], "not a mapping"),
@@ -374,6 +374,12 @@ def test_the_address_it_cannot_have_is_named(address: str) -> None:
         (["--decode", "0"], "'--decode': '0' is out of range; give a finite number above 0"),
         (["--fault", "error=2"], "fault error: is 2; give a share of the requests, from 0 to 1"),
         (["--fault", "slow=0"], "fault slow: is 0; give a factor above 0"),
+        (["--fault", "error=abc"], "fault error: is 'abc'; give a share of the requests, from 0"),
+        (["--fault", "error=["], "fault error: is '['; give a share"),
+        (["--fault", "hang=true"], "fault hang: is True; give a share"),
+        (["--fault", "error=0.1 slow=3"], "known: error, garbage, hang, reset (a share of the re"),
+        (["--fault", "error=0.1", "--fault", "error=0.2"], "error stands twice; give each once"),
+        (["--fault", "slow"], "fault slow: by which factor? give it as slow=3"),
         (["--sizes", "lognormal:cv=0"], "--sizes 'lognormal:cv=0': lognormal: cv is 0.0; give"),
     ],
 )

@@ -2,16 +2,21 @@
 
 from typing import Annotated, Self
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from isocline.arguments import in_one_line
 from isocline.errors import UsageError
+from isocline.user_code import value_of
 
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Factor = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
+_SHARE = "a share of the requests, from 0 to 1"
 _WANTED = {"slow": "a factor above 0", "sick": "true or false"}
-_EXAMPLE = "give faults as error=0.1,slow=3"
+_KNOWN = (
+    f"known: error, garbage, hang, reset ({_SHARE}), slow (a factor above 0), sick (true or "
+    "false); as error=0.1,slow=3,sick"
+)
 
 
 class Faults(BaseModel):
@@ -55,10 +60,9 @@ class Faults(BaseModel):
             first = errors.errors(include_url=False)[0]
             name = first["loc"][0]
             if first["type"] == "extra_forbidden":
-                known = ", ".join(self.__class__.model_fields)
-                raise UsageError(f"fault {name!r} is unknown; known: {known}") from None
-            wanted = _WANTED.get(str(name), "a share of the requests, from 0 to 1")
-            raise UsageError(f"fault {name}: is {first['input']!r}; give {wanted}") from None
+                raise UsageError(f"fault {name!r:.80} is unknown; {_KNOWN}") from None
+            value, wanted = in_one_line(first["input"]), _WANTED.get(str(name), _SHARE)
+            raise UsageError(f"fault {name}: is {value}; give {wanted}; {_KNOWN}") from None
 
 
 def _pairs(text: str) -> dict[str, object]:
@@ -66,12 +70,14 @@ def _pairs(text: str) -> dict[str, object]:
     for part in text.split(","):
         name, equals, value = (piece.strip() for piece in part.partition("="))
         if not name or (equals and not value):
-            raise UsageError(f"--fault {text!r}: {_EXAMPLE}")
-        pairs[name] = yaml.safe_load(value) if equals else _switched_on(name)
+            raise UsageError(f"faults {text!r:.80}: give faults as error=0.1,slow=3; {_KNOWN}")
+        if name in pairs:
+            raise UsageError(f"faults {text!r:.80}: {name} stands twice; give each once")
+        pairs[name] = value_of(value) if equals else _switched_on(name)
     return pairs
 
 
 def _switched_on(name: str) -> object:
     if name == "slow":
-        raise UsageError("--fault slow: by which factor? give it as slow=3")
+        raise UsageError("fault slow: by which factor? give it as slow=3")
     return True if name == "sick" else 1.0
