@@ -44,6 +44,11 @@ def malformed(address: BackendAddress) -> str:
     return f"{_place(address)}: the answer is not valid HTTP; check the url's port and scheme"
 
 
+def head_too_long(address: BackendAddress) -> str:
+    """Message for an answer of which a line of the head is longer than the HTTP client reads."""
+    return f"{_place(address)}: a line of the answer's head is too long; shorten it at the backend"
+
+
 def failure_of(error: Exception, address: BackendAddress) -> tuple[Cause, str]:
     """Return the cause, and a message with a remedy; `error` is what connecting raised."""
     place, number = _place(address), _number(error)

@@ -274,6 +274,10 @@ NUMBERS = b"vllm:num_requests_running NaN\nvllm:num_requests_waiting 1\n"
 BAD_PAGES = {
     "silent": (silent, "no answer within 0.2 s"),
     "garbage": (saying(GARBAGE), "the answer is not valid HTTP"),
+    "long head": (
+        saying(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 10_000 + b"\r\nContent-Length: 0\r\n\r\n"),
+        "a line of the answer's head is too long; shorten it at the backend",
+    ),
     "missing": (saying(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"), "status 404"),
     "others": (saying(ok(b"up 1\n")), "/metrics has none of"),
     "numbers": (saying(ok(NUMBERS)), "num_requests_running is 'NaN'"),

@@ -12,6 +12,7 @@ import pytest
 from isocline.gateway.access_log import CLIENT_GONE
 from isocline.gateway.core.build import core_of
 from isocline.gateway.core.rules import HoldingRule, RetryRule, Rules
+from isocline.gateway.metrics.failure_reasons import reason_of
 from isocline.gateway.proxy import Proxy
 from isocline.model.curves import TableCurve
 from isocline.model.serving_settings import SizeLimits
@@ -82,6 +83,32 @@ def test_a_refused_connection_is_tried_elsewhere_even_for_post() -> None:
         assert backend.bodies == [b"hi"] * 4
         assert max(access.attempts for access in seen.accesses) == 2
         client.close()
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        (b"X: " + b"x" * 40_000 + b"\r\n", "it is longer than 32768 bytes; raise sizes.head"),
+        (b"X: 1\r\n" * 101, "more than 100 header fields; raise sizes.header_count"),
+    ],
+)
+def test_a_head_beyond_a_limit_is_named_with_the_setting(fields: bytes, says: str) -> None:
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n" + fields + b"\r\n"
+
+    async def scenario() -> None:
+        async with proxying(saying(head)) as (seen, _):
+            client = await seen.connect()
+            status, _, body = await client.ask(GET)
+            assert status == 502
+            assert b"the head of the response exceeds a limit" in body
+            await until(lambda: bool(seen.accesses))
+            (access,) = seen.accesses
+            assert says in access.reason
+            assert "not valid HTTP" not in access.reason
+            assert reason_of(access) == "head_too_long"
+            client.close()
 
     run(scenario())
 

@@ -64,6 +64,7 @@ class Cause(Enum):
     STALE = ("an idle connection was closed as the request was sent", 502, True, False)
     RESET = ("the connection broke before the response was complete", 502, True, True)
     MALFORMED = ("the response is not valid HTTP", 502, False, True)
+    HEAD_TOO_LONG = ("the head of the response exceeds a limit", 502, False, True)
     FIRST_BYTE_TIMEOUT = ("the response did not begin in time", 504, False, True)
     IDLE_TIMEOUT = ("the response stood still for too long", 504, False, True)
     TOTAL_TIMEOUT = ("the request took too long altogether", 504, False, False)

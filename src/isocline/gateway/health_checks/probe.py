@@ -146,6 +146,9 @@ class Client:
             return Answer(response.status, body, measured)
 
 
+_TOO_LONG = "Got more than"  # aiohttp's words of a line beyond its limit, 8190 bytes
+
+
 async def _bounded(content: aiohttp.StreamReader, largest: int) -> bytes | None:
     body = bytearray()
     while piece := await content.read(_PIECE):
@@ -187,6 +190,8 @@ def _said(error: Exception, address: BackendAddress) -> str:
         return connect_failures.failure_of(error.os_error, address)[1]
     if isinstance(error, (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError)):
         return connect_failures.broken(address)
+    if isinstance(error, aiohttp.ClientResponseError) and _TOO_LONG in error.message:
+        return connect_failures.head_too_long(address)
     if isinstance(error, aiohttp.ClientResponseError):
         return connect_failures.malformed(address)
     # A name that is none, which aiohttp tells before it connects; or what connecting raised.

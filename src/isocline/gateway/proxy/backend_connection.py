@@ -9,7 +9,12 @@ from typing import cast, final
 
 from isocline.gateway.core.actions import FULL, Cause
 from isocline.gateway.core.request_cost import Usage
-from isocline.gateway.http.grammar import BAD_GATEWAY, BadMessageError, require_response_start
+from isocline.gateway.http.grammar import (
+    BAD_GATEWAY,
+    HEAD_TOO_LARGE,
+    BadMessageError,
+    require_response_start,
+)
 from isocline.gateway.http.response_head import SWITCHING, ResponseHead
 from isocline.gateway.proxy.exchange import Exchange
 from isocline.gateway.proxy.pool import Pool
@@ -144,7 +149,10 @@ class BackendConnection(BackendSide, asyncio.Protocol):
             else:
                 self.response.data(data)
         except BadMessageError as error:
-            exchange.failed(Cause.MALFORMED, error.reason)
+            if error.status == HEAD_TOO_LARGE:
+                exchange.failed(Cause.HEAD_TOO_LONG, f"{error.reason}; raise sizes.header_count")
+            else:
+                exchange.failed(Cause.MALFORMED, error.reason)
 
     def eof_received(self) -> None:
         """Handle the backend's end of sending.
@@ -209,7 +217,9 @@ class BackendConnection(BackendSide, asyncio.Protocol):
         while True:
             end = data.find(b"\r\n\r\n") + 4
             if (end if end > 3 else len(data)) > sizes.head:
-                raise BadMessageError(f"its head is longer than {sizes.head} bytes", BAD_GATEWAY)
+                said = f"it is longer than {sizes.head} bytes; raise sizes.head"
+                exchange.failed(Cause.HEAD_TOO_LONG, said)
+                return
             if end < 4:
                 require_response_start(data)
                 self._held = data
