@@ -23,3 +23,11 @@ def running(command: Sequence[str | Path], **options: Any) -> Iterator["subproce
             if pipe is not None:
                 pipe.close()
         process.wait()
+
+
+def alive(pid: int) -> bool:
+    """Not gone, and no zombie that waits for its parent; Linux only."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False

@@ -2,7 +2,6 @@
 
 import json
 import os
-import pickle
 import signal
 import subprocess
 import sys
@@ -14,9 +13,13 @@ from typing import Any
 
 import pytest
 
-from isocline.demo.child import send
 from isocline.emulator import Settings
+from isocline.loadgen import LoadSettings, Schedule
+from isocline.loadgen.workers import WORKER
 from isocline.model.curves import HyperbolicCurve
+from isocline.subprocesses.framing import Channel
+from isocline.subprocesses.spawn import start
+from tests.running import alive
 
 DEMO = [sys.executable, "-m", "isocline", "demo"]
 # Two policies on a small load: 4 backends, 8 runs of less than 1 s.
@@ -113,25 +116,24 @@ def test_a_process_that_dies_is_named_and_the_others_are_ended() -> None:
 
 
 @pytest.mark.parametrize(
-    ("role", "message"), [("backend", Settings(HyperbolicCurve(10.0, 5.0))), ("sender", None)]
+    ("module", "message"),
+    [
+        ("isocline.demo.backend", Settings(HyperbolicCurve(10.0, 5.0))),
+        (WORKER, (LoadSettings("http://127.0.0.1:9"), Schedule.poisson(1.0, 1.0, 4, 8))),
+    ],
 )
-def test_a_process_ends_with_its_parent_however_that_ends(role: str, message: object) -> None:
-    command = f"from isocline.demo.{role} import main; main()"
-    process = subprocess.Popen(
-        [sys.executable, "-c", command], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
+def test_a_process_ends_with_its_parent_however_that_ends(module: str, message: object) -> None:
+    process, end = start(module)
+    channel = Channel(end)
     try:
-        if message is not None:
-            send(process.stdin, message)
-        pickle.load(process.stdout)  # it is at work
-        process.stdin.close()  # as the kernel does for a parent that was killed
+        channel.send(message)
+        channel.receive()  # it is at work
+        channel.close()  # as the kernel does for a parent that was killed
         assert process.wait(120) == 0
     finally:
         process.kill()
         process.wait()
-        process.stdout.close()
+        channel.close()
 
 
 @contextmanager
@@ -156,11 +158,3 @@ def started() -> Iterator[tuple[subprocess.Popen[str], list[int]]]:
 def children(pid: int) -> list[int]:
     """Those of its only thread that starts any."""
     return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-
-def alive(pid: int) -> bool:
-    """Not gone, and no zombie that waits for its parent."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False

@@ -1,8 +1,17 @@
 """Load over real sockets: what is due is sent, what is slow is seen, what fails is counted."""
 
 import json
+import os
+import re
+import signal
 import socket
 import struct
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +32,7 @@ from tests.loadgen.servers import (
     answer_and_reset_on_the_next,
     serving,
 )
+from tests.running import alive, running
 
 
 def load(
@@ -49,6 +59,65 @@ def test_workers_share_the_requests() -> None:
         result = load(f"http://{address}", 300.0, 1.0, workers=2)
     assert result.due == Schedule.poisson(300.0, 1.0, 4, 8, seed=2).times.size
     assert (result.completed, result.workers) == (result.due, 2)
+
+
+WORKERS = ["--rate", "50", "--duration", "600", "--workers", "2", "--json"]
+LINUX = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc")
+
+
+@contextmanager
+def loading(address: str) -> Iterator[tuple["subprocess.Popen[str]", list[int]]]:
+    """`isocline load` with two workers for ten minutes, of which both are at work."""
+    command = [sys.executable, "-m", "isocline", "load", f"http://{address}", *WORKERS]
+    with running(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        end = time.monotonic() + 60.0
+        while requests_at(address) < 10:
+            assert process.poll() is None
+            assert time.monotonic() < end, "no load arrives"
+            time.sleep(0.05)
+        found = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        yield process, [int(word) for word in found]
+
+
+def requests_at(address: str) -> int:
+    """Number of requests that an emulated backend has completed."""
+    with urllib.request.urlopen(f"http://{address}/metrics") as response:
+        text = response.read().decode()
+    (count,) = re.findall(r"^vllm:e2e_request_latency_seconds_count\S* (\S+)$", text, re.MULTILINE)
+    return int(float(count))
+
+
+@LINUX
+def test_sigint_of_the_parent_alone_ends_workers_early_with_what_they_have() -> None:
+    with emulated(curve=FAST) as address, loading(address) as (process, workers):
+        process.send_signal(signal.SIGINT)
+        out, said = process.communicate(timeout=60)
+        document = json.loads(out)
+        assert (process.returncode, said) == (0, "")
+        assert document["interrupted"]
+        assert document["completed"] >= 10
+        assert len(workers) == 2
+        assert not any(map(alive, workers))
+
+
+@LINUX
+def test_a_worker_that_dies_is_named_and_the_others_are_ended() -> None:
+    with emulated(curve=FAST) as address, loading(address) as (process, workers):
+        os.kill(workers[1], signal.SIGKILL)  # the first one goes on for ten minutes
+        out, said = process.communicate(timeout=60)
+        assert (process.returncode, out) == (2, "")
+        assert "the process of load worker 1 ended with status -9; start the load again" in said
+        assert not any(map(alive, workers))
+
+
+@LINUX
+def test_workers_send_no_more_once_their_parent_was_killed() -> None:
+    with emulated(curve=FAST) as address, loading(address) as (process, workers):
+        process.kill()
+        end = time.monotonic() + 60.0
+        while any(map(alive, workers)):
+            assert time.monotonic() < end, "they send on"
+            time.sleep(0.02)
 
 
 def test_streams_have_times_of_tokens() -> None:

@@ -1,21 +1,20 @@
-"""A process of the demo from inside: it answers what it is asked over its pipes, in pickles.
+"""A process of the demo from inside: it answers what its parent asks.
 
 To it: what it shall be, once; then None as often as its parent wants a `Look`. From it: what its
-parent must know to use it, then the looks. It ends with its standard input, and so with its parent,
-however that ends.
+parent must know to use it, then the looks. It ends with its parent, however that ends.
 """
 
 import asyncio
-import pickle
-import sys
 import time
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
-from typing import IO, Any, NamedTuple, final
+from contextlib import AbstractAsyncContextManager, suppress
+from typing import Any, NamedTuple, final
 
 import uvloop
 
 from isocline.clock import SYSTEM_CLOCK, Clock
+from isocline.subprocesses.framing import packed, received
+from isocline.subprocesses.spawn import connection
 
 
 class Work(NamedTuple):
@@ -27,7 +26,7 @@ class Work(NamedTuple):
 
 
 class Look(NamedTuple):
-    """What a process says of itself, since its start."""
+    """Report of a process on itself, since its start."""
 
     time: float  # s, monotonic
     cpu: float  # s
@@ -74,28 +73,13 @@ def serve(role: Role) -> None:
 
 
 async def _serve(role: Role) -> None:
-    asked, answers = sys.stdin.buffer, sys.stdout.buffer
-    loop, over = asyncio.get_running_loop(), asyncio.Event()
-    async with role(pickle.load(asked)) as (ready, work):
+    reader, writer = await asyncio.open_unix_connection(sock=connection())
+    async with role(await received(reader)) as (ready, work):
         lateness = Lateness(SYSTEM_CLOCK)
-
-        def look() -> None:
-            try:
-                pickle.load(asked)
-            except EOFError:
-                over.set()
-            else:
+        writer.write(packed(ready))
+        with suppress(EOFError, ConnectionError):
+            while True:
+                await received(reader)
                 now, cpu = time.monotonic(), time.process_time()
-                send(answers, Look(now, cpu, lateness.rings, lateness.late, work()))
-
-        loop.add_reader(asked.fileno(), look)
-        send(answers, ready)
-        await over.wait()
-        loop.remove_reader(asked.fileno())
+                writer.write(packed(Look(now, cpu, lateness.rings, lateness.late, work())))
         lateness.close()
-
-
-def send(pipe: IO[bytes], message: object) -> None:
-    """Write one message."""
-    pickle.dump(message, pipe)
-    pipe.flush()

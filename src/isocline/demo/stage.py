@@ -11,13 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from isocline.demo.child import Look
-from isocline.demo.processes import Child
 from isocline.demo.router import Routing
-from isocline.demo.sender import Order, Sent
 from isocline.emulator import Settings
 from isocline.loadgen import LoadSettings, Schedule
 from isocline.loadgen.tally import Tally
+from isocline.loadgen.workers import WORKER, Sent
 from isocline.model.fleet import RoutingSystem
+from isocline.subprocesses.supervise import Child
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -79,12 +79,11 @@ class Stage:
     def __enter__(self) -> Self:
         with ExitStack() as stack:
             self._backends = [
-                stack.enter_context(Child("backend", f"backend {one.name}"))
+                stack.enter_context(_child("isocline.demo.backend", f"backend {one.name}"))
                 for one in self.system.backends
             ]
-            self._sender = stack.enter_context(Child("sender", "the load"))
+            self._sender = stack.enter_context(_child(WORKER, "the load"))
             ports = self._listening()
-            self._sender.hear()
             self._ends = stack.pop_all()
         backends = tuple(
             replace(one, url=f"http://127.0.0.1:{port}")
@@ -103,7 +102,7 @@ class Stage:
 
     def routers(self, names: Sequence[str], routings: Sequence[Routing]) -> list[Contestant]:
         """Start a process with these routers, for as long as the stage is there."""
-        process = self._ends.enter_context(Child("router", "the routers"))
+        process = self._ends.enter_context(_child("isocline.demo.router", "the routers"))
         ports = process.ask(routings)
         return [
             Contestant(name, f"http://127.0.0.1:{port}", process)
@@ -117,8 +116,9 @@ class Stage:
             ProcessError: A process ended.
         """
         settings = LoadSettings(contestant.url, warmup=warmup, timeout=_TIMEOUT)
+        self._sender.ask((settings, schedule))  # it is ready then
         start = time.monotonic() + _SOON
-        self._sender.tell(Order(settings, schedule, start))
+        self._sender.tell(start)
         _sleep_until(start + warmup)
         before = self._look(contestant)
         _sleep_until(start + schedule.duration)
@@ -136,6 +136,10 @@ class Stage:
     def _look(self, contestant: Contestant) -> "_Looks":
         router = contestant.process and contestant.process.ask()
         return _Looks(router, [child.ask() for child in self._backends])
+
+
+def _child(module: str, name: str) -> Child:
+    return Child(module, name, "run the demo again")
 
 
 class _Looks(NamedTuple):

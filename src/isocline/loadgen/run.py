@@ -7,6 +7,7 @@ from isocline.loadgen.results import LoadResult
 from isocline.loadgen.schedule import Schedule
 from isocline.loadgen.settings import LoadSettings
 from isocline.loadgen.target import Target
+from isocline.loadgen.workers import drive_in_workers
 
 
 def run_load(settings: LoadSettings, schedule: Schedule, workers: int = 1) -> LoadResult:
@@ -17,6 +18,7 @@ def run_load(settings: LoadSettings, schedule: Schedule, workers: int = 1) -> Lo
     and of the connections.
 
     Raises:
+        ProcessError: One of several workers ended before its time.
         UsageError: No requests to measure, or fewer connections than workers.
     """
     if not 1 <= workers <= settings.connections:
@@ -31,9 +33,6 @@ def run_load(settings: LoadSettings, schedule: Schedule, workers: int = 1) -> Lo
     if workers == 1:
         tally = drive(settings, schedule, SYSTEM_CLOCK.now)
     else:
-        # Here, as `python -m` warns of a module that its package has imported already.
-        from isocline.loadgen.workers import drive_in_workers  # noqa: PLC0415
-
         tally = drive_in_workers(settings, schedule, workers)
     return LoadResult.of(
         tally,

@@ -1,82 +1,108 @@
-"""Load from several processes: each runs this module and talks over its pipes in pickles.
+"""Load from several processes.
 
-To the worker: (settings, schedule), then the time to start at. From it: None when it is ready, then
-its tally. CLOCK_MONOTONIC is one for all processes of a machine.
+To a worker: (settings, schedule). From it: None when it is ready. To it: the time to start at, s of
+CLOCK_MONOTONIC, which is one for all processes of a machine. From it: a `Sent`. And so on, until
+its parent is gone, which also ends a run at once; SIGINT ends one early, with what was measured.
 """
 
-import pickle
+import asyncio
 import signal
-import subprocess
-import sys
+import threading
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
-from typing import IO
+from typing import Any, NamedTuple
 
-from isocline.loadgen.drive import drive
+import uvloop
+
+from isocline.loadgen.drive import Drive
 from isocline.loadgen.schedule import Schedule
 from isocline.loadgen.settings import LoadSettings
 from isocline.loadgen.tally import Tally
+from isocline.subprocesses.framing import packed, received
+from isocline.subprocesses.spawn import connection
+from isocline.subprocesses.supervise import Child, answers
 
+WORKER = "isocline.loadgen.workers"
 _SOON = 0.05  # s, so that the last worker hears of the start before it
 
 
+class Sent(NamedTuple):
+    """What came of a run in a worker."""
+
+    tally: Tally
+    cpu: float  # s that the process used
+
+
 def drive_in_workers(settings: LoadSettings, schedule: Schedule, workers: int) -> Tally:
-    """Run a schedule in `workers` processes that begin at one time."""
+    """Run a schedule in `workers` processes that begin at one time.
+
+    Raises:
+        ProcessError: A worker ended before its time.
+    """
     mine = replace(settings, connections=settings.connections // workers)
     total = Tally()
     with ExitStack() as stack:
-        running = [stack.enter_context(_started()) for _ in range(workers)]
-        # Ctrl-C reaches the workers, too; they answer with what they have.
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-        stack.callback(signal.signal, signal.SIGINT, before)
+        running = [
+            stack.enter_context(Child(WORKER, f"load worker {number}", "start the load again"))
+            for number in range(workers)
+        ]
         for number, worker in enumerate(running):
-            _tell(worker, (mine, schedule.part(number, workers)))
-        for worker in running:
-            _hear(worker)
+            worker.tell((mine, schedule.part(number, workers)))
+        answers(running)
+        stack.enter_context(_passing_on_sigint(running))
         start = time.monotonic() + _SOON
         for worker in running:
-            _tell(worker, start)
-        for worker in running:
-            total += _hear(worker)
+            worker.tell(start)
+        for sent in answers(running):
+            total += sent.tally
     return total
 
 
-def _started() -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "isocline.loadgen.workers"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    )
+@contextmanager
+def _passing_on_sigint(workers: Sequence[Child]) -> Iterator[None]:
+    """Have workers end early on SIGINT, in place of this process."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(*_: object) -> None:
+        for worker in workers:
+            worker.interrupt()
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
-def _tell(worker: subprocess.Popen[bytes], message: object) -> None:
-    assert worker.stdin is not None
-    _send(worker.stdin, message)
+def main() -> None:
+    """Run a worker until its parent is gone."""
+    with suppress(asyncio.CancelledError):
+        uvloop.run(_work())
 
 
-def _hear(worker: subprocess.Popen[bytes]) -> Tally:
-    assert worker.stdout is not None
-    heard: Tally = pickle.load(worker.stdout)
-    return heard
+async def _work() -> None:
+    reader, writer = await asyncio.open_unix_connection(sock=connection())
+    loop, messages = asyncio.get_running_loop(), asyncio.Queue[Any]()
 
+    async def hear() -> None:
+        with suppress(EOFError, ConnectionError):
+            while True:
+                messages.put_nowait(await received(reader))
 
-def _send(pipe: IO[bytes], message: object) -> None:
-    pickle.dump(message, pipe)
-    pipe.flush()
-
-
-def _work() -> None:
-    tasks, answers = sys.stdin.buffer, sys.stdout.buffer
-    settings, schedule = pickle.load(tasks)
-
-    def start() -> float:
-        _send(answers, None)
-        when: float = pickle.load(tasks)
-        return when
-
-    _send(answers, drive(settings, schedule, start))
-
-
-if __name__ == "__main__":
-    _work()
+    working = asyncio.current_task()
+    assert working is not None
+    hearing = loop.create_task(hear())
+    hearing.add_done_callback(lambda _: working.cancel())
+    while True:
+        settings, schedule = await messages.get()
+        drive = Drive(settings, schedule)
+        loop.add_signal_handler(signal.SIGINT, drive.stop)
+        writer.write(packed(None))
+        start = await messages.get()
+        before = time.process_time()
+        tally = await drive.run(start)
+        writer.write(packed(Sent(tally, time.process_time() - before)))

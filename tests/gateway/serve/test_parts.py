@@ -35,7 +35,7 @@ from isocline.gateway.serve.log_file import LogFile, require_writable
 from isocline.gateway.serve.ports import claim_file, claim_name, reserve
 from isocline.gateway.serve.rpc import GoneError, RpcClient, answer_all
 from isocline.gateway.serve.worker_core import make_core
-from isocline.gateway.serve.worker_handle import Orders
+from isocline.gateway.serve.worker_handle import WorkerSetup
 from isocline.learn import Learner
 from isocline.model.curves import HyperbolicCurve
 
@@ -367,7 +367,7 @@ def test_kernels_are_compiled_once_before_there_are_workers(
         pid = 0
 
         @classmethod
-        async def start(cls, _orders: Orders) -> "Stub":
+        async def start(cls, _orders: WorkerSetup) -> "Stub":
             happened.append("start")
             return cls()
 

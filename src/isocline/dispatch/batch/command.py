@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import final
 
 from isocline.dispatch.batch.quoting import VARIABLE, with_path
-from isocline.dispatch.descendants import kill_group, killed_at_exit
 from isocline.errors import IsoclineError
+from isocline.subprocesses.descendants import kill_group, killed_at_exit
 
 _LAST = 2000  # characters of what a command that failed wrote on its standard error
 _LOOK = 0.05  # s between looks whether a command has ended whose children keep its pipes open

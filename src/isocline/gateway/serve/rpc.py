@@ -1,12 +1,7 @@
-"""Remote calls between two processes of one router, over a pair of sockets.
-
-Messages are pickled, each after its length in 4 bytes. Both ends are our own.
-"""
+"""Remote calls between two processes of one router, over a pair of sockets."""
 
 import asyncio
-import pickle
 import socket
-import struct
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from itertools import count
@@ -14,23 +9,17 @@ from typing import Any, Self, final
 
 from isocline.errors import IsoclineError, UsageError
 from isocline.gateway.serve.log import LOG
-
-_LENGTH = struct.Struct("!I")
+from isocline.subprocesses.framing import FramingError, packed, received
 
 
 class GoneError(IsoclineError):
     """The other process has ended."""
 
 
-async def _receive(reader: asyncio.StreamReader) -> Any:
-    (length,) = _LENGTH.unpack(await reader.readexactly(_LENGTH.size))
-    return pickle.loads(await reader.readexactly(length))
-
-
 def _send(writer: asyncio.StreamWriter, message: Any) -> None:
-    data = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
+    data = packed(message)
     if not writer.is_closing():  # uvloop raises where the other end has gone, asyncio does not
-        writer.write(_LENGTH.pack(len(data)) + data)
+        writer.write(data)
 
 
 @final
@@ -75,7 +64,7 @@ class RpcClient:
     async def _hear(self, reader: asyncio.StreamReader) -> None:
         try:
             while True:
-                number, good, answer = await _receive(reader)
+                number, good, answer = await received(reader)
                 future = self._waiting.get(number)
                 if future is None or future.done():
                     continue
@@ -83,7 +72,7 @@ class RpcClient:
                     future.set_result(answer)
                 else:
                     future.set_exception(UsageError(answer))
-        except (OSError, asyncio.IncompleteReadError):
+        except (OSError, EOFError, FramingError):
             for future in self._waiting.values():
                 if not future.done():
                     future.set_exception(GoneError("the process has ended"))
@@ -110,10 +99,10 @@ async def answer_all(end: socket.socket, answer: Callable[[str, Any], Awaitable[
 
     try:
         while True:
-            task = asyncio.get_running_loop().create_task(one(*await _receive(reader)))
+            task = asyncio.get_running_loop().create_task(one(*await received(reader)))
             busy.add(task)
             task.add_done_callback(busy.discard)
-    except (OSError, asyncio.IncompleteReadError):
+    except (OSError, EOFError, FramingError):
         pass
     finally:
         writer.close()

@@ -1,9 +1,6 @@
 """Parent-side handle to a worker process."""
 
 import asyncio
-import os
-import socket
-import sys
 from dataclasses import dataclass
 from typing import Self, final
 
@@ -11,18 +8,19 @@ from isocline.gateway.metrics import Snapshot
 from isocline.gateway.serve.config import Serving
 from isocline.gateway.serve.learned_curves import LearnedCurves
 from isocline.gateway.serve.rpc import RpcClient
+from isocline.subprocesses.spawn import start_in_loop
+from isocline.subprocesses.supervise import end_in_loop
 
 _LATE = 5.0  # s beyond the grace after which a process that should have ended is killed
 _SOON = 1.0  # s in which a worker says what it has seen, or does without
 _START = 60.0  # s, on a busy machine that compiles a policy
 
-
-_PROGRAM = "isocline.gateway.serve.worker_main"
+_WORKER = "isocline.gateway.serve.worker_main"
 
 
 @final
 @dataclass(frozen=True)
-class Orders:
+class WorkerSetup:
     """Arguments that a worker process is started with.
 
     Attributes:
@@ -40,14 +38,14 @@ class Orders:
 
 @final
 class WorkerHandle:
-    """Handle to a worker in a process of its own."""
+    """Handle to a worker process: its calls and its end."""
 
-    def __init__(self, process: asyncio.subprocess.Process, asker: RpcClient) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, client: RpcClient) -> None:
         self._process = process
-        self._asker = asker
+        self._client = client
 
     @classmethod
-    async def start(cls, orders: Orders) -> Self:
+    async def start(cls, setup: WorkerSetup) -> Self:
         """Start a process, and wait until it serves.
 
         Raises:
@@ -55,20 +53,14 @@ class WorkerHandle:
             GoneError: The process has ended.
             TimeoutError: The start takes too long; the process is killed.
         """
-        ours, theirs = socket.socketpair()
-        with theirs:
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-P", "-m", _PROGRAM, str(theirs.fileno())),
-                pass_fds=(theirs.fileno(), orders.counts),
-                env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-            )
-        hand = cls(process, await RpcClient.over(ours))
+        process, end = await start_in_loop(_WORKER, descriptors=[setup.counts])
+        handle = cls(process, await RpcClient.over(end))
         try:
-            await hand._asker.ask("start", orders, _START)
+            await handle._client.ask("start", setup, _START)
         except BaseException:
-            await hand.kill()
+            await handle.kill()
             raise
-        return hand
+        return handle
 
     @property
     def pid(self) -> int:
@@ -78,34 +70,29 @@ class WorkerHandle:
     async def ended(self) -> int:
         """Wait for its end; returns its exit status, below 0 for a signal."""
         status = await self._process.wait()
-        self._asker.close()
+        self._client.close()
         return status
 
     async def reload(self, serving: Serving) -> None:
         """Reload settings; raises UsageError, GoneError or TimeoutError."""
-        await self._asker.ask("reload", serving, _START)
+        await self._client.ask("reload", serving, _START)
 
     async def snapshot(self) -> Snapshot:
         """Return its snapshot; raises GoneError or TimeoutError."""
-        seen: Snapshot = await self._asker.ask("snapshot", None, _SOON)
+        seen: Snapshot = await self._client.ask("snapshot", None, _SOON)
         return seen
 
     async def learned(self) -> LearnedCurves | None:
         """Return its learned curves; raises GoneError or TimeoutError."""
-        known: LearnedCurves | None = await self._asker.ask("learned", None, _SOON)
+        known: LearnedCurves | None = await self._client.ask("learned", None, _SOON)
         return known
 
     async def stop(self, grace: float) -> LearnedCurves | None:
         """Drain it for at most `grace` s; returns its curves. Raises GoneError or TimeoutError."""
-        known: LearnedCurves | None = await self._asker.ask("stop", grace, grace + _LATE)
+        known: LearnedCurves | None = await self._client.ask("stop", grace, grace + _LATE)
         return known
 
     async def kill(self) -> None:
         """Kill it at once, if it has not ended."""
-        self._asker.close()
-        try:
-            async with asyncio.timeout(_SOON):
-                await self._process.wait()
-        except TimeoutError:
-            self._process.kill()
-            await self._process.wait()
+        self._client.close()
+        await end_in_loop(self._process, _SOON)

@@ -1,9 +1,7 @@
-"""Main module of a worker process: `python -m` this, with the socket to its parent."""
+"""Worker process of the router: what it answers its parent, and when it ends."""
 
 import asyncio
 import signal
-import socket
-import sys
 from typing import Any, final
 
 import uvloop
@@ -11,8 +9,9 @@ import uvloop
 from isocline.gateway.serve.log import log_to_stderr
 from isocline.gateway.serve.rpc import GoneError, answer_all
 from isocline.gateway.serve.worker import Worker
-from isocline.gateway.serve.worker_handle import Orders
+from isocline.gateway.serve.worker_handle import WorkerSetup
 from isocline.gateway.shared_counts import SharedCounts
+from isocline.subprocesses.spawn import connection
 
 
 @final
@@ -65,27 +64,28 @@ class _Served:
             await self._worker.stop(self._drain)
         self.over.set()
 
-    async def _start(self, orders: Orders) -> None:
-        log_to_stderr(f"worker {orders.number}")
-        self._drain, self._delay = orders.serving.drain, orders.serving.drain_delay
-        counts = SharedCounts.attach(orders.counts, orders.number)
-        self._worker = Worker(orders.serving, orders.known, counts)
+    async def _start(self, setup: WorkerSetup) -> None:
+        log_to_stderr(f"worker {setup.number}")
+        self._drain, self._delay = setup.serving.drain, setup.serving.drain_delay
+        counts = SharedCounts.attach(setup.counts, setup.number)
+        self._worker = Worker(setup.serving, setup.known, counts)
         await self._worker.start(reuse_port=True)
 
 
-async def _main(handle: int) -> None:
+async def _main() -> None:
     served = _Served()
     loop = asyncio.get_running_loop()
     # A terminal's Ctrl-C and hang-up reach all processes; what to do then comes from the first one.
     for ignored in (signal.SIGINT, signal.SIGHUP):
         signal.signal(ignored, signal.SIG_IGN)
     loop.add_signal_handler(signal.SIGTERM, served.terminated)
-    answering = loop.create_task(answer_all(socket.socket(fileno=handle), served.answer))
+    answering = loop.create_task(answer_all(connection(), served.answer))
     answering.add_done_callback(lambda _: served.orphaned())
     await served.over.wait()
     answering.cancel()
     await asyncio.gather(answering, return_exceptions=True)
 
 
-if __name__ == "__main__":
-    uvloop.run(_main(int(sys.argv[1])))
+def main() -> None:
+    """Serve until the parent says that it is over, or has ended."""
+    uvloop.run(_main())

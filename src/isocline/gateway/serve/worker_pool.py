@@ -21,25 +21,25 @@ from isocline.gateway.serve.ports import reserve
 from isocline.gateway.serve.rpc import GoneError
 from isocline.gateway.serve.single_worker import Address
 from isocline.gateway.serve.worker_core import warm
-from isocline.gateway.serve.worker_handle import Orders, WorkerHandle
+from isocline.gateway.serve.worker_handle import WorkerHandle, WorkerSetup
 from isocline.gateway.shared_counts import SharedCounts
+from isocline.subprocesses.supervise import Backoff
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 30.0  # s before a dead worker is started again
 _LONG = 60.0  # s: who lived as long has died of something new
-# s between two times that each worker is asked what it has seen: of one that is killed, so much is
-# lost.
-_HEAR = 5.0
+# s between two collections of the workers' snapshots: of one that is killed, so much is lost.
+_COLLECT = 5.0
 
 
 @final
 @dataclass
-class _Place:
+class _Slot:
     """Slot of a worker, through all its restarts."""
 
     number: int
     known: LearnedCurves | None
-    seen: Snapshot | None = None  # last report of the process that runs
-    hand: WorkerHandle | None = None
+    snapshot: Snapshot | None = None  # last report of the process that runs
+    handle: WorkerHandle | None = None
 
 
 @final
@@ -63,7 +63,7 @@ class WorkerPool:
         self._listeners = listeners
         self._counts = SharedCounts.create(serving.workers)
         share = divided(known, serving.workers) if known else None
-        self._places = [_Place(number, share) for number in range(serving.workers)]
+        self._slots = [_Slot(number, share) for number in range(serving.workers)]
         self._past: list[Snapshot] = []  # of lives that are over, one at most
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = False
@@ -71,41 +71,42 @@ class WorkerPool:
     async def start(self) -> Sequence[Address]:
         await self._compile(self._serving)
         outcomes = await asyncio.gather(
-            *(self._launch(place) for place in self._places), return_exceptions=True
+            *(self._launch(slot) for slot in self._slots), return_exceptions=True
         )
         for outcome in outcomes:
             if isinstance(outcome, BaseException):
                 await self.stop(0.0)
                 raise outcome
         loop = asyncio.get_running_loop()
-        self._tasks = [loop.create_task(self._keep(place)) for place in self._places]
-        self._tasks.append(loop.create_task(self._keep_hearing()))
+        self._tasks = [loop.create_task(self._keep(slot)) for slot in self._slots]
+        self._tasks.append(loop.create_task(self._keep_collecting()))
         return [(listener.name, listener.host, listener.port) for listener in self._listeners]
 
     async def reload(self, serving: Serving) -> None:
         await self._compile(serving)
         self._serving = serving  # for those that are just being started
-        hands = [(place.number, place.hand) for place in self._places if place.hand]
+        handles = [(slot.number, slot.handle) for slot in self._slots if slot.handle]
         outcomes = await asyncio.gather(
-            *(hand.reload(self._with_ports(serving)) for _, hand in hands), return_exceptions=True
+            *(handle.reload(self._with_ports(serving)) for _, handle in handles),
+            return_exceptions=True,
         )
-        for (number, _), outcome in zip(hands, outcomes, strict=True):
+        for (number, _), outcome in zip(handles, outcomes, strict=True):
             if isinstance(outcome, BaseException):
                 LOG.error("worker %d: not reloaded: %s", number, _said(outcome))
 
     async def snapshots(self) -> list[Snapshot]:
-        await asyncio.gather(*(self._hear(place) for place in self._places))
-        return [*(place.seen for place in self._places if place.seen), *self._past]
+        await asyncio.gather(*(self._collect(slot) for slot in self._slots))
+        return [*(slot.snapshot for slot in self._slots if slot.snapshot), *self._past]
 
     async def learned(self) -> list[LearnedCurves]:
-        await asyncio.gather(*(self._hear_learned(place) for place in self._places))
-        return [place.known for place in self._places if place.known]
+        await asyncio.gather(*(self._collect_learned(slot) for slot in self._slots))
+        return [slot.known for slot in self._slots if slot.known]
 
     async def stop(self, grace: float) -> None:
         self._stopping = True
         for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*(self._dismiss(place, grace) for place in self._places))
+        await asyncio.gather(*(self._dismiss(slot, grace) for slot in self._slots))
         self._reserved.close()
 
     async def _compile(self, serving: Serving) -> None:
@@ -114,72 +115,73 @@ class WorkerPool:
 
     # One worker
 
-    async def _launch(self, place: _Place) -> None:
+    async def _launch(self, slot: _Slot) -> None:
         """Start a worker, and wait until it serves."""
         serving = self._serving
-        orders = Orders(place.number, self._with_ports(serving), place.known, self._counts.handle)
-        place.hand = await WorkerHandle.start(orders)
+        ports = self._with_ports(serving)
+        setup = WorkerSetup(slot.number, ports, slot.known, self._counts.handle)
+        slot.handle = await WorkerHandle.start(setup)
         if serving is not self._serving:  # a reload came meanwhile
-            await place.hand.reload(self._with_ports(self._serving))
-        LOG.info("worker %d serves, process %d", place.number, place.hand.pid)
+            await slot.handle.reload(self._with_ports(self._serving))
+        LOG.info("worker %d serves, process %d", slot.number, slot.handle.pid)
 
-    async def _keep(self, place: _Place) -> None:
+    async def _keep(self, slot: _Slot) -> None:
         """Restart a worker whenever it ends."""
-        pause = _FIRST_PAUSE
+        backoff = Backoff(_FIRST_PAUSE, _LONGEST_PAUSE)
         while True:
             since = self._clock()
-            if place.hand is not None:
-                status = await place.hand.ended()
-                LOG.error("worker %d ended with status %d", place.number, status)
-            self._bury(place)
-            pause = _FIRST_PAUSE if self._clock() - since > _LONG else pause
-            await asyncio.sleep(pause)
-            pause = min(2.0 * pause, _LONGEST_PAUSE)
+            if slot.handle is not None:
+                status = await slot.handle.ended()
+                LOG.error("worker %d ended with status %d", slot.number, status)
+            self._bury(slot)
+            if self._clock() - since > _LONG:
+                backoff.reset()
+            await asyncio.sleep(backoff.pause())
             try:
-                await self._launch(place)
+                await self._launch(slot)
             except (IsoclineError, TimeoutError, OSError) as error:
-                LOG.error("worker %d cannot be started: %s", place.number, _said(error))
+                LOG.error("worker %d cannot be started: %s", slot.number, _said(error))
 
-    def _bury(self, place: _Place) -> None:
+    def _bury(self, slot: _Slot) -> None:
         """Drop the jobs in flight of a dead worker, and keep its counts."""
-        place.hand = None
-        self._counts.clear(place.number)
-        if place.seen is not None:
-            self._past = [merged([*self._past, place.seen.counted()])]
-            place.seen = None
+        slot.handle = None
+        self._counts.clear(slot.number)
+        if slot.snapshot is not None:
+            self._past = [merged([*self._past, slot.snapshot.counted()])]
+            slot.snapshot = None
 
-    async def _dismiss(self, place: _Place, grace: float) -> None:
-        if place.hand is None:
+    async def _dismiss(self, slot: _Slot, grace: float) -> None:
+        if slot.handle is None:
             return
         try:
-            place.known = await place.hand.stop(grace) or place.known
+            slot.known = await slot.handle.stop(grace) or slot.known
         except (GoneError, TimeoutError) as error:
-            LOG.error("worker %d: %s", place.number, _said(error))
-        await place.hand.kill()
+            LOG.error("worker %d: %s", slot.number, _said(error))
+        await slot.handle.kill()
 
     # Reports of workers
 
-    async def _keep_hearing(self) -> None:
+    async def _keep_collecting(self) -> None:
         while True:
-            await asyncio.sleep(_HEAR)
+            await asyncio.sleep(_COLLECT)
             await self.snapshots()
 
-    async def _hear(self, place: _Place) -> None:
-        hand = place.hand
-        if hand is None:
+    async def _collect(self, slot: _Slot) -> None:
+        handle = slot.handle
+        if handle is None:
             return
         try:
-            seen = await hand.snapshot()
+            snapshot = await handle.snapshot()
         except (GoneError, TimeoutError):
             return
-        if place.hand is hand:
-            place.seen = seen
+        if slot.handle is handle:
+            slot.snapshot = snapshot
 
-    async def _hear_learned(self, place: _Place) -> None:
-        if place.hand is None or self._stopping:
+    async def _collect_learned(self, slot: _Slot) -> None:
+        if slot.handle is None or self._stopping:
             return
         try:
-            place.known = await place.hand.learned() or place.known
+            slot.known = await slot.handle.learned() or slot.known
         except (GoneError, TimeoutError):
             return
 

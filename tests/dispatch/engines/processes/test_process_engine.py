@@ -28,7 +28,7 @@ from isocline.dispatch.engines.base import (
 )
 from isocline.dispatch.engines.common.errors import EngineError
 from isocline.dispatch.engines.processes import ProcessEngine
-from isocline.dispatch.engines.processes.protocol import Setup, Unpacker, packed
+from isocline.dispatch.engines.processes.protocol import Setup
 from isocline.dispatch.engines.processes.socket_paths import short_directory
 from isocline.dispatch.engines.processes.threads import thread_variables
 from isocline.dispatch.engines.processes.worker_slot import WorkerSlot
@@ -225,6 +225,35 @@ def test_what_a_task_does_to_its_outputs_does_not_reach_the_next(
     assert sorted(capsys.readouterr().err.splitlines()) == ["n0: a word", "n0: an error"]
 
 
+@pytest.mark.parametrize("first", [0, 3])
+def test_a_task_that_closes_all_descriptors_ends_its_worker_with_one_line(
+    first: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nor does what the worker would have written get into the files that the task opens then."""
+
+    def cuts_off() -> None:
+        os.closerange(first, 256)
+        for number in range(32):  # each gets a number that was the worker's
+            os.open(tmp_path / str(number), os.O_CREAT | os.O_RDWR)
+
+    with started(1) as rig:
+        attempt = rig.run("n0", cuts_off)
+        lost = rig.lost("n0")
+        assert (lost.returns, lost.reason) == (
+            True,
+            "ended, as a task had closed its file descriptors",
+        )
+        assert not [e for e in rig.events if isinstance(e, Ending) and e.attempt == attempt]
+        rig.up("n0")
+        assert rig.value(rig.run("n0", abs, -1)) == 1
+        rig.engine.close()
+    assert capsys.readouterr().err.splitlines() == [
+        "n0: the worker has ended, as a task has closed its file descriptors; close only those "
+        "that the task has opened"
+    ]
+    assert [file.read_bytes() for file in tmp_path.iterdir()] == [b""] * 32
+
+
 class Loader:
     """One that is unpickled in a worker with what `what` does, given a file."""
 
@@ -325,7 +354,7 @@ def test_a_worker_that_cannot_begin_says_why_and_leaves_nothing(tmp_path: Path) 
 
 def test_the_pause_before_a_restart_grows_until_a_task_is_done() -> None:
     now = 0.0
-    setup = Setup("n0", [], None, "", "", {}, 0, False, 1.0, None)
+    setup = Setup("n0", None, "", "", {}, 0, False, 1.0, None)
     place = WorkerSlot(Node("n0"), setup, 1.0, lambda: now)
 
     def pause() -> float:
@@ -387,15 +416,6 @@ def test_no_lost_node_is_heard_of_at_close() -> None:
     with started(2) as rig:
         rig.engine.close()
         assert not [event for event in rig.drain() if isinstance(event, NodeLost)]
-
-
-@pytest.mark.parametrize("cut", [1, 7, 100])
-def test_messages_come_whole_however_they_were_cut(cut: int) -> None:
-    messages = [("a", 1), b"x" * 1000, None]
-    data = b"".join(map(packed, messages))
-    unpacker = Unpacker()
-    heard = [m for at in range(0, len(data), cut) for m in unpacker.feed(data[at : at + cut])]
-    assert heard == messages
 
 
 def test_a_long_temporary_directory_is_no_hindrance(tmp_path: Path) -> None:

@@ -87,7 +87,7 @@ class Store(ABC):
         """Open a chunk for another node; raises NotHereError, and the loader's exceptions."""
 
     @abstractmethod
-    def receive(self, chunk: str, parcel: ChunkPart) -> Callable[[], object]:
+    def receive(self, chunk: str, part: ChunkPart) -> Callable[[], object]:
         """Receive a chunk from another node, and keep it if it fits; returns a loader of its value.
 
         Raises:
@@ -133,8 +133,8 @@ class Memory(Store):
             data = pickle.dumps(self.load(chunk), pickle.HIGHEST_PROTOCOL)
         return nullcontext(ChunkPart(len(data), _blocks(data)))
 
-    def receive(self, chunk: str, parcel: ChunkPart) -> Callable[[], object]:
-        data = b"".join(parcel.blocks)
+    def receive(self, chunk: str, part: ChunkPart) -> Callable[[], object]:
+        data = b"".join(part.blocks)
         if self.fits(len(data)):
             with self._changing:
                 self._foreign.add(chunk)

@@ -10,7 +10,7 @@ from isocline.dispatch.engines.base import Drops, Holds
 from isocline.dispatch.engines.common.attempt import Read
 from isocline.dispatch.engines.common.chunk_store import Store
 from isocline.dispatch.engines.common.errors import ChunkError, UnreadError
-from isocline.dispatch.engines.processes.chunk_server import GoneError, UnansweredError, asked
+from isocline.dispatch.engines.processes.chunk_server import GoneError, UnansweredError, requested
 
 Notices = list[Holds | Drops]
 
@@ -28,15 +28,15 @@ class ChunkReader:
     """
 
     def __init__(
-        self, name: str, store: Store, peers: Mapping[str, str], everywhere: bool, silence: float
+        self, name: str, store: Store, sockets: Mapping[str, str], everywhere: bool, silence: float
     ) -> None:
         self.notices: Notices = []
         self._name = name
         self._store = store
-        self._peers = peers
+        self._sockets = sockets
         self._everywhere = everywhere
         self._silence = silence  # s
-        self._coming: dict[str, threading.Event] = {}  # chunks that are being fetched, until then
+        self._fetching: dict[str, threading.Event] = {}  # chunks that are being fetched, until then
 
     def read(self, chunk: str, holders: Sequence[str]) -> Read:
         """Read a chunk; raises ChunkError, and the loader's exceptions."""
@@ -44,11 +44,11 @@ class ChunkReader:
         if not store.fetches:
             return Read(store.load(chunk), named)
         store.in_use = chunk
-        coming = self._coming.get(chunk)
-        if coming:
-            coming.wait()
+        fetched = self._fetching.get(chunk)
+        if fetched:
+            fetched.wait()
         if store.kept(chunk) or store.own(chunk, named):
-            return Read(store.load(chunk), coming is None)
+            return Read(store.load(chunk), fetched is None)
         answers: dict[str, UnansweredError] = {}
         value = self._from_any(chunk, holders, answers)
         if value is None and self._everywhere:
@@ -74,9 +74,9 @@ class ChunkReader:
         if not self._store.fetches or self.holds(chunk, holders):
             return
         mine = threading.Event()
-        coming = self._coming.setdefault(chunk, mine)
-        if coming is not mine:  # for another task
-            coming.wait()
+        fetched = self._fetching.setdefault(chunk, mine)
+        if fetched is not mine:  # for another task
+            fetched.wait()
             return
         try:
             for holder in holders:
@@ -84,7 +84,7 @@ class ChunkReader:
                     self._got(chunk, holder, notices, to_keep=True)
                     break
         finally:
-            del self._coming[chunk]
+            del self._fetching[chunk]
             mine.set()
 
     def holds(self, chunk: str, holders: Sequence[str]) -> bool:
@@ -108,14 +108,14 @@ class ChunkReader:
         """Get a chunk from a node, `to_keep` only if it fits; returns a loader of its value."""
         if holder == self._name:
             raise UnansweredError("it is not there")
-        if holder not in self._peers:
+        if holder not in self._sockets:
             raise UnansweredError("no node of this engine")
-        with asked(self._peers[holder], chunk, self._silence) as parcel:
-            if self._store.fits(parcel.size):
-                notices += [Drops(old, self._name) for old in self._store.room(parcel.size)]
+        with requested(self._sockets[holder], chunk, self._silence) as part:
+            if self._store.fits(part.size):
+                notices += [Drops(old, self._name) for old in self._store.room(part.size)]
             elif to_keep:
                 raise UnansweredError("it is too large to be kept")
-            value = self._store.receive(chunk, parcel)
+            value = self._store.receive(chunk, part)
         if self._store.kept(chunk):
             notices.append(Holds(chunk, self._name))
         return value

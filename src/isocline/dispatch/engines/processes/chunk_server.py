@@ -11,7 +11,7 @@ from typing import final
 from isocline.dispatch.engines.common.chunk_store import BLOCK, ChunkPart, NotHereError, Store
 from isocline.dispatch.user_code_guard import words
 
-_QUESTION = struct.Struct("<I")  # length of the chunk's name, which follows
+_REQUEST = struct.Struct("<I")  # length of the chunk's name, which follows
 _ANSWER = struct.Struct("<?Q")  # whether it comes, and its size; else why not, in so many bytes
 
 _NAMES = "utf-8", "surrogatepass"  # of chunks: a file's name need not be UTF-8
@@ -28,7 +28,7 @@ class GoneError(UnansweredError):
 
 
 @contextmanager
-def asked(path: str, chunk: str, silence: float) -> Iterator[ChunkPart]:
+def requested(path: str, chunk: str, silence: float) -> Iterator[ChunkPart]:
     """Request a chunk from the node at a socket.
 
     Raises UnansweredError, also while blocks of the chunk arrive, if the node refuses, is gone, or
@@ -39,7 +39,7 @@ def asked(path: str, chunk: str, silence: float) -> Iterator[ChunkPart]:
         try:
             channel.connect(path)
             name = chunk.encode(*_NAMES)
-            channel.sendall(_QUESTION.pack(len(name)) + name)
+            channel.sendall(_REQUEST.pack(len(name)) + name)
         except OSError as error:
             raise GoneError(f"it is not there ({error})") from None
         comes, size = _ANSWER.unpack(b"".join(_received(channel, _ANSWER.size)))
@@ -73,7 +73,7 @@ class ChunkServer:
         self._listener.listen(64)
         self._store = store
         self._link = link
-        threading.Thread(target=self._listen, name="peers", daemon=True).start()
+        threading.Thread(target=self._listen, name="chunk server", daemon=True).start()
 
     def _listen(self) -> None:
         while True:
@@ -87,25 +87,25 @@ class ChunkServer:
     def _answer(self, channel: socket.socket) -> None:
         # A failure from the second block on breaks off; that, and one who gave up, is no error.
         with channel, ExitStack() as stack, suppress(OSError, UnansweredError):
-            (length,) = _QUESTION.unpack(b"".join(_received(channel, _QUESTION.size)))
+            (length,) = _REQUEST.unpack(b"".join(_received(channel, _REQUEST.size)))
             chunk = b"".join(_received(channel, length)).decode(*_NAMES)
             try:
-                parcel = stack.enter_context(self._store.sent(chunk))
+                part = stack.enter_context(self._store.sent(chunk))
             except NotHereError:
                 _refuse(channel, "it no longer holds it")
             except BaseException as error:  # its loader's: for the one who asked
                 _refuse(channel, words(error))
             else:
-                channel.sendall(_ANSWER.pack(True, parcel.size))
-                self._send(channel, parcel)
+                channel.sendall(_ANSWER.pack(True, part.size))
+                self._send(channel, part)
 
-    def _send(self, channel: socket.socket, parcel: ChunkPart) -> None:
+    def _send(self, channel: socket.socket, part: ChunkPart) -> None:
         if self._link is None:
-            for block in parcel.blocks:
+            for block in part.blocks:
                 channel.sendall(block)
             return
         step = max(1, int(_STEP * self._link))
-        for block in parcel.blocks:
+        for block in part.blocks:
             for at in range(0, len(block), step):
                 piece = block[at : at + step]
                 time.sleep(len(piece) / self._link)

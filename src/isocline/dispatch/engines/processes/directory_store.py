@@ -33,7 +33,7 @@ class Directory(Store):
         self._root = root
         self._kept = scratch / "kept"
         self._passing = scratch / "passing"
-        self._part = scratch / "part"  # one for each thread
+        self._partial = scratch / "part"  # one for each thread
 
     @property
     def fetches(self) -> bool:
@@ -55,23 +55,23 @@ class Directory(Store):
             size = os.fstat(file.fileno()).st_size
             yield ChunkPart(size, iter(lambda: file.read(BLOCK), b""))
 
-    def receive(self, chunk: str, parcel: ChunkPart) -> Callable[[], object]:
-        keep = self.fits(parcel.size)
+    def receive(self, chunk: str, part: ChunkPart) -> Callable[[], object]:
+        keep = self.fits(part.size)
         if threading.current_thread() is threading.main_thread():  # the task before has ended
             shutil.rmtree(self._passing, ignore_errors=True)
         target = (self._kept if keep else self._passing) / checked(chunk)
         target.parent.mkdir(parents=True, exist_ok=True)
-        part = self._part.with_suffix(f".{threading.get_ident()}")
+        partial_file = self._partial.with_suffix(f".{threading.get_ident()}")
         try:
-            with part.open("wb") as file:
-                for block in parcel.blocks:
+            with partial_file.open("wb") as file:
+                for block in part.blocks:
                     file.write(block)
-            part.replace(target)
+            partial_file.replace(target)
         finally:
-            part.unlink(missing_ok=True)
+            partial_file.unlink(missing_ok=True)
         if keep:
             with self._changing:
-                self._sizes[chunk] = parcel.size
+                self._sizes[chunk] = part.size
         return partial(self._loader, target)
 
     def _path(self, chunk: PurePosixPath) -> Path:

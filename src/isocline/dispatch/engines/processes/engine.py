@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -86,13 +85,13 @@ class ProcessEngine:
             )
         self.loader = loader
         code = code_of(loader)
-        self._common = Setup("", [], code, "", "", {}, cache, everywhere, silence, link)
+        self._common = Setup("", code, "", "", {}, cache, everywhere, silence, link)
         self._patience = patience
         self._where = scratch
         self._scratch: Path | None = None
         self._sockets: Path | None = None  # if they have a directory of their own
-        self._minder: Supervisor | None = None
-        self._places: dict[str, WorkerSlot] = {}
+        self._supervisor: Supervisor | None = None
+        self._slots: dict[str, WorkerSlot] = {}
         self.fixed = True
         self.fetches = code is not None or bool(self.directories)
         self._held: dict[str, set[str]] = {node.name: set() for node in self._nodes}
@@ -110,9 +109,9 @@ class ProcessEngine:
             ) from error
         try:
             for setup, node in zip(self._setups(self._scratch), self._nodes, strict=True):
-                self._places[node.name] = WorkerSlot(node, setup, self._patience)
-            self._minder = Supervisor(list(self._places.values()), self._heard)
-            self._minder.start()
+                self._slots[node.name] = WorkerSlot(node, setup, self._patience)
+            self._supervisor = Supervisor(list(self._slots.values()), self._heard)
+            self._supervisor.start()
         except BaseException:
             self.close()
             raise
@@ -145,37 +144,35 @@ class ProcessEngine:
         ]
 
     def close(self) -> None:
-        if self._minder:
-            self._minder.close()
-            self._minder = None
-        self._places.clear()
+        if self._supervisor:
+            self._supervisor.close()
+            self._supervisor = None
+        self._slots.clear()
         for directory in (self._scratch, self._sockets):
             if directory:
                 shutil.rmtree(directory, ignore_errors=True)
 
     def _setups(self, scratch: Path) -> list[Setup]:
-        places = {node.name: scratch / str(i) for i, node in enumerate(self._nodes)}
-        peers = {name: place / "socket" for name, place in places.items()}
-        if any(is_too_long(path) for path in peers.values()):
+        directories = {node.name: scratch / str(i) for i, node in enumerate(self._nodes)}
+        sockets = {name: own / "socket" for name, own in directories.items()}
+        if any(is_too_long(path) for path in sockets.values()):
             self._sockets = short_directory()
-            peers = {name: self._sockets / place.name for name, place in places.items()}
-        common = self._common._replace(
-            path=list(sys.path), peers={name: str(path) for name, path in peers.items()}
-        )
+            sockets = {name: self._sockets / own.name for name, own in directories.items()}
+        common = self._common._replace(sockets={name: str(path) for name, path in sockets.items()})
         return [
-            common._replace(name=name, root=str(self.directories.get(name, "")), scratch=str(place))
-            for name, place in places.items()
+            common._replace(name=name, root=str(self.directories.get(name, "")), scratch=str(own))
+            for name, own in directories.items()
         ]
 
     def _process(self, node: str) -> WorkerHandle | None:
         if node not in self._held:
             raise EngineError(f"no node {node!r}; the nodes are {', '.join(self._held)}")
-        place = self._places.get(node)
-        return place.process if place else None
+        slot = self._slots.get(node)
+        return slot.process if slot else None
 
     def _flush(self, process: WorkerHandle) -> None:
-        if process.behind and self._minder:
-            self._minder.wake()
+        if process.behind and self._supervisor:
+            self._supervisor.wake()
 
     def _heard(self, event: Event) -> None:
         """Handle an event of a worker, in the supervisor's thread."""

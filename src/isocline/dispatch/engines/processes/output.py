@@ -12,6 +12,8 @@ from collections import deque
 from contextlib import suppress
 from typing import IO, final
 
+from isocline.subprocesses.descriptors import OwnDescriptor
+
 _LONGEST = 1 << 16  # bytes of a line
 _LAST = 20  # lines
 
@@ -27,6 +29,10 @@ class Output:
         self._thread = threading.Thread(target=self._copy, name=f"output of {name}", daemon=True)
         self._thread.start()
 
+    def show(self, text: str) -> None:
+        """Show a line about the worker, as if it had said it."""
+        _show(f"{self._name}: {text}\n")
+
     def join(self) -> None:
         """Wait for the last line of a worker that has ended."""
         self._thread.join(1.0)  # s: a task's child that escaped may hold the pipe open
@@ -36,7 +42,7 @@ class Output:
             for line in iter(lambda: self._pipe.readline(_LONGEST), b""):
                 text = line.decode(errors="replace").rstrip("\n")
                 self.last.append(text)
-                _show(f"{self._name}: {text}\n")
+                self.show(text)
 
 
 def _show(text: str) -> None:
@@ -58,12 +64,16 @@ class Streams:
 
     def __init__(self) -> None:
         """Initialise before the first task."""
-        self._pipe = os.dup(1)
+        self._pipe = OwnDescriptor(os.dup(1))
         self._out, self._err = _stream(1), _stream(2)
         sys.stdout, sys.stderr = self._out, self._err
 
     def restore(self) -> None:
-        """Flush the output, and undo a task's changes to the streams."""
+        """Flush the output, and undo a task's changes to the streams.
+
+        Raises:
+            DescriptorError: It has closed this object's own descriptor, too.
+        """
         for stream in (sys.stdout, sys.stderr):
             with suppress(Exception):  # closed, or an object of the task's
                 stream.flush()
@@ -72,13 +82,14 @@ class Streams:
         sys.stdout, sys.stderr = self._out, self._err
 
     def _whole(self, stream: io.TextIOWrapper, descriptor: int) -> io.TextIOWrapper:
+        pipe = self._pipe.require()
         try:
             stream.flush()
-            if os.path.sameopenfile(descriptor, self._pipe):
+            if os.path.sameopenfile(descriptor, pipe):
                 return stream
         except (ValueError, OSError):
             """Closed, one or the other."""
-        os.dup2(self._pipe, descriptor)
+        os.dup2(pipe, descriptor)
         return _stream(descriptor)
 
 

@@ -1,29 +1,25 @@
-"""Messages between an engine and its worker processes: pickles, each after its length.
+"""Messages between an engine and its worker processes.
 
 A worker says `Ready` first, and then events of the contract.
 """
 
-import pickle
-import socket
-import struct
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from isocline.dispatch.engines.base import WorkItem
 
-BLOCK = 1 << 16  # bytes read at once
-_LENGTH = struct.Struct("<Q")
+DESCRIPTORS_CLOSED = (
+    74  # exit status of a worker that its task has cut off (EX_IOERR of sysexits.h)
+)
 
 
 class Setup(NamedTuple):
     """To a worker, first: its settings."""
 
     name: str
-    path: list[str]  # sys.path, so that it finds the modules that the parent finds
     loader: bytes | None  # cloudpickled
     root: str  # directory of its data; empty: none
     scratch: str  # directory of its own
-    peers: dict[str, str]  # the socket of each node
+    sockets: dict[str, str]  # path of each node's chunk server
     cache: int  # bytes
     everywhere: bool
     silence: float  # s
@@ -66,46 +62,3 @@ class Fetch(NamedTuple):
 
 class Ready(NamedTuple):
     """From a worker: it is ready for tasks."""
-
-
-Messages = Iterator[Any]
-
-
-def packed(message: object) -> bytes:
-    """Encode a message."""
-    data = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
-    return _LENGTH.pack(len(data)) + data
-
-
-class Unpacker:
-    """Decoder of messages from bytes in pieces of any size."""
-
-    def __init__(self) -> None:
-        self._data = bytearray()
-
-    def feed(self, data: bytes) -> Messages:
-        """Decode the messages that are complete with these bytes."""
-        self._data += data
-        at, end = 0, len(self._data)
-        while end - at >= _LENGTH.size:
-            (length,) = _LENGTH.unpack_from(self._data, at)
-            if end - at - _LENGTH.size < length:
-                break
-            at += _LENGTH.size
-            yield pickle.loads(memoryview(self._data)[at : at + length])
-            at += length
-        del self._data[:at]
-
-
-def messages(channel: socket.socket) -> Messages:
-    """Yield the messages of a blocking socket, until its other end is closed."""
-    unpacker = Unpacker()
-    while data := _received(channel):
-        yield from unpacker.feed(data)
-
-
-def _received(channel: socket.socket) -> bytes:
-    try:
-        return channel.recv(BLOCK)
-    except ConnectionError:
-        return b""

@@ -27,6 +27,7 @@ from isocline.dispatch.engines.common.errors import EngineError
 from isocline.dispatch.engines.processes.protocol import Ready
 from isocline.dispatch.engines.processes.worker_handle import WorkerHandle
 from isocline.dispatch.engines.processes.worker_slot import WorkerSlot
+from isocline.subprocesses.supervise import await_ends
 
 # s between looks at what nothing announces: workers overdue, or to be started.
 _LOOK = 0.05
@@ -35,6 +36,7 @@ _LOOK = 0.05
 # given up by those who wait for it. It is started again all the same.
 _KILLED, _IN_VAIN = 3, 20
 _GRACE = 1.0  # s from asking workers to end until killing them
+_LAST = 0.2  # s that one may take to end which has closed its connection
 _BOTH = selectors.EVENT_READ | selectors.EVENT_WRITE
 
 
@@ -42,15 +44,15 @@ _BOTH = selectors.EVENT_READ | selectors.EVENT_WRITE
 class Supervisor:
     """Thread that starts the workers of all slots, again and again, until it is closed."""
 
-    def __init__(self, places: Sequence[WorkerSlot], emit: Emit) -> None:
-        self._places = places
+    def __init__(self, slots: Sequence[WorkerSlot], emit: Emit) -> None:
+        self._slots = slots
         self._emit = emit
         self._selector = selectors.DefaultSelector()
         self._wake, self._woken = socket.socketpair()
         for end in (self._wake, self._woken):
             end.setblocking(False)
         self._selector.register(self._woken, selectors.EVENT_READ)
-        self._starting = {place.node.name for place in places}
+        self._starting = {slot.node.name for slot in slots}
         self._started = threading.Event()
         self._failure = ""
         self._closing = False
@@ -75,12 +77,10 @@ class Supervisor:
         self.wake()
         if self._thread.ident:
             self._thread.join()
-        processes = [place.process for place in self._places if place.process]
+        processes = [slot.process for slot in self._slots if slot.process]
         for process in processes:
             process.terminate()
-        end = time.monotonic() + _GRACE
-        while time.monotonic() < end and not all(process.dead for process in processes):
-            time.sleep(0.005)
+        await_ends([process.group for process in processes], _GRACE)
         for process in processes:
             process.kill()
             process.output.join()
@@ -103,92 +103,91 @@ class Supervisor:
 
     def _look(self) -> None:
         self._next_look = time.monotonic() + _LOOK
-        for place in self._places:
-            process = place.process
+        for slot in self._slots:
+            process = slot.process
             if process is None:
-                if place.due:
-                    self._start(place)
+                if slot.due:
+                    self._start(slot)
             elif event := process.overdue():
                 self._ended(process, event)
-                self._lost(place, process, f"killed, as attempt {event.attempt} would not stop")
+                self._lost(slot, process, f"killed, as attempt {event.attempt} would not stop")
             elif process.dead:  # and its channel may be held open by a child of a task
-                self._act(place, process, process.last_words())
-                self._lost(place, process)
+                self._act(slot, process, process.last_words())
+                self._lost(slot, process)
             elif process.behind:
-                self._selector.modify(process.channel, _BOTH, (place, process))
+                self._selector.modify(process.channel, _BOTH, (slot, process))
 
-    def _start(self, place: WorkerSlot) -> None:
+    def _start(self, slot: WorkerSlot) -> None:
         try:
-            process = place.start()
+            process = slot.start()
         except OSError as error:  # no more memory, processes or files
-            place.lost()
-            self._not_started(place, str(error))
+            slot.lost()
+            self._not_started(slot, str(error))
         else:
-            self._selector.register(process.channel, selectors.EVENT_READ, (place, process))
+            self._selector.register(process.channel, selectors.EVENT_READ, (slot, process))
 
-    def _flush(self, place: WorkerSlot, process: WorkerHandle) -> None:
+    def _flush(self, slot: WorkerSlot, process: WorkerHandle) -> None:
         process.flush()
         if not process.behind:
-            self._selector.modify(process.channel, selectors.EVENT_READ, (place, process))
+            self._selector.modify(process.channel, selectors.EVENT_READ, (slot, process))
 
-    def _hear(self, place: WorkerSlot, process: WorkerHandle) -> None:
+    def _hear(self, slot: WorkerSlot, process: WorkerHandle) -> None:
         try:
             messages, alive = process.received()
         except Exception as error:  # a task has written where only the worker may
-            self._lost(place, process, f"it said what cannot be read ({error})")
+            self._lost(slot, process, f"it said what cannot be read ({error})")
             return
-        self._act(place, process, messages)
+        self._act(slot, process, messages)
         if not alive:
-            self._lost(place, process)
+            await_ends([process.group], _LAST)  # so that its own status is known, not our signal
+            self._lost(slot, process)
 
     def _act(
-        self, place: WorkerSlot, process: WorkerHandle, messages: Iterable[Event | Ready]
+        self, slot: WorkerSlot, process: WorkerHandle, messages: Iterable[Event | Ready]
     ) -> None:
         for message in messages:
             match message:
                 case Ready():
-                    self._ready(place, process)
+                    self._ready(slot, process)
                 case Holds() | Drops() | Fetched():
                     self._emit(message)
                 case Done() | Raised() | TimedOut() | Stopped():
-                    place.did()
+                    slot.did()
                     self._ended(process, message)
 
     def _ended(self, process: WorkerHandle, event: Ending) -> None:
         if process.ended(event.attempt):
             self._emit(event)
 
-    def _ready(self, place: WorkerSlot, process: WorkerHandle) -> None:
+    def _ready(self, slot: WorkerSlot, process: WorkerHandle) -> None:
         process.up = True
-        place.ready()
+        slot.ready()
         if self._started.is_set():
-            self._emit(NodeUp(place.node))
-        self._starting.discard(place.node.name)
+            self._emit(NodeUp(slot.node))
+        self._starting.discard(slot.node.name)
         if not self._starting:
             self._started.set()
 
-    def _lost(self, place: WorkerSlot, process: WorkerHandle, why: str = "") -> None:
+    def _lost(self, slot: WorkerSlot, process: WorkerHandle, why: str = "") -> None:
         self._selector.unregister(process.channel)
         how = process.kill()
-        place.lost()
+        slot.lost()
         if process.up:
             if self._started.is_set():
-                self._emit(NodeLost(place.node.name, why or how, returns=True))
+                self._emit(NodeLost(slot.node.name, why or how, returns=True))
             else:
-                self._starting.add(place.node.name)
-        elif not process.killed or place.failed > _KILLED:
-            self._not_started(place, f"its worker {how}", process)
+                self._starting.add(slot.node.name)
+        elif not process.killed or slot.failed > _KILLED:
+            self._not_started(slot, f"its worker {how}", process)
 
-    def _not_started(
-        self, place: WorkerSlot, why: str, process: WorkerHandle | None = None
-    ) -> None:
+    def _not_started(self, slot: WorkerSlot, why: str, process: WorkerHandle | None = None) -> None:
         """Count a process of a slot that did not come up."""
-        name = place.node.name
+        name = slot.node.name
         if not self._started.is_set():
             if process:
                 process.output.join()
                 why = "\n".join((f"{why}, and said:", *process.output.last))
             self._failure = f"node {name} cannot be started: {why}"
             self._started.set()
-        elif place.failed == _IN_VAIN:
+        elif slot.failed == _IN_VAIN:
             self._emit(NodeGone(name, f"{_IN_VAIN} workers ended as they started, the last: {why}"))

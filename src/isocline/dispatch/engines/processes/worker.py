@@ -1,4 +1,4 @@
-"""A worker process: `python -m isocline.dispatch.engines.processes.worker FD`.
+"""Worker process of the engine: what it runs, and how it ends.
 
 Its main thread runs the tasks; one thread reads the engine's messages, so that a task can be
 cancelled while it runs; others answer other workers that fetch a chunk. It ends with its engine,
@@ -9,8 +9,6 @@ import os
 import pickle
 import shutil
 import signal
-import socket
-import sys
 import threading
 import time
 import traceback
@@ -18,9 +16,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from queue import SimpleQueue
-from typing import final
+from typing import NoReturn, final
 
-from isocline.dispatch import descendants
 from isocline.dispatch.engines.base import Event, Stopped, TimedOut, WorkItem
 from isocline.dispatch.engines.common import calls
 from isocline.dispatch.engines.common.attempt import Interruption, Read, performed
@@ -32,6 +29,10 @@ from isocline.dispatch.engines.processes.directory_store import Directory
 from isocline.dispatch.engines.processes.interrupt import Interrupter
 from isocline.dispatch.engines.processes.output import Streams
 from isocline.dispatch.engines.processes.prefetcher import Prefetcher
+from isocline.subprocesses import descendants
+from isocline.subprocesses.descriptors import DescriptorError
+from isocline.subprocesses.framing import Channel
+from isocline.subprocesses.spawn import connection
 
 
 @final
@@ -52,25 +53,26 @@ class _Function:
 class Worker:
     """Worker that handles the engine's messages in order."""
 
-    def __init__(self, channel: socket.socket, setup: protocol.Setup) -> None:
+    def __init__(self, channel: Channel, setup: protocol.Setup) -> None:
         self._name = setup.name
         self._channel = channel
-        self._sending = threading.Lock()
         store = _store(setup)
-        self._reader = ChunkReader(setup.name, store, setup.peers, setup.everywhere, setup.silence)
-        self._peers = ChunkServer(setup.peers[setup.name], store, setup.link)
-        self._fetcher = Prefetcher(setup.name, self._reader, self.send)
+        self._reader = ChunkReader(
+            setup.name, store, setup.sockets, setup.everywhere, setup.silence
+        )
+        self._chunk_server = ChunkServer(setup.sockets[setup.name], store, setup.link)
+        self._prefetcher = Prefetcher(setup.name, self._reader, self.send)
         self._interrupter = Interrupter()
         self._streams = Streams()
-        self._order: SimpleQueue[int] = SimpleQueue()
+        self._queue: SimpleQueue[int] = SimpleQueue()
         self._waiting: dict[int, tuple[_Function, WorkItem]] = {}
         self._functions: dict[int, _Function] = {}
 
     def work(self) -> None:
-        """Run attempts as they come, for ever."""
+        """Run attempts as they come; raises DescriptorError if one has cut the worker off."""
         self.send(protocol.Ready())
         while True:
-            attempt = self._order.get()
+            attempt = self._queue.get()
             self._interrupter.attempt = attempt  # before it leaves `_waiting`: see `_cancel`
             waiting = self._waiting.pop(attempt, None)
             if waiting:
@@ -93,11 +95,11 @@ class Worker:
                 if message.arguments is not None:
                     work = work._replace(arguments=self._functions[message.arguments].code)
                 self._waiting[work.attempt] = (self._functions[message.function], work)
-                self._order.put(work.attempt)
+                self._queue.put(work.attempt)
             case protocol.Cancel():
                 self._cancel(message.attempt)
             case protocol.Fetch():
-                self._fetcher.put(message)
+                self._prefetcher.put(message)
 
     def drop_all(self) -> None:
         """Drop all waiting attempts; any thread may call."""
@@ -105,8 +107,7 @@ class Worker:
 
     def send(self, message: Event | protocol.Ready) -> None:
         """Send an event to the engine; any thread may call."""
-        with self._sending:
-            self._channel.sendall(protocol.packed(message))
+        self._channel.send(message)
 
     def _cancel(self, attempt: int) -> None:
         if self._waiting.pop(attempt, None):
@@ -144,11 +145,13 @@ def _store(setup: protocol.Setup) -> Store:
     return Directory(loader or Path.read_bytes, setup.cache, root, scratch)
 
 
-def _hear(worker: Worker, messages: protocol.Messages, scratch: Path, socket_path: Path) -> None:
+def _hear(worker: Worker, channel: Channel, scratch: Path, socket_path: Path) -> None:
     """Read messages until the engine is gone, then end with everything that tasks have started."""
     try:
-        for message in messages:
+        for message in channel:
             worker.hear(message)
+    except DescriptorError:
+        _end_cut_off()
     except BaseException:
         traceback.print_exc()
         raise
@@ -159,29 +162,35 @@ def _hear(worker: Worker, messages: protocol.Messages, scratch: Path, socket_pat
             with suppress(OSError):  # other workers are still there
                 directory.rmdir()
         worker.drop_all()
-        if descendants.adopting():  # a command runs, and all that it has started is below this
-            descendants.kill_below(os.getpid())
+        _end_descendants()
         os.killpg(0, signal.SIGKILL)
 
 
+def _end_cut_off() -> NoReturn:
+    """End as a task has closed the descriptors; the engine says so, as this process cannot."""
+    _end_descendants()
+    os._exit(protocol.DESCRIPTORS_CLOSED)
+
+
+def _end_descendants() -> None:
+    if descendants.adopting():  # a command runs, and all that it has started is below this
+        descendants.kill_below(os.getpid())
+
+
 def main() -> None:
-    """Run the worker for the engine at the other end of a socket."""
-    channel = socket.socket(fileno=int(sys.argv[1]))
-    channel.set_inheritable(False)
-    messages = protocol.messages(channel)
-    setup = next(messages)
+    """Run the worker for the engine at the other end of the connection."""
+    channel = Channel(connection())
+    setup = channel.receive()
     assert isinstance(setup, protocol.Setup)
-    sys.path[:] = setup.path
     scratch = Path(setup.scratch)
     shutil.rmtree(scratch, ignore_errors=True)  # of the worker that was here before
     scratch.mkdir()
-    socket_path = Path(setup.peers[setup.name])
+    socket_path = Path(setup.sockets[setup.name])
     socket_path.unlink(missing_ok=True)  # not below `scratch` if its path would be too long there
     worker = Worker(channel, setup)
-    hearing = (worker, messages, scratch, socket_path)
+    hearing = (worker, channel, scratch, socket_path)
     threading.Thread(target=_hear, args=hearing, daemon=True).start()
-    worker.work()
-
-
-if __name__ == "__main__":
-    main()
+    try:
+        worker.work()
+    except DescriptorError:
+        _end_cut_off()

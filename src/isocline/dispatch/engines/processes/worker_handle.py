@@ -2,9 +2,7 @@
 
 import os
 import signal
-import socket
 import subprocess
-import sys
 import threading
 import time
 from collections import OrderedDict
@@ -13,7 +11,6 @@ from contextlib import suppress
 from typing import final
 
 from isocline.cores import usable_cores
-from isocline.dispatch.descendants import kill_below
 from isocline.dispatch.engines.base import Event, Stopped, TimedOut, WorkItem
 from isocline.dispatch.engines.common.deadlines import Deadlines
 from isocline.dispatch.engines.processes import protocol
@@ -21,10 +18,12 @@ from isocline.dispatch.engines.processes.output import Output
 from isocline.dispatch.engines.processes.threads import thread_variables
 from isocline.dispatch.forks import owned
 from isocline.dispatch.shared_bytes import LARGE
+from isocline.subprocesses.descendants import kill_below
+from isocline.subprocesses.framing import Unpacker, packed
+from isocline.subprocesses.spawn import start
+from isocline.subprocesses.supervise import ProcessGroup
 
 _WORKER = "isocline.dispatch.engines.processes.worker"
-# -P: what lies in the current directory is not to stand before the library's own modules.
-_COMMAND = [sys.executable, "-P", "-X", "faulthandler", "-m", _WORKER]
 _BLOCK = 1 << 18  # bytes read at once
 Message = Event | protocol.Ready
 
@@ -43,31 +42,24 @@ class WorkerHandle:
     def __init__(self, setup: protocol.Setup, patience: float) -> None:
         """Start the process; raises OSError if that fails."""
         self.up = False
-        self.channel, end = socket.socketpair()
-        with end:
-            self._process = subprocess.Popen(
-                [*_COMMAND, str(end.fileno())],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                pass_fds=[end.fileno()],
-                start_new_session=True,  # Ctrl-C is the scheduler's to act on
-                env={
-                    **os.environ,
-                    **thread_variables(len(setup.peers), usable_cores(), os.environ),
-                },
-            )
-        assert self._process.stdout is not None
-        self.output = Output(setup.name, self._process.stdout)
+        process, self.channel = start(
+            _WORKER,
+            environment=thread_variables(len(setup.sockets), usable_cores(), os.environ),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        self.group = ProcessGroup(process)
+        assert process.stdout is not None
+        self.output = Output(setup.name, process.stdout)
         self.channel.setblocking(False)
-        self._unpacker = protocol.Unpacker()
+        self._unpacker = Unpacker()
         self._lock = threading.Lock()
-        self._watch = Deadlines(setup.name, patience)
+        self._deadlines = Deadlines(setup.name, patience)
         self._functions: OrderedDict[bytes, int] = OrderedDict()
         self._number = 0
         self._size = 0  # bytes of these
         self._outbox = bytearray()
-        self._send(protocol.packed(setup))
+        self._send(packed(setup))
         owned(self)
 
     # From the caller's thread
@@ -75,25 +67,25 @@ class WorkerHandle:
     def run(self, function: bytes, work: WorkItem) -> None:
         """Append work, without its function, to the worker's queue."""
         with self._lock:
-            self._watch.added(work.attempt, work.limit, time.monotonic())
+            self._deadlines.added(work.attempt, work.limit, time.monotonic())
             arguments = None
             if len(work.arguments) >= LARGE:
                 arguments = self._known(work.arguments)
                 work = work._replace(arguments=b"")
             # The function comes last: to know it the worker may have to forget what is older.
             number = self._known(function, keep=arguments)
-            self._send(protocol.packed(protocol.Run(number, work, arguments)))
+            self._send(packed(protocol.Run(number, work, arguments)))
 
     def cancel(self, attempt: int) -> None:
         """Cancel an attempt, if it is there."""
         with self._lock:
-            if self._watch.cancelled(attempt, time.monotonic()):
-                self._send(protocol.packed(protocol.Cancel(attempt)))
+            if self._deadlines.cancelled(attempt, time.monotonic()):
+                self._send(packed(protocol.Cancel(attempt)))
 
     def fetch(self, chunk: str, holders: Sequence[str]) -> None:
         """Have the worker fetch a chunk while it runs tasks."""
         with self._lock:
-            self._send(protocol.packed(protocol.Fetch(chunk, tuple(holders))))
+            self._send(packed(protocol.Fetch(chunk, tuple(holders))))
 
     # From the engine's thread
 
@@ -128,30 +120,30 @@ class WorkerHandle:
     def ended(self, attempt: int) -> bool:
         """Remove an attempt that the worker reports as ended; False if it was removed before."""
         with self._lock:
-            return self._watch.ended(attempt, time.monotonic())
+            return self._deadlines.ended(attempt, time.monotonic())
 
     def overdue(self) -> TimedOut | Stopped | None:
         """Return the end of the running attempt if it is overdue, in place of a report."""
         with self._lock:
-            return self._watch.overdue(time.monotonic())
+            return self._deadlines.overdue(time.monotonic())
 
     @property
     def dead(self) -> bool:
         """Whether the process has ended; a child of a task may hold its channel open."""
-        if not hasattr(os, "waitid"):  # macOS before Python 3.13
-            return self._process.poll() is not None
-        # Without reaping it, so that its number remains its group's: see `kill`.
-        ended = os.WEXITED | os.WNOHANG | os.WNOWAIT
-        return os.waitid(os.P_PID, self._process.pid, ended) is not None
+        return self.group.dead
 
     def kill(self) -> str:
         """Kill the process with all that its tasks have started; returns how it ended."""
         self._end_tasks()
-        # Before it is waited for: until then its number is its group's, and no other's.
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        status = self._process.wait()
+        status = self.group.kill()
         self.channel.close()
+        if status == protocol.DESCRIPTORS_CLOSED:
+            self.output.join()
+            self.output.show(
+                "the worker has ended, as a task has closed its file descriptors; close only those "
+                "that the task has opened"
+            )
+            return "ended, as a task had closed its file descriptors"
         if status < 0:
             return f"killed by {signal.Signals(-status).name}"
         return f"ended with status {status}"
@@ -159,7 +151,7 @@ class WorkerHandle:
     @property
     def killed(self) -> bool:
         """Whether a signal has ended it; valid after `kill`."""
-        return self._process.returncode < 0
+        return self.group.status is not None and self.group.status < 0
 
     def disown(self) -> None:
         """Let go of the process in a forked child, which does not have its engine (see `forks`)."""
@@ -168,12 +160,10 @@ class WorkerHandle:
     def terminate(self) -> None:
         """Ask the process to end."""
         with self._lock:
-            busy = self._watch.busy
+            busy = self._deadlines.busy
         if busy:
             self._end_tasks()
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, signal.SIGTERM)
-            os.killpg(self._process.pid, signal.SIGCONT)
+        self.group.terminate()
 
     def _end_tasks(self) -> None:
         """Kill all that its tasks have started, while the process is stopped."""
@@ -182,8 +172,8 @@ class WorkerHandle:
         # Until it goes on it starts nothing, and waits for none of them, whose numbers therefore
         # remain theirs.
         with suppress(ProcessLookupError, PermissionError):
-            os.kill(self._process.pid, signal.SIGSTOP)
-        kill_below(self._process.pid)
+            os.kill(self.group.pid, signal.SIGSTOP)
+        kill_below(self.group.pid)
 
     def _known(self, pickled: bytes, keep: int | None = None) -> int:
         """Number of a function or of large arguments, which are sent on first use.
@@ -201,10 +191,10 @@ class WorkerHandle:
                 break
             del self._functions[oldest]
             self._size -= len(oldest)
-            self._send(protocol.packed(protocol.Forget(number)))
+            self._send(packed(protocol.Forget(number)))
         self._number += 1
         self._functions[pickled] = self._number
-        self._send(protocol.packed(protocol.Function(self._number, pickled)))
+        self._send(packed(protocol.Function(self._number, pickled)))
         return self._number
 
     def _send(self, data: bytes) -> None:

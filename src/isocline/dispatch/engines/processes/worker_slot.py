@@ -8,6 +8,7 @@ from typing import final
 from isocline.dispatch.engines.base import Node
 from isocline.dispatch.engines.processes.protocol import Setup
 from isocline.dispatch.engines.processes.worker_handle import WorkerHandle
+from isocline.subprocesses.supervise import Backoff
 
 # s until a worker that died is started again: doubled with each that dies before a task is done.
 _FIRST, _LONGEST = 0.1, 10.0
@@ -29,7 +30,7 @@ class WorkerSlot:
         self.process: WorkerHandle | None = None
         self._patience = patience
         self.failed = 0  # processes in a row that ended before they were ready
-        self._pause = _FIRST
+        self._backoff = Backoff(_FIRST, _LONGEST)
         self._now = now
         self._due = -math.inf  # s of that clock
 
@@ -47,8 +48,7 @@ class WorkerSlot:
         """Record that the process is gone, or could not be started."""
         self.failed += self.process is None or not self.process.up
         self.process = None
-        self._due = self._now() + self._pause
-        self._pause = min(2.0 * self._pause, _LONGEST)
+        self._due = self._now() + self._backoff.pause()
 
     def ready(self) -> None:
         """Record that the process is up."""
@@ -56,4 +56,4 @@ class WorkerSlot:
 
     def did(self) -> None:
         """Record a finished task, which ends a series of failed starts."""
-        self._pause = _FIRST
+        self._backoff.reset()

@@ -15,9 +15,9 @@ import cloudpickle
 import pytest
 
 from isocline.dispatch.batch.command import Command, CommandError
-from isocline.dispatch.descendants import adopting, killed_at_exit
 from isocline.dispatch.engines.base import Stopped, TimedOut
 from isocline.dispatch.engines.processes import ProcessEngine
+from isocline.subprocesses.descendants import adopting, killed_at_exit
 from tests.dispatch.rigs import SOON, Rig, exists, process_rig
 from tests.running import running
 
