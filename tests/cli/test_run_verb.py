@@ -78,6 +78,17 @@ def test_tasks_that_fail_are_listed_with_their_tracebacks(tmp_path: Path) -> Non
     assert 'job.py", line 5, in run' in failures["bad"]["traceback"]
     assert "type object, cannot be written as JSON" in failures["odd"]["error"]
     assert "two keys of a dict in the result are the same text" in failures["twice"]["error"]
+    statistics = document["statistics"]
+    assert (statistics["finished"], statistics["failed"]) == (2, len(failures))
+
+
+def test_a_result_that_cannot_be_written_counts_as_failed_again_on_resume(tmp_path: Path) -> None:
+    file, journal = job(tmp_path, MIXED), tmp_path / "journal"
+    run(file, "--workers", "1", "--journal", journal)
+    again = json.loads(run(file, "--journal", journal, "--resume", "--json").stdout)
+    statistics = again["statistics"]
+    counts = [statistics[name] for name in ("finished", "resumed", "failed")]
+    assert counts == [0, 2, len(again["failures"])] == [0, 2, 3]
 
 
 # The last part is not done before a file is there, so that a test comes before the end.
@@ -204,6 +215,66 @@ def test_ctrl_c_says_what_was_done_and_exits_with_130(tmp_path: Path) -> None:
         assert process.returncode == 130
     assert "job: interrupted" in errors
     assert "Traceback" not in errors
+
+
+@pytest.mark.parametrize("keeps", [True, False])
+def test_sigterm_says_what_was_done_and_how_to_go_on_and_exits_with_143(
+    tmp_path: Path, keeps: bool
+) -> None:
+    journal = tmp_path / "journal"
+    options = ["--journal", str(journal)] if keeps else []
+    file = job(tmp_path, SLOW)
+    command = [sys.executable, "-m", "isocline", "run", file, "--workers", "1", *options]
+    with running(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.send_signal(signal.SIGTERM)
+        (tmp_path / "gate").touch()  # what runs may end
+        _, errors = process.communicate(timeout=300)
+        assert process.returncode == 143
+    assert "job: interrupted" in errors
+    assert "Traceback" not in errors
+    (said,) = [line for line in errors.splitlines() if line.startswith("isocline: ")]
+    found = re.fullmatch(r"isocline: stopped by SIGTERM after (\d+) tasks? of 80; (.*)", said)
+    assert found
+    assert 1 <= int(found[1]) < 80
+    if keeps:
+        assert found[2] == f"the same command with --resume goes on with the journal {journal}"
+        again = run(file, "--workers", "2", "--journal", journal, "--resume", "--json")
+        statistics = json.loads(again.stdout)["statistics"]
+        assert statistics["resumed"] >= 1
+        assert statistics["resumed"] + statistics["finished"] == 80
+    else:
+        assert found[2] == "a run with --journal PATH can go on with --resume"
+
+
+SLOW_TO_START = """
+import pathlib, time
+chunks = ["a"]
+def wait(file):
+    pathlib.Path(file).touch()
+    time.sleep(600)
+class Loader:
+    def __reduce__(self):
+        return wait, ({file!r},)
+    def __call__(self, chunk): ...
+load = Loader()
+def run(chunk): ...
+"""
+
+
+def test_sigterm_before_the_first_task_says_so(tmp_path: Path) -> None:
+    begun = tmp_path / "begun"
+    file = job(tmp_path, SLOW_TO_START.replace("{file!r}", repr(str(begun))))
+    command = [sys.executable, "-m", "isocline", "run", file, "--workers", "1"]
+    with running(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        while not begun.exists():
+            assert process.poll() is None, process.communicate()[1]
+            time.sleep(0.01)
+        process.send_signal(signal.SIGTERM)
+        out, errors = process.communicate(timeout=300)
+        assert (process.returncode, out) == (143, "")
+    assert errors == "isocline: stopped by SIGTERM before the first task\n"
 
 
 def test_a_reader_that_goes_away_ends_the_run(tmp_path: Path) -> None:

@@ -2,11 +2,13 @@
 
 import json
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, TypeVar, final
+from typing import IO, TYPE_CHECKING, Any, Self, TypeVar, final
 
 import click
 
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Write = Callable[[dict[str, Any]], None]
+
+_TERMINATED = 128 + signal.SIGTERM  # the exit status by which shells know a process that it ended
 
 
 @click.command("run")
@@ -81,7 +85,7 @@ def command(
 
     FILE is Python with a function run(chunk), or YAML with a command. Results are lines of JSON, in
     the order in which they come. Exit status 0 if each chunk has a result, 1 if not, 2 if results
-    or the journal cannot be written.
+    or the journal cannot be written, 130 after Ctrl-C, 143 after SIGTERM, which acts like it.
     """
     from isocline.dispatch.batch.load import load_batch
     from isocline.dispatch.batch.runner import run_batch
@@ -96,7 +100,14 @@ def command(
         with _writer(results, kept if as_json else None) as write, _progress(batch.size) as watch:
             return run_batch(batch, lambda ended: write(ended._asdict()), watch=watch, **options)
 
-    result = _without_exit(run)
+    with _Termination() as termination:
+        try:
+            result = _without_exit(run)
+        except KeyboardInterrupt:
+            if not termination.came:
+                raise
+            click.echo("isocline: stopped by SIGTERM before the first task", err=True)
+            ctx.exit(_TERMINATED)
     if as_json:
         _output.show_json(result.to_dict() | ({} if results else {"results": kept}))
     else:
@@ -105,6 +116,9 @@ def command(
         (_output.show if results else _show_on_stderr)(dispatch_report(result))
     if out:
         _write_files(result, out)
+    if result.interrupted and termination.came:
+        click.echo(f"isocline: {_terminated(result, batch.size, options['journal'])}", err=True)
+        ctx.exit(_TERMINATED)
     if result.interrupted:
         ctx.exit(STOPPED)
     if result.problem is not None:
@@ -112,6 +126,43 @@ def command(
         ctx.exit(WRONG)
     if result.status != "done":
         ctx.exit(NEGATIVE)
+
+
+@final
+class _Termination:
+    """SIGTERM as Ctrl-C, for the length of a `with`; `came` says that it was the reason."""
+
+    def __init__(self) -> None:
+        self.came = False
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            before = signal.signal(signal.SIGTERM, self._interrupt)
+            self._stack.callback(signal.signal, signal.SIGTERM, before)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def _interrupt(self, *_: object) -> None:
+        self.came = True
+        raise KeyboardInterrupt
+
+
+def _terminated(result: "BatchResult", total: int | None, journal: Path | None) -> str:
+    """Describe a run that SIGTERM has ended: what was done, and how to go on."""
+    from isocline.plural import counted
+
+    found = result.statistics
+    done = counted(found.finished + found.resumed + found.failed, "task")
+    of = "" if total is None else f" of {total:,}"
+    rest = (
+        f"the same command with --resume goes on with the journal {journal}"
+        if journal
+        else "a run with --journal PATH can go on with --resume"
+    )
+    return f"stopped by SIGTERM after {done}{of}; {rest}"
 
 
 def _without_exit(step: Callable[[], T]) -> T:

@@ -4,6 +4,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, final
 
@@ -62,6 +63,7 @@ def run_batch(
     place = where(batch, engine, address, workers)
     policy = policy or batch.policy or POLICY
     failures: list[Failure] = []
+    unwritable = _Unwritable()
     told = 0
     interrupted, problem = False, None
     scheduler = Scheduler(
@@ -79,11 +81,12 @@ def run_batch(
     )
     keyed = _ByChunk(scheduler)
     try:
-        with scheduler, _watched(scheduler, watch):
+        with scheduler, _watched(lambda: unwritable.counted(scheduler.statistics()), watch):
             for future in keyed.completed(batch.function, batch.chunks):
                 found = ended(future, keyed.chunks.pop(future.key))
                 if isinstance(found, Failure):
                     failures.append(found)
+                    unwritable.add(future)
                 tell(found)
                 told += 1
     except KeyboardInterrupt:
@@ -93,7 +96,7 @@ def run_batch(
     return BatchResult(
         batch.name,
         policy,
-        scheduler.statistics(),
+        unwritable.counted(scheduler.statistics()),
         tuple(failures),
         scheduler.explain(),
         Timeline.of(scheduler.records),
@@ -142,13 +145,40 @@ class _ByChunk(Submitter):
         return self._scheduler.window
 
 
+@final
+class _Unwritable:
+    """Tasks that have a result for the scheduler, but none that can be written as JSON."""
+
+    def __init__(self) -> None:
+        self._finished = self._resumed = 0
+
+    def add(self, future: TaskFuture[Any]) -> None:
+        """Add a task with a failure, if that is the reason."""
+        if not future.cancelled() and future.exception() is None:
+            if future.node is None:
+                self._resumed += 1
+            else:
+                self._finished += 1
+
+    def counted(self, statistics: RunStatistics) -> RunStatistics:
+        """Count them as failed, as the batch does."""
+        return replace(
+            statistics,
+            finished=statistics.finished - self._finished,
+            resumed=statistics.resumed - self._resumed,
+            failed=statistics.failed + self._finished + self._resumed,
+        )
+
+
 @contextmanager
-def _watched(scheduler: Scheduler, watch: Callable[[RunStatistics], None]) -> Iterator[None]:
+def _watched(
+    statistics: Callable[[], RunStatistics], watch: Callable[[RunStatistics], None]
+) -> Iterator[None]:
     """Report the progress from a thread: tasks may take long, and end all at once."""
     over = threading.Event()
 
     def tell() -> bool:
-        found = guarded(watch, scheduler.statistics())
+        found = guarded(watch, statistics())
         if isinstance(found, Caught):
             LOG.warning("the progress of the run is not shown: %s", words(found.error))
         return not isinstance(found, Caught)

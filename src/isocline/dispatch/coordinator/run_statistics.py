@@ -21,7 +21,7 @@ class RunStatistics:
     resumed: int  # whose results the journal had
     failed: int
     cancelled: int
-    levels: dict[str, int]  # finished, by level
+    levels: dict[str, int]  # tasks whose function has returned, by level
     attempts: dict[str, int]  # attempts that have ended, by outcome
     nodes: int  # that are up
     unwritten: int  # rows that wait for the journal
@@ -34,8 +34,9 @@ class RunStatistics:
         return self.finished + self.resumed + self.failed + self.cancelled
 
     def share(self, level: str) -> float:
-        """Share of the finished tasks that ran at this level; nan before the first."""
-        return self.levels[level] / self.finished if self.finished else float("nan")
+        """Share of the tasks that returned which ran at this level; nan before the first."""
+        returned = sum(self.levels.values())
+        return self.levels[level] / returned if returned else float("nan")
 
     def to_dict(self) -> dict[str, Any]:
         """Convert to plain data, for JSON."""
