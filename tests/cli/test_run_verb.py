@@ -15,6 +15,7 @@ from click.testing import CliRunner, Result
 
 from isocline.cli import main
 from isocline.dispatch.batch.spec import Batch
+from tests.dispatch.rigs import exists
 from tests.running import running
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -249,10 +250,11 @@ def test_sigterm_says_what_was_done_and_how_to_go_on_and_exits_with_143(
 
 
 SLOW_TO_START = """
-import pathlib, time
+import os, pathlib, time
 chunks = ["a"]
 def wait(file):
-    pathlib.Path(file).touch()
+    pathlib.Path(file + "part").write_text(str(os.getpid()))
+    os.rename(file + "part", file)
     time.sleep(600)
 class Loader:
     def __reduce__(self):
@@ -275,6 +277,8 @@ def test_sigterm_before_the_first_task_says_so(tmp_path: Path) -> None:
         out, errors = process.communicate(timeout=300)
         assert (process.returncode, out) == (143, "")
     assert errors == "isocline: stopped by SIGTERM before the first task\n"
+    while exists(int(begun.read_text())):  # its worker notices
+        time.sleep(0.01)
 
 
 def test_a_reader_that_goes_away_ends_the_run(tmp_path: Path) -> None:

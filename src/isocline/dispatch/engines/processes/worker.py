@@ -13,6 +13,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
 from queue import SimpleQueue
@@ -145,11 +146,15 @@ def _store(setup: protocol.Setup) -> Store:
     return Directory(loader or Path.read_bytes, setup.cache, root, scratch)
 
 
-def _hear(worker: Worker, channel: Channel, scratch: Path, socket_path: Path) -> None:
-    """Read messages until the engine is gone, then end with everything that tasks have started."""
+def _hear(channel: Channel, made: "Future[Worker]", scratch: Path, socket_path: Path) -> None:
+    """Read messages until the engine is gone, then end with everything that tasks have started.
+
+    It begins before there is a worker: its loader may take long to unpickle, or never end. Messages
+    come once the worker is ready.
+    """
     try:
         for message in channel:
-            worker.hear(message)
+            made.result().hear(message)
     except DescriptorError:
         _end_cut_off()
     except BaseException:
@@ -161,7 +166,8 @@ def _hear(worker: Worker, channel: Channel, scratch: Path, socket_path: Path) ->
         for directory in (scratch.parent, socket_path.parent):
             with suppress(OSError):  # other workers are still there
                 directory.rmdir()
-        worker.drop_all()
+        if made.done():
+            made.result().drop_all()
         _end_descendants()
         os.killpg(0, signal.SIGKILL)
 
@@ -187,9 +193,11 @@ def main() -> None:
     scratch.mkdir()
     socket_path = Path(setup.sockets[setup.name])
     socket_path.unlink(missing_ok=True)  # not below `scratch` if its path would be too long there
-    worker = Worker(channel, setup)
-    hearing = (worker, channel, scratch, socket_path)
+    made: Future[Worker] = Future()
+    hearing = (channel, made, scratch, socket_path)
     threading.Thread(target=_hear, args=hearing, daemon=True).start()
+    worker = Worker(channel, setup)
+    made.set_result(worker)
     try:
         worker.work()
     except DescriptorError:
