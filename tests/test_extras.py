@@ -16,7 +16,7 @@ FLEET = str(ROOT / "examples" / "mixed_fleet.yaml")
 WITHOUT_EXTRAS = f"import sys; sys.modules.update(dict.fromkeys({sorted(EXTRAS)}))\n"
 MAIN = WITHOUT_EXTRAS + "from isocline.cli import main; main()"
 # Distributions whose module has another name.
-MODULES = {"backports.zstd": "backports", "hdrhistogram": "hdrh"}
+MODULES = {"backports.zstd": "backports"}
 
 
 def without_extras(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -15,7 +15,6 @@ EXTRAS = {
     "backports": "serve",
     "cloudpickle": "run",
     "distributed": "dask",
-    "hdrh": "serve",
     "httptools": "serve",
     "matplotlib": "plot",
     "pandas": "frame",

@@ -1,59 +1,43 @@
 """Tally of a run of load; tallies of several workers add up."""
 
-import math
 from collections import Counter
-from typing import Any, Self, final
+from typing import Self, final
 
-from hdrh.histogram import HdrHistogram
+from isocline.histogram import Histogram, LogBuckets
 
-_LONGEST = 2 * 3600 * 10**6  # µs: twice the longest timeout
-_DIGITS = 3  # a value in the histogram is right to 1 in 1000
+_BUCKETS = LogBuckets(1024)
 
 
 @final
 class Times:
-    """Durations: an HDR histogram of microseconds, and their exact sum."""
+    """Durations: a histogram, right to 1 in 1000, with their exact sum and maximum."""
 
     def __init__(self) -> None:
-        self.histogram = HdrHistogram(1, _LONGEST, _DIGITS)
+        self._histogram = Histogram()
         self.count = 0
-        self.sum = 0.0  # s
         self.max = 0.0  # s
 
     def add(self, seconds: float) -> None:
         """Count one."""
         self.count += 1
-        self.sum += seconds
         self.max = max(self.max, seconds)
-        self.histogram.record_value(int(seconds * 1e6 + 0.5))
+        self._histogram.add(_BUCKETS.bucket(seconds), seconds)
 
     def quantile(self, q: float) -> float:
-        """What a share q does not exceed, s, right to 1 in 1000; nan if there is none."""
-        if not self.count:
-            return float("nan")
-        # The histogram would round q * count to the nearest rank, and so tell too little of a tail.
-        rank = min(max(math.ceil(q * self.count - 1e-9), 1), self.count)
-        value: int = self.histogram.get_value_at_percentile(100.0 * rank / self.count)
-        return min(value * 1e-6, self.max)  # it is the upper end of a bucket
+        """Duration that a share q does not exceed, s, right to 1 in 1000; nan if there is none."""
+        bucket = self._histogram.quantile(q)
+        return float("nan") if bucket is None else min(_BUCKETS.upper(bucket), self.max)
 
     @property
     def mean(self) -> float:
         """The mean, s; nan if there is none."""
-        return self.sum / self.count if self.count else float("nan")
+        return self._histogram.seconds / self.count if self.count else float("nan")
 
     def __iadd__(self, other: "Times") -> Self:
-        self.histogram.add(other.histogram)
+        self._histogram += other._histogram
         self.count += other.count
-        self.sum += other.sum
         self.max = max(self.max, other.max)
         return self
-
-    def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"histogram": self.histogram.encode()}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self.histogram = HdrHistogram.decode(state["histogram"])
 
 
 @final

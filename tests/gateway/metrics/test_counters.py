@@ -13,10 +13,10 @@ from isocline.gateway.core.actions import Action, Cause, Reject, Send
 from isocline.gateway.core.build import core_of
 from isocline.gateway.core.request import Request
 from isocline.gateway.metrics import Snapshot, merged
-from isocline.gateway.metrics.counters import Times
 from isocline.gateway.metrics.curve_intervals import curve_of
-from isocline.gateway.metrics.histogram import BOUNDS, SHOWN, Histogram
+from isocline.gateway.metrics.histogram import BOUNDS, SHOWN, add, cumulative, percentile
 from isocline.gateway.metrics.snapshot import LearnedCurve, Pair
+from isocline.histogram import Histogram
 from isocline.learn import Learner
 from isocline.model.curves import (
     Curve,
@@ -43,10 +43,10 @@ def counted(*accesses: Access) -> Snapshot:
 
 
 def histogram_of(times: np.ndarray) -> Histogram:
-    made = Times()
+    made = Histogram()
     for seconds in times.tolist():
-        made.add(seconds)
-    return made.histogram()
+        add(made, seconds)
+    return made
 
 
 @pytest.mark.parametrize("scale", [0.01, 0.3, 40.0])
@@ -60,14 +60,14 @@ def test_percentiles_are_right_to_five_percent_also_of_sums(scale: float) -> Non
     whole = several.pairs["f"]["b"].duration
     for share in (0.01, 0.5, 0.9, 0.99, 0.999):
         true = np.sort(times)[math.ceil(share * times.size) - 1]
-        assert whole.percentile(share) == pytest.approx(true, rel=0.048)
+        assert percentile(whole, share) == pytest.approx(true, rel=0.048)
     assert whole.mean == pytest.approx(times.mean())
 
 
 def test_what_prometheus_is_shown_is_exact() -> None:
     rng = np.random.default_rng(2)
     times = np.concatenate((rng.lognormal(-2.0, 3.0, 500), SHOWN, [0.0, -1e-9, 1e5]))
-    shown = histogram_of(times).cumulative()
+    shown = cumulative(histogram_of(times))
     assert shown[-1] == ("+Inf", times.size)
     for bound, count in shown[:-1]:
         assert count == (times <= float(bound)).sum(), bound

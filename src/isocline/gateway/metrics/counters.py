@@ -1,36 +1,12 @@
 """Counters of requests: a cell for each pair of a frontend and a backend."""
 
-from bisect import bisect_left
 from typing import final
 
 from isocline.gateway.access_log import Access
 from isocline.gateway.metrics.failure_reasons import is_broken, reason_of
-from isocline.gateway.metrics.histogram import BOUNDS, Histogram
+from isocline.gateway.metrics.histogram import add
 from isocline.gateway.metrics.snapshot import Pair
-
-
-@final
-class Times:
-    """Histogram that grows."""
-
-    __slots__ = ("counts", "seconds")
-
-    def __init__(self) -> None:
-        self.counts: dict[int, int] = {}  # by bucket
-        self.seconds = 0.0
-
-    def add(self, seconds: float) -> None:
-        """Add a time, which may be below 0, as a clock is read before an event or after it."""
-        bucket = bisect_left(BOUNDS, seconds)
-        try:
-            self.counts[bucket] += 1
-        except KeyError:
-            self.counts[bucket] = 1
-        self.seconds += seconds
-
-    def histogram(self) -> Histogram:
-        """Convert to plain data."""
-        return Histogram(dict(self.counts), self.seconds)
+from isocline.histogram import Histogram
 
 
 @final
@@ -56,8 +32,8 @@ class Counters:
     def __init__(self) -> None:
         self.codes: dict[int, int] = {}
         self.failed: dict[str, int] = {}
-        self.wait, self.first_byte, self.duration = Times(), Times(), Times()
-        self.first_token = Times()
+        self.wait, self.first_byte, self.duration = Histogram(), Histogram(), Histogram()
+        self.first_token = Histogram()
         self.broken = self.retries = self.received = self.returned = self.served = 0
         self.served_seconds = self.served_wait = 0.0
 
@@ -70,17 +46,17 @@ class Counters:
         self.returned += access.returned
         arrived, sent, first = access.arrived, access.sent, access.first_byte
         wait = (access.ended if sent is None else sent) - arrived
-        self.wait.add(wait)
+        add(self.wait, wait)
         if access.attempts > 1:
             self.retries += access.attempts - 1
         if first is not None:
-            self.first_byte.add(first - arrived)
+            add(self.first_byte, first - arrived)
             if access.first_token is not None:
-                self.first_token.add(access.first_token - arrived)
+                add(self.first_token, access.first_token - arrived)
         if access.upgraded:
             return  # it lasts as long as client and backend have things to say
         duration = access.ended - arrived
-        self.duration.add(duration)
+        add(self.duration, duration)
         if access.reason and self._failed(access):
             return
         if status < 400:  # a refusal is no service, and its latency none
@@ -95,15 +71,15 @@ class Counters:
             dict(self.failed),
             self.broken,
             self.retries,
-            self.wait.histogram(),
-            self.first_byte.histogram(),
-            self.duration.histogram(),
+            self.wait.copy(),
+            self.first_byte.copy(),
+            self.duration.copy(),
             self.received,
             self.returned,
             self.served,
             self.served_seconds,
             self.served_wait,
-            self.first_token.histogram(),
+            self.first_token.copy(),
         )
 
     def _failed(self, access: Access) -> bool:

@@ -1,4 +1,4 @@
-"""Histogram of times in buckets less than a tenth apart, so that sums keep their percentiles.
+"""Buckets of the router's histograms, less than a tenth apart, so that sums keep their percentiles.
 
 Each decade has the bounds 1, 2.5, 5 and 10 that Prometheus shows, and between them 10, 8 and 8
 steps of one ratio, at most 2.5^(1/10) = 1.096. A percentile is the geometric middle of its bucket:
@@ -8,8 +8,8 @@ off by 4.7 % at most, however many histograms were added up.
 import math
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import final
+
+from isocline.histogram import Histogram
 
 _FIRST, _LAST = -4, 4  # 0.1 ms, below which no request is answered, to 10 000 s, beyond any limit
 _STEPS = ((1.0, 2.5, 10), (2.5, 5.0, 8), (5.0, 10.0, 8))
@@ -34,39 +34,24 @@ SHOWN: Sequence[float] = (
 _SHOWN_AT = tuple(bisect_left(BOUNDS, bound) for bound in SHOWN)
 
 
-@final
-@dataclass(frozen=True, slots=True)
-class Histogram:
-    """Counts of the buckets that are not empty, and the sum of the times, s."""
-
-    counts: dict[int, int] = field(default_factory=dict)
-    seconds: float = 0.0
-
-    @property
-    def total(self) -> int:
-        """Number of times."""
-        return sum(self.counts.values())
-
-    @property
-    def mean(self) -> float | None:
-        """Mean, s; None if empty."""
-        return self.seconds / self.total if self.counts else None
-
-    def percentile(self, share: float) -> float | None:
-        """Time, s, that a share of all does not exceed, to 4.7 %; None if empty."""
-        left = math.ceil(share * self.total)
-        for bucket, count in sorted(self.counts.items()):
-            left -= count
-            if left <= 0:
-                return middle(bucket)
-        return None
-
-    def cumulative(self) -> list[tuple[str, float]]:
-        """Pairs (bound, number not above it) as in Prometheus, the last bound `+Inf`."""
-        return [*zip(map(str, SHOWN), _below(self.counts), strict=True), ("+Inf", self.total)]
+def add(histogram: Histogram, seconds: float) -> None:
+    """Count a time, which may be below 0, as a clock is read before an event or after it."""
+    histogram.add(bisect_left(BOUNDS, seconds), seconds)
 
 
-def middle(bucket: int) -> float:
+def percentile(histogram: Histogram, share: float) -> float | None:
+    """Time, s, that a share of all does not exceed, to 4.7 %; None if empty."""
+    bucket = histogram.quantile(share)
+    return None if bucket is None else _middle(bucket)
+
+
+def cumulative(histogram: Histogram) -> list[tuple[str, float]]:
+    """Pairs (bound, number not above it) as in Prometheus, the last bound `+Inf`."""
+    below = _below(histogram.counts)
+    return [*zip(map(str, SHOWN), below, strict=True), ("+Inf", histogram.total)]
+
+
+def _middle(bucket: int) -> float:
     """Representative of all times in a bucket, s."""
     if bucket == 0:
         return BOUNDS[0]

@@ -11,7 +11,7 @@ from typing import Any, TypeVar, cast, final
 
 from pydantic import TypeAdapter
 
-from isocline.gateway.metrics.histogram import Histogram
+from isocline.histogram import Histogram
 
 T = TypeVar("T")
 

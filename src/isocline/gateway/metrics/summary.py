@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, final
 
 from isocline.gateway.metrics.curve_intervals import ends_of
-from isocline.gateway.metrics.histogram import Histogram
+from isocline.gateway.metrics.histogram import percentile
 from isocline.gateway.metrics.optimality import PARTS, Optimality, notes, relative_error
 from isocline.gateway.metrics.snapshot import (
     STATES,
@@ -19,6 +19,7 @@ from isocline.gateway.metrics.snapshot import (
     Snapshot,
     merged_pairs,
 )
+from isocline.histogram import Histogram
 from isocline.record import finite
 
 
@@ -201,7 +202,7 @@ def _requests(pairs: Iterable[Pair]) -> Requests:
 
 
 def _times(seen: Histogram) -> Times:
-    return Times(seen.mean, *map(seen.percentile, (0.5, 0.9, 0.99, 0.999)))
+    return Times(seen.mean, *(percentile(seen, share) for share in (0.5, 0.9, 0.99, 0.999)))
 
 
 def _optimality(standing: Optimality) -> dict[str, Any]:

@@ -9,8 +9,9 @@ from prometheus_client.core import (
     Metric,
 )
 
-from isocline.gateway.metrics.histogram import Histogram
+from isocline.gateway.metrics.histogram import cumulative
 from isocline.gateway.metrics.snapshot import LiveBackend, Snapshot
+from isocline.histogram import Histogram
 
 PAIR = ("frontend", "backend")
 Rows = Iterable[tuple[Sequence[str], float | None]]
@@ -37,7 +38,7 @@ def histogram(
     family = HistogramMetricFamily(name, text, labels=labels)
     for values, times in rows:
         if times.counts:
-            family.add_metric(values, times.cumulative(), times.seconds)
+            family.add_metric(values, cumulative(times), times.seconds)
     return family
 
 
