@@ -59,7 +59,7 @@ class Rig:
         self.engine, self.kill, self.holds, self.left = engine, kill, holds, left
         self.events: list[Event] = []
         self._queue: queue.SimpleQueue[Event] = queue.SimpleQueue()
-        self._attempts = itertools.count(1)
+        self.attempts = itertools.count(1)
         self._functions: dict[Any, bytes] = {}
         self.nodes: list[Node] = list(engine.start(self._queue.put))
         self.names = [node.name for node in self.nodes]
@@ -69,7 +69,7 @@ class Rig:
         """Give a node work; `how`: key, chunk, holders, limit, and `named` arguments."""
         code = self._functions.setdefault(function, cloudpickle.dumps(function))
         arguments = cloudpickle.dumps((args, how.pop("named", {})))
-        attempt = next(self._attempts)
+        attempt = next(self.attempts)
         work = WorkItem(attempt, how.pop("key", f"k{attempt}"), code, arguments, **how)
         self.engine.run(node, work)
         return attempt

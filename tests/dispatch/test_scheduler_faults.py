@@ -61,8 +61,8 @@ class Machine(RuleBasedStateMachine):
         rules = Rules(retries=retries, holder_grace=holder_grace)
         core = Core(racks, Rates(1.0, 0.5), parse(policy), stream(1), rules)
         self.records = Records(10_000)
-        self.book = TaskLedger(nodes, self.records, None, 0.0, 0.0)
-        self.run = Coordinator(core, self.engine, nodes, self.book, everywhere=everywhere)
+        self.ledger = TaskLedger(nodes, self.records, None, 0.0, 0.0)
+        self.run = Coordinator(core, self.engine, nodes, self.ledger, everywhere=everywhere)
         self.calls = Payloads()
         self.futures: dict[int, TaskFuture[Any]] = {}
         self.told: Counter[int] = Counter()
@@ -100,7 +100,7 @@ class Machine(RuleBasedStateMachine):
     @rule()
     def hear(self) -> None:
         while self.heard:
-            self.run.heard(self.heard.pop(0), self.engine.now)
+            self.run.on_engine_event(self.heard.pop(0), self.engine.now)
         if self.run.next_deadline(self.engine.now) <= self.engine.now:
             self.run.tick(self.engine.now)
 
@@ -116,8 +116,9 @@ class Machine(RuleBasedStateMachine):
             return
         open_ = [number for number, future in self.futures.items() if not future.done()]
         assert sorted(self.run.tasks) == open_
-        assert self.run.attempts.tasks == sum(t.live > 0 for t in self.run.tasks.values())
-        assert sum(self.book.ended.values()) == len(self.futures) - len(open_)
+        at_nodes = {task for tasks in self.run.core.snapshot().running.values() for task in tasks}
+        assert self.run.running == len(at_nodes.intersection(open_))
+        assert sum(self.ledger.ended.values()) == len(self.futures) - len(open_)
         assert all(count == 1 for count in self.told.values())
         assert len(self.told) == len(self.futures) - len(open_)
 

@@ -17,7 +17,7 @@ class Start(NamedTuple):
     server: int
     level: int  # LOCAL, RACK or REMOTE of policies.scheduling.contract
     why: str  # in words
-    ahead: bool = False
+    pipelined: bool = False
     copy: bool = False  # the task runs elsewhere, too, and takes longer than it should
 
 

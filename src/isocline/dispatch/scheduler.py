@@ -36,9 +36,9 @@ from isocline.dispatch.log import LOG
 from isocline.dispatch.rules import Rules
 from isocline.dispatch.setup import engine_of, prior
 from isocline.dispatch.submission.chunk_locations import Locations
-from isocline.dispatch.submission.identity import Files, Version
 from isocline.dispatch.submission.submitter import Submitter
 from isocline.dispatch.submission.task_factory import Submission, TaskFactory
+from isocline.dispatch.submission.versions import Files, Version
 from isocline.dispatch.telemetry.records import Records
 from isocline.draws import stream
 from isocline.errors import IsoclineError, UsageError
@@ -70,7 +70,7 @@ class Scheduler(Submitter):
     """
 
     _began: float  # s, monotonic
-    _book: TaskLedger
+    _ledger: TaskLedger
 
     @checked(
         retries=at_least(0),
@@ -151,7 +151,7 @@ class Scheduler(Submitter):
         loader, directories = self._engine.loader, self._engine.directories.values()
         version = version or Files(*(directories or [Path()]))
         self._callbacks = Callbacks()
-        self._intake = TaskFactory(
+        self._factory = TaskFactory(
             locations,
             self._journal,
             limit,
@@ -169,30 +169,18 @@ class Scheduler(Submitter):
         self.records = Records(remember)
 
         def begin(emit: Emit) -> Coordinator:
-            def may_return(task: int) -> bool:
-                return run.may_return(task)
-
             racks = [self._nodes.came_up(node)[1] for node in self._engine.start(emit)]
             known = rates or prior(len(set(racks)))
-            core = Core(
-                racks,
-                known,
-                parsed,
-                rng,
-                rules,
-                fetches=self._engine.fetches,
-                may_return=may_return,
-            )
+            core = Core(racks, known, parsed, rng, rules, fetches=self._engine.fetches)
             # Nodes are up and kernels compiled: no task may wait for either.
             self._began = time.monotonic()
-            self._book = TaskLedger(
+            self._ledger = TaskLedger(
                 self._nodes, self.records, self._journal, self._began, time.time()
             )
-            run = Coordinator(core, self._engine, self._nodes, self._book, everywhere=everywhere)
-            return run
+            return Coordinator(core, self._engine, self._nodes, self._ledger, everywhere=everywhere)
 
         try:
-            self._driver = EventLoop(begin, self._engine, refuse)
+            self._loop = EventLoop(begin, self._engine, refuse)
         except BaseException:
             self._close_journal(quietly=True)
             raise
@@ -223,9 +211,12 @@ class Scheduler(Submitter):
         """
         self._require_own()
         number = next(self._jobs)
-        self._driver.ask(lambda: self._driver.run.core.weigh(number, weight))
+        self._loop.call(lambda: self._loop.coordinator.core.set_weight(number, weight))
         return Job(
-            name, weight, lambda wanted: self._submit(wanted, number, name), lambda: self.window
+            name,
+            weight,
+            lambda submission: self._submit(submission, number, name),
+            lambda: self.window,
         )
 
     @property
@@ -238,9 +229,12 @@ class Scheduler(Submitter):
         """Statistics of the run now."""
         self._require_own()
         now = time.monotonic()
-        return self._driver.ask(
+        return self._loop.call(
             lambda: run_statistics(
-                self._driver.run.elapsed(now), self._driver.run, self._book, self._nodes
+                self._loop.coordinator.elapsed(now),
+                self._loop.coordinator,
+                self._ledger,
+                self._nodes,
             )
         )
 
@@ -250,8 +244,10 @@ class Scheduler(Submitter):
 
         self._require_own()
         now, nodes = time.monotonic(), self._nodes.known
-        return self._driver.ask(
-            lambda: explain(self._book.demand, list(nodes.values()), self._driver.run.elapsed(now))
+        return self._loop.call(
+            lambda: explain(
+                self._ledger.demand, list(nodes.values()), self._loop.coordinator.elapsed(now)
+            )
         )
 
     # The end
@@ -281,8 +277,8 @@ class Scheduler(Submitter):
             raise
         self._callbacks.close(grace)
         self._close_journal()
-        if self._driver.failure is not None:
-            raise self._driver.failure
+        if self._loop.failure is not None:
+            raise self._loop.failure
 
     def __enter__(self) -> Self:
         return self
@@ -303,34 +299,34 @@ class Scheduler(Submitter):
 
     # Steps
 
-    def _submit(self, wanted: Submission, job: int, job_name: str) -> TaskFuture[Any]:
+    def _submit(self, submission: Submission, job: int, job_name: str) -> TaskFuture[Any]:
         self._require_own()
-        task = self._intake.task(wanted, job, job_name)
-        if self._closed or self._driver.over:
-            failure = self._driver.failure
+        task = self._factory.task(submission, job, job_name)
+        if self._closed or self._loop.over:
+            failure = self._loop.failure
             why = f", as it failed: {failure}" if failure else ""
             raise EngineClosedError(task.key, f"the scheduler is closed{why}; make another")
-        self._driver.put(task)
+        self._loop.put(task)
         return task.future
 
     def _cancel(self, number: int) -> None:
-        self._driver.put(Cancelled(number))
+        self._loop.put(Cancelled(number))
 
     def _wait_for_all(self) -> None:
-        self._driver.put(Stop(None))
+        self._loop.put(Stop(None))
         try:
-            self._driver.wait()
+            self._loop.wait()
         except KeyboardInterrupt:
             self._stop(self._grace)
             raise
 
     def _stop(self, grace: float) -> None:
-        self._driver.put(Stop(grace))
+        self._loop.put(Stop(grace))
         try:
-            self._driver.wait()
+            self._loop.wait()
         except KeyboardInterrupt:
-            self._driver.put(Stop(0.0))
-            self._driver.wait()
+            self._loop.put(Stop(0.0))
+            self._loop.wait()
             raise
 
     def _end_at_once(self) -> None:
@@ -349,7 +345,7 @@ class Scheduler(Submitter):
 
     def _require_end(self, key: str) -> None:
         self._require_own()
-        self._driver.require_other_thread(f"the future of task {key!r}")
+        self._loop.require_other_thread(f"the future of task {key!r}")
 
     def _close_journal(self, *, quietly: bool = False) -> None:
         if self._journal is None:

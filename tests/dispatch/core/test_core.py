@@ -8,7 +8,7 @@ import pytest
 
 from isocline.dispatch.actions import Action, Cancel, Cause, GiveUp, Reason, Start
 from isocline.dispatch.core.core import Core
-from isocline.dispatch.core.policy_state import MOST_HOLDERS
+from isocline.dispatch.core.kernels.state import MOST_HOLDERS
 from isocline.dispatch.core.service_times import MeasuredRates
 from isocline.dispatch.rules import Rules
 from isocline.draws import stream
@@ -44,7 +44,7 @@ def worked_off(core: Core, begun: list[tuple[int, int]], count: int) -> list[int
 @pytest.mark.parametrize("policy", ALL)
 def test_jobs_share_by_weight_though_one_came_first(policy: str) -> None:
     core = core_with(policy)
-    core.weigh(7, 3.0)
+    core.set_weight(7, 3.0)
     begun = []
     for task in range(200):
         begun += starts(core.submitted(task, [0, 1], 0.1 * task, job=1))
@@ -138,7 +138,7 @@ def test_a_second_task_is_given_where_servers_wait_for_it() -> None:
     first, second = core.runs(0)
     (given,) = core.finished(first, 0, now + 1.0, 1.0)
     assert isinstance(given, Start)
-    assert given.ahead
+    assert given.pipelined
     assert core.runs(0) == [second, given.task]
 
 
@@ -162,7 +162,7 @@ def test_the_last_task_of_a_list_stays_free_for_other_holders() -> None:
         now += 1.1
         for server in (0, 1):
             core.finished(core.runs(server)[0], server, now, 1.0)
-    assert core.statistics.ahead > 20
+    assert core.statistics.pipelined > 20
     while core.waiting:
         now += 1.1
         core.finished(core.runs(0)[0], 0, now, 1.0)
@@ -260,9 +260,9 @@ def test_many_waiting_tasks_leave_no_trace() -> None:
     for task in range(30_000):
         ((_, server),) = starts(core.submitted(task, rng.permutation(4)[:3].tolist(), float(task)))
         core.finished(task, server, task + 0.5, 0.5)
-    view = core._table.board.view
-    assert view.tasks.fact.shape[0] == 1024
-    assert view.lists.entry.size <= 1 << 14
+    found = core.snapshot()
+    assert found.row_space == 1024
+    assert found.list_space <= 1 << 14
 
 
 def test_a_number_twice_is_refused() -> None:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,17 +11,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from isocline.dispatch.actions import Action, GiveUp, Start
+from isocline.dispatch.core.admission import admit, unqueue
 from isocline.dispatch.core.core import Core
-from isocline.dispatch.core.kernels import state
-from isocline.dispatch.core.kernels.state import MOST_HOLDERS
-from isocline.dispatch.core.waiting_tasks import described, waiting_for
+from isocline.dispatch.core.kernels.state import MOST_HOLDERS, REQUEUE, SERVER_LOST
+from isocline.dispatch.core.snapshot import CoreSnapshot
+from isocline.dispatch.core.waiting_tasks import waiting_for
 from isocline.dispatch.rules import Rules
 from isocline.draws import stream
 from isocline.model.cluster import Rates
 from isocline.policies.parse import scheduling_policy as parse
 from isocline.policies.scheduling import ALL
-from isocline.policies.scheduling.state.columns import LENGTH, WAITING
-from isocline.policies.scheduling.state.tasks import WAITS
 
 Lose = Callable[[Core, int, float], list[Action]]
 POLICIES = [*ALL, "local_first:count=waiting"]
@@ -28,40 +28,35 @@ POLICIES = [*ALL, "local_first:count=waiting"]
 
 def one_by_one(core: Core, server: int, now: float) -> list[Action]:
     """Each task that waited for the server is taken back, then each comes by itself."""
-    table = core._table
+    state, arrays, failures = core.state, core.state.policy_state, core.failures
     actions: list[Action] = []
     again = []
-    for attempt in table.servers.lose(server):
+    for attempt in state.attempts.lose(server):
+        task = attempt.start.task
         core.statistics.lost += 1
-        if table.is_unserved(attempt.task) and attempt.began < math.inf:
-            actions += core._blame(attempt.task, server)
-        if table.is_unserved(attempt.task):
-            again.append(described(table.board, attempt.number))
+        if state.is_unserved(task) and attempt.began < math.inf:
+            actions += failures.blame(task, server)
+        if state.is_unserved(task):
+            again.append(arrays.spec(attempt.row))
     moved = []
-    for number in waiting_for(table.board, server).tolist():
-        _, holders = described(table.board, number)
-        moved.append((table.taken_back(number), holders))
-    table.no_longer_holds(server)
-    table.no_longer_comes(server)
-    table.board.event(state.DOWN, server)
-    for description, holders in [*reversed(moved), *reversed(again)]:
-        actions += core._come(description, holders, now, state.SUBMIT_FIRST)
-    return actions + core._without_holder(now)
+    for row in waiting_for(arrays, server).tolist():
+        _, holders = arrays.spec(row)
+        moved.append((unqueue(state, row), holders))
+    state.drop_holder(server)
+    state.forget_prefetches(server)
+    arrays.event(SERVER_LOST, server)
+    for spec, holders in [*reversed(moved), *reversed(again)]:
+        actions += admit(state, spec, holders, now, REQUEUE) + failures.overdue(now)
+    return actions + failures.overdue(now)
 
 
 def at_once(core: Core, server: int, now: float) -> list[Action]:
     return core.server_lost(server, now)
 
 
-def queues(core: Core) -> list[Any]:
-    """How long each queue is, by both counts, and which tasks wait in it, in their order."""
-    board = core._table.board
-    lists, fact = board.view.lists, board.view.tasks.fact
-    found: list[Any] = board.view.desk[:, [WAITING, LENGTH]].tolist()
-    for start, room, head, size in lists.ring.tolist():
-        at = start + ((head + np.arange(size)) & (room - 1))
-        found.append([board.names[n] for n in lists.entry[at] if fact[n, WAITS]])
-    return found
+def found(core: Core) -> CoreSnapshot:
+    """All of the state but the space that arrays have, and what a policy remembers."""
+    return replace(core.snapshot(), row_space=0, list_space=0, memory=())
 
 
 def system(policy: str, servers: int, *, racks: bool, ahead: bool, fetches: bool) -> Core:
@@ -72,7 +67,7 @@ def system(policy: str, servers: int, *, racks: bool, ahead: bool, fetches: bool
     rack = [server % 3 for server in range(servers)]
     core = Core(rack, rates, parse(policy), stream(3), rules, fetches=fetches)
     if ahead:  # as if it had been measured
-        core._table.learning.ahead = 0.8
+        core.state.learning.pipelining_gap = 0.8
     return core
 
 
@@ -84,7 +79,7 @@ class Run:
         self.rng = np.random.default_rng(seed)
         self.now, self.tasks = 1.0, 0
         self.running: list[tuple[int, int]] = []
-        self.up = set(core._table.servers.at)
+        self.up = set(core.snapshot().running)
         self.log: list[Any] = []
 
     def note(self, actions: list[Action]) -> None:
@@ -159,19 +154,14 @@ def test_all_at_once_is_as_task_by_task(
                 run.go(much)
         one, two = runs
         assert one.log == two.log
-        assert queues(one.core) == queues(two.core)
-        assert one.core.waiting == two.core.waiting
-        assert one.core.statistics == two.core.statistics
-        assert [o.task for o in one.core._table.orphans.all()] == [
-            o.task for o in two.core._table.orphans.all()
-        ]
+        assert found(one.core) == found(two.core)
     assert not one.running
 
 
 @pytest.mark.parametrize("policy", ["late_binding", "random_local"])
 def test_tasks_without_data_among_more_servers_than_are_local_to_one(policy: str) -> None:
     servers = MOST_HOLDERS + 8
-    found = []
+    results = []
     for lose in (at_once, one_by_one):
         run = Run(system(policy, servers, racks=False, ahead=False, fetches=False), lose, 0)
         for task in range(300):
@@ -180,9 +170,9 @@ def test_tasks_without_data_among_more_servers_than_are_local_to_one(policy: str
             run.go(server)
         run.work(1000)
         counts = run.core.statistics
-        found.append((run.log, counts.finished, counts.given_up))
-    assert found[0] == found[1]
-    assert found[0][1] + found[0][2] == 300
+        results.append((run.log, counts.finished, counts.given_up))
+    assert results[0] == results[1]
+    assert results[0][1] + results[0][2] == 300
 
 
 @pytest.mark.parametrize("policy", ["late_binding", "jsq_local_only"])

@@ -47,11 +47,11 @@ class Machine(RuleBasedStateMachine):
     def note(self, actions: list[Action]) -> None:
         for action in actions:
             match action:
-                case Start(task, server, level, _, ahead):
+                case Start(task, server, level, _, pipelined):
                     assert task in self.open
                     assert server in self.up
                     assert task not in self.at[server]
-                    assert len(self.at[server]) == ahead
+                    assert len(self.at[server]) == pipelined
                     elsewhere = [s for s, tasks in self.at.items() if task in tasks]
                     assert len(elsewhere) < 2
                     if elsewhere:
@@ -60,7 +60,7 @@ class Machine(RuleBasedStateMachine):
                     if data is not None:
                         assert data & self.up
                         assert (level == 0) == (server in data)
-                        assert level == 0 or not ahead
+                        assert level == 0 or not pipelined
                     self.at[server].append(task)
                 case Cancel(task, server):
                     assert task not in self.open
@@ -170,11 +170,19 @@ class Machine(RuleBasedStateMachine):
         running = {task for task, _ in self.anywhere()}
         assert core.in_flight == len(self.anywhere())
         assert core.waiting >= 0
-        orphans = len(self.open - running) - core.waiting
-        assert orphans >= 0
+        unplaceable = len(self.open - running) - core.waiting
+        assert unplaceable >= 0
         for server, tasks in self.at.items():
             assert core.runs(server) == tasks
+        found = core.snapshot()
+        assert found.running == {server: tuple(tasks) for server, tasks in self.at.items()}
+        assert len(found.unplaceable) == unplaceable
+        assert set(found.unplaceable) <= self.open - running
+        waiting = {task for tasks in found.lists for task in tasks}
+        assert waiting == self.open - running - set(found.unplaceable)
+        assert found.waiting == len(waiting)
         counts = core.statistics
+        assert found.counts == counts
         ended = counts.finished + counts.cancelled + counts.given_up
         assert counts.submitted - ended == len(self.open)
 

@@ -42,14 +42,10 @@ class Rig:
             parse("fifo"),
             stream(1),
             Rules(holder_grace=holder_grace, straggler=math.inf),
-            may_return=self.may_return,
         )
         self.run = Coordinator(core, engine, nodes, TaskLedger(nodes, self.records, None, 0.0, 0.0))
         self.calls = Payloads()
         self.count = 0
-
-    def may_return(self, task: int) -> bool:
-        return self.run.may_return(task)
 
     def submit(self, *holders: str) -> TaskFuture[Any]:
         number = self.count
@@ -65,7 +61,7 @@ class Rig:
     def hear(self, *more: Event) -> None:
         self.events += more
         while self.events:
-            self.run.heard(self.events.pop(0), self.engine.now)
+            self.run.on_engine_event(self.events.pop(0), self.engine.now)
 
     def advance(self) -> None:
         """To the next thing that happens, and what follows from it."""

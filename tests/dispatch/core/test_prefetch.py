@@ -9,7 +9,7 @@ from hypothesis.stateful import initialize, precondition, rule
 
 from isocline.dispatch.actions import Action, Fetch, Start
 from isocline.dispatch.core.core import Core
-from isocline.dispatch.core.state import FETCHED
+from isocline.dispatch.core.starts import PREFETCHED
 from isocline.dispatch.rules import Rules
 from isocline.draws import stream
 from isocline.errors import UsageError
@@ -55,7 +55,7 @@ def test_idle_servers_fetch_and_then_run_what_waited_elsewhere(policy: str) -> N
     begun = core.holds(task, [0, server], 1.0)
     [start] = [action for action in begun if isinstance(action, Start)]
     assert (start.task, start.server, start.level) == (task, server, REMOTE)
-    assert start.why.endswith(FETCHED)
+    assert start.why.endswith(PREFETCHED)
     core.fetched(task, server, 1.0, 0.9)
     assert core.statistics.fetched == 1
     assert core.statistics.started == [1, 0, 1]
@@ -192,7 +192,7 @@ class Fetching(Machine):
                 assert server not in data
                 assert not any(task in tasks for tasks in self.at.values())
                 self.coming.append((task, server))
-            elif isinstance(action, Start) and action.why.endswith(FETCHED):
+            elif isinstance(action, Start) and action.why.endswith(PREFETCHED):
                 assert action.level != LOCAL
                 rest.append(action._replace(level=LOCAL))
             else:

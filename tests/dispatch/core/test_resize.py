@@ -1,6 +1,7 @@
 """More servers than the arrays had: what a policy knows of those that were there it still knows."""
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -11,19 +12,18 @@ from isocline.dispatch.rules import Rules
 from isocline.draws import stream
 from isocline.model.cluster import Rates
 from isocline.policies.parse import scheduling_policy as parse
-from isocline.policies.scheduling.contract import LOCAL
+from isocline.policies.scheduling.contract import LOCAL, ClusterSetting
 from isocline.policies.scheduling.late_binding import FACTS, LOAD
-from isocline.policies.scheduling.state.columns import LENGTH
 from isocline.policies.scheduling.state.least_workload import first_winners
 
 BUSY, SOME, IDLE = 0, 1, 2
+RATES = partial(Rates, 1.0, 0.25)
 
 
 def worked(policy: str, servers: int, rack_rate: float | None = None) -> tuple[Core, float]:
     """One server has always had local tasks, one half of the time, and the others none."""
     rules = Rules(measure=False, ahead_gap=math.inf, straggler=math.inf)
-    rates = Rates(1.0, 0.25, rack_rate)
-    core, now = Core([0] * servers, rates, parse(policy), stream(0), rules), 0.0
+    core, now = Core([0] * servers, RATES(rack_rate), parse(policy), stream(0), rules), 0.0
     if servers > IDLE + 1:  # only room for one that is to come later
         core.server_lost(servers - 1, now)
     for task in range(0, 200, 2):
@@ -38,11 +38,10 @@ def worked(policy: str, servers: int, rack_rate: float | None = None) -> tuple[C
 
 
 def loads(core: Core) -> list[float]:
-    memory = core._table.board.view.memory
-    return [float(load) for load in memory[LOAD::FACTS][: IDLE + 1]]
+    return list(core.snapshot().memory[LOAD::FACTS][: IDLE + 1])
 
 
-def test_measured_loads_are_those_of_a_board_that_had_the_place() -> None:
+def test_measured_loads_are_those_of_a_core_that_had_the_column() -> None:
     moved, now = worked("late_binding", IDLE + 1)
     stayed, _ = worked("late_binding", IDLE + 2)
     assert loads(moved) == loads(stayed)
@@ -50,7 +49,7 @@ def test_measured_loads_are_those_of_a_board_that_had_the_place() -> None:
     assert loads(moved)[SOME] < 0.7
     for core in (moved, stayed):
         core.server_up(IDLE + 1, now)
-    assert moved._table.board.setting.size > stayed._table.board.setting.size
+    assert len(moved.snapshot().racks) > len(stayed.snapshot().racks)
     assert loads(moved) == loads(stayed)
 
 
@@ -79,16 +78,17 @@ def test_who_was_busy_helps_no_more_readily_after_the_move() -> None:
 
 
 @pytest.mark.parametrize("rack_rate", [None, 0.5])
-def test_workloads_are_those_of_the_queues_on_the_new_board(rack_rate: float | None) -> None:
-    """What follows from the queues is made anew, where each server's place is another."""
+def test_workloads_are_those_of_the_queues_after_the_move(rack_rate: float | None) -> None:
+    """Values that follow from the queues are computed anew for the new columns."""
     core, now = worked("balanced_pandas", IDLE + 1, rack_rate)
     for task in range(300, 340):
         core.submitted(task, [task % 2], now)
     core.server_up(9, now, rack=0 if rack_rate is None else 1)
-    board = core._table.board
-    size, memory = board.setting.size, board.view.memory
-    leaf = first_winners(board.setting)[memory.size : memory.size + size]
-    length = board.view.desk[:, LENGTH].reshape(-1, size).astype(float)
+    found = core.snapshot()
+    rack, memory = np.array(found.racks, np.int32), np.array(found.memory)
+    setting = ClusterSetting(rack, int(rack.max()) + 1, np.array(RATES(rack_rate).levels))
+    leaf = first_winners(setting)[memory.size : memory.size + rack.size]
+    length = np.array([length for _, length in found.queues], float).reshape(-1, rack.size)
     rates = [1.0, 0.25] if rack_rate is None else [1.0, rack_rate, 0.25]
     expected = (length / np.array(rates)[:, None]).sum(axis=0)
     assert expected[BUSY] > 1.0

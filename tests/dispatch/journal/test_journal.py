@@ -5,12 +5,13 @@ import logging
 import sqlite3
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from isocline.dispatch.errors import JournalError, UnwrittenError
+from isocline.dispatch.journal.identity import Identity
 from isocline.dispatch.journal.journal import LARGE, Journal, Row
-from isocline.dispatch.submission.identity import Identity
 
 
 def row(
@@ -118,10 +119,24 @@ def test_other_files_are_left_alone(tmp_path: Path) -> None:
         Journal(tmp_path / "no" / "such" / "directory")
 
 
+def journal_on_a_full_disk(path: Path) -> tuple[Journal, sqlite3.Connection]:
+    """SQLite's own limit on pages stands for the disk's; the connection is the journal's."""
+    connections: list[sqlite3.Connection] = []
+    connect = sqlite3.connect
+
+    def limited(*args: Any, **options: Any) -> sqlite3.Connection:
+        connections.append(connect(*args, **options))
+        connections[-1].execute("PRAGMA max_page_count = 20")
+        return connections[-1]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sqlite3, "connect", limited)
+        journal = Journal(path)
+    return journal, connections[0]
+
+
 def test_on_a_full_disk_the_run_goes_on(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """SQLite's own limit on pages stands for the disk's."""
-    journal = Journal(tmp_path / "run.db")
-    journal._connection.execute("PRAGMA max_page_count = 20")
+    journal, _ = journal_on_a_full_disk(tmp_path / "run.db")
     with caplog.at_level(logging.WARNING, "isocline.dispatch"):
         for i in range(30):
             journal.note(row(str(i), value=b"x" * 10_000))
@@ -174,14 +189,12 @@ def test_a_process_that_changes_its_directory_keeps_its_journal(
 
 
 def test_what_waited_for_a_full_disk_is_written_later(tmp_path: Path) -> None:
-    journal = Journal(tmp_path / "run.db")
-    journal._connection.execute("PRAGMA max_page_count = 20")
+    journal, connection = journal_on_a_full_disk(tmp_path / "run.db")
     for i in range(30):
         journal.note(row(str(i), value=b"x" * 10_000))
     while journal.problem is None:
         pass
-    with journal._lock:
-        journal._connection.execute("PRAGMA max_page_count = 100000")
+    connection.execute("PRAGMA max_page_count = 100000")  # SQLite lets threads take turns
     journal.close()
     again = Journal(tmp_path / "run.db", resume=True)
     assert all(again.find(str(i), b"same") for i in range(30))

@@ -29,7 +29,7 @@ import cloudpickle
 
 from isocline.dispatch.batch.spec import ENGINES, Batch
 from isocline.dispatch.submission.chunk_locations import checked, in_directories
-from isocline.dispatch.submission.identity import Files
+from isocline.dispatch.submission.versions import Files
 from isocline.dispatch.user_code_guard import Caught, guarded, plain_text, shown, words
 from isocline.errors import UsageError
 

@@ -16,7 +16,7 @@ from isocline.dispatch.batch.command import Command
 from isocline.dispatch.batch.quoting import QuotingError, with_path
 from isocline.dispatch.batch.spec import Batch
 from isocline.dispatch.submission.chunk_locations import in_directories
-from isocline.dispatch.submission.identity import Files
+from isocline.dispatch.submission.versions import Files
 from isocline.model.systemfile.document import Document, read
 from isocline.model.systemfile.problems import choice, report
 from isocline.model.systemfile.record import Name, Positive, Record

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, final
 
 from isocline.dispatch.submission.chunk_locations import Locations
-from isocline.dispatch.submission.identity import Version
+from isocline.dispatch.submission.versions import Version
 
 ENGINES = ("processes", "ray", "dask")
 

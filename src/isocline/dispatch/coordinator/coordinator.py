@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterable
 from typing import Any, final
 
 from isocline.dispatch.actions import Action, Cancel, Cause, Fetch, GiveUp, Reason, Start
-from isocline.dispatch.coordinator.attempts import Attempts
 from isocline.dispatch.coordinator.chunk_index import ChunkIndex
 from isocline.dispatch.coordinator.nodes import Nodes
 from isocline.dispatch.coordinator.task_ledger import TaskLedger
+from isocline.dispatch.core.attempts import Attempt
 from isocline.dispatch.core.core import Core
 from isocline.dispatch.engines.base import (
     Done,
@@ -31,7 +31,7 @@ from isocline.dispatch.engines.base import (
 )
 from isocline.dispatch.errors import given_up, no_holder, over_limit, quarantined, raised
 from isocline.dispatch.log import LOG
-from isocline.dispatch.submission.task import Attempt, Task
+from isocline.dispatch.submission.task import Task
 from isocline.dispatch.telemetry.records import Outcome
 
 _MOST_WARNED = 8  # names in locations that no node has
@@ -46,7 +46,7 @@ class Coordinator:
 
     Attributes:
         tasks: Unfinished tasks, by number.
-        attempts: Attempts at the nodes.
+        attempts: The core's registry of attempts.
         stopping: Whether no more tasks are started, and the core is no longer used.
     """
 
@@ -55,7 +55,7 @@ class Coordinator:
         core: Core,
         engine: Engine,
         nodes: Nodes,
-        book: TaskLedger,
+        ledger: TaskLedger,
         *,
         everywhere: bool = False,
     ) -> None:
@@ -65,30 +65,37 @@ class Coordinator:
         self.core = core
         self._engine = engine
         self._nodes = nodes
-        self._book = book
+        self._ledger = ledger
         self._everywhere = everywhere
         self._heard = -math.inf  # when something last happened, s
         self._in_vain = 0  # ticks since then that led to nothing
         self._promised = math.nan  # next deadline as first asked after the last event or tick, s
         self._warned: set[str] = set()  # names in locations that no node has
-        self.attempts = Attempts()
-        self._holdings = ChunkIndex()
+        self.attempts = core.attempts
+        core.failures.may_return = self.may_return
+        self._ended: dict[int, Task] = {}  # those of which attempts are still under way
+        self._chunks = ChunkIndex()
         # Fetches under way: chunk and node -> tasks, in order.
-        self._coming: dict[tuple[str, str], list[int]] = {}
+        self._fetches: dict[tuple[str, str], list[int]] = {}
 
     def elapsed(self, now: float) -> float:
         """Time from the first submission until now, or until the last task has ended, s."""
-        return self._book.elapsed(now if self.tasks else None)
+        return self._ledger.elapsed(now if self.tasks else None)
+
+    @property
+    def running(self) -> int:
+        """Number of unfinished tasks with one or more attempts."""
+        return sum(number in self.tasks for number in self.attempts.of)
 
     # Calls of users
 
     def submitted(self, task: Task, now: float) -> None:
         """Handle a new task."""
         task.submitted = now
-        self._book.submitted(now)
+        self._ledger.submitted(now)
         if self.stopping:
-            self._book.cancelled(task, now)
-        elif task.found is None or not self._book.resumed(task, task.found, now):
+            self._ledger.cancelled(task, now)
+        elif task.found is None or not self._ledger.resumed(task, task.found, now):
             self._admit(task, now)
 
     def cancelled(self, number: int, now: float) -> None:
@@ -97,11 +104,11 @@ class Coordinator:
         if task is None:
             return
         self._leave(task, Outcome.CANCELLED)
-        self._book.cancelled(task, now)
+        self._ledger.cancelled(task, now)
         if not self.stopping:
             self._act(self.core.cancelled(number, now), now)
             return
-        for attempt in self.attempts.of(task):
+        for attempt in self.attempts.of.get(number, ()):
             self._stop_attempt(attempt)
 
     def may_return(self, number: int) -> bool:
@@ -144,7 +151,7 @@ class Coordinator:
     def stop(self, now: float) -> None:
         """Start nothing more: tasks that do not run are cancelled."""
         self.stopping = True
-        running = self.attempts.running()
+        running = {here[0].start.task for here in self.attempts.at.values() if here}
         for number in [number for number in self.tasks if number not in running]:
             self.cancelled(number, now)
 
@@ -155,7 +162,7 @@ class Coordinator:
 
     # Events of the engine
 
-    def heard(self, event: Event, now: float) -> None:
+    def on_engine_event(self, event: Event, now: float) -> None:
         """Handle one event of the engine."""
         match event:
             case Done():
@@ -163,18 +170,18 @@ class Coordinator:
             case Raised(number, node, error, text, unread):
                 self._set_error(number, raised, node, error, text)
                 if unread and self._lost_holder(number):
-                    self._ended(number, Outcome.LOST, Cause.UNREAD, now)
+                    self._attempt_ended(number, Outcome.LOST, Cause.UNREAD, now)
                 else:
-                    self._ended(number, Outcome.RAISED, Cause.RAISED, now)
+                    self._attempt_ended(number, Outcome.RAISED, Cause.RAISED, now)
             case TimedOut(number, node, seconds):
                 self._set_error(number, over_limit, node, self._limit(number), seconds)
-                self._ended(number, Outcome.TIMED_OUT, Cause.TIMED_OUT, now)
+                self._attempt_ended(number, Outcome.TIMED_OUT, Cause.TIMED_OUT, now)
             case Stopped(number):
-                self._ended(number, Outcome.LOST, Cause.STOPPED, now)
+                self._attempt_ended(number, Outcome.LOST, Cause.STOPPED, now)
             case Holds(chunk, name):
-                self._tell_holders(self._holdings.came(chunk, name), now)
+                self._update_holders(self._chunks.came(chunk, name), now)
             case Drops(chunk, name):
-                self._tell_holders(self._holdings.dropped(chunk, name), now)
+                self._update_holders(self._chunks.dropped(chunk, name), now)
             case Fetched():
                 self._fetched(event, now)
             case NodeUp():
@@ -186,54 +193,60 @@ class Coordinator:
 
     def _done(self, event: Done, now: float) -> None:
         attempt = self.attempts.get(event.attempt)
-        if attempt is None or attempt.task.over:
-            self._ended(event.attempt, Outcome.SURPASSED, Cause.STOPPED, now)
+        task = None if attempt is None else self.tasks.get(attempt.start.task)
+        if attempt is None or task is None:
+            self._attempt_ended(event.attempt, Outcome.SURPASSED, Cause.STOPPED, now)
             return
-        task = attempt.task
-        self.attempts.end(attempt, now)
         self._leave(task, Outcome.SURPASSED)
+        server = attempt.start.server
         try:
-            if not self.stopping:  # first of all, as the node waits for it
+            if self.stopping:
+                self.attempts.end(server, task.number, now)
+            else:  # first of all, as the node waits for it
                 seconds = None if event.cold else event.seconds
-                self._act(self.core.finished(task.number, attempt.server, now, seconds), now)
+                self._act(self.core.finished(task.number, server, now, seconds), now)
         finally:  # a result is one, even if nothing can be decided any more
+            self._forget_if_last(task)
             started = max(now - event.seconds, attempt.given)
-            self._book.finished(
-                attempt, self._names(task), started, now, event.value, cold=event.cold
+            self._ledger.finished(
+                task, attempt, self._names(task), started, now, event.value, cold=event.cold
             )
 
-    def _ended(self, number: int, outcome: Outcome, cause: Cause, now: float) -> None:
+    def _attempt_ended(self, number: int, outcome: Outcome, cause: Cause, now: float) -> None:
         """Handle an attempt that ended without a result, and that nothing waits for."""
         attempt = self.attempts.get(number)
         if attempt is None:  # it was lost with its node before
             return
-        task = attempt.task
-        began = self.attempts.end(attempt, now)
-        self._book.attempt_ended(attempt, task.over or outcome, began, now)
+        task, server = self._task_of(attempt), attempt.start.server
+        began = min(attempt.began, now)
+        self._ledger.attempt_ended(task, attempt, task.over or outcome, began, now)
         if self.stopping:
+            self.attempts.end(server, task.number, now)
             self._end_if_last(task, now)
         else:
-            told = Cause.STOPPED if task.over else cause
-            self._act(self.core.failed(task.number, attempt.server, now, told), now)
+            cause = Cause.STOPPED if task.over else cause
+            self._act(self.core.failed(task.number, server, now, cause), now)
+        self._forget_if_last(task)
 
     def _limit(self, number: int) -> float | None:
         """Time limit of an attempt's task, s."""
         attempt = self.attempts.get(number)
-        return None if attempt is None else attempt.task.limit
+        return None if attempt is None else self._task_of(attempt).limit
 
     def _set_error(self, number: int, make: Callable[..., BaseException], *facts: Any) -> None:
         attempt = self.attempts.get(number)
-        if attempt is not None and not attempt.task.over:
-            attempt.task.error = make(attempt.task.key, *facts)
+        task = None if attempt is None else self.tasks.get(attempt.start.task)
+        if task is not None:
+            task.error = make(task.key, *facts)
 
     def _fetched(self, event: Fetched, now: float) -> None:
         place = event.chunk, event.node
-        tasks = self._coming.get(place)
+        tasks = self._fetches.get(place)
         if not tasks:  # its node was lost before
             return
         task = tasks.pop(0)
         if not tasks:
-            del self._coming[place]
+            del self._fetches[place]
         if not self.stopping:
             server, seconds = self._nodes.number(event.node), event.seconds
             self._act(self.core.fetched(task, server, now, seconds if event.held else None), now)
@@ -243,43 +256,48 @@ class Coordinator:
         self._nodes.changed = now
         if not self.stopping:
             self._act(self.core.server_up(server, now, rack), now)
-            self._tell_holders(self._touched_by(event.node.name), now)
+            self._update_holders(self._touched_by(event.node.name), now)
 
     def _node_lost(self, event: NodeLost, now: float) -> None:
         name = event.name
         server = self._nodes.lost(name, event.reason, returns=event.returns)
         self._nodes.changed = now
-        self._holdings.lost(name)
-        for place in [place for place in self._coming if place[1] == name]:
-            del self._coming[place]
-        lost = self.attempts.on(server)
-        for attempt in lost:
-            began = self.attempts.end(attempt, now)
-            self._book.attempt_ended(attempt, attempt.task.over or Outcome.LOST, began, now)
-        if not self.stopping:
+        self._chunks.lost(name)
+        for place in [place for place in self._fetches if place[1] == name]:
+            del self._fetches[place]
+        tasks = []
+        for attempt in self.attempts.at.get(server, ()):
+            task = self._task_of(attempt)
+            began = min(attempt.began, now)
+            self._ledger.attempt_ended(task, attempt, task.over or Outcome.LOST, began, now)
+            tasks.append(task)
+        if self.stopping:
+            self.attempts.lose(server)
+            for task in tasks:
+                self._end_if_last(task, now)
+        else:
             self._act(self.core.server_lost(server, now), now)
             if self._everywhere:  # some may be held by no node now
-                self._tell_holders(self._touched_by(name), now)
-            return
-        for attempt in lost:
-            self._end_if_last(attempt.task, now)
+                self._update_holders(self._touched_by(name), now)
+        for task in tasks:
+            self._forget_if_last(task)
 
     def _end_if_last(self, task: Task, now: float) -> None:
         """While stopping, end a task with its last attempt."""
-        if task.over or task.live:
+        if task.over or task.number in self.attempts.of:
             return
         self._leave(task, Outcome.CANCELLED)
         if task.error is None:
-            self._book.cancelled(task, now)
+            self._ledger.cancelled(task, now)
         else:
-            self._book.failed(task, task.error, now)
+            self._ledger.failed(task, task.error, now)
 
-    def _tell_holders(self, tasks: Iterable[int], now: float) -> None:
-        """Tell the core the new holders of the chunks of these tasks."""
+    def _update_holders(self, tasks: Iterable[int], now: float) -> None:
+        """Pass the new holders of the chunks of these tasks to the core."""
         if self.stopping:
             return
         for task in [self.tasks[number] for number in tasks if number in self.tasks]:
-            if task.asked:
+            if task.engine_locates:
                 task.holders = tuple(self._engine.locations(task.chunk or ""))
             # An action for one may have ended the next.
             if task.over is None and not task.anywhere:
@@ -292,9 +310,9 @@ class Coordinator:
         for action in actions:
             match action:
                 case Start():
-                    self._start(action, now)
+                    self._start(action)
                 case Cancel(number, server):
-                    attempt = self.attempts.at(server, number)
+                    attempt = self.attempts.find(server, number)
                     if attempt is not None:
                         self._stop_attempt(attempt)
                 case Fetch(number, server):
@@ -303,13 +321,15 @@ class Coordinator:
                     task = self.tasks[action.task]
                     error = self._given_up(task, action)
                     self._leave(task, Outcome.CANCELLED)
-                    self._book.failed(task, error, now)
+                    self._ledger.failed(task, error, now)
 
-    def _start(self, start: Start, now: float) -> None:
+    def _start(self, start: Start) -> None:
         task, node = self.tasks[start.task], self._nodes.names[start.server]
-        attempt = self.attempts.begin(task, start, now)
+        attempt = self.attempts.find(start.server, start.task)
+        assert attempt is not None  # no event comes between a start and its action
+        task.attempts = attempt.nth
         task.future.node = node
-        self._book.started(attempt)
+        self._ledger.started(task, attempt)
         work = WorkItem(
             attempt.number,
             task.key,
@@ -326,33 +346,33 @@ class Coordinator:
         if task is None or task.chunk is None:  # an action before this one may have ended it
             self._act(self.core.fetched(number, server, now, None), now)
             return
-        self._coming.setdefault((task.chunk, node), []).append(number)
+        self._fetches.setdefault((task.chunk, node), []).append(number)
         self._engine.fetch(node, task.chunk, self._names(task))
 
     def _stop_attempt(self, attempt: Attempt) -> None:
-        self._engine.cancel(self._nodes.names[attempt.server], attempt.number)
+        self._engine.cancel(self._nodes.names[attempt.start.server], attempt.number)
 
     # Steps
 
     def _admit(self, task: Task, now: float) -> None:
         """Admit a task to the core."""
         self.tasks[task.number] = task
-        if task.asked:
+        if task.engine_locates:
             task.holders = tuple(self._engine.locations(task.chunk or ""))
-        self._holdings.add(task)
+        self._chunks.add(task)
         holders, function = self._holders(task), task.function.number
         task.anywhere = holders is None
         if holders == [] and self._engine.fixed:  # it would wait in vain
             error = no_holder(task.key, task.chunk, self._nodes.states(task.holders), None)
             self._leave(task, Outcome.CANCELLED)
-            self._book.failed(task, error, now)
+            self._ledger.failed(task, error, now)
             return
         self._warn_of_unknown(task)
         self._act(self.core.submitted(task.number, holders, now, task.job, function), now)
 
     def _warn_of_unknown(self, task: Task) -> None:
         """Warn once of each unknown name: its task runs at other holders or anywhere, or waits."""
-        if task.asked:  # the engine knows nodes whose `NodeUp` is on its way
+        if task.engine_locates:  # the engine knows nodes whose `NodeUp` is on its way
             return
         for name in self._nodes.unknown(task.holders):
             if name in self._warned or len(self._warned) > _MOST_WARNED:
@@ -377,7 +397,7 @@ class Coordinator:
         attempt = self.attempts.get(number)
         if attempt is None:
             return False
-        names = self._names(attempt.task)
+        names = self._names(self._task_of(attempt))
         return self._nodes.changed > attempt.given or not self._nodes.all_up(names)
 
     def _given_up(self, task: Task, action: GiveUp) -> BaseException:
@@ -388,15 +408,26 @@ class Coordinator:
         return no_holder(task.key, task.chunk, self._nodes.states(self._names(task)), task.error)
 
     def _leave(self, task: Task, live: Outcome) -> None:
-        """Remove a task that has ended; attempts at it that are live come to nothing else."""
+        """Remove a task that has ended; `live` is the outcome of its attempts under way."""
         task.over = live
-        self.attempts.leave(task)
         del self.tasks[task.number]
-        self._holdings.remove(task)
+        if task.number in self.attempts.of:
+            self._ended[task.number] = task
+        self._chunks.remove(task)
+
+    def _task_of(self, attempt: Attempt) -> Task:
+        """Return an attempt's task, ended or not."""
+        number = attempt.start.task
+        return self.tasks.get(number) or self._ended[number]
+
+    def _forget_if_last(self, task: Task) -> None:
+        """Forget an ended task with its last attempt."""
+        if task.number not in self.attempts.of:
+            self._ended.pop(task.number, None)
 
     def _names(self, task: Task) -> tuple[str, ...]:
         """Return the nodes that hold a task's chunk, up or not."""
-        return () if task.chunk is None else self._holdings.of(task.chunk, task.holders)
+        return () if task.chunk is None else self._chunks.of(task.chunk, task.holders)
 
     def _holders(self, task: Task) -> list[int] | None:
         """Return the servers at which a task is local; None: at all of them, whichever are up."""
@@ -412,7 +443,7 @@ class Coordinator:
         return [
             number
             for number, task in self.tasks.items()
-            if not task.live and not task.anywhere and self._is_touched(task, name)
+            if number not in self.attempts.of and not task.anywhere and self._is_touched(task, name)
         ]
 
     def _is_touched(self, task: Task, name: str) -> bool:

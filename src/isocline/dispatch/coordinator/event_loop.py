@@ -40,11 +40,11 @@ class Stop(NamedTuple):
 class Call(NamedTuple):
     """Function to be called in the loop's thread."""
 
-    question: Callable[[], Any]
+    function: Callable[[], Any]
     answer: Future[Any]
 
 
-Wish = Task | Cancelled | Stop | Call
+Command = Task | Cancelled | Stop | Call
 Begin = Callable[[Callable[[Event], None]], Coordinator]
 """Starts the engine, which is to emit its events there."""
 
@@ -70,7 +70,7 @@ class EventLoop:
         self.failure: Exception | None = None
         self._engine = engine
         self._refuse = refuse
-        self._queue: SimpleQueue[Wish | Event] = SimpleQueue()
+        self._queue: SimpleQueue[Command | Event] = SimpleQueue()
         self._over = False
         self._stopping = False  # when no task is left
         self._ended = threading.Event()
@@ -81,23 +81,23 @@ class EventLoop:
         )
         self._thread.start()
         try:
-            self.run = self._begun.result()
+            self.coordinator = self._begun.result()
         except BaseException:
             self.put(Stop(0.0))  # Ctrl-C while it begins
             raise
 
-    def put(self, wish: Wish | Event) -> None:
+    def put(self, item: Command | Event) -> None:
         """Put an item into the queue; any thread may call this, and it returns at once."""
-        self._queue.put(wish)
+        self._queue.put(item)
         if self._over:  # the loop may have looked into the queue for the last time before
             self._refuse_rest()
 
-    def ask(self, question: Callable[[], T]) -> T:
-        """Call `question` in the loop's thread or, once that has ended, in this one; its result."""
+    def call(self, function: Callable[[], T]) -> T:
+        """Call `function` in the loop's thread or, once that has ended, in this one."""
         if threading.current_thread() is self._thread:
-            return question()
+            return function()
         answer: Future[T] = Future()
-        self.put(Call(question, answer))
+        self.put(Call(function, answer))
         return answer.result()
 
     @property
@@ -120,61 +120,61 @@ class EventLoop:
 
     def _main(self, begin: Begin) -> None:
         try:
-            run = begin(self._queue.put)
+            coordinator = begin(self._queue.put)
         except BaseException as error:
             self._over = True
             self._engine.close()
             self._begun.set_exception(error)
             return
-        self._begun.set_result(run)
+        self._begun.set_result(coordinator)
         try:
-            self._work(run)
+            self._work(coordinator)
         except BaseException as error:  # of any kind: no caller may wait for ever
             self.failure = _failure(error)
         finally:
-            self._end(run)
+            self._end(coordinator)
 
-    def _work(self, run: Coordinator) -> None:
-        while run.tasks or not self._stopping:
+    def _work(self, coordinator: Coordinator) -> None:
+        while coordinator.tasks or not self._stopping:
             now = time.monotonic()
-            due = min(run.next_deadline(now), self._deadline)
-            self._batch(run, due - now)
+            due = min(coordinator.next_deadline(now), self._deadline)
+            self._batch(coordinator, due - now)
             now = time.monotonic()
-            if run.next_deadline(now) <= now:
-                run.tick(now)
+            if coordinator.next_deadline(now) <= now:
+                coordinator.tick(now)
             if self._deadline <= now:
-                run.stop_running(now)
+                coordinator.stop_running(now)
 
-    def _batch(self, run: Coordinator, patience: float) -> None:
+    def _batch(self, coordinator: Coordinator, patience: float) -> None:
         """Handle the contents of the queue, after waiting for its first item."""
         with suppress(Empty):
             event = self._queue.get(timeout=min(max(patience, 0.0), threading.TIMEOUT_MAX))
             for _ in range(_BATCH):
-                self._happen(run, event, time.monotonic())
+                self._handle(coordinator, event, time.monotonic())
                 event = self._queue.get_nowait()
-            self._happen(run, event, time.monotonic())
+            self._handle(coordinator, event, time.monotonic())
 
-    def _happen(self, run: Coordinator, event: Wish | Event, now: float) -> None:
+    def _handle(self, coordinator: Coordinator, event: Command | Event, now: float) -> None:
         match event:
             case Task():
-                run.submitted(event, now)
+                coordinator.submitted(event, now)
             case Cancelled():
-                run.cancelled(event.number, now)
+                coordinator.cancelled(event.number, now)
             case Stop():
-                self._stop(run, event.grace, now)
+                self._stop(coordinator, event.grace, now)
             case Call():
-                _answer(event)
+                _call(event)
             case _:
-                run.heard(event, now)
+                coordinator.on_engine_event(event, now)
 
-    def _stop(self, run: Coordinator, grace: float | None, now: float) -> None:
+    def _stop(self, coordinator: Coordinator, grace: float | None, now: float) -> None:
         self._stopping = True
         if grace is not None:
-            run.stop(now)
+            coordinator.stop(now)
             self._deadline = min(self._deadline, now + grace)
 
-    def _end(self, run: Coordinator) -> None:
-        for task in run.tasks.values():
+    def _end(self, coordinator: Coordinator) -> None:
+        for task in coordinator.tasks.values():
             self._refuse(task, self.failure)
         self._over = True
         self._refuse_rest()
@@ -192,7 +192,7 @@ class EventLoop:
                 if isinstance(event, Task):
                     self._refuse(event, self.failure)
                 elif isinstance(event, Call):
-                    _answer(event)
+                    _call(event)
 
 
 def _failure(error: BaseException) -> Exception:
@@ -204,8 +204,8 @@ def _failure(error: BaseException) -> Exception:
     return failure
 
 
-def _answer(asked: Call) -> None:
+def _call(call: Call) -> None:
     try:
-        asked.answer.set_result(asked.question())
+        call.answer.set_result(call.function())
     except BaseException as error:
-        asked.answer.set_exception(error)
+        call.answer.set_exception(error)

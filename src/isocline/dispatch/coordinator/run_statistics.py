@@ -16,7 +16,7 @@ class RunStatistics:
 
     elapsed: float  # s from the first submission to now, or to the last end
     waiting: int
-    running: int  # at a node, or given to it ahead
+    running: int  # at a node, pipelined ones included
     finished: int
     resumed: int  # whose results the journal had
     failed: int
@@ -44,21 +44,22 @@ class RunStatistics:
 
 
 def run_statistics(
-    elapsed: float, run: Coordinator, book: TaskLedger, nodes: Nodes
+    elapsed: float, coordinator: Coordinator, ledger: TaskLedger, nodes: Nodes
 ) -> RunStatistics:
     """Collect the statistics of a run; called in the loop's thread."""
+    running, counts = coordinator.running, coordinator.core.statistics
     return RunStatistics(
         elapsed=elapsed,
-        waiting=len(run.tasks) - run.attempts.tasks,
-        running=run.attempts.tasks,
-        finished=book.ended[Outcome.FINISHED],
-        resumed=book.ended[Outcome.RESUMED],
-        failed=book.ended[Outcome.GIVEN_UP],
-        cancelled=book.ended[Outcome.CANCELLED],
-        levels={level: book.records.levels[level] for level in LEVELS},
-        attempts={str(outcome): book.records.outcomes[outcome] for outcome in Outcome},
+        waiting=len(coordinator.tasks) - running,
+        running=running,
+        finished=ledger.ended[Outcome.FINISHED],
+        resumed=ledger.ended[Outcome.RESUMED],
+        failed=ledger.ended[Outcome.GIVEN_UP],
+        cancelled=ledger.ended[Outcome.CANCELLED],
+        levels={level: ledger.records.levels[level] for level in LEVELS},
+        attempts={str(outcome): ledger.records.outcomes[outcome] for outcome in Outcome},
         nodes=len(nodes.up),
-        unwritten=book.unwritten,
-        copies=run.core.statistics.copies,
-        copies_first=run.core.statistics.copies_first,
+        unwritten=ledger.unwritten,
+        copies=counts.copies,
+        copies_first=counts.copies_first,
     )

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from typing import Any, final
 
 from isocline.dispatch.coordinator.nodes import Nodes
+from isocline.dispatch.core.attempts import Attempt
 from isocline.dispatch.errors import EngineClosedError, unpickled
 from isocline.dispatch.futures import cancel_quietly, fail, finish
+from isocline.dispatch.journal.identity import with_data
 from isocline.dispatch.journal.journal import Journal, Row
-from isocline.dispatch.submission.identity import with_data
-from isocline.dispatch.submission.task import Attempt, Task
+from isocline.dispatch.submission.task import Task
 from isocline.dispatch.telemetry.demand import Demand
 from isocline.dispatch.telemetry.records import LEVELS, Outcome, Ran, Records
 from isocline.dispatch.user_code_guard import Caught, words
@@ -53,35 +54,43 @@ class TaskLedger:
         """Time from the first submission until `now`, s; None: until the last task has ended."""
         return max((self._last if until is None else until) - self._first, 0.0)
 
-    def started(self, attempt: Attempt) -> None:
+    def started(self, task: Task, attempt: Attempt) -> None:
         """Record an attempt that was given to its node."""
         if self._journal:
-            self._note(attempt.task, "started", attempt, attempt.given)
+            self._note(task, "started", attempt, attempt.given)
 
     def attempt_ended(
-        self, attempt: Attempt, outcome: Outcome, started: float, now: float, *, cold: bool = False
+        self,
+        task: Task,
+        attempt: Attempt,
+        outcome: Outcome,
+        started: float,
+        now: float,
+        *,
+        cold: bool = False,
     ) -> None:
         """Record an attempt that has ended; its task may go on elsewhere."""
         if outcome is not Outcome.FINISHED:
             self.demand.lost_seconds += now - started
         self.records.add(
             Ran(
-                attempt.task.key,
-                self._nodes.names[attempt.server],
-                LEVELS[attempt.level],
-                attempt.why,
-                attempt.task.submitted - self._began,
+                task.key,
+                self._nodes.names[attempt.start.server],
+                LEVELS[attempt.start.level],
+                attempt.start.why,
+                task.submitted - self._began,
                 started - self._began,
                 now - self._began,
                 attempt.nth,
                 outcome,
                 cold,
-                attempt.copy,
+                attempt.start.copy,
             )
         )
 
     def finished(
         self,
+        task: Task,
         attempt: Attempt,
         holders: Sequence[str],
         started: float,
@@ -91,10 +100,9 @@ class TaskLedger:
         cold: bool,
     ) -> None:
         """Set a task's result; `holders` held its chunk; `cold` as in `Done`."""
-        task, level = attempt.task, LEVELS[attempt.level]
-        node = self._nodes.names[attempt.server]
+        level, node = LEVELS[attempt.start.level], self._nodes.names[attempt.start.server]
         self._end(Outcome.FINISHED, now)
-        self.attempt_ended(attempt, Outcome.FINISHED, started, now, cold=cold)
+        self.attempt_ended(task, attempt, Outcome.FINISHED, started, now, cold=cold)
         self.demand.finished(task.chunk, holders, node, level, None if cold else now - started)
         if cold:
             self.demand.finished_cold(now - started)
@@ -157,9 +165,9 @@ class TaskLedger:
                 task.fingerprint,
                 str(state),
                 task.attempts,
-                self._nodes.names[attempt.server] if attempt else "",
-                LEVELS[attempt.level] if attempt else "",
-                attempt.why if attempt else "",
+                self._nodes.names[attempt.start.server] if attempt else "",
+                LEVELS[attempt.start.level] if attempt else "",
+                attempt.start.why if attempt else "",
                 task.submitted + self._to_unix,
                 started + self._to_unix,
                 None if ended is None else ended + self._to_unix,

@@ -4,11 +4,11 @@ import numpy as np
 import numpy.typing as npt
 
 from isocline.dispatch.core.kernels import state
-from isocline.dispatch.core.kernels.queues import copied, sort_by_job, struck
+from isocline.dispatch.core.kernels.queues import copy_entries, drop_stale, list_by_job
 from isocline.dispatch.core.kernels.state import (
-    FACTS_OF_START,
+    FETCH_FACTS,
     MOST_HOLDERS,
-    WANTED_FACTS,
+    START_FACTS,
     KernelState,
 )
 from isocline.policies.scheduling.called import called
@@ -45,7 +45,7 @@ from isocline.policies.scheduling.state.transitions import SchedulerState
 
 IndexArray = npt.NDArray[np.int64]
 
-FIRST_WIDTH = 3  # holders for which there is room at each task
+FIRST_WIDTH = 3  # holders for which there is space at each task
 LEAST_ENTRIES = 1 << 12
 LEAST_RING = 4
 
@@ -89,21 +89,21 @@ def empty_state(setting: ClusterSetting, policy: SchedulingPolicy) -> SchedulerS
 def empty_kernel_state(setting: ClusterSetting) -> KernelState:
     """Kernel state without pipelined tasks and fetches, with one function."""
     return KernelState(
-        ahead=np.full(setting.size, NONE, np.int32),
-        given=np.zeros(4 + MOST_HOLDERS, np.int64),
+        pipelined=np.full(setting.size, NONE, np.int32),
+        described=np.zeros(4 + MOST_HOLDERS, np.int64),
         cost=1.0 / setting.rate[:1],
         started=np.zeros(1 + state.MOST_STARTS, np.int64),
-        starts=np.zeros(1 + FACTS_OF_START * state.MOST_STARTS, np.int64),
-        coming=np.zeros(setting.size, np.int32),
-        fetching=np.zeros(2),
-        wanted=np.zeros(1 + WANTED_FACTS * state.MOST_WANTED, np.int64),
-        moved=np.zeros(1, np.int64),
+        starts=np.zeros(1 + START_FACTS * state.MOST_STARTS, np.int64),
+        fetching=np.zeros(setting.size, np.int32),
+        fetch_limits=np.zeros(2),
+        fetches=np.zeros(1 + FETCH_FACTS * state.MOST_FETCHES, np.int64),
+        unqueued=np.zeros(1, np.int64),
         up=np.zeros(0, np.int64),
     )
 
 
 def doubled(tasks: Tasks, lists: Lists, width: int) -> Tasks:
-    """Return arrays for twice as many tasks; free numbers stay free."""
+    """Return arrays for twice as many tasks; free rows stay free."""
     room, left = tasks.fact.shape[0], int(lists.mark[LEFT])
     more = with_more_tasks(tasks, lists, width)
     more.fact[:room, FREE + 1 :] = tasks.fact[:, FREE + 1 :]
@@ -131,7 +131,7 @@ def relisted(view: ClusterView, jobs: int, binds: bool) -> ClusterView:
     """
     tasks, old = view.tasks, view.lists
     live = np.zeros(old.ring.shape[0], np.int64)
-    struck(tasks, old, live)
+    drop_stale(tasks, old, live)
     queues = view.desk.shape[0]
     rows = queues * (1 + jobs)
     sorts = rows > queues == old.ring.shape[0]
@@ -139,10 +139,10 @@ def relisted(view: ClusterView, jobs: int, binds: bool) -> ClusterView:
     if sorts:
         live[queues:] = np.tile(live[:queues], jobs)
     new = _lists_for(live, int(old.mark[LEFT]))
-    copied(tasks, old, new)
+    copy_entries(tasks, old, new)
     view = view._replace(lists=new)
     if sorts:
-        sort_by_job(view, binds)
+        list_by_job(view, binds)
     return view
 
 

@@ -10,36 +10,52 @@ small and dense for servers; a number that is not known is a KeyError, the calle
 
 The core also decides what policies leave open: fair shares of jobs, pipelining, speculation on
 stragglers, prefetches, and requeueing of tasks whose server died. Every decision follows one of the
-events below, or a `tick` at `next_deadline`.
+events below, or a `tick` at `next_deadline`. An event has the same name in the kernel
+(`kernels.state`), where an attempt that failed is `FINISHED`, too.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import final
 
-from isocline.dispatch.actions import Action, Cause, GiveUp, Reason
+from isocline.dispatch.actions import Action, Cause
+from isocline.dispatch.core.admission import admit, begin_fetches, end_task, unqueue
+from isocline.dispatch.core.attempts import Attempt
 from isocline.dispatch.core.failures import Failures
-from isocline.dispatch.core.kernels import state
-from isocline.dispatch.core.resize import fits, leave, move
-from isocline.dispatch.core.running_tasks import RunningAttempt
+from isocline.dispatch.core.kernels.state import (
+    END_PIPELINED,
+    FETCHED,
+    FINISHED,
+    REQUEUE,
+    REQUEUE_PREFETCHED,
+    SERVER_UP,
+    SUBMITTED,
+    TICK,
+)
+from isocline.dispatch.core.resize import fits, lose_server, move
+from isocline.dispatch.core.snapshot import CoreSnapshot, snapshot
+from isocline.dispatch.core.starts import pipeline, start_copies, starts
 from isocline.dispatch.core.state import State
 from isocline.dispatch.core.unplaceable import TaskSpec
-from isocline.dispatch.core.waiting_tasks import described
 from isocline.dispatch.rules import Rules
 from isocline.draws import Stream
 from isocline.errors import UsageError
 from isocline.model.cluster import Rates
-from isocline.plural import counted
 from isocline.policies.scheduling.contract import LOCAL, SchedulingPolicy
+from isocline.policies.scheduling.state.tasks import NONE
 
 
 @final
 class Core:
-    """State and decisions of one scheduler.
+    """Decisions of one scheduler.
 
     Attributes:
+        rules: Rules of the decisions.
+        state: State that they rest on. For parts of the core; others read `snapshot`.
+        failures: Failed attempts, and what follows from them; likewise.
+        attempts: The registry of attempts. While tasks are stopped without the core's decisions,
+            their coordinator removes attempts itself.
         measured: Service times of each function.
-        gap: Idle time of servers between two tasks.
         statistics: Counts since the start.
     """
 
@@ -53,7 +69,6 @@ class Core:
         *,
         shuffled: bool = False,
         fetches: bool = False,
-        may_return: Callable[[int], bool] = lambda _task: False,
     ):
         """Make a core whose servers 0, 1, ... are up in these racks; more may come.
 
@@ -65,18 +80,15 @@ class Core:
             rules: Further settings.
             shuffled: Whether holders always come in random order.
             fetches: Whether servers can fetch data while they run tasks.
-            may_return: Whether a server that holds a task's data is being started again, so that
-                the task waits for longer than `Rules.holder_grace`, if for any time.
         """
-        self._may_return = may_return
         self.rules = rules or Rules()
-        self._table = State(
+        self.state = State(
             racks, rates, policy, rng, self.rules, shuffled=shuffled, fetches=fetches
         )
-        self.measured = self._table.learning.measured
-        self.gap = self._table.learning.gap
-        self.statistics = self._table.counts
-        self._failures = Failures()
+        self.failures = Failures(self.state)
+        self.attempts = self.state.attempts
+        self.measured = self.state.learning.measured
+        self.statistics = self.state.counts
         self._serial = 0
 
     # Events of tasks
@@ -97,16 +109,18 @@ class Core:
         Raises:
             UsageError: The task is here already.
         """
-        if task in self._table:
+        state = self.state
+        if task in state:
             raise UsageError(f"task {task} is here already; give each task a number of its own")
         self.statistics.submitted += 1
         self._serial += 1
         if holders is None:
-            self._table.anywhere.add(task)
-        row = self._table.shares.enter(job)
-        if function >= self._table.board.floor.cost.size:
-            self._table.board.set_cost(function, self.measured.of(function).mean(LOCAL))
-        return self._come(TaskSpec(task, row, function, self._serial, now), holders or (), now)
+            state.anywhere.add(task)
+        row = state.shares.enter(job)
+        if not state.policy_state.has_cost(function):
+            mean = state.learning.measured.of(function).mean(LOCAL)
+            state.policy_state.set_cost(function, mean)
+        return self._admit(TaskSpec(task, row, function, self._serial, now), holders or (), now)
 
     def finished(self, task: int, server: int, now: float, seconds: float | None) -> list[Action]:
         """Handle an attempt's result, `seconds` after its start at the server.
@@ -114,15 +128,15 @@ class Core:
         `seconds` is None for an attempt that is not measured, such as the first of a process. The
         first result counts, even from a server that the core had counted as lost.
         """
-        attempt = self._table.servers.remove(server, task)
+        attempt = self.attempts.end(server, task, now)
         actions: list[Action] = []
-        if task in self._table:
+        if task in self.state:
             self.statistics.finished += 1
             if attempt is not None:
-                self._table.learn(attempt, now, seconds)
-            actions += self._leave(task)
+                self.state.learn(attempt, now, seconds)
+            actions += self._end(task)
         if attempt is not None:
-            actions += self._table.freed(server, attempt, now)
+            actions += self._next(attempt, now)
         return actions
 
     def failed(self, task: int, server: int, now: float, cause: Cause) -> list[Action]:
@@ -130,100 +144,116 @@ class Core:
 
         A task that is still wanted, and runs nowhere else, is requeued or given up.
         """
-        attempt = self._table.servers.remove(server, task)
+        attempt = self.attempts.end(server, task, now)
         if attempt is None:
             return []
         actions: list[Action] = []
-        if self._table.is_unserved(task):
-            actions += self._again(attempt, server, now, cause)
-        return actions + self._table.freed(server, attempt, now)
+        if self.state.is_unserved(task):
+            actions += self.failures.retry(attempt, now, cause)
+        return actions + self._next(attempt, now)
 
     def cancelled(self, task: int, now: float) -> list[Action]:  # noqa: ARG002
         """Handle a cancellation: the result is no longer wanted."""
         self.statistics.cancelled += 1
-        return self._leave(task)
+        return self._end(task)
 
     def holds(self, task: int, holders: Sequence[int], now: float) -> list[Action]:
         """Replace the holders of a task's data; it keeps its place before those that came later."""
-        if task in self._table.orphans:
-            if not self._table.up(holders):
+        state, arrays = self.state, self.state.policy_state
+        if task in state.unplaceable:
+            if not state.up(holders):
                 return []
-            return self._come(self._table.orphans.take(task), holders, now)
-        number = self._table.number[task]
-        if not self._table.board.waits(number):
-            self._table.board.set_holders(number, self._table.up(holders))
+            return self._admit(state.unplaceable.take(task), holders, now)
+        row = state.row[task]
+        if not arrays.waits(row):
+            arrays.set_holders(row, state.up(holders))
             return []
-        if set(holders) == set(self._table.board.facts(number)[0]):
+        if set(holders) == set(arrays.facts(row)[0]):
             return []
         # A prefetched task was the last in every list.
-        fetched = any(self._table.fetching.at(task, server) for server in holders)
-        how = state.SUBMIT_PREFETCHED if fetched else state.SUBMIT_FIRST
-        return self._come(self._table.taken_back(number), holders, now, how)
+        prefetched = any(state.prefetch.has(task, server) for server in holders)
+        how = REQUEUE_PREFETCHED if prefetched else REQUEUE
+        return self._admit(unqueue(state, row), holders, now, how)
 
     def fetched(self, task: int, server: int, now: float, seconds: float | None) -> list[Action]:
         """Handle the end of a fetch of a task's data after so many s, or, with None, its failure.
 
         `holds` must have been called with the server as a holder before.
         """
-        return self._table.fetched(task, server, now, seconds)
+        state = self.state
+        known = state.prefetch.end(task, server, seconds is not None)
+        if known is None:
+            return []
+        if seconds is not None:
+            state.learning.observe_fetch(*known, seconds)
+        if task not in state:
+            state.prefetch.forget(task)
+        state.apply_rates()
+        state.policy_state.event(FETCHED, server, state.row.get(task, NONE))
+        return begin_fetches(state, now)
 
     # Events of servers
 
     def server_up(self, server: int, now: float, rack: int = 0) -> list[Action]:
         """Handle a server that is up, or up again; it holds no data until `holds` says so."""
-        if server in self._table.servers.at:
+        state = self.state
+        if server in self.attempts.at:
             return []
-        self._table.racks[server] = rack
+        state.racks[server] = rack
         actions: list[Action] = []
-        if not fits(self._table.board, server, rack):
-            actions += move(self._table, now)
-        self._table.servers.at[server] = []
-        self._table.board.event(state.UP, server, 0, now)
-        actions += self._table.started(now)
-        actions += self._table.fetches(now)
-        for orphan in self._table.orphans.all():
-            if orphan.task in self._table.anywhere:
-                actions += self._come(self._table.orphans.take(orphan.task), (), now)
+        if not fits(state.policy_state, server, rack):
+            actions += move(state, now)
+        self.attempts.at[server] = []
+        state.policy_state.event(SERVER_UP, server, 0, now)
+        actions += starts(state, now)
+        actions += begin_fetches(state, now)
+        for task in state.unplaceable.tasks():
+            if task in state.anywhere:
+                actions += self._admit(state.unplaceable.take(task), (), now)
         return actions
 
     def server_lost(self, server: int, now: float) -> list[Action]:
         """Handle the loss of a server and its attempts; tasks that waited for it go elsewhere."""
-        if server not in self._table.servers.at:
+        state = self.state
+        if server not in self.attempts.at:
             return []
-        lost = self._table.servers.lose(server)
+        lost = self.attempts.lose(server)
         self.statistics.lost += len(lost)
         actions: list[Action] = []
         again: list[tuple[TaskSpec, list[int]]] = []
         for attempt in lost:
-            if self._table.is_unserved(attempt.task) and attempt.began < math.inf:
-                actions += self._blame(attempt.task, server)
-            if self._table.is_unserved(attempt.task):
-                again.append(described(self._table.board, attempt.number))
-        actions += leave(self._table, server, now) + self._without_holder(now)
+            task = attempt.start.task
+            if state.is_unserved(task) and attempt.began < math.inf:
+                actions += self.failures.blame(task, server)
+            if state.is_unserved(task):
+                again.append(state.policy_state.spec(attempt.row))
+        actions += lose_server(state, server, now) + self.failures.overdue(now)
         # The last first, each before all others, so that they keep their order.
-        for description, holders in reversed(again):
-            actions += self._come(description, holders, now, state.SUBMIT_FIRST)
+        for spec, holders in reversed(again):
+            actions += self._admit(spec, holders, now, REQUEUE)
         return actions
 
     # Time
 
     def tick(self, now: float) -> list[Action]:
         """Do all due work: waits of the policy, speculation, tasks without a holder."""
+        state = self.state
         actions: list[Action] = []
-        if self._table.board.due(now) <= now:
-            self._table.board.event(state.DUE, 0, 0, now)
-            actions += self._table.started(now)
-            actions += self._table.fetches(now)
-        actions += self._without_holder(now)
-        if self.in_flight and self._table.board.idles():
-            actions += self._table.copies(now)
+        if state.policy_state.due(now) <= now:
+            state.policy_state.event(TICK, 0, 0, now)
+            actions += starts(state, now)
+            actions += begin_fetches(state, now)
+        actions += self.failures.overdue(now)
+        if self.in_flight and state.policy_state.idles():
+            actions += start_copies(state, now)
         return actions
 
     def next_deadline(self, now: float = -math.inf) -> float:
         """Next time at which `tick` has work, s; inf if never. It may be early, never late."""
-        due = min(self._table.board.due(now), self._table.orphans.next_deadline())
-        if self.in_flight and self.rules.straggler < math.inf and self._table.board.idles():
-            due = min(due, self._table.stragglers.next_look)
+        state = self.state
+        due = min(state.policy_state.due(now), state.unplaceable.next_deadline())
+        if self.in_flight and state.rules.straggler < math.inf and state.policy_state.idles():
+            due = min(due, state.speculation.next_look)
         return due
 
     # Observable state
@@ -231,111 +261,60 @@ class Core:
     @property
     def in_flight(self) -> int:
         """Attempts at servers, pipelined and cancelled ones included."""
-        return self._table.servers.count
+        return len(self.attempts)
 
     @property
     def waiting(self) -> int:
         """Number of tasks that wait for a server, without unplaceable ones."""
-        return self._table.waiting
+        return self.state.waiting
 
-    def weigh(self, job: int, weight: float) -> None:
+    def set_weight(self, job: int, weight: float) -> None:
         """Set a job's weight in the fair share, relative to others; 1 by default.
 
         Raises:
             UsageError: The weight is not a number above 0.
         """
-        self._table.shares.weigh(job, weight)
+        self.state.shares.set_weight(job, weight)
 
     @property
     def stalled(self) -> bool:
         """Whether tasks wait while all servers are idle and none fetches: only a policy does so."""
         if self.waiting == 0 or self.in_flight:
             return False
-        return self._table.board.idles() and not self._table.fetching.coming()
+        return self.state.policy_state.idles() and not self.state.prefetch.servers()
 
     def give_up_unpicked(self) -> list[Action]:
         """Give up all tasks that wait for the policy to pick them."""
-        board, grace = self._table.board, self.rules.idle_grace
-        servers = counted(len(board.idle()), "server")
-        detail = (
-            f"policy {board.policy.name} starts none of the {counted(self.waiting, 'task')} that "
-            f"wait, though {servers} had nothing to do for {grace:g} s; mend its `pick`, or "
-            "have its `due` name the time at which it will, or, if it waits for more tasks to "
-            "come, give it time (Rules.idle_grace)"
-        )
-        return [
-            action
-            for task in list(self._table.number)
-            for action in self._give_up(task, Reason.UNPICKED, detail)
-        ]
+        return self.failures.give_up_unpicked()
 
     def runs(self, server: int) -> list[int]:
         """Return the tasks at a server: the running one, and the pipelined one."""
-        return [attempt.task for attempt in self._table.servers.at.get(server, ())]
+        return [attempt.start.task for attempt in self.attempts.at.get(server, ())]
+
+    def snapshot(self) -> CoreSnapshot:
+        """Copy the state as plain data, in O(tasks + servers); see `CoreSnapshot`."""
+        return snapshot(self.state)
 
     # Steps
 
-    def _come(
-        self, task: TaskSpec, holders: Sequence[int], now: float, how: int = state.SUBMIT
+    def _admit(
+        self, spec: TaskSpec, holders: Sequence[int], now: float, how: int = SUBMITTED
     ) -> list[Action]:
         """Admit a task, new or requeued; without a holder it is given up when it may be."""
-        return [*self._table.come(task, holders, now, how), *self._without_holder(now)]
+        return admit(self.state, spec, holders, now, how) + self.failures.overdue(now)
 
-    def _leave(self, task: int) -> list[Action]:
-        self._failures.forget(task)
-        return self._table.leave(task)
+    def _end(self, task: int) -> list[Action]:
+        self.failures.forget(task)
+        return end_task(self.state, task)
 
-    def _again(
-        self, attempt: RunningAttempt, server: int, now: float, cause: Cause
-    ) -> list[Action]:
-        """Requeue a task whose attempt failed, elsewhere if possible, or give it up."""
+    def _next(self, ended: Attempt, now: float) -> list[Action]:
+        """Choose the next task of a server at which an attempt has ended."""
+        state, server = self.state, ended.start.server
         actions: list[Action] = []
-        task = attempt.task
-        if cause is Cause.LOST:
-            self.statistics.lost += 1
-            actions += self._blame(task, server)
-        elif cause is Cause.UNREAD:
-            self.statistics.lost += 1
-            times = self._failures.unread(task)
-            if times >= self.rules.most_killed:
-                return self._give_up(
-                    task, Reason.UNREAD, f"{counted(times, 'server')} died that sent its data"
-                )
-        elif cause is not Cause.STOPPED:
-            tried = self._failures.failed(task)
-            if tried > self.rules.retries:
-                return self._give_up(
-                    task, Reason(cause.value), f"after {counted(tried, 'attempt')}"
-                )
-            self.statistics.retried += 1
-        if task in self._table.number:
-            description, holders = described(self._table.board, attempt.number)
-            others = self._table.up([holder for holder in holders if holder != server])
-            actions += self._come(description, others or holders, now, state.SUBMIT_FIRST)
-        return actions
-
-    def _blame(self, task: int, server: int) -> list[Action]:
-        """Count a server that died while it ran a task; after too many the task is given up."""
-        killed = self._failures.killed(task, server)
-        if len(killed) < self.rules.most_killed:
-            return []
-        detail = f"{counted(len(killed), 'worker')} died while they ran it"
-        return self._give_up(task, Reason.QUARANTINED, detail, tuple(killed))
-
-    def _give_up(
-        self, task: int, reason: Reason, detail: str, servers: tuple[int, ...] = ()
-    ) -> list[Action]:
-        self.statistics.given_up += 1
-        return [*self._leave(task), GiveUp(task, reason, detail, servers)]
-
-    def _without_holder(self, now: float) -> list[Action]:
-        """Give up the tasks that have waited long enough for a holder."""
-        grace = self.rules.holder_grace
-        detail = f"no server that is up holds its data, for {grace:g} s"
-        actions: list[Action] = []
-        for task in self._table.orphans.overdue(now):
-            if grace > 0 and self._may_return(task):
-                self._table.orphans.wait(task, now + grace)
-            else:
-                actions += self._give_up(task, Reason.NO_HOLDER, detail)
-        return actions
+        if ended.began == math.inf:
+            state.policy_state.event(END_PIPELINED, server)
+        else:
+            state.policy_state.event(FINISHED, server, 0, now)
+            actions += starts(state, now)
+            actions += begin_fetches(state, now)
+        return actions + pipeline(state, server, now)

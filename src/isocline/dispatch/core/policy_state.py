@@ -1,14 +1,14 @@
 """Arrays that a policy sees: one compiled call for each event, and growth on demand.
 
-Servers have columns 0 .. M - 1, tasks numbers that are reused. A requeued task gets a new number:
-list entries under the old one are dropped when they come to the head. A waiting task takes about
-200 bytes with three holders, the caller's number for it included.
+Servers have columns 0 .. M - 1, tasks have rows that are reused. A requeued task gets a new row:
+list entries of the old one are dropped when they come to the head. A waiting task takes about 200
+bytes with three holders, the caller's number for it included.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple, final
+from typing import Any, final
 
 import numba
 import numpy as np
@@ -17,23 +17,15 @@ import numpy.typing as npt
 from isocline.dispatch.core import allocation
 from isocline.dispatch.core.kernels import state as kernel_state
 from isocline.dispatch.core.kernels import step
-from isocline.dispatch.core.kernels.state import (
-    FACTS_OF_START,
-    FUNCTION,
-    MOST_HOLDERS,
-    WANTED_FACTS,
-)
+from isocline.dispatch.core.kernels.admission import drop_holder, unref_all
+from isocline.dispatch.core.kernels.state import FETCH_FACTS, FUNCTION, MOST_HOLDERS, START_FACTS
+from isocline.dispatch.core.unplaceable import TaskSpec
 from isocline.draws import Stream
 from isocline.errors import PolicyError
 from isocline.policies.own_code import CANNOT_COMPILE, blame
 from isocline.policies.scheduling.contract import ClusterSetting, SchedulingPolicy
 from isocline.policies.scheduling.own_rules import functions_of, option_of
-from isocline.policies.scheduling.state.columns import (
-    IDLE,
-    LEVEL,
-    SERVING,
-    WAITING,
-)
+from isocline.policies.scheduling.state.columns import IDLE, LENGTH, LEVEL, SERVING, WAITING
 from isocline.policies.scheduling.state.fair_share import FairShare
 from isocline.policies.scheduling.state.longest_queue import is_full, with_more_keys
 from isocline.policies.scheduling.state.tasks import (
@@ -52,17 +44,6 @@ from isocline.policies.scheduling.state.transitions import REASONS, WRONG_TIME, 
 IndexArray = npt.NDArray[np.int64]
 
 
-class Started(NamedTuple):
-    """Start of a task at a server."""
-
-    server: int
-    number: int
-    level: int
-    queue: int
-    row: int  # of its job
-    function: int
-
-
 @final
 class PolicyState:
     """State of one policy on M servers, at first all idle."""
@@ -79,90 +60,90 @@ class PolicyState:
         self.has_racks = has_racks
         self.policy = policy
         self.setting = setting
-        self.names = [NONE] * FIRST_TASKS  # the caller's number of each task
+        self.task_of = [NONE] * FIRST_TASKS  # row -> the caller's number
         self.rng = rng
         self.view = allocation.empty_view(setting, policy)
-        self.book = allocation.empty_state(setting, policy)
-        self.floor = allocation.empty_kernel_state(setting)
-        self._given = self.floor.given.data  # memoryviews: four times as fast as the arrays
-        self._starts = self.floor.starts.data
-        self._wanted = self.floor.wanted.data
+        self.state = allocation.empty_state(setting, policy)
+        self.core = allocation.empty_kernel_state(setting)
+        self._described = self.core.described.data  # memoryviews: four times as fast as the arrays
+        self._starts = self.core.starts.data
+        self._fetches = self.core.fetches.data
         self._desk = self.view.desk.data
         self._step, self._due = self._compiled()
 
+    def warm_up(self) -> None:
+        """Compile the kernels that are needed only now and then, while there are no tasks.
+
+        One that is not compiled yet would stop every server for as long as that takes.
+        """
+        view, none = self.view, np.zeros(0, np.int64)
+        allocation.relisted(view, 1, self.policy.binds)
+        drop_holder(view.tasks, none, 0)
+        unref_all(view.tasks, view.lists, none)
+        if view.longest.order.size:
+            is_full(view.longest)
+
     # Events
 
-    def comes(
-        self,
-        name: int,
-        row: int,
-        function: int,
-        serial: int,
-        born: float,
-        holders: Sequence[int],
-        now: float,
-        how: int = kernel_state.SUBMIT,
-    ) -> int:
-        """Admit a task; returns its number."""
-        self.describe(name, holders, row, function, serial)
-        self.event(how, 0, 0, now, born)
-        return self.given()
+    def admit(self, spec: TaskSpec, holders: Sequence[int], now: float, how: int) -> int:
+        """Admit a task by the event `how`; returns its row."""
+        self.describe(spec, holders)
+        self.event(how, 0, 0, now, spec.submitted)
+        return self._described[0]
 
-    def describe(
-        self, name: int, holders: Sequence[int], row: int, function: int, serial: int
-    ) -> None:
-        """Describe the task of the next event, at which it gets a number."""
+    def describe(self, spec: TaskSpec, holders: Sequence[int]) -> None:
+        """Describe the task of the next event, at which it gets a row."""
         if len(holders) > MOST_HOLDERS:
-            turned = [holders[(serial + i) % len(holders)] for i in range(len(holders))]
+            turned = [holders[(spec.serial + i) % len(holders)] for i in range(len(holders))]
             turned.sort(key=lambda server: not self.is_idle(server))
             holders = turned[:MOST_HOLDERS]
         self.widen(len(holders))
-        given = self._given
-        given[0], given[1], given[2], given[3] = row, function, serial, len(holders)
+        described = self._described
+        task, described[0], described[1], described[2], _ = spec
+        described[3] = len(holders)
         for i, server in enumerate(holders, 4):
-            given[i] = server
-        self.names[self._next()] = name
+            described[i] = server
+        self.task_of[self._next_row()] = task
 
-    def given(self) -> int:
-        """Number that the described task got."""
-        return self._given[0]
+    def described_row(self) -> int:
+        """Row that the described task got."""
+        return self._described[0]
 
     def event(
-        self, what: int, server: int = 0, task: int = 0, now: float = 0.0, born: float = 0.0
+        self, what: int, server: int = 0, row: int = 0, now: float = 0.0, born: float = 0.0
     ) -> None:
-        """Run any event of `kernels.step`; `started` has the resulting starts."""
+        """Run any event of `kernels.step`; `starts` and `fetches` have what follows."""
         try:
             status = self._step(
-                self.book, self.view, self.floor, what, server, task, born, now, self.rng
+                self.state, self.view, self.core, what, server, row, born, now, self.rng
             )
         except Exception as error:
             self._blame(error)
             raise
         if status != YES:
-            if status != kernel_state.ROOM:
+            if status != kernel_state.NEEDS_SPACE:
                 raise PolicyError(f"policy {self.policy.name}: {REASONS[status]}")
-            self._make_room()
+            self._make_space()
 
-    def started(self) -> list[Started]:
-        """Tasks that servers take at the last event."""
+    def starts(self) -> Iterable[tuple[int, ...]]:
+        """Starts at the last event: server, row, level, queue, job's row and function of each."""
         count = self._starts[0]
         if not count:
-            return []
-        each = FACTS_OF_START
-        flat = self._starts[1 : 1 + each * count].tolist()
-        return [Started(*flat[i : i + each]) for i in range(0, len(flat), each)]
+            return ()
+        flat = iter(self._starts[1 : 1 + START_FACTS * count].tolist())
+        return zip(*[flat] * START_FACTS, strict=True)
 
-    def wanted(self) -> list[tuple[int, int]]:
-        """Fetches to begin after the last event: server, and task."""
-        flat = self._wanted[1 : 1 + WANTED_FACTS * self._wanted[0]].tolist()
-        return list(zip(flat[::2], flat[1::2], strict=True))
+    def fetches(self) -> Iterable[tuple[int, ...]]:
+        """Fetches to begin after the last event: server and row of each."""
+        flat = iter(self._fetches[1 : 1 + FETCH_FACTS * self._fetches[0]].tolist())
+        return zip(*[flat] * FETCH_FACTS, strict=True)
 
     def due(self, now: float) -> float:
         """Next time at which the policy is to be called if nothing happens before, s."""
         if not self.policy.waits:
             return np.inf
         try:
-            due: float = self._due(self.book, self.view, now)
+            due: float = self._due(self.state, self.view, now)
         except Exception as error:
             self._blame(error)
             raise
@@ -172,15 +153,15 @@ class PolicyState:
 
     def _blame(self, error: Exception) -> None:
         """Raise PolicyError in place of an error of one of a user's functions."""
-        blame(self.policy.name, functions_of(self.book.rules), error)
+        blame(self.policy.name, functions_of(self.state.rules), error)
 
-    def set_moved(self, numbers: IndexArray, up: Sequence[int]) -> None:
-        """Set the tasks of WITHDRAWN or COMES_AGAIN, and where those without data are local."""
-        self.floor = self.floor._replace(moved=np.append(0, numbers), up=np.array(up, np.int64))
+    def set_unqueued(self, rows: IndexArray, up: Sequence[int]) -> None:
+        """Set the tasks of UNQUEUE_MANY or REQUEUE_MANY, and where those without data are local."""
+        self.core = self.core._replace(unqueued=np.append(0, rows), up=np.array(up, np.int64))
 
-    def moved(self) -> int:
-        """Number of these tasks that were requeued."""
-        return int(self.floor.moved[0])
+    def requeued(self) -> int:
+        """Number of these tasks that have been requeued."""
+        return int(self.core.unqueued[0])
 
     # Observable state
 
@@ -210,38 +191,54 @@ class PolicyState:
         """Locality level at which a server runs its task."""
         return self._desk[server, LEVEL]
 
-    def waits(self, number: int) -> bool:
+    def waits(self, row: int) -> bool:
         """Whether a task has not started."""
-        return bool(self.view.tasks.fact[number, WAITS])
+        return bool(self.view.tasks.fact[row, WAITS])
 
-    def facts(self, number: int) -> tuple[list[int], int, int]:
-        """Local servers, job and function of a task."""
-        fact = self.view.tasks.fact[number]
+    def facts(self, row: int) -> tuple[list[int], int, int]:
+        """Local servers, job's row and function of a task."""
+        fact = self.view.tasks.fact[row]
         local = self.view.tasks.holders[fact[LOW] : fact[HIGH]]
         return local.tolist(), int(fact[JOB]), int(fact[FUNCTION])
 
-    def described(self, number: int) -> tuple[int, list[int], int, int, int]:
-        """Arguments of `describe` for a task."""
-        return self.names[number], *self.facts(number), self.time(number)[0]
+    def spec(self, row: int) -> tuple[TaskSpec, list[int]]:
+        """Return a task's description, and its holders."""
+        holders, job, function = self.facts(row)
+        submitted, serial = self.view.tasks.time[row]
+        spec = TaskSpec(self.task_of[row], job, function, int(serial), float(submitted))
+        return spec, holders
 
-    def comes_no_more(self, number: int) -> None:
+    def queues(self) -> tuple[tuple[int, int], ...]:
+        """Number of waiting tasks of each queue, and its length as the policy has it."""
+        return tuple(map(tuple, self.view.desk[:, [WAITING, LENGTH]].tolist()))
+
+    def lists(self) -> tuple[tuple[int, ...], ...]:
+        """Waiting tasks of each queue or list, in order; then of each job's."""
+        lists, fact = self.view.lists, self.view.tasks.fact
+        found = []
+        for start, room, head, size in lists.ring.tolist():
+            at = start + ((head + np.arange(size)) & (room - 1))
+            waiting = (row for row in lists.entry[at].tolist() if fact[row, WAITS])
+            found.append(tuple(self.task_of[row] for row in waiting))
+        return tuple(found)
+
+    def cancel_prefetch(self, row: int) -> None:
         """Mark the data of a task as no longer being fetched."""
-        fact = self.view.tasks.fact[number]
-        if fact[WAITS] == kernel_state.COMING:
+        fact = self.view.tasks.fact[row]
+        if fact[WAITS] == kernel_state.FETCHING:
             fact[WAITS] = 1
 
-    def set_holders(self, number: int, holders: Sequence[int]) -> None:
+    def skip_fetch(self, server: int) -> None:
+        """Count a fetch of a server as not begun."""
+        self.core.fetching[server] -= 1
+
+    def set_holders(self, row: int, holders: Sequence[int]) -> None:
         """Replace the holders of the data of a running task."""
         holders = holders[:MOST_HOLDERS]
         self.widen(len(holders))
-        fact = self.view.tasks.fact[number]
+        fact = self.view.tasks.fact[row]
         fact[HIGH] = fact[LOW] + len(holders)
         self.view.tasks.holders[fact[LOW] : fact[HIGH]] = holders
-
-    def time(self, number: int) -> tuple[int, float]:
-        """Serial number of a task, and its time of submission, s."""
-        born, serial = self.view.tasks.time[number]
-        return int(serial), float(born)
 
     # Settings
 
@@ -250,30 +247,34 @@ class PolicyState:
         self.setting = replace(self.setting, rate=rate)
         self.view.rate[:] = rate
         self.view.option[:] = option_of(self.policy, self.setting)
-        self.event(kernel_state.RATES)
+        self.event(kernel_state.SET_RATES)
 
     def set_fetching(self, most: int, services: float) -> None:
         """Set the fetches of a server at a time, and their length in services."""
-        self.floor.fetching[:] = most, services
+        self.core.fetch_limits[:] = most, services
 
     def set_cost(self, function: int, seconds: float) -> None:
         """Set the service time of a function."""
-        while function >= self.floor.cost.size:
-            self.floor = self.floor._replace(cost=np.tile(self.floor.cost, 2))
-        self.floor.cost[function] = seconds
+        while not self.has_cost(function):
+            self.core = self.core._replace(cost=np.tile(self.core.cost, 2))
+        self.core.cost[function] = seconds
+
+    def has_cost(self, function: int) -> bool:
+        """Whether there is space for the service time of a function."""
+        return function < self.core.cost.size
 
     def set_jobs(self, jobs: int) -> None:
         """Make space for so many jobs."""
-        turns = self.book.turns
+        turns = self.state.turns
         more = jobs - turns.served.size
-        self.book = self.book._replace(
+        self.state = self.state._replace(
             turns=FairShare(
                 np.append(turns.served, np.zeros(more)),
                 np.append(turns.weight, np.ones(more)),
                 np.append(turns.waiting, np.zeros(more, np.int64)),
             )
         )
-        self.strike_off()
+        self.compact()
 
     # Allocation
 
@@ -283,8 +284,8 @@ class PolicyState:
         if holders > self.width:
             self.view = self.view._replace(tasks=allocation.widened(self.view.tasks, holders))
 
-    def _next(self) -> int:
-        """Next free task number."""
+    def _next_row(self) -> int:
+        """Next free row."""
         lists = self.view.lists
         return int(self.view.tasks.fact[lists.mark[LEFT] - 1, FREE])
 
@@ -292,31 +293,31 @@ class PolicyState:
         """Compiled kernels for these types; looked up anew at each call, they would cost 130 us."""
         of: Any = numba.typeof
         i, f = numba.types.int64, numba.types.float64
-        book, view, floor, rng = of(self.book), of(self.view), of(self.floor), of(self.rng)
+        state, view, core, rng = of(self.state), of(self.view), of(self.core), of(self.rng)
         kernel: Any = step.step
         due: Any = step.next_due
         try:
             return (
-                kernel.compile((book, view, floor, i, i, i, f, f, rng)),
-                due.compile((book, view, f)) if self.policy.waits else None,
+                kernel.compile((state, view, core, i, i, i, f, f, rng)),
+                due.compile((state, view, f)) if self.policy.waits else None,
             )
         except CANNOT_COMPILE as error:
             self._blame(error)
             raise
 
-    def _make_room(self) -> None:
+    def _make_space(self) -> None:
         lists, longest = self.view.lists, self.view.longest
         if longest.order.size and is_full(longest):
             self.view = self.view._replace(longest=with_more_keys(longest))
-        no_number = lists.mark[LEFT] == 0
-        if no_number or lists.mark[FULL]:
-            self.strike_off()
+        no_row = lists.mark[LEFT] == 0
+        if no_row or lists.mark[FULL]:
+            self.compact()
         tasks, lists = self.view.tasks, self.view.lists
-        if no_number and lists.mark[LEFT] <= tasks.fact.shape[0] // 4:
+        if no_row and lists.mark[LEFT] <= tasks.fact.shape[0] // 4:
             self.view = self.view._replace(tasks=allocation.doubled(tasks, lists, self.width))
-            self.names += [NONE] * len(self.names)
+            self.task_of += [NONE] * len(self.task_of)
 
-    def strike_off(self) -> None:
+    def compact(self) -> None:
         """Drop list entries of tasks that do not wait there."""
-        jobs = self.book.turns.served.size
+        jobs = self.state.turns.served.size
         self.view = allocation.relisted(self.view, jobs if jobs > 1 else 0, self.policy.binds)

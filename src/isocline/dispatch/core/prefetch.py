@@ -33,11 +33,13 @@ class Prefetch:
         self.on = False
         self._most = most
         self._failing = 0.0
-        # server -> task -> what the caller wants to know of it
-        self._coming: dict[int, dict[int, tuple[int, int]]] = {}
-        self._came: dict[int, set[int]] = {}  # task -> servers
+        # server -> task -> function, and level of the server for the task
+        self._under_way: dict[int, dict[int, tuple[int, int]]] = {}
+        self._done: dict[int, set[int]] = {}  # task -> servers
 
-    def go_by(self, board: PolicyState, rates: FloatArray, gap: float, *, anew: bool) -> None:
+    def apply_rates(
+        self, policy_state: PolicyState, rates: FloatArray, gap: float, *, anew: bool
+    ) -> None:
         """Turn prefetching on or off, as is worth it by these rates, tasks/s at each level.
 
         It is not worth it if reading, or a local task, takes no longer than the `gap`, s, between
@@ -51,36 +53,36 @@ class Prefetch:
         if on == self.on and not anew:
             return
         self.on = on
-        board.set_fetching(self._most if on else 0, reading * rates[LOCAL])
-        board.set_rates(rates[LOCAL] * np.array([1.0, _NEVER, _NEVER]) if on else rates)
+        policy_state.set_fetching(self._most if on else 0, reading * rates[LOCAL])
+        policy_state.set_rates(rates[LOCAL] * np.array([1.0, _NEVER, _NEVER]) if on else rates)
 
-    def begins(self, task: int, server: int, function: int, level: int) -> None:
-        """Record the begin of a fetch for a task of a function, at this level of its data."""
-        self._coming.setdefault(server, {})[task] = function, level
+    def begin(self, task: int, server: int, function: int, level: int) -> None:
+        """Record the begin of a fetch by a server, which is at this level for the task."""
+        self._under_way.setdefault(server, {})[task] = function, level
 
-    def ended(self, task: int, server: int, came: bool) -> tuple[int, int] | None:
+    def end(self, task: int, server: int, success: bool) -> tuple[int, int] | None:
         """Record the end of a fetch; returns function and level, None for an unknown one."""
-        known = self._coming.get(server, {}).pop(task, None)
+        known = self._under_way.get(server, {}).pop(task, None)
         if known is not None:
-            self._failing += ((not came) - self._failing) / _MEMORY
-            if came:
-                self._came.setdefault(task, set()).add(server)
+            self._failing += ((not success) - self._failing) / _MEMORY
+            if success:
+                self._done.setdefault(task, set()).add(server)
         return known
 
-    def at(self, task: int, server: int) -> bool:
-        """Whether a server has fetched for a task, or is about to have."""
-        return server in self._came.get(task, ()) or task in self._coming.get(server, ())
+    def has(self, task: int, server: int) -> bool:
+        """Whether a server has fetched for a task, or does so now."""
+        return server in self._done.get(task, ()) or task in self._under_way.get(server, ())
 
-    def coming(self) -> list[int]:
+    def servers(self) -> list[int]:
         """Servers that fetch, as often as they do."""
-        return [server for server, tasks in self._coming.items() for _ in tasks]
+        return [server for server, tasks in self._under_way.items() for _ in tasks]
 
-    def leave(self, task: int) -> None:
+    def forget(self, task: int) -> None:
         """Forget a task that has ended."""
-        self._came.pop(task, None)
+        self._done.pop(task, None)
 
-    def lost(self, server: int) -> list[int]:
+    def forget_server(self, server: int) -> list[int]:
         """Forget a lost server; returns the tasks that it was fetching for."""
-        for servers in self._came.values():
+        for servers in self._done.values():
             servers.discard(server)
-        return list(self._coming.pop(server, ()))
+        return list(self._under_way.pop(server, ()))

@@ -5,8 +5,8 @@ from typing import final
 import numpy as np
 import numpy.typing as npt
 
+from isocline.dispatch.core.attempts import Attempt
 from isocline.dispatch.core.policy_state import PolicyState
-from isocline.dispatch.core.running_tasks import RunningAttempt
 from isocline.dispatch.core.service_times import MeasuredRates
 from isocline.model.cluster import Rates
 from isocline.policies.scheduling.contract import LOCAL
@@ -31,8 +31,7 @@ class IdleGap:
         self.seconds += (max(seconds, 0.0) - self.seconds) / self._count
 
 
-# Between two looks at the rates: observations.
-EVERY = 32
+EVERY = 32  # observations between two updates of the rates
 
 
 @final
@@ -43,22 +42,22 @@ class RateLearning:
         measured: Service times of each function.
         gap: Idle time of servers between two tasks.
         rates: Rates in force, tasks/s at each level.
-        ahead: The gap in local service times while pipelining is on, else 0.
+        pipelining_gap: The gap in local service times while pipelining is on, else 0.
     """
 
-    def __init__(self, rates: Rates, ahead_gap: float, *, measures: bool) -> None:
+    def __init__(self, rates: Rates, least_gap: float, *, measures: bool) -> None:
         """Initialise; with `measures` the rates are the measured ones, else those given."""
         self.measured = MeasuredRates(rates)
         self.gap = IdleGap()
         self.rates: npt.NDArray[np.float64] = np.array(rates.levels)
-        self.ahead = 0.0
-        self._ahead_gap = ahead_gap
+        self.pipelining_gap = 0.0
+        self._least_gap = least_gap
         self._measures = measures
         self._observed = 0
 
-    def observe(self, attempt: RunningAttempt, now: float, seconds: float) -> bool:
-        """Record a task that took `seconds`; returns whether it is time to `look`."""
-        if not attempt.copy and attempt.began == attempt.given:
+    def observe(self, attempt: Attempt, now: float, seconds: float) -> bool:
+        """Record a task that took `seconds`; returns whether it is time to `update`."""
+        if not attempt.start.copy and attempt.began == attempt.given:
             self.gap.observe(now - attempt.given - seconds)
         if not self._measures:
             return False
@@ -66,18 +65,18 @@ class RateLearning:
         self._observed += 1
         return self._observed % EVERY == 0
 
-    def read(self, function: int, level: int, seconds: float) -> None:
+    def observe_fetch(self, function: int, level: int, seconds: float) -> None:
         """Record a fetch of a task's data that took `seconds`."""
         if self._measures:
-            self.measured.of(function).read(level, seconds)
+            self.measured.of(function).observe_fetch(level, seconds)
 
-    def look(self, board: PolicyState) -> bool:
+    def update(self, policy_state: PolicyState) -> bool:
         """Update the rates; returns whether they changed, for the policy state."""
         rates = self.measured.changed()
         if rates is not None:
             self.rates = rates
         for function, seconds in self.measured.local_means():
-            board.set_cost(function, seconds)
+            policy_state.set_cost(function, seconds)
         gap = self.gap.seconds / (1.0 / float(self.rates[LOCAL]))
-        self.ahead = gap if gap > self._ahead_gap else 0.0
+        self.pipelining_gap = gap if gap > self._least_gap else 0.0
         return rates is not None

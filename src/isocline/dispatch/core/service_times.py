@@ -54,7 +54,7 @@ class MeasuredTimes:
         if self.seen % (1 << 12) == 0:
             self.spread = [0.5 * share for share in self.spread]
 
-    def read(self, level: int, seconds: float) -> None:
+    def observe_fetch(self, level: int, seconds: float) -> None:
         """Record the time of a fetch, for a task of another level, which is due with it."""
         self._count(level, seconds + self.mean(0))
 
@@ -92,7 +92,7 @@ class MeasuredRates:
         local = prior.levels[0]
         self._slowdown = tuple(local / rate for rate in prior.levels)
         self._of: dict[int, MeasuredTimes] = {}
-        self._told = np.array(prior.levels)
+        self._in_force = np.array(prior.levels)
 
     def of(self, function: int) -> MeasuredTimes:
         """Return a function's times; a new function starts from the mean of the others."""
@@ -122,7 +122,7 @@ class MeasuredRates:
         far = max(mean[2], near)
         between = far if self.prior.rack is None else min(max(mean[1], near), far)
         rates = 1.0 / np.array([near, between, far])
-        if np.all(np.abs(rates / self._told - 1.0) < least):
+        if np.all(np.abs(rates / self._in_force - 1.0) < least):
             return None
-        self._told = rates
+        self._in_force = rates
         return rates

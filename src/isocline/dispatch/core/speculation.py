@@ -7,8 +7,8 @@ from typing import NamedTuple, final
 import numpy as np
 import numpy.typing as npt
 
+from isocline.dispatch.core.attempts import Attempt, Attempts
 from isocline.dispatch.core.policy_state import PolicyState
-from isocline.dispatch.core.running_tasks import RunningAttempt, RunningTasks
 from isocline.dispatch.core.service_times import WEIGHT, MeasuredRates
 from isocline.policies.scheduling.contract import LOCAL, REMOTE
 
@@ -22,7 +22,7 @@ class Copy(NamedTuple):
     """Copy of an attempt's task to run on another server."""
 
     server: int
-    attempt: RunningAttempt
+    attempt: Attempt
     remaining: float  # s that it is expected to need
     fresh: float  # s that it takes there
 
@@ -36,11 +36,11 @@ class Speculation:
         self._factor = factor
         self._spread: dict[int, tuple[int, FloatArray, FloatArray]] = {}
 
-    def wanted(
+    def copies(
         self,
         wanted: Container[int],
-        board: PolicyState,
-        servers: RunningTasks,
+        policy_state: PolicyState,
+        attempts: Attempts,
         rates: MeasuredRates,
         now: float,
     ) -> list[Copy]:
@@ -50,15 +50,15 @@ class Speculation:
         """
         if self._factor == math.inf or now < self.next_look:
             return []
-        self.next_look = now + max(BETWEEN / float(board.setting.rate[LOCAL]), LEAST)
+        self.next_look = now + max(BETWEEN / float(policy_state.setting.rate[LOCAL]), LEAST)
         found: list[Copy] = []
         taken: set[int] = set()
-        for server, attempts in servers.at.items():
-            if not attempts or attempts[0].task not in wanted:
+        for here in attempts.at.values():
+            if not here or here[0].start.task not in wanted:
                 continue
-            if len(servers.of[attempts[0].task]) > 1:
+            if len(attempts.of[here[0].start.task]) > 1:
                 continue
-            copy = self._copy(board, server, attempts[0], rates, now, taken)
+            copy = self._copy(policy_state, here[0], rates, now, taken)
             if copy is not None:
                 found.append(copy)
                 taken.add(copy.server)
@@ -66,9 +66,8 @@ class Speculation:
 
     def _copy(
         self,
-        board: PolicyState,
-        server: int,
-        attempt: RunningAttempt,
+        policy_state: PolicyState,
+        attempt: Attempt,
         rates: MeasuredRates,
         now: float,
         taken: set[int],
@@ -79,12 +78,12 @@ class Speculation:
         if measured.seen < WEIGHT or run <= mean:
             return None
         remaining = mean * self._remaining(rates, attempt.function, run / mean)
-        holders, _, _ = board.facts(attempt.number)
+        holders, _, _ = policy_state.facts(attempt.row)
         for holder in holders:
-            if holder != server and holder not in taken and board.is_idle(holder):
+            if holder not in taken and policy_state.is_idle(holder):
                 fresh = measured.mean(LOCAL)
                 return self._if_worth(Copy(holder, attempt, remaining, fresh))
-        idle = next((s for s in board.idle() if s not in taken), None)
+        idle = next((s for s in policy_state.idle() if s not in taken), None)
         if idle is None:
             return None
         return self._if_worth(Copy(idle, attempt, remaining, measured.mean(REMOTE)))

@@ -6,34 +6,34 @@ from typing import NamedTuple, final
 
 
 class TaskSpec(NamedTuple):
-    """Description of a task that is not in the policy state."""
+    """Description of a task that has no row in the policy state."""
 
     task: int
-    row: int  # its job's row in the policy state
+    job: int  # its job's row in the policy state
     function: int
     serial: int  # in order of submission
-    born: float  # s
+    submitted: float  # s
 
 
 @final
 class Unplaceable:
-    """All deadlines have the same length, so tasks are due in the order in which they came."""
+    """Unplaceable tasks and the times at which they are given up.
+
+    All waits are equally long, so tasks are due in the order in which they came.
+    """
 
     def __init__(self) -> None:
         self._of: dict[int, tuple[TaskSpec, float]] = {}
         self._due: deque[tuple[float, int]] = deque()
 
-    def __len__(self) -> int:
-        return len(self._of)
-
     def __contains__(self, task: int) -> bool:
         return task in self._of
 
-    def add(self, orphan: TaskSpec, until: float) -> None:
+    def add(self, spec: TaskSpec, until: float) -> None:
         """Add a task without a holder; it is given up at `until`, s."""
-        self._of[orphan.task] = orphan, until
+        self._of[spec.task] = spec, until
         if until < math.inf:
-            self._due.append((until, orphan.task))
+            self._due.append((until, spec.task))
 
     def wait(self, task: int, until: float) -> None:
         """Postpone a task that was overdue until `until`, s."""
@@ -54,12 +54,12 @@ class Unplaceable:
 
     def overdue(self, now: float) -> list[int]:
         """Return the tasks that are overdue, each once; the caller removes them."""
-        found = {}  # one that came, went and came again at one time is due twice
+        found = {}  # one that was added twice at one time is due twice
         while self.next_deadline() <= now:
             until, task = self._due.popleft()
             found[task] = until
         return list(found)
 
-    def all(self) -> list[TaskSpec]:
-        """Return all tasks, in the order in which they came in."""
-        return [description for description, _ in self._of.values()]
+    def tasks(self) -> list[int]:
+        """Return all tasks, in the order in which they were added."""
+        return list(self._of)

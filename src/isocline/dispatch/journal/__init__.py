@@ -1,4 +1,5 @@
 """The journal: finished tasks on disk, so that an interrupted run can be resumed.
 
-`journal` is all of it: rows in SQLite, and large results in files beside it.
+`journal` keeps rows in SQLite, and large results in files beside it; `identity` tells whether a
+result is that of a task.
 """

@@ -28,8 +28,8 @@ from typing import Any, NamedTuple, final
 
 from isocline.dispatch.errors import JournalError, UnwrittenError
 from isocline.dispatch.forks import owned
+from isocline.dispatch.journal.identity import another_python, changed
 from isocline.dispatch.log import LOG
-from isocline.dispatch.submission.identity import another_python, changed
 from isocline.dispatch.user_code_guard import printable, words
 from isocline.plural import counted
 

@@ -22,6 +22,7 @@ from types import CodeType, FunctionType, MappingProxyType, MethodType, ModuleTy
 from typing import Any, NamedTuple, final
 
 from isocline.dispatch import pickling
+from isocline.dispatch.journal.identity import SIZE
 from isocline.dispatch.submission.own_code import (
     home,
     imported_code,
@@ -29,8 +30,6 @@ from isocline.dispatch.submission.own_code import (
     is_own_module,
     used,
 )
-
-SIZE = 16  # bytes: of 2^40 tasks, two are alike by chance with probability 2^-49
 
 _PLAIN = (type(None), bool, int, float, complex, str, bytes)
 _PROTOCOL = 4  # the same parts in every Python; 5 would leave large buffers out

@@ -1,11 +1,11 @@
-"""A task from its submission to its end, and one attempt at it."""
+"""Task, from its submission to its end."""
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple, final
+from typing import Any, final
 
 from isocline.dispatch.futures import TaskFuture
-from isocline.dispatch.submission.identity import Data
 from isocline.dispatch.submission.payload import Function
+from isocline.dispatch.submission.versions import Data
 from isocline.dispatch.telemetry.records import Outcome
 
 
@@ -20,7 +20,7 @@ class Task:
     arguments: bytes
     chunk: str | None
     holders: tuple[str, ...]  # names of nodes
-    asked: bool  # the engine is asked for them
+    engine_locates: bool  # the engine is asked for them
     limit: float | None  # s from its start at a node
     job: int
     future: TaskFuture[Any]
@@ -30,21 +30,5 @@ class Task:
     found: bytes | None = None  # its result of an earlier run, pickled
     submitted: float = 0.0  # s
     attempts: int = 0  # ever
-    live: int = 0  # of these, those that have not ended
-    error: BaseException | None = None  # what the last one that failed came to
-    over: Outcome | None = None  # once it has ended, what attempts that are still live come to
-
-
-@final
-class Attempt(NamedTuple):
-    """Task given to a node. Times are by the event loop's clock, s."""
-
-    number: int
-    task: Task
-    server: int
-    level: int
-    why: str
-    ahead: bool  # given while another one ran there
-    given: float
-    nth: int  # at this task, from 1
-    copy: bool = False  # of one that is slow elsewhere
+    error: BaseException | None = None  # of the last one that failed
+    over: Outcome | None = None  # once it has ended: the outcome of attempts still under way

@@ -12,12 +12,13 @@ from typing import Any, NamedTuple, TypeVar, final
 
 from isocline.arguments import in_one_line, is_number
 from isocline.dispatch.futures import Callbacks, TaskFuture
+from isocline.dispatch.journal.identity import Identity
 from isocline.dispatch.journal.journal import Journal
 from isocline.dispatch.submission.chunk_locations import Locations, checked, reader
 from isocline.dispatch.submission.fingerprint import Walked, fingerprint, walked
-from isocline.dispatch.submission.identity import Data, Files, Identity, Version, Versions
 from isocline.dispatch.submission.payload import Function, Payloads
 from isocline.dispatch.submission.task import Task
+from isocline.dispatch.submission.versions import Data, Files, Version, Versions
 from isocline.dispatch.user_code_guard import Caught, guarded, plain_text, shown, words
 from isocline.errors import UsageError
 
@@ -110,19 +111,19 @@ class TaskFactory:
         self._versions = Versions(version or Files())
         self._loader = _examined(lambda: walked(loader), "loader") if journal else Walked(b"", ())
 
-    def task(self, wanted: Submission, job: int, job_name: str) -> Task:
+    def task(self, submission: Submission, job: int, job_name: str) -> Task:
         """Make a task.
 
         Raises:
             UsageError: A part of it is invalid.
             JournalError: The journal has another task of that key.
         """
-        require_positive("limit", wanted.limit)
-        function = self._calls.function(wanted.function)
-        arguments = self._calls.arguments(function.name, wanted.arguments, wanted.named)
-        chunk = _chunk_name(wanted.chunk)
+        require_positive("limit", submission.limit)
+        function = self._calls.function(submission.function)
+        arguments = self._calls.arguments(function.name, submission.arguments, submission.named)
+        chunk = _chunk_name(submission.chunk)
         holders = () if chunk is None else self._holders(chunk)
-        key = wanted.key
+        key = submission.key
         if key is None:
             key = self._keys.make(function.name, chunk, job_name)
         else:
@@ -135,24 +136,24 @@ class TaskFactory:
             arguments=arguments,
             chunk=chunk,
             holders=holders or (),
-            asked=holders is None,
-            limit=self._limit if wanted.limit is None else wanted.limit,
+            engine_locates=holders is None,
+            limit=self._limit if submission.limit is None else submission.limit,
             job=job,
             future=TaskFuture(key, number, self._cancelled, self._callbacks, self._may_wait),
         )
         if self._journal:
             task.fingerprint, task.data = _examined(
-                lambda: self._identity(function, arguments, wanted, chunk), function.name
+                lambda: self._identity(function, arguments, submission, chunk), function.name
             )
-            command = getattr(type(wanted.function), "is_shell_command", False) is True
+            command = getattr(type(submission.function), "is_shell_command", False) is True
             task.found = self._journal.find(key, task.fingerprint, command=command)
         return task
 
     def _identity(
-        self, function: Function, arguments: bytes, wanted: Submission, chunk: str | None
+        self, function: Function, arguments: bytes, submission: Submission, chunk: str | None
     ) -> tuple[bytes, Data | None]:
         """Identity of a task, and a function for its data at the end, if that may change."""
-        given = self._calls.walked_arguments(arguments, wanted.arguments, wanted.named)
+        given = self._calls.walked_arguments(arguments, submission.arguments, submission.named)
         code = self._calls.walked(function)
         paths = [*code.paths, *self._loader.paths, *given.paths]
         data, at_end = self._versions.of(chunk, paths)

@@ -112,7 +112,7 @@ def rig(lasting: Lasting) -> Iterator[Rig]:
         lasting.spoilt = True
 
     rig = Rig(lasting, kill, chunk=next(lasting.fresh), left=lambda: left(pids))
-    rig._attempts = lasting.attempts
+    rig.attempts = lasting.attempts
     rig.holders = tuple(lasting.locations(rig.chunk))
     for name in rig.names:
         pids[name] = rig.value(rig.run(name, os.getpid))

@@ -1,4 +1,4 @@
-"""The lists of waiting tasks, written anew with room for more."""
+"""Rebuilding of the lists of waiting tasks, with space for more."""
 
 from typing import Any
 
@@ -8,8 +8,8 @@ from isocline.policies.scheduling.state.tasks import ENTRIES, JOB, WAITS, unref
 
 
 @kernel
-def struck(tasks: Any, lists: Any, live: Any) -> None:
-    """Let go of all entries of tasks that no longer wait; `live` becomes what is left in each.
+def drop_stale(tasks: Any, lists: Any, live: Any) -> None:
+    """Drop all entries of tasks that no longer wait.
 
     Args:
         tasks: A `Tasks`; ENTRIES and FREE are written.
@@ -29,8 +29,8 @@ def struck(tasks: Any, lists: Any, live: Any) -> None:
 
 
 @kernel
-def copied(tasks: Any, old: Any, new: Any) -> None:
-    """Copy all entries of tasks that wait into lists with room for them.
+def copy_entries(tasks: Any, old: Any, new: Any) -> None:
+    """Copy all entries of tasks that wait into lists with space for them.
 
     Args:
         tasks: A `Tasks`; read-only.
@@ -49,8 +49,8 @@ def copied(tasks: Any, old: Any, new: Any) -> None:
 
 
 @kernel
-def sort_by_job(view: ClusterView, binds: bool) -> None:
-    """Let all tasks that wait stand in the lists of their jobs, too; there must be room.
+def list_by_job(view: ClusterView, binds: bool) -> None:
+    """Enter all tasks that wait into the lists of their jobs, too; there must be space.
 
     Writes `entry` and SIZE of the jobs' rows of `view.lists.ring`, and ENTRIES of the tasks.
     """
