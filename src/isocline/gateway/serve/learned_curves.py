@@ -41,7 +41,7 @@ class _Part(BaseModel):
 
 @final
 class LearnedBackend(_Part):
-    """What was learned of one backend; `levels`, `done` and `seconds` have one length."""
+    """Counts and curve of one backend; `levels`, `done` and `seconds` have one length."""
 
     name: Annotated[str, Field(min_length=1)]
     completions: Amount  # that count, after forgetting
@@ -78,7 +78,7 @@ class LearnedBackend(_Part):
 
 @final
 class LearnedFrontend(_Part):
-    """What was learned of one frontend's requests."""
+    """Mean work of one frontend's requests."""
 
     name: Annotated[str, Field(min_length=1)]
     requests: Amount  # number of requests that `work` is the mean of
@@ -99,13 +99,13 @@ class LearnedCurves(_Part):
     @property
     def mean_work(self) -> float:
         """Mean work of a request; 1 if nothing is known."""
-        requests = sum(one.requests for one in self.frontends)
-        works = sum(one.requests * one.work for one in self.frontends)
+        requests = sum(frontend.requests for frontend in self.frontends)
+        works = sum(frontend.requests * frontend.work for frontend in self.frontends)
         return works / requests if works > 0 else 1.0
 
     def as_system(self) -> RoutingSystem:
         """System of backends without frontends, as `isocline curves` shows it."""
-        backends = tuple(Backend(one.name, one.curve) for one in self.backends)
+        backends = tuple(Backend(backend.name, backend.curve) for backend in self.backends)
         graph = CompatibilityGraph.from_neighbours(len(backends), [])
         work = Work(_UNITS[self.unit], self.mean_work)
         return RoutingSystem((), backends, graph, work, name=f"{self.system}, learned")
@@ -124,8 +124,8 @@ def learned_curves(learner: Learner, names: Sequence[str], system: str) -> Learn
 def learned_frontends(mix: Mix, names: Sequence[str]) -> list[LearnedFrontend]:
     """Frontends for the file, in the order of their names."""
     return [
-        LearnedFrontend(name=name, requests=one.requests, work=one.work)
-        for name, one in zip(names, mix.classes(), strict=True)
+        LearnedFrontend(name=name, requests=known.requests, work=known.work)
+        for name, known in zip(names, mix.classes(), strict=True)
     ]
 
 
@@ -151,16 +151,17 @@ def _learned(learner: Learner, backend: int, name: str) -> LearnedBackend:
 
 def restore(learner: Learner, names: Sequence[str], learned: LearnedCurves) -> list[str]:
     """Teach a new learner the file's curves of its backends; returns the names that were found."""
-    known = {one.name: one for one in learned.backends}
-    learner.reserve(max((level for one in known.values() for level in one.levels), default=0))
+    known = {backend.name: backend for backend in learned.backends}
+    levels = (level for backend in known.values() for level in backend.levels)
+    learner.reserve(max(levels, default=0))
     found = [name for name in names if name in known]
-    seen = learner.observed
-    for backend, name in enumerate(names):
+    observed = learner.observed
+    for number, name in enumerate(names):
         if name in known:
-            one = known[name]
-            seen.occupied.done[backend, one.levels] = one.done
-            seen.occupied.seconds[backend, one.levels] = one.seconds
-            seen.fresh[backend] = seen.quota[backend]  # a fit is due
+            backend = known[name]
+            observed.occupied.done[number, backend.levels] = backend.done
+            observed.occupied.seconds[number, backend.levels] = backend.seconds
+            observed.fresh[number] = observed.quota[number]  # a fit is due
     learner.update(0.0, [0] * len(names))
     return found
 
@@ -242,7 +243,7 @@ def learned_file(path: Path) -> LearnedCurves | None:
     """Read a file of learned curves; None if it is another kind of file, or missing.
 
     Raises:
-        SystemFileError: It is one, but damaged.
+        SystemFileError: The file holds learned curves, and is damaged.
     """
     try:
         with path.open("rb") as file:

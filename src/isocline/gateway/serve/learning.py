@@ -41,7 +41,7 @@ def learner_of(serving: Serving, known: LearnedCurves | None) -> Learner | None:
         return None
     system, lessons = serving.system, serving.lessons
     names = [backend.name for backend in system.backends]
-    by_name = {one.name: one for one in known.backends} if known else {}
+    by_name = {backend.name: backend for backend in known.backends} if known else {}
     curves = [b.curve for b in system.backends] if lessons.unit == "tokens" else system.curves
     for name, curve, given in zip(names, curves, lessons.given, strict=True):
         if given and name not in by_name:
@@ -56,9 +56,7 @@ def measure_for(serving: Serving, known: LearnedCurves | None) -> Measure | None
     """Make the measure of work, from known means; None: each request is one."""
     if serving.lessons is None:
         return None
-    by_name = (
-        {one.name: ClassWork(one.requests, one.work) for one in known.frontends} if known else {}
-    )
+    by_name = {it.name: ClassWork(it.requests, it.work) for it in known.frontends} if known else {}
     nothing = ClassWork(0.0, 1.0)
     classes = [by_name.get(frontend.name, nothing) for frontend in serving.system.frontends]
     backends = len(serving.system.backends)
@@ -79,9 +77,10 @@ def learned_by(serving: Serving, lessons: CurveFeedback) -> LearnedCurves:
 def divided(learned: LearnedCurves, parts: int) -> LearnedCurves:
     """Divide curves into a share for each of several processes."""
     share = {
-        "backends": [_scaled(one, 1.0 / parts) for one in learned.backends],
+        "backends": [_scaled(backend, 1.0 / parts) for backend in learned.backends],
         "frontends": [
-            one.model_copy(update={"requests": one.requests / parts}) for one in learned.frontends
+            frontend.model_copy(update={"requests": frontend.requests / parts})
+            for frontend in learned.frontends
         ],
     }
     return learned.model_copy(update=share)
@@ -92,14 +91,14 @@ def combined(serving: Serving, parts: Sequence[LearnedCurves]) -> LearnedCurves 
     if len(parts) <= 1 or serving.lessons is None:
         return parts[0] if parts else None
     by_name: dict[str, list[LearnedBackend]] = {}
-    for one in (one for part in parts for one in part.backends):
-        by_name.setdefault(one.name, []).append(one)
+    for backend in (backend for part in parts for backend in part.backends):
+        by_name.setdefault(backend.name, []).append(backend)
     unit = serving.lessons.unit
-    sums = _document(parts[0].system, unit, (reduce(_added, ones) for ones in by_name.values()))
+    sums = _document(parts[0].system, unit, (reduce(_added, same) for same in by_name.values()))
     learner = _unlearned(len(by_name), serving.lessons)
     restore(learner, list(by_name), sums)
     fitted = learned_curves(learner, list(by_name), sums.system)
-    frontends = _together(one for part in parts for one in part.frontends)
+    frontends = _together(frontend for part in parts for frontend in part.frontends)
     return fitted.model_copy(update={"unit": unit, "frontends": frontends})
 
 
@@ -111,9 +110,9 @@ def _unlearned(backends: int, lessons: Settings) -> Learner:
 def _together(frontends: Iterable[LearnedFrontend]) -> list[LearnedFrontend]:
     """Combine means over several processes, by name."""
     sums: dict[str, tuple[float, float]] = {}
-    for one in frontends:
-        requests, works = sums.get(one.name, (0.0, 0.0))
-        sums[one.name] = requests + one.requests, works + one.requests * one.work
+    for it in frontends:
+        requests, works = sums.get(it.name, (0.0, 0.0))
+        sums[it.name] = requests + it.requests, works + it.requests * it.work
     return [
         LearnedFrontend(name=name, requests=requests, work=works / requests)
         for name, (requests, works) in sums.items()
@@ -138,30 +137,30 @@ def _observed(name: str, curve: Curve, weight: float) -> LearnedBackend:
     )
 
 
-def _scaled(one: LearnedBackend, factor: float) -> LearnedBackend:
+def _scaled(backend: LearnedBackend, factor: float) -> LearnedBackend:
     changed = {
-        "completions": factor * one.completions,
-        "done": [factor * done for done in one.done],
-        "seconds": [factor * seconds for seconds in one.seconds],
+        "completions": factor * backend.completions,
+        "done": [factor * done for done in backend.done],
+        "seconds": [factor * seconds for seconds in backend.seconds],
     }
-    return one.model_copy(update=changed)
+    return backend.model_copy(update=changed)
 
 
-def _added(one: LearnedBackend, other: LearnedBackend) -> LearnedBackend:
+def _added(first: LearnedBackend, second: LearnedBackend) -> LearnedBackend:
     """Add the counts of two processes; the curve is fitted anew, so either one will do."""
     counts: dict[int, tuple[float, float]] = {}
-    for part in (one, other):
+    for part in (first, second):
         for level, done, seconds in zip(part.levels, part.done, part.seconds, strict=True):
             before = counts.get(level, (0.0, 0.0))
             counts[level] = (before[0] + done, before[1] + seconds)
     levels = sorted(counts)
     changed = {
-        "completions": one.completions + other.completions,
+        "completions": first.completions + second.completions,
         "levels": levels,
         "done": [counts[level][0] for level in levels],
         "seconds": [counts[level][1] for level in levels],
     }
-    return one.model_copy(update=changed)
+    return first.model_copy(update=changed)
 
 
 def _document(system: str, unit: Unit, backends: Iterable[LearnedBackend]) -> LearnedCurves:

@@ -33,7 +33,9 @@ def require_folder(folder: Path) -> None:
     if not folder.is_dir():
         raise UsageError(f"{folder} is not a folder; make it, or give another file")
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise UsageError(f"no file can be made in {folder}; give one in a folder of yours")
+        raise UsageError(
+            f"no file can be made in {folder}; give one in a folder that can be written to"
+        )
 
 
 @final
