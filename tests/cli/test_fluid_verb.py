@@ -60,6 +60,7 @@ def test_overload_is_said(tmp_path: Path) -> None:
     assert "grow without end" in run(heavy, "--horizon", "10").stdout
     refused = run(heavy)
     assert refused.exit_code == 1
+    assert "it would never rest; give --horizon T to see it grow" in refused.stderr
 
 
 @pytest.mark.parametrize(

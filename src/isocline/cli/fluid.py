@@ -8,6 +8,7 @@ import click
 from isocline.cli import _changes, _output
 from isocline.cli._numbers import COUNT, SECONDS, Number
 from isocline.cli._waiting import waiting
+from isocline.errors import InfeasibleError
 from isocline.plural import counted
 
 if TYPE_CHECKING:
@@ -62,7 +63,12 @@ def command(
         def progress(now: float, steps: int, speed: float) -> None:
             line.reached = f"at {now:.4g} s after {counted(steps, 'step')}, V = {speed:.3g}"
 
-        path = fluid(system, progress=progress, **options)
+        try:
+            path = fluid(system, progress=progress, **options)
+        except InfeasibleError:
+            line.close()
+            click.echo("note: it would never rest; give --horizon T to see it grow", err=True)
+            raise
     if as_json:
         _output.show_json(path.to_dict())
     else:

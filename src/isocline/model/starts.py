@@ -8,6 +8,8 @@ import numpy.typing as npt
 from isocline.arguments import NOT_NEGATIVE, kind_of, numbers, require
 from isocline.errors import UsageError
 
+_GREATEST = 1e60  # as of rates in theory/routing/magnitudes.py: squares of it are numbers
+
 FloatArray = npt.NDArray[np.float64]
 Start = Mapping[str, float] | npt.ArrayLike | None
 
@@ -35,4 +37,9 @@ def jobs_at_start(backends: Sequence[str], start: Start) -> FloatArray:
     for name, value in zip(backends, jobs, strict=True):
         if not 0.0 <= value < np.inf:
             raise UsageError(f"start: {name}={value:g}; give a finite number of at least 0")
+        if value > _GREATEST:
+            raise UsageError(
+                f"start: {name}={value:g} jobs is beyond what can be computed with; give at most "
+                f"{_GREATEST:g}"
+            )
     return jobs

@@ -196,6 +196,10 @@ def test_json_has_the_keys_of_the_interface():
         ({"start": {"b7": 1.0}}, "no backend 'b7'; there are b0, b1"),
         ({"start": {"b0": -1.0}}, "start: b0 -1.0: give a finite number, 0 or more"),
         ({"start": [1.0]}, "one for each backend"),
+        (
+            {"start": {"b1": 1e300}},
+            r"start: b1=1e\+300 jobs is beyond what can be .* at most 1e\+60",
+        ),
         ({"horizon": 0.0}, "horizon 0.0: give a finite number above 0"),
         ({"horizon": 1.0, "step": 2.0}, "longer than the horizon"),
         ({"step": 1.0}, "needs a horizon"),

@@ -23,6 +23,7 @@ from isocline.theory.routing.direction import best_edges, drift_at
 from isocline.theory.routing.equilibrium import fluid_optimum
 from isocline.theory.routing.fluid_path import FluidPath
 from isocline.theory.routing.implicit_step import Stepper
+from isocline.theory.routing.magnitudes import extremes_named
 from isocline.theory.routing.piecewise_parameters import Period, periods
 from isocline.theory.routing.trajectory import Trajectory
 
@@ -112,7 +113,8 @@ def fluid(
     walk = _Walk(trail, tolerance, horizon, equilibrium, budget, progress)
     for period in parts:
         times = None if horizon is None else period.times(step or horizon / _POINTS)
-        jobs = walk.follow(period, jobs, times)
+        with extremes_named(period.system):
+            jobs = walk.follow(period, jobs, times)
     return trail.path(tolerance, equilibrium)
 
 
