@@ -98,9 +98,9 @@ def test_a_file_for_another_verb_says_which_one_takes_it(
 def test_a_job_is_no_system_and_an_empty_file_no_job(tmp_path: Path) -> None:
     with pytest.raises(SystemFileError, match="kind: is missing; this looks like a job, not a sys"):
         load(write(tmp_path, 'command: "wc -w {path}"\n'))
-    with pytest.raises(SystemFileError, match="is empty; describe a job, beginning: command: wc"):
+    with pytest.raises(SystemFileError, match='is empty; describe a job, beginning: command: "wc'):
         yaml_batch(write(tmp_path, ""))
-    with pytest.raises(SystemFileError, match="3 is not a mapping; begin with: command: wc -w"):
+    with pytest.raises(SystemFileError, match='3 is not a mapping; begin with: command: "wc -w'):
         yaml_batch(write(tmp_path, "3"))
 
 

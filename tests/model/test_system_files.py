@@ -3,17 +3,21 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 
 from isocline.errors import SystemFileError
 from isocline.model import curves, traffic
 from isocline.model.systemfile import load, notes
-from isocline.model.systemfile.problems import TYPES
+from isocline.model.systemfile.near_data.schema import AnyService
+from isocline.model.systemfile.problems import EXAMPLES, TYPES
+from isocline.model.systemfile.schema import AnyArrivals, AnyCurve, AnyPatience, AnySizes
 from isocline.model.traffic import Patience, sizes
 
 HERE = Path(__file__).parent
@@ -222,6 +226,16 @@ def test_a_trace_that_cannot_be_read_is_named_with_the_place_that_asks_for_it(
         f"{path}:10: frontends[0] 'eu', arrivals: {tmp_path / 'gone.csv'}: does not exist; "
         "give the path of a trace file"
     )
+
+
+@pytest.mark.parametrize("noun", EXAMPLES)
+def test_the_examples_of_messages_are_of_their_types(noun: str) -> None:
+    assert set(EXAMPLES) == set(TYPES)
+    schema: dict[str, Any] = {
+        "curve": AnyCurve, "member": AnyCurve, "sizes": AnySizes, "patience": AnyPatience,
+        "service": AnyService, "arrivals": AnyArrivals,
+    }  # fmt: skip
+    TypeAdapter(schema[noun]).validate_python(yaml.safe_load(EXAMPLES[noun]), strict=True)
 
 
 def test_every_type_the_model_knows_can_stand_in_a_file() -> None:

@@ -66,5 +66,8 @@ def parse_address(text: str) -> tuple[str, int]:
     host, _, port = text.rpartition(":")
     host = host.removeprefix("[").removesuffix("]") or "127.0.0.1"
     if not (port.isascii() and port.isdigit() and int(port) < 2**16) or text.startswith(":"):
-        raise UsageError(f"{text!r} is not an address to listen on; give HOST:PORT")
+        raise UsageError(
+            f"{text!r} is not an address to listen on; give HOST:PORT with a port below 65536, as "
+            "127.0.0.1:9001"
+        )
     return host, int(port)

@@ -64,6 +64,8 @@ def test_places_can_be_given_one_by_one(folder: Path) -> None:
     ("text", "says"),
     [
         ("nodes: {a: a}\n", "job.yaml:1: command: is missing; add it"),
+        ("", 'job.yaml: is empty; describe a job, beginning: command: "wc -w {path}"'),
+        ("- a\n", "job.yaml:1: ['a'] is not a mapping; begin with: command: "),
         ("command: wc\nchunks: '*'\n", "job.yaml:1: command: says nowhere which file it is for"),
         ("commmand: wc\n", "did you mean 'command'?"),
         ("command: [wc]\n", "command: is ['wc']; give text"),

@@ -22,6 +22,7 @@ from isocline.model.systemfile.problems import choice, report
 from isocline.model.systemfile.record import Name, Positive, Record
 from isocline.policies.parse import scheduling_policy
 
+_BEGIN = 'command: "wc -w {path}"'
 _NAMES = Annotated[list[Name], Field(min_length=1)]
 
 
@@ -74,7 +75,7 @@ def yaml_batch(path: Path) -> Batch:
     Raises:
         SystemFileError: It cannot be used; the message names file, line, field, value and remedy.
     """
-    document = read(path, "describe a job, beginning: command: wc -w {path}")
+    document = read(path, "job", _BEGIN)
     _refuse_system(document)
     try:
         entries = Entries.model_validate(document.data)
@@ -93,7 +94,7 @@ def _refuse_system(document: Document) -> None:
         document.fail(
             ("kind",),
             f"is {document.data['kind']!r}: this describes a system, for isocline plan, simulate "
-            'or serve; give isocline run a job, beginning: command: "wc -w {path}"',
+            f"or serve; give isocline run a job, beginning: {_BEGIN}",
         )
 
 

@@ -117,35 +117,35 @@ def value_at(data: Any, part: str | int) -> Any:
     return None
 
 
-A_SYSTEM = "describe a system, beginning: kind: routing"
-
-
-def read(path: Path, wanted: str = A_SYSTEM) -> Document:
+def read(
+    path: Path, noun: str = "system", begin: str = "kind: routing", *, where_empty: str = ""
+) -> Document:
     """Read a YAML file whose top is a mapping, `-` being stdin.
 
     Keys at the top that begin with `x-` hold whatever the file itself refers to, by YAML anchors.
 
     Args:
         path: The file.
-        wanted: What to do where it is empty, in the words of an error: an instruction that ends
-            with the first line of such a file, after a colon.
+        noun: Noun for what it describes, for messages.
+        begin: First line of such a file, for messages.
+        where_empty: Remedy to name where the file is empty, in place of the usual one.
 
     Raises:
         SystemFileError: It cannot be read, is not text, not YAML, empty, or not a mapping.
     """
-    text = _text(path)
+    text = _text(path, noun)
     with _yaml_errors(path, text):
         loader = _Loader(text)
         root = loader.get_single_node()
     if root is None:
-        raise SystemFileError(f"{path}: is empty; {wanted}")
+        remedy = where_empty or f"describe a {noun}, beginning: {begin}"
+        raise SystemFileError(f"{path}: is empty; {remedy}")
     _refuse_duplicate_keys(path, root, set())
     with _yaml_errors(path, text):
         data = loader.construct_document(root)
     if not isinstance(data, dict):
         line = root.start_mark.line + 1
         found = reprlib.repr(data)
-        begin = wanted.partition(": ")[2]
         raise SystemFileError(f"{path}:{line}: {found} is not a mapping; begin with: {begin}")
     named = {key: value for key, value in data.items() if not str(key).startswith("x-")}
     return Document(path, named, root)
@@ -169,13 +169,13 @@ def _yaml_errors(path: Path, text: str) -> Iterator[None]:
         raise SystemFileError(f"{path}: is not YAML: {problem}; correct the file") from error
 
 
-def _text(path: Path) -> str:
+def _text(path: Path, noun: str) -> str:
     try:
         if path == STDIN:
             return sys.stdin.buffer.read().decode("utf-8-sig")
         return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError as error:
-        raise SystemFileError(f"{path}: does not exist; give the path of a system file") from error
+        raise SystemFileError(f"{path}: does not exist; give the path of a {noun} file") from error
     except UnicodeDecodeError as error:
         raise SystemFileError(
             f"{path}: is not text (byte {error.start} is not UTF-8); give a YAML file"

@@ -22,6 +22,15 @@ TYPES: dict[str, Iterable[str]] = {
     "service": (*sizes.ALL, "recorded"),
     "arrivals": ("poisson", "piecewise", "gamma", "weibull", "batch", "mmpp", "trace"),
 }
+# One for each of them; a test reads them all.
+EXAMPLES = {
+    "curve": "{type: hyperbolic, peak: 40, half: 12}",
+    "member": "{type: hyperbolic, peak: 40, half: 12}",
+    "sizes": "{type: lognormal, cv: 2}",
+    "patience": "{type: exponential, mean: 2}",
+    "service": "{type: lognormal, cv: 1.5}",
+    "arrivals": "{type: gamma, rate: 4, cv: 2}",
+}
 _MAPPING = "give a mapping, as {key: value}"
 _REMEDIES = {
     "finite_number": "give a finite number",
@@ -45,7 +54,8 @@ def report(document: Document, error: "ErrorDetails") -> NoReturn:
             document.fail(field, "is missing; add it")
         case "union_tag_not_found":
             known = ", ".join(TYPES[_noun(field)])
-            document.fail((*field, "type"), f"is missing; add one of: {known}")
+            glued = _glued(error["input"])
+            document.fail((*field, "type"), f"is missing; {glued or f'add one of: {known}'}")
         case "union_tag_invalid":
             noun, tag = _noun(field), context["tag"]
             known = choice(tag, TYPES[noun])
@@ -55,11 +65,21 @@ def report(document: Document, error: "ErrorDetails") -> NoReturn:
                 else "; your own is named package.module:Class"
             )
             document.fail((*field, "type"), f"unknown {noun} type {tag!r}; {known}{own}")
+        case "model_type" | "model_attributes_type" if field and _noun(field) in EXAMPLES:
+            found = reprlib.repr(error["input"])
+            document.fail(field, f"is {found}; give a mapping, as {EXAMPLES[_noun(field)]}")
         case "said":
             # Of values that do not fit together: the message of their group begins with its key.
             document.fail(field, error["msg"].removeprefix(f"{field[-1]}: " if field else ""))
         case _:
             document.fail(field, _plain(error, context, str(field[-1]) if field else ""))
+
+
+def _glued(found: Any) -> str | None:
+    """The remedy for {type:knee}, whose only key YAML takes to be `type:knee`."""
+    keys = found if isinstance(found, dict) else ()
+    glued = [key for key in keys if isinstance(key, str) and re.match(r"\w+:\S", key)]
+    return f"put a space after the colon of {glued[0]!r}, as in {{type: knee}}" if glued else None
 
 
 def choice(found: object, known: Iterable[str]) -> str:

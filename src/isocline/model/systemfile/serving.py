@@ -65,7 +65,7 @@ def load_served(path: str | os.PathLike[str]) -> Served:
     Raises:
         SystemFileError: It cannot be used; the message names file, line, field, value and remedy.
     """
-    document = read(Path(path), _WANTED)
+    document = read(Path(path), where_empty=_WANTED)
     kind = document.data.get("kind")
     if kind != "routing":
         document.fail(("kind",), _not_served(document))

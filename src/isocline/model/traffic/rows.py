@@ -28,7 +28,9 @@ def text_of(path: Path, row: str = "request") -> str:
     except UnicodeDecodeError as error:
         raise TraceError(f"{path}: is not text; unpack it if it is compressed") from error
     except OSError as error:
-        raise TraceError(f"{path}: cannot be read ({error.strerror})") from error
+        raise TraceError(
+            f"{path}: cannot be read ({error.strerror}); give a readable file"
+        ) from error
     if not text.strip():
         raise TraceError(f"{path}: is empty; give a file with at least one {row}")
     return text

@@ -113,7 +113,9 @@ def _bytes(path: Path) -> bytes:
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise TraceError(f"{path}: is a damaged gzip file ({error}); copy it again") from error
     except OSError as error:
-        raise TraceError(f"{path}: cannot be read ({error.strerror})") from error
+        raise TraceError(
+            f"{path}: cannot be read ({error.strerror}); give a readable file"
+        ) from error
 
 
 def _text(path: Path, data: bytes) -> str:
