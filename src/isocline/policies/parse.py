@@ -176,7 +176,9 @@ def _values(name: str, policy: type, text: str | None) -> dict[str, Any]:
         key, equals, value = item.partition("=")
         if key not in known or not equals:
             listed = ", ".join(_listed(k, v) for k, v in known.items()) or "none"
-            raise PolicyError(f"{name}:{item}: not an option; options are {listed}")
+            what = f"{key!r} is" if equals else "is"
+            shape = "" if equals else " of the form key=value"
+            raise PolicyError(f"{name}:{item}: {what} not an option{shape}; options are {listed}")
         if key in given:
             raise PolicyError(f"{name}:{text}: {key} is given twice; give it once")
         given[key] = _converted(name, item, value, known[key])
