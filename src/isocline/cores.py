@@ -4,6 +4,12 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
+from isocline.errors import UsageError
+
+# A worker process takes some 60 MB, and half a second of a core to start: more for each core than
+# tasks that wait for others have a use for, and any machine bears the least of them.
+_PER_CORE, _LEAST = 64, 1024
+
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")  # of a container, as "150000 100000": 1.5 cores
 
 
@@ -17,3 +23,14 @@ def usable_cores(quota: Path = _QUOTA) -> int:
         time, period = map(int, quota.read_text().split())
         cores = min(cores, -(-time // period))
     return max(cores, 1)
+
+
+def require_processes(name: str, count: int) -> None:
+    """Raise UsageError for more worker processes than this machine has a use for."""
+    cores = usable_cores()
+    most = max(_PER_CORE * cores, _LEAST)
+    if count > most:
+        raise UsageError(
+            f"{name}: {count:,} worker processes on {cores} {'core' if cores == 1 else 'cores'}; "
+            f"give at most {most:,}"
+        )

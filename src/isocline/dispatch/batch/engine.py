@@ -4,7 +4,7 @@ import re
 import socket
 from typing import Any, NamedTuple
 
-from isocline.cores import usable_cores
+from isocline.cores import require_processes, usable_cores
 from isocline.dispatch.batch.spec import ENGINES, Batch
 from isocline.dispatch.engines.base import Engine
 from isocline.dispatch.submission.chunk_locations import Locations
@@ -108,6 +108,7 @@ def _processes(batch: Batch, workers: int | None) -> BatchEngine:
             f"--workers {workers}: the job names its {counted(len(batch.nodes), 'node')}; leave it "
             "out"
         )
+    require_processes("--workers", workers or 1)
     nodes = batch.nodes or [f"n{number}" for number in range(workers or usable_cores())]
     everybody = list(nodes)
     # Without locations no node is nearer to a chunk than another.

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import final
 
+from isocline.cores import require_processes
 from isocline.dispatch.engines.base import (
     Drops,
     Emit,
@@ -73,10 +74,12 @@ class ProcessEngine:
                 is too long for sockets, these are in /tmp.
 
         Raises:
-            UsageError: Names that repeat, a directory that is not there, a rack of no node, a
-                loader that cannot be pickled, or `everywhere` beside directories.
+            UsageError: More nodes than the machine bears, names that repeat, a directory that is
+                not there, a rack of no node, a loader that cannot be pickled, or `everywhere`
+                beside directories.
         """
         self._nodes = nodes_of(nodes, racks)
+        require_processes("nodes", len(self._nodes))
         self.directories: Mapping[str, Path] = roots_of(nodes)
         if everywhere and self.directories:
             raise UsageError(
