@@ -61,7 +61,7 @@ class World:
         return self.sent[backend] / self.sent.total()
 
     def ejections(self) -> int:
-        return sum(record.times for record in self.core.health.ejections.records)
+        return sum(record.times for record in self.core.availability.ejections.records)
 
     def _arrive(self) -> None:
         self._do([self.core.arrived(self.now, 0)])

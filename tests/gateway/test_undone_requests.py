@@ -82,10 +82,10 @@ def learner_after(leaves: Leaves, unit: str, share: float, seed: int, requests: 
 
 def overrated(core: Core, unit: str) -> float:
     """Learned over true completions, in the time spent at 1 to 8 jobs."""
-    assert core.lessons is not None
-    counts = core.lessons.counts(0)
+    assert core.feedback is not None
+    counts = core.feedback.counts(0)
     levels = [n for n in counts if 1 <= n <= 8]
-    work = core.lessons.mean_work if unit == "tokens" else MEAN
+    work = core.feedback.mean_work if unit == "tokens" else MEAN
     due = sum(counts[n][1] * float(CURVE.rate(n)) / work for n in levels)
     return sum(counts[n][0] for n in levels) / due
 
@@ -96,8 +96,8 @@ def test_what_leaves_undone_lowers_no_curve(leaves: Leaves, unit: str) -> None:
     core = learner_after(leaves, unit, 0.35, 1)
     # 2600 completions of equal work are known to 2 %, of unequal to 2.5 %.
     assert overrated(core, unit) == pytest.approx(1.0, abs=0.05)
-    assert core.lessons is not None
-    assert core.lessons.learner.changes == []
+    assert core.feedback is not None
+    assert core.feedback.learner.changes == []
 
 
 @pytest.mark.parametrize("unit", ["requests", "tokens"])
@@ -117,8 +117,8 @@ def test_its_presence_counts() -> None:
         core.tick(i + 1.0)
     core.cancelled(1, 20.0)
     core.tick(20.0)
-    assert core.lessons is not None
-    counts = core.lessons.counts(0)
+    assert core.feedback is not None
+    counts = core.feedback.counts(0)
     assert counts.get(1, (0.0, 0.0)) == pytest.approx((0.0, 0.0), abs=1e-4)
     # Half of the 20 s at two jobs is the share of those that were served.
     assert counts[2] == pytest.approx((20.0, 10.0), rel=1e-3)
@@ -129,8 +129,8 @@ def test_a_backend_that_hangs_is_not_thought_to_be_fast(cause: Cause) -> None:
     core = core_of(fleet([CURVE], [RATE]), parse("jsq"), learner=Learner(1))
     assert isinstance(core.arrived(0.0, 0), Send)
     core.failed(1, 50.0, cause, sent=True, idempotent=False)
-    assert core.lessons is not None
-    assert core.lessons.counts(0)[1] == pytest.approx((0.0, 50.0))
+    assert core.feedback is not None
+    assert core.feedback.counts(0)[1] == pytest.approx((0.0, 50.0))
 
 
 NEVER_THERE = [Cause.UNRESOLVED, Cause.UNREACHABLE, Cause.TLS, Cause.LOCAL]
@@ -141,5 +141,5 @@ def test_what_never_got_a_connection_was_never_there(cause: Cause) -> None:
     core = core_of(fleet([CURVE], [RATE]), parse("jsq"), learner=Learner(1))
     assert isinstance(core.arrived(0.0, 0), Send)
     core.failed(1, 0.2, cause, sent=False, idempotent=False)
-    assert core.lessons is not None
-    assert 1 not in core.lessons.counts(0)
+    assert core.feedback is not None
+    assert 1 not in core.feedback.counts(0)

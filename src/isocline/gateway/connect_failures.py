@@ -24,24 +24,25 @@ _UNREACHABLE = frozenset((errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN,
 
 def too_slow(address: BackendAddress, seconds: float) -> str:
     """Message for a connection that was not established within `seconds`."""
-    return f"no connection to {_place(address)} within {seconds:g} s (times.connect)"
+    return f"no connection to {_host_and_port(address)} within {seconds:g} s (times.connect)"
 
 
 def no_answer(address: BackendAddress, seconds: float) -> str:
     """Message for an answer that was not complete within `seconds`."""
     remedy = "check that the backend is not stuck, or give it a longer timeout"
-    return f"{_place(address)}: no answer within {seconds:g} s; {remedy}"
+    return f"{_host_and_port(address)}: no answer within {seconds:g} s; {remedy}"
 
 
 def broken(address: BackendAddress) -> str:
     """Message for a connection that ended before the answer did."""
-    place = _place(address)
+    place = _host_and_port(address)
     return f"{place}: the connection broke before the answer was complete; see the backend's log"
 
 
 def malformed(address: BackendAddress) -> str:
     """Message for an answer that is not HTTP."""
-    return f"{_place(address)}: the answer is not valid HTTP; check the url's port and scheme"
+    place = _host_and_port(address)
+    return f"{place}: the answer is not valid HTTP; check the url's port and scheme"
 
 
 def head_too_long(address: BackendAddress) -> str:
@@ -51,26 +52,26 @@ def head_too_long(address: BackendAddress) -> str:
 
 def failure_of(error: Exception, address: BackendAddress) -> tuple[Cause, str]:
     """Return the cause, and a message with a remedy; `error` is what connecting raised."""
-    place, number = _place(address), _number(error)
-    said = _said(error, number)
+    place, number = _host_and_port(address), _number(error)
+    text = _system_text(error, number)
     if isinstance(error, ssl.SSLCertVerificationError):
-        words = f"{place} has a certificate that is not trusted ({said}); check url and ca_file"
+        words = f"{place} has a certificate that is not trusted ({text}); check url and ca_file"
         return Cause.TLS, words
     over_tls = isinstance(error, ConnectionResetError) and address.url.startswith("https")
     if isinstance(error, ssl.SSLError) or over_tls:
-        return Cause.TLS, f"{place} does not speak TLS as expected ({said}); check the url's scheme"
+        return Cause.TLS, f"{place} does not speak TLS as expected ({text}); check the url's scheme"
     if isinstance(error, (socket.gaierror, ValueError)):  # ValueError: no name has this form
-        words = f"the name {address.host!r} cannot be resolved ({said}); check the backend's url"
+        words = f"the name {address.host!r} cannot be resolved ({text}); check the backend's url"
         return Cause.UNRESOLVED, words
     if number in _LOCAL:
-        words = f"{said} on this machine, when connecting to {place}; raise its limits"
+        words = f"{text} on this machine, when connecting to {place}; raise its limits"
         return Cause.LOCAL, words
     if number in _UNREACHABLE:
-        return Cause.UNREACHABLE, f"{place}: {said}; check the network and the url"
-    return Cause.CONNECT, f"{place}: {said}; check that the backend is up, and its url"
+        return Cause.UNREACHABLE, f"{place}: {text}; check the network and the url"
+    return Cause.CONNECT, f"{place}: {text}; check that the backend is up, and its url"
 
 
-def _place(address: BackendAddress) -> str:
+def _host_and_port(address: BackendAddress) -> str:
     host = f"[{address.host}]" if ":" in address.host else address.host
     return f"{host}:{address.port}"
 
@@ -85,7 +86,7 @@ def _number(error: Exception) -> int | None:
     return int(numbers[-1]) if numbers else None
 
 
-def _said(error: Exception, number: int | None) -> str:
+def _system_text(error: Exception, number: int | None) -> str:
     """Return the system's own text; event loops have others ("Connect call failed (...)")."""
     if number is not None:
         return os.strerror(number)

@@ -173,8 +173,8 @@ def test_curves_are_learned_and_used() -> None:
         heapq.heappush(running, (now + (0.1 if action.backend == 0 else 1.0), action))
     late = [made.arrived(now, 0).backend for _ in range(3)]  # type: ignore[union-attr]
     assert late == [0, 0, 0]
-    assert made.lessons
-    fitted = made.lessons.learner.fitted(0)
+    assert made.feedback
+    fitted = made.feedback.learner.fitted(0)
     assert float(fitted.rate(1.0)) == pytest.approx(10.0, rel=0.2)
 
 
@@ -189,8 +189,8 @@ def test_a_share_of_a_backend_is_learned_as_the_whole() -> None:
         now += 0.5  # two jobs share 4 jobs/s: each takes half a second
         made.finished(one.request, now)
     made.tick(now)
-    assert made.lessons
-    assert float(made.lessons.learner.fitted(0).rate(2.0)) == pytest.approx(4.0, rel=0.1)
+    assert made.feedback
+    assert float(made.feedback.learner.fitted(0).rate(2.0)) == pytest.approx(4.0, rel=0.1)
 
 
 def test_explanations_name_open_backends_and_scores() -> None:

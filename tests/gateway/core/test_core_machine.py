@@ -65,7 +65,7 @@ class Machine(RuleBasedStateMachine):
                     assert action.backend in NEIGHBOURS[self.frontend[number]]
                     self.attempts[number] = self.attempts.get(number, 0) + 1
                     assert action.attempt == self.attempts[number] <= ATTEMPTS
-                    seen = self.core.health.candidates
+                    seen = self.core.availability.candidates
                     assert seen.usable(action.backend)
                 case Hold():
                     assert number not in self.sent
@@ -120,7 +120,7 @@ class Machine(RuleBasedStateMachine):
             assert first.backend != before
             del self.sent[number]
         if status == 429 or retry_after:
-            seen = self.core.health.candidates
+            seen = self.core.availability.candidates
             assert seen.full[before]
         self.note(told)
 
@@ -200,17 +200,17 @@ class Machine(RuleBasedStateMachine):
     @invariant()
     def none_waits_for_nothing(self) -> None:
         """Who is held has no open backend; gmsr_hold alone may want to wait."""
-        if not hasattr(self, "core") or self.core.scores.policy.may_hold:
+        if not hasattr(self, "core") or self.core.policy_runtime.policy.may_hold:
             return
         for frontend in range(3):
             if self.core.held(frontend):
-                assert not self.core.health.candidates.of(frontend).backends
+                assert not self.core.availability.candidates.of(frontend).backends
 
     @invariant()
     def the_floor_is_kept(self) -> None:
         if not hasattr(self, "core"):
             return
-        seen = self.core.health.candidates
+        seen = self.core.availability.candidates
         for neighbours in NEIGHBOURS:
             serving = sum(map(seen.in_service, neighbours))
             usable = sum(map(seen.usable, neighbours))

@@ -188,7 +188,7 @@ def test_full_until_then_with_a_ceiling(asked: float, given: float, status: int)
     assert isinstance(held, Hold)
     assert made.next_deadline() == 1.0 + given
     assert made.tick(1.0 + given) == [Send(held.request, 0, 1)]
-    assert made.health.ejections.records[0].times == 0
+    assert made.availability.ejections.records[0].times == 0
 
 
 def test_503_without_a_time_is_a_failure_and_does_not_close() -> None:
@@ -196,7 +196,7 @@ def test_503_without_a_time_is_a_failure_and_does_not_close() -> None:
     (one,) = sent(made, 1)
     assert made.turned_away(one.request, 0.1, 503, None, again=True) == []
     made.finished(one.request, 0.2, status=503)
-    assert made.health.ejections.records[0].times == 1
+    assert made.availability.ejections.records[0].times == 1
 
 
 def test_pauses_grow_while_nothing_is_served_and_begin_anew_after() -> None:
@@ -264,7 +264,7 @@ def test_a_limit_that_nothing_reaches_does_not_grow() -> None:
         several = sent(made, 1 + (i > 0), now=3.0 + 0.1 * i)  # up to two at a time
         for one in several:
             made.finished(one.request, 3.0 + 0.1 * i)
-    assert made.health.limits[0] <= 4
+    assert made.availability.limits[0] <= 4
     assert all(isinstance(made.arrived(20.0, 0), Send) for _ in range(4))
     made.tick(40.0)
     made.tick(80.0)
@@ -287,7 +287,7 @@ def test_429_of_a_client_closes_nothing() -> None:
     (one,) = sent(made, 1)
     assert turn_away(made, one, 0.1, 5.0) == []
     made.finished(one.request, 0.2, status=429)
-    assert made.health.candidates.of(0).backends == [0, 1]
+    assert made.availability.candidates.of(0).backends == [0, 1]
     assert made.refusals[0] == {429: 1}
 
 
@@ -295,27 +295,27 @@ def test_a_refusal_that_no_data_plane_told_of_early_closes_as_well() -> None:
     made = core(FAST, SLOW)
     (one,) = sent(made, 1)
     made.finished(one.request, 0.1, status=429)
-    assert made.health.candidates.of(0).backends == [1]
+    assert made.availability.candidates.of(0).backends == [1]
 
 
 def test_what_a_backend_said_is_known_after_a_reload() -> None:
     before, after = core(FAST, SLOW), core(SLOW, FAST)
     (one,) = sent(before, 1)
     turn_away(before, one, 0.0, 20.0)
-    after.health.go_on(before.health, {0: 1, 1: 0}, 1.0)
-    assert after.health.candidates.of(0).backends == [0]
+    after.availability.take_over(before.availability, {0: 1, 1: 0}, 1.0)
+    assert after.availability.candidates.of(0).backends == [0]
     after.tick(20.0)
-    assert after.health.candidates.of(0).backends == [0, 1]
+    assert after.availability.candidates.of(0).backends == [0, 1]
 
 
 # Nothing is learned from it
 
 
-def occupied(lessons: CurveFeedback | None) -> list[tuple[int, int, float, float]]:
+def occupied(feedback: CurveFeedback | None) -> list[tuple[int, int, float, float]]:
     """(backend, jobs, completions, s) wherever there is something, but idle."""
-    assert lessons is not None
-    lessons.tell()
-    seen = lessons.learner.observed.occupied
+    assert feedback is not None
+    feedback.flush()
+    seen = feedback.learner.observed.occupied
     return [
         (b, n, round(float(seen.done[b, n]), 3), round(float(seen.seconds[b, n]), 3))
         for b in range(seen.done.shape[0])
@@ -338,7 +338,7 @@ def test_a_refusal_leaves_no_time_and_no_completion_where_it_was(status: int) ->
         made.finished(one.request, 10.3)
         return made
 
-    assert occupied(history(True).lessons) == occupied(history(False).lessons) != []
+    assert occupied(history(True).feedback) == occupied(history(False).feedback) != []
 
 
 @pytest.mark.parametrize("status", [500, 501, 505])
@@ -355,7 +355,7 @@ def test_a_backend_on_trial_is_not_ejected_by_what_its_peers_refuse_as_well() ->
         made.finished(one.request, float(i), status=500 if i % 3 else 200)
     (one,) = sent(made, 1, 100.0)
     made.failed(one.request, 100.0, Cause.RESET, sent=True, idempotent=False)
-    assert made.health.ejections.records[one.backend].times == 1
+    assert made.availability.ejections.records[one.backend].times == 1
     for i in range(60):  # the peer alone
         (other,) = sent(made, 1, 101.0)
         made.finished(other.request, 101.0, status=500 if i % 3 else 200)
@@ -366,13 +366,13 @@ def test_a_backend_on_trial_is_not_ejected_by_what_its_peers_refuse_as_well() ->
         bad = again.backend == one.backend
         made.finished(again.request, 107.0, status=500 if bad else 200)
         back += bad
-    assert made.health.ejections.records[one.backend].times == 1
+    assert made.availability.ejections.records[one.backend].times == 1
 
 
 def test_latencies_that_policies_hear_of_are_those_of_served_requests() -> None:
     heard: list[float] = []
     made = core(FAST, policy="peak_ewma")
-    made.scores.observe = lambda _, latency, __: heard.append(latency)  # type: ignore[method-assign]
+    made.policy_runtime.observe = lambda _, latency, __: heard.append(latency)  # type: ignore[method-assign]
     for status in (200, 404, 429, 500):
         (one,) = sent(made, 1, 0.0)
         made.finished(one.request, 1.0, status=status)
@@ -392,8 +392,8 @@ def test_what_happened_before_a_refused_request_came_is_not_counted_otherwise() 
             (fourth,) = sent(made, 1, now=1.0)
             made.finished(fourth.request, 1.0, status=404)
         made.finished(several[2], 2.0)
-        assert made.lessons is not None
-        made.lessons.tell()
-        return list(made.lessons.learner.observed.occupied.seconds[0, 1:5])
+        assert made.feedback is not None
+        made.feedback.flush()
+        return list(made.feedback.learner.observed.occupied.seconds[0, 1:5])
 
     assert history(True) == pytest.approx(history(False), abs=1e-9)

@@ -194,33 +194,35 @@ def test_curves_in_tokens_do_not_depend_on_who_asks() -> None:
     for mix in ((20.0, 1.0), (2.0, 2.8)):
         core = core_with("tokens")
         served(core, (20.0, 200.0), mix, 4000)
-        assert core.lessons
+        assert core.feedback
         for n in (8.0, 16.0):
             truth = float(CURVE.rate(n))
-            assert float(core.lessons.learner.curve(0).rate(n)) == pytest.approx(truth, rel=0.12)
+            assert float(core.feedback.learner.curve(0).rate(n)) == pytest.approx(truth, rel=0.12)
             # What policies get is in jobs/s of the mean request.
             mean = (20 * mix[0] + 200 * mix[1]) / sum(mix)
-            assert float(core.scores.curves[0].rate(n)) * mean == pytest.approx(truth, rel=0.25)
+            assert float(core.policy_runtime.curves[0].rate(n)) * mean == pytest.approx(
+                truth, rel=0.25
+            )
 
 
 def test_curves_by_frontend_find_the_same_shape_without_tokens() -> None:
     core = core_with("frontend")
     served(core, (20.0, 400.0), (4.0, 1.5), 8000)
-    assert core.lessons
-    assert core.lessons.measure
-    cheap, dear = core.lessons.measure.mix.classes()
+    assert core.feedback
+    assert core.feedback.measure
+    cheap, dear = core.feedback.measure.mix.classes()
     assert dear.work / cheap.work == pytest.approx(20.0, rel=0.2)
-    learned = core.lessons.learner.curve(0)
+    learned = core.feedback.learner.curve(0)
     bend = float(learned.rate(16.0)) / float(learned.rate(8.0))
     assert bend == pytest.approx(float(CURVE.rate(16.0) / CURVE.rate(8.0)), rel=0.1)
     mean = (20 * 4.0 + 400 * 1.5) / 5.5
-    assert float(core.scores.curves[0].rate(8.0)) * mean == pytest.approx(571.0, rel=0.25)
+    assert float(core.policy_runtime.curves[0].rate(8.0)) * mean == pytest.approx(571.0, rel=0.25)
 
 
 def test_what_is_refused_is_no_work() -> None:
     core = core_with("requests")
     for status in (200, 301, 400, 404, 429, 500):
         core.finished(core.arrived(1.0, 0).request, 2.0, status=status)
-    assert core.lessons
-    core.lessons.tell()
-    assert core.lessons.learner.observed.occupied.done.sum() == pytest.approx(2.0)
+    assert core.feedback
+    core.feedback.flush()
+    assert core.feedback.learner.observed.occupied.done.sum() == pytest.approx(2.0)

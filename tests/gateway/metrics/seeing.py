@@ -8,11 +8,11 @@ from isocline.gateway.access_log import Access
 from isocline.gateway.config import BackendAddress, FrontendRule, ProxySettings
 from isocline.gateway.metrics import Recorder, Snapshot
 from isocline.gateway.metrics.snapshot import (
+    BackendSnapshot,
+    FrontendSnapshot,
     LiveBackend,
     LiveFrontend,
     Pair,
-    SeenBackend,
-    SeenFrontend,
 )
 from isocline.model.fleet import RoutingSystem
 from isocline.theory.routing.equilibrium import fluid_optimum
@@ -90,7 +90,7 @@ def window_at_optimum(
     live = _live(system)
     start = Snapshot(now=100.0, workers=1, frontends=live.frontends, backends=live.backends)
     backends = {
-        name: SeenBackend(job_seconds=times * seconds * jobs, live=it.live)
+        name: BackendSnapshot(job_seconds=times * seconds * jobs, live=it.live)
         for (name, it), jobs in zip(live.backends.items(), best.workloads, strict=True)
     }
     end = Snapshot(
@@ -106,11 +106,13 @@ def window_at_optimum(
 def _live(system: RoutingSystem) -> Snapshot:
     names: Sequence[str] = [backend.name for backend in system.backends]
     frontends = {
-        it.name: SeenFrontend(0, LiveFrontend(1, 0, [names[b] for b in system.graph.neighbours(f)]))
+        it.name: FrontendSnapshot(
+            0, LiveFrontend(1, 0, [names[b] for b in system.graph.neighbours(f)])
+        )
         for f, it in enumerate(system.frontends)
     }
     backends = {
-        it.name: SeenBackend(
+        it.name: BackendSnapshot(
             live=LiveBackend(
                 workers=1,
                 url="http://127.0.0.1",

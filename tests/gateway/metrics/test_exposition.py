@@ -18,9 +18,9 @@ from isocline.gateway.core.build import core_of
 from isocline.gateway.metrics import Snapshot, merged, prometheus, statistics
 from isocline.gateway.metrics.failure_reasons import _CODES, _WORDS
 from isocline.gateway.metrics.history import History
-from isocline.gateway.metrics.optimality import PARTS, Optimality, standing
+from isocline.gateway.metrics.optimality import PARTS, Optimality, optimality_between
 from isocline.gateway.metrics.prometheus_format.exposition import exposed
-from isocline.gateway.metrics.snapshot import LearnedCurve, Pair, SeenBackend
+from isocline.gateway.metrics.snapshot import BackendSnapshot, LearnedCurve, Pair
 from isocline.learn import Interval, Learner
 from isocline.model.curves import HyperbolicCurve
 from isocline.policies.parse import parse
@@ -67,7 +67,7 @@ def account() -> Optimality:
         )
         for it, reports in ((start, 0), (end, 50))
     )
-    return replace(standing(start, end), capacity_interval=Interval(1.0, 2.0))
+    return replace(optimality_between(start, end), capacity_interval=Interval(1.0, 2.0))
 
 
 def families(text: str) -> dict[str, Metric]:
@@ -182,7 +182,7 @@ def test_statistics_are_json_with_what_was_counted() -> None:
 
 def test_a_window_at_the_optimum_has_no_gap() -> None:
     start, end = window_at_optimum(APART, seconds=1000.0)
-    found = standing(start, end)
+    found = optimality_between(start, end)
     best = plan(APART)
     assert found.gap is not None
     assert found.gap.ratio == pytest.approx(1.0, rel=1e-3)
@@ -206,7 +206,7 @@ def test_parts_add_up_to_the_latency() -> None:
         }
         for frontend, row in end.pairs.items()
     }
-    gap = standing(start, replace(end, pairs=held)).gap
+    gap = optimality_between(start, replace(end, pairs=held)).gap
     assert gap is not None
     assert gap.latency == pytest.approx(0.75)
     assert gap.held == pytest.approx(0.125)
@@ -219,7 +219,7 @@ def test_reports_that_surprise_tell_how_stale_counts_are() -> None:
     assert gap is not None
     assert gap.stale_counts is not None
     assert gap.stale_counts > 0
-    unheard = standing(*window_at_optimum(SYSTEM)).gap
+    unheard = optimality_between(*window_at_optimum(SYSTEM)).gap
     assert unheard is not None
     assert unheard.stale_counts is None
 
@@ -237,7 +237,7 @@ def test_learned_curves_make_the_optimum_uncertain() -> None:
             assert seen.live is not None
             live = replace(seen.live, given=None, learned=LearnedCurve(completions, None, points))
             backends[backend.name] = replace(seen, live=live)
-        gap = standing(start, replace(end, backends=backends)).gap
+        gap = optimality_between(start, replace(end, backends=backends)).gap
         assert gap is not None
         assert gap.ratio == pytest.approx(1.0, abs=0.05)
         errors.append(gap.optimum_error)
@@ -254,7 +254,7 @@ def without_gap() -> Iterator[tuple[Snapshot, Snapshot, str]]:
 
 @pytest.mark.parametrize(("start", "end", "why"), [*without_gap()])
 def test_where_there_is_no_gap_it_says_why(start: Snapshot, end: Snapshot, why: str) -> None:
-    found = standing(start, end)
+    found = optimality_between(start, end)
     assert found.gap is None
     assert re.search(why, found.why_not)
     told = families(prometheus(end, found).decode())
@@ -264,7 +264,7 @@ def test_where_there_is_no_gap_it_says_why(start: Snapshot, end: Snapshot, why: 
 
 def test_a_classical_station_has_a_gap_but_no_plan() -> None:
     system = fleet([station(50.0, 2), HyperbolicCurve(20.0, 5.0)], [10.0])
-    found = standing(*window_at_optimum(system))
+    found = optimality_between(*window_at_optimum(system))
     assert found.gap is not None
     assert found.gap.ratio == pytest.approx(1.0, rel=0.01)
     assert (found.capacity_scale, found.missing_edges) == (None, ())
@@ -273,16 +273,16 @@ def test_a_classical_station_has_a_gap_but_no_plan() -> None:
 def test_a_backend_that_left_does_not_count() -> None:
     start, end = window_at_optimum(SYSTEM)
     pairs = {**end.pairs, "f0": {**end.pairs["f0"], "old": Pair(served=5000)}}
-    backends = {**end.backends, "old": SeenBackend(job_seconds=1e6)}
-    found = standing(start, replace(end, pairs=pairs, backends=backends))
-    assert found.gap == standing(start, end).gap
+    backends = {**end.backends, "old": BackendSnapshot(job_seconds=1e6)}
+    found = optimality_between(start, replace(end, pairs=pairs, backends=backends))
+    assert found.gap == optimality_between(start, end).gap
 
 
 def test_a_window_goes_back_as_far_as_asked() -> None:
     window = History(30.0)
-    assert window.standing().why_not
+    assert window.optimality().why_not
     start, end = window_at_optimum(SYSTEM, seconds=60.0)
     for now in range(0, 100, 10):
         window.add(replace(start, now=float(now)))
     window.add(replace(end, now=100.0))
-    assert window.standing().window == 30.0
+    assert window.optimality().window == 30.0

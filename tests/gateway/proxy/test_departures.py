@@ -298,9 +298,9 @@ def test_a_stream_whose_client_leaves_after_the_last_event_was_served(
             await until(lambda: ends)  # the backend's connection is closed, and not used again
             await seen.settled()
             assert [access.status for access in seen.accesses] == [200 if served else CLIENT_GONE]
-            lessons = seen.proxy.router.core.lessons
-            assert lessons is not None
-            done = sum(done for done, _ in lessons.counts(0).values())
+            feedback = seen.proxy.router.core.feedback
+            assert feedback is not None
+            done = sum(done for done, _ in feedback.counts(0).values())
             assert (done > 0) == served
             client.close()
 

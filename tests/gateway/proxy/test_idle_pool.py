@@ -1,121 +1,155 @@
-"""The pool of idle connections alone: its time is an argument, its connections are not real."""
+"""The pool of idle connections alone: its time is an argument, and no loop runs."""
 
-from isocline.gateway.core.request_cost import Usage
+import asyncio
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from isocline.gateway.config import SizeLimits
+from isocline.gateway.proxy.backend_connection import BackendConnection
 from isocline.gateway.proxy.pool import Pool
-from isocline.gateway.proxy.sides import BackendSide
 
 REST, LONGEST = 0.05, 4.0  # s: after a response at first; idle
+Connections = Pool[BackendConnection]
 
 
-class Idle(BackendSide):
-    """A connection that has served so many requests, and that its backend may have closed."""
+class Wire(asyncio.Transport):
+    """One end of a pair of sockets, of which the kernel is asked alone."""
 
-    def __init__(self, uses: int = 1) -> None:
-        self.uses, self.due, self.released, self.streamed = uses, 0.0, 0.0, False
-        self.quiet, self.open = True, True
+    def __init__(self, own: socket.socket) -> None:
+        super().__init__({"socket": own})
+        self.closing = False
 
-    def is_quiet(self) -> bool:
-        return self.quiet
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        pass
+
+    def is_closing(self) -> bool:
+        return self.closing
 
     def close(self) -> None:
-        self.open = False
+        self.closing = True
 
     abort = close
 
-    def write(self, _: bytes) -> None:
-        raise AssertionError("a pool writes nothing")
 
-    write_more = write
+class Idle:
+    """A connection that has served so many requests."""
 
-    def pause(self) -> None:
-        raise AssertionError("a pool reads nothing")
+    def __init__(self, pool: Connections, uses: int) -> None:
+        own, self.backend = socket.socketpair()
+        self.wire = Wire(own)
+        self.connection = BackendConnection(pool, SizeLimits(), lambda: 0.0)
+        self.connection.connection_made(self.wire)
+        self.connection.uses = uses
 
-    resume = pause
-
-    def said_all(self) -> bool:
-        return False
-
-    def usage(self) -> Usage | None:
-        return None
-
-    def release(self, *_: object, **__: object) -> None:
-        raise AssertionError("it serves no exchange")
+    @property
+    def is_open(self) -> bool:
+        return not self.wire.closing
 
 
-def pool(most: int = 10) -> Pool[Idle]:
-    return Pool(most, LONGEST)
+class Making:
+    """A pool, and connections for it."""
+
+    def __init__(self, most: int = 10) -> None:
+        self.pool: Connections = Pool(most, LONGEST)
+        self.made: list[Idle] = []
+
+    def idle(self, uses: int = 1) -> Idle:
+        self.made.append(Idle(self.pool, uses))
+        return self.made[-1]
+
+    def close(self) -> None:
+        for one in self.made:
+            one.backend.close()
+            own: Any = one.wire.get_extra_info("socket")
+            own.close()
 
 
-def test_a_connection_rests_after_a_response() -> None:
-    made, one = pool(), Idle()
-    made.give(one, 1.0)
-    assert made.take(1.0 + REST - 0.001) is None
-    assert made.idle == 1
-    assert made.take(1.0 + REST + 0.001) is one
-    assert made.idle == 0
+@pytest.fixture
+def making() -> Iterator[Making]:
+    made = Making()
+    yield made
+    made.close()
 
 
-def test_a_new_connection_needs_no_rest() -> None:
-    made, new = pool(), Idle(uses=0)
-    made.give(new, 1.0)
-    assert made.take(1.0) is new
+def test_a_connection_rests_after_a_response(making: Making) -> None:
+    pool, one = making.pool, making.idle().connection
+    pool.give(one, 1.0)
+    assert pool.take(1.0 + REST - 0.001) is None
+    assert pool.idle == 1
+    assert pool.take(1.0 + REST + 0.001) is one
+    assert pool.idle == 0
 
 
-def test_the_last_one_used_is_used_first_and_old_ones_are_closed() -> None:
-    made, old, young = pool(), Idle(uses=0), Idle(uses=0)
-    made.give(old, 0.0)
-    made.give(young, 3.0)
-    made.sweep(LONGEST)
-    assert (old.open, young.open, made.idle) == (True, True, 2)
-    made.sweep(LONGEST + 0.001)
-    assert (old.open, young.open, made.idle) == (False, True, 1)
-    assert made.take(5.0) is young
-    made.give(young, 5.0)
-    assert made.take(5.0 + LONGEST + 0.001) is None
-    assert not young.open
+def test_a_new_connection_needs_no_rest(making: Making) -> None:
+    new = making.idle(uses=0).connection
+    making.pool.give(new, 1.0)
+    assert making.pool.take(1.0) is new
+
+
+def test_the_last_one_used_is_used_first_and_old_ones_are_closed(making: Making) -> None:
+    pool, old, young = making.pool, making.idle(uses=0), making.idle(uses=0)
+    pool.give(old.connection, 0.0)
+    pool.give(young.connection, 2.0)
+    assert pool.take(3.0) is young.connection
+    pool.give(young.connection, 3.0)
+    pool.sweep(LONGEST)
+    assert (old.is_open, young.is_open, pool.idle) == (True, True, 2)
+    pool.sweep(LONGEST + 0.001)
+    assert (old.is_open, young.is_open, pool.idle) == (False, True, 1)
+    assert pool.take(5.0) is young.connection
+    pool.give(young.connection, 5.0)
+    assert pool.take(5.0 + LONGEST + 0.001) is None
+    assert not young.is_open
 
 
 def test_there_are_no_more_than_there_may_be() -> None:
-    made, connections = pool(most=2), [Idle(), Idle(uses=0), Idle(uses=0)]
-    for one in connections:
-        made.give(one, 0.0)
-    assert [one.open for one in connections] == [True, True, False]
-    made.close()
-    late = Idle()
-    made.give(late, 0.0)
-    assert made.idle == 0
-    assert not any(one.open for one in (*connections, late))
+    making = Making(most=2)
+    resting, *new = making.idle(), making.idle(uses=0), making.idle(uses=0)
+    for one in making.made:
+        making.pool.give(one.connection, 0.0)
+    assert [one.is_open for one in (resting, *new)] == [True, True, False]
+    making.pool.close()
+    making.pool.give(making.idle().connection, 0.0)
+    assert making.pool.idle == 0
+    assert not any(one.is_open for one in making.made)
+    making.close()
 
 
-def test_a_backend_that_closes_streams_rests_longer_after_streams_alone() -> None:
-    made, stream = pool(), Idle()
-    made.give(stream, 0.0, streamed=True)
-    stream.quiet = False
-    assert made.take(0.2) is None  # it was closed, at most 0.2 s after its response
-    assert not stream.open
-    stream, plain = Idle(), Idle()
-    made.give(stream, 1.0, streamed=True)
-    made.give(plain, 1.0)
-    assert made.take(1.1) is plain
-    assert made.take(1.79) is None
-    assert made.take(1.81) is stream  # four times what was seen
+def test_a_backend_that_closes_streams_rests_longer_after_streams_alone(making: Making) -> None:
+    pool, closed = making.pool, making.idle()
+    pool.give(closed.connection, 0.0, streamed=True)
+    closed.backend.close()
+    assert pool.take(0.2) is None  # it was closed, at most 0.2 s after its response
+    assert not closed.is_open
+    stream, plain = making.idle().connection, making.idle().connection
+    pool.give(stream, 1.0, streamed=True)
+    pool.give(plain, 1.0)
+    assert pool.take(1.1) is plain
+    assert pool.take(1.79) is None
+    assert pool.take(1.81) is stream  # four times what was seen
 
 
-def test_a_connection_that_is_lost_while_idle_is_forgotten() -> None:
-    made, one = pool(), Idle(uses=0)
-    made.give(one, 0.0)
-    made.forget(one, 0.01)
-    assert made.idle == 0
-    assert made.take(1.0) is None
+def test_a_connection_that_is_lost_while_idle_is_forgotten(making: Making) -> None:
+    pool, one = making.pool, making.idle(uses=0).connection
+    pool.give(one, 0.0)
+    pool.forget(one, 0.01)
+    assert pool.idle == 0
+    assert pool.take(1.0) is None
 
 
-def test_a_backend_says_how_long_it_keeps_connections() -> None:
-    made, one, two = pool(), Idle(uses=0), Idle(uses=0)
-    made.keeps(2.0)
-    made.give(one, 0.0)
-    assert made.take(1.59) is one
-    made.give(one, 10.0)
-    assert made.take(11.61) is None
-    made.keeps(60.0)
-    made.give(two, 20.0)
-    assert made.take(20.0 + LONGEST) is two
+def test_a_backend_says_how_long_it_keeps_connections(making: Making) -> None:
+    pool = making.pool
+    one, two = making.idle(uses=0).connection, making.idle(uses=0).connection
+    pool.keeps(2.0)
+    pool.give(one, 0.0)
+    assert pool.take(1.59) is one
+    pool.give(one, 10.0)
+    assert pool.take(11.61) is None
+    pool.keeps(60.0)
+    pool.give(two, 20.0)  # no longer than the router's own limit
+    assert pool.take(20.0 + LONGEST) is two
+    pool.give(two, 30.0)
+    assert pool.take(30.0 + LONGEST + 0.001) is None

@@ -8,7 +8,7 @@ from isocline.gateway.core.core import Core
 from isocline.gateway.core.request_cost import ClassWork, measure_of
 from isocline.gateway.metrics import Snapshot
 from isocline.gateway.metrics.curve_intervals import ends_of
-from isocline.gateway.metrics.optimality import Optimality, notes, standing
+from isocline.gateway.metrics.optimality import Optimality, notes, optimality_between
 from isocline.gateway.metrics.snapshot import merged
 from isocline.gateway.metrics.summary import statistics
 from isocline.learn import Learner
@@ -67,7 +67,7 @@ def test_intervals_of_capacity_hold_the_truth_after_a_few_hundred_requests() -> 
             ends = ends_of(live)
             assert ends is not None
             held.append(holds(ends.capacity_low, ends.capacity_high, curve.supremum / MEAN))
-        found = standing(start, end)
+        found = optimality_between(start, end)
         assert found.capacity_interval is not None
         scales.append(holds(*found.capacity_interval, true_scale(start, end)))
     # Of 30 intervals that hold the truth in 95 % each, fewer than 25 do with probability 0.3 %.
@@ -79,7 +79,7 @@ def test_near_capacity_it_is_known_from_both_sides() -> None:
     for seed in range(2):
         pair = [BIG, BIG]
         _, start, end = routed(seed, pair, requests=6_000, rate=2.75 * RATE)
-        found = standing(start, end)
+        found = optimality_between(start, end)
         assert found.capacity_scale is not None
         assert found.capacity_interval is not None
         low, high = found.capacity_interval
@@ -92,7 +92,7 @@ def test_near_capacity_it_is_known_from_both_sides() -> None:
 
 def test_what_was_not_seen_is_said() -> None:
     _, start, end = routed(1)
-    found = standing(start, end)
+    found = optimality_between(start, end)
     assert found.capacity_scale is None
     assert found.capacity_interval is not None
     assert 1.0 < found.capacity_interval.low <= true_scale(start, end)
@@ -113,7 +113,7 @@ def test_what_was_not_seen_is_said() -> None:
 
 def test_a_backend_never_used_has_no_capacity_to_speak_of() -> None:
     _, start, end = routed(1, down=0)
-    found = standing(start, end)
+    found = optimality_between(start, end)
     live = end.backends["b0"].live
     assert live is not None
     ends = ends_of(live)
@@ -131,7 +131,7 @@ def test_given_curves_have_no_interval() -> None:
 
 def test_a_backend_that_was_not_seen_to_fall_has_no_limit() -> None:
     core, _, end = routed(2)
-    assert core.health.limits.most == [NO_LIMIT] * 3
+    assert core.availability.limits.most == [NO_LIMIT] * 3
     assert [seen.live.limit for seen in end.backends.values() if seen.live] == [None] * 3
 
 

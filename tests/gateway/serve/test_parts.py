@@ -142,7 +142,7 @@ def test_given_curves_in_tokens_are_where_learning_in_tokens_starts(tmp_path: Pa
     given = float(HyperbolicCurve(40.0, 8.0).rate(8))
     assert float(learner.curve(0).rate(8)) == pytest.approx(given, rel=0.2)
     core = make_core(made, learner, measure)
-    assert float(core.scores.curves[0].rate(8)) == pytest.approx(given / 8.0, rel=0.2)
+    assert float(core.policy_runtime.curves[0].rate(8)) == pytest.approx(given / 8.0, rel=0.2)
 
 
 def test_a_file_in_another_unit_is_refused(tmp_path: Path) -> None:

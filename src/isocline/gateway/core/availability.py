@@ -133,7 +133,7 @@ class Availability:
         """End the ejections, limits and phantom jobs that have expired."""
         over = self.ejections.over(now)
         for backend in over:
-            self._let_in(backend, now, "its time is over")
+            self._readmit(backend, now, "its time is over")
         relaxed = self.limits.pressure.over(now)
         for backend in relaxed:
             self._refuses[backend] = True  # until it is seen to serve what it now gets
@@ -145,14 +145,14 @@ class Availability:
         """Next time at which `tick` has work, s; inf if never."""
         return min(self.ejections.next_end, self.limits.pressure.next_end, self.phantoms.next_end)
 
-    def go_on(self, before: "Availability", same: Mapping[int, int], now: float) -> None:
+    def take_over(self, before: "Availability", same: Mapping[int, int], now: float) -> None:
         """Take over the failures of the backends in `same`: number here to number there."""
         for backend, number in same.items():
             record = before.ejections.records[number]
-            self.ejections.know(backend, record)
+            self.ejections.adopt(backend, record)
             self.candidates.set(self.candidates.ejected, backend, record.out)
             self._refuses[backend] = True  # perhaps
-            self.limits.pressure.know(backend, before.limits.pressure, number)
+            self.limits.pressure.adopt(backend, before.limits.pressure, number)
             self.limits.settle(backend)
             self.count(backend)
         for backend in same:  # the floor is that of these rules, and of this graph
@@ -187,8 +187,8 @@ class Availability:
         rate = float(self._curves[backend].rate(jobs))
         self.phantoms.refused(backend, sent, now, jobs / rate if rate > 0.0 else math.inf)
 
-    def _let_in(self, backend: int, now: float, reason: str) -> None:
-        self.ejections.let_in(backend, now)
+    def _readmit(self, backend: int, now: float, reason: str) -> None:
+        self.ejections.readmit(backend, now)
         self._note(backend, f"let in again: {reason}")
         self.candidates.set(self.candidates.ejected, backend, False)
         self.limits.start_slowly(backend)
@@ -197,10 +197,10 @@ class Availability:
     def _restore(self, changed: int, now: float) -> list[int]:
         """End ejections early until each frontend of this backend has enough backends."""
         came = []
-        for frontend in self.candidates.onlookers[changed]:
+        for frontend in self.candidates.frontends_of[changed]:
             while self._usable(frontend) < self._least(frontend):
                 came.append(self._first_out(frontend))
-                self._let_in(came[-1], now, "too few others are in service")
+                self._readmit(came[-1], now, "too few others are in service")
         return came
 
     def _first_out(self, frontend: int) -> int:
@@ -211,7 +211,7 @@ class Availability:
 
     def _can_spare(self, backend: int) -> bool:
         return self.candidates.usable(backend) and all(
-            self._usable(f) > self._least(f) for f in self.candidates.onlookers[backend]
+            self._usable(f) > self._least(f) for f in self.candidates.frontends_of[backend]
         )
 
     def _usable(self, frontend: int) -> int:

@@ -29,7 +29,7 @@ LARGEST = 1 << 24
 class Row(Protocol):
     """Writable sequence of numbers: a list, or shared memory."""
 
-    def __setitem__(self, place: int, jobs: int, /) -> None: ...
+    def __setitem__(self, slot: int, jobs: int, /) -> None: ...
 
 
 @final
@@ -50,7 +50,7 @@ class Workloads:
         self.phantoms = [0] * count
         self.peers = [0] * count  # and that of other workers
         self._row: Row = [0] * count  # where those read `own`
-        self._places: Sequence[int] = range(count)
+        self._slots: Sequence[int] = range(count)
         self._others = [0] * count
         self._measured = [-math.inf] * count
         self._past = [deque([(-math.inf, 0)], maxlen=REMEMBERED) for _ in range(count)]
@@ -71,7 +71,7 @@ class Workloads:
         self._since[backend] = now
         own += jobs
         self.own[backend] = own
-        self._row[self._places[backend]] = own
+        self._row[self._slots[backend]] = own
         self._past[backend].append((now, own + self.peers[backend]))
         self.shown[backend] += jobs
 
@@ -80,11 +80,11 @@ class Workloads:
         self.phantoms[backend] += phantoms
         self.shown[backend] += phantoms
 
-    def share(self, row: Row, places: Sequence[int]) -> None:
+    def share(self, row: Row, slots: Sequence[int]) -> None:
         """Publish the jobs in flight at each backend in `row` too."""
-        self._row, self._places = row, places
-        for place, own in zip(places, self.own, strict=True):
-            row[place] = own
+        self._row, self._slots = row, slots
+        for slot, own in zip(slots, self.own, strict=True):
+            row[slot] = own
 
     def shared(self, backend: int, now: float, peers: int) -> None:
         """Set the jobs in flight of other workers at a backend; reports include them."""

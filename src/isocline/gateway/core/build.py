@@ -44,8 +44,8 @@ def core_of(
     row = np.arange(len(system.backends), dtype=np.int32)
     split = _split(system) if planned else None
     setting = Setting(system.graph, system.curves, row, split, lag)
-    lessons = CurveFeedback(learner, measure) if learner else None
-    return Core(setting, policy, stream(seed), rules, lessons)
+    feedback = CurveFeedback(learner, measure) if learner else None
+    return Core(setting, policy, stream(seed), rules, feedback)
 
 
 def _split(system: RoutingSystem) -> FloatArray | None:

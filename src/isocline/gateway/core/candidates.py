@@ -38,7 +38,7 @@ class Candidates:
 
     def __init__(self, graph: CompatibilityGraph):
         backends = graph.sinks
-        self.onlookers = [
+        self.frontends_of = [
             graph.source[graph.edge_into[graph.sink_first[b] : graph.sink_first[b + 1]]].tolist()
             for b in range(backends)
         ]  # the frontends that may use each backend
@@ -77,7 +77,7 @@ class Candidates:
         if flags[backend] == value:
             return False
         flags[backend] = value
-        for frontend in self.onlookers[backend]:
+        for frontend in self.frontends_of[backend]:
             self._open[frontend] = None
         return True
 

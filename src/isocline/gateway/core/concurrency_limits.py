@@ -90,7 +90,7 @@ class Backpressure:
         else:
             self._set(backend, min(2 * most, NO_LIMIT), until)
 
-    def know(self, backend: int, other: "Backpressure", number: int) -> None:
+    def adopt(self, backend: int, other: "Backpressure", number: int) -> None:
         """Take over from `other` the limit of its backend with that number."""
         self._pause[backend] = other._pause[number]
         self._opening[backend] = other._opening[number]
@@ -115,7 +115,7 @@ class ConcurrencyLimits:
         self.pressure = Backpressure(rules.refusals, len(curves))
         self.most = [NO_LIMIT] * len(curves)
         self._peak = [NO_LIMIT] * len(curves)
-        self._room = [NO_LIMIT] * len(curves)  # of those that start slowly
+        self._slow_start = [NO_LIMIT] * len(curves)  # of those that start slowly
         for backend, curve in enumerate(curves):
             self.change(backend, peak_of(curve))
 
@@ -130,21 +130,21 @@ class ConcurrencyLimits:
     def start_slowly(self, backend: int) -> None:
         """Begin a slow start: a backend has come back, cold."""
         if self._rules.slow_start:
-            self._set_room(backend, 1)
+            self._set_slow_start(backend, 1)
 
     def ramp(self, backend: int) -> bool:
         """Record a finished job; returns whether that changed the limit."""
-        room = self._room[backend]
-        if room == NO_LIMIT:
+        limit = self._slow_start[backend]
+        if limit == NO_LIMIT:
             return False
-        self._set_room(backend, room + 1 if room < self._rules.slow_start else NO_LIMIT)
+        self._set_slow_start(backend, limit + 1 if limit < self._rules.slow_start else NO_LIMIT)
         return True
 
-    def _set_room(self, backend: int, room: int) -> None:
-        self._room[backend] = room
+    def _set_slow_start(self, backend: int, limit: int) -> None:
+        self._slow_start[backend] = limit
         self.settle(backend)
 
     def settle(self, backend: int) -> None:
         """Apply a changed limit of a backend."""
         own = self.pressure.most[backend]
-        self.most[backend] = min(self._peak[backend], self._room[backend], own)
+        self.most[backend] = min(self._peak[backend], self._slow_start[backend], own)

@@ -72,27 +72,27 @@ class Core:
         policy: RoutingPolicy,
         rng: Stream,
         rules: Rules | None = None,
-        lessons: CurveFeedback | None = None,
+        feedback: CurveFeedback | None = None,
     ):
-        """Make a core; with `lessons`, curves are learned and replace those of `setting`."""
+        """Make a core; with `feedback`, curves are learned and replace those of `setting`."""
         self.rules = rules or Rules()
-        self.scores = PolicyRuntime(setting, policy)
-        self.workloads = Workloads(self.scores.view.workload, self.rules.oldest_report)
-        self.health = Availability(setting.graph, self.scores.curves, self.workloads, self.rules)
-        self.holding = WaitingQueue(setting.graph.sources)
+        runtime = self.policy_runtime = PolicyRuntime(setting, policy)
+        self.workloads = Workloads(runtime.view.workload, self.rules.oldest_report)
+        self.availability = Availability(setting.graph, runtime.curves, self.workloads, self.rules)
+        self.waiting_queue = WaitingQueue(setting.graph.sources)
         self.budget = RetryBudget(self.rules.retries)
-        self.lessons = lessons
+        self.feedback = feedback
         self.arrivals = 0  # requests ever
         self.policy_error: PolicyError | None = None  # the last one, of a user's policy
         self._rng = rng
         self._sink = setting.graph.sink.tolist()
-        self._onlookers = self.health.candidates.onlookers
+        self._frontends_of = self.availability.candidates.frontends_of
         self._requests: dict[int, Request] = {}
         # Of each backend, by status; all but GATEWAY_ERRORS, and 503 with Retry-After. Those whose
         # requests were then sent elsewhere count, too.
-        self.refusals: list[dict[int, int]] = [{} for _ in self._onlookers]
-        if lessons:
-            self.curves_changed(lessons.curves(), -math.inf)
+        self.refusals: list[dict[int, int]] = [{} for _ in self._frontends_of]
+        if feedback:
+            self.curves_changed(feedback.curves(), -math.inf)
 
     # Events of requests
 
@@ -101,9 +101,9 @@ class Core:
         self.arrivals += 1
         request = Request(self.arrivals, frontend, now)
         self._requests[request.number] = request
-        if self.holding.total and self.holding.waiting(frontend):
+        if self.waiting_queue.total and self.waiting_queue.waiting(frontend):
             return self._hold(request, now)
-        return self._place(request, now)
+        return self._route(request, now)
 
     def finished(
         self,
@@ -122,19 +122,19 @@ class Core:
         backend = done.backend
         if status < REFUSED:
             if latency_known:
-                lessons = self.lessons
-                self._left(done, now, lessons.work(done, now, usage) if lessons else 0.0)
+                feedback = self.feedback
+                self._left(done, now, feedback.work(done, now, usage) if feedback else 0.0)
             else:
                 self._left_undone(done, now)
-            self.health.succeeded(done.frontend, done.edge, backend, now)
+            self.availability.succeeded(done.frontend, done.edge, backend, now)
             if latency_known:
                 try:
-                    self.scores.observe(done.edge, now - done.sent, now)
+                    self.policy_runtime.observe(done.edge, now - done.sent, now)
                 except PolicyError as error:
                     self._policy_failed(error)
         else:
             self._refused(done, now, status)
-        return self._offer(self._onlookers[backend], now) if self.holding.total else []
+        return self._offer(self._frontends_of[backend], now) if self.waiting_queue.total else []
 
     def turned_away(
         self, request: int, now: float, status: int, retry_after: float | None, *, again: bool
@@ -161,12 +161,12 @@ class Core:
         tried = (*turned.tried, backend)
         edge = HOLD
         if again:
-            edge = self._choose(self.health.candidates.untried(turned.frontend, tried), now)
+            edge = self._choose(self.availability.candidates.untried(turned.frontend, tried), now)
         if edge < 0 or not self.budget.take(turned.attempt, now, self.arrivals):
             return []
         self._left_unserved(turned, now)
         turned.tried, turned.turned_away = tried, False
-        return [self._send(turned, edge, now), *self._offer(self._onlookers[backend], now)]
+        return [self._send(turned, edge, now), *self._offer(self._frontends_of[backend], now)]
 
     def failed(
         self,
@@ -197,25 +197,25 @@ class Core:
         else:
             self._left_undone(failed, now)
         if cause.blamed:
-            self.health.failed(backend, now, failed.sent, cause.reason)
+            self.availability.failed(backend, now, failed.sent, cause.reason)
         safe = not started and (idempotent or not sent) and cause.retriable
         if safe and self.budget.take(failed.attempt, now, self.arrivals):
             failed.tried += (backend,)
             failed.backend = AT_FRONTEND
-            outcome: Action = self._place(failed, now)
+            outcome: Action = self._route(failed, now)
         else:
             del self._requests[request]
             outcome = rejections.failed(failed, cause, started)
-        return [outcome, *self._offer(self._onlookers[backend], now)]
+        return [outcome, *self._offer(self._frontends_of[backend], now)]
 
     def cancelled(self, request: int, now: float) -> list[Action]:
         """Forget a request whose client has gone, wherever it was."""
         gone = self._requests.pop(request)
         if gone.backend == AT_FRONTEND:
-            self.holding.take(gone)
+            self.waiting_queue.take(gone)
             return []
         self._left_undone(gone, now)
-        return self._offer(self._onlookers[gone.backend], now)
+        return self._offer(self._frontends_of[gone.backend], now)
 
     # Events of backends
 
@@ -230,7 +230,7 @@ class Core:
 
     def carried(self, backend: int, now: float, jobs: int) -> list[Action]:
         """Record jobs of the core before a reload, sent to a backend or finished there (-1)."""
-        work = self.lessons.mean_work if self.lessons and jobs == -1 else 0.0
+        work = self.feedback.mean_work if self.feedback and jobs == -1 else 0.0
         self._passed(backend, now, work)
         self.workloads.sent(backend, now, jobs)
         return self._changed([backend], now)
@@ -243,24 +243,24 @@ class Core:
 
     def backend_up(self, backend: int, now: float) -> list[Action]:
         """Mark a backend as up, which also ends a drain."""
-        return self._changed(self.health.up(backend, now), now)
+        return self._changed(self.availability.up(backend, now), now)
 
     def backend_down(self, backend: int, now: float) -> list[Action]:
         """Mark a backend as down; the caller fails the requests in flight."""
-        return self._changed(self.health.down(backend, now), now)
+        return self._changed(self.availability.down(backend, now), now)
 
     def backend_drain(self, backend: int, now: float) -> list[Action]:
         """Stop sending requests to a backend; `in_flight` tells when it has none left."""
-        return self._changed(self.health.drain(backend, now), now)
+        return self._changed(self.availability.drain(backend, now), now)
 
     def curves_changed(self, curves: Mapping[int, Curve], now: float) -> list[Action]:
         """Replace the service curves of some backends, jobs/s."""
         if not curves:
             return []
-        self.scores.change(curves)
+        self.policy_runtime.change(curves)
         for backend, curve in curves.items():
-            peak = self.lessons.peak(backend) if self.lessons else peak_of(curve)
-            self.health.limits.change(backend, peak)
+            peak = self.feedback.peak(backend) if self.feedback else peak_of(curve)
+            self.availability.limits.change(backend, peak)
         return self._changed(list(curves), now)
 
     # Time
@@ -268,23 +268,23 @@ class Core:
     def tick(self, now: float) -> list[Action]:
         """Do all due work: deadlines, ends of ejections, expired reports, curve fits."""
         actions: list[Action] = []
-        for request in self.holding.overdue(now):
+        for request in self.waiting_queue.overdue(now):
             del self._requests[request.number]
-            wait = self.holding.wait(request.frontend, now)
+            wait = self.waiting_queue.wait(request.frontend, now)
             actions.append(rejections.overdue(request, now, wait))
-        actions += self._changed([*self.health.tick(now), *self.workloads.expire(now)], now)
-        if self.lessons and self.lessons.next_fit <= now:
-            actions += self.curves_changed(self.lessons.fit(now, self.workloads), now)
-            self.health.notices += self.lessons.take_notices()
+        actions += self._changed([*self.availability.tick(now), *self.workloads.expire(now)], now)
+        if self.feedback and self.feedback.next_fit <= now:
+            actions += self.curves_changed(self.feedback.fit(now, self.workloads), now)
+            self.availability.notices += self.feedback.take_notices()
         return actions
 
     def next_deadline(self) -> float:
         """Next time at which `tick` has work, s; inf if never. It may be early, never late."""
         return min(
-            self.holding.next_deadline(),
-            self.health.next_end(),
+            self.waiting_queue.next_deadline(),
+            self.availability.next_end(),
             self.workloads.stale_at,
-            self.lessons.next_fit if self.lessons else math.inf,
+            self.feedback.next_fit if self.feedback else math.inf,
         )
 
     # Observable state
@@ -299,21 +299,21 @@ class Core:
 
     def held(self, frontend: int) -> int:
         """Number of requests held at a frontend."""
-        return self.holding.waiting(frontend)
+        return self.waiting_queue.waiting(frontend)
 
     def take_notices(self) -> list[Notice]:
         """Return the notices since the last call, for the operator."""
-        notices, self.health.notices = self.health.notices, []
+        notices, self.availability.notices = self.availability.notices, []
         return notices
 
     def explain(self, frontend: int) -> list[tuple[int, int, float]]:
         """Return number, jobs and score of each open backend; the least score wins."""
-        return self.scores.explained(self.health.candidates.of(frontend).backends)
+        return self.policy_runtime.explained(self.availability.candidates.of(frontend).backends)
 
     # Steps
 
-    def _place(self, request: Request, now: float) -> Send | Hold | Reject:
-        edge = self._choose(self.health.candidates.of(request.frontend, request.tried), now)
+    def _route(self, request: Request, now: float) -> Send | Hold | Reject:
+        edge = self._choose(self.availability.candidates.of(request.frontend, request.tried), now)
         if edge >= 0:
             return self._send(request, edge, now)
         if edge == HOLD:
@@ -331,9 +331,9 @@ class Core:
         if not backends:
             return HOLD
         try:
-            edge = self.scores.choose(edges, self.scores.view, now, self._rng)
+            edge = self.policy_runtime.choose(edges, self.policy_runtime.view, now, self._rng)
             if edge != HOLD and not low <= edge <= high:
-                raise self.scores.misplaced()
+                raise self.policy_runtime.misplaced()
         except PolicyError as error:
             self._policy_failed(error)
             return FAILED
@@ -342,52 +342,52 @@ class Core:
     def _policy_failed(self, error: PolicyError) -> None:
         """Keep the error, with a notice unless the last one was the same."""
         if str(error) != str(self.policy_error):
-            self.health.notices.append(Notice(OF_POLICY, str(error), grave=True))
+            self.availability.notices.append(Notice(OF_POLICY, str(error), grave=True))
         self.policy_error = error
 
     def _send(self, request: Request, edge: int, now: float) -> Send:
         backend = self._sink[edge]
-        if self.lessons:
+        if self.feedback:
             self._passed(backend, now)
-            request.events = self.lessons.count
+            request.events = self.feedback.count
         request.edge, request.backend, request.sent = edge, backend, now
         request.attempt += 1
         self.workloads.sent(backend, now)
-        self.health.count(backend)
-        self.scores.reserve(self.workloads.shown[backend])
+        self.availability.count(backend)
+        self.policy_runtime.reserve(self.workloads.shown[backend])
         return Send(request.number, backend, request.attempt)
 
     def _hold(self, request: Request, now: float) -> Hold | Reject:
         """Hold a request that cannot be sent now, if a backend may come and the queue has room."""
         rule, frontend = self.rules.holding, request.frontend
-        waiting = self.holding.waiting(frontend)
-        if not self.health.candidates.any_usable(frontend):
+        waiting = self.waiting_queue.waiting(frontend)
+        if not self.availability.candidates.any_usable(frontend):
             del self._requests[request.number]
-            return rejections.none_up(request, self.health.wait(now))
+            return rejections.none_up(request, self.availability.wait(now))
         if waiting >= rule.most:
             del self._requests[request.number]
-            return rejections.queue_full(request, waiting, self.holding.wait(frontend, now))
+            return rejections.queue_full(request, waiting, self.waiting_queue.wait(frontend, now))
         request.deadline = now + rule.seconds
-        self.holding.put(request, ahead=bool(request.tried))
+        self.waiting_queue.put(request, ahead=bool(request.tried))
         return Hold(request.number, request.deadline)
 
     def _left(self, request: Request, now: float, work: float = 0.0) -> None:
         """Remove a request from its backend, which has done so much work for it."""
         self._passed(request.backend, now, work, request.sent)
         self.workloads.sent(request.backend, now, -1)
-        self.health.count(request.backend)
+        self.availability.count(request.backend)
 
     def _left_undone(self, request: Request, now: float) -> None:
         """Remove an unfinished request from its backend; its presence counted."""
         self._left(request, now)
-        if self.lessons:
-            self.lessons.undone(request.backend, now, request.sent)
+        if self.feedback:
+            self.feedback.undone(request.backend, now, request.sent)
 
     def _left_unserved(self, request: Request, now: float) -> None:
         """Remove a request that was not served; it never shared the backend's work."""
         self._left(request, now)
-        if self.lessons:
-            self.lessons.retract(request.backend, request.events, now, request.sent)
+        if self.feedback:
+            self.feedback.retract(request.backend, request.events, now, request.sent)
 
     def _refused(self, request: Request, now: float, status: int) -> None:
         """Handle a complete response with a status from 400 on."""
@@ -398,10 +398,12 @@ class Core:
         if request.turned_away:
             return
         if status in GATEWAY_ERRORS:
-            self.health.failed(backend, now, request.sent, f"status {status}")
+            self.availability.failed(backend, now, request.sent, f"status {status}")
             return
         self._count_refusal(backend, status)
-        self.health.refused(request.frontend, request.edge, backend, now, request.sent, status)
+        self.availability.refused(
+            request.frontend, request.edge, backend, now, request.sent, status
+        )
 
     def _of_client(self, status: int) -> bool:
         """Whether a status concerns the client alone, by the operator's settings."""
@@ -413,7 +415,7 @@ class Core:
         """Record that the backend of a request reports itself full."""
         request.turned_away = True
         self._count_refusal(request.backend, status)
-        self.health.turned_away(request.backend, now, retry_after)
+        self.availability.turned_away(request.backend, now, retry_after)
 
     def _count_refusal(self, backend: int, status: int) -> None:
         counts = self.refusals[backend]
@@ -423,31 +425,31 @@ class Core:
         self, backend: int, now: float, work: float = 0.0, sent: float | None = None
     ) -> None:
         """Account for the time at this workload, which is about to change."""
-        if self.lessons:
+        if self.feedback:
             jobs, own = self.workloads[backend], self.workloads.own[backend]
-            self.lessons.passed(backend, jobs, own, now, work, sent)
+            self.feedback.passed(backend, jobs, own, now, work, sent)
 
     def _changed(self, backends: list[int], now: float) -> list[Action]:
         """Offer held requests to these backends, which may have room now."""
         for backend in backends:
-            self.health.count(backend)
-        if not self.holding.total:
+            self.availability.count(backend)
+        if not self.waiting_queue.total:
             return []
-        return self._offer({f for b in backends for f in self._onlookers[b]}, now)
+        return self._offer({f for b in backends for f in self._frontends_of[b]}, now)
 
     def _offer(self, frontends: Iterable[int], now: float) -> list[Action]:
         """Send the requests held at these frontends as far as possible, the oldest first."""
         actions: list[Action] = []
         refused: set[int] = set()
-        while self.holding.total:
-            frontend = self.holding.longest(frontends, refused)
+        while self.waiting_queue.total:
+            frontend = self.waiting_queue.longest(frontends, refused)
             if frontend < 0:
                 break
-            request = self.holding.first(frontend)
-            edge = self._choose(self.health.candidates.of(frontend, request.tried), now)
+            request = self.waiting_queue.first(frontend)
+            edge = self._choose(self.availability.candidates.of(frontend, request.tried), now)
             if edge < 0:
                 refused.add(frontend)
             else:
-                self.holding.take(request)
+                self.waiting_queue.take(request)
                 actions.append(self._send(request, edge, now))
         return actions

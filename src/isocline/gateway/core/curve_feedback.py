@@ -62,7 +62,7 @@ class CurveFeedback:
         self._began: float | None = None  # s, when the learner's clock did
         self._until = [0.0] * learner.backends  # s of that clock, the last event of each
         self._events: list[tuple[int, int, float, float, float, float]] = []
-        self._told = 0  # events that the learner knows
+        self._flushed = 0  # events that the learner knows
         self._largest = 0
         self._noted = 0  # changes of which there was a notice
         self._mean = self.mean_work  # of the curves passed on last
@@ -104,12 +104,12 @@ class CurveFeedback:
         self._events.append((backend, jobs, now, share, worth * work, now - stay))
         self._largest = max(self._largest, jobs)
         if len(self._events) >= MOST_KEPT:
-            self.tell()
+            self.flush()
 
     @property
     def count(self) -> int:
         """Number of events so far."""
-        return self._told + len(self._events)
+        return self._flushed + len(self._events)
 
     def undone(self, backend: int, now: float, sent: float) -> None:
         """Record that a request sent at `sent`, s, has left before the backend finished it."""
@@ -127,22 +127,22 @@ class CurveFeedback:
         them. Events that the learner has already received, up to BETWEEN_FITS ago, are not
         corrected: a request refused so late has kept the backend busy, and counts as undone.
         """
-        if since < self._told:
+        if since < self._flushed:
             self.undone(backend, now, sent)
             return
         worth = self.measure.mix.evidence if self.measure else 1.0
-        for i in range(since - self._told, len(self._events)):
+        for i in range(since - self._flushed, len(self._events)):
             who, jobs, until, share, work, start = self._events[i]
             if who == backend and jobs > 0:
                 own = max(share * jobs - worth, 0.0) / max(jobs - 1, 1)
                 self._events[i] = who, jobs - 1, until, own, work, start
 
-    def tell(self) -> None:
+    def flush(self) -> None:
         """Pass the buffered events to the learner."""
         if self._events:
             self.learner.reserve(min(self._largest, LARGEST))
-            _tell(self.learner.observed, np.array(self._events))
-            self._told += len(self._events)
+            _pass_events(self.learner.observed, np.array(self._events))
+            self._flushed += len(self._events)
             self._events.clear()
 
     def curve(self, backend: int) -> TableCurve:
@@ -151,7 +151,7 @@ class CurveFeedback:
 
     def counts(self, backend: int) -> dict[int, tuple[float, float]]:
         """Completions and time (s) at each workload held; their ratio is in jobs/s."""
-        self.tell()
+        self.flush()
         occupied = self.learner.observed.occupied
         done, seconds = counted(occupied, backend, float(occupied.since[backend]))
         held = np.flatnonzero(seconds)
@@ -173,7 +173,7 @@ class CurveFeedback:
     def fit(self, now: float, workloads: Workloads) -> Mapping[int, TableCurve]:
         """Fit again; returns the changed curves, by backend."""
         self.next_fit = now + BETWEEN_FITS
-        self.tell()
+        self.flush()
         fitted: list[int] = []
         if self.learner.due:
             held = [workloads[b] for b in range(self.learner.backends)]
@@ -199,7 +199,7 @@ class CurveFeedback:
 
 
 @kernel
-def _tell(observed: Observed, events: Any) -> None:
+def _pass_events(observed: Observed, events: Any) -> None:
     """Pass events as rows: backend, workload, time, counted part, work of a completion, start."""
     for i in range(events.shape[0]):
         if events[i, 1] == UNDONE:

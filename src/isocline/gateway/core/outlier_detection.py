@@ -20,7 +20,7 @@ class Record:
 
     in_a_row: int = 0  # failures since the last success
     since: float = -math.inf  # s, the start of the window
-    seen: int = 0  # requests in the window
+    requests: int = 0  # in the window
     failed: int = 0  # of them
     until: float = math.inf  # s, when it is let in again; inf if it is in
     length: float = 0.0  # s, its last time out
@@ -57,15 +57,15 @@ class OutlierDetection:
         record = self.records[backend]
         record.in_a_row = 0
         if now - record.since > self.rule.window:
-            record.since, record.seen, record.failed = now, 0, 0
-        record.seen += 1
+            record.since, record.requests, record.failed = now, 0, 0
+        record.requests += 1
 
     def failed(self, backend: int, now: float) -> str:
         """Record a failure; returns the reason to eject the backend, empty if there is none."""
         rule, record = self.rule, self.records[backend]
         if now - record.since > rule.window:
-            record.since, record.seen, record.failed = now, 0, 0
-        record.seen += 1
+            record.since, record.requests, record.failed = now, 0, 0
+        record.requests += 1
         record.failed += 1
         record.in_a_row += 1
         if record.out:
@@ -74,8 +74,8 @@ class OutlierDetection:
             return "it failed again as soon as it was let in"
         if record.in_a_row >= rule.failures:
             return f"{counted(record.in_a_row, 'failure')} in a row"
-        if record.seen >= rule.least and record.failed >= rule.rate * record.seen:
-            return f"{record.failed} of {record.seen} requests within {rule.window:g} s failed"
+        if record.requests >= rule.least and record.failed >= rule.rate * record.requests:
+            return f"{record.failed} of {record.requests} requests within {rule.window:g} s failed"
         return ""
 
     def eject(self, backend: int, now: float) -> None:
@@ -88,16 +88,16 @@ class OutlierDetection:
         record.times += 1
         self.next_end = min(self.next_end, record.until)
 
-    def let_in(self, backend: int, now: float) -> None:
+    def readmit(self, backend: int, now: float) -> None:
         """Let a backend in, as its time is over or it is needed."""
         record = self.records[backend]
         record.until = math.inf
         record.back = now
         record.on_trial = True
-        record.in_a_row, record.seen, record.failed = 0, 0, 0
+        record.in_a_row, record.requests, record.failed = 0, 0, 0
         self.next_end = min(record.until for record in self.records)
 
-    def know(self, backend: int, record: Record) -> None:
+    def adopt(self, backend: int, record: Record) -> None:
         """Take over another record of the backend."""
         self.records[backend] = replace(record)
         self.next_end = min(self.next_end, record.until)

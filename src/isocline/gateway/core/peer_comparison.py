@@ -31,7 +31,7 @@ class PeerComparison:
         self._sink: list[int] = graph.sink.tolist()
         first: list[int] = graph.first.tolist()
         self._edges = [range(first[f], first[f + 1]) for f in range(graph.sources)]
-        self._seen = [0.0] * len(self._sink)
+        self._responses = [0.0] * len(self._sink)
         self._refused = [0.0] * len(self._sink)
         # The newest counts most: weights grow, in place of all counts that fade.
         self._weight = [1.0] * graph.sources
@@ -39,12 +39,12 @@ class PeerComparison:
 
     def accepted(self, frontend: int, edge: int) -> None:
         """Record a response that was no refusal."""
-        self._seen[edge] += self._weigh(frontend)
+        self._responses[edge] += self._weigh(frontend)
 
     def refused(self, frontend: int, edge: int) -> None:
         """Record a refusal."""
         weight = self._weigh(frontend)
-        self._seen[edge] += weight
+        self._responses[edge] += weight
         self._refused[edge] += weight
 
     def more_often(self, frontend: int, edge: int) -> bool:
@@ -68,24 +68,24 @@ class PeerComparison:
         """Forget all responses of a backend."""
         for edge, sink in enumerate(self._sink):
             if sink == backend:
-                self._seen[edge] = self._refused[edge] = 0.0
+                self._responses[edge] = self._refused[edge] = 0.0
 
     def _weigh(self, frontend: int) -> float:
         weight = self._weight[frontend] * self._growth[frontend]
         if weight > _LARGEST:
             weight /= _LARGEST
             for edge in self._edges[frontend]:
-                self._seen[edge] /= _LARGEST
+                self._responses[edge] /= _LARGEST
                 self._refused[edge] /= _LARGEST
         self._weight[frontend] = weight
         return weight
 
     def _counts(self, frontend: int, edge: int) -> tuple[float, float, float, float]:
-        """Return (seen, refused) of an edge, and (seen, refused) of its peers."""
+        """Return (responses, refused) of an edge, and (responses, refused) of its peers."""
         edges, weight = self._edges[frontend], self._weight[frontend]
-        own, refused = self._seen[edge] / weight, self._refused[edge] / weight
-        seen, all_refused = _sum(self._seen, edges), _sum(self._refused, edges)
-        return own, refused, seen / weight - own, max(all_refused / weight - refused, 0.0)
+        own, refused = self._responses[edge] / weight, self._refused[edge] / weight
+        responses, all_refused = _sum(self._responses, edges), _sum(self._refused, edges)
+        return own, refused, responses / weight - own, max(all_refused / weight - refused, 0.0)
 
 
 def hypergeometric_tail(refused: int, own: int, peers_refused: int, peers: int) -> float:

@@ -58,7 +58,7 @@ class PolicyRuntime:
         )
         self._jobs = self.view.workload.data  # a memoryview: four times as fast as the array
         # What `explained` said of each backend at each workload, until its row changes.
-        self._told: list[dict[int, tuple[int, int, float]]] = [{} for _ in self.curves]
+        self._explanations: list[dict[int, tuple[int, int, float]]] = [{} for _ in self.curves]
 
     def misplaced(self) -> PolicyError:
         """Error for a choice that the policy may not make."""
@@ -85,8 +85,8 @@ class PolicyRuntime:
 
     def explained(self, backends: Sequence[int]) -> list[tuple[int, int, float]]:
         """Number, workload and table entry of each backend."""
-        jobs, told = self._jobs, self._told
-        return [told[b].get(jobs[b]) or self._tell(b, jobs[b]) for b in backends]
+        jobs, known = self._jobs, self._explanations
+        return [known[b].get(jobs[b]) or self._explain(b, jobs[b]) for b in backends]
 
     def reserve(self, workload: int) -> None:
         """Tabulate one more than a workload that was reached."""
@@ -113,17 +113,17 @@ class PolicyRuntime:
         few = replace(self._setting, curves=tuple(curves.values()))
         self.view.table[rows] = table_of(self.policy, few, self._workloads())
 
-    def _tell(self, backend: int, jobs: int) -> tuple[int, int, float]:
-        table, told = self.view.table, self._told[backend]
+    def _explain(self, backend: int, jobs: int) -> tuple[int, int, float]:
+        table, known = self.view.table, self._explanations[backend]
         score = float(table[backend, min(jobs, table.shape[1] - 1)])
-        if len(told) >= LARGEST:
-            told.clear()
-        told[jobs] = backend, jobs, score
-        return told[jobs]
+        if len(known) >= LARGEST:
+            known.clear()
+        known[jobs] = backend, jobs, score
+        return known[jobs]
 
     def _forget(self, backends: Iterable[int]) -> None:
         for backend in backends:
-            self._told[backend].clear()
+            self._explanations[backend].clear()
 
     def _table(self) -> FloatArray:
         return table_of(self.policy, self._setting, self._workloads())

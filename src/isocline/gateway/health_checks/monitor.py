@@ -50,7 +50,7 @@ class Monitor:
         self,
         addresses: Sequence[BackendAddress],
         checks: Checks,
-        tell: HealthEvents,
+        events: HealthEvents,
         before: "Monitor | None" = None,
         client: Probe | None = None,
         announces: bool = True,
@@ -60,7 +60,7 @@ class Monitor:
         Args:
             addresses: Addresses of the backends.
             checks: Health checks and polls.
-            tell: Receives each change.
+            events: Receives each change.
             before: Previous monitor; its results for equal addresses are taken over.
             client: Client for requests, by default over HTTP.
             announces: Log how each backend reports its load, once that is known.
@@ -76,7 +76,7 @@ class Monitor:
             )
         self._addresses = tuple(addresses)
         self._checks = checks
-        self._tell = tell
+        self._events = events
         self._announces = announces
         self._client = client or Client(addresses)
         self._random = random.Random()  # when to ask: nothing that a test could want to repeat
@@ -96,7 +96,7 @@ class Monitor:
         await self._client.__aenter__()
         for backend, record in enumerate(self.records):
             if record.up is False:
-                self._tell.backend_down(backend)
+                self._events.backend_down(backend)
         loop = asyncio.get_running_loop()
         self._asking = [loop.create_task(each) for each in self._rounds()]
 
@@ -121,8 +121,8 @@ class Monitor:
             return await self._client.get(backend, path, rule.timeout, rule.largest)
 
         name, record = self._addresses[backend].name, self.records[backend]
-        tell = partial(self._tell.reported, backend)
-        return Polling(rule, name, record, ask, tell, self._announces)
+        on_report = partial(self._events.reported, backend)
+        return Polling(rule, name, record, ask, on_report, self._announces)
 
     async def _again(self, every: float, ask: Callable[[], Awaitable[float]]) -> None:
         """Call `ask` until cancelled; it returns the pause that follows, s, usually `every`."""
@@ -148,8 +148,8 @@ class Monitor:
             problem = str(error)
         record.health.note(subject, problem)
         if record.checked(not problem, rule):
-            tell = self._tell.backend_up if record.up else self._tell.backend_down
-            tell(backend)
+            report = self._events.backend_up if record.up else self._events.backend_down
+            report(backend)
         return rule.every
 
     def _subject(self, backend: int, what: str) -> str:

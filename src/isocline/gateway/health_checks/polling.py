@@ -41,7 +41,7 @@ class Polling:
         name: str,
         record: Record,
         ask: Ask,
-        tell: Callable[[int, float], None],
+        on_report: Callable[[int, float], None],
         announces: bool = True,
     ) -> None:
         """Initialise without polling yet.
@@ -51,14 +51,14 @@ class Polling:
             name: Name of the backend.
             record: Record of the backend, which is updated.
             ask: Requests a page.
-            tell: Called with (jobs, time of the report, s of the clock of `ask`).
+            on_report: Called with (jobs, time of the report, s of the clock of `ask`).
             announces: Whether to log which page is found.
         """
         self._rule = rule
         self._name = name
         self._record = record
         self._ask = ask
-        self._tell = tell
+        self._on_report = on_report
         self._announces = announces
         self._pause = rule.every
 
@@ -83,7 +83,7 @@ class Polling:
             record.metrics.note(subject, "")
             if record.page is not None:
                 self._say(f"{SERVERS[record.page.server].title}, polled every {every:g} s")
-            self._tell(jobs, measured)
+            self._on_report(jobs, measured)
         return self._pause
 
     async def _jobs(self) -> tuple[int, float]:
@@ -134,8 +134,8 @@ class Polling:
         return answer.body.decode(errors="replace")
 
     def _say(self, text: str) -> None:
-        if text != self._record.said:
-            self._record.said = text
+        if text != self._record.announced:
+            self._record.announced = text
             _log.log(
                 logging.INFO if self._announces else logging.DEBUG,
                 "backend %s: %s",

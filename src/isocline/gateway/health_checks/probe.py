@@ -124,7 +124,7 @@ class Client:
             words = connect_failures.no_answer(self._address(backend, path), timeout)
             raise NoAnswerError(words) from None
         except (aiohttp.ClientError, OSError, UnicodeError) as error:
-            raise NoAnswerError(_said(error, self._address(backend, path))) from None
+            raise NoAnswerError(_failure_text(error, self._address(backend, path))) from None
 
     def _address(self, backend: int, path: str) -> BackendAddress:
         """Return the URL of a request."""
@@ -182,7 +182,7 @@ def origin_of(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc}"
 
 
-def _said(error: Exception, address: BackendAddress) -> str:
+def _failure_text(error: Exception, address: BackendAddress) -> str:
     """Describe an error as for a failed request in the log."""
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return connect_failures.failure_of(error.certificate_error, address)[1]

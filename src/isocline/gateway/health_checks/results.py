@@ -49,7 +49,7 @@ class Record:
         health: Outcomes of health checks.
         metrics: Outcomes of polls of its metrics.
         page: The metrics page that was found.
-        said: Last announcement about its load reports, so that it is not repeated.
+        announced: Last announcement about its load reports, so that it is not repeated.
     """
 
     up: bool | None = None
@@ -57,7 +57,7 @@ class Record:
     health: Count = field(default_factory=Count)
     metrics: Count = field(default_factory=Count)
     page: Page | None = None
-    said: str = ""
+    announced: str = ""
 
     def checked(self, good: bool, rule: HealthCheck) -> bool:
         """Record a check's outcome; returns whether the backend goes up or down by it.

@@ -87,11 +87,11 @@ class Chunked:
     peer without chunked coding. Bytes of a chunk are passed on as they come.
     """
 
-    __slots__ = ("_bare", "_fields", "_held", "_last", "_left", "_room", "trailers")
+    __slots__ = ("_bare", "_fields", "_held", "_last", "_left", "_remaining", "trailers")
 
     def __init__(self, room: float, fields: tuple[int, int], bare: bool = False) -> None:
         self.trailers = b""
-        self._room = room  # bytes of payload that may still come
+        self._remaining = room  # bytes of payload that may still come
         self._fields = fields  # the most bytes and fields of a trailer section
         self._bare = bare
         self._held = b""  # the start of a line whose end has not come
@@ -126,8 +126,8 @@ class Chunked:
         return None
 
     def _begin(self, size: int, out: list[bytes]) -> None:
-        self._room -= size
-        if self._room < 0:
+        self._remaining -= size
+        if self._remaining < 0:
             raise BadMessageError("the body is longer than the limit", TOO_LARGE)
         self._last = size == 0
         if size:

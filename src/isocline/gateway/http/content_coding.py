@@ -51,17 +51,17 @@ def decoder_for(coding: bytes, most: int) -> "ContentDecoder | None":
 class ContentDecoder:
     """Decoder of one body, which may be several streams one after the other (gzip, zstd)."""
 
-    __slots__ = ("_came", "_decompressor", "_made", "_make", "_most")
+    __slots__ = ("_decompressor", "_made", "_make", "_most", "_read")
 
     def __init__(self, make: Callable[[], Any], most: int) -> None:
         self._make = make
         self._most = most
         self._decompressor: Any = None  # of the stream at hand
-        self._came = self._made = 0  # bytes
+        self._read = self._made = 0  # bytes
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         """Decode the next part, a piece at a time; raises UnreadableError."""
-        self._came += len(data)
+        self._read += len(data)
         while data:
             decompressor = self._decompressor = self._decompressor or self._make()
             size = _PIECE
@@ -89,7 +89,7 @@ class ContentDecoder:
         if self._made > self._most:
             reason = f"the body is longer than {self._most} bytes once it is decoded"
             raise UnreadableError(reason, TOO_LARGE)
-        if self._made > max(_FREE, _RATIO * self._came):
+        if self._made > max(_FREE, _RATIO * self._read):
             reason = f"the decoded body is more than {_RATIO} times as long as what was sent"
             raise UnreadableError(reason, TOO_LARGE)
 

@@ -28,10 +28,10 @@ class Forwarded:
         self._host: bytes | None = None  # of the last request, and its lines: most often the same
         self._lines = b""
 
-    def lines(self, host: bytes, said: Mapping[bytes, bytes]) -> bytes:
-        """Return header lines for a request to `host` in which the client `said` these fields."""
-        if said and self._believed:
-            return self._continued(host, said)
+    def lines(self, host: bytes, fields: Mapping[bytes, bytes]) -> bytes:
+        """Return header lines for a request to `host` in which the client sent these `fields`."""
+        if fields and self._believed:
+            return self._continued(host, fields)
         if host != self._host:
             self._host, self._lines = host, self._made(host)
         return self._lines
@@ -46,17 +46,17 @@ class Forwarded:
             b"X-Forwarded-Host: %b\r\n%b"
         ) % (self._start, host, self._peer, self._proto, host, _VIA)
 
-    def _continued(self, host: bytes, said: Mapping[bytes, bytes]) -> bytes:
+    def _continued(self, host: bytes, fields: Mapping[bytes, bytes]) -> bytes:
         ours = self._start.removeprefix(b"Forwarded: ")
-        before = said.get(b"forwarded")
+        before = fields.get(b"forwarded")
         forwarded = ours if before is None else before + b", " + ours
-        addresses = said.get(b"x-forwarded-for")
+        addresses = fields.get(b"x-forwarded-for")
         out = [
             b"Forwarded: " + forwarded,
             b"X-Forwarded-For: "
             + (self._peer if addresses is None else addresses + b", " + self._peer),
-            b"X-Forwarded-Proto: " + said.get(b"x-forwarded-proto", self._proto),
-            b"X-Forwarded-Host: " + said.get(b"x-forwarded-host", host),
+            b"X-Forwarded-Proto: " + fields.get(b"x-forwarded-proto", self._proto),
+            b"X-Forwarded-Host: " + fields.get(b"x-forwarded-host", host),
         ]
         return b"\r\n".join(out) + b"\r\n" + _VIA
 

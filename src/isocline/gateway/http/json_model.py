@@ -114,8 +114,8 @@ class JsonModel:
         "_model",
         "_open",
         "_passed",
+        "_remaining",
         "_rest",
-        "_room",
         "_why",
     )
 
@@ -128,7 +128,8 @@ class JsonModel:
         self._is_key = False  # the string at hand
         self._is_model = False  # the top-level key at hand
         self._caught: list[str] = []  # pieces of a string that may matter
-        self._room = -1  # characters that may still be caught; below 0: none are, or too many came
+        # Characters that may still be caught; below 0: none are, or too many came.
+        self._remaining = -1
         self._model: str | None = None
         self._why = "the body is not an object with a field `model`"
 
@@ -253,13 +254,13 @@ class JsonModel:
 
     def _begin_string(self, is_key: bool, room: int) -> None:
         self._expected = _REST_OF_STRING
-        self._is_key, self._room = is_key, room
+        self._is_key, self._remaining = is_key, room
         self._caught = []
 
     def _rest_of_string(self, text: str, at: int) -> int:
         stop = _end_of(_IN_STRING, text, at)
-        if self._room >= 0:
-            self._room -= stop - at
+        if self._remaining >= 0:
+            self._remaining -= stop - at
             self._caught.append(text[at:stop])
         if stop == len(text):
             return stop
@@ -274,11 +275,11 @@ class JsonModel:
         if self._is_key:
             self._expected = _COLON
             if at_top:
-                self._is_model = self._room >= 0 and _unescaped(self._caught) == "model"
+                self._is_model = self._remaining >= 0 and _unescaped(self._caught) == "model"
             return
         self._expected = _COMMA_OR_END
         if at_top and self._is_model:
-            self._model = _unescaped(self._caught) if self._room >= 0 else None
+            self._model = _unescaped(self._caught) if self._remaining >= 0 else None
             if self._model is None or len(self._model) > LONGEST_MODEL:
                 self._model, self._why = None, TOO_LONG
 

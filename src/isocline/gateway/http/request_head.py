@@ -39,7 +39,7 @@ class RequestHead:
         authorization: As sent.
         api_key: The value of x-api-key.
         fields: What goes on, in order.
-        way: The Forwarded and X-Forwarded-* the client sent, name in lower case to values.
+        forwarded: The Forwarded and X-Forwarded-* the client sent, name in lower case to values.
     """
 
     __slots__ = (
@@ -49,6 +49,7 @@ class RequestHead:
         "chunked",
         "expects",
         "fields",
+        "forwarded",
         "host",
         "length",
         "method",
@@ -56,7 +57,6 @@ class RequestHead:
         "target",
         "upgrade",
         "version",
-        "way",
     )
 
     def __init__(self, head: bytes, header_count: int) -> None:
@@ -71,7 +71,7 @@ class RequestHead:
         self.upgrade: frozenset[bytes] = frozenset()
         self.authorization: bytes | None = None
         self.api_key: bytes | None = None
-        self.way: dict[bytes, bytes] = {}
+        self.forwarded: dict[bytes, bytes] = {}
         self._connection: list[bytes] = []
         self.fields = _LINES.passing(self, lines[1:])
         self._settle()
@@ -192,9 +192,9 @@ class RequestHead:
             raise BadMessageError("more than one x-api-key")
         self.api_key = value
 
-    def _take_way(self, key: bytes, value: bytes) -> None:
-        known = self.way.get(key)
-        self.way[key] = value if known is None else known + b", " + value
+    def _take_forwarded(self, key: bytes, value: bytes) -> None:
+        known = self.forwarded.get(key)
+        self.forwarded[key] = value if known is None else known + b", " + value
 
     def _drop(self, _: bytes, value: bytes) -> None:
         """Drop a field of this connection only, or of no use without it."""
@@ -209,10 +209,10 @@ _TAKES: Mapping[bytes, Take] = {
     b"upgrade": RequestHead._take_upgrade,
     b"authorization": RequestHead._take_authorization,
     b"x-api-key": RequestHead._take_api_key,
-    b"forwarded": RequestHead._take_way,
-    b"x-forwarded-for": RequestHead._take_way,
-    b"x-forwarded-host": RequestHead._take_way,
-    b"x-forwarded-proto": RequestHead._take_way,
+    b"forwarded": RequestHead._take_forwarded,
+    b"x-forwarded-for": RequestHead._take_forwarded,
+    b"x-forwarded-host": RequestHead._take_forwarded,
+    b"x-forwarded-proto": RequestHead._take_forwarded,
     b"x-forwarded-port": RequestHead._drop,
     b"x-real-ip": RequestHead._drop,
     b"keep-alive": RequestHead._drop,

@@ -11,11 +11,11 @@ from isocline.gateway.core.candidates import NO_LIMIT
 from isocline.gateway.core.core import Core
 from isocline.gateway.core.curve_feedback import CurveFeedback
 from isocline.gateway.metrics.snapshot import (
+    BackendSnapshot,
+    FrontendSnapshot,
     LearnedCurve,
     LiveBackend,
     LiveFrontend,
-    SeenBackend,
-    SeenFrontend,
     Snapshot,
 )
 from isocline.model.curves import Curve
@@ -62,7 +62,7 @@ class LiveProxy(Protocol):
         """Connections to each backend."""
 
 
-def seen_of(
+def snapshot_of(
     core: Core,
     system: RoutingSystem,
     settings: ProxySettings,
@@ -77,8 +77,8 @@ def seen_of(
         idle = connectors[b].idle if connectors else 0
         backends[name] = _backend(core, b, now, address.url, idle)
     frontends = {
-        frontend.name: SeenFrontend(
-            core.holding.ever[f],
+        frontend.name: FrontendSnapshot(
+            core.waiting_queue.ever[f],
             LiveFrontend(1, core.held(f), [names[b] for b in system.graph.neighbours(f)]),
         )
         for f, frontend in enumerate(system.frontends)
@@ -95,9 +95,9 @@ def seen_of(
     )
 
 
-def _backend(core: Core, backend: int, now: float, url: str, idle: int) -> SeenBackend:
-    workloads, ejection = core.workloads, core.health.ejections.records[backend]
-    return SeenBackend(
+def _backend(core: Core, backend: int, now: float, url: str, idle: int) -> BackendSnapshot:
+    workloads, ejection = core.workloads, core.availability.ejections.records[backend]
+    return BackendSnapshot(
         refusals=dict(core.refusals[backend]),
         ejections=ejection.times,
         job_seconds=workloads.job_seconds(backend, now),
@@ -109,36 +109,36 @@ def _backend(core: Core, backend: int, now: float, url: str, idle: int) -> SeenB
 
 def _live(core: Core, backend: int, now: float, url: str, idle: int) -> LiveBackend:
     jobs, age = core.workload(backend, now)
-    seen, limit = core.health.candidates, core.health.limits[backend]
-    lessons = core.lessons
-    curve: Curve = lessons.curve(backend) if lessons else core.scores.curves[backend]
+    flags, limit = core.availability.candidates, core.availability.limits[backend]
+    feedback = core.feedback
+    curve: Curve = feedback.curve(backend) if feedback else core.policy_runtime.curves[backend]
     return LiveBackend(
         workers=1,
         url=without_credentials(url),
         in_flight=core.in_flight(backend),
-        up=int(seen.up[backend]),
-        draining=int(seen.draining[backend]),
-        ejected=int(seen.ejected[backend]),
-        full=int(seen.full[backend]),
+        up=int(flags.up[backend]),
+        draining=int(flags.draining[backend]),
+        ejected=int(flags.ejected[backend]),
+        full=int(flags.full[backend]),
         workload=jobs,
         age=age if math.isfinite(age) else None,
         limit=limit if limit != NO_LIMIT else None,
-        closed=core.health.limits.pressure.closed(backend, now),
+        closed=core.availability.limits.pressure.closed(backend, now),
         idle_connections=idle,
         service_rate=float(curve.rate(jobs)),
         marginal_rate=float(curve.marginal(jobs)),
-        given=None if lessons else {"type": curve.type, **curve.parameters()},
-        learned=_learned(lessons, backend) if lessons else None,
+        given=None if feedback else {"type": curve.type, **curve.parameters()},
+        learned=_learned(feedback, backend) if feedback else None,
     )
 
 
-def _learned(lessons: CurveFeedback, backend: int) -> LearnedCurve:
-    learner, curve = lessons.learner, lessons.curve(backend)
+def _learned(feedback: CurveFeedback, backend: int) -> LearnedCurve:
+    learner, curve = feedback.learner, feedback.curve(backend)
     fitted = learner.fitted(backend)
     # One that was not seen says what is believed of it: it counts for as much as one completion.
     weight = fitted.completions + learner.learning.prior.completions
     points = {n: (rate * weight, weight) for n, rate in curve.points if n > 0}
-    return LearnedCurve(fitted.completions, fitted.cut, points, lessons.counts(backend))
+    return LearnedCurve(fitted.completions, fitted.cut, points, feedback.counts(backend))
 
 
 def without_credentials(url: str) -> str:
@@ -165,7 +165,7 @@ class Opened:
             self._connectors[name] = connector
         return Snapshot(
             backends={
-                name: SeenBackend(opened=connector.opened + self._before.get(name, 0))
+                name: BackendSnapshot(opened=connector.opened + self._before.get(name, 0))
                 for name, connector in self._connectors.items()
             }
         )

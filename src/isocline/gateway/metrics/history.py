@@ -3,7 +3,7 @@
 from collections import deque
 from typing import final
 
-from isocline.gateway.metrics.optimality import Optimality, standing
+from isocline.gateway.metrics.optimality import Optimality, optimality_between
 from isocline.gateway.metrics.snapshot import Snapshot
 
 
@@ -21,7 +21,7 @@ class History:
         while len(self._kept) > 2 and self._kept[1].now <= snapshot.now - self.seconds:
             self._kept.popleft()
 
-    def standing(self) -> Optimality:
+    def optimality(self) -> Optimality:
         """Account from the oldest to the latest snapshot."""
         kept = list(self._kept)
-        return standing(kept[0], kept[-1]) if len(kept) > 1 else Optimality()
+        return optimality_between(kept[0], kept[-1]) if len(kept) > 1 else Optimality()

@@ -57,7 +57,7 @@ class _Served(NamedTuple):
     wait: float
 
 
-def standing(start: Snapshot, end: Snapshot) -> Optimality:
+def optimality_between(start: Snapshot, end: Snapshot) -> Optimality:
     """Account of a window between two snapshots, both merged over the same processes."""
     window = end.now - start.now
     served = _served(start, end)

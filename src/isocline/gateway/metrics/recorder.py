@@ -15,10 +15,10 @@ from typing import NamedTuple, final
 from isocline.gateway.access_log import Access
 from isocline.gateway.config import ProxySettings
 from isocline.gateway.core.core import Core
-from isocline.gateway.metrics.collect import LiveProxy, Opened, seen_of, usage_now
+from isocline.gateway.metrics.collect import LiveProxy, Opened, snapshot_of, usage_now
 from isocline.gateway.metrics.counters import Counters
 from isocline.gateway.metrics.failure_reasons import cause_of
-from isocline.gateway.metrics.snapshot import Pair, SeenBackend, Snapshot, merged
+from isocline.gateway.metrics.snapshot import BackendSnapshot, Pair, Snapshot, merged
 from isocline.model.fleet import RoutingSystem
 
 _BATCH = 64  # requests, as code that has just run runs twice as fast: 0.1 ms at a time
@@ -90,7 +90,7 @@ class Recorder:
             policy: Name of the new one.
         """
         past = self._numbering
-        counted = seen_of(before, past.system, past.settings, now).counted()
+        counted = snapshot_of(before, past.system, past.settings, now).counted()
         self._before = merged([self._before, counted])
         self._past.append(past)
         self._numbering = _numbering(system, settings, now)
@@ -106,10 +106,10 @@ class Recorder:
         """
         self.flush()
         numbering = self._numbering
-        live = seen_of(core, numbering.system, numbering.settings, now, proxy)
+        live = snapshot_of(core, numbering.system, numbering.settings, now, proxy)
         opened = self._opened.by(live.backends, proxy)
         failures = {
-            name: SeenBackend(failures=dict(causes)) for name, causes in self._failures.items()
+            name: BackendSnapshot(failures=dict(causes)) for name, causes in self._failures.items()
         }
         own = Snapshot(
             now=now,

@@ -73,7 +73,7 @@ class LiveFrontend:
 
 @final
 @dataclass(frozen=True, slots=True)
-class SeenFrontend:
+class FrontendSnapshot:
     """Counts of one frontend, ever; `live` is None if it no longer exists."""
 
     holds: int = 0
@@ -117,7 +117,7 @@ class LiveBackend:
 
 @final
 @dataclass(frozen=True, slots=True)
-class SeenBackend:
+class BackendSnapshot:
     """Counts of one backend, ever; `live` is None if it no longer exists."""
 
     failures: dict[str, int] = field(default_factory=dict)  # attempts, by cause
@@ -144,8 +144,8 @@ class Snapshot:
     tunnels: int = 0
     refused: int = 0  # connections, ever
     pairs: dict[str, dict[str, Pair]] = field(default_factory=dict)  # frontend, backend
-    frontends: dict[str, SeenFrontend] = field(default_factory=dict)
-    backends: dict[str, SeenBackend] = field(default_factory=dict)
+    frontends: dict[str, FrontendSnapshot] = field(default_factory=dict)
+    backends: dict[str, BackendSnapshot] = field(default_factory=dict)
     usage: dict[str, float] = field(metadata=_USAGE, default_factory=dict)  # by Prometheus' names
 
     def counted(self) -> "Snapshot":

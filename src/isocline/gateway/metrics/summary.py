@@ -13,9 +13,9 @@ from isocline.gateway.metrics.histogram import percentile
 from isocline.gateway.metrics.optimality import PARTS, Optimality, notes, relative_error
 from isocline.gateway.metrics.snapshot import (
     STATES,
+    BackendSnapshot,
     LiveBackend,
     Pair,
-    SeenBackend,
     Snapshot,
     merged_pairs,
 )
@@ -107,7 +107,7 @@ class BackendPart:
     requests: Requests
 
 
-def statistics(snapshot: Snapshot, standing: Optimality | None = None) -> dict[str, Any]:
+def statistics(snapshot: Snapshot, optimality: Optimality | None = None) -> dict[str, Any]:
     """Make the document; numbers are finite or None."""
     pairs = snapshot.pairs
     found: dict[str, Any] = {
@@ -126,7 +126,7 @@ def statistics(snapshot: Snapshot, standing: Optimality | None = None) -> dict[s
             asdict(_backend(name, seen, (row[name] for row in pairs.values() if name in row)))
             for name, seen in snapshot.backends.items()
         ],
-        "optimality": _optimality(standing or Optimality()),
+        "optimality": _optimality(optimality or Optimality()),
     }
     return {key: finite(value) for key, value in found.items()}
 
@@ -143,7 +143,7 @@ def _frontend(snapshot: Snapshot, name: str) -> FrontendPart:
     )
 
 
-def _backend(name: str, seen: SeenBackend, pairs: Iterable[Pair]) -> BackendPart:
+def _backend(name: str, seen: BackendSnapshot, pairs: Iterable[Pair]) -> BackendPart:
     live = seen.live
     return BackendPart(
         name,
@@ -205,21 +205,21 @@ def _times(seen: Histogram) -> Times:
     return Times(seen.mean, *(percentile(seen, share) for share in (0.5, 0.9, 0.99, 0.999)))
 
 
-def _optimality(standing: Optimality) -> dict[str, Any]:
-    gap = standing.gap
+def _optimality(optimality: Optimality) -> dict[str, Any]:
+    gap = optimality.gap
     return {
-        "window": standing.window,
-        "served": standing.served,
-        "why_not": standing.why_not,
+        "window": optimality.window,
+        "served": optimality.served,
+        "why_not": optimality.why_not,
         "gap": gap.ratio if gap else None,
         "latency": gap.latency if gap else None,
         "parts": {part: getattr(gap, part) for part in PARTS} if gap else {},
         "optimum_error": gap.optimum_error if gap else None,
         "stale_counts": gap.stale_counts if gap else None,
-        "capacity_scale": standing.capacity_scale,
-        "capacity_scale_low": standing.capacity_interval and standing.capacity_interval.low,
-        "capacity_scale_high": standing.capacity_interval and standing.capacity_interval.high,
-        "unseen": list(standing.unseen),
-        "notes": notes(standing),
-        "missing_edges": [edge._asdict() for edge in standing.missing_edges],
+        "capacity_scale": optimality.capacity_scale,
+        "capacity_scale_low": optimality.capacity_interval and optimality.capacity_interval.low,
+        "capacity_scale_high": optimality.capacity_interval and optimality.capacity_interval.high,
+        "unseen": list(optimality.unseen),
+        "notes": notes(optimality),
+        "missing_edges": [edge._asdict() for edge in optimality.missing_edges],
     }

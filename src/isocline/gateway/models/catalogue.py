@@ -16,7 +16,7 @@ Takers = Callable[[str], Sequence[int]]
 
 @final
 @dataclass(slots=True)
-class Heard:
+class LastAnswer:
     """Last good answer of one backend, and its time, s."""
 
     models: Mapping[str, Model]
@@ -28,14 +28,14 @@ class Catalogue:
     """Lists of all backends.
 
     Attributes:
-        heard: Last answer by the backend's number; None: it has not answered.
+        answers: Last answer by the backend's number; None: it has not answered.
     """
 
     def __init__(
         self, names: Sequence[str], neighbours: Sequence[Sequence[int]], rule: ModelListing
     ) -> None:
         """Initialise, from the names of the backends and the numbers of each frontend's."""
-        self.heard: list[Heard | None] = [None] * len(names)
+        self.answers: list[LastAnswer | None] = [None] * len(names)
         self._names = tuple(names)
         self._neighbours = tuple(frozenset(edges) for edges in neighbours)
         self._rule = rule
@@ -51,7 +51,7 @@ class Catalogue:
 
     def answered(self, backend: int, now: float, models: Mapping[str, Model]) -> None:
         """Store the list of a backend."""
-        self.heard[backend] = Heard(models, now)
+        self.answers[backend] = LastAnswer(models, now)
 
     def union(self, now: float, takers: Takers) -> list[Model]:
         """Return each model that a client may use, once, in the order of the backends.
@@ -59,9 +59,9 @@ class Catalogue:
         Fields beyond OpenAI's four are kept if all backends with the model agree on them.
         """
         found: dict[str, list[int]] = {}
-        for backend, heard in enumerate(self.heard):
-            if heard is not None and now - heard.at <= self._rule.kept:
-                for name in heard.models:
+        for backend, answer in enumerate(self.answers):
+            if answer is not None and now - answer.at <= self._rule.kept:
+                for name in answer.models:
                     found.setdefault(name, []).append(backend)
         union = []
         for name, backends in found.items():
@@ -74,7 +74,7 @@ class Catalogue:
         return frozenset().union(*(self._neighbours[frontend] for frontend in frontends))
 
     def _entry(self, name: str, backends: Sequence[int]) -> Model:
-        first, *others = [heard.models[name] for b in backends if (heard := self.heard[b])]
+        first, *others = [answer.models[name] for b in backends if (answer := self.answers[b])]
         agreed = {
             key: value
             for key, value in first.items()

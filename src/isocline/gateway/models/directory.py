@@ -60,8 +60,8 @@ class ModelDirectory:
         self._waiting: list[tuple[Takers, Callable[[list[Model]], None]]] = []
         self._task: asyncio.Task[None] | None = None
         if before is not None:
-            known = dict(zip(before._addresses, before._catalogue.heard, strict=True))
-            self._catalogue.heard = [known.get(address) for address in addresses]
+            known = dict(zip(before._addresses, before._catalogue.answers, strict=True))
+            self._catalogue.answers = [known.get(address) for address in addresses]
 
     async def start(self) -> None:
         """Open the client."""

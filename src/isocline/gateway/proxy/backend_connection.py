@@ -110,8 +110,8 @@ class BackendConnection(BackendSide, asyncio.Protocol):
         if not self.transport.is_closing():
             self.transport.resume_reading()
 
-    def said_all(self) -> bool:
-        return self.response is not None and self.response.said_all()
+    def after_last_event(self) -> bool:
+        return self.response is not None and self.response.after_last_event()
 
     def usage(self) -> Usage | None:
         return None if self.response is None else self.response.usage()
@@ -161,7 +161,7 @@ class BackendConnection(BackendSide, asyncio.Protocol):
         Section 9.8).
         """
         tls = self.transport.get_extra_info("ssl_object")
-        self._ended = tls is None or _has_said_so(tls)
+        self._ended = tls is None or _is_closed_by_peer(tls)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if exc is not None and self.exchange is not None:
@@ -266,7 +266,7 @@ class BackendConnection(BackendSide, asyncio.Protocol):
             exchange.client.write(head.forward(b""))
 
 
-def _has_said_so(tls: ssl.SSLObject) -> bool:
+def _is_closed_by_peer(tls: ssl.SSLObject) -> bool:
     try:
         return not tls.read(1)
     except ssl.SSLError:  # it waits for more

@@ -155,7 +155,7 @@ class ClientConnection(ClientSide, asyncio.Protocol):
         self.transport.set_write_buffer_limits(high=settings.sizes.buffer)
         peer = transport.get_extra_info("peername")
         secure = transport.get_extra_info("sslcontext") is not None
-        self.way = Forwarded(peer[0] if peer else "unknown", secure, settings.trusted)
+        self.forwarded = Forwarded(peer[0] if peer else "unknown", secure, settings.trusted)
         clients.connections.add(self)
         self.due = clients.clock() + settings.times.header
 
@@ -375,6 +375,6 @@ class ClientConnection(ClientSide, asyncio.Protocol):
     def _observe_refusal(self, error: BadMessageError) -> None:
         """Pass on a request that was rejected before its head was valid."""
         now = self._clients.clock()
-        access = Access(self.way.peer, b"", b"", b"", now, ended=now)
+        access = Access(self.forwarded.peer, b"", b"", b"", now, ended=now)
         access.status, access.reason = error.status, error.reason
         self._clients.decider.observe(access)

@@ -53,10 +53,10 @@ class Connector:
         """Idle connections."""
         return self._pool.idle
 
-    def rewrite(self, head: RequestHead, way: Forwarded) -> bytes:
+    def rewrite(self, head: RequestHead, forwarded: Forwarded) -> bytes:
         """Rewrite a request's head for this backend."""
         host = head.host if self.address.keep_host and head.host else self._host
-        added = way.lines(head.host or b"", head.way) + self._asks
+        added = forwarded.lines(head.host or b"", head.forwarded) + self._asks
         if self._closes and not head.upgrade:
             added += _CLOSE
         if self._authorization is not None:

@@ -104,8 +104,8 @@ class CoreBridge(Decider):
         self.exchanges[action.request] = exchange
         self._act(action)
 
-    def rewrite(self, backend: int, head: RequestHead, way: Forwarded) -> bytes:
-        return self.connectors[backend].rewrite(head, way)
+    def rewrite(self, backend: int, head: RequestHead, forwarded: Forwarded) -> bytes:
+        return self.connectors[backend].rewrite(head, forwarded)
 
     def finished(
         self, number: int, now: float, latency_known: bool, status: int, usage: Usage | None

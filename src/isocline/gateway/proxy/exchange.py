@@ -51,7 +51,7 @@ class Decider(ABC):
         """Pass on a request that has found its frontend."""
 
     @abstractmethod
-    def rewrite(self, backend: int, head: RequestHead, way: Forwarded) -> bytes:
+    def rewrite(self, backend: int, head: RequestHead, forwarded: Forwarded) -> bytes:
         """Rewrite a request's head for a backend."""
 
     @abstractmethod
@@ -148,7 +148,7 @@ class Exchange:
         self._detail = ""  # of the last attempt's failure, for the log
         self.sending = self.usage_asked = self.over = False
         self._sent = False  # something may have reached a backend
-        self.access = Access(client.way.peer, head.method, head.target, head.host or b"", now)
+        self.access = Access(client.forwarded.peer, head.method, head.target, head.host or b"", now)
         self.number = 0
         self.answered = self.begun = False
         self.deadline = self.due = now + decider.times.total
@@ -166,7 +166,7 @@ class Exchange:
             if body.size > most:
                 body.drop()
             backend.write_more(data)
-            self._watch_backend(self.decider.clock())
+            self._limit_backend(self.decider.clock())
         elif body.size > most and self.access.frontend != UNMATCHED:
             self._pause_if_full()
 
@@ -176,7 +176,7 @@ class Exchange:
         After the last event of a stream the request counts as served.
         """
         backend = self.backend
-        if backend is None or not backend.said_all():
+        if backend is None or not backend.after_last_event():
             self._cancel(CLIENT_GONE, "the client closed its connection")
             return
         self.backend = None
@@ -250,7 +250,7 @@ class Exchange:
         access.sent = now
         self._sent = True
         client, body = self.client, self.body
-        head = self.decider.rewrite(access.backend, self.head, client.way)
+        head = self.decider.rewrite(access.backend, self.head, client.forwarded)
         if body.size > self.decider.sizes.replay:
             backend.write(head)
             for part in body.parts:  # as they came: a long body is not copied
@@ -262,7 +262,7 @@ class Exchange:
             client.resume(NO_BACKEND_YET)
         if client.write_paused:
             backend.pause()
-        self._watch_backend(now)
+        self._limit_backend(now)
         return True
 
     def not_connected(self, attempt: int, cause: Cause, detail: str) -> None:
@@ -340,7 +340,7 @@ class Exchange:
             self.number,
             cause,
             sent=self._sent,
-            idempotent=(not received or self._may_go_again(cause)) and self.body.whole,
+            idempotent=(not received or self._is_repeatable(cause)) and self.body.whole,
             started=self.begun,
         )
 
@@ -367,7 +367,7 @@ class Exchange:
 
     # Steps
 
-    def _may_go_again(self, cause: Cause) -> bool:
+    def _is_repeatable(self, cause: Cause) -> bool:
         """Whether the request may reach a backend twice, by its method or frontend's setting."""
         if self.head.method in IDEMPOTENT:
             return True
@@ -383,7 +383,7 @@ class Exchange:
         if self.body.in_all > self.decider.sizes.bodies // 2:
             self.client.pause(NO_BACKEND_YET)
 
-    def _watch_backend(self, now: float) -> None:
+    def _limit_backend(self, now: float) -> None:
         """Set the backend's limit: bytes must move and, after the request, an answer come."""
         times = self.decider.times
         waits = self.complete and not self.begun

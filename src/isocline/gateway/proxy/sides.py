@@ -19,17 +19,17 @@ class ClientSide(ABC):
 
     Attributes:
         listener: Name of the listener that accepted it.
-        way: Fields that say for whom its requests are forwarded.
+        forwarded: Fields that say for whom its requests are forwarded.
         cors: Header lines that let a browser show the response at hand to its page.
         paused: Reasons for which it is not read; 0: it is read.
         write_paused: Whether the client takes the response too slowly.
         close_is_end: Whether the end of the connection marks the end of the present response.
     """
 
-    __slots__ = ("close_is_end", "cors", "listener", "paused", "way", "write_paused")
+    __slots__ = ("close_is_end", "cors", "forwarded", "listener", "paused", "write_paused")
 
     listener: str
-    way: Forwarded
+    forwarded: Forwarded
     cors: bytes
     paused: int
     write_paused: bool
@@ -98,7 +98,7 @@ class BackendSide(ABC):
         """Resume reading."""
 
     @abstractmethod
-    def said_all(self) -> bool:
+    def after_last_event(self) -> bool:
         """Whether the present response is a stream after its last event."""
 
     @abstractmethod

@@ -52,8 +52,8 @@ class TokenUsage:
         "_llama",
         "_model",
         "_repeats",
+        "_reported",
         "_rest",
-        "_said",
         "_stream",
     )
 
@@ -61,8 +61,8 @@ class TokenUsage:
         """Initialise; `stream`: server-sent events, else one document."""
         self._stream = stream
         self._rest = b""  # a stream's last line, or a document's tail
-        self._said: dict[int, Usage] = {}  # by choice
-        self._llama = False  # what is said is of one choice
+        self._reported: dict[int, Usage] = {}  # by choice
+        self._llama = False  # what is reported is of one choice
         self._finished = 0  # choices
         self._events = 0  # that have a text
         self._length = 0  # bytes of it, as JSON has them
@@ -93,11 +93,11 @@ class TokenUsage:
         """
         if not self._stream:
             self._read_document()
-        said = self._sum()
-        if said is not None:
-            if self._length and said.output:
-                ratios.learn(self._model, said.output, self._length)
-            return said
+        reported = self._sum()
+        if reported is not None:
+            if self._length and reported.output:
+                ratios.learn(self._model, reported.output, self._length)
+            return reported
         if not self._events:
             return None
         return Usage(None, ratios.tokens(self._model, self._length, self._events))
@@ -134,29 +134,29 @@ class TokenUsage:
         if self._stream and not NO_CHOICE.search(text):
             index = _INDEX.search(text)
             choice = int(index[1]) if index else _ALL
-        before = self._said.get(choice)
+        before = self._reported.get(choice)
         prompt = None if before is None else before.prompt
         if timings is not None:
             self._llama = True
             predicted = _PREDICTED.search(timings)
             if predicted:
                 prompt = sum(map(int, _READ.findall(timings)))
-                self._said[choice] = Usage(prompt, int(predicted[1]))
+                self._reported[choice] = Usage(prompt, int(predicted[1]))
         if usage is not None:
             read, output = _PROMPT.search(usage), _OUTPUT.search(usage)
             if read or output:
                 prompt = int(read[1]) if read else prompt
-                self._said[choice] = Usage(prompt, int(output[1]) if output else 0)
+                self._reported[choice] = Usage(prompt, int(output[1]) if output else 0)
 
     def _sum(self) -> Usage | None:
         """Sum over choices."""
-        said = self._said
-        if not said:
+        reported = self._reported
+        if not reported:
             return None
-        prompts = [one.prompt for one in said.values() if one.prompt is not None]
+        prompts = [one.prompt for one in reported.values() if one.prompt is not None]
         prompt = max(prompts) if prompts else None
-        of_all = said.get(_ALL)
-        choices = [one.output for choice, one in said.items() if choice != _ALL]
+        of_all = reported.get(_ALL)
+        choices = [one.output for choice, one in reported.items() if choice != _ALL]
         if self._llama:
             if of_all is None or len(choices) >= self._finished > 0:
                 return Usage(prompt, sum(choices))

@@ -167,7 +167,7 @@ class Transfer:
         else:
             self._exchange.decider.load(self._exchange.access.backend, load)
 
-    def said_all(self) -> bool:
+    def after_last_event(self) -> bool:
         """Whether this is a stream after its last event, of which only the end is missing.
 
         Many clients of OpenAI's API leave then, before the chunk that ends the body.

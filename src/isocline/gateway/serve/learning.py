@@ -65,7 +65,7 @@ def measure_for(serving: Serving, known: LearnedCurves | None) -> Measure | None
 
 def learned_by(serving: Serving, lessons: CurveFeedback) -> LearnedCurves:
     """Return the curves of one process."""
-    lessons.tell()
+    lessons.flush()
     system, measure = serving.system, lessons.measure
     learned = learned_curves(lessons.learner, [b.name for b in system.backends], system.name)
     if measure is None or serving.lessons is None:

@@ -127,7 +127,7 @@ class Worker:
 
     def learned(self) -> LearnedCurves | None:
         """Return the learned curves; None if it does not learn."""
-        lessons = self._version.core.lessons
+        lessons = self._version.core.feedback
         return None if lessons is None else learned_by(self._version.serving, lessons)
 
     async def stop(self, grace: float) -> None:
@@ -151,7 +151,7 @@ class Worker:
         if after.models is not None:
             await after.models.start()
         same = _same_backends(serving, before.serving)
-        after.core.health.go_on(before.core.health, same, self._clock())
+        after.core.availability.take_over(before.core.availability, same, self._clock())
         try:
             observers = self._observers(serving)
             self._proxy.replace(after.core, serving.proxy, observers, after.models)

@@ -49,5 +49,5 @@ def rehearse(core: Core) -> None:
     core.tick(1e9)
     if core.policy_error is not None:
         raise core.policy_error
-    if core.lessons is not None:
-        core.lessons.learner.rehearse()
+    if core.feedback is not None:
+        core.feedback.learner.rehearse()

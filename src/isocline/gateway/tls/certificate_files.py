@@ -23,7 +23,7 @@ def authorities_problem(path: str, error: Exception) -> str:
     problem = _unreadable(path)
     if problem is None and _CERTIFICATE not in Path(path).read_bytes():
         problem = "holds no certificate"
-    return f"{path} {problem or _said(error)}; {remedy}"
+    return f"{path} {problem or _system_text(error)}; {remedy}"
 
 
 def pair_problem(certificate: str, key: str | None, error: Exception) -> str:
@@ -49,7 +49,7 @@ def pair_problem(certificate: str, key: str | None, error: Exception) -> str:
         return f"{keys} holds no private key; {remedy}"
     if getattr(error, "reason", None) == "KEY_VALUES_MISMATCH":
         return f"the key in {keys} is not that of {certificate}; give two that belong together"
-    return f"{certificate} with key {keys}: {_said(error)}; give PEM files that are whole"
+    return f"{certificate} with key {keys}: {_system_text(error)}; give PEM files that are whole"
 
 
 def _unreadable(path: str) -> str | None:
@@ -61,7 +61,7 @@ def _unreadable(path: str) -> str | None:
     return None
 
 
-def _said(error: Exception) -> str:
+def _system_text(error: Exception) -> str:
     """OpenSSL's reason without its place in its source."""
     if isinstance(error, ssl.SSLError) and error.reason:
         return f"cannot be used: {error.reason.lower().replace('_', ' ')}"

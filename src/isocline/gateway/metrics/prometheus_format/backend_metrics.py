@@ -92,9 +92,9 @@ def of_curves(seen: Snapshot) -> Iterator[Metric]:
         yield gauge(f"isocline_curve_{name}", text, ("backend",), rows)
 
 
-def of_standing(standing: Optimality) -> Iterator[Metric]:
+def of_optimality(optimality: Optimality) -> Iterator[Metric]:
     """Families of the optimality gap, if there are enough requests for it."""
-    gap, interval = standing.gap, standing.capacity_interval
+    gap, interval = optimality.gap, optimality.capacity_interval
     for name, text, value in (
         ("optimality_gap", "Mean latency over the least possible.", gap and gap.ratio),
         (
@@ -107,9 +107,9 @@ def of_standing(standing: Optimality) -> Iterator[Metric]:
             "At most so much is lost to stale counts.",
             gap and gap.stale_counts,
         ),
-        ("gap_window_seconds", "What the gap is told of.", standing.window),
-        ("gap_window_requests", "Requests served in the window.", standing.served),
-        ("capacity_scale", "By how much all rates could grow.", standing.capacity_scale),
+        ("gap_window_seconds", "What the gap is told of.", optimality.window),
+        ("gap_window_requests", "Requests served in the window.", optimality.served),
+        ("capacity_scale", "By how much all rates could grow.", optimality.capacity_scale),
         (
             "capacity_scale_low",
             "Lower end of its 95 % interval, by what was seen of learned curves.",
@@ -132,5 +132,5 @@ def of_standing(standing: Optimality) -> Iterator[Metric]:
         "isocline_gap_missing_edge_seconds",
         "Mean latency that a connection which is not there would save.",
         PAIR,
-        (((it.frontend, it.backend), it.saves) for it in standing.missing_edges),
+        (((it.frontend, it.backend), it.saves) for it in optimality.missing_edges),
     )

@@ -17,24 +17,24 @@ from isocline.gateway.metrics.prometheus_format import backend_metrics, request_
 from isocline.gateway.metrics.snapshot import Snapshot
 
 
-def prometheus(snapshot: Snapshot, standing: Optimality | None = None) -> bytes:
+def prometheus(snapshot: Snapshot, optimality: Optimality | None = None) -> bytes:
     """Format in the text format, version 0.0.4."""
-    return exposed(snapshot, standing, "")[0]
+    return exposed(snapshot, optimality, "")[0]
 
 
-def exposed(snapshot: Snapshot, standing: Optimality | None, accept: str) -> tuple[bytes, str]:
+def exposed(snapshot: Snapshot, optimality: Optimality | None, accept: str) -> tuple[bytes, str]:
     """Return (text, content type), in OpenMetrics if the Accept field asks for it."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Told(snapshot, standing or Optimality()))
+    registry.register(_SnapshotCollector(snapshot, optimality or Optimality()))
     encode, content_type = choose_encoder(accept)
     return encode(registry), content_type
 
 
 @final
-class _Told(Collector):
-    def __init__(self, snapshot: Snapshot, standing: Optimality) -> None:
+class _SnapshotCollector(Collector):
+    def __init__(self, snapshot: Snapshot, optimality: Optimality) -> None:
         self._snapshot = snapshot
-        self._standing = standing
+        self._optimality = optimality
 
     def collect(self) -> Iterator[Metric]:
         yield from request_metrics.of_router(self._snapshot)
@@ -42,5 +42,5 @@ class _Told(Collector):
         yield from request_metrics.of_frontends(self._snapshot)
         yield from backend_metrics.of_backends(self._snapshot)
         yield from backend_metrics.of_curves(self._snapshot)
-        yield from backend_metrics.of_standing(self._standing)
+        yield from backend_metrics.of_optimality(self._optimality)
         yield from request_metrics.of_process(self._snapshot)
