@@ -233,28 +233,28 @@ def test_questions_are_answered_in_any_order_until_the_end_has_gone(
     async def scenario() -> None:
         ours, theirs = socket.socketpair()
         answering = asyncio.create_task(answer_all(theirs, answer))
-        asker = await RpcClient.over(ours)
-        slow = asyncio.create_task(asker.ask("wait", None))
-        assert await asker.ask("at once", 1) == 1
+        client = await RpcClient.connect(ours)
+        slow = asyncio.create_task(client.call("wait", None))
+        assert await client.call("at once", 1) == 1
         assert not slow.done()
         gate.set()
         assert await slow is None
         gate.clear()
         with pytest.raises(UsageError, match="not so"):
-            await asker.ask("fail")
+            await client.call("fail")
         with pytest.raises(UsageError, match="ZeroDivisionError: ours"):
-            await asker.ask("break", within=60.0)
+            await client.call("break", timeout=60.0)
         assert "break failed" in caplog.text
         with pytest.raises(TimeoutError):
-            await asker.ask("wait", None, within=0.05)
-        waiting = asyncio.create_task(asker.ask("wait", None))
+            await client.call("wait", None, timeout=0.05)
+        waiting = asyncio.create_task(client.call("wait", None))
         await asyncio.sleep(0.05)
         answering.cancel()
         with pytest.raises(GoneError):
             await waiting
         with pytest.raises(GoneError):
-            await asker.ask("at once", 1)
-        asker.close()
+            await client.call("at once", 1)
+        client.close()
 
     uvloop.run(scenario())
 
@@ -271,11 +271,11 @@ def test_an_answer_to_a_process_that_has_gone_is_dropped_without_an_error() -> N
 
         ours, theirs = socket.socketpair()
         answering = asyncio.create_task(answer_all(theirs, answer))
-        asker = await RpcClient.over(ours)
-        asking = asyncio.create_task(asker.ask("wait"))
+        client = await RpcClient.connect(ours)
+        asking = asyncio.create_task(client.call("wait"))
         await asked.wait()
         asking.cancel()
-        asker.close()
+        client.close()
         await answering
         gate.set()
         await asyncio.sleep(0.05)

@@ -30,28 +30,28 @@ class RpcClient:
         self._writer = writer
         self._numbers = count()
         self._waiting: dict[int, asyncio.Future[Any]] = {}
-        self._hearing = asyncio.get_running_loop().create_task(self._hear(reader))
+        self._reading = asyncio.get_running_loop().create_task(self._read_answers(reader))
 
     @classmethod
-    async def over(cls, end: socket.socket) -> Self:
+    async def connect(cls, end: socket.socket) -> Self:
         """Initialise from one end of the pair."""
         return cls(*await asyncio.open_unix_connection(sock=end))
 
-    async def ask(self, question: str, about: Any = None, within: float | None = None) -> Any:
-        """Call, and wait for the answer for so many s at most.
+    async def call(self, method: str, argument: Any = None, timeout: float | None = None) -> Any:
+        """Call a method, and wait for the answer for `timeout` s at most.
 
         Raises:
             GoneError: The other process has ended.
             TimeoutError: There was no answer in time.
             UsageError: The other process reports an error.
         """
-        if self._hearing.done():
+        if self._reading.done():
             raise GoneError("the process has ended")
         number = next(self._numbers)
         answer = self._waiting[number] = asyncio.get_running_loop().create_future()
         try:
-            _send(self._writer, (number, question, about))
-            async with asyncio.timeout(within):
+            _send(self._writer, (number, method, argument))
+            async with asyncio.timeout(timeout):
                 return await answer
         finally:
             del self._waiting[number]
@@ -59,16 +59,16 @@ class RpcClient:
     def close(self) -> None:
         """Close the pair, which the other end notices."""
         self._writer.close()
-        self._hearing.cancel()
+        self._reading.cancel()
 
-    async def _hear(self, reader: asyncio.StreamReader) -> None:
+    async def _read_answers(self, reader: asyncio.StreamReader) -> None:
         try:
             while True:
-                number, good, answer = await received(reader)
+                number, succeeded, answer = await received(reader)
                 future = self._waiting.get(number)
                 if future is None or future.done():
                     continue
-                if good:
+                if succeeded:
                     future.set_result(answer)
                 else:
                     future.set_exception(UsageError(answer))
@@ -87,13 +87,13 @@ async def answer_all(end: socket.socket, answer: Callable[[str, Any], Awaitable[
     reader, writer = await asyncio.open_unix_connection(sock=end)
     busy: set[asyncio.Task[None]] = set()
 
-    async def one(number: int, question: str, about: Any) -> None:
+    async def one(number: int, method: str, argument: Any) -> None:
         try:
-            message = (number, True, await answer(question, about))
+            message = (number, True, await answer(method, argument))
         except IsoclineError as error:
             message = (number, False, str(error))
         except Exception as error:
-            LOG.exception("%s failed", question)
+            LOG.exception("%s failed", method)
             message = (number, False, f"{type(error).__name__}: {error}")
         _send(writer, message)
 

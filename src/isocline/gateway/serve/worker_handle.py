@@ -54,9 +54,9 @@ class WorkerHandle:
             TimeoutError: The start takes too long; the process is killed.
         """
         process, end = await start_in_loop(_WORKER, descriptors=[setup.counts])
-        handle = cls(process, await RpcClient.over(end))
+        handle = cls(process, await RpcClient.connect(end))
         try:
-            await handle._client.ask("start", setup, _START)
+            await handle._client.call("start", setup, _START)
         except BaseException:
             await handle.kill()
             raise
@@ -75,21 +75,21 @@ class WorkerHandle:
 
     async def reload(self, serving: Serving) -> None:
         """Reload settings; raises UsageError, GoneError or TimeoutError."""
-        await self._client.ask("reload", serving, _START)
+        await self._client.call("reload", serving, _START)
 
     async def snapshot(self) -> Snapshot:
         """Return its snapshot; raises GoneError or TimeoutError."""
-        seen: Snapshot = await self._client.ask("snapshot", None, _SOON)
-        return seen
+        snapshot: Snapshot = await self._client.call("snapshot", None, _SOON)
+        return snapshot
 
     async def learned(self) -> LearnedCurves | None:
         """Return its learned curves; raises GoneError or TimeoutError."""
-        known: LearnedCurves | None = await self._client.ask("learned", None, _SOON)
+        known: LearnedCurves | None = await self._client.call("learned", None, _SOON)
         return known
 
     async def stop(self, grace: float) -> LearnedCurves | None:
         """Drain it for at most `grace` s; returns its curves. Raises GoneError or TimeoutError."""
-        known: LearnedCurves | None = await self._client.ask("stop", grace, grace + _LATE)
+        known: LearnedCurves | None = await self._client.call("stop", grace, grace + _LATE)
         return known
 
     async def kill(self) -> None:

@@ -28,21 +28,21 @@ class _Served:
         self._ending: asyncio.Task[None] | None = None
         self.over = asyncio.Event()
 
-    async def answer(self, question: str, about: Any) -> Any:
+    async def answer(self, method: str, argument: Any) -> Any:
         """Answer a call."""
-        if question == "start":
-            return await self._start(about)
+        if method == "start":
+            return await self._start(argument)
         worker = self._worker
         if worker is None:
             raise GoneError("the worker has not been started")
-        if question == "snapshot":
+        if method == "snapshot":
             return worker.snapshot()
-        if question == "learned":
+        if method == "learned":
             return worker.learned()
-        if question == "reload":
-            self._drain, self._delay = about.drain, about.drain_delay
-            return await worker.reload(about)
-        await worker.stop(about)
+        if method == "reload":
+            self._drain, self._delay = argument.drain, argument.drain_delay
+            return await worker.reload(argument)
+        await worker.stop(argument)
         asyncio.get_running_loop().call_soon(self.over.set)  # once the answer is written
         return worker.learned()
 
