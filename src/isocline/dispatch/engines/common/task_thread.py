@@ -125,14 +125,14 @@ class TaskThreads:
             if attempt in self._cancelled:
                 return Stopped(attempt, node)
             job = self._jobs[attempt] = Job(attempt, run)
-            hand = self._idle.pop() if self._idle else TaskThread()
+            thread = self._idle.pop() if self._idle else TaskThread()
         try:
-            return hand.perform(job, node, limit)
+            return thread.perform(job, node, limit)
         finally:
             with self._lock:
                 del self._jobs[attempt]
-                if hand.clean:
-                    self._idle.append(hand)
+                if thread.clean:
+                    self._idle.append(thread)
 
     def cancel(self, attempt: int) -> bool:
         """Stop an attempt, or prevent its begin; returns whether it had begun."""
@@ -156,5 +156,5 @@ class TaskThreads:
         with self._lock:
             for job in self._jobs.values():
                 job.cancel()
-            for hand in self._idle:
-                hand.dismiss()
+            for thread in self._idle:
+                thread.dismiss()

@@ -14,15 +14,16 @@ from isocline.dispatch.engines.base import (
     Emit,
     Event,
     Fetched,
-    Holds,
     Node,
     Raised,
     Stopped,
     WorkItem,
 )
 from isocline.dispatch.engines.common import calls
+from isocline.dispatch.engines.common.chunk_places import ChunkPlaces
 from isocline.dispatch.engines.common.errors import EngineError, UnreadError
 from isocline.dispatch.engines.common.remote_functions import Loader, Numbers
+from isocline.dispatch.engines.common.remote_node import Answer
 from isocline.dispatch.engines.common.settings import code_of
 from isocline.dispatch.engines.dask import worker_context as at_node
 from isocline.dispatch.engines.dask.chunks import Chunks
@@ -78,12 +79,15 @@ class DaskEngine:
         self._client = client if isinstance(client, Client) else None
         self._address = client if isinstance(client, str) else None
         self._connects = self._client is None
-        self._chunks = Chunks(chunks or {})
+        self._places = ChunkPlaces(self._names, self._emit)
+        self._chunks = Chunks(chunks or {}, self._places)
         self.fetches = bool(chunks)  # those of a loader are read in the task
         self.loader = loader
         self.directories: Mapping[str, Path] = {}
         self.fixed = False
-        self._members = Membership(self._chunks, code_of(loader), racks or {}, self._emit)
+        self._members = Membership(
+            self._chunks, self._places, code_of(loader), racks or {}, self._emit
+        )
         self._begin = begin
         self._numbers = Numbers()
         self._over: list[Future[Any]] = []  # of attempts that have ended
@@ -118,7 +122,7 @@ class DaskEngine:
         self._loop.call_soon_threadsafe(lambda: self._link.spawn(self._fetch(node, chunk)))
 
     def locations(self, chunk: str) -> Sequence[str]:
-        return [name for place in self._chunks.at(chunk) for name in self._members.names(place)]
+        return self._places.nodes(chunk)
 
     def close(self) -> None:
         if self._closed or self._client is None:
@@ -203,12 +207,12 @@ class DaskEngine:
             )
         return Raised(work.attempt, server.node.name, *calls.failure(error), unread)
 
-    def _tell(self, server: Server, work: WorkItem, answer: at_node.Answer | Raised) -> None:
+    def _tell(self, server: Server, work: WorkItem, answer: Answer | Raised) -> None:
         if isinstance(answer, Raised):
             self._emit(answer)
             return
         if answer.fetched and work.chunk is not None and isinstance(answer.ending, Done):
-            self._hold(work.chunk, server.worker.address)
+            self._places.came(work.chunk, server.worker.address)
         self._emit(answer.ending)
 
     async def _fetch(self, name: str, chunk: str) -> None:
@@ -216,21 +220,15 @@ class DaskEngine:
         if server is None:
             return
         worker, future = server.worker.address, self._chunks.future(chunk)
-        holders = [address for address in self._chunks.at(chunk) if self._members.names(address)]
+        holders = [address for address in self._places.at(chunk) if self._members.names(address)]
         if future is not None and holders:
             with suppress(OSError, KeyError):  # the scheduler or the chunk is gone
                 size = await self._chunks.size(self._link.client, chunk)
                 held = bool(await self._link.at(worker, at_node.fetch, future.key, holders, size))
         if self._members.servers.get(name) is server:
             if held:
-                self._hold(chunk, worker)
+                self._places.came(chunk, worker)
             self._emit(Fetched(chunk, name, held, time.monotonic() - start))
-
-    def _hold(self, chunk: str, address: str) -> None:
-        """Record that a worker, and so each of its threads, holds a chunk."""
-        if self._chunks.came(chunk, address):
-            for name in self._members.names(address):
-                self._emit(Holds(chunk, name))
 
     async def _cancel(self, name: str, attempt: int) -> None:
         server = self._members.servers.get(name)
@@ -255,6 +253,9 @@ class DaskEngine:
         if (number := self._numbers.forgotten()) is not None:
             workers = self._members.addresses()
             self._link.spawn(self._link.at_all(workers, at_node.forget, number))
+
+    def _names(self, address: str) -> Sequence[str]:
+        return self._members.names(address)
 
     def _emit(self, event: Event) -> None:
         if self._begun and not self._closed:

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, final
 
-from isocline.dispatch.engines.base import Drops, Emit, Holds, NodeLost, NodeUp
+from isocline.dispatch.engines.base import Emit, NodeLost, NodeUp
+from isocline.dispatch.engines.common.chunk_places import ChunkPlaces
 from isocline.dispatch.engines.dask import worker_context as at_node
 from isocline.dispatch.engines.dask.chunks import Chunks
 from isocline.dispatch.engines.dask.connection import Connection
@@ -25,10 +26,16 @@ class Membership:
     """
 
     def __init__(
-        self, chunks: Chunks, loader: bytes | None, racks: Mapping[str, str], emit: Emit
+        self,
+        chunks: Chunks,
+        places: ChunkPlaces,
+        loader: bytes | None,
+        racks: Mapping[str, str],
+        emit: Emit,
     ) -> None:
         self.servers: dict[str, Server] = {}
         self._chunks = chunks
+        self._places = places
         self._loader = loader
         self._racks = dict(racks)
         self._emit = emit
@@ -47,7 +54,7 @@ class Membership:
         """Begin to watch; waits for the workers that are there to join, for so many s at most."""
         self._link = link
         self._looking = asyncio.Lock()
-        link.client.subscribe_topic("all", self._told)
+        link.client.subscribe_topic("all", self._on_event)
         if joins := await self._see():
             await asyncio.wait(joins, timeout=patience)
         link.spawn(self._watch())
@@ -67,7 +74,7 @@ class Membership:
             await self._look()
             took = time.monotonic() - start
 
-    def _told(self, event: tuple[float, Any]) -> None:
+    def _on_event(self, event: tuple[float, Any]) -> None:
         """Handle any event of Dask's scheduler."""
         match event[1]:
             case {"action": "remove-worker", "worker": address}:
@@ -93,9 +100,7 @@ class Membership:
         for address in workers.keys() - self._names.keys() - self._joining:
             self._joining.add(address)
             joins.append(self._link.spawn(self._join(address, workers[address])))
-        for chunk, address, holds in await self._chunks.look(self._link.client):
-            for name in self.names(address):
-                self._emit((Holds if holds else Drops)(chunk, name))
+        await self._chunks.look(self._link.client)
         return joins
 
     async def _join(self, address: str, worker: Mapping[str, Any]) -> None:
@@ -111,9 +116,8 @@ class Membership:
             self._emit(NodeUp(node))
         names = [node.name for node in nodes]
         self._names = {**self._names, address: names}
-        for chunk in self._chunks.held(address):
-            for name in names:
-                self._emit(Holds(chunk, name))
+        for name in names:
+            self._places.joined(name, address)
 
     def _leave(self, address: str, reason: str) -> None:
         names = self.names(address)

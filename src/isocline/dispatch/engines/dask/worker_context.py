@@ -1,16 +1,15 @@
 """Worker side of the Dask engine. Each engine's state there is in its `WorkerContext`."""
 
 import asyncio
-import pickle
 import time
-from typing import NamedTuple, final
+from typing import final
 
 from distributed import Worker, get_worker
 from distributed.worker_state_machine import AcquireReplicasEvent
 
 from isocline.dispatch.engines.base import Done, Ending
-from isocline.dispatch.engines.common.attempt import Read, performed
-from isocline.dispatch.engines.common.remote_functions import Functions, Loader
+from isocline.dispatch.engines.common.attempt import Read
+from isocline.dispatch.engines.common.remote_node import Answer, RemoteNode, TaskRequest
 from isocline.dispatch.engines.common.task_thread import TaskThreads
 
 _AWAY = {"released", "missing"}  # states at a worker of chunks that it might fetch,
@@ -19,35 +18,13 @@ _POLL = 0.005  # s, much less than a fetch that is worth it
 _PATIENCE = 60.0  # s: 6 GB at 100 MB/s
 
 
-class TaskRequest(NamedTuple):
-    """Request to a worker for one attempt."""
-
-    engine: str
-    node: str
-    attempt: int
-    function: int
-    arguments: bytes
-    chunk: str | None
-    held: bool  # a loader's chunk: the scheduler says that the node holds it
-    key: str | None  # of the chunk, if it is Dask's
-    limit: float | None  # s
-
-
-class Answer(NamedTuple):
-    """Outcome of an attempt, and whether Dask fetched its chunk for it."""
-
-    ending: Ending
-    fetched: bool
-
-
 @final
 class WorkerContext:
     """Context of one engine in one process, which may have several workers."""
 
     def __init__(self, loader: bytes | None) -> None:
-        self.functions = Functions()
-        self.hands = TaskThreads()
-        self.loader: Loader | None = pickle.loads(loader) if loader else None
+        self.node = RemoteNode(loader)
+        self.threads = TaskThreads()
         self._fetches: dict[tuple[str, str], float] = {}
 
     def fetch(self, worker: Worker, key: str) -> float | None:
@@ -65,35 +42,35 @@ class WorkerContext:
         return None
 
 
-_WORKSHOPS: dict[str, WorkerContext] = {}
+_CONTEXTS: dict[str, WorkerContext] = {}
 
 
 def open_context(engine: str, loader: bytes | None) -> bool:
     """Open the context at a worker, before any other call; returns True."""
-    if engine not in _WORKSHOPS:
-        _WORKSHOPS[engine] = WorkerContext(loader)
+    if engine not in _CONTEXTS:
+        _CONTEXTS[engine] = WorkerContext(loader)
     return True
 
 
 def close_context(engine: str) -> None:
     """Close the context with the engine; running attempts are stopped."""
-    if workshop := _WORKSHOPS.pop(engine, None):
-        workshop.hands.close()
+    if context := _CONTEXTS.pop(engine, None):
+        context.threads.close()
 
 
 def learn(engine: str, number: int, code: bytes) -> None:
     """Store a function for later attempts."""
-    _WORKSHOPS[engine].functions.learn(number, code)
+    _CONTEXTS[engine].node.functions.learn(number, code)
 
 
 def forget(engine: str, number: int) -> None:
     """Remove a function that no later attempt calls."""
-    _WORKSHOPS[engine].functions.forget(number)
+    _CONTEXTS[engine].node.functions.forget(number)
 
 
 def cancel(engine: str, attempt: int) -> bool:
     """Stop an attempt; returns whether it has begun."""
-    return _WORKSHOPS[engine].hands.cancel(attempt)
+    return _CONTEXTS[engine].threads.cancel(attempt)
 
 
 async def fetch(engine: str, key: str, holders: list[str], size: int, dask_worker: Worker) -> bool:
@@ -116,32 +93,28 @@ async def fetch(engine: str, key: str, holders: list[str], size: int, dask_worke
         ):
             return False
         await asyncio.sleep(_POLL)
-    _WORKSHOPS[engine].fetch(dask_worker, key)  # not on account of the next task
+    _CONTEXTS[engine].fetch(dask_worker, key)  # not on account of the next task
     return True
 
 
-def run(order: TaskRequest, value: object) -> Answer:
-    """Run a task for Dask; `value` is the chunk's, if Dask has it."""
-    workshop = _WORKSHOPS[order.engine]
-    fetch = workshop.fetch(get_worker(), order.key) if order.key else None
+def run(engine: str, node: str, request: TaskRequest, key: str | None, value: object) -> Answer:
+    """Run a task for Dask.
 
-    def read() -> Read:
-        if order.key:
-            return Read(value, fetch is None)
-        assert order.chunk is not None
-        loader = workshop.loader
-        return Read(loader(order.chunk) if loader else order.chunk, order.held)
+    Args:
+        engine: Name of the engine.
+        node: Name of the node.
+        request: The attempt.
+        key: Dask's key of its chunk, if Dask has it; else the loader reads it.
+        value: The value of that chunk.
+    """
+    context = _CONTEXTS[engine]
+    fetch = context.fetch(get_worker(), key) if key else None  # s
+    read = (lambda: Read(value, fetch is None)) if key else None
 
     def perform() -> Ending:
-        return performed(
-            order.attempt,
-            order.node,
-            lambda: workshop.functions.get(order.function),
-            order.arguments,
-            None if order.chunk is None else read,
-        )
+        return context.node.perform(node, request, read)
 
-    ending = workshop.hands.perform(order.attempt, order.node, order.limit, perform)
+    ending = context.threads.perform(request.attempt, node, request.limit, perform)
     if fetch and isinstance(ending, Done):
         seconds, read_seconds = ending.seconds + fetch, ending.read_seconds + fetch
         ending = ending._replace(seconds=seconds, read_seconds=read_seconds)

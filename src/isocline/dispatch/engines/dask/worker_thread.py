@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, final
 
 from isocline.dispatch.engines.base import Node, WorkItem
+from isocline.dispatch.engines.common.remote_node import TaskRequest
 from isocline.dispatch.engines.dask import worker_context as at_node
 
 if TYPE_CHECKING:
@@ -64,21 +65,13 @@ class Server:
         chunk: "Future[Any] | None",
     ) -> "Future[Any]":
         """Submit an attempt to Dask, bound to this worker."""
-        name = self.node.name
-        order = at_node.TaskRequest(
-            engine=engine,
-            node=name,
-            attempt=work.attempt,
-            function=number,
-            arguments=work.arguments,
-            chunk=work.chunk,
-            held=name in work.holders,
-            key=None if chunk is None else chunk.key,
-            limit=work.limit,
-        )
+        name, held = self.node.name, self.node.name in work.holders
         future = self.futures[work.attempt] = client.submit(
             at_node.run,
-            order,
+            engine,
+            name,
+            TaskRequest(work.attempt, number, work.arguments, work.chunk, held, work.limit),
+            None if chunk is None else chunk.key,
             chunk,
             key=f"isocline-{engine}-{work.attempt}",
             workers=[self.worker.address],

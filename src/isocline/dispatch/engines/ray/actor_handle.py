@@ -11,7 +11,8 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from isocline.dispatch.engines.base import Node, Stopped, TimedOut, WorkItem
 from isocline.dispatch.engines.common.deadlines import Deadlines
-from isocline.dispatch.engines.ray.actor import RayNode, TaskRequest
+from isocline.dispatch.engines.common.remote_node import TaskRequest
+from isocline.dispatch.engines.ray.actor import RayNode
 from isocline.dispatch.engines.ray.chunk_stream import Answers, Hear
 
 if TYPE_CHECKING:
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
 # Calls that do not wait for the attempts.
 _CONTROL, _FETCHING = "control", "fetching"
 _FETCHES = 8  # at once
-_LANES = [f"lane {i}" for i in range(4)]  # of which all but one may be given up at a time
-_GROUPS = {_CONTROL: 1, _FETCHING: _FETCHES} | dict.fromkeys(_LANES, 1)
+_SLOTS = [f"slot {i}" for i in range(4)]  # of which all but one may be given up at a time
+_GROUPS = {_CONTROL: 1, _FETCHING: _FETCHES} | dict.fromkeys(_SLOTS, 1)
 
 
 @final
@@ -41,7 +42,7 @@ class ActorHandle:
         self.place = place
         self.pinged = False
         self._attempts: dict[int, WorkItem] = {}  # in order
-        self._watch = Deadlines(node.name, patience)
+        self._deadlines = Deadlines(node.name, patience)
         # Without a restart by Ray, which would hide that attempts were lost.
         actor: Any = ray.remote(concurrency_groups=_GROUPS)(RayNode)
         self._actor = actor.options(
@@ -49,8 +50,8 @@ class ActorHandle:
             max_restarts=0,
             scheduling_strategy=NodeAffinitySchedulingStrategy(place, soft=False),
         ).remote(node.name, loader)
-        self._answers: dict[str, Answers] = {}  # by lane
-        self._lane = 0  # of all that were opened
+        self._answers: dict[str, Answers] = {}  # by slot
+        self._slot = 0  # of all that were opened
         self._open()
 
     @property
@@ -67,21 +68,19 @@ class ActorHandle:
         """Queue an attempt at the actor, and pass its end on.
 
         Args:
-            work: The attempt; repeated if its lane was given up.
+            work: The attempt; repeated if its slot was given up.
             number: Number of its function.
             chunk: Reference of its chunk, if it is Ray's.
-            hear: Called with its end, or with nothing if its lane was given up.
+            hear: Called with its end, or with nothing if its slot was given up.
         """
         attempt, held = work.attempt, self.node.name in work.holders
         if number not in self._known:
             self._known.add(number)
             self._learn.remote(number, work.function)
         self._attempts[attempt] = work
-        self._watch.added(attempt, work.limit, time.monotonic())
-        order = TaskRequest(
-            attempt, number, work.arguments, work.chunk, held, work.limit, self._lane
-        )
-        code = pickle.dumps(order, pickle.HIGHEST_PROTOCOL)
+        self._deadlines.added(attempt, work.limit, time.monotonic())
+        request = TaskRequest(attempt, number, work.arguments, work.chunk, held, work.limit)
+        code = pickle.dumps((self._slot, request), pickle.HIGHEST_PROTOCOL)
         ref = self._run.remote(code) if chunk is None else self._run.remote(code, [chunk])
         self._current.expect(ref, hear)
 
@@ -99,12 +98,12 @@ class ActorHandle:
             self._forget.remote(number)
 
     def cancel(self, attempt: int) -> "ObjectRef[bool] | None":
-        """Stop an attempt; the answer is whether its lane has been given up.
+        """Stop an attempt; the answer is whether its slot has been given up.
 
         It is a call of the actor, as `ray.cancel` is lost on a task that is just about to begin, as
         often as it is repeated (Ray 2.60). None: it is not there.
         """
-        if not self._watch.cancelled(attempt, time.monotonic()):
+        if not self._deadlines.cancelled(attempt, time.monotonic()):
             return None
         more = bool(self._free())
         answer: ObjectRef[bool] = self._actor.cancel.options(concurrency_group=_CONTROL).remote(
@@ -117,20 +116,20 @@ class ActorHandle:
         return attempt in self._attempts and next(iter(self._attempts)) != attempt
 
     def give_up(self) -> Sequence[WorkItem]:
-        """Leave a lane to an attempt that does not end; returns the attempts to be run again."""
+        """Leave a slot to an attempt that does not end; returns the attempts to be run again."""
         self._current.close()
-        self._lane += 1
+        self._slot += 1
         self._open()
         return tuple(self._attempts.values())
 
     def drop(self, attempt: int) -> bool:
         """Drop an attempt, without a notice of its end; False if it was dropped before."""
         self._attempts.pop(attempt, None)
-        return self._watch.ended(attempt, time.monotonic())
+        return self._deadlines.ended(attempt, time.monotonic())
 
     def overdue(self) -> TimedOut | Stopped | None:
         """Return the end of the running attempt if it is overdue."""
-        return self._watch.overdue(time.monotonic())
+        return self._deadlines.overdue(time.monotonic())
 
     def kill(self) -> None:
         """Kill the actor now."""
@@ -145,16 +144,16 @@ class ActorHandle:
             answers.join(patience)
 
     def _free(self) -> list[str]:
-        """Number of lanes that are not given up, or have ended the attempt they were left to."""
-        return [lane for lane in _LANES if lane not in self._answers or self._answers[lane].over]
+        """Return the slots that are not given up, or have ended the attempt they were left to."""
+        return [slot for slot in _SLOTS if slot not in self._answers or self._answers[slot].over]
 
     def _open(self) -> None:
-        """Open a lane, which gets all calls from now on."""
-        lane = self._free()[0]
-        self._current = self._answers[lane] = Answers(self.node.name)
-        self._known: set[int] = set()  # functions that were sent in this lane
+        """Open a slot, which gets all calls from now on."""
+        slot = self._free()[0]
+        self._current = self._answers[slot] = Answers(self.node.name)
+        self._known: set[int] = set()  # functions that were sent in this slot
         # Kept, as Ray makes another each time that one is looked up.
         self._run, self._learn, self._forget = (
-            method.options(concurrency_group=lane)
+            method.options(concurrency_group=slot)
             for method in (self._actor.run, self._actor.learn, self._actor.forget)
         )

@@ -4,26 +4,19 @@ import pickle
 import threading
 from collections.abc import Callable
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any, NamedTuple, final
+from typing import TYPE_CHECKING, Any, final
 
 import ray
 
-from isocline.dispatch.engines.base import Ending, Raised
+from isocline.dispatch.engines.base import Raised
 from isocline.dispatch.engines.common import calls
 from isocline.dispatch.engines.common.errors import RemoteError
+from isocline.dispatch.engines.common.remote_node import Answer
 from isocline.dispatch.user_code_guard import Caught, guarded
 from isocline.dispatch.user_code_guard import words as said
 
 if TYPE_CHECKING:
     from ray import ObjectRef
-
-
-class Answer(NamedTuple):
-    """Outcome of an attempt, as an actor sends it, pickled."""
-
-    ending: Ending
-    fetched: list[str]  # chunks that were fetched for it
-    lost: list[str]  # chunks of which Ray has no copy left
 
 
 Hear = Callable[[Any], None]  # with the answer, or with the exception that came in its place
@@ -83,6 +76,6 @@ def ended(attempt: int, node: str, answer: bytes | Exception) -> Answer:
     """Outcome of an attempt, from its answer."""
     if isinstance(answer, Exception):
         error = getattr(answer, "cause", None) or answer
-        return Answer(Raised(attempt, node, *calls.failure(error)), [], [])
+        return Answer(Raised(attempt, node, *calls.failure(error)))
     sent: Answer = pickle.loads(answer)
     return sent

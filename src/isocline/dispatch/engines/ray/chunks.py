@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, final
 from ray.exceptions import GetTimeoutError, ObjectFetchTimedOutError, ObjectLostError
 from ray.experimental import get_local_object_locations, get_object_locations
 
-from isocline.dispatch.engines.common.chunk_places import Change, ChunkPlaces
+from isocline.dispatch.engines.common.chunk_places import ChunkPlaces
 
 if TYPE_CHECKING:
     from ray import ObjectRef
@@ -17,12 +17,11 @@ _ASK = 10_000  # ms for those of other owners
 
 @final
 class Chunks:
-    """Locations of chunks, used under the engine's lock except for `look`."""
+    """References of chunks and what Ray says of them, under the engine's lock except for `look`."""
 
-    def __init__(self, refs: Mapping[str, "ObjectRef[Any]"]) -> None:
+    def __init__(self, refs: Mapping[str, "ObjectRef[Any]"], places: ChunkPlaces) -> None:
         self._refs = dict(refs)
-        self._places = ChunkPlaces()
-        self._all: frozenset[str] = frozenset()  # places that are there
+        self._places = places
         self._lost: set[str] = set()
 
     def ref(self, chunk: str | None) -> "ObjectRef[Any] | None":
@@ -40,37 +39,20 @@ class Chunks:
                 found |= get_object_locations(rest, timeout_ms=_ASK)
         return {chunk: at for chunk, ref in self._refs.items() if (at := _at(found, ref))}
 
-    def seen(self, found: Mapping[str, frozenset[str]], there: frozenset[str]) -> list[Change]:
-        """Store the locations, among the places that are up; returns the changes."""
-        self._all = there
-        places = self._places
-        return [
-            change
-            for chunk, at in found.items()
-            if chunk not in self._lost
-            for change in places.seen(chunk, at & there)
-        ]
+    def seen(self, found: Mapping[str, frozenset[str]], there: frozenset[str]) -> None:
+        """Store the locations, among the places that are up."""
+        for chunk, at in found.items():
+            if chunk not in self._lost:
+                self._places.seen(chunk, at & there)
 
-    def lost(self, chunk: str) -> list[Change]:
-        """Record that Ray has no copy of a chunk, nor can make one; returns the changes.
+    def lost(self, chunk: str) -> None:
+        """Record that Ray has no copy of a chunk, nor can make one.
 
         It is nowhere from now on: Ray puts an error in its place into the store of each node that
         asks for it, and reports that as a location.
         """
         self._lost.add(chunk)
-        return self._places.seen(chunk, ())
-
-    def came(self, chunk: str, place: str) -> None:
-        """Record that a place has read a chunk, and keeps it."""
-        self._places.came(chunk, place)
-
-    def at(self, chunk: str) -> list[str]:
-        """Return the places that hold a chunk."""
-        return self._places.at(chunk)
-
-    def held(self, place: str) -> list[str]:
-        """Return the chunks at a place."""
-        return self._places.held(place)
+        self._places.seen(chunk, ())
 
 
 def is_final(error: BaseException) -> bool:

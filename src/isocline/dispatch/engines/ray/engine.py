@@ -1,7 +1,7 @@
 """Engine on a Ray cluster: its nodes run tasks, its objects are chunks."""
 
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
@@ -11,18 +11,16 @@ from ray.exceptions import ObjectLostError, RayActorError
 
 from isocline.dispatch.engines.base import (
     Done,
-    Drops,
     Emit,
     Event,
     Fetched,
-    Holds,
     Node,
     NodeLost,
     NodeUp,
     Stopped,
     WorkItem,
 )
-from isocline.dispatch.engines.common.chunk_places import Change
+from isocline.dispatch.engines.common.chunk_places import ChunkPlaces
 from isocline.dispatch.engines.common.errors import EngineError
 from isocline.dispatch.engines.common.remote_functions import Loader, Numbers
 from isocline.dispatch.engines.common.settings import code_of
@@ -88,7 +86,8 @@ class RayEngine:
         self._address = address
         self._loader = code_of(loader)
         self._members = Membership(slots, cpus, rack_label)
-        self._chunks = Chunks(chunks or {})
+        self._places = ChunkPlaces(self._at, self._emit)
+        self._chunks = Chunks(chunks or {}, self._places)
         self.fetches = bool(chunks)  # those of a loader are read in the task
         self.loader = loader
         self.directories: Mapping[str, Path] = {}
@@ -97,7 +96,7 @@ class RayEngine:
         self._lock = threading.Condition()
         self._loop = Loop(self._lock, self._look, self._unreachable)
         self._numbers = Numbers()
-        self._coming: dict[str, ActorHandle] = {}
+        self._starting: dict[str, ActorHandle] = {}
         self._servers: dict[str, ActorHandle] = {}
         self._begun = False
         self._closing = threading.Event()
@@ -119,7 +118,7 @@ class RayEngine:
             raise EngineError(f"Ray cannot be reached: {error}{remedy}") from error
         self._loop.start()
         with self._lock:
-            self._lock.wait_for(lambda: not self._coming, self._begin)
+            self._lock.wait_for(lambda: not self._starting, self._begin)
             nodes = [server.node for server in self._servers.values()]
             self._begun = True
         if not nodes:
@@ -162,15 +161,15 @@ class RayEngine:
 
     def locations(self, chunk: str) -> Sequence[str]:
         with self._lock:
-            return [name for place in self._chunks.at(chunk) for name in self._at(place)]
+            return self._places.nodes(chunk)
 
     def close(self) -> None:
         self._closing.set()
         self._loop.close()
         with self._lock:
-            servers = [*self._servers.values(), *self._coming.values()]
+            servers = [*self._servers.values(), *self._starting.values()]
             self._servers.clear()
-            self._coming.clear()
+            self._starting.clear()
         for server in servers:
             server.kill()
         for server in servers:
@@ -183,25 +182,25 @@ class RayEngine:
 
     def _give(self, server: ActorHandle, work: WorkItem) -> None:
         number = self._numbers.take(work.function)
-        hear = partial(self._ended, server, work.attempt, number)
+        hear = partial(self._ended, server, work, number)
         server.run(work, number, self._chunks.ref(work.chunk), hear)
 
     def _ended(
-        self, server: ActorHandle, attempt: int, number: int, answer: bytes | Exception
+        self, server: ActorHandle, work: WorkItem, number: int, answer: bytes | Exception
     ) -> None:
-        name = server.node.name
+        name, chunk = server.node.name, work.chunk
         with self._lock:
             self._numbers.give(number)
             if isinstance(answer, (RayActorError, ObjectLostError)):
                 self._lost(server, words(answer))
-            elif answer and self._servers.get(name) is server and server.drop(attempt):
-                ending, fetched, lost = ended(attempt, name, answer)
+            elif answer and self._servers.get(name) is server and server.drop(work.attempt):
+                ending, fetched, lost = ended(work.attempt, name, answer)
                 if isinstance(ending, Done):
                     self._members.works(name)
-                for chunk in fetched:
-                    self._hold(chunk, server.place)
-                for chunk in lost:
-                    self._tell(self._chunks.lost(chunk))
+                if fetched and chunk is not None:
+                    self._places.came(chunk, server.place)
+                if lost and chunk is not None:
+                    self._chunks.lost(chunk)
                 self._emit(ending)
 
     def _cancelled(self, server: ActorHandle, attempt: int, future: "Future[bool]") -> None:
@@ -218,24 +217,11 @@ class RayEngine:
         if self._servers.get(server.node.name) is not server or isinstance(error, RayActorError):
             return  # it is lost, or soon will be
         if error is None:
-            self._hold(chunk, server.place)
+            self._places.came(chunk, server.place)
         elif is_final(error):
-            self._tell(self._chunks.lost(chunk))
+            self._chunks.lost(chunk)
         seconds = 0.0 if error else future.result()
         self._emit(Fetched(chunk, server.node.name, error is None, seconds))
-
-    def _hold(self, chunk: str, place: str) -> None:
-        """Record that a place, and so each node there, holds a chunk."""
-        self._chunks.came(chunk, place)
-        for node in self._at(place):
-            self._emit(Holds(chunk, node))
-
-    def _tell(self, changes: Iterable[Change]) -> None:
-        """Report chunks that came to nodes or left them."""
-        for change in changes:
-            kind = Holds if change.holds else Drops
-            for node in self._at(change.place):
-                self._emit(kind(change.chunk, node))
 
     def _lost(self, server: ActorHandle, reason: str) -> None:
         name = server.node.name
@@ -245,33 +231,32 @@ class RayEngine:
             server.kill()
             self._emit(NodeLost(name, reason))
 
-    def _came(self, server: ActorHandle, answer: Exception | None) -> None:
+    def _actor_ready(self, server: ActorHandle, answer: Exception | None) -> None:
         name = server.node.name
         with self._lock:
-            if self._coming.get(name) is not server:
+            if self._starting.get(name) is not server:
                 return
-            del self._coming[name]
+            del self._starting[name]
             if answer:
                 self._members.died(name)
                 server.kill()
             else:
                 self._servers[name] = server
                 self._emit(NodeUp(server.node))
-                for chunk in self._chunks.held(server.place):
-                    self._emit(Holds(chunk, name))
+                self._places.joined(name, server.place)
             self._lock.notify_all()
 
     def _look(self, first: bool = False) -> None:
-        seats = self._members.seats(ray.nodes())
-        there = frozenset(seat.place for seat in seats.values())
+        slots = self._members.slots(ray.nodes())
+        there = frozenset(slot.place for slot in slots.values())
         found = self._chunks.look(first)
         with self._lock:
-            self._tell(self._chunks.seen(found, there))
+            self._chunks.seen(found, there)
             for name, server in tuple(self._servers.items()):
-                if name not in seats:
+                if name not in slots:
                     self._lost(server, "its Ray node has left the cluster")
-            for name in self._members.due(seats, self._servers.keys() | self._coming.keys()):
-                self._hire(seats[name])
+            for name in self._members.due(slots, self._servers.keys() | self._starting.keys()):
+                self._start_actor(slots[name])
             for server in tuple(self._servers.values()):
                 self._check(server)
 
@@ -280,10 +265,10 @@ class RayEngine:
             for server in tuple(self._servers.values()):
                 self._lost(server, f"Ray cannot be reached: {error}")
 
-    def _hire(self, seat: ActorSlot) -> None:
-        server = ActorHandle(seat.node, seat.place, self._cpus, self._loader, self._patience)
-        self._coming[seat.node.name] = server
-        server.ask(partial(self._came, server))
+    def _start_actor(self, slot: ActorSlot) -> None:
+        server = ActorHandle(slot.node, slot.place, self._cpus, self._loader, self._patience)
+        self._starting[slot.node.name] = server
+        server.ask(partial(self._actor_ready, server))
 
     def _check(self, server: ActorHandle) -> None:
         """Check the cluster for changes that no call reports."""

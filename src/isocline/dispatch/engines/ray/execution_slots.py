@@ -1,4 +1,4 @@
-"""Execution slots of a node: lanes of attempts, each in a thread in which Ray calls it."""
+"""Execution slots of a node: threads in which Ray calls it, one after the other given up."""
 
 import threading
 import time
@@ -14,33 +14,33 @@ _LOOK = 0.002  # s
 
 @final
 class ExecutionSlots:
-    """Lanes of a node; a lane is one of Ray's threads, with the calls that wait for it.
+    """Slots of a node; a slot is one of Ray's threads, with the calls that wait for it.
 
     An attempt without a limit runs in that thread itself: to hand it to another and to wait for it
-    doubles what Ray costs a task. If one that is cancelled does not end, the lane is left to it,
-    and the caller sends the others again, to the next lane.
+    doubles what Ray costs a task. If one that is cancelled does not end, the slot is left to it,
+    and the caller sends the others again, to the next slot.
     """
 
     def __init__(self) -> None:
-        self._hands = TaskThreads()
+        self._threads = TaskThreads()
         self._lock = threading.Lock()
-        self._lane = 0
+        self._slot = 0
         self._running: int | None = None  # of those without a limit
         self._thread = 0  # that runs it
 
     def perform(
-        self, lane: int, attempt: int, node: str, limit: float | None, run: Callable[[], Ending]
+        self, slot: int, attempt: int, node: str, limit: float | None, run: Callable[[], Ending]
     ) -> Ending | None:
-        """Run an attempt to its end, of whatever kind; None: its lane was given up before."""
+        """Run an attempt to its end, of whatever kind; None: its slot was given up before."""
         with self._lock:
-            if lane != self._lane:
+            if slot != self._slot:
                 return None
             if limit is None:
-                if self._hands.refuses(attempt):
+                if self._threads.refuses(attempt):
                     return Stopped(attempt, node)
                 self._running, self._thread = attempt, threading.get_ident()
         if limit is not None:
-            return self._hands.perform(attempt, node, limit, run)
+            return self._threads.perform(attempt, node, limit, run)
         ending: Ending | None = None
         try:
             try:
@@ -56,14 +56,14 @@ class ExecutionSlots:
 
         Args:
             attempt: Number of the attempt.
-            more: Whether there is another lane.
+            more: Whether there is another slot.
 
         Returns:
-            Whether its lane has been given up, as it does not end.
+            Whether its slot has been given up, as it does not end.
         """
         with self._lock:
             if self._running != attempt:
-                self._hands.cancel(attempt)
+                self._threads.cancel(attempt)
                 return False
             interrupt(self._thread)
         end = time.monotonic() + GRACE
@@ -72,7 +72,7 @@ class ExecutionSlots:
         with self._lock:
             if self._running != attempt or not more:
                 return False
-            self._lane += 1
+            self._slot += 1
             self._running = None
             return True
 

@@ -1,0 +1,73 @@
+"""What the engines on other engines share: locations of chunks, and the node's side of a task."""
+
+import pickle
+
+import cloudpickle
+import pytest
+
+from isocline.dispatch.engines.base import Done, Drops, Event, Holds, Raised
+from isocline.dispatch.engines.common.attempt import Read
+from isocline.dispatch.engines.common.chunk_places import ChunkPlaces
+from isocline.dispatch.engines.common.remote_node import RemoteNode, TaskRequest
+
+
+def test_each_node_at_a_place_hears_of_a_chunk_that_came_or_went_and_of_no_other() -> None:
+    nodes, heard = {"a": ["a/0", "a/1"], "b": ["b"]}, list[Event]()
+    places = ChunkPlaces(lambda place: nodes.get(place, ()), heard.append)
+
+    def news() -> list[Event]:
+        found = heard.copy()
+        heard.clear()
+        return found
+
+    places.seen("c", ["a", "gone"])
+    assert news() == [Holds("c", "a/0"), Holds("c", "a/1")]
+    assert (places.at("c"), places.nodes("c")) == (["a", "gone"], ["a/0", "a/1"])
+    places.seen("c", ["a", "gone"])
+    places.came("c", "a")
+    assert news() == []
+    places.came("c", "b")
+    assert news() == [Holds("c", "b")]
+    places.seen("c", ["b"])
+    assert news() == [Drops("c", "a/0"), Drops("c", "a/1")]
+    places.came("d", "b")
+    news()
+    places.joined("b", "b")  # a node that died and is up again
+    assert news() == [Holds("c", "b"), Holds("d", "b")]
+    places.joined("a/0", "a")
+    assert news() == []
+    assert (places.at("e"), places.nodes("e")) == ([], [])
+
+
+def request(function: int, chunk: str | None, held: bool = True) -> TaskRequest:
+    return TaskRequest(7, function, cloudpickle.dumps(((1,), {})), chunk, held, None)
+
+
+@pytest.mark.parametrize("held", [True, False])
+def test_a_node_reads_a_chunk_as_its_engine_does_else_by_the_loader_else_gives_the_name(
+    held: bool,
+) -> None:
+    def both(*args: object) -> tuple[object, ...]:
+        return args
+
+    for loader, read, chunk, expected in (
+        (None, None, None, (1,)),
+        (None, None, "c", ("c", 1)),
+        (str.upper, None, "c", ("C", 1)),
+        (str.upper, lambda: Read("the other engine's", held), "c", ("the other engine's", 1)),
+    ):
+        node = RemoteNode(loader and cloudpickle.dumps(loader))
+        node.functions.learn(3, cloudpickle.dumps(both))
+        done = node.perform("n", request(3, chunk, held), read)
+        assert isinstance(done, Done)
+        assert pickle.loads(done.value) == expected
+        assert (done.attempt, done.node, done.held) == (7, "n", held or chunk is None)
+
+
+def test_a_function_that_was_forgotten_fails_its_task_alone() -> None:
+    node = RemoteNode(None)
+    node.functions.learn(3, cloudpickle.dumps(abs))
+    node.functions.forget(3)
+    assert isinstance(node.perform("n", request(3, None), None), Raised)
+    node.functions.learn(4, cloudpickle.dumps(abs))
+    assert isinstance(node.perform("n", request(4, None), None), Done)
