@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.ready-
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --no-deps
 
-.PHONY: demo test test-figures test-engines test-newest test-lowest studies real check format bench compiled lock clean
+.PHONY: demo test test-figures test-interpreted coverage test-engines test-newest test-lowest studies real check format bench compiled lock clean
 # The main job: a certified plan, five policies on a trace and over a range of loads, and then live:
 # real servers, routers and requests on this machine, for a minute. The last step says so, and no
 # more, where the machine is too slow to measure.
@@ -26,21 +26,40 @@ ON_CLUSTERS := tests/dispatch/engines/ray/test_ray_engine.py tests/dispatch/engi
 	tests/dispatch/engines/dask/test_dask_engine.py tests/dispatch/engines/dask/test_faults_dask.py \
 	tests/dispatch/batch/test_cluster_runs.py
 FIGURES := $(wildcard tests/report/test_reproduce*.py) tests/studies
-pytest = $(1)/pytest -n 3 --dist worksteal
+pytest = $(1) -n 3 --dist worksteal
 quick = $(pytest) $(ON_CLUSTERS:%=--ignore=%) $(FIGURES:%=--ignore=%) --ignore=tests/real
 figures = $(pytest) $(FIGURES)
-on_clusters = for file in $(ON_CLUSTERS); do $(1)/pytest $$file || exit 1; done
+on_clusters = for file in $(ON_CLUSTERS); do $(1) $$file || exit 1; done
 
 test: $(STAMP)dev
-	$(call quick,$(BIN))
+	$(call quick,$(BIN)/pytest)
 
 # Each figure of `isocline reproduce` and of studies/, with its claims, which takes a minute and a
 # half of two cores.
 test-figures: $(STAMP)dev
-	$(call figures,$(BIN))
+	$(call figures,$(BIN)/pytest)
+
+# Kernels as the Python that they are written in, where a wrong index raises and a debugger works:
+# the tests of the smallest ones, which take the interpreter a minute. uint64 is meant to wrap.
+KERNELS := tests/simulate/routing/test_kernels.py tests/simulate/scheduling/test_kernels.py \
+	tests/flow/test_curve_levels.py tests/flow/test_maxflow.py tests/flow/test_rounding_repair.py \
+	tests/learn/test_occupancy.py tests/learn/test_services.py
+interpreted = NUMBA_DISABLE_JIT=1 $(1) -n 3 --dist worksteal \
+	-W 'ignore:overflow encountered:RuntimeWarning' $(KERNELS)
+test-interpreted: $(STAMP)dev
+	$(call interpreted,$(BIN)/pytest)
+
+# Which lines of the package the tests of `make test` run, in child processes too; twice as slow.
+coverage: $(STAMP)dev
+	rm -rf out/coverage && mkdir -p out/coverage
+	$(call quick,$(BIN)/coverage run -m pytest)
+	$(call interpreted,$(BIN)/coverage run -m pytest)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report --sort=cover
+	$(BIN)/coverage html --directory out/coverage/html
 
 test-engines: $(STAMP)engines
-	$(call on_clusters,$(BIN))
+	$(call on_clusters,$(BIN)/pytest)
 
 # The figures of studies/ (docs/reproduce.md), at full length: some minutes of all cores each.
 studies: $(STAMP)demo
@@ -122,9 +141,9 @@ lock: $(UV)
 # today, and on the lowest. Neither is what `make test` runs on, so a release of somebody else's
 # turns these red, and never main.
 test-newest test-lowest: test-%: out/%/.ready
-	$(call quick,out/$*/bin)
-	$(call figures,out/$*/bin)
-	$(call on_clusters,out/$*/bin)
+	$(call quick,out/$*/bin/pytest)
+	$(call figures,out/$*/bin/pytest)
+	$(call on_clusters,out/$*/bin/pytest)
 
 out/newest/.ready: pyproject.toml
 	rm -rf out/newest && $(PYTHON) -m venv out/newest

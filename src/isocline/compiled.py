@@ -214,6 +214,8 @@ class Declared(CPUDispatcher):  # type: ignore[misc]
 
 
 def _declared(function: F, signature: Any, options: dict[str, Any]) -> F:
+    if numba.config.DISABLE_JIT:  # as `numba.njit` does: the function itself
+        return function
     return cast(F, Declared(function, options, signature))
 
 
@@ -224,6 +226,8 @@ def by_address(signature: Any, *, cached: bool = True, plain: bool = False) -> C
     """
 
     def made(function: Any) -> Any:
+        if numba.config.DISABLE_JIT:
+            return function
         options: dict[str, Any] = {"error_model": "numpy"}
         if plain:
             options |= {"_nrt": False, "forceinline": True}

@@ -1,4 +1,4 @@
-"""From level to inflow and back, compiled, for every kind of price.
+"""Maps from level to inflow and back, compiled, for every kind of price.
 
 With q = a/capacity and w0 the level of an empty sink:
 

@@ -1,4 +1,4 @@
-"""To a random local server, which alone runs the task: what no scheduler at all would do.
+"""Random local server, which alone runs the task: the choice of no scheduler at all.
 
 Draws: one per task.
 """

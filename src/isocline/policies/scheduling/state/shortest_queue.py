@@ -1,4 +1,4 @@
-"""To the shortest of a task's local queues (near-data paper, Section 2.1), ties at random."""
+"""The shortest of a task's local queues (near-data paper, Section 2.1), ties at random."""
 
 from typing import Any
 
