@@ -4,12 +4,13 @@ from typing import Any
 
 import click
 
+from isocline.cli import _options
 from isocline.cli._group import exit_status
 from isocline.cli.reproduce import figure_options, make_figure
 from studies import STUDIES
 
 
-class _Study(click.Command):
+class _Study(_options.Verb):
     def invoke(self, ctx: click.Context) -> Any:
         with exit_status(ctx, lambda: STUDIES.command):
             return super().invoke(ctx)

@@ -44,7 +44,10 @@ def test_layers_name_both_policies_and_all_members() -> None:
     ("options", "problem"),
     [
         (("--delay", "report=late"), "give a number of seconds"),
-        (("--delay", "travel=1", "--clock", "slotted"), "clock; leave one out"),
+        (
+            ("--delay", "travel=1", "--clock", "slotted"),
+            "--delay does not apply with --clock slotted",
+        ),
         (("--layers", "power_of_d"), "more than take the least"),
         (("--layers", "fastest"), "unknown policy 'fastest'"),
     ],

@@ -119,8 +119,14 @@ def test_any_table_is_replayed_by_its_columns(tmp_path: Path, packed: bool, pipe
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("--trace-columns", "time=ts"), "--trace-columns: only for a file; give --trace FILE"),
-        (("--trace", "bursty", "--trace-time-unit", "ms"), "--trace-time-unit: only for a file"),
+        (
+            ("--trace-columns", "time=ts"),
+            "--trace-columns does not apply without --trace; add --trace FILE",
+        ),
+        (
+            ("--trace", "bursty", "--trace-time-unit", "ms"),
+            "--trace-time-unit does not apply with --trace bursty",
+        ),
         (("--trace", "LOG"), "columns ts, who, cost, text; known formats"),
         (("--trace", "LOG", "--trace-format", "csv"), "swim"),
         (("--trace", "LOG", "--trace-columns", "prompt=p"), "time is missing"),

@@ -38,7 +38,10 @@ def test_a_slowdown_is_said_below_the_table() -> None:
         (("--half-life", "100"), "add --learn"),
         (("--learn", "--half-life", "0"), "'--half-life': '0' is out of range; give"),
         (("--learn", "--policy", "jsq"), "none of jsq looks at service curves"),
-        (("--learn", "--policy", "gmsr", "--trace", "bursty"), "not learned with a trace"),
+        (
+            ("--learn", "--policy", "gmsr", "--trace", "bursty"),
+            "--learn does not apply with --trace",
+        ),
         (("--slowdown", "us-large=2"), "NAME=FACTOR@TIME"),
         (("--slowdown", "us-larg=2@9"), "did you mean us-large"),
     ],

@@ -293,7 +293,7 @@ def test_a_reader_that_goes_away_ends_the_run(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (("--resume",), "--resume: goes on with a journal"),
+        (("--resume",), "--resume does not apply without --journal; add --journal PATH"),
         (("--workers", "0"), "--workers"),
         (("--policy", "local_fist"), "did you mean local_first"),
         (("--results", "/no/such/directory/x"), "--results /no/such/directory/x"),

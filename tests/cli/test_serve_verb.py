@@ -403,7 +403,7 @@ def test_check_looks_at_the_files_that_would_be_written(
         (["--listen", "8080"], "'8080' is not an address to listen on; give HOST:PORT"),
         (["--policy", "gmrs"], "unknown policy 'gmrs': did you mean gmsr?"),
         (["--policy", "static_optimal"], "static_optimal: there is no plan to follow"),
-        (["--json"], "--json shows what --check finds"),
+        (["--json"], "--json does not apply without --check; add --check"),
     ],
 )
 def test_a_wrong_option_is_refused_before_anything_starts(

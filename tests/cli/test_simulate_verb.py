@@ -78,6 +78,21 @@ def test_the_json_of_an_infeasible_load_holds_the_violated_set() -> None:
     assert document["policies"] == [{"policy": "gmsr", "status": "unstable", "mean_jobs": None}]
 
 
+def test_a_load_that_cannot_be_served_does_not_spoil_the_others(tmp_path: Path) -> None:
+    arguments = ("--load", "1.2,0.3,0.6", "--policy", "gmsr", *SHORT)
+    result = run(EXAMPLES / "regions.yaml", *arguments, "--out", tmp_path)
+    assert result.exit_code == 1
+    assert "mean latency in" in result.stdout
+    assert "0.600" in result.stdout
+    assert "1.20" not in result.stdout
+    assert "isocline: at load 1.2: infeasible: frontends {eu} bring" in result.stderr
+    assert (tmp_path / "latency.png").exists()
+    document = json.loads(run(EXAMPLES / "regions.yaml", *arguments, "--json").stdout)
+    assert document["status"] == "infeasible"
+    assert [one["load"] for one in document["loads"]] == pytest.approx([0.3, 0.6, 1.2])
+    assert [one["status"] for one in document["loads"]] == ["feasible", "feasible", "infeasible"]
+
+
 def test_all_policies_unstable_is_a_negative_answer() -> None:
     result = run(EXAMPLES / "mixed_fleet.yaml", "--load", "0.7", "--policy", "random", *SHORT)
     assert result.exit_code == 1

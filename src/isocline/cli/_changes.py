@@ -1,33 +1,32 @@
-"""`--then T=FILE`: a system that becomes another, shared by the verbs that follow one in time."""
+"""`--then T=FILE`: a system that becomes another, for the verbs that follow one in time."""
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from isocline.cli import _output
 from isocline.cli._numbers import SECONDS
+from isocline.cli._options import Decorator, group
 
 if TYPE_CHECKING:
     from isocline.model.fleet import RoutingSystem
 
-F = TypeVar("F", bound=Callable[..., Any])
 
-
-def then_option(function: F) -> F:
+def then_option(heading: str, **applies: Any) -> Decorator[Any]:
     """`--then T=FILE`, any number of times, as the argument `changes`."""
-    return click.option(
+    return group(heading)(
         "--then",
         "changes",
         multiple=True,
         metavar="T=FILE",
         help="From time T, s, on the system is that of FILE; repeat for more.",
-    )(function)
+        **applies,
+    )
 
 
 def change(text: str) -> "tuple[float, RoutingSystem]":
-    """The time and the system of one `--then`; raises BadParameter if it is not written so."""
+    """Time and system of one `--then`; raises BadParameter for any other form."""
     time, equals, file = text.partition("=")
     if not equals or not file.strip():
         raise click.BadParameter(

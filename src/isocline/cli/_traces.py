@@ -1,9 +1,11 @@
-"""Options that say which requests to replay, shared by the verbs that replay some."""
+"""Options for the requests to replay, shared by `simulate` and `load`."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+from isocline.cli._options import group
 
 if TYPE_CHECKING:
     from isocline.model.traffic import Trace
@@ -15,44 +17,58 @@ BURSTY = "bursty"
 FORMATS = ("azure", "burstgpt", "mooncake", "servegen", "vllm")
 
 
-def trace_options(*others: str) -> Callable[[F], F]:
-    """--trace, --trace-format, --trace-columns, --trace-time-unit; `others` are more formats."""
+def trace_options(
+    heading: str, *others: str, kind: str | None = None, excludes: tuple[str, ...] = ()
+) -> Callable[[F], F]:
+    """--trace, --trace-format, --trace-columns, --trace-time-unit.
 
-    def add(function: F) -> F:
-        for option in reversed(_options(others)):
-            function = option(function)
-        return function
-
-    return add
-
-
-def _options(others: Sequence[str]) -> list[Callable[[F], F]]:
-    return [
-        click.option(
+    Args:
+        heading: Their group in the help.
+        others: Formats beside those of requests.
+        kind: The kind of system that replays requests, where there are several.
+        excludes: Options that `--trace` excludes.
+    """
+    add = group(heading)
+    of_file: dict[str, Any] = {"needs": "--trace", "excludes": (f"--trace {BURSTY}",)}
+    options = [
+        add(
             "--trace",
             metavar="FILE",
             help=f"Replay these requests; {BURSTY!r} makes some up, '-' reads stdin. CSV or JSON "
             "lines, packed by gzip or not, or Parquet.",
+            excludes=excludes,
         ),
-        click.option(
+        add(
             "--trace-format",
             metavar="NAME",
             default="auto",
-            help=f"What the columns of the trace mean: {', '.join((*FORMATS, *others))}.  "
-            "[default: by the columns]",
+            help=f"Meaning of the columns: {', '.join((*FORMATS, *others))}.  [default: by the "
+            "columns]",
+            **of_file,
         ),
-        click.option(
+        add(
             "--trace-columns",
             metavar="KEY=NAME,...",
-            help="What they mean in a table of any other kind: time=ts,prompt=in,output=out, or "
+            help="Meaning of the columns of any other table: time=ts,prompt=in,output=out, or "
             "work=... in place of tokens; frontend=... or model=... says where a request comes in.",
+            kind=kind,
+            **of_file,
         ),
-        click.option(
+        add(
             "--trace-time-unit",
             type=click.Choice(["s", "ms", "us", "ns"]),
             help="Of times that are numbers.  [default: s, or that of the format]",
+            kind=kind,
+            **of_file,
         ),
     ]
+
+    def added(function: F) -> F:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return added
 
 
 def read(
@@ -61,16 +77,12 @@ def read(
     """The trace that the options ask for.
 
     Raises:
-        UsageError: The options contradict each other.
+        UsageError: The columns contradict each other.
         TraceError: The file is bad.
     """
-    from isocline.errors import UsageError
     from isocline.model.traffic import Columns, bursty_trace, read_trace
 
     if name is None or name == BURSTY:
-        for option, value in (("columns", columns), ("time-unit", time_unit)):
-            if value is not None:
-                raise UsageError(f"--trace-{option}: only for a file; give --trace FILE")
         return None if name is None else bursty_trace()
     return read_trace(
         name, written_as, columns=Columns.parse(columns) if columns else None, time_unit=time_unit

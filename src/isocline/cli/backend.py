@@ -1,17 +1,24 @@
 """`isocline backend`."""
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
 
-from isocline.cli._numbers import COUNT, FACTOR, SEED, WEIGHT
+from isocline.cli import _options
+from isocline.cli._numbers import COUNT, FACTOR, WEIGHT
+from isocline.cli._options import group
 
 if TYPE_CHECKING:
     from isocline.model.traffic import Sizes
 
 
-@click.command("backend")
-@click.option(
+_OF_JOBS = ("--unit jobs",)  # in which no token is work
+_SERVICE, _REQUESTS, _OTHER = group("Service"), group("Requests"), group("Reports and faults")
+
+
+@click.command("backend", cls=_options.Verb)
+@_SERVICE(
     "--curve",
     "curve_text",
     required=True,
@@ -19,22 +26,30 @@ if TYPE_CHECKING:
     help="Rate over requests in service, as in a system file: "
     "'{type: knee, peak: 2400, knee: 16, sharpness: 3}'.",
 )
-@click.option(
+@_SERVICE(
     "--unit",
     type=click.Choice(["tokens", "jobs"]),
     default="tokens",
     show_default=True,
     help="The curve is in tokens/s or in jobs/s.",
 )
-@click.option("--listen", default="127.0.0.1:9001", show_default=True, metavar="HOST:PORT")
-@click.option(
-    "--model",
-    "models",
-    multiple=True,
-    metavar="NAME",
-    help="Its name, repeat for more; requests for others get 404.  [default: any name is taken]",
+@_SERVICE(
+    "--prefill",
+    type=WEIGHT,
+    default=0.0,
+    show_default=True,
+    help="Work of a prompt token.",
+    excludes=_OF_JOBS,
 )
-@click.option(
+@_SERVICE(
+    "--decode",
+    type=FACTOR,
+    default=1.0,
+    show_default=True,
+    help="Work of an output token.",
+    excludes=_OF_JOBS,
+)
+@_SERVICE(
     "--sizes",
     "sizes_text",
     default="deterministic",
@@ -43,13 +58,24 @@ if TYPE_CHECKING:
     help="Law of a size that multiplies a request's work: exponential, lognormal:cv=2, "
     "hyperexponential:cv=3; its mean is 1.",
 )
-@click.option(
-    "--prefill", type=WEIGHT, default=0.0, show_default=True, help="Work of a prompt token."
+@_SERVICE(
+    "--max-num-seqs",
+    type=COUNT,
+    metavar="N",
+    help="Requests in service at a time; others wait.  [default: no limit]",
 )
-@click.option(
-    "--decode", type=FACTOR, default=1.0, show_default=True, help="Work of an output token."
+@partial(_options.seed_option, heading="Service")
+@_REQUESTS(
+    "--listen", default="127.0.0.1:9001", show_default=True, metavar="HOST:PORT", help="Address."
 )
-@click.option(
+@_REQUESTS(
+    "--model",
+    "models",
+    multiple=True,
+    metavar="NAME",
+    help="Its name, repeat for more; requests for others get 404.  [default: any name is taken]",
+)
+@_REQUESTS(
     "--output-tokens",
     type=COUNT,
     default=16,
@@ -57,14 +83,15 @@ if TYPE_CHECKING:
     metavar="N",
     help="Of a request without max_tokens.",
 )
-@click.option("--max-model-len", type=COUNT, default=131_072, show_default=True, metavar="N")
-@click.option(
-    "--max-num-seqs",
+@_REQUESTS(
+    "--max-model-len",
     type=COUNT,
+    default=131_072,
+    show_default=True,
     metavar="N",
-    help="Requests in service at a time; others wait.  [default: no limit]",
+    help="Prompt and output tokens of a request, at most.",
 )
-@click.option(
+@_OTHER(
     "--orca",
     type=click.Choice(["text", "json", "off"]),
     default="off",
@@ -72,7 +99,7 @@ if TYPE_CHECKING:
     help="Form of the load report in the header endpoint-load-metrics, where a request does not "
     "name one.",
 )
-@click.option(
+@_OTHER(
     "--orca-counts",
     type=click.Choice(["waiting", "all"]),
     default="waiting",
@@ -80,7 +107,7 @@ if TYPE_CHECKING:
     help="Jobs in this report: those that wait, with no report in streams, as from vLLM; or all, "
     "in every response.",
 )
-@click.option(
+@_OTHER(
     "--fault",
     "faults",
     multiple=True,
@@ -88,7 +115,6 @@ if TYPE_CHECKING:
     help="Go wrong: error, garbage, hang or reset with this share of requests, slow by this "
     "factor, or sick (/health says 503); repeat for more.",
 )
-@click.option("--seed", type=SEED, default=0, show_default=True, metavar="S")
 def command(
     curve_text: str,
     listen: str,

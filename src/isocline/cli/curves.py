@@ -4,13 +4,13 @@ from pathlib import Path
 
 import click
 
-from isocline.cli import _output
+from isocline.cli import _options, _output
 
 
-@click.command("curves")
-@_output.file_argument
-@_output.json_option
-@_output.out_option
+@click.command("curves", cls=_options.Verb)
+@_options.file_argument
+@_options.json_option
+@_options.out_option
 def command(file: Path, as_json: bool, out: Path | None) -> None:
     """Show the service curve of each backend.
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from isocline.cli import _output
-from isocline.cli._numbers import FACTOR, SECONDS, SEED
+from isocline.cli import _options, _output
+from isocline.cli._numbers import FACTOR, SECONDS
 
 if TYPE_CHECKING:
     from isocline.demo.run import Progress
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 WARMUP = 1.0
 
 
-@click.command("demo")
-@click.option(
+@click.command("demo", cls=_options.Verb)
+@_options.option(
     "--fleet",
     type=click.Choice(["a", "c", "mixed"]),
     default="c",
@@ -27,10 +27,10 @@ WARMUP = 1.0
     help="a: four servers of very different speed; c: two that are fast when idle and two when "
     "busy; mixed: an H100, two RTX 4090 and two A10G.",
 )
-@click.option(
+@_options.option(
     "--load", type=FACTOR, default=0.8, show_default=True, metavar="L", help="Of the capacity."
 )
-@click.option(
+@_options.option(
     "--policy",
     "--policies",
     "policies",
@@ -40,7 +40,7 @@ WARMUP = 1.0
     "Others are compared with the first. `isocline policies` lists them.  "
     "[default: gmsr and the usual ones]",
 )
-@click.option(
+@_options.option(
     "--seconds",
     type=SECONDS,
     default=8.0,
@@ -48,7 +48,7 @@ WARMUP = 1.0
     metavar="T",
     help="Measured of each policy, in four rounds.",
 )
-@click.option(
+@_options.option(
     "--speed",
     type=FACTOR,
     default=2.0,
@@ -56,9 +56,9 @@ WARMUP = 1.0
     metavar="C",
     help="Rates of servers and load times C; latencies shrink alike. Lower on a slow machine.",
 )
-@click.option("--seed", type=SEED, default=0, show_default=True, metavar="S")
-@_output.json_option
-@_output.out_option
+@_options.seed_option
+@_options.json_option
+@_options.out_option
 @click.pass_context
 def command(
     ctx: click.Context,

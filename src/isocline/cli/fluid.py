@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from isocline.cli import _changes, _output
+from isocline.cli import _changes, _options, _output
 from isocline.cli._numbers import COUNT, SECONDS, Number
 from isocline.cli._waiting import waiting
 from isocline.errors import InfeasibleError
@@ -15,19 +15,23 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
 
-@click.command("fluid")
-@_output.file_argument
-@click.option("--start", metavar="B=N,...", help="Jobs at backends at the start; others are empty.")
-@click.option("--horizon", type=SECONDS, metavar="T", help="How long, s; by default until at rest.")
-@click.option("--step", type=SECONDS, metavar="H", help="Time between the states reported, s.")
-@click.option(
+@click.command("fluid", cls=_options.Verb)
+@_options.file_argument
+@_options.option(
+    "--start", metavar="B=N,...", help="Jobs at backends at the start; others are empty."
+)
+@_options.option(
+    "--horizon", type=SECONDS, metavar="T", help="Time to follow, s.  [default: until at rest]"
+)
+@_options.option("--step", type=SECONDS, metavar="H", help="Time between the states reported, s.")
+@_options.option(
     "--tolerance",
     type=Number("0.001", above=0.0),
     default=1e-3,
     show_default=True,
     help="Bound on the error of all workloads together, relative to the jobs in the system.",
 )
-@click.option(
+@_options.option(
     "--budget",
     type=COUNT,
     default=100_000,
@@ -35,9 +39,9 @@ if TYPE_CHECKING:
     metavar="N",
     help="Level flows to solve at most; a step takes about 6, and small systems 1000 a second.",
 )
-@_changes.then_option
-@_output.json_option
-@_output.out_option
+@_changes.then_option(_options.OTHERS)
+@_options.json_option
+@_options.out_option
 def command(
     file: Path,
     start: str | None,

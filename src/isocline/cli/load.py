@@ -1,31 +1,70 @@
 """`isocline load`."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from isocline.cli import _output, _traces
-from isocline.cli._numbers import COUNT, FACTOR, SECONDS, SECONDS_OR_NONE, SEED
+from isocline.cli import _options, _output, _traces
+from isocline.cli._numbers import COUNT, FACTOR, SECONDS, SECONDS_OR_NONE
+from isocline.cli._options import group
 
 if TYPE_CHECKING:
     from isocline.loadgen import Schedule
 
 
-@click.command("load")
+_ARRIVALS = group("Arrivals and length")
+_REQUESTS = group("Requests")
+_CLIENT = group("Client")
+
+
+@click.command("load", cls=_options.Verb)
 @click.argument("url")
-@click.option("--rate", type=FACTOR, metavar="R", help="Poisson arrivals, requests/s.")
-@_traces.trace_options()
-@click.option("--time-scale", type=FACTOR, default=1.0, help="The trace this many times as fast.")
-@click.option("--duration", type=SECONDS, metavar="T", help="s.  [default: that of the trace]")
-@click.option(
-    "--warmup", type=SECONDS_OR_NONE, default=0.0, metavar="W", help="s that are not measured."
+@_ARRIVALS("--rate", type=FACTOR, metavar="R", help="Poisson arrivals, requests/s.")
+@_traces.trace_options("Arrivals and length")
+@_ARRIVALS(
+    "--time-scale",
+    type=FACTOR,
+    default=1.0,
+    help="The trace this many times as fast.",
+    needs="--trace",
 )
-@click.option("--streams", is_flag=True, help="Ask for streams, and time their tokens.")
-@click.option("--model", default="isocline", show_default=True, metavar="NAME")
-@click.option("--prompt-tokens", type=COUNT, default=16, show_default=True, metavar="N")
-@click.option("--output-tokens", type=COUNT, default=16, show_default=True, metavar="N")
-@click.option(
+@_ARRIVALS("--duration", type=SECONDS, metavar="T", help="Length, s.  [default: that of the trace]")
+@_ARRIVALS(
+    "--warmup",
+    type=SECONDS_OR_NONE,
+    default=0.0,
+    metavar="W",
+    help="Leave out requests due in the first W s.",
+)
+@partial(_options.seed_option, heading="Arrivals and length", needs="--rate")
+@_REQUESTS("--streams", is_flag=True, help="Ask for streams, and time their tokens.")
+@_REQUESTS(
+    "--model", default="isocline", show_default=True, metavar="NAME", help="Model to ask for."
+)
+@_REQUESTS(
+    "--prompt-tokens",
+    type=COUNT,
+    default=16,
+    show_default=True,
+    metavar="N",
+    help="Of each request.",
+    needs="--rate",
+)
+@_REQUESTS(
+    "--output-tokens",
+    type=COUNT,
+    default=16,
+    show_default=True,
+    metavar="N",
+    help="Of each answer.",
+    needs="--rate",
+)
+@_REQUESTS(
+    "--header", "headers", multiple=True, metavar="LINE", help="'Name: value'; repeat for more."
+)
+@_CLIENT(
     "--connections",
     type=COUNT,
     default=1000,
@@ -33,18 +72,19 @@ if TYPE_CHECKING:
     metavar="N",
     help="Open at a time, at most; requests that find none free wait, and that wait counts.",
 )
-@click.option(
-    "--timeout", type=SECONDS, default=60.0, show_default=True, metavar="T", help="s from when due."
+@_CLIENT(
+    "--timeout",
+    type=SECONDS,
+    default=60.0,
+    show_default=True,
+    metavar="T",
+    help="Give up a request so long after it was due, s.",
 )
-@click.option(
+@_CLIENT(
     "--workers", type=COUNT, default=1, show_default=True, metavar="N", help="Processes that send."
 )
-@click.option(
-    "--header", "headers", multiple=True, metavar="LINE", help="'Name: value'; repeat for more."
-)
-@click.option("--seed", type=SEED, default=0, show_default=True, metavar="S")
-@_output.json_option
-@_output.out_option
+@_options.json_option
+@_options.out_option
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -62,9 +102,18 @@ def command(
     paths; any other path gets plain GET requests. Exit status 1 if no request was answered.
     """
     from isocline.loadgen import LoadSettings, run_load
+    from isocline.loadgen.target import Target
 
     names = ("model", "streams", "connections", "timeout", "warmup")
     settings = LoadSettings(url, headers=headers, **{name: options[name] for name in names})
+    plain = Target(settings).kind == "get"
+    for option in ("--streams", "--model", "--prompt-tokens", "--output-tokens"):
+        if plain and _options.is_given(ctx, option[2:].replace("-", "_")):
+            raise _options.refusal(
+                option,
+                "to plain GET requests",
+                "give a URL that ends in /chat/completions or /completions, or leave it out",
+            )
     result = run_load(settings, _schedule(options), workers)
     if as_json:
         _output.show_json(result.to_dict())

@@ -5,24 +5,24 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from isocline.cli import _output
+from isocline.cli import _options, _output
 from isocline.cli._imports import uncollected
-from isocline.cli._plan_cluster import plan_cluster
 from isocline.cli._waiting import waiting
-from isocline.errors import UsageError
 
 if TYPE_CHECKING:
+    from isocline.model.cluster import Cluster
     from isocline.model.fleet import RoutingSystem
 
 
-@click.command("plan")
-@_output.file_argument
-@_output.json_option
-@_output.out_option
-@click.option(
+@click.command("plan", cls=_options.Verb)
+@_options.file_argument
+@_options.json_option
+@_options.out_option
+@_options.option(
     "--compare",
     is_flag=True,
     help="Also find where routing by expected latency would come to rest, and what it loses.",
+    kind=_options.ROUTING,
 )
 @click.pass_context
 def command(ctx: click.Context, file: Path, as_json: bool, out: Path | None, compare: bool) -> None:
@@ -37,11 +37,8 @@ def command(ctx: click.Context, file: Path, as_json: bool, out: Path | None, com
         from isocline.model.fleet import RoutingSystem
 
     if not isinstance(system, RoutingSystem):
-        if compare:
-            raise UsageError(
-                "--compare is about routing by latency; leave it out for kind: near-data"
-            )
-        ctx.exit(0 if plan_cluster(system, as_json, out) else 1)
+        _options.of_kind(_options.NEAR_DATA, {})
+        ctx.exit(0 if _plan_cluster(system, as_json, out) else 1)
     _output.say_without_patience(system)
     from isocline.theory.routing.equilibrium import plan
 
@@ -75,3 +72,24 @@ def _latency_routing(system: "RoutingSystem", optimum: float | None) -> dict[str
         return None
     rival = latency_equilibrium(system)
     return rival.to_dict() | {"price_of_anarchy": rival.total_jobs / optimum}
+
+
+def _plan_cluster(cluster: "Cluster", as_json: bool, out: Path | None) -> bool:
+    """Show and write the plan of a cluster; returns whether the load is stable."""
+    from isocline.theory.scheduling.near_data_plan import near_data_plan
+
+    # A variance of its own is that of numbers per slot.
+    own = cluster.arrivals.dispersion != 1.0
+    with waiting("planning"):
+        plan = near_data_plan(cluster, clock="slotted" if own else "continuous")
+    if as_json:
+        _output.show_json(plan.to_dict())
+    else:
+        from isocline.report.tables.near_data import near_data_report
+
+        _output.show(near_data_report(plan))
+    if out:
+        from isocline.report.export.near_data import write_near_data_plan
+
+        _output.say_written(write_near_data_plan(plan, out))
+    return plan.status == "stable"

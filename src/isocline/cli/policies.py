@@ -6,11 +6,11 @@ from typing import Any
 
 import click
 
-from isocline.cli import _output
+from isocline.cli import _options, _output
 
 
-@click.command("policies")
-@_output.json_option
+@click.command("policies", cls=_options.Verb)
+@_options.json_option
 def command(as_json: bool) -> None:
     """List the policies and their options, of both jobs."""
     from isocline.policies import routing, scheduling

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from isocline.cli import _output
-from isocline.cli._numbers import COUNT, SEED
+from isocline.cli import _options, _output
+from isocline.cli._numbers import COUNT
 
 if TYPE_CHECKING:
     from isocline.model.cluster import Cluster
@@ -14,12 +14,21 @@ if TYPE_CHECKING:
     from isocline.simulate.common.decision_diff import DecisionDiff
 
 
-@click.command("replay")
-@_output.file_argument
-@_output.json_option
-@click.option("--policy", metavar="P", help="By default gmsr, or local_first for a cluster.")
-@click.option("--decisions", type=COUNT, default=100_000, show_default=True, metavar="N")
-@click.option("--seed", type=SEED, default=0, show_default=True, metavar="S")
+@click.command("replay", cls=_options.Verb)
+@_options.file_argument
+@_options.json_option
+@_options.option(
+    "--policy", metavar="P", help="A policy.  [default: gmsr, or local_first for a cluster]"
+)
+@_options.option(
+    "--decisions",
+    type=COUNT,
+    default=100_000,
+    show_default=True,
+    metavar="N",
+    help="Decisions to compare.",
+)
+@_options.seed_option
 @click.pass_context
 def command(
     ctx: click.Context, file: Path, as_json: bool, policy: str | None, decisions: int, seed: int

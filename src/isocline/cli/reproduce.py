@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from isocline.cli import _output
-from isocline.cli._numbers import SEED
+from isocline.cli import _options, _output
 
 if TYPE_CHECKING:
     from isocline.report.reproduce import Figures, Reproduction
@@ -23,20 +23,24 @@ def figure_options(out: str) -> Callable[[F], F]:
         for option in reversed(
             [
                 click.argument("name", required=False),
-                click.option(
+                _options.option(
                     "--out",
                     metavar="DIR",
                     type=click.Path(path_type=Path),
                     default=Path(out),
                     show_default=True,
                     help="Write NAME.png, .svg and .csv to this directory.",
+                    needs="NAME",
                 ),
-                _output.dark_option,
-                click.option(
-                    "--quick", is_flag=True, help="Seconds instead of minutes; wider intervals."
+                partial(_options.dark_option, needs="NAME"),
+                _options.option(
+                    "--quick",
+                    is_flag=True,
+                    help="Seconds instead of minutes; wider intervals.",
+                    needs="NAME",
                 ),
-                click.option("--seed", type=SEED, default=0, show_default=True, metavar="S"),
-                _output.json_option,
+                partial(_options.seed_option, needs="NAME"),
+                _options.json_option,
             ]
         ):
             function = option(function)
@@ -45,7 +49,7 @@ def figure_options(out: str) -> Callable[[F], F]:
     return with_options
 
 
-@click.command("reproduce")
+@click.command("reproduce", cls=_options.Verb)
 @figure_options("reproduced")
 def command(**given: Any) -> None:
     """Make a figure of the papers again.
@@ -65,7 +69,7 @@ def make_figure(
         _list(figures, out, as_json)
         return
     figures.require(name)  # an unknown name leaves no directory behind
-    _output.ready(out)
+    _options.ready(out)
     with _waiting(name):
         made = figures.make(name, quick=quick, seed=seed)
     _show(name, made, out, as_json)

@@ -12,9 +12,10 @@ from typing import IO, TYPE_CHECKING, Any, Self, TypeVar, final
 
 import click
 
-from isocline.cli import _output
+from isocline.cli import _options, _output
 from isocline.cli._group import NEGATIVE, STOPPED, WRONG
 from isocline.cli._numbers import COUNT
+from isocline.cli._options import group
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -29,48 +30,56 @@ Write = Callable[[dict[str, Any]], None]
 _TERMINATED = 128 + signal.SIGTERM  # the exit status by which shells know a process that it ended
 
 
-@click.command("run")
+_PLACE, _SCHEDULING, _KEPT = group("Engine"), group("Scheduling"), group("Journal and results")
+
+
+@click.command("run", cls=_options.Verb)
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option(
+@_PLACE(
     "--engine",
     type=click.Choice(["processes", "ray", "dask"]),
     help="Worker processes of this machine, or a cluster.  [default: as in FILE, or processes]",
 )
-@click.option(
+@_PLACE(
     "--address",
     metavar="HOST:PORT",
     help="Of the Ray or Dask cluster.  [default: as in FILE, or what Ray or Dask finds or starts]",
 )
-@click.option(
+@_PLACE(
     "--workers",
     type=COUNT,
     metavar="N",
     help="Processes, if FILE does not name its nodes.  [default: one per core]",
 )
-@click.option(
+@_SCHEDULING(
     "--policy", metavar="P", help="A scheduling policy.  [default: as in FILE, or late_binding]"
 )
-@click.option(
+@_SCHEDULING(
     "--copies/--no-copies",
     default=None,
     help="Run a copy of a task that is far slower than others elsewhere.  [default: as in FILE, or "
     "for functions only]",
 )
-@click.option(
+@_KEPT(
     "--journal",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="PATH",
     help="Keep the run in this file.",
 )
-@click.option("--resume", is_flag=True, help="Go on with the journal of a run that was cut off.")
-@click.option(
+@_KEPT(
+    "--resume",
+    is_flag=True,
+    help="Go on with the journal of a run that was cut off.",
+    needs="--journal",
+)
+@_KEPT(
     "--results",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="PATH",
     help="Write results to this file.  [default: stdout]",
 )
-@_output.json_option
-@_output.out_option
+@_options.json_option
+@_options.out_option
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -89,10 +98,7 @@ def command(
     """
     from isocline.dispatch.batch.load import load_batch
     from isocline.dispatch.batch.runner import run_batch
-    from isocline.errors import UsageError
 
-    if options["resume"] and options["journal"] is None:
-        raise UsageError("--resume: goes on with a journal; give its path as --journal PATH")
     batch = _without_exit(lambda: load_batch(file))
     kept: list[dict[str, Any]] = []
 

@@ -1,11 +1,12 @@
 """`isocline serve`."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from isocline.cli import _output
+from isocline.cli import _options, _output
 from isocline.cli._numbers import COUNT
 
 if TYPE_CHECKING:
@@ -15,15 +16,15 @@ if TYPE_CHECKING:
     from isocline.gateway.serve.config import Serving
 
 
-@click.command("serve")
-@_output.file_argument
-@click.option("--listen", metavar="HOST:PORT", help="Address of the first listener.")
-@click.option("--policy", metavar="P", help="The routing policy; see isocline policies.")
-@click.option("--workers", type=COUNT, metavar="N", help="Processes.")
-@click.option("--admin", metavar="HOST:PORT", help="Address of /metrics and /statistics.")
-@click.option("--access-log", is_flag=True, help="Write a line for each request on stdout.")
-@click.option("--check", is_flag=True, help="Read the file, show all settings, and end.")
-@_output.json_option
+@click.command("serve", cls=_options.Verb)
+@_options.file_argument
+@_options.option("--listen", metavar="HOST:PORT", help="Address of the first listener.")
+@_options.option("--policy", metavar="P", help="The routing policy; see isocline policies.")
+@_options.option("--workers", type=COUNT, metavar="N", help="Processes.")
+@_options.option("--admin", metavar="HOST:PORT", help="Address of /metrics and /statistics.")
+@_options.option("--access-log", is_flag=True, help="Write a line for each request on stdout.")
+@_options.option("--check", is_flag=True, help="Read the file, show all settings, and end.")
+@partial(_options.json_option, needs="--check")
 def command(
     file: Path,
     listen: str | None,
@@ -48,8 +49,6 @@ def command(
     log = "-" if access_log else None
     overrides = Overrides(listen, admin, policy, workers, log)
     if not check:
-        if as_json:
-            raise UsageError("--json shows what --check finds; give both, or neither")
         if str(file) == "-":
             raise UsageError("serve reads its file again while it runs; give a path in place of -")
         run(file, overrides, _started)

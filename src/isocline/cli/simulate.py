@@ -1,30 +1,42 @@
 """`isocline simulate`."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from isocline.cli import _changes, _output, _simulate_cluster, _traces
+from isocline.cli import _changes, _options, _output, _traces
+from isocline.cli._comparisons import document, report, written
+from isocline.cli._group import NEGATIVE
 from isocline.cli._imports import uncollected
-from isocline.cli._numbers import COUNT, FACTOR, SECONDS, SECONDS_OR_NONE, SEED, Number, shares
+from isocline.cli._numbers import COUNT, FACTOR, SECONDS, SECONDS_OR_NONE, Number, shares
+from isocline.cli._options import NEAR_DATA, ROUTING, group
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
-
-    from isocline.errors import InfeasibleError
-    from isocline.learn import Learning
+    from isocline.cli._comparisons import Beyond, Found
+    from isocline.model.cluster import Cluster
+    from isocline.model.cluster.blocks import BlockTrace
+    from isocline.model.fleet import RoutingSystem
     from isocline.simulate.common.executor import Progress
-    from isocline.simulate.routing.failure import Failure
     from isocline.simulate.routing.results import Comparison, Sweep
-    from isocline.simulate.routing.slowdown import Slowdown
+    from isocline.simulate.scheduling.results import ClusterComparison, ClusterSweep
+
+_JOBS = "swim"  # the format of a trace of jobs that read blocks
+_SLOTTED = "--clock slotted"
+_POLICIES, _TRAFFIC = group("Policies"), group("Traffic")
+_LENGTH = group("Length and precision")
+_MODEL = group("Clock, service and delays")
+_CHANGES = partial(group("Changes during the run"), kind=ROUTING)
+# They go with none of these, as the engines of fleets that change do not.
+_ALONE = ("--layers", "--learn", "--delay", _SLOTTED)
 
 
-@click.command("simulate")
-@_output.file_argument
-@click.option(
+@click.command("simulate", cls=_options.Verb)
+@_options.file_argument
+@_POLICIES(
     "--policy",
     "policies",
     multiple=True,
@@ -33,70 +45,168 @@ if TYPE_CHECKING:
     "(docs/own.md); repeat for more. Others are compared with the first. `isocline policies` lists "
     "them.",
 )
-@_traces.trace_options(_simulate_cluster.JOBS)
-@click.option(
+@_POLICIES(
+    "--layers",
+    metavar="P",
+    help="Route to a pool by --policy, and within it by P; 'flat' opens the pools to the "
+    "frontends.  [default: a pool serves at its curve]",
+    kind=ROUTING,
+)
+@_POLICIES(
+    "--learn",
+    is_flag=True,
+    help="Beside each policy that looks at service curves, the same one learning them.",
+    kind=ROUTING,
+    excludes=("--trace", _SLOTTED),
+)
+@_POLICIES(
+    "--half-life",
+    type=SECONDS,
+    metavar="T",
+    help="An observation T s ago counts half.  [default: no forgetting]",
+    kind=ROUTING,
+    needs="--learn",
+)
+@_traces.trace_options("Traffic", _JOBS, kind=ROUTING, excludes=(_SLOTTED,))
+@_TRAFFIC(
+    "--replicas",
+    type=COUNT,
+    metavar="N",
+    help="Of each chunk of the trace, placed at random.  [default: as in FILE, or 3]",
+    kind=NEAR_DATA,
+    needs="--trace",
+)
+@_TRAFFIC(
+    "--busiest",
+    type=SECONDS,
+    metavar="T",
+    help="Only the T s of the trace with the most tasks.",
+    kind=NEAR_DATA,
+    needs="--trace",
+)
+@_TRAFFIC(
     "--arrivals",
     metavar="LAW",
     help="In place of the frontends' own, at their mean rates: gamma:cv=3, weibull:shape=0.5, "
     "batch:size=10, mmpp:rates=1/10,durations=60/6 (s), or your own as "
     "package.module:Class:key=value,... (docs/own.md). Near-data, slotted: variance=2.5 or "
     "dispersion=1.5 of the number in a slot.",
+    excludes=("--trace",),
 )
-@click.option(
+@_TRAFFIC(
+    "--time-scale",
+    type=FACTOR,
+    default=1.0,
+    help="Arrivals this many times as fast.",
+    excludes=("--load",),
+)
+@_TRAFFIC("--load", metavar="L,...", help="Scale arrivals to these shares of the capacity.")
+@_TRAFFIC(
     "--patience",
     metavar="LAW",
     help="Jobs that are not done so long after their arrival give up, in place of the file's own: "
     "exponential:mean=2 (s), deterministic:mean=2, lognormal:mean=2,cv=1.5, "
     "hyperexponential:mean=2,cv=3; none for none. With ,until=start a job in service stays.",
+    kind=ROUTING,
 )
-@click.option(
+@_TRAFFIC(
     "--deadline",
     type=SECONDS,
     metavar="D",
     help="Jobs that are done later than D s after their arrival count as late.",
+    kind=ROUTING,
+    excludes=("--means-only",),
 )
-@click.option("--time-scale", type=FACTOR, default=1.0, help="Arrivals this many times as fast.")
-@click.option("--load", metavar="L,...", help="Scale arrivals to these shares of the capacity.")
-@click.option("--horizon", type=SECONDS, metavar="T", help="Length of a replication, s.")
-@click.option(
-    "--warmup", type=SECONDS_OR_NONE, metavar="W", help="What to discard, s; else by MSER-5."
+@_LENGTH("--horizon", type=SECONDS, metavar="T", help="Length of a replication, s.")
+@_LENGTH(
+    "--warmup",
+    type=SECONDS_OR_NONE,
+    metavar="W",
+    help="Discard the first W s.  [default: found by MSER-5]",
 )
-@click.option(
+@_LENGTH(
+    "--start",
+    type=click.Choice(["empty", "fluid"]),
+    default="empty",
+    show_default=True,
+    help="Begin with empty backends, or with the workloads of the fluid optimum.",
+    kind=ROUTING,
+)
+@_LENGTH(
     "--replications",
     type=Number("10", least=2, whole=True),  # an interval needs two
     default=10,
     show_default=True,
     metavar="R",
+    help="Independent runs of each policy; intervals are over them.",
 )
-@click.option(
+@_LENGTH(
     "--precision",
     type=Number("0.01", above=0.0, below=1.0),
-    help="Replicate until intervals are this narrow (0.01).",
+    help="Replicate until the half-widths of intervals are this share of the means (0.01).",
 )
-@click.option("--seed", type=SEED, default=0, show_default=True, metavar="S")
-@click.option("--start", type=click.Choice(["empty", "fluid"]), default="empty", show_default=True)
-@click.option("--discipline", type=click.Choice(["ps", "fcfs"]), default="ps", show_default=True)
-@click.option(
+@_LENGTH(
+    "--means-only",
+    is_flag=True,
+    help="No percentiles; about twice as fast.",
+    excludes=("--learn",),
+)
+@partial(_options.seed_option, heading="Length and precision")
+@_LENGTH(
+    "--budget",
+    type=Number("1e10", above=0.0),
+    metavar="N",
+    help="Refuse a run of more events than this, in all.  [default: 2e10]",
+)
+@_LENGTH(
+    "--threads",
+    type=COUNT,
+    metavar="N",
+    help="Results do not depend on it.  [default: one per core]",
+)
+@_MODEL(
     "--clock",
     type=click.Choice(["continuous", "slotted"]),
     default="continuous",
     show_default=True,
     help="Slotted: time goes in slots, as in the papers.",
 )
-@click.option(
+@_MODEL(
     "--slot",
     type=SECONDS,
     metavar="T",
     help="Length of a slot at scale 1, s.  [default: 1, or the longest of 1, 2, 5e-k that the "
     "curves admit]",
+    kind=ROUTING,
+    needs=_SLOTTED,
 )
-@click.option(
+@_MODEL(
     "--departures",
     type=click.Choice(["bernoulli", "binomial", "poisson"]),
     help="Law of the departures in a slot.  [default: bernoulli if the slot admits it, else "
     "binomial]",
+    kind=ROUTING,
+    needs=_SLOTTED,
 )
-@click.option(
+@_MODEL(
+    "--discipline",
+    type=click.Choice(["ps", "fcfs"]),
+    default="ps",
+    show_default=True,
+    help="Order of service: all jobs at once (processor sharing), or in order of arrival, for "
+    "servers curves.",
+    kind=ROUTING,
+)
+@_MODEL(
+    "--level",
+    type=click.Choice(["data", "queue"]),
+    default="data",
+    show_default=True,
+    help="A task is local where its data is, or only to the server in whose queue it waited, the "
+    "near-data paper's R_m, which `isocline reproduce` takes.",
+    kind=NEAR_DATA,
+)
+@_MODEL(
     "--scale",
     type=FACTOR,
     default=1.0,
@@ -104,104 +214,47 @@ if TYPE_CHECKING:
     metavar="C",
     help="C times the jobs on C times the machines, each job counted 1/C: the larger, the nearer "
     "to the fluid.",
+    kind=ROUTING,
+    excludes=("--trace",),
 )
-@click.option(
+@_MODEL(
     "--delay",
     metavar="D",
     help="Jobs travel and reports come late, in s: travel=0.5,report=0.5,every=1.0; own=true lets "
     "frontends count their own jobs since the report.",
+    kind=ROUTING,
+    excludes=("--trace", _SLOTTED, "--learn", "--slowdown"),
 )
-@click.option(
-    "--layers",
-    metavar="P",
-    help="Route to a pool by --policy, and within it by P; 'flat' opens the pools to the "
-    "frontends.  [default: a pool serves at its curve]",
-)
-@click.option(
-    "--learn",
-    is_flag=True,
-    help="Beside each policy that looks at service curves, the same one learning them.",
-)
-@click.option(
-    "--half-life",
-    type=SECONDS,
-    metavar="T",
-    help="With --learn: an observation T s ago counts half.  [default: no forgetting]",
-)
-@click.option(
+@_CHANGES(
     "--slowdown",
     "slowdowns",
     multiple=True,
     metavar="NAME=K@T",
-    help="From time T, s, on this backend is K times as slow, and policies are not told (add "
-    "',told' if they are); repeat for more, K = 1 ends it.",
+    help="From time T, s, on this backend is K times as slow, and policies do not know it (add "
+    "',told' if they do); repeat for more, K = 1 ends it.",
+    excludes=(_SLOTTED,),
 )
-@_changes.then_option
-@click.option(
+@_changes.then_option("Changes during the run", kind=ROUTING, excludes=_ALONE)
+@_CHANGES(
     "--failure",
     "failures",
     multiple=True,
     metavar="NAME@T",
     help="At time T, s, this backend fails; its jobs are sent again, or with ',lost' are lost. "
     "Repeat for more; a later --then brings it back.",
+    excludes=_ALONE,
 )
-@click.option(
-    "--replicas",
-    type=COUNT,
-    metavar="N",
-    help="Near-data: of each chunk of the trace, placed at random.  [default: as in FILE, or 3]",
-)
-@click.option(
-    "--busiest",
-    type=SECONDS,
-    metavar="T",
-    help="Near-data: only the T s of the trace with the most tasks.",
-)
-@click.option(
-    "--level",
-    type=click.Choice(["data", "queue"]),
-    default="data",
-    show_default=True,
-    help="Near-data: a task is local where its data is, or only to the server in whose queue it "
-    "waited, the near-data paper's R_m, which `isocline reproduce` takes.",
-)
-@click.option("--means-only", is_flag=True, help="No percentiles; about twice as fast.")
-@click.option(
-    "--budget",
-    type=Number("1e10", above=0.0),
-    metavar="N",
-    help="Refuse a run of more events than this, in all.  [default: 2e10]",
-)
-@click.option(
-    "--threads", type=COUNT, metavar="N", help="Default: one per core; results do not depend on it."
-)
-@_output.json_option
-@_output.out_option
+@_options.json_option
+@_options.out_option
 @click.pass_context
 def command(
     ctx: click.Context,
     /,
     file: Path,
-    policies: tuple[str, ...],
-    trace: str | None,
-    trace_format: str,
-    trace_columns: str | None,
-    trace_time_unit: str | None,
     load: str | None,
-    delay: str | None,
-    learn: bool,
-    half_life: float | None,
-    slowdowns: tuple[str, ...],
-    changes: tuple[str, ...],
-    failures: tuple[str, ...],
-    replicas: int | None,
-    busiest: float | None,
-    level: str,
-    means_only: bool,
-    budget: float | None,
     as_json: bool,
     out: Path | None,
-    **options: Any,
+    **given: Any,
 ) -> None:
     """Compare policies, with intervals, beside the bound.
 
@@ -210,103 +263,120 @@ def command(
     """
     with uncollected():
         system = _output.load_any_and_say(file)
-        from isocline.errors import InfeasibleError
         from isocline.model.fleet import RoutingSystem
-        from isocline.simulate.routing.compare import DEFAULT_POLICIES, simulate, sweep
-        from isocline.simulate.routing.delay import Delay
 
-    options["percentiles"] = not means_only
-    if budget is not None:
-        options["budget"] = budget
-    if not isinstance(system, RoutingSystem):
-        _simulate_cluster.refuse(ctx, _simulate_cluster.ROUTING_ONLY, "near-data")
-        for name in _simulate_cluster.ROUTING_ONLY:
-            options.pop(name, None)
-        jobs = _simulate_cluster.block_trace(trace, trace_format, busiest)
-        options |= {"trace": jobs, "replicas": replicas, "level": level}
-        with _progress() as options["progress"]:
-            found = _simulate_cluster.run(system, policies, shares(load), options)
-        _simulate_cluster.show(found, as_json, out)
-        ctx.exit(int(all(policy.status == "unstable" for policy in found.results)))
-    _simulate_cluster.refuse(ctx, _simulate_cluster.CLUSTER_ONLY, "routing")
-    _simulate_cluster.refuse_jobs(trace_format)
-    options["trace"] = _traces.read(trace, trace_format, trace_columns, trace_time_unit)
-    options["delay"] = Delay.parse(delay) if delay else None
-    options["changes"] = [_changes.change(text) for text in changes]
-    options["failures"] = _failures(failures)
-    options |= {"learn": _learning(learn, half_life), "slowdowns": _slowdowns(slowdowns)}
-    chosen = policies or DEFAULT_POLICIES
     loads = shares(load)
-    result: Comparison | Sweep
-    try:
-        with _progress() as progress:
-            options["progress"] = progress
-            if len(loads) > 1:
-                result = sweep(system, chosen, loads=loads, **options)
-            else:
-                result = simulate(system, chosen, load=loads[0] if loads else None, **options)
-    except InfeasibleError as error:
-        if as_json:
-            _output.show_json(_infeasible(error, chosen))
-        raise
+    beyond: Beyond = {}
+    found: Found | None
+    with _progress() as given["progress"]:
+        if isinstance(system, RoutingSystem):
+            found, beyond = _routing(system, loads, _options.of_kind(ROUTING, given))
+        else:
+            found = _near_data(system, loads, _options.of_kind(NEAR_DATA, given))
     if as_json:
-        _output.show_json(result.to_dict())
-    else:
-        _output.show(_report(result))
-    _output.say_written(_written(result, out) if out else [])
-    if all(policy.status == "unstable" for policy in result.results):
-        ctx.exit(1)
+        _output.show_json(document(found, beyond, given["policies"]))
+    elif found is not None:
+        _output.show(report(found))
+    if out and found is not None:
+        _output.say_written(written(found, out))
+    for share, error in beyond.items():
+        at = f"at load {share:g}: " if share is not None and len(loads) > 1 else ""
+        click.echo(f"isocline: {at}{error}", err=True)
+    if beyond or found is None or all(policy.status == "unstable" for policy in found.results):
+        ctx.exit(NEGATIVE)
 
 
-def _infeasible(error: "InfeasibleError", policies: Sequence[str]) -> dict[str, Any]:
-    """The JSON of a load that no policy can serve: the violated set in place of large means."""
-    return {
-        "kind": "routing",
-        "status": "infeasible",
-        "bottleneck": {"frontends": error.frontends, "backends": error.backends},
-        "supply": error.supply,
-        "capacity": error.capacity,
-        "lower_bound": None,
-        "policies": [
-            {"policy": policy, "status": "unstable", "mean_jobs": None} for policy in policies
-        ],
-    }
-
-
-def _report(result: "Comparison | Sweep") -> "RenderableType":
-    from isocline.report.tables.comparison import comparison_report, sweep_report
-    from isocline.simulate.routing.results import Sweep
-
-    return sweep_report(result) if isinstance(result, Sweep) else comparison_report(result)
-
-
-def _written(result: "Comparison | Sweep", out: Path) -> list[Path]:
-    from isocline.report.export.files import write_comparison, write_sweep
-    from isocline.simulate.routing.results import Sweep
-
-    return write_sweep(result, out) if isinstance(result, Sweep) else write_comparison(result, out)
-
-
-def _learning(learn: bool, half_life: float | None) -> "Learning | None":
-    if half_life is not None and not learn:
-        raise click.BadParameter("add --learn, or leave it out", param_hint="--half-life")
-    if not learn:
-        return None
+def _routing(
+    system: "RoutingSystem", loads: Sequence[float], given: dict[str, Any]
+) -> "tuple[Comparison | Sweep | None, Beyond]":
+    """Results at the loads that can be served, and the proofs for those that cannot."""
+    from isocline.errors import InfeasibleError
     from isocline.learn import Learning
-
-    return Learning() if half_life is None else Learning(half_life=half_life)
-
-
-def _slowdowns(texts: Sequence[str]) -> "list[Slowdown]":
+    from isocline.model.curves import PoolCurve
+    from isocline.simulate.routing.compare import DEFAULT_POLICIES, simulate
+    from isocline.simulate.routing.delay import Delay
+    from isocline.simulate.routing.failure import Failure
+    from isocline.simulate.routing.results import Sweep
     from isocline.simulate.routing.slowdown import Slowdown
 
-    return [Slowdown.parse(text) for text in texts]
+    pools = any(isinstance(backend.curve, PoolCurve) for backend in system.backends)
+    if given["layers"] is not None and not pools:
+        raise _options.refusal("--layers", "to a system without pools", "leave it out")
+    if given["trace_format"] == _JOBS:
+        raise _options.refusal(
+            f"--trace-format {_JOBS}", f"to kind: {ROUTING}", "give a trace of requests"
+        )
+    options = _common(given, DEFAULT_POLICIES)
+    of_file = (options.pop(f"trace_{key}") for key in ("format", "columns", "time_unit"))
+    options["trace"] = _traces.read(options["trace"], *of_file)
+    options["delay"] = Delay.parse(given["delay"]) if given["delay"] else None
+    options["changes"] = [_changes.change(text) for text in given["changes"]]
+    options["failures"] = [Failure.parse(text) for text in given["failures"]]
+    options["slowdowns"] = [Slowdown.parse(text) for text in given["slowdowns"]]
+    half_life = options.pop("half_life")
+    forgets = {} if half_life is None else {"half_life": half_life}
+    options["learn"] = Learning(**forgets) if given["learn"] else None
+    done: list[Comparison] = []
+    beyond: Beyond = {}
+    each: list[float | None] = [*sorted(loads)] or [None]
+    for load in each:
+        try:
+            done.append(simulate(system, load=load, **options))
+        except InfeasibleError as error:
+            beyond[load] = error
+    if len(loads) > 1 and done:
+        return Sweep(tuple(done)), beyond
+    return next(iter(done), None), beyond
 
 
-def _failures(texts: Sequence[str]) -> "list[Failure]":
-    from isocline.simulate.routing.failure import Failure
+def _near_data(
+    cluster: "Cluster", loads: Sequence[float], given: dict[str, Any]
+) -> "ClusterComparison | ClusterSweep":
+    from isocline.simulate.scheduling.compare import (
+        DEFAULT_POLICIES,
+        simulate_cluster,
+        sweep_cluster,
+    )
 
-    return [Failure.parse(text) for text in texts]
+    options = _common(given, DEFAULT_POLICIES)
+    trace = _block_trace(options["trace"], options.pop("trace_format"))
+    busiest = options.pop("busiest")
+    options["trace"] = trace.busiest(busiest) if trace and busiest is not None else trace
+    if len(loads) > 1:
+        return sweep_cluster(cluster, loads=loads, **options)
+    return simulate_cluster(cluster, load=loads[0] if loads else None, **options)
+
+
+def _common(given: Mapping[str, Any], default: Sequence[str]) -> dict[str, Any]:
+    """Arguments of both kinds of simulation, the rest as it is."""
+    options = dict(given)
+    options["percentiles"] = not options.pop("means_only")
+    if options["budget"] is None:
+        del options["budget"]
+    return options | {"policies": given["policies"] or default}
+
+
+def _block_trace(name: str | None, written_as: str) -> "BlockTrace | None":
+    """The jobs of a SWIM file.
+
+    Raises:
+        UsageError: The format is unknown, or one of requests.
+    """
+    from isocline.errors import UsageError
+    from isocline.model.cluster.swim import read_swim
+    from isocline.model.traffic.columns import FORMATS, known_formats
+
+    if name is None:
+        return None
+    if written_as not in ("auto", _JOBS, *FORMATS):
+        raise UsageError(f"--trace-format {written_as}: unknown; {known_formats()}")
+    if written_as in FORMATS:
+        raise _options.refusal(
+            f"--trace-format {written_as}",
+            f"to kind: {NEAR_DATA}",
+            f"give a trace of jobs with their input, as {_JOBS}",
+        )
+    return read_swim(Path(name))
 
 
 @contextmanager

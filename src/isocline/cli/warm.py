@@ -7,22 +7,22 @@ from typing import final
 import click
 
 from isocline import compile_events
-from isocline.cli import _output
+from isocline.cli import _options, _output
 from isocline.cli._group import NEGATIVE
 
 ALL = "all"
 
 
-@click.command("warm")
+@click.command("warm", cls=_options.Verb)
 @click.argument("verbs", nargs=-1, metavar="[plan|simulate|serve|run|all]...")
-@click.option(
+@_options.option(
     "--options",
     is_flag=True,
     help="For simulate, also its options that have kernels of their own (--means-only, --delay, "
     "--clock slotted, --learn, --patience, --failure), and all scheduling policies: some minutes "
     "more.",
 )
-@_output.json_option
+@_options.json_option
 @click.pass_context
 def command(ctx: click.Context, verbs: tuple[str, ...], options: bool, as_json: bool) -> None:
     """Compile the kernels that verbs need, and keep them on disk.
@@ -43,13 +43,15 @@ def command(ctx: click.Context, verbs: tuple[str, ...], options: bool, as_json: 
         if verb not in (*VERBS, ALL):
             raise UsageError(f"warm: {verb!r}: give {', '.join(VERBS)} or {ALL}")
     chosen = list(VERBS) if not verbs or ALL in verbs else list(dict.fromkeys(verbs))
+    if options and "simulate" not in chosen:
+        raise _options.refusal("--options", "without simulate", "add simulate, or leave it out")
     counter = _Counter()
     compile_events.add(counter)
     began = time.monotonic()
     try:
         for verb in chosen:
             VERBS[verb]()
-        if options and "simulate" in chosen:
+        if options:
             options_of_simulate()
     finally:
         compile_events.remove(counter)

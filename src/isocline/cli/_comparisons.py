@@ -1,0 +1,76 @@
+"""Comparisons of policies as `isocline simulate` shows and writes them, of both kinds of system."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from isocline.errors import InfeasibleError
+    from isocline.simulate.routing.results import Comparison, Sweep
+    from isocline.simulate.scheduling.results import ClusterComparison, ClusterSweep
+
+    Found = Comparison | Sweep | ClusterComparison | ClusterSweep
+    # The proof for each load that no policy can serve; of None for the load of the file.
+    Beyond = dict[float | None, InfeasibleError]
+
+
+def document(found: "Found | None", beyond: "Beyond", policies: Sequence[str]) -> dict[str, Any]:
+    """The JSON document: the result, or the violated set in place of large means.
+
+    Of several loads, some of which no policy can serve, it is the proof for the largest, with the
+    documents of all loads as `loads`.
+    """
+    if found is not None and not beyond:
+        return found.to_dict()
+    proofs = [_infeasible(error, policies) for error in beyond.values()]
+    if found is None and len(proofs) == 1:
+        return proofs[0]
+    served = [] if found is None else found.to_dict()["loads"]
+    at_load = [proof | {"load": load} for load, proof in zip(beyond, proofs, strict=True)]
+    return proofs[-1] | {"loads": [*served, *at_load]}
+
+
+def _infeasible(error: "InfeasibleError", policies: Sequence[str]) -> dict[str, Any]:
+    from isocline.simulate.routing.compare import DEFAULT_POLICIES
+
+    return {
+        "kind": "routing",
+        "status": "infeasible",
+        "bottleneck": {"frontends": error.frontends, "backends": error.backends},
+        "supply": error.supply,
+        "capacity": error.capacity,
+        "lower_bound": None,
+        "policies": [
+            {"policy": policy, "status": "unstable", "mean_jobs": None}
+            for policy in policies or DEFAULT_POLICIES
+        ],
+    }
+
+
+def report(found: "Found") -> "RenderableType":
+    """The tables."""
+    from isocline.report.tables.cluster import cluster_report, cluster_sweep_report
+    from isocline.report.tables.comparison import comparison_report, sweep_report
+    from isocline.simulate.routing.results import Comparison, Sweep
+    from isocline.simulate.scheduling.results import ClusterSweep
+
+    if isinstance(found, Sweep):
+        return sweep_report(found)
+    if isinstance(found, Comparison):
+        return comparison_report(found)
+    return cluster_sweep_report(found) if isinstance(found, ClusterSweep) else cluster_report(found)
+
+
+def written(found: "Found", out: Path) -> list[Path]:
+    """The files: pictures and data."""
+    from isocline.report.export.cluster import write_cluster
+    from isocline.report.export.files import write_comparison, write_sweep
+    from isocline.simulate.routing.results import Comparison, LoadSweep
+
+    if isinstance(found, LoadSweep):
+        return write_sweep(found, out)
+    if isinstance(found, Comparison):
+        return write_comparison(found, out)
+    return write_cluster(found, out)

@@ -1,0 +1,76 @@
+"""Effects of command lines: what each prints, writes, and asks of the library.
+
+Verbs that serve, send or start processes do not: their one call of the library is recorded, and
+gets a result that was made by hand.
+"""
+
+import hashlib
+import re
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+from click.testing import CliRunner
+
+from isocline.cli import main
+
+
+def _results() -> dict[str, Callable[[], Any]]:
+    from isocline.report.reproduce import gmsr_tiers
+    from isocline.simulate.common.decision_diff import DecisionDiff
+    from tests.report.dispatch_results import result
+    from tests.report.gallery import durations, live
+
+    return {
+        "isocline.gateway.serve.main.run": lambda: None,
+        "isocline.emulator.run": lambda: None,
+        "isocline.loadgen.run_load": durations,
+        "isocline.dispatch.batch.runner.run_batch": result,
+        "isocline.demo.run.demo": live,
+        "isocline.gateway.replay.replay": lambda: DecisionDiff("routing", "gmsr", 1, None),
+        "isocline.report.reproduce.reproduce": lambda: gmsr_tiers.reproduce(True, 0),
+        "isocline.cli._warming.options_of_simulate": lambda: None,
+    }
+
+
+def effect(words: list[str]) -> str:
+    """Exit status, output, files and recorded calls of one command line, as a text."""
+    calls: list[str] = []
+
+    def recording(name: str, made: Callable[[], Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **named: Any) -> Any:
+            calls.append(f"{name}{_plain(arguments)}{_plain(sorted(named.items()))}")
+            return made()
+
+        return call
+
+    with tempfile.TemporaryDirectory() as folder:
+        filled = [word.replace("DIR", folder) for word in words]
+        patches = [patch(name, recording(name, made)) for name, made in _results().items()]
+        verbs = dict.fromkeys(("plan", "simulate", "serve", "run"), lambda: None)
+        patches.append(patch.dict("isocline.cli._warming.VERBS", verbs))
+        for one in patches:
+            one.start()
+        try:
+            result = CliRunner().invoke(main, filled, prog_name="isocline")
+        finally:
+            for one in patches:
+                one.stop()
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        files = {
+            str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in sorted(Path(folder).rglob("*"))
+            if path.is_file() and path.suffix != ".csv"  # which has times of this machine
+        }
+        text = f"{result.exit_code}\n{result.stdout}\n{result.stderr}".replace(folder, "DIR")
+    text = re.sub(r'"events_per_second": [^,\n]*|compiled in [\d.]+ s', "", text)
+    text = re.sub(r'"seconds": [\d.e-]+', "", text)
+    return f"{text}\n{files}\n{calls}"
+
+
+def _plain(value: Any) -> str:
+    """Arguments without the places of objects in memory."""
+    return re.sub(r" at 0x[0-9a-f]+", "", repr(value))
