@@ -23,7 +23,7 @@ from isocline.demo.stage import Contestant, Machine, Run, Stage
 from isocline.errors import UsageError
 from isocline.loadgen import Schedule
 from isocline.loadgen.tally import Tally
-from isocline.report.export.live import write_live
+from isocline.report.export.files import write_live
 from isocline.report.tables.live import live_report
 from isocline.theory.routing.equilibrium import fluid_optimum
 from tests.virtual_time import LoopClock, run_virtually

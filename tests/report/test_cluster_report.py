@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 from rich.console import Console, RenderableType
 
-from isocline.report.export.cluster import write_cluster
-from isocline.report.export.files import write_sweep
+from isocline.report.export.files import write_cluster, write_sweep
 from isocline.report.plots.cluster import cluster_plot, load_plot, tasks_plot
 from isocline.report.tables.cluster import cluster_report, cluster_sweep_report
 from isocline.simulate.scheduling.results import ClusterSweep

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from isocline.dispatch.telemetry.records import Outcome, Ran
 from isocline.dispatch.telemetry.timeline import Timeline
-from isocline.report.export.dispatch import write_run
+from isocline.report.export.files import write_run
 from isocline.report.plots.cluster import level_colors
 from isocline.report.plots.timeline import timeline_plot
 from isocline.report.tables.dispatch import dispatch_report, shares

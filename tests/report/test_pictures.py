@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from matplotlib.text import Text
 
 from isocline.errors import MissingExtraError, UsageError
+from isocline.model.fleet import RoutingSystem
 from isocline.model.systemfile import load
 from isocline.policies import routing, scheduling
 from isocline.report.export import files
@@ -29,6 +30,7 @@ from isocline.report.plots.workload import total_plot, workload_plot
 from isocline.simulate.common.estimate import Estimate
 from isocline.simulate.routing.compare import DEFAULT_POLICIES
 from isocline.simulate.routing.results import Comparison, Sweep
+from isocline.theory.routing.equilibrium import plan
 
 Make = Callable[..., Comparison]
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -137,7 +139,10 @@ def test_curves_show_dropped_points_as_crosses() -> None:
 
 def test_an_infeasible_plan_has_no_picture(tmp_path: Path) -> None:
     system = load(EXAMPLES / "n_model.yaml")
-    assert files.write_plan({"status": "infeasible"}, system, tmp_path) == []
+    assert isinstance(system, RoutingSystem)
+    beyond = plan(system.sped_up(4.0))
+    assert beyond.status == "infeasible"
+    assert files.write_plan(beyond, None, tmp_path) == []
 
 
 def test_two_dozen_series_look_different() -> None:

@@ -9,14 +9,29 @@ from typing import Any
 import pytest
 from rich.console import Console, RenderableType
 
+from isocline.flow.certificate import Certificate
+from isocline.model.fleet import RoutingSystem
 from isocline.model.systemfile import load
 from isocline.report.tables.comparison import comparison_report, sweep_report
 from isocline.report.tables.plan import plan_report
+from isocline.report.tables.style import Column, names, table
+from isocline.report.words import number, percent
 from isocline.simulate.common.estimate import Estimate
 from isocline.simulate.routing.results import Comparison, Sweep
+from isocline.theory.routing.plan_records import (
+    BackendPlan,
+    Bottleneck,
+    EdgeSaving,
+    Plan,
+    SpeedSaving,
+    SplitRate,
+    TierPlan,
+)
 
 Make = Callable[..., Comparison]
-SYSTEM = load(Path(__file__).parents[2] / "examples" / "n_model.yaml")
+_SYSTEM = load(Path(__file__).parents[2] / "examples" / "n_model.yaml")
+assert isinstance(_SYSTEM, RoutingSystem)
+SYSTEM = _SYSTEM
 
 
 def text(record: RenderableType) -> str:
@@ -129,31 +144,24 @@ def test_a_sweep_has_a_column_per_load_and_the_bound_below(comparison: Make) -> 
     assert "At load 0.900: random is unstable" in printed
 
 
-PLAN: dict[str, Any] = {
-    "kind": "routing",
-    "status": "optimal",
-    "total_jobs": 2.828,
-    "mean_latency": 2.828,
-    "backends": [
-        {"name": b, "jobs": 1.414, "rate": 0.5, "marginal_rate": 0.1716, "utilisation": 0.5}
-        for b in ("b1", "b2")
-    ],
-    "split": [
-        {"frontend": "f1", "backend": "b1", "rate": 0.4},
-        {"frontend": "f2", "backend": "b1", "rate": 0.1},
-        {"frontend": "f2", "backend": "b2", "rate": 0.5},
-    ],
-    "tiers": [{"frontends": ["f1", "f2"], "backends": ["b1", "b2"], "marginal_rate": 0.1716}],
-    "capacity_scale": 2.0,
-    "bottleneck": {"frontends": ["f1", "f2"], "backends": ["b1", "b2"]},
-    "certificate": {"conservation": 1e-16, "slope_gap": 2e-12},
-    "shadow_prices": [{"backend": "b1", "saves": 0.012}, {"backend": "b2", "saves": 0.0}],
-    "missing_edges": [{"frontend": "f1", "backend": "b2", "saves": 0.0345}],
-}
+PLAN = Plan(
+    status="optimal",
+    total_jobs=2.828,
+    mean_latency=2.828,
+    backends=tuple(BackendPlan(b, 1.414, 0.5, 0.1716, 0.5) for b in ("b1", "b2")),
+    split=(SplitRate("f1", "b1", 0.4), SplitRate("f2", "b1", 0.1), SplitRate("f2", "b2", 0.5)),
+    tiers=(TierPlan(("f1", "f2"), ("b1", "b2"), 0.1716),),
+    capacity_scale=2.0,
+    bottleneck=Bottleneck(("f1", "f2"), ("b1", "b2")),
+    certificate=Certificate(1e-16, 2e-12),
+    shadow_prices=(SpeedSaving("b1", 0.012), SpeedSaving("b2", 0.0)),
+    missing_edges=(EdgeSaving("f1", "b2", 0.0345),),
+    system=SYSTEM,
+)
 
 
 def test_a_plan_says_what_it_costs_how_far_it_goes_and_what_would_help() -> None:
-    printed = text(plan_report(PLAN, SYSTEM))
+    printed = text(plan_report(PLAN))
     assert "N-model: optimal  2.828 jobs in the system, mean latency 2.828 s" in printed
     assert "Load 0.500: the arrivals may grow 2.000 times; then f1, f2 would fill b1, b2" in printed
     assert row("b1", printed)[-1].strip() == "12.0 ms"
@@ -164,23 +172,23 @@ def test_a_plan_says_what_it_costs_how_far_it_goes_and_what_would_help() -> None
 
 
 def test_one_tier_needs_no_table_of_tiers() -> None:
-    assert "Tiers" not in text(plan_report(PLAN, SYSTEM))
-    two = [tier | {"backends": [b]} for b in ("b1", "b2") for tier in PLAN["tiers"]]
-    assert "Tiers" in text(plan_report(PLAN | {"tiers": two}, SYSTEM))
+    assert "Tiers" not in text(plan_report(PLAN))
+    two = tuple(tier._replace(backends=(b,)) for b in ("b1", "b2") for tier in PLAN.tiers)
+    assert "Tiers" in text(plan_report(replace(PLAN, tiers=two)))
 
 
 def test_a_long_plan_is_cut_and_says_where_the_rest_is() -> None:
-    many = [PLAN["backends"][0] | {"name": f"b{i}"} for i in range(100)]
-    printed = text(plan_report(PLAN | {"backends": many}, SYSTEM))
+    many = tuple(PLAN.backends[0]._replace(name=f"b{i}") for i in range(100))
+    printed = text(plan_report(replace(PLAN, backends=many)))
     assert "Backends (first 40 of 100; --json has all)" in printed
     assert "b39 " in printed
     assert "b40 " not in printed
 
 
 def test_an_infeasible_plan_is_its_proof() -> None:
-    proof = {"frontends": ["f1"], "backends": ["b1"]}
-    plan = PLAN | {"status": "infeasible", "bottleneck": proof, "capacity_scale": 0.8}
-    printed = text(plan_report(plan, SYSTEM))
+    proof = Bottleneck(("f1",), ("b1",))
+    plan = replace(PLAN, status="infeasible", bottleneck=proof, capacity_scale=0.8)
+    printed = text(plan_report(plan))
     assert "N-model: infeasible" in printed
     assert (
         "Frontends f1 bring 0.4000 jobs/s, and may use only b1, which can serve less than 1.000"
@@ -190,5 +198,18 @@ def test_an_infeasible_plan_is_its_proof() -> None:
 
 @pytest.mark.parametrize("missing", ["shadow_prices", "missing_edges"])
 def test_a_plan_without_its_extras_is_printed_all_the_same(missing: str) -> None:
-    plan = {key: value for key, value in PLAN.items() if key != missing}
-    assert "Certificate" in text(plan_report(plan, SYSTEM))
+    assert "Certificate" in text(plan_report(replace(PLAN, **{missing: ()})))
+
+
+def test_a_table_is_columns_over_records() -> None:
+    columns: list[Column[Estimate]] = [
+        names("which", lambda e: f"[{e.value:g}]"),
+        Column("low", "low", number),
+        Column("share", "value", percent),
+    ]
+    rows = [Estimate(x, x - 0.1, x + 0.1) for x in (0.25, 0.5, 0.75)]
+    printed = text(table("shares", columns, rows, most=2))
+    assert " ".join(printed.split()).startswith("shares (first 2 of 3; --json has all)")
+    assert [cell.strip() for cell in row("[0.5]", printed)] == ["[0.5]", "0.4000", "50.0%"]
+    assert "75.0%" not in printed
+    assert "first" not in text(table("shares", columns, rows))

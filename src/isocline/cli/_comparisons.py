@@ -65,8 +65,7 @@ def report(found: "Found") -> "RenderableType":
 
 def written(found: "Found", out: Path) -> list[Path]:
     """The files: pictures and data."""
-    from isocline.report.export.cluster import write_cluster
-    from isocline.report.export.files import write_comparison, write_sweep
+    from isocline.report.export.files import write_cluster, write_comparison, write_sweep
     from isocline.simulate.routing.results import Comparison, LoadSweep
 
     if isinstance(found, LoadSweep):

@@ -26,13 +26,12 @@ def command(file: Path, as_json: bool, out: Path | None) -> None:
     system = learned.as_system() if learned else _output.load_and_say(file)
     from isocline.report.tables.curves import curves_document, curves_report
 
-    frontends = [one.model_dump() for one in learned.frontends] if learned else []
+    frontends = learned.frontends if learned else []
     known = {one.name: one.known for one in learned.backends} if learned else None
-    document = curves_document(system, frontends, known)
     if as_json:
-        _output.show_json(document)
+        _output.show_json(curves_document(system, frontends, known))
     else:
-        _output.show(curves_report(document))
+        _output.show(curves_report(system, frontends, known))
     if out:
         from isocline.report.export.files import write_curves
 

@@ -93,7 +93,7 @@ def command(
     if found.status != "measured":
         ctx.exit(1)
     if out:
-        from isocline.report.export.live import write_live
+        from isocline.report.export.files import write_live
 
         _output.say_written(write_live(found, out))
 

@@ -122,7 +122,7 @@ def command(
 
         _output.show(load_report(result))
     if out:
-        from isocline.report.export.load import write_load
+        from isocline.report.export.files import write_load
 
         _output.say_written(write_load(result, out))
     if not result.completed:

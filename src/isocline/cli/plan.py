@@ -11,7 +11,8 @@ from isocline.cli._waiting import waiting
 
 if TYPE_CHECKING:
     from isocline.model.cluster import Cluster
-    from isocline.model.fleet import RoutingSystem
+    from isocline.theory.routing.latency_routing import LatencyEquilibrium
+    from isocline.theory.routing.plan_records import Plan
 
 
 @click.command("plan", cls=_options.Verb)
@@ -41,37 +42,35 @@ def command(ctx: click.Context, file: Path, as_json: bool, out: Path | None, com
         ctx.exit(0 if _plan_cluster(system, as_json, out) else 1)
     _output.say_without_patience(system)
     from isocline.theory.routing.equilibrium import plan
+    from isocline.theory.routing.latency_routing import latency_equilibrium
 
     with waiting("planning"):
-        document = plan(system).to_dict()
-        if compare:
-            document["latency_routing"] = _latency_routing(system, document["total_jobs"])
+        best = plan(system)
+        # Where the load is infeasible no routing comes to rest.
+        rival = latency_equilibrium(system) if compare and best.status == "optimal" else None
     if as_json:
-        _output.show_json(document)
+        _output.show_json(_document(best, rival, compare))
     else:
-        from isocline.report.tables.plan import plan_report
+        from isocline.report.tables.plan import latency_routing_report, plan_report
 
-        _output.show(plan_report(document, system))
-        if document.get("latency_routing"):
-            from isocline.report.tables.latency_routing import latency_routing_report
-
-            _output.show(latency_routing_report(document))
+        _output.show(plan_report(best))
+        if rival is not None:
+            _output.show(latency_routing_report(best, rival))
     if out:
         from isocline.report.export.files import write_plan
 
-        _output.say_written(write_plan(document, system, out))
-    if document["status"] != "optimal":
+        _output.say_written(write_plan(best, rival, out))
+    if best.status != "optimal":
         ctx.exit(1)
 
 
-def _latency_routing(system: "RoutingSystem", optimum: float | None) -> dict[str, Any] | None:
-    """None where the load is infeasible: no routing comes to rest there."""
-    from isocline.theory.routing.latency_routing import latency_equilibrium
-
-    if optimum is None:
-        return None
-    rival = latency_equilibrium(system)
-    return rival.to_dict() | {"price_of_anarchy": rival.total_jobs / optimum}
+def _document(best: "Plan", rival: "LatencyEquilibrium | None", compare: bool) -> dict[str, Any]:
+    if not compare:
+        return best.to_dict()
+    if rival is None or best.total_jobs is None:
+        return best.to_dict() | {"latency_routing": None}
+    ratio = {"price_of_anarchy": rival.total_jobs / best.total_jobs}
+    return best.to_dict() | {"latency_routing": rival.to_dict() | ratio}
 
 
 def _plan_cluster(cluster: "Cluster", as_json: bool, out: Path | None) -> bool:
@@ -89,7 +88,7 @@ def _plan_cluster(cluster: "Cluster", as_json: bool, out: Path | None) -> bool:
 
         _output.show(near_data_report(plan))
     if out:
-        from isocline.report.export.near_data import write_near_data_plan
+        from isocline.report.export.files import write_near_data_plan
 
         _output.say_written(write_near_data_plan(plan, out))
     return plan.status == "stable"

@@ -2,11 +2,14 @@
 
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
 from isocline.cli import _options, _output
+
+if TYPE_CHECKING:
+    from isocline.report.tables.policies import KnownPolicy
 
 
 @click.command("policies", cls=_options.Verb)
@@ -19,7 +22,9 @@ def command(as_json: bool) -> None:
     # What a scheduling policy does stands above its rules, at the head of its file.
     near_data = _described(scheduling.ALL, lambda policy: inspect.getdoc(inspect.getmodule(policy)))
     if as_json:
-        _output.show_json({"kind": "routing", "policies": policies, "near-data": near_data})
+        kinds = {"policies": policies, "near-data": near_data}
+        rows = {key: [policy._asdict() for policy in known] for key, known in kinds.items()}
+        _output.show_json({"kind": "routing"} | rows)
         return
     from isocline.report.tables.policies import policies_report
 
@@ -28,14 +33,11 @@ def command(as_json: bool) -> None:
 
 def _described(
     known: Mapping[str, type], words: Callable[[type], str | None]
-) -> list[dict[str, Any]]:
+) -> "list[KnownPolicy]":
     from isocline.policies.parse import options
+    from isocline.report.tables.policies import KnownPolicy
 
     return [
-        {
-            "policy": name,
-            "summary": (words(policy) or "").partition("\n")[0],
-            "options": dict(options(policy)),
-        }
+        KnownPolicy(name, (words(policy) or "").partition("\n")[0], dict(options(policy)))
         for name, policy in known.items()
     ]

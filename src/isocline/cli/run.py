@@ -186,7 +186,7 @@ def _without_exit(step: Callable[[], T]) -> T:
 
 def _write_files(result: "BatchResult", out: Path) -> None:
     from isocline.errors import UsageError
-    from isocline.report.export.dispatch import write_run
+    from isocline.report.export.files import write_run
 
     try:
         _output.say_written(write_run(result, out))

@@ -3,10 +3,10 @@
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from isocline.report.words import listed
-from isocline.theory.scheduling.plan_records import NearDataPlan, ServerName
+from isocline.theory.scheduling.plan_records import NearDataPlan, ServerName, ServerPlan
 
 # Loads that agree to so many digits are one on a screen.
 _DIGITS = 9
@@ -34,19 +34,19 @@ class GroupHelp(NamedTuple):
 
 def groups(plan: NearDataPlan) -> list[Group]:
     """Groups in order of falling load: beneficiaries first."""
-    members: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
-    for row in plan.rows():
-        members[row["role"], f"{row['load']:.{_DIGITS}g}"].append(row)
+    members: dict[tuple[str, str], list[ServerPlan]] = defaultdict(list)
+    for server in plan.servers:
+        members[server.role, f"{server.load:.{_DIGITS}g}"].append(server)
     made = [
         Group(
             role,
-            tuple(row["server"] for row in rows),
-            _mean(rows[:1], "load"),
-            _mean(rows[:1], "utilisation"),
-            _mean(rows, "gives"),
-            _mean(rows, "receives"),
+            tuple(one.server for one in alike),
+            alike[0].load,
+            alike[0].utilisation,
+            sum(one.gives for one in alike) / len(alike),
+            sum(one.receives for one in alike) / len(alike),
         )
-        for (role, _), rows in members.items()
+        for (role, _), alike in members.items()
     ]
     return sorted(made, key=lambda group: -group.load)
 
@@ -74,7 +74,3 @@ def servers_in_words(names: Iterable[ServerName], most: int = 6) -> str:
     parts = [f"{low}–{high}" if high > low else str(low) for low, high in runs]
     left = sum(high - low + 1 for low, high in runs[most:])
     return ", ".join(parts[:most]) + (f" and {left} more" if left else "")
-
-
-def _mean(rows: Sequence[dict[str, Any]], key: str) -> float:
-    return sum(float(row[key]) for row in rows) / len(rows)

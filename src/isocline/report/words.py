@@ -77,3 +77,8 @@ def listed(names: Iterable[str], most: int = 6) -> str:
 def kind_of(name: str) -> str:
     """What replicas have in common: "h100" for h100-1 and h100-2."""
     return re.sub(r"[-_. ]*\d+$", "", name) or name
+
+
+def percent(share: float) -> str:
+    """A share as per cent, "12.3%"."""
+    return f"{share:.1%}"

@@ -1,1 +1,1 @@
-"""Files of pictures and data, side by side in a directory."""
+"""Results as files, a picture beside its data: `files` has one function for each kind of result."""

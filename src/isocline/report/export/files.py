@@ -1,4 +1,4 @@
-"""Pictures (PNG, SVG) and their data (CSV), side by side in a directory."""
+"""Results of each verb as pictures (PNG, SVG) and their data (CSV), side by side in a directory."""
 
 import csv
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,16 +9,23 @@ import numpy as np
 import numpy.typing as npt
 
 from isocline.errors import UsageError
-from isocline.learn import Known
-from isocline.model.fleet import RoutingSystem
 from isocline.report.tables.curves import knee_of
-from isocline.simulate.routing.results import Comparison, LoadSweep
-from isocline.theory.routing.fluid_path import FluidPath
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from isocline.demo.results import LiveComparison
+    from isocline.dispatch.batch.result import BatchResult
+    from isocline.learn import Known
+    from isocline.loadgen.results import LoadResult
+    from isocline.model.fleet import RoutingSystem
     from isocline.report.reproduce import Reproduction
+    from isocline.simulate.routing.results import Comparison, LoadSweep
+    from isocline.simulate.scheduling.results import ClusterComparison
+    from isocline.theory.routing.fluid_path import FluidPath
+    from isocline.theory.routing.latency_routing import LatencyEquilibrium
+    from isocline.theory.routing.plan_records import Plan
+    from isocline.theory.scheduling.plan_records import NearDataPlan
 
 Row = Mapping[str, Any]
 FloatArray = npt.NDArray[np.float64]
@@ -32,7 +39,7 @@ class _Followed(Protocol):
 
 
 def write_curves(
-    system: RoutingSystem, directory: Path, known: Mapping[str, Known] | None = None
+    system: "RoutingSystem", directory: Path, known: "Mapping[str, Known] | None" = None
 ) -> list[Path]:
     """Write curves.png, .svg and .csv: rate and marginal rate of each backend over its workload.
 
@@ -49,30 +56,36 @@ def write_curves(
     return [*write_picture(learned_plot(system, known), directory, "curves"), *data]
 
 
-def write_plan(plan: Mapping[str, Any], system: RoutingSystem, directory: Path) -> list[Path]:
+def write_plan(plan: "Plan", rival: "LatencyEquilibrium | None", directory: Path) -> list[Path]:
     """Write backends.csv and split.csv, and plan.png and .svg if there is a plan.
 
-    With routing by latency in it, write latency_routing.csv, .png and .svg, too.
+    With `rival`, routing by latency, write latency_routing.csv, .png and .svg, too.
     """
-    from isocline.report.plots.curve import plan_plot  # noqa: PLC0415
     from isocline.report.plots.latency_routing import latency_routing_plot  # noqa: PLC0415
 
-    if plan["status"] != "optimal":
+    if plan.status != "optimal":
         return []
-    data = [write_rows(directory / f"{key}.csv", plan[key]) for key in ("backends", "split")]
-    written = write_picture(plan_plot(plan, system), directory, "plan") + data
-    if rival := plan.get("latency_routing"):
-        written += write_picture(
-            latency_routing_plot(plan, system.name), directory, "latency_routing"
-        )
-        written.append(write_rows(directory / "latency_routing.csv", rival["backends"]))
+    written = write_picture(plan.plot(), directory, "plan")
+    for name, rows in (("backends", plan.backends), ("split", plan.split)):
+        written.append(write_rows(directory / f"{name}.csv", (row._asdict() for row in rows)))
+    if rival is not None:
+        figure = latency_routing_plot(plan, rival)
+        written += write_picture(figure, directory, "latency_routing")
+        written.append(write_rows(directory / "latency_routing.csv", rival.rows()))
     return written
 
 
-def write_fluid(path: FluidPath, directory: Path) -> list[Path]:
-    """Write fluid.png, .svg and .csv: workloads, total and V over time; tiers.csv."""
-    from isocline.report.plots.fluid import fluid_plot  # noqa: PLC0415
+def write_near_data_plan(plan: "NearDataPlan", directory: Path) -> list[Path]:
+    """Write plan.png and .svg, servers.csv and, if a server helps another, helps.csv."""
+    data = [write_rows(directory / "servers.csv", plan.rows())]
+    if plan.helps:
+        helps = (entry._asdict() for entry in plan.helps)
+        data.append(write_rows(directory / "helps.csv", helps))
+    return [*write_picture(plan.plot(), directory, "plan"), *data]
 
+
+def write_fluid(path: "FluidPath", directory: Path) -> list[Path]:
+    """Write fluid.png, .svg and .csv: workloads, total and V over time; tiers.csv."""
     changes = (
         {"time": change.time, "marginal_rate": tier.marginal_rate}
         | {"frontends": " ".join(tier.frontends), "backends": " ".join(tier.backends)}
@@ -81,33 +94,67 @@ def write_fluid(path: FluidPath, directory: Path) -> list[Path]:
     )
     data = [write_rows(directory / "fluid.csv", path.rows())]
     data.append(write_rows(directory / "tiers.csv", changes))
-    return [*write_picture(fluid_plot(path), directory, "fluid"), *data]
+    return [*write_picture(path.plot(), directory, "fluid"), *data]
 
 
-def write_comparison(comparison: Comparison, directory: Path) -> list[Path]:
+def write_comparison(comparison: "Comparison", directory: Path) -> list[Path]:
     """Write policies, total_jobs and workloads (one per backend), each as .png, .svg and .csv."""
-    from isocline.report.plots.policies import policies_plot  # noqa: PLC0415
     from isocline.report.plots.workload import total_plot, workload_plot  # noqa: PLC0415
 
-    written = write_picture(policies_plot(comparison), directory, "policies")
-    written.append(write_rows(directory / "policies.csv", comparison.rows()))
+    written = _with_rows(comparison, directory, "policies")
     if any(policy.total_over_time.size for policy in comparison.policies):
         written += write_picture(total_plot(comparison), directory, "total_jobs")
-        written.append(
-            write_rows(
-                directory / "total_jobs.csv", total_rows(comparison.times, comparison.policies)
-            )
-        )
+        totals = _total_rows(comparison.times, comparison.policies)
+        written.append(write_rows(directory / "total_jobs.csv", totals))
     if any(policy.workloads_over_time.size for policy in comparison.policies):
         written += write_picture(workload_plot(comparison), directory, "workloads")
         written.append(write_rows(directory / "workloads.csv", _workload_rows(comparison)))
     return written
 
 
-def write_sweep(sweep: LoadSweep[Any], directory: Path) -> list[Path]:
+def write_cluster(comparison: "ClusterComparison", directory: Path) -> list[Path]:
+    """Write policies and tasks (over time), each as .png, .svg and .csv."""
+    from isocline.report.plots.cluster import tasks_plot  # noqa: PLC0415
+
+    written = _with_rows(comparison, directory, "policies")
+    if any(policy.total_over_time.size for policy in comparison.policies):
+        written += write_picture(tasks_plot(comparison), directory, "tasks")
+        totals = _total_rows(comparison.times, comparison.policies)
+        written.append(write_rows(directory / "tasks.csv", totals))
+    return written
+
+
+def write_sweep(sweep: "LoadSweep[Any]", directory: Path) -> list[Path]:
     """Write latency.png, .svg and .csv: mean latency, or completion time, against load."""
-    data = write_rows(directory / "latency.csv", sweep.rows())
-    return [*write_picture(sweep.plot(), directory, "latency"), data]
+    return _with_rows(sweep, directory, "latency")
+
+
+def write_live(found: "LiveComparison", directory: Path) -> list[Path]:
+    """Write live.png, .svg and .csv: one row for each policy."""
+    data = write_rows(directory / "live.csv", map(_flat, found.rows()))
+    return [*write_picture(found.plot(), directory, "live"), data]
+
+
+def write_load(result: "LoadResult", directory: Path) -> list[Path]:
+    """Write load.png, .svg and .csv: durations over the share that is at most as long."""
+    rows = (
+        {"of": name, "share": share, "seconds": seconds}
+        for name, found in result.distributions().items()
+        if found is not None
+        for share, seconds in found.curve
+    )
+    data = write_rows(directory / "load.csv", rows)
+    return [*write_picture(result.plot(), directory, "load"), data]
+
+
+def write_run(result: "BatchResult", directory: Path) -> list[Path]:
+    """Write timeline.png, .svg and .csv, nodes.csv, and trace.json for ui.perfetto.dev."""
+    return [
+        *write_picture(result.plot(), directory, "timeline"),
+        write_rows(directory / "timeline.csv", result.timeline.rows()),
+        write_rows(directory / "nodes.csv", result.nodes()),
+        result.timeline.write_trace(directory / "trace.json"),
+    ]
 
 
 def write_reproduction(name: str, made: "Reproduction", directory: Path) -> list[Path]:
@@ -145,6 +192,17 @@ def write_picture(figure: "Figure", directory: Path, stem: str) -> list[Path]:
     return paths
 
 
+class _Drawn(Protocol):
+    def plot(self) -> "Figure": ...
+    def rows(self) -> list[dict[str, Any]]: ...
+
+
+def _with_rows(record: _Drawn, directory: Path, stem: str) -> list[Path]:
+    """A record's picture and its rows."""
+    picture = write_picture(record.plot(), directory, stem)
+    return [*picture, write_rows(directory / f"{stem}.csv", record.rows())]
+
+
 def _writable(path: Path) -> Path:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -154,7 +212,7 @@ def _writable(path: Path) -> Path:
     return path
 
 
-def _curve_rows(system: RoutingSystem, known: Mapping[str, Known]) -> Iterable[Row]:
+def _curve_rows(system: "RoutingSystem", known: "Mapping[str, Known]") -> Iterable[Row]:
     for backend in system.backends:
         found = known.get(backend.name)
         n = np.linspace(
@@ -174,22 +232,35 @@ def _curve_rows(system: RoutingSystem, known: Mapping[str, Known]) -> Iterable[R
             yield row
 
 
-def _observed_rows(known: Mapping[str, Known]) -> Iterable[Row]:
+def _observed_rows(known: "Mapping[str, Known]") -> Iterable[Row]:
     for name, found in known.items():
         for group in found.groups:
             yield {"backend": name} | group._asdict() | {"rate": group.rate}
 
 
-def total_rows(times: FloatArray, policies: Sequence[_Followed]) -> Iterable[Row]:
+def _total_rows(times: FloatArray, policies: Sequence[_Followed]) -> Iterable[Row]:
     """The total of each policy that was run, block by block."""
     run = [policy for policy in policies if policy.total_over_time.size]
     for i, time in enumerate(times):
         yield {"time": time} | {policy.policy: policy.total_over_time[i] for policy in run}
 
 
-def _workload_rows(comparison: Comparison) -> Iterable[Row]:
+def _workload_rows(comparison: "Comparison") -> Iterable[Row]:
     for p in comparison.policies:
         for time, jobs in zip(comparison.times, p.workloads_over_time, strict=False):
             yield {"policy": p.policy, "time": time} | dict(
                 zip(comparison.backends, jobs, strict=True)
             )
+
+
+def _flat(row: Row) -> Row:
+    """The entry of a document, with intervals, jobs and the machine's part in columns."""
+    flat: dict[str, Any] = {}
+    for key, value in row.items():
+        if isinstance(value, dict):
+            flat |= {f"{key}_{name}": entry for name, entry in value.items()}
+        elif isinstance(value, list):
+            flat |= {f"{key}_low": value[0], f"{key}_high": value[1]}
+        else:
+            flat[key] = value
+    return flat

@@ -5,7 +5,7 @@ the right panel, the isocline that gives the project its name.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -47,18 +47,15 @@ def curve_plot(system: RoutingSystem) -> "Figure":
 
 
 @house()
-def plan_plot(plan: Mapping[str, Any], system: RoutingSystem) -> "Figure":
+def plan_picture(plan: Plan) -> "Figure":
     """The curves in jobs/s with the workload that an optimal plan gives each backend."""
-    jobs = {entry["name"]: entry["jobs"] for entry in plan["backends"]}
+    system = plan.system
+    jobs = {backend.name: backend.jobs for backend in plan.backends}
     title = f"{system.name}: where the optimal plan runs each backend"
     groups = _distinct(system, system.curves)
     said = f"{_counts(system, groups)} {_optimum(plan)}"
-    return _draw(title, said, _most(groups), "jobs/s", jobs, plan["tiers"])
-
-
-def plan_picture(plan: Plan) -> "Figure":
-    """`plan_plot` of a record, for `Plan.plot()`."""
-    return plan_plot(plan.to_dict(), plan.system)
+    levels = [tier.marginal_rate for tier in plan.tiers]
+    return _draw(title, said, _most(groups), "jobs/s", jobs, levels)
 
 
 def _distinct(system: RoutingSystem, curves: Sequence[Curve]) -> dict[Curve, list[str]]:
@@ -92,15 +89,17 @@ def _learned_from(groups: Mapping[Curve, list[str]]) -> str:
     return said and f"{said}."
 
 
-def _optimum(plan: Mapping[str, Any]) -> str:
+def _optimum(plan: Plan) -> str:
     """What the dots are, at which load, and how good the plan is."""
-    proof = plan["certificate"]
+    proof = plan.certificate
+    if proof is None or plan.total_jobs is None:
+        return "No plan: the load cannot be served."
     return (
-        f"Load {number(1.0 / plan['capacity_scale'], 3)} of what can be served; in the optimum of "
-        f"Eq. (1), the dots, {number(plan['total_jobs'])} jobs in the system and a mean latency of "
-        f"{duration(plan['mean_latency'], 4)}. Level lines: the marginal rate of each tier. "
-        f"Certificate: conservation residual {proof['conservation']:.1e}, slope gap "
-        f"{proof['slope_gap']:.1e}."
+        f"Load {number(1.0 / plan.capacity_scale, 3)} of what can be served; in the optimum of "
+        f"Eq. (1), the dots, {number(plan.total_jobs)} jobs in the system and a mean latency of "
+        f"{duration(plan.mean_latency, 4)}. Level lines: the marginal rate of each tier. "
+        f"Certificate: conservation residual {proof.conservation:.1e}, slope gap "
+        f"{proof.slope_gap:.1e}."
     )
 
 
@@ -110,7 +109,7 @@ def _draw(
     groups: Mapping[Curve, list[str]],
     unit: str,
     jobs: Mapping[str, float],
-    tiers: Sequence[Mapping[str, Any]] = (),
+    levels: Sequence[float] = (),
 ) -> "Figure":
     figure = new_figure(height=4.1)
     heading(figure, title)
@@ -128,8 +127,8 @@ def _draw(
         at = at[at > n[0]]
         for axes, function in ((rate, curve.rate), (marginal, curve.marginal)):
             axes.plot(at, function(at), "o", color=look["color"], mec=colors.paper, ms=6, zorder=3)
-    for tier in tiers:
-        marginal.axhline(tier["marginal_rate"], color=colors.faint, lw=0.8, zorder=1)
+    for level in levels:
+        marginal.axhline(level, color=colors.faint, lw=0.8, zorder=1)
     _dress(rate, marginal, groups, unit)
     key(figure, rate.get_legend_handles_labels()[0])
     return figure

@@ -4,7 +4,7 @@ At the optimum one more job costs the same wherever it goes, and latencies diffe
 latency a frontend sees one latency, and the fast backends are crowded.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from isocline.report.plots.style import (
@@ -20,12 +20,11 @@ from isocline.report.plots.theme import theme
 from isocline.report.words import number, time_unit
 from isocline.theory.routing.equilibrium import plan
 from isocline.theory.routing.latency_routing import LatencyEquilibrium
+from isocline.theory.routing.plan_records import Plan
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-Row = Mapping[str, Any]
 
 _MOST_ROWS = 24  # of a picture that fits a page
 # A dot fits into the square where both fall on one place.
@@ -35,48 +34,43 @@ _SERIES: tuple[tuple[str, dict[str, Any]], ...] = (
 )
 
 
-def latency_routing_picture(record: LatencyEquilibrium) -> "Figure":
-    """`latency_routing_plot` of a record, for `LatencyEquilibrium.plot()`."""
-    best = plan(record.system, edges_to_try=0).to_dict()
-    ratio = record.total_jobs / best["total_jobs"]
-    rival = record.to_dict() | {"price_of_anarchy": ratio}
-    return latency_routing_plot(best | {"latency_routing": rival}, record.system.name)
+def latency_routing_picture(rival: LatencyEquilibrium) -> "Figure":
+    """`latency_routing_plot` beside the optimum of the same system."""
+    return latency_routing_plot(plan(rival.system, edges_to_try=0), rival)
 
 
 @house()
-def latency_routing_plot(document: Row, name: str) -> "Figure":
-    """Jobs on the left, latency N/l(N) on the right, from the JSON document of `plan --compare`."""
-    rival = document["latency_routing"]
-    pairs = list(zip(document["backends"], rival["backends"], strict=True))
+def latency_routing_plot(best: Plan, rival: LatencyEquilibrium) -> "Figure":
+    """Jobs on the left, latency N/l(N) on the right, of an optimal plan and of the equilibrium."""
+    assert best.total_jobs is not None  # as the equilibrium exists
+    jobs_of = list(zip((b.jobs for b in best.backends), rival.workloads.tolist(), strict=True))
+    rates = list(zip((b.rate for b in best.backends), rival.inflow.tolist(), strict=True))
     # The rows that differ most, in the order of the file.
-    differ = sorted(range(len(pairs)), key=lambda i: -abs(_jobs(pairs[i][0]) - _jobs(pairs[i][1])))
-    shown = [pairs[i] for i in sorted(differ[:_MOST_ROWS])]
-    names = [best["name"] for best, _ in shown]
+    differ = sorted(range(len(jobs_of)), key=lambda i: -abs(jobs_of[i][0] - jobs_of[i][1]))
+    shown = sorted(differ[:_MOST_ROWS])
+    names = [best.backends[i].name for i in shown]
     latencies = [
-        [row["jobs"] / row["rate"] if row["rate"] > 0.0 else None for row in pair] for pair in shown
+        [n / rate if rate > 0.0 else None for n, rate in zip(jobs_of[i], rates[i], strict=True)]
+        for i in shown
     ]
     scale, unit = time_unit(value for row in latencies for value in row)
     figure = new_figure(height=1.8 + 0.24 * len(shown))
-    heading(figure, f"{name}: each backend at the optimum and under routing by latency")
+    heading(figure, f"{best.system.name}: each backend at the optimum and under routing by latency")
     jobs, latency = figure.subplots(1, 2, sharey=True)
-    _rows(jobs, [[_jobs(row) for row in pair] for pair in shown], "jobs at the backend")
+    _rows(jobs, [jobs_of[i] for i in shown], "jobs at the backend")
     _rows(latency, [[v and v / scale for v in row] for row in latencies], f"latency N/l(N), {unit}")
     name_rows(jobs, names)
     jobs.set_ylim(len(names) - 0.5, -0.5)
-    hidden = len(pairs) - len(shown)
+    hidden = len(jobs_of) - len(shown)
     footnote(
         figure,
-        f"Price of anarchy {number(rival['price_of_anarchy'])}: {number(rival['total_jobs'])} jobs "
-        f"in the system against {number(document['total_jobs'])} at the optimum. No latency is "
-        "shown for a backend without jobs."
+        f"Price of anarchy {number(rival.total_jobs / best.total_jobs)}: "
+        f"{number(rival.total_jobs)} jobs in the system against {number(best.total_jobs)} at the "
+        "optimum. No latency is shown for a backend without jobs."
         + (f" The {hidden} backends that differ least are left out." if hidden else ""),
     )
     key(figure, jobs.get_legend_handles_labels()[0])
     return figure
-
-
-def _jobs(row: Row) -> float:
-    return float(row["jobs"])
 
 
 def _rows(axes: "Axes", rows: Sequence[Sequence[float | None]], title: str) -> None:

@@ -5,31 +5,34 @@ from pathlib import Path
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from isocline.report.reproduce import Figures, Reproduction
-from isocline.report.tables.style import table
+from isocline.report.reproduce import Claim, Figures, Reproduction
+from isocline.report.tables.style import Column, names, table
 
 
 def reproduction_report(name: str, made: Reproduction) -> RenderableType:
     """What `isocline reproduce NAME` prints."""
-    claims = table(
-        f"{name}: {made.title}",
-        [("claim", "left"), ("", "left"), ("measured", "left"), ("", "left")],
-    )
-    claims.columns[1].no_wrap = True
-    claims.columns[3].no_wrap = True
-    for i, claim in enumerate(made.claims):
-        verdict = Text(claim.verdict, style="green" if claim.holds else "bold red")
-        claims.add_row(
-            claim.claim, Text(claim.source, style="dim"), claim.measured, verdict,
-            end_section=i < len(made.claims) - 1,
-        )  # fmt: skip
+    columns: list[Column[Claim]] = [
+        names("claim", "claim"),
+        Column("", "source", lambda source: Text(source, style="dim"), left=True),
+        names("measured", "measured"),
+        Column("", _verdict, left=True),
+    ]
+    last = len(made.claims) - 1
+    claims = table(f"{name}: {made.title}", columns, made.claims, ends=lambda i: i < last)
+    claims.columns[1].no_wrap = claims.columns[3].no_wrap = True
     return Group(claims, Text(), Text(made.conditions, style="dim"))
+
+
+def _verdict(claim: Claim) -> Text:
+    return Text(claim.verdict, style="green" if claim.holds else "bold red")
 
 
 def figures_report(figures: Figures, out: Path) -> RenderableType:
     """What a command that makes figures prints without a name."""
-    made = table("", [("figure", "left"), ("what it shows", "left")])
-    for name, summary in figures.summaries.items():
-        made.add_row(name, summary)
+    columns: list[Column[tuple[str, str]]] = [
+        names("figure", lambda row: row[0]),
+        names("what it shows", lambda row: row[1]),
+    ]
+    made = table("", columns, list(figures.summaries.items()))
     hint = f"{figures.command} NAME [--quick] writes PNG, SVG and CSV to {out}/"
     return Group(made, Text(), Text(hint, style="dim"))

@@ -6,13 +6,21 @@ from rich.text import Text
 
 from isocline.report.cautions import cautions, trace_overload_in_words
 from isocline.report.cluster_conditions import cluster_conditions, cluster_time_unit
-from isocline.report.tables.style import table
+from isocline.report.tables.comparison import (
+    at_loads,
+    mean_or_unstable,
+    over_loads,
+    small,
+    value,
+)
+from isocline.report.tables.style import Column, names, table
 from isocline.report.words import estimate, listed, number
 from isocline.simulate.common.estimate import Estimate
 from isocline.simulate.scheduling.results import (
     LEVELS,
     ClusterComparison,
     ClusterSweep,
+    JobLatency,
     SchedulingResult,
 )
 
@@ -26,7 +34,7 @@ def cluster_report(comparison: ClusterComparison) -> RenderableType:
         tables.append(_jobs(comparison))
     spaced = [part for one in tables for part in (one, Text())]
     said = [Text(line, style="red") for line in warnings(comparison)]
-    return Group(*spaced, *said, Text(cluster_conditions(comparison), style="dim"))
+    return Group(*spaced, *said, small(cluster_conditions(comparison)))
 
 
 def cluster_sweep_report(sweep: ClusterSweep) -> RenderableType:
@@ -34,19 +42,14 @@ def cluster_sweep_report(sweep: ClusterSweep) -> RenderableType:
     first = sweep.comparisons[0]
     bounds = [one.lower_bound_latency for one in sweep.comparisons]
     scale, unit = cluster_time_unit(bounds, first)
-    made = table(
+    made = over_loads(
         f"{first.system}: mean completion time in {unit} at load",
-        [("policy", "left"), *((number(one.load, 3), "right") for one in sweep.comparisons)],
+        sweep.comparisons,
+        lambda p: mean_or_unstable(p, scale),
     )
-    for i, policy in enumerate(first.policies):
-        made.add_row(policy.policy, *(_mean(one.policies[i], scale) for one in sweep.comparisons))
     made.add_row("bound", *(number(bound / scale) for bound in bounds), style="dim")
-    said = [
-        Text(f"At load {number(one.load, 3)}: {line}", style="red")
-        for one in sweep.comparisons
-        for line in warnings(one)
-    ]
-    return Group(made, Text(), *said, Text(cluster_conditions(*sweep.comparisons), style="dim"))
+    said = at_loads(sweep.comparisons, warnings)
+    return Group(made, Text(), *said, small(cluster_conditions(*sweep.comparisons)))
 
 
 def warnings(comparison: ClusterComparison) -> list[str]:
@@ -91,33 +94,24 @@ def _latencies(comparison: ClusterComparison) -> Table:
         [*(e and e.value for e in means), comparison.lower_bound_latency], comparison
     )
     first = comparison.policies[0].policy
-    made = table(
-        f"{comparison.system}: tasks",
-        [
-            ("policy", "left"),
-            (f"completion, {unit}", "right"),
-            (f"p50, {unit}", "right"),
-            (f"p95, {unit}", "right"),
-            (f"p99, {unit}", "right"),
-            ("tasks", "right"),
-            ("× bound", "right"),
-            (f"× {first}", "right"),
-        ],
-    )
-    made.columns[0].no_wrap = True
     best = min((e.value for e in means if e is not None), default=None)
-    for p in comparison.policies:
-        made.add_row(
-            p.policy,
-            _mean(p, scale),
-            *(number(e and e.value / scale) for e in (p.p50, p.p95)),
-            estimate(p.p99, scale),
-            number(p.mean_tasks and p.mean_tasks.value),
-            estimate(p.ratio_to_bound),
-            estimate(p.ratio),
-            style="bold" if p.mean_latency and p.mean_latency.value == best else None,
-        )
-    return made
+    columns: list[Column[SchedulingResult]] = [
+        names("policy", "policy"),
+        Column(f"completion, {unit}", lambda p: mean_or_unstable(p, scale)),
+        Column(f"p50, {unit}", lambda p: value(p.p50, scale)),
+        Column(f"p95, {unit}", lambda p: value(p.p95, scale)),
+        Column(f"p99, {unit}", lambda p: estimate(p.p99, scale)),
+        Column("tasks", "mean_tasks", value),
+        Column("× bound", "ratio_to_bound", estimate),
+        Column(f"× {first}", "ratio", estimate),
+    ]
+    return table(
+        f"{comparison.system}: tasks",
+        columns,
+        comparison.policies,
+        whole=True,
+        style=lambda p: "bold" if p.mean_latency and p.mean_latency.value == best else None,
+    )
 
 
 def _places(comparison: ClusterComparison) -> Table:
@@ -125,43 +119,32 @@ def _places(comparison: ClusterComparison) -> Table:
     racks = any(p.rack_share and p.rack_share.value > 0 for p in comparison.policies)
     levels = LEVELS if racks else ("local", "remote")
     by_server = any(p.idle_by_server.size for p in comparison.policies)
-    shares = (*levels, "idle", *(["idle by server"] if by_server else []))
-    made = table(
-        "where they ran",
-        [
-            ("policy", "left"),
-            *((f"{share}, %", "right") for share in shares),
-            ("|Q⊥|, tasks", "right"),
-        ],
-    )
-    made.columns[0].no_wrap = True
-    for p in comparison.policies:
-        known = [*(getattr(p, f"{level}_share") for level in levels), p.idle_share]
-        cells = [*(estimate(share, 0.01) for share in known), *([_spread(p)] if by_server else [])]
-        made.add_row(p.policy, *cells, estimate(p.perpendicular))
-    return made
+    columns: list[Column[SchedulingResult]] = [
+        names("policy", "policy"),
+        *(Column(f"{level}, %", f"{level}_share", _percent) for level in (*levels, "idle")),
+        *([Column[SchedulingResult]("idle by server, %", _spread)] if by_server else []),
+        Column("|Q⊥|, tasks", "perpendicular", estimate),
+    ]
+    return table("where they ran", columns, comparison.policies, whole=True)
+
+
+def _percent(share: Estimate | None) -> str:
+    return estimate(share, 0.01)
 
 
 def _jobs(comparison: ClusterComparison) -> Table:
     """Jobs of a trace, each until its last task has ended."""
-    known = [p.jobs.mean.value for p in comparison.policies if p.jobs]
-    scale, unit = cluster_time_unit(known, comparison)
-    quantiles = ("p50", "p95", "p99")
-    columns = [(f"{name}, {unit}", "right") for name in ("latency", *quantiles)]
-    made = table("jobs, until the last task has ended", [("policy", "left"), ("jobs", "right")])
-    for header, _ in columns:
-        made.add_column(header, justify="right")
-    for p in comparison.policies:
-        if p.jobs is None:
-            continue
-        cells: list[Estimate | None] = [getattr(p.jobs, name) for name in quantiles]
-        made.add_row(
-            p.policy,
-            number(p.jobs.completed, 7),
-            estimate(p.jobs.mean, scale),
-            *(estimate(cell, scale) for cell in cells),
-        )
-    return made
+    known = [(p.policy, p.jobs) for p in comparison.policies if p.jobs]
+    scale, unit = cluster_time_unit([jobs.mean.value for _, jobs in known], comparison)
+    columns: list[Column[tuple[str, JobLatency]]] = [
+        names("policy", lambda row: row[0]),
+        Column("jobs", lambda row: number(row[1].completed, 7)),
+        Column(f"latency, {unit}", lambda row: estimate(row[1].mean, scale)),
+        Column(f"p50, {unit}", lambda row: estimate(row[1].p50, scale)),
+        Column(f"p95, {unit}", lambda row: estimate(row[1].p95, scale)),
+        Column(f"p99, {unit}", lambda row: estimate(row[1].p99, scale)),
+    ]
+    return table("jobs, until the last task has ended", columns, known)
 
 
 def _spread(policy: SchedulingResult) -> str:
@@ -169,7 +152,3 @@ def _spread(policy: SchedulingResult) -> str:
     if not idle.size or policy.status == "unstable":
         return "–"
     return f"{number(100 * idle.min(), 3)} … {number(100 * idle.max(), 3)}"
-
-
-def _mean(policy: SchedulingResult, scale: float) -> str:
-    return "unstable" if policy.status == "unstable" else estimate(policy.mean_latency, scale)

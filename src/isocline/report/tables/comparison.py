@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -13,9 +14,13 @@ from isocline.report.cautions import (
     trace_overload_in_words,
 )
 from isocline.report.conditions import conditions, replays
-from isocline.report.tables.style import table
+from isocline.report.tables.style import Column, names, table
 from isocline.report.words import estimate, listed, number, time_unit
+from isocline.simulate.common.estimate import Estimate
 from isocline.simulate.routing.results import Comparison, PolicyResult, Sweep
+from isocline.simulate.scheduling.results import ClusterComparison
+
+C = TypeVar("C", Comparison, ClusterComparison)
 
 _SHORT, _LONG = 12, 28  # letters of a policy's name, in a table of 120 columns
 
@@ -23,52 +28,73 @@ _SHORT, _LONG = 12, 28  # letters of a policy's name, in a table of 120 columns
 def comparison_report(comparison: Comparison) -> RenderableType:
     """What `isocline simulate` prints: the policies, and under which conditions."""
     said = [Text(line, style="red") for line in warnings(comparison)]
-    return Group(_policies(comparison), Text(), *said, Text(conditions(comparison), style="dim"))
+    return Group(_policies(comparison), Text(), *said, small(conditions(comparison)))
 
 
 def sweep_report(sweep: Sweep) -> RenderableType:
     """Mean latency of each policy at each load, the bound, and under which conditions."""
-    first = sweep.comparisons[0]
+    comparisons = sweep.comparisons
+    first = comparisons[0]
+    bounds = [one.lower_bound_latency for one in comparisons if not math.isnan(one.lower_bound)]
     known = [p.mean_latency and p.mean_latency.value for p in sweep.results]
-    bounded = not math.isnan(first.lower_bound)
-    scale, unit = time_unit(
-        [one.lower_bound_latency for one in sweep.comparisons] if bounded else known
-    )
-    made = table(
+    scale, unit = time_unit(bounds or known)
+    made = over_loads(
         f"{first.system}: mean latency in {unit} at load",
-        [("policy", "left"), *((number(one.load, 3), "right") for one in sweep.comparisons)],
+        comparisons,
+        lambda p: mean_or_unstable(p, scale),
     )
-    for i, policy in enumerate(first.policies):
-        cells = [_latency(one.policies[i], scale) for one in sweep.comparisons]
-        made.add_row(policy.policy, *cells)
-    if bounded:
-        bounds = [number(one.lower_bound_latency / scale) for one in sweep.comparisons]
-        made.add_row("bound", *bounds, style="dim")
-    said = [
-        f"At load {number(one.load, 3)}: {line}"
-        for one in sweep.comparisons
-        for line in warnings(one)
-    ]
-    lines = [
-        *(Text(line, style="red") for line in said),
-        Text(conditions(*sweep.comparisons), style="dim"),
-    ]
-    return Group(made, Text(), *_not_all_served(sweep), *lines)
-
-
-def _not_all_served(sweep: Sweep) -> list[RenderableType]:
-    """A table for each column that says what became of jobs that were not all served in time."""
-    first = sweep.comparisons[0]
-    loads = [f"load {number(one.load, 3)}" for one in sweep.comparisons]
-    found: list[RenderableType] = []
-    for heading, cell in _service(*sweep.comparisons):
-        made = table(
-            f"{first.system}: {heading}", [("policy", "left"), *((load, "right") for load in loads)]
+    if bounds:
+        made.add_row("bound", *(number(bound / scale) for bound in bounds), style="dim")
+    # A table for each column that says what became of jobs that were not all served in time.
+    unserved = (
+        over_loads(
+            f"{first.system}: {column.label}", comparisons, column.cell, label="load {}".format
         )
-        for i, policy in enumerate(first.policies):
-            made.add_row(policy.policy, *(cell(one.policies[i]) for one in sweep.comparisons))
-        found += [made, Text()]
-    return found
+        for column in _service(*comparisons)
+    )
+    spaced = [part for one in (made, *unserved) for part in (one, Text())]
+    return Group(*spaced, *at_loads(comparisons, warnings), small(conditions(*comparisons)))
+
+
+def over_loads(
+    title: str,
+    comparisons: Sequence[C],
+    cell: Callable[[Any], RenderableType],
+    label: Callable[[str], str] = str,
+) -> Table:
+    """A row for each policy, a column for each load."""
+    columns: list[Column[int]] = [
+        names("policy", lambda i: comparisons[0].results[i].policy),
+        *(
+            Column(label(number(one.load, 3)), lambda i, one=one: one.results[i], cell)  # type: ignore[misc]
+            for one in comparisons
+        ),
+    ]
+    return table(title, columns, range(len(comparisons[0].results)))
+
+
+def at_loads(comparisons: Sequence[C], said: Callable[[C], list[str]]) -> list[Text]:
+    """Warnings of each comparison, with its load."""
+    return [
+        Text(f"At load {number(one.load, 3)}: {line}", style="red")
+        for one in comparisons
+        for line in said(one)
+    ]
+
+
+def small(text: str) -> Text:
+    """Small print below tables."""
+    return Text(text, style="dim")
+
+
+def mean_or_unstable(result: Any, scale: float) -> str:
+    """Mean latency of one policy."""
+    return "unstable" if result.status == "unstable" else estimate(result.mean_latency, scale)
+
+
+def value(found: Estimate | None, scale: float = 1.0) -> str:
+    """An estimate without its interval, for tables that have no room."""
+    return number(found and found.value / scale)
 
 
 def warnings(comparison: Comparison) -> list[str]:
@@ -101,63 +127,51 @@ def _at(backends: Sequence[str]) -> str:
     return f"at {listed(backends)} " if backends else ""  # they may wait at frontends
 
 
-Column = tuple[str, Callable[[PolicyResult], str]]
-
-
 def _policies(comparison: Comparison) -> Table:
     latencies = [p.mean_latency for p in comparison.policies]
     scale, unit = time_unit([*(e and e.value for e in latencies), comparison.lower_bound_latency])
-    columns = [*_times(scale, unit), *_service(comparison), *_against(comparison, scale, unit)]
-    made = table(
-        comparison.system,
-        [("policy", "left"), *((heading, "right") for heading, _ in columns)],
-    )
-    # Names stay whole unless that would break the numbers.
-    made.columns[0].no_wrap = max(len(p.policy) for p in comparison.policies) <= _LONG
     best = min((e.value for e in latencies if e is not None), default=None)
     served = comparison.patience is None  # else the best latency may be of those that serve least
-    for p in comparison.policies:
+
+    def style(p: PolicyResult) -> str | None:
         is_best = served and p.mean_latency is not None and p.mean_latency.value == best
-        cells = [cell(p) for _, cell in columns]
-        made.add_row(p.policy, *cells, style="bold" if is_best else None)
-    return made
+        return "bold" if is_best else None
 
-
-def _times(scale: float, unit: str) -> list[Column]:
-    return [
-        (f"latency, {unit}", lambda p: _latency(p, scale)),
-        (f"p50, {unit}", lambda p: number(p.p50 and p.p50.value / scale)),
-        (f"p95, {unit}", lambda p: number(p.p95 and p.p95.value / scale)),
-        (f"p99, {unit}", lambda p: estimate(p.p99, scale)),
-        ("jobs", lambda p: number(p.mean_jobs and p.mean_jobs.value)),
+    columns = [
+        names("policy", "policy"),
+        Column(f"latency, {unit}", lambda p: mean_or_unstable(p, scale)),
+        Column(f"p50, {unit}", lambda p: value(p.p50, scale)),
+        Column(f"p95, {unit}", lambda p: value(p.p95, scale)),
+        Column(f"p99, {unit}", lambda p: estimate(p.p99, scale)),
+        Column("jobs", "mean_jobs", value),
+        *_service(comparison),
+        *_against(comparison, scale, unit),
     ]
+    # Names stay whole unless that would break the numbers.
+    whole = max(len(p.policy) for p in comparison.policies) <= _LONG
+    return table(comparison.system, columns, comparison.policies, whole=whole, style=style)
 
 
-def _service(*comparisons: Comparison) -> list[Column]:
+def _service(*comparisons: Comparison) -> list[Column[PolicyResult]]:
     """What became of jobs that were not all served in time."""
-    comparison = comparisons[0]
-    columns: list[Column] = []
-    if comparison.patience is not None:
-        columns.append(("abandoned, %", lambda p: estimate(p.abandoned, 0.01)))
-    if comparison.deadline is not None:
-        columns.append(("late, %", lambda p: estimate(p.late, 0.01)))
-    if comparison.patience is not None or comparison.deadline is not None:
-        columns.append(("goodput, jobs/s", lambda p: estimate(p.goodput)))
+    first = comparisons[0]
+    columns: list[Column[PolicyResult]] = []
+    if first.patience is not None:
+        columns.append(Column("abandoned, %", lambda p: estimate(p.abandoned, 0.01)))
+    if first.deadline is not None:
+        columns.append(Column("late, %", lambda p: estimate(p.late, 0.01)))
+    if first.patience is not None or first.deadline is not None:
+        columns.append(Column("goodput, jobs/s", "goodput", estimate))
     if any(p.resent is not None for one in comparisons for p in one.policies):
-        columns.append(("resent", lambda p: number(p.resent)))
-        columns.append(("lost", lambda p: number(p.lost)))
+        columns += [Column("resent", "resent", number), Column("lost", "lost", number)]
     return columns
 
 
-def _against(comparison: Comparison, scale: float, unit: str) -> list[Column]:
+def _against(comparison: Comparison, scale: float, unit: str) -> list[Column[PolicyResult]]:
     """The bound, where there is one, and the first policy."""
     first = comparison.policies[0].policy
     above = f"above {first if len(first) <= _SHORT else 'the first'}, {unit}"
-    difference: Column = (above, lambda p: estimate(p.difference, scale, signed=True))
-    if math.isnan(comparison.lower_bound):
-        return [difference]
-    return [("× bound", lambda p: estimate(p.ratio_to_bound)), difference]
-
-
-def _latency(policy: PolicyResult, scale: float) -> str:
-    return "unstable" if policy.status == "unstable" else estimate(policy.mean_latency, scale)
+    columns: list[Column[PolicyResult]] = []
+    if not math.isnan(comparison.lower_bound):
+        columns.append(Column("× bound", "ratio_to_bound", estimate))
+    return [*columns, Column(above, lambda p: estimate(p.difference, scale, signed=True))]

@@ -1,19 +1,38 @@
-"""Table of the service curves of a system, and of what is known of each."""
+"""Table of the service curves of a system, and of what is known of those that were learned."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from rich.console import Group, RenderableType
 from rich.text import Text
 
 from isocline.learn import Known
-from isocline.model.curves import Curve, TableCurve
+from isocline.model.curves import Curve, PoolCurve, TableCurve
 from isocline.model.fleet import RoutingSystem
 from isocline.plural import counted
 from isocline.report.tables.learned import learned_facts, learned_report
-from isocline.report.tables.style import MOST_ROWS, table
-from isocline.report.words import listed, number
+from isocline.report.tables.style import MOST_ROWS, Column, names, table
+from isocline.report.words import listed, number, percent
+
+
+class RequestCost(Protocol):
+    """Work of the requests of a frontend, as it was learned."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def requests(self) -> float: ...
+    @property
+    def work(self) -> float: ...
+
+
+class CurvePoint(NamedTuple):
+    """A workload, and the rates there."""
+
+    jobs: float
+    rate: float
+    marginal_rate: float
 
 
 def knee_of(curve: Curve) -> float:
@@ -27,13 +46,15 @@ def knee_of(curve: Curve) -> float:
 
 def curves_document(
     system: RoutingSystem,
-    frontends: Sequence[Mapping[str, Any]] = (),
+    frontends: Sequence[RequestCost] = (),
     known: Mapping[str, Known] | None = None,
 ) -> dict[str, Any]:
     """The JSON document of `isocline curves`; rates in the file's unit of work per second.
 
-    `frontends`: name, requests seen and the work of one, where that was learned. `known`: what was
-    seen of each backend, by name, where its curve was learned.
+    Args:
+        system: Backends with their curves.
+        frontends: Work of a request of each, where that was learned.
+        known: What was seen of each backend, by name, where its curve was learned.
     """
     return {
         "kind": "routing",
@@ -42,100 +63,92 @@ def curves_document(
         "mean_work": system.work.mean,
         "backends": [
             {"name": backend.name, **_facts(backend.curve)}
-            | ({"learned": learned_facts(backend.curve, known[backend.name])} if known else {})
+            | (
+                {"learned": learned_facts(backend.curve, known[backend.name]).to_dict()}
+                if known
+                else {}
+            )
             for backend in system.backends
         ],
-        "frontends": [dict(one) for one in frontends],
+        "frontends": [
+            {"name": one.name, "requests": one.requests, "work": one.work} for one in frontends
+        ],
     }
 
 
-def curves_report(document: dict[str, Any]) -> RenderableType:
-    """What `isocline curves` prints."""
-    unit = document["unit"]
-    learned = all("learned" in entry for entry in document["backends"])
-    made = learned_report(document) if learned else _given(document)
-    work = document["mean_work"]
-    per_job = (
-        f"One job is {number(work)} {unit.removesuffix('/s')} on average." if work != 1 else ""
-    )
-    classes = [_classes(document)] if document["frontends"] else []
+def curves_report(
+    system: RoutingSystem,
+    frontends: Sequence[RequestCost] = (),
+    known: Mapping[str, Known] | None = None,
+) -> RenderableType:
+    """What `isocline curves` prints; arguments as of `curves_document`."""
+    work = system.work
+    made = learned_report(system, known) if known else _given(system)
+    per_job = f"One job is {number(work.mean)} {work.unit} on average." if work.mean != 1 else ""
+    classes = [_classes(work.unit, frontends)] if frontends else []
     return Group(made, *classes, Text(per_job, style="dim"))
 
 
-def _given(document: dict[str, Any]) -> RenderableType:
-    unit, backends = document["unit"], document["backends"]
-    made = table(
-        f"{document['system']}: service curves in {unit}",
-        [
-            ("backend", "left"),
-            ("curve", "left"),
-            ("peak", "right"),
-            ("N", "right"),
-            ("rate", "right"),
-            ("of peak", "right"),
-            ("marginal rate", "right"),
-        ],
-    )
-    for names, entry in list(_alike(backends).values())[:MOST_ROWS]:
-        for i, at in enumerate(entry["at"]):
-            head = (
-                (listed(names, 3), _formula(entry), f"{entry['peak']:g}") if i == 0 else ("",) * 3
-            )
-            share = f"{at['rate'] / entry['peak']:.1%}"
-            made.add_row(
-                *head, f"{at['jobs']:.4g}", number(at["rate"]), share, number(at["marginal_rate"])
-            )
-        made.add_section()
-    return made
+def _given(system: RoutingSystem) -> RenderableType:
+    alike: dict[str, tuple[list[str], Curve]] = {}  # backends with one curve, together
+    for backend in system.backends:
+        key = repr((backend.curve.type, backend.curve.parameters()))
+        alike.setdefault(key, ([], backend.curve))[0].append(backend.name)
+    columns: list[Column[tuple[list[str], Curve, CurvePoint]]] = [
+        Column("backend", lambda row: row[0], lambda named: listed(named, 3), left=True),
+        names("curve", lambda row: _formula(row[1]) if row[0] else ""),
+        Column("peak", lambda row: f"{row[1].supremum:g}" if row[0] else ""),
+        Column("N", lambda row: f"{row[2].jobs:.4g}"),
+        Column("rate", lambda row: row[2].rate, number),
+        Column("of peak", lambda row: row[2].rate / row[1].supremum, percent),
+        Column("marginal rate", lambda row: row[2].marginal_rate, number),
+    ]
+    rows, ends = [], set()
+    for named, curve in list(alike.values())[:MOST_ROWS]:
+        points = _points(curve)
+        rows += [(named if i == 0 else [], curve, point) for i, point in enumerate(points)]
+        ends.add(len(rows) - 1)
+    title = f"{system.name}: service curves in {system.work.unit}/s"
+    return table(title, columns, rows, ends=ends.__contains__)
 
 
-def _classes(document: dict[str, Any]) -> RenderableType:
-    unit = document["unit"].removesuffix("/s")
-    made = table(
-        "work of requests",
-        [("frontend", "left"), (f"{unit} of a request", "right"), ("requests", "right")],
-    )
-    for one in document["frontends"]:
-        made.add_row(one["name"], number(one["work"]), f"{one['requests']:.0f}")
-    return made
+def _classes(unit: str, frontends: Sequence[RequestCost]) -> RenderableType:
+    columns: list[Column[RequestCost]] = [
+        names("frontend", "name"),
+        Column(f"{unit} of a request", "work", number),
+        Column("requests", "requests", lambda count: f"{count:.0f}"),
+    ]
+    return table("work of requests", columns, frontends)
 
 
 def _facts(curve: Curve) -> dict[str, Any]:
-    knee = knee_of(curve)
     return {
         "type": curve.type,
         "parameters": curve.parameters(),
         "peak": curve.supremum,
-        "knee": knee,
+        "knee": knee_of(curve),
         "strictly_concave": curve.strictly_concave,
-        "dropped": [list(point) for point in curve.dropped]
-        if isinstance(curve, TableCurve)
-        else [],
-        "at": [
-            {
-                "jobs": n,
-                "rate": float(curve.rate(n)),
-                "marginal_rate": float(curve.marginal(n)),
-            }
-            for n in np.unique([1.0, knee, 2.0 * knee, 4.0 * knee]).tolist()
-        ],
+        "dropped": [list(point) for point in _dropped(curve)],
+        "at": [point._asdict() for point in _points(curve)],
     }
 
 
-def _alike(backends: list[dict[str, Any]]) -> dict[str, tuple[list[str], dict[str, Any]]]:
-    """Backends with one curve, together."""
-    groups: dict[str, tuple[list[str], dict[str, Any]]] = {}
-    for entry in backends:
-        key = repr((entry["type"], entry["parameters"]))
-        groups.setdefault(key, ([], entry))[0].append(entry["name"])
-    return groups
+def _points(curve: Curve) -> list[CurvePoint]:
+    knee = knee_of(curve)
+    workloads = np.unique([1.0, knee, 2.0 * knee, 4.0 * knee]).tolist()
+    return [CurvePoint(n, float(curve.rate(n)), float(curve.marginal(n))) for n in workloads]
 
 
-def _formula(entry: dict[str, Any]) -> str:
-    if entry["type"] == "table":
-        points = entry["parameters"]["points"]
-        return f"table of {counted(len(points), 'point')}, {len(entry['dropped'])} dropped"
-    if entry["type"] == "pool":
-        return "pool of " + counted(len(entry["parameters"]["members"]), "member")
-    inner = ", ".join(f"{k} {v:g}" for k, v in entry["parameters"].items() if k != "peak")
-    return f"{entry['type']}, {inner}"
+def _dropped(curve: Curve) -> Sequence[tuple[float, float]]:
+    return curve.dropped if isinstance(curve, TableCurve) else ()
+
+
+def _formula(curve: Curve) -> str:
+    parameters = curve.parameters()
+    if isinstance(curve, TableCurve):
+        points = counted(len(parameters["points"]), "point")
+        return f"table of {points}, {len(curve.dropped)} dropped"
+    if isinstance(curve, PoolCurve):
+        return "pool of " + counted(len(parameters["members"]), "member")
+    inner = ", ".join(f"{k} {v:g}" for k, v in parameters.items() if k != "peak")
+    return f"{curve.type}, {inner}"

@@ -1,7 +1,9 @@
 """A live run as a table: what was done where, what failed, and why it took as long as it did."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from operator import itemgetter
+from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -13,7 +15,7 @@ from isocline.dispatch.explain import sentences
 from isocline.dispatch.telemetry.records import LEVELS
 from isocline.dispatch.user_code_guard import printable
 from isocline.plural import counted
-from isocline.report.tables.style import MOST_ROWS, table
+from isocline.report.tables.style import MOST_ROWS, Column, names, table
 from isocline.report.words import duration, number
 
 _MOST_NODES = 4  # with copies
@@ -89,16 +91,23 @@ def _copies(result: BatchResult) -> str:
     )
 
 
-def _nodes(rows: Sequence[dict[str, object]]) -> Table:
-    title = (
-        f"first {MOST_ROWS} of {len(rows)} nodes; --json has all" if len(rows) > MOST_ROWS else ""
-    )
-    columns = ("tasks", *LEVELS, "failed")
-    made = table(title, [("node", "left"), *((name, "right") for name in (*columns, "busy"))])
-    for row in rows[:MOST_ROWS]:
-        cells = (f"{row[name]:,}" if row[name] else "–" for name in columns)
-        made.add_row(str(row["node"]), *cells, f"{row['busy']:.0%}")
+def _nodes(nodes: Sequence[Mapping[str, Any]]) -> Table:
+    columns: list[Column[Mapping[str, Any]]] = [
+        names("node", itemgetter("node")),
+        *(
+            Column[Mapping[str, Any]](name, itemgetter(name), _count)
+            for name in ("tasks", *LEVELS, "failed")
+        ),
+        Column("busy", itemgetter("busy"), lambda share: f"{share:.0%}"),
+    ]
+    made = table("", columns, nodes[:MOST_ROWS])
+    if len(nodes) > MOST_ROWS:
+        made.title = f"first {MOST_ROWS} of {len(nodes)} nodes; --json has all"
     return made
+
+
+def _count(number: int) -> str:
+    return f"{number:,}" if number else "–"
 
 
 def _failures(failures: Sequence[Failure]) -> Text:

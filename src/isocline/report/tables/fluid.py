@@ -1,14 +1,18 @@
 """A path of the fluid in words and tables."""
 
+import math
+
 import numpy as np
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from isocline.report.tables.style import MOST_ROWS, table
+from isocline.report.tables.style import MOST_ROWS, Column, names, table
 from isocline.report.words import duration, listed, number
 from isocline.theory.routing.fluid_path import FluidPath
+from isocline.theory.routing.plan_records import TierPlan
 
+_MOST_TIERS = 8  # of a change
 _LINES = 12  # states shown: enough to see both phases of Theorem 3
 
 
@@ -40,62 +44,66 @@ def _summary(path: FluidPath, name: str) -> Text:
 
 
 def _states(path: FluidPath) -> Table:
-    made = table("In time", [("time", "right"), ("jobs", "right"), ("V, jobs/s", "right")])
-    for i in np.unique(np.linspace(0, path.times.size - 1, _LINES).astype(int)):
-        made.add_row(
-            duration(float(path.times[i])) if path.times[i] else "0 s",
-            number(float(path.total_jobs[i])),
-            number(float(path.lyapunov[i])),
-        )
-    return made
+    columns: list[Column[int]] = [
+        Column("time", lambda i: float(path.times[i]), _moment),
+        Column("jobs", lambda i: float(path.total_jobs[i]), number),
+        Column("V, jobs/s", lambda i: float(path.lyapunov[i]), number),
+    ]
+    shown = np.unique(np.linspace(0, path.times.size - 1, _LINES).astype(int)).tolist()
+    return table("In time", columns, shown)
 
 
 def _backends(path: FluidPath) -> Table:
-    hidden = len(path.backends) > MOST_ROWS
-    made = table(
-        f"Backends (first {MOST_ROWS} of {len(path.backends)}; --json has all)"
-        if hidden
-        else "Backends",
-        [
-            ("backend", "left"),
-            ("jobs at the start", "right"),
-            ("at the end", "right"),
-            ("equilibrium", "right"),
-            ("inflow at the end, jobs/s", "right"),
-        ],
-    )
-    rest = [None] * len(path.backends) if path.equilibrium is None else path.equilibrium.tolist()
-    columns = (path.workloads[0], path.workloads[-1], rest, path.inflow[-1])
-    for name, *numbers in list(zip(path.backends, *columns, strict=True))[:MOST_ROWS]:
-        made.add_row(name, *(number(value) for value in numbers))
-    return made
+    rest = path.equilibrium
+    columns: list[Column[int]] = [
+        names("backend", lambda b: path.backends[b]),
+        Column("jobs at the start", lambda b: path.workloads[0, b], number),
+        Column("at the end", lambda b: path.workloads[-1, b], number),
+        Column("equilibrium", lambda b: None if rest is None else rest[b], number),
+        Column("inflow at the end, jobs/s", lambda b: path.inflow[-1, b], number),
+    ]
+    return table("Backends", columns, range(len(path.backends)), most=MOST_ROWS)
 
 
 def _tiers(path: FluidPath) -> Table:
     changes = path.tiers
     hidden = len(changes) > MOST_ROWS
-    made = table(
+    columns: list[Column[tuple[str, TierPlan]]] = [
+        Column("time", lambda row: row[0]),
+        Column("marginal jobs/s per job", lambda row: row[1].marginal_rate, _rate),
+        Column("frontends", lambda row: row[1].frontends, _listed, left=True),
+        Column("backends", lambda row: row[1].backends, listed, left=True),
+    ]
+    rows = [
+        ("" if i else _moment(change.time), tier)
+        for change in changes[-MOST_ROWS:]
+        for i, tier in enumerate(_most(change.tiers))
+    ]
+    title = (
         f"Tiers (the last {MOST_ROWS} of {len(changes)} changes; --json has all)"
         if hidden
-        else "Tiers, from each time on",
-        [
-            ("time", "right"),
-            ("marginal jobs/s per job", "right"),
-            ("frontends", "left"),
-            ("backends", "left"),
-        ],
+        else "Tiers, from each time on"
     )
-    for change in changes[-MOST_ROWS:]:
-        when = duration(change.time) if change.time else "0 s"
-        for tier in change.tiers[:8]:
-            made.add_row(
-                when, number(tier.marginal_rate), listed(tier.frontends) or "–",
-                listed(tier.backends),
-            )  # fmt: skip
-            when = ""
-        if len(change.tiers) > 8:
-            made.add_row("", "", f"and {len(change.tiers) - 8} more tiers", "")
-    return made
+    return table(title, columns, rows)
+
+
+def _most(tiers: tuple[TierPlan, ...]) -> list[TierPlan]:
+    """The first few, and a row of words for the others."""
+    hidden = len(tiers) - _MOST_TIERS
+    more = [TierPlan((f"and {hidden} more tiers",), (), math.nan)] if hidden > 0 else []
+    return [*tiers[:_MOST_TIERS], *more]
+
+
+def _rate(value: float) -> str:
+    return "" if math.isnan(value) else number(value)
+
+
+def _listed(frontends: tuple[str, ...]) -> str:
+    return listed(frontends) or "–"
+
+
+def _moment(seconds: float) -> str:
+    return duration(seconds) if seconds else "0 s"
 
 
 def _accuracy(path: FluidPath) -> Text:

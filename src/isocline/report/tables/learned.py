@@ -1,105 +1,121 @@
 """Learned curves with their intervals, and how far each was seen."""
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple, final
 
 import numpy as np
 from rich.console import RenderableType
 
 from isocline.learn import Known
 from isocline.model.curves import Curve
-from isocline.report.tables.style import MOST_ROWS, table
+from isocline.model.fleet import RoutingSystem
+from isocline.report.tables.style import MOST_ROWS, Column, names, table
 from isocline.report.words import number
 
 
-def learned_facts(curve: Curve, known: Known) -> dict[str, Any]:
-    """What was seen of a learned curve: the key `learned` of a backend in `isocline curves`.
+class LearnedPoint(NamedTuple):
+    """A workload with the rate there, between low and high; a high of None is not known."""
 
-    Rates are in the file's unit per second; an upper end that is null is not known.
-    """
+    jobs: int
+    rate: float
+    low: float
+    high: float | None
+    completions: float  # of the group of workloads that holds this one
+    extrapolated: bool
+
+
+@final
+@dataclass(frozen=True)
+class LearnedFacts:
+    """What was seen of a learned curve; rates in the file's unit per second."""
+
+    low: float  # of the peak
+    high: float | None
+    known: Known
+    at: tuple[LearnedPoint, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The key `learned` of a backend in the JSON document of `isocline curves`."""
+        return {
+            "completions": float(self.known.completions.sum()),
+            "seen": self.known.seen,
+            "cut": self.known.cut,
+            "capacity": {"low": self.low, "high": self.high},
+            "at": [point._asdict() for point in self.at],
+            "observed": [
+                {
+                    "from": group.first,
+                    "to": group.last,
+                    "jobs": group.jobs,
+                    "completions": group.completions,
+                    "seconds": group.seconds,
+                    "rate": group.rate,
+                }
+                for group in self.known.groups
+            ],
+        }
+
+
+def learned_facts(curve: Curve, known: Known) -> LearnedFacts:
+    """The interval of the peak, and points within and beyond the workloads that were seen."""
     peak = known.capacity.holding(curve.supremum)
     seen = known.seen
     levels = sorted({1, max(seen // 4, 1), max(seen // 2, 1), max(seen, 1), 2 * max(seen, 1)})
     rates = curve.rate(np.array(levels, dtype=np.float64)).tolist()
     points = known.intervals(list(zip(map(float, levels), rates, strict=True)))
-    return {
-        "completions": float(known.completions.sum()),
-        "seen": seen,
-        "cut": known.cut,
-        "capacity": {"low": peak.low, "high": peak.high},
-        "at": [
-            {
-                "jobs": n,
-                "rate": rate,
-                "low": low,
-                "high": high,
-                "completions": _completions(known, n),
-                "extrapolated": n > seen,
-            }
+    return LearnedFacts(
+        peak.low,
+        peak.high,
+        known,
+        tuple(
+            LearnedPoint(n, rate, low, high, _completions(known, n), n > seen)
             for n, rate, (_, low, high) in zip(levels, rates, points, strict=True)
-        ],
-        "observed": [
-            {
-                "from": group.first,
-                "to": group.last,
-                "jobs": group.jobs,
-                "completions": group.completions,
-                "seconds": group.seconds,
-                "rate": group.rate,
-            }
-            for group in known.groups
-        ],
-    }
-
-
-def learned_report(document: Mapping[str, Any]) -> RenderableType:
-    """The table that `isocline curves` prints of learned curves."""
-    made = table(
-        f"{document['system']}: service curves in {document['unit']}, 95 % intervals",
-        [
-            ("backend", "left"),
-            ("peak", "left"),
-            ("completions", "right"),
-            ("seen up to", "left"),
-            ("N", "right"),
-            ("seen near N", "right"),
-            ("rate", "right"),
-            ("between", "left"),
-        ],
+        ),
     )
-    for entry in document["backends"][:MOST_ROWS]:
-        facts = entry["learned"]
-        head = (
-            entry["name"],
-            _peak(facts),
-            number(facts["completions"]),
-            f"N = {facts['seen']}" if facts["seen"] else "never",
-        )
-        for i, at in enumerate(facts["at"]):
-            made.add_row(
-                *(head if i == 0 else ("",) * 4),
-                str(at["jobs"]),
-                "extrapolated" if at["extrapolated"] else number(at["completions"], 3),
-                number(at["rate"]),
-                f"{number(at['low'])} and {_end(at['high'])}",
-            )
-        made.add_section()
-    return made
+
+
+def learned_report(system: RoutingSystem, known: Mapping[str, Known]) -> RenderableType:
+    """The table that `isocline curves` prints of learned curves."""
+    # A row for each point; the first of a backend has its name and facts.
+    columns: list[Column[tuple[str, LearnedFacts, LearnedPoint]]] = [
+        names("backend", lambda row: row[0]),
+        names("peak", lambda row: _peak(row[1]) if row[0] else ""),
+        Column("completions", lambda row: number(row[1].known.completions.sum()) if row[0] else ""),
+        names("seen up to", lambda row: _seen(row[1].known) if row[0] else ""),
+        Column("N", lambda row: row[2].jobs),
+        Column("seen near N", lambda row: _near(row[2])),
+        Column("rate", lambda row: row[2].rate, number),
+        names("between", lambda row: f"{number(row[2].low)} and {_end(row[2].high)}"),
+    ]
+    rows, ends = [], set()
+    for backend in system.backends[:MOST_ROWS]:
+        facts = learned_facts(backend.curve, known[backend.name])
+        rows += [(backend.name if i == 0 else "", facts, at) for i, at in enumerate(facts.at)]
+        ends.add(len(rows) - 1)
+    title = f"{system.name}: service curves in {system.work.unit}/s, 95 % intervals"
+    return table(title, columns, rows, ends=ends.__contains__)
 
 
 def _completions(known: Known, jobs: int) -> float:
-    """Those in the group of workloads that holds this one."""
     return sum(it.completions for it in known.groups if it.first <= jobs <= it.last)
 
 
-def _peak(facts: Mapping[str, Any]) -> str:
-    low, high = facts["capacity"]["low"], facts["capacity"]["high"]
-    if not facts["seen"]:
+def _peak(facts: LearnedFacts) -> str:
+    if not facts.known.seen:
         return "unknown"
-    if high is None:
-        return f"at least {number(low)}, no bend seen"
-    where = f", at N = {facts['cut']}" if facts["cut"] is not None else ""
-    return f"{number(low)} to {number(high)}{where}"
+    if facts.high is None:
+        return f"at least {number(facts.low)}, no bend seen"
+    where = f", at N = {facts.known.cut}" if facts.known.cut is not None else ""
+    return f"{number(facts.low)} to {number(facts.high)}{where}"
+
+
+def _seen(known: Known) -> str:
+    return f"N = {known.seen}" if known.seen else "never"
+
+
+def _near(point: LearnedPoint) -> str:
+    return "extrapolated" if point.extrapolated else number(point.completions, 3)
 
 
 def _end(high: float | None) -> str:

@@ -1,12 +1,14 @@
 """Policies compared live, as tables."""
 
+from collections.abc import Sequence
+
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from isocline.demo.results import MOST_ADDED, LiveComparison, LivePolicy
 from isocline.plural import counted
-from isocline.report.tables.style import table
+from isocline.report.tables.style import Column, names, table
 from isocline.report.words import duration, estimate, number, time_unit
 
 _BUSY = 0.7  # of a core: from here on a process keeps requests waiting
@@ -72,51 +74,43 @@ def live_conditions(found: LiveComparison) -> str:
 def _latencies(found: LiveComparison) -> Table:
     scale, unit = time_unit([found.lower_bound_latency])
     first = found.policies[0].policy
-    made = table(
-        f"fleet {found.fleet}, live",
-        [
-            ("policy", "left"),
-            (f"latency, {unit}", "right"),
-            (f"p99, {unit}", "right"),
-            ("× optimum", "right"),
-            (f"above {first}, {unit}", "right"),
-            ("answered", "right"),
-        ],
-    )
+    columns: list[Column[LivePolicy]] = [
+        names("policy", "policy"),
+        Column(f"latency, {unit}", lambda p: estimate(p.mean_latency, scale) + " ↑" * p.growing),
+        Column(f"p99, {unit}", lambda p: p.p99 / scale, number),
+        Column("× optimum", "ratio_to_bound", estimate),
+        Column(f"above {first}, {unit}", lambda p: estimate(p.difference, scale, signed=True)),
+        Column("answered", lambda p: f"{p.answered:,} of {p.sent:,}"),
+    ]
     best = min(policy.mean_latency.value for policy in found.policies)
-    for policy in found.policies:
-        made.add_row(
-            policy.policy,
-            estimate(policy.mean_latency, scale) + " ↑" * policy.growing,
-            number(policy.p99 / scale),
-            estimate(policy.ratio_to_bound),
-            estimate(policy.difference, scale, signed=True),
-            f"{policy.answered:,} of {policy.sent:,}",
-            style="bold" if policy.mean_latency.value == best else None,
-        )
-    return made
+    return table(
+        f"fleet {found.fleet}, live",
+        columns,
+        found.policies,
+        style=lambda p: "bold" if p.mean_latency.value == best else None,
+    )
 
 
 def _jobs(found: LiveComparison) -> Table:
-    made = table("mean jobs", [("", "left"), *((name, "right") for name in found.backends)])
-    made.add_row("optimum", *(number(jobs, 3) for jobs in found.optimal_jobs), style="dim")
-    for policy in found.policies:
-        made.add_row(policy.policy, *(number(jobs, 3) for jobs in policy.jobs))
-    return made
+    each = [("optimum", found.optimal_jobs), *((p.policy, p.jobs) for p in found.policies)]
+    columns: list[Column[tuple[str, Sequence[float]]]] = [
+        names("", lambda row: row[0]),
+        *(
+            Column(name, lambda row, b=b: number(row[1][b], 3))  # type: ignore[misc]
+            for b, name in enumerate(found.backends)
+        ),
+    ]
+    return table("mean jobs", columns, each, style=lambda row: "dim" if row is each[0] else None)
 
 
 def _machine(found: LiveComparison) -> Table:
-    made = table(
-        "late at work, ms (cores used)",
-        [("policy", "left"), ("load", "right"), ("router", "right"), ("backends", "right")],
-    )
-    for policy in found.policies:
-        machine = policy.machine
-        late = (machine.send_lag, machine.router_lag or 0.0, machine.backend_lag)
-        parts = zip(late, _cores(policy), strict=True)
-        cells = [_late(seconds, cores) for seconds, cores in parts]
-        made.add_row(policy.policy, *cells)
-    return made
+    columns: list[Column[LivePolicy]] = [
+        names("policy", "policy"),
+        Column("load", lambda p: _late(p.machine.send_lag, _cores(p)[0])),
+        Column("router", lambda p: _late(p.machine.router_lag or 0.0, _cores(p)[1])),
+        Column("backends", lambda p: _late(p.machine.backend_lag, _cores(p)[2])),
+    ]
+    return table("late at work, ms (cores used)", columns, found.policies)
 
 
 def _late(seconds: float, cores: float) -> Text:

@@ -4,9 +4,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from isocline.loadgen.results import LoadResult
+from isocline.loadgen.results import Distribution, LoadResult
 from isocline.plural import counted
-from isocline.report.tables.style import table
+from isocline.report.tables.style import Column, names, table
 from isocline.report.words import duration, number, time_unit
 
 _NAMES = {
@@ -48,14 +48,18 @@ def load_conditions(result: LoadResult) -> str:
 def _durations(result: LoadResult) -> Table:
     known = {name: found for name, found in result.distributions().items() if found is not None}
     scale, unit = time_unit(found.p50 for found in (result.latency, *known.values())[:1])
-    made = table(
-        result.url,
-        [(unit, "left"), *((name.replace("p999", "p99.9"), "right") for name in _COLUMNS)],
-    )
-    for name, found in known.items():
-        cells = [number(getattr(found, column) / scale) for column in _COLUMNS]
-        made.add_row(_NAMES[name], *cells)
-    return made
+    columns: list[Column[tuple[str, Distribution]]] = [
+        names(unit, lambda row: _NAMES[row[0]]),
+        *(
+            Column(
+                name.replace("p999", "p99.9"),
+                lambda row, name=name: getattr(row[1], name) / scale,  # type: ignore[misc]
+                number,
+            )
+            for name in _COLUMNS
+        ),
+    ]
+    return table(result.url, columns, list(known.items()))
 
 
 def _problems(result: LoadResult) -> list[str]:

@@ -9,8 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from isocline.report.near_data_groups import Group, groups, helps_between, servers_in_words
-from isocline.report.tables.style import MOST_ROWS, table
-from isocline.report.words import number
+from isocline.report.tables.style import MOST_ROWS, Column, names, table
+from isocline.report.words import number, percent
 from isocline.theory.scheduling.plan_records import NearDataPlan, Replicate
 
 _MOST_HELPS = 12  # lines of who helps whom
@@ -77,31 +77,20 @@ def _offered(plan: NearDataPlan) -> float:
 
 
 def _servers(made: Sequence[Group]) -> Table:
-    hidden = len(made) - MOST_ROWS
-    title = "Servers by load, tasks/s of each"
-    found = table(
-        f"{title} (first {MOST_ROWS} of {len(made)}; --json has all)" if hidden > 0 else title,
-        [
-            ("part", "left"),
-            ("servers", "left"),
-            ("count", "right"),
-            ("load", "right"),
-            ("load / local rate", "right"),
-            ("gives", "right"),
-            ("gets", "right"),
-        ],
-    )
-    for group in made[:MOST_ROWS]:
-        found.add_row(
-            group.role,
-            servers_in_words(group.servers),
-            f"{len(group.servers):,}",
-            number(group.load),
-            f"{group.utilisation:.1%}",
-            number(group.gives) if group.gives else "–",
-            number(group.receives) if group.receives else "–",
-        )
-    return found
+    columns: list[Column[Group]] = [
+        names("part", "role"),
+        Column("servers", "servers", servers_in_words, left=True),
+        Column("count", lambda group: len(group.servers), number),
+        Column("load", "load", number),
+        Column("load / local rate", "utilisation", percent),
+        Column("gives", "gives", _or_none),
+        Column("gets", "receives", _or_none),
+    ]
+    return table("Servers by load, tasks/s of each", columns, made, most=MOST_ROWS)
+
+
+def _or_none(rate: float) -> str:
+    return number(rate) if rate else "–"
 
 
 def _helps(plan: NearDataPlan, made: Sequence[Group]) -> Text | None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from operator import itemgetter
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -9,7 +10,7 @@ from rich.text import Text
 
 from isocline.gateway import hot_path
 from isocline.gateway.serve.config import Serving
-from isocline.report.tables.style import table
+from isocline.report.tables.style import Column, names, table
 
 
 def serving_document(serving: Serving) -> dict[str, Any]:
@@ -56,14 +57,24 @@ def serving_document(serving: Serving) -> dict[str, Any]:
 
 def serving_report(document: Mapping[str, Any]) -> RenderableType:
     """The same for people: who is where, and the rest in lines."""
-    frontends = table("frontends", [(name, "left") for name in ("frontend", "takes", "backends")])
-    for it in document["frontends"]:
-        frontends.add_row(it["name"], _words(it["match"]) or "all", ", ".join(it["backends"]))
-    columns = ("backend", "url", "curve", "polled")
-    backends = table("backends", [(name, "left") for name in columns])
-    for it in document["backends"]:
-        backends.add_row(it["name"], it["url"], it["curve"], _polled(it["poll"]))
-    return Group(frontends, Text(), backends, Text(), *map(Text, _lines(document)))
+    frontends: list[Column[Mapping[str, Any]]] = [
+        names("frontend", itemgetter("name")),
+        names("takes", lambda it: _words(it["match"]) or "all"),
+        names("backends", lambda it: ", ".join(it["backends"])),
+    ]
+    backends: list[Column[Mapping[str, Any]]] = [
+        names("backend", itemgetter("name")),
+        names("url", itemgetter("url")),
+        names("curve", itemgetter("curve")),
+        names("polled", lambda it: _polled(it["poll"])),
+    ]
+    return Group(
+        table("frontends", frontends, document["frontends"]),
+        Text(),
+        table("backends", backends, document["backends"]),
+        Text(),
+        *map(Text, _lines(document)),
+    )
 
 
 def _polled(poll: Mapping[str, Any] | None) -> str:

@@ -50,7 +50,7 @@ class LatencyEquilibrium(Record):
         return {
             "total_jobs": self.total_jobs,
             "mean_latency": self.mean_latency,
-            "backends": self._rows(),
+            "backends": self.rows(),
             "certificate": {
                 "conservation": self.certificate.conservation,
                 "slope_gap": self.certificate.slope_gap,
@@ -59,9 +59,10 @@ class LatencyEquilibrium(Record):
 
     def to_frame(self) -> "pd.DataFrame":
         """One row for each backend."""
-        return data_frame(self._rows(), _COLUMNS).set_index("name")
+        return data_frame(self.rows(), _COLUMNS).set_index("name")
 
-    def _rows(self) -> list[dict[str, Any]]:
+    def rows(self) -> list[dict[str, Any]]:
+        """One row for each backend, as a CSV can hold it."""
         columns = (self.workloads.tolist(), self.inflow.tolist(), self.latency.tolist())
         names = [backend.name for backend in self.system.backends]
         return [dict(zip(_COLUMNS, row, strict=True)) for row in zip(names, *columns, strict=True)]

@@ -24,6 +24,18 @@ class Help(NamedTuple):
     level: Literal["rack", "remote"]
 
 
+class ServerPlan(NamedTuple):
+    """One server: its part, its load, and the remote service that it gives or gets, tasks/s."""
+
+    server: ServerName
+    rack: str
+    role: Literal["beneficiary", "helper"]
+    load: float
+    utilisation: float  # load / alpha
+    gives: float
+    receives: float
+
+
 class ServerPool(NamedTuple):
     """Servers that types connect, directly or through others (remark after Theorem 8)."""
 
@@ -107,8 +119,9 @@ class NearDataPlan(Record):
             "basis": self.basis,
         }
 
-    def rows(self) -> list[dict[str, Any]]:
-        """One row for each server: its part, load, and what it gives or gets, tasks/s."""
+    @property
+    def servers(self) -> list[ServerPlan]:
+        """Each server, in the cluster's order."""
         gives: dict[ServerName, float] = {}
         gets: dict[ServerName, float] = {}
         for entry in self.helps:
@@ -116,19 +129,23 @@ class NearDataPlan(Record):
             gets[entry.beneficiary] = gets.get(entry.beneficiary, 0.0) + entry.rate
         needy, cluster = frozenset(self.beneficiaries), self.cluster
         return [
-            {
-                "server": name,
-                "rack": cluster.racks[rack],
-                "role": "beneficiary" if name in needy else "helper",
-                "load": load,
-                "utilisation": load / cluster.rates.local,
-                "gives": gives.get(name, 0.0),
-                "receives": gets.get(name, 0.0),
-            }
+            ServerPlan(
+                name,
+                cluster.racks[rack],
+                "beneficiary" if name in needy else "helper",
+                load,
+                load / cluster.rates.local,
+                gives.get(name, 0.0),
+                gets.get(name, 0.0),
+            )
             for name, rack, load in zip(
                 cluster.labels, cluster.rack.tolist(), self.loads, strict=True
             )
         ]
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One row for each server, as a CSV can hold it."""
+        return [server._asdict() for server in self.servers]
 
     def to_frame(self) -> "pd.DataFrame":
         """One row for each server, as `rows`.
