@@ -69,7 +69,7 @@ def show(replicas: int, found: ClusterComparison) -> None:
 
 def draw(results: dict[int, ClusterComparison], directory: Path) -> None:
     """Mean latency of jobs and share of tasks run elsewhere, by policy and replicas."""
-    from isocline.report.cluster_conditions import cluster_conditions
+    from isocline.report.conditions import cluster_conditions
     from isocline.report.export.files import write_picture
     from isocline.report.plots.style import footnote, house, new_figure
 

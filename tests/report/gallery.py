@@ -1,5 +1,6 @@
 """One of every picture, from small results that take no simulation."""
 
+import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -86,6 +87,29 @@ def crowd(load: float = 0.7, names: Sequence[str] = routing.ALL) -> Comparison:
             )
         )
     return replace(one, policies=tuple(policies))
+
+
+def impatient(load: float = 0.7) -> Comparison:
+    """Jobs give up, and the policy of the least latency serves the fewest."""
+    one = comparison(load)
+    order = range(len(one.policies))
+    policies = tuple(
+        replace(
+            p,
+            abandoned=estimate(0.1 + 0.1 * (len(order) - i)),
+            late=estimate(0.05 + 0.02 * i),
+            goodput=estimate(100.0 * load * (1.0 + i)),
+        )
+        for i, p in zip(order, one.policies, strict=True)
+    )
+    return replace(
+        one,
+        policies=policies,
+        patience="exponential patience of mean 2 s",
+        deadline=1.0,
+        lower_bound=math.nan,
+        lower_bound_latency=math.nan,
+    )
 
 
 @cache
@@ -233,6 +257,7 @@ PICTURES: dict[str, Callable[[], "Figure"]] = {
     "fluid-mixed": lambda: fluid_plot(path("mixed_fleet")),
     "latency": lambda: latency_plot(sweep()),
     "latency-all": lambda: latency_plot(Sweep((crowd(0.5), crowd(0.7), crowd(0.8)))),
+    "latency-patience": lambda: latency_plot(Sweep(tuple(map(impatient, (0.5, 0.7, 0.9))))),
     "latency-routing": lambda: latency_routing_picture(latency_equilibrium(system("mixed_fleet"))),
     "learned-1": lambda: learned(1),
     "learned-4": lambda: learned(4),
@@ -245,6 +270,7 @@ PICTURES: dict[str, Callable[[], "Figure"]] = {
     "plan": lambda: plan_picture(plan(system("mixed_fleet"))),
     "policies": lambda: policies_plot(comparison(unstable=("random",))),
     "policies-all": lambda: policies_plot(crowd()),
+    "policies-patience": lambda: policies_plot(impatient()),
     "policies-three": lambda: policies_plot(
         replace(crowd(), policies=(*crowd().policies[:3], crowd().policies[-1]))
     ),

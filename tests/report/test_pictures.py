@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.container import ErrorbarContainer
 from matplotlib.text import Text
 
 from isocline.errors import MissingExtraError, UsageError
@@ -27,10 +28,12 @@ from isocline.report.plots.latency import latency_plot
 from isocline.report.plots.policies import policies_plot
 from isocline.report.plots.style import looks, new_figure, panels_in_rows, policy_looks, wrapped
 from isocline.report.plots.workload import total_plot, workload_plot
+from isocline.report.words import number
 from isocline.simulate.common.estimate import Estimate
 from isocline.simulate.routing.compare import DEFAULT_POLICIES
 from isocline.simulate.routing.results import Comparison, Sweep
 from isocline.theory.routing.equilibrium import plan
+from tests.report import gallery
 
 Make = Callable[..., Comparison]
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -244,3 +247,61 @@ def test_without_matplotlib_the_install_line_is_given(
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(MissingExtraError, match=r"pip install 'isocline\[plot\]'"):
         files.write_sweep(Sweep((comparison(),)), tmp_path)
+
+
+def small_print(figure: Any) -> str:
+    return " ".join(figure.get_supxlabel().split())
+
+
+def test_pictures_of_jobs_that_give_up_show_how_many_are_served() -> None:
+    """Latencies alone would put the policies into the other order."""
+    one = gallery.impatient()
+    for figure, axis in (
+        (policies_plot(one), "x"),
+        (latency_plot(Sweep((gallery.impatient(0.5), gallery.impatient(0.9)))), "y"),
+    ):
+        labels = [getattr(axes, f"get_{axis}label")().partition(" (log")[0] for axes in figure.axes]
+        shown = labels[:4]
+        assert shown[:3] == ["goodput, jobs/s", "jobs that gave up, %", "jobs served late, %"]
+        assert shown[3].startswith("mean latency")
+        assert figure.get_suptitle().startswith("small fleet: jobs served")
+    values = [text.get_text() for text in policies_plot(one).axes[0].texts]
+    assert values == [number(p.goodput.value) for p in one.policies if p.goodput]
+    assert [values[0], values[-1]] == ["70.00", "280.0"]
+    # The axes of one comparison share their rows: the names stand on the left of each.
+    named = policies_plot(one).axes[2].get_yticklabels()
+    assert [name.get_text() for name in named] == [p.policy for p in one.policies]
+
+
+def test_without_patience_and_deadline_there_are_latencies_alone(comparison: Make) -> None:
+    assert len(policies_plot(comparison()).axes) == 2
+    assert len(latency_plot(Sweep((comparison(0.5), comparison(0.7)))).axes) == 1
+    late = replace(comparison(), deadline=1.0)
+    labels = [axes.get_xlabel() for axes in policies_plot(late).axes]
+    assert "jobs that gave up, %" not in labels
+    assert "jobs served late, %" in labels
+
+
+OVER_TIME = ("total-jobs", "total-jobs-all", "workloads", "cluster-tasks", "workloads-all")
+
+
+@pytest.mark.parametrize("name", gallery.PICTURES)
+def test_small_print_is_of_what_the_picture_shows(name: str) -> None:
+    figure = gallery.PICTURES[name]()
+    said, title = small_print(figure), figure.get_suptitle()
+    assert title.partition(":")[0] not in said, "the name of the system, once more"
+    drawn = any(
+        isinstance(one, ErrorbarContainer) for axes in figure.axes for one in axes.containers
+    )
+    assert ("Student-t" in said) <= drawn
+    if name in OVER_TIME:
+        assert said
+        assert "±" not in said
+
+
+def test_pictures_over_time_say_nothing_of_latencies() -> None:
+    one = gallery.impatient()
+    for figure in (total_plot(one), workload_plot(one)):
+        assert "Latencies" not in small_print(figure)
+        assert "Late:" not in small_print(figure)
+    assert "Late: completed more than 1.00 s" in small_print(policies_plot(one))

@@ -1,30 +1,93 @@
-"""Under which conditions a figure was measured: said below every table and every picture."""
+"""Conditions under which figures were measured: the small print of every table and picture."""
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 
-from isocline.report.words import duration, number
+from isocline.plural import counted
+from isocline.report.words import duration, number, time_unit
 from isocline.simulate.routing.results import Comparison
+from isocline.simulate.scheduling.results import ClusterComparison
+
+INTERVALS = "±: 95 % Student-t intervals over replications."
+_INTERRUPTED = "Interrupted: these replications were finished. "
+_MOST_NAMES = 8  # of policies that are read alike
 
 
-def conditions(*comparisons: Comparison) -> str:
-    """One paragraph: what came, how long, what was discarded, seed, bound.
+def conditions(*comparisons: Comparison, over_time: bool = False) -> str:
+    """One paragraph: arrivals, length, warm-up, seed, bound.
 
     Of several comparisons, those of a sweep, it gives ranges; their table has load and bound.
+
+    Args:
+        comparisons: Of the table or picture.
+        over_time: It shows what happened over time, without latencies and intervals.
     """
     first = comparisons[0]
     alone = len(comparisons) == 1
     bound = f", {number(first.lower_bound)} jobs, {duration(first.lower_bound_latency, 4)}"
     interrupted = any(c.interrupted for c in comparisons)
+    given_trace = ", so that intervals hold given this trace" if replays(first) else ""
     return (
-        f"{'Interrupted: these replications were finished. ' if interrupted else ''}"
+        f"{_INTERRUPTED if interrupted else ''}"
         f"Arrivals: {first.source}{f'; load {number(first.load, 3)}' if alone else ''}. "
-        f"{range_of(c.replications for c in comparisons)} replications of "
-        f"{range_of(c.horizon for c in comparisons)} s, {_discarded(comparisons)}; "
-        f"seed {first.seed}. {_scale(first)}{_delay(first)}"
-        f"{_unfinished(first)}"
+        f"{_replications(comparisons, 's', '' if over_time else given_trace)}"
+        f"{_scale(first)}{_delay(first)}"
+        f"{'' if over_time else _unfinished(first)}"
         f"{_bound(comparisons, bound if alone else '')}"
-        "±: 95 % Student-t intervals over replications."
+        f"{'' if over_time else INTERVALS}"
+    ).rstrip()
+
+
+def cluster_conditions(*comparisons: ClusterComparison, over_time: bool = False) -> str:
+    """As `conditions`, of clusters: with the clock, and each policy's reading of the paper."""
+    first = comparisons[0]
+    load = f"; load {number(first.load, 3)}" if len(comparisons) == 1 else ""
+    interrupted = any(c.interrupted for c in comparisons)
+    run = any(c.replications for c in comparisons)
+    return (
+        f"{_INTERRUPTED if interrupted else ''}"
+        f"{counted(len(first.servers), 'server')}; {first.source}{load}. "
+        f"{first.clock.capitalize()} clock. "
+        f"{_replications(comparisons, first.unit) if run else 'Not run. '}"
+        f"Bound: {_cluster_bound(*comparisons)}. "
+        f"{_level(first)}{_readings(first)}"
+        f"{'' if over_time else INTERVALS}"
+    ).rstrip()
+
+
+def cluster_time_unit(
+    times: Iterable[float | None], *comparisons: ClusterComparison
+) -> tuple[float, str]:
+    """As `time_unit`, but slots are slots."""
+    return (1.0, "slots") if comparisons[0].clock == "slotted" else time_unit(times)
+
+
+def replays(c: Comparison) -> bool:
+    """Whether a trace brings the jobs."""
+    return c.source.startswith("trace")
+
+
+def range_of(values: Iterable[float]) -> str:
+    """The least and the largest, or one number where all are the same."""
+    known = list(values)
+    low, high = f"{min(known):.6g}", f"{max(known):.6g}"
+    return low if low == high else f"{low} to {high}"
+
+
+def _replications(
+    comparisons: Sequence[Comparison] | Sequence[ClusterComparison], unit: str, given: str = ""
+) -> str:
+    first = comparisons[0]
+    warmup = range_of(c.warmup for c in comparisons)
+    discarded = (
+        f"nothing discarded{given}"
+        if all(c.warmup == 0 for c in comparisons)
+        else f"of each the first {warmup} {unit} discarded ({first.warmup_rule})"
+    )
+    return (
+        f"{range_of(c.replications for c in comparisons)} replications of "
+        f"{range_of(c.horizon for c in comparisons)} {unit}, {discarded}; seed {first.seed}. "
     )
 
 
@@ -53,13 +116,6 @@ def _unfinished(c: Comparison) -> str:
     return "".join(said)
 
 
-def range_of(values: Iterable[float]) -> str:
-    """The least and the largest, or one number where all are the same."""
-    listed = list(values)
-    low, high = f"{min(listed):.6g}", f"{max(listed):.6g}"
-    return low if low == high else f"{low} to {high}"
-
-
 def _bound(comparisons: Sequence[Comparison], value: str) -> str:
     if comparisons[0].patience is not None:
         return "No bound: jobs give up, so that every load is stable and latencies can be short. "
@@ -70,15 +126,32 @@ def _bound(comparisons: Sequence[Comparison], value: str) -> str:
     return f"Bound: the fluid optimum{by}{value}. "
 
 
-def replays(c: Comparison) -> bool:
-    """Whether a trace brings the jobs."""
-    return c.source.startswith("trace")
+def _cluster_bound(*comparisons: ClusterComparison) -> str:
+    """Another bound may be the largest at another load, and its numbers are others."""
+    words = [c.bound_in_words for c in comparisons]
+    if len(words) > 1:
+        words = [re.sub(r" \([^)]*%\)", "", one) for one in words]
+    return "; or ".join(dict.fromkeys(words))
 
 
-def _discarded(comparisons: Sequence[Comparison]) -> str:
-    first = comparisons[0]
-    if all(c.warmup == 0 for c in comparisons):
-        given_trace = ", so that intervals hold given this trace" if replays(first) else ""
-        return f"nothing discarded{given_trace}"
-    warmup = range_of(c.warmup for c in comparisons)
-    return f"of each the first {warmup} s discarded ({first.warmup_rule})"
+def _level(comparison: ClusterComparison) -> str:
+    if comparison.level == "data":
+        return "A task is local where its data is (level data; the paper's R_m: level queue). "
+    return (
+        "A task is local only to the server in whose queue it waited, the paper's R_m "
+        "(level queue). "
+    )
+
+
+def _readings(comparison: ClusterComparison) -> str:
+    """Each policy's reading, where the paper can be read in two ways; the same reading once."""
+    said: dict[str, list[str]] = {}
+    for policy in comparison.policies:
+        if policy.reading:
+            said.setdefault(policy.reading, []).append(policy.policy)
+    return "".join(f"{_some(names)}: {reading}. " for reading, names in said.items())
+
+
+def _some(names: Sequence[str]) -> str:
+    hidden = len(names) - _MOST_NAMES
+    return ", ".join(names[:_MOST_NAMES]) + (f" and {hidden} more" if hidden > 0 else "")

@@ -2,11 +2,10 @@
 
 from typing import TYPE_CHECKING
 
-from isocline.report.cluster_conditions import cluster_conditions, cluster_time_unit
+from isocline.report.conditions import cluster_conditions, cluster_time_unit
 from isocline.report.plots.end_labels import End, label_ends
-from isocline.report.plots.over_load import never_stable
+from isocline.report.plots.latency import Panel, mean_latency, over_load
 from isocline.report.plots.style import (
-    BOUND,
     footnote,
     heading,
     house,
@@ -106,30 +105,15 @@ def _appears(comparison: ClusterComparison, level: str) -> bool:
 def load_plot(sweep: ClusterSweep) -> "Figure":
     """Mean completion time against load: where a policy is not stable its line has ended."""
     first = sweep.comparisons[0]
-    loads = [one.load for one in sweep.comparisons]
     bound = [one.lower_bound_latency for one in sweep.comparisons]
     scale, unit = cluster_time_unit(bound, first)
-    figure = new_figure(height=4.3)
-    axes = figure.subplots()
-    axes.plot(loads, [b / scale for b in bound], color=theme().ink, **BOUND)
-    ends = [End(loads[-1], bound[-1] / scale, "bound", theme().ink)]
-    values = [b / scale for b in bound]
-    for i, look in enumerate(policy_looks(first.policies)):
-        found = [(one.load, e) for one in sweep.comparisons if (e := one.policies[i].mean_latency)]
-        if not found:
-            continue
-        x, y = [load for load, _ in found], [e.value / scale for _, e in found]
-        axes.errorbar(x, y, yerr=[e.half_width / scale for _, e in found], capsize=2, elinewidth=1,
-                      **look)  # fmt: skip
-        stops = " (then unstable)" if len(found) < len(loads) else ""
-        ends.append(End(x[-1], y[-1], first.policies[i].policy, look["color"], stops))
-        values += y
-    axes.set_xlabel("load (arrivals over what all servers together can serve)")
-    value_axis(axes, "y", f"mean completion time, {unit}", values)
-    heading(figure, f"{first.system}: mean completion time over load")
-    footnote(figure, never_stable(axes, sweep) + cluster_conditions(*sweep.comparisons))
-    label_ends(axes, ends)
-    return figure
+    return over_load(
+        sweep,
+        [Panel(f"mean completion time, {unit}", mean_latency, scale, bound)],
+        f"{first.system}: mean completion time over load",
+        "load (arrivals over what all servers together can serve)",
+        cluster_conditions(*sweep.comparisons),
+    )
 
 
 @house()
@@ -152,6 +136,6 @@ def tasks_plot(comparison: ClusterComparison) -> "Figure":
     axes.set_xlabel(f"time, {comparison.unit}")
     axes.set_ylabel("tasks in the cluster")
     heading(figure, f"{comparison.system}: tasks in the cluster over time")
-    footnote(figure, cluster_conditions(comparison))
+    footnote(figure, cluster_conditions(comparison, over_time=True))
     label_ends(axes, ends)
     return figure

@@ -51,7 +51,7 @@ def near_data_picture(plan: NearDataPlan) -> "Figure":
     racks = any(entry.level == "rack" for entry in plan.helps)
     footnote(
         figure,
-        f"{plan.cluster.name}: {number(plan.cluster.arrival_rate)} tasks/s, "
+        f"{number(plan.cluster.arrival_rate)} tasks/s, "
         f"{number(1.0 / plan.capacity_scale, 3)} of the capacity. Every task at the least loaded "
         f"of its local servers; from {plan.basis}. Certificate: conservation residual "
         f"{plan.certificate.conservation:.1e}, slope gap {plan.certificate.slope_gap:.1e}."

@@ -45,8 +45,7 @@ def paths_plot(paths: Paths) -> "Figure":
     shown = f"Replications 0 to {len(drawn) - 1}" if len(drawn) > 1 else "Replication 0"
     footnote(
         figure,
-        f"{paths.system} under {paths.policy}: {paths.source}, scale {paths.scale:g}. {shown}, "
-        f"seed {paths.seed}.",
+        f"{paths.source}, scale {paths.scale:g}. {shown}, seed {paths.seed}.",
     )
     one_each = {end.name: end for end in ends}
     label_ends(axes, list(one_each.values()))

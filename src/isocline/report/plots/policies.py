@@ -1,10 +1,11 @@
 """One comparison at a glance: a dot with its interval for each policy, and the bound."""
 
 import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from isocline.report.conditions import conditions
+from isocline.report.plots.latency import Panel, mean_latency, service_panels
 from isocline.report.plots.lettering import SMALL, width
 from isocline.report.plots.style import (
     footnote,
@@ -30,34 +31,51 @@ _GAP = 8.0  # points from the axes to the values
 
 @house()
 def policies_plot(comparison: Comparison) -> "Figure":
-    """Mean latency on the left; where it was measured, the 99th percentile on the right."""
+    """Mean latency on the left; where it was measured, the 99th percentile on the right.
+
+    Above them what became of the jobs, where not all are served in time.
+    """
     policies = comparison.policies
-    panels: list[tuple[str, list[Estimate | None], float]] = [
-        ("mean latency", [p.mean_latency for p in policies], comparison.lower_bound_latency)
-    ]
+    panels = [*service_panels([comparison]), _of_times("mean latency", mean_latency, comparison)]
     if any(p.p99 for p in policies):
-        panels.append(("99th percentile", [p.p99 for p in policies], math.nan))
-    figure = new_figure(height=2.1 + 0.26 * len(policies))
-    row = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
-    row[0].set_ylim(len(policies) - 0.5, -0.9)  # the first on top, with room for "bound"
-    for axes, (title, estimates, bound) in zip(row, panels, strict=True):
-        _dots(axes, title, policies, estimates, bound)
-    name_rows(row[0], [p.policy for p in policies])
-    heading(figure, f"{comparison.system}: latency of each policy")
+        panels.append(_of_times("99th percentile", lambda p: p.p99, comparison))
+    columns = min(len(panels), 2)
+    rows = -(-len(panels) // columns)
+    figure = new_figure(height=0.7 + rows * (1.4 + 0.26 * len(policies)))
+    grid = figure.subplots(rows, columns, sharey=True, squeeze=False)
+    grid[0, 0].set_ylim(len(policies) - 0.5, -0.9)  # the first on top, with room for "bound"
+    for axes, panel in zip(grid.ravel(), panels, strict=False):
+        bound = comparison.lower_bound_latency if panel.estimate is mean_latency else math.nan
+        _dots(axes, panel, policies, bound)
+    for axes in grid.ravel()[len(panels) :]:
+        axes.remove()
+    for row in grid[:, 0]:
+        name_rows(row, [p.policy for p in policies])
+    served = rows > 1
+    what = "jobs served, and latency, under each policy" if served else "latency of each policy"
+    heading(figure, f"{comparison.system}: {what}")
     footnote(figure, conditions(comparison))
     return figure
 
 
+def _of_times(
+    title: str, estimate: Callable[[Any], Estimate | None], comparison: Comparison
+) -> Panel:
+    found = (estimate(p) for p in comparison.policies)
+    scale, unit = time_unit([e.value for e in found if e is not None])
+    return Panel(f"{title}, {unit}", estimate, scale)
+
+
 def _dots(
     axes: "Axes",
-    title: str,
+    panel: Panel,
     policies: Sequence[PolicyResult],
-    estimates: Sequence[Estimate | None],
     bound: float,
 ) -> None:
     """A dot with its interval for each policy, and its value in a column beside the axes."""
+    estimates = [panel.estimate(p) for p in policies]
     known = [e.value for e in estimates if e is not None]
-    scale, unit = time_unit(known)
+    scale = panel.scale
     for y, (estimate, look) in enumerate(zip(estimates, policy_looks(policies), strict=True)):
         if estimate is not None:
             axes.errorbar(estimate.value / scale, y, xerr=estimate.half_width / scale, fmt="o",
@@ -67,7 +85,7 @@ def _dots(
     if bounded:
         axes.update_datalim([(bound / scale, 0.0)], updatey=False)
     shown = [bound, *known] if bounded else known
-    value_axis(axes, "x", f"{title}, {unit}", [value / scale for value in shown])
+    value_axis(axes, "x", panel.label, [value / scale for value in shown])
     if bounded:
         mark_bound(axes, bound / scale)
     if not shown:

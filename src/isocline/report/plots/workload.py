@@ -55,7 +55,7 @@ def total_plot(comparison: Comparison) -> "Figure":
     axes.set_xlim(0, end)
     axes.set_xlabel("time, s")
     heading(figure, f"{comparison.system}: jobs in the system over time")
-    footnote(figure, conditions(comparison))
+    footnote(figure, conditions(comparison, over_time=True))
     label_ends(axes, ends)
     return figure
 
@@ -86,7 +86,7 @@ def workload_plot(comparison: Comparison) -> "Figure":
     for axes in panels[max(len(drawn) - columns, 0) : len(drawn)]:  # the lowest of each column
         axes.set_xlabel("time, s")
     figure.supylabel(words, fontsize=9)
-    footnote(figure, f"Replication 0. {conditions(comparison)}")
+    footnote(figure, f"Replication 0. {conditions(comparison, over_time=True)}")
     key(figure, [panels[0].plot([], [], color=c, label=kind)[0] for kind, c in _named(colors)])
     return figure
 

@@ -5,7 +5,7 @@ from rich.table import Table
 from rich.text import Text
 
 from isocline.report.cautions import cautions, trace_overload_in_words
-from isocline.report.cluster_conditions import cluster_conditions, cluster_time_unit
+from isocline.report.conditions import cluster_conditions, cluster_time_unit
 from isocline.report.tables.comparison import (
     at_loads,
     mean_or_unstable,
