@@ -63,9 +63,11 @@ class Option(click.Option):
         return (record[0], f"{record[1]}  [{applies}]".lstrip()) if record and applies else record
 
 
-@final
 class Verb(click.Command):
-    """A verb that shows its options in groups and refuses those that do not apply."""
+    """A verb that shows its options in groups and refuses those that do not apply.
+
+    Not final: `python -m studies` is one outside the group of verbs.
+    """
 
     def invoke(self, ctx: click.Context) -> Any:
         for option in _given(ctx):

@@ -20,29 +20,28 @@ def figure_options(out: str) -> Callable[[F], F]:
     """The arguments of `make_figure`, for a command that writes to the directory `out`."""
 
     def with_options(function: F) -> F:
-        for option in reversed(
-            [
-                click.argument("name", required=False),
-                _options.option(
-                    "--out",
-                    metavar="DIR",
-                    type=click.Path(path_type=Path),
-                    default=Path(out),
-                    show_default=True,
-                    help="Write NAME.png, .svg and .csv to this directory.",
-                    needs="NAME",
-                ),
-                partial(_options.dark_option, needs="NAME"),
-                _options.option(
-                    "--quick",
-                    is_flag=True,
-                    help="Seconds instead of minutes; wider intervals.",
-                    needs="NAME",
-                ),
-                partial(_options.seed_option, needs="NAME"),
-                _options.json_option,
-            ]
-        ):
+        options: list[Callable[[F], F]] = [
+            click.argument("name", required=False),
+            _options.option(
+                "--out",
+                metavar="DIR",
+                type=click.Path(path_type=Path),
+                default=Path(out),
+                show_default=True,
+                help="Write NAME.png, .svg and .csv to this directory.",
+                needs="NAME",
+            ),
+            partial(_options.dark_option, needs="NAME"),
+            _options.option(
+                "--quick",
+                is_flag=True,
+                help="Seconds instead of minutes; wider intervals.",
+                needs="NAME",
+            ),
+            partial(_options.seed_option, needs="NAME"),
+            _options.json_option,
+        ]
+        for option in reversed(options):
             function = option(function)
         return function
 
