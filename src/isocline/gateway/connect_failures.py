@@ -47,7 +47,8 @@ def malformed(address: BackendAddress) -> str:
 
 def head_too_long(address: BackendAddress) -> str:
     """Message for an answer of which a line of the head is longer than the HTTP client reads."""
-    return f"{_host_and_port(address)}: a line of the answer's head is too long; shorten it at the backend"
+    place = _host_and_port(address)
+    return f"{place}: a line of the answer's head is too long; shorten it at the backend"
 
 
 def failure_of(error: Exception, address: BackendAddress) -> tuple[Cause, str]:
