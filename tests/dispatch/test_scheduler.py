@@ -10,6 +10,8 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, as_completed, wait
+from dataclasses import replace
+from inspect import signature
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,10 +27,14 @@ from isocline.dispatch.errors import (
     TimeLimitError,
     UnreadableError,
 )
+from isocline.dispatch.rules import Rules
 from isocline.dispatch.scheduler import Scheduler
+from isocline.dispatch.setup import Settings, rules_of
 from isocline.dispatch.submission.chunk_locations import in_directories
 from isocline.dispatch.telemetry.records import Outcome
 from isocline.errors import UsageError
+
+SHORT = Settings(grace=0.1)
 
 
 def holder(chunk: str) -> list[str]:
@@ -40,10 +46,11 @@ def scheduler(
     fault: Callable[[str, WorkItem], Fault | None] = lambda _node, _work: None,
     locations: Any = holder,
     nodes: Any = 4,
+    settings: Settings = SHORT,
     **options: Any,
 ) -> Scheduler:
     engine = FakeEngine(nodes, fault=fault, speed=math.inf)
-    return Scheduler(engine, locations=locations, grace=0.1, **options)
+    return Scheduler(engine, locations=locations, settings=settings, **options)
 
 
 def hanging(*keys: str) -> Callable[[str, WorkItem], Fault | None]:
@@ -64,6 +71,34 @@ def until(condition: Callable[[], bool]) -> None:
         time.sleep(0.001)
 
 
+# Settings
+
+
+def test_the_default_policy_is_that_of_the_verb() -> None:
+    assert signature(Scheduler).parameters["policy"].default == "late_binding"
+
+
+def test_retries_hold_beside_other_rules() -> None:
+    tried: list[str] = []
+
+    def fault(_node: str, work: WorkItem) -> Fault | None:
+        tried.append(work.key)
+        return Fault.RAISE if len(tried) == 1 else None
+
+    with scheduler(fault, retries=1, rules=Rules(fetch_ahead=0)) as live:
+        assert live.submit(number, "7").result() == 7
+    assert len(tried) == 2
+
+
+def test_rules_that_are_not_given_are_the_same_with_and_without_a_record_of_them() -> None:
+    assert rules_of(None, None, None, None) == Rules()
+    assert rules_of(None, 2, 5.0, False) == Rules(2, holder_grace=5.0, straggler=math.inf)
+    assert rules_of(Rules(straggler=3.0), None, None, True) == Rules(straggler=3.0)
+    assert rules_of(Rules(straggler=math.inf), None, None, True) == Rules()
+    only_fetches = rules_of(Rules(fetch_ahead=0), None, None, None)
+    assert replace(only_fetches, fetch_ahead=Rules().fetch_ahead) == Rules()
+
+
 # Results
 
 
@@ -82,7 +117,8 @@ def test_results_come_in_order_and_as_they_end() -> None:
 
 
 def test_one_that_hangs_holds_up_those_in_order_only() -> None:
-    with pytest.raises(ZeroDivisionError), scheduler(hanging("number(0)")) as live:  # noqa: PT012
+    helpful = scheduler(hanging("number(0)"), policy="local_first")  # of what waits for a node
+    with pytest.raises(ZeroDivisionError), helpful as live:  # noqa: PT012
         later = live.map(number, numbers(50), in_order=False)
         assert sorted(itertools.islice(later, 49)) == list(range(1, 50))
         raise ZeroDivisionError
@@ -110,7 +146,7 @@ def test_an_endless_iterator_is_taken_as_far_as_the_window() -> None:
 
 
 def test_many_tasks_end_once_each() -> None:
-    with scheduler(remember=1000) as live:
+    with scheduler(settings=replace(SHORT, remember=1000)) as live:
         total = sum(live.map(number, numbers(20_000), in_order=False))
         statistics = live.statistics()
     assert total == 20_000 * 19_999 // 2

@@ -44,7 +44,7 @@ with Scheduler(nodes=3, locations=lambda c: [f"n{int(c) % 3}"], loader=str,
 
 INTERRUPTED = """
 import os, sys, time
-from isocline.dispatch.scheduler import Scheduler
+from isocline.dispatch import Scheduler, Settings
 
 def work(gate):
     while not os.path.exists(gate):
@@ -54,7 +54,7 @@ def work(gate):
 ends, grace, journal = sys.argv[1] == "True", float(sys.argv[2]), sys.argv[3]
 gate = journal + ".gate"
 try:
-    with Scheduler(nodes=1, grace=grace, journal=journal) as live:
+    with Scheduler(nodes=1, settings=Settings(grace=grace), journal=journal) as live:
         running = live.submit(work, None, gate, key="running")
         queued = [live.submit(work, None, gate, key=str(i)) for i in range(100)]
         if ends:

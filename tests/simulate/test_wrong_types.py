@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import isocline
+from isocline.dispatch import Settings
 from isocline.errors import IsoclineError, UsageError
 from isocline.model.cluster import Cluster, Rates, SampledTasks
 from isocline.simulate.routing.compare import sweep
@@ -125,8 +126,8 @@ CURVE = isocline.HyperbolicCurve(40.0, 12.0)
         (lambda: isocline.Scheduler(retries="3"), "retries '3': give a whole number"),
         (lambda: isocline.Scheduler(limit="2"), "limit '2': give a finite number above 0"),
         (lambda: isocline.Scheduler(seed=-1), "seed -1: give a whole number"),
-        (lambda: isocline.Scheduler(remember=-1), "remember -1: give a whole number"),
-        (lambda: isocline.Scheduler(rates=3), "rates 3: give isocline.Rates"),
+        (lambda: Settings(remember=-1), "remember -1: give a whole number"),
+        (lambda: Settings(rates=3), "rates 3: give isocline.Rates"),
         (lambda: isocline.Scheduler(rules=3), "rules 3: give a Rules"),
         (lambda: isocline.Scheduler(journal=3), "journal 3: give a string or a Path"),
         (lambda: isocline.Scheduler(engine=3), "engine is 3; give processes"),

@@ -87,16 +87,15 @@ def _serve() -> None:
 
 
 def _run() -> None:
-    """The default policies of `isocline run` and of `Scheduler`, and what explains a run."""
-    from isocline.dispatch.batch.runner import POLICY
+    """The default policy of `isocline run` and `Scheduler`, and the plan that explains a run."""
     from isocline.dispatch.core.core import Core
+    from isocline.dispatch.scheduler import DEFAULT_POLICY
     from isocline.dispatch.setup import prior
     from isocline.draws import stream
     from isocline.policies.parse import scheduling_policy
     from isocline.theory.scheduling.near_data_plan import near_data_plan
 
-    for name in (POLICY, "local_first"):
-        Core([0, 0], prior(1), scheduling_policy(name), stream(0))
+    Core([0, 0], prior(1), scheduling_policy(DEFAULT_POLICY), stream(0))
     near_data_plan(_cluster(_LARGE))
 
 

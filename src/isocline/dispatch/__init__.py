@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from isocline.dispatch.rules import Rules as Rules
     from isocline.dispatch.scheduler import Scheduler as Scheduler
+    from isocline.dispatch.setup import Settings as Settings
     from isocline.dispatch.telemetry.records import Ran as Ran
     from isocline.dispatch.telemetry.timeline import Timeline as Timeline
 
@@ -22,6 +23,7 @@ _HOME_OF = {
     "Ran": "isocline.dispatch.telemetry.records",
     "Rules": "isocline.dispatch.rules",
     "Scheduler": "isocline.dispatch.scheduler",
+    "Settings": "isocline.dispatch.setup",
     "Timeline": "isocline.dispatch.telemetry.timeline",
 }
 __all__ = list(_HOME_OF)

@@ -17,7 +17,7 @@ class Rules:
     """Retries of a task that raised or took too long. One whose server died is always run again."""
     most_killed: int = 3
     """Workers that may die while they run one task before it is quarantined."""
-    holder_grace: float = 0.0
+    holder_grace: float = 15.0
     """Time that a task waits for a holder when the last one is gone, s."""
     idle_grace: float = 10.0
     """Time that tasks wait while all servers are idle and the policy starts none of them, before

@@ -10,11 +10,9 @@ journal lets an interrupted run be resumed.
 
 import atexit
 import itertools
-import math
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, final
@@ -34,7 +32,7 @@ from isocline.dispatch.job import Job
 from isocline.dispatch.journal.journal import Journal
 from isocline.dispatch.log import LOG
 from isocline.dispatch.rules import Rules
-from isocline.dispatch.setup import engine_of, prior
+from isocline.dispatch.setup import Settings, engine_of, prior, rules_of
 from isocline.dispatch.submission.chunk_locations import Locations
 from isocline.dispatch.submission.submitter import Submitter
 from isocline.dispatch.submission.task_factory import Submission, TaskFactory
@@ -42,7 +40,6 @@ from isocline.dispatch.submission.versions import Files, Version
 from isocline.dispatch.telemetry.records import Records
 from isocline.draws import stream
 from isocline.errors import IsoclineError, UsageError
-from isocline.model.cluster import Rates
 from isocline.policies.parse import scheduling_policy
 from isocline.policies.scheduling.contract import SchedulingPolicy
 
@@ -55,15 +52,17 @@ T = TypeVar("T")
 # placed at random, one replica each, a given one of M nodes holds none with probability e^-16.
 _WINDOW, _LEAST_WINDOW = 16, 64
 
+DEFAULT_POLICY = "late_binding"
+
 
 @final
 class Scheduler(Submitter):
     """Scheduler of one engine; takes tasks from any thread.
 
     As a context manager it waits at the end of the block for all tasks. An exception that leaves
-    the block, Ctrl-C among them, stops it instead: nothing more is started, what runs has `grace` s
-    to end and is then cancelled, the journal is written, and the exception is raised. A second
-    Ctrl-C cancels at once.
+    the block, Ctrl-C among them, stops it instead: nothing more is started, what runs has
+    `Settings.grace` s to end and is then cancelled, the journal is written, and the exception is
+    raised. A second Ctrl-C cancels at once.
 
     Attributes:
         records: The last attempts, as `Ran`: task, node, times, locality level and reason.
@@ -75,30 +74,26 @@ class Scheduler(Submitter):
     @checked(
         retries=at_least(0),
         limit=POSITIVE,
-        grace=POSITIVE,
         holder_grace=NOT_NEGATIVE,
         seed=at_least(0),
-        remember=at_least(0),
     )
     def __init__(
         self,
         engine: str | Engine = "processes",
-        policy: str | SchedulingPolicy = "local_first",
+        policy: str | SchedulingPolicy = DEFAULT_POLICY,
         locations: Locations | None = None,
         *,
-        retries: int = 0,
+        retries: int | None = None,
         limit: float | None = None,
         journal: str | Path | None = None,
         resume: bool = False,
         version: Version | None = None,
-        grace: float = 5.0,
-        holder_grace: float = 15.0,
+        holder_grace: float | None = None,
         everywhere: bool = False,
-        copies: bool = True,
+        copies: bool | None = None,
         rules: Rules | None = None,
-        rates: Rates | None = None,
+        settings: Settings | None = None,
         seed: int | None = None,
-        remember: int = 100_000,
         **options: Any,
     ) -> None:
         """Start the engine and wait for its nodes.
@@ -110,26 +105,26 @@ class Scheduler(Submitter):
                 `package.module:Class`, or an instance.
             locations: Nodes that hold a chunk: a mapping, or a function of the chunk; where it has
                 none, and by default, the engine is asked.
-            retries: Number of retries of a task that raised or took too long. One whose worker
-                died is run again in any case, until it has killed `Rules.most_killed`.
+            retries: Number of retries of a task that raised or took too long, by default that of
+                `rules`, 0. One whose worker died is run again in any case, until it has killed
+                `Rules.most_killed`.
             limit: s that a task may run; None: any time.
             journal: A file in which the run is kept.
             resume: Go on with a journal that is there: what has finished is not run again.
             version: Version of a chunk's data, such as an ETag, by the chunk's name: a task whose
                 data has changed is run again by a resumed run. By default of chunks that are files,
                 in the nodes' directories or by their paths here, size and time of change.
-            grace: s, see above.
             holder_grace: s that a task waits for a node that holds its chunk when none is up, and
-                for longer while the engine starts one of them again.
+                for longer while the engine starts one of them again; by default that of `rules`,
+                15.
             everywhere: Chunks can be read from everywhere: if no node is up that holds one, its
                 task runs at any.
             copies: Run a copy of a task elsewhere when it is far slower than its like; the first
                 result wins. False for tasks that must not run twice at once, as those that write.
-            rules: All of them, in place of those with `retries`, `holder_grace` and `copies`.
-            rates: Tasks/s near and far from their data, before any is measured; by default a
-                remote task is taken to take twice as long.
+                By default as `rules` have it, True.
+            rules: Further rules; those of the arguments above that are given hold in their place.
+            settings: Further settings.
             seed: Seed of the policy's ties; None: another in each run.
-            remember: Number of attempts that `records` keeps.
             options: For an engine given by name, as `nodes`, `loader` and `racks` of
                 `ProcessEngine`.
 
@@ -139,9 +134,8 @@ class Scheduler(Submitter):
             JournalError: The journal cannot be used.
             EngineError: The engine cannot be started.
         """
-        if rules is None:
-            rules = Rules(retries=retries, holder_grace=holder_grace)
-            rules = rules if copies else replace(rules, straggler=math.inf)
+        rules = rules_of(rules, retries, holder_grace, copies)
+        settings = settings or Settings()
         if version is not None and not callable(version):
             raise UsageError(f"version {in_one_line(version)}: give a function of a chunk's name")
         parsed = scheduling_policy(policy)
@@ -151,26 +145,17 @@ class Scheduler(Submitter):
         loader, directories = self._engine.loader, self._engine.directories.values()
         version = version or Files(*(directories or [Path()]))
         self._callbacks = Callbacks()
-        self._factory = TaskFactory(
-            locations,
-            self._journal,
-            limit,
-            self._cancel,
-            self._callbacks,
-            self._require_end,
-            loader,
-            version,
-        )
-        self._grace = grace
+        self._factory = TaskFactory(locations, self._journal, limit, self._future, loader, version)
+        self._grace = settings.grace
         self._jobs = itertools.count(1)  # 0 is that of tasks without one
         self._closed = False
         self._forked = False  # it is a copy, in a child of the process that has the scheduler
         self._nodes = Nodes()
-        self.records = Records(remember)
+        self.records = Records(settings.remember)
 
         def begin(emit: Emit) -> Coordinator:
             racks = [self._nodes.came_up(node)[1] for node in self._engine.start(emit)]
-            known = rates or prior(len(set(racks)))
+            known = settings.rates or prior(len(set(racks)))
             core = Core(racks, known, parsed, rng, rules, fetches=self._engine.fetches)
             # Nodes are up and kernels compiled: no task may wait for either.
             self._began = time.monotonic()
@@ -308,6 +293,9 @@ class Scheduler(Submitter):
             raise EngineClosedError(task.key, f"the scheduler is closed{why}; make another")
         self._loop.put(task)
         return task.future
+
+    def _future(self, key: str, number: int) -> TaskFuture[Any]:
+        return TaskFuture(key, number, self._cancel, self._callbacks, self._require_end)
 
     def _cancel(self, number: int) -> None:
         self._loop.put(Cancelled(number))

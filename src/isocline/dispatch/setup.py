@@ -1,10 +1,13 @@
-"""Set-up of a scheduler: its engine, and its rates before any is measured."""
+"""Set-up of a scheduler: seldom-used settings, its rules, its engine, and its first rates."""
 
+import math
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, final
 
-from isocline.arguments import in_one_line
+from isocline.arguments import POSITIVE, at_least, in_one_line, require_fields
 from isocline.dispatch.engines.base import Engine
+from isocline.dispatch.rules import Rules
 from isocline.errors import UsageError
 from isocline.model.cluster import Rates
 
@@ -12,6 +15,36 @@ from isocline.model.cluster import Rates
 # the rack of its data to be half way between. How long a local one takes makes no difference to a
 # decision.
 _SLOWDOWN = 2.0
+
+
+@final
+@dataclass(frozen=True)
+class Settings:
+    """Settings of a `Scheduler` that are seldom changed."""
+
+    grace: float = 5.0
+    """Time that running tasks have to end when an exception leaves the `with` block, s."""
+    rates: Rates | None = None
+    """Rates near and far from the data before any is measured, tasks/s; by default a remote task is
+    taken to take twice as long as a local one."""
+    remember: int = 100_000
+    """Number of attempts that `records` keeps."""
+
+    def __post_init__(self) -> None:
+        require_fields(self, "settings", grace=POSITIVE, remember=at_least(0))
+
+
+def rules_of(
+    rules: Rules | None, retries: int | None, holder_grace: float | None, copies: bool | None
+) -> Rules:
+    """Return `rules`, by default the standard ones, with the other arguments that are given."""
+    chosen = rules or Rules()
+    given: dict[str, Any] = {"retries": retries, "holder_grace": holder_grace}
+    if copies is False:
+        given["straggler"] = math.inf
+    elif copies and chosen.straggler == math.inf:
+        given["straggler"] = Rules.straggler
+    return replace(chosen, **{name: value for name, value in given.items() if value is not None})
 
 
 def prior(racks: int) -> Rates:

@@ -15,12 +15,11 @@ from isocline.dispatch.coordinator.run_statistics import RunStatistics
 from isocline.dispatch.errors import OutputError, UnwrittenError
 from isocline.dispatch.futures import TaskFuture
 from isocline.dispatch.log import LOG
-from isocline.dispatch.scheduler import Scheduler
+from isocline.dispatch.scheduler import DEFAULT_POLICY, Scheduler
 from isocline.dispatch.submission.submitter import Submitter
 from isocline.dispatch.telemetry.timeline import Timeline
 from isocline.dispatch.user_code_guard import Caught, guarded, words
 
-POLICY = "late_binding"
 _LOOK = 0.25  # s between two looks at the progress
 
 
@@ -61,7 +60,7 @@ def run_batch(
         EngineError: The nodes cannot be started or reached.
     """
     place = where(batch, engine, address, workers)
-    policy = policy or batch.policy or POLICY
+    policy = policy or batch.policy or DEFAULT_POLICY
     failures: list[Failure] = []
     unwritable = _Unwritable()
     told = 0

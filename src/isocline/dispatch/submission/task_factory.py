@@ -11,7 +11,7 @@ from threading import Lock
 from typing import Any, NamedTuple, TypeVar, final
 
 from isocline.arguments import in_one_line, is_number
-from isocline.dispatch.futures import Callbacks, TaskFuture
+from isocline.dispatch.futures import TaskFuture
 from isocline.dispatch.journal.identity import Identity
 from isocline.dispatch.journal.journal import Journal
 from isocline.dispatch.submission.chunk_locations import Locations, checked, reader
@@ -80,9 +80,7 @@ class TaskFactory:
         locations: Locations | None,
         journal: Journal | None,
         limit: float | None,
-        cancelled: Callable[[int], None],
-        callbacks: Callbacks,
-        may_wait: Callable[[str], None],
+        future: Callable[[str, int], TaskFuture[Any]],
         loader: Callable[[Any], object] | None = None,
         version: Version | None = None,
     ) -> None:
@@ -92,9 +90,7 @@ class TaskFactory:
             locations: Nodes that hold a chunk.
             journal: Journal with results of an earlier run, if any.
             limit: Default time limit of a task, s; None: no limit.
-            cancelled: Called with the number of a task that its caller has cancelled.
-            callbacks: Thread for callbacks of futures.
-            may_wait: See `TaskFuture`.
+            future: Makes the future of a task, by its key and number.
             loader: From a chunk to the value that a task gets.
             version: From a chunk to the version of its data. Default: no versions.
         """
@@ -102,9 +98,7 @@ class TaskFactory:
         self._locations = reader(locations)
         self._journal = journal
         self._limit = limit
-        self._cancelled = cancelled
-        self._callbacks = callbacks
-        self._may_wait = may_wait
+        self._future = future
         self._calls = Payloads()
         self._keys = Keys(once=journal is not None)
         self._numbers = itertools.count()
@@ -139,7 +133,7 @@ class TaskFactory:
             engine_locates=holders is None,
             limit=self._limit if submission.limit is None else submission.limit,
             job=job,
-            future=TaskFuture(key, number, self._cancelled, self._callbacks, self._may_wait),
+            future=self._future(key, number),
         )
         if self._journal:
             task.fingerprint, task.data = _examined(
