@@ -98,13 +98,15 @@ def command(
     """
     from isocline.dispatch.batch.load import load_batch
     from isocline.dispatch.batch.runner import run_batch
+    from isocline.dispatch.batch.spec import RunOptions
 
     batch = _without_exit(lambda: load_batch(file))
     kept: list[dict[str, Any]] = []
 
     def run() -> "BatchResult":
         with _writer(results, kept if as_json else None) as write, _progress(batch.size) as watch:
-            return run_batch(batch, lambda ended: write(ended._asdict()), watch=watch, **options)
+            chosen = RunOptions(**options)
+            return run_batch(batch, lambda ended: write(ended._asdict()), chosen, watch)
 
     with _Termination() as termination:
         try:

@@ -29,8 +29,8 @@ FACTS = 3  # of a decision: server, time, when the task was submitted
 class DecisionRecorder(SchedulingPolicy):
     """Wrapper of a policy that keeps its first `most` decisions behind the policy's options.
 
-    `pick` is asked only of a server that starts at once what it names, so its answers are the
-    decisions; the task is the oldest of the queue. Times tell tasks apart.
+    `pick` is called only for a server that starts the task of its answer at once, so its answers
+    are the decisions; the task is the oldest of the queue. Tasks are told apart by their times.
     """
 
     def __init__(self, policy: SchedulingPolicy, most: int):
@@ -45,7 +45,7 @@ class DecisionRecorder(SchedulingPolicy):
         route, call, pick, due, changed = rules_of(self.policy, setting)
         most = self._most
 
-        def note(server: int, view: Any, now: float, rng: Any) -> int:
+        def record(server: int, view: Any, now: float, rng: Any) -> int:
             queue = pick(server, view, now, rng)
             counter = view.option.size - FACTS * most - 1
             count = int(view.option[counter])
@@ -61,8 +61,8 @@ class DecisionRecorder(SchedulingPolicy):
         # By address, so that one compiled kernel does for all policies.
         by_address = called(Rules(route, call, pick, due, changed))
         if is_own(pick):  # see `called`
-            return by_address._replace(pick=value_as(PICK)(note))
-        compiled = numba.cfunc(PICK, error_model="numpy")(note)
+            return by_address._replace(pick=value_as(PICK)(record))
+        compiled = numba.cfunc(PICK, error_model="numpy")(record)
         return by_address._replace(pick=Address.of(compiled, PICK))
 
     def decisions(self, view: ClusterView) -> npt.NDArray[np.float64]:

@@ -140,9 +140,9 @@ class TaskFuture(Future[T]):
         else:
             super().add_done_callback(lambda future: self._put(fn, future))
 
-    def tell(self, told: Callable[["TaskFuture[T]"], object]) -> None:
-        """Have `told` called in the thread that ends the task: it must return at once."""
-        super().add_done_callback(told)  # type: ignore[arg-type]
+    def when_done(self, callback: Callable[["TaskFuture[T]"], object]) -> None:
+        """Have a callback called in the thread that ends the task: it must return at once."""
+        super().add_done_callback(callback)  # type: ignore[arg-type]
 
     def __await__(self) -> Generator[Any, None, T]:
         return self._awaited().__await__()
@@ -155,11 +155,11 @@ class TaskFuture(Future[T]):
         loop = asyncio.get_running_loop()
         ended = asyncio.Event()
 
-        def tell(_: object) -> None:
+        def wake(_: object) -> None:
             with suppress(RuntimeError):  # the loop may be closed by now
                 loop.call_soon_threadsafe(ended.set)
 
-        self.tell(tell)
+        self.when_done(wake)
         try:
             await ended.wait()
         except asyncio.CancelledError:

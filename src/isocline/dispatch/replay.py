@@ -100,12 +100,12 @@ def driven(
     prepared: PreparedCluster, policy: SchedulingPolicy, decisions: int, seed: int
 ) -> npt.NDArray[np.float64]:
     """Decisions of the core at the same events, (decisions, FACTS)."""
-    world = _World(prepared, policy, seed)
+    run = _LiveRun(prepared, policy, seed)
     for event in events(prepared, seed):
-        world.happen(event)
-        if len(world.decisions) >= decisions:
+        run.handle(event)
+        if len(run.decisions) >= decisions:
             break
-    return np.array(world.decisions[:decisions])
+    return np.array(run.decisions[:decisions])
 
 
 def _engine(
@@ -120,7 +120,7 @@ class Event(NamedTuple):
     """One tick of the chain."""
 
     gap: float  # s since the last
-    holders: list[int]  # of the data of a task that comes; none if a server ticks
+    holders: list[int]  # of a new task's data; none if a server ticks
     server: int
     coin: int  # its task ends if this is below the probability, in units of 2^-BITS
 
@@ -191,8 +191,8 @@ def _draw(
 
 
 @final
-class _World:
-    """Servers and the clock."""
+class _LiveRun:
+    """Core, servers and clock."""
 
     def __init__(self, prepared: PreparedCluster, policy: SchedulingPolicy, seed: int):
         setting, cluster = prepared.setting, prepared.cluster
@@ -212,22 +212,22 @@ class _World:
         local = float(setting.rate[LOCAL])
         self._accept = np.round(setting.rate / local * 2.0**BITS).astype(np.uint64).tolist()
 
-    def happen(self, event: Event) -> None:
+    def handle(self, event: Event) -> None:
         tick = self._now + event.gap
         while (due := self.core.next_deadline()) <= tick:
             self._now = max(due, self._now)
-            self._note(self.core.tick(self._now))
+            self._record(self.core.tick(self._now))
         self._now = tick
         if event.holders:
             self._born.append(tick)
-            self._note(self.core.submitted(len(self._born) - 1, event.holders, tick))
+            self._record(self.core.submitted(len(self._born) - 1, event.holders, tick))
             return
         runs = self._runs.get(event.server)
         if runs is not None and event.coin < self._accept[runs.level]:
             del self._runs[event.server]
-            self._note(self.core.finished(runs.task, event.server, tick, 0.0))
+            self._record(self.core.finished(runs.task, event.server, tick, 0.0))
 
-    def _note(self, actions: list[Action]) -> None:
+    def _record(self, actions: list[Action]) -> None:
         for action in actions:
             assert isinstance(action, Start)
             self._runs[action.server] = action

@@ -5,12 +5,11 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, final
 
 from isocline.dispatch.batch.engine import where
 from isocline.dispatch.batch.result import BatchResult, Failure, Finished, ended
-from isocline.dispatch.batch.spec import Batch
+from isocline.dispatch.batch.spec import Batch, RunOptions
 from isocline.dispatch.coordinator.run_statistics import RunStatistics
 from isocline.dispatch.errors import OutputError, UnwrittenError
 from isocline.dispatch.futures import TaskFuture
@@ -25,55 +24,41 @@ _LOOK = 0.25  # s between two looks at the progress
 
 def run_batch(
     batch: Batch,
-    tell: Callable[[Finished | Failure], None],
-    *,
-    engine: str | None = None,
-    address: str | None = None,
-    workers: int | None = None,
-    policy: str | None = None,
-    copies: bool | None = None,
-    journal: Path | None = None,
-    resume: bool = False,
+    report: Callable[[Finished | Failure], None],
+    options: RunOptions,
     watch: Callable[[RunStatistics], None] = lambda _: None,
 ) -> BatchResult:
     """Run a batch to its end, or until Ctrl-C.
 
     Args:
         batch: The batch.
-        tell: Called with each task's outcome; an exception stops the run, an OutputError in an
+        report: Called with each task's outcome; an exception stops the run, an OutputError in an
             orderly way.
-        engine: processes, ray or dask, in place of the batch's own; by default processes.
-        address: Address of the cluster of ray or dask; by default the batch's, if the engine is, or
-            the one that Ray or Dask finds, or starts on this machine.
-        workers: Number of processes, where the batch does not name its nodes.
-        policy: Policy in place of the batch's own; by default late_binding.
-        copies: Whether to run copies of slow tasks elsewhere, in place of the batch's own.
-        journal: A file that keeps the run, so that it can be resumed.
-        resume: Go on with a journal that is there.
+        options: Options that hold in place of the batch's own.
         watch: Called with the progress every 0.25 s, in another thread, until it raises.
 
     Raises:
-        UsageError: The batch and these arguments contradict each other.
+        UsageError: The batch and the options contradict each other.
         MissingExtraError: The engine's library is not installed.
         PolicyError: There is no such policy.
         JournalError: The journal cannot be used.
         EngineError: The nodes cannot be started or reached.
     """
-    place = where(batch, engine, address, workers)
-    policy = policy or batch.policy or DEFAULT_POLICY
+    place = where(batch, options.engine, options.address, options.workers)
+    policy = options.policy or batch.policy or DEFAULT_POLICY
     failures: list[Failure] = []
     unwritable = _Unwritable()
-    told = 0
+    reported = 0
     interrupted, problem = False, None
     scheduler = Scheduler(
         place.engine,
         policy,
         place.locations,
         retries=batch.retries,
-        copies=batch.copies if copies is None else copies,
+        copies=batch.copies if options.copies is None else options.copies,
         limit=batch.limit,
-        journal=journal,
-        resume=resume,
+        journal=options.journal,
+        resume=options.resume,
         version=batch.version,
         everywhere=place.everywhere,
         **place.options,
@@ -86,8 +71,8 @@ def run_batch(
                 if isinstance(found, Failure):
                     failures.append(found)
                     unwritable.add(future)
-                tell(found)
-                told += 1
+                report(found)
+                reported += 1
     except KeyboardInterrupt:
         interrupted = True
     except (OutputError, UnwrittenError) as error:  # what has been done is worth a report
@@ -100,7 +85,7 @@ def run_batch(
         scheduler.explain(),
         Timeline.of(scheduler.records),
         interrupted,
-        unanswered=max(batch.size or 0, keyed.given) - told,
+        unanswered=max(batch.size or 0, keyed.given) - reported,
         problem=problem,
     )
 
@@ -176,15 +161,15 @@ def _watched(
     """Report the progress from a thread: tasks may take long, and end all at once."""
     over = threading.Event()
 
-    def tell() -> bool:
+    def show() -> bool:
         found = guarded(watch, statistics())
         if isinstance(found, Caught):
             LOG.warning("the progress of the run is not shown: %s", words(found.error))
         return not isinstance(found, Caught)
 
     def look() -> None:
-        while tell() and not over.wait(_LOOK):
-            """Told again."""
+        while show() and not over.wait(_LOOK):
+            pass
 
     watcher = threading.Thread(target=look, name="isocline-progress", daemon=True)
     watcher.start()
@@ -195,4 +180,4 @@ def _watched(
         over.set()
         watcher.join()
         if shows:
-            tell()
+            show()

@@ -25,7 +25,7 @@ class Batch:
     racks: Mapping[str, str] = field(default_factory=dict)
     locations: Locations | None = None  # None: no node is nearer to a chunk than another
     loader: Callable[[Any], Any] | None = None
-    version: Version | None = None  # what tells one state of a chunk's data from another
+    version: Version | None = None  # version of a chunk's data, by the chunk's name
     everywhere: bool = False  # the loader reads any chunk at any node
     limit: float | None = None  # s for each task
     retries: int = 0
@@ -38,3 +38,17 @@ class Batch:
     def size(self) -> int | None:
         """Number of chunks; None: known only at their end."""
         return len(self.chunks) if isinstance(self.chunks, Sized) else None
+
+
+@final
+@dataclass(frozen=True)
+class RunOptions:
+    """Options of one run of a batch; those that are None are as the batch has them."""
+
+    engine: str | None = None  # of ENGINES; by default processes
+    address: str | None = None  # of the Ray or Dask cluster; by default one found or started here
+    workers: int | None = None  # processes, where the batch does not name its nodes
+    policy: str | None = None
+    copies: bool | None = None
+    journal: Path | None = None  # file that keeps the run, so that it can be resumed
+    resume: bool = False  # go on with that file

@@ -11,8 +11,8 @@ class ChunkIndex:
     """Index of one scheduler, by names of nodes, which may be down."""
 
     def __init__(self) -> None:
-        self._came: dict[str, dict[str, None]] = {}  # chunk -> nodes, the latest last
-        self._chunks: dict[str, set[str]] = {}  # node -> chunks, those that it came to hold
+        self._fetched: dict[str, dict[str, None]] = {}  # chunk -> nodes, the latest last
+        self._chunks: dict[str, set[str]] = {}  # node -> chunks that it has fetched
         self._tasks: dict[str, set[int]] = {}  # chunk -> tasks that have not ended
 
     def add(self, task: Task) -> None:
@@ -29,26 +29,26 @@ class ChunkIndex:
         if not tasks:
             del self._tasks[task.chunk]
 
-    def came(self, chunk: str, node: str) -> Iterable[int]:
+    def add_holder(self, chunk: str, node: str) -> Iterable[int]:
         """Add a node as holder of a chunk; returns the tasks that use it."""
-        self._came.setdefault(chunk, {})[node] = None
+        self._fetched.setdefault(chunk, {})[node] = None
         self._chunks.setdefault(node, set()).add(chunk)
         return self._tasks.get(chunk, ())
 
-    def dropped(self, chunk: str, node: str) -> Iterable[int]:
+    def drop_holder(self, chunk: str, node: str) -> Iterable[int]:
         """Remove a node that dropped a fetched chunk; returns the tasks that use it."""
         self._chunks.get(node, set()).discard(chunk)
-        nodes = self._came.get(chunk, {})
+        nodes = self._fetched.get(chunk, {})
         nodes.pop(node, None)
         if not nodes:
-            self._came.pop(chunk, None)
+            self._fetched.pop(chunk, None)
         return self._tasks.get(chunk, ())
 
-    def lost(self, node: str) -> None:
+    def lose(self, node: str) -> None:
         """Remove a lost node from all chunks that it had fetched."""
         for chunk in tuple(self._chunks.pop(node, ())):
-            self.dropped(chunk, node)
+            self.drop_holder(chunk, node)
 
     def of(self, chunk: str, given: Iterable[str]) -> tuple[str, ...]:
         """Return all holders of a chunk, those that were given first."""
-        return tuple(dict.fromkeys((*given, *self._came.get(chunk, ()))))
+        return tuple(dict.fromkeys((*given, *self._fetched.get(chunk, ()))))

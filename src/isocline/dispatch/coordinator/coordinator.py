@@ -30,11 +30,8 @@ from isocline.dispatch.engines.base import (
     WorkItem,
 )
 from isocline.dispatch.errors import given_up, no_holder, over_limit, quarantined, raised
-from isocline.dispatch.log import LOG
 from isocline.dispatch.submission.task import Task
 from isocline.dispatch.telemetry.records import Outcome
-
-_MOST_WARNED = 8  # names in locations that no node has
 
 # Ticks without an action before a policy counts as one that never starts what waits.
 _MOST_IN_VAIN = 100
@@ -67,10 +64,9 @@ class Coordinator:
         self._nodes = nodes
         self._ledger = ledger
         self._everywhere = everywhere
-        self._heard = -math.inf  # when something last happened, s
+        self._last_action = -math.inf  # when the core last decided anything, s
         self._in_vain = 0  # ticks since then that led to nothing
         self._promised = math.nan  # next deadline as first asked after the last event or tick, s
-        self._warned: set[str] = set()  # names in locations that no node has
         self.attempts = core.attempts
         core.failures.may_return = self.may_return
         self._ended: dict[int, Task] = {}  # those of which attempts are still under way
@@ -146,7 +142,7 @@ class Coordinator:
         if math.isnan(self._promised):
             self._promised = self.core.next_deadline(now)
         waits = self._promised < math.inf and self._in_vain < _MOST_IN_VAIN
-        return (self._promised if waits else self._heard) + self.core.rules.idle_grace
+        return (self._promised if waits else self._last_action) + self.core.rules.idle_grace
 
     def stop(self, now: float) -> None:
         """Start nothing more: tasks that do not run are cancelled."""
@@ -179,9 +175,9 @@ class Coordinator:
             case Stopped(number):
                 self._attempt_ended(number, Outcome.LOST, Cause.STOPPED, now)
             case Holds(chunk, name):
-                self._update_holders(self._chunks.came(chunk, name), now)
+                self._update_holders(self._chunks.add_holder(chunk, name), now)
             case Drops(chunk, name):
-                self._update_holders(self._chunks.dropped(chunk, name), now)
+                self._update_holders(self._chunks.drop_holder(chunk, name), now)
             case Fetched():
                 self._fetched(event, now)
             case NodeUp():
@@ -240,13 +236,13 @@ class Coordinator:
             task.error = make(task.key, *facts)
 
     def _fetched(self, event: Fetched, now: float) -> None:
-        place = event.chunk, event.node
-        tasks = self._fetches.get(place)
+        fetch = event.chunk, event.node
+        tasks = self._fetches.get(fetch)
         if not tasks:  # its node was lost before
             return
         task = tasks.pop(0)
         if not tasks:
-            del self._fetches[place]
+            del self._fetches[fetch]
         if not self.stopping:
             server, seconds = self._nodes.number(event.node), event.seconds
             self._act(self.core.fetched(task, server, now, seconds if event.held else None), now)
@@ -262,9 +258,9 @@ class Coordinator:
         name = event.name
         server = self._nodes.lost(name, event.reason, returns=event.returns)
         self._nodes.changed = now
-        self._chunks.lost(name)
-        for place in [place for place in self._fetches if place[1] == name]:
-            del self._fetches[place]
+        self._chunks.lose(name)
+        for fetch in [fetch for fetch in self._fetches if fetch[1] == name]:
+            del self._fetches[fetch]
         tasks = []
         for attempt in self.attempts.at.get(server, ()):
             task = self._task_of(attempt)
@@ -306,7 +302,7 @@ class Coordinator:
     # Actions of the core
 
     def _act(self, actions: list[Action], now: float) -> None:
-        self._heard, self._promised = now, math.nan
+        self._last_action, self._promised = now, math.nan
         for action in actions:
             match action:
                 case Start():
@@ -367,21 +363,9 @@ class Coordinator:
             self._leave(task, Outcome.CANCELLED)
             self._ledger.failed(task, error, now)
             return
-        self._warn_of_unknown(task)
+        if not task.engine_locates:  # the engine knows nodes whose `NodeUp` is on its way
+            self._nodes.warn_of_unknown(task.holders, self._until_it_joins)
         self._act(self.core.submitted(task.number, holders, now, task.job, function), now)
-
-    def _warn_of_unknown(self, task: Task) -> None:
-        """Warn once of each unknown name: its task runs at other holders or anywhere, or waits."""
-        if task.engine_locates:  # the engine knows nodes whose `NodeUp` is on its way
-            return
-        for name in self._nodes.unknown(task.holders):
-            if name in self._warned or len(self._warned) > _MOST_WARNED:
-                continue
-            self._warned.add(name)
-            if len(self._warned) > _MOST_WARNED:
-                LOG.warning("locations: there are more names that no node has")
-            else:
-                LOG.warning("locations: %s%s", self._nodes.states([name]), self._until_it_joins())
 
     def _until_it_joins(self) -> str:
         """Describe the fate of tasks whose locations name no other node."""

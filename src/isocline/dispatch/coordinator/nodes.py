@@ -2,13 +2,15 @@
 
 import difflib
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import final
 
 from isocline.dispatch.engines.base import Node
+from isocline.dispatch.log import LOG
 from isocline.dispatch.user_code_guard import printable
 
 _SHOWN = 12  # names of nodes in one message
+_MOST_WARNED = 8  # names in locations that no node has
 
 
 @final
@@ -29,6 +31,7 @@ class Nodes:
         self.changed = -math.inf
         self._down: dict[str, str] = {}  # why, of those that are not up
         self._returning: set[str] = set()
+        self._warned: set[str] = set()  # names that no node had
         self._number: dict[str, int] = {}
         self._rack: dict[str | None, int] = {}
 
@@ -68,6 +71,17 @@ class Nodes:
     def unknown(self, names: Iterable[str]) -> list[str]:
         """Return the names that no node has or had."""
         return [name for name in names if name not in self._number]
+
+    def warn_of_unknown(self, names: Iterable[str], fate: Callable[[], str]) -> None:
+        """Warn once of each name that no node has or had; `fate` describes that of its tasks."""
+        for name in self.unknown(names):
+            if name in self._warned or len(self._warned) > _MOST_WARNED:
+                continue
+            self._warned.add(name)
+            if len(self._warned) > _MOST_WARNED:
+                LOG.warning("locations: there are more names that no node has")
+            else:
+                LOG.warning("locations: %s%s", self.states([name]), fate())
 
     def states(self, names: Iterable[str]) -> str:
         """Describe the states of these nodes, with a remedy for names that no node has."""

@@ -41,17 +41,17 @@ class MeasuredTimes:
     count: list[float] = field(default_factory=lambda: [0.0] * LEVELS)
     total: list[float] = field(default_factory=lambda: [0.0] * LEVELS)  # s
     spread: list[float] = field(default_factory=lambda: [0.0] * CLASSES)
-    seen: int = 0
+    observed: int = 0
 
     def observe(self, level: int, seconds: float) -> None:
         """Record the time of a task."""
         mean = self.mean(level)
         self._count(level, seconds)
-        self.seen += 1
+        self.observed += 1
         if seconds > 0.0 < mean:
             octave = math.log2(seconds / mean) - LOWEST
             self.spread[min(max(int(PER_OCTAVE * octave), 0), CLASSES - 1)] += 1.0
-        if self.seen % (1 << 12) == 0:
+        if self.observed % (1 << 12) == 0:
             self.spread = [0.5 * share for share in self.spread]
 
     def observe_fetch(self, level: int, seconds: float) -> None:
@@ -98,7 +98,7 @@ class MeasuredRates:
         """Return a function's times; a new function starts from the mean of the others."""
         found = self._of.get(function)
         if found is None:
-            known = [each.mean(0) for each in self._of.values() if each.seen]
+            known = [each.mean(0) for each in self._of.values() if each.observed]
             scale = sum(known) / len(known) if known else 1.0 / self.prior.local
             found = self._of[function] = MeasuredTimes(self._slowdown, scale)
         return found
@@ -109,7 +109,7 @@ class MeasuredRates:
 
     def changed(self, least: float = 0.05) -> npt.NDArray[np.float64] | None:
         """Rates, tasks/s, local >= rack >= remote; None if none has moved by `least` of itself."""
-        seen = [each for each in self._of.values() if each.seen]
+        seen = [each for each in self._of.values() if each.observed]
         if not seen:
             return None
         weight = [sum(each.count) for each in seen]

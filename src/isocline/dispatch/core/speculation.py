@@ -75,7 +75,7 @@ class Speculation:
         measured = rates.of(attempt.function)
         mean = measured.mean(attempt.level)
         run = now - attempt.began
-        if measured.seen < WEIGHT or run <= mean:
+        if measured.observed < WEIGHT or run <= mean:
             return None
         remaining = mean * self._remaining(rates, attempt.function, run / mean)
         holders, _, _ = policy_state.facts(attempt.row)
@@ -95,6 +95,6 @@ class Speculation:
         """Expected remaining time, in means, of a task that has run so many."""
         measured = rates.of(function)
         known = self._spread.get(function)
-        if known is None or measured.seen > known[0] + 64:
-            known = self._spread[function] = (measured.seen, *measured.remaining())
+        if known is None or measured.observed > known[0] + 64:
+            known = self._spread[function] = (measured.observed, *measured.remaining())
         return float(np.interp(run, known[1], known[2]))

@@ -20,13 +20,13 @@ class Task:
     arguments: bytes
     chunk: str | None
     holders: tuple[str, ...]  # names of nodes
-    engine_locates: bool  # the engine is asked for them
+    engine_locates: bool  # `holders` come from the engine
     limit: float | None  # s from its start at a node
     job: int
     future: TaskFuture[Any]
     anywhere: bool = False  # it is local at all nodes
     fingerprint: bytes = b""  # an Identity, if there is a journal
-    data: Data | None = None  # to be asked at the end
+    data: Data | None = None  # to be called at the end
     found: bytes | None = None  # its result of an earlier run, pickled
     submitted: float = 0.0  # s
     attempts: int = 0  # ever

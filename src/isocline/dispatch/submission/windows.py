@@ -49,7 +49,7 @@ def as_they_end(
     def fill(count: int) -> None:
         for future in map(submit, islice(source, count)):
             under_way.add(future)
-            future.tell(ended.put)
+            future.when_done(ended.put)
 
     def rest() -> Generator[TaskFuture[T], None, None]:
         try:
@@ -86,14 +86,14 @@ async def awaited_as_they_end(
     ended: asyncio.Queue[Future[T]] = asyncio.Queue()
     under_way: set[Future[T]] = set()
 
-    def tell(future: Future[T]) -> None:
+    def put(future: Future[T]) -> None:
         with suppress(RuntimeError):  # the loop may be closed by now
             loop.call_soon_threadsafe(ended.put_nowait, future)
 
     def fill(count: int) -> None:
         for future in map(submit, islice(source, count)):
             under_way.add(future)
-            future.tell(tell)
+            future.when_done(put)
 
     try:
         fill(size)
