@@ -205,6 +205,15 @@ def test_a_job_file_that_has_changed_is_named_by_what_changed_in_it(
     assert "function" not in refused.stderr
 
 
+def test_a_command_that_fails_shows_what_it_wrote_and_no_python(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("")
+    text = 'command: "echo too little >&2; test -s {path}"\nchunks: "*.txt"\n'
+    result = run(job(tmp_path, text, "job.yaml"), "--workers", "1")
+    assert result.exit_code == 1
+    assert "a.txt at n0: CommandError: exit status 1: too little" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
 def test_ctrl_c_says_what_was_done_and_exits_with_130(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "isocline", "run", job(tmp_path, SLOW), "--workers", "1"]
     with running(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:

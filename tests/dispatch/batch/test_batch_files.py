@@ -127,6 +127,10 @@ def test_locations_name_chunks_and_nodes(folder: Path) -> None:
     [
         ("chunks = ['a']\n", "has no function run"),
         ("run = 3\n", "run is 3; give a function"),
+        ("chunks = ['a']\ndef run(): ...\n", "run() takes no chunk alone; write def run(chunk)"),
+        ("chunks = ['a']\ndef run(a, b): ...\n", "run(a, b) takes no chunk alone"),
+        ("chunks = ['a']\nasync def run(c): ...\n", "run is a coroutine or a generator"),
+        ("chunks = ['a']\ndef run(c):\n    yield c\n", "return one from a plain function"),
         ("def run(c): ...\n", "chunks is None; give a list of names"),
         ("chunks = 'abc'\ndef run(c): ...\n", "chunks is 'abc'; give a list of names"),
         ("chunks = ['a', 7]\ndef run(c): ...\n", "chunks has 7; a chunk is called by a name"),
@@ -135,6 +139,7 @@ def test_locations_name_chunks_and_nodes(folder: Path) -> None:
         ("nodes = {'c': 'c'}\ndef run(c): ...\n", "there is none"),
         ("nodes = {'c': 5}\ndef run(c): ...\n", "nodes has 'c': 5; give text for both"),
         ("chunks = []\nracks = {1: 'r'}\ndef run(c): ...\n", "racks has 1: 'r'; give text"),
+        ("chunks = ['a']\nlocations = 3\ndef run(c): ...\n", "locations is 3; give a mapping from"),
         ("locations = {'a': 5}\ndef run(c): ...\n", "of chunk 'a' they are 5; give a list"),
         ("locations = {'a': ['n', 5]}\ndef run(c): ...\n", "of chunk 'a' they are ['n', 5]; give"),
         ("\n1 / 0\n", "job.py:2: ZeroDivisionError: division by zero"),

@@ -13,7 +13,7 @@ from isocline.plural import counted
 
 _ADDRESS = re.compile(r"(?:[a-z]+://)?\[?(?P<host>[^/\[\]]+)\]?:(?P<port>\d{1,5})/?")
 _WORDS = frozenset({"auto", "local"})  # that Ray takes for an address
-_STARTED = {"ray": "ray start --head", "dask": "dask scheduler and its workers"}
+_STARTED = {"ray": "Ray there (ray start --head)", "dask": "a Dask scheduler and its workers there"}
 _PATIENCE = 5.0  # s; Ray would try for minutes
 
 

@@ -18,6 +18,7 @@ and, optionally,
 """
 
 import importlib.util
+import inspect
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -63,8 +64,14 @@ def _batch(path: Path, module: ModuleType) -> Batch:
     function = _callable(path, module, "run")
     if function is None:
         raise UsageError(f"{path}: has no function run; add one, as: def run(chunk): ...")
+    _require_one_argument(path, function)
     nodes = _nodes(path, module)
     locations = getattr(module, "locations", None)
+    if locations is not None and not isinstance(locations, Mapping) and not callable(locations):
+        raise UsageError(
+            f"{path}: locations is {shown(locations)}; give a mapping from chunks to lists of "
+            "nodes, or a function of the chunk"
+        )
     if nodes and locations is None:
         try:
             locations = in_directories(nodes)
@@ -127,6 +134,22 @@ def _callable(path: Path, module: ModuleType, name: str) -> Callable[..., Any] |
     if found is not None and not callable(found):
         raise UsageError(f"{path}: {name} is {shown(found)}; give a function")
     return found
+
+
+def _require_one_argument(path: Path, function: Callable[..., Any]) -> None:
+    """Refuse a `run` that cannot be called with a chunk alone; some callables do not tell."""
+    signature = guarded(inspect.signature, function)
+    if isinstance(signature, inspect.Signature):
+        bound = guarded(signature.bind, None)
+        if isinstance(bound, Caught) and isinstance(bound.error, TypeError):
+            raise UsageError(
+                f"{path}: run{signature} takes no chunk alone; write def run(chunk): ..."
+            )
+    if inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function):
+        raise UsageError(
+            f"{path}: run is a coroutine or a generator, which gives no result; return one from a "
+            "plain function, as: def run(chunk): ..."
+        )
 
 
 def _checked(path: Path, module: ModuleType, name: str, otherwise: Any, *kinds: type) -> Any:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, final
 
+from isocline.dispatch.batch.command import CommandError
 from isocline.dispatch.coordinator.run_statistics import RunStatistics
 from isocline.dispatch.errors import RemoteTracebackError
 from isocline.dispatch.explain import Explanation
@@ -45,7 +46,9 @@ def ended(future: TaskFuture[Any], chunk: str) -> Finished | Failure:
     if not isinstance(found, Caught):
         return Finished(future.key, chunk, future.node, found)
     cause = guarded(lambda: found.error.__cause__)
-    trace = str(cause.args[0]) if type(cause) is RemoteTracebackError else None
+    trace = None
+    if type(cause) is RemoteTracebackError and type(found.error) is not CommandError:
+        trace = str(cause.args[0])  # of a command it would show our own code
     return Failure(future.key, chunk, future.node, words(found.error), trace)
 
 
