@@ -168,3 +168,12 @@ def test_no_axis_strikes_a_label_through() -> None:
     for text in panel.texts:
         label = text.get_window_extent()
         assert bottom < label.y0 < label.y1 < top, f"{text} crosses the axis"
+
+
+def test_numbers_near_the_ends_of_doubles_are_shown_without_a_warning(tmp_path: Path) -> None:
+    text = (EXAMPLES / "n_model.yaml").read_text()
+    file = tmp_path / "odd.yaml"
+    file.write_text(text.replace("peak: 1.0, half: 1.0", "peak: 1.0e+300, half: 1.0e-300"))
+    result = run(file)  # warnings are errors here
+    assert result.exit_code == 0, result.exception
+    assert "Warning" not in result.stderr

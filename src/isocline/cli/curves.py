@@ -20,6 +20,8 @@ def command(file: Path, as_json: bool, out: Path | None) -> None:
     Learned curves come with 95 % intervals; beyond the workloads that were seen they are
     extrapolated, and the table and the picture say so.
     """
+    import numpy as np
+
     from isocline.gateway.serve.learned_curves import learned_file
 
     learned = learned_file(file)
@@ -28,10 +30,11 @@ def command(file: Path, as_json: bool, out: Path | None) -> None:
 
     frontends = learned.frontends if learned else []
     known = {one.name: one.known for one in learned.backends} if learned else None
-    if as_json:
-        _output.show_json(curves_document(system, frontends, known))
-    else:
-        _output.show(curves_report(system, frontends, known))
+    with np.errstate(all="ignore"):  # of numbers near the ends of doubles the table shows inf
+        if as_json:
+            _output.show_json(curves_document(system, frontends, known))
+        else:
+            _output.show(curves_report(system, frontends, known))
     if out:
         from isocline.report.export.files import write_curves
 
