@@ -366,7 +366,7 @@ def test_the_pause_before_a_restart_grows_until_a_task_is_done() -> None:
         return now - lost
 
     growing = [pause() for _ in range(10)]
-    place.did()
+    place.task_done()
     assert growing == pytest.approx([0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 10.0, 10.0, 10.0], abs=0.02)
     assert pause() == pytest.approx(0.1, abs=0.02)
 

@@ -50,19 +50,19 @@ class ChunkReader:
         if store.kept(chunk) or store.own(chunk, named):
             return Read(store.load(chunk), fetched is None)
         answers: dict[str, UnansweredError] = {}
-        value = self._from_any(chunk, holders, answers)
+        value = self._fetch_from_any(chunk, holders, answers)
         if value is None and self._everywhere:
             return Read(store.load(chunk), False)
         until = time.monotonic() + _PATIENCE
-        while value is None and (gone := _gone(answers)) and time.monotonic() < until:
+        while value is None and (gone := _ended(answers)) and time.monotonic() < until:
             time.sleep(_AGAIN)
-            value = self._from_any(chunk, gone, answers)
+            value = self._fetch_from_any(chunk, gone, answers)
         if value is not None:
             return Read(value(), False)
-        said = "; ".join(f"{holder}: {error}" for holder, error in answers.items())
-        raise (UnreadError if _gone(answers) else ChunkError)(
+        reply = "; ".join(f"{holder}: {error}" for holder, error in answers.items())
+        raise (UnreadError if _ended(answers) else ChunkError)(
             f"chunk {chunk!r} cannot be had at {self._name}: "
-            f"{said or 'no node is said to hold it'}; say where it is, or, if the loader reaches "
+            f"{reply or 'no node is said to hold it'}; say where it is, or, if the loader reaches "
             "it from every node, make the engine with everywhere=True"
         )
 
@@ -81,7 +81,7 @@ class ChunkReader:
         try:
             for holder in holders:
                 with suppress(UnansweredError):
-                    self._got(chunk, holder, notices, to_keep=True)
+                    self._fetch_from(chunk, holder, notices, to_keep=True)
                     break
         finally:
             del self._fetching[chunk]
@@ -91,18 +91,18 @@ class ChunkReader:
         """Whether the node holds a chunk."""
         return self._store.kept(chunk) or self._store.own(chunk, self._name in holders)
 
-    def _from_any(
+    def _fetch_from_any(
         self, chunk: str, holders: Iterable[str], answers: dict[str, UnansweredError]
     ) -> Callable[[], object] | None:
         """Get a chunk from the first holder that delivers it; `answers` get the others' replies."""
         for holder in holders:
             try:
-                return self._got(chunk, holder, self.notices)
+                return self._fetch_from(chunk, holder, self.notices)
             except UnansweredError as error:
                 answers[holder] = error
         return None
 
-    def _got(
+    def _fetch_from(
         self, chunk: str, holder: str, notices: Notices, to_keep: bool = False
     ) -> Callable[[], object]:
         """Get a chunk from a node, `to_keep` only if it fits; returns a loader of its value."""
@@ -121,5 +121,5 @@ class ChunkReader:
         return value
 
 
-def _gone(answers: Mapping[str, UnansweredError]) -> list[str]:
+def _ended(answers: Mapping[str, UnansweredError]) -> list[str]:
     return [holder for holder, error in answers.items() if isinstance(error, GoneError)]

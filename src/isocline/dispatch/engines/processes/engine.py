@@ -113,7 +113,7 @@ class ProcessEngine:
         try:
             for setup, node in zip(self._setups(self._scratch), self._nodes, strict=True):
                 self._slots[node.name] = WorkerSlot(node, setup, self._patience)
-            self._supervisor = Supervisor(list(self._slots.values()), self._heard)
+            self._supervisor = Supervisor(list(self._slots.values()), self._on_event)
             self._supervisor.start()
         except BaseException:
             self.close()
@@ -174,10 +174,10 @@ class ProcessEngine:
         return slot.process if slot else None
 
     def _flush(self, process: WorkerHandle) -> None:
-        if process.behind and self._supervisor:
+        if process.has_unsent and self._supervisor:
             self._supervisor.wake()
 
-    def _heard(self, event: Event) -> None:
+    def _on_event(self, event: Event) -> None:
         """Handle an event of a worker, in the supervisor's thread."""
         match event:
             case Holds():

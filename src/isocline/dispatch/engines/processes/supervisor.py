@@ -29,15 +29,15 @@ from isocline.dispatch.engines.processes.worker_handle import WorkerHandle
 from isocline.dispatch.engines.processes.worker_slot import WorkerSlot
 from isocline.subprocesses.supervise import await_ends
 
-# s between looks at what nothing announces: workers overdue, or to be started.
-_LOOK = 0.05
+# s between polls for what nothing announces: workers overdue, or to be started.
+_POLL = 0.05
 # Workers of one node in a row that may be killed as they start, as where memory is scarce, before
 # the engine itself is not started; and that may end so later, in some 2 minutes, before the node is
 # given up by those who wait for it. It is started again all the same.
 _KILLED, _IN_VAIN = 3, 20
 _GRACE = 1.0  # s from asking workers to end until killing them
 _LAST = 0.2  # s that one may take to end which has closed its connection
-_BOTH = selectors.EVENT_READ | selectors.EVENT_WRITE
+_READ_AND_WRITE = selectors.EVENT_READ | selectors.EVENT_WRITE
 
 
 @final
@@ -56,7 +56,7 @@ class Supervisor:
         self._started = threading.Event()
         self._failure = ""
         self._closing = False
-        self._next_look = 0.0
+        self._next_poll = 0.0
         self._thread = threading.Thread(target=self._run, name="isocline engine", daemon=True)
 
     def start(self) -> None:
@@ -90,19 +90,19 @@ class Supervisor:
 
     def _run(self) -> None:
         while not self._closing:
-            for key, ready in self._selector.select(_LOOK):
+            for key, ready in self._selector.select(_POLL):
                 if key.data is None:
                     self._woken.recv(4096)
-                    self._next_look = 0.0
+                    self._next_poll = 0.0
                 elif ready & selectors.EVENT_WRITE:
                     self._flush(*key.data)
                 else:
-                    self._hear(*key.data)
-            if time.monotonic() >= self._next_look:
-                self._look()
+                    self._receive(*key.data)
+            if time.monotonic() >= self._next_poll:
+                self._poll()
 
-    def _look(self) -> None:
-        self._next_look = time.monotonic() + _LOOK
+    def _poll(self) -> None:
+        self._next_poll = time.monotonic() + _POLL
         for slot in self._slots:
             process = slot.process
             if process is None:
@@ -112,10 +112,10 @@ class Supervisor:
                 self._ended(process, event)
                 self._lost(slot, process, f"killed, as attempt {event.attempt} would not stop")
             elif process.dead:  # and its channel may be held open by a child of a task
-                self._act(slot, process, process.last_words())
+                self._handle(slot, process, process.final_events())
                 self._lost(slot, process)
-            elif process.behind:
-                self._selector.modify(process.channel, _BOTH, (slot, process))
+            elif process.has_unsent:
+                self._selector.modify(process.channel, _READ_AND_WRITE, (slot, process))
 
     def _start(self, slot: WorkerSlot) -> None:
         try:
@@ -128,21 +128,21 @@ class Supervisor:
 
     def _flush(self, slot: WorkerSlot, process: WorkerHandle) -> None:
         process.flush()
-        if not process.behind:
+        if not process.has_unsent:
             self._selector.modify(process.channel, selectors.EVENT_READ, (slot, process))
 
-    def _hear(self, slot: WorkerSlot, process: WorkerHandle) -> None:
+    def _receive(self, slot: WorkerSlot, process: WorkerHandle) -> None:
         try:
             messages, alive = process.received()
         except Exception as error:  # a task has written where only the worker may
             self._lost(slot, process, f"it said what cannot be read ({error})")
             return
-        self._act(slot, process, messages)
+        self._handle(slot, process, messages)
         if not alive:
             await_ends([process.group], _LAST)  # so that its own status is known, not our signal
             self._lost(slot, process)
 
-    def _act(
+    def _handle(
         self, slot: WorkerSlot, process: WorkerHandle, messages: Iterable[Event | Ready]
     ) -> None:
         for message in messages:
@@ -152,7 +152,7 @@ class Supervisor:
                 case Holds() | Drops() | Fetched():
                     self._emit(message)
                 case Done() | Raised() | TimedOut() | Stopped():
-                    slot.did()
+                    slot.task_done()
                     self._ended(process, message)
 
     def _ended(self, process: WorkerHandle, event: Ending) -> None:

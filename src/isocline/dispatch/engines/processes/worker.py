@@ -84,7 +84,7 @@ class Worker:
                 self._reader.notices.clear()
                 self.send(event)
 
-    def hear(self, message: object) -> None:
+    def handle(self, message: object) -> None:
         """Read the engine's messages, in the reading thread."""
         match message:
             case protocol.Function():
@@ -146,7 +146,7 @@ def _store(setup: protocol.Setup) -> Store:
     return Directory(loader or Path.read_bytes, setup.cache, root, scratch)
 
 
-def _hear(channel: Channel, made: "Future[Worker]", scratch: Path, socket_path: Path) -> None:
+def _receive(channel: Channel, made: "Future[Worker]", scratch: Path, socket_path: Path) -> None:
     """Read messages until the engine is gone, then end with everything that tasks have started.
 
     It begins before there is a worker: its loader may take long to unpickle, or never end. Messages
@@ -154,7 +154,7 @@ def _hear(channel: Channel, made: "Future[Worker]", scratch: Path, socket_path: 
     """
     try:
         for message in channel:
-            made.result().hear(message)
+            made.result().handle(message)
     except DescriptorError:
         _end_cut_off()
     except BaseException:
@@ -194,8 +194,8 @@ def main() -> None:
     socket_path = Path(setup.sockets[setup.name])
     socket_path.unlink(missing_ok=True)  # not below `scratch` if its path would be too long there
     made: Future[Worker] = Future()
-    hearing = (channel, made, scratch, socket_path)
-    threading.Thread(target=_hear, args=hearing, daemon=True).start()
+    arguments = (channel, made, scratch, socket_path)
+    threading.Thread(target=_receive, args=arguments, daemon=True).start()
     worker = Worker(channel, setup)
     made.set_result(worker)
     try:

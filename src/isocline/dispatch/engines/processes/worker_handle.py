@@ -70,10 +70,10 @@ class WorkerHandle:
             self._deadlines.added(work.attempt, work.limit, time.monotonic())
             arguments = None
             if len(work.arguments) >= LARGE:
-                arguments = self._known(work.arguments)
+                arguments = self._number_of(work.arguments)
                 work = work._replace(arguments=b"")
             # The function comes last: to know it the worker may have to forget what is older.
-            number = self._known(function, keep=arguments)
+            number = self._number_of(function, keep=arguments)
             self._send(packed(protocol.Run(number, work, arguments)))
 
     def cancel(self, attempt: int) -> None:
@@ -90,7 +90,7 @@ class WorkerHandle:
     # From the engine's thread
 
     @property
-    def behind(self) -> bool:
+    def has_unsent(self) -> bool:
         """Whether messages wait to be sent."""
         return bool(self._outbox)
 
@@ -109,13 +109,13 @@ class WorkerHandle:
             data = b""
         return list(self._unpacker.feed(data)), bool(data)
 
-    def last_words(self) -> list[Message]:
+    def final_events(self) -> list[Message]:
         """Return the events sent before the process ended."""
-        words: list[Message] = []
+        events: list[Message] = []
         with suppress(Exception):  # of one that ended in the midst of them
             while data := self.channel.recv(_BLOCK):
-                words += self._unpacker.feed(data)
-        return words
+                events += self._unpacker.feed(data)
+        return events
 
     def ended(self, attempt: int) -> bool:
         """Remove an attempt that the worker reports as ended; False if it was removed before."""
@@ -175,7 +175,7 @@ class WorkerHandle:
             os.kill(self.group.pid, signal.SIGSTOP)
         kill_below(self.group.pid)
 
-    def _known(self, pickled: bytes, keep: int | None = None) -> int:
+    def _number_of(self, pickled: bytes, keep: int | None = None) -> int:
         """Number of a function or of large arguments, which are sent on first use.
 
         `keep` is a number that the worker is not to forget yet.

@@ -54,6 +54,6 @@ class WorkerSlot:
         """Record that the process is up."""
         self.failed = 0
 
-    def did(self) -> None:
+    def task_done(self) -> None:
         """Record a finished task, which ends a series of failed starts."""
         self._backoff.reset()

@@ -13,7 +13,7 @@ from isocline.dispatch.engines.base import Node, Stopped, TimedOut, WorkItem
 from isocline.dispatch.engines.common.deadlines import Deadlines
 from isocline.dispatch.engines.common.remote_node import TaskRequest
 from isocline.dispatch.engines.ray.actor import RayNode
-from isocline.dispatch.engines.ray.chunk_stream import Answers, Hear
+from isocline.dispatch.engines.ray.answers import Answers, Hear
 
 if TYPE_CHECKING:
     from ray import ObjectRef

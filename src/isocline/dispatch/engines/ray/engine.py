@@ -25,7 +25,7 @@ from isocline.dispatch.engines.common.errors import EngineError
 from isocline.dispatch.engines.common.remote_functions import Loader, Numbers
 from isocline.dispatch.engines.common.settings import code_of
 from isocline.dispatch.engines.ray.actor_handle import ActorHandle
-from isocline.dispatch.engines.ray.chunk_stream import ended, words
+from isocline.dispatch.engines.ray.answers import ended, words
 from isocline.dispatch.engines.ray.chunks import Chunks, is_final
 from isocline.dispatch.engines.ray.engine_loop import Loop
 from isocline.dispatch.engines.ray.membership import ActorSlot, Membership
