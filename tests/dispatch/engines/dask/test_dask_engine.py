@@ -1,5 +1,6 @@
 """The engine on Dask: the contract suite, and what is Dask's own."""
 
+import asyncio
 import gc
 import os
 import pickle
@@ -16,7 +17,7 @@ import pytest
 pytest.importorskip("distributed")
 
 import dask
-from distributed import Client, LocalCluster
+from distributed import CancelledError, Client, LocalCluster
 
 from isocline.dispatch.engines.base import (
     Done,
@@ -29,9 +30,11 @@ from isocline.dispatch.engines.base import (
     Raised,
     Stopped,
 )
+from isocline.dispatch.engines.common.chunk_places import ChunkPlaces
 from isocline.dispatch.engines.common.errors import ChunkError, EngineError
 from isocline.dispatch.engines.dask import DaskEngine
 from isocline.dispatch.engines.dask import worker_context as at_node
+from isocline.dispatch.engines.dask.chunks import Chunks
 from tests.dispatch.engines.test_engine_contract import *  # noqa: F403
 from tests.dispatch.rigs import SOON, Rig
 
@@ -82,6 +85,39 @@ def made(client: Client) -> Iterator[Callable[..., Rig]]:
     yield make
     for engine in engines:
         engine.close()
+
+
+class Kept:
+    """A future as far as it is looked at."""
+
+    def __init__(self, key: str, lost: bool = False) -> None:
+        self.key, self.lost = key, lost
+
+    def cancelled(self) -> bool:
+        return self.lost
+
+
+class Asked:
+    """A client that knows where everything is, and answers as Dask's does."""
+
+    async def who_has(self, futures: list[Kept]) -> dict[str, list[str]]:
+        if any(future.lost for future in futures):
+            raise CancelledError
+        return {future.key: ["tcp://w"] for future in futures}
+
+
+def test_a_chunk_that_dask_has_lost_is_nowhere_and_the_others_are_looked_for_still() -> None:
+    heard: list[Event] = []
+    places = ChunkPlaces(lambda place: [place], heard.append)
+    kept, lost = Kept("key-a"), Kept("key-b")
+    chunks = Chunks({"a": kept, "b": lost}, places)  # type: ignore[dict-item]
+    asyncio.run(chunks.look(Asked()))  # type: ignore[arg-type]
+    lost.lost = True
+    asyncio.run(chunks.look(Asked()))  # type: ignore[arg-type]
+    assert heard == [Holds("a", "tcp://w"), Holds("b", "tcp://w"), Drops("b", "tcp://w")]
+    kept.lost = True
+    asyncio.run(chunks.look(Asked()))  # type: ignore[arg-type]
+    assert (places.at("a"), places.at("b")) == ([], [])
 
 
 def test_racks_are_given_by_host_name_or_address_and_a_loader_reads_what_dask_does_not_have(

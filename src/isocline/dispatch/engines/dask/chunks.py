@@ -23,11 +23,12 @@ class Chunks:
         return None if chunk is None else self._futures.get(chunk)
 
     async def look(self, client: "Client") -> None:
-        """Ask Dask where each chunk is."""
-        if self._futures:
-            held = await client.who_has(list(self._futures.values()))
-            for chunk, future in self._futures.items():
-                self._places.seen(chunk, held.get(future.key, ()))
+        """Ask Dask where each chunk is; one that is lost, or that the user released, is nowhere."""
+        # For one that is cancelled Dask would answer with an error in place of all the others.
+        known = [future for future in self._futures.values() if not future.cancelled()]
+        held = await client.who_has(known) if known else {}
+        for chunk, future in self._futures.items():
+            self._places.seen(chunk, held.get(future.key, ()))
 
     async def size(self, client: "Client", chunk: str) -> int:
         """Size of a Dask chunk, bytes; it does not change, and is asked for once.
