@@ -107,7 +107,7 @@ def of_optimality(optimality: Optimality) -> Iterator[Metric]:
             "At most so much is lost to stale counts.",
             gap and gap.stale_counts,
         ),
-        ("gap_window_seconds", "What the gap is told of.", optimality.window),
+        ("gap_window_seconds", "Length of the window that the gap is of.", optimality.window),
         ("gap_window_requests", "Requests served in the window.", optimality.served),
         ("capacity_scale", "By how much all rates could grow.", optimality.capacity_scale),
         (
