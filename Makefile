@@ -41,7 +41,10 @@ test-figures: $(STAMP)dev
 
 # Kernels as the Python that they are written in, where a wrong index raises and a debugger works:
 # the tests of the smallest ones, which take the interpreter a minute. uint64 is meant to wrap.
-KERNELS := tests/simulate/routing/test_kernels.py tests/simulate/scheduling/test_kernels.py \
+SCHEDULING := tests/simulate/scheduling/test_kernels.py::test_
+KERNELS := tests/simulate/routing/test_kernels.py \
+	$(addprefix $(SCHEDULING),the_longest_queue_is_always_known each_of_the_longest_is_as_likely \
+		members_come_and_go servers_of_a_task_are_drawn_uniformly) \
 	tests/flow/test_curve_levels.py tests/flow/test_maxflow.py tests/flow/test_rounding_repair.py \
 	tests/learn/test_occupancy.py tests/learn/test_services.py
 interpreted = NUMBA_DISABLE_JIT=1 $(1) -n 3 --dist worksteal \

@@ -1,4 +1,4 @@
-"""The process of one emulated backend."""
+"""Process of one emulated backend."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager

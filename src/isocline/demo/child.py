@@ -1,4 +1,4 @@
-"""A process of the demo from inside: it answers what its parent asks.
+"""Main loop of the demo's child processes: it answers what the parent asks.
 
 To it: what it shall be, once; then None as often as its parent wants a `Look`. From it: what its
 parent must know to use it, then the looks. It ends with its parent, however that ends.
@@ -18,7 +18,7 @@ from isocline.subprocesses.spawn import connection
 
 
 class Work(NamedTuple):
-    """What a backend has done since its start."""
+    """Counts of a backend since its start."""
 
     jobs: int = 0  # held now
     completed: int = 0
@@ -26,7 +26,7 @@ class Work(NamedTuple):
 
 
 class Look(NamedTuple):
-    """Report of a process on itself, since its start."""
+    """Resources that a process has used since its start."""
 
     time: float  # s, monotonic
     cpu: float  # s

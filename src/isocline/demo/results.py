@@ -65,7 +65,7 @@ class LiveComparison(Record):
 
     @property
     def added(self) -> float:
-        """What the machine adds to a latency, s, where it adds most."""
+        """Largest addition of the machine to a latency, s."""
         return max(policy.machine.added for policy in self.policies)
 
     @property

@@ -1,4 +1,4 @@
-"""The process of the routers: a core and a proxy for each policy, each on a port of its own.
+"""Router process: a core and a proxy for each policy, each on a port of its own.
 
 Only one of them has requests at a time; the others cost a look at the clock every 20 ms.
 """
@@ -23,7 +23,7 @@ from isocline.policies.parse import parse
 @final
 @dataclass(frozen=True)
 class Routing:
-    """What one router is to do."""
+    """Settings of one router."""
 
     system: RoutingSystem  # whose backends have a url
     policy: str  # in words
@@ -35,7 +35,7 @@ class Routing:
 async def routers(
     routings: Sequence[Routing],
 ) -> AsyncIterator[tuple[list[int], Callable[[], Work]]]:
-    """Listen on free ports, which are told in the order of `routings`."""
+    """Listen on free ports, reported in the order of `routings`."""
     proxies = [_proxy(routing) for routing in routings]
     try:
         for proxy in proxies:

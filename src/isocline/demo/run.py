@@ -1,4 +1,4 @@
-"""Compares contestants: rounds of one run each, so that what disturbs the machine disturbs all."""
+"""Comparison of contestants: rounds of one run each, so that a disturbance hits all alike."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence

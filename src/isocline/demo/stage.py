@@ -1,4 +1,4 @@
-"""The processes of a comparison, and one run of load through one router."""
+"""Processes of a comparison, and one run of load through one router."""
 
 import time
 from collections.abc import Sequence
@@ -36,7 +36,7 @@ class Contestant:
 
 
 class Machine(NamedTuple):
-    """What the machine adds to a latency, and how busy it is with each part; None: not known."""
+    """Additions of the machine to a latency, and its load by each part; None: not known."""
 
     send_lag: float  # s from when requests were due until they were sent, mean
     router_lag: float | None  # s by which the router was late at work, mean

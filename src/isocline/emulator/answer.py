@@ -1,4 +1,4 @@
-"""The client's side of one completion: what is written, and when."""
+"""Answer to one completion request: writes tokens to the client as they are due."""
 
 from typing import Protocol, final
 

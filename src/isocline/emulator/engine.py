@@ -1,4 +1,4 @@
-"""The engine of one server: requests in service, on a clock that it is given."""
+"""Engine of one server: requests in service, on a clock that it is given."""
 
 import random
 from collections.abc import Callable

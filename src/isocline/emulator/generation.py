@@ -38,7 +38,7 @@ class Generation(Job):
             self._owner.watch(self)
 
     def join(self, owner: "Generations") -> None:
-        """Tell whom to ask for tokens once it starts."""
+        """Set the receiver of tokens once it starts."""
         self._owner = owner if self.wants_tokens() else None
 
     def more(self, attained: float) -> int:

@@ -1,4 +1,4 @@
-"""The load report in a response's header: ORCA, `endpoint-load-metrics` (TEXT and JSON forms).
+"""Load report in a response's header: ORCA, `endpoint-load-metrics` (TEXT and JSON forms).
 
 A request asks for a form with the header `endpoint-load-metrics-format`. vLLM 0.32 then tells how
 many requests wait and how full its KV cache is, of completions that are not streamed, and never how

@@ -1,4 +1,4 @@
-"""The rate of a curve at whole workloads, ready to look up."""
+"""Table of a curve's rates at whole workloads."""
 
 from typing import final
 

@@ -1,4 +1,4 @@
-"""The bytes of answers: HTTP/1.1 (RFC 9112), server-sent events, OpenAI's objects."""
+"""Bytes of answers: HTTP/1.1 (RFC 9112), server-sent events, OpenAI's objects."""
 
 import json
 from collections.abc import Iterable

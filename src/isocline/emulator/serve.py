@@ -56,7 +56,7 @@ async def start(
 
 
 def run(settings: Settings, host: str, port: int, listening: Callable[[int], None]) -> None:
-    """Serve until SIGINT or SIGTERM; `listening` is told the port.
+    """Serve until SIGINT or SIGTERM; `listening` is called with the port.
 
     Raises:
         UsageError: The address cannot be listened on.

@@ -1,4 +1,4 @@
-"""The certificate: two numbers that anybody can check, from the problem, the flow and the prices.
+"""Certificate: two numbers that anybody can check, from the problem, the flow and the prices.
 
 Nothing here is taken over from the solver but the flow and the prices it claims. The price formulas
 are written a second time, in plain numpy and from the curves' side (price against share of the

@@ -1,4 +1,4 @@
-"""The exact method: decomposition into groups of one level.
+"""Exact method: decomposition into groups of one level.
 
 Give all sinks of a group the level at which they together take in what the group's sources bring,
 and ask a maximum flow whether the group's edges can carry those inflows. If they can, the group is
@@ -26,7 +26,7 @@ from isocline.errors import NumericalError
 from isocline.flow.groups import components, group_levels
 from isocline.flow.maxflow import GroupArray, max_flow
 from isocline.flow.problem import Edges, LevelFlowProblem
-from isocline.flow.rounding_repair import settle
+from isocline.flow.rounding_repair import repair_rounding
 
 FloatArray = npt.NDArray[np.float64]
 FlagArray = npt.NDArray[np.bool_]
@@ -131,7 +131,7 @@ class _Work:
         sources, target = self.problem.graph.sources, self.target
         cut, excess = self._max_flow(group, 0.0)
         whole = np.where(np.isin(group, group[cut]), np.int32(-1), group)
-        settle(self.edges, target, whole, self.flow, excess, _TIE_SHORT, _TIE_OVER)
+        repair_rounding(self.edges, target, whole, self.flow, excess, _TIE_SHORT, _TIE_OVER)
         if not cut.any():
             return cut
         stuck = np.bincount(group[cut], np.maximum(excess[cut], 0.0), count)

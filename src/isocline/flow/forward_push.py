@@ -18,7 +18,7 @@ _NOT_REACHED, _ROOT = -2, -1  # else a node's parent is the edge that leads to i
 
 
 @compiled
-def spread(
+def push_forward(
     edges: "Edges",
     group: NodeArray,
     flow: FloatArray,

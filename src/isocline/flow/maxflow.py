@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from isocline.flow.forward_push import spread
-from isocline.flow.wave_push import wave
+from isocline.flow.forward_push import push_forward
+from isocline.flow.wave_push import push_wave
 from isocline.interpretable import compiled, inner
 
 if TYPE_CHECKING:
@@ -86,10 +86,12 @@ def max_flow(
         # A search costs what it visits: start it where there are fewer nodes to start from.
         met = 0
         if roomy < 4 * full and not gentle:
-            met = wave(edges, group, flow, excess, distance, queue, full)
+            met = push_wave(edges, group, flow, excess, distance, queue, full)
         if met > 0 and 4 * roomy < full:
             continue
-        found, reached = spread(edges, group, flow, excess, queue, demand, parent, reach * left)
+        found, reached = push_forward(
+            edges, group, flow, excess, queue, demand, parent, reach * left
+        )
         if found == 0.0 and met == 0:  # after a wave, look at the flow itself first
             for i in range(reached):
                 cut[queue[i]] = True

@@ -1,4 +1,4 @@
-"""The price function of every sink, as arrays that compiled kernels read.
+"""Price functions of all sinks, as arrays that compiled kernels read.
 
 A price p_b(a) is continuous and strictly increasing in the inflow a on [0, capacity). Kernels keep
 prices as *levels*: w = p^(-1/2), which falls as the inflow rises. A hyperbolic curve's inflow is

@@ -1,4 +1,4 @@
-"""The level-flow problem: a graph, supplies of its sources, and prices of its sinks."""
+"""Level-flow problem: a graph, supplies of its sources, and prices of its sinks."""
 
 from dataclasses import dataclass
 from typing import NamedTuple, final

@@ -15,7 +15,7 @@ FloatArray = npt.NDArray[np.float64]
 
 
 @compiled
-def settle(
+def repair_rounding(
     edges: "Edges",
     capacity: FloatArray,
     group: GroupArray,

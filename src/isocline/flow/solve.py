@@ -21,7 +21,7 @@ FloatArray = npt.NDArray[np.float64]
 # they save the exact method. Measured on random graphs of 50 000 and 10^6 edges and on rings.
 _SWEEPS, _STILL = 30, 1e-3
 
-# Levels that still move by more than this do not show yet who shares a level with whom.
+# Levels that still move by more than this do not show yet which sinks share a level.
 _SETTLED = 5e-3
 
 
@@ -34,7 +34,7 @@ def solve(problem: LevelFlowProblem, near: LevelFlow | None = None) -> LevelFlow
     Args:
         problem: The problem.
         near: The solution of a problem on the same graph that is nearly the same. It saves time
-            and changes nothing else: the edges it uses show who shares a level.
+            and changes nothing else: the edges it uses show which sinks share a level.
 
     Raises:
         NumericalError: The result misses its certificate (conservation 1e-12, slope gap 1e-8).

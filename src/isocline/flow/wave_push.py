@@ -15,7 +15,7 @@ NodeArray = npt.NDArray[np.int32]
 
 
 @compiled
-def wave(
+def push_wave(
     edges: "Edges",
     group: NodeArray,
     flow: FloatArray,

@@ -1,7 +1,8 @@
-"""Service curves from what was observed: no I/O, no clock, no simulation.
+"""Service curves learned from observations: no I/O, no clock, no simulation.
 
-`Learner` is told when jobs arrive and finish, and gives curves; the simulator and the live router
-use the same one. Names are imported on first use, as the kernels of a simulation need none of them.
+`Learner` takes arrivals and completions of jobs, and gives curves; the simulator and the live
+router use the same one. Names are imported on first use, as the kernels of a simulation need none
+of them. Read `learner`, then `fit` (a curve) and `known` (its intervals); `change` finds slowdowns.
 """
 
 import importlib

@@ -54,7 +54,7 @@ class Watch(NamedTuple):
 
 
 def watch(backends: int, workloads: int, false_alarms: float) -> Watch:
-    """Nothing fitted yet; `false_alarms` per completion, 0 to raise none."""
+    """A test without a fit; `false_alarms` per completion, 0 to raise none."""
     threshold = math.log(2.0 / false_alarms) if false_alarms > 0 else math.inf
     pair = (backends, 2)
     return Watch(

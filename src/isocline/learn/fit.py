@@ -1,4 +1,4 @@
-"""A concave increasing service curve from completions C(n) and time T(n) at each workload n.
+"""Fit of a concave increasing service curve to completions C(n) and time T(n) at each workload n.
 
 While a backend holds n jobs it completes them at rate l(n), so C(n) is Poisson with mean
 l(n) T(n), and C(n) / T(n) is the maximum-likelihood rate at that one level. Levels share strength
@@ -36,7 +36,7 @@ IndexArray = npt.NDArray[np.int64]
 @final
 @dataclass(frozen=True)
 class Prior:
-    """What is believed of a backend before it was seen; weak by default.
+    """Prior belief about a backend before it was observed; weak by default.
 
     `completions` is the confidence in its speed, in jobs finished. The knee is optimistic: until a
     bend is seen, more jobs at once are thought to be served at nearly no cost, so they are tried.

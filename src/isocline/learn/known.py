@@ -86,7 +86,7 @@ class Interval(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """What was seen of some workloads together."""
+    """Observations of neighbouring workloads together."""
 
     first: int  # jobs
     last: int
@@ -118,7 +118,7 @@ class _Peaks(NamedTuple):
 @final
 @dataclass(frozen=True, eq=False)
 class Known:
-    """What completions (K,) and times (K,), s, at the workloads 0 .. K - 1 say of a curve."""
+    """Knowledge of a curve from completions (K,) and times (K,), s, at workloads 0 .. K - 1."""
 
     completions: FloatArray
     seconds: FloatArray
@@ -174,7 +174,7 @@ class Known:
 
     @cached_property
     def groups(self) -> tuple[Seen, ...]:
-        """What was seen, in groups of workloads half an octave wide."""
+        """Observations, in groups of workloads half an octave wide."""
         level = np.flatnonzero((self.seconds > _BRIEF) & (np.arange(self.seconds.size) > 0))
         if not level.size:
             return ()
@@ -203,7 +203,7 @@ class Known:
 
     @cached_property
     def capacity(self) -> Interval:
-        """Of the peak: at least the rate at the highest workload seen."""
+        """Interval of the peak: at least the rate at the highest workload seen."""
         if self.seen == 0:
             return Interval(0.0, None)
         region = self._region

@@ -1,4 +1,4 @@
-"""The learner: events in, fitted curves out.
+"""Learner: events in, fitted service curves out.
 
     learner = Learner(backends=3)
     learner.arrived(backend=0, workload=4, now=1.25)   # the workload before the event
@@ -136,7 +136,7 @@ class Learner:
         return max(1, self.backends // 16)
 
     def update(self, now: float, workloads: Sequence[int] | npt.NDArray[np.integer]) -> list[int]:
-        """Fit what is due at `now`, s, while backends hold `workloads` (B,); who was fitted."""
+        """Fit what is due at `now`, s, while backends hold `workloads` (B,); gives those fitted."""
         for backend in np.flatnonzero(self._alarms()).tolist():
             self._change(backend, now)
         seen = self.observed
@@ -153,7 +153,7 @@ class Learner:
         self._fit(0, 0, 0.0)
 
     def fitted(self, backend: int) -> Fit:
-        """What is known of a backend."""
+        """Observations and intervals of a backend."""
         return self._fits[backend]
 
     def curve(self, backend: int) -> TableCurve:
@@ -244,7 +244,7 @@ class Learner:
         seen.quota[backend] = max(_FIRST_EVENTS, int(2.0 * _GROWTH * made.completions))
 
     def _serve(self, backends: Iterable[int]) -> None:
-        """What one job gets of a backend at each workload, by its fit."""
+        """Rate of one job at a backend at each workload, by its fit."""
         rate = self.observed.served.rate
         n = np.maximum(np.arange(rate.shape[1]), 1)
         for backend in backends:

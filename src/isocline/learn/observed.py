@@ -1,4 +1,4 @@
-"""One event of one backend, counted and watched: what simulator and router call."""
+"""Count of one event of one backend, for simulator and router alike."""
 
 import math
 from typing import Any, NamedTuple

@@ -2,7 +2,7 @@
 
 All that is needed of the past to learn service curves: T(n), the time spent at N = n, and C(n), the
 completions in it. An event costs O(1). Old observations count less: an observation loses half its
-weight in a half-life of seconds, or when it is told to (`age`). In place of shrinking what was
+weight in a half-life of seconds, or on demand (`age`). In place of shrinking what was
 counted, each new observation gets a weight that grows; reading divides by the weight of now.
 """
 
@@ -33,7 +33,7 @@ class Occupancy(NamedTuple):
 
 
 def occupancy(backends: int, workloads: int = 64, half_life: float = math.inf) -> Occupancy:
-    """Nothing seen yet; the half-life in s."""
+    """An empty record; the half-life in s."""
     return Occupancy(
         np.zeros((backends, workloads)),
         np.zeros((backends, workloads)),
@@ -92,7 +92,7 @@ def _weigh(occupied: Occupancy, backend: Any, weight: float) -> None:
 
 
 def age(occupied: Occupancy, factor: float) -> None:
-    """What all backends have counted so far counts `factor` times less from now on."""
+    """Divide the weight of all that was counted so far by `factor`."""
     occupied.weight[:] *= factor
     for backend in np.flatnonzero(occupied.weight > _LARGEST_WEIGHT):
         occupied.seconds[backend] /= occupied.weight[backend]

@@ -56,7 +56,7 @@ class Services(NamedTuple):
 
 
 def services(backends: int, workloads: int) -> Services:
-    """Nothing served yet, and nothing fitted."""
+    """An empty record."""
     ring = (backends, REMEMBERED)
     return Services(
         np.zeros((backends, workloads)),

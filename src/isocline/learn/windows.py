@@ -51,7 +51,7 @@ class Floor(NamedTuple):
 
 
 class _Windows(NamedTuple):
-    """Of each window: rows are the workloads at which it begins, columns those at which it ends."""
+    """Array of windows: rows are the workloads at which they begin, columns those at their ends."""
 
     done: FloatArray  # (H, H) completions; 0 or less where it is empty
     time: FloatArray  # (H, H) s

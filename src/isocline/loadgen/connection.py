@@ -1,4 +1,4 @@
-"""A client's connection: one request at a time, kept open between them."""
+"""Client connection: one request at a time, kept open between them."""
 
 import asyncio
 from collections.abc import Callable
@@ -12,7 +12,7 @@ _REQUEST_TIMEOUT = 408
 
 
 class Owner(Protocol):
-    """Who hears of connections."""
+    """Receiver of the events of connections."""
 
     def free(self, connection: "Connection") -> None:
         """It can carry another request."""
@@ -43,7 +43,7 @@ class Connection(asyncio.Protocol):
         self._flight: Flight | None = None
         self._kept = False  # whether it has carried a request before
         self._silent = True  # whether nothing has come since the request was sent
-        self._framed = False  # whether the length of the body is told
+        self._framed = False  # whether the head gives the length of the body
         self._header_read = False
         self._now = 0.0
 

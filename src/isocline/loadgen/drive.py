@@ -1,4 +1,4 @@
-"""The open loop: sends each request when it is due, on a connection that is free, or a new one."""
+"""Open loop: sends each request when it is due, on a connection that is free, or a new one."""
 
 import asyncio
 import contextlib
@@ -190,7 +190,7 @@ class Drive:
 
 
 def _kind(error: Exception) -> str:
-    """What a user can look for."""
+    """Cause of a failed connection, in words that a user can search for."""
     if isinstance(error, ConnectionRefusedError):
         return "refused"
     if isinstance(error, ssl.SSLError):

@@ -1,4 +1,4 @@
-"""One request on its way."""
+"""Request in flight: its times and its deadline."""
 
 from typing import final
 

@@ -30,7 +30,7 @@ class Distribution:
 
     @classmethod
     def of(cls, times: Times) -> Self:
-        """What was counted."""
+        """Counts and distributions, as in the JSON document."""
         # A level says something while one in 1 / (1 - level) was seen.
         levels = [q for q in _LEVELS if times.count * (1.0 - q) >= 1.0]
         return cls(
@@ -129,7 +129,7 @@ class LoadResult(Record):
         cls, tally: Tally, *, url: str, source: str, rate: float, duration: float, warmup: float,
         streams: bool, workers: int,
     ) -> Self:  # fmt: skip
-        """What was counted, and under which conditions."""
+        """Counts, and the conditions of the run."""
         return cls(
             url=url,
             source=source,

@@ -21,7 +21,7 @@ def array_from(
     dimensions: str,
     dtype: type[np.generic] = np.float64,
 ) -> npt.NDArray[Any]:
-    """What a policy gives, as a contiguous array.
+    """Array given by a policy, made contiguous.
 
     Args:
         label: What it is called in messages: "policy mine: memory".

@@ -25,7 +25,7 @@ _NOT_AT_ONCE = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GE
 
 @final
 class Wanted(NamedTuple):
-    """What a function of a policy must be."""
+    """Requirements on a function of a policy."""
 
     name: str  # of the function, in the class: "choose"
     call: str  # with its parameters, as documentation has it: "due(view, now) -> time"
@@ -148,7 +148,7 @@ def _place(error: Exception, function: Callable[..., Any]) -> str:
 
 
 def _reason(error: Exception, wanted: Wanted) -> str:
-    """What numba says first, without its own whereabouts."""
+    """First line of numba's message, without places in its own code."""
     lines = [line.strip() for line in str(error).splitlines()]
     said = next(line for line in lines if line and not line.startswith("Failed in"))
     call = next((line.removeprefix(">>> ") for line in lines if line.startswith(">>> ")), None)

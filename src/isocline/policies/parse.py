@@ -1,6 +1,6 @@
 """Parsing of policies: `name`, `name:key=value,...`, or one's own as `package.module:name`.
 
-Whoever parses for one kind of system does not load the policies of the other, which takes 60 ms.
+Parsing for one kind of system does not load the policies of the other, which takes 60 ms.
 """
 
 import dataclasses
@@ -99,7 +99,7 @@ def _require_name(given: object) -> None:
 
 
 def label(given: Any) -> str:
-    """What a policy is called in results: as it would be written on the command line."""
+    """Name of a policy in results: as it would be written on the command line."""
     if isinstance(given, str):
         return given
     if isinstance(given, Custom):

@@ -137,7 +137,7 @@ class Cluster:
 
     @cached_property
     def labels(self) -> tuple[str | int, ...]:
-        """What to call the servers in results: their numbers where they have no other names."""
+        """Names of the servers in results: their numbers where they have no others."""
         names = self.servers
         unnamed = all(name == str(number) for number, name in enumerate(names))
         return tuple(range(self.size)) if unnamed else names

@@ -64,7 +64,7 @@ class SlotArrivals:
 
     @property
     def in_words(self) -> str:
-        """What it is called in the small print."""
+        """Name in the small print."""
         if self.dispersion == 1.0:
             return "Poisson arrivals"
         return f"arrivals with variance {self.dispersion:g} times their mean"

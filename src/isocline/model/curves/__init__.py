@@ -1,4 +1,8 @@
-"""Service curves, one per file; `ALL` lists them by their name in system files."""
+"""Service curves, one per file; `ALL` lists them by their name in system files.
+
+Read `base`, the contract, then any curve; `own` checks those of a user, and `pool` makes one curve
+of several.
+"""
 
 from isocline.model.curves.base import Curve as Curve
 from isocline.model.curves.exponential import ExponentialCurve as ExponentialCurve

@@ -1,4 +1,9 @@
-"""Traffic: arrival processes, job sizes, and traces of real requests."""
+"""Traffic: arrival processes, job sizes, and traces of real requests.
+
+Read `arrivals` and `sizes`, which have the base classes, and `laws` (an arrival process in one
+word); `renewal`, `modulated` and `batches` are further processes, `patience` has jobs that give up.
+A trace is `trace`, read from a file by `reader`, which uses `table`, `columns` and `rows`.
+"""
 
 from isocline.model.traffic.arrivals import Arrivals as Arrivals
 from isocline.model.traffic.arrivals import PiecewiseArrivals as PiecewiseArrivals

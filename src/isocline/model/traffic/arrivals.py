@@ -38,7 +38,7 @@ class Arrivals(ABC):
 
     @property
     def in_words(self) -> str:
-        """What it is called in the small print."""
+        """Name in the small print."""
         return self.__class__.__name__.removesuffix("Arrivals")
 
     @abstractmethod

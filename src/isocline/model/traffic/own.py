@@ -1,4 +1,4 @@
-"""Checks of arrival processes and job sizes that are a user's own, who may get anything wrong."""
+"""Checks of a user's own arrival processes and job sizes, in which anything may be wrong."""
 
 from math import isclose, isfinite
 from typing import Literal

@@ -1,4 +1,7 @@
-"""The routing policies; `ALL` enrols each, by its name on the command line."""
+"""Routing policies, one per file; `ALL` lists them by their name on the command line.
+
+Read `contract`, then `gmsr`, and `picks` for the choice among scored candidates that most share.
+"""
 
 from isocline.policies.routing.contract import RoutingPolicy
 from isocline.policies.routing.gmsr import Gmsr

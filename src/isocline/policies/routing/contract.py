@@ -35,7 +35,7 @@ IntArray = npt.NDArray[np.int32]
 
 
 class View(NamedTuple):
-    """What a policy sees. E edges, B backends, R distinct curves, K workloads tabulated.
+    """View of a policy: E edges, B backends, R distinct curves, K workloads tabulated.
 
     Where every frontend has a picture of its own (`simulate.routing.kernels.delayed`), each edge is
     a backend to the policy, and B is E.
@@ -90,7 +90,7 @@ def observe_nothing(edge: int, latency: float, now: float, view: View) -> None:
 @final
 @dataclass(frozen=True, eq=False)
 class Setting:
-    """What is known when a policy is set up."""
+    """Facts known when a policy is set up."""
 
     graph: CompatibilityGraph
     curves: tuple[Curve, ...]  # (R,) the distinct curves, jobs/s
@@ -147,7 +147,7 @@ class RoutingPolicy(ABC):
         return type(self).choose, type(self).observe
 
     def misplaced(self, view: View, rng: Any) -> PolicyError:  # noqa: ARG002
-        """What to raise after `choose` returned neither a candidate nor HOLD where it may.
+        """Error to raise after `choose` returned neither a candidate nor HOLD where it may.
 
         Args:
             view: What the policy saw; it may be changed.

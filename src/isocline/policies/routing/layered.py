@@ -90,7 +90,7 @@ class Layered(RoutingPolicy):
         return np.concatenate((self.inner.option()[:1], self.outer.option()[:1]))
 
     def _pools(self, setting: Setting) -> Setting:
-        """What the outer policy may know."""
+        """Facts that the outer policy may know."""
         graph = setting.graph
         members: list[list[Curve]] = [[] for _ in range(int(self.pool_of.max()) + 1)]
         for pool, row in zip(self.pool_of, setting.row, strict=True):

@@ -1,4 +1,9 @@
-"""Scheduling policies: where a task waits, and what an idle server takes. One per file."""
+"""Scheduling policies, one per file: where a task waits, and what an idle server takes.
+
+Read `contract`, then `local_first`; `state/` has the view that policies read and the structures
+that they keep. `ALL` lists the policies by their name on the command line; `own_rules` checks those
+of a user, and `called` has kernels call policies by address.
+"""
 
 from isocline.policies.scheduling.balanced_pandas import BalancedPandas
 from isocline.policies.scheduling.contract import SchedulingPolicy

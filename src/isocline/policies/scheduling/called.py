@@ -1,4 +1,4 @@
-"""Policies that kernels call by address, so that one compiled kernel serves them all.
+"""Calls of policies by address, so that one compiled kernel serves them all.
 
 A policy inside the kernel saves a call at every question, some tens of nanoseconds, which matters
 to the simulator. The live core spends 30 us on a task, and a kernel compiled for each policy cost

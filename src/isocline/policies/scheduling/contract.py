@@ -112,7 +112,7 @@ class SchedulingPolicy(ABC):
     """Which task is taken matters to the policy, so levels always are those of its data."""
     remembers: ClassVar[int] = 0
     """Facts of each server with which `memory` begins, server by server, that cannot be had again;
-    who comes to have more servers keeps those of the servers there were."""
+    a caller that adds servers keeps those of the servers there were."""
 
     @abstractmethod
     def rules(self, setting: ClusterSetting) -> Rules:

@@ -87,7 +87,7 @@ def option_of(policy: SchedulingPolicy, setting: ClusterSetting) -> FloatArray:
 
 
 def memory_of(policy: SchedulingPolicy, setting: ClusterSetting) -> FloatArray:
-    """What it remembers, a copy of its own; raises PolicyError if it gives something else."""
+    """Memory of a policy, a copy of its own; raises PolicyError if it gives something else."""
     label = f"policy {policy.name}: memory"
     return array_from(label, lambda: policy.memory(setting), (None,), "of one dimension").copy()
 

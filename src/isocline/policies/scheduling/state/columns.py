@@ -1,4 +1,4 @@
-"""The columns of `ClusterView.desk`: what is known of each server and of the queue before it.
+"""Columns of `ClusterView.desk`: the state of each server and of the queue before it.
 
 Row m < M is server m with its own queue, in one cache line; further rows are queues or lists that
 belong to no server, or not as its first.

@@ -118,7 +118,7 @@ def _move(
 
 @inlined
 def _step(desk: Any, o: LongestQueues, place: int, to: int, column: int) -> int:
-    """Who stands at `to` goes to `place`, which is vacant; `to` is vacant now."""
+    """Move the queue at `to` to `place`, which is vacant; `to` is vacant then."""
     if to != place:
         other = uint32(o.order[uint32(to)])
         o.order[uint32(place)] = other

@@ -1,4 +1,4 @@
-"""The tasks that are in the system, and the queues and lists that they stand in.
+"""Tasks in the system, and the queues and lists that they stand in.
 
 A task has a number while it is in the system. A queue or list is a ring of such numbers, in a
 segment of an arena that doubles when it is full. A task bound to a queue stands in that one; one
@@ -90,7 +90,7 @@ LISTS = record_of(Lists, array_of(int32, 2), array_of(int32), array_of(int64))
 
 
 def no_tasks(room: int, holders: IntArray, replicas: int) -> Tasks:
-    """None in the system. With `replicas` > 0 each number has a row of `holders` of its own.
+    """Tasks of an empty system. With `replicas` > 0 each number has a row of `holders` of its own.
 
     `holders`, (n,) int32, is the table of all types that is used, without a copy, if `replicas` is
     0.

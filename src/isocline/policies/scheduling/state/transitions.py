@@ -76,7 +76,7 @@ class SchedulerState(NamedTuple):
 
 
 @inlined
-def change(book: SchedulerState, view: ClusterView, queue: Any, waiting: int, length: int) -> None:
+def change(state: SchedulerState, view: ClusterView, queue: Any, waiting: int, length: int) -> None:
     """Add to what waits in a queue and to its length.
 
     Writes WAITING and LENGTH of the queue's row of `view.desk`; then the policy's `changed` writes
@@ -85,57 +85,57 @@ def change(book: SchedulerState, view: ClusterView, queue: Any, waiting: int, le
     q = uint32(queue)
     view.desk[q, WAITING] += waiting
     view.desk[q, LENGTH] += length
-    book.rules.changed(int64(q), view)
+    state.rules.changed(int64(q), view)
 
 
 @inlined
-def _stand(book: SchedulerState, view: ClusterView, queue: Any, task: int) -> None:
+def _stand(state: SchedulerState, view: ClusterView, queue: Any, task: int) -> None:
     """A task comes to stand in a queue or list."""
-    if book.keeps:
+    if state.keeps:
         push(view.tasks, view.lists, queue, task)
-    change(book, view, queue, 1, 1)
+    change(state, view, queue, 1, 1)
 
 
 @inlined
 def submit(
-    book: SchedulerState, view: ClusterView, local: Any, task: int, now: float, rng: Any
+    state: SchedulerState, view: ClusterView, local: Any, task: int, now: float, rng: Any
 ) -> int:
     """A task joins the queue that the policy says, or the lists; that queue, or NONE if wrong.
 
     Args:
-        book: Read-only.
+        state: Read-only.
         view: `desk` and, if tasks are kept, `lists` and the task's ENTRIES are written.
         local: (k,) int32, the task's local servers, at least one; read-only.
         task: Its number; of no meaning unless tasks are kept.
         now: s, or slots.
         rng: (2,) uint64, the policy's stream.
     """
-    queue = book.rules.route(local, view, now, rng)
-    if book.binds:
+    queue = state.rules.route(local, view, now, rng)
+    if state.binds:
         if queue < 0 or queue >= view.desk.shape[0]:
             return NONE
-        _stand(book, view, queue, task)
+        _stand(state, view, queue, task)
         return queue  # type: ignore[no-any-return]
     if queue != ANY_LOCAL:
         return NONE
     for i in range(local.size):
-        _stand(book, view, local[i], task)
+        _stand(state, view, local[i], task)
     if view.desk.shape[0] > view.rack.size:
-        _stand_in_wider(book, view, local, task)
+        _stand_in_wider(state, view, local, task)
     return int64(local[0])  # type: ignore[no-any-return]
 
 
 @inlined
-def _stand_in_wider(book: SchedulerState, view: ClusterView, local: Any, task: int) -> None:
+def _stand_in_wider(state: SchedulerState, view: ClusterView, local: Any, task: int) -> None:
     """The list of all tasks, those of the task's racks, and the last one, if there are such."""
     m, lists = view.rack.size, view.desk.shape[0]
-    _stand(book, view, m, task)
+    _stand(state, view, m, task)
     if lists == m + 1:
         return
     for i in range(local.size):
         if _first_of_its_rack(view, local, i):
-            _stand(book, view, m + 1 + view.rack[local[i]], task)
-    _stand(book, view, lists - 1, task)
+            _stand(state, view, m + 1 + view.rack[local[i]], task)
+    _stand(state, view, lists - 1, task)
 
 
 @inlined
@@ -147,45 +147,45 @@ def _first_of_its_rack(view: ClusterView, local: Any, i: int) -> bool:
 
 
 @inlined
-def withdraw(book: SchedulerState, view: ClusterView, queue: int, task: int) -> None:
+def withdraw(state: SchedulerState, view: ClusterView, queue: int, task: int) -> None:
     """A task no longer waits in its queue, or its lists. It still has a number.
 
     Writes WAITS of the task, and WAITING and LENGTH in `view.desk`.
     """
     view.tasks.fact[uint32(task), WAITS] = 0
-    if book.binds:
-        change(book, view, queue, -1, -1)
+    if state.binds:
+        change(state, view, queue, -1, -1)
     else:
-        _strike_off(book, view, task)
+        _strike_off(state, view, task)
 
 
 @inlined
-def _strike_off(book: SchedulerState, view: ClusterView, task: int) -> None:
+def _strike_off(state: SchedulerState, view: ClusterView, task: int) -> None:
     """A task no longer waits in any list; its entries are dropped when they come to the head."""
     local = view.tasks.holders[
         view.tasks.fact[uint32(task), LOW] : view.tasks.fact[uint32(task), HIGH]
     ]
     for i in range(local.size):
-        change(book, view, local[i], -1, -1)
+        change(state, view, local[i], -1, -1)
     m, lists = view.rack.size, view.desk.shape[0]
     if lists == m:
         return
-    change(book, view, m, -1, -1)
+    change(state, view, m, -1, -1)
     if lists == m + 1:
         return
     for i in range(local.size):
         if _first_of_its_rack(view, local, i):
-            change(book, view, m + 1 + view.rack[local[i]], -1, -1)
-    change(book, view, lists - 1, -1, -1)
+            change(state, view, m + 1 + view.rack[local[i]], -1, -1)
+    change(state, view, lists - 1, -1, -1)
 
 
 @inlined
-def level_of(book: SchedulerState, view: ClusterView, server: int, queue: int, task: int) -> int:
+def level_of(state: SchedulerState, view: ClusterView, server: int, queue: int, task: int) -> int:
     """How far a task is from its data on a server that takes it from a queue.
 
-    Reads the task's holders if levels are by its data, else `book.grade` and `view.rack`.
+    Reads the task's holders if levels are by its data, else `state.grade` and `view.rack`.
     """
-    if book.by_data:
+    if state.by_data:
         local = view.tasks.holders[
             view.tasks.fact[uint32(task), LOW] : view.tasks.fact[uint32(task), HIGH]
         ]
@@ -198,48 +198,48 @@ def level_of(book: SchedulerState, view: ClusterView, server: int, queue: int, t
         return level
     if queue == server:
         return LOCAL
-    if book.grade[queue] != BY_QUEUE:
-        return int64(book.grade[queue])  # type: ignore[no-any-return]
+    if state.grade[queue] != BY_QUEUE:
+        return int64(state.grade[queue])  # type: ignore[no-any-return]
     return RACK if view.racks > 1 and view.rack[queue] == view.rack[server] else REMOTE
 
 
 @inlined
-def start(book: SchedulerState, view: ClusterView, server: int, queue: int) -> None:
+def start(state: SchedulerState, view: ClusterView, server: int, queue: int) -> None:
     """An idle server takes the first task of a queue or list in which one waits.
 
     Writes the server's SERVING, LEVEL and RUNNING and the queue's WAITING and LENGTH in
     `view.desk`; if tasks are kept also WAITS of the task, and `view.lists`.
     """
-    who = uint32(server)
+    m = uint32(server)
     task = NONE
-    if book.keeps:
+    if state.keeps:
         task = oldest(view.tasks, view.lists, queue)
         pop(view.tasks, view.lists, queue)
-    if book.binds:
-        change(book, view, queue, -1, 0 if book.counts_service else -1)
+    if state.binds:
+        change(state, view, queue, -1, 0 if state.counts_service else -1)
     else:
-        _strike_off(book, view, task)
-    if book.keeps:
+        _strike_off(state, view, task)
+    if state.keeps:
         view.tasks.fact[uint32(task), WAITS] = 0
-        view.desk[who, RUNNING] = task
-    view.desk[who, SERVING] = queue
-    # Own queue first: no need to ask who holds the data.
+        view.desk[m, RUNNING] = task
+    view.desk[m, SERVING] = queue
+    # Own queue first: no need to ask which servers hold the data.
     own = queue == server
-    view.desk[who, LEVEL] = LOCAL if own else level_of(book, view, server, queue, task)
+    view.desk[m, LEVEL] = LOCAL if own else level_of(state, view, server, queue, task)
 
 
 @inlined
-def finish(book: SchedulerState, view: ClusterView, server: int) -> None:
+def finish(state: SchedulerState, view: ClusterView, server: int) -> None:
     """A server ends its task; it is not yet counted as idle.
 
     Writes SERVING of the server, LENGTH of the queue that it served, and ENTRIES of its task.
     """
-    who = uint32(server)
-    if book.binds and book.counts_service:
-        change(book, view, view.desk[who, SERVING], 0, -1)
-    if book.keeps:
-        unref(view.tasks, view.lists, view.desk[who, RUNNING])
-    view.desk[who, SERVING] = IDLE
+    m = uint32(server)
+    if state.binds and state.counts_service:
+        change(state, view, view.desk[m, SERVING], 0, -1)
+    if state.keeps:
+        unref(view.tasks, view.lists, view.desk[m, RUNNING])
+    view.desk[m, SERVING] = IDLE
 
 
 @inlined
@@ -267,25 +267,25 @@ def mark_busy(view: ClusterView, server: int) -> None:
 
 
 @inlined
-def take(book: SchedulerState, view: ClusterView, server: int, now: float, rng: Any) -> int:
+def take(state: SchedulerState, view: ClusterView, server: int, now: float, rng: Any) -> int:
     """Let a server that runs nothing take a task: YES, NO, NO_ONE or WRONG_QUEUE.
 
-    Writes what `start` writes, and what `book.turn` does; `rng`, (2,) uint64, is the policy's
+    Writes what `start` writes, and what `state.turn` does; `rng`, (2,) uint64, is the policy's
     stream.
     """
-    queue = book.rules.pick(server, view, now, rng)
+    queue = state.rules.pick(server, view, now, rng)
     if queue in (NOTHING, NOBODY):
         return NO if queue == NOTHING else NO_ONE
     if queue < 0 or queue >= view.desk.shape[0] or view.desk[uint32(queue), WAITING] <= 0:
         return WRONG_QUEUE
-    book.turn(queue, view, book.turns)
-    start(book, view, server, queue)
+    state.turn(queue, view, state.turns)
+    start(state, view, server, queue)
     return YES
 
 
 @inlined
 def hand_out(
-    book: SchedulerState,
+    state: SchedulerState,
     view: ClusterView,
     freed: int,
     local: Any,
@@ -300,7 +300,7 @@ def hand_out(
     servers has joined, or TIMER. Returns YES, or what is wrong.
 
     Args:
-        book: Read-only, but for what `book.turn` writes.
+        state: Read-only, but for what `state.turn` writes.
         view: Written as by `take`, `mark_idle` and `mark_busy`.
         freed: A server that runs nothing and is not yet counted as idle, or NONE.
         local: (k,) int32, the task's local servers, empty with TIMER; read-only.
@@ -314,12 +314,12 @@ def hand_out(
     while started[0] + 1 < started.size:
         server = freed
         if freed < 0:
-            server = book.rules.call(local, queue, view, now, rng)
+            server = state.rules.call(local, queue, view, now, rng)
             if server == NOBODY:
                 return YES
             if server < 0 or server >= view.rack.size or view.desk[uint32(server), SERVING] != IDLE:
                 return WRONG_SERVER
-        answer = take(book, view, server, now, rng)
+        answer = take(state, view, server, now, rng)
         if answer == YES:
             started[0] += 1
             started[started[0]] = server

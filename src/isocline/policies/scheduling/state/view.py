@@ -26,7 +26,7 @@ BY_QUEUE = -1  # in place of a level: by whether the queue is the server's own, 
 
 
 class ClusterView(NamedTuple):
-    """What a policy sees: M servers in S racks, Q queues or lists.
+    """View of a policy: M servers in S racks, Q queues or lists.
 
     Queue m < M is server m's own. Queue M, if there is one, is common to all; the list of rack r is
     M + 1 + r; a policy may number further ones as it likes.
@@ -102,7 +102,7 @@ class Rules(NamedTuple):
 @final
 @dataclass(frozen=True, eq=False)
 class ClusterSetting:
-    """What is known when a policy is set up: no arrival rates, as in the paper."""
+    """Facts known when a policy is set up: no arrival rates, as in the paper."""
 
     rack: IntArray  # (M,) int32, the number of each server's rack
     racks: int  # S, or 1 if racks make no difference to the rates
