@@ -3,31 +3,19 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Protocol
 
 from isocline.report.words import listed, number
-from isocline.simulate.common.estimate import Estimate
 from isocline.simulate.common.percentiles import LEAST_FOR_PERCENTILES
 from isocline.simulate.routing.estimates import LARGEST_GAP
 from isocline.simulate.routing.overload import spans_in_words
+from isocline.simulate.routing.results import PolicyResult
+from isocline.simulate.scheduling.results import SchedulingResult
 
 # A larger share that is never served has a cause that a longer run does not mend.
 _HARDLY_ANY = 0.9
 
 
-class _Result(Protocol):
-    @property
-    def policy(self) -> str: ...
-    @property
-    def status(self) -> str: ...
-    @property
-    def p99(self) -> Estimate | None: ...
-    @property
-    def completed(self) -> int: ...
-    @property
-    def littles_law(self) -> float: ...
-    @property
-    def finished(self) -> float | None: ...
+_Result = PolicyResult | SchedulingResult
 
 
 def cautions(

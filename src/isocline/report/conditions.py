@@ -21,7 +21,7 @@ def conditions(*comparisons: Comparison, over_time: bool = False) -> str:
 
     Args:
         comparisons: Of the table or picture.
-        over_time: It shows what happened over time, without latencies and intervals.
+        over_time: It shows numbers over time, without latencies and intervals.
     """
     first = comparisons[0]
     alone = len(comparisons) == 1
@@ -50,7 +50,7 @@ def cluster_conditions(*comparisons: ClusterComparison, over_time: bool = False)
         f"{counted(len(first.servers), 'server')}; {first.source}{load}. "
         f"{first.clock.capitalize()} clock. "
         f"{_replications(comparisons, first.unit) if run else 'Not run. '}"
-        f"Bound: {_cluster_bound(*comparisons)}. "
+        f"{'' if over_time else f'Bound: {_cluster_bound(*comparisons)}. '}"
         f"{_level(first)}{_readings(first)}"
         f"{'' if over_time else INTERVALS}"
     ).rstrip()

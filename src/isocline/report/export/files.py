@@ -3,10 +3,9 @@
 import csv
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from isocline.errors import UsageError
 from isocline.report.tables.curves import knee_of
@@ -28,14 +27,6 @@ if TYPE_CHECKING:
     from isocline.theory.scheduling.plan_records import NearDataPlan
 
 Row = Mapping[str, Any]
-FloatArray = npt.NDArray[np.float64]
-
-
-class _Followed(Protocol):
-    @property
-    def policy(self) -> str: ...
-    @property
-    def total_over_time(self) -> FloatArray: ...
 
 
 def write_curves(
@@ -102,10 +93,7 @@ def write_comparison(comparison: "Comparison", directory: Path) -> list[Path]:
     from isocline.report.plots.workload import total_plot, workload_plot  # noqa: PLC0415
 
     written = _with_rows(comparison, directory, "policies")
-    if any(policy.total_over_time.size for policy in comparison.policies):
-        written += write_picture(total_plot(comparison), directory, "total_jobs")
-        totals = _total_rows(comparison.times, comparison.policies)
-        written.append(write_rows(directory / "total_jobs.csv", totals))
+    written += _totals(comparison, total_plot, directory, "total_jobs")
     if any(policy.workloads_over_time.size for policy in comparison.policies):
         written += write_picture(workload_plot(comparison), directory, "workloads")
         written.append(write_rows(directory / "workloads.csv", _workload_rows(comparison)))
@@ -117,11 +105,7 @@ def write_cluster(comparison: "ClusterComparison", directory: Path) -> list[Path
     from isocline.report.plots.cluster import tasks_plot  # noqa: PLC0415
 
     written = _with_rows(comparison, directory, "policies")
-    if any(policy.total_over_time.size for policy in comparison.policies):
-        written += write_picture(tasks_plot(comparison), directory, "tasks")
-        totals = _total_rows(comparison.times, comparison.policies)
-        written.append(write_rows(directory / "tasks.csv", totals))
-    return written
+    return written + _totals(comparison, tasks_plot, directory, "tasks")
 
 
 def write_sweep(sweep: "LoadSweep[Any]", directory: Path) -> list[Path]:
@@ -192,12 +176,7 @@ def write_picture(figure: "Figure", directory: Path, stem: str) -> list[Path]:
     return paths
 
 
-class _Drawn(Protocol):
-    def plot(self) -> "Figure": ...
-    def rows(self) -> list[dict[str, Any]]: ...
-
-
-def _with_rows(record: _Drawn, directory: Path, stem: str) -> list[Path]:
+def _with_rows(record: Any, directory: Path, stem: str) -> list[Path]:
     """A record's picture and its rows."""
     picture = write_picture(record.plot(), directory, stem)
     return [*picture, write_rows(directory / f"{stem}.csv", record.rows())]
@@ -238,11 +217,17 @@ def _observed_rows(known: "Mapping[str, Known]") -> Iterable[Row]:
             yield {"backend": name} | group._asdict() | {"rate": group.rate}
 
 
-def _total_rows(times: FloatArray, policies: Sequence[_Followed]) -> Iterable[Row]:
-    """The total of each policy that was run, block by block."""
-    run = [policy for policy in policies if policy.total_over_time.size]
-    for i, time in enumerate(times):
-        yield {"time": time} | {policy.policy: policy.total_over_time[i] for policy in run}
+def _totals(comparison: Any, draw: Any, directory: Path, stem: str) -> list[Path]:
+    """Totals over time of the policies that were run, of a comparison of either kind."""
+    run = [policy for policy in comparison.results if policy.total_over_time.size]
+    rows = (
+        {"time": time} | {policy.policy: policy.total_over_time[i] for policy in run}
+        for i, time in enumerate(comparison.times)
+    )
+    if not run:
+        return []
+    picture = write_picture(draw(comparison), directory, stem)
+    return [*picture, write_rows(directory / f"{stem}.csv", rows)]
 
 
 def _workload_rows(comparison: "Comparison") -> Iterable[Row]:

@@ -5,14 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from isocline.report.plots.end_labels import End, label_ends
-from isocline.report.plots.style import (
-    BOUND,
-    footnote,
-    heading,
-    house,
-    log_axis,
-    new_figure,
-)
+from isocline.report.plots.style import BOUND, footnote, heading, house, log_axis, new_figure
 from isocline.report.plots.theme import theme
 from isocline.report.words import number
 from isocline.theory.routing.convergence_phases import Approach, PhaseFit

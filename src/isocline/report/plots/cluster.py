@@ -3,8 +3,8 @@
 from typing import TYPE_CHECKING
 
 from isocline.report.conditions import cluster_conditions, cluster_time_unit
-from isocline.report.plots.end_labels import End, label_ends
-from isocline.report.plots.latency import Panel, mean_latency, over_load
+from isocline.report.plots.end_labels import label_ends
+from isocline.report.plots.latency import Panel, over_load
 from isocline.report.plots.style import (
     footnote,
     heading,
@@ -17,6 +17,7 @@ from isocline.report.plots.style import (
     value_axis,
 )
 from isocline.report.plots.theme import theme
+from isocline.report.plots.workload import draw_totals
 from isocline.simulate.scheduling.results import LEVELS, ClusterComparison, ClusterSweep
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ def load_plot(sweep: ClusterSweep) -> "Figure":
     scale, unit = cluster_time_unit(bound, first)
     return over_load(
         sweep,
-        [Panel(f"mean completion time, {unit}", mean_latency, scale, bound)],
+        [Panel(f"mean completion time, {unit}", "mean_latency", scale, bound)],
         f"{first.system}: mean completion time over load",
         "load (arrivals over what all servers together can serve)",
         cluster_conditions(*sweep.comparisons),
@@ -122,16 +123,7 @@ def tasks_plot(comparison: ClusterComparison) -> "Figure":
     figure = new_figure(height=3.9)
     axes = figure.subplots()
     axes.axvspan(0, comparison.warmup, color=theme().shade, lw=0, zorder=0)
-    drawn = [p for p in comparison.policies if p.total_over_time.size]
-    ends = []
-    for p, look in zip(comparison.policies, policy_looks(comparison.policies), strict=True):
-        if p not in drawn:
-            continue
-        axes.plot(comparison.times, p.total_over_time, lw=1.2, **(look | {"marker": None}))
-        unstable = " (unstable)" if p.status == "unstable" else ""
-        end = float(comparison.times[-1]), float(p.total_over_time[-1])
-        ends.append(End(*end, p.policy, look["color"], unstable))
-    axes.set_xlim(0, float(comparison.times[-1]))
+    ends = draw_totals(axes, comparison)
     axes.set_ylim(bottom=0)
     axes.set_xlabel(f"time, {comparison.unit}")
     axes.set_ylabel("tasks in the cluster")

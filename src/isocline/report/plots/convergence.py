@@ -4,14 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from isocline.report.plots.style import (
-    BOUND,
-    footnote,
-    heading,
-    house,
-    key,
-    new_figure,
-)
+from isocline.report.plots.style import BOUND, footnote, heading, house, key, new_figure
 from isocline.report.plots.theme import theme
 from isocline.report.words import number
 from isocline.theory.routing.convergence import Convergence

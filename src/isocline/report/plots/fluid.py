@@ -5,14 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from isocline.report.plots.end_labels import End, label_ends
-from isocline.report.plots.style import (
-    footnote,
-    heading,
-    house,
-    log_axis,
-    looks,
-    new_figure,
-)
+from isocline.report.plots.style import footnote, heading, house, log_axis, looks, new_figure
 from isocline.report.plots.theme import theme
 from isocline.report.words import kind_of, number
 from isocline.theory.routing.fluid_path import FluidPath

@@ -5,7 +5,7 @@ least latency may be the one that serves the fewest.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from isocline.report.conditions import conditions
@@ -24,7 +24,7 @@ from isocline.report.plots.style import (
 from isocline.report.plots.theme import theme
 from isocline.report.words import listed, time_unit
 from isocline.simulate.common.estimate import Estimate
-from isocline.simulate.routing.results import Comparison, LoadSweep, PolicyResult, Sweep
+from isocline.simulate.routing.results import Comparison, LoadSweep, Sweep
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,9 +35,14 @@ class Panel(NamedTuple):
     """One quantity of every policy."""
 
     label: str  # with its unit
-    estimate: Callable[[Any], Estimate | None]  # of a policy's result
+    field: str  # of a policy's result
     scale: float  # what is one unit
     bounds: Sequence[float] = ()  # at each load
+
+    def estimate(self, policy: object) -> Estimate | None:
+        """The value of one policy; None where it was not measured."""
+        found: Estimate | None = getattr(policy, self.field)
+        return found
 
 
 def service_panels(comparisons: Sequence[Comparison]) -> list[Panel]:
@@ -45,30 +50,12 @@ def service_panels(comparisons: Sequence[Comparison]) -> list[Panel]:
     first = comparisons[0]
     panels: list[Panel] = []
     if first.patience is not None or first.deadline is not None:
-        panels.append(Panel("goodput, jobs/s", _goodput, 1.0))
+        panels.append(Panel("goodput, jobs/s", "goodput", 1.0))
     if first.patience is not None:
-        panels.append(Panel("jobs that gave up, %", _abandoned, 0.01))
+        panels.append(Panel("jobs that gave up, %", "abandoned", 0.01))
     if first.deadline is not None:
-        panels.append(Panel("jobs served late, %", _late, 0.01))
+        panels.append(Panel("jobs served late, %", "late", 0.01))
     return panels
-
-
-def _goodput(p: PolicyResult) -> Estimate | None:
-    return p.goodput
-
-
-def _abandoned(p: PolicyResult) -> Estimate | None:
-    return p.abandoned
-
-
-def _late(p: PolicyResult) -> Estimate | None:
-    return p.late
-
-
-def mean_latency(policy: Any) -> Estimate | None:
-    """Mean latency of a policy's result."""
-    found: Estimate | None = policy.mean_latency
-    return found
 
 
 @house()
@@ -79,7 +66,7 @@ def latency_plot(sweep: Sweep) -> "Figure":
     known_latencies = (p.mean_latency and p.mean_latency.value for p in sweep.results)
     scale, unit = time_unit(bound or known_latencies)
     served = service_panels(sweep.comparisons)
-    panels = [*served, Panel(f"mean latency, {unit}", mean_latency, scale, bound)]
+    panels = [*served, Panel(f"mean latency, {unit}", "mean_latency", scale, bound)]
     system = sweep.comparisons[0].system
     what = "jobs served, and their mean latency, over load" if served else "mean latency over load"
     return over_load(

@@ -13,13 +13,7 @@ from isocline.report.near_data_groups import (
     servers_in_words,
 )
 from isocline.report.plots.lettering import shortened
-from isocline.report.plots.style import (
-    BOUND,
-    footnote,
-    heading,
-    house,
-    new_figure,
-)
+from isocline.report.plots.style import BOUND, footnote, heading, house, new_figure
 from isocline.report.plots.theme import theme
 from isocline.report.words import number
 from isocline.theory.scheduling.plan_records import NearDataPlan

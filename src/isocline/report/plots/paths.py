@@ -3,12 +3,7 @@
 from typing import TYPE_CHECKING
 
 from isocline.report.plots.end_labels import End, label_ends
-from isocline.report.plots.style import (
-    footnote,
-    heading,
-    house,
-    new_figure,
-)
+from isocline.report.plots.style import footnote, heading, house, new_figure
 from isocline.report.plots.theme import theme
 from isocline.report.words import kind_of
 from isocline.simulate.routing.paths import Paths

@@ -1,11 +1,11 @@
 """One comparison at a glance: a dot with its interval for each policy, and the bound."""
 
 import math
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from isocline.report.conditions import conditions
-from isocline.report.plots.latency import Panel, mean_latency, service_panels
+from isocline.report.plots.latency import Panel, service_panels
 from isocline.report.plots.lettering import SMALL, width
 from isocline.report.plots.style import (
     footnote,
@@ -19,7 +19,6 @@ from isocline.report.plots.style import (
 )
 from isocline.report.plots.theme import theme
 from isocline.report.words import number, time_unit
-from isocline.simulate.common.estimate import Estimate
 from isocline.simulate.routing.results import Comparison, PolicyResult
 
 if TYPE_CHECKING:
@@ -36,16 +35,16 @@ def policies_plot(comparison: Comparison) -> "Figure":
     Above them what became of the jobs, where not all are served in time.
     """
     policies = comparison.policies
-    panels = [*service_panels([comparison]), _of_times("mean latency", mean_latency, comparison)]
+    panels = [*service_panels([comparison]), _of_times("mean latency", "mean_latency", comparison)]
     if any(p.p99 for p in policies):
-        panels.append(_of_times("99th percentile", lambda p: p.p99, comparison))
+        panels.append(_of_times("99th percentile", "p99", comparison))
     columns = min(len(panels), 2)
     rows = -(-len(panels) // columns)
     figure = new_figure(height=0.7 + rows * (1.4 + 0.26 * len(policies)))
     grid = figure.subplots(rows, columns, sharey=True, squeeze=False)
     grid[0, 0].set_ylim(len(policies) - 0.5, -0.9)  # the first on top, with room for "bound"
     for axes, panel in zip(grid.ravel(), panels, strict=False):
-        bound = comparison.lower_bound_latency if panel.estimate is mean_latency else math.nan
+        bound = comparison.lower_bound_latency if panel.field == "mean_latency" else math.nan
         _dots(axes, panel, policies, bound)
     for axes in grid.ravel()[len(panels) :]:
         axes.remove()
@@ -58,20 +57,13 @@ def policies_plot(comparison: Comparison) -> "Figure":
     return figure
 
 
-def _of_times(
-    title: str, estimate: Callable[[Any], Estimate | None], comparison: Comparison
-) -> Panel:
-    found = (estimate(p) for p in comparison.policies)
+def _of_times(title: str, field: str, comparison: Comparison) -> Panel:
+    found = [getattr(p, field) for p in comparison.policies]
     scale, unit = time_unit([e.value for e in found if e is not None])
-    return Panel(f"{title}, {unit}", estimate, scale)
+    return Panel(f"{title}, {unit}", field, scale)
 
 
-def _dots(
-    axes: "Axes",
-    panel: Panel,
-    policies: Sequence[PolicyResult],
-    bound: float,
-) -> None:
+def _dots(axes: "Axes", panel: Panel, policies: Sequence[PolicyResult], bound: float) -> None:
     """A dot with its interval for each policy, and its value in a column beside the axes."""
     estimates = [panel.estimate(p) for p in policies]
     known = [e.value for e in estimates if e is not None]

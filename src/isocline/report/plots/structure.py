@@ -5,12 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from isocline.report.plots.lettering import short_names
-from isocline.report.plots.style import (
-    footnote,
-    heading,
-    house,
-    new_figure,
-)
+from isocline.report.plots.style import footnote, heading, house, new_figure
 from isocline.report.plots.theme import theme
 from isocline.report.words import number
 from isocline.theory.routing.structure import Structure

@@ -23,6 +23,7 @@ from isocline.report.plots.style import (
 from isocline.report.plots.theme import theme
 from isocline.report.words import kind_of
 from isocline.simulate.routing.results import Comparison, FloatArray, PolicyResult
+from isocline.simulate.scheduling.results import ClusterComparison, SchedulingResult
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -45,19 +46,26 @@ def total_plot(comparison: Comparison) -> "Figure":
         ends = [End(end, comparison.lower_bound, "bound", theme().ink)]
     drawn = [p for p in comparison.policies if p.total_over_time.size]
     _set_height(axes, drawn, [p.total_over_time for p in drawn], "jobs in the system")
-    for p, look in zip(comparison.policies, policy_looks(comparison.policies), strict=True):
-        if p not in drawn:  # known to be unstable without a run
-            continue
-        line = look | {"marker": None}
-        axes.plot(comparison.times, p.total_over_time, lw=1.2, **line)
-        unstable = " (unstable)" if p.status == "unstable" else ""
-        ends.append(End(end, float(p.total_over_time[-1]), p.policy, look["color"], unstable))
-    axes.set_xlim(0, end)
+    ends += draw_totals(axes, comparison)
     axes.set_xlabel("time, s")
     heading(figure, f"{comparison.system}: jobs in the system over time")
     footnote(figure, conditions(comparison, over_time=True))
     label_ends(axes, ends)
     return figure
+
+
+def draw_totals(axes: "Axes", comparison: Comparison | ClusterComparison) -> list[End]:
+    """Draw the total of each policy that was run, of a comparison of either kind."""
+    ends, last = [], float(comparison.times[-1])
+    policies: Sequence[PolicyResult | SchedulingResult] = comparison.policies
+    for p, look in zip(policies, policy_looks(policies), strict=True):
+        if not p.total_over_time.size:  # known to be unstable without a run
+            continue
+        axes.plot(comparison.times, p.total_over_time, lw=1.2, **(look | {"marker": None}))
+        unstable = " (unstable)" if p.status == "unstable" else ""
+        ends.append(End(last, float(p.total_over_time[-1]), p.policy, look["color"], unstable))
+    axes.set_xlim(0, last)
+    return ends
 
 
 @house()

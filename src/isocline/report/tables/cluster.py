@@ -6,13 +6,7 @@ from rich.text import Text
 
 from isocline.report.cautions import cautions, trace_overload_in_words
 from isocline.report.conditions import cluster_conditions, cluster_time_unit
-from isocline.report.tables.comparison import (
-    at_loads,
-    mean_or_unstable,
-    over_loads,
-    small,
-    value,
-)
+from isocline.report.tables.comparison import at_loads, mean_or_unstable, over_loads, small, value
 from isocline.report.tables.style import Column, names, table
 from isocline.report.words import estimate, listed, number
 from isocline.simulate.common.estimate import Estimate

@@ -8,11 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from isocline.report.cautions import (
-    cautions,
-    passing_overload_in_words,
-    trace_overload_in_words,
-)
+from isocline.report.cautions import cautions, passing_overload_in_words, trace_overload_in_words
 from isocline.report.conditions import conditions, replays
 from isocline.report.tables.style import Column, names, table
 from isocline.report.words import estimate, listed, number, time_unit

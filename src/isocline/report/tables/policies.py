@@ -35,10 +35,6 @@ def _table(title: str, policies: Sequence[KnownPolicy]) -> Table:
     columns: list[Column[KnownPolicy]] = [
         names("policy", "policy"),
         names("what it does", "summary"),
-        Column("options", "options", _options, left=True),
+        names("options", lambda p: ", ".join(f"{k}={word(v)}" for k, v in p.options.items())),
     ]
     return table(title, columns, policies)
-
-
-def _options(options: Mapping[str, Any]) -> str:
-    return ", ".join(f"{key}={word(value)}" for key, value in options.items())
