@@ -1,4 +1,4 @@
-"""Notice on stderr that kernels are being compiled, which the first start of a verb has to do.
+"""Notice on stderr while kernels are compiled, as at the first start of a verb.
 
 One line, once; on a terminal a second one counts the kernels and goes away. Nothing where all
 kernels are loaded, and nothing from child processes.
@@ -19,7 +19,7 @@ _ERASE = "\r\x1b[K"
 
 @contextmanager
 def reported_compilation() -> Iterator[None]:
-    """Report what is compiled within."""
+    """Report compilation within the block."""
     notice = Notice(sys.stderr)
     compile_events.add(notice)
     try:
@@ -64,7 +64,7 @@ class Notice(compile_events.Listener):
         self._show()
 
     def close(self) -> None:
-        """Nothing more is to be reported."""
+        """End the notice."""
         self._depth = 0
         self._show()
 

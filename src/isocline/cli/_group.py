@@ -1,4 +1,4 @@
-"""The group of verbs: finds them, and turns what goes wrong into one line and an exit status.
+"""Group of verbs: finds them, and turns errors into one line and an exit status.
 
 Exit status: 0 done; 1 the question has a negative answer; 2 wrong usage or a bad file; 130 stopped
 by Ctrl-C; 141 the reader of our output went away.

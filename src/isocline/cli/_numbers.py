@@ -27,10 +27,10 @@ class Number(ParamType):
     """A finite number in a range.
 
     Args:
-        example: One that would do.
-        above: What it is greater than.
-        least: What it is not less than.
-        below: What it is less than.
+        example: A number in the range, for messages.
+        above: Exclusive lower bound.
+        least: Inclusive lower bound.
+        below: Exclusive upper bound.
         whole: It counts something; 1e3 is 1000.
         seconds: It is a duration, as a bare number of seconds.
     """

@@ -99,7 +99,7 @@ def command(
 
 
 def _names(texts: Sequence[str]) -> tuple[str, ...]:
-    """An option of a policy may have a comma, too: then the text is one policy."""
+    """Split names at commas; a text with options, which may have commas, is one policy."""
     return tuple(
         name for text in texts for name in ([text] if ":" in text else text.split(",")) if name
     )

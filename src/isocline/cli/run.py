@@ -174,7 +174,7 @@ def _terminated(result: "BatchResult", total: int | None, journal: Path | None) 
 
 
 def _without_exit(step: Callable[[], T]) -> T:
-    """The last guard around the code of a job: none of it ends the program as if all were done."""
+    """Run a step of a job's own code; its sys.exit() is an error, not the end of the program."""
     from isocline.errors import UsageError
 
     try:
@@ -199,7 +199,7 @@ def _write_files(result: "BatchResult", out: Path) -> None:
 
 
 def _show_on_stderr(record: "RenderableType") -> None:
-    """For stdout has the results."""
+    """Print a table on stderr, as stdout has the results."""
     from rich.console import Console
 
     Console(stderr=True, markup=False, highlight=False, emoji=False).print(record)
@@ -207,7 +207,7 @@ def _show_on_stderr(record: "RenderableType") -> None:
 
 @contextmanager
 def _writer(path: Path | None, kept: list[dict[str, Any]] | None) -> Iterator[Write]:
-    """Where results go: a file, the list for the JSON document, or stdout."""
+    """Writer of results to a file, to the list for the JSON document, or to stdout."""
     if path is not None:
         with _opened(path) as file:
             yield _Lines(file, f"--results {path}").write

@@ -67,7 +67,7 @@ def command(
 def _started(
     serving: "Serving", addresses: "Sequence[tuple[str, str, int]]", admin: "ListenAddress | None"
 ) -> None:
-    """What is where, on stderr: stdout may be the access log's."""
+    """Print addresses and routes on stderr; stdout may be the access log."""
     from isocline.gateway import hot_path
     from isocline.gateway.serve.addresses import ListenAddress
     from isocline.plural import counted

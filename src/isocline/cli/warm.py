@@ -71,7 +71,7 @@ def command(ctx: click.Context, verbs: tuple[str, ...], options: bool, as_json: 
 
 @final
 class _Counter(compile_events.Listener):
-    """How many kernels were compiled."""
+    """Counter of compiled kernels."""
 
     def __init__(self) -> None:
         self.kernels = 0

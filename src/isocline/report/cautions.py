@@ -1,4 +1,4 @@
-"""Sentences below a table of policies: what its figures do not say, and what to do about it."""
+"""Warnings below a table of policies: figures in doubt, and the remedy."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -47,7 +47,7 @@ def cautions(
 
 
 def trace_overload_in_words(load: float) -> str:
-    """What figures mean where a trace brings more than can be served."""
+    """Meaning of the figures where a trace brings more than can be served."""
     return (
         f"Beyond capacity: the load of the trace is {number(load, 3)} times what can be served. "
         "Queues grow as long as it lasts, and so would these figures with a longer trace"
@@ -55,7 +55,7 @@ def trace_overload_in_words(load: float) -> str:
 
 
 def passing_overload_in_words(spans: Sequence[tuple[float, float]]) -> str:
-    """What figures mean where the load is beyond capacity during parts of a run."""
+    """Meaning of the figures where the load exceeds capacity during parts of a run."""
     return (
         f"Beyond capacity {spans_in_words(spans)}: more comes than can be served. Queues grow "
         "meanwhile, so these figures depend on how long that lasts"
@@ -72,7 +72,7 @@ def _little(timed: Iterable[_Result], what: str) -> list[str]:
 
 
 def _whole(result: _Result) -> str:
-    """How to have no such ends, or shorter ones."""
+    """Remedy: a run without such ends, or with shorter ones."""
     if result.finished is None:
         return "give a longer --horizon, or a shorter --warmup"
     return "begin with an empty system and measure all of the run: leave out --start and --warmup"
@@ -105,7 +105,7 @@ def _percentiles(
 
 
 def _more(few: Sequence[_Result], longer: str, hopeless: Mapping[str, float]) -> str:
-    """How to have more of them completed."""
+    """Remedy: more completed jobs."""
     shares = [hopeless[p.policy] for p in few if p.policy in hopeless]
     if shares:
         return (

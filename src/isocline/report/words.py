@@ -1,4 +1,4 @@
-"""Numbers and names as people read them: as many digits as are known, units that suit the size."""
+"""Numbers and names in text: as many digits as are known, units that suit the size."""
 
 import math
 import numbers

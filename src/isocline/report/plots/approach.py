@@ -1,4 +1,4 @@
-"""One path on its way to the optimum: the gap, V, and the bound of Proposition 3."""
+"""Picture of one path to the optimum: the gap, V, and the bound of Proposition 3."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""Learned curves as they were seen: dots with their counts, intervals, and what is extrapolated."""
+"""Pictures of learned curves: observations with their counts, intervals, extrapolation."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""Latencies of a run of load over how many are at most as long, on a scale of nines."""
+"""Picture of a run of load: quantiles of durations, on a scale of nines."""
 
 from typing import TYPE_CHECKING
 

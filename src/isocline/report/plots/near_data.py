@@ -1,4 +1,4 @@
-"""The ideal loads of a cluster's servers, and who helps whom (near-data paper, Figure 2)."""
+"""Picture of the ideal loads of servers, and of who helps whom (near-data paper, Figure 2)."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""One comparison at a glance: a dot with its interval for each policy, and the bound."""
+"""Picture of one comparison: a dot with its interval for each policy, and the bound."""
 
 import math
 from collections.abc import Sequence

@@ -124,7 +124,7 @@ def footnote(figure: "Figure", text: str, *, grows: bool = True) -> None:
 
 
 def heading(figure: "Figure", text: str) -> None:
-    """What a picture is of, above it: pictures travel without their page."""
+    """Title above a picture: pictures travel without their page."""
     size = 10.0
     weight: Weight = "bold"
     lines = wrapped(text, _room(figure), size, weight)
@@ -190,7 +190,7 @@ def mark_bound(axes: "Axes", bound: float) -> None:
 
 
 def say_instead(axes: "Axes", words: str) -> None:
-    """Words in place of what there is not, on axes without numbers."""
+    """Words on axes that have nothing to show."""
     axes.annotate(words, (0.5, 0.5), xycoords="axes fraction", ha="center", va="center",
                   color=theme().note, fontsize=SMALL)  # fmt: skip
     axes.grid(visible=False)
@@ -240,7 +240,7 @@ _SCHEDULING = (
 
 
 class Named(Protocol):
-    """What has the name of a policy."""
+    """Result of a policy."""
 
     @property
     def policy(self) -> str: ...

@@ -1,4 +1,4 @@
-"""A live run as a table: what was done where, what failed, and why it took as long as it did."""
+"""Table of a live run: tasks by node, failures, and the explanation of its length."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence

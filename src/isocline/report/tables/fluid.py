@@ -1,4 +1,4 @@
-"""A path of the fluid in words and tables."""
+"""Tables of a path of the fluid."""
 
 import math
 

@@ -44,7 +44,7 @@ def live_problems(found: LiveComparison) -> list[str]:
 
 
 def too_slow(found: LiveComparison) -> list[str]:
-    """What the machine cannot do, and the remedy."""
+    """Why the machine is too slow, and the remedy."""
     added, best = duration(found.added), duration(found.lower_bound_latency)
     busy = max(sum(_cores(policy)) for policy in found.policies)
     return [
@@ -57,7 +57,7 @@ def too_slow(found: LiveComparison) -> list[str]:
 
 
 def live_conditions(found: LiveComparison) -> str:
-    """How it was measured, in sentences."""
+    """Conditions of the measurement, in sentences."""
     share = 100 * found.added / found.lower_bound_latency
     repeated = sum(policy.repeated for policy in found.policies)
     again = f" {repeated} runs in which it was too slow were made again." if repeated else ""

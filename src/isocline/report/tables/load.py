@@ -1,4 +1,4 @@
-"""A run of load as a table."""
+"""Table of a run of load."""
 
 from rich.console import Group, RenderableType
 from rich.table import Table

@@ -1,4 +1,4 @@
-"""The plan of a cluster in words and tables."""
+"""Tables of the plan of a cluster."""
 
 import math
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""A plan in words and tables, and beside it the equilibrium of routing by expected latency."""
+"""Tables of a plan, and beside it of the equilibrium of routing by expected latency."""
 
 from rich.console import Group, RenderableType
 from rich.table import Table

@@ -1,4 +1,4 @@
-"""The policies that come with the package."""
+"""Table of the policies that come with the package."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
