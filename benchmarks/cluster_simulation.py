@@ -18,13 +18,13 @@ from rich.table import Table
 from isocline.model.cluster import Cluster, Rates, SampledTasks
 from isocline.policies.parse import scheduling_policy as parse
 from isocline.policies.scheduling import ALL
-from isocline.simulate.common.slotted_clock import CLOCKS
-from isocline.simulate.routing.run_settings import Run
+from isocline.simulate.common.replication import Run
+from isocline.simulate.common.run_settings import CLOCKS
 from isocline.simulate.scheduling.engine import ClusterEngine
 from isocline.simulate.scheduling.engines import TimelineEngine, engine_for
 from isocline.simulate.scheduling.kernels import state
 from isocline.simulate.scheduling.prepare import prepare_cluster
-from isocline.simulate.scheduling.run_settings import ClusterRun
+from isocline.simulate.scheduling.run_settings import ClusterRunSettings
 
 ROUNDS = 3
 LOAD = 0.95
@@ -40,8 +40,8 @@ def cluster(servers: int) -> Cluster:
 
 def engine(servers: int, clock: Any, percentiles: bool, policy: str = "local_first") -> Any:
     """At the paper's own reading of what is local."""
-    run = ClusterRun(Run(1.0, percentiles=percentiles), clock, level="queue")
-    return engine_for(prepare_cluster(cluster(servers)), parse(policy), run, 0)
+    run = ClusterRunSettings(1.0, percentiles=percentiles, clock=clock, level="queue")
+    return engine_for(Run(prepare_cluster(cluster(servers)), parse(policy), run))
 
 
 def stretches(run: ClusterEngine, tasks: float, rounds: int = ROUNDS) -> float:
@@ -91,8 +91,8 @@ def others() -> Iterator[Row]:
         # At this load some of them have no steady state: then the queues are long, too.
         speed = stretches(engine(1000, "continuous", True, policy), 2e6)
         yield f"{policy}, continuous, percentiles", f"{1e-6 / speed:.1f} M/s", "", None
-    run = ClusterRun(Run(1.0))
-    general = TimelineEngine(prepare_cluster(cluster(1000)), parse("local_first"), run, 0)
+    run = ClusterRunSettings(1.0)
+    general = TimelineEngine(Run(prepare_cluster(cluster(1000)), parse("local_first"), run))
     speed = stretches(general, 3e6)
     yield "local_first, an end scheduled for each task", f"{1e-6 / speed:.1f} M/s", "", None
 

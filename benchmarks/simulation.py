@@ -37,13 +37,13 @@ from isocline.model.traffic import LognormalSizes, PoissonArrivals
 from isocline.policies.parse import parse
 from isocline.policies.routing import ALL
 from isocline.simulate.common.kernels import counters
-from isocline.simulate.common.random_streams import SIZES, random_stream
-from isocline.simulate.common.slotted_clock import slots
+from isocline.simulate.common.replication import Run
 from isocline.simulate.routing import arrival_list
 from isocline.simulate.routing.engines import Engine, JumpEngine, ShareEngine, TrackEngine
 from isocline.simulate.routing.prepare import Prepared, prepare
 from isocline.simulate.routing.replicate import replicate
-from isocline.simulate.routing.run_settings import Run
+from isocline.simulate.routing.run_settings import RunSettings
+from isocline.simulate.routing.slotted_clock import slots
 from isocline.simulate.routing.slotted_engine import SlottedEngine
 from isocline.theory.routing.equilibrium import plan
 
@@ -143,8 +143,10 @@ def times(ratio: float) -> str:
 def jsq() -> Iterator[Row]:
     """JSQ(3) on 100 servers: ours with means only and with a latency per job, and all rivals."""
     prepared, policy = prepare(stations(), "fcfs"), parse(JSQ)
-    means = steps(JumpEngine(prepared, policy, Run(1.0, percentiles=False), 0), 10_000_000)
-    timed = steps(TrackEngine(prepared, policy, Run(1.0), 0), 5_000_000)
+    means = steps(
+        JumpEngine(Run(prepared, policy, RunSettings(1.0, percentiles=False))), 10_000_000
+    )
+    timed = steps(TrackEngine(Run(prepared, policy, RunSettings(1.0))), 5_000_000)
     rounds: list[dict[str, Measured]] = []
     absent: dict[str, str] = {}
     for number in range(ROUNDS):
@@ -199,8 +201,7 @@ def _share(prepared: Prepared, horizon: float, number: int) -> tuple[Measured, f
     started = time.process_time()
     jobs = arrival_list.sampled(prepared.system, 0, number, horizon)
     made = time.process_time() - started
-    run, rng = Run(horizon), random_stream(0, number, SIZES, 1)
-    engine = ShareEngine(prepared, parse(JSQ), run, number, jobs, rng)
+    engine = ShareEngine(Run(prepared, parse(JSQ), RunSettings(horizon), number), jobs)
     return advance(engine, horizon), made
 
 
@@ -209,7 +210,7 @@ def gmsr() -> Iterator[Row]:
     small, large = prepare(fleet(1_000)), prepare(fleet(1_000_000))
     for policy, goal in (("gmsr", 15), (JSQ, None)):
         engines = [
-            JumpEngine(p, parse(policy), Run(1.0, start="fluid", percentiles=False), 0)
+            JumpEngine(Run(p, parse(policy), RunSettings(1.0, start="fluid", percentiles=False)))
             for p in (small, large)
         ]
         stretches = [steps(engine, 3_000_000) for engine in engines]
@@ -243,7 +244,7 @@ def slotted() -> Iterator[Row]:
     """GMSR on the slotted clock, every job timed."""
     system = fleet(1_000)
     cut = slots(system)
-    engine = SlottedEngine(prepare(system), parse("gmsr"), Run(1.0, slots=cut), 0, cut)
+    engine = SlottedEngine(Run(prepare(system), parse("gmsr"), RunSettings(1.0, slots=cut)))
     stretches = steps(engine, 3_000_000)
     runs = [next(stretches) for _ in range(ROUNDS)]
     speed = statistics.median(run.speed for run in runs)
@@ -286,7 +287,7 @@ def everything() -> None:
     for sizes, percentiles in ((None, False), (None, True), (LognormalSizes(1.0), True)):
         prepared = prepare(replace(system, sizes=sizes) if sizes else system)
         for name in ALL:
-            replicate(prepared, parse(name), Run(5.0, percentiles=percentiles), 0)
+            replicate(Run(prepared, parse(name), RunSettings(5.0, percentiles=percentiles)))
 
 
 # -- the table -----------------------------------------------------------------------------------

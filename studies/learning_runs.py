@@ -12,17 +12,19 @@ from isocline.model.fleet import Backend, Frontend, RoutingSystem
 from isocline.model.graph import CompatibilityGraph
 from isocline.model.traffic import PoissonArrivals
 from isocline.policies.parse import parse
+from isocline.policies.routing.contract import RoutingPolicy
 from isocline.report.reproduce.fits import FloatArray
 from isocline.report.reproduce.systems import mixed_fleet
-from isocline.simulate.common.batches import BATCH, BATCHES
 from isocline.simulate.common.estimate import Estimate
+from isocline.simulate.common.executor import OrderedExecutor
+from isocline.simulate.common.replication import Run
+from isocline.simulate.common.run_settings import BATCH, BATCHES
 from isocline.simulate.common.statistics.intervals import interval
 from isocline.simulate.routing.learned_policy import LearnedPolicy
 from isocline.simulate.routing.learning_engine import LearningEngine
 from isocline.simulate.routing.prepare import Prepared, prepare
-from isocline.simulate.routing.replicate import Replication
-from isocline.simulate.routing.replications import Replications
-from isocline.simulate.routing.run_settings import Run
+from isocline.simulate.routing.replicate import Replication, rehearse, replicate
+from isocline.simulate.routing.run_settings import RunSettings
 from isocline.simulate.routing.scenario import scenario
 from isocline.simulate.routing.slowdown import Slowdown
 from isocline.theory.routing.equilibrium import fluid_optimum
@@ -87,10 +89,9 @@ def small_and_large() -> RoutingSystem:
 def cost_of(system: RoutingSystem, replications: int, seed: int) -> Cost:
     """What learning costs on a fleet, from its first job on."""
     prepared = _at(system, LOAD)
-    run = Run(_time_to(prepared, COMPLETIONS[-1]), 0.0, seed)
-    work = Replications(prepared, [GMSR, LEARNED, parse("jsq")], run)
-    work.extend(replications)
-    knows, learns, shortest = work.kept
+    settings = RunSettings(_time_to(prepared, COMPLETIONS[-1]), 0.0, seed)
+    policies = [GMSR, LEARNED, parse("jsq")]
+    knows, learns, shortest = _replicated(prepared, policies, settings, replications)
     windows = list(zip(BLOCKS[:-1].tolist(), BLOCKS[1:].tolist(), strict=True))
     after = (int(BLOCKS[AFTER]), int(BLOCKS[-1]))
     known = _means(knows, *after).mean()
@@ -102,6 +103,18 @@ def cost_of(system: RoutingSystem, replications: int, seed: int) -> Cost:
         float(_means(shortest, *after).mean() / known),
         float(bound / known),
     )
+
+
+def _replicated(
+    prepared: Prepared, policies: Sequence[RoutingPolicy], settings: RunSettings, replications: int
+) -> list[list[Replication]]:
+    """Replications of each policy, with the same arrivals."""
+    runs = [Run(prepared, policy, settings) for policy in policies]
+    for run in runs:
+        rehearse(run)
+    work = OrderedExecutor(runs, replicate)
+    work.extend(replications)
+    return work.kept
 
 
 def _at(system: RoutingSystem, load: float) -> Prepared:
@@ -140,10 +153,9 @@ def slowing_of(replications: int, seed: int) -> Slowing:
         (True, {"told": GMSR}),
         (False, {"learned": LEARNED, "believes the old curve": GMSR, "jsq": parse("jsq")}),
     ):
-        run = Run(UNTIL, 0.0, seed, slowdowns=(Slowdown(SLOWED, FACTOR, AT, told),))
-        work = Replications(prepared, list(policies.values()), run)
-        work.extend(replications)
-        kept |= dict(zip(policies, work.kept, strict=True))
+        settings = RunSettings(UNTIL, 0.0, seed, slowdowns=(Slowdown(SLOWED, FACTOR, AT, told),))
+        found = _replicated(prepared, list(policies.values()), settings, replications)
+        kept |= dict(zip(policies, found, strict=True))
     blocks = BATCH * BATCHES
     ends = np.arange(0, blocks + 1, BIN)
     block = UNTIL / blocks
@@ -178,8 +190,8 @@ def _bound(system: RoutingSystem) -> float:
 def curves_of(seed: int) -> dict[str, Learnt]:
     """One machine of each kind, when the least used backend should have SHOWN completions."""
     prepared = _at(mixed_fleet(), LOAD)
-    run = Run(_time_to(prepared, SHOWN[-1]) + 1.0, 0.0, seed)
-    engine = LearningEngine(prepared, LEARNED, run, 0)
+    run = RunSettings(_time_to(prepared, SHOWN[-1]) + 1.0, 0.0, seed)
+    engine = LearningEngine(Run(prepared, LEARNED, run))
     names = [b.name for b in prepared.system.backends]
     numbers = {kind: names.index(f"{kind}-1") for kind in ("h100", "rtx4090", "a10g")}
     found: dict[str, list[TableCurve]] = {kind: [] for kind in numbers}

@@ -8,9 +8,11 @@ import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from types import NoneType
+from typing import Any, TypeVar, get_args
 
-from isocline.errors import IsoclineError
+from isocline.arguments import kind_of, require
+from isocline.errors import IsoclineError, UsageError
 
 T = TypeVar("T")
 
@@ -79,12 +81,34 @@ def made(
     except TypeError as problem:
         names = ", ".join(signature.parameters) or "nothing"
         raise error(f"{noun} {label}: {problem}; it takes {names}") from None
+    _require_kinds(f"{noun} {label}", found, given, error)
     try:
         return found(**given)
     except IsoclineError:
         raise
     except Exception as problem:
         raise error(f"{noun} {label}: {_in_one_line(problem)}") from problem
+
+
+def _require_kinds(
+    name: str, found: type, given: Mapping[str, Any], error: type[IsoclineError]
+) -> None:
+    """Raise `error` for a value that is none of the numbers which the class says that it takes."""
+    try:
+        parameters = inspect.signature(found, eval_str=True).parameters
+    except (
+        Exception
+    ):  # an annotation that names what is not there: the class may be used all the same
+        return
+    for key, value in given.items():
+        annotation = parameters[key].annotation if key in parameters else None
+        wanted = set(get_args(annotation) or (annotation,))
+        if not wanted <= {bool, int, float, NoneType}:
+            continue
+        try:
+            require(f"{name}: {key}", value, kind_of(annotation))
+        except UsageError as problem:
+            raise error(str(problem)) from None
 
 
 @contextmanager

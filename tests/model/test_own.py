@@ -182,7 +182,7 @@ class Half(Curve):
         ("low", "above supremum, 30"),
         ("infinite", "supremum is inf"),
         ("scalar", r"rate gives shape \(\) for 5 workloads"),
-        ("math", "rate fails for an array of workloads"),
+        ("math", "rate fails for an array of workloads.*write it with numpy"),
         ("empty", r"rate\(0\) is 1"),
         ("convex", "marginal rises"),
         ("derivative", "must be the derivative of rate"),
@@ -199,7 +199,7 @@ def test_what_is_no_service_curve_is_said(what: str, words: str) -> None:
         (f"{{type: {HERE}:Half}}", "lacks marginal"),
         (f"{{type: {HERE}:Loose}}", r"frozen=True"),
         (f"{{type: {HERE}:Hyperbola, peak: 4}}", "missing a required argument: 'half'; it takes"),
-        (f"{{type: {HERE}:Hyperbola, peak: 4, half: x}}", "write it with numpy"),
+        (f"{{type: {HERE}:Hyperbola, peak: 4, half: x}}", "half 'x': give a number"),
         (f"{{type: {HERE}:Nobody}}", "has no Nobody"),
         (f"{{type: {HERE}:FILE}}", "derives from isocline.Curve"),
         ("{type: no.such:Thing}", "cannot import no.such"),
@@ -255,6 +255,21 @@ def test_arrivals_and_sizes_of_ones_own_are_simulated(tmp_path: Path) -> None:
     mean = found.policies[0].mean_latency
     assert mean is not None
     assert mean.value == pytest.approx(1.0 / float(KneeCurve(20, 8, 4).rate(1.0)), rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ("every=soon", "Pulses: every 'soon': give a number"),
+        ("every=0.5,disorder=maybe", "Pulses: disorder 'maybe': give True or False"),
+    ],
+)
+def test_an_option_of_another_kind_is_named(options: str, words: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=words):
+        isocline.simulate(isocline.load(written(tmp_path)), arrivals=f"{HERE}:Pulses:{options}")
+    entry = "{type: " + f"{HERE}:Pulses, " + options.replace("=", ": ").replace(",", ", ") + "}"
+    with pytest.raises(SystemFileError, match=words):
+        isocline.load(written(tmp_path, arrivals=entry))
 
 
 def test_arrivals_out_of_order_are_refused(tmp_path: Path) -> None:

@@ -20,12 +20,13 @@ def policy_result(name: str, stable: bool, bound: float, times: np.ndarray) -> P
         workloads[:, 2] += times
     latency = factor * bound / 100
     figures = [bound * factor, latency, latency / 2, 3 * latency, 4 * latency, factor]
-    known = [estimate(value) if stable else None for value in figures]
+    names = "mean_jobs", "mean_latency", "p50", "p95", "p99", "ratio_to_bound"
+    known = {n: estimate(v) if stable else None for n, v in zip(names, figures, strict=True)}
     first = name == next(iter(FACTORS))
     return PolicyResult(
-        name,
-        "stable" if stable else "unstable",
-        *known,
+        policy=name,
+        status="stable" if stable else "unstable",
+        **known,
         difference=None if first or not stable else estimate(latency - 1.1 * bound / 100, 0.05),
         completed=1234,
         littles_law=1e-4,

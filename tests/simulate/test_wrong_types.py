@@ -30,6 +30,7 @@ from tests.builders import mixed
         ({"trace": "x.csv"}, r"trace 'x.csv': give a trace, as isocline.read_trace\(path\) gives"),
         ({"deadline": "1"}, r"deadline '1': give a finite number above 0"),
         ({"load": "0.5"}, r"load '0.5': give a finite number above 0"),
+        ({"load": [0.5, 0.8]}, r"load \[0.5, 0.8\]: give .* such as 0.8; for several .*--load"),
         ({"load": math.nan}, r"load nan: give a finite number above 0"),
         ({"time_scale": 0}, r"time_scale 0: give a finite number above 0"),
         ({"horizon": "10"}, r"horizon '10': give a finite number above 0"),

@@ -66,7 +66,8 @@ def report(found: "Found") -> "RenderableType":
 def written(found: "Found", out: Path) -> list[Path]:
     """The files: pictures and data."""
     from isocline.report.export.files import write_cluster, write_comparison, write_sweep
-    from isocline.simulate.routing.results import Comparison, LoadSweep
+    from isocline.simulate.common.results import LoadSweep
+    from isocline.simulate.routing.results import Comparison
 
     if isinstance(found, LoadSweep):
         return write_sweep(found, out)

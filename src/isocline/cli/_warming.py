@@ -5,6 +5,7 @@ Kernels are compiled for types, not for sizes or curves: these stand for all sys
 
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 
 import numpy as np
 
@@ -53,25 +54,27 @@ def _simulate() -> None:
     """All policies, Poisson arrivals or a trace; clusters by the policies that are the default."""
     from isocline.policies.parse import scheduling_policy
     from isocline.policies.routing import ALL
+    from isocline.simulate.common.replication import Run
     from isocline.simulate.routing.prepare import prepare
     from isocline.simulate.routing.replicate import rehearse
-    from isocline.simulate.routing.run_settings import Run
+    from isocline.simulate.routing.run_settings import RunSettings
     from isocline.simulate.scheduling.compare import DEFAULT_POLICIES
     from isocline.simulate.scheduling.prepare import prepare_cluster
     from isocline.simulate.scheduling.replicate import rehearse as rehearse_cluster
-    from isocline.simulate.scheduling.run_settings import ClusterRun
+    from isocline.simulate.scheduling.run_settings import ClusterRunSettings
     from isocline.theory.routing.equilibrium import plan
     from isocline.theory.scheduling.near_data_plan import near_data_plan
 
     prepared = prepare(_system())
     for policy in (made() for made in ALL.values()):
         if not policy.may_hold:
-            rehearse(prepared, policy, Run(1.0))
-        rehearse(prepared, policy, Run(1.0, listed=True))
+            rehearse(Run(prepared, policy, RunSettings(1.0)))
+        rehearse(Run(prepared, policy, RunSettings(1.0, listed=True)))
     plan(_system(_LARGE))
     near_data_plan(_cluster(_LARGE))
     for name in DEFAULT_POLICIES:
-        rehearse_cluster(prepare_cluster(_cluster()), scheduling_policy(name), ClusterRun(Run(1.0)))
+        setting = ClusterRunSettings(1.0)
+        rehearse_cluster(Run(prepare_cluster(_cluster()), scheduling_policy(name), setting))
 
 
 def _serve() -> None:
@@ -105,31 +108,31 @@ def options_of_simulate() -> None:
     from isocline.learn import Learning
     from isocline.policies.routing import ALL
     from isocline.policies.scheduling import ALL as SCHEDULING
-    from isocline.simulate.common.slotted_clock import slots_of
+    from isocline.simulate.common.replication import Run
     from isocline.simulate.routing.delay import Delay
-    from isocline.simulate.routing.delayed_engine import delayed
     from isocline.simulate.routing.learned_policy import LearnedPolicy
     from isocline.simulate.routing.prepare import prepare
     from isocline.simulate.routing.replicate import rehearse
-    from isocline.simulate.routing.run_settings import Run
+    from isocline.simulate.routing.run_settings import RunSettings
+    from isocline.simulate.routing.slotted_clock import slots_of
     from isocline.simulate.scheduling.prepare import prepare_cluster
     from isocline.simulate.scheduling.replicate import rehearse as rehearse_cluster
-    from isocline.simulate.scheduling.run_settings import ClusterRun
+    from isocline.simulate.scheduling.run_settings import ClusterRunSettings
 
     system = _system()
     prepared, slots = prepare(system), slots_of("slotted", system)
     for policy in (made() for made in ALL.values()):
         with suppress(UsageError):  # a policy that holds jobs
-            late = delayed(prepared, Delay(0.1, 0.1, 0.1), [], [policy])
-            rehearse(late, policy, Run(1.0))
-            rehearse(prepared, policy, Run(1.0, percentiles=False))
-            rehearse(prepared, policy, Run(1.0, slots=slots))
-            rehearse(prepared, LearnedPolicy(policy, Learning()), Run(1.0))
-            rehearse(prepared, policy, Run(1.0, listed=True, interrupted=True))
+            late = replace(prepared, delay=Delay(0.1, 0.1, 0.1))
+            rehearse(Run(late, policy, RunSettings(1.0)))
+            rehearse(Run(prepared, policy, RunSettings(1.0, percentiles=False)))
+            rehearse(Run(prepared, policy, RunSettings(1.0, slots=slots)))
+            rehearse(Run(prepared, LearnedPolicy(policy, Learning()), RunSettings(1.0)))
+            rehearse(Run(prepared, policy, RunSettings(1.0, listed=True, interrupted=True)))
     for scheduling in (made() for made in SCHEDULING.values()):
         for percentiles in (True, False):
-            run = ClusterRun(Run(1.0, percentiles=percentiles))
-            rehearse_cluster(prepare_cluster(_cluster()), scheduling, run)
+            run = ClusterRunSettings(1.0, percentiles=percentiles)
+            rehearse_cluster(Run(prepare_cluster(_cluster()), scheduling, run))
 
 
 VERBS: dict[str, Callable[[], None]] = {

@@ -32,7 +32,7 @@ from isocline.simulate.common.decision_diff import DecisionDiff
 from isocline.simulate.common.kernels.alias_tables import BITS
 from isocline.simulate.common.kernels.counters import REST
 from isocline.simulate.common.random_streams import ARRIVALS, EVENTS, POLICY, random_stream
-from isocline.simulate.routing.run_settings import Run
+from isocline.simulate.common.replication import Run
 from isocline.simulate.scheduling.engines import JumpEngine
 from isocline.simulate.scheduling.kernels.holder_sampler import (
     BUFFERED,
@@ -42,7 +42,7 @@ from isocline.simulate.scheduling.kernels.holder_sampler import (
     type_of,
 )
 from isocline.simulate.scheduling.prepare import PreparedCluster, prepare_cluster
-from isocline.simulate.scheduling.run_settings import ClusterRun
+from isocline.simulate.scheduling.run_settings import ClusterRunSettings
 
 # Events drawn at once.
 _CHUNK = 1 << 14
@@ -113,7 +113,7 @@ def _engine(
 ) -> JumpEngine:
     horizon = (decisions + 100) / prepared.cluster.arrival_rate
     # With percentiles, so that the kernel keeps the time.
-    return JumpEngine(prepared, policy, ClusterRun(Run(horizon, seed=seed)), 0)
+    return JumpEngine(Run(prepared, policy, ClusterRunSettings(horizon, seed=seed)))
 
 
 class Event(NamedTuple):

@@ -31,9 +31,10 @@ from isocline.simulate.common.decision_diff import DecisionDiff
 from isocline.simulate.common.kernels.alias_tables import BITS, column_of
 from isocline.simulate.common.kernels.counters import REST, System
 from isocline.simulate.common.random_streams import EVENTS, LEAVING, POLICY
+from isocline.simulate.common.replication import Run
 from isocline.simulate.routing.engines import TrackEngine
 from isocline.simulate.routing.prepare import Prepared, prepare
-from isocline.simulate.routing.run_settings import Run
+from isocline.simulate.routing.run_settings import RunSettings
 
 # Events drawn at once.
 _CHUNK = 1 << 16
@@ -84,7 +85,7 @@ def recorded(
     recording = DecisionRecorder(policy, decisions)
     # One block, as the clock is set at the end of each; long enough, and no matter how long.
     horizon = 1.5 * (decisions + 100) / float(prepared.system.rates.sum())
-    engine = TrackEngine(prepared, recording, Run(horizon, seed=seed), 0)
+    engine = TrackEngine(Run(prepared, recording, RunSettings(horizon, seed=seed)))
     engine.advance(horizon)
     return recording.edges(engine.view)
 

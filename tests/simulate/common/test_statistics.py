@@ -3,11 +3,14 @@ import pytest
 from scipy.special import stdtrit
 from scipy.stats import binom
 
-from isocline.errors import UsageError
+from isocline.errors import RunTooShortError, UsageError
+from isocline.simulate.common.measured import Blocks
 from isocline.simulate.common.statistics.intervals import interval
 from isocline.simulate.common.statistics.stability import Trend, trend
 from isocline.simulate.common.statistics.student_t import quantile
-from isocline.simulate.common.statistics.warm_up import mser5
+from isocline.simulate.common.statistics.warm_up import mser5, warm_up
+from isocline.simulate.common.steady_state import discarded
+from isocline.simulate.routing.run_settings import RunSettings
 
 RNG = np.random.default_rng(2026)
 
@@ -71,6 +74,40 @@ def test_mser_finds_nothing_to_discard_in_noise() -> None:
 
 def test_mser_refuses_a_run_that_never_settles() -> None:
     assert mser5(np.arange(240.0)) is None
+
+
+def autoregressive(runs: int, start: float, forgets: float) -> np.ndarray:
+    """(runs, 240) numbers of mean 10 that begin at `start`, and forget it in `forgets` blocks."""
+    kept = np.exp(-1.0 / forgets)
+    now, found = np.full(runs, start - 10.0), np.empty((runs, 240))
+    for i in range(240):
+        now = kept * now + 3.0 * np.sqrt(1.0 - kept**2) * RNG.normal(size=runs)
+        found[:, i] = 10.0 + now
+    return found
+
+
+def test_an_ample_run_is_not_refused_by_chance() -> None:
+    runs = [autoregressive(10, 10.0, 0.5) for _ in range(600)]
+    by_chance = [number for number in runs if mser5(number.mean(axis=0)) is None]
+    assert by_chance  # 1.5 % of them: none among 600 has a probability of 1e-4
+    discarded = [warm_up(number) for number in by_chance]
+    assert all(skip is not None and skip <= 120 and skip % 5 == 0 for skip in discarded)
+
+
+def test_a_run_that_is_short_for_what_it_remembers_is_refused_as_before() -> None:
+    runs = [autoregressive(10, 1.0, 60.0) for _ in range(200)]
+    refused = [number for number in runs if mser5(number.mean(axis=0)) is None]
+    assert len(refused) > 60  # of 59 %
+    # Below its level by 90 % at first, and by 2 % at the end.
+    assert sum(warm_up(number) is not None for number in refused) <= len(refused) / 20
+
+
+def test_a_run_too_short_for_its_warm_up_names_both_remedies() -> None:
+    rising = np.tile(10.0 * (1.0 - np.exp(-np.linspace(0.0, 1.0, 240))), (5, 1))
+    many = np.full((5, 240), 1000)
+    blocks = {"gmsr": Blocks(rising, many, many)}
+    with pytest.raises(RunTooShortError, match=r"--horizon 40 or more, or say by --warmup what to"):
+        discarded(RunSettings(10.0), blocks, True, "jobs", "")
 
 
 @pytest.mark.parametrize(

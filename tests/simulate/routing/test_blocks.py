@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 from isocline.policies.parse import parse
-from isocline.simulate.common.batches import BATCH
+from isocline.simulate.common.replication import Run
+from isocline.simulate.common.run_settings import BATCH
 from isocline.simulate.routing.prepare import prepare
 from isocline.simulate.routing.replicate import Replication, replicate
-from isocline.simulate.routing.run_settings import Run
+from isocline.simulate.routing.run_settings import RunSettings
 from isocline.simulate.routing.slowdown import Slowdown
 from tests.builders import mixed
 
@@ -20,8 +21,8 @@ AT_THE_END = (Slowdown("b0", 1.0, HORIZON * (1.0 - 1e-12)),)
 @pytest.mark.parametrize("name", ["gmsr", "random"])
 def test_blocks_do_not_depend_on_who_goes_through_them(name: str, warmup: float | None) -> None:
     prepared = prepare(mixed()).one_row_each()
-    runs = Run(HORIZON, warmup, 3), Run(HORIZON, warmup, 3, slowdowns=AT_THE_END)
-    by_kernel, by_interpreter = (replicate(prepared, parse(name), run, 1) for run in runs)
+    runs = RunSettings(HORIZON, warmup, 3), RunSettings(HORIZON, warmup, 3, slowdowns=AT_THE_END)
+    by_kernel, by_interpreter = (replicate(Run(prepared, parse(name), run, 1)) for run in runs)
     assert by_kernel is not None
     assert by_interpreter is not None
     for one in ("arrivals", "completions", "timed", "snapshots", "late", "backend_jobs"):
@@ -35,9 +36,9 @@ def test_blocks_do_not_depend_on_who_goes_through_them(name: str, warmup: float 
 
 @pytest.mark.parametrize("percentiles", [True, False], ids=["timed", "means"])
 def test_blocks_add_up_to_the_run(percentiles: bool) -> None:
-    run = Run(HORIZON, 70.0, start="fluid", percentiles=percentiles)
+    run = RunSettings(HORIZON, 70.0, start="fluid", percentiles=percentiles)
     prepared = prepare(mixed())
-    found = replicate(prepared, parse("jsq"), run, 0)
+    found = replicate(Run(prepared, parse("jsq"), run))
     assert isinstance(found, Replication)
     first = np.round(prepared.optimum.workloads).sum()
     inside = first + np.cumsum(found.arrivals - found.completions)

@@ -22,6 +22,7 @@ from isocline.model.traffic import (
     Trace,
     read_trace,
 )
+from isocline.report.tables.comparison import warnings
 from isocline.simulate.routing.compare import simulate
 from isocline.simulate.routing.delay import Delay
 from isocline.simulate.routing.results import Comparison
@@ -317,3 +318,35 @@ def test_a_law_of_arrivals_holds_for_all_systems() -> None:
     assert found.source == written.source
     assert "Poisson" not in found.source
     assert found.policies[0].mean_jobs == written.policies[0].mean_jobs
+
+
+def shared(rate: float) -> RoutingSystem:
+    """Half of the jobs each would be too much for `slow` from 6 jobs/s on."""
+    return system(rate, {"fast": FAST, "slow": SLOW})
+
+
+@pytest.mark.parametrize(
+    ("rates", "named"),
+    [((16.0, 16.0), ("slow",)), ((8.0, 16.0), ("slow",)), ((16.0, 8.0), ()), ((8.0, 8.0), ())],
+    ids=["always", "at last", "at first", "never"],
+)
+def test_a_policy_whose_shares_overload_a_backend_for_good_is_named(
+    rates: tuple[float, float], named: tuple[str, ...]
+) -> None:
+    found = simulate(
+        shared(rates[0]), ["gmsr", "random"], changes=[(30.0, shared(rates[1]))], replications=2
+    )
+    well, even = found.policies
+    assert (well.status, well.overloaded) == ("stable", ())
+    assert even.mean_latency is not None  # the run ends, so that there are figures
+    assert (even.status, even.overloaded) == ("overloaded" if named else "stable", named)
+
+
+@pytest.mark.parametrize(("ends", "named"), [(False, ("slow",)), (True, ())])
+def test_so_is_one_that_a_slowdown_overloads_for_good(ends: bool, named: tuple[str, ...]) -> None:
+    slower = [Slowdown("slow", 2.0, 20.0)] + [Slowdown("slow", 1.0, 40.0)] * ends
+    found = simulate(shared(8.0), ["random"], slowdowns=slower, horizon=60.0, replications=2)
+    assert found.policies[0].overloaded == named
+    assert found.policies[0].mean_latency is not None
+    report = "\n".join(warnings(found))
+    assert ("random overloads slow: its figures are of a run of this length" in report) != ends

@@ -1,18 +1,22 @@
 import math
 from dataclasses import replace
+from io import StringIO
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from isocline.errors import InfeasibleError, PolicyError, RunTooShortError, UsageError
 from isocline.model.curves import HyperbolicCurve
 from isocline.model.fleet import Frontend
 from isocline.model.traffic import LognormalSizes, PiecewiseArrivals, Trace
 from isocline.policies.parse import parse
+from isocline.report.tables.comparison import sweep_report
+from isocline.simulate.common.replication import Run
 from isocline.simulate.routing.compare import simulate, sweep
 from isocline.simulate.routing.prepare import prepare
 from isocline.simulate.routing.replicate import Replication, replicate
-from isocline.simulate.routing.run_settings import Run
+from isocline.simulate.routing.run_settings import RunSettings
 from isocline.simulate.routing.scenario import scenario
 from tests.builders import fleet, mixed, station
 from tests.naive import birth_death_mean
@@ -21,8 +25,8 @@ SHORT = {"horizon": 400.0, "warmup": 100.0, "replications": 4}
 
 
 def one(policy: str, replication: int = 3, **options: object) -> Replication:
-    run = Run(100.0, 20.0, seed=5, **options)  # type: ignore[arg-type]
-    result = replicate(prepare(mixed()), parse(policy), run, replication)
+    run = RunSettings(100.0, 20.0, seed=5, **options)  # type: ignore[arg-type]
+    result = replicate(Run(prepare(mixed()), parse(policy), run, replication))
     assert result is not None
     return result
 
@@ -158,6 +162,36 @@ def test_a_sweep_is_a_comparison_per_load_in_order() -> None:
     assert low is not None
     assert high is not None
     assert low.value < high.value
+
+
+def test_a_load_beyond_capacity_leaves_the_others_of_a_sweep_alone() -> None:
+    result = sweep(mixed(), ["gmsr"], loads=[1.2, 0.4, 1.5], **SHORT)
+    assert [round(c.load, 9) for c in result.comparisons] == [0.4]
+    assert [one.load for one in result.infeasible] == [1.2, 1.5]
+    document = result.to_dict()["loads"]
+    assert [entry["status"] for entry in document] == ["feasible", "infeasible", "infeasible"]
+    assert document[1]["bottleneck"]["backends"]
+    assert document[1]["supply"] > document[1]["capacity"]
+    console = Console(width=120, record=True, file=StringIO())
+    console.print(sweep_report(result))
+    said = " ".join(console.export_text().split())
+    assert "Load 1.2 is infeasible: frontends {" in said
+    assert "give a load below 1" in said
+
+
+def test_a_sweep_of_loads_beyond_capacity_names_the_lowest() -> None:
+    with pytest.raises(InfeasibleError, match=r"load 1\.2 is infeasible.*; give loads below 1"):
+        sweep(mixed(), ["gmsr"], loads=[1.5, 1.2], **SHORT)
+
+
+def test_a_curve_without_a_price_is_named_by_its_backend() -> None:
+    class Flat(HyperbolicCurve):
+        type = "flat"
+        strictly_concave = False
+
+    world = fleet([HyperbolicCurve(40.0, 12.0), Flat(6.0, 5.0)], [20.0])
+    with pytest.raises(UsageError, match=r"backend 'b1': a flat curve says .*docs/own\.md"):
+        simulate(world, ["gmsr"], **SHORT)
 
 
 def test_the_bound_of_general_sizes_is_that_of_their_mean() -> None:

@@ -17,6 +17,7 @@ from isocline.simulate.common.estimate import Estimate
 from isocline.simulate.common.kernels import counters
 from isocline.simulate.common.kernels.alias_tables import column_of
 from isocline.simulate.common.random_streams import EVENTS, LEAVING
+from isocline.simulate.common.replication import Run
 from isocline.simulate.routing.compare import simulate
 from isocline.simulate.routing.delay import Delay
 from isocline.simulate.routing.delayed_engine import DelayedEngine
@@ -24,7 +25,7 @@ from isocline.simulate.routing.engines import TrackEngine
 from isocline.simulate.routing.kernels.delay_queue import SIZE, next_due, pop, push, ring, widened
 from isocline.simulate.routing.prepare import prepare
 from isocline.simulate.routing.replicate import replicate
-from isocline.simulate.routing.run_settings import Run
+from isocline.simulate.routing.run_settings import RunSettings
 from tests.builders import fleet, mixed
 from tests.naive import birth_death_mean
 from tests.simulate.routing.naive_delay import Twin, streams
@@ -51,7 +52,7 @@ DELAYS = [
 @pytest.mark.parametrize("delay", DELAYS, ids=str)
 def test_the_kernel_equals_its_twin_job_by_job(delay: Delay) -> None:
     prepared = replace(prepare(shared()), delay=delay)
-    engine = DelayedEngine(prepared, parse("gmsr:ties=first"), Run(60.0, seed=5), 0, delay)
+    engine = DelayedEngine(Run(prepared, parse("gmsr:ties=first"), RunSettings(60.0, seed=5)))
     system, row, table = engine.system, prepared.row, engine.view.table
     events, leaving = streams(5, EVENTS, LEAVING)
     graph = prepared.system.graph
@@ -88,9 +89,9 @@ def test_the_kernel_equals_its_twin_job_by_job(delay: Delay) -> None:
 
 @pytest.mark.parametrize("own", [False, True])
 def test_without_any_delay_every_path_is_that_of_the_ordinary_kernel(own: bool) -> None:
-    prepared, run = prepare(mixed()), Run(400.0, 40.0, start="fluid")
-    ordinary = replicate(prepared, parse("gmsr"), run, 0)
-    late = replicate(replace(prepared, delay=Delay(own=own)), parse("gmsr"), run, 0)
+    prepared, run = prepare(mixed()), RunSettings(400.0, 40.0, start="fluid")
+    ordinary = replicate(Run(prepared, parse("gmsr"), run))
+    late = replicate(Run(replace(prepared, delay=Delay(own=own)), parse("gmsr"), run))
     assert ordinary is not None
     assert late is not None
     for name in ("arrivals", "completions", "timed", "snapshots"):
@@ -124,7 +125,7 @@ def test_travel_only_adds_its_time_where_nobody_looks_at_workloads() -> None:
 def test_jobs_are_kept_when_every_ring_and_segment_overflows() -> None:
     delay = Delay(travel=200.0, report=100.0, own=True)
     prepared = replace(prepare(mixed()), delay=delay)
-    engine = DelayedEngine(prepared, parse("random"), Run(600.0), 0, delay)
+    engine = DelayedEngine(Run(prepared, parse("random"), RunSettings(600.0)))
     engine.advance(600.0)
     travelling = engine.net.travelling.ends[SIZE]
     left = engine.count[counters.ARRIVALS] - engine.count[counters.COMPLETIONS]
@@ -153,7 +154,7 @@ def test_latencies_are_learned_as_late_as_all_else() -> None:
     for report in (0.0, 1e6):
         delay = Delay(report=report)
         prepared = replace(prepare(system), delay=delay)
-        engines.append(DelayedEngine(prepared, parse("peak_ewma"), Run(200.0), 0, delay))
+        engines.append(DelayedEngine(Run(prepared, parse("peak_ewma"), RunSettings(200.0))))
         engines[-1].advance(200.0)
     informed, ignorant = (engine.workload.tolist() for engine in engines)
     assert engines[0].view.memory.any()
@@ -214,7 +215,7 @@ def test_delays_are_read_and_refused_with_a_remedy() -> None:
 
 def test_what_cannot_be_delayed_is_refused() -> None:
     delay = Delay(travel=1.0)
-    with pytest.raises(UsageError, match="clock; leave one out"):
+    with pytest.raises(UsageError, match="clock; leave one of the two out"):
         simulate(mixed(), ["gmsr"], delay=delay, clock="slotted")
     sized = fleet([HyperbolicCurve(4.0, 2.0)], [1.0], sizes=DeterministicSizes())
     with pytest.raises(UsageError, match="exponential sizes"):
@@ -237,8 +238,8 @@ def test_the_ordinary_engine_runs_where_no_delay_is_given() -> None:
     prepared = prepare(mixed())
     assert prepared.setting.lag == 0.0
     assert replace(prepared, delay=Delay(1.0, 2.0)).setting.lag == 3.0
-    engine = TrackEngine(prepared, parse("gmsr_ahead:ties=first"), Run(50.0), 0)
-    plain = TrackEngine(prepared, parse("gmsr:ties=first"), Run(50.0), 0)
+    engine = TrackEngine(Run(prepared, parse("gmsr_ahead:ties=first"), RunSettings(50.0)))
+    plain = TrackEngine(Run(prepared, parse("gmsr:ties=first"), RunSettings(50.0)))
     for one in (engine, plain):
         one.advance(50.0)
     assert engine.workload.tolist() == plain.workload.tolist()

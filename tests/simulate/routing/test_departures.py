@@ -8,9 +8,10 @@ from scipy import stats
 
 from isocline.draws import stream
 from isocline.model.curves import Curve, ExponentialCurve, HyperbolicCurve, KneeCurve, TableCurve
-from isocline.simulate.common.slotted_clock import LAWS, Law
 from isocline.simulate.routing.kernels.departures import (
     LARGEST,
+    LAWS,
+    Law,
     binomial,
     cut_poisson,
     departing,

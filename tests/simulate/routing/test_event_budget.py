@@ -1,6 +1,7 @@
 """A run too long to wait for is refused before it starts, with what would fit."""
 
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,13 +11,14 @@ from isocline.model.cluster import Cluster, Rates, SampledTasks
 from isocline.model.curves import HyperbolicCurve
 from isocline.model.traffic import LognormalSizes
 from isocline.policies.parse import parse
+from isocline.simulate.common.event_budget import BUDGET, Budget
+from isocline.simulate.common.replication import Run
 from isocline.simulate.routing.compare import simulate
 from isocline.simulate.routing.delay import Delay
-from isocline.simulate.routing.delayed_engine import delayed
-from isocline.simulate.routing.event_budget import BUDGET, Budget, events_of
+from isocline.simulate.routing.experiment import events_of
 from isocline.simulate.routing.prepare import prepare
 from isocline.simulate.routing.replicate import replicate
-from isocline.simulate.routing.run_settings import Run
+from isocline.simulate.routing.run_settings import RunSettings
 from isocline.simulate.scheduling.compare import simulate_cluster
 from tests.builders import fleet, mixed
 
@@ -98,9 +100,9 @@ def test_the_prediction_is_near_what_happens(kind: str) -> None:
     prepared = prepare(fleet([HyperbolicCurve(40.0, 12.0)], [24.0], **sizes))
     policy = parse("jsq")
     if kind == "delayed":
-        prepared = delayed(prepared, Delay(travel=0.1, every=1.0), [], [policy])
-    run = Run(1000.0, 0.0, percentiles=kind != "means")
-    made = replicate(prepared, policy, run, 0)
+        prepared = replace(prepared, delay=Delay(travel=0.1, every=1.0))
+    run = RunSettings(1000.0, 0.0, percentiles=kind != "means")
+    made = replicate(Run(prepared, policy, run))
     assert made is not None
     assert made.events == pytest.approx(events_of(prepared, run), rel=0.15)
     assert made.events < BUDGET

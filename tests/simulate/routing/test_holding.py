@@ -22,12 +22,13 @@ from isocline.policies.routing.contract import (
 )
 from isocline.simulate.common.estimate import Estimate
 from isocline.simulate.common.kernels import counters
+from isocline.simulate.common.replication import Run
 from isocline.simulate.routing.compare import simulate
 from isocline.simulate.routing.holding_engine import HoldEngine
 from isocline.simulate.routing.kernels.processor_sharing import Arriving
 from isocline.simulate.routing.prepare import prepare
 from isocline.simulate.routing.replicate import replicate
-from isocline.simulate.routing.run_settings import Run
+from isocline.simulate.routing.run_settings import RunSettings
 from tests.builders import fleet, mixed, station
 from tests.naive import erlang_c_mean
 from tests.simulate.routing.naive_holding import sharing_held
@@ -51,7 +52,7 @@ def test_the_kernel_equals_a_plain_event_loop_job_by_job() -> None:
     size = rng.lognormal(0.0, 0.7, 1500)
     policy = parse(f"gmsr_hold:level={level}")
     arriving = Arriving(time, source, size)
-    engine = HoldEngine(prepare(world), policy, Run(1.0), 0, arriving, rng)
+    engine = HoldEngine(Run(prepare(world), policy, RunSettings(1.0)), arriving)
     engine.advance(math.inf)
 
     def route(f: int, n: list[int]) -> int:
@@ -90,8 +91,8 @@ def test_a_held_queue_is_served_in_order_of_arrival() -> None:
 def test_a_measured_curve_is_not_driven_past_its_peak() -> None:
     curve = TableCurve(((1.0, 2.0), (4.0, 5.0), (8.0, 6.0)))
     world = fleet([curve, curve], [10.0])
-    run = Run(2000.0, 100.0, listed=True)
-    found = replicate(prepare(world), parse("gmsr_hold"), run, 0)
+    run = RunSettings(2000.0, 100.0, listed=True)
+    found = replicate(Run(prepare(world), parse("gmsr_hold"), run))
     assert found is not None
     assert found.snapshots.max() == 8
     assert found.jobs.max() > 17  # while more wait outside
@@ -122,7 +123,7 @@ def test_a_level_above_all_marginal_rates_lets_one_job_at_a_time_in() -> None:
 
 def test_all_policies_of_a_comparison_see_the_same_jobs() -> None:
     hold, other = (
-        replicate(prepare(mixed()), parse(name), Run(100.0, 20.0, listed=True), 3)
+        replicate(Run(prepare(mixed()), parse(name), RunSettings(100.0, 20.0, listed=True), 3))
         for name in ("gmsr_hold:level=0.5", "random")
     )
     assert hold is not None

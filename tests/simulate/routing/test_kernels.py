@@ -17,13 +17,14 @@ from isocline.policies.parse import parse
 from isocline.simulate.common.kernels import counters, latency_histogram
 from isocline.simulate.common.kernels.alias_tables import Alias, alias, column_of
 from isocline.simulate.common.kernels.tournament import leader, schedule, tournament
+from isocline.simulate.common.replication import Run
 from isocline.simulate.routing.engines import JumpEngine, ShareEngine
 from isocline.simulate.routing.kernels import candidates, lookahead
 from isocline.simulate.routing.kernels import job_arena as arenas
 from isocline.simulate.routing.kernels.processor_sharing import Arriving
 from isocline.simulate.routing.prepare import prepare
 from isocline.simulate.routing.replicate import Replication, replicate
-from isocline.simulate.routing.run_settings import Run
+from isocline.simulate.routing.run_settings import RunSettings
 from tests.builders import fleet, mixed, station
 from tests.naive import sharing, xoroshiro
 
@@ -181,7 +182,9 @@ def test_the_arena_is_a_bag_in_service_and_a_queue_behind_it(
 
 def test_the_jump_kernel_equals_a_plain_loop_draw_for_draw() -> None:
     prepared = prepare(mixed())
-    engine = JumpEngine(prepared, parse("gmsr:ties=first"), Run(50.0, percentiles=False), 0)
+    engine = JumpEngine(
+        Run(prepared, parse("gmsr:ties=first"), RunSettings(50.0, percentiles=False))
+    )
     system, view = engine.system, engine.view
     twin = xoroshiro(engine.streams.events.tolist())
     ticks = round(50.0 * system.speed)
@@ -223,7 +226,7 @@ def test_the_sharing_kernel_equals_a_plain_event_loop_job_by_job(
     size = rng.lognormal(0.0, 1.0, 400)
     prepared = prepare(fleet([curve], [2.0]), discipline)  # type: ignore[list-item, arg-type]
     arriving = Arriving(time, np.zeros(400, np.int32), size)
-    engine = ShareEngine(prepared, parse("jsq"), Run(1.0), 0, arriving, rng)
+    engine = ShareEngine(Run(prepared, parse("jsq"), RunSettings(1.0)), arriving)
     engine.advance(float("inf"))
     places = 3 if discipline == "fcfs" else float("inf")
     exact = sharing(
@@ -242,8 +245,8 @@ def test_what_large_systems_do_for_speed_changes_nothing(
     timed: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def run() -> Replication | None:
-        short = Run(50.0, 10.0, percentiles=timed)
-        return replicate(prepare(mixed()), parse("gmsr"), short, 0)
+        short = RunSettings(50.0, 10.0, percentiles=timed)
+        return replicate(Run(prepare(mixed()), parse("gmsr"), short))
 
     small = run()
     monkeypatch.setattr(candidates, "MOST_STORED", 0)

@@ -17,12 +17,13 @@ from isocline.model.fleet import RoutingSystem
 from isocline.model.traffic import DeterministicSizes
 from isocline.policies.parse import parse
 from isocline.simulate.common.kernels import counters
+from isocline.simulate.common.replication import Run
 from isocline.simulate.routing.compare import simulate
 from isocline.simulate.routing.learned_policy import LearnedPolicy
 from isocline.simulate.routing.learning_engine import LearningEngine
 from isocline.simulate.routing.prepare import prepare
 from isocline.simulate.routing.replicate import replicate
-from isocline.simulate.routing.run_settings import Run
+from isocline.simulate.routing.run_settings import RunSettings
 from isocline.simulate.routing.scenario import scenario
 from isocline.simulate.routing.slowdown import Slowdown
 from tests.builders import fleet, mixed, station
@@ -44,9 +45,9 @@ def at(system: RoutingSystem, load: float) -> tuple[RoutingSystem, float]:
 
 def test_the_learning_kernel_is_the_tracking_kernel_but_for_the_table() -> None:
     # jsq looks at no curve: learning changes no decision, and so nothing at all.
-    run, prepared = Run(200.0, 20.0), prepare(mixed())
-    plain = replicate(prepared, parse("jsq"), run, 3)
-    learned = replicate(prepared, LearnedPolicy(parse("jsq"), Learning()), run, 3)
+    run, prepared = RunSettings(200.0, 20.0), prepare(mixed())
+    plain = replicate(Run(prepared, parse("jsq"), run, 3))
+    learned = replicate(Run(prepared, LearnedPolicy(parse("jsq"), Learning()), run, 3))
     assert plain is not None
     assert learned is not None
     for name in ("arrivals", "completions", "timed", "snapshots"):
@@ -59,7 +60,7 @@ def test_the_learning_kernel_is_the_tracking_kernel_but_for_the_table() -> None:
 
 def test_at_the_start_all_backends_look_alike() -> None:
     prepared = prepare(mixed())
-    engine = LearningEngine(prepared, GMSR, Run(100.0), 0)
+    engine = LearningEngine(Run(prepared, GMSR, RunSettings(100.0)))
     known = prepared.scores(parse("gmsr"), engine.size)
     assert np.array_equal(engine.view.table[0], engine.view.table[1])
     assert not np.allclose(known[0], known[1], rtol=0.5)
@@ -67,7 +68,7 @@ def test_at_the_start_all_backends_look_alike() -> None:
 
 def test_what_is_observed_is_what_happened() -> None:
     prepared = prepare(mixed())
-    engine = LearningEngine(prepared, GMSR, Run(100.0), 0)
+    engine = LearningEngine(Run(prepared, GMSR, RunSettings(100.0)))
     area = 0.0
     for end in (50.0, 100.0):
         engine.advance(end)
@@ -102,7 +103,7 @@ def test_after_200_completions_per_backend_learning_costs_less_than_ten_percent(
     assert learns.difference is not None
     assert knows.mean_latency is not None
     assert learns.difference.high < 0.10 * knows.mean_latency.value
-    engine = LearningEngine(prepare(loaded), GMSR, Run(2 * since, seed=1), 0)
+    engine = LearningEngine(Run(prepare(loaded), GMSR, RunSettings(2 * since, seed=1)))
     engine.advance(since)
     # Chance, and what a backend had too few of while it was not yet known.
     assert engine.learner.observed.occupied.finished.min() > 100
@@ -125,7 +126,7 @@ def test_a_silent_slowdown_is_learned_and_costs_what_being_told_would() -> None:
     assert means["gmsr learned", False].value < 1.05 * oracle.value
     assert means["gmsr", False].low > 1.05 * oracle.high  # by the old curve it is worse
     engine = LearningEngine(
-        prepare(loaded), GMSR, Run(40.0, slowdowns=(Slowdown("b2", 2.0, 20.0),)), 0
+        Run(prepare(loaded), GMSR, RunSettings(40.0, slowdowns=(Slowdown("b2", 2.0, 20.0),)))
     )
     engine.advance(40.0)
     (change,) = engine.learner.changes
@@ -140,7 +141,7 @@ def test_a_silent_slowdown_is_learned_and_costs_what_being_told_would() -> None:
 def test_a_backend_wrongly_thought_slow_is_tried_again() -> None:
     # One of two like machines was seen to take a hundred times as long, by 20 jobs of bad luck.
     engine = LearningEngine(
-        prepare(fleet([HyperbolicCurve(10.0, 5.0)] * 2, [8.0])), GMSR, Run(2000.0), 0
+        Run(prepare(fleet([HyperbolicCurve(10.0, 5.0)] * 2, [8.0])), GMSR, RunSettings(2000.0))
     )
     seen = engine.learner.observed
     seen.occupied.done[1, 1:5] += 5.0
@@ -181,8 +182,12 @@ def test_results_depend_on_the_seed_alone() -> None:
     ("policies", "options", "words"),
     [
         (["jsq"], {}, "none of jsq looks at service curves"),
-        (["gmsr"], {"clock": "slotted"}, "not learned with the slotted clock"),
-        (["gmsr_hold"], {}, "gmsr_hold holds jobs"),
+        (
+            ["gmsr"],
+            {"clock": "slotted"},
+            "learned curves cannot be simulated with the slotted clock",
+        ),
+        (["gmsr_hold"], {}, "with gmsr_hold, which holds jobs"),
         (["gmsr_ahead"], {}, "more than one row"),
     ],
 )
@@ -203,7 +208,7 @@ def test_sizes_that_are_not_exponential_are_refused() -> None:
 def test_a_station_of_parallel_servers_can_be_learned() -> None:
     # Not strictly concave, and so beyond the curves that are fitted: it is approached all the same.
     loaded = fleet([station(1.0, 4), station(0.3, 8)], [3.0])
-    engine = LearningEngine(prepare(loaded), GMSR, Run(3000.0), 0)
+    engine = LearningEngine(Run(prepare(loaded), GMSR, RunSettings(3000.0)))
     engine.advance(3000.0)
     for backend, workload in ((0, 2.0), (0, 3.0), (1, 3.0)):
         true = loaded.curves[backend].rate(workload)

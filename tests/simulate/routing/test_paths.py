@@ -8,10 +8,11 @@ import isocline
 from isocline.errors import PolicyError, UsageError
 from isocline.model.curves import HyperbolicCurve
 from isocline.policies.parse import parse
-from isocline.simulate.common.slotted_clock import slots
+from isocline.simulate.common.replication import Run
 from isocline.simulate.routing.paths import Paths, paths
 from isocline.simulate.routing.prepare import prepare
-from isocline.simulate.routing.run_settings import Run
+from isocline.simulate.routing.run_settings import RunSettings
+from isocline.simulate.routing.slotted_clock import slots
 from isocline.simulate.routing.slotted_engine import SlottedEngine
 from tests.builders import fleet, mixed
 from tests.simulate.routing.naive_slotted import n_model_fluid
@@ -78,9 +79,9 @@ def test_the_same_seed_gives_the_same_paths_on_any_number_of_threads(
 
 def test_looking_on_the_way_is_stopping_on_the_way() -> None:
     cut, times = slots(N_MODEL, 10.0), np.linspace(0.0, 20.0, 37)
-    run = Run(20.0, 0.0, slots=cut, scale=10.0)
+    run = RunSettings(20.0, 0.0, slots=cut, scale=10.0)
     stopped, looked = (
-        SlottedEngine(prepare(N_MODEL, scale=10.0), parse("gmsr"), run, 0, cut) for _ in range(2)
+        SlottedEngine(Run(prepare(N_MODEL, scale=10.0), parse("gmsr"), run)) for _ in range(2)
     )
     seen = looked.look(times)
     for i, time in enumerate(times):
@@ -142,4 +143,4 @@ def test_an_unknown_policy_is_named() -> None:
 
 
 def test_a_run_can_begin_anywhere() -> None:
-    assert Run(1.0, start=(3, 4), slots=slots(N_MODEL)).start == (3, 4)
+    assert RunSettings(1.0, start=(3, 4), slots=slots(N_MODEL)).start == (3, 4)

@@ -12,11 +12,13 @@ from isocline.model.traffic import DeterministicSizes, PiecewiseArrivals
 from isocline.policies.parse import parse
 from isocline.simulate.common.kernels import counters
 from isocline.simulate.common.kernels.alias_tables import Alias
-from isocline.simulate.common.slotted_clock import LAWS, Law, slots
+from isocline.simulate.common.replication import Run
 from isocline.simulate.routing.compare import simulate
+from isocline.simulate.routing.kernels.departures import LAWS, Law
 from isocline.simulate.routing.prepare import prepare
 from isocline.simulate.routing.replicate import replicate
-from isocline.simulate.routing.run_settings import Run
+from isocline.simulate.routing.run_settings import RunSettings
+from isocline.simulate.routing.slotted_clock import slots
 from isocline.simulate.routing.slotted_engine import SlottedEngine
 from tests.builders import fleet, mixed, station
 from tests.naive import xoroshiro
@@ -27,8 +29,8 @@ TWO = fleet([HyperbolicCurve(0.9, 1.0), HyperbolicCurve(1.0, 4.0)], [0.5, 0.4], 
 
 def engine(system: RoutingSystem, policy: str, law: Law, slot: float, start: tuple[int, ...] | str):
     cut = slots(system, 1.0, slot, law)
-    run = Run(1.0, seed=11, start=start, slots=cut)  # type: ignore[arg-type]
-    return SlottedEngine(prepare(system), parse(policy), run, 2, cut)
+    run = RunSettings(1.0, seed=11, start=start, slots=cut)  # type: ignore[arg-type]
+    return SlottedEngine(Run(prepare(system), parse(policy), run, 2))
 
 
 def column(table: Alias, bits: int) -> int:
@@ -129,8 +131,8 @@ def test_one_backend_follows_its_stationary_law(law: Law) -> None:
 @pytest.mark.parametrize("timed", [True, False])
 def test_what_came_is_what_left_and_what_is_there(policy: str, timed: bool) -> None:
     cut = slots(mixed())
-    run = Run(200.0, 20.0, seed=5, percentiles=timed, slots=cut)
-    made = SlottedEngine(prepare(mixed()), parse(policy), run, 0, cut)
+    run = RunSettings(200.0, 20.0, seed=5, percentiles=timed, slots=cut)
+    made = SlottedEngine(Run(prepare(mixed()), parse(policy), run))
     made.advance(200.0)
     inside = int(made.workload.sum() + made.held.waiting.sum())
     assert made.count[counters.ARRIVALS] - made.count[counters.COMPLETIONS] == inside
@@ -151,8 +153,8 @@ def test_littles_law_holds_with_jobs_at_the_frontends() -> None:
 def test_timing_jobs_changes_nothing_else() -> None:
     runs = []
     for timed in (True, False):
-        run = Run(300.0, 20.0, seed=5, percentiles=timed, slots=slots(mixed()))
-        runs.append(replicate(prepare(mixed()), parse("gmsr"), run, 1))
+        run = RunSettings(300.0, 20.0, seed=5, percentiles=timed, slots=slots(mixed()))
+        runs.append(replicate(Run(prepare(mixed()), parse("gmsr"), run, 1)))
     one, two = runs
     assert one is not None
     assert two is not None
@@ -162,7 +164,9 @@ def test_timing_jobs_changes_nothing_else() -> None:
 
 def test_all_policies_see_the_same_arrivals() -> None:
     runs = [
-        replicate(prepare(mixed()), parse(name), Run(100.0, 20.0, slots=slots(mixed())), 3)
+        replicate(
+            Run(prepare(mixed()), parse(name), RunSettings(100.0, 20.0, slots=slots(mixed())), 3)
+        )
         for name in ("gmsr", "random", "gmsr_hold:level=0.3")
     ]
     assert all(run is not None and np.array_equal(run.arrivals, runs[0].arrivals) for run in runs)  # type: ignore[union-attr]
@@ -219,7 +223,7 @@ def test_slots_of_a_scaled_system_bring_the_same_jobs_each(scale: float) -> None
         ({"clock": "continuous", "departures": "poisson"}, "departures poisson: only"),
         ({"clock": "sundial"}, "one of continuous, slotted"),
         ({"scale": 0.0}, "scale 0.0: give a finite number above 0"),
-        ({"discipline": "fcfs"}, "use ps"),
+        ({"discipline": "fcfs"}, "discipline fcfs; leave one .*give --discipline ps"),
     ],
 )
 def test_arguments_out_of_range_are_named(options: dict[str, object], words: str) -> None:
@@ -237,7 +241,7 @@ def test_the_advised_slot_is_admitted() -> None:
 def test_other_arrivals_and_sizes_are_refused() -> None:
     base = fleet([HyperbolicCurve(1.0, 1.0)], [0.5])
     tides = Frontend("f0", PiecewiseArrivals(((0.0, 0.1), (5.0, 0.5)), 10.0))
-    with pytest.raises(UsageError, match="'f0' are not Poisson"):
+    with pytest.raises(UsageError, match="'f0' that are not Poisson"):
         slots(RoutingSystem((tides,), base.backends, base.graph))
     with pytest.raises(UsageError, match="deterministic sizes"):
         slots(fleet([HyperbolicCurve(1.0, 1.0)], [0.5], sizes=DeterministicSizes()))

@@ -7,10 +7,11 @@ from isocline.errors import UsageError
 from isocline.model.curves import HyperbolicCurve
 from isocline.model.traffic import ExponentialSizes, LognormalSizes
 from isocline.policies.parse import parse
+from isocline.simulate.common.replication import Run
 from isocline.simulate.routing.compare import simulate
 from isocline.simulate.routing.prepare import prepare
 from isocline.simulate.routing.replicate import replicate
-from isocline.simulate.routing.run_settings import Run
+from isocline.simulate.routing.run_settings import RunSettings
 from isocline.simulate.routing.slowdown import Slowdown
 from tests.builders import fleet, mixed
 from tests.naive import birth_death_mean
@@ -52,10 +53,11 @@ def test_being_told_matters_to_those_that_look_at_curves_alone() -> None:
     for policy, same in (("jsq", True), ("gmsr", False)):
         told, untold = (
             replicate(
-                prepared,
-                parse(policy),
-                Run(100.0, 9.0, slowdowns=(Slowdown("b1", 2.0, 50.0, t),)),
-                0,
+                Run(
+                    prepared,
+                    parse(policy),
+                    RunSettings(100.0, 9.0, slowdowns=(Slowdown("b1", 2.0, 50.0, t),)),
+                )
             )
             for t in (True, False)
         )
@@ -68,9 +70,11 @@ def test_being_told_matters_to_those_that_look_at_curves_alone() -> None:
 
 def test_a_slowdown_by_1_changes_nothing() -> None:
     prepared = prepare(mixed())
-    plain = replicate(prepared, parse("gmsr"), Run(100.0, 9.0), 0)
+    plain = replicate(Run(prepared, parse("gmsr"), RunSettings(100.0, 9.0)))
     slowed = (Slowdown("b1", 1.0, 100.0 - 1e-9),)
-    same = replicate(prepared.one_row_each(), parse("gmsr"), Run(100.0, 9.0, slowdowns=slowed), 0)
+    same = replicate(
+        Run(prepared.one_row_each(), parse("gmsr"), RunSettings(100.0, 9.0, slowdowns=slowed))
+    )
     assert plain is not None
     assert same is not None
     assert np.array_equal(plain.jobs[:-1], same.jobs[:-1])

@@ -50,7 +50,10 @@ def test_one_with_constant_columns_is_replayed(load: float | None) -> None:
 
 
 def test_curves_are_not_learned_from_a_trace() -> None:
-    with pytest.raises(UsageError, match="not learned with a trace; leave one of the two out"):
+    with pytest.raises(
+        UsageError,
+        match="learned curves cannot be simulated with a trace; leave one of the two out",
+    ):
         isocline.simulate(
             mixed(),
             ["gmsr"],

@@ -15,11 +15,11 @@ from isocline.model.cluster.blocks import BlockTrace
 from isocline.model.graph import CompatibilityGraph
 from isocline.policies.parse import scheduling_policy as parse
 from isocline.simulate.common.estimate import Estimate
-from isocline.simulate.routing.run_settings import Run
+from isocline.simulate.common.replication import Run
 from isocline.simulate.scheduling.compare import simulate_cluster, sweep_cluster
 from isocline.simulate.scheduling.prepare import prepare_cluster
 from isocline.simulate.scheduling.replicate import ClusterReplication, run_cluster
-from isocline.simulate.scheduling.run_settings import ClusterRun
+from isocline.simulate.scheduling.run_settings import ClusterRunSettings
 from isocline.theory.scheduling.near_data_plan import near_data_plan
 from tests.naive import erlang_c_mean
 
@@ -89,8 +89,8 @@ def test_shares_add_up_and_idle_time_is_what_service_leaves() -> None:
 def grown(cluster: Cluster, load: float, clock: Any) -> tuple[float, float]:
     """Tasks gained per unit of time in the last three quarters, and the theory's -epsilon."""
     scaled = cluster.sped_up(load * near_data_plan(cluster, replicas_to_try=0).capacity_scale)
-    run = ClusterRun(Run(50_000.0, 10_000.0, seed=3, percentiles=False), clock)
-    found = run_cluster(prepare_cluster(scaled), parse("local_first"), run, 0)
+    run = ClusterRunSettings(50_000.0, 10_000.0, seed=3, percentiles=False, clock=clock)
+    found = run_cluster(Run(prepare_cluster(scaled), parse("local_first"), run))
     assert isinstance(found, ClusterReplication)
     ends = run.ends
     slope = float(np.polyfit(ends[ends > 10_000.0], found.tasks[ends > 10_000.0], 1)[0])

@@ -34,12 +34,12 @@ from isocline.policies.scheduling.state.longest_queue import (
     top_key,
     with_more_keys,
 )
-from isocline.simulate.routing.run_settings import Run
+from isocline.simulate.common.replication import Run
 from isocline.simulate.scheduling import engine as engine_module
 from isocline.simulate.scheduling.kernels.holder_sampler import draw_servers
 from isocline.simulate.scheduling.prepare import JobList, prepare_cluster
 from isocline.simulate.scheduling.replicate import ClusterReplication, run_cluster
-from isocline.simulate.scheduling.run_settings import ClusterRun
+from isocline.simulate.scheduling.run_settings import ClusterRunSettings
 from tests.simulate.routing.naive_slotted import stationary_mean
 
 RACK = np.array([0, 1, 0, 1, 1, 2], np.int32)
@@ -172,9 +172,9 @@ def test_one_server_on_the_slotted_clock_is_its_markov_chain(local: float) -> No
     rate = 0.8 * local
     exact = stationary_mean(rate, lambda n: local if n else 0.0, "bernoulli", 250)
     cluster = lone_server(local, rate)
-    run = ClusterRun(Run(1e6, seed=1, percentiles=False), "slotted")
+    run = ClusterRunSettings(1e6, seed=1, percentiles=False, clock="slotted")
     for policy in ("local_first", "late_binding"):
-        mean, error = mean_tasks(run_cluster(prepare_cluster(cluster), parse(policy), run, 0))
+        mean, error = mean_tasks(run_cluster(Run(prepare_cluster(cluster), parse(policy), run)))
         assert error < 0.02 * exact
         assert abs(mean - exact) < 5 * error
 
@@ -187,7 +187,9 @@ def test_one_server_of_deterministic_service_is_an_md1_queue() -> None:
         service=DeterministicSizes(),
     )
     mean, error = mean_tasks(
-        run_cluster(prepare_cluster(cluster), parse("local_first"), ClusterRun(Run(100_000.0)), 0)
+        run_cluster(
+            Run(prepare_cluster(cluster), parse("local_first"), ClusterRunSettings(100_000.0))
+        )
     )
     exact = 0.7 + 0.7**2 / (2 * 0.3)  # Pollaczek-Khinchine
     assert error < 0.02 * exact
@@ -211,8 +213,8 @@ def burst(cluster: Cluster) -> JobList:
 def test_every_task_of_every_job_is_run_once(policy: str) -> None:
     cluster = Cluster.numbered(6, Rates(1.0, 0.4, 0.7), SampledTasks(2, 1.0), racks=2)
     jobs = burst(cluster)
-    run = ClusterRun(Run(800.0, drain=True))
-    found = run_cluster(prepare_cluster(cluster, jobs=jobs), parse(policy), run, 0)
+    run = ClusterRunSettings(800.0, drain=True)
+    found = run_cluster(Run(prepare_cluster(cluster, jobs=jobs), parse(policy), run))
     assert found is not None
     assert not found.exploded
     assert found.arrivals.sum() == found.completions.sum() == found.timed.sum() == 5044
@@ -230,9 +232,9 @@ def test_policies_meet_the_same_tasks_and_runs_repeat() -> None:
     )
     prepared = prepare_cluster(cluster, beneficiaries=[0, 3, 5])
     for clock in ("continuous", "slotted"):
-        run = ClusterRun(Run(200.0, seed=3), clock)  # type: ignore[arg-type]
+        run = ClusterRunSettings(200.0, seed=3, clock=clock)  # type: ignore[arg-type]
         first, again, other = (
-            run_cluster(prepared, parse(p), run, 2) for p in ("late_binding",) * 2 + ("fifo",)
+            run_cluster(Run(prepared, parse(p), run, 2)) for p in ("late_binding",) * 2 + ("fifo",)
         )
         assert first is not None
         assert again is not None
@@ -246,7 +248,7 @@ def test_policies_meet_the_same_tasks_and_runs_repeat() -> None:
 def test_a_run_that_outgrows_the_machine_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine_module, "MOST_JOBS", 3000)
     prepared = prepare_cluster(lone_server(1.0, 40.0))
-    found = run_cluster(prepared, parse("local_first"), ClusterRun(Run(1000.0)), 0)
+    found = run_cluster(Run(prepared, parse("local_first"), ClusterRunSettings(1000.0)))
     assert found is not None
     assert found.exploded
 
@@ -261,8 +263,8 @@ def test_an_option_out_of_range_is_named(words: str) -> None:
 
 def test_a_reading_must_be_known() -> None:
     with pytest.raises(UsageError, match="level 'near'"):
-        ClusterRun(Run(1.0), level="near")  # type: ignore[arg-type]
+        ClusterRunSettings(1.0, level="near")  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="drain"):
-        ClusterRun(Run(1.0, drain=True), "slotted")
+        ClusterRunSettings(1.0, drain=True, clock="slotted")
     with pytest.raises(UsageError, match="0 to 0"):
         prepare_cluster(lone_server(1.0, 0.5), beneficiaries=[1])

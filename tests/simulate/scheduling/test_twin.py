@@ -20,7 +20,7 @@ from isocline.policies.scheduling.state.columns import IDLE, LEVEL, RUNNING, SER
 from isocline.policies.scheduling.state.tasks import BORN, HEAD, HIGH, LOW, ROOM, SIZE, START, WAITS
 from isocline.simulate.common.kernels.alias_tables import BITS, alias, column_of
 from isocline.simulate.common.random_streams import ARRIVALS, EVENTS, LEAVING, SIZES, random_stream
-from isocline.simulate.routing.run_settings import Run
+from isocline.simulate.common.replication import Run
 from isocline.simulate.scheduling.engines import (
     WORKS,
     JumpEngine,
@@ -29,7 +29,7 @@ from isocline.simulate.scheduling.engines import (
     engine_for,
 )
 from isocline.simulate.scheduling.prepare import prepare_cluster
-from isocline.simulate.scheduling.run_settings import ClusterRun
+from isocline.simulate.scheduling.run_settings import ClusterRunSettings
 from tests.simulate.scheduling.naive_cluster import (
     Delay,
     Fifo,
@@ -77,8 +77,8 @@ def engine_of(text: str, racks: bool, level: str, clock: str) -> Any:
     cluster = Cluster(
         tuple("abcd"), np.array(RACKS), ("p", "q"), rates, ExplicitTasks(graph, RATES)
     )
-    run = ClusterRun(Run(100.0, seed=SEED), clock, level)  # type: ignore[arg-type]
-    return engine_for(prepare_cluster(cluster), parse(text), run, 0)
+    run = ClusterRunSettings(100.0, seed=SEED, clock=clock, level=level)  # type: ignore[arg-type]
+    return engine_for(Run(prepare_cluster(cluster), parse(text), run))
 
 
 def first_state(world: World, queues: int) -> State:
@@ -254,8 +254,8 @@ def test_service_times_follow_the_list(policy: str) -> None:
     graph = CompatibilityGraph.from_neighbours(4, TYPES)
     tasks = ExplicitTasks(graph, RATES)
     cluster = Cluster(tuple("abcd"), np.array(RACKS), ("p", "q"), Rates(1.0, 0.5, 0.75), tasks)
-    run = ClusterRun(Run(100.0, seed=SEED))
-    engine = TimelineEngine(prepare_cluster(cluster), parse(policy), run, 0)
+    run = ClusterRunSettings(100.0, seed=SEED)
+    engine = TimelineEngine(Run(prepare_cluster(cluster), parse(policy), run))
     world, queues = world_of(policy, True, "data")
     works = random_stream(SEED, 0, SIZES).standard_exponential(WORKS)
     events = stream(SEED, 0, EVENTS)

@@ -114,6 +114,7 @@ class RoutingPolicy(ABC):
     observe: ClassVar[Any] = observe_nothing  # compiled for OBSERVE
     needs_latency: ClassVar[bool] = False  # learns from `observe`
     may_hold: ClassVar[bool] = False  # may return HOLD; an engine that cannot hold jobs refuses it
+    learns: ClassVar[bool] = False  # its table is made of learned curves, which an engine keeps
 
     @abstractmethod
     def table(self, setting: Setting, workloads: FloatArray) -> FloatArray:

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from isocline.loadgen.results import LoadResult
     from isocline.model.fleet import RoutingSystem
     from isocline.report.reproduce import Reproduction
-    from isocline.simulate.routing.results import Comparison, LoadSweep
+    from isocline.simulate.common.results import LoadSweep
+    from isocline.simulate.routing.results import Comparison
     from isocline.simulate.scheduling.results import ClusterComparison
     from isocline.theory.routing.fluid_path import FluidPath
     from isocline.theory.routing.latency_routing import LatencyEquilibrium

@@ -24,7 +24,8 @@ from isocline.report.plots.style import (
 from isocline.report.plots.theme import theme
 from isocline.report.words import listed, time_unit
 from isocline.simulate.common.estimate import Estimate
-from isocline.simulate.routing.results import Comparison, LoadSweep, Sweep
+from isocline.simulate.common.results import LoadSweep
+from isocline.simulate.routing.results import Comparison, Sweep
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -22,7 +22,8 @@ from isocline.report.plots.style import (
 )
 from isocline.report.plots.theme import theme
 from isocline.report.words import kind_of
-from isocline.simulate.routing.results import Comparison, FloatArray, PolicyResult
+from isocline.simulate.common.results import FloatArray
+from isocline.simulate.routing.results import Comparison, PolicyResult
 from isocline.simulate.scheduling.results import ClusterComparison, SchedulingResult
 
 if TYPE_CHECKING:

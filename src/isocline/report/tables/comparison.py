@@ -49,7 +49,9 @@ def sweep_report(sweep: Sweep) -> RenderableType:
         for column in _service(*comparisons)
     )
     spaced = [part for one in (made, *unserved) for part in (one, Text())]
-    return Group(*spaced, *at_loads(comparisons, warnings), small(conditions(*comparisons)))
+    beyond = [Text(one.in_words, style="red") for one in sweep.infeasible]
+    said = [*at_loads(comparisons, warnings), *beyond]
+    return Group(*spaced, *said, small(conditions(*comparisons)))
 
 
 def over_loads(
@@ -106,8 +108,8 @@ def warnings(comparison: Comparison) -> list[str]:
             said.append(f"{p.policy} is unstable: jobs {_at(p.overloaded)}grow without end")
         elif p.status == "overloaded" and not beyond:
             said.append(
-                f"{p.policy} overloads {listed(p.overloaded)}: its figures are of a trace of this "
-                "length and grow with it"
+                f"{p.policy} overloads {listed(p.overloaded)}: its figures are of a "
+                f"{'trace' if replays(comparison) else 'run'} of this length and grow with it"
             )
     return said + cautions(
         comparison.policies,

@@ -4,36 +4,30 @@ Replications are added until intervals are as narrow as asked, and a length of o
 proves too short is ours to mend.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Protocol, TypeVar
+from dataclasses import dataclass, replace
+from threading import Event
+from typing import Any, Generic, Self, TypeVar, final
 
 from isocline.errors import RunTooShortError, UsageError
 from isocline.policies.parse import label
-from isocline.simulate.common.estimate import Estimate
-from isocline.simulate.common.executor import OrderedExecutor
+from isocline.simulate.common.event_budget import BUDGET, Budget
+from isocline.simulate.common.executor import Numbered, OrderedExecutor, Progress, silent
+from isocline.simulate.common.results import PolicyComparison
+from isocline.simulate.common.run_settings import SharedSettings
 from isocline.simulate.common.steady_state import more_replications
 
 # 4, 16, 64 times as long.
 LENGTHENING, MOST_LENGTHENINGS = 4.0, 3
 
 
-class _Result(Protocol):
-    @property
-    def mean_latency(self) -> Estimate | None: ...
-
-
-class _Comparison(Protocol):
-    @property
-    def policies(self) -> Sequence[_Result]: ...
-    @property
-    def replications(self) -> int: ...
-
-
-C = TypeVar("C", bound=_Comparison)
+C = TypeVar("C", bound=PolicyComparison[Any])
 G = TypeVar("G")
+L = TypeVar("L", bound=SharedSettings)
 P = TypeVar("P")
-Round = tuple[OrderedExecutor[Any], Callable[[], C]]
-"""Replications, and what judges those that are done."""
+R = TypeVar("R")
+U = TypeVar("U", bound=Numbered)
 
 
 def chosen_policies(
@@ -56,39 +50,108 @@ def chosen_policies(
     return chosen, labels
 
 
-def repeated(
-    begin: Callable[[float], "Round[C]"],
-    replications: int,
-    precision: float | None,
-    length_is_given: bool,
-) -> C:
-    """Run a comparison until it is long and precise enough.
+@final
+@dataclass(frozen=True)
+class Effort:
+    """How much is computed for a comparison, and who follows it."""
 
-    Args:
-        begin: Told how many times the default length is to be run.
-        replications: To begin with.
-        precision: Relative half-width to be reached by every mean latency; None: none.
-        length_is_given: So that it is not ours to change.
+    replications: int = 10  # to begin with
+    precision: float | None = None  # relative half-width to be reached by every mean latency
+    threads: int | None = None  # None: one per core
+    budget: float = BUDGET  # events of all replications of all policies
+    progress: Progress = silent
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Experiment(ABC, Generic[L, U, R, C]):
+    """Comparison of policies, at one length."""
+
+    settings: L  # of all replications
+    length_is_given: bool  # so that it is not ours to change
+    unit: str = "s"  # of the horizon
+
+    @property
+    @abstractmethod
+    def runs(self) -> Sequence[U]:
+        """First replication of each policy that is run."""
+
+    @property
+    @abstractmethod
+    def events(self) -> float:
+        """Estimate of the events of one replication of one policy."""
+
+    @abstractmethod
+    def rehearse(self, run: U) -> None:
+        """Compile everything that a replication calls."""
+
+    @abstractmethod
+    def replicate(self, run: U, stop: Event) -> R | None:
+        """Simulate one replication; None if `stop` was set meanwhile."""
+
+    @abstractmethod
+    def analyse(self, work: OrderedExecutor[U, R]) -> C:
+        """The comparison, from the replications that are done.
+
+        Raises:
+            RunTooShortError: They are too short.
+        """
+
+    def longer(self, factor: float) -> Self:
+        """The same, with replications so many times as long."""
+        settings = replace(self.settings, horizon=factor * self.settings.horizon)
+        return replace(self, settings=settings)
+
+
+def compare(experiment: Experiment[Any, Any, Any, C], effort: Effort) -> C:
+    """Run an experiment until it is long and precise enough.
 
     Raises:
-        RunTooShortError: As `begin`'s judge does, at the given or the greatest length.
+        RunTooShortError: As `Experiment.analyse` does, at the given or the greatest length.
+        UsageError: It would take more events than the budget.
     """
-    for longer in range(MOST_LENGTHENINGS + 1):
-        work, judge = begin(LENGTHENING**longer)
-        work.extend(replications)
+    for lengthenings in range(MOST_LENGTHENINGS + 1):
+        tried = experiment.longer(LENGTHENING**lengthenings)
+        work = _begun(tried, effort)
         try:
-            result = judge()
-            while (wanted := _needed(result, precision)) > work.count and not work.interrupted:
+            result = _analysed(tried, work)
+            while (wanted := _needed(result, effort.precision)) > work.count:
+                if work.interrupted:
+                    break
                 work.extend(wanted)
-                result = judge()
+                result = _analysed(tried, work)
             return result
         except RunTooShortError:
-            if length_is_given or longer == MOST_LENGTHENINGS:
+            if tried.length_is_given or lengthenings == MOST_LENGTHENINGS:
                 raise
     raise AssertionError("the last turn returns or raises")
 
 
-def _needed(result: _Comparison, precision: float | None) -> int:
+def _begun(tried: Experiment[Any, U, R, Any], effort: Effort) -> OrderedExecutor[U, R]:
+    """The first replications of an experiment."""
+    runs = tried.runs
+    limit = Budget(
+        tried.events,
+        tried.settings.horizon,
+        len(runs),
+        effort.budget,
+        tried.unit,
+        tried.length_is_given,
+    )
+    limit.allow(effort.replications)
+    for run in runs:
+        tried.rehearse(run)
+    work = OrderedExecutor(runs, tried.replicate, effort.threads, effort.progress, limit.allow)
+    work.extend(effort.replications)
+    return work
+
+
+def _analysed(tried: Experiment[Any, U, R, C], work: OrderedExecutor[U, R]) -> C:
+    if work.kept and work.count < 2:
+        raise KeyboardInterrupt  # nothing to report yet
+    return tried.analyse(work)
+
+
+def _needed(result: PolicyComparison[Any], precision: float | None) -> int:
     """Replications that should reach the precision, estimated from the present intervals."""
     widths = [p.mean_latency.relative_half_width for p in result.policies if p.mean_latency]
     return more_replications(max(widths, default=0.0), result.replications, precision)

@@ -1,11 +1,11 @@
 """Replications over all cores, in an order that does not depend on the number of threads."""
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from threading import Event
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, Self, TypeVar
 
 from isocline.cores import usable_cores
 
@@ -13,9 +13,19 @@ from isocline.cores import usable_cores
 # 10^5 replications is not held in memory before it starts.
 IN_FLIGHT = 4
 
-# Told after each replication: how many are done, and how many there will be.
+# Called after each replication: how many are done, and how many there will be.
 Progress = Callable[[int, int], None]
 
+
+class Numbered(Protocol):
+    """Record of a replication."""
+
+    def numbered(self, replication: int) -> Self:
+        """Another replication of the same."""
+        ...
+
+
+U = TypeVar("U", bound=Numbered)
 R = TypeVar("R")
 
 
@@ -28,24 +38,24 @@ def silent(done: int, total: int) -> None:
 
 
 @dataclass
-class OrderedExecutor(Generic[R]):
+class OrderedExecutor(Generic[U, R]):
     """Executor of replications of several policies, kept in order: `kept[p][r]`.
 
-    Kernels run without the interpreter's lock, so threads suffice; `one` depends on nothing but its
-    arguments, so the results are the same for any number of threads.
+    Kernels run without the interpreter's lock, so threads suffice; a replication depends on nothing
+    but its record, so the results are the same for any number of threads.
     """
 
-    policies: int
-    one: Callable[[int, int, Event], R | None]  # policy, replication, stop; None: it was stopped
+    runs: Sequence[U]  # one for each policy
+    replicate: Callable[[U, Event], R | None]  # None: it was stopped
     threads: int | None = None
     progress: Progress = silent
     allow: Callable[[int], None] = any_number
-    """Told how many replications are wanted of each policy before they run; raises to refuse."""
+    """Called with the replications wanted of each policy before they run; raises to refuse."""
     kept: list[list[R]] = field(init=False)
     interrupted: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
-        self.kept = [[] for _ in range(self.policies)]
+        self.kept = [[] for _ in self.runs]
 
     @property
     def count(self) -> int:
@@ -79,11 +89,12 @@ class OrderedExecutor(Generic[R]):
     def _run_in_order(self, pool: Executor, most: int, total: int, stop: Event) -> None:
         """Keep `most` tasks in flight and take their results in the order of the tasks."""
         flying: deque[tuple[int, Future[R | None]]] = deque()
-        everything = total * self.policies
+        everything = total * len(self.runs)
         self.progress(sum(map(len, self.kept)), everything)
         for replication in range(self.count, total):
-            for policy in range(self.policies):
-                flying.append((policy, pool.submit(self.one, policy, replication, stop)))
+            for policy, run in enumerate(self.runs):
+                task = pool.submit(self.replicate, run.numbered(replication), stop)
+                flying.append((policy, task))
                 if len(flying) == most:
                     self._take(*flying.popleft(), everything)
         while flying:

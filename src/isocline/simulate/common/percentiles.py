@@ -6,9 +6,9 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from isocline.simulate.common.batches import BATCH
 from isocline.simulate.common.estimate import Estimate
 from isocline.simulate.common.kernels.latency_histogram import BUCKETS, quantiles, share_above
+from isocline.simulate.common.run_settings import BATCH
 from isocline.simulate.common.statistics.intervals import interval
 
 QUANTILES = (0.5, 0.95, 0.99)

@@ -1,28 +1,20 @@
 """Steady state of a run: its existence, and the warm-up to discard."""
 
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar, final
 
 import numpy as np
-import numpy.typing as npt
 
 from isocline.errors import RunTooShortError, UsageError
+from isocline.simulate.common.measured import Blocks, blocks_of
+from isocline.simulate.common.replication import Figures
+from isocline.simulate.common.run_settings import SharedSettings
 from isocline.simulate.common.statistics.stability import Trend, trend
-from isocline.simulate.common.statistics.warm_up import mser5
-from isocline.simulate.routing.run_settings import Run
-
-FloatArray = npt.NDArray[np.float64]
+from isocline.simulate.common.statistics.warm_up import warm_up
 
 LEAST_COMPLETIONS = 100  # of a run that goes on; one that ends has the jobs that it has
 MOST_REPLICATIONS = 1000
-
-
-class Blocks(NamedTuple):
-    """R replications of one policy, in n blocks each."""
-
-    number: FloatArray  # (R, n) mean number in the system
-    completions: npt.NDArray[np.int64]  # (R, n)
-    arrivals: npt.NDArray[np.int64]  # (R, n)
 
 
 def more_replications(widest: float, count: int, precision: float | None) -> int:
@@ -34,25 +26,69 @@ def more_replications(widest: float, count: int, precision: float | None) -> int
     return min(max(wanted, count + 2), 4 * count, MOST_REPLICATIONS)
 
 
-def require_arrivals(came: int, run: Run, what: str) -> None:
-    """Raise UsageError if nothing arrived in the measured part of a run."""
+def require_arrivals(came: int, settings: SharedSettings, what: str) -> None:
+    """Raise UsageError if nothing arrived in the measured part of a settings."""
     if not came:
         raise UsageError(
-            f"from {run.warmup or 0.0:g} s, where the warm-up ends, to {run.horizon:g} s no {what} "
-            "come; give a shorter --warmup, or a longer --horizon"
+            f"from {settings.warmup or 0.0:g} s, where the warm-up ends, to "
+            f"{settings.horizon:g} s no {what} come; give a shorter --warmup, or a longer --horizon"
         )
 
 
-def grows(blocks: Blocks, run: Run) -> bool:
+F = TypeVar("F", bound=Figures)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Verdict(Generic[F]):
+    """Policies that have a steady state, or are followed to their end; by name."""
+
+    stable: Mapping[str, Sequence[F]]  # their replications
+    skip: int  # blocks of the warm-up that all have in common
+
+
+def verdict_on(
+    kept: Mapping[str, Sequence[F]],
+    settings: SharedSettings,
+    *,
+    may_grow: bool,
+    steady: bool,
+    words: tuple[str, str],
+) -> Verdict[F]:
+    """Separate unstable policies from stable ones, and find the common warm-up.
+
+    Args:
+        kept: Replications by policy.
+        settings: Of all replications.
+        may_grow: Whether a number that rises without end says: unstable.
+        steady: Whether arrivals are, so that a number that still rises says: too short.
+        words: As `discarded` has them.
+
+    Raises:
+        RunTooShortError: As `discarded`.
+    """
+    stable = {
+        name: reps
+        for name, reps in kept.items()
+        if not any(rep.exploded for rep in reps)
+        and not (may_grow and grows(blocks_of(reps), settings))
+    }
+    blocks = {name: blocks_of(reps) for name, reps in stable.items()}
+    return Verdict(stable, discarded(settings, blocks, steady, *words))
+
+
+def grows(blocks: Blocks, settings: SharedSettings) -> bool:
     """Whether the number in the system rises without end, under steady arrivals."""
-    return trend(blocks.number[:, run.discarded_blocks :]) is Trend.GROWING
+    return trend(blocks.number[:, settings.discarded_blocks :]) is Trend.GROWING
 
 
-def discarded(run: Run, stable: Mapping[str, Blocks], steady: bool, what: str, remedy: str) -> int:
+def discarded(
+    settings: SharedSettings, stable: Mapping[str, Blocks], steady: bool, what: str, remedy: str
+) -> int:
     """Blocks to discard: as given, or the most that MSER-5 asks for any policy.
 
     Args:
-        run: Of all replications.
+        settings: Of all replications.
         stable: The policies with a steady state, by name.
         steady: Whether arrivals are, so that a number that still rises says: too short.
         what: Is counted: "jobs", "tasks".
@@ -62,24 +98,24 @@ def discarded(run: Run, stable: Mapping[str, Blocks], steady: bool, what: str, r
         RunTooShortError: There is no such number, or what it leaves is not steady, or too few
             completions.
     """
-    longer = f"give --horizon {4 * run.horizon:.3g} or more{remedy}"
-    skip = run.discarded_blocks
-    if run.warmup is None:
-        found = {name: mser5(blocks.number.mean(axis=0)) for name, blocks in stable.items()}
+    longer = f"give --horizon {4 * settings.horizon:.3g} or more{remedy}"
+    skip = settings.discarded_blocks
+    if settings.warmup is None:
+        found = {name: warm_up(blocks.number) for name, blocks in stable.items()}
         for name, asked in found.items():
             if asked is None:
                 raise RunTooShortError(
-                    f"a run of {run.horizon:.4g} s is too short for {name}: by MSER-5 its warm-up "
-                    f"is more than half of it; {longer}"
+                    f"a run of {settings.horizon:.4g} s is too short for {name}: by MSER-5 its "
+                    f"warm-up is more than half of it; {longer}, or say by --warmup what to discard"
                 )
         skip = max((asked for asked in found.values() if asked is not None), default=0)
     for name, blocks in stable.items():
         if steady and trend(blocks.number[:, skip:]) != Trend.STEADY:
             raise RunTooShortError(
-                f"a run of {run.horizon:.4g} s is too short for {name}: the number of {what} is "
-                f"still rising at its end; {longer}"
+                f"a run of {settings.horizon:.4g} s is too short for {name}: the number of {what} "
+                f"is still rising at its end; {longer}"
             )
-        least = 1 if run.drain else LEAST_COMPLETIONS
+        least = 1 if settings.drain else LEAST_COMPLETIONS
         fewest = int(blocks.completions[:, skip:].sum(axis=1).min())
         came = int(blocks.arrivals[:, skip:].sum(axis=1).max())
         if fewest < least and came >= 100 * least:  # a longer run would not help
@@ -90,7 +126,7 @@ def discarded(run: Run, stable: Mapping[str, Blocks], steady: bool, what: str, r
         if fewest < least:
             raise RunTooShortError(
                 f"only {fewest} {what} completed under {name} in the measured part of a "
-                f"replication of {run.horizon:.4g} s, and a mean needs {LEAST_COMPLETIONS}; "
+                f"replication of {settings.horizon:.4g} s, and a mean needs {LEAST_COMPLETIONS}; "
                 f"{longer}"
             )
     return skip

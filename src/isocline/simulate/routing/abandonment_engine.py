@@ -4,7 +4,6 @@ from typing import final
 
 import numpy as np
 
-from isocline.policies.routing.contract import RoutingPolicy
 from isocline.simulate.common.kernels import counters
 from isocline.simulate.common.random_streams import PATIENCE, random_stream
 from isocline.simulate.routing.engines import Change, ShareEngine
@@ -17,25 +16,11 @@ from isocline.simulate.routing.kernels.abandonment import (
 )
 from isocline.simulate.routing.kernels.job_arena import place
 from isocline.simulate.routing.kernels.processor_sharing import Arriving, reschedule
-from isocline.simulate.routing.prepare import Prepared
-from isocline.simulate.routing.run_settings import Run
 
 
 @final
 class AbandonmentEngine(ShareEngine):
     """Any arrivals, sizes and patience, given as lists."""
-
-    def __init__(
-        self,
-        prepared: Prepared,
-        policy: RoutingPolicy,
-        run: Run,
-        replication: int,
-        arriving: Arriving,
-        at_start: np.random.Generator,
-    ):
-        self.key = run.seed, replication
-        super().__init__(prepared, policy, run, replication, arriving, at_start)
 
     def _fill(self) -> None:
         super()._fill()
@@ -60,14 +45,15 @@ class AbandonmentEngine(ShareEngine):
 
     def _expiries(self, there: int) -> counters.FloatArray:
         """(n,) s, when the patience of each job is over; of those of the start it begins at 0."""
+        key = self.run.settings.seed, self.run.replication
         begin = np.concatenate((self.arriving.time, np.zeros(there)))
         patience = self.prepared.system.patience
         if patience is None:
             return np.full(begin.size, np.inf)
         # The start has a stream of its own, so that it does not shift what arrivals get.
-        listed = patience.sample(random_stream(*self.key, PATIENCE), self.arriving.time.size)
+        listed = patience.sample(random_stream(*key, PATIENCE), self.arriving.time.size)
         return begin + np.concatenate(
-            (listed, patience.sample(random_stream(*self.key, PATIENCE, 1), there))
+            (listed, patience.sample(random_stream(*key, PATIENCE, 1), there))
         )
 
     def _number_those_of_the_start(self, number: int) -> None:

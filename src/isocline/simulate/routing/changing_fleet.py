@@ -99,6 +99,17 @@ class ChangingFleet:
         later = (f"{one.system.name} from {one.begin:g} s" for one in self.periods[1:])
         return (*self.failing, *later)
 
+    @property
+    def lasting(self) -> tuple[FloatArray, FloatArray]:
+        """(F,) arrival rates of the last period, and (B,) capacities in it, jobs/s.
+
+        A frontend of another period brings nothing in it.
+        """
+        last = self.periods[-1]
+        rates = np.zeros(self.system.rates.size)
+        rates[-last.system.rates.size :] = last.system.rates
+        return rates, np.array([curve.supremum for curve in last.curves])
+
     def assigned(self, trace: Trace) -> Trace:
         """The trace with each request at the frontend that it has in its period.
 

@@ -1,65 +1,24 @@
 """Engine of delays: every frontend has its own, late, view of its backends."""
 
-from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, final
 
 import numpy as np
 
-from isocline.errors import UsageError
-from isocline.policies.routing.contract import RoutingPolicy
 from isocline.simulate.common.random_streams import PHASES, random_stream
 from isocline.simulate.routing.delay import Delay
-from isocline.simulate.routing.engines import JobEngine
+from isocline.simulate.routing.engines import JobEngine, RoutingRun
 from isocline.simulate.routing.kernels.delay_queue import is_full, ring, widened
 from isocline.simulate.routing.kernels.delayed import Network, run_delayed
-from isocline.simulate.routing.prepare import Prepared
-from isocline.simulate.routing.run_settings import Run
-
-
-def delayed(
-    prepared: Prepared, delay: Delay, others: Sequence[str], policies: Sequence[RoutingPolicy]
-) -> Prepared:
-    """Prepared system with delays.
-
-    Args:
-        prepared: A system without them.
-        delay: The delays.
-        others: Names of the options in use that this engine does not have.
-        policies: What will be simulated.
-
-    Raises:
-        UsageError: There are such options, a policy holds jobs, arrivals are not Poisson, or sizes
-            not exponential.
-    """
-    if others:
-        raise UsageError(f"delay cannot be simulated with {' or '.join(others)}; leave one out")
-    holding = [policy.name for policy in policies if policy.may_hold]
-    if holding:
-        raise UsageError(f"delay cannot be simulated with {holding[0]}, which holds jobs")
-    if not prepared.memoryless:
-        raise UsageError(
-            "delay needs Poisson arrivals at constant rates and exponential sizes; the system has "
-            "others"
-        )
-    return replace(prepared, delay=delay)
 
 
 @final
 class DelayedEngine(JobEngine):
     """Engine of travelling jobs and late reports; Poisson arrivals and exponential sizes."""
 
-    def __init__(
-        self,
-        prepared: Prepared,
-        policy: RoutingPolicy,
-        run: Run,
-        replication: int,
-        delay: Delay,
-    ):
-        self.delay = delay
-        self.phases = random_stream(run.seed, replication, PHASES)
-        super().__init__(prepared, policy, run, replication)
+    def __init__(self, run: RoutingRun):
+        self.delay = run.prepared.delay or Delay()
+        self.phases = random_stream(run.settings.seed, run.replication, PHASES)
+        super().__init__(run)
 
     @property
     def workload(self) -> Any:

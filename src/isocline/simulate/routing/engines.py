@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any, final
 
 import numpy as np
+import numpy.typing as npt
 
 from isocline.draws import stream
 from isocline.learn.observed import Observed
@@ -18,7 +19,9 @@ from isocline.simulate.common.kernels.alias_tables import alias
 from isocline.simulate.common.kernels.counters import Streams
 from isocline.simulate.common.kernels.latency_histogram import BUCKETS
 from isocline.simulate.common.kernels.tournament import tournament
-from isocline.simulate.common.random_streams import EVENTS, LEAVING, POLICY
+from isocline.simulate.common.random_streams import EVENTS, LEAVING, POLICY, SIZES, random_stream
+from isocline.simulate.common.replication import Run
+from isocline.simulate.routing import arrival_list
 from isocline.simulate.routing.changing_fleet import CurveChange
 from isocline.simulate.routing.failure import BackendFailure
 from isocline.simulate.routing.kernels.blocks import Blocks, read, unread
@@ -35,8 +38,11 @@ from isocline.simulate.routing.kernels.processor_sharing import (
 from isocline.simulate.routing.kernels.tracked_chain import track
 from isocline.simulate.routing.kernels.uniformised import jump
 from isocline.simulate.routing.prepare import Prepared
-from isocline.simulate.routing.run_settings import Run
+from isocline.simulate.routing.run_settings import RunSettings
 from isocline.simulate.routing.slowdown import Slowdown, slower
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int32]
 
 FIRST_WORKLOADS = 64  # tabulated at the start; doubled whenever a backend holds more
 # Events after which a run that is drained looks which backends are empty by now.
@@ -44,31 +50,37 @@ _DRAINED_AT_ONCE = 1000.0
 
 
 Change = Slowdown | CurveChange | BackendFailure
+RoutingRun = Run[Prepared, RoutingPolicy, RunSettings]
 
 
 class Engine(ABC):
-    """State of one run of one policy."""
+    """State of one run."""
 
-    def __init__(self, prepared: Prepared, policy: RoutingPolicy, run: Run, replication: int):
+    def __init__(self, run: RoutingRun):
+        prepared, policy, settings = run.prepared, run.policy, run.settings
+        self.run = run
         self.prepared = prepared
         self.policy = policy
         self.choose, self.observe = policy.functions()
         self.actual = prepared  # `prepared` is what the policy knows
         # At equal times a policy learns of new curves before it sends jobs again.
-        coming: list[Change] = [*run.slowdowns, *run.changes, *run.failures]
+        coming: list[Change] = [*settings.slowdowns, *settings.changes, *settings.failures]
         self.coming = sorted(coming, key=lambda change: change.time)
         # A curve may change while its backend is slowed down, and the other way round.
         self.curves = list(prepared.system.curves)
         self.slowness = np.ones(len(self.curves))
         self.known_slowness = np.ones(len(self.curves))  # to policies
-        self.start = self._start(run)
+        self.start = self._start()
         self.size = FIRST_WORKLOADS
         while self.start.max(initial=0) + 1 >= self.size:
             self.size *= 2
         self.view = prepared.view(policy, self.size)
         self.system = prepared.tables(self.size)
         self.streams = Streams(
-            *(stream(run.seed, replication, purpose) for purpose in (EVENTS, POLICY, LEAVING))
+            *(
+                stream(settings.seed, run.replication, purpose)
+                for purpose in (EVENTS, POLICY, LEAVING)
+            )
         )
         self.count = np.zeros(counters.COUNTERS, np.int64)
         self.gauge = np.zeros(counters.GAUGES)
@@ -80,11 +92,12 @@ class Engine(ABC):
         """True jobs at each backend, (B,), whatever the policy knows of them."""
         return self.view.workload
 
-    def _start(self, run: Run) -> Any:
-        if run.start == "empty":
+    def _start(self) -> Any:
+        start = self.run.settings.start
+        if start == "empty":
             return np.zeros(self.prepared.row.size, np.int32)
-        if not isinstance(run.start, str):
-            return np.array(run.start, np.int32)
+        if not isinstance(start, str):
+            return np.array(start, np.int32)
         return np.round(self.prepared.optimum.workloads).astype(np.int32)
 
     def _fill(self) -> None:
@@ -119,6 +132,26 @@ class Engine(ABC):
     def drain(self) -> None:
         """Run until the last job has left, as none comes any more; raises as `advance` does."""
         self.advance(float("inf"))
+
+    def look(self, times: FloatArray) -> IntArray:
+        """Run to the last of (T,) increasing times, s: (T, B) jobs at each backend at each of them.
+
+        Raises:
+            PolicyError, ExplodedError: As `advance`.
+        """
+        seen = np.empty((times.size, self.start.size), np.int32)
+        for i, time in enumerate(times):
+            self.advance(float(time))
+            seen[i] = self.workload
+        return seen
+
+    def lengths_and_areas(self, blocks: Blocks) -> tuple[FloatArray, FloatArray]:
+        """(n,) length of each block, and the integral of the jobs over it; s, or ticks."""
+        return np.diff(blocks.end, prepend=0.0), blocks.gauges[:, counters.JOB_SECONDS]
+
+    def listed_work(self, since: float) -> FloatArray | None:  # noqa: ARG002
+        """(F,) work of the listed jobs that come from `since` on, s; None if none are listed."""
+        return None
 
     def _advance(self, until: float) -> None:
         """Run to time `until`, s; raises as `advance` does."""
@@ -188,6 +221,10 @@ class Engine(ABC):
 @final
 class JumpEngine(Engine):
     """Engine of means only."""
+
+    def lengths_and_areas(self, blocks: Blocks) -> tuple[FloatArray, FloatArray]:
+        ticks = np.diff(blocks.counts[:, counters.EVENTS], prepend=0).astype(np.float64)
+        return ticks, blocks.counts[:, counters.AREA].astype(np.float64)
 
     def _kernel(self, until: float) -> int:
         ticks = round(until * self.system.speed)
@@ -287,20 +324,21 @@ class TrackEngine(JobEngine):
 
 
 class ShareEngine(JobEngine):
-    """Engine of any arrivals and sizes, given as a list."""
+    """Engine of any arrivals and sizes, as a list that is drawn in advance."""
 
-    def __init__(
-        self,
-        prepared: Prepared,
-        policy: RoutingPolicy,
-        run: Run,
-        replication: int,
-        arriving: Arriving,
-        at_start: np.random.Generator,
-    ):
-        self.arriving = arriving
-        self.at_start = at_start
-        super().__init__(prepared, policy, run, replication)
+    def __init__(self, run: RoutingRun, arriving: Arriving | None = None):
+        """Prepare a run; `arriving` are its jobs, by default those of its system or trace."""
+        key = run.settings.seed, run.replication
+        self.arriving = _listed(run) if arriving is None else arriving
+        self.at_start = random_stream(*key, SIZES, 1)
+        super().__init__(run)
+
+    def listed_work(self, since: float) -> FloatArray:
+        jobs, frontends = self.arriving, self.prepared.system.graph.sources
+        came = jobs.time >= since
+        return np.asarray(
+            np.bincount(jobs.frontend[came], jobs.size[came], minlength=frontends), np.float64
+        )
 
     def _fill(self) -> None:
         super()._fill()
@@ -338,3 +376,12 @@ class ShareEngine(JobEngine):
             until,
             self.policy.needs_latency,
         )
+
+
+def _listed(run: RoutingRun) -> Arriving:
+    """Jobs of one replication: of a trace, or drawn."""
+    system, trace = run.prepared.system, run.prepared.trace
+    key = run.settings.seed, run.replication, run.settings.horizon
+    if trace is None:
+        return arrival_list.sampled(system, *key)
+    return arrival_list.replayed(system, trace, *key)

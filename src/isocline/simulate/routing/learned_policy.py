@@ -1,8 +1,8 @@
 """A policy on learned curves, beside the same policy on the true ones."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, ClassVar, final
 
 import numpy as np
 
@@ -21,6 +21,7 @@ _FEW = np.arange(8.0)  # jobs, enough to tell two tables apart
 class LearnedPolicy(Wrapped):
     """A policy whose table is made from learned curves in place of the system's."""
 
+    learns: ClassVar[bool] = True
     policy: RoutingPolicy
     learning: "Learning"
 
@@ -30,12 +31,9 @@ class LearnedPolicy(Wrapped):
 
 
 def with_learned(
-    policies: Sequence[RoutingPolicy],
-    labels: Sequence[str],
-    setting: Setting,
-    learning: "Learning | None",
-) -> tuple[list[RoutingPolicy], list[str]]:
-    """After each policy that looks at curves, the same one learning them; and their labels.
+    policies: Mapping[str, RoutingPolicy], setting: Setting, learning: "Learning | None"
+) -> dict[str, RoutingPolicy]:
+    """After each policy that looks at curves, the same one learning them; by name in tables.
 
     With no `learning` the policies as they are.
 
@@ -43,27 +41,24 @@ def with_learned(
         UsageError: None of the policies looks at curves.
     """
     if learning is None:
-        return list(policies), list(labels)
-    chosen: list[RoutingPolicy] = []
-    named: list[str] = []
-    for policy, label in zip(policies, labels, strict=True):
-        chosen.append(policy)
-        named.append(label)
+        return dict(policies)
+    chosen: dict[str, RoutingPolicy] = {}
+    for label, policy in policies.items():
+        chosen[label] = policy
         if looks_at_curves(policy, setting):
             _require_learnable(policy, label, setting)
-            chosen.append(LearnedPolicy(policy, learning))
-            named.append(f"{label} learned")
+            chosen[f"{label} learned"] = LearnedPolicy(policy, learning)
     if len(chosen) == len(policies):
         raise UsageError(
-            f"learning: none of {', '.join(labels)} looks at service curves; add one that does, "
+            f"learning: none of {', '.join(policies)} looks at service curves; add one that does, "
             "such as gmsr or least_expected_latency, or leave out learn"
         )
-    return chosen, named
+    return chosen
 
 
 def looks_at_curves(policy: RoutingPolicy, setting: Setting) -> bool:
     """Whether a policy's table depends on the speed of one backend, so that learning has a use."""
-    if isinstance(policy, LearnedPolicy):
+    if policy.learns:
         return False
     first, *others = setting.curves
     changed = replace(setting, curves=(first.scaled(0.5), *others))
@@ -71,10 +66,8 @@ def looks_at_curves(policy: RoutingPolicy, setting: Setting) -> bool:
 
 
 def _require_learnable(policy: RoutingPolicy, label: str, setting: Setting) -> None:
-    plain = policy.table(setting, _FEW).shape == (len(setting.curves), _FEW.size)
-    if policy.may_hold or not plain:
-        what = "holds jobs" if policy.may_hold else "has more than one row for a curve"
+    if policy.table(setting, _FEW).shape != (len(setting.curves), _FEW.size):
         raise UsageError(
-            f"learning: policy {label} {what}, for which curves are not learned; leave it out, "
-            "or leave out learn"
+            f"learning: policy {label} has more than one row for a curve, for which curves are not "
+            "learned; leave it out, or leave out learn"
         )

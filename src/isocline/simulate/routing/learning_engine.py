@@ -13,17 +13,13 @@ from typing import final
 import numpy as np
 import numpy.typing as npt
 
-from isocline.errors import UsageError
 from isocline.learn.learner import Learner
 from isocline.learn.observed import Observed
-from isocline.model.traffic import Trace
 from isocline.policies.arrays import table_of
 from isocline.simulate.common.kernels import counters
-from isocline.simulate.routing.engines import TrackEngine
+from isocline.simulate.routing.engines import RoutingRun, TrackEngine
 from isocline.simulate.routing.kernels.blocks import Blocks
 from isocline.simulate.routing.learned_policy import LearnedPolicy
-from isocline.simulate.routing.prepare import Prepared
-from isocline.simulate.routing.run_settings import Run
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -34,16 +30,10 @@ class LearningEngine(TrackEngine):
 
     policy: LearnedPolicy
 
-    def __init__(
-        self,
-        prepared: Prepared,
-        policy: LearnedPolicy,
-        run: Run,
-        replication: int,
-        trace: Trace | None = None,
-    ):
-        _require_supported(prepared, policy, run, trace)
-        super().__init__(prepared.one_row_each(), policy, run, replication)
+    def __init__(self, run: RoutingRun):
+        policy = run.policy
+        assert isinstance(policy, LearnedPolicy)  # the one policy that learns
+        super().__init__(replace(run, prepared=run.prepared.one_row_each()))
         self.learner = Learner(self.view.workload.size, policy.learning, self.size)
         self._show(range(self.learner.backends))
 
@@ -76,19 +66,3 @@ class LearningEngine(TrackEngine):
 
     def _tell(self) -> None:
         """Do nothing: a learner finds changes by itself."""
-
-
-def _require_supported(
-    prepared: Prepared, policy: LearnedPolicy, run: Run, trace: Trace | None
-) -> None:
-    for refused, what in (
-        (trace is not None, "a trace"),
-        (not prepared.memoryless, "arrivals that are not Poisson, or sizes not exponential"),
-        (run.slots is not None, "the slotted clock"),
-        (prepared.delay is not None, "delay"),
-        (run.listed, "policies that hold jobs"),
-    ):
-        if refused:
-            raise UsageError(
-                f"{policy.name}: curves are not learned with {what}; leave one of the two out"
-            )

@@ -4,11 +4,15 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 import numpy as np
+import numpy.typing as npt
 
 from isocline.flow import capacity_scale
 from isocline.interpretable import interpreted_if_small
+from isocline.policies.routing.contract import RoutingPolicy, Setting
 from isocline.simulate.routing.slowdown import Slowdown, factors_at
 from isocline.theory.routing.piecewise_parameters import Period
+
+FloatArray = npt.NDArray[np.float64]
 
 Span = tuple[float, float]
 """Beginning and end, s; the end is inf for one that lasts."""
@@ -41,6 +45,25 @@ def _beyond(period: Period, slowdowns: Sequence[Slowdown], time: float) -> bool:
         graph.edges, lambda: capacity_scale(graph, system.rates, capacities)
     )
     return found.scale <= 1.0
+
+
+def overloaded_by(
+    policy: RoutingPolicy, setting: Setting, rates: FloatArray, capacities: FloatArray
+) -> list[int]:
+    """Backends that a policy with fixed shares sends more than they can serve.
+
+    Args:
+        policy: The policy.
+        setting: What it is set up with.
+        rates: (F,) arrivals at the frontends, jobs/s.
+        capacities: (B,) jobs/s.
+    """
+    shares = policy.shares(setting)
+    if shares is None:
+        return []
+    graph = setting.graph
+    inflow = np.bincount(graph.sink, shares * rates[graph.source], minlength=graph.sinks)
+    return np.flatnonzero(inflow >= capacities).tolist()
 
 
 def spans_in_words(spans: Iterable[Span]) -> str:

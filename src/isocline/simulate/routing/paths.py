@@ -19,11 +19,13 @@ from isocline.model.starts import Start, jobs_at_start
 from isocline.policies.parse import Function, label, routing_policy
 from isocline.policies.routing.contract import RoutingPolicy
 from isocline.record import Record, data_frame
-from isocline.simulate.common.slotted_clock import Clock, Law, slots_of
-from isocline.simulate.routing.prepare import Prepared, prepare
-from isocline.simulate.routing.replicate import _engine
-from isocline.simulate.routing.run_settings import Run
-from isocline.simulate.routing.slotted_engine import SlottedEngine
+from isocline.simulate.common.replication import Run
+from isocline.simulate.common.run_settings import Clock
+from isocline.simulate.routing.engine_choice import engine_for
+from isocline.simulate.routing.kernels.departures import Law
+from isocline.simulate.routing.prepare import prepare
+from isocline.simulate.routing.run_settings import RunSettings
+from isocline.simulate.routing.slotted_clock import slots_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -127,11 +129,12 @@ def paths(
     cut = slots_of(clock, system, scale, slot, departures)
     prepared = prepare(system, scale=scale)
     first = np.rint(jobs_at_start(names, start) * scale).astype(int)
-    run = Run(horizon, 0.0, seed, tuple(first.tolist()), slots=cut, scale=scale)
+    settings = RunSettings(horizon, 0.0, seed, start=tuple(first.tolist()), slots=cut, scale=scale)
+    run = Run(prepared, chosen, settings)
     times = np.linspace(0.0, horizon, points)
     with ThreadPoolExecutor(threads or usable_cores()) as pool:
-        found = pool.map(lambda r: _path(prepared, chosen, run, r, times), range(replications))
-        workloads = np.stack(list(found))
+        found = pool.map(lambda r: engine_for(run.numbered(r)).look(times), range(replications))
+        workloads = np.stack(list(found)).astype(np.float64)
     return Paths(
         system.name,
         label(policy),
@@ -142,17 +145,3 @@ def paths(
         scale,
         seed,
     )
-
-
-def _path(
-    prepared: Prepared, policy: RoutingPolicy, run: Run, replication: int, times: FloatArray
-) -> FloatArray:
-    """(T, B) jobs."""
-    engine = _engine(prepared, policy, run, replication, None)
-    if isinstance(engine, SlottedEngine):
-        return np.asarray(engine.look(times), dtype=np.float64)
-    seen = np.empty((times.size, prepared.row.size))
-    for i, time in enumerate(times):
-        engine.advance(float(time))
-        seen[i] = engine.workload
-    return seen

@@ -12,7 +12,7 @@ from isocline.errors import InfeasibleError, UsageError
 from isocline.flow import capacity_scale
 from isocline.model.curves import Curve, ServersCurve
 from isocline.model.fleet import RoutingSystem
-from isocline.model.traffic import ExponentialSizes, PoissonArrivals
+from isocline.model.traffic import ExponentialSizes, PoissonArrivals, Trace
 from isocline.policies.arrays import memory_of, option_of, parameter_of, table_of
 from isocline.policies.routing.contract import RoutingPolicy, Setting, View
 from isocline.simulate.common.kernels.alias_tables import Alias, alias
@@ -41,6 +41,7 @@ class Prepared:
     places: npt.NDArray[np.int32]  # (B,) jobs served at once
     optimum: FluidOptimum  # or, of a load that cannot be served, that of the most that can be
     delay: Delay | None = None
+    trace: Trace | None = None  # replayed in place of the system's own arrivals
 
     @cached_property
     def setting(self) -> Setting:
@@ -80,8 +81,7 @@ class Prepared:
     @property
     def memoryless(self) -> bool:
         """Poisson arrivals at constant rates and exponential sizes: no clock per job is needed."""
-        poisson = all(isinstance(f.arrivals, PoissonArrivals) for f in self.system.frontends)
-        return poisson and isinstance(self.system.sizes, ExponentialSizes)
+        return not laws_of(self.system)
 
     def tables(self, workloads: int) -> System:
         """The kernels' constants, with curves tabulated at 0 .. workloads - 1."""
@@ -170,6 +170,16 @@ def prepared_with(
         np.array(places, dtype=np.int32),
         optimum,
     )
+
+
+def laws_of(system: RoutingSystem) -> str:
+    """Arrivals or sizes that need a clock for each job, in words; empty if all are memoryless."""
+    for frontend in system.frontends:
+        if not isinstance(frontend.arrivals, PoissonArrivals):
+            return f"arrivals at frontend {frontend.name!r} that are not Poisson at a constant rate"
+    if not isinstance(system.sizes, ExponentialSizes):
+        return f"{system.sizes.type} sizes, which are not exponential"
+    return ""
 
 
 def nearly_optimal(system: RoutingSystem) -> FluidOptimum:

@@ -7,15 +7,11 @@ import numpy as np
 import numpy.typing as npt
 
 from isocline.draws import stream
-from isocline.policies.routing.contract import RoutingPolicy
 from isocline.simulate.common.random_streams import ARRIVALS
-from isocline.simulate.common.slotted_clock import Slots
-from isocline.simulate.routing.engines import JobEngine
+from isocline.simulate.routing.engines import JobEngine, RoutingRun
 from isocline.simulate.routing.kernels.departures import LARGEST, Departures, departures
 from isocline.simulate.routing.kernels.held_jobs import held, with_room
 from isocline.simulate.routing.kernels.slotted import LOOKED, Slotted, run_slots
-from isocline.simulate.routing.prepare import Prepared
-from isocline.simulate.routing.run_settings import Run
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int32]
@@ -25,26 +21,21 @@ IntArray = npt.NDArray[np.int32]
 class SlottedEngine(JobEngine):
     """Arrivals, routing and departures slot by slot; a policy may hold jobs."""
 
-    def __init__(
-        self,
-        prepared: Prepared,
-        policy: RoutingPolicy,
-        run: Run,
-        replication: int,
-        slots: Slots,
-    ):
-        self.slots = slots
-        self.timed = run.percentiles or policy.needs_latency
-        super().__init__(prepared, policy, run, replication)
-        graph = prepared.system.graph
+    def __init__(self, run: RoutingRun):
+        settings, system = run.settings, run.prepared.system
+        assert settings.slots is not None  # else the choice of engines is wrong
+        self.slots = slots = settings.slots
+        self.timed = settings.percentiles or run.policy.needs_latency
+        super().__init__(run)
+        graph = system.graph
         self.held = held(graph.sources)
-        mean = float(prepared.system.rates.sum()) * slots.length
+        mean = float(system.rates.sum()) * slots.length
         self.slotted = Slotted(
             slots.length,
             mean,
             math.exp(-mean) if mean <= LARGEST else 0.0,
             self._law(),
-            stream(run.seed, replication, ARRIVALS),
+            stream(settings.seed, run.replication, ARRIVALS),
             np.zeros(graph.sinks, np.int32),
             np.array([-1, 0, 0], np.int64),
             np.empty(0),
@@ -52,11 +43,6 @@ class SlottedEngine(JobEngine):
         )
 
     def look(self, times: FloatArray) -> IntArray:
-        """Run to the last of (T,) increasing times, s: (T, B) jobs at each backend at each of them.
-
-        Raises:
-            PolicyError, ExplodedError: As `advance`.
-        """
         seen = np.empty((times.size, self.start.size), np.int32)
         self.slotted.left[LOOKED] = 0
         self.slotted = self.slotted._replace(times=times, seen=seen)

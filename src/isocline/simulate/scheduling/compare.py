@@ -7,7 +7,6 @@ bound stands beside every mean.
 
 from collections.abc import Sequence
 from dataclasses import replace
-from threading import Event
 from typing import Any
 
 import numpy as np
@@ -18,31 +17,25 @@ from isocline.model.cluster import Cluster, SlotArrivals
 from isocline.model.cluster.blocks import BlockTrace
 from isocline.policies.parse import scheduling_policy
 from isocline.policies.scheduling.contract import SchedulingPolicy
-from isocline.simulate.common.adaptive_runs import Round, chosen_policies, repeated
-from isocline.simulate.common.executor import OrderedExecutor, Progress, silent
-from isocline.simulate.common.slotted_clock import Clock
+from isocline.simulate.common.adaptive_runs import Effort, chosen_policies, compare
+from isocline.simulate.common.event_budget import BUDGET
+from isocline.simulate.common.executor import Progress, silent
+from isocline.simulate.common.run_settings import ONE_LOAD, Clock, usual_horizon
 from isocline.simulate.common.steady_state import require_arrivals
-from isocline.simulate.routing.event_budget import BUDGET, Budget
-from isocline.simulate.routing.run_settings import Run
-from isocline.simulate.scheduling.analysis import judge_cluster
+from isocline.simulate.scheduling.experiment import ClusterExperiment
 from isocline.simulate.scheduling.prepare import prepare_cluster
-from isocline.simulate.scheduling.replicate import ClusterReplication, rehearse, run_cluster
 from isocline.simulate.scheduling.results import ClusterComparison, ClusterSweep
-from isocline.simulate.scheduling.run_settings import ClusterRun, Level
+from isocline.simulate.scheduling.run_settings import ClusterRunSettings, Level
 from isocline.simulate.scheduling.scenario import ClusterScenario, cluster_scenario
 
 DEFAULT_POLICIES = ("local_first", "jsq_maxweight", "late_binding")
-# A default run is long enough for a 1 % half-width at moderate load, and for clusters of any size
-# goes on for 200 times the mean service time, so that a start from empty is forgotten.
-DEFAULT_TASKS = 200_000
-DEFAULT_SERVICES = 200.0
 
 
 @checked(
     arrivals=in_words("a string such as 'variance=4' or 'dispersion=2'"),
     replicas=at_least(1),
     time_scale=POSITIVE,
-    load=POSITIVE,
+    load=ONE_LOAD,
     horizon=POSITIVE,
     warmup=NOT_NEGATIVE,
     replications=at_least(2),
@@ -112,45 +105,38 @@ def simulate_cluster(
         law = SlotArrivals.parse(arrivals, cluster.arrival_rate)
         cluster = replace(cluster, arrivals=law)
     scene = cluster_scenario(cluster, clock, trace, replicas, time_scale, load, seed)
-    length = _length(scene, horizon, warmup, seed, percentiles)
+    until = horizon if horizon is not None else _usual_horizon(scene)
+    if scene.length is not None:
+        until = scene.length if horizon is None else min(horizon, scene.length)
+        warmup = warmup or 0.0
+    elif scene.clock == "slotted":
+        until = float(round(until))
+        warmup = None if warmup is None else float(round(warmup))
+    settings = ClusterRunSettings(
+        until,
+        warmup,
+        seed,
+        percentiles,
+        drain=scene.jobs is not None,
+        clock=clock,
+        level=level,
+    )
     if scene.jobs is not None:
-        times = scene.jobs.time
-        came = (times >= (length.warmup or 0.0)) & (times < length.horizon)
-        require_arrivals(int(np.count_nonzero(came)), length, "tasks")
-    prepared = prepare_cluster(scene.cluster, beneficiaries=scene.beneficiaries, jobs=scene.jobs)
-    # By theory no policy can serve this load.
-    alive = [] if scene.load >= 1.0 and scene.jobs is None else chosen
-
-    def begin(factor: float) -> Round[ClusterComparison]:
-        longer = length
-        if factor > 1.0:
-            longer = _length(scene, factor * length.horizon, warmup, seed, percentiles)
-        run = ClusterRun(longer, clock, level)
-        limit = Budget(
-            _events(scene, longer), longer.horizon, len(alive), budget,
-            "slots" if clock == "slotted" else "s", scene.jobs is not None or horizon is not None,
-        )  # fmt: skip
-        limit.allow(replications)
-
-        for rehearsed in alive:
-            rehearse(prepared, rehearsed, run)
-
-        def one(policy: int, replication: int, stop: Event) -> ClusterReplication | None:
-            return run_cluster(prepared, alive[policy], run, replication, stop)
-
-        work = OrderedExecutor(len(alive), one, threads, progress, limit.allow)
-        return work, lambda: judge_cluster(scene, run, work, chosen, labels)
-
-    return repeated(begin, replications, precision, horizon is not None or trace is not None)
+        came = (scene.jobs.time >= (warmup or 0.0)) & (scene.jobs.time < until)
+        require_arrivals(int(np.count_nonzero(came)), settings, "tasks")
+    experiment = ClusterExperiment(
+        settings=settings,
+        length_is_given=horizon is not None or trace is not None,
+        unit="slots" if settings.slotted else "s",
+        scene=scene,
+        prepared=prepare_cluster(scene.cluster, beneficiaries=scene.beneficiaries, jobs=scene.jobs),
+        policies=dict(zip(labels, chosen, strict=True)),
+    )
+    return compare(experiment, Effort(replications, precision, threads, budget, progress))
 
 
-def _events(scene: ClusterScenario, length: Run) -> float:
-    """Estimate the number of events of one replication of one policy."""
-    cluster = scene.cluster
-    if scene.jobs is not None:
-        return 2.0 * float(scene.jobs.count[scene.jobs.time < length.horizon].sum())
-    # A tick of the clock at each server for each local service, whether it is busy or not.
-    return (cluster.arrival_rate + cluster.size * cluster.rates.local) * length.horizon
+def _usual_horizon(scene: ClusterScenario) -> float:
+    return usual_horizon(scene.cluster.arrival_rate, 1.0 / scene.cluster.rates.remote)
 
 
 @checked(loads=POSITIVE)
@@ -166,23 +152,3 @@ def sweep_cluster(
         raise UsageError("loads []: give at least one, as a share of what can be served")
     each = [simulate_cluster(cluster, policies, load=load, **options) for load in sorted(loads)]
     return ClusterSweep(tuple(each))
-
-
-def _length(
-    scene: ClusterScenario,
-    horizon: float | None,
-    warmup: float | None,
-    seed: int,
-    percentiles: bool,
-) -> Run:
-    """Length of a run: a trace once from its start and drained, anything else to a horizon."""
-    if scene.length is not None:
-        until = scene.length if horizon is None else min(horizon, scene.length)
-        return Run(until, warmup or 0.0, seed, percentiles=percentiles, drain=True)
-    service = 1.0 / scene.cluster.rates.remote
-    default = max(DEFAULT_TASKS / scene.cluster.arrival_rate, DEFAULT_SERVICES * service)
-    until = default if horizon is None else horizon
-    if scene.clock == "slotted":
-        until = float(round(until))
-        warmup = None if warmup is None else float(round(warmup))
-    return Run(until, warmup, seed, percentiles=percentiles)

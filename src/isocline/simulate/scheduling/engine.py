@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 
 from isocline.draws import stream
 from isocline.errors import PolicyError
@@ -42,10 +43,14 @@ from isocline.policies.scheduling.state.transitions import REASONS, SchedulerSta
 from isocline.simulate.common.growth_limit import MOST_JOBS, ExplodedError
 from isocline.simulate.common.kernels.latency_histogram import BUCKETS
 from isocline.simulate.common.random_streams import ARRIVALS, EVENTS, POLICY, random_stream
+from isocline.simulate.common.replication import Run
 from isocline.simulate.scheduling.kernels import state
 from isocline.simulate.scheduling.kernels.state import no_samples
 from isocline.simulate.scheduling.prepare import PreparedCluster
-from isocline.simulate.scheduling.run_settings import ClusterRun
+from isocline.simulate.scheduling.run_settings import ClusterRunSettings
+
+FloatArray = npt.NDArray[np.float64]
+ClusterRun = Run[PreparedCluster, SchedulingPolicy, ClusterRunSettings]
 
 MOST_STARTS = 64  # after one event; a policy that is asked more often is asked again at the next
 
@@ -53,15 +58,14 @@ MOST_STARTS = 64  # after one event; a policy that is asked more often is asked 
 class ClusterEngine(ABC):
     """State of one run of one policy."""
 
-    def __init__(
-        self, prepared: PreparedCluster, policy: SchedulingPolicy, run: ClusterRun, replication: int
-    ):
-        self.prepared, self.policy, self.run = prepared, policy, run
-        seed = run.length.seed
-        self.placing = random_stream(seed, replication, ARRIVALS)
-        self.events = stream(seed, replication, EVENTS)
-        self.draws = stream(seed, replication, POLICY)
-        self.timed = run.length.percentiles
+    def __init__(self, run: ClusterRun):
+        self.run = run
+        self.prepared, self.policy, self.settings = run.prepared, run.policy, run.settings
+        prepared, key = self.prepared, (self.settings.seed, run.replication)
+        self.placing = random_stream(*key, ARRIVALS)
+        self.events = stream(*key, EVENTS)
+        self.draws = stream(*key, POLICY)
+        self.timed = self.settings.percentiles
         self.sampler = prepared.sampler()
         self.book, self.view = self._empty()
         self.samples = no_samples(prepared.cluster.size, prepared.beneficiaries)
@@ -73,9 +77,9 @@ class ClusterEngine(ABC):
 
     def _empty(self) -> tuple[SchedulerState, ClusterView]:
         prepared, policy = self.prepared, self.policy
-        setting = replace(prepared.setting, slotted=self.run.clock == "slotted")
+        setting = replace(prepared.setting, slotted=self.settings.slotted)
         rack, racks = setting.rack, setting.racks
-        by_data = policy.by_data or self.run.level == "data"
+        by_data = policy.by_data or self.settings.level == "data"
         keeps = by_data or self.timed or self._keeps()
         queues = queues_of(policy, setting)
         desk = np.zeros((queues, COLUMNS if racks == 1 else COLUMNS_WITH_RACKS), np.int32)
@@ -124,6 +128,20 @@ class ClusterEngine(ABC):
                 self._refill()
             else:
                 self._enlarge()
+
+    def drain(self) -> None:
+        """Run until the last task has ended, as none comes any more; raises as `advance` does."""
+        self.advance(float("inf"))
+
+    @property
+    def job_latencies(self) -> FloatArray:
+        """(J,) latencies of the jobs of a block trace, nan if unfinished; (0,) without one."""
+        return np.zeros(0)
+
+    @property
+    def mean_work(self) -> float:
+        """Mean time of all tasks at rate 1, where it is drawn in advance; else 1."""
+        return 1.0
 
     def _called(self, until: float) -> int:
         """Call the kernel once; an exception of a user's function inside it is a PolicyError."""

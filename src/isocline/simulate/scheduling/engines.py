@@ -1,47 +1,35 @@
-"""The engines of a cluster's three kernels."""
+"""Engines of the scheduling simulator, one per kernel, and what each runs."""
 
 from typing import final
 
 import numpy as np
 
 from isocline.draws import stream
+from isocline.model.cluster import Cluster
 from isocline.model.traffic import ExponentialSizes
-from isocline.policies.scheduling.contract import LOCAL, SchedulingPolicy
+from isocline.policies.scheduling.contract import LOCAL
+from isocline.simulate.common.engine_choice import EngineKind, Feature, asked, chosen
 from isocline.simulate.common.kernels.alias_tables import BITS
 from isocline.simulate.common.kernels.tournament import tournament
 from isocline.simulate.common.random_streams import LEAVING, SIZES, random_stream
-from isocline.simulate.scheduling.engine import ClusterEngine
+from isocline.simulate.common.run_settings import Clock
+from isocline.simulate.scheduling.engine import ClusterEngine, ClusterRun, FloatArray
 from isocline.simulate.scheduling.kernels import state
 from isocline.simulate.scheduling.kernels.event_driven import Jobs, follow
 from isocline.simulate.scheduling.kernels.lookahead import room
 from isocline.simulate.scheduling.kernels.slotted import play
 from isocline.simulate.scheduling.kernels.uniformised import jump
-from isocline.simulate.scheduling.prepare import PreparedCluster
-from isocline.simulate.scheduling.run_settings import ClusterRun
 
 WORKS = 1 << 14  # service times, or numbers of arrivals, drawn at once
-
-
-def engine_for(
-    prepared: PreparedCluster, policy: SchedulingPolicy, run: ClusterRun, replication: int
-) -> ClusterEngine:
-    """Choose the quickest engine that can do the run."""
-    if run.clock == "slotted":
-        return SlottedEngine(prepared, policy, run, replication)
-    memoryless = isinstance(prepared.cluster.service, ExponentialSizes)
-    if memoryless and prepared.jobs is None:
-        return JumpEngine(prepared, policy, run, replication)
-    return TimelineEngine(prepared, policy, run, replication)
 
 
 @final
 class JumpEngine(ClusterEngine):
     """Engine for continuous time, Poisson arrivals and exponential service."""
 
-    def __init__(
-        self, prepared: PreparedCluster, policy: SchedulingPolicy, run: ClusterRun, replication: int
-    ):
-        super().__init__(prepared, policy, run, replication)
+    def __init__(self, run: ClusterRun):
+        super().__init__(run)
+        prepared = run.prepared
         local = float(prepared.setting.rate[LOCAL])
         servers = prepared.cluster.size * local
         arrivals = prepared.cluster.arrival_rate
@@ -78,11 +66,10 @@ class JumpEngine(ClusterEngine):
 class TimelineEngine(ClusterEngine):
     """Engine for continuous time, any law of service, Poisson arrivals or a list of jobs."""
 
-    def __init__(
-        self, prepared: PreparedCluster, policy: SchedulingPolicy, run: ClusterRun, replication: int
-    ):
-        super().__init__(prepared, policy, run, replication)
-        self.working = random_stream(run.length.seed, replication, SIZES)
+    def __init__(self, run: ClusterRun):
+        super().__init__(run)
+        prepared = run.prepared
+        self.working = random_stream(run.settings.seed, run.replication, SIZES)
         self.works = np.zeros(WORKS)
         self.drawn = -WORKS, 0.0  # how many works, and their sum
         self.count[state.NEXT] = WORKS  # none is drawn as yet
@@ -112,8 +99,11 @@ class TimelineEngine(ClusterEngine):
             self.count[state.NEXT] = 0
 
     @property
+    def job_latencies(self) -> FloatArray:
+        return self.jobs.latency
+
+    @property
     def mean_work(self) -> float:
-        """Mean time that the tasks so far take at rate 1; 1 if there were none."""
         upto = int(self.count[state.NEXT])
         tasks = self.drawn[0] + upto
         return (self.drawn[1] + float(self.works[:upto].sum())) / tasks if tasks > 0 else 1.0
@@ -144,11 +134,10 @@ class TimelineEngine(ClusterEngine):
 class SlottedEngine(ClusterEngine):
     """Engine for the slotted clock: arrivals of any variance, geometric service."""
 
-    def __init__(
-        self, prepared: PreparedCluster, policy: SchedulingPolicy, run: ClusterRun, replication: int
-    ):
-        super().__init__(prepared, policy, run, replication)
-        self.leaving = stream(run.length.seed, replication, LEAVING)
+    def __init__(self, run: ClusterRun):
+        super().__init__(run)
+        prepared = run.prepared
+        self.leaving = stream(run.settings.seed, run.replication, LEAVING)
         self.arriving = np.empty(WORKS, np.int64)
         self.count[state.NEXT] = WORKS  # none is drawn as yet
         self.count[state.TO_COME] = -1
@@ -186,3 +175,37 @@ class SlottedEngine(ClusterEngine):
             until,
             self.timed,
         )
+
+
+F = Feature
+_COMMON = frozenset({F.LATENCIES})
+# On the slotted clock services are geometric, whatever their law in continuous time.
+ENGINES: tuple[EngineKind[ClusterEngine], ...] = (
+    EngineKind(JumpEngine, _COMMON | {F.CONTINUOUS}),
+    EngineKind(TimelineEngine, _COMMON | {F.CONTINUOUS, F.TRACE, F.LAWS}),
+    EngineKind(SlottedEngine, _COMMON | {F.SLOTTED, F.VARIANCE, F.LAWS}),
+)
+
+
+def engine_for(run: ClusterRun) -> ClusterEngine:
+    """Make the quickest engine that can do a run.
+
+    Raises:
+        UsageError: None can.
+    """
+    cluster, settings = run.prepared.cluster, run.settings
+    make = chosen(ENGINES, features_of(cluster, settings.clock, run.prepared.jobs is not None))
+    return make(run)
+
+
+def features_of(cluster: Cluster, clock: Clock, trace: bool) -> dict[Feature, str]:
+    """Features that a run of a cluster asks of its engine."""
+    return asked(
+        {
+            F.TRACE: trace,
+            F.VARIANCE: cluster.arrivals.dispersion != 1.0,
+            F.SLOTTED: clock == "slotted",
+            F.CONTINUOUS: clock == "continuous",
+            F.LAWS: not isinstance(cluster.service, ExponentialSizes),
+        }
+    )

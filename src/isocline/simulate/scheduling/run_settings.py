@@ -1,14 +1,14 @@
-"""Specification of a cluster's run: length, clock, and the distance that sets durations."""
+"""Settings of a run of the scheduling simulator."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, final
 
 import numpy as np
 import numpy.typing as npt
 
 from isocline.errors import UsageError
-from isocline.simulate.common.slotted_clock import CLOCKS, Clock
-from isocline.simulate.routing.run_settings import Run
+from isocline.simulate.common.run_settings import CLOCKS, Clock, SharedSettings
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -18,11 +18,12 @@ LEVELS: tuple[Level, ...] = ("data", "queue")
 
 @final
 @dataclass(frozen=True)
-class ClusterRun:
-    """Length, clock and reading of the paper of one replication."""
+class ClusterRunSettings(SharedSettings):
+    """Length, clock and reading of the paper of one replication.
 
-    length: Run
-    """Horizon, warm-up, seed, blocks, percentiles; seconds, or slots on the slotted clock."""
+    Times are seconds, or slots on the slotted clock.
+    """
+
     clock: Clock = "continuous"
     level: Level = "data"
     """What makes a task local to the server that runs it. `data`: that the server holds its data.
@@ -30,16 +31,20 @@ class ClusterRun:
     R_m ~ Bern(gamma) whenever server m serves another queue, even if it holds the data, too)."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for name, value, allowed in (("clock", self.clock, CLOCKS), ("level", self.level, LEVELS)):
             if value not in allowed:
                 raise UsageError(f"{name} {value!r}: give one of {', '.join(allowed)}")
-        if self.length.slots is not None or self.length.slowdowns:
-            raise UsageError("slots and slowdowns: not for clusters; the clock is enough")
-        if self.clock == "slotted" and self.length.drain:
+        if self.slotted and self.drain:
             raise UsageError("drain: not on the slotted clock; use the continuous one")
 
     @property
+    def slotted(self) -> bool:
+        """Whether time goes in slots."""
+        return self.clock == "slotted"
+
+    @cached_property
     def ends(self) -> FloatArray:
         """(blocks,) the end of each block; whole slots on the slotted clock."""
-        ends = self.length.ends
-        return np.rint(ends) if self.clock == "slotted" else ends
+        ends = super().ends
+        return np.rint(ends) if self.slotted else ends

@@ -10,7 +10,9 @@ import numpy.typing as npt
 from isocline.errors import UsageError
 from isocline.model.cluster import Cluster, ExplicitTasks, SampledTasks
 from isocline.model.cluster.blocks import BlockTrace
-from isocline.simulate.common.slotted_clock import Clock
+from isocline.simulate.common.engine_choice import chosen
+from isocline.simulate.common.run_settings import Clock
+from isocline.simulate.scheduling.engines import ENGINES, features_of
 from isocline.simulate.scheduling.lower_bound import Bound, least_latency
 from isocline.simulate.scheduling.prepare import JobList
 from isocline.theory.scheduling.capacity_region import is_overloaded
@@ -39,6 +41,14 @@ class ClusterScenario:
         return np.flatnonzero(is_overloaded(self.balanced, self.cluster.rates.local))
 
     @property
+    def overloaded(self) -> tuple[str, ...]:
+        """Servers that are brought more than can be served, if any are."""
+        if self.load < 1.0:
+            return ()
+        names = self.cluster.servers
+        return tuple(names[m] for m in self.beneficiaries) or names
+
+    @property
     def bound(self) -> Bound:
         """Lower bound for all policies.
 
@@ -63,8 +73,8 @@ def cluster_scenario(
 
     Raises:
         UsageError: A factor or a load is not above 0, rates are no probabilities on the slotted
-            clock, a trace is to be replayed on it, replicas are given without a trace, or the
-            arrivals have a variance of their own on the continuous clock, or one that is too small.
+            clock, replicas are given without a trace, no engine runs all of this together, or the
+            arrivals have a variance that is too small.
     """
     for name, value in (("time scale", time_scale), ("load", load)):
         if value is not None and not 0 < value < float("inf"):
@@ -75,8 +85,6 @@ def cluster_scenario(
             raise UsageError(
                 f"trace {trace.name}: it holds one job, so that it has no rate; give two or more"
             )
-        if clock == "slotted":
-            raise UsageError("slotted clock: a trace is replayed by the continuous one alone")
         holders = trace.place(cluster, _replicas(cluster, replicas), seed)
         cluster = _with_accesses(cluster, trace, holders)
     elif replicas is not None:
@@ -84,13 +92,9 @@ def cluster_scenario(
             "replicas: only for a trace, whose chunks are placed; else the system file says how "
             "many there are"
         )
+    chosen(ENGINES, features_of(cluster, clock, trace is not None))
     if clock == "slotted":
         cluster.rates.require_slotted()
-    elif cluster.arrivals.dispersion != 1.0:
-        raise UsageError(
-            "arrivals of a given variance are numbers per slot, and others than Poisson come on "
-            "the slotted clock alone; give --clock slotted, or leave them out"
-        )
     plan = _planned(cluster, seed)
     speed = time_scale if load is None else load * plan.capacity_scale
     if speed != 1.0:

@@ -25,7 +25,9 @@ from isocline.flow import (
     solve,
     tiers,
 )
+from isocline.flow.curve_shapes import curve_parts
 from isocline.interpretable import interpreted_if_small
+from isocline.model.curves import ServersCurve
 from isocline.model.fleet import RoutingSystem
 from isocline.theory.routing.magnitudes import extremes_named
 from isocline.theory.routing.missing_edges import missing_edges
@@ -131,7 +133,24 @@ def overload(system: RoutingSystem, supply: FloatArray, solved: LevelFlow) -> In
 
 def _problem(system: RoutingSystem, rates: FloatArray | None) -> LevelFlowProblem:
     supply = system.rates if rates is None else rates
+    _require_prices(system)
     return LevelFlowProblem(system.graph, supply, Prices.of_curves(system.curves))
+
+
+def _require_prices(system: RoutingSystem) -> None:
+    """Raise UsageError, with its name, if a backend's curve has no price 1/l'(N).
+
+    `servers` curves have one that is tilted, unless they are members of a pool.
+    """
+    for backend in system.backends:
+        for part in curve_parts(backend.curve):
+            alone = part is backend.curve and isinstance(part, ServersCurve)
+            if not (part.strictly_concave or alone):
+                raise UsageError(
+                    f"backend {backend.name!r}: a {part.type} curve says that it is not strictly "
+                    "concave, so that one more job has no one price 1/l'(N) there; give a strictly "
+                    "concave curve (docs/own.md)"
+                )
 
 
 def _infeasible(system: RoutingSystem, scale: CapacityScale, solved: LevelFlow) -> Plan:

@@ -3,21 +3,58 @@
 K. P. White, Simulation 69(6), 1997: of the means of batches of five observations discard the first
 d that make the standard error of the rest least. If that d lies in the second half, the run is too
 short to say.
+
+By chance it lies there in 1 to 8 of 100 runs that keep their level, the more the slower the number
+in the system forgets. So a run is refused only if its halves do not clearly agree.
 """
 
 import numpy as np
 import numpy.typing as npt
 
-from isocline.simulate.common.batches import BATCH
+from isocline.simulate.common.run_settings import BATCH
+from isocline.simulate.common.statistics import student_t
 
 FloatArray = npt.NDArray[np.float64]
 
 
+# Halves whose means differ, with a confidence of 95 %, by less than this share of the level agree.
+# Of 4000 simulated runs that began 90 % below their level, 691 had an MSER-5 in the second half; 16
+# of these were let through, and one was off by more than this.
+AGREEING = 0.1
+
+
+def warm_up(number: FloatArray) -> int | None:
+    """Observations to discard of R >= 2 replications, (R, n), of the number in the system.
+
+    A multiple of 5; None if the run is too short.
+    """
+    series = number.mean(axis=0)
+    found = mser5(series)
+    if found is not None:
+        return found
+    errors = _errors(series)
+    skip = int(np.argmin(errors[: errors.size // 2 + 1])) * BATCH
+    return skip if _halves_agree(number[:, skip:]) else None
+
+
 def mser5(series: FloatArray) -> int | None:
     """Observations of `series` (n,) to discard, a multiple of 5; None if the run is too short."""
+    errors = _errors(series)
+    # The last quarter is no candidate: the variance of a handful of points is small by chance.
+    best = int(np.argmin(errors[: 3 * errors.size // 4]))
+    return None if best > errors.size // 2 else best * BATCH
+
+
+def _errors(series: FloatArray) -> FloatArray:
+    """Squared standard error of the mean of what is left after the first d batches, for each d."""
     batches = series[: series.size // BATCH * BATCH].reshape(-1, BATCH).mean(axis=1)
     n = batches.size
-    # The last quarter is no candidate: the variance of a handful of points is small by chance.
-    errors = [float(np.var(batches[d:])) / (n - d) for d in range(3 * n // 4)]
-    best = int(np.argmin(errors))
-    return None if best > n // 2 else best * BATCH
+    return np.array([float(np.var(batches[d:])) / (n - d) for d in range(n)])
+
+
+def _halves_agree(number: FloatArray) -> bool:
+    first, second = (half.mean(axis=1) for half in np.array_split(number, 2, axis=1))
+    rise = second - first
+    count = rise.size
+    half_width = student_t.quantile(0.975, count - 1) * float(rise.std(ddof=1)) / np.sqrt(count)
+    return bool(abs(rise.mean()) + half_width <= AGREEING * number.mean())

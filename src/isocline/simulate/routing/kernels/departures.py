@@ -13,16 +13,17 @@ P(D = 0) would underflow are drawn as sums of parts.
 """
 
 import math
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from isocline.compiled import kernel
 from isocline.draws import uniform
-from isocline.simulate.common.slotted_clock import Law
 
 FloatArray = npt.NDArray[np.float64]
+Law = Literal["bernoulli", "binomial", "poisson"]
+LAWS: tuple[Law, ...] = ("bernoulli", "binomial", "poisson")
 BERNOULLI, BINOMIAL, POISSON = range(3)
 
 # e^-690 = 1e-300 is still a normal double, and so is every later term that counts.

@@ -7,20 +7,18 @@ l(N) * slot <= 1 at every N: slot <= 1 / sup l. In the system scaled by c (Secti
 """
 
 from dataclasses import dataclass
-from typing import Literal, final
+from typing import final
 
 import numpy as np
 import numpy.typing as npt
 
 from isocline.errors import UsageError
 from isocline.model.fleet import RoutingSystem
-from isocline.model.traffic import ExponentialSizes, PoissonArrivals
+from isocline.simulate.common.run_settings import CLOCKS, Clock
+from isocline.simulate.routing.kernels.departures import LAWS, Law
+from isocline.simulate.routing.prepare import laws_of
 
 FloatArray = npt.NDArray[np.float64]
-Clock = Literal["continuous", "slotted"]
-CLOCKS: tuple[Clock, ...] = ("continuous", "slotted")
-Law = Literal["bernoulli", "binomial", "poisson"]
-LAWS: tuple[Law, ...] = ("bernoulli", "binomial", "poisson")
 
 USUAL = 1.0  # s: rates are per slot in the paper
 # What is admitted but for rounding is admitted.
@@ -61,7 +59,8 @@ def slots(
         UsageError: The slot is not admitted (names the backend and the longest that is), the law is
             unknown, or arrivals or sizes are not those of the slotted model.
     """
-    _require_memoryless(system)
+    if laws := laws_of(system):
+        raise UsageError(f"slotted clock: its model has no {laws}; use --clock continuous")
     if law is not None and law not in LAWS:
         raise UsageError(f"departures {law!r}: give one of {', '.join(LAWS)}")
     enlarged = system.enlarged(scale)
@@ -83,23 +82,15 @@ def slots_of(
     scale: float = 1.0,
     slot: float | None = None,
     law: Law | None = None,
-    discipline: str = "ps",
-    replays: bool = False,
 ) -> Slots | None:
-    """`slots`, or None for continuous time; `replays` says that a trace brings the jobs.
+    """`slots`, or None for continuous time.
 
     Raises:
-        UsageError: As `slots`; or an option is the other clock's, or does not go with a trace.
+        UsageError: As `slots`; or an option is the other clock's.
     """
     if clock not in CLOCKS:
         raise UsageError(f"clock {clock!r}: give one of {', '.join(CLOCKS)}")
-    if replays and scale != 1.0:
-        raise UsageError(f"scale {scale:g}: a trace has the jobs that it has; leave out --scale")
     if clock == "slotted":
-        if replays:
-            raise UsageError("slotted clock: a trace has its own times; use --clock continuous")
-        if discipline != "ps":
-            raise UsageError(f"discipline {discipline}: in slots any job may leave; use ps")
         return slots(system, scale, slot, law)
     for name, value in (("slot", slot), ("departures", law)):
         if value is not None:
@@ -130,17 +121,3 @@ def _require_admitted(system: RoutingSystem, longest: FloatArray, slot: float, l
         f"slot {slot:g} s: backend {system.backends[worst].name!r} would finish {why} in a slot; "
         f"give --slot {advised:g} or less{other}"
     )
-
-
-def _require_memoryless(system: RoutingSystem) -> None:
-    for frontend in system.frontends:
-        if not isinstance(frontend.arrivals, PoissonArrivals):
-            raise UsageError(
-                f"slotted clock: arrivals at frontend {frontend.name!r} are not Poisson at a "
-                "constant rate, as its model has them; use --clock continuous"
-            )
-    if not isinstance(system.sizes, ExponentialSizes):
-        raise UsageError(
-            f"slotted clock: departures have a law of their own in place of {system.sizes.type} "
-            "sizes; use --clock continuous"
-        )

@@ -10,9 +10,6 @@ from dataclasses import dataclass
 from typing import final
 
 from isocline.errors import UsageError
-from isocline.model.traffic import Trace
-from isocline.simulate.routing.prepare import Prepared
-from isocline.simulate.routing.run_settings import Run
 
 BUDGET = 2e10
 """Events of all replications of all policies: a quarter of an hour on two cores."""
@@ -65,22 +62,3 @@ def _digits(value: float, digits: int, toward: Callable[[float], float]) -> str:
     unit = 10.0 ** (math.floor(math.log10(value)) + 1 - digits)
     # A number that has so few digits must not become another by the rounding of the quotient.
     return f"{toward(round(value / unit, 9)) * unit:.{digits}g}"
-
-
-def events_of(prepared: Prepared, run: Run, trace: Trace | None = None) -> float:
-    """Estimate the number of events of one replication of one policy."""
-    system = prepared.system
-    arrivals = float(system.rates.sum())
-    if trace is not None:
-        return 2.0 * trace.times.size * min(run.horizon / trace.length, 1.0)
-    if run.slots is not None:  # a slot costs as much as an event at each backend
-        each = run.horizon / run.slots.length
-        return each * system.graph.sinks + 2.0 * arrivals * run.horizon
-    if run.listed or not prepared.memoryless:
-        return 2.0 * arrivals * run.horizon
-    # Possible departures come at the peak rates, whether a job leaves or not.
-    rate = arrivals + float(system.capacities.sum())
-    if prepared.delay is not None:
-        every = prepared.delay.every
-        rate += 3.0 * arrivals + (system.graph.sinks / every if every else 0.0)
-    return rate * run.horizon

@@ -1,0 +1,188 @@
+"""Experiment of the routing simulator: policies on one prepared system, from runs to a result."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from threading import Event
+from typing import final
+
+import numpy as np
+
+from isocline.policies.routing.contract import RoutingPolicy
+from isocline.simulate.common.adaptive_runs import Experiment
+from isocline.simulate.common.executor import OrderedExecutor
+from isocline.simulate.common.measured import Measured
+from isocline.simulate.common.replication import Run
+from isocline.simulate.common.steady_state import Verdict, require_arrivals, verdict_on
+from isocline.simulate.routing.engines import RoutingRun
+from isocline.simulate.routing.estimates import summary, unstable
+from isocline.simulate.routing.lower_bound import Bound, least_job_seconds
+from isocline.simulate.routing.prepare import Prepared
+from isocline.simulate.routing.replicate import Replication, rehearse, replicate
+from isocline.simulate.routing.results import Comparison, PolicyResult
+from isocline.simulate.routing.run_settings import RunSettings
+from isocline.simulate.routing.scenario import Scenario
+
+Work = OrderedExecutor[RoutingRun, Replication]
+
+
+@final
+@dataclass(frozen=True, eq=False, kw_only=True)
+class RoutingExperiment(Experiment[RunSettings, RoutingRun, Replication, Comparison]):
+    """Routing policies on one system at one load."""
+
+    scene: Scenario
+    prepared: Prepared
+    policies: Mapping[str, RoutingPolicy]  # by name in tables
+    unstable: frozenset[str]  # by theory, and so not run
+    overloaded: Mapping[str, Sequence[str]]  # backends that theory says a policy overloads
+
+    @property
+    def _alive(self) -> dict[str, RoutingPolicy]:
+        return {n: policy for n, policy in self.policies.items() if n not in self.unstable}
+
+    @property
+    def runs(self) -> list[RoutingRun]:
+        return [Run(self.prepared, policy, self.settings) for policy in self._alive.values()]
+
+    @property
+    def events(self) -> float:
+        return events_of(self.prepared, self.settings)
+
+    def rehearse(self, run: RoutingRun) -> None:
+        rehearse(run)
+
+    def replicate(self, run: RoutingRun, stop: Event) -> Replication | None:
+        return replicate(run, stop)
+
+    def analyse(self, work: Work) -> Comparison:
+        scene, prepared, settings = self.scene, self.prepared, self.settings
+        names = [backend.name for backend in scene.system.backends]
+        kept = dict(zip(self._alive, work.kept, strict=True))
+        verdict = verdict_on(
+            kept,
+            settings,
+            # With patience every policy has a steady state; a number that still rises is of a
+            # short run. Else, where rates change, it follows the arrivals.
+            may_grow=scene.steady and scene.system.patience is None,
+            steady=scene.steady,
+            words=("jobs", " or --start fluid"),
+        )
+        parts = {
+            name: Measured(reps, settings.ends, verdict.skip)
+            for name, reps in verdict.stable.items()
+        }
+        bound = self._bound(list(parts.values()))
+        beyond = scene.bottleneck if scene.overloaded else ()
+        first = parts.get(next(iter(self.policies)))
+        results: list[PolicyResult] = []
+        for number, name in enumerate(self.policies):
+            if name in parts:
+                result = summary(
+                    name,
+                    parts[name],
+                    first if number else None,
+                    prepared,
+                    settings,
+                    bound,
+                    # Where jobs leave unfinished, less is served than comes.
+                    known_means=prepared.memoryless and scene.steady and not settings.interrupted,
+                    overloaded=beyond or self.overloaded[name],
+                )
+            else:
+                reps = kept.get(name, [])
+                result = unstable(name, reps, names, self.overloaded[name], settings.scale)
+            results.append(result)
+        return self._comparison(work, tuple(results), verdict, bound)
+
+    def _bound(self, parts: Sequence[Measured[Replication]]) -> Bound:
+        """Lower bound for all policies; `parts` are those of the policies that have figures."""
+        prepared, settings = self.prepared, self.settings
+        if self.scene.fleet is not None or self.scene.system.patience is not None:
+            # While a fleet changes, none is known; jobs that give up make L and W as small as you
+            # like.
+            return Bound(math.nan, math.nan, None)
+        if settings.drain and parts:
+            return self._bound_of_drained(parts)
+        rates = prepared.system.rates
+        least = prepared.least_jobs
+        return Bound(least / float(rates.sum()), least / settings.scale, None)
+
+    def _bound_of_drained(self, parts: Sequence[Measured[Replication]]) -> Bound:
+        """The largest that holds for all parts, by when the work of each was done.
+
+        One holds for all policies that are done as early as the one that it is for. For the others
+        it is seen to hold, or the next one is tried; the last is that of those that were done last.
+        """
+        system, settings, slowdowns = self.prepared.system, self.settings, self.scene.slowdowns
+        require_arrivals(int(parts[0].total("arrivals").min()), settings, "jobs")
+        rate = float(system.rates.sum())
+        least = min(float(part.latencies(rate).mean()) for part in parts)
+        count = np.max([part.total("timed") for part in parts], axis=0)
+        ends = settings.horizon + np.array([[rep.after for rep in part.reps] for part in parts])
+        # Listed jobs have the same work under every policy. Else the least is a bound for all.
+        work_of = np.min([[rep.work for rep in part.reps] for part in parts], axis=0)
+        for done in (*sorted(ends, key=lambda row: float(row.mean())), ends.max(axis=0)):
+            seconds = [
+                least_job_seconds(system, served, slowdowns, parts[0].begin, end)
+                for served, end in zip(work_of, done.tolist(), strict=True)
+            ]
+            latency = float(np.mean(seconds / count))
+            if latency <= least:
+                break
+        jobs = float(np.mean(seconds)) / parts[0].length
+        return Bound(latency, jobs / settings.scale, float(done.max()))
+
+    def _comparison(
+        self,
+        work: Work,
+        results: tuple[PolicyResult, ...],
+        verdict: Verdict[Replication],
+        bound: Bound,
+    ) -> Comparison:
+        scene, settings, skip = self.scene, self.settings, verdict.skip
+        patience = scene.system.patience
+        return Comparison(
+            system=scene.system.name,
+            source=settings.slots.source if settings.slots else scene.source,
+            backends=tuple(backend.name for backend in scene.system.backends),
+            load=scene.load,
+            lower_bound=bound.jobs,
+            lower_bound_latency=bound.latency,
+            policies=results,
+            times=settings.ends,
+            horizon=settings.horizon,
+            warmup=float(settings.ends[skip - 1]) if skip else 0.0,
+            warmup_rule="MSER-5" if settings.warmup is None else "given",
+            replications=work.count,
+            seed=settings.seed,
+            interrupted=work.interrupted,
+            scale=settings.scale,
+            slot=settings.slots.length if settings.slots else None,
+            departures=settings.slots.law if settings.slots else None,
+            delay=self.prepared.delay,
+            finished_by=bound.finished_by,
+            patience=patience.in_words if patience else None,
+            deadline=settings.deadline,
+            beyond_capacity=scene.overloads,
+            percentiles=settings.percentiles,
+        )
+
+
+def events_of(prepared: Prepared, settings: RunSettings) -> float:
+    """Estimate the number of events of one replication of one policy."""
+    system, trace, horizon = prepared.system, prepared.trace, settings.horizon
+    arrivals = float(system.rates.sum())
+    if trace is not None:
+        return 2.0 * trace.times.size * min(horizon / trace.length, 1.0)
+    if settings.slots is not None:  # a slot costs as much as an event at each backend
+        each = horizon / settings.slots.length
+        return each * system.graph.sinks + 2.0 * arrivals * horizon
+    if settings.listed or not prepared.memoryless:
+        return 2.0 * arrivals * horizon
+    # Possible departures come at the peak rates, whether a job leaves or not.
+    rate = arrivals + float(system.capacities.sum())
+    if prepared.delay is not None:
+        every = prepared.delay.every
+        rate += 3.0 * arrivals + (system.graph.sinks / every if every else 0.0)
+    return rate * horizon
