@@ -1,8 +1,8 @@
 """Stochastic simulation: engines over compiled kernels, replications, statistics.
 
-Read `routing/` or `scheduling/`, which are laid out alike: `compare` (several policies),
-`replicate` (one run), `kernels/` (its events), `analysis` and `estimates` (results). `common/` has
-what both use.
+Read `routing/` or `scheduling/`, which are laid out alike: `compare` (what a user calls),
+`experiment` (several policies), `replicate` (one run), `kernels/` (its events), `estimates` and
+`results`. `common/` has what both use.
 
 The package can be called: `isocline.simulate(system, policies=[...])` is
 `isocline.simulate.routing.compare.simulate`, although this folder has the name of that

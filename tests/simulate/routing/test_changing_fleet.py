@@ -220,7 +220,7 @@ def test_a_trace_without_frontends_is_refused_where_there_is_a_choice() -> None:
         .policies[0]
         .completed
     )
-    with pytest.raises(UsageError, match="has to be told where each request comes in"):
+    with pytest.raises(UsageError, match="needs to know where each request comes in"):
         simulate(two, ["jsq"], trace=trace, changes=[(9.0, two)])
 
 

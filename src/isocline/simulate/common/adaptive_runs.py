@@ -53,7 +53,7 @@ def chosen_policies(
 @final
 @dataclass(frozen=True)
 class Effort:
-    """How much is computed for a comparison, and who follows it."""
+    """Computing effort of a comparison: replications, threads, budget."""
 
     replications: int = 10  # to begin with
     precision: float | None = None  # relative half-width to be reached by every mean latency

@@ -14,7 +14,7 @@ from isocline.errors import UsageError
 
 @final
 class Feature(Enum):
-    """What a run may ask of its engine: in words, and how to do without."""
+    """Feature that a run may ask of its engine: name in messages, and remedy."""
 
     LATENCIES = "latencies of jobs", "leave out percentiles"
     CONTINUOUS = "the continuous clock", "give --clock slotted"
@@ -43,7 +43,7 @@ class Feature(Enum):
 
     @property
     def remedy(self) -> str:
-        """How to do without."""
+        """Advice on leaving it out."""
         return self.value[1]
 
 

@@ -106,7 +106,7 @@ F = TypeVar("F", bound=Figures)
 
 @final
 class Columns(NamedTuple):
-    """Where an engine's kernel counts and sums what both simulators record."""
+    """Columns of the counters and sums that both simulators record."""
 
     # Of `count`:
     present: int
@@ -142,7 +142,7 @@ class Recorder(ABC, Generic[E, F]):
 
     @abstractmethod
     def left_over(self, number: int) -> str:
-        """What to say of a policy under which jobs are left when all others have gone."""
+        """Message on a policy under which jobs are left when all others have gone."""
 
     def replicate(self, stop: Event | None = None) -> F | None:
         """Run to the end; None if `stop` was set meanwhile.

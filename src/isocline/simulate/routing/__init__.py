@@ -1,5 +1,5 @@
 """Simulation of routing systems.
 
-Read `compare` (several policies), `replicate` (one run), `engines` and `kernels/` (its events),
-then `analysis` and `estimates` (from runs to results).
+Read `compare` (what a user calls), `experiment` (several policies, from runs to a result),
+`replicate` (one run), `engines` and `kernels/` (its events), then `estimates`.
 """

@@ -126,7 +126,7 @@ class ChangingFleet:
             known = frontends_of(one.system, trace)
             if known is None and len(one.system.frontends) > 1:
                 raise UsageError(
-                    f"trace {trace.name}: a fleet that changes has to be told where each request "
+                    f"trace {trace.name}: a fleet that changes needs to know where each request "
                     "comes in; name the column, as in --trace-columns time=ts,frontend=..."
                 )
             mine = period == p

@@ -138,7 +138,7 @@ def simulate(
         percentiles: Time every job; without, means come at about twice the speed.
         threads: By default one per core; results do not depend on it.
         budget: Refuse to run more events than this, in all replications of all policies.
-        progress: Told after each replication.
+        progress: Called after each replication with how many are done, and how many there will be.
 
     Raises:
         InfeasibleError: The load cannot be served by any policy, and there is no trace that ends;

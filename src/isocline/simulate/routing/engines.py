@@ -64,8 +64,8 @@ class Engine(ABC):
         self.choose, self.observe = policy.functions()
         self.actual = prepared  # `prepared` is what the policy knows
         # At equal times a policy learns of new curves before it sends jobs again.
-        coming: list[Change] = [*settings.slowdowns, *settings.changes, *settings.failures]
-        self.coming = sorted(coming, key=lambda change: change.time)
+        changes: list[Change] = [*settings.slowdowns, *settings.changes, *settings.failures]
+        self.upcoming = sorted(changes, key=lambda change: change.time)
         # A curve may change while its backend is slowed down, and the other way round.
         self.curves = list(prepared.system.curves)
         self.slowness = np.ones(len(self.curves))
@@ -113,8 +113,8 @@ class Engine(ABC):
             PolicyError: The policy returned an edge that is not its frontend's.
             ExplodedError: There are more jobs than can be kept.
         """
-        while self.coming and self.coming[0].time <= until:
-            change = self.coming.pop(0)
+        while self.upcoming and self.upcoming[0].time <= until:
+            change = self.upcoming.pop(0)
             self._advance(change.time)
             self._change(change)
         self._advance(until)
@@ -199,17 +199,17 @@ class Engine(ABC):
         if not isinstance(change, Slowdown) or change.told:
             known = slower(curve, self.known_slowness[backend])
             self.prepared = self.prepared.with_curve(backend, known)
-            self._tell()
+            self._show_curves()
 
     def _set_rates(self, backend: int) -> None:  # noqa: ARG002 - others have a clock for each
         """Use the rates of `actual` from now on."""
         self.system = self.system._replace(rate=self.actual.rates(self.size))
         self.gauge[counters.RATE] = self.system.rate[self.view.row, self.view.workload].sum()
 
-    def _tell(self) -> None:
+    def _show_curves(self) -> None:
         """Give the policy the curves of `prepared`."""
-        told = self.prepared.view(self.policy, self.size)
-        self.view = self.view._replace(table=told.table, parameter=told.parameter)
+        known = self.prepared.view(self.policy, self.size)
+        self.view = self.view._replace(table=known.table, parameter=known.parameter)
 
     @abstractmethod
     def _kernel(self, until: float) -> int: ...
@@ -244,9 +244,9 @@ class JobEngine(Engine):
         super()._fill()
         self.jobs = arena(self.start.size)
         for backend in np.flatnonzero(self.start).tolist():
-            self._seat(backend, int(self.start[backend]))
+            self._place(backend, int(self.start[backend]))
 
-    def _seat(self, backend: int, count: int) -> None:
+    def _place(self, backend: int, count: int) -> None:
         """Give the initial jobs a segment with space for one more, and a birth before time 0."""
         room = int(self.jobs.room[backend])
         if count >= room:
@@ -281,7 +281,7 @@ class TrackEngine(JobEngine):
         return None, 0
 
     def advance_blocks(self, blocks: Blocks, last: int) -> None:
-        if self.coming:  # at times of their own, between the ends of blocks
+        if self.upcoming:  # at times of their own, between the ends of blocks
             super().advance_blocks(blocks, last)
         else:
             self._finish(lambda: self._track(blocks, last))

@@ -11,8 +11,8 @@ from isocline.simulate.common.estimate import Estimate
 from isocline.simulate.common.measured import Measured, differences, growing, speed_of
 from isocline.simulate.common.percentiles import percentiles, shares_above
 from isocline.simulate.common.statistics.intervals import interval
+from isocline.simulate.routing.engines import RoutingRun
 from isocline.simulate.routing.lower_bound import Bound
-from isocline.simulate.routing.prepare import Prepared
 from isocline.simulate.routing.replicate import Replication
 from isocline.simulate.routing.results import PolicyResult
 from isocline.simulate.routing.run_settings import RunSettings
@@ -74,19 +74,19 @@ def summary(
     label: str,
     part: Measured[Replication],
     reference: Measured[Replication] | None,
-    prepared: Prepared,
-    settings: RunSettings,
+    run: RoutingRun,
     bound: Bound,
     *,
     known_means: bool,
     overloaded: Sequence[str] = (),
 ) -> PolicyResult:
-    """The result of a policy that has figures.
+    """The result of a policy that has figures, from replications of `run`.
 
     `reference` is the first policy's part. `known_means`: arrivals and the served rate have the
     mean of `controls`. `overloaded` are the backends that are sent more than they can serve.
     """
-    rate, scale = float(prepared.system.rates.sum()), settings.scale
+    settings, system = run.settings, run.prepared.system
+    rate, scale = float(system.rates.sum()), settings.scale
     known = controls(part, rate) if known_means else None
     latency = part.latencies(rate)
     jobs = interval(part.numbers, known).over(scale)
@@ -112,7 +112,7 @@ def summary(
         overloaded=tuple(overloaded),
         finished=drained if settings.drain else None,
         arrival_rate=_arrival_rate(part) / scale,
-        **_service(part, settings, prepared.system.patience is not None),  # type: ignore[arg-type]
+        **_service(part, settings, system.patience is not None),  # type: ignore[arg-type]
         **_over_time(part.reps, scale),
     )
 

@@ -82,8 +82,7 @@ class RoutingExperiment(Experiment[RunSettings, RoutingRun, Replication, Compari
                     name,
                     parts[name],
                     first if number else None,
-                    prepared,
-                    settings,
+                    Run(prepared, self.policies[name], settings),
                     bound,
                     # Where jobs leave unfinished, less is served than comes.
                     known_means=prepared.memoryless and scene.steady and not settings.interrupted,

@@ -64,5 +64,5 @@ class LearningEngine(TrackEngine):
         self.learner.reserve(self.size - 1)
         self._show(range(self.learner.backends))
 
-    def _tell(self) -> None:
+    def _show_curves(self) -> None:
         """Do nothing: a learner finds changes by itself."""

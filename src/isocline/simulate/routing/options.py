@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 @final
 @dataclass(frozen=True)
 class Traffic:
-    """What comes, and for how long it stays, in place of the system's own."""
+    """Arrivals and patience in place of the system's own."""
 
     trace: Trace | None = None
     arrivals: str | None = None  # a law for all frontends, each at its own mean rate
@@ -76,7 +76,7 @@ class Length:
 @final
 @dataclass(frozen=True)
 class TimeOptions:
-    """How time goes, and how many jobs one stands for."""
+    """Clock, and the scale of the system."""
 
     clock: Clock = "continuous"
     slot: float | None = None  # s, at scale 1
@@ -87,7 +87,7 @@ class TimeOptions:
 @final
 @dataclass(frozen=True)
 class Changes:
-    """What becomes of the fleet during a run."""
+    """Changes of the fleet during a run."""
 
     slowdowns: tuple[Slowdown, ...] = ()
     systems: tuple[tuple[float, RoutingSystem], ...] = ()
@@ -102,7 +102,7 @@ class Changes:
 @final
 @dataclass(frozen=True)
 class Model:
-    """How jobs are served and what frontends know."""
+    """Service of jobs, and knowledge of frontends."""
 
     discipline: Discipline = "ps"
     start: Literal["empty", "fluid"] = "empty"

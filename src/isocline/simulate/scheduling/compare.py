@@ -93,7 +93,7 @@ def simulate_cluster(
         percentiles: Time every task; without, means come faster.
         threads: By default one per core; results do not depend on it.
         budget: Refuse to run more events than this, in all replications of all policies.
-        progress: Told after each replication.
+        progress: Called after each replication with how many are done, and how many there will be.
 
     Raises:
         RunTooShortError: The run is too short for its own warm-up, or has too few tasks.

@@ -67,7 +67,7 @@ class ClusterEngine(ABC):
         self.draws = stream(*key, POLICY)
         self.timed = self.settings.percentiles
         self.sampler = prepared.sampler()
-        self.book, self.view = self._empty()
+        self.scheduler, self.view = self._empty()
         self.samples = no_samples(prepared.cluster.size, prepared.beneficiaries)
         self.count = np.zeros(state.COUNTERS, np.int64)
         self.gauge = np.zeros(state.GAUGES)
@@ -148,7 +148,7 @@ class ClusterEngine(ABC):
         try:
             return self._kernel(until)
         except Exception as error:
-            blame(self.policy.name, functions_of(self.book.rules), error)
+            blame(self.policy.name, functions_of(self.scheduler.rules), error)
             raise
 
     def rehearse(self) -> None:
@@ -167,7 +167,7 @@ class ClusterEngine(ABC):
 
     def _enlarge(self) -> None:
         tasks, lists, longest = self.view.tasks, self.view.lists, self.view.longest
-        if self.book.keeps and lists.mark[LEFT] == 0:
+        if self.scheduler.keeps and lists.mark[LEFT] == 0:
             tasks = with_more_tasks(tasks, lists, self.prepared.replicas)
         if lists.mark[FULL]:
             lists = with_more_entries(lists)

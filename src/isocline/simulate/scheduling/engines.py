@@ -41,7 +41,7 @@ class JumpEngine(ClusterEngine):
 
     def _kernel(self, until: float) -> int:
         return jump(
-            self.book,
+            self.scheduler,
             self.view,
             self.sampler,
             self.samples,
@@ -110,7 +110,7 @@ class TimelineEngine(ClusterEngine):
 
     def _kernel(self, until: float) -> int:
         return follow(
-            self.book,
+            self.scheduler,
             self.view,
             self.sampler,
             self.samples,
@@ -157,7 +157,7 @@ class SlottedEngine(ClusterEngine):
 
     def _kernel(self, until: float) -> int:
         return play(
-            self.book,
+            self.scheduler,
             self.view,
             self.sampler,
             self.samples,

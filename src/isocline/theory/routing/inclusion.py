@@ -108,14 +108,14 @@ def fluid(
     parts = periods(system, changes, horizon)
     last = parts[-1]
     equilibrium = _equilibrium(last, required=horizon is None)
-    trail = Trajectory(parts)
-    jobs = jobs_at_start(trail.backends, start)
-    walk = _Walk(trail, tolerance, horizon, equilibrium, budget, progress)
+    trajectory = Trajectory(parts)
+    jobs = jobs_at_start(trajectory.backends, start)
+    integration = _Integration(trajectory, tolerance, horizon, equilibrium, budget, progress)
     for period in parts:
         times = None if horizon is None else period.times(step or horizon / _POINTS)
         with extremes_named(period.system):
-            jobs = walk.follow(period, jobs, times)
-    return trail.path(tolerance, equilibrium)
+            jobs = integration.follow(period, jobs, times)
+    return trajectory.path(tolerance, equilibrium)
 
 
 def _require_horizon(horizon: float | None, step: float | None, budget: int) -> None:
@@ -146,19 +146,19 @@ def _equilibrium(period: Period, *, required: bool) -> FloatArray | None:
     return jobs
 
 
-class _Walk:
+class _Integration:
     """Walk through the periods, from the start to the end."""
 
     def __init__(
         self,
-        trail: Trajectory,
+        trajectory: Trajectory,
         tolerance: float,
         horizon: float | None,
         equilibrium: FloatArray | None,
         budget: int,
         progress: Progress,
     ) -> None:
-        self.trail = trail
+        self.trajectory = trajectory
         self.budget = budget
         self.progress = progress
         self.tolerance = tolerance
@@ -175,7 +175,7 @@ class _Walk:
         self.period = period
         self.stepper = Stepper(period.graph, period.rates, period.curves)
         mask = self._best(jobs)
-        self.trail.tiers_at(self.now, period, jobs)
+        self.trajectory.tiers_at(self.now, period, jobs)
         total = float(period.rates.sum())
         self.speed = self._report(jobs)
         self.unit = self.horizon or _LATENCIES * max(float(jobs.sum()), self.most_jobs) / total
@@ -189,11 +189,11 @@ class _Walk:
                 self.now = until if passed == until - self.now else self.now + passed
                 if (fresh != mask).any():
                     mask = fresh
-                    self.trail.tiers_at(self.now, period, jobs)
+                    self.trajectory.tiers_at(self.now, period, jobs)
                 if times is None:
                     break
             self.speed = self._report(jobs)
-        self.trail.solves += self.stepper.solves
+        self.trajectory.solves += self.stepper.solves
         return jobs
 
     def _best(self, jobs: FloatArray) -> MaskArray:
@@ -202,7 +202,7 @@ class _Walk:
     def _report(self, jobs: FloatArray) -> float:
         period = self.period
         here = drift_at(self.stepper.prices.parts, period.graph, period.rates, jobs)
-        self.trail.report(self.now, jobs, here, period)
+        self.trajectory.report(self.now, jobs, here, period)
         return here.lyapunov
 
     def _step(
@@ -229,20 +229,20 @@ class _Walk:
             after, length, fresh = self._located(jobs, length, mask, after, fresh)
         if error > max(usual, rounding):
             self.for_kinks -= error / scale
-        self.trail.stepped(error)
-        self.progress(self.now + length, self.trail.steps, self.speed)
+        self.trajectory.stepped(error)
+        self.progress(self.now + length, self.trajectory.steps, self.speed)
         return after, length, fresh
 
     def _require_budget(self) -> None:
         """Raise UsageError once the budget is spent."""
-        solves = self.trail.solves + self.stepper.solves
+        solves = self.trajectory.solves + self.stepper.solves
         if solves < self.budget:
             return
         reached, sooner = f"{self.now:.6g} s", "a horizon"
         if self.horizon is not None:
             reached, sooner = f"{reached} of {self.horizon:.6g} s", "a shorter horizon"
         raise UsageError(
-            f"the fluid is at {reached} after {counted(self.trail.steps, 'step')} and has spent "
+            f"the fluid is at {reached} after {counted(self.trajectory.steps, 'step')} and has spent "
             f"its budget of {counted(self.budget, 'level flow')}; give a larger tolerance than "
             f"{self.tolerance:g}, {sooner}, or a larger budget"
         )
