@@ -1,13 +1,14 @@
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from io import StringIO
+from typing import Any
 
 import numpy as np
 import pytest
 from rich.console import Console
 
 from isocline.errors import InfeasibleError, PolicyError, RunTooShortError, UsageError
-from isocline.model.curves import HyperbolicCurve
+from isocline.model.curves import Curve, HyperbolicCurve
 from isocline.model.fleet import Frontend
 from isocline.model.traffic import LognormalSizes, PiecewiseArrivals, Trace
 from isocline.policies.parse import parse
@@ -185,11 +186,19 @@ def test_a_sweep_of_loads_beyond_capacity_names_the_lowest() -> None:
 
 
 def test_a_curve_without_a_price_is_named_by_its_backend() -> None:
-    class Flat(HyperbolicCurve):
+    @dataclass(frozen=True)
+    class Flat(Curve):
         type = "flat"
         strictly_concave = False
+        supremum = 6.0  # type: ignore[assignment]  # read only, there
 
-    world = fleet([HyperbolicCurve(40.0, 12.0), Flat(6.0, 5.0)], [20.0])
+        def rate(self, workload: Any) -> Any:
+            return 6.0 * np.asarray(workload) / (np.asarray(workload) + 5.0)
+
+        def marginal(self, workload: Any) -> Any:
+            return 30.0 / (np.asarray(workload) + 5.0) ** 2
+
+    world = fleet([HyperbolicCurve(40.0, 12.0), Flat()], [20.0])
     with pytest.raises(UsageError, match=r"backend 'b1': a flat curve says .*docs/own\.md"):
         simulate(world, ["gmsr"], **SHORT)
 

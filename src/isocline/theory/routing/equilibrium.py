@@ -133,8 +133,12 @@ def overload(system: RoutingSystem, supply: FloatArray, solved: LevelFlow) -> In
 
 def _problem(system: RoutingSystem, rates: FloatArray | None) -> LevelFlowProblem:
     supply = system.rates if rates is None else rates
-    _require_prices(system)
-    return LevelFlowProblem(system.graph, supply, Prices.of_curves(system.curves))
+    try:
+        prices = Prices.of_curves(system.curves)
+    except UsageError:
+        _require_prices(system)  # says the same by the name of the backend
+        raise
+    return LevelFlowProblem(system.graph, supply, prices)
 
 
 def _require_prices(system: RoutingSystem) -> None:
