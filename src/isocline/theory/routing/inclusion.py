@@ -241,8 +241,9 @@ class _Integration:
         reached, sooner = f"{self.now:.6g} s", "a horizon"
         if self.horizon is not None:
             reached, sooner = f"{reached} of {self.horizon:.6g} s", "a shorter horizon"
+        steps = counted(self.trajectory.steps, "step")
         raise UsageError(
-            f"the fluid is at {reached} after {counted(self.trajectory.steps, 'step')} and has spent "
+            f"the fluid is at {reached} after {steps} and has spent "
             f"its budget of {counted(self.budget, 'level flow')}; give a larger tolerance than "
             f"{self.tolerance:g}, {sooner}, or a larger budget"
         )
