@@ -23,10 +23,10 @@ from isocline.dispatch.actions import Action, Fetch, Start
 from isocline.dispatch.core.core import Core
 from isocline.dispatch.replay import replay
 from isocline.dispatch.rules import Rules
-from isocline.draws import stream
 from isocline.model.cluster import Cluster, HotSpot, Rates, SampledTasks
 from isocline.policies.parse import scheduling_policy as parse
 from isocline.policies.scheduling import ALL
+from isocline.randomness.draws import stream
 
 POLICIES = ("local_first", "late_binding", "delay_scheduling", "jsq_maxweight", "fifo")
 TASKS, IN_SYSTEM, REPLICAS = 50_000, 64, 3

@@ -16,7 +16,6 @@ from typing import NamedTuple, final
 from rich.console import Console
 from rich.table import Table
 
-from isocline.draws import below, stream
 from isocline.gateway.core.actions import Send
 from isocline.gateway.core.build import core_of
 from isocline.gateway.core.core import Core
@@ -28,6 +27,7 @@ from isocline.model.fleet import Backend, Frontend, RoutingSystem
 from isocline.model.graph import CompatibilityGraph
 from isocline.model.traffic import PoissonArrivals
 from isocline.policies.parse import parse
+from isocline.randomness.draws import below, stream
 from isocline.simulate.routing.prepare import prepare
 
 WORKERS, ARRIVALS, WARM_UP, GOAL = 3, 100_000, 5_000, 0.10

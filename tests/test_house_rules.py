@@ -55,7 +55,7 @@ def test_kernels_import_nothing_of_ours_above_them() -> None:
 
 def test_the_rule_about_kernels_finds_what_is_above() -> None:
     kernel = "isocline.simulate.routing.kernels.holding"
-    names = ["isocline.draws", "isocline.simulate.common.kernels.counters", "numpy"]
+    names = ["isocline.randomness.draws", "isocline.simulate.common.kernels.counters", "numpy"]
     assert not not_below(kernel, iter(names))
     above = "isocline.simulate.routing.compare"
     assert not_below(kernel, iter([*names, above])) == {above}

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numba import float64, int64
 
-from isocline.compiled import compiled, inlined, inlined_as, inner, kernel
+from isocline.compilation.compiled import compiled, inlined, inlined_as, inner, kernel
 
 
 @inlined

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-from isocline.clock import Alarm
+from isocline.event_loop.clock import Alarm
 from tests.live.memory_loop import MemoryLoop, memory_loop
 
 T = TypeVar("T")
@@ -16,7 +16,7 @@ _MOST = 1e5  # s until a scenario is given up: it waits for what never happens
 
 
 class LoopClock:
-    """The time of the running event loop as an `isocline.clock.Clock`."""
+    """The time of the running event loop as an `isocline.event_loop.clock.Clock`."""
 
     def __init__(self) -> None:
         self._loop = memory_loop()

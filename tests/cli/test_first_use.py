@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from isocline import cache_directory
 from isocline.cli import main
 from isocline.cli._compiling import Notice
-from isocline.kernel_cache import KernelFiles
+from isocline.compilation import cache_directory
+from isocline.compilation.kernel_cache import KernelFiles
 
 ROOT = Path(__file__).parents[2]
 NOBODY = 65534
@@ -40,7 +40,7 @@ def python(
 WHERE = """
 import sys
 from pathlib import Path
-from isocline import cache_directory
+from isocline.compilation import cache_directory
 source = Path(cache_directory.__file__)
 print(cache_directory.writable(source).parent)
 print(*cache_directory.readable(source), sep=":")
@@ -119,8 +119,8 @@ def test_a_cache_directory_that_is_named_is_used(open_path: Path) -> None:
 
 
 KERNEL = """
-from isocline.compiled import kernel
-from isocline.draws import below, stream
+from isocline.compilation.compiled import kernel
+from isocline.randomness.draws import below, stream
 rng = stream(1)
 def used(draw):  # loads from the cache: before and after the first call
     print(draw.stats.cache_hits.total(), draw(rng, 3) < 3, draw.stats.cache_hits.total())
@@ -218,7 +218,7 @@ def test_where_nothing_can_be_written_kernels_are_compiled_each_time() -> None:
 
 FULL = """
 import errno
-from isocline import kernel_cache
+from isocline.compilation import kernel_cache
 def full(*_):
     raise OSError(errno.ENOSPC, "No space left on device")
 kernel_cache.KernelFiles.save = full
@@ -268,7 +268,7 @@ def test_on_a_terminal_kernels_are_counted_and_the_count_goes_away() -> None:
 # for only while the others are being compiled, so it is asked once all are there.
 ASKED = """
 import atexit, json, sys
-from isocline.kernel_cache import KernelCache
+from isocline.compilation.kernel_cache import KernelCache
 asked = set()
 load = KernelCache.load_overload
 def asking(self, sig, context):

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 # of them that were missing, and whether numba's runtime was compiled, which takes 20 ms.
 STARTED = """
 import atexit, gc, json, sys
-from isocline.kernel_cache import KernelCache
+from isocline.compilation.kernel_cache import KernelCache
 asked, missed = [], []
 load = KernelCache.load_overload
 def asking(self, sig, context):

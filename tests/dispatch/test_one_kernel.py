@@ -2,10 +2,10 @@
 
 from isocline.dispatch.core.core import Core
 from isocline.dispatch.core.kernels.step import step
-from isocline.draws import stream
 from isocline.model.cluster import Rates
 from isocline.policies.parse import scheduling_policy as parse
 from isocline.policies.scheduling import ALL
+from isocline.randomness.draws import stream
 
 
 def test_the_kernel_is_compiled_once_whatever_the_policy() -> None:

@@ -22,9 +22,9 @@ from isocline.dispatch.rules import Rules
 from isocline.dispatch.submission.payload import Payloads
 from isocline.dispatch.submission.task import Task
 from isocline.dispatch.telemetry.records import Outcome, Records
-from isocline.draws import stream
 from isocline.model.cluster import Rates
 from isocline.policies.parse import scheduling_policy as parse
+from isocline.randomness.draws import stream
 
 NODES = ["n0", "n1", "n2", "n3"]
 FAULTS = [None, None, None, None, Fault.DIE, Fault.RAISE, Fault.HANG]

@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator
 import pytest
 import uvloop
 
-from isocline.alarm import CoarseAlarm, alarm
-from isocline.listener import Listener
+from isocline.event_loop.alarm import CoarseAlarm, alarm
+from isocline.event_loop.listener import Listener
 
 PATIENCE = 60.0  # s for what takes a moment where the machine is idle
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from isocline import interpretable
+from isocline.compilation import interpretable
+from isocline.compilation.interpretable import interpreted, interpreted_if_small
 from isocline.flow import FlowStatus, LevelFlow, LevelFlowProblem, Prices, solve
-from isocline.interpretable import interpreted, interpreted_if_small
 from isocline.theory.scheduling.capacity_region import balanced_load
 from tests.flow.worlds import at_load, curve, random_graph
 

@@ -5,11 +5,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from isocline.compiled import compiled
-from isocline.draws import uniform
+from isocline.compilation.compiled import compiled
 from isocline.learn import change
 from isocline.learn.observed import Observed, leave
 from isocline.model.curves import Curve
+from isocline.randomness.draws import uniform
 
 FloatArray = npt.NDArray[np.float64]
 

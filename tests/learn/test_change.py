@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from isocline.draws import stream
 from isocline.learn import change
 from isocline.learn.learner import Learner, Learning
 from isocline.learn.observed import Observed
 from isocline.model.curves import KneeCurve
+from isocline.randomness.draws import stream
 from tests.learn.living import live
 
 CURVE = KneeCurve(10.0, 6.0, 2.0)

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from isocline.draws import stream
 from isocline.learn import Interval, Known, Learner, Learning, Prior
 from isocline.learn.fit import fit
 from isocline.learn.occupancy import counted
@@ -20,6 +19,7 @@ from isocline.model.curves import (
     ServersCurve,
     TableCurve,
 )
+from isocline.randomness.draws import stream
 from tests.learn.living import live, spread
 
 FloatArray = npt.NDArray[np.float64]

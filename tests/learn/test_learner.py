@@ -5,10 +5,10 @@ import math
 import numpy as np
 import pytest
 
-from isocline.draws import stream
 from isocline.errors import UsageError
 from isocline.learn import Learner, Learning
 from isocline.model.curves import KneeCurve
+from isocline.randomness.draws import stream
 from tests.learn.living import live
 
 CURVE = KneeCurve(10.0, 6.0, 2.0)

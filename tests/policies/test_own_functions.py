@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 import isocline
-from isocline.compiled import value_as
-from isocline.draws import below
+from isocline.compilation.compiled import value_as
 from isocline.errors import PolicyError
 from isocline.policies.routing.contract import CHOOSE, RoutingPolicy
 from isocline.policies.routing.gmsr import Gmsr
+from isocline.randomness.draws import below
 from tests.builders import mixed
 
 # The untyped functions are as a user would write them.

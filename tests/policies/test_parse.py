@@ -7,7 +7,7 @@ from typing import Any
 import numba
 import pytest
 
-from isocline.compiled import value_as
+from isocline.compilation.compiled import value_as
 from isocline.errors import PolicyError, UsageError
 from isocline.policies.custom import Custom
 from isocline.policies.parse import label, options, parse, routing_policy, scheduling_policy
@@ -52,7 +52,7 @@ def test_options_are_typed_by_their_defaults() -> None:
         ("peak_ewma:tau=-1", "tau"),
         ("peak_ewma:tau=soon", "a number"),
         ("no.such.module:f", "cannot import"),
-        ("isocline.draws:nothing", "isocline.draws has no nothing"),
+        ("isocline.randomness.draws:nothing", "isocline.randomness.draws has no nothing"),
     ],
 )
 def test_a_mistake_is_named_with_its_remedy(text: str, words: str) -> None:

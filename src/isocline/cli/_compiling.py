@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TextIO, final
 
-from isocline import compile_events
+from isocline.compilation import compile_events
 from isocline.plural import counted
 
 _ERASE = "\r\x1b[K"

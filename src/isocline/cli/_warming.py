@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from isocline.interpretable import SMALL
+from isocline.compilation.interpretable import SMALL
 from isocline.model.cluster import Cluster, ExplicitTasks, Rates
 from isocline.model.curves import HyperbolicCurve
 from isocline.model.fleet import Backend, Frontend, RoutingSystem
@@ -94,8 +94,8 @@ def _run() -> None:
     from isocline.dispatch.core.core import Core
     from isocline.dispatch.scheduler import DEFAULT_POLICY
     from isocline.dispatch.setup import prior
-    from isocline.draws import stream
     from isocline.policies.parse import scheduling_policy
+    from isocline.randomness.draws import stream
     from isocline.theory.scheduling.near_data_plan import near_data_plan
 
     Core([0, 0], prior(1), scheduling_policy(DEFAULT_POLICY), stream(0))

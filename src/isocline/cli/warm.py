@@ -6,9 +6,9 @@ from typing import final
 
 import click
 
-from isocline import compile_events
 from isocline.cli import _options, _output
 from isocline.cli._group import NEGATIVE
+from isocline.compilation import compile_events
 
 ALL = "all"
 
@@ -34,8 +34,8 @@ def command(ctx: click.Context, verbs: tuple[str, ...], options: bool, as_json: 
 
     Exit status 1 if there is no directory to keep the kernels in.
     """
-    from isocline import cache_directory, compiled
     from isocline.cli._warming import VERBS, options_of_simulate
+    from isocline.compilation import cache_directory, compiled
     from isocline.errors import UsageError
     from isocline.plural import counted
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, final
 
 import uvloop
 
-from isocline.clock import SYSTEM_CLOCK, Clock
+from isocline.event_loop.clock import SYSTEM_CLOCK, Clock
 from isocline.subprocesses.framing import packed, received
 from isocline.subprocesses.spawn import connection
 

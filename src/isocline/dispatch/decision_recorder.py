@@ -6,8 +6,8 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from isocline.addresses import Address
-from isocline.compiled import value_as
+from isocline.compilation.addresses import Address
+from isocline.compilation.compiled import value_as
 from isocline.policies.scheduling.called import called
 from isocline.policies.scheduling.contract import (
     PICK,

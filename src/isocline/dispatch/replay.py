@@ -16,18 +16,18 @@ import numpy as np
 import numpy.typing as npt
 from numba import uint64
 
-from isocline.compiled import kernel
+from isocline.compilation.compiled import kernel
 from isocline.dispatch.actions import Action, Start
 from isocline.dispatch.core.core import Core
 from isocline.dispatch.decision_recorder import FACTS, DecisionRecorder
 from isocline.dispatch.rules import Rules
-from isocline.draws import step, stream
 from isocline.errors import UsageError
-from isocline.exponential import exponential
 from isocline.model.cluster import Cluster
 from isocline.model.traffic import ExponentialSizes
 from isocline.policies.parse import scheduling_policy
 from isocline.policies.scheduling.contract import LOCAL, SchedulingPolicy
+from isocline.randomness.draws import step, stream
+from isocline.randomness.exponential import exponential
 from isocline.simulate.common.decision_diff import DecisionDiff
 from isocline.simulate.common.kernels.alias_tables import BITS
 from isocline.simulate.common.kernels.counters import REST

@@ -38,10 +38,10 @@ from isocline.dispatch.submission.submitter import Submitter
 from isocline.dispatch.submission.task_factory import Submission, TaskFactory
 from isocline.dispatch.submission.versions import Files, Version
 from isocline.dispatch.telemetry.records import Records
-from isocline.draws import stream
 from isocline.errors import IsoclineError, UsageError
 from isocline.policies.parse import scheduling_policy
 from isocline.policies.scheduling.contract import SchedulingPolicy
+from isocline.randomness.draws import stream
 
 if TYPE_CHECKING:
     from isocline.dispatch.explain import Explanation

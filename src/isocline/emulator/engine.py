@@ -8,13 +8,13 @@ from typing import final
 
 import numpy as np
 
-from isocline.clock import Clock
 from isocline.emulator.ask import Ask
 from isocline.emulator.faults import Faults
 from isocline.emulator.generation import Generation, Generations
 from isocline.emulator.metrics import Metrics
 from isocline.emulator.rates import Rates
 from isocline.emulator.settings import Settings
+from isocline.event_loop.clock import Clock
 from isocline.model.curves import Curve
 
 # Tokens less than this apart, in s, are sent together; ends of requests are never put off.

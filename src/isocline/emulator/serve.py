@@ -7,12 +7,12 @@ from typing import final
 
 import uvloop
 
-from isocline.clock import SYSTEM_CLOCK, Clock
 from isocline.emulator.engine import Engine
 from isocline.emulator.http import Connection
 from isocline.emulator.settings import Settings
 from isocline.errors import UsageError
-from isocline.listener import Listener
+from isocline.event_loop.clock import SYSTEM_CLOCK, Clock
+from isocline.event_loop.listener import Listener
 
 
 @final

@@ -14,8 +14,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from isocline.compilation.interpretable import compiled, inner
 from isocline.flow.price_kinds import EXPONENTIAL, HYPERBOLIC, KNEE
-from isocline.interpretable import compiled, inner
 
 FloatArray = npt.NDArray[np.float64]
 IndexArray = npt.NDArray[np.int64]

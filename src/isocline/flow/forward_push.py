@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from isocline.interpretable import compiled, inner
+from isocline.compilation.interpretable import compiled, inner
 
 if TYPE_CHECKING:
     from isocline.flow.problem import Edges

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from isocline.compilation.interpretable import compiled, inner
 from isocline.flow.levels import inflow
 from isocline.flow.maxflow import FlagArray, GroupArray
 from isocline.flow.price_kinds import COMPOSED, HYPERBOLIC
 from isocline.flow.sink_levels import composed_inflow
-from isocline.interpretable import compiled, inner
 
 if TYPE_CHECKING:
     from isocline.flow.prices import Prices

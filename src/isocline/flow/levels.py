@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from isocline.compilation.interpretable import compiled, inner
 from isocline.flow.price_kinds import (
     COMPOSED,
     EXPONENTIAL,
@@ -32,7 +33,6 @@ from isocline.flow.price_kinds import (
     TABLE,
 )
 from isocline.flow.sink_levels import composed_inflow, mean_inflow, parts_level
-from isocline.interpretable import compiled, inner
 
 if TYPE_CHECKING:
     from isocline.flow.prices import Prices

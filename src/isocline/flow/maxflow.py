@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from isocline.compilation.interpretable import compiled, inner
 from isocline.flow.forward_push import push_forward
 from isocline.flow.wave_push import push_wave
-from isocline.interpretable import compiled, inner
 
 if TYPE_CHECKING:
     from isocline.flow.problem import Edges

@@ -15,12 +15,12 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 
+from isocline.compilation.interpretable import Callback, one_type
 from isocline.errors import UsageError
 from isocline.flow.curve_levels import CurveParts
 from isocline.flow.curve_shapes import Shapes, curve_parts
 from isocline.flow.price_kinds import COMPOSED, CUSTOM, EXPONENTIAL, LINEAR, MEAN
 from isocline.flow.sink_levels import step_empty
-from isocline.interpretable import Callback, one_type
 from isocline.model.curves import Curve, HyperbolicCurve
 
 FloatArray = npt.NDArray[np.float64]
@@ -205,7 +205,7 @@ class Prices(NamedTuple):
 
         Args:
             function: What numba can compile as float64(float64[::1], float64): a plain function
-                or one compiled by `isocline.compiled`.
+                or one compiled by `isocline.compilation.compiled`.
             capacity: (T,) least upper bounds of the inflows; inf is allowed.
             parameters: (T, P) one row for each sink.
 

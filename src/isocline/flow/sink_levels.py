@@ -15,9 +15,9 @@ import math
 import numpy as np
 import numpy.typing as npt
 
+from isocline.compilation.interpretable import compiled, inner
 from isocline.flow.curve_levels import CurveParts, part_at, part_level, part_rate
 from isocline.flow.price_kinds import COMPOSED, EXPONENTIAL, HYPERBOLIC, KNEE
-from isocline.interpretable import compiled, inner
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from isocline.compilation.interpretable import compiled
 from isocline.flow.levels import inflow
-from isocline.interpretable import compiled
 
 if TYPE_CHECKING:
     from isocline.flow.prices import Prices

@@ -6,9 +6,9 @@ from typing import final
 import numpy as np
 import numpy.typing as npt
 
+from isocline.compilation.interpretable import interpreted_if_small
 from isocline.flow.groups import components
 from isocline.flow.problem import Edges
-from isocline.interpretable import interpreted_if_small
 from isocline.model.graph import CompatibilityGraph
 
 FloatArray = npt.NDArray[np.float64]

@@ -6,7 +6,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from isocline.compiled import value_as
+from isocline.compilation.compiled import value_as
 from isocline.policies.routing.contract import CHOOSE, FloatArray, RoutingPolicy, Setting, View
 from isocline.policies.wrapped import Wrapped
 from isocline.user_code import is_own

@@ -16,10 +16,8 @@ import numpy as np
 import numpy.typing as npt
 from numba import uint64
 
-from isocline.compiled import kernel
-from isocline.draws import below, step, stream, unit
+from isocline.compilation.compiled import kernel
 from isocline.errors import UsageError
-from isocline.exponential import exponential
 from isocline.gateway.core.actions import Send
 from isocline.gateway.core.core import Core
 from isocline.gateway.core.rules import Rules
@@ -27,6 +25,8 @@ from isocline.gateway.decision_recorder import DecisionRecorder
 from isocline.model.fleet import RoutingSystem
 from isocline.policies.parse import parse
 from isocline.policies.routing.contract import RoutingPolicy
+from isocline.randomness.draws import below, step, stream, unit
+from isocline.randomness.exponential import exponential
 from isocline.simulate.common.decision_diff import DecisionDiff
 from isocline.simulate.common.kernels.alias_tables import BITS, column_of
 from isocline.simulate.common.kernels.counters import REST, System

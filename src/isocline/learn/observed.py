@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from isocline.compiled import kernel
+from isocline.compilation.compiled import kernel
 from isocline.learn.change import Watch, alarmed, complete, lapse
 from isocline.learn.occupancy import Occupancy, finish, spend
 from isocline.learn.services import (

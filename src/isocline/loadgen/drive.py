@@ -12,7 +12,7 @@ from typing import final
 
 import uvloop
 
-from isocline.clock import SYSTEM_CLOCK, Clock
+from isocline.event_loop.clock import SYSTEM_CLOCK, Clock
 from isocline.loadgen.connection import Connection
 from isocline.loadgen.flight import Flight
 from isocline.loadgen.schedule import Schedule

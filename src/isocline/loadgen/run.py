@@ -1,7 +1,7 @@
 """Run of load, in this process or in several."""
 
-from isocline.clock import SYSTEM_CLOCK
 from isocline.errors import UsageError
+from isocline.event_loop.clock import SYSTEM_CLOCK
 from isocline.loadgen.drive import drive
 from isocline.loadgen.results import LoadResult
 from isocline.loadgen.schedule import Schedule

@@ -16,7 +16,7 @@ from typing import Any, final
 import numba
 import numpy as np
 
-from isocline.compiled import by_address
+from isocline.compilation.compiled import by_address
 from isocline.errors import PolicyError
 from isocline.policies.own_code import (
     CANNOT_COMPILE,

@@ -15,7 +15,7 @@ from numba.core.ccallback import CFunc
 from numba.core.errors import NumbaError, UnsupportedBytecodeError
 from numba.core.registry import CPUDispatcher
 
-from isocline.compiled import value_as
+from isocline.compilation.compiled import value_as
 from isocline.errors import PolicyError
 from isocline.user_code import is_own, place
 

@@ -10,9 +10,9 @@ from isocline.dispatch.engines.fake import FakeEngine
 from isocline.dispatch.engines.processes import ProcessEngine
 from isocline.dispatch.scheduler import Scheduler
 from isocline.dispatch.telemetry.timeline import Timeline
-from isocline.draws import stream
 from isocline.model.cluster import Rates
 from isocline.policies.parse import scheduling_policy as parse
+from isocline.randomness.draws import stream
 
 
 def test_the_first_task_of_each_node_is_marked_and_not_measured() -> None:
@@ -73,7 +73,7 @@ def test_real_workers_mark_their_first_task_and_those_that_import() -> None:
 
 def test_kernels_are_there_before_the_clock_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the core calls later, it has called before: nothing is looked for on disk."""
-    from isocline.kernel_cache import KernelCache
+    from isocline.compilation.kernel_cache import KernelCache
 
     core = Core([0] * 3, Rates(1.0, 0.5), parse("late_binding"), stream(0))
     asked: list[str] = []

@@ -11,11 +11,11 @@ from isocline.dispatch.core.core import Core
 from isocline.dispatch.core.kernels.state import MOST_HOLDERS
 from isocline.dispatch.core.service_times import MeasuredRates
 from isocline.dispatch.rules import Rules
-from isocline.draws import stream
 from isocline.errors import UsageError
 from isocline.model.cluster import Rates
 from isocline.policies.parse import scheduling_policy as parse
 from isocline.policies.scheduling import ALL
+from isocline.randomness.draws import stream
 
 RATES = Rates(1.0, 0.5)
 ALONE = Rules(ahead_gap=math.inf, straggler=math.inf)

@@ -17,10 +17,10 @@ from isocline.dispatch.core.kernels.state import MOST_HOLDERS, REQUEUE, SERVER_L
 from isocline.dispatch.core.snapshot import CoreSnapshot
 from isocline.dispatch.core.waiting_tasks import waiting_for
 from isocline.dispatch.rules import Rules
-from isocline.draws import stream
 from isocline.model.cluster import Rates
 from isocline.policies.parse import scheduling_policy as parse
 from isocline.policies.scheduling import ALL
+from isocline.randomness.draws import stream
 
 Lose = Callable[[Core, int, float], list[Action]]
 POLICIES = [*ALL, "local_first:count=waiting"]

@@ -9,10 +9,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from isocline.dispatch.actions import Action, Cancel, Cause, GiveUp, Reason, Start
 from isocline.dispatch.core.core import Core
 from isocline.dispatch.rules import Rules
-from isocline.draws import stream
 from isocline.model.cluster import Rates
 from isocline.policies.parse import scheduling_policy as parse
 from isocline.policies.scheduling import ALL
+from isocline.randomness.draws import stream
 
 SERVERS, RACKS = 4, [0, 1, 0, 1]
 MOST = 9  # servers ever

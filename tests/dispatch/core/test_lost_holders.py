@@ -20,9 +20,9 @@ from isocline.dispatch.scheduler import Scheduler
 from isocline.dispatch.submission.payload import Payloads
 from isocline.dispatch.submission.task import Task
 from isocline.dispatch.telemetry.records import Outcome, Records
-from isocline.draws import stream
 from isocline.model.cluster import Rates
 from isocline.policies.parse import scheduling_policy as parse
+from isocline.randomness.draws import stream
 
 GRACE = 15.0  # s
 

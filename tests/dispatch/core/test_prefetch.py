@@ -11,12 +11,12 @@ from isocline.dispatch.actions import Action, Fetch, Start
 from isocline.dispatch.core.core import Core
 from isocline.dispatch.core.starts import PREFETCHED
 from isocline.dispatch.rules import Rules
-from isocline.draws import stream
 from isocline.errors import UsageError
 from isocline.model.cluster import Rates
 from isocline.policies.parse import scheduling_policy as parse
 from isocline.policies.scheduling import ALL
 from isocline.policies.scheduling.contract import LOCAL, RACK, REMOTE
+from isocline.randomness.draws import stream
 from tests.dispatch.core.test_core_machine import RACKS, Machine
 
 SLOW = Rates(1.0, 0.5)  # fetching takes as long as a service

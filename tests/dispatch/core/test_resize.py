@@ -9,12 +9,12 @@ import pytest
 from isocline.dispatch.actions import Start
 from isocline.dispatch.core.core import Core
 from isocline.dispatch.rules import Rules
-from isocline.draws import stream
 from isocline.model.cluster import Rates
 from isocline.policies.parse import scheduling_policy as parse
 from isocline.policies.scheduling.contract import LOCAL, ClusterSetting
 from isocline.policies.scheduling.late_binding import FACTS, LOAD
 from isocline.policies.scheduling.state.least_workload import first_winners
+from isocline.randomness.draws import stream
 
 BUSY, SOME, IDLE = 0, 1, 2
 RATES = partial(Rates, 1.0, 0.25)

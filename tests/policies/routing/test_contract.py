@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from scipy.stats import chi2
 
-from isocline.draws import stream
 from isocline.model.curves import Curve, HyperbolicCurve, KneeCurve
 from isocline.model.graph import CompatibilityGraph
 from isocline.policies.routing import ALL
@@ -24,6 +23,7 @@ from isocline.policies.routing.round_robin import RoundRobin
 from isocline.policies.routing.static_optimal import StaticOptimal
 from isocline.policies.routing.weighted_least_connections import WeightedLeastConnections
 from isocline.policies.routing.weighted_round_robin import WeightedRoundRobin
+from isocline.randomness.draws import stream
 
 CURVES: tuple[Curve, ...] = (
     HyperbolicCurve(40.0, 12.0),

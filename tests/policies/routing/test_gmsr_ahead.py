@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from scipy.optimize import brentq
 
-from isocline.draws import stream
 from isocline.errors import PolicyError
 from isocline.model.curves import Curve, HyperbolicCurve, KneeCurve, TableCurve
 from isocline.model.graph import CompatibilityGraph
@@ -12,6 +11,7 @@ from isocline.policies.parse import parse
 from isocline.policies.routing.contract import RoutingPolicy, Setting, View
 from isocline.policies.routing.gmsr import Gmsr
 from isocline.policies.routing.gmsr_ahead import GmsrAhead, price, refresh
+from isocline.randomness.draws import stream
 
 CURVES: tuple[Curve, ...] = (
     HyperbolicCurve(40.0, 12.0),

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from isocline.draws import stream
 from isocline.model.curves import Curve, HyperbolicCurve, KneeCurve, TableCurve
 from isocline.model.graph import CompatibilityGraph
 from isocline.policies.routing.contract import HOLD, RoutingPolicy, Setting, View
 from isocline.policies.routing.gmsr import Gmsr
 from isocline.policies.routing.gmsr_hold import GmsrHold
+from isocline.randomness.draws import stream
 from tests.builders import station
 
 CURVES: tuple[Curve, ...] = (

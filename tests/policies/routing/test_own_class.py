@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 import isocline
-from isocline.compiled import value_as
-from isocline.draws import stream
+from isocline.compilation.compiled import value_as
 from isocline.errors import PolicyError
 from isocline.gateway.core.policy_runtime import PolicyRuntime
 from isocline.policies.parse import parse, routing_policy
 from isocline.policies.routing.contract import CHOOSE, RoutingPolicy
 from isocline.policies.routing.gmsr import Gmsr
 from isocline.policies.routing.picks import least
+from isocline.randomness.draws import stream
 from isocline.simulate.routing.prepare import prepare
 from tests.builders import mixed
 

@@ -10,7 +10,7 @@ import pytest
 
 import isocline
 from isocline import Scheduler, SchedulingPolicy
-from isocline.compiled import identity, value_as
+from isocline.compilation.compiled import identity, value_as
 from isocline.dispatch.engines.fake import FakeEngine
 from isocline.dispatch.errors import UnpickedError
 from isocline.dispatch.rules import Rules
@@ -38,7 +38,7 @@ def call(local, queue, view, now, rng):  # type: ignore[no-untyped-def]
         raise KeyError("server")
     if view.option[0] == 4.0:
         return -7
-    idle = local.size > 0 and view.desk[local[0], SERVING] == IDLE
+    idle = local.size > 0 and view.columns[local[0], SERVING] == IDLE
     return local[0] if idle else NOBODY
 
 
@@ -48,7 +48,7 @@ def pick(server, view, now, rng):  # type: ignore[no-untyped-def]
         raise AssertionError  # as a plain `assert`, which pytest would rewrite
     if view.option[0] == 6.0:
         return -7
-    return server if view.desk[server, WAITING] > 0 else NOTHING
+    return server if view.columns[server, WAITING] > 0 else NOTHING
 
 
 @value_as(DUE)

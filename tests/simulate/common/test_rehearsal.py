@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[3]
 ASKED = """
 import json
 import isocline
-from isocline.kernel_cache import KernelCache
+from isocline.compilation.kernel_cache import KernelCache
 from isocline.simulate.common.executor import OrderedExecutor
 
 asked, timed = [], []

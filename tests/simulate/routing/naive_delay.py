@@ -11,8 +11,8 @@ from itertools import count
 
 import numpy as np
 
-from isocline.draws import below, stream
-from isocline.exponential import exponential
+from isocline.randomness.draws import below, stream
+from isocline.randomness.exponential import exponential
 from isocline.simulate.routing.delay import Delay
 
 

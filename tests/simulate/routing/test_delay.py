@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from isocline.draws import step
 from isocline.errors import UsageError
 from isocline.model.curves import HyperbolicCurve, KneeCurve
 from isocline.model.fleet import RoutingSystem
 from isocline.model.systemfile import load
 from isocline.model.traffic import DeterministicSizes
 from isocline.policies.parse import parse
+from isocline.randomness.draws import step
 from isocline.simulate.common.estimate import Estimate
 from isocline.simulate.common.kernels import counters
 from isocline.simulate.common.kernels.alias_tables import column_of

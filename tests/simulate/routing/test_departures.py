@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from isocline.draws import stream
 from isocline.model.curves import Curve, ExponentialCurve, HyperbolicCurve, KneeCurve, TableCurve
+from isocline.randomness.draws import stream
 from isocline.simulate.routing.kernels.departures import (
     LARGEST,
     LAWS,

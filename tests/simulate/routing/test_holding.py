@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from isocline.compiled import value_as
+from isocline.compilation.compiled import value_as
 from isocline.errors import PolicyError
 from isocline.model.curves import HyperbolicCurve, TableCurve
 from isocline.model.traffic import LognormalSizes, Trace

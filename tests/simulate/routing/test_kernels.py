@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chi2, kstest
 
-from isocline.draws import below, bits, stream, uniform
-from isocline.exponential import AREA, EDGE, HEIGHT, TAIL, exponential
-from isocline.interpretable import SMALL, interpreted
+from isocline.compilation.interpretable import SMALL, interpreted
 from isocline.model.curves import HyperbolicCurve
 from isocline.policies.parse import parse
+from isocline.randomness.draws import below, bits, stream, uniform
+from isocline.randomness.exponential import AREA, EDGE, HEIGHT, TAIL, exponential
 from isocline.simulate.common.kernels import counters, latency_histogram
 from isocline.simulate.common.kernels.alias_tables import Alias, alias, column_of
 from isocline.simulate.common.kernels.tournament import leader, schedule, tournament

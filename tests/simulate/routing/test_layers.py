@@ -5,13 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from isocline.draws import stream
 from isocline.errors import PolicyError
 from isocline.model.curves import ExponentialCurve, HyperbolicCurve, KneeCurve, PoolCurve
 from isocline.model.fleet import RoutingSystem
 from isocline.model.systemfile import load
 from isocline.policies.parse import parse
 from isocline.policies.routing.layered import Layered
+from isocline.randomness.draws import stream
 from isocline.simulate.routing.compare import simulate
 from isocline.simulate.routing.delay import Delay
 from isocline.simulate.routing.prepare import prepare

@@ -12,8 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from isocline.compiled import kernel
-from isocline.draws import stream
+from isocline.compilation.compiled import kernel
 from isocline.errors import PolicyError, UsageError
 from isocline.model.cluster import Cluster, ExplicitTasks, HotSpot, Rates, SampledTasks
 from isocline.model.graph import CompatibilityGraph
@@ -34,6 +33,7 @@ from isocline.policies.scheduling.state.longest_queue import (
     top_key,
     with_more_keys,
 )
+from isocline.randomness.draws import stream
 from isocline.simulate.common.replication import Run
 from isocline.simulate.scheduling import engine as engine_module
 from isocline.simulate.scheduling.kernels.holder_sampler import draw_servers
@@ -46,22 +46,24 @@ RACK = np.array([0, 1, 0, 1, 1, 2], np.int32)
 
 
 @kernel
-def call_set_key(desk: Any, order: Any, queue: int, key: int, rack: int) -> None:
-    set_key(desk, order, queue, key, rack)
+def call_set_key(columns: Any, order: Any, queue: int, key: int, rack: int) -> None:
+    set_key(columns, order, queue, key, rack)
 
 
 @kernel
-def call_longest(desk: Any, order: Any, group: int, rng: Any) -> tuple[int, int]:
-    top = top_key(desk, order, group)
-    return top, any_longest(desk, order, group, rng) if top > 0 else -1
+def call_longest(columns: Any, order: Any, group: int, rng: Any) -> tuple[int, int]:
+    top = top_key(columns, order, group)
+    return top, any_longest(columns, order, group, rng) if top > 0 else -1
 
 
 @kernel
-def call_members(desk: Any, members: Any, server: int, group: int, column: int, into: bool) -> None:
+def call_members(
+    columns: Any, members: Any, server: int, group: int, column: int, into: bool
+) -> None:
     if into:
-        add(desk, members, server, group, column)
+        add(columns, members, server, group, column)
     else:
-        remove(desk, members, server, group, column)
+        remove(columns, members, server, group, column)
 
 
 @kernel
@@ -77,7 +79,7 @@ def call_draw(sampler: Any, rng: Any, out: Any) -> None:
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(-3, 90)), max_size=80), st.booleans())
 def test_the_longest_queue_is_always_known(steps: list[tuple[int, int]], racks: bool) -> None:
-    desk = np.zeros((6, COLUMNS_WITH_RACKS), np.int32)
+    columns = np.zeros((6, COLUMNS_WITH_RACKS), np.int32)
     order = all_zero(RACK, 3 if racks else 1)
     keys = [0] * 6
     rng = stream(1)
@@ -86,23 +88,23 @@ def test_the_longest_queue_is_always_known(steps: list[tuple[int, int]], racks: 
         while key > order.above.shape[1] - 1:
             order = with_more_keys(order)
         keys[queue] = key
-        call_set_key(desk, order, queue, key, int(RACK[queue]) if racks else -1)
+        call_set_key(columns, order, queue, key, int(RACK[queue]) if racks else -1)
         groups = [range(6)] + [np.flatnonzero(r == RACK) for r in range(3) if racks]
         for group, members in enumerate(groups):
             largest = max(keys[m] for m in members)
-            top, one = call_longest(desk, order, group, rng)
+            top, one = call_longest(columns, order, group, rng)
             assert top == largest
             assert one == -1 if largest == 0 else one in members and keys[one] == largest
     assert is_full(order) == (max(keys) == order.above.shape[1] - 1)
 
 
 def test_each_of_the_longest_is_as_likely() -> None:
-    desk = np.zeros((6, COLUMNS_WITH_RACKS), np.int32)
+    columns = np.zeros((6, COLUMNS_WITH_RACKS), np.int32)
     order = all_zero(RACK, 1)
     for queue, key in enumerate((3, 1, 3, 3, 0, 2)):
-        call_set_key(desk, order, queue, key, -1)
+        call_set_key(columns, order, queue, key, -1)
     rng = stream(2)
-    found = Counter(call_longest(desk, order, 0, rng)[1] for _ in range(3000))
+    found = Counter(call_longest(columns, order, 0, rng)[1] for _ in range(3000))
     assert set(found) == {0, 2, 3}
     assert stats.chisquare(list(found.values())).pvalue > 1e-6
 
@@ -110,14 +112,14 @@ def test_each_of_the_longest_is_as_likely() -> None:
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.integers(0, 5), max_size=60))
 def test_members_come_and_go(flips: list[int]) -> None:
-    desk = np.zeros((6, COLUMNS_WITH_RACKS), np.int32)
-    members = everyone(desk, RACK, 3)
+    columns = np.zeros((6, COLUMNS_WITH_RACKS), np.int32)
+    members = everyone(columns, RACK, 3)
     inside = set(range(6))
     rng = stream(3)
     for server in flips:
         into = server not in inside
         for group, column in ((0, IDLE_PLACE), (1 + int(RACK[server]), IDLE_PLACE_IN_RACK)):
-            call_members(desk, members, server, group, column, into)
+            call_members(columns, members, server, group, column, into)
         inside ^= {server}
         for group in range(4):
             start, count = members.part[group]

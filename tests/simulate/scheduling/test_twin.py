@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from isocline.draws import bits, stream, uniform
-from isocline.exponential import exponential
 from isocline.model.cluster import Cluster, ExplicitTasks, Rates
 from isocline.model.graph import CompatibilityGraph
 from isocline.policies.parse import scheduling_policy as parse
 from isocline.policies.scheduling.late_binding import LateBinding
 from isocline.policies.scheduling.state.columns import IDLE, LEVEL, RUNNING, SERVING
 from isocline.policies.scheduling.state.tasks import BORN, HEAD, HIGH, LOW, ROOM, SIZE, START, WAITS
+from isocline.randomness.draws import bits, stream, uniform
+from isocline.randomness.exponential import exponential
 from isocline.simulate.common.kernels.alias_tables import BITS, alias, column_of
 from isocline.simulate.common.random_streams import ARRIVALS, EVENTS, LEAVING, SIZES, random_stream
 from isocline.simulate.common.replication import Run
@@ -97,7 +97,7 @@ def seen(world: World, state: State) -> Any:
 
 def shown(engine: Any, queues: int) -> Any:
     """The same of the engine."""
-    desk, tasks, lists = engine.view.desk, engine.view.tasks, engine.view.lists
+    columns, tasks, lists = engine.view.columns, engine.view.tasks, engine.view.lists
 
     def task(number: int) -> Task:
         local = tasks.holders[tasks.fact[number, LOW] : tasks.fact[number, HIGH]]
@@ -113,8 +113,10 @@ def shown(engine: Any, queues: int) -> Any:
     )
     serving = tuple(
         None
-        if desk[m, SERVING] == IDLE
-        else Serving(task(int(desk[m, RUNNING])), int(desk[m, SERVING]), int(desk[m, LEVEL]))
+        if columns[m, SERVING] == IDLE
+        else Serving(
+            task(int(columns[m, RUNNING])), int(columns[m, SERVING]), int(columns[m, LEVEL])
+        )
         for m in range(4)
     )
     memory: Any = ()

@@ -54,16 +54,16 @@ def empty_view(setting: ClusterSetting, policy: SchedulingPolicy) -> ClusterView
     """View of idle servers without tasks."""
     rack, racks = setting.rack, setting.racks
     queues = queues_of(policy, setting)
-    desk = np.zeros((queues, COLUMNS if racks == 1 else COLUMNS_WITH_RACKS), np.int32)
-    desk[:, SERVING] = IDLE
+    columns = np.zeros((queues, COLUMNS if racks == 1 else COLUMNS_WITH_RACKS), np.int32)
+    columns[:, SERVING] = IDLE
     tasks: Tasks = no_tasks(FIRST_TASKS, np.zeros(0, np.int32), FIRST_WIDTH)
     return ClusterView(
-        desk=desk,
+        columns=columns,
         rack=rack,
         racks=racks,
         rate=setting.rate.copy(),
         option=option_of(policy, setting),
-        idle=everyone(desk, rack, racks),
+        idle=everyone(columns, rack, racks),
         longest=all_zero(rack, racks) if policy.keeps_longest(setting) else NO_ORDER,
         tasks=tasks,
         lists=empty_lists(queues, FIRST_TASKS),
@@ -132,7 +132,7 @@ def relisted(view: ClusterView, jobs: int, binds: bool) -> ClusterView:
     tasks, old = view.tasks, view.lists
     live = np.zeros(old.ring.shape[0], np.int64)
     drop_stale(tasks, old, live)
-    queues = view.desk.shape[0]
+    queues = view.columns.shape[0]
     rows = queues * (1 + jobs)
     sorts = rows > queues == old.ring.shape[0]
     live = np.append(live, np.zeros(rows - live.size, np.int64))

@@ -38,11 +38,11 @@ from isocline.dispatch.core.starts import pipeline, start_copies, starts
 from isocline.dispatch.core.state import State
 from isocline.dispatch.core.unplaceable import TaskSpec
 from isocline.dispatch.rules import Rules
-from isocline.draws import Stream
 from isocline.errors import UsageError
 from isocline.model.cluster import Rates
 from isocline.policies.scheduling.contract import LOCAL, SchedulingPolicy
 from isocline.policies.scheduling.state.tasks import NONE
+from isocline.randomness.draws import Stream
 
 
 @final

@@ -20,7 +20,6 @@ from isocline.dispatch.core.kernels import step
 from isocline.dispatch.core.kernels.admission import drop_holder, unref_all
 from isocline.dispatch.core.kernels.state import FETCH_FACTS, FUNCTION, MOST_HOLDERS, START_FACTS
 from isocline.dispatch.core.unplaceable import TaskSpec
-from isocline.draws import Stream
 from isocline.errors import PolicyError
 from isocline.policies.own_code import CANNOT_COMPILE, blame
 from isocline.policies.scheduling.contract import ClusterSetting, SchedulingPolicy
@@ -40,6 +39,7 @@ from isocline.policies.scheduling.state.tasks import (
     WAITS,
 )
 from isocline.policies.scheduling.state.transitions import REASONS, WRONG_TIME, YES
+from isocline.randomness.draws import Stream
 
 IndexArray = npt.NDArray[np.int64]
 
@@ -68,7 +68,7 @@ class PolicyState:
         self._described = self.core.described.data  # memoryviews: four times as fast as the arrays
         self._starts = self.core.starts.data
         self._fetches = self.core.fetches.data
-        self._desk = self.view.desk.data
+        self._desk = self.view.columns.data
         self._step, self._due = self._compiled()
 
     def warm_up(self) -> None:
@@ -210,7 +210,7 @@ class PolicyState:
 
     def queues(self) -> tuple[tuple[int, int], ...]:
         """Number of waiting tasks of each queue, and its length as the policy has it."""
-        return tuple(map(tuple, self.view.desk[:, [WAITING, LENGTH]].tolist()))
+        return tuple(map(tuple, self.view.columns[:, [WAITING, LENGTH]].tolist()))
 
     def lists(self) -> tuple[tuple[int, ...], ...]:
         """Waiting tasks of each queue or list, in order; then of each job's."""

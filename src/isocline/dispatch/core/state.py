@@ -20,9 +20,9 @@ from isocline.dispatch.core.rate_learning import RateLearning
 from isocline.dispatch.core.speculation import Speculation
 from isocline.dispatch.core.unplaceable import TaskSpec, Unplaceable
 from isocline.dispatch.rules import Rules
-from isocline.draws import Stream
 from isocline.model.cluster import Rates
 from isocline.policies.scheduling.contract import RACK, REMOTE, ClusterSetting, SchedulingPolicy
+from isocline.randomness.draws import Stream
 
 
 @final

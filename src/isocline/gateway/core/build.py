@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from isocline.draws import stream
 from isocline.errors import InfeasibleError
 from isocline.gateway.core.core import Core
 from isocline.gateway.core.curve_feedback import CurveFeedback
@@ -11,6 +10,7 @@ from isocline.gateway.core.rules import Rules
 from isocline.learn import Learner
 from isocline.model.fleet import RoutingSystem
 from isocline.policies.routing.contract import FloatArray, RoutingPolicy, Setting
+from isocline.randomness.draws import stream
 from isocline.theory.routing.equilibrium import fluid_optimum
 
 

@@ -23,7 +23,6 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import final
 
-from isocline.draws import Stream
 from isocline.errors import PolicyError
 from isocline.gateway.core import rejections
 from isocline.gateway.core.actions import TOO_MANY_REQUESTS, Action, Cause, Hold, Reject, Send
@@ -40,6 +39,7 @@ from isocline.gateway.core.rules import Rules
 from isocline.gateway.core.waiting_queue import WaitingQueue
 from isocline.model.curves import Curve
 from isocline.policies.routing.contract import HOLD, RoutingPolicy, Setting
+from isocline.randomness.draws import Stream
 
 REFUSED = 400  # the least status of a refusal
 FAILED = HOLD - 1  # in place of an edge: the policy raised, or returned something else

@@ -21,7 +21,7 @@ from typing import Any, final
 
 import numpy as np
 
-from isocline.compiled import kernel
+from isocline.compilation.compiled import kernel
 from isocline.gateway.core.backend_load import Workloads
 from isocline.gateway.core.candidates import NO_LIMIT
 from isocline.gateway.core.notices import Notice

@@ -11,7 +11,6 @@ from typing import Any, ParamSpec, TypeVar, final
 import numba
 import numpy as np
 
-from isocline.draws import stream
 from isocline.errors import PolicyError
 from isocline.policies.arrays import memory_of, option_of, parameter_of, table_of
 from isocline.policies.custom import functions_of
@@ -24,6 +23,7 @@ from isocline.policies.routing.contract import (
     View,
     observe_nothing,
 )
+from isocline.randomness.draws import stream
 from isocline.user_code import is_own
 
 P = ParamSpec("P")

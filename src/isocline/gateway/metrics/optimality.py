@@ -13,12 +13,12 @@ from typing import NamedTuple, final
 import numpy as np
 import numpy.typing as npt
 
+from isocline.compilation.interpretable import interpreted_if_small
 from isocline.errors import IsoclineError
 from isocline.flow import capacity_scale
 from isocline.gateway.metrics.curve_intervals import curve_of, known_of
 from isocline.gateway.metrics.optimality_gap import Measured, OptimalityGap, optimality_gap
 from isocline.gateway.metrics.snapshot import LiveBackend, Snapshot
-from isocline.interpretable import interpreted_if_small
 from isocline.learn import Interval, Known
 from isocline.model.fleet import Backend, Frontend, RoutingSystem
 from isocline.model.graph import CompatibilityGraph

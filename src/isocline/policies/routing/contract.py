@@ -13,8 +13,8 @@ second function
     observe(edge, latency, now, view)
 
 Both have fixed signatures and are passed to kernels as values. Compiled with
-`isocline.compiled.value_as(CHOOSE)` a policy is inlined there; as a numba CFunc it is called by
-address, by a kernel that is compiled once for all such policies.
+`isocline.compilation.compiled.value_as(CHOOSE)` a policy is inlined there; as a numba CFunc it is
+called by address, by a kernel that is compiled once for all such policies.
 """
 
 from abc import ABC, abstractmethod
@@ -25,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import types
 
-from isocline.compiled import array_of, record_of, value_as
+from isocline.compilation.compiled import array_of, record_of, value_as
 from isocline.errors import PolicyError
 from isocline.model.curves import Curve
 from isocline.model.graph import CompatibilityGraph

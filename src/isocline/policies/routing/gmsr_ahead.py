@@ -25,11 +25,11 @@ from typing import Any, ClassVar, final
 import numpy as np
 from numba import uint32
 
-from isocline.compiled import kernel, value_as
-from isocline.draws import below
+from isocline.compilation.compiled import kernel, value_as
 from isocline.errors import PolicyError
 from isocline.policies.routing.contract import CHOOSE, FloatArray, RoutingPolicy, Setting, View
 from isocline.policies.routing.picks import tie_rule
+from isocline.randomness.draws import below
 
 OWN, OWN_MEAN, SERVED_MEAN, STAMP = 0, 1, 2, 3
 # An edge that its frontend has hardly used tells nothing of what others do: so many jobs are taken

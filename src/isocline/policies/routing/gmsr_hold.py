@@ -26,8 +26,7 @@ from typing import Any, ClassVar, final
 
 import numpy as np
 
-from isocline.compiled import kernel, value_as
-from isocline.draws import below
+from isocline.compilation.compiled import kernel, value_as
 from isocline.errors import PolicyError
 from isocline.policies.routing.contract import (
     CHOOSE,
@@ -37,6 +36,7 @@ from isocline.policies.routing.contract import (
     Setting,
     View,
 )
+from isocline.randomness.draws import below
 
 STAMP, SENT = 0, 1
 

@@ -10,8 +10,7 @@ from typing import Any, ClassVar, final
 
 import numpy as np
 
-from isocline.compiled import value_as
-from isocline.draws import below
+from isocline.compilation.compiled import value_as
 from isocline.errors import PolicyError
 from isocline.model.curves import Curve, PoolCurve
 from isocline.model.graph import CompatibilityGraph
@@ -24,6 +23,7 @@ from isocline.policies.routing.contract import (
     View,
 )
 from isocline.policies.routing.picks import least
+from isocline.randomness.draws import below
 
 POOL, ROW = 0, 1  # of an edge's parameters: the pool at its end; the pool's row of the table
 

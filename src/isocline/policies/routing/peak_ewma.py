@@ -11,8 +11,7 @@ from typing import Any, ClassVar, final
 
 import numpy as np
 
-from isocline.compiled import kernel, value_as
-from isocline.draws import below
+from isocline.compilation.compiled import kernel, value_as
 from isocline.errors import PolicyError
 from isocline.policies.routing.contract import (
     CHOOSE,
@@ -23,6 +22,7 @@ from isocline.policies.routing.contract import (
     View,
     no_table,
 )
+from isocline.randomness.draws import below
 
 LATENCY, STAMP = 0, 1
 # Finagle's penalty: an edge with jobs out and no latency yet must look worse than any measured one.

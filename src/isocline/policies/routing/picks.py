@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numba import uint32
 
-from isocline.compiled import kernel, value_as
-from isocline.draws import below
+from isocline.compilation.compiled import kernel, value_as
 from isocline.errors import PolicyError
 from isocline.model.curves import ServersCurve
 from isocline.policies.routing.contract import CHOOSE, FloatArray, Setting, View, require_one_of
+from isocline.randomness.draws import below
 
 TIES = ("random", "first")
 

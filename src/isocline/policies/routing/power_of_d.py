@@ -10,8 +10,7 @@ from typing import Any, ClassVar, final
 import numpy as np
 from numba import int64, uint32, uint64
 
-from isocline.compiled import kernel, value_as
-from isocline.draws import below, bits
+from isocline.compilation.compiled import kernel, value_as
 from isocline.errors import PolicyError
 from isocline.policies.routing.contract import (
     CHOOSE,
@@ -22,6 +21,7 @@ from isocline.policies.routing.contract import (
     observe_nothing,
 )
 from isocline.policies.routing.picks import counted_jobs, score, tie_rule
+from isocline.randomness.draws import below, bits
 
 LARGEST_SAMPLE = 64
 

@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
-from isocline.compiled import value_as
-from isocline.draws import below
+from isocline.compilation.compiled import value_as
 from isocline.policies.routing.contract import (
     CHOOSE,
     FloatArray,
@@ -14,6 +13,7 @@ from isocline.policies.routing.contract import (
     even_shares,
     no_table,
 )
+from isocline.randomness.draws import below
 
 
 @value_as(CHOOSE)

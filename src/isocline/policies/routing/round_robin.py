@@ -8,7 +8,7 @@ from typing import Any, ClassVar, final
 
 import numpy as np
 
-from isocline.compiled import value_as
+from isocline.compilation.compiled import value_as
 from isocline.policies.routing.contract import (
     CHOOSE,
     FloatArray,

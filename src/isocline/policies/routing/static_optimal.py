@@ -11,8 +11,7 @@ from typing import Any, ClassVar, final
 
 import numpy as np
 
-from isocline.compiled import value_as
-from isocline.draws import uniform
+from isocline.compilation.compiled import value_as
 from isocline.errors import PolicyError
 from isocline.policies.routing.contract import (
     CHOOSE,
@@ -22,6 +21,7 @@ from isocline.policies.routing.contract import (
     View,
     no_table,
 )
+from isocline.randomness.draws import uniform
 
 
 @value_as(CHOOSE)

@@ -15,8 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import int64, uint32
 
-from isocline.compiled import inlined, inlined_as
-from isocline.draws import below
+from isocline.compilation.compiled import inlined, inlined_as
 from isocline.policies.scheduling.contract import (
     CALL,
     CHANGED,
@@ -45,6 +44,7 @@ from isocline.policies.scheduling.state.least_workload import (
     top_of_rack,
     workload_of,
 )
+from isocline.randomness.draws import below
 
 # Queue b M + m is server m's of block b: local, then the rack's if there are racks, then remote.
 
@@ -102,7 +102,7 @@ def least_weighted(local: Any, view: ClusterView, now: float, rng: Any) -> int: 
 def server_of_queue(local: Any, queue: int, view: ClusterView, now: float, rng: Any) -> int:  # noqa: ARG001
     """The queue's server, if it is idle."""
     server = queue % view.rack.size
-    return server if view.desk[uint32(server), SERVING] == IDLE else NOBODY
+    return server if view.columns[uint32(server), SERVING] == IDLE else NOBODY
 
 
 @inlined_as(PICK)
@@ -110,7 +110,7 @@ def nearest_block(server: int, view: ClusterView, now: float, rng: Any) -> int: 
     """Its first queue in which a task waits."""
     for block in range(remote_block(view) + 1):
         queue = block * view.rack.size + server
-        if view.desk[uint32(queue), WAITING] > 0:
+        if view.columns[uint32(queue), WAITING] > 0:
             return queue
     return NOTHING
 
@@ -121,10 +121,10 @@ def keep_workload(queue: int, view: ClusterView) -> None:
     servers = view.rack.size
     server = queue % servers
     last = remote_block(view)
-    workload = view.desk[uint32(server), LENGTH] / view.rate[LOCAL]
-    workload += view.desk[uint32(last * servers + server), LENGTH] / view.rate[REMOTE]
+    workload = view.columns[uint32(server), LENGTH] / view.rate[LOCAL]
+    workload += view.columns[uint32(last * servers + server), LENGTH] / view.rate[REMOTE]
     if last > 1:
-        workload += view.desk[uint32(servers + server), LENGTH] / view.rate[RACK]
+        workload += view.columns[uint32(servers + server), LENGTH] / view.rate[RACK]
     set_workload(view, server, workload)
 
 

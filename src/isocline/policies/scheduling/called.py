@@ -11,8 +11,8 @@ from typing import Any
 
 from numba.core.ccallback import CFunc
 
-from isocline.addresses import Address
-from isocline.compiled import Declared, by_address
+from isocline.compilation.addresses import Address
+from isocline.compilation.compiled import Declared, by_address
 from isocline.policies.scheduling.contract import CALL, CHANGED, DUE, PICK, ROUTE, Rules
 from isocline.user_code import is_own
 

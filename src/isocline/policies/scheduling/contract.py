@@ -31,7 +31,7 @@ from typing import ClassVar, Literal
 import numpy as np
 import numpy.typing as npt
 
-from isocline.compiled import inlined_as
+from isocline.compilation.compiled import inlined_as
 from isocline.policies.routing.contract import require_one_of
 from isocline.policies.scheduling.state.view import (
     ANY_LOCAL,

@@ -13,8 +13,7 @@ from typing import Any, ClassVar, final
 import numpy as np
 from numba import int64, uint32
 
-from isocline.compiled import inlined, inlined_as
-from isocline.draws import below
+from isocline.compilation.compiled import inlined, inlined_as
 from isocline.errors import PolicyError
 from isocline.policies.scheduling.contract import (
     CALL,
@@ -41,6 +40,7 @@ from isocline.policies.scheduling.state.common_queue import (
 )
 from isocline.policies.scheduling.state.idle_servers import anyone, how_many
 from isocline.policies.scheduling.state.tasks import BORN, HIGH, LOW, NONE, oldest, pop
+from isocline.randomness.draws import below
 
 # Options: s or slots until a task accepts its racks, and until it accepts any server.
 IN_RACK, ANYWHERE = 0, 1
@@ -56,7 +56,7 @@ def accepted_from(view: ClusterView, queue: int, wait: float) -> float:
 @inlined
 def young(view: ClusterView) -> int:
     """The list, the last one, of tasks whose racks have not yet been asked."""
-    return int64(view.desk.shape[0] - 1)  # type: ignore[no-any-return]
+    return int64(view.columns.shape[0] - 1)  # type: ignore[no-any-return]
 
 
 @inlined
@@ -92,7 +92,7 @@ def local_or_patient(local: Any, queue: int, view: ClusterView, now: float, rng:
 @inlined_as(PICK)
 def own_else_patient(server: int, view: ClusterView, now: float, rng: Any) -> int:  # noqa: ARG001
     """Its own list, else that of its rack, else that of all."""
-    if view.desk[uint32(server), WAITING] > 0:
+    if view.columns[uint32(server), WAITING] > 0:
         return server
     if not waits_in_common(view):
         return NOBODY

@@ -8,7 +8,7 @@ all tasks from afar. Draws: one per arrival that finds an idle server.
 from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
-from isocline.compiled import inlined_as
+from isocline.compilation.compiled import inlined_as
 from isocline.policies.scheduling.contract import (
     CALL,
     NOBODY,

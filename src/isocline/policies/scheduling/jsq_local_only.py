@@ -9,7 +9,7 @@ from typing import Any, ClassVar, final
 
 from numba import uint32
 
-from isocline.compiled import inlined_as
+from isocline.compilation.compiled import inlined_as
 from isocline.policies.scheduling.contract import (
     CALL,
     NOBODY,
@@ -29,13 +29,13 @@ from isocline.policies.scheduling.state.shortest_queue import shortest_route
 @inlined_as(CALL)
 def own_server(local: Any, queue: int, view: ClusterView, now: float, rng: Any) -> int:  # noqa: ARG001
     """The queue's server, if it is idle."""
-    return queue if view.desk[uint32(queue), SERVING] == IDLE else NOBODY
+    return queue if view.columns[uint32(queue), SERVING] == IDLE else NOBODY
 
 
 @inlined_as(PICK)
 def own_queue(server: int, view: ClusterView, now: float, rng: Any) -> int:  # noqa: ARG001
     """Its own queue."""
-    return server if view.desk[uint32(server), WAITING] > 0 else NOTHING
+    return server if view.columns[uint32(server), WAITING] > 0 else NOTHING
 
 
 @final

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import uint32
 
-from isocline.compiled import inlined_as
+from isocline.compilation.compiled import inlined_as
 from isocline.policies.scheduling.contract import (
     BY_QUEUE,
     CALL,
@@ -42,14 +42,14 @@ def shortest_or_common(local: Any, view: ClusterView, now: float, rng: Any) -> i
     """The shortest local queue, or the common one if it is shorter still."""
     best = random_shortest(local, view, rng)
     rest = common(view)
-    return rest if view.desk[uint32(rest), LENGTH] < view.desk[uint32(best), LENGTH] else best
+    return rest if view.columns[uint32(rest), LENGTH] < view.columns[uint32(best), LENGTH] else best
 
 
 @inlined_as(CALL)
 def own_or_anyone(local: Any, queue: int, view: ClusterView, now: float, rng: Any) -> int:  # noqa: ARG001
     """The queue's server if it is idle; of the common queue, a random idle one."""
     if queue < common(view):
-        return queue if view.desk[uint32(queue), SERVING] == IDLE else NOBODY
+        return queue if view.columns[uint32(queue), SERVING] == IDLE else NOBODY
     return anyone_idle(view, rng) if waits_in_common(view) else NOBODY
 
 
@@ -59,10 +59,10 @@ def greater_weight(server: int, view: ClusterView, now: float, rng: Any) -> int:
     own = uint32(server)
     rest = common(view)
     if not waits_in_common(view):
-        return server if view.desk[own, WAITING] > 0 else NOTHING
-    near = view.rate[LOCAL] * view.desk[own, LENGTH]
-    far = view.rate[REMOTE] * view.desk[uint32(rest), LENGTH]
-    return server if view.desk[own, WAITING] > 0 and near >= far else rest
+        return server if view.columns[own, WAITING] > 0 else NOTHING
+    near = view.rate[LOCAL] * view.columns[own, LENGTH]
+    far = view.rate[REMOTE] * view.columns[uint32(rest), LENGTH]
+    return server if view.columns[own, WAITING] > 0 and near >= far else rest
 
 
 @final

@@ -38,7 +38,7 @@ from typing import Any, ClassVar, final
 import numpy as np
 from numba import int64, uint32
 
-from isocline.compiled import inlined, inlined_as
+from isocline.compilation.compiled import inlined, inlined_as
 from isocline.errors import PolicyError
 from isocline.policies.scheduling.contract import (
     CALL,
@@ -85,7 +85,7 @@ def note_load(view: ClusterView, server: int, now: float) -> float:
     """Bring a server's local load up to date; all the time since it last looked is of one kind."""
     at = FACTS * server
     passed = now - view.memory[uint32(at + SINCE)]
-    local = view.memory[uint32(at + FOUND)] * (view.desk[uint32(server), LEVEL] == LOCAL)
+    local = view.memory[uint32(at + FOUND)] * (view.columns[uint32(server), LEVEL] == LOCAL)
     weight = passed / (passed + view.option[MEMORY])
     load: float = load_of(view, server) + weight * (local - load_of(view, server))
     view.memory[uint32(at + LOAD)] = load
@@ -121,7 +121,7 @@ def is_worth(view: ClusterView, most: int, slowdown: float, spare: float) -> boo
     task = uint32(oldest(view.tasks, view.lists, most))
     if view.tasks.fact[task, HIGH] - view.tasks.fact[task, LOW] == 1:
         slowdown *= max(1.0 - load_of(view, most), LEAST_SPARE)
-    return float(view.desk[uint32(most), LENGTH]) * spare > slowdown
+    return float(view.columns[uint32(most), LENGTH]) * spare > slowdown
 
 
 @inlined
@@ -129,7 +129,7 @@ def is_worth_near(view: ClusterView, most: int, spare: float) -> bool:
     """The same within the rack; by the paper's own rule where all wait for whole slots."""
     slowdown = float(view.option[RACK])
     if view.option[SLOTTED] > 0.0:
-        return float(view.desk[uint32(most), LENGTH]) + 1.0 > slowdown
+        return float(view.columns[uint32(most), LENGTH]) + 1.0 > slowdown
     return is_worth(view, most, slowdown, spare)
 
 
@@ -138,12 +138,12 @@ def worth_helping(view: ClusterView, server: int, spare: float, rng: Any) -> int
     """The list that the server is to take from although it is not its own, or NOTHING."""
     if view.racks > 1:
         group = 1 + int64(view.rack[uint32(server)])
-        if top_key(view.desk, view.longest, group) > 0:
-            most = any_longest(view.desk, view.longest, group, rng)
+        if top_key(view.columns, view.longest, group) > 0:
+            most = any_longest(view.columns, view.longest, group, rng)
             if is_worth_near(view, most, spare):
                 return most
-    if top_key(view.desk, view.longest, 0) > 0:
-        most = any_longest(view.desk, view.longest, 0, rng)
+    if top_key(view.columns, view.longest, 0) > 0:
+        most = any_longest(view.columns, view.longest, 0, rng)
         if is_worth(view, most, view.option[REMOTE], spare):
             return most
     return NOTHING
@@ -154,7 +154,7 @@ def own_else_worth(server: int, view: ClusterView, now: float, rng: Any) -> int:
     """Its own list, else one that is worth helping."""
     load = note_load(view, server, now)
     found = server
-    if view.desk[uint32(server), WAITING] == 0:
+    if view.columns[uint32(server), WAITING] == 0:
         found = worth_helping(view, server, 1.0 - load, rng)
     view.memory[uint32(FACTS * server + FOUND)] = 1.0 if found != NOTHING else 0.0
     return found

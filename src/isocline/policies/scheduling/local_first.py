@@ -13,7 +13,7 @@ from typing import Any, ClassVar, final
 import numpy as np
 from numba import int64, uint32
 
-from isocline.compiled import inlined_as
+from isocline.compilation.compiled import inlined_as
 from isocline.errors import PolicyError
 from isocline.policies.scheduling.contract import (
     CALL,
@@ -44,11 +44,11 @@ BASE = 0
 def own_else_helper(local: Any, queue: int, view: ClusterView, now: float, rng: Any) -> int:  # noqa: ARG001
     """The queue's server if it is idle, else an idle one that the queue is long enough for."""
     q = uint32(queue)
-    if view.desk[q, SERVING] == IDLE:
+    if view.columns[q, SERVING] == IDLE:
         return queue
-    if how_many(view.idle, 0) == 0 or view.desk[q, WAITING] == 0:
+    if how_many(view.idle, 0) == 0 or view.columns[q, WAITING] == 0:
         return NOBODY
-    length = view.desk[q, LENGTH]
+    length = view.columns[q, LENGTH]
     if view.racks > 1 and length > view.option[RACK]:
         group = 1 + int64(view.rack[q])
         if how_many(view.idle, group) > 0:
@@ -61,19 +61,19 @@ def own_else_helper(local: Any, queue: int, view: ClusterView, now: float, rng: 
 @inlined_as(PICK)
 def own_else_longest(server: int, view: ClusterView, now: float, rng: Any) -> int:  # noqa: ARG001
     """Its own queue, else the longest of its rack, else the longest anywhere."""
-    if view.desk[uint32(server), WAITING] > 0:
+    if view.columns[uint32(server), WAITING] > 0:
         return server
-    longest = top_key(view.desk, view.longest, 0)
+    longest = top_key(view.columns, view.longest, 0)
     if longest == 0:
         return NOBODY
     base = view.option[BASE]
     if view.racks > 1:
         group = 1 + int64(view.rack[uint32(server)])
-        key = top_key(view.desk, view.longest, group)
+        key = top_key(view.columns, view.longest, group)
         if key > 0 and base + key > view.option[RACK]:
-            return any_longest(view.desk, view.longest, group, rng)
+            return any_longest(view.columns, view.longest, group, rng)
     if base + longest > view.option[REMOTE]:
-        return any_longest(view.desk, view.longest, 0, rng)
+        return any_longest(view.columns, view.longest, 0, rng)
     return NOTHING
 
 
@@ -81,10 +81,10 @@ def own_else_longest(server: int, view: ClusterView, now: float, rng: Any) -> in
 def keep_longest(queue: int, view: ClusterView) -> None:
     """The key of a queue of which a task waits is its length over the base."""
     q = uint32(queue)
-    over: int = view.desk[q, LENGTH] - int64(view.option[BASE])
-    key = over if over > 0 and view.desk[q, WAITING] > 0 else 0
+    over: int = view.columns[q, LENGTH] - int64(view.option[BASE])
+    key = over if over > 0 and view.columns[q, WAITING] > 0 else 0
     rack = int64(view.rack[q]) if view.racks > 1 else -1
-    set_key(view.desk, view.longest, queue, key, rack)
+    set_key(view.columns, view.longest, queue, key, rack)
 
 
 @final

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from isocline.compiled import Declared, value_as
+from isocline.compilation.compiled import Declared, value_as
 from isocline.errors import PolicyError
 from isocline.policies.arrays import array_from
 from isocline.policies.own_code import Function, Wanted, as_written, require_function

@@ -8,8 +8,7 @@ from typing import Any, ClassVar, final
 
 from numba import int64, uint32
 
-from isocline.compiled import inlined_as
-from isocline.draws import below
+from isocline.compilation.compiled import inlined_as
 from isocline.policies.scheduling.contract import (
     ROUTE,
     ClusterSetting,
@@ -20,6 +19,7 @@ from isocline.policies.scheduling.contract import (
     nothing_kept,
 )
 from isocline.policies.scheduling.jsq_local_only import own_queue, own_server
+from isocline.randomness.draws import below
 
 
 @inlined_as(ROUTE)

@@ -7,12 +7,12 @@ from typing import Any, final
 import numpy as np
 import numpy.typing as npt
 
-from isocline.draws import stream
 from isocline.learn.observed import Observed
 from isocline.model.traffic.own import sizes_of
 from isocline.policies.custom import functions_of
 from isocline.policies.own_code import blame
 from isocline.policies.routing.contract import RoutingPolicy
+from isocline.randomness.draws import stream
 from isocline.simulate.common.growth_limit import MOST_JOBS, ExplodedError
 from isocline.simulate.common.kernels import counters
 from isocline.simulate.common.kernels.alias_tables import alias

@@ -6,8 +6,8 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
+from isocline.compilation.interpretable import interpreted_if_small
 from isocline.flow import capacity_scale
-from isocline.interpretable import interpreted_if_small
 from isocline.policies.routing.contract import RoutingPolicy, Setting
 from isocline.simulate.routing.slowdown import Slowdown, factors_at
 from isocline.theory.routing.piecewise_parameters import Period

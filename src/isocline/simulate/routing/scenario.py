@@ -7,9 +7,9 @@ from typing import final
 
 import numpy as np
 
+from isocline.compilation.interpretable import interpreted_if_small
 from isocline.errors import UsageError
 from isocline.flow import CapacityScale, capacity_scale
-from isocline.interpretable import interpreted_if_small
 from isocline.model.fleet import RoutingSystem
 from isocline.model.replay import frontends_of, with_trace
 from isocline.model.traffic import Trace

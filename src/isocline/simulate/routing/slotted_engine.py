@@ -6,7 +6,7 @@ from typing import Any, final
 import numpy as np
 import numpy.typing as npt
 
-from isocline.draws import stream
+from isocline.randomness.draws import stream
 from isocline.simulate.common.random_streams import ARRIVALS
 from isocline.simulate.routing.engines import JobEngine, RoutingRun
 from isocline.simulate.routing.kernels.departures import LARGEST, Departures, departures

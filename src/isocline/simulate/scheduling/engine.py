@@ -9,7 +9,6 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from isocline.draws import stream
 from isocline.errors import PolicyError
 from isocline.policies.own_code import blame
 from isocline.policies.scheduling.contract import LOCAL, ClusterView, SchedulingPolicy
@@ -40,6 +39,7 @@ from isocline.policies.scheduling.state.tasks import (
     with_more_tasks,
 )
 from isocline.policies.scheduling.state.transitions import REASONS, SchedulerState
+from isocline.randomness.draws import stream
 from isocline.simulate.common.growth_limit import MOST_JOBS, ExplodedError
 from isocline.simulate.common.kernels.latency_histogram import BUCKETS
 from isocline.simulate.common.random_streams import ARRIVALS, EVENTS, POLICY, random_stream
@@ -82,16 +82,16 @@ class ClusterEngine(ABC):
         by_data = policy.by_data or self.settings.level == "data"
         keeps = by_data or self.timed or self._keeps()
         queues = queues_of(policy, setting)
-        desk = np.zeros((queues, COLUMNS if racks == 1 else COLUMNS_WITH_RACKS), np.int32)
-        desk[:, SERVING] = IDLE
+        columns = np.zeros((queues, COLUMNS if racks == 1 else COLUMNS_WITH_RACKS), np.int32)
+        columns[:, SERVING] = IDLE
         room = FIRST_TASKS if keeps else 1
         view = ClusterView(
-            desk=desk,
+            columns=columns,
             rack=rack,
             racks=racks,
             rate=setting.rate,
             option=option_of(policy, setting),
-            idle=everyone(desk, rack, racks),
+            idle=everyone(columns, rack, racks),
             longest=all_zero(rack, racks) if policy.keeps_longest(setting) else NO_ORDER,
             tasks=no_tasks(room, prepared.holders, prepared.replicas),
             lists=empty_lists(queues if keeps else 0, room),

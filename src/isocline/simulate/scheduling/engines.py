@@ -4,10 +4,10 @@ from typing import final
 
 import numpy as np
 
-from isocline.draws import stream
 from isocline.model.cluster import Cluster
 from isocline.model.traffic import ExponentialSizes
 from isocline.policies.scheduling.contract import LOCAL
+from isocline.randomness.draws import stream
 from isocline.simulate.common.engine_choice import EngineKind, Feature, asked, chosen
 from isocline.simulate.common.kernels.alias_tables import BITS
 from isocline.simulate.common.kernels.tournament import tournament

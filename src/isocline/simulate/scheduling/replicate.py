@@ -125,7 +125,7 @@ class _Recorder(Recorder[ClusterEngine, ClusterReplication]):
     def _note_busy(self, batch: int) -> None:
         """Time for which each server was busy; of a running task, the part until now."""
         sums, now = self.engine.samples.busy, self.engine.gauge[state.CLOCK]
-        running = self.engine.view.desk[: sums.size, SERVING] != IDLE
+        running = self.engine.view.columns[: sums.size, SERVING] != IDLE
         self.busy[batch] = sums + now * running
         sums[:] = -now * running
 

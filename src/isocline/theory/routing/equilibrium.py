@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from isocline.arguments import at_least, checked
+from isocline.compilation.interpretable import interpreted_if_small
 from isocline.errors import InfeasibleError, UsageError
 from isocline.flow import (
     CapacityScale,
@@ -26,7 +27,6 @@ from isocline.flow import (
     tiers,
 )
 from isocline.flow.curve_shapes import curve_parts
-from isocline.interpretable import interpreted_if_small
 from isocline.model.curves import ServersCurve
 from isocline.model.fleet import RoutingSystem
 from isocline.theory.routing.magnitudes import extremes_named

@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from isocline.arguments import checked
+from isocline.compilation.interpretable import interpreted_if_small
 from isocline.flow import Certificate, FlowStatus, LevelFlowProblem, Prices, solve
-from isocline.interpretable import interpreted_if_small
 from isocline.model.fleet import RoutingSystem
 from isocline.record import Record, data_frame
 from isocline.theory.routing.equilibrium import fluid_optimum, overload, require_strictly_concave

@@ -32,6 +32,7 @@ from typing import final
 import numpy as np
 import numpy.typing as npt
 
+from isocline.compilation.interpretable import interpreted_if_small
 from isocline.errors import NumericalError, UsageError
 from isocline.flow import (
     Certificate,
@@ -43,7 +44,6 @@ from isocline.flow import (
 )
 from isocline.flow.problem import Edges
 from isocline.flow.sweeps import sweep, tangents
-from isocline.interpretable import interpreted_if_small
 from isocline.model.graph import CompatibilityGraph
 
 FloatArray = npt.NDArray[np.float64]

@@ -4,7 +4,7 @@ from typing import Any
 
 from numba import int64, uint32
 
-from isocline.compiled import inlined, kernel
+from isocline.compilation.compiled import inlined, kernel
 from isocline.dispatch.core.kernels.state import (
     FETCH_DONE,
     FUNCTION,
@@ -81,7 +81,9 @@ def _enqueue(
 def _to_front(state: SchedulerState, view: ClusterView, queue: Any, task: int) -> None:
     last_to_front(view, queue)
     if state.turns.served.size > 1:
-        last_to_front(view, view.desk.shape[0] * (1 + view.tasks.fact[uint32(task), JOB]) + queue)
+        last_to_front(
+            view, view.columns.shape[0] * (1 + view.tasks.fact[uint32(task), JOB]) + queue
+        )
 
 
 @inlined
@@ -98,7 +100,7 @@ def admit(
 
     Args:
         state: `turns` is written.
-        view: The task's row of `tasks`, `lists` and `desk` are written.
+        view: The task's row of `tasks`, `lists` and `columns` are written.
         core: described[0] is written; at REQUEUE_MANY unqueued[0], too.
         what: SUBMITTED, REQUEUE, REQUEUE_PREFETCHED or REQUEUE_MANY.
         born: s, when the task was submitted.
@@ -118,7 +120,7 @@ def admit(
 def unqueue(state: SchedulerState, view: ClusterView, task: int) -> None:
     """Remove a waiting task from its queue; it keeps its row.
 
-    Writes WAITS of the task, `view.desk`, and `state.turns.waiting` of its job.
+    Writes WAITS of the task, `view.columns`, and `state.turns.waiting` of its job.
     """
     fact = view.tasks.fact[uint32(task)]
     withdraw(state, view, fact[QUEUE], task)
@@ -153,7 +155,7 @@ def _local_anywhere(view: ClusterView, core: KernelState, task: int) -> int:
     for part in range(2):
         for i in range(servers):
             server = core.up[(turn + i) % servers]
-            comes_first = servers <= MOST_HOLDERS or view.desk[uint32(server), SERVING] == IDLE
+            comes_first = servers <= MOST_HOLDERS or view.columns[uint32(server), SERVING] == IDLE
             if comes_first == (part == 0) and count < MOST_HOLDERS:
                 view.tasks.holders[low + count] = server
                 count += 1

@@ -2,7 +2,7 @@
 
 from numba import uint32
 
-from isocline.compiled import inlined
+from isocline.compilation.compiled import inlined
 from isocline.dispatch.core.kernels.starts import record_start
 from isocline.dispatch.core.kernels.state import KernelState
 from isocline.policies.scheduling.contract import LOCAL, ClusterView
@@ -21,10 +21,10 @@ def pipelining_gains(view: ClusterView, core: KernelState, server: int, gap: flo
     Only behind a local task, so that what a policy remembers of the server, which it is not asked
     about at the change from one to the other, stays true.
 
-    Reads the server's row of `view.desk`, the tasks in its queue and `core.pipelined`; entries of
-    tasks that no longer wait are dropped from the head of the queue.
+    Reads the server's row of `view.columns`, the tasks in its queue and `core.pipelined`; entries
+    of tasks that no longer wait are dropped from the head of the queue.
     """
-    row = view.desk[uint32(server)]
+    row = view.columns[uint32(server)]
     if row[WAITING] == 0 or row[LEVEL] != LOCAL or core.pipelined[server] != NONE:
         return False
     task = view.tasks.fact[oldest(view.tasks, view.lists, server)]
@@ -43,7 +43,7 @@ def start_pipelined(
     """
     if not pipelining_gains(view, core, server, gap):
         return
-    row = view.desk[uint32(server)]
+    row = view.columns[uint32(server)]
     running, serving = row[RUNNING], row[SERVING]
     state.turn(server, view, state.turns)
     start(state, view, server, server)
@@ -68,8 +68,8 @@ def end_pipelined(state: SchedulerState, view: ClusterView, core: KernelState, s
 def promote_pipelined(view: ClusterView, core: KernelState, server: int) -> None:
     """Let a server run its pipelined task.
 
-    Writes SERVING, LEVEL and RUNNING of the server in `view.desk`, and `core.pipelined`.
+    Writes SERVING, LEVEL and RUNNING of the server in `view.columns`, and `core.pipelined`.
     """
-    row = view.desk[uint32(server)]
+    row = view.columns[uint32(server)]
     row[SERVING], row[LEVEL], row[RUNNING] = server, LOCAL, core.pipelined[server]
     core.pipelined[server] = NONE

@@ -7,7 +7,7 @@ The last, as it is likeliest to be waiting still when the data comes, and so sta
 
 from numba import int64, uint32
 
-from isocline.compiled import inlined
+from isocline.compilation.compiled import inlined
 from isocline.dispatch.core.kernels.state import (
     DOWN_LENGTH,
     FETCH_DONE,
@@ -30,7 +30,7 @@ def _longest(view: ClusterView) -> int:
     """Server for which most tasks wait; with 1000 servers that adds 2 us to each task."""
     longest = 0
     for server in range(view.rack.size):
-        if view.desk[uint32(server), WAITING] > view.desk[uint32(longest), WAITING]:
+        if view.columns[uint32(server), WAITING] > view.columns[uint32(longest), WAITING]:
             longest = server
     return longest
 
@@ -65,9 +65,9 @@ def find_prefetch(view: ClusterView, core: KernelState, server: int) -> bool:
     """
     if core.fetching[uint32(server)] >= core.fetch_limits[0]:
         return False
-    here = view.desk[uint32(server), WAITING] + core.fetching[uint32(server)]
+    here = view.columns[uint32(server), WAITING] + core.fetching[uint32(server)]
     longest = _longest(view)
-    waiting = view.desk[uint32(longest), WAITING]
+    waiting = view.columns[uint32(longest), WAITING]
     if waiting <= here:
         return False
     task = _last_far(view, longest, server)
@@ -90,7 +90,7 @@ def _least_loaded(view: ClusterView, core: KernelState) -> int:
     """Server that is up with the least to come, an idle one if there is any; or NONE."""
     least, server = _BUSY, NONE
     for other in range(view.rack.size):
-        row = view.desk[uint32(other)]
+        row = view.columns[uint32(other)]
         to_do = 2 * (row[WAITING] + core.fetching[uint32(other)]) + (row[SERVING] != IDLE)
         if to_do < least and row[LENGTH] < DOWN_LENGTH:
             least, server = to_do, other

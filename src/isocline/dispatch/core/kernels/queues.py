@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from isocline.compiled import kernel
+from isocline.compilation.compiled import kernel
 from isocline.policies.scheduling.contract import ClusterView
 from isocline.policies.scheduling.state.tasks import ENTRIES, JOB, WAITS, unref
 
@@ -55,7 +55,7 @@ def list_by_job(view: ClusterView, binds: bool) -> None:
     Writes `entry` and SIZE of the jobs' rows of `view.lists.ring`, and ENTRIES of the tasks.
     """
     tasks, lists = view.tasks, view.lists
-    queues = view.desk.shape[0]
+    queues = view.columns.shape[0]
     for queue in range(queues if binds else view.rack.size):
         start, room, head, size = lists.ring[queue]
         for i in range(size):

@@ -2,7 +2,7 @@
 
 from numba import uint32
 
-from isocline.compiled import inlined
+from isocline.compilation.compiled import inlined
 from isocline.dispatch.core.kernels.state import FUNCTION, START_FACTS, KernelState
 from isocline.policies.scheduling.contract import ClusterView
 from isocline.policies.scheduling.state.columns import LEVEL, RUNNING
@@ -18,7 +18,7 @@ def record_start(
 
     Writes `core.starts`, and `served` and `waiting` of the job in `state.turns`.
     """
-    task = view.desk[uint32(server), RUNNING]
+    task = view.columns[uint32(server), RUNNING]
     fact = view.tasks.fact[uint32(task)]
     state.turns.waiting[fact[JOB]] -= 1
     state.turns.served[fact[JOB]] += core.cost[fact[FUNCTION]] / state.turns.weight[fact[JOB]]
@@ -26,7 +26,7 @@ def record_start(
     core.starts[0] += 1
     core.starts[at] = server
     core.starts[at + 1] = task
-    core.starts[at + 2] = view.desk[uint32(server), LEVEL]
+    core.starts[at + 2] = view.columns[uint32(server), LEVEL]
     core.starts[at + 3] = queue
     core.starts[at + 4] = fact[JOB]
     core.starts[at + 5] = fact[FUNCTION]

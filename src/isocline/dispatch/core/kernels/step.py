@@ -11,7 +11,7 @@ from typing import Any
 
 from numba import int64, uint32
 
-from isocline.compiled import inlined, kernel
+from isocline.compilation.compiled import inlined, kernel
 from isocline.dispatch.core.kernels.admission import admit, store_task, unqueue
 from isocline.dispatch.core.kernels.pipelining import (
     end_pipelined,
@@ -69,7 +69,7 @@ def _start_copy(state: SchedulerState, view: ClusterView, server: int, task: int
 
     Writes SERVING, RUNNING, LEVEL and LENGTH of the server, `view.idle`, and ENTRIES of the task.
     """
-    row = view.desk[uint32(server)]
+    row = view.columns[uint32(server)]
     mark_busy(view, server)
     view.tasks.fact[uint32(task), ENTRIES] += 1
     row[SERVING], row[RUNNING] = server, task
@@ -80,7 +80,7 @@ def _start_copy(state: SchedulerState, view: ClusterView, server: int, task: int
 
 @inlined
 def _lose_server(state: SchedulerState, view: ClusterView, core: KernelState, server: int) -> None:
-    row = view.desk[uint32(server)]
+    row = view.columns[uint32(server)]
     core.fetching[server] = 0
     if core.pipelined[server] != NONE:
         end_pipelined(state, view, core, server)
@@ -133,7 +133,7 @@ def _update(
         for i in range(1, core.unqueued.size):
             unqueue(state, view, int64(core.unqueued[i]))
     else:
-        for queue in range(view.desk.shape[0]):
+        for queue in range(view.columns.shape[0]):
             state.rules.changed(queue, view)
 
 
@@ -174,7 +174,7 @@ def _decide(
             promote_pipelined(view, core, server)
             idle = False
     elif what == SERVER_UP:
-        view.desk[uint32(server), SERVING] = IDLE
+        view.columns[uint32(server), SERVING] = IDLE
         change(state, view, server, 0, -DOWN_LENGTH)
         freed = server
     if idle:
@@ -182,7 +182,7 @@ def _decide(
         status = hand_out(state, view, freed, local, queue, now, rng, core.started)
         for i in range(core.started[0]):
             at = core.started[i + 1]
-            record_start(state, view, core, at, view.desk[uint32(at), SERVING])
+            record_start(state, view, core, at, view.columns[uint32(at), SERVING])
     if what != REQUEUE_PREFETCHED:
         find_prefetches(view, core, freed)
     return status

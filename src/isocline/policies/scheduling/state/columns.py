@@ -1,4 +1,4 @@
-"""Columns of `ClusterView.desk`: the state of each server and of the queue before it.
+"""Columns of `ClusterView.columns`: the state of each server and of the queue before it.
 
 Row m < M is server m with its own queue, in one cache line; further rows are queues or lists that
 belong to no server, or not as its first.

@@ -4,11 +4,11 @@ from typing import Any
 
 from numba import int64, uint32
 
-from isocline.compiled import inlined, inlined_as
-from isocline.draws import below
+from isocline.compilation.compiled import inlined, inlined_as
 from isocline.policies.scheduling.state.columns import IDLE, SERVING, WAITING
 from isocline.policies.scheduling.state.idle_servers import anyone, how_many
 from isocline.policies.scheduling.state.view import ANY_LOCAL, NOBODY, ROUTE, ClusterView
+from isocline.randomness.draws import below
 
 
 @inlined
@@ -21,9 +21,9 @@ def common(view: ClusterView) -> int:
 def waits_in_common(view: ClusterView) -> bool:
     """Whether a task waits in it.
 
-    Reads WAITING of row M of `view.desk`.
+    Reads WAITING of row M of `view.columns`.
     """
-    return view.desk[uint32(view.rack.size), WAITING] > 0  # type: ignore[no-any-return]
+    return view.columns[uint32(view.rack.size), WAITING] > 0  # type: ignore[no-any-return]
 
 
 @inlined
@@ -48,20 +48,20 @@ def seen_by_all_local(local: Any, view: ClusterView, now: float, rng: Any) -> in
 def anyone_idle_local(local: Any, view: ClusterView, rng: Any) -> int:
     """A random idle server among the local ones, or NOBODY. Draws: one if there are several.
 
-    `local`, (k,) int32, are the task's local servers; reads SERVING of their rows of `view.desk`.
-    `rng`, (2,) uint64, is advanced by the draw.
+    `local`, (k,) int32, are the task's local servers; reads SERVING of their rows of
+    `view.columns`. `rng`, (2,) uint64, is advanced by the draw.
     """
     idle = 0
     last = NOBODY
     for i in range(local.size):
-        if view.desk[uint32(local[i]), SERVING] == IDLE:
+        if view.columns[uint32(local[i]), SERVING] == IDLE:
             idle += 1
             last = int64(local[i])
     if idle < 2:
         return last
     skip = below(rng, idle)
     for i in range(local.size):
-        if view.desk[uint32(local[i]), SERVING] == IDLE:
+        if view.columns[uint32(local[i]), SERVING] == IDLE:
             if skip == 0:
                 return int64(local[i])  # type: ignore[no-any-return]
             skip -= 1

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import float64, int64, types, uint32
 
-from isocline.compiled import array_of, inlined, inlined_as, record_of
+from isocline.compilation.compiled import array_of, inlined, inlined_as, record_of
 from isocline.policies.scheduling.state.tasks import (
     HEAD,
     JOB,
@@ -101,7 +101,7 @@ def least_served(queue: int, view: ClusterView, turns: FairShare) -> None:
     """
     if turns.served.size < 2:
         return
-    queues = view.desk.shape[0]
+    queues = view.columns.shape[0]
     best = NONE
     least = np.inf
     for job in range(turns.served.size):
@@ -120,7 +120,7 @@ def stand_by_job(view: ClusterView, turns: FairShare, queue: int, task: int) -> 
     Writes what `push` writes.
     """
     if turns.served.size > 1:
-        row = view.desk.shape[0] * (1 + view.tasks.fact[uint32(task), JOB]) + queue
+        row = view.columns.shape[0] * (1 + view.tasks.fact[uint32(task), JOB]) + queue
         push(view.tasks, view.lists, row, task)
 
 

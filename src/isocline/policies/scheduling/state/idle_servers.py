@@ -6,9 +6,9 @@ import numpy as np
 import numpy.typing as npt
 from numba import int32, int64, uint32
 
-from isocline.compiled import array_of, inlined, record_of
-from isocline.draws import below
+from isocline.compilation.compiled import array_of, inlined, record_of
 from isocline.policies.scheduling.state.columns import IDLE_PLACE, IDLE_PLACE_IN_RACK
+from isocline.randomness.draws import below
 
 IntArray = npt.NDArray[np.int32]
 FIRST, COUNT = 0, 1
@@ -17,7 +17,7 @@ FIRST, COUNT = 0, 1
 class IdleServers(NamedTuple):
     """Group 0 is the cluster, group 1 + r is rack r; without racks there is only the first.
 
-    `add` and `remove` below write both, together with the servers' places in `ClusterView.desk`.
+    `add` and `remove` below write both, together with the servers' places in `ClusterView.columns`.
     """
 
     # (M,) int32, or (2 M,) with racks: servers, group by group; of each group the first `part[g,
@@ -31,21 +31,21 @@ class IdleServers(NamedTuple):
 MEMBERS = record_of(IdleServers, array_of(int32), array_of(int32, 2))
 
 
-def everyone(desk: IntArray, rack: IntArray, racks: int) -> IdleServers:
-    """All M servers are members; writes their places into `desk`. `racks` is 1 for none.
+def everyone(columns: IntArray, rack: IntArray, racks: int) -> IdleServers:
+    """All M servers are members; writes their places into `columns`. `racks` is 1 for none.
 
     Args:
-        desk: (Q, columns) int32, `ClusterView.desk`; IDLE_PLACE, and with racks IDLE_PLACE_IN_RACK,
-            are written.
+        columns: (Q, columns) int32, `ClusterView.columns`; IDLE_PLACE, and with racks
+            IDLE_PLACE_IN_RACK, are written.
         rack: (M,) int32, the number of each server's rack.
         racks: S, or 1 where racks make no difference.
     """
     order = np.arange(rack.size, dtype=np.int32)
-    desk[: rack.size, IDLE_PLACE] = order
+    columns[: rack.size, IDLE_PLACE] = order
     part = [[0, rack.size]]
     if racks > 1:
         by_rack = np.argsort(rack, kind="stable").astype(np.int32)
-        desk[by_rack, IDLE_PLACE_IN_RACK] = rack.size + np.arange(rack.size)
+        columns[by_rack, IDLE_PLACE_IN_RACK] = rack.size + np.arange(rack.size)
         count = np.bincount(rack, minlength=racks)
         part += np.column_stack((rack.size + np.cumsum(count) - count, count)).tolist()
         order = np.concatenate((order, by_rack))
@@ -53,11 +53,11 @@ def everyone(desk: IntArray, rack: IntArray, racks: int) -> IdleServers:
 
 
 @inlined
-def add(desk: Any, members: IdleServers, server: int, group: int, column: int) -> None:
+def add(columns: Any, members: IdleServers, server: int, group: int, column: int) -> None:
     """Make a server a member of a group; it must not be one.
 
     Args:
-        desk: (Q, columns) int32, `ClusterView.desk`; the server's place is written.
+        columns: (Q, columns) int32, `ClusterView.columns`; the server's place is written.
         members: The set; `order` and `part` are written.
         server: Its number, below M.
         group: 0, or 1 + the number of its rack.
@@ -67,15 +67,15 @@ def add(desk: Any, members: IdleServers, server: int, group: int, column: int) -
     place = members.part[g, FIRST] + members.part[g, COUNT]
     members.part[g, COUNT] += 1
     members.order[uint32(place)] = server
-    desk[uint32(server), column] = place
+    columns[uint32(server), column] = place
 
 
 @inlined
-def remove(desk: Any, members: IdleServers, server: int, group: int, column: int) -> None:
+def remove(columns: Any, members: IdleServers, server: int, group: int, column: int) -> None:
     """Make a member none any more: the last one takes its place.
 
     Args:
-        desk: (Q, columns) int32, `ClusterView.desk`; the place of the last member is written.
+        columns: (Q, columns) int32, `ClusterView.columns`; the place of the last member is written.
         members: The set; `order` and `part` are written.
         server: Its number, below M.
         group: 0, or 1 + the number of its rack.
@@ -84,9 +84,9 @@ def remove(desk: Any, members: IdleServers, server: int, group: int, column: int
     g = uint32(group)
     members.part[g, COUNT] -= 1
     last = uint32(members.order[uint32(members.part[g, FIRST] + members.part[g, COUNT])])
-    place = desk[uint32(server), column]
+    place = columns[uint32(server), column]
     members.order[uint32(place)] = last
-    desk[last, column] = place
+    columns[last, column] = place
 
 
 @inlined

@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 from numba import int64, uint32, uint64
 
-from isocline.compiled import inlined
-from isocline.draws import bits
+from isocline.compilation.compiled import inlined
 from isocline.policies.scheduling.state.view import ClusterSetting, ClusterView
+from isocline.randomness.draws import bits
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int32]

@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 from numba import int32, int64, uint32
 
-from isocline.compiled import array_of, inlined, kernel, record_of
-from isocline.draws import below
+from isocline.compilation.compiled import array_of, inlined, kernel, record_of
 from isocline.policies.scheduling.state.columns import KEY, PLACE, PLACE_IN_RACK
+from isocline.randomness.draws import below
 
 IntArray = npt.NDArray[np.int32]
 
@@ -66,88 +66,88 @@ def is_full(o: LongestQueues) -> bool:
 
 
 @inlined
-def set_key(desk: Any, o: LongestQueues, queue: int, key: int, rack: Any) -> None:
+def set_key(columns: Any, o: LongestQueues, queue: int, key: int, rack: Any) -> None:
     """Change the key of a queue in the cluster and, if `rack` >= 0, in its rack.
 
     O(1) for each step up or down.
 
     Args:
-        desk: (Q, columns) int32, `ClusterView.desk`; KEY of the queue is written, and PLACE and
-            PLACE_IN_RACK of all queues that move.
+        columns: (Q, columns) int32, `ClusterView.columns`; KEY of the queue is written, and PLACE
+            and PLACE_IN_RACK of all queues that move.
         o: The order; both arrays are written.
         queue: Its number, below M.
         key: Tasks, at least 0; above K - 1 it counts as that.
         rack: The number of its rack; below 0 where racks make no difference.
     """
     q = uint32(queue)
-    old = desk[q, KEY]
+    old = columns[q, KEY]
     # A key that finds no room for once is put right at the queue's next change.
     key = min(key, o.above.shape[1] - 1)
     if old == key:
         return
-    desk[q, KEY] = key
-    _move(desk, o, q, old, key, 0, PLACE)
+    columns[q, KEY] = key
+    _move(columns, o, q, old, key, 0, PLACE)
     if rack >= 0:
-        _move(desk, o, q, old, key, 1 + rack, PLACE_IN_RACK)
+        _move(columns, o, q, old, key, 1 + rack, PLACE_IN_RACK)
 
 
 @inlined
 def _move(
-    desk: Any, o: LongestQueues, queue: Any, old: int, key: int, group: int, column: int
+    columns: Any, o: LongestQueues, queue: Any, old: int, key: int, group: int, column: int
 ) -> None:
     g = uint32(group)
     first = o.above[g, 0]
     if old == 0:
         old = 1
-        desk[queue, column] = first + o.above[g, 1]
+        columns[queue, column] = first + o.above[g, 1]
         o.above[g, 1] += 1
-    place = desk[queue, column]
+    place = columns[queue, column]
     while old < key:
         old += 1
         to = first + o.above[g, uint32(old)]
         o.above[g, uint32(old)] += 1
-        place = _step(desk, o, place, to, column)
+        place = _step(columns, o, place, to, column)
     while old > key:
         o.above[g, uint32(old)] -= 1
         to = first + o.above[g, uint32(old)]
         old -= 1
-        place = _step(desk, o, place, to, column)
+        place = _step(columns, o, place, to, column)
     o.order[uint32(place)] = queue
-    desk[queue, column] = place
+    columns[queue, column] = place
 
 
 @inlined
-def _step(desk: Any, o: LongestQueues, place: int, to: int, column: int) -> int:
+def _step(columns: Any, o: LongestQueues, place: int, to: int, column: int) -> int:
     """Move the queue at `to` to `place`, which is vacant; `to` is vacant then."""
     if to != place:
         other = uint32(o.order[uint32(to)])
         o.order[uint32(place)] = other
-        desk[other, column] = place
+        columns[other, column] = place
     return to
 
 
 @inlined
-def top_key(desk: Any, o: LongestQueues, group: int) -> int:
+def top_key(columns: Any, o: LongestQueues, group: int) -> int:
     """The largest key of a group.
 
-    Reads `desk`, which is `ClusterView.desk`, and `o`.
+    Reads `columns`, which is `ClusterView.columns`, and `o`.
     """
     g = uint32(group)
     if o.above[g, 1] == 0:
         return 0
-    return int64(desk[uint32(o.order[uint32(o.above[g, 0])]), KEY])  # type: ignore[no-any-return]
+    return int64(columns[uint32(o.order[uint32(o.above[g, 0])]), KEY])  # type: ignore[no-any-return]
 
 
 @inlined
-def any_longest(desk: Any, o: LongestQueues, group: int, rng: Any) -> int:
+def any_longest(columns: Any, o: LongestQueues, group: int, rng: Any) -> int:
     """A random queue among those with the largest key, which must be above 0.
 
-    Reads `desk`, which is `ClusterView.desk`, and `o`; `rng`, (2,) uint64, is advanced by one draw
-    if queues tie.
+    Reads `columns`, which is `ClusterView.columns`, and `o`; `rng`, (2,) uint64, is advanced by one
+    draw if queues tie.
     """
     g = uint32(group)
     at = o.above[g, 0]
-    tied = o.above[g, uint32(desk[uint32(o.order[uint32(at)]), KEY])]
+    tied = o.above[g, uint32(columns[uint32(o.order[uint32(at)]), KEY])]
     if tied > 1:
         at += below(rng, tied)
     return int64(o.order[uint32(at)])  # type: ignore[no-any-return]

@@ -4,10 +4,10 @@ from typing import Any
 
 from numba import int64, uint32
 
-from isocline.compiled import inlined, inlined_as
-from isocline.draws import below
+from isocline.compilation.compiled import inlined, inlined_as
 from isocline.policies.scheduling.state.columns import LENGTH
 from isocline.policies.scheduling.state.view import ROUTE, ClusterSetting, ClusterView
+from isocline.randomness.draws import below
 
 
 @inlined
@@ -15,13 +15,13 @@ def first_shortest(local: Any, view: ClusterView) -> int:
     """The first of the shortest.
 
     `local`, (k,) int32, are the task's local servers, at least one; reads LENGTH of their rows of
-    `view.desk`.
+    `view.columns`.
     """
     best = uint32(local[0])
-    least = view.desk[best, LENGTH]
+    least = view.columns[best, LENGTH]
     for i in range(1, local.size):
         queue = uint32(local[i])
-        length = view.desk[queue, LENGTH]
+        length = view.columns[queue, LENGTH]
         # Arithmetic in place of a branch that no predictor could learn.
         best = queue if length < least else best
         least = min(length, least)
@@ -33,18 +33,18 @@ def random_shortest(local: Any, view: ClusterView, rng: Any) -> int:
     """One of the shortest. Draws: one if there is a tie.
 
     `local`, (k,) int32, are the task's local servers, at least one; reads LENGTH of their rows of
-    `view.desk`. `rng`, (2,) uint64, is advanced by the draw.
+    `view.columns`. `rng`, (2,) uint64, is advanced by the draw.
     """
     best = first_shortest(local, view)
-    least = view.desk[uint32(best), LENGTH]
+    least = view.columns[uint32(best), LENGTH]
     tied = 0
     for i in range(local.size):
-        tied += view.desk[uint32(local[i]), LENGTH] == least
+        tied += view.columns[uint32(local[i]), LENGTH] == least
     if tied == 1:
         return best
     skip = below(rng, tied)
     for i in range(local.size):
-        if view.desk[uint32(local[i]), LENGTH] == least:
+        if view.columns[uint32(local[i]), LENGTH] == least:
             best = int64(local[i])
             if skip == 0:
                 break
@@ -56,7 +56,7 @@ def random_shortest(local: Any, view: ClusterView, rng: Any) -> int:
 def shortest_first(local: Any, view: ClusterView, now: float, rng: Any) -> int:  # noqa: ARG001
     """The first of the shortest, for local servers in random order. Draws: none.
 
-    Reads `view.desk` as `first_shortest` does.
+    Reads `view.columns` as `first_shortest` does.
     """
     return first_shortest(local, view)
 
@@ -65,7 +65,7 @@ def shortest_first(local: Any, view: ClusterView, now: float, rng: Any) -> int: 
 def shortest_random(local: Any, view: ClusterView, now: float, rng: Any) -> int:  # noqa: ARG001
     """One of the shortest, for local servers in any order.
 
-    Reads `view.desk` as `random_shortest` does, and draws from `rng` as it does.
+    Reads `view.columns` as `random_shortest` does, and draws from `rng` as it does.
     """
     return random_shortest(local, view, rng)
 

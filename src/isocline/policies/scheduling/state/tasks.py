@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import float64, int32, int64, uint32
 
-from isocline.compiled import array_of, inlined, kernel, record_of
+from isocline.compilation.compiled import array_of, inlined, kernel, record_of
 
 IntArray = npt.NDArray[np.int32]
 IndexArray = npt.NDArray[np.int64]
@@ -73,8 +73,8 @@ class Lists(NamedTuple):
     """Q queues or lists, room for J entries.
 
     The functions below write all three, and the dispatcher's kernels; Q is that of
-    `ClusterView.desk`, 0 if no tasks are kept, and (1 + jobs) times as much with lists by job (see
-    `fair_share`).
+    `ClusterView.columns`, 0 if no tasks are kept, and (1 + jobs) times as much with lists by job
+    (see `fair_share`).
     """
 
     # (Q, 4) int32, the segment of each: the columns START, ... above.

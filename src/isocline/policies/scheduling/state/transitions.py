@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import int64, uint32
 
-from isocline.compiled import inlined
+from isocline.compilation.compiled import inlined
 from isocline.policies.scheduling.state import idle_servers
 from isocline.policies.scheduling.state.columns import (
     IDLE,
@@ -79,12 +79,12 @@ class SchedulerState(NamedTuple):
 def change(state: SchedulerState, view: ClusterView, queue: Any, waiting: int, length: int) -> None:
     """Add to what waits in a queue and to its length.
 
-    Writes WAITING and LENGTH of the queue's row of `view.desk`; then the policy's `changed` writes
-    what is its own.
+    Writes WAITING and LENGTH of the queue's row of `view.columns`; then the policy's `changed`
+    writes what is its own.
     """
     q = uint32(queue)
-    view.desk[q, WAITING] += waiting
-    view.desk[q, LENGTH] += length
+    view.columns[q, WAITING] += waiting
+    view.columns[q, LENGTH] += length
     state.rules.changed(int64(q), view)
 
 
@@ -104,7 +104,7 @@ def submit(
 
     Args:
         state: Read-only.
-        view: `desk` and, if tasks are kept, `lists` and the task's ENTRIES are written.
+        view: `columns` and, if tasks are kept, `lists` and the task's ENTRIES are written.
         local: (k,) int32, the task's local servers, at least one; read-only.
         task: Its number; of no meaning unless tasks are kept.
         now: s, or slots.
@@ -112,7 +112,7 @@ def submit(
     """
     queue = state.rules.route(local, view, now, rng)
     if state.binds:
-        if queue < 0 or queue >= view.desk.shape[0]:
+        if queue < 0 or queue >= view.columns.shape[0]:
             return NONE
         _stand(state, view, queue, task)
         return queue  # type: ignore[no-any-return]
@@ -120,7 +120,7 @@ def submit(
         return NONE
     for i in range(local.size):
         _stand(state, view, local[i], task)
-    if view.desk.shape[0] > view.rack.size:
+    if view.columns.shape[0] > view.rack.size:
         _stand_in_wider(state, view, local, task)
     return int64(local[0])  # type: ignore[no-any-return]
 
@@ -128,7 +128,7 @@ def submit(
 @inlined
 def _stand_in_wider(state: SchedulerState, view: ClusterView, local: Any, task: int) -> None:
     """The list of all tasks, those of the task's racks, and the last one, if there are such."""
-    m, lists = view.rack.size, view.desk.shape[0]
+    m, lists = view.rack.size, view.columns.shape[0]
     _stand(state, view, m, task)
     if lists == m + 1:
         return
@@ -150,7 +150,7 @@ def _first_of_its_rack(view: ClusterView, local: Any, i: int) -> bool:
 def withdraw(state: SchedulerState, view: ClusterView, queue: int, task: int) -> None:
     """A task no longer waits in its queue, or its lists. It still has a number.
 
-    Writes WAITS of the task, and WAITING and LENGTH in `view.desk`.
+    Writes WAITS of the task, and WAITING and LENGTH in `view.columns`.
     """
     view.tasks.fact[uint32(task), WAITS] = 0
     if state.binds:
@@ -167,7 +167,7 @@ def _strike_off(state: SchedulerState, view: ClusterView, task: int) -> None:
     ]
     for i in range(local.size):
         change(state, view, local[i], -1, -1)
-    m, lists = view.rack.size, view.desk.shape[0]
+    m, lists = view.rack.size, view.columns.shape[0]
     if lists == m:
         return
     change(state, view, m, -1, -1)
@@ -208,7 +208,7 @@ def start(state: SchedulerState, view: ClusterView, server: int, queue: int) -> 
     """An idle server takes the first task of a queue or list in which one waits.
 
     Writes the server's SERVING, LEVEL and RUNNING and the queue's WAITING and LENGTH in
-    `view.desk`; if tasks are kept also WAITS of the task, and `view.lists`.
+    `view.columns`; if tasks are kept also WAITS of the task, and `view.lists`.
     """
     m = uint32(server)
     task = NONE
@@ -221,11 +221,11 @@ def start(state: SchedulerState, view: ClusterView, server: int, queue: int) -> 
         _strike_off(state, view, task)
     if state.keeps:
         view.tasks.fact[uint32(task), WAITS] = 0
-        view.desk[m, RUNNING] = task
-    view.desk[m, SERVING] = queue
+        view.columns[m, RUNNING] = task
+    view.columns[m, SERVING] = queue
     # Own queue first: no need to ask which servers hold the data.
     own = queue == server
-    view.desk[m, LEVEL] = LOCAL if own else level_of(state, view, server, queue, task)
+    view.columns[m, LEVEL] = LOCAL if own else level_of(state, view, server, queue, task)
 
 
 @inlined
@@ -236,34 +236,34 @@ def finish(state: SchedulerState, view: ClusterView, server: int) -> None:
     """
     m = uint32(server)
     if state.binds and state.counts_service:
-        change(state, view, view.desk[m, SERVING], 0, -1)
+        change(state, view, view.columns[m, SERVING], 0, -1)
     if state.keeps:
-        unref(view.tasks, view.lists, view.desk[m, RUNNING])
-    view.desk[m, SERVING] = IDLE
+        unref(view.tasks, view.lists, view.columns[m, RUNNING])
+    view.columns[m, SERVING] = IDLE
 
 
 @inlined
 def mark_idle(view: ClusterView, server: int) -> None:
     """A server that has found nothing to do is idle.
 
-    Writes `view.idle`, and the server's idle places in `view.desk`.
+    Writes `view.idle`, and the server's idle places in `view.columns`.
     """
-    idle_servers.add(view.desk, view.idle, server, 0, IDLE_PLACE)
+    idle_servers.add(view.columns, view.idle, server, 0, IDLE_PLACE)
     if view.racks > 1:
         rack = 1 + view.rack[uint32(server)]
-        idle_servers.add(view.desk, view.idle, server, rack, IDLE_PLACE_IN_RACK)
+        idle_servers.add(view.columns, view.idle, server, rack, IDLE_PLACE_IN_RACK)
 
 
 @inlined
 def mark_busy(view: ClusterView, server: int) -> None:
     """A server is no longer idle.
 
-    Writes `view.idle`, and idle places in `view.desk`.
+    Writes `view.idle`, and idle places in `view.columns`.
     """
-    idle_servers.remove(view.desk, view.idle, server, 0, IDLE_PLACE)
+    idle_servers.remove(view.columns, view.idle, server, 0, IDLE_PLACE)
     if view.racks > 1:
         rack = 1 + view.rack[uint32(server)]
-        idle_servers.remove(view.desk, view.idle, server, rack, IDLE_PLACE_IN_RACK)
+        idle_servers.remove(view.columns, view.idle, server, rack, IDLE_PLACE_IN_RACK)
 
 
 @inlined
@@ -276,7 +276,7 @@ def take(state: SchedulerState, view: ClusterView, server: int, now: float, rng:
     queue = state.rules.pick(server, view, now, rng)
     if queue in (NOTHING, NOBODY):
         return NO if queue == NOTHING else NO_ONE
-    if queue < 0 or queue >= view.desk.shape[0] or view.desk[uint32(queue), WAITING] <= 0:
+    if queue < 0 or queue >= view.columns.shape[0] or view.columns[uint32(queue), WAITING] <= 0:
         return WRONG_QUEUE
     state.turn(queue, view, state.turns)
     start(state, view, server, queue)
@@ -317,7 +317,11 @@ def hand_out(
             server = state.rules.call(local, queue, view, now, rng)
             if server == NOBODY:
                 return YES
-            if server < 0 or server >= view.rack.size or view.desk[uint32(server), SERVING] != IDLE:
+            if (
+                server < 0
+                or server >= view.rack.size
+                or view.columns[uint32(server), SERVING] != IDLE
+            ):
                 return WRONG_SERVER
         answer = take(state, view, server, now, rng)
         if answer == YES:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import types
 
-from isocline.compiled import array_of, record_of
+from isocline.compilation.compiled import array_of, record_of
 from isocline.policies.scheduling.state.idle_servers import MEMBERS, IdleServers
 from isocline.policies.scheduling.state.longest_queue import ORDER, LongestQueues
 from isocline.policies.scheduling.state.tasks import LISTS, TASKS, Lists, Tasks
@@ -34,7 +34,7 @@ class ClusterView(NamedTuple):
 
     # (Q, COLUMNS) int32, or (Q, COLUMNS_WITH_RACKS) where `racks` > 1: servers and queues, by the
     # columns of `columns`, which say who writes each.
-    desk: IntArray
+    columns: IntArray
     # (M,) int32, the number of each server's rack. Read-only.
     rack: IntArray
     # S if the rack rate is another than the remote one, else 1.
@@ -80,7 +80,8 @@ VIEW = record_of(
 )
 # (k,) int32, the servers that hold the data of one task: a slice of `Tasks.holders`. Read-only.
 LOCAL_SERVERS = array_of(types.int32)
-# (2,) uint64, the state of the policy's own stream (see `isocline.draws`). Each draw advances it.
+# (2,) uint64, the state of the policy's own stream (see `isocline.randomness.draws`). Each draw
+# advances it.
 _RNG = array_of(types.uint64)
 ROUTE = types.int64(LOCAL_SERVERS, VIEW, types.float64, _RNG)
 CALL = types.int64(LOCAL_SERVERS, types.int64, VIEW, types.float64, _RNG)

@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 from numba import int64, uint64
 
-from isocline.compiled import kernel
+from isocline.compilation.compiled import kernel
+from isocline.compilation.interpretable import compiled, interpreted_if_small
 from isocline.errors import UsageError
-from isocline.interpretable import compiled, interpreted_if_small
 
 BITS = 40
 LARGEST = 1 << (64 - BITS)  # columns: (2^40 - 1) * n must stay below 2^64

@@ -95,8 +95,8 @@ class System(NamedTuple):
 class Streams(NamedTuple):
     """Independent streams by purpose, so that no policy can disturb another's arrivals.
 
-    Each (2,) uint64, the state of a stream (see `isocline.draws`): made by the engine, advanced by
-    the kernel with each draw.
+    Each (2,) uint64, the state of a stream (see `isocline.randomness.draws`): made by the engine,
+    advanced by the kernel with each draw.
     """
 
     events: Any  # arrivals and possible departures: the same draws for every policy

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import int64
 
-from isocline.compiled import kernel
+from isocline.compilation.compiled import kernel
 
 _SHIFT = 52 - 8  # keep 8 of the 52 bits of the mantissa
 _LOWEST_EXPONENT = 1023 - 100  # 2^-100 s: 8e-31

@@ -8,7 +8,7 @@ a third of the time of a whole event at a million backends.
 import numpy as np
 import numpy.typing as npt
 
-from isocline.compiled import kernel
+from isocline.compilation.compiled import kernel
 from isocline.simulate.common.kernels.counters import System
 
 IntArray = npt.NDArray[np.int32]

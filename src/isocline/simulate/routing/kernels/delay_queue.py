@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import uint32
 
-from isocline.compiled import kernel
+from isocline.compilation.compiled import kernel
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int32]

@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 from numba import uint32, uint64
 
-from isocline.compiled import kernel
-from isocline.draws import below, step, unit
-from isocline.exponential import exponential
+from isocline.compilation.compiled import kernel
 from isocline.policies.routing.contract import View
+from isocline.randomness.draws import below, step, unit
+from isocline.randomness.exponential import exponential
 from isocline.simulate.common.kernels.alias_tables import BITS, column_of
 from isocline.simulate.common.kernels.counters import (
     ARENA_FULL,

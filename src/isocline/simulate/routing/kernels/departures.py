@@ -18,8 +18,8 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from isocline.compiled import kernel
-from isocline.draws import uniform
+from isocline.compilation.compiled import kernel
+from isocline.randomness.draws import uniform
 
 FloatArray = npt.NDArray[np.float64]
 Law = Literal["bernoulli", "binomial", "poisson"]

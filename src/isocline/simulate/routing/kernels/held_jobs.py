@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import uint32
 
-from isocline.compiled import kernel
+from isocline.compilation.compiled import kernel
 from isocline.policies.routing.contract import HOLD, View
 from isocline.simulate.common.kernels.counters import System
 from isocline.simulate.routing.kernels import candidates

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import uint32
 
-from isocline.compiled import kernel
+from isocline.compilation.compiled import kernel
 from isocline.model.graph import CompatibilityGraph
 from isocline.policies.routing.contract import HOLD, View
 from isocline.simulate.common.kernels.counters import (

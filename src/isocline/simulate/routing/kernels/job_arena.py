@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from isocline.compiled import kernel
+from isocline.compilation.compiled import kernel
 
 FloatArray = npt.NDArray[np.float64]
 

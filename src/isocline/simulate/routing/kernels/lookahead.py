@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 from numba import int64, uint64
 
-from isocline.compiled import kernel
-from isocline.draws import step
+from isocline.compilation.compiled import kernel
 from isocline.policies.routing.contract import View
+from isocline.randomness.draws import step
 from isocline.simulate.common.kernels.alias_tables import BITS, column_of
 from isocline.simulate.common.kernels.counters import REST, System
 

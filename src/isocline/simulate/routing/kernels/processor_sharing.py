@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from isocline.compiled import kernel
+from isocline.compilation.compiled import kernel
 from isocline.policies.routing.contract import View
 from isocline.simulate.common.kernels.counters import (
     ARENA_FULL,

@@ -17,9 +17,9 @@ import numpy as np
 import numpy.typing as npt
 from numba import uint32, uint64
 
-from isocline.compiled import kernel
-from isocline.draws import below, bits, uniform
+from isocline.compilation.compiled import kernel
 from isocline.policies.routing.contract import HOLD, View
+from isocline.randomness.draws import below, bits, uniform
 from isocline.simulate.common.kernels.alias_tables import BITS, column_of
 from isocline.simulate.common.kernels.counters import (
     ARENA_FULL,

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from isocline.compiled import kernel
+from isocline.compilation.compiled import kernel
 from isocline.simulate.common.kernels.counters import CLOCK, SOJOURN, TIMED
 from isocline.simulate.common.kernels.latency_histogram import record
 

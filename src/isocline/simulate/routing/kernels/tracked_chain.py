@@ -12,11 +12,11 @@ from typing import Any
 
 from numba import uint32, uint64
 
-from isocline.compiled import inlined, kernel
-from isocline.draws import below, step, unit
-from isocline.exponential import exponential
+from isocline.compilation.compiled import inlined, kernel
 from isocline.learn.observed import Observed, leave
 from isocline.policies.routing.contract import View
+from isocline.randomness.draws import below, step, unit
+from isocline.randomness.exponential import exponential
 from isocline.simulate.common.kernels.alias_tables import BITS, column_of
 from isocline.simulate.common.kernels.counters import (
     ARENA_FULL,

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numba import int64, uint32, uint64
 
-from isocline.compiled import kernel
-from isocline.draws import step, unit
+from isocline.compilation.compiled import kernel
 from isocline.policies.routing.contract import View
+from isocline.randomness.draws import step, unit
 from isocline.simulate.common.kernels.alias_tables import BITS, column_of
 from isocline.simulate.common.kernels.counters import (
     AREA,

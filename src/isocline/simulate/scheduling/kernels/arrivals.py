@@ -4,7 +4,7 @@ from typing import Any
 
 from numba import uint32
 
-from isocline.compiled import inlined
+from isocline.compilation.compiled import inlined
 from isocline.policies.scheduling.contract import ClusterView
 from isocline.policies.scheduling.state.longest_queue import is_full
 from isocline.policies.scheduling.state.tasks import (

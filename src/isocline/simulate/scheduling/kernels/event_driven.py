@@ -11,8 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import int64, uint32
 
-from isocline.compiled import inlined, kernel
-from isocline.exponential import exponential
+from isocline.compilation.compiled import inlined, kernel
 from isocline.policies.scheduling.contract import TIMER, ClusterView
 from isocline.policies.scheduling.state.columns import IDLE, LEVEL, RUNNING, SERVING
 from isocline.policies.scheduling.state.tasks import (
@@ -32,6 +31,7 @@ from isocline.policies.scheduling.state.transitions import (
     SchedulerState,
     hand_out,
 )
+from isocline.randomness.exponential import exponential
 from isocline.simulate.common.kernels.tournament import Tournament, leader, schedule
 from isocline.simulate.scheduling.kernels.arrivals import come, draw_task, room_for_another
 from isocline.simulate.scheduling.kernels.holder_sampler import Sampler
@@ -131,7 +131,7 @@ def note_end(view: ClusterView, jobs: Jobs, server: int, now: float) -> None:
 
     Writes `jobs.left` and `jobs.latency` of that job.
     """
-    job = view.tasks.fact[uint32(view.desk[uint32(server), RUNNING]), JOB]
+    job = view.tasks.fact[uint32(view.columns[uint32(server), RUNNING]), JOB]
     if job != NONE:
         jobs.left[job] -= 1
         if jobs.left[job] == 0:
@@ -162,10 +162,10 @@ def run_started(
     for i in range(started[0]):
         server = int64(started[i + 1])
         note_start(view, samples, count, server, now)
-        work = view.tasks.time[uint32(view.desk[uint32(server), RUNNING]), WORK]
-        rate = view.rate[uint32(view.desk[uint32(server), LEVEL])]
+        work = view.tasks.time[uint32(view.columns[uint32(server), RUNNING]), WORK]
+        rate = view.rate[uint32(view.columns[uint32(server), LEVEL])]
         schedule(race, server, now + work / rate)
-    if freed >= 0 and view.desk[uint32(freed), SERVING] == IDLE:
+    if freed >= 0 and view.columns[uint32(freed), SERVING] == IDLE:
         schedule(race, freed, np.inf)
 
 

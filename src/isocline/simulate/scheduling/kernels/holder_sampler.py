@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from numba import int64, uint32, uint64
 
-from isocline.compiled import inlined
-from isocline.draws import step
+from isocline.compilation.compiled import inlined
+from isocline.randomness.draws import step
 from isocline.simulate.common.kernels.alias_tables import BITS, Alias, column_of
 
 IntArray = npt.NDArray[np.int32]

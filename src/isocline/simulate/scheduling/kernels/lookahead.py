@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 from numba import int64, uint32, uint64
 
-from isocline.compiled import inlined
-from isocline.draws import step
+from isocline.compilation.compiled import inlined
 from isocline.policies.scheduling.state.columns import LENGTH
+from isocline.randomness.draws import step
 from isocline.simulate.common.kernels.alias_tables import BITS
 from isocline.simulate.common.kernels.counters import REST
 from isocline.simulate.scheduling.kernels.holder_sampler import UNIFORM, Sampler, draw_servers
@@ -30,24 +30,24 @@ def room(sampler: Sampler) -> npt.NDArray[np.int32]:
 
 
 @inlined
-def touch(desk: Any, upcoming: Any) -> int:
+def touch(columns: Any, upcoming: Any) -> int:
     """Read the desks of all servers in `upcoming`.
 
-    `desk` is `ClusterView.desk`; `upcoming`, (AHEAD, replicas) int32, servers, is read, too.
+    `columns` is `ClusterView.columns`; `upcoming`, (AHEAD, replicas) int32, servers, is read, too.
     """
     total = int64(0)
     for i in range(AHEAD):
         for j in range(upcoming.shape[1]):
-            total += desk[uint32(upcoming[i, j]), LENGTH]
+            total += columns[uint32(upcoming[i, j]), LENGTH]
     return total  # type: ignore[no-any-return]
 
 
 @inlined
-def fetch(desk: Any, sampler: Sampler, arriving: int, upcoming: Any, s0: Any, s1: Any) -> int:
+def fetch(columns: Any, sampler: Sampler, arriving: int, upcoming: Any, s0: Any, s1: Any) -> int:
     """Read what the next AHEAD ticks touch; the sum keeps the compiler from leaving it out.
 
     Args:
-        desk: `ClusterView.desk`; read-only.
+        columns: `ClusterView.columns`; read-only.
         sampler: Of kind UNIFORM; read-only.
         arriving: Probability that a tick is an arrival, in units of 2^-24.
         upcoming: (AHEAD, replicas) int32, servers; written.
@@ -63,12 +63,12 @@ def fetch(desk: Any, sampler: Sampler, arriving: int, upcoming: Any, s0: Any, s1
             server = ((event & REST) * uint64(sampler.servers)) >> uint64(BITS)
             for j in range(upcoming.shape[1]):
                 upcoming[i, j] = server
-    return touch(desk, upcoming)
+    return touch(columns, upcoming)
 
 
 @inlined
-def fetch_arrivals(desk: Any, sampler: Sampler, upcoming: Any, s0: Any, s1: Any) -> int:
+def fetch_arrivals(columns: Any, sampler: Sampler, upcoming: Any, s0: Any, s1: Any) -> int:
     """`fetch` where the next AHEAD events are arrivals; the arrays are the same."""
     for i in range(AHEAD):
         s0, s1 = draw_servers(sampler, s0, s1, upcoming[i])
-    return touch(desk, upcoming)
+    return touch(columns, upcoming)

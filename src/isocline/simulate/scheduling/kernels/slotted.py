@@ -16,9 +16,7 @@ from typing import Any
 
 from numba import int64, uint32
 
-from isocline.compiled import inlined, kernel
-from isocline.draws import below, step, unit
-from isocline.exponential import exponential
+from isocline.compilation.compiled import inlined, kernel
 from isocline.policies.scheduling.contract import LOCAL, ClusterView
 from isocline.policies.scheduling.state.columns import IDLE, LEVEL, SERVING
 from isocline.policies.scheduling.state.columns import WAITING as OWN_WAITING
@@ -30,6 +28,8 @@ from isocline.policies.scheduling.state.transitions import (
     SchedulerState,
     take,
 )
+from isocline.randomness.draws import below, step, unit
+from isocline.randomness.exponential import exponential
 from isocline.simulate.scheduling.kernels.arrivals import arrive, room_for_another
 from isocline.simulate.scheduling.kernels.holder_sampler import Sampler
 from isocline.simulate.scheduling.kernels.lookahead import AHEAD, fetch_arrivals
@@ -106,7 +106,7 @@ def all_arrive(
         if status != DONE:
             break
         if upcoming.size > 0 and count[TO_COME] % AHEAD == 0:
-            count[FETCHED] = fetch_arrivals(view.desk, sampler, upcoming, s0, s1)
+            count[FETCHED] = fetch_arrivals(view.columns, sampler, upcoming, s0, s1)
         s0, s1, _, _, queue = arrive(book, view, sampler, s0, s1, now, policy, count)
         count[TO_COME] -= 1
         count[EVENTS] += 1
@@ -151,7 +151,7 @@ def schedule_idle(
                 j = uint32(i + below(policy, left - i))
                 free[uint32(i)], free[j] = free[j], free[uint32(i)]
             server = free[uint32(i)]
-            if asking and (anyone == 1 or view.desk[uint32(server), OWN_WAITING] > 0):
+            if asking and (anyone == 1 or view.columns[uint32(server), OWN_WAITING] > 0):
                 answer = take(book, view, int64(server), now, policy)
                 if answer == WRONG_QUEUE:
                     return WRONG_QUEUE
@@ -205,9 +205,9 @@ def complete(
             server += int(min(skipped * mean_step, float(servers)))
         if server >= servers:
             break
-        if view.desk[uint32(server), SERVING] == IDLE:
+        if view.columns[uint32(server), SERVING] == IDLE:
             continue
-        level = view.desk[uint32(server), LEVEL]
+        level = view.columns[uint32(server), LEVEL]
         if level != LOCAL:
             s0, s1, coin = step(s0, s1)
             if unit(coin) * view.rate[LOCAL] >= view.rate[uint32(level)]:

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import int64, uint32
 
-from isocline.compiled import inlined, kernel
+from isocline.compilation.compiled import inlined, kernel
 from isocline.policies.scheduling.contract import ClusterView
 from isocline.policies.scheduling.state.columns import LENGTH, LEVEL, RUNNING
 from isocline.policies.scheduling.state.tasks import BORN
@@ -102,14 +102,14 @@ def look(view: ClusterView, samples: Samples, times: int) -> None:
 
     Q_m is the sum over all that are server m's own: Q_m, Q_(M + m), ...
 
-    Reads LENGTH of `view.desk`; writes all of `samples` but `chosen` and `busy`.
+    Reads LENGTH of `view.columns`; writes all of `samples` but `chosen` and `busy`.
     """
     m = view.rack.size
     for server in range(m):
-        samples.now[server] = view.desk[server, LENGTH]
-    for more in range(1, view.desk.shape[0] // m):
+        samples.now[server] = view.columns[server, LENGTH]
+    for more in range(1, view.columns.shape[0] // m):
         for server in range(m):
-            samples.now[server] += view.desk[more * m + server, LENGTH]
+            samples.now[server] += view.columns[more * m + server, LENGTH]
     total = total_square = 0
     for server in range(m):
         q = samples.now[server]
@@ -190,7 +190,7 @@ def leave(
         timed: Whether its completion time is noted; else `histogram` and SOJOURN stay.
     """
     if timed:
-        task = uint32(view.desk[uint32(server), RUNNING])
+        task = uint32(view.columns[uint32(server), RUNNING])
         sojourn = now - view.tasks.time[task, BORN]
         record(histogram, sojourn)
         gauge[SOJOURN] += sojourn
@@ -210,7 +210,7 @@ def note_start(view: ClusterView, samples: Samples, count: Any, server: int, now
     """
     samples.busy[uint32(server)] -= now
     count[WAITING] -= 1
-    count[STARTED + view.desk[uint32(server), LEVEL]] += 1
+    count[STARTED + view.columns[uint32(server), LEVEL]] += 1
 
 
 @inlined

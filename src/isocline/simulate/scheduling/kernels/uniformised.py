@@ -10,9 +10,7 @@ from typing import Any
 
 from numba import int64, uint32, uint64
 
-from isocline.compiled import inlined, kernel
-from isocline.draws import step
-from isocline.exponential import exponential
+from isocline.compilation.compiled import inlined, kernel
 from isocline.policies.scheduling.contract import TIMER, ClusterView
 from isocline.policies.scheduling.state.columns import IDLE, LEVEL, SERVING
 from isocline.policies.scheduling.state.tasks import NONE
@@ -22,6 +20,8 @@ from isocline.policies.scheduling.state.transitions import (
     SchedulerState,
     hand_out,
 )
+from isocline.randomness.draws import step
+from isocline.randomness.exponential import exponential
 from isocline.simulate.common.kernels.alias_tables import BITS
 from isocline.simulate.common.kernels.counters import REST
 from isocline.simulate.scheduling.kernels.arrivals import arrive, room_for_another
@@ -56,10 +56,10 @@ def who_ends(view: ClusterView, accept: Any, event: Any) -> int:
     """
     product = (event & REST) * uint64(view.rack.size)
     server = uint32(product >> uint64(BITS))
-    if view.desk[server, SERVING] == IDLE:
+    if view.columns[server, SERVING] == IDLE:
         return NONE
     # What is left of the draw decides.
-    ends = product & _FRACTION < accept[uint32(view.desk[server, LEVEL])]
+    ends = product & _FRACTION < accept[uint32(view.columns[server, LEVEL])]
     return int64(server) if ends else NONE
 
 
@@ -146,7 +146,7 @@ def jump(
         low = high = 0
         if due > now:
             if ahead and ticks % AHEAD == 0:
-                fetched += fetch(view.desk, sampler, arriving, upcoming, s0, s1)
+                fetched += fetch(view.columns, sampler, arriving, upcoming, s0, s1)
             ticks += 1
             s0, s1, event = step(s0, s1)
             if event >> uint64(BITS) < uint64(arriving):

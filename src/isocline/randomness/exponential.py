@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from numba import uint64
 
-from isocline.compiled import kernel
-from isocline.draws import step, unit
+from isocline.compilation.compiled import kernel
+from isocline.randomness.draws import step, unit
 
 LAYERS = 256
 # Where the tail begins, so that 255 rectangles of equal area reach from there to the top, and that

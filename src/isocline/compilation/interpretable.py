@@ -31,17 +31,17 @@ PATIENCE = 1.0
 
 
 def compiled(function: F) -> F:
-    """`isocline.compiled.compiled`, of a function that can be interpreted."""
+    """`isocline.compilation.compiled.compiled`, of a function that can be interpreted."""
     return cast(F, Kernel(function, inner=False))
 
 
 def inner(function: F) -> F:
-    """`isocline.compiled.inner`, of a function that can be interpreted."""
+    """`isocline.compilation.compiled.inner`, of a function that can be interpreted."""
     return cast(F, Kernel(function, inner=True))
 
 
 def one_type(record: type[T]) -> type[T]:
-    """`isocline.compiled.one_type`, of a record that interpreted kernels take, too."""
+    """`isocline.compilation.compiled.one_type`, of a record that interpreted kernels take, too."""
     _records.append(record)
     return record
 
@@ -111,7 +111,7 @@ class Kernel:
     @functools.cached_property
     def compiled(self) -> Any:
         """What numba makes of the function."""
-        from isocline import compiled
+        from isocline.compilation import compiled
 
         _make_known_to_numba()
         return (compiled.inner if self._inner else compiled.compiled)(self.py_func)
@@ -136,14 +136,14 @@ class Callback:
 
     @functools.cached_property
     def _compiled(self) -> Any:
-        from isocline.compiled import by_address
+        from isocline.compilation.compiled import by_address
 
         return by_address(self.signature, cached=self._cached)(self.py_func)
 
 
 def _make_known_to_numba() -> None:
     """Have numba take kernels, callbacks and records of one type for what they are."""
-    from isocline import compiled
+    from isocline.compilation import compiled
 
     if not _known:
         compiled.stands_for(Kernel, lambda kernel: compiled.type_of_dispatcher(kernel.compiled))

@@ -23,8 +23,8 @@ from numba.core.compiler import Compiler
 from numba.core.registry import CPUDispatcher
 from numba.core.sigutils import normalize_signature
 
-from isocline.inner_code import InnerCompiler
-from isocline.kernel_cache import CacheToCome, cache_of
+from isocline.compilation.inner_code import InnerCompiler
+from isocline.compilation.kernel_cache import CacheToCome, cache_of
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")

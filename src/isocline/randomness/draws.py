@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import int64, uint64
 
-from isocline.compiled import kernel
+from isocline.compilation.compiled import kernel
 
 Stream = npt.NDArray[np.uint64]
 

@@ -20,7 +20,7 @@ import numba.experimental.function_type  # noqa: F401
 from numba.core import caching
 from numba.core.runtime import rtsys
 
-from isocline import cache_directory, compile_events
+from isocline.compilation import cache_directory, compile_events
 
 LOG = logging.getLogger(__name__)
 

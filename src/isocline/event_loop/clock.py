@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from typing import Final, Protocol, final
 
-from isocline.alarm import alarm
+from isocline.event_loop.alarm import alarm
 
 
 class Alarm(Protocol):

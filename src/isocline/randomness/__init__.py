@@ -1,0 +1,1 @@
+"""Random numbers inside kernels: `draws` (uniform, one stream each) and `exponential`."""
