@@ -8,6 +8,7 @@ import hashlib
 import re
 import tempfile
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -30,7 +31,7 @@ def _results() -> dict[str, Callable[[], Any]]:
         "isocline.dispatch.batch.runner.run_batch": result,
         "isocline.demo.run.demo": live,
         "isocline.gateway.replay.replay": lambda: DecisionDiff("routing", "gmsr", 1, None),
-        "isocline.report.reproduce.reproduce": lambda: gmsr_tiers.reproduce(True, 0),
+        "isocline.report.reproduce.Figures.make": lambda: gmsr_tiers.reproduce(True, 0),
         "isocline.cli._warming.options_of_simulate": lambda: None,
     }
 
@@ -51,13 +52,10 @@ def effect(words: list[str]) -> str:
         patches = [patch(name, recording(name, made)) for name, made in _results().items()]
         verbs = dict.fromkeys(("plan", "simulate", "serve", "run"), lambda: None)
         patches.append(patch.dict("isocline.cli._warming.VERBS", verbs))
-        for one in patches:
-            one.start()
-        try:
-            result = CliRunner().invoke(main, filled, prog_name="isocline")
-        finally:
+        with ExitStack() as stack:
             for one in patches:
-                one.stop()
+                stack.enter_context(one)
+            result = CliRunner().invoke(main, filled, prog_name="isocline")
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception
         files = {

@@ -86,6 +86,7 @@ LINES = {
     "fluid --horizon": "fluid n_model.yaml | --horizon 9",
     "fluid --step": "fluid n_model.yaml --horizon 9 | --step 3",
     "fluid --tolerance": "fluid n_model.yaml --horizon 9 | --tolerance 0.1",
+    "fluid --budget": "fluid n_model.yaml --horizon 9 | --budget 3",
     "fluid --then": "fluid n_model.yaml --horizon 9 | --then 3=FLEET",
     "replay --policy": "replay n_model.yaml --decisions 50 | --policy jsq",
     "replay --decisions": "replay n_model.yaml --decisions 50 | --decisions 60",

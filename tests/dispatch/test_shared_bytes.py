@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from isocline.dispatch.engines.processes import protocol
+from isocline.dispatch.engines.processes import worker_handle
 from isocline.dispatch.scheduler import Scheduler
 from isocline.dispatch.submission.payload import Payloads
 
@@ -87,14 +87,14 @@ def test_large_arguments_go_to_a_worker_once_as_long_as_it_keeps_them(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     sent: list[int] = []
-    packed = protocol.packed
+    packed = worker_handle.packed
 
     def counted(message: object) -> bytes:
         data = packed(message)
         sent.append(len(data))
         return data
 
-    monkeypatch.setattr(protocol, "packed", counted)
+    monkeypatch.setattr(worker_handle, "packed", counted)
     table = Table()
     with Scheduler(nodes=1, locations=lambda _: ["n0"]) as scheduler:
         sizes = scheduler.map(size_of, map(str, range(100)), table, b"")

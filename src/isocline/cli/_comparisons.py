@@ -51,15 +51,16 @@ def _infeasible(error: "InfeasibleError", policies: Sequence[str]) -> dict[str, 
 
 def report(found: "Found") -> "RenderableType":
     """The tables."""
-    from isocline.report.tables.cluster import cluster_report, cluster_sweep_report
     from isocline.report.tables.comparison import comparison_report, sweep_report
     from isocline.simulate.routing.results import Comparison, Sweep
-    from isocline.simulate.scheduling.results import ClusterSweep
 
     if isinstance(found, Sweep):
         return sweep_report(found)
     if isinstance(found, Comparison):
         return comparison_report(found)
+    from isocline.report.tables.cluster import cluster_report, cluster_sweep_report
+    from isocline.simulate.scheduling.results import ClusterSweep
+
     return cluster_sweep_report(found) if isinstance(found, ClusterSweep) else cluster_report(found)
 
 

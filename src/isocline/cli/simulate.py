@@ -17,6 +17,7 @@ from isocline.cli._options import NEAR_DATA, ROUTING, group
 
 if TYPE_CHECKING:
     from isocline.cli._comparisons import Beyond, Found
+    from isocline.learn import Learning
     from isocline.model.cluster import Cluster
     from isocline.model.cluster.blocks import BlockTrace
     from isocline.model.fleet import RoutingSystem
@@ -291,7 +292,6 @@ def _routing(
 ) -> "tuple[Comparison | Sweep | None, Beyond]":
     """Results at the loads that can be served, and the proofs for those that cannot."""
     from isocline.errors import InfeasibleError
-    from isocline.learn import Learning
     from isocline.model.curves import PoolCurve
     from isocline.simulate.routing.compare import DEFAULT_POLICIES, simulate
     from isocline.simulate.routing.delay import Delay
@@ -314,8 +314,7 @@ def _routing(
     options["failures"] = [Failure.parse(text) for text in given["failures"]]
     options["slowdowns"] = [Slowdown.parse(text) for text in given["slowdowns"]]
     half_life = options.pop("half_life")
-    forgets = {} if half_life is None else {"half_life": half_life}
-    options["learn"] = Learning(**forgets) if given["learn"] else None
+    options["learn"] = _learning(half_life) if given["learn"] else None
     done: list[Comparison] = []
     beyond: Beyond = {}
     each: list[float | None] = [*sorted(loads)] or [None]
@@ -327,6 +326,12 @@ def _routing(
     if len(loads) > 1 and done:
         return Sweep(tuple(done)), beyond
     return next(iter(done), None), beyond
+
+
+def _learning(half_life: float | None) -> "Learning":
+    from isocline.learn import Learning
+
+    return Learning() if half_life is None else Learning(half_life=half_life)
 
 
 def _near_data(

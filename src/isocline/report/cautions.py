@@ -3,23 +3,25 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from isocline.report.words import listed, number
 from isocline.simulate.common.percentiles import LEAST_FOR_PERCENTILES
 from isocline.simulate.routing.estimates import LARGEST_GAP
 from isocline.simulate.routing.overload import spans_in_words
-from isocline.simulate.routing.results import PolicyResult
-from isocline.simulate.scheduling.results import SchedulingResult
+
+if TYPE_CHECKING:
+    from isocline.simulate.routing.results import PolicyResult
+    from isocline.simulate.scheduling.results import SchedulingResult
+
+    _Result = PolicyResult | SchedulingResult
 
 # A larger share that is never served has a cause that a longer run does not mend.
 _HARDLY_ANY = 0.9
 
 
-_Result = PolicyResult | SchedulingResult
-
-
 def cautions(
-    results: Sequence[_Result],
+    results: "Sequence[_Result]",
     replications: int,
     what: str,
     *,
@@ -62,7 +64,7 @@ def passing_overload_in_words(spans: Sequence[tuple[float, float]]) -> str:
     )
 
 
-def _little(timed: Iterable[_Result], what: str) -> list[str]:
+def _little(timed: "Iterable[_Result]", what: str) -> list[str]:
     return [
         f"{p.policy} misses Little's law by {p.littles_law:.1%}: {what} that are there at the "
         f"ends of the measured part weigh too much; {_whole(p)}"
@@ -71,7 +73,7 @@ def _little(timed: Iterable[_Result], what: str) -> list[str]:
     ]
 
 
-def _whole(result: _Result) -> str:
+def _whole(result: "_Result") -> str:
     """Remedy: a run without such ends, or with shorter ones."""
     if result.finished is None:
         return "give a longer --horizon, or a shorter --warmup"
@@ -79,7 +81,7 @@ def _whole(result: _Result) -> str:
 
 
 def _percentiles(
-    timed: Iterable[_Result],
+    timed: "Iterable[_Result]",
     replications: int,
     what: str,
     longer: str,
@@ -104,7 +106,7 @@ def _percentiles(
     return said
 
 
-def _more(few: Sequence[_Result], longer: str, hopeless: Mapping[str, float]) -> str:
+def _more(few: "Sequence[_Result]", longer: str, hopeless: Mapping[str, float]) -> str:
     """Remedy: more completed jobs."""
     shares = [hopeless[p.policy] for p in few if p.policy in hopeless]
     if shares:

@@ -14,6 +14,7 @@ from isocline.compilation.compiled import identity, value_as
 from isocline.dispatch.engines.fake import FakeEngine
 from isocline.dispatch.errors import UnpickedError
 from isocline.dispatch.rules import Rules
+from isocline.dispatch.setup import Settings
 from isocline.errors import IsoclineError, PolicyError
 from isocline.model.cluster import Cluster, Rates, SampledTasks
 from isocline.policies.scheduling.contract import CALL, DUE, NOBODY, NOTHING, PICK, ROUTE
@@ -109,7 +110,9 @@ def simulated(policy: Any) -> None:
 
 def scheduled(policy: Any) -> None:
     engine = FakeEngine(2, speed=math.inf)
-    with Scheduler(engine, policy, locations=lambda _: ["n0"], grace=0.1) as live:
+    with Scheduler(
+        engine, policy, locations=lambda _: ["n0"], settings=Settings(grace=0.1)
+    ) as live:
         live.submit(str, "a")
 
 

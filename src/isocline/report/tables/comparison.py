@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -14,9 +14,11 @@ from isocline.report.tables.style import Column, names, table
 from isocline.report.words import estimate, listed, number, time_unit
 from isocline.simulate.common.estimate import Estimate
 from isocline.simulate.routing.results import Comparison, PolicyResult, Sweep
-from isocline.simulate.scheduling.results import ClusterComparison
 
-C = TypeVar("C", Comparison, ClusterComparison)
+if TYPE_CHECKING:
+    from isocline.simulate.scheduling.results import ClusterComparison
+
+C = TypeVar("C", Comparison, "ClusterComparison")
 
 _SHORT, _LONG = 12, 28  # letters of a policy's name, in a table of 120 columns
 
