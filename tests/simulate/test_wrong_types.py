@@ -6,13 +6,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-import isocline
+import isocline as typed
 from isocline.dispatch import Settings
 from isocline.errors import IsoclineError, UsageError
 from isocline.model.cluster import Cluster, Rates, SampledTasks
 from isocline.simulate.routing.compare import sweep
 from isocline.simulate.scheduling.compare import sweep_cluster
 from tests.builders import mixed
+
+isocline: Any = typed  # Any: the arguments are of the wrong type on purpose
 
 
 @pytest.mark.parametrize(
@@ -69,7 +71,7 @@ CURVE = isocline.HyperbolicCurve(40.0, 12.0)
         (lambda: isocline.simulate(SMALL, replicas=2.5), "replicas 2.5: give a whole number"),
         (lambda: isocline.simulate(SMALL, trace=3), r"trace 3: give .*read_swim"),
         (lambda: sweep(mixed(), loads=[]), "loads .*: give at least one"),
-        (lambda: sweep(mixed(), loads=[0.5, "x"]), r"loads\[1\] 'x': give"),
+        (lambda: sweep(mixed(), loads=[0.5, "x"]), r"loads\[1\] 'x': give"),  # type: ignore[list-item]
         (lambda: sweep_cluster(SMALL, loads=[]), "loads .*: give at least one"),
         (lambda: isocline.plan("a.yaml"), "system 'a.yaml': give a routing system"),
         (lambda: isocline.plan(mixed(), edges_to_try=-1), "edges_to_try -1: give"),
@@ -128,7 +130,7 @@ CURVE = isocline.HyperbolicCurve(40.0, 12.0)
         (lambda: isocline.Scheduler(limit="2"), "limit '2': give a finite number above 0"),
         (lambda: isocline.Scheduler(seed=-1), "seed -1: give a whole number"),
         (lambda: Settings(remember=-1), "remember -1: give a whole number"),
-        (lambda: Settings(rates=3), "rates 3: give isocline.Rates"),
+        (lambda: Settings(rates=3), "rates 3: give isocline.Rates"),  # type: ignore[arg-type]
         (lambda: isocline.Scheduler(rules=3), "rules 3: give a Rules"),
         (lambda: isocline.Scheduler(journal=3), "journal 3: give a string or a Path"),
         (lambda: isocline.Scheduler(engine=3), "engine is 3; give processes"),

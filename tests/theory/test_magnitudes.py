@@ -29,7 +29,8 @@ def curves(draw: Any) -> Curve | None:
             points = draw(st.lists(st.tuples(numbers, numbers), min_size=1, max_size=4))
             return TableCurve(tuple(points))
         more = (4.0,) if kind is KneeCurve else ()
-        return kind(draw(numbers), draw(numbers), *more)  # type: ignore[no-any-return]
+        made: Curve = kind(draw(numbers), draw(numbers), *more)
+        return made
     except CurveError:
         return None
 

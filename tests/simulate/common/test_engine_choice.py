@@ -34,7 +34,12 @@ def test_the_first_that_runs_all_is_taken(features: set[Feature], name: str) -> 
 
 
 def test_the_smallest_part_that_is_too_much_is_named_with_a_remedy_for_each() -> None:
-    wanted = {F.CONTINUOUS: True, F.DELAY: True, F.TRACE: "trace day.csv", F.SLOTTED: False}
+    wanted: dict[Feature, bool | str] = {
+        F.CONTINUOUS: True,
+        F.DELAY: True,
+        F.TRACE: "trace day.csv",
+        F.SLOTTED: False,
+    }
     with pytest.raises(UsageError) as caught:
         chosen(KINDS, asked(wanted))
     assert str(caught.value) == (

@@ -1,4 +1,7 @@
+from collections.abc import Callable
+
 import numpy as np
+import numpy.typing as npt
 import pytest
 from scipy.special import stdtrit
 from scipy.stats import binom
@@ -12,6 +15,7 @@ from isocline.simulate.common.statistics.warm_up import mser5, warm_up
 from isocline.simulate.common.steady_state import discarded
 from isocline.simulate.routing.run_settings import RunSettings
 
+Floats = npt.NDArray[np.float64]
 RNG = np.random.default_rng(2026)
 
 
@@ -120,9 +124,9 @@ def test_a_run_too_short_for_its_warm_up_names_both_remedies() -> None:
     ],
     ids=["flat", "exponential approach", "square root", "line"],
 )
-def test_trends_are_told_apart(path: object, verdict: Trend) -> None:
+def test_trends_are_told_apart(path: Callable[[Floats], Floats], verdict: Trend) -> None:
     t = np.linspace(0.0, 1.0, 240)
-    series = np.array([path(t) + RNG.normal(0.0, 1.0, 240) for _ in range(10)])  # type: ignore[operator]
+    series = np.array([path(t) + RNG.normal(0.0, 1.0, 240) for _ in range(10)])
     assert trend(series) is verdict
 
 

@@ -50,9 +50,11 @@ class Twin:
     chosen: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        edges = range(len(self.sink))
-        self.sent, self.there, self.ended = ({e: [] for e in edges} for _ in range(3))
+        self.sent, self.there, self.ended = (self._by_edge() for _ in range(3))
         self.backends = [Backend() for _ in range(max(self.sink) + 1)]
+
+    def _by_edge(self) -> dict[int, list[float]]:
+        return {edge: [] for edge in range(len(self.sink))}
 
     def believed(self, edge: int, now: float) -> int:
         """What the frontend of an edge thinks that the backend at its end holds."""

@@ -16,6 +16,7 @@ from isocline.simulate.routing.compare import simulate, sweep
 from isocline.simulate.routing.delay import Delay
 from isocline.simulate.routing.results import Comparison, PolicyResult
 from tests.builders import fleet, mixed, station
+from tests.simulate.routing.options import SimulateOptions
 from tests.simulate.routing.test_theory import agrees
 
 
@@ -168,9 +169,10 @@ def test_the_scaled_system_gives_up_alike() -> None:
 
 def test_a_deadline_counts_the_late_and_changes_nothing_else() -> None:
     # The sojourn of M/M/1 in order of arrival is exponential with rate 1 - load.
-    world, options = fleet([station()], [0.7]), {"discipline": "fcfs", "horizon": 40_000.0}
-    plain = simulate(world, ["random"], **options).policies[0]  # type: ignore[arg-type]
-    found = simulate(world, ["random"], deadline=5.0, **options).policies[0]  # type: ignore[arg-type]
+    world = fleet([station()], [0.7])
+    options: SimulateOptions = {"discipline": "fcfs", "horizon": 40_000.0}
+    plain = simulate(world, ["random"], **options).policies[0]
+    found = simulate(world, ["random"], deadline=5.0, **options).policies[0]
     assert found.mean_latency == plain.mean_latency
     assert agrees(found.late, math.exp(-0.3 * 5.0))
     assert agrees(found.goodput, 0.7 * (1.0 - math.exp(-0.3 * 5.0)))
@@ -255,7 +257,7 @@ def test_a_bad_patience_is_refused(text: str, said: str) -> None:
 def test_what_cannot_be_simulated_with_patience_is_refused(
     options: dict[str, Any], said: str
 ) -> None:
-    given = {"patience": "exponential:mean=1", "horizon": 10.0} | options
+    given: dict[str, Any] = {"patience": "exponential:mean=1", "horizon": 10.0} | options
     with pytest.raises(UsageError, match=r"patience|deadline") as error:
         simulate(mixed(), ["jsq"], **given)
     assert said in str(error.value)

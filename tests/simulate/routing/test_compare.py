@@ -21,12 +21,13 @@ from isocline.simulate.routing.run_settings import RunSettings
 from isocline.simulate.routing.scenario import scenario
 from tests.builders import fleet, mixed, station
 from tests.naive import birth_death_mean
+from tests.simulate.routing.options import RunLength
 
-SHORT = {"horizon": 400.0, "warmup": 100.0, "replications": 4}
+SHORT: RunLength = {"horizon": 400.0, "warmup": 100.0, "replications": 4}
 
 
-def one(policy: str, replication: int = 3, **options: object) -> Replication:
-    run = RunSettings(100.0, 20.0, seed=5, **options)  # type: ignore[arg-type]
+def one(policy: str, replication: int = 3, *, percentiles: bool = True) -> Replication:
+    run = RunSettings(100.0, 20.0, seed=5, percentiles=percentiles)
     result = replicate(Run(prepare(mixed()), parse(policy), run, replication))
     assert result is not None
     return result
@@ -84,7 +85,7 @@ def test_a_policy_that_overloads_a_backend_is_unstable_not_a_large_mean() -> Non
     assert fixed.overloaded == ("b1",)
 
 
-def always_the_last(candidates, view, now, rng):  # type: ignore[no-untyped-def]
+def always_the_last(candidates: Any, view: Any, now: float, rng: Any) -> Any:
     return candidates[candidates.size - 1]
 
 
@@ -190,7 +191,7 @@ def test_a_curve_without_a_price_is_named_by_its_backend() -> None:
     class Flat(Curve):
         type = "flat"
         strictly_concave = False
-        supremum = 6.0  # type: ignore[assignment]  # read only, there
+        supremum = 6.0
 
         def rate(self, workload: Any) -> Any:
             return 6.0 * np.asarray(workload) / (np.asarray(workload) + 5.0)
@@ -258,9 +259,9 @@ def test_a_load_scales_system_and_trace_alike() -> None:
         ({"discipline": "fcfs"}, "servers curves"),
     ],
 )
-def test_arguments_out_of_range_are_named(options: dict[str, object], words: str) -> None:
+def test_arguments_out_of_range_are_named(options: dict[str, Any], words: str) -> None:
     with pytest.raises(UsageError, match=words):
-        simulate(mixed(), ["gmsr"], **options)  # type: ignore[arg-type]
+        simulate(mixed(), ["gmsr"], **options)
 
 
 def test_rates_that_change_with_time_are_followed_not_refused() -> None:
@@ -276,11 +277,11 @@ def test_rates_that_change_with_time_are_followed_not_refused() -> None:
     assert 5 * low < high < 1.1 * exact[1]
 
 
-def first_of_all(candidates, view, now, rng):  # type: ignore[no-untyped-def]
+def first_of_all(candidates: Any, view: Any, now: float, rng: Any) -> Any:
     return candidates[0]
 
 
-def not_an_edge(candidates, view, now, rng):  # type: ignore[no-untyped-def]
+def not_an_edge(candidates: Any, view: Any, now: float, rng: Any) -> Any:
     return 99
 
 

@@ -1,5 +1,6 @@
 """Delays: the kernel against its twin, against theory, and what policies make of late news."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -61,14 +62,14 @@ def test_the_kernel_equals_its_twin_job_by_job(delay: Delay) -> None:
         events[0], events[1], drawn = step(events[0], events[1])
         return int(drawn)
 
-    def next_event() -> object:
+    def next_event() -> int | tuple[int, Callable[[int], bool]]:
         event = draw()
         rest = np.uint64(event & (2**40 - 1))
         if event >> 40 < system.arriving:
             return int(column_of(system.sources, rest))
         backend = int(column_of(system.sinks, rest))
-        coin = (draw() >> 11) * 2.0**-53
-        return backend, lambda n: coin * system.peak[row[backend]] < system.rate[row[backend], n]
+        level = (draw() >> 11) * 2.0**-53 * system.peak[row[backend]]
+        return backend, lambda n: bool(level < system.rate[row[backend], n])
 
     def cheapest(frontend: int, jobs: list[int]) -> int:
         backends = graph.neighbours(frontend)
@@ -78,7 +79,7 @@ def test_the_kernel_equals_its_twin_job_by_job(delay: Delay) -> None:
     phase[engine.net.turn] = engine.net.phase
     twin = Twin(graph.first.tolist(), graph.sink.tolist(), delay, phase.tolist(), cheapest)
     engine.advance(60.0)
-    twin.run(next_event, 1.0 / system.speed, events, leaving, 60.0)  # type: ignore[arg-type]
+    twin.run(next_event, 1.0 / system.speed, events, leaving, 60.0)
     assert engine.count[counters.ARRIVALS] == len(twin.chosen) > 1500
     assert engine.workload.tolist() == [len(backend.jobs) for backend in twin.backends]
     assert engine.count[counters.COMPLETIONS] == len(twin.sojourns)

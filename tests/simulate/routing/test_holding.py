@@ -1,6 +1,7 @@
 """Jobs held at their frontends, in continuous time; the slotted clock's are in test_slotted."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -9,7 +10,7 @@ import pytest
 
 from isocline.compilation.compiled import value_as
 from isocline.errors import PolicyError
-from isocline.model.curves import HyperbolicCurve, TableCurve
+from isocline.model.curves import Curve, HyperbolicCurve, TableCurve
 from isocline.model.traffic import LognormalSizes, Trace
 from isocline.policies.parse import parse
 from isocline.policies.routing.contract import (
@@ -26,7 +27,7 @@ from isocline.simulate.common.replication import Run
 from isocline.simulate.routing.compare import simulate
 from isocline.simulate.routing.holding_engine import HoldEngine
 from isocline.simulate.routing.kernels.processor_sharing import Arriving
-from isocline.simulate.routing.prepare import prepare
+from isocline.simulate.routing.prepare import Discipline, prepare
 from isocline.simulate.routing.replicate import replicate
 from isocline.simulate.routing.run_settings import RunSettings
 from tests.builders import fleet, mixed, station
@@ -39,6 +40,10 @@ def agrees(estimate: Estimate | None, exact: float) -> bool:
     assert estimate is not None
     assert estimate.relative_half_width < 0.05
     return abs(estimate.value - exact) <= 2 * estimate.half_width
+
+
+def rate_of(curve: Curve) -> Callable[[int], float]:
+    return lambda n: float(curve.rate(n))
 
 
 def test_the_kernel_equals_a_plain_event_loop_job_by_job() -> None:
@@ -62,7 +67,7 @@ def test_the_kernel_equals_a_plain_event_loop_job_by_job() -> None:
 
     sojourns, most = sharing_held(
         list(zip(time.tolist(), source.tolist(), size.tolist(), strict=True)),
-        [lambda n, c=c: float(c.rate(n)) for c in curves],  # type: ignore[misc]
+        [rate_of(curve) for curve in curves],
         sees,
         route,
     )
@@ -100,7 +105,7 @@ def test_a_measured_curve_is_not_driven_past_its_peak() -> None:
 
 @pytest.mark.parametrize("level", [0.0, 0.3, 1e6])
 @pytest.mark.parametrize("discipline", ["ps", "fcfs"])
-def test_no_job_is_held_for_ever(level: float, discipline: str) -> None:
+def test_no_job_is_held_for_ever(level: float, discipline: Discipline) -> None:
     # Level 1e6 is above all marginal rates, even of empty backends.
     world = fleet([station(40.0, 2), station(60.0, 1)], [20.0, 10.0], [[0], [0, 1]])
     trace = Trace("burst", np.linspace(0.0, 10.0, 2000), np.ones(2000), np.ones(2000))
@@ -109,7 +114,7 @@ def test_no_job_is_held_for_ever(level: float, discipline: str) -> None:
         [f"gmsr_hold:level={level}"],
         trace=trace,
         time_scale=0.2,
-        discipline=discipline,  # type: ignore[arg-type]
+        discipline=discipline,
         replications=2,
     )
     assert result.policies[0].completed == 2 * 2000

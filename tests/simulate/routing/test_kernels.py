@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.stats import chi2, kstest
 
 from isocline.compilation.interpretable import SMALL, interpreted
-from isocline.model.curves import HyperbolicCurve
+from isocline.model.curves import Curve, HyperbolicCurve
 from isocline.policies.parse import parse
 from isocline.randomness.draws import below, bits, stream, uniform
 from isocline.randomness.exponential import AREA, EDGE, HEIGHT, TAIL, exponential
@@ -22,7 +22,7 @@ from isocline.simulate.routing.engines import JumpEngine, ShareEngine
 from isocline.simulate.routing.kernels import candidates, lookahead
 from isocline.simulate.routing.kernels import job_arena as arenas
 from isocline.simulate.routing.kernels.processor_sharing import Arriving
-from isocline.simulate.routing.prepare import prepare
+from isocline.simulate.routing.prepare import Discipline, prepare
 from isocline.simulate.routing.replicate import Replication, replicate
 from isocline.simulate.routing.run_settings import RunSettings
 from tests.builders import fleet, mixed, station
@@ -219,19 +219,19 @@ def test_the_jump_kernel_equals_a_plain_loop_draw_for_draw() -> None:
     ids=["hyperbolic ps", "servers ps", "servers fcfs"],
 )
 def test_the_sharing_kernel_equals_a_plain_event_loop_job_by_job(
-    curve: object, discipline: str
+    curve: Curve, discipline: Discipline
 ) -> None:
     rng = np.random.default_rng(9)
     time = np.cumsum(rng.exponential(0.5, 400))
     size = rng.lognormal(0.0, 1.0, 400)
-    prepared = prepare(fleet([curve], [2.0]), discipline)  # type: ignore[list-item, arg-type]
+    prepared = prepare(fleet([curve], [2.0]), discipline)
     arriving = Arriving(time, np.zeros(400, np.int32), size)
     engine = ShareEngine(Run(prepared, parse("jsq"), RunSettings(1.0)), arriving)
     engine.advance(float("inf"))
     places = 3 if discipline == "fcfs" else float("inf")
     exact = sharing(
         list(zip(time, size, strict=True)),
-        lambda n: float(curve.rate(n)),  # type: ignore[attr-defined]
+        lambda n: float(curve.rate(n)),
         places,
     )
     assert engine.count[counters.COMPLETIONS] == 400

@@ -17,10 +17,11 @@ from isocline.simulate.routing.delay import Delay
 from isocline.simulate.routing.prepare import prepare
 from isocline.theory.routing.equilibrium import fluid_optimum
 from tests.builders import fleet
+from tests.simulate.routing.options import RunLength
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 LARGE, SMALL = KneeCurve(20.0, 8.0, 2.5), HyperbolicCurve(6.0, 5.0)
-QUICK = {"horizon": 1500.0, "warmup": 200.0, "replications": 6, "percentiles": False}
+QUICK: RunLength = {"horizon": 1500.0, "warmup": 200.0, "replications": 6, "percentiles": False}
 
 
 def pools() -> RoutingSystem:
@@ -48,7 +49,7 @@ def test_it_takes_the_least_pool_and_in_it_the_least_member(outer: str, inner: s
         first, after = graph.first[frontend], graph.first[frontend + 1]
         allowed = np.arange(first, after, dtype=np.int32)
         chosen = int(graph.sink[policy.functions()[0](allowed, view, 0.0, rng)])
-        held = np.bincount(flat.pool_of, jobs)
+        held = np.bincount(flat.pool_of, jobs).astype(float)
         pool_score = parse(outer).table(outside.setting, held)[outside.row, np.arange(held.size)]
         seen = system.graph.neighbours(frontend)
         pool = flat.pool_of[chosen]
@@ -98,7 +99,7 @@ def test_gmsr_at_both_layers_comes_near_to_flat_gmsr_and_not_below_the_bound() -
 def test_without_layers_a_pool_serves_at_its_curve() -> None:
     # So it does better than any router inside it can: it may split a job among its members.
     system = fleet([PoolCurve((SMALL,) * 4)], [2.0])
-    options = QUICK | {"horizon": 20_000.0}
+    options: RunLength = QUICK | {"horizon": 20_000.0}
     perfect = simulate(system, ["gmsr"], **options).policies[0].mean_jobs
     real = simulate(system, ["gmsr"], layers="gmsr", **options).policies[0].mean_jobs
     assert perfect is not None
@@ -110,7 +111,7 @@ def test_without_layers_a_pool_serves_at_its_curve() -> None:
 
 
 def test_layers_go_with_delays_and_scale() -> None:
-    options = QUICK | {"replications": 2, "horizon": 300.0, "warmup": 50.0}
+    options: RunLength = QUICK | {"replications": 2, "horizon": 300.0, "warmup": 50.0}
     late = simulate(pools(), ["gmsr"], layers="gmsr", delay=Delay(0.1, 0.1), **options)
     large = simulate(pools(), ["gmsr"], layers="gmsr", scale=4.0, **options)
     for result in (late, large):

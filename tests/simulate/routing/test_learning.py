@@ -5,6 +5,7 @@ Intervals are Student-t at 95 % over paired replications, with fixed seeds.
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,6 +28,7 @@ from isocline.simulate.routing.run_settings import RunSettings
 from isocline.simulate.routing.scenario import scenario
 from isocline.simulate.routing.slowdown import Slowdown
 from tests.builders import fleet, mixed, station
+from tests.simulate.routing.options import RunLength
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 GMSR = LearnedPolicy(parse("gmsr"), Learning())
@@ -116,9 +118,9 @@ def test_a_silent_slowdown_is_learned_and_costs_what_being_told_would() -> None:
     means = {}
     for told in (True, False):
         slow = Slowdown("b2", 2.0, 20.0, told)
-        run = {"warmup": 25.0, "horizon": 35.0, "replications": 16, "seed": 2}
+        run: RunLength = {"warmup": 25.0, "horizon": 35.0, "replications": 16, "seed": 2}
         learn = None if told else Learning()
-        result = simulate(loaded, ["gmsr"], slowdowns=[slow], learn=learn, **run)  # type: ignore[arg-type]
+        result = simulate(loaded, ["gmsr"], slowdowns=[slow], learn=learn, **run)
         for policy in result.policies:
             assert policy.mean_latency is not None
             means[policy.policy, told] = policy.mean_latency
@@ -192,11 +194,11 @@ def test_results_depend_on_the_seed_alone() -> None:
     ],
 )
 def test_what_learning_cannot_do_is_said(
-    policies: list[str], options: dict[str, str], words: str
+    policies: list[str], options: dict[str, Any], words: str
 ) -> None:
     system = fleet([HyperbolicCurve(1.0, 2.0)] * 2, [0.5])
     with pytest.raises(UsageError, match=words):
-        simulate(system, policies, learn=Learning(), horizon=99.0, **options)  # type: ignore[arg-type]
+        simulate(system, policies, learn=Learning(), horizon=99.0, **options)
 
 
 def test_sizes_that_are_not_exponential_are_refused() -> None:

@@ -1,5 +1,7 @@
 """Paths of scaled systems, and Theorem 1 of the GMSR paper seen in them."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -9,6 +11,7 @@ from isocline.errors import PolicyError, UsageError
 from isocline.model.curves import HyperbolicCurve
 from isocline.policies.parse import parse
 from isocline.simulate.common.replication import Run
+from isocline.simulate.common.run_settings import Clock
 from isocline.simulate.routing.paths import Paths, paths
 from isocline.simulate.routing.prepare import prepare
 from isocline.simulate.routing.run_settings import RunSettings
@@ -23,7 +26,7 @@ N_MODEL = fleet([HyperbolicCurve(1.0, 1.0), HyperbolicCurve(1.0, 2.0)], [0.4, 0.
 @pytest.mark.parametrize("clock", ["slotted", "continuous"])
 @pytest.mark.parametrize("start", [(0.0, 0.0), (4.0, 0.5)])
 def test_the_distance_to_the_fluid_falls_with_the_root_of_the_scale(
-    clock: str, start: tuple[float, float]
+    clock: Clock, start: tuple[float, float]
 ) -> None:
     # Theorem 1 says that it falls; the martingales of its proof have standard deviations of order
     # c^(-1/2). Slopes of 10 groups of replications give the interval of the exponent.
@@ -34,7 +37,7 @@ def test_the_distance_to_the_fluid_falls_with_the_root_of_the_scale(
         found = paths(
             N_MODEL,
             scale=scale,
-            clock=clock,  # type: ignore[arg-type]
+            clock=clock,
             start=start,
             horizon=15.0,
             points=151,
@@ -67,11 +70,12 @@ def test_a_path_has_a_point_per_time_in_units_of_the_scale() -> None:
 @pytest.mark.parametrize("policy", ["gmsr", "gmsr_hold", "peak_ewma"])
 @pytest.mark.parametrize("clock", ["slotted", "continuous"])
 def test_the_same_seed_gives_the_same_paths_on_any_number_of_threads(
-    policy: str, clock: str
+    policy: str, clock: Clock
 ) -> None:
     def found(seed: int, threads: int) -> Paths:
-        options = {"horizon": 20.0, "replications": 3, "seed": seed, "threads": threads}
-        return paths(mixed(), policy, clock=clock, **options)  # type: ignore[arg-type]
+        return paths(
+            mixed(), policy, clock=clock, horizon=20.0, replications=3, seed=seed, threads=threads
+        )
 
     assert np.array_equal(found(1, 1).workloads, found(1, 2).workloads)
     assert not np.array_equal(found(1, 1).workloads, found(2, 1).workloads)
@@ -112,7 +116,7 @@ def test_paths_know_their_json_frame_and_picture() -> None:
     assert list(frame.columns) == ["replication", "time", "b0", "b1"]
     assert len(frame) == 8
     figure = found.plot()
-    drawn = [line for line in figure.axes[0].get_lines() if len(line.get_xdata()) == 4]  # type: ignore[arg-type]
+    drawn = [line for line in figure.axes[0].get_lines() if np.size(line.get_xdata()) == 4]
     assert len(drawn) == 4
     assert {text.get_text() for text in figure.axes[0].texts} == {"b0", "b1"}
 
@@ -132,9 +136,9 @@ def test_paths_know_their_json_frame_and_picture() -> None:
         ({"scale": -3.0}, "finite number above 0"),
     ],
 )
-def test_a_mistake_is_named(options: dict[str, object], words: str) -> None:
+def test_a_mistake_is_named(options: dict[str, Any], words: str) -> None:
     with pytest.raises(UsageError, match=words):
-        paths(N_MODEL, **({"horizon": 5.0} | options))  # type: ignore[arg-type]
+        paths(N_MODEL, **({"horizon": 5.0} | options))
 
 
 def test_an_unknown_policy_is_named() -> None:

@@ -7,8 +7,9 @@ import pytest
 from isocline.simulate.routing.compare import simulate, sweep
 from isocline.simulate.routing.results import Comparison, Sweep
 from tests.builders import mixed
+from tests.simulate.routing.options import RunLength
 
-SHORT = {"horizon": 300.0, "warmup": 50.0, "replications": 3}
+SHORT: RunLength = {"horizon": 300.0, "warmup": 50.0, "replications": 3}
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +24,9 @@ def several() -> Sweep:
 
 def test_json_is_strict_even_where_there_is_no_number(comparison: Comparison) -> None:
     document = json.loads(comparison.to_json())
-    assert document["policies"][0]["mean_jobs"] == comparison.policies[0].mean_jobs.value  # type: ignore[union-attr]
+    mean_jobs = comparison.policies[0].mean_jobs
+    assert mean_jobs is not None
+    assert document["policies"][0]["mean_jobs"] == mean_jobs.value
     unstable = document["policies"][2]
     assert (unstable["status"], unstable["mean_jobs"]) == ("unstable", None)
 

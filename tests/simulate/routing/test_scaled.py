@@ -22,9 +22,11 @@ from isocline.model.curves import (
 from isocline.model.fleet import Frontend
 from isocline.model.traffic import PiecewiseArrivals, Trace, TraceArrivals
 from isocline.report.conditions import conditions
+from isocline.simulate.common.run_settings import Clock
 from isocline.simulate.routing.compare import simulate, sweep
 from isocline.theory.routing.equilibrium import plan
 from tests.builders import fleet, mixed, station
+from tests.simulate.routing.options import RunLength, SimulateOptions
 
 POINTS = ((1.0, 2.0), (3.0, 4.5), (7.0, 6.0), (8.0, 5.0))
 CURVES: list[Curve] = [
@@ -55,7 +57,9 @@ def test_an_enlarged_curve_is_c_times_the_curve_at_n_over_c(
 def test_the_plan_of_an_enlarged_system_is_c_times_the_plan(factor: float) -> None:
     system = fleet(CURVES, [3.0, 2.0, 1.0], [[0, 1, 2], [2, 3], [3, 4]])
     one, large = plan(system), plan(system.enlarged(factor))
+    assert one.total_jobs is not None
     assert large.total_jobs == pytest.approx(factor * one.total_jobs, rel=1e-7)
+    assert one.mean_latency is not None
     assert large.mean_latency == pytest.approx(one.mean_latency, rel=1e-7)
     for a, b in zip(one.backends, large.backends, strict=True):
         assert b.jobs == pytest.approx(factor * a.jobs, rel=1e-6)
@@ -99,11 +103,11 @@ def test_a_trace_is_not_scaled() -> None:
 
 
 @pytest.mark.parametrize("clock", ["continuous", "slotted"])
-def test_the_mean_of_y_falls_to_the_fluid_optimum(clock: str) -> None:
+def test_the_mean_of_y_falls_to_the_fluid_optimum(clock: Clock) -> None:
     ratios = []
     for scale in (1.0, 8.0, 64.0):
-        options = {"horizon": 3000.0 / scale**0.5, "warmup": 100.0, "percentiles": False}
-        result = simulate(mixed(), ["gmsr"], scale=scale, clock=clock, **options)  # type: ignore[arg-type]
+        options: RunLength = {"horizon": 3000.0 / scale**0.5, "warmup": 100.0, "percentiles": False}
+        result = simulate(mixed(), ["gmsr"], scale=scale, clock=clock, **options)
         assert result.lower_bound == pytest.approx(plan(mixed()).total_jobs)
         policy = result.policies[0]
         assert policy.ratio_to_bound is not None
@@ -128,16 +132,16 @@ def test_the_mean_of_y_falls_to_the_fluid_optimum(clock: str) -> None:
 
 def test_unstable_policies_and_infeasible_loads_are_told_at_any_scale() -> None:
     world = fleet([HyperbolicCurve(40.0, 12.0), HyperbolicCurve(6.0, 5.0)], [20.0])
-    options = {"scale": 5.0, "horizon": 100.0, "warmup": 20.0}
-    assert simulate(world, ["random"], **options).policies[0].status == "unstable"  # type: ignore[arg-type]
+    options: SimulateOptions = {"scale": 5.0, "horizon": 100.0, "warmup": 20.0}
+    assert simulate(world, ["random"], **options).policies[0].status == "unstable"
     with pytest.raises(InfeasibleError) as caught:
         simulate(fleet([station(1.0)], [1.5]), ["gmsr"], scale=5.0)
     assert caught.value.supply == 1.5  # as in the file, not times 5
 
 
 def test_the_result_says_its_clock_and_scale() -> None:
-    options = {"horizon": 200.0, "warmup": 20.0, "replications": 2}
-    slotted = simulate(mixed(), ["gmsr"], clock="slotted", scale=4.0, **options)  # type: ignore[arg-type]
+    options: RunLength = {"horizon": 200.0, "warmup": 20.0, "replications": 2}
+    slotted = simulate(mixed(), ["gmsr"], clock="slotted", scale=4.0, **options)
     document = slotted.to_dict()
     assert document["clock"] == "slotted"
     assert document["scale"] == 4.0
@@ -146,7 +150,7 @@ def test_the_result_says_its_clock_and_scale() -> None:
     words = conditions(slotted)
     assert "Poisson arrivals and binomial departures in slots of 0.25 s" in words
     assert "Scale 4: a job counts 1/4." in words
-    plain = simulate(mixed(), ["gmsr"], **options)  # type: ignore[arg-type]
+    plain = simulate(mixed(), ["gmsr"], **options)
     assert plain.to_dict()["clock"] == "continuous"
     assert plain.to_dict()["slot"] is None
     assert "Scale" not in conditions(plain)

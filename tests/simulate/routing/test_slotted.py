@@ -1,6 +1,7 @@
 """The slotted clock against a plain twin, its stationary law, and Little's law."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,20 +17,23 @@ from isocline.simulate.common.replication import Run
 from isocline.simulate.routing.compare import simulate
 from isocline.simulate.routing.kernels.departures import LAWS, Law
 from isocline.simulate.routing.prepare import prepare
-from isocline.simulate.routing.replicate import replicate
+from isocline.simulate.routing.replicate import Replication, replicate
 from isocline.simulate.routing.run_settings import RunSettings
 from isocline.simulate.routing.slotted_clock import slots
 from isocline.simulate.routing.slotted_engine import SlottedEngine
 from tests.builders import fleet, mixed, station
 from tests.naive import xoroshiro
 from tests.simulate.routing.naive_slotted import pmf, slotted, stationary_mean
+from tests.simulate.routing.options import RunLength, SimulateOptions
 
 TWO = fleet([HyperbolicCurve(0.9, 1.0), HyperbolicCurve(1.0, 4.0)], [0.5, 0.4], [[0], [0, 1]])
 
 
-def engine(system: RoutingSystem, policy: str, law: Law, slot: float, start: tuple[int, ...] | str):
+def engine(
+    system: RoutingSystem, policy: str, law: Law, slot: float, start: tuple[int, ...]
+) -> SlottedEngine:
     cut = slots(system, 1.0, slot, law)
-    run = RunSettings(1.0, seed=11, start=start, slots=cut)  # type: ignore[arg-type]
+    run = RunSettings(1.0, seed=11, start=start, slots=cut)
     return SlottedEngine(Run(prepare(system), parse(policy), run, 2))
 
 
@@ -70,13 +74,14 @@ def test_the_kernel_equals_the_printed_recursion_job_by_job(law: Law) -> None:
 def test_held_jobs_wait_in_line_as_in_the_printed_recursion() -> None:
     world = fleet([station(0.4, 2), station(0.3, 1)], [0.45, 0.4], [[0], [0, 1]])
     made = engine(world, "gmsr_hold", "binomial", 1.0, (0, 0))
-    sent: dict[str, object] = {"slot": None}
+    slot: list[int] | None = None
+    tally: dict[tuple[int, int], int] = {}
 
     def route(f: int, n: list[int]) -> int:
         # One instant's own sends count: a fresh tally per slot, which is known by its list of n.
-        if sent["slot"] is not n:
-            sent.update(slot=n, tally={})
-        tally: dict[tuple[int, int], int] = sent["tally"]  # type: ignore[assignment]
+        nonlocal slot, tally
+        if slot is not n:
+            slot, tally = n, {}
         jobs = {b: n[b] + tally.get((f, b), 0) for b in ([0] if f == 0 else [0, 1])}
         best = max(jobs, key=lambda b: (0.4, 0.3)[b] * (jobs[b] < (2, 1)[b]))
         if jobs[best] >= (2, 1)[best]:
@@ -141,9 +146,13 @@ def test_what_came_is_what_left_and_what_is_there(policy: str, timed: bool) -> N
 
 def test_littles_law_holds_with_jobs_at_the_frontends() -> None:
     world = fleet([station(1.0, 2), station(1.0, 3)], [1.5, 1.7], [[0, 1], [1]])
-    for clock in ({"clock": "slotted", "slot": 0.1}, {"clock": "continuous"}):
-        options = {"horizon": 8000.0, "warmup": 500.0} | clock
-        hold = simulate(world, ["gmsr_hold", "jsq"], **options).policies[0]  # type: ignore[arg-type]
+    clocks: tuple[SimulateOptions, ...] = (
+        {"clock": "slotted", "slot": 0.1},
+        {"clock": "continuous"},
+    )
+    for clock in clocks:
+        options: SimulateOptions = {"horizon": 8000.0, "warmup": 500.0, **clock}
+        hold = simulate(world, ["gmsr_hold", "jsq"], **options).policies[0]
         assert hold.littles_law < 2e-3  # the jobs at the two ends of 24 000
         assert hold.mean_jobs is not None
         # Some wait outside, where no backend counts them.
@@ -163,18 +172,19 @@ def test_timing_jobs_changes_nothing_else() -> None:
 
 
 def test_all_policies_see_the_same_arrivals() -> None:
-    runs = [
-        replicate(
-            Run(prepare(mixed()), parse(name), RunSettings(100.0, 20.0, slots=slots(mixed())), 3)
-        )
-        for name in ("gmsr", "random", "gmsr_hold:level=0.3")
-    ]
-    assert all(run is not None and np.array_equal(run.arrivals, runs[0].arrivals) for run in runs)  # type: ignore[union-attr]
-    assert not np.array_equal(runs[0].completions, runs[1].completions)  # type: ignore[union-attr]
+    def replicated(name: str) -> Replication:
+        run = RunSettings(100.0, 20.0, slots=slots(mixed()))
+        found = replicate(Run(prepare(mixed()), parse(name), run, 3))
+        assert found is not None
+        return found
+
+    runs = [replicated(name) for name in ("gmsr", "random", "gmsr_hold:level=0.3")]
+    assert all(np.array_equal(run.arrivals, runs[0].arrivals) for run in runs)
+    assert not np.array_equal(runs[0].completions, runs[1].completions)
 
 
 def test_short_slots_are_nearly_continuous_time() -> None:
-    options = {"horizon": 6000.0, "warmup": 200.0, "percentiles": False}
+    options: RunLength = {"horizon": 6000.0, "warmup": 200.0, "percentiles": False}
     exact = simulate(mixed(), ["gmsr"], **options).policies[0].mean_jobs
     fine = simulate(mixed(), ["gmsr"], clock="slotted", slot=0.002, **options)
     coarse = simulate(mixed(), ["gmsr"], clock="slotted", slot=0.2, **options)
@@ -226,9 +236,9 @@ def test_slots_of_a_scaled_system_bring_the_same_jobs_each(scale: float) -> None
         ({"discipline": "fcfs"}, "discipline fcfs; leave one .*give --discipline ps"),
     ],
 )
-def test_arguments_out_of_range_are_named(options: dict[str, object], words: str) -> None:
+def test_arguments_out_of_range_are_named(options: dict[str, Any], words: str) -> None:
     with pytest.raises(UsageError, match=words):
-        simulate(mixed(), ["gmsr"], **({"clock": "slotted"} | options))  # type: ignore[arg-type]
+        simulate(mixed(), ["gmsr"], **({"clock": "slotted"} | options))
 
 
 def test_the_advised_slot_is_admitted() -> None:

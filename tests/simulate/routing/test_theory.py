@@ -54,7 +54,9 @@ def test_the_bound_of_many_servers_is_their_offered_load(load: float) -> None:
     system = fleet([station(1.0, 100)], [100.0 * load])
     result = simulate(system, ["random"], horizon=200.0, warmup=20.0, replications=4)
     assert result.lower_bound == pytest.approx(100.0 * load, rel=1e-5)
-    assert result.policies[0].mean_jobs.value >= 0.95 * result.lower_bound
+    mean_jobs = result.policies[0].mean_jobs
+    assert mean_jobs is not None
+    assert mean_jobs.value >= 0.95 * result.lower_bound
 
 
 @pytest.mark.parametrize("servers", [1, 3, 10])
@@ -73,7 +75,11 @@ def test_sojourn_in_mm1_served_in_order_is_exponential() -> None:
     "sizes", [ExponentialSizes(), DeterministicSizes(), HyperexponentialSizes(2.0)], ids=str
 )
 def test_mg1_in_order_follows_pollaczek_khinchine(sizes: object) -> None:
-    square = {ExponentialSizes: 2.0, DeterministicSizes: 1.0, HyperexponentialSizes: 5.0}
+    square: dict[type, float] = {
+        ExponentialSizes: 2.0,
+        DeterministicSizes: 1.0,
+        HyperexponentialSizes: 5.0,
+    }
     load = 0.6
     exact = load + load**2 * square[type(sizes)] / (2 * (1 - load))
     world = fleet([station()], [load], sizes=sizes)

@@ -16,6 +16,7 @@ from isocline.simulate.routing import arrival_list
 from isocline.simulate.routing.compare import simulate
 from isocline.simulate.routing.scenario import scenario
 from tests.builders import fleet
+from tests.simulate.routing.options import RunLength
 
 WHO = ["f1", "f0", "f1", "f1", "f1", "f0", "f1", "f1"]
 
@@ -161,10 +162,10 @@ def test_a_frontend_at_rate_0_changes_nothing_for_the_others() -> None:
     )
     alone = fleet([HyperbolicCurve(40.0, 12.0), HyperbolicCurve(6.0, 5.0)], [12.0], [[0, 1]])
     names = ["gmsr", "static_optimal"]
-    length = {"horizon": 2000.0, "replications": 2}
     for percentiles in (True, False):
-        found = simulate(with_silent, names, percentiles=percentiles, **length)  # type: ignore[arg-type]
-        other = simulate(alone, names, percentiles=percentiles, **length)  # type: ignore[arg-type]
+        run: RunLength = {"horizon": 2000.0, "replications": 2, "percentiles": percentiles}
+        found = simulate(with_silent, names, **run)
+        other = simulate(alone, names, **run)
         assert found.lower_bound == other.lower_bound
         for one, two in zip(found.policies, other.policies, strict=True):
             assert one.mean_jobs is not None

@@ -395,7 +395,7 @@ class Late(Policy):
             return len(seen) + 1 > slowdown
         if len(seen[0][1]) == 1:
             slowdown *= 1.0 - hidden[other][0]
-        return len(seen) * (1.0 - hidden[server][0]) > slowdown
+        return bool(len(seen) * (1.0 - hidden[server][0]) > slowdown)
 
     def call(
         self, world: World, state: State, local: tuple[int, ...], now: float

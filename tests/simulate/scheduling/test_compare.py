@@ -96,7 +96,8 @@ def grown(cluster: Cluster, load: float, clock: Any) -> tuple[float, float]:
     slope = float(np.polyfit(ends[ends > 10_000.0], found.tasks[ends > 10_000.0], 1)[0])
     rate, half = scaled.arrival_rate, scaled.size / 2
     local = scaled.rates.local
-    if scaled.tasks.hotspot is None:  # type: ignore[union-attr]
+    assert isinstance(scaled.tasks, SampledTasks)
+    if scaled.tasks.hotspot is None:
         return slope, rate - scaled.size * local
     own = 0.2 * rate  # of the helpers
     return slope, rate - half * local - own - 0.5 * (half * local - own)

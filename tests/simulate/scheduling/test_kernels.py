@@ -234,7 +234,7 @@ def test_policies_meet_the_same_tasks_and_runs_repeat() -> None:
     )
     prepared = prepare_cluster(cluster, beneficiaries=[0, 3, 5])
     for clock in ("continuous", "slotted"):
-        run = ClusterRunSettings(200.0, seed=3, clock=clock)  # type: ignore[arg-type]
+        run = ClusterRunSettings(200.0, seed=3, clock=clock)
         first, again, other = (
             run_cluster(Run(prepared, parse(p), run, 2)) for p in ("late_binding",) * 2 + ("fifo",)
         )

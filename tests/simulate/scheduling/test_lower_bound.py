@@ -6,7 +6,7 @@ import scipy.optimize
 from hypothesis import given
 from hypothesis import strategies as st
 
-from isocline.model.cluster import Cluster, ExplicitTasks, HotSpot, Rates, SampledTasks
+from isocline.model.cluster import Cluster, ExplicitTasks, HotSpot, Rates, SampledTasks, ServiceLaw
 from isocline.model.graph import CompatibilityGraph
 from isocline.model.traffic import DeterministicSizes
 from isocline.simulate.scheduling.lower_bound import erlang_c, least_latency
@@ -48,15 +48,12 @@ def test_the_hot_spot_of_the_paper_must_run_a_fifth_remotely_at_capacity() -> No
 
 
 @pytest.mark.parametrize("service", [None, DeterministicSizes()])
-def test_near_capacity_the_bound_grows_only_where_service_is_exponential(service: object) -> None:
+def test_near_capacity_the_bound_grows_only_where_service_is_exponential(
+    service: ServiceLaw | None,
+) -> None:
     def at(load: float) -> float:
         tasks = SampledTasks(1, 10 * load / 1.2, PAPER)
-        cluster = Cluster.numbered(
-            10,
-            Rates(local=1.0, remote=0.5),
-            tasks,
-            service=service,  # type: ignore[arg-type]
-        )
+        cluster = Cluster.numbered(10, Rates(local=1.0, remote=0.5), tasks, service=service)
         return least_latency(cluster, loads(cluster), slotted=False).latency
 
     assert (at(0.999) > 50.0) == (service is None)
@@ -93,6 +90,7 @@ def least_mean_tasks(hot: float, cold: float, largest: int = 14) -> float:
     cost = np.array([h + c for h, c, *_ in actions], dtype=np.float64)
     found = scipy.optimize.linprog(cost, A_eq=balance, b_eq=right, method="highs")
     assert found.status == 0
+    assert found.fun is not None
     return float(found.fun)
 
 

@@ -1,5 +1,8 @@
 """Numbers of arrivals of any variance: their law, an exact chain, and Theorems 3, 5, 6 and 8."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -90,15 +93,17 @@ def test_one_server_follows_its_chain_and_theorem_6_is_exact(
 
 @pytest.mark.parametrize("dispersion", [0.3, 4.0])
 @pytest.mark.parametrize("case", [even, overloaded], ids=["even", "overloaded"])
-def test_queues_keep_to_the_theorems_at_any_variance(case: object, dispersion: float) -> None:
-    cluster = case(0.1)  # type: ignore[operator]
+def test_queues_keep_to_the_theorems_at_any_variance(
+    case: Callable[[float], Cluster], dispersion: float
+) -> None:
+    cluster = case(0.1)
     cluster = Cluster(
         cluster.servers, cluster.rack, cluster.racks, cluster.rates, cluster.tasks,
         arrivals=SlotArrivals(dispersion),
     )  # fmt: skip
     bound = near_data_plan(cluster, clock="slotted", replicas_to_try=0).bounds
     assert bound is not None
-    poisson = near_data_plan(case(0.1), clock="slotted", replicas_to_try=0).bounds  # type: ignore[operator]
+    poisson = near_data_plan(case(0.1), clock="slotted", replicas_to_try=0).bounds
     assert poisson is not None
     found = simulate_cluster(
         cluster, ["local_first"], clock="slotted", horizon=120_000.0, warmup=20_000.0,
@@ -130,9 +135,9 @@ def test_poisson_arrivals_are_what_they_were() -> None:
     assert ours.tolist() == np.random.default_rng(3).poisson(5.0, 100).tolist()
 
 
-def small(**others: object) -> Cluster:
+def small(**others: Any) -> Cluster:
     tasks = ExplicitTasks(CompatibilityGraph.from_neighbours(2, [(0, 1)]), np.array([0.5]))
-    return Cluster.numbered(2, Rates(0.5, 0.25), tasks, **others)  # type: ignore[arg-type]
+    return Cluster.numbered(2, Rates(0.5, 0.25), tasks, **others)
 
 
 def test_a_variance_belongs_to_the_slotted_clock_and_keeps_its_dispersion() -> None:

@@ -21,6 +21,7 @@ from isocline.randomness.exponential import exponential
 from isocline.simulate.common.kernels.alias_tables import BITS, alias, column_of
 from isocline.simulate.common.random_streams import ARRIVALS, EVENTS, LEAVING, SIZES, random_stream
 from isocline.simulate.common.replication import Run
+from isocline.simulate.common.run_settings import Clock
 from isocline.simulate.scheduling.engines import (
     WORKS,
     JumpEngine,
@@ -29,7 +30,7 @@ from isocline.simulate.scheduling.engines import (
     engine_for,
 )
 from isocline.simulate.scheduling.prepare import prepare_cluster
-from isocline.simulate.scheduling.run_settings import ClusterRunSettings
+from isocline.simulate.scheduling.run_settings import ClusterRunSettings, Level
 from tests.simulate.scheduling.naive_cluster import (
     Delay,
     Fifo,
@@ -71,13 +72,13 @@ def world_of(text: str, racks: bool, level: str) -> tuple[World, int]:
     return World(list(RACKS), rate, racks, by_data, policy), queues
 
 
-def engine_of(text: str, racks: bool, level: str, clock: str) -> Any:
+def engine_of(text: str, racks: bool, level: Level, clock: Clock) -> Any:
     graph = CompatibilityGraph.from_neighbours(4, TYPES)
     rates = Rates(1.0, 0.5, 0.75 if racks else None)
     cluster = Cluster(
         tuple("abcd"), np.array(RACKS), ("p", "q"), rates, ExplicitTasks(graph, RATES)
     )
-    run = ClusterRunSettings(100.0, seed=SEED, clock=clock, level=level)  # type: ignore[arg-type]
+    run = ClusterRunSettings(100.0, seed=SEED, clock=clock, level=level)
     return engine_for(Run(prepare_cluster(cluster), parse(text), run))
 
 
@@ -165,7 +166,7 @@ def elapse(world: World, state: State, now: float, until: float) -> set[State]:
 @pytest.mark.parametrize("racks", [False, True])
 @pytest.mark.parametrize("policy", POLICIES)
 @pytest.mark.parametrize("level", ["data", "queue"])
-def test_the_jump_chain_does_what_the_rules_allow(policy: str, racks: bool, level: str) -> None:
+def test_the_jump_chain_does_what_the_rules_allow(policy: str, racks: bool, level: Level) -> None:
     engine = engine_of(policy, racks, level, "continuous")
     assert isinstance(engine, JumpEngine)
     world, queues = world_of(policy, racks, level)
@@ -215,7 +216,7 @@ def possible_end(
 @pytest.mark.parametrize("racks", [False, True])
 @pytest.mark.parametrize("policy", POLICIES)
 @pytest.mark.parametrize("level", ["data", "queue"])
-def test_the_slots_are_those_of_section_2(policy: str, racks: bool, level: str) -> None:
+def test_the_slots_are_those_of_section_2(policy: str, racks: bool, level: Level) -> None:
     engine = engine_of(policy, racks, level, "slotted")
     assert isinstance(engine, SlottedEngine)
     world, queues = world_of(policy, racks, level)

@@ -34,8 +34,8 @@ def least_slack(system: RoutingSystem, capacity: np.ndarray) -> float:
     """Delta from the words of Lemma 13: over every nonempty P."""
     graph = system.graph
     return min(
-        capacity[sorted({int(b) for f in chosen for b in graph.neighbours(f)})].sum()
-        - system.rates[list(chosen)].sum()
+        float(capacity[sorted({int(b) for f in chosen for b in graph.neighbours(f)})].sum())
+        - float(system.rates[list(chosen)].sum())
         for chosen in subsets(range(graph.sources))
     )
 

@@ -11,7 +11,7 @@ from scipy.optimize import linprog
 
 from isocline.errors import InfeasibleError, MissingExtraError, UsageError
 from isocline.flow import capacity_scale
-from isocline.model.curves import ExponentialCurve, HyperbolicCurve, KneeCurve
+from isocline.model.curves import Curve, ExponentialCurve, HyperbolicCurve, KneeCurve
 from isocline.model.fleet import RoutingSystem
 from isocline.theory import FluidOptimum, fluid_optimum, plan
 from isocline.theory.routing.workloads import workloads
@@ -40,16 +40,17 @@ def optimum(system: RoutingSystem) -> FluidOptimum:
     return fluid_optimum(system)
 
 
-def test_n_model_has_the_true_optimum_not_the_printed_one():
+def test_n_model_has_the_true_optimum_not_the_printed_one() -> None:
     found = plan(n_model())
     assert found.total_jobs == pytest.approx(2 * ROOT2, rel=1e-12)
     assert [backend.jobs for backend in found.backends] == pytest.approx([ROOT2] * 2, rel=1e-12)
     assert found.mean_latency == pytest.approx(2 * ROOT2, rel=1e-12)  # rates add up to 1
+    assert found.total_jobs is not None
     assert found.total_jobs < 3.0  # the printed equilibrium (2, 1)
     assert found.capacity_scale == pytest.approx(2.0, rel=1e-12)
 
 
-def test_json_has_exactly_the_keys_of_the_interface():
+def test_json_has_exactly_the_keys_of_the_interface() -> None:
     document = plan(n_model()).to_dict()
     assert json.loads(json.dumps(document)) == document
     assert list(document) == [
@@ -70,7 +71,7 @@ def test_json_has_exactly_the_keys_of_the_interface():
 
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(seed=st.integers(0, 2**32 - 1), load=st.sampled_from([0.05, 0.5, 0.9, 1 - 1e-9]))
-def test_plan_is_consistent_with_the_curves_it_was_made_from(seed, load):
+def test_plan_is_consistent_with_the_curves_it_was_made_from(seed: int, load: float) -> None:
     system = random_system(seed, load)
     found = plan(system, edges_to_try=0)
     sent = dict.fromkeys((f.name for f in system.frontends), 0.0)
@@ -90,7 +91,7 @@ def test_plan_is_consistent_with_the_curves_it_was_made_from(seed, load):
     assert found.mean_latency == pytest.approx(total / system.rates.sum())  # Little's law
 
 
-def test_tiers_are_named_in_order_of_falling_marginal_rate():
+def test_tiers_are_named_in_order_of_falling_marginal_rate() -> None:
     system = fleet(
         [HyperbolicCurve(1.0, 1.0), HyperbolicCurve(9.0, 1.0), HyperbolicCurve(1.0, 99.0)],
         [0.5, 1.0],
@@ -103,7 +104,7 @@ def test_tiers_are_named_in_order_of_falling_marginal_rate():
     assert found[2].marginal_rate == pytest.approx(1 / 99)
 
 
-def test_what_cannot_be_served_is_said_with_its_proof_and_nothing_else():
+def test_what_cannot_be_served_is_said_with_its_proof_and_nothing_else() -> None:
     system = fleet([HyperbolicCurve(1.0, 1.0)] * 3, [0.7, 0.7, 0.5], [[0], [0], [1, 2]])
     document = plan(system).to_dict()
     assert document["status"] == "infeasible"
@@ -115,7 +116,7 @@ def test_what_cannot_be_served_is_said_with_its_proof_and_nothing_else():
         assert document[key] == []
 
 
-def test_plan_refuses_a_curve_that_is_not_strictly_concave_by_name():
+def test_plan_refuses_a_curve_that_is_not_strictly_concave_by_name() -> None:
     system = fleet([HyperbolicCurve(1.0, 1.0), station(2.0, 3)], [0.5])
     with pytest.raises(UsageError, match=r"backend b1: a servers curve is not strictly concave"):
         plan(system)
@@ -123,7 +124,7 @@ def test_plan_refuses_a_curve_that_is_not_strictly_concave_by_name():
 
 @settings(max_examples=40, deadline=None, derandomize=True)
 @given(seed=st.integers(0, 2**32 - 1), backend=st.integers(0, 4))
-def test_shadow_price_is_the_derivative_in_the_backends_speed(seed, backend):
+def test_shadow_price_is_the_derivative_in_the_backends_speed(seed: int, backend: int) -> None:
     system = random_system(seed)
     step = 1e-4
 
@@ -136,13 +137,14 @@ def test_shadow_price_is_the_derivative_in_the_backends_speed(seed, backend):
     slope = (jobs(1.0 - step) - jobs(1.0 + step)) / (2.0 * step)
     found = plan(system, edges_to_try=0)
     # the central difference is wrong by step^2 of a third derivative, and by the kinks of tables
+    assert found.mean_latency is not None
     expected = 0.01 * slope / system.rates.sum()
     assert found.shadow_prices[backend].saves == pytest.approx(
         expected, rel=2e-3, abs=1e-7 * found.mean_latency
     )
 
 
-def test_frame_has_one_row_for_each_backend():
+def test_frame_has_one_row_for_each_backend() -> None:
     frame = plan(n_model()).to_frame()
     assert frame.index.tolist() == ["b0", "b1"]
     assert frame["jobs"].tolist() == pytest.approx([ROOT2] * 2)
@@ -151,17 +153,17 @@ def test_frame_has_one_row_for_each_backend():
     }  # fmt: skip
 
 
-def test_frame_without_pandas_names_the_install_line(monkeypatch):
+def test_frame_without_pandas_names_the_install_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'isocline\[frame\]'"):
         plan(n_model()).to_frame()
 
 
-def test_fluid_optimum_takes_other_rates_on_request():
+def test_fluid_optimum_takes_other_rates_on_request() -> None:
     assert fluid_optimum(n_model(0.5), np.array([0.4, 0.6])).total_jobs == pytest.approx(2 * ROOT2)
 
 
-def test_fluid_optimum_raises_with_the_sets_that_prove_infeasibility():
+def test_fluid_optimum_raises_with_the_sets_that_prove_infeasibility() -> None:
     with pytest.raises(InfeasibleError) as caught:
         fluid_optimum(n_model(2.0))
     assert caught.value.frontends == ("f0", "f1")
@@ -169,7 +171,7 @@ def test_fluid_optimum_raises_with_the_sets_that_prove_infeasibility():
     assert caught.value.supply >= caught.value.capacity
 
 
-def test_fluid_optimum_of_one_kind_of_servers_is_the_offered_load():
+def test_fluid_optimum_of_one_kind_of_servers_is_the_offered_load() -> None:
     # M/M/n stations of one speed: N = a / rate below capacity, whatever the split
     system = fleet([station(2.0, 3)] * 4, [5.0, 7.0])
     found = fluid_optimum(system)
@@ -177,7 +179,7 @@ def test_fluid_optimum_of_one_kind_of_servers_is_the_offered_load():
     assert found.workloads == pytest.approx([1.5] * 4, rel=1e-5)
 
 
-def test_fluid_optimum_fills_the_faster_servers_first():
+def test_fluid_optimum_fills_the_faster_servers_first() -> None:
     # 3 jobs/s: the fast station takes 2, at 1/2 s each; the slow one the rest at 1 s
     found = fluid_optimum(fleet([station(2.0), station(1.0, 5)], [3.0]))
     assert found.total_jobs == pytest.approx(2.0, rel=1e-4)
@@ -203,6 +205,7 @@ def test_fluid_optimum_of_servers_is_that_of_a_linear_program(seed: int, load: f
         A_eq=served, b_eq=[it.arrivals.rate for it in system.frontends],
     )  # fmt: skip
     assert program.success
+    assert program.fun is not None
     found = fluid_optimum(system)
     assert found.total_jobs == pytest.approx(program.fun, rel=3e-6)
     assert found.total_jobs >= program.fun * (1.0 - 1e-9)
@@ -214,7 +217,7 @@ def test_fluid_optimum_of_servers_is_that_of_a_linear_program(seed: int, load: f
     [HyperbolicCurve(3.0, 2.0), ExponentialCurve(3.0, 2.0), KneeCurve(3.0, 2.0, 4.0)],
     ids=["hyperbolic", "exponential", "knee"],
 )
-def test_workloads_agree_with_the_curves_own_inverse(one, load):
+def test_workloads_agree_with_the_curves_own_inverse(one: Curve, load: float) -> None:
     inflow = np.array([load * one.supremum])
     jobs = one.workload(inflow)
     found = workloads([one], inflow, 1.0 / one.marginal(jobs))

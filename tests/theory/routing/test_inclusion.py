@@ -1,5 +1,7 @@
 """The fluid model: against explicit Euler, against the plan, and against what theory says of it."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 
 from isocline.errors import InfeasibleError, UsageError
 from isocline.model.curves import HyperbolicCurve, KneeCurve, PoolCurve, TableCurve
+from isocline.model.fleet import RoutingSystem
 from isocline.theory.routing.direction import drift
 from isocline.theory.routing.inclusion import fluid
 from tests.builders import fleet, station
@@ -16,12 +19,12 @@ from tests.theory.routing.test_equilibrium import n_model, random_system
 SEEDS = st.integers(0, 2**32 - 1)
 
 
-def state(rng, system, load=2.0):
+def state(rng: np.random.Generator, system: RoutingSystem, load: float = 2.0) -> np.ndarray:
     return rng.uniform(0.0, load, len(system.backends)) * (rng.random(len(system.backends)) < 0.8)
 
 
 @pytest.mark.parametrize("start", [(5.0, 0.0), (0.0, 5.0), (0.0, 0.0), (1.0, 4.0)])
-def test_path_is_the_limit_of_explicit_euler(start):
+def test_path_is_the_limit_of_explicit_euler(start: tuple[float, float]) -> None:
     system, steps = n_model(), 8000
     naive = euler_path(system, np.array(start), 20.0, steps)[:: steps // 100]
     path = fluid(system, start=start, horizon=20.0, step=0.2, tolerance=1e-4)
@@ -29,7 +32,7 @@ def test_path_is_the_limit_of_explicit_euler(start):
     assert np.abs(path.workloads - naive).max() < 3 * 20.0 / steps
 
 
-def test_path_of_random_systems_is_the_limit_of_explicit_euler():
+def test_path_of_random_systems_is_the_limit_of_explicit_euler() -> None:
     for seed in range(4):
         rng = np.random.default_rng(seed)
         system, steps = random_system(seed), 4000
@@ -42,7 +45,7 @@ def test_path_of_random_systems_is_the_limit_of_explicit_euler():
 
 @settings(max_examples=20, deadline=None)
 @given(seed=SEEDS)
-def test_rest_is_the_plan_from_any_start(seed):
+def test_rest_is_the_plan_from_any_start(seed: int) -> None:
     """Lemma 4 and Theorem 2, on 20 random systems: the same workloads to 1e-6.
 
     A path ends where V is at most 1e-9 of all arrivals, whatever its steps: long ones get there in
@@ -56,7 +59,7 @@ def test_rest_is_the_plan_from_any_start(seed):
     assert np.abs(path.workloads[-1] - path.equilibrium) / scale == pytest.approx(0.0, abs=1e-6)
 
 
-def test_half_the_tolerance_half_the_error():
+def test_half_the_tolerance_half_the_error() -> None:
     """Against a path far more exact: the promise is kept, and errors fall with it."""
     system, start = n_model(), (5.0, 0.0)
     true = fluid(system, start=start, horizon=30.0, step=10.0, tolerance=1e-6)
@@ -71,7 +74,7 @@ def test_half_the_tolerance_half_the_error():
     assert errors[-1] <= errors[0] / 8
 
 
-def test_estimated_error_covers_the_true_one():
+def test_estimated_error_covers_the_true_one() -> None:
     for seed in range(6):
         system = random_system(seed)
         start = state(np.random.default_rng(seed), system)
@@ -83,7 +86,7 @@ def test_estimated_error_covers_the_true_one():
 
 @settings(max_examples=25, deadline=None)
 @given(seed=SEEDS)
-def test_jobs_are_conserved_and_flows_balance(seed):
+def test_jobs_are_conserved_and_flows_balance(seed: int) -> None:
     rng = np.random.default_rng(seed)
     system = random_system(seed % 1000)
     path = fluid(system, start=state(rng, system), horizon=3.0, step=0.5)
@@ -101,7 +104,7 @@ def test_jobs_are_conserved_and_flows_balance(seed):
 
 @settings(max_examples=25, deadline=None)
 @given(seed=SEEDS)
-def test_drift_is_the_derivative_of_the_path(seed):
+def test_drift_is_the_derivative_of_the_path(seed: int) -> None:
     rng = np.random.default_rng(seed)
     system = random_system(seed % 1000)
     start = state(rng, system)
@@ -113,7 +116,7 @@ def test_drift_is_the_derivative_of_the_path(seed):
     assert np.abs((after - start) / short - moving.velocity).sum() < 0.05 * rate
 
 
-def test_empty_backends_that_nobody_prefers_stay_empty():
+def test_empty_backends_that_nobody_prefers_stay_empty() -> None:
     """N = 0 exactly, and a backend that only drains does so like its own curve says."""
     system = fleet([HyperbolicCurve(10.0, 1.0), HyperbolicCurve(0.1, 1.0)], [1.0], [[0, 1]])
     path = fluid(system, horizon=50.0)
@@ -126,7 +129,7 @@ def test_empty_backends_that_nobody_prefers_stay_empty():
     assert (n > 0.0).all()
 
 
-def test_tiers_change_when_marginal_rates_meet():
+def test_tiers_change_when_marginal_rates_meet() -> None:
     """N model from (5, 0): b2's marginal rate 2/(N+2)^2 falls to that of b1 once, and stays."""
     path = fluid(n_model(), start=(5.0, 0.0), horizon=30.0)
     assert [len(change.tiers) for change in path.tiers] == [2, 1]
@@ -138,7 +141,7 @@ def test_tiers_change_when_marginal_rates_meet():
     assert 2.0 / (before[1] + 2.0) ** 2 > 1.0 / (before[0] + 1.0) ** 2
 
 
-def test_parameters_that_change_move_the_equilibrium_and_the_fluid_follows():
+def test_parameters_that_change_move_the_equilibrium_and_the_fluid_follows() -> None:
     """Section 1.1: rates, curves and edges change; the fluid chases the optimum of the day."""
     before, after = n_model(), n_model(1.5)
     path = fluid(before, horizon=400.0, changes=[(200.0, after)])
@@ -149,7 +152,7 @@ def test_parameters_that_change_move_the_equilibrium_and_the_fluid_follows():
     assert path.workloads[-1] == pytest.approx(path.equilibrium, rel=1e-2)
 
 
-def test_backends_come_and_go():
+def test_backends_come_and_go() -> None:
     old = fleet([HyperbolicCurve(2.0, 1.0), HyperbolicCurve(2.0, 1.0)], [1.0])
     alone = fleet([HyperbolicCurve(2.0, 1.0)], [1.0])
     path = fluid(old, horizon=60.0, changes=[(20.0, alone), (40.0, old)])
@@ -162,13 +165,13 @@ def test_backends_come_and_go():
     assert path.inflow[-1] == pytest.approx([0.5, 0.5], abs=1e-3)
 
 
-def test_overload_grows_at_the_rate_that_is_too_much():
+def test_overload_grows_at_the_rate_that_is_too_much() -> None:
     path = fluid(fleet([HyperbolicCurve(1.0, 1.0)], [3.0]), horizon=1000.0)
     assert path.equilibrium is None
     assert path.total_jobs[-1] == pytest.approx(2000.0, rel=0.01)
 
 
-def test_pools_tables_and_blunt_knees_can_be_followed():
+def test_pools_tables_and_blunt_knees_can_be_followed() -> None:
     curves = [
         PoolCurve((HyperbolicCurve(2.0, 1.0), KneeCurve(1.0, 2.0, 4.0))),
         TableCurve(((1.0, 1.0), (2.0, 1.6), (4.0, 2.0))),
@@ -179,7 +182,7 @@ def test_pools_tables_and_blunt_knees_can_be_followed():
     assert path.workloads[-1] == pytest.approx(path.equilibrium, abs=1e-6)
 
 
-def test_json_has_the_keys_of_the_interface():
+def test_json_has_the_keys_of_the_interface() -> None:
     path = fluid(n_model(), start={"b0": 1.0}, horizon=2.0, step=0.5)
     document = path.to_dict()
     assert document["times"] == [0.0, 0.5, 1.0, 1.5, 2.0]
@@ -187,7 +190,7 @@ def test_json_has_the_keys_of_the_interface():
     assert {len(document[key]) for key in ("times", "lyapunov", "total_jobs")} == {5}
     assert document["tiers"][0]["time"] == 0.0
     assert set(document["tiers"][0]["tiers"][0]) == {"frontends", "backends", "marginal_rate"}
-    assert path.to_frame().loc[2.0, "total_jobs"] == pytest.approx(document["total_jobs"][-1])
+    assert path.to_frame()["total_jobs"].loc[2.0] == pytest.approx(document["total_jobs"][-1])
 
 
 @pytest.mark.parametrize(
@@ -210,12 +213,12 @@ def test_json_has_the_keys_of_the_interface():
         ),
     ],
 )
-def test_bad_arguments_are_named(options, message):
+def test_bad_arguments_are_named(options: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         fluid(n_model(), **options)
 
 
-def test_a_budget_that_is_spent_says_how_far_it_came_and_what_to_change():
+def test_a_budget_that_is_spent_says_how_far_it_came_and_what_to_change() -> None:
     reached = []
     with pytest.raises(UsageError, match="has spent its budget of 60 level flows") as refused:
         fluid(
@@ -236,12 +239,12 @@ def test_a_budget_that_is_spent_says_how_far_it_came_and_what_to_change():
         fluid(n_model(), budget=60)
 
 
-def test_more_states_than_the_budget_are_refused_at_once():
+def test_more_states_than_the_budget_are_refused_at_once() -> None:
     with pytest.raises(UsageError, match=r"makes 1e\+12 states of a horizon of 1e\+09 s"):
         fluid(n_model(), horizon=1e9, step=1e-3)
 
 
-def test_a_start_of_more_jobs_than_the_tolerance_can_resolve_comes_to_rest():
+def test_a_start_of_more_jobs_than_the_tolerance_can_resolve_comes_to_rest() -> None:
     # A rounding of 1e12 jobs is more than the tolerance of the three jobs at rest.
     path = fluid(n_model(), start={"b0": 1e12})
     assert path.equilibrium is not None
@@ -251,7 +254,7 @@ def test_a_start_of_more_jobs_than_the_tolerance_can_resolve_comes_to_rest():
     assert path.steps < 2000
 
 
-def test_no_rest_without_capacity_and_no_fluid_without_concavity():
+def test_no_rest_without_capacity_and_no_fluid_without_concavity() -> None:
     with pytest.raises(InfeasibleError):
         fluid(n_model(3.0))
     with pytest.raises(UsageError, match="b0: a servers curve is not strictly concave"):

@@ -3,6 +3,7 @@
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -72,7 +73,7 @@ def test_what_the_paper_prints_for_its_n_model_is_the_equilibrium_by_latency() -
     assert price_of_anarchy(n_model()) == pytest.approx(3.0 / (2.0 * math.sqrt(2.0)), rel=1e-12)
 
 
-def power(parameters, inflow):
+def power(parameters: Any, inflow: float) -> Any:
     """offset + factor a^degree."""
     return parameters[0] + parameters[1] * inflow ** parameters[2]
 

@@ -139,6 +139,7 @@ def numbered(found: Structure) -> list[tuple[list[int], list[int]]]:
 def test_lemmas_7_to_10_in_every_tier_that_stays_together(seed: int, load: float) -> None:
     now = moment(seed, load)
     assume(now is not None)
+    assert now is not None
     graph, rates = now.system.graph, now.system.rates
     rounding = 1e-7 * rates.sum()
     for frontends, backends in now.tiers:

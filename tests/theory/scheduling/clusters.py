@@ -51,4 +51,5 @@ def program_scale(
     cost[0] = -1.0
     found = linprog(cost, time, np.ones(servers), served, np.zeros(types), method="highs")
     assert found.status == 0
+    assert found.x is not None
     return float(found.x[0])

@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from isocline.theory.scheduling.capacity_region import balanced_load, boundary
-from isocline.theory.scheduling.decomposition import decompose_load, share_out
+from isocline.model.graph import CompatibilityGraph
+from isocline.theory.scheduling.capacity_region import BalancedLoad, balanced_load, boundary
+from isocline.theory.scheduling.decomposition import Decomposition, decompose_load, share_out
 from tests.theory.scheduling.clusters import random_types
 
 seeds = st.integers(0, 2**32 - 1)
@@ -14,7 +15,9 @@ loads = st.sampled_from([0.3, 0.8, 0.99, 1 - 1e-9])
 LOCAL = 1.0
 
 
-def decomposed(seed: int, load: float):
+def decomposed(
+    seed: int, load: float
+) -> tuple[CompatibilityGraph, np.ndarray, float, BalancedLoad, Decomposition]:
     """A random system at a share of its capacity, its balanced load and its decomposition."""
     rng = np.random.default_rng(seed)
     graph, rates = random_types(rng)
@@ -24,7 +27,9 @@ def decomposed(seed: int, load: float):
     return graph, rates, remote, balanced, decompose_load(balanced.load, LOCAL, remote)
 
 
-def by_type_queue_and_server(graph, balanced, found) -> np.ndarray:
+def by_type_queue_and_server(
+    graph: CompatibilityGraph, balanced: BalancedLoad, found: Decomposition
+) -> np.ndarray:
     """lambda_{L,n,m}: what is queued at n is helped in the same proportion for all types."""
     servers = graph.sinks
     nu = np.zeros((servers, servers))
@@ -38,7 +43,7 @@ def by_type_queue_and_server(graph, balanced, found) -> np.ndarray:
 
 
 @given(seed=seeds, load=loads)
-def test_the_decomposition_satisfies_eq_1(seed, load):
+def test_the_decomposition_satisfies_eq_1(seed: int, load: float) -> None:
     graph, rates, remote, balanced, found = decomposed(seed, load)
     rate = by_type_queue_and_server(graph, balanced, found)
     assert rate.min() >= -1e-14
@@ -51,7 +56,9 @@ def test_the_decomposition_satisfies_eq_1(seed, load):
 
 
 @given(seed=seeds, load=loads)
-def test_overloaded_servers_receive_only_types_that_are_local_to_no_other_eq_2(seed, load):
+def test_overloaded_servers_receive_only_types_that_are_local_to_no_other_eq_2(
+    seed: int, load: float
+) -> None:
     graph, _, _, balanced, found = decomposed(seed, load)
     inside = np.logical_and.reduceat(found.overloaded[graph.sink], graph.first[:-1])
     into = found.overloaded[graph.sink] & ~inside[graph.source]
@@ -59,7 +66,7 @@ def test_overloaded_servers_receive_only_types_that_are_local_to_no_other_eq_2(s
 
 
 @given(seed=seeds, load=loads)
-def test_every_server_is_a_helper_or_a_beneficiary_lemma_3(seed, load):
+def test_every_server_is_a_helper_or_a_beneficiary_lemma_3(seed: int, load: float) -> None:
     _, _, remote, _, found = decomposed(seed, load)
     both = np.concatenate((found.helpers, found.beneficiaries))
     assert sorted(both.tolist()) == list(range(found.load.size))
@@ -74,7 +81,7 @@ def test_every_server_is_a_helper_or_a_beneficiary_lemma_3(seed, load):
 
 
 @given(seed=seeds, load=loads)
-def test_slack_is_epsilon_of_eq_10(seed, load):
+def test_slack_is_epsilon_of_eq_10(seed: int, load: float) -> None:
     graph, rates, remote, _, found = decomposed(seed, load)
     helpers, needy = found.helpers, found.beneficiaries
     at_helpers = np.isin(graph.sink, helpers)
@@ -85,7 +92,7 @@ def test_slack_is_epsilon_of_eq_10(seed, load):
     assert found.slack > 0
 
 
-def test_outside_the_region_all_helpers_give_all_and_needs_are_met_in_one_share():
+def test_outside_the_region_all_helpers_give_all_and_needs_are_met_in_one_share() -> None:
     found = decompose_load(np.array([3.0, 2.0, 0.5, 0.0]), 1.0, 0.5)
     assert found.slack == pytest.approx(0.75 - 3.0)
     got = np.bincount(found.helps.beneficiary, found.helps.rate, 4)
@@ -98,7 +105,9 @@ def test_outside_the_region_all_helpers_give_all_and_needs_are_met_in_one_share(
     offered=st.lists(st.floats(0.0, 10.0), min_size=1, max_size=12),
     wanted=st.lists(st.floats(0.0, 10.0), min_size=1, max_size=12),
 )
-def test_sharing_out_gives_every_one_its_part_in_few_entries(offered, wanted):
+def test_sharing_out_gives_every_one_its_part_in_few_entries(
+    offered: list[float], wanted: list[float]
+) -> None:
     size = max(len(offered), len(wanted))
     give, take = np.zeros(size), np.zeros(size)
     give[: len(offered)], take[: len(wanted)] = offered, wanted

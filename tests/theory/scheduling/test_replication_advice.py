@@ -5,7 +5,12 @@ from hypothesis import strategies as st
 
 from isocline.model.cluster import Rates
 from isocline.model.graph import CompatibilityGraph
-from isocline.theory.scheduling.capacity_region import balanced_load, boundary, is_overloaded
+from isocline.theory.scheduling.capacity_region import (
+    BalancedLoad,
+    balanced_load,
+    boundary,
+    is_overloaded,
+)
 from isocline.theory.scheduling.cluster_sinks import ClusterSinks
 from isocline.theory.scheduling.replication_advice import _limits, new_replicas
 from tests.theory.scheduling.clusters import program_scale, random_types
@@ -18,7 +23,7 @@ def each_server(graph: CompatibilityGraph, rates: np.ndarray) -> ClusterSinks:
     return ClusterSinks(graph, np.asarray(rates), np.ones(servers), each, rack, "types")
 
 
-def random_case(seed: int):
+def random_case(seed: int) -> tuple[ClusterSinks, BalancedLoad, float, Rates]:
     graph, rates = random_types(np.random.default_rng(seed), 6, 7)
     speed = Rates(1.0, 0.4)
     balanced = balanced_load(graph, rates)
@@ -28,7 +33,7 @@ def random_case(seed: int):
 
 @settings(max_examples=60, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1))
-def test_every_gain_is_the_linear_programs(seed):
+def test_every_gain_is_the_linear_programs(seed: int) -> None:
     sinks, balanced, now, speed = random_case(seed)
     for replica in new_replicas(sinks, balanced, now, speed):
         more = sinks.graph.with_edge(replica.type, replica.sink)
@@ -39,7 +44,7 @@ def test_every_gain_is_the_linear_programs(seed):
 
 @settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1))
-def test_no_replica_beats_its_types_limit(seed):
+def test_no_replica_beats_its_types_limit(seed: int) -> None:
     sinks, balanced, now, speed = random_case(seed)
     overloaded = is_overloaded(now * balanced.load, speed.local)
     limit = np.maximum(_limits(sinks, balanced.load, overloaded, speed), now)
@@ -51,7 +56,7 @@ def test_no_replica_beats_its_types_limit(seed):
                 assert after <= limit[kind] * (1 + 1e-10)
 
 
-def test_gains_with_three_levels_are_the_linear_programs():
+def test_gains_with_three_levels_are_the_linear_programs() -> None:
     graph = CompatibilityGraph.from_neighbours(6, [(0, 2), (1,), (3, 5), (0,)])
     rates, speed = np.array([0.9, 0.2, 0.3, 0.5]), Rates(1.0, 0.2, 0.5)
     sinks = each_server(graph, rates)
@@ -65,13 +70,13 @@ def test_gains_with_three_levels_are_the_linear_programs():
         assert replica.scale > now
 
 
-def test_an_even_load_gains_nothing():
+def test_an_even_load_gains_nothing() -> None:
     graph = CompatibilityGraph.from_neighbours(2, [(0, 1)])
     sinks = each_server(graph, np.array([1.0]))
     assert new_replicas(sinks, balanced_load(graph, [1.0]), 2.0, Rates(1.0, 0.5)) == []
 
 
-def test_the_most_asked_for_data_come_first():
+def test_the_most_asked_for_data_come_first() -> None:
     # one hot server with two types; all of the larger one may move
     graph = CompatibilityGraph.from_neighbours(3, [(0,), (0,), (1,)])
     rates = np.array([1.0, 2.0, 0.5])
