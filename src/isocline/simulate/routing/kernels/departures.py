@@ -54,7 +54,7 @@ def departures(law: Law, expected: FloatArray) -> Departures:
     """The tables for (R, K) expected departures E[D] in a slot at workloads 0 .. K - 1.
 
     They must be admitted: at most the workload, and at most 1 if the law is Bernoulli; see
-    `common/slotted_clock.py`.
+    `isocline.simulate.routing.slotted_clock`.
     """
     workload = np.arange(expected.shape[1], dtype=np.float64)
     with np.errstate(divide="ignore", invalid="ignore", under="ignore"):
