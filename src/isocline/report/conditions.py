@@ -3,11 +3,14 @@
 import math
 import re
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from isocline.plural import counted
 from isocline.report.words import duration, number, time_unit
 from isocline.simulate.routing.results import Comparison
-from isocline.simulate.scheduling.results import ClusterComparison
+
+if TYPE_CHECKING:
+    from isocline.simulate.scheduling.results import ClusterComparison
 
 INTERVALS = "±: 95 % Student-t intervals over replications."
 _INTERRUPTED = "Interrupted: these replications were finished. "
@@ -39,7 +42,7 @@ def conditions(*comparisons: Comparison, over_time: bool = False) -> str:
     ).rstrip()
 
 
-def cluster_conditions(*comparisons: ClusterComparison, over_time: bool = False) -> str:
+def cluster_conditions(*comparisons: "ClusterComparison", over_time: bool = False) -> str:
     """As `conditions`, of clusters: with the clock, and each policy's reading of the paper."""
     first = comparisons[0]
     load = f"; load {number(first.load, 3)}" if len(comparisons) == 1 else ""
@@ -57,7 +60,7 @@ def cluster_conditions(*comparisons: ClusterComparison, over_time: bool = False)
 
 
 def cluster_time_unit(
-    times: Iterable[float | None], *comparisons: ClusterComparison
+    times: Iterable[float | None], *comparisons: "ClusterComparison"
 ) -> tuple[float, str]:
     """As `time_unit`, but slots are slots."""
     return (1.0, "slots") if comparisons[0].clock == "slotted" else time_unit(times)
@@ -76,7 +79,7 @@ def range_of(values: Iterable[float]) -> str:
 
 
 def _replications(
-    comparisons: Sequence[Comparison] | Sequence[ClusterComparison], unit: str, given: str = ""
+    comparisons: "Sequence[Comparison] | Sequence[ClusterComparison]", unit: str, given: str = ""
 ) -> str:
     first = comparisons[0]
     warmup = range_of(c.warmup for c in comparisons)
@@ -126,7 +129,7 @@ def _bound(comparisons: Sequence[Comparison], value: str) -> str:
     return f"Bound: the fluid optimum{by}{value}. "
 
 
-def _cluster_bound(*comparisons: ClusterComparison) -> str:
+def _cluster_bound(*comparisons: "ClusterComparison") -> str:
     """Another bound may be the largest at another load, and its numbers are others."""
     words = [c.bound_in_words for c in comparisons]
     if len(words) > 1:
@@ -134,7 +137,7 @@ def _cluster_bound(*comparisons: ClusterComparison) -> str:
     return "; or ".join(dict.fromkeys(words))
 
 
-def _level(comparison: ClusterComparison) -> str:
+def _level(comparison: "ClusterComparison") -> str:
     if comparison.level == "data":
         return "A task is local where its data is (level data; the paper's R_m: level queue). "
     return (
@@ -143,7 +146,7 @@ def _level(comparison: ClusterComparison) -> str:
     )
 
 
-def _readings(comparison: ClusterComparison) -> str:
+def _readings(comparison: "ClusterComparison") -> str:
     """Each policy's reading, where the paper can be read in two ways; the same reading once."""
     said: dict[str, list[str]] = {}
     for policy in comparison.policies:
