@@ -20,6 +20,11 @@ settings.register_profile(
 )
 settings.load_profile("same")
 
+# Suites that several files of tests inherit: their assertions say as much as those in such a file.
+pytest.register_assert_rewrite(
+    "tests.dispatch.engines.engine_contract", "tests.dispatch.engines.fault_contract"
+)
+
 
 def pytest_configure() -> None:
     """Let Ctrl-C reach the processes that tests start.

@@ -1,4 +1,4 @@
-"""Engines as the contract suite sees them; `RIGS` lists how each is made ready for a test."""
+"""Engines as the contract suite sees them."""
 
 import itertools
 import os
@@ -7,8 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import cloudpickle
@@ -24,7 +23,6 @@ from isocline.dispatch.engines.base import (
     NodeUp,
     WorkItem,
 )
-from isocline.dispatch.engines.fake import FakeEngine, Fault
 from isocline.dispatch.engines.processes import ProcessEngine
 
 # What tasks call here must not need this module where they run.
@@ -124,33 +122,8 @@ class Rig:
 
 
 def value_of(chunk: str) -> str:
+    """Loader of the chunks that the contract suite reads."""
     return f"value of {chunk}"
-
-
-@contextmanager
-def fake() -> Iterator[Rig]:
-    """As fast as it can, with HANG for what hangs."""
-    engine = FakeEngine(
-        2,
-        fault=lambda _node, work: Fault.HANG if work.key == HANG else None,
-        loader=value_of,
-        keeps=True,
-        fetches=True,
-        speed=float("inf"),
-    )
-    try:
-        yield Rig(engine, engine.kill)
-    finally:
-        engine.close()
-
-
-@contextmanager
-def processes() -> Iterator[Rig]:
-    engine = ProcessEngine(2, loader=value_of)
-    try:
-        yield process_rig(engine)
-    finally:
-        engine.close()
 
 
 def process_rig(engine: ProcessEngine) -> Rig:
@@ -174,9 +147,3 @@ def exists(pid: int) -> bool:
     command = ["ps", "-o", "stat=", "-p", str(pid)]
     state = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
     return bool(state) and not state.startswith("Z")
-
-
-RIGS: dict[str, Callable[[], AbstractContextManager[Rig]]] = {
-    "fake": fake,
-    "processes": processes,
-}

@@ -1,8 +1,9 @@
-"""The fake keeps to the contract in any order of things, and its clock to its service times."""
+"""The fake engine: the contract suite, also in any order of things, and the fake's own clock."""
 
 import pickle
 import threading
 from collections import Counter
+from collections.abc import Iterator
 
 import cloudpickle
 import pytest
@@ -25,9 +26,32 @@ from isocline.dispatch.engines.base import (
 )
 from isocline.dispatch.engines.common.errors import ChunkError
 from isocline.dispatch.engines.fake import FakeEngine, Fault, FaultError, Service
+from tests.dispatch.engines.engine_contract import EngineContract
+from tests.dispatch.rigs import HANG, Rig, value_of
 
 ECHO = cloudpickle.dumps(lambda *args: args)
 NO_ARGUMENTS = cloudpickle.dumps(((), {}))
+
+
+@pytest.fixture
+def rig() -> Iterator[Rig]:
+    """As fast as it can, with HANG for what hangs."""
+    engine = FakeEngine(
+        2,
+        fault=lambda _node, work: Fault.HANG if work.key == HANG else None,
+        loader=value_of,
+        keeps=True,
+        fetches=True,
+        speed=float("inf"),
+    )
+    try:
+        yield Rig(engine, engine.kill)
+    finally:
+        engine.close()
+
+
+class TestFakeEngine(EngineContract):
+    pass
 
 
 def work(

@@ -35,29 +35,28 @@ from isocline.dispatch.engines.common.errors import ChunkError, EngineError
 from isocline.dispatch.engines.dask import DaskEngine
 from isocline.dispatch.engines.dask import worker_context as at_node
 from isocline.dispatch.engines.dask.chunks import Chunks
-from tests.dispatch.engines.test_engine_contract import *  # noqa: F403
+from tests.dispatch.engines.dask.clusters import Killable, killable_cluster
+from tests.dispatch.engines.engine_contract import EngineContract
 from tests.dispatch.rigs import SOON, Rig
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
 
 @pytest.fixture(scope="module")
-def client() -> Iterator[Client]:
-    # Or Dask drops copies as it sees fit.
-    settings = {"distributed.scheduler.active-memory-manager.start": False}
-    with (
-        dask.config.set(settings),
-        LocalCluster(
-            n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0"
-        ) as cluster,
-        Client(cluster) as client,
-    ):
-        yield client
+def killable() -> Iterator[Killable]:
+    with killable_cluster(2) as killable:
+        yield killable
+
+
+@pytest.fixture
+def client(killable: Killable) -> Client:
+    """The cluster's, which is complete, whatever the test before has killed."""
+    killable.workers()
+    return killable.client
 
 
 @pytest.fixture
 def rig(client: Client) -> Iterator[Rig]:
-    client.wait_for_workers(2)
     first = next(iter(client.scheduler_info()["workers"]))
     [chunk] = client.scatter(["value of c0"], workers=[first], hash=False)
     engine = DaskEngine(client, chunks={"c0": chunk})
@@ -75,7 +74,6 @@ def rig(client: Client) -> Iterator[Rig]:
 @pytest.fixture
 def made(client: Client) -> Iterator[Callable[..., Rig]]:
     """Makes a rig of an engine with other settings."""
-    client.wait_for_workers(2)
     engines: list[DaskEngine] = []
 
     def make(**settings: Any) -> Rig:
@@ -85,6 +83,10 @@ def made(client: Client) -> Iterator[Callable[..., Rig]]:
     yield make
     for engine in engines:
         engine.close()
+
+
+class TestDaskEngine(EngineContract):
+    pass
 
 
 class Kept:

@@ -1,4 +1,4 @@
-"""What only worker processes do: die, and be started again, refuse to stop, print, and end."""
+"""The engine of worker processes: the contract suite, and restarts, refusals to stop, output."""
 
 import io
 import os
@@ -33,7 +33,8 @@ from isocline.dispatch.engines.processes.socket_paths import short_directory
 from isocline.dispatch.engines.processes.threads import thread_variables
 from isocline.dispatch.engines.processes.worker_slot import WorkerSlot
 from isocline.errors import UsageError
-from tests.dispatch.rigs import SOON, Rig, exists, process_rig
+from tests.dispatch.engines.engine_contract import EngineContract
+from tests.dispatch.rigs import SOON, Rig, exists, process_rig, value_of
 from tests.running import running
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
@@ -46,6 +47,16 @@ def started(*args: Any, **how: Any) -> Iterator[Rig]:
         yield process_rig(engine)
     finally:
         engine.close()
+
+
+@pytest.fixture
+def rig() -> Iterator[Rig]:
+    with started(2, loader=value_of) as rig:
+        yield rig
+
+
+class TestProcessEngine(EngineContract):
+    pass
 
 
 def until(what: Callable[[], bool]) -> None:

@@ -17,8 +17,8 @@ cluster_utils = pytest.importorskip("ray.cluster_utils")
 
 from isocline.dispatch.engines.ray import RayEngine  # noqa: E402
 from isocline.dispatch.telemetry.records import Outcome  # noqa: E402
+from tests.dispatch.engines.fault_contract import FaultContract  # noqa: E402
 from tests.dispatch.engines.faults import PATIENT, Stage, square  # noqa: E402
-from tests.dispatch.engines.processes.test_faults import *  # noqa: E402, F403
 from tests.dispatch.rigs import SOON  # noqa: E402
 
 SLOTS = 2
@@ -51,6 +51,10 @@ def stage(cluster: Any) -> Stage:
         "from isocline.dispatch.engines.ray import RayEngine\n"
         f"engine = RayEngine({cluster.address!r}, loader=str, slots={SLOTS})",
     )
+
+
+class TestRayFaults(FaultContract):
+    pass
 
 
 def test_a_ray_node_removed_during_a_run_costs_no_result(

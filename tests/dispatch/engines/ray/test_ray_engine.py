@@ -38,7 +38,7 @@ from isocline.dispatch.engines.base import (  # noqa: E402
 from isocline.dispatch.engines.common.errors import ChunkError, EngineError  # noqa: E402
 from isocline.dispatch.engines.ray import RayEngine  # noqa: E402
 from isocline.errors import UsageError  # noqa: E402
-from tests.dispatch.engines.test_engine_contract import *  # noqa: E402, F403
+from tests.dispatch.engines.engine_contract import EngineContract  # noqa: E402
 from tests.dispatch.rigs import SOON, Rig, alive  # noqa: E402
 
 SMALL = {"num_cpus": 1, "object_store_memory": 80 << 20}
@@ -142,6 +142,10 @@ def made(cluster: Any, lasting: Lasting) -> Iterator[Callable[..., Rig]]:
     yield make
     for engine in engines:
         engine.close()
+
+
+class TestRayEngine(EngineContract):
+    pass
 
 
 def test_nodes_have_the_racks_of_their_labels_and_hold_what_their_stores_hold(
