@@ -11,13 +11,13 @@ from isocline.flow import LevelFlowProblem, Prices, certify, solve
 from isocline.flow.curve_levels import part_at
 from isocline.flow.levels import inflows, levels
 from isocline.flow.sink_levels import states_at, step_workloads
-from isocline.model.curves import HyperbolicCurve, PoolCurve, ServersCurve
+from isocline.model.curves import Curve, HyperbolicCurve, PoolCurve, ServersCurve
 from tests.flow.worlds import CONSERVATION, PLAIN, SLOPE_GAP, curve, random_graph
 
 SEEDS = st.integers(0, 2**32 - 1)
 
 
-def curves_of(rng, count, pools=False):
+def curves_of(rng: np.random.Generator, count: int, pools: bool = False) -> list[Curve]:
     """Random curves; every second one a pool of three where asked."""
     found = [curve(rng, str(rng.choice(PLAIN))) for _ in range(count)]
     if pools:
@@ -28,7 +28,7 @@ def curves_of(rng, count, pools=False):
 
 @settings(max_examples=50, deadline=None)
 @given(seed=SEEDS, share=st.floats(0.05, 0.98))
-def test_workload_rate_and_level_of_a_sink_are_those_of_its_curve(seed, share):
+def test_workload_rate_and_level_of_a_sink_are_those_of_its_curve(seed: int, share: float) -> None:
     rng = np.random.default_rng(seed)
     some = curves_of(rng, 4, pools=True)
     n = np.array([float(one.workload(share * one.supremum)) for one in some])
@@ -43,7 +43,9 @@ def test_workload_rate_and_level_of_a_sink_are_those_of_its_curve(seed, share):
 @pytest.mark.parametrize("kind", PLAIN)
 @settings(max_examples=30, deadline=None)
 @given(seed=SEEDS, share=st.floats(0.3, 0.98))
-def test_workload_at_a_level_inverts_level_at_a_workload(kind, seed, share):
+def test_workload_at_a_level_inverts_level_at_a_workload(
+    kind: str, seed: int, share: float
+) -> None:
     one = curve(np.random.default_rng(seed), kind)
     n = float(one.workload(share * one.supremum))
     parts = Prices.of_curves_in_parts([one]).parts
@@ -55,7 +57,7 @@ def test_workload_at_a_level_inverts_level_at_a_workload(kind, seed, share):
 
 @settings(max_examples=50, deadline=None)
 @given(seed=SEEDS, share=st.floats(0.1, 0.95))
-def test_bend_is_the_second_derivative(seed, share):
+def test_bend_is_the_second_derivative(seed: int, share: float) -> None:
     rng = np.random.default_rng(seed)
     one = HyperbolicCurve(float(rng.uniform(1, 9)), float(rng.uniform(1, 9)))
     n = float(one.workload(share * one.supremum))
@@ -70,7 +72,7 @@ def test_bend_is_the_second_derivative(seed, share):
 @example(seed=1_210_507_434, log_length=0.0)  # a pool of members of very unlike sizes
 @example(seed=270_431_723, log_length=2.82)  # overloaded for long: exp(-N / scale) is 0
 @example(seed=3_646_757_165, log_length=-0.87)
-def test_a_step_is_implicit_euler_to_where_gmsr_would_send(seed, log_length):
+def test_a_step_is_implicit_euler_to_where_gmsr_would_send(seed: int, log_length: float) -> None:
     rng = np.random.default_rng(seed)
     graph = random_graph(rng, 4, 5, 0.5)
     some, length = curves_of(rng, 5, pools=True), 10.0**log_length
@@ -99,7 +101,7 @@ def test_a_step_is_implicit_euler_to_where_gmsr_would_send(seed, log_length):
 @settings(max_examples=50, deadline=None)
 @given(seed=SEEDS, share=st.floats(0.05, 0.95))
 @example(seed=3_743_258_180, share=0.9375)  # likewise
-def test_latency_price_is_workload_over_rate(seed, share):
+def test_latency_price_is_workload_over_rate(seed: int, share: float) -> None:
     rng = np.random.default_rng(seed)
     some = curves_of(rng, 4, pools=True)
     prices = Prices.of_latencies(some)
@@ -114,7 +116,7 @@ def test_latency_price_is_workload_over_rate(seed, share):
 
 @settings(max_examples=40, deadline=None)
 @given(seed=SEEDS)
-def test_pools_take_in_what_their_members_would_together(seed):
+def test_pools_take_in_what_their_members_would_together(seed: int) -> None:
     rng = np.random.default_rng(seed)
     members = [curves_of(rng, 3) for _ in range(3)]
     graph = random_graph(rng, 4, 3, 0.6)
@@ -135,7 +137,7 @@ def test_pools_take_in_what_their_members_would_together(seed):
     assert pooled.level == pytest.approx(each.level, rel=1e-8)
 
 
-def test_near_solution_changes_nothing_but_the_time():
+def test_near_solution_changes_nothing_but_the_time() -> None:
     rng = np.random.default_rng(5)
     graph, some = random_graph(rng, 8, 8, 0.4), curves_of(rng, 8)
     supply = rng.uniform(0.1, 1.0, 8)
@@ -146,7 +148,7 @@ def test_near_solution_changes_nothing_but_the_time():
     assert warm.inflow == pytest.approx(cold.inflow, abs=1e-9)
 
 
-def test_linear_prices_with_an_offset():
+def test_linear_prices_with_an_offset() -> None:
     """Two sinks a/1 and 1 + a/2 behind one source of 3: a = 5/3 and 4/3, both at 5/3."""
     graph = random_graph(np.random.default_rng(0), 1, 2, 1.0)
     solved = solve(LevelFlowProblem(graph, np.array([3.0]), Prices.linear([1.0, 2.0], [0.0, 1.0])))
@@ -154,7 +156,7 @@ def test_linear_prices_with_an_offset():
     assert solved.inflow == pytest.approx([price, 2 * (price - 1)], rel=1e-12)
 
 
-def test_refusals():
+def test_refusals() -> None:
     with pytest.raises(UsageError, match="sink 0: a servers curve is not strictly concave"):
         Prices.of_curves_in_parts([ServersCurve(1.0, 2)])
     with pytest.raises(UsageError, match="sink 0: a servers curve"):

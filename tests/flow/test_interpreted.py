@@ -76,7 +76,7 @@ def test_a_custom_price_is_interpreted_and_compiled() -> None:
 
 
 def _price(parameters: np.ndarray, inflow: float) -> float:
-    return 1.0 + parameters[0] * inflow * inflow
+    return 1.0 + float(parameters[0]) * inflow * inflow
 
 
 def test_where_python_has_no_number_the_work_is_done_compiled() -> None:

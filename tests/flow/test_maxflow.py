@@ -1,5 +1,7 @@
 """Maximum flow against scipy's, cuts against Hall's condition."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -15,7 +17,12 @@ from tests.flow.worlds import path, random_graph, ring
 WAVES = 10_000
 
 
-def run(graph, supply, capacity, flow=None):
+def run(
+    graph: CompatibilityGraph,
+    supply: np.ndarray,
+    capacity: np.ndarray,
+    flow: np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     nodes = graph.sources + graph.sinks
     flow = np.zeros(graph.edges) if flow is None else flow
     group = np.zeros(nodes, dtype=np.int32)
@@ -26,12 +33,12 @@ def run(graph, supply, capacity, flow=None):
     return flow, cut[: graph.sources], cut[graph.sources :]
 
 
-def sent_into_sinks(graph, capacity, flow):
+def sent_into_sinks(graph: CompatibilityGraph, capacity: np.ndarray, flow: np.ndarray) -> float:
     """What of a preflow arrives: sinks pass on no more than their capacity."""
-    return np.minimum(np.bincount(graph.sink, flow, graph.sinks), capacity).sum()
+    return float(np.minimum(np.bincount(graph.sink, flow, graph.sinks), capacity).sum())
 
 
-def reference(graph, supply, capacity):
+def reference(graph: CompatibilityGraph, supply: np.ndarray, capacity: np.ndarray) -> int:
     """Value of the maximum flow by scipy, on source -> sources -> sinks -> sink."""
     s, t = graph.sources, graph.sinks
     # int32, which the maximum_flow of every scipy takes
@@ -39,11 +46,16 @@ def reference(graph, supply, capacity):
     others = np.concatenate((np.arange(s), s + graph.sink, np.full(t, s + t + 1))).astype(np.int32)
     bounds = np.concatenate((supply, np.full(graph.edges, supply.sum()), capacity))
     matrix = csr_array((bounds.astype(np.int32), (ends, others)), shape=(s + t + 2, s + t + 2))
-    return maximum_flow(matrix, s + t, s + t + 1).flow_value
+    return int(maximum_flow(matrix, s + t, s + t + 1).flow_value)
 
 
-def check(graph, supply, capacity, flow=None):
-    flow, sources, sinks = run(graph, supply, capacity, flow)
+def check(
+    graph: CompatibilityGraph,
+    supply: np.ndarray,
+    capacity: np.ndarray,
+    start: np.ndarray | None = None,
+) -> None:
+    flow, sources, sinks = run(graph, supply, capacity, start)
     value = reference(graph, supply, capacity)
     assert flow.min() >= 0.0
     assert np.all(np.add.reduceat(flow, graph.first[:-1]) <= supply * (1 + 1e-14))
@@ -62,7 +74,9 @@ def check(graph, supply, capacity, flow=None):
     share=st.floats(0.05, 1.0),
     largest=st.sampled_from([3, 100, 10**6]),
 )
-def test_value_and_cut_agree_with_scipy_on_random_graphs(seed, sources, sinks, share, largest):
+def test_value_and_cut_agree_with_scipy_on_random_graphs(
+    seed: int, sources: int, sinks: int, share: float, largest: int
+) -> None:
     rng = np.random.default_rng(seed)
     graph = random_graph(rng, sources, sinks, share)
     supply = rng.integers(1, largest, sources, endpoint=True)
@@ -71,7 +85,9 @@ def test_value_and_cut_agree_with_scipy_on_random_graphs(seed, sources, sinks, s
 
 @settings(max_examples=50, deadline=None, derandomize=True)
 @given(seed=st.integers(0, 2**32 - 1), n=st.integers(2, 200), long=st.sampled_from([ring, path]))
-def test_value_and_cut_agree_with_scipy_on_rings_and_paths(seed, n, long):
+def test_value_and_cut_agree_with_scipy_on_rings_and_paths(
+    seed: int, n: int, long: Callable[[int], CompatibilityGraph]
+) -> None:
     rng = np.random.default_rng(seed)
     graph = long(n)
     check(graph, rng.integers(90, 100, n), rng.integers(90, 101, graph.sinks))
@@ -79,21 +95,21 @@ def test_value_and_cut_agree_with_scipy_on_rings_and_paths(seed, n, long):
 
 @settings(max_examples=50, deadline=None, derandomize=True)
 @given(seed=st.integers(0, 2**32 - 1))
-def test_any_start_will_do(seed):
+def test_any_start_will_do(seed: int) -> None:
     rng = np.random.default_rng(seed)
     graph = random_graph(rng, 8, 8, 0.4)
     start = rng.exponential(50.0, graph.edges)
     check(graph, rng.integers(1, 100, 8), rng.integers(1, 100, 8), start)
 
 
-def test_sources_that_meet_halls_condition_send_everything():
+def test_sources_that_meet_halls_condition_send_everything() -> None:
     graph = ring(1000)
     _, sources, sinks = run(graph, np.full(1000, 1.0), np.full(1000, 1.0))
     assert not sources.any()
     assert not sinks.any()
 
 
-def test_one_overfull_end_of_a_long_path_reaches_the_room_at_the_other():
+def test_one_overfull_end_of_a_long_path_reaches_the_room_at_the_other() -> None:
     # every unit has to travel 5000 steps; waves carry it there in a handful of rounds
     n = 5000
     graph, capacity = path(n), np.ones(n + 1)
@@ -106,7 +122,7 @@ def test_one_overfull_end_of_a_long_path_reaches_the_room_at_the_other():
     assert waves < 20
 
 
-def test_groups_do_not_lend_each_other_room():
+def test_groups_do_not_lend_each_other_room() -> None:
     graph = CompatibilityGraph.from_neighbours(2, [(0, 1), (1,)])
     group = np.array([0, 1, 0, 1], dtype=np.int32)
     flow = np.zeros(graph.edges)

@@ -1,3 +1,5 @@
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -16,7 +18,7 @@ SEEDS = st.integers(0, 2**32 - 1)
 @pytest.mark.parametrize("kind", PLAIN)
 @settings(max_examples=50, deadline=None, derandomize=True)
 @given(seed=SEEDS, share=st.floats(1e-3, 0.999))
-def test_level_is_the_root_of_the_curves_marginal_rate(kind, seed, share):
+def test_level_is_the_root_of_the_curves_marginal_rate(kind: str, seed: int, share: float) -> None:
     one = curve(np.random.default_rng(seed), kind)
     inflow = np.array([share * one.supremum])
     level = levels(Prices.of_curves([one]), inflow)
@@ -26,7 +28,7 @@ def test_level_is_the_root_of_the_curves_marginal_rate(kind, seed, share):
 @pytest.mark.parametrize("kind", [*PLAIN, "servers"])
 @settings(max_examples=50, deadline=None, derandomize=True)
 @given(seed=SEEDS, share=st.floats(0.2, 0.999))
-def test_inflow_inverts_level(kind, seed, share):
+def test_inflow_inverts_level(kind: str, seed: int, share: float) -> None:
     # From a fifth of the capacity on, no curve of the family is so flat that a level's rounding
     # (2^-53) costs more than 1e-9 of the inflow: the worst is a knee of sharpness 6, 0.2^-6 = 2e4.
     # Only a servers curve is, by its tilt: q changes by 2 (1 - q)^2 / TILT of the level's relative
@@ -40,7 +42,9 @@ def test_inflow_inverts_level(kind, seed, share):
 @pytest.mark.parametrize("kind", [*PLAIN, "servers"])
 @settings(max_examples=50, deadline=None, derandomize=True)
 @given(seed=SEEDS, share=st.floats(0.0, 0.9999))
-def test_certificates_own_formulas_agree_with_the_compiled_ones(kind, seed, share):
+def test_certificates_own_formulas_agree_with_the_compiled_ones(
+    kind: str, seed: int, share: float
+) -> None:
     prices = Prices.of_curves([curve(np.random.default_rng(seed), kind)])
     inflow = share * prices.capacity
     price = certificate.price_at(prices, inflow)
@@ -49,21 +53,21 @@ def test_certificates_own_formulas_agree_with_the_compiled_ones(kind, seed, shar
     assert certificate.inflow_at(prices, price) == pytest.approx(back, rel=1e-6, abs=1e-3)
 
 
-def test_tilt_of_servers_is_small_until_they_are_nearly_full():
+def test_tilt_of_servers_is_small_until_they_are_nearly_full() -> None:
     prices = Prices.of_curves([ServersCurve(2.0, 3)])
     price = certificate.price_at(prices, np.array([3.0]))  # half load: 1 + TILT * 0.5 / 0.5
     assert price == pytest.approx(0.5 * (1.0 + TILT), rel=1e-12)
 
 
-def quadratic(parameters, inflow):
-    return parameters[0] + inflow * inflow
+def quadratic(parameters: np.ndarray, inflow: float) -> float:
+    return float(parameters[0]) + inflow * inflow
 
 
-def queue(parameters, inflow):
-    return parameters[1] / (parameters[0] - inflow) ** 2
+def queue(parameters: np.ndarray, inflow: float) -> float:
+    return float(parameters[1] / (parameters[0] - inflow) ** 2)
 
 
-def test_custom_price_equals_the_closed_form_it_repeats():
+def test_custom_price_equals_the_closed_form_it_repeats() -> None:
     # p = half peak / (peak - a)^2 is the hyperbolic curve's price
     parts = [(2.0, 3.0), (1.0, 0.5), (4.0, 9.0)]
     graph = CompatibilityGraph.from_neighbours(3, [(0, 1), (1, 2), (0, 2)])
@@ -75,7 +79,7 @@ def test_custom_price_equals_the_closed_form_it_repeats():
     assert ours.inflow == pytest.approx(theirs.inflow, rel=1e-9)
 
 
-def test_custom_price_without_a_capacity_is_levelled():
+def test_custom_price_without_a_capacity_is_levelled() -> None:
     graph = CompatibilityGraph.from_neighbours(2, [(0, 1), (1,)])
     own = Prices.custom(quadratic, [np.inf, np.inf], [[1.0], [0.0]])
     result = solved(LevelFlowProblem(graph, np.array([3.0, 1e-3]), own))
@@ -84,7 +88,7 @@ def test_custom_price_without_a_capacity_is_levelled():
     assert result.inflow == pytest.approx([x, 3.001 - x], rel=1e-9)
 
 
-def test_linear_price_balances_load_by_weight():
+def test_linear_price_balances_load_by_weight() -> None:
     graph = CompatibilityGraph.from_neighbours(3, [(0, 1), (1, 2), (2,)])
     prices = Prices.linear([1.0, 2.0, 1.0])
     result = solved(LevelFlowProblem(graph, np.array([3.0, 1.0, 5.0]), prices))
@@ -100,20 +104,20 @@ def test_linear_price_balances_load_by_weight():
         (lambda: Prices.linear([1.0, 0.0]), "sink 1: weight is 0.0"),
     ],
 )
-def test_prices_that_make_no_sense_are_refused(make, words):
+def test_prices_that_make_no_sense_are_refused(make: Callable[[], Prices], words: str) -> None:
     with pytest.raises(UsageError, match=words):
         make()
 
 
 @pytest.mark.parametrize("bad", [-1.0, np.nan, np.inf])
-def test_supplies_that_are_no_numbers_or_negative_are_refused_by_number(bad):
+def test_supplies_that_are_no_numbers_or_negative_are_refused_by_number(bad: float) -> None:
     graph = CompatibilityGraph.from_neighbours(1, [(0,), (0,)])
     prices = Prices.linear([1.0])
     with pytest.raises(UsageError, match="source 1: supply is"):
         LevelFlowProblem(graph, np.array([1.0, bad]), prices)
 
 
-def test_wrong_shapes_are_refused_with_both_shapes():
+def test_wrong_shapes_are_refused_with_both_shapes() -> None:
     graph = CompatibilityGraph.from_neighbours(2, [(0,), (1,)])
     with pytest.raises(UsageError, match="shape"):
         LevelFlowProblem(graph, np.ones(3), Prices.linear([1.0, 1.0]))

@@ -5,7 +5,7 @@ from isocline.flow.rounding_repair import repair_rounding
 from tests.flow.worlds import ring
 
 
-def test_short_sink_is_filled_by_sinks_that_each_give_a_little():
+def test_short_sink_is_filled_by_sinks_that_each_give_a_little() -> None:
     n, missing, give = 50, 1e-12, 1e-13
     graph = ring(n)
     flow = np.full(graph.edges, 0.5)
@@ -23,7 +23,7 @@ def test_short_sink_is_filled_by_sinks_that_each_give_a_little():
     assert np.allclose(np.add.reduceat(flow, graph.first[:-1]), sent, rtol=0, atol=rounding)
 
 
-def test_sinks_within_their_limit_are_left_alone():
+def test_sinks_within_their_limit_are_left_alone() -> None:
     graph = ring(10)
     flow = np.full(graph.edges, 0.5)
     excess = np.zeros(20)

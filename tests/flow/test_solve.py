@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from isocline.flow import FlowStatus, LevelFlowProblem, Prices, solve
-from isocline.model.curves import ExponentialCurve, HyperbolicCurve, KneeCurve, TableCurve
+from isocline.model.curves import Curve, ExponentialCurve, HyperbolicCurve, KneeCurve, TableCurve
 from isocline.model.graph import CompatibilityGraph
 from isocline.theory.routing.workloads import workloads
 from tests.flow.convex import least_jobs
@@ -22,7 +22,7 @@ from tests.flow.worlds import (
 ROOT2 = np.sqrt(2.0)
 
 
-def tame_curve(rng):
+def tame_curve(rng: np.random.Generator) -> Curve:
     """Of any kind, with whole sharpness and scales within a decade, as Clarabel needs them."""
     peak, half = float(rng.uniform(0.5, 2.0)), float(rng.uniform(0.5, 4.0))
     match rng.integers(4):
@@ -36,7 +36,7 @@ def tame_curve(rng):
 
 
 @pytest.mark.parametrize("tens", range(20))
-def test_200_random_graphs_of_mixed_curves_agree_with_cvxpy_and_clarabel(tens):
+def test_200_random_graphs_of_mixed_curves_agree_with_cvxpy_and_clarabel(tens: int) -> None:
     for seed in range(10 * tens, 10 * tens + 10):
         rng = np.random.default_rng(seed)
         sources, sinks = (int(n) for n in rng.integers(1, 6, 2))
@@ -51,7 +51,7 @@ def test_200_random_graphs_of_mixed_curves_agree_with_cvxpy_and_clarabel(tens):
         assert ours == pytest.approx(least_jobs(graph, problem.supply, curves), rel=1e-5), seed
 
 
-def test_n_model_of_the_papers_appendix_f_has_its_true_optimum():
+def test_n_model_of_the_papers_appendix_f_has_its_true_optimum() -> None:
     graph = CompatibilityGraph.from_neighbours(2, [(0,), (0, 1)])
     curves = [HyperbolicCurve(1.0, 1.0), HyperbolicCurve(1.0, 2.0)]
     result = solved(LevelFlowProblem(graph, np.array([0.4, 0.6]), Prices.of_curves(curves)))
@@ -69,7 +69,9 @@ LOADS = st.sampled_from([1e-6, 1e-3, 0.1, 0.5, 0.9, 0.999, 1 - 1e-6, 1 - 1e-9])
     load=LOADS,
     twelve_orders=st.booleans(),
 )
-def test_hard_problems_keep_their_certificate(seed, kinds, shape, load, twelve_orders):
+def test_hard_problems_keep_their_certificate(
+    seed: int, kinds: tuple[str, ...], shape: str, load: float, twelve_orders: bool
+) -> None:
     rng = np.random.default_rng(seed)
     n = int(rng.integers(1, 12))
     match shape:
@@ -81,7 +83,7 @@ def test_hard_problems_keep_their_certificate(seed, kinds, shape, load, twelve_o
             share = 0.25 if shape == "sparse" else 1.0
             graph = random_graph(rng, n, int(rng.integers(1, 12)), share)
 
-    def scale():
+    def scale() -> float:
         return float(10 ** rng.uniform(-6, 6)) if twelve_orders else 1.0
 
     curves = [curve(rng, str(rng.choice(kinds)), scale()) for _ in range(graph.sinks)]
@@ -91,7 +93,7 @@ def test_hard_problems_keep_their_certificate(seed, kinds, shape, load, twelve_o
 
 @settings(max_examples=150, deadline=None, derandomize=True)
 @given(seed=st.integers(0, 2**32 - 1), over=st.sampled_from([1e-9, 1e-3, 0.5, 10.0]))
-def test_what_cannot_be_carried_is_proved_so(seed, over):
+def test_what_cannot_be_carried_is_proved_so(seed: int, over: float) -> None:
     rng = np.random.default_rng(seed)
     graph = random_graph(rng, 8, 8, 0.25)
     curves = [curve(rng, str(rng.choice(PLAIN))) for _ in range(8)]
@@ -101,7 +103,7 @@ def test_what_cannot_be_carried_is_proved_so(seed, over):
     assert proves_infeasible(problem, result)
 
 
-def test_load_equal_to_capacity_is_infeasible():
+def test_load_equal_to_capacity_is_infeasible() -> None:
     graph = CompatibilityGraph.from_neighbours(1, [(0,)])
     problem = LevelFlowProblem(
         graph, np.array([2.0]), Prices.of_curves([HyperbolicCurve(2.0, 1.0)])
@@ -112,7 +114,7 @@ def test_load_equal_to_capacity_is_infeasible():
     assert result.flow.size == 0
 
 
-def test_only_the_overloaded_part_is_named():
+def test_only_the_overloaded_part_is_named() -> None:
     graph = CompatibilityGraph.from_neighbours(3, [(0,), (0,), (1, 2)])
     curves = [HyperbolicCurve(1.0, 1.0), HyperbolicCurve(5.0, 1.0), HyperbolicCurve(5.0, 1.0)]
     problem = LevelFlowProblem(graph, np.array([0.7, 0.7, 1.0]), Prices.of_curves(curves))
@@ -121,7 +123,7 @@ def test_only_the_overloaded_part_is_named():
     assert result.violated_sinks.tolist() == [0]
 
 
-def test_sink_that_is_too_slow_gets_nothing_and_keeps_its_empty_price():
+def test_sink_that_is_too_slow_gets_nothing_and_keeps_its_empty_price() -> None:
     graph = CompatibilityGraph.from_neighbours(2, [(0, 1)])
     curves = [HyperbolicCurve(10.0, 1.0), HyperbolicCurve(1.0, 100.0)]
     result = solved(LevelFlowProblem(graph, np.array([1.0]), Prices.of_curves(curves)))
@@ -129,21 +131,21 @@ def test_sink_that_is_too_slow_gets_nothing_and_keeps_its_empty_price():
     assert result.price[1] == pytest.approx(100.0)  # half / peak
 
 
-def test_sink_without_a_source_gets_nothing():
+def test_sink_without_a_source_gets_nothing() -> None:
     graph = CompatibilityGraph.from_neighbours(2, [(0,)])
     prices = Prices.of_curves([HyperbolicCurve(1.0, 1.0)] * 2)
     result = solved(LevelFlowProblem(graph, np.array([0.5]), prices))
     assert result.inflow.tolist() == [0.5, 0.0]
 
 
-def test_equal_sinks_share_equally():
+def test_equal_sinks_share_equally() -> None:
     graph = CompatibilityGraph.from_neighbours(7, [range(7)] * 5)
     prices = Prices.of_curves([KneeCurve(3.0, 2.0, 4.0)] * 7)
     result = solved(LevelFlowProblem(graph, np.full(5, 2.0), prices))
     assert result.inflow == pytest.approx([10.0 / 7.0] * 7, rel=1e-12)
 
 
-def test_parts_that_are_not_connected_are_solved_apart():
+def test_parts_that_are_not_connected_are_solved_apart() -> None:
     curves = [HyperbolicCurve(2.0, 1.0), HyperbolicCurve(3.0, 4.0)]
     graph = CompatibilityGraph.from_neighbours(2, [(0,), (1,)])
     result = solved(LevelFlowProblem(graph, np.array([1.9, 1e-9]), Prices.of_curves(curves)))
@@ -151,7 +153,7 @@ def test_parts_that_are_not_connected_are_solved_apart():
 
 
 @pytest.mark.parametrize("graph", [ring(4000), path(4000)], ids=["ring", "path"])
-def test_long_and_nearly_saturated_graphs_are_solved_exactly(graph):
+def test_long_and_nearly_saturated_graphs_are_solved_exactly(graph: CompatibilityGraph) -> None:
     rng = np.random.default_rng(0)
     curves = [HyperbolicCurve(1.0, float(half)) for half in rng.uniform(1, 10, graph.sinks)]
     supply = rng.uniform(0.95, 0.999, graph.sources)
@@ -159,7 +161,7 @@ def test_long_and_nearly_saturated_graphs_are_solved_exactly(graph):
     assert result.max_flows < 50
 
 
-def test_solution_does_not_depend_on_the_order_of_sources_and_sinks():
+def test_solution_does_not_depend_on_the_order_of_sources_and_sinks() -> None:
     rng = np.random.default_rng(4)
     graph = random_graph(rng, 30, 30, 0.1)
     curves = [tame_curve(rng) for _ in range(30)]

@@ -35,7 +35,9 @@ def curve(rng: np.random.Generator, kind: str, scale: float = 1.0) -> Curve:
     return TableCurve(tuple(zip(loads.tolist(), rates.tolist(), strict=True)))
 
 
-def random_graph(rng: np.random.Generator, sources: int, sinks: int, share: float):
+def random_graph(
+    rng: np.random.Generator, sources: int, sinks: int, share: float
+) -> CompatibilityGraph:
     """Each pair is joined with probability `share`; a source left alone gets one sink."""
     rows = [np.flatnonzero(rng.random(sinks) < share) for _ in range(sources)]
     rows = [row if row.size else rng.integers(sinks, size=1) for row in rows]
@@ -63,6 +65,7 @@ def solved(problem: LevelFlowProblem) -> LevelFlow:
     """Solve and check the certificate; the solver raises, but tests do not take its word."""
     result = solve(problem)
     assert result.status is FlowStatus.OPTIMAL
+    assert result.certificate
     assert result.certificate.conservation <= CONSERVATION
     assert result.certificate.slope_gap <= SLOPE_GAP
     return result
