@@ -11,6 +11,7 @@ import pytest
 from isocline.dispatch.engines.processes import worker_handle
 from isocline.dispatch.scheduler import Scheduler
 from isocline.dispatch.submission.payload import Payloads
+from isocline.subprocesses import framing
 
 SIZE = 1 << 20
 
@@ -87,10 +88,9 @@ def test_large_arguments_go_to_a_worker_once_as_long_as_it_keeps_them(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     sent: list[int] = []
-    packed = worker_handle.packed
 
     def counted(message: object) -> bytes:
-        data = packed(message)
+        data = framing.packed(message)
         sent.append(len(data))
         return data
 
