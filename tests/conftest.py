@@ -188,6 +188,7 @@ def pytest_terminal_summary(config: pytest.Config) -> None:
     found = undeclared(config)
     if found:
         reporter = config.pluginmanager.get_plugin("terminalreporter")
+        assert reporter is not None
         reporter.section("skipped, which --no-skips forbids", red=True)
         for line in found:
             reporter.write_line(line)

@@ -1,5 +1,7 @@
 """Functions that only compiled functions call have no code of their own."""
 
+from typing import Any
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -28,7 +30,7 @@ def filled(count: int, value: float) -> np.ndarray:
 
 @compiled
 def total(count: int, value: float) -> float:
-    return filled(count, value).sum() + doubled(value)
+    return float(filled(count, value).sum()) + doubled(value)
 
 
 @kernel
@@ -47,13 +49,14 @@ def test_inner_functions_are_not_translated_on_their_own() -> None:
     """Which is what the time of compiling a kernel went to: their code is in the kernel."""
     total(3, 1.0)
     filled.compile((int64, float64))  # type: ignore[attr-defined]  # the kernel may be from disk
-    for function, translated in (
+    functions: list[tuple[Any, bool]] = [
         (doubled, False),
         (doubled_and_one, False),
         (filled, False),
         (total, True),
-    ):
-        assert function.overloads  # type: ignore[attr-defined]
-        for found in function.overloads.values():  # type: ignore[attr-defined]
+    ]
+    for function, translated in functions:
+        assert function.overloads
+        for found in function.overloads.values():
             address = found.library.get_pointer_to_function(found.fndesc.llvm_func_name)
             assert bool(address) == translated

@@ -8,7 +8,6 @@ from itertools import groupby
 from pathlib import Path
 
 import pytest
-from packaging.markers import default_environment
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
@@ -41,8 +40,8 @@ def blocks(name: str) -> list[str]:
 
 
 def locked(name: str, python: str) -> dict[str, Version]:
-    here = {**default_environment(), "python_full_version": python, "python_version": python[:4]}
-    found = {}
+    here = {"python_full_version": python, "python_version": python[:4]}
+    found: dict[str, Version] = {}
     for block in blocks(name):
         requirement = Requirement(block.split(" \\\n")[0])
         if requirement.marker is None or requirement.marker.evaluate(here):

@@ -31,7 +31,7 @@ def _results() -> dict[str, Callable[[], Any]]:
         "isocline.dispatch.batch.runner.run_batch": result,
         "isocline.demo.run.demo": live,
         "isocline.gateway.replay.replay": lambda: DecisionDiff("routing", "gmsr", 1, None),
-        "isocline.report.reproduce.Figures.make": lambda: gmsr_tiers.reproduce(True, 0),
+        "isocline.report.reproduce.reproduce": lambda: gmsr_tiers.reproduce(True, 0),
         "isocline.cli._warming.options_of_simulate": lambda: None,
     }
 
@@ -49,12 +49,11 @@ def effect(words: list[str]) -> str:
 
     with tempfile.TemporaryDirectory() as folder:
         filled = [word.replace("DIR", folder) for word in words]
-        patches = [patch(name, recording(name, made)) for name, made in _results().items()]
         verbs = dict.fromkeys(("plan", "simulate", "serve", "run"), lambda: None)
-        patches.append(patch.dict("isocline.cli._warming.VERBS", verbs))
-        with ExitStack() as stack:
-            for one in patches:
-                stack.enter_context(one)
+        with ExitStack() as patches:
+            for name, made in _results().items():
+                patches.enter_context(patch(name, recording(name, made)))
+            patches.enter_context(patch.dict("isocline.cli._warming.VERBS", verbs))
             result = CliRunner().invoke(main, filled, prog_name="isocline")
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception

@@ -41,7 +41,8 @@ class Served:
         """What the admin listener answers."""
         port = self.wait_for(r"admin on http://127\.0\.0\.1:(\d+)")[1]
         with urlopen(f"http://127.0.0.1:{port}{path}", timeout=PATIENCE) as answer:
-            return answer.read().decode()
+            body: bytes = answer.read()
+        return body.decode()
 
 
 @contextmanager

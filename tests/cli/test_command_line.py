@@ -106,7 +106,8 @@ def test_ctrl_c_gives_status_130_and_a_clean_line(monkeypatch: pytest.MonkeyPatc
 def test_a_reader_that_goes_away_is_no_error(option: list[str]) -> None:
     read_end, write_end = os.pipe()
     os.close(read_end)
-    command = [sys.executable, "-m", "isocline", "curves", EXAMPLES / "n_model.yaml", *option]
+    command: list[str | Path] = [sys.executable, "-m", "isocline", "curves"]
+    command += [EXAMPLES / "n_model.yaml", *option]
     done = subprocess.run(command, stdout=write_end, stderr=subprocess.PIPE, check=False)
     os.close(write_end)
     assert (done.returncode, done.stderr) == (141, b"")

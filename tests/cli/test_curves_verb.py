@@ -142,10 +142,10 @@ def test_the_picture_of_learned_curves_shows_what_was_seen(learned: Path, tmp_pa
     assert len(counted) / 2 < len(counts) <= len(counted)
     assert f"{counted[0].completions:.0f}" in counts
     dots = [it for it in near.collections if isinstance(it, PathCollection)]
-    at = np.vstack([np.asarray(it.get_offsets()) for it in dots if len(it.get_offsets())])
+    at = np.vstack([np.asarray(it.get_offsets()) for it in dots if np.size(it.get_offsets())])
     assert np.allclose(at, [(group.jobs, group.rate) for group in counted])
-    solid, dashed = (line for line in near.lines if len(line.get_xdata()) > 2)
-    assert max(solid.get_xdata()) <= known["near"].seen <= min(dashed.get_xdata())
+    solid, dashed = (line for line in near.lines if np.size(line.get_xdata()) > 2)
+    assert np.max(solid.get_xdata()) <= known["near"].seen <= np.min(dashed.get_xdata())
     assert (solid.get_linestyle(), dashed.get_linestyle()) == ("-", "--")
     assert new.get_title(loc="left") == "new: never seen"
     names = {
@@ -161,8 +161,9 @@ def test_no_axis_strikes_a_label_through() -> None:
     seconds = np.where(n > 0, 10.0, 0.0)
     done = np.round(FAR.rate(n) * seconds)
     system = fleet([fit(done, seconds).curve], [1.0])
-    (panel,) = learned_plot(system, {system.backends[0].name: Known(done, seconds)}).axes
-    panel.figure.draw_without_rendering()
+    figure = learned_plot(system, {system.backends[0].name: Known(done, seconds)})
+    (panel,) = figure.axes
+    figure.draw_without_rendering()
     bottom, top = panel.get_window_extent().intervaly
     assert len(panel.texts) > 5
     for text in panel.texts:

@@ -165,13 +165,13 @@ class Pulses(Arrivals):
 
     every: float
     late: int = 0
-    is_stationary = True  # type: ignore[assignment]  # read only, there
+    is_stationary = True  # read only, there
 
     @property
     def rate(self) -> float:
         return 1.0 / self.every
 
-    def sped_up(self, factor: float) -> "Pulses":  # type: ignore[override]
+    def sped_up(self, factor: float) -> "Pulses":
         return Pulses(self.every / factor, self.late)
 
     def sample(self, rng: np.random.Generator, until: float) -> Any:  # noqa: ARG002

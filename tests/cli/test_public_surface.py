@@ -53,7 +53,7 @@ def test_names_are_listed_and_nothing_else() -> None:
 
 
 def test_help_on_the_package_is_one_screen_and_has_every_public_name() -> None:
-    text = pydoc.render_doc(isocline, renderer=pydoc.plaintext)
+    text = pydoc.plain(pydoc.render_doc(isocline))
     lines = text.splitlines()
     assert len(lines) <= 50
     assert max(map(len, lines)) <= 110
@@ -79,7 +79,7 @@ def test_help_on_the_package_loads_nothing() -> None:
 
 
 def test_help_on_simulate_has_the_signatures_of_both_kinds_and_what_they_mean() -> None:
-    text = pydoc.render_doc(isocline.simulate, renderer=pydoc.plaintext)
+    text = pydoc.plain(pydoc.render_doc(isocline.simulate))
     assert "    system: RoutingSystem," in text
     assert "    cluster: Cluster," in text
     for function in (simulate, simulate_cluster):

@@ -116,7 +116,7 @@ def finished(journal: Path) -> set[bytes]:
 
 def test_a_run_that_was_killed_goes_on_where_it_stopped(tmp_path: Path) -> None:
     file, journal = job(tmp_path, SLOW), tmp_path / "journal"
-    command = [sys.executable, "-m", "isocline", "run", file, "--workers", "2"]
+    command: list[str | Path] = [sys.executable, "-m", "isocline", "run", file, "--workers", "2"]
     command += ["--journal", journal]
     with running(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
@@ -157,7 +157,7 @@ def test_a_killed_run_that_goes_on_gives_nothing_stale(
     for number in range(40):
         (tmp_path / "data" / str(number)).write_text(str(number))
     file, journal = job(tmp_path, DATED), tmp_path / "journal"
-    command = [sys.executable, "-m", "isocline", "run", file, "--workers", "2"]
+    command: list[str | Path] = [sys.executable, "-m", "isocline", "run", file, "--workers", "2"]
     command += ["--journal", journal]
     with running(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
@@ -215,7 +215,15 @@ def test_a_command_that_fails_shows_what_it_wrote_and_no_python(tmp_path: Path) 
 
 
 def test_ctrl_c_says_what_was_done_and_exits_with_130(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "isocline", "run", job(tmp_path, SLOW), "--workers", "1"]
+    command: list[str | Path] = [
+        sys.executable,
+        "-m",
+        "isocline",
+        "run",
+        job(tmp_path, SLOW),
+        "--workers",
+        "1",
+    ]
     with running(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
         process.stdout.readline()
@@ -234,7 +242,16 @@ def test_sigterm_says_what_was_done_and_how_to_go_on_and_exits_with_143(
     journal = tmp_path / "journal"
     options = ["--journal", str(journal)] if keeps else []
     file = job(tmp_path, SLOW)
-    command = [sys.executable, "-m", "isocline", "run", file, "--workers", "1", *options]
+    command: list[str | Path] = [
+        sys.executable,
+        "-m",
+        "isocline",
+        "run",
+        file,
+        "--workers",
+        "1",
+        *options,
+    ]
     with running(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
         process.stdout.readline()
@@ -277,7 +294,7 @@ def run(chunk): ...
 def test_sigterm_before_the_first_task_says_so(tmp_path: Path) -> None:
     begun = tmp_path / "begun"
     file = job(tmp_path, SLOW_TO_START.replace("{file!r}", repr(str(begun))))
-    command = [sys.executable, "-m", "isocline", "run", file, "--workers", "1"]
+    command: list[str | Path] = [sys.executable, "-m", "isocline", "run", file, "--workers", "1"]
     with running(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         while not begun.exists():
             assert process.poll() is None, process.communicate()[1]
@@ -293,7 +310,15 @@ def test_sigterm_before_the_first_task_says_so(tmp_path: Path) -> None:
 def test_a_reader_that_goes_away_ends_the_run(tmp_path: Path) -> None:
     read_end, write_end = os.pipe()
     os.close(read_end)
-    command = [sys.executable, "-m", "isocline", "run", job(tmp_path, SLOW), "--workers", "1"]
+    command: list[str | Path] = [
+        sys.executable,
+        "-m",
+        "isocline",
+        "run",
+        job(tmp_path, SLOW),
+        "--workers",
+        "1",
+    ]
     done = subprocess.run(command, stdout=write_end, stderr=subprocess.PIPE, check=False)
     os.close(write_end)
     assert done.returncode == 141
@@ -515,7 +540,15 @@ needs_full = pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /d
 def test_where_results_find_no_room_the_run_stops_with_its_table(
     tmp_path: Path, where: str
 ) -> None:
-    command = [sys.executable, "-m", "isocline", "run", job(tmp_path, SLOW), "--workers", "1"]
+    command: list[str | Path] = [
+        sys.executable,
+        "-m",
+        "isocline",
+        "run",
+        job(tmp_path, SLOW),
+        "--workers",
+        "1",
+    ]
     with Path("/dev/full").open("wb") as full:
         done = subprocess.run(
             [*command, *(["--results", "/dev/full"] if where == "--results" else [])],

@@ -34,7 +34,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], 
     A busy machine may be too slow to measure on; then it says so, and draws nothing.
     """
     out = tmp_path_factory.mktemp("demo")
-    command = [*DEMO, *SHORT, "--json", "--out", out]
+    command: list[str | Path] = [*DEMO, *SHORT, "--json", "--out", out]
     done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
     assert done.stdout, done.stderr
     document = json.loads(done.stdout)

@@ -1,5 +1,7 @@
 """What is said of a run is what was measured, and what the near-data model makes of it."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -36,7 +38,8 @@ def test_a_hot_node_is_a_beneficiary_and_its_data_is_what_to_copy() -> None:
     # alone overloaded .8 s - 1 = .5 (1 + 2 (1 - .2 s)), so that s = 2.5.
     assert found.capacity_scale == pytest.approx(2.5)
     # With a copy at b the hot data has two nodes: .8 s - 2 = .5 (2 - .4 s), so that s = 3.
-    assert found.copies[0] == Copy(("a",), "b", ("hot-0", "hot-1"), pytest.approx(3.0))
+    scale: Any = pytest.approx(3.0)
+    assert found.copies[0] == Copy(("a",), "b", ("hot-0", "hot-1"), scale)
     assert found.bottleneck == ("a",)
     words = str(found)
     assert "b helped a with 20 tasks." in words

@@ -175,7 +175,7 @@ def test_a_deadly_task_is_quarantined_and_the_rest_is_done() -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         return chunk
 
-    with Scheduler(nodes=2, loader=str, everywhere=True, locations={}.get) as live:
+    with Scheduler(nodes=2, loader=str, everywhere=True, locations=lambda _: None) as live:
         ended = list(live.completed(work, map(str, range(20)), in_order=True))
     errors = [type(future.exception()).__name__ for future in ended]
     assert errors[7] == "QuarantinedError"

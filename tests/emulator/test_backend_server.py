@@ -250,7 +250,7 @@ class TestLoadReports:
 
     def test_load_reports_are_those_of_vllm(self, address: str) -> None:
         """vLLM 0.32: for who asks, without what runs, and not of streams."""
-        asked = {"endpoint_load_metrics_format": "TEXT"}
+        asked: dict[str, Any] = {"endpoint_load_metrics_format": "TEXT"}
         assert ask(address, **asked)[0].headers["endpoint-load-metrics"] == (
             "TEXT named_metrics.num_requests_waiting=0.0, named_metrics.kv_cache_usage_perc=0.0"
         )

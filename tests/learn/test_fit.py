@@ -78,9 +78,10 @@ def test_a_fit_is_as_likely_as_the_best_knee_curve(seed: int) -> None:
     def loss(rates: FloatArray) -> float:
         return float(seconds[1:] @ rates - done[1:] @ np.log(rates))
 
-    best = minimize(
-        lambda x: loss(KneeCurve(*np.exp(x)).rate(n)), np.log([8.0, 5.0, 2.0]), method="Nelder-Mead"
-    )
+    def of_logs(logs: FloatArray) -> float:
+        return loss(KneeCurve(*np.exp(logs).tolist()).rate(n))
+
+    best = minimize(of_logs, np.log([8.0, 5.0, 2.0]), method="Nelder-Mead")
     assert best.success
     # A likelihood ratio of e^2 is what one parameter explains by chance (95 %).
     assert loss(fit(done, seconds).rate(n)) < best.fun + 2.0

@@ -56,7 +56,7 @@ async def load(port: int, schedule: Schedule, path: str = "/", **options: object
 
 def evenly(rate: float, duration: float) -> Schedule:
     """A request every 1 / `rate` s, the first one half of that after the start."""
-    times = (np.arange(round(rate * duration)) + 0.5) / rate
+    times = (np.arange(round(rate * duration), dtype=np.float64) + 0.5) / rate
     ones = np.ones(times.size, dtype=np.int64)
     return Schedule("even", duration, times, ones, ones)
 

@@ -109,7 +109,8 @@ def test_streams_have_times_of_tokens() -> None:
 
 def exact_sojourns(times: list[float], works: list[float]) -> list[float]:
     """Of jobs at one server that does 1 unit/s, shared: from arrival to end."""
-    server, came = ProcessorSharing(lambda _: 1.0), {}
+    server = ProcessorSharing(lambda _: 1.0)
+    came: dict[Job, float] = {}
     sojourns: list[float] = []
     for time_due, work in [*zip(times, works, strict=True), (1e6, 1.0)]:
         while (end := server.next_end()) <= time_due:

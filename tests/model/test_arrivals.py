@@ -21,7 +21,7 @@ LEVEL = 1e-6  # two-sided error of each band below; the seeds are fixed, so this
 
 
 def in_band(count: int, expected: float) -> bool:
-    low, high = stats.poisson.ppf([LEVEL / 2, 1 - LEVEL / 2], expected)
+    low, high = (stats.poisson.ppf(level, expected) for level in (LEVEL / 2, 1 - LEVEL / 2))
     return bool(low <= count <= high)
 
 

@@ -173,6 +173,7 @@ def test_a_knee_so_blunt_that_a_plan_would_hold_any_number_of_jobs_is_refused() 
     blunt = KneeCurve(10.0, 4.0, LEAST_SHARPNESS)
     # Two like backends in closed form: each has half of what comes.
     found = isocline.plan(fleet([blunt, blunt], [12.0]))
+    assert found.total_jobs is not None
     np.testing.assert_allclose(found.total_jobs, 2.0 * blunt.workload(6.0), rtol=1e-6)
 
 

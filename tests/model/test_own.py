@@ -169,7 +169,7 @@ class Loose(Curve):
 class Half(Curve):
     """Lacks a function."""
 
-    supremum = 1.0  # type: ignore[assignment]
+    supremum = 1.0
 
     def rate(self, workload: Any) -> Any:
         return workload
@@ -223,13 +223,13 @@ def test_a_curve_without_a_price_says_what_to_do() -> None:
 class Pulses(isocline.Arrivals):
     every: float
     disorder: bool = False
-    is_stationary = True  # type: ignore[assignment]  # read only, there
+    is_stationary = True  # read only, there
 
     @property
     def rate(self) -> float:
         return 1.0 / self.every
 
-    def sped_up(self, factor: float) -> "Pulses":  # type: ignore[override]
+    def sped_up(self, factor: float) -> "Pulses":
         return Pulses(self.every / factor, self.disorder)
 
     def sample(self, rng: np.random.Generator, until: float) -> Any:  # noqa: ARG002
@@ -285,7 +285,7 @@ class Faulty(isocline.Arrivals):
 
     what: str
     every: Any = 1.0
-    is_stationary = True  # type: ignore[assignment]
+    is_stationary = True
 
     @property
     def rate(self) -> float:

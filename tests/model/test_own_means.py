@@ -20,7 +20,7 @@ class Spurts(isocline.Arrivals):
     per_second: float
     truth: float = 1.0
     size: int = 1
-    is_stationary = True  # type: ignore[assignment]
+    is_stationary = True
 
     @property
     def rate(self) -> float:
@@ -38,7 +38,7 @@ class Spurts(isocline.Arrivals):
 class Tide(Spurts):
     """No jobs in the first half of a long day, and all of them in the second."""
 
-    is_stationary = False  # type: ignore[assignment]
+    is_stationary = False
 
     def sample(self, rng: np.random.Generator, until: float) -> Any:
         known = super().sample(rng, until)
@@ -114,8 +114,8 @@ def test_sizes_of_mean_one_are_believed() -> None:
 class Stated(isocline.Arrivals):
     """A process with this for its rate."""
 
-    rate: Any = 1.0  # type: ignore[assignment]
-    is_stationary = True  # type: ignore[assignment]
+    rate: Any = 1.0
+    is_stationary = True
 
     def sped_up(self, factor: float) -> Any:  # noqa: ARG002
         return None

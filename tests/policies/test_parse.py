@@ -245,7 +245,8 @@ def test_a_policy_is_called_what_it_would_be_on_the_command_line(text: str) -> N
 def test_one_policy_with_several_options_is_several_policies() -> None:
     _, labels = chosen_policies([PowerOfD(), PowerOfD(d=3)], routing_policy)
     assert labels == ["power_of_d", "power_of_d:d=3"]
+    both: list[str | RoutingPolicy] = ["power_of_d", PowerOfD()]
     with pytest.raises(UsageError, match="each once"):
-        chosen_policies(["power_of_d", PowerOfD()], routing_policy)
+        chosen_policies(both, routing_policy)
     with pytest.raises(UsageError, match=r"policies 'jsq': give a list, as \['jsq'\]"):
         chosen_policies("jsq", routing_policy)

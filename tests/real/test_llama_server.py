@@ -190,6 +190,7 @@ def test_the_time_to_first_token_is_the_clients(url: str, tmp_path: Path) -> Non
             pair = worker.snapshot().pairs["all"]["llama"]
             assert pair.first_token.total == len(seconds)
             assert pair.first_token.mean == pytest.approx(sum(seconds) / len(seconds), rel=0.1)
+            assert pair.first_token.mean is not None
             assert pair.duration.mean is not None
             assert pair.first_token.mean < pair.duration.mean
 

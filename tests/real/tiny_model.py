@@ -80,7 +80,8 @@ def _tensors(vocabulary: int, first_word: int) -> dict[str, Floats]:
     random = np.random.default_rng(1)
 
     def matrix(rows: int, columns: int) -> Floats:
-        return (random.standard_normal((rows, columns)) * columns**-0.5).astype(np.float16)
+        scale: float = columns**-0.5
+        return (random.standard_normal((rows, columns)) * scale).astype(np.float16)
 
     def residual(rows: int, columns: int) -> Floats:
         made = matrix(rows, columns)
@@ -93,7 +94,7 @@ def _tensors(vocabulary: int, first_word: int) -> dict[str, Floats]:
     output = 2.0 * matrix(vocabulary, DIM)
     output[:, 0] = 0.0
     output[:first_word, 0] = _NEVER
-    tensors = {"token_embd.weight": embedding}
+    tensors: dict[str, Floats] = {"token_embd.weight": embedding}
     for layer in range(LAYERS):
         tensors |= {
             f"blk.{layer}.{name}.weight": weights

@@ -10,6 +10,8 @@ import numpy as np
 from isocline.dispatch.telemetry.records import Outcome, Ran
 from isocline.dispatch.telemetry.timeline import Timeline
 from isocline.learn import Known
+from isocline.loadgen.results import Distribution
+from isocline.loadgen.tally import Times
 from isocline.model.curves import HyperbolicCurve
 from isocline.model.fleet import Backend, Frontend, RoutingSystem
 from isocline.model.graph import CompatibilityGraph
@@ -147,7 +149,9 @@ PICTURES: dict[str, Callable[[], "Figure"]] = {
     "learned, long names": lambda: _learned(BACKENDS[:3]),
     "timeline, long names": lambda: _timeline(BACKENDS[:12]),
     "load, nothing completed": lambda: durations_plot(
-        replace(durations(), latency=None, first_token=None, between_tokens=None)
+        replace(
+            durations(), latency=Distribution.of(Times()), first_token=None, between_tokens=None
+        )
     ),
     "paths, long name": lambda: paths_plot(replace(paths(), policy=LONG[0])),
 }

@@ -42,13 +42,13 @@ def result(name: str, stable: bool, bound: float, jobs: bool, blocks: int) -> Sc
     }
     if name == "local_first":
         known |= {"difference": None, "ratio": None}
-    times = [estimate(latency * factor) for factor in (5.0, 2.0, 20.0, 40.0)]
+    mean, p50, p95, p99 = (estimate(latency * factor) for factor in (5.0, 2.0, 20.0, 40.0))
     return SchedulingResult(
         policy=name,
         status="stable" if stable else "unstable",
         **known,
         reading="" if name == "random_local" else READING,
-        jobs=JobLatency(*times, completed=1399) if jobs and stable else None,
+        jobs=JobLatency(mean, p50, p95, p99, completed=1399) if jobs and stable else None,
         completed=4321,
         littles_law=1e-4,
         overloaded=() if stable else SERVERS[:2],

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -68,7 +68,7 @@ def system(name: str) -> RoutingSystem:
     return found
 
 
-def crowd(load: float = 0.7, names: Sequence[str] = routing.ALL) -> Comparison:
+def crowd(load: float = 0.7, names: Collection[str] = routing.ALL) -> Comparison:
     """All policies, three of them as good as equal and one far off."""
     one = comparison(load)
     factors = [1.1, 1.102, 1.104, *np.geomspace(1.2, 5.5, len(names) - 3)]
@@ -121,6 +121,7 @@ def cluster_crowd() -> Any:
     one = cluster_results.make()
     first = one.policies[0]
     factors = (1.0, 1.8, 0.99, 1.7, 1.01, 1.02, 2.0, 4.0)
+    assert first.mean_latency is not None
     latency = first.mean_latency.value
     return replace(
         one,

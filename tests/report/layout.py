@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 import matplotlib.style
 import numpy as np
@@ -29,7 +30,9 @@ def check(figure: "Figure") -> None:
     """All that a slide needs, or an AssertionError that names the texts."""
     assert figure.get_suptitle(), "no title"
     texts, boxes, ground = _drawn(figure)
-    small = {text.get_text(): text.get_fontsize() for text in texts if text.get_fontsize() < 8}
+    small = {
+        text.get_text(): text.get_fontsize() for text in texts if float(text.get_fontsize()) < 8
+    }
     assert not small, f"smaller than 8 pt: {small}"
     outside = [text.get_text() for text, box in zip(texts, boxes, strict=True)
                if not _inside(box, figure)]  # fmt: skip
@@ -70,12 +73,9 @@ def _drawn(figure: "Figure") -> tuple[list[Text], list[Bbox], np.ndarray]:
     assert engine, "laid out by hand"
     engine.execute(figure)
     figure.set_layout_engine("none")
-    canvas = FigureCanvasAgg(figure)
-    Text.draw = draw  # type: ignore[method-assign]
-    try:
+    canvas: Any = FigureCanvasAgg(figure)  # its methods have no types
+    with patch.object(Text, "draw", draw):
         canvas.draw()
-    finally:
-        Text.draw = real  # type: ignore[method-assign]
     ground = np.asarray(canvas.buffer_rgba())[::-1, :, :3]
     # Of an annotation without its arrow.
     return list(seen), [Text.get_window_extent(text) for text in seen], ground
@@ -101,7 +101,7 @@ def _overlaps(boxes: list[Bbox]) -> Iterator[tuple[int, int]]:
 
 def _most(ground: np.ndarray, box: Bbox) -> np.ndarray:
     """The most frequent colour behind a text, 0 to 1."""
-    (x0, y0), (x1, y1) = box.min.astype(int), box.max.astype(int) + 1
+    (x0, y0), (x1, y1) = np.array(box.min).astype(int), np.array(box.max).astype(int) + 1
     pixels = ground[max(y0, 0) : y1, max(x0, 0) : x1].reshape(-1, 3)
     colors, counts = np.unique(pixels @ np.array([1 << 16, 1 << 8, 1]), return_counts=True)
     most = int(colors[counts.argmax()])

@@ -1,5 +1,7 @@
 """Made-up comparisons of routing policies: what reports are made of, without a simulation."""
 
+from typing import Any
+
 import numpy as np
 
 from isocline.simulate.common.estimate import Estimate
@@ -21,7 +23,9 @@ def policy_result(name: str, stable: bool, bound: float, times: np.ndarray) -> P
     latency = factor * bound / 100
     figures = [bound * factor, latency, latency / 2, 3 * latency, 4 * latency, factor]
     names = "mean_jobs", "mean_latency", "p50", "p95", "p99", "ratio_to_bound"
-    known = {n: estimate(v) if stable else None for n, v in zip(names, figures, strict=True)}
+    known: dict[str, Any] = {
+        n: estimate(v) if stable else None for n, v in zip(names, figures, strict=True)
+    }
     first = name == next(iter(FACTORS))
     return PolicyResult(
         policy=name,

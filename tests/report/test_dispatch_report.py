@@ -47,14 +47,14 @@ def test_the_picture_has_a_row_for_each_node_and_marks_failures() -> None:
     bars = {str(bar.get_label()): bar for bar in axes.collections}
     assert list(bars) == ["local (9)", "remote (3)", "no result (1)"]
     assert [len(bar.get_paths()) for bar in bars.values()] == [9, 3, 1]
-    colours = [bar.get_facecolor()[0][:3] for bar in bars.values()]
+    colours = [np.asarray(bar.get_facecolor())[0, :3] for bar in bars.values()]
     wanted = [
         tuple(int(c[i : i + 2], 16) / 255 for i in (1, 3, 5)) for c in level_colors().values()
     ]
     assert [tuple(colour) for colour in colours[:2]] == [wanted[0], wanted[2]]
     (crosses,) = axes.lines
-    assert list(crosses.get_xdata()) == pytest.approx([1.1])
-    assert list(crosses.get_ydata()) == [0]
+    assert np.asarray(crosses.get_xdata()).tolist() == pytest.approx([1.1])
+    assert np.asarray(crosses.get_ydata()).tolist() == [0]
 
 
 def test_a_run_of_nothing_can_be_drawn() -> None:
@@ -94,9 +94,9 @@ def bars_of(ran: list[Ran]) -> np.ndarray:
     axes = timeline_plot(Timeline.of(ran)).axes[0]
     return np.array(
         [
-            (path.vertices[:, 0].min(), path.vertices[:, 0].max())
+            (ends.min(), ends.max())
             for bars in axes.collections
-            for path in bars.get_paths()
+            for ends in (np.asarray(path.vertices)[:, 0] for path in bars.get_paths())
         ]
     )
 

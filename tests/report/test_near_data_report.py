@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from matplotlib.patches import StepPatch
 from rich.console import Console
 
 from isocline.model.cluster import Cluster, ExplicitTasks, HotSpot, Rates, SampledTasks
@@ -88,7 +89,8 @@ def test_the_picture_shows_loads_and_the_local_rate(cluster: Cluster) -> None:
     loads = figure.axes[0]
     assert len(figure.axes) == (2 if plan.helps else 1)
     assert loads.get_xlim()[1] == cluster.size
-    drawn = sum(steps.get_data().values.sum() for steps in loads.patches)
+    steps = [patch for patch in loads.patches if isinstance(patch, StepPatch)]
+    drawn = sum(np.sum(patch.get_data()[0]) for patch in steps)
     assert drawn == pytest.approx(cluster.arrival_rate)
     level = loads.lines[0].get_ydata()
     assert np.asarray(level).tolist() == [cluster.rates.local] * 2

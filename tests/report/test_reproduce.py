@@ -269,7 +269,7 @@ def test_the_same_figure_gives_the_same_files(tmp_path: Path) -> None:
 def test_the_price_of_anarchy_is_that_of_pigous_latencies(degree: int) -> None:
     found = gmsr_anarchy.point(degree)
     best = minimize_scalar(
-        lambda x: gmsr_anarchy.total_latency(np.array(x), degree), bounds=(0.0, 1.0),
+        lambda x: float(gmsr_anarchy.total_latency(np.array(x), degree)), bounds=(0.0, 1.0),
         method="bounded", options={"xatol": 1e-10},
     )  # fmt: skip
     assert found.anarchy == pytest.approx(1.0 / best.fun, rel=1e-3)

@@ -198,7 +198,8 @@ def test_an_infeasible_plan_is_its_proof() -> None:
 
 @pytest.mark.parametrize("missing", ["shadow_prices", "missing_edges"])
 def test_a_plan_without_its_extras_is_printed_all_the_same(missing: str) -> None:
-    assert "Certificate" in text(plan_report(replace(PLAN, **{missing: ()})))
+    without: dict[str, Any] = {missing: ()}
+    assert "Certificate" in text(plan_report(replace(PLAN, **without)))
 
 
 def test_a_table_is_columns_over_records() -> None:

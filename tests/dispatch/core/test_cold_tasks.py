@@ -77,9 +77,11 @@ def test_kernels_are_there_before_the_clock_starts(monkeypatch: pytest.MonkeyPat
 
     core = Core([0] * 3, Rates(1.0, 0.5), parse("late_binding"), stream(0))
     asked: list[str] = []
-    monkeypatch.setattr(
-        KernelCache, "load_overload", lambda self, *_: asked.append(repr(self)) or None
-    )
+
+    def missing(cache: KernelCache, *_: object) -> None:
+        asked.append(repr(cache))
+
+    monkeypatch.setattr(KernelCache, "load_overload", missing)
     for task in range(3000):  # beyond the room that there is at first
         core.submitted(task, [task % 3], 0.0, task % 2)
     core.server_lost(1, 1.0)

@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -306,12 +307,12 @@ def test_what_is_expected_to_remain(law: str, copies: bool) -> None:
     """Of exponential times as much as at the start; else more, or all that is known has passed."""
     rng = np.random.default_rng(1)
     measured = MeasuredRates(Rates(1.0, 0.5)).of(0)
-    draw = {
+    laws: dict[str, Callable[[], float]] = {
         "exponential": rng.exponential,
         "heavy": lambda: 0.2 * rng.pareto(1.3),
         "constant": lambda: 1.0,
-    }[law]
+    }
     for _ in range(5000):
-        measured.observe(0, draw())
+        measured.observe(0, laws[law]())
     run, rest = measured.remaining()
     assert bool((run[rest > 2.0] < 8.0).any()) == copies

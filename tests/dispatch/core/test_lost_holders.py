@@ -106,9 +106,9 @@ def test_data_that_are_lost_again_and_again_are_given_up() -> None:
     for _ in range(2):
         (start,) = [action for action in actions if isinstance(action, Start)]
         actions = core.failed(7, start.server, 1.0, Cause.UNREAD)
-    (start,) = actions
-    assert isinstance(start, Start)
-    (given_up,) = core.failed(7, start.server, 2.0, Cause.UNREAD)
+    (last,) = actions
+    assert isinstance(last, Start)
+    (given_up,) = core.failed(7, last.server, 2.0, Cause.UNREAD)
     assert isinstance(given_up, GiveUp)
     assert given_up.reason is Reason.UNREAD
 

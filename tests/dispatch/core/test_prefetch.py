@@ -39,7 +39,7 @@ def submitted(core: Core, tasks: int, holder: int = 0) -> list[Action]:
     ]
 
 
-def of(kind: type, actions: list[Action]) -> list[tuple[int, int]]:
+def of(kind: type[Start] | type[Fetch], actions: list[Action]) -> list[tuple[int, int]]:
     return [(one.task, one.server) for one in actions if isinstance(one, kind)]
 
 

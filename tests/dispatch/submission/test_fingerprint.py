@@ -251,7 +251,7 @@ def program(
             text = text.replace(old, new) if old else text  # noqa: PLW2901
         path.write_text(text)
     environment = {**os.environ, "PYTHONHASHSEED": str(seed), "PYTHONDONTWRITEBYTECODE": "1"}
-    command = [sys.executable, folder / "main.py"]
+    command: list[str | Path] = [sys.executable, folder / "main.py"]
     done = subprocess.run(command, env=environment, capture_output=True, check=True)
     return done.stdout.decode()
 
@@ -304,7 +304,7 @@ def test_a_compiled_function_is_the_same_in_another_process(tmp_path: Path) -> N
         "def run(x):\n    return inner(x)\n"
         "print(fingerprint(inner).hex(), fingerprint(run).hex())\n"
     )
-    command = [sys.executable, tmp_path / "job.py"]
+    command: list[str | Path] = [sys.executable, tmp_path / "job.py"]
     first, second = (subprocess.check_output(command) for _ in range(2))
     assert first == second
     text = (tmp_path / "job.py").read_text()

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -58,7 +58,7 @@ class Trace(BaseModel):
     ]
 
 
-def ran(key: str, node: str, start: float, end: float, **more: object) -> Ran:
+def ran(key: str, node: str, start: float, end: float, **more: Any) -> Ran:
     made = Ran(key, node, "local", "its data is here", 0.0, start, end, 1, Outcome.FINISHED)
     return made._replace(**more)
 
@@ -78,7 +78,8 @@ def test_a_trace_file_has_a_thread_for_each_node_and_an_event_for_each_attempt(
 ) -> None:
     document = json.loads(RUN.write_trace(tmp_path / "trace.json").read_text())
     events = Trace.model_validate(document).traceEvents
-    names = {e.tid: e.args["name"] for e in events if e.name == "thread_name"}
+    threads = [e for e in events if isinstance(e, Metadata) and e.name == "thread_name"]
+    names = {e.tid: e.args["name"] for e in threads}
     assert list(names.values()) == ["n2", "n10"]
     spans = [e for e in events if isinstance(e, Complete)]
     assert [(names[e.tid], e.name, e.ts, e.dur) for e in spans] == [
@@ -113,11 +114,21 @@ def test_nodes_are_told_apart_by_what_they_did() -> None:
     assert (second["tasks"], second["local"], second["busy"]) == (2, 2, 1.0 / 1.5)
 
 
+def attempt(
+    key: str,
+    node: str,
+    level: str,
+    times: tuple[float, float, float],
+    number: int,
+    outcome: Outcome,
+) -> Ran:
+    submitted, started, ended = sorted(times)
+    return Ran(key, node, level, "", submitted, started, ended, number, outcome)
+
+
 TIMES = st.floats(0.0, 1e6)
 RAN = st.builds(
-    lambda key, node, level, times, attempt, outcome: Ran(
-        key, node, level, "", *sorted(times), attempt, outcome
-    ),
+    attempt,
     st.text(max_size=5),
     st.sampled_from(["", "a", "b7", "b10"]),
     st.sampled_from(LEVELS),

@@ -197,8 +197,8 @@ def test_explanations_name_open_backends_and_scores() -> None:
     made = core(FAST, SLOW)
     sent(made, 2)
     (first, second) = made.explain(0)
-    assert first == (0, 2, pytest.approx(1.0 / float(FAST.marginal(2.0))))
-    assert second == (1, 0, pytest.approx(1.0 / float(SLOW.marginal(0.0))))
+    assert first == pytest.approx((0, 2, 1.0 / float(FAST.marginal(2.0))))
+    assert second == pytest.approx((1, 0, 1.0 / float(SLOW.marginal(0.0))))
 
 
 def outside(candidates, view, now, rng):  # type: ignore[no-untyped-def]

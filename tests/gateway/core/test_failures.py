@@ -2,15 +2,16 @@
 
 import pytest
 
-from isocline.gateway.core.actions import Cause, Close, Hold, Reject, Send
+from isocline.gateway.core.actions import Action, Cause, Close, Hold, Reject, Send
 from isocline.gateway.core.core import Core
 from isocline.gateway.core.rules import EjectionRule, RetryRule
 from tests.gateway.core.cores import FAST, SLOW, SMALL, core, sent
 
 
-def fail(made: Core, send: Send, now: float = 0.0, **how: bool) -> list[object]:
+def fail(made: Core, send: Action, now: float = 0.0, **how: bool) -> list[Action]:
+    assert isinstance(send, Send)
     given = {"sent": False, "idempotent": False, **how}
-    return made.failed(send.request, now, Cause.CONNECT, **given)  # type: ignore[arg-type,return-value]
+    return made.failed(send.request, now, Cause.CONNECT, **given)
 
 
 def test_what_was_not_sent_is_tried_elsewhere() -> None:
@@ -53,8 +54,8 @@ def test_attempts_end_and_the_same_backend_may_be_tried_again() -> None:
     (one,) = sent(made, 1)
     (two,) = fail(made, one)
     assert two == Send(one.request, 0, 2)
-    (three,) = fail(made, two)  # type: ignore[arg-type]
-    (end,) = fail(made, three)  # type: ignore[arg-type]
+    (three,) = fail(made, two)
+    (end,) = fail(made, three)
     assert isinstance(end, Reject)
     assert end.status == 502
 

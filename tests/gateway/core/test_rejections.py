@@ -372,7 +372,11 @@ def test_a_backend_on_trial_is_not_ejected_by_what_its_peers_refuse_as_well() ->
 def test_latencies_that_policies_hear_of_are_those_of_served_requests() -> None:
     heard: list[float] = []
     made = core(FAST, policy="peak_ewma")
-    made.policy_runtime.observe = lambda _, latency, __: heard.append(latency)  # type: ignore[method-assign]
+
+    def observe(edge: int, latency: float, now: float) -> None:
+        heard.append(latency)
+
+    made.policy_runtime.observe = observe  # type: ignore[method-assign]
     for status in (200, 404, 429, 500):
         (one,) = sent(made, 1, 0.0)
         made.finished(one.request, 1.0, status=status)

@@ -230,7 +230,7 @@ def test_a_reload_keeps_what_is_known_of_the_same_addresses() -> None:
 
 
 def test_while_two_watch_each_tells_its_own() -> None:
-    sick = []
+    sick: list[bool] = []
 
     def handler(backend: Backend) -> Handler:
         async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -2,6 +2,7 @@
 
 import email
 import email.policy
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -38,11 +39,12 @@ def by_email(body: bytes) -> list[bytes]:
     head = b"Content-Type: multipart/form-data; boundary=b\r\n\r\n"
     message = email.message_from_bytes(head + body, policy=email.policy.HTTP)
     assert message.is_multipart()
-    return [
+    found: list[Any] = [
         it.get_payload(decode=True)
-        for it in message.iter_parts()  # type: ignore[attr-defined]
+        for it in message.iter_parts()
         if it.get_param("name", header="content-disposition") == "model"
     ]
+    return found
 
 
 @given(

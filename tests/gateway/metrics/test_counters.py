@@ -171,7 +171,8 @@ def test_a_worker_that_ended_leaves_its_counts_only() -> None:
     seen = counted(access())
     left = seen.counted()
     assert left.pairs == seen.pairs
-    assert left.frontends["f0"].live is left.backends["b0"].live is None
+    assert left.frontends["f0"].live is None
+    assert left.backends["b0"].live is None
     assert (left.workers, left.clients) == (0, 0)
     again = merged([left, seen])
     assert again.workers == 1

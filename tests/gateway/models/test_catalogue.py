@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from isocline.errors import UsageError
-from isocline.gateway.models.catalogue import Catalogue, ModelListing, models_in
+from isocline.gateway.models.catalogue import Catalogue, models_in
+from isocline.model.serving_settings import ModelListing
 
 A: dict[str, Any] = {
     "id": "a",

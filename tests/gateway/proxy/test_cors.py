@@ -6,8 +6,7 @@ from typing import Any
 import pytest
 
 from isocline.gateway.config import FrontendRule, digest
-from isocline.gateway.cors import Cors
-from isocline.model.serving_settings import Match
+from isocline.model.serving_settings import Cors, Match
 from tests.gateway.proxies import Client, ok, proxying, run, saying, value_of
 
 APP = b"https://app.example.org"

@@ -5,7 +5,7 @@ import contextlib
 import socket
 import ssl
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 import trustme
@@ -77,7 +77,7 @@ def half_close(client: Client) -> None:
 
 
 @pytest.fixture(scope="module")
-def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Listener, ssl.SSLContext]]:
+def secure(tmp_path_factory: pytest.TempPathFactory) -> tuple[Listener, ssl.SSLContext]:
     authority = trustme.CA()
     path = tmp_path_factory.mktemp("tls") / "server.pem"
     authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(path)

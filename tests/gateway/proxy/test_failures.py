@@ -14,6 +14,7 @@ from isocline.gateway.core.build import core_of
 from isocline.gateway.core.rules import HoldingRule, RetryRule, Rules
 from isocline.gateway.metrics.failure_reasons import reason_of
 from isocline.gateway.proxy import Proxy
+from isocline.gateway.proxy.backend_connection import BackendConnection
 from isocline.model.curves import TableCurve
 from isocline.model.serving_settings import SizeLimits
 from isocline.policies.parse import parse
@@ -431,6 +432,7 @@ def test_memory_stays_bounded_while_a_slow_backend_reads() -> None:
             while not sending.done():
                 for exchange in seen.proxy.router.exchanges.values():
                     if exchange.backend:
+                        assert isinstance(exchange.backend, BackendConnection)
                         buffer = exchange.backend.transport.get_write_buffer_size()
                         most = max(most, buffer)
                 if most:
@@ -468,7 +470,9 @@ def test_a_held_body_that_fills_its_connection_at_once_pauses_the_client() -> No
             held.writer.write(head % (size + more) + b"x" * size)
             await until(lambda: seen.proxy.clients.bodies.size >= size)
             [connection] = [
-                it for it in seen.proxy.clients.connections if it.exchange.head.length > 2
+                it
+                for it in seen.proxy.clients.connections
+                if it.exchange and (it.exchange.head.length or 0) > 2
             ]
             assert not connection.paused
             seen.proxy.router.act(core.backend_up(1, 1e6))

@@ -115,6 +115,7 @@ def streaming(*pieces: bytes | asyncio.Event, kind: bytes = b"text/event-stream"
 def test_the_head_of_a_stream_is_not_its_first_token() -> None:
     async def scenario() -> None:
         opened, more = asyncio.Event(), asyncio.Event()
+        pieces: list[bytes | asyncio.Event]
         pieces = [EMPTY[1], opened, CONTENT[0][:20], CONTENT[0][20:], more, CONTENT[1]]
         async with proxying(streaming(*pieces)) as (seen, _):
             client = await seen.connect()

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from isocline.gateway.config import SizeLimits
 from isocline.gateway.proxy.backend_connection import BackendConnection
 from isocline.gateway.proxy.pool import Pool
+from isocline.model.serving_settings import SizeLimits
 
 REST, LONGEST = 0.05, 4.0  # s: after a response at first; idle
 Connections = Pool[BackendConnection]

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.gateway.proxies import ok, proxying, refusing_port, run, saying, serving
-from tests.gateway.proxy.test_failures import silent, until
+from tests.gateway.proxies import ok, proxying, refusing_port, run, saying, serving, until
+from tests.gateway.proxy.test_failures import silent
 
 OPEN = Path("/proc/self/fd")
 needs_proc = pytest.mark.skipif(not OPEN.exists(), reason="open files are counted in /proc")

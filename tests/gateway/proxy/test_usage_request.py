@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from isocline.gateway.core.request_cost import ClassWork, Mix, TokenWork
 from isocline.gateway.http.body import UntilClose, encode
 from isocline.gateway.proxy.usage_request import WithoutUsage, asking
+from isocline.model.serving_settings import SizeLimits
 from tests.gateway.proxies import (
     Backend,
     Handler,
-    SizeLimits,
     proxying,
     read_request,
     run,
@@ -170,7 +170,7 @@ def test_a_body_that_goes_to_another_backend_asks_there_once() -> None:
         return handle
 
     async def scenario() -> None:
-        with_retry = {"ask_usage": True, "tokens": True, "sizes": SizeLimits()}
+        with_retry: dict[str, Any] = {"ask_usage": True, "tokens": True, "sizes": SizeLimits()}
         async with proxying(
             "http://127.0.0.1:1", streaming, policy="round_robin", **with_retry
         ) as (seen, [backend]):

@@ -12,17 +12,15 @@ from rich.console import Console
 from isocline.errors import IsoclineError, SystemFileError, UsageError
 from isocline.gateway.config import digest
 from isocline.gateway.core.rules import EjectionRule, HoldingRule, RefusalRule, RetryRule, Rules
-from isocline.gateway.cors import Cors
 from isocline.gateway.health_checks import HealthCheck, Poll
-from isocline.gateway.models import ModelListing
 from isocline.gateway.serve.addresses import ListenAddress, read_address
 from isocline.gateway.serve.config import Overrides, Serving
 from isocline.gateway.serve.from_file import read
 from isocline.learn import Learning
-from isocline.model.serving_settings import Match, SizeLimits, TimeLimits
+from isocline.model.serving_settings import Cors, Match, ModelListing, SizeLimits, TimeLimits
 from isocline.model.setting import settings_of
 from isocline.model.systemfile import serving_schema as schema
-from isocline.model.systemfile.record import record_of
+from isocline.model.systemfile.record import Record, record_of
 from isocline.report.tables.serving import serving_document, serving_report
 
 FULL = """kind: routing
@@ -176,7 +174,7 @@ def test_curves_that_are_given_are_not_learned_unless_asked(file: Path) -> None:
     ],
 )
 def test_what_the_gateway_knows_can_be_written_in_a_file(
-    entry: type[schema.Record], kind: type, beside: set[str]
+    entry: type[Record], kind: type, beside: set[str]
 ) -> None:
     known = {field.name for field in fields(kind)} - beside
     assert set(entry.model_fields) - {"file", "every", "work", "ask_usage"} == known - {"every"}
@@ -305,14 +303,14 @@ def test_places_are_read_as_they_are_shown() -> None:
     assert str(read_address(":80")) == "127.0.0.1:80"
 
 
-def keys_of(entry: type[schema.Record]) -> set[str]:
+def keys_of(entry: type[Record]) -> set[str]:
     """Names of all settings that an entry may give."""
     names = set(entry.model_fields)
     for hint in get_type_hints(entry).values():
         for kind in (hint, *get_args(hint)):
             if isinstance(kind, type) and is_dataclass(kind):
                 names |= set(settings_of(kind))
-            elif isinstance(kind, type) and issubclass(kind, schema.Record):
+            elif isinstance(kind, type) and issubclass(kind, Record):
                 names |= keys_of(kind)
     return names
 
@@ -336,9 +334,9 @@ def test_check_shows_each_setting_and_its_default(file: Path) -> None:
     assert wanted <= keys_in(document)
     assert document["learning"]["optimism"] == 0.5
     assert document["learning"]["kept"] == Learning().kept
-    console = Console(file=io.StringIO(), width=200)
-    console.print(serving_report(document))
-    shown = console.file.getvalue()
+    screen = io.StringIO()
+    Console(file=screen, width=200).print(serving_report(document))
+    shown = screen.getvalue()
     for line in (
         "resending    two",
         "load         oldest_report 4.0, stop_at_peak True, slow_start 8",

@@ -17,7 +17,16 @@ from isocline.dispatch.rules import Rules
 from isocline.dispatch.setup import Settings
 from isocline.errors import IsoclineError, PolicyError
 from isocline.model.cluster import Cluster, Rates, SampledTasks
-from isocline.policies.scheduling.contract import CALL, DUE, NOBODY, NOTHING, PICK, ROUTE
+from isocline.policies.scheduling.contract import (
+    CALL,
+    DUE,
+    NOBODY,
+    NOTHING,
+    PICK,
+    ROUTE,
+    ClusterSetting,
+)
+from isocline.policies.scheduling.contract import Rules as PolicyRules
 from isocline.policies.scheduling.random_local import RandomLocal
 from isocline.policies.scheduling.state.columns import IDLE, SERVING, WAITING
 
@@ -73,10 +82,10 @@ class Faulty(SchedulingPolicy):
     waits = True
     what: int = 0
 
-    def rules(self, setting):  # type: ignore[no-untyped-def]
+    def rules(self, setting: ClusterSetting) -> PolicyRules:
         return RandomLocal().rules(setting)._replace(route=route, call=call, pick=pick, due=due)
 
-    def option(self, setting):  # type: ignore[no-untyped-def]  # noqa: ARG002
+    def option(self, setting: ClusterSetting) -> np.ndarray:  # noqa: ARG002
         return np.array([float(self.what)])
 
 
@@ -96,7 +105,7 @@ class Never(Faulty):
 
     name = "never"
 
-    def rules(self, setting):  # type: ignore[no-untyped-def]
+    def rules(self, setting: ClusterSetting) -> PolicyRules:
         rules = super().rules(setting)
         return rules._replace(
             route=RandomLocal().rules(setting).route, call=calls_nobody, pick=picks_nothing
@@ -206,8 +215,9 @@ class Shaped(SchedulingPolicy):
             raise KeyError(self.what)
         return tuple(known) if self.what == "tuple" else known
 
-    def option(self, setting):  # type: ignore[no-untyped-def]  # noqa: ARG002
-        return {"text": ["a"], "flat": 3.0, "nan": [math.nan]}.get(self.what, np.zeros(0))
+    def option(self, setting: ClusterSetting) -> Any:  # noqa: ARG002
+        wrong: dict[str, Any] = {"text": ["a"], "flat": 3.0, "nan": [math.nan]}
+        return wrong.get(self.what, np.zeros(0))
 
     def queues(self, setting):  # type: ignore[no-untyped-def]
         return {"few": 1, "half": 4.5}.get(self.what, setting.size)
