@@ -4,6 +4,7 @@ import pickle
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
 import cloudpickle
 import pytest
@@ -15,8 +16,10 @@ from isocline.dispatch.engines.base import (
     Drops,
     Ending,
     Event,
+    Fetched,
     Holds,
     Node,
+    NodeGone,
     NodeLost,
     NodeUp,
     Raised,
@@ -78,7 +81,7 @@ STEPS = st.lists(
 
 
 @given(STEPS)
-def test_each_attempt_ends_once_whatever_happens(steps: list[tuple]) -> None:
+def test_each_attempt_ends_once_whatever_happens(steps: list[tuple[Any, ...]]) -> None:
     """Books are kept as the contract has it: by what is heard, in its order."""
     faults: dict[str, Fault | None] = {}
     heard: list[Event] = []
@@ -119,7 +122,7 @@ def book(heard: list[Event], there: dict[int, str], up: dict[str, bool]) -> None
             case NodeUp(node):
                 assert not up[node.name]
                 up[node.name] = True
-            case Holds() | Drops():
+            case Holds() | Drops() | NodeGone() | Fetched():
                 raise AssertionError(event)
             case _:
                 assert there.pop(event.attempt) == event.node

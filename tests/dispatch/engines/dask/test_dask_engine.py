@@ -55,7 +55,7 @@ def client(killable: Killable) -> Client:
     return killable.client
 
 
-@pytest.fixture
+@pytest.fixture  # type: ignore[no-redef]  # of the suite, here on Dask
 def rig(client: Client) -> Iterator[Rig]:
     first = next(iter(client.scheduler_info()["workers"]))
     [chunk] = client.scatter(["value of c0"], workers=[first], hash=False)
@@ -112,13 +112,13 @@ def test_a_chunk_that_dask_has_lost_is_nowhere_and_the_others_are_looked_for_sti
     heard: list[Event] = []
     places = ChunkPlaces(lambda place: [place], heard.append)
     kept, lost = Kept("key-a"), Kept("key-b")
-    chunks = Chunks({"a": kept, "b": lost}, places)  # type: ignore[dict-item]
-    asyncio.run(chunks.look(Asked()))  # type: ignore[arg-type]
+    chunks = Chunks({"a": kept, "b": lost}, places)
+    asyncio.run(chunks.look(Asked()))
     lost.lost = True
-    asyncio.run(chunks.look(Asked()))  # type: ignore[arg-type]
+    asyncio.run(chunks.look(Asked()))
     assert heard == [Holds("a", "tcp://w"), Holds("b", "tcp://w"), Drops("b", "tcp://w")]
     kept.lost = True
-    asyncio.run(chunks.look(Asked()))  # type: ignore[arg-type]
+    asyncio.run(chunks.look(Asked()))
     assert (places.at("a"), places.at("b")) == ([], [])
 
 

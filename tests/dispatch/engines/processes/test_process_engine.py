@@ -135,9 +135,13 @@ def test_a_worker_that_will_not_stop_is_killed(task: Callable[[str], None], tmp_
 
 
 def test_the_limit_of_a_task_does_not_reach_the_next() -> None:
+    def late() -> int:
+        time.sleep(0.3)
+        return 2
+
     with started(1) as rig:
         rig.run("n0", abs, 1, limit=0.1)
-        assert rig.value(rig.run("n0", lambda: time.sleep(0.3) or 2)) == 2
+        assert rig.value(rig.run("n0", late)) == 2
 
 
 def test_a_command_that_a_task_waits_for_ends_with_it(tmp_path: Path) -> None:

@@ -103,7 +103,7 @@ def lasting(cluster: Any) -> Iterator[Lasting]:
     lasting.close()
 
 
-@pytest.fixture
+@pytest.fixture  # type: ignore[no-redef]  # of the suite, here on Ray
 def rig(lasting: Lasting) -> Iterator[Rig]:
     pids: dict[str, int] = {}
 
@@ -214,7 +214,12 @@ def test_lanes_are_used_again_and_a_node_that_has_none_left_is_made_anew(
 
     def stopped(number: int, seconds: float) -> None:
         begun = tmp_path / str(number)
-        attempt = rig.run(node, lambda: (begun.touch(), time.sleep(seconds)))
+
+        def task() -> None:
+            begun.touch()
+            time.sleep(seconds)
+
+        attempt = rig.run(node, task)
         end = time.monotonic() + SOON
         while not begun.exists():
             assert time.monotonic() < end
