@@ -105,9 +105,9 @@ class Wire(asyncio.Transport):
 
     def _send(self, event: Callable[..., None], *arguments: bytes) -> None:
         if not self._closing:
-            self._loop.call_soon(self._other._arrive, partial(event, *arguments))
+            self._loop.call_soon(self._other.arrive, partial(event, *arguments))
 
-    def _arrive(self, event: Callable[[], None]) -> None:
+    def arrive(self, event: Callable[[], None]) -> None:
         self._inbox.append(event)
         self._read()
 

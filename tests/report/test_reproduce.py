@@ -189,13 +189,13 @@ def test_fixed_shares_have_the_latency_of_birth_and_death_chains(
 def test_verdicts_follow_what_is_measured() -> None:
     scales = gmsr_fig8.SCALES
     growing = np.tile(scales, (fits.BATCHES, 1)) * np.linspace(1.0, 1.1, fits.BATCHES)[:, None]
-    *_, ratio, falls = gmsr_fig8._claims({"along": growing, "across": 2.0 * growing})
+    *_, ratio, falls = gmsr_fig8.claims({"along": growing, "across": 2.0 * growing})
     assert (ratio.verdict, falls.verdict) == ("disagrees", "disagrees")
-    *_, ratio, falls = gmsr_fig8._claims({"along": 2.0 / growing, "across": 1.0 / growing})
+    *_, ratio, falls = gmsr_fig8.claims({"along": 2.0 / growing, "across": 1.0 / growing})
     assert (ratio.verdict, falls.verdict) == ("agrees", "agrees")
     other = structure_of(CompatibilityGraph.from_neighbours(5, [[0, 1], [1, 2], [2, 3], [4]]),
                          [3.0, 2.0, 1.0, 2.0, 3.0])  # fmt: skip
-    assert [c.verdict for c in gmsr_tiers._claims(other)] == ["disagrees", "agrees"]
+    assert [c.verdict for c in gmsr_tiers.claims(other)] == ["disagrees", "agrees"]
 
 
 def test_a_power_law_is_found_through_noise() -> None:

@@ -117,7 +117,7 @@ def test_an_exception_in_its_midst_ends_it_with_its_pipeline(tmp_path: Path) -> 
 
     def waits() -> bool:
         """Until it waits for what the command says, nobody can end what it has just started."""
-        frame: FrameType | None = sys._current_frames()[main]
+        frame: FrameType | None = sys._current_frames()[main]  # noqa: SLF001 - public, whatever its name
         while frame is not None and frame.f_code.co_name != "_written":
             frame = frame.f_back
         return frame is not None and note.exists() and note.read_text().endswith("\n")

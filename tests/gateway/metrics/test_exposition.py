@@ -16,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families as text_fami
 from isocline.gateway.core.actions import Cause
 from isocline.gateway.core.build import core_of
 from isocline.gateway.metrics import Snapshot, merged, prometheus, statistics
-from isocline.gateway.metrics.failure_reasons import _CODES, _WORDS
+from isocline.gateway.metrics.failure_reasons import REASON_OF_STATUS, REASON_OF_WORDS
 from isocline.gateway.metrics.history import History
 from isocline.gateway.metrics.optimality import PARTS, Optimality, optimality_between
 from isocline.gateway.metrics.prometheus_format.exposition import exposed
@@ -105,7 +105,11 @@ def test_names_and_texts_are_as_prometheus_wants_them() -> None:
 
 def test_the_document_names_every_reason() -> None:
     text = DOCUMENT.read_text()
-    words = {*_WORDS.values(), *_CODES.values(), *(cause.name.lower() for cause in Cause)}
+    words = {
+        *REASON_OF_WORDS.values(),
+        *REASON_OF_STATUS.values(),
+        *(cause.name.lower() for cause in Cause),
+    }
     assert {
         word
         for word in {*words, "bad_request", "client_gone", "client_slow"}

@@ -14,13 +14,13 @@ from isocline.gateway.access_log import CLIENT_GONE, Access
 from isocline.gateway.core.actions import Cause
 from isocline.gateway.core.rejections import NONE_UP, OVERDUE, POLICY_FAILED, QUEUE_FULL
 
-_WORDS = {
+REASON_OF_WORDS = {
     NONE_UP: "no_backend",
     QUEUE_FULL: "queue_full",
     OVERDUE: "held_too_long",
     POLICY_FAILED: "policy_failed",
 }
-_CODES = {
+REASON_OF_STATUS = {
     401: "unauthorized",
     404: "no_frontend",
     408: "slow_request",
@@ -39,12 +39,12 @@ def reason_of(access: Access) -> str:
         return ""
     if _unanswered(access) < access.attempts:  # the last attempt did not fail
         return _withdrawn(access)
-    for words, reason in _WORDS.items():
+    for words, reason in REASON_OF_WORDS.items():
         if words in access.reason:
             return reason
     if access.failures:
         return cause_of(access.failures[-1][1])
-    return _CODES.get(access.status, "bad_request")
+    return REASON_OF_STATUS.get(access.status, "bad_request")
 
 
 def is_broken(access: Access) -> bool:
@@ -68,5 +68,5 @@ def _withdrawn(access: Access) -> str:
     if access.failures:  # the reason is that of an earlier attempt
         return ""
     if access.status in (400, 408, 413):  # the rest of its body was wrong, late or too much
-        return _CODES.get(access.status, "bad_request")
+        return REASON_OF_STATUS.get(access.status, "bad_request")
     return "client_slow"

@@ -64,7 +64,7 @@ def reproduce(quick: bool, seed: int) -> Reproduction:
     )
     return Reproduction(
         title=TITLE,
-        claims=_claims(spreads),
+        claims=claims(spreads),
         tables={"": list(_dot_rows(dots)), "spread": list(_spread_rows(spreads))},
         conditions=conditions,
         draw=partial(_draw, dots, spreads, conditions),
@@ -93,7 +93,8 @@ def _spreads(settled: Mapping[float, FloatArray]) -> dict[str, FloatArray]:
     }
 
 
-def _claims(spreads: Mapping[str, FloatArray]) -> tuple[Claim, ...]:
+def claims(spreads: Mapping[str, FloatArray]) -> tuple[Claim, ...]:
+    """Whether the spreads along and across, each (batches, scales), go as the paper says."""
     along, across = (exponent(SCALES, spreads[name]) for name in ("along", "across"))
     ratio = interval(spreads["along"][:, -1] / spreads["across"][:, -1])
     return (

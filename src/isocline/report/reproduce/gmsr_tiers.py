@@ -46,14 +46,15 @@ def reproduce(quick: bool, seed: int) -> Reproduction:  # noqa: ARG001 - nothing
     )
     return Reproduction(
         title=TITLE,
-        claims=_claims(found),
+        claims=claims(found),
         tables={"": _edge_rows(found), "tiers": _tier_rows(found)},
         conditions=conditions,
         draw=partial(_draw, found, conditions),
     )
 
 
-def _claims(found: Structure) -> tuple[Claim, ...]:
+def claims(found: Structure) -> tuple[Claim, ...]:
+    """Whether the tiers and their order are those that the paper prints."""
     members = tuple((tier.frontends, tier.backends) for tier in found.tiers)
     return (
         Claim(
