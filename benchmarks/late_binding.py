@@ -22,7 +22,7 @@ from isocline.model.cluster import Cluster, HotSpot, Rates, SampledTasks, Servic
 from isocline.model.traffic import DeterministicSizes, ExponentialSizes, LognormalSizes
 from isocline.policies.scheduling.contract import SchedulingPolicy
 from isocline.simulate.common.estimate import Estimate
-from isocline.simulate.routing.slotted_clock import Clock
+from isocline.simulate.common.run_settings import Clock
 from isocline.simulate.scheduling.compare import simulate_cluster
 
 LOADS = (0.3, 0.5, 0.7, 0.8, 0.9, 0.95)

@@ -99,7 +99,9 @@ def draw(results: dict[int, ClusterComparison], directory: Path) -> None:
 
 def dots(axes: "Axes", values: dict[tuple[int, int], Estimate]) -> None:
     """One for each policy; what lies beyond a gap of a factor of 3 is written at the border."""
-    from isocline.report.plots.style import FAINT, PALETTE
+    from isocline.report.plots.theme import theme
+
+    colors = theme().palette
 
     ordered = np.sort([e.value for e in values.values()])
     gaps = np.flatnonzero((ordered[1:] > 3.0 * ordered[:-1]) & (ordered[:-1] > 0.0))
@@ -109,13 +111,13 @@ def dots(axes: "Axes", values: dict[tuple[int, int], Estimate]) -> None:
         if e.value > edge:
             axes.annotate(
                 f"{e.value:,.0f}", (0.9 - 0.15 * i, y), xycoords=("axes fraction", "data"),
-                va="center", ha="right", color=PALETTE[i], fontsize=8,
+                va="center", ha="right", color=colors[i], fontsize=8,
             )  # fmt: skip
             continue
         name = f"{replicas} replica{'s' if replicas > 1 else ''}" if y == 0 else None
-        axes.errorbar(e.value, y, xerr=e.half_width, fmt="os^"[i], color=PALETTE[i], ms=4,
+        axes.errorbar(e.value, y, xerr=e.half_width, fmt="os^"[i], color=colors[i], ms=4,
                       capsize=2, label=name)  # fmt: skip
-    axes.grid(axis="y", color=FAINT, lw=0.3)
+    axes.grid(axis="y", color=theme().faint, lw=0.3)
 
 
 def main(path: str, directory: str | None = None) -> None:
