@@ -107,7 +107,8 @@ def main() -> None:
     )  # fmt: skip
     for case in (hundred_million, local_first, others):
         for name, speed, goal, met in case():
-            table.add_row(name, speed, goal, {True: "yes", False: "[bold]no[/bold]"}.get(met, ""))
+            reached = {True: "yes", False: "[bold]no[/bold]", None: ""}[met]
+            table.add_row(name, speed, goal, reached)
         table.add_section()
     Console(width=110).print(table)
 

@@ -11,6 +11,7 @@ import pickle
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from typing import Any
 
 from benchmarks.dispatch_engines import ARGUMENTS, DEPTHS, NODES, Cost, Driven, nothing, row, timed
@@ -24,7 +25,7 @@ Feed = Callable[[int, int], None]  # with so many tasks at each node at a time, 
 def measured(feed: Feed, tasks: int) -> list[Cost]:
     """For each depth."""
     feed(2, WARM)
-    return [timed(lambda depth=depth: feed(depth, tasks), tasks) for depth in DEPTHS]
+    return [timed(partial(feed, depth, tasks), tasks) for depth in DEPTHS]
 
 
 def in_turns(
@@ -57,7 +58,8 @@ def ray_bare() -> Iterator[Feed]:
     class Actor:
         def run(self, arguments: bytes) -> bytes:
             args, kwargs = pickle.loads(arguments)
-            return pickle.dumps(nothing(*args, **kwargs))
+            nothing(*args, **kwargs)
+            return pickle.dumps(None)
 
     kind = ray.remote(num_cpus=1)(Actor)
     actors = [kind.remote() for _ in range(NODES)]

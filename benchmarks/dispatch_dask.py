@@ -16,7 +16,6 @@ import itertools
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,6 +31,7 @@ from benchmarks.dispatch_work import (
     Contestant,
     Scene,
     holders,
+    start,
 )
 
 
@@ -143,4 +143,4 @@ def own_placement(setting: Setting, of: Scene, _directory: Path) -> Iterator[Con
         yield Dask(setting, client, of)
 
 
-ALL = [partial(own_placement, setting) for setting in SETTINGS]
+ALL = [start(own_placement, setting) for setting in SETTINGS]

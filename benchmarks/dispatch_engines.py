@@ -1,6 +1,7 @@
 """What engines cost a task: `python -m benchmarks.dispatch_engines`.
 
 Tasks that do nothing, on two nodes. Per task, with so many given to each node at a time: seconds
+from functools import partial
 from first to last over their number, and the CPU of the scheduler's process; and the time from
 giving one to hearing its end while nothing else is there. The goal for worker processes is 300 us.
 Below, what the bare machinery costs without our contract; then how fast chunks go between workers.
@@ -10,6 +11,7 @@ import queue
 import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from functools import partial
 from typing import NamedTuple
 
 import cloudpickle
@@ -84,7 +86,7 @@ def engine_costs(engine: Engine) -> list[Cost]:
     try:
         driven = Driven(engine)
         driven.feed(2, 200)  # nodes that are warm
-        costs = [timed(lambda depth=depth: driven.feed(depth)) for depth in DEPTHS]
+        costs = [timed(partial(driven.feed, depth)) for depth in DEPTHS]
         return [*costs, timed(driven.there_and_back)]
     finally:
         engine.close()
@@ -109,7 +111,7 @@ def pool_costs() -> list[Cost]:
 
         feed(2, 200)
         return [
-            *[timed(lambda depth=depth: feed(depth)) for depth in DEPTHS],
+            *[timed(partial(feed, depth)) for depth in DEPTHS],
             timed(there_and_back),
         ]
 

@@ -23,6 +23,7 @@ from benchmarks.dispatch_work import (
     holders,
     lay_out,
     scene,
+    start,
 )
 from isocline.dispatch.engines.base import Done, Event, WorkItem
 from isocline.dispatch.engines.processes import ProcessEngine
@@ -64,7 +65,7 @@ def ours(policy: str, of: Scene, directory: Path) -> Iterator[Contestant]:
 
 
 _code = functools.cache(cloudpickle.dumps)
-ALL = [functools.partial(ours, policy) for policy in POLICIES]
+ALL = [start(ours, policy) for policy in POLICIES]
 
 
 def calibrated(directory: Path, tasks: int = 64) -> tuple[float, float]:

@@ -22,7 +22,6 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -36,13 +35,12 @@ from benchmarks.dispatch_work import (
     Contestant,
     FloatArray,
     Scene,
+    Start,
     cluster,
     scene,
 )
 from isocline.simulate.common.estimate import Estimate
 from isocline.simulate.common.statistics.intervals import interval, ratio_interval
-
-Start = partial[AbstractContextManager[Contestant]]  # of a scene and a directory, still to be given
 
 # Windows end before queues at 0.9 are quite in their steady state, for all alike.
 LOADS, QUICK_LOADS = (0.5, 0.8, 0.9), (0.9,)

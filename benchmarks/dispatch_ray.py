@@ -13,7 +13,6 @@ import secrets
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -36,6 +35,7 @@ from benchmarks.dispatch_work import (
     Contestant,
     Scene,
     holders,
+    start,
 )
 
 _STORE = 128 << 20  # bytes of each node's; the chunks there take a fourth of that
@@ -157,4 +157,4 @@ def own_placement(setting: Setting, of: Scene, _directory: Path) -> Iterator[Con
         yield Ray(setting, nodes, of)
 
 
-ALL = [partial(own_placement, setting) for setting in SETTINGS]
+ALL = [start(own_placement, setting) for setting in SETTINGS]

@@ -10,6 +10,7 @@ like size, or with `--exponential` as in the near-data paper. It takes less than
 
 import argparse
 import contextlib
+import functools
 import os
 import signal
 import statistics
@@ -76,11 +77,15 @@ def run(scene: str, factor: float, seed: int, exponential: bool) -> Found:
         pid = victim(scheduler, names)
         slow = pid if scene == SLOW else 0
         with stopped(pid, SECONDS / 3) if scene == STOPPED else contextlib.nullcontext():
+
+            def record(number: int, _: object) -> None:
+                ended.put(number, time.monotonic() - begin)
+
             begin = time.monotonic()
             for i, at in enumerate(times.tolist()):
                 time.sleep(max(0.0, begin + at - time.monotonic()))
                 future = scheduler.submit(work, f"c{i}", float(services[i]), slow)
-                future.add_done_callback(lambda _, i=i: ended.put(i, time.monotonic() - begin))
+                future.add_done_callback(functools.partial(record, i))
             scheduler.close()
         copies = scheduler.records.outcomes[Outcome.SURPASSED]
     took = ended - times

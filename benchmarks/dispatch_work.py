@@ -6,6 +6,8 @@ wait, so that eight workers share two cores without standing in each other's way
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -57,6 +59,14 @@ class Contestant(Protocol):
 
     def submit(self, task: int, ended: Callable[[Answer, bool], None]) -> None:
         """Have a chunk worked off; `ended` hears the result, and if it was held there."""
+
+
+Start = partial[AbstractContextManager[Contestant]]  # of a scene and a directory, still to be given
+
+
+def start(run: Callable[..., AbstractContextManager[Contestant]], what: object) -> Start:
+    """A contestant of this policy, or these settings, to be started."""
+    return partial(run, what)
 
 
 def cluster(local: float, remote: float) -> Cluster:

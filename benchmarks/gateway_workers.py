@@ -9,7 +9,7 @@ each decision. Three workers have to come within 10 % of one. Last, what a step 
 import math
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple, final
 
@@ -22,7 +22,7 @@ from isocline.gateway.core.core import Core
 from isocline.gateway.core.rules import Rules
 from isocline.gateway.replay import events
 from isocline.gateway.shared_counts import SharedCounts
-from isocline.model.curves import Curve, HyperbolicCurve, KneeCurve
+from isocline.model.curves import HyperbolicCurve, KneeCurve
 from isocline.model.fleet import Backend, Frontend, RoutingSystem
 from isocline.model.graph import CompatibilityGraph
 from isocline.model.traffic import PoissonArrivals
@@ -30,10 +30,17 @@ from isocline.policies.parse import parse
 from isocline.randomness.draws import below, stream
 from isocline.simulate.routing.prepare import prepare
 
+Curves = Sequence[HyperbolicCurve | KneeCurve]
+
 WORKERS, ARRIVALS, WARM_UP, GOAL = 3, 100_000, 5_000, 0.10
 A = [HyperbolicCurve(*c) for c in ((400.0, 16.0), (200.0, 8.0), (60.0, 9.0), (20.0, 2.0))]
 C = [KneeCurve(peak, knee, 4.0) for peak, knee in ((120.0, 4.0),) * 2 + ((200.0, 32.0),) * 2]
-CELLS = (("A", A, 0.5), ("A", A, 0.8), ("C", C, 0.45), ("C", C, 0.8))
+CELLS: tuple[tuple[str, Curves, float], ...] = (
+    ("A", A, 0.5),
+    ("A", A, 0.8),
+    ("C", C, 0.45),
+    ("C", C, 0.8),
+)
 
 
 class Way(NamedTuple):
@@ -55,7 +62,7 @@ WAYS = (
 )
 
 
-def system(curves: list[Curve], load: float, workers: int) -> RoutingSystem:
+def system(curves: Curves, load: float, workers: int) -> RoutingSystem:
     """Each worker as a frontend, with its share of the load."""
     rate = load * sum(curve.peak for curve in curves) / workers
     count = len(curves)
@@ -142,7 +149,7 @@ def tables(workers: int) -> Iterator[list[SharedCounts]]:
         os.close(table.handle)
 
 
-def mean_jobs(curves: list[Curve], load: float, workers: int, way: Way, seed: int = 1) -> float:
+def mean_jobs(curves: Curves, load: float, workers: int, way: Way, seed: int = 1) -> float:
     """Over time; mean latency is in proportion, as all have the same arrivals."""
     fleet = system(curves, load, workers)
     prepared = prepare(fleet)

@@ -6,6 +6,7 @@ question, with one variable for each type and local server and the remote work p
 smallest program that Eq. (1) allows; it is stopped after a minute.
 """
 
+import math
 import statistics
 import time
 
@@ -63,8 +64,9 @@ def highs(tasks: ExplicitTasks) -> tuple[float, float]:
     start = time.perf_counter()
     found = linprog(cost, limits, room, method="highs", options={"time_limit": PATIENCE})
     seconds = time.perf_counter() - start
-    scale = supply.sum() / tasks.rates.sum() * found.x[0] if found.status == 0 else np.nan
-    return seconds, float(scale)
+    if found.status != 0 or found.x is None:
+        return seconds, math.nan
+    return seconds, float(supply.sum() / tasks.rates.sum() * found.x[0])
 
 
 def main() -> None:

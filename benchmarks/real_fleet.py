@@ -76,8 +76,8 @@ def limited(pid: int, cores: float) -> Iterator[None]:
     finally:
         # It can be removed once it is empty.
         with contextlib.suppress(OSError):
-            for one in (group / "cgroup.procs").read_text().split():
-                (group.parent / "cgroup.procs").write_text(one)
+            for member in (group / "cgroup.procs").read_text().split():
+                (group.parent / "cgroup.procs").write_text(member)
             group.rmdir()
 
 

@@ -6,6 +6,7 @@ that it allows.
 """
 
 import time
+from typing import Any
 
 import cimba as cb
 import numba
@@ -107,7 +108,7 @@ class FarmProcess(cb.Model):
 
 
 @numba.njit
-def count(farm, change):
+def count(farm: Any, change: int) -> None:
     """Integrate the number of jobs up to now, then change it."""
     now = cb.now()
     farm.area += farm.total * (now - farm.last)
@@ -116,7 +117,7 @@ def count(farm, change):
 
 
 @numba.njit
-def shortest(farm):
+def shortest(farm: Any) -> Any:
     """Of three different servers, the one with the fewest jobs."""
     a = int(random.uniform(0.0, SERVERS))
     b = int(random.uniform(0.0, SERVERS - 1))

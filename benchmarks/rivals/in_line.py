@@ -59,12 +59,13 @@ def _model() -> dict[str, object]:
     def exponential(rate: float) -> dict[str, object]:
         return {"Jobs": {"type": "Exp", "params": {"lambda": rate}}}
 
+    stations: list[dict[str, object]] = [
+        {"name": q, "type": "Queue", "scheduling": "FCFS", "service": exponential(1.0)}
+        for q in queues
+    ]
     nodes: list[dict[str, object]] = [
         {"name": "Source", "type": "Source", "service": exponential(ARRIVALS)},
-        *(
-            {"name": q, "type": "Queue", "scheduling": "FCFS", "service": exponential(1.0)}
-            for q in queues
-        ),
+        *stations,
         {"name": "Sink", "type": "Sink"},
     ]
     links = {"Source": dict.fromkeys(queues, 1.0 / SERVERS)} | {q: {"Sink": 1.0} for q in queues}
