@@ -12,12 +12,12 @@ from collections.abc import Callable
 from isocline.gateway.core.actions import Send
 from isocline.gateway.core.build import core_of
 from isocline.gateway.core.core import Core
-from isocline.gateway.core.rules import Rules
 from isocline.gateway.load_reports import jobs_in_header, jobs_in_metrics
 from isocline.learn import Learner
 from isocline.model.curves import HyperbolicCurve
 from isocline.model.fleet import Backend, Frontend, RoutingSystem
 from isocline.model.graph import CompatibilityGraph
+from isocline.model.serving_settings import Rules
 from isocline.model.traffic import PoissonArrivals
 from isocline.policies.parse import parse
 

@@ -19,12 +19,12 @@ from rich.table import Table
 from isocline.gateway.core.actions import Send
 from isocline.gateway.core.build import core_of
 from isocline.gateway.core.core import Core
-from isocline.gateway.core.rules import Rules
 from isocline.gateway.replay import events
 from isocline.gateway.shared_counts import SharedCounts
 from isocline.model.curves import HyperbolicCurve, KneeCurve
 from isocline.model.fleet import Backend, Frontend, RoutingSystem
 from isocline.model.graph import CompatibilityGraph
+from isocline.model.serving_settings import Rules
 from isocline.model.traffic import PoissonArrivals
 from isocline.policies.parse import parse
 from isocline.randomness.draws import below, stream

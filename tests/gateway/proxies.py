@@ -22,11 +22,10 @@ from isocline.gateway.access_log import Access
 from isocline.gateway.config import BackendAddress, FrontendRule, Listener, ProxySettings
 from isocline.gateway.core.build import core_of
 from isocline.gateway.core.request_cost import Measure
-from isocline.gateway.core.rules import Rules
 from isocline.gateway.proxy import Proxy
 from isocline.learn import Learner
 from isocline.model.curves import Curve, HyperbolicCurve
-from isocline.model.serving_settings import SizeLimits, TimeLimits
+from isocline.model.serving_settings import Rules, SizeLimits, TimeLimits
 from isocline.policies.parse import parse
 from tests.builders import fleet
 

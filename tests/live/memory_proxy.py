@@ -9,9 +9,8 @@ from typing import cast
 from isocline.gateway.access_log import Access
 from isocline.gateway.config import BackendAddress, FrontendRule, Listener, ProxySettings
 from isocline.gateway.core.build import core_of
-from isocline.gateway.core.rules import RetryRule, Rules
 from isocline.gateway.proxy import Proxy
-from isocline.model.serving_settings import SizeLimits, TimeLimits
+from isocline.model.serving_settings import RetryRule, Rules, SizeLimits, TimeLimits
 from isocline.policies.parse import parse
 from tests.builders import fleet
 from tests.gateway.proxies import CURVE

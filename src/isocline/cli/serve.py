@@ -83,7 +83,7 @@ def _started(
         names = [system.backends[b].name for b in system.graph.neighbours(number).tolist()]
         shown = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
         _say(f"{frontend.name} -> {shown}")
-    curves = "learned" if serving.lessons else "as given"
+    curves = "learned" if serving.learning else "as given"
     workers = counted(serving.workers, "worker")
     _say(f"policy {serving.policy}, curves {curves}, {workers}, {hot_path.kind()}")
 

@@ -20,9 +20,9 @@ from isocline.compilation.compiled import kernel
 from isocline.errors import UsageError
 from isocline.gateway.core.actions import Send
 from isocline.gateway.core.core import Core
-from isocline.gateway.core.rules import Rules
 from isocline.gateway.decision_recorder import DecisionRecorder
 from isocline.model.fleet import RoutingSystem
+from isocline.model.serving_settings import Rules
 from isocline.policies.parse import parse
 from isocline.policies.routing.contract import RoutingPolicy
 from isocline.randomness.draws import below, step, stream, unit

@@ -3,8 +3,8 @@
 from isocline.gateway.core.actions import Send
 from isocline.gateway.core.build import core_of
 from isocline.gateway.core.core import Core
-from isocline.gateway.core.rules import Rules
 from isocline.model.curves import Curve, HyperbolicCurve, TableCurve
+from isocline.model.serving_settings import Rules
 from isocline.policies.parse import parse
 from tests.builders import fleet
 

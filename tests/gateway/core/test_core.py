@@ -9,9 +9,9 @@ from isocline.errors import PolicyError, UsageError
 from isocline.gateway.core.actions import Hold, Reject, Send
 from isocline.gateway.core.build import core_of
 from isocline.gateway.core.notices import OF_POLICY
-from isocline.gateway.core.rules import EjectionRule, HoldingRule, RetryRule, Rules
 from isocline.gateway.serve.worker_core import rehearse
 from isocline.learn import Learner
+from isocline.model.serving_settings import EjectionRule, HoldingRule, RetryRule, Rules
 from isocline.policies.parse import parse
 from tests.builders import fleet
 from tests.gateway.core.cores import FAST, SLOW, SMALL, core, sent

@@ -8,9 +8,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from isocline.gateway.core.actions import Action, Cause, Close, Hold, Reject, Send
 from isocline.gateway.core.build import core_of
-from isocline.gateway.core.rules import EjectionRule, HoldingRule, RefusalRule, RetryRule, Rules
 from isocline.learn import Learner
 from isocline.model.curves import HyperbolicCurve, TableCurve
+from isocline.model.serving_settings import EjectionRule, HoldingRule, RefusalRule, RetryRule, Rules
 from isocline.policies.parse import parse
 from tests.builders import fleet
 

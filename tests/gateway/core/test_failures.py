@@ -4,7 +4,7 @@ import pytest
 
 from isocline.gateway.core.actions import Action, Cause, Close, Hold, Reject, Send
 from isocline.gateway.core.core import Core
-from isocline.gateway.core.rules import EjectionRule, RetryRule
+from isocline.model.serving_settings import EjectionRule, RetryRule
 from tests.gateway.core.cores import FAST, SLOW, SMALL, core, sent
 
 

@@ -7,9 +7,9 @@ import pytest
 from isocline.gateway.core.actions import Cause
 from isocline.gateway.core.build import core_of
 from isocline.gateway.core.core import Core
-from isocline.gateway.core.rules import EjectionRule, Rules
 from isocline.learn import Learner
 from isocline.model.curves import HyperbolicCurve
+from isocline.model.serving_settings import EjectionRule, Rules
 from isocline.policies.parse import parse
 from tests.builders import fleet
 from tests.gateway.core.cores import FAST, SLOW, core, sent

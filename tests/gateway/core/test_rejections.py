@@ -13,9 +13,9 @@ from isocline.gateway.core.build import core_of
 from isocline.gateway.core.core import Core
 from isocline.gateway.core.curve_feedback import CurveFeedback
 from isocline.gateway.core.peer_comparison import hypergeometric_tail
-from isocline.gateway.core.rules import EjectionRule, RefusalRule, RetryRule, Rules
 from isocline.learn import Learner
 from isocline.model.curves import HyperbolicCurve
+from isocline.model.serving_settings import EjectionRule, RefusalRule, RetryRule, Rules
 from isocline.policies.parse import parse
 from tests.builders import fleet
 from tests.gateway.core.cores import FAST, SLOW, core, sent

@@ -14,14 +14,13 @@ from isocline.emulator import Faults, Settings, start
 from isocline.errors import UsageError
 from isocline.gateway.config import BackendAddress, FrontendRule, Listener, ProxySettings
 from isocline.gateway.core.build import core_of
-from isocline.gateway.core.rules import RetryRule, Rules
 from isocline.gateway.metrics import Recorder, Snapshot, merged
 from isocline.gateway.metrics.admin_server import AdminServer
 from isocline.gateway.metrics.optimality import PARTS
 from isocline.gateway.proxy import Proxy
 from isocline.model.curves import Curve, HyperbolicCurve
 from isocline.model.fleet import RoutingSystem
-from isocline.model.serving_settings import Match
+from isocline.model.serving_settings import Match, RetryRule, Rules
 from isocline.policies.parse import parse
 from tests.builders import fleet
 from tests.gateway.proxies import QUICK, Client, refusing_port, run

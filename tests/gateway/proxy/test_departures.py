@@ -13,10 +13,9 @@ import trustme
 from isocline.gateway.access_log import CLIENT_GONE
 from isocline.gateway.config import Listener, Tls
 from isocline.gateway.core.request_cost import ClassWork, measure_of
-from isocline.gateway.core.rules import HoldingRule, Rules
 from isocline.model.curves import TableCurve
 from isocline.model.fleet import Work
-from isocline.model.serving_settings import SizeLimits
+from isocline.model.serving_settings import HoldingRule, Rules, SizeLimits
 from tests.gateway.proxies import (
     Backend,
     Client,

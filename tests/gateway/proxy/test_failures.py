@@ -11,12 +11,11 @@ import pytest
 
 from isocline.gateway.access_log import CLIENT_GONE
 from isocline.gateway.core.build import core_of
-from isocline.gateway.core.rules import HoldingRule, RetryRule, Rules
 from isocline.gateway.metrics.failure_reasons import reason_of
 from isocline.gateway.proxy import Proxy
 from isocline.gateway.proxy.backend_connection import BackendConnection
 from isocline.model.curves import TableCurve
-from isocline.model.serving_settings import SizeLimits
+from isocline.model.serving_settings import HoldingRule, RetryRule, Rules, SizeLimits
 from isocline.policies.parse import parse
 from tests.builders import fleet
 from tests.gateway.proxies import (

@@ -8,8 +8,7 @@ from time import time
 import pytest
 
 from isocline.gateway.access_log import AccessLog
-from isocline.gateway.core.rules import RefusalRule, Rules
-from isocline.model.serving_settings import SizeLimits
+from isocline.model.serving_settings import RefusalRule, Rules, SizeLimits
 from tests.gateway.proxies import Backend, Handler, ok, proxying, read_request, run, saying
 
 BODY = b'{"error": "busy"}'

@@ -11,13 +11,23 @@ from rich.console import Console
 
 from isocline.errors import IsoclineError, SystemFileError, UsageError
 from isocline.gateway.config import digest
-from isocline.gateway.core.rules import EjectionRule, HoldingRule, RefusalRule, RetryRule, Rules
 from isocline.gateway.health_checks import HealthCheck, Poll
 from isocline.gateway.serve.addresses import ListenAddress, read_address
 from isocline.gateway.serve.config import Overrides, Serving
 from isocline.gateway.serve.from_file import read
 from isocline.learn import Learning
-from isocline.model.serving_settings import Cors, Match, ModelListing, SizeLimits, TimeLimits
+from isocline.model.serving_settings import (
+    Cors,
+    EjectionRule,
+    HoldingRule,
+    Match,
+    ModelListing,
+    RefusalRule,
+    RetryRule,
+    Rules,
+    SizeLimits,
+    TimeLimits,
+)
 from isocline.model.setting import settings_of
 from isocline.model.systemfile import serving_schema as schema
 from isocline.model.systemfile.record import Record, record_of
@@ -84,8 +94,8 @@ def refused(file: Path, old: str, new: str) -> str:
 def test_the_example_can_be_served() -> None:
     made = read(Path(__file__).parents[3] / "examples/serve.yaml")
     assert [rule.match.model for rule in made.proxy.frontends] == ["large*", "small*"]
-    assert made.lessons is not None
-    assert made.lessons.given == (False, False, False)
+    assert made.learning is not None
+    assert made.learning.given == (False, False, False)
 
 
 def test_every_key_arrives(file: Path) -> None:
@@ -113,12 +123,12 @@ def test_every_key_arrives(file: Path) -> None:
     )
     assert made.checks.health == HealthCheck("/up", 5.0, 2.0, 1, 4)
     assert made.checks.polls == (Poll("llama.cpp", "/m", 0.5), Poll("auto", every=0.5))
-    assert made.lessons is not None
-    assert made.lessons.learning == Learning(half_life=600.0, half_life_completions=2000.0)
-    assert made.lessons.unit == "requests"
+    assert made.learning is not None
+    assert made.learning.rules == Learning(half_life=600.0, half_life_completions=2000.0)
+    assert made.learning.unit == "requests"
     assert not made.proxy.tokens
-    assert (made.lessons.file, made.lessons.every) == (file.parent / "curves.json", 5.0)
-    assert made.lessons.given == (True, False)
+    assert (made.learning.file, made.learning.every) == (file.parent / "curves.json", 5.0)
+    assert made.learning.given == (True, False)
     assert (made.admin, made.policy, made.workers) == (ListenAddress("127.0.0.1", 9090), "jsq", 3)
     assert made.access_log == str(file.parent / "access.log")
     assert (made.drain, made.drain_delay) == (7.0, 4.0)
@@ -150,11 +160,11 @@ def test_curves_that_are_given_are_not_learned_unless_asked(file: Path) -> None:
     curve = "curve: {type: hyperbolic, peak: 9, half: 3}"
     known = FULL.replace('"http://127.0.0.1:9002"', f'"http://127.0.0.1:9002", {curve}')
     file.write_text(known.replace("  learn: {file: curves.json, every: 5, half_life: 600}\n", ""))
-    assert read(file).lessons is None
+    assert read(file).learning is None
     file.write_text(FULL.replace("  learn: {file: curves.json, every: 5, half_life: 600}\n", ""))
-    lessons = read(file).lessons
-    assert lessons is not None  # b has none
-    assert lessons.file is None
+    learning = read(file).learning
+    assert learning is not None  # b has none
+    assert learning.file is None
 
 
 @pytest.mark.parametrize(

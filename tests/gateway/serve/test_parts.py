@@ -106,9 +106,9 @@ def test_counts_of_workers_add_up_to_the_file_and_back(serving: Serving) -> None
 
 
 def test_works_of_frontends_add_up_to_the_file_and_back(serving: Serving) -> None:
-    lessons = serving.lessons
-    assert lessons is not None
-    by_frontend = replace(serving, lessons=replace(lessons, unit="frontend"))
+    learning = serving.learning
+    assert learning is not None
+    by_frontend = replace(serving, learning=replace(learning, unit="frontend"))
     parts = [
         taught(serving, 10.0).model_copy(
             update={

@@ -16,9 +16,9 @@ from isocline.gateway.core.notices import Notice
 from isocline.gateway.core.outlier_detection import OutlierDetection
 from isocline.gateway.core.peer_comparison import PeerComparison
 from isocline.gateway.core.phantom_jobs import PhantomJobs
-from isocline.gateway.core.rules import Rules
 from isocline.model.curves import Curve
 from isocline.model.graph import CompatibilityGraph
+from isocline.model.serving_settings import Rules
 
 # The power of `chance` that is enough against a backend on trial, which was out a moment ago: 1e-5
 # becomes 0.01, which is one refusal where peers have refused none of their last hundred responses.

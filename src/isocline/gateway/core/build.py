@@ -6,9 +6,9 @@ from isocline.errors import InfeasibleError
 from isocline.gateway.core.core import Core
 from isocline.gateway.core.curve_feedback import CurveFeedback
 from isocline.gateway.core.request_cost import Measure
-from isocline.gateway.core.rules import Rules
 from isocline.learn import Learner
 from isocline.model.fleet import RoutingSystem
+from isocline.model.serving_settings import Rules
 from isocline.policies.routing.contract import FloatArray, RoutingPolicy, Setting
 from isocline.randomness.draws import stream
 from isocline.theory.routing.equilibrium import fluid_optimum

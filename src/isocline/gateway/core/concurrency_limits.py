@@ -17,8 +17,8 @@ from collections.abc import Sequence
 from typing import final
 
 from isocline.gateway.core.candidates import NO_LIMIT, peak_of
-from isocline.gateway.core.rules import RefusalRule, Rules
 from isocline.model.curves import Curve
+from isocline.model.serving_settings import RefusalRule, Rules
 
 
 @final

@@ -35,9 +35,9 @@ from isocline.gateway.core.policy_runtime import PolicyRuntime
 from isocline.gateway.core.request import AT_FRONTEND, Request
 from isocline.gateway.core.request_cost import Usage
 from isocline.gateway.core.retry_budget import RetryBudget
-from isocline.gateway.core.rules import Rules
 from isocline.gateway.core.waiting_queue import WaitingQueue
 from isocline.model.curves import Curve
+from isocline.model.serving_settings import Rules
 from isocline.policies.routing.contract import HOLD, RoutingPolicy, Setting
 from isocline.randomness.draws import Stream
 

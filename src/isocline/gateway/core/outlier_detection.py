@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import final
 
-from isocline.gateway.core.rules import EjectionRule
+from isocline.model.serving_settings import EjectionRule
 from isocline.plural import counted
 
 

@@ -8,7 +8,7 @@ a retry, `least` more come in a second, each retry takes one, and all fade with 
 import math
 from typing import final
 
-from isocline.gateway.core.rules import RetryRule
+from isocline.model.serving_settings import RetryRule
 
 
 @final

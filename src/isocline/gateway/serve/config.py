@@ -7,13 +7,13 @@ from typing import final
 from isocline.errors import UsageError
 from isocline.gateway.config import ProxySettings
 from isocline.gateway.core.request_cost import Unit
-from isocline.gateway.core.rules import Rules
 from isocline.gateway.health_checks import Checks
 from isocline.gateway.models import ModelListing
 from isocline.gateway.serve.addresses import ListenAddress
 from isocline.gateway.serve.file_stamps import Stamps
 from isocline.learn import Learning
 from isocline.model.fleet import RoutingSystem
+from isocline.model.serving_settings import Rules
 
 
 @final
@@ -30,17 +30,18 @@ class Overrides:
 
 @final
 @dataclass(frozen=True)
-class Lessons:
+class LearningSettings:
     """Settings of curve learning.
 
     Attributes:
+        rules: How quickly it forgets, and how it notices changes.
         file: File that keeps the curves; None: they are lost at the end.
         every: Period of writing the file, s.
         given: Whether each backend's curve is given: learning then starts from it.
         unit: Unit of work, in which rates are learned.
     """
 
-    learning: Learning
+    rules: Learning
     file: Path | None
     every: float
     given: tuple[bool, ...]
@@ -57,7 +58,7 @@ class Serving:
         system: Its model, with stand-ins for unknown parts.
         planned: Whether rates and curves are known, so that policies may follow a plan.
         policy: Policy as written on a command line.
-        lessons: None: curves are as given.
+        learning: None where curves are as given.
         models: None: `/v1/models` is routed as any other request.
         admin: None: no admin listener.
         access_log: A file, or `-` for stdout; None: none.
@@ -73,7 +74,7 @@ class Serving:
     proxy: ProxySettings
     rules: Rules
     checks: Checks
-    lessons: Lessons | None
+    learning: LearningSettings | None
     models: ModelListing | None
     admin: ListenAddress | None
     workers: int
@@ -89,7 +90,7 @@ class Serving:
             UsageError: A listener, the admin listener, the number of workers, the access log or the
                 unit in which curves are learned has changed.
         """
-        units = [it.lessons.unit if it.lessons else None for it in (before, self)]
+        units = [it.learning.unit if it.learning else None for it in (before, self)]
         for what, was, now in (
             ("learn.work", units[0] or units[1], units[1] or units[0]),
             ("listen", before.proxy.listeners, self.proxy.listeners),

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any, TypeVar, final
 
 from isocline.gateway.config import Network, ProxySettings, digest
-from isocline.gateway.core.rules import Rules
 from isocline.gateway.serve.addresses import read_address
-from isocline.gateway.serve.config import Lessons, Overrides, Serving
+from isocline.gateway.serve.config import LearningSettings, Overrides, Serving
 from isocline.gateway.serve.file_stamps import stamps_of
 from isocline.gateway.serve.listeners import (
     backends_of,
@@ -21,6 +20,7 @@ from isocline.gateway.serve.log_file import require_folder, require_writable
 from isocline.gateway.serve.secret import read_keys
 from isocline.gateway.serve.worker_core import make_core
 from isocline.learn import Learning
+from isocline.model.serving_settings import Rules
 from isocline.model.systemfile import Served, load_served
 from isocline.model.systemfile.serving_schema import LearnEntry, ServeEntry
 
@@ -115,7 +115,7 @@ class _Reader:
             proxy=self._proxy(),
             rules=Rules(**{it.name: getattr(serve, it.name) for it in fields(Rules)}),
             checks=checks_of(served),
-            lessons=self._lessons(),
+            learning=self._learning(),
             models=serve.models,
             admin=None if serve.admin is None else self._at("admin", read_address, serve.admin),
             workers=serve.workers,
@@ -166,7 +166,7 @@ class _Reader:
         keys = self._at("api_keys", read_keys, secret, self._folder)
         return tuple(digest(key) for key in keys)
 
-    def _lessons(self) -> Lessons | None:
+    def _learning(self) -> LearningSettings | None:
         served, entry = self._served, self._serve.learn
         if entry is None and served.knows_curves:
             return None
@@ -184,7 +184,7 @@ class _Reader:
             problem = f"is tokens, and given curves are in {served.system.work.unit}/s; give them "
             remedy = "in tokens/s, and their work: {unit: tokens, mean: TOKENS OF A REQUEST}"
             self._document.fail(("serve", "learn", "work"), problem + remedy)
-        return Lessons(learning, path, entry.every, given, entry.work)
+        return LearningSettings(learning, path, entry.every, given, entry.work)
 
     def _access_log(self) -> str | None:
         name = self._serve.access_log

@@ -17,9 +17,9 @@ def known_curves(serving: Serving) -> LearnedCurves | None:
     Raises:
         SystemFileError: The file is damaged, or has rates in another unit.
     """
-    if serving.lessons is None or serving.lessons.file is None:
+    if serving.learning is None or serving.learning.file is None:
         return None
-    file, unit = serving.lessons.file, serving.lessons.unit
+    file, unit = serving.learning.file, serving.learning.unit
     known = read_learned(file)
     if known is not None and known.unit != unit:
         raise SystemFileError(
@@ -38,7 +38,7 @@ class LearnedFile:
 
     async def write(self, serving: Serving, parts: Sequence[LearnedCurves]) -> None:
         """Replace the file by the workers' joint curves."""
-        if serving.lessons is None or serving.lessons.file is None or not parts:
+        if serving.learning is None or serving.learning.file is None or not parts:
             return
         try:
             # In a thread: waiting for the disk and fitting curves would delay requests.
@@ -52,7 +52,7 @@ class LearnedFile:
 
 def _write(serving: Serving, parts: Sequence[LearnedCurves]) -> None:
     learned = combined(serving, parts)
-    assert serving.lessons is not None
-    assert serving.lessons.file is not None
+    assert serving.learning is not None
+    assert serving.learning.file is not None
     if learned is not None:
-        write_learned(serving.lessons.file, learned)
+        write_learned(serving.learning.file, learned)

@@ -12,8 +12,7 @@ from functools import reduce
 
 from isocline.gateway.core.curve_feedback import CurveFeedback
 from isocline.gateway.core.request_cost import TOKEN_SPEED, ClassWork, Measure, Unit, measure_of
-from isocline.gateway.serve.config import Lessons as Settings
-from isocline.gateway.serve.config import Serving
+from isocline.gateway.serve.config import LearningSettings, Serving
 from isocline.gateway.serve.learned_curves import (
     LearnedBackend,
     LearnedCurves,
@@ -37,41 +36,41 @@ def learner_of(serving: Serving, known: LearnedCurves | None) -> Learner | None:
     At each of some workloads a given curve counts as much as all old observations do after a change
     (`Learning.kept` completions): enough to begin with, and soon outweighed where it is wrong.
     """
-    if serving.lessons is None:
+    if serving.learning is None:
         return None
-    system, lessons = serving.system, serving.lessons
+    system, learning = serving.system, serving.learning
     names = [backend.name for backend in system.backends]
     by_name = {backend.name: backend for backend in known.backends} if known else {}
-    curves = [b.curve for b in system.backends] if lessons.unit == "tokens" else system.curves
-    for name, curve, given in zip(names, curves, lessons.given, strict=True):
+    curves = [b.curve for b in system.backends] if learning.unit == "tokens" else system.curves
+    for name, curve, given in zip(names, curves, learning.given, strict=True):
         if given and name not in by_name:
-            by_name[name] = _observed(name, curve, lessons.learning.kept)
-    learner = _unlearned(len(names), lessons)
+            by_name[name] = _observed(name, curve, learning.rules.kept)
+    learner = _unlearned(len(names), learning)
     if by_name:
-        restore(learner, names, _document(system.name, lessons.unit, by_name.values()))
+        restore(learner, names, _document(system.name, learning.unit, by_name.values()))
     return learner
 
 
 def measure_for(serving: Serving, known: LearnedCurves | None) -> Measure | None:
     """Make the measure of work, from known means; None: each request is one."""
-    if serving.lessons is None:
+    if serving.learning is None:
         return None
     by_name = {it.name: ClassWork(it.requests, it.work) for it in known.frontends} if known else {}
     nothing = ClassWork(0.0, 1.0)
     classes = [by_name.get(frontend.name, nothing) for frontend in serving.system.frontends]
     backends = len(serving.system.backends)
-    return measure_of(serving.lessons.unit, classes, backends, serving.system.work)
+    return measure_of(serving.learning.unit, classes, backends, serving.system.work)
 
 
-def learned_by(serving: Serving, lessons: CurveFeedback) -> LearnedCurves:
+def learned_by(serving: Serving, feedback: CurveFeedback) -> LearnedCurves:
     """Return the curves of one process."""
-    lessons.flush()
-    system, measure = serving.system, lessons.measure
-    learned = learned_curves(lessons.learner, [b.name for b in system.backends], system.name)
-    if measure is None or serving.lessons is None:
+    feedback.flush()
+    system, measure = serving.system, feedback.measure
+    learned = learned_curves(feedback.learner, [b.name for b in system.backends], system.name)
+    if measure is None or serving.learning is None:
         return learned
     frontends = learned_frontends(measure.mix, [f.name for f in system.frontends])
-    return learned.model_copy(update={"unit": serving.lessons.unit, "frontends": frontends})
+    return learned.model_copy(update={"unit": serving.learning.unit, "frontends": frontends})
 
 
 def divided(learned: LearnedCurves, parts: int) -> LearnedCurves:
@@ -88,23 +87,23 @@ def divided(learned: LearnedCurves, parts: int) -> LearnedCurves:
 
 def combined(serving: Serving, parts: Sequence[LearnedCurves]) -> LearnedCurves | None:
     """Combine the curves of several processes; None if there are none."""
-    if len(parts) <= 1 or serving.lessons is None:
+    if len(parts) <= 1 or serving.learning is None:
         return parts[0] if parts else None
     by_name: dict[str, list[LearnedBackend]] = {}
     for backend in (backend for part in parts for backend in part.backends):
         by_name.setdefault(backend.name, []).append(backend)
-    unit = serving.lessons.unit
+    unit = serving.learning.unit
     sums = _document(parts[0].system, unit, (reduce(_added, same) for same in by_name.values()))
-    learner = _unlearned(len(by_name), serving.lessons)
+    learner = _unlearned(len(by_name), serving.learning)
     restore(learner, list(by_name), sums)
     fitted = learned_curves(learner, list(by_name), sums.system)
     frontends = _together(frontend for part in parts for frontend in part.frontends)
     return fitted.model_copy(update={"unit": unit, "frontends": frontends})
 
 
-def _unlearned(backends: int, lessons: Settings) -> Learner:
-    speed = TOKEN_SPEED if lessons.unit == "tokens" else 1.0
-    return Learner(backends, lessons.learning, unit=speed)
+def _unlearned(backends: int, learning: LearningSettings) -> Learner:
+    speed = TOKEN_SPEED if learning.unit == "tokens" else 1.0
+    return Learner(backends, learning.rules, unit=speed)
 
 
 def _together(frontends: Iterable[LearnedFrontend]) -> list[LearnedFrontend]:

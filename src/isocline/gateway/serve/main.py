@@ -165,8 +165,8 @@ class _Service:
 
     async def _write_learned_curves(self) -> None:
         while True:
-            lessons = self._serving.lessons
-            await asyncio.sleep(lessons.every if lessons else _FILE_PERIOD)
+            learning = self._serving.learning
+            await asyncio.sleep(learning.every if learning else _FILE_PERIOD)
             await self._learned_file.write(self._serving, await self._workers.learned())
 
 
@@ -175,7 +175,7 @@ def summary(serving: Serving) -> str:
     system = serving.system
     frontends = counted(len(system.frontends), "frontend")
     backends = counted(len(system.backends), "backend")
-    learned = ", curves learned" if serving.lessons else ""
+    learned = ", curves learned" if serving.learning else ""
     return f"{frontends}, {backends}, policy {serving.policy}{learned}"
 
 

@@ -127,8 +127,8 @@ class Worker:
 
     def learned(self) -> LearnedCurves | None:
         """Return the learned curves; None if it does not learn."""
-        lessons = self._version.core.feedback
-        return None if lessons is None else learned_by(self._version.serving, lessons)
+        feedback = self._version.core.feedback
+        return None if feedback is None else learned_by(self._version.serving, feedback)
 
     async def stop(self, grace: float) -> None:
         """Drain; requests under way have `grace` s to end."""

@@ -32,7 +32,7 @@ def make_core(
 
 def warm(serving: Serving) -> None:
     """Compile everything before the first request: a policy's function takes up to 1 s."""
-    learner = Learner(len(serving.system.backends)) if serving.lessons else None
+    learner = Learner(len(serving.system.backends)) if serving.learning else None
     rehearse(make_core(serving, learner))
 
 

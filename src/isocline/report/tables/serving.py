@@ -15,7 +15,7 @@ from isocline.report.tables.style import Column, names, table
 
 def serving_document(serving: Serving) -> dict[str, Any]:
     """All settings in force, defaults included; times in s, sizes in bytes."""
-    proxy, lessons = serving.proxy, serving.lessons
+    proxy, learning = serving.proxy, serving.learning
     return {
         "kind": "serving",
         "file": str(serving.path),
@@ -28,17 +28,17 @@ def serving_document(serving: Serving) -> dict[str, Any]:
         "admin": str(serving.admin) if serving.admin else None,
         "frontends": _frontends(serving),
         "backends": _backends(serving),
-        "learning": lessons
+        "learning": learning
         and {
-            "file": str(lessons.file) if lessons.file else None,
-            "every": lessons.every,
-            "work": lessons.unit,
+            "file": str(learning.file) if learning.file else None,
+            "every": learning.every,
+            "work": learning.unit,
             "ask_usage": proxy.ask_usage,
-            "half_life": lessons.learning.half_life,
-            "half_life_completions": lessons.learning.half_life_completions,
-            "optimism": lessons.learning.optimism,
-            "false_alarms": lessons.learning.false_alarms,
-            "kept": lessons.learning.kept,
+            "half_life": learning.rules.half_life,
+            "half_life_completions": learning.rules.half_life_completions,
+            "optimism": learning.rules.optimism,
+            "false_alarms": learning.rules.false_alarms,
+            "kept": learning.rules.kept,
         },
         "health": asdict(serving.checks.health) if serving.checks.health else None,
         "rules": asdict(serving.rules),
@@ -97,7 +97,7 @@ def _frontends(serving: Serving) -> list[dict[str, Any]]:
 
 
 def _backends(serving: Serving) -> list[dict[str, Any]]:
-    given = serving.lessons.given if serving.lessons else [True] * len(serving.system.backends)
+    given = serving.learning.given if serving.learning else [True] * len(serving.system.backends)
     rows = zip(
         serving.system.backends, serving.proxy.backends, serving.checks.polls, given, strict=True
     )

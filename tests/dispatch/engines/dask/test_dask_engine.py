@@ -55,7 +55,7 @@ def client(killable: Killable) -> Client:
     return killable.client
 
 
-@pytest.fixture  # type: ignore[no-redef]  # of the suite, here on Dask
+@pytest.fixture  # of the suite, here on Dask
 def rig(client: Client) -> Iterator[Rig]:
     first = next(iter(client.scheduler_info()["workers"]))
     [chunk] = client.scatter(["value of c0"], workers=[first], hash=False)

@@ -12,7 +12,7 @@ from tests.dispatch.engines.fault_contract import FaultContract
 from tests.dispatch.engines.faults import Stage
 
 
-@pytest.fixture(scope="module")  # type: ignore[no-redef]  # of the suite, here on Dask
+@pytest.fixture(scope="module")  # of the suite, here on Dask
 def stage() -> Iterator[Stage]:
     with killable_cluster(3) as killable:
         yield Stage(

@@ -39,7 +39,7 @@ def cluster() -> Iterator[Any]:
         cluster.shutdown()
 
 
-@pytest.fixture(scope="module")  # type: ignore[no-redef]  # of the suite, here on Ray
+@pytest.fixture(scope="module")  # of the suite, here on Ray
 def stage(cluster: Any) -> Stage:
     def names() -> list[str]:
         nodes = sorted(node["NodeID"][:12] for node in ray.nodes() if node["Alive"])

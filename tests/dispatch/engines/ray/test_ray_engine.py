@@ -103,7 +103,7 @@ def lasting(cluster: Any) -> Iterator[Lasting]:
     lasting.close()
 
 
-@pytest.fixture  # type: ignore[no-redef]  # of the suite, here on Ray
+@pytest.fixture  # of the suite, here on Ray
 def rig(lasting: Lasting) -> Iterator[Rig]:
     pids: dict[str, int] = {}
 
