@@ -135,6 +135,14 @@ def process_rig(engine: ProcessEngine) -> Rig:
     return rig
 
 
+def until(what: Callable[[], bool]) -> None:
+    """Wait for a condition that a thread or process of its own brings about."""
+    end = time.monotonic() + SOON
+    while not what():
+        assert time.monotonic() < end, "it did not come to that"
+        time.sleep(0.01)
+
+
 def alive(pids: dict[str, int]) -> list[str]:
     return [name for name, pid in pids.items() if exists(pid)]
 

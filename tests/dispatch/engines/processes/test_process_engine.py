@@ -34,7 +34,7 @@ from isocline.dispatch.engines.processes.threads import thread_variables
 from isocline.dispatch.engines.processes.worker_slot import WorkerSlot
 from isocline.errors import UsageError
 from tests.dispatch.engines.engine_contract import EngineContract
-from tests.dispatch.rigs import SOON, Rig, exists, process_rig, value_of
+from tests.dispatch.rigs import Rig, exists, process_rig, until, value_of
 from tests.running import running
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
@@ -57,13 +57,6 @@ def rig() -> Iterator[Rig]:
 
 class TestProcessEngine(EngineContract):
     pass
-
-
-def until(what: Callable[[], bool]) -> None:
-    end = time.monotonic() + SOON
-    while not what():
-        assert time.monotonic() < end, "it did not come to that"
-        time.sleep(0.01)
 
 
 def deaf(begun: str) -> None:
