@@ -47,9 +47,10 @@ def scheduler(
     locations: Any = holder,
     nodes: Any = 4,
     settings: Settings = SHORT,
+    service: Service | None = None,
     **options: Any,
 ) -> Scheduler:
-    engine = FakeEngine(nodes, fault=fault, speed=math.inf)
+    engine = FakeEngine(nodes, fault=fault, service=service, speed=math.inf)
     return Scheduler(engine, locations=locations, settings=settings, **options)
 
 
@@ -116,9 +117,11 @@ def test_results_come_in_order_and_as_they_end() -> None:
     assert Counter(ran.outcome for ran in live.records) == {Outcome.FINISHED: 1004}
 
 
-def test_one_that_hangs_holds_up_those_in_order_only() -> None:
-    helpful = scheduler(hanging("number(0)"), policy="local_first")  # of what waits for a node
-    with pytest.raises(ZeroDivisionError), helpful as live:  # noqa: PT012
+@pytest.mark.parametrize("copies", [True, False])
+def test_one_that_hangs_holds_up_those_in_order_only(copies: bool) -> None:
+    short = Service(0.01, 0.01, 0.02)  # by which a task that lasts 0.1 s is a long one
+    hung = scheduler(hanging("number(0)"), service=short, copies=copies)
+    with pytest.raises(ZeroDivisionError), hung as live:  # noqa: PT012
         later = live.map(number, numbers(50), in_order=False)
         assert sorted(itertools.islice(later, 49)) == list(range(1, 50))
         raise ZeroDivisionError

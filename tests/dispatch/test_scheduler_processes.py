@@ -169,6 +169,33 @@ def test_workers_that_are_killed_lose_nothing(tmp_path: Path) -> None:
     assert live.records.outcomes[Outcome.LOST] >= 3
 
 
+@pytest.mark.parametrize("copies", [True, False])
+def test_those_behind_a_task_that_hangs_run_on_other_nodes(tmp_path: Path, copies: bool) -> None:
+    gate = tmp_path / "gate"
+
+    def work(chunk: str) -> str:
+        while chunk == "hangs" and not gate.exists():
+            time.sleep(0.01)
+        time.sleep(0.005)
+        return chunk
+
+    def locations(chunk: str) -> list[str]:
+        return [f"n{int(chunk) % 3}" if chunk.isdigit() else "n0"]
+
+    with Scheduler(nodes=3, locations=locations, loader=str, copies=copies) as live:
+        assert list(live.map(work, map(str, range(60)))) == [str(i) for i in range(60)]
+        hung = live.submit(work, "hangs")
+        for behind in (["0"], ["0", "3", "6", "9"]):
+            futures = [live.submit(work, chunk) for chunk in behind]
+            assert [future.result(timeout=120) for future in futures] == behind
+        assert not hung.done()
+        gate.touch()
+        assert hung.result(timeout=120) == "hangs"
+    ran = [ran for ran in live.records if ran.outcome is Outcome.FINISHED]
+    assert len(ran) == 60 + 5 + 1
+    assert {one.node for one in ran[60:65]} <= {"n1", "n2"}
+
+
 def test_a_deadly_task_is_quarantined_and_the_rest_is_done() -> None:
     def work(chunk: str) -> str:
         if chunk == "7":

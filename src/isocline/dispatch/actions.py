@@ -22,7 +22,11 @@ class Start(NamedTuple):
 
 
 class Cancel(NamedTuple):
-    """Stop this attempt: another one was first, or the result is no longer wanted."""
+    """Stop this attempt: another one was first, or the result is no longer wanted.
+
+    Or it is pipelined behind a straggler, and its task is still wanted: it is requeued once the
+    attempt has ended.
+    """
 
     task: int
     server: int

@@ -1,4 +1,4 @@
-"""Rules of the core: retries, pipelining, and copies of stragglers."""
+"""Rules of the core: retries, pipelining, relief behind stragglers, and copies of these."""
 
 import math
 from dataclasses import dataclass
@@ -38,6 +38,10 @@ class Rules:
     as `Scheduler(copies=False)` has it, for tasks that must not run twice at once. From 2 on a copy
     saves work, though two servers run until the first is done (Mantri, Ananthanarayanan et al.,
     OSDI 2010, Section 5.2)."""
+    relief: float = 2.0
+    """Start a task elsewhere when its wait behind a straggler is expected to exceed so many runs
+    there; inf: never. With 2 nothing changes where services are exponential and a remote one takes
+    twice as long, as in the near-data paper: then one service is to come, whatever has passed."""
 
     def __post_init__(self) -> None:
         require_fields(self, "rules")
@@ -57,3 +61,5 @@ class Rules:
             raise UsageError(f"rules: fetch_ahead is {self.fetch_ahead}; give tasks, 0 or more")
         if not self.straggler >= 1:
             raise UsageError(f"rules: straggler is {self.straggler}; give a factor of 1 or more")
+        if not self.relief >= 1:
+            raise UsageError(f"rules: relief is {self.relief}; give a factor of 1 or more")

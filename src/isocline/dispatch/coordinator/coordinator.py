@@ -173,7 +173,10 @@ class Coordinator:
                 self._set_error(number, over_limit, node, self._limit(number), seconds)
                 self._attempt_ended(number, Outcome.TIMED_OUT, Cause.TIMED_OUT, now)
             case Stopped(number):
-                self._attempt_ended(number, Outcome.LOST, Cause.STOPPED, now)
+                attempt = self.attempts.get(number)
+                recalled = attempt is not None and attempt.began == math.inf
+                outcome = Outcome.CANCELLED if recalled else Outcome.LOST
+                self._attempt_ended(number, outcome, Cause.STOPPED, now)
             case Holds(chunk, name):
                 self._update_holders(self._chunks.add_holder(chunk, name), now)
             case Drops(chunk, name):

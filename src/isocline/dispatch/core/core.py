@@ -8,10 +8,11 @@ The policy is the simulator's, called by compiled code over the same arrays (`po
 are seconds of any one clock that does not go back. Servers and tasks are numbers of the caller's,
 small and dense for servers; a number that is not known is a KeyError, the caller's mistake.
 
-The core also decides what policies leave open: fair shares of jobs, pipelining, speculation on
-stragglers, prefetches, and requeueing of tasks whose server died. Every decision follows one of the
-events below, or a `tick` at `next_deadline`. An event has the same name in the kernel
-(`kernels.state`), where an attempt that failed is `FINISHED`, too.
+The core also decides what policies leave open: fair shares of jobs, pipelining, relief of
+servers whose task is a straggler, speculation on these, prefetches, and requeueing of tasks whose
+server died. Every decision follows one of the events below, or a `tick` at `next_deadline`. An
+event has the same name in the kernel (`kernels.state`), where an attempt that failed is `FINISHED`,
+too.
 """
 
 import math
@@ -32,9 +33,10 @@ from isocline.dispatch.core.kernels.state import (
     SUBMITTED,
     TICK,
 )
+from isocline.dispatch.core.relief import help_stragglers
 from isocline.dispatch.core.resize import fits, lose_server, move
 from isocline.dispatch.core.snapshot import CoreSnapshot, snapshot
-from isocline.dispatch.core.starts import pipeline, start_copies, starts
+from isocline.dispatch.core.starts import pipeline, starts
 from isocline.dispatch.core.state import State
 from isocline.dispatch.core.unplaceable import TaskSpec
 from isocline.dispatch.rules import Rules
@@ -236,7 +238,7 @@ class Core:
     # Time
 
     def tick(self, now: float) -> list[Action]:
-        """Do all due work: waits of the policy, speculation, tasks without a holder."""
+        """Do all due work: waits of the policy, tasks without a holder, relief and speculation."""
         state = self.state
         actions: list[Action] = []
         if state.policy_state.due(now) <= now:
@@ -244,17 +246,30 @@ class Core:
             actions += starts(state, now)
             actions += begin_fetches(state, now)
         actions += self.failures.overdue(now)
-        if self.in_flight and state.policy_state.idles():
-            actions += start_copies(state, now)
+        if self._seeks_stragglers:
+            actions += help_stragglers(state, now)
         return actions
 
     def next_deadline(self, now: float = -math.inf) -> float:
         """Next time at which `tick` has work, s; inf if never. It may be early, never late."""
         state = self.state
         due = min(state.policy_state.due(now), state.unplaceable.next_deadline())
-        if self.in_flight and state.rules.straggler < math.inf and state.policy_state.idles():
+        if self._seeks_stragglers:
             due = min(due, state.speculation.next_look)
         return due
+
+    @property
+    def _seeks_stragglers(self) -> bool:
+        """Whether an idle server could help where an attempt is a straggler."""
+        state = self.state
+        idle = state.policy_state.idle_count()
+        if not (idle and self.in_flight and state.rules.measure):
+            return False
+        if state.rules.straggler < math.inf:
+            return True
+        # Without copies only if tasks wait, or are pipelined: attempts beyond one at each server.
+        behind = self.waiting > 0 or self.in_flight > len(self.attempts.at) - idle
+        return behind and state.rules.relief < math.inf
 
     # Observable state
 

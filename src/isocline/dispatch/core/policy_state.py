@@ -18,6 +18,7 @@ from isocline.dispatch.core import allocation
 from isocline.dispatch.core.kernels import state as kernel_state
 from isocline.dispatch.core.kernels import step
 from isocline.dispatch.core.kernels.admission import drop_holder, unref_all
+from isocline.dispatch.core.kernels.queues import first_waiting
 from isocline.dispatch.core.kernels.state import FETCH_FACTS, FUNCTION, MOST_HOLDERS, START_FACTS
 from isocline.dispatch.core.unplaceable import TaskSpec
 from isocline.errors import PolicyError
@@ -80,6 +81,7 @@ class PolicyState:
         allocation.relisted(view, 1, self.policy.binds)
         drop_holder(view.tasks, none, 0)
         unref_all(view.tasks, view.lists, none)
+        first_waiting(view.tasks, view.lists, 0)
         if view.longest.order.size:
             is_full(view.longest)
 
@@ -174,6 +176,25 @@ class PolicyState:
         """Number of tasks that wait in a queue or list."""
         return self._desk[queue, WAITING]
 
+    def first_waiting(self, queue: int) -> int:
+        """Row of the oldest task that waits in a queue or list; NONE if none does."""
+        return int(first_waiting(self.view.tasks, self.view.lists, queue))
+
+    def queues_of(self, server: int) -> range:
+        """Queues whose tasks wait for this server."""
+        size = self.setting.size
+        return range(server, self.view.columns.shape[0] if self.policy.binds else size, size)
+
+    def idle_near(self, holders: Sequence[int]) -> int:
+        """Idle server that is as near as can be to these holders; one must be idle."""
+        order, part = self.view.idle
+        for holder in holders:
+            if self.is_idle(holder):
+                return holder
+        groups = [1 + int(self.setting.rack[holder]) for holder in holders]
+        near = [group for group in groups if self.setting.racks > 1 and part[group, 1]]
+        return int(order[part[near[0] if near else 0, 0]])
+
     def idle(self) -> list[int]:
         """Servers that are up and run nothing, in no order."""
         first, count = self.view.idle.part[0]
@@ -181,7 +202,11 @@ class PolicyState:
 
     def idles(self) -> bool:
         """Whether any server is idle."""
-        return bool(self.view.idle.part[0, 1])
+        return self.idle_count() > 0
+
+    def idle_count(self) -> int:
+        """Number of servers that are up and run nothing."""
+        return int(self.view.idle.part[0, 1])
 
     def is_idle(self, server: int) -> bool:
         """Whether a server is up and runs nothing."""

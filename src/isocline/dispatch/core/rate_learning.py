@@ -55,6 +55,11 @@ class RateLearning:
         self._measures = measures
         self._observed = 0
 
+    def observe_end(self, attempt: Attempt, now: float) -> None:
+        """Record how long an attempt ran at most, measured or not."""
+        if self._measures and attempt.began < now:
+            self.measured.longest = max(self.measured.longest, now - attempt.began)
+
     def observe(self, attempt: Attempt, now: float, seconds: float) -> bool:
         """Record a task that took `seconds`; returns whether it is time to `update`."""
         if not attempt.start.copy and attempt.began == attempt.given:

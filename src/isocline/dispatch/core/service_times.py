@@ -85,7 +85,11 @@ class MeasuredTimes:
 
 @final
 class MeasuredRates:
-    """Service times of all functions, and the three rates of their mixture, for policies."""
+    """Service times of all functions, and the three rates of their mixture, for policies.
+
+    Attributes:
+        longest: Longest time of an attempt that has ended, measured or not, s.
+    """
 
     def __init__(self, prior: Rates):
         self.prior = prior
@@ -93,6 +97,7 @@ class MeasuredRates:
         self._slowdown = tuple(local / rate for rate in prior.levels)
         self._of: dict[int, MeasuredTimes] = {}
         self._in_force = np.array(prior.levels)
+        self.longest = 0.0
 
     def of(self, function: int) -> MeasuredTimes:
         """Return a function's times; a new function starts from the mean of the others."""
@@ -102,6 +107,15 @@ class MeasuredRates:
             scale = sum(known) / len(known) if known else 1.0 / self.prior.local
             found = self._of[function] = MeasuredTimes(self._slowdown, scale)
         return found
+
+    def expected(self, function: int, level: int) -> float:
+        """Return the service time at a level by which an attempt counts as long, s.
+
+        Of a function that was not measured yet it comes from the longest time of any attempt, as
+        not even the scale of its own is known; 0 if none has ended.
+        """
+        measured = self.of(function)
+        return measured.mean(level) if measured.observed else self.longest * self._slowdown[level]
 
     def local_means(self) -> list[tuple[int, float]]:
         """Local service time of each function, s."""

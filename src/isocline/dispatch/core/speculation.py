@@ -1,4 +1,4 @@
-"""Speculation: copies of stragglers on other servers."""
+"""Stragglers: attempts that last much longer than expected, and copies of them on other servers."""
 
 import math
 from collections.abc import Container
@@ -16,6 +16,16 @@ FloatArray = npt.NDArray[np.float64]
 
 # Between two looks: in local service times, and at least, s.
 BETWEEN, LEAST = 0.25, 0.01
+# Observations after which the expected remaining times of a function are computed anew, if they
+# have not doubled before.
+_ANEW = 64
+
+
+class Late(NamedTuple):
+    """Attempt that runs for longer than expected."""
+
+    attempt: Attempt
+    remaining: float  # s that it is expected to need
 
 
 class Copy(NamedTuple):
@@ -29,12 +39,32 @@ class Copy(NamedTuple):
 
 @final
 class Speculation:
-    """Search for stragglers while a server is idle, in O(servers)."""
+    """Search for stragglers while a server is idle, in O(servers).
+
+    Attributes:
+        next_look: Time of the next look, s.
+        late: Late attempts at the last look, by server.
+    """
 
     def __init__(self, factor: float):
-        self.next_look = 0.0  # s
+        self.next_look = 0.0
+        self.late: dict[int, Late] = {}
         self._factor = factor
         self._spread: dict[int, tuple[int, FloatArray, FloatArray]] = {}
+
+    def look(
+        self, policy_state: PolicyState, attempts: Attempts, rates: MeasuredRates, now: float
+    ) -> bool:
+        """Find the late attempts, if it is time to; returns whether it was."""
+        if now < self.next_look:
+            return False
+        self.next_look = now + max(BETWEEN / float(policy_state.setting.rate[LOCAL]), LEAST)
+        self.late = {}
+        for server, here in attempts.at.items():
+            remaining = self._remaining(here[0], rates, now) if here else 0.0
+            if remaining > 0.0:
+                self.late[server] = Late(here[0], remaining)
+        return True
 
     def copies(
         self,
@@ -42,42 +72,32 @@ class Speculation:
         policy_state: PolicyState,
         attempts: Attempts,
         rates: MeasuredRates,
-        now: float,
     ) -> list[Copy]:
         """Copies whose gain is positive, each on an idle server; holders of the data first.
 
         Only tasks that are still `wanted`, with a single attempt, are copied.
         """
-        if self._factor == math.inf or now < self.next_look:
+        if self._factor == math.inf:
             return []
-        self.next_look = now + max(BETWEEN / float(policy_state.setting.rate[LOCAL]), LEAST)
         found: list[Copy] = []
         taken: set[int] = set()
-        for here in attempts.at.values():
-            if not here or here[0].start.task not in wanted:
+        for late in self.late.values():
+            task = late.attempt.start.task
+            if task not in wanted or len(attempts.of[task]) > 1:
                 continue
-            if len(attempts.of[here[0].start.task]) > 1:
-                continue
-            copy = self._copy(policy_state, here[0], rates, now, taken)
+            copy = self._copy(policy_state, late, rates, taken)
             if copy is not None:
                 found.append(copy)
                 taken.add(copy.server)
         return found
 
     def _copy(
-        self,
-        policy_state: PolicyState,
-        attempt: Attempt,
-        rates: MeasuredRates,
-        now: float,
-        taken: set[int],
+        self, policy_state: PolicyState, late: Late, rates: MeasuredRates, taken: set[int]
     ) -> Copy | None:
+        attempt, remaining = late
         measured = rates.of(attempt.function)
-        mean = measured.mean(attempt.level)
-        run = now - attempt.began
-        if measured.observed < WEIGHT or run <= mean:
+        if measured.observed < WEIGHT:
             return None
-        remaining = mean * self._remaining(rates, attempt.function, run / mean)
         holders, _, _ = policy_state.facts(attempt.row)
         for holder in holders:
             if holder not in taken and policy_state.is_idle(holder):
@@ -91,10 +111,15 @@ class Speculation:
     def _if_worth(self, copy: Copy) -> Copy | None:
         return copy if copy.remaining > self._factor * copy.fresh else None
 
-    def _remaining(self, rates: MeasuredRates, function: int, run: float) -> float:
-        """Expected remaining time, in means, of a task that has run so many."""
-        measured = rates.of(function)
-        known = self._spread.get(function)
-        if known is None or measured.observed > known[0] + 64:
-            known = self._spread[function] = (measured.observed, *measured.remaining())
-        return float(np.interp(run, known[1], known[2]))
+    def _remaining(self, attempt: Attempt, rates: MeasuredRates, now: float) -> float:
+        """Expected remaining time of an attempt that runs for longer than expected, s; else 0."""
+        mean = rates.expected(attempt.function, attempt.level)
+        run = now - attempt.began
+        if not 0.0 < mean < run:
+            return 0.0
+        measured = rates.of(attempt.function)
+        known = self._spread.get(attempt.function)
+        if known is None or measured.observed > known[0] + min(known[0], _ANEW):
+            known = measured.observed, *measured.remaining()
+            self._spread[attempt.function] = known
+        return mean * float(np.interp(run / mean, known[1], known[2]))

@@ -40,17 +40,20 @@ def _why(state: State, level: int, server: int, queue: int) -> str:
 def pipeline(state: State, server: int, now: float) -> list[Action]:
     """Give a busy server its next task, if that is worth it."""
     gap = state.learning.pipelining_gap
-    if not gap or not state.policy_state.waiting(server) or len(state.attempts.at[server]) != 1:
+    here = state.attempts.at[server]
+    if not gap or not state.policy_state.waiting(server) or len(here) != 1:
+        return []
+    if state.recalled.get(server) is here[0]:
         return []
     state.policy_state.event(PIPELINE, server, 0, now, gap)
     return starts(state, now, pipelined=True)
 
 
 def start_copies(state: State, now: float) -> list[Action]:
-    """Start copies of stragglers on other servers."""
+    """Start copies of the stragglers that were found on other servers."""
     actions: list[Action] = []
     arrays, attempts, counts = state.policy_state, state.attempts, state.counts
-    found = state.speculation.copies(state.row, arrays, attempts, state.learning.measured, now)
+    found = state.speculation.copies(state.row, arrays, attempts, state.learning.measured)
     for server, slow, remaining, fresh in found:
         arrays.event(START_COPY, server, slow.row)
         task = slow.start.task

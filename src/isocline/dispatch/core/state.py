@@ -62,6 +62,8 @@ class State:
         row: Row of each wanted task in the policy state.
         anywhere: Wanted tasks without data.
         waiting: Number of tasks in the policy state that have not started.
+        recalled: Attempts that have lasted so long that the task pipelined behind them was recalled
+            and no other follows, by server; an entry may outlast its attempt.
     """
 
     def __init__(
@@ -98,6 +100,7 @@ class State:
         self.row: dict[int, int] = {}
         self.anywhere: set[int] = set()
         self.waiting = 0
+        self.recalled: dict[int, Attempt] = {}
 
     def __contains__(self, task: int) -> bool:
         """Whether a task is still wanted."""
@@ -148,6 +151,7 @@ class State:
         """Learn from a task that took `seconds`; None: its time is no measurement."""
         if attempt.start.copy:
             self.counts.copies_first += 1
+        self.learning.observe_end(attempt, now)
         if seconds is None:
             return
         self.shares.correct(attempt.job, attempt.function, seconds)

@@ -134,6 +134,7 @@ class BalancedPandas(SchedulingPolicy):
     """No options."""
 
     name: ClassVar[str] = "balanced_pandas"
+    relieves: ClassVar[bool] = True
 
     def rules(self, setting: ClusterSetting) -> Rules:  # noqa: ARG002
         return Rules(least_weighted, server_of_queue, nearest_block, never, keep_workload)

@@ -114,6 +114,11 @@ class SchedulingPolicy(ABC):
     """Facts of each server with which `memory` begins, server by server, that cannot be had again;
     a caller that adds servers keeps those of the servers there were."""
 
+    relieves: ClassVar[bool] = False
+    """Whether the live scheduler may start at an idle server what `pick` leaves to another, once
+    that one's task has lasted much longer than expected (`Rules.relief`). Not if tasks are to stay
+    where their data is, or if `due` says how long they do."""
+
     @abstractmethod
     def rules(self, setting: ClusterSetting) -> Rules:
         """The compiled functions."""

@@ -71,6 +71,7 @@ class JsqMaxweight(CountingPolicy):
     """`count=waiting` leaves out tasks in service."""
 
     name: ClassVar[str] = "jsq_maxweight"
+    relieves: ClassVar[bool] = True
     count: str = "all"
 
     def rules(self, setting: ClusterSetting) -> Rules:  # noqa: ARG002

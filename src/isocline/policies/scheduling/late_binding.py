@@ -21,6 +21,9 @@ away relieves those behind as a unit more delays them elsewhere, and the left si
 an overloaded one every help is worth it. On the slotted clock, where services take a slot or two
 and all wait for whole slots, help within the rack follows the paper's own rule, v + 1 > alpha/beta.
 
+How long a service has run already counts for nothing, as if it were exponential. The live scheduler
+adds that (`dispatch.core.relief`): where it lasts on, others start what waits behind it.
+
 Held against the paper's policy with its threshold alpha / gamma on 768 systems, which
 `benchmarks/late_binding.py` makes: 8 and 100 servers, 1 to 3 replicas, slowdown 2 and 4, even and
 hot, with racks and without, loads 0.3 to 0.95, three laws of service in continuous time, and the
@@ -168,6 +171,7 @@ class LateBinding(SchedulingPolicy):
     name: ClassVar[str] = "late_binding"
     binds: ClassVar[bool] = False
     by_data: ClassVar[bool] = True
+    relieves: ClassVar[bool] = True
     remembers: ClassVar[int] = FACTS
     memory_time: float = 50.0
 

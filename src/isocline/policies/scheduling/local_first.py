@@ -93,6 +93,7 @@ class LocalFirst(CountingPolicy):
     """`threshold` and `rack_threshold` in tasks; by default local over remote, and rack, rate."""
 
     name: ClassVar[str] = "local_first"
+    relieves: ClassVar[bool] = True
     threshold: float | None = None
     rack_threshold: float | None = None
     count: str = "all"

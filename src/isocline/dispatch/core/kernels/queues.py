@@ -1,10 +1,22 @@
-"""Rebuilding of the lists of waiting tasks, with space for more."""
+"""Lists of waiting tasks: their heads, and their rebuilding with space for more."""
 
 from typing import Any
 
 from isocline.compilation.compiled import kernel
 from isocline.policies.scheduling.contract import ClusterView
-from isocline.policies.scheduling.state.tasks import ENTRIES, JOB, WAITS, unref
+from isocline.policies.scheduling.state.tasks import ENTRIES, JOB, WAITS, oldest, unref
+
+
+@kernel
+def first_waiting(tasks: Any, lists: Any, queue: int) -> int:
+    """Return the row of the oldest task that waits in a queue or list, or NONE.
+
+    Args:
+        tasks: A `Tasks`; ENTRIES and FREE are written, as by `oldest`.
+        lists: A `Lists`; `ring` and mark[LEFT] are written likewise.
+        queue: Its number.
+    """
+    return oldest(tasks, lists, queue)
 
 
 @kernel

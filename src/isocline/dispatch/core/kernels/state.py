@@ -31,7 +31,8 @@ SERIAL = 1  # position in order of submission
     SET_PIPELINED,  # a server gets this pipelined task or, if NONE, the one described
     START_COPY,  # an idle server runs this task, too, or, if NONE, the one described
     SET_RATES,  # the policy's rates have changed
-) = range(16)
+    RELIEVE,  # an idle server starts the first task of a queue; in place of the row is the queue
+) = range(17)
 
 NEEDS_SPACE = 20  # beside YES: the core is to make space before the next event
 DOWN_LENGTH = 1 << 28

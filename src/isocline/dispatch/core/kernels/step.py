@@ -28,6 +28,7 @@ from isocline.dispatch.core.kernels.state import (
     FINISHED,
     NEEDS_SPACE,
     PIPELINE,
+    RELIEVE,
     REQUEUE_MANY,
     REQUEUE_PREFETCHED,
     SERVER_LOST,
@@ -60,6 +61,7 @@ from isocline.policies.scheduling.state.transitions import (
     hand_out,
     level_of,
     mark_busy,
+    start,
 )
 
 
@@ -126,6 +128,12 @@ def _update(
         _start_copy(state, view, server, task)
     elif what == SERVER_LOST:
         _lose_server(state, view, core, server)
+    elif what == RELIEVE:
+        queue = task
+        mark_busy(view, server)
+        state.turn(queue, view, state.turns)
+        start(state, view, server, queue)
+        record_start(state, view, core, server, queue)
     elif what == UNQUEUE:
         unqueue(state, view, task)
         unref(view.tasks, view.lists, task)
@@ -224,7 +232,7 @@ def step(
         what: The event, one of `kernels.state`.
         server: Server of the event, if any.
         task: Row of its task, if any; NONE at SET_PIPELINED and START_COPY for the one that
-            `core.described` describes.
+            `core.described` describes. At RELIEVE the queue.
         born: Submission of an admitted task, s; at PIPELINE and REQUEUE_MANY the idle time of
             servers between two tasks, in service times, 0 without pipelining.
         now: s.
