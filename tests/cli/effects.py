@@ -31,7 +31,7 @@ def _results() -> dict[str, Callable[[], Any]]:
         "isocline.dispatch.batch.runner.run_batch": result,
         "isocline.demo.run.demo": live,
         "isocline.gateway.replay.replay": lambda: DecisionDiff("routing", "gmsr", 1, None),
-        "isocline.report.reproduce.reproduce": lambda: gmsr_tiers.reproduce(True, 0),
+        "isocline.report.reproduce.Figures.make": lambda: gmsr_tiers.reproduce(True, 0),
         "isocline.cli._warming.options_of_simulate": lambda: None,
     }
 
