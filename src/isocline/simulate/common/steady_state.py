@@ -27,7 +27,7 @@ def more_replications(widest: float, count: int, precision: float | None) -> int
 
 
 def require_arrivals(came: int, settings: SharedSettings, what: str) -> None:
-    """Raise UsageError if nothing arrived in the measured part of a settings."""
+    """Raise UsageError if nothing arrived in the measured part of a run."""
     if not came:
         raise UsageError(
             f"from {settings.warmup or 0.0:g} s, where the warm-up ends, to "
