@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from isocline.simulate.scheduling.results import ClusterComparison, ClusterSweep
 
     Found = Comparison | Sweep | ClusterComparison | ClusterSweep
-    # The proof for each load that no policy can serve; of None for the load of the file.
+    # The proof for each load that no policy can serve; of None where there is no other load.
     Beyond = dict[float | None, InfeasibleError]
 
 
@@ -22,14 +22,11 @@ def document(found: "Found | None", beyond: "Beyond", policies: Sequence[str]) -
     Of several loads, some of which no policy can serve, it is the proof for the largest, with the
     documents of all loads as `loads`.
     """
-    if found is not None and not beyond:
+    if not beyond:
+        assert found is not None
         return found.to_dict()
-    proofs = [_infeasible(error, policies) for error in beyond.values()]
-    if found is None and len(proofs) == 1:
-        return proofs[0]
-    served = [] if found is None else found.to_dict()["loads"]
-    at_load = [proof | {"load": load} for load, proof in zip(beyond, proofs, strict=True)]
-    return proofs[-1] | {"loads": [*served, *at_load]}
+    proof = _infeasible(list(beyond.values())[-1], policies)
+    return proof if found is None else proof | {"loads": found.to_dict()["loads"]}
 
 
 def _infeasible(error: "InfeasibleError", policies: Sequence[str]) -> dict[str, Any]:

@@ -259,8 +259,8 @@ def command(
 ) -> None:
     """Compare policies, with intervals, beside the bound.
 
-    Exit status 1 if no policy can serve the load; a policy that cannot is called unstable. A trace
-    ends, and has figures at any load.
+    Exit status 1 if no policy can serve the load, or one of several; a policy that cannot is called
+    unstable. A trace ends, and has figures at any load.
     """
     with uncollected():
         system = _output.load_any_and_say(file)
@@ -280,9 +280,10 @@ def command(
         _output.show(report(found))
     if out and found is not None:
         _output.say_written(written(found, out))
-    for share, error in beyond.items():
-        at = f"at load {share:g}: " if share is not None and len(loads) > 1 else ""
-        click.echo(f"isocline: {at}{error}", err=True)
+    if found is None or as_json:  # a table of several loads says it itself
+        for share, error in beyond.items():
+            at = "" if share is None else f"at load {share:g}: "
+            click.echo(f"isocline: {at}{error}", err=True)
     if beyond or found is None or all(policy.status == "unstable" for policy in found.results):
         ctx.exit(NEGATIVE)
 
@@ -293,10 +294,9 @@ def _routing(
     """Results at the loads that can be served, and the proofs for those that cannot."""
     from isocline.errors import InfeasibleError
     from isocline.model.curves import PoolCurve
-    from isocline.simulate.routing.compare import DEFAULT_POLICIES, simulate
+    from isocline.simulate.routing.compare import DEFAULT_POLICIES, simulate, sweep
     from isocline.simulate.routing.delay import Delay
     from isocline.simulate.routing.failure import Failure
-    from isocline.simulate.routing.results import Sweep
     from isocline.simulate.routing.slowdown import Slowdown
 
     pools = any(isinstance(backend.curve, PoolCurve) for backend in system.backends)
@@ -315,17 +315,13 @@ def _routing(
     options["slowdowns"] = [Slowdown.parse(text) for text in given["slowdowns"]]
     half_life = options.pop("half_life")
     options["learn"] = _learning(half_life) if given["learn"] else None
-    done: list[Comparison] = []
-    beyond: Beyond = {}
-    each: list[float | None] = [*sorted(loads)] or [None]
-    for load in each:
-        try:
-            done.append(simulate(system, load=load, **options))
-        except InfeasibleError as error:
-            beyond[load] = error
-    if len(loads) > 1 and done:
-        return Sweep(tuple(done)), beyond
-    return next(iter(done), None), beyond
+    try:
+        if len(loads) > 1:
+            found = sweep(system, loads=loads, **options)
+            return found, {one.load: one.error for one in found.infeasible}
+        return simulate(system, load=loads[0] if loads else None, **options), {}
+    except InfeasibleError as error:
+        return None, {None: error}
 
 
 def _learning(half_life: float | None) -> "Learning":
