@@ -11,14 +11,16 @@ from isocline.model.curves import HyperbolicCurve as Hyperbolic
 from isocline.model.curves import KneeCurve as Knee
 
 FloatArray = npt.NDArray[np.float64]
+MaskArray = npt.NDArray[np.bool_]
 
 
 def workloads(curves: Sequence[Curve], inflow: FloatArray, price: FloatArray) -> FloatArray:
     """(B,) jobs N with l(N) = inflow and 1/l'(N) = price, which must agree.
 
-    Up to half load from the inflow, beyond from the price: at a load of 1 - 1e-9 the inflow tells N
-    to seven digits only, and near an empty backend the price tells nothing. Where a curve is
-    straight, as that of `servers` is, one price holds for many N: the inflow tells N at any load.
+    From the inflow or from the price, whichever tells N more precisely: at a load of 1 - 1e-9 the
+    inflow tells N to seven digits only, and near an empty backend the price tells nothing. Where a
+    curve is straight, as that of `servers` is, or a sharp knee below its bend, one price holds for
+    many N: the inflow tells N at any load.
 
     Args:
         curves: The service curves.
@@ -37,12 +39,26 @@ def workloads(curves: Sequence[Curve], inflow: FloatArray, price: FloatArray) ->
             if kind not in ALL.values() or not some[0].strictly_concave:
                 found[at] = by_share
             else:
-                found[at] = np.where(q <= 0.5, by_share, _by_price(kind, some, price[at]))
+                by_price = _by_price(kind, some, price[at])
+                found[at] = np.where(_price_tells_more(kind, some, q), by_price, by_share)
     return np.maximum(found, 0.0)
 
 
 def _column(curves: Sequence[Curve], name: str) -> FloatArray:
     return np.array([getattr(curve, name) for curve in curves])
+
+
+def _price_tells_more(kind: type[Curve], curves: Sequence[Curve], q: FloatArray) -> MaskArray:
+    """(B,) whether a rounding of the price moves N by less than one of the inflow does, about.
+
+    By dN = d(1/price) / l'' and dN = d(inflow) / l' that is l'^2 < l |l''|, which holds from a share
+    q of the capacity on: 1/3 for hyperbolic curves, 1/2 for exponential ones. With z - 1 =
+    (N/knee)^p of a knee it is z - 1 > 1/(p + 1) or so, and q^p = (z - 1)/z.
+    """
+    if kind is Knee:
+        p = _column(curves, "sharpness")
+        return np.asarray(p * np.log(q) > -np.log1p(p))
+    return q > 0.5
 
 
 def _by_share(kind: type[Curve], curves: Sequence[Curve], q: FloatArray) -> FloatArray:
