@@ -105,7 +105,8 @@ def moment(seed: int, load: float) -> Moment | None:
     """A random one; None where a finite step cannot tell who splits.
 
     The marginal rates change by 1e-5 at most: those that stay level differ by 1e-10 times their
-    curvature after that, those that do not by 1e-5 times their difference in speed.
+    curvature after that, those that do not by 1e-5 times their difference in speed, which may be
+    small where another backend is much faster.
     """
     system = random_system(seed, load)
     at = random_state(np.random.default_rng(seed), system)
@@ -118,7 +119,7 @@ def moment(seed: int, load: float) -> Moment | None:
     after = marginals(system, later)
     spread = np.abs(after[:, None] / after[None, :] - 1.0)
     together = np.abs(before[:, None] / before[None, :] - 1.0) < 1e-9
-    if (together & (spread > 1e-9) & (spread < 3e-8)).any():
+    if (together & (spread > 2e-10) & (spread < 3e-8)).any():
         return None
     found = structure_of(system.graph, after, same=3e-9)
     return Moment(system, served(system, at), velocity, numbered(found))

@@ -51,9 +51,9 @@ def _column(curves: Sequence[Curve], name: str) -> FloatArray:
 def _price_tells_more(kind: type[Curve], curves: Sequence[Curve], q: FloatArray) -> MaskArray:
     """(B,) whether a rounding of the price moves N by less than one of the inflow does, about.
 
-    By dN = d(1/price) / l'' and dN = d(inflow) / l' that is l'^2 < l |l''|, which holds from a share
-    q of the capacity on: 1/3 for hyperbolic curves, 1/2 for exponential ones. With z - 1 =
-    (N/knee)^p of a knee it is z - 1 > 1/(p + 1) or so, and q^p = (z - 1)/z.
+    By dN = d(1/price) / l'' and dN = d(inflow) / l', relative errors alike, that is l'^2 < l |l''|,
+    which holds from a share q of the capacity on: 1/3 for hyperbolic curves, 1/2 for exponential
+    ones. For a knee, with z - 1 = (N/knee)^p, it is z - 1 > 1/p or so, and q^p = (z - 1)/z.
     """
     if kind is Knee:
         p = _column(curves, "sharpness")
