@@ -23,7 +23,8 @@ demo: $(STAMP)demo
 # Tests of one file run in one process as far as may be, so that a kernel is compiled once. Those that
 # start a Ray or Dask cluster need extras, and the machine to themselves: one file after the other.
 ON_CLUSTERS := tests/dispatch/engines/ray/test_ray_engine.py tests/dispatch/engines/ray/test_faults_ray.py \
-	tests/dispatch/engines/dask/test_dask_engine.py tests/dispatch/engines/dask/test_faults_dask.py \
+	tests/dispatch/engines/dask/test_connection.py tests/dispatch/engines/dask/test_dask_engine.py \
+	tests/dispatch/engines/dask/test_faults_dask.py \
 	tests/dispatch/batch/test_cluster_runs.py
 FIGURES := $(wildcard tests/report/test_reproduce*.py) tests/studies
 pytest = $(1) -n 3 --dist worksteal

@@ -2,13 +2,44 @@
 
 import asyncio
 import itertools
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, final
 
 if TYPE_CHECKING:
-    from distributed import Client
+    from distributed import Client, Future
 
 _links = itertools.count(1)
+_AGAIN = 0.05  # s until a call that Dask cancelled is made once more
+
+
+class CallCancelledError(OSError):
+    """Dask cancelled a call of ours, as it does to calls under way when a worker is lost."""
+
+
+@contextmanager
+def foreign_cancellations() -> Iterator[None]:
+    """Raise a CallCancelledError where a call is cancelled though nobody cancelled our task.
+
+    Such a cancellation would end the task without a word, and what waits for it would never end.
+    """
+    try:
+        yield
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        raise CallCancelledError("Dask cancelled a call as it lost a worker") from error
+
+
+async def _insisting(call: Callable[[], Any]) -> Any:
+    """Await a call, and make it again as often as Dask cancels it."""
+    while True:
+        try:
+            with foreign_cancellations():
+                return await call()
+        except CallCancelledError:
+            await asyncio.sleep(_AGAIN)
 
 
 @final
@@ -31,9 +62,15 @@ class Connection:
 
     async def at_all(self, workers: list[str], function: Any, *args: Any) -> Any:
         """Call it at some workers; returns the answers of those that are there."""
-        return await self.client.run(
-            function, self.engine, *args, workers=workers, on_error="ignore"
+        return await _insisting(
+            lambda: self.client.run(
+                function, self.engine, *args, workers=workers, on_error="ignore"
+            )
         )
+
+    async def result(self, future: "Future[Any]") -> list[Any]:
+        """Wait for a future; returns its result in a list, which is empty if it failed."""
+        return list(await _insisting(lambda: self.client.gather([future], errors="skip")))
 
     def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[None]:
         """Start a coroutine that ends by itself or with the connection."""

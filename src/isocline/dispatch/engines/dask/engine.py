@@ -27,7 +27,7 @@ from isocline.dispatch.engines.common.remote_node import Answer
 from isocline.dispatch.engines.common.settings import code_of
 from isocline.dispatch.engines.dask import worker_context as at_node
 from isocline.dispatch.engines.dask.chunks import Chunks
-from isocline.dispatch.engines.dask.connection import Connection
+from isocline.dispatch.engines.dask.connection import Connection, foreign_cancellations
 from isocline.dispatch.engines.dask.membership import Membership
 from isocline.dispatch.engines.dask.worker_thread import Server, Worker
 from isocline.errors import UsageError
@@ -173,7 +173,7 @@ class DaskEngine:
                 chunk = self._chunks.future(work.chunk)
                 future = server.submit(self._link.client, self._link.engine, work, number, chunk)
                 self._release()
-            answers = await self._link.client.gather([future], errors="skip")
+            answers = await self._link.result(future)
             event = answers[0] if answers else await self._failed(server, work, future)
         except CancelledError as error:
             if work.attempt not in server.tasks:
@@ -222,7 +222,8 @@ class DaskEngine:
         worker, future = server.worker.address, self._chunks.future(chunk)
         holders = [address for address in self._places.at(chunk) if self._members.names(address)]
         if future is not None and holders:
-            with suppress(OSError, KeyError):  # the scheduler or the chunk is gone
+            # The scheduler or the chunk is gone.
+            with suppress(OSError, KeyError), foreign_cancellations():
                 size = await self._chunks.size(self._link.client, chunk)
                 held = bool(await self._link.at(worker, at_node.fetch, future.key, holders, size))
         if self._members.servers.get(name) is server:

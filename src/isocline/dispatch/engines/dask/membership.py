@@ -10,7 +10,11 @@ from isocline.dispatch.engines.base import Emit, NodeLost, NodeUp
 from isocline.dispatch.engines.common.chunk_places import ChunkPlaces
 from isocline.dispatch.engines.dask import worker_context as at_node
 from isocline.dispatch.engines.dask.chunks import Chunks
-from isocline.dispatch.engines.dask.connection import Connection
+from isocline.dispatch.engines.dask.connection import (
+    CallCancelledError,
+    Connection,
+    foreign_cancellations,
+)
 from isocline.dispatch.engines.dask.worker_thread import Server, Worker, nodes_of
 
 _POLL = 1.0  # s between looks at the cluster, but
@@ -86,7 +90,10 @@ class Membership:
         """Look at the workers of the cluster, and at the chunks they hold."""
         try:
             async with self._looking:  # an older look must not undo a newer
-                await self._see()
+                with foreign_cancellations():
+                    await self._see()
+        except CallCancelledError:
+            return  # the next look is soon
         except OSError as error:
             for address in self.addresses():
                 self._leave(address, f"Dask's scheduler cannot be reached: {error}")
