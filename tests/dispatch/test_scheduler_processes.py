@@ -1,5 +1,6 @@
 """The scheduler over real processes: workers and drivers that are killed, Ctrl-C."""
 
+import ctypes
 import math
 import os
 import signal
@@ -13,6 +14,7 @@ from pathlib import Path
 import cloudpickle
 import pytest
 
+from isocline.dispatch.engines.processes import ProcessEngine
 from isocline.dispatch.errors import TimeLimitError
 from isocline.dispatch.rules import Rules
 from isocline.dispatch.scheduler import Scheduler
@@ -217,3 +219,26 @@ def test_a_limit_is_named_as_it_was_given_though_the_task_ran_on() -> None:
     said = r"its limit of 0\.25 s \(it was stopped after \d[.\d]* s\); give it more time"
     with Scheduler(nodes=1, patience=0.5) as scheduler, pytest.raises(TimeLimitError, match=said):
         scheduler.submit(deaf, limit=0.25).result()
+
+
+def test_those_whose_holder_cannot_answer_wait_for_it(tmp_path: Path) -> None:
+    """A task that keeps Python's lock keeps its node's data from the others; that costs no task."""
+    began = tmp_path / "began"
+
+    def work(name: str) -> str:
+        if name == "long":
+            began.touch()
+            ctypes.PyDLL(None).usleep(1_600_000)  # which keeps the lock, unlike CDLL
+        return name
+
+    engine = ProcessEngine(2, loader=str, silence=1.0)
+    with Scheduler(engine, locations=lambda _: ["n0"]) as live:
+        warm = [live.submit(work, f"w{i}") for i in range(6)]
+        assert [future.result(60.0) for future in warm] == [f"w{i}" for i in range(6)]
+        long = live.submit(work, "long")
+        while not began.exists():
+            time.sleep(0.01)
+        later = [live.submit(work, f"c{i}") for i in range(4)]
+        assert [future.result(120.0) for future in later] == [f"c{i}" for i in range(4)]
+        assert long.result(60.0) == "long"
+    assert live.statistics().failed == 0

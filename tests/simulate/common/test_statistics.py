@@ -11,7 +11,7 @@ from isocline.simulate.common.measured import Blocks
 from isocline.simulate.common.statistics.intervals import interval
 from isocline.simulate.common.statistics.stability import Trend, trend
 from isocline.simulate.common.statistics.student_t import quantile
-from isocline.simulate.common.statistics.warm_up import mser5, warm_up
+from isocline.simulate.common.statistics.warm_up import mser5, settled, warm_up
 from isocline.simulate.common.steady_state import discarded
 from isocline.simulate.routing.run_settings import RunSettings
 
@@ -106,10 +106,20 @@ def test_a_run_that_is_short_for_what_it_remembers_is_refused_as_before() -> Non
     assert sum(warm_up(number) is not None for number in refused) <= len(refused) / 20
 
 
+def test_latencies_settle_after_the_longest_of_them() -> None:
+    # 9 of 10 jobs take 1 block; the tenth takes 60, and so none is completed before block 60.
+    slow = np.where(np.arange(240) < 60, 0, 100)
+    fast = np.full(240, 900)
+    total = fast * 1.0 + slow * 60.0 + RNG.normal(0.0, 30.0, 240)
+    assert settled(total, fast + slow) == 60
+    assert settled(np.zeros(240), np.zeros(240, dtype=np.int64)) == 0  # none is timed
+    assert settled(np.full(240, 7.0), np.full(240, 7)) == 0
+
+
 def test_a_run_too_short_for_its_warm_up_names_both_remedies() -> None:
     rising = np.tile(10.0 * (1.0 - np.exp(-np.linspace(0.0, 1.0, 240))), (5, 1))
     many = np.full((5, 240), 1000)
-    blocks = {"gmsr": Blocks(rising, many, many)}
+    blocks = {"gmsr": Blocks(rising, many, many, many[0], np.ones(240))}
     with pytest.raises(RunTooShortError, match=r"--horizon 40 or more, or say by --warmup what to"):
         discarded(RunSettings(10.0), blocks, True, "jobs", "")
 

@@ -163,12 +163,8 @@ class Coordinator:
         match event:
             case Done():
                 self._done(event, now)
-            case Raised(number, node, error, text, unread):
-                self._set_error(number, raised, node, error, text)
-                if unread and self._lost_holder(number):
-                    self._attempt_ended(number, Outcome.LOST, Cause.UNREAD, now)
-                else:
-                    self._attempt_ended(number, Outcome.RAISED, Cause.RAISED, now)
+            case Raised():
+                self._raised(event, now)
             case TimedOut(number, node, seconds):
                 self._set_error(number, over_limit, node, self._limit(number), seconds)
                 self._attempt_ended(number, Outcome.TIMED_OUT, Cause.TIMED_OUT, now)
@@ -189,6 +185,14 @@ class Coordinator:
                 self._node_lost(event, now)
             case NodeGone(name, reason):
                 self._nodes.gone(name, reason)
+
+    def _raised(self, event: Raised, now: float) -> None:
+        number = event.attempt
+        self._set_error(number, raised, event.node, event.error, event.text)
+        if event.unread and (self._lost_holder(number) or self._busy_holder(number)):
+            self._attempt_ended(number, Outcome.LOST, Cause.UNREAD, now)
+        else:
+            self._attempt_ended(number, Outcome.RAISED, Cause.RAISED, now)
 
     def _done(self, event: Done, now: float) -> None:
         attempt = self.attempts.get(event.attempt)
@@ -386,6 +390,18 @@ class Coordinator:
             return False
         names = self._names(self._task_of(attempt))
         return self._nodes.changed > attempt.given or not self._nodes.all_up(names)
+
+    def _busy_holder(self, number: int) -> bool:
+        """Whether a holder of an attempt's chunk runs a task.
+
+        It may do so in code that lets no other thread answer, and that is no fault of this task,
+        which waits for it again.
+        """
+        attempt = self.attempts.get(number)
+        if attempt is None:
+            return False
+        holders = self._nodes.known_of(self._names(self._task_of(attempt)))
+        return any(self.attempts.at.get(holder) for holder in holders)
 
     def _given_up(self, task: Task, action: GiveUp) -> BaseException:
         if action.reason is Reason.QUARANTINED:

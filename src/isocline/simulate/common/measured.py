@@ -24,6 +24,8 @@ class Blocks(NamedTuple):
     number: FloatArray  # (R, n) mean number in the system
     completions: IndexArray  # (R, n)
     arrivals: IndexArray  # (R, n)
+    timed: IndexArray  # (n,) completions whose latency is known, of all replications
+    sojourn: FloatArray  # (n,) sum of their latencies
 
 
 def blocks_of(reps: Sequence[Figures]) -> Blocks:
@@ -32,6 +34,8 @@ def blocks_of(reps: Sequence[Figures]) -> Blocks:
         np.array([rep.number for rep in reps]),
         np.array([rep.completions for rep in reps]),
         np.array([rep.arrivals for rep in reps]),
+        np.sum([rep.timed for rep in reps], axis=0),
+        np.sum([rep.sojourn for rep in reps], axis=0),
     )
 
 

@@ -11,7 +11,7 @@ from isocline.simulate.common.measured import Blocks, blocks_of
 from isocline.simulate.common.replication import Figures
 from isocline.simulate.common.run_settings import SharedSettings
 from isocline.simulate.common.statistics.stability import Trend, trend
-from isocline.simulate.common.statistics.warm_up import warm_up
+from isocline.simulate.common.statistics.warm_up import settled, warm_up
 
 LEAST_COMPLETIONS = 100  # of a run that goes on; one that ends has the jobs that it has
 MOST_REPLICATIONS = 1000
@@ -82,6 +82,18 @@ def grows(blocks: Blocks, settings: SharedSettings) -> bool:
     return trend(blocks.number[:, settings.discarded_blocks :]) is Trend.GROWING
 
 
+def _warm_up(blocks: Blocks) -> int | None:
+    """Blocks to discard of one policy: the number in the system settles, and so do latencies.
+
+    The latter later, where a few backends are much slower than others: at a time t no job of a
+    latency above t has been completed, however long the number has been steady.
+    """
+    of_number = warm_up(blocks.number)
+    if of_number is None:
+        return None
+    return max(of_number, settled(blocks.sojourn, blocks.timed))
+
+
 def discarded(
     settings: SharedSettings, stable: Mapping[str, Blocks], steady: bool, what: str, remedy: str
 ) -> int:
@@ -101,7 +113,7 @@ def discarded(
     longer = f"give --horizon {4 * settings.horizon:.3g} or more{remedy}"
     skip = settings.discarded_blocks
     if settings.warmup is None:
-        found = {name: warm_up(blocks.number) for name, blocks in stable.items()}
+        found = {name: _warm_up(blocks) for name, blocks in stable.items()}
         for name, asked in found.items():
             if asked is None:
                 raise RunTooShortError(

@@ -15,7 +15,7 @@ class ChunkError(IsoclineError):
 
 
 class UnreadError(ChunkError):
-    """Like ChunkError, but one or more holders were gone, and may be there again."""
+    """Like ChunkError, but one or more holders were gone or silent, and may answer later."""
 
 
 class ResultError(IsoclineError):

@@ -10,7 +10,12 @@ from isocline.dispatch.engines.base import Drops, Holds
 from isocline.dispatch.engines.common.attempt import Read
 from isocline.dispatch.engines.common.chunk_store import Store
 from isocline.dispatch.engines.common.errors import ChunkError, UnreadError
-from isocline.dispatch.engines.processes.chunk_server import GoneError, UnansweredError, requested
+from isocline.dispatch.engines.processes.chunk_server import (
+    GoneError,
+    SilentError,
+    UnansweredError,
+    requested,
+)
 
 Notices = list[Holds | Drops]
 
@@ -60,7 +65,8 @@ class ChunkReader:
         if value is not None:
             return Read(value(), False)
         reply = "; ".join(f"{holder}: {error}" for holder, error in answers.items())
-        raise (UnreadError if _ended(answers) else ChunkError)(
+        later = any(isinstance(error, GoneError | SilentError) for error in answers.values())
+        raise (UnreadError if later else ChunkError)(
             f"chunk {chunk!r} cannot be had at {self._name}: "
             f"{reply or 'no node is said to hold it'}; say where it is, or, if the loader reaches "
             "it from every node, make the engine with everywhere=True"

@@ -23,6 +23,10 @@ class UnansweredError(Exception):
     """A node did not deliver a chunk; the message says why."""
 
 
+class SilentError(UnansweredError):
+    """The node is there, and sent nothing for too long."""
+
+
 class GoneError(UnansweredError):
     """A node did not deliver a chunk as its process has ended; it may be started again."""
 
@@ -54,7 +58,7 @@ def _received(channel: socket.socket, size: int) -> Iterator[bytes]:
         try:
             block = channel.recv(min(size, BLOCK))
         except TimeoutError:
-            raise UnansweredError("it fell silent") from None
+            raise SilentError("it fell silent") from None
         except OSError as error:
             raise GoneError(f"it broke off ({error})") from None
         if not block:

@@ -15,6 +15,7 @@ from isocline.simulate.common.run_settings import BATCH
 from isocline.simulate.common.statistics import student_t
 
 FloatArray = npt.NDArray[np.float64]
+IndexArray = npt.NDArray[np.int64]
 
 
 # Halves whose means differ, with a confidence of 95 %, by less than this share of the level agree.
@@ -35,6 +36,21 @@ def warm_up(number: FloatArray) -> int | None:
     errors = _errors(series)
     skip = int(np.argmin(errors[: errors.size // 2 + 1])) * BATCH
     return skip if _halves_agree(number[:, skip:]) else None
+
+
+def settled(total: FloatArray, count: IndexArray) -> int:
+    """Observations, a multiple of 5, to discard of n means `total` / `count`, both (n,).
+
+    By MSER-5 among the first half: a mean is taken of what is left, whatever it is. 0 where five
+    observations together have no count.
+    """
+    whole = total.size // BATCH * BATCH
+    sums, counts = (each[:whole].reshape(-1, BATCH).sum(axis=1) for each in (total, count))
+    if not counts.size or counts.min() == 0:
+        return 0
+    means = sums / counts
+    errors = [float(np.var(means[d:])) / (means.size - d) for d in range(means.size // 2 + 1)]
+    return int(np.argmin(errors)) * BATCH
 
 
 def mser5(series: FloatArray) -> int | None:
