@@ -1,6 +1,7 @@
 import math
 from dataclasses import dataclass, replace
 from io import StringIO
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from rich.console import Console
 from isocline.errors import InfeasibleError, PolicyError, RunTooShortError, UsageError
 from isocline.model.curves import Curve, HyperbolicCurve
 from isocline.model.fleet import Frontend
+from isocline.model.systemfile import load
 from isocline.model.traffic import LognormalSizes, PiecewiseArrivals, Trace
 from isocline.policies.parse import parse
 from isocline.report.tables.comparison import sweep_report
@@ -298,3 +300,14 @@ def test_a_function_is_simulated_as_it_is_by_its_name() -> None:
 def test_a_policy_that_returns_no_candidate_is_caught() -> None:
     with pytest.raises(PolicyError, match="candidates"):
         simulate(mixed(), ["tests.simulate.routing.test_compare:not_an_edge"], **SHORT)
+
+
+def test_the_mean_latency_is_that_of_the_number_in_the_system_where_some_backends_are_slow() -> (
+    None
+):
+    """By Little's law: the slowest jobs must have had time to be completed in the measured part."""
+    system = load(Path(__file__).parents[3] / "examples" / "mixed_fleet.yaml", kind="routing")
+    (found,) = simulate(system, ["jsq"], load=0.8).policies
+    assert found.mean_latency is not None
+    half_width = found.mean_latency.high - found.mean_latency.value
+    assert found.littles_law * found.mean_latency.value < 2.0 * half_width
