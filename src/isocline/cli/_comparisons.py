@@ -31,19 +31,13 @@ def document(found: "Found | None", beyond: "Beyond", policies: Sequence[str]) -
 
 def _infeasible(error: "InfeasibleError", policies: Sequence[str]) -> dict[str, Any]:
     from isocline.simulate.routing.compare import DEFAULT_POLICIES
+    from isocline.simulate.routing.results import proof_of
 
-    return {
-        "kind": "routing",
-        "status": "infeasible",
-        "bottleneck": {"frontends": error.frontends, "backends": error.backends},
-        "supply": error.supply,
-        "capacity": error.capacity,
-        "lower_bound": None,
-        "policies": [
-            {"policy": policy, "status": "unstable", "mean_jobs": None}
-            for policy in policies or DEFAULT_POLICIES
-        ],
-    }
+    unstable = [
+        {"policy": policy, "status": "unstable", "mean_jobs": None}
+        for policy in policies or DEFAULT_POLICIES
+    ]
+    return proof_of(error) | {"policies": unstable}
 
 
 def report(found: "Found") -> "RenderableType":

@@ -67,14 +67,16 @@ def verdict_on(
     Raises:
         RunTooShortError: As `discarded`.
     """
-    stable = {
-        name: reps
+    blocks = {
+        name: blocks_of(reps)
         for name, reps in kept.items()
         if not any(rep.exploded for rep in reps)
-        and not (may_grow and grows(blocks_of(reps), settings))
     }
-    blocks = {name: blocks_of(reps) for name, reps in stable.items()}
-    return Verdict(stable, discarded(settings, blocks, steady, *words))
+    stable = {
+        name: found for name, found in blocks.items() if not (may_grow and grows(found, settings))
+    }
+    skip = discarded(settings, stable, steady, *words)
+    return Verdict({name: kept[name] for name in stable}, skip)
 
 
 def grows(blocks: Blocks, settings: SharedSettings) -> bool:

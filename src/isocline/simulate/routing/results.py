@@ -102,6 +102,18 @@ class Comparison(PolicyComparison[PolicyResult]):
         }
 
 
+def proof_of(error: InfeasibleError) -> dict[str, Any]:
+    """The violated set in the JSON of a load that no policy can serve, in place of large means."""
+    return {
+        "kind": "routing",
+        "status": "infeasible",
+        "bottleneck": {"frontends": error.frontends, "backends": error.backends},
+        "supply": error.supply,
+        "capacity": error.capacity,
+        "lower_bound": None,
+    }
+
+
 @final
 @dataclass(frozen=True)
 class InfeasibleLoad:
@@ -117,15 +129,7 @@ class InfeasibleLoad:
 
     def to_dict(self) -> dict[str, Any]:
         """Its entry of `loads` in the JSON of a sweep."""
-        return {
-            "kind": "routing",
-            "status": "infeasible",
-            "load": self.load,
-            "bottleneck": {"frontends": self.error.frontends, "backends": self.error.backends},
-            "supply": self.error.supply,
-            "capacity": self.error.capacity,
-            "lower_bound": None,
-        }
+        return {"kind": "routing", "status": "infeasible", "load": self.load} | proof_of(self.error)
 
 
 @final

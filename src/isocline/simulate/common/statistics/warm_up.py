@@ -8,6 +8,8 @@ By chance it lies there in 1 to 8 of 100 runs that keep their level, the more th
 in the system forgets. So a run is refused only if its halves do not clearly agree.
 """
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -33,8 +35,7 @@ def warm_up(number: FloatArray) -> int | None:
     found = mser5(series)
     if found is not None:
         return found
-    errors = _errors(series)
-    skip = int(np.argmin(errors[: errors.size // 2 + 1])) * BATCH
+    skip = _best_of_first_half(_in_batches(series).mean(axis=1))
     return skip if _halves_agree(number[:, skip:]) else None
 
 
@@ -44,28 +45,34 @@ def settled(total: FloatArray, count: IndexArray) -> int:
     By MSER-5 among the first half: a mean is taken of what is left, whatever it is. 0 where five
     observations together have no count.
     """
-    whole = total.size // BATCH * BATCH
-    sums, counts = (each[:whole].reshape(-1, BATCH).sum(axis=1) for each in (total, count))
+    counts = _in_batches(count).sum(axis=1)
     if not counts.size or counts.min() == 0:
         return 0
-    means = sums / counts
-    errors = [float(np.var(means[d:])) / (means.size - d) for d in range(means.size // 2 + 1)]
-    return int(np.argmin(errors)) * BATCH
+    return _best_of_first_half(_in_batches(total).sum(axis=1) / counts)
 
 
 def mser5(series: FloatArray) -> int | None:
     """Observations of `series` (n,) to discard, a multiple of 5; None if the run is too short."""
-    errors = _errors(series)
+    batches = _in_batches(series).mean(axis=1)
     # The last quarter is no candidate: the variance of a handful of points is small by chance.
-    best = int(np.argmin(errors[: 3 * errors.size // 4]))
-    return None if best > errors.size // 2 else best * BATCH
+    best = _best(batches, 3 * batches.size // 4)
+    return None if best > batches.size // 2 else best * BATCH
 
 
-def _errors(series: FloatArray) -> FloatArray:
-    """Squared standard error of the mean of what is left after the first d batches, for each d."""
-    batches = series[: series.size // BATCH * BATCH].reshape(-1, BATCH).mean(axis=1)
+def _in_batches(series: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """The whole batches of a series, (n // 5, 5)."""
+    return series[: series.size // BATCH * BATCH].reshape(-1, BATCH)
+
+
+def _best_of_first_half(batches: FloatArray) -> int:
+    """Observations to discard where no more than half may be."""
+    return _best(batches, batches.size // 2 + 1) * BATCH
+
+
+def _best(batches: FloatArray, candidates: int) -> int:
+    """The d < `candidates` after which the mean of what is left has the least standard error."""
     n = batches.size
-    return np.array([float(np.var(batches[d:])) / (n - d) for d in range(n)])
+    return int(np.argmin([float(np.var(batches[d:])) / (n - d) for d in range(candidates)]))
 
 
 def _halves_agree(number: FloatArray) -> bool:
