@@ -25,6 +25,7 @@ from isocline.gateway.core.request_cost import Measure
 from isocline.gateway.proxy import Proxy
 from isocline.learn import Learner
 from isocline.model.curves import Curve, HyperbolicCurve
+from isocline.model.fleet import Work
 from isocline.model.serving_settings import Rules, SizeLimits, TimeLimits
 from isocline.policies.parse import parse
 from tests.builders import fleet
@@ -206,7 +207,7 @@ class Seen:
         """Nothing under way any more, and the core knows it."""
         while self.proxy.in_flight:
             await asyncio.sleep(0.005)
-        core = self.proxy.router.core
+        core = self.proxy.bridge.core
         assert [core.in_flight(b) for b in range(len(self.proxy.connectors))] == [0] * len(
             self.proxy.connectors
         )
@@ -261,11 +262,13 @@ async def proxying(
     policy: str = "gmsr",
     curve: Curve = CURVE,
     measure: Measure | None = None,
+    cache_tokens: int | None = None,
     **more: Any,
 ) -> AsyncIterator[tuple[Seen, list[Backend]]]:
     """A proxy before scripted backends; a text in place of a handler is the URL of another one.
 
-    With `measure` curves are learned, in the work that it measures. All is closed afterwards, also
+    With `measure` curves are learned, in the work that it measures; with `cache_tokens` each
+    backend has a prefix cache. All is closed afterwards, also
     where an assertion fails within.
     """
     async with AsyncExitStack() as stack:
@@ -279,6 +282,9 @@ async def proxying(
             addresses.append(BackendAddress(f"b{i}", f"http://127.0.0.1:{backends[-1].port}"))
         edges = neighbours or [range(len(handlers)) for _ in frontends]
         system = fleet([curve] * len(handlers), [0.1] * len(frontends), edges)
+        if cache_tokens is not None:
+            cached = tuple(replace(it, cache_tokens=cache_tokens) for it in system.backends)
+            system = replace(system, backends=cached, work=Work("tokens", 100.0, 1.0, 1.0))
         settings = ProxySettings(
             tuple(addresses),
             tuple(frontends),

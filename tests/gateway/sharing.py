@@ -51,7 +51,9 @@ class Shared:
                 int(np.argmin([left for _, left, *_ in jobs]))
             )
             self._core.finished(request, self.now, usage=Usage(0, tokens))
-            self._statistics(access(frontend, backend, at=came, wait=0.0, duration=self.now - came))
+            self._statistics.observer(
+                access(frontend, backend, at=came, wait=0.0, duration=self.now - came)
+            )
         self._serve(time)
 
     def _rate(self, backend: int) -> float:

@@ -13,7 +13,10 @@ from time import monotonic, time
 from typing import Protocol, final
 
 from isocline.gateway.core.actions import Cause
+from isocline.gateway.core.key_limits import Charge
+from isocline.gateway.core.request_cost import Usage
 from isocline.gateway.memo import Memo
+from isocline.gateway.trace_context import Trace
 
 UNMATCHED = -1  # in place of a number: no frontend, no backend
 CLIENT_GONE = 499  # in the log only, as nginx has it
@@ -52,6 +55,14 @@ class Access:
     failures: tuple[tuple[int, Cause], ...] = ()  # attempts that failed: backend, why
     refusals: tuple[tuple[int, int], ...] = ()  # attempts answered by "full": backend, status
     upgraded: bool = False
+    priority: int = 0
+    tenant: str = ""
+    key: str = ""  # name of its API key
+    charge: Charge | None = None  # if its key has limits
+    request_id: bytes = b""  # empty: ids are not read
+    trace: Trace | None = None  # None: traces are not read
+    model: str = ""  # that was asked for, where it was read
+    usage: Usage | None = None  # tokens, where they are read and the response tells them
 
     @property
     def wait(self) -> float:
@@ -67,7 +78,7 @@ class Access:
 Observer = Callable[[Access], None]
 
 
-class Out(Protocol):
+class LogSink(Protocol):
     """Sink of log lines, such as a file opened for text."""
 
     def write(self, text: str, /) -> object: ...
@@ -84,7 +95,7 @@ class AccessLog:
 
     def __init__(
         self,
-        out: Out,
+        out: LogSink,
         frontends: Sequence[str],
         backends: Sequence[str],
         policy: str,
@@ -99,8 +110,8 @@ class AccessLog:
         self._frontends = {number: _text(name) for number, name in enumerate(frontends)}
         self._backends = {number: _text(name) for number, name in enumerate(backends)}
         self._policy = _text(policy)
-        # The same words come again and again.
-        self._said = _Said(_MOST)
+        # Most requests have the same few texts.
+        self._texts = _JsonTexts(_MOST)
         self._candidates = _Candidates(self._backends)
         self._clock, self._unix_time = clock, unix_time
         self._waiting: list[Access] = []
@@ -129,22 +140,29 @@ class AccessLog:
         if access.first_token is not None:
             more += ',"first_token_ms":%.3f' % (1e3 * (access.first_token - access.arrived))
         if access.candidates:
-            told = ",".join([self._candidates[it] for it in access.candidates])
-            more += f',"candidates":{{{told}}}'
+            shown = ",".join([self._candidates[it] for it in access.candidates])
+            more += f',"candidates":{{{shown}}}'
         if access.reason:
             more += f',"reason":{_text(access.reason)}'
         if access.refusals:
             more += f',"refused":{{{self._refused(access.refusals)}}}'
         if access.upgraded:
             more += ',"upgraded":true'
+        more += _client(access)
+        if access.model:
+            more += f',"model":{_text(access.model)}'
+        if access.request_id:
+            more += f',"request_id":{_text(access.request_id.decode("latin-1"))}'
+        if access.trace is not None:
+            more += _ids(access.trace)
         arrived, ended = access.arrived, access.ended
         sent = ended if access.sent is None else access.sent
         return _LINE % (
             self._time(since + arrived),
             access.peer,
-            self._said[access.method],
-            self._said[access.host],
-            self._said[access.target.partition(b"?")[0]],
+            self._texts[access.method],
+            self._texts[access.host],
+            self._texts[access.target.partition(b"?")[0]],
             access.status,
             self._frontends.get(access.frontend, "null"),
             self._backends.get(access.backend, "null"),
@@ -170,9 +188,29 @@ class AccessLog:
         return f"{self._date}.{int(1e3 * (seconds - second)):03d}Z"
 
 
+def _client(access: Access) -> str:
+    """Format whose a request is."""
+    more = ""
+    if access.key:
+        more = f',"key":{_text(access.key)}'
+    if access.tenant:
+        more += f',"tenant":{_text(access.tenant)}'
+    if access.priority:
+        more += f',"priority":{access.priority}'
+    return more
+
+
+def _ids(trace: Trace) -> str:
+    """Format the ids of a trace, by OpenTelemetry's names."""
+    return (
+        f',"trace_id":"{trace.trace_id.decode()}","span_id":"{trace.span_id.decode()}"'
+        f',"trace_flags":"{trace.flags:02x}"'
+    )
+
+
 @final
-class _Said(Memo[bytes, str]):
-    """Memo of clients' texts as JSON."""
+class _JsonTexts(Memo[bytes, str]):
+    """Memo of clients' texts as JSON strings."""
 
     def __missing__(self, words: bytes) -> str:
         text = _text(words.decode("latin-1"))

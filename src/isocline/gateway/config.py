@@ -7,6 +7,7 @@ All times are in seconds and all sizes in bytes. What a system file gives as it 
 import hashlib
 import ipaddress
 import ssl
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, final
 from urllib.parse import urlsplit
@@ -18,7 +19,8 @@ from isocline.gateway.tls.certificate_files import (
     refuse_passphrase,
 )
 from isocline.gateway.tls.listener import ListenerContext
-from isocline.model.serving_settings import Cors, Match, SizeLimits, TimeLimits
+from isocline.model.endpoint import port_problem, shown
+from isocline.model.serving_settings import Cors, KeyLimit, Match, SizeLimits, TimeLimits
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -86,8 +88,9 @@ class BackendAddress:
             port_is_good = False
         scheme_is_good = parts.scheme in ("http", "https")
         if not (scheme_is_good and parts.hostname and port_is_good) or parts.query:
+            problem = port_problem(self.url) or "it is not one to send requests to"
             raise UsageError(
-                f"url: {self.url!r} is not one to send requests to; "
+                f"url: {shown(self.url)}: {problem}; "
                 "give http://host:port or https://host:port, with a path if it has one"
             )
 
@@ -136,6 +139,22 @@ class FrontendRule:
 
 @final
 @dataclass(frozen=True)
+class Sampling:
+    """Choice of the requests that are traced.
+
+    Attributes:
+        share: Of the traces that begin here, those that are recorded.
+        follows_parent: A request of a trace is recorded where its caller was; else by its trace id.
+        continues: A request goes on with the trace that it names; else each one begins its own.
+    """
+
+    share: float = 1.0
+    follows_parent: bool = True
+    continues: bool = True
+
+
+@final
+@dataclass(frozen=True)
 class ProxySettings:
     """All settings of the data plane.
 
@@ -143,11 +162,18 @@ class ProxySettings:
         trusted: Networks of proxies whose Forwarded and X-Forwarded-* are passed on; others' are
             replaced.
         key_digests: SHA-256 of the accepted API keys, see `digest`; empty: no key needed.
+        key_names: Name of each of them.
+        key_limits: Limits of the keys that have any, by name.
         cors: Which web pages may call; None: the backends decide.
         upgrades: Protocols, in lower case, to which a connection may be upgraded.
         candidates: Give observers the candidates of each choice: 1 us for each backend and request.
         tokens: Count the tokens of responses: 2 us for each piece of a stream.
+        prompts: Read the beginning of each prompt, for what backends have cached of it.
+        session: Name of a header, in lower case, that names a session in place of its prompt.
+        token_block: Tokens in a block of a prompt that comes as tokens; 0: it is read as text.
         ask_usage: Request usage of streams whose clients do not, and remove it from the response.
+        request_ids: Read the id of each request, or make one; else of those that are recorded.
+        sampling: Which requests are traced; None: trace context passes through as it is.
     """
 
     backends: tuple[BackendAddress, ...]
@@ -157,11 +183,18 @@ class ProxySettings:
     sizes: SizeLimits = field(default_factory=SizeLimits)
     trusted: tuple[Network, ...] = ()
     key_digests: tuple[bytes, ...] = ()
+    key_names: tuple[str, ...] = ()
+    key_limits: Mapping[str, KeyLimit] = field(default_factory=dict)
     cors: Cors | None = None
     upgrades: tuple[str, ...] = ("websocket",)
     candidates: bool = True
     tokens: bool = False
     ask_usage: bool = False
+    prompts: bool = False
+    session: bytes = b""
+    request_ids: bool = False
+    sampling: Sampling | None = None
+    token_block: int = 0
 
     def __post_init__(self) -> None:
         _require_distinct("listener", [listener.name for listener in self.listeners])

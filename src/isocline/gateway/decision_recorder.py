@@ -16,7 +16,7 @@ from isocline.user_code import is_own
 class DecisionRecorder(Wrapped):
     """Wrapper of a policy that keeps its first `most` decisions behind the policy's memory.
 
-    Its memory (E, M) gets rows: one that counts them, then one for each decision, edge first.
+    Its memory (E, M) gets rows: one that counts them, then as many as hold their edges.
     """
 
     def __init__(self, policy: RoutingPolicy, most: int):
@@ -31,7 +31,8 @@ class DecisionRecorder(Wrapped):
     def memory(self, setting: Setting) -> FloatArray:
         own = super().memory(setting)
         self._rows = own.shape[0]
-        kept = np.zeros((own.shape[0] + 1 + self._most, max(own.shape[1], 1)))
+        width = max(own.shape[1], 1)
+        kept = np.zeros((own.shape[0] + 1 + -(-self._most // width), width))
         kept[: own.shape[0], : own.shape[1]] = own
         return kept
 
@@ -41,10 +42,11 @@ class DecisionRecorder(Wrapped):
 
         def note(candidates: Any, view: Any, now: float, rng: Any) -> int:
             edge = choose(candidates, view, now, rng)
-            counter = view.memory.shape[0] - most - 1
+            height, width = view.memory.shape
+            counter = height - 1 - (most + width - 1) // width
             count = int(view.memory[counter, 0])
             if count < most:
-                view.memory[counter + 1 + count, 0] = edge
+                view.memory[counter + 1 + count // width, count % width] = edge
                 view.memory[counter, 0] = count + 1.0
             return edge  # type: ignore[no-any-return]
 
@@ -56,4 +58,4 @@ class DecisionRecorder(Wrapped):
     def edges(self, view: View) -> npt.NDArray[np.int64]:
         """Edges of the decisions so far."""
         count = int(view.memory[self._rows, 0])
-        return view.memory[self._rows + 1 : self._rows + 1 + count, 0].astype(np.int64)
+        return view.memory[self._rows + 1 :].ravel()[:count].astype(np.int64)

@@ -1,4 +1,7 @@
-"""The hot path: modules on every request's way, which a build may compile (docs/serve.md)."""
+"""The hot path: modules on every request's way, which a build may compile.
+
+See docs/router-speed.md.
+"""
 
 from importlib.machinery import ExtensionFileLoader
 

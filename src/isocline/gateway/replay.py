@@ -10,7 +10,7 @@ to the bit.
 """
 
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, final
 
 import numpy as np
 import numpy.typing as npt
@@ -96,12 +96,12 @@ def driven(
     """Edges that the core returned for the same events, (decisions,)."""
     rules = Rules(stop_at_peak=False)  # the simulator's frontends do not hold
     core = Core(prepared.setting, policy, stream(seed, 0, POLICY), rules)
-    world = _World(prepared, core, seed)
+    run = _LiveRun(prepared, core, seed)
     for event in events(prepared.tables(2), seed):
-        world.happen(event)
-        if len(world.edges) == decisions:
+        run.handle(event)
+        if len(run.edges) == decisions:
             break
-    return np.array(world.edges)
+    return np.array(run.edges)
 
 
 class Event(NamedTuple):
@@ -139,8 +139,9 @@ def _draw(system: System, state: Any, gap: Any, who: Any, coin: Any) -> None:
     state[0], state[1] = s0, s1
 
 
-class _World:
-    """Backends and the clock."""
+@final
+class _LiveRun:
+    """Core, backends and clock."""
 
     def __init__(self, prepared: Prepared, core: Core, seed: int):
         self.core = core
@@ -155,7 +156,7 @@ class _World:
         self._prepared = prepared
         self._rate = prepared.rates(64)
 
-    def happen(self, event: Event) -> None:
+    def handle(self, event: Event) -> None:
         self.now += event.gap
         if event.who >= 0:
             self._arrive(event.who)

@@ -6,15 +6,18 @@ import math
 import pytest
 
 from isocline.errors import PolicyError, UsageError
-from isocline.gateway.core.actions import Hold, Reject, Send
+from isocline.gateway.core.actions import Cause, Hold, Reject, Send
 from isocline.gateway.core.build import core_of
 from isocline.gateway.core.notices import OF_POLICY
 from isocline.gateway.serve.worker_core import rehearse
 from isocline.learn import Learner
+from isocline.model.curves import HyperbolicCurve
 from isocline.model.serving_settings import EjectionRule, HoldingRule, RetryRule, Rules
 from isocline.policies.parse import parse
 from tests.builders import fleet
 from tests.gateway.core.cores import FAST, SLOW, SMALL, core, sent
+
+QUICK = HyperbolicCurve(30.0, 2.0)
 
 # N as it is known
 
@@ -76,9 +79,9 @@ def test_a_report_that_is_too_old_is_forgotten() -> None:
 
 def test_what_another_core_has_in_flight_is_counted() -> None:
     made = core(FAST, SLOW)
-    made.carried(0, 0.0, 20)
+    made.carried_over(0, 0.0, 20)
     assert made.arrived(0.0, 0).backend == 1  # type: ignore[union-attr]
-    made.carried(0, 1.0, -20)
+    made.carried_over(0, 1.0, -20)
     assert made.workload(0, 1.0)[0] == 0
 
 
@@ -157,10 +160,11 @@ def test_a_request_is_finished_once() -> None:
 # Learning, and the rest
 
 
-def test_curves_are_learned_and_used() -> None:
+@pytest.mark.parametrize("policy", ["gmsr", "gmsr_secant"])
+def test_curves_are_learned_and_used(policy: str) -> None:
     """One backend finishes ten times as fast; nothing else tells them apart."""
     system = fleet([SLOW, SLOW], [1.0])
-    made = core_of(system, parse("gmsr"), learner=Learner(2), rules=Rules(stop_at_peak=False))
+    made = core_of(system, parse(policy), learner=Learner(2), rules=Rules(stop_at_peak=False))
     running: list[tuple[float, Send]] = []
     for step in range(3000):
         now = 0.0501 * step
@@ -176,6 +180,24 @@ def test_curves_are_learned_and_used() -> None:
     assert made.feedback
     fitted = made.feedback.learner.fitted(0)
     assert float(fitted.rate(1.0)) == pytest.approx(10.0, rel=0.2)
+
+
+@pytest.mark.parametrize("policy", ["gmsr", "gmsr_secant", "gmsr_ahead:lag=0.3", "gmsr_hold"])
+def test_other_curves_are_used_as_if_they_had_been_there_from_the_start(policy: str) -> None:
+    changed, other = core(FAST, SLOW, FAST, policy=policy), core(FAST, QUICK, SLOW, policy=policy)
+    changed.curves_changed({2: SLOW, 1: QUICK}, 0.0)
+    for made in (changed, other):
+        made.reported(0, 0.0, jobs=9)
+    assert changed.explain(0) == other.explain(0)
+    for step in range(200):
+        now = 0.02 * step
+        one, two = changed.arrived(now, 0), other.arrived(now, 0)
+        assert isinstance(one, Send)
+        assert one == two
+        if step % 3 == 0:
+            for made in (changed, other):
+                made.finished(one.request, now)
+    assert changed.explain(0) == other.explain(0)
 
 
 def test_a_share_of_a_backend_is_learned_as_the_whole() -> None:
@@ -237,3 +259,37 @@ def test_a_policy_that_leaves_the_graph_is_an_error() -> None:
 def test_rules_out_of_range_are_refused(make: object, words: str) -> None:
     with pytest.raises(UsageError, match=words):
         make()  # type: ignore[operator]
+
+
+def test_what_waited_at_an_earlier_core_waits_no_longer_than_it_would_have() -> None:
+    rule = HoldingRule(seconds=10.0, most=9)
+    before, after = core(SMALL, holding=rule), core(SMALL, holding=rule)
+    sent(before, 2)
+    held = [before.arrived(float(t), 0) for t in (0, 1, 2)]
+    assert all(isinstance(it, Hold) for it in held)
+    sent(after, 2)
+    waiting = before.release([0])
+    assert [it.number for it in waiting] == [it.request for it in held]
+    assert before.held(0) == 0
+    assert before.tick(100.0) == []
+    moved = [after.moved(it, 6.0, 0) for it in waiting]
+    assert [it.deadline for it in moved if isinstance(it, Hold)] == [10.0, 11.0, 12.0]
+    assert after.waiting_queue.wait(0, 7.0) == 7.0  # since the first arrived
+    (late,) = after.tick(10.5)
+    assert isinstance(late, Reject)
+    assert late.status == 504
+    (then,) = after.finished(1, 10.6)
+    assert isinstance(then, Send)
+    assert then.request == moved[1].request
+
+
+def test_a_request_that_failed_at_a_backend_stays_with_the_core_that_knows_it() -> None:
+    made = core(SMALL, SMALL, holding=HoldingRule(seconds=10.0, most=9))
+    failed = next(it for it in sent(made, 4) if it.backend == 0)
+    made.backend_down(0, 1.0)
+    fresh = made.arrived(1.0, 0)
+    outcome, *_ = made.failed(failed.request, 1.0, Cause.CONNECT, sent=False, idempotent=True)
+    assert isinstance(fresh, Hold)
+    assert isinstance(outcome, Hold)
+    assert [it.number for it in made.release([0])] == [fresh.request]
+    assert made.held(0) == 1

@@ -8,9 +8,17 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from isocline.gateway.core.actions import Action, Cause, Close, Hold, Reject, Send
 from isocline.gateway.core.build import core_of
+from isocline.gateway.core.request import Profile
 from isocline.learn import Learner
 from isocline.model.curves import HyperbolicCurve, TableCurve
-from isocline.model.serving_settings import EjectionRule, HoldingRule, RefusalRule, RetryRule, Rules
+from isocline.model.serving_settings import (
+    EjectionRule,
+    HoldingRule,
+    RefusalRule,
+    RetryRule,
+    Rules,
+    SharingRule,
+)
 from isocline.policies.parse import parse
 from tests.builders import fleet
 
@@ -29,17 +37,28 @@ class Machine(RuleBasedStateMachine):
     """Keeps beside the core what a data plane would know."""
 
     @initialize(
-        policy=st.sampled_from(["gmsr", "gmsr_hold", "power_of_d", "peak_ewma", "round_robin"]),
+        policy=st.sampled_from(
+            [
+                "gmsr",
+                "gmsr_hold",
+                "gmsr_secant",
+                "power_of_d",
+                "peak_ewma",
+                "round_robin",
+            ]
+        ),
         learned=st.booleans(),
         slow_start=st.sampled_from([0, 3]),
+        shared=st.booleans(),
     )
-    def start(self, policy: str, learned: bool, slow_start: int) -> None:
+    def start(self, policy: str, learned: bool, slow_start: int, shared: bool) -> None:
         rules = Rules(
             HoldingRule(seconds=4.0, most=3),
             EjectionRule(failures=2, least=4, window=3.0, first=2.0, longest=8.0, floor=FLOOR),
             RetryRule(attempts=ATTEMPTS, share=0.5, least=1.0, window=5.0),
             RefusalRule(first=0.5, longest=4.0),
             oldest_report=3.0,
+            sharing=SharingRule("x-tenant", {"a": 3.0}, "x-priority") if shared else None,
             slow_start=slow_start,
         )
         learner = Learner(4) if learned else None
@@ -72,6 +91,9 @@ class Machine(RuleBasedStateMachine):
                     assert number not in self.held
                     assert action.deadline > self.now
                     self.held[number] = action.deadline
+                    if action.displaced:
+                        assert action.displaced.request in self.held
+                        self.note([action.displaced])
                 case Reject():
                     assert number not in self.sent
                     self.held.pop(number, None)
@@ -82,11 +104,15 @@ class Machine(RuleBasedStateMachine):
                     assert number not in self.sent
                     self.ended.add(number)
 
-    @rule(frontend=st.integers(0, 2))
-    def arrive(self, frontend: int) -> None:
+    @rule(
+        frontend=st.integers(0, 2),
+        priority=st.sampled_from([0, 0, 0, -1, 2]),
+        tenant=st.sampled_from(["", "a", "b"]),
+    )
+    def arrive(self, frontend: int, priority: int, tenant: str) -> None:
         number = self.core.arrivals + 1
         self.frontend[number] = frontend
-        action = self.core.arrived(self.now, frontend)
+        action = self.core.arrived(self.now, frontend, Profile(priority, tenant))
         assert action.request == number
         self.note([action])
 
@@ -161,9 +187,20 @@ class Machine(RuleBasedStateMachine):
     def report(self, backend: int, jobs: int, late: float) -> None:
         self.note(self.core.reported(backend, self.now, jobs, self.now - late))
 
-    @rule(backend=st.integers(0, 3), kind=st.sampled_from(["up", "up", "down", "drain"]))
+    @rule(
+        backend=st.integers(0, 3),
+        kind=st.sampled_from(["up", "up", "down", "drain", "undrain", "undrain"]),
+    )
     def change(self, backend: int, kind: str) -> None:
         self.note(getattr(self.core, f"backend_{kind}")(backend, self.now))
+
+    @rule(backend=st.integers(0, 3), share=st.sampled_from([0.05, 0.3, 0.5, 1.0]))
+    def limit(self, backend: int, share: float) -> None:
+        self.note(self.core.share_changed(backend, share, self.now))
+
+    @rule(backend=st.integers(0, 3), weight=st.sampled_from([0.1, 1.0, 3.0]))
+    def weigh(self, backend: int, weight: float) -> None:
+        self.note(self.core.weight_changed(backend, weight, self.now))
 
     @rule(seconds=st.floats(0.0, 3.0))
     def wait(self, seconds: float) -> None:

@@ -138,7 +138,7 @@ def test_with_none_up_clients_hear_at_once_and_the_held_wait_on() -> None:
     assert made.backend_up(0, 3.0) == [Send(3, 0)]
 
 
-def test_a_drained_backend_gets_nothing_until_it_is_up_again() -> None:
+def test_a_drained_backend_gets_nothing_until_its_drain_ends() -> None:
     made = core(FAST, SLOW)
     (one,) = sent(made, 1)
     made.backend_drain(0, 1.0)
@@ -146,8 +146,11 @@ def test_a_drained_backend_gets_nothing_until_it_is_up_again() -> None:
     assert made.in_flight(0) == 1
     made.finished(one.request, 2.0)
     assert made.in_flight(0) == 0
-    made.backend_up(0, 3.0)
-    assert sent(made, 1, 3.0)[0].backend == 0
+    made.backend_down(0, 3.0)
+    made.backend_up(0, 4.0)  # by its health checks: the drain is the operator's
+    assert sent(made, 1, 4.0)[0].backend == 1
+    made.backend_undrain(0, 5.0)
+    assert sent(made, 1, 5.0)[0].backend == 0
 
 
 def test_a_backend_that_comes_back_starts_slowly() -> None:

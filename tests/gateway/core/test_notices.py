@@ -66,7 +66,7 @@ def test_drains_are_told_once() -> None:
     for _ in range(2):
         made.backend_drain(0, 1.0)
     for _ in range(2):
-        made.backend_up(0, 2.0)
+        made.backend_undrain(0, 2.0)
     assert texts(made) == [(0, "draining: it gets no more requests"), (0, "no longer draining")]
 
 

@@ -46,8 +46,8 @@ class Told:
     def backend_up(self, backend: int) -> None:
         self.health.append(("up", backend))
 
-    def backend_down(self, backend: int) -> None:
-        self.health.append(("down", backend))
+    def backend_down(self, backend: int, known: bool = False) -> None:
+        self.health.append(("still down" if known else "down", backend))
 
     def reported(self, backend: int, jobs: int, measured: float) -> None:
         self.reports.append((backend, jobs, measured))
@@ -220,9 +220,9 @@ def test_a_reload_keeps_what_is_known_of_the_same_addresses() -> None:
             async with watching(Checks(slow), *urls, before=watch) as (_, again, _):
                 assert again.health == []
             async with watching(Checks(OFTEN), *urls, before=watch) as (after, again, _):
-                assert again.health == [("down", 0)]  # at once
+                assert again.health == [("still down", 0)]  # at once
                 await until(lambda: after.records[0].health.asked > 5)
-                assert again.health == [("down", 0)]
+                assert again.health == [("still down", 0)]
             async with watching(Checks(OFTEN), *reversed(urls), before=watch) as (_, again, _):
                 assert again.health == []  # the names have other addresses now
 
@@ -415,14 +415,14 @@ def test_sixty_hung_backends_do_not_keep_a_good_one_waiting() -> None:
 @pytest.mark.parametrize(
     ("make", "problem"),
     [
-        (lambda: HealthCheck(path="health"), "path 'health' is none; give one as /health"),
-        (lambda: HealthCheck(path="/a b"), "path '/a b' is none"),
+        (lambda: HealthCheck(path="health"), "path 'health' is invalid; give one such as /health"),
+        (lambda: HealthCheck(path="/a b"), "path '/a b' is invalid"),
         (lambda: HealthCheck(every=0.0), "every is 0.0; give a time"),
         (lambda: HealthCheck(rise=0), "rise is 0; give 1 or more"),
         (lambda: HealthCheck(status=(399, 200)), "status is 399 to 200"),
         (lambda: Poll(server="vlm"), "server 'vlm' is unknown; give auto, emulator, vllm"),
-        (lambda: Poll(path="ftp://x/"), "path 'ftp://x/' is none"),
-        (lambda: Poll(path="http://x:99999/"), "path 'http://x:99999/' is none"),
+        (lambda: Poll(path="ftp://x/"), "path 'ftp://x/' is invalid"),
+        (lambda: Poll(path="http://x:99999/"), "path 'http://x:99999/' is invalid"),
         (lambda: Poll(timeout=float("inf")), "timeout is inf"),
         (lambda: Poll(largest=0), "largest is 0"),
         (lambda: Monitor([], Checks(None, (None,)), Told()), "1 for 0 backends; give one for each"),

@@ -60,7 +60,8 @@ class Heard:
     def backend_up(self, backend: int) -> None:
         self.health.append(("up", backend, self._questions(backend)))
 
-    def backend_down(self, backend: int) -> None:
+    def backend_down(self, backend: int, known: bool = False) -> None:
+        assert not known  # as no monitor was before
         self.health.append(("down", backend, self._questions(backend)))
 
     def reported(self, backend: int, jobs: int, measured: float) -> None:

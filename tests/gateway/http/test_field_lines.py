@@ -44,6 +44,16 @@ def test_secrets_and_long_lines_are_not_kept(line: bytes) -> None:
     assert not lines
 
 
+def test_lines_that_are_new_in_each_request_do_not_drive_out_the_others() -> None:
+    lines = FieldLines({}, {})
+    assert lines[b"Accept: text/plain"]
+    for number in range(10_000):
+        for name in (b"TraceParent", b"x-request-id"):
+            line = b"%b: %d" % (name, number)
+            assert lines[line] == (name.lower(), b"%d" % number, line + b"\r\n", None)
+    assert list(lines) == [b"Accept: text/plain"]
+
+
 def test_a_line_that_cannot_be_read_is_refused_each_time() -> None:
     head = b"GET / HTTP/1.1\r\nHost: a b\r\n\r\n"
     for _ in range(2):

@@ -10,12 +10,12 @@ from isocline.gateway.metrics import Recorder, Snapshot
 from isocline.gateway.metrics.snapshot import (
     BackendSnapshot,
     FrontendSnapshot,
-    LiveBackend,
     LiveFrontend,
     Pair,
 )
 from isocline.model.fleet import RoutingSystem
 from isocline.theory.routing.equilibrium import fluid_optimum
+from tests.gateway.metrics.fleet_snapshots import backend
 
 
 def settings_of(system: RoutingSystem) -> ProxySettings:
@@ -104,7 +104,7 @@ def window_at_optimum(
 
 
 def _live(system: RoutingSystem) -> Snapshot:
-    names: Sequence[str] = [backend.name for backend in system.backends]
+    names: Sequence[str] = [it.name for it in system.backends]
     frontends = {
         it.name: FrontendSnapshot(
             0, LiveFrontend(1, 0, [names[b] for b in system.graph.neighbours(f)])
@@ -113,22 +113,11 @@ def _live(system: RoutingSystem) -> Snapshot:
     }
     backends = {
         it.name: BackendSnapshot(
-            live=LiveBackend(
-                workers=1,
+            live=backend(
+                it.name,
                 url="http://127.0.0.1",
-                in_flight=0,
-                up=1,
-                draining=0,
-                ejected=0,
-                full=0,
-                workload=0,
-                age=None,
-                limit=None,
-                idle_connections=0,
-                service_rate=0.0,
                 marginal_rate=1.0,
                 given={"type": it.curve.type, **it.curve.parameters()},
-                learned=None,
             )
         )
         for it in system.backends

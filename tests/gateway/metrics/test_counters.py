@@ -11,13 +11,19 @@ from isocline.gateway.access_log import Access
 from isocline.gateway.core import rejections
 from isocline.gateway.core.actions import Action, Cause, Reject, Send
 from isocline.gateway.core.build import core_of
-from isocline.gateway.core.request import Request
+from isocline.gateway.core.core import Core
+from isocline.gateway.core.key_limits import Charge
+from isocline.gateway.core.request import Profile, Request
+from isocline.gateway.core.request_cost import Usage
+from isocline.gateway.core.tenants import OTHERS, Tenant
 from isocline.gateway.metrics import Snapshot, merged
 from isocline.gateway.metrics.curve_intervals import curve_of
 from isocline.gateway.metrics.histogram import BOUNDS, SHOWN, add, cumulative, percentile
-from isocline.gateway.metrics.snapshot import LearnedCurve, Pair
+from isocline.gateway.metrics.snapshot import KeySnapshot, LearnedCurve, Pair, TenantSnapshot
+from isocline.gateway.metrics.summary import statistics
 from isocline.histogram import Histogram
 from isocline.learn import Learner
+from isocline.learn.learner import Change
 from isocline.model.curves import (
     Curve,
     ExponentialCurve,
@@ -27,6 +33,7 @@ from isocline.model.curves import (
     ServersCurve,
     TableCurve,
 )
+from isocline.model.serving_settings import Rules, SharingRule
 from isocline.policies.parse import parse
 from tests.builders import fleet, mixed
 from tests.gateway.metrics.seeing import access, random_accesses, settings_of, statistics_of
@@ -38,7 +45,7 @@ CORE = core_of(SYSTEM, parse("gmsr"))
 def counted(*accesses: Access) -> Snapshot:
     statistics = statistics_of(SYSTEM)
     for one in accesses:
-        statistics(one)
+        statistics.observer(one)
     return statistics.snapshot(CORE, 10.0)
 
 
@@ -101,7 +108,7 @@ def rejected(action: Action) -> Access:
     return access(0, -1, attempts=0, first_byte=None, status=action.status, reason=action.reason)
 
 
-ASKED = Request(1, 0, 0.0)
+ASKED = Request(1, 0, 0.0, Tenant(""))
 BROKEN = {"status": 200, "reason": Cause.RESET.reason, "failures": failures(Cause.RESET)}
 
 
@@ -180,7 +187,7 @@ def test_a_worker_that_ended_leaves_its_counts_only() -> None:
 
 
 def test_counts_go_on_by_name_through_a_reload() -> None:
-    """The backends change places; a request that came before has its old number."""
+    """The backends change places; a request of the core before has its old number."""
     core = core_of(SYSTEM, parse("gmsr"))
     statistics = statistics_of(SYSTEM)
     sent = core.arrived(0.0, 0)
@@ -189,12 +196,15 @@ def test_counts_go_on_by_name_through_a_reload() -> None:
     turned = fleet([HyperbolicCurve(6.0, 5.0), HyperbolicCurve(40.0, 12.0)], [1.0])
     turned = replace(turned, backends=tuple(reversed(SYSTEM.backends)))
     after = core_of(turned, parse("gmsr"))
-    statistics.reloaded(core, 5.0, turned, settings_of(turned), "jsq")
-    statistics(access(0, 0, at=4.0))
-    statistics(access(0, 0, at=6.0))
-    statistics(access(0, 0, at=7.0))
+    before = statistics.observer
+    before(access(0, 0, at=4.0))
+    observer = statistics.observer_of(turned, settings_of(turned))
+    statistics.reloaded(core, 5.0, observer, "jsq")
+    before(access(0, 0, at=4.5))  # it ends after the reload, and is of the core before it
+    for at in (6.0, 7.0, 8.0):
+        observer(access(0, 0, at=at))
     seen = statistics.snapshot(after, 9.0)
-    assert {b: pair.served for b, pair in seen.pairs["f0"].items()} == {"b0": 1, "b1": 2}
+    assert {b: pair.served for b, pair in seen.pairs["f0"].items()} == {"b0": 2, "b1": 3}
     assert seen.backends[there].job_seconds == 5.0
     assert seen.policy == "jsq"
     assert seen.frontends["f1"].live is None
@@ -210,7 +220,7 @@ def test_what_the_core_knows_is_told() -> None:
     held = core.arrived(2.0, 0)
     assert isinstance(sent, Send)
     assert isinstance(held, Reject)
-    core.backend_up(0, 3.0)
+    core.backend_undrain(0, 3.0)
     seen = statistics_of(SYSTEM).snapshot(core, 3.25)
     first, second = seen.backends["b0"].live, seen.backends["b1"].live
     assert first is not None
@@ -260,3 +270,104 @@ def test_learned_curves_of_workers_weigh_by_what_they_rest_on() -> None:
     assert together.learned is not None
     assert together.learned.completions == 40.0
     assert float(curve_of(together).rate(2.0)) == pytest.approx(1.25 * 2.0 / 3.0)
+
+
+def tenant_core(weights: dict[str, float]) -> Core:
+    rules = Rules(sharing=SharingRule("x-tenant", weights))
+    return core_of(SYSTEM, parse("gmsr"), rules=rules)
+
+
+def asking(core: Core, name: str, now: float, frontend: int = 0) -> Action:
+    return core.arrived(now, frontend, Profile(tenant=name))
+
+
+def test_tenants_are_counted_through_a_reload_and_over_processes() -> None:
+    statistics, core = statistics_of(SYSTEM), tenant_core({"a": 3.0})
+    for name in ("a", "a", "b"):
+        sent = asking(core, name, 1.0)
+        assert isinstance(sent, Send)
+        core.finished(sent.request, 2.0, status=200 if name == "a" else 500)
+    seen = statistics.snapshot(core, 3.0).tenants
+    assert seen == {"a": TenantSnapshot(2, 2.0, 0, 3.0), "b": TenantSnapshot(0, 1.0, 0, 1.0)}
+    after = tenant_core({"a": 4.0})
+    observer = statistics.observer_of(SYSTEM, settings_of(SYSTEM))
+    statistics.reloaded(core, 3.0, observer, "gmsr")
+    asking(after, "a", 4.0)
+    snapshot = statistics.snapshot(after, 5.0)
+    assert snapshot.tenants["a"] == TenantSnapshot(2, 3.0, 0, 4.0)
+    assert merged([snapshot, snapshot]).tenants["a"] == TenantSnapshot(4, 6.0, 0, 4.0)
+    assert Snapshot.from_json(snapshot.to_json()) == snapshot
+
+
+def test_requests_that_wait_are_told_by_tenant() -> None:
+    rules = Rules(sharing=SharingRule("x-tenant"))
+    core = core_of(fleet([TableCurve(((1, 1.0), (2, 0.5)))], [0.1]), parse("gmsr"), rules=rules)
+    for name in ("a", "b", "b", "c"):
+        asking(core, name, 1.0)
+    assert core.tenants.waiting() == {"b": 2, "c": 1}
+
+
+def test_whatever_names_clients_send_some_hundred_are_told_apart() -> None:
+    core = tenant_core({"known": 2.0, "k*": 3.0})
+    for i in range(5_000):
+        sent = asking(core, f"t{i}", float(i))
+        core.finished(sent.request, float(i))
+    counts = core.tenants.counts
+    assert len(counts) <= 102
+    assert counts["t1"].served == 1
+    assert counts[OTHERS].served == sum(1 for i in range(5_000) if f"t{i}" not in counts)
+    sent = asking(core, "known", 1e4)
+    core.finished(sent.request, 1e4)
+    assert counts["known"].served == 1
+
+
+def test_keys_are_counted_by_name() -> None:
+    refused = replace(access(status=429), key="ann", charge=Charge(5, exceeded="tokens", wait=1.0))
+    used = replace(access(), key="ann", charge=Charge(5, 9.0), usage=Usage(7, 5))
+    seen = counted(refused, used, used, replace(access(), key="bob"), access())
+    assert seen.keys == {
+        "ann": KeySnapshot({429: 1, 200: 2}, {"tokens": 1}, 14, 10),
+        "bob": KeySnapshot({200: 1}),
+    }
+    told = statistics(seen)["keys"][0]
+    assert (told["name"], told["prompt_tokens"]) == ("ann", 14)
+
+
+def test_shares_of_tenants_are_of_work() -> None:
+    tenants = {"a": TenantSnapshot(1, 3.0), "b": TenantSnapshot(5, 1.0)}
+    told = statistics(Snapshot(tenants=tenants))["tenants"]
+    assert [it["share"] for it in told] == [0.75, 0.25]
+
+
+def test_a_pair_without_new_requests_is_not_made_anew() -> None:
+    """Of 2500 pairs most have none between two looks; copies of all take a tenth of a second."""
+    statistics = statistics_of(SYSTEM)
+    statistics.observer(access(0, 0, duration=1.0))
+    statistics.observer(access(1, 0, duration=1.0))
+    first = statistics.snapshot(CORE, 1.0).pairs
+    statistics.observer(access(0, 0, duration=3.0))
+    second = statistics.snapshot(CORE, 2.0).pairs
+    assert second["f1"]["b0"] is first["f1"]["b0"]
+    assert second["f0"]["b0"] is not first["f0"]["b0"]
+    assert (first["f0"]["b0"].served, second["f0"]["b0"].served) == (1, 2)
+    assert first["f0"]["b0"].duration.seconds == 1.0  # what was given away does not grow
+
+
+def test_changes_of_speed_are_counted_through_reloads() -> None:
+    def core() -> Core:
+        return core_of(SYSTEM, parse("gmsr"), learner=Learner(2))
+
+    def seen(snapshot: Snapshot) -> tuple[int, float | None]:
+        live = snapshot.backends["b1"].live
+        assert live is not None
+        assert live.learned is not None
+        assert snapshot.backends["b0"].curve_changes == 0
+        return snapshot.backends["b1"].curve_changes, live.learned.speed
+
+    statistics, before = statistics_of(SYSTEM), core()
+    assert before.feedback is not None
+    assert seen(statistics.snapshot(before, 1.0)) == (0, None)
+    before.feedback.learner.changes += [Change(1, 1.0, 0.5), Change(1, 2.0, 3.0)]
+    assert seen(statistics.snapshot(before, 3.0)) == (2, 3.0)
+    statistics.reloaded(before, 4.0, statistics.observer_of(SYSTEM, settings_of(SYSTEM)), "gmsr")
+    assert seen(statistics.snapshot(core(), 5.0)) == (2, None)

@@ -17,10 +17,15 @@ from isocline.gateway.core.actions import Cause
 from isocline.gateway.core.build import core_of
 from isocline.gateway.metrics import Snapshot, merged, prometheus, statistics
 from isocline.gateway.metrics.failure_reasons import REASON_OF_STATUS, REASON_OF_WORDS
-from isocline.gateway.metrics.history import History
-from isocline.gateway.metrics.optimality import PARTS, Optimality, optimality_between
+from isocline.gateway.metrics.optimality import PARTS, History, Optimality, optimality_between
 from isocline.gateway.metrics.prometheus_format.exposition import exposed
-from isocline.gateway.metrics.snapshot import BackendSnapshot, LearnedCurve, Pair
+from isocline.gateway.metrics.snapshot import (
+    BackendSnapshot,
+    KeySnapshot,
+    LearnedCurve,
+    Pair,
+    TenantSnapshot,
+)
 from isocline.learn import Interval, Learner
 from isocline.model.curves import HyperbolicCurve
 from isocline.policies.parse import parse
@@ -42,8 +47,8 @@ def everything() -> Snapshot:
     core.finished(refused.request, 1.5, status=404)
     seen = statistics_of(SYSTEM)
     for one in random_accesses(40, 2, 2):
-        seen(one)
-    seen(access(reason=Cause.RESET.reason, failures=((0, Cause.RESET),)))
+        seen.observer(one)
+    seen.observer(access(reason=Cause.RESET.reason, failures=((0, Cause.RESET),)))
     told = seen.snapshot(core, 2.0)
     live = told.backends["b0"].live
     assert live is not None
@@ -51,7 +56,15 @@ def everything() -> Snapshot:
     done, seconds = spread(HyperbolicCurve(10.0, 6.0), 60, 5000.0)  # enough to see the bend
     counts = dict(enumerate(zip(done.tolist(), seconds.tolist(), strict=True)))
     live = replace(live, limit=3, closed=1.0, learned=replace(live.learned, cut=3, counts=counts))
-    return replace(told, backends=told.backends | {"b0": replace(told.backends["b0"], live=live)})
+    backends = told.backends | {"b0": replace(told.backends["b0"], live=live)}
+    return replace(
+        told,
+        backends=backends,
+        control_changes={"drain": {"ann": 1}},
+        keys={"ann": KeySnapshot({200: 3, 429: 1}, {"requests": 1}, 10, 20)},
+        spans={"exported": 3},
+        tenants={"ann": TenantSnapshot(3, 4.0, 1, 2.0), "(others)": TenantSnapshot(1, 1.0)},
+    )
 
 
 def account() -> Optimality:

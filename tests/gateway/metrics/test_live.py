@@ -46,7 +46,7 @@ async def routing(
         statistics = Recorder(system, settings, "gmsr")
         # A budget that is never used up, however the failures fall together.
         rules = Rules(retries=RetryRule(share=1.0, least=1e6))
-        proxy = Proxy(core_of(system, parse("gmsr"), rules=rules), settings, [statistics])
+        proxy = Proxy(core_of(system, parse("gmsr"), rules=rules), settings, [statistics.observer])
         await proxy.start()
         stack.push_async_callback(proxy.stop, 0.0)
         yield proxy, statistics
@@ -114,7 +114,7 @@ def test_counts_are_what_clients_saw_whatever_goes_wrong() -> None:
             asked = [asking(), asking("/nowhere"), asking(), b"GARBAGE / HTTP/1.1\r\n\r\n"] * 15
             answers = await asyncio.gather(*(client(proxy, asked) for _ in range(6)))
             await settled(proxy)
-            seen = statistics.snapshot(proxy.router.core, monotonic(), proxy)
+            seen = statistics.snapshot(proxy.bridge.core, monotonic(), proxy)
         told = Counter(status for answer in answers for status, _ in answer)
         broken = sum(pair.broken for row in seen.pairs.values() for pair in row.values())
         gone = told.pop(-1, 0)
@@ -165,7 +165,7 @@ def test_littles_law_and_the_gap_hold_over_real_sockets() -> None:
         async with routing() as (proxy, statistics):
 
             async def snapshots() -> list[Snapshot]:
-                return [statistics.snapshot(proxy.router.core, monotonic(), proxy)]
+                return [statistics.snapshot(proxy.bridge.core, monotonic(), proxy)]
 
             admin = AdminServer("127.0.0.1", 0, snapshots, every=0.2)
             await admin.start()
@@ -207,7 +207,7 @@ def test_two_workers_together_are_what_clients_saw() -> None:
             await settled(first)
             await settled(second)
             both = [
-                it.snapshot(proxy.router.core, monotonic(), proxy)
+                it.snapshot(proxy.bridge.core, monotonic(), proxy)
                 for it, proxy in ((one, first), (two, second))
             ]
         total = merged(Snapshot.from_json(it.to_json()) for it in both)
@@ -220,7 +220,7 @@ def test_two_workers_together_are_what_clients_saw() -> None:
 async def get(port: int, path: str, method: str = "GET") -> tuple[int, bytes, bytes]:
     made = Client(*await asyncio.open_connection("127.0.0.1", port))
     try:
-        request = f"{method} {path} HTTP/1.1\r\nHost: h\r\nAccept: text/plain\r\n\r\n"
+        request = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nAccept: text/plain\r\n\r\n"
         return await made.ask(request.encode())
     finally:
         made.close()
@@ -231,13 +231,13 @@ def test_ready_says_whether_requests_can_go_on() -> None:
         async with routing() as (proxy, statistics):
 
             async def snapshots() -> list[Snapshot]:
-                return [statistics.snapshot(proxy.router.core, monotonic(), proxy)]
+                return [statistics.snapshot(proxy.bridge.core, monotonic(), proxy)]
 
             admin = AdminServer("127.0.0.1", 0, snapshots)
             await admin.start()
             with pytest.raises(UsageError, match="give another port"):
                 await AdminServer("127.0.0.1", admin.port, snapshots).start()
-            core = proxy.router.core
+            core = proxy.bridge.core
 
             async def ready() -> tuple[int, list[str]]:
                 status, _, body = await get(admin.port, "/ready")
@@ -253,7 +253,7 @@ def test_ready_says_whether_requests_can_go_on() -> None:
             core.backend_up(1, monotonic())
             core.backend_drain(1, monotonic())
             assert (await ready())[0] == 503
-            core.backend_up(1, monotonic())
+            core.backend_undrain(1, monotonic())
             assert (await ready())[0] == 200
             proxy.clients.draining = True
             assert await ready() == (503, ["no worker takes requests"])

@@ -258,8 +258,8 @@ def test_servers_that_list_no_models_are_asked_as_for_anything_else(tmp_path: Pa
 
 def test_the_example_of_the_docs_lists_the_union(tmp_path: Path) -> None:
     root = Path(__file__).parents[3]
-    text = (root / "docs/serve.md").read_text().replace("\\\n", " ")
-    commands = re.findall("(?m)^isocline backend .*$", text)
+    text = (root / "docs/start/routed-request.md").read_text().replace("\\\n", " ")
+    commands = re.findall(r"(?m)^\$ isocline backend .*$", text)
     parts = [re.split(" +", it) for it in commands]
     models = [[b for a, b in pairwise(it) if a == "--model"] for it in parts]
     listening = [b for it in parts for a, b in pairwise(it) if a == "--listen"]

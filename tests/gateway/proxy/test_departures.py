@@ -141,7 +141,7 @@ def test_a_client_that_goes_leaves_the_queue_whatever_the_length_of_its_body(
         work, rules = Working(), Rules(HoldingRule(seconds=30.0, most=3))
         sizes = SizeLimits(body=min(waiting, 2**20), bodies=waiting)
         async with proxying(work, sizes=sizes, curve=PEAK_AT_ONE, rules=rules) as (seen, [backend]):
-            core = seen.proxy.router.core
+            core = seen.proxy.bridge.core
             served = await seen.connect()
             served.writer.write(POST)
             await until(lambda: backend.heads)
@@ -297,7 +297,7 @@ def test_a_stream_whose_client_leaves_after_the_last_event_was_served(
             await until(lambda: ends)  # the backend's connection is closed, and not used again
             await seen.settled()
             assert [access.status for access in seen.accesses] == [200 if served else CLIENT_GONE]
-            feedback = seen.proxy.router.core.feedback
+            feedback = seen.proxy.bridge.core.feedback
             assert feedback is not None
             done = sum(done for done, _ in feedback.counts(0).values())
             assert (done > 0) == served

@@ -6,16 +6,18 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from isocline.gateway.access_log import CLIENT_GONE
+from isocline.gateway.config import BackendAddress, FrontendRule
 from isocline.gateway.core.build import core_of
 from isocline.gateway.metrics.failure_reasons import reason_of
 from isocline.gateway.proxy import Proxy
 from isocline.gateway.proxy.backend_connection import BackendConnection
 from isocline.model.curves import TableCurve
-from isocline.model.serving_settings import HoldingRule, RetryRule, Rules, SizeLimits
+from isocline.model.serving_settings import HoldingRule, Match, RetryRule, Rules, SizeLimits
 from isocline.policies.parse import parse
 from tests.builders import fleet
 from tests.gateway.proxies import (
@@ -31,6 +33,7 @@ from tests.gateway.proxies import (
     refusing_port,
     run,
     saying,
+    serving,
     until,
     value_of,
 )
@@ -122,7 +125,7 @@ def test_nobody_to_send_to_is_told_with_a_time_to_come_back() -> None:
     async def told(seen: Seen) -> None:
         client = await seen.connect()
         assert (await client.ask(GET))[0] == 502
-        seen.proxy.router.core.backend_down(0, 1e9)
+        seen.proxy.bridge.core.backend_down(0, 1e9)
         status, head, body = await client.ask(GET)
         assert status == 503
         assert int(value_of(head, b"retry-after") or b"0") >= 1
@@ -333,7 +336,7 @@ def test_requests_past_the_peak_wait_and_then_go() -> None:
         rules = Rules(HoldingRule(seconds=600.0, most=1))
         peak_at_one = TableCurve(((1, 2.0), (2, 1.0)))
         async with proxying(silent, saying(ok()), curve=peak_at_one, rules=rules) as (seen, _):
-            core = seen.proxy.router.core
+            core = seen.proxy.bridge.core
             core.backend_drain(1, 0.0)
             served, held, refused = [await seen.connect() for _ in range(3)]
             served.writer.write(POST)
@@ -343,7 +346,7 @@ def test_requests_past_the_peak_wait_and_then_go() -> None:
             status, head, _ = await refused.ask(POST)
             assert status == 503
             assert value_of(head, b"retry-after") is not None
-            seen.proxy.router.act(core.backend_up(1, 1e6))
+            seen.proxy.bridge.act(core.backend_undrain(1, 1e6))
             assert (await held.response())[0] == 200
 
     run(scenario())
@@ -356,12 +359,12 @@ def test_requests_past_the_peak_wait_no_longer_than_they_may() -> None:
         async with proxying(silent, curve=peak_at_one, rules=rules) as (seen, _):
             served, held = [await seen.connect() for _ in range(2)]
             served.writer.write(POST)
-            await until(lambda: seen.proxy.router.core.in_flight(0) == 1)
+            await until(lambda: seen.proxy.bridge.core.in_flight(0) == 1)
             held.writer.write(POST)
-            await until(lambda: seen.proxy.router.core.held(0) == 1)
+            await until(lambda: seen.proxy.bridge.core.held(0) == 1)
             seen.clock.skip(20.0)
             assert (await held.response())[0] == 504
-            assert seen.proxy.router.core.held(0) == 0
+            assert seen.proxy.bridge.core.held(0) == 0
 
     run(scenario())
 
@@ -429,7 +432,7 @@ def test_memory_stays_bounded_while_a_slow_backend_reads() -> None:
 
             sending = asyncio.ensure_future(send())
             while not sending.done():
-                for exchange in seen.proxy.router.exchanges.values():
+                for exchange in seen.proxy.bridge.exchanges.values():
                     if exchange.backend:
                         assert isinstance(exchange.backend, BackendConnection)
                         buffer = exchange.backend.transport.get_write_buffer_size()
@@ -460,7 +463,7 @@ def test_a_held_body_that_fills_its_connection_at_once_pauses_the_client() -> No
         rules = Rules(HoldingRule(seconds=600.0, most=1))
         peak_at_one = TableCurve(((1, 2.0), (2, 1.0)))
         async with proxying(silent, deaf, curve=peak_at_one, rules=rules) as (seen, _):
-            core = seen.proxy.router.core
+            core = seen.proxy.bridge.core
             core.backend_drain(1, 0.0)
             served, held = await seen.connect(), await seen.connect()
             served.writer.write(POST)
@@ -474,7 +477,7 @@ def test_a_held_body_that_fills_its_connection_at_once_pauses_the_client() -> No
                 if it.exchange and (it.exchange.head.length or 0) > 2
             ]
             assert not connection.paused
-            seen.proxy.router.act(core.backend_up(1, 1e6))
+            seen.proxy.bridge.act(core.backend_undrain(1, 1e6))
             await until(lambda: seen.proxy.clients.bodies.size < size)  # it has a connection
             assert connection.paused
 
@@ -507,6 +510,99 @@ def test_a_stop_lets_what_is_under_way_end() -> None:
                 await seen.connect()
             busy.close()
             idle.close()
+
+    run(scenario())
+
+
+def test_what_waits_goes_to_the_backends_of_a_reload() -> None:
+    may_answer = asyncio.Event()
+    gone = TableCurve(((1, 2.0), (2, 1.0)))  # full with one job
+
+    def slow(backend: Backend) -> Handler:
+        async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            while await read_request(reader, backend):
+                await may_answer.wait()
+                writer.write(ok(b"before"))
+
+        return handle
+
+    def numbered(backend: Backend) -> Handler:
+        async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            while await read_request(reader, backend):
+                writer.write(ok(b"after %d" % len(backend.heads)))
+
+        return handle
+
+    def asking(number: int) -> bytes:
+        return POST.replace(b"POST /", b"POST /%d" % number)
+
+    async def scenario() -> None:
+        rules = Rules(HoldingRule(seconds=600.0, most=9))
+        names = [FrontendRule("gone", Match(path="/gone")), FrontendRule("all")]
+        async with (
+            proxying(slow, curve=gone, rules=rules, frontends=names) as (seen, _),
+            serving(numbered) as fresh,
+        ):
+            proxy: Proxy = seen.proxy
+            first, *waiting = [await seen.connect() for _ in range(4)]
+            served = asyncio.ensure_future(first.ask(asking(0)))
+            await until(lambda: proxy.in_flight)
+            for number, client in enumerate(waiting, start=1):
+                client.writer.write(asking(number))
+            await until(lambda: proxy.bridge.core.held(1) == 3)
+            # Every backend is another, and frontends have other numbers.
+            old = proxy.bridge.core
+            core = core_of(fleet([CURVE], [0.1]), parse("gmsr"), rules=rules)
+            address = BackendAddress("fresh", f"http://127.0.0.1:{fresh.port}")
+            settings = replace(
+                proxy.settings, backends=(address,), frontends=(FrontendRule("all"),)
+            )
+            proxy.replace(core, settings)
+            assert old.held(1) == 0
+            for client in waiting:
+                status, _, body = await client.response()
+                assert status == 200
+                assert body.startswith(b"after ")
+            assert sorted(head.split()[1] for head in fresh.heads) == [b"/1", b"/2", b"/3"]
+            may_answer.set()
+            assert (await served)[2] == b"before"  # what was sent stays where it is
+            await until(lambda: len(seen.accesses) == 4)
+            found = [it for it in seen.accesses if it.target != b"/0"]
+            assert [(it.frontend, it.backend, it.status) for it in found] == [(0, 0, 200)] * 3
+
+    run(scenario())
+
+
+def test_what_waits_stays_where_a_reload_has_nothing_for_it() -> None:
+    may_answer = asyncio.Event()
+
+    def slow(backend: Backend) -> Handler:
+        async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            while await read_request(reader, backend):
+                await may_answer.wait()
+                writer.write(ok())
+
+        return handle
+
+    async def scenario() -> None:
+        rules = Rules(HoldingRule(seconds=600.0, most=9))
+        one = TableCurve(((1, 2.0), (2, 1.0)))
+        async with proxying(slow, curve=one, rules=rules) as (seen, _):
+            proxy: Proxy = seen.proxy
+            first, second = await seen.connect(), await seen.connect()
+            served = asyncio.ensure_future(first.ask(POST))
+            await until(lambda: proxy.in_flight)
+            second.writer.write(POST)
+            await until(lambda: proxy.bridge.core.held(0))
+            old = proxy.bridge.core
+            for frontend in ("another", "all"):
+                core = core_of(fleet([one], [0.1]), parse("gmsr"), rules=rules)
+                if frontend == "all":
+                    core.backend_down(0, seen.clock())
+                proxy.replace(core, replace(proxy.settings, frontends=(FrontendRule(frontend),)))
+                assert (old.held(0), core.held(0)) == (1, 0)
+            may_answer.set()
+            assert (await served)[0] == (await second.response())[0] == 200
 
     run(scenario())
 

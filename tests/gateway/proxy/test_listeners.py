@@ -116,7 +116,7 @@ def test_a_backends_own_key_replaces_all_that_a_client_shows() -> None:
             async with proxying("http://127.0.0.1:1") as (seen, _):
                 before = seen.proxy.settings
                 settings = ProxySettings((address,), before.frontends, before.listeners)
-                seen.proxy.replace(seen.proxy.router.core, settings)
+                seen.proxy.replace(seen.proxy.bridge.core, settings)
                 client = await seen.connect()
                 await client.ask(post(b"x", BEARER + b"theirs", API_KEY + b"theirs too"))
                 client.close()
@@ -245,7 +245,7 @@ def test_load_in_head_and_trailers_reaches_the_core() -> None:
                 _, head, _ = await client.ask(post(b""))
                 assert b"load" not in head.lower()
                 await seen.settled()
-                workloads.append(seen.proxy.router.core.workload(0, 0.0)[0])
+                workloads.append(seen.proxy.bridge.core.workload(0, 0.0)[0])
             assert workloads[1] == workloads[0] + 2
             client.close()
 
@@ -268,7 +268,7 @@ def test_websockets_pass_and_count_as_one_job_while_they_last() -> None:
                     for message in ("hello", "x" * 1_000_000):
                         await socket.send(message)
                         assert await socket.recv() == message
-                    assert seen.proxy.router.core.in_flight(0) == 1
+                    assert seen.proxy.bridge.core.in_flight(0) == 1
                 await seen.settled()
                 assert seen.accesses[-1].upgraded
                 assert seen.accesses[-1].returned > 1_000_000
@@ -359,7 +359,7 @@ def test_tls_on_both_sides(
                 async with proxying("http://127.0.0.1:1", listeners=listeners) as (seen, _):
                     proxy: Proxy = seen.proxy
                     settings = ProxySettings((backend,), proxy.settings.frontends, listeners)
-                    proxy.replace(proxy.router.core, settings)
+                    proxy.replace(proxy.bridge.core, settings)
                     client = await seen.connect(ssl=context)
                     for _ in range(2):
                         assert (await client.ask(post(b"")))[0] == status
@@ -487,6 +487,6 @@ def test_a_taken_port_is_a_clear_error() -> None:
                 (Listener(port=seen.port),),
             )
             with pytest.raises(UsageError, match=f"cannot listen on 127.0.0.1:{seen.port}"):
-                await Proxy(seen.proxy.router.core, settings).start()
+                await Proxy(seen.proxy.bridge.core, settings).start()
 
     run(scenario())

@@ -38,7 +38,7 @@ def test_malformed_messages_trouble_nobody_else(side: str, secure: bool, tmp_pat
             proxy: Proxy = seen.proxy
             backend = BackendAddress("b0", url, ca_file=ca if secure else None)
             settings = ProxySettings((backend,), proxy.settings.frontends, listeners)
-            proxy.replace(proxy.router.core, settings)
+            proxy.replace(proxy.bridge.core, settings)
 
             def connect() -> Awaitable[Client]:
                 return seen.connect(client_tls)

@@ -68,7 +68,7 @@ def test_a_report_counts_others_exactly(stream: bool) -> None:
             while emulator.engine.sharing.running < 2:
                 await asyncio.sleep(0.01)
             client = await seen.connect()
-            core = seen.proxy.router.core
+            core = seen.proxy.bridge.core
             for _ in range(3):
                 assert (await client.ask(post(1, stream)))[0] == 200
                 await seen.settled()

@@ -181,7 +181,7 @@ def test_within_tls_only_the_backend_can_say_that_its_response_is_whole(
             backend = BackendAddress("b0", f"https://localhost:{port}", ca_file=ca)
             proxy: Proxy = seen.proxy
             settings = ProxySettings((backend,), proxy.settings.frontends, (Listener(port=0),))
-            proxy.replace(proxy.router.core, settings)
+            proxy.replace(proxy.bridge.core, settings)
             client = await seen.connect()
             whole = True
             try:
@@ -349,7 +349,7 @@ def test_an_early_response_is_passed_on_though_the_backend_closes(
             proxy: Proxy = seen.proxy
             backend = BackendAddress("b0", url, ca_file=ca)
             settings = ProxySettings((backend,), proxy.settings.frontends, (Listener(port=0),))
-            proxy.replace(proxy.router.core, settings)
+            proxy.replace(proxy.bridge.core, settings)
             got = []
             for _ in range(5):
                 client = await seen.connect()

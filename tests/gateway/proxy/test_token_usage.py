@@ -24,7 +24,7 @@ def text(said: str | None, index: int = 0, reason: str | None = None, **more: ob
 
 
 def usage(prompt: int, output: int) -> dict[str, Any]:
-    details = {"prompt_tokens_details": {"cached_tokens": 1}}
+    details = {"prompt_tokens_details": {"cached_tokens": prompt - 1}}
     return {"completion_tokens": output, "prompt_tokens": prompt, **details}
 
 
@@ -74,8 +74,8 @@ CUTS = st.lists(st.integers(0, 4000), max_size=8)
 def test_three_choices_of_five_tokens_are_fifteen(server: str, places: list[int]) -> None:
     """llama.cpp says 5, of whichever choice; vLLM opens and ends each choice with no token."""
     body = b"".join(encode(one) for one in (*OPENING, *THREE, *ENDS[server], DONE))
-    prompt = None if server == "vLLM, without usage" else 21
-    assert told(body, places, TokenRatios()) == Usage(prompt, 15)
+    read = (None, 15, None) if server == "vLLM, without usage" else (21, 15, 20)
+    assert told(body, places, TokenRatios()) == Usage(*read)
 
 
 @given(CUTS)
@@ -86,10 +86,10 @@ def test_three_choices_of_a_document(places: list[int]) -> None:
     ]
     said = {"choices": choices, "model": "mid", "usage": usage(21, 5), "timings": timings(20, 1, 5)}
     ratios = TokenRatios()
-    assert told(json.dumps(said).encode(), places, ratios, stream=False) == Usage(21, 15)
+    assert told(json.dumps(said).encode(), places, ratios, stream=False) == Usage(21, 15, 20)
     del said["timings"]
     said["usage"] = usage(21, 15)
-    assert told(json.dumps(said).encode(), places, ratios, stream=False) == Usage(21, 15)
+    assert told(json.dumps(said).encode(), places, ratios, stream=False) == Usage(21, 15, 20)
 
 
 def test_what_an_event_of_several_tokens_holds_is_learned_from_other_responses() -> None:
@@ -98,7 +98,7 @@ def test_what_an_event_of_several_tokens_holds_is_learned_from_other_responses()
     stream = b"".join((OPENING[0], *merged, text("", 0, "length")))
     ratios = TokenRatios()
     assert told(stream + DONE, [], ratios) == Usage(None, 13)  # nothing is known yet
-    assert told(stream + event([], usage=usage(4, 20)) + DONE, [], ratios) == Usage(4, 20)
+    assert told(stream + event([], usage=usage(4, 20)) + DONE, [], ratios) == Usage(4, 20, 3)
     assert told(stream + DONE, [], ratios) == Usage(None, 20)
     short = b"".join((OPENING[0], text(" token token token"), text("", 0, "stop"), DONE))
     assert told(short, [], ratios) == Usage(None, 3)
@@ -110,7 +110,7 @@ def test_documents_teach_the_length_of_a_token_too() -> None:
     choice = {"finish_reason": "length", "index": 0, "message": {"content": " token" * 30}}
     said = {"choices": [choice], "model": "mid", "usage": usage(4, 30)}
     ratios = TokenRatios()
-    assert told(json.dumps(said).encode(), [], ratios, stream=False) == Usage(4, 30)
+    assert told(json.dumps(said).encode(), [], ratios, stream=False) == Usage(4, 30, 3)
     assert told(b"".join((text(" token" * 7), DONE)), [], ratios) == Usage(None, 7)
 
 
@@ -169,3 +169,23 @@ def test_a_line_without_an_end_takes_little_memory_and_its_usage_is_read() -> No
     tracemalloc.stop()
     tokens.feed(b'","usage":{"prompt_tokens":3,"completion_tokens":4}}\n\n')
     assert tokens.usage(TokenRatios()) == Usage(3, 4)
+
+
+@pytest.mark.parametrize(
+    ("said", "read"),
+    [
+        ({"prompt_tokens": 9, "completion_tokens": 4, "prompt_tokens_details": None}, (9, 4, None)),
+        (
+            {"prompt_tokens": 9, "prompt_tokens_details": {"cached_tokens": 0}},
+            (9, 0, 0),
+        ),
+        ({"input_tokens": 9, "input_tokens_details": {"cached_tokens": 8}}, (9, 0, 8)),
+        # Anthropic's `input_tokens` are those that were not cached.
+        ({"input_tokens": 9, "cache_read_input_tokens": 100, "output_tokens": 4}, (109, 4, 100)),
+    ],
+)
+def test_cached_tokens_are_those_of_the_prompt(
+    said: dict[str, Any], read: tuple[int, int, int | None]
+) -> None:
+    body = json.dumps({"model": "mid", "usage": said}).encode()
+    assert told(body, [], TokenRatios(), stream=False) == Usage(*read)

@@ -10,21 +10,24 @@ import pytest
 from rich.console import Console
 
 from isocline.errors import IsoclineError, SystemFileError, UsageError
-from isocline.gateway.config import digest
+from isocline.gateway.config import Sampling, digest
 from isocline.gateway.health_checks import HealthCheck, Poll
 from isocline.gateway.serve.addresses import ListenAddress, read_address
 from isocline.gateway.serve.config import Overrides, Serving
+from isocline.gateway.serve.controls import BackendControl
 from isocline.gateway.serve.from_file import read
 from isocline.learn import Learning
 from isocline.model.serving_settings import (
     Cors,
     EjectionRule,
     HoldingRule,
+    KeyLimit,
     Match,
     ModelListing,
     RefusalRule,
     RetryRule,
     Rules,
+    SharingRule,
     SizeLimits,
     TimeLimits,
 )
@@ -42,7 +45,7 @@ backends:
     authorization: {file: token}
     report: llamacpp
     metrics: /m
-  - {name: b, url: "http://127.0.0.1:9002"}
+  - {name: b, url: "http://127.0.0.1:9002", weight: 2, max_share: 0.5}
 frontends:
   - {name: one, match: {listener: inside, host: "*.x", headers: {X-A: b}, model: m*}, backends: [a]}
   - {name: two, backends: ["*"], resend_unanswered: true}
@@ -71,12 +74,18 @@ serve:
   learn: {file: curves.json, every: 5, half_life: 600}
   drain: 7
   drain_delay: 4
+  sharing: {tenant: key, weights: {two: 2.5, "t*": 1}, priority: x-p}
+  admin_control: {keys: {env: DOOR}, allow: [drain, weight]}
+  log_format: json
+  tracing: {endpoint: "https://c:4318", sample: 0.25, service: s, headers: {X-Key: KEY}}
+  key_limits: {two: {requests: 60}}
 """
 
 
 @pytest.fixture
 def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("DOOR", "key-one, key-two")
+    monkeypatch.setenv("DOOR", "key-one, two key-two")
+    monkeypatch.setenv("KEY", "key-of-the-collector")
     (tmp_path / "token").write_text("sk-secret\n")
     path = tmp_path / "fleet.yaml"
     path.write_text(FULL)
@@ -89,6 +98,73 @@ def refused(file: Path, old: str, new: str) -> str:
     with pytest.raises(IsoclineError) as caught:
         read(file)
     return str(caught.value).removeprefix(str(file))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        ("  admin: 127.0.0.1:9090\n", "", "has no effect without an admin listener"),
+        ("allow: [drain, weight]", "allow: [drian]", "drian"),
+        ("allow: [drain, weight]", "allow: []", "allow"),
+        (
+            "keys: {env: DOOR}, allow",
+            "keys: {env: NO_DOOR}, allow",
+            "NO_DOOR is empty or missing",
+        ),
+        ("keys: {env: DOOR}, allow", "allow", "keys: is missing"),
+        ("weight: 2,", "weight: 0,", "weight: is 0"),
+        ("weight: 2,", "weight: 1e300,", "weight: is 1e+300"),
+        ("max_share: 0.5", "max_share: 1.5", "max_share: is 1.5"),
+    ],
+)
+def test_controls_that_cannot_be_used_are_refused(
+    file: Path, old: str, new: str, problem: str
+) -> None:
+    assert problem in refused(file, old, new)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        ("requests: 60", "requests: 0", "requests: is 0"),
+        ("requests: 60", "requests: .inf", "requests: is inf"),
+        ("requests: 60", "request: 60", "unknown key"),
+        ("{two: {requests: 60}}", "{two: {}}", "give requests, tokens or both"),
+        (
+            "{two: {requests",
+            "{three: {requests",
+            "is not the name of a key; known: key-9b346041, two",
+        ),
+    ],
+)
+def test_limits_that_cannot_be_used_are_refused(
+    file: Path, old: str, new: str, problem: str
+) -> None:
+    assert problem in refused(file, old, new)
+
+
+def test_limits_without_keys_are_refused(file: Path) -> None:
+    text = FULL.replace("  api_keys: {env: DOOR}\n", "").replace("tenant: key", "tenant: x-t")
+    file.write_text(text)
+    with pytest.raises(SystemFileError, match=r"key_limits: limits API keys, but none are set"):
+        read(file)
+
+
+def test_limits_go_by_name_before_patterns(file: Path) -> None:
+    assert not read(file).proxy.tokens
+    file.write_text(FULL.replace("{two: {", '{"*": {tokens: 1000}, two: {'))
+    made = read(file).proxy
+    assert made.key_limits == {"two": KeyLimit(60.0), "key-9b346041": KeyLimit(tokens=1000.0)}
+    assert made.tokens  # they are counted
+
+
+def test_controls_are_read(file: Path) -> None:
+    made = read(file)
+    assert made.control is not None
+    assert made.control.allowed == ("drain", "weight")
+    assert made.control.key_names[1] == "two"
+    assert made.controls.of("b") == BackendControl(weight=2.0, max_share=0.5)
+    assert made.controls.of("a") == BackendControl()
 
 
 def test_the_example_can_be_served() -> None:
@@ -109,6 +185,14 @@ def test_every_key_arrives(file: Path) -> None:
     assert made.proxy.sizes == SizeLimits(body=1000, pool=0)
     assert [rule.resend_unanswered for rule in made.proxy.frontends] == [False, True]
     assert made.proxy.key_digests == (digest("key-one"), digest("key-two"))
+    assert made.proxy.key_names == ("key-9b346041", "two")
+    assert (made.log_format, made.proxy.request_ids, made.proxy.tokens) == ("json", True, False)
+    assert made.proxy.sampling == Sampling(0.25)
+    assert made.telemetry is not None
+    assert made.telemetry.spans is not None
+    assert made.telemetry.spans.url == "https://c:4318/v1/traces"
+    assert made.telemetry.spans.headers == (("X-Key", "key-of-the-collector"),)
+    assert dict(made.telemetry.resource) == {"service.name": "s"}
     assert made.proxy.cors == Cors(
         ("https://*.x",), headers=("X-A",), max_age=5.0, credentials=True
     )
@@ -118,6 +202,7 @@ def test_every_key_arrives(file: Path) -> None:
         EjectionRule(failures=2),
         RetryRule(1),
         RefusalRule(0.5, 9.0, "client"),
+        SharingRule("key", {"two": 2.5, "t*": 1.0}, "x-p"),
         4.0,
         slow_start=8,
     )
@@ -193,18 +278,23 @@ def test_what_the_gateway_knows_can_be_written_in_a_file(
 @pytest.mark.parametrize(
     ("old", "new", "says"),
     [
-        ("127.0.0.1:9090", "here", ":18: serve.admin: 'here' is not an address to listen on; "),
-        ('":0"', '":x"', ":16: serve.listen[0] 'main', address: ':x' is not an "),
+        ("127.0.0.1:9090", "h:70000", ":18: serve.admin: 'h:70000': port 70000 is beyond 65535"),
+        ("127.0.0.1:9090", "here", ":18: serve.admin: 'here': it is not an address to listen on; "),
+        ('":0"', '":x"', ":16: serve.listen[0] 'main', address: ':x': it is not an "),
         ("name: inside, addr", "name: main, addr", ":17: serve.listen[1] 'main', name: 'main' is "),
+        ("X-Key: KEY", "X-Key: NO", ":42: serve.tracing: headers: X-Key: environment variable NO"),
+        ("sample: 0.25", "sample: 2", ":42: serve.tracing.sample: is 2"),
+        ("https://c:4318", "c:4318", ":42: serve.tracing: endpoint: 'c:4318' is no URL to "),
+        ("log_format: json", "log_format: xml", ":41: serve.log_format: is 'xml'"),
         ("10.0.0.0/8", "10.0.0.1/8", ":31: serve.trusted[0]: 10.0.0.1/8 has host bits set; give"),
         (
             "http://127.0.0.1:9002",
             "ftp://x",
-            ":10: backends[1] 'b', url: 'ftp://x' is not one to send",
+            ":10: backends[1] 'b', url: 'ftp://x': it is not one to send",
         ),
         ("listener: inside", "listener: out", ":11: frontends: frontend one: match.listener 'out'"),
-        ("report: llamacpp", "report: orca", ":9: backends[0] 'a', metrics: is '/m', and report:"),
-        ("metrics: /m", "metrics: m", ":9: backends[0] 'a', metrics: poll: path 'm' is none; giv"),
+        ("report: llamacpp", "report: orca", ":9: backends[0] 'a', metrics: is '/m', but report:"),
+        ("metrics: /m", "metrics: m", ":9: backends[0] 'a', metrics: poll: path 'm' is invalid; g"),
         ("{file: token}", "{file: tokens}", ":7: backends[0] 'a', authorization: file "),
         ("{env: DOOR}", "{env: NONE_SUCH}", ":32: serve.api_keys: environment variable NONE_SUCH "),
         ("curves.json", "none/curves.json", ":36: serve.learn.file: "),
@@ -212,15 +302,15 @@ def test_what_the_gateway_knows_can_be_written_in_a_file(
         (
             "access.log",
             "/",
-            ":35: serve.access_log: / cannot be written to: Is a directory; ",
+            ":35: serve.access_log: / is not writable: Is a directory; ",
         ),
         ("access.log", "token/a.log", ":35: serve.access_log: /"),
-        ("half_life: 600", "ask_usage: true", ":36: serve.learn.ask_usage: is of use only "),
+        ("half_life: 600", "ask_usage: true", ":36: serve.learn.ask_usage: has no effect unless "),
         ("half_life: 600", "work: token", ":36: serve.learn.work"),
         (
             "half_life: 600",
             "work: tokens",
-            ":36: serve.learn.work: is tokens, and given curves are in ",
+            ":36: serve.learn.work: is tokens, but given curves are in ",
         ),
         ("drain_delay: 4", "drain_delay: -1", ":38: serve.drain_delay: is -1"),
         (
@@ -233,10 +323,14 @@ def test_what_the_gateway_knows_can_be_written_in_a_file(
         ("failures: 2", "failures: 2, chance: 2", ":24: serve.ejection.chance: is 2"),
         ("https://*.x", "*", ":33: serve.cors: credentials with origins that every site me"),
         ("https://*.x", "http*://*", ":33: serve.cors: credentials with origins that every"),
-        ("https://*.x", "x.org", ":33: serve.cors: origins: 'x.org' is none; give scheme://"),
+        (
+            "https://*.x",
+            "x.org",
+            ":33: serve.cors: origins: 'x.org' is not an origin; give scheme://",
+        ),
         ("https://*.x", "https://x/", ":33: serve.cors: origins: 'https://x/' has a path; l"),
         ("headers: [X-A]", "headers: [X A]", ":33: serve.cors: headers: 'X A' is no name of"),
-        ("body: 1000", "bodies: 1000", ":30: serve.sizes: limit bodies = 1000 is less than body"),
+        ("body: 1000", "bodies: 1000", ":30: serve.sizes: bodies is 1000, less than body"),
         (
             "policy: jsq",
             "policy: gmrs",
@@ -245,8 +339,10 @@ def test_what_the_gateway_knows_can_be_written_in_a_file(
         (
             "policy: jsq",
             "policy: static_optimal",
-            ":19: serve.policy: static_optimal: there is no plan to follow",
+            ":19: serve.policy: static_optimal: there is no plan to follow: backend 'b' has no "
+            "curve; give each backend one",
         ),
+        ("workers: 3", "workers: 1000000", ":20: serve.workers: 1,000,000 worker processes on "),
         ('address: ":0"', 'address: ":0", tls: {certificate: no.pem}', ":16: serve.listen[0] 'mai"),
         (
             '"http://127.0.0.1:9002"',
@@ -269,9 +365,36 @@ def test_a_secret_that_cannot_be_used_is_refused_and_not_shown(file: Path, text:
 
 def test_a_key_file_without_keys_leaves_no_door_open(file: Path) -> None:
     (file.parent / "keys").write_text("# nothing yet\n\n")
-    assert "there is no key in it" in refused(file, "{env: DOOR}", "{file: keys}")
-    (file.parent / "keys").write_text("# of the team\nalpha\n beta \n")
+    assert "it contains no key" in refused(file, "{env: DOOR}", "{file: keys}")
+    (file.parent / "keys").write_text("# of the team\nalpha\n two beta \n")
     assert read(file).proxy.key_digests == (digest("alpha"), digest("beta"))
+
+
+@pytest.mark.parametrize(
+    ("sharing", "says"),
+    [
+        ("{}", "give tenant, priority or both"),
+        ("{tenant: a b}", "'a b' is no name of a header"),
+        ("{tenant: t, weights: {a: 0}}", "weights: a: 0.0; give a number above 0"),
+        ("{tenant: t, weights: {a: many}}", "sharing.weights.a"),
+        ("{weights: {a: 2}, priority: p}", "weights without tenant"),
+    ],
+)
+def test_sharing_that_cannot_be_is_refused(file: Path, sharing: str, says: str) -> None:
+    given = '{tenant: key, weights: {two: 2.5, "t*": 1}, priority: x-p}'
+    assert says in refused(file, given, sharing)
+
+
+def test_tenants_by_key_need_keys(file: Path) -> None:
+    assert "no API keys are set; add serve.api_keys" in refused(
+        file, "  api_keys: {env: DOOR}\n", ""
+    )
+    (file.parent / "keys").write_text("one sk-1\ntwo sk-1\n")
+    assert "one and two have the same key" in refused(file, "{env: DOOR}", "{file: keys}")
+    wrong = "weights: {tow: 2.5}"
+    assert "is not the name of a key" in refused(file, 'weights: {two: 2.5, "t*": 1}', wrong)
+    (file.parent / "keys").write_text("a b c\n")
+    assert "more than two words" in refused(file, "{env: DOOR}", "{file: keys}")
 
 
 def test_settings_go_between_processes_and_hide_secrets(file: Path) -> None:
@@ -295,7 +418,7 @@ def test_settings_go_between_processes_and_hide_secrets(file: Path) -> None:
 def test_doors_stay_as_they_were_opened(file: Path, old: str, new: str) -> None:
     before = read(file)
     file.write_text(FULL.replace(old, new))
-    with pytest.raises(UsageError, match="cannot change while it runs; restart"):
+    with pytest.raises(UsageError, match="cannot change in a running router; restart"):
         read(file).require_reloadable(before)
     file.write_text(FULL.replace("jsq", "gmsr"))
     read(file).require_reloadable(before)
@@ -303,7 +426,8 @@ def test_doors_stay_as_they_were_opened(file: Path, old: str, new: str) -> None:
 
 @pytest.mark.parametrize("text", ["8080", "x", "h:p", "h:1/x", "u@h:1", "h:99999", "[::1"])
 def test_what_is_no_place_is_refused(text: str) -> None:
-    with pytest.raises(UsageError, match="is not an address to listen on"):
+    said = "port 99999 is beyond 65535" if text == "h:99999" else "it is not an address to listen"
+    with pytest.raises(UsageError, match=said):
         read_address(text)
 
 
@@ -311,6 +435,69 @@ def test_places_are_read_as_they_are_shown() -> None:
     for text in ("127.0.0.1:80", "[::1]:8080", "example.org:0"):
         assert str(read_address(text)) == text
     assert str(read_address(":80")) == "127.0.0.1:80"
+
+
+def test_what_no_plan_can_be_made_of_is_named(file: Path) -> None:
+    text = FULL.replace("policy: jsq", "policy: static_optimal")
+    text = text.replace('9002"', '9002", curve: {type: hyperbolic, peak: 9, half: 3}')
+    file.write_text(text)
+    with pytest.raises(SystemFileError, match=r"no plan to follow: frontend 'one' has no rate; gi"):
+        read(file)
+    for name in ("one", "two"):
+        text = text.replace(f"name: {name},", f"name: {name}, rate: 30,")
+    file.write_text(text)
+    with pytest.raises(SystemFileError, match=r"follow: infeasible: frontends {.*} bring"):
+        read(file)
+
+
+@pytest.mark.parametrize("workers", [1_000_000, 2**40])
+def test_more_workers_than_a_machine_has_a_use_for_are_refused(file: Path, workers: int) -> None:
+    with pytest.raises(UsageError, match=rf"^--workers: {workers:,} worker processes on .*give at"):
+        read(file, Overrides(workers=workers))
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "reached"),
+    [
+        ("", "", False),
+        ("", "model: m", False),
+        ("path: /v1", "path: /v1/chat", False),
+        ("path: /v1", "path: /v10", True),
+        ("path: /v1/chat", "path: /v1", True),
+        ("model: 'm*'", "model: m1", False),
+        ("model: m1", "model: 'm*'", True),
+        ("model: '*'", "", True),  # requests without a model
+        ("host: '*.X'", "host: a.x", False),
+        ("host: a.x", "", True),
+        ("headers: {X-A: '*'}", "headers: {x-a: b}, path: /v1", False),
+        ("headers: {X-A: b}", "headers: {X-B: b}", True),
+        ("listener: inside", "", True),
+        ("listener: inside", "listener: inside, path: /a", False),
+    ],
+)
+def test_a_frontend_that_no_request_can_reach_is_named(
+    file: Path, first: str, second: str, reached: bool
+) -> None:
+    system, _, rest = FULL.partition("frontends:")
+    serve = rest[rest.index("serve:") :]
+    frontends = (
+        f"frontends:\n  - {{name: one, match: {{{first}}}, backends: ['*']}}\n"
+        f"  - {{name: two, match: {{{second}}}, backends: [a]}}\n"
+    )
+    file.write_text(system + frontends + serve)
+    notes = [note for note in read(file).notes if "can reach" in note]
+    assert [note.split(",")[0] for note in notes] == (
+        [] if reached else ["frontend 'two': no request can reach it"]
+    )
+
+
+def test_check_shows_no_setting_that_a_file_cannot_give(file: Path) -> None:
+    serving = read(file)
+    assert serving.checks.health is not None
+    assert serving_document(serving)["health"].keys() == settings_of(HealthCheck).keys()
+    screen = io.StringIO()
+    Console(file=screen, width=200).print(serving_report(serving))
+    assert "status" not in screen.getvalue()
 
 
 def keys_of(entry: type[Record]) -> set[str]:
@@ -335,7 +522,8 @@ def keys_in(document: object) -> set[str]:
 
 def test_check_shows_each_setting_and_its_default(file: Path) -> None:
     file.write_text(FULL.replace("half_life: 600", "half_life: 600, optimism: 0.5"))
-    document = serving_document(read(file))
+    serving = read(file)
+    document = serving_document(serving)
     elsewhere = {"listen": "listeners", "learn": "learning"}
     hidden = {"env", "address", "certificate", "key"}  # where a secret is, and parts of a listener
     wanted = {elsewhere.get(key, key) for key in keys_of(schema.ServeEntry) - hidden}
@@ -345,12 +533,73 @@ def test_check_shows_each_setting_and_its_default(file: Path) -> None:
     assert document["learning"]["optimism"] == 0.5
     assert document["learning"]["kept"] == Learning().kept
     screen = io.StringIO()
-    Console(file=screen, width=200).print(serving_report(document))
+    Console(file=screen, width=200).print(serving_report(serving))
     shown = screen.getvalue()
     for line in (
         "resending    two",
         "load         oldest_report 4.0, stop_at_peak True, slow_start 8",
         "llama.cpp, /m",
         "optimism 0.5",
+        "control      drain, weight, by key-9b346041, two",
     ):
         assert line in shown
+
+
+CACHED = """kind: routing
+work: {unit: tokens, mean: 900, prefill: 0.1, decode: 1.0}
+prefix_cache: {tokens: 2000}
+backends:
+  - {name: a, url: "http://h:1", curve: {type: hyperbolic, peak: 40, half: 8}}
+  - name: b
+    url: "http://h:2"
+    curve: {type: hyperbolic, peak: 40, half: 8}
+    prefix_cache: {tokens: 50}
+frontends: [{name: all, backends: ["*"]}]
+serve: {session: x-s, policy: POLICY}
+"""
+
+
+def shown(serving: Serving) -> str:
+    screen = io.StringIO()
+    Console(file=screen, width=200).print(serving_report(serving))
+    return screen.getvalue()
+
+
+def test_check_shows_prefix_caches_and_sharing(file: Path) -> None:
+    made = read(file)
+    assert serving_document(made)["prefix_caches"] is None
+    assert "sharing      tenant key, weights {'two': 2.5, 't*': 1.0}, priority x-p" in shown(made)
+    assert "caches       off" in shown(made)
+    file.write_text(CACHED.replace("POLICY", "gmsr"))
+    made = read(file)
+    assert serving_document(made)["prefix_caches"] == {
+        "session": "x-s",
+        "block_size": 16,
+        "prefill": 0.1,
+        "decode": 1.0,
+        "mean": 900.0,
+        "tokens": {"a": 2000, "b": 50},
+        "events": {},
+    }
+    said = "caches       2000 tokens at a; 50 tokens at b; prefill 0.1, decode 1; session x-s"
+    assert said in shown(made)
+    assert "sharing      off" in shown(made)
+
+
+@pytest.mark.parametrize(
+    ("policy", "overriding", "noted"),
+    [
+        ("jsq", None, True),
+        ("gmsr_secant", None, False),
+        ("lmetric", None, False),
+        ("jsq", "gmsr", False),
+        ("gmsr", "weighted_least_connections", True),
+    ],
+)
+def test_a_policy_that_does_not_look_at_caches_draws_a_note(
+    file: Path, policy: str, overriding: str | None, noted: bool
+) -> None:
+    file.write_text(CACHED.replace("POLICY", policy))
+    notes = read(file, Overrides(policy=overriding)).notes
+    found = [note for note in notes if "does not consider what backends have cached" in note]
+    assert len(found) == noted

@@ -3,6 +3,7 @@
 import json
 import os
 import threading
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 
 from isocline.errors import SystemFileError
 from isocline.gateway.serve.learned_curves import (
+    LearnedCurves,
     learned_curves,
     learned_file,
     read_learned,
@@ -41,20 +43,27 @@ def taught(seed: int = 1) -> Learner:
     return learner
 
 
-LEARNER = taught()
-CURVES = learned_curves(LEARNER, ["h100", "l4"], "fleet")
+# Not while files are imported, which each worker does with all of them.
+@cache
+def learner() -> Learner:
+    return taught()
+
+
+@cache
+def curves() -> LearnedCurves:
+    return learned_curves(learner(), ["h100", "l4"], "fleet")
 
 
 def test_what_was_learned_comes_back(tmp_path: Path) -> None:
     file = tmp_path / "curves.json"
-    write_learned(file, CURVES)
+    write_learned(file, curves())
     again = Learner(3)
     found = read_learned(file)
-    assert found == CURVES
+    assert found == curves()
     # The fleet has changed meanwhile: another order, and one more.
     assert restore(again, ["new", "l4", "h100"], found) == ["l4", "h100"]
     for n in (1.0, 5.0, 20.0):
-        assert again.curve(2).rate(n) == pytest.approx(LEARNER.curve(0).rate(n), rel=0.02)
+        assert again.curve(2).rate(n) == pytest.approx(learner().curve(0).rate(n), rel=0.02)
     # An unseen one is believed to be as fast as the best, as before.
     assert again.fitted(0).unit_rate == pytest.approx(again.fitted(2).unit_rate, rel=0.11)
     assert again.fitted(2).completions == pytest.approx(1500, rel=0.1)
@@ -62,7 +71,7 @@ def test_what_was_learned_comes_back(tmp_path: Path) -> None:
 
 def test_the_file_shows_the_curves_as_a_system(tmp_path: Path) -> None:
     file = tmp_path / "curves.json"
-    write_learned(file, CURVES)
+    write_learned(file, curves())
     found = learned_file(file)
     assert found is not None
     system = found.as_system()
@@ -86,32 +95,32 @@ def test_no_file_is_no_curves(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"version": 2}, "version is 2, and this isocline reads version 1; move the file away"),
+        ({"version": 2}, "version is 2, but this isocline reads version 1; move the file away"),
         ({"kind": "routing"}, "kind"),
-        ({"more": 1}, "more is no key of such a file; move the file away"),
+        ({"more": 1}, "more is not a key of a file of learned curves; move the file away"),
         ({"backends": [{"name": ""}]}, r"backends\.0\.name is '': string should have at"),
         ({"backends": [{}]}, r"backends\.0\.name is missing; move"),
     ],
 )
 def test_another_document_is_refused(tmp_path: Path, change: dict[str, object], words: str) -> None:
     file = tmp_path / "curves.json"
-    file.write_text(json.dumps(CURVES.model_dump() | change))
+    file.write_text(json.dumps(curves().model_dump() | change))
     with pytest.raises(SystemFileError, match=words):
         read_learned(file)
 
 
 def test_lists_that_do_not_belong_together_are_refused(tmp_path: Path) -> None:
-    document = CURVES.model_dump()
+    document = curves().model_dump()
     document["backends"][0]["done"].pop()
     file = tmp_path / "curves.json"
     file.write_text(json.dumps(document))
-    with pytest.raises(SystemFileError, match="not of one length"):
+    with pytest.raises(SystemFileError, match="differ in length"):
         read_learned(file)
 
 
 def test_a_broken_file_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "curves.json"
-    write_learned(file, CURVES)
+    write_learned(file, curves())
     file.write_bytes(file.read_bytes()[:-100])
     with pytest.raises(
         SystemFileError, match=r"this is not JSON .*; it may have been cut off; move"
@@ -125,19 +134,19 @@ def test_a_broken_file_is_refused(tmp_path: Path) -> None:
 def test_a_reader_sees_a_whole_file_at_any_moment(tmp_path: Path) -> None:
     file = tmp_path / "curves.json"
     other = learned_curves(Learner(2), ["h100", "l4"], "fleet")
-    write_learned(file, CURVES)
+    write_learned(file, curves())
     seen, stop = set(), threading.Event()
 
     def watch() -> None:
         while not stop.is_set():
             found = read_learned(file)
-            assert found in (CURVES, other)
-            seen.add(found == CURVES)
+            assert found in (curves(), other)
+            seen.add(found == curves())
 
     reader = threading.Thread(target=watch)
     reader.start()
     for round_ in range(60):
-        write_learned(file, other if round_ % 2 else CURVES)
+        write_learned(file, other if round_ % 2 else curves())
     stop.set()
     reader.join()
     assert seen == {True, False}
@@ -148,7 +157,7 @@ def test_a_failed_write_leaves_the_old_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "curves.json"
-    write_learned(file, CURVES)
+    write_learned(file, curves())
 
     def full(handle: int) -> None:
         raise OSError(28, "No space left on device")
@@ -156,10 +165,10 @@ def test_a_failed_write_leaves_the_old_file(
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(SystemFileError, match="No space left"):
         write_learned(file, learned_curves(Learner(2), ["h100", "l4"], "fleet"))
-    assert read_learned(file) == CURVES
+    assert read_learned(file) == curves()
     assert list(tmp_path.iterdir()) == [file]
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(SystemFileError, match="cannot be written"):
-        write_learned(tmp_path / "none" / "curves.json", CURVES)
+        write_learned(tmp_path / "none" / "curves.json", curves())

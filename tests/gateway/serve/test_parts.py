@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import math
 import os
 import socket
 import subprocess
@@ -20,6 +21,8 @@ import uvloop
 
 from isocline.errors import SystemFileError, UsageError
 from isocline.gateway.config import Listener
+from isocline.gateway.metrics.collect import snapshot_of
+from isocline.gateway.metrics.optimality import relative_error
 from isocline.gateway.serve import worker_pool
 from isocline.gateway.serve.config import Serving
 from isocline.gateway.serve.from_file import read
@@ -38,6 +41,7 @@ from isocline.gateway.serve.worker_core import make_core
 from isocline.gateway.serve.worker_handle import WorkerSetup
 from isocline.learn import Learner
 from isocline.model.curves import HyperbolicCurve
+from isocline.report.tables.learned import learned_facts
 
 FILE = """kind: routing
 name: two
@@ -80,6 +84,32 @@ def test_a_given_curve_is_where_learning_starts(serving: Serving) -> None:
         assert float(learner.curve(0).rate(n)) == pytest.approx(float(given.rate(n)), rel=0.2)
     assert learner.fitted(0).completions == pytest.approx(25.0 * 11)  # at 1, 2, ..., 1024 jobs
     assert learner.fitted(1).completions == 0.0
+
+
+def test_a_given_curve_is_not_among_what_was_seen(serving: Serving) -> None:
+    learner = learner_of(serving, None)
+    assert learner is not None
+    fresh = learned_curves(learner, ["a", "b"], "two").backends[0]
+    assert (fresh.completions, fresh.levels, fresh.seen) == (0.0, [], 0)
+    assert fresh.capacity == (0.0, None)
+    assert sum(done for _, done, _ in fresh.given) == pytest.approx(25.0 * 11)
+    shown = learned_facts(fresh.curve, fresh.known).to_dict()
+    assert (shown["completions"], shown["seen"], shown["observed"]) == (0.0, 0, [])
+    live = snapshot_of(make_core(serving, learner), serving.system, serving.proxy, 0.0)
+    counted = live.backends["a"].live
+    assert counted is not None
+    assert counted.learned is not None
+    assert (counted.learned.completions, counted.learned.counts) == (0.0, {})
+    assert relative_error(counted) == pytest.approx(1.0 / math.sqrt(25.0 * 11 + 1))
+
+    known = taught(serving, 10.0)
+    one = known.backends[0]
+    assert one.completions == pytest.approx(100.0, rel=0.05)
+    assert (one.levels, one.seen) == ([4], 4)
+    again = learner_of(serving, divided(combined(serving, [known, known]) or known, 2))
+    assert again is not None
+    assert again.fitted(0).known.completions.sum() == pytest.approx(100.0, rel=0.05)
+    assert again.fitted(0).completions == pytest.approx(25.0 * 11 + 100, rel=0.05)
 
 
 def test_what_is_known_goes_before_what_is_given(serving: Serving) -> None:
@@ -302,9 +332,9 @@ def test_a_log_is_looked_at_without_being_made_or_waited_for(tmp_path: Path) -> 
         require_writable(str(tmp_path / name))
     assert not (tmp_path / "new").exists()
     assert (tmp_path / "there").read_text() == "a line\n"
-    with pytest.raises(UsageError, match="none is not a folder; make it, or give another file"):
+    with pytest.raises(UsageError, match="none is not a folder; create it, or give another file"):
         require_writable(str(tmp_path / "none" / "log"))
-    with pytest.raises(UsageError, match="there/log cannot be written to: Not a directory; give"):
+    with pytest.raises(UsageError, match="there/log is not writable: Not a directory; give"):
         require_writable(str(tmp_path / "there" / "log"))
 
 
@@ -314,9 +344,11 @@ def test_a_router_that_is_about_to_start_has_its_port_already() -> None:
         listener = Listener(port=port)
         _, kept = reserve([listener])
         with kept:
-            with pytest.raises(UsageError, match="another isocline serve has it, or is about to"):
+            with pytest.raises(
+                UsageError, match="another isocline serve listens there, or is about to"
+            ):
                 reserve([listener])
-            with pytest.raises(UsageError, match="another isocline serve has it"):
+            with pytest.raises(UsageError, match="another isocline serve listens there"):
                 reserve([replace(listener, host="0.0.0.0")])
             reserve([replace(listener, host="127.0.0.2")])[1].close()
         reserve([listener])[1].close()  # nothing is left behind
@@ -348,7 +380,7 @@ def test_an_address_is_claimed_once_and_as_long_as_the_process_lives(
         with subprocess.Popen(command, stdin=PIPE, stdout=PIPE, text=True) as other:
             assert other.stdout is not None
             assert other.stdout.readline() == "claimed\n"
-            with pytest.raises(OSError, match="another isocline serve has it"):
+            with pytest.raises(OSError, match="another isocline serve listens there"):
                 claim(2, "127.0.0.1", port)
             claim(2, "127.0.0.1", another).close()
             claim(10, "::1", port).close()
@@ -375,7 +407,7 @@ def test_kernels_are_compiled_once_before_there_are_workers(
             await asyncio.Event().wait()
             return 0
 
-        async def reload(self, _serving: Serving) -> None:
+        async def reload(self, _serving: Serving, _forgotten: object) -> None:
             happened.append("reload")
 
         async def stop(self, _grace: float) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -262,7 +263,7 @@ def test_a_router_that_compiles_for_a_reload_is_ready_and_serves_on(
             await asyncio.to_thread(compiling.wait, SECONDS)
             assert not reloading.done()
             client = Client(*await asyncio.open_connection("127.0.0.1", admin.port))
-            assert (await client.ask(b"GET /ready HTTP/1.1\r\nHost: x\r\n\r\n"))[0] == 200
+            assert (await client.ask(b"GET /ready HTTP/1.1\r\nHost: localhost\r\n\r\n"))[0] == 200
             assert await ask(worker, 5) == b"a"
             assert not reloading.done()
             done.set()
@@ -271,5 +272,85 @@ def test_a_router_that_compiles_for_a_reload_is_ready_and_serves_on(
             client.close()
             await admin.close()
             await worker.stop(1.0)
+
+    run(scenario())
+
+
+def test_a_request_counts_once_through_many_reloads(tmp_path: Path) -> None:
+    """Each core before the last one knows of it; only the one that sent it reports it."""
+    release = asyncio.Event()
+
+    def slow(backend: Backend) -> Handler:
+        async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            while await read_request(reader, backend):
+                if len(backend.heads) == 1:
+                    await release.wait()
+                writer.write(ok(b"a"))
+
+        return handle
+
+    async def scenario() -> None:
+        async with serving(slow) as a:
+            backend = f"name: a, url: 'http://127.0.0.1:{a.port}', {CURVE}"
+            file = write(tmp_path, [backend])
+            worker = Worker(read(file, HERE))
+            await worker.start()
+            waiting = asyncio.create_task(ask(worker))
+            while not a.heads:
+                await asyncio.sleep(0.01)
+            seen = []
+            for reload in range(6):
+                write(tmp_path, [backend], f"  holding: {{most: {reload + 10}}}\n")
+                await worker.reload(read(file, HERE))
+                seen.append(jobs(worker))
+                await ask(worker)
+            release.set()
+            await waiting
+            with suppress(TimeoutError):
+                async with asyncio.timeout(5.0):
+                    while jobs(worker) != (0, 0):
+                        await asyncio.sleep(0.01)
+            after = jobs(worker)
+            await worker.stop(1.0)
+            assert (seen, after) == ([(1, 1)] * 6, (0, 0))
+
+    def jobs(worker: Worker) -> tuple[int, int]:
+        live = worker.snapshot().backends["a"].live
+        assert live is not None
+        return live.workload, live.in_flight
+
+    run(scenario())
+
+
+def test_a_backend_that_goes_keeps_its_curve_for_when_it_comes_back(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with serving(saying(ok(b"a"))) as a, serving(saying(ok(b"b"))) as b:
+            both = [
+                f"name: a, url: 'http://127.0.0.1:{a.port}'",
+                f"name: b, url: 'http://127.0.0.1:{b.port}'",
+            ]
+            file = write(tmp_path, both)
+            teacher = Worker(read(file, HERE))
+            await teacher.start()
+            await ask(teacher, 40)
+            known = teacher.learned()
+            await teacher.stop(1.0)
+            write(tmp_path, both[:1])  # a start without it, as before it is discovered
+            worker = Worker(read(file, HERE), known)
+            await worker.start()
+            seen = [completions(worker)]
+            for present in (both[1:], both[:1], both):
+                write(tmp_path, present)
+                await worker.reload(read(file, HERE))
+                seen.append(completions(worker))
+            await worker.stop(1.0)
+            assert sum(seen[0].values()) == pytest.approx(40.0, rel=0.05)
+            for later in seen[1:]:
+                assert later == pytest.approx(seen[0], rel=0.05)
+
+    def completions(worker: Worker) -> dict[str, float]:
+        learned = worker.learned()
+        assert learned is not None
+        return {it.name: it.completions for it in learned.backends}
 
     run(scenario())

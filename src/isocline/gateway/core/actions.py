@@ -21,6 +21,7 @@ class Hold(NamedTuple):
 
     request: int
     deadline: float  # s
+    displaced: "Reject | None" = None  # another request, which waits no longer: there was no room
 
 
 class Reject(NamedTuple):

@@ -107,27 +107,28 @@ class Availability:
         self.count(backend)
 
     def up(self, backend: int, now: float) -> list[int]:
-        """Mark a backend as up, which also ends a drain."""
-        came = self.candidates.set(self.candidates.up, backend, True)
-        if self.candidates.set(self.candidates.draining, backend, False):
-            self._note(backend, "no longer draining")
-            came = True
-        if not came:
+        """Mark a backend as up; one that is draining stays so."""
+        if not self.candidates.set(self.candidates.up, backend, True):
             return []
-        self.limits.start_slowly(backend)
-        self.count(backend)
-        return [backend, *self._restore(backend, now)]
+        return self._come_back(backend, now)
 
     def down(self, backend: int, now: float) -> list[int]:
         """Mark a backend as down."""
         self.candidates.set(self.candidates.up, backend, False)
-        return self._restore(backend, now)
+        return self._gone(backend, now)
 
     def drain(self, backend: int, now: float) -> list[int]:
         """Stop sending requests to a backend."""
         if self.candidates.set(self.candidates.draining, backend, True):
-            self._note(backend, "draining: it gets no more requests")
-        return self._restore(backend, now)
+            self._note(backend, "draining: it gets no more requests", "backend.draining")
+        return self._gone(backend, now)
+
+    def undrain(self, backend: int, now: float) -> list[int]:
+        """End the drain of a backend."""
+        if not self.candidates.set(self.candidates.draining, backend, False):
+            return []
+        self._note(backend, "no longer draining", "backend.drain_ended")
+        return self._come_back(backend, now)
 
     def tick(self, now: float) -> list[int]:
         """End the ejections, limits and phantom jobs that have expired."""
@@ -170,13 +171,25 @@ class Availability:
         self._refuses[backend] = pressure.is_opening(backend)
         return pressure.served(backend, self._workloads[backend])
 
-    def _note(self, backend: int, text: str, grave: bool = False) -> None:
-        self.notices.append(Notice(backend, text, grave))
+    def _gone(self, backend: int, now: float) -> list[int]:
+        """Return the backends to offer requests to after one has gone: shares of others may rise.
+
+        The one that has gone stands for those beside it: offers go by frontend.
+        """
+        return [backend, *self._restore(backend, now)]
+
+    def _come_back(self, backend: int, now: float) -> list[int]:
+        self.limits.start_slowly(backend)
+        self.count(backend)
+        return [backend, *self._restore(backend, now)]
+
+    def _note(self, backend: int, text: str, event: str, grave: bool = False) -> None:
+        self.notices.append(Notice(backend, text, grave, event))
 
     def _eject(self, backend: int, now: float, reason: str) -> None:
         self.ejections.eject(backend, now)
         length = self.ejections.records[backend].length
-        self._note(backend, f"ejected for {length:g} s: {reason}", grave=True)
+        self._note(backend, f"ejected for {length:g} s: {reason}", "backend.ejected", grave=True)
         self.comparison.forget(backend)
         self.candidates.set(self.candidates.ejected, backend, True)
 
@@ -189,7 +202,7 @@ class Availability:
 
     def _readmit(self, backend: int, now: float, reason: str) -> None:
         self.ejections.readmit(backend, now)
-        self._note(backend, f"let in again: {reason}")
+        self._note(backend, f"let in again: {reason}", "backend.readmitted")
         self.candidates.set(self.candidates.ejected, backend, False)
         self.limits.start_slowly(backend)
         self.count(backend)

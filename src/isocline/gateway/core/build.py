@@ -1,15 +1,22 @@
 """Construction of a core from a system file's model."""
 
+from dataclasses import replace
+
 import numpy as np
 
-from isocline.errors import InfeasibleError
+from isocline.errors import InfeasibleError, UsageError
+from isocline.gateway.core.cache_index import CacheIndex
 from isocline.gateway.core.core import Core
 from isocline.gateway.core.curve_feedback import CurveFeedback
+from isocline.gateway.core.prefix_caches import PrefixCaches
+from isocline.gateway.core.prompts import BLOCK_LENGTH, TOKENS_PER_BYTE, Prompts
 from isocline.gateway.core.request_cost import Measure
 from isocline.learn import Learner
 from isocline.model.fleet import RoutingSystem
+from isocline.model.graph import CompatibilityGraph
 from isocline.model.serving_settings import Rules
 from isocline.policies.routing.contract import FloatArray, RoutingPolicy, Setting
+from isocline.policies.routing.random import Random
 from isocline.randomness.draws import stream
 from isocline.theory.routing.equilibrium import fluid_optimum
 
@@ -23,9 +30,12 @@ def core_of(
     learner: Learner | None = None,
     measure: Measure | None = None,
     lag: float = 0.0,
-    planned: bool = True,
+    unplanned: str = "",
+    cache_events: bool = False,
 ) -> Core:
     """Build the core that routes for all frontends of a system.
+
+    If a backend has a prefix cache, requests are weighed with what is cached there.
 
     Args:
         system: System; its rates are needed only by policies that follow a plan.
@@ -35,22 +45,59 @@ def core_of(
         learner: Learner whose curves replace the system's; None: the system's are used.
         measure: Measure of the work that a learner counts; None: each request is one.
         lag: Age of a report when a request sent on it arrives, s, for `gmsr_ahead`.
-        planned: Whether rates and curves are known, so that a plan can be made.
+        unplanned: Rate or curve that is not known, in words, so that there is no plan; empty: none.
+        cache_events: Whether backends publish what they cache.
 
     Raises:
         PolicyError: The policy follows a plan, and there is none, as the load is infeasible or not
             known.
     """
+    if not system.backends:  # a policy's tables of no rows are of no shape
+        policy = Random()
     row = np.arange(len(system.backends), dtype=np.int32)
-    split = _split(system) if planned else None
-    setting = Setting(system.graph, system.curves, row, split, lag)
+    setting = Setting(system.graph, system.curves, row, unplanned or _split(system), lag)
     feedback = CurveFeedback(learner, measure) if learner else None
-    return Core(setting, policy, stream(seed), rules, feedback)
+    return Core(setting, policy, stream(seed), rules, feedback, prompts_of(system, cache_events))
 
 
-def _split(system: RoutingSystem) -> FloatArray | None:
-    """Return the plan's split, if there is one: a router runs at any load."""
+def prompts_of(system: RoutingSystem, cache_events: bool = False) -> Prompts | None:
+    """Prompts of a system with prefix caches, all empty; None if no backend has one.
+
+    With `cache_events`, of backends that publish what they cache.
+    """
+    if not system.has_caches:
+        return None
+    backends = len(system.backends)
+    tokens = [backend.cache_tokens or 0 for backend in system.backends]
+    capacities = [round(held / (TOKENS_PER_BYTE * BLOCK_LENGTH)) for held in tokens]
+    caches = PrefixCaches(capacities)
+    return Prompts(
+        system.work,
+        caches,
+        len(system.frontends),
+        np.ones((system.graph.edges, 2)),
+        np.zeros(3),
+        np.zeros((backends, 2)),
+        CacheIndex(caches, system.block_size, backends) if cache_events else None,
+    )
+
+
+def _split(system: RoutingSystem) -> FloatArray | str:
+    """Return the plan's split, or why there is none: a router runs at any load.
+
+    Frontends without backends, which are yet to be discovered, have no part in the plan.
+    """
+    connected = np.flatnonzero(np.diff(system.graph.first)).tolist()
+    if not connected:
+        return "no frontend has a backend yet"
+    if len(connected) < len(system.frontends):
+        neighbours = [system.graph.neighbours(f).tolist() for f in connected]
+        system = replace(
+            system,
+            frontends=tuple(system.frontends[f] for f in connected),
+            graph=CompatibilityGraph.from_neighbours(len(system.backends), neighbours),
+        )
     try:
         return fluid_optimum(system).split
-    except InfeasibleError:
-        return None
+    except (InfeasibleError, UsageError) as error:  # the latter: those connected have no load
+        return str(error)

@@ -1,11 +1,13 @@
 """Candidate edges of a frontend: health, drain, ejection and limits come before any policy."""
 
 import math
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import NamedTuple, final
 
 import numpy as np
 
+from isocline.gateway.core.share_limits import NO_SHARE_LIMIT, ShareLimits
 from isocline.model.curves import Curve, TableCurve
 from isocline.model.graph import CompatibilityGraph
 from isocline.policies.routing.contract import IntArray
@@ -24,9 +26,10 @@ def peak_of(curve: Curve) -> int:
 
 
 class Open(NamedTuple):
-    """Open edges of a frontend, from `low` to `high`; their backends, shared with all readers."""
+    """Open edges of a frontend, from `low` to `high`; the lists are shared with all readers."""
 
     edges: IntArray
+    numbers: list[int]  # the edges again
     backends: list[int]
     low: int
     high: int
@@ -34,7 +37,12 @@ class Open(NamedTuple):
 
 @final
 class Candidates:
-    """Open edges of each frontend, rebuilt only after a change."""
+    """Open edges of each frontend, rebuilt only after a change.
+
+    Attributes:
+        shares: Greatest share of a frontend's requests that each backend gets; 1: no limit.
+        share_limits: Share limits of each frontend; None where no backend has one.
+    """
 
     def __init__(self, graph: CompatibilityGraph):
         backends = graph.sinks
@@ -50,7 +58,12 @@ class Candidates:
         first = graph.first.tolist()
         self._edges = [np.arange(low, high, dtype=np.int32) for low, high in pairwise(first)]
         self._sinks: list[list[int]] = [graph.neighbours(f).tolist() for f in range(graph.sources)]
+        self._first = first
         self._open: list[Open | None] = [None] * graph.sources
+        self.shares = [NO_SHARE_LIMIT] * backends
+        self.share_limits: list[ShareLimits | None] = [None] * graph.sources
+        # Of frontends with share limits: the open edges by `closed`, until a flag changes.
+        self._open_by_closed: list[dict[int, Open]] = [{} for _ in range(graph.sources)]
 
     def of(self, frontend: int, tried: tuple[int, ...] = ()) -> Open:
         """Return the open edges, in order; to backends not tried yet, if there are any."""
@@ -78,8 +91,49 @@ class Candidates:
             return False
         flags[backend] = value
         for frontend in self.frontends_of[backend]:
-            self._open[frontend] = None
+            self._changed(frontend)
         return True
+
+    def limit_share(self, backend: int, share: float) -> bool:
+        """Set the greatest share of a backend; returns whether that changed it."""
+        if self.shares[backend] == share:
+            return False
+        self.shares[backend] = share
+        for frontend in self.frontends_of[backend]:
+            backends = self._sinks[frontend]
+            before, self.share_limits[frontend] = self.share_limits[frontend], None
+            shares = [self.shares[b] for b in backends]
+            if min(shares) < NO_SHARE_LIMIT:
+                limits = self.share_limits[frontend] = ShareLimits(shares)
+                limits.raise_to_one([self.usable(b) for b in backends])
+                if before is not None:
+                    limits.take_over(before, {p: p for p in range(len(backends))})
+            self._changed(frontend)
+        return True
+
+    def sent(self, frontend: int, edge: int) -> None:
+        """Count a request that goes by an edge of a frontend."""
+        limits = self.share_limits[frontend]
+        if limits is not None:
+            limits.sent(edge - self._first[frontend])
+            self._open[frontend] = None
+
+    def take_over_turns(
+        self, before: "Candidates", backends: Mapping[int, int], frontends: Mapping[int, int]
+    ) -> None:
+        """Take over whose turn it is under share limits: number here to number there."""
+        for frontend, number in frontends.items():
+            limits, old = self.share_limits[frontend], before.share_limits[number]
+            if limits is None or old is None:
+                continue
+            places = {backend: place for place, backend in enumerate(before.backends_of(number))}
+            same = {
+                place: places[backends[backend]]
+                for place, backend in enumerate(self._sinks[frontend])
+                if backends.get(backend) in places
+            }
+            limits.take_over(old, same)
+            self._open[frontend] = None
 
     def in_service(self, backend: int) -> bool:
         """Whether a backend is up and not draining."""
@@ -93,12 +147,45 @@ class Candidates:
         """Whether any backend could take a request of this frontend once it has room."""
         return any(map(self.usable, self._sinks[frontend]))
 
+    def _changed(self, frontend: int) -> None:
+        """Forget the open edges of a frontend, one of whose backends has changed."""
+        self._open[frontend] = None
+        limits = self.share_limits[frontend]
+        if limits is not None:
+            self._open_by_closed[frontend].clear()
+            limits.raise_to_one([self.usable(b) for b in self._sinks[frontend]])
+
     def _rebuilt(self, frontend: int) -> Open:
-        open_now = [self.usable(b) and not self.full[b] for b in self._sinks[frontend]]
+        limits = self.share_limits[frontend]
+        if limits is None:
+            return self._picked(frontend, self._with_room(frontend))
+        known, closed = self._open_by_closed[frontend], limits.closed
+        found = known.get(closed)
+        if found is None:
+            room = self._with_room(frontend)
+            turn = [it and not closed >> place & 1 for place, it in enumerate(room)]
+            if any(room) and not any(turn) and not self._waits_for_room(frontend, closed):
+                first = limits.next_turn([place for place, it in enumerate(room) if it])
+                return self._picked(frontend, [place == first for place in range(len(room))])
+            found = known[closed] = self._picked(frontend, turn)
+        return found
+
+    def _with_room(self, frontend: int) -> list[bool]:
+        """Whether each backend of a frontend is usable, and not full."""
+        return [self.usable(b) and not self.full[b] for b in self._sinks[frontend]]
+
+    def _waits_for_room(self, frontend: int, closed: int) -> bool:
+        """Whether a full backend would get the next request if it had room."""
+        return any(
+            self.usable(b) and self.full[b] and not closed >> place & 1
+            for place, b in enumerate(self._sinks[frontend])
+        )
+
+    def _picked(self, frontend: int, chosen: list[bool]) -> Open:
         edges = self._edges[frontend]
-        return self._made(edges if all(open_now) else edges[np.array(open_now)])
+        return self._made(edges if all(chosen) else edges[np.array(chosen)])
 
     def _made(self, edges: IntArray) -> Open:
         numbers = edges.tolist()
         backends = [self._sink[edge] for edge in numbers]
-        return Open(edges, backends, min(numbers, default=0), max(numbers, default=-1))
+        return Open(edges, numbers, backends, min(numbers, default=0), max(numbers, default=-1))

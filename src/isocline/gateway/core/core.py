@@ -10,31 +10,33 @@ compiled function exactly as the simulator does. Times are seconds of any one cl
 back. Frontends and backends are numbered as in the graph, requests by the core. A number that is
 not in flight is a KeyError: the caller's mistake, not a client's.
 
-A refusal does not count as service. A backend that reports itself full (429, or 503 with
-Retry-After) gets no more requests for a while, and its request goes to another one where that is
-safe; nothing is learned from a response with a status from 400 on, and policies see a phantom job
-in its place. The same holds for a request that left before its backend had finished it.
+A request that a full backend refuses (429, or 503 with Retry-After) goes to another one where that
+is safe; `attempt_ends` has what each end of an attempt means for backend and curves.
 
 A request that its policy does not place, or that finds all backends of its frontend at their
-limits, is held there, and offered again whenever a place becomes free, in the simulator's order.
+limits, is held there, and offered again whenever a backend has room, in the simulator's order.
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import final
 
 from isocline.errors import PolicyError
 from isocline.gateway.core import rejections
 from isocline.gateway.core.actions import TOO_MANY_REQUESTS, Action, Cause, Hold, Reject, Send
+from isocline.gateway.core.attempt_ends import AttemptEnds
 from isocline.gateway.core.availability import Availability
 from isocline.gateway.core.backend_load import Workloads
+from isocline.gateway.core.cache_index import CacheEvent
 from isocline.gateway.core.candidates import Open, peak_of
 from isocline.gateway.core.curve_feedback import CurveFeedback
 from isocline.gateway.core.notices import OF_POLICY, Notice
 from isocline.gateway.core.policy_runtime import PolicyRuntime
-from isocline.gateway.core.request import AT_FRONTEND, Request
+from isocline.gateway.core.prompts import Prompt, Prompts
+from isocline.gateway.core.request import AT_FRONTEND, PLAIN, Profile, Request
 from isocline.gateway.core.request_cost import Usage
 from isocline.gateway.core.retry_budget import RetryBudget
+from isocline.gateway.core.tenants import Tenants
 from isocline.gateway.core.waiting_queue import WaitingQueue
 from isocline.model.curves import Curve
 from isocline.model.serving_settings import Rules
@@ -43,23 +45,6 @@ from isocline.randomness.draws import Stream
 
 REFUSED = 400  # the least status of a refusal
 FAILED = HOLD - 1  # in place of an edge: the policy raised, or returned something else
-# A backend's own failures, as Envoy's consecutive_gateway_failure counts them. Any other status is
-# an orderly answer to this request, whose fault it may be: llama-server answers 500 to some
-# mistakes of clients, and 501 to endpoints that it was started without.
-GATEWAY_ERRORS = (502, 503, 504)
-# The request was never at work at the backend.
-_NOT_BEGUN = (
-    Cause.CONNECT,
-    Cause.UNRESOLVED,
-    Cause.UNREACHABLE,
-    Cause.TLS,
-    Cause.LOCAL,
-    Cause.CONNECT_TIMEOUT,
-    Cause.STALE,
-)
-# Time without a completion counts too: a backend that hangs would otherwise be
-# thought to be as fast as when it last finished something.
-_TOO_SLOW = (Cause.FIRST_BYTE_TIMEOUT, Cause.IDLE_TIMEOUT, Cause.TOTAL_TIMEOUT)
 
 
 @final
@@ -73,13 +58,22 @@ class Core:
         rng: Stream,
         rules: Rules | None = None,
         feedback: CurveFeedback | None = None,
+        prompts: Prompts | None = None,
     ):
-        """Make a core; with `feedback`, curves are learned and replace those of `setting`."""
+        """Make a core.
+
+        With `feedback`, curves are learned and replace those of `setting`; with `prompts`, the work
+        of each request is counted with what backends have cached.
+        """
         self.rules = rules or Rules()
         runtime = self.policy_runtime = PolicyRuntime(setting, policy)
+        self.prompts = prompts
+        if prompts is not None:
+            runtime.show_jobs(prompts.work, prompts.job, prompts.tokens)
         self.workloads = Workloads(runtime.view.workload, self.rules.oldest_report)
         self.availability = Availability(setting.graph, runtime.curves, self.workloads, self.rules)
-        self.waiting_queue = WaitingQueue(setting.graph.sources)
+        self.tenants = Tenants(self.rules.sharing)
+        self.waiting_queue = WaitingQueue(setting.graph.sources, self.tenants)
         self.budget = RetryBudget(self.rules.retries)
         self.feedback = feedback
         self.arrivals = 0  # requests ever
@@ -87,19 +81,65 @@ class Core:
         self._rng = rng
         self._sink = setting.graph.sink.tolist()
         self._frontends_of = self.availability.candidates.frontends_of
+        self._share_limits = self.availability.candidates.share_limits
         self._requests: dict[int, Request] = {}
-        # Of each backend, by status; all but GATEWAY_ERRORS, and 503 with Retry-After. Those whose
-        # requests were then sent elsewhere count, too.
-        self.refusals: list[dict[int, int]] = [{} for _ in self._frontends_of]
+        self._ends = AttemptEnds(
+            self.workloads,
+            self.availability,
+            feedback,
+            self.tenants,
+            prompts,
+            self.rules.refusals,
+            setting.graph.sinks,
+        )
+        self.refusals = self._ends.refusals
         if feedback:
             self.curves_changed(feedback.curves(), -math.inf)
 
     # Events of requests
 
-    def arrived(self, now: float, frontend: int) -> Send | Hold | Reject:
+    def arrived(self, now: float, frontend: int, profile: Profile = PLAIN) -> Send | Hold | Reject:
         """Handle the arrival of a request at a frontend."""
         self.arrivals += 1
-        request = Request(self.arrivals, frontend, now)
+        tenant = self.tenants.named(profile.tenant)
+        request = Request(self.arrivals, frontend, now, tenant, profile.priority, profile.prompt)
+        self._requests[request.number] = request
+        if self.waiting_queue.total and self.waiting_queue.waiting(frontend):
+            return self._hold(request, now)
+        return self._route(request, now)
+
+    def release(self, frontends: Iterable[int]) -> list[Request]:
+        """Forget the requests held at these frontends that were not sent yet, and return them.
+
+        They are for a later core, see `moved`. Those that failed at a backend stay: what was tried
+        is numbered as here.
+        """
+        released: list[Request] = []
+        for frontend in frontends:
+            for request in self.waiting_queue.unsent(frontend):
+                self.waiting_queue.take(request)
+                del self._requests[request.number]
+                released.append(request)
+        return released
+
+    def takes_over(self, frontend: int) -> bool:
+        """Whether a request that waits at this frontend elsewhere may wait here."""
+        return self.availability.candidates.any_usable(frontend)
+
+    def moved(
+        self, before: Request, now: float, frontend: int, profile: Profile = PLAIN
+    ) -> Send | Hold | Reject:
+        """Handle a request that an earlier core has released, at a frontend of this one.
+
+        It waits behind those that are here, since it arrived, and no longer than it would have.
+        """
+        self.arrivals += 1
+        tenant = self.tenants.named(profile.tenant)
+        arrived = before.arrived
+        request = Request(
+            self.arrivals, frontend, arrived, tenant, profile.priority, profile.prompt
+        )
+        request.latest = before.deadline
         self._requests[request.number] = request
         if self.waiting_queue.total and self.waiting_queue.waiting(frontend):
             return self._hold(request, now)
@@ -116,24 +156,19 @@ class Core:
         """Handle a complete response.
 
         Without `latency_known`, as for an upgraded connection, nothing is learned. A `status` from
-        400 on is a refusal, without work done; one of GATEWAY_ERRORS is the backend's failure.
+        400 on is a refusal, without work done.
         """
         done = self._requests.pop(request)
         backend = done.backend
         if status < REFUSED:
-            if latency_known:
-                feedback = self.feedback
-                self._left(done, now, feedback.work(done, now, usage) if feedback else 0.0)
-            else:
-                self._left_undone(done, now)
-            self.availability.succeeded(done.frontend, done.edge, backend, now)
+            self._ends.served(done, now, latency_known, usage)
             if latency_known:
                 try:
                     self.policy_runtime.observe(done.edge, now - done.sent, now)
                 except PolicyError as error:
                     self._policy_failed(error)
         else:
-            self._refused(done, now, status)
+            self._ends.refused(done, now, status)
         return self._offer(self._frontends_of[backend], now) if self.waiting_queue.total else []
 
     def turned_away(
@@ -153,18 +188,19 @@ class Core:
             Actions in its place, first the request's own; empty if the response is to be passed
             on, with a call of `finished` once it is complete.
         """
-        if self._of_client(status) or (status != TOO_MANY_REQUESTS and not retry_after):
+        if self._ends.is_of_client(status) or (status != TOO_MANY_REQUESTS and not retry_after):
             return []
         turned = self._requests[request]
         backend = turned.backend
-        self._turned_away(turned, now, status, retry_after)
+        self._ends.turned_away(turned, now, status, retry_after)
         tried = (*turned.tried, backend)
         edge = HOLD
         if again:
-            edge = self._choose(self.availability.candidates.untried(turned.frontend, tried), now)
+            untried = self.availability.candidates.untried(turned.frontend, tried)
+            edge = self._choose(turned, untried, now)
         if edge < 0 or not self.budget.take(turned.attempt, now, self.arrivals):
             return []
-        self._left_unserved(turned, now)
+        self._ends.unserved(turned, now)
         turned.tried, turned.turned_away = tried, False
         return [self._send(turned, edge, now), *self._offer(self._frontends_of[backend], now)]
 
@@ -190,14 +226,7 @@ class Core:
         """
         failed = self._requests[request]
         backend = failed.backend
-        if cause in _NOT_BEGUN:
-            self._left_unserved(failed, now)
-        elif cause in _TOO_SLOW:
-            self._left(failed, now)
-        else:
-            self._left_undone(failed, now)
-        if cause.blamed:
-            self.availability.failed(backend, now, failed.sent, cause.reason)
+        self._ends.failed(failed, now, cause)
         safe = not started and (idempotent or not sent) and cause.retriable
         if safe and self.budget.take(failed.attempt, now, self.arrivals):
             failed.tried += (backend,)
@@ -214,7 +243,7 @@ class Core:
         if gone.backend == AT_FRONTEND:
             self.waiting_queue.take(gone)
             return []
-        self._left_undone(gone, now)
+        self._ends.undone(gone, now)
         return self._offer(self._frontends_of[gone.backend], now)
 
     # Events of backends
@@ -223,35 +252,56 @@ class Core:
         self, backend: int, now: float, jobs: int, measured: float | None = None
     ) -> list[Action]:
         """Record a report of `jobs` at a backend, measured at `measured`, s (None: now)."""
-        self._passed(backend, now)
+        self._ends.pass_time(backend, now)
         if not self.workloads.reported(backend, jobs, now if measured is None else measured):
             return []
-        return self._changed([backend], now)
+        return self._offer_at([backend], now)
 
-    def carried(self, backend: int, now: float, jobs: int) -> list[Action]:
+    def carried_over(self, backend: int, now: float, jobs: int) -> list[Action]:
         """Record jobs of the core before a reload, sent to a backend or finished there (-1)."""
         work = self.feedback.mean_work if self.feedback and jobs == -1 else 0.0
-        self._passed(backend, now, work)
+        self._ends.pass_time(backend, now, work)
         self.workloads.sent(backend, now, jobs)
-        return self._changed([backend], now)
+        return self._offer_at([backend], now)
 
     def shared(self, backend: int, now: float, jobs: int) -> list[Action]:
         """Set the requests in flight of other workers of this router at a backend."""
-        self._passed(backend, now)
+        self._ends.pass_time(backend, now)
         self.workloads.shared(backend, now, jobs)
-        return self._changed([backend], now)
+        return self._offer_at([backend], now)
 
     def backend_up(self, backend: int, now: float) -> list[Action]:
-        """Mark a backend as up, which also ends a drain."""
-        return self._changed(self.availability.up(backend, now), now)
+        """Mark a backend as up; one that is draining stays so."""
+        return self._offer_at(self.availability.up(backend, now), now)
 
     def backend_down(self, backend: int, now: float) -> list[Action]:
         """Mark a backend as down; the caller fails the requests in flight."""
-        return self._changed(self.availability.down(backend, now), now)
+        if self.prompts is not None:
+            self.prompts.lost(backend)  # a server that starts again has none
+        return self._offer_at(self.availability.down(backend, now), now)
+
+    def cache_changed(self, backend: int, number: int, events: Sequence[CacheEvent]) -> None:
+        """Record what a backend publishes of its prefix cache; `number` is that of the message."""
+        if self.prompts is not None:
+            self.prompts.received(backend, number, events)
 
     def backend_drain(self, backend: int, now: float) -> list[Action]:
         """Stop sending requests to a backend; `in_flight` tells when it has none left."""
-        return self._changed(self.availability.drain(backend, now), now)
+        return self._offer_at(self.availability.drain(backend, now), now)
+
+    def backend_undrain(self, backend: int, now: float) -> list[Action]:
+        """End the drain of a backend."""
+        return self._offer_at(self.availability.undrain(backend, now), now)
+
+    def weight_changed(self, backend: int, weight: float, now: float) -> list[Action]:
+        """Count a backend as `weight` machines of its kind, see `PolicyRuntime.weigh`."""
+        self.policy_runtime.weigh(backend, weight)
+        return self._offer_at([backend], now)
+
+    def share_changed(self, backend: int, share: float, now: float) -> list[Action]:
+        """Send a backend at most this share of each frontend's requests; 1: no limit."""
+        self.availability.candidates.limit_share(backend, share)
+        return self._offer_at([backend], now)
 
     def curves_changed(self, curves: Mapping[int, Curve], now: float) -> list[Action]:
         """Replace the service curves of some backends, jobs/s."""
@@ -261,7 +311,7 @@ class Core:
         for backend, curve in curves.items():
             peak = self.feedback.peak(backend) if self.feedback else peak_of(curve)
             self.availability.limits.change(backend, peak)
-        return self._changed(list(curves), now)
+        return self._offer_at(list(curves), now)
 
     # Time
 
@@ -272,7 +322,7 @@ class Core:
             del self._requests[request.number]
             wait = self.waiting_queue.wait(request.frontend, now)
             actions.append(rejections.overdue(request, now, wait))
-        actions += self._changed([*self.availability.tick(now), *self.workloads.expire(now)], now)
+        actions += self._offer_at([*self.availability.tick(now), *self.workloads.expire(now)], now)
         if self.feedback and self.feedback.next_fit <= now:
             actions += self.curves_changed(self.feedback.fit(now, self.workloads), now)
             self.availability.notices += self.feedback.take_notices()
@@ -306,14 +356,24 @@ class Core:
         notices, self.availability.notices = self.availability.notices, []
         return notices
 
-    def explain(self, frontend: int) -> list[tuple[int, int, float]]:
-        """Return number, jobs and score of each open backend; the least score wins."""
-        return self.policy_runtime.explained(self.availability.candidates.of(frontend).backends)
+    def explain(self, frontend: int, prompt: Prompt | None = None) -> list[tuple[int, int, float]]:
+        """Return number, jobs and score of each open backend; the least score wins.
+
+        Where scores are prices of work, they are multiplied by that of a request with this prompt.
+        """
+        candidates = self.availability.candidates.of(frontend)
+        scores = self.policy_runtime.explained(candidates.backends)
+        if self.prompts is None or not self.policy_runtime.prices_work:
+            return scores
+        self.prompts.weigh_ahead(frontend, prompt, candidates)
+        work = [self.prompts.work_by(edge) for edge in candidates.numbers]
+        return [(b, jobs, score * w) for (b, jobs, score), w in zip(scores, work, strict=True)]
 
     # Steps
 
     def _route(self, request: Request, now: float) -> Send | Hold | Reject:
-        edge = self._choose(self.availability.candidates.of(request.frontend, request.tried), now)
+        candidates = self.availability.candidates.of(request.frontend, request.tried)
+        edge = self._choose(request, candidates, now)
         if edge >= 0:
             return self._send(request, edge, now)
         if edge == HOLD:
@@ -321,15 +381,17 @@ class Core:
         del self._requests[request.number]
         return rejections.policy_failed(request)
 
-    def _choose(self, candidates: Open, now: float) -> int:
+    def _choose(self, request: Request, candidates: Open, now: float) -> int:
         """Return an open edge by the policy; HOLD if it wants none, or there is none.
 
         FAILED if the policy raises, or returns something else: a router outlives a request that its
         policy cannot place.
         """
-        edges, backends, low, high = candidates
-        if not backends:
+        edges, low, high = candidates.edges, candidates.low, candidates.high
+        if not candidates.backends:
             return HOLD
+        if self.prompts is not None:
+            self.prompts.weigh(request.frontend, request.prompt, candidates)
         try:
             edge = self.policy_runtime.choose(edges, self.policy_runtime.view, now, self._rng)
             if edge != HOLD and not low <= edge <= high:
@@ -342,18 +404,24 @@ class Core:
     def _policy_failed(self, error: PolicyError) -> None:
         """Keep the error, with a notice unless the last one was the same."""
         if str(error) != str(self.policy_error):
-            self.availability.notices.append(Notice(OF_POLICY, str(error), grave=True))
+            self.availability.notices.append(Notice(OF_POLICY, str(error), True, "policy.failed"))
         self.policy_error = error
 
     def _send(self, request: Request, edge: int, now: float) -> Send:
         backend = self._sink[edge]
         if self.feedback:
-            self._passed(backend, now)
+            self._ends.pass_time(backend, now)
             request.events = self.feedback.count
         request.edge, request.backend, request.sent = edge, backend, now
         request.attempt += 1
         self.workloads.sent(backend, now)
         self.availability.count(backend)
+        if self._share_limits[request.frontend] is not None:
+            self.availability.candidates.sent(request.frontend, edge)
+        if self.prompts is not None:
+            request.prompt_at = self.prompts.sent(request.prompt, edge, backend)
+        if request.attempt == 1:
+            self.tenants.charge(request.tenant)
         self.policy_runtime.reserve(self.workloads.shown[backend])
         return Send(request.number, backend, request.attempt)
 
@@ -361,75 +429,25 @@ class Core:
         """Hold a request that cannot be sent now, if a backend may come and the queue has room."""
         rule, frontend = self.rules.holding, request.frontend
         waiting = self.waiting_queue.waiting(frontend)
-        if not self.availability.candidates.any_usable(frontend):
+        candidates = self.availability.candidates
+        if not candidates.any_usable(frontend):
             del self._requests[request.number]
-            return rejections.none_up(request, self.availability.wait(now))
+            has_any, wait = bool(candidates.backends_of(frontend)), self.availability.wait(now)
+            return rejections.none_up(request, wait, has_any=has_any)
+        displaced: Reject | None = None
         if waiting >= rule.most:
-            del self._requests[request.number]
-            return rejections.queue_full(request, waiting, self.waiting_queue.wait(frontend, now))
-        request.deadline = now + rule.seconds
+            last = self.waiting_queue.least_urgent(request) if waiting else request
+            wait = self.waiting_queue.wait(frontend, now)
+            del self._requests[last.number]
+            displaced = rejections.queue_full(last, waiting, wait)
+            if last is request:
+                return displaced
+            self.waiting_queue.take(last)
+        request.deadline = min(now + rule.seconds, request.latest)
         self.waiting_queue.put(request, ahead=bool(request.tried))
-        return Hold(request.number, request.deadline)
+        return Hold(request.number, request.deadline, displaced)
 
-    def _left(self, request: Request, now: float, work: float = 0.0) -> None:
-        """Remove a request from its backend, which has done so much work for it."""
-        self._passed(request.backend, now, work, request.sent)
-        self.workloads.sent(request.backend, now, -1)
-        self.availability.count(request.backend)
-
-    def _left_undone(self, request: Request, now: float) -> None:
-        """Remove an unfinished request from its backend; its presence counted."""
-        self._left(request, now)
-        if self.feedback:
-            self.feedback.undone(request.backend, now, request.sent)
-
-    def _left_unserved(self, request: Request, now: float) -> None:
-        """Remove a request that was not served; it never shared the backend's work."""
-        self._left(request, now)
-        if self.feedback:
-            self.feedback.retract(request.backend, request.events, now, request.sent)
-
-    def _refused(self, request: Request, now: float, status: int) -> None:
-        """Handle a complete response with a status from 400 on."""
-        backend = request.backend
-        if status == TOO_MANY_REQUESTS and not (request.turned_away or self._of_client(status)):
-            self._turned_away(request, now, status, None)
-        self._left_unserved(request, now)
-        if request.turned_away:
-            return
-        if status in GATEWAY_ERRORS:
-            self.availability.failed(backend, now, request.sent, f"status {status}")
-            return
-        self._count_refusal(backend, status)
-        self.availability.refused(
-            request.frontend, request.edge, backend, now, request.sent, status
-        )
-
-    def _of_client(self, status: int) -> bool:
-        """Whether a status concerns the client alone, by the operator's settings."""
-        return status == TOO_MANY_REQUESTS and self.rules.refusals.too_many_requests == "client"
-
-    def _turned_away(
-        self, request: Request, now: float, status: int, retry_after: float | None
-    ) -> None:
-        """Record that the backend of a request reports itself full."""
-        request.turned_away = True
-        self._count_refusal(request.backend, status)
-        self.availability.turned_away(request.backend, now, retry_after)
-
-    def _count_refusal(self, backend: int, status: int) -> None:
-        counts = self.refusals[backend]
-        counts[status] = counts.get(status, 0) + 1
-
-    def _passed(
-        self, backend: int, now: float, work: float = 0.0, sent: float | None = None
-    ) -> None:
-        """Account for the time at this workload, which is about to change."""
-        if self.feedback:
-            jobs, own = self.workloads[backend], self.workloads.own[backend]
-            self.feedback.passed(backend, jobs, own, now, work, sent)
-
-    def _changed(self, backends: list[int], now: float) -> list[Action]:
+    def _offer_at(self, backends: list[int], now: float) -> list[Action]:
         """Offer held requests to these backends, which may have room now."""
         for backend in backends:
             self.availability.count(backend)
@@ -438,15 +456,16 @@ class Core:
         return self._offer({f for b in backends for f in self._frontends_of[b]}, now)
 
     def _offer(self, frontends: Iterable[int], now: float) -> list[Action]:
-        """Send the requests held at these frontends as far as possible, the oldest first."""
+        """Send the requests held at these frontends as far as possible, in the queue's order."""
         actions: list[Action] = []
         refused: set[int] = set()
         while self.waiting_queue.total:
-            frontend = self.waiting_queue.longest(frontends, refused)
+            frontend = self.waiting_queue.next_frontend(frontends, refused)
             if frontend < 0:
                 break
             request = self.waiting_queue.first(frontend)
-            edge = self._choose(self.availability.candidates.of(frontend, request.tried), now)
+            candidates = self.availability.candidates.of(frontend, request.tried)
+            edge = self._choose(request, candidates, now)
             if edge < 0:
                 refused.add(frontend)
             else:

@@ -29,7 +29,7 @@ from isocline.gateway.core.request import Request
 from isocline.gateway.core.request_cost import Measure, Usage
 from isocline.learn import Learner
 from isocline.learn.observed import Observed, count, withdraw
-from isocline.learn.occupancy import counted
+from isocline.learn.occupancy import seen
 from isocline.model.curves import TableCurve
 
 # A fit takes about 1 ms and is wanted after the first few completions.
@@ -64,6 +64,7 @@ class CurveFeedback:
         self._events: list[tuple[int, int, float, float, float, float]] = []
         self._flushed = 0  # events that the learner knows
         self._largest = 0
+        self._frozen: set[int] = set()  # backends
         self._noted = 0  # changes of which there was a notice
         self._mean = self.mean_work  # of the curves passed on last
 
@@ -137,11 +138,25 @@ class CurveFeedback:
                 own = max(share * jobs - worth, 0.0) / max(jobs - 1, 1)
                 self._events[i] = who, jobs - 1, until, own, work, start
 
+    def freeze(self, backend: int, frozen: bool) -> None:
+        """Keep a backend's curve as it is, and observe nothing of it, or go on learning."""
+        if frozen != (backend in self._frozen):
+            self.flush()  # what came before counts as it would have
+            self._frozen ^= {backend}
+            self.learner.freeze(backend, frozen)
+
+    def is_frozen(self, backend: int) -> bool:
+        """Whether a backend's curve is kept as it is."""
+        return backend in self._frozen
+
     def flush(self) -> None:
         """Pass the buffered events to the learner."""
         if self._events:
             self.learner.reserve(min(self._largest, LARGEST))
-            _pass_events(self.learner.observed, np.array(self._events))
+            events = np.array(self._events)
+            if self._frozen:  # time passes there, of which nothing counts
+                events[np.isin(events[:, 0], list(self._frozen)), 3:5] = 0.0
+            _pass_events(self.learner.observed, events)
             self._flushed += len(self._events)
             self._events.clear()
 
@@ -150,10 +165,10 @@ class CurveFeedback:
         return self._per_job(self.learner.curve(backend))
 
     def counts(self, backend: int) -> dict[int, tuple[float, float]]:
-        """Completions and time (s) at each workload held; their ratio is in jobs/s."""
+        """Completions and time (s) seen at each workload held; their ratio is in jobs/s."""
         self.flush()
         occupied = self.learner.observed.occupied
-        done, seconds = counted(occupied, backend, float(occupied.since[backend]))
+        done, seconds = seen(occupied, backend, float(occupied.since[backend]))
         held = np.flatnonzero(seconds)
         times = seconds[held] * self._mean
         return dict(
@@ -188,7 +203,10 @@ class CurveFeedback:
         new = self.learner.changes[self._noted :]
         self._noted = len(self.learner.changes)
         text = "it serves at {:.2g} of the speed that was learned; its curve is learned anew"
-        return [Notice(change.backend, text.format(change.speed)) for change in new]
+        return [
+            Notice(change.backend, text.format(change.speed), event="backend.speed_changed")
+            for change in new
+        ]
 
     def _optimistic(self, backends: Iterable[int]) -> Mapping[int, TableCurve]:
         return {b: self._per_job(self.learner.optimistic(b)) for b in backends}

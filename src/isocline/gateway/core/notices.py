@@ -7,6 +7,8 @@ import logging
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from isocline.structured_log import event
+
 _log = logging.getLogger("isocline.serve.backends")
 
 
@@ -19,6 +21,7 @@ class Notice(NamedTuple):
     backend: int
     text: str  # follows the backend's name
     grave: bool = False  # it takes capacity away
+    event: str = "backend.noticed"  # its name in a structured log
 
 
 def log(notices: Iterable[Notice], names: Sequence[str]) -> None:
@@ -26,6 +29,8 @@ def log(notices: Iterable[Notice], names: Sequence[str]) -> None:
     for notice in notices:
         level = logging.WARNING if notice.grave else logging.INFO
         if notice.backend == OF_POLICY:
-            _log.log(level, "%s", notice.text)
+            _log.log(level, "%s", notice.text, extra=event(notice.event))
         else:
-            _log.log(level, "backend %s: %s", names[notice.backend], notice.text)
+            name = names[notice.backend]
+            extra = event(notice.event, backend=name)
+            _log.log(level, "backend %s: %s", name, notice.text, extra=extra)

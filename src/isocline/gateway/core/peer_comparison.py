@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import final
 
 from isocline.model.graph import CompatibilityGraph
+from isocline.plural import counted
 
 # Responses of a frontend that count, for each of its backends: a share is known to 5 % then, and a
 # backend that begins to refuse after a long time of good service is detected after about ten.
@@ -62,7 +63,8 @@ class PeerComparison:
     def described(self, frontend: int, edge: int) -> str:
         """Describe the two shares."""
         own, refused, peers, peers_refused = map(round, self._counts(frontend, edge))
-        return f"it refused {refused} of {own} requests, its peers {peers_refused} of {peers}"
+        asked = counted(own, "request")
+        return f"it refused {refused} of {asked}, its peers {peers_refused} of {peers}"
 
     def forget(self, backend: int) -> None:
         """Forget all responses of a backend."""

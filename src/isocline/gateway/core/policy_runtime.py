@@ -11,8 +11,16 @@ from typing import Any, ParamSpec, TypeVar, final
 import numba
 import numpy as np
 
-from isocline.errors import PolicyError
-from isocline.policies.arrays import memory_of, option_of, parameter_of, table_of
+from isocline.errors import PolicyError, UsageError
+from isocline.model.curves import Curve, HyperbolicCurve
+from isocline.model.curves.base import StretchedCurve
+from isocline.policies.arrays import (
+    memory_of,
+    option_of,
+    parameter_of,
+    rewrite_rows,
+    table_of,
+)
 from isocline.policies.custom import functions_of
 from isocline.policies.own_code import blame
 from isocline.policies.routing.contract import (
@@ -32,20 +40,29 @@ R = TypeVar("R")
 # Workloads tabulated at first; doubled whenever a backend holds more, as the simulator does, up to
 # LARGEST, beyond which all score as that: 128 kB for each backend.
 FIRST, LARGEST = 64, 1 << 14
+_ANY = HyperbolicCurve(1.0, 1.0)
 
 
 @final
 class PolicyRuntime:
-    """One row of the table for each backend, so that each can have a curve of its own."""
+    """One row of the table for each backend, so that each can have a curve of its own.
+
+    Attributes:
+        curves: Service curve of each backend, whatever its weight.
+        weights: Weight of each backend, see `weigh`.
+    """
 
     def __init__(self, setting: Setting, policy: RoutingPolicy):
         self.policy = policy
         self.curves = [setting.curves[row] for row in setting.row]
+        self.weights = [1.0] * len(self.curves)
         row = np.arange(len(self.curves), dtype=np.int32)
         self._setting = replace(setting, curves=tuple(self.curves), row=row)
         self._size = FIRST
         chosen, observed = policy.functions()
-        self.choose: Callable[[IntArray, View, float, Any], int] = self._guarded(_called(chosen))
+        self.choose: Callable[[IntArray, View, float, Any], int] = self._guarded(
+            _python_callable(chosen)
+        )
         self._observed = None if observed is observe_nothing else self._guarded(observed)
         self.view = View(
             setting.graph.sink.copy(),
@@ -59,6 +76,37 @@ class PolicyRuntime:
         self._jobs = self.view.workload.data  # a memoryview: four times as fast as the array
         # What `explained` said of each backend at each workload, until its row changes.
         self._explanations: list[dict[int, tuple[int, int, float]]] = [{} for _ in self.curves]
+
+    def show_jobs(self, work: FloatArray, job: FloatArray, tokens: FloatArray) -> None:
+        """Let the policy see facts of the job at hand, which the caller writes to these arrays."""
+        self.view = self.view._replace(work=work, job=job, tokens=tokens)
+
+    @property
+    def prices_work(self) -> bool:
+        """Whether the policy's scores are prices of work, and so count in what is cached."""
+        option = self.view.option
+        # A compiled caller takes a bool, and none of numpy's.
+        return bool(option.size > 1 and option[1] == 1.0 and not is_own(type(self.policy)))
+
+    @property
+    def looks_at_curves(self) -> bool:
+        """Whether the policy's choices depend on curves, and so on weights."""
+        rows, workloads = len(self.curves), np.arange(4.0)
+        plain, weighted = (
+            replace(self._setting, curves=(curve,) * rows) for curve in (_ANY, _ANY.enlarged(2.0))
+        )
+        try:
+            return not (
+                np.array_equal(
+                    table_of(self.policy, plain, workloads),
+                    table_of(self.policy, weighted, workloads),
+                )
+                and np.array_equal(
+                    parameter_of(self.policy, plain), parameter_of(self.policy, weighted)
+                )
+            )
+        except PolicyError:  # it wants curves of one kind
+            return True
 
     def misplaced(self) -> PolicyError:
         """Error for a choice that the policy may not make."""
@@ -101,17 +149,40 @@ class PolicyRuntime:
         """Score some backends by other curves."""
         for backend, curve in curves.items():
             self.curves[backend] = curve
+        self._rescore(curves)
+
+    def weigh(self, backend: int, weight: float) -> None:
+        """Count a backend as `weight` machines of its kind: its curve is w l(N / w) to the policy.
+
+        This is the scaled system of the GMSR paper, Section 5; for a whole w, a pool of w such
+        backends. Backends of one curve then have equal prices at workloads in proportion to their
+        weights, as under least connections of nginx and HAProxy and least request of Envoy, which
+        compare N / w. A policy that looks at no curve looks at no weight.
+
+        Raises:
+            PolicyError: The policy cannot use the curve; the weight is then as it was.
+        """
+        before = self.weights[backend]
+        self.weights[backend] = weight
+        try:
+            self._rescore([backend])
+        except PolicyError:
+            self.weights[backend] = before
+            self._rescore([backend])
+            raise
+
+    def _rescore(self, backends: Iterable[int]) -> None:
+        """Write the policy's arrays anew after curves or weights of some backends changed."""
         # A plan was made for the curves of the start; what follows one keeps it.
-        self._setting = replace(self._setting, curves=tuple(self.curves))
+        seen = tuple(map(_weighted, self.curves, self.weights))
+        self._setting = replace(self._setting, curves=seen)
         self.view.parameter[:] = parameter_of(self.policy, self._setting)
-        rows = list(curves)
+        rows = list(backends)
         self._forget(rows)
-        if self.view.table.shape[0] != len(self.curves):  # more rows than one for a backend
+        table, workloads = self.view.table, self._workloads()
+        if not rewrite_rows(table, self.policy, self._setting, rows, workloads):
             self._forget(range(len(self.curves)))
             self.view = self.view._replace(table=self._table())
-            return
-        few = replace(self._setting, curves=tuple(curves.values()))
-        self.view.table[rows] = table_of(self.policy, few, self._workloads())
 
     def _explain(self, backend: int, jobs: int) -> tuple[int, int, float]:
         table, known = self.view.table, self._explanations[backend]
@@ -132,7 +203,17 @@ class PolicyRuntime:
         return np.arange(self._size, dtype=np.float64)
 
 
-def _called(function: Any) -> Any:
+def _weighted(curve: Curve, weight: float) -> Curve:
+    """Curve of so many machines in one, also where its own kind would need a whole number."""
+    if weight == 1.0:
+        return curve
+    try:
+        return curve.enlarged(weight)
+    except UsageError:
+        return StretchedCurve(curve, weight, weight)
+
+
+def _python_callable(function: Any) -> Any:
     if not isinstance(function, numba.core.ccallback.CFunc):
         return function
 

@@ -10,14 +10,19 @@ from isocline.plural import counted
 
 # Names in statistics.
 NONE_UP = "no backend is up"
+NONE_FOUND = f"{NONE_UP}: none has been discovered for this frontend"
 QUEUE_FULL = "waiting already"
 OVERDUE = "no backend had room within"
 POLICY_FAILED = "the routing policy failed"
+LIMIT_REACHED = "rate limit reached"
 
 
-def none_up(request: Request, wait: float) -> Reject:
-    """Reject, as no backend of the frontend is in service; one may be after `wait`, s."""
-    return Reject(request.number, 503, NONE_UP, wait)
+def none_up(request: Request, wait: float, *, has_any: bool = True) -> Reject:
+    """Reject, as no backend of the frontend is in service; one may be after `wait`, s.
+
+    Without `has_any` it has none that could be.
+    """
+    return Reject(request.number, 503, NONE_UP if has_any else NONE_FOUND, wait)
 
 
 def queue_full(request: Request, waiting: int, wait: float) -> Reject:

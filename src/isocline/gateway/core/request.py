@@ -1,9 +1,26 @@
 """State of one request in the core."""
 
+import math
 from dataclasses import dataclass
 from typing import final
 
+from isocline.gateway.core.prompts import Prompt, PromptAtBackend
+from isocline.gateway.core.tenants import Tenant
+
 AT_FRONTEND = -1  # in place of a backend
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """Facts of a request that its data plane reads before it is routed."""
+
+    priority: int = 0  # of requests that wait, the highest goes first
+    tenant: str = ""  # name
+    prompt: Prompt | None = None  # None: it has none, or prompts are not read
+
+
+PLAIN = Profile()
 
 
 @final
@@ -14,6 +31,10 @@ class Request:
     number: int
     frontend: int
     arrived: float  # s
+    tenant: Tenant
+    priority: int = 0  # of those that wait, the highest goes first
+    prompt: Prompt | None = None
+    prompt_at: PromptAtBackend | None = None  # where it was sent, if prompts are counted in
     edge: int = AT_FRONTEND
     backend: int = AT_FRONTEND
     sent: float = 0.0  # s, at the last attempt
@@ -21,5 +42,6 @@ class Request:
     attempt: int = 0
     tried: tuple[int, ...] = ()  # backends at which it failed
     deadline: float = 0.0  # s, if it is held
+    latest: float = math.inf  # s: the deadline that an earlier core gave it, which holds here, too
     turned_away: bool = False  # its backend said that it is full, in the response under way
-    turn: int = 0  # its entry among the deadlines; 0 if it is not held
+    deadline_entry: int = 0  # of the waiting queue; 0 if it is not held

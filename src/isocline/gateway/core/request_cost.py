@@ -40,6 +40,9 @@ class Usage(NamedTuple):
 
     prompt: int | None  # to be read; None: it does not say
     output: int
+    cached: int | None = (
+        None  # tokens of the prompt that were not read again; None: it does not say
+    )
 
 
 @final
@@ -132,7 +135,8 @@ class TokenWork:
         del backend, seconds
         if usage is None or (usage.prompt is None and self.prefill > 0):
             return self.mix.mean_of(frontend)
-        work = self.prefill * (usage.prompt or 0) + self.decode * usage.output
+        read = (usage.prompt or 0) - (usage.cached or 0)
+        work = self.prefill * read + self.decode * usage.output
         if work > 0:
             self.mix.add(frontend, work)
         return work

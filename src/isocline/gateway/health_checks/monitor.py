@@ -14,6 +14,7 @@ from isocline.gateway.health_checks.probe import Answer, Client, NoAnswerError, 
 from isocline.gateway.health_checks.results import Record
 from isocline.gateway.health_checks.rules import Checks, Poll
 from isocline.model.serving_settings import HealthCheck
+from isocline.plural import counted
 
 _JITTER = 0.1  # of a period, either way: routers and backends do not stay in step
 _SOON = 0.1  # of a period, within which all are asked for the first time
@@ -26,8 +27,8 @@ class HealthEvents(Protocol):
     def backend_up(self, backend: int) -> None:
         """A backend answers its health checks again."""
 
-    def backend_down(self, backend: int) -> None:
-        """A backend no longer answers its health checks."""
+    def backend_down(self, backend: int, known: bool = False) -> None:
+        """A backend no longer answers its health checks; `known`: the monitor before said so."""
 
     def reported(self, backend: int, jobs: int, measured: float) -> None:
         """A backend held so many jobs at a time, s, of `time.monotonic()`."""
@@ -71,16 +72,15 @@ class Monitor:
             UsageError: The polls are not one for each backend, or certificates cannot be read.
         """
         if checks.polls and len(checks.polls) != len(addresses):
-            raise UsageError(
-                f"polls: {len(checks.polls)} for {len(addresses)} backends; give one for each"
-            )
+            backends = counted(len(addresses), "backend")
+            raise UsageError(f"polls: {len(checks.polls)} for {backends}; give one for each")
         self._addresses = tuple(addresses)
         self._checks = checks
         self._events = events
         self._announces = announces
         self._client = client or Client(addresses)
         self._random = random.Random()  # when to ask: nothing that a test could want to repeat
-        self._asking: list[asyncio.Task[None]] = []
+        self._tasks: list[asyncio.Task[None]] = []
         known = before.known(checks.health) if before else {}
         self.records = [known.get(address) or Record() for address in addresses]
 
@@ -96,49 +96,49 @@ class Monitor:
         await self._client.__aenter__()
         for backend, record in enumerate(self.records):
             if record.up is False:
-                self._events.backend_down(backend)
+                self._events.backend_down(backend, known=True)
         loop = asyncio.get_running_loop()
-        self._asking = [loop.create_task(each) for each in self._rounds()]
+        self._tasks = [loop.create_task(each) for each in self._rounds()]
 
     async def close(self) -> None:
         """Stop."""
-        for task in self._asking:
+        for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._asking, return_exceptions=True)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._client.__aexit__(None, None, None)
 
     def _rounds(self) -> Iterator[Coroutine[None, None, None]]:
         health = self._checks.health
         if health:
             for backend in range(len(self._addresses)):
-                yield self._again(health.every, partial(self._check, backend, health))
+                yield self._repeat(health.every, partial(self._check, backend, health))
         for backend, poll in enumerate(self._checks.polls):
             if poll:
-                yield self._again(poll.every, self._polling(backend, poll).poll)
+                yield self._repeat(poll.every, self._polling(backend, poll).poll)
 
     def _polling(self, backend: int, rule: Poll) -> Polling:
-        async def ask(path: str) -> Answer:
+        async def fetch(path: str) -> Answer:
             return await self._client.get(backend, path, rule.timeout, rule.largest)
 
         name, record = self._addresses[backend].name, self.records[backend]
         on_report = partial(self._events.reported, backend)
-        return Polling(rule, name, record, ask, on_report, self._announces)
+        return Polling(rule, name, record, fetch, on_report, self._announces)
 
-    async def _again(self, every: float, ask: Callable[[], Awaitable[float]]) -> None:
-        """Call `ask` until cancelled; it returns the pause that follows, s, usually `every`."""
+    async def _repeat(self, every: float, action: Callable[[], Awaitable[float]]) -> None:
+        """Call `action` until cancelled; it returns the pause that follows, s, usually `every`."""
         loop = asyncio.get_running_loop()
         within = _SOON * every * self._random.random()
         while True:
             await asyncio.sleep(within)
             pause = every
             try:
-                pause = await ask()
+                pause = await action()
             except Exception as defect:  # ours, or the receiver's: checks go on
                 loop.call_exception_handler({"message": "asking a backend", "exception": defect})
             within = pause * self._random.uniform(1.0 - _JITTER, 1.0 + _JITTER)
 
     async def _check(self, backend: int, rule: HealthCheck) -> float:
-        record, subject = self.records[backend], self._subject(backend, "health check")
+        record = self.records[backend]
         problem = ""
         try:
             answer = await self._client.get(backend, rule.path, rule.timeout, _HEALTH_BODY)
@@ -146,11 +146,8 @@ class Monitor:
                 problem = f"status {answer.status}"
         except NoAnswerError as error:
             problem = str(error)
-        record.health.note(subject, problem)
+        record.health.note(self._addresses[backend].name, "health check", problem)
         if record.checked(not problem, rule):
             report = self._events.backend_up if record.up else self._events.backend_down
             report(backend)
         return rule.every
-
-    def _subject(self, backend: int, what: str) -> str:
-        return f"backend {self._addresses[backend].name}: {what}"

@@ -13,6 +13,7 @@ from isocline.gateway.health_checks.probe import Answer, NoAnswerError
 from isocline.gateway.health_checks.results import Page, Record
 from isocline.gateway.health_checks.rules import Poll
 from isocline.gateway.load_reports import SERVERS, ReportError, jobs_in_metrics, server_of
+from isocline.structured_log import event
 
 _log = logging.getLogger("isocline.serve.watch")
 
@@ -25,7 +26,7 @@ class NoPageError(NoAnswerError):
     """A backend has answered, but has no known metrics page."""
 
 
-class Ask(Protocol):
+class Fetch(Protocol):
     """GET a path, or a URL; raises NoAnswerError."""
 
     def __call__(self, path: str) -> Awaitable[Answer]: ...
@@ -40,7 +41,7 @@ class Polling:
         rule: Poll,
         name: str,
         record: Record,
-        ask: Ask,
+        fetch: Fetch,
         on_report: Callable[[int, float], None],
         announces: bool = True,
     ) -> None:
@@ -50,14 +51,14 @@ class Polling:
             rule: Poll and its period.
             name: Name of the backend.
             record: Record of the backend, which is updated.
-            ask: Requests a page.
-            on_report: Called with (jobs, time of the report, s of the clock of `ask`).
+            fetch: Requests a page.
+            on_report: Called with (jobs, time of the report, s of the clock of `fetch`).
             announces: Whether to log which page is found.
         """
         self._rule = rule
         self._name = name
         self._record = record
-        self._ask = ask
+        self._fetch = fetch
         self._on_report = on_report
         self._announces = announces
         self._pause = rule.every
@@ -65,24 +66,24 @@ class Polling:
     async def poll(self) -> float:
         """Poll once, and report; returns the pause before the next poll, s."""
         record, every = self._record, self._rule.every
-        subject, pause, self._pause = f"backend {self._name}: metrics", self._pause, every
+        name, pause, self._pause = self._name, self._pause, every
         try:
             jobs, measured = await self._jobs()
         except NoPageError as error:
             record.page = None
             if self._rule.server == "auto":
                 record.metrics.asked += 1
-                self._say(f"{error}: own counts, and what responses say")
+                self._announce(f"{error}: own counts, and what responses say")
                 self._pause = max(min(_GROWS * pause, _SELDOM), every)
             else:
-                record.metrics.note(subject, str(error))
+                record.metrics.note(name, "metrics", str(error))
         except (NoAnswerError, ReportError) as error:
             record.page = None
-            record.metrics.note(subject, str(error))
+            record.metrics.note(name, "metrics", str(error))
         else:
-            record.metrics.note(subject, "")
+            record.metrics.note(name, "metrics", "")
             if record.page is not None:
-                self._say(f"{SERVERS[record.page.server].title}, polled every {every:g} s")
+                self._announce(f"{SERVERS[record.page.server].title}, polled every {every:g} s")
             self._on_report(jobs, measured)
         return self._pause
 
@@ -92,7 +93,7 @@ class Polling:
         if page is None or page.rule != self._rule:
             page, answer, text = await self._find()
         else:
-            answer = await self._ask(page.path)
+            answer = await self._fetch(page.path)
             text = self._text(page.path, answer)
         jobs = jobs_in_metrics(text, page.server)
         if jobs is None:
@@ -108,7 +109,7 @@ class Polling:
         """Find the backend's page; raises NoAnswerError."""
         rule, problems = self._rule, list[str]()
         for path in rule.paths:
-            answer = await self._ask(path)
+            answer = await self._fetch(path)
             if rule.server != "auto":
                 return Page(rule, path, rule.server), answer, self._text(path, answer)
             try:
@@ -133,7 +134,7 @@ class Polling:
             raise NoPageError(f"{path} has more than {self._rule.largest} bytes")
         return answer.body.decode(errors="replace")
 
-    def _say(self, text: str) -> None:
+    def _announce(self, text: str) -> None:
         if text != self._record.announced:
             self._record.announced = text
             _log.log(
@@ -141,4 +142,5 @@ class Polling:
                 "backend %s: %s",
                 self._name,
                 text,
+                extra=event("backend.load_report_found", backend=self._name),
             )

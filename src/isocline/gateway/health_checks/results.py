@@ -6,6 +6,7 @@ from typing import NamedTuple, final
 
 from isocline.gateway.health_checks.rules import Poll
 from isocline.model.serving_settings import HealthCheck
+from isocline.structured_log import event
 
 _log = logging.getLogger("isocline.serve.watch")
 
@@ -19,14 +20,16 @@ class Count:
     failed: int = 0
     problem: str = ""  # of the last one; empty: it was good
 
-    def note(self, subject: str, problem: str) -> None:
-        """Add an outcome, good if `problem` is empty; `subject` as `backend b1: metrics`."""
+    def note(self, backend: str, what: str, problem: str) -> None:
+        """Add an outcome, good if `problem` is empty; `what` was asked for, as `metrics`."""
         self.asked += 1
         self.failed += bool(problem)
         if problem and not self.problem:
-            _log.warning("%s: %s", subject, problem)
+            fields = event("backend.check_failed", backend=backend, check=what, problem=problem)
+            _log.warning("backend %s: %s: %s", backend, what, problem, extra=fields)
         elif self.problem and not problem:
-            _log.info("%s: good again", subject)
+            fields = event("backend.check_recovered", backend=backend, check=what)
+            _log.info("backend %s: %s: good again", backend, what, extra=fields)
         self.problem = problem
 
 

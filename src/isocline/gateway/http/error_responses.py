@@ -20,6 +20,7 @@ def answer(
     bodiless: bool = False,
     retry_after: float | None = None,
     fields: bytes = b"",
+    limit: str = "",
 ) -> bytes:
     """Build a whole response that reports an error.
 
@@ -30,9 +31,12 @@ def answer(
         bodiless: The request was HEAD: its answer has the length, not the body.
         retry_after: Time in s, rounded up (RFC 9110, Section 10.2.3); None: no such field.
         fields: Further header lines.
+        limit: Limit of a key that is reached, `requests` or `tokens`: it is the error's type.
     """
     kind = _KINDS.get(status, "invalid_request_error" if status < 500 else "server_error")
-    error = {"message": reason, "type": kind, "code": status}
+    error: dict[str, object] = {"message": reason, "type": kind, "code": status}
+    if limit:
+        error |= {"type": limit, "param": None, "code": "rate_limit_exceeded"}
     body = json.dumps({"error": error}).encode()
     more: list[str] = []
     if retry_after is not None:

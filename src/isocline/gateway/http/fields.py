@@ -19,6 +19,9 @@ _NOT_IN_TRAILERS = frozenset(
 # Fields whose values may be secret, and lines that are long, are forgotten at once.
 _SECRET = re.compile(rb"auth|cookie|key|secret|session|token")
 _MOST, _SHORT = 4096, 200  # lines, and bytes of each: 3 MB whatever peers send
+_MOST_NAMES = 512
+# Which are new in each request: they would only drive out the others.
+_NEW = frozenset((b"traceparent", b"x-request-id"))
 
 Take = Callable[[Any, bytes, Any], None]
 """Called with a head, a field's name in lower case and what it says: the head notes it."""
@@ -45,21 +48,16 @@ class FieldLines(Memo[bytes, Field]):
         Values of fields in `reads` are read, which may raise BadMessageError.
         """
         super().__init__(_MOST)
-        self._takes = takes
-        self._reads = reads
-        self._refuses = refuses
+        self._names = _FieldNames(takes, reads, refuses)
 
     def __missing__(self, line: bytes) -> Field:
         """Parse a line, without its CR LF, of a head that matched the grammar."""
         name, _, value = line.partition(b":")
-        key, value = name.lower(), value.strip(b" \t")
-        take, read = self._takes.get(key), self._reads.get(key)
-        if take is None and self._refuses(key):
-            take = _drop
+        key, take, read, kept = self._names[name]
+        value = value.strip(b" \t")
         says = read(value) if read else value
         field = key, says, b"" if take else b"%b: %b\r\n" % (name, value), take
-        short = len(line) <= _SHORT
-        return self.keep(line, field) if short and not _SECRET.search(key) else field
+        return self.keep(line, field) if kept and len(line) <= _SHORT else field
 
     def passing(self, head: Any, lines: Iterable[bytes]) -> list[Field]:
         """Return the fields of these lines to pass on; the head takes the others, in order."""
@@ -71,6 +69,35 @@ class FieldLines(Memo[bytes, Field]):
             else:
                 take(head, key, value)
         return fields
+
+
+_Name = tuple[bytes, Take | None, Callable[[bytes], Any] | None, bool]
+"""(in lower case, who takes it, who reads its values, whether its lines are kept)."""
+
+
+@final
+class _FieldNames(Memo[bytes, _Name]):
+    """Memo of the names of fields, whose values may be new each time."""
+
+    def __init__(
+        self,
+        takes: Mapping[bytes, Take],
+        reads: Mapping[bytes, Callable[[bytes], Any]],
+        refuses: Callable[[bytes], bool],
+    ) -> None:
+        super().__init__(_MOST_NAMES)
+        self._takes = takes
+        self._reads = reads
+        self._refuses = refuses
+
+    def __missing__(self, name: bytes) -> _Name:
+        key = name.lower()
+        take = self._takes.get(key)
+        if take is None and self._refuses(key):
+            take = _drop
+        kept = key not in _NEW and not _SECRET.search(key)
+        found = key, take, self._reads.get(key), kept
+        return self.keep(name, found) if len(name) <= _SHORT else found
 
 
 def _drop(head: Any, key: bytes, value: bytes) -> None:

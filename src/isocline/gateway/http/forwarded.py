@@ -16,10 +16,11 @@ _VIA = b"Via: 1.1 isocline\r\n"  # RFC 9110, Section 7.6.3
 class Forwarded:
     """Fields for one client connection."""
 
-    __slots__ = ("_believed", "_host", "_lines", "_peer", "_proto", "_start", "peer")
+    __slots__ = ("_believed", "_host", "_lines", "_peer", "_proto", "_start", "peer", "secure")
 
     def __init__(self, peer: str, secure: bool, trusted: tuple[Network, ...]) -> None:
         self.peer = peer
+        self.secure = secure
         self._peer = peer.encode()
         self._proto = b"https" if secure else b"http"
         self._believed = bool(trusted) and _is_in(peer, trusted)

@@ -40,6 +40,7 @@ class RequestHead:
         api_key: The value of x-api-key.
         fields: What goes on, in order.
         forwarded: The Forwarded and X-Forwarded-* the client sent, name in lower case to values.
+        own: Further lines for a backend, which the router has made.
     """
 
     __slots__ = (
@@ -53,6 +54,7 @@ class RequestHead:
         "host",
         "length",
         "method",
+        "own",
         "persistent",
         "target",
         "upgrade",
@@ -72,6 +74,7 @@ class RequestHead:
         self.authorization: bytes | None = None
         self.api_key: bytes | None = None
         self.forwarded: dict[bytes, bytes] = {}
+        self.own = b""
         self._connection: list[bytes] = []
         self.fields = _LINES.passing(self, lines[1:])
         self._settle()
@@ -94,6 +97,8 @@ class RequestHead:
         out = [self.method, b" ", base, self.target, b" HTTP/1.1\r\nHost: ", host, b"\r\n"]
         out += [line for _, _, line, _ in self.fields]
         out.append(added)
+        if self.own:
+            out.append(self.own)
         if self.chunked:
             out.append(b"Transfer-Encoding: chunked\r\n")
         elif self.length is not None:

@@ -1,7 +1,8 @@
 """Metrics of a router: counted, added up over processes, and exposed.
 
 `recorder` observes requests and `counters` holds their counts; `snapshot` is one process at one
-moment, `optimality` the distance from the optimum, and `prometheus_format/` the text for scrapers.
+moment, `optimality` the distance from the optimum over a history of them, and `prometheus_format/`
+the text for scrapers.
 """
 
 from isocline.gateway.metrics.prometheus_format.exposition import prometheus as prometheus

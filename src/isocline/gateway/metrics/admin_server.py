@@ -1,29 +1,33 @@
-"""Admin listener for operators and Prometheus: GET only, on loopback by default.
+"""Admin listener for operators and Prometheus, on loopback by default.
 
 | path | answer |
 |---|---|
+| / | the live page, see `live_page` |
 | /metrics | Prometheus' text format, or OpenMetrics where that is asked for |
 | /statistics | one JSON document, see `summary` |
 | /health | 200 while the process answers at all, and whether it is draining |
 | /ready | 200; 503 while it drains, no worker takes requests, or a frontend has no backend up |
 
-It needs no key and shows no secrets; anyone who reaches it sees names, backend addresses and
-traffic.
+These need no key and show no secrets; anyone who reaches them sees names, backend addresses and
+traffic. On loopback they answer only those who ask for an address or localhost. Further routes, as
+those by which operators control the router, come from the caller.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import final
 
 from aiohttp import web
 
 from isocline.errors import UsageError
-from isocline.gateway.metrics.history import History
-from isocline.gateway.metrics.optimality import Optimality
+from isocline.gateway.metrics.api_errors import api_errors
+from isocline.gateway.metrics.live_page import LivePage
+from isocline.gateway.metrics.optimality import History, Optimality
 from isocline.gateway.metrics.prometheus_format.exposition import exposed
 from isocline.gateway.metrics.snapshot import Snapshot, merged
 from isocline.gateway.metrics.summary import statistics
+from isocline.pages.live.own_host import application
 
 _PATIENCE = 5.0  # s for workers to answer: half of Prometheus' usual limit on a scrape
 
@@ -35,6 +39,7 @@ class AdminServer:
     Attributes:
         port: Port, once started.
         draining: Whether the router is about to stop.
+        live_page: The page at `/`.
     """
 
     def __init__(
@@ -45,6 +50,7 @@ class AdminServer:
         *,
         every: float = 10.0,
         window: float = 60.0,
+        routes: Sequence[web.RouteDef] = (),
     ) -> None:
         """Initialise without opening anything.
 
@@ -55,6 +61,7 @@ class AdminServer:
                 Prometheus takes that for a restart and counts all of them anew.
             every: s between two accounts of the optimality gap, in a thread.
             window: s that an account goes back.
+            routes: Further paths, with what answers them.
         """
         self.port = port
         self.draining = False
@@ -62,17 +69,22 @@ class AdminServer:
         self._snapshots = snapshots
         self._every = every
         self._window = History(window)
+        self._routes = routes
         self._optimality = Optimality()
+        self.live_page = LivePage(self._gather, lambda: self._optimality)
         self._runner: web.AppRunner | None = None
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Listen; raises UsageError if the address is not available."""
-        app = web.Application()
+        app = application(self._host)
+        app.middlewares.insert(0, api_errors)  # around the check of the host
         app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/statistics", self._statistics)
         app.router.add_get("/health", self._health)
         app.router.add_get("/ready", self._ready)
+        app.router.add_routes(self._routes)
+        app.add_routes(self.live_page.routes())
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         await self._runner.setup()
         try:
@@ -85,9 +97,11 @@ class AdminServer:
             ) from error
         self.port = self._runner.addresses[0][1]
         self._task = asyncio.create_task(self._keep_account())
+        await self.live_page.start()
 
     async def close(self) -> None:
         """Stop listening."""
+        await self.live_page.close()
         if self._task:
             self._task.cancel()
             with suppress(asyncio.CancelledError):
@@ -144,6 +158,8 @@ def not_ready(seen: Snapshot) -> list[str]:
     missing = []
     for name, frontend in seen.frontends.items():
         live = [seen.backends[b].live for b in frontend.live.backends] if frontend.live else None
-        if live is not None and not any(it and it.up > it.draining for it in live):
+        if live == []:
+            missing.append(f"frontend {name}: no backend has been discovered for it")
+        elif live is not None and not any(it and it.up > it.draining for it in live):
             missing.append(f"frontend {name}: none of its backends is up")
     return missing

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Collection, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, Protocol, final
 from urllib.parse import urlsplit
 
@@ -17,6 +17,7 @@ from isocline.gateway.metrics.snapshot import (
     LiveBackend,
     LiveFrontend,
     Snapshot,
+    TenantSnapshot,
 )
 from isocline.model.curves import Curve
 from isocline.model.fleet import RoutingSystem
@@ -83,8 +84,13 @@ def snapshot_of(
         )
         for f, frontend in enumerate(system.frontends)
     }
+    waiting = core.tenants.waiting()
+    tenants = {
+        name: TenantSnapshot(it.served, it.work, waiting.get(name, 0), it.weight)
+        for name, it in core.tenants.counts.items()
+    }
     if proxy is None:
-        return Snapshot(frontends=frontends, backends=backends)
+        return Snapshot(frontends=frontends, backends=backends, tenants=tenants)
     return Snapshot(
         draining=int(proxy.clients.draining),
         clients=len(proxy.clients.connections),
@@ -92,6 +98,7 @@ def snapshot_of(
         refused=proxy.clients.refused,
         frontends=frontends,
         backends=backends,
+        tenants=tenants,
     )
 
 
@@ -103,6 +110,9 @@ def _backend(core: Core, backend: int, now: float, url: str, idle: int) -> Backe
         job_seconds=workloads.job_seconds(backend, now),
         reports=workloads.reports[backend],
         surprises=workloads.surprises[backend],
+        prompt_tokens=core.prompts.prompt_tokens[backend] if core.prompts else 0,
+        cached_tokens=core.prompts.cached_tokens[backend] if core.prompts else 0,
+        curve_changes=len(_speeds(core, backend)),
         live=_live(core, backend, now, url, idle),
     )
 
@@ -128,19 +138,32 @@ def _live(core: Core, backend: int, now: float, url: str, idle: int) -> LiveBack
         service_rate=float(curve.rate(jobs)),
         marginal_rate=float(curve.marginal(jobs)),
         given=None if feedback else {"type": curve.type, **curve.parameters()},
-        learned=_learned(feedback, backend) if feedback else None,
+        learned=_learned(core, feedback, backend) if feedback else None,
+        weight=core.policy_runtime.weights[backend],
+        max_share=flags.shares[backend],
+        frozen=int(feedback is not None and feedback.is_frozen(backend)),
     )
 
 
-def _learned(feedback: CurveFeedback, backend: int) -> LearnedCurve:
+def _speeds(core: Core, backend: int) -> list[float]:
+    """Speeds that a backend was found to have changed to, as shares of those before."""
+    changes = core.feedback.learner.changes if core.feedback else ()
+    return [change.speed for change in changes if change.backend == backend]
+
+
+def _learned(core: Core, feedback: CurveFeedback, backend: int) -> LearnedCurve:
     learner, curve = feedback.learner, feedback.curve(backend)
     fitted = learner.fitted(backend)
     # One that was not seen says what is believed of it: it counts for as much as one completion.
     weight = fitted.completions + learner.learning.prior.completions
     points = {n: (rate * weight, weight) for n, rate in curve.points if n > 0}
-    return LearnedCurve(fitted.completions, fitted.cut, points, feedback.counts(backend))
+    seen = float(fitted.known.completions.sum())
+    assumed = max(fitted.completions - seen, 0.0)
+    speed = next(reversed(_speeds(core, backend)), None)
+    return LearnedCurve(seen, fitted.cut, points, feedback.counts(backend), assumed, speed)
 
 
+@lru_cache(maxsize=4096)
 def without_credentials(url: str) -> str:
     """Remove `user:password@` from a URL."""
     parts = urlsplit(url)
@@ -169,6 +192,11 @@ class Opened:
                 for name, connector in self._connectors.items()
             }
         )
+
+    def forget(self, name: str) -> int:
+        """Forget a backend that is gone; returns its count."""
+        connector = self._connectors.pop(name, None)
+        return self._before.pop(name, 0) + (connector.opened if connector else 0)
 
 
 def usage_now() -> dict[str, float]:

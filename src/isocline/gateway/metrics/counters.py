@@ -1,11 +1,11 @@
-"""Counters of requests: a cell for each pair of a frontend and a backend."""
+"""Counters of requests: a cell for each pair of a frontend and a backend, and for each API key."""
 
 from typing import final
 
 from isocline.gateway.access_log import Access
 from isocline.gateway.metrics.failure_reasons import is_broken, reason_of
 from isocline.gateway.metrics.histogram import add
-from isocline.gateway.metrics.snapshot import Pair
+from isocline.gateway.metrics.snapshot import KeySnapshot, Pair
 from isocline.histogram import Histogram
 
 
@@ -14,6 +14,7 @@ class Counters:
     """Counts of one pair, ever."""
 
     __slots__ = (
+        "_pair",
         "broken",
         "codes",
         "duration",
@@ -36,9 +37,11 @@ class Counters:
         self.first_token = Histogram()
         self.broken = self.retries = self.received = self.returned = self.served = 0
         self.served_seconds = self.served_wait = 0.0
+        self._pair: Pair | None = None  # as made last, until a request is added
 
     def add(self, access: Access) -> None:
         """Add one request."""
+        self._pair = None
         status = access.status
         codes = self.codes
         codes[status] = codes.get(status, 0) + 1
@@ -65,7 +68,12 @@ class Counters:
             self.served_wait += wait
 
     def pair(self) -> Pair:
-        """Convert to plain data."""
+        """Convert to plain data; the same object as before where no request was added since."""
+        if self._pair is None:
+            self._pair = self._made()
+        return self._pair
+
+    def _made(self) -> Pair:
         return Pair(
             dict(self.codes),
             dict(self.failed),
@@ -89,3 +97,30 @@ class Counters:
         self.failed[reason] = self.failed.get(reason, 0) + 1
         self.broken += is_broken(access)
         return True
+
+
+@final
+class KeyCounters:
+    """Counts of one API key, ever."""
+
+    __slots__ = ("codes", "limited", "output_tokens", "prompt_tokens")
+
+    def __init__(self) -> None:
+        self.codes: dict[int, int] = {}
+        self.limited: dict[str, int] = {}
+        self.prompt_tokens = self.output_tokens = 0
+
+    def add(self, access: Access) -> None:
+        """Add one request."""
+        self.codes[access.status] = self.codes.get(access.status, 0) + 1
+        if access.charge is not None and access.charge.exceeded:
+            limit = access.charge.exceeded
+            self.limited[limit] = self.limited.get(limit, 0) + 1
+        if access.usage is not None:
+            self.prompt_tokens += access.usage.prompt or 0
+            self.output_tokens += access.usage.output
+
+    def snapshot(self) -> KeySnapshot:
+        """Convert to plain data."""
+        limited = dict(self.limited)
+        return KeySnapshot(dict(self.codes), limited, self.prompt_tokens, self.output_tokens)

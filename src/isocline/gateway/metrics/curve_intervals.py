@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 from isocline.gateway.metrics.snapshot import LearnedCurve, LiveBackend
 from isocline.learn import Known
 from isocline.model.curves import Curve, TableCurve
-from isocline.model.systemfile.schema import AnyCurve
+from isocline.model.systemfile.curve_schema import AnyCurve
 
 
 def curve_of(live: LiveBackend) -> Curve:

@@ -6,19 +6,27 @@
 | slow_request | took too long to come (408) |
 | no_backend, queue_full, held_too_long | found no place (503, 503, 504) |
 | policy_failed | had a policy that raised, or returned no edge (500) |
+| rate_limited | exceeded a limit of its API key (429) |
 | client_gone, client_slow | had a client that left, or did not take its response |
 | connect, ..., total_timeout | failed at its last backend: `actions.Cause`, in lower case |
 """
 
 from isocline.gateway.access_log import CLIENT_GONE, Access
 from isocline.gateway.core.actions import Cause
-from isocline.gateway.core.rejections import NONE_UP, OVERDUE, POLICY_FAILED, QUEUE_FULL
+from isocline.gateway.core.rejections import (
+    LIMIT_REACHED,
+    NONE_UP,
+    OVERDUE,
+    POLICY_FAILED,
+    QUEUE_FULL,
+)
 
 REASON_OF_WORDS = {
     NONE_UP: "no_backend",
     QUEUE_FULL: "queue_full",
     OVERDUE: "held_too_long",
     POLICY_FAILED: "policy_failed",
+    LIMIT_REACHED: "rate_limited",
 }
 REASON_OF_STATUS = {
     401: "unauthorized",

@@ -6,6 +6,7 @@ served requests only: refused ones count neither in the latency nor in the load.
 """
 
 import math
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple, final
@@ -14,10 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from isocline.compilation.interpretable import interpreted_if_small
-from isocline.errors import IsoclineError
+from isocline.errors import IsoclineError, UsageError
 from isocline.flow import capacity_scale
 from isocline.gateway.metrics.curve_intervals import curve_of, known_of
-from isocline.gateway.metrics.optimality_gap import Measured, OptimalityGap, optimality_gap
 from isocline.gateway.metrics.snapshot import LiveBackend, Snapshot
 from isocline.learn import Interval, Known
 from isocline.model.fleet import Backend, Frontend, RoutingSystem
@@ -25,7 +25,8 @@ from isocline.model.graph import CompatibilityGraph
 from isocline.model.traffic import PoissonArrivals
 from isocline.plural import counted
 from isocline.theory.planning import plan
-from isocline.theory.routing.plan_records import EdgeSaving
+from isocline.theory.routing.optimality_gap import Measured, OptimalityGap, optimality_gap
+from isocline.theory.routing.plan_records import BackendPlan, EdgeSaving, TierPlan
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -48,6 +49,8 @@ class Optimality:
     capacity_interval: Interval | None = None  # 95 %, of the same, from what was seen of curves
     unseen: tuple[str, ...] = ()  # backends that the optimum gives more jobs than were seen there
     missing_edges: tuple[EdgeSaving, ...] = ()  # s of mean latency, best first
+    tiers: tuple[TierPlan, ...] = ()  # of the optimum, the cheapest first
+    backends: tuple[BackendPlan, ...] = ()  # at the optimum
     why_not: str = "no window yet"
 
 
@@ -67,6 +70,11 @@ def optimality_between(start: Snapshot, end: Snapshot) -> Optimality:
         return Optimality(window, count, why_not=why_not)
     try:
         system, live = _system(served, end, window)
+        if any(it.prompt_tokens for it in end.backends.values()):
+            raise UsageError(
+                "with prefix caches the work of a request depends on where it goes, which this "
+                "account does not know"
+            )
     except IsoclineError as error:
         return Optimality(window, count, why_not=str(error))
 
@@ -101,6 +109,8 @@ def _ahead(now: Optimality, system: RoutingSystem, live: Mapping[str, LiveBacken
         capacity_interval=interval,
         unseen=tuple(unseen),
         missing_edges=ahead.missing_edges,
+        tiers=ahead.tiers,
+        backends=ahead.backends,
     )
 
 
@@ -214,7 +224,8 @@ def relative_error(live: LiveBackend) -> float | None:
     """Relative standard error of a learned curve's speed; None for a given one."""
     if live.learned is None:
         return None
-    return 1.0 / math.sqrt(live.learned.completions + live.workers)  # one of each one's prior
+    known = live.learned.completions + live.learned.assumed
+    return 1.0 / math.sqrt(known + live.workers)  # one of each one's prior
 
 
 def _count_errors(
@@ -244,3 +255,23 @@ def _rise(what: str, backend: str, start: Snapshot, end: Snapshot) -> float:
 
 def _is_small(system: RoutingSystem) -> bool:
     return len(system.frontends) * len(system.backends) <= _MOST_PAIRS
+
+
+@final
+class History:
+    """Snapshots of the last `seconds`, which are added more often than that."""
+
+    def __init__(self, seconds: float = 60.0) -> None:
+        self.seconds = seconds
+        self._kept: deque[Snapshot] = deque()
+
+    def add(self, snapshot: Snapshot) -> None:
+        """Add a snapshot, merged over all processes."""
+        self._kept.append(snapshot)
+        while len(self._kept) > 2 and self._kept[1].now <= snapshot.now - self.seconds:
+            self._kept.popleft()
+
+    def optimality(self) -> Optimality:
+        """Account from the oldest to the latest snapshot."""
+        kept = list(self._kept)
+        return optimality_between(kept[0], kept[-1]) if len(kept) > 1 else Optimality()

@@ -22,6 +22,11 @@ def _latest(one: Any, other: Any) -> Any:
     return one if other is None else other
 
 
+def _latest_text(one: str, other: str) -> str:
+    # Counts of the router's own process have no names, and must not erase those of its workers.
+    return other or one
+
+
 def _largest(one: Any, other: Any) -> Any:
     return max((it for it in (one, other) if it is not None), default=None)
 
@@ -36,6 +41,7 @@ def _usage(one: dict[str, float], other: dict[str, float]) -> dict[str, float]:
 
 
 _LATEST = {"merge": _latest}
+_LATEST_TEXT = {"merge": _latest_text}
 _LARGEST = {"merge": _largest}
 _USAGE = {"merge": _usage}
 
@@ -85,11 +91,14 @@ class FrontendSnapshot:
 class LearnedCurve:
     """Learned curve: at each workload the rate, jobs/s, times its weight, and the weight."""
 
-    completions: float
+    completions: float  # that were seen
     cut: int | None = field(metadata=_LARGEST)  # jobs at the measured peak
     points: dict[float, tuple[float, float]] = field(default_factory=dict)
     # At each workload held the completions, and the time over the work of a request, s.
     counts: dict[int, tuple[float, float]] = field(default_factory=dict)
+    assumed: float = 0.0  # completions that stand for a given curve
+    # Of the speed that was learned before the last change, the share that is left; None: no change.
+    speed: float | None = field(metadata=_LATEST, default=None)
 
 
 @final
@@ -113,6 +122,9 @@ class LiveBackend:
     given: dict[str, Any] | None = field(metadata=_LATEST)  # curve, as in a system file; or
     learned: LearnedCurve | None
     closed: float | None = field(metadata=_LARGEST, default=None)  # s, as it said that it is full
+    weight: float = field(metadata=_LATEST, default=1.0)
+    max_share: float = field(metadata=_LATEST, default=1.0)  # of each frontend's requests
+    frozen: int = 0  # its learned curve stands still
 
 
 @final
@@ -127,7 +139,32 @@ class BackendSnapshot:
     reports: int = 0  # of its load, after the first
     surprises: float = 0.0  # jobs, sum over them of |as reported - as known before|
     opened: int = 0  # connections
+    prompt_tokens: int = 0  # of prompts, where the response told how many were cached
+    cached_tokens: int = 0  # of these, that its prefix cache held
+    curve_changes: int = 0  # times that its speed was found to have changed
     live: LiveBackend | None = None
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class KeySnapshot:
+    """Counts of one API key, ever."""
+
+    codes: dict[int, int] = field(default_factory=dict)  # requests by status
+    limited: dict[str, int] = field(default_factory=dict)  # of these, refused, by the limit reached
+    prompt_tokens: int = 0  # where responses are read for them
+    output_tokens: int = 0
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class TenantSnapshot:
+    """Counts of one tenant, ever, and its requests that wait now."""
+
+    served: int = 0
+    work: float = 0.0  # of requests sent, in mean requests
+    waiting: int = 0
+    weight: float | None = field(metadata=_LATEST, default=None)  # None: of several
 
 
 @final
@@ -136,17 +173,27 @@ class Snapshot:
     """Counts and states of one process, or of several together."""
 
     now: float = field(metadata=_LARGEST, default=0.0)  # s, of the monotonic clock
-    policy: str = field(metadata=_LATEST, default="")
-    system: str = field(metadata=_LATEST, default="")
+    policy: str = field(metadata=_LATEST_TEXT, default="")
+    system: str = field(metadata=_LATEST_TEXT, default="")
     workers: int = 0
     draining: int = 0  # of them
+    ended: int = 0  # worker processes that ended unasked, ever
     clients: int = 0  # connections
     tunnels: int = 0
     refused: int = 0  # connections, ever
+    # Of the router's process, not of a worker.
+    reloads: int = 0  # readings of the file after the first
+    reloads_refused: int = 0  # of these, with an error in it
+    last_reload_refused: int = 0  # 1: older settings than those in the file are in force
     pairs: dict[str, dict[str, Pair]] = field(default_factory=dict)  # frontend, backend
     frontends: dict[str, FrontendSnapshot] = field(default_factory=dict)
     backends: dict[str, BackendSnapshot] = field(default_factory=dict)
     usage: dict[str, float] = field(metadata=_USAGE, default_factory=dict)  # by Prometheus' names
+    keys: dict[str, KeySnapshot] = field(default_factory=dict)
+    tenants: dict[str, TenantSnapshot] = field(default_factory=dict)
+    # Operators' calls that changed something: control, name of the key.
+    control_changes: dict[str, dict[str, int]] = field(default_factory=dict)
+    spans: dict[str, int] = field(default_factory=dict)  # by what became of them
 
     def counted(self) -> "Snapshot":
         """Counts without present states, as for a process that has ended."""
@@ -159,6 +206,9 @@ class Snapshot:
             frontends={name: replace(it, live=None) for name, it in self.frontends.items()},
             backends={name: replace(it, live=None) for name, it in self.backends.items()},
             usage={k: v for k, v in self.usage.items() if k == "process_cpu_seconds_total"},
+            spans=self.spans,
+            keys=self.keys,
+            tenants={name: replace(it, waiting=0) for name, it in self.tenants.items()},
         )
 
     def to_json(self) -> bytes:

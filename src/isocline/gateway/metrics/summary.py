@@ -102,7 +102,12 @@ class BackendPart:
     ejections: int
     refusals: dict[str, int]  # by status
     failures: dict[str, int]  # attempts, by cause
+    prompt_tokens: int  # where the response told how many were cached
+    cached_tokens: int
     job_seconds: float
+    weight: float
+    max_share: float  # of each frontend's requests
+    frozen: bool  # its learned curve stands still
     curve: CurvePart | None
     requests: Requests
 
@@ -118,6 +123,12 @@ def statistics(snapshot: Snapshot, optimality: Optimality | None = None) -> dict
         "client_connections": snapshot.clients,
         "client_connections_refused": snapshot.refused,
         "tunnels": snapshot.tunnels,
+        "control_changes": snapshot.control_changes,
+        "keys": [{"name": name, **asdict(it)} for name, it in snapshot.keys.items()],
+        "tenants": _tenants(snapshot),
+        "reloads": snapshot.reloads,
+        "reloads_refused": snapshot.reloads_refused,
+        "last_reload_refused": bool(snapshot.last_reload_refused),
         "frontends": [
             asdict(_frontend(snapshot, name))
             for name in dict.fromkeys([*snapshot.frontends, *pairs])
@@ -126,9 +137,18 @@ def statistics(snapshot: Snapshot, optimality: Optimality | None = None) -> dict
             asdict(_backend(name, seen, (row[name] for row in pairs.values() if name in row)))
             for name, seen in snapshot.backends.items()
         ],
-        "optimality": _optimality(optimality or Optimality()),
+        "optimality": optimality_document(optimality or Optimality()),
     }
     return {key: finite(value) for key, value in found.items()}
+
+
+def _tenants(snapshot: Snapshot) -> list[dict[str, Any]]:
+    """Tenants, each with its share of the work since the start."""
+    work = sum(it.work for it in snapshot.tenants.values())
+    return [
+        {"name": name, **asdict(it), "share": it.work / work if work else None}
+        for name, it in snapshot.tenants.items()
+    ]
 
 
 def _frontend(snapshot: Snapshot, name: str) -> FrontendPart:
@@ -159,7 +179,12 @@ def _backend(name: str, seen: BackendSnapshot, pairs: Iterable[Pair]) -> Backend
         seen.ejections,
         {str(code): count for code, count in sorted(seen.refusals.items())},
         seen.failures,
+        seen.prompt_tokens,
+        seen.cached_tokens,
         seen.job_seconds,
+        live.weight if live else 1.0,
+        live.max_share if live else 1.0,
+        live is not None and live.frozen > 0,
         _curve(live) if live else None,
         _requests(pairs),
     )
@@ -205,7 +230,8 @@ def _times(seen: Histogram) -> Times:
     return Times(seen.mean, *(percentile(seen, share) for share in (0.5, 0.9, 0.99, 0.999)))
 
 
-def _optimality(optimality: Optimality) -> dict[str, Any]:
+def optimality_document(optimality: Optimality) -> dict[str, Any]:
+    """Account of the gap as one JSON document."""
     gap = optimality.gap
     return {
         "window": optimality.window,

@@ -101,13 +101,13 @@ class ModelDirectory:
             loop.call_exception_handler({"message": "asking for models", "exception": defect})
 
     async def _ask(self, backend: int) -> None:
-        subject = f"backend {self._addresses[backend].name}: models"
+        name = self._addresses[backend].name
         try:
             models = await self._models(backend)
         except NoAnswerError as error:
-            self._counts[backend].note(subject, str(error))
+            self._counts[backend].note(name, "models", str(error))
         else:
-            self._counts[backend].note(subject, "")
+            self._counts[backend].note(name, "models", "")
             self._catalogue.answered(backend, self._clock(), models)
 
     async def _models(self, backend: int) -> dict[str, Model]:

@@ -134,7 +134,7 @@ class ClientConnection(ClientSide, asyncio.Protocol):
         self.listener = listener
         self.exchange: Exchange | None = None
         self.write_paused = self.close_is_end = False
-        self.cors = b""
+        self.cors = self.limit_lines = b""
         self._framing: Framing | None = None  # of a request's body that is not complete
         self._held = b""  # the start of a head, or requests before their turn
         self.paused = 0
@@ -311,7 +311,7 @@ class ClientConnection(ClientSide, asyncio.Protocol):
         if end < 4:
             self._hold(data)
             return
-        self._held = self.cors = b""
+        self._held = self.cors = self.limit_lines = b""
         head = RequestHead(data[start:end], sizes.header_count)
         cors = clients.cors
         if cors is not None:
@@ -321,9 +321,14 @@ class ClientConnection(ClientSide, asyncio.Protocol):
                 self._hold_next(data[end:])
                 exchange.reply(preflight_answer(head, cors, self.stays(head)))
                 return
-        admit(head, settings, clients.upgrades)
+        try:
+            key = admit(head, settings, clients.upgrades)
+        except BadMessageError as error:
+            self._refuse(error, head)
+            return
         length = head.length or 0
         exchange = self.exchange = Exchange(clients.decider, self, head, clients.bodies)
+        exchange.access.key = key
         if head.chunked or length > len(data) - end:
             self._framing = framing = framing_of(head, sizes)
             self._read_body(framing, data[end:])
@@ -361,20 +366,27 @@ class ClientConnection(ClientSide, asyncio.Protocol):
         if rest:
             self._hold_next(rest)
 
-    def _refuse(self, error: BadMessageError) -> None:
-        """Answer a malformed request with its error, and close."""
+    def _refuse(self, error: BadMessageError, head: RequestHead | None = None) -> None:
+        """Answer a request with an error, and close; `head` is there where that is valid."""
         exchange, self.exchange = self.exchange, None
         if exchange is not None and exchange.refused(error):
             self.abort()
             return
         if exchange is None:
-            self._observe_refusal(error)
+            self._observe_refusal(error, head)
         self.write(answer(error.status, error.reason, persistent=False, fields=self.cors))
         self.close(linger=True)
 
-    def _observe_refusal(self, error: BadMessageError) -> None:
-        """Pass on a request that was rejected before its head was valid."""
-        now = self._clients.clock()
-        access = Access(self.forwarded.peer, b"", b"", b"", now, ended=now)
+    def _observe_refusal(self, error: BadMessageError, head: RequestHead | None) -> None:
+        """Pass on a request that was not admitted, with id and trace where its head is valid."""
+        now, decider = self._clients.clock(), self._clients.decider
+        if head is None:
+            access = Access(self.forwarded.peer, b"", b"", b"", now, ended=now)
+        else:
+            host = head.host or b""
+            access = Access(self.forwarded.peer, head.method, head.target, host, now, ended=now)
+            if decider.context_reader is not None:
+                read = decider.context_reader.read(head, self.forwarded.secure)
+                access.request_id, access.trace = read
         access.status, access.reason = error.status, error.reason
-        self._clients.decider.observe(access)
+        decider.observe(access)

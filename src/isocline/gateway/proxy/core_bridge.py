@@ -1,9 +1,11 @@
 """Bridge between exchanges and one core: events to the core, its actions to exchanges.
 
-A reload makes another bridge with another core; an exchange ends with the one it began with.
+A reload makes another bridge with another core. An exchange ends with the one that has sent it to a
+backend; one that waits for its first goes on to the later one (`hand_over`).
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from random import Random
 from typing import final
 
 from isocline.gateway.access_log import Access, AccessLog, Observer
@@ -11,17 +13,23 @@ from isocline.gateway.config import BackendAddress, ProxySettings
 from isocline.gateway.core import notices
 from isocline.gateway.core.actions import Action, Cause, Close, Reject, Send
 from isocline.gateway.core.core import Core
+from isocline.gateway.core.key_limits import Buckets, OwnBuckets
+from isocline.gateway.core.request import PLAIN, Profile, Request
 from isocline.gateway.core.request_cost import Usage
 from isocline.gateway.http.forwarded import Forwarded
+from isocline.gateway.http.grammar import BadMessageError
 from isocline.gateway.http.request_head import RequestHead
 from isocline.gateway.proxy.connector import Connector
+from isocline.gateway.proxy.context_reader import ContextReader
 from isocline.gateway.proxy.exchange import Decider, Exchange
+from isocline.gateway.proxy.key_limiter import KeyLimiter
 from isocline.gateway.proxy.matching import Matcher
 from isocline.gateway.proxy.model_list import Directory
+from isocline.gateway.proxy.sharing import SharingReader
 from isocline.gateway.proxy.token_ratios import TokenRatios
 
 LoadReader = Callable[[bytes], int | None]
-"""From the value of `endpoint-load-metrics` to jobs; None: it does not say."""
+"""Returns the jobs that a value of `endpoint-load-metrics` reports; None: it reports none."""
 
 
 @final
@@ -30,7 +38,7 @@ class CoreBridge(Decider):
 
     Attributes:
         exchanges: Exchanges under way, by the core's number.
-        connectors: The way to each backend.
+        connectors: Connector of each backend.
     """
 
     def __init__(
@@ -43,6 +51,7 @@ class CoreBridge(Decider):
         unix_time: Callable[[], float],
         before: "CoreBridge | None" = None,
         directory: Directory | None = None,
+        buckets: Buckets | None = None,
     ) -> None:
         """Initialise; connections to backends that stay the same are taken over from `before`.
 
@@ -58,51 +67,132 @@ class CoreBridge(Decider):
         self.times = settings.times
         self.matcher = Matcher(settings.frontends)
         self.exchanges: dict[int, Exchange] = {}
+        self.context_reader = None
+        if settings.request_ids or settings.sampling is not None:
+            ids, bits = settings.request_ids, Random().getrandbits
+            self.context_reader = ContextReader(settings.sampling, ids, bits)
         self.token_ratios = TokenRatios() if before is None else before.token_ratios
-        known: dict[BackendAddress, Connector] = {}
+        opened: dict[BackendAddress, Connector] = {}
         if before is not None and _same_for_connections(before.settings, settings):
-            known = {connector.address: connector for connector in before.connectors}
+            opened = {connector.address: connector for connector in before.connectors}
         self.connectors: list[Connector] = [
-            known[address] if address in known else Connector(address, settings, clock)
+            opened[address] if address in opened else Connector(address, settings, clock)
             for address in settings.backends
         ]
         self._numbers = {address: number for number, address in enumerate(settings.backends)}
-        self._carried = [0] * len(settings.backends)
+        # Jobs in flight of earlier bridges, and these with the own ones that a later one knows.
+        self._received = [0] * len(settings.backends)
+        self._told = [0] * len(settings.backends)
         self._into: CoreBridge | None = None
         self._observers = tuple(observers)
+        rule = core.rules.sharing
+        self._sharing = None if rule is None else SharingReader(rule)
+        self._limiter: KeyLimiter | None = None
+        if settings.key_limits:
+            known = None if before is None else before._limiter
+            self._limiter = KeyLimiter(settings.key_limits, buckets or OwnBuckets(), known)
         self._explains = settings.candidates and bool(observers)
         self._read_load = read_load
 
-    def close_but(self, connectors: Iterable[Connector]) -> None:
+    def close_except(self, connectors: Iterable[Connector]) -> None:
         """Close all idle connections except those of `connectors`, which another bridge has now."""
         kept = set(connectors)
         for connector in self.connectors:
             if connector not in kept:
                 connector.close()
 
-    def carry(self, into: "CoreBridge", now: float) -> None:
-        """Tell a later bridge's core the jobs in flight of this one, at the backends of both."""
+    def carry_over(self, into: "CoreBridge", now: float) -> None:
+        """Report this core's jobs in flight at backends of both to the core of a later bridge.
+
+        Those that an earlier bridge has reported here are not among them: it reports them itself.
+        """
         if into is not self._into:
-            self._into, self._carried = into, [0] * len(self._carried)
+            self._into, self._told = into, list(self._received)
+        jobs = self.core.workloads.own
+        if jobs == self._told:  # as a rule; there may be hundreds of bridges while streams go on
+            return
         for backend, address in enumerate(self.settings.backends):
-            number = into._numbers.get(address)
-            more = self.core.in_flight(backend) - self._carried[backend]
-            if number is None or not more:
+            more = jobs[backend] - self._told[backend]
+            if not more:
                 continue
-            self._carried[backend] += more
-            for jobs in [more] if more > 0 else [-1] * -more:  # one by one, as they were finished
-                into.act(into.core.carried(number, now, jobs))
+            self._told[backend] += more
+            number = into._numbers.get(address)
+            if number is not None:
+                into._receive(number, now, more)
+
+    def hand_over(self, into: "CoreBridge", now: float) -> None:
+        """Move requests that wait here, and were not sent yet, to a later bridge.
+
+        So they are sent to the backends that there are now. Those of a frontend that is gone, or
+        for which no backend is up there, wait on here.
+        """
+        if not self.core.waiting_queue.total:
+            return
+        numbers = {rule.name: number for number, rule in enumerate(into.settings.frontends)}
+        for frontend, rule in enumerate(self.settings.frontends):
+            number = numbers.get(rule.name)
+            if number is None or not self.core.held(frontend) or not into.core.takes_over(number):
+                continue
+            for request in self.core.release([frontend]):
+                into._take_over(self.exchanges.pop(request.number), request, number, now)
+
+    def _take_over(self, exchange: Exchange, request: Request, frontend: int, now: float) -> None:
+        """Have a request of an earlier bridge wait here."""
+        exchange.decider = self
+        exchange.number = 0
+        access = exchange.access
+        access.frontend, access.candidates = frontend, ()
+        if exchange.prompt is not None and not self.settings.prompts:
+            exchange.prompt = None
+        profile = self._profile(exchange)
+        if profile is None:
+            return
+        action = self.core.moved(request, now, frontend, profile)
+        exchange.number = action.request
+        self.exchanges[action.request] = exchange
+        self._act(action)
+
+    def _receive(self, backend: int, now: float, more: int) -> None:
+        """Count jobs of an earlier bridge; fewer than 0 are done."""
+        self._received[backend] += more
+        self._told[backend] += more
+        for jobs in [more] if more > 0 else [-1] * -more:  # one by one, as they were finished
+            self.act(self.core.carried_over(backend, now, jobs))
 
     # Events of exchanges
 
     def arrived(self, exchange: Exchange, frontend: int) -> None:
         core = self.core
-        if self._explains:
-            exchange.access.candidates = core.explain(frontend)
-        action = core.arrived(self.clock(), frontend)
+        limiter = self._limiter
+        if (
+            limiter is not None
+            and exchange.access.key in limiter.names
+            and not limiter.admits(exchange, self.clock())
+        ):
+            return
+        trace = exchange.access.trace
+        if self._explains or (trace is not None and trace.sampled):
+            exchange.access.candidates = core.explain(frontend, exchange.prompt)
+        profile = self._profile(exchange)
+        if profile is None:
+            return
+        action = core.arrived(self.clock(), frontend, profile)
         exchange.number = action.request
         self.exchanges[action.request] = exchange
         self._act(action)
+
+    def _profile(self, exchange: Exchange) -> Profile | None:
+        """Read what the core has to know of a request; None if it was answered with an error."""
+        reader = self._sharing
+        if reader is None:
+            return PLAIN if exchange.prompt is None else Profile(prompt=exchange.prompt)
+        try:
+            profile = reader.profile(exchange.head, exchange.access.key, exchange.prompt)
+        except BadMessageError as error:
+            exchange.reply_error(error.status, error.reason)
+            return None
+        exchange.access.priority, exchange.access.tenant = profile.priority, profile.tenant
+        return profile
 
     def rewrite(self, backend: int, head: RequestHead, forwarded: Forwarded) -> bytes:
         return self.connectors[backend].rewrite(head, forwarded)
@@ -143,6 +233,8 @@ class CoreBridge(Decider):
                 self.act(actions)
 
     def observe(self, access: Access) -> None:
+        if access.charge is not None and self._limiter is not None:
+            self._limiter.settle(access, access.charge)
         for observer in self._observers:
             observer(access)
 
@@ -183,7 +275,8 @@ class CoreBridge(Decider):
             self.exchanges.pop(action.request).reject(action)
         elif isinstance(action, Close):
             self.exchanges.pop(action.request).break_off(action)
-        # Hold: the exchange waits as it is.
+        elif action.displaced is not None:
+            self._act(action.displaced)
 
 
 def _same_for_connections(before: ProxySettings, after: ProxySettings) -> bool:

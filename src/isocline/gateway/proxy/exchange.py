@@ -7,6 +7,7 @@ from typing import final
 from isocline.gateway.access_log import CLIENT_GONE, UNMATCHED, Access
 from isocline.gateway.config import ProxySettings
 from isocline.gateway.core.actions import Action, Cause, Close, Reject
+from isocline.gateway.core.prompts import Prompt
 from isocline.gateway.core.request_cost import Usage
 from isocline.gateway.http.error_responses import Answer, answer
 from isocline.gateway.http.forwarded import Forwarded
@@ -16,10 +17,12 @@ from isocline.gateway.http.request_head import IDEMPOTENT, RequestHead
 from isocline.gateway.http.response_head import ResponseHead
 from isocline.gateway.http.retry_after import seconds_of
 from isocline.gateway.proxy.body_buffer import BodyBuffer, Total
+from isocline.gateway.proxy.context_reader import ContextReader
 from isocline.gateway.proxy.matching import Matcher
 from isocline.gateway.proxy.model_list import Directory
 from isocline.gateway.proxy.sides import BACKEND_IS_SLOW, NO_BACKEND_YET, BackendSide, ClientSide
 from isocline.gateway.proxy.token_ratios import TokenRatios
+from isocline.gateway.trace_context import Trace
 from isocline.model.serving_settings import SizeLimits, TimeLimits
 
 _REQUEST_TIMEOUT, _GATEWAY_TIMEOUT = 408, 504
@@ -35,6 +38,7 @@ class Decider(ABC):
         matcher: Conditions of the frontends.
         directory: Models of the backends; None: requests for them are routed as others are.
         token_ratios: Tokens for each byte of text, by model.
+        context_reader: Reader of ids and traces; None: neither is read.
     """
 
     clock: Callable[[], float]
@@ -45,6 +49,7 @@ class Decider(ABC):
     matcher: Matcher
     directory: Directory | None
     token_ratios: TokenRatios
+    context_reader: ContextReader | None
 
     @abstractmethod
     def arrived(self, exchange: "Exchange", frontend: int) -> None:
@@ -94,7 +99,7 @@ class Exchange:
     """One request from its head to the end of its response, through retries if need be.
 
     Attributes:
-        decider: Decider that it began with.
+        decider: Decider that it began with, or that took it over while it waited.
         client: Client connection.
         backend: Connection to a backend, while there is one.
         head: Head of the request.
@@ -103,6 +108,7 @@ class Exchange:
         model_reader: Reader of the body's model, if the frontend depends on it.
         sending: Whether the core has named a backend that has not failed.
         access: Record for the access log.
+        prompt: Its prompt, if it was read.
         number: The core's number of the request; 0 while, or once, it does not know it.
         usage_asked: Whether the router asked for usage, and not the client.
         answered: Whether a byte of the backend's response has come in this attempt.
@@ -114,6 +120,7 @@ class Exchange:
 
     __slots__ = (
         "_detail",
+        "_own",
         "_sent",
         "access",
         "answered",
@@ -129,6 +136,7 @@ class Exchange:
         "model_reader",
         "number",
         "over",
+        "prompt",
         "sending",
         "usage_asked",
     )
@@ -145,10 +153,16 @@ class Exchange:
         self.complete = not head.has_body
         self.body = BodyBuffer(bodies)
         self.model_reader: ModelReader | None = None
+        self.prompt: Prompt | None = None
+        self._own = b""  # lines for a backend that do not depend on the attempt
         self._detail = ""  # of the last attempt's failure, for the log
         self.sending = self.usage_asked = self.over = False
         self._sent = False  # something may have reached a backend
         self.access = Access(client.forwarded.peer, head.method, head.target, head.host or b"", now)
+        reader = decider.context_reader
+        if reader is not None:
+            read = reader.read(head, client.forwarded.secure)
+            self.access.request_id, self.access.trace = read
         self.number = 0
         self.answered = self.begun = False
         self.deadline = self.due = now + decider.times.total
@@ -201,9 +215,17 @@ class Exchange:
         client.exchange_done(persistent, now)
 
     def reply_error(
-        self, status: int, reason: str, retry_after: float | None = None, detail: str = ""
+        self,
+        status: int,
+        reason: str,
+        retry_after: float | None = None,
+        detail: str = "",
+        limit: str = "",
     ) -> None:
-        """Answer with an error of the router's own; `detail` is for the log alone."""
+        """Answer with an error of the router's own.
+
+        `detail` is for the log alone; `limit` is that of a key which is reached, see `answer`.
+        """
         client, head = self.client, self.head
         data = answer(
             status,
@@ -211,7 +233,8 @@ class Exchange:
             persistent=client.stays(head),
             bodiless=head.method == b"HEAD",
             retry_after=retry_after,
-            fields=client.cors,
+            fields=client.cors + client.limit_lines,
+            limit=limit,
         )
         self.reply((status, data, _with(reason, detail)))
 
@@ -223,6 +246,8 @@ class Exchange:
         self.access.backend = backend
         self.access.attempts = attempt
         self.answered = False
+        if self.access.trace is not None:
+            self._trace_attempt(self.access.trace, backend)
 
     def reject(self, action: Reject) -> None:
         """Answer in the backend's place."""
@@ -293,6 +318,7 @@ class Exchange:
     def done(self, now: float, latency_known: bool = True, usage: Usage | None = None) -> None:
         """Handle the end of the response."""
         self.backend = None
+        self.access.usage = usage
         number, self.number = self.number, 0
         self._end(now)
         self.decider.finished(number, now, latency_known, self.access.status, usage)
@@ -309,6 +335,8 @@ class Exchange:
         if not actions or backend is None:
             return False
         access.refusals += ((access.backend, head.status),)
+        if access.trace is not None:
+            access.trace.ended(now, head.status, "")
         self.backend = None
         self.due = self.deadline
         # The connection is kept where its response has been read to its end.
@@ -336,6 +364,9 @@ class Exchange:
         self._detail = detail
         self.access.reason = _with(cause.reason, detail)
         self.access.failures += ((self.access.backend, cause),)
+        if self.access.trace is not None:
+            status = self.access.status if self.begun else 0
+            self.access.trace.ended(self.decider.clock(), status, cause.name.lower())
         self.decider.failed(
             self.number,
             cause,
@@ -366,6 +397,16 @@ class Exchange:
             self._abandon(_REQUEST_TIMEOUT, "the body of the request took too long")
 
     # Steps
+
+    def _trace_attempt(self, trace: Trace, backend: int) -> None:
+        """Begin the span of an attempt, and name it to the backend, if the request is recorded."""
+        reader = self.decider.context_reader
+        if reader is None or not trace.sampled:
+            return
+        head = self.head
+        if not trace.attempts:
+            self._own = head.own  # for every attempt
+        head.own = self._own + trace.began(reader.new_span(), backend, self.decider.clock())
 
     def _is_repeatable(self, cause: Cause) -> bool:
         """Whether the request may reach a backend twice, by its method or frontend's setting."""

@@ -13,6 +13,13 @@ from isocline.gateway.http.unreadable import UnreadableError
 from isocline.gateway.proxy.exchange import Exchange
 from isocline.gateway.proxy.matching import NeedsModel, NoMatch
 from isocline.gateway.proxy.model_list import Directory, Models, model_list_answer, wants_models
+from isocline.gateway.proxy.prompt_reader import (
+    LONGEST,
+    UNKNOWN_LENGTH,
+    may_have_prompt,
+    read_prompt,
+    session_prompt,
+)
 from isocline.gateway.proxy.usage_request import asking, may_ask
 
 _UNAVAILABLE = 503
@@ -61,6 +68,8 @@ def _route(exchange: Exchange) -> None:
     found = 0 if decider.matcher.takes_all else _find(exchange)
     if decider.settings.ask_usage and isinstance(found, int) and not _ask_usage(exchange):
         found = None
+    if decider.settings.prompts and isinstance(found, int) and not _read_prompt(exchange):
+        found = None
     if found is None:
         if head.expects:  # a client that waits to be asked for the body is asked
             head.expects = False
@@ -88,7 +97,10 @@ def _find(exchange: Exchange) -> int | NoMatch | None:
             exchange.model_reader = ModelReader(head, sizes)
         if exchange.complete:
             model = exchange.model_reader.end(body.unread())
-            return matcher.by_model(listener, head, model, None)
+            matched = matcher.by_model(listener, head, model, None)
+            if isinstance(matched, int):
+                exchange.access.model = model
+            return matched
         exchange.model_reader.feed(body.unread())
     except UnreadableError as error:
         return matcher.by_model(listener, head, None, error)
@@ -96,6 +108,25 @@ def _find(exchange: Exchange) -> int | NoMatch | None:
         reason = f"the bodies of waiting requests hold more than {sizes.bodies} bytes"
         return NoMatch(f"{reason}; try again later", _UNAVAILABLE)
     return None
+
+
+def _read_prompt(exchange: Exchange) -> bool:
+    """Read the prompt, if there may be one; False as long as that needs more of the body."""
+    head, session = exchange.head, exchange.decider.settings.session
+    if session:
+        value = head.get(session)
+        if value is not None:
+            exchange.prompt = session_prompt(value, head.length or UNKNOWN_LENGTH)
+            return True
+    if not may_have_prompt(head):
+        return True
+    body = exchange.body
+    if not exchange.complete and body.size < LONGEST:
+        return False
+    exchange.prompt = read_prompt(
+        body.read(), head.length or 0, exchange.decider.settings.token_block
+    )
+    return True
 
 
 def _ask_usage(exchange: Exchange) -> bool:

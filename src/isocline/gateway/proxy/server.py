@@ -9,6 +9,7 @@ from isocline.errors import UsageError
 from isocline.gateway.access_log import Observer
 from isocline.gateway.config import ProxySettings
 from isocline.gateway.core.core import Core
+from isocline.gateway.core.key_limits import Buckets, OwnBuckets
 from isocline.gateway.proxy.client_connection import ClientConnection, Clients
 from isocline.gateway.proxy.connector import Connector
 from isocline.gateway.proxy.core_bridge import CoreBridge, LoadReader
@@ -30,7 +31,7 @@ class Proxy:
         await proxy.stop(grace=30.0)
 
     Attributes:
-        router: Bridge to the core in force.
+        bridge: Bridge to the core in force.
         clients: Client connections, and what they share.
         addresses: (listener's name, host, port) of each, once started.
     """
@@ -44,6 +45,7 @@ class Proxy:
         clock: Callable[[], float] = monotonic,
         unix_time: Callable[[], float] = time,
         directory: Directory | None = None,
+        buckets: Buckets | None = None,
     ) -> None:
         """Initialise; raises UsageError if a certificate cannot be used.
 
@@ -55,18 +57,27 @@ class Proxy:
             clock: Seconds of a clock that does not go back; the core's times are of this clock.
             unix_time: Seconds since 1970, with which dates in Retry-After are compared.
             directory: Models of the backends; None: `/v1/models` is routed as any other request.
+            buckets: Buckets of the limits of keys; None: of this process alone.
         """
         self.clock = clock
         self._unix_time = unix_time
-        self.router = CoreBridge(
-            core, settings, observers, read_load, clock, unix_time, directory=directory
+        self._buckets: Buckets = OwnBuckets() if buckets is None else buckets
+        self.bridge = CoreBridge(
+            core,
+            settings,
+            observers,
+            read_load,
+            clock,
+            unix_time,
+            directory=directory,
+            buckets=self._buckets,
         )
-        self.clients = Clients(settings, self.router, clock)
+        self.clients = Clients(settings, self.bridge, clock)
         self.addresses: list[tuple[str, str, int]] = []
         self._observers = tuple(observers)
         self._read_load = read_load
         self._contexts = [tls and tls.context() for tls in (at.tls for at in settings.listeners)]
-        self._before: list[CoreBridge] = []  # of earlier settings, with requests under way
+        self._earlier: list[CoreBridge] = []  # of earlier settings, with requests under way
         self._servers: list[asyncio.Server] = []
         self._timer: asyncio.TimerHandle | None = None
         self._next_sweep = 0.0  # s
@@ -74,7 +85,7 @@ class Proxy:
     @property
     def in_flight(self) -> int:
         """Number of requests under way or held, tunnels included."""
-        return sum(len(router.exchanges) for router in (self.router, *self._before))
+        return sum(len(bridge.exchanges) for bridge in (self.bridge, *self._earlier))
 
     @property
     def settings(self) -> ProxySettings:
@@ -83,8 +94,8 @@ class Proxy:
 
     @property
     def connectors(self) -> Sequence[Connector]:
-        """The ways to the backends, in their order."""
-        return self.router.connectors
+        """Connectors of the backends, in their order."""
+        return self.bridge.connectors
 
     async def start(self, reuse_port: bool = False) -> None:
         """Listen. With `reuse_port` several processes share each port (`--workers`).
@@ -135,7 +146,7 @@ class Proxy:
         for listener, context in zip(settings.listeners, self._contexts, strict=True):
             if listener.tls and context:
                 listener.tls.load(context)  # which may have been renewed
-        before = self.router
+        before = self.bridge
         watching = self._observers if observers is None else tuple(observers)
         after = CoreBridge(
             core,
@@ -146,15 +157,18 @@ class Proxy:
             self._unix_time,
             before,
             directory,
+            self._buckets,
         )
         before.announce()
-        before.close_but(after.connectors)
-        self._before.append(before)
+        before.close_except(after.connectors)
+        self._earlier.append(before)
         now = self.clock()
-        for router in self._before:
-            router.carry(after, now)
-        self.router, self._observers = after, watching
+        for bridge in self._earlier:
+            bridge.carry_over(after, now)
+        self.bridge, self._observers = after, watching
         self.clients.use(settings, after)
+        for bridge in self._earlier:
+            bridge.hand_over(after, now)
 
     async def stop(self, grace: float) -> None:
         """Take no more requests, let those under way end within `grace` s, then break them off."""
@@ -171,14 +185,14 @@ class Proxy:
             connection.abort()
         for tunnel in list(clients.tunnels):
             tunnel.close()
-        for router in (self.router, *self._before):
-            router.close_but(())
+        for bridge in (self.bridge, *self._earlier):
+            bridge.close_except(())
         await asyncio.sleep(0)  # the loop tells the connections that they are gone
         self.clients.hang_ups.close(asyncio.get_running_loop())
         if self._timer is not None:
             self._timer.cancel()
-        for router in (self.router, *self._before):
-            router.flush()
+        for bridge in (self.bridge, *self._earlier):
+            bridge.flush()
 
     # Time. Each connection and each exchange knows until when its next step has to happen, which
     # costs a store where it changes; now and then all are looked at, at 50 ns each. A timer of the
@@ -186,11 +200,11 @@ class Proxy:
 
     def _tick(self) -> None:
         now = self.clock()
-        for router in (self.router, *self._before):
-            router.tick(now)
-        for router in self._before:
-            router.carry(self.router, now)
-        self.router.announce()  # those before it decide about what they still hold alone
+        for bridge in (self.bridge, *self._earlier):
+            bridge.tick(now)
+        for bridge in self._earlier:
+            bridge.carry_over(self.bridge, now)
+        self.bridge.announce()  # those before it decide about what they still hold alone
         if now >= self._next_sweep:
             self._sweep(now)
             self._next_sweep = now + self.settings.times.shortest / _LOOKS
@@ -198,7 +212,7 @@ class Proxy:
 
     def _sweep(self, now: float) -> None:
         self.clients.sweep(now)
-        for router in (self.router, *self._before):
-            router.sweep(now)
-            router.flush()
-        self._before = [router for router in self._before if router.exchanges]
+        for bridge in (self.bridge, *self._earlier):
+            bridge.sweep(now)
+            bridge.flush()
+        self._earlier = [bridge for bridge in self._earlier if bridge.exchanges]

@@ -21,16 +21,26 @@ class ClientSide(ABC):
         listener: Name of the listener that accepted it.
         forwarded: Fields that say for whom its requests are forwarded.
         cors: Header lines that let a browser show the response at hand to its page.
+        limit_lines: Header lines with what is left of the limits of the key of the request at hand.
         paused: Reasons for which it is not read; 0: it is read.
         write_paused: Whether the client takes the response too slowly.
         close_is_end: Whether the end of the connection marks the end of the present response.
     """
 
-    __slots__ = ("close_is_end", "cors", "forwarded", "listener", "paused", "write_paused")
+    __slots__ = (
+        "close_is_end",
+        "cors",
+        "forwarded",
+        "limit_lines",
+        "listener",
+        "paused",
+        "write_paused",
+    )
 
     listener: str
     forwarded: Forwarded
     cors: bytes
+    limit_lines: bytes
     paused: int
     write_paused: bool
     close_is_end: bool

@@ -30,6 +30,10 @@ _OUTPUT = re.compile(rb'"(?:completion|output)_tokens"\s*:\s*([0-9]{1,12})\b')
 _TIMINGS = re.compile(rb'"timings"\s*:\s*\{')
 _PREDICTED = re.compile(rb'"predicted_n"\s*:\s*([0-9]{1,12})\b')
 _READ = re.compile(rb'"(?:prompt|cache)_n"\s*:\s*([0-9]{1,12})\b')
+# Of the prompt, not read again. Anthropic's `input_tokens` are without them; others' are with them.
+_CACHED = re.compile(rb'"cached_tokens"\s*:\s*([0-9]{1,12})\b')
+_CACHED_BESIDE = re.compile(rb'"cache_read_input_tokens"\s*:\s*([0-9]{1,12})\b')
+_CACHED_BY_LLAMA = re.compile(rb'"cache_n"\s*:\s*([0-9]{1,12})\b')
 _TEXT = re.compile(
     rb'"(?:content|text|reasoning|reasoning_content|thinking|refusal|delta|arguments|partial_json)"'
     rb'\s*:\s*"((?:[^"\\]|\\.)+)"'
@@ -136,17 +140,24 @@ class TokenUsage:
             choice = int(index[1]) if index else _ALL
         before = self._reported.get(choice)
         prompt = None if before is None else before.prompt
+        cached = None if before is None else before.cached
         if timings is not None:
             self._llama = True
             predicted = _PREDICTED.search(timings)
             if predicted:
                 prompt = sum(map(int, _READ.findall(timings)))
-                self._reported[choice] = Usage(prompt, int(predicted[1]))
+                cached = _number(_CACHED_BY_LLAMA, timings)
+                self._reported[choice] = Usage(prompt, int(predicted[1]), cached)
         if usage is not None:
             read, output = _PROMPT.search(usage), _OUTPUT.search(usage)
             if read or output:
                 prompt = int(read[1]) if read else prompt
-                self._reported[choice] = Usage(prompt, int(output[1]) if output else 0)
+                beside, within = _number(_CACHED_BESIDE, usage), _number(_CACHED, usage)
+                if beside is not None:
+                    cached, prompt = beside, (prompt or 0) + beside
+                elif within is not None:
+                    cached = within
+                self._reported[choice] = Usage(prompt, int(output[1]) if output else 0, cached)
 
     def _sum(self) -> Usage | None:
         """Sum over choices."""
@@ -155,13 +166,21 @@ class TokenUsage:
             return None
         prompts = [one.prompt for one in reported.values() if one.prompt is not None]
         prompt = max(prompts) if prompts else None
+        told = [one.cached for one in reported.values() if one.cached is not None]
+        cached = min(max(told), prompt) if told and prompt is not None else None
         of_all = reported.get(_ALL)
         choices = [one.output for choice, one in reported.items() if choice != _ALL]
         if self._llama:
             if of_all is None or len(choices) >= self._finished > 0:
-                return Usage(prompt, sum(choices))
-            return Usage(prompt, of_all.output * max(self._finished, 1))
-        return Usage(prompt, sum(choices) if of_all is None else of_all.output)
+                return Usage(prompt, sum(choices), cached)
+            return Usage(prompt, of_all.output * max(self._finished, 1), cached)
+        return Usage(prompt, sum(choices) if of_all is None else of_all.output, cached)
+
+
+def _number(pattern: re.Pattern[bytes], text: bytes) -> int | None:
+    """Number that a pattern finds first; None if it does not."""
+    found = pattern.search(text)
+    return int(found[1]) if found else None
 
 
 def _last(pattern: re.Pattern[bytes], text: bytes) -> bytes | None:

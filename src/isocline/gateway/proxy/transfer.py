@@ -7,6 +7,7 @@ from isocline.gateway.core.request_cost import Usage
 from isocline.gateway.cors import OURS
 from isocline.gateway.http.body import Chunked, Framing, Length, UntilClose
 from isocline.gateway.http.fields import trailer
+from isocline.gateway.http.rate_limits import OURS as OF_LIMITS
 from isocline.gateway.http.request_head import RequestHead
 from isocline.gateway.http.response_head import NO_CONTENT, ResponseHead
 from isocline.gateway.proxy.exchange import Exchange
@@ -96,6 +97,9 @@ class Transfer:
         if client.cors:
             added += client.cors
             head.fields = [field for field in head.fields if not field[0].startswith(OURS)]
+        if client.limit_lines:
+            added += client.limit_lines
+            head.fields = [it for it in head.fields if not it[0].startswith(OF_LIMITS)]
         # A stream has no length, which sorts out all other responses at no cost.
         if head.length is None and framing is not None and is_event_stream(head):
             self._first_token = FirstToken(chunked=request.version == 1)

@@ -1,31 +1,37 @@
-"""Settings of `isocline serve` from a system file, in the gateway's terms."""
+"""Settings of `isocline serve`, read from a system file into the gateway's types."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import final
+from typing import Literal, final
 
 from isocline.errors import UsageError
 from isocline.gateway.config import ProxySettings
 from isocline.gateway.core.request_cost import Unit
+from isocline.gateway.file_stamps import Stamps
 from isocline.gateway.health_checks import Checks
 from isocline.gateway.models import ModelListing
 from isocline.gateway.serve.addresses import ListenAddress
-from isocline.gateway.serve.file_stamps import Stamps
+from isocline.gateway.serve.controls import Controls, ControlSettings
+from isocline.gateway.telemetry.environment import TelemetrySettings
 from isocline.learn import Learning
 from isocline.model.fleet import RoutingSystem
 from isocline.model.serving_settings import Rules
+from isocline.model.systemfile.discovery_schema import DiscoverEntry
+
+LogFormat = Literal["text", "json"]
 
 
 @final
 @dataclass(frozen=True)
 class Overrides:
-    """Settings of a command line, which replace the file's; None keeps the file's."""
+    """Settings from the command line; each replaces the file's, None keeps it."""
 
     listen: str | None = None
     admin: str | None = None
     policy: str | None = None
     workers: int | None = None
     access_log: str | None = None
+    log_format: LogFormat | None = None
 
 
 @final
@@ -34,10 +40,10 @@ class LearningSettings:
     """Settings of curve learning.
 
     Attributes:
-        rules: How quickly it forgets, and how it notices changes.
-        file: File that keeps the curves; None: they are lost at the end.
-        every: Period of writing the file, s.
-        given: Whether each backend's curve is given: learning then starts from it.
+        rules: How quickly the learner forgets, and how it detects changes.
+        file: File that keeps the curves across restarts; None: they are lost at exit.
+        every: Interval between writes of the file, s.
+        given: For each backend, whether the file gives a curve from which learning starts.
         unit: Unit of work, in which rates are learned.
     """
 
@@ -51,25 +57,33 @@ class LearningSettings:
 @final
 @dataclass(frozen=True)
 class Serving:
-    """All settings of a router, as plain data that is sent between processes.
+    """All settings of a router, as plain data that can be sent between processes.
 
     Attributes:
         path: The system file.
-        system: Its model, with stand-ins for unknown parts.
-        planned: Whether rates and curves are known, so that policies may follow a plan.
+        system: Model of the system, with placeholders for rates and curves that are not given.
+        unplanned: Description of a rate or curve that the file does not give and without which
+            policies have no plan to follow; empty: the file gives all of them.
         policy: Policy as written on a command line.
-        learning: None where curves are as given.
+        learning: Settings of curve learning; None: curves are used as given.
         models: None: `/v1/models` is routed as any other request.
-        admin: None: no admin listener.
-        access_log: A file, or `-` for stdout; None: none.
-        drain: Time for requests under way once no more are taken, s.
-        drain_delay: Time after a signal to stop in which new requests are still taken, s.
-        sources: The files that this was read from, each with its stamp from before.
+        admin: Address of the admin listener; None: no such listener.
+        access_log: Path of a file, or `-` for stdout; None: no access log.
+        cache_events: Addresses at which backends publish their cache events, by backend number.
+        log_format: Form of the log on stderr.
+        telemetry: Collectors of traces and metrics; None: neither is exported.
+        drain: Time that requests in flight get to finish once no new ones are accepted, s.
+        control: Operators' keys, and the controls that they may use; None: no control calls.
+        controls: Controls of the backends, set by the file and by operators.
+        drain_delay: Time after a stop signal in which new requests are still accepted, s.
+        sources: Files from which the settings were read, each with its stamp before reading.
+        notes: Remarks about the file for the operator.
+        discover: Discovery sources; backends already found are part of `system`.
     """
 
     path: Path
     system: RoutingSystem
-    planned: bool
+    unplanned: str
     policy: str
     proxy: ProxySettings
     rules: Rules
@@ -80,15 +94,22 @@ class Serving:
     workers: int
     access_log: str | None
     drain: float
+    control: ControlSettings | None = None
+    controls: Controls = field(default_factory=Controls)
     drain_delay: float = 0.0
+    cache_events: dict[int, str] = field(default_factory=dict)
+    log_format: LogFormat = "text"
+    telemetry: TelemetrySettings | None = None
     sources: Stamps = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    discover: tuple[DiscoverEntry, ...] = ()
 
     def require_reloadable(self, before: "Serving") -> None:
-        """Raise unless all settings that only a restart can change are as before.
+        """Raise if a setting differs that only a restart can change.
 
         Raises:
-            UsageError: A listener, the admin listener, the number of workers, the access log or the
-                unit in which curves are learned has changed.
+            UsageError: A listener, the admin listener, the number of workers, the access log, the
+                form of the log, tracing or the unit in which curves are learned has changed.
         """
         units = [it.learning.unit if it.learning else None for it in (before, self)]
         for what, was, now in (
@@ -97,8 +118,10 @@ class Serving:
             ("admin", before.admin, self.admin),
             ("workers", before.workers, self.workers),
             ("access_log", before.access_log, self.access_log),
+            ("log_format", before.log_format, self.log_format),
+            ("tracing: endpoint, service or headers", before.telemetry, self.telemetry),
         ):
             if was != now:
                 raise UsageError(
-                    f"{self.path}: serve.{what} cannot change while it runs; restart to change it"
+                    f"{self.path}: serve.{what} cannot change in a running router; restart it"
                 )

@@ -8,6 +8,7 @@ from isocline.gateway.core.actions import Action
 from isocline.gateway.core.core import Core
 from isocline.gateway.proxy.core_bridge import CoreBridge
 from isocline.gateway.serve.log import LOG
+from isocline.structured_log import event
 
 Event = Callable[[Core, int, float], Sequence[Action]]
 """Call of a core: a backend by its number there, and a time, s."""
@@ -15,12 +16,14 @@ Event = Callable[[Core, int, float], Sequence[Action]]
 
 @final
 class CoreHealthEvents:
-    """Receiver of health events: passes them to one core and has its actions carried out.
+    """Receiver of health events: passes them to a core, whose actions its bridge carries out.
 
-    After a reload the previous core gets them through its successor until its requests are done.
+    After a reload, the new receiver also passes them on to the previous core, until the requests of
+    that one are done.
 
     Attributes:
-        bridge: Carries out the actions; None before there is one, when the core has no requests.
+        bridge: Bridge that carries out the actions; None until it exists, while the core has no
+            requests.
     """
 
     def __init__(
@@ -31,9 +34,14 @@ class CoreHealthEvents:
         same: Mapping[int, int] | None = None,
         clock: Callable[[], float] = monotonic,
     ) -> None:
-        """Initialise; `before` is the predecessor, `same` maps a backend's number here to there.
+        """Initialise.
 
-        `clock` is the core's, s.
+        Args:
+            core: Core that gets the events.
+            names: Names of its backends.
+            before: Receiver of the previous core.
+            same: Backend numbers of the previous core, by number in this one.
+            clock: Clock of the core, s.
         """
         self.bridge: CoreBridge | None = None
         self._core = core
@@ -45,26 +53,42 @@ class CoreHealthEvents:
             before._drop_idle_predecessor()
 
     def backend_up(self, backend: int) -> None:
-        LOG.info("backend %s is up", self._names[backend])
+        name = self._names[backend]
+        LOG.info("backend %s is up", name, extra=event("backend.up", backend=name))
         self._deliver(backend, lambda core, b, now: core.backend_up(b, now))
 
-    def backend_down(self, backend: int) -> None:
-        LOG.warning("backend %s is down", self._names[backend])
+    def backend_down(self, backend: int, known: bool = False) -> None:
+        if not known:
+            name = self._names[backend]
+            LOG.warning("backend %s is down", name, extra=event("backend.down", backend=name))
         self._deliver(backend, lambda core, b, now: core.backend_down(b, now))
+
+    def draining(self, backend: int, begins: bool) -> None:
+        """Handle the beginning or end of a backend's drain by an operator."""
+        if begins:
+            self._deliver(backend, lambda core, b, now: core.backend_drain(b, now))
+        else:
+            self._deliver(backend, lambda core, b, now: core.backend_undrain(b, now))
 
     def reported(self, backend: int, jobs: int, measured: float) -> None:
         self._deliver(backend, lambda core, b, now: core.reported(b, now, jobs, measured))
 
     def _deliver(self, backend: int, event: Event) -> None:
-        actions = event(self._core, backend, self._clock())
-        if self.bridge is not None:
-            self.bridge.act(actions)
-        self._drop_idle_predecessor()
-        if self._before is not None and backend in self._same:
-            self._before._deliver(self._same[backend], event)
+        """Deliver an event here, and to each predecessor that knows the backend."""
+        here: CoreHealthEvents | None = self
+        while here is not None:  # no recursion: one stream may outlast a thousand reloads
+            actions = event(here._core, backend, here._clock())
+            if here.bridge is not None:
+                here.bridge.act(actions)
+            here._drop_idle_predecessor()
+            known = here._same.get(backend)
+            here = here._before if known is not None else None
+            backend = backend if known is None else known
 
     def _drop_idle_predecessor(self) -> None:
-        """Drop the predecessor once it has no requests under way."""
+        """Drop predecessors without requests in flight, but not those before them."""
         before = self._before
-        if before is not None and not (before.bridge and before.bridge.exchanges):
-            self._before = None
+        while before is not None and not (before.bridge and before.bridge.exchanges):
+            theirs = before._same
+            self._same = {b: theirs[number] for b, number in self._same.items() if number in theirs}
+            before = self._before = before._before

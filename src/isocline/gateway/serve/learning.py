@@ -1,10 +1,10 @@
 """Learned curves of one router, in one process or several.
 
-**Learning and writing.** Each process learns from its own completions, at the workload that all
-cause together, and counts of that time its own share (`gateway.core.curve_feedback`). So counts of
-several processes add up to those that one process would have: the file holds the sum, and each of N
-processes starts from an N-th of it. A process that is started again goes on from its
-last reported curves. Only the process that was started by the user writes the file.
+Each process learns from its own completions, at the workload that all processes cause together, and
+counts its own share of the time (`gateway.core.curve_feedback`). The counts of several processes
+therefore add up to those of a single one: the file holds the sum, and each of N processes starts
+from 1/N of it. A restarted process continues from the curves that it last reported. Only the parent
+process writes the file.
 """
 
 from collections.abc import Iterable, Sequence
@@ -24,17 +24,22 @@ from isocline.gateway.serve.learned_curves import (
 from isocline.learn import Learner
 from isocline.model.curves import Curve
 
-# A given curve is read off at 1, 2, 4, ... jobs until it is this near its peak, or at the last.
+# A given curve is sampled at 1, 2, 4, ... jobs, until it is at this share of its peak, or at most
+# 13 times.
 _NEAR, _LAST = 0.99, 12
+REMEMBERED = 500
+"""Removed backends whose curves are kept: 1 to 10 kB each, fitted in 0.2 s when the file is
+written. The bound is for pods of Kubernetes, which have new names each time and never return."""
 
 
 def learner_of(serving: Serving, known: LearnedCurves | None) -> Learner | None:
-    """Make a learner from known curves and, for other backends, from given ones.
+    """Make a learner from known curves and, for backends without one, from given curves.
 
-    `known` is in the unit of what is served.
+    `known` must be in the unit of `serving`.
 
-    At each of some workloads a given curve counts as much as all old observations do after a change
-    (`Learning.kept` completions): enough to begin with, and soon outweighed where it is wrong.
+    At each sampled workload, a given curve counts as much as all old observations do after a
+    detected change (`Learning.kept` completions): enough to start from, and soon outweighed if it
+    is wrong. It is kept apart from observations, and never reported as one.
     """
     if serving.learning is None:
         return None
@@ -44,7 +49,7 @@ def learner_of(serving: Serving, known: LearnedCurves | None) -> Learner | None:
     curves = [b.curve for b in system.backends] if learning.unit == "tokens" else system.curves
     for name, curve, given in zip(names, curves, learning.given, strict=True):
         if given and name not in by_name:
-            by_name[name] = _observed(name, curve, learning.rules.kept)
+            by_name[name] = _assumed(name, curve, learning.rules.kept)
     learner = _unlearned(len(names), learning)
     if by_name:
         restore(learner, names, _document(system.name, learning.unit, by_name.values()))
@@ -52,7 +57,7 @@ def learner_of(serving: Serving, known: LearnedCurves | None) -> Learner | None:
 
 
 def measure_for(serving: Serving, known: LearnedCurves | None) -> Measure | None:
-    """Make the measure of work, from known means; None: each request is one."""
+    """Make the measure of work, from known means; None: each request counts as 1."""
     if serving.learning is None:
         return None
     by_name = {it.name: ClassWork(it.requests, it.work) for it in known.frontends} if known else {}
@@ -63,7 +68,7 @@ def measure_for(serving: Serving, known: LearnedCurves | None) -> Measure | None
 
 
 def learned_by(serving: Serving, feedback: CurveFeedback) -> LearnedCurves:
-    """Return the curves of one process."""
+    """Return the curves that one process has learned."""
     feedback.flush()
     system, measure = serving.system, feedback.measure
     learned = learned_curves(feedback.learner, [b.name for b in system.backends], system.name)
@@ -73,8 +78,26 @@ def learned_by(serving: Serving, feedback: CurveFeedback) -> LearnedCurves:
     return learned.model_copy(update={"unit": serving.learning.unit, "frontends": frontends})
 
 
+def remembering(now: LearnedCurves, before: LearnedCurves | None) -> LearnedCurves:
+    """Add the curves of removed backends, in case they return.
+
+    Args:
+        now: Curves of the present backends.
+        before: An earlier result, or the file's curves.
+
+    Returns:
+        Curves of the present backends, then of at most `REMEMBERED` others, the most recently
+        removed first.
+    """
+    if before is None:
+        return now
+    present = {backend.name for backend in now.backends}
+    gone = [backend for backend in before.backends if backend.name not in present]
+    return now.model_copy(update={"backends": [*now.backends, *gone[:REMEMBERED]]})
+
+
 def divided(learned: LearnedCurves, parts: int) -> LearnedCurves:
-    """Divide curves into a share for each of several processes."""
+    """Return the share of the curves' counts for one of `parts` processes."""
     share = {
         "backends": [_scaled(backend, 1.0 / parts) for backend in learned.backends],
         "frontends": [
@@ -119,20 +142,21 @@ def _together(frontends: Iterable[LearnedFrontend]) -> list[LearnedFrontend]:
     ]
 
 
-def _observed(name: str, curve: Curve, weight: float) -> LearnedBackend:
-    """Completions that a given curve stands for, spread over workloads."""
+def _assumed(name: str, curve: Curve, weight: float) -> LearnedBackend:
+    """Completions that stand for a given curve, spread over workloads; none are observations."""
     levels = [1]
     while curve.rate(levels[-1]) < _NEAR * curve.supremum and len(levels) <= _LAST:
         levels.append(2 * levels[-1])
     rates = [float(curve.rate(n)) for n in levels]
     return LearnedBackend(
         name=name,
-        completions=weight * len(levels),
+        completions=0.0,
         cut=None,
         points=list(zip(map(float, levels), rates, strict=True)),
-        levels=levels,
-        done=[weight] * len(levels),
-        seconds=[weight / rate for rate in rates],
+        levels=[],
+        done=[],
+        seconds=[],
+        given=[(n, weight, weight / rate) for n, rate in zip(levels, rates, strict=True)],
     )
 
 
@@ -141,25 +165,35 @@ def _scaled(backend: LearnedBackend, factor: float) -> LearnedBackend:
         "completions": factor * backend.completions,
         "done": [factor * done for done in backend.done],
         "seconds": [factor * seconds for seconds in backend.seconds],
+        "given": [(n, factor * done, factor * seconds) for n, done, seconds in backend.given],
     }
     return backend.model_copy(update=changed)
 
 
 def _added(first: LearnedBackend, second: LearnedBackend) -> LearnedBackend:
-    """Add the counts of two processes; the curve is fitted anew, so either one will do."""
-    counts: dict[int, tuple[float, float]] = {}
-    for part in (first, second):
-        for level, done, seconds in zip(part.levels, part.done, part.seconds, strict=True):
-            before = counts.get(level, (0.0, 0.0))
-            counts[level] = (before[0] + done, before[1] + seconds)
-    levels = sorted(counts)
+    """Add the counts of two processes; the curve is fitted again later, so either one will do."""
+    counts = _sums((*_rows(first), *_rows(second)))
     changed = {
         "completions": first.completions + second.completions,
-        "levels": levels,
-        "done": [counts[level][0] for level in levels],
-        "seconds": [counts[level][1] for level in levels],
+        "levels": [level for level, _, _ in counts],
+        "done": [done for _, done, _ in counts],
+        "seconds": [seconds for _, _, seconds in counts],
+        "given": _sums((*first.given, *second.given)),
     }
     return first.model_copy(update=changed)
+
+
+def _rows(backend: LearnedBackend) -> Iterable[tuple[int, float, float]]:
+    return zip(backend.levels, backend.done, backend.seconds, strict=True)
+
+
+def _sums(rows: Iterable[tuple[int, float, float]]) -> list[tuple[int, float, float]]:
+    """Sums of completions and time, s, by workload, ascending."""
+    sums: dict[int, tuple[float, float]] = {}
+    for level, done, seconds in rows:
+        before = sums.get(level, (0.0, 0.0))
+        sums[level] = before[0] + done, before[1] + seconds
+    return [(level, *sums[level]) for level in sorted(sums)]
 
 
 def _document(system: str, unit: Unit, backends: Iterable[LearnedBackend]) -> LearnedCurves:

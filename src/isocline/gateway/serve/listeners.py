@@ -8,7 +8,7 @@ from isocline.gateway.health_checks import Checks, Poll
 from isocline.gateway.serve.addresses import read_address
 from isocline.gateway.serve.secret import read_authorization
 from isocline.model.systemfile import Served
-from isocline.model.systemfile.schema import BackendEntry
+from isocline.model.systemfile.backend_schema import BackendEntry
 from isocline.model.systemfile.serving_schema import REPORTS, TlsEntry
 
 
@@ -20,7 +20,7 @@ def listeners_of(served: Served) -> tuple[Listener, ...]:
         with served.document.blaming("serve", "listen", i, "address"):
             address = read_address(entry.address)
         if entry.name in (listener.name for listener in made):
-            problem = f"{entry.name!r} is the name of another listener; choose another"
+            problem = f"{entry.name!r} is already the name of a listener; choose another"
             served.document.fail(("serve", "listen", i, "name"), problem)
         made.append(Listener(address.host, address.port, entry.name, _tls(entry.tls, folder)))
     return tuple(made)
@@ -64,7 +64,7 @@ def _tls(entry: TlsEntry | None, folder: Path) -> Tls | None:
 
 
 def checks_of(served: Served) -> Checks:
-    """Read health checks, if any, and a poll for each backend that may be polled.
+    """Read the health checks, if any, and a poll for each backend whose report allows one.
 
     Raises:
         SystemFileError: A path is invalid, or is given for a backend that is not polled.
@@ -79,7 +79,7 @@ _NOT_POLLED = ("orca", "none")
 def _poll(served: Served, b: int, backend: BackendEntry) -> Poll | None:
     if backend.report in _NOT_POLLED:
         if backend.metrics is not None:
-            problem = f"is {backend.metrics!r}, and report: {backend.report} reads none; "
+            problem = f"is {backend.metrics!r}, but report: {backend.report} reads no metrics; "
             known = ", ".join(kind for kind in get_args(REPORTS) if kind not in _NOT_POLLED)
             served.document.fail(("backends", b, "metrics"), f"{problem}give report: {known}")
         return None

@@ -9,45 +9,44 @@ from typing import final
 
 from isocline.errors import UsageError
 from isocline.gateway.serve.log import LOG
+from isocline.structured_log import event
 
 
 def require_writable(name: str) -> None:
-    """Raise UsageError unless lines can be appended to a file, or it can be made.
+    """Raise UsageError unless a file can be appended to, or created.
 
-    Nothing is written or made.
+    Nothing is written or created.
     """
     try:
-        # A pipe that nobody reads yet cannot be opened, and is not to be waited for.
+        # Opening a pipe without a reader would block; with O_NONBLOCK it fails instead.
         os.close(os.open(name, os.O_WRONLY | os.O_APPEND | os.O_NONBLOCK))
     except FileNotFoundError:
         require_folder(Path(name).parent)
     except OSError as error:
         if error.errno != errno.ENXIO:
             raise UsageError(
-                f"{name} cannot be written to: {error.strerror}; give a file that can"
+                f"{name} is not writable: {error.strerror}; give a writable file"
             ) from error
 
 
 def require_folder(folder: Path) -> None:
-    """Raise UsageError unless files can be made in a folder."""
+    """Raise UsageError unless files can be created in a folder."""
     if not folder.is_dir():
-        raise UsageError(f"{folder} is not a folder; make it, or give another file")
+        raise UsageError(f"{folder} is not a folder; create it, or give another file")
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise UsageError(
-            f"no file can be made in {folder}; give one in a folder that can be written to"
-        )
+        raise UsageError(f"{folder} is not writable; give a file in a writable folder")
 
 
 @final
 class LogFile:
-    """File to which whole lines are appended, so that lines of several processes do not mix.
+    """Log file to which whole lines are appended, so that lines of several processes do not mix.
 
-    One write to a file opened for appending is one piece, and so are up to PIPE_BUF bytes to a pipe
-    (POSIX, write).
+    Writes to a file opened for appending are atomic, and so are writes of up to PIPE_BUF bytes to a
+    pipe (POSIX, write).
     """
 
     def __init__(self, name: str) -> None:
-        """Open the file, `-` for stdout; raises UsageError if it cannot be written to."""
+        """Open the file, `-` for stdout; raises UsageError if it is not writable."""
         self._name = name
         self._descriptor = -1
         self._failing = False
@@ -62,24 +61,26 @@ class LogFile:
             descriptor = os.open(self._name, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640)
         except OSError as error:
             raise UsageError(
-                f"access log {self._name}: {error.strerror}; give a file that can be written to"
+                f"access log {self._name}: {error.strerror}; give a writable file"
             ) from error
         self.close()
         self._descriptor = descriptor
 
     def write(self, text: str) -> None:
-        """Append lines, each with its end; if that fails they are lost, and requests go on."""
+        """Append lines with their line breaks; on failure they are lost, which is logged."""
         try:
             for piece in _pieces(text.encode()):
                 _write_all(self._descriptor, piece)
             self._failing = False
         except OSError as error:
             if not self._failing:
-                LOG.error("access log %s: %s; lines are lost", self._name, error.strerror)
+                fields = event("access_log.failed", file=self._name, problem=error.strerror)
+                what = "access log %s: %s; lines are lost"
+                LOG.error(what, self._name, error.strerror, extra=fields)
             self._failing = True
 
     def flush(self) -> None:
-        """Do nothing: no lines are buffered."""
+        """Do nothing, as no lines are buffered."""
 
     def close(self) -> None:
         """Close the file."""
@@ -89,7 +90,7 @@ class LogFile:
 
 
 def _pieces(data: bytes) -> list[bytes]:
-    """Split lines into pieces that go into a pipe at once, at least one line each."""
+    """Split lines into pieces that a pipe takes atomically, at least one line each."""
     pieces: list[bytes] = []
     while len(data) > select.PIPE_BUF:
         end = data.rfind(b"\n", 0, select.PIPE_BUF) + 1 or data.find(b"\n") + 1 or len(data)

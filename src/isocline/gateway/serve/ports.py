@@ -1,4 +1,4 @@
-"""Reservation of ports that the processes of one router share."""
+"""Reservation of the ports that the processes of a router share."""
 
 import errno
 import fcntl
@@ -20,13 +20,13 @@ _WILDCARDS = ("0.0.0.0", "::")
 
 
 def reserve(listeners: Iterable[Listener]) -> tuple[tuple[Listener, ...], ExitStack]:
-    """Reserve a port for each listener; returns the listeners, and what keeps the ports reserved.
+    """Reserve a port for each listener; returns the listeners, and a stack that frees the ports.
 
-    SO_REUSEPORT lets every process of one user in, another router included: so each port is first
-    taken without it. A socket that does not listen gets no connections; but it does not keep others
-    out either, as two sockets that both have SO_REUSEADDR may be bound to one port until one of
-    them listens. Workers listen about a second after the reservation. So an address is claimed as
-    well (`claim_name`), by the parent process and as long as it lives.
+    With SO_REUSEPORT any process of the same user may bind the port, another router included, so
+    each port is first bound without it. A bound socket that does not listen gets no connections,
+    but does not exclude others either: two sockets with SO_REUSEADDR may share a port until one of
+    them listens, and workers listen about a second after the reservation. The parent process
+    therefore also claims the address for as long as it lives (`claim_name`).
 
     Raises:
         UsageError: An address is not available.
@@ -45,20 +45,21 @@ def reserve(listeners: Iterable[Listener]) -> tuple[tuple[Listener, ...], ExitSt
 
 
 def claim_name(family: int, address: str, port: int) -> socket.socket:
-    """Claim an address by a name that only one process can have, until the socket is closed.
+    """Claim an address by a name that only one process can hold, until the socket is closed.
 
-    Names of the abstract namespace, which Linux has, are known exactly where ports are: within one
-    network namespace. They leave nothing behind, however the process ends. A file in a temporary
-    folder would not be seen from a container or service with another one.
+    Linux keeps abstract socket names, like ports, per network namespace, and frees them however the
+    process ends. A lock file in a temporary folder would be invisible to containers and services
+    with a folder of their own.
 
     Raises:
-        OSError: Another router has claimed it, or an address that includes it or is included.
+        OSError: Another router has claimed this address, or one that contains or is part of it.
     """
     begin = f"{_CLAIM}/{family:d}/{port}/"
     claim = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         claim.bind(f"\0{begin}{address}")
-        # Own name first, then a look at others': of two that start at once, one at least sees both.
+        # Bind the own name before reading the others': of two that start at once, at least one
+        # then sees both.
         names = [line.partition(f"@{begin}")[2] for line in _unix_sockets()]
         others = {name for name in names if name and name != address}
         if others if address in _WILDCARDS else others.intersection(_WILDCARDS):
@@ -70,12 +71,12 @@ def claim_name(family: int, address: str, port: int) -> socket.socket:
 
 
 def claim_file(family: int, address: str, port: int) -> IO[bytes]:
-    """Claim an address by a locked file, on systems without abstract names, until it is closed.
+    """Claim an address by a locked file, until that is closed; for systems without abstract names.
 
-    The file is the user's own: sockets of different users cannot share a port anyway.
+    Each user has files of their own, as sockets of different users cannot share a port anyway.
 
     Raises:
-        OSError: Another router has claimed it.
+        OSError: Another router has claimed the address.
     """
     name = f"{_CLAIM}-{os.getuid()}-{family:d}-{port}-{address}".replace("/", "_")
     claim = (Path(tempfile.gettempdir()) / name).open("ab")
@@ -88,7 +89,7 @@ def claim_file(family: int, address: str, port: int) -> IO[bytes]:
 
 
 def _reserve(listener: Listener, kept: ExitStack) -> int:
-    """Claim and bind all addresses of a host, on one port; returns the port."""
+    """Claim and bind one port on all addresses of a host; returns the port."""
     kind, flags = socket.SOCK_STREAM, socket.AI_PASSIVE
     found = socket.getaddrinfo(listener.host, listener.port, type=kind, flags=flags)
     port = listener.port
@@ -106,13 +107,13 @@ def _reserve(listener: Listener, kept: ExitStack) -> int:
 
 
 def _taken() -> OSError:
-    return OSError(errno.EADDRINUSE, "another isocline serve has it, or is about to start there")
+    return OSError(errno.EADDRINUSE, "another isocline serve listens there, or is about to")
 
 
 def _unix_sockets() -> list[str]:
     try:
         return Path("/proc/net/unix").read_text(errors="replace").splitlines()
-    except OSError:  # no /proc: names that are equal are refused all the same
+    except OSError:  # no /proc: equal names are still refused
         return []
 
 

@@ -1,4 +1,4 @@
-"""Remote calls between two processes of one router, over a pair of sockets."""
+"""Remote calls between two processes of a router, over a socket pair."""
 
 import asyncio
 import socket
@@ -9,6 +9,7 @@ from typing import Any, Self, final
 
 from isocline.errors import IsoclineError, UsageError
 from isocline.gateway.serve.log import LOG
+from isocline.structured_log import event
 from isocline.subprocesses.framing import FramingError, packed, received
 
 
@@ -18,13 +19,13 @@ class GoneError(IsoclineError):
 
 def _send(writer: asyncio.StreamWriter, message: Any) -> None:
     data = packed(message)
-    if not writer.is_closing():  # uvloop raises where the other end has gone, asyncio does not
+    if not writer.is_closing():  # uvloop raises if the other end is closed, asyncio does not
         writer.write(data)
 
 
 @final
 class RpcClient:
-    """Calling end; answers may come in another order."""
+    """Calling end; answers may arrive in any order."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writer = writer
@@ -34,16 +35,16 @@ class RpcClient:
 
     @classmethod
     async def connect(cls, end: socket.socket) -> Self:
-        """Initialise from one end of the pair."""
+        """Make a client of one end of the pair."""
         return cls(*await asyncio.open_unix_connection(sock=end))
 
     async def call(self, method: str, argument: Any = None, timeout: float | None = None) -> Any:
-        """Call a method, and wait for the answer for `timeout` s at most.
+        """Call a method, and wait at most `timeout` s for the answer.
 
         Raises:
             GoneError: The other process has ended.
-            TimeoutError: There was no answer in time.
-            UsageError: The other process reports an error.
+            TimeoutError: No answer arrived in time.
+            UsageError: The other process reported an error.
         """
         if self._reading.done():
             raise GoneError("the process has ended")
@@ -57,7 +58,7 @@ class RpcClient:
             del self._waiting[number]
 
     def close(self) -> None:
-        """Close the pair, which the other end notices."""
+        """Close this end, which ends `answer_all` at the other."""
         self._writer.close()
         self._reading.cancel()
 
@@ -79,9 +80,9 @@ class RpcClient:
 
 
 async def answer_all(end: socket.socket, answer: Callable[[str, Any], Awaitable[Any]]) -> None:
-    """Answer calls until the other end closes; several at a time.
+    """Answer calls concurrently until the other end closes.
 
-    An exception is answered with its message, so that no caller waits for ever; one that is not an
+    An exception is answered with its message, so that no caller waits forever. One that is not an
     IsoclineError is a defect, and is logged with its traceback.
     """
     reader, writer = await asyncio.open_unix_connection(sock=end)
@@ -93,7 +94,7 @@ async def answer_all(end: socket.socket, answer: Callable[[str, Any], Awaitable[
         except IsoclineError as error:
             message = (number, False, str(error))
         except Exception as error:
-            LOG.exception("%s failed", method)
+            LOG.exception("%s failed", method, extra=event("worker.call_failed", method=method))
             message = (number, False, f"{type(error).__name__}: {error}")
         _send(writer, message)
 
@@ -107,4 +108,4 @@ async def answer_all(end: socket.socket, answer: Callable[[str, Any], Awaitable[
     finally:
         writer.close()
         with suppress(OSError):
-            await writer.wait_closed()  # what was answered last is on its way
+            await writer.wait_closed()  # so that the last answer is sent

@@ -1,6 +1,6 @@
-"""Tables of the settings of serving in the documentation, made from their definitions.
+"""Tables of the serving settings for the documentation, generated from their definitions.
 
-`python -m isocline.gateway.serve.settings_table docs/serve.md` replaces the tables in that page.
+`python -m isocline.gateway.serve.settings_table docs/settings.md` replaces the tables in that page.
 """
 
 import math
@@ -15,25 +15,46 @@ from pydantic.fields import FieldInfo
 
 from isocline.errors import UsageError
 from isocline.learn import Learning
+from isocline.model.systemfile.discovery_schema import (
+    AdminEntry,
+    DiscoverEntry,
+    DnsEntry,
+    EndpointMatch,
+    FilesEntry,
+    KubernetesEntry,
+    TemplateEntry,
+)
 from isocline.model.systemfile.record import Record, record_of
 from isocline.model.systemfile.schema import FrontendEntry
 from isocline.model.systemfile.serving_schema import (
     CAN_BE_OFF,
     BackendServing,
+    ControlEntry,
     LearnEntry,
     ServeEntry,
 )
 
 _BEGIN = (
-    "<!-- Made by `python -m isocline.gateway.serve.settings_table docs/serve.md` from "
+    "<!-- Made by `python -m isocline.gateway.serve.settings_table docs/settings.md` from "
     "isocline.model.serving_settings and systemfile.serving_schema; do not edit it here. -->"
 )
 _END = "<!-- End of the tables -->"
+# Nested records whose keys have rows of their own.
+_GROUPS = (
+    LearnEntry,
+    ControlEntry,
+    DnsEntry,
+    FilesEntry,
+    KubernetesEntry,
+    AdminEntry,
+    EndpointMatch,
+)
+_OF_TEMPLATES = ("match", "frontends", "name", "url")
 _KINDS = {float: "number", int: "whole number", str: "text", bool: "`true` or `false`"}
 
 
 def replaced(page: str) -> str:
-    """Return a page with the tables of today in place of those that it has.
+    """Return a page with its tables replaced by current ones.
 
     Raises:
         UsageError: The page has no such tables.
@@ -41,16 +62,18 @@ def replaced(page: str) -> str:
     before, begin, rest = page.partition(_BEGIN)
     _, end, after = rest.partition(_END)
     if not (begin and end):
-        raise UsageError(f"the page has no tables to replace; put two lines: {_BEGIN} {_END}")
+        raise UsageError(f"the page has no tables to replace; add the lines {_BEGIN} and {_END}")
     return f"{before}{_BEGIN}\n\n{tables()}\n\n{_END}{after}"
 
 
 def tables() -> str:
-    """Return the tables in Markdown: keys of a backend, of a frontend, and of `serve`."""
+    """Return the tables in Markdown: keys of a backend, a frontend, `serve` and `discover`."""
     parts: list[tuple[str, type[Record], Iterable[str]]] = [
         ("Keys of a backend", BackendServing, BackendServing.model_fields),
         ("Keys of a frontend", FrontendEntry, ("match", "resend_unanswered")),
         ("Keys of `serve`", ServeEntry, ServeEntry.model_fields),
+        ("Keys of an entry of `discover`", DiscoverEntry, DiscoverEntry.model_fields),
+        ("Keys of a template, beside those of a backend", TemplateEntry, _OF_TEMPLATES),
     ]
     return "\n\n".join(f"{title}:\n\n{_table(record, names)}" for title, record, names in parts)
 
@@ -68,8 +91,8 @@ def _rows(record: type[Record], names: Iterable[str]) -> Iterator[tuple[str, str
         members: Mapping[str, FieldInfo] = {}
         if isinstance(kind, type) and is_dataclass(kind):
             members = record_of(kind).model_fields
-        elif kind is LearnEntry:
-            members = LearnEntry.model_fields
+        elif kind in _GROUPS:
+            members = kind.model_fields
         yield _row(name, field, field.default)
         for key, member in members.items():
             default = member.default
@@ -83,7 +106,7 @@ def _row(name: str, field: FieldInfo, default: Any) -> tuple[str, str, str, str]
 
 
 def _given_type(hint: Any) -> Any:
-    """Type of a value that is given, where None stands for one that is not."""
+    """Type of a setting's value, without the None of optional ones."""
     kinds = [kind for kind in get_args(hint) if kind is not NoneType]
     return kinds[0] if len(kinds) == 1 and NoneType in get_args(hint) else hint
 
@@ -113,7 +136,8 @@ def _value(field: FieldInfo) -> str:
 
 def _default(name: str, field: FieldInfo, value: Any) -> str:
     if value is None:
-        return "off" if name in CAN_BE_OFF else "none"
+        can_be_off = name in CAN_BE_OFF and field is ServeEntry.model_fields[name]
+        return "off" if can_be_off else "none"
     if isinstance(value, list | tuple):
         return ", ".join(f"`{getattr(it, 'address', it)}`" for it in value) or "none"
     if isinstance(value, bool | str):

@@ -1,6 +1,6 @@
-"""Single worker in this process, with the methods of a pool of workers."""
+"""A single worker in this process, with the interface of a pool of workers."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Protocol, final
 
 from isocline.gateway.metrics import Snapshot
@@ -16,19 +16,25 @@ class Workers(Protocol):
     """Interface of one or more workers."""
 
     async def start(self) -> Sequence[Address]:
-        """Start; raises an IsoclineError on failure."""
+        """Start the workers; raises an IsoclineError on failure."""
 
-    async def reload(self, serving: Serving) -> None:
-        """Reload other settings; raises an IsoclineError on failure."""
+    async def reload(self, serving: Serving, forgotten: Collection[str] = ()) -> None:
+        """Apply new settings, see `Worker.reload`; raises an IsoclineError on failure."""
+
+    async def control(self, serving: Serving) -> int:
+        """Apply the controls in `serving`, whose other settings are as before.
+
+        Returns the number of workers that have done so. Raises an IsoclineError on failure.
+        """
 
     async def snapshots(self) -> list[Snapshot]:
         """Return the snapshots of all workers."""
 
     async def learned(self) -> list[LearnedCurves]:
-        """Return the curves of all workers, as last reported."""
+        """Return the curves last reported by each worker."""
 
     async def stop(self, grace: float) -> None:
-        """Drain; requests under way have `grace` s to end. A second call may give less."""
+        """Drain: requests in flight have `grace` s to finish. A second call may shorten that."""
 
 
 @final
@@ -43,8 +49,12 @@ class SingleWorker:
         await self._worker.start()
         return self._worker.addresses
 
-    async def reload(self, serving: Serving) -> None:
-        await self._worker.reload(serving)
+    async def reload(self, serving: Serving, forgotten: Collection[str] = ()) -> None:
+        await self._worker.reload(serving, forgotten)
+
+    async def control(self, serving: Serving) -> int:
+        await self._worker.control(serving.controls)
+        return 1
 
     async def snapshots(self) -> list[Snapshot]:
         return [self._worker.snapshot()]

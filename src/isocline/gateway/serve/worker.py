@@ -2,61 +2,70 @@
 
 import asyncio
 import gc
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
 from time import monotonic, time
 from typing import final
 
 from isocline.errors import IsoclineError
 from isocline.gateway.access_log import AccessLog, Observer
+from isocline.gateway.cache_events import CacheEventReader
 from isocline.gateway.core.core import Core
+from isocline.gateway.core.key_limits import Buckets
 from isocline.gateway.health_checks import Monitor
 from isocline.gateway.health_checks.probe import Client
 from isocline.gateway.load_reports import ReportError, jobs_in_header
-from isocline.gateway.metrics import Recorder, Snapshot
+from isocline.gateway.metrics import Recorder, Snapshot, merged
 from isocline.gateway.models import ModelDirectory
 from isocline.gateway.proxy import Proxy
 from isocline.gateway.serve.config import Serving
+from isocline.gateway.serve.controls import Controls, apply
 from isocline.gateway.serve.health_events import CoreHealthEvents
 from isocline.gateway.serve.learned_curves import LearnedCurves
-from isocline.gateway.serve.learning import learned_by, learner_of, measure_for
+from isocline.gateway.serve.learning import learned_by, learner_of, measure_for, remembering
 from isocline.gateway.serve.log import LOG
 from isocline.gateway.serve.log_file import LogFile
+from isocline.gateway.serve.process_telemetry import observer_of, telemetry_of
 from isocline.gateway.serve.worker_core import make_core, warm
 from isocline.gateway.shared_counts import SharedCounts
 
-# s between two exchanges of counts with other processes: an eighth of a per cent of a core, and at
-# 1000 requests/s five of them.
+# s between two exchanges of counts with other processes: 0.125 % of a CPU core; counts are then at
+# most 5 requests old at 1000 requests/s.
 _COUNTS_PERIOD = 0.005
+# s, bounds on the time for the last telemetry, which is the rest of that for requests.
+_LAST, _FLUSH = 0.5, 5.0
 
 
 @final
 @dataclass(frozen=True)
 class _Version:
-    """Objects made from one reading of the file."""
+    """Objects made from one version of the settings."""
 
     serving: Serving
     core: Core
     health_events: CoreHealthEvents
     monitor: Monitor
+    cache_events: CacheEventReader
     models: ModelDirectory | None
 
     async def close(self) -> None:
-        """Stop health checks, polls and requests for models."""
+        """Stop health checks, polls, readers of cache events, and requests for models."""
         await self.monitor.close()
+        await self.cache_events.close()
         if self.models is not None:
             await self.models.close()
 
 
 @final
 class Worker:
-    """Worker that serves on the event loop in which it is started."""
+    """Worker that serves on the event loop on which it is started."""
 
     def __init__(
         self,
         serving: Serving,
         known: LearnedCurves | None = None,
         counts: SharedCounts | None = None,
+        buckets: Buckets | None = None,
         clock: Callable[[], float] = monotonic,
         unix_time: Callable[[], float] = time,
     ) -> None:
@@ -64,18 +73,21 @@ class Worker:
 
         Args:
             serving: Settings.
-            known: Curves to go on from.
-            counts: Shared counts, if this is one of several processes.
-            clock: Seconds of a clock that does not go back.
+            known: Curves learned so far.
+            counts: Shared counts, if there are several processes.
+            buckets: Shared buckets of the key limits, if there are several processes.
+            clock: Monotonic clock, s.
             unix_time: Seconds since 1970.
         """
         self._clock, self._unix_time = clock, unix_time
         warm(serving)
         self._log_file = None if serving.access_log is None else LogFile(serving.access_log)
         self._announces = counts is None or counts.worker == 0
+        self._known = known  # curves of present and removed backends
         self._version = _version(serving, known, None, self._announces, clock)
+        self._telemetry = telemetry_of(serving, counts and counts.worker, clock, unix_time)
         self._recorder = Recorder(serving.system, serving.proxy, serving.policy)
-        core, observers = self._version.core, self._observers(serving)
+        core, observers = self._version.core, self._observers(serving, self._recorder.observer)
         self._proxy = Proxy(
             core,
             serving.proxy,
@@ -84,66 +96,97 @@ class Worker:
             clock,
             unix_time,
             directory=self._version.models,
+            buckets=buckets,
         )
-        self._version.health_events.bridge = self._proxy.router
+        self._version.health_events.bridge = self._proxy.bridge
         self._counts = counts
         self._reloading = asyncio.Lock()
         self._timer: asyncio.TimerHandle | None = None
 
     @property
     def addresses(self) -> list[tuple[str, str, int]]:
-        """(listener, host, port) of each, once started."""
+        """(listener, host, port) of each listener, once started."""
         return self._proxy.addresses
 
     @property
     def in_flight(self) -> int:
-        """Number of requests under way."""
+        """Number of requests in flight."""
         return self._proxy.in_flight
 
     async def start(self, reuse_port: bool = False) -> None:
-        """Start; raises UsageError if the address of a listener is not available."""
+        """Start serving; raises UsageError if the address of a listener is not available."""
         await self._proxy.start(reuse_port)
         await self._version.monitor.start()
+        await self._version.cache_events.start()
         if self._version.models is not None:
             await self._version.models.start()
         self._share_counts()
-        # Objects made so far stay: full collections need not visit them again and again.
+        if self._telemetry is not None:
+            self._telemetry.start()
+        # Objects made so far stay alive: full collections need not visit them.
         gc.collect()
         gc.freeze()
 
-    async def reload(self, serving: Serving) -> None:
-        """Reload other settings; requests under way end as they began.
+    async def reload(self, serving: Serving, forgotten: Collection[str] = ()) -> None:
+        """Apply new settings; requests in flight finish under the previous ones.
+
+        Learned curves of the backends named in `forgotten` are discarded.
 
         Raises:
-            IsoclineError: The settings cannot be used; nothing has changed then.
+            IsoclineError: The settings cannot be used; nothing has changed.
         """
         async with self._reloading:
             await asyncio.to_thread(warm, serving)
-            await self._reload(serving)
+            await self._reload(serving, forgotten)
+
+    async def control(self, controls: Controls) -> None:
+        """Apply controls of backends.
+
+        Raises:
+            IsoclineError: The policy cannot use a weight.
+        """
+        async with self._reloading:
+            version, now = self._version, self._clock()
+            names = [backend.name for backend in version.serving.system.backends]
+            self._proxy.bridge.act(apply(controls, version.core, names, now))
+            for backend, name in enumerate(names):
+                version.health_events.draining(backend, controls.of(name).draining)
+            self._version = replace(version, serving=replace(version.serving, controls=controls))
 
     def snapshot(self) -> Snapshot:
         """Return the worker's snapshot."""
-        return self._recorder.snapshot(self._version.core, self._clock(), self._proxy)
+        snapshot = self._recorder.snapshot(self._version.core, self._clock(), self._proxy)
+        if self._telemetry is None:
+            return snapshot
+        return merged([Snapshot(spans=dict(self._telemetry.spans)), snapshot])
 
     def learned(self) -> LearnedCurves | None:
-        """Return the learned curves; None if it does not learn."""
+        """Return the learned curves, of removed backends too; None if curves are not learned."""
         feedback = self._version.core.feedback
-        return None if feedback is None else learned_by(self._version.serving, feedback)
+        if feedback is None:
+            return None
+        self._known = remembering(learned_by(self._version.serving, feedback), self._known)
+        return self._known
 
     async def stop(self, grace: float) -> None:
-        """Drain; requests under way have `grace` s to end."""
+        """Drain: requests in flight have `grace` s to finish."""
+        end = self._clock() + grace
         await self._proxy.stop(grace)
+        if self._telemetry is not None:
+            await self._telemetry.close(min(max(end - self._clock(), _LAST), _FLUSH))
         if self._timer is not None:
             self._timer.cancel()
         await self._version.close()
         if self._log_file is not None:
             self._log_file.close()
 
-    async def _reload(self, serving: Serving) -> None:
-        before = self._version
-        # In a thread: to fit the curves of 1000 backends takes 0.4 s.
+    async def _reload(self, serving: Serving, forgotten: Collection[str]) -> None:
+        before, known = self._version, self.learned() or self._known
+        if known is not None and forgotten:
+            known = self._known = known.without(forgotten)
+        # In a thread, as fitting the curves of 1000 backends takes 0.4 s.
         after = await asyncio.to_thread(
-            _version, serving, self.learned(), before, self._announces, self._clock
+            _version, serving, known, before, self._announces, self._clock
         )
         if self._log_file is not None:
             self._log_file.reopen()
@@ -151,23 +194,29 @@ class Worker:
         if after.models is not None:
             await after.models.start()
         same = _same_backends(serving, before.serving)
+        frontends = _same_frontends(serving, before.serving)
         after.core.availability.take_over(before.core.availability, same, self._clock())
+        after.core.availability.candidates.take_over_turns(
+            before.core.availability.candidates, same, frontends
+        )
+        if after.core.prompts is not None and before.core.prompts is not None:
+            after.core.prompts.take_over(before.core.prompts, same, frontends)
+        await after.cache_events.start()
         try:
-            observers = self._observers(serving)
+            observer = self._recorder.observer_of(serving.system, serving.proxy)
+            observers = self._observers(serving, observer)
             self._proxy.replace(after.core, serving.proxy, observers, after.models)
         except IsoclineError:
             await after.close()
             raise
-        self._recorder.reloaded(
-            before.core, self._clock(), serving.system, serving.proxy, serving.policy
-        )
-        after.health_events.bridge = self._proxy.router
+        self._recorder.reloaded(before.core, self._clock(), observer, serving.policy)
+        after.health_events.bridge = self._proxy.bridge
         self._version = after
         self._share_counts()
         await before.close()
 
     def _share_counts(self) -> None:
-        """Begin to exchange jobs in flight with other processes, for the present core."""
+        """Start exchanging jobs in flight with other processes, for the present core."""
         if self._counts is not None:
             urls = [address.url for address in self._version.serving.proxy.backends]
             self._counts.join(self._version.core, urls)
@@ -176,18 +225,20 @@ class Worker:
 
     def _exchange_counts(self) -> None:
         assert self._counts is not None
-        self._proxy.router.act(self._counts.step(self._version.core, self._clock()))
+        self._proxy.bridge.act(self._counts.step(self._version.core, self._clock()))
         self._timer = asyncio.get_running_loop().call_later(_COUNTS_PERIOD, self._exchange_counts)
 
-    def _observers(self, serving: Serving) -> list[Observer]:
-        """Make observers: the recorder lasts through reloads, a log has the numbers of one core."""
-        observers: list[Observer] = [self._recorder]
+    def _observers(self, serving: Serving, counts: Observer) -> list[Observer]:
+        """Return `counts` with the access log, if any, and telemetry, if any, for one core."""
+        observers: list[Observer] = [counts]
         if self._log_file is not None:
             frontends = [frontend.name for frontend in serving.system.frontends]
             backends = [backend.name for backend in serving.system.backends]
             clocks = self._clock, self._unix_time
             log = AccessLog(self._log_file, frontends, backends, serving.policy, *clocks)
             observers.append(log)
+        if self._telemetry is not None:
+            observers.append(observer_of(self._telemetry, serving))
         return observers
 
 
@@ -198,7 +249,7 @@ def _version(
     announces: bool,
     clock: Callable[[], float],
 ) -> _Version:
-    """Build the objects; of several workers only one announces how backends report their load."""
+    """Build the objects of a version; only one worker announces how backends report their load."""
     core = make_core(serving, learner_of(serving, known), measure_for(serving, known))
     names = [backend.name for backend in serving.system.backends]
     if before is None:
@@ -212,7 +263,9 @@ def _version(
     backends = serving.proxy.backends
     client = Client(backends, clock)
     monitor = Monitor(backends, serving.checks, health_events, monitor_before, client, announces)
-    return _Version(serving, core, health_events, monitor, _directory(serving, before, clock))
+    reader = CacheEventReader(serving.cache_events, names, core.cache_changed)
+    directory = _directory(serving, before, clock)
+    return _Version(serving, core, health_events, monitor, reader, directory)
 
 
 def _directory(
@@ -233,10 +286,17 @@ def _same_backends(after: Serving, before: Serving) -> dict[int, int]:
     return {b: number for b, number in found if number is not None}
 
 
+def _same_frontends(after: Serving, before: Serving) -> dict[int, int]:
+    """Match the frontends of two settings by name; returns their numbers."""
+    numbers = {frontend.name: f for f, frontend in enumerate(before.system.frontends)}
+    names = [frontend.name for frontend in after.system.frontends]
+    return {f: numbers[name] for f, name in enumerate(names) if name in numbers}
+
+
 def read_load(value: bytes) -> int | None:
-    """Read the jobs in a response's load report; None if there is none, or it is malformed."""
+    """Read the jobs in a response's load report; None if it is missing or malformed."""
     try:
         return jobs_in_header(value.decode("latin-1"))
     except ReportError as error:
-        LOG.debug("a load report cannot be read: %s", error)
+        LOG.debug("malformed load report: %s", error)
         return None

@@ -1,4 +1,4 @@
-"""Worker process of the router: what it answers its parent, and when it ends."""
+"""Main function of a worker process: answers its parent's calls until it may end."""
 
 import asyncio
 import signal
@@ -10,16 +10,17 @@ from isocline.gateway.serve.log import log_to_stderr
 from isocline.gateway.serve.rpc import GoneError, answer_all
 from isocline.gateway.serve.worker import Worker
 from isocline.gateway.serve.worker_handle import WorkerSetup
+from isocline.gateway.shared_buckets import SharedBuckets
 from isocline.gateway.shared_counts import SharedCounts
 from isocline.subprocesses.spawn import connection
 
 
 @final
 class _Served:
-    """Calls that the process answers.
+    """Answers to the parent's calls.
 
     Attributes:
-        over: Set when the process may end.
+        over: Event that is set when the process may end.
     """
 
     def __init__(self) -> None:
@@ -40,14 +41,17 @@ class _Served:
         if method == "learned":
             return worker.learned()
         if method == "reload":
-            self._drain, self._delay = argument.drain, argument.drain_delay
-            return await worker.reload(argument)
+            serving, forgotten = argument
+            self._drain, self._delay = serving.drain, serving.drain_delay
+            return await worker.reload(serving, forgotten)
+        if method == "control":
+            return await worker.control(argument)
         await worker.stop(argument)
-        asyncio.get_running_loop().call_soon(self.over.set)  # once the answer is written
+        asyncio.get_running_loop().call_soon(self.over.set)  # after the answer is written
         return worker.learned()
 
     def terminated(self) -> None:
-        """Handle SIGTERM, which all processes of a service get, the parent included."""
+        """Handle SIGTERM, which a service manager sends to all processes, parent included."""
         self._end(self._delay)
 
     def orphaned(self) -> None:
@@ -65,17 +69,18 @@ class _Served:
         self.over.set()
 
     async def _start(self, setup: WorkerSetup) -> None:
-        log_to_stderr(f"worker {setup.number}")
+        log_to_stderr(setup.serving.log_format, f"worker {setup.number}")
         self._drain, self._delay = setup.serving.drain, setup.serving.drain_delay
         counts = SharedCounts.attach(setup.counts, setup.number)
-        self._worker = Worker(setup.serving, setup.known, counts)
+        buckets = SharedBuckets.attach(setup.buckets)
+        self._worker = Worker(setup.serving, setup.known, counts, buckets)
         await self._worker.start(reuse_port=True)
 
 
 async def _main() -> None:
     served = _Served()
     loop = asyncio.get_running_loop()
-    # A terminal's Ctrl-C and hang-up reach all processes; what to do then comes from the first one.
+    # A terminal sends Ctrl-C and hang-up to all processes; workers leave them to the parent.
     for ignored in (signal.SIGINT, signal.SIGHUP):
         signal.signal(ignored, signal.SIG_IGN)
     loop.add_signal_handler(signal.SIGTERM, served.terminated)
@@ -87,5 +92,5 @@ async def _main() -> None:
 
 
 def main() -> None:
-    """Serve until the parent says that it is over, or has ended."""
+    """Serve until the parent ends the process or ends itself."""
     uvloop.run(_main())

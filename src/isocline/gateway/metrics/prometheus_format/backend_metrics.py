@@ -29,6 +29,9 @@ def of_backends(seen: Snapshot) -> Iterator[Metric]:
         ("job_seconds", "Integral over time of the requests in flight there.", "job_seconds"),
         ("reports", "Reports of its load, after the first.", "reports"),
         ("report_surprise_jobs", "Sum over them of |as reported - as known|.", "surprises"),
+        ("prompt_tokens", "Of prompts of which it said how much was cached.", "prompt_tokens"),
+        ("cached_tokens", "Of these, that it had cached.", "cached_tokens"),
+        ("curve_changes", "Times that its speed was found to have changed.", "curve_changes"),
         ("connections_opened", "Connections opened to it.", "opened"),
     ):
         rows = (((b,), getattr(it, what)) for b, it in seen.backends.items())
@@ -59,6 +62,9 @@ def of_backends(seen: Snapshot) -> Iterator[Metric]:
             "Time for which the backend is still full, by its own word.",
             lambda it: it.closed,
         ),
+        ("weight", "It counts as so many machines of its kind.", lambda it: it.weight),
+        ("max_share", "Greatest share of each frontend's requests.", lambda it: it.max_share),
+        ("frozen", "1 where its learned curve stands still.", lambda it: it.frozen / it.workers),
     ):
         yield of_live(f"isocline_backend_{name}", text, seen, value)
 

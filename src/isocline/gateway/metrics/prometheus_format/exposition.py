@@ -13,7 +13,11 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from isocline.gateway.metrics.optimality import Optimality
-from isocline.gateway.metrics.prometheus_format import backend_metrics, request_metrics
+from isocline.gateway.metrics.prometheus_format import (
+    backend_metrics,
+    client_metrics,
+    request_metrics,
+)
 from isocline.gateway.metrics.snapshot import Snapshot
 
 
@@ -40,6 +44,8 @@ class _SnapshotCollector(Collector):
         yield from request_metrics.of_router(self._snapshot)
         yield from request_metrics.of_requests(self._snapshot)
         yield from request_metrics.of_frontends(self._snapshot)
+        yield from client_metrics.of_keys(self._snapshot)
+        yield from client_metrics.of_tenants(self._snapshot)
         yield from backend_metrics.of_backends(self._snapshot)
         yield from backend_metrics.of_curves(self._snapshot)
         yield from backend_metrics.of_optimality(self._optimality)

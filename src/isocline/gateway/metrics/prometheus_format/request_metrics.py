@@ -21,8 +21,27 @@ def of_router(seen: Snapshot) -> Iterator[Metric]:
         ("tunnels", "Upgraded connections, as of WebSockets.", seen.tunnels),
     ):
         yield gauge(f"isocline_{name}", text, (), [((), value)])
+    taken = seen.reloads - seen.reloads_refused
+    rows = ((("taken",), taken), (("refused",), seen.reloads_refused))
+    yield counter("isocline_reloads", "Readings of the file after the first.", ("outcome",), rows)
+    text = "1 where the last reload was refused, so that older settings are in force."
+    yield gauge("isocline_last_reload_refused", text, (), [((), seen.last_reload_refused)])
+    text = "Worker processes that ended unasked."
+    yield counter("isocline_workers_ended", text, (), [((), seen.ended)])
     text = "Connections of clients that were refused, as there were too many."
     yield counter("isocline_client_connections_refused", text, (), [((), seen.refused)])
+    yield counter(
+        "isocline_control_changes",
+        "Operators' calls that changed something, by the name of their key.",
+        ("control", "by"),
+        (((what, by), n) for what, row in seen.control_changes.items() for by, n in row.items()),
+    )
+    yield counter(
+        "isocline_spans",
+        "Spans of traces, by what became of them; all but `exported` were dropped.",
+        ("outcome",),
+        (((outcome,), number) for outcome, number in seen.spans.items()),
+    )
 
 
 def of_requests(seen: Snapshot) -> Iterator[Metric]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from isocline.gateway.serve.file_stamps import KnownFiles, stamp, stamps_of
+from isocline.gateway.file_stamps import KnownFiles, stamp, stamps_of
 from isocline.gateway.serve.from_file import read
 
 OLD, NEW = "one", "two"  # of the same length
