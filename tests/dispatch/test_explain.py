@@ -44,13 +44,16 @@ def test_a_hot_node_is_a_beneficiary_and_its_data_is_what_to_copy() -> None:
     words = str(found)
     assert "b helped a with 20 tasks." in words
     assert "Load 0.4 of" in words
-    assert "Copy what only a holds, as hot-0 and hot-1, to b: the nodes can do 20.0% more." in words
+    assert (
+        "Copy the data that only a holds, such as hot-0 and hot-1, to b: "
+        "the capacity grows by 20.0%." in words
+    )
 
 
 def test_without_any_task_it_says_that_nothing_is_known() -> None:
     found = explain(Demand(), nodes("ab"), elapsed=1.0)
     assert found.capacity_scale is None
-    assert "not known: no task has finished" in str(found)
+    assert "unknown: no task whose chunk a node holds has finished" in str(found)
 
 
 def test_a_rate_that_nobody_measured_is_said_to_be_assumed() -> None:
@@ -132,8 +135,8 @@ def test_it_says_either_what_to_copy_or_that_there_is_nothing_to_copy() -> None:
     assert not found.beneficiaries
     words = str(found)
     assert "Nothing to copy" not in words
-    assert "Nothing has to be copied at this load" in words
-    assert "For a higher one:\nCopy what only a holds" in words
+    assert "No data needs to be copied at this load" in words
+    assert "For a higher load:\nCopy the data that only a holds" in words
 
 
 def test_the_first_tasks_of_workers_are_said_apart_and_leave_less_time_for_the_rest() -> None:
@@ -152,4 +155,4 @@ def test_the_first_tasks_of_workers_are_said_apart_and_leave_less_time_for_the_r
         "4 tasks were the first of a worker or imported modules, and took on average 8.5" in words
     )
     assert "Attempts without a result took 2 s" in words
-    assert "these rates in the time that was left for it" in words
+    assert "these rates in the remaining time" in words

@@ -16,7 +16,7 @@ import pytest
 import isocline
 from isocline.dispatch.engines.processes import ProcessEngine
 from isocline.dispatch.rules import Rules
-from isocline.dispatch.telemetry.records import Outcome, Ran
+from isocline.dispatch.telemetry.records import AttemptRecord, Outcome
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
@@ -139,5 +139,5 @@ def worked_off(
     return {chunk: future.result() for chunk, future in given.items()}
 
 
-def finished(scheduler: isocline.Scheduler) -> dict[str, Ran]:
+def finished(scheduler: isocline.Scheduler) -> dict[str, AttemptRecord]:
     return {r.key: r for r in scheduler.records if r.outcome is Outcome.FINISHED}

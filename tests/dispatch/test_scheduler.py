@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, as_completed, wait
-from dataclasses import replace
+from dataclasses import fields, replace
 from inspect import signature
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -98,6 +98,28 @@ def test_rules_that_are_not_given_are_the_same_with_and_without_a_record_of_them
     assert rules_of(Rules(straggler=math.inf), None, None, True) == Rules()
     only_fetches = rules_of(Rules(fetch_ahead=0), None, None, None)
     assert replace(only_fetches, fetch_ahead=Rules().fetch_ahead) == Rules()
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        ({"resume": True}, "resume needs a journal; give journal=PATH"),
+        ({"loader": 3}, "loader 3: give a function from a chunk's name to its value"),
+        ({"workers": 2}, r"no option 'workers' \(did you mean 'nodes'\?\); it has nodes, loader"),
+        ({"silense": 2}, r"no option 'silense' \(did you mean 'silence'\?\); it has"),
+        ({"zzz": 2}, r"engine processes has no option 'zzz'; it has nodes, loader"),
+        ({"locations": {}}, "locations: the mapping is empty; name the nodes of each chunk"),
+    ],
+)
+def test_arguments_that_make_no_sense_are_refused_in_words(how: Any, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        Scheduler(**how)
+
+
+@pytest.mark.parametrize("record", [Rules, Settings])
+def test_each_field_of_a_record_is_in_its_help(record: Any) -> None:
+    told = record.__doc__ or ""
+    assert [field.name for field in fields(record) if f"\n        {field.name}: " not in told] == []
 
 
 # Results
@@ -290,7 +312,7 @@ def test_a_task_that_kills_its_workers_is_quarantined() -> None:
         at = {ran.node for ran in live.records if ran.key == "deadly"}
         assert at
         assert all(node in str(error.value) for node in at)
-        assert "it is not run again; look for what ends them" in str(error.value)
+        assert "it is not run again; find the cause" in str(error.value)
 
 
 def test_a_chunk_that_nobody_holds_says_so() -> None:
@@ -381,13 +403,13 @@ def test_directories_are_locations(tmp_path: Path) -> None:
         path.touch()
     found = in_directories({node: tmp_path / node for node in "ab"})
     assert found == {"1": ["a", "b"], "deep/2": ["a"]}
-    with pytest.raises(UsageError, match="c is to have the directory"):
+    with pytest.raises(UsageError, match="c: there is no directory"):
         in_directories({"c": tmp_path / "c"})
 
 
 @pytest.mark.parametrize(
     ("locations", "message"),
-    [(7, "7 is not a mapping"), (lambda _chunk: "n0", "'n0'; give a list of names")],
+    [(7, "7 is not a mapping"), (lambda _chunk: "n0", "node names for chunk '0', got 'n0'")],
 )
 def test_locations_that_make_no_sense(locations: Any, message: str) -> None:
     with pytest.raises(UsageError, match=message), scheduler(locations=locations) as live:
@@ -458,7 +480,7 @@ def test_a_journal_is_continued(tmp_path: Path) -> None:
 def test_keys_of_a_journal_are_given_once(tmp_path: Path) -> None:
     with scheduler(journal=tmp_path / "run.db") as live:
         assert live.submit(number, "1", key="a").result() == 1
-        with pytest.raises(UsageError, match="'a' is given a second time"):
+        with pytest.raises(UsageError, match="'a' is used twice"):
             live.submit(number, "1", key="a")
         assert [live.submit(number, "1").key for _ in range(3)] == [
             "number(1)",
@@ -489,7 +511,7 @@ def test_what_a_function_finds_in_globals_counts(
     with scheduler(journal=tmp_path / "run.db") as live:
         live.submit(most, "1", key="a").result()
     monkeypatch.setitem(LIMITS, "most", 2)
-    said = "another function, or one that uses other values"
+    said = "another function, or one that uses different values"
     with (
         scheduler(journal=tmp_path / "run.db", resume=True) as live,
         pytest.raises(JournalError, match=said),
@@ -562,7 +584,9 @@ def test_the_user_may_say_which_state_data_is_in(tmp_path: Path) -> None:
     assert [run(), run()] == [(["A", "B"], 0), (["A", "B"], 2)]
     tags["b"] = "2"
     assert run() == (["A", "B"], 1)
-    with pytest.raises(UsageError, match="version: of chunk 'a' it raised KeyError: 'a'"):
+    with pytest.raises(
+        UsageError, match="version: for chunk 'a' the function raises KeyError: 'a'"
+    ):
         resumed(str.upper, ["a"], tmp_path / "other.db", version={}.__getitem__)
 
 
@@ -647,7 +671,7 @@ def test_what_cannot_be_used_is_said_at_once(submit: Any, message: str) -> None:
 def test_engines_by_name() -> None:
     with pytest.raises(UsageError, match="unknown engine 'spark'"):
         Scheduler("spark")
-    with pytest.raises(UsageError, match="nodes: give these to the engine"):
+    with pytest.raises(UsageError, match="nodes: pass these to the engine"):
         Scheduler(FakeEngine(), nodes=3)
 
 

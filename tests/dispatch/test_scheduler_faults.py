@@ -14,9 +14,8 @@ from isocline.dispatch.coordinator.nodes import Nodes
 from isocline.dispatch.coordinator.task_ledger import TaskLedger
 from isocline.dispatch.core.core import Core
 from isocline.dispatch.engines.base import Event, WorkItem
-from isocline.dispatch.engines.common.errors import ChunkError
 from isocline.dispatch.engines.fake import FakeEngine, Fault, FaultError
-from isocline.dispatch.errors import NoHolderError, QuarantinedError, TimeLimitError
+from isocline.dispatch.errors import ChunkError, NoHolderError, QuarantinedError, TimeLimitError
 from isocline.dispatch.futures import TaskFuture
 from isocline.dispatch.rules import Rules
 from isocline.dispatch.submission.payload import Payloads

@@ -242,3 +242,37 @@ def test_those_whose_holder_cannot_answer_wait_for_it(tmp_path: Path) -> None:
         assert [future.result(120.0) for future in later] == [f"c{i}" for i in range(4)]
         assert long.result(60.0) == "long"
     assert live.statistics().failed == 0
+
+
+@pytest.mark.parametrize("everywhere", [True, False])
+def test_a_holder_that_is_silent_for_long_costs_no_task_a_try_or_its_limit(
+    tmp_path: Path, everywhere: bool
+) -> None:
+    """If the loader reaches all data from everywhere, it is read without that holder, too."""
+    began = tmp_path / "began"
+    long_for = 600_000_000 if everywhere else 9_000_000  # us
+
+    def work(name: str) -> str:
+        if name == "long":
+            began.touch()
+            ctypes.PyDLL(None).usleep(long_for)
+        return name
+
+    engine = ProcessEngine(2, loader=str, silence=4.0, patience=0.3, everywhere=everywhere)
+    with Scheduler(
+        engine,
+        locations=lambda _: ["n0"],
+        rules=Rules(fetch_ahead=0, straggler=math.inf),
+        everywhere=everywhere,
+    ) as live:
+        assert list(live.map(work, [f"w{i}" for i in range(8)]))  # so that times are measured
+        long = live.submit(work, "long")
+        while not began.exists():
+            time.sleep(0.01)
+        assert long.node == "n0"
+        later = [live.submit(work, f"c{i}", limit=3.5) for i in range(8)]
+        assert [future.result(120.0) for future in later] == [f"c{i}" for i in range(8)]
+        assert not (everywhere and long.done())
+        long.cancel()
+    assert live.statistics().failed == 0
+    assert live.records.outcomes[Outcome.RAISED] == live.records.outcomes[Outcome.TIMED_OUT] == 0

@@ -261,8 +261,8 @@ class Unpicklable:
         (lambda live: live.submit(abs, None, Unpicklable()), "cannot be pickled.*SystemExit"),
         (lambda live: live.submit(Unpicklable()), "<Unpicklable, whose __repr__ raises"),
         (lambda live: live.submit(abs, Unpicklable()), "whose __repr__ raises SystemExit"),
-        (lambda live: live.submit(abs, "exit"), "chunk 'exit' they raise SystemExit"),
-        (lambda live: live.submit(abs, "odd"), "of chunk 'odd' they are"),
+        (lambda live: live.submit(abs, "exit"), "chunk 'exit' the function raises SystemExit"),
+        (lambda live: live.submit(abs, "odd"), "for chunk 'odd', got"),
     ],
 )
 def test_what_cannot_be_used_is_a_clear_error(submit: Any, message: str) -> None:

@@ -2,10 +2,10 @@
 
     from isocline.dispatch import Scheduler
 
-Read `scheduler` (what users call), `submission/` (a call becomes a task), `core/` (decisions
-without I/O), `coordinator/` (core and engine tied together), then one of `engines/`.
+Read `scheduler` (the user's interface), `submission/` (from a call to a task), `core/` (decisions
+without I/O), `coordinator/` (link of core and engine), then one of `engines/`.
 
-Names are imported on first use: workers import modules below this package and need nothing of the
+Names are imported on first use, because workers import modules of this package without needing the
 scheduler.
 """
 
@@ -13,14 +13,46 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from isocline.dispatch.errors import ChunkError as ChunkError
+    from isocline.dispatch.errors import EngineClosedError as EngineClosedError
+    from isocline.dispatch.errors import EngineError as EngineError
+    from isocline.dispatch.errors import ExitError as ExitError
+    from isocline.dispatch.errors import JournalError as JournalError
+    from isocline.dispatch.errors import NoHolderError as NoHolderError
+    from isocline.dispatch.errors import QuarantinedError as QuarantinedError
+    from isocline.dispatch.errors import RemoteError as RemoteError
+    from isocline.dispatch.errors import ResultError as ResultError
+    from isocline.dispatch.errors import TaskError as TaskError
+    from isocline.dispatch.errors import TimeLimitError as TimeLimitError
+    from isocline.dispatch.errors import UnpickedError as UnpickedError
+    from isocline.dispatch.errors import UnreadableError as UnreadableError
+    from isocline.dispatch.errors import UnreadError as UnreadError
+    from isocline.dispatch.errors import UnwrittenError as UnwrittenError
     from isocline.dispatch.rules import Rules as Rules
     from isocline.dispatch.scheduler import Scheduler as Scheduler
     from isocline.dispatch.setup import Settings as Settings
-    from isocline.dispatch.telemetry.records import Ran as Ran
+    from isocline.dispatch.telemetry.records import AttemptRecord as AttemptRecord
     from isocline.dispatch.telemetry.timeline import Timeline as Timeline
 
-_HOME_OF = {
-    "Ran": "isocline.dispatch.telemetry.records",
+_ERRORS = (
+    "ChunkError",
+    "EngineClosedError",
+    "EngineError",
+    "ExitError",
+    "JournalError",
+    "NoHolderError",
+    "QuarantinedError",
+    "RemoteError",
+    "ResultError",
+    "TaskError",
+    "TimeLimitError",
+    "UnpickedError",
+    "UnreadError",
+    "UnreadableError",
+    "UnwrittenError",
+)
+_HOME_OF = dict.fromkeys(_ERRORS, "isocline.dispatch.errors") | {
+    "AttemptRecord": "isocline.dispatch.telemetry.records",
     "Rules": "isocline.dispatch.rules",
     "Scheduler": "isocline.dispatch.scheduler",
     "Settings": "isocline.dispatch.setup",

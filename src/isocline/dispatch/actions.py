@@ -1,8 +1,8 @@
-"""Commands of the core for an engine, and the failures that it reports.
+"""Actions of the core for an engine, and causes of failures.
 
-Servers and tasks are numbers of the caller's. The core keeps a task until it is finished, cancelled
-or given up. An attempt (a task at a server) lasts from its `Start` until `Core.finished`,
-`Core.failed` or `Core.server_lost` reports its end: a cancelled attempt occupies its server until
+Servers and tasks are numbers chosen by the caller. The core keeps a task until it is finished,
+cancelled or given up. An attempt (a task at a server) lasts from its `Start` until `Core.finished`,
+`Core.failed` or `Core.server_lost` reports its end; a cancelled attempt occupies its server until
 then.
 """
 
@@ -11,21 +11,21 @@ from typing import NamedTuple
 
 
 class Start(NamedTuple):
-    """Run the task on the server: now or, if pipelined, after the attempt that runs there."""
+    """Run the task on the server: at once or, if pipelined, after the attempt that runs there."""
 
     task: int
     server: int
     level: int  # LOCAL, RACK or REMOTE of policies.scheduling.contract
     why: str  # in words
     pipelined: bool = False
-    copy: bool = False  # the task runs elsewhere, too, and takes longer than it should
+    copy: bool = False  # second attempt at a task that takes too long elsewhere
 
 
 class Cancel(NamedTuple):
-    """Stop this attempt: another one was first, or the result is no longer wanted.
+    """Stop this attempt: another one finished first, or the result is no longer wanted.
 
-    Or it is pipelined behind a straggler, and its task is still wanted: it is requeued once the
-    attempt has ended.
+    Also used for an attempt pipelined behind a straggler: its task is requeued once the attempt has
+    ended.
     """
 
     task: int
@@ -33,19 +33,19 @@ class Cancel(NamedTuple):
 
 
 class Fetch(NamedTuple):
-    """Fetch the task's data to the server while it runs others, until `Core.fetched` reports it."""
+    """Fetch the task's data to the server while it runs others; ended by `Core.fetched`."""
 
     task: int
     server: int
 
 
 class GiveUp(NamedTuple):
-    """The task cannot be done; the core forgets it."""
+    """The task cannot be completed; the core forgets it."""
 
     task: int
     reason: "Reason"
     detail: str  # in words
-    servers: tuple[int, ...] = ()  # that died while they ran it, in order
+    servers: tuple[int, ...] = ()  # servers that died while running it, in order
 
 
 Action = Start | Cancel | Fetch | GiveUp
@@ -56,13 +56,13 @@ class Cause(Enum):
 
     RAISED = "raised"  # the function raised an exception
     TIMED_OUT = "timed out"
-    LOST = "lost"  # the worker died while it ran this, and is there again
-    UNREAD = "unread"  # its data was lost on the way to it, with the server that sent them
-    STOPPED = "stopped"  # as a `Cancel` asked, or by the engine
+    LOST = "lost"  # the worker died while running it, and has been restarted
+    UNREAD = "unread"  # the server that sent its data was lost
+    STOPPED = "stopped"  # by a `Cancel`, or by the engine
 
 
 class Reason(StrEnum):
-    """Reason for which a task is given up."""
+    """Reason for giving up a task."""
 
     RAISED = "raised"
     TIMED_OUT = "timed out"

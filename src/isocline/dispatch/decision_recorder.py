@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from isocline.compilation.addresses import Address
 from isocline.compilation.compiled import value_as
-from isocline.policies.scheduling.called import called
+from isocline.policies.scheduling.by_address import rules_by_address
 from isocline.policies.scheduling.contract import (
     PICK,
     ClusterSetting,
@@ -22,15 +22,15 @@ from isocline.policies.scheduling.own_rules import rules_of
 from isocline.policies.scheduling.state.tasks import BORN, oldest
 from isocline.user_code import is_own
 
-FACTS = 3  # of a decision: server, time, when the task was submitted
+FACTS = 3  # columns of a decision: server, time, submission time of the task
 
 
 @final
 class DecisionRecorder(SchedulingPolicy):
-    """Wrapper of a policy that keeps its first `most` decisions behind the policy's options.
+    """Wrapper of a policy that stores its first `most` decisions after the policy's options.
 
-    `pick` is called only for a server that starts the task of its answer at once, so its answers
-    are the decisions; the task is the oldest of the queue. Tasks are told apart by their times.
+    `pick` is called only for a server that starts the chosen task at once, so its answers are the
+    decisions; the task is the oldest in the queue. Tasks are identified by their submission times.
     """
 
     def __init__(self, policy: SchedulingPolicy, most: int):
@@ -58,28 +58,28 @@ class DecisionRecorder(SchedulingPolicy):
                 view.option[counter] = count + 1.0
             return queue  # type: ignore[no-any-return]
 
-        # By address, so that one compiled kernel does for all policies.
-        by_address = called(Rules(route, call, pick, due, changed))
-        if is_own(pick):  # see `called`
+        # By address, so that one compiled kernel serves all policies.
+        by_address = rules_by_address(Rules(route, call, pick, due, changed))
+        if is_own(pick):  # see `rules_by_address`
             return by_address._replace(pick=value_as(PICK)(record))
         compiled = numba.cfunc(PICK, error_model="numpy")(record)
         return by_address._replace(pick=Address.of(compiled, PICK))
 
     def decisions(self, view: ClusterView) -> npt.NDArray[np.float64]:
-        """Decisions kept so far, (n, FACTS)."""
+        """Decisions stored so far, (n, FACTS)."""
         kept = view.option[view.option.size - FACTS * self._most :].reshape(-1, FACTS)
         return kept[: int(view.option[-1 - FACTS * self._most])]
 
     def option(self, setting: ClusterSetting) -> FloatArray:
         return np.append(self.policy.option(setting), np.zeros(1 + FACTS * self._most))
 
-    # All else is the policy's own.
+    # Everything else is delegated to the policy.
 
     def queues(self, setting: ClusterSetting) -> int:
         return self.policy.queues(setting)
 
-    def grade(self, setting: ClusterSetting) -> npt.NDArray[np.int8]:
-        return self.policy.grade(setting)
+    def queue_levels(self, setting: ClusterSetting) -> npt.NDArray[np.int8]:
+        return self.policy.queue_levels(setting)
 
     def keeps_longest(self, setting: ClusterSetting) -> bool:
         return self.policy.keeps_longest(setting)

@@ -1,7 +1,7 @@
 """Errors of tasks that end without a result, and of a run as a whole.
 
-An exception of a function reaches the caller as it was raised, with the traceback of the worker as
-its cause and the task's key in a note.
+An exception raised by a function reaches the caller unchanged, with the worker's traceback as its
+cause and the task's key in a note. All other failures of a task are a `TaskError`.
 """
 
 import pickle
@@ -15,9 +15,13 @@ from isocline.dispatch.user_code_guard import Caught, guarded, printable, shown,
 from isocline.errors import IsoclineError
 from isocline.plural import counted
 
-# Exceptions that control their catcher: in the caller's thread they would end the program, a
-# generator or an asyncio task that had nothing to do with it.
+# Exceptions that steer whoever catches them: raised in the caller's thread, they would end an
+# unrelated generator or asyncio task.
 _STEERING = (StopIteration, StopAsyncIteration, CancelledError)
+
+
+AT_NODE = ""
+"""Placeholder for the key in errors made at a node; the scheduler fills in the task's key."""
 
 
 class TaskError(IsoclineError):
@@ -32,38 +36,59 @@ class TaskError(IsoclineError):
         self.key = key
 
     def __str__(self) -> str:
-        return f"task {self.key!r}: {self.args[1]}"
+        text: str = self.args[1]
+        return f"task {self.key!r}: {text}" if self.key else text
 
 
 class NoHolderError(TaskError):
-    """No node that is up holds the task's chunk, and it cannot be read from anywhere else."""
+    """No node that is up holds the task's chunk, and it cannot be read from elsewhere."""
 
 
 class QuarantinedError(TaskError):
-    """As many workers as the rules allow have died while they ran this task."""
+    """As many workers as the rules allow have died while running this task."""
 
 
 class UnpickedError(TaskError):
-    """The policy starts none of the tasks that wait, though servers are idle and nothing runs."""
+    """The policy starts none of the waiting tasks, although all servers are idle."""
 
 
 class TimeLimitError(TaskError):
     """The task ran for longer than its limit."""
 
 
+class ChunkError(TaskError):
+    """No holder delivered the task's chunk; the message quotes their answers."""
+
+
+class UnreadError(ChunkError):
+    """Like ChunkError, but at least one holder was lost, or did not answer."""
+
+
+class ResultError(TaskError):
+    """The result of the task's function cannot be pickled at its node."""
+
+
+class RemoteError(TaskError):
+    """Stand-in for a function's exception that cannot be pickled; has its type and text."""
+
+
 class UnreadableError(TaskError):
-    """A task's result or exception cannot be unpickled here."""
+    """A task's result or exception cannot be unpickled in the scheduler's process."""
 
 
 class ExitError(TaskError):
-    """A task's function raised an exit instead of an error: SystemExit, KeyboardInterrupt, ...
+    """A task's function raised SystemExit, KeyboardInterrupt or the like in place of an error.
 
-    The exception's cause has the traceback.
+    The cause has the worker's traceback.
     """
 
 
 class EngineClosedError(TaskError):
-    """The scheduler or its engine ended before the task did."""
+    """The scheduler or its engine was closed before the task ended."""
+
+
+class EngineError(IsoclineError):
+    """An engine cannot be started or used; the message gives the reason."""
 
 
 class JournalError(IsoclineError, ValueError):
@@ -71,59 +96,61 @@ class JournalError(IsoclineError, ValueError):
 
 
 class UnwrittenError(JournalError):
-    """The run is over, but some rows of its journal could not be written."""
+    """The run has ended, but some rows of its journal could not be written."""
 
 
 class OutputError(IsoclineError):
-    """A result cannot be handed on, so the run is stopped; the message names place and remedy."""
+    """A result cannot be passed on, so the run stops; the message names place and remedy."""
 
 
 class RemoteTracebackError(Exception):
-    """The traceback of a worker, as text: the cause of an exception that was raised there."""
+    """Traceback of a worker, as text: the cause of an exception raised there."""
 
     def __str__(self) -> str:
         return f'\n"""\n{self.args[0]}"""'
 
 
 def raised(key: str, node: str, pickled: bytes, text: str) -> Exception:
-    """Exception of a task's function at a node, from its pickle and its traceback there."""
-    found = unpickled(key, "what it raised", pickled)
+    """Exception of a task's function at a node, from its pickle and traceback."""
+    found = unpickled(key, "its exception", pickled)
     if isinstance(found, Caught):
         error: BaseException = found.error
     elif issubclass(type(found), BaseException):
         error = found
     else:
-        error = UnreadableError(key, f"what it raised is no exception: {shown(found)}")
+        error = UnreadableError(key, f"it raised what is not an exception: {shown(found)}")
     if not isinstance(error, Exception) or isinstance(error, _STEERING):
         error = ExitError(
             key,
-            f"raised {words(error)}, which would end its caller rather than the task; return from "
-            "the function instead, or raise an error",
+            f"raised {words(error)}, which would end its caller and not the task; return from the "
+            "function, or raise an error",
         )
+    if isinstance(error, TaskError) and error.key == AT_NODE:
+        error.key, error.args = key, (key, *error.args[1:])
     guarded(_annotate, error, RemoteTracebackError(text), f"task {key!r} at node {node!r}")
     return error
 
 
 def _annotate(error: Exception, cause: Exception, note: str) -> None:
-    """Add a note past the exception's own `__setattr__`: a frozen dataclass refuses it."""
+    """Add cause and note, bypassing the exception's `__setattr__`: frozen dataclasses refuse."""
     BaseException.__setattr__(error, "__cause__", cause)
     BaseException.__setattr__(error, "__notes__", [*getattr(error, "__notes__", ()), note])
 
 
 def over_limit(key: str, node: str, limit: float | None, ran: float) -> TimeLimitError:
-    """Error of a task that ran for `ran` s until it was stopped, longer than its limit, s."""
-    limit = ran if limit is None else limit  # an engine may have limits of its own
-    # A task that is deep in compiled code is stopped later, with its worker.
+    """Error of a task stopped after `ran` s because it exceeded its limit, s."""
+    limit = ran if limit is None else limit  # an engine may have its own limits
+    # A task in compiled code can only be stopped later, with its worker.
     late = f" (it was stopped after {ran:.3g} s)" if ran > 1.1 * limit + 0.1 else ""
     return TimeLimitError(
         key,
-        f"still ran at node {node!r} after its limit of {limit:g} s{late}; give it more time "
+        f"still running at node {node!r} after its limit of {limit:g} s{late}; give it more time "
         "(limit=) or smaller chunks",
     )
 
 
 def given_up(key: str, action: GiveUp, last: BaseException | None) -> BaseException:
-    """Error of a task that the core gave up; `last` is the error of its last attempt."""
+    """Error of a task that the core has given up; `last` is the error of its last attempt."""
     if action.reason in (Reason.RAISED, Reason.TIMED_OUT, Reason.UNREAD) and last is not None:
         return last
     kind = UnpickedError if action.reason is Reason.UNPICKED else NoHolderError
@@ -133,7 +160,7 @@ def given_up(key: str, action: GiveUp, last: BaseException | None) -> BaseExcept
 
 
 def quarantined(key: str, nodes: Sequence[str], last: BaseException | None) -> TaskError:
-    """Error of a task at which the workers of these nodes died, one after the other."""
+    """Error of a task while which the workers of these nodes died, one after the other."""
     times = Counter(nodes)
     at = ", ".join(
         f"{printable(node)} ({count} times)" if count > 1 else printable(node)
@@ -141,35 +168,35 @@ def quarantined(key: str, nodes: Sequence[str], last: BaseException | None) -> T
     )
     error = QuarantinedError(
         key,
-        f"{counted(len(nodes), 'worker')} died while they ran it, at "
-        f"{'node' if len(times) == 1 else 'nodes'} {at}; it is not run again; look for what ends "
-        "them, such as memory that runs out or a crash in compiled code, or give smaller chunks",
+        f"{counted(len(nodes), 'worker')} died while running it, at "
+        f"{'node' if len(times) == 1 else 'nodes'} {at}; it is not run again; find the cause, such "
+        "as lack of memory or a crash in compiled code, or give smaller chunks",
     )
     error.__cause__ = last
     return error
 
 
 def no_holder(key: str, chunk: str | None, states: str, last: BaseException | None) -> TaskError:
-    """Error of a chunk without a holder that is up; `states` describes its holders, if any."""
+    """Error of a task whose chunk has no holder that is up; `states` describes its holders."""
     error = NoHolderError(
         key,
         f"no node that is up holds chunk {printable(repr(chunk))}: "
-        f"{states or 'none is said to hold it'}; correct the locations, give it time "
-        "(holder_grace=), or, if the loader reaches it from every node, everywhere=True",
+        f"{states or 'it has no locations'}; correct the locations, allow more time "
+        "(holder_grace=), or, if the loader can read it from every node, set everywhere=True",
     )
     error.__cause__ = last
     return error
 
 
 def unpickled(key: str, what: str, pickled: bytes) -> Any | Caught:
-    """Contents of a pickle, or a caught UnreadableError."""
+    """Unpickled value, or a caught UnreadableError."""
     found = guarded(pickle.loads, pickled)
     if not isinstance(found, Caught):
         return found
     unreadable = UnreadableError(
         key,
-        f"{what} cannot be unpickled here ({words(found.error)}); have the same modules here as at "
-        "the nodes",
+        f"{what} cannot be unpickled here ({words(found.error)}); install the same modules here as "
+        "at the nodes",
     )
     unreadable.__cause__ = found.error
     return Caught(unreadable)

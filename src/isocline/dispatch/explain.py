@@ -1,7 +1,7 @@
-"""Explanation of a run's speed: who helped whom, what limits it, and what to copy where.
+"""Explanation of a run's speed: who helped whom, the bottleneck, and data worth copying.
 
-Demand and rates as they were measured make a cluster of the near-data model. Its plan
-(`theory.scheduling.near_data_plan`) adds the capacity, and the gain by one more holder of data.
+Measured demand and rates form a cluster of the near-data model. Its plan
+(`theory.scheduling.near_data_plan`) adds the capacity, and the gain by another holder of data.
 """
 
 from collections import Counter, defaultdict
@@ -13,18 +13,19 @@ from isocline.dispatch.engines.base import Node
 from isocline.dispatch.telemetry.demand import Demand, Holders
 from isocline.dispatch.telemetry.records import LEVELS
 from isocline.plural import counted
+from isocline.record import in_notebook
 
 if TYPE_CHECKING:
     from isocline.model.cluster import Cluster, Rates
 
-# In place of a rate that no task has shown: a remote task takes twice as long as a local one, as
-# in Section 6 of the near-data paper.
+# Assumed where nothing was measured: a remote task takes twice as long as a local one, as in
+# Section 6 of the near-data paper.
 _SLOWDOWN = 2.0
-_SHOWN = 3  # chunks named in one piece of advice
+_SHOWN = 3  # chunks named per proposal
 
 
 class Helped(NamedTuple):
-    """Tasks that one node ran for another, which holds their data (shared if several hold it)."""
+    """Tasks that one node ran for another that holds their data, in parts if several hold it."""
 
     helper: str
     beneficiary: str
@@ -36,28 +37,28 @@ class Copy(NamedTuple):
 
     holders: Holders
     node: str
-    chunks: tuple[str, ...]  # some of them, those that were asked for most often first
-    capacity_scale: float  # with it
+    chunks: tuple[str, ...]  # some of the chunks, the most requested first
+    capacity_scale: float  # capacity scale with the copy
 
 
 @final
 @dataclass(frozen=True)
 class Explanation:
-    """Findings from measured demand and rates; `str` has them in words."""
+    """Findings from measured demand and rates; `str` gives them in words."""
 
     elapsed: float  # s
-    tasks: dict[str, int]  # finished, by level
-    seconds: dict[str, float]  # that one takes at its node on average, by level, where measured
-    helped: tuple[Helped, ...]  # as measured, the most first
-    capacity_scale: float | None  # the largest factor on all tasks in the same time; None: unknown
-    helpers: tuple[str, ...]  # nodes that have time to spare, if all is done as well as can be
-    beneficiaries: tuple[str, ...]  # nodes whose data is asked for more often than they can serve
-    bottleneck: tuple[str, ...]  # nodes that are overloaded at the capacity
-    copies: tuple[Copy, ...]  # each for itself, the best first
-    basis: str  # what was assumed, or why there is no capacity
-    cold: int = 0  # tasks that were the first of a worker, or imported modules: in no rate
-    cold_seconds: float = 0.0  # that these kept their nodes busy
-    lost_seconds: float = 0.0  # that attempts without a result did
+    tasks: dict[str, int]  # finished tasks by level
+    seconds: dict[str, float]  # measured mean time of a task at its node, s, by level
+    helped: tuple[Helped, ...]  # measured, the most tasks first
+    capacity_scale: float | None  # factor on all tasks at which the load is 1; None: unknown
+    helpers: tuple[str, ...]  # nodes with time to spare in the ideal load decomposition
+    beneficiaries: tuple[str, ...]  # nodes with more local tasks than they can serve
+    bottleneck: tuple[str, ...]  # nodes that fill up first
+    copies: tuple[Copy, ...]  # alternatives, each by itself, the best first
+    basis: str  # assumptions, or the reason why there is no capacity
+    cold: int = 0  # tasks left out of rates: first of a worker, or importing modules
+    cold_seconds: float = 0.0  # time for which these kept nodes busy, s
+    lost_seconds: float = 0.0  # the same for attempts without a result, s
 
     def to_dict(self) -> dict[str, Any]:
         """Convert to plain data, for JSON."""
@@ -70,6 +71,9 @@ class Explanation:
     def __str__(self) -> str:
 
         return "\n".join(sentences(self))
+
+    def _repr_html_(self) -> str:
+        return in_notebook("explanation_html", self)
 
 
 class _Planned(NamedTuple):
@@ -86,13 +90,13 @@ def explain(demand: Demand, nodes: Sequence[Node], elapsed: float) -> Explanatio
     """Explain a run so far.
 
     Args:
-        demand: Counts of its finished tasks.
-        nodes: All nodes that were up at some time.
+        demand: Counts of finished tasks.
+        nodes: All nodes that are or were up.
         elapsed: Time from the first submission to the last end, s.
     """
     seconds = {level: demand.seconds[level] / count for level, count in demand.measured.items()}
-    helped = _helped(demand)
-    planned, basis = _Planned(), "no task has finished whose chunk a node holds"
+    helped = help_given(demand.helped)
+    planned, basis = _Planned(), "no task whose chunk a node holds has finished"
     if elapsed > 0 and any(demand.types.keys() - {()}):
         rates, basis = _rates(seconds, demand.tasks)
         if rates is not None:
@@ -112,10 +116,10 @@ def explain(demand: Demand, nodes: Sequence[Node], elapsed: float) -> Explanatio
 
 
 def _left(demand: Demand, nodes: int, elapsed: float) -> float:
-    """Mean time that each node had for tasks at the measured rates, s.
+    """Mean time per node that was left for tasks at the measured rates, s.
 
-    The rest went to the first tasks of workers and to attempts without a result. Counted as time
-    in which nodes had nothing to do, it would make a short run look idle that was busy throughout.
+    The rest went to the first tasks of workers and to attempts without a result. If it counted as
+    idle time, a short run that was busy throughout would look idle.
     """
     spent = (demand.cold_seconds + demand.lost_seconds) / max(nodes, 1)
     measured = sum(demand.seconds.values()) / max(nodes, 1)
@@ -129,7 +133,7 @@ def _all_of_measured(demand: Demand) -> float:
 
 
 def _rates(seconds: dict[str, float], tasks: Mapping[str, int]) -> tuple["Rates | None", str]:
-    """Rates as measured or assumed, tasks/s, and remarks on them."""
+    """Measured or assumed rates, tasks/s, and remarks on them."""
     from isocline.model.cluster import Rates  # noqa: PLC0415 - numpy and scipy, when needed
 
     local, rack, remote = (seconds.get(level) for level in LEVELS)
@@ -156,21 +160,21 @@ def _rates(seconds: dict[str, float], tasks: Mapping[str, int]) -> tuple["Rates 
 
 
 def _unmeasured(tasks: int, ran: str) -> str:
-    """Explain why a level has no service time although so many tasks ran there."""
+    """Reason why a level has no measured service time although `tasks` ran at it."""
     if not tasks:
         return f"no task {ran}"
-    return f"no task {ran} but the first of a worker, or one that imported modules"
+    return f"no task {ran} except first tasks of workers, and tasks that imported modules"
 
 
 def _cluster(demand: Demand, nodes: Sequence[Node], rates: "Rates", elapsed: float) -> "Cluster":
-    """Near-data model of the nodes and of the tasks that they got."""
+    """Near-data model of the nodes and their tasks."""
     import numpy as np  # noqa: PLC0415
 
     from isocline.model.cluster import Cluster, ExplicitTasks, Rates  # noqa: PLC0415
     from isocline.model.graph import CompatibilityGraph  # noqa: PLC0415
 
     rack_of = {node.name: node.rack or "" for node in nodes}
-    known = set().union(*demand.types)  # a holder may never have been up
+    known = set().union(*demand.types)  # a holder may never have come up
     names = [*rack_of, *sorted(known - rack_of.keys())]
     racks = sorted({rack_of.get(name, "") for name in names})
     if len(racks) == 1:
@@ -209,17 +213,18 @@ def _planned(cluster: "Cluster", demand: Demand) -> _Planned:
     )
 
 
-def _helped(demand: Demand) -> tuple[Helped, ...]:
+def help_given(helped: Mapping[tuple[str, Holders, str], int]) -> tuple[Helped, ...]:
+    """Tasks by helper and beneficiary, most first; `helped` is as in `Demand`."""
     tasks: Counter[tuple[str, str]] = Counter()
-    for (helper, holders, _), count in demand.helped.items():
+    for (helper, holders, _), count in helped.items():
         for holder in holders:
             tasks[helper, holder] += count / len(holders)  # type: ignore[assignment]
     return tuple(Helped(*pair, count) for pair, count in tasks.most_common())
 
 
-_MOST = 3  # sentences of a kind; `to_dict` has all
+_MOST = 3  # sentences of one kind; `to_dict` has all
 _NAMES = 6
-_WORTH = 0.005  # of the capacity, or of the time: less is not worth a sentence
+_WORTH = 0.005  # share of the capacity, or of the time, that is worth a sentence
 
 
 def sentences(found: "Explanation") -> Iterator[str]:
@@ -228,12 +233,12 @@ def sentences(found: "Explanation") -> Iterator[str]:
     yield from _apart(found)
     yield from _explained_helped(found)
     if found.capacity_scale is None:
-        yield f"What the nodes can do is not known: {found.basis}."
+        yield f"The capacity of the nodes is unknown: {found.basis}."
         return
     yield _load(found, found.capacity_scale)
     yield from _to_copy(found, found.capacity_scale)
     if found.basis:
-        yield f"Not all of this is measured: {found.basis}."
+        yield f"Not all of this was measured: {found.basis}."
 
 
 def _tasks(found: "Explanation") -> str:
@@ -248,12 +253,12 @@ def _tasks(found: "Explanation") -> str:
 
 
 def _apart(found: "Explanation") -> Iterator[str]:
-    """Describe the time of nodes that is in no rate."""
+    """Describe the nodes' time that is left out of rates."""
     if found.cold:
         first, took = ("task was", "took") if found.cold == 1 else ("tasks were", "took on average")
         yield (
             f"{found.cold:,} {first} the first of a worker or imported modules, and {took} "
-            f"{_duration(found.cold_seconds / found.cold)}, which is in no rate."
+            f"{_duration(found.cold_seconds / found.cold)}; rates leave this out."
         )
     if found.lost_seconds > _WORTH * found.elapsed:
         yield f"Attempts without a result took {_duration(found.lost_seconds)} of nodes' time."
@@ -279,34 +284,34 @@ def _explained_helped(found: "Explanation") -> Iterator[str]:
 def _load(found: "Explanation", scale: float) -> str:
     everybody = len(found.bottleneck) == len(found.helpers) + len(found.beneficiaries)
     at_one = (
-        "all of them would be busy"
+        "all nodes would be busy"
         if everybody
         else f"{_names(found.bottleneck)} would need more help than is left"
     )
-    beside = " in the time that was left for it" if found.cold or found.lost_seconds else ""
-    return f"Load {1.0 / scale:.3g} of what the nodes can do at these rates{beside}; at 1 {at_one}."
+    beside = " in the remaining time" if found.cold or found.lost_seconds else ""
+    return f"Load {1.0 / scale:.3g} of the capacity at these rates{beside}; at load 1, {at_one}."
 
 
 def _to_copy(found: "Explanation", scale: float) -> Iterator[str]:
-    """Say whether data should be copied at this load, and which copies raise the capacity."""
+    """State whether data must be copied at this load, and which copies raise the capacity."""
     worth = [copy for copy in found.copies if _gain(copy, scale) >= _WORTH]
     if not found.beneficiaries:
         yield (
-            "Nothing has to be copied at this load: all tasks can be run where their data is."
-            + (" For a higher one:" if worth else "")
+            "No data needs to be copied at this load: all tasks can run where their data is."
+            + (" For a higher load:" if worth else "")
         )
     elif not worth:
-        yield "Nothing to copy: no single further holder of any data would raise that."
+        yield "Nothing to copy: no single additional holder would raise the capacity."
     for copy in worth[:_MOST]:
         yield _copy(copy, scale)
 
 
 def _copy(copy: "Copy", now: float) -> str:
     verb = "holds" if len(copy.holders) == 1 else "hold"
-    such = f", as {_and(copy.chunks)}," if copy.chunks else ""
+    such = f", such as {_and(copy.chunks)}," if copy.chunks else ""
     return (
-        f"Copy what only {_names(copy.holders)} {verb}{such} to {copy.node}: "
-        f"the nodes can do {_gain(copy, now):.1%} more."
+        f"Copy the data that only {_names(copy.holders)} {verb}{such} to {copy.node}: "
+        f"the capacity grows by {_gain(copy, now):.1%}."
     )
 
 

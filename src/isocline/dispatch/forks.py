@@ -1,7 +1,7 @@
-"""Forked children of the scheduler's process: they let go of all that only the parent may use.
+"""Handling of forks of the scheduler's process: a child gives up what only the parent may use.
 
-A child has copies of the parent's objects, but none of its threads. It must not end the parent's
-workers, write its journal or wait for its event loop, whether on a call or at its exit.
+A child has copies of the parent's objects, but none of its threads. Neither in a call nor at its
+exit may it end the parent's workers, write to its journal or wait for its event loop.
 """
 
 import os
@@ -10,17 +10,17 @@ from weakref import WeakSet
 
 
 class Forkable(Protocol):
-    """Object that stands for something owned by one process."""
+    """Object for a resource that one process owns."""
 
     def disown(self) -> None:
-        """Let go, in a child just forked, of everything that is the parent's alone."""
+        """Give up, in a newly forked child, everything that belongs to the parent."""
 
 
 _OWNERS: WeakSet[Forkable] = WeakSet()
 
 
 def owned(owner: Forkable) -> None:
-    """Have `disown` called in each child that this process forks, as long as the object lives."""
+    """Register an object whose `disown` is called in forked children, as long as it lives."""
     _OWNERS.add(owner)
 
 

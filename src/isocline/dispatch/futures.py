@@ -1,7 +1,7 @@
-"""Futures of tasks, which can also be awaited, and a thread for their callbacks.
+"""Awaitable futures of tasks, and a thread for their callbacks.
 
-The event loop's thread ends futures. If it called users' callbacks, one that waits for another task
-would wait for ever, and one that takes long would hold up all tasks.
+Futures are ended by the event loop's thread. If that thread also called users' callbacks, one that
+waits for another task would deadlock, and a slow one would delay all tasks.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ Callback = Callable[[Any], object]
 
 @final
 class Callbacks:
-    """Callbacks of one scheduler, called one after the other, in the order in which tasks end."""
+    """Thread that calls a scheduler's callbacks one by one, in the order in which tasks end."""
 
     def __init__(self) -> None:
         """Initialise; the thread starts with the first callback."""
@@ -30,7 +30,7 @@ class Callbacks:
         self._closed = False
 
     def put(self, callback: Callback, future: Any) -> None:
-        """Have a callback called soon or, after `close`, at once; any thread may call."""
+        """Queue a callback or, after `close`, call it at once; may be called from any thread."""
         with self._lock:
             if not self._closed:
                 self._queue.put((callback, future))
@@ -43,9 +43,9 @@ class Callbacks:
         call(callback, future)
 
     def close(self, patience: float | None = None) -> None:
-        """Return when all callbacks have been called, or after `patience` s.
+        """Wait until all callbacks have been called, or for `patience` s.
 
-        A callback may call this, too: the remaining ones are called after it.
+        A callback may call this, too; the remaining ones are then called after it.
         """
         with self._lock:
             if not self._closed:
@@ -71,18 +71,18 @@ T = TypeVar("T")
 
 
 def _anywhere(_key: str) -> None:
-    """Let every thread wait."""
+    """Allow every thread to wait."""
 
 
 @final
 class TaskFuture(Future[T]):
-    """The future of one task.
+    """Future of one task.
 
-    Its callbacks are called one after the other, in a thread that a scheduler has for them: they
-    may submit tasks and wait for results. Their exceptions are logged.
+    Callbacks are called one after the other, in a thread that the scheduler reserves for them, so
+    they may submit tasks and wait for results. Their exceptions are logged.
 
-    Unlike an executor's, it can be cancelled while its task runs: the attempt is stopped, and its
-    outcome ignored.
+    Unlike the future of an executor, it can be cancelled while its task runs: the attempt is
+    stopped, and its outcome ignored.
 
     Attributes:
         key: Key of the task.
@@ -97,14 +97,14 @@ class TaskFuture(Future[T]):
         callbacks: Callbacks | None = None,
         may_wait: Callable[[str], None] = _anywhere,
     ) -> None:
-        """Make a future of a task that was not started yet.
+        """Make the future of a task that has not been started.
 
         Args:
             key: Key of the task.
             number: Number of the task.
-            cancelled: Called with the task's number when the caller has cancelled it.
-            callbacks: Thread that calls callbacks; None: in the thread that ends the task.
-            may_wait: Called with the key; raises UsageError where waiting would never end.
+            cancelled: Called with the task's number when the caller cancels it.
+            callbacks: Thread for callbacks; None: they are called in the thread that ends the task.
+            may_wait: Called with the key before a wait; raises UsageError if it would deadlock.
         """
         super().__init__()
         self.key = key
@@ -115,7 +115,7 @@ class TaskFuture(Future[T]):
         self._may_wait = may_wait
 
     def cancel(self) -> bool:
-        """Cancel the task; returns False if it has ended."""
+        """Cancel the task; returns False if it has already ended."""
         if self.done():
             return self.cancelled()
         if not super().cancel():
@@ -141,7 +141,7 @@ class TaskFuture(Future[T]):
             super().add_done_callback(lambda future: self._put(fn, future))
 
     def when_done(self, callback: Callable[["TaskFuture[T]"], object]) -> None:
-        """Have a callback called in the thread that ends the task: it must return at once."""
+        """Add a callback for the thread that ends the task; it must return at once."""
         super().add_done_callback(callback)  # type: ignore[arg-type]
 
     def __await__(self) -> Generator[Any, None, T]:
@@ -156,7 +156,7 @@ class TaskFuture(Future[T]):
         ended = asyncio.Event()
 
         def wake(_: object) -> None:
-            with suppress(RuntimeError):  # the loop may be closed by now
+            with suppress(RuntimeError):  # the loop may already be closed
                 loop.call_soon_threadsafe(ended.set)
 
         self.when_done(wake)
@@ -170,33 +170,33 @@ class TaskFuture(Future[T]):
         return super().result()
 
     def _require_end(self) -> None:
-        """Raise UsageError if the task has not ended, and never will while this thread waits."""
+        """Raise UsageError if the task cannot end while this thread waits for it."""
         if not self.done():
             self._may_wait(self.key)
 
 
 def finish(future: TaskFuture[Any], value: Any) -> None:
-    """Set the result, unless the caller has ended the future."""
+    """Set the result, unless the caller has already ended the future."""
     if _runs(future):
         with suppress(InvalidStateError):
             future.set_result(value)
 
 
 def fail(future: TaskFuture[Any], error: BaseException) -> None:
-    """Set an exception, unless the caller has ended the future."""
+    """Set an exception, unless the caller has already ended the future."""
     if _runs(future):
         with suppress(InvalidStateError):
             future.set_exception(error)
 
 
 def cancel_quietly(future: TaskFuture[Any]) -> None:
-    """Cancel without a report to the scheduler, which already knows."""
+    """Cancel without notifying the scheduler, which already knows."""
     Future.cancel(future)
-    _runs(future)  # wakes those who wait for several futures
+    _runs(future)  # wakes threads that wait for several futures
 
 
 def _runs(future: TaskFuture[Any]) -> bool:
-    """Whether the future can be ended: its caller may have set or cancelled it."""
+    """Whether the future can still be ended: the caller may have set or cancelled it."""
     if future.done() and not future.cancelled():
         return False
     return future.set_running_or_notify_cancel()

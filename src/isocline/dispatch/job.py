@@ -1,4 +1,4 @@
-"""Several users' jobs on one scheduler, each with its fair share."""
+"""Jobs: several users' tasks on one scheduler, each with a fair share."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar, final
@@ -12,11 +12,11 @@ T = TypeVar("T")
 
 @final
 class Job(Submitter):
-    """Tasks that share the nodes with those of other jobs, by weight.
+    """Group of tasks that shares the nodes with other jobs, by weight.
 
     Attributes:
-        name: Prefix of its tasks' keys.
-        weight: Weight in the fair share while others have tasks waiting.
+        name: Prefix of the keys of its tasks.
+        weight: Weight in the fair share while other jobs have waiting tasks.
     """
 
     def __init__(
@@ -26,7 +26,7 @@ class Job(Submitter):
         submit: Callable[[Submission], TaskFuture[Any]],
         window: Callable[[], int],
     ) -> None:
-        """Make a job; `submit` makes a task of it, `window` is as for the scheduler."""
+        """Initialise; `submit` submits a task of the job, `window` is the scheduler's."""
         self.name = name
         self.weight = weight
         self._submit = submit

@@ -1,4 +1,4 @@
-"""Logger of a scheduler, for messages to users that no exception carries."""
+"""Logger of the scheduler, for messages to users that are not exceptions."""
 
 import logging
 

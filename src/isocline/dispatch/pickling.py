@@ -1,20 +1,21 @@
-"""Pickling of users' functions and values, by cloudpickle, with the names of their files kept.
+"""Pickling of users' functions and values by cloudpickle, with the names of source files preserved.
 
-Some releases of cloudpickle, 3.1.3 for one, write `<dynamic-code>` in place of the file of each
-function that they pickle by value. Tracebacks from workers would then show neither the user's file
-nor the text of the line, so the name travels beside the code and is put back by the reader.
+Some releases of cloudpickle, such as 3.1.3, write `<dynamic-code>` for the file name of functions
+pickled by value. Tracebacks from workers would then show neither the user's file nor the line's
+text, so the name is pickled beside the code and restored by the reader.
 """
 
 import io
 from collections.abc import Callable
 from types import CodeType
-from typing import Any
+from typing import Any, final
 
 import cloudpickle
 
 _Reduction = tuple[Callable[..., Any], tuple[Any, ...]]
 
 
+@final
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types
     def reducer_override(self, obj: Any) -> Any:
         if type(obj) is CodeType:
@@ -23,10 +24,10 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no
 
 
 def dumps(value: Any) -> bytes:
-    """Pickle a value for `pickle.loads`, with functions and classes by value where need be.
+    """Pickle a value for `pickle.loads`, with functions and classes by value if necessary.
 
     Raises:
-        Exception: Whatever the value, or a part of it, raises when it cannot be pickled.
+        Exception: Any exception that the value, or a part of it, raises when pickled.
     """
     file = io.BytesIO()
     _Pickler(file).dump(value)
@@ -34,7 +35,7 @@ def dumps(value: Any) -> bytes:
 
 
 def _reduction(code: CodeType) -> _Reduction:
-    """Return cloudpickle's reduction of code; it knows the arguments that each Python needs."""
+    """Return cloudpickle's reduction of code, which has the arguments that this Python needs."""
     reduction: _Reduction = cloudpickle.Pickler.dispatch_table[CodeType](code)
     return reduction
 

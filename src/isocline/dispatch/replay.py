@@ -2,10 +2,10 @@
 
     replay(cluster, "late_binding", decisions=100_000).agreed
 
-First the simulator runs with a policy that records its decisions; then the core is driven by the
-same arrivals and ends of services. The events of the simulator's jump chain do not depend on
-its state, so they are drawn in advance from the same streams. A decision is a server, a task and
-the time at which the one starts the other; they are compared to the bit.
+The simulator first runs with a policy that records its decisions; the core is then driven by the
+same arrivals and ends of services. Events of the simulator's chain do not depend on its state, so
+they are drawn in advance from the same random streams. A decision is a server, a task and the time
+at which the server starts the task; decisions must be equal to the last bit.
 """
 
 import math
@@ -33,7 +33,7 @@ from isocline.simulate.common.kernels.alias_tables import BITS
 from isocline.simulate.common.kernels.counters import REST
 from isocline.simulate.common.random_streams import ARRIVALS, EVENTS, POLICY, random_stream
 from isocline.simulate.common.replication import Run
-from isocline.simulate.scheduling.engines import JumpEngine
+from isocline.simulate.scheduling.engines import ChainEngine
 from isocline.simulate.scheduling.kernels.holder_sampler import (
     BUFFERED,
     LISTED,
@@ -44,7 +44,7 @@ from isocline.simulate.scheduling.kernels.holder_sampler import (
 from isocline.simulate.scheduling.prepare import PreparedCluster, prepare_cluster
 from isocline.simulate.scheduling.run_settings import ClusterRunSettings
 
-# Events drawn at once.
+# Events drawn at a time.
 _CHUNK = 1 << 14
 
 
@@ -55,18 +55,17 @@ def replay(
     decisions: int = 100_000,
     seed: int = 0,
 ) -> DecisionDiff:
-    """Compare the core's decisions with those of a simulated run from empty.
+    """Compare the core's decisions with those of a simulated run from an empty system.
 
     Args:
-        cluster: Its services must be exponential.
+        cluster: Cluster with exponential services.
         policy: Any scheduling policy.
         decisions: Number of decisions to compare.
         seed: Seed of the simulation.
 
     Raises:
-        PolicyError: An unknown policy.
-        UsageError: Services that the compared kernel does not simulate, or a number of decisions
-            below 1.
+        PolicyError: The policy is unknown.
+        UsageError: Services are not exponential, or `decisions` is below 1.
     """
     if decisions < 1:
         raise UsageError(f"replay: {decisions} decisions; give 1 or more")
@@ -88,7 +87,7 @@ def recorded(
     """Decisions of the simulator, (decisions, FACTS)."""
     recording = DecisionRecorder(policy, decisions)
     engine = _engine(prepared, recording, decisions, seed)
-    # In steps, as an unstable policy may need longer than its arrivals do.
+    # In steps, as decisions of an unstable policy lag behind the arrivals.
     until = 0.0
     while (found := recording.decisions(engine.view)).shape[0] < decisions:
         until += 1.1 * (decisions + 100) / prepared.cluster.arrival_rate
@@ -99,7 +98,7 @@ def recorded(
 def driven(
     prepared: PreparedCluster, policy: SchedulingPolicy, decisions: int, seed: int
 ) -> npt.NDArray[np.float64]:
-    """Decisions of the core at the same events, (decisions, FACTS)."""
+    """Decisions of the core for the same events, (decisions, FACTS)."""
     run = _LiveRun(prepared, policy, seed)
     for event in events(prepared, seed):
         run.handle(event)
@@ -110,23 +109,23 @@ def driven(
 
 def _engine(
     prepared: PreparedCluster, policy: SchedulingPolicy, decisions: int, seed: int
-) -> JumpEngine:
+) -> ChainEngine:
     horizon = (decisions + 100) / prepared.cluster.arrival_rate
-    # With percentiles, so that the kernel keeps the time.
-    return JumpEngine(Run(prepared, policy, ClusterRunSettings(horizon, seed=seed)))
+    # With percentiles, so that the kernel records times.
+    return ChainEngine(Run(prepared, policy, ClusterRunSettings(horizon, seed=seed)))
 
 
 class Event(NamedTuple):
     """One tick of the chain."""
 
-    gap: float  # s since the last
-    holders: list[int]  # of a new task's data; none if a server ticks
+    gap: float  # s since the previous event
+    holders: list[int]  # holders of a new task's data; empty if a server ticks
     server: int
-    coin: int  # its task ends if this is below the probability, in units of 2^-BITS
+    coin: int  # the server's task ends if this is below its probability, in units of 2^-BITS
 
 
 def events(prepared: PreparedCluster, seed: int) -> Iterator[Event]:
-    """Events of the kernel, without end."""
+    """Infinite stream of the kernel's events."""
     engine = _engine(prepared, scheduling_policy("fifo"), 1, seed)
     sampler, placing = engine.sampler, random_stream(seed, 0, ARRIVALS)
     widest = int(np.diff(sampler.first).max()) if sampler.kind == LISTED else sampler.replicas
@@ -156,7 +155,7 @@ def _draw(
     who: Any,
     holders: Any,
 ) -> int:
-    """Fill the arrays with the next events, draw by draw as `jump` does; returns their number."""
+    """Draw the next events into the arrays, like `run_chain`; returns their number."""
     s0, s1 = state[0], state[1]
     servers = uint64(sampler.servers)
     drawn = 0
@@ -192,7 +191,7 @@ def _draw(
 
 @final
 class _LiveRun:
-    """Core, servers and clock."""
+    """Core with simulated servers and a clock."""
 
     def __init__(self, prepared: PreparedCluster, policy: SchedulingPolicy, seed: int):
         setting, cluster = prepared.setting, prepared.cluster
@@ -207,7 +206,7 @@ class _LiveRun:
         )
         self.decisions: list[tuple[int, float, float]] = []
         self._now = 0.0
-        self._born: list[float] = []  # s, of each task
+        self._born: list[float] = []  # submission time of each task, s
         self._runs: dict[int, Start] = {}
         local = float(setting.rate[LOCAL])
         self._accept = np.round(setting.rate / local * 2.0**BITS).astype(np.uint64).tolist()

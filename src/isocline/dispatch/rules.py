@@ -1,4 +1,4 @@
-"""Rules of the core: retries, pipelining, relief behind stragglers, and copies of these."""
+"""Rules of the core: retries, pipelining, relief and copies for stragglers."""
 
 import math
 from dataclasses import dataclass
@@ -11,44 +11,50 @@ from isocline.errors import UsageError
 @final
 @dataclass(frozen=True)
 class Rules:
-    """All rules; the defaults suit tasks of milliseconds to minutes."""
+    """All rules; the defaults suit tasks of milliseconds to minutes.
+
+    Attributes:
+        retries: Retries of a task that raised an exception or exceeded its limit. A task whose
+            worker died is always run again.
+        most_killed: Workers that may die while running one task before it is quarantined.
+        holder_grace: Time that a task waits for a holder after the last one was lost, s.
+        idle_grace: Time after which waiting tasks are given up if all servers are idle and the
+            policy starts none of them, s; inf: never, for policies that wait for further tasks.
+        measure: Measure service rates for the policy; otherwise, the given rates are used.
+        ahead_gap: Pipeline tasks only if servers would otherwise be idle for this share of a local
+            service between two tasks, and where the gain exceeds the possible loss
+            (`core.kernels.pipelining`); inf: never.
+        fetch_ahead: Tasks whose data a server prefetches at a time while it runs others, if the
+            engine supports that, so that helping does not keep it busy for longer
+            (`core.kernels.prefetch`); 0: data is read within the task. On 8 servers with a hot spot
+            at 0.9 of capacity, the mean completion was 1.80 services with 2, 1.74 with 3, and 1.73
+            with 4.
+        straggler: Copy a task when its expected remaining time exceeds this number of fresh runs;
+            inf: never (`Scheduler(copies=False)`), for tasks that must not run twice at once. From
+            2 on a copy saves work, although two servers run until the first is done (Mantri,
+            Ananthanarayanan et al., OSDI 2010, Section 5.2). A copy only uses idle servers: it is
+            stopped as soon as its server could run another task.
+        relief: Start a task elsewhere when its expected wait behind a straggler exceeds this number
+            of runs there, by measured times or, before any task has ended, by the given rates;
+            inf: never. With 2, nothing changes if services are exponential and a remote service
+            takes twice as long, as in the near-data paper: the expected remaining time is then
+            always one service.
+    """
 
     retries: int = 0
-    """Retries of a task that raised or took too long. One whose server died is always run again."""
     most_killed: int = 3
-    """Workers that may die while they run one task before it is quarantined."""
     holder_grace: float = 15.0
-    """Time that a task waits for a holder when the last one is gone, s."""
     idle_grace: float = 10.0
-    """Time that tasks wait while all servers are idle and the policy starts none of them, before
-    they are given up, s; inf: for ever, as a policy needs that waits for more tasks to come."""
     measure: bool = True
-    """Measure service rates, and let the policy go by them; else those given hold."""
     ahead_gap: float = 0.01
-    """Pipeline tasks, where that gains more than it may lose (`core.kernels.pipelining`), only if
-    servers are idle for this share of a local service between two tasks, and so lose that share of
-    their capacity; inf: never."""
     fetch_ahead: int = 3
-    """Tasks whose data one server fetches at once while it runs others, where the engine can: then
-    helping does not keep it busy for longer (`core.kernels.prefetch`); 0: it reads in the task. On
-    8 servers with a hot spot at 0.9 of capacity two gave a mean completion of 1.80 services, three
-    1.74, four 1.73."""
     straggler: float = 2.0
-    """Copy a task when its expected remaining time exceeds so many fresh runs; inf: never,
-    as `Scheduler(copies=False)` has it, for tasks that must not run twice at once. From 2 on a copy
-    saves work, though two servers run until the first is done (Mantri, Ananthanarayanan et al.,
-    OSDI 2010, Section 5.2)."""
     relief: float = 2.0
-    """Start a task elsewhere when its wait behind a straggler is expected to exceed so many runs
-    there; inf: never. With 2 nothing changes where services are exponential and a remote one takes
-    twice as long, as in the near-data paper: then one service is to come, whatever has passed."""
 
     def __post_init__(self) -> None:
         require_fields(self, "rules")
         if self.retries < 0:
-            raise UsageError(
-                f"rules: retries is {self.retries}; give a number of retries, 0 or more"
-            )
+            raise UsageError(f"rules: retries is {self.retries}; give a whole number, 0 or more")
         if self.most_killed < 1:
             raise UsageError(f"rules: most_killed is {self.most_killed}; give 1 worker or more")
         if not 0 <= self.holder_grace < math.inf:

@@ -1,11 +1,11 @@
-"""Scheduler: runs functions near their data, by the policies that are simulated.
+"""Scheduler: runs functions near their data, by the same policies as in simulation.
 
     with Scheduler(locations={"part-0": ["node-0", "node-2"], ...}, loader=read) as scheduler:
         for count in scheduler.map(words, chunks):
             ...
 
-One thread decides (`coordinator`, `core`), an engine runs tasks (`engines`), and an optional
-journal lets an interrupted run be resumed.
+One thread decides (`coordinator`, `core`), an engine runs tasks (`engines`), and with an optional
+journal an interrupted run can be resumed.
 """
 
 import atexit
@@ -30,6 +30,8 @@ from isocline.dispatch.forks import owned
 from isocline.dispatch.futures import Callbacks, TaskFuture
 from isocline.dispatch.job import Job
 from isocline.dispatch.journal.journal import Journal
+from isocline.dispatch.live_page.frames import FrameMaker
+from isocline.dispatch.live_page.observer import RunObserver
 from isocline.dispatch.log import LOG
 from isocline.dispatch.rules import Rules
 from isocline.dispatch.setup import Settings, engine_of, prior, rules_of
@@ -39,17 +41,19 @@ from isocline.dispatch.submission.task_factory import Submission, TaskFactory
 from isocline.dispatch.submission.versions import Files, Version
 from isocline.dispatch.telemetry.records import Records
 from isocline.errors import IsoclineError, UsageError
+from isocline.extras import extras_named
 from isocline.policies.parse import scheduling_policy
 from isocline.policies.scheduling.contract import SchedulingPolicy
 from isocline.randomness.draws import stream
 
 if TYPE_CHECKING:
     from isocline.dispatch.explain import Explanation
+    from isocline.dispatch.live_page.page import RunPage
 
 T = TypeVar("T")
 
-# Tasks waiting per node, so that a node nearly always finds one whose data it holds: of 16 M chunks
-# placed at random, one replica each, a given one of M nodes holds none with probability e^-16.
+# Waiting tasks per node, so that a node nearly always finds one whose data it holds: of 16 M chunks
+# placed at random on M nodes, one replica each, a given node holds none with probability e^-16.
 _WINDOW, _LEAST_WINDOW = 16, 64
 
 DEFAULT_POLICY = "late_binding"
@@ -57,15 +61,15 @@ DEFAULT_POLICY = "late_binding"
 
 @final
 class Scheduler(Submitter):
-    """Scheduler of one engine; takes tasks from any thread.
+    """Scheduler of one engine; accepts tasks from any thread.
 
-    As a context manager it waits at the end of the block for all tasks. An exception that leaves
-    the block, Ctrl-C among them, stops it instead: nothing more is started, what runs has
-    `Settings.grace` s to end and is then cancelled, the journal is written, and the exception is
+    As a context manager, it waits for all tasks at the end of the block. An exception that leaves
+    the block, including Ctrl-C, stops it: no more tasks are started, running ones have
+    `Settings.grace` s to end and are then cancelled, the journal is written, and the exception is
     raised. A second Ctrl-C cancels at once.
 
     Attributes:
-        records: The last attempts, as `Ran`: task, node, times, locality level and reason.
+        records: The last attempts, each with task, node, times, locality level and reason.
     """
 
     _began: float  # s, monotonic
@@ -99,41 +103,46 @@ class Scheduler(Submitter):
         """Start the engine and wait for its nodes.
 
         Args:
-            engine: Engine of the nodes: "processes", the worker processes of this machine, or an
-                engine of `isocline.dispatch.engines`.
-            policy: Any scheduling policy: `name`, `name:key=value,...`, one's own as
+            engine: "processes" for worker processes of this machine, "ray", "dask", or an engine of
+                `isocline.dispatch.engines`.
+            policy: Any scheduling policy: `name`, `name:key=value,...`, a policy of your own as
                 `package.module:Class`, or an instance.
-            locations: Nodes that hold a chunk: a mapping, or a function of the chunk; where it has
-                none, and by default, the engine is asked.
-            retries: Number of retries of a task that raised or took too long, by default that of
-                `rules`, 0. One whose worker died is run again in any case, until it has killed
-                `Rules.most_killed`.
-            limit: s that a task may run; None: any time.
-            journal: A file in which the run is kept.
-            resume: Go on with a journal that is there: what has finished is not run again.
-            version: Version of a chunk's data, such as an ETag, by the chunk's name: a task whose
-                data has changed is run again by a resumed run. By default of chunks that are files,
-                in the nodes' directories or by their paths here, size and time of change.
-            holder_grace: s that a task waits for a node that holds its chunk when none is up, and
-                for longer while the engine starts one of them again; by default that of `rules`,
-                15.
-            everywhere: Chunks can be read from everywhere: if no node is up that holds one, its
-                task runs at any.
-            copies: Run a copy of a task elsewhere when it is far slower than its like; the first
-                result wins. False for tasks that must not run twice at once, as those that write.
-                By default as `rules` have it, True.
-            rules: Further rules; those of the arguments above that are given hold in their place.
+            locations: Nodes that hold each chunk: a mapping, or a function of the chunk. The engine
+                is asked about chunks that are missing there, and by default about all.
+            retries: Retries of a task that raised an exception or exceeded its limit; None: as in
+                `rules` (0). A task whose worker died is always run again, until it has killed
+                `Rules.most_killed` workers.
+            limit: Longest time that a task may run, s; None: any time.
+            journal: File that records the run, so that it can be resumed.
+            resume: Continue an existing journal: finished tasks are not run again.
+            version: Function from a chunk's name to the version of its data, such as an ETag. In a
+                resumed run, tasks whose data has changed are run again. By default, the version is
+                size and modification time for chunks that are files, either in the nodes'
+                directories or at their paths on this machine.
+            holder_grace: Time that a task waits for a holder of its chunk when none is up, s;
+                longer while the engine restarts one. None: as in `rules` (15).
+            everywhere: Whether chunks can be read from every node: a task whose chunk has no holder
+                that is up then runs at any node.
+            copies: Whether a task that is far slower than others of its function is also run
+                elsewhere, where the first result counts. False for tasks that must not run twice
+                at once, such as those that write. None: as in `rules` (True).
+            rules: Further rules; the arguments above, where given, take precedence.
             settings: Further settings.
-            seed: Seed of the policy's ties; None: another in each run.
-            options: For an engine given by name, as `nodes`, `loader` and `racks` of
+            seed: Seed for the policy's ties; None: a different one in each run.
+            options: Options of an engine given by name, such as `nodes`, `loader` and `racks` of
                 `ProcessEngine`.
 
         Raises:
-            UsageError: Arguments that make no sense.
-            PolicyError: There is no such policy.
+            UsageError: Arguments are invalid or contradict each other.
+            PolicyError: The policy is unknown.
             JournalError: The journal cannot be used.
             EngineError: The engine cannot be started.
         """
+        if resume and journal is None:
+            raise UsageError(
+                "scheduler: resume needs a journal; give journal=PATH of the interrupted run, or "
+                "leave resume out"
+            )
         rules = rules_of(rules, retries, holder_grace, copies)
         settings = settings or Settings()
         if version is not None and not callable(version):
@@ -147,9 +156,11 @@ class Scheduler(Submitter):
         self._callbacks = Callbacks()
         self._factory = TaskFactory(locations, self._journal, limit, self._future, loader, version)
         self._grace = settings.grace
-        self._jobs = itertools.count(1)  # 0 is that of tasks without one
+        self._jobs = itertools.count(1)  # 0 stands for tasks without a job
         self._closed = False
-        self._forked = False  # it is a copy, in a child of the process that has the scheduler
+        self._page: RunPage | None = None
+        self._policy = parsed.name
+        self._forked = False  # whether this is a copy in a forked child
         self._nodes = Nodes()
         self.records = Records(settings.remember)
 
@@ -157,7 +168,7 @@ class Scheduler(Submitter):
             racks = [self._nodes.came_up(node)[1] for node in self._engine.start(emit)]
             known = settings.rates or prior(len(set(racks)))
             core = Core(racks, known, parsed, rng, rules, fetches=self._engine.fetches)
-            # Nodes are up and kernels compiled: no task may wait for either.
+            # By now nodes are up and kernels compiled: no task has to wait for either.
             self._began = time.monotonic()
             self._ledger = TaskLedger(
                 self._nodes, self.records, self._journal, self._began, time.time()
@@ -169,7 +180,7 @@ class Scheduler(Submitter):
         except BaseException:
             self._close_journal(quietly=True)
             raise
-        # The event loop's thread does not keep the interpreter alive; workers are to end with it.
+        # The event loop's thread does not keep the interpreter alive; workers must end with it.
         atexit.register(self._end_at_once)
         owned(self)
 
@@ -189,7 +200,7 @@ class Scheduler(Submitter):
 
     @checked(weight=POSITIVE)
     def job(self, name: str, weight: float = 1.0) -> Job:
-        """Make a job of one user; jobs share the nodes by weight, tasks without one as 1.
+        """Make a job; jobs share the nodes by weight, and all tasks without one have weight 1.
 
         Raises:
             UsageError: The weight is not a finite number above 0.
@@ -211,7 +222,7 @@ class Scheduler(Submitter):
     # Observable state
 
     def statistics(self) -> RunStatistics:
-        """Statistics of the run now."""
+        """Present statistics of the run."""
         self._require_own()
         now = time.monotonic()
         return self._loop.call(
@@ -224,7 +235,7 @@ class Scheduler(Submitter):
         )
 
     def explain(self) -> "Explanation":
-        """Explain who helped whom as measured, what limits the run, and what to replicate."""
+        """Explain who helped whom, what limits the run, and which data to replicate."""
         from isocline.dispatch.explain import explain  # noqa: PLC0415 - theory, when needed
 
         self._require_own()
@@ -235,18 +246,48 @@ class Scheduler(Submitter):
             )
         )
 
+    def open_page(
+        self, address: str = "127.0.0.1:0", *, name: str = "", total: int | None = None
+    ) -> str:
+        """Serve the live page of the run until the scheduler is closed; returns its URL.
+
+        Args:
+            address: HOST:PORT, or a port of 127.0.0.1; 0 for any free port. Everybody who can reach
+                it sees names of nodes and tasks, and errors.
+            name: Name of the run.
+            total: Total number of tasks, if known.
+
+        Raises:
+            UsageError: The address is invalid or not available, or the page is already open.
+            MissingExtraError: aiohttp is not installed.
+        """
+        self._require_own()
+        with extras_named(lambda: "the live page of a run"):
+            from isocline.dispatch.live_page.page import RunPage, address_of  # noqa: PLC0415
+        if self._page is not None:
+            raise UsageError(f"page: already open, at {self._page.url}")
+        observer = RunObserver(self._loop.coordinator, self._ledger, self._nodes, self._began)
+        maker = FrameMaker(name, self._policy, total)
+        self._page = RunPage(address_of(address), self._loop, observer, maker)
+        return self._page.url
+
+    @property
+    def failure(self) -> Exception | None:
+        """Error that ended the scheduler prematurely, if any."""
+        return self._loop.failure
+
     # The end
 
     def close(self, grace: float | None = None) -> None:
-        """End when all tasks have ended, or as after an exception, within `grace` s.
+        """Wait for all tasks, or for `grace` s and then stop as after an exception, and close.
 
-        May be repeated. Tasks that come later are refused. It returns when all callbacks have been
-        called, or with `grace` after that time. In a child that this process has forked it does
-        nothing.
+        May be called repeatedly. Later submissions are refused. Returns when all callbacks have
+        been called or, with `grace`, after that time; the live page has then shown its last frame,
+        and is closed. Does nothing in a forked child.
 
         Raises:
-            JournalError: Some of the journal cannot be written.
-            UsageError: Called while a result is unpickled, which it would wait for.
+            JournalError: Part of the journal cannot be written.
+            UsageError: Called from code that unpickles a result, which would deadlock.
         """
         if self._forked:
             return
@@ -260,6 +301,9 @@ class Scheduler(Submitter):
         except BaseException:
             self._close_journal(quietly=True)
             raise
+        finally:
+            if self._page is not None:
+                self._page.close()
         self._callbacks.close(grace)
         self._close_journal()
         if self._loop.failure is not None:
@@ -279,7 +323,9 @@ class Scheduler(Submitter):
             return
         try:
             self.close(self._grace)
-        except Exception as second:  # the first one goes on
+        except Exception as second:  # the first exception is raised on
+            if second is error or isinstance(error, EngineClosedError):  # caused by the first
+                return
             LOG.warning("scheduler: %s", second, exc_info=not isinstance(second, IsoclineError))
 
     # Steps
@@ -290,7 +336,7 @@ class Scheduler(Submitter):
         if self._closed or self._loop.over:
             failure = self._loop.failure
             why = f", as it failed: {failure}" if failure else ""
-            raise EngineClosedError(task.key, f"the scheduler is closed{why}; make another")
+            raise EngineClosedError(task.key, f"the scheduler is closed{why}; create a new one")
         self._loop.put(task)
         return task.future
 
@@ -321,14 +367,14 @@ class Scheduler(Submitter):
         self.close(0.0)
 
     def disown(self) -> None:
-        """Let go of everything in a forked child, see `forks.Forkable`."""
+        """Give up everything in a forked child, see `forks.Forkable`."""
         self._forked = True
 
     def _require_own(self) -> None:
         if self._forked:
             raise UsageError(
-                "scheduler: this process is a fork of the one that has the scheduler, and without "
-                "its threads; make a scheduler here, or use that one there"
+                "scheduler: this process was forked from the one with the scheduler, and lacks its "
+                "threads; create a scheduler here, or use the other one there"
             )
 
     def _require_end(self, key: str) -> None:

@@ -1,22 +1,22 @@
-"""Equal pickles as one object, so that tasks which share a large one share its memory."""
+"""Deduplication of equal pickles, so that tasks with the same large value share its memory."""
 
 from collections import OrderedDict
 from typing import final
 
-LARGE = 1 << 16  # bytes; below, looking for an equal one gains less than it costs
-MOST = 1 << 26  # bytes kept; what tasks that wait refer to is in memory in any case
+LARGE = 1 << 16  # bytes; for smaller ones, a lookup costs more than it gains
+MOST = 1 << 26  # bytes kept; those of waiting tasks are in memory in any case
 
 
 @final
 class SharedBytes:
-    """Large byte strings used last, by their content."""
+    """Most recently used large byte strings, by content."""
 
     def __init__(self) -> None:
         self._size = 0
         self._kept: OrderedDict[bytes, bytes] = OrderedDict()
 
     def one(self, data: bytes) -> bytes:
-        """Return the object that has stood for this content before, or this one."""
+        """Return an earlier object with the same content, if one is kept, or else `data`."""
         if len(data) < LARGE:
             return data
         found = self._kept.setdefault(data, data)

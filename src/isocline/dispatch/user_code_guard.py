@@ -1,9 +1,9 @@
-"""Guard around users' code in the scheduler's process: exceptions stay with their task or call.
+"""Guard for calls of users' code in the scheduler's process: contains its exceptions.
 
-Users' code runs there when a job file is imported and asked for its chunks, when locations are
-looked up, when values are pickled, unpickled, printed or written as JSON, and when callbacks and
-progress hooks are called. Each of these points calls it through `guarded`, so that neither
-`sys.exit()` nor an exception whose `__str__` raises ends a thread that serves all tasks.
+Users' code runs there when a job file is imported and its chunks are listed, when locations are
+looked up, when values are pickled, unpickled, printed or written as JSON, and in callbacks and
+progress hooks. All of these calls go through `guarded`, so that neither `sys.exit()` nor an
+exception whose `__str__` raises ends a thread that serves all tasks.
 """
 
 import os
@@ -26,9 +26,9 @@ class Caught(NamedTuple):
 
 
 def guarded(function: Callable[..., T], *arguments: Any) -> T | Caught:
-    """Call users' code; returns its result, or any exception, `SystemExit` included.
+    """Call users' code; returns its result, or any exception, including `SystemExit`.
 
-    A child that the code has forked ends here: only its parent goes on.
+    If the code forks, the child ends here, and only its parent continues.
 
     Raises:
         KeyboardInterrupt: In the main thread, where it is Ctrl-C.
@@ -44,7 +44,7 @@ def guarded(function: Callable[..., T], *arguments: Any) -> T | Caught:
 
 
 def end_fork(process: int, error: BaseException | None = None) -> None:
-    """End this process if it is not `process` but a child of it, with the status of `error`."""
+    """Exit, with the status of `error`, if this process is a forked child of `process`."""
     if os.getpid() == process:
         return
     status = 0
@@ -69,7 +69,7 @@ def words(error: BaseException) -> str:
 
 
 def shown(value: object) -> str:
-    """`repr` of a value, cut to the length of a message, even if it raises."""
+    """`repr` of a value, shortened for messages, even if it raises."""
     text = _tried(_text, value, repr)
     if isinstance(text, Caught):
         return f"<{type(value).__name__}, whose __repr__ raises {type(text.error).__name__}>"
@@ -77,12 +77,12 @@ def shown(value: object) -> str:
 
 
 def printable(text: str) -> str:
-    """Text with lone surrogates, as of a file name that is not UTF-8, written as escapes."""
+    """Text with lone surrogates, as in file names that are not UTF-8, written as escapes."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 
 def plain_text(text: str) -> str:
-    """Text as a plain `str`: methods of a subclass are users' code."""
+    """Text as a plain `str`, since methods of a subclass are users' code."""
     return text if type(text) is str else str.__str__(text)
 
 
@@ -99,4 +99,4 @@ def _tried(function: Callable[..., T], *arguments: Any) -> T | Caught:
 
 
 def _text(value: object, form: Callable[[object], str]) -> str:
-    return "".join((form(value),))  # joined, it is a `str` proper whatever `__str__` returns
+    return "".join((form(value),))  # join makes a plain `str`, whatever `__str__` returns

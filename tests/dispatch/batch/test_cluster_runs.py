@@ -76,7 +76,7 @@ def test_locations_that_name_no_node_are_said_with_the_nodes_there_are(
     assert json.loads(done.stdout)["result"] == "2"
     assert "locations: there is no node 'elm'" in done.stderr
     assert f"the nodes are {'tcp://127.0.0.1:' if name == 'dask' else ''}" in done.stderr
-    assert "until one of that name joins, its tasks run at any node" in done.stderr
+    assert "until a node of that name joins, its tasks run at any node" in done.stderr
 
 
 JOB = """
@@ -111,9 +111,9 @@ def test_a_python_job_says_where_it_runs_and_tells_what_failed_there(
 @pytest.mark.parametrize(
     ("address", "says"),
     [
-        ("127.0.0.1:1", "127.0.0.1:1: nobody answers there (Connection refused); start"),
-        ("nowhere", "nowhere: is none; give host and port"),
-        ("127.0.0.1:70000", "127.0.0.1:70000: is none; give host and port"),
+        ("127.0.0.1:1", "127.0.0.1:1: nothing answers there (Connection refused); start"),
+        ("nowhere", "nowhere: is not an address; give HOST:PORT"),
+        ("127.0.0.1:70000", "127.0.0.1:70000: is not an address; give HOST:PORT"),
     ],
 )
 def test_an_address_where_nobody_is_is_refused_at_once(name: str, address: str, says: str) -> None:
@@ -126,14 +126,14 @@ def test_an_address_where_nobody_is_is_refused_at_once(name: str, address: str, 
 
 def test_racks_are_not_for_ray_which_has_its_own() -> None:
     batch = Batch("job", str, ["a"], racks={"n": "r1"})
-    with pytest.raises(UsageError, match="racks: Ray knows those of its nodes"):
+    with pytest.raises(UsageError, match="racks: Ray knows the racks of its nodes"):
         where(batch, "ray", None, None)
 
 
 def test_an_address_in_the_file_is_that_of_the_engine_in_the_file() -> None:
     batch = Batch("job", str, ["a"], engine="dask", address="nowhere")
     assert where(batch, "processes", None, None).engine == "processes"
-    with pytest.raises(UsageError, match="is for --engine ray or dask"):
+    with pytest.raises(UsageError, match="only for --engine ray or dask"):
         where(Batch("job", str, ["a"], address="nowhere"), None, None, None)
 
 

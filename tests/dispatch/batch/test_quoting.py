@@ -58,7 +58,7 @@ def test_it_is_one_word_wherever_it_stands(command: str, found: list[str]) -> No
         ('show "`cat {path}`"', "in backquotes"),
         ("show `cat {path}`", "in backquotes"),
         ("show ${x:-{path}}", r"within \$\{...\}"),
-        ("for path in x; do show ${path}; done", "variable of the shell"),
+        ("for path in x; do show ${path}; done", "shell variable"),
         ("show \\{path}", "after a backslash"),
         ('show "\\{path}"', "after a backslash"),
         ("cat <<END\n{path}\nEND", "after a here-document"),

@@ -52,9 +52,9 @@ def test_by_number_by_server_and_by_task_are_the_same_attempts(
             registry.at[server] = []
             under_way = [a for a in under_way if a not in here]
         assert len(registry) == len(under_way)
-        assert [a for at in registry.at.values() for a in at] == sorted(
-            under_way, key=lambda a: a.start.server
-        )
+        assert registry.at == {
+            server: [a for a in under_way if a.start.server == server] for server in range(SERVERS)
+        }
         for number in range(TASKS):
             assert registry.of.get(number, []) == [a for a in under_way if a.start.task == number]
         assert all(registry.get(a.number) is a for a in under_way)

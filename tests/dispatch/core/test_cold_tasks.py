@@ -38,7 +38,7 @@ def test_where_only_first_tasks_ran_nothing_is_said_to_be_measured() -> None:
     assert found.capacity_scale is None
     words = str(found)
     assert "not measured" in words
-    assert "no task has finished but the first of a worker" in words
+    assert "no task has finished except first tasks of workers" in words
 
 
 def test_the_core_learns_nothing_from_a_task_that_is_not_measured() -> None:

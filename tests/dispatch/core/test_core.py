@@ -58,6 +58,26 @@ def test_jobs_share_by_weight_though_one_came_first(policy: str) -> None:
         assert of_the_second == sorted(of_the_second)
 
 
+@pytest.mark.parametrize("policy", ALL)
+def test_tasks_that_wait_are_counted_at_their_servers(policy: str) -> None:
+    core = core_with(policy, 3)
+    running = {
+        task
+        for task in range(12)
+        for task, _ in starts(core.submitted(task, [0, 1] if task % 3 else [0], 0.0))
+    }
+    assert core.waiting == 12 - len(running)
+    counts = [core.waiting_at(server) for server in range(3)]
+    if policy in ("late_binding", "delay_scheduling"):  # each waits wherever it is local
+        left = set(range(12)) - running
+        assert counts == [len(left), sum(task % 3 > 0 for task in left), 0]
+    elif policy != "fifo":
+        assert sum(counts) == core.waiting
+    assert core.waiting_at(9_999) == 0
+    core.server_lost(0, 1.0)
+    assert core.unplaceable == len(core.snapshot().unplaceable)
+
+
 def test_time_counts_and_not_tasks() -> None:
     """Tasks of the one job turn out to take four times as long, so it gets a fifth of the tasks."""
     core = core_with("late_binding", 1)
@@ -269,7 +289,7 @@ def test_many_waiting_tasks_leave_no_trace() -> None:
 def test_a_number_twice_is_refused() -> None:
     core = core_with()
     core.submitted(1, [0], 0.0)
-    with pytest.raises(UsageError, match="task 1 is here already"):
+    with pytest.raises(UsageError, match="task 1 already exists"):
         core.submitted(1, [0], 0.0)
 
 

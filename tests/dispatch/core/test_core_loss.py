@@ -14,8 +14,8 @@ from isocline.dispatch.actions import Action, GiveUp, Start
 from isocline.dispatch.core.admission import admit, unqueue
 from isocline.dispatch.core.core import Core
 from isocline.dispatch.core.kernels.state import MOST_HOLDERS, REQUEUE, SERVER_LOST
+from isocline.dispatch.core.resize import waiting_for
 from isocline.dispatch.core.snapshot import CoreSnapshot
-from isocline.dispatch.core.waiting_tasks import waiting_for
 from isocline.dispatch.rules import Rules
 from isocline.model.cluster import Rates
 from isocline.policies.parse import scheduling_policy as parse

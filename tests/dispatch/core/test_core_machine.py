@@ -23,41 +23,53 @@ HOLDERS = st.lists(st.integers(0, MOST - 1), min_size=1, max_size=5, unique=True
 class Machine(RuleBasedStateMachine):
     """Keeps beside the core what an engine would know."""
 
+    fetches = False
+
     @initialize(
         policy=st.sampled_from([*ALL, "local_first:count=waiting"]),
         racks=st.booleans(),
         grace=st.sampled_from([0.0, 5.0]),
         ahead=st.sampled_from([0.0, math.inf]),
+        measured=st.booleans(),
     )
-    def begin(self, policy: str, racks: bool, grace: float, ahead: float) -> None:
+    def begin(self, policy: str, racks: bool, grace: float, ahead: float, measured: bool) -> None:
         rules = Rules(
             RETRIES, KILLED, holder_grace=grace, ahead_gap=ahead, straggler=1.0, relief=1.0
         )
         rates = Rates(1.0, 0.4, 0.7 if racks else None)
-        self.core = Core(RACKS, rates, parse(policy), stream(1), rules)
+        self.core = Core(RACKS, rates, parse(policy), stream(1), rules, fetches=self.fetches)
         self.now, self.next = 10.0, 0
         self.up = set(range(SERVERS))
         self.rack = dict(enumerate(RACKS))
         self.at: dict[int, list[int]] = {server: [] for server in self.up}
+        self.copies: dict[int, int] = {}  # server -> task of which it runs a copy
+        self.leaving: dict[int, int] = {}  # likewise, of copies that have given way
         self.open: set[int] = set()
         self.holders: dict[int, set[int] | None] = {}
         self.tried: dict[int, int] = {}
         self.killed: dict[int, int] = {}
         self.unread: dict[int, int] = {}
         self.grace = grace
+        for i in range(36 * measured):  # so that of each function stragglers are known
+            self.submit([i % SERVERS], 0, i % 3, 0.0)
+            for task, server in self.anywhere():
+                self.end(task, server, 0.5)
 
     def note(self, actions: list[Action]) -> None:
         for action in actions:
             match action:
-                case Start(task, server, level, _, pipelined):
+                case Start(task, server, level, _, pipelined, copy):
                     assert task in self.open
                     assert server in self.up
-                    assert task not in self.at[server]
-                    assert len(self.at[server]) == pipelined
-                    elsewhere = [s for s, tasks in self.at.items() if task in tasks]
+                    leaves = self.at[server][:1] == [self.leaving.get(server)]
+                    assert task not in self.at[server][leaves:]
+                    assert len(self.at[server]) == pipelined + leaves
+                    elsewhere = self.serve(task)
                     assert len(elsewhere) < 2
-                    if elsewhere:
-                        assert action.why.startswith("copy")
+                    assert copy == bool(elsewhere)
+                    if copy:
+                        assert not self.at[server]
+                        self.copies[server] = task
                     data = self.holders[task]
                     if data is not None:
                         assert data & self.up
@@ -66,8 +78,12 @@ class Machine(RuleBasedStateMachine):
                     self.at[server].append(task)
                 case Cancel(task, server):
                     assert task in self.at[server]
-                    # One that is still wanted was not begun, and waits behind a straggler.
-                    assert task not in self.open or self.at[server].index(task) == 1
+                    # One that is still wanted was not begun, and waits behind a straggler; or it
+                    # is a copy that gives way.
+                    if task in self.open and self.at[server].index(task) == 0:
+                        assert self.copies.pop(server) == task
+                        self.leaving[server] = task
+                        assert self.serve(task)
                 case GiveUp(task, reason):
                     match reason:
                         case Reason.NO_HOLDER:
@@ -81,6 +97,22 @@ class Machine(RuleBasedStateMachine):
                         case _:
                             assert self.tried[task] == RETRIES + 1
                     self.open.remove(task)
+
+    def serve(self, task: int) -> list[int]:
+        """Servers that run a task, without copies that have given way."""
+        return [
+            server
+            for server, tasks in self.at.items()
+            if task in tasks[tasks[:1] == [self.leaving.get(server)] :]
+        ]
+
+    def leave(self, server: int, task: int) -> None:
+        """An attempt has ended: of two at one task the first, which has given way to others."""
+        self.at[server].remove(task)
+        for which in (self.leaving, self.copies):
+            if which.get(server) == task:
+                del which[server]
+                break
 
     def leave_out(self, task: int, server: int, unless_last: bool = False) -> None:
         data = self.holders[task]
@@ -107,9 +139,11 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self.anywhere())
     @rule(data=st.data(), took=st.sampled_from([0.0, 0.5, 3.0]))
     def finish(self, data: st.DataObject, took: float) -> None:
-        task, server = data.draw(st.sampled_from(self.anywhere()))
+        self.end(*data.draw(st.sampled_from(self.anywhere())), took)
+
+    def end(self, task: int, server: int, took: float) -> None:
         self.now += took
-        self.at[server].remove(task)
+        self.leave(server, task)
         self.open.discard(task)
         self.note(self.core.finished(task, server, self.now, took))
 
@@ -117,8 +151,9 @@ class Machine(RuleBasedStateMachine):
     @rule(data=st.data(), cause=st.sampled_from(Cause))
     def fail(self, data: st.DataObject, cause: Cause) -> None:
         task, server = data.draw(st.sampled_from(self.anywhere()))
-        self.at[server].remove(task)
-        if not any(task in tasks for tasks in self.at.values()):
+        gave_way = self.leaving.get(server) == task
+        self.leave(server, task)
+        if not gave_way and not self.serve(task):
             by_cause = {Cause.LOST: self.killed, Cause.UNREAD: self.unread}
             counts = by_cause.get(cause, self.tried)
             counts[task] = counts.get(task, 0) + (cause is not Cause.STOPPED)
@@ -151,9 +186,11 @@ class Machine(RuleBasedStateMachine):
     def lose(self, data: st.DataObject) -> None:
         server = data.draw(st.sampled_from(sorted(self.up)))
         self.up.remove(server)
+        leaves = self.leaving.pop(server, None)
+        self.copies.pop(server, None)
         for i, task in enumerate(self.at.pop(server)):
-            elsewhere = any(task in tasks for tasks in self.at.values())
-            if i == 0 and not elsewhere:
+            elsewhere = bool(self.serve(task))
+            if i == 0 and not elsewhere and task != leaves:
                 self.killed[task] = self.killed.get(task, 0) + 1
         # A holder that is lost holds nothing when it is back, until that is said.
         for task in self.open:
@@ -165,12 +202,21 @@ class Machine(RuleBasedStateMachine):
         self.now += wait
         self.note(self.core.tick(self.now))
 
+    @rule(holders=HOLDERS, few=st.integers(1, 3), more=st.integers(1, 3))
+    def hang(self, holders: list[int], few: int, more: int) -> None:
+        """Some last on, so that idle servers copy them; then others come."""
+        for _ in range(few):
+            self.submit(holders, 0, 0, 0.0)
+        self.wait(20.0)
+        for _ in range(more):
+            self.submit(None, 0, 1, 0.0)
+
     @invariant()
     def all_is_accounted_for(self) -> None:
         if not hasattr(self, "core"):
             return
         core = self.core
-        running = {task for task, _ in self.anywhere()}
+        running = {task for task, _ in self.anywhere() if self.serve(task)}
         assert core.in_flight == len(self.anywhere())
         assert core.waiting >= 0
         unplaceable = len(self.open - running) - core.waiting
@@ -205,9 +251,7 @@ class Machine(RuleBasedStateMachine):
             self.now = max(self.now + 0.01, min(self.core.next_deadline(), self.now + 5.0))
             self.note(self.core.tick(self.now))
             for task, server in self.anywhere()[:1]:
-                self.at[server].remove(task)
-                self.open.discard(task)
-                self.note(self.core.finished(task, server, self.now, 0.5))
+                self.end(task, server, 0.0)
         assert not self.open
         assert not self.core.waiting
 

@@ -5,15 +5,24 @@ from typing import Any
 
 import pytest
 
-from isocline.dispatch.actions import Cause, GiveUp, Reason, Start
+from isocline.dispatch.actions import Cause, Fetch, GiveUp, Reason, Start
 from isocline.dispatch.coordinator.coordinator import Coordinator
 from isocline.dispatch.coordinator.nodes import Nodes
 from isocline.dispatch.coordinator.task_ledger import TaskLedger
 from isocline.dispatch.core.core import Core
-from isocline.dispatch.engines.base import Event, Node, NodeGone, NodeLost, NodeUp
-from isocline.dispatch.engines.common.errors import ChunkError
+from isocline.dispatch.engines.base import (
+    Answers,
+    Event,
+    Node,
+    NodeGone,
+    NodeLost,
+    NodeUp,
+    Raised,
+    Silent,
+)
+from isocline.dispatch.engines.common import calls
 from isocline.dispatch.engines.fake import FakeEngine
-from isocline.dispatch.errors import NoHolderError
+from isocline.dispatch.errors import ChunkError, NoHolderError, UnreadError
 from isocline.dispatch.futures import TaskFuture
 from isocline.dispatch.rules import Rules
 from isocline.dispatch.scheduler import Scheduler
@@ -22,6 +31,7 @@ from isocline.dispatch.submission.task import Task
 from isocline.dispatch.telemetry.records import Outcome, Records
 from isocline.model.cluster import Rates
 from isocline.policies.parse import scheduling_policy as parse
+from isocline.policies.scheduling.contract import LOCAL
 from isocline.randomness.draws import stream
 
 GRACE = 15.0  # s
@@ -30,7 +40,9 @@ GRACE = 15.0  # s
 class Rig:
     """A run on a fake engine, without a driver: the test tells it what happens, and when."""
 
-    def __init__(self, engine: FakeEngine, holder_grace: float = GRACE) -> None:
+    def __init__(
+        self, engine: FakeEngine, holder_grace: float = GRACE, *, everywhere: bool = False
+    ) -> None:
         self.engine = engine
         self.events: list[Event] = []
         self.records = Records(1000)
@@ -43,7 +55,8 @@ class Rig:
             stream(1),
             Rules(holder_grace=holder_grace, straggler=math.inf),
         )
-        self.run = Coordinator(core, engine, nodes, TaskLedger(nodes, self.records, None, 0.0, 0.0))
+        ledger = TaskLedger(nodes, self.records, None, 0.0, 0.0)
+        self.run = Coordinator(core, engine, nodes, ledger, everywhere=everywhere)
         self.calls = Payloads()
         self.count = 0
 
@@ -132,10 +145,10 @@ def test_one_that_does_not_come_back_is_waited_for_no_longer_than_the_grace(retu
     future = rig.submit("n0")
     if returns:
         rig.wait(20 * GRACE)
-        rig.hear(NodeGone("n0", "20 workers ended as they started"))
+        rig.hear(NodeGone("n0", "20 workers ended during their start"))
     assert not future.done()
     rig.wait(GRACE)
-    why = "20 workers ended as they started" if returns else "killed by SIGKILL"
+    why = "20 workers ended during their start" if returns else "killed by SIGKILL"
     with pytest.raises(NoHolderError, match=rf"n0 is down \({why}\).*holder_grace=.*everywhere"):
         future.result()
 
@@ -144,6 +157,122 @@ def test_without_a_grace_no_task_waits() -> None:
     rig = Rig(FakeEngine(2), holder_grace=0.0)
     rig.hear(NodeLost("n0", "killed by SIGKILL", returns=True))
     assert isinstance(rig.submit("n0").exception(), NoHolderError)
+
+
+# Holders that do not answer
+
+
+def helped_and_not_answered(rig: Rig) -> TaskFuture[Any]:
+    """n0 hangs in code that lets nobody read from it; n1 has asked it for a chunk in vain."""
+    hung, asked = rig.submit("n0"), rig.submit("n0")
+    (helped,) = [each for each in (hung, asked) if each.node == "n1"]
+    number = rig.run.attempts.find(1, rig.run.core.runs(1)[0])
+    assert number is not None
+    unread = Raised(
+        number.number, "n1", *calls.failure(UnreadError("", "it fell silent")), unread=True
+    )
+    rig.engine.cancel("n1", number.number)
+    rig.events.clear()
+    rig.hear(Silent("n0"), unread)
+    return helped
+
+
+@pytest.mark.parametrize("grace", [0.0, GRACE])
+def test_a_task_waits_for_its_only_holder_that_does_not_answer_however_long(grace: float) -> None:
+    rig = Rig(FakeEngine(2), holder_grace=grace)
+    rig.engine.kill("n0")  # not heard of: as far as the run knows it is up, and runs a task
+    helped = helped_and_not_answered(rig)
+    rig.wait(20 * GRACE)
+    assert not helped.done()
+    later = rig.submit("n0")
+    rig.wait(20 * GRACE)
+    assert not later.done()
+    assert rig.run.core.runs(1) == []  # nor does a helper ask for it in vain
+    rig.hear(Answers("n0"))
+    while not (helped.done() and later.done()):
+        rig.advance()
+    assert helped.result() == later.result() == 3
+    assert rig.records.outcomes[Outcome.RAISED] == 0
+
+
+def test_a_silent_holder_costs_a_task_no_try_however_often() -> None:
+    rig = Rig(FakeEngine(2))
+    rig.engine.kill("n0")
+    helped = helped_and_not_answered(rig)
+    for _ in range(5):
+        rig.hear(Answers("n0"))  # between two calls of its compiled code
+        (task,) = rig.run.core.runs(1)
+        attempt = rig.run.attempts.find(1, task)
+        assert attempt is not None
+        error = calls.failure(UnreadError("", "it fell silent"))
+        rig.engine.cancel("n1", attempt.number)
+        rig.events.clear()
+        rig.hear(Silent("n0"), Raised(attempt.number, "n1", *error, unread=True))
+    assert not helped.done()
+    assert rig.records.outcomes[Outcome.LOST] == 6
+
+
+def test_other_holders_are_read_while_one_does_not_answer() -> None:
+    rig = Rig(FakeEngine(2, down=math.inf))
+    rig.engine.kill("n0")
+    helped = helped_and_not_answered(rig)
+    both = [rig.submit("n0", "n1") for _ in range(4)]
+    while not all(future.done() for future in both):
+        rig.advance()
+    assert {future.node for future in both} == {"n1"}
+    assert not helped.done()
+
+
+def test_where_the_loader_reaches_all_data_it_reads_in_place_of_a_silent_holder() -> None:
+    rig = Rig(FakeEngine(2, down=math.inf), everywhere=True)
+    rig.engine.kill("n0")
+    helped_and_not_answered(rig)
+    (start,) = rig.run.core.runs(1)  # at once
+    attempt = rig.run.attempts.find(1, start)
+    assert attempt is not None
+    assert attempt.level == LOCAL
+
+
+def test_a_silent_node_that_runs_nothing_begins_nothing_until_it_answers() -> None:
+    rig = Rig(FakeEngine(2))
+    rig.hear(Silent("n0"))
+    futures = [rig.submit("n1", "n0") for _ in range(2)]
+    assert rig.run.core.runs(0) == []
+    while not all(future.done() for future in futures):
+        rig.advance()
+    assert {future.node for future in futures} == {"n1"}
+    rig.hear(Answers("n0"))
+    assert rig.submit("n0").node == "n0"
+
+
+def test_a_holder_that_does_not_answer_is_warned_of_once(caplog: pytest.LogCaptureFixture) -> None:
+    rig = Rig(FakeEngine(2))
+    for _ in range(3):
+        rig.hear(Silent("n0"), Answers("n0"))
+    (record,) = caplog.records
+    assert "node n0 does not answer" in record.getMessage()
+
+
+def test_fetches_from_a_silent_holder_do_not_end_fetching() -> None:
+    def fetches_after(failures: int, *, counts: bool) -> bool:
+        rules = Rules(straggler=math.inf)
+        core = Core([0, 0], Rates(1.0, 0.5), parse("late_binding"), stream(1), rules, fetches=True)
+        task = 0
+        core.submitted(task, [0], 0.0)
+        for _ in range(failures):
+            fetch: list[Fetch] = []
+            while not fetch:
+                task += 1
+                fetch = [
+                    action for action in core.submitted(task, [0], 0.0) if isinstance(action, Fetch)
+                ]
+                if task > 200:
+                    return False
+            core.fetched(fetch[0].task, fetch[0].server, 0.0, None, counts=counts)
+        return True
+
+    assert fetches_after(20, counts=False)
+    assert not fetches_after(20, counts=True)
 
 
 # Names that no node has
@@ -156,7 +285,7 @@ def test_a_name_that_no_node_has_is_said_at_once_with_the_likely_one() -> None:
         match=r"chunk 'abc': there is no node 'n00', did you mean 'n0'\?; the nodes are n0, n1, n2",
     ):
         rig.submit("n00").result()
-    with pytest.raises(NoHolderError, match="none is said to hold it; correct the locations"):
+    with pytest.raises(NoHolderError, match="it has no locations; correct the locations"):
         rig.submit().result()
     assert not rig.run.tasks
 
@@ -164,8 +293,8 @@ def test_a_name_that_no_node_has_is_said_at_once_with_the_likely_one() -> None:
 @pytest.mark.parametrize(
     ("everywhere", "then"),
     [
-        (False, "its tasks wait 600 s for one of that name to join"),
-        (True, "until one of that name joins, its tasks run at any node"),
+        (False, "its tasks wait 600 s for a node of that name to join"),
+        (True, "until a node of that name joins, its tasks run at any node"),
     ],
 )
 def test_where_nodes_may_join_a_wrong_name_is_said_before_any_task_waits_for_it(
@@ -192,7 +321,7 @@ def test_many_wrong_names_are_not_all_said(caplog: pytest.LogCaptureFixture) -> 
         assert len(list(scheduler.map(len, map(str, range(100))))) == 100
     *named, last = caplog.records
     assert len(named) == 8
-    assert last.getMessage() == "locations: there are more names that no node has"
+    assert last.getMessage() == "locations: there are further unknown names of nodes"
 
 
 def test_a_wrong_name_beside_a_right_one_is_said_once(caplog: pytest.LogCaptureFixture) -> None:

@@ -5,7 +5,7 @@ import math
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import initialize, precondition, rule
+from hypothesis.stateful import precondition, rule
 
 from isocline.dispatch.actions import Action, Fetch, Start
 from isocline.dispatch.core.core import Core
@@ -14,10 +14,9 @@ from isocline.dispatch.rules import Rules
 from isocline.errors import UsageError
 from isocline.model.cluster import Rates
 from isocline.policies.parse import scheduling_policy as parse
-from isocline.policies.scheduling import ALL
 from isocline.policies.scheduling.contract import LOCAL, RACK, REMOTE
 from isocline.randomness.draws import stream
-from tests.dispatch.core.test_core_machine import RACKS, Machine
+from tests.dispatch.core.test_core_machine import Machine
 
 SLOW = Rates(1.0, 0.5)  # fetching takes as long as a service
 # Those that leave a task with the servers that hold its data until one of them is free; `fifo` and
@@ -167,17 +166,10 @@ def test_a_negative_number_of_fetches_is_refused() -> None:
 class Fetching(Machine):
     """The core under any order of events, with servers that fetch."""
 
-    @initialize(
-        policy=st.sampled_from([*ALL, "local_first:count=waiting"]),
-        racks=st.booleans(),
-        grace=st.sampled_from([0.0, 5.0]),
-        ahead=st.sampled_from([0.0, math.inf]),
-    )
-    def begin(self, policy: str, racks: bool, grace: float, ahead: float) -> None:
-        super().begin(policy, racks, grace, ahead)
-        rates = Rates(1.0, 0.4, 0.7 if racks else None)
-        rules = self.core.rules
-        self.core = Core(RACKS, rates, parse(policy), stream(1), rules, fetches=True)
+    fetches = True
+
+    def __init__(self) -> None:
+        super().__init__()
         self.coming: list[tuple[int, int]] = []
 
     def note(self, actions: list[Action]) -> None:
@@ -190,7 +182,7 @@ class Fetching(Machine):
                 assert server in self.up
                 assert data is not None
                 assert server not in data
-                assert not any(task in tasks for tasks in self.at.values())
+                assert not self.serve(task)
                 self.coming.append((task, server))
             elif isinstance(action, Start) and action.why.endswith(PREFETCHED):
                 assert action.level != LOCAL

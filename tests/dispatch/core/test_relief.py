@@ -47,9 +47,10 @@ class Run:
         *,
         fetches: bool = False,
         gap: float = 0.0,
+        nodes: int = NODES,
     ) -> None:
         service = service or Service()
-        self.engine = FakeEngine(NODES, service=service, fault=fault, fetches=fetches)
+        self.engine = FakeEngine(nodes, service=service, fault=fault, fetches=fetches)
         self.events: list[Event] = []
         self.records, self.nodes = Records(1000), Nodes()
         racks = [self.nodes.came_up(node)[1] for node in self.engine.start(self.events.append)]
@@ -88,8 +89,8 @@ class Run:
     def learn(self) -> None:
         """Ten tasks at each node, one after the other."""
         for _ in range(10):
-            for node in range(NODES):
-                self.submit(f"n{node}")
+            for node in self.nodes.names:
+                self.submit(node)
             self.settle(self.engine.now)
 
     def nodes_of(self, futures: list[TaskFuture[Any]]) -> set[str | None]:
@@ -125,13 +126,138 @@ def test_so_do_they_where_data_is_fetched_ahead(copies: bool) -> None:
 
 def test_so_do_they_where_no_task_like_them_has_been_measured() -> None:
     run = Run("late_binding", Rules(straggler=math.inf))
+    run.submit("n1")  # the first of its process, which is not measured
     run.submit("n0", key=HANGS)
     waiting = run.submit("n0")
-    run.settle(1000.0)
-    assert not waiting.done()  # nothing has ended: a task may take as long as it does
-    run.submit("n1")  # the first of its process, which is not measured
-    run.settle(1100.0)
+    run.settle(100.0)
     assert run.nodes_of([waiting]) <= {"n1", "n2"}
+
+
+@pytest.mark.parametrize("copies", [True, False])
+@pytest.mark.parametrize("policy", HELPFUL)
+def test_so_do_they_where_nothing_has_ended_at_all(policy: str, copies: bool) -> None:
+    run = Run(policy, Rules(straggler=2.0 if copies else math.inf))
+    run.submit("n0", key=HANGS)
+    waiting = [run.submit("n0") for _ in range(4)]
+    run.settle(60.0)
+    assert run.nodes_of(waiting) <= {"n1", "n2"}
+
+
+@pytest.mark.parametrize("scale", [0.1, 1.0, 60.0])
+def test_without_a_measured_time_a_task_is_taken_to_last_as_the_rates_given_say(
+    scale: float,
+) -> None:
+    run = Run("late_binding", Rules(straggler=math.inf), Service(scale, scale, 2.0 * scale))
+    run.submit("n0", key=HANGS)
+    waiting = run.submit("n0")
+    run.settle(2.0 * scale)
+    assert not waiting.running()
+    run.settle(20.0 * scale)
+    assert run.nodes_of([waiting]) <= {"n1", "n2"}
+
+
+# Copies, and what comes after them
+
+
+def run_with_copies(policy: str, rules: Rules | None = None, **how: Any) -> Run:
+    """Four nodes: at two of them tasks hang, and the other two run copies of these."""
+    run = Run(policy, rules or Rules(), nodes=4, **how)
+    run.learn()
+    for node in ("n0", "n1"):
+        run.submit(node, key=HANGS)
+    run.settle(run.engine.now + 40.0)
+    assert run.coordinator.core.statistics.copies == 2
+    assert all(run.coordinator.core.runs(server) for server in range(4))
+    return run
+
+
+@pytest.mark.parametrize("home", ["n0", "n1", "n2", "n3"])
+@pytest.mark.parametrize("policy", HELPFUL)
+def test_tasks_that_come_after_copies_get_their_nodes(policy: str, home: str) -> None:
+    run = run_with_copies(policy)
+    behind = home in ("n0", "n1")
+    later = [run.submit(home) for _ in range(6)]
+    # One whose data a copy's node holds starts there at once.
+    assert behind or later[0].node == home
+    run.settle(run.engine.now + 60.0)
+    assert run.nodes_of(later) <= {"n2", "n3"}
+    assert run.records.outcomes[Outcome.CANCELLED] >= 1
+    assert run.records.outcomes[Outcome.LOST] == 0
+    assert run.coordinator.running == 2  # of those that hang, neither is given up
+
+
+@pytest.mark.parametrize("policy", ["random_local", "jsq_local_only"])
+def test_a_copy_stays_where_the_policy_starts_nothing_else(policy: str) -> None:
+    run = run_with_copies(policy)
+    waiting, local = run.submit("n0"), run.submit("n2")
+    assert local.node == "n2"
+    run.settle(run.engine.now + 60.0)
+    assert local.done()
+    assert not waiting.done()
+    assert run.records.outcomes[Outcome.CANCELLED] == 1  # that at n2
+
+
+def test_a_task_without_data_gets_a_copys_node_at_once() -> None:
+    core, now = core_that_measured(2, Rules()), 1000.0
+    core.submitted(100, [0], now)
+    (copy,) = core.tick(now + 20.0)
+    assert isinstance(copy, Start)
+    cancel, start = core.submitted(101, None, now + 21.0)
+    assert cancel == Cancel(100, 1)
+    assert isinstance(start, Start)
+    assert (start.task, start.server, start.pipelined) == (101, 1, False)
+    assert core.runs(1) == [100, 101]  # until the copy has stopped
+    assert core.failed(100, 1, now + 22.0, Cause.STOPPED) == []
+    assert core.runs(1) == [101]
+    assert core.finished(101, 1, now + 23.0, 1.0) == []
+    assert core.runs(0) == [100]
+
+
+def test_a_copy_that_is_done_before_it_stops_has_its_result_counted() -> None:
+    core, now = core_that_measured(2, Rules()), 1000.0
+    core.submitted(100, [0], now)
+    core.tick(now + 20.0)
+    core.submitted(101, None, now + 21.0)
+    assert core.finished(100, 1, now + 21.1, 1.0) == [Cancel(100, 0)]
+    assert core.runs(1) == [101]
+    assert core.failed(100, 0, now + 22.0, Cause.STOPPED) == []
+    assert core.statistics.copies_first == 1
+
+
+def test_a_copy_that_is_the_last_attempt_gives_way_to_nobody() -> None:
+    core, now = core_that_measured(2, Rules()), 1000.0
+    core.submitted(100, [0], now)
+    core.tick(now + 20.0)
+    core.server_lost(0, now + 21.0)
+    assert core.submitted(101, None, now + 22.0) == []
+    (start,) = core.finished(100, 1, now + 23.0, 1.0)
+    assert isinstance(start, Start)
+    assert start.task == 101
+
+
+def test_a_task_whose_last_attempt_dies_while_its_copy_gives_way_starts_again() -> None:
+    core, now = core_that_measured(2, Rules()), 1000.0
+    core.submitted(100, [0, 1], now)
+    ((slow,),) = [core.attempts.of[100]]
+    here = slow.start.server
+    core.tick(now + 20.0)
+    core.submitted(101, None, now + 21.0)
+    core.server_lost(here, now + 21.5)
+    assert core.failed(100, 1 - here, now + 22.0, Cause.STOPPED) == []
+    (again,) = core.finished(101, 1 - here, now + 23.0, 1.0)
+    assert isinstance(again, Start)
+    assert (again.task, again.copy) == (100, False)
+
+
+def test_a_task_that_hangs_is_copied_few_times_however_often_others_come() -> None:
+    run = Run("late_binding", Rules(), nodes=2)
+    run.learn()
+    hung = run.submit("n0", key=HANGS)
+    for _ in range(500):
+        run.submit("n1")
+        run.settle(run.engine.now + 3.0)
+    assert hung.running()
+    assert 3 <= run.coordinator.core.statistics.copies <= 12  # as often as its time has doubled
 
 
 def test_a_look_is_taken_four_times_in_a_service_and_only_while_a_task_waits() -> None:

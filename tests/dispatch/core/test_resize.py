@@ -13,7 +13,7 @@ from isocline.model.cluster import Rates
 from isocline.policies.parse import scheduling_policy as parse
 from isocline.policies.scheduling.contract import LOCAL, ClusterSetting
 from isocline.policies.scheduling.late_binding import FACTS, LOAD
-from isocline.policies.scheduling.state.least_workload import first_winners
+from isocline.policies.scheduling.state.least_workload import initial_winners
 from isocline.randomness.draws import stream
 
 BUSY, SOME, IDLE = 0, 1, 2
@@ -87,7 +87,7 @@ def test_workloads_are_those_of_the_queues_after_the_move(rack_rate: float | Non
     found = core.snapshot()
     rack, memory = np.array(found.racks, np.int32), np.array(found.memory)
     setting = ClusterSetting(rack, int(rack.max()) + 1, np.array(RATES(rack_rate).levels))
-    leaf = first_winners(setting)[memory.size : memory.size + rack.size]
+    leaf = initial_winners(setting)[memory.size : memory.size + rack.size]
     length = np.array([length for _, length in found.queues], float).reshape(-1, rack.size)
     rates = [1.0, 0.25] if rack_rate is None else [1.0, rack_rate, 0.25]
     expected = (length / np.array(rates)[:, None]).sum(axis=0)

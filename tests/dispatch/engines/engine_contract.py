@@ -20,7 +20,7 @@ from isocline.dispatch.engines.base import (
     Stopped,
     TimedOut,
 )
-from isocline.dispatch.engines.common.errors import RemoteError, ResultError
+from isocline.dispatch.errors import RemoteError, ResultError
 from tests.dispatch.rigs import HANG, Rig
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])

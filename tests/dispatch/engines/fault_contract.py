@@ -13,8 +13,7 @@ from pathlib import Path
 import cloudpickle
 import pytest
 
-from isocline.dispatch.engines.common.errors import ResultError
-from isocline.dispatch.errors import QuarantinedError, RemoteTracebackError
+from isocline.dispatch.errors import QuarantinedError, RemoteTracebackError, ResultError
 from isocline.dispatch.rules import Rules
 from isocline.dispatch.telemetry.records import Outcome
 from tests.dispatch.engines.faults import (

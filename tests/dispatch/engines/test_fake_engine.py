@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from isocline.dispatch.engines.base import (
+    Answers,
     Done,
     Drops,
     Ending,
@@ -23,12 +24,13 @@ from isocline.dispatch.engines.base import (
     NodeLost,
     NodeUp,
     Raised,
+    Silent,
     Stopped,
     TimedOut,
     WorkItem,
 )
-from isocline.dispatch.engines.common.errors import ChunkError
 from isocline.dispatch.engines.fake import FakeEngine, Fault, FaultError, Service
+from isocline.dispatch.errors import ChunkError
 from tests.dispatch.engines.engine_contract import EngineContract
 from tests.dispatch.rigs import HANG, Rig, value_of
 
@@ -122,7 +124,7 @@ def book(heard: list[Event], there: dict[int, str], up: dict[str, bool]) -> None
             case NodeUp(node):
                 assert not up[node.name]
                 up[node.name] = True
-            case Holds() | Drops() | NodeGone() | Fetched():
+            case Holds() | Drops() | NodeGone() | Fetched() | Silent() | Answers():
                 raise AssertionError(event)
             case _:
                 assert there.pop(event.attempt) == event.node

@@ -7,36 +7,36 @@ import pytest
 
 from isocline.dispatch.engines.base import Done, Drops, Event, Holds, Raised
 from isocline.dispatch.engines.common.attempt import Read
-from isocline.dispatch.engines.common.chunk_places import ChunkPlaces
+from isocline.dispatch.engines.common.chunk_sites import ChunkSites
 from isocline.dispatch.engines.common.remote_node import RemoteNode, TaskRequest
 
 
 def test_each_node_at_a_place_hears_of_a_chunk_that_came_or_went_and_of_no_other() -> None:
     nodes, heard = {"a": ["a/0", "a/1"], "b": ["b"]}, list[Event]()
-    places = ChunkPlaces(lambda place: nodes.get(place, ()), heard.append)
+    sites = ChunkSites(lambda place: nodes.get(place, ()), heard.append)
 
     def news() -> list[Event]:
         found = heard.copy()
         heard.clear()
         return found
 
-    places.seen("c", ["a", "gone"])
+    sites.seen("c", ["a", "gone"])
     assert news() == [Holds("c", "a/0"), Holds("c", "a/1")]
-    assert (places.at("c"), places.nodes("c")) == (["a", "gone"], ["a/0", "a/1"])
-    places.seen("c", ["a", "gone"])
-    places.came("c", "a")
+    assert (sites.at("c"), sites.nodes("c")) == (["a", "gone"], ["a/0", "a/1"])
+    sites.seen("c", ["a", "gone"])
+    sites.add("c", "a")
     assert news() == []
-    places.came("c", "b")
+    sites.add("c", "b")
     assert news() == [Holds("c", "b")]
-    places.seen("c", ["b"])
+    sites.seen("c", ["b"])
     assert news() == [Drops("c", "a/0"), Drops("c", "a/1")]
-    places.came("d", "b")
+    sites.add("d", "b")
     news()
-    places.joined("b", "b")  # a node that died and is up again
+    sites.node_up("b", "b")  # a node that died and is up again
     assert news() == [Holds("c", "b"), Holds("d", "b")]
-    places.joined("a/0", "a")
+    sites.node_up("a/0", "a")
     assert news() == []
-    assert (places.at("e"), places.nodes("e")) == ([], [])
+    assert (sites.at("e"), sites.nodes("e")) == ([], [])
 
 
 def request(function: int, chunk: str | None, held: bool = True) -> TaskRequest:

@@ -79,7 +79,7 @@ def test_under_another_python_tasks_are_run_again(
     assert again.find("b", Identity(*before[:4]).packed()) is None
     assert again.find("a", before.packed()) == b"value"
     (record,) = caplog.records
-    assert "was kept by cpython-399, and byte code" in record.getMessage()
+    assert "was written by cpython-399, and byte code" in record.getMessage()
     with pytest.raises(JournalError, match="had another function"):
         again.find("a", now._replace(python=before.python).packed())
     again.close()

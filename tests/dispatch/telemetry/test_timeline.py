@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat
 
-from isocline.dispatch.telemetry.records import LEVELS, Outcome, Ran
-from isocline.dispatch.telemetry.timeline import Timeline, node_rows
+from isocline.dispatch.telemetry.records import LEVELS, AttemptRecord, Outcome
+from isocline.dispatch.telemetry.timeline import NodeRow, Timeline, node_rows
 
 
 class Event(BaseModel):
@@ -58,8 +58,10 @@ class Trace(BaseModel):
     ]
 
 
-def ran(key: str, node: str, start: float, end: float, **more: Any) -> Ran:
-    made = Ran(key, node, "local", "its data is here", 0.0, start, end, 1, Outcome.FINISHED)
+def ran(key: str, node: str, start: float, end: float, **more: Any) -> AttemptRecord:
+    made = AttemptRecord(
+        key, node, "local", "its data is here", 0.0, start, end, 1, Outcome.FINISHED
+    )
     return made._replace(**more)
 
 
@@ -104,14 +106,9 @@ def test_attempts_at_one_node_never_overlap_nor_hide_in_the_main_thread() -> Non
 
 
 def test_nodes_are_told_apart_by_what_they_did() -> None:
-    first, second = node_rows(RUN.ran)
-    assert first == {
-        **dict.fromkeys(("tasks", "local", "rack", "remote"), 0),
-        "node": "n2",
-        "failed": 1,
-        "busy": 1.0 / 1.5,
-    }
-    assert (second["tasks"], second["local"], second["busy"]) == (2, 2, 1.0 / 1.5)
+    first, second = node_rows(RUN.attempts)
+    assert first == NodeRow("n2", 0, 0, 0, 0, failed=1, busy=1.0 / 1.5)
+    assert (second.tasks, second.local, second.busy) == (2, 2, 1.0 / 1.5)
 
 
 def attempt(
@@ -121,9 +118,9 @@ def attempt(
     times: tuple[float, float, float],
     number: int,
     outcome: Outcome,
-) -> Ran:
+) -> AttemptRecord:
     submitted, started, ended = sorted(times)
-    return Ran(key, node, level, "", submitted, started, ended, number, outcome)
+    return AttemptRecord(key, node, level, "", submitted, started, ended, number, outcome)
 
 
 TIMES = st.floats(0.0, 1e6)
@@ -139,12 +136,19 @@ RAN = st.builds(
 
 
 @given(st.lists(RAN, max_size=20))
-def test_whatever_happened_the_trace_is_valid_and_complete(records: list[Ran]) -> None:
+def test_whatever_happened_the_trace_is_valid_and_complete(records: list[AttemptRecord]) -> None:
     timeline = Timeline.of(records)
     events = Trace.model_validate_json(json.dumps(timeline.trace())).traceEvents
     started = [entry for entry in records if entry.node]
     assert sum(isinstance(event, Complete) for event in events) == len(started)
     assert all(event.args["tasks"] >= 0 for event in events if isinstance(event, Counter))
-    assert sum(row["tasks"] for row in node_rows(timeline.ran)) == sum(
+    assert sum(row.tasks for row in node_rows(timeline.attempts)) == sum(
         entry.outcome is Outcome.FINISHED for entry in started
     )
+
+
+def test_a_wait_has_no_more_digits_than_were_measured() -> None:
+    began = ran("a", "n0", 0.1 + 0.2, 1.0, submitted=0.3)  # which differ by 6e-17
+    before = ran("b", "n0", 1.0, 2.0, submitted=1.0 + 1e-12)
+    spans = Timeline.of([began, before]).trace()["traceEvents"]
+    assert [span["args"]["waited_ms"] for span in spans if span["ph"] == "X"] == [0.0, 0.0]

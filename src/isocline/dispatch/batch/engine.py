@@ -12,23 +12,23 @@ from isocline.errors import UsageError
 from isocline.plural import counted
 
 _ADDRESS = re.compile(r"(?:[a-z]+://)?\[?(?P<host>[^/\[\]]+)\]?:(?P<port>\d{1,5})/?")
-_WORDS = frozenset({"auto", "local"})  # that Ray takes for an address
+_WORDS = frozenset({"auto", "local"})  # words that Ray accepts as an address
 _STARTED = {"ray": "Ray there (ray start --head)", "dask": "a Dask scheduler and its workers there"}
 _PATIENCE = 5.0  # s; Ray would try for minutes
 
 
 def cluster(batch: Batch, engine: str, address: str | None) -> Engine:
-    """Engine on a Ray or Dask cluster: at this address, by default one found or started here.
+    """Engine on a Ray or Dask cluster at an address, by default one found or started here.
 
     Raises:
-        UsageError: The batch needs the directories of this machine, or racks that Ray has by other
-            means, or nothing answers at the address.
-        MissingExtraError: The library is not installed.
+        UsageError: The batch needs directories of this machine, or gives racks, which Ray knows by
+            itself, or nothing answers at the address.
+        MissingExtraError: The engine's library is not installed.
     """
     if isinstance(batch.nodes, dict):
         raise UsageError(
             f"--engine {engine}: the job's nodes are directories of this machine; give locations "
-            "by the names of the cluster's nodes, or none"
+            "with the names of the cluster's nodes, or none"
         )
     if engine == "ray":
         return _ray(batch, address)
@@ -42,8 +42,8 @@ def cluster(batch: Batch, engine: str, address: str | None) -> Engine:
 def _ray(batch: Batch, address: str | None) -> Engine:
     if batch.racks:
         raise UsageError(
-            "racks: Ray knows those of its nodes; start each with its own, as: ray start "
-            "--labels rack=r1, and leave them out here"
+            "racks: Ray knows the racks of its nodes; start each node with its rack, as: ray start "
+            "--labels rack=r1, and leave racks out here"
         )
     from isocline.dispatch.engines.ray import RayEngine  # noqa: PLC0415
 
@@ -56,13 +56,15 @@ def _require_answer(engine: str, address: str) -> None:
     """Raise UsageError if nothing answers at the address."""
     parts = _ADDRESS.fullmatch(address)
     if parts is None or int(parts["port"]) >= 1 << 16:
-        raise UsageError(f"--address {address}: is none; give host and port, as 10.0.0.1:8786")
+        raise UsageError(
+            f"--address {address}: is not an address; give HOST:PORT, as 10.0.0.1:8786"
+        )
     try:
         socket.create_connection((parts["host"], int(parts["port"])), _PATIENCE).close()
     except OSError as error:
         reason = error.strerror or str(error)
         raise UsageError(
-            f"--address {address}: nobody answers there ({reason}); start {_STARTED[engine]}, or "
+            f"--address {address}: nothing answers there ({reason}); start {_STARTED[engine]}, or "
             "leave the address out"
         ) from error
 
@@ -82,23 +84,23 @@ def where(
     """Return the engine for a batch, with the locations of its chunks.
 
     Raises:
-        UsageError: The batch and the options contradict each other, there is no such engine, or
+        UsageError: The batch and the options contradict each other, the engine is unknown, or
             nothing answers at the address.
         MissingExtraError: The engine's library is not installed.
     """
-    if engine is None:  # an address in the file is that of the engine in the file
+    if engine is None:  # an address in the file belongs to the engine in the file
         engine, address = batch.engine or ENGINES[0], address or batch.address
     if engine not in ENGINES:
         raise UsageError(f"engine: is {engine!r}; give one of {', '.join(ENGINES)}")
     if engine == "processes":
         if address is not None:
             raise UsageError(
-                f"--address {address}: is for --engine ray or dask; give one, or leave it out"
+                f"--address {address}: only for --engine ray or dask; give one, or leave it out"
             )
         return _processes(batch, workers)
     if workers is not None:
-        raise UsageError(f"--workers {workers}: {engine} has its own; leave it out")
-    # All nodes read any chunk by the loader; locations say who is nearest.
+        raise UsageError(f"--workers {workers}: {engine} has its own workers; leave it out")
+    # The loader can read every chunk at every node; locations tell which node is nearest.
     return BatchEngine(cluster(batch, engine, address), batch.locations, True, {})
 
 
@@ -111,7 +113,7 @@ def _processes(batch: Batch, workers: int | None) -> BatchEngine:
     require_processes("--workers", workers or 1)
     nodes = batch.nodes or [f"n{number}" for number in range(workers or usable_cores())]
     everybody = list(nodes)
-    # Without locations no node is nearer to a chunk than another.
+    # Without locations, all nodes are equally near to all chunks.
     locations = batch.locations or (lambda _: everybody)
     options = {"nodes": nodes, "loader": batch.loader, "racks": batch.racks}
     return BatchEngine("processes", locations, batch.everywhere, options)

@@ -1,8 +1,8 @@
-"""Job files in Python: a function, and the chunks to run it for.
+"""Job files in Python: a function, and the chunks for which to run it.
 
     chunks = ["part-0", "part-1"]                  # or a function that returns or yields them
 
-    def run(chunk): ...                            # gets what `load` returns
+    def run(chunk): ...                            # gets the value that `load` returns
 
 and, optionally,
 
@@ -34,7 +34,7 @@ from isocline.dispatch.submission.versions import Files
 from isocline.dispatch.user_code_guard import Caught, guarded, plain_text, shown, words
 from isocline.errors import UsageError
 
-# What the loader of a file is called: not as a module that others could import by that name.
+# Prefix of the name under which the file is imported; no other module should have such a name.
 _MODULE = "isocline_job_"
 _WORDS = {
     Mapping: "a mapping",
@@ -46,13 +46,13 @@ _WORDS = {
 
 
 def python_batch(path: Path) -> Batch:
-    """Read the job that a file describes.
+    """Read a job from a Python file.
 
     Raises:
-        UsageError: It cannot be run, or lacks something; the message names the file and the remedy.
+        UsageError: The file fails, or lacks something; the message names the file and the remedy.
     """
     module = _imported(path)
-    found = guarded(_batch, path, module)  # what a module has may be objects of any kind
+    found = guarded(_batch, path, module)  # users' objects may raise anything
     if not isinstance(found, Caught):
         return found
     if isinstance(found.error, UsageError):
@@ -63,7 +63,7 @@ def python_batch(path: Path) -> Batch:
 def _batch(path: Path, module: ModuleType) -> Batch:
     function = _callable(path, module, "run")
     if function is None:
-        raise UsageError(f"{path}: has no function run; add one, as: def run(chunk): ...")
+        raise UsageError(f"{path}: has no function run; add one: def run(chunk): ...")
     _require_one_argument(path, function)
     nodes = _nodes(path, module)
     locations = getattr(module, "locations", None)
@@ -98,13 +98,13 @@ def _batch(path: Path, module: ModuleType) -> Batch:
 
 
 def _imported(path: Path) -> ModuleType:
-    """Import the file as a module of functions pickled by value: workers cannot import it."""
+    """Import the file as a module that is pickled by value, because workers cannot import it."""
     spec = importlib.util.spec_from_file_location(_MODULE + path.stem, path)
     if spec is None or spec.loader is None or not path.is_file():
         raise UsageError(f"{path}: does not exist; give the path of a Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
-    sys.path.insert(0, str(path.parent.absolute()))  # as `python FILE.py` does
+    sys.path.insert(0, str(path.parent.absolute()))  # like `python FILE.py`
     found = guarded(spec.loader.exec_module, module)
     if isinstance(found, Caught):
         raise _at_fault(path, "", found.error) from found.error
@@ -113,7 +113,7 @@ def _imported(path: Path) -> ModuleType:
 
 
 def _at_fault(path: Path, what: str, error: BaseException) -> UsageError:
-    """Describe an error of the file's own code; `what` names the place, with a space behind."""
+    """Describe an error of the file's code; `what` names the place, followed by a space."""
     said = words(error)
     if not isinstance(error, Exception):
         said += "; a job file must not end the program"
@@ -121,8 +121,8 @@ def _at_fault(path: Path, what: str, error: BaseException) -> UsageError:
 
 
 def _where(path: Path, error: BaseException) -> str:
-    """Return the last line of the file itself in the error's traceback."""
-    names = {str(path), str(path.absolute())}  # which of them, differs between Pythons
+    """Return the last line of the file that is in the error's traceback."""
+    names = {str(path), str(path.absolute())}  # Python versions differ in which they use
     if isinstance(error, SyntaxError) and error.filename in names:
         return f"{path}:{error.lineno}"
     lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename in names]
@@ -137,18 +137,18 @@ def _callable(path: Path, module: ModuleType, name: str) -> Callable[..., Any] |
 
 
 def _require_one_argument(path: Path, function: Callable[..., Any]) -> None:
-    """Refuse a `run` that cannot be called with a chunk alone; some callables do not tell."""
+    """Refuse a `run` that cannot be called with only a chunk, if its signature is known."""
     signature = guarded(inspect.signature, function)
     if isinstance(signature, inspect.Signature):
         bound = guarded(signature.bind, None)
         if isinstance(bound, Caught) and isinstance(bound.error, TypeError):
             raise UsageError(
-                f"{path}: run{signature} takes no chunk alone; write def run(chunk): ..."
+                f"{path}: run{signature} cannot be called with a chunk; write def run(chunk): ..."
             )
     if inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function):
         raise UsageError(
-            f"{path}: run is a coroutine or a generator, which gives no result; return one from a "
-            "plain function, as: def run(chunk): ..."
+            f"{path}: run is a coroutine or a generator; return a result from a plain function: "
+            "def run(chunk): ..."
         )
 
 
@@ -167,13 +167,13 @@ def _engine(path: Path, module: ModuleType) -> str | None:
 
 
 def _nodes(path: Path, module: ModuleType) -> dict[str, Path]:
-    """Return the nodes' directories; relative ones start at the file's folder."""
+    """Return the nodes' directories; relative paths start at the file's folder."""
     given = _texts(path, module, "nodes", "'n0': '/disks/0'", Path)
     return {name: path.parent / directory for name, directory in given.items()}
 
 
 def _texts(path: Path, module: ModuleType, name: str, example: str, *kinds: type) -> dict[str, Any]:
-    """Check a mapping from text to text, or to one of these kinds."""
+    """Check a mapping from text to values of these types."""
     given = _checked(path, module, name, {}, Mapping)
     for key, value in given.items():
         if not isinstance(key, str) or not isinstance(value, (str, *kinds)):
@@ -185,7 +185,7 @@ def _texts(path: Path, module: ModuleType, name: str, example: str, *kinds: type
 
 
 def _named(path: Path, locations: Any) -> list[str] | None:
-    """Return the nodes that a mapping names."""
+    """Return the names of nodes in a mapping."""
     if not isinstance(locations, Mapping):
         return None
     try:
@@ -205,8 +205,7 @@ def _chunks(path: Path, given: Any) -> Iterable[str]:
             raise _at_fault(path, "chunks() raises ", found.error) from found.error
     if isinstance(found, str) or not isinstance(found, Iterable):
         raise UsageError(
-            f"{path}: chunks is {shown(found)}; give a list of names, as: "
-            "chunks = ['part-0', 'part-1']"
+            f"{path}: chunks is {shown(found)}; give a list of names: chunks = ['part-0', 'part-1']"
         )
     if isinstance(found, Iterator):
         return _names(path, found)
@@ -230,6 +229,6 @@ def _names(path: Path, chunks: Iterable[object]) -> Iterator[str]:
 def _name(path: Path, chunk: object) -> str:
     if not isinstance(chunk, str):
         raise UsageError(
-            f"{path}: chunks has {shown(chunk)}; a chunk is called by a name, a string"
+            f"{path}: chunks contains {shown(chunk)}; give each chunk's name, a string"
         )
     return plain_text(chunk)

@@ -1,4 +1,4 @@
-"""Job files in YAML: a command, and the files to run it for.
+"""Job files in YAML: a command, and the files for which to run it.
 
 command: "wc -w {path}"
 chunks: "*.txt"
@@ -7,7 +7,7 @@ nodes: {a: /disks/a, b: /disks/b}
 
 from glob import glob
 from pathlib import Path, PurePath
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, final
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_core import PydanticCustomError
@@ -26,21 +26,22 @@ _BEGIN = 'command: "wc -w {path}"'
 _NAMES = Annotated[list[Name], Field(min_length=1)]
 
 
+@final
 class Entries(Record):
-    """Fields of the file. Relative paths start at its folder."""
+    """Fields of the file; relative paths start at its folder."""
 
     command: Name
     name: Name | None = None
-    chunks: _NAMES | None = None  # patterns; all files that the nodes have
+    chunks: _NAMES | None = None  # patterns; None: all files in the nodes' directories
     nodes: Annotated[dict[Name, Name], Field(min_length=1)] | None = None  # their directories
-    locations: dict[Name, _NAMES] | None = None  # names of nodes, where they have no directories
+    locations: dict[Name, _NAMES] | None = None  # names of nodes, if these have no directories
     racks: dict[Name, Name] | None = None
     limit: Positive | None = None
     retries: Annotated[int, Field(ge=0)] = 0
-    copies: bool = False  # a command may write, and must not do so twice at once
+    copies: bool = False  # off by default, as a command may write files
     policy: Name | None = None
     engine: Literal["processes", "ray", "dask"] | None = None
-    address: Name | None = None  # of the cluster of that engine
+    address: Name | None = None  # address of that engine's cluster
 
     @field_validator("chunks", mode="before")
     @classmethod
@@ -52,7 +53,7 @@ class Entries(Record):
     def _says_which_file(cls, command: str) -> str:
         if "{path}" not in command and "CHUNK_PATH" not in command:
             raise PydanticCustomError(
-                "said", 'says nowhere which file it is for; put {path} there, as "wc -w {path}"'
+                "said", 'does not mention its file; insert {path}, as in "wc -w {path}"'
             )
         try:
             with_path(command)
@@ -64,16 +65,17 @@ class Entries(Record):
     def _one_kind_of_place(self) -> "Entries":
         if self.nodes and self.locations:
             raise PydanticCustomError(
-                "said", "both of nodes and locations is given; files in nodes need no locations"
+                "said",
+                "nodes and locations are both given; files in nodes need no locations",
             )
         return self
 
 
 def yaml_batch(path: Path) -> Batch:
-    """Read the job that a file describes.
+    """Read a job from a YAML file.
 
     Raises:
-        SystemFileError: It cannot be used; the message names file, line, field, value and remedy.
+        SystemFileError: The file is invalid; the message names line, field, value and remedy.
     """
     document = read(path, "job", _BEGIN)
     _refuse_system(document)
@@ -89,23 +91,23 @@ def yaml_batch(path: Path) -> Batch:
 
 
 def _refuse_system(document: Document) -> None:
-    """Refuse the other YAML files of this package, which name their kind."""
+    """Refuse other YAML files of this package, which have a `kind`."""
     if "kind" in document.data and "command" not in document.data:
         document.fail(
             ("kind",),
             f"is {document.data['kind']!r}: this describes a system, for isocline plan, simulate "
-            f"or serve; give isocline run a job, beginning: {_BEGIN}",
+            f"or serve; give isocline run a job file, such as: {_BEGIN}",
         )
 
 
 def _in_directories(document: Document, entries: Entries, folder: Path) -> Batch:
-    """Build a batch whose nodes have directories; a chunk is a file's name below them."""
+    """Build a batch for nodes with directories; a chunk is a file's path below them."""
     assert entries.nodes is not None
     nodes = {name: folder / root for name, root in entries.nodes.items()}
     for name, root in nodes.items():
         if not root.is_dir():
             document.fail(
-                ("nodes", name), f"there is no directory {str(root)!r}; make it, or correct it"
+                ("nodes", name), f"there is no directory {str(root)!r}; create or correct it"
             )
     _check_racks(document, entries, list(nodes))
     held: dict[str, list[str]] = {}
@@ -122,15 +124,15 @@ def _in_directories(document: Document, entries: Entries, folder: Path) -> Batch
 
 
 def _in_folder(document: Document, entries: Entries, folder: Path) -> Batch:
-    """Build a batch whose nodes all see all files, some of which may be nearer to some nodes."""
+    """Build a batch for nodes that can all read all files, each of which is near to some."""
     locations = entries.locations or {}
     names = sorted({name for holders in locations.values() for name in holders})
     _check_racks(document, entries, names)
     if not (entries.chunks or locations):
-        document.fail(("chunks",), "is missing; name the files, as chunks: data/*.txt")
+        document.fail(("chunks",), "is missing; name the files, for example chunks: data/*.txt")
     found: dict[str, None] = {}
     for number, pattern in enumerate(entries.chunks or ()):
-        # Not Path.glob: a pattern may lead elsewhere, as /data/*.txt or ../data/*.txt.
+        # Not Path.glob, as a pattern may be absolute or begin with ..
         paths = glob(pattern, root_dir=folder, recursive=True)  # noqa: PTH207
         files = sorted(path for path in paths if (folder / path).is_file())
         if not files:
@@ -154,10 +156,10 @@ def _check_racks(document: Document, entries: Entries, names: list[str]) -> None
     for name in entries.racks or ():
         if name not in names:
             known = choice(name, names) if names else "there are no named nodes; add nodes"
-            document.fail(("racks", name), f"is of no node; {known}")
+            document.fail(("racks", name), f"is not a node; {known}")
 
 
-def _batch(document: Document, entries: Entries, chunks: list[str], **places: Any) -> Batch:
+def _batch(document: Document, entries: Entries, chunks: list[str], **sources: Any) -> Batch:
     return Batch(
         entries.name or document.path.stem,
         Command(entries.command),
@@ -169,5 +171,5 @@ def _batch(document: Document, entries: Entries, chunks: list[str], **places: An
         policy=entries.policy,
         engine=entries.engine,
         address=entries.address,
-        **places,
+        **sources,
     )

@@ -8,13 +8,13 @@ from isocline.errors import UsageError
 
 
 def load_batch(path: str | os.PathLike[str]) -> Batch:
-    """Read FILE.py, or a YAML file.
+    """Read a Python or YAML job file.
 
-    A Python file is run, as `python FILE.py` would, under another name than `__main__`.
+    A Python file is executed, like `python FILE.py`, but its `__name__` is not `__main__`.
 
     Raises:
-        UsageError: It is neither, or a Python file cannot be used; the message names the place.
-        SystemFileError: A YAML file cannot be used; the message names file, line and field.
+        UsageError: It is neither, or an invalid Python file; the message names the place.
+        SystemFileError: It is an invalid YAML file; the message names file, line and field.
     """
     file = Path(path)
     match file.suffix:

@@ -1,11 +1,11 @@
 """Substitution of `{path}` in a shell command, by the quoting rules of the shell (POSIX.1, 2.2).
 
-The path goes to the shell as the variable CHUNK_PATH, so what stands in it is never read as shell
-text. What may still go wrong is quoting: a variable outside double quotes is split at spaces and
-expanded as a pattern, and `"$CHUNK_PATH"` put between double quotes of the user's stands outside of
-them. The scanner below knows where quotes begin and end. Where it cannot know, or where another
-program would read the path again as text of its own, as in `sh -c "rm {path}"`, the command is
-refused: a wrong guess would name other files.
+The path is passed to the shell as the variable CHUNK_PATH, so its text is never read as shell code.
+Quoting may still go wrong: a variable outside double quotes is split at spaces and expanded as a
+pattern, and `"$CHUNK_PATH"` inserted between the user's double quotes ends up outside of them. The
+scanner below tracks where quotes begin and end. Where it cannot, or where another program would
+interpret the path again, as in `sh -c "rm {path}"`, the command is refused, since a wrong guess
+would name other files.
 """
 
 import re
@@ -18,14 +18,14 @@ from isocline.errors import UsageError
 PLACE = "{path}"
 VARIABLE = "CHUNK_PATH"
 
-_REMEDY = f'write {PLACE} outside of quotes, where it is one word, or use "${VARIABLE}"'
+_REMEDY = f'write {PLACE} as one word outside quotes, or use "${VARIABLE}"'
 _BLANKS = frozenset(" \t\n;&|()")
 _OTHER_WORDS = frozenset(" \t\n;&|()<>'`")
 _CASE = re.compile(r"case\s")
 
 
 class QuotingError(UsageError):
-    """`{path}` stands where it cannot be replaced safely; the message says where, and a remedy."""
+    """`{path}` cannot be replaced safely; the message gives the place and the remedy."""
 
 
 class _Kind(Enum):
@@ -34,28 +34,29 @@ class _Kind(Enum):
     BRACE = auto()  # ${...}
 
 
+@final
 @dataclass(slots=True)
 class _Open:
     """Open quote or bracket."""
 
     kind: _Kind
-    literal: list[str] = field(default_factory=list)  # characters of a string in double quotes
-    named: bool = False  # the string has the path in it
+    literal: list[str] = field(default_factory=list)  # other characters of a double-quoted string
+    named: bool = False  # whether the string contains the path
 
 
 def with_path(command: str) -> str:
-    """Replace each `{path}` in a command by the shell's variable, always as one word.
+    """Replace each `{path}` in a command by a shell variable that is always one word.
 
     Raises:
-        QuotingError: It stands in single quotes, among other words in double quotes, in backquotes,
-            after a backslash, in a here-document, or as a variable of the shell's.
+        QuotingError: `{path}` is in single quotes, beside other text in double quotes, in
+            backquotes, after a backslash, in a here-document, or the name of a shell variable.
     """
     return _Scanner(command).scanned() if PLACE in command else command
 
 
 @final
 class _Scanner:
-    """One pass through a command."""
+    """Scanner of one command."""
 
     def __init__(self, command: str) -> None:
         self._text = command
@@ -63,7 +64,7 @@ class _Scanner:
         self._out: list[str] = []
         self._open: list[_Open] = []
         self._here_document = False
-        self._unsure = ""  # why what follows cannot be read reliably
+        self._unsure = ""  # reason why the rest cannot be scanned reliably
 
     def scanned(self) -> str:
         while self._at < len(self._text):
@@ -139,7 +140,7 @@ class _Scanner:
                 self._take(1)
 
     def _doubt(self) -> None:
-        """Detect constructs after which this scanner cannot read reliably."""
+        """Detect constructs after which this scanner is not reliable."""
         match self._text[self._at]:
             case "<" if self._text.startswith("<<", self._at):
                 self._here_document = True
@@ -151,7 +152,7 @@ class _Scanner:
     def _dollar(self) -> None:
         rest = self._text[self._at + 1 :]
         if rest.startswith(PLACE):
-            raise QuotingError(f"${PLACE} is a variable of the shell; give that another name")
+            raise QuotingError(f"${PLACE} is a shell variable; rename it")
         match rest[:1]:
             case "(":
                 self._begin(_Kind.PARENTHESIS, 2)
@@ -167,11 +168,11 @@ class _Scanner:
 
     def _escape(self) -> None:
         if self._text.startswith(PLACE, self._at + 1):
-            raise QuotingError(f"{PLACE} stands after a backslash; leave that out")
+            raise QuotingError(f"{PLACE} stands after a backslash; remove the backslash")
         self._take(2)
 
     def _verbatim(self, quote: str, where: str) -> None:
-        """Skip to the closing quote; in backquotes a backslash may stand before one that is not."""
+        """Skip to the closing quote; in backquotes, a backslash may escape one."""
         end = self._at + 1
         while end < len(self._text) and self._text[end] != quote:
             end += 2 if quote == "`" and self._text[end] == "\\" else 1

@@ -1,4 +1,4 @@
-"""Execution of a batch: every chunk once, results as they come, and a record of the run."""
+"""Execution of a batch: one task per chunk, with results reported as they arrive."""
 
 import threading
 from collections import Counter
@@ -11,7 +11,7 @@ from isocline.dispatch.batch.engine import where
 from isocline.dispatch.batch.result import BatchResult, Failure, Finished, ended
 from isocline.dispatch.batch.spec import Batch, RunOptions
 from isocline.dispatch.coordinator.run_statistics import RunStatistics
-from isocline.dispatch.errors import OutputError, UnwrittenError
+from isocline.dispatch.errors import EngineClosedError, OutputError, UnwrittenError
 from isocline.dispatch.futures import TaskFuture
 from isocline.dispatch.log import LOG
 from isocline.dispatch.scheduler import DEFAULT_POLICY, Scheduler
@@ -19,7 +19,7 @@ from isocline.dispatch.submission.submitter import Submitter
 from isocline.dispatch.telemetry.timeline import Timeline
 from isocline.dispatch.user_code_guard import Caught, guarded, words
 
-_LOOK = 0.25  # s between two looks at the progress
+_LOOK = 0.25  # s between two reports of the progress
 
 
 def run_batch(
@@ -27,22 +27,25 @@ def run_batch(
     report: Callable[[Finished | Failure], None],
     options: RunOptions,
     watch: Callable[[RunStatistics], None] = lambda _: None,
+    opened: Callable[[str], None] = lambda _: None,
 ) -> BatchResult:
-    """Run a batch to its end, or until Ctrl-C.
+    """Run a batch to its end or until Ctrl-C.
 
     Args:
         batch: The batch.
-        report: Called with each task's outcome; an exception stops the run, an OutputError in an
-            orderly way.
-        options: Options that hold in place of the batch's own.
+        report: Called with the outcome of each task; an exception stops the run, and an
+            OutputError still yields a result.
+        options: Options that take precedence over the batch's.
         watch: Called with the progress every 0.25 s, in another thread, until it raises.
+        opened: Called with the URL of the live page, if there is one.
 
     Raises:
         UsageError: The batch and the options contradict each other.
         MissingExtraError: The engine's library is not installed.
-        PolicyError: There is no such policy.
+        PolicyError: The policy is unknown.
         JournalError: The journal cannot be used.
         EngineError: The nodes cannot be started or reached.
+        Exception: The error with which the scheduler failed.
     """
     place = where(batch, options.engine, options.address, options.workers)
     policy = options.policy or batch.policy or DEFAULT_POLICY
@@ -66,7 +69,11 @@ def run_batch(
     keyed = _ByChunk(scheduler)
     try:
         with scheduler, _watched(lambda: unwritable.counted(scheduler.statistics()), watch):
+            if options.page is not None:
+                opened(scheduler.open_page(options.page, name=batch.name, total=batch.size))
             for future in keyed.completed(batch.function, batch.chunks):
+                if scheduler.failure is not None:  # one error says more than a line per chunk
+                    raise scheduler.failure
                 found = ended(future, keyed.chunks.pop(future.key))
                 if isinstance(found, Failure):
                     failures.append(found)
@@ -75,7 +82,11 @@ def run_batch(
                 reported += 1
     except KeyboardInterrupt:
         interrupted = True
-    except (OutputError, UnwrittenError) as error:  # what has been done is worth a report
+    except EngineClosedError:  # the scheduler failed while tasks were still being submitted
+        if scheduler.failure is None:
+            raise
+        raise scheduler.failure from None
+    except (OutputError, UnwrittenError) as error:  # finished tasks are worth a report
         problem = str(error)
     return BatchResult(
         batch.name,
@@ -92,10 +103,10 @@ def run_batch(
 
 @final
 class _ByChunk(Submitter):
-    """Source of tasks with their chunk as key, by which results are recognised.
+    """Submitter whose tasks have their chunk as key, by which results are identified.
 
     Attributes:
-        chunks: Chunks of tasks that were not handed out yet, by key.
+        chunks: Chunks of tasks without a reported outcome, by key.
         given: Number of tasks submitted.
     """
 
@@ -131,13 +142,13 @@ class _ByChunk(Submitter):
 
 @final
 class _Unwritable:
-    """Tasks that have a result for the scheduler, but none that can be written as JSON."""
+    """Count of tasks with a result that cannot be written as JSON."""
 
     def __init__(self) -> None:
         self._finished = self._resumed = 0
 
     def add(self, future: TaskFuture[Any]) -> None:
-        """Add a task with a failure, if that is the reason."""
+        """Add a task with a failure, if this is the cause."""
         if not future.cancelled() and future.exception() is None:
             if future.node is None:
                 self._resumed += 1
@@ -145,7 +156,7 @@ class _Unwritable:
                 self._finished += 1
 
     def counted(self, statistics: RunStatistics) -> RunStatistics:
-        """Count them as failed, as the batch does."""
+        """Statistics in which these tasks count as failed."""
         return replace(
             statistics,
             finished=statistics.finished - self._finished,
@@ -158,7 +169,7 @@ class _Unwritable:
 def _watched(
     statistics: Callable[[], RunStatistics], watch: Callable[[RunStatistics], None]
 ) -> Iterator[None]:
-    """Report the progress from a thread: tasks may take long, and end all at once."""
+    """Report the progress from a thread, also while no task ends."""
     over = threading.Event()
 
     def show() -> bool:

@@ -1,4 +1,4 @@
-"""Contents of a job file, of either kind."""
+"""Contents of a job file of either form."""
 
 from collections.abc import Callable, Iterable, Mapping, Sized
 from dataclasses import dataclass, field
@@ -14,41 +14,42 @@ ENGINES = ("processes", "ray", "dask")
 @final
 @dataclass(frozen=True)
 class Batch:
-    """Function, the chunks to run it for, and their locations."""
+    """Function, the chunks for which to run it, and their locations."""
 
     name: str
     function: Callable[[Any], Any]
-    chunks: Iterable[str]  # may be endless
+    chunks: Iterable[str]  # may be infinite
     nodes: list[str] | dict[str, Path] | None = (
-        None  # names, or directories; None: as many as asked
+        None  # names, or directories by name; None: by number of workers
     )
     racks: Mapping[str, str] = field(default_factory=dict)
-    locations: Locations | None = None  # None: no node is nearer to a chunk than another
+    locations: Locations | None = None  # None: all nodes are equally near
     loader: Callable[[Any], Any] | None = None
-    version: Version | None = None  # version of a chunk's data, by the chunk's name
-    everywhere: bool = False  # the loader reads any chunk at any node
-    limit: float | None = None  # s for each task
+    version: Version | None = None  # function from a chunk's name to the version of its data
+    everywhere: bool = False  # the loader can read every chunk at every node
+    limit: float | None = None  # s per task
     retries: int = 0
-    copies: bool = True  # tasks that are far slower than others are run elsewhere, too
+    copies: bool = True  # whether tasks far slower than others are also run elsewhere
     policy: str | None = None
     engine: str | None = None  # of ENGINES
-    address: str | None = None  # of the cluster of that engine
+    address: str | None = None  # of that engine's cluster
 
     @property
     def size(self) -> int | None:
-        """Number of chunks; None: known only at their end."""
+        """Number of chunks; None: unknown until the last."""
         return len(self.chunks) if isinstance(self.chunks, Sized) else None
 
 
 @final
 @dataclass(frozen=True)
 class RunOptions:
-    """Options of one run of a batch; those that are None are as the batch has them."""
+    """Options of one run of a batch; None stands for the batch's own."""
 
     engine: str | None = None  # of ENGINES; by default processes
-    address: str | None = None  # of the Ray or Dask cluster; by default one found or started here
-    workers: int | None = None  # processes, where the batch does not name its nodes
+    address: str | None = None  # of a Ray or Dask cluster; None: one found or started here
+    workers: int | None = None  # worker processes, if the batch names no nodes
     policy: str | None = None
     copies: bool | None = None
-    journal: Path | None = None  # file that keeps the run, so that it can be resumed
-    resume: bool = False  # go on with that file
+    journal: Path | None = None  # file that records the run, so that it can be resumed
+    resume: bool = False  # continue that journal
+    page: str | None = None  # HOST:PORT of the live page

@@ -1,5 +1,5 @@
-"""The coordinator: carries out what the core decides.
+"""Coordinator: carries out the core's actions.
 
-Read `event_loop` first (the one thread that owns core and engine), then `coordinator` (events of
-either become calls of the other) and `task_ledger` (futures and the journal).
+Read `event_loop` first (the one thread that owns core and engine), then `coordinator` (turns events
+of each into calls of the other) and `task_ledger` (futures and the journal).
 """

@@ -1,4 +1,4 @@
-"""Holders of chunks: those that the caller gave, and nodes that fetched them since."""
+"""Index of chunks: nodes that fetched them, and unfinished tasks that use them."""
 
 from collections.abc import Iterable
 from typing import final
@@ -8,12 +8,12 @@ from isocline.dispatch.submission.task import Task
 
 @final
 class ChunkIndex:
-    """Index of one scheduler, by names of nodes, which may be down."""
+    """Index of one scheduler, by names of nodes, up or not."""
 
     def __init__(self) -> None:
-        self._fetched: dict[str, dict[str, None]] = {}  # chunk -> nodes, the latest last
-        self._chunks: dict[str, set[str]] = {}  # node -> chunks that it has fetched
-        self._tasks: dict[str, set[int]] = {}  # chunk -> tasks that have not ended
+        self._fetched: dict[str, dict[str, None]] = {}  # chunk -> its fetchers, latest last
+        self._chunks: dict[str, set[str]] = {}  # node -> chunks that it fetched
+        self._tasks: dict[str, set[int]] = {}  # chunk -> unfinished tasks
 
     def add(self, task: Task) -> None:
         """Register a task that uses a chunk."""
@@ -45,10 +45,10 @@ class ChunkIndex:
         return self._tasks.get(chunk, ())
 
     def lose(self, node: str) -> None:
-        """Remove a lost node from all chunks that it had fetched."""
+        """Remove a lost node as holder of all chunks that it fetched."""
         for chunk in tuple(self._chunks.pop(node, ())):
             self.drop_holder(chunk, node)
 
     def of(self, chunk: str, given: Iterable[str]) -> tuple[str, ...]:
-        """Return all holders of a chunk, those that were given first."""
+        """Return all holders of a chunk: the given ones, then those that fetched it."""
         return tuple(dict.fromkeys((*given, *self._fetched.get(chunk, ()))))

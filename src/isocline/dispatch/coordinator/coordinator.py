@@ -1,7 +1,7 @@
-"""Coordinator of core and engine: passes events of both on, and carries out decisions.
+"""Coordinator of core and engine: passes events to the core, and carries out its actions.
 
-It has no thread and no clock of its own (`event_loop` has) and is called from one thread only. Each
-submitted task ends in the task ledger exactly once.
+Thread and clock belong to `event_loop`; all calls come from that one thread. Each submitted task
+ends in the task ledger exactly once.
 """
 
 import math
@@ -9,12 +9,13 @@ from collections.abc import Callable, Iterable
 from typing import Any, final
 
 from isocline.dispatch.actions import Action, Cancel, Cause, Fetch, GiveUp, Reason, Start
-from isocline.dispatch.coordinator.chunk_index import ChunkIndex
 from isocline.dispatch.coordinator.nodes import Nodes
+from isocline.dispatch.coordinator.task_holders import TaskHolders
 from isocline.dispatch.coordinator.task_ledger import TaskLedger
 from isocline.dispatch.core.attempts import Attempt
 from isocline.dispatch.core.core import Core
 from isocline.dispatch.engines.base import (
+    Answers,
     Done,
     Drops,
     Engine,
@@ -25,15 +26,17 @@ from isocline.dispatch.engines.base import (
     NodeLost,
     NodeUp,
     Raised,
+    Silent,
     Stopped,
     TimedOut,
     WorkItem,
 )
 from isocline.dispatch.errors import given_up, no_holder, over_limit, quarantined, raised
+from isocline.dispatch.log import LOG
 from isocline.dispatch.submission.task import Task
 from isocline.dispatch.telemetry.records import Outcome
 
-# Ticks without an action before a policy counts as one that never starts what waits.
+# Ticks without an action after which a policy counts as one that never starts the waiting tasks.
 _MOST_IN_VAIN = 100
 
 
@@ -44,7 +47,7 @@ class Coordinator:
     Attributes:
         tasks: Unfinished tasks, by number.
         attempts: The core's registry of attempts.
-        stopping: Whether no more tasks are started, and the core is no longer used.
+        stopping: Whether no more tasks are started; the core is then no longer used.
     """
 
     def __init__(
@@ -56,7 +59,7 @@ class Coordinator:
         *,
         everywhere: bool = False,
     ) -> None:
-        """Make one; with `everywhere`, a task whose chunk has no holder up may run anywhere."""
+        """Initialise; with `everywhere`, a task whose chunk has no holder up may run anywhere."""
         self.tasks: dict[int, Task] = {}
         self.stopping = False
         self.core = core
@@ -64,23 +67,26 @@ class Coordinator:
         self._nodes = nodes
         self._ledger = ledger
         self._everywhere = everywhere
-        self._last_action = -math.inf  # when the core last decided anything, s
-        self._in_vain = 0  # ticks since then that led to nothing
-        self._promised = math.nan  # next deadline as first asked after the last event or tick, s
+        self._last_action = -math.inf  # time of the core's last action, s
+        self._in_vain = 0  # ticks since then without an action
+        self._promised = (
+            math.nan
+        )  # core's next deadline, first asked after the last event or tick, s
         self.attempts = core.attempts
         core.failures.may_return = self.may_return
-        self._ended: dict[int, Task] = {}  # those of which attempts are still under way
-        self._chunks = ChunkIndex()
-        # Fetches under way: chunk and node -> tasks, in order.
+        self._ended: dict[int, Task] = {}  # ended tasks with attempts still under way
+        self._holders = TaskHolders(nodes, everywhere=everywhere)
+        self._chunks = self._holders.chunks
+        # Fetches under way: (chunk, node) -> tasks, in order.
         self._fetches: dict[tuple[str, str], list[int]] = {}
 
     def elapsed(self, now: float) -> float:
-        """Time from the first submission until now, or until the last task has ended, s."""
+        """Time from the first submission until now, or until the end of the last task, s."""
         return self._ledger.elapsed(now if self.tasks else None)
 
     @property
     def running(self) -> int:
-        """Number of unfinished tasks with one or more attempts."""
+        """Number of unfinished tasks with at least one attempt."""
         return sum(number in self.tasks for number in self.attempts.of)
 
     # Calls of users
@@ -95,7 +101,7 @@ class Coordinator:
             self._admit(task, now)
 
     def cancelled(self, number: int, now: float) -> None:
-        """Handle a cancellation; the task may have ended in the meantime."""
+        """Handle a cancellation; the task may already have ended."""
         task = self.tasks.get(number)
         if task is None:
             return
@@ -108,9 +114,10 @@ class Coordinator:
             self._stop_attempt(attempt)
 
     def may_return(self, number: int) -> bool:
-        """Whether a node that holds a task's chunk is being started again."""
+        """Whether a holder of a task's chunk is being restarted, or is silent."""
         task = self.tasks.get(number)
-        return task is not None and self._nodes.returns(self._names(task))
+        returning = self.core.rules.holder_grace > 0
+        return task is not None and self._holders.expected(task, returning=returning)
 
     # Time
 
@@ -132,10 +139,10 @@ class Coordinator:
         return min(self.core.next_deadline(now), self._stalls_at(now))
 
     def _stalls_at(self, now: float) -> float:
-        """Time at which tasks that the policy does not start are given up, s; mostly inf.
+        """Time at which waiting tasks are given up because the policy starts none, s; mostly inf.
 
-        It has `idle_grace` s from the last event, or from the time at which it wanted to be called
-        next when it was first asked; one that is called in vain again and again has no more.
+        That is `idle_grace` s after the last action or, if the policy asked for a tick, after its
+        deadline when first asked; a policy with many ticks in vain gets no further time.
         """
         if not self.core.stalled:
             return math.inf
@@ -145,21 +152,21 @@ class Coordinator:
         return (self._promised if waits else self._last_action) + self.core.rules.idle_grace
 
     def stop(self, now: float) -> None:
-        """Start nothing more: tasks that do not run are cancelled."""
+        """Start no more tasks, and cancel those that are not running."""
         self.stopping = True
         running = {here[0].start.task for here in self.attempts.at.values() if here}
         for number in [number for number in self.tasks if number not in running]:
             self.cancelled(number, now)
 
     def stop_running(self, now: float) -> None:
-        """Cancel the attempts that still run."""
+        """Cancel all running attempts."""
         for number in tuple(self.tasks):
             self.cancelled(number, now)
 
     # Events of the engine
 
     def on_engine_event(self, event: Event, now: float) -> None:
-        """Handle one event of the engine."""
+        """Handle an event of the engine."""
         match event:
             case Done():
                 self._done(event, now)
@@ -170,7 +177,7 @@ class Coordinator:
                 self._attempt_ended(number, Outcome.TIMED_OUT, Cause.TIMED_OUT, now)
             case Stopped(number):
                 attempt = self.attempts.get(number)
-                recalled = attempt is not None and attempt.began == math.inf
+                recalled = attempt and (attempt.withdrawn or attempt.began == math.inf)
                 outcome = Outcome.CANCELLED if recalled else Outcome.LOST
                 self._attempt_ended(number, outcome, Cause.STOPPED, now)
             case Holds(chunk, name):
@@ -179,20 +186,46 @@ class Coordinator:
                 self._update_holders(self._chunks.drop_holder(chunk, name), now)
             case Fetched():
                 self._fetched(event, now)
+            case _:
+                self._on_node_event(event, now)
+
+    def _on_node_event(
+        self, event: NodeUp | NodeLost | NodeGone | Silent | Answers, now: float
+    ) -> None:
+        match event:
             case NodeUp():
                 self._node_up(event, now)
             case NodeLost():
                 self._node_lost(event, now)
             case NodeGone(name, reason):
                 self._nodes.gone(name, reason)
+            case Silent(name):
+                self._fell_silent(name, now)
+            case Answers(name):
+                self._answers(name, now)
 
     def _raised(self, event: Raised, now: float) -> None:
         number = event.attempt
         self._set_error(number, raised, event.node, event.error, event.text)
-        if event.unread and (self._lost_holder(number) or self._busy_holder(number)):
-            self._attempt_ended(number, Outcome.LOST, Cause.UNREAD, now)
-        else:
-            self._attempt_ended(number, Outcome.RAISED, Cause.RAISED, now)
+        cause = self._unread(number) if event.unread else Cause.RAISED
+        outcome = Outcome.RAISED if cause is Cause.RAISED else Outcome.LOST
+        self._attempt_ended(number, outcome, cause, now)
+
+    def _unread(self, number: int) -> Cause:
+        """Return the cause of an attempt's failure to read its chunk.
+
+        A silent holder does not count against the task, which waits for it or reads elsewhere. If
+        the holder was lost, or is running a task, the task is retried a few times.
+        """
+        attempt = self.attempts.get(number)
+        if attempt is None:
+            return Cause.RAISED
+        task = self._task_of(attempt)
+        if self._holders.were_silent(task, attempt.given):
+            return Cause.STOPPED
+        busy = any(self.attempts.at.get(holder) for holder in self._holders.known(task))
+        lost = self._holders.were_lost(task, attempt.given)
+        return Cause.UNREAD if busy or lost else Cause.RAISED
 
     def _done(self, event: Done, now: float) -> None:
         attempt = self.attempts.get(event.attempt)
@@ -205,20 +238,20 @@ class Coordinator:
         try:
             if self.stopping:
                 self.attempts.end(server, task.number, now)
-            else:  # first of all, as the node waits for it
+            else:  # first, as the node is waiting for the next command
                 seconds = None if event.cold else event.seconds
                 self._act(self.core.finished(task.number, server, now, seconds), now)
-        finally:  # a result is one, even if nothing can be decided any more
+        finally:  # the result counts even if the core fails
             self._forget_if_last(task)
             started = max(now - event.seconds, attempt.given)
             self._ledger.finished(
-                task, attempt, self._names(task), started, now, event.value, cold=event.cold
+                task, attempt, self._holders.names(task), started, now, event.value, cold=event.cold
             )
 
     def _attempt_ended(self, number: int, outcome: Outcome, cause: Cause, now: float) -> None:
-        """Handle an attempt that ended without a result, and that nothing waits for."""
+        """Handle an attempt that ended without a result."""
         attempt = self.attempts.get(number)
-        if attempt is None:  # it was lost with its node before
+        if attempt is None:  # already lost with its node
             return
         task, server = self._task_of(attempt), attempt.start.server
         began = min(attempt.began, now)
@@ -245,21 +278,43 @@ class Coordinator:
     def _fetched(self, event: Fetched, now: float) -> None:
         fetch = event.chunk, event.node
         tasks = self._fetches.get(fetch)
-        if not tasks:  # its node was lost before
+        if not tasks:  # its node is already lost
             return
         task = tasks.pop(0)
         if not tasks:
             del self._fetches[fetch]
         if not self.stopping:
-            server, seconds = self._nodes.number(event.node), event.seconds
-            self._act(self.core.fetched(task, server, now, seconds if event.held else None), now)
+            server, seconds = self._nodes.number(event.node), event.seconds if event.held else None
+            known = self.tasks.get(task)
+            silent = known and self._holders.were_silent(known, now - event.seconds)
+            self._act(self.core.fetched(task, server, now, seconds, counts=not silent), now)
 
     def _node_up(self, event: NodeUp, now: float) -> None:
         server, rack = self._nodes.came_up(event.node)
         self._nodes.changed = now
         if not self.stopping:
             self._act(self.core.server_up(server, now, rack), now)
-            self._update_holders(self._touched_by(event.node.name), now)
+            self._update_holders(self._waiting_for(event.node.name), now)
+
+    def _fell_silent(self, name: str, now: float) -> None:
+        """Have a silent node's chunks read elsewhere; tasks without another holder wait for it."""
+        if self._nodes.fell_silent(name, now):
+            LOG.warning(
+                "node %s does not answer: it is stopped, or runs code that blocks all other "
+                "threads; until it answers, its data is read elsewhere, or tasks wait for it",
+                name,
+            )
+        server = self._nodes.number(name)
+        if not self.stopping and not self.attempts.at.get(server):
+            self._act(self.core.server_lost(server, now), now)  # it would start nothing, either
+        self._update_holders(self._affected_by(name), now)
+
+    def _answers(self, name: str, now: float) -> None:
+        if not self._nodes.answers(name) or self.stopping:
+            return
+        server = self._nodes.number(name)
+        self._act(self.core.server_up(server, now, self._nodes.rack(name)), now)
+        self._update_holders(self._affected_by(name), now)
 
     def _node_lost(self, event: NodeLost, now: float) -> None:
         name = event.name
@@ -280,13 +335,13 @@ class Coordinator:
                 self._end_if_last(task, now)
         else:
             self._act(self.core.server_lost(server, now), now)
-            if self._everywhere:  # some may be held by no node now
-                self._update_holders(self._touched_by(name), now)
+            if self._everywhere:  # some chunks may no longer have a holder
+                self._update_holders(self._waiting_for(name), now)
         for task in tasks:
             self._forget_if_last(task)
 
     def _end_if_last(self, task: Task, now: float) -> None:
-        """While stopping, end a task with its last attempt."""
+        """While stopping, end a task when its last attempt has ended."""
         if task.over or task.number in self.attempts.of:
             return
         self._leave(task, Outcome.CANCELLED)
@@ -296,15 +351,15 @@ class Coordinator:
             self._ledger.failed(task, task.error, now)
 
     def _update_holders(self, tasks: Iterable[int], now: float) -> None:
-        """Pass the new holders of the chunks of these tasks to the core."""
+        """Pass the present holders of these tasks' chunks to the core."""
         if self.stopping:
             return
         for task in [self.tasks[number] for number in tasks if number in self.tasks]:
             if task.engine_locates:
                 task.holders = tuple(self._engine.locations(task.chunk or ""))
-            # An action for one may have ended the next.
+            # An action for one task may have ended the next.
             if task.over is None and not task.anywhere:
-                self._act(self.core.holds(task.number, self._holders(task) or (), now), now)
+                self._act(self.core.holds(task.number, self._holders.servers(task) or (), now), now)
 
     # Actions of the core
 
@@ -329,7 +384,7 @@ class Coordinator:
     def _start(self, start: Start) -> None:
         task, node = self.tasks[start.task], self._nodes.names[start.server]
         attempt = self.attempts.find(start.server, start.task)
-        assert attempt is not None  # no event comes between a start and its action
+        assert attempt is not None  # no event is handled between a decision and its action
         task.attempts = attempt.nth
         task.future.node = node
         self._ledger.started(task, attempt)
@@ -339,18 +394,18 @@ class Coordinator:
             task.function.pickled,
             task.arguments,
             task.chunk,
-            self._names(task),
+            self._holders.to_ask(task, node),
             task.limit,
         )
         self._engine.run(node, work)
 
     def _fetch(self, number: int, server: int, now: float) -> None:
         task, node = self.tasks.get(number), self._nodes.names[server]
-        if task is None or task.chunk is None:  # an action before this one may have ended it
+        if task is None or task.chunk is None:  # an earlier action may have ended it
             self._act(self.core.fetched(number, server, now, None), now)
             return
         self._fetches.setdefault((task.chunk, node), []).append(number)
-        self._engine.fetch(node, task.chunk, self._names(task))
+        self._engine.fetch(node, task.chunk, self._holders.to_ask(task, node))
 
     def _stop_attempt(self, attempt: Attempt) -> None:
         self._engine.cancel(self._nodes.names[attempt.start.server], attempt.number)
@@ -363,55 +418,38 @@ class Coordinator:
         if task.engine_locates:
             task.holders = tuple(self._engine.locations(task.chunk or ""))
         self._chunks.add(task)
-        holders, function = self._holders(task), task.function.number
+        holders, function = self._holders.servers(task), task.function.number
         task.anywhere = holders is None
-        if holders == [] and self._engine.fixed:  # it would wait in vain
+        # It would wait forever.
+        if holders == [] and self._engine.fixed and not self._holders.known(task):
             error = no_holder(task.key, task.chunk, self._nodes.states(task.holders), None)
             self._leave(task, Outcome.CANCELLED)
             self._ledger.failed(task, error, now)
             return
-        if not task.engine_locates:  # the engine knows nodes whose `NodeUp` is on its way
+        if not task.engine_locates:  # the engine knows nodes before their `NodeUp` is handled
             self._nodes.warn_of_unknown(task.holders, self._until_it_joins)
         self._act(self.core.submitted(task.number, holders, now, task.job, function), now)
 
     def _until_it_joins(self) -> str:
-        """Describe the fate of tasks whose locations name no other node."""
+        """Describe what happens to tasks whose locations name no known node."""
         if self._engine.fixed:
             return ""
         if self._everywhere:
-            return "; until one of that name joins, its tasks run at any node"
+            return "; until a node of that name joins, its tasks run at any node"
         grace = self.core.rules.holder_grace
-        return f"; its tasks wait {grace:g} s for one of that name to join"
-
-    def _lost_holder(self, number: int) -> bool:
-        """Whether an attempt could not read its chunk because a holder was lost meanwhile."""
-        attempt = self.attempts.get(number)
-        if attempt is None:
-            return False
-        names = self._names(self._task_of(attempt))
-        return self._nodes.changed > attempt.given or not self._nodes.all_up(names)
-
-    def _busy_holder(self, number: int) -> bool:
-        """Whether a holder of an attempt's chunk runs a task.
-
-        It may do so in code that lets no other thread answer, and that is no fault of this task,
-        which waits for it again.
-        """
-        attempt = self.attempts.get(number)
-        if attempt is None:
-            return False
-        holders = self._nodes.known_of(self._names(self._task_of(attempt)))
-        return any(self.attempts.at.get(holder) for holder in holders)
+        return f"; its tasks wait {grace:g} s for a node of that name to join"
 
     def _given_up(self, task: Task, action: GiveUp) -> BaseException:
         if action.reason is Reason.QUARANTINED:
             return quarantined(task.key, [self._nodes.names[s] for s in action.servers], task.error)
         if action.reason is not Reason.NO_HOLDER:
             return given_up(task.key, action, task.error)
-        return no_holder(task.key, task.chunk, self._nodes.states(self._names(task)), task.error)
+        return no_holder(
+            task.key, task.chunk, self._nodes.states(self._holders.names(task)), task.error
+        )
 
     def _leave(self, task: Task, live: Outcome) -> None:
-        """Remove a task that has ended; `live` is the outcome of its attempts under way."""
+        """Remove an ended task; `live` is the outcome for its attempts still under way."""
         task.over = live
         del self.tasks[task.number]
         if task.number in self.attempts.of:
@@ -424,32 +462,14 @@ class Coordinator:
         return self.tasks.get(number) or self._ended[number]
 
     def _forget_if_last(self, task: Task) -> None:
-        """Forget an ended task with its last attempt."""
+        """Forget an ended task when its last attempt has ended."""
         if task.number not in self.attempts.of:
             self._ended.pop(task.number, None)
 
-    def _names(self, task: Task) -> tuple[str, ...]:
-        """Return the nodes that hold a task's chunk, up or not."""
-        return () if task.chunk is None else self._chunks.of(task.chunk, task.holders)
+    def _affected_by(self, name: str) -> list[int]:
+        """Return the tasks whose local servers change with a node's state."""
+        return [n for n, task in self.tasks.items() if self._holders.depends_on(task, name)]
 
-    def _holders(self, task: Task) -> list[int] | None:
-        """Return the servers at which a task is local; None: at all of them, whichever are up."""
-        if task.chunk is None:
-            return None
-        servers = self._nodes.known_of(self._names(task))
-        if not self._everywhere or self._nodes.up.intersection(servers):
-            return servers
-        return sorted(self._nodes.up) if servers else None
-
-    def _touched_by(self, name: str) -> list[int]:
-        """Return the waiting tasks whose local servers change now that a node has come or gone."""
-        return [
-            number
-            for number, task in self.tasks.items()
-            if number not in self.attempts.of and not task.anywhere and self._is_touched(task, name)
-        ]
-
-    def _is_touched(self, task: Task, name: str) -> bool:
-        names = self._names(task)
-        lacking = self._everywhere and not self._nodes.up.intersection(self._nodes.known_of(names))
-        return lacking or name in names
+    def _waiting_for(self, name: str) -> list[int]:
+        """Return the waiting tasks among those affected by a node."""
+        return [n for n in self._affected_by(name) if n not in self.attempts.of]

@@ -1,7 +1,7 @@
-"""The event loop: one thread that owns core and engine, and its queue, used by all others.
+"""Event loop: the one thread that owns core and engine, and the queue by which others reach it.
 
 Events of the engine and calls of users go through one queue and are handled in batches; time is
-`time.monotonic()`. A caller never waits for the loop, and the loop never for a caller.
+`time.monotonic()`. Submissions never wait for the loop, and the loop never waits for callers.
 """
 
 import math
@@ -15,14 +15,14 @@ from typing import Any, NamedTuple, TypeVar, final
 
 from isocline.dispatch.coordinator.coordinator import Coordinator
 from isocline.dispatch.engines.base import Engine, Event
-from isocline.dispatch.engines.common.errors import EngineError
+from isocline.dispatch.errors import EngineError
 from isocline.dispatch.submission.task import Task
 from isocline.dispatch.user_code_guard import words
 from isocline.errors import UsageError
 
 T = TypeVar("T")
 
-_BATCH = 256  # events, about 10 ms, between two looks at what is due
+_BATCH = 256  # events, about 10 ms, between two checks of deadlines
 
 
 class Cancelled(NamedTuple):
@@ -32,13 +32,13 @@ class Cancelled(NamedTuple):
 
 
 class Stop(NamedTuple):
-    """Request to end: when no task is left, or before."""
+    """Request to end, when no task is left or earlier."""
 
-    grace: float | None  # s for what runs, nothing else being started; None: until all is done
+    grace: float | None  # s for running tasks while no more are started; None: until all tasks end
 
 
 class Call(NamedTuple):
-    """Function to be called in the loop's thread."""
+    """Function to call in the loop's thread."""
 
     function: Callable[[], Any]
     answer: Future[Any]
@@ -46,15 +46,15 @@ class Call(NamedTuple):
 
 Command = Task | Cancelled | Stop | Call
 Begin = Callable[[Callable[[Event], None]], Coordinator]
-"""Starts the engine, which is to emit its events there."""
+"""Starts the engine, which emits its events by the argument."""
 
 
 @final
 class EventLoop:
-    """Loop that runs until it is stopped, or fails.
+    """Loop that runs until it is stopped or fails.
 
     Attributes:
-        failure: Exception that ended it prematurely.
+        failure: Exception that ended the loop prematurely.
     """
 
     def __init__(
@@ -63,18 +63,18 @@ class EventLoop:
         """Start the thread, and the engine in it.
 
         Args:
-            begin: Starts the engine; whatever it raises is raised here.
-            engine: Closed at the end, in any case.
-            refuse: Ends a task that came after the end, with the failure given.
+            begin: Starts the engine; its exceptions are raised here.
+            engine: Engine, which is always closed at the end.
+            refuse: Called with a task submitted after the end, and the loop's failure.
         """
         self.failure: Exception | None = None
         self._engine = engine
         self._refuse = refuse
         self._queue: SimpleQueue[Command | Event] = SimpleQueue()
         self._over = False
-        self._stopping = False  # when no task is left
+        self._stopping = False  # whether to end when no task is left
         self._ended = threading.Event()
-        self._deadline = math.inf  # of what runs, once nothing more is started
+        self._deadline = math.inf  # for running tasks, once no more are started
         self._begun: Future[Coordinator] = Future()
         self._thread = threading.Thread(
             target=self._main, args=(begin,), name="isocline-driver", daemon=True
@@ -83,22 +83,26 @@ class EventLoop:
         try:
             self.coordinator = self._begun.result()
         except BaseException:
-            self.put(Stop(0.0))  # Ctrl-C while it begins
+            self.put(Stop(0.0))  # Ctrl-C during the start
             raise
 
     def put(self, item: Command | Event) -> None:
-        """Put an item into the queue; any thread may call this, and it returns at once."""
+        """Put an item into the queue; returns at once, in any thread."""
         self._queue.put(item)
-        if self._over:  # the loop may have looked into the queue for the last time before
+        if self._over:  # the loop may have emptied its queue for the last time
             self._refuse_rest()
 
     def call(self, function: Callable[[], T]) -> T:
-        """Call `function` in the loop's thread or, once that has ended, in this one."""
+        """Call `function` in the loop's thread, or in this one if that has ended."""
         if threading.current_thread() is self._thread:
             return function()
+        return self.later(function).result()
+
+    def later(self, function: Callable[[], T]) -> Future[T]:
+        """Call `function` like `call`, without waiting for it."""
         answer: Future[T] = Future()
         self.put(Call(function, answer))
-        return answer.result()
+        return answer
 
     @property
     def over(self) -> bool:
@@ -111,11 +115,11 @@ class EventLoop:
         self._ended.wait()
 
     def require_other_thread(self, what: str) -> None:
-        """Raise UsageError in the loop's own thread, which would wait for itself."""
+        """Raise UsageError if called in the loop's own thread, which would wait for itself."""
         if threading.current_thread() is self._thread:
             raise UsageError(
                 f"{what}: waits for the scheduler in the scheduler's own thread, which unpickles "
-                "results; do so in a callback or in a thread of your own"
+                "results; wait in a callback or in another thread"
             )
 
     def _main(self, begin: Begin) -> None:
@@ -129,7 +133,7 @@ class EventLoop:
         self._begun.set_result(coordinator)
         try:
             self._work(coordinator)
-        except BaseException as error:  # of any kind: no caller may wait for ever
+        except BaseException as error:  # of any kind, as no caller may wait forever
             self.failure = _failure(error)
         finally:
             self._end(coordinator)
@@ -146,7 +150,7 @@ class EventLoop:
                 coordinator.stop_running(now)
 
     def _batch(self, coordinator: Coordinator, patience: float) -> None:
-        """Handle the contents of the queue, after waiting for its first item."""
+        """Wait up to `patience` s for an item, and handle all in the queue, up to a limit."""
         with suppress(Empty):
             event = self._queue.get(timeout=min(max(patience, 0.0), threading.TIMEOUT_MAX))
             for _ in range(_BATCH):
@@ -185,7 +189,7 @@ class EventLoop:
         self._ended.set()
 
     def _refuse_rest(self) -> None:
-        """End all that is still in the queue; several threads may do so at the same time."""
+        """End everything still in the queue; several threads may do so at a time."""
         with suppress(Empty):
             while True:
                 event = self._queue.get_nowait()
@@ -196,7 +200,7 @@ class EventLoop:
 
 
 def _failure(error: BaseException) -> Exception:
-    """Return the exception that ended the loop, as an error that ends nothing else."""
+    """Wrap the exception that ended the loop in one that is safe to raise elsewhere."""
     if isinstance(error, Exception):
         return error
     failure = EngineError(f"the scheduler failed: {words(error)}")

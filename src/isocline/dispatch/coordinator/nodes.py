@@ -1,7 +1,8 @@
-"""Nodes by name and number, and their states."""
+"""Names, numbers and states of nodes."""
 
 import difflib
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import final
 
@@ -9,19 +10,20 @@ from isocline.dispatch.engines.base import Node
 from isocline.dispatch.log import LOG
 from isocline.dispatch.user_code_guard import printable
 
-_SHOWN = 12  # names of nodes in one message
-_MOST_WARNED = 8  # names in locations that no node has
+_SHOWN = 12  # names of nodes per message
+_MOST_WARNED = 8  # warnings of unknown names in locations
 
 
 @final
 class Nodes:
-    """Numbers of all nodes ever seen; a lost node keeps its number.
+    """Registry of all nodes; a lost node keeps its number.
 
     Attributes:
         names: Names by number.
         known: Nodes that are or were up, by number.
         up: Numbers of the nodes that are up.
         changed: Time at which a node last came up or was lost, s.
+        losses: Number of losses by name.
     """
 
     def __init__(self) -> None:
@@ -29,62 +31,88 @@ class Nodes:
         self.known: dict[int, Node] = {}
         self.up: set[int] = set()
         self.changed = -math.inf
-        self._down: dict[str, str] = {}  # why, of those that are not up
+        self.losses: Counter[str] = Counter()
+        self._last_loss: dict[str, str] = {}  # reason for each node's last loss
+        self._down: dict[str, str] = {}  # reason, for nodes that are down
         self._returning: set[str] = set()
-        self._warned: set[str] = set()  # names that no node had
+        self._silent: dict[str, float] = {}  # for silent nodes, the time since when, s
+        self._last_silent: dict[str, float] = {}  # time at which each was last found silent, s
+        self._warned: set[str] = set()  # unknown names already warned of
         self._number: dict[str, int] = {}
         self._rack: dict[str | None, int] = {}
 
     def came_up(self, node: Node) -> tuple[int, int]:
-        """Register a node; returns its number and its rack's. Nodes without rack share one."""
+        """Register a node; returns its number and its rack's. Nodes without a rack share one."""
         server = self._number.setdefault(node.name, len(self.names))
         if server == len(self.names):
             self.names.append(node.name)
         self.up.add(server)
         self._down.pop(node.name, None)
         self._returning.discard(node.name)
+        self._silent.pop(node.name, None)
         self.known[server] = node
         return server, self._rack.setdefault(node.rack, len(self._rack))
 
     def lost(self, name: str, reason: str = "", *, returns: bool = False) -> int:
-        """Register a lost node; returns its number. `returns`: it is being started again."""
+        """Register a lost node; returns its number. `returns`: whether it is being restarted."""
         server = self._number[name]
         self.up.discard(server)
-        self._down[name] = reason
+        self._down[name] = self._last_loss[name] = reason
+        self.losses[name] += 1
+        self._silent.pop(name, None)
         if returns:
             self._returning.add(name)
         return server
 
     def gone(self, name: str, reason: str) -> None:
-        """Register that a lost node is not expected any more."""
+        """Register that a lost node is no longer expected back."""
         self._down[name] = reason
         self._returning.discard(name)
 
+    def fell_silent(self, name: str, now: float) -> bool:
+        """Register a silent node; returns whether this is new."""
+        known = name in self._last_silent
+        self._silent.setdefault(name, now)
+        self._last_silent[name] = now
+        return not known
+
+    def answers(self, name: str) -> bool:
+        """Register a sign of life of a node; returns whether it was silent."""
+        return self._silent.pop(name, None) is not None
+
+    def is_silent(self, name: str) -> bool:
+        """Whether a node is silent."""
+        return name in self._silent
+
+    def were_silent(self, names: Iterable[str], since: float) -> bool:
+        """Whether one of these nodes was found silent since that time, s."""
+        return any(self._last_silent.get(name, -math.inf) >= since for name in names)
+
     def returns(self, names: Iterable[str]) -> bool:
-        """Whether one of these nodes is being started again."""
+        """Whether one of these nodes is being restarted."""
         return not self._returning.isdisjoint(names)
 
     def all_up(self, names: Iterable[str]) -> bool:
-        """Whether all of these nodes are up; unknown ones do not count."""
+        """Whether all of these nodes are up; unknown names are ignored."""
         return self._down.keys().isdisjoint(names)
 
     def unknown(self, names: Iterable[str]) -> list[str]:
-        """Return the names that no node has or had."""
+        """Return the names that no node has ever had."""
         return [name for name in names if name not in self._number]
 
     def warn_of_unknown(self, names: Iterable[str], fate: Callable[[], str]) -> None:
-        """Warn once of each name that no node has or had; `fate` describes that of its tasks."""
+        """Warn once of each name that no node has ever had; `fate` describes its tasks' fate."""
         for name in self.unknown(names):
             if name in self._warned or len(self._warned) > _MOST_WARNED:
                 continue
             self._warned.add(name)
             if len(self._warned) > _MOST_WARNED:
-                LOG.warning("locations: there are more names that no node has")
+                LOG.warning("locations: there are further unknown names of nodes")
             else:
                 LOG.warning("locations: %s%s", self.states([name]), fate())
 
     def states(self, names: Iterable[str]) -> str:
-        """Describe the states of these nodes, with a remedy for names that no node has."""
+        """Describe the states of these nodes, with a remedy for unknown names."""
         said = [f"{name} is {self._state(name)}" for name in names if name in self._number]
         for name in self.unknown(names):
             near = difflib.get_close_matches(name, self.names, n=1)
@@ -95,17 +123,25 @@ class Nodes:
             said.append(f"the nodes are {', '.join(self.names[:_SHOWN])}{more}")
         return "; ".join(said)
 
+    def reason(self, name: str) -> str:
+        """Return the reason why a node is down or was last lost; empty if unknown."""
+        return self._down.get(name) or self._last_loss.get(name, "")
+
     def _state(self, name: str) -> str:
         reason = self._down.get(name)
         if reason is None:
-            return "up"
+            return "up, but does not answer" if name in self._silent else "up"
         return f"down ({reason})" if reason else "down"
 
     def number(self, name: str) -> int:
         """Return the number of a node that is or was up."""
         return self._number[name]
 
+    def rack(self, name: str) -> int:
+        """Return the number of the rack of a node that is or was up."""
+        return self._rack[self.known[self._number[name]].rack]
+
     def known_of(self, names: Iterable[str]) -> list[int]:
-        """Return the numbers of those of these nodes that are or were up, each once."""
+        """Return the distinct numbers of these nodes, without those that never came up."""
         numbers = [self._number[name] for name in names if name in self._number]
         return list(dict.fromkeys(numbers))

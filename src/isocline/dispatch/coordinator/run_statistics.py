@@ -1,4 +1,4 @@
-"""Statistics of a run at one moment."""
+"""Statistics of a run at a given moment."""
 
 from dataclasses import asdict, dataclass
 from typing import Any, final
@@ -7,34 +7,38 @@ from isocline.dispatch.coordinator.coordinator import Coordinator
 from isocline.dispatch.coordinator.nodes import Nodes
 from isocline.dispatch.coordinator.task_ledger import TaskLedger
 from isocline.dispatch.telemetry.records import LEVELS, Outcome
+from isocline.record import in_notebook
 
 
 @final
 @dataclass(frozen=True)
 class RunStatistics:
-    """Counts of tasks since the scheduler began."""
+    """Counts of tasks since the scheduler started."""
 
-    elapsed: float  # s from the first submission to now, or to the last end
+    elapsed: float  # s from the first submission until now, or until the last task ended
     waiting: int
-    running: int  # at a node, pipelined ones included
+    running: int  # at nodes, including pipelined tasks
     finished: int
-    resumed: int  # whose results the journal had
+    resumed: int  # with results from the journal
     failed: int
     cancelled: int
-    levels: dict[str, int]  # tasks whose function has returned, by level
-    attempts: dict[str, int]  # attempts that have ended, by outcome
-    nodes: int  # that are up
-    unwritten: int  # rows that wait for the journal
-    copies: int = 0  # of slow tasks, started elsewhere beside them
-    copies_first: int = 0  # of these, done before the slow one
+    levels: dict[str, int]  # tasks whose function returned, by level
+    attempts: dict[str, int]  # ended attempts, by outcome
+    nodes: int  # nodes that are up
+    unwritten: int  # rows not yet in the journal
+    copies: int = 0  # copies started of slow tasks
+    copies_first: int = 0  # of these, finished before the first attempt
+
+    def _repr_html_(self) -> str:
+        return in_notebook("statistics_html", self)
 
     @property
     def ended(self) -> int:
-        """Number of tasks that have ended, in whatever way."""
+        """Number of tasks that have ended in any way."""
         return self.finished + self.resumed + self.failed + self.cancelled
 
     def share(self, level: str) -> float:
-        """Share of the tasks that returned which ran at this level; nan before the first."""
+        """Share of this level among tasks whose function returned; nan before the first."""
         returned = sum(self.levels.values())
         return self.levels[level] / returned if returned else float("nan")
 

@@ -1,9 +1,9 @@
-"""Outcomes of tasks and attempts: futures set, records kept, the journal written."""
+"""Ledger of tasks: sets futures, keeps records, and writes the journal."""
 
 import math
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Sequence
-from typing import Any, final
+from typing import Any, NamedTuple, final
 
 from isocline.dispatch.coordinator.nodes import Nodes
 from isocline.dispatch.core.attempts import Attempt
@@ -13,8 +13,17 @@ from isocline.dispatch.journal.identity import with_data
 from isocline.dispatch.journal.journal import Journal, Row
 from isocline.dispatch.submission.task import Task
 from isocline.dispatch.telemetry.demand import Demand
-from isocline.dispatch.telemetry.records import LEVELS, Outcome, Ran, Records
+from isocline.dispatch.telemetry.records import LEVELS, AttemptRecord, Outcome, Records
 from isocline.dispatch.user_code_guard import Caught, words
+
+_MOST_FAILURES = 100  # most recent failures kept in memory
+
+
+class TaskFailure(NamedTuple):
+    """A task that ended with an error."""
+
+    key: str
+    error: str  # type and text
 
 
 @final
@@ -24,26 +33,33 @@ class TaskLedger:
     Attributes:
         records: Records of attempts.
         demand: Counts of tasks by holders and nodes.
-        ended: Number of tasks by the way in which they ended.
+        ended: Numbers of ended tasks by outcome.
+        failures: Most recent tasks that ended with an error.
     """
 
     def __init__(
         self, nodes: Nodes, records: Records, journal: Journal | None, began: float, unix: float
     ) -> None:
-        """Make an empty ledger; `unix` is the Unix time, s, at `began`."""
+        """Initialise an empty ledger; `unix` is the Unix time, s, at `began`."""
         self.records = records
         self.demand = Demand()
         self.ended: Counter[Outcome] = Counter()
+        self.failures: deque[TaskFailure] = deque(maxlen=_MOST_FAILURES)
         self._nodes = nodes
         self._journal = journal
         self._began = began
         self._to_unix = unix - began
-        self._first, self._last = math.inf, -math.inf  # when a task came, and when one ended
+        self._first, self._last = math.inf, -math.inf  # first submission, last end
 
     @property
     def unwritten(self) -> int:
-        """Number of rows that wait for the journal."""
+        """Number of rows not yet in the journal."""
         return self._journal.unwritten if self._journal else 0
+
+    @property
+    def failed_tasks(self) -> int:
+        """Number of tasks that ended with an error."""
+        return self.ended[Outcome.GIVEN_UP]
 
     def submitted(self, now: float) -> None:
         """Record a submitted task."""
@@ -51,11 +67,11 @@ class TaskLedger:
         self._last = max(self._last, now)
 
     def elapsed(self, until: float | None) -> float:
-        """Time from the first submission until `now`, s; None: until the last task has ended."""
+        """Time from the first submission to `until`, or with None to the last end of a task, s."""
         return max((self._last if until is None else until) - self._first, 0.0)
 
     def started(self, task: Task, attempt: Attempt) -> None:
-        """Record an attempt that was given to its node."""
+        """Record an attempt that was sent to its node."""
         if self._journal:
             self._note(task, "started", attempt, attempt.given)
 
@@ -69,11 +85,11 @@ class TaskLedger:
         *,
         cold: bool = False,
     ) -> None:
-        """Record an attempt that has ended; its task may go on elsewhere."""
+        """Record the end of an attempt; its task may continue elsewhere."""
         if outcome is not Outcome.FINISHED:
             self.demand.lost_seconds += now - started
         self.records.add(
-            Ran(
+            AttemptRecord(
                 task.key,
                 self._nodes.names[attempt.start.server],
                 LEVELS[attempt.start.level],
@@ -99,7 +115,7 @@ class TaskLedger:
         *,
         cold: bool,
     ) -> None:
-        """Set a task's result; `holders` held its chunk; `cold` as in `Done`."""
+        """Set a task's result; `holders` held its chunk, `cold` is as in `Done`."""
         level, node = LEVELS[attempt.start.level], self._nodes.names[attempt.start.server]
         self._end(Outcome.FINISHED, now)
         self.attempt_ended(task, attempt, Outcome.FINISHED, started, now, cold=cold)
@@ -113,7 +129,7 @@ class TaskLedger:
         _give(task, unpickled(task.key, "its result", value))
 
     def resumed(self, task: Task, value: bytes, now: float) -> bool:
-        """Set a task's result from an earlier run; returns False if that is unreadable."""
+        """Set a task's result from an earlier run; returns False if it is unreadable."""
         result = unpickled(task.key, "its result", value)
         if isinstance(result, Caught):
             return False
@@ -126,8 +142,10 @@ class TaskLedger:
         """End a task with an error."""
         self._end(Outcome.GIVEN_UP, now)
         self._not_started(task, Outcome.GIVEN_UP, now)
+        text = words(error)
+        self.failures.append(TaskFailure(task.key, text))
         if self._journal:
-            self._note(task, "failed", None, now, now, text=words(error))
+            self._note(task, "failed", None, now, now, text=text)
         fail(task.future, error)
 
     def cancelled(self, task: Task, now: float) -> None:
@@ -143,10 +161,10 @@ class TaskLedger:
         self._last = max(self._last, now)
 
     def _not_started(self, task: Task, outcome: Outcome, now: float) -> None:
-        """Record a task that has ended, if no attempt at it does."""
+        """Record an ended task that never had an attempt."""
         if task.attempts == 0:
             at, submitted = now - self._began, task.submitted - self._began
-            self.records.add(Ran(task.key, "", "", "", submitted, at, at, 0, outcome))
+            self.records.add(AttemptRecord(task.key, "", "", "", submitted, at, at, 0, outcome))
 
     def _note(
         self,
@@ -179,7 +197,7 @@ class TaskLedger:
 
 
 def refuse(task: Task, failure: BaseException | None) -> None:
-    """End a task that came too late, or with the error that ended the scheduler."""
+    """End a task that was submitted too late, or with the scheduler's failure."""
     why = "the scheduler was closed"
     if failure is not None:
         why = f"the scheduler failed: {words(failure)}"

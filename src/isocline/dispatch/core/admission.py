@@ -1,18 +1,27 @@
 """Admission of tasks to the policy state, new or requeued, and their removal from it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from isocline.dispatch.actions import Action, Cancel, Fetch
-from isocline.dispatch.core.kernels.state import REQUEUE_PREFETCHED, SUBMITTED, UNQUEUE
+from isocline.dispatch.core.attempts import Attempt
+from isocline.dispatch.core.kernels.state import (
+    FINISHED,
+    RELIEVE,
+    REQUEUE_PREFETCHED,
+    START_COPY,
+    SUBMITTED,
+    UNQUEUE,
+)
 from isocline.dispatch.core.starts import pipeline, starts
 from isocline.dispatch.core.state import State
 from isocline.dispatch.core.unplaceable import TaskSpec
+from isocline.policies.scheduling.state.tasks import NONE
 
 
 def admit(
     state: State, spec: TaskSpec, holders: Sequence[int], now: float, how: int = SUBMITTED
 ) -> list[Action]:
-    """Add a waiting task, which may start; without a holder that is up it is unplaceable.
+    """Admit a task, which may start at once; without a holder that is up it is unplaceable.
 
     `how` is SUBMITTED, REQUEUE or REQUEUE_PREFETCHED of `kernels.state`.
     """
@@ -27,21 +36,67 @@ def admit(
 
 
 def after_enqueue(state: State, local: Sequence[int], now: float) -> list[Action]:
-    """Do what follows the admission of a task to which these servers are local."""
+    """Do further work after the admission of a task that is local to these servers."""
     actions = starts(state, now)
-    fetches = begin_fetches(state, now)
+    others = begin_fetches(state, now)
+    if not actions and state.attempts.copies:
+        others += _take_from_copies(state, local, now)
     if state.learning.pipelining_gap and not actions:
         for server in local:
             actions += pipeline(state, server, now)
-    return actions + fetches
+    return actions + others
+
+
+def _take_from_copies(state: State, local: Sequence[int], now: float) -> list[Action]:
+    """Let a newly admitted task take a copy's server: a local one or, if none is idle, any.
+
+    Remote servers are much alike to a policy: if one takes nothing, no other is tried.
+    """
+    copies = state.attempts.copies
+    ask = [copies[server] for server in local if server in copies]
+    if not state.policy_state.idles():
+        ask += [copy for copy in copies.values() if copy not in ask][:1]
+    actions: list[Action] = []
+    for copy in ask:
+        actions += give_way(state, copy, now)
+        if copy.withdrawn:
+            break
+    return actions
+
+
+def give_way(state: State, copy: Attempt, now: float, queue: int = NONE) -> list[Action]:
+    """Let a copy's server take a task as if it were idle, which cancels the copy.
+
+    The policy chooses the task, if any; with `queue`, it is the first of that queue. The copy runs
+    on if no task is taken, or if it is the only attempt left at its task.
+    """
+    arrays, task, server = state.policy_state, copy.start.task, copy.start.server
+    if copy.withdrawn or task not in state.row or state.attempts.serve(task) < 2:
+        return []
+    arrays.event(FINISHED, server, 0, now)
+    actions, fetches = starts(state, now), arrays.fetches()
+    if not actions and queue != NONE:
+        arrays.event(RELIEVE, server, queue)
+        actions = starts(state, now)
+    if actions:
+        state.attempts.withdraw(copy)
+        actions = [Cancel(task, server), *actions]
+    else:
+        arrays.event(START_COPY, server, copy.row)
+    return actions + _begin(state, fetches, now)
 
 
 def begin_fetches(state: State, now: float) -> list[Action]:
-    """Register the fetches that begin with the last event."""
+    """Register the fetches that the last event begins."""
+    return _begin(state, state.policy_state.fetches(), now)
+
+
+def _begin(state: State, fetches: Iterable[tuple[int, ...]], now: float) -> list[Action]:
+    """Register fetches: server and row of each."""
     actions: list[Action] = []
-    for server, row in state.policy_state.fetches():
+    for server, row in fetches:
         task = state.policy_state.task_of[row]
-        if task in state.anywhere:  # it has no data, so it is local there, too
+        if task in state.anywhere:  # a task without data is local there, too
             state.policy_state.skip_fetch(server)
             actions += admit(state, unqueue(state, row), (), now, REQUEUE_PREFETCHED)
             continue
@@ -53,7 +108,7 @@ def begin_fetches(state: State, now: float) -> list[Action]:
 
 
 def unqueue(state: State, row: int) -> TaskSpec:
-    """Take a waiting task out of the policy state."""
+    """Remove a waiting task from the policy state."""
     spec, _ = state.policy_state.spec(row)
     state.policy_state.event(UNQUEUE, 0, row)
     state.waiting -= 1
@@ -61,7 +116,7 @@ def unqueue(state: State, row: int) -> TaskSpec:
 
 
 def end_task(state: State, task: int) -> list[Action]:
-    """Remove a task that is no longer wanted; returns cancellations of its attempts."""
+    """Remove a task that is no longer wanted; returns the cancellations of its attempts."""
     if task in state.unplaceable:
         job = state.unplaceable.take(task).job
     else:
@@ -73,4 +128,5 @@ def end_task(state: State, task: int) -> list[Action]:
     state.anywhere.discard(task)
     state.prefetch.forget(task)
     state.attempts.forget(task)
-    return [Cancel(task, attempt.start.server) for attempt in state.attempts.of.get(task, ())]
+    attempts = state.attempts.of.get(task, ())
+    return [Cancel(task, one.start.server) for one in attempts if not one.withdrawn]

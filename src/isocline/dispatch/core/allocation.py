@@ -1,4 +1,4 @@
-"""Allocation of the core's arrays: their initial state, growth and compaction."""
+"""Allocation of the core's arrays: initial state, growth and compaction."""
 
 import numpy as np
 import numpy.typing as npt
@@ -11,41 +11,41 @@ from isocline.dispatch.core.kernels.state import (
     START_FACTS,
     KernelState,
 )
-from isocline.policies.scheduling.called import called
+from isocline.policies.scheduling.by_address import rules_by_address
 from isocline.policies.scheduling.contract import ClusterSetting, ClusterView, SchedulingPolicy
 from isocline.policies.scheduling.own_rules import (
-    grade_of,
     memory_of,
     option_of,
+    queue_levels_of,
     queues_of,
     rules_of,
     winner_of,
 )
 from isocline.policies.scheduling.state.columns import COLUMNS, COLUMNS_WITH_RACKS, IDLE, SERVING
-from isocline.policies.scheduling.state.fair_share import FairShare, least_served
-from isocline.policies.scheduling.state.idle_servers import everyone
-from isocline.policies.scheduling.state.longest_queue import NO_ORDER, all_zero
+from isocline.policies.scheduling.state.fair_share import FairShare, least_served_first
+from isocline.policies.scheduling.state.idle_servers import all_idle
+from isocline.policies.scheduling.state.longest_queue import NO_ORDER, zero_keys
 from isocline.policies.scheduling.state.tasks import (
+    CAPACITY,
     FIRST_TASKS,
     FREE,
     HIGH,
     LEFT,
     LOW,
     NONE,
-    ROOM,
     START,
     USED,
     Lists,
     Tasks,
     empty_lists,
-    no_tasks,
+    empty_tasks,
     with_more_tasks,
 )
 from isocline.policies.scheduling.state.transitions import SchedulerState
 
 IndexArray = npt.NDArray[np.int64]
 
-FIRST_WIDTH = 3  # holders for which there is space at each task
+FIRST_WIDTH = 3  # initial space for holders of each task
 LEAST_ENTRIES = 1 << 12
 LEAST_RING = 4
 
@@ -56,15 +56,15 @@ def empty_view(setting: ClusterSetting, policy: SchedulingPolicy) -> ClusterView
     queues = queues_of(policy, setting)
     columns = np.zeros((queues, COLUMNS if racks == 1 else COLUMNS_WITH_RACKS), np.int32)
     columns[:, SERVING] = IDLE
-    tasks: Tasks = no_tasks(FIRST_TASKS, np.zeros(0, np.int32), FIRST_WIDTH)
+    tasks: Tasks = empty_tasks(FIRST_TASKS, np.zeros(0, np.int32), FIRST_WIDTH)
     return ClusterView(
         columns=columns,
         rack=rack,
         racks=racks,
         rate=setting.rate.copy(),
         option=option_of(policy, setting),
-        idle=everyone(columns, rack, racks),
-        longest=all_zero(rack, racks) if policy.keeps_longest(setting) else NO_ORDER,
+        idle=all_idle(columns, rack, racks),
+        longest=zero_keys(rack, racks) if policy.keeps_longest(setting) else NO_ORDER,
         tasks=tasks,
         lists=empty_lists(queues, FIRST_TASKS),
         memory=memory_of(policy, setting),
@@ -73,21 +73,21 @@ def empty_view(setting: ClusterSetting, policy: SchedulingPolicy) -> ClusterView
 
 
 def empty_state(setting: ClusterSetting, policy: SchedulingPolicy) -> SchedulerState:
-    """Policy state of one job that was not served yet."""
+    """Policy state with one job that has not been served."""
     return SchedulerState(
-        rules=called(rules_of(policy, setting)),
-        grade=grade_of(policy, setting),
+        rules=rules_by_address(rules_of(policy, setting)),
+        queue_levels=queue_levels_of(policy, setting),
         binds=policy.binds,
         counts_service=policy.counts_service,
-        keeps=True,
+        keeps_tasks=True,
         by_data=True,
-        turn=least_served,
-        turns=FairShare(np.zeros(1), np.ones(1), np.zeros(1, np.int64)),
+        bring_next=least_served_first,
+        fair_share=FairShare(np.zeros(1), np.ones(1), np.zeros(1, np.int64)),
     )
 
 
 def empty_kernel_state(setting: ClusterSetting) -> KernelState:
-    """Kernel state without pipelined tasks and fetches, with one function."""
+    """Kernel state without pipelined tasks or fetches, with one function."""
     return KernelState(
         pipelined=np.full(setting.size, NONE, np.int32),
         described=np.zeros(4 + MOST_HOLDERS, np.int64),
@@ -103,29 +103,29 @@ def empty_kernel_state(setting: ClusterSetting) -> KernelState:
 
 
 def doubled(tasks: Tasks, lists: Lists, width: int) -> Tasks:
-    """Return arrays for twice as many tasks; free rows stay free."""
-    room, left = tasks.fact.shape[0], int(lists.mark[LEFT])
+    """Return arrays with space for twice as many tasks; free rows stay free."""
+    capacity, left = tasks.fact.shape[0], int(lists.mark[LEFT])
     more = with_more_tasks(tasks, lists, width)
-    more.fact[:room, FREE + 1 :] = tasks.fact[:, FREE + 1 :]
-    more.fact[room : room + left, FREE] = tasks.fact[:left, FREE]
-    lists.mark[LEFT] = room + left
+    more.fact[:capacity, FREE + 1 :] = tasks.fact[:, FREE + 1 :]
+    more.fact[capacity : capacity + left, FREE] = tasks.fact[:left, FREE]
+    lists.mark[LEFT] = capacity + left
     return more
 
 
 def widened(tasks: Tasks, width: int) -> Tasks:
-    """Return arrays for more holders of each task."""
-    room = tasks.fact.shape[0]
-    wider = no_tasks(room, tasks.holders, width)
+    """Return arrays with space for more holders of each task."""
+    capacity = tasks.fact.shape[0]
+    wider = empty_tasks(capacity, tasks.holders, width)
     wider.fact[:, HIGH] = wider.fact[:, LOW] + tasks.fact[:, HIGH] - tasks.fact[:, LOW]
     wider.fact[:, HIGH + 1 :] = tasks.fact[:, HIGH + 1 :]
     wider.time[:] = tasks.time
-    rows = tasks.holders.reshape(room, -1)
-    wider.holders.reshape(room, width)[:, : rows.shape[1]] = rows
+    rows = tasks.holders.reshape(capacity, -1)
+    wider.holders.reshape(capacity, width)[:, : rows.shape[1]] = rows
     return wider
 
 
 def relisted(view: ClusterView, jobs: int, binds: bool) -> ClusterView:
-    """Drop list entries of tasks that no longer wait, and leave as much space again in every list.
+    """Drop list entries of tasks that no longer wait, and leave as much free space in every list.
 
     With `jobs` > 0 each job has lists as well; missing ones are filled.
     """
@@ -147,12 +147,12 @@ def relisted(view: ClusterView, jobs: int, binds: bool) -> ClusterView:
 
 
 def _lists_for(live: IndexArray, left: int) -> Lists:
-    """Empty lists with twice the space of their contents, and an arena with as much again."""
-    room = np.maximum(LEAST_RING, 1 << np.ceil(np.log2(2 * live + 2)).astype(np.int64))
+    """Empty lists with space for twice `live`, and an arena with as much free space again."""
+    capacity = np.maximum(LEAST_RING, 1 << np.ceil(np.log2(2 * live + 2)).astype(np.int64))
     ring = np.zeros((live.size, 4), np.int32)
-    ring[:, ROOM] = room
-    ring[:, START] = np.cumsum(room) - room
-    used = int(room.sum())
+    ring[:, CAPACITY] = capacity
+    ring[:, START] = np.cumsum(capacity) - capacity
+    used = int(capacity.sum())
     mark = np.zeros(3, np.int64)
     mark[LEFT], mark[USED] = left, used
     return Lists(ring, np.zeros(max(2 * used, LEAST_ENTRIES), np.int32), mark)

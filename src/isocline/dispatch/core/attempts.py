@@ -1,10 +1,11 @@
-"""Registry of attempts: the only one, read by the coordinator as well."""
+"""Registry of all attempts, also used by the coordinator."""
 
 import math
 from dataclasses import dataclass
 from typing import final
 
 from isocline.dispatch.actions import Start
+from isocline.policies.scheduling.state.tasks import NONE
 
 
 @final
@@ -12,15 +13,18 @@ from isocline.dispatch.actions import Start
 class Attempt:
     """Attempt at a task on a server, from its start until its end is reported. Times are in s."""
 
-    number: int  # used once
-    nth: int  # of the attempts at its task, from 1
+    number: int  # unique
+    nth: int  # number among the attempts at its task, from 1
     start: Start
-    row: int  # its task's, in the policy state
-    job: int  # its job's row there
+    row: int  # row of its task in the policy state; NONE once it is withdrawn
+    job: int  # row of its job there
     function: int
-    level: int  # as measured: LOCAL where the data was prefetched, unlike `start.level`
-    given: float  # when it was decided
-    began: float  # when its turn came at the server; inf while it is pipelined
+    level: int  # for measurements: LOCAL if the data was prefetched, unlike `start.level`
+    given: float  # time of the decision
+    began: float  # time of its turn at the server; inf while another attempt is there
+    ahead: bool  # pipelined behind an attempt that the policy state has at the server
+    withdrawn: bool = False  # a copy that has left the policy state but not ended
+    copied: float = 0.0  # s for which it had run when it was last copied
 
 
 @final
@@ -28,16 +32,19 @@ class Attempts:
     """All attempts under way, by number, by server and by task.
 
     Attributes:
-        at: Attempts by server that is up: the running one, then the pipelined one.
+        at: Attempts at each server that is up: the running one, then the pipelined one or the one
+            that follows a withdrawn copy.
         of: Attempts by task.
+        copies: Copies by server, without withdrawn ones.
     """
 
     def __init__(self) -> None:
         self.at: dict[int, list[Attempt]] = {}
         self.of: dict[int, list[Attempt]] = {}
+        self.copies: dict[int, Attempt] = {}
         self._last = 0
         self._by_number: dict[int, Attempt] = {}
-        self._begun: dict[int, int] = {}  # task -> attempts ever, until `forget`
+        self._begun: dict[int, int] = {}  # task -> number of attempts so far, until `forget`
 
     def __len__(self) -> int:
         return len(self._by_number)
@@ -45,37 +52,53 @@ class Attempts:
     def begin(
         self, start: Start, row: int, job: int, function: int, level: int, now: float
     ) -> Attempt:
-        """Register an attempt; a pipelined one begins when the one before it ends."""
+        """Register an attempt; it begins when the previous one at its server ends, if any."""
         task = start.task
         self._last = number = self._last + 1
         nth = self._begun[task] = self._begun.get(task, 0) + 1
-        began = math.inf if start.pipelined else now
-        attempt = Attempt(number, nth, start, row, job, function, level, now, began)
+        began = math.inf if self.at[start.server] else now
+        attempt = Attempt(
+            number, nth, start, row, job, function, level, now, began, start.pipelined
+        )
         self._by_number[number] = attempt
+        if start.copy:
+            self.copies[start.server] = attempt
         self.at[start.server].append(attempt)
         self.of.setdefault(task, []).append(attempt)
         return attempt
 
     def get(self, number: int) -> Attempt | None:
-        """Return an attempt; None if it has ended, or was lost with its server."""
+        """Return an attempt; None if it has ended or was lost with its server."""
         return self._by_number.get(number)
 
     def find(self, server: int, task: int) -> Attempt | None:
-        """Return the attempt at a task on a server, if there is one."""
-        for attempt in self.at.get(server, ()):
-            if attempt.start.task == task:
-                return attempt
-        return None
+        """Return the last attempt at a task on a server, if any."""
+        found = [one for one in self.at.get(server, ()) if one.start.task == task]
+        return found[-1] if found else None
+
+    def serve(self, task: int) -> int:
+        """Number of attempts under way at a task, without withdrawn copies."""
+        return sum(not attempt.withdrawn for attempt in self.of.get(task, ()))
+
+    def withdraw(self, copy: Attempt) -> None:
+        """Mark a copy as withdrawn; it stays at its server until its end is reported."""
+        copy.withdrawn, copy.row = True, NONE
+        del self.copies[copy.start.server]
 
     def end(self, server: int, task: int, now: float) -> Attempt | None:
-        """Remove an attempt and return it, if there is one; the next one at the server begins."""
-        attempt = self.find(server, task)
-        if attempt is not None:
-            here = self.at[server]
-            here.remove(attempt)
-            if here:
-                here[0].began = min(here[0].began, now)
-            self._remove(attempt)
+        """Remove and return an attempt, if it exists; the next one at the server begins."""
+        here = self.at.get(server, [])
+        # The first match, as servers work in order; a second may follow a withdrawn copy.
+        for attempt in here:
+            if attempt.start.task == task:
+                break
+        else:
+            return None
+        here.remove(attempt)
+        if here:
+            here[0].began = min(here[0].began, now)
+            here[0].ahead = False
+        self._remove(attempt)
         return attempt
 
     def lose(self, server: int) -> list[Attempt]:
@@ -86,11 +109,13 @@ class Attempts:
         return lost
 
     def forget(self, task: int) -> None:
-        """Forget how many attempts there were at a task that has ended."""
+        """Forget the number of attempts at an ended task."""
         self._begun.pop(task, None)
 
     def _remove(self, attempt: Attempt) -> None:
         del self._by_number[attempt.number]
+        if self.copies and self.copies.get(attempt.start.server) is attempt:
+            del self.copies[attempt.start.server]
         others = self.of[attempt.start.task]
         others.remove(attempt)
         if not others:

@@ -1,18 +1,17 @@
-"""The core of the live scheduler: events in, actions out, no I/O, no clock, no own randomness.
+"""Core of the live scheduler: events in, actions out, without I/O, clock or own randomness.
 
     core = Core(racks, rates, policy, stream(seed))
     for action in core.submitted(task, holders, now): ...  # Start
     for action in core.finished(task, server, now, seconds): ...
 
 The policy is the simulator's, called by compiled code over the same arrays (`policy_state`). Times
-are seconds of any one clock that does not go back. Servers and tasks are numbers of the caller's,
-small and dense for servers; a number that is not known is a KeyError, the caller's mistake.
+are in s of any monotonic clock. Servers and tasks are numbers chosen by the caller, small and dense
+for servers; an unknown number raises KeyError.
 
-The core also decides what policies leave open: fair shares of jobs, pipelining, relief of
-servers whose task is a straggler, speculation on these, prefetches, and requeueing of tasks whose
-server died. Every decision follows one of the events below, or a `tick` at `next_deadline`. An
-event has the same name in the kernel (`kernels.state`), where an attempt that failed is `FINISHED`,
-too.
+The core also decides what policies leave open: fair shares of jobs, pipelining, relief of servers
+that run a straggler, copies of stragglers, prefetches, and requeueing of tasks whose server died.
+Every decision follows one of the events below, or a `tick` at `next_deadline`. Events have the same
+names in the kernel (`kernels.state`), where a failed attempt also counts as `FINISHED`.
 """
 
 import math
@@ -53,10 +52,10 @@ class Core:
 
     Attributes:
         rules: Rules of the decisions.
-        state: State that they rest on. For parts of the core; others read `snapshot`.
-        failures: Failed attempts, and what follows from them; likewise.
-        attempts: The registry of attempts. While tasks are stopped without the core's decisions,
-            their coordinator removes attempts itself.
+        state: State of tasks and servers. Internal to the core; others read `snapshot`.
+        failures: Failed attempts and their consequences. Internal to the core.
+        attempts: Registry of attempts. While stopping, when the core no longer decides, the
+            coordinator removes attempts itself.
         measured: Service times of each function.
         statistics: Counts since the start.
     """
@@ -72,16 +71,16 @@ class Core:
         shuffled: bool = False,
         fetches: bool = False,
     ):
-        """Make a core whose servers 0, 1, ... are up in these racks; more may come.
+        """Initialise with servers 0, 1, ... up in these racks; more may join.
 
         Args:
-            racks: Rack numbers of the servers; all count as one rack if `rates` has no rack rate.
+            racks: Rack of each server; all count as one rack if `rates` has no rack rate.
             rates: Assumed rates until they are measured, tasks/s.
-            policy: Any of `policies.scheduling`.
-            rng: The policy's own randomness.
-            rules: Further settings.
-            shuffled: Whether holders always come in random order.
-            fetches: Whether servers can fetch data while they run tasks.
+            policy: Any policy of `policies.scheduling`.
+            rng: Random numbers for the policy.
+            rules: Rules of the decisions.
+            shuffled: Whether holders are already given in random order.
+            fetches: Whether servers can prefetch data while they run tasks.
         """
         self.rules = rules or Rules()
         self.state = State(
@@ -101,19 +100,19 @@ class Core:
         """Handle a new task.
 
         Args:
-            task: A number of the caller's that no other task has now.
-            holders: The servers that hold its data, each once; None if it has no data and is local
-                anywhere. Those that are not up do not count.
+            task: Number that no other present task has.
+            holders: Distinct servers that hold its data; None for a task without data, which is
+                local everywhere. Servers that are not up are ignored.
             now: Time, s.
-            job: Job that the task belongs to.
-            function: Function that it runs; tasks of one function take alike.
+            job: Job of the task.
+            function: Function that it runs; tasks of one function have similar service times.
 
         Raises:
-            UsageError: The task is here already.
+            UsageError: There is already a task with this number.
         """
         state = self.state
         if task in state:
-            raise UsageError(f"task {task} is here already; give each task a number of its own")
+            raise UsageError(f"task {task} already exists; give each task its own number")
         self.statistics.submitted += 1
         self._serial += 1
         if holders is None:
@@ -125,10 +124,10 @@ class Core:
         return self._admit(TaskSpec(task, row, function, self._serial, now), holders or (), now)
 
     def finished(self, task: int, server: int, now: float, seconds: float | None) -> list[Action]:
-        """Handle an attempt's result, `seconds` after its start at the server.
+        """Handle an attempt's result, `seconds` s after its start at the server.
 
         `seconds` is None for an attempt that is not measured, such as the first of a process. The
-        first result counts, even from a server that the core had counted as lost.
+        first result counts, even from a server that was reported lost.
         """
         attempt = self.attempts.end(server, task, now)
         actions: list[Action] = []
@@ -142,9 +141,9 @@ class Core:
         return actions
 
     def failed(self, task: int, server: int, now: float, cause: Cause) -> list[Action]:
-        """Handle an attempt that ended without a result; the server is up, and free.
+        """Handle an attempt that ended without a result; its server is up and free.
 
-        A task that is still wanted, and runs nowhere else, is requeued or given up.
+        A task that is still wanted and runs nowhere else is requeued or given up.
         """
         attempt = self.attempts.end(server, task, now)
         if attempt is None:
@@ -155,12 +154,12 @@ class Core:
         return actions + self._next(attempt, now)
 
     def cancelled(self, task: int, now: float) -> list[Action]:  # noqa: ARG002
-        """Handle a cancellation: the result is no longer wanted."""
+        """Handle the cancellation of a task, whose result is no longer wanted."""
         self.statistics.cancelled += 1
         return self._end(task)
 
     def holds(self, task: int, holders: Sequence[int], now: float) -> list[Action]:
-        """Replace the holders of a task's data; it keeps its place before those that came later."""
+        """Replace the holders of a task's data; it keeps its place before later tasks."""
         state, arrays = self.state, self.state.policy_state
         if task in state.unplaceable:
             if not state.up(holders):
@@ -170,20 +169,23 @@ class Core:
         if not arrays.waits(row):
             arrays.set_holders(row, state.up(holders))
             return []
-        if set(holders) == set(arrays.facts(row)[0]):
+        if set(state.up(holders)) == set(arrays.facts(row)[0]):
             return []
-        # A prefetched task was the last in every list.
+        # A prefetched task is the last in every list.
         prefetched = any(state.prefetch.has(task, server) for server in holders)
         how = REQUEUE_PREFETCHED if prefetched else REQUEUE
         return self._admit(unqueue(state, row), holders, now, how)
 
-    def fetched(self, task: int, server: int, now: float, seconds: float | None) -> list[Action]:
-        """Handle the end of a fetch of a task's data after so many s, or, with None, its failure.
+    def fetched(
+        self, task: int, server: int, now: float, seconds: float | None, *, counts: bool = True
+    ) -> list[Action]:
+        """Handle the end of a prefetch after `seconds` s or, with None, its failure.
 
-        `holds` must have been called with the server as a holder before.
+        `holds` must have been called before, with the server as a holder. With `counts`, the
+        outcome counts in the failure rate at which prefetching is turned off.
         """
         state = self.state
-        known = state.prefetch.end(task, server, seconds is not None)
+        known = state.prefetch.end(task, server, seconds is not None, counts=counts)
         if known is None:
             return []
         if seconds is not None:
@@ -197,7 +199,7 @@ class Core:
     # Events of servers
 
     def server_up(self, server: int, now: float, rack: int = 0) -> list[Action]:
-        """Handle a server that is up, or up again; it holds no data until `holds` says so."""
+        """Handle a server that comes up, or back; it holds no data until `holds` is called."""
         state = self.state
         if server in self.attempts.at:
             return []
@@ -215,7 +217,7 @@ class Core:
         return actions
 
     def server_lost(self, server: int, now: float) -> list[Action]:
-        """Handle the loss of a server and its attempts; tasks that waited for it go elsewhere."""
+        """Handle the loss of a server and its attempts; tasks waiting for it are requeued."""
         state = self.state
         if server not in self.attempts.at:
             return []
@@ -230,7 +232,7 @@ class Core:
             if state.is_unserved(task):
                 again.append(state.policy_state.spec(attempt.row))
         actions += lose_server(state, server, now) + self.failures.overdue(now)
-        # The last first, each before all others, so that they keep their order.
+        # In reverse, each to the front, so that they keep their order.
         for spec, holders in reversed(again):
             actions += self._admit(spec, holders, now, REQUEUE)
         return actions
@@ -238,7 +240,7 @@ class Core:
     # Time
 
     def tick(self, now: float) -> list[Action]:
-        """Do all due work: waits of the policy, tasks without a holder, relief and speculation."""
+        """Do all due work: timers of the policy, unplaceable tasks, relief and speculation."""
         state = self.state
         actions: list[Action] = []
         if state.policy_state.due(now) <= now:
@@ -251,7 +253,7 @@ class Core:
         return actions
 
     def next_deadline(self, now: float = -math.inf) -> float:
-        """Next time at which `tick` has work, s; inf if never. It may be early, never late."""
+        """Next time at which `tick` may have work, s; inf if never. Never too late."""
         state = self.state
         due = min(state.policy_state.due(now), state.unplaceable.next_deadline())
         if self._seeks_stragglers:
@@ -260,27 +262,27 @@ class Core:
 
     @property
     def _seeks_stragglers(self) -> bool:
-        """Whether an idle server could help where an attempt is a straggler."""
+        """Whether an idle server, or one with a copy, could help against a straggler."""
         state = self.state
-        idle = state.policy_state.idle_count()
-        if not (idle and self.in_flight and state.rules.measure):
+        idle, copies = state.policy_state.idle_count(), len(self.attempts.copies)
+        if not ((idle or copies) and self.in_flight and state.rules.measure):
             return False
-        if state.rules.straggler < math.inf:
+        if idle and state.rules.straggler < math.inf:
             return True
-        # Without copies only if tasks wait, or are pipelined: attempts beyond one at each server.
+        # Otherwise only if tasks wait or are pipelined, that is, some server has a second attempt.
         behind = self.waiting > 0 or self.in_flight > len(self.attempts.at) - idle
-        return behind and state.rules.relief < math.inf
+        return behind and (copies > 0 or state.rules.relief < math.inf)
 
     # Observable state
 
     @property
     def in_flight(self) -> int:
-        """Attempts at servers, pipelined and cancelled ones included."""
+        """Number of attempts at servers, including pipelined and cancelled ones."""
         return len(self.attempts)
 
     @property
     def waiting(self) -> int:
-        """Number of tasks that wait for a server, without unplaceable ones."""
+        """Number of waiting tasks, without unplaceable ones."""
         return self.state.waiting
 
     def set_weight(self, job: int, weight: float) -> None:
@@ -293,18 +295,27 @@ class Core:
 
     @property
     def stalled(self) -> bool:
-        """Whether tasks wait while all servers are idle and none fetches: only a policy does so."""
+        """Whether the policy lets tasks wait although all servers are idle and none fetches."""
         if self.waiting == 0 or self.in_flight:
             return False
         return self.state.policy_state.idles() and not self.state.prefetch.servers()
 
     def give_up_unpicked(self) -> list[Action]:
-        """Give up all tasks that wait for the policy to pick them."""
+        """Give up all waiting tasks, which the policy does not pick."""
         return self.failures.give_up_unpicked()
 
     def runs(self, server: int) -> list[int]:
-        """Return the tasks at a server: the running one, and the pipelined one."""
+        """Return the tasks at a server: the running one, then the pipelined one."""
         return [attempt.start.task for attempt in self.attempts.at.get(server, ())]
+
+    @property
+    def unplaceable(self) -> int:
+        """Number of tasks without a holder that is up."""
+        return len(self.state.unplaceable)
+
+    def waiting_at(self, server: int) -> int:
+        """Number of tasks in a server's queues; with late binding, of waiting local tasks."""
+        return self.state.policy_state.waiting_at(server)
 
     def snapshot(self) -> CoreSnapshot:
         """Copy the state as plain data, in O(tasks + servers); see `CoreSnapshot`."""
@@ -315,7 +326,7 @@ class Core:
     def _admit(
         self, spec: TaskSpec, holders: Sequence[int], now: float, how: int = SUBMITTED
     ) -> list[Action]:
-        """Admit a task, new or requeued; without a holder it is given up when it may be."""
+        """Admit a task, new or requeued; an unplaceable one is given up when its grace is over."""
         return admit(self.state, spec, holders, now, how) + self.failures.overdue(now)
 
     def _end(self, task: int) -> list[Action]:
@@ -323,12 +334,12 @@ class Core:
         return end_task(self.state, task)
 
     def _next(self, ended: Attempt, now: float) -> list[Action]:
-        """Choose the next task of a server at which an attempt has ended."""
+        """Let a server at which an attempt has ended take its next task."""
         state, server = self.state, ended.start.server
         actions: list[Action] = []
-        if ended.began == math.inf:
+        if ended.ahead:
             state.policy_state.event(END_PIPELINED, server)
-        else:
+        elif not ended.withdrawn:
             state.policy_state.event(FINISHED, server, 0, now)
             actions += starts(state, now)
             actions += begin_fetches(state, now)

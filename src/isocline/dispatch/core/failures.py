@@ -1,4 +1,4 @@
-"""Tasks whose attempts failed: they are requeued or given up."""
+"""Failed attempts: their tasks are requeued or given up."""
 
 from collections.abc import Callable
 from typing import final
@@ -10,14 +10,16 @@ from isocline.dispatch.core.kernels.state import REQUEUE
 from isocline.dispatch.core.state import State
 from isocline.plural import counted
 
+_LEAST = 1.0  # s between two checks whether a holder is expected back
+
 
 @final
 class Failures:
-    """Failed attempts and dead servers of each wanted task, and what follows from them.
+    """Counts of failed attempts and dead servers of each wanted task, and their consequences.
 
     Attributes:
-        may_return: Whether a server that holds a task's data is being started again, so that the
-            task waits for longer than `Rules.holder_grace`, if for any time; by default not.
+        may_return: Function that returns whether a holder of a task's data is being restarted, or
+            is silent, so that the task waits longer than `Rules.holder_grace`; by default False.
     """
 
     def __init__(self, state: State) -> None:
@@ -28,13 +30,13 @@ class Failures:
         self._unread: dict[int, int] = {}
 
     def forget(self, task: int) -> None:
-        """Forget a task that has ended."""
+        """Forget an ended task."""
         self._tried.pop(task, None)
         self._killed.pop(task, None)
         self._unread.pop(task, None)
 
     def retry(self, attempt: Attempt, now: float, cause: Cause) -> list[Action]:
-        """Requeue a task whose attempt failed, elsewhere if possible, or give it up."""
+        """Requeue a task whose attempt failed, for another server if possible, or give it up."""
         state, rules = self._state, self._state.rules
         task, server = attempt.start.task, attempt.start.server
         actions: list[Action] = []
@@ -45,7 +47,7 @@ class Failures:
             state.counts.lost += 1
             times = self._unread[task] = self._unread.get(task, 0) + 1
             if times >= rules.most_killed:
-                detail = f"{counted(times, 'server')} died that sent its data"
+                detail = f"{counted(times, 'server')} died while sending its data"
                 return self.give_up(task, Reason.UNREAD, detail)
         elif cause is not Cause.STOPPED:
             tried = self._tried[task] = self._tried.get(task, 0) + 1
@@ -61,18 +63,18 @@ class Failures:
         return actions
 
     def blame(self, task: int, server: int) -> list[Action]:
-        """Count a server that died while it ran a task; after too many the task is given up."""
+        """Count a server that died while running a task; after too many, give the task up."""
         killed = self._killed.setdefault(task, [])
         killed.append(server)
         if len(killed) < self._state.rules.most_killed:
             return []
-        detail = f"{counted(len(killed), 'worker')} died while they ran it"
+        detail = f"{counted(len(killed), 'worker')} died while running it"
         return self.give_up(task, Reason.QUARANTINED, detail, tuple(killed))
 
     def give_up(
         self, task: int, reason: Reason, detail: str, servers: tuple[int, ...] = ()
     ) -> list[Action]:
-        """Remove a task that cannot be done."""
+        """Remove a task that cannot be completed."""
         self._state.counts.given_up += 1
         self.forget(task)
         return [*end_task(self._state, task), GiveUp(task, reason, detail, servers)]
@@ -83,9 +85,9 @@ class Failures:
         servers = counted(len(state.policy_state.idle()), "server")
         detail = (
             f"policy {state.policy_state.policy.name} starts none of the "
-            f"{counted(state.waiting, 'task')} that wait, though {servers} had nothing to do for "
-            f"{grace:g} s; mend its `pick`, or have its `due` name the time at which it will, or, "
-            "if it waits for more tasks to come, give it time (Rules.idle_grace)"
+            f"{counted(state.waiting, 'waiting task')}, although {servers} had no work for "
+            f"{grace:g} s; correct its `pick`, or let its `due` return the time at which it will "
+            "start one, or, if it waits for more tasks, give it more time (Rules.idle_grace)"
         )
         return [
             action
@@ -94,13 +96,13 @@ class Failures:
         ]
 
     def overdue(self, now: float) -> list[Action]:
-        """Give up the tasks that have waited long enough for a holder."""
+        """Give up the tasks whose wait for a holder is over."""
         state, grace = self._state, self._state.rules.holder_grace
         actions: list[Action] = []
         for task in state.unplaceable.overdue(now):
-            if grace > 0 and self.may_return(task):
-                state.unplaceable.wait(task, now + grace)
+            if self.may_return(task):
+                state.unplaceable.wait(task, now + max(grace, _LEAST))
             else:
-                detail = f"no server that is up holds its data, for {grace:g} s"
+                detail = f"no server that is up has held its data for {grace:g} s"
                 actions += self.give_up(task, Reason.NO_HOLDER, detail)
         return actions

@@ -1,4 +1,4 @@
-"""Fair share of the servers: rows of the jobs in the policy state, and their numbers of tasks."""
+"""Fair share of the servers: rows of jobs in the policy state, and their numbers of tasks."""
 
 from typing import final
 
@@ -8,15 +8,15 @@ from isocline.errors import UsageError
 
 @final
 class FairShares:
-    """Rows of jobs. A job without tasks keeps its row, and its past, until another job needs it.
+    """Rows of jobs. A job without tasks keeps its row and history until another job needs the row.
 
     Attributes:
-        policy_state: Policy state that has the rows; another one after `move_to`.
+        policy_state: Policy state with the rows; replaced by `move_to`.
     """
 
     def __init__(self, policy_state: PolicyState) -> None:
         self.policy_state = policy_state
-        self._row: dict[int, int] = {}  # job -> row; those without tasks longest stand first
+        self._row: dict[int, int] = {}  # job -> row; jobs without tasks for longest are first
         self._tasks: list[int] = [0]
         self._weight: dict[int, float] = {}
 
@@ -30,27 +30,29 @@ class FairShares:
             raise UsageError(f"job {job}: weight {weight}; give a finite number above 0")
         self._weight[job] = weight
         if job in self._row:
-            self.policy_state.state.turns.weight[self._row[job]] = weight
+            self.policy_state.state.fair_share.weight[self._row[job]] = weight
 
     def enter(self, job: int) -> int:
-        """Count a task of a job; returns the job's row."""
+        """Count a new task of a job; returns the job's row."""
         row = self._row.get(job)
         if row is None:
             row = self._row[job] = self._free_row()
-            turns = self.policy_state.state.turns
-            turns.weight[row] = self._weight.get(job, 1.0)
-            turns.served[row] = 0.0
+            fair_share = self.policy_state.state.fair_share
+            fair_share.weight[row] = self._weight.get(job, 1.0)
+            fair_share.served[row] = 0.0
         self._tasks[row] += 1
         return row
 
     def leave(self, row: int) -> None:
-        """Count a task that has ended."""
+        """Count an ended task."""
         self._tasks[row] -= 1
 
     def correct(self, row: int, function: int, seconds: float) -> None:
-        """Correct the charge of a task, made at its start, from its expected to its real time."""
-        turns = self.policy_state.state.turns
-        turns.served[row] += (seconds - self.policy_state.core.cost[function]) / turns.weight[row]
+        """Correct a task's charge, made at its start, from its expected to its actual time."""
+        fair_share = self.policy_state.state.fair_share
+        fair_share.served[row] += (
+            seconds - self.policy_state.core.cost[function]
+        ) / fair_share.weight[row]
 
     def _free_row(self) -> int:
         if len(self._row) < len(self._tasks):
@@ -64,11 +66,11 @@ class FairShares:
         return len(self._row)
 
     def move_to(self, policy_state: PolicyState) -> None:
-        """Use the rows of another policy state from now on."""
-        turns = self.policy_state.state.turns
-        if turns.served.size > 1:
-            policy_state.set_jobs(turns.served.size)
-        policy_state.state.turns.served[:] = turns.served
-        policy_state.state.turns.weight[:] = turns.weight
+        """Switch to the rows of another policy state."""
+        fair_share = self.policy_state.state.fair_share
+        if fair_share.served.size > 1:
+            policy_state.set_jobs(fair_share.served.size)
+        policy_state.state.fair_share.served[:] = fair_share.served
+        policy_state.state.fair_share.weight[:] = fair_share.weight
         policy_state.core = policy_state.core._replace(cost=self.policy_state.core.cost)
         self.policy_state = policy_state

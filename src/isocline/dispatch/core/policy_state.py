@@ -1,8 +1,8 @@
-"""Arrays that a policy sees: one compiled call for each event, and growth on demand.
+"""Arrays that a policy sees, with one compiled call per event and growth on demand.
 
-Servers have columns 0 .. M - 1, tasks have rows that are reused. A requeued task gets a new row:
-list entries of the old one are dropped when they come to the head. A waiting task takes about 200
-bytes with three holders, the caller's number for it included.
+Servers have columns 0 .. M - 1; tasks have rows, which are reused. A requeued task gets a new row;
+list entries of the old one are dropped when they reach the head. A waiting task takes about 200
+bytes with three holders, including the caller's number for it.
 """
 
 import math
@@ -21,10 +21,9 @@ from isocline.dispatch.core.kernels.admission import drop_holder, unref_all
 from isocline.dispatch.core.kernels.queues import first_waiting
 from isocline.dispatch.core.kernels.state import FETCH_FACTS, FUNCTION, MOST_HOLDERS, START_FACTS
 from isocline.dispatch.core.unplaceable import TaskSpec
-from isocline.errors import PolicyError
 from isocline.policies.own_code import CANNOT_COMPILE, blame
 from isocline.policies.scheduling.contract import ClusterSetting, SchedulingPolicy
-from isocline.policies.scheduling.own_rules import functions_of, option_of
+from isocline.policies.scheduling.own_rules import functions_of, misused, option_of
 from isocline.policies.scheduling.state.columns import IDLE, LENGTH, LEVEL, SERVING, WAITING
 from isocline.policies.scheduling.state.fair_share import FairShare
 from isocline.policies.scheduling.state.longest_queue import is_full, with_more_keys
@@ -39,7 +38,7 @@ from isocline.policies.scheduling.state.tasks import (
     NONE,
     WAITS,
 )
-from isocline.policies.scheduling.state.transitions import REASONS, WRONG_TIME, YES
+from isocline.policies.scheduling.state.transitions import WRONG_TIME, YES
 from isocline.randomness.draws import Stream
 
 IndexArray = npt.NDArray[np.int64]
@@ -47,7 +46,7 @@ IndexArray = npt.NDArray[np.int64]
 
 @final
 class PolicyState:
-    """State of one policy on M servers, at first all idle."""
+    """State of one policy on M servers, all idle at first."""
 
     def __init__(
         self,
@@ -57,7 +56,7 @@ class PolicyState:
         *,
         has_racks: bool = False,
     ):
-        """Initialise; with `has_racks` racks make a difference, even if there is only one."""
+        """Initialise; with `has_racks`, racks count even if there is only one."""
         self.has_racks = has_racks
         self.policy = policy
         self.setting = setting
@@ -66,16 +65,16 @@ class PolicyState:
         self.view = allocation.empty_view(setting, policy)
         self.state = allocation.empty_state(setting, policy)
         self.core = allocation.empty_kernel_state(setting)
-        self._described = self.core.described.data  # memoryviews: four times as fast as the arrays
+        self._described = self.core.described.data  # memoryviews are four times as fast as arrays
         self._starts = self.core.starts.data
         self._fetches = self.core.fetches.data
-        self._desk = self.view.columns.data
+        self._columns = self.view.columns.data
         self._step, self._due = self._compiled()
 
     def warm_up(self) -> None:
-        """Compile the kernels that are needed only now and then, while there are no tasks.
+        """Compile the rarely used kernels, before there are tasks.
 
-        One that is not compiled yet would stop every server for as long as that takes.
+        Compiling one later would stop every server meanwhile.
         """
         view, none = self.view, np.zeros(0, np.int64)
         allocation.relisted(view, 1, self.policy.binds)
@@ -94,11 +93,11 @@ class PolicyState:
         return self._described[0]
 
     def describe(self, spec: TaskSpec, holders: Sequence[int]) -> None:
-        """Describe the task of the next event, at which it gets a row."""
+        """Describe the task of the next event, which gives it a row."""
         if len(holders) > MOST_HOLDERS:
-            turned = [holders[(spec.serial + i) % len(holders)] for i in range(len(holders))]
-            turned.sort(key=lambda server: not self.is_idle(server))
-            holders = turned[:MOST_HOLDERS]
+            rotated = [holders[(spec.serial + i) % len(holders)] for i in range(len(holders))]
+            rotated.sort(key=lambda server: not self.is_idle(server))
+            holders = rotated[:MOST_HOLDERS]
         self.widen(len(holders))
         described = self._described
         task, described[0], described[1], described[2], _ = spec
@@ -108,27 +107,27 @@ class PolicyState:
         self.task_of[self._next_row()] = task
 
     def described_row(self) -> int:
-        """Row that the described task got."""
+        """Row that the described task was given."""
         return self._described[0]
 
     def event(
-        self, what: int, server: int = 0, row: int = 0, now: float = 0.0, born: float = 0.0
+        self, event: int, server: int = 0, row: int = 0, now: float = 0.0, born: float = 0.0
     ) -> None:
-        """Run any event of `kernels.step`; `starts` and `fetches` have what follows."""
+        """Run any event of `kernels.step`; `starts` and `fetches` then have its results."""
         try:
             status = self._step(
-                self.state, self.view, self.core, what, server, row, born, now, self.rng
+                self.state, self.view, self.core, event, server, row, born, now, self.rng
             )
         except Exception as error:
             self._blame(error)
             raise
         if status != YES:
             if status != kernel_state.NEEDS_SPACE:
-                raise PolicyError(f"policy {self.policy.name}: {REASONS[status]}")
+                raise misused(self.policy.name, self.state.rules, status)
             self._make_space()
 
     def starts(self) -> Iterable[tuple[int, ...]]:
-        """Starts at the last event: server, row, level, queue, job's row and function of each."""
+        """Starts by the last event: server, row, level, queue, job's row and function of each."""
         count = self._starts[0]
         if not count:
             return ()
@@ -136,12 +135,12 @@ class PolicyState:
         return zip(*[flat] * START_FACTS, strict=True)
 
     def fetches(self) -> Iterable[tuple[int, ...]]:
-        """Fetches to begin after the last event: server and row of each."""
+        """Fetches begun by the last event: server and row of each."""
         flat = iter(self._fetches[1 : 1 + FETCH_FACTS * self._fetches[0]].tolist())
         return zip(*[flat] * FETCH_FACTS, strict=True)
 
     def due(self, now: float) -> float:
-        """Next time at which the policy is to be called if nothing happens before, s."""
+        """Next time at which the policy must be called if there is no event before, s."""
         if not self.policy.waits:
             return np.inf
         try:
@@ -150,34 +149,34 @@ class PolicyState:
             self._blame(error)
             raise
         if math.isnan(due):
-            raise PolicyError(f"policy {self.policy.name}: {REASONS[WRONG_TIME]}")
+            raise misused(self.policy.name, self.state.rules, WRONG_TIME)
         return due
 
     def _blame(self, error: Exception) -> None:
-        """Raise PolicyError in place of an error of one of a user's functions."""
+        """Raise PolicyError in place of an error in a user's policy function."""
         blame(self.policy.name, functions_of(self.state.rules), error)
 
     def set_unqueued(self, rows: IndexArray, up: Sequence[int]) -> None:
-        """Set the tasks of UNQUEUE_MANY or REQUEUE_MANY, and where those without data are local."""
+        """Set tasks for UNQUEUE_MANY or REQUEUE_MANY, and servers local to those without data."""
         self.core = self.core._replace(unqueued=np.append(0, rows), up=np.array(up, np.int64))
 
     def requeued(self) -> int:
-        """Number of these tasks that have been requeued."""
+        """Number of the unqueued tasks that have been requeued."""
         return int(self.core.unqueued[0])
 
     # Observable state
 
     @property
     def width(self) -> int:
-        """Holders of each task that the arrays have space for."""
+        """Number of holders per task for which the arrays have space."""
         return int(self.view.tasks.holders.size // self.view.tasks.fact.shape[0])
 
     def waiting(self, queue: int) -> int:
-        """Number of tasks that wait in a queue or list."""
-        return self._desk[queue, WAITING]
+        """Number of tasks waiting in a queue or list."""
+        return self._columns[queue, WAITING]
 
     def first_waiting(self, queue: int) -> int:
-        """Row of the oldest task that waits in a queue or list; NONE if none does."""
+        """Row of the oldest task waiting in a queue or list; NONE if it is empty."""
         return int(first_waiting(self.view.tasks, self.view.lists, queue))
 
     def queues_of(self, server: int) -> range:
@@ -185,8 +184,15 @@ class PolicyState:
         size = self.setting.size
         return range(server, self.view.columns.shape[0] if self.policy.binds else size, size)
 
+    def waiting_at(self, server: int) -> int:
+        """Number of tasks in the queues of a server; 0 if it never was up."""
+        if server >= self.setting.size:
+            return 0
+        columns = self.view.columns
+        return sum(int(columns[queue, WAITING]) for queue in self.queues_of(server))
+
     def idle_near(self, holders: Sequence[int]) -> int:
-        """Idle server that is as near as can be to these holders; one must be idle."""
+        """Idle server nearest to these holders; at least one must be idle."""
         order, part = self.view.idle
         for holder in holders:
             if self.is_idle(holder):
@@ -196,25 +202,25 @@ class PolicyState:
         return int(order[part[near[0] if near else 0, 0]])
 
     def idle(self) -> list[int]:
-        """Servers that are up and run nothing, in no order."""
+        """Idle servers that are up, in arbitrary order."""
         first, count = self.view.idle.part[0]
         return self.view.idle.order[first : first + count].tolist()  # type: ignore[no-any-return]
 
     def idles(self) -> bool:
-        """Whether any server is idle."""
+        """Whether any server is up and idle."""
         return self.idle_count() > 0
 
     def idle_count(self) -> int:
-        """Number of servers that are up and run nothing."""
+        """Number of idle servers that are up."""
         return int(self.view.idle.part[0, 1])
 
     def is_idle(self, server: int) -> bool:
-        """Whether a server is up and runs nothing."""
-        return self._desk[server, SERVING] == IDLE
+        """Whether a server is up and idle."""
+        return self._columns[server, SERVING] == IDLE
 
     def level(self, server: int) -> int:
         """Locality level at which a server runs its task."""
-        return self._desk[server, LEVEL]
+        return self._columns[server, LEVEL]
 
     def waits(self, row: int) -> bool:
         """Whether a task has not started."""
@@ -234,31 +240,31 @@ class PolicyState:
         return spec, holders
 
     def queues(self) -> tuple[tuple[int, int], ...]:
-        """Number of waiting tasks of each queue, and its length as the policy has it."""
+        """Number of waiting tasks of each queue, and the queue length that the policy sees."""
         return tuple(map(tuple, self.view.columns[:, [WAITING, LENGTH]].tolist()))
 
     def lists(self) -> tuple[tuple[int, ...], ...]:
-        """Waiting tasks of each queue or list, in order; then of each job's."""
+        """Waiting tasks of each queue or list, in order, followed by those of each job's lists."""
         lists, fact = self.view.lists, self.view.tasks.fact
         found = []
-        for start, room, head, size in lists.ring.tolist():
-            at = start + ((head + np.arange(size)) & (room - 1))
+        for start, capacity, head, size in lists.ring.tolist():
+            at = start + ((head + np.arange(size)) & (capacity - 1))
             waiting = (row for row in lists.entry[at].tolist() if fact[row, WAITS])
             found.append(tuple(self.task_of[row] for row in waiting))
         return tuple(found)
 
     def cancel_prefetch(self, row: int) -> None:
-        """Mark the data of a task as no longer being fetched."""
+        """Mark a task's data as no longer being fetched."""
         fact = self.view.tasks.fact[row]
         if fact[WAITS] == kernel_state.FETCHING:
             fact[WAITS] = 1
 
     def skip_fetch(self, server: int) -> None:
-        """Count a fetch of a server as not begun."""
+        """Undo the count of a fetch that a server did not begin."""
         self.core.fetching[server] -= 1
 
     def set_holders(self, row: int, holders: Sequence[int]) -> None:
-        """Replace the holders of the data of a running task."""
+        """Replace the holders of a running task's data."""
         holders = holders[:MOST_HOLDERS]
         self.widen(len(holders))
         fact = self.view.tasks.fact[row]
@@ -275,7 +281,7 @@ class PolicyState:
         self.event(kernel_state.SET_RATES)
 
     def set_fetching(self, most: int, services: float) -> None:
-        """Set the fetches of a server at a time, and their length in services."""
+        """Set the most fetches of a server at a time, and the length of one in services."""
         self.core.fetch_limits[:] = most, services
 
     def set_cost(self, function: int, seconds: float) -> None:
@@ -289,14 +295,14 @@ class PolicyState:
         return function < self.core.cost.size
 
     def set_jobs(self, jobs: int) -> None:
-        """Make space for so many jobs."""
-        turns = self.state.turns
-        more = jobs - turns.served.size
+        """Make space for this number of jobs."""
+        fair_share = self.state.fair_share
+        more = jobs - fair_share.served.size
         self.state = self.state._replace(
-            turns=FairShare(
-                np.append(turns.served, np.zeros(more)),
-                np.append(turns.weight, np.ones(more)),
-                np.append(turns.waiting, np.zeros(more, np.int64)),
+            fair_share=FairShare(
+                np.append(fair_share.served, np.zeros(more)),
+                np.append(fair_share.weight, np.ones(more)),
+                np.append(fair_share.waiting, np.zeros(more, np.int64)),
             )
         )
         self.compact()
@@ -304,18 +310,18 @@ class PolicyState:
     # Allocation
 
     def widen(self, holders: int) -> None:
-        """Make space for so many holders of each task, as far as they count."""
+        """Make space for this number of holders per task, up to the most that count."""
         holders = min(holders, MOST_HOLDERS)
         if holders > self.width:
             self.view = self.view._replace(tasks=allocation.widened(self.view.tasks, holders))
 
     def _next_row(self) -> int:
-        """Next free row."""
+        """Row that the next task will get."""
         lists = self.view.lists
         return int(self.view.tasks.fact[lists.mark[LEFT] - 1, FREE])
 
     def _compiled(self) -> tuple[Any, Any]:
-        """Compiled kernels for these types; looked up anew at each call, they would cost 130 us."""
+        """Compiled kernels for these types; a lookup at each call would cost 130 us."""
         of: Any = numba.typeof
         i, f = numba.types.int64, numba.types.float64
         state, view, core, rng = of(self.state), of(self.view), of(self.core), of(self.rng)
@@ -343,6 +349,6 @@ class PolicyState:
             self.task_of += [NONE] * len(self.task_of)
 
     def compact(self) -> None:
-        """Drop list entries of tasks that do not wait there."""
-        jobs = self.state.turns.served.size
+        """Drop stale entries of all lists."""
+        jobs = self.state.fair_share.served.size
         self.view = allocation.relisted(self.view, jobs if jobs > 1 else 0, self.policy.binds)

@@ -1,8 +1,8 @@
 """Prefetch: servers fetch data for queued tasks while they run others.
 
-With prefetching no task starts far from its data: the data is fetched (`kernels.prefetch`) while
-the task still waits at its holders too, and then it starts wherever a server is free first. A
-remote task thus occupies a server no longer than a local one.
+With prefetching, no task starts far from its data: a server fetches the data (`kernels.prefetch`)
+while the task still waits at its holders, and the task then starts at whichever of them is free
+first. A remote task thus occupies a server no longer than a local one.
 """
 
 from typing import final
@@ -15,9 +15,9 @@ from isocline.policies.scheduling.contract import LOCAL, REMOTE
 
 FloatArray = npt.NDArray[np.float64]
 
-_MEMORY = 8.0  # attempts to fetch
-_MOST_IN_VAIN = 0.5  # of these, before nothing is fetched any more
-_NEVER = 1e-15  # of the local rate: in place of those at which a policy would start far tasks
+_MEMORY = 8.0  # fetches over which the failure rate is averaged
+_MOST_IN_VAIN = 0.5  # failure rate at which prefetching stops
+_NEVER = 1e-15  # factor on the local rate, for levels at which the policy should start nothing
 
 
 @final
@@ -25,11 +25,11 @@ class Prefetch:
     """Fetches under way and done.
 
     Attributes:
-        on: Whether prefetching is in force.
+        on: Whether prefetching is turned on.
     """
 
     def __init__(self, most: int) -> None:
-        """Initialise, for so many fetches at a time at one server; 0: none, ever."""
+        """Initialise; `most` is the number of fetches of a server at a time, 0: none."""
         self.on = False
         self._most = most
         self._failing = 0.0
@@ -40,11 +40,10 @@ class Prefetch:
     def apply_rates(
         self, policy_state: PolicyState, rates: FloatArray, gap: float, *, anew: bool
     ) -> None:
-        """Turn prefetching on or off, as is worth it by these rates, tasks/s at each level.
+        """Turn prefetching on or off by these rates, tasks/s at each level.
 
-        It is not worth it if reading, or a local task, takes no longer than the `gap`, s, between
-        two tasks of a server, nor if fetches fail. Without `anew` the policy state has these rates
-        already.
+        It is off if reading, or a local task, takes no longer than the `gap`, s, between two tasks
+        of a server, or if fetches fail. Without `anew`, the policy state already has these rates.
         """
         task = 1.0 / rates[LOCAL]  # s
         reading = 1.0 / rates[REMOTE] - task
@@ -57,32 +56,35 @@ class Prefetch:
         policy_state.set_rates(rates[LOCAL] * np.array([1.0, _NEVER, _NEVER]) if on else rates)
 
     def begin(self, task: int, server: int, function: int, level: int) -> None:
-        """Record the begin of a fetch by a server, which is at this level for the task."""
+        """Record the beginning of a fetch by a server at this level for the task."""
         self._under_way.setdefault(server, {})[task] = function, level
 
-    def end(self, task: int, server: int, success: bool) -> tuple[int, int] | None:
-        """Record the end of a fetch; returns function and level, None for an unknown one."""
+    def end(self, task: int, server: int, success: bool, *, counts: bool) -> tuple[int, int] | None:
+        """Record the end of a fetch; returns function and level, or None if it is unknown.
+
+        Without `counts`, the outcome is left out of the failure rate.
+        """
         known = self._under_way.get(server, {}).pop(task, None)
         if known is not None:
-            self._failing += ((not success) - self._failing) / _MEMORY
+            self._failing += counts * ((not success) - self._failing) / _MEMORY
             if success:
                 self._done.setdefault(task, set()).add(server)
         return known
 
     def has(self, task: int, server: int) -> bool:
-        """Whether a server has fetched for a task, or does so now."""
+        """Whether a server has fetched a task's data, or is fetching it."""
         return server in self._done.get(task, ()) or task in self._under_way.get(server, ())
 
     def servers(self) -> list[int]:
-        """Servers that fetch, as often as they do."""
+        """Servers of all fetches under way, with repetition."""
         return [server for server, tasks in self._under_way.items() for _ in tasks]
 
     def forget(self, task: int) -> None:
-        """Forget a task that has ended."""
+        """Forget an ended task."""
         self._done.pop(task, None)
 
     def forget_server(self, server: int) -> list[int]:
-        """Forget a lost server; returns the tasks that it was fetching for."""
+        """Forget a lost server; returns the tasks for which it was fetching."""
         for servers in self._done.values():
             servers.discard(server)
         return list(self._under_way.pop(server, ()))

@@ -1,4 +1,4 @@
-"""Service rates learned from finished tasks, and the idle time of servers between two tasks."""
+"""Learning of service rates, and of the idle time of servers between two tasks."""
 
 from typing import final
 
@@ -16,9 +16,9 @@ MEMORY = 50.0  # observations
 
 @final
 class IdleGap:
-    """Mean time, over the service itself, from a start to the report of its end, s.
+    """Mean overhead: time from a start to the report of its end, less the service time, s.
 
-    Its prior is zero, with the weight of MEMORY / 5 observations.
+    The prior is 0, with the weight of MEMORY / 5 observations.
     """
 
     def __init__(self) -> None:
@@ -26,7 +26,7 @@ class IdleGap:
         self._count = MEMORY / 5.0
 
     def observe(self, seconds: float) -> None:
-        """Record the gap of a task that was started on an idle server."""
+        """Record the overhead of a task that was started on an idle server."""
         self._count = min(self._count + 1.0, MEMORY)
         self.seconds += (max(seconds, 0.0) - self.seconds) / self._count
 
@@ -36,17 +36,17 @@ EVERY = 32  # observations between two updates of the rates
 
 @final
 class RateLearning:
-    """Service times, and the gaps between them.
+    """Learner of service times, and of the gaps between them.
 
     Attributes:
         measured: Service times of each function.
         gap: Idle time of servers between two tasks.
         rates: Rates in force, tasks/s at each level.
-        pipelining_gap: The gap in local service times while pipelining is on, else 0.
+        pipelining_gap: Gap in local service times while pipelining is on, otherwise 0.
     """
 
     def __init__(self, rates: Rates, least_gap: float, *, measures: bool) -> None:
-        """Initialise; with `measures` the rates are the measured ones, else those given."""
+        """Initialise; `measures`: whether measured rates replace the given ones."""
         self.measured = MeasuredRates(rates)
         self.gap = IdleGap()
         self.rates: npt.NDArray[np.float64] = np.array(rates.levels)
@@ -56,12 +56,12 @@ class RateLearning:
         self._observed = 0
 
     def observe_end(self, attempt: Attempt, now: float) -> None:
-        """Record how long an attempt ran at most, measured or not."""
+        """Record an upper bound on an attempt's running time, measured or not."""
         if self._measures and attempt.began < now:
             self.measured.longest = max(self.measured.longest, now - attempt.began)
 
     def observe(self, attempt: Attempt, now: float, seconds: float) -> bool:
-        """Record a task that took `seconds`; returns whether it is time to `update`."""
+        """Record a task that took `seconds` s; returns whether `update` is due."""
         if not attempt.start.copy and attempt.began == attempt.given:
             self.gap.observe(now - attempt.given - seconds)
         if not self._measures:
@@ -71,12 +71,12 @@ class RateLearning:
         return self._observed % EVERY == 0
 
     def observe_fetch(self, function: int, level: int, seconds: float) -> None:
-        """Record a fetch of a task's data that took `seconds`."""
+        """Record a fetch of a task's data that took `seconds` s."""
         if self._measures:
             self.measured.of(function).observe_fetch(level, seconds)
 
     def update(self, policy_state: PolicyState) -> bool:
-        """Update the rates; returns whether they changed, for the policy state."""
+        """Update the rates; returns whether the policy state needs the new ones."""
         rates = self.measured.changed()
         if rates is not None:
             self.rates = rates

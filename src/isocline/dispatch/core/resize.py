@@ -1,32 +1,32 @@
-"""Loss of a server, and moves to more columns, with requeueing of displaced tasks."""
+"""Loss of a server, with requeueing of its tasks, and resizing to more columns."""
 
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 
 from isocline.dispatch.actions import Action
 from isocline.dispatch.core.admission import admit, after_enqueue
+from isocline.dispatch.core.kernels.admission import drop_holder, unref_all
 from isocline.dispatch.core.kernels.state import (
+    QUEUE,
     REQUEUE_MANY,
+    SERIAL,
     SERVER_LOST,
     SET_PIPELINED,
     START_COPY,
+    UNQUEUE_MANY,
 )
 from isocline.dispatch.core.policy_state import PolicyState
 from isocline.dispatch.core.state import State
-from isocline.dispatch.core.waiting_tasks import (
-    all_waiting,
-    unqueue_many,
-    waiting_for,
-    without_holder,
-)
-from isocline.policies.scheduling.state.tasks import NONE
+from isocline.policies.scheduling.state.tasks import HIGH, LOW, NONE, WAITS
 
 
 def lose_server(state: State, server: int, now: float) -> list[Action]:
-    """Take a lost server down; tasks that waited for it are requeued elsewhere, in their order."""
+    """Take a lost server down; tasks that waited for it are requeued elsewhere, in order."""
     arrays = state.policy_state
-    # All are unqueued before any is requeued: the queue of a server that is down must be empty.
+    # All are unqueued before any is requeued, as a down server's queue must be empty.
     rows = waiting_for(arrays, server)
     unqueue_many(arrays, rows)
     state.waiting -= int(rows.size)
@@ -35,7 +35,7 @@ def lose_server(state: State, server: int, now: float) -> list[Action]:
     arrays.event(SERVER_LOST, server)
     up = tuple(state.attempts.at)
     again, unplaceable = without_holder(arrays, rows, server, state.anywhere, up)
-    # The last first, each before all others, so that they keep their order.
+    # In reverse, each to the front, so that they keep their order.
     for row in reversed(unplaceable.tolist()):
         state.mark_unplaceable(arrays.spec(row)[0], now)
     arrays.set_unqueued(again[::-1], up)
@@ -43,7 +43,7 @@ def lose_server(state: State, server: int, now: float) -> list[Action]:
 
 
 def _requeue_many(state: State, now: float) -> list[Action]:
-    """Requeue unqueued tasks before all others, each before the one that was requeued before."""
+    """Requeue the unqueued tasks to the front, each before the previous one."""
     arrays, rows = state.policy_state, state.policy_state.core.unqueued[1:]
     actions: list[Action] = []
     requeued = 0
@@ -57,7 +57,7 @@ def _requeue_many(state: State, now: float) -> list[Action]:
 
 
 def fits(policy_state: PolicyState, server: int, rack: int) -> bool:
-    """Whether the policy state has a column for this server, in this rack."""
+    """Whether the policy state has a column for this server in this rack."""
     if server >= policy_state.setting.size:
         return False
     return not policy_state.has_racks or int(policy_state.setting.rack[server]) == rack
@@ -80,7 +80,7 @@ def move(state: State, now: float) -> list[Action]:
 
 
 def _wider(state: State) -> PolicyState:
-    """Build a policy state with columns for all servers; the policy keeps its memory."""
+    """Build a policy state with columns for all servers; the policy's memory is kept."""
     old, racks = state.policy_state, state.racks
     last = max(racks)
     size = old.setting.size if last < old.setting.size else 2 * (last + 1)
@@ -90,7 +90,7 @@ def _wider(state: State) -> PolicyState:
     count = int(rack.max()) + 1 if old.has_racks else 1
     setting = replace(old.setting, rack=rack, racks=count)
     wider = PolicyState(setting, old.policy, old.rng, has_racks=old.has_racks)
-    # From the last column on, as a set of idle servers is closed up by its last member.
+    # From the last column down, as removal from the set of idle servers moves its last member.
     for server in range(size - 1, -1, -1):
         if server not in state.attempts.at:
             wider.event(SERVER_LOST, server)
@@ -100,17 +100,77 @@ def _wider(state: State) -> PolicyState:
 
 
 def _move_attempts(old: PolicyState, state: State) -> None:
-    """Enter all attempts into the wider policy state, and give their tasks rows there."""
+    """Enter all attempts and their tasks into the wider policy state."""
     wider = state.policy_state
-    moved: dict[int, int] = {}  # row -> row there
+    moved: dict[int, int] = {}  # old row -> new row
     for server, attempts in state.attempts.at.items():
-        for i, attempt in enumerate(attempts):
+        for attempt in attempts:
+            if attempt.withdrawn:
+                continue
             row = moved.get(attempt.row, NONE)
             if row == NONE:
                 wider.describe(*old.spec(attempt.row))
-            wider.event(SET_PIPELINED if i else START_COPY, server, row)
+            wider.event(SET_PIPELINED if attempt.ahead else START_COPY, server, row)
             row = wider.described_row() if row == NONE else row
             moved[attempt.row] = row
             attempt.row = row
             if attempt.start.task in state.row:
                 state.row[attempt.start.task] = row
+
+
+IndexArray = npt.NDArray[np.int64]
+
+
+def all_waiting(policy_state: PolicyState) -> IndexArray:
+    """Return the rows of all waiting tasks, in order of submission."""
+    return _by_submission(policy_state, np.flatnonzero(policy_state.view.tasks.fact[:, WAITS]))
+
+
+def waiting_for(policy_state: PolicyState, server: int) -> IndexArray:
+    """Return the rows of the tasks that wait for a server or have their data there."""
+    tasks, size = policy_state.view.tasks, policy_state.setting.size
+    waits = np.flatnonzero(tasks.fact[:, WAITS])
+    holders = tasks.holders.reshape(tasks.fact.shape[0], -1)[waits]
+    count = tasks.fact[waits, HIGH] - tasks.fact[waits, LOW]
+    among = (holders == server) & (np.arange(holders.shape[1]) < count[:, None])
+    found = among.any(axis=1)
+    if policy_state.policy.binds:
+        found |= tasks.fact[waits, QUEUE] % size == server
+    return _by_submission(policy_state, waits[found])
+
+
+def _by_submission(policy_state: PolicyState, rows: IndexArray) -> IndexArray:
+    return rows[np.argsort(policy_state.view.tasks.time[rows, SERIAL])]
+
+
+def unqueue_many(policy_state: PolicyState, rows: IndexArray) -> None:
+    """Remove these tasks from all queues and lists; their rows stay allocated."""
+    if rows.size:
+        policy_state.set_unqueued(rows, ())
+        policy_state.event(UNQUEUE_MANY)
+        policy_state.compact()
+
+
+def without_holder(
+    policy_state: PolicyState,
+    rows: IndexArray,
+    server: int,
+    anywhere: Collection[int],
+    up: Sequence[int],
+) -> tuple[IndexArray, IndexArray]:
+    """Remove a server from the holders of unqueued tasks.
+
+    Tasks in `anywhere` (by the caller's numbers) are local to every server in `up`. Returns the
+    rows of the tasks to requeue, and of tasks without a local server, which leave the policy state.
+    """
+    tasks = policy_state.view.tasks
+    drop_holder(tasks, rows, server)
+    unplaceable = tasks.fact[rows, LOW] == tasks.fact[rows, HIGH]
+    if anywhere:
+        free = np.array([policy_state.task_of[row] in anywhere for row in rows], bool)
+        tasks.fact[rows[free], HIGH] = tasks.fact[rows[free], LOW]
+        unplaceable = free & (not up) | unplaceable & ~free
+        policy_state.widen(len(up))
+    leaving = rows[unplaceable]
+    unref_all(policy_state.view.tasks, policy_state.view.lists, leaving)
+    return rows[~unplaceable], leaving

@@ -1,19 +1,19 @@
 """Measured service times of each function at each level, and their spread.
 
-*Means.* A function's times are its own, so only the ratio of levels can be known before: the prior
-says how many times longer a task takes with its data in the rack or elsewhere. At level l of
+*Means.* Times depend on the function, so a prior can only be about ratios of levels: how many times
+longer a task takes with its data in the rack, or remote. At level l of
 slowdown r_l, with service times of mean theta r_l, theta is estimated from all levels together, and
 
     mean of level l  =  (k theta r_l + sum of its times) / (k + number of its times),
 
 the posterior mean under the conjugate prior of an exponential law with the weight of k = 10
-observations. Old observations count less by 1 / 200 with each new one of their level: a change has
-been half forgotten after 140.
+observations. Each new observation of a level reduces the weight of its older ones by 1 / 200, so
+that after a change half of the old ones are forgotten after 140.
 
-*Spread.* Times over their means are counted in classes, a quarter of a power of two each. Of one
-that has run t means, what is still to come is expected from those that took longer and from a
-prior of weight k, the Lomax law of mean 1 with shape 3: it has (2 + t) / 2 to go on average. Its
-tail is heavy, as that of a task that hangs.
+*Spread.* Times, divided by their means, are counted in classes of a quarter of a power of two. The
+expected remaining time of an attempt that has run for t means is estimated from tasks that took
+longer, and a prior of weight k: the Lomax law of mean 1 and shape 3, which has a mean remaining
+time of (2 + t) / 2. Its tail is heavy, to allow for tasks that hang.
 """
 
 import math
@@ -37,7 +37,7 @@ class MeasuredTimes:
     """Service times of one function."""
 
     slowdown: tuple[float, ...]
-    scale: float  # s, a local task's, before any is known
+    scale: float  # prior time of a local task, s
     count: list[float] = field(default_factory=lambda: [0.0] * LEVELS)
     total: list[float] = field(default_factory=lambda: [0.0] * LEVELS)  # s
     spread: list[float] = field(default_factory=lambda: [0.0] * CLASSES)
@@ -55,7 +55,7 @@ class MeasuredTimes:
             self.spread = [0.5 * share for share in self.spread]
 
     def observe_fetch(self, level: int, seconds: float) -> None:
-        """Record the time of a fetch, for a task of another level, which is due with it."""
+        """Record the time of a fetch, by which a task at this level would take longer."""
         self._count(level, seconds + self.mean(0))
 
     def _count(self, level: int, seconds: float) -> None:
@@ -72,7 +72,7 @@ class MeasuredTimes:
         return (prior + self.total[level]) / (WEIGHT + self.count[level])
 
     def remaining(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-        """Elapsed times over the mean, increasing, and the expected remaining time at each."""
+        """Elapsed times in means, increasing, and the expected remaining time at each."""
         weight = np.array(self.spread)
         edges = 2.0 ** (LOWEST + np.arange(CLASSES + 1) / PER_OCTAVE)
         middle = np.sqrt(edges[:-1] * edges[1:])
@@ -85,10 +85,10 @@ class MeasuredTimes:
 
 @final
 class MeasuredRates:
-    """Service times of all functions, and the three rates of their mixture, for policies.
+    """Service times of all functions, and the rates of their mixture, for policies.
 
     Attributes:
-        longest: Longest time of an attempt that has ended, measured or not, s.
+        longest: Longest running time of an ended attempt, measured or not, s.
     """
 
     def __init__(self, prior: Rates):
@@ -100,7 +100,7 @@ class MeasuredRates:
         self.longest = 0.0
 
     def of(self, function: int) -> MeasuredTimes:
-        """Return a function's times; a new function starts from the mean of the others."""
+        """Return a function's times; a new function starts with the mean of the others."""
         found = self._of.get(function)
         if found is None:
             known = [each.mean(0) for each in self._of.values() if each.observed]
@@ -109,20 +109,22 @@ class MeasuredRates:
         return found
 
     def expected(self, function: int, level: int) -> float:
-        """Return the service time at a level by which an attempt counts as long, s.
+        """Return the expected service time at a level, for the search for stragglers, s.
 
-        Of a function that was not measured yet it comes from the longest time of any attempt, as
-        not even the scale of its own is known; 0 if none has ended.
+        For a function without measurements, not even the scale is known, so this is derived from
+        the longest time of any attempt or, if none has ended, from the given rates.
         """
         measured = self.of(function)
-        return measured.mean(level) if measured.observed else self.longest * self._slowdown[level]
+        if measured.observed:
+            return measured.mean(level)
+        return (self.longest or 1.0 / self.prior.local) * self._slowdown[level]
 
     def local_means(self) -> list[tuple[int, float]]:
         """Local service time of each function, s."""
         return [(function, each.mean(0)) for function, each in self._of.items()]
 
     def changed(self, least: float = 0.05) -> npt.NDArray[np.float64] | None:
-        """Rates, tasks/s, local >= rack >= remote; None if none has moved by `least` of itself."""
+        """Rates, tasks/s, local >= rack >= remote; None if none changed by a share of `least`."""
         seen = [each for each in self._of.values() if each.observed]
         if not seen:
             return None
@@ -131,7 +133,7 @@ class MeasuredRates:
             sum(w * each.mean(level) for w, each in zip(weight, seen, strict=True)) / sum(weight)
             for level in range(LEVELS)
         ]
-        # Never is a task farther from its data taken to be the shorter one, whatever chance says.
+        # A task farther from its data never counts as faster, even if measured so by chance.
         near = max(mean[0], 1e-9)
         far = max(mean[2], near)
         between = far if self.prior.rack is None else min(max(mean[1], near), far)

@@ -9,23 +9,22 @@ from isocline.dispatch.core.state import Counts, State
 @final
 @dataclass(frozen=True)
 class CoreSnapshot:
-    """State of a core at one moment, as plain data; servers and tasks by the caller's numbers.
+    """State of a core at one moment, as plain data, with the caller's numbers of servers and tasks.
 
-    Queues and lists are those of the policy: of M columns for servers those of server m are number
-    m, of policies with several queues for each server also m + M, m + 2 M and so on. Without late
-    binding a queue's tasks stand in its list; with it each task stands in the lists of all its
-    holders.
+    Queues and lists are the policy's: with M columns for servers, server m has queue m and, under
+    policies with several queues per server, also m + M, m + 2 M and so on. Without late binding, a
+    queue's tasks are in its list; with it, each task is in the lists of all its holders.
     """
 
-    running: dict[int, tuple[int, ...]]  # by server that is up: the running task, the pipelined one
-    unplaceable: tuple[int, ...]  # tasks without a holder that is up, in order of their admission
-    waiting: int  # tasks that wait for a server, each once, without unplaceable ones
-    queues: tuple[tuple[int, int], ...]  # of each: waiting tasks, and length as the policy has it
-    lists: tuple[tuple[int, ...], ...]  # waiting tasks of each in order; then of each job's
-    memory: tuple[float, ...]  # of the policy, see `policies.scheduling`
-    racks: tuple[int, ...]  # of each column for a server; there may be more columns than servers
-    row_space: int  # tasks for which there is space
-    list_space: int  # entries of lists for which there is space
+    running: dict[int, tuple[int, ...]]  # by server that is up: running task, pipelined one
+    unplaceable: tuple[int, ...]  # unplaceable tasks, in order of admission
+    waiting: int  # number of waiting tasks, without unplaceable ones
+    queues: tuple[tuple[int, int], ...]  # of each: waiting tasks; length as the policy sees it
+    lists: tuple[tuple[int, ...], ...]  # waiting tasks of each, in order; then of each job's lists
+    memory: tuple[float, ...]  # the policy's memory, see `policies.scheduling`
+    racks: tuple[int, ...]  # rack of each column; there may be more columns than servers
+    row_space: int  # number of tasks for which there is space
+    list_space: int  # number of list entries for which there is space
     counts: Counts  # a copy
 
 

@@ -1,4 +1,4 @@
-"""Stragglers: attempts that last much longer than expected, and copies of them on other servers."""
+"""Speculation: search for stragglers, and choice of copies of them on other servers."""
 
 import math
 from collections.abc import Container
@@ -14,15 +14,15 @@ from isocline.policies.scheduling.contract import LOCAL, REMOTE
 
 FloatArray = npt.NDArray[np.float64]
 
-# Between two looks: in local service times, and at least, s.
+# Time between two looks for stragglers: in local service times; and at least, in s.
 BETWEEN, LEAST = 0.25, 0.01
-# Observations after which the expected remaining times of a function are computed anew, if they
-# have not doubled before.
+# Observations after which a function's expected remaining times are recomputed, unless its
+# observations have doubled before.
 _ANEW = 64
 
 
 class Late(NamedTuple):
-    """Attempt that runs for longer than expected."""
+    """Attempt that has run for longer than expected."""
 
     attempt: Attempt
     remaining: float  # s that it is expected to need
@@ -61,7 +61,8 @@ class Speculation:
         self.next_look = now + max(BETWEEN / float(policy_state.setting.rate[LOCAL]), LEAST)
         self.late = {}
         for server, here in attempts.at.items():
-            remaining = self._remaining(here[0], rates, now) if here else 0.0
+            running = bool(here) and not here[0].withdrawn
+            remaining = self._remaining(here[0], rates, now) if running else 0.0
             if remaining > 0.0:
                 self.late[server] = Late(here[0], remaining)
         return True
@@ -72,18 +73,23 @@ class Speculation:
         policy_state: PolicyState,
         attempts: Attempts,
         rates: MeasuredRates,
+        now: float,
     ) -> list[Copy]:
         """Copies whose gain is positive, each on an idle server; holders of the data first.
 
-        Only tasks that are still `wanted`, with a single attempt, are copied.
+        Only tasks that are still `wanted`, with a single attempt, are copied; again, after a copy
+        that has given way, once the attempt has run for twice as long as at the last: so the copies
+        of one that hangs are few, however often others need the servers.
         """
         if self._factor == math.inf:
             return []
         found: list[Copy] = []
-        taken: set[int] = set()
+        # A server where a copy that was withdrawn has not ended yet is not free.
+        taken = {server for server, here in attempts.at.items() if here}
         for late in self.late.values():
-            task = late.attempt.start.task
-            if task not in wanted or len(attempts.of[task]) > 1:
+            attempt, task = late.attempt, late.attempt.start.task
+            again = now - attempt.began < 2.0 * attempt.copied
+            if task not in wanted or len(attempts.of.get(task, ())) != 1 or again:
                 continue
             copy = self._copy(policy_state, late, rates, taken)
             if copy is not None:
@@ -99,6 +105,8 @@ class Speculation:
         if measured.observed < WEIGHT:
             return None
         holders, _, _ = policy_state.facts(attempt.row)
+        if not holders:  # it could not read its data there
+            return None
         for holder in holders:
             if holder not in taken and policy_state.is_idle(holder):
                 fresh = measured.mean(LOCAL)

@@ -1,4 +1,4 @@
-"""Starts: attempts at tasks that servers take, pipelined ones and copies included."""
+"""Starts of attempts, including pipelined ones and copies."""
 
 from isocline.dispatch.actions import Action, Start
 from isocline.dispatch.core.kernels.state import PIPELINE, START_COPY
@@ -10,7 +10,7 @@ PREFETCHED = ", with data fetched ahead"
 
 
 def starts(state: State, now: float, pipelined: bool = False) -> list[Action]:
-    """Register the attempts that begin with the last event; returns their starts."""
+    """Register the attempts that the last event starts; returns the actions."""
     actions: list[Action] = []
     arrays, counts = state.policy_state, state.counts
     for server, row, distance, queue, job, function in arrays.starts():
@@ -22,12 +22,19 @@ def starts(state: State, now: float, pipelined: bool = False) -> list[Action]:
             why = WHY[shown] + PREFETCHED
             counts.fetched += 1
         start = Start(task, server, shown, why, pipelined)
-        state.attempts.begin(start, row, job, function, level, now)
+        actions.append(_begin(state, start, row, job, function, level, now))
         state.waiting -= 1
-        counts.started[shown] += 1
-        actions.append(start)
     counts.pipelined += len(actions) * pipelined
     return actions
+
+
+def _begin(
+    state: State, start: Start, row: int, job: int, function: int, level: int, now: float
+) -> Start:
+    """Register an attempt, and count its start; `level` is LOCAL if the data was prefetched."""
+    state.attempts.begin(start, row, job, function, level, now)
+    state.counts.started[start.level] += 1
+    return start
 
 
 def _why(state: State, level: int, server: int, queue: int) -> str:
@@ -38,10 +45,10 @@ def _why(state: State, level: int, server: int, queue: int) -> str:
 
 
 def pipeline(state: State, server: int, now: float) -> list[Action]:
-    """Give a busy server its next task, if that is worth it."""
+    """Give a busy server its next task, if that gains time."""
     gap = state.learning.pipelining_gap
     here = state.attempts.at[server]
-    if not gap or not state.policy_state.waiting(server) or len(here) != 1:
+    if not gap or not state.policy_state.waiting(server) or len(here) != 1 or here[0].start.copy:
         return []
     if state.recalled.get(server) is here[0]:
         return []
@@ -50,18 +57,17 @@ def pipeline(state: State, server: int, now: float) -> list[Action]:
 
 
 def start_copies(state: State, now: float) -> list[Action]:
-    """Start copies of the stragglers that were found on other servers."""
+    """Start copies of the known stragglers on other servers."""
     actions: list[Action] = []
-    arrays, attempts, counts = state.policy_state, state.attempts, state.counts
-    found = state.speculation.copies(state.row, arrays, attempts, state.learning.measured)
+    arrays, measured = state.policy_state, state.learning.measured
+    found = state.speculation.copies(state.row, arrays, state.attempts, measured, now)
     for server, slow, remaining, fresh in found:
         arrays.event(START_COPY, server, slow.row)
         task = slow.start.task
         level = LOCAL if task in state.anywhere else arrays.level(server)
         why = f"copy: {remaining:.3g} s more expected there, {fresh:.3g} s here"
         start = Start(task, server, level, why, copy=True)
-        attempts.begin(start, slow.row, slow.job, slow.function, level, now)
-        counts.copies += 1
-        counts.started[level] += 1
-        actions.append(start)
+        slow.copied = now - slow.began
+        actions.append(_begin(state, start, slow.row, slow.job, slow.function, level, now))
+    state.counts.copies += len(actions)
     return actions

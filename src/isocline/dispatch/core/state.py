@@ -1,6 +1,6 @@
-"""State of the core: tasks, servers and counters, without any decision.
+"""State of the core: tasks, servers and counters, without decisions.
 
-A wanted task is in the policy state, where it waits or runs, or it is unplaceable, as no server
+A wanted task is either in the policy state, where it waits or runs, or unplaceable, if no server
 that is up holds its data.
 """
 
@@ -35,35 +35,35 @@ class Counts:
     cancelled: int = 0
     given_up: int = 0
     started: list[int] = field(default_factory=lambda: [0, 0, 0])  # local, rack, remote
-    pipelined: int = 0  # of these, given while another one ran
-    fetches: int = 0  # of data for tasks that waited elsewhere
-    fetched: int = 0  # of the starts, where data was fetched before
-    copies: int = 0  # of these, of stragglers
-    copies_first: int = 0  # that were done before the straggler
-    retried: int = 0  # after an exception, or too long a time
+    pipelined: int = 0  # starts behind another task
+    fetches: int = 0  # prefetches begun
+    fetched: int = 0  # starts with prefetched data
+    copies: int = 0  # starts of copies of stragglers
+    copies_first: int = 0  # copies that finished before the straggler
+    retried: int = 0  # retries after an exception or a time limit
     lost: int = 0  # attempts whose server died
 
 
 @final
 class State:
-    """Tasks, servers and counters of a core; `Core` describes the arguments.
+    """Tasks, servers and counters of a core; see `Core` for the arguments.
 
     Attributes:
         rules: Rules of the decisions.
-        policy_state: Arrays that the policy sees; another object after a move to more columns.
+        policy_state: Arrays that the policy sees; replaced when resized to more columns.
         attempts: All attempts.
-        unplaceable: Wanted tasks that no server which is up can run.
-        shares: Rows of the jobs.
+        unplaceable: Wanted tasks without a holder that is up.
+        shares: Fair shares of the jobs.
         learning: Measured service times and rates.
         speculation: Search for stragglers.
         prefetch: Fetches under way and done.
         counts: Counters since the start.
-        racks: Rack of each server that was ever up.
+        racks: Rack of each server that is or was up.
         row: Row of each wanted task in the policy state.
         anywhere: Wanted tasks without data.
         waiting: Number of tasks in the policy state that have not started.
-        recalled: Attempts that have lasted so long that the task pipelined behind them was recalled
-            and no other follows, by server; an entry may outlast its attempt.
+        recalled: Late attempts, by server, behind which a pipelined task was recalled and no other
+            is pipelined; entries may outlast their attempts.
     """
 
     def __init__(
@@ -107,48 +107,50 @@ class State:
         return task in self.row or task in self.unplaceable
 
     def is_unserved(self, task: int) -> bool:
-        """Whether a task is still wanted, and neither waits nor runs."""
+        """Whether a task is still wanted, but neither waiting nor running."""
         return (
             task in self.row
-            and task not in self.attempts.of
+            and not self.attempts.serve(task)
             and not self.policy_state.waits(self.row[task])
         )
 
     def up(self, servers: Sequence[int]) -> Sequence[int]:
-        """Return those of these servers that are up."""
+        """Return the servers among these that are up."""
         at = self.attempts.at
         return servers if all(s in at for s in servers) else [s for s in servers if s in at]
 
     def far_level(self, holders: Sequence[int], server: int) -> int:
-        """Locality level of a server for a task, before any prefetch."""
+        """Locality level of a server for a task, without prefetches."""
         rack = self.policy_state.setting.rack
         others = [holder for holder in holders if holder != server]
         near = self.policy_state.has_racks and any(rack[other] == rack[server] for other in others)
         return RACK if near else REMOTE
 
     def mark_unplaceable(self, spec: TaskSpec, now: float) -> None:
-        """Keep a task outside of the policy state, as no server that is up holds its data."""
+        """Keep a task without a holder that is up outside of the policy state."""
         self.row.pop(spec.task, None)
         anywhere = spec.task in self.anywhere
         self.unplaceable.add(spec, math.inf if anywhere else now + self.rules.holder_grace)
 
     def drop_holder(self, server: int) -> None:
-        """Remove a server from the holders of running tasks, which may have to run again."""
+        """Remove a server from the holders of running tasks, in case they must run again."""
         for attempts in self.attempts.at.values():
             for attempt in attempts:
+                if attempt.withdrawn:
+                    continue
                 holders = self.policy_state.facts(attempt.row)[0]
                 if server in holders:
                     holders.remove(server)
                     self.policy_state.set_holders(attempt.row, holders)
 
     def forget_prefetches(self, server: int) -> None:
-        """Forget the fetches of a lost server; others may fetch for those tasks."""
+        """Forget the fetches of a lost server, so that others may fetch that data."""
         for task in self.prefetch.forget_server(server):
             if task in self.row:
                 self.policy_state.cancel_prefetch(self.row[task])
 
     def learn(self, attempt: Attempt, now: float, seconds: float | None) -> None:
-        """Learn from a task that took `seconds`; None: its time is no measurement."""
+        """Learn from a task that took `seconds` s; None: its time was not measured."""
         if attempt.start.copy:
             self.counts.copies_first += 1
         self.learning.observe_end(attempt, now)
@@ -159,6 +161,6 @@ class State:
             self.apply_rates(anew=self.learning.update(self.policy_state))
 
     def apply_rates(self, *, anew: bool = False) -> None:
-        """Turn prefetching on or off, as is worth it by the rates in force."""
+        """Turn prefetching on or off by the rates in force."""
         rates, gap = self.learning.rates, self.learning.gap.seconds
         self.prefetch.apply_rates(self.policy_state, rates, gap, anew=anew)

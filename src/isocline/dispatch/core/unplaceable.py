@@ -1,4 +1,4 @@
-"""Unplaceable tasks: no server that is up holds their data."""
+"""Unplaceable tasks: those whose data no server that is up holds."""
 
 import math
 from collections import deque
@@ -6,41 +6,44 @@ from typing import NamedTuple, final
 
 
 class TaskSpec(NamedTuple):
-    """Description of a task that has no row in the policy state."""
+    """Description of a task without a row in the policy state."""
 
     task: int
-    job: int  # its job's row in the policy state
+    job: int  # row of its job in the policy state
     function: int
-    serial: int  # in order of submission
+    serial: int  # position in order of submission
     submitted: float  # s
 
 
 @final
 class Unplaceable:
-    """Unplaceable tasks and the times at which they are given up.
+    """Unplaceable tasks, with the times at which they are given up.
 
-    All waits are equally long, so tasks are due in the order in which they came.
+    All waits are equally long, so tasks are due in the order in which they were added.
     """
 
     def __init__(self) -> None:
         self._of: dict[int, tuple[TaskSpec, float]] = {}
         self._due: deque[tuple[float, int]] = deque()
 
+    def __len__(self) -> int:
+        return len(self._of)
+
     def __contains__(self, task: int) -> bool:
         return task in self._of
 
     def add(self, spec: TaskSpec, until: float) -> None:
-        """Add a task without a holder; it is given up at `until`, s."""
+        """Add a task, which is given up at `until`, s."""
         self._of[spec.task] = spec, until
         if until < math.inf:
             self._due.append((until, spec.task))
 
     def wait(self, task: int, until: float) -> None:
-        """Postpone a task that was overdue until `until`, s."""
+        """Postpone an overdue task to `until`, s."""
         self.add(self._of[task][0], until)
 
     def take(self, task: int) -> TaskSpec:
-        """Remove a task that has a holder now, or is no longer wanted."""
+        """Remove a task that now has a holder or is no longer wanted."""
         return self._of.pop(task)[0]
 
     def next_deadline(self) -> float:
@@ -53,8 +56,8 @@ class Unplaceable:
         return math.inf
 
     def overdue(self, now: float) -> list[int]:
-        """Return the tasks that are overdue, each once; the caller removes them."""
-        found = {}  # one that was added twice at one time is due twice
+        """Return the distinct overdue tasks; the caller removes them."""
+        found = {}  # a task added twice at the same time is due twice
         while self.next_deadline() <= now:
             until, task = self._due.popleft()
             found[task] = until

@@ -1,14 +1,15 @@
-"""The contract of an engine: commands from the scheduler, events from the engine.
+"""Contract of an engine: commands from the scheduler, events from the engine.
 
 An engine has nodes, each with a queue that it processes in order, one task at a time. Attempts are
-identified by numbers that the caller uses once. Each attempt ends with exactly one of `Done`,
+identified by unique numbers from the caller. Each attempt ends with exactly one of `Done`,
 `Raised`, `TimedOut`, `Stopped`, or with the `NodeLost` of its node, which ends all attempts there.
-A caller that receives `NodeLost` late may have given that node more work: later events of attempts
-counted as lost must be ignored. A node's `NodeLost` follows all its earlier events.
+A caller may have given a node more work before it receives the `NodeLost`, so it must ignore later
+events of attempts that it counts as lost. A node's `NodeLost` follows all its earlier events.
 
-A node may come to hold a chunk that it fetched (`Holds`) and lose it again (`Drops`); `NodeLost`
-drops all that it came to hold, so that it holds only its original chunks when it is up again. A
-`fetch` while it runs tasks ends with one `Fetched` or with its `NodeLost`.
+A node may become a holder of a chunk by fetching it (`Holds`), and drop it again (`Drops`);
+`NodeLost` drops all fetched chunks, so that a node which comes up again holds only its original
+ones. A `fetch` while it runs tasks ends with one `Fetched`, or with its `NodeLost`. A node that
+does not answer another node is `Silent` until it `Answers` or is lost.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -20,20 +21,19 @@ class Node(NamedTuple):
     """Node of an engine, with its rack."""
 
     name: str
-    rack: str | None = None  # or zone; None: the engine knows none
+    rack: str | None = None  # or zone; None: unknown
 
 
 class WorkItem(NamedTuple):
     """One attempt at one task.
 
-    It calls function(value of the chunk, *args, **kwargs), without the value if there is no chunk.
+    The node calls function(value of the chunk, *args, **kwargs), without the value if there is no
+    chunk.
     """
 
     attempt: int
-    key: str  # the task's, for messages
-    function: (
-        bytes  # cloudpickled; the same object for all tasks of a function: sent to a node once
-    )
+    key: str  # key of the task, for messages
+    function: bytes  # cloudpickled; one object for all tasks of a function, sent to a node once
     arguments: bytes  # cloudpickled (args, kwargs)
     chunk: str | None = None
     holders: tuple[str, ...] = ()  # names of nodes, the likeliest first
@@ -46,20 +46,20 @@ class Done(NamedTuple):
     attempt: int
     node: str
     value: bytes  # pickled
-    seconds: float  # at the node, from its start to its pickled value
-    read_seconds: float = 0.0  # of these, until the chunk was at hand
-    held: bool = True  # the node held the chunk, or there is none
-    cold: bool = False  # its process's first attempt, or one that imported modules
+    seconds: float  # s at the node, from its start to its pickled value
+    read_seconds: float = 0.0  # s of these, until the chunk was read
+    held: bool = True  # whether the node held the chunk, or there is none
+    cold: bool = False  # whether it was the first of its process, or imported modules
 
 
 class Raised(NamedTuple):
-    """The attempt raised, could not be read or unpickled, or its value could not be pickled."""
+    """The attempt failed: by an exception, in reading its chunk, or in pickling or unpickling."""
 
     attempt: int
     node: str
-    error: bytes  # the exception, pickled; if it cannot be, a RemoteError with its words
-    text: str  # its traceback at the node
-    unread: bool = False  # no holder delivered the chunk, and one or more did not answer
+    error: bytes  # pickled exception; a RemoteError with its text if it cannot be pickled
+    text: str  # traceback at the node
+    unread: bool = False  # no holder delivered the chunk, and at least one did not answer
 
 
 class TimedOut(NamedTuple):
@@ -67,7 +67,7 @@ class TimedOut(NamedTuple):
 
     attempt: int
     node: str
-    seconds: float  # that it ran
+    seconds: float  # s for which it ran
 
 
 class Stopped(NamedTuple):
@@ -78,51 +78,63 @@ class Stopped(NamedTuple):
 
 
 class NodeUp(NamedTuple):
-    """A node is up that was new, or lost."""
+    """A new or lost node is up."""
 
     node: Node
 
 
 class NodeLost(NamedTuple):
-    """A node is gone with all its attempts."""
+    """A node is lost with all its attempts."""
 
     name: str
     reason: str
-    returns: bool = False  # it is being started again, until `NodeUp` or `NodeGone`
+    returns: bool = False  # whether it is being restarted, until `NodeUp` or `NodeGone`
 
 
 class NodeGone(NamedTuple):
-    """A lost node was restarted repeatedly in vain; `NodeUp` follows if it comes up after all."""
+    """A lost node failed to restart repeatedly; `NodeUp` follows if it comes up after all."""
 
     name: str
     reason: str
 
 
 class Holds(NamedTuple):
-    """A node has come to hold a chunk."""
+    """A node has become a holder of a chunk."""
 
     chunk: str
     node: str
 
 
 class Drops(NamedTuple):
-    """A node no longer holds a chunk that it had come to hold."""
+    """A node has dropped a fetched chunk."""
 
     chunk: str
     node: str
 
 
 class Fetched(NamedTuple):
-    """A node has ended a fetch, with or without success; `Holds`, if new, comes first."""
+    """A fetch has ended, successfully or not; preceded by `Holds` if the node is a new holder."""
 
     chunk: str
     node: str
-    held: bool  # it holds the chunk now
-    seconds: float  # that this took
+    held: bool  # whether the node now holds the chunk
+    seconds: float  # s that the fetch took
+
+
+class Silent(NamedTuple):
+    """A node has not answered another node's request for a chunk within the engine's limit."""
+
+    name: str
+
+
+class Answers(NamedTuple):
+    """A silent node has given a sign of life."""
+
+    name: str
 
 
 Ending = Done | Raised | TimedOut | Stopped
-Event = Ending | NodeUp | NodeLost | NodeGone | Holds | Drops | Fetched
+Event = Ending | NodeUp | NodeLost | NodeGone | Holds | Drops | Fetched | Silent | Answers
 Emit = Callable[[Event], None]
 
 
@@ -131,8 +143,8 @@ class Engine(Protocol):
 
     Attributes:
         fetches: Whether nodes can fetch a chunk while they run tasks.
-        fixed: Whether there will be no other nodes than those that `start` returned.
-        loader: The user's function from a chunk to the value that a task gets, if any.
+        fixed: Whether the nodes returned by `start` are all that there will ever be.
+        loader: The user's function from a chunk to the value that the task gets, if any.
         directories: Directory of each node, if chunks are files below them.
     """
 
@@ -151,19 +163,19 @@ class Engine(Protocol):
         """
 
     def run(self, node: str, work: WorkItem) -> None:
-        """Put an attempt at the end of a node's queue; nothing is done if the node is lost."""
+        """Append an attempt to a node's queue; does nothing if the node is lost."""
 
     def cancel(self, node: str, attempt: int) -> None:
-        """Stop an attempt, in the queue or running; nothing is done if it has ended."""
+        """Stop an attempt, queued or running; does nothing if it has ended."""
 
     def fetch(self, node: str, chunk: str, holders: Sequence[str]) -> None:
-        """Have a node fetch a chunk from one of those that hold it, and keep it if it can.
+        """Have a node fetch a chunk from one of its holders, and keep it if possible.
 
-        Several fetches may run at once; nothing is done if the node is lost.
+        Several fetches may run at a time; does nothing if the node is lost.
         """
 
     def locations(self, chunk: str) -> Sequence[str]:
         """Return the nodes that hold a chunk, as far as the engine knows."""
 
     def close(self) -> None:
-        """End all that was started; attempts still there end without an event. Repeatable."""
+        """Stop everything that was started, without events of attempts. May be repeated."""

@@ -1,12 +1,12 @@
-"""An engine without processes: nodes in virtual time, functions called in this process.
+"""Engine without processes: nodes in virtual time, functions called in this process.
 
     engine = FakeEngine(2, fault=lambda node, work: Fault.DIE if work.key == "bad" else None)
     nodes = engine.start(events.append)
     engine.run("n0", work)
-    while engine.advance():     # to the next thing that happens; engine.now is when
+    while engine.advance():     # to the next event; engine.now is its time
         ...
 
-With `speed` a thread of its own advances it, at so many virtual seconds a second (inf: at once).
+With `speed`, a separate thread advances it, by that many virtual seconds per second (inf: at once).
 """
 
 import heapq
@@ -37,18 +37,18 @@ from isocline.dispatch.engines.base import (
     WorkItem,
 )
 from isocline.dispatch.engines.common import calls
-from isocline.dispatch.engines.common.errors import EngineError, UnreadError
+from isocline.dispatch.errors import EngineError, UnreadError
 from isocline.dispatch.user_code_guard import end_fork
 
 _IDLE = -1
 
 
 class Fault(Enum):
-    """Fault of an attempt."""
+    """Fault to inject into an attempt."""
 
-    DIE = auto()  # its node, half way through
-    HANG = auto()  # it does not end
-    RAISE = auto()  # FaultError
+    DIE = auto()  # its node dies half way through
+    HANG = auto()  # it never ends
+    RAISE = auto()  # it raises FaultError
 
 
 class FaultError(Exception):
@@ -56,7 +56,7 @@ class FaultError(Exception):
 
 
 class Service(NamedTuple):
-    """Mean seconds of a task whose chunk is at its node, in its rack, or elsewhere."""
+    """Mean service time, s, of a task whose chunk is at its node, in its rack, or elsewhere."""
 
     local: float = 1.0
     rack: float = 1.5
@@ -64,22 +64,22 @@ class Service(NamedTuple):
 
 
 @final
-class _Place:
+class _FakeNode:
     """Node and its queue."""
 
     def __init__(self, node: Node) -> None:
         self.node = node
         self.up = True
         self.queue: OrderedDict[int, WorkItem] = OrderedDict()
-        self.running = _IDLE  # the attempt, the first of the queue
-        self.held: set[str] = set()  # chunks that it came to hold
-        self.life = 0  # times that it was lost
-        self.cold = True  # no task has ended since it came up
+        self.running = _IDLE  # the running attempt, first in the queue
+        self.held: set[str] = set()  # fetched chunks
+        self.life = 0  # number of losses
+        self.cold = True  # whether no task has ended since it came up
 
 
 @final
 class FakeEngine:
-    """Engine in virtual time; all its methods may be called from any thread."""
+    """Engine in virtual time; all methods may be called from any thread."""
 
     def __init__(
         self,
@@ -95,19 +95,20 @@ class FakeEngine:
         warm_up: float = 0.0,
         speed: float | None = None,
     ) -> None:
-        """Make the engine, without starting anything.
+        """Initialise, without starting anything.
 
         Args:
-            nodes: Number of nodes, named n0, n1, ..., or their names.
+            nodes: Number of nodes, named n0, n1, ..., or the nodes themselves.
             service: Mean service times.
-            draw: A service time from its mean, s.
-            fault: Fault of the attempt that a node begins now.
-            loader: From a chunk's name to its value.
-            keeps: A node that fetched a chunk for a task holds it from then on.
-            fetches: Nodes can fetch while they run tasks, in what a remote task takes longer.
-            down: s until a lost node is up again; inf: never.
-            warm_up: s that the first task of a node that came up takes longer.
-            speed: Virtual seconds a second; None: the caller advances it.
+            draw: Function from a mean to a service time, s.
+            fault: Function from a node and the attempt that it begins to the fault to inject.
+            loader: Function from a chunk's name to its value.
+            keeps: Whether a node that fetched a chunk for a task holds it from then on.
+            fetches: Whether nodes can fetch while they run tasks; a fetch takes as long as a remote
+                task takes longer than a local one.
+            down: Time until a lost node is up again, s; inf: never.
+            warm_up: Additional time of the first task of a node after it came up, s.
+            speed: Virtual seconds per second; None: the caller advances time.
         """
         named = [Node(f"n{i}") for i in range(nodes)] if isinstance(nodes, int) else nodes
         self.now = 0.0  # s
@@ -115,7 +116,7 @@ class FakeEngine:
         self.loader: Callable[[str], object] | None = loader
         self.directories: Mapping[str, Path] = {}
         self.fixed = True
-        self._places = {node.name: _Place(node) for node in named}
+        self._nodes = {node.name: _FakeNode(node) for node in named}
         self._service = service or Service()
         self._draw, self._fault, self._load = draw, fault, loader
         self._keeps, self._down, self._speed = keeps, down, speed
@@ -134,48 +135,48 @@ class FakeEngine:
             self._began = time.monotonic()
             self._thread = threading.Thread(target=self._pump, name="fake engine", daemon=True)
             self._thread.start()
-        return [place.node for place in self._places.values()]
+        return [fake.node for fake in self._nodes.values()]
 
     def run(self, node: str, work: WorkItem) -> None:
         with self._changed:
-            place = self._place(node)
-            if place.up:
+            fake = self._fake_node(node)
+            if fake.up:
                 self._catch_up()
-                place.queue[work.attempt] = work
-                self._begin(place)
+                fake.queue[work.attempt] = work
+                self._begin(fake)
 
     def cancel(self, node: str, attempt: int) -> None:
         with self._changed:
-            place = self._place(node)
-            if attempt in place.queue:
+            fake = self._fake_node(node)
+            if attempt in fake.queue:
                 self._catch_up()
-                self._end(place, Stopped(attempt, node))
+                self._end(fake, Stopped(attempt, node))
 
     def fetch(self, node: str, chunk: str, holders: Sequence[str]) -> None:
         with self._changed:
-            place = self._place(node)
-            if not (place.up and self.fetches):
+            fake = self._fake_node(node)
+            if not (fake.up and self.fetches):
                 return
             self._catch_up()
             work = WorkItem(_IDLE, "", b"", b"", chunk, tuple(holders))
-            seconds, life = self._mean(place, work) - self._service.local, place.life
+            seconds, life = self._mean(fake, work) - self._service.local, fake.life
 
             def came() -> None:
-                if place.life == life:
-                    self._fetched(place, work, seconds)
+                if fake.life == life:
+                    self._fetched(fake, work, seconds)
 
             self._schedule(seconds, came)
 
     def locations(self, chunk: str) -> Sequence[str]:
         with self._changed:
-            return [name for name, place in self._places.items() if chunk in place.held]
+            return [name for name, fake in self._nodes.items() if chunk in fake.held]
 
     def close(self) -> None:
         with self._changed:
             self._agenda.clear()
             self._speed = None
-            for place in self._places.values():
-                place.up = False
+            for fake in self._nodes.values():
+                fake.up = False
             self._changed.notify()
         if self._thread:
             self._thread.join()
@@ -183,7 +184,7 @@ class FakeEngine:
     # Beyond the contract
 
     def advance(self) -> bool:
-        """Go to the next event; returns False if there is none."""
+        """Advance to the next event; returns False if there is none."""
         with self._changed:
             if not self._agenda:
                 return False
@@ -195,37 +196,37 @@ class FakeEngine:
     def kill(self, node: str, reason: str = "killed") -> None:
         """Lose a node now."""
         with self._changed:
-            place = self._place(node)
-            if place.up:
+            fake = self._fake_node(node)
+            if fake.up:
                 self._catch_up()
-                self._lose(place, reason)
+                self._lose(fake, reason)
 
     # Steps
 
-    def _begin(self, place: _Place) -> None:
-        """Begin the first attempt of the queue, if the node is idle."""
-        if place.running != _IDLE or not place.queue:
+    def _begin(self, fake: _FakeNode) -> None:
+        """Begin the first attempt in the queue, if the node is idle."""
+        if fake.running != _IDLE or not fake.queue:
             return
-        work = next(iter(place.queue.values()))
-        place.running = work.attempt
-        fault = self._fault(place.node.name, work)
-        mean = self._mean(place, work)
-        seconds = self._draw(mean) + self._warm_up * place.cold
+        work = next(iter(fake.queue.values()))
+        fake.running = work.attempt
+        fault = self._fault(fake.node.name, work)
+        mean = self._mean(fake, work)
+        seconds = self._draw(mean) + self._warm_up * fake.cold
         if fault is Fault.DIE:
-            self._at(0.5 * seconds, place, lambda: self._lose(place, f"died of {work.key}"))
+            self._at(0.5 * seconds, fake, lambda: self._lose(fake, f"died of {work.key}"))
         elif fault is not Fault.HANG and (work.limit is None or seconds <= work.limit):
             read = max(0.0, seconds * (1.0 - self._service.local / mean))
-            self._at(seconds, place, lambda: self._finish(place, work, seconds, read, fault))
+            self._at(seconds, fake, lambda: self._finish(fake, work, seconds, read, fault))
         elif work.limit is not None:
-            late = TimedOut(work.attempt, place.node.name, work.limit)
-            self._at(work.limit, place, lambda: self._end(place, late))
+            late = TimedOut(work.attempt, fake.node.name, work.limit)
+            self._at(work.limit, fake, lambda: self._end(fake, late))
 
-    def _at(self, delay: float, place: _Place, act: Callable[[], None]) -> None:
-        """Schedule a call, valid if the node still runs the same attempt then."""
-        attempt = place.running
+    def _at(self, delay: float, fake: _FakeNode, act: Callable[[], None]) -> None:
+        """Schedule a call, which is skipped unless the node still runs the same attempt."""
+        attempt = fake.running
 
         def due() -> None:
-            if place.running == attempt:
+            if fake.running == attempt:
                 act()
 
         self._schedule(delay, due)
@@ -235,79 +236,81 @@ class FakeEngine:
         self._changed.notify()
 
     def _finish(
-        self, place: _Place, work: WorkItem, seconds: float, read: float, fault: Fault | None
+        self, fake: _FakeNode, work: WorkItem, seconds: float, read: float, fault: Fault | None
     ) -> None:
-        name, held, process = place.node.name, self._held(place, work), os.getpid()
+        name, held, process = fake.node.name, self._held(fake, work), os.getpid()
         try:
             if fault is Fault.RAISE:
                 raise FaultError(f"task {work.key} at {name}")
             chunk = [] if work.chunk is None else [self._load(work.chunk)]
             if not held and not self._reachable(work):
-                raise UnreadError(f"chunk {work.chunk!r} cannot be had at {name}: no holder is up")
+                raise UnreadError(
+                    work.key, f"chunk {work.chunk!r} cannot be read at {name}: no holder is up"
+                )
             value = calls.call(_function(work.function), work.arguments, *chunk)
         except BaseException as error:
             end_fork(process, error)
             unread = isinstance(error, UnreadError)
-            self._end(place, Raised(work.attempt, name, *calls.failure(error), unread))
+            self._end(fake, Raised(work.attempt, name, *calls.failure(error), unread))
             return
         end_fork(process)
         if self._keeps and not held and work.chunk is not None:
-            place.held.add(work.chunk)
-            self._say(Holds(work.chunk, name))
-        self._end(place, Done(work.attempt, name, value, seconds, read, held, place.cold))
+            fake.held.add(work.chunk)
+            self._report(Holds(work.chunk, name))
+        self._end(fake, Done(work.attempt, name, value, seconds, read, held, fake.cold))
 
-    def _end(self, place: _Place, event: Done | Raised | TimedOut | Stopped) -> None:
-        del place.queue[event.attempt]
-        self._say(event)
-        place.cold = place.cold and not isinstance(event, Done)
-        if event.attempt == place.running:
-            place.running = _IDLE
-            self._begin(place)
+    def _end(self, fake: _FakeNode, event: Done | Raised | TimedOut | Stopped) -> None:
+        del fake.queue[event.attempt]
+        self._report(event)
+        fake.cold = fake.cold and not isinstance(event, Done)
+        if event.attempt == fake.running:
+            fake.running = _IDLE
+            self._begin(fake)
 
-    def _fetched(self, place: _Place, work: WorkItem, seconds: float) -> None:
-        name, chunk = place.node.name, work.chunk or ""
-        if not self._held(place, work) and self._reachable(work):
-            place.held.add(chunk)
-            self._say(Holds(chunk, name))
-        self._say(Fetched(chunk, name, self._held(place, work), seconds))
+    def _fetched(self, fake: _FakeNode, work: WorkItem, seconds: float) -> None:
+        name, chunk = fake.node.name, work.chunk or ""
+        if not self._held(fake, work) and self._reachable(work):
+            fake.held.add(chunk)
+            self._report(Holds(chunk, name))
+        self._report(Fetched(chunk, name, self._held(fake, work), seconds))
 
-    def _lose(self, place: _Place, reason: str) -> None:
-        place.up, place.running = False, _IDLE
-        place.life += 1
-        place.queue.clear()
-        place.held.clear()
-        self._say(NodeLost(place.node.name, reason))
+    def _lose(self, fake: _FakeNode, reason: str) -> None:
+        fake.up, fake.running = False, _IDLE
+        fake.life += 1
+        fake.queue.clear()
+        fake.held.clear()
+        self._report(NodeLost(fake.node.name, reason))
         if self._down < float("inf"):
-            self._schedule(self._down, lambda: self._rise(place))
+            self._schedule(self._down, lambda: self._come_up(fake))
 
-    def _rise(self, place: _Place) -> None:
-        place.up = place.cold = True
-        self._say(NodeUp(place.node))
+    def _come_up(self, fake: _FakeNode) -> None:
+        fake.up = fake.cold = True
+        self._report(NodeUp(fake.node))
 
     # Locations of chunks
 
-    def _held(self, place: _Place, work: WorkItem) -> bool:
-        return work.chunk is None or work.chunk in place.held or place.node.name in work.holders
+    def _held(self, fake: _FakeNode, work: WorkItem) -> bool:
+        return work.chunk is None or work.chunk in fake.held or fake.node.name in work.holders
 
     def _reachable(self, work: WorkItem) -> bool:
-        return any(self._places[name].up for name in work.holders if name in self._places)
+        return any(self._nodes[name].up for name in work.holders if name in self._nodes)
 
-    def _mean(self, place: _Place, work: WorkItem) -> float:
-        if self._held(place, work):
+    def _mean(self, fake: _FakeNode, work: WorkItem) -> float:
+        if self._held(fake, work):
             return self._service.local
-        rack = place.node.rack
-        racks = {self._places[name].node.rack for name in work.holders if name in self._places}
+        rack = fake.node.rack
+        racks = {self._nodes[name].node.rack for name in work.holders if name in self._nodes}
         return self._service.rack if rack and rack in racks else self._service.remote
 
     # Time
 
     def _catch_up(self) -> None:
-        """Advance virtual time to the real time, where it passes by itself."""
+        """Advance virtual time to real time, if there is a speed."""
         if self._speed is not None and self._speed < float("inf"):
             self.now = max(self.now, (time.monotonic() - self._began) * self._speed)
 
     def _pump(self) -> None:
-        """Advance in the engine's own thread."""
+        """Advance time in the engine's thread."""
         with self._changed:
             while self._speed is not None:
                 if not self._agenda:
@@ -319,14 +322,14 @@ class FakeEngine:
                 else:
                     self.advance()
 
-    def _say(self, event: Event) -> None:
+    def _report(self, event: Event) -> None:
         if self._emit:
             self._emit(event)
 
-    def _place(self, node: str) -> _Place:
-        if node not in self._places:
-            raise EngineError(f"no node {node!r}; the nodes are {', '.join(self._places)}")
-        return self._places[node]
+    def _fake_node(self, node: str) -> _FakeNode:
+        if node not in self._nodes:
+            raise EngineError(f"no node {node!r}; the nodes are {', '.join(self._nodes)}")
+        return self._nodes[node]
 
 
 @lru_cache(16)

@@ -1,46 +1,45 @@
-"""Identity of a task, as fingerprints: a journal gives results to equal tasks only."""
+"""Identity of a task, as fingerprints: a journal returns results only for identical tasks."""
 
 import sys
 from typing import NamedTuple
 
-# Byte code differs between releases of Python, so that fingerprints of functions do.
+# Byte code, and so fingerprints of functions, differ between releases of Python.
 _PYTHON = (sys.implementation.cache_tag or "unknown").encode()
 
-# Bytes of a fingerprint: of 2^40 tasks, two are alike by chance with probability 2^-49.
+# Bytes of a fingerprint: among 2^40 tasks, two collide with probability 2^-49.
 SIZE = 16
 _FOUND = {
-    "function": "another function, or one that uses other values, classes or functions",
+    "function": "another function, or one that uses different values, classes or functions",
     "loader": "another loader",
-    "arguments": "other arguments, or another chunk",
+    "arguments": "different arguments, or another chunk",
 }
-# In a job file in YAML nobody has written a function or a loader.
+# Wording for job files in YAML, which have no function or loader of the user's.
 _FOUND_OF_COMMAND = {
     "function": "another command",
-    "loader": "its job file in another folder, or with nodes where this one has none or none where "
-    "it has some",
+    "loader": "a job file in another folder, or one that differs in whether it has nodes",
     "arguments": "another chunk",
 }
 
 
 class Identity(NamedTuple):
-    """Fingerprints of 16 bytes each, and the release of Python that made them."""
+    """Fingerprints of 16 bytes each, and the release of Python that computed them."""
 
     function: bytes
     loader: bytes
-    arguments: bytes  # with the chunk's name
-    data: bytes  # the chunk's, and of files; the same for all tasks whose data has no version
+    arguments: bytes  # including the chunk's name
+    data: bytes  # of the chunk's data and of files; equal for all tasks whose data has no version
     python: bytes = _PYTHON  # the release, as text
 
     def packed(self) -> bytes:
-        """Pack it for a journal."""
+        """Pack the identity for a journal."""
         return b"".join(self)
 
 
 def changed(was: bytes, now: bytes, *, command: bool = False) -> str | None:
-    """Describe the difference of two packed identities that differ, of a function or a `command`.
+    """Describe the difference of two packed identities, of a function or a `command`.
 
-    None: only the data differs, or the release of Python, so that the rest is unknown. Such a task
-    must run again.
+    None: only the data differs, or the release of Python, so the rest cannot be compared. The task
+    must then run again.
     """
     old, new = _unpacked(was), _unpacked(now)
     if old.python != new.python:
@@ -51,13 +50,13 @@ def changed(was: bytes, now: bytes, *, command: bool = False) -> str | None:
 
 
 def another_python(was: bytes, now: bytes) -> str | None:
-    """Return the release of Python of a packed identity, if it is not this one."""
+    """Return the release of Python of a packed identity, or None if it is this one."""
     python = _unpacked(was).python
     return None if python == _unpacked(now).python else python.decode(errors="replace")
 
 
 def with_data(packed: bytes, data: bytes) -> bytes:
-    """Replace the data of a packed identity."""
+    """Replace the data fingerprint of a packed identity."""
     return _unpacked(packed)._replace(data=data).packed()
 
 

@@ -1,18 +1,17 @@
-"""Journal of a run, from which an interrupted run is resumed.
+"""Journal of a run, from which it can be resumed after an interruption.
 
-An SQLite file in WAL mode with a row for each task: its key, a fingerprint of function, arguments
-and chunk, its state and its result. A thread of its own commits rows every 0.1 s, at most 500 in a
-transaction. A process that is killed leaves a valid file; tasks that were running, or finished less
-than 0.1 s before, are run again by the next one. Writes are not synchronised
-with the disk at each commit: a power cut may cost more than 0.1 s, never the file.
+The journal is an SQLite file in WAL mode with a row for each task: key, fingerprint of function,
+arguments and chunk, state and result. A separate thread commits rows every 0.1 s, at most 500 per
+transaction. A killed process leaves a valid file; a resumed run repeats tasks that were running, or
+that finished less than 0.1 s before. Writes are not synchronised with the disk at each commit: a
+power failure may cost more than 0.1 s, but never the file.
 
-A full disk does not stop the run. Rows that cannot be written are kept and tried again every
-second, up to 64 MB of results; beyond that the oldest are dropped, and those tasks are run again by
-a resumed run. The failure is logged when it begins, and `close` reports the rows that were lost. A
-row that no disk would take, or that is damaged when it is read, affects its own task alone, which
-is run again. A file that is deleted, moved or replaced during the run is missed at the next commit
-with a warning, and `close` raises. Results that are too large for a row have files of their own in
-PATH-results/.
+A full disk does not stop the run. Rows that cannot be written are kept and retried every second, up
+to 64 MB of results; beyond that the oldest are dropped, and a resumed run repeats their tasks. The
+failure is logged when it begins, and `close` reports lost rows. A row that SQLite rejects, or that
+is damaged when read, affects only its own task, which is run again. If the file is deleted, moved
+or replaced during the run, the next commit logs a warning, and `close` raises. Results too large
+for a row are stored as files in PATH-results/.
 """
 
 import ctypes
@@ -23,8 +22,10 @@ import threading
 import zlib
 from collections import deque
 from collections.abc import Iterable
+from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple, final
+from urllib.parse import quote
 
 from isocline.dispatch.errors import JournalError, UnwrittenError
 from isocline.dispatch.forks import owned
@@ -33,18 +34,18 @@ from isocline.dispatch.log import LOG
 from isocline.dispatch.user_code_guard import printable, words
 from isocline.plural import counted
 
-LARGE = 1 << 20  # bytes; SQLite is the faster one up to about 0.1 MB, and takes no more than 1 GB
+LARGE = 1 << 20  # bytes; SQLite is faster than files up to about 0.1 MB, and limited to 1 GB
 
 
 @final
 class LargeResults:
-    """Results in files of their own, in PATH-results/."""
+    """Store of large results as separate files, in PATH-results/."""
 
     def __init__(self, journal: Path) -> None:
         self._directory = journal.with_name(journal.name + "-results")
 
     def apart(self, row: "Row") -> "Row":
-        """Move a large value of a row to a file; returns the row, raises OSError."""
+        """Move a row's value to a file if it is large; returns the row, and may raise OSError."""
         if row.value is None or len(row.value) < LARGE:
             return row
         path = self._path(row.key)
@@ -55,7 +56,7 @@ class LargeResults:
         return row._replace(value=None, large=len(row.value))
 
     def read(self, key: str, size: int) -> bytes | None:
-        """Read a value; None if its file is missing or damaged."""
+        """Read a value; None if its file is missing or has another size."""
         try:
             value = self._path(key).read_bytes()
         except OSError:
@@ -63,14 +64,14 @@ class LargeResults:
         return value if len(value) == size else None
 
     def _path(self, key: str) -> Path:
-        name = key.encode("utf-8", "surrogatepass")  # a file's name need not be UTF-8
+        name = key.encode("utf-8", "surrogatepass")  # file names need not be UTF-8
         return self._directory / hashlib.blake2b(name, digest_size=16).hexdigest()
 
 
 _EVERY = 0.1  # s between commits
-_MOST = 500  # rows in one transaction: some 2 ms, for which a submission may have to wait
-_AGAIN = 1.0  # s until the next attempt after one that failed
-_KEPT = 64 << 20  # bytes of results that wait for a disk that is full
+_MOST = 500  # rows per transaction: some 2 ms, during which a submission may wait
+_AGAIN = 1.0  # s until the next try after a failure
+_KEPT = 64 << 20  # bytes of results kept while the disk is full
 _FORMAT = 4
 _TABLE = """
 CREATE TABLE IF NOT EXISTS task (
@@ -79,9 +80,10 @@ CREATE TABLE IF NOT EXISTS task (
     crc INTEGER)
 """
 _PUT = f"INSERT OR REPLACE INTO task VALUES ({', '.join('?' * 14)})"
+_RESULTS = {"value", "large", "crc"}
 _GET = "SELECT fingerprint, value, large, crc FROM task WHERE key = ? AND state = 'finished'"
-# Errors of the disk, or of who else has the file, which may pass. All others are of one row: text
-# or numbers that SQLite does not take, or a damaged page that the row would stand on.
+# Possibly temporary errors, of the disk or of other users of the file. All others concern one row:
+# text or numbers that SQLite rejects, or a damaged page for that row.
 _PASSING = {
     sqlite3.SQLITE_FULL,
     sqlite3.SQLITE_IOERR,
@@ -106,10 +108,10 @@ class Row(NamedTuple):
     submitted: float
     started: float
     ended: float | None = None
-    value: bytes | None = None  # pickled
-    large: int | None = None  # bytes of a value that has a file of its own
-    text: str | None = None  # what went wrong
-    crc: int | None = None  # CRC-32 of the value, before it got a file of its own
+    value: bytes | None = None  # pickled result
+    large: int | None = None  # size in bytes of a value stored in a file
+    text: str | None = None  # error message
+    crc: int | None = None  # CRC-32 of the value, also if it is in a file
 
 
 @final
@@ -117,25 +119,25 @@ class Journal:
     """Journal of one run; no other process may write it at the same time."""
 
     def __init__(self, path: str | Path, resume: bool = False) -> None:
-        """Open or make the file.
+        """Open or create the file.
 
         Args:
             path: The file; SQLite keeps PATH-wal beside it, and large results are in PATH-results/.
-            resume: Whether to continue an existing file.
+            resume: Whether to continue an existing journal.
 
         Raises:
-            JournalError: The file cannot be opened, is in use, is not a journal, or has tasks
-                already.
+            JournalError: The file cannot be opened, is in use, is not a journal, or already has
+                tasks although `resume` is False.
         """
         self.path = Path(path)
-        self.problem: str | None = None  # why rows wait, while they do
-        self.lost = 0  # results let go, as the disk stayed full or takes them never
+        self.problem: str | None = None  # reason why rows cannot be written at present
+        self.lost = 0  # rows dropped or rejected
         self._last_loss = ""
         self._said_python = False
-        self._place = self.path.absolute()  # the process may change its directory
+        self._place = self.path.absolute()  # absolute, as the process may change its directory
         self._large = LargeResults(self._place)
-        self._taken: str | None = None  # what became of the file, if it is not at its path
-        self._lock = threading.Lock()  # SQLite connections are not for two threads at once
+        self._taken: str | None = None  # description of what happened to a missing file
+        self._lock = threading.Lock()  # one thread at a time may use the connection
         self._connection = self._opened(resume)
         self._file = _file_at(self._place)
         self._rows: deque[Row] = deque()
@@ -145,14 +147,13 @@ class Journal:
         owned(self)
 
     def find(self, key: str, fingerprint: bytes, *, command: bool = False) -> bytes | None:
-        """The pickled result of a task that finished in an earlier run, or None.
+        """Pickled result of a task that finished in an earlier run, or None.
 
-        It is None, too, if its data or the release of Python has changed, or the result is damaged:
-        the task must run again. The fingerprint is a packed `Identity`, of a function or a shell
-        `command`.
+        None also stands for changed data, another release of Python, or a damaged result: the task
+        must run again. The fingerprint is a packed `Identity` of a function or a shell `command`.
 
         Raises:
-            JournalError: The task had another function, loader or other arguments.
+            JournalError: Function, loader or arguments of the task have changed.
         """
         try:
             with self._lock:
@@ -171,29 +172,29 @@ class Journal:
                 return None
             raise JournalError(
                 f"journal {self.path}: task {key!r} had {what} when it ran; undo the change, or "
-                "begin with a journal of another name to run all tasks again"
+                "start a journal with another name to run all tasks again"
             )
         if large is not None:
             value = self._large.read(key, large)
         if value is None or zlib.crc32(value) != crc:
-            self._say_damaged(key, "its result is not as it was written")
+            self._say_damaged(key, "its result was altered")
             return None
         return value
 
     def note(self, row: Row) -> None:
-        """Queue a row for writing; it replaces an earlier one of the same task."""
+        """Queue a row for writing; it replaces an earlier row of the same task."""
         self._rows.append(row)
 
     @property
     def unwritten(self) -> int:
-        """Number of rows that wait to be written."""
+        """Number of rows not yet written."""
         return len(self._rows)
 
     def close(self) -> None:
-        """Write the remaining rows.
+        """Write the remaining rows, and close the file.
 
         Raises:
-            JournalError: Some of it cannot be written.
+            JournalError: Some rows cannot be written.
         """
         if self._closing.is_set():
             return
@@ -203,29 +204,28 @@ class Journal:
         self._connection.close()
         if self._taken:
             raise UnwrittenError(
-                f"journal {self.path}: {self._taken} during the run, so that nothing of the run is "
-                "kept and it cannot be resumed; its results stand. Give the next run a path that "
-                "nobody else uses"
+                f"journal {self.path}: {self._taken} during the run, which therefore cannot be "
+                "resumed; its results are valid. Give the next run a path that nothing else uses"
             )
         missing = len(self._rows) + self.lost
         if missing:
             raise UnwrittenError(
                 f"journal {self.path}: {counted(missing, 'row')} could not be written "
                 f"({self.problem or self._last_loss}); "
-                "their tasks will be run again if the run is resumed"
+                "a resumed run will repeat their tasks"
             )
 
     def disown(self) -> None:
-        """Let go of the file in a forked child, see `forks.Forkable`.
+        """Give up the file in a forked child, see `forks.Forkable`.
 
-        Closing the connection in a child would write the log back into the file while the parent
-        uses it, as the child takes the parent's lock for its own. So the connection is never closed
-        there, not even at the end of the interpreter.
+        The child believes it holds the parent's lock, so closing the connection there would write
+        the WAL back into the file while the parent uses it. The connection is therefore never
+        closed in a child, not even at the interpreter's exit.
         """
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._connection))
 
     def _look(self) -> None:
-        """Warn, once, if the file is no longer at its path: what is written then goes nowhere."""
+        """Warn once if the file is no longer at its path, as further writes are then lost."""
         file = _file_at(self._place)
         if self._taken or file == self._file:
             return
@@ -235,19 +235,19 @@ class Journal:
         )
 
     def _say_python(self, python: str | None) -> None:
-        """Log once that results are of another release of Python, if they are."""
+        """Log once if results are from another release of Python."""
         if python is not None and not self._said_python:
             self._said_python = True
             LOG.warning(
-                "journal %s: was kept by %s, and byte code of functions cannot be compared between "
-                "releases of Python: its tasks are run again",
+                "journal %s: was written by %s, and byte code of functions cannot be compared "
+                "between releases of Python: its tasks are run again",
                 self.path,
                 python,
             )
 
     def _say_damaged(self, key: str, why: str) -> None:
         LOG.warning(
-            "journal %s: task %s is run again, as what is kept of it is damaged (%s)",
+            "journal %s: task %s is run again because its row is damaged (%s)",
             self.path,
             printable(repr(key)),
             why,
@@ -271,8 +271,8 @@ class Journal:
         return connection
 
     def _begin(self, connection: sqlite3.Connection, resume: bool) -> None:
-        # Exclusive: a second scheduler on this file would run the same tasks. The lock ends with
-        # the process, however that ends.
+        # Exclusive, as a second scheduler on this file would run the same tasks. The lock is
+        # released when the process ends, however that happens.
         connection.execute("PRAGMA locking_mode = EXCLUSIVE")
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
@@ -285,13 +285,13 @@ class Journal:
             )
         connection.execute(_TABLE)
         connection.execute(f"PRAGMA user_version = {_FORMAT}")
-        if resume:  # some pages may be damaged: each row is read when it is looked for
+        if resume:  # rows are read one by one on demand, as some pages may be damaged
             return
         (rows,) = connection.execute("SELECT count(*) FROM task").fetchone()
         if rows:
             raise JournalError(
                 f"journal {self.path}: has {counted(rows, 'task')} of an earlier run; give "
-                "resume=True (--resume) to go on with it, or another path to begin anew"
+                "resume=True (--resume) to continue it, or another path to start afresh"
             )
 
     def _unusable(self, error: sqlite3.Error) -> JournalError:
@@ -300,7 +300,7 @@ class Journal:
         return JournalError(f"journal {self.path}: {error}; {remedy}")
 
     def _write(self) -> None:
-        """Write rows in the journal's own thread, until it is closed and all is written."""
+        """Write rows, in the journal's thread, until it is closed and all are written."""
         pause = _EVERY
         while not (self._closing.wait(pause) and not self._rows):
             while self._rows:
@@ -314,7 +314,7 @@ class Journal:
             pause = _AGAIN if self.problem else _EVERY
 
     def _left(self, batch: list[Row]) -> list[Row]:
-        """Write rows; returns those that the disk did not take, to be tried again."""
+        """Write rows; returns those to retry because of a temporary error."""
         self._look()
         last = {row.key: row for row in batch}  # a task often starts and ends within one batch
         rows = list(last.values())
@@ -322,7 +322,7 @@ class Journal:
         problem = None
         try:
             self._commit(rows)
-        except Exception as error:  # of one of them, or of all
+        except Exception as error:  # of one row, or of all
             if _passes(error):
                 left, problem = rows, str(error)
             else:
@@ -330,18 +330,18 @@ class Journal:
         if problem and not self.problem:
             LOG.warning("journal %s: cannot be written (%s); the run goes on", self.path, problem)
         elif self.problem and not problem:
-            LOG.warning("journal %s: can be written again", self.path)
+            LOG.warning("journal %s: is written again", self.path)
         self.problem = problem
         return left
 
     def _one_by_one(self, rows: list[Row]) -> tuple[list[Row], str | None]:
-        """Write row by row; returns those that the disk did not take, and the error."""
+        """Write rows one by one; returns those to retry, and the error."""
         left: list[Row] = []
         problem = None
         for at, row in enumerate(rows):
             try:
                 self._commit([row])
-            except OSError as error:  # its file; a smaller row may yet have room
+            except OSError as error:  # of its result's file; smaller rows may still fit
                 left.append(row)
                 problem = str(error)
             except Exception as error:
@@ -366,11 +366,11 @@ class Journal:
 
     def _undo(self) -> None:
         with self._lock:
-            if self._connection.in_transaction:  # SQLite undoes it itself after some errors
+            if self._connection.in_transaction:  # SQLite rolls back by itself after some errors
                 self._connection.execute("ROLLBACK")
 
     def _shed(self) -> None:
-        """Drop the oldest rows beyond the limit, while nothing can be written."""
+        """Drop the oldest rows beyond the limit while nothing can be written."""
         if not self.problem:
             return
         size = sum(len(row.value or b"") for row in tuple(self._rows))
@@ -379,8 +379,39 @@ class Journal:
             self.lost += 1
 
 
+def read_rows(path: Path) -> list[Row]:
+    """Read the rows of a journal without their results, in order of submission.
+
+    The file is not modified.
+
+    Raises:
+        JournalError: The file cannot be read, is in use, or is not a journal.
+    """
+    columns = ", ".join(name for name in Row._fields if name not in _RESULTS)
+    try:
+        # Without a WAL no run uses it, and it can be read without creating files beside it.
+        mode = "mode=ro" if path.with_name(f"{path.name}-wal").exists() else "immutable=1"
+        connection = sqlite3.connect(f"file:{quote(str(path.absolute()))}?{mode}", uri=True)
+        with closing(connection):
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            if version != _FORMAT:
+                raise JournalError(
+                    f"journal {path}: is not a journal of this version of isocline; give one, or "
+                    "a directory written by `isocline run --out`"
+                )
+            found = connection.execute(
+                f"SELECT {columns} FROM task ORDER BY submitted, rowid"
+            ).fetchall()
+    except sqlite3.Error as error:
+        raise JournalError(
+            f"journal {path}: {error}; give a journal that no run is using"
+        ) from error
+    rows = (dict(zip(columns.split(", "), row, strict=True)) for row in found)
+    return [Row(**row | {"key": _read_key(row["key"])}) for row in rows]
+
+
 def _file_at(path: Path) -> tuple[int, int] | None:
-    """Device and number of the file at a path; None if there is none."""
+    """Device and inode of the file at a path; None if there is none."""
     try:
         found = os.stat(path)  # noqa: PTH116 - Path.stat is slower by half
     except OSError:
@@ -393,9 +424,9 @@ def _checked(row: Row) -> Row:
 
 
 def _storable(row: Row) -> tuple[Any, ...]:
-    """Convert a row to what SQLite takes: no lone surrogates, as in file names that are not UTF-8.
+    """Convert a row to values for SQLite, which rejects lone surrogates, as in some file names.
 
-    A key like that is stored as bytes, so that it is another than all that are text.
+    Such a key is stored as bytes, and so differs from all textual keys.
     """
     text = None if row.text is None else printable(row.text)
     return (_stored(row.key), *row._replace(node=printable(row.node), text=text)[1:])
@@ -409,7 +440,12 @@ def _stored(key: str) -> str | bytes:
     return key
 
 
+def _read_key(stored: str | bytes) -> str:
+    """Inverse of `_stored`."""
+    return stored if isinstance(stored, str) else stored.decode("utf-8", "surrogatepass")
+
+
 def _passes(error: Exception) -> bool:
-    """Whether an error of writing may pass."""
+    """Whether a write error may be temporary."""
     code: int | None = getattr(error, "sqlite_errorcode", None)
-    return code is not None and code & 0xFF in _PASSING  # the rest of it are details
+    return code is not None and code & 0xFF in _PASSING  # higher bits are details

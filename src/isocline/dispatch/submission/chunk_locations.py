@@ -1,4 +1,4 @@
-"""Locations of chunks: a mapping, a callable, directories, or what the engine knows."""
+"""Locations of chunks: a mapping, a function, directories, or left to the engine."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -8,7 +8,7 @@ from isocline.dispatch.user_code_guard import plain_text, shown
 from isocline.errors import UsageError
 
 Reader = Callable[[str], Sequence[str] | None]
-"""The names of the nodes that hold a chunk, the likeliest first; None: ask the engine."""
+"""Function from a chunk to the nodes that hold it, the likeliest first; None: ask the engine."""
 Locations = Mapping[str, Sequence[str]] | Reader
 
 
@@ -16,11 +16,16 @@ def reader(locations: Locations | None) -> Reader:
     """Return locations as a function.
 
     Raises:
-        UsageError: They are neither a mapping nor a function.
+        UsageError: The locations are neither a mapping nor a function.
     """
     if locations is None:
         return _unknown
     if isinstance(locations, Mapping):
+        if not locations:
+            raise UsageError(
+                "locations: the mapping is empty; name the nodes of each chunk, or leave it out if "
+                "the engine knows them"
+            )
         return locations.get
     if callable(locations):
         return locations
@@ -36,13 +41,13 @@ def in_directories(nodes: Mapping[str, str | Path], pattern: str = "**/*") -> di
     A chunk is named by its path in the directory, with forward slashes.
 
     Raises:
-        UsageError: There is no such directory.
+        UsageError: A directory does not exist.
     """
     found: dict[str, list[str]] = {}
     for node, directory in nodes.items():
         root = Path(directory)
         if not root.is_dir():
-            raise UsageError(f"locations: {node} is to have the directory {root}; there is none")
+            raise UsageError(f"locations: {node}: there is no directory {root}")
         for path in sorted(root.glob(pattern)):
             if path.is_file():
                 found.setdefault(path.relative_to(root).as_posix(), []).append(node)
@@ -50,15 +55,14 @@ def in_directories(nodes: Mapping[str, str | Path], pattern: str = "**/*") -> di
 
 
 def checked(holders: Any, chunk: str) -> tuple[str, ...] | None:
-    """Check a reader's answer: a tuple of names, or a UsageError."""
+    """Return a reader's answer as a tuple of names; raises UsageError if it is invalid."""
     if holders is None:
         return None
     is_list = isinstance(holders, Iterable) and not isinstance(holders, str)
     names = tuple(holders) if is_list else ()
     if not is_list or not all(isinstance(name, str) for name in names):
         raise UsageError(
-            f"locations: of chunk {chunk!r} they are {shown(holders)}; give a list of names of "
-            "nodes"
+            f"locations: expected a list of node names for chunk {chunk!r}, got {shown(holders)}"
         )
     return tuple(map(plain_text, names))
 

@@ -1,14 +1,14 @@
-"""Fingerprints of functions and arguments: equal if a task would do the same as in an earlier run.
+"""Fingerprints of functions and arguments: equal if a task does the same as in an earlier run.
 
-Pickles cannot tell: they hold line numbers, orders of sets, which strings are one object, random
-names of classes, and whatever else a release of cloudpickle puts there. A fingerprint covers what a
-function does: its byte code, constants, defaults, closure, and the globals that it reads, whatever
-these are: functions, classes, containers, objects. Functions, classes and modules of the user's own
-(`own_code`) are followed; those of installed packages and of the standard library are covered by
-their names. An object is covered by its class and by the parts that pickle would save.
+Pickles are not suitable: they contain line numbers, orders of sets, identities of strings, random
+names of classes, and other details that depend on the release of cloudpickle. A fingerprint covers
+what determines a function's behaviour: byte code, constants, defaults, closure, and the globals
+that it reads, be they functions, classes, containers or other objects. The user's own functions,
+classes and modules (`own_code`) are followed; those of installed packages and the standard library
+are covered by name. An object is covered by its class and by the parts that pickle would save.
 
-Not covered: what is found by a computed name, as with `getattr` or `importlib`, and what files
-contain. Files that a value names by a `Path` are told, so that their states can be looked at.
+Not covered: objects found by a computed name, as with `getattr` or `importlib`, and the contents of
+files. Paths in a value are reported, so that the state of those files can be checked.
 """
 
 import copyreg
@@ -32,13 +32,13 @@ from isocline.dispatch.submission.own_code import (
 )
 
 _PLAIN = (type(None), bool, int, float, complex, str, bytes)
-_PROTOCOL = 4  # the same parts in every Python; 5 would leave large buffers out
-# Members of a class that change nothing that it does, or are made from the others.
+_PROTOCOL = 4  # gives the same parts in every Python; 5 would leave large buffers out
+# Members of a class that do not affect its behaviour, or are derived from others.
 _IDLE = {
     "__module__",
     "__doc__",
     "__firstlineno__",
-    "__static_attributes__",  # in any order
+    "__static_attributes__",  # in arbitrary order
     "__annotations__",
     "__abstractmethods__",
     "__parameters__",
@@ -47,10 +47,10 @@ _IDLE = {
     "__weakref__",
     "_abc_impl",
 }
-# Data with names of this form that says what a class does. Others of that form hold addresses.
+# Data members with such names that determine behaviour. Others of that form contain addresses.
 _DUNDER_DATA = {"__slots__", "__pydantic_fields__"}
-# Modules of classes whose instances, as globals, are in another state in each process: generators
-# of random numbers without a seed, and the environment.
+# Modules of classes whose global instances differ between processes: random number generators
+# without a seed, and the environment.
 _IN_ANY_STATE = {"random", "numpy.random._generator", "numpy.random.mtrand", "os"}
 _WEAK = (weakref.ref, weakref.WeakKeyDictionary, weakref.WeakValueDictionary, weakref.WeakSet)
 
@@ -70,8 +70,8 @@ def fingerprint(value: Any) -> bytes:
 def walked(value: Any) -> Walked:
     """Fingerprint of a value, and the paths in it.
 
-    Paths of a partial or of a method's object are included, those in a function's closure, defaults
-    or globals are not: tasks often write to these.
+    Paths in a partial or a method's object are included; those in a function's closure, defaults or
+    globals are not, as tasks often write to these.
     """
     walk = _Walk()
     return Walked(walk.of(value), tuple(sorted(walk.paths)))
@@ -81,18 +81,18 @@ def walked(value: Any) -> Walked:
 class _Walk:
     """One walk through a value and its parts.
 
-    A part that contains itself is replaced by the number of steps up to it. Each object is walked
-    through once: in an object graph with many links, walking every path would take for ever.
+    A part that contains itself is represented by the number of steps up to it. Each object is
+    walked once, as walking every path of an object graph with many links would take forever.
     """
 
     def __init__(self) -> None:
         self.paths: set[str] = set()
-        self._functions = 0  # that are being walked through
+        self._functions = 0  # number of functions being walked
         self._above: list[Any] = []
-        self._done: dict[int, tuple[Any, bytes]] = {}  # by id; the object is kept, so its id is too
+        self._done: dict[int, tuple[Any, bytes]] = {}  # by id; objects are kept, so ids stay unique
 
     def of(self, value: Any) -> bytes:
-        """Fingerprint of a value, as a part of those above it."""
+        """Fingerprint of a value, as a part of the values that contain it."""
         if type(value) in _PLAIN:
             return _digest(value, (_plain(value),))
         if id(value) in self._done:
@@ -107,7 +107,7 @@ class _Walk:
         return found
 
     def _parts(self, value: Any) -> Iterator[bytes]:
-        """Yield a value as byte strings, equal for equal values."""
+        """Yield byte strings for a value, equal for equal values."""
         kind = type(value)
         if kind in (tuple, list):
             yield from self._of_sequence(value)
@@ -133,7 +133,7 @@ class _Walk:
             yield from self._of_object(value)
 
     def _of_sequence(self, value: tuple[Any, ...] | list[Any]) -> Iterator[bytes]:
-        if _all_plain(value):  # as in long lists of numbers
+        if _all_plain(value):  # such as long lists of numbers
             yield _all_of(value)
         else:
             yield from map(self.of, value)
@@ -174,10 +174,10 @@ class _Walk:
             yield self.of(code)
 
     def _of_global(self, value: Any, names: frozenset[str], depth: int = 8) -> bytes:
-        """Fingerprint of a global of code that mentions these names.
+        """Fingerprint of a global, in code that mentions these names.
 
-        A module of the user's is covered by what is used of it. Packages refer to one another, so
-        there is a limit to the depth.
+        A user's module is covered by the members that are used. Packages refer to one another, so
+        the depth is limited.
         """
         if type(value).__module__ in _IN_ANY_STATE:
             return self.of(type(value))
@@ -191,7 +191,7 @@ class _Walk:
         return _digest(value, tuple(parts))
 
     def _of_class(self, cls: type) -> Iterator[bytes]:
-        """Yield a user's class by its behaviour, another one by its name."""
+        """Yield the behaviour of a user's class, but only the name of another one."""
         yield _name(cls)
         if not is_own_module(cls.__module__) and not is_nested(cls):
             return
@@ -203,14 +203,14 @@ class _Walk:
         yield self.of(members)
 
     def _of_object(self, value: Any) -> Iterator[bytes]:
-        """Yield an object by its reduction: a callable, its arguments, and the state to set."""
-        if isinstance(value, PurePath):  # its parts differ between releases of Python
+        """Yield an object's reduction: a callable, its arguments, and the state to set."""
+        if isinstance(value, PurePath):  # their reductions differ between releases of Python
             text = str(value)
             if isinstance(value, Path) and not self._functions:
                 self.paths.add(text)
             yield text.encode("utf-8", "surrogateescape")
             return
-        if isinstance(value, _WEAK):  # a cache, or a link to what is covered elsewhere
+        if isinstance(value, _WEAK):  # a cache, or a link to something covered elsewhere
             return
         function = _wrapped(value)
         if function is not None:
@@ -219,7 +219,7 @@ class _Walk:
         reduce = copyreg.dispatch_table.get(type(value))
         try:
             made = reduce(value) if reduce else value.__reduce_ex__(_PROTOCOL)
-        except Exception:  # pickle cannot, as with a lock
+        except Exception:  # pickle cannot reduce it, for instance a lock
             yield from self._of_unpicklable(value)
             return
         if isinstance(made, str):
@@ -231,8 +231,8 @@ class _Walk:
 
     def _of_unpicklable(self, value: Any) -> Iterator[bytes]:
         try:
-            yield pickling.dumps(value)  # cloudpickle may know how
-        except Exception:  # a global that no task can take along: open files, locks, connections
+            yield pickling.dumps(value)  # cloudpickle may be able to
+        except Exception:  # a global that cannot be sent with a task: file, lock, connection
             yield self.of(type(value))
 
 
@@ -254,7 +254,7 @@ def _plain(value: Any) -> bytes:
 
 def _all_of(values: tuple[Any, ...] | list[Any]) -> bytes:
     """Yield plain values in order."""
-    try:  # a tenth of the time
+    try:  # ten times as fast
         return repr(values).encode("utf-8", "backslashreplace")
     except ValueError:  # decimal digits are limited in number
         return b"".join(map(_plain_with_length, values))
@@ -274,16 +274,16 @@ def _counts(cls: type, name: str) -> bool:
     if name in _IDLE:
         return False
     bare = _bare(vars(cls)[name])
-    if issubclass(cls, Enum):  # whose members are covered, and all else is Python's
+    if issubclass(cls, Enum):  # its members are covered, and the rest is Python's
         return type(bare) is tuple or (type(bare) is FunctionType and is_own_module(home(bare)))
     is_dunder = name.startswith("__") and name.endswith("__")
     return not is_dunder or name in _DUNDER_DATA or callable(bare)
 
 
 def _wrapped(value: Any) -> Any:
-    """Return the function behind a callable of an installed package, if known.
+    """Return the function behind a wrapper of an installed package, if known.
 
-    Those of `functools.lru_cache` are pickled by name, those of Numba under a random one.
+    `functools.lru_cache` wrappers are pickled by name, Numba's under a random name.
     """
     if isinstance(value, type) or not callable(value):
         return None
@@ -311,5 +311,5 @@ def _bare(member: Any) -> Any:
 def _content(cell: Any) -> Any:
     try:
         return cell.cell_contents
-    except ValueError:  # of a variable that has no value yet
+    except ValueError:  # a variable without a value
         return None

@@ -16,18 +16,18 @@ _READS = frozenset({"LOAD_GLOBAL", "LOAD_NAME"})
 
 
 class Used(NamedTuple):
-    """Names that code uses, with those of the functions inside it."""
+    """Names that code uses, including functions inside it."""
 
     read: frozenset[str]  # globals
     mentioned: frozenset[str]  # globals and attributes
-    imported: frozenset[tuple[str, int]]  # modules by name, and how many packages up from its own
+    imported: frozenset[tuple[str, int]]  # modules by name, and number of packages up from its own
 
 
 def is_own_module(name: str | None) -> bool:
     """Whether a module is part of the user's program.
 
-    It is if workers get it by value, or if it lies outside of the directories of installed
-    packages. A package that is installed to be edited lies in the user's own directory.
+    It is if workers get it by value, or if it lies outside the directories of installed packages,
+    as packages in editable installations do.
     """
     if name is None:
         return False
@@ -40,20 +40,20 @@ def is_own_module(name: str | None) -> bool:
     if root == "isocline" or root in sys.stdlib_module_names:
         return False
     if name not in sys.modules:
-        return True  # made by the program itself
+        return True  # created by the program itself
     file = getattr(sys.modules[name], "__file__", None)
     return file is not None and _INSTALLED.isdisjoint(Path(file).parts)
 
 
 def home(value: Any) -> str | None:
-    """Module in which a function or class was defined; `functools.wraps` changes the name."""
+    """Module in which a function or class was defined, which `functools.wraps` hides."""
     if type(value) is FunctionType:
         return value.__globals__.get("__name__") or value.__module__
     return getattr(value, "__module__", None)
 
 
 def is_nested(value: Any) -> bool:
-    """Whether a function or class was made inside a function, so that it cannot be imported."""
+    """Whether a function or class was defined inside a function, so that it cannot be imported."""
     return "<locals>" in value.__qualname__ or "<lambda>" in value.__qualname__
 
 
@@ -68,9 +68,9 @@ def used(code: CodeType) -> Used:
         elif step.opname == "IMPORT_NAME":
             module = step.argval
             imported.add((module, level))
-        elif step.opname == "IMPORT_FROM":  # which may be a module, too
+        elif step.opname == "IMPORT_FROM":  # the name may be a module, too
             imported.add((f"{module}.{step.argval}".strip("."), level))
-        # A relative import is begun by loading how far up it starts.
+        # A relative import first loads the number of packages to go up.
         elif step.opname in ("LOAD_CONST", "LOAD_SMALL_INT") and type(step.argval) is int:
             level = step.argval
     mentioned = set(code.co_names)
@@ -85,8 +85,7 @@ def used(code: CodeType) -> Used:
 def imported_code(code: CodeType, package: str | None) -> Iterator[tuple[str, CodeType]]:
     """Return the user's modules that code imports when it runs, and those that they import.
 
-    They are read and compiled, as they need not have been imported here: workers may be the only
-    ones to import them.
+    Modules are read and compiled, because they may be imported only in workers.
     """
     seen: set[str] = set()
     waiting = [(name, level, package) for name, level in sorted(used(code).imported)]
@@ -101,7 +100,7 @@ def imported_code(code: CodeType, package: str | None) -> Iterator[tuple[str, Co
             if path is None:
                 continue
             found = compile(path.read_bytes(), str(path), "exec", dont_inherit=True)
-        except (SyntaxError, ValueError, OSError):  # what is wrong with it, the task will say
+        except (SyntaxError, ValueError, OSError):  # the task itself will report the error
             continue
         yield absolute, found
         inside = absolute if path.name == "__init__.py" else absolute.rpartition(".")[0]
@@ -116,13 +115,13 @@ def _absolute(name: str, level: int, package: str | None) -> str:
 
 
 def _path(name: str) -> Path | None:
-    """Find the file of a user's module without importing anything; None: there is none."""
+    """Find the file of a user's module without importing anything; None if there is none."""
     root, *rest = name.split(".")
     if root == "isocline" or root in sys.stdlib_module_names:
         return None
     try:
         spec = importlib.util.find_spec(root)
-    except (ImportError, ValueError):  # it has been imported in some other way
+    except (ImportError, ValueError):  # it was imported in another way
         return None
     if spec is None:
         return None

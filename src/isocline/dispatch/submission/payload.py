@@ -11,16 +11,16 @@ from isocline.dispatch.submission.fingerprint import Walked, walked
 from isocline.dispatch.user_code_guard import Caught, guarded, shown, words
 from isocline.errors import UsageError
 
-_KEPT = 128  # functions, and walks through what is pickled large
+_KEPT = 128  # cached functions, and walks through large pickles
 _NO_ARGUMENTS: bytes = pickling.dumps(((), {}))
 
 
 class Function(NamedTuple):
-    """A function, pickled once."""
+    """Pickled function."""
 
-    original: Callable[..., Any]  # kept, so that no other one gets its id
+    original: Callable[..., Any]  # kept, so that its id stays unique
     name: str
-    number: int  # one for all functions of the name: their service times are measured together
+    number: int  # common to all functions of the name, whose service times are measured together
     pickled: bytes
 
 
@@ -28,10 +28,9 @@ class Function(NamedTuple):
 class Payloads:
     """Pickler of functions and arguments.
 
-    A function is pickled when it is first used; what it closes over is as it was then. A method of
-    an object is another function each time that it is looked up, and so are a lambda and a partial
-    in a loop: these are pickled each time, as their data may have changed, but equal pickles are
-    one object.
+    A function is pickled at its first use, with the values of its closure at that time. A bound
+    method is a new object at each lookup, and so are a lambda and a partial in a loop: these are
+    pickled each time, as their data may have changed, but equal pickles share memory.
     """
 
     def __init__(self) -> None:
@@ -47,7 +46,7 @@ class Payloads:
             return found
         if not callable(original):
             raise UsageError(
-                f"submit: {shown(original)} is not a function; give one, then the chunk"
+                f"submit: {shown(original)} is not a function; give a function, then the chunk"
             )
         name = name_of(original)
         number = self._numbers.setdefault(name, len(self._numbers))
@@ -58,7 +57,7 @@ class Payloads:
         return found
 
     def arguments(self, name: str, arguments: Sequence[Any], named: Mapping[str, Any]) -> bytes:
-        """Pickle (args, kwargs); raises UsageError if that is impossible."""
+        """Pickle (args, kwargs); raises UsageError if this is impossible."""
         if not arguments and not named:
             return _NO_ARGUMENTS
         pickled = _pickled((tuple(arguments), dict(named)), f"the arguments of {name}")
@@ -71,12 +70,12 @@ class Payloads:
     def walked_arguments(
         self, pickled: bytes, arguments: Sequence[Any], named: Mapping[str, Any]
     ) -> Walked:
-        """Return those of arguments; `pickled` is the result of `arguments`."""
+        """Return fingerprint and paths of arguments; `pickled` is the result of `arguments`."""
         value = tuple(arguments), dict(named)
         return self._walked(pickled, value) if len(pickled) >= LARGE else walked(value)
 
     def _walked(self, pickled: bytes, value: Any) -> Walked:
-        """Return them, cached by pickle: for large objects they take longer than pickling."""
+        """Return fingerprint and paths, cached by pickle: large ones take longer than pickling."""
         found = self._walks.get(pickled)
         if found is None:
             if len(self._walks) >= _KEPT:
@@ -97,6 +96,6 @@ def _pickled(value: Any, name: str) -> bytes:
     if isinstance(pickled, Caught):
         raise UsageError(
             f"submit: {name} cannot be pickled ({words(pickled.error)}); open files, locks and "
-            "connections where they are used instead"
+            "connections inside the function"
         ) from pickled.error
     return pickled

@@ -1,4 +1,4 @@
-"""Submission of tasks, one by one or many, common to a scheduler and its jobs."""
+"""Submission of tasks, one by one or many; base class of scheduler and job."""
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Generator, Iterable, Mapping
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 class Submitter(ABC):
-    """Base of scheduler and job: makes a task of a function and a chunk."""
+    """Base class of `Scheduler` and `Job`: runs functions on chunks, as tasks."""
 
     @abstractmethod
     def submit(
@@ -26,32 +26,33 @@ class Submitter(ABC):
         limit: float | None = None,
         **named: Any,
     ) -> TaskFuture[T]:
-        """Have `function(value of chunk, *arguments, **named)` run where the chunk is.
+        """Run `function(value of chunk, *arguments, **named)` where the chunk is.
 
-        Without a chunk it is called as `function(*arguments, **named)`, anywhere. The future ends
-        exactly once: with the result; with the function's own exception, whose cause is the
-        worker's traceback; cancelled; or with a `TaskError`.
+        Without a chunk, `function(*arguments, **named)` runs at any node. The future ends exactly
+        once: with the result; with the function's own exception, whose cause is the worker's
+        traceback; cancelled; or with a `TaskError`.
 
         Args:
-            function: What to run; pickled by cloudpickle, so that it may be a lambda.
+            function: Function to run; pickled by cloudpickle, so it may be a lambda.
             chunk: Name of the data.
-            arguments: Further ones.
-            key: Name of the task in records, errors and the journal; by default by function
-                and chunk, as `count(part-7)`, with a journal the second one `count(part-7)#2`.
-            limit: s after which the task is stopped at its node; by default the scheduler's.
-            named: Further ones by name.
+            arguments: Further positional arguments.
+            key: Name of the task in records, errors and the journal; by default from function and
+                chunk, such as `count(part-7)` and, with a journal, `count(part-7)#2` for the
+                second.
+            limit: Time after which the task is stopped at its node, s; None: the scheduler's.
+            named: Keyword arguments.
 
         Raises:
-            UsageError: Function or arguments cannot be pickled, a key of the journal is given
-                twice, or locations make no sense.
-            JournalError: The journal has that key with another function or other arguments.
+            UsageError: Function or arguments cannot be pickled, a key is given twice with a
+                journal, or the chunk's locations are invalid.
+            JournalError: The journal has the key with another function or different arguments.
             EngineClosedError: The scheduler is closed.
         """
 
     @property
     @abstractmethod
     def window(self) -> int:
-        """Default number of tasks that the methods below submit at a time."""
+        """Default for the number of tasks that the methods below keep submitted at a time."""
 
     def map(
         self,
@@ -64,11 +65,11 @@ class Submitter(ABC):
         limit: float | None = None,
         **named: Any,
     ) -> Generator[T, None, None]:
-        """Return the results of one task per chunk, in the chunks' order or as they come.
+        """Yield the results of one task per chunk, in order of chunks or of completion.
 
-        At most `window` tasks are submitted and not yet handed out, so `chunks` may be endless. The
-        first ones are submitted at once. A task that fails raises its exception here, and cancels
-        what has been submitted, as does giving up before the end.
+        At most `window` tasks at a time are submitted without their result having been yielded, so
+        `chunks` may be infinite. The first tasks are submitted at once. A task that fails raises
+        its exception here. That cancels the other submitted tasks, as does closing the generator.
         """
         futures = self.completed(
             function, chunks, *arguments, in_order=in_order, window=window, limit=limit, **named
@@ -86,7 +87,7 @@ class Submitter(ABC):
         limit: float | None = None,
         **named: Any,
     ) -> Generator[TaskFuture[T], None, None]:
-        """Yield futures that have ended, as `map` does results; a failed one stops none."""
+        """Yield completed futures, as `map` yields results; failed ones do not stop it."""
         submit = self._each(function, arguments, limit, named)
         way = windows.in_order if in_order else windows.as_they_end
         return way(submit, iter(chunks), self._size(window))
@@ -102,7 +103,7 @@ class Submitter(ABC):
         limit: float | None = None,
         **named: Any,
     ) -> AsyncIterator[T]:
-        """Yield results as `map`, for `async for`; the first tasks are submitted as it begins."""
+        """Yield results like `map`, for `async for`; tasks are submitted once it is iterated."""
         submit = self._each(function, arguments, limit, named)
         way = windows.awaited_in_order if in_order else windows.awaited_as_they_end
         return way(submit, iter(chunks), self._size(window))

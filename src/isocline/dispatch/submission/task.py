@@ -1,4 +1,4 @@
-"""Task, from its submission to its end."""
+"""Task as the scheduler's process keeps it, from submission to end."""
 
 from dataclasses import dataclass
 from typing import Any, final
@@ -12,7 +12,7 @@ from isocline.dispatch.telemetry.records import Outcome
 @final
 @dataclass(slots=True, eq=False)
 class Task:
-    """Task as submitted, and its progress."""
+    """A submitted task and its progress."""
 
     number: int
     key: str
@@ -24,11 +24,11 @@ class Task:
     limit: float | None  # s from its start at a node
     job: int
     future: TaskFuture[Any]
-    anywhere: bool = False  # it is local at all nodes
-    fingerprint: bytes = b""  # an Identity, if there is a journal
-    data: Data | None = None  # to be called at the end
-    found: bytes | None = None  # its result of an earlier run, pickled
+    anywhere: bool = False  # whether it is local at all nodes
+    fingerprint: bytes = b""  # packed `Identity`, if there is a journal
+    data: Data | None = None  # called at the end for the data's fingerprint
+    found: bytes | None = None  # pickled result from an earlier run
     submitted: float = 0.0  # s
-    attempts: int = 0  # ever
-    error: BaseException | None = None  # of the last one that failed
-    over: Outcome | None = None  # once it has ended: the outcome of attempts still under way
+    attempts: int = 0  # number of attempts so far
+    error: BaseException | None = None  # of the last failed attempt
+    over: Outcome | None = None  # set at its end: the outcome of attempts still under way

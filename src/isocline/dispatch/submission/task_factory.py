@@ -1,6 +1,7 @@
-"""Task factory: makes and checks tasks, in the caller's thread so that errors are raised there.
+"""Task factory: makes and checks tasks in the caller's thread, where errors are raised.
 
-With a journal each task needs a key that is the same in the next run: `Keys` makes and checks them.
+With a journal, each task needs a key that is the same in the next run; `Keys` makes and checks
+keys.
 """
 
 import itertools
@@ -25,7 +26,7 @@ from isocline.errors import UsageError
 
 @final
 class Keys:
-    """Keys of one scheduler. With a journal, in which results stand by key, each is used once."""
+    """Keys of one scheduler; with a journal, each may be used only once."""
 
     def __init__(self, once: bool) -> None:
         self._once = once
@@ -33,7 +34,7 @@ class Keys:
         self._lock = Lock()
 
     def make(self, function: str, chunk: str | None, job: str) -> str:
-        """Make a key for a task without one; the next run of the same tasks gets the same."""
+        """Make a key for a task without one; a repeated run makes the same keys."""
         key = f"{function}({chunk or ''})"
         if job:
             key = f"{job}/{key}"
@@ -51,8 +52,8 @@ class Keys:
                 self._given[key] += 1
                 if self._given[key] > 1:
                     raise UsageError(
-                        f"submit: key {key!r} is given a second time; with a journal give each "
-                        "task another"
+                        f"submit: key {key!r} is used twice; with a journal, give each task its "
+                        "own key"
                     )
         return key
 
@@ -73,7 +74,7 @@ class Submission(NamedTuple):
 
 @final
 class TaskFactory:
-    """Factory of one scheduler, for any threads."""
+    """Task factory of one scheduler; safe for several threads."""
 
     def __init__(
         self,
@@ -84,15 +85,15 @@ class TaskFactory:
         loader: Callable[[Any], object] | None = None,
         version: Version | None = None,
     ) -> None:
-        """Initialise without any task.
+        """Initialise.
 
         Args:
             locations: Nodes that hold a chunk.
             journal: Journal with results of an earlier run, if any.
             limit: Default time limit of a task, s; None: no limit.
             future: Makes the future of a task, by its key and number.
-            loader: From a chunk to the value that a task gets.
-            version: From a chunk to the version of its data. Default: no versions.
+            loader: Function from a chunk to the value that the task gets.
+            version: Function from a chunk to the version of its data; None: no versions.
         """
         require_positive("limit", limit)
         self._locations = reader(locations)
@@ -110,7 +111,7 @@ class TaskFactory:
 
         Raises:
             UsageError: A part of it is invalid.
-            JournalError: The journal has another task of that key.
+            JournalError: The journal has a different task with that key.
         """
         require_positive("limit", submission.limit)
         function = self._calls.function(submission.function)
@@ -146,7 +147,7 @@ class TaskFactory:
     def _identity(
         self, function: Function, arguments: bytes, submission: Submission, chunk: str | None
     ) -> tuple[bytes, Data | None]:
-        """Identity of a task, and a function for its data at the end, if that may change."""
+        """Return a task's identity and, if its data may change, a function for that at the end."""
         given = self._calls.walked_arguments(arguments, submission.arguments, submission.named)
         code = self._calls.walked(function)
         paths = [*code.paths, *self._loader.paths, *given.paths]
@@ -166,13 +167,13 @@ class TaskFactory:
         if isinstance(found.error, UsageError):
             raise found.error
         raise UsageError(
-            f"locations: for chunk {chunk!r} they raise {words(found.error)}; return a list of "
-            "names of nodes, or None where only the engine knows"
+            f"locations: for chunk {chunk!r} the function raises {words(found.error)}; return a "
+            "list of node names, or None to ask the engine"
         ) from found.error
 
 
 def _examined(make: Callable[[], T], name: str) -> T:
-    """Call a maker of fingerprints; raises UsageError if the users' values in them raise."""
+    """Call a maker of fingerprints; raises UsageError if users' objects raise."""
     found = guarded(make)
     if not isinstance(found, Caught):
         return found
@@ -180,7 +181,7 @@ def _examined(make: Callable[[], T], name: str) -> T:
         raise found.error
     raise UsageError(
         f"submit: {name} has no fingerprint, as a part of it, or of its arguments, raises "
-        f"{words(found.error)} when it is taken apart; mend that, or do without a journal"
+        f"{words(found.error)} when examined; correct that, or do without a journal"
     ) from found.error
 
 
@@ -193,7 +194,7 @@ def _chunk_name(chunk: object) -> str | None:
 
 
 def require_positive(name: str, value: float | None) -> None:
-    """Raise UsageError if a value is given that is not a finite number above 0."""
+    """Raise UsageError unless a value is None or a finite number above 0."""
     if value is not None and not (is_number(value) and 0 < value < math.inf):
         raise UsageError(
             f"scheduler: {name} is {in_one_line(value)}; give a finite number above 0, or None"

@@ -11,21 +11,21 @@ from isocline.dispatch.user_code_guard import Caught, guarded, words
 from isocline.errors import UsageError
 
 Version = Callable[[str], object]
-"""Version of a chunk's data, by the chunk's name."""
+"""Function from a chunk's name to the version of its data."""
 Data = Callable[[], bytes]
-"""Makes the fingerprint of a task's data as it is when it is called."""
+"""Function that computes the present fingerprint of a task's data."""
 
 
 @final
 class Files:
-    """Version of a chunk that is a file, by size and time of change; None for other chunks.
+    """Version function for chunks that are files: size and modification time; None for others.
 
-    The data of a task is that which its file has when the task has ended, so that one which writes
-    to its own file is not run again.
+    The version of a task's file is taken when the task has ended, so that a task that writes to its
+    own file is not run again.
     """
 
     def __init__(self, *directories: Path) -> None:
-        """Initialise; chunks are paths below the directories; all that have one count."""
+        """Initialise; chunks are paths below the directories, and all existing files count."""
         self._directories = directories
 
     def __call__(self, chunk: str) -> object:
@@ -35,21 +35,21 @@ class Files:
 
 @final
 class Versions:
-    """Fingerprints of the data of tasks: of their chunks, and of their files."""
+    """Fingerprints of the data of tasks: of chunks and of files in arguments."""
 
     def __init__(self, version: Version) -> None:
         self._version = version
         self._looks_again = isinstance(version, Files)
 
     def of(self, chunk: str | None, paths: Sequence[str]) -> tuple[bytes, Data | None]:
-        """Fingerprint of a task's data, and a function that returns the one at the task's end.
+        """Fingerprint of a task's data, and a function that returns it again at the task's end.
 
         Args:
-            chunk: The name of the task's chunk; None: it has none.
-            paths: Paths of files, present or future, among the task's arguments.
+            chunk: Name of the task's chunk, if any.
+            paths: Paths in the task's arguments, of existing or future files.
 
         Raises:
-            UsageError: The user's function raises.
+            UsageError: The user's version function raises an exception.
         """
         version = self._of_chunk(chunk)
         if not paths and not self._looks_again:
@@ -67,7 +67,7 @@ class Versions:
         found = guarded(lambda: fingerprint(self._version(chunk)))
         if isinstance(found, Caught):
             raise UsageError(
-                f"version: of chunk {chunk!r} it raised {words(found.error)}"
+                f"version: for chunk {chunk!r} the function raises {words(found.error)}"
             ) from found.error
         return found
 
@@ -78,7 +78,7 @@ def _with_files(version: bytes, paths: Sequence[str]) -> bytes:
 
 
 def _stat(directory: Path, chunk: str) -> tuple[int, int] | None:
-    """Size in bytes and time in ns; None if there is no such file, or none visible from here."""
+    """Size in bytes and modification time in ns; None if no such file is visible from here."""
     try:
         found = os.stat(directory / chunk)  # noqa: PTH116 - Path.stat is slower by half
     except (OSError, ValueError):

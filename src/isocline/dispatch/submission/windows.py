@@ -1,7 +1,7 @@
-"""Windows of tasks: a limited number submitted, and neither ended nor handed out yet.
+"""Windows of tasks: a limited number is submitted at a time.
 
-`submit` makes a task of a chunk; `source` may be endless. The window is filled at once, and each
-task that is handed out makes room for the next. A consumer that stops early cancels the rest.
+`submit` makes a task of a chunk; `source` may be infinite. The window is filled at once, and each
+task that is yielded makes room for the next. A consumer that stops early cancels the rest.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ Submit = Callable[[str], TaskFuture[T]]
 def in_order(
     submit: Submit[T], source: Iterator[str], size: int
 ) -> Generator[TaskFuture[T], None, None]:
-    """Yield futures that have ended, in the order of the chunks."""
+    """Yield completed futures, in the order of the chunks."""
     waiting: deque[TaskFuture[T]] = deque()
     _begin(waiting, lambda: waiting.extend(map(submit, islice(source, size))))
 
@@ -81,13 +81,13 @@ async def awaited_in_order(submit: Submit[T], source: Iterator[str], size: int) 
 async def awaited_as_they_end(
     submit: Submit[T], source: Iterator[str], size: int
 ) -> AsyncIterator[T]:
-    """Yield results as they come, on an event loop."""
+    """Yield results as tasks end, on an event loop."""
     loop = asyncio.get_running_loop()
     ended: asyncio.Queue[Future[T]] = asyncio.Queue()
     under_way: set[Future[T]] = set()
 
     def put(future: Future[T]) -> None:
-        with suppress(RuntimeError):  # the loop may be closed by now
+        with suppress(RuntimeError):  # the loop may already be closed
             loop.call_soon_threadsafe(ended.put_nowait, future)
 
     def fill(count: int) -> None:
@@ -116,6 +116,6 @@ def _begin(futures: Iterable[Future[T]], fill: Callable[[], object]) -> None:
 
 
 def cancel(futures: Iterable[Future[T]]) -> None:
-    """Cancel the tasks that have not ended."""
+    """Cancel unfinished tasks."""
     for future in tuple(futures):
         future.cancel()

@@ -1,29 +1,30 @@
-"""Counts of tasks by holders and nodes, to explain a run, in bounded memory."""
+"""Counts of tasks by holders and nodes, in bounded memory, to explain a run."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from typing import final
+from copy import copy
+from typing import Self, final
 
 from isocline.dispatch.telemetry.records import LEVELS
 
 Holders = tuple[str, ...]  # names of nodes, sorted
 
-_MOST = 1 << 14  # chunks that are counted one by one
+_MOST = 1 << 14  # chunks counted individually
 
 
 @final
 class Demand:
-    """Counts of finished tasks; for one thread.
+    """Counts of finished tasks; not safe for several threads.
 
     Attributes:
-        types: Tasks by the nodes that held their chunk; those without a chunk under ().
-        helped: Tasks that ran elsewhere, by the node that ran them, those holders, and the level.
+        types: Tasks by the nodes that held their chunk; () for tasks without a chunk.
+        helped: Tasks that did not run locally, by node, holders and level.
         tasks: Tasks by level.
         measured: Tasks whose time counts, by level.
-        seconds: Time for which these kept their nodes busy, by level, s.
-        cold: Tasks whose time does not count, as they were the first of a process or imported
+        seconds: Time for which these kept nodes busy, by level, s.
+        cold: Tasks whose time does not count, because they were the first of a process or imported
             modules.
-        cold_seconds: Time for which these kept their nodes busy, s.
+        cold_seconds: Time for which these kept nodes busy, s.
         lost_seconds: The same for attempts without a result, s.
     """
 
@@ -38,6 +39,14 @@ class Demand:
         self.lost_seconds = 0.0
         self._chunks: Counter[tuple[str, Holders]] = Counter()
 
+    def copy(self) -> Self:
+        """Copy all counts, for another thread."""
+        other = copy(self)
+        for name, value in vars(self).items():
+            if isinstance(value, dict):
+                setattr(other, name, value.copy())
+        return other
+
     def finished(
         self,
         chunk: str | None,
@@ -46,11 +55,11 @@ class Demand:
         level: str,
         seconds: float | None,
     ) -> None:
-        """Count a finished task, which kept a node busy for so many s.
+        """Count a finished task that kept a node busy for `seconds` s.
 
-        None stands for a time that says nothing of other tasks, as that of a process's first task.
+        None stands for a time that is not representative, such as that of a process's first task.
         """
-        # A node that has fetched a chunk may hold it by now; when it took the task it did not.
+        # By level, as a node that fetched the chunk for this task may now be among the holders.
         away = level != LEVELS[0]
         at = tuple(sorted(holder for holder in holders if not (away and holder == node)))
         self.types[at] += 1
@@ -64,7 +73,7 @@ class Demand:
             self._count((chunk, at))
 
     def finished_cold(self, seconds: float) -> None:
-        """Add the time of a task that `finished` counted without one."""
+        """Add the time of a task that was counted by `finished` without one."""
         self.cold += 1
         self.cold_seconds += seconds
 
@@ -74,7 +83,7 @@ class Demand:
         return [chunk for _, chunk in sorted(found, key=lambda pair: -pair[0])[:most]]
 
     def _count(self, chunk: tuple[str, Holders]) -> None:
-        """Count as Misra and Gries (1982): chunks of more than 1/_MOST of all tasks are kept."""
+        """Count by Misra and Gries (1982): chunks of more than 1/_MOST of all tasks are kept."""
         if len(self._chunks) >= _MOST and chunk not in self._chunks:
             self._chunks = Counter({known: n - 1 for known, n in self._chunks.items() if n > 1})
         else:

@@ -1,5 +1,6 @@
 """Dask clusters on this machine whose worker processes tests may kill."""
 
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,9 +8,8 @@ from typing import NamedTuple
 
 import dask
 from distributed import Client, LocalCluster
-from distributed.core import Status
 
-from tests.dispatch.rigs import SOON, exists
+from tests.dispatch.rigs import SOON
 
 _SETTINGS = {
     # Or Dask drops copies as it sees fit.
@@ -32,25 +32,25 @@ class Killable(NamedTuple):
     def workers(self) -> list[str]:
         """Wait until the cluster is complete; returns the workers' addresses, sorted."""
         end = time.monotonic() + SOON
-        while (up := self._up()) != (known := self._known()) or len(up) < self.size:
-            assert time.monotonic() < end, f"up: {up}; known to Dask's scheduler: {known}"
+        while len(known := self._known()) < self.size or not all(map(listens, known)):
+            assert time.monotonic() < end, f"known to Dask's scheduler: {known}"
             time.sleep(0.02)
         return sorted(known)
-
-    def _up(self) -> set[str]:
-        """Workers whose processes are there, as their nannies and the system have it."""
-        return {
-            nanny.worker_address
-            for nanny in self.cluster.workers.values()
-            if (process := nanny.process) is not None  # else it gave its worker up
-            and process.status is Status.running
-            and exists(nanny.pid)
-        }
 
     def _known(self) -> set[str]:
         """Workers that Dask's scheduler would give work to."""
         workers = self.client.scheduler_info(n_workers=-1)["workers"]
         return {address for address, it in workers.items() if it["status"] == "running"}
+
+
+def listens(address: str) -> bool:
+    """Whether a worker is there, by its port; its nanny may have that of the one before."""
+    host, _, port = address.removeprefix("tcp://").rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), SOON).close()
+    except OSError:
+        return False
+    return True
 
 
 @contextmanager

@@ -30,11 +30,11 @@ from isocline.dispatch.engines.base import (
     Raised,
     Stopped,
 )
-from isocline.dispatch.engines.common.chunk_places import ChunkPlaces
-from isocline.dispatch.engines.common.errors import ChunkError, EngineError
+from isocline.dispatch.engines.common.chunk_sites import ChunkSites
 from isocline.dispatch.engines.dask import DaskEngine
 from isocline.dispatch.engines.dask import worker_context as at_node
 from isocline.dispatch.engines.dask.chunks import Chunks
+from isocline.dispatch.errors import ChunkError, EngineError
 from tests.dispatch.engines.dask.clusters import Killable, killable_cluster
 from tests.dispatch.engines.engine_contract import EngineContract
 from tests.dispatch.rigs import SOON, Rig
@@ -110,7 +110,7 @@ class Asked:
 
 def test_a_chunk_that_dask_has_lost_is_nowhere_and_the_others_are_looked_for_still() -> None:
     heard: list[Event] = []
-    places = ChunkPlaces(lambda place: [place], heard.append)
+    places = ChunkSites(lambda place: [place], heard.append)
     kept, lost = Kept("key-a"), Kept("key-b")
     chunks = Chunks({"a": kept, "b": lost}, places)
     asyncio.run(chunks.look(Asked()))

@@ -14,9 +14,19 @@ from typing import Any
 import cloudpickle
 import pytest
 
-from isocline.dispatch.engines.base import Done, Drops, Fetched, Holds, NodeLost, Raised
-from isocline.dispatch.engines.common.errors import ChunkError, UnreadError
+from isocline.dispatch.engines.base import (
+    Answers,
+    Done,
+    Drops,
+    Fetched,
+    Holds,
+    NodeLost,
+    Raised,
+    Silent,
+    TimedOut,
+)
 from isocline.dispatch.engines.processes import ProcessEngine
+from isocline.dispatch.errors import ChunkError, UnreadError
 from tests.dispatch.rigs import SOON, Rig, process_rig
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
@@ -194,6 +204,68 @@ def test_a_holder_that_is_silent_or_gone_is_passed_over() -> None:
         assert pickle.loads(done(rig, "n2", "e", "n0", "n1").value).startswith("e from")
 
 
+def test_a_holder_that_falls_silent_is_told_of_and_again_when_it_answers() -> None:
+    with started(2, loader=str, silence=0.5) as rig:
+        pid = rig.value(rig.run("n0", os.getpid))
+        os.kill(pid, signal.SIGSTOP)
+        attempt = rig.run("n1", same, chunk="c", holders=("n0",))
+        rig.engine.fetch("n1", "d", ["n0"])
+        ended = rig.end(attempt)
+        assert isinstance(ended, Raised)
+        assert ended.unread
+        assert not rig.fetched("d", "n1").held
+        (silent,) = [event for event in rig.drain() if isinstance(event, Silent)]
+        assert silent.name == "n0"
+        assert rig.events.index(silent) < rig.events.index(ended)
+        assert not [event for event in rig.events if isinstance(event, Answers)]
+        os.kill(pid, signal.SIGCONT)
+        answers = rig.hear(lambda event: isinstance(event, Answers))
+        assert isinstance(answers, Answers)
+        assert answers.name == "n0"
+        assert pickle.loads(done(rig, "n1", "c", "n0").value) == "c"
+
+
+@pytest.mark.parametrize("ahead", [False, True])
+def test_the_wait_for_a_silent_holder_is_not_charged_to_a_limit(ahead: bool) -> None:
+    """Nor does the engine take the worker for one that would not stop."""
+    with started(3, loader=str, silence=4.0, patience=0.2) as rig:
+        pid = rig.value(rig.run("n0", os.getpid))
+        os.kill(pid, signal.SIGSTOP)
+        if ahead:
+            rig.engine.fetch("n2", "c", ["n0"])
+            time.sleep(0.5)  # most likely it has begun by now
+        ended = rig.end(rig.run("n2", same, chunk="c", holders=("n0", "n1"), limit=2.0))
+        assert isinstance(ended, Done), ended
+        assert ended.seconds < 2.0  # of 4 s and more
+        assert not [event for event in rig.drain() if isinstance(event, NodeLost)]
+        os.kill(pid, signal.SIGCONT)
+
+
+def test_a_limit_holds_again_once_a_silent_holder_is_given_up() -> None:
+    def forever(_: str) -> None:
+        time.sleep(SOON)
+
+    with started(3, loader=str, silence=1.0) as rig:
+        pid = rig.value(rig.run("n0", os.getpid))
+        os.kill(pid, signal.SIGSTOP)
+        ended = rig.end(rig.run("n2", forever, chunk="c", holders=("n0", "n1"), limit=0.5))
+        assert isinstance(ended, TimedOut)
+        assert 0.4 < ended.seconds < 30.0
+        os.kill(pid, signal.SIGCONT)
+
+
+def test_a_task_that_waits_for_a_silent_holder_can_be_cancelled() -> None:
+    with started(2, loader=str, silence=SOON) as rig:
+        pid = rig.value(rig.run("n0", os.getpid))
+        os.kill(pid, signal.SIGSTOP)
+        attempt = rig.run("n1", same, chunk="c", holders=("n0",), limit=1.0)
+        time.sleep(0.2)
+        rig.engine.cancel("n1", attempt)
+        assert type(rig.end(attempt)).__name__ == "Stopped"
+        assert rig.value(rig.run("n1", abs, -1)) == 1
+        os.kill(pid, signal.SIGCONT)
+
+
 def test_a_holder_that_dies_as_it_sends_is_known_to_be_lost_before_the_task_fails(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -231,7 +303,7 @@ def test_a_source_reached_from_everywhere_needs_no_holder() -> None:
             assert (pickle.loads(ended.value), ended.held) == ("WORD", False)
     with started(1, loader=str.upper) as rig:
         error, _ = raised(rig, "n0", "word")
-        assert "no node is said to hold it" in str(error)
+        assert "it has no locations" in str(error)
 
 
 def test_a_lost_node_holds_only_what_it_held_at_first() -> None:

@@ -26,12 +26,12 @@ from isocline.dispatch.engines.base import (
     Stopped,
     TimedOut,
 )
-from isocline.dispatch.engines.common.errors import EngineError
 from isocline.dispatch.engines.processes import ProcessEngine
+from isocline.dispatch.engines.processes.engine import short_directory
 from isocline.dispatch.engines.processes.protocol import Setup
-from isocline.dispatch.engines.processes.socket_paths import short_directory
-from isocline.dispatch.engines.processes.threads import thread_variables
+from isocline.dispatch.engines.processes.worker_handle import thread_variables
 from isocline.dispatch.engines.processes.worker_slot import WorkerSlot
+from isocline.dispatch.errors import EngineError
 from isocline.errors import UsageError
 from tests.dispatch.engines.engine_contract import EngineContract
 from tests.dispatch.rigs import Rig, exists, process_rig, until, value_of
@@ -80,7 +80,7 @@ def test_a_worker_killed_in_its_task_is_started_again() -> None:
     with started(2) as rig:
         for _ in range(2):
             attempt = rig.run("n0", os.kill, 0, 9)  # its process group: itself
-            assert rig.lost("n0").reason == "killed by SIGKILL"
+            assert rig.lost("n0").reason == "killed by SIGKILL, often for lack of memory"
             rig.up("n0")
             rig.events.clear()
             assert rig.value(rig.run("n0", abs, -1)) == 1
@@ -208,6 +208,37 @@ def test_a_standard_error_that_takes_nothing_fails_no_task_that_prints(
             assert rig.value(rig.run("n0", prints, size)) == size
 
 
+def test_an_alarm_is_the_tasks_own_and_ends_with_it() -> None:
+    class OwnError(Exception):
+        pass
+
+    def own(limit: float) -> str:
+        def ring(*_: object) -> None:
+            raise OwnError
+
+        signal.signal(signal.SIGALRM, ring)
+        try:
+            signal.setitimer(signal.ITIMER_REAL, 0.1)
+            time.sleep(limit)
+        except OwnError:
+            signal.alarm(300)  # and returns long before that
+            return "in time"
+        return "late"
+
+    def rings() -> None:
+        signal.alarm(1)
+        time.sleep(60.0)
+
+    def left() -> tuple[str, float]:
+        return str(signal.getsignal(signal.SIGALRM)), signal.getitimer(signal.ITIMER_REAL)[0]
+
+    with started(1) as rig:
+        assert rig.value(rig.run("n0", own, 60.0, limit=60.0)) == "in time"
+        assert rig.value(rig.run("n0", left)) == (str(signal.SIG_DFL), 0.0)
+        rig.run("n0", rings)
+        assert rig.lost("n0").reason == "killed by SIGALRM"
+
+
 @pytest.mark.parametrize(
     "what",
     [
@@ -249,17 +280,36 @@ def test_a_task_that_closes_all_descriptors_ends_its_worker_with_one_line(
         lost = rig.lost("n0")
         assert (lost.returns, lost.reason) == (
             True,
-            "ended, as a task had closed its file descriptors",
+            "ended, because a task closed its file descriptors",
         )
         assert not [e for e in rig.events if isinstance(e, Ending) and e.attempt == attempt]
         rig.up("n0")
         assert rig.value(rig.run("n0", abs, -1)) == 1
         rig.engine.close()
     assert capsys.readouterr().err.splitlines() == [
-        "n0: the worker has ended, as a task has closed its file descriptors; close only those "
-        "that the task has opened"
+        "n0: the worker ended because a task closed its file descriptors; close only "
+        "descriptors that the task has opened"
     ]
-    assert [file.read_bytes() for file in tmp_path.iterdir()] == [b""] * 32
+    # Fewer, or none, if the thread that reads messages was the first to see it.
+    assert {file.read_bytes() for file in tmp_path.iterdir()} <= {b""}
+
+
+def test_nor_does_a_thread_that_sends_a_chunk_print_a_traceback_then(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def cuts_off() -> None:
+        os.closerange(3, 256)
+        time.sleep(1.0)  # the thread is to see it before the worker ends
+
+    with started(2, loader=lambda _: bytes(1_000_000), link=50_000.0) as rig:
+        read = rig.run("n1", len, chunk="c", holders=("n0",))
+        time.sleep(0.5)  # most likely it is on its way by now
+        rig.run("n0", cuts_off)
+        rig.lost("n0")
+        rig.end(read)
+        rig.engine.close()
+    (said,) = capsys.readouterr().err.splitlines()
+    assert said.startswith("n0: the worker ended because a task closed its file descriptors")
 
 
 class Loader:
@@ -271,6 +321,8 @@ class Loader:
     def __reduce__(self) -> Any:
         source = f"import os, pathlib; file = pathlib.Path({str(self.file)!r}); {self.what}"
         return eval, (f"exec({source!r}) or str",)
+
+    def __call__(self, chunk: str) -> None: ...
 
 
 def test_a_worker_killed_as_it_begins_is_started_again(tmp_path: Path) -> None:
@@ -291,7 +343,7 @@ def test_a_node_whose_workers_end_as_they_begin_is_given_up(
         assert rig.lost("n0").returns
         gone = rig.hear(lambda event: isinstance(event, NodeGone))
         assert isinstance(gone, NodeGone)
-        assert "2 workers ended as they started" in gone.reason
+        assert "2 workers ended during their start" in gone.reason
         assert "status 3" in gone.reason
         broken.unlink()
         rig.up("n0")
@@ -347,6 +399,40 @@ def test_workers_end_when_their_engine_is_killed(tmp_path: Path) -> None:
     until(lambda: not list(tmp_path.iterdir()))
 
 
+FROZEN = """
+import ctypes, os, queue, signal, subprocess, time, cloudpickle
+from isocline.dispatch.engines.base import WorkItem
+from isocline.dispatch.engines.processes import ProcessEngine
+
+def frozen(kind):
+    child = subprocess.Popen(["sleep", "3600"], start_new_session=True)
+    print(os.getpid(), child.pid, flush=True)
+    if kind == "stopped":
+        os.kill(os.getpid(), signal.SIGSTOP)
+    ctypes.PyDLL(None).usleep(600_000_000)  # which keeps the lock, unlike CDLL
+
+engine = ProcessEngine(2, scratch={scratch!r})
+engine.start(lambda event: None)
+for node, kind in (("n0", "stopped"), ("n1", "compiled")):
+    arguments = cloudpickle.dumps(((kind,), {{}}))
+    engine.run(node, WorkItem(1, "k", cloudpickle.dumps(frozen), arguments))
+time.sleep(3600)
+"""
+
+
+def test_workers_that_are_frozen_end_when_their_engine_is_killed(tmp_path: Path) -> None:
+    """With what they have started, also in a session of its own, and with their files."""
+    command = [sys.executable, "-c", FROZEN.format(scratch=str(tmp_path))]
+    with running(command, stderr=subprocess.PIPE) as driver:
+        assert driver.stderr is not None
+        said = [driver.stderr.readline().split()[-2:] for _ in range(2)]
+        pids = [int(number) for pair in said for number in pair]
+        time.sleep(0.3)  # so that most likely they are frozen by now; if not, they end all the same
+        driver.kill()
+    until(lambda: not any(map(exists, pids)))
+    until(lambda: not list(tmp_path.iterdir()))
+
+
 def test_a_worker_that_cannot_begin_says_why_and_leaves_nothing(tmp_path: Path) -> None:
     class Loader:
         def __reduce__(self) -> tuple[Any, ...]:
@@ -382,10 +468,10 @@ def test_the_pause_before_a_restart_grows_until_a_task_is_done() -> None:
 @pytest.mark.parametrize(
     ("nodes", "racks", "words"),
     [
-        (0, None, "give one or more"),
-        (["a", "a"], None, "a name of its own"),
-        (["a", ""], None, "a name of its own"),
-        ({"a": "/nowhere/at/all"}, None, "a has no directory '/nowhere/at/all'"),
+        (0, None, "give at least one"),
+        (["a", "a"], None, "a unique name"),
+        (["a", ""], None, "a unique name"),
+        ({"a": "/nowhere/at/all"}, None, "a: there is no directory '/nowhere/at/all'"),
         (["a"], {"b": "r0"}, "no node 'b'; the nodes are a"),
     ],
 )
@@ -395,11 +481,13 @@ def test_nodes_that_cannot_be_are_refused(nodes: Any, racks: Any, words: str) ->
 
 
 def test_options_that_cannot_be_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="everywhere: files are read in their nodes' directories"):
+    with pytest.raises(UsageError, match="everywhere: not possible with directories of nodes"):
         ProcessEngine({"a": tmp_path}, everywhere=True)
     with pytest.raises(UsageError, match="loader: it cannot be pickled"):
         ProcessEngine(1, loader={threading.Lock(): 0}.get)
-    with pytest.raises(EngineError, match=r"scratch: no directory can be made there.*set TMPDIR"):
+    with pytest.raises(
+        EngineError, match=r"scratch: no directory can be created there.*set TMPDIR"
+    ):
         ProcessEngine(1, scratch=tmp_path / "nowhere").start(lambda _event: None)
 
 
@@ -443,7 +531,7 @@ def test_a_long_temporary_directory_is_no_hindrance(tmp_path: Path) -> None:
 
 
 def test_where_no_short_directory_can_be_made_the_remedy_is_said(tmp_path: Path) -> None:
-    with pytest.raises(EngineError, match=r"set TMPDIR \(or scratch=\) to a directory of less"):
+    with pytest.raises(EngineError, match=r"set TMPDIR \(or scratch=\) to a path of less"):
         short_directory([str(tmp_path / "nowhere")])
 
 

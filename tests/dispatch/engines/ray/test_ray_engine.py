@@ -35,8 +35,8 @@ from isocline.dispatch.engines.base import (  # noqa: E402
     Stopped,
     TimedOut,
 )
-from isocline.dispatch.engines.common.errors import ChunkError, EngineError  # noqa: E402
 from isocline.dispatch.engines.ray import RayEngine  # noqa: E402
+from isocline.dispatch.errors import ChunkError, EngineError  # noqa: E402
 from isocline.errors import UsageError  # noqa: E402
 from tests.dispatch.engines.engine_contract import EngineContract  # noqa: E402
 from tests.dispatch.rigs import SOON, Rig, alive  # noqa: E402
@@ -316,7 +316,7 @@ def test_a_node_removed_during_a_run_and_one_that_joins(
     assert isinstance(raised, Raised)
     error = pickle.loads(raised.error)
     assert isinstance(error, ChunkError)
-    assert "'c' cannot be had" in str(error)
+    assert "'c' cannot be read" in str(error)
     assert list(rig.engine.locations("c")) == []
 
     fourth = cluster.add_node(**SMALL)
@@ -334,5 +334,5 @@ def square(number: int) -> int:
 def test_what_cannot_be_started_is_refused(cluster: Any) -> None:
     with pytest.raises(UsageError, match="slots: 0"):
         RayEngine(slots=0)
-    with pytest.raises(EngineError, match="no Ray node has 64 CPUs"):
+    with pytest.raises(EngineError, match="no Ray node has 64 free CPUs"):
         RayEngine(cpus=64).start(lambda _event: None)

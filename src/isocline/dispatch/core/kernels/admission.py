@@ -18,7 +18,11 @@ from isocline.dispatch.core.kernels.state import (
 )
 from isocline.policies.scheduling.contract import ClusterView
 from isocline.policies.scheduling.state.columns import IDLE, SERVING
-from isocline.policies.scheduling.state.fair_share import begin_to_wait, last_to_front, stand_by_job
+from isocline.policies.scheduling.state.fair_share import (
+    count_waiting,
+    move_last_to_front,
+    push_by_job,
+)
 from isocline.policies.scheduling.state.tasks import (
     BORN,
     ENTRIES,
@@ -26,10 +30,10 @@ from isocline.policies.scheduling.state.tasks import (
     JOB,
     LOW,
     WAITS,
-    take_number,
+    take_row,
     unref,
 )
-from isocline.policies.scheduling.state.transitions import SchedulerState, submit, withdraw
+from isocline.policies.scheduling.state.transitions import SchedulerState, dequeue, enqueue
 
 
 @inlined
@@ -39,7 +43,7 @@ def store_task(view: ClusterView, core: KernelState, born: float) -> int:
     Writes the task's row of `view.tasks.fact` and `view.tasks.time` and its part of `holders`,
     `view.lists.mark`, and core.described[0]; `born` is its submission, s.
     """
-    task = take_number(view.tasks, view.lists)
+    task = take_row(view.tasks, view.lists)
     fact = view.tasks.fact[uint32(task)]
     low = fact[LOW]
     fact[HIGH] = low + core.described[3]
@@ -57,21 +61,21 @@ def store_task(view: ClusterView, core: KernelState, born: float) -> int:
 def _enqueue(
     state: SchedulerState, view: ClusterView, task: int, first: bool, now: float, rng: Any
 ) -> int:
-    """Put a task into its queue or lists, at their ends or before all others."""
+    """Put a task into its queue or lists, at the end or, with `first`, at the front."""
     fact = view.tasks.fact[uint32(task)]
     local = view.tasks.holders[fact[LOW] : fact[HIGH]]
-    queue = submit(state, view, local, task, now, rng)
+    queue = enqueue(state, view, local, task, now, rng)
     if queue < 0:
         return queue
     fact[QUEUE] = queue
-    begin_to_wait(state.turns, fact[JOB])
+    count_waiting(state.fair_share, fact[JOB])
     if state.binds:
-        stand_by_job(view, state.turns, queue, task)
+        push_by_job(view, state.fair_share, queue, task)
         if first:
             _to_front(state, view, queue, task)
         return queue
     for i in range(local.size):
-        stand_by_job(view, state.turns, local[i], task)
+        push_by_job(view, state.fair_share, local[i], task)
         if first:
             _to_front(state, view, local[i], task)
     return queue
@@ -79,9 +83,9 @@ def _enqueue(
 
 @inlined
 def _to_front(state: SchedulerState, view: ClusterView, queue: Any, task: int) -> None:
-    last_to_front(view, queue)
-    if state.turns.served.size > 1:
-        last_to_front(
+    move_last_to_front(view, queue)
+    if state.fair_share.served.size > 1:
+        move_last_to_front(
             view, view.columns.shape[0] * (1 + view.tasks.fact[uint32(task), JOB]) + queue
         )
 
@@ -91,45 +95,45 @@ def admit(
     state: SchedulerState,
     view: ClusterView,
     core: KernelState,
-    what: int,
+    event: int,
     born: float,
     now: float,
     rng: Any,
 ) -> int:
-    """Admit a task; returns the queue that it joins, below 0 if the policy has named none.
+    """Admit a task; returns the queue that it joins, below 0 if the policy returned none.
 
     Args:
-        state: `turns` is written.
+        state: `fair_share` is written.
         view: The task's row of `tasks`, `lists` and `columns` are written.
         core: described[0] is written; at REQUEUE_MANY unqueued[0], too.
-        what: SUBMITTED, REQUEUE, REQUEUE_PREFETCHED or REQUEUE_MANY.
-        born: s, when the task was submitted.
+        event: SUBMITTED, REQUEUE, REQUEUE_PREFETCHED or REQUEUE_MANY.
+        born: Submission time of the task, s.
         now: s.
         rng: (2,) uint64, the policy's stream; advanced by its draws.
     """
-    if what == REQUEUE_MANY:
+    if event == REQUEUE_MANY:
         task = _next_requeued(view, core)
     else:
         task = store_task(view, core, born)
-        if what == REQUEUE_PREFETCHED:
+        if event == REQUEUE_PREFETCHED:
             view.tasks.fact[uint32(task), WAITS] = FETCH_DONE
-    return _enqueue(state, view, task, what in (REQUEUE, REQUEUE_MANY), now, rng)
+    return _enqueue(state, view, task, event in (REQUEUE, REQUEUE_MANY), now, rng)
 
 
 @inlined
 def unqueue(state: SchedulerState, view: ClusterView, task: int) -> None:
-    """Remove a waiting task from its queue; it keeps its row.
+    """Remove a waiting task from its queue; its row stays allocated.
 
     Writes WAITS of the task, `view.columns`, and `state.turns.waiting` of its job.
     """
     fact = view.tasks.fact[uint32(task)]
-    withdraw(state, view, fact[QUEUE], task)
-    state.turns.waiting[fact[JOB]] -= 1
+    dequeue(state, view, fact[QUEUE], task)
+    state.fair_share.waiting[fact[JOB]] -= 1
 
 
 @inlined
 def _next_requeued(view: ClusterView, core: KernelState) -> int:
-    """Next of the unqueued tasks, which waits again.
+    """Take the next of the unqueued tasks, and mark it as waiting.
 
     Writes unqueued[0] and described[0] of `core`, and WAITS and HIGH of the task.
     """
@@ -145,16 +149,16 @@ def _next_requeued(view: ClusterView, core: KernelState) -> int:
 
 @inlined
 def _local_anywhere(view: ClusterView, core: KernelState, task: int) -> int:
-    """Make all servers that are up local to a task; of too many, those that are idle come first.
+    """Make all servers that are up local to a task; if there are too many, idle ones first.
 
     Writes the task's part of `view.tasks.holders`; reads `core.up`.
     """
     low, servers = view.tasks.fact[uint32(task), LOW], core.up.size
-    turn = int64(view.tasks.time[uint32(task), SERIAL]) if servers > MOST_HOLDERS else 0
+    first = int64(view.tasks.time[uint32(task), SERIAL]) if servers > MOST_HOLDERS else 0
     count = 0
     for part in range(2):
         for i in range(servers):
-            server = core.up[(turn + i) % servers]
+            server = core.up[(first + i) % servers]
             comes_first = servers <= MOST_HOLDERS or view.columns[uint32(server), SERVING] == IDLE
             if comes_first == (part == 0) and count < MOST_HOLDERS:
                 view.tasks.holders[low + count] = server
@@ -183,7 +187,7 @@ def drop_holder(tasks: Any, rows: Any, server: int) -> None:
 
 @kernel
 def unref_all(tasks: Any, lists: Any, rows: Any) -> None:
-    """Free the rows of these tasks, which wait and run no more.
+    """Free the rows of these tasks, which neither wait nor run.
 
     Args:
         tasks: A `Tasks`; ENTRIES and FREE are written.

@@ -1,4 +1,4 @@
-"""Pipelining: a second task is bound to a server while the first one runs."""
+"""Pipelining: a second task is bound to a server while the first runs."""
 
 from numba import uint32
 
@@ -8,21 +8,21 @@ from isocline.dispatch.core.kernels.state import KernelState
 from isocline.policies.scheduling.contract import LOCAL, ClusterView
 from isocline.policies.scheduling.state.columns import IDLE, LEVEL, RUNNING, SERVING, WAITING
 from isocline.policies.scheduling.state.tasks import HIGH, LOW, NONE, oldest, unref
-from isocline.policies.scheduling.state.transitions import SchedulerState, change, start
+from isocline.policies.scheduling.state.transitions import SchedulerState, change_length, start
 
 
 @inlined
 def pipelining_gains(view: ClusterView, core: KernelState, server: int, gap: float) -> bool:
-    """Whether the next of a server's own tasks is better bound to it while it runs another.
+    """Whether it gains time to bind the next of a server's own tasks to it while it runs another.
 
-    All v tasks that wait here gain the `gap`, in service times, in which the server would be idle
-    before it has the next. The one that is bound loses what it would have gained by going to the
-    first of its k local servers that is free, at most 1 - 1 / k of a service time if all are busy.
-    Only behind a local task, so that what a policy remembers of the server, which it is not asked
-    about at the change from one to the other, stays true.
+    All v tasks waiting there gain the `gap`, in service times, for which the server would be idle
+    before its next task. The bound task loses its choice of the first free server among its k local
+    ones, which is worth at most 1 - 1 / k of a service time if all are busy. Only behind a local
+    task, because the policy is not called at the change from one task to the next, and its memory
+    of the server must stay true.
 
-    Reads the server's row of `view.columns`, the tasks in its queue and `core.pipelined`; entries
-    of tasks that no longer wait are dropped from the head of the queue.
+    Reads the server's row of `view.columns`, the tasks in its queue and `core.pipelined`; stale
+    entries are dropped from the head of the queue.
     """
     row = view.columns[uint32(server)]
     if row[WAITING] == 0 or row[LEVEL] != LOCAL or core.pipelined[server] != NONE:
@@ -38,14 +38,14 @@ def start_pipelined(
 ) -> None:
     """Bind the next of a server's own tasks to it, if that gains.
 
-    Writes `core.pipelined` and `core.starts`, and what `start` writes, but SERVING and RUNNING of
+    Writes `core.pipelined` and `core.starts`, and the same as `start` except SERVING and RUNNING of
     the server; `gap` is in service times.
     """
     if not pipelining_gains(view, core, server, gap):
         return
     row = view.columns[uint32(server)]
     running, serving = row[RUNNING], row[SERVING]
-    state.turn(server, view, state.turns)
+    state.bring_next(server, view, state.fair_share)
     start(state, view, server, server)
     record_start(state, view, core, server, server)
     core.pipelined[server] = row[RUNNING]
@@ -59,14 +59,14 @@ def end_pipelined(state: SchedulerState, view: ClusterView, core: KernelState, s
     Writes `core.pipelined`, ENTRIES of the task, and LENGTH of the server's queue.
     """
     if state.binds and state.counts_service:
-        change(state, view, server, 0, -1)
+        change_length(state, view, server, 0, -1)
     unref(view.tasks, view.lists, core.pipelined[server])
     core.pipelined[server] = NONE
 
 
 @inlined
 def promote_pipelined(view: ClusterView, core: KernelState, server: int) -> None:
-    """Let a server run its pipelined task.
+    """Make the pipelined task of a server its running one.
 
     Writes SERVING, LEVEL and RUNNING of the server in `view.columns`, and `core.pipelined`.
     """

@@ -1,8 +1,9 @@
-"""Prefetch: the tasks whose data a server fetches while it runs others.
+"""Prefetch: choice of tasks whose data a server fetches while it runs others.
 
-A server with few tasks to come fetches for the last one of the longest list, which waits on and
-may still start where its data was; once the data is here the server is one of its local servers.
-The last, as it is likeliest to be waiting still when the data comes, and so stands where it stood.
+A server with few tasks ahead fetches data for the last task of the longest list. The task keeps
+waiting, and may still start at a holder; once the data has arrived, the server is also a holder.
+The last task is chosen because it is the most likely to be still waiting when the data arrives; it
+keeps its position.
 """
 
 from numba import int64, uint32
@@ -21,13 +22,13 @@ from isocline.policies.scheduling.contract import ClusterView
 from isocline.policies.scheduling.state.columns import IDLE, LENGTH, SERVING, WAITING
 from isocline.policies.scheduling.state.tasks import HIGH, LOW, NONE, WAITS
 
-_FAR_BACK = 64  # entries that are looked at from the end of a list
+_FAR_BACK = 64  # entries examined from the end of a list
 _BUSY = 1 << 20
 
 
 @inlined
 def _longest(view: ClusterView) -> int:
-    """Server for which most tasks wait; with 1000 servers that adds 2 us to each task."""
+    """Server for which most tasks wait; with 1000 servers, this adds 2 us per task."""
     longest = 0
     for server in range(view.rack.size):
         if view.columns[uint32(server), WAITING] > view.columns[uint32(longest), WAITING]:
@@ -37,13 +38,15 @@ def _longest(view: ClusterView) -> int:
 
 @inlined
 def _last_far(view: ClusterView, queue: int, server: int) -> int:
-    """Last task of a list that waits, is not local at a server, and is fetched nowhere; or NONE."""
-    start, room, head, size = view.lists.ring[uint32(queue)]
+    """Last waiting task of a list that is not local to a server and not being fetched; or NONE."""
+    start, capacity, head, size = view.lists.ring[uint32(queue)]
     for i in range(min(size, _FAR_BACK)):
-        task: int = int64(view.lists.entry[uint32(start + ((head + size - 1 - i) & (room - 1)))])
+        task: int = int64(
+            view.lists.entry[uint32(start + ((head + size - 1 - i) & (capacity - 1)))]
+        )
         fact = view.tasks.fact[uint32(task)]
         if fact[WAITS] == 1:
-            far = fact[HIGH] - fact[LOW] < MOST_HOLDERS  # or it needs no help
+            far = fact[HIGH] - fact[LOW] < MOST_HOLDERS  # with more holders it needs no help
             for at in range(fact[LOW], fact[HIGH]):
                 far = far and view.tasks.holders[uint32(at)] != server
             if far:
@@ -53,13 +56,13 @@ def _last_far(view: ClusterView, queue: int, server: int) -> int:
 
 @inlined
 def find_prefetch(view: ClusterView, core: KernelState, server: int) -> bool:
-    """Let a server fetch for one task, if that may then start earlier there.
+    """Let a server fetch data for one task, if that task may then start earlier there.
 
-    The last of v tasks that r servers see starts in about v / r services, and here after what
-    fetching takes, or the w tasks that wait or are fetched here. Fetching begins at a quarter of
-    that, as those r servers have other tasks, too. On 8 servers with a hot spot at 0.9 of capacity,
-    mean completion was 1.97 services at the whole, 1.85 at a half, and 1.74 at a quarter, against
-    2.72 without; half of the fetched data was then used here.
+    The last of v tasks that wait for r servers starts in about v / r services; here it starts after
+    the fetch, or after the w tasks that wait or are fetched here. A fetch begins when v / r exceeds
+    a quarter of the latter, since those r servers have other tasks, too. On 8 servers with a hot
+    spot at 0.9 of capacity, the mean completion was 1.97 services with the whole, 1.85 with a half,
+    and 1.74 with a quarter, against 2.72 without prefetch; half of the fetched data was then used.
 
     Writes `core.fetching`, `core.fetches`, and WAITS of the task.
     """
@@ -87,7 +90,7 @@ def find_prefetch(view: ClusterView, core: KernelState, server: int) -> bool:
 
 @inlined
 def _least_loaded(view: ClusterView, core: KernelState) -> int:
-    """Server that is up with the least to come, an idle one if there is any; or NONE."""
+    """Server that is up with the fewest tasks ahead, an idle one if any; or NONE."""
     least, server = _BUSY, NONE
     for other in range(view.rack.size):
         row = view.columns[uint32(other)]
@@ -99,9 +102,9 @@ def _least_loaded(view: ClusterView, core: KernelState) -> int:
 
 @inlined
 def find_prefetches(view: ClusterView, core: KernelState, server: int) -> None:
-    """Let a server fetch as much as is worth it; if it is NONE, the one with the least to do.
+    """Let a server, or with NONE the least loaded one, fetch as much as is worthwhile.
 
-    Writes what `find_prefetch` does.
+    Writes the same as `find_prefetch`.
     """
     if core.fetch_limits[0] == 0.0:
         return
@@ -113,7 +116,7 @@ def find_prefetches(view: ClusterView, core: KernelState, server: int) -> None:
 
 @inlined
 def forget_prefetches(view: ClusterView, core: KernelState, server: int, task: int) -> None:
-    """Record the end of a fetch for a task, successful or not; NONE: the task has ended.
+    """Record the end of a fetch for a task, successful or not; NONE: the task has already ended.
 
     Writes `core.fetching` of the server, and WAITS of the task.
     """

@@ -1,4 +1,4 @@
-"""Record of the tasks that start at an event, for the core to read."""
+"""Record of the tasks started by an event, for the core to read."""
 
 from numba import uint32
 
@@ -14,14 +14,16 @@ from isocline.policies.scheduling.state.transitions import SchedulerState
 def record_start(
     state: SchedulerState, view: ClusterView, core: KernelState, server: int, queue: int
 ) -> None:
-    """Charge the job of the task that a server has taken, and record the start.
+    """Charge the job of the task that a server has just taken, and record the start.
 
     Writes `core.starts`, and `served` and `waiting` of the job in `state.turns`.
     """
     task = view.columns[uint32(server), RUNNING]
     fact = view.tasks.fact[uint32(task)]
-    state.turns.waiting[fact[JOB]] -= 1
-    state.turns.served[fact[JOB]] += core.cost[fact[FUNCTION]] / state.turns.weight[fact[JOB]]
+    state.fair_share.waiting[fact[JOB]] -= 1
+    state.fair_share.served[fact[JOB]] += (
+        core.cost[fact[FUNCTION]] / state.fair_share.weight[fact[JOB]]
+    )
     at = 1 + START_FACTS * core.starts[0]
     core.starts[0] += 1
     core.starts[at] = server

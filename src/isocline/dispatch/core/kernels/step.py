@@ -1,10 +1,10 @@
-"""One event in the core's arrays: one compiled call, which calls the policy.
+"""Step: the compiled function that handles one event in the core's arrays, and calls the policy.
 
-The transitions are those of the simulator (`policies.scheduling.state.transitions`). Those that it
-does not have stand here: lost servers, pipelined tasks, copies, and tasks that leave their queue.
+Transitions are the simulator's (`policies.scheduling.state.transitions`), and some that it lacks:
+lost servers, pipelined tasks, copies, and tasks that leave their queue.
 
-A server that is down runs a task that never ends, before a queue so long that no policy that
-compares servers would choose it.
+A server that is down is represented as running a task that never ends, with a queue so long that no
+policy that compares servers would choose it.
 """
 
 from typing import Any
@@ -56,9 +56,9 @@ from isocline.policies.scheduling.state.transitions import (
     WRONG_ROUTE,
     YES,
     SchedulerState,
-    change,
+    assign_tasks,
+    change_length,
     finish,
-    hand_out,
     level_of,
     mark_busy,
     start,
@@ -67,7 +67,7 @@ from isocline.policies.scheduling.state.transitions import (
 
 @inlined
 def _start_copy(state: SchedulerState, view: ClusterView, server: int, task: int) -> None:
-    """Run a task that runs elsewhere on an idle server, too, counted in that server's queue.
+    """Run a copy of a task on an idle server; it counts in that server's queue.
 
     Writes SERVING, RUNNING, LEVEL and LENGTH of the server, `view.idle`, and ENTRIES of the task.
     """
@@ -77,7 +77,7 @@ def _start_copy(state: SchedulerState, view: ClusterView, server: int, task: int
     row[SERVING], row[RUNNING] = server, task
     row[LEVEL] = level_of(state, view, server, server, task)
     if state.binds and state.counts_service:
-        change(state, view, server, 0, 1)
+        change_length(state, view, server, 0, 1)
 
 
 @inlined
@@ -91,12 +91,12 @@ def _lose_server(state: SchedulerState, view: ClusterView, core: KernelState, se
     else:
         finish(state, view, server)
     row[SERVING], row[LEVEL], row[RUNNING] = server, LOCAL, NONE
-    change(state, view, server, 0, DOWN_LENGTH)
+    change_length(state, view, server, 0, DOWN_LENGTH)
 
 
 @inlined
 def _store_running(view: ClusterView, core: KernelState) -> int:
-    """Store the described task as one that runs, and never waits; returns its row."""
+    """Store the described task as running, without waiting; returns its row."""
     task = store_task(view, core, 0.0)
     view.tasks.fact[uint32(task), WAITS] = view.tasks.fact[uint32(task), ENTRIES] = 0
     return task
@@ -107,37 +107,37 @@ def _update(
     state: SchedulerState,
     view: ClusterView,
     core: KernelState,
-    what: int,
+    event: int,
     server: int,
     task: int,
     gap: float,
 ) -> None:
-    """Handle an event that no decision of the policy follows."""
-    if what == PIPELINE:
+    """Handle an event that calls for no decision of the policy."""
+    if event == PIPELINE:
         start_pipelined(state, view, core, server, gap)
-    elif what == END_PIPELINED:
+    elif event == END_PIPELINED:
         end_pipelined(state, view, core, server)
-    elif what == SET_PIPELINED:
+    elif event == SET_PIPELINED:
         task = _store_running(view, core) if task == NONE else task
         view.tasks.fact[uint32(task), ENTRIES] += 1
         core.pipelined[server] = task
         if state.binds and state.counts_service:
-            change(state, view, server, 0, 1)
-    elif what == START_COPY:
+            change_length(state, view, server, 0, 1)
+    elif event == START_COPY:
         task = _store_running(view, core) if task == NONE else task
         _start_copy(state, view, server, task)
-    elif what == SERVER_LOST:
+    elif event == SERVER_LOST:
         _lose_server(state, view, core, server)
-    elif what == RELIEVE:
+    elif event == RELIEVE:
         queue = task
         mark_busy(view, server)
-        state.turn(queue, view, state.turns)
+        state.bring_next(queue, view, state.fair_share)
         start(state, view, server, queue)
         record_start(state, view, core, server, queue)
-    elif what == UNQUEUE:
+    elif event == UNQUEUE:
         unqueue(state, view, task)
         unref(view.tasks, view.lists, task)
-    elif what == UNQUEUE_MANY:
+    elif event == UNQUEUE_MANY:
         for i in range(1, core.unqueued.size):
             unqueue(state, view, int64(core.unqueued[i]))
     else:
@@ -147,7 +147,7 @@ def _update(
 
 @inlined
 def _is_full(view: ClusterView) -> bool:
-    """Whether there may be no space for another event."""
+    """Whether space may be too short for another event."""
     full: bool = view.lists.mark[LEFT] == 0 or view.lists.mark[FULL] != 0
     if view.longest.above.shape[0] > 0:
         full = full or is_full(view.longest)
@@ -159,46 +159,46 @@ def _decide(
     state: SchedulerState,
     view: ClusterView,
     core: KernelState,
-    what: int,
+    event: int,
     server: int,
     born: float,
     now: float,
     rng: Any,
 ) -> int:
-    """Handle an event that a decision of the policy follows."""
+    """Handle an event that calls for a decision of the policy."""
     freed, queue, status = NONE, TIMER, YES
     low = high = 0
     idle = True
-    if what <= REQUEUE_MANY:
-        queue = admit(state, view, core, what, born, now, rng)
+    if event <= REQUEUE_MANY:
+        queue = admit(state, view, core, event, born, now, rng)
         if queue < 0:
             return WRONG_ROUTE
         low = view.tasks.fact[uint32(core.described[0]), LOW]
         high = view.tasks.fact[uint32(core.described[0]), HIGH]
-    elif what == FINISHED:
+    elif event == FINISHED:
         finish(state, view, server)
         freed = server
         if core.pipelined[server] != NONE:
             promote_pipelined(view, core, server)
             idle = False
-    elif what == SERVER_UP:
+    elif event == SERVER_UP:
         view.columns[uint32(server), SERVING] = IDLE
-        change(state, view, server, 0, -DOWN_LENGTH)
+        change_length(state, view, server, 0, -DOWN_LENGTH)
         freed = server
     if idle:
         local = view.tasks.holders[low:high]
-        status = hand_out(state, view, freed, local, queue, now, rng, core.started)
+        status = assign_tasks(state, view, freed, local, queue, now, rng, core.started)
         for i in range(core.started[0]):
             at = core.started[i + 1]
             record_start(state, view, core, at, view.columns[uint32(at), SERVING])
-    if what != REQUEUE_PREFETCHED:
+    if event != REQUEUE_PREFETCHED:
         find_prefetches(view, core, freed)
     return status
 
 
 @inlined
 def _requeues_next(view: ClusterView, core: KernelState, gap: float) -> bool:
-    """Whether the next unqueued task is requeued in this call, as there is nothing to report."""
+    """Whether to requeue the next unqueued task in this call, as there is nothing to report."""
     done = core.unqueued[0] + 1 == core.unqueued.size or _is_full(view)
     if done or core.starts[0] > 0 or core.fetches[0] > 0:
         return False
@@ -214,7 +214,7 @@ def step(
     state: SchedulerState,
     view: ClusterView,
     core: KernelState,
-    what: int,
+    event: int,
     server: int,
     task: int,
     born: float,
@@ -226,33 +226,33 @@ def step(
     REQUEUE_MANY handles tasks until there is something to report.
 
     Args:
-        state: `turns` is written; the rest is read-only.
-        view: Written, but for `rack`, `rate` and `option`.
-        core: Written, as `KernelState` says.
-        what: The event, one of `kernels.state`.
+        state: `fair_share` is written; the rest is read-only.
+        view: Written, except `rack`, `rate` and `option`.
+        core: Written as stated in `KernelState`.
+        event: One of `kernels.state`.
         server: Server of the event, if any.
-        task: Row of its task, if any; NONE at SET_PIPELINED and START_COPY for the one that
-            `core.described` describes. At RELIEVE the queue.
-        born: Submission of an admitted task, s; at PIPELINE and REQUEUE_MANY the idle time of
-            servers between two tasks, in service times, 0 without pipelining.
+        task: Row of its task, if any; NONE at SET_PIPELINED and START_COPY for the task in
+            `core.described`. At RELIEVE, the queue.
+        born: Submission time of an admitted task, s; at PIPELINE and REQUEUE_MANY, the idle time
+            of servers between two tasks, in service times, 0 without pipelining.
         now: s.
         rng: (2,) uint64, the policy's stream; advanced by its draws.
 
     Returns:
-        YES, NEEDS_SPACE, or a fault: one of `transitions.REASONS`.
+        YES, NEEDS_SPACE, or an error: one of `transitions.REASONS`.
     """
     core.starts[0] = core.fetches[0] = 0
     status = YES
-    if what >= SERVER_LOST:
-        _update(state, view, core, what, server, task, born)
-    elif what == FETCHED:
+    if event >= SERVER_LOST:
+        _update(state, view, core, event, server, task, born)
+    elif event == FETCHED:
         forget_prefetches(view, core, server, task)
         find_prefetches(view, core, server)
     else:
         more = True
         while more:
-            status = _decide(state, view, core, what, server, born, now, rng)
-            more = what == REQUEUE_MANY and status == YES and _requeues_next(view, core, born)
+            status = _decide(state, view, core, event, server, born, now, rng)
+            more = event == REQUEUE_MANY and status == YES and _requeues_next(view, core, born)
     if status != YES:
         return status
     return NEEDS_SPACE if _is_full(view) else YES
@@ -260,7 +260,7 @@ def step(
 
 @kernel
 def next_due(state: SchedulerState, view: ClusterView, now: float) -> float:
-    """Return the time at which the policy is to be called again, s; inf for never.
+    """Return the time at which the policy must be called again, s; inf: never.
 
     Reads `view`.
     """

@@ -1,4 +1,4 @@
-"""Parts that several engines share: attempts, calls, chunk stores, deadlines and settings.
+"""Parts shared by engines: attempts, calls, chunk stores, deadlines and settings.
 
 Read `attempt` and `calls` (which run a task at a node) first; each other module stands alone.
 """

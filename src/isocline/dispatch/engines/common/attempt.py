@@ -1,4 +1,4 @@
-"""One attempt at a node, from its function and arguments to the event for the engine."""
+"""Execution of one attempt at a node, from function and arguments to the event for the engine."""
 
 import os
 import sys
@@ -8,17 +8,17 @@ from typing import NamedTuple, final
 
 from isocline.dispatch.engines.base import Done, Raised
 from isocline.dispatch.engines.common import calls
-from isocline.dispatch.engines.common.errors import UnreadError
+from isocline.dispatch.errors import UnreadError
 from isocline.dispatch.user_code_guard import end_fork
 
-# True once, for the first attempt in this process. It opens files and fills caches, and with what
-# it imports it may take seconds where its like take milliseconds: a time that belongs in no rate.
+# True until the first attempt in this process, which opens files, fills caches and imports modules.
+# It may take seconds where others take milliseconds, so its time must not count in rates.
 _FIRST = [True]
 
 
 @final
 class Interruption(BaseException):
-    """Raised in the midst of an attempt. Not an Exception, so that no task catches it unawares."""
+    """Raised within a running attempt. Not an Exception, so that no task catches it by accident."""
 
     def __init__(self, timed_out: bool = False) -> None:
         self.timed_out = timed_out
@@ -38,16 +38,16 @@ def performed(
     arguments: bytes,
     read: Callable[[], Read] | None,
 ) -> Done | Raised:
-    """Run one attempt to its end; only an Interruption passes through.
+    """Run one attempt to its end; raises nothing but Interruption.
 
-    A child that the task has forked, and that comes back from it, ends here: the parent goes on.
+    A child forked by the task that returns from it ends here; only the parent continues.
 
     Args:
         attempt: Number of the attempt.
         node: Name of the node.
-        function: Returns the function.
+        function: Returns the function to call.
         arguments: Pickled (args, kwargs).
-        read: Returns the chunk; None: there is none.
+        read: Reads the chunk; None: there is none.
     """
     modules, process = len(sys.modules), os.getpid()
     first = _FIRST.pop() if _FIRST else False
@@ -63,7 +63,7 @@ def performed(
             value = calls.call(called, arguments, chunk)
     except Interruption:
         raise
-    except BaseException as error:  # also of sys.exit(): the node lives on
+    except BaseException as error:  # including sys.exit(), which must not end the node
         end_fork(process, error)
         return Raised(attempt, node, *calls.failure(error), isinstance(error, UnreadError))
     end_fork(process)

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 
 from isocline.dispatch import pickling
-from isocline.dispatch.engines.common.errors import RemoteError, ResultError
+from isocline.dispatch.errors import AT_NODE, RemoteError, ResultError
 from isocline.dispatch.user_code_guard import words
 
 Function = Callable[..., object]
@@ -20,29 +20,30 @@ def call(function: Function, arguments: bytes, *chunk: object) -> bytes:
 
     Raises:
         ResultError: The value cannot be pickled.
-        BaseException: Whatever the function raises.
+        BaseException: Any exception of the function.
     """
     args, kwargs = pickle.loads(arguments)
     return pickled(function(*chunk, *args, **kwargs))
 
 
 def pickled(value: object) -> bytes:
-    """Pickle a value by pickle, or by cloudpickle if needed, as for classes of `__main__`."""
+    """Pickle a value by pickle, or by cloudpickle if necessary, as for classes of `__main__`."""
     try:
         return pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
-    except Exception:  # what it raises for what it cannot pickle is not of one type
+    except Exception:  # failures of pickle have various types
         try:
             by_value: bytes = pickling.dumps(value)
         except Exception as error:
             raise ResultError(
+                AT_NODE,
                 f"the result, of type {type(value).__qualname__}, cannot be pickled: "
-                f"{words(error)}; return plain data, or write it to a file and return its name"
+                f"{words(error)}; return plain data, or write it to a file and return its name",
             ) from error
         return by_value
 
 
 def failure(error: BaseException) -> tuple[bytes, str]:
-    """Pickle an exception, and format its traceback from where user code begins."""
+    """Pickle an exception, and format its traceback, starting at user code."""
     trace = error.__traceback__
     while trace and trace.tb_next and _ours(trace):
         trace = trace.tb_next
@@ -55,10 +56,10 @@ def _ours(trace: TracebackType) -> bool:
 
 
 def _error_pickled(error: BaseException) -> bytes:
-    """Pickle an exception, and try to unpickle it: for many only the first works."""
+    """Pickle an exception, and verify that it can be unpickled, which fails for many."""
     try:
         data: bytes = pickling.dumps(error)
         pickle.loads(data)
-    except BaseException:  # the task is over: not even to be stopped makes a difference to it now
-        return pickle.dumps(RemoteError(words(error)))
+    except BaseException:  # of any kind, even an Interruption: the task is already over
+        return pickle.dumps(RemoteError(AT_NODE, words(error)))
     return data

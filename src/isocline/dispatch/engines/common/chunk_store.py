@@ -1,6 +1,6 @@
-"""Store of a node's chunks: its own, and fetched ones, least recently used out first.
+"""Store of a node's chunks: its own, and a cache of fetched ones, least recently used out first.
 
-Chunks are sent and kept as bytes, so a task that changes its chunk in place affects no other task.
+Chunks are sent and kept as bytes, so that a task which changes its chunk in place affects no other.
 """
 
 import pickle
@@ -12,38 +12,38 @@ from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any, NamedTuple, final
 
-BLOCK = 1 << 20  # bytes of a chunk in hand at once
+BLOCK = 1 << 20  # bytes of a chunk processed at a time
 
 Loader = Callable[[Any], object]
 
 
 class ChunkPart(NamedTuple):
-    """A chunk on its way to another node."""
+    """Chunk in transfer between nodes."""
 
     size: int  # bytes
     blocks: Iterable[bytes]
 
 
 class NotHereError(Exception):
-    """A node does not hold the chunk that it was asked for."""
+    """The node does not hold the requested chunk."""
 
 
 class Store(ABC):
-    """Chunk store for any thread; chunks are loaded in the worker's main thread only.
+    """Thread-safe chunk store; chunks are loaded only in the worker's main thread.
 
     Attributes:
-        in_use: The chunk of the task that runs, which is not dropped.
+        in_use: Chunk of the running task, which is not dropped.
     """
 
     def __init__(self, most: int) -> None:
         self.in_use: str | None = None
-        self._most = most  # bytes kept; two chunks that come at once may exceed it by one of them
+        self._most = most  # bytes kept; two chunks arriving at once may exceed this by one
         self._sizes: OrderedDict[str, int] = OrderedDict()
-        self._changing = threading.Lock()  # the sizes, and what is kept
+        self._changing = threading.Lock()  # guards sizes and the set of kept chunks
 
     @final
     def kept(self, chunk: str) -> bool:
-        """Whether a chunk was fetched and is still here."""
+        """Whether a chunk was fetched and is still kept."""
         with self._changing:
             if chunk not in self._sizes:
                 return False
@@ -52,7 +52,7 @@ class Store(ABC):
 
     @final
     def room(self, size: int) -> list[str]:
-        """Make room for a chunk of so many bytes; returns the chunks that were dropped."""
+        """Make room for a chunk of `size` bytes; returns the dropped chunks."""
         gone: list[str] = []
         with self._changing:
             left = self._most - size - sum(self._sizes.values())
@@ -66,51 +66,51 @@ class Store(ABC):
 
     @final
     def fits(self, size: int) -> bool:
-        """Whether a chunk of so many bytes is kept at all."""
+        """Whether a chunk of `size` bytes can be kept at all."""
         return size <= self._most
 
     @property
     @abstractmethod
     def fetches(self) -> bool:
-        """Whether chunks have to be read at all."""
+        """Whether tasks get a value read from a chunk, and not just its name."""
 
     @abstractmethod
     def own(self, chunk: str, named: bool) -> bool:
-        """Whether a chunk is the node's own; `named`: the scheduler names the node as holder."""
+        """Whether a chunk is the node's own; `named`: the scheduler lists the node as holder."""
 
     @abstractmethod
     def load(self, chunk: str) -> object:
-        """Load the value of a chunk that is kept, or that the loader finds."""
+        """Load the value of a kept chunk, or by the loader."""
 
     @abstractmethod
     def sent(self, chunk: str) -> AbstractContextManager[ChunkPart]:
-        """Open a chunk for another node; raises NotHereError, and the loader's exceptions."""
+        """Open a chunk to send to another node; raises NotHereError and the loader's exceptions."""
 
     @abstractmethod
     def receive(self, chunk: str, part: ChunkPart) -> Callable[[], object]:
         """Receive a chunk from another node, and keep it if it fits; returns a loader of its value.
 
         Raises:
-            OSError: There is no room for it on the disk.
+            OSError: The disk is full.
         """
 
     @abstractmethod
     def _drop(self, chunk: str) -> None:
-        """Remove a chunk that is no longer kept."""
+        """Remove the data of a dropped chunk."""
 
 
 @final
 class Memory(Store):
-    """Chunks in memory: a loader gets the chunk's name; its value is pickled for other nodes.
+    """Store in memory: a loader reads a chunk by name; its value is pickled for other nodes.
 
-    Own chunks come from the loader each time. Without a loader tasks get the chunk's name.
+    Own chunks are loaded for each task. Without a loader, tasks get the chunk's name.
     """
 
     def __init__(self, loader: Loader | None, most: int) -> None:
         super().__init__(most)
         self._loader = loader
         self._bytes: dict[str, bytes] = {}
-        self._foreign: set[str] = set()  # fetched at some time, and so not the node's own
+        self._foreign: set[str] = set()  # chunks ever fetched, and so not the node's own
 
     @property
     def fetches(self) -> bool:

@@ -1,4 +1,4 @@
-"""Functions that are sent to a node once, for engines on top of another engine."""
+"""Functions sent to a node once, for the engines on Ray and Dask."""
 
 import pickle
 from collections import Counter, OrderedDict
@@ -8,20 +8,20 @@ from typing import final
 from isocline.dispatch.engines.common import calls
 
 Loader = Callable[[str], object]
-_FUNCTIONS = 256  # kept
+_FUNCTIONS = 256  # unused functions kept at a node
 
 
 @final
 class Numbers:
-    """Scheduler side: a number for each function, so that its code need not go with each task."""
+    """Scheduler side: numbers for functions, so that the code is not sent with each task."""
 
     def __init__(self) -> None:
         self._numbers: OrderedDict[bytes, int] = OrderedDict()
-        self._used: Counter[int] = Counter()  # attempts there with this function
+        self._used: Counter[int] = Counter()  # function -> number of its attempts at the node
         self._last = 0
 
     def take(self, code: bytes) -> int:
-        """Return the number of a function, for one attempt more."""
+        """Return the number of a function for another attempt."""
         number = self._numbers.get(code)
         if number is None:
             self._last = number = self._last + 1
@@ -38,7 +38,7 @@ class Numbers:
             del self._used[number]
 
     def forgotten(self) -> int | None:
-        """Return an unused function beyond the limit; its number is not used again."""
+        """Return an unused function to drop, if there are too many; its number is not reused."""
         if len(self._numbers) <= _FUNCTIONS:
             return None
         for code, number in self._numbers.items():
@@ -50,14 +50,14 @@ class Numbers:
 
 @final
 class Functions:
-    """Node side: the functions that were sent."""
+    """Node side: functions by number."""
 
     def __init__(self) -> None:
         self._codes: dict[int, bytes] = {}
         self._functions: dict[int, calls.Function] = {}
 
     def learn(self, number: int, code: bytes) -> None:
-        """Store a function, unpickled when a task calls it, so that an error is that task's."""
+        """Store a function; it is unpickled when a task calls it, so that errors are the task's."""
         self._codes[number] = code
 
     def forget(self, number: int) -> None:
@@ -66,7 +66,7 @@ class Functions:
         self._functions.pop(number, None)
 
     def get(self, number: int) -> calls.Function:
-        """Return a function; raises any error of its unpickling."""
+        """Return a function; raises any exception of its unpickling."""
         function = self._functions.get(number)
         if function is None:
             function = self._functions[number] = pickle.loads(self._codes[number])

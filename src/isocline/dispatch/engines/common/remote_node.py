@@ -1,4 +1,4 @@
-"""Node of an engine in a process of another engine: what it is sent, and what it answers."""
+"""Node in a process of Ray or Dask, with its requests and answers."""
 
 import pickle
 from collections.abc import Callable
@@ -13,19 +13,19 @@ class TaskRequest(NamedTuple):
     """Request to a node for one attempt."""
 
     attempt: int
-    function: int  # its number, see `Numbers`
+    function: int  # number of the function, see `Numbers`
     arguments: bytes
     chunk: str | None
-    held: bool  # a loader's chunk: the scheduler says that the node holds it
+    held: bool  # whether the scheduler lists the node as holder, of a loader's chunk
     limit: float | None  # s
 
 
 class Answer(NamedTuple):
-    """Outcome of an attempt, and what became known of its chunk, if that is the other engine's."""
+    """Outcome of an attempt and, if its chunk is stored by Ray or Dask, facts about that."""
 
     ending: Ending
-    fetched: bool = False  # for the attempt; the node's place holds it from now on
-    lost: bool = False  # the other engine has no copy left, nor can make one
+    fetched: bool = False  # it was fetched for the attempt, and the node's site now holds it
+    lost: bool = False  # no copy is left, and none can be made
 
 
 @final
@@ -33,19 +33,19 @@ class RemoteNode:
     """Functions and loader of an engine, for one or more nodes in one process."""
 
     def __init__(self, loader: bytes | None) -> None:
-        """Initialise with the pickled loader; raises any error of its unpickling."""
+        """Initialise with a pickled loader; raises any exception of its unpickling."""
         self.functions = Functions()
         self._loader: Loader | None = pickle.loads(loader) if loader else None
 
     def perform(
         self, node: str, request: TaskRequest, read: Callable[[], Read] | None
     ) -> Done | Raised:
-        """Run an attempt to its end; only an Interruption passes through.
+        """Run an attempt to its end; raises nothing but Interruption.
 
         Args:
             node: Name of the node.
             request: The attempt.
-            read: Reads its chunk; None: the loader does, if there is a chunk.
+            read: Reads its chunk; None: the loader reads it, if there is one.
         """
         chunk = request.chunk
         if read is None and chunk is not None:

@@ -1,9 +1,9 @@
-"""Settings of the nodes of a `ProcessEngine`, checked."""
+"""Checks of the settings of a `ProcessEngine`'s nodes."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from isocline.arguments import kind_of, require
+from isocline.arguments import in_one_line, kind_of, require
 from isocline.cores import usable_cores
 from isocline.dispatch import pickling
 from isocline.dispatch.engines.base import Node
@@ -15,11 +15,11 @@ Nodes = int | Sequence[str] | Mapping[str, str | Path]
 
 
 def nodes_of(nodes: Nodes | None, racks: Mapping[str, str] | None) -> list[Node]:
-    """Make nodes numbered n0, n1, ... or named; raises UsageError for invalid names."""
+    """Make nodes, numbered (n0, n1, ...) or named; raises UsageError for invalid names."""
     require("nodes", nodes, kind_of(Nodes | None))
     names = _names(nodes)
     if not names or len(set(names)) < len(names) or not all(names):
-        raise UsageError(f"nodes: {nodes!r}; give one or more, each with a name of its own")
+        raise UsageError(f"nodes: {nodes!r}; give at least one, each with a unique name")
     racks = racks or {}
     for name in racks:
         if name not in names:
@@ -28,26 +28,30 @@ def nodes_of(nodes: Nodes | None, racks: Mapping[str, str] | None) -> list[Node]
 
 
 def roots_of(nodes: Nodes | None) -> dict[str, Path]:
-    """Return the directory of each node, if they have any; raises UsageError for a missing one."""
+    """Return the nodes' directories, if any; raises UsageError if one is missing."""
     if not isinstance(nodes, Mapping):
         return {}
     for name, root in nodes.items():
         if not Path(root).is_dir():
             raise UsageError(
-                f"nodes: {name} has no directory {str(root)!r}; make it, or correct it"
+                f"nodes: {name}: there is no directory {str(root)!r}; create or correct it"
             )
     return {name: Path(root).absolute() for name, root in nodes.items()}
 
 
 def code_of(loader: Loader | None) -> bytes | None:
-    """Pickle a loader for workers; raises UsageError if that is impossible."""
+    """Pickle a loader; raises UsageError if it is not a function or cannot be pickled."""
     if loader is None:
         return None
+    if not callable(loader):
+        raise UsageError(
+            f"loader {in_one_line(loader)}: give a function from a chunk's name to its value"
+        )
     code = guarded(pickling.dumps, loader)
     if isinstance(code, Caught):
         raise UsageError(
-            f"loader: it cannot be pickled ({words(code.error)}); open files and connections where "
-            "it uses them"
+            f"loader: it cannot be pickled ({words(code.error)}); open files and connections "
+            "inside it"
         ) from code.error
     return code
 

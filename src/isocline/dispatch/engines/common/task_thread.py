@@ -1,8 +1,8 @@
-"""Threads that run attempts for the threads of another engine, which wait for them.
+"""Task threads: run attempts for threads of Ray or Dask, which wait for them.
 
-An engine's own threads cannot be given up. These can: an attempt that is to stop is broken off by
-an exception; if it is deep in compiled code, or waits for the system, and has not left that within
-`GRACE`, its thread is left to it, and ends after it.
+Threads of those systems cannot be abandoned, but these can. An attempt is stopped by an exception;
+if it is in compiled code or a system call, and does not leave it within `GRACE`, its thread is
+abandoned and ends after it.
 """
 
 import ctypes
@@ -17,18 +17,18 @@ from isocline.dispatch.engines.base import Ending, Stopped, TimedOut
 from isocline.dispatch.engines.common.attempt import Interruption
 
 GRACE = 0.2  # s
-_CANCELLED = 1_000  # attempts remembered that were cancelled before they began
+_CANCELLED = 1_000  # most remembered attempts that were cancelled before they began
 _raise_in = ctypes.pythonapi.PyThreadState_SetAsyncExc
 
 
 def interrupt(thread: int) -> None:
-    """Have an Interruption raised in a thread, at the next step that it takes in Python."""
+    """Have an Interruption raised in a thread, at its next step in Python."""
     _raise_in(ctypes.c_ulong(thread), ctypes.py_object(Interruption))
 
 
 @final
-class Job:
-    """One attempt, and its outcome."""
+class RunningAttempt:
+    """Attempt running in a thread, and its outcome."""
 
     def __init__(self, attempt: int, run: Callable[[], Ending]) -> None:
         self.attempt = attempt
@@ -36,28 +36,28 @@ class Job:
         self.ending: Ending | None = None
         self.cancelled = False
         self._lock = threading.Lock()
-        self._over = threading.Event()  # it has ended, or is to be stopped
+        self._over = threading.Event()  # set when it has ended or must stop
         self._ended = threading.Event()
 
     def cancel(self) -> None:
-        """Cancel it, from any thread."""
+        """Cancel the attempt, from any thread."""
         self.cancelled = True
         self._over.set()
 
     def wait(self, limit: float | None) -> bool:
-        """Wait for its end, a cancellation or `limit` s; returns whether it has ended."""
+        """Wait for its end, a cancellation, or `limit` s; returns whether it has ended."""
         self._over.wait(limit)
         return self._ended.is_set()
 
     def interrupt(self, thread: int) -> bool:
-        """Interrupt it in its thread; returns whether the thread has left it in time."""
+        """Interrupt the attempt in its thread; returns whether it then ended in time."""
         with self._lock:
             if not self._ended.is_set():
                 interrupt(thread)
         return self._ended.wait(GRACE)
 
     def end(self, ending: Ending | None) -> None:
-        """Mark it as left by its thread, and no longer to be interrupted."""
+        """Mark the attempt as ended, so that it is no longer interrupted."""
         with self._lock:
             self.ending = ending
             self._ended.set()
@@ -66,55 +66,55 @@ class Job:
 
 @final
 class TaskThread:
-    """Thread for attempts; `clean` as long as it can be reused."""
+    """Thread for attempts; it is `clean` as long as it can be reused."""
 
     def __init__(self) -> None:
         self.clean = True
-        self._jobs: SimpleQueue[Job | None] = SimpleQueue()
+        self._queue: SimpleQueue[RunningAttempt | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="isocline task", daemon=True)
         self._thread.start()
 
-    def perform(self, job: Job, node: str, limit: float | None) -> Ending:
+    def perform(self, running: RunningAttempt, node: str, limit: float | None) -> Ending:
         """Run an attempt to its end, of whatever kind."""
         start = time.perf_counter()
-        self._jobs.put(job)
-        if not job.wait(limit):
+        self._queue.put(running)
+        if not running.wait(limit):
             assert self._thread.ident is not None
-            self.clean = job.interrupt(self._thread.ident)
-        if job.ending:
-            return job.ending
-        if job.cancelled:
-            return Stopped(job.attempt, node)
-        return TimedOut(job.attempt, node, time.perf_counter() - start)
+            self.clean = running.interrupt(self._thread.ident)
+        if running.ending:
+            return running.ending
+        if running.cancelled:
+            return Stopped(running.attempt, node)
+        return TimedOut(running.attempt, node, time.perf_counter() - start)
 
     def dismiss(self) -> None:
         """End the thread once it is idle."""
-        self._jobs.put(None)
+        self._queue.put(None)
 
     def _work(self) -> None:
-        while self.clean and (job := self._jobs.get()):
-            self._try(job)
+        while self.clean and (running := self._queue.get()):
+            self._try(running)
 
     @staticmethod
-    def _try(job: Job) -> None:
+    def _try(running: RunningAttempt) -> None:
         ending: Ending | None = None
         try:
             try:
-                ending = job.run()
+                ending = running.run()
             finally:
-                job.end(ending)
+                running.end(ending)
         except Interruption:
-            job.end(ending)
+            running.end(ending)
 
 
 @final
 class TaskThreads:
-    """Threads of one node, or of all nodes in one process; any thread may call."""
+    """Threads of one node, or of all nodes in a process; thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._idle: list[TaskThread] = []
-        self._jobs: dict[int, Job] = {}
+        self._running: dict[int, RunningAttempt] = {}
         self._cancelled: OrderedDict[int, None] = OrderedDict()
 
     def perform(
@@ -124,22 +124,22 @@ class TaskThreads:
         with self._lock:
             if attempt in self._cancelled:
                 return Stopped(attempt, node)
-            job = self._jobs[attempt] = Job(attempt, run)
+            running = self._running[attempt] = RunningAttempt(attempt, run)
             thread = self._idle.pop() if self._idle else TaskThread()
         try:
-            return thread.perform(job, node, limit)
+            return thread.perform(running, node, limit)
         finally:
             with self._lock:
-                del self._jobs[attempt]
+                del self._running[attempt]
                 if thread.clean:
                     self._idle.append(thread)
 
     def cancel(self, attempt: int) -> bool:
-        """Stop an attempt, or prevent its begin; returns whether it had begun."""
+        """Stop an attempt, or prevent its start; returns whether it had begun."""
         with self._lock:
-            job = self._jobs.get(attempt)
-            if job:
-                job.cancel()
+            running = self._running.get(attempt)
+            if running:
+                running.cancel()
                 return True
             self._cancelled[attempt] = None
             if len(self._cancelled) > _CANCELLED:
@@ -154,7 +154,7 @@ class TaskThreads:
     def close(self) -> None:
         """Stop all attempts, and end the threads."""
         with self._lock:
-            for job in self._jobs.values():
-                job.cancel()
+            for running in self._running.values():
+                running.cancel()
             for thread in self._idle:
                 thread.dismiss()

@@ -1,4 +1,4 @@
-"""A Dask cluster as an engine: `pip install 'isocline[dask]'`.
+"""Engine on a Dask cluster: `pip install 'isocline[dask]'`.
 
 Read `engine`, `membership` and `worker_thread` (in this process), then `worker_context` (at a Dask
 worker).

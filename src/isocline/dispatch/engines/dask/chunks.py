@@ -1,9 +1,9 @@
-"""Chunks that are Dask futures, and the workers that hold them."""
+"""Chunks that are Dask futures, and their locations."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, final
 
-from isocline.dispatch.engines.common.chunk_places import ChunkPlaces
+from isocline.dispatch.engines.common.chunk_sites import ChunkSites
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -11,33 +11,33 @@ if TYPE_CHECKING:
 
 @final
 class Chunks:
-    """Futures of chunks and what Dask says of them, used in the client's event loop."""
+    """Futures of chunks, with their sizes and locations; used in the client's event loop."""
 
-    def __init__(self, futures: Mapping[str, "Future[Any]"], places: ChunkPlaces) -> None:
+    def __init__(self, futures: Mapping[str, "Future[Any]"], sites: ChunkSites) -> None:
         self._futures = dict(futures)
-        self._places = places
-        self._sizes: dict[str, int] = {}  # bytes, of those asked for
+        self._sites = sites
+        self._sizes: dict[str, int] = {}  # bytes, by chunk; filled on demand
 
     def future(self, chunk: str | None) -> "Future[Any] | None":
-        """Return a chunk's future; None if it is not one of Dask's."""
+        """Return a chunk's future; None if Dask does not store the chunk."""
         return None if chunk is None else self._futures.get(chunk)
 
     async def look(self, client: "Client") -> None:
-        """Ask Dask where each chunk is; one that is lost, or that the user released, is nowhere."""
-        # For one that is cancelled Dask would answer with an error in place of all the others.
+        """Ask Dask where each chunk is; those lost or released by the user are nowhere."""
+        # Without cancelled ones, for which Dask would answer the whole request with an error.
         known = [future for future in self._futures.values() if not future.cancelled()]
         held = await client.who_has(known) if known else {}
         for chunk, future in self._futures.items():
-            self._places.seen(chunk, held.get(future.key, ()))
+            self._sites.seen(chunk, held.get(future.key, ()))
 
     async def size(self, client: "Client", chunk: str) -> int:
-        """Size of a Dask chunk, bytes; it does not change, and is asked for once.
+        """Size of a chunk, bytes; cached, as it does not change.
 
         Raises:
-            KeyError: Dask no longer knows it.
+            KeyError: Dask no longer knows the chunk.
         """
         if chunk not in self._sizes:
             key = self._futures[chunk].key
             sizes = await client.scheduler.nbytes(keys=[key], summary=False)
-            self._sizes[chunk] = max(1, sizes[key])  # negative: Dask does not know
+            self._sizes[chunk] = max(1, sizes[key])  # negative if Dask does not know the size
         return self._sizes[chunk]

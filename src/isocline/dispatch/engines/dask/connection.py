@@ -10,18 +10,18 @@ if TYPE_CHECKING:
     from distributed import Client, Future
 
 _links = itertools.count(1)
-_AGAIN = 0.05  # s until a call that Dask cancelled is made once more
+_AGAIN = 0.05  # s until a call that Dask cancelled is repeated
 
 
 class CallCancelledError(OSError):
-    """Dask cancelled a call of ours, as it does to calls under way when a worker is lost."""
+    """Dask cancelled a call, as it does with calls under way when a worker is lost."""
 
 
 @contextmanager
 def foreign_cancellations() -> Iterator[None]:
-    """Raise a CallCancelledError where a call is cancelled though nobody cancelled our task.
+    """Raise CallCancelledError if a call is cancelled although its asyncio task is not.
 
-    Such a cancellation would end the task without a word, and what waits for it would never end.
+    Otherwise the cancellation would silently end the task, and those that wait for it would hang.
     """
     try:
         yield
@@ -33,7 +33,7 @@ def foreign_cancellations() -> Iterator[None]:
 
 
 async def _insisting(call: Callable[[], Any]) -> Any:
-    """Await a call, and make it again as often as Dask cancels it."""
+    """Await a call, and repeat it each time that Dask cancels it."""
     while True:
         try:
             with foreign_cancellations():
@@ -48,7 +48,7 @@ class Connection:
 
     Attributes:
         client: Dask's client.
-        engine: The engine's name, which no other has.
+        engine: Unique name of the engine.
     """
 
     def __init__(self, client: "Client") -> None:
@@ -57,11 +57,11 @@ class Connection:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def at(self, worker: str, function: Any, *args: Any) -> Any:
-        """Call a function of `node` at a worker; returns its answer, None if the worker is gone."""
+        """Call a function at a worker; returns its answer, None if the worker is gone."""
         return (await self.at_all([worker], function, *args)).get(worker)
 
     async def at_all(self, workers: list[str], function: Any, *args: Any) -> Any:
-        """Call it at some workers; returns the answers of those that are there."""
+        """Call a function at several workers; returns the answers of those that are up."""
         return await _insisting(
             lambda: self.client.run(
                 function, self.engine, *args, workers=workers, on_error="ignore"
@@ -69,11 +69,11 @@ class Connection:
         )
 
     async def result(self, future: "Future[Any]") -> list[Any]:
-        """Wait for a future; returns its result in a list, which is empty if it failed."""
+        """Wait for a future; returns a list of its result, empty if it failed."""
         return list(await _insisting(lambda: self.client.gather([future], errors="skip")))
 
     def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[None]:
-        """Start a coroutine that ends by itself or with the connection."""
+        """Run a coroutine as a task that ends with the connection at the latest."""
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

@@ -1,4 +1,4 @@
-"""Engine on a Dask cluster: its workers are nodes, its futures chunks."""
+"""Engine on a Dask cluster: threads of workers are nodes, futures are chunks."""
 
 import asyncio
 import time
@@ -20,8 +20,7 @@ from isocline.dispatch.engines.base import (
     WorkItem,
 )
 from isocline.dispatch.engines.common import calls
-from isocline.dispatch.engines.common.chunk_places import ChunkPlaces
-from isocline.dispatch.engines.common.errors import EngineError, UnreadError
+from isocline.dispatch.engines.common.chunk_sites import ChunkSites
 from isocline.dispatch.engines.common.remote_functions import Loader, Numbers
 from isocline.dispatch.engines.common.remote_node import Answer
 from isocline.dispatch.engines.common.settings import code_of
@@ -30,21 +29,22 @@ from isocline.dispatch.engines.dask.chunks import Chunks
 from isocline.dispatch.engines.dask.connection import Connection, foreign_cancellations
 from isocline.dispatch.engines.dask.membership import Membership
 from isocline.dispatch.engines.dask.worker_thread import Server, Worker
+from isocline.dispatch.errors import EngineError, UnreadError
 from isocline.errors import UsageError
 
-_IDLE = 1.0  # s that Dask keeps what it need not, at the longest
-_CLOSE = 5.0  # s for workers to stop what still runs
+_IDLE = 1.0  # s after which unneeded results are released at the latest
+_CLOSE = 5.0  # s for workers to stop running attempts
 
 
 @final
 class DaskEngine:
     """Dask engine: each thread of each worker is a node, which runs one task at a time.
 
-    A node's name is its worker's address, with the thread's number behind a slash if it has
+    A node's name is its worker's address, followed by a slash and the thread's number if there are
     several. Workers that join are used; the loss of one is reported when Dask's scheduler notices
-    it, and no task waits for it in vain. isocline must be installed where they are. A task is
-    stopped by an exception in its midst, which ends Python code; compiled code, and what waits for
-    the system, is left to end by itself, in a thread that is given up.
+    it, and its tasks run elsewhere. isocline must be installed at the workers. A task is stopped by
+    an exception raised within it, which ends Python code; compiled code and system calls are left
+    to end by themselves, in an abandoned thread.
     """
 
     def __init__(
@@ -59,17 +59,17 @@ class DaskEngine:
         """Make the engine, without starting anything.
 
         Args:
-            client: A client that is not asynchronous, or the scheduler's address. Default: what
+            client: Synchronous client, or the scheduler's address; None: the cluster that
                 `Client()` finds, or else starts on this machine.
-            chunks: Futures of that client by the chunks' names; the engine asks Dask who has them.
-                Dask fetches such a chunk where it is not; the time that takes is the read's, and
-                the node holds it until Dask drops the copy: its active memory manager leaves one of
-                each, looking every 2 s, if the setting
-                distributed.scheduler.active-memory-manager.start is not False at the scheduler.
-            loader: From the name of any other chunk to the value that a task gets, called at every
-                node. Default: the name itself.
+            chunks: Futures of that client by chunk; the engine asks Dask for their locations. Dask
+                fetches such a chunk to nodes without it; that counts as reading time, and the node
+                holds the chunk until Dask drops the copy. Its active memory manager reduces each
+                chunk to one copy every 2 s, unless the setting
+                distributed.scheduler.active-memory-manager.start is False at the scheduler.
+            loader: Function from the name of any other chunk to the value that the task gets,
+                called at every node; None: tasks get the name.
             racks: Racks by a worker's host, name or address.
-            begin: s to connect to the scheduler.
+            begin: Time to connect to the scheduler, s.
 
         Raises:
             UsageError: The client is asynchronous, or the loader cannot be pickled.
@@ -79,18 +79,18 @@ class DaskEngine:
         self._client = client if isinstance(client, Client) else None
         self._address = client if isinstance(client, str) else None
         self._connects = self._client is None
-        self._places = ChunkPlaces(self._names, self._emit)
-        self._chunks = Chunks(chunks or {}, self._places)
-        self.fetches = bool(chunks)  # those of a loader are read in the task
+        self._sites = ChunkSites(self._names, self._emit)
+        self._chunks = Chunks(chunks or {}, self._sites)
+        self.fetches = bool(chunks)  # a loader's chunks are read within the task
         self.loader = loader
         self.directories: Mapping[str, Path] = {}
         self.fixed = False
         self._members = Membership(
-            self._chunks, self._places, code_of(loader), racks or {}, self._emit
+            self._chunks, self._sites, code_of(loader), racks or {}, self._emit
         )
         self._begin = begin
         self._numbers = Numbers()
-        self._over: list[Future[Any]] = []  # of attempts that have ended
+        self._over: list[Future[Any]] = []  # futures of ended attempts
         self._linked = self._begun = self._closed = False
 
     def start(self, emit: Emit) -> Sequence[Node]:
@@ -107,8 +107,8 @@ class DaskEngine:
         if not nodes:
             self.close()
             raise EngineError(
-                "Dask's scheduler has no workers that can be used; start some where isocline and "
-                "what the loader needs are installed, and wait for them"
+                "Dask's scheduler has no usable workers; start some where isocline and the "
+                "loader's modules are installed, and wait for them"
             )
         return nodes
 
@@ -122,7 +122,7 @@ class DaskEngine:
         self._loop.call_soon_threadsafe(lambda: self._link.spawn(self._fetch(node, chunk)))
 
     def locations(self, chunk: str) -> Sequence[str]:
-        return self._places.nodes(chunk)
+        return self._sites.nodes(chunk)
 
     def close(self) -> None:
         if self._closed or self._client is None:
@@ -133,7 +133,7 @@ class DaskEngine:
         if self._connects:
             self._client.close()
 
-    # All else is called in the client's event loop.
+    # Everything else is called in the client's event loop.
 
     async def _start(self) -> list[Node]:
         assert self._client is not None
@@ -148,7 +148,7 @@ class DaskEngine:
     async def _close(self) -> None:
         workers = self._members.addresses()
         self._members.close()
-        self._release()  # else Dask would keep the last results until they are garbage here
+        self._release()  # otherwise Dask would keep the last results until garbage collection here
         self._link.cut()
         if workers:
             with suppress(OSError):  # the scheduler is gone, or a worker does not answer
@@ -165,7 +165,7 @@ class DaskEngine:
     async def _attend(
         self, server: Server, work: WorkItem, previous: asyncio.Task[None] | None
     ) -> None:
-        """Attend to one attempt, from its submission to its end."""
+        """Follow one attempt from its submission to its end."""
         number = self._numbers.take(work.function)
         try:
             async with server.turn:
@@ -178,16 +178,16 @@ class DaskEngine:
         except CancelledError as error:
             if work.attempt not in server.tasks:
                 raise
-            reason = f"chunk {work.chunk!r} cannot be had at {server.node.name}: {error}"
+            reason = f"chunk {work.chunk!r} cannot be read at {server.node.name}: {error}"
             event = Raised(
-                work.attempt, server.node.name, *calls.failure(UnreadError(reason)), True
+                work.attempt, server.node.name, *calls.failure(UnreadError(work.key, reason)), True
             )
         except Exception as error:  # Dask's own
             event = Raised(work.attempt, server.node.name, *calls.failure(error))
         finally:
             self._numbers.give(number)
             self._forget()
-        if previous:  # a node works in order, but answers may overtake one another
+        if previous:  # a node works in order, but answers may arrive in any order
             await asyncio.wait([previous])
         if work.attempt in server.tasks:
             self._over += server.end(work.attempt)
@@ -203,7 +203,7 @@ class DaskEngine:
         unread = not isinstance(error, Exception)
         if unread:
             error = UnreadError(
-                f"Dask gave up the task ({future.status}), as what it needs is lost"
+                work.key, f"Dask gave up the task ({future.status}) because its data is lost"
             )
         return Raised(work.attempt, server.node.name, *calls.failure(error), unread)
 
@@ -212,7 +212,7 @@ class DaskEngine:
             self._emit(answer)
             return
         if answer.fetched and work.chunk is not None and isinstance(answer.ending, Done):
-            self._places.came(work.chunk, server.worker.address)
+            self._sites.add(work.chunk, server.worker.address)
         self._emit(answer.ending)
 
     async def _fetch(self, name: str, chunk: str) -> None:
@@ -220,15 +220,15 @@ class DaskEngine:
         if server is None:
             return
         worker, future = server.worker.address, self._chunks.future(chunk)
-        holders = [address for address in self._places.at(chunk) if self._members.names(address)]
+        holders = [address for address in self._sites.at(chunk) if self._members.names(address)]
         if future is not None and holders:
-            # The scheduler or the chunk is gone.
+            # The scheduler or the chunk may be gone.
             with suppress(OSError, KeyError), foreign_cancellations():
                 size = await self._chunks.size(self._link.client, chunk)
                 held = bool(await self._link.at(worker, at_node.fetch, future.key, holders, size))
         if self._members.servers.get(name) is server:
             if held:
-                self._places.came(chunk, worker)
+                self._sites.add(chunk, worker)
             self._emit(Fetched(chunk, name, held, time.monotonic() - start))
 
     async def _cancel(self, name: str, attempt: int) -> None:
@@ -245,7 +245,7 @@ class DaskEngine:
             self._release()
 
     def _release(self) -> None:
-        """Release results in Dask together with a new task: its client sends every 2 ms at most."""
+        """Release results in Dask; with a new task, as the client sends at most every 2 ms."""
         for future in self._over:
             future.release()
         self._over.clear()

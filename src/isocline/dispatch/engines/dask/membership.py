@@ -1,4 +1,4 @@
-"""Members of a Dask cluster: its workers, and the chunks they hold."""
+"""Membership of a Dask cluster: its workers, and the chunks that they hold."""
 
 import asyncio
 import time
@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Any, final
 
 from isocline.dispatch.engines.base import Emit, NodeLost, NodeUp
-from isocline.dispatch.engines.common.chunk_places import ChunkPlaces
+from isocline.dispatch.engines.common.chunk_sites import ChunkSites
 from isocline.dispatch.engines.dask import worker_context as at_node
 from isocline.dispatch.engines.dask.chunks import Chunks
 from isocline.dispatch.engines.dask.connection import (
@@ -17,37 +17,37 @@ from isocline.dispatch.engines.dask.connection import (
 )
 from isocline.dispatch.engines.dask.worker_thread import Server, Worker, nodes_of
 
-_POLL = 1.0  # s between looks at the cluster, but
-_SHARE = 0.02  # of the time at most, as the scheduler works for them
+_POLL = 1.0  # s between polls of the cluster
+_SHARE = 0.02  # greatest share of time for polls, as they load the scheduler
 
 
 @final
 class Membership:
-    """Workers of a cluster, used in the client's event loop except for `names`.
+    """Workers of a cluster; used in the client's event loop, except `names`.
 
     Attributes:
-        servers: The nodes that are there, by name.
+        servers: Present nodes, by name.
     """
 
     def __init__(
         self,
         chunks: Chunks,
-        places: ChunkPlaces,
+        sites: ChunkSites,
         loader: bytes | None,
         racks: Mapping[str, str],
         emit: Emit,
     ) -> None:
         self.servers: dict[str, Server] = {}
         self._chunks = chunks
-        self._places = places
+        self._sites = sites
         self._loader = loader
         self._racks = dict(racks)
         self._emit = emit
-        self._names: dict[str, list[str]] = {}  # by address; replaced, not changed
+        self._names: dict[str, list[str]] = {}  # by address; values are replaced, never changed
         self._joining: set[str] = set()
 
     def names(self, address: str) -> Sequence[str]:
-        """Return the nodes at a worker, none if it is not there; any thread may call."""
+        """Return the nodes at a worker, none if it is unknown; thread-safe."""
         return self._names.get(address, ())
 
     def addresses(self) -> list[str]:
@@ -55,7 +55,7 @@ class Membership:
         return list(self._names)
 
     async def start(self, link: Connection, patience: float) -> None:
-        """Begin to watch; waits for the workers that are there to join, for so many s at most."""
+        """Start watching; waits until present workers have joined, for at most `patience` s."""
         self._link = link
         self._looking = asyncio.Lock()
         link.client.subscribe_topic("all", self._on_event)
@@ -64,7 +64,7 @@ class Membership:
         link.spawn(self._watch())
 
     def close(self) -> None:
-        """Stop watching, and release all attempts in Dask; no worker is left."""
+        """Stop watching, release all attempts in Dask, and remove all workers."""
         self._link.client.unsubscribe_topic("all")
         for server in self.servers.values():
             server.drop_all()
@@ -79,7 +79,7 @@ class Membership:
             took = time.monotonic() - start
 
     def _on_event(self, event: tuple[float, Any]) -> None:
-        """Handle any event of Dask's scheduler."""
+        """Handle an event of Dask's scheduler."""
         match event[1]:
             case {"action": "remove-worker", "worker": address}:
                 self._leave(address, "Dask's scheduler has removed the worker")
@@ -87,23 +87,23 @@ class Membership:
                 self._link.spawn(self._look())
 
     async def _look(self) -> None:
-        """Look at the workers of the cluster, and at the chunks they hold."""
+        """Poll the workers of the cluster, and the chunks that they hold."""
         try:
-            async with self._looking:  # an older look must not undo a newer
+            async with self._looking:  # an older poll must not undo a newer one
                 with foreign_cancellations():
                     await self._see()
         except CallCancelledError:
-            return  # the next look is soon
+            return  # the next poll is soon
         except OSError as error:
             for address in self.addresses():
                 self._leave(address, f"Dask's scheduler cannot be reached: {error}")
 
     async def _see(self) -> list[asyncio.Task[None]]:
-        """Compare the workers; returns the joining of new ones, which may answer late if dead."""
+        """Compare the workers; returns the tasks by which new ones join, slow if they are dead."""
         identity = await self._link.client.scheduler.identity(n_workers=-1)
         workers, joins = identity["workers"], []
         for address in self._names.keys() - workers.keys():
-            self._leave(address, "Dask's scheduler has it no longer")
+            self._leave(address, "Dask's scheduler no longer has it")
         for address in workers.keys() - self._names.keys() - self._joining:
             self._joining.add(address)
             joins.append(self._link.spawn(self._join(address, workers[address])))
@@ -124,7 +124,7 @@ class Membership:
         names = [node.name for node in nodes]
         self._names = {**self._names, address: names}
         for name in names:
-            self._places.joined(name, address)
+            self._sites.node_up(name, address)
 
     def _leave(self, address: str, reason: str) -> None:
         names = self.names(address)

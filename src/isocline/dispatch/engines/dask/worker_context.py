@@ -1,4 +1,4 @@
-"""Worker side of the Dask engine. Each engine's state there is in its `WorkerContext`."""
+"""Worker side of the Dask engine; the state of each engine is in its `WorkerContext`."""
 
 import asyncio
 import time
@@ -12,15 +12,15 @@ from isocline.dispatch.engines.common.attempt import Read
 from isocline.dispatch.engines.common.remote_node import Answer, RemoteNode, TaskRequest
 from isocline.dispatch.engines.common.task_thread import TaskThreads
 
-_AWAY = {"released", "missing"}  # states at a worker of chunks that it might fetch,
-_COMING = {"fetch", "flight", "cancelled", "resumed"}  # and of those that it has begun to
-_POLL = 0.005  # s, much less than a fetch that is worth it
+_AWAY = {"released", "missing"}  # states at a worker of chunks that it could fetch
+_COMING = {"fetch", "flight", "cancelled", "resumed"}  # states of chunks that it is fetching
+_POLL = 0.005  # s, much less than a worthwhile fetch
 _PATIENCE = 60.0  # s: 6 GB at 100 MB/s
 
 
 @final
 class WorkerContext:
-    """Context of one engine in one process, which may have several workers."""
+    """State of one engine in one process, which may have several workers."""
 
     def __init__(self, loader: bytes | None) -> None:
         self.node = RemoteNode(loader)
@@ -30,7 +30,7 @@ class WorkerContext:
     def fetch(self, worker: Worker, key: str) -> float | None:
         """Time for which a worker fetched a chunk since the last call, s; None: it did not.
 
-        Dask fetches what a task needs before the task; its worker's log says for how long.
+        Dask fetches a task's data before the task; the worker's log has the times.
         """
         since = self._fetches.get((worker.address, key), 0.0)
         for entry in reversed(tuple(worker.transfer_incoming_log)):
@@ -46,14 +46,14 @@ _CONTEXTS: dict[str, WorkerContext] = {}
 
 
 def open_context(engine: str, loader: bytes | None) -> bool:
-    """Open the context at a worker, before any other call; returns True."""
+    """Create the context at a worker, before any other call; returns True."""
     if engine not in _CONTEXTS:
         _CONTEXTS[engine] = WorkerContext(loader)
     return True
 
 
 def close_context(engine: str) -> None:
-    """Close the context with the engine; running attempts are stopped."""
+    """Close the context and stop running attempts, when the engine closes."""
     if context := _CONTEXTS.pop(engine, None):
         context.threads.close()
 
@@ -74,10 +74,10 @@ def cancel(engine: str, attempt: int) -> bool:
 
 
 async def fetch(engine: str, key: str, holders: list[str], size: int, dask_worker: Worker) -> bool:
-    """Have a worker hold a chunk; returns whether it does, at the latest after `_PATIENCE` s.
+    """Make a worker hold a chunk; returns whether it does, after at most `_PATIENCE` s.
 
-    It fetches in its event loop, beside the tasks and with other chunks, as the active memory
-    manager would have it (`Client.replicate` moves one set of chunks at a time in all the cluster).
+    The worker fetches in its event loop, concurrently with tasks and other fetches, like the active
+    memory manager. (`Client.replicate` moves one set of chunks at a time in the whole cluster.)
     """
     state, end = dask_worker.state, time.monotonic() + _PATIENCE
     if key not in state.tasks or state.tasks[key].state in _AWAY:
@@ -93,7 +93,7 @@ async def fetch(engine: str, key: str, holders: list[str], size: int, dask_worke
         ):
             return False
         await asyncio.sleep(_POLL)
-    _CONTEXTS[engine].fetch(dask_worker, key)  # not on account of the next task
+    _CONTEXTS[engine].fetch(dask_worker, key)  # so that the next task is not charged for it
     return True
 
 
@@ -104,8 +104,8 @@ def run(engine: str, node: str, request: TaskRequest, key: str | None, value: ob
         engine: Name of the engine.
         node: Name of the node.
         request: The attempt.
-        key: Dask's key of its chunk, if Dask has it; else the loader reads it.
-        value: The value of that chunk.
+        key: Dask's key of its chunk, if Dask stores it; None: the loader reads it.
+        value: Value of that chunk.
     """
     context = _CONTEXTS[engine]
     fetch = context.fetch(get_worker(), key) if key else None  # s

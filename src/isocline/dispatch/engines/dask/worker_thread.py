@@ -1,4 +1,4 @@
-"""A worker's thread as a node of the engine."""
+"""Threads of Dask workers as nodes of the engine."""
 
 import asyncio
 from collections.abc import Mapping
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 
 def nodes_of(address: str, worker: Mapping[str, Any], racks: Mapping[str, str]) -> list[Node]:
-    """A node for each thread of a worker, as the scheduler describes it.
+    """Make a node for each thread of a worker, from the scheduler's description.
 
-    Its rack is by its address, else by its name, else by its host.
+    The rack is looked up by the worker's address, else by its name, else by its host.
     """
     threads = worker["nthreads"]
     keys = (address, str(worker["name"]), worker["host"])
@@ -25,11 +25,11 @@ def nodes_of(address: str, worker: Mapping[str, Any], racks: Mapping[str, str]) 
 
 @final
 class Worker:
-    """State shared by the threads of one process: the functions that it knows.
+    """State shared by the threads of one worker process.
 
     Attributes:
-        address: Its own, which no other will have.
-        known: The numbers of its functions.
+        address: Address of the worker, never reused.
+        known: Numbers of the functions that it has.
     """
 
     def __init__(self, address: str) -> None:
@@ -39,14 +39,14 @@ class Worker:
 
 @final
 class Server:
-    """Node for one thread, used in the client's event loop only.
+    """Node for one thread; used only in the client's event loop.
 
     Attributes:
-        node: Its name and rack.
-        worker: Its worker.
-        turn: Held by the attempt that is being handed over.
-        tasks: Those that attend to attempts, in order.
-        futures: Dask's futures of the attempts.
+        node: Name and rack.
+        worker: Worker of the thread.
+        turn: Lock held while an attempt is submitted.
+        tasks: Asyncio tasks that follow attempts, in order.
+        futures: Dask's futures of attempts.
     """
 
     def __init__(self, node: Node, worker: Worker) -> None:
@@ -77,7 +77,7 @@ class Server:
             workers=[self.worker.address],
             allow_other_workers=False,
             pure=False,
-            fifo_timeout=0,  # in the order in which they were given, however close
+            fifo_timeout=0,  # in order of submission, however close
         )
         return future
 
@@ -88,7 +88,7 @@ class Server:
         return [] if future is None else [future]
 
     def drop(self, attempt: int) -> bool:
-        """Drop an attempt and its result in Dask; returns False if it is not there."""
+        """Drop an attempt and its result in Dask; returns False if it is unknown."""
         task = self.tasks.get(attempt)
         if task is None:
             return False

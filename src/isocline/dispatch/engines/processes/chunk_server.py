@@ -1,42 +1,47 @@
-"""Chunk server: chunks from worker to worker over Unix sockets, one request a connection."""
+"""Chunk server: sends chunks between workers over Unix sockets, one request per connection."""
 
 import socket
 import struct
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from typing import final
 
 from isocline.dispatch.engines.common.chunk_store import BLOCK, ChunkPart, NotHereError, Store
 from isocline.dispatch.user_code_guard import words
 
 _REQUEST = struct.Struct("<I")  # length of the chunk's name, which follows
-_ANSWER = struct.Struct("<?Q")  # whether it comes, and its size; else why not, in so many bytes
+_ANSWER = struct.Struct("<?Q")  # whether the chunk follows, not a reason; its size
 
-_NAMES = "utf-8", "surrogatepass"  # of chunks: a file's name need not be UTF-8
+_NAMES = "utf-8", "surrogatepass"  # encoding of chunks' names, as file names need not be UTF-8
 
-_STEP = 0.05  # s of a slow link at once: never so long that it seems silent
+_STEP = 0.05  # s that a slow link is simulated at a time, short enough not to seem silent
 
 
 class UnansweredError(Exception):
-    """A node did not deliver a chunk; the message says why."""
+    """A node did not deliver a chunk; the message gives the reason."""
 
 
 class SilentError(UnansweredError):
-    """The node is there, and sent nothing for too long."""
+    """A node is up, but sent nothing for too long."""
 
 
 class GoneError(UnansweredError):
-    """A node did not deliver a chunk as its process has ended; it may be started again."""
+    """A node did not deliver a chunk because its process has ended; it may be restarted."""
 
 
 @contextmanager
-def requested(path: str, chunk: str, silence: float) -> Iterator[ChunkPart]:
+def requested(
+    path: str,
+    chunk: str,
+    silence: float,
+    waiting: Callable[[], AbstractContextManager[None]] = nullcontext,
+) -> Iterator[ChunkPart]:
     """Request a chunk from the node at a socket.
 
-    Raises UnansweredError, also while blocks of the chunk arrive, if the node refuses, is gone, or
-    is silent for `silence` s.
+    Raises UnansweredError, also while the chunk is being received, if the node refuses, is gone, or
+    is silent for `silence` s. `waiting` is entered as a context manager around each wait.
     """
     with socket.socket(socket.AF_UNIX) as channel:
         channel.settimeout(silence)
@@ -44,32 +49,39 @@ def requested(path: str, chunk: str, silence: float) -> Iterator[ChunkPart]:
             channel.connect(path)
             name = chunk.encode(*_NAMES)
             channel.sendall(_REQUEST.pack(len(name)) + name)
+        except (TimeoutError, BlockingIOError):  # its backlog is full
+            raise SilentError("it does not answer") from None
         except OSError as error:
             raise GoneError(f"it is not there ({error})") from None
-        comes, size = _ANSWER.unpack(b"".join(_received(channel, _ANSWER.size)))
+        comes, size = _ANSWER.unpack(b"".join(_received(channel, _ANSWER.size, waiting)))
         if not comes:
-            raise UnansweredError(b"".join(_received(channel, size)).decode())
-        yield ChunkPart(size, _received(channel, size))
+            raise UnansweredError(b"".join(_received(channel, size, waiting)).decode())
+        yield ChunkPart(size, _received(channel, size, waiting))
 
 
-def _received(channel: socket.socket, size: int) -> Iterator[bytes]:
-    """Receive exactly so many bytes."""
+def _received(
+    channel: socket.socket,
+    size: int,
+    waiting: Callable[[], AbstractContextManager[None]] = nullcontext,
+) -> Iterator[bytes]:
+    """Receive exactly `size` bytes."""
     while size:
         try:
-            block = channel.recv(min(size, BLOCK))
+            with waiting():
+                block = channel.recv(min(size, BLOCK))
         except TimeoutError:
             raise SilentError("it fell silent") from None
         except OSError as error:
-            raise GoneError(f"it broke off ({error})") from None
+            raise GoneError(f"the connection broke ({error})") from None
         if not block:
-            raise GoneError("it broke off")
+            raise GoneError("the connection broke")
         size -= len(block)
         yield block
 
 
 @final
 class ChunkServer:
-    """Server of chunks to other nodes, a thread each, as long as the process lives."""
+    """Server of chunks for other nodes, with a thread per request, while the process lives."""
 
     def __init__(self, path: str, store: Store, link: float | None) -> None:
         self._listener = socket.socket(socket.AF_UNIX)
@@ -83,13 +95,14 @@ class ChunkServer:
         while True:
             try:
                 channel, _ = self._listener.accept()
-            except OSError:  # too many open files, or the other end has given up
+            except OSError:  # too many open files, or the other end disconnected
                 time.sleep(0.1)
             else:
                 threading.Thread(target=self._answer, args=(channel,), daemon=True).start()
 
     def _answer(self, channel: socket.socket) -> None:
-        # A failure from the second block on breaks off; that, and one who gave up, is no error.
+        # A failure after the first block breaks the connection; that is no error here, and
+        # neither is a client that disconnected.
         with channel, ExitStack() as stack, suppress(OSError, UnansweredError):
             (length,) = _REQUEST.unpack(b"".join(_received(channel, _REQUEST.size)))
             chunk = b"".join(_received(channel, length)).decode(*_NAMES)
@@ -97,7 +110,7 @@ class ChunkServer:
                 part = stack.enter_context(self._store.sent(chunk))
             except NotHereError:
                 _refuse(channel, "it no longer holds it")
-            except BaseException as error:  # its loader's: for the one who asked
+            except BaseException as error:  # of the loader, reported to the client
                 _refuse(channel, words(error))
             else:
                 channel.sendall(_ANSWER.pack(True, part.size))

@@ -1,4 +1,4 @@
-"""Store of chunks that are files: the node's own in one directory, fetched ones in another."""
+"""Store of chunks that are files: own ones in one directory, fetched ones in another."""
 
 import os
 import shutil
@@ -16,15 +16,15 @@ from isocline.dispatch.engines.common.chunk_store import (
     NotHereError,
     Store,
 )
-from isocline.dispatch.engines.common.errors import ChunkError
+from isocline.dispatch.errors import AT_NODE, ChunkError
 
 
 @final
 class Directory(Store):
-    """A chunk is the name of a file below `root`; a loader is given its path at this node.
+    """Store in directories: a chunk names a file below `root`; loaders get its path at this node.
 
-    Nothing is ever written below `root`. A file too large to be kept is there until the next is
-    fetched.
+    Nothing is ever written below `root`. A fetched file that is too large to keep exists until the
+    next one is fetched.
     """
 
     def __init__(self, loader: Loader, most: int, root: Path, scratch: Path) -> None:
@@ -33,7 +33,7 @@ class Directory(Store):
         self._root = root
         self._kept = scratch / "kept"
         self._passing = scratch / "passing"
-        self._partial = scratch / "part"  # one for each thread
+        self._partial = scratch / "part"  # prefix of partial files, one per thread
 
     @property
     def fetches(self) -> bool:
@@ -57,7 +57,7 @@ class Directory(Store):
 
     def receive(self, chunk: str, part: ChunkPart) -> Callable[[], object]:
         keep = self.fits(part.size)
-        if threading.current_thread() is threading.main_thread():  # the task before has ended
+        if threading.current_thread() is threading.main_thread():  # the previous task has ended
             shutil.rmtree(self._passing, ignore_errors=True)
         target = (self._kept if keep else self._passing) / checked(chunk)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -83,11 +83,12 @@ class Directory(Store):
 
 
 def checked(chunk: str) -> PurePosixPath:
-    """Return a chunk's path below a directory; raises ChunkError if it leads out of it."""
+    """Return a chunk's path below a directory; raises ChunkError if it leads elsewhere."""
     path = PurePosixPath(chunk)
     if path.is_absolute() or ".." in path.parts or not path.parts:
         raise ChunkError(
+            AT_NODE,
             f"chunk {chunk!r} is not the name of a file below a node's directory; "
-            "give its path relative to that directory, without '..'"
+            "give its path relative to that directory, without '..'",
         )
     return path

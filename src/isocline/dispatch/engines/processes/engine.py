@@ -1,9 +1,10 @@
-"""Engine on worker processes of this machine, which needs nothing else."""
+"""Engine on worker processes of this machine, without further requirements."""
 
 import os
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import final
 
@@ -18,29 +19,28 @@ from isocline.dispatch.engines.base import (
     WorkItem,
 )
 from isocline.dispatch.engines.common.chunk_store import Loader
-from isocline.dispatch.engines.common.errors import EngineError
 from isocline.dispatch.engines.common.settings import Nodes, code_of, nodes_of, roots_of
 from isocline.dispatch.engines.processes.protocol import Setup
-from isocline.dispatch.engines.processes.socket_paths import is_too_long, short_directory
 from isocline.dispatch.engines.processes.supervisor import Supervisor
 from isocline.dispatch.engines.processes.worker_handle import WorkerHandle
 from isocline.dispatch.engines.processes.worker_slot import WorkerSlot
+from isocline.dispatch.errors import EngineError
 from isocline.errors import UsageError
 
 
 @final
 class ProcessEngine:
-    """Each node is one process, started afresh; it runs one task at a time in its main thread.
+    """Engine on worker processes: each node is one, which runs a task at a time in its main thread.
 
-    A chunk is read by `loader` if its node holds it, else fetched from a node that does, and kept
-    there; while a task runs, threads may fetch what those to come need. A task is stopped by an
-    exception in its midst, which ends Python code and waiting; where that does not help within
-    `patience`, as in a long call of compiled code, the worker is killed and the node lost. A worker
-    that dies is started again, after a pause that grows from 0.1 to 10 s while none of them gets a
-    task done. What tasks print goes to the standard error, each line with the node's name; what
-    they leave running ends with their worker, unless it has begun a session of its own. A child
-    that a task forks ends where it returns from the task. Tasks must leave SIGALRM and SIGUSR1
-    alone.
+    Processes are spawned, not forked. A chunk is read by `loader` if the node holds it, or else
+    fetched from a holder and kept; while a task runs, threads may prefetch chunks for later tasks.
+    A task is stopped by an exception raised within it, which ends Python code and waits; if that
+    fails within `patience`, for instance in a long call of compiled code, the worker is killed and
+    the node lost. A dead worker is restarted, after a pause that grows from 0.1 to 10 s while it
+    finishes no task. Output of tasks goes to the standard error, each line with the node's name.
+    Background processes of tasks end with their worker, unless they started their own session. A
+    child forked by a task ends where it returns from the task. Tasks must not use SIGUSR1; they may
+    use alarms (SIGALRM) until they end.
     """
 
     def __init__(
@@ -56,35 +56,36 @@ class ProcessEngine:
         link: float | None = None,
         scratch: str | Path | None = None,
     ) -> None:
-        """Make the engine, without starting anything.
+        """Initialise, without starting anything.
 
         Args:
-            nodes: Number of nodes, or names, or a directory for each name; chunks are then files by
-                their relative names. Default: one for each core.
-            loader: From a chunk's name, or with directories its path, to the value that a task
-                gets. Default: the name itself, or the file's bytes.
+            nodes: Number of nodes, or their names, or a mapping from names to directories, in which
+                case chunks are files named by their relative paths; None: one node per core.
+            loader: Function from a chunk's name, or with directories its path, to the value that
+                the task gets; None: tasks get the name, or the file's bytes.
             racks: Racks by node; nodes may be missing.
-            everywhere: The loader reaches every chunk from every node, though slowly: it is called
-                where no holder delivers the chunk.
+            everywhere: Whether the loader can read every chunk at every node, if slowly; it is then
+                called when no holder delivers a chunk.
             cache: Bytes of fetched chunks that a node keeps; with directories, on disk.
-            patience: s that a task has to end after its limit or its cancellation.
-            silence: s without a byte after which a holder is given up.
-            link: bytes/s at which each chunk is sent to another node, to try a slower network.
-            scratch: Directory for sockets and fetched files. Default: the system's. Where its path
-                is too long for sockets, these are in /tmp.
+            patience: Time that a task has to end after its limit or its cancellation, s.
+            silence: Time without a byte after which a holder is given up, s.
+            link: Rate at which each chunk is sent to another node, bytes/s, to emulate a slower
+                network; None: unlimited.
+            scratch: Directory for sockets and fetched files; None: the system's temporary one. If
+                its path is too long for sockets, these are in /tmp.
 
         Raises:
-            UsageError: More nodes than the machine bears, names that repeat, a directory that is
-                not there, a rack of no node, a loader that cannot be pickled, or `everywhere`
-                beside directories.
+            UsageError: There are more nodes than the machine supports, duplicate names, a missing
+                directory, a rack of an unknown node, a loader that cannot be pickled, or
+                `everywhere` together with directories.
         """
         self._nodes = nodes_of(nodes, racks)
         require_processes("nodes", len(self._nodes))
         self.directories: Mapping[str, Path] = roots_of(nodes)
         if everywhere and self.directories:
             raise UsageError(
-                "everywhere: files are read in their nodes' directories; leave it out, or give "
-                "names of nodes and a loader that finds a file by its chunk's name"
+                "everywhere: not possible with directories of nodes; leave it out, or give names "
+                "of nodes and a loader that finds a file by its chunk's name"
             )
         self.loader = loader
         code = code_of(loader)
@@ -106,9 +107,9 @@ class ProcessEngine:
         try:
             self._scratch = Path(tempfile.mkdtemp(prefix="isocline-", dir=self._where))
         except OSError as error:
-            remedy = "set TMPDIR, or scratch, to a directory that can be written"
+            remedy = "set TMPDIR, or scratch, to a writable directory"
             raise EngineError(
-                f"scratch: no directory can be made there ({error.strerror}); {remedy}"
+                f"scratch: no directory can be created there ({error.strerror}); {remedy}"
             ) from error
         try:
             for setup, node in zip(self._setups(self._scratch), self._nodes, strict=True):
@@ -190,5 +191,30 @@ class ProcessEngine:
 
 
 def _is_file(path: Path) -> bool:
-    """Whether a path is a visible file; a name may be too long, or be no name."""
+    """Whether a path is an accessible file; False for invalid or too long names."""
     return os.path.isfile(path)  # noqa: PTH113 - pathlib's raises for some names
+
+
+# Longest path of a socket, bytes: `sun_path` has 108 on Linux and 104 on macOS, including a zero.
+_LONGEST_PATH = 103
+_SHORT_ROOTS = ("/tmp", "/var/tmp", "/dev/shm")
+
+
+def is_too_long(path: Path) -> bool:
+    """Whether a path is too long for a socket."""
+    return len(os.fsencode(path)) > _LONGEST_PATH
+
+
+def short_directory(roots: Sequence[str] = _SHORT_ROOTS) -> Path:
+    """Create a directory with a short path, for sockets, in the first writable root.
+
+    Raises:
+        EngineError: No root is writable.
+    """
+    for root in roots:
+        with suppress(OSError):
+            return Path(tempfile.mkdtemp(prefix="isocline-", dir=root))
+    raise EngineError(
+        "scratch: its path is too long for sockets, and no directory can be created in "
+        f"{', '.join(roots)}; set TMPDIR (or scratch=) to a path of less than 70 characters"
+    )

@@ -1,7 +1,7 @@
-"""Standard output and error of workers, each line with its node's name.
+"""Standard output and error of workers, with the node's name on each line.
 
-A task may close or replace these streams, or close their file descriptors. They are restored before
-the next task, which must find them as they were.
+A task may close or replace these streams, or close their file descriptors, so they are restored
+before the next task.
 """
 
 import io
@@ -12,15 +12,16 @@ from collections import deque
 from contextlib import suppress
 from typing import IO, final
 
+from isocline.structured_log import log_event, logs_json
 from isocline.subprocesses.descriptors import OwnDescriptor
 
-_LONGEST = 1 << 16  # bytes of a line
-_LAST = 20  # lines
+_LONGEST = 1 << 16  # most bytes of a line
+_LAST = 20  # last lines kept
 
 
 @final
 class Output:
-    """Reader thread of one worker's standard output and error, until they are closed."""
+    """Thread that reads one worker's standard output and error until they are closed."""
 
     def __init__(self, name: str, pipe: IO[bytes]) -> None:
         self.last: deque[str] = deque(maxlen=_LAST)
@@ -30,12 +31,16 @@ class Output:
         self._thread.start()
 
     def show(self, text: str) -> None:
-        """Show a line about the worker, as if it had said it."""
+        """Print a line about the worker, like a line of its own."""
+        if logs_json():
+            with suppress(BaseException):  # as of `_show`
+                log_event(text, "task.output", node=self._name)
+            return
         _show(f"{self._name}: {text}\n")
 
     def join(self) -> None:
         """Wait for the last line of a worker that has ended."""
-        self._thread.join(1.0)  # s: a task's child that escaped may hold the pipe open
+        self._thread.join(1.0)  # s: an escaped child of a task may keep the pipe open
 
     def _copy(self) -> None:
         with self._pipe:
@@ -46,10 +51,10 @@ class Output:
 
 
 def _show(text: str) -> None:
-    """Write to the standard error, if it takes the text.
+    """Write to the standard error if possible.
 
-    It may be closed, of another encoding, or an object of the user's. In any case the pipe must be
-    read on, or every task that prints would fail.
+    It may be closed, have another encoding, or be an object of the user's. The pipe must be read
+    anyway, as otherwise every task that prints would fail.
     """
     with suppress(BaseException):
         try:
@@ -60,7 +65,7 @@ def _show(text: str) -> None:
 
 @final
 class Streams:
-    """Standard output and error of a worker, in one pipe from which the engine reads UTF-8."""
+    """Standard output and error of a worker: one pipe, from which the engine reads UTF-8."""
 
     def __init__(self) -> None:
         """Initialise before the first task."""
@@ -72,10 +77,10 @@ class Streams:
         """Flush the output, and undo a task's changes to the streams.
 
         Raises:
-            DescriptorError: It has closed this object's own descriptor, too.
+            DescriptorError: The task has also closed this object's descriptor.
         """
         for stream in (sys.stdout, sys.stderr):
-            with suppress(Exception):  # closed, or an object of the task's
+            with suppress(Exception):  # closed, or replaced by the task
                 stream.flush()
         self._out = self._whole(self._out, 1)
         self._err = self._whole(self._err, 2)
@@ -88,7 +93,7 @@ class Streams:
             if os.path.sameopenfile(descriptor, pipe):
                 return stream
         except (ValueError, OSError):
-            """Closed, one or the other."""
+            """The stream or its descriptor is closed."""
         os.dup2(pipe, descriptor)
         return _stream(descriptor)
 

@@ -10,12 +10,12 @@ from isocline.dispatch.engines.base import Drops, Fetched, Holds
 from isocline.dispatch.engines.processes.chunk_reader import ChunkReader, Notices
 from isocline.dispatch.engines.processes.protocol import Fetch
 
-_MOST = 16  # at once
+_MOST = 16  # most fetches at a time
 
 
 @final
 class Prefetcher:
-    """Threads of one node, as long as the process lives."""
+    """Fetching threads of one node, which live as long as its process."""
 
     def __init__(
         self, name: str, reader: ChunkReader, send: Callable[[Holds | Drops | Fetched], None]
@@ -26,14 +26,14 @@ class Prefetcher:
         self._threads = ThreadPoolExecutor(_MOST, "fetcher")
 
     def put(self, wanted: Fetch) -> None:
-        """Queue a fetch, from any thread; returns at once."""
+        """Queue a fetch; returns at once, in any thread."""
         self._threads.submit(self._fetch, wanted)
 
     def _fetch(self, wanted: Fetch) -> None:
         chunk, holders = wanted
         start, held = time.perf_counter(), False
         notices: Notices = []
-        # Of a full disk, or a wrong name, the task that reads it will tell.
+        # The task that reads the chunk will report errors such as a full disk or a wrong name.
         with suppress(Exception):
             self._reader.fetch(chunk, holders, notices)
             held = self._reader.holds(chunk, holders)

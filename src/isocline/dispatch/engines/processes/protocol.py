@@ -1,6 +1,6 @@
 """Messages between an engine and its worker processes.
 
-A worker says `Ready` first, and then events of the contract.
+A worker first sends `Ready`, and then events of the contract.
 """
 
 from typing import NamedTuple
@@ -8,12 +8,12 @@ from typing import NamedTuple
 from isocline.dispatch.engines.base import WorkItem
 
 DESCRIPTORS_CLOSED = (
-    74  # exit status of a worker that its task has cut off (EX_IOERR of sysexits.h)
+    74  # exit status of a worker whose task closed its descriptors (EX_IOERR of sysexits.h)
 )
 
 
 class Setup(NamedTuple):
-    """To a worker, first: its settings."""
+    """First message to a worker: its settings."""
 
     name: str
     loader: bytes | None  # cloudpickled
@@ -27,24 +27,24 @@ class Setup(NamedTuple):
 
 
 class Function(NamedTuple):
-    """To a worker: a function of later tasks, or large arguments that they share."""
+    """To a worker: a function for later tasks, or large arguments that they share."""
 
     number: int
     code: bytes  # cloudpickled
 
 
 class Forget(NamedTuple):
-    """To a worker: no later task has this function, or these arguments."""
+    """To a worker: no later task needs this function or these arguments."""
 
     function: int
 
 
 class Run(NamedTuple):
-    """To a worker: run an attempt, sent without its function's code."""
+    """To a worker: run an attempt, whose function's code was sent before."""
 
     function: int
     work: WorkItem
-    arguments: int | None = None  # the number of its arguments, if they have one
+    arguments: int | None = None  # number of its arguments, if they were sent separately
 
 
 class Cancel(NamedTuple):
@@ -54,11 +54,26 @@ class Cancel(NamedTuple):
 
 
 class Fetch(NamedTuple):
-    """To a worker: fetch a chunk and keep it, while tasks run."""
+    """To a worker: fetch and keep a chunk while tasks run."""
 
     chunk: str
     holders: tuple[str, ...]
 
 
+class Ping(NamedTuple):
+    """To a worker that another one found silent: answer."""
+
+
 class Ready(NamedTuple):
     """From a worker: it is ready for tasks."""
+
+
+class Pong(NamedTuple):
+    """From a worker: answer to a Ping."""
+
+
+class Uncharged(NamedTuple):
+    """From a worker: extension of an attempt's limit, for a wait for other nodes."""
+
+    attempt: int
+    seconds: float  # below 0: a reduction

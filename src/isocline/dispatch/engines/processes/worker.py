@@ -1,7 +1,7 @@
-"""Worker process of the engine: what it runs, and how it ends.
+"""Worker process of the engine.
 
-Its main thread runs the tasks; one thread reads the engine's messages, so that a task can be
-cancelled while it runs; others answer other workers that fetch a chunk. It ends with its engine,
+Its main thread runs the tasks; another thread reads the engine's messages, so that a running task
+can be cancelled; further threads send chunks to other workers. The process ends with its engine,
 however that ends.
 """
 
@@ -19,7 +19,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import NoReturn, final
 
-from isocline.dispatch.engines.base import Event, Stopped, TimedOut, WorkItem
+from isocline.dispatch.engines.base import Done, Event, Stopped, TimedOut, WorkItem
 from isocline.dispatch.engines.common import calls
 from isocline.dispatch.engines.common.attempt import Interruption, Read, performed
 from isocline.dispatch.engines.common.chunk_store import Memory, Store
@@ -31,14 +31,13 @@ from isocline.dispatch.engines.processes.interrupt import Interrupter
 from isocline.dispatch.engines.processes.output import Streams
 from isocline.dispatch.engines.processes.prefetcher import Prefetcher
 from isocline.subprocesses import descendants
-from isocline.subprocesses.descriptors import DescriptorError
 from isocline.subprocesses.framing import Channel
 from isocline.subprocesses.spawn import connection
 
 
 @final
 class _Function:
-    """Function, unpickled when a task first calls it, so that an error is that task's."""
+    """Function, unpickled when a task first calls it, so that errors are that task's."""
 
     def __init__(self, code: bytes) -> None:
         self.code = code
@@ -58,26 +57,25 @@ class Worker:
         self._name = setup.name
         self._channel = channel
         store = _store(setup)
-        self._reader = ChunkReader(
-            setup.name, store, setup.sockets, setup.everywhere, setup.silence
-        )
+        self._interrupter = Interrupter(self._uncharged)
+        self._reader = ChunkReader(setup, store, self._interrupter, self.send)
         self._chunk_server = ChunkServer(setup.sockets[setup.name], store, setup.link)
         self._prefetcher = Prefetcher(setup.name, self._reader, self.send)
-        self._interrupter = Interrupter()
         self._streams = Streams()
         self._queue: SimpleQueue[int] = SimpleQueue()
         self._waiting: dict[int, tuple[_Function, WorkItem]] = {}
         self._functions: dict[int, _Function] = {}
 
     def work(self) -> None:
-        """Run attempts as they come; raises DescriptorError if one has cut the worker off."""
+        """Run attempts in order; raises DescriptorError if a task closed the descriptors."""
         self.send(protocol.Ready())
         while True:
             attempt = self._queue.get()
-            self._interrupter.attempt = attempt  # before it leaves `_waiting`: see `_cancel`
+            self._interrupter.attempt = attempt  # set before it leaves `_waiting`, see `_cancel`
             waiting = self._waiting.pop(attempt, None)
             if waiting:
                 event = self._end(*waiting)
+                self._interrupter.restore_alarm()
                 self._streams.restore()
                 for notice in self._reader.notices:
                     self.send(notice)
@@ -85,7 +83,7 @@ class Worker:
                 self.send(event)
 
     def handle(self, message: object) -> None:
-        """Read the engine's messages, in the reading thread."""
+        """Handle a message of the engine, in the reading thread."""
         match message:
             case protocol.Function():
                 self._functions[message.number] = _Function(message.code)
@@ -101,14 +99,19 @@ class Worker:
                 self._cancel(message.attempt)
             case protocol.Fetch():
                 self._prefetcher.put(message)
+            case protocol.Ping():
+                self.send(protocol.Pong())
 
     def drop_all(self) -> None:
-        """Drop all waiting attempts; any thread may call."""
+        """Drop all waiting attempts; thread-safe."""
         self._waiting.clear()
 
-    def send(self, message: Event | protocol.Ready) -> None:
-        """Send an event to the engine; any thread may call."""
+    def send(self, message: Event | protocol.Ready | protocol.Pong | protocol.Uncharged) -> None:
+        """Send a message to the engine; thread-safe."""
         self._channel.send(message)
+
+    def _uncharged(self, seconds: float) -> None:
+        self.send(protocol.Uncharged(self._interrupter.attempt, seconds))
 
     def _cancel(self, attempt: int) -> None:
         if self._waiting.pop(attempt, None):
@@ -117,7 +120,7 @@ class Worker:
             self._interrupter.cancel(attempt)
 
     def _end(self, function: _Function, work: WorkItem) -> Event:
-        """Run one attempt to its end, of whatever kind."""
+        """Run one attempt to its end, of any kind."""
         start, attempt, name = time.perf_counter(), work.attempt, self._name
         try:
             self._interrupter.arm(work.limit)
@@ -128,12 +131,18 @@ class Worker:
         except Interruption as interruption:
             self._interrupter.disarm()
             if interruption.timed_out:
-                return TimedOut(attempt, name, time.perf_counter() - start)
+                ran = time.perf_counter() - start - self._interrupter.waited
+                return TimedOut(attempt, name, ran)
             return Stopped(attempt, name)
+        if isinstance(event, Done) and (waited := self._interrupter.waited):
+            return event._replace(
+                seconds=max(event.seconds - waited, 0.0),
+                read_seconds=max(event.read_seconds - waited, 0.0),
+            )
         return event
 
     def _read_of(self, work: WorkItem) -> Callable[[], Read] | None:
-        """Return the reader of an attempt's chunk; None: it has none."""
+        """Return a function that reads an attempt's chunk; None if it has none."""
         chunk = work.chunk
         return None if chunk is None else lambda: self._reader.read(chunk, work.holders)
 
@@ -147,24 +156,24 @@ def _store(setup: protocol.Setup) -> Store:
 
 
 def _receive(channel: Channel, made: "Future[Worker]", scratch: Path, socket_path: Path) -> None:
-    """Read messages until the engine is gone, then end with everything that tasks have started.
+    """Read messages until the engine is gone, then end with all processes that tasks started.
 
-    It begins before there is a worker: its loader may take long to unpickle, or never end. Messages
-    come once the worker is ready.
+    Reading starts before the worker is made, as unpickling its loader may take long, or hang.
+    Messages arrive once the worker is ready.
     """
     try:
         for message in channel:
             made.result().handle(message)
-    except DescriptorError:
-        _end_cut_off()
     except BaseException:
+        if channel.cut_off:
+            _end_cut_off()
         traceback.print_exc()
         raise
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
         socket_path.unlink(missing_ok=True)
         for directory in (scratch.parent, socket_path.parent):
-            with suppress(OSError):  # other workers are still there
+            with suppress(OSError):  # other workers still use the folder
                 directory.rmdir()
         if made.done():
             made.result().drop_all()
@@ -172,14 +181,25 @@ def _receive(channel: Channel, made: "Future[Worker]", scratch: Path, socket_pat
         os.killpg(0, signal.SIGKILL)
 
 
+def _quiet_if_cut_off(channel: Channel) -> None:
+    """Suppress tracebacks of other threads after a task has closed the descriptors they use."""
+    usual = threading.excepthook
+
+    def hook(args: threading.ExceptHookArgs) -> None:
+        if not channel.cut_off:
+            usual(args)
+
+    threading.excepthook = hook
+
+
 def _end_cut_off() -> NoReturn:
-    """End as a task has closed the descriptors; the engine says so, as this process cannot."""
+    """Exit because a task has closed the descriptors; the engine reports it from the status."""
     _end_descendants()
     os._exit(protocol.DESCRIPTORS_CLOSED)
 
 
 def _end_descendants() -> None:
-    if descendants.adopting():  # a command runs, and all that it has started is below this
+    if descendants.adopting():  # a command runs; its processes are descendants
         descendants.kill_below(os.getpid())
 
 
@@ -189,16 +209,19 @@ def main() -> None:
     setup = channel.receive()
     assert isinstance(setup, protocol.Setup)
     scratch = Path(setup.scratch)
-    shutil.rmtree(scratch, ignore_errors=True)  # of the worker that was here before
+    shutil.rmtree(scratch, ignore_errors=True)  # of the slot's previous worker
     scratch.mkdir()
     socket_path = Path(setup.sockets[setup.name])
-    socket_path.unlink(missing_ok=True)  # not below `scratch` if its path would be too long there
+    socket_path.unlink(missing_ok=True)  # may be outside `scratch`, if its path would be too long
     made: Future[Worker] = Future()
     arguments = (channel, made, scratch, socket_path)
     threading.Thread(target=_receive, args=arguments, daemon=True).start()
     worker = Worker(channel, setup)
     made.set_result(worker)
+    _quiet_if_cut_off(channel)
     try:
         worker.work()
-    except DescriptorError:
-        _end_cut_off()
+    except BaseException:
+        if channel.cut_off:
+            _end_cut_off()
+        raise

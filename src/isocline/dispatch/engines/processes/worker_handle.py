@@ -1,4 +1,4 @@
-"""Parent-side handle to a worker process: starts, feeds and ends it."""
+"""Parent-side handle to a worker process: starts it, sends it work, and ends it."""
 
 import os
 import signal
@@ -6,7 +6,7 @@ import subprocess
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import final
 
@@ -15,28 +15,27 @@ from isocline.dispatch.engines.base import Event, Stopped, TimedOut, WorkItem
 from isocline.dispatch.engines.common.deadlines import Deadlines
 from isocline.dispatch.engines.processes import protocol
 from isocline.dispatch.engines.processes.output import Output
-from isocline.dispatch.engines.processes.threads import thread_variables
 from isocline.dispatch.forks import owned
 from isocline.dispatch.shared_bytes import LARGE
 from isocline.subprocesses.descendants import kill_below
 from isocline.subprocesses.framing import Unpacker, packed
 from isocline.subprocesses.spawn import start
-from isocline.subprocesses.supervise import ProcessGroup
+from isocline.subprocesses.supervise import ProcessGroup, ending
 
 _WORKER = "isocline.dispatch.engines.processes.worker"
-_BLOCK = 1 << 18  # bytes read at once
-Message = Event | protocol.Ready
+_BLOCK = 1 << 18  # bytes read at a time
+Message = Event | protocol.Ready | protocol.Pong | protocol.Uncharged
 
-_FUNCTIONS = 256  # that a worker keeps, with large arguments, as long as
-_BYTES = 1 << 26  # they have no more bytes together
+_FUNCTIONS = 256  # most functions and large arguments that a worker keeps
+_BYTES = 1 << 26  # most bytes of these in total
 
 
 @final
 class WorkerHandle:
-    """Handle to one incarnation of a node; the next one has another.
+    """Handle to one worker process of a node; a restarted worker has a new handle.
 
-    `run` and `cancel` are called from one thread, all else from the engine's; a lock protects the
-    state of both.
+    `run` and `cancel` are called from one thread, all other methods from the engine's; a lock
+    guards the shared state.
     """
 
     def __init__(self, setup: protocol.Setup, patience: float) -> None:
@@ -57,7 +56,7 @@ class WorkerHandle:
         self._deadlines = Deadlines(setup.name, patience)
         self._functions: OrderedDict[bytes, int] = OrderedDict()
         self._number = 0
-        self._size = 0  # bytes of these
+        self._size = 0  # total bytes of these
         self._outbox = bytearray()
         self._send(packed(setup))
         owned(self)
@@ -65,42 +64,52 @@ class WorkerHandle:
     # From the caller's thread
 
     def run(self, function: bytes, work: WorkItem) -> None:
-        """Append work, without its function, to the worker's queue."""
+        """Append work to the worker's queue, with the function sent separately."""
         with self._lock:
             self._deadlines.added(work.attempt, work.limit, time.monotonic())
             arguments = None
             if len(work.arguments) >= LARGE:
                 arguments = self._number_of(work.arguments)
                 work = work._replace(arguments=b"")
-            # The function comes last: to know it the worker may have to forget what is older.
+            # The function last, as the worker may have to forget older ones for it.
             number = self._number_of(function, keep=arguments)
             self._send(packed(protocol.Run(number, work, arguments)))
 
     def cancel(self, attempt: int) -> None:
-        """Cancel an attempt, if it is there."""
+        """Cancel an attempt, if the worker has it."""
         with self._lock:
             if self._deadlines.cancelled(attempt, time.monotonic()):
                 self._send(packed(protocol.Cancel(attempt)))
 
     def fetch(self, chunk: str, holders: Sequence[str]) -> None:
-        """Have the worker fetch a chunk while it runs tasks."""
+        """Make the worker fetch a chunk while it runs tasks."""
         with self._lock:
             self._send(packed(protocol.Fetch(chunk, tuple(holders))))
 
     # From the engine's thread
 
+    def ping(self) -> None:
+        """Ask the worker to answer."""
+        with self._lock:
+            self._send(packed(protocol.Ping()))
+
+    def uncharged(self, attempt: int, seconds: float) -> None:
+        """Extend an attempt's limit by `seconds` s."""
+        with self._lock:
+            self._deadlines.uncharged(attempt, seconds)
+
     @property
     def has_unsent(self) -> bool:
-        """Whether messages wait to be sent."""
+        """Whether there are unsent messages."""
         return bool(self._outbox)
 
     def flush(self) -> None:
-        """Send waiting messages as far as the channel takes them."""
+        """Send waiting messages without blocking."""
         with self._lock:
             self._send(b"")
 
     def received(self) -> tuple[list[Message], bool]:
-        """Return the events received since the last call, and whether more can come."""
+        """Return the events received since the last call, and whether more may follow."""
         try:
             data = self.channel.recv(_BLOCK)
         except BlockingIOError:
@@ -110,51 +119,49 @@ class WorkerHandle:
         return list(self._unpacker.feed(data)), bool(data)
 
     def final_events(self) -> list[Message]:
-        """Return the events sent before the process ended."""
+        """Return the last events that the ended process had sent."""
         events: list[Message] = []
-        with suppress(Exception):  # of one that ended in the midst of them
+        with suppress(Exception):  # the process may have ended within a message
             while data := self.channel.recv(_BLOCK):
                 events += self._unpacker.feed(data)
         return events
 
     def ended(self, attempt: int) -> bool:
-        """Remove an attempt that the worker reports as ended; False if it was removed before."""
+        """Remove an attempt reported as ended; returns False if it was already removed."""
         with self._lock:
             return self._deadlines.ended(attempt, time.monotonic())
 
     def overdue(self) -> TimedOut | Stopped | None:
-        """Return the end of the running attempt if it is overdue, in place of a report."""
+        """Return the event for the running attempt if it is overdue, in place of the worker's."""
         with self._lock:
             return self._deadlines.overdue(time.monotonic())
 
     @property
     def dead(self) -> bool:
-        """Whether the process has ended; a child of a task may hold its channel open."""
+        """Whether the process has ended, even if a child of a task keeps its channel open."""
         return self.group.dead
 
     def kill(self) -> str:
-        """Kill the process with all that its tasks have started; returns how it ended."""
+        """Kill the process with all that its tasks started; describes how it ended."""
         self._end_tasks()
         status = self.group.kill()
         self.channel.close()
         if status == protocol.DESCRIPTORS_CLOSED:
             self.output.join()
             self.output.show(
-                "the worker has ended, as a task has closed its file descriptors; close only those "
-                "that the task has opened"
+                "the worker ended because a task closed its file descriptors; close only "
+                "descriptors that the task has opened"
             )
-            return "ended, as a task had closed its file descriptors"
-        if status < 0:
-            return f"killed by {signal.Signals(-status).name}"
-        return f"ended with status {status}"
+            return "ended, because a task closed its file descriptors"
+        return ending(status).removeprefix("was ")
 
     @property
     def killed(self) -> bool:
-        """Whether a signal has ended it; valid after `kill`."""
+        """Whether a signal ended the process; valid after `kill`."""
         return self.group.status is not None and self.group.status < 0
 
     def disown(self) -> None:
-        """Let go of the process in a forked child, which does not have its engine (see `forks`)."""
+        """Give up the process in a forked child, which lacks the engine (see `forks`)."""
         self.channel.close()
 
     def terminate(self) -> None:
@@ -166,19 +173,18 @@ class WorkerHandle:
         self.group.terminate()
 
     def _end_tasks(self) -> None:
-        """Kill all that its tasks have started, while the process is stopped."""
-        if self.dead:  # what it has left is not below it any more
+        """Kill all processes that tasks have started, while the worker is stopped."""
+        if self.dead:  # its children now have another parent
             return
-        # Until it goes on it starts nothing, and waits for none of them, whose numbers therefore
-        # remain theirs.
+        # While stopped, it starts no processes and reaps none, so their ids are not reused.
         with suppress(ProcessLookupError, PermissionError):
             os.kill(self.group.pid, signal.SIGSTOP)
         kill_below(self.group.pid)
 
     def _number_of(self, pickled: bytes, keep: int | None = None) -> int:
-        """Number of a function or of large arguments, which are sent on first use.
+        """Number of a function or of large arguments, which are sent at their first use.
 
-        `keep` is a number that the worker is not to forget yet.
+        `keep` is a number that the worker must not forget yet.
         """
         number = self._functions.get(pickled)
         if number is not None:
@@ -198,8 +204,34 @@ class WorkerHandle:
         return self._number
 
     def _send(self, data: bytes) -> None:
-        """Send without waiting; the rest waits for `flush`."""
+        """Send without blocking; the rest is left to `flush`."""
         self._outbox += data
-        with suppress(BlockingIOError, OSError):  # it has ended, which is seen elsewhere
+        with suppress(BlockingIOError, OSError):  # it has ended, which is handled elsewhere
             while self._outbox:
                 del self._outbox[: self.channel.send(self._outbox)]
+
+
+# Variables for the number of threads, each read when its library is loaded.
+_VARIABLES = (
+    "OMP_NUM_THREADS",  # OpenMP; also used by PyTorch and Arrow
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "BLIS_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "NUMBA_NUM_THREADS",
+    "POLARS_MAX_THREADS",
+    "RAYON_NUM_THREADS",
+)
+
+
+def thread_variables(workers: int, cores: int, environment: Mapping[str, str]) -> dict[str, str]:
+    """Variables by which each worker uses its share of the cores, at least one.
+
+    BLAS, OpenMP and the like start one thread per core in each process. With one worker per core,
+    the number of threads would be the square of the number of cores, and every call would wait for
+    threads that are not scheduled. Variables set in the environment are the user's choice, and
+    kept.
+    """
+    share = str(max(cores // workers, 1))
+    return {name: share for name in _VARIABLES if name not in environment}

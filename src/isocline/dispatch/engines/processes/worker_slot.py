@@ -1,4 +1,4 @@
-"""Slot of a node whose worker process may die and be started again."""
+"""Worker slot: place of a worker process that may die and be restarted."""
 
 import math
 import time
@@ -10,13 +10,13 @@ from isocline.dispatch.engines.processes.protocol import Setup
 from isocline.dispatch.engines.processes.worker_handle import WorkerHandle
 from isocline.subprocesses.supervise import Backoff
 
-# s until a worker that died is started again: doubled with each that dies before a task is done.
+# s until a dead worker is restarted: doubled each time that one dies before it finishes a task.
 _FIRST, _LONGEST = 0.1, 10.0
 
 
 @final
 class WorkerSlot:
-    """Process of the slot, if any, and the time of the next start."""
+    """Slot of a node: its process, if any, and the time of the next start."""
 
     def __init__(
         self,
@@ -29,10 +29,10 @@ class WorkerSlot:
         self.setup = setup
         self.process: WorkerHandle | None = None
         self._patience = patience
-        self.failed = 0  # processes in a row that ended before they were ready
+        self.failed = 0  # number of failed starts in a row
         self._backoff = Backoff(_FIRST, _LONGEST)
         self._now = now
-        self._due = -math.inf  # s of that clock
+        self._due = -math.inf  # time of the next start, s by that clock
 
     def start(self) -> WorkerHandle:
         """Start a process; raises OSError if that fails."""
@@ -41,11 +41,11 @@ class WorkerSlot:
 
     @property
     def due(self) -> bool:
-        """Whether it is time for the next start."""
+        """Whether the next start is due."""
         return self.process is None and self._now() >= self._due
 
     def lost(self) -> None:
-        """Record that the process is gone, or could not be started."""
+        """Record that the process has ended or could not be started."""
         self.failed += self.process is None or not self.process.up
         self.process = None
         self._due = self._now() + self._backoff.pause()

@@ -1,4 +1,4 @@
-"""A Ray cluster as an engine: `pip install 'isocline[ray]'`.
+"""Engine on a Ray cluster: `pip install 'isocline[ray]'`.
 
 Read `engine`, `membership` and `actor_handle` (in this process), then `actor` and `execution_slots`
 (at a Ray node).

@@ -1,4 +1,4 @@
-"""Actor of a node, in its own process."""
+"""Actor that is a node of the engine, in its own process."""
 
 import pickle
 import time
@@ -9,10 +9,10 @@ from ray.exceptions import RayError, RayTaskError
 
 from isocline.dispatch.engines.base import Ending
 from isocline.dispatch.engines.common.attempt import Read
-from isocline.dispatch.engines.common.errors import UnreadError
 from isocline.dispatch.engines.common.remote_node import Answer, RemoteNode, TaskRequest
 from isocline.dispatch.engines.ray.chunks import is_final
 from isocline.dispatch.engines.ray.execution_slots import ExecutionSlots
+from isocline.dispatch.errors import AT_NODE, UnreadError
 
 if TYPE_CHECKING:
     from ray import ObjectRef
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @final
 class RayNode:
-    """Actor that runs one task at a time, in the order of the calls; control calls do not wait."""
+    """Actor that runs one task at a time, in order of calls; control calls do not wait."""
 
     def __init__(self, name: str, loader: bytes | None) -> None:
         self._name = name
@@ -31,14 +31,14 @@ class RayNode:
         """Return once the actor is up."""
 
     def cancel(self, attempt: int, more: bool) -> bool:
-        """Stop an attempt, or prevent its begin; see `ExecutionSlots`."""
+        """Stop an attempt, or prevent its start; see `ExecutionSlots`."""
         return self._slots.cancel(attempt, more)
 
     def fetch(self, refs: "list[ObjectRef[Any]]") -> float:
-        """Fetch objects into this node's store, beside attempts; returns how long it took, s.
+        """Fetch objects into this node's store while attempts run; returns the time taken, s.
 
         Raises:
-            RayError: They cannot be fetched.
+            RayError: An object cannot be fetched.
         """
         start = time.perf_counter()
         ray.get(refs)
@@ -53,15 +53,16 @@ class RayNode:
         self._node.functions.forget(number)
 
     def run(self, code: bytes, *refs: "list[ObjectRef[Any]]") -> bytes:
-        """Run an attempt to its end, of whatever kind.
+        """Run an attempt to its end, of any kind.
 
         Args:
-            code: The number of its slot (of all that were opened), and its TaskRequest, pickled:
-                Ray takes 0.1 ms more for anything but bytes.
-            refs: If its chunk is Ray's, a list with its reference: Ray would wait for a bare one.
+            code: Pickled number of its slot (of all ever opened) and TaskRequest, since Ray takes
+                0.1 ms more for arguments other than bytes.
+            refs: A list with the chunk's reference, if Ray stores the chunk; Ray would wait for a
+                bare reference.
 
         Returns:
-            The Answer, pickled; nothing if its slot was given up before.
+            Pickled Answer; empty if the slot had been given up.
         """
         slot: int
         request: TaskRequest
@@ -83,8 +84,8 @@ class _ObjectReader:
     """Reader of a chunk that is a Ray object.
 
     Attributes:
-        fetched: It was at another Ray node.
-        lost: Ray has no copy left.
+        fetched: Whether it was fetched from another Ray node.
+        lost: Whether Ray has no copy left.
     """
 
     def __init__(self, chunk: str | None, node: str, refs: "list[ObjectRef[Any]]") -> None:
@@ -94,16 +95,16 @@ class _ObjectReader:
         self._refs = refs
 
     def read(self) -> Read:
-        """Read it; raises UnreadError, and the exceptions of the task that was to make it."""
+        """Read the chunk; raises UnreadError and exceptions of the Ray task that makes it."""
         here, _ = ray.wait(self._refs, timeout=0, fetch_local=True)
         try:
             value = ray.get(self._refs[0])
-        except RayTaskError:  # of the task that was to make the chunk
+        except RayTaskError:  # from the Ray task that makes the chunk
             raise
         except RayError as error:
             self.lost = is_final(error)
             raise UnreadError(
-                f"chunk {self._chunk!r} cannot be had at {self._node}: {error}"
+                AT_NODE, f"chunk {self._chunk!r} cannot be read at {self._node}: {error}"
             ) from error
         self.fetched = not here
         return Read(value, bool(here))

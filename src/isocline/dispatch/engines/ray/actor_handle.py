@@ -1,4 +1,4 @@
-"""Handle to one actor: one incarnation of a node, the next has another."""
+"""Handle to an actor, which is one incarnation of a node."""
 
 import pickle
 import time
@@ -18,40 +18,40 @@ from isocline.dispatch.engines.ray.answers import Answers, Hear
 if TYPE_CHECKING:
     from ray import ObjectRef
 
-# Calls that do not wait for the attempts.
+# Concurrency groups of calls that do not wait for attempts.
 _CONTROL, _FETCHING = "control", "fetching"
-_FETCHES = 8  # at once
-_SLOTS = [f"slot {i}" for i in range(4)]  # of which all but one may be given up at a time
+_FETCHES = 8  # most concurrent fetches
+_SLOTS = [f"slot {i}" for i in range(4)]  # at most all but one are given up at a time
 _GROUPS = {_CONTROL: 1, _FETCHING: _FETCHES} | dict.fromkeys(_SLOTS, 1)
 
 
 @final
 class ActorHandle:
-    """Handle to an actor, used under the engine's lock.
+    """Handle to an actor; used under the engine's lock.
 
     Attributes:
-        node: Its name and rack.
-        place: Id of its Ray node.
-        pinged: Whether a call that only tests the actor is unanswered.
+        node: Name and rack.
+        site: Id of the Ray node.
+        pinged: Whether a call that tests the actor is unanswered.
     """
 
     def __init__(
-        self, node: Node, place: str, cpus: float, loader: bytes | None, patience: float
+        self, node: Node, site: str, cpus: float, loader: bytes | None, patience: float
     ) -> None:
         self.node = node
-        self.place = place
+        self.site = site
         self.pinged = False
         self._attempts: dict[int, WorkItem] = {}  # in order
         self._deadlines = Deadlines(node.name, patience)
-        # Without a restart by Ray, which would hide that attempts were lost.
+        # Without restarts by Ray, which would hide the loss of attempts.
         actor: Any = ray.remote(concurrency_groups=_GROUPS)(RayNode)
         self._actor = actor.options(
             num_cpus=cpus,
             max_restarts=0,
-            scheduling_strategy=NodeAffinitySchedulingStrategy(place, soft=False),
+            scheduling_strategy=NodeAffinitySchedulingStrategy(site, soft=False),
         ).remote(node.name, loader)
         self._answers: dict[str, Answers] = {}  # by slot
-        self._slot = 0  # of all that were opened
+        self._slot = 0  # number of the present slot, of all ever opened
         self._open()
 
     @property
@@ -60,17 +60,17 @@ class ActorHandle:
         return not self._attempts
 
     def ask(self, hear: Hear) -> None:
-        """Call the actor, to be notified when it is up or gone."""
+        """Call the actor; `hear` is called when it is up or gone."""
         ready = self._actor.ready.options(concurrency_group=_CONTROL).remote()
         self._current.expect(ready, hear)
 
     def run(self, work: WorkItem, number: int, chunk: "ObjectRef[Any] | None", hear: Hear) -> None:
-        """Queue an attempt at the actor, and pass its end on.
+        """Queue an attempt at the actor.
 
         Args:
-            work: The attempt; repeated if its slot was given up.
+            work: The attempt; it may be one repeated because its slot was given up.
             number: Number of its function.
-            chunk: Reference of its chunk, if it is Ray's.
+            chunk: Reference of its chunk, if Ray stores it.
             hear: Called with its end, or with nothing if its slot was given up.
         """
         attempt, held = work.attempt, self.node.name in work.holders
@@ -85,23 +85,23 @@ class ActorHandle:
         self._current.expect(ref, hear)
 
     def fetch(self, chunk: "ObjectRef[Any]") -> "ObjectRef[float]":
-        """Have the actor fetch a chunk while it runs attempts."""
+        """Make the actor fetch a chunk while it runs attempts."""
         answer: ObjectRef[float] = self._actor.fetch.options(concurrency_group=_FETCHING).remote(
             [chunk]
         )
         return answer
 
     def forget(self, number: int) -> None:
-        """Have the actor remove a function."""
+        """Make the actor remove a function."""
         if number in self._known:
             self._known.remove(number)
             self._forget.remote(number)
 
     def cancel(self, attempt: int) -> "ObjectRef[bool] | None":
-        """Stop an attempt; the answer is whether its slot has been given up.
+        """Stop an attempt; the answer tells whether its slot was given up. None: it is unknown.
 
-        It is a call of the actor, as `ray.cancel` is lost on a task that is just about to begin, as
-        often as it is repeated (Ray 2.60). None: it is not there.
+        This is a call of the actor, because `ray.cancel` has no effect on a task that is about to
+        begin, however often it is repeated (Ray 2.60).
         """
         if not self._deadlines.cancelled(attempt, time.monotonic()):
             return None
@@ -112,47 +112,47 @@ class ActorHandle:
         return answer
 
     def waits(self, attempt: int) -> bool:
-        """Whether an attempt is there but not the first."""
+        """Whether an attempt is queued behind another."""
         return attempt in self._attempts and next(iter(self._attempts)) != attempt
 
     def give_up(self) -> Sequence[WorkItem]:
-        """Leave a slot to an attempt that does not end; returns the attempts to be run again."""
+        """Abandon a slot to an attempt that does not end; returns the attempts to repeat."""
         self._current.close()
         self._slot += 1
         self._open()
         return tuple(self._attempts.values())
 
     def drop(self, attempt: int) -> bool:
-        """Drop an attempt, without a notice of its end; False if it was dropped before."""
+        """Drop an attempt without reporting its end; returns False if it was already dropped."""
         self._attempts.pop(attempt, None)
         return self._deadlines.ended(attempt, time.monotonic())
 
     def overdue(self) -> TimedOut | Stopped | None:
-        """Return the end of the running attempt if it is overdue."""
+        """Return the event for the running attempt if it is overdue."""
         return self._deadlines.overdue(time.monotonic())
 
     def kill(self) -> None:
         """Kill the actor now."""
-        with suppress(Exception):  # it is gone already, or Ray is
+        with suppress(Exception):  # the actor, or Ray, is already gone
             ray.kill(self._actor)
         for answers in self._answers.values():
             answers.close()
 
     def join(self, patience: float) -> None:
-        """Wait after `kill` until no more answers come, for so many s at most."""
+        """Wait after `kill` for the last answers, for at most `patience` s."""
         for answers in self._answers.values():
             answers.join(patience)
 
     def _free(self) -> list[str]:
-        """Return the slots that are not given up, or have ended the attempt they were left to."""
+        """Return the slots that are not given up, or whose abandoned attempt has ended."""
         return [slot for slot in _SLOTS if slot not in self._answers or self._answers[slot].over]
 
     def _open(self) -> None:
-        """Open a slot, which gets all calls from now on."""
+        """Open a slot for all further calls."""
         slot = self._free()[0]
         self._current = self._answers[slot] = Answers(self.node.name)
-        self._known: set[int] = set()  # functions that were sent in this slot
-        # Kept, as Ray makes another each time that one is looked up.
+        self._known: set[int] = set()  # functions sent in this slot
+        # Kept, as Ray makes a new object at each lookup.
         self._run, self._learn, self._forget = (
             method.options(concurrency_group=slot)
             for method in (self._actor.run, self._actor.learn, self._actor.forget)

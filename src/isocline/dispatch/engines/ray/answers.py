@@ -1,4 +1,4 @@
-"""Answers of an actor, read in order."""
+"""Reading of an actor's answers, in order."""
 
 import pickle
 import threading
@@ -10,8 +10,8 @@ import ray
 
 from isocline.dispatch.engines.base import Raised
 from isocline.dispatch.engines.common import calls
-from isocline.dispatch.engines.common.errors import RemoteError
 from isocline.dispatch.engines.common.remote_node import Answer
+from isocline.dispatch.errors import AT_NODE, RemoteError
 from isocline.dispatch.user_code_guard import Caught, guarded
 from isocline.dispatch.user_code_guard import words as said
 
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
     from ray import ObjectRef
 
 
-Hear = Callable[[Any], None]  # with the answer, or with the exception that came in its place
+Hear = Callable[[Any], None]  # called with the answer, or with the exception in its place
 
 
 @final
 class Answers:
-    """Thread that waits for answers in the order of the calls.
+    """Thread that waits for answers in order of the calls.
 
-    An actor works its calls off in order, but Ray does not always tell of their ends in order. A
-    future for each call would also cost more: Ray makes it in a thread that has the rest to do.
+    An actor processes its calls in order, but Ray does not always report their ends in order. A
+    future for each call would also be more expensive, as Ray makes futures in a busy thread.
     """
 
     def __init__(self, name: str) -> None:
@@ -36,7 +36,7 @@ class Answers:
         self._thread.start()
 
     def expect(self, ref: "ObjectRef[Any]", hear: Hear) -> None:
-        """Expect one answer more; `hear` is called in the thread with it."""
+        """Expect another answer; `hear` is called with it in the thread."""
         self._asked.put((ref, hear))
 
     def close(self) -> None:
@@ -45,11 +45,11 @@ class Answers:
 
     @property
     def over(self) -> bool:
-        """Whether it was closed, and the last answer has come."""
+        """Whether it was closed and the last answer has arrived."""
         return not self._thread.is_alive()
 
     def join(self, patience: float) -> None:
-        """Wait for the end of the thread, for so many s at most."""
+        """Wait for the end of the thread, for at most `patience` s."""
         self._thread.join(patience)
 
     def _listen(self) -> None:
@@ -62,13 +62,13 @@ class Answers:
 
 
 def error_of(caught: Caught) -> Exception:
-    """Exception in place of an answer; a user's own for a task that was to make a chunk."""
+    """Exception in place of an answer; the user's own if the Ray task that makes a chunk failed."""
     error = caught.error
-    return error if isinstance(error, Exception) else RemoteError(said(error))
+    return error if isinstance(error, Exception) else RemoteError(AT_NODE, said(error))
 
 
 def words(error: Exception) -> str:
-    """Message of an exception, without Ray's advice."""
+    """Message of an exception, without Ray's hints."""
     return str(error).partition("\n")[0]
 
 

@@ -1,4 +1,4 @@
-"""Engine on a Ray cluster: its nodes run tasks, its objects are chunks."""
+"""Engine on a Ray cluster: actors are nodes, objects are chunks."""
 
 import threading
 from collections.abc import Mapping, Sequence
@@ -20,8 +20,7 @@ from isocline.dispatch.engines.base import (
     Stopped,
     WorkItem,
 )
-from isocline.dispatch.engines.common.chunk_places import ChunkPlaces
-from isocline.dispatch.engines.common.errors import EngineError
+from isocline.dispatch.engines.common.chunk_sites import ChunkSites
 from isocline.dispatch.engines.common.remote_functions import Loader, Numbers
 from isocline.dispatch.engines.common.settings import code_of
 from isocline.dispatch.engines.ray.actor_handle import ActorHandle
@@ -29,6 +28,7 @@ from isocline.dispatch.engines.ray.answers import ended, words
 from isocline.dispatch.engines.ray.chunks import Chunks, is_final
 from isocline.dispatch.engines.ray.engine_loop import Loop
 from isocline.dispatch.engines.ray.membership import ActorSlot, Membership
+from isocline.dispatch.errors import EngineError
 from isocline.errors import UsageError
 
 if TYPE_CHECKING:
@@ -36,20 +36,20 @@ if TYPE_CHECKING:
 
     from ray import ObjectRef
 
-_LAST = 5.0  # s that the last answers of actors that were killed may take
+_LAST = 5.0  # s to wait for the last answers of killed actors
 
 
 @final
 class RayEngine:
-    """Ray engine: one actor on each Ray node, or several, each a node that runs one task at a time.
+    """Ray engine: one or more actors on each Ray node, each a node that runs one task at a time.
 
-    A node's name is the first 12 digits of its Ray node's id, with the actor's number behind a
-    slash if there are several. Nodes that join are used, and those that leave are seen within
-    seconds: at once if they run a task. isocline must be installed where they are. A task is
-    stopped by an exception in its midst, which ends Python code; compiled code, and what waits for
-    the system, is left to end by itself, in a thread that is given up. If not even that helps
-    within `patience`, its actor is killed and the node lost. Actors that die are made anew, after a
-    pause that grows from 0.1 to 10 s while none of them gets a task done.
+    A node's name is the first 12 digits of its Ray node's id, followed by a slash and the actor's
+    number if there are several. Ray nodes that join are used; those that leave are noticed within
+    seconds, or at once if they run a task. isocline must be installed there. A task is stopped by
+    an exception raised within it, which ends Python code; compiled code and system calls are left
+    to end by themselves, in an abandoned thread. If that fails within `patience`, the actor is
+    killed and the node lost. Actors that die are replaced, after a pause that grows from 0.1 to 10
+    s while none of them finishes a task.
     """
 
     def __init__(
@@ -67,27 +67,29 @@ class RayEngine:
         """Make the engine, without starting anything.
 
         Args:
-            address: The cluster's, if Ray is not initialised yet. Default: as `ray.init()` does.
-            chunks: Ray's objects by the chunks' names; the engine knows where they are. Such a
-                chunk is read from this node's object store, or fetched into it and kept there.
-            loader: From the name of any other chunk to the value that a task gets, called at every
-                node. Default: the name itself.
+            address: Address of the cluster, if Ray is not yet initialised; None: as in
+            `ray.init()`.
+            chunks: Ray objects by chunk; the engine knows their locations. Such a chunk is read
+            from
+                the node's object store, or fetched into it and kept there.
+            loader: Function from the name of any other chunk to the value that the task gets,
+                called at every node; None: tasks get the name.
             slots: Actors on each Ray node.
-            cpus: CPUs that Ray is to reserve for each; Ray nodes with fewer are not used.
-            rack_label: The label of Ray nodes that names their rack.
-            patience: s that a task has to end after its limit or its cancellation.
-            begin: s that the first actor may take to come up.
+            cpus: CPUs that Ray reserves for each actor; Ray nodes with fewer are not used.
+            rack_label: Label of Ray nodes that names their rack.
+            patience: Time that a task has to end after its limit or its cancellation, s.
+            begin: Time in which the first actor must come up, s.
 
         Raises:
-            UsageError: No slots, or a loader that cannot be pickled.
+            UsageError: `slots` is below 1, or the loader cannot be pickled.
         """
         if slots < 1:
             raise UsageError(f"slots: {slots}; a Ray node needs at least 1")
         self._address = address
         self._loader = code_of(loader)
         self._members = Membership(slots, cpus, rack_label)
-        self._places = ChunkPlaces(self._at, self._emit)
-        self._chunks = Chunks(chunks or {}, self._places)
+        self._sites = ChunkSites(self._at, self._emit)
+        self._chunks = Chunks(chunks or {}, self._sites)
         self.fetches = bool(chunks)  # those of a loader are read in the task
         self.loader = loader
         self.directories: Mapping[str, Path] = {}
@@ -100,7 +102,7 @@ class RayEngine:
         self._servers: dict[str, ActorHandle] = {}
         self._begun = False
         self._closing = threading.Event()
-        self._connected = False  # by us
+        self._connected = False  # whether this engine called `ray.init()`
 
     def start(self, emit: Emit) -> Sequence[Node]:
         if self._begun or self._closing.is_set():
@@ -113,7 +115,7 @@ class RayEngine:
             self._look(first=True)
         except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
             self.close()
-            # Ray's own sockets stand below TMPDIR, whose path may be too long for them.
+            # Ray's sockets are below TMPDIR, whose path may be too long for them.
             remedy = "; set RAY_TMPDIR=/tmp" if "AF_UNIX" in str(error) else ""
             raise EngineError(f"Ray cannot be reached: {error}{remedy}") from error
         self._loop.start()
@@ -124,8 +126,8 @@ class RayEngine:
         if not nodes:
             self.close()
             raise EngineError(
-                f"no actor came up within {self._begin:g} s: no Ray node has {self._cpus:g} CPUs "
-                "free; give fewer (cpus=), or wait longer (begin=)"
+                f"no actor came up within {self._begin:g} s: no Ray node has {self._cpus:g} free "
+                "CPUs; reserve fewer (cpus=), or wait longer (begin=)"
             )
         return nodes
 
@@ -153,7 +155,7 @@ class RayEngine:
             server, ref = self._servers.get(node), self._chunks.ref(chunk)
             if server is None:
                 return
-            if ref is None:  # a loader's
+            if ref is None:  # the loader reads it
                 self._emit(Fetched(chunk, node, node in self.locations(chunk), 0.0))
                 return
             answer = server.fetch(ref)
@@ -161,7 +163,7 @@ class RayEngine:
 
     def locations(self, chunk: str) -> Sequence[str]:
         with self._lock:
-            return self._places.nodes(chunk)
+            return self._sites.nodes(chunk)
 
     def close(self) -> None:
         self._closing.set()
@@ -178,7 +180,7 @@ class RayEngine:
             self._connected = False
             ray.shutdown()
 
-    # All else is called in the engine's threads.
+    # Everything else is called in the engine's threads.
 
     def _give(self, server: ActorHandle, work: WorkItem) -> None:
         number = self._numbers.take(work.function)
@@ -198,7 +200,7 @@ class RayEngine:
                 if isinstance(ending, Done):
                     self._members.works(name)
                 if fetched and chunk is not None:
-                    self._places.came(chunk, server.place)
+                    self._sites.add(chunk, server.site)
                 if lost and chunk is not None:
                     self._chunks.lost(chunk)
                 self._emit(ending)
@@ -215,9 +217,9 @@ class RayEngine:
     def _fetched(self, server: ActorHandle, chunk: str, future: "Future[Any]") -> None:
         error = future.exception()
         if self._servers.get(server.node.name) is not server or isinstance(error, RayActorError):
-            return  # it is lost, or soon will be
+            return  # the node is lost, or soon will be
         if error is None:
-            self._places.came(chunk, server.place)
+            self._sites.add(chunk, server.site)
         elif is_final(error):
             self._chunks.lost(chunk)
         seconds = 0.0 if error else future.result()
@@ -243,12 +245,12 @@ class RayEngine:
             else:
                 self._servers[name] = server
                 self._emit(NodeUp(server.node))
-                self._places.joined(name, server.place)
+                self._sites.node_up(name, server.site)
             self._lock.notify_all()
 
     def _look(self, first: bool = False) -> None:
         slots = self._members.slots(ray.nodes())
-        there = frozenset(slot.place for slot in slots.values())
+        there = frozenset(slot.site for slot in slots.values())
         found = self._chunks.look(first)
         with self._lock:
             self._chunks.seen(found, there)
@@ -266,12 +268,12 @@ class RayEngine:
                 self._lost(server, f"Ray cannot be reached: {error}")
 
     def _start_actor(self, slot: ActorSlot) -> None:
-        server = ActorHandle(slot.node, slot.place, self._cpus, self._loader, self._patience)
+        server = ActorHandle(slot.node, slot.site, self._cpus, self._loader, self._patience)
         self._starting[slot.node.name] = server
         server.ask(partial(self._actor_ready, server))
 
     def _check(self, server: ActorHandle) -> None:
-        """Check the cluster for changes that no call reports."""
+        """Check an actor for problems that no call reports."""
         if ending := server.overdue():
             self._emit(ending)
             self._lost(server, f"killed, as attempt {ending.attempt} could not be stopped")
@@ -290,8 +292,8 @@ class RayEngine:
             for server in self._servers.values():
                 server.forget(number)
 
-    def _at(self, place: str) -> list[str]:
-        return [server.node.name for server in self._servers.values() if server.place == place]
+    def _at(self, site: str) -> list[str]:
+        return [server.node.name for server in self._servers.values() if server.site == site]
 
     def _emit(self, event: Event) -> None:
         if self._begun and not self._closing.is_set():

@@ -1,4 +1,4 @@
-"""Thread of the Ray engine."""
+"""Loop thread of the Ray engine."""
 
 import threading
 import time
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
     from ray import ObjectRef
 
-_POLL = 0.5  # s between looks at the cluster
+_POLL = 0.5  # s between polls of the cluster
 
 
 @final
 class Loop:
-    """Thread that looks at the cluster periodically, and on demand when calls end."""
+    """Thread that polls the cluster, and handles answers of calls."""
 
     def __init__(
         self,
@@ -26,16 +26,16 @@ class Loop:
         look: Callable[[], None],
         fail: Callable[[Exception], None],
     ) -> None:
-        """Make the loop, without starting it.
+        """Initialise, without starting the thread.
 
         Args:
-            lock: Held while answers are handled.
-            look: Looks at the cluster; called without the lock.
-            fail: Called if that raises.
+            lock: Lock held while answers are handled.
+            look: Polls the cluster; called without the lock.
+            fail: Called with an exception of `look`.
         """
         self._lock, self._look, self._fail = lock, look, fail
-        # Answers from Ray's thread, which must do no more: it would wait for itself, or for the
-        # lock of one who waits for it.
+        # Answers queued by Ray's thread, which must not handle them: it could wait for itself, or
+        # for the lock of a thread that waits for it.
         self._heard: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._keep, name="ray engine", daemon=True)
@@ -44,7 +44,7 @@ class Loop:
         self._thread.start()
 
     def when(self, ref: "ObjectRef[Any]", act: Callable[["Future[Any]"], None]) -> None:
-        """Have a function called, with the lock, when a call is answered."""
+        """Call a function, under the lock, when a call is answered."""
         ref.future().add_done_callback(lambda future: self._heard.put(partial(act, future)))
 
     def close(self) -> None:
@@ -62,7 +62,7 @@ class Loop:
             except Empty:
                 try:
                     self._look()
-                except Exception as error:  # Ray has many for this
+                except Exception as error:  # of the many types that Ray raises
                     self._fail(error)
                 look = time.monotonic() + _POLL
             else:

@@ -1,4 +1,4 @@
-"""Execution slots of a node: threads in which Ray calls it, one after the other given up."""
+"""Execution slots of a node: threads in which Ray calls it, which can be given up one by one."""
 
 import threading
 import time
@@ -9,29 +9,29 @@ from isocline.dispatch.engines.base import Ending, Stopped
 from isocline.dispatch.engines.common.attempt import Interruption
 from isocline.dispatch.engines.common.task_thread import GRACE, TaskThreads, interrupt
 
-_LOOK = 0.002  # s
+_LOOK = 0.002  # s between checks for the end of an attempt
 
 
 @final
 class ExecutionSlots:
-    """Slots of a node; a slot is one of Ray's threads, with the calls that wait for it.
+    """Slots of a node; a slot is one of Ray's threads, with its waiting calls.
 
-    An attempt without a limit runs in that thread itself: to hand it to another and to wait for it
-    doubles what Ray costs a task. If one that is cancelled does not end, the slot is left to it,
-    and the caller sends the others again, to the next slot.
+    An attempt without a limit runs in that thread itself, as handing it to another thread doubles
+    Ray's overhead per task. If it is cancelled and does not end, its slot is given up, and the
+    caller sends the waiting attempts again, to the next slot.
     """
 
     def __init__(self) -> None:
         self._threads = TaskThreads()
         self._lock = threading.Lock()
         self._slot = 0
-        self._running: int | None = None  # of those without a limit
-        self._thread = 0  # that runs it
+        self._running: int | None = None  # running attempt without a limit
+        self._thread = 0  # thread that runs it
 
     def perform(
         self, slot: int, attempt: int, node: str, limit: float | None, run: Callable[[], Ending]
     ) -> Ending | None:
-        """Run an attempt to its end, of whatever kind; None: its slot was given up before."""
+        """Run an attempt to its end, of any kind; None: its slot has been given up."""
         with self._lock:
             if slot != self._slot:
                 return None
@@ -52,14 +52,14 @@ class ExecutionSlots:
         return ending or Stopped(attempt, node)
 
     def cancel(self, attempt: int, more: bool) -> bool:
-        """Stop an attempt, or prevent its begin.
+        """Stop an attempt, or prevent its start.
 
         Args:
             attempt: Number of the attempt.
             more: Whether there is another slot.
 
         Returns:
-            Whether its slot has been given up, as it does not end.
+            Whether its slot was given up because the attempt does not end.
         """
         with self._lock:
             if self._running != attempt:

@@ -1,4 +1,4 @@
-"""Members of a Ray cluster: its nodes, and the actors to be started on them."""
+"""Membership of a Ray cluster: its nodes, and the actors to start on them."""
 
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -7,30 +7,30 @@ from typing import Any, NamedTuple, final
 from isocline.dispatch.engines.base import Node
 from isocline.subprocesses.supervise import Backoff
 
-_DIGITS = 12  # of a node's id, 48 bits of it
-_PAUSE, _LONGEST = 0.1, 10.0  # s
+_DIGITS = 12  # hexadecimal digits of a node's id that are used: 48 bits
+_PAUSE, _LONGEST = 0.1, 10.0  # s, pauses before an actor is replaced
 
 
 class ActorSlot(NamedTuple):
     """Slot of one actor."""
 
     node: Node
-    place: str  # the id of the Ray node
+    site: str  # id of the Ray node
 
 
 @final
 class Membership:
-    """Slots of all actors, used under the engine's lock."""
+    """Slots of all actors; used under the engine's lock."""
 
     def __init__(self, actors: int, cpus: float, rack_label: str) -> None:
         self._actors = actors
         self._cpus = cpus
         self._rack_label = rack_label
-        self._backoffs: dict[str, Backoff] = {}  # of those that died since they got a task done
-        self._due: dict[str, float] = {}  # s, monotonic; of those that died
+        self._backoffs: dict[str, Backoff] = {}  # of slots that died since a task was done
+        self._due: dict[str, float] = {}  # start times of replacements, s, monotonic
 
     def slots(self, nodes: Sequence[Mapping[str, Any]]) -> dict[str, ActorSlot]:
-        """Compute slots by name, at live Ray nodes that are large enough; `nodes` is Ray's list."""
+        """Return slots by name, at live and large enough Ray nodes; `nodes` is Ray's list."""
         return {
             slot.node.name: slot
             for node in nodes
@@ -39,12 +39,12 @@ class Membership:
         }
 
     def due(self, slots: Mapping[str, ActorSlot], taken: Collection[str]) -> list[str]:
-        """Return the slots whose actor is to be started now."""
+        """Return the slots whose actor should be started now."""
         now = time.monotonic()
         return [name for name in slots if name not in taken and self._due.get(name, now) <= now]
 
     def died(self, name: str) -> None:
-        """Record the end of an actor: the next one waits."""
+        """Record the end of an actor, whose replacement must wait."""
         backoff = self._backoffs.setdefault(name, Backoff(_PAUSE, _LONGEST))
         self._due[name] = time.monotonic() + backoff.pause()
 
@@ -53,8 +53,8 @@ class Membership:
         self._backoffs.pop(name, None)
 
     def _at(self, node: Mapping[str, Any]) -> Iterator[ActorSlot]:
-        place = node["NodeID"]
+        site = node["NodeID"]
         rack = node["Labels"].get(self._rack_label)
         for number in range(self._actors):
-            name = place[:_DIGITS] + (f"/{number}" if self._actors > 1 else "")
-            yield ActorSlot(Node(name, rack), place)
+            name = site[:_DIGITS] + (f"/{number}" if self._actors > 1 else "")
+            yield ActorSlot(Node(name, rack), site)
