@@ -362,8 +362,8 @@ def test_the_address_it_cannot_have_is_named(address: str) -> None:
     ("options", "problem"),
     [
         (["--curve", "knee"], "--curve: is 'knee'; give a mapping"),
-        (["--listen", "nowhere"], "'nowhere' is not an address"),
-        (["--listen", "::1"], "'::1' is not an address"),
+        (["--listen", "nowhere"], "'nowhere': it is not an address"),
+        (["--listen", "::1"], "'::1': it is not an address"),
         (["--fault", "eror=1"], "fault 'eror' is unknown"),
         (["--fault", "slow"], "by which factor"),
         (["--fault", "=1"], "give faults as error=0.1,slow=3"),

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from isocline.emulator.rates import Rates
+from isocline.emulator.engine import Rates
 from isocline.emulator.sharing import Job, ProcessorSharing
 from isocline.model.curves import HyperbolicCurve, KneeCurve, ServersCurve
 

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from isocline.errors import UsageError
-from isocline.loadgen import LoadSettings, Schedule
-from isocline.loadgen.events import Events
+from isocline.loadgen import LoadSettings, Schedule, run_load
+from isocline.loadgen.flight import Events
 from isocline.loadgen.tally import Tally, Times
 from isocline.loadgen.target import Target
 from isocline.model.traffic import Trace, bursty_trace
@@ -127,7 +127,7 @@ def test_a_trace_is_followed_to_the_duration() -> None:
 )
 def test_the_url_says_what_is_asked(url: str, kind: str, line: bytes) -> None:
     target = Target(LoadSettings(url, headers=("Authorization: Bearer k",)))
-    data = target.request(5, 7)
+    data = target.request("word" * 5, 7)
     assert target.kind == kind
     assert data.startswith(line)
     assert b"\r\nhost: h:1\r\nAuthorization: Bearer k\r\n" in data
@@ -164,3 +164,10 @@ def test_bad_schedules_are_named() -> None:
         Schedule.poisson(0.0, 1.0, 1, 1)
     with pytest.raises(UsageError, match="at most 20,000,000"):
         Schedule.poisson(1e6, 1e6, 1, 1)
+
+
+def test_more_workers_than_a_machine_has_a_use_for_are_refused_before_any_is_started() -> None:
+    settings = LoadSettings("http://127.0.0.1:1", connections=10_000_000)
+    schedule = Schedule.poisson(10.0, 1.0, 1, 1)
+    with pytest.raises(UsageError, match=r"^workers: 1,000,000 worker processes on .*; give at mo"):
+        run_load(settings, schedule, 1_000_000)

@@ -106,7 +106,10 @@ def test_a_worker_that_dies_is_named_and_the_others_are_ended() -> None:
         os.kill(workers[1], signal.SIGKILL)  # the first one goes on for ten minutes
         out, said = process.communicate(timeout=60)
         assert (process.returncode, out) == (2, "")
-        assert "the process of load worker 1 ended with status -9; start the load again" in said
+        assert (
+            "the process of load worker 1 was killed by SIGKILL, often for lack of memory; "
+            "start the load again"
+        ) in said
         assert not any(map(alive, workers))
 
 
@@ -294,3 +297,16 @@ class TestVerb:
         made = self.run("http://127.0.0.1:1", *options)
         assert made.exit_code == 2  # type: ignore[attr-defined]
         assert problem in made.stderr  # type: ignore[attr-defined]
+
+
+def test_the_log_may_be_json() -> None:
+    with refusing_port() as port:
+        words = ["load", f"http://127.0.0.1:{port}/", "--rate", "20", "--duration", "0.5"]
+        done, plain = (
+            CliRunner().invoke(main, [*words, *more], prog_name="isocline")
+            for more in (["--log-format", "json", "--json"], ["--json"])
+        )
+    first, last = map(json.loads, done.stderr.splitlines())
+    assert (first["event"], last["event"]) == ("load.started", "load.finished")
+    assert last["due"] == json.loads(done.stdout)["due"]
+    assert plain.stderr == ""

@@ -3,7 +3,7 @@
 from typing import Protocol, final
 
 from isocline.emulator import replies
-from isocline.emulator.ask import Ask
+from isocline.emulator.completion_request import CompletionRequest
 from isocline.emulator.engine import Engine
 from isocline.emulator.generation import Generation
 
@@ -35,18 +35,21 @@ class Wire(Protocol):
 class Answer(Generation):
     """A completion sent whole at its end; `cut` after so many tokens if it is to be broken off."""
 
-    __slots__ = ("arrived", "ask", "created", "cut", "engine", "name", "wire")
+    __slots__ = ("arrived", "completion", "created", "cut", "engine", "name", "wire")
 
-    def __init__(self, engine: Engine, ask: Ask, wire: Wire, cut: bool) -> None:
-        work, prefill = engine.work(ask)
-        super().__init__(work, prefill, ask.output_tokens)
+    def __init__(
+        self, engine: Engine, completion: CompletionRequest, wire: Wire, cut: bool
+    ) -> None:
+        completion = engine.read(completion)
+        work, prefill = engine.work(completion)
+        super().__init__(work, prefill, completion.output_tokens)
         self.engine = engine
-        self.ask = ask
+        self.completion = completion
         self.wire = wire
-        self.cut = -(-ask.output_tokens // 2) if cut else 0
+        self.cut = -(-completion.output_tokens // 2) if cut else 0
         self.arrived = engine.now()
         self.created = int(engine.unix_time())
-        kind = "chatcmpl" if ask.chat else "cmpl"
+        kind = "chatcmpl" if completion.chat else "cmpl"
         self.name = f"{kind}-{engine.random.getrandbits(64):016x}"
 
     def wants_tokens(self) -> bool:
@@ -60,14 +63,14 @@ class Answer(Generation):
         if self.cut:
             self.break_off()
             return
-        body = replies.whole(self.ask, self.name, self.created)
+        body = replies.whole(self.completion, self.name, self.created)
         self.wire.write(self.wire.head(200, replies.JSON, len(body)) + body)
         self.count()
         self.wire.answered()
 
     def break_off(self) -> None:
         """Reset the connection amid a body."""
-        body = replies.whole(self.ask, self.name, self.created)
+        body = replies.whole(self.completion, self.name, self.created)
         head = self.wire.head(200, replies.JSON, len(body))
         self.wire.write(head + body[: len(body) // 2])
         self.wire.reset()
@@ -76,8 +79,8 @@ class Answer(Generation):
         """Enter it into the metrics."""
         metrics = self.engine.metrics
         metrics.served.inc()
-        metrics.prompt_tokens.inc(self.ask.prompt_tokens)
-        metrics.generation_tokens.inc(self.ask.output_tokens)
+        metrics.prompt_tokens.inc(self.completion.prompt_tokens)
+        metrics.generation_tokens.inc(self.completion.output_tokens)
         metrics.latency.observe(self.engine.now() - self.arrived)
 
 
@@ -87,8 +90,10 @@ class StreamedAnswer(Answer):
 
     __slots__ = ("sent", "token")
 
-    def __init__(self, engine: Engine, ask: Ask, wire: Wire, cut: bool) -> None:
-        super().__init__(engine, ask, wire, cut)
+    def __init__(
+        self, engine: Engine, completion: CompletionRequest, wire: Wire, cut: bool
+    ) -> None:
+        super().__init__(engine, completion, wire, cut)
         self.sent = 0
         self.token = self._coded(self._part(replies.TOKEN))
 
@@ -110,8 +115,8 @@ class StreamedAnswer(Answer):
             self.wire.reset()
             return
         last = self._up_to(self.tokens) + self._coded(self._part(None, "length"))
-        if self.ask.usage_at_end:
-            last += self._coded(replies.usage_part(self.ask, self.name, self.created))
+        if self.completion.usage_at_end:
+            last += self._coded(replies.usage_part(self.completion, self.name, self.created))
         last += self._coded(replies.DONE)
         self.wire.write(last + replies.LAST_CHUNK if self.wire.chunks else last)
         self.count()
@@ -121,13 +126,13 @@ class StreamedAnswer(Answer):
         data = self.token * (tokens - self.sent)
         if not self.sent:
             self.engine.metrics.first_token.observe(self.engine.now() - self.arrived)
-            if self.ask.chat:
+            if self.completion.chat:
                 data = self._coded(self._part("")) + data
         self.sent = tokens
         return data
 
     def _part(self, text: str | None, reason: str | None = None) -> bytes:
-        return replies.part(self.ask, self.name, self.created, text, reason)
+        return replies.part(self.completion, self.name, self.created, text, reason)
 
     def _coded(self, data: bytes) -> bytes:
         return replies.chunk(data) if self.wire.chunks else data

@@ -2,17 +2,18 @@
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from math import inf
 from time import time
 from typing import final
 
 import numpy as np
 
-from isocline.emulator.ask import Ask
+from isocline.emulator.completion_request import CompletionRequest
 from isocline.emulator.faults import Faults
 from isocline.emulator.generation import Generation, Generations
 from isocline.emulator.metrics import Metrics
-from isocline.emulator.rates import Rates
+from isocline.emulator.prefix_cache import PrefixCache
 from isocline.emulator.settings import Settings
 from isocline.event_loop.clock import Clock
 from isocline.model.curves import Curve
@@ -42,14 +43,27 @@ class Engine:
         self.sharing = self._generations.sharing
         self.metrics = Metrics(settings.listed_models[0], self.sharing)
         self._numpy = np.random.default_rng(settings.seed)
+        held = settings.cache_tokens
+        self._cache = None if held is None else PrefixCache(held, settings.block_size)
         self._sizes: list[float] = []
         self._last = -inf  # when tokens were sent
         self._alarm = clock.alarm(self.wake)
 
-    def work(self, ask: Ask) -> tuple[float, float]:
+    def read(self, completion: CompletionRequest) -> CompletionRequest:
+        """Read a prompt into the cache; returns the request with what was there before."""
+        if self._cache is None:
+            return completion
+        tokens = completion.prompt_tokens
+        cached = self._cache.read(completion.prompt, tokens, completion.model)
+        self.metrics.prefix_queries.inc(tokens)
+        self.metrics.prefix_hits.inc(cached)
+        return replace(completion, cached_tokens=cached)
+
+    def work(self, completion: CompletionRequest) -> tuple[float, float]:
         """Work of a request and, of that, its prefill; draws its size."""
-        prefill = self.settings.prefill * ask.prompt_tokens
-        total = prefill + self.settings.decode * ask.output_tokens
+        read = completion.prompt_tokens - (completion.cached_tokens or 0)
+        prefill = self.settings.prefill * read
+        total = prefill + self.settings.decode * completion.output_tokens
         if not self._sizes:
             self._sizes = self.settings.sizes.sample(self._numpy, _SIZES_AHEAD).tolist()
         size = self._sizes.pop()
@@ -99,3 +113,20 @@ class Engine:
     def _set(self) -> None:
         token = max(self._generations.next_token(), self._last + _STEP)
         self._alarm.set(min(self.sharing.next_end(), token))
+
+
+@final
+class Rates:
+    """Rates l(0), l(1), ... of a curve, computed ahead in blocks that double."""
+
+    def __init__(self, curve: Curve) -> None:
+        self._curve = curve
+        self._rates: list[float] = []
+
+    def at(self, jobs: int) -> float:
+        """l(jobs), in work per second."""
+        while jobs >= len(self._rates):
+            known = len(self._rates)
+            ahead = np.arange(known, max(2 * known, 64))
+            self._rates += self._curve.rate(ahead).tolist()
+        return self._rates[jobs]

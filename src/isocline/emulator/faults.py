@@ -1,6 +1,6 @@
 """Faults of an emulated server, at the start or while it runs."""
 
-from typing import Annotated, Self
+from typing import Annotated, Self, final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -19,6 +19,7 @@ _KNOWN = (
 )
 
 
+@final
 class Faults(BaseModel):
     """Each is a share of requests, drawn anew for each one, except `slow` and `sick`."""
 

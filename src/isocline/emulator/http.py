@@ -14,9 +14,10 @@ from typing import cast, final
 
 import httptools
 
+from isocline.arguments import whole_number
 from isocline.emulator import orca, replies
 from isocline.emulator.answer import Answer, StreamedAnswer
-from isocline.emulator.ask import ApiError, read_ask
+from isocline.emulator.completion_request import ApiError, read_completion
 from isocline.emulator.engine import Engine
 from isocline.errors import IsoclineError
 from isocline.model.systemfile.one_curve import read_curve
@@ -55,7 +56,7 @@ def _completion(connection: "Connection", body: bytes) -> Answer | None:
 def _complete(connection: "Connection", body: bytes, chat: bool) -> Answer | None:
     engine = connection.engine
     faults, happens = engine.faults, engine.random.random
-    ask = read_ask(body, chat, engine.settings)
+    completion = read_completion(body, chat, engine.settings)
     if happens() < faults.error:
         raise ApiError(500, "this error was asked for", "InternalServerError")
     if happens() < faults.garbage:
@@ -64,8 +65,8 @@ def _complete(connection: "Connection", body: bytes, chat: bool) -> Answer | Non
         return None
     if happens() < faults.hang:
         return None
-    kind = StreamedAnswer if ask.stream else Answer
-    answer = kind(engine, ask, connection, cut=happens() < faults.reset)
+    kind = StreamedAnswer if completion.stream else Answer
+    answer = kind(engine, completion, connection, cut=happens() < faults.reset)
     engine.submit(answer)
     if isinstance(answer, StreamedAnswer):
         answer.begin()
@@ -93,7 +94,7 @@ def _faults(connection: "Connection", _: bytes) -> None:
 
 def _set_faults(connection: "Connection", body: bytes) -> None:
     try:
-        changes = json.loads(body)
+        changes = json.loads(body, parse_int=whole_number)
     except ValueError:
         raise ApiError(400, 'the body is not JSON; give faults as {"error": 0.1}') from None
     engine = connection.engine

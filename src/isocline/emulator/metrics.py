@@ -39,6 +39,8 @@ class Metrics:
         Gauge(*emulated, registry=self._registry).set(1.0)
         self.prompt_tokens = counter("vllm:prompt_tokens", "Tokens read.")
         self.generation_tokens = counter("vllm:generation_tokens", "Tokens written.")
+        self.prefix_queries = counter("vllm:prefix_cache_queries", "Tokens looked up in the cache.")
+        self.prefix_hits = counter("vllm:prefix_cache_hits", "Tokens found in the cache.")
         success = Counter(
             "vllm:request_success",
             "Requests served, by how they ended.",

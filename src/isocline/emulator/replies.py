@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Any
 
-from isocline.emulator.ask import ApiError, Ask
+from isocline.emulator.completion_request import ApiError, CompletionRequest
 
 # Written once: the text of a token says nothing, and no request needs another.
 TOKEN = " token"
@@ -38,39 +38,54 @@ def event(data: dict[str, Any]) -> bytes:
     return f"data: {_text(data)}\n\n".encode()
 
 
-def whole(ask: Ask, name: str, created: int) -> bytes:
+def whole(completion: CompletionRequest, name: str, created: int) -> bytes:
     """The body of an answer that is not streamed."""
-    said = TOKEN * ask.output_tokens
+    said = TOKEN * completion.output_tokens
     choice: dict[str, Any] = {"index": 0, "logprobs": None, "finish_reason": "length"}
-    choice |= {"message": {"role": "assistant", "content": said}} if ask.chat else {"text": said}
-    kind = "chat.completion" if ask.chat else "text_completion"
-    return _text(_object(ask, name, created, kind, [choice]) | {"usage": usage(ask)}).encode()
+    choice |= (
+        {"message": {"role": "assistant", "content": said}} if completion.chat else {"text": said}
+    )
+    kind = "chat.completion" if completion.chat else "text_completion"
+    return _text(
+        _object(completion, name, created, kind, [choice]) | {"usage": usage(completion)}
+    ).encode()
 
 
-def part(ask: Ask, name: str, created: int, text: str | None, reason: str | None = None) -> bytes:
+def part(
+    completion: CompletionRequest,
+    name: str,
+    created: int,
+    text: str | None,
+    reason: str | None = None,
+) -> bytes:
     """The event of one token, of the opening (text "") or of the end (text None)."""
     choice: dict[str, Any] = {"index": 0, "logprobs": None, "finish_reason": reason}
-    if ask.chat:
+    if completion.chat:
         choice["delta"] = {} if text is None else {"content": text}
         if text == "":
             choice["delta"]["role"] = "assistant"
     else:
         choice["text"] = text or ""
-    return event(_object(ask, name, created, _streamed(ask), [choice]))
+    return event(_object(completion, name, created, _streamed(completion), [choice]))
 
 
-def usage_part(ask: Ask, name: str, created: int) -> bytes:
+def usage_part(completion: CompletionRequest, name: str, created: int) -> bytes:
     """The event that says how many tokens there were, without a choice."""
-    return event(_object(ask, name, created, _streamed(ask), []) | {"usage": usage(ask)})
+    return event(
+        _object(completion, name, created, _streamed(completion), []) | {"usage": usage(completion)}
+    )
 
 
-def usage(ask: Ask) -> dict[str, int]:
-    """The tokens read and written."""
-    return {
-        "prompt_tokens": ask.prompt_tokens,
-        "completion_tokens": ask.output_tokens,
-        "total_tokens": ask.prompt_tokens + ask.output_tokens,
+def usage(completion: CompletionRequest) -> dict[str, Any]:
+    """The tokens read and written; of the prompt, those that were cached, if there is a cache."""
+    told: dict[str, Any] = {
+        "prompt_tokens": completion.prompt_tokens,
+        "completion_tokens": completion.output_tokens,
+        "total_tokens": completion.prompt_tokens + completion.output_tokens,
     }
+    if completion.cached_tokens is not None:
+        told["prompt_tokens_details"] = {"cached_tokens": completion.cached_tokens}
+    return told
 
 
 def error(problem: ApiError) -> bytes:
@@ -85,18 +100,18 @@ def models(names: Iterable[str], created: int) -> bytes:
     return _text({"object": "list", "data": [{"id": name} | same for name in names]}).encode()
 
 
-def _streamed(ask: Ask) -> str:
-    return "chat.completion.chunk" if ask.chat else "text_completion"
+def _streamed(completion: CompletionRequest) -> str:
+    return "chat.completion.chunk" if completion.chat else "text_completion"
 
 
 def _object(
-    ask: Ask, name: str, created: int, kind: str, choices: list[dict[str, Any]]
+    completion: CompletionRequest, name: str, created: int, kind: str, choices: list[dict[str, Any]]
 ) -> dict[str, Any]:
     return {
         "id": name,
         "object": kind,
         "created": created,
-        "model": ask.model,
+        "model": completion.model,
         "choices": choices,
     }
 

@@ -6,6 +6,7 @@ from typing import Literal, final
 from isocline.emulator.faults import Faults
 from isocline.errors import UsageError
 from isocline.model.curves import Curve
+from isocline.model.endpoint import port_problem, shown
 from isocline.model.traffic import DeterministicSizes, Sizes
 
 
@@ -15,7 +16,8 @@ class Settings:
     """One server.
 
     A request of p prompt and o output tokens is work of `prefill` p + `decode` o if the curve is in
-    tokens/s, and of 1 if it is in jobs/s, times a size drawn from `sizes`, which have mean 1.
+    tokens/s, and of 1 if it is in jobs/s, times a size drawn from `sizes`, which have mean 1. Of p
+    those tokens count that are not in the prefix cache when the request arrives.
 
     Raises:
         UsageError: A number makes no sense.
@@ -30,6 +32,8 @@ class Settings:
     output_tokens: int = 16  # of a request that does not say
     max_model_len: int = 131_072  # prompt and output tokens of a request, at most
     max_num_seqs: int | None = None  # requests that run at a time; others wait
+    cache_tokens: int | None = None  # of prompts, which the prefix cache holds; None: it has none
+    block_size: int = 16  # tokens that the cache keeps or drops together
     orca: Literal["text", "json", "off"] = "off"  # form of the load report if none is asked for
     orca_counts: Literal["waiting", "all"] = "waiting"  # jobs it tells of, see `emulator.orca`
     seed: int = 0
@@ -41,7 +45,12 @@ class Settings:
         return self.models or (DEFAULT_MODEL,)
 
     def __post_init__(self) -> None:
-        for name in ("output_tokens", "max_model_len", "max_num_seqs"):
+        if self.cache_tokens is not None and (self.unit == "jobs" or self.prefill == 0.0):
+            raise UsageError(
+                "a prefix cache saves prefill, and a prompt is no work here; "
+                "give --prefill above 0, and a curve in tokens/s"
+            )
+        for name in ("output_tokens", "max_model_len", "max_num_seqs", "block_size"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise UsageError(f"{name} is {value}; give a whole number above 0")
@@ -65,9 +74,9 @@ def parse_address(text: str) -> tuple[str, int]:
     """
     host, _, port = text.rpartition(":")
     host = host.removeprefix("[").removesuffix("]") or "127.0.0.1"
-    if not (port.isascii() and port.isdigit() and int(port) < 2**16) or text.startswith(":"):
-        raise UsageError(
-            f"{text!r} is not an address to listen on; give HOST:PORT with a port below 65536, as "
-            "127.0.0.1:9001"
-        )
+    problem = port_problem(f":{port}")
+    if not (port.isascii() and port.isdigit()) or text.startswith(":"):
+        problem = "it is not an address to listen on"
+    if problem:
+        raise UsageError(f"{shown(text)}: {problem}; give HOST:PORT, such as 127.0.0.1:9001")
     return host, int(port)

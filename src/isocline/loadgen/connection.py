@@ -1,14 +1,42 @@
 """Client connection: one request at a time, kept open between them."""
 
 import asyncio
+import socket
+import ssl
 from collections.abc import Callable
 from typing import Protocol, cast, final
 
 import httptools
 
-from isocline.loadgen.flight import Flight
-
 _REQUEST_TIMEOUT = 408
+
+
+class InFlight(Protocol):
+    """A request in flight, and the receiver of its answer. Times are s of the run's clock."""
+
+    data: bytes  # what is to be sent
+    over: bool  # completed or failed
+    wire: object | None  # the connection that carries it
+
+    def sent(self, now: float) -> None:
+        """Its bytes are on their way, for the first time or once more."""
+        ...
+
+    def received(self, body: bytes, now: float) -> None:
+        """A piece of the body of an answer."""
+        ...
+
+    def explained(self, body: bytes) -> None:
+        """A piece of the body of an answer with a status that is no success."""
+        ...
+
+    def completed(self, status: int, now: float) -> None:
+        """The answer is there, whole."""
+        ...
+
+    def failed(self, kind: str) -> None:
+        """There will be no answer, or it is an error."""
+        ...
 
 
 class Owner(Protocol):
@@ -22,7 +50,7 @@ class Owner(Protocol):
         """It is closed."""
         ...
 
-    def stale(self, flight: Flight) -> None:
+    def stale(self, flight: InFlight) -> None:
         """A kept connection was closed before its server answered a byte of this request.
 
         It had most likely been closed before the request arrived, while it was idle; no server
@@ -40,14 +68,15 @@ class Connection(asyncio.Protocol):
         self._clock = now
         self._transport: asyncio.Transport | None = None
         self._parser = httptools.HttpResponseParser(self)
-        self._flight: Flight | None = None
+        self._flight: InFlight | None = None
         self._kept = False  # whether it has carried a request before
         self._silent = True  # whether nothing has come since the request was sent
         self._framed = False  # whether the head gives the length of the body
         self._header_read = False
         self._now = 0.0
+        self.retry_after = b""  # of the answer that is read, or was read last
 
-    def carry(self, flight: Flight) -> None:
+    def carry(self, flight: InFlight) -> None:
         """Send a request."""
         assert self._transport is not None
         self._flight = flight
@@ -98,18 +127,26 @@ class Connection(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         self._framed = self._header_read = False
+        self.retry_after = b""
 
-    def on_header(self, name: bytes, value: bytes) -> None:  # noqa: ARG002
-        if name.lower() in {b"content-length", b"transfer-encoding"}:
+    def on_header(self, name: bytes, value: bytes) -> None:
+        name = name.lower()
+        if name in {b"content-length", b"transfer-encoding"}:
             self._framed = True
+        elif name == b"retry-after":
+            self.retry_after = value
 
     def on_headers_complete(self) -> None:
         self._header_read = True
 
     def on_body(self, body: bytes) -> None:
         # An error has no tokens, and one that stands for an idle connection is none of the request.
-        if self._flight is not None and self._parser.get_status_code() < 300:
+        if self._flight is None:
+            return
+        if self._parser.get_status_code() < 300:
             self._flight.received(body, self._now)
+        else:
+            self._flight.explained(body)
 
     def on_message_complete(self) -> None:
         status = self._parser.get_status_code()
@@ -137,3 +174,12 @@ class Connection(asyncio.Protocol):
         Its request may be repeated (RFC 9110, Section 15.5.9).
         """
         return status == _REQUEST_TIMEOUT and self._kept and not self._parser.should_keep_alive()
+
+
+def failure_of(error: Exception) -> str:
+    """Cause of a failed connection, in words that a user can search for."""
+    if isinstance(error, ConnectionRefusedError):
+        return "refused"
+    if isinstance(error, ssl.SSLError):
+        return "no TLS"
+    return "unknown host" if isinstance(error, socket.gaierror) else "no connection"

@@ -3,8 +3,6 @@
 import asyncio
 import contextlib
 import signal
-import socket
-import ssl
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -13,8 +11,9 @@ from typing import final
 import uvloop
 
 from isocline.event_loop.clock import SYSTEM_CLOCK, Clock
-from isocline.loadgen.connection import Connection
+from isocline.loadgen.connection import Connection, InFlight, failure_of
 from isocline.loadgen.flight import Flight
+from isocline.loadgen.prompts import Prompts
 from isocline.loadgen.schedule import Schedule
 from isocline.loadgen.settings import LoadSettings
 from isocline.loadgen.tally import Tally
@@ -32,9 +31,8 @@ class Drive:
         self._settings = settings
         self._target = Target(settings)
         self._times: list[float] = schedule.times.tolist()
-        self._sizes = list(
-            zip(schedule.prompt_tokens.tolist(), schedule.output_tokens.tolist(), strict=True)
-        )
+        self._prompts = Prompts(schedule)
+        self._output_tokens: list[int] = schedule.output_tokens.tolist()
         self._tally = Tally()
         self._next = 0
         self._start = 0.0
@@ -84,7 +82,7 @@ class Drive:
         if self._waiting:
             self._connect()
 
-    def stale(self, flight: Flight) -> None:
+    def stale(self, flight: InFlight) -> None:
         self._open -= 1
         self._tally.reconnections += 1
         self._connect(flight)
@@ -115,7 +113,7 @@ class Drive:
         tally = self._tally if time_due >= self._settings.warmup else None
         if tally is not None:
             tally.due += 1
-        data = self._target.request(*self._sizes[number])
+        data = self._target.request(self._prompts.text(number), self._output_tokens[number])
         flight = Flight(self._start + time_due, data, self._target.streams, tally)
         self._flying.append(flight)
         if self._idle:
@@ -131,7 +129,7 @@ class Drive:
             connection.carry(flight)
         return flight is not None
 
-    def _connect(self, flight: Flight | None = None) -> None:
+    def _connect(self, flight: InFlight | None = None) -> None:
         """Open a connection for this request, or for the one that has waited longest."""
         self._open += 1
         self._tally.connections = max(self._tally.connections, self._open)
@@ -139,7 +137,7 @@ class Drive:
         self._making.add(task)
         task.add_done_callback(self._making.discard)
 
-    async def _connected(self, flight: Flight | None) -> None:
+    async def _connected(self, flight: InFlight | None) -> None:
         target = self._target
         try:
             async with asyncio.timeout(self._settings.timeout):
@@ -148,7 +146,7 @@ class Drive:
                 )
         except (OSError, TimeoutError) as error:
             self._open -= 1
-            self._fail(flight or self._longest_waiting(), _kind(error))
+            self._fail(flight or self._longest_waiting(), failure_of(error))
             return
         if flight is None or flight.over:
             self.free(connection)
@@ -162,7 +160,7 @@ class Drive:
                 return flight
         return None
 
-    def _fail(self, flight: Flight | None, kind: str) -> None:
+    def _fail(self, flight: InFlight | None, kind: str) -> None:
         """A connection could not be made, which was for this request."""
         if flight is not None and not flight.over:
             flight.failed(kind)
@@ -187,15 +185,6 @@ class Drive:
             self._flying.popleft()
         if not self._flying:
             self._over.set()
-
-
-def _kind(error: Exception) -> str:
-    """Cause of a failed connection, in words that a user can search for."""
-    if isinstance(error, ConnectionRefusedError):
-        return "refused"
-    if isinstance(error, ssl.SSLError):
-        return "no TLS"
-    return "unknown host" if isinstance(error, socket.gaierror) else "no connection"
 
 
 def drive(settings: LoadSettings, schedule: Schedule, start: Callable[[], float]) -> Tally:

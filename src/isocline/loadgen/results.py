@@ -3,14 +3,12 @@
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self, final
 
+from isocline.histogram import known_shares
 from isocline.loadgen.tally import Tally, Times
 from isocline.record import Record, data_frame
 
 if TYPE_CHECKING:
     import pandas as pd
-
-# From the median to one in 10^5, evenly on the scale of nines on which tails are drawn.
-_LEVELS = (0.0, 0.1, 0.2, 0.3, 0.4, *(1.0 - 0.5 * 10.0 ** (-k / 8.0) for k in range(39)))
 
 
 @final
@@ -31,8 +29,6 @@ class Distribution:
     @classmethod
     def of(cls, times: Times) -> Self:
         """Counts and distributions, as in the JSON document."""
-        # A level says something while one in 1 / (1 - level) was seen.
-        levels = [q for q in _LEVELS if times.count * (1.0 - q) >= 1.0]
         return cls(
             count=times.count,
             mean=times.mean,
@@ -42,7 +38,7 @@ class Distribution:
             p99=times.quantile(0.99),
             p999=times.quantile(0.999),
             max=times.max if times.count else float("nan"),
-            curve=tuple((q, times.quantile(q)) for q in levels),
+            curve=tuple((q, times.quantile(q)) for q in known_shares(times.count)),
         )
 
     def to_dict(self) -> dict[str, float]:
@@ -56,6 +52,7 @@ class LoadResult(Record):
     """Requests that were due after the warm-up; latencies are from when they were due."""
 
     picture: ClassVar[str] = "plots.load:load_plot"
+    words: ClassVar[str] = "tables.load:load_report"
     url: str
     source: str  # of the arrivals, in words
     rate: float  # requests/s that were due, warm-up included

@@ -1,5 +1,6 @@
 """Run of load, in this process or in several."""
 
+from isocline.cores import require_processes
 from isocline.errors import UsageError
 from isocline.event_loop.clock import SYSTEM_CLOCK
 from isocline.loadgen.drive import drive
@@ -19,13 +20,15 @@ def run_load(settings: LoadSettings, schedule: Schedule, workers: int = 1) -> Lo
 
     Raises:
         ProcessError: One of several workers ended before its time.
-        UsageError: No requests to measure, or fewer connections than workers.
+        UsageError: No requests to measure, fewer connections than workers, or more workers than
+            this machine has a use for.
     """
     if not 1 <= workers <= settings.connections:
         raise UsageError(
             f"workers is {workers}; give at least 1, and no more than connections, "
             f"{settings.connections}"
         )
+    require_processes("workers", workers)
     if not (schedule.times >= settings.warmup).any():
         raise UsageError(
             f"no request is due after the warm-up of {settings.warmup:g} s; give a longer duration"

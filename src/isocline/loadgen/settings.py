@@ -7,6 +7,7 @@ from typing import final
 from urllib.parse import urlsplit
 
 from isocline.errors import UsageError
+from isocline.model.endpoint import port_problem, shown
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # a field name (RFC 9110, Section 5.6.2)
 _LONGEST = 3600.0  # s; what the histograms reach
@@ -37,7 +38,8 @@ class LoadSettings:
         try:
             _ = parts.port
         except ValueError:
-            raise UsageError(f"{self.url!r}: its port is not a number below 65536") from None
+            problem = port_problem(self.url) or "its port is no number"
+            raise UsageError(f"{shown(self.url)}: {problem}; give http://HOST:PORT") from None
         if re.search(r"[\x00-\x20\x7f-\U0010ffff]", self.url):
             raise UsageError(f"{self.url!r}: write spaces and letters beyond ASCII as %20 and such")
         for line in self.headers:

@@ -2,6 +2,7 @@
 
 import json
 import ssl
+from collections.abc import Mapping
 from typing import Literal, final
 from urllib.parse import urlsplit
 
@@ -9,7 +10,6 @@ from isocline.loadgen.settings import LoadSettings
 
 Kind = Literal["chat", "completion", "get"]
 _CHAT, _COMPLETION = "/chat/completions", "/completions"
-_TOKEN = "word"  # four characters are about one: OpenAI's rule of thumb
 
 
 @final
@@ -19,7 +19,9 @@ class Target:
     A path that ends in /chat/completions or /completions gets OpenAI requests, any other a GET.
     """
 
-    def __init__(self, settings: LoadSettings) -> None:
+    def __init__(self, settings: LoadSettings, fields: Mapping[str, object] | None = None) -> None:
+        """`fields` are more of each body of an OpenAI request."""
+        self._fields = fields or {}
         parts = urlsplit(settings.url)
         assert parts.hostname is not None  # by LoadSettings
         self.host = parts.hostname
@@ -40,24 +42,22 @@ class Target:
         self._head = "\r\n".join(lines).encode("latin-1", "replace")
         self._model = settings.model
         self.streams = settings.streams and self.kind != "get"
-        self._last: tuple[tuple[int, int], bytes] | None = None
 
-    def request(self, prompt_tokens: int, output_tokens: int) -> bytes:
+    def request(self, prompt: str, output_tokens: int) -> bytes:
         """The bytes of one request."""
-        size = (prompt_tokens, output_tokens)
-        if self._last is None or self._last[0] != size:
-            self._last = size, self._made(*size)
-        return self._last[1]
-
-    def _made(self, prompt_tokens: int, output_tokens: int) -> bytes:
         if self.kind == "get":
             return self._head + b"\r\n\r\n"
-        prompt = _TOKEN * prompt_tokens
         asked = (
             {"messages": [{"role": "user", "content": prompt}]}
             if self.kind == "chat"
             else {"prompt": prompt}
         )
-        data = {"model": self._model, "max_tokens": output_tokens, "stream": self.streams, **asked}
+        data: dict[str, object] = {
+            "model": self._model,
+            "max_tokens": output_tokens,
+            "stream": self.streams,
+            **asked,
+            **self._fields,
+        }
         body = json.dumps(data).encode()
         return b"%s\r\ncontent-length: %d\r\n\r\n%s" % (self._head, len(body), body)

@@ -1,9 +1,10 @@
-"""Parameters of a request to OpenAI's API, as far as an emulation uses them."""
+"""Completion request of OpenAI's API, as far as an emulation uses it."""
 
 import json
 from dataclasses import dataclass
 from typing import Any, final
 
+from isocline.arguments import whole_number
 from isocline.emulator.settings import Settings
 
 
@@ -22,18 +23,20 @@ class ApiError(Exception):
 
 @final
 @dataclass(frozen=True, slots=True)
-class Ask:
-    """One completion."""
+class CompletionRequest:
+    """Parameters of one completion."""
 
     chat: bool
     model: str
+    prompt: Any  # text, messages, or tokens
     prompt_tokens: int
     output_tokens: int
     stream: bool
     usage_at_end: bool  # in a stream (stream_options.include_usage)
+    cached_tokens: int | None = None  # of the prompt; None: the server has no cache
 
 
-def read_ask(body: bytes, chat: bool, settings: Settings) -> Ask:
+def read_completion(body: bytes, chat: bool, settings: Settings) -> CompletionRequest:
     """Read the body of /v1/chat/completions or /v1/completions.
 
     Raises:
@@ -41,7 +44,7 @@ def read_ask(body: bytes, chat: bool, settings: Settings) -> Ask:
             tokens than the model has (400), or for another model (404).
     """
     try:
-        data = json.loads(body)
+        data = json.loads(body, parse_int=whole_number)
     except ValueError as error:
         raise ApiError(400, f"the body is not JSON: {error}") from None
     if not isinstance(data, dict):
@@ -59,7 +62,15 @@ def read_ask(body: bytes, chat: bool, settings: Settings) -> Ask:
     stream = _flag(data, "stream")
     options = data.get("stream_options") or {}
     usage = isinstance(options, dict) and options.get("include_usage") is True
-    return Ask(chat, _model(data, settings.models), prompt, output, stream, stream and usage)
+    return CompletionRequest(
+        chat,
+        _model(data, settings.models),
+        data["messages" if chat else "prompt"],
+        prompt,
+        output,
+        stream,
+        stream and usage,
+    )
 
 
 def _model(data: dict[str, Any], served: tuple[str, ...]) -> str:
