@@ -11,7 +11,14 @@ from isocline.flow import LevelFlowProblem, Prices, certify, solve
 from isocline.flow.curve_levels import part_at
 from isocline.flow.levels import inflows, levels
 from isocline.flow.sink_levels import states_at, step_workloads
-from isocline.model.curves import Curve, HyperbolicCurve, PoolCurve, ServersCurve
+from isocline.model.curves import (
+    Curve,
+    HyperbolicCurve,
+    KneeCurve,
+    PoolCurve,
+    ServersCurve,
+    TableCurve,
+)
 from tests.flow.worlds import CONSERVATION, PLAIN, SLOPE_GAP, curve, random_graph
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -38,6 +45,43 @@ def test_workload_rate_and_level_of_a_sink_are_those_of_its_curve(seed: int, sha
     assert level**2 == pytest.approx(marginal, rel=1e-7)
     rates = np.array([float(one.rate(at)) for one, at in zip(some, n, strict=True)])
     assert rate == pytest.approx(rates, rel=1e-9)
+
+
+@pytest.mark.parametrize("sharpness", [30.0, 1e3, 1e6, 1e12])
+def test_a_sharp_knee_in_parts_serves_as_its_curve(sharpness: float) -> None:
+    one, n = KneeCurve(20.0, 8.0, sharpness), 8.0 * np.geomspace(1e-12, 1e6, 60)
+    parts = Prices.of_curves_in_parts([one] * n.size).parts
+    level, rate, _ = states_at(parts, n)
+    np.testing.assert_allclose(rate, one.rate(n), rtol=1e-12)
+    assert np.all(np.diff(level) <= 0.0)
+    # However full, it has a level, at which it holds those jobs.
+    for b in np.flatnonzero(n > 8.0).tolist():
+        assert part_at(parts, b, level[b])[0] == pytest.approx(n[b], rel=1e-6)
+
+
+@pytest.mark.parametrize("sharpness", [1e3, 1e6, 1e12])
+@pytest.mark.parametrize("load", [0.1, 0.9, 1.0 - 1e-9])
+def test_pools_and_latencies_of_sharp_knees_are_certified(sharpness: float, load: float) -> None:
+    knee = KneeCurve(20.0, 8.0, sharpness)
+    some = [knee, PoolCurve((knee, knee)), PoolCurve((knee, HyperbolicCurve(10.0, 5.0)))]
+    graph = random_graph(np.random.default_rng(0), 2, 3, 1.0)
+    supply = load * 90.0 * np.array([0.3, 0.7])
+    for prices in (Prices.of_curves(some), Prices.of_latencies(some)):
+        solve(LevelFlowProblem(graph, supply, prices))  # raises without its certificate
+
+
+def test_a_table_of_very_unlike_slopes_has_one_workload_at_each_level() -> None:
+    """Its last slope is 1e-11 of its first."""
+    one = TableCurve(((1e-4, 100.0), (1.0, 101.0), (1e4, 102.0), (2e4, 102.1)))
+    jobs = np.concatenate([np.geomspace(1e-5, 1.9e4, 50), [1e5, 1e7]])
+    parts = Prices.of_curves_in_parts([one] * jobs.size).parts
+    level, rate, _ = states_at(parts, jobs)
+    np.testing.assert_allclose(rate, one.rate(jobs), rtol=1e-12)
+    held = [part_at(parts, b, level[b])[0] for b in range(jobs.size)]
+    np.testing.assert_allclose(held, jobs, rtol=1e-6)
+    prices = Prices.of_latencies([one])
+    inflow = np.array([101.5])
+    np.testing.assert_allclose(inflows(prices, levels(prices, inflow)), inflow, rtol=1e-9)
 
 
 @pytest.mark.parametrize("kind", PLAIN)

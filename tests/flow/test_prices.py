@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from isocline.errors import UsageError
 from isocline.flow import LevelFlowProblem, Prices, certificate
 from isocline.flow.levels import TILT, inflows, levels
-from isocline.model.curves import HyperbolicCurve, ServersCurve
+from isocline.model.curves import Curve, HyperbolicCurve, PoolCurve, ServersCurve
 from isocline.model.graph import CompatibilityGraph
 from tests.flow.worlds import PLAIN, curve, solved
 
@@ -123,3 +123,23 @@ def test_wrong_shapes_are_refused_with_both_shapes() -> None:
         LevelFlowProblem(graph, np.ones(3), Prices.linear([1.0, 1.0]))
     with pytest.raises(UsageError, match="1 sinks; the graph has 2"):
         LevelFlowProblem(graph, np.ones(2), Prices.linear([1.0]))
+
+
+@pytest.mark.parametrize("kind", [*PLAIN, "pool"])
+@settings(max_examples=20, deadline=None, derandomize=True)
+@given(seed=SEEDS, share=st.floats(0.05, 0.95), factor=st.floats(0.01, 100.0))
+def test_enlarged_prices_are_those_of_enlarged_curves(
+    kind: str, seed: int, share: float, factor: float
+) -> None:
+    rng = np.random.default_rng(seed)
+    several: list[Curve] = [curve(rng, kind) for _ in range(2)]
+    if kind == "pool":
+        several = [PoolCurve((one, curve(rng, "knee"))) for one in several]
+    factors = np.array([factor, 1.0])
+    ours = Prices.of_curves(several).enlarged(factors)
+    theirs = Prices.of_curves(
+        [one.enlarged(float(f)) for one, f in zip(several, factors, strict=True)]
+    )
+    assert ours.capacity == pytest.approx(theirs.capacity, rel=1e-12)
+    inflow = share * ours.capacity
+    assert levels(ours, inflow) == pytest.approx(levels(theirs, inflow), rel=1e-9)

@@ -5,7 +5,7 @@ import time
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
@@ -29,6 +29,9 @@ def drawn(curve: Curve, completions: float, seed: int) -> tuple[FloatArray, Floa
     return np.random.default_rng(seed).poisson(mean).astype(float), seconds
 
 
+# Completions in no time to speak of, before and after a workload that was held.
+@example([(25, 1e-306), (25, 1.0)], 1.0)
+@example([(25, 1.0), (25, 2e-313)], 1.0)
 @settings(max_examples=40, deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, 300), st.floats(0.0, 50.0)), min_size=1, max_size=90),

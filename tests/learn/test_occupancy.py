@@ -7,7 +7,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from isocline.learn.occupancy import age, counted, discount, enlarged, finish, occupancy, spend
+from isocline.learn.occupancy import (
+    age,
+    assume,
+    counted,
+    discount,
+    enlarged,
+    finish,
+    occupancy,
+    seen,
+    spend,
+)
 
 STEPS = st.lists(
     st.tuples(st.floats(0.0, 3.0), st.integers(0, 3), st.booleans()), min_size=1, max_size=30
@@ -106,3 +116,32 @@ def test_age_without_end_overflows_nothing() -> None:
     assert done.sum() == pytest.approx(1.0)  # 1/2 + 1/4 + ...
     assert seconds.sum() == pytest.approx(1.0)
     assert counted(seen, 1, 399.0)[0].sum() == 0.0
+
+
+@pytest.mark.parametrize("half_life", [math.inf, 2.0])
+def test_what_stands_for_a_given_curve_is_forgotten_like_the_rest_and_never_seen(
+    half_life: float,
+) -> None:
+    """The same history with and without it: what was seen is equal, and both fade alike."""
+    with_it, without = occupancy(1, 4, half_life), occupancy(1, 4, half_life)
+    assume(with_it, 0, np.array([1, 3]), np.array([25.0, 25.0]), np.array([5.0, 2.0]))
+    total = 25.0
+    for one in (with_it, without):
+        spend(one, 0, 2, 200.0)  # the weight exceeds what is kept without a division
+        finish(one, 0, 2)
+        age(one, 2.0**60)
+        spend(one, 0, 2, 201.0)
+        finish(one, 0, 2)
+    total *= 2.0**-60 * (1.0 if half_life == math.inf else 2.0**-100.5)
+    done, _ = counted(with_it, 0, 201.0)
+    assert done[3] == pytest.approx(total, rel=1e-9)
+    for found, expected in zip(seen(with_it, 0, 201.0), seen(without, 0, 201.0), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-30)
+    assert seen(with_it, 0, 201.0)[0][3] == 0.0
+    wider = enlarged(with_it, 8)
+    discount(wider, 0, 0.5, 0.25)
+    kept, time = counted(wider, 0, 201.0)
+    assert kept.sum() == pytest.approx(0.5)
+    found, spent = seen(wider, 0, 201.0)
+    assert found[2] == pytest.approx(kept[2])
+    assert spent[3] == pytest.approx(0.0, abs=1e-12 * time.sum())

@@ -199,7 +199,7 @@ def test_groups_are_not_listed_where_they_are_too_many() -> None:
 
 BAD: dict[str, tuple[Callable[[], object], str]] = {
     "no servers": (lambda: cluster(servers=(), rack=[]), "there is no server"),
-    "racks missing": (lambda: cluster(rack=[0]), "1 rack numbers for 3 servers"),
+    "racks missing": (lambda: cluster(rack=[0]), "1 rack number for 3 servers"),
     "rack unknown": (lambda: cluster(rack=[0, 0, 2]), "server 'c' stands in rack 2; there are 2"),
     "rack rate": (
         lambda: cluster(rack=[0, 0, 0], racks=("r",), rates=Rates(1.0, 0.5, 0.8)),
@@ -208,7 +208,7 @@ BAD: dict[str, tuple[Callable[[], object], str]] = {
     "graph": (lambda: cluster(servers=("a", "b"), rack=[0, 0]), "tasks are for 3 servers"),
     "replicas": (lambda: cluster(tasks=SampledTasks(4, 1.0)), "4 replicas need as many servers"),
     "racks": (lambda: Cluster.numbered(3, RATES, explicit(1, 1), racks=4), "4 racks for 3 servers"),
-    "rates missing": (lambda: explicit(1.0), "1 rates for 2 types"),
+    "rates missing": (lambda: explicit(1.0), "1 rate for 2 types"),
     "rate of zero": (lambda: explicit(1.0, 0.0), r"tasks\[1\]: rate is 0; give a finite number"),
     "sampled rate": (lambda: SampledTasks(3, float("nan")), "rate is nan"),
     "local rate": (lambda: Rates(float("inf"), 0.5), "local rate is inf"),
@@ -224,7 +224,7 @@ BAD: dict[str, tuple[Callable[[], object], str]] = {
     ),
     "rows without rates": (
         lambda: ExplicitTasks.from_rows(4, np.array([[1, 2]], np.int32), np.ones(2)),
-        "2 rates for 1 types",
+        "2 rates for 1 type",
     ),
     "no type": (
         lambda: ExplicitTasks.from_rows(4, np.zeros((0, 2), np.int32), np.ones(0)),

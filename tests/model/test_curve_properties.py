@@ -1,8 +1,10 @@
 """Assumption 1 of the GMSR paper, and the four functions' agreement, for every curve in ALL."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import isocline
@@ -64,6 +66,8 @@ def test_every_curve_is_tested() -> None:
     assert CURVES.keys() == ALL.keys()
 
 
+# Far beyond its scale an exponential curve's marginal rate is less than the smallest double.
+@example(PoolCurve((ExponentialCurve(4.0, 1.0),)))
 @given(any_curve)
 def test_an_empty_backend_serves_nothing_and_a_full_one_less_than_its_supremum(
     curve: Curve,
@@ -72,6 +76,17 @@ def test_an_empty_backend_serves_nothing_and_a_full_one_less_than_its_supremum(
     far = np.array([10.0, 1e3, 1e6, 1e12]) * end(curve)
     assert np.all(curve.rate(far) <= curve.supremum * (1 + ROUNDING))
     assert float(curve.rate(far[-1])) == pytest.approx(curve.supremum, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    "curve", [ExponentialCurve(4.0, 0.1), KneeCurve(8.0, 0.1, 8.0), ExponentialCurve(1e5, 1e-3)]
+)
+def test_the_least_marginal_rates_have_workloads(curve: Curve) -> None:
+    marginal = np.array([5e-324, 2e-308, 1e-300, 1e-200])
+    found = curve.workload_at(marginal)
+    assert np.all(np.isfinite(found))
+    assert np.all(np.diff(found) < 0.0)
+    assert curve.marginal(found[2:]) == pytest.approx(marginal[2:], rel=1e-9)
 
 
 @given(any_curve)
@@ -148,6 +163,57 @@ def test_a_table_runs_through_what_it_keeps_and_above_what_it_drops(
     assert curve.supremum == max(rate for _, rate in measured)
     for n, rate in curve.dropped:
         assert float(curve.rate(n)) >= rate * (1 - 1e-9)
+
+
+@pytest.mark.parametrize(
+    "measured",
+    [
+        ((1, 1), (2, 2), (4, 4), (8, 8)),
+        ((1, 0.995), (2, 1.99), (4, 4.0), (8, 7.99)),
+        ((1, 1), (8, 8)),
+        ((2, 2), (4, 4), (8, 8), (16, 9), (32, 8)),
+        ((1, 2), (4, 5), (5, 5.5), (6, 6), (8, 7)),  # a line that does not begin at 0
+    ],
+)
+def test_a_table_of_points_on_a_line_keeps_near_them(
+    measured: tuple[tuple[float, float], ...],
+) -> None:
+    curve = TableCurve(measured)
+    peak = curve.kept[-1][0]
+    for n, rate in measured:
+        if n <= peak:
+            assert rate * (1 - 1e-12) <= float(curve.rate(n)) <= rate * 1.021
+
+
+def between(curve: TableCurve) -> np.ndarray:
+    """Workloads of the pieces of the hull that have points between their corners."""
+    corners = [0.0, *(n for n, _ in curve.kept)]
+    parts = [
+        np.linspace(left, right, 60)[1:]
+        for left, right in pairwise(corners)
+        if any(left < n < right for n, _ in curve.dropped)
+    ]
+    return np.concatenate(parts) if parts else np.zeros(0)
+
+
+@given(points)
+def test_a_table_is_within_a_hundredth_of_the_hull_where_that_was_measured(
+    measured: tuple[tuple[float, float], ...],
+) -> None:
+    curve = TableCurve(measured)
+    n = between(curve)
+    hull = np.interp(n, *np.array(((0.0, 0.0), *curve.kept)).T)
+    found = curve.rate(n)
+    assert np.all(found >= hull * (1 - 1e-12))
+    assert np.all(found <= hull * 1.01 * (1 + 1e-12))
+
+
+def test_a_table_of_a_smooth_curve_is_the_curve() -> None:
+    n = 2.0 ** np.arange(9)
+    for truth in (HyperbolicCurve(10.0, 8.0), ExponentialCurve(10.0, 10.0)):
+        measured = TableCurve(tuple(zip(n.tolist(), truth.rate(n).tolist(), strict=True)))
+        at = np.linspace(1.0, 128.0, 300)
+        np.testing.assert_allclose(measured.rate(at), truth.rate(at), rtol=0.016)
 
 
 def test_a_table_says_which_points_it_dropped() -> None:

@@ -43,9 +43,7 @@ def test_a_system_can_be_sped_up_and_connected_further() -> None:
 
 def test_a_graph_of_another_size_is_refused() -> None:
     graph = CompatibilityGraph.from_neighbours(3, [[0]])
-    with pytest.raises(
-        GraphError, match="joins 1 frontends and 3 backends; the system has 1 and 2"
-    ):
+    with pytest.raises(GraphError, match="joins 1 frontend and 3 backends; the system has 1 and 2"):
         RoutingSystem(small().frontends, small().backends, graph)
 
 

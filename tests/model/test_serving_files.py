@@ -43,7 +43,8 @@ def test_what_is_written_is_kept_and_what_is_not_has_a_stand_in(tmp_path: Path) 
     assert [backend.name for backend in served.system.backends] == ["a", "b"]
     assert served.system.backends[1].curve == HyperbolicCurve(9.0, 3.0)
     assert served.system.graph.neighbours(1).tolist() == [0, 1]
-    assert (served.knows_curves, served.knows_rates) == (False, False)
+    assert not served.knows_curves
+    assert served.unplanned == "backend 'a' has no curve; give each backend one"
     assert served.serve.ejection == EjectionRule(failures=3, floor=0.5)
     assert served.serve.admin is None
     assert served.entries.backends[0].report == "vllm"

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from isocline.errors import TraceError, UsageError
 from isocline.model.cluster import BlockTrace, Cluster, Rates, SampledTasks
+from isocline.model.cluster.service import read_durations
 from isocline.model.cluster.swim import BLOCK_BYTES, read_swim
-from isocline.model.traffic.durations import read_durations
 
 REAL = Path(__file__).parents[3] / "shared" / "data" / "swim_fb2010_paths.tsv"
 SWIM = (

@@ -15,9 +15,10 @@ from pydantic import TypeAdapter
 from isocline.errors import SystemFileError
 from isocline.model import curves, traffic
 from isocline.model.systemfile import load, notes
+from isocline.model.systemfile.curve_schema import AnyCurve
 from isocline.model.systemfile.near_data.schema import AnyService
 from isocline.model.systemfile.problems import EXAMPLES, TYPES
-from isocline.model.systemfile.schema import AnyArrivals, AnyCurve, AnyPatience, AnySizes
+from isocline.model.systemfile.schema import AnyArrivals, AnyPatience, AnySizes
 from isocline.model.traffic import Patience, sizes
 
 HERE = Path(__file__).parent
@@ -138,7 +139,8 @@ def test_what_was_cut_from_a_table_and_unused_backends_are_said(tmp_path: Path) 
     text = GOOD.replace(H100, TABLE).replace("[h100, l4]", "[h100]").replace('["l*"]', "[h100]")
     cut, unused = notes(load(write(tmp_path, text)))
     assert cut == (
-        "backend 'h100': point [2, 3] dropped, for the curve runs above to stay concave; "
+        "backend 'h100': point [2, 3] dropped, for the curve runs above to stay concave: "
+        "at N = 2, where it is 3.011 in place of 3, 0.37 % more; "
         "point [5, 4] cut, for the rate no longer grows past N = 4"
     )
     assert unused == "backend 'l4': no frontend may use it"
@@ -164,6 +166,20 @@ def test_what_was_cut_from_a_table_and_unused_backends_are_said(tmp_path: Path) 
         ),
         ("[[1, 2], [2, 3], [4, 3.05]]", []),
         ("[[0.5, 1], [2, 3], [4, 2]]", ["point [4, 2] cut"]),
+        (
+            "[[1, 0], [2, 1.5], [4, 4], [8, 8], [16, 8]]",
+            [
+                "points [1, 0], [2, 1.5], [4, 4] dropped, for the curve runs above to stay "
+                "concave: furthest at N = 1, where it is 1.009 in place of 0; point [16, 8] cut"
+            ],
+        ),
+        (
+            "[[1, 1], [100, 10], [200, 10.2]]",
+            [
+                "nothing was measured between N = 1 and 100, and there the curve runs up to "
+                "150 % above a straight line, to 3.38 at N = 4.87: measure in between"
+            ],
+        ),
     ],
 )
 def test_what_was_not_measured_is_said(tmp_path: Path, points: str, words: list[str]) -> None:
@@ -174,6 +190,22 @@ def test_what_was_not_measured_is_said(tmp_path: Path, points: str, words: list[
         assert len(said) == len(words)
         for note, expected in zip(said, words, strict=True):
             assert note.startswith(f"backend 'h100': {expected}")
+
+
+def test_backends_of_which_the_same_is_said_are_in_one_note(tmp_path: Path) -> None:
+    table = "{type: table, points: [[2, 3], [4, 5], [8, 5.1]]}"
+    pool = f"{{type: pool, members: [{table}, {table}]}}"
+    kinds = [("a", table), ("b", pool), *((f"c{i}", "*f") for i in range(4)), ("idle", "*f")]
+    fast = "x-fast: &f {type: table, points: [[1, 3], [4, 9]]}"
+    backends = "\n".join(f"  - {{name: {name}, curve: {curve}}}" for name, curve in kinds)
+    text = (
+        f"kind: routing\n{fast}\nbackends:\n{backends}\n"
+        "frontends:\n  - {name: all, rate: 1, backends: [a, b, 'c*']}\n"
+    )
+    first, grows, unused = notes(load(write(tmp_path, text)))
+    assert first.startswith("backends 'a', 'b': nothing was measured below N = 2")
+    assert grows.startswith("backends 'c0', 'c1', 'c2', 'c3' and 1 more: the rate still grew")
+    assert unused == "backend 'idle': no frontend may use it"
 
 
 BAD_EDITS = yaml.safe_load((HERE / "bad_system_files.yaml").read_text())
@@ -193,6 +225,15 @@ BAD_FILES = {
     "only a comment": (b"# later\n", ": is empty; describe a system, beginning: kind: routing"),
     "a list": (b"- a\n", ":1: ['a'] is not a mapping; begin with: kind: routing"),
     "a word": (b"hello", ":1: 'hello' is not a mapping; begin with: kind: routing"),
+    "a table": (
+        b"Concurrency, Rate\n1, 2\n",
+        ":1: 'Concurrency, Rate 1, 2' is not a mapping; isocline curves --from FILE... makes "
+        "service curves of a table of measurements; for a system, begin with: kind: routing",
+    ),
+    "a number of thousands of digits": (
+        b"kind: routing\na: " + b"9" * 5000,
+        r":2: a number has 5,000 digits; give at most 300",
+    ),
     "an open bracket": (b"kind: routing\na: [b\n", r":3: is not YAML: .*; correct the line"),
     "two values in a line": (b"a: b: c", r":1: is not YAML: .*; correct the line"),
     "two documents": (b"---\na: 1\n---\nb: 2", r":3: is not YAML: .*; correct the line"),
@@ -239,13 +280,13 @@ def test_the_examples_of_messages_are_of_their_types(noun: str) -> None:
 
 
 def test_every_type_the_model_knows_can_stand_in_a_file() -> None:
-    from isocline.model.systemfile import schema
+    from isocline.model.systemfile import curve_schema, schema
 
     def tags(union: object) -> set[str]:
         records = union.__origin__.__args__  # type: ignore[attr-defined]
         return {tag for r in records for tag in r.model_fields["type"].annotation.__args__}
 
-    assert tags(schema.AnyCurve) == set(TYPES["curve"]) == set(curves.ALL)
+    assert tags(curve_schema.AnyCurve) == set(TYPES["curve"]) == set(curves.ALL)
     assert tags(schema.AnySizes) == set(TYPES["sizes"]) == set(sizes.ALL)
     assert tags(schema.AnyArrivals) == set(TYPES["arrivals"])
 

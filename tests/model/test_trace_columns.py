@@ -105,6 +105,12 @@ def test_times_with_a_type_of_their_own_keep_it(
 
 
 BAD = {
+    "no such key": (
+        Columns.parse("time=when, promt=in"),
+        None,
+        ":1: has no column 'when, promt=in'; 'promt' is no key of trace columns; did you mean "
+        "'prompt'? known: time, prompt, output, work, frontend, model, blocks; there are ",
+    ),
     "no such column": (Columns("whenn"), None, ":1: has no column 'whenn'; did you mean 'when'?"),
     "text for a number": (
         Columns("when", prompt="note"),
@@ -160,7 +166,10 @@ def test_columns_are_written_in_one_word(text: str, columns: Columns) -> None:
         ("time", "'time' names no column; write KEY=NAME"),
         ("time=", "'time=' names no column; write KEY=NAME"),
         ("time=a,time=b", "time is given twice; give each key once"),
-        ("times=a", "'times' is unknown; known: time, prompt, output, work, frontend, model"),
+        (
+            "times=a",
+            "'times' is unknown; did you mean 'time'[?] known: time, prompt, output, work",
+        ),
         ("time=t,work=w,prompt=p", "work stands for prompt and output"),
         ("time=t,frontend=f,model=m", "give one"),
     ],

@@ -17,7 +17,7 @@ LABELS = Mix(("f",), np.zeros(10, np.int32), "frontend")
         ({"mix": LABELS}, "mix has 10 values, and times has 20"),
         ({"work": np.ones(10)}, "work has 10 values, and times has 20"),
         ({"work": np.ones(50)}, "work has 50 values"),
-        ({"prompt_tokens": np.ones(1)}, "prompt_tokens has 1 values"),
+        ({"prompt_tokens": np.ones(1)}, "prompt_tokens has 1 value,"),
         ({"output_tokens": np.ones(21)}, "output_tokens has 21 values"),
     ],
 )

@@ -22,6 +22,12 @@ MOONCAKE = (
 )
 
 
+def test_a_number_of_thousands_of_digits_names_its_row(tmp_path: Path) -> None:
+    text = MOONCAKE.replace("6758", "9" * 5000)
+    with pytest.raises(TraceError, match=r":1: cannot be read: a number has 5,000 digits; give"):
+        read_trace(write(tmp_path, text, "trace.jsonl"))
+
+
 def write(folder: Path, text: str, name: str = "trace") -> Path:
     path = folder / name
     path.write_text(text, encoding="utf-8")

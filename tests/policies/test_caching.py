@@ -6,13 +6,13 @@ from pathlib import Path
 
 PROGRAM = """
 import isocline
-from isocline.simulate.routing.kernels.uniformised import jump
+from isocline.simulate.routing.kernels.uniformised import run_chain
 from isocline.simulate.routing.kernels.tracked_chain import track
 system = isocline.load("examples/n_model.yaml")
 for percentiles in (True, False):
     isocline.simulate(system, policies=["gmsr", "examples.my_policy:least_price"],
                       horizon=2000.0, replications=2, percentiles=percentiles)
-for kernel in (jump, track):
+for kernel in (run_chain, track):
     print(kernel.stats.cache_hits.total(), kernel.stats.cache_misses.total())
 """
 

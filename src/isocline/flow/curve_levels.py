@@ -4,7 +4,7 @@ With v = w/w0, w0 the level of an empty backend, and x = peak/w0^2 the curve's o
 
     hyperbolic   N = x (1/v - 1)             l = peak (1 - v)
     exponential  N = -2 x ln v               l = peak (1 - v^2), up to N = 600 x: see `_DEEP`
-    knee         N = x (v^-r - 1)^(1/p)      l = peak (1 - v^r)^(1/p),   r = 2p/(p+1)
+    knee         N = x (v^-r - 1)^(1/p)      l = peak (1 - v^r)^(1/p),   r = 2p/(p+1), likewise
     table        along the parabolas of the spline
 """
 
@@ -21,11 +21,14 @@ FloatArray = npt.NDArray[np.float64]
 IndexArray = npt.NDArray[np.int64]
 
 # Past the last point of a table one more job adds nothing, and l' = 0 would not tell how many there
-# are. So from this share of l'(0) on, l' is taken to fall like N^-2; rates stay as they are.
+# are. So from this share of the last chord on, which is in the last parabola, l' is taken to fall
+# like N^-2; rates stay as they are. (A share of l'(0) would be among the points of a table whose
+# first and last chords are far apart.)
 _TAIL = 1e-8
 
 # Likewise an exponential curve from so many times its scale on: its price, e^(N / scale), would be
-# beyond all doubles soon, while jobs pile up at a backend that is overloaded for long.
+# beyond all doubles soon, while jobs pile up at a backend that is overloaded for long. And a knee
+# from the same price on, which is at 7.3 times the knee for a sharpness of 300.
 _DEEP = 600.0
 _DEEP_LEVEL = math.exp(-0.5 * _DEEP)
 
@@ -66,6 +69,18 @@ def _table_piece(parts: CurveParts, i: int, value: float, column: int) -> int:
     return int(low)
 
 
+@inner
+def _table_tail(parts: CurveParts, i: int) -> float:
+    """Marginal rate of a table part from which on it is taken to fall like N^-2, 1/s."""
+    return float(_TAIL * parts.knots[parts.first_knot[i + 1] - 2, 2])
+
+
+@inner
+def _deep_knee(x: float, own: float) -> float:
+    """Workload of a knee at `_DEEP_LEVEL`, jobs."""
+    return float(x * math.exp(_DEEP / (own + 1.0)))
+
+
 @compiled
 def part_at(parts: CurveParts, i: int, w: float) -> tuple[float, float, float]:  # noqa: PLR0911
     """Workload and rate of one part at a level, and how fast the workload falls with the level.
@@ -85,6 +100,9 @@ def part_at(parts: CurveParts, i: int, w: float) -> tuple[float, float, float]: 
             return n, peak, n / w
         return -2.0 * x * math.log(v), peak * (1.0 - v * v), 2.0 * x / w
     if kind == KNEE:
+        if v < _DEEP_LEVEL:
+            n = _deep_knee(x, own) * _DEEP_LEVEL / v
+            return n, peak, n / w
         r = 2.0 * own / (own + 1.0)
         log = -r * math.log(v)
         over = math.expm1(log)
@@ -97,7 +115,7 @@ def part_at(parts: CurveParts, i: int, w: float) -> tuple[float, float, float]: 
     rate = right[1] - (m - right[2]) * (m + right[2]) / (2.0 * bend)
     if left[2] - m < m - right[2]:  # from the nearer end, to keep small differences
         rate = left[1] + (left[2] - m) * (left[2] + m) / (2.0 * bend)
-    tail = _TAIL * empty * empty
+    tail = _table_tail(parts, i)
     if m >= tail:
         return left[0] + (left[2] - m) / bend, rate, 2.0 * w / bend
     n = parts.knots[parts.first_knot[i + 1] - 1, 0] * math.sqrt(tail) / w
@@ -121,9 +139,11 @@ def part_level(parts: CurveParts, i: int, n: float) -> float:  # noqa: PLR0911
             return float(empty * _DEEP_LEVEL * _DEEP * x / n)
         return float(empty * math.exp(-0.5 * n / x))
     if kind == KNEE:
+        if n > x and n > _deep_knee(x, own):
+            return float(empty * _DEEP_LEVEL * _deep_knee(x, own) / n)
         return float(empty * (1.0 + (n / x) ** own) ** (-0.5 - 0.5 / own))
     end = parts.knots[parts.first_knot[i + 1] - 1, 0]
-    tail = _TAIL * empty * empty
+    tail = _table_tail(parts, i)
     marginal = 0.0
     if n < end:
         low = _table_piece(parts, i, n, 0)
@@ -149,7 +169,9 @@ def part_rate(parts: CurveParts, i: int, n: float) -> float:
     if kind == EXPONENTIAL:
         return float(-peak * math.expm1(-n / x))
     if kind == KNEE:
-        return float(peak * (1.0 + (n / x) ** -own) ** (-1.0 / own))
+        q = n / x
+        small = min(q, 1.0)  # of q and 1 / q, as one of two powers is beyond all doubles
+        return float(peak * small * (1.0 + (small / max(q, 1.0)) ** own) ** (-1.0 / own))
     if n >= parts.knots[parts.first_knot[i + 1] - 1, 0]:
         return float(peak)
     low = _table_piece(parts, i, n, 0)

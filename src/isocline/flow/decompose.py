@@ -90,6 +90,7 @@ def decompose(
     return work.result(work.solve(np.ones_like(usable)))
 
 
+@final
 class _Work:
     """The state of one decomposition."""
 

@@ -89,6 +89,11 @@ class Prices(NamedTuple):
         """(T,) least upper bounds of the inflows; inf where there is none."""
         return self.row[:, 0]
 
+    @property
+    def empty(self) -> FloatArray:
+        """(T,) levels of empty sinks."""
+        return self.row[:, 1]
+
     @classmethod
     def of_curves(cls, curves: Sequence[Curve]) -> Self:
         """Price 1/l'(N) at l(N) = a: the time one more job costs (GMSR paper, Lemma 3).
@@ -142,6 +147,28 @@ class Prices(NamedTuple):
         row = self.row.copy()
         row[:, 0], row[:, 1] = np.inf, step_empty(parts)
         return self._replace(row=row, parts=parts)
+
+    def enlarged(self, factor: FloatArray) -> Self:
+        """Prices of the curves c l(N / c), c > 0: at one price c times the inflow, and the jobs.
+
+        From prices made by `of_curves`.
+
+        Args:
+            factor: (T,) c of each sink.
+        """
+        row, knots = self.row.copy(), self.knots.copy()
+        row[:, 0] *= factor
+        knots[:, :2] *= np.repeat(factor, np.diff(self.first_knot))[:, None]
+        old = self.parts
+        if old.kind.size:
+            each = np.repeat(factor, np.diff(old.first))
+            part_row, part_knots = old.row.copy(), old.knots.copy()
+            part_row[:, 0] *= each
+            part_knots[:, :2] *= np.repeat(each, np.diff(old.first_knot))[:, None]
+            parts = old._replace(row=part_row, knots=part_knots)
+        else:
+            parts = old
+        return self._replace(row=row, knots=knots, parts=parts)
 
     @classmethod
     def _of_parts(
@@ -204,8 +231,9 @@ class Prices(NamedTuple):
         """Any price p(parameters[b], a) >= 0 that increases strictly in a on [0, capacity[b]).
 
         Args:
-            function: What numba can compile as float64(float64[::1], float64): a plain function
-                or one compiled by `isocline.compilation.compiled`.
+            function: What numba can compile as float64(float64[::1], float64): a plain function,
+                one compiled by `isocline.compilation.compiled`, or a `Callback`, which is compiled
+                once for all prices made of it.
             capacity: (T,) least upper bounds of the inflows; inf is allowed.
             parameters: (T, P) one row for each sink.
 
@@ -233,7 +261,9 @@ class Prices(NamedTuple):
             np.full(capacity.size, CUSTOM, dtype=np.int64),
             row,
             parameters=parameters,
-            function=Callback(plain, CUSTOM_SIGNATURE, cached=False),
+            function=function
+            if isinstance(function, Callback)
+            else Callback(plain, CUSTOM_SIGNATURE, cached=False),
         )
 
     @property

@@ -22,6 +22,7 @@ from isocline.flow.price_kinds import COMPOSED, EXPONENTIAL, HYPERBOLIC, KNEE
 FloatArray = npt.NDArray[np.float64]
 
 _STEPS = 200  # a bracket of doubles of one sign is closed by Newton in about 10
+_FAR = 700.0  # its exponential is still a number, and beyond any bracket
 
 
 @inner
@@ -90,7 +91,7 @@ def sink_level(parts: CurveParts, b: int, n: float) -> float:
             break
         held, _, fall = sink_at(parts, b, w)
         low, high = (w, high) if held > n else (low, w)
-        step = w * math.exp((held - n) / (fall * w)) if fall > 0.0 else low
+        step = w * math.exp(min((held - n) / (fall * w), _FAR)) if fall > 0.0 else low
         if abs(step - w) <= 4e-16 * w:
             break
         step = _within(w, step, low, high, before)

@@ -70,10 +70,10 @@ class Fit:
     """A fitted curve: sum over the grid of weight * shape."""
 
     weight: FloatArray  # (G,) jobs/s per job
-    completions: float  # that it rests on, after forgetting; without the prior's
+    completions: float  # that it rests on, a given curve's among them; without the prior's
     largest: int  # the highest workload seen
     cut: int | None  # the measured peak, where rates fall beyond it
-    known: Known  # what the counts alone say of the curve, with intervals
+    known: Known  # what was seen alone says of the curve, with intervals
 
     def rate(self, workload: npt.ArrayLike) -> FloatArray:
         """l(N), jobs/s, linear between the grid's workloads."""
@@ -119,17 +119,26 @@ _STEPS, _LEAST = 20, 0.01
 
 
 def fit(
-    completions: FloatArray, seconds: FloatArray, prior: Prior | None = None, unit: float = 1.0
+    completions: FloatArray,
+    seconds: FloatArray,
+    prior: Prior | None = None,
+    unit: float = 1.0,
+    known: Known | None = None,
 ) -> Fit:
     """Fit a curve to C(n) (K,) and T(n) (K,), s, at the workloads n = 0 .. K - 1.
 
-    `unit`, jobs/s per job, is what the prior expects of l'(0).
+    Args:
+        completions: C(n).
+        seconds: T(n), s.
+        prior: Belief before anything was observed.
+        unit: What the prior expects of l'(0), jobs/s per job.
+        known: What was seen, where the counts stand for a given curve as well; None: all of it.
     """
     prior = prior or Prior()
-    known = Known(completions, seconds)
+    known = known or Known(completions, seconds)
     cut = known.cut
     kept = slice(0, None if cut is None else cut + 1)
-    largest = int(np.flatnonzero(seconds).max(initial=0))
+    largest = int(np.flatnonzero(known.seconds).max(initial=0))
     done, spent = binned(completions[kept]), binned(seconds[kept])
     seen = np.flatnonzero(spent)
     weight, share = _posterior(done[seen], spent[seen], seen, prior, unit)

@@ -37,7 +37,7 @@ from typing import NamedTuple, final
 import numpy as np
 import numpy.typing as npt
 
-from isocline.learn.peak import cut_level
+from isocline.learn.peak import BRIEF, cut_level
 from isocline.learn.shapes import binned, centres, shapes
 from isocline.learn.windows import Floor, floor, highest_peaks
 
@@ -66,7 +66,6 @@ _LEAST_DUE = 1.0
 # Quadratic convergence from within a factor of 3 of the root: 6 steps to rounding, and some more.
 _NEWTON_STEPS = 12
 _FAR = 600.0  # its exponential is still a number
-_BRIEF = 1e-12  # s; less time at a workload is none
 
 
 class Interval(NamedTuple):
@@ -175,7 +174,7 @@ class Known:
     @cached_property
     def groups(self) -> tuple[Seen, ...]:
         """Observations, in groups of workloads half an octave wide."""
-        level = np.flatnonzero((self.seconds > _BRIEF) & (np.arange(self.seconds.size) > 0))
+        level = np.flatnonzero((self.seconds > BRIEF) & (np.arange(self.seconds.size) > 0))
         if not level.size:
             return ()
         octave = np.floor(_GROUPS_PER_OCTAVE * np.log2(level))
@@ -226,6 +225,8 @@ class Known:
         if peak is None:
             return None
         end = int(_REACH * peak) + 2
+        if end >= self.seconds.size:  # all of them
+            return None
         return Known(self.completions[:end], self.seconds[:end])
 
     @cached_property
@@ -233,7 +234,7 @@ class Known:
         """Completions and times in the bins of `shapes` that were held, and which."""
         kept = slice(0, None if self.cut is None else self.cut + 1)
         done, spent = binned(self.completions[kept]), binned(self.seconds[kept])
-        held = np.flatnonzero(spent > _BRIEF)
+        held = np.flatnonzero(spent > BRIEF)
         return done[held], spent[held], held
 
     @cached_property
@@ -265,8 +266,7 @@ class Known:
     def _counts(self) -> tuple[FloatArray, FloatArray, IntArray]:
         """The same, weighted."""
         done, spent, held = self._held
-        group = np.floor(_GROUPS_PER_OCTAVE * np.log2(centres()[held])).astype(np.int64)
-        weight = 1.0 / (1.0 + MISFIT**2 * np.bincount(group, done)[group])
+        weight = by_group(done, held)
         return done * weight, spent * weight, held
 
     @cached_property
@@ -308,6 +308,12 @@ class Known:
         freedom = max(first.size - _PARAMETERS, 0)
         scatter = float(((counted - due) ** 2 / due).sum()) if freedom else 0.0
         return max(1.0, (scatter + _STEADY) / (freedom + _STEADY))
+
+
+def by_group(done: FloatArray, held: IntArray, misfit: float = MISFIT) -> FloatArray:
+    """Weights (H,) of completions in the bins `held`: a group counts for at most 1 / misfit^2."""
+    group = np.floor(_GROUPS_PER_OCTAVE * np.log2(centres()[held])).astype(np.int64)
+    return np.asarray(1.0 / (1.0 + misfit**2 * np.bincount(group, done)[group]))
 
 
 def _groups(expected: FloatArray) -> IntArray:

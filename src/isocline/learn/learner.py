@@ -23,6 +23,7 @@ from isocline.arguments import require_fields
 from isocline.errors import UsageError
 from isocline.learn import change, occupancy, services
 from isocline.learn.fit import Fit, Prior, fit
+from isocline.learn.known import Known
 from isocline.learn.observed import Observed, count, leave
 from isocline.model.curves import TableCurve
 
@@ -99,6 +100,7 @@ class Learner:
             np.zeros(2, np.int64),
         )
         self.changes: list[Change] = []
+        self._frozen: set[int] = set()
         self._aged = 0.0  # completions of all, up to which age is counted
         self._unit = unit  # what an unseen backend is believed to do, jobs/s per job
         nothing = np.zeros(workloads)
@@ -138,14 +140,23 @@ class Learner:
     def update(self, now: float, workloads: Sequence[int] | npt.NDArray[np.integer]) -> list[int]:
         """Fit what is due at `now`, s, while backends hold `workloads` (B,); gives those fitted."""
         for backend in np.flatnonzero(self._alarms()).tolist():
-            self._change(backend, now)
+            if backend not in self._frozen:
+                self._change(backend, now)
         seen = self.observed
         due = set(np.flatnonzero(seen.fresh >= seen.quota).tolist()) | self._age()
+        due -= self._frozen
         for backend in sorted(due):
             self._fit(backend, int(workloads[backend]), now)
         due |= self._follow(now)
         self.observed.due[:] = 0
         return sorted(due)
+
+    def freeze(self, backend: int, frozen: bool) -> None:
+        """Leave a backend's fit as it is, whatever is counted, or go on fitting it.
+
+        What was counted goes on fading meanwhile; what is to be observed is up to the caller.
+        """
+        (self._frozen.add if frozen else self._frozen.discard)(backend)
 
     def rehearse(self) -> None:
         """Have everything compiled that `update` calls; afterwards it is good for nothing."""
@@ -233,11 +244,9 @@ class Learner:
             workload,
             occupancy.spend(seen.occupied, backend, workload, now),
         )
-        done, spent = occupancy.counted(seen.occupied, backend, now)
-        made = fit(done, spent, self.learning.prior, self._unit)
-        self._fits[backend] = made
-        watched = change.trusted(done)
-        seen.watched.rate[backend] = np.where(watched, made.rate(np.arange(done.size)), 0.0)
+        made = self._fits[backend] = self._fitted(backend, now)
+        watched = change.trusted(made.known.completions)
+        seen.watched.rate[backend] = np.where(watched, made.rate(np.arange(watched.size)), 0.0)
         self._serve([backend])
         seen.fresh[backend] = 0
         # An arrival and a completion are two events.
@@ -257,8 +266,14 @@ class Learner:
             return set()
         self._unit = max(known)
         followers = {b for b, one in enumerate(self._fits) if one.completions < _KNOWN}
+        followers -= self._frozen
         for backend in followers:
-            done, spent = occupancy.counted(self.observed.occupied, backend, now)
-            self._fits[backend] = fit(done, spent, self.learning.prior, self._unit)
+            self._fits[backend] = self._fitted(backend, now)
         self._serve(followers)
         return followers
+
+    def _fitted(self, backend: int, now: float) -> Fit:
+        occupied = self.observed.occupied
+        done, spent = occupancy.counted(occupied, backend, now)
+        known = Known(*occupancy.seen(occupied, backend, now))
+        return fit(done, spent, self.learning.prior, self._unit, known)

@@ -4,6 +4,9 @@ All that is needed of the past to learn service curves: T(n), the time spent at 
 completions in it. An event costs O(1). Old observations count less: an observation loses half its
 weight in a half-life of seconds, or on demand (`age`). In place of shrinking what was
 counted, each new observation gets a weight that grows; reading divides by the weight of now.
+
+A curve that is given counts as observations that were not made. They are among the others, as a fit
+takes them alike, and kept apart as well, so that only what was seen is said to be (`seen`).
 """
 
 import math
@@ -15,6 +18,7 @@ import numpy.typing as npt
 from isocline.compilation.compiled import kernel
 
 FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
 
 # When a weight has grown to this, what was counted is divided by it: far from overflow, and what
 # is older than 50 half-lives is rounded away, as it should be.
@@ -26,6 +30,8 @@ class Occupancy(NamedTuple):
 
     seconds: FloatArray  # (B, K) weighted time at each workload, s
     done: FloatArray  # (B, K) weighted completions at each workload
+    given_seconds: FloatArray  # (B, K) how much of `seconds` stands for a given curve
+    given_done: FloatArray  # (B, K) how much of `done` does
     since: FloatArray  # (B,) s, up to when the time is counted
     weight: FloatArray  # (B,) of an observation made at `since`
     finished: FloatArray  # (B,) completions ever, unweighted
@@ -35,6 +41,8 @@ class Occupancy(NamedTuple):
 def occupancy(backends: int, workloads: int = 64, half_life: float = math.inf) -> Occupancy:
     """An empty record; the half-life in s."""
     return Occupancy(
+        np.zeros((backends, workloads)),
+        np.zeros((backends, workloads)),
         np.zeros((backends, workloads)),
         np.zeros((backends, workloads)),
         np.zeros(backends),
@@ -48,7 +56,10 @@ def enlarged(occupied: Occupancy, workloads: int) -> Occupancy:
     """The same observations with room for more workloads."""
     more = ((0, 0), (0, workloads - occupied.seconds.shape[1]))
     return occupied._replace(
-        seconds=np.pad(occupied.seconds, more), done=np.pad(occupied.done, more)
+        seconds=np.pad(occupied.seconds, more),
+        done=np.pad(occupied.done, more),
+        given_seconds=np.pad(occupied.given_seconds, more),
+        given_done=np.pad(occupied.given_done, more),
     )
 
 
@@ -87,6 +98,8 @@ def _weigh(occupied: Occupancy, backend: Any, weight: float) -> None:
         for level in range(occupied.seconds.shape[1]):
             occupied.seconds[backend, level] /= weight
             occupied.done[backend, level] /= weight
+            occupied.given_seconds[backend, level] /= weight
+            occupied.given_done[backend, level] /= weight
         weight = 1.0
     occupied.weight[backend] = weight
 
@@ -95,20 +108,56 @@ def age(occupied: Occupancy, factor: float) -> None:
     """Divide the weight of all that was counted so far by `factor`."""
     occupied.weight[:] *= factor
     for backend in np.flatnonzero(occupied.weight > _LARGEST_WEIGHT):
-        occupied.seconds[backend] /= occupied.weight[backend]
-        occupied.done[backend] /= occupied.weight[backend]
+        for counts in _counts(occupied):
+            counts[backend] /= occupied.weight[backend]
         occupied.weight[backend] = 1.0
 
 
 def counted(occupied: Occupancy, backend: int, now: float) -> tuple[FloatArray, FloatArray]:
     """(K,) completions and (K,) time, s, at each workload, weighted as seen from `now`.
 
-    The time since the backend's last event is not in it; `spend` it first.
+    Those of a given curve are among them. The time since the backend's last event is not; `spend`
+    it first.
     """
-    present = occupied.weight[backend] * math.exp(
-        min(occupied.decay[0] * max(now - occupied.since[backend], 0.0), 600.0)
-    )
+    present = _present(occupied, backend, now)
     return occupied.done[backend] / present, occupied.seconds[backend] / present
+
+
+def given(occupied: Occupancy, backend: int, now: float) -> tuple[FloatArray, FloatArray]:
+    """The part of `counted` that stands for a given curve."""
+    present = _present(occupied, backend, now)
+    return occupied.given_done[backend] / present, occupied.given_seconds[backend] / present
+
+
+def seen(occupied: Occupancy, backend: int, now: float) -> tuple[FloatArray, FloatArray]:
+    """The part of `counted` that was observed."""
+    done, seconds = counted(occupied, backend, now)
+    given_done, given_seconds = given(occupied, backend, now)
+    # At least 0, where time of a job that left undone was taken back from what was given.
+    return np.maximum(done - given_done, 0.0), np.maximum(seconds - given_seconds, 0.0)
+
+
+def assume(
+    occupied: Occupancy, backend: int, level: IntArray, done: FloatArray, seconds: FloatArray
+) -> None:
+    """Add (n,) completions and time, s, for a given curve, at (n,) workloads without any yet."""
+    for own, all_of_it, more in (
+        (occupied.given_done, occupied.done, done),
+        (occupied.given_seconds, occupied.seconds, seconds),
+    ):
+        weighted = more * occupied.weight[backend]
+        own[backend, level] = weighted
+        all_of_it[backend, level] += weighted
+
+
+def _present(occupied: Occupancy, backend: int, now: float) -> float:
+    """Weight of an observation made at `now`, s."""
+    pause = max(now - float(occupied.since[backend]), 0.0)
+    return float(occupied.weight[backend]) * math.exp(min(float(occupied.decay[0]) * pause, 600.0))
+
+
+def _counts(occupied: Occupancy) -> tuple[FloatArray, ...]:
+    return occupied.seconds, occupied.done, occupied.given_seconds, occupied.given_done
 
 
 def discount(occupied: Occupancy, backend: int, completions: float, slower: float) -> None:
@@ -119,5 +168,7 @@ def discount(occupied: Occupancy, backend: int, completions: float, slower: floa
     """
     weight = occupied.weight[backend]
     share = min(1.0, completions * weight / max(occupied.done[backend].sum(), 1e-300))
-    occupied.done[backend] *= share
-    occupied.seconds[backend] *= share / slower
+    for counts in (occupied.done, occupied.given_done):
+        counts[backend] *= share
+    for counts in (occupied.seconds, occupied.given_seconds):
+        counts[backend] *= share / slower

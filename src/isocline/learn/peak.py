@@ -15,6 +15,7 @@ FALL = 0.95
 # ... and by this many standard deviations: 6e-5 in each of the few places it is looked for.
 SURE = 4.0
 LEAST_COMPLETIONS = 25.0
+BRIEF = 1e-12  # s; less time at a workload is none, and no rate can be told from it
 
 
 def cut_level(completions: FloatArray, seconds: FloatArray, sure: float = SURE) -> int | None:
@@ -22,7 +23,10 @@ def cut_level(completions: FloatArray, seconds: FloatArray, sure: float = SURE) 
 
     The levels seen are put into groups of at least LEAST_COMPLETIONS completions and an eighth of
     an octave; the peak is the group with the highest rate, and everything beyond it is one more.
+    Levels held for less than BRIEF count as never seen.
     """
+    held = seconds > BRIEF
+    completions, seconds = completions * held, seconds * held
     groups = _groups(completions, seconds)
     if len(groups) < 2:
         return None

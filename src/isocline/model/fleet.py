@@ -10,17 +10,20 @@ from typing import Literal, Self, final
 import numpy as np
 import numpy.typing as npt
 
-from isocline.arguments import kind_of, require, require_fields
+from isocline.arguments import at_least, kind_of, require, require_fields
 from isocline.errors import GraphError, UsageError
 from isocline.model.curves import Curve, PoolCurve
 from isocline.model.curves.own import require_usable
 from isocline.model.graph import CompatibilityGraph
 from isocline.model.traffic import Arrivals, ExponentialSizes, LawAt, Patience, Sizes, Trace
 from isocline.model.traffic.own import require_arrivals, rescaled
-from isocline.record import brief
+from isocline.plural import counted
+from isocline.record import brief, in_notebook
 from isocline.user_code import is_own
 
 FloatArray = npt.NDArray[np.float64]
+
+BLOCK_SIZE = 16  # tokens in a block of a prefix cache, as vLLM has it unless it is given another
 
 
 @final
@@ -31,9 +34,12 @@ class Backend:
     name: str
     curve: Curve
     url: str | None = None
+    cache_tokens: int | None = None  # of prompts that its prefix cache holds; None: it has none
 
     def __post_init__(self) -> None:
         require("backend name", self.name, kind_of(str))
+        tokens = self.cache_tokens
+        require(f"backend {self.name!r}: cache_tokens", tokens, kind_of(int | None), at_least(0))
         require(f"backend {self.name!r}: url", self.url, kind_of(str | None))
         if not isinstance(self.curve, Curve):
             raise UsageError(
@@ -52,9 +58,11 @@ class Frontend:
     name: str
     arrivals: Arrivals
     model: str | None = None  # shell-style pattern of the models it takes: the label in a trace
+    prefix: int = 0  # tokens that all its prompts begin with, as `plan` has them cached
 
     def __post_init__(self) -> None:
         require("frontend name", self.name, kind_of(str))
+        require(f"frontend {self.name!r}: prefix", self.prefix, kind_of(int), at_least(0))
         require(f"frontend {self.name!r}: model", self.model, kind_of(str | None))
         require_arrivals(f"frontend {self.name!r}", self.arrivals)
 
@@ -109,16 +117,27 @@ class RoutingSystem:
     name: str = "system"
     trace: Trace | None = None  # the requests that the arrival rates are means of
     patience: Patience | None = None  # of jobs, in simulations; None: they stay until served
+    block_size: int = BLOCK_SIZE  # tokens that prefix caches keep or drop together
 
     def __post_init__(self) -> None:
         expected = (len(self.frontends), len(self.backends))
         if (self.graph.sources, self.graph.sinks) != expected:
             raise GraphError(
-                f"graph joins {self.graph.sources} frontends and {self.graph.sinks} backends; "
+                f"graph joins {counted(self.graph.sources, 'frontend')} and "
+                f"{counted(self.graph.sinks, 'backend')}; "
                 f"the system has {expected[0]} and {expected[1]}"
             )
         if self.frontends and not any(f.arrivals.rate > 0 for f in self.frontends):
             raise UsageError("every arrival rate is 0; give at least one frontend a rate above 0")
+        require("block_size", self.block_size, kind_of(int), at_least(1))
+
+    def _repr_html_(self) -> str:
+        return in_notebook("system_html", self)
+
+    @property
+    def has_caches(self) -> bool:
+        """Whether any backend has a prefix cache, be it of no tokens."""
+        return any(backend.cache_tokens is not None for backend in self.backends)
 
     @cached_property
     def rates(self) -> FloatArray:
@@ -204,8 +223,13 @@ class Flattened:
 def _opened(backend: Backend) -> tuple[Backend, ...]:
     if not isinstance(backend.curve, PoolCurve):
         return (backend,)
-    members = enumerate(backend.curve.members, start=1)
-    return tuple(Backend(f"{backend.name}/{i}", curve) for i, curve in members)
+    members = backend.curve.members
+    held = backend.cache_tokens
+    each = None if held is None else held // len(members)
+    return tuple(
+        Backend(f"{backend.name}/{i}", curve, cache_tokens=each)
+        for i, curve in enumerate(members, start=1)
+    )
 
 
 def _enlarged(backend: Backend, factor: float) -> Backend:

@@ -60,9 +60,17 @@ class CompatibilityGraph:
 
     @classmethod
     def from_edges(
-        cls, sources: int, sinks: int, edges: npt.ArrayLike | Iterable[tuple[int, int]]
+        cls,
+        sources: int,
+        sinks: int,
+        edges: npt.ArrayLike | Iterable[tuple[int, int]],
+        *,
+        isolated: bool = False,
     ) -> Self:
         """Build from (source, sink) pairs in any order, shape (E, 2).
+
+        With `isolated` a source may have no edge, as a frontend whose backends are yet to be found;
+        planners and simulators need one for each.
 
         Raises:
             GraphError: A number is out of range, an edge is repeated, or a source has no edge.
@@ -80,7 +88,7 @@ class CompatibilityGraph:
             at = int(np.argmax(repeated))
             raise GraphError(f"edge ({source[at]}, {sink[at]}) is given twice; give each once")
         degree = np.bincount(source, minlength=sources)
-        if sources and degree.min() == 0:
+        if sources and degree.min() == 0 and not isolated:
             raise GraphError(f"source {int(np.argmin(degree))} has no sink; connect it to one")
         first = np.concatenate(([0], np.cumsum(degree))).astype(np.int64)
         graph = cls(first, sink.astype(np.int32), sinks)
@@ -89,10 +97,12 @@ class CompatibilityGraph:
         return graph
 
     @classmethod
-    def from_neighbours(cls, sinks: int, neighbours: Sequence[Iterable[int]]) -> Self:
+    def from_neighbours(
+        cls, sinks: int, neighbours: Sequence[Iterable[int]], *, isolated: bool = False
+    ) -> Self:
         """Build from the list of sinks of each source; raises as `from_edges` does."""
         pairs = [(f, b) for f, row in enumerate(neighbours) for b in row]
-        return cls.from_edges(len(neighbours), sinks, pairs)
+        return cls.from_edges(len(neighbours), sinks, pairs, isolated=isolated)
 
     @property
     def sources(self) -> int:

@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from isocline.arguments import NOT_NEGATIVE, kind_of, numbers, require
 from isocline.errors import UsageError
+from isocline.plural import counted
 
 _GREATEST = 1e60  # as of rates in theory/routing/magnitudes.py: squares of it are numbers
 
@@ -31,8 +32,8 @@ def jobs_at_start(backends: Sequence[str], start: Start) -> FloatArray:
         jobs = numbers("start", start)
         if jobs.shape != (len(backends),):
             raise UsageError(
-                f"start has shape {jobs.shape}; give {len(backends)} numbers of jobs, one for each "
-                "backend"
+                f"start has shape {jobs.shape}; give a number of jobs for each of "
+                f"{counted(len(backends), 'backend')}"
             )
     for name, value in zip(backends, jobs, strict=True):
         if not 0.0 <= value < np.inf:

@@ -4,6 +4,7 @@ A kernel reads them without looking at their bounds, so that a wrong shape reads
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -61,6 +62,39 @@ def table_of(policy: RoutingPolicy, setting: Setting, workloads: FloatArray) -> 
         (rows, columns),
         f"one row for each of {rows} distinct curves, one column for each of {columns} workloads",
     )
+
+
+def rewrite_rows(
+    table: FloatArray,
+    policy: RoutingPolicy,
+    setting: Setting,
+    rows: Sequence[int],
+    workloads: FloatArray,
+) -> bool:
+    """Write the entries of a table that follow from some curves.
+
+    Args:
+        table: (n, K) a policy's, written.
+        policy: The policy.
+        setting: With all curves.
+        rows: Numbers of those curves.
+        workloads: (K,) as the table was made for.
+
+    Returns:
+        Whether they could be: a policy's table may have to be made as a whole.
+
+    Raises:
+        PolicyError: As `table_of`.
+    """
+    curves = len(setting.curves)
+    if table.shape != (policy.blocks * curves, workloads.size):
+        return False
+    few = replace(setting, curves=tuple(setting.curves[row] for row in rows))
+    entries = table_of(policy, few, workloads)
+    for block in range(policy.blocks):
+        at = [block * curves + row for row in rows]
+        table[at] = entries[block * len(rows) : (block + 1) * len(rows)]
+    return True
 
 
 def parameter_of(policy: RoutingPolicy, setting: Setting) -> FloatArray:

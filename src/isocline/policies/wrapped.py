@@ -1,12 +1,13 @@
 """A policy that stands before another one."""
 
+from abc import ABC
 from typing import Any
 
 from isocline.errors import PolicyError
 from isocline.policies.routing.contract import FloatArray, RoutingPolicy, Setting, View
 
 
-class Wrapped(RoutingPolicy):
+class Wrapped(RoutingPolicy, ABC):
     """Does as `policy` does, in all that a subclass does not say otherwise."""
 
     policy: RoutingPolicy
@@ -14,6 +15,14 @@ class Wrapped(RoutingPolicy):
     @property
     def needs_latency(self) -> bool:  # type: ignore[override]  # of one policy here, not of a class
         return self.policy.needs_latency
+
+    @property
+    def blocks(self) -> int:  # type: ignore[override]  # likewise
+        return self.policy.blocks
+
+    @property
+    def shares_kernel(self) -> bool:  # type: ignore[override]  # likewise
+        return self.policy.shares_kernel
 
     def table(self, setting: Setting, workloads: FloatArray) -> FloatArray:
         return self.policy.table(setting, workloads)

@@ -10,7 +10,7 @@ function; for a cluster it is `isocline.simulate.scheduling.compare.simulate_clu
 """
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, final
 
 from isocline.arguments import in_one_line
 from isocline.errors import UsageError
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from isocline.model.cluster import Cluster
 
 
+@final
 class _Callable(HelpPage):
     @property
     def __doc__(self) -> str:  # type: ignore[override]

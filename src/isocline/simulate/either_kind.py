@@ -8,7 +8,7 @@ import inspect
 import re
 from collections.abc import Callable
 from inspect import Parameter, Signature
-from typing import Any, Generic, ParamSpec, TypeVar, overload
+from typing import Any, Generic, ParamSpec, TypeVar, final, overload
 
 from isocline.model.cluster import Cluster
 from isocline.model.fleet import RoutingSystem
@@ -21,6 +21,7 @@ R = TypeVar("R")
 S = TypeVar("S")
 
 
+@final
 class EitherKind(Generic[P, R, Q, S]):
     """Two functions under one name, chosen by the first argument."""
 

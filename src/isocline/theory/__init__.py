@@ -26,3 +26,7 @@ from isocline.theory.routing.plan_records import TierPlan as TierPlan
 from isocline.theory.routing.structure import Structure as Structure
 from isocline.theory.routing.structure import structure as structure
 from isocline.theory.routing.structure import structure_of as structure_of
+from isocline.theory.routing.work_flow import Copy as Copy
+from isocline.theory.routing.work_flow import WorkFlow as WorkFlow
+from isocline.theory.routing.work_flow import best_copies as best_copies
+from isocline.theory.routing.work_flow import work_flow as work_flow

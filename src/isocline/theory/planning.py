@@ -1,7 +1,9 @@
-"""`isocline.plan`: the optimum of either kind of system."""
+"""`isocline.plan`: the optimum of either kind of system, and that of one that is changed."""
 
-from typing import Any, overload
+from dataclasses import dataclass
+from typing import Any, final, overload
 
+from isocline.model.changes import Changes
 from isocline.model.cluster import Cluster
 from isocline.model.fleet import RoutingSystem
 from isocline.theory.routing import equilibrium
@@ -32,3 +34,30 @@ def plan(system: RoutingSystem | Cluster, **options: Any) -> Plan | NearDataPlan
     if isinstance(system, Cluster):
         return near_data_plan(system, **options)
     return equilibrium.plan(system, **options)
+
+
+@final
+@dataclass(frozen=True)
+class PlanChange:
+    """The plans of a system before and after a change, of one kind."""
+
+    changes: Changes
+    before: Plan | NearDataPlan
+    after: Plan | NearDataPlan
+
+    @property
+    def system_name(self) -> str:
+        """Name of the system."""
+        return (
+            self.after.cluster if isinstance(self.after, NearDataPlan) else self.after.system
+        ).name
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON document of `isocline plan --add ...`: both documents and their differences."""
+        return {
+            "kind": self.after.kind,
+            "status": self.after.status,
+            "changes": self.changes.to_dict(),
+            "before": self.before.to_dict(),
+            "after": self.after.to_dict(),
+        }

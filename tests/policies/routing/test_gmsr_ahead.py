@@ -10,7 +10,8 @@ from isocline.model.graph import CompatibilityGraph
 from isocline.policies.parse import parse
 from isocline.policies.routing.contract import RoutingPolicy, Setting, View
 from isocline.policies.routing.gmsr import Gmsr
-from isocline.policies.routing.gmsr_ahead import GmsrAhead, price, refresh
+from isocline.policies.routing.gmsr_ahead import STEP, GmsrAhead, price, refresh
+from isocline.policies.routing.gmsr_secant import GmsrSecant
 from isocline.randomness.draws import stream
 
 CURVES: tuple[Curve, ...] = (
@@ -61,10 +62,28 @@ def test_without_a_lag_it_chooses_as_gmsr_does() -> None:
         assert ahead.functions()[0](candidates, looked, float(now), stream(0)) == one
 
 
+def test_without_a_lag_and_by_the_secant_it_is_gmsr_secant() -> None:
+    plain, ahead = GmsrSecant("first"), GmsrAhead(ties="first", price="secant")
+    seen, looked = view(plain), view(ahead)
+    rng = np.random.default_rng(3)
+    candidates = np.arange(3, dtype=np.int32)
+    jobs, now = np.zeros(3, np.int64), 0.0
+    for _ in range(500):
+        now += rng.exponential(0.05)
+        # A walk, now and then far up: what was learned differs from what is.
+        jobs = np.clip(jobs + rng.integers(-2, 3, 3), 0, 50)
+        if rng.random() < 0.01:
+            jobs = rng.integers(0, 50, 3)
+        seen.workload[:] = looked.workload[:] = jobs
+        one = plain.functions()[0](candidates, seen, now, stream(0))
+        assert ahead.functions()[0](candidates, looked, now, stream(0)) == one
+
+
 def test_the_lag_is_the_simulations_unless_it_is_given() -> None:
     late = Setting(GRAPH, CURVES, ROW, lag=0.5)
-    assert GmsrAhead(ahead=4.0, smoothing=3.0).parameter(late)[0].tolist() == [2.0, 6.0]
-    assert GmsrAhead(lag=1.0, ahead=4.0).parameter(late)[0, 0] == 4.0
+    spans = GmsrAhead(ahead=4.0, smoothing=3.0).parameter(late)[0, STEP:]
+    assert spans.tolist() == [2.0, 6.0]
+    assert GmsrAhead(lag=1.0, ahead=4.0).parameter(late)[0, STEP] == 4.0
 
 
 @pytest.mark.parametrize("lag", [0.2, 1.0, 20.0])
@@ -79,9 +98,9 @@ def test_at_rest_it_sees_the_price_of_the_report_whatever_the_lag(lag: float, ra
     times = np.arange(0.0, 200.0 * lag * policy.ahead, 1.0 / rate)
     for now in times:
         choose(alone, world, now, rng)
-    jobs = refresh(world, 0, times[-1] + 0.5 / rate)  # between two jobs, where U is about its mean
+    now = times[-1] + 0.5 / rate  # between two jobs, where U is about its mean
     exact = 1.0 / float(CURVES[0].marginal(9.0))
-    assert price(world, 0, jobs) == pytest.approx(exact, rel=0.1)
+    assert price(world, 0, refresh(world, 0, now), now) == pytest.approx(exact, rel=0.1)
 
 
 def test_its_own_jobs_count_before_any_report_shows_them() -> None:
@@ -103,7 +122,9 @@ def test_ties_are_broken_at_random() -> None:
     assert np.all(np.abs(counts - 1000) < 4.5 * np.sqrt(3000 * 2 / 9))
 
 
-@pytest.mark.parametrize("text", ["lag=-1", "ahead=0", "smoothing=0", "lag=inf", "ties=last"])
+@pytest.mark.parametrize(
+    "text", ["lag=-1", "ahead=0", "smoothing=0", "lag=inf", "ties=last", "price=mean"]
+)
 def test_options_out_of_range_are_refused(text: str) -> None:
     with pytest.raises(PolicyError, match=text.partition("=")[0]):
         parse(f"gmsr_ahead:{text}").option()

@@ -8,6 +8,7 @@ from isocline.model.graph import CompatibilityGraph
 from isocline.policies.routing.contract import HOLD, RoutingPolicy, Setting, View
 from isocline.policies.routing.gmsr import Gmsr
 from isocline.policies.routing.gmsr_hold import GmsrHold
+from isocline.policies.routing.gmsr_secant import GmsrSecant
 from isocline.randomness.draws import stream
 from tests.builders import station
 
@@ -79,6 +80,29 @@ def test_at_level_0_on_curves_that_never_end_it_is_gmsr() -> None:
         workload = [*rng.integers(0, 150, 2).tolist(), 150, 150]
         one, two = World(GmsrHold(), workload), World(Gmsr(), workload)
         assert one.pick() == two.pick()
+
+
+def test_by_the_secant_it_holds_as_ever_and_sends_as_gmsr_secant() -> None:
+    rng = np.random.default_rng(6)
+    hold, plain = World(GmsrHold(), [0] * 4), World(GmsrHold(price="secant"), [0] * 4)
+    secant = World(GmsrSecant(), [0] * 4)
+    held = sent = 0
+    for step in range(1, 2000):
+        jobs = [*rng.integers(0, 9, 2).tolist(), *rng.integers(0, 12, 2).tolist()]
+        # Those that gain nothing are none to `gmsr_secant`.
+        open_ = [edge for edge in (2, 3) if marginals(jobs)[edge] > 0.0]
+        for world in (hold, plain, secant):
+            world.view.workload[:] = jobs
+        only, now = np.array([2, 3], np.int32), 0.02 * step
+        chosen = plain.choose(only, plain.view, now, plain.rng)
+        assert (chosen == HOLD) == (hold.choose(only, hold.view, now, hold.rng) == HOLD)
+        held += chosen == HOLD
+        if open_:
+            sent += 1
+            among = np.array(open_, np.int32)
+            assert chosen == secant.choose(among, secant.view, now, secant.rng)
+    assert held > 100
+    assert sent > 100
 
 
 def test_a_queue_let_go_at_one_instant_is_spread_as_if_each_job_had_arrived() -> None:

@@ -11,6 +11,8 @@ import pytest
 import isocline
 from isocline import Scheduler, SchedulingPolicy
 from isocline.compilation.compiled import identity, value_as
+from isocline.dispatch.batch.runner import run_batch
+from isocline.dispatch.batch.spec import Batch, RunOptions
 from isocline.dispatch.engines.fake import FakeEngine
 from isocline.dispatch.errors import UnpickedError
 from isocline.dispatch.rules import Rules
@@ -128,13 +130,13 @@ def scheduled(policy: Any) -> None:
 HERE = r"test_own_scheduling\.py:\d+\)"
 FAULTS = [
     (1, rf"raised ValueError: no queue for it \(.*{HERE}"),
-    (2, r": route returned something else than a queue"),
+    (2, rf"\(.*{HERE}: route returned something else than a queue"),
     (3, rf"raised KeyError: 'server' \(.*{HERE}"),
-    (4, r": call returned something else than a server that is idle"),
+    (4, rf"\(.*{HERE}: call returned something else than a server that is idle"),
     (5, rf"raised AssertionError \(.*{HERE}"),
-    (6, r": pick returned something else than a queue in which a task waits"),
+    (6, rf"\(.*{HERE}: pick returned something else than a queue in which a task waits"),
     (7, rf"raised ZeroDivisionError: of the wait \(.*{HERE}"),
-    (8, r": due returned"),
+    (8, rf"\(.*{HERE}: due returned"),
 ]
 
 
@@ -147,8 +149,17 @@ def test_what_a_rule_does_wrong_ends_the_run(run: Any, what: int, words: str) ->
     assert "\n" not in str(refusal.value)
 
 
+def test_one_that_fails_live_ends_a_run_of_a_file_without_a_line_for_each_chunk() -> None:
+    batch = Batch("job", str, [str(number) for number in range(500)])
+    lines: list[Any] = []
+    options = RunOptions(policy=f"{__name__}:Faulty:what=6", workers=1)
+    with pytest.raises(PolicyError, match=rf"policy faulty \(.*{HERE}: pick returned"):
+        run_batch(batch, lines.append, options)
+    assert lines == []
+
+
 def test_a_time_that_has_passed_again_and_again_does_not_hang() -> None:
-    with pytest.raises(PolicyError, match=r"faulty: due returned, again and again, a time that"):
+    with pytest.raises(PolicyError, match=rf"faulty \(.*{HERE}: due returned, again"):
         simulated(Faulty(9))
 
 
@@ -159,11 +170,13 @@ def test_live_tasks_that_are_never_picked_are_given_up_in_words(what: int) -> No
     with Scheduler(engine, Never(what), locations=lambda _: ["n0"], rules=rules) as live:
         futures = [live.submit(str, "a", key=key) for key in "abc"]
         for future in futures:
-            with pytest.raises(UnpickedError, match="policy never starts none of the 3 tasks that"):
+            with pytest.raises(
+                UnpickedError, match="policy never starts none of the 3 waiting tasks"
+            ):
                 future.result()
         said = str(futures[0].exception())
-        assert "2 servers had nothing to do for 0.05 s" in said
-        assert "mend its `pick`" in said
+        assert "2 servers had no work for 0.05 s" in said
+        assert "correct its `pick`" in said
         assert "Rules.idle_grace" in said
     assert live.statistics().failed == 3
 
@@ -222,8 +235,12 @@ class Shaped(SchedulingPolicy):
     def queues(self, setting):  # type: ignore[no-untyped-def]
         return {"few": 1, "half": 4.5}.get(self.what, setting.size)
 
-    def grade(self, setting):  # type: ignore[no-untyped-def]
-        return np.full(setting.size - 1, -1) if self.what == "grade" else super().grade(setting)
+    def queue_levels(self, setting):  # type: ignore[no-untyped-def]
+        return (
+            np.full(setting.size - 1, -1)
+            if self.what == "queue_levels"
+            else super().queue_levels(setting)
+        )
 
 
 @pytest.mark.parametrize(
@@ -242,7 +259,10 @@ class Shaped(SchedulingPolicy):
         ("nan", r": option: entry \[0\] is nan"),
         ("few", r": queues gives 1; give a whole number, at least one queue for each of 4 servers"),
         ("half", r": queues gives 4.5; give a whole number"),
-        ("grade", r": grade has shape \(3,\); it must give an array of int8, one entry for each"),
+        (
+            "queue_levels",
+            r": queue_levels has shape \(3,\); it must give an array of int8, one entry for each",
+        ),
     ],
 )
 def test_what_a_class_gives_wrong_is_named(what: str, words: str) -> None:

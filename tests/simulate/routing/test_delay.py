@@ -184,7 +184,8 @@ def test_gmsr_herds_and_looking_ahead_stays_near_the_optimum() -> None:
     assert herding[0].high < herding[1].low < herding[1].high < herding[2].low
     assert herding[2].low > 3.0
     for k in (0.1, 0.5, 2.0):
-        assert ratio("gmsr_ahead", Delay(k * latency, k * latency)).high < 1.15
+        for policy in ("gmsr_ahead", "gmsr_ahead:price=secant"):
+            assert ratio(policy, Delay(k * latency, k * latency)).high < 1.15
 
 
 def test_own_jobs_counted_since_a_report_keep_gmsr_from_herding() -> None:
@@ -231,7 +232,7 @@ def test_a_result_says_its_delays() -> None:
     delay = Delay(0.5, 0.25, 1.0)
     result = simulate(mixed(), ["gmsr"], delay=delay, horizon=200.0, warmup=20.0, replications=2)
     assert result.to_dict()["delay"] == {"travel": 0.5, "report": 0.25, "every": 1.0, "own": False}
-    said = "jobs travel 500 ms, which the bound has, too; news is 250 ms on its way; "
+    said = "jobs travel 500 ms, which the bound includes; reports are 250 ms late; "
     assert f"Delays: {said}backends report every 1.00 s. " in conditions(result)
 
 

@@ -18,7 +18,7 @@ from isocline.simulate.common.kernels import counters, latency_histogram
 from isocline.simulate.common.kernels.alias_tables import Alias, alias, column_of
 from isocline.simulate.common.kernels.tournament import leader, schedule, tournament
 from isocline.simulate.common.replication import Run
-from isocline.simulate.routing.engines import JumpEngine, ShareEngine
+from isocline.simulate.routing.engines import ChainEngine, ShareEngine
 from isocline.simulate.routing.kernels import candidates, lookahead
 from isocline.simulate.routing.kernels import job_arena as arenas
 from isocline.simulate.routing.kernels.processor_sharing import Arriving
@@ -182,7 +182,7 @@ def test_the_arena_is_a_bag_in_service_and_a_queue_behind_it(
 
 def test_the_jump_kernel_equals_a_plain_loop_draw_for_draw() -> None:
     prepared = prepare(mixed())
-    engine = JumpEngine(
+    engine = ChainEngine(
         Run(prepared, parse("gmsr:ties=first"), RunSettings(50.0, percentiles=False))
     )
     system, view = engine.system, engine.view

@@ -73,18 +73,29 @@ def test_ties_between_pools_and_within_are_broken_evenly() -> None:
         assert np.all(np.abs(counts - expected) < 4.5 * np.sqrt(4000 * 3 / 16))
 
 
-def test_pools_of_one_are_no_layer() -> None:
-    system = fleet([LARGE, SMALL], [12.0])
-    plain = simulate(system, ["gmsr:ties=first"], **QUICK)
-    layered = simulate(system, ["gmsr:ties=first"], layers="gmsr", **QUICK)
-    assert layered.policies[0].policy == "gmsr:ties=first over gmsr"
+@pytest.mark.parametrize("policy", ["gmsr:ties=first", "gmsr_secant:ties=first"])
+@pytest.mark.parametrize("inner", ["gmsr", "gmsr_secant"])
+def test_pools_of_one_are_no_layer(policy: str, inner: str) -> None:
+    system = fleet([LARGE, SMALL], [12.0, 3.0], [[0, 1], [1]])
+    plain = simulate(system, [policy], **QUICK)
+    layered = simulate(system, [policy], layers=inner, **QUICK)
+    assert layered.policies[0].policy == f"{policy} over {inner}"
     assert layered.policies[0].mean_jobs == plain.policies[0].mean_jobs
 
 
-def test_gmsr_at_both_layers_comes_near_to_flat_gmsr_and_not_below_the_bound() -> None:
+def test_one_pool_of_all_is_no_layer() -> None:
+    policy = "gmsr_secant:ties=first"
+    flat = simulate(fleet([LARGE, SMALL, SMALL], [18.0]), [policy], **QUICK)
+    pool = simulate(fleet([PoolCurve((LARGE, SMALL, SMALL))], [18.0]), ["gmsr_secant"],
+                    layers=policy, **QUICK)  # fmt: skip
+    assert pool.policies[0].mean_jobs == flat.policies[0].mean_jobs
+
+
+@pytest.mark.parametrize("policy", ["gmsr", "gmsr_secant"])
+def test_both_layers_come_near_to_none_and_not_below_the_bound(policy: str) -> None:
     system = load(EXAMPLES / "layers.yaml")
-    flat = simulate(system, ["gmsr"], layers="flat", **QUICK)
-    both = simulate(system, ["gmsr", "jsq"], layers="gmsr", **QUICK)
+    flat = simulate(system, [policy], layers="flat", **QUICK)
+    both = simulate(system, [policy, "jsq"], layers=policy, **QUICK)
     assert both.backends == flat.backends
     assert both.lower_bound == pytest.approx(fluid_optimum(system).total_jobs, rel=1e-6)
     one, two, counting = flat.policies[0].mean_jobs, *(p.mean_jobs for p in both.policies)

@@ -87,8 +87,8 @@ def test_what_is_observed_is_what_happened() -> None:
     ("system", "load", "replications"),
     [
         ("mixed fleet", 0.7, 4),
-        ("small and large", 0.6, 16),
-        ("small and large", 0.8, 16),
+        ("small and large", 0.6, 8),
+        ("small and large", 0.8, 8),
     ],
 )
 def test_after_200_completions_per_backend_learning_costs_less_than_ten_percent(
@@ -118,7 +118,7 @@ def test_a_silent_slowdown_is_learned_and_costs_what_being_told_would() -> None:
     means = {}
     for told in (True, False):
         slow = Slowdown("b2", 2.0, 20.0, told)
-        run: RunLength = {"warmup": 25.0, "horizon": 35.0, "replications": 16, "seed": 2}
+        run: RunLength = {"warmup": 25.0, "horizon": 35.0, "replications": 8, "seed": 2}
         learn = None if told else Learning()
         result = simulate(loaded, ["gmsr"], slowdowns=[slow], learn=learn, **run)
         for policy in result.policies:
@@ -190,7 +190,7 @@ def test_results_depend_on_the_seed_alone() -> None:
             "learned curves cannot be simulated with the slotted clock",
         ),
         (["gmsr_hold"], {}, "with gmsr_hold, which holds jobs"),
-        (["gmsr_ahead"], {}, "more than one row"),
+        (["gmsr_ahead"], {}, "depends on several curves at once"),
     ],
 )
 def test_what_learning_cannot_do_is_said(

@@ -128,7 +128,7 @@ def test_paths_know_their_json_frame_and_picture() -> None:
         ({"points": 1}, "points 1: give a whole number, 2 or more"),
         ({"replications": 0}, "replications 0: give a whole number, 1 or more"),
         ({"start": {"b7": 1.0}}, "no backend 'b7'; there are b0, b1"),
-        ({"start": [1.0]}, "2 numbers"),
+        ({"start": [1.0]}, "for each of 2 backends"),
         ({"start": [1.0, -2.0]}, "b1=-2"),
         ({"start": [1.0, float("nan")]}, "b1=nan"),
         ({"clock": "continuous", "slot": 1.0}, "slotted"),

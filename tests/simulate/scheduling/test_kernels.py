@@ -21,17 +21,17 @@ from isocline.policies.parse import scheduling_policy as parse
 from isocline.policies.scheduling import ALL
 from isocline.policies.scheduling.state.columns import (
     COLUMNS_WITH_RACKS,
-    IDLE_PLACE,
-    IDLE_PLACE_IN_RACK,
+    IDLE_POSITION,
+    IDLE_POSITION_IN_RACK,
 )
-from isocline.policies.scheduling.state.idle_servers import add, anyone, everyone, remove
+from isocline.policies.scheduling.state.idle_servers import add, all_idle, random_member, remove
 from isocline.policies.scheduling.state.longest_queue import (
-    all_zero,
     any_longest,
     is_full,
     set_key,
     top_key,
     with_more_keys,
+    zero_keys,
 )
 from isocline.randomness.draws import stream
 from isocline.simulate.common.replication import Run
@@ -68,7 +68,7 @@ def call_members(
 
 @kernel
 def call_anyone(members: Any, group: int, rng: Any) -> int:
-    return anyone(members, group, rng)
+    return random_member(members, group, rng)
 
 
 @kernel
@@ -80,7 +80,7 @@ def call_draw(sampler: Any, rng: Any, out: Any) -> None:
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(-3, 90)), max_size=80), st.booleans())
 def test_the_longest_queue_is_always_known(steps: list[tuple[int, int]], racks: bool) -> None:
     columns = np.zeros((6, COLUMNS_WITH_RACKS), np.int32)
-    order = all_zero(RACK, 3 if racks else 1)
+    order = zero_keys(RACK, 3 if racks else 1)
     keys = [0] * 6
     rng = stream(1)
     for queue, change in steps:
@@ -100,7 +100,7 @@ def test_the_longest_queue_is_always_known(steps: list[tuple[int, int]], racks: 
 
 def test_each_of_the_longest_is_as_likely() -> None:
     columns = np.zeros((6, COLUMNS_WITH_RACKS), np.int32)
-    order = all_zero(RACK, 1)
+    order = zero_keys(RACK, 1)
     for queue, key in enumerate((3, 1, 3, 3, 0, 2)):
         call_set_key(columns, order, queue, key, -1)
     rng = stream(2)
@@ -113,12 +113,12 @@ def test_each_of_the_longest_is_as_likely() -> None:
 @given(st.lists(st.integers(0, 5), max_size=60))
 def test_members_come_and_go(flips: list[int]) -> None:
     columns = np.zeros((6, COLUMNS_WITH_RACKS), np.int32)
-    members = everyone(columns, RACK, 3)
+    members = all_idle(columns, RACK, 3)
     inside = set(range(6))
     rng = stream(3)
     for server in flips:
         into = server not in inside
-        for group, column in ((0, IDLE_PLACE), (1 + int(RACK[server]), IDLE_PLACE_IN_RACK)):
+        for group, column in ((0, IDLE_POSITION), (1 + int(RACK[server]), IDLE_POSITION_IN_RACK)):
             call_members(columns, members, server, group, column, into)
         inside ^= {server}
         for group in range(4):

@@ -15,7 +15,16 @@ from isocline.model.graph import CompatibilityGraph
 from isocline.policies.parse import scheduling_policy as parse
 from isocline.policies.scheduling.late_binding import LateBinding
 from isocline.policies.scheduling.state.columns import IDLE, LEVEL, RUNNING, SERVING
-from isocline.policies.scheduling.state.tasks import BORN, HEAD, HIGH, LOW, ROOM, SIZE, START, WAITS
+from isocline.policies.scheduling.state.tasks import (
+    BORN,
+    CAPACITY,
+    HEAD,
+    HIGH,
+    LOW,
+    SIZE,
+    START,
+    WAITS,
+)
 from isocline.randomness.draws import bits, stream, uniform
 from isocline.randomness.exponential import exponential
 from isocline.simulate.common.kernels.alias_tables import BITS, alias, column_of
@@ -24,9 +33,9 @@ from isocline.simulate.common.replication import Run
 from isocline.simulate.common.run_settings import Clock
 from isocline.simulate.scheduling.engines import (
     WORKS,
-    JumpEngine,
+    ChainEngine,
+    EventEngine,
     SlottedEngine,
-    TimelineEngine,
     engine_for,
 )
 from isocline.simulate.scheduling.prepare import prepare_cluster
@@ -105,7 +114,7 @@ def shown(engine: Any, queues: int) -> Any:
         return float(tasks.time[number, BORN]), tuple(local.tolist())
 
     def entries(queue: int) -> Iterator[int]:
-        start, room, head, size = (int(lists.ring[queue, i]) for i in (START, ROOM, HEAD, SIZE))
+        start, room, head, size = (int(lists.ring[queue, i]) for i in (START, CAPACITY, HEAD, SIZE))
         for i in range(size):
             yield int(lists.entry[start + (head + i) % room])
 
@@ -168,7 +177,7 @@ def elapse(world: World, state: State, now: float, until: float) -> set[State]:
 @pytest.mark.parametrize("level", ["data", "queue"])
 def test_the_jump_chain_does_what_the_rules_allow(policy: str, racks: bool, level: Level) -> None:
     engine = engine_of(policy, racks, level, "continuous")
-    assert isinstance(engine, JumpEngine)
+    assert isinstance(engine, ChainEngine)
     world, queues = world_of(policy, racks, level)
     events = stream(SEED, 0, EVENTS)
     types = alias(RATES)
@@ -258,7 +267,7 @@ def test_service_times_follow_the_list(policy: str) -> None:
     tasks = ExplicitTasks(graph, RATES)
     cluster = Cluster(tuple("abcd"), np.array(RACKS), ("p", "q"), Rates(1.0, 0.5, 0.75), tasks)
     run = ClusterRunSettings(100.0, seed=SEED)
-    engine = TimelineEngine(Run(prepare_cluster(cluster), parse(policy), run))
+    engine = EventEngine(Run(prepare_cluster(cluster), parse(policy), run))
     world, queues = world_of(policy, True, "data")
     works = random_stream(SEED, 0, SIZES).standard_exponential(WORKS)
     events = stream(SEED, 0, EVENTS)

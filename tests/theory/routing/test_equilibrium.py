@@ -55,7 +55,7 @@ def test_json_has_exactly_the_keys_of_the_interface() -> None:
     assert json.loads(json.dumps(document)) == document
     assert list(document) == [
         "kind", "status", "total_jobs", "mean_latency", "backends", "split", "tiers",
-        "capacity_scale", "bottleneck", "certificate", "shadow_prices", "missing_edges",
+        "capacity_scale", "bottleneck", "certificate", "shadow_prices", "missing_edges", "overload",
     ]  # fmt: skip
     assert document["kind"] == "routing"
     assert document["status"] == "optimal"
@@ -104,7 +104,7 @@ def test_tiers_are_named_in_order_of_falling_marginal_rate() -> None:
     assert found[2].marginal_rate == pytest.approx(1 / 99)
 
 
-def test_what_cannot_be_served_is_said_with_its_proof_and_nothing_else() -> None:
+def test_what_cannot_be_served_is_said_with_its_proof_and_has_no_optimum() -> None:
     system = fleet([HyperbolicCurve(1.0, 1.0)] * 3, [0.7, 0.7, 0.5], [[0], [0], [1, 2]])
     document = plan(system).to_dict()
     assert document["status"] == "infeasible"

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from isocline.errors import InfeasibleError, UsageError
 from isocline.model.curves import HyperbolicCurve, KneeCurve, PoolCurve, TableCurve
 from isocline.model.fleet import RoutingSystem
-from isocline.theory.routing.direction import drift
+from isocline.theory.routing.direction import direction
 from isocline.theory.routing.inclusion import fluid
-from tests.builders import fleet, station
+from tests.builders import crowded, fleet, station
 from tests.theory.routing.naive_fluid import euler_path
 from tests.theory.routing.test_equilibrium import n_model, random_system
 
@@ -57,6 +57,46 @@ def test_rest_is_the_plan_from_any_start(seed: int) -> None:
     assert path.equilibrium is not None
     scale = 1.0 + path.equilibrium
     assert np.abs(path.workloads[-1] - path.equilibrium) / scale == pytest.approx(0.0, abs=1e-6)
+
+
+@pytest.mark.parametrize("start", [[0.0] * 4, [0.0, 200.0, 0.0, 300.0]])
+def test_an_overload_ends_as_its_plan_says(start: list[float]) -> None:
+    """GMSR paper, version 3: throughput, stable backends and their jobs; and where jobs pile up."""
+    system, horizon = crowded(), 4000.0
+    path = fluid(system, start=start, horizon=horizon, step=horizon / 4)
+    known = path.overload
+    assert known is not None
+    assert path.equilibrium is None
+    served = [
+        sum(float(c.rate(n)) for c, n in zip(system.curves, jobs, strict=True))
+        for jobs in path.workloads
+    ]
+    # peak - l = peak half / (N + half), and N = growth t in the end, of the two that grow.
+    short = [known.throughput - one for one in served[1:]]
+    growing = zip(system.curves, known.backends, strict=True)
+    predicted = sum(
+        c.peak * c.half / (one.growth * horizon)
+        for c, one in growing
+        if isinstance(c, HyperbolicCurve) and one.growth
+    )
+    assert short[-1] == pytest.approx(predicted, rel=0.1)
+    assert short[-1] < short[-2] < short[-3]
+    middle, last = path.workloads[-2], path.workloads[-1]
+    for b, one in enumerate(known.backends):
+        if one.jobs is None:
+            grown = (last[b] - middle[b]) / (horizon / 4)
+            assert grown == pytest.approx(one.growth, rel=0.01)
+        else:
+            assert last[b] == pytest.approx(one.jobs, rel=1e-4)
+    assert path.resting == {"b2": known.backends[2].jobs, "b3": known.backends[3].jobs}
+
+
+def test_a_backend_that_is_gone_before_the_overload_comes_to_rest_empty() -> None:
+    before = fleet([HyperbolicCurve(4.0, 2.0)] * 2, [3.0])
+    after = fleet([HyperbolicCurve(4.0, 2.0)], [5.0])
+    path = fluid(before, horizon=100.0, changes=[(20.0, after)])
+    assert path.resting == {"b1": 0.0}
+    assert path.workloads[-1, 1] < 1e-6
 
 
 def test_half_the_tolerance_half_the_error() -> None:
@@ -108,7 +148,7 @@ def test_drift_is_the_derivative_of_the_path(seed: int) -> None:
     rng = np.random.default_rng(seed)
     system = random_system(seed % 1000)
     start = state(rng, system)
-    moving = drift(system, start)
+    moving = direction(system, start)
     short = 1e-4 * (1.0 + start.sum()) / float(system.rates.sum())
     after = fluid(system, start=start, horizon=short, step=short, tolerance=1e-6).workloads[-1]
     rate = float(system.rates.sum()) + float(system.capacities.sum())
@@ -198,7 +238,7 @@ def test_json_has_the_keys_of_the_interface() -> None:
     [
         ({"start": {"b7": 1.0}}, "no backend 'b7'; there are b0, b1"),
         ({"start": {"b0": -1.0}}, "start: b0 -1.0: give a finite number, 0 or more"),
-        ({"start": [1.0]}, "one for each backend"),
+        ({"start": [1.0]}, "for each of 2 backends"),
         (
             {"start": {"b1": 1e300}},
             r"start: b1=1e\+300 jobs is beyond what can be .* at most 1e\+60",
@@ -260,4 +300,4 @@ def test_no_rest_without_capacity_and_no_fluid_without_concavity() -> None:
     with pytest.raises(UsageError, match="b0: a servers curve is not strictly concave"):
         fluid(fleet([station()], [0.5]))
     with pytest.raises(UsageError, match="finite numbers of at least 0"):
-        drift(n_model(), [1.0])
+        direction(n_model(), [1.0])

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from isocline.model.fleet import RoutingSystem
 from isocline.theory import fluid_optimum
 from isocline.theory.routing.convergence import convergence
-from isocline.theory.routing.direction import drift
+from isocline.theory.routing.direction import direction
 from isocline.theory.routing.inclusion import fluid
 from isocline.theory.routing.structure import Structure, structure_of
 from tests.theory.routing.states import (
@@ -60,7 +60,7 @@ def test_lemma_3_the_plan_levels_and_no_other_split_has_fewer_jobs(seed: int, lo
 def test_lemma_4_the_fluid_rests_at_the_optimum(seed: int, load: float) -> None:
     system = random_system(seed, load)
     best = fluid_optimum(system)
-    found = drift(system, best.workloads)
+    found = direction(system, best.workloads)
     assert found.lyapunov <= 1e-7 * system.rates.sum()
 
 
@@ -73,7 +73,7 @@ def test_lemma_5_v_is_positive_elsewhere_whatever_the_routing(seed: int, load: f
     assume(np.abs(at - fluid_optimum(system).workloads).sum() > 1e-3 * at.sum())
     velocity = inflow(system, random_routing(rng, system, at)) - served(system, at)
     assert np.abs(velocity).sum() > 1e-6 * system.rates.sum()
-    assert drift(system, at).lyapunov > 1e-6 * system.rates.sum()
+    assert direction(system, at).lyapunov > 1e-6 * system.rates.sum()
 
 
 @settings(max_examples=100, deadline=None)
@@ -82,7 +82,7 @@ def test_drift_is_a_routing_that_gmsr_may_choose(seed: int, load: float) -> None
     """Eq. (4): it lies in H(N)."""
     system = random_system(seed, load)
     graph, at = system.graph, random_state(np.random.default_rng(seed), system)
-    found, marginal = drift(system, at), marginals(system, at)
+    found, marginal = direction(system, at), marginals(system, at)
     assert (found.flow >= 0.0).all()
     assert np.add.reduceat(found.flow, graph.first[:-1]) == pytest.approx(system.rates, rel=1e-11)
     most = np.maximum.reduceat(marginal[graph.sink], graph.first[:-1])[graph.source]
@@ -110,7 +110,7 @@ def moment(seed: int, load: float) -> Moment | None:
     """
     system = random_system(seed, load)
     at = random_state(np.random.default_rng(seed), system)
-    before, velocity = marginals(system, at), drift(system, at).velocity
+    before, velocity = marginals(system, at), direction(system, at).velocity
     tiny = 1e-6 * max(at.max(), 1e-3) / np.abs(velocity).max()
     change = np.abs(marginals(system, at + tiny * velocity) / before - 1.0).max()
     if change == 0.0:
@@ -120,6 +120,13 @@ def moment(seed: int, load: float) -> Moment | None:
     spread = np.abs(after[:, None] / after[None, :] - 1.0)
     together = np.abs(before[:, None] / before[None, :] - 1.0) < 1e-9
     if (together & (spread > 2e-10) & (spread < 3e-8)).any():
+        return None
+    # Along a piece of a table that is nearly straight the marginal rate hardly changes, whoever
+    # stays level with whom.
+    moved = np.abs(after / before - 1.0)
+    still = np.maximum(moved[:, None], moved[None, :]) < 1e-7
+    np.fill_diagonal(together, val=False)
+    if (together & still & (spread <= 2e-10)).any():
         return None
     found = structure_of(system.graph, after, same=3e-9)
     return Moment(system, served(system, at), velocity, numbered(found))
@@ -161,7 +168,7 @@ def test_lemmas_7_to_10_in_every_tier_that_stays_together(seed: int, load: float
 
 
 def test_the_moments_above_have_tiers_of_several_backends_that_rise_and_that_fall() -> None:
-    moments = [moment(seed, 0.7) for seed in range(150)]
+    moments = [moment(seed, 0.7) for seed in range(300)]
     known = [now for now in moments if now is not None]
     signs = [
         np.sign(now.velocity[backends].sum())
@@ -169,7 +176,7 @@ def test_the_moments_above_have_tiers_of_several_backends_that_rise_and_that_fal
         for frontends, backends in now.tiers
         if len(backends) > 1 and frontends
     ]
-    assert len(known) > 120
+    assert len(known) > 200
     assert signs.count(1.0) > 5
     assert signs.count(-1.0) > 5
 

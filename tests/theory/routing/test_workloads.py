@@ -5,7 +5,14 @@ import numpy.typing as npt
 import pytest
 
 import isocline
-from isocline.model.curves import Curve, ExponentialCurve, HyperbolicCurve, KneeCurve, TableCurve
+from isocline.model.curves import (
+    Curve,
+    ExponentialCurve,
+    HyperbolicCurve,
+    KneeCurve,
+    PoolCurve,
+    TableCurve,
+)
 from isocline.model.fleet import Backend, Frontend, RoutingSystem
 from isocline.model.graph import CompatibilityGraph
 from isocline.model.traffic import PoissonArrivals
@@ -40,7 +47,14 @@ def test_closed_forms_have_their_workload(curve: Curve) -> None:
 def test_a_table_that_is_nearly_straight_has_its_workload(bend: float) -> None:
     points = [(n, n - bend * n * n) for n in (1.0, 2.0, 4.0, 8.0)] + [(16.0, 9.0), (32.0, 9.5)]
     jobs = np.linspace(0.1, 30.0, 60)
-    np.testing.assert_allclose(recovered(TableCurve(tuple(points)), jobs), 1.0, rtol=1e-6)
+    np.testing.assert_allclose(recovered(TableCurve(tuple(points)), jobs), 1.0, rtol=1e-9)
+
+
+def test_a_pool_whose_level_is_that_of_a_sharp_member_has_its_workload() -> None:
+    sharp = KneeCurve(10.0, 8.0, 1e4)
+    pool = PoolCurve((sharp, TableCurve(((1.0, 3.0), (10.0, 20.0), (12.0, 20.5)))))
+    jobs = np.linspace(0.5, 19.0, 40)
+    np.testing.assert_allclose(recovered(pool, jobs), 1.0, rtol=1e-9)
 
 
 @pytest.mark.parametrize("sharpness", [30.0, 100.0, 1e3, 1e4])

@@ -20,7 +20,8 @@ from isocline.model.cluster.rates import Rates
 from isocline.model.cluster.service import ServiceLaw
 from isocline.model.cluster.slot_arrivals import SlotArrivals
 from isocline.model.traffic import ExponentialSizes
-from isocline.record import brief
+from isocline.plural import counted
+from isocline.record import brief, in_notebook
 
 
 @final
@@ -91,7 +92,9 @@ class Cluster:
         if not self.servers:
             raise UsageError("cluster: there is no server; give at least one")
         if rack.shape != (self.size,):
-            raise UsageError(f"cluster: {rack.size} rack numbers for {self.size} servers")
+            raise UsageError(
+                f"cluster: {counted(rack.size, 'rack number')} for {counted(self.size, 'server')}"
+            )
         wrong = np.flatnonzero((rack < 0) | (rack >= len(self.racks)))
         if wrong.size:
             raise UsageError(
@@ -107,8 +110,12 @@ class Cluster:
             self.tasks.on(rack)  # checks that the replicas find room
         elif self.tasks.graph.sinks != self.size:
             raise GraphError(
-                f"tasks are for {self.tasks.graph.sinks} servers; the cluster has {self.size}"
+                f"tasks are for {counted(self.tasks.graph.sinks, 'server')}; the cluster has "
+                f"{self.size:,}"
             )
+
+    def _repr_html_(self) -> str:
+        return in_notebook("cluster_html", self)
 
     @classmethod
     @checked(servers=at_least(1), racks=at_least(1))
@@ -180,5 +187,8 @@ def racks_of(servers: int, racks: int) -> IntArray:
         UsageError: There is no rack, or a rack would be empty.
     """
     if not 1 <= racks <= servers:
-        raise UsageError(f"{racks} racks for {servers} servers; give from 1 to {servers} racks")
+        raise UsageError(
+            f"{counted(racks, 'rack')} for {counted(servers, 'server')}; give from 1 to "
+            f"{counted(servers, 'rack')}"
+        )
     return (np.arange(servers, dtype=np.int64) * racks // servers).astype(np.int32)

@@ -1,4 +1,7 @@
-"""Task types that are listed one by one, each with its local servers and its rate."""
+"""Task types that are listed one by one, each with its local servers and its rate.
+
+So are those of a finite number of chunks, each placed once, that tasks ask for again and again.
+"""
 
 import math
 from dataclasses import dataclass
@@ -8,7 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from isocline.errors import GraphError, UsageError
+from isocline.model.cluster.placement import Placement
 from isocline.model.graph import CompatibilityGraph
+from isocline.plural import counted
 from isocline.record import brief
 
 FloatArray = npt.NDArray[np.float64]
@@ -78,7 +83,9 @@ class ExplicitTasks:
 
 def _require_rates(rates: FloatArray, types: int) -> None:
     if rates.shape != (types,):
-        raise GraphError(f"tasks: {rates.size} rates for {types} types; give one for each")
+        raise GraphError(
+            f"tasks: {counted(rates.size, 'rate')} for {counted(types, 'type')}; give one for each"
+        )
     if not types:
         raise UsageError("tasks: there is no type; give at least one")
 
@@ -100,3 +107,28 @@ def _runs_of_equal_rows(
         ordered = rows[order]
         changes = (ordered[1:] != ordered[:-1]).any(axis=1)
     return order, np.concatenate(([0], np.flatnonzero(changes) + 1))
+
+
+def zipf_weights(chunks: int, exponent: float) -> FloatArray:
+    """(chunks,) popularities, summing to 1: the i-th chunk's is proportional to i^-exponent.
+
+    Raises:
+        UsageError: There is no chunk, or the exponent is negative or not finite.
+    """
+    if chunks < 1:
+        raise UsageError(f"chunks is {chunks}; give a whole number of at least 1")
+    if not (math.isfinite(exponent) and exponent >= 0):
+        raise UsageError(f"zipf exponent is {exponent:g}; give a finite number, 0 or more")
+    weights: FloatArray = np.arange(1, chunks + 1, dtype=np.float64) ** -exponent
+    return weights / float(weights.sum())
+
+
+def popular_tasks(
+    placement: Placement, servers: int, rate: float, weights: FloatArray, seed: int = 0
+) -> ExplicitTasks:
+    """Tasks for chunks placed on M servers, `rate` in all, in proportion to `weights` > 0, (n,).
+
+    Chunks on the same set of servers are one type, as the near-data paper has it (Section 2).
+    """
+    rows = placement.draw(np.random.default_rng((seed, weights.size)), weights.size)
+    return ExplicitTasks.from_rows(servers, rows, rate * weights / weights.sum())

@@ -115,6 +115,17 @@ def _crossing(beyond: Callable[[FloatArray], npt.NDArray[np.bool_]], shape: Any)
     return np.asarray(np.exp(high))
 
 
+def log_of_ratio(above: float, below: float, marginal: FloatArray) -> FloatArray:
+    """ln(above / (below marginal)) for numbers above 0, also where that quotient is no double.
+
+    A pool asks for workloads at marginal rates down to the smallest normal number.
+    """
+    with np.errstate(over="ignore", divide="ignore"):
+        ratio = above / (below * marginal)
+        apart = math.log(above) - math.log(below) - np.log(marginal)
+        return np.asarray(np.where(np.isinf(ratio), apart, np.log(ratio)))
+
+
 def require_positive(curve: str, **values: float) -> None:
     """Raise CurveError unless every value is a finite number above 0."""
     for name, value in values.items():

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Self, final
 import numpy as np
 import numpy.typing as npt
 
-from isocline.model.curves.base import Curve, FloatArray, require_positive
+from isocline.model.curves.base import Curve, FloatArray, log_of_ratio, require_positive
 
 
 @final
@@ -40,7 +40,7 @@ class ExponentialCurve(Curve):
 
     def workload_at(self, marginal: npt.ArrayLike) -> FloatArray:
         g = np.asarray(marginal, dtype=np.float64)
-        return np.maximum(self.scale * np.log(self.peak / (self.scale * g)), 0.0)
+        return np.maximum(self.scale * log_of_ratio(self.peak, self.scale, g), 0.0)
 
     def scaled(self, factor: float) -> Self:
         return self.__class__(self.peak * factor, self.scale)

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from isocline.errors import CurveError
-from isocline.model.curves.base import Curve, FloatArray, require_positive
+from isocline.model.curves.base import Curve, FloatArray, log_of_ratio, require_positive
 
 # Half the peak takes (2^p - 1)^(-1/p) knees: 1 at p = 1, 3e11 here, and 6e215 at p = 0.01, where a
 # plan would hold 1e163 jobs.
@@ -69,7 +69,7 @@ class KneeCurve(Curve):
     def workload_at(self, marginal: npt.ArrayLike) -> FloatArray:
         g = np.asarray(marginal, dtype=np.float64)
         p = self.sharpness
-        log_z = np.log(self.peak / (self.knee * g)) * p / (p + 1.0)
+        log_z = log_of_ratio(self.peak, self.knee, g) * p / (p + 1.0)
         return self.knee * np.expm1(np.maximum(log_z, 0.0)) ** (1.0 / p)
 
     def scaled(self, factor: float) -> Self:

@@ -1,18 +1,18 @@
 """Builder of a `RoutingSystem` from checked entries: names, patterns, and the model's checks."""
 
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
-from fnmatch import translate
 from functools import cache, partial
 
 from isocline.model.curves import HyperbolicCurve
-from isocline.model.fleet import Backend, Frontend, RoutingSystem, Work
+from isocline.model.fleet import BLOCK_SIZE, Backend, Frontend, RoutingSystem, Work
 from isocline.model.graph import CompatibilityGraph
 from isocline.model.replay import with_trace
+from isocline.model.systemfile import names
+from isocline.model.systemfile.backend_schema import BackendEntry
 from isocline.model.systemfile.document import Document
 from isocline.model.systemfile.problems import choice
-from isocline.model.systemfile.schema import BackendEntry, FrontendEntry, RoutingFile
+from isocline.model.systemfile.schema import FrontendEntry, RoutingFile
 from isocline.model.traffic import ExponentialSizes, Patience, PoissonArrivals
 
 # Stand-ins for values that are not given; `isocline serve`, which allows them, does not use them.
@@ -26,8 +26,15 @@ def build(document: Document, file: RoutingFile) -> RoutingSystem:
     Raises:
         SystemFileError: Duplicate names, a pattern without match, a curve, sizes or arrivals that
             the model refuses, a trace that cannot be read, a backend without a curve, a frontend
-            without arrivals.
+            without arrivals, backends that are discovered.
     """
+    if file.discover:
+        document.fail(
+            ("discover",),
+            "its backends are only found while isocline serve runs; isocline discover "
+            f"{document.path} prints the system with those that there are now, or with "
+            "--assume N with N of each template: give that file",
+        )
     without = [f.rate is None and f.arrivals is None for f in file.frontends]
     # A trace says how often requests come; where all frontends leave it to the trace, they share
     # alike what it does not send to one of them.
@@ -57,44 +64,39 @@ def build(document: Document, file: RoutingFile) -> RoutingSystem:
 def assemble(document: Document, file: RoutingFile) -> RoutingSystem:
     """Build the system with stand-ins for curves and arrivals that are not given.
 
+    Where backends are discovered, a frontend may have none, and a pattern match none.
+
     Raises:
         SystemFileError: As `build`, but for what is not given.
     """
-    backends = _unique(document, "backends", file.backends)
-    _unique(document, "frontends", file.frontends)
-    matches = cache(partial(_matches, backends))  # frontends tend to share patterns
+    backends = names.numbered(document, "backends", file.backends)
+    names.numbered(document, "frontends", file.frontends)
+    matches = cache(partial(names.matches, backends))  # frontends tend to share patterns
     neighbours = [
-        _neighbours(document, f, entry, backends, matches) for f, entry in enumerate(file.frontends)
+        _neighbours(document, f, entry, backends, matches, may_come=bool(file.discover))
+        for f, entry in enumerate(file.frontends)
     ]
     with document.blaming("sizes"):
         sizes = file.sizes.make() if file.sizes else ExponentialSizes()
-    gives_up = file.patience
+    caches, gives_up = file.prefix_cache, file.patience
     patience = Patience(gives_up.make(), gives_up.mean, gives_up.until) if gives_up else None
     frontends = tuple(_frontend(document, f, entry) for f, entry in enumerate(file.frontends))
     with document.blaming("frontends"):  # all else is checked by now
         return RoutingSystem(
             frontends=frontends,
-            backends=tuple(_backend(document, b, entry) for b, entry in enumerate(file.backends)),
-            graph=CompatibilityGraph.from_neighbours(len(backends), neighbours),
+            backends=tuple(
+                _backend(document, b, entry, caches.tokens if caches else None)
+                for b, entry in enumerate(file.backends)
+            ),
+            graph=CompatibilityGraph.from_neighbours(
+                len(backends), neighbours, isolated=bool(file.discover)
+            ),
             work=file.work.make() if file.work else Work(),
             sizes=sizes,
             name=file.name or document.name,
             patience=patience,
+            block_size=caches.block_size if caches else BLOCK_SIZE,
         )
-
-
-def _unique(
-    document: Document, key: str, entries: Sequence[BackendEntry | FrontendEntry]
-) -> dict[str, int]:
-    """Return the number of each name; a name that stands twice is refused."""
-    numbers: dict[str, int] = {}
-    for i, entry in enumerate(entries):
-        if entry.name in numbers:
-            first = numbers[entry.name]
-            problem = f"{entry.name!r} is already the name of {key}[{first}]; choose another"
-            document.fail((key, i, "name"), problem)
-        numbers[entry.name] = i
-    return numbers
 
 
 def _neighbours(
@@ -103,32 +105,33 @@ def _neighbours(
     entry: FrontendEntry,
     backends: dict[str, int],
     matches: Callable[[str], list[int]],
+    *,
+    may_come: bool,
 ) -> list[int]:
-    """Return the numbers of the backends that a frontend names, each once."""
+    """Return the numbers of the backends that a frontend names, each once.
+
+    With `may_come` a pattern may match none so far.
+    """
     found: dict[int, None] = {}
     for i, pattern in enumerate(entry.backends):
         numbers = matches(pattern)
-        if not numbers:
+        if not numbers and not may_come:
             problem = f"{pattern!r} matches no backend; {choice(pattern, backends)}"
             document.fail(("frontends", f, "backends", i), problem)
         found.update(dict.fromkeys(numbers))
     return list(found)
 
 
-def _matches(backends: dict[str, int], pattern: str) -> list[int]:
-    if pattern in backends:  # a name may hold characters that are special in patterns
-        return [backends[pattern]]
-    match = re.compile(translate(pattern)).match
-    return [b for name, b in backends.items() if match(name)]
-
-
-def _backend(document: Document, b: int, entry: BackendEntry) -> Backend:
+def _backend(document: Document, b: int, entry: BackendEntry, cached: int | None) -> Backend:
+    """Build a backend; `cached` are the tokens in its prefix cache where its entry has none."""
+    if entry.prefix_cache is not None:
+        cached = entry.prefix_cache.tokens
     with document.blaming("backends", b, "curve"):
         curve = entry.curve.make() if entry.curve else UNKNOWN_CURVE
-        return Backend(entry.name, curve, entry.url)
+        return Backend(entry.name, curve, entry.url, cached)
 
 
 def _frontend(document: Document, f: int, entry: FrontendEntry) -> Frontend:
     with document.blaming("frontends", f, "arrivals"):
         arrivals = entry.make(document.path.parent) or UNKNOWN_ARRIVALS
-        return Frontend(entry.name, arrivals, entry.match.model)
+        return Frontend(entry.name, arrivals, entry.match.model, entry.prefix)

@@ -10,12 +10,14 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 from typing import Any, NoReturn, final
 
 import yaml
 
-from isocline.errors import IsoclineError, SystemFileError
+from isocline.arguments import whole_number
+from isocline.errors import IsoclineError, SystemFileError, UsageError
 
 try:
     from yaml import CSafeLoader as _Base
@@ -39,12 +41,38 @@ _CORE_SCHEMA = (
 )
 
 
-class _Loader(_Base):
+@final
+class CoreLoader(_Base):
+    """Loader of YAML by the core schema."""
+
     yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 - PyYAML's own protocol
 
 
+@final
+class _Dumper(yaml.SafeDumper):
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002
+        return True
+
+
+@final
+class LongNumberError(yaml.YAMLError):
+    """A number with more digits than any number that can be meant; `line` counts from 1."""
+
+    def __init__(self, problem: str, line: int) -> None:
+        super().__init__(problem)
+        self.problem, self.line = problem, line
+
+
+def _whole(_loader: Any, node: yaml.ScalarNode) -> int:
+    try:
+        return whole_number(node.value)
+    except UsageError as error:
+        raise LongNumberError(str(error), node.start_mark.line + 1) from None
+
+
+CoreLoader.add_constructor("tag:yaml.org,2002:int", _whole)
 for _tag, _pattern, _first in _CORE_SCHEMA:
-    _Loader.add_implicit_resolver(
+    CoreLoader.add_implicit_resolver(
         f"tag:yaml.org,2002:{_tag}",
         re.compile(f"^(?:{_pattern})$"),
         [letter.strip("\0") for letter in _first],
@@ -85,6 +113,32 @@ class Document:
             problem = str(error).removeprefix(f"{field[-1]}: " if field else "")
             self.fail((*field, *error.field), problem)
 
+    def positions(self, field: Field) -> Field:
+        """A field with the positions of list entries in place of their names."""
+        found: list[str | int] = []
+        value = self.data
+        for part in field:
+            if isinstance(value, list) and isinstance(part, str):
+                names = [it.get("name") if isinstance(it, dict) else it for it in value]
+                part = names.index(part) if part in names else 0  # noqa: PLW2901
+            found.append(part)
+            value = value_at(value, part)
+        return tuple(found)
+
+    def at(self, field: Field) -> Any:
+        """Return the value of a field; None if there is none."""
+        return reduce(value_at, field, self.data)
+
+    def node(self, field: Field) -> yaml.Node:
+        """Return the node of a field, or of the nearest one around it that there is."""
+        node = self.root
+        for part in field:
+            _, child = _child(node, part)
+            if child is None:
+                break
+            node = child
+        return node
+
     def _line(self, field: Field) -> int:
         node, mark = self.root, self.root.start_mark
         for part in field:
@@ -108,6 +162,11 @@ class Document:
         return words.removesuffix(", ")
 
 
+def text_of(data: Any) -> str:
+    """Write data as YAML that `read` reads, with all keys in their order and no anchors."""
+    return yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=1000)
+
+
 def value_at(data: Any, part: str | int) -> Any:
     """Return the value at a key or position of a mapping or list; None if it has none."""
     if isinstance(data, dict):
@@ -115,6 +174,11 @@ def value_at(data: Any, part: str | int) -> Any:
     if isinstance(data, list) and isinstance(part, int) and part < len(data):
         return data[part]
     return None
+
+
+_TABLE = (
+    "isocline curves --from FILE... makes service curves of a table of measurements; for a system, "
+)
 
 
 def read(
@@ -135,7 +199,7 @@ def read(
     """
     text = _text(path, noun)
     with _yaml_errors(path, text):
-        loader = _Loader(text)
+        loader = CoreLoader(text)
         root = loader.get_single_node()
     if root is None:
         remedy = where_empty or f"describe a {noun}, beginning: {begin}"
@@ -146,9 +210,17 @@ def read(
     if not isinstance(data, dict):
         line = root.start_mark.line + 1
         found = reprlib.repr(data)
-        raise SystemFileError(f"{path}:{line}: {found} is not a mapping; begin with: {begin}")
+        table = _TABLE if noun == "system" and _is_table(data) else ""
+        raise SystemFileError(
+            f"{path}:{line}: {found} is not a mapping; {table}begin with: {begin}"
+        )
     named = {key: value for key, value in data.items() if not str(key).startswith("x-")}
     return Document(path, named, root)
+
+
+def _is_table(data: object) -> bool:
+    """Whether a YAML document is the text of a table, with at least two columns."""
+    return isinstance(data, str) and bool(re.match(r"[^,;]+[,;][^,;]", data))
 
 
 @contextmanager
@@ -157,6 +229,8 @@ def _yaml_errors(path: Path, text: str) -> Iterator[None]:
         yield
     except SystemFileError:
         raise
+    except LongNumberError as error:
+        raise SystemFileError(f"{path}:{error.line}: {error.problem}") from None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"{path}:{mark.line + 1}" if mark else str(path)

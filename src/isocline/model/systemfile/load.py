@@ -1,5 +1,6 @@
 """Loading of system files of either kind, and notes on them."""
 
+import math
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,6 +15,7 @@ from isocline.model.fleet import RoutingSystem
 from isocline.model.systemfile.build import build
 from isocline.model.systemfile.document import Document, read
 from isocline.model.systemfile.schema import checked
+from isocline.plural import first_of
 
 if TYPE_CHECKING:
     from isocline.model.cluster import Cluster
@@ -76,12 +78,14 @@ def no_system(data: dict[str, Any]) -> str:
             "these are learned curves, not a system; isocline curves shows them, and isocline "
             "serve goes on from them with serve: {learn: {file: PATH}} in its system file"
         )
+    if data.get("kind") == "fleet":
+        return "these are machines to choose from, not a system; isocline fleet takes this file"
     if "command" in data:
         return "this looks like a job, not a system; isocline run takes it"
     if not _MEASURED.isdisjoint(data):
         return (
-            "this looks like the result of a benchmark, not a system; put its concurrencies and "
-            "rates into one, as curve: {type: table, points: [[8, 4.2], ...]}"
+            "this looks like the result of a benchmark, not a system; isocline curves --from "
+            "FILE... makes a curve of such results, and its entry for a system file"
         )
     return ""
 
@@ -93,46 +97,81 @@ def notes(system: "RoutingSystem | Cluster") -> list[str]:
         from isocline.model.systemfile.near_data import cluster_notes  # noqa: PLC0415
 
         return cluster_notes(system)
-    cut = [
-        f"backend {backend.name!r}: {_what_was_cut(curve)}"
-        for backend in system.backends
-        for curve in _parts(backend.curve)
-        if isinstance(curve, TableCurve) and curve.dropped
-    ]
-    unmeasured = [
-        f"backend {backend.name!r}: {said}"
+    tables = [
+        (backend.name, curve)
         for backend in system.backends
         for curve in _parts(backend.curve)
         if isinstance(curve, TableCurve)
-        for said in _unmeasured(curve)
     ]
+    cut = [(name, what_was_cut(curve)) for name, curve in tables if curve.dropped]
+    unmeasured = [(name, said) for name, curve in tables for said in _unmeasured(curve)]
     used = np.bincount(system.graph.sink, minlength=len(system.backends)) > 0
     unused = [
-        f"backend {backend.name!r}: no frontend may use it"
+        (backend.name, "no frontend may use it")
         for backend, is_used in zip(system.backends, used, strict=True)
         if not is_used
     ]
-    return cut + unmeasured + unused
+    return _together([*cut, *unmeasured, *unused])
+
+
+# Names of backends in one note, beyond which they are counted.
+_NAMED = 4
+
+
+def _together(said: list[tuple[str, str]]) -> list[str]:
+    """Notes, one for all backends of which the same is said: most fleets are of few kinds."""
+    named: dict[str, dict[str, None]] = {}
+    for name, note in said:
+        named.setdefault(note, {})[name] = None
+    return [f"{_backends(list(names))}: {note}" for note, names in named.items()]
+
+
+def _backends(names: list[str]) -> str:
+    return f"backend{'s' if len(names) > 1 else ''} {first_of([repr(it) for it in names], _NAMED)}"
 
 
 def _parts(curve: Curve) -> Iterable[Curve]:
     return curve.parts if isinstance(curve, PoolCurve) else (curve,)
 
 
-def _what_was_cut(curve: TableCurve) -> str:
+def what_was_cut(curve: TableCurve) -> str:
+    """Describe the points of a table that its curve leaves out."""
     peak = curve.kept[-1][0]
     below = [point for point in curve.dropped if point[0] < peak]
     beyond = [point for point in curve.dropped if point[0] > peak]
     parts = []
     if below:
-        parts.append(f"{_listed(below)} dropped, for the curve runs above to stay concave")
+        kept = f"{_listed(below)} dropped, for the curve runs above to stay concave"
+        parts.append(f"{kept}: {_furthest(curve, below)}")
     if beyond:
         parts.append(f"{_listed(beyond)} cut, for the rate no longer grows past N = {peak:g}")
     return "; ".join(parts)
 
 
+def _furthest(curve: TableCurve, below: list[tuple[float, float]]) -> str:
+    """Describe the point that the curve runs furthest above, as a share of its rate."""
+    rates = curve.rate([n for n, _ in below]).tolist()
+    over = [
+        rate / point[1] if point[1] > 0 else math.inf
+        for point, rate in zip(below, rates, strict=True)
+    ]
+    at = over.index(max(over))
+    n, measured = below[at]
+    share = f", {_percent(over[at] - 1.0)} more" if math.isfinite(over[at]) else ""
+    furthest = "furthest " if len(below) > 1 else ""
+    return f"{furthest}at N = {n:g}, where it is {rates[at]:.4g} in place of {measured:g}{share}"
+
+
+def _percent(share: float) -> str:
+    return f"{100.0 * share:.2g} %" if share < 1.0 else f"{100.0 * share:.0f} %"
+
+
 # A rate that grew by more than this from the last point but one is still growing.
 _GROWING = 1.05
+# A curve that runs more than this above a line between two points rests on its shape alone.
+# Points of the usual curves at each fourfold N leave up to 9 %, and before the last one 12 %.
+_SHAPED = 0.2
+_SAMPLES = 65
 
 
 def _unmeasured(curve: TableCurve) -> Iterable[str]:
@@ -145,6 +184,7 @@ def _unmeasured(curve: TableCurve) -> Iterable[str]:
             f"unknown; {float(curve.rate(1.0)):.3g} is assumed, and mean latencies at few jobs "
             "rest on it: measure N = 1"
         )
+    yield from _shaped(curve)
     before = curve.kept[-2][1] if len(curve.kept) > 1 else 0.0
     if last == curve.kept[-1][0] and curve.kept[-1][1] > _GROWING * before:
         yield (
@@ -153,7 +193,23 @@ def _unmeasured(curve: TableCurve) -> Iterable[str]:
         )
 
 
+def _shaped(curve: TableCurve) -> Iterable[str]:
+    """Note the gap between two points in which the curve runs furthest above a straight line."""
+    corners = np.array(curve.kept)
+    ends = corners[:, 0]
+    at = np.geomspace(ends[:-1], ends[1:], _SAMPLES)  # one column for each gap
+    over = curve.rate(at) / np.interp(at, *corners.T) - 1.0
+    if not over.size or over.max() <= _SHAPED:
+        return
+    sample, gap = np.unravel_index(np.argmax(over), over.shape)
+    n = at[sample, gap]
+    yield (
+        f"nothing was measured between N = {ends[gap]:g} and {ends[gap + 1]:g}, and there the "
+        f"curve runs up to {_percent(float(over.max()))} above a straight line, to "
+        f"{float(curve.rate(n)):.3g} at N = {n:.3g}: measure in between"
+    )
+
+
 def _listed(points: list[tuple[float, float]]) -> str:
-    shown = ", ".join(f"[{n:g}, {rate:g}]" for n, rate in points[:4])
-    more = f" and {len(points) - 4} more" if len(points) > 4 else ""
-    return f"point{'s' if len(points) > 1 else ''} {shown}{more}"
+    shown = first_of([f"[{n:g}, {rate:g}]" for n, rate in points], 4)
+    return f"point{'s' if len(points) > 1 else ''} {shown}"

@@ -1,20 +1,21 @@
 """Service curves given alone, on a command line or in a request: {type: knee, peak: 40, ...}."""
 
 from pathlib import Path
+from typing import final
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from isocline.errors import CurveError, SystemFileError
 from isocline.model.curves import Curve
-from isocline.model.systemfile.document import Document
-from isocline.model.systemfile.document import _Loader as Loader
+from isocline.model.systemfile.curve_schema import AnyCurve
+from isocline.model.systemfile.document import CoreLoader, Document, LongNumberError
 from isocline.model.systemfile.problems import report
-from isocline.model.systemfile.schema import AnyCurve
 
 _KEY = "curve"
 
 
+@final
 class _OneCurve(BaseModel):
     model_config = ConfigDict(strict=True)
 
@@ -42,10 +43,12 @@ def read_curve(text: str, place: str = "--curve") -> Curve:
 
 def _document(text: str, place: str) -> Document:
     try:
-        loader = Loader(f"{{{_KEY}: {text.strip()}}}")
+        loader = CoreLoader(f"{{{_KEY}: {text.strip()}}}")
         root = loader.get_single_node()
         assert root is not None  # a mapping, by its braces
         data = loader.construct_document(root)
+    except LongNumberError as error:
+        raise CurveError(f"{place}: {error.problem}") from None
     except (yaml.YAMLError, ValueError, RecursionError):
         raise CurveError(
             f"{place}: {text!r:.80} is not YAML; give a curve as {{type: hyperbolic, peak: 40, "

@@ -144,7 +144,7 @@ def _without_tags(location: Field, data: Any) -> Field:
     field: list[str | int] = []
     tagged = False  # the record at hand; a field may be called as its type: the knee of a knee
     for part in location:
-        is_tag = isinstance(data, dict) and part not in data and data.get("type") == part
+        is_tag = isinstance(data, dict) and data.get("type") == part
         if is_tag and not tagged:
             tagged = True
             continue

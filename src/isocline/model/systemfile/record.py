@@ -3,10 +3,11 @@
 Values are strict: a number in quotes is not a number.
 """
 
+from abc import ABC
 from collections.abc import Mapping
 from dataclasses import MISSING, fields
 from functools import cache
-from typing import Annotated, Any, TypeVar, final, get_origin, get_type_hints
+from typing import Annotated, Any, TypeVar, final, get_args, get_origin, get_type_hints
 
 from pydantic import (
     AfterValidator,
@@ -14,6 +15,8 @@ from pydantic import (
     ConfigDict,
     Field,
     GetCoreSchemaHandler,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
     create_model,
     model_validator,
 )
@@ -22,6 +25,7 @@ from pydantic_core.core_schema import no_info_after_validator_function
 
 from isocline.errors import IsoclineError
 from isocline.model.setting import settings_of
+from isocline.user_code import is_name
 
 Number = Annotated[float, Field(allow_inf_nan=False)]
 NotNegative = Annotated[Number, Field(ge=0)]
@@ -30,7 +34,7 @@ Name = Annotated[str, Field(min_length=1)]
 Pair = Annotated[list[Number], Field(min_length=2, max_length=2)]
 
 
-class Record(BaseModel):
+class Record(BaseModel, ABC):
     """A mapping with known keys."""
 
     model_config = ConfigDict(strict=True, frozen=True, defer_build=True)
@@ -53,7 +57,7 @@ class Record(BaseModel):
         return data
 
 
-class SettingsRecord(Record):
+class SettingsRecord(Record, ABC):
     """A mapping of settings; a key without a value, as in `holding:`, keeps its default."""
 
     @classmethod
@@ -108,7 +112,36 @@ def _in_a_file(hint: Any) -> Any:
     if get_origin(hint) is tuple:
         return Annotated[list[Name], AfterValidator(tuple)]
     if get_origin(hint) is Mapping:
-        return dict[str, str]
+        return dict[str, _in_a_file(get_args(hint)[1])]  # type: ignore[misc]
     if hint == str | None:
         return Name | None
+    if hint == float | None:
+        return Number | None
     return Number if hint is float else hint
+
+
+class OwnRecord(BaseModel, ABC):
+    """Entry whose type is a user's own class: {type: package.module:Class, key: value, ...}.
+
+    The class checks its arguments itself.
+    """
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="allow", defer_build=True)
+
+    type: str
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """Arguments of the class."""
+        return dict(self.model_extra or {})
+
+
+def or_own(record: type[OwnRecord]) -> WrapValidator:
+    """Validate an entry whose type names a class as a `record`, and any other as before."""
+
+    def validated(value: Any, known: ValidatorFunctionWrapHandler) -> Any:
+        if isinstance(value, dict) and isinstance(kind := value.get("type"), str) and is_name(kind):
+            return record.model_validate(value)
+        return known(value)
+
+    return WrapValidator(validated)

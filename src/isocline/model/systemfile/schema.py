@@ -5,103 +5,33 @@ shape) is checked where the model is built.
 """
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, final
 
 from pydantic import Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
-from isocline.errors import CurveError, UsageError
-from isocline.model import curves as curve
+from isocline.errors import UsageError
 from isocline.model import traffic
-from isocline.model.curves.own import own_curve
-from isocline.model.fleet import Work
+from isocline.model.fleet import BLOCK_SIZE, Work
 from isocline.model.serving_settings import Match
+from isocline.model.systemfile.backend_schema import BackendEntry
+from isocline.model.systemfile.discovery_schema import DiscoverEntry
 from isocline.model.systemfile.document import Document
-from isocline.model.systemfile.own import OwnRecord, or_own
 from isocline.model.systemfile.problems import report
 from isocline.model.systemfile.record import (
     Group,
     Name,
     NotNegative,
     Number,
+    OwnRecord,
     Pair,
     Positive,
     Record,
     SettingsRecord,
+    or_own,
 )
-from isocline.model.systemfile.serving_schema import BackendServing, ServeEntry
+from isocline.model.systemfile.serving_schema import ServeEntry
 from isocline.user_code import made
-
-
-class Hyperbolic(Record):
-    """peak N / (N + half)."""
-
-    type: Literal["hyperbolic"]
-    peak: Positive
-    half: Positive
-
-    def make(self) -> curve.Curve:
-        return curve.HyperbolicCurve(self.peak, self.half)
-
-
-class Exponential(Record):
-    """peak (1 - e^(-N/scale))."""
-
-    type: Literal["exponential"]
-    peak: Positive
-    scale: Positive
-
-    def make(self) -> curve.Curve:
-        return curve.ExponentialCurve(self.peak, self.scale)
-
-
-class Knee(Record):
-    """peak N / (N^sharpness + knee^sharpness)^(1/sharpness)."""
-
-    type: Literal["knee"]
-    peak: Positive
-    knee: Positive
-    sharpness: Positive
-
-    def make(self) -> curve.Curve:
-        return curve.KneeCurve(self.peak, self.knee, self.sharpness)
-
-
-class Table(Record):
-    """Measured points [N, rate]."""
-
-    type: Literal["table"]
-    points: Annotated[list[Pair], Field(min_length=1)]
-
-    def make(self) -> curve.Curve:
-        return curve.TableCurve(tuple((n, rate) for n, rate in self.points))
-
-
-class Servers(Record):
-    """rate min(N, count)."""
-
-    type: Literal["servers"]
-    rate: Positive
-    count: Annotated[int, Field(ge=1)] = 1
-
-    def make(self) -> curve.Curve:
-        return curve.ServersCurve(self.rate, self.count)
-
-
-class Pool(Record):
-    """Members behind a router: the highest rate at which they can serve together."""
-
-    type: Literal["pool"]
-    members: Annotated[list["AnyCurve"], Field(min_length=1)]
-
-    def make(self) -> curve.Curve:
-        return curve.PoolCurve(tuple(map(self._member, range(len(self.members)))))
-
-    def _member(self, i: int) -> curve.Curve:
-        try:
-            return self.members[i].make()
-        except CurveError as error:
-            raise error.within("members", i) from None
 
 
 class Exponentially(Record):
@@ -142,6 +72,7 @@ class Hyperexponential(Record):
         return traffic.HyperexponentialSizes(self.cv)
 
 
+@final
 class ExponentialPatience(Exponentially):
     """Jobs that give up at a constant rate."""
 
@@ -149,6 +80,7 @@ class ExponentialPatience(Exponentially):
     until: Literal["start", "end"] = "end"
 
 
+@final
 class DeterministicPatience(Deterministic):
     """One timeout for all jobs."""
 
@@ -156,6 +88,7 @@ class DeterministicPatience(Deterministic):
     until: Literal["start", "end"] = "end"
 
 
+@final
 class LognormalPatience(Lognormal):
     """Log-normal patience."""
 
@@ -163,6 +96,7 @@ class LognormalPatience(Lognormal):
     until: Literal["start", "end"] = "end"
 
 
+@final
 class HyperexponentialPatience(Hyperexponential):
     """Patience from a mixture of two exponentials."""
 
@@ -170,6 +104,7 @@ class HyperexponentialPatience(Hyperexponential):
     until: Literal["start", "end"] = "end"
 
 
+@final
 class Poisson(Record):
     """Poisson arrivals."""
 
@@ -180,6 +115,7 @@ class Poisson(Record):
         return traffic.PoissonArrivals(self.rate)
 
 
+@final
 class Piecewise(Record):
     """Poisson arrivals whose rate changes at [start, rate]."""
 
@@ -191,6 +127,7 @@ class Piecewise(Record):
         return traffic.PiecewiseArrivals(tuple((s, rate) for s, rate in self.steps), self.period)
 
 
+@final
 class GammaGaps(Record):
     """Renewal arrivals with Gamma gaps."""
 
@@ -202,6 +139,7 @@ class GammaGaps(Record):
         return traffic.GammaArrivals(self.rate, self.cv)
 
 
+@final
 class WeibullGaps(Record):
     """Renewal arrivals with Weibull gaps."""
 
@@ -213,6 +151,7 @@ class WeibullGaps(Record):
         return traffic.WeibullArrivals(self.rate, self.shape)
 
 
+@final
 class Batches(Record):
     """Groups of jobs that come at one moment."""
 
@@ -225,6 +164,7 @@ class Batches(Record):
         return traffic.BatchArrivals(self.rate, self.size, self.law)
 
 
+@final
 class MarkovModulated(Record):
     """Poisson arrivals whose rate is that of a state."""
 
@@ -239,6 +179,7 @@ class MarkovModulated(Record):
         return traffic.MarkovModulatedArrivals(rates, durations, following)
 
 
+@final
 class ColumnsEntry(Record):
     """Names of a trace's columns."""
 
@@ -248,6 +189,7 @@ class ColumnsEntry(Record):
     work: Name | None = None
     frontend: Name | None = None
     model: Name | None = None
+    blocks: Name | None = None
 
     def make(self) -> traffic.Columns:
         return traffic.Columns(**{key: value for key, value in self if value is not None})
@@ -260,14 +202,18 @@ class TraceEntry(Record):
     format: Name = "auto"
     columns: ColumnsEntry | None = None
     time_unit: Literal["s", "ms", "us", "ns"] | None = None
+    tick: Positive | None = None
 
     def read(self, folder: Path) -> traffic.Trace:
         """Raises TraceError, UsageError or MissingExtraError."""
         columns = self.columns.make() if self.columns else None
         path = folder / self.file
-        return traffic.read_trace(path, self.format, columns=columns, time_unit=self.time_unit)
+        return traffic.read_trace(
+            path, self.format, columns=columns, time_unit=self.time_unit, tick=self.tick
+        )
 
 
+@final
 class FromTrace(TraceEntry):
     """The times of a trace file."""
 
@@ -278,13 +224,7 @@ class FromTrace(TraceEntry):
         return traffic.TraceArrivals(trace.times, trace.length)
 
 
-class OwnCurve(OwnRecord):
-    """A class derived from `Curve`."""
-
-    def make(self) -> curve.Curve:
-        return own_curve(self.type, self.parameters)
-
-
+@final
 class OwnSizes(OwnRecord):
     """A class derived from `Sizes`."""
 
@@ -293,6 +233,7 @@ class OwnSizes(OwnRecord):
         return made("sizes", self.type, base, self.parameters, UsageError)  # type: ignore[type-abstract]
 
 
+@final
 class OwnArrivals(OwnRecord):
     """A class derived from `Arrivals`."""
 
@@ -301,12 +242,6 @@ class OwnArrivals(OwnRecord):
         return made("arrivals", self.type, base, self.parameters, UsageError)  # type: ignore[type-abstract]
 
 
-AnyCurve = Annotated[
-    Annotated[
-        Hyperbolic | Exponential | Knee | Table | Servers | Pool, Field(discriminator="type")
-    ],
-    or_own(OwnCurve),
-]
 AnySizes = Annotated[
     Annotated[
         Exponentially | Deterministic | Lognormal | Hyperexponential, Field(discriminator="type")
@@ -326,20 +261,23 @@ AnyArrivals = Annotated[
 ]
 
 
-class BackendEntry(BackendServing):
-    """One entry of `backends`; only `isocline serve` does without a curve."""
+@final
+class PrefixCache(Record):
+    """Prefix caches of all backends that do not have their own."""
 
-    name: Name
-    curve: AnyCurve | None = None
+    tokens: Annotated[int, Field(ge=0)] | None = None
+    block_size: Annotated[int, Field(ge=1)] = BLOCK_SIZE
 
 
+@final
 class FrontendEntry(SettingsRecord):
     """One entry of `frontends`, with `rate` or `arrivals`; only `isocline serve` needs neither."""
 
     name: Name
     rate: NotNegative | None = None
     arrivals: AnyArrivals | None = None
-    backends: Annotated[list[Name], Field(min_length=1)]
+    backends: Annotated[list[Name], Field(min_length=1)] = Field([])
+    prefix: Annotated[int, Field(ge=0)] = 0
     match: Group[Match] = Field(
         Match(), description="conditions: a request has to meet all of those that are given"
     )
@@ -362,6 +300,7 @@ class FrontendEntry(SettingsRecord):
         return None if self.rate is None else traffic.PoissonArrivals(self.rate)
 
 
+@final
 class WorkEntry(Record):
     """Unit of work of the curves, and the mean work of a job."""
 
@@ -374,6 +313,7 @@ class WorkEntry(Record):
         return Work(self.unit, self.mean, self.prefill, self.decode)
 
 
+@final
 class RoutingFile(Record):
     """A whole file of kind routing."""
 
@@ -382,7 +322,9 @@ class RoutingFile(Record):
     work: WorkEntry | None = None
     sizes: AnySizes | None = None
     patience: AnyPatience | None = None
-    backends: Annotated[list[BackendEntry], Field(min_length=1)]
+    prefix_cache: PrefixCache | None = None
+    backends: Annotated[list[BackendEntry], Field(min_length=1)] = Field([])
+    discover: list[DiscoverEntry] = Field([])
     frontends: Annotated[list[FrontendEntry], Field(min_length=1)]
     trace: TraceEntry | None = None
     serve: ServeEntry | None = None
@@ -395,7 +337,15 @@ def checked(document: Document) -> RoutingFile:
         SystemFileError: An entry is unknown, missing, of the wrong type or out of bounds.
     """
     try:
-        return RoutingFile.model_validate(document.data)
+        file = RoutingFile.model_validate(document.data)
     except ValidationError as errors:
         # One at a time: the others are often a consequence of the first.
         report(document, errors.errors(include_url=False)[0])
+    if file.discover:
+        return file
+    if not file.backends:
+        document.fail(("backends",), "is missing; add it")
+    for f, frontend in enumerate(file.frontends):
+        if not frontend.backends:
+            document.fail(("frontends", f, "backends"), "is missing; add it")
+    return file

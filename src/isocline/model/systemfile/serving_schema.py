@@ -1,13 +1,15 @@
 """Schema of the parts of a system file that only `isocline serve` reads.
 
 `ServeEntry` is the whole key `serve` with its defaults; its groups are the data classes of
-`isocline.model.serving_settings`, which the gateway reads as they are. The documentation's table
-is made from both (`isocline.gateway.serve.settings_table`). Secrets never stand in the file itself.
+`isocline.model.serving_settings`, which the gateway uses directly. The documentation's table is
+generated from both (`isocline.gateway.serve.settings_table`). The file itself never has secrets.
 """
 
-from typing import Annotated, Any, Literal
+import re
+from abc import ABC
+from typing import Annotated, Any, Literal, final, get_args
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from isocline.model.serving_settings import (
@@ -15,13 +17,16 @@ from isocline.model.serving_settings import (
     EjectionRule,
     HealthCheck,
     HoldingRule,
+    KeyLimit,
     ModelListing,
     PollPeriod,
     RefusalRule,
     RetryRule,
     Rules,
+    SharingRule,
     SizeLimits,
     TimeLimits,
+    Tracing,
 )
 from isocline.model.systemfile.record import (
     Group,
@@ -37,10 +42,21 @@ from isocline.model.systemfile.record import (
 REPORTS = Literal[
     "auto", "orca", "vllm", "sglang", "tgi", "triton", "llamacpp", "trtllm", "dynamo", "none"
 ]
-CAN_BE_OFF = ("health", "admin", "access_log", "cors", "models")
+CONTROLS = Literal["drain", "weight", "max_share", "curves", "reload", "backends"]
+CAN_BE_OFF = (
+    "health",
+    "admin",
+    "admin_control",
+    "access_log",
+    "cors",
+    "models",
+    "sharing",
+    "tracing",
+)
+MOST_WEIGHT = 1e6  # far beyond any fleet; with larger ones, curves are numerically straight lines
 _SECONDS: dict[str, Any] = {"unit": "s"}
 _COMPLETIONS: dict[str, Any] = {"unit": "completions"}
-_LISTEN = "give HOST:PORT, as 127.0.0.1:8080"
+_LISTEN = "give HOST:PORT, such as 127.0.0.1:8080"
 
 
 def _with_host(data: Any) -> Any:
@@ -49,9 +65,18 @@ def _with_host(data: Any) -> Any:
     return data
 
 
+def _publishes(address: str) -> str:
+    if not re.fullmatch(r"tcp://[^\s/*]+:\d{1,5}", address):
+        raise PydanticCustomError(
+            "said", f"is {address!r}; give tcp://HOST:PORT, the endpoint of its events"
+        )
+    return address
+
+
 ListenTo = Annotated[Name, BeforeValidator(_with_host)]
 
 
+@final
 class Secret(Record):
     """Place of a secret: a variable of the environment, or a file."""
 
@@ -61,45 +86,61 @@ class Secret(Record):
     @model_validator(mode="before")
     @classmethod
     def _not_in_the_file(cls, data: Any) -> Any:
-        # What stands here may be the secret: no message repeats it.
+        # The value may be the secret itself, so no message repeats it.
         is_one = isinstance(data, dict) and len(data) == 1
         if not is_one or not {"env", "file"}.issuperset(data):
             raise PydanticCustomError(
                 "said",
-                "is not shown here; a secret does not stand in a system file: "
+                "is not shown here; a system file must not contain a secret: "
                 "give {env: NAME} or {file: PATH}",
             )
         return data
 
 
-class BackendServing(SettingsRecord):
-    """Keys of a backend for serving alone."""
+class BackendServing(SettingsRecord, ABC):
+    """Keys of a backend that only serving uses."""
 
     url: str | None = Field(
         None,
-        description="`http://HOST:PORT` or `https://HOST:PORT`, with a path if it has one; needed",
+        description="`http://HOST:PORT` or `https://HOST:PORT`, optionally with a path; needed",
     )
     report: REPORTS = Field(
         "auto",
-        description="how it reports its load, see [load reports](#the-file); `auto`: find out",
+        description="how the backend reports its load, see "
+        "[load reports](serve-overload.md#load-reports); `auto`: detect it",
     )
     metrics: Name | None = Field(
         None,
-        description="its metrics page, a path below the url or a whole URL; else the usual ones",
+        description="metrics page: a path below `url`, or a full URL; by default the usual ones",
     )
     authorization: Secret | None = Field(
         None,
-        description="sent in place of the client's key: a key, or a whole value of the header; "
+        description="sent in place of the client's key: a key, or the header's full value; "
         "`{env: NAME}` or `{file: PATH}`",
     )
     ca_file: Name | None = Field(
-        None, description="certificates that may have signed its own; else the system's"
+        None, description="CA certificates for `https`; by default the system's"
     )
     keep_host: bool = Field(
-        True, description="pass on the client's Host; `false`: Host names the backend"
+        True, description="pass on the client's Host; `false`: Host is the backend's"
+    )
+    cache_events: Annotated[str, AfterValidator(_publishes)] | None = Field(
+        None,
+        description="`tcp://HOST:PORT` at which the backend publishes its KV cache events, see "
+        "[prefix caches](serve-caches.md)",
+    )
+    weight: Annotated[Number, Field(gt=0, le=MOST_WEIGHT)] = Field(
+        1.0,
+        description="machines for which the backend counts, see [weights](admin.md#weights)",
+    )
+    max_share: Annotated[Number, Field(gt=0, le=1)] = Field(
+        1.0,
+        description="greatest share of each frontend's requests, for instance for a canary, see "
+        "[shares](admin.md#shares)",
     )
 
 
+@final
 class TlsEntry(Record):
     """PEM files of a listener."""
 
@@ -107,6 +148,7 @@ class TlsEntry(Record):
     key: Name | None = None
 
 
+@final
 class ListenEntry(Record):
     """Address to accept connections on."""
 
@@ -124,45 +166,63 @@ class ListenEntry(Record):
         return data
 
 
-class LearnEntry(SettingsRecord):
-    """Learning of curves, and the file that keeps them; None: as `isocline.Learning` has it."""
+@final
+class ControlEntry(Record):
+    """Operators' keys for calls of the admin listener, and the controls that they may use."""
 
-    file: Name | None = Field(None, description="file that keeps the curves over a restart")
+    keys: Secret = Field(
+        description="keys of operators: `{env: NAME}` or `{file: PATH}`, as for `api_keys`; the "
+        "name of a key appears in the log"
+    )
+    allow: Annotated[list[CONTROLS], Field(min_length=1)] = Field(
+        list(get_args(CONTROLS)),
+        description="controls that operators may use: `drain`, `weight`, `max_share`, `curves`, "
+        "`reload`, `backends`",
+    )
+
+
+@final
+class LearnEntry(SettingsRecord):
+    """Learning of curves, and their file; None: the default of `isocline.Learning`."""
+
+    file: Name | None = Field(None, description="file that keeps the curves across restarts")
     every: Positive = Field(
         30.0,
-        description="period of writing the file; a crash loses what was learned since",
+        description="interval between writes of the file; a crash loses later observations",
         json_schema_extra=_SECONDS,
     )
     work: Literal["requests", "frontend", "tokens"] = Field(
-        "requests", description="what a request counts as, see [learned curves](#learned-curves)"
+        "requests", description="work of a request, see [learned curves](serve-learning.md)"
     )
     ask_usage: bool = Field(
-        False, description="ask for `usage` in streams whose clients do not; with `work: tokens`"
+        False, description="request `usage` in streams whose clients do not; with `work: tokens`"
     )
     half_life: Positive | None = Field(
         None, description="age at which an observation counts half", json_schema_extra=_SECONDS
     )
-    # What counts is 2000 / ln 2 = 2900 completions: rates to 2 %, and at most 1 % of latency on
-    # fleets A and C. A router that has learned through stalls is back at 1.07 of the optimum of
-    # fleet C, load 0.45, within 20 000 requests; without forgetting it stays at 1.24 to 1.33.
+    # 2000 / ln 2 = 2900 completions then count: rates are known to 2 %, which costs at most 1 % of
+    # latency on fleets A and C. After learning during stalls, a router is back at 1.07 times the
+    # optimum of fleet C, load 0.45, within 20 000 requests; without forgetting it stays at 1.24 to
+    # 1.33.
     half_life_completions: Positive = Field(
         2000.0,
-        description="the same, in completions of the mean backend",
+        description="the same, in completions of an average backend",
         json_schema_extra=_COMPLETIONS,
     )
     optimism: NotNegative | None = Field(None, description="size of the exploration bonus; 0: none")
     false_alarms: Annotated[float, Field(ge=0, lt=1)] | None = Field(
         None,
-        description="changes of speed seen where there is none, per completion; 0: off",
+        description="false detections of a change of speed, per completion; 0: no detection",
     )
     kept: Positive | None = Field(
         None,
-        description="completions that old observations count for after a change, or a given curve "
+        description="completions as which old observations count after a change, and a given curve "
         "at each workload",
         json_schema_extra=_COMPLETIONS,
     )
 
 
+@final
 class ServeEntry(SettingsRecord):
     """The key `serve`."""
 
@@ -173,16 +233,25 @@ class ServeEntry(SettingsRecord):
     admin: ListenTo | None = Field(
         None, description="`HOST:PORT` of `/metrics`, `/statistics`, `/health`, `/ready`, or `off`"
     )
-    policy: Name = Field("gmsr", description="routing policy, as for `simulate`")
+    admin_control: ControlEntry | None = Field(
+        None, description="control calls of the admin listener, or `off`; see [admin](admin.md)"
+    )
+    policy: Name = Field("gmsr_secant", description="routing policy, as for `simulate`")
     workers: Annotated[int, Field(ge=1)] = Field(1, description="processes")
     health: Group[HealthCheck] | None = Field(
-        None, description="active checks, or `off`; `{}` for the defaults below"
+        None, description="active checks, or `off`; `{}`: with the defaults below"
     )
     poll: Group[PollPeriod] = Field(PollPeriod(), description="reading of the backends' metrics")
     holding: Group[HoldingRule] = like(Rules, "holding")
     ejection: Group[EjectionRule] = like(Rules, "ejection")
     retries: Group[RetryRule] = like(Rules, "retries")
     refusals: Group[RefusalRule] = like(Rules, "refusals")
+    sharing: Group[SharingRule] | None = like(Rules, "sharing")
+    session: Name | None = Field(
+        None,
+        description="header that identifies a session, in place of the beginning of its prompt; "
+        "see [prefix caches](serve-caches.md)",
+    )
     oldest_report: Number = like(Rules, "oldest_report")
     stop_at_peak: bool = like(Rules, "stop_at_peak")
     slow_start: int = like(Rules, "slow_start")
@@ -194,31 +263,51 @@ class ServeEntry(SettingsRecord):
     )
     api_keys: Secret | None = Field(
         None,
-        description="keys of which clients need one: `{env: NAME}`, commas between, or "
-        "`{file: PATH}`, one a line; see [keys](#keys)",
+        description="keys, of which each client needs one: `{env: NAME}`, separated by commas, or "
+        "`{file: PATH}`, one per line; a name may precede each key; "
+        "see [keys](serve-requests.md#keys)",
+    )
+    key_limits: dict[Name, Group[KeyLimit]] = Field(
+        {},
+        description="mapping from the name of a key, or a pattern, to its `{requests, tokens}` per "
+        "minute; see [limits of keys](serve-requests.md#limits-of-keys)",
     )
     cors: Group[Cors] | None = Field(
-        None, description="which web pages may call, or `off`; see [web pages](#web-pages)"
+        None,
+        description="web pages that may call, or `off`; "
+        "see [web pages](serve-requests.md#web-pages)",
     )
     models: Group[ModelListing] | None = Field(
         ModelListing(),
         description="how `GET /v1/models` is answered, or `off`; see "
-        "[the list of models](#the-list-of-models)",
+        "[the list of models](serve-requests.md#the-list-of-models)",
     )
-    access_log: Name | None = Field(None, description="a file, `-` for stdout, or `off`")
+    access_log: Name | None = Field(
+        None,
+        description="a file, `-` for stdout, or `off`; "
+        "see [the access log](serve.md#the-access-log)",
+    )
+    log_format: Literal["text", "json"] = Field(
+        "text", description="form of the log on stderr; see [the log](serve.md#the-log)"
+    )
+    tracing: Group[Tracing] | None = Field(
+        None,
+        description="traces and metrics for OpenTelemetry, or `off`; `{}`: with the defaults; see "
+        "[tracing](tracing.md)",
+    )
     learn: LearnEntry | None = Field(
         None,
-        description="learn the curves; without it only where a backend has none, see "
-        "[learned curves](#learned-curves)",
+        description="learning of curves; by default only for backends without a curve, see "
+        "[learned curves](serve-learning.md)",
     )
-    # As Kubernetes gives a pod before it kills it.
+    # The same as a pod's grace period in Kubernetes.
     drain: NotNegative = Field(
-        30.0, description="time for requests under way at the end", json_schema_extra=_SECONDS
+        30.0, description="time for requests in flight at the end", json_schema_extra=_SECONDS
     )
     drain_delay: NotNegative = Field(
         0.0,
-        description="time after SIGTERM in which new requests are still taken, before `drain` "
-        "begins; see [the verb](#the-verb)",
+        description="time after SIGTERM in which new requests are still accepted, before `drain` "
+        "begins; see [the verb](serve.md#stopping)",
         json_schema_extra=_SECONDS,
     )
 
@@ -245,7 +334,7 @@ class ServeEntry(SettingsRecord):
         if isinstance(data, dict) and "model_body" in data:
             raise PydanticCustomError(
                 "said",
-                "model_body is no longer a limit: the whole body is read for its model, up to "
+                "model_body is no longer supported: bodies are read for their model up to "
                 "`body`; remove it",
             )
         return data

@@ -18,6 +18,7 @@ from isocline.model.traffic.laws import arrival_law as arrival_law
 from isocline.model.traffic.modulated import MarkovModulatedArrivals as MarkovModulatedArrivals
 from isocline.model.traffic.patience import Patience as Patience
 from isocline.model.traffic.patience import patience_of as patience_of
+from isocline.model.traffic.prompt_blocks import PromptBlocks as PromptBlocks
 from isocline.model.traffic.reader import read_trace as read_trace
 from isocline.model.traffic.renewal import GammaArrivals as GammaArrivals
 from isocline.model.traffic.renewal import WeibullArrivals as WeibullArrivals

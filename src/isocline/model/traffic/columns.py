@@ -1,5 +1,6 @@
 """Columns of a trace table: given by the user, or by the name of a public format."""
 
+import difflib
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields
@@ -27,6 +28,7 @@ class Columns:
     work: str | None = None  # in the unit of the curves, in place of tokens
     frontend: str | None = None  # name of the frontend
     model: str | None = None  # the frontend is the one that serves this model
+    blocks: str | None = None  # hashes of the prompt's cache blocks, in their order
 
     def __post_init__(self) -> None:
         if self.frontend is not None and self.model is not None:
@@ -37,6 +39,8 @@ class Columns:
             raise UsageError(
                 "trace columns: work stands for prompt and output; give it alone, or leave it out"
             )
+        if self.blocks is not None and self.prompt is None:
+            raise UsageError("trace columns: blocks are those of a prompt; give its column, too")
 
     @property
     def needed(self) -> tuple[str, ...]:
@@ -53,7 +57,11 @@ class Columns:
         """
         unknown = [key for key in names if key not in KEYS]
         if unknown:
-            raise UsageError(f"trace columns: {unknown[0]!r} is unknown; known: {', '.join(KEYS)}")
+            near = difflib.get_close_matches(unknown[0], KEYS, n=1)
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            raise UsageError(
+                f"trace columns: {unknown[0]!r} is unknown; {hint}known: {', '.join(KEYS)}"
+            )
         if "time" not in names:
             raise UsageError("trace columns: time is missing; give its column, as time=timestamp")
         return cls(**names)
@@ -66,7 +74,8 @@ class Columns:
             UsageError: As `of`, or it is not written so.
         """
         names: dict[str, str] = {}
-        # A comma ends a name only where another key follows it.
+        # A comma ends a name only where another key follows it. What looks like a key, and is none,
+        # may be part of a name: where no column is called so, `misread` says it.
         for part in re.split(rf",(?=(?:{'|'.join(KEYS)})=)", text):
             key, equals, name = part.partition("=")
             if not equals or not name:
@@ -85,6 +94,16 @@ class Columns:
 KEYS = tuple(field.name for field in fields(Columns))
 
 
+def misread(name: str) -> str:
+    """Hint for a column that does not exist, whose name may hold a key that is misspelt."""
+    found = re.search(r",\s*(\w+)=", name)
+    if found is None:
+        return ""
+    near = difflib.get_close_matches(found[1], KEYS, n=1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    return f"{found[1]!r} is no key of trace columns; {hint}known: {', '.join(KEYS)}; "
+
+
 @final
 @dataclass(frozen=True)
 class Format:
@@ -94,6 +113,7 @@ class Format:
     lines: str  # "CSV" or "JSON lines"
     unit: str | None = None  # of numeric times; None: times are dates
     size: str = "a number of tokens"  # what a size that cannot be read should have been
+    blocks: str | None = None  # column of the prompt's cache blocks, which a file may lack
 
 
 FORMATS: dict[str, Format] = {
@@ -106,11 +126,15 @@ FORMATS: dict[str, Format] = {
     ),
     # alibaba/ServeGen, as its `save_requests_to_csv` writes a generated workload (NSDI 2026).
     "servegen": Format(Columns("timestamp", "input_tokens", "output_tokens"), "CSV", "s"),
-    # kvcache-ai/Mooncake, `FAST25-release/traces/*.jsonl` (Qin et al., FAST 2025). The `hash_ids`
-    # of the prompt's cache blocks are not needed for routing and are not kept.
-    "mooncake": Format(Columns("timestamp", "input_length", "output_length"), "JSON lines", "ms"),
+    # kvcache-ai/Mooncake, `FAST25-release/traces/*.jsonl` (Qin et al., FAST 2025). A block of its
+    # `hash_ids` is 512 tokens; the same id means the same block after the same blocks.
+    "mooncake": Format(
+        Columns("timestamp", "input_length", "output_length"), "JSON lines", "ms", blocks="hash_ids"
+    ),
     # vLLM's `bench serve --dataset-name timed_trace`: Mooncake's fields, with times in seconds.
-    "vllm": Format(Columns("timestamp", "input_length", "output_length"), "JSON lines", "s"),
+    "vllm": Format(
+        Columns("timestamp", "input_length", "output_length"), "JSON lines", "s", blocks="hash_ids"
+    ),
 }
 
 JOB_FORMATS = ("swim",)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from isocline.arguments import checked
+from isocline.arguments import POSITIVE, checked
 from isocline.errors import TraceError
 from isocline.model.traffic.columns import (
     FORMATS,
@@ -19,6 +19,7 @@ from isocline.model.traffic.columns import (
     format_of,
     known_formats,
 )
+from isocline.model.traffic.prompt_blocks import PromptBlocks, blocks_from
 from isocline.model.traffic.rows import fail, trace_from
 from isocline.model.traffic.table import Table, Values, read_table, table_of
 from isocline.model.traffic.trace import FloatArray, Mix, Trace
@@ -29,13 +30,14 @@ _DATE = "2023-11-16 18:17:03.979"
 _BEFORE_ZONE = len("2023-11-16")
 
 
-@checked()
+@checked(tick=POSITIVE)
 def read_trace(
     source: Any,
     format: str = "auto",  # noqa: A002
     *,
     columns: Columns | Mapping[str, str] | None = None,
     time_unit: str | None = None,
+    tick: float | None = None,
 ) -> Trace:
     """Read a trace.
 
@@ -46,6 +48,8 @@ def read_trace(
         columns: In place of a format: which column is what, as {"time": "ts", "work": "seconds"};
             see `Columns`. Rows may then be in any order.
         time_unit: Of numeric times, "s" (the default), "ms", "us" or "ns"; not for dates.
+        tick: s, of the clock that gave the times: requests of one time are spread over it evenly,
+            see `Trace.spread`. By default they come at once.
 
     Raises:
         TraceError: The format is unknown, or the file is bad; the message names file and row.
@@ -60,18 +64,30 @@ def read_trace(
             raise TraceError(f"{where}: give either columns or the format {format!r}, not both")
         chosen = columns if isinstance(columns, Columns) else Columns.of(columns)
         table = read_table(Path(source), chosen.needed) if is_path else table_of(source)
-        form = Format(chosen, table.lines, time_unit, size="a number")
-        return _trace(table, form, strict=True)
+        form = Format(chosen, table.lines, time_unit, size="a number", blocks=chosen.blocks)
+        return _spread(_trace(table, form, strict=True), tick)
     if format not in ("auto", *FORMATS):
         raise TraceError(f"{where}: unknown trace format {format!r}; {known_formats()}")
-    wanted = None if format == "auto" else FORMATS[format].columns.needed
-    table = read_table(Path(source), wanted) if is_path else table_of(source)
+    table = _table(source, FORMATS.get(format)) if is_path else table_of(source)
     if format == "auto":
         format = _format_of(table)  # noqa: A001
     form = FORMATS[format]
     if time_unit is not None:
-        form = Format(form.columns, form.lines, time_unit)
-    return _trace(table, form, strict=False)
+        form = Format(form.columns, form.lines, time_unit, blocks=form.blocks)
+    return _spread(_trace(table, form, strict=False), tick)
+
+
+def _table(path: Any, form: Format | None) -> Table:
+    """Columns of a known format; all of them if it is not known."""
+    if form is None:
+        return read_table(Path(path))
+    return read_table(
+        Path(path), form.columns.needed, () if form.blocks is None else (form.blocks,)
+    )
+
+
+def _spread(trace: Trace, tick: float | None) -> Trace:
+    return trace if tick is None else trace.spread(tick)
 
 
 def _format_of(table: Table) -> str:
@@ -93,9 +109,15 @@ def _trace(table: Table, form: Format, *, strict: bool) -> Trace:
         if (name := getattr(columns, key)) is not None
     }
     seconds = _seconds(table, columns.time, form.unit)
-    return trace_from(
-        table.where, table.rows, seconds, sizes, _mix(table, columns, strict), any_order=strict
-    )
+    mix, blocks = _mix(table, columns, strict), _blocks(table, form.blocks, strict)
+    return trace_from(table.where, table.rows, seconds, sizes, mix, blocks, any_order=strict)
+
+
+def _blocks(table: Table, name: str | None, strict: bool) -> PromptBlocks | None:
+    """Blocks of the prompts; a format's column of them may be missing, a user's may not."""
+    if name is None or not (strict or name in table.columns):
+        return None
+    return blocks_from(table.column(name), table.where, table.rows, name)
 
 
 def _mix(table: Table, columns: Columns, strict: bool) -> Mix | None:

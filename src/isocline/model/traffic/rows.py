@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from isocline.errors import TraceError
+from isocline.model.traffic.prompt_blocks import PromptBlocks
 from isocline.model.traffic.trace import FloatArray, Mix, Trace
 
 
@@ -42,6 +43,7 @@ def trace_from(
     seconds: FloatArray,
     sizes: dict[str, FloatArray],
     mix: Mix | None = None,
+    blocks: PromptBlocks | None = None,
     *,
     any_order: bool = False,
 ) -> Trace:
@@ -53,6 +55,7 @@ def trace_from(
         seconds: Times.
         sizes: What is known of `prompt`, `output` and `work`.
         mix: Where the requests come in.
+        blocks: Of their prompts.
         any_order: Sort by time; else times that go back are refused.
 
     Raises:
@@ -66,6 +69,7 @@ def trace_from(
         rows, seconds = rows[order], seconds[order]
         sizes = {name: size[order] for name, size in sizes.items()}
         mix = mix and mix.taken(order)
+        blocks = blocks and blocks.taken(order)
     back = np.flatnonzero(np.diff(seconds) < 0)
     if back.size:
         by = seconds[back[0]] - seconds[back[0] + 1]
@@ -86,4 +90,5 @@ def trace_from(
         sizes.get("work"),
         mix,
         sized=bool(sizes),
+        blocks=blocks,
     )

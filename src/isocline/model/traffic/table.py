@@ -15,8 +15,9 @@ from typing import Any, final
 import numpy as np
 import numpy.typing as npt
 
-from isocline.arguments import in_one_line
+from isocline.arguments import in_one_line, whole_number
 from isocline.errors import MissingExtraError, TraceError, UsageError
+from isocline.model.traffic.columns import misread
 from isocline.model.traffic.rows import fail
 
 IndexArray = npt.NDArray[np.int64]
@@ -49,7 +50,7 @@ class Table:
         """
         if name not in self.columns:
             near = difflib.get_close_matches(name, self.names, n=1)
-            hint = f"did you mean {near[0]!r}? " if near else ""
+            hint = misread(name) or (f"did you mean {near[0]!r}? " if near else "")
             fail(
                 self.where,
                 1 if self.lines == "CSV" else None,
@@ -58,27 +59,33 @@ class Table:
         return self.columns[name]
 
 
-def read_table(path: Path, wanted: Sequence[str] | None = None) -> Table:
+def read_table(
+    path: Path, wanted: Sequence[str] | None = None, optional: Sequence[str] = ()
+) -> Table:
     """Read a file, `-` being stdin; what is in it tells how it is written, not its name.
 
     Args:
         path: The file.
         wanted: The only columns to keep; all if None. Others may hold anything.
+        optional: Further columns to keep, which rows may lack: there they hold None.
 
     Raises:
         TraceError: It cannot be read, is empty, or a row has fewer or more fields than the header.
         MissingExtraError: It is Parquet, and pyarrow is not installed.
     """
     data = _bytes(path)
+    kept = None if wanted is None else (*wanted, *optional)
     if data.startswith(_PARQUET):
-        return _parquet(path, data, wanted)
+        return _parquet(path, data, kept)
     text = _text(path, data)
     first = text.lstrip()[:1]
     if not first:
         raise TraceError(f"{path}: is empty; give a file with at least one request")
     if first == "[":
         fail(str(path), None, "is one JSON list; give JSON lines, one object per line")
-    return _json_lines(path, text, wanted) if first == "{" else _csv(path, text, wanted)
+    if first == "{":
+        return _json_lines(path, text, wanted, optional)
+    return _csv(path, text, kept)
 
 
 def table_of(frame: Any) -> Table:
@@ -101,7 +108,10 @@ def table_of(frame: Any) -> Table:
 def _array(column: Any) -> Values:
     if str(getattr(column, "dtype", "")).startswith("datetime64[ns,"):  # pandas, with a time zone
         return np.asarray(column.to_numpy(dtype="datetime64[ns]"))
-    return np.asarray(column)
+    try:
+        return np.asarray(column)
+    except ValueError:  # lists of unequal lengths
+        return list(column)
 
 
 def _bytes(path: Path) -> bytes:
@@ -149,18 +159,20 @@ def _csv(path: Path, text: str, wanted: Sequence[str] | None) -> Table:
     return Table(str(path), names, "CSV", np.array(numbers, np.int64), found)
 
 
-def _json_lines(path: Path, text: str, wanted: Sequence[str] | None) -> Table:
+def _json_lines(
+    path: Path, text: str, wanted: Sequence[str] | None, optional: Sequence[str]
+) -> Table:
     numbers, entries = [], []
     for number, entry in _objects(path, text):
         numbers.append(number)
         entries.append(entry)
-    names = tuple(entries[0])
+    names = tuple(dict.fromkeys(name for entry in entries for name in entry))
     columns: dict[str, Values] = {}
-    for name in names if wanted is None else wanted:
+    for name in names if wanted is None else (*wanted, *optional):
         missing = next((i for i, entry in enumerate(entries) if name not in entry), None)
         if missing == 0 and not any(name in entry for entry in entries):
             continue  # no such column at all: `Table.column` says so if it is asked for
-        if missing is not None and wanted is not None:
+        if missing is not None and wanted is not None and name in wanted:
             fail(str(path), numbers[missing], f"{name} is missing; complete or remove the row")
         columns[name] = [entry.get(name) for entry in entries]
     return Table(str(path), names, "JSON lines", np.array(numbers, np.int64), columns)
@@ -171,7 +183,9 @@ def _objects(path: Path, text: str) -> Iterator[tuple[int, dict[str, Any]]]:
         if not line.strip():
             continue
         try:
-            entry = json.loads(line)
+            entry = json.loads(line, parse_int=whole_number)
+        except UsageError as error:
+            fail(str(path), number, f"cannot be read: {error}")
         except (json.JSONDecodeError, RecursionError) as error:
             reason = error.msg if isinstance(error, json.JSONDecodeError) else "too deep"
             fail(str(path), number, f"is not JSON ({reason}); complete or remove the row")

@@ -8,6 +8,8 @@ import numpy.typing as npt
 
 from isocline.arguments import numbers
 from isocline.errors import UsageError
+from isocline.model.traffic.prompt_blocks import PromptBlocks
+from isocline.plural import counted
 from isocline.record import brief
 
 FloatArray = npt.NDArray[np.float64]
@@ -43,6 +45,7 @@ class Trace:
     work: FloatArray | None = None  # (n,) in the unit of the curves, in place of tokens
     mix: Mix | None = None
     sized: bool = True  # False: the trace has times alone
+    blocks: PromptBlocks | None = None  # of the prompts; None: they share nothing
 
     def __post_init__(self) -> None:
         for column in ("times", "prompt_tokens", "output_tokens", "work"):
@@ -59,11 +62,12 @@ class Trace:
             ("output_tokens", self.output_tokens),
             ("work", self.work),
             ("mix", labels),
+            ("blocks", self.blocks),
         ):
             if values is not None and len(values) != len(self.times):
                 raise UsageError(
-                    f"trace {self.name}: {column} has {len(values)} values, and times has "
-                    f"{len(self.times)}; give one for each request"
+                    f"trace {self.name}: {column} has {counted(len(values), 'value')}, and times "
+                    f"has {len(self.times)}; give one for each request"
                 )
 
     @property
@@ -80,6 +84,21 @@ class Trace:
     def sped_up(self, factor: float) -> Self:
         """The same requests, `factor` times as close together."""
         return replace(self, times=self.times / factor)
+
+    def spread(self, tick: float) -> Self:
+        """The same requests, those of one time evenly over the `tick`, s, that begins with it.
+
+        For traces whose clock is coarse. Where the next time is nearer than a tick, over the gap.
+
+        Raises:
+            UsageError: The tick is not a finite number above 0.
+        """
+        if not 0.0 < tick < float("inf"):
+            raise UsageError(f"tick {tick:g}: give a finite number of s above 0")
+        found, first, count = np.unique(self.times, return_index=True, return_counts=True)
+        gap = np.minimum(np.diff(found, append=np.inf), tick)
+        place = np.arange(self.times.size) - np.repeat(first, count)
+        return replace(self, times=self.times + place * np.repeat(gap / count, count))
 
 
 def _column(label: str, given: object) -> FloatArray:

@@ -62,8 +62,22 @@ class View(NamedTuple):
     # (O,) float64, the policy's options, each in a unit of its own. Read-only, but for the guard
     # around a user's own function, which notes there at which call that raised.
     option: FloatArray
+    # Where jobs are alike the three below have no rows: (0, 2), (0,) and (0, 2).
+    # (E, 2) float64, of the job at hand at the end of each edge: WORK, in the unit of the curves,
+    # and UNCACHED, tokens of its prompt that are not cached there. Written by the caller before
+    # each decision.
+    work: FloatArray = np.zeros((0, 2))
+    # (3,) float64, of the job at hand: PROMPT, tokens; OUTPUT, tokens expected; PREFIX, a number
+    # that jobs with the same beginning share. Written by the caller before each decision.
+    job: FloatArray = np.zeros(0)
+    # (B, 2) float64, tokens at each backend as the frontend knows them: UNREAD, uncached tokens of
+    # the prompts of the jobs there, and HELD, all tokens of these jobs. Written by the caller.
+    tokens: FloatArray = np.zeros((0, 2))
 
 
+WORK, UNCACHED = 0, 1  # columns of `View.work`
+PROMPT, OUTPUT, PREFIX = 0, 1, 2  # entries of `View.job`
+UNREAD, HELD = 0, 1  # columns of `View.tokens`
 VIEW = record_of(
     View,
     array_of(types.int32),
@@ -73,6 +87,9 @@ VIEW = record_of(
     array_of(types.float64, 2),
     array_of(types.float64, 2),
     array_of(types.float64),
+    array_of(types.float64, 2),
+    array_of(types.float64),
+    array_of(types.float64, 2),
 )
 HOLD = -1  # in place of an edge: not now. One that sees an empty backend must not hold for ever.
 # candidates: (k,) int32, numbers of edges, at least one; read-only, and valid during the call only.
@@ -95,9 +112,8 @@ class Setting:
     graph: CompatibilityGraph
     curves: tuple[Curve, ...]  # (R,) the distinct curves, jobs/s
     row: IntArray  # (B,) int32, which of them each backend has
-    split: FloatArray | None = (
-        None  # (E,) float64, jobs/s on each edge in the fluid optimum, if there is one
-    )
+    # (E,) float64, jobs/s on each edge in the fluid optimum; or in words why there is none.
+    split: FloatArray | str = "curves and arrival rates are not all known"
     lag: float = 0.0  # s, the longest from what a report says to the arrival of a job sent on it
 
     @property
@@ -115,12 +131,20 @@ class RoutingPolicy(ABC):
     needs_latency: ClassVar[bool] = False  # learns from `observe`
     may_hold: ClassVar[bool] = False  # may return HOLD; an engine that cannot hold jobs refuses it
     learns: ClassVar[bool] = False  # its table is made of learned curves, which an engine keeps
+    # Whether `choose` reads `work`, `job` or `tokens` of its view, beyond what `picks.cost` does.
+    reads_tokens: ClassVar[bool] = False
+    # How many blocks of R rows its table has, one below the other, whose rows follow from one curve
+    # each; 0 if the table is otherwise.
+    blocks: ClassVar[int] = 1
+    # Called by address by a kernel that all such policies share, in place of one of its own.
+    shares_kernel: ClassVar[bool] = False
 
     @abstractmethod
     def table(self, setting: Setting, workloads: FloatArray) -> FloatArray:
         """(R, K) float64, score of each distinct curve at 0 .. K - 1 jobs; lower is better.
 
-        A policy that reads the table by code of its own may have more rows below, and columns.
+        A policy that reads the table by code of its own may have more rows below (`blocks`), and
+        columns.
         """
 
     def parameter(self, setting: Setting) -> FloatArray:
@@ -134,6 +158,11 @@ class RoutingPolicy(ABC):
     def option(self) -> FloatArray:
         """(O,) float64, options as numbers."""
         return np.zeros(0)
+
+    def counts_in_caches(self) -> bool:
+        """Whether decisions depend on what backends have cached, as far as its options tell."""
+        option = self.option()
+        return self.reads_tokens or bool(option.size > 1 and option[1] == 1.0)  # as in `picks`
 
     def shares(self, setting: Setting) -> FloatArray | None:  # noqa: ARG002
         """(E,) float64, long-run share of its frontend's jobs on each edge, if none changes it.

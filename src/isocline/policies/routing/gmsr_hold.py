@@ -15,9 +15,12 @@ rates above 0 at any workload: at level 0 this is GMSR. A level above 0 caps the
 with them the capacity: keep it well below the least marginal rate of any tier that `isocline plan`
 shows at the highest load to come, a tenth of it, say.
 
+With `price=secant` the job goes by the price of `gmsr_secant`, to a backend whose marginal rate is
+above the level; whether it is held does not change.
+
 A frontend counts what it has sent at this very instant, so that a queue that is let go, in a slot
-of the slotted clock, does not run to one backend. Draws: one per tie. Memory: last time sent, jobs
-sent then, per edge.
+of the slotted clock, does not run to one backend. Draws: one per tie. Memory per edge: that of
+`gmsr_secant`; last time sent, jobs sent then.
 """
 
 import math
@@ -31,14 +34,28 @@ from isocline.errors import PolicyError
 from isocline.policies.routing.contract import (
     CHOOSE,
     HOLD,
+    WORK,
     FloatArray,
     RoutingPolicy,
     Setting,
     View,
 )
+from isocline.policies.routing.gmsr_secant import (
+    RATES,
+    SIZE,
+    by_secant,
+    choose_level,
+    constants,
+    keep_up,
+    marginal_prices,
+    rates_of,
+    secant,
+    take_in,
+)
 from isocline.randomness.draws import below
 
-STAMP, SENT = 0, 1
+STAMP, SENT = SIZE, SIZE + 1  # of an edge's memory
+DEAREST, SECANT = 0, 1  # options: the price 1 / l' from which on jobs are held; which price
 
 
 @kernel
@@ -52,20 +69,39 @@ def expected(view: View, edge: int, now: float) -> int:
 
 @kernel
 def price(view: View, edge: int, now: float) -> float:
-    """1 / l' there."""
+    """1 / l' of the backend at the end of an edge."""
     jobs = min(expected(view, edge, now), view.table.shape[1] - 1)
     return view.table[view.row[view.backend[edge]], jobs]  # type: ignore[no-any-return]
 
 
+@kernel
+def secant_price(view: View, edge: int, now: float) -> float:
+    """Price of one more job as of `gmsr_secant`."""
+    own, about = view.memory[edge], view.parameter[edge]
+    rates = view.table[int(about[RATES])]
+    at = expected(view, edge, now) + 0.5
+    keep_up(own, about, rates, view.workload[view.backend[edge]], at, 0.0, now)
+    return secant(own, rates, at)
+
+
 @value_as(CHOOSE)
 def least_or_hold(candidates: Any, view: View, now: float, rng: Any) -> int:
-    """The candidate with the least price, unless that is too high and it has work to do."""
+    """The candidate with the least price, unless all gain too little and it has work to do."""
     best = candidates[0]
     lowest = np.inf
+    gaining = False  # whether a backend's marginal rate is above the level
     tied = 0
     for edge in candidates:
         value = price(view, edge, now)
-        if value < lowest:
+        gains = value < view.option[DEAREST]
+        if gains and view.option[SECANT] == 1.0:
+            value = secant_price(view, edge, now)
+        if view.work.shape[0] > 0:
+            value *= view.work[edge, WORK]
+        if gaining and not gains:
+            continue
+        if value < lowest or gains != gaining:
+            gaining = gains
             lowest = value
             best = edge
             tied = 1
@@ -73,8 +109,15 @@ def least_or_hold(candidates: Any, view: View, now: float, rng: Any) -> int:
             tied += 1
             if below(rng, tied) == 0:
                 best = edge
-    if lowest >= view.option[0] and expected(view, best, now) > 0:
+    if not gaining and expected(view, best, now) > 0:
         return HOLD
+    if view.option[SECANT] == 1.0:
+        own, about = view.memory[best], view.parameter[best]
+        rates, jobs = view.table[int(about[RATES])], view.workload[view.backend[best]]
+        at = expected(view, best, now) + 1.5
+        keep_up(own, about, rates, jobs, at, 0.0, now)
+        take_in(own, about, rates, jobs, 1, now)
+        choose_level(own, about, rates, at, 0.0)
     if view.memory[best, STAMP] != now:
         view.memory[best, STAMP] = now
         view.memory[best, SENT] = 0.0
@@ -85,23 +128,34 @@ def least_or_hold(candidates: Any, view: View, now: float, rng: Any) -> int:
 @final
 @dataclass(frozen=True)
 class GmsrHold(RoutingPolicy):
-    """GMSR that holds a job while all marginal rates it sees are at most `level` (jobs/s)."""
+    """GMSR that holds a job while all marginal rates it sees are at most `level` (jobs/s).
+
+    `price`, by which it chooses, is `marginal`, 1 / l', or `secant`, as of `gmsr_secant`.
+    """
 
     name: ClassVar[str] = "gmsr_hold"
     choose = least_or_hold
+    reads_tokens: ClassVar[bool] = True
     may_hold: ClassVar[bool] = True
+    blocks: ClassVar[int] = 2
     level: float = 0.0
+    price: str = "marginal"
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.level) and self.level >= 0):
             raise PolicyError(f"gmsr_hold:level={self.level}: level is 0 or a rate above, jobs/s")
 
     def table(self, setting: Setting, workloads: FloatArray) -> FloatArray:
-        with np.errstate(divide="ignore"):
-            return 1.0 / np.array([curve.marginal(workloads) for curve in setting.curves])
+        """(2 R, K) prices 1 / l', then rates."""
+        return np.vstack((marginal_prices(setting, workloads), rates_of(setting, workloads)))
+
+    def parameter(self, setting: Setting) -> FloatArray:
+        """(E, CONSTANTS) as of `gmsr_secant`."""
+        return constants(setting, len(setting.curves))
 
     def memory(self, setting: Setting) -> FloatArray:
-        return np.zeros((setting.graph.edges, 2))
+        return np.zeros((setting.graph.edges, SIZE + 2))
 
     def option(self) -> FloatArray:
-        return np.array([1.0 / self.level if self.level > 0 else np.inf])
+        dearest = 1.0 / self.level if self.level > 0 else np.inf
+        return np.array([dearest, float(by_secant(self.name, self.price))])

@@ -10,7 +10,7 @@ from typing import ClassVar, final
 import numpy as np
 
 from isocline.policies.routing.contract import FloatArray, RoutingPolicy, Setting
-from isocline.policies.routing.picks import counted_jobs, least, tie_rule
+from isocline.policies.routing.picks import counted_jobs, least, rules
 
 
 @final
@@ -30,4 +30,4 @@ class Jfsq(RoutingPolicy):
         return np.asarray(jobs + handicap[:, None])
 
     def option(self) -> FloatArray:
-        return tie_rule(self.name, self.ties)
+        return rules(self.name, self.ties)

@@ -11,7 +11,7 @@ import numpy as np
 
 from isocline.model.curves import Curve, ServersCurve
 from isocline.policies.routing.contract import FloatArray, RoutingPolicy, Setting
-from isocline.policies.routing.picks import least, tie_rule
+from isocline.policies.routing.picks import least, rules
 
 
 @final
@@ -26,7 +26,7 @@ class Jiq(RoutingPolicy):
         return np.array([(workloads >= _places(c)).astype(np.float64) for c in setting.curves])
 
     def option(self) -> FloatArray:
-        return tie_rule(self.name, "random")
+        return rules(self.name, "random")
 
 
 def _places(curve: Curve) -> int:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar, final
 
 from isocline.policies.routing.contract import FloatArray, RoutingPolicy, Setting
-from isocline.policies.routing.picks import counted_jobs, least, tie_rule
+from isocline.policies.routing.picks import counted_jobs, least, rules
 
 
 @final
@@ -25,4 +25,4 @@ class Jsq(RoutingPolicy):
         return counted_jobs(self.name, self.count, setting, workloads)
 
     def option(self) -> FloatArray:
-        return tie_rule(self.name, self.ties)
+        return rules(self.name, self.ties)

@@ -11,7 +11,7 @@ from typing import ClassVar, final
 import numpy as np
 
 from isocline.policies.routing.contract import FloatArray, RoutingPolicy, Setting
-from isocline.policies.routing.picks import least, tie_rule
+from isocline.policies.routing.picks import least, rules
 
 
 @final
@@ -28,4 +28,4 @@ class LeastExpectedLatency(RoutingPolicy):
         return np.array([joined / curve.rate(joined) for curve in setting.curves])
 
     def option(self) -> FloatArray:
-        return tie_rule(self.name, self.ties)
+        return rules(self.name, self.ties, prices=True)

@@ -1,7 +1,9 @@
 """Picks among scored candidates: the least of all, or the least of a sample.
 
-k scores and m picks are k + m pieces of code. `view.option[0]` is the tie rule: 0 takes the first
-in the order of the candidates, 1 draws uniformly among the tied.
+k scores and m picks are k + m pieces of code. `view.option` holds two numbers. The first is the tie
+rule: 0 takes the first in the order of the candidates, 1 draws uniformly among the tied. The second
+is 1 if scores are prices of a unit of work: where jobs differ in work, by size or by what a backend
+has cached, they are multiplied by that of the job at hand (field of `View`: `work`).
 """
 
 from typing import Any
@@ -12,7 +14,16 @@ from numba import uint32
 from isocline.compilation.compiled import kernel, value_as
 from isocline.errors import PolicyError
 from isocline.model.curves import ServersCurve
-from isocline.policies.routing.contract import CHOOSE, FloatArray, Setting, View, require_one_of
+from isocline.policies.routing.contract import (
+    CHOOSE,
+    UNCACHED,
+    UNREAD,
+    WORK,
+    FloatArray,
+    Setting,
+    View,
+    require_one_of,
+)
 from isocline.randomness.draws import below
 
 TIES = ("random", "first")
@@ -27,14 +38,42 @@ def score(view: View, edge: int) -> float:
     return view.table[uint32(view.row[backend]), workload]  # type: ignore[no-any-return]
 
 
+@kernel
+def cost(view: View, edge: int) -> float:
+    """The score of an edge, times the work of the job at hand there if scores are prices."""
+    value = score(view, edge)
+    if view.work.shape[0] > 0 and view.option[1] == 1.0:
+        value *= view.work[edge, WORK]
+    return value
+
+
+@kernel
+def tokens_to_read(view: View, edge: int) -> float:
+    """Tokens of prompts at the end of an edge that are still to be read, with the job at hand."""
+    return view.tokens[view.backend[edge], UNREAD] + view.work[edge, UNCACHED]  # type: ignore[no-any-return]
+
+
+@kernel
+def challenge(value: float, lowest: float, tied: int, rng: Any) -> tuple[bool, int]:
+    """Whether a candidate takes the place of the best so far, and how many are as good as that.
+
+    For loops over values that are made once each: each of the tied is kept with the same chance.
+    Draws: one per tie.
+    """
+    if value > lowest:
+        return False, tied
+    tied = tied + 1 if value == lowest else 1
+    return tied == 1 or below(rng, tied) == 0, tied
+
+
 @value_as(CHOOSE)
 def least(candidates: Any, view: View, now: float, rng: Any) -> int:  # noqa: ARG001
-    """The candidate with the least score. Draws: one if there is a tie to break."""
+    """The candidate with the least cost. Draws: one if there is a tie to break."""
     best = candidates[0]
     lowest = np.inf
     tied = 0
     for i in range(candidates.size):
-        value = score(view, candidates[i])
+        value = cost(view, candidates[i])
         if value < lowest:
             lowest = value
             best = candidates[i]
@@ -45,17 +84,23 @@ def least(candidates: Any, view: View, now: float, rng: Any) -> int:  # noqa: AR
         return best  # type: ignore[no-any-return]
     skip = below(rng, tied)
     for i in range(candidates.size):
-        if score(view, candidates[i]) == lowest:
+        if cost(view, candidates[i]) == lowest:
             if skip == 0:
                 return candidates[i]  # type: ignore[no-any-return]
             skip -= 1
     return best  # type: ignore[no-any-return]  # only if a score is NaN
 
 
-def tie_rule(policy: str, ties: str) -> FloatArray:
-    """The option array of policies that use `least`."""
+def rules(policy: str, ties: str, prices: bool = False) -> FloatArray:
+    """(2,) the option array of policies that use `least`; raises PolicyError as it says.
+
+    Args:
+        policy: Its name in messages.
+        ties: One of TIES.
+        prices: Whether scores are prices of a unit of work.
+    """
     require_one_of(policy, "ties", ties, TIES)
-    return np.array([float(ties == "random")])
+    return np.array([float(ties == "random"), float(prices)])
 
 
 def counted_jobs(policy: str, count: str, setting: Setting, workloads: FloatArray) -> FloatArray:

@@ -20,7 +20,7 @@ from isocline.policies.routing.contract import (
     View,
     observe_nothing,
 )
-from isocline.policies.routing.picks import counted_jobs, score, tie_rule
+from isocline.policies.routing.picks import cost, counted_jobs, rules
 from isocline.randomness.draws import below, bits
 
 LARGEST_SAMPLE = 64
@@ -87,20 +87,20 @@ def next_distinct(taken: Any, count: int, n: int, rng: Any) -> int:
 
 @value_as(CHOOSE)
 def least_of_sample(candidates: Any, view: View, now: float, rng: Any) -> int:  # noqa: ARG001
-    """The least of `view.option[1]` candidates; with replacement if `view.option[2]` is 1.
+    """The least of `view.option[2]` candidates; with replacement if `view.option[3]` is 1.
 
     Under ties=first the earliest candidate wins, else the first drawn.
     """
     earliest = view.option[0] == 0.0
-    replace = view.option[2] == 1.0
+    replace = view.option[3] == 1.0
     n = candidates.size
-    d = int(view.option[1]) if replace else min(int(view.option[1]), n)
+    d = int(view.option[2]) if replace else min(int(view.option[2]), n)
     best = candidates[0]
     lowest = np.inf
     for count in range(d):
         draw = below(rng, n) if replace else next_distinct(view.memory[0], count, n, rng)
         edge = candidates[draw]
-        value = score(view, edge)
+        value = cost(view, edge)
         if value < lowest or (earliest and value == lowest and edge < best):
             lowest = value
             best = edge
@@ -131,7 +131,7 @@ class PowerOfD(RoutingPolicy):
 
     def option(self) -> FloatArray:
         rest = np.array([self.d, self.replacement], dtype=np.float64)
-        return np.concatenate((tie_rule(self.name, self.ties), rest))
+        return np.concatenate((rules(self.name, self.ties), rest))
 
     def functions(self) -> tuple[Any, Any]:
         plain = self.ties == "random" and self.count == "all" and not self.replacement

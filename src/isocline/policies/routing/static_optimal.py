@@ -50,8 +50,8 @@ class StaticOptimal(RoutingPolicy):
         return no_table(setting, workloads)
 
     def parameter(self, setting: Setting) -> FloatArray:
-        if setting.split is None:
-            raise PolicyError("static_optimal: there is no plan to follow; the load is infeasible")
+        if isinstance(setting.split, str):
+            raise PolicyError(f"static_optimal: there is no plan to follow: {setting.split}")
         first, source = setting.graph.first, setting.graph.source
         # The plan sends nothing of a frontend at rate 0; what comes all the same is split evenly.
         sent = np.add.reduceat(setting.split, first[:-1])

@@ -11,7 +11,7 @@ from typing import ClassVar, final
 import numpy as np
 
 from isocline.policies.routing.contract import FloatArray, RoutingPolicy, Setting
-from isocline.policies.routing.picks import least, tie_rule
+from isocline.policies.routing.picks import least, rules
 
 
 @final
@@ -29,4 +29,4 @@ class WeightedLeastConnections(RoutingPolicy):
         return np.array([counted / curve.supremum for curve in setting.curves])
 
     def option(self) -> FloatArray:
-        return tie_rule(self.name, self.ties)
+        return rules(self.name, self.ties)

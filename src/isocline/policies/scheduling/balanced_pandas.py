@@ -36,13 +36,13 @@ from isocline.policies.scheduling.contract import (
 )
 from isocline.policies.scheduling.state.columns import IDLE, LENGTH, SERVING, WAITING
 from isocline.policies.scheduling.state.least_workload import (
-    anyone_least,
-    first_winners,
+    initial_winners,
     least_below,
-    no_workloads,
+    node_of_rack,
+    random_least,
     set_workload,
-    top_of_rack,
     workload_of,
+    zero_workloads,
 )
 from isocline.randomness.draws import below
 
@@ -87,14 +87,14 @@ def least_weighted(local: Any, view: ClusterView, now: float, rng: Any) -> int: 
     block, node = 0, 0
     if view.racks > 1:
         for i in range(local.size):
-            top = top_of_rack(view, int64(view.rack[uint32(local[i])]))
+            top = node_of_rack(view, int64(view.rack[uint32(local[i])]))
             of_rack = least_below(view, top) / view.rate[RACK]
             if of_rack < weight:
                 weight, block, node = of_rack, 1, top
     if least_below(view, 1) / view.rate[REMOTE] < weight:
         block, node = remote_block(view), 1
     if block > 0:
-        best = anyone_least(view, node, rng)
+        best = random_least(view, node, rng)
     return block * view.rack.size + best
 
 
@@ -142,7 +142,7 @@ class BalancedPandas(SchedulingPolicy):
     def queues(self, setting: ClusterSetting) -> int:
         return self._levels(setting).size * setting.size
 
-    def grade(self, setting: ClusterSetting) -> npt.NDArray[np.int8]:
+    def queue_levels(self, setting: ClusterSetting) -> npt.NDArray[np.int8]:
         return np.repeat(self._levels(setting), setting.size)
 
     @staticmethod
@@ -151,10 +151,10 @@ class BalancedPandas(SchedulingPolicy):
         return np.array(levels, np.int8)
 
     def memory(self, setting: ClusterSetting) -> FloatArray:
-        return no_workloads(setting)
+        return zero_workloads(setting)
 
     def winner(self, setting: ClusterSetting) -> IntArray:
-        return first_winners(setting)
+        return initial_winners(setting)
 
     @property
     def reading(self) -> str:

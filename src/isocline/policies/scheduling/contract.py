@@ -1,28 +1,29 @@
-"""Contract of scheduling policies, for all callers: the simulator, and the live dispatcher.
+"""Contract of scheduling policies, for all callers: the simulator, and the live scheduler.
 
 A policy answers four questions, each with a compiled function of fixed signature:
 
-    route(local, view, now, rng) -> queue     where an arriving task goes; `local` are the servers
-                                              that hold its data. ANY_LOCAL: it is not bound, but
-                                              seen by all of them until one takes it.
+    route(local, view, now, rng) -> queue     the queue of an arriving task; `local` are the servers
+                                              that hold its data. ANY_LOCAL: the task is not bound,
+                                              but in the lists of all of them until one takes it.
     call(local, queue, view, now, rng) -> server
-                                              which idle server to offer work, now that a task has
-                                              come to `queue`; or NOBODY. Asked again until it says
-                                              NOBODY or the server takes nothing. With the queue
-                                              TIMER: now that `due` has come.
-    pick(server, view, now, rng) -> queue     from which queue or list an idle server takes the
-                                              first task; NOTHING if from none, NOBODY if no other
-                                              idle server would take any now, either.
-    due(view, now) -> time                    when, if nothing happens before, a server may want
-                                              what it does not want now; inf for never.
+                                              the idle server to offer a task to, now that one has
+                                              joined `queue`; or NOBODY. Called again until it
+                                              returns NOBODY or the server takes nothing. With the
+                                              queue TIMER: now that `due` has come.
+    pick(server, view, now, rng) -> queue     the queue or list whose first task an idle server
+                                              takes; NOTHING for none, NOBODY if no other idle
+                                              server would take any now, either.
+    due(view, now) -> time                    the time at which, if nothing happens before, a server
+                                              may take a task that it does not take now; inf for
+                                              never.
 
-and with one that keeps up to date what these four read:
+and a fifth keeps up to date what these four read:
 
-    changed(queue, view)                      the length of a queue is another now.
+    changed(queue, view)                      the length of a queue has changed.
 
-They read `view`, whose arrays the caller keeps up to date, and write only what is the policy's own:
-`longest`, `memory` and `winner`. Time and randomness are arguments. `pick` is asked only of a
-server that starts at once what it names.
+They read `view`, whose arrays the caller keeps up to date, and write only the policy's own arrays:
+`longest`, `memory` and `winner`. Time and randomness are arguments. `pick` is called only for a
+server that starts at once the task that it takes.
 """
 
 from abc import ABC, abstractmethod
@@ -81,20 +82,20 @@ __all__ = [
     "IntArray",
     "Rules",
     "SchedulingPolicy",
+    "keep_nothing",
     "never",
-    "nothing_kept",
 ]
 
 
 @inlined_as(DUE)
 def never(view: ClusterView, now: float) -> float:  # noqa: ARG001
-    """For policies that never wait for time to pass."""
+    """`due` of policies that never wait for time to pass."""
     return np.inf
 
 
 @inlined_as(CHANGED)
-def nothing_kept(queue: int, view: ClusterView) -> None:
-    """For policies that need no more than the lengths themselves."""
+def keep_nothing(queue: int, view: ClusterView) -> None:
+    """`changed` of policies that need no more than the lengths themselves."""
 
 
 Count = Literal["all", "waiting"]
@@ -105,19 +106,19 @@ class SchedulingPolicy(ABC):
 
     name: ClassVar[str]
     binds: ClassVar[bool] = True
-    """Whether `route` names a queue; else it says ANY_LOCAL."""
+    """Whether `route` names a queue; else it returns ANY_LOCAL."""
     waits: ClassVar[bool] = False
     """Whether `due` is ever finite."""
     by_data: ClassVar[bool] = False
-    """Which task is taken matters to the policy, so levels always are those of its data."""
+    """Whether levels are always those of the task's data, as it matters which task is taken."""
     remembers: ClassVar[int] = 0
-    """Facts of each server with which `memory` begins, server by server, that cannot be had again;
-    a caller that adds servers keeps those of the servers there were."""
+    """Number of facts of each server with which `memory` begins, server by server, that cannot be
+    computed again; a caller that adds servers copies those of the present ones."""
 
     relieves: ClassVar[bool] = False
-    """Whether the live scheduler may start at an idle server what `pick` leaves to another, once
-    that one's task has lasted much longer than expected (`Rules.relief`). Not if tasks are to stay
-    where their data is, or if `due` says how long they do."""
+    """Whether the live scheduler may start on an idle server a task that `pick` leaves to another,
+    once that one's task has lasted much longer than expected (`Rules.relief`). Not if tasks are to
+    stay where their data is, or if `due` says for how long."""
 
     @abstractmethod
     def rules(self, setting: ClusterSetting) -> Rules:
@@ -128,23 +129,23 @@ class SchedulingPolicy(ABC):
         return np.zeros(0)
 
     def queues(self, setting: ClusterSetting) -> int:
-        """Q."""
+        """Number Q of queues or lists."""
         return setting.size
 
-    def grade(self, setting: ClusterSetting) -> npt.NDArray[np.int8]:
-        """(Q,) int8, the level at which tasks of a queue are served, or BY_QUEUE."""
+    def queue_levels(self, setting: ClusterSetting) -> npt.NDArray[np.int8]:
+        """(Q,) int8, locality level of the tasks of each queue, or BY_QUEUE."""
         return np.full(self.queues(setting), BY_QUEUE, np.int8)
 
     def keeps_longest(self, setting: ClusterSetting) -> bool:  # noqa: ARG002
-        """Whether `longest` is there."""
+        """Whether the policy reads `view.longest`."""
         return False
 
     def memory(self, setting: ClusterSetting) -> FloatArray:  # noqa: ARG002
-        """(N,) float64, what the policy remembers, at the start."""
+        """(N,) float64, initial memory of the policy."""
         return np.zeros(0)
 
     def winner(self, setting: ClusterSetting) -> IntArray:  # noqa: ARG002
-        """(W,) int32, its tournament, at the start."""
+        """(W,) int32, initial tournament of the policy, if it has one."""
         return np.zeros(0, np.int32)
 
     @property
@@ -154,11 +155,11 @@ class SchedulingPolicy(ABC):
 
     @property
     def reading(self) -> str:
-        """How queues are counted and which thresholds hold, in words."""
+        """Counting rule of queue lengths, and thresholds, in words."""
         return ""
 
 
-class CountingPolicy(SchedulingPolicy):
+class CountingPolicy(SchedulingPolicy, ABC):
     """A policy with the option `count`: queue lengths of all tasks, or only of those that wait."""
 
     count: str

@@ -28,17 +28,17 @@ from isocline.policies.scheduling.contract import (
     FloatArray,
     Rules,
     SchedulingPolicy,
-    nothing_kept,
+    keep_nothing,
 )
 from isocline.policies.scheduling.state.columns import WAITING
 from isocline.policies.scheduling.state.common_queue import (
-    anyone_idle,
-    anyone_idle_local,
+    any_local,
     common,
-    seen_by_all_local,
+    random_idle,
+    random_idle_local,
     waits_in_common,
 )
-from isocline.policies.scheduling.state.idle_servers import anyone, how_many
+from isocline.policies.scheduling.state.idle_servers import member_count, random_member
 from isocline.policies.scheduling.state.tasks import BORN, HIGH, LOW, NONE, oldest, pop
 from isocline.randomness.draws import below
 
@@ -54,7 +54,7 @@ def accepted_from(view: ClusterView, queue: int, wait: float) -> float:
 
 
 @inlined
-def young(view: ClusterView) -> int:
+def unoffered(view: ClusterView) -> int:
     """The list, the last one, of tasks whose racks have not yet been asked."""
     return int64(view.columns.shape[0] - 1)  # type: ignore[no-any-return]
 
@@ -67,8 +67,8 @@ def idle_in_racks(view: ClusterView, task: int, rng: Any) -> int:
     for i in range(high - low):
         at = low + (start + i) % (high - low)
         group = 1 + int64(view.rack[uint32(view.tasks.holders[uint32(at)])])
-        if how_many(view.idle, group) > 0:
-            return anyone(view.idle, group, rng)
+        if member_count(view.idle, group) > 0:
+            return random_member(view.idle, group, rng)
     return NOBODY
 
 
@@ -77,12 +77,12 @@ def local_or_patient(local: Any, queue: int, view: ClusterView, now: float, rng:
     """An idle local server for a new task; an idle one for a task that has waited long enough."""
     if queue != TIMER:
         # The new task stands last in its lists: if others wait there, no local server is idle.
-        return anyone_idle_local(local, view, rng)
+        return random_idle_local(local, view, rng)
     if accepted_from(view, common(view), view.option[ANYWHERE]) <= now:
-        return anyone_idle(view, rng)
+        return random_idle(view, rng)
     if view.racks > 1:
-        while accepted_from(view, young(view), view.option[IN_RACK]) <= now:
-            task = pop(view.tasks, view.lists, young(view))
+        while accepted_from(view, unoffered(view), view.option[IN_RACK]) <= now:
+            task = pop(view.tasks, view.lists, unoffered(view))
             server = idle_in_racks(view, task, rng)
             if server != NOBODY:
                 return server
@@ -108,11 +108,11 @@ def own_else_patient(server: int, view: ClusterView, now: float, rng: Any) -> in
 @inlined_as(DUE)
 def patience_ends(view: ClusterView, now: float) -> float:  # noqa: ARG001
     """When a task that waits next accepts what it did not, if a server is idle then."""
-    if how_many(view.idle, 0) == 0:
+    if member_count(view.idle, 0) == 0:
         return np.inf
     due = accepted_from(view, common(view), view.option[ANYWHERE])
     if view.racks > 1:
-        due = min(due, accepted_from(view, young(view), view.option[IN_RACK]))
+        due = min(due, accepted_from(view, unoffered(view), view.option[IN_RACK]))
     return due
 
 
@@ -132,9 +132,7 @@ class DelayScheduling(SchedulingPolicy):
             raise PolicyError(f"delay_scheduling:wait={self.wait:g}: give a time of 0 or more")
 
     def rules(self, setting: ClusterSetting) -> Rules:  # noqa: ARG002
-        return Rules(
-            seen_by_all_local, local_or_patient, own_else_patient, patience_ends, nothing_kept
-        )
+        return Rules(any_local, local_or_patient, own_else_patient, patience_ends, keep_nothing)
 
     def queues(self, setting: ClusterSetting) -> int:
         racks = setting.racks

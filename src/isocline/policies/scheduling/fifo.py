@@ -18,10 +18,10 @@ from isocline.policies.scheduling.contract import (
     ClusterView,
     Rules,
     SchedulingPolicy,
+    keep_nothing,
     never,
-    nothing_kept,
 )
-from isocline.policies.scheduling.state.common_queue import anyone_idle, common, waits_in_common
+from isocline.policies.scheduling.state.common_queue import common, random_idle, waits_in_common
 
 
 @inlined_as(ROUTE)
@@ -31,9 +31,9 @@ def to_common(local: Any, view: ClusterView, now: float, rng: Any) -> int:  # no
 
 
 @inlined_as(CALL)
-def anyone_for_common(local: Any, queue: int, view: ClusterView, now: float, rng: Any) -> int:  # noqa: ARG001
+def random_idle_for_common(local: Any, queue: int, view: ClusterView, now: float, rng: Any) -> int:  # noqa: ARG001
     """A random idle server while a task waits."""
-    return anyone_idle(view, rng) if waits_in_common(view) else NOBODY
+    return random_idle(view, rng) if waits_in_common(view) else NOBODY
 
 
 @inlined_as(PICK)
@@ -51,7 +51,7 @@ class Fifo(SchedulingPolicy):
     by_data: ClassVar[bool] = True
 
     def rules(self, setting: ClusterSetting) -> Rules:  # noqa: ARG002
-        return Rules(to_common, anyone_for_common, from_common, never, nothing_kept)
+        return Rules(to_common, random_idle_for_common, from_common, never, keep_nothing)
 
     def queues(self, setting: ClusterSetting) -> int:
         return setting.size + 1

@@ -19,8 +19,8 @@ from isocline.policies.scheduling.contract import (
     ClusterView,
     CountingPolicy,
     Rules,
+    keep_nothing,
     never,
-    nothing_kept,
 )
 from isocline.policies.scheduling.state.columns import IDLE, SERVING, WAITING
 from isocline.policies.scheduling.state.shortest_queue import shortest_route
@@ -47,4 +47,4 @@ class JsqLocalOnly(CountingPolicy):
     count: str = "all"
 
     def rules(self, setting: ClusterSetting) -> Rules:
-        return Rules(shortest_route(setting), own_server, own_queue, never, nothing_kept)
+        return Rules(shortest_route(setting), own_server, own_queue, never, keep_nothing)

@@ -29,11 +29,11 @@ from isocline.policies.scheduling.contract import (
     ClusterView,
     CountingPolicy,
     Rules,
+    keep_nothing,
     never,
-    nothing_kept,
 )
 from isocline.policies.scheduling.state.columns import IDLE, LENGTH, SERVING, WAITING
-from isocline.policies.scheduling.state.common_queue import anyone_idle, common, waits_in_common
+from isocline.policies.scheduling.state.common_queue import common, random_idle, waits_in_common
 from isocline.policies.scheduling.state.shortest_queue import random_shortest
 
 
@@ -46,11 +46,11 @@ def shortest_or_common(local: Any, view: ClusterView, now: float, rng: Any) -> i
 
 
 @inlined_as(CALL)
-def own_or_anyone(local: Any, queue: int, view: ClusterView, now: float, rng: Any) -> int:  # noqa: ARG001
+def own_or_random_idle(local: Any, queue: int, view: ClusterView, now: float, rng: Any) -> int:  # noqa: ARG001
     """The queue's server if it is idle; of the common queue, a random idle one."""
     if queue < common(view):
         return queue if view.columns[uint32(queue), SERVING] == IDLE else NOBODY
-    return anyone_idle(view, rng) if waits_in_common(view) else NOBODY
+    return random_idle(view, rng) if waits_in_common(view) else NOBODY
 
 
 @inlined_as(PICK)
@@ -75,12 +75,12 @@ class JsqMaxweight(CountingPolicy):
     count: str = "all"
 
     def rules(self, setting: ClusterSetting) -> Rules:  # noqa: ARG002
-        return Rules(shortest_or_common, own_or_anyone, greater_weight, never, nothing_kept)
+        return Rules(shortest_or_common, own_or_random_idle, greater_weight, never, keep_nothing)
 
     def queues(self, setting: ClusterSetting) -> int:
         return setting.size + 1
 
-    def grade(self, setting: ClusterSetting) -> npt.NDArray[np.int8]:
-        grade = np.full(self.queues(setting), BY_QUEUE, np.int8)
-        grade[-1] = REMOTE
-        return grade
+    def queue_levels(self, setting: ClusterSetting) -> npt.NDArray[np.int8]:
+        queue_levels = np.full(self.queues(setting), BY_QUEUE, np.int8)
+        queue_levels[-1] = REMOTE
+        return queue_levels

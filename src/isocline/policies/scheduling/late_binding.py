@@ -60,8 +60,8 @@ from isocline.policies.scheduling.contract import (
 )
 from isocline.policies.scheduling.local_first import keep_longest
 from isocline.policies.scheduling.state.columns import LENGTH, LEVEL, WAITING
-from isocline.policies.scheduling.state.common_queue import anyone_idle_local, seen_by_all_local
-from isocline.policies.scheduling.state.idle_servers import anyone, how_many
+from isocline.policies.scheduling.state.common_queue import any_local, random_idle_local
+from isocline.policies.scheduling.state.idle_servers import member_count, random_member
 from isocline.policies.scheduling.state.longest_queue import any_longest, top_key
 from isocline.policies.scheduling.state.tasks import HIGH, LOW, oldest
 
@@ -99,21 +99,21 @@ def note_load(view: ClusterView, server: int, now: float) -> float:
 @inlined
 def less_loaded(view: ClusterView, group: int, rng: Any) -> int:
     """The less loaded of two random idle servers of a group."""
-    one = anyone(view.idle, group, rng)
-    two = anyone(view.idle, group, rng)
+    one = random_member(view.idle, group, rng)
+    two = random_member(view.idle, group, rng)
     return one if load_of(view, one) <= load_of(view, two) else two
 
 
 @inlined_as(CALL)
 def local_or_helper(local: Any, queue: int, view: ClusterView, now: float, rng: Any) -> int:  # noqa: ARG001
     """An idle local server, else an idle one that may find it worth helping, near ones first."""
-    server = anyone_idle_local(local, view, rng)
-    if server != NOBODY or how_many(view.idle, 0) == 0:
+    server = random_idle_local(local, view, rng)
+    if server != NOBODY or member_count(view.idle, 0) == 0:
         return server
     if view.racks > 1:
         for i in range(local.size):
             group = 1 + int64(view.rack[uint32(local[i])])
-            if how_many(view.idle, group) > 0:
+            if member_count(view.idle, group) > 0:
                 return less_loaded(view, group, rng)
     return less_loaded(view, 0, rng)
 
@@ -180,7 +180,7 @@ class LateBinding(SchedulingPolicy):
             raise PolicyError(f"late_binding:memory_time={self.memory_time:g}: give a time above 0")
 
     def rules(self, setting: ClusterSetting) -> Rules:  # noqa: ARG002
-        return Rules(seen_by_all_local, local_or_helper, own_else_worth, never, keep_longest)
+        return Rules(any_local, local_or_helper, own_else_worth, never, keep_longest)
 
     def option(self, setting: ClusterSetting) -> FloatArray:
         local, rack, remote = setting.rate

@@ -31,7 +31,7 @@ from isocline.policies.scheduling.contract import (
     never,
 )
 from isocline.policies.scheduling.state.columns import IDLE, LENGTH, SERVING, WAITING
-from isocline.policies.scheduling.state.idle_servers import anyone, how_many
+from isocline.policies.scheduling.state.idle_servers import member_count, random_member
 from isocline.policies.scheduling.state.longest_queue import any_longest, set_key, top_key
 from isocline.policies.scheduling.state.shortest_queue import shortest_route
 
@@ -46,15 +46,15 @@ def own_else_helper(local: Any, queue: int, view: ClusterView, now: float, rng: 
     q = uint32(queue)
     if view.columns[q, SERVING] == IDLE:
         return queue
-    if how_many(view.idle, 0) == 0 or view.columns[q, WAITING] == 0:
+    if member_count(view.idle, 0) == 0 or view.columns[q, WAITING] == 0:
         return NOBODY
     length = view.columns[q, LENGTH]
     if view.racks > 1 and length > view.option[RACK]:
         group = 1 + int64(view.rack[q])
-        if how_many(view.idle, group) > 0:
-            return anyone(view.idle, group, rng)
+        if member_count(view.idle, group) > 0:
+            return random_member(view.idle, group, rng)
     if length > view.option[REMOTE]:
-        return anyone(view.idle, 0, rng)
+        return random_member(view.idle, 0, rng)
     return NOBODY
 
 

@@ -23,7 +23,8 @@ from isocline.policies.scheduling.contract import (
     Rules,
     SchedulingPolicy,
 )
-from isocline.user_code import failures_of, is_own
+from isocline.policies.scheduling.state.transitions import REASONS
+from isocline.user_code import failures_of, is_own, place
 
 _WANTED = Rules(
     Wanted(
@@ -57,7 +58,7 @@ def rules_of(policy: SchedulingPolicy, setting: ClusterSetting) -> Rules:
             f"policy {policy.name}: rules gives {type(rules).__name__}; it must give "
             "isocline.policies.scheduling.contract.Rules(route, call, pick, due, changed)"
         )
-    return Rules(*(_sound(policy.name, *pair) for pair in zip(rules, _WANTED, strict=True)))
+    return Rules(*(_checked(policy.name, *pair) for pair in zip(rules, _WANTED, strict=True)))
 
 
 def functions_of(rules: Rules) -> Iterator[Function]:
@@ -65,7 +66,19 @@ def functions_of(rules: Rules) -> Iterator[Function]:
     return map(Function, rules, _WANTED)
 
 
-def _sound(label: str, function: Any, wanted: Wanted) -> Any:
+def misused(label: str, rules: Rules, status: int) -> PolicyError:
+    """Error of a function that has answered what it may not; of a user's own it names the place."""
+    reason = REASONS[status]
+    where = [
+        f" ({place(code.co_filename, code.co_firstlineno)})"
+        for function in functions_of(rules)
+        if reason.startswith(f"{function.wanted.name} ") and is_own(function.code)
+        for code in (as_written(function.code).__code__,)
+    ]
+    return PolicyError(f"policy {label}{''.join(where)}: {reason}")
+
+
+def _checked(label: str, function: Any, wanted: Wanted) -> Any:
     if not is_own(function):
         return function
     require_function(label, function, wanted)
@@ -117,12 +130,12 @@ def queues_of(policy: SchedulingPolicy, setting: ClusterSetting) -> int:
     return int(queues)
 
 
-def grade_of(policy: SchedulingPolicy, setting: ClusterSetting) -> npt.NDArray[np.int8]:
+def queue_levels_of(policy: SchedulingPolicy, setting: ClusterSetting) -> npt.NDArray[np.int8]:
     """(Q,) the level of each queue's tasks; raises PolicyError if it gives something else."""
     queues = queues_of(policy, setting)
     return array_from(
-        f"policy {policy.name}: grade",
-        lambda: policy.grade(setting),
+        f"policy {policy.name}: queue_levels",
+        lambda: policy.queue_levels(setting),
         (queues,),
         f"one entry for each of {queues} queues",
         np.int8,

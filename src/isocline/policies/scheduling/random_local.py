@@ -15,15 +15,15 @@ from isocline.policies.scheduling.contract import (
     ClusterView,
     Rules,
     SchedulingPolicy,
+    keep_nothing,
     never,
-    nothing_kept,
 )
 from isocline.policies.scheduling.jsq_local_only import own_queue, own_server
 from isocline.randomness.draws import below
 
 
 @inlined_as(ROUTE)
-def anywhere_local(local: Any, view: ClusterView, now: float, rng: Any) -> int:  # noqa: ARG001
+def random_local_server(local: Any, view: ClusterView, now: float, rng: Any) -> int:  # noqa: ARG001
     """One of the local servers, all alike."""
     return int64(local[uint32(below(rng, local.size))])  # type: ignore[no-any-return]
 
@@ -36,4 +36,4 @@ class RandomLocal(SchedulingPolicy):
     name: ClassVar[str] = "random_local"
 
     def rules(self, setting: ClusterSetting) -> Rules:  # noqa: ARG002
-        return Rules(anywhere_local, own_server, own_queue, never, nothing_kept)
+        return Rules(random_local_server, own_server, own_queue, never, keep_nothing)

@@ -33,6 +33,7 @@ class Feature(Enum):
     CHANGES = "a fleet that changes", "leave out --then and --failure"
     SLOWDOWNS = "slowdowns", "leave out --slowdown"
     LAYERS = "layers", "leave out --layers"
+    CACHES = "prefix caches", "leave prefix_cache out of the system"
     FCFS = "discipline fcfs", "give --discipline ps"
     LISTED = "arrivals listed in advance", "leave out what needs them"
 

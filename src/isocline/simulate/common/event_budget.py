@@ -9,7 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import final
 
-from isocline.errors import UsageError
+from isocline.errors import OverBudgetError
+from isocline.plural import counted
 
 BUDGET = 2e10
 """Events of all replications of all policies: a quarter of an hour on two cores."""
@@ -31,18 +32,18 @@ class Budget:
     length_is_given: bool = True  # and not what is usual at this load
 
     def allow(self, replications: int) -> None:
-        """Raise UsageError if so many replications of each policy take more events than allowed."""
+        """Raise OverBudgetError if so many replications of each policy take too many events."""
         total = self.events * self.policies * replications
         if total <= self.most:
             return
         fits = self.horizon * self.most / total
         usual = "" if self.length_is_given else ", which the latencies at this load ask for"
         horizon, budget = _digits(fits, 2, math.floor), _digits(total, 1, math.ceil)
-        raise UsageError(
+        raise OverBudgetError(
             f"{replications} replications of {self.horizon:.3g} {self.unit} for each of "
-            f"{self.policies} policies{usual}: about {total:.1e} events, {_time(total)} of one "
-            f"core, and the budget is {self.most:.0e}; give a lower --load, --horizon {horizon}, "
-            f"fewer policies or replications, or --budget {budget}"
+            f"{counted(self.policies, 'policy', 'policies')}{usual}: about {total:.1e} events, "
+            f"{_time(total)} of one core, and the budget is {self.most:.0e}; give a lower --load, "
+            f"--horizon {horizon}, fewer policies or replications, or --budget {budget}"
         )
 
 

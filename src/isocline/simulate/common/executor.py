@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from threading import Event
-from typing import Generic, Protocol, Self, TypeVar
+from typing import Generic, Protocol, Self, TypeVar, final
 
 from isocline.cores import usable_cores
 
@@ -37,6 +37,7 @@ def silent(done: int, total: int) -> None:
     """Ignore progress: the default for callers that do not watch."""
 
 
+@final
 @dataclass
 class OrderedExecutor(Generic[U, R]):
     """Executor of replications of several policies, kept in order: `kept[p][r]`.

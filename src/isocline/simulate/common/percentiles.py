@@ -6,6 +6,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from isocline.histogram import known_shares
 from isocline.simulate.common.estimate import Estimate
 from isocline.simulate.common.kernels.latency_histogram import BUCKETS, quantiles, share_above
 from isocline.simulate.common.run_settings import BATCH
@@ -40,6 +41,21 @@ def percentiles(reps: Sequence[Timed], skip: int, whole: bool = False) -> list[E
     rows = np.array([quantiles(_histogram(rep, skip), QUANTILES) for rep in reps])
     columns = (np.floor(rows) if whole else rows).T
     return [None if np.isnan(column).any() else interval(column) for column in columns]
+
+
+def latency_curve(
+    reps: Sequence[Timed], skip: int, whole: bool = False
+) -> tuple[tuple[float, float], ...]:
+    """Shares, and the latency in s that each share of all latencies after `skip` blocks is within.
+
+    Of all replications together, `whole` as of `percentiles`; () where nothing was timed, and no
+    further than latencies can tell a share from the next.
+    """
+    total = np.sum([_histogram(rep, skip) for rep in reps], axis=0)
+    shares = known_shares(int(total.sum()))
+    times = quantiles(total, shares)
+    known = zip(shares, (np.floor(times) if whole else times).tolist(), strict=True)
+    return tuple((share, latency) for share, latency in known if not np.isnan(latency))
 
 
 def shares_above(reps: Sequence[Timed], skip: int, limit: float) -> npt.NDArray[np.float64]:

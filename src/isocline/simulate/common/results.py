@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
 
 import numpy as np
@@ -51,6 +51,13 @@ class PolicyFigures(ABC):
     events_per_second: float
     arrival_rate: float = float("nan")  # in the measured part
     finished: float | None = None  # when the last left; None if they come for ever
+    # Shares of the jobs, and the latency that each share does not exceed; () without percentiles.
+    # For pictures: it has no place in tables or JSON.
+    latency_curve: tuple[tuple[float, float], ...] = ()
+    # (R,) mean latency of each replication, or (0,) of a policy without a steady state. Those of
+    # another run with the same seed have the same numbers: their differences are paired.
+    latencies: FloatArray = field(default_factory=lambda: np.empty(0))
+    controls: FloatArray | None = None  # (R, q) their deviations from known means
 
     @abstractmethod
     def to_dict(self) -> dict[str, Any]:
@@ -77,7 +84,7 @@ P = TypeVar("P", bound=PolicyFigures)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class PolicyComparison(Record, Generic[P]):
+class PolicyComparison(Record, Generic[P], ABC):
     """Several policies on one system at one load, with the same arrivals and the bound."""
 
     kind: ClassVar[str]  # of the system
@@ -124,7 +131,7 @@ C = TypeVar("C", bound=PolicyComparison[Any])
 
 
 @dataclass(frozen=True, eq=False)
-class LoadSweep(Record, Generic[C]):
+class LoadSweep(Record, Generic[C], ABC):
     """Comparisons at several loads, lowest first."""
 
     kind: ClassVar[str]  # of the system

@@ -1,14 +1,16 @@
 """Settings of a run that both simulators have: its length, and the blocks into which it is cut."""
 
 from abc import ABC
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from isocline.arguments import POSITIVE, Range
+from isocline.arguments import POSITIVE, Range, in_one_line
 from isocline.errors import UsageError
 
 FloatArray = npt.NDArray[np.float64]
@@ -77,3 +79,20 @@ class SharedSettings(ABC):
 def usual_horizon(rate: float, latency: float) -> float:
     """Horizon where none is given, for jobs at this `rate` that stay `latency` or so."""
     return max(_DEFAULT_JOBS / rate, _DEFAULT_LATENCIES * latency)
+
+
+def ascending(loads: Sequence[float]) -> list[float]:
+    """Return the loads of a sweep, lowest first.
+
+    Raises:
+        UsageError: There is none, or one of them twice.
+    """
+    if len(loads) == 0:
+        raise UsageError("loads []: give at least one, as a share of what can be served")
+    found = sorted(loads)
+    for one, following in pairwise(found):
+        if one == following:
+            raise UsageError(
+                f"loads {in_one_line(list(loads))}: {one:g} is given twice; give it once"
+            )
+    return found

@@ -1,7 +1,5 @@
 """Engine of jobs that may leave unfinished: they give up, or their backend fails."""
 
-from typing import final
-
 import numpy as np
 
 from isocline.simulate.common.kernels import counters
@@ -15,12 +13,15 @@ from isocline.simulate.routing.kernels.abandonment import (
     share_with_abandonment,
 )
 from isocline.simulate.routing.kernels.job_arena import place
+from isocline.simulate.routing.kernels.prefix_caching import Caches, Prompts
 from isocline.simulate.routing.kernels.processor_sharing import Arriving, reschedule
 
 
-@final
 class AbandonmentEngine(ShareEngine):
     """Any arrivals, sizes and patience, given as lists."""
+
+    prompts: Prompts | None = None
+    caches: Caches | None = None
 
     def _fill(self) -> None:
         super()._fill()
@@ -86,6 +87,8 @@ class AbandonmentEngine(ShareEngine):
             self.clocks,
             self.race,
             self.jobs_by_number,
+            self.prompts,
+            self.caches,
             self.count,
             self.gauge,
             self.histogram,

@@ -35,6 +35,7 @@ from isocline.theory.routing.equilibrium import FluidOptimum
 from isocline.theory.routing.piecewise_parameters import Period, periods
 
 FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int32]
 
 
 @final
@@ -110,6 +111,13 @@ class ChangingFleet:
         rates[-last.system.rates.size :] = last.system.rates
         return rates, np.array([curve.supremum for curve in last.curves])
 
+    @property
+    def named(self) -> IntArray:
+        """(F,) a number that the frontends of all periods with one name share, from 0 on."""
+        numbers: dict[str, int] = {}
+        names = (frontend.name for one in self.periods for frontend in one.system.frontends)
+        return np.array([numbers.setdefault(name, len(numbers)) for name in names], np.int32)
+
     def assigned(self, trace: Trace) -> Trace:
         """The trace with each request at the frontend that it has in its period.
 
@@ -167,6 +175,7 @@ def changing_fleet(
     changes = with_failures(system, changes, failures)
     found = periods(system, changes, horizon, concave=False)
     names = found[0].backends
+    caches = _caches(system, changes)
     edges, frontends, first = [], [], 0
     for one in found:
         edges.append(np.column_stack((one.graph.source + first, one.graph.sink)))
@@ -175,12 +184,16 @@ def changing_fleet(
     graph = CompatibilityGraph.from_edges(first, len(names), np.vstack(edges))
     whole = RoutingSystem(
         tuple(frontends),
-        tuple(map(Backend, names, found[0].curves)),
+        tuple(
+            Backend(name, curve, cache_tokens=caches.get(name))
+            for name, curve in zip(names, found[0].curves, strict=True)
+        ),
         graph,
         work=replace(system.work, mean=1.0),  # the curves are in jobs/s
         sizes=system.sizes,
         name=system.name,
         patience=system.patience,
+        block_size=system.block_size,
     )
     return ChangingFleet(
         whole,
@@ -207,6 +220,26 @@ def _require_same_jobs(
                 f"change at {time:g} s: {other.name} has another patience than {system.name}; give "
                 "all files the same, or --patience for all"
             )
+
+
+def _caches(
+    system: RoutingSystem, changes: Sequence[tuple[float, RoutingSystem]]
+) -> dict[str, int | None]:
+    """Tokens in the cache of each backend, by name; raises UsageError if a file changes them."""
+    found = {backend.name: backend.cache_tokens for backend in system.backends}
+    for time, other in changes:
+        if other.has_caches and other.block_size != system.block_size:
+            raise UsageError(
+                f"change at {time:g} s: {other.name} has blocks of {other.block_size} tokens, and "
+                f"{system.name} of {system.block_size}; give all files the same block_size"
+            )
+        for backend in other.backends:
+            if found.setdefault(backend.name, backend.cache_tokens) != backend.cache_tokens:
+                raise UsageError(
+                    f"change at {time:g} s: backend {backend.name!r} has another prefix cache than "
+                    "before; give it the same tokens in all files"
+                )
+    return found
 
 
 def _same_law(one: Sizes, other: Sizes) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from isocline.arguments import ABOVE_0, NOT_NEGATIVE, POSITIVE, SHARE, at_least, checked, in_words
-from isocline.errors import InfeasibleError, UsageError
+from isocline.errors import InfeasibleError
 from isocline.model.fleet import RoutingSystem
 from isocline.model.traffic import Patience, Trace
 from isocline.policies.parse import Function, routing_policy
@@ -17,7 +17,8 @@ from isocline.policies.routing.contract import RoutingPolicy
 from isocline.simulate.common.adaptive_runs import Effort, chosen_policies, compare
 from isocline.simulate.common.event_budget import BUDGET
 from isocline.simulate.common.executor import Progress, silent
-from isocline.simulate.common.run_settings import ONE_LOAD, Clock
+from isocline.simulate.common.run_settings import ONE_LOAD, Clock, ascending
+from isocline.simulate.routing import cache_knowledge as cache
 from isocline.simulate.routing.delay import Delay
 from isocline.simulate.routing.failure import Failure
 from isocline.simulate.routing.kernels.departures import Law
@@ -38,7 +39,13 @@ from isocline.simulate.routing.slowdown import Slowdown
 if TYPE_CHECKING:
     from isocline.learn.learner import Learning
 
-DEFAULT_POLICIES = ("gmsr", "least_expected_latency", "weighted_least_connections", "jsq", "random")
+DEFAULT_POLICIES = (
+    "gmsr_secant",
+    "gmsr",
+    "least_expected_latency",
+    "weighted_least_connections",
+    "jsq",
+)
 
 
 @checked(
@@ -84,7 +91,10 @@ def simulate(
     slowdowns: Sequence[Slowdown] = (),
     changes: Sequence[tuple[float, RoutingSystem]] = (),
     failures: Sequence[Failure] = (),
+    cache_knowledge: cache.Caches = "own",
+    output_lengths: cache.Outputs = "mean",
     percentiles: bool = True,
+    common_arrivals: bool = False,
     threads: int | None = None,
     budget: float = BUDGET,
     progress: Progress = silent,
@@ -135,7 +145,15 @@ def simulate(
             is no bound for a fleet that changes.
         failures: Backends that are gone from a time on, with their jobs, which are lost or sent
             again. A backend comes back with a system in `changes` that has it.
+        cache_knowledge: What frontends know of prefix caches: `own` follows them by what a frontend
+            sends itself; with `homes` all agree besides on one backend for each prefix, by a hash;
+            `exact` is what they hold, `none` takes them to be empty.
+        output_lengths: What frontends know of the lengths of answers, where there are prefix
+            caches: the `mean` of those that have ended, or each (`known`).
         percentiles: Time every job; without, means come at about twice the speed.
+        common_arrivals: Draw all jobs in advance, so that another system simulated with the same
+            seed gets the same ones at frontends of the same rates; about half the speed. The
+            policies' `latencies`, one of each replication, can then be compared in pairs.
         threads: By default one per core; results do not depend on it.
         budget: Refuse to run more events than this, in all replications of all policies.
         progress: Called after each replication with how many are done, and how many there will be.
@@ -147,18 +165,24 @@ def simulate(
         PolicyError: A policy is unknown, or misbehaves.
         UsageError: An argument is out of range, or the run would take more events than `budget`.
     """
-    if layers is not None and policies is DEFAULT_POLICIES:
-        policies = [name for name in policies if name != "random"]  # has no table to sum over pools
     chosen, labels = chosen_policies(policies, routing_policy)
     if layers is not None:
         system, chosen = in_layers(system, chosen, layers)
         labels = [label_of(label, layers) for label in labels]
     options = Options(
         Traffic(trace, arrivals, patience, time_scale, load),
-        Length(horizon, warmup, seed, percentiles),
+        Length(horizon, warmup, seed, percentiles, common_arrivals),
         TimeOptions(clock, slot, departures, scale),
         Changes(tuple(slowdowns), tuple(changes), tuple(failures)),
-        Model(discipline, start, delay, learn, deadline, layers is not None),
+        Model(
+            discipline,
+            start,
+            delay,
+            learn,
+            deadline,
+            layers is not None,
+            cache.CacheKnowledge(cache_knowledge, output_lengths),
+        ),
     )
     experiment = experiment_of(system, dict(zip(labels, chosen, strict=True)), options)
     return compare(experiment, Effort(replications, precision, threads, budget, progress))
@@ -179,11 +203,9 @@ def sweep(
     Raises:
         InfeasibleError: None of the loads can be served; names the lowest. Not of a trace.
     """
-    if len(loads) == 0:
-        raise UsageError("loads []: give at least one, as a share of what can be served")
     found: list[Comparison] = []
     beyond: list[InfeasibleLoad] = []
-    for load in sorted(loads):
+    for load in ascending(loads):
         try:
             found.append(simulate(system, policies, load=load, **options))
         except InfeasibleError as error:

@@ -9,8 +9,8 @@ import numpy as np
 
 from isocline.simulate.common.engine_choice import EngineKind, Feature, asked, chosen
 from isocline.simulate.routing.engines import (
+    ChainEngine,
     Engine,
-    JumpEngine,
     RoutingRun,
     ShareEngine,
     TrackEngine,
@@ -48,19 +48,26 @@ def _abandonment(run: RoutingRun) -> Engine:
     return AbandonmentEngine(run)
 
 
+def _caching(run: RoutingRun) -> Engine:
+    from isocline.simulate.routing.caching_engine import CachingEngine  # noqa: PLC0415
+
+    return CachingEngine(run)
+
+
 F = Feature
 _CONTINUOUS = frozenset({F.CONTINUOUS, F.FCFS})
 _TIMED = _CONTINUOUS | {F.LATENCIES}
 _LISTED = _TIMED | {F.LISTED, F.TRACE, F.LAWS, F.SLOWDOWNS}
 # Layers open the pools of one system, which those of a later one need not match.
 ENGINES: tuple[EngineKind[Engine], ...] = (
-    EngineKind(JumpEngine, _CONTINUOUS | {F.LAYERS}),
+    EngineKind(ChainEngine, _CONTINUOUS | {F.LAYERS}),
     EngineKind(TrackEngine, _TIMED | {F.SLOWDOWNS, F.LAYERS}),
     EngineKind(ShareEngine, _LISTED | {F.LAYERS}),
     EngineKind(ShareEngine, _LISTED | {F.CHANGES}),
     EngineKind(_holding, _LISTED | {F.HOLDING, F.LAYERS}),
     EngineKind(_abandonment, _LISTED | {F.PATIENCE, F.LAYERS}),
     EngineKind(_abandonment, _LISTED | {F.PATIENCE, F.CHANGES, F.FAILURES}),
+    EngineKind(_caching, _LISTED | {F.CACHES, F.PATIENCE, F.CHANGES, F.FAILURES}),
     EngineKind(_learning, _TIMED | {F.LEARNING, F.SLOWDOWNS, F.LAYERS}),
     EngineKind(_slotted, frozenset({F.SLOTTED, F.LATENCIES, F.HOLDING, F.LISTED, F.LAYERS})),
     EngineKind(_delayed, _TIMED | {F.DELAY, F.LAYERS}),
@@ -90,6 +97,7 @@ def engine_for(run: RoutingRun) -> Engine:
                 F.FAILURES: bool(settings.failures),
                 F.CHANGES: bool(settings.changes),
                 F.SLOWDOWNS: bool(settings.slowdowns),
+                F.CACHES: prepared.caches is not None,
                 F.FCFS: bool(np.any(prepared.places != ALL_AT_ONCE)),
                 F.LATENCIES: settings.percentiles or policy.needs_latency or settings.drain,
                 F.LISTED: settings.listed,

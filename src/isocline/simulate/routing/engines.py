@@ -11,6 +11,7 @@ from isocline.learn.observed import Observed
 from isocline.model.traffic.own import sizes_of
 from isocline.policies.custom import functions_of
 from isocline.policies.own_code import blame
+from isocline.policies.routing.called import kernel_functions
 from isocline.policies.routing.contract import RoutingPolicy
 from isocline.randomness.draws import stream
 from isocline.simulate.common.growth_limit import MOST_JOBS, ExplodedError
@@ -36,7 +37,7 @@ from isocline.simulate.routing.kernels.processor_sharing import (
     sift_up,
 )
 from isocline.simulate.routing.kernels.tracked_chain import track
-from isocline.simulate.routing.kernels.uniformised import jump
+from isocline.simulate.routing.kernels.uniformised import run_chain
 from isocline.simulate.routing.prepare import Prepared
 from isocline.simulate.routing.run_settings import RunSettings
 from isocline.simulate.routing.slowdown import Slowdown, slower
@@ -61,7 +62,7 @@ class Engine(ABC):
         self.run = run
         self.prepared = prepared
         self.policy = policy
-        self.choose, self.observe = policy.functions()
+        self.choose, self.observe = kernel_functions(policy)
         self.actual = prepared  # `prepared` is what the policy knows
         # At equal times a policy learns of new curves before it sends jobs again.
         changes: list[Change] = [*settings.slowdowns, *settings.changes, *settings.failures]
@@ -153,6 +154,14 @@ class Engine(ABC):
         """(F,) work of the listed jobs that come from `since` on, s; None if none are listed."""
         return None
 
+    def cached_work(self, since: float) -> FloatArray:  # noqa: ARG002
+        """Return what prefix caches saved of the jobs that come from `since` on, s.
+
+        (4,) their work, in mean jobs, and that without any cache; the tokens of their prompts that
+        were cached, and all of these. (0,) where no caches are simulated.
+        """
+        return np.zeros(0)
+
     def _advance(self, until: float) -> None:
         """Run to time `until`, s; raises as `advance` does."""
         self._finish(lambda: self._kernel(until))
@@ -219,7 +228,7 @@ class Engine(ABC):
 
 
 @final
-class JumpEngine(Engine):
+class ChainEngine(Engine):
     """Engine of means only."""
 
     def lengths_and_areas(self, blocks: Blocks) -> tuple[FloatArray, FloatArray]:
@@ -228,7 +237,7 @@ class JumpEngine(Engine):
 
     def _kernel(self, until: float) -> int:
         ticks = round(until * self.system.speed)
-        return jump(
+        return run_chain(
             self.choose, self.view, self.system, self.streams, self.count, self.gauge, ticks
         )
 
@@ -336,9 +345,12 @@ class ShareEngine(JobEngine):
     def listed_work(self, since: float) -> FloatArray:
         jobs, frontends = self.arriving, self.prepared.system.graph.sources
         came = jobs.time >= since
-        return np.asarray(
-            np.bincount(jobs.frontend[came], jobs.size[came], minlength=frontends), np.float64
-        )
+        work = self._listed_sizes()[came]
+        return np.asarray(np.bincount(jobs.frontend[came], work, minlength=frontends), np.float64)
+
+    def _listed_sizes(self) -> FloatArray:
+        """(n,) least work of each listed job, in mean jobs."""
+        return self.arriving.size
 
     def _fill(self) -> None:
         super()._fill()

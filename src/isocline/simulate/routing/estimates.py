@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from isocline.simulate.common.estimate import Estimate
 from isocline.simulate.common.measured import Measured, differences, growing, speed_of
-from isocline.simulate.common.percentiles import percentiles, shares_above
+from isocline.simulate.common.percentiles import latency_curve, percentiles, shares_above
 from isocline.simulate.common.statistics.intervals import interval
 from isocline.simulate.routing.engines import RoutingRun
 from isocline.simulate.routing.lower_bound import Bound
@@ -70,6 +70,19 @@ def _service(
     }
 
 
+def relative_work(part: Measured[Replication]) -> FloatArray:
+    """(R,) work over that without any prefix cache."""
+    return np.array([rep.cached[0] / rep.cached[1] for rep in part.reps])
+
+
+def _cached(part: Measured[Replication]) -> dict[str, Any]:
+    """Effect of prefix caches, if there are any."""
+    if not part.reps[0].cached.size:
+        return {}
+    hits = np.array([rep.cached[2] / rep.cached[3] for rep in part.reps])
+    return {"relative_work": interval(relative_work(part)), "hit_rate": interval(hits)}
+
+
 def summary(
     label: str,
     part: Measured[Replication],
@@ -92,8 +105,10 @@ def summary(
     jobs = interval(part.numbers, known).over(scale)
     # Engines that list jobs time them in any case.
     p50 = p95 = p99 = difference = None
+    curve: tuple[tuple[float, float], ...] = ()
     if settings.percentiles:
         p50, p95, p99 = percentiles(part.reps, part.skip)
+        curve = latency_curve(part.reps, part.skip)
     if reference is not None:
         difference = interval(differences(latency, reference.latencies(rate)))
     drained = settings.horizon + float(np.mean([rep.after for rep in part.reps]))
@@ -105,6 +120,9 @@ def summary(
         p50=p50,
         p95=p95,
         p99=p99,
+        latency_curve=curve,
+        latencies=latency,
+        controls=known,
         ratio_to_bound=None if math.isnan(bound.jobs) else jobs.over(bound.jobs),
         difference=difference,
         completed=part.completed,
@@ -113,6 +131,7 @@ def summary(
         finished=drained if settings.drain else None,
         arrival_rate=_arrival_rate(part) / scale,
         **_service(part, settings, system.patience is not None),  # type: ignore[arg-type]
+        **_cached(part),
         **_over_time(part.reps, scale),
     )
 

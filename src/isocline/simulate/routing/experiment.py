@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from threading import Event
 from typing import final
 
@@ -15,8 +16,8 @@ from isocline.simulate.common.measured import Measured
 from isocline.simulate.common.replication import Run
 from isocline.simulate.common.steady_state import Verdict, require_arrivals, verdict_on
 from isocline.simulate.routing.engines import RoutingRun
-from isocline.simulate.routing.estimates import summary, unstable
-from isocline.simulate.routing.lower_bound import Bound, least_job_seconds
+from isocline.simulate.routing.estimates import relative_work, summary, unstable
+from isocline.simulate.routing.lower_bound import Bound, least_job_seconds, least_with_hindsight
 from isocline.simulate.routing.prepare import Prepared
 from isocline.simulate.routing.replicate import Replication, rehearse, replicate
 from isocline.simulate.routing.results import Comparison, PolicyResult
@@ -73,7 +74,6 @@ class RoutingExperiment(Experiment[RunSettings, RoutingRun, Replication, Compari
             for name, reps in verdict.stable.items()
         }
         bound = self._bound(list(parts.values()))
-        beyond = scene.bottleneck if scene.overloaded else ()
         first = parts.get(next(iter(self.policies)))
         results: list[PolicyResult] = []
         for number, name in enumerate(self.policies):
@@ -86,13 +86,23 @@ class RoutingExperiment(Experiment[RunSettings, RoutingRun, Replication, Compari
                     bound,
                     # Where jobs leave unfinished, less is served than comes.
                     known_means=prepared.memoryless and scene.steady and not settings.interrupted,
-                    overloaded=beyond or self.overloaded[name],
+                    overloaded=self._beyond(parts[name]) or self.overloaded[name],
                 )
             else:
                 reps = kept.get(name, [])
                 result = unstable(name, reps, names, self.overloaded[name], settings.scale)
             results.append(result)
         return self._comparison(work, tuple(results), verdict, bound)
+
+    def _beyond(self, part: Measured[Replication]) -> Sequence[str]:
+        """Backends that are the first with too much, where more comes than all can serve.
+
+        With prefix caches the work that comes is that of the policy.
+        """
+        if not self.scene.overloaded:
+            return ()
+        works = 1.0 if self.prepared.caches is None else float(relative_work(part).mean())
+        return self.scene.bottleneck if self.scene.load * works >= 1.0 else ()
 
     def _bound(self, parts: Sequence[Measured[Replication]]) -> Bound:
         """Lower bound for all policies; `parts` are those of the policies that have figures."""
@@ -102,10 +112,36 @@ class RoutingExperiment(Experiment[RunSettings, RoutingRun, Replication, Compari
             # like.
             return Bound(math.nan, math.nan, None)
         if settings.drain and parts:
-            return self._bound_of_drained(parts)
+            return self._bound_of_listed(parts)
         rates = prepared.system.rates
         least = prepared.least_jobs
-        return Bound(least / float(rates.sum()), least / settings.scale, None)
+        return Bound(least / float(rates.sum()), least / settings.scale, None, "mean rate")
+
+    @cached_property
+    def _hindsight(self) -> Bound | None:
+        """The least of all that replay the trace; None without one, or where it is not known.
+
+        The jobs whose latency is measured after a warm-up are not the same under all policies.
+        """
+        whole = self.prepared.trace is not None and not self.settings.warmup
+        if self.prepared.trace is None or not whole or self.scene.slowdowns:
+            return None
+        if self.prepared.system.has_caches:  # what is work depends on where jobs go
+            return None
+        return least_with_hindsight(
+            self.prepared.system, self.prepared.trace, self.settings.horizon
+        )
+
+    def _bound_of_listed(self, parts: Sequence[Measured[Replication]]) -> Bound:
+        """The largest that is known, of jobs that are all served."""
+        known = self._bound_of_drained(parts)
+        best = self._hindsight
+        if best is None or best.latency < known.latency:
+            return known
+        # Of jobs that have sizes it is one of a fluid, and not printed where a policy refutes it.
+        rate = float(self.prepared.system.rates.sum())
+        least = min(float(part.latencies(rate).mean()) for part in parts)
+        return known if best.kind != "hindsight" and best.latency > least else best
 
     def _bound_of_drained(self, parts: Sequence[Measured[Replication]]) -> Bound:
         """The largest that holds for all parts, by when the work of each was done.
@@ -130,7 +166,7 @@ class RoutingExperiment(Experiment[RunSettings, RoutingRun, Replication, Compari
             if latency <= least:
                 break
         jobs = float(np.mean(seconds)) / parts[0].length
-        return Bound(latency, jobs / settings.scale, float(done.max()))
+        return Bound(latency, jobs / settings.scale, float(done.max()), "mean rate")
 
     def _comparison(
         self,
@@ -160,11 +196,15 @@ class RoutingExperiment(Experiment[RunSettings, RoutingRun, Replication, Compari
             slot=settings.slots.length if settings.slots else None,
             departures=settings.slots.law if settings.slots else None,
             delay=self.prepared.delay,
+            lower_bound_kind=bound.kind,
+            lower_bound_reached=bound.reached,
             finished_by=bound.finished_by,
             patience=patience.in_words if patience else None,
             deadline=settings.deadline,
             beyond_capacity=scene.overloads,
             percentiles=settings.percentiles,
+            caches=self.prepared.caches,
+            block_size=scene.system.block_size if self.prepared.caches else None,
         )
 
 

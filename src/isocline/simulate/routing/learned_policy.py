@@ -66,8 +66,9 @@ def looks_at_curves(policy: RoutingPolicy, setting: Setting) -> bool:
 
 
 def _require_learnable(policy: RoutingPolicy, label: str, setting: Setting) -> None:
-    if policy.table(setting, _FEW).shape != (len(setting.curves), _FEW.size):
+    shape = policy.table(setting, _FEW).shape
+    if not policy.blocks or shape != (policy.blocks * len(setting.curves), _FEW.size):
         raise UsageError(
-            f"learning: policy {label} has more than one row for a curve, for which curves are not "
-            "learned; leave it out, or leave out learn"
+            f"learning: the table of policy {label} depends on several curves at once, for which "
+            "curves are not learned; leave it out, or leave out learn"
         )

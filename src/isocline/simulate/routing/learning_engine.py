@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from isocline.learn.learner import Learner
 from isocline.learn.observed import Observed
-from isocline.policies.arrays import table_of
+from isocline.policies.arrays import parameter_of, rewrite_rows, table_of
 from isocline.simulate.common.kernels import counters
 from isocline.simulate.routing.engines import RoutingRun, TrackEngine
 from isocline.simulate.routing.kernels.blocks import Blocks
@@ -35,6 +35,7 @@ class LearningEngine(TrackEngine):
         assert isinstance(policy, LearnedPolicy)  # the one policy that learns
         super().__init__(replace(run, prepared=run.prepared.one_row_each()))
         self.learner = Learner(self.view.workload.size, policy.learning, self.size)
+        self.known = [self.learner.optimistic(b) for b in range(self.learner.backends)]
         self._show(range(self.learner.backends))
 
     def rehearse(self) -> None:
@@ -50,14 +51,18 @@ class LearningEngine(TrackEngine):
         return status
 
     def _show(self, backends: Iterable[int]) -> None:
-        """Give the policy the curves of some backends; a row of its table depends on one curve."""
+        """Give the policy the curves of some backends."""
         rows = list(backends)
         if not rows:
             return
-        curves = tuple(self.learner.optimistic(backend) for backend in rows)
-        setting = replace(self.prepared.setting, curves=curves, split=None)
+        for backend in rows:
+            self.known[backend] = self.learner.optimistic(backend)
+        curves, why = tuple(self.known), "curves are learned"
+        setting = replace(self.prepared.setting, curves=curves, split=why)
         workloads = np.arange(self.size, dtype=np.float64)
-        self.view.table[rows] = table_of(self.policy, setting, workloads)
+        if not rewrite_rows(self.view.table, self.policy, setting, rows, workloads):
+            self.view = self.view._replace(table=table_of(self.policy, setting, workloads))
+        self.view.parameter[:] = parameter_of(self.policy, setting)
 
     def _enlarge_tables(self) -> None:
         super()._enlarge_tables()

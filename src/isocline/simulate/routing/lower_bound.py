@@ -9,11 +9,14 @@ at the fastest backend that it may use.
 
 Where backends change their speed, w may be spread over the parts of the run as well: backend b in
 a part of length t is one of curve (t/T) l_b(N T/t), and the optimum is over all of these.
+
+All of these know mean rates alone, and say little of bursts. Arrivals that are given, as those of a
+trace, have the least total delay of any policy, the future known: `theory.routing.hindsight`.
 """
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -22,8 +25,12 @@ from isocline.flow import capacity_scale
 from isocline.model.curves import ServersCurve
 from isocline.model.fleet import RoutingSystem
 from isocline.model.graph import CompatibilityGraph
+from isocline.model.replay import frontends_of, sizes_of
+from isocline.model.traffic import ExponentialSizes, Trace
 from isocline.simulate.routing.slowdown import Slowdown, factors_at
 from isocline.theory.routing.equilibrium import fluid_optimum
+from isocline.theory.routing.hindsight.bound import hindsight_bound
+from isocline.theory.routing.hindsight.pools import TooLargeError
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -33,12 +40,47 @@ _NEAREST = 1.0 - 1e-6
 _TILT = 1.0 - 2e-6
 
 
+# What a bound knows: mean rates; all arrivals; or all arrivals, and no size but the mean, of jobs
+# that have sizes, or another law than the memoryless one: the optimum of the fluid alone.
+Kind = Literal["mean rate", "hindsight", "hindsight of mean sizes"]
+
+
 class Bound(NamedTuple):
     """Lower bound for all policies."""
 
     latency: float  # s
     jobs: float
     finished_by: float | None  # s, for policies whose last job has left by then; None: for all
+    kind: Kind | None = None  # None where none is known
+    reached: float | None = None  # s, mean latency of a routing that knows the future
+
+
+def least_with_hindsight(system: RoutingSystem, trace: Trace, horizon: float) -> Bound | None:
+    """The least of all that replay a trace to the horizon, s, from an empty or a busy start.
+
+    Jobs that are there at the start only slow those down that come. None if there are too many
+    unlike backends for it.
+    """
+    kept = int(np.searchsorted(trace.times, horizon))
+    sizes = sizes_of(system, trace)
+    if sizes is not None and not np.isclose(size := float(sizes[:kept].mean()), 1.0, rtol=1e-12):
+        size = max(size, 1e-12)  # jobs without work
+        backends = tuple(replace(b, curve=b.curve.scaled(1.0 / size)) for b in system.backends)
+        system = replace(system, backends=backends)
+    frontends = frontends_of(system, trace)
+    at = None if frontends is None else frontends[:kept]
+    try:
+        found = hindsight_bound(system, trace.times[:kept], at)
+    except TooLargeError:
+        return None
+    memoryless = sizes is None and isinstance(system.sizes, ExponentialSizes)
+    return Bound(
+        found.latency,
+        found.lower / horizon,
+        None,
+        "hindsight" if memoryless else "hindsight of mean sizes",
+        found.upper / found.jobs,
+    )
 
 
 def least_mean_jobs(

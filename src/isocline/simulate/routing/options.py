@@ -13,6 +13,7 @@ from isocline.model.traffic import Patience, Trace, arrival_law, patience_of
 from isocline.policies.routing.contract import RoutingPolicy
 from isocline.simulate.common.engine_choice import Feature
 from isocline.simulate.common.run_settings import Clock, usual_horizon
+from isocline.simulate.routing.cache_knowledge import CacheKnowledge
 from isocline.simulate.routing.changing_fleet import horizon_for, require_same_places
 from isocline.simulate.routing.delay import Delay
 from isocline.simulate.routing.engine_choice import require_engine
@@ -71,6 +72,7 @@ class Length:
     warmup: float | None = None  # s
     seed: int = 0
     percentiles: bool = True
+    common: bool = False  # jobs are listed, the same for another system with the same seed
 
 
 @final
@@ -110,6 +112,7 @@ class Model:
     learn: "Learning | None" = None
     deadline: float | None = None  # s
     layers: bool = False
+    caches: CacheKnowledge = field(default_factory=CacheKnowledge)
 
 
 @final
@@ -169,7 +172,9 @@ def experiment_of(
         changes=scene.fleet.changes if scene.fleet else (),
         failures=scene.fleet.failures if scene.fleet else (),
         # For all policies, so that all see the same.
-        listed=interrupted or any(policy.may_hold for policy in policies.values()),
+        listed=interrupted
+        or options.length.common
+        or any(policy.may_hold for policy in policies.values()),
         scale=time.scale,
         interrupted=interrupted,
         deadline=model.deadline,
@@ -206,6 +211,8 @@ def _overloaded(
     rates, capacities = prepared.system.rates, prepared.system.capacities
     if scene.fleet is not None:
         rates, capacities = scene.fleet.lasting
+    if prepared.caches is not None:
+        rates = rates * float(prepared.least_work.mean())
     if last:
         capacities = capacities / np.array(factors_at(scene.slowdowns, names, math.inf))
     return [names[b] for b in overloaded_by(policy, prepared.setting, rates, capacities)]
@@ -232,13 +239,20 @@ def _require_possible(
             Feature.SLOWDOWNS: bool(changes.slowdowns),
             Feature.LAYERS: model.layers,
             Feature.HOLDING: f"{holding[0]}, which holds jobs" if holding else False,
+            Feature.LISTED: "common arrivals" if options.length.common else False,
             Feature.SLOTTED: time.clock == "slotted",
             Feature.CONTINUOUS: time.clock == "continuous",
             Feature.TRACE: scene.trace is not None,
             Feature.LAWS: laws_of(scene.system),
+            Feature.CACHES: _caches(scene),
             Feature.FCFS: model.discipline == "fcfs",
         }
     )
+    if model.caches != CacheKnowledge() and not _caches(scene):
+        raise UsageError(
+            "cache knowledge and output lengths: no prefix cache is simulated; give the backends a "
+            "prefix_cache and replay a trace with prompts, or leave these out"
+        )
     if scene.trace is not None and time.scale != 1.0:
         raise UsageError(
             f"scale {time.scale:g}: a trace has the jobs that it has; leave out --scale"
@@ -262,7 +276,18 @@ def _prepared(scene: Scenario, options: Options, interrupted: bool) -> Prepared:
     if slowdowns:  # a backend that changes its speed has a curve of its own
         require_backends(slowdowns, [backend.name for backend in scene.system.backends])
         prepared = prepared.one_row_each()
-    return replace(prepared, delay=model.delay, trace=scene.trace)
+    prepared = replace(prepared, delay=model.delay, trace=scene.trace)
+    if not _caches(scene):
+        return prepared
+    named = None if scene.fleet is None else scene.fleet.named
+    prepared = replace(prepared, caches=model.caches, named=named)
+    _ = prepared.prompts  # raises UsageError before anything runs
+    return prepared
+
+
+def _caches(scene: Scenario) -> bool:
+    """Whether prefix caches play a part: only requests of a trace have prompts."""
+    return scene.system.has_caches and scene.trace is not None
 
 
 def _length(prepared: Prepared, horizon: float | None) -> float:

@@ -98,6 +98,8 @@ def paths(
 ) -> Paths:
     """Simulate paths of `system.enlarged(scale)` and look at them at `points` equidistant times.
 
+    The load may be more than can be served: paths end, and Theorem 1 asks nothing of the load.
+
     Args:
         system: The system at scale 1.
         policy: A name as on the command line, a policy, or a function as in `simulate`.
@@ -115,7 +117,6 @@ def paths(
         threads: By default one per core; results do not depend on it.
 
     Raises:
-        InfeasibleError: The load cannot be served.
         PolicyError: The policy is unknown, or misbehaves.
         UsageError: An argument is out of range.
     """
@@ -127,7 +128,7 @@ def paths(
     chosen = routing_policy(policy)
     names = tuple(backend.name for backend in system.backends)
     cut = slots_of(clock, system, scale, slot, departures)
-    prepared = prepare(system, scale=scale)
+    prepared = prepare(system, scale=scale, ends=True)
     first = np.rint(jobs_at_start(names, start) * scale).astype(int)
     settings = RunSettings(horizon, 0.0, seed, start=tuple(first.tolist()), slots=cut, scale=scale)
     run = Run(prepared, chosen, settings)

@@ -3,7 +3,7 @@
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Literal, final
+from typing import TYPE_CHECKING, Literal, final
 
 import numpy as np
 import numpy.typing as npt
@@ -17,9 +17,13 @@ from isocline.policies.arrays import memory_of, option_of, parameter_of, table_o
 from isocline.policies.routing.contract import RoutingPolicy, Setting, View
 from isocline.simulate.common.kernels.alias_tables import Alias, alias
 from isocline.simulate.common.kernels.counters import System
+from isocline.simulate.routing.cache_knowledge import CacheKnowledge
 from isocline.simulate.routing.delay import Delay
 from isocline.simulate.routing.kernels import candidates, lookahead
 from isocline.theory.routing.equilibrium import FluidOptimum, fluid_optimum
+
+if TYPE_CHECKING:
+    from isocline.simulate.routing.kernels.prefix_caching import Prompts
 
 FloatArray = npt.NDArray[np.float64]
 Discipline = Literal["ps", "fcfs"]
@@ -42,12 +46,30 @@ class Prepared:
     optimum: FluidOptimum  # or, of a load that cannot be served, that of the most that can be
     delay: Delay | None = None
     trace: Trace | None = None  # replayed in place of the system's own arrivals
+    caches: CacheKnowledge | None = None  # of its prefix caches; None: they are not simulated
+    # (F,) of a fleet that changes: a number that frontends of one name share. None: each its own.
+    named: npt.NDArray[np.int32] | None = None
 
     @cached_property
     def setting(self) -> Setting:
         """Setting that policies may know."""
         lag = self.delay.lag if self.delay else 0.0
         return Setting(self.system.graph, self.curves, self.row, self.optimum.split, lag)
+
+    @cached_property
+    def prompts(self) -> "Prompts":
+        """Tokens of the trace's requests; raises UsageError as `prompts_of`."""
+        from isocline.simulate.routing.prompts import prompts_of  # noqa: PLC0415 - with its kernel
+
+        assert self.trace is not None
+        return prompts_of(self.system, self.trace)
+
+    @cached_property
+    def least_work(self) -> FloatArray:
+        """(n,) least work that each of the trace's requests may have, in mean jobs."""
+        from isocline.simulate.routing.prompts import least_work  # noqa: PLC0415 - as above
+
+        return least_work(self.prompts)
 
     @cached_property
     def _sources(self) -> Alias:
@@ -95,7 +117,7 @@ class Prepared:
         excess = (speed - rates.sum()) / peaks.sum()
         return System(
             graph.first.copy(),
-            candidates.room(graph.first),
+            candidates.scratch(graph.first),
             self._sources,
             self._sinks,
             np.uint64(share),  # type: ignore[arg-type]  # an int would be signed to numba
@@ -103,7 +125,7 @@ class Prepared:
             peak * excess,
             self.rates(workloads),
             self.places,
-            lookahead.room(self.row.size),
+            lookahead.scratch(self.row.size),
         )
 
     def rates(self, workloads: int) -> FloatArray:

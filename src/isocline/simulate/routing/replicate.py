@@ -7,6 +7,7 @@ from typing import Any, ClassVar, final
 import numpy as np
 import numpy.typing as npt
 
+from isocline.plural import counted
 from isocline.simulate.common import replication
 from isocline.simulate.common.kernels import counters
 from isocline.simulate.common.replication import Columns, Figures, Recorder
@@ -37,6 +38,7 @@ class Replication(Figures):
     lost: IndexArray  # (n,) jobs that were lost with a backend
     resent: IndexArray  # (n,) jobs that were sent again when their backend failed
     unfinished: FloatArray  # (n,) s, sum of the sojourns of those that gave up or were lost
+    cached: FloatArray  # (4,) as `Engine.cached_work`, after the warm-up; or (0,)
     work: FloatArray  # (F,) work to be served after the warm-up, in mean jobs; or (0,)
 
     @property
@@ -110,8 +112,8 @@ class _Recorder(Recorder[Engine, Replication]):
 
     def left_over(self, number: int) -> str:
         return (
-            f"policy {self.run.policy.name} holds {number} jobs for ever: all others have left, "
-            "and none will come; let it send one when a backend is empty"
+            f"policy {self.run.policy.name} holds {counted(number, 'job')} for ever: all others "
+            "have left, and none will come; let it send one when a backend is empty"
         )
 
     def figures(self, **shared: Any) -> Replication:
@@ -130,6 +132,7 @@ class _Recorder(Recorder[Engine, Replication]):
             lost=self.counted(counters.LOST),
             resent=self.counted(counters.RESENT),
             unfinished=self.summed(counters.UNFINISHED),
+            cached=self.engine.cached_work(self.run.settings.warmup or 0.0),
             work=self._work(),
             **shared,
         )

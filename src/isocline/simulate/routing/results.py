@@ -1,6 +1,7 @@
 """Results of a routing simulation: frozen records with their JSON, data frame and plot."""
 
 from dataclasses import asdict, dataclass
+from math import isnan
 from typing import Any, ClassVar, final
 
 from isocline.errors import InfeasibleError
@@ -12,6 +13,7 @@ from isocline.simulate.common.results import (
     PolicyFigures,
     estimates,
 )
+from isocline.simulate.routing.cache_knowledge import CacheKnowledge
 from isocline.simulate.routing.delay import Delay
 
 
@@ -32,12 +34,14 @@ class PolicyResult(PolicyFigures):
     goodput: Estimate | None = None  # jobs/s completed, and by the deadline; None where all are
     lost: int | None = None  # jobs, in all replications, with failed backends; None without any
     resent: int | None = None  # times that a job was sent again when its backend failed
+    relative_work: Estimate | None = None  # work over that without caches; None without any
+    hit_rate: Estimate | None = None  # share of the prompt tokens that were cached; likewise
 
     def to_dict(self) -> dict[str, Any]:
         row: dict[str, Any] = {"policy": self.policy, "status": self.status}
         means = "mean_jobs", "mean_latency", "p50", "p95", "p99", "ratio_to_bound"
         row |= estimates(self, means if self.difference is None else (*means, "difference"))
-        row |= estimates(self, ("abandoned", "late", "goodput"))
+        row |= estimates(self, ("abandoned", "late", "goodput", "relative_work", "hit_rate"))
         return row | {"lost": self.lost, "resent": self.resent} | self._counts()
 
 
@@ -48,30 +52,55 @@ class Comparison(PolicyComparison[PolicyResult]):
 
     kind: ClassVar[str] = "routing"
     picture: ClassVar[str] = "plots.policies:policies_plot"
+    words: ClassVar[str] = "tables.comparison:comparison_report"
     backends: tuple[str, ...]
     scale: float = 1.0  # all numbers of jobs are in units of this many
     slot: float | None = None  # s, of one slot of the simulated system; None: the continuous clock
     departures: str | None = None  # the law of the departures in a slot
     delay: Delay | None = None  # of jobs, whose travel is in the bound, too, and of news
+    # What the bound knows: "mean rate", or of given arrivals "hindsight", or "hindsight of mean
+    # sizes" where jobs are not memoryless, so that it is one of the fluid; None without a bound.
+    lower_bound_kind: str | None = None
+    lower_bound_reached: float | None = None  # s, by a routing of the fluid that knows the future
     finished_by: float | None = None  # s: the bound is for policies whose last job has left by then
     patience: str | None = None  # its distribution in words; None: jobs stay until served
     deadline: float | None = None  # s: a latency above it counts as late
     # s, beginnings and ends, inf for that of the run: where a change of the fleet, a failure or a
     # slowdown leaves less capacity than arrivals need
     beyond_capacity: tuple[tuple[float, float], ...] = ()
+    # What frontends know of prefix caches, whose blocks are of so many tokens; None without any.
+    # The load is then that without caches.
+    caches: CacheKnowledge | None = None
+    block_size: int | None = None
 
     @property
     def status(self) -> str:
         """`feasible`, or `overloaded` if what comes first is more than can be served and stays.
 
-        Only a run that ends may be: of a trace, or of a fleet that changes.
+        Only a run that ends may be: of a trace, or of a fleet that changes. With prefix caches it
+        depends on the policy how much work comes.
         """
-        return "overloaded" if self.load >= 1.0 and self.patience is None else "feasible"
+        if self.load < 1.0 or self.patience is not None:
+            return "feasible"
+        by_policy = self.caches is not None and any(p.status == "stable" for p in self.policies)
+        return "feasible" if by_policy else "overloaded"
+
+    @property
+    def least_load(self) -> float:
+        """Load of the policy with the least work; that of all where there are no caches."""
+        works = [p.relative_work.value for p in self.policies if p.relative_work is not None]
+        return self.load * min(works, default=1.0)
 
     @property
     def clock(self) -> str:
         """`slotted` or `continuous`."""
         return "continuous" if self.slot is None else "slotted"
+
+    @property
+    def bound_name(self) -> str:
+        """What tables and pictures call the bound."""
+        hindsight = (self.lower_bound_kind or "").startswith("hindsight")
+        return "hindsight bound" if hindsight else "bound"
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON document of `isocline simulate`."""
@@ -83,6 +112,8 @@ class Comparison(PolicyComparison[PolicyResult]):
             "load": self.load,
             "lower_bound": self.lower_bound,
             "lower_bound_latency": self.lower_bound_latency,
+            "lower_bound_kind": self.lower_bound_kind,
+            "lower_bound_reached": self.lower_bound_reached,
             "bound_finished_by": self.finished_by,
             "horizon": self.horizon,
             "warmup": self.warmup,
@@ -97,8 +128,16 @@ class Comparison(PolicyComparison[PolicyResult]):
             "patience": self.patience,
             "deadline": self.deadline,
             "beyond_capacity": [list(span) for span in self.beyond_capacity],
+            "caches": None if self.caches is None else self._caches(self.caches),
             "interrupted": self.interrupted,
             "policies": [policy.to_dict() for policy in self.policies],
+        }
+
+    def _caches(self, knowledge: CacheKnowledge) -> dict[str, Any]:
+        return {
+            "block_size": self.block_size,
+            "knowledge": knowledge.caches,
+            "output_lengths": knowledge.outputs,
         }
 
 
@@ -139,7 +178,14 @@ class Sweep(LoadSweep[Comparison]):
 
     kind: ClassVar[str] = "routing"
     picture: ClassVar[str] = "plots.latency:latency_plot"
+    words: ClassVar[str] = "tables.comparison:sweep_report"
     infeasible: tuple[InfeasibleLoad, ...] = ()  # loads that no policy can serve, lowest first
+
+    @property
+    def bound_name(self) -> str:
+        """What tables and pictures call the bound."""
+        names = {one.bound_name for one in self.comparisons if not isnan(one.lower_bound)}
+        return names.pop() if len(names) == 1 else "bound"
 
     def to_dict(self) -> dict[str, Any]:
         known = super().to_dict()

@@ -79,7 +79,8 @@ class Scenario:
             return "; ".join((name, *later))
         kinds = {f.arrivals.in_words for f in self.system.frontends if f.arrivals.rate > 0}
         known = f"{', '.join(sorted(kinds))} arrivals, {self.system.sizes.type} sizes"
-        return "; ".join((known, *later))
+        caches = "no prefix caches, as only the requests of a trace have prompts"
+        return "; ".join((known, *((caches,) if self.system.has_caches else ()), *later))
 
 
 def scenario(

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from isocline.arguments import ABOVE_0, NOT_NEGATIVE, POSITIVE, SHARE, at_least, checked, in_words
-from isocline.errors import UsageError
 from isocline.model.cluster import Cluster, SlotArrivals
 from isocline.model.cluster.blocks import BlockTrace
 from isocline.policies.parse import scheduling_policy
@@ -20,7 +19,7 @@ from isocline.policies.scheduling.contract import SchedulingPolicy
 from isocline.simulate.common.adaptive_runs import Effort, chosen_policies, compare
 from isocline.simulate.common.event_budget import BUDGET
 from isocline.simulate.common.executor import Progress, silent
-from isocline.simulate.common.run_settings import ONE_LOAD, Clock, usual_horizon
+from isocline.simulate.common.run_settings import ONE_LOAD, Clock, ascending, usual_horizon
 from isocline.simulate.common.steady_state import require_arrivals
 from isocline.simulate.scheduling.experiment import ClusterExperiment
 from isocline.simulate.scheduling.prepare import prepare_cluster
@@ -148,7 +147,5 @@ def sweep_cluster(
     **options: Any,
 ) -> ClusterSweep:
     """`simulate_cluster` at several loads, lowest first; takes its other options."""
-    if len(loads) == 0:
-        raise UsageError("loads []: give at least one, as a share of what can be served")
-    each = [simulate_cluster(cluster, policies, load=load, **options) for load in sorted(loads)]
+    each = [simulate_cluster(cluster, policies, load=load, **options) for load in ascending(loads)]
     return ClusterSweep(tuple(each))

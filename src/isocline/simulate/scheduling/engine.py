@@ -9,32 +9,32 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from isocline.errors import PolicyError
 from isocline.policies.own_code import blame
 from isocline.policies.scheduling.contract import LOCAL, ClusterView, SchedulingPolicy
 from isocline.policies.scheduling.own_rules import (
     functions_of,
-    grade_of,
     memory_of,
+    misused,
     option_of,
+    queue_levels_of,
     queues_of,
     rules_of,
     winner_of,
 )
 from isocline.policies.scheduling.state.columns import COLUMNS, COLUMNS_WITH_RACKS, IDLE, SERVING
-from isocline.policies.scheduling.state.idle_servers import everyone
+from isocline.policies.scheduling.state.idle_servers import all_idle
 from isocline.policies.scheduling.state.longest_queue import (
     NO_ORDER,
-    all_zero,
     is_full,
     with_more_keys,
+    zero_keys,
 )
 from isocline.policies.scheduling.state.tasks import (
     FIRST_TASKS,
     FULL,
     LEFT,
     empty_lists,
-    no_tasks,
+    empty_tasks,
     with_more_entries,
     with_more_tasks,
 )
@@ -80,35 +80,35 @@ class ClusterEngine(ABC):
         setting = replace(prepared.setting, slotted=self.settings.slotted)
         rack, racks = setting.rack, setting.racks
         by_data = policy.by_data or self.settings.level == "data"
-        keeps = by_data or self.timed or self._keeps()
+        keeps_tasks = by_data or self.timed or self._keeps_tasks()
         queues = queues_of(policy, setting)
         columns = np.zeros((queues, COLUMNS if racks == 1 else COLUMNS_WITH_RACKS), np.int32)
         columns[:, SERVING] = IDLE
-        room = FIRST_TASKS if keeps else 1
+        capacity = FIRST_TASKS if keeps_tasks else 1
         view = ClusterView(
             columns=columns,
             rack=rack,
             racks=racks,
             rate=setting.rate,
             option=option_of(policy, setting),
-            idle=everyone(columns, rack, racks),
-            longest=all_zero(rack, racks) if policy.keeps_longest(setting) else NO_ORDER,
-            tasks=no_tasks(room, prepared.holders, prepared.replicas),
-            lists=empty_lists(queues if keeps else 0, room),
+            idle=all_idle(columns, rack, racks),
+            longest=zero_keys(rack, racks) if policy.keeps_longest(setting) else NO_ORDER,
+            tasks=empty_tasks(capacity, prepared.holders, prepared.replicas),
+            lists=empty_lists(queues if keeps_tasks else 0, capacity),
             memory=memory_of(policy, setting),
             winner=winner_of(policy, setting),
         )
-        book = SchedulerState(
+        scheduler = SchedulerState(
             rules=rules_of(policy, setting),
-            grade=grade_of(policy, setting),
+            queue_levels=queue_levels_of(policy, setting),
             binds=policy.binds,
             counts_service=policy.counts_service,
-            keeps=keeps,
+            keeps_tasks=keeps_tasks,
             by_data=by_data,
         )
-        return book, view
+        return scheduler, view
 
-    def _keeps(self) -> bool:
+    def _keeps_tasks(self) -> bool:
         """Whether the kernel itself must keep the identity of tasks."""
         return False
 
@@ -121,7 +121,7 @@ class ClusterEngine(ABC):
         """
         while (status := self._called(until)) != state.DONE:
             if status in REASONS:
-                raise PolicyError(f"policy {self.policy.name}: {REASONS[status]}")
+                raise misused(self.policy.name, self.scheduler.rules, status)
             if self.count[state.TASKS] > MOST_JOBS:
                 raise ExplodedError
             if status == state.EMPTY:
@@ -167,7 +167,7 @@ class ClusterEngine(ABC):
 
     def _enlarge(self) -> None:
         tasks, lists, longest = self.view.tasks, self.view.lists, self.view.longest
-        if self.scheduler.keeps and lists.mark[LEFT] == 0:
+        if self.scheduler.keeps_tasks and lists.mark[LEFT] == 0:
             tasks = with_more_tasks(tasks, lists, self.prepared.replicas)
         if lists.mark[FULL]:
             lists = with_more_entries(lists)

@@ -15,16 +15,16 @@ from isocline.simulate.common.random_streams import LEAVING, SIZES, random_strea
 from isocline.simulate.common.run_settings import Clock
 from isocline.simulate.scheduling.engine import ClusterEngine, ClusterRun, FloatArray
 from isocline.simulate.scheduling.kernels import state
-from isocline.simulate.scheduling.kernels.event_driven import Jobs, follow
-from isocline.simulate.scheduling.kernels.lookahead import room
-from isocline.simulate.scheduling.kernels.slotted import play
-from isocline.simulate.scheduling.kernels.uniformised import jump
+from isocline.simulate.scheduling.kernels.event_driven import Jobs, run_events
+from isocline.simulate.scheduling.kernels.lookahead import scratch
+from isocline.simulate.scheduling.kernels.slotted import run_slots
+from isocline.simulate.scheduling.kernels.uniformised import run_chain
 
 WORKS = 1 << 14  # service times, or numbers of arrivals, drawn at once
 
 
 @final
-class JumpEngine(ClusterEngine):
+class ChainEngine(ClusterEngine):
     """Engine for continuous time, Poisson arrivals and exponential service."""
 
     def __init__(self, run: ClusterRun):
@@ -36,11 +36,11 @@ class JumpEngine(ClusterEngine):
         self.speed = servers + arrivals
         self.arriving = round(arrivals / self.speed * 2.0 ** (64 - BITS))
         self.speed = servers / (1.0 - self.arriving * 2.0 ** (BITS - 64))
-        self.upcoming = room(self.sampler)
+        self.upcoming = scratch(self.sampler)
         self.accept = np.round(prepared.setting.rate / local * 2.0**BITS).astype(np.uint64)
 
     def _kernel(self, until: float) -> int:
-        return jump(
+        return run_chain(
             self.scheduler,
             self.view,
             self.sampler,
@@ -63,7 +63,7 @@ class JumpEngine(ClusterEngine):
 
 
 @final
-class TimelineEngine(ClusterEngine):
+class EventEngine(ClusterEngine):
     """Engine for continuous time, any law of service, Poisson arrivals or a list of jobs."""
 
     def __init__(self, run: ClusterRun):
@@ -88,7 +88,7 @@ class TimelineEngine(ClusterEngine):
                 listed.holders.shape[1],
             )
 
-    def _keeps(self) -> bool:
+    def _keeps_tasks(self) -> bool:
         return True
 
     def _refill(self) -> None:
@@ -109,7 +109,7 @@ class TimelineEngine(ClusterEngine):
         return (self.drawn[1] + float(self.works[:upto].sum())) / tasks if tasks > 0 else 1.0
 
     def _kernel(self, until: float) -> int:
-        return follow(
+        return run_events(
             self.scheduler,
             self.view,
             self.sampler,
@@ -140,9 +140,9 @@ class SlottedEngine(ClusterEngine):
         self.leaving = stream(run.settings.seed, run.replication, LEAVING)
         self.arriving = np.empty(WORKS, np.int64)
         self.count[state.NEXT] = WORKS  # none is drawn as yet
-        self.count[state.TO_COME] = -1
+        self.count[state.TO_ARRIVE] = -1
         self.count[state.FREE] = prepared.cluster.size
-        self.upcoming = room(self.sampler)
+        self.upcoming = scratch(self.sampler)
         self.free = np.arange(prepared.cluster.size, dtype=np.int32)
         local = float(prepared.setting.rate[LOCAL])
         self.mean_step = -1.0 / np.log1p(-local) if local < 1.0 else 0.0
@@ -156,7 +156,7 @@ class SlottedEngine(ClusterEngine):
             self.count[state.NEXT] = 0
 
     def _kernel(self, until: float) -> int:
-        return play(
+        return run_slots(
             self.scheduler,
             self.view,
             self.sampler,
@@ -181,8 +181,8 @@ F = Feature
 _COMMON = frozenset({F.LATENCIES})
 # On the slotted clock services are geometric, whatever their law in continuous time.
 ENGINES: tuple[EngineKind[ClusterEngine], ...] = (
-    EngineKind(JumpEngine, _COMMON | {F.CONTINUOUS}),
-    EngineKind(TimelineEngine, _COMMON | {F.CONTINUOUS, F.TRACE, F.LAWS}),
+    EngineKind(ChainEngine, _COMMON | {F.CONTINUOUS}),
+    EngineKind(EventEngine, _COMMON | {F.CONTINUOUS, F.TRACE, F.LAWS}),
     EngineKind(SlottedEngine, _COMMON | {F.SLOTTED, F.VARIANCE, F.LAWS}),
 )
 

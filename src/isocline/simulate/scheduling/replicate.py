@@ -7,6 +7,7 @@ from typing import Any, ClassVar, final
 import numpy as np
 import numpy.typing as npt
 
+from isocline.plural import counted
 from isocline.policies.scheduling.state.columns import IDLE, SERVING
 from isocline.simulate.common import replication
 from isocline.simulate.common.replication import Columns, Figures, Recorder
@@ -131,8 +132,8 @@ class _Recorder(Recorder[ClusterEngine, ClusterReplication]):
 
     def left_over(self, number: int) -> str:
         return (
-            f"policy {self.engine.policy.name} never starts {number} tasks: all others have ended, "
-            "and none will come; let it give idle servers what waits"
+            f"policy {self.engine.policy.name} never starts {counted(number, 'task')}: all "
+            "others have ended, and none will come; let it give idle servers what waits"
         )
 
     def figures(self, **shared: Any) -> ClusterReplication:

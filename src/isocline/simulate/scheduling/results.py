@@ -91,6 +91,7 @@ class ClusterComparison(PolicyComparison[SchedulingResult]):
 
     kind: ClassVar[str] = "near-data"
     picture: ClassVar[str] = "plots.cluster:cluster_plot"
+    words: ClassVar[str] = "tables.cluster:cluster_report"
     servers: tuple[str, ...]
     rate: float  # tasks/s, or per slot
     bound_in_words: str
@@ -146,6 +147,7 @@ class ClusterSweep(LoadSweep[ClusterComparison]):
 
     kind: ClassVar[str] = "near-data"
     picture: ClassVar[str] = "plots.cluster:load_plot"
+    words: ClassVar[str] = "tables.cluster:cluster_sweep_report"
 
 
 def _or_none(values: FloatArray, of: Any) -> float | None:

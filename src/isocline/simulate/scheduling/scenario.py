@@ -10,6 +10,7 @@ import numpy.typing as npt
 from isocline.errors import UsageError
 from isocline.model.cluster import Cluster, ExplicitTasks, SampledTasks
 from isocline.model.cluster.blocks import BlockTrace
+from isocline.plural import counted
 from isocline.simulate.common.engine_choice import chosen
 from isocline.simulate.common.run_settings import Clock
 from isocline.simulate.scheduling.engines import ENGINES, features_of
@@ -151,20 +152,18 @@ def _source(
     law = "geometric" if clock == "slotted" else cluster.service.type
     served = f"{', '.join([*speeds, f'remote {rates.remote:g}'])} {unit}{racks}, {law} service"
     if trace is not None and holders is not None:
+        came = f"{counted(trace.jobs, 'job')}, {counted(trace.tasks, 'task')}"
+        copies = counted(holders.shape[1], "replica")
         return (
-            f"block trace {trace.name}: {trace.jobs:,} jobs, {trace.tasks:,} tasks in "
-            f"{trace.length:.4g} s, {_counted(holders.shape[1])} of each chunk; {served}"
+            f"block trace {trace.name}: {came} in {trace.length:.4g} s, {copies} of each chunk; "
+            f"{served}"
         )
     tasks = cluster.tasks
     if isinstance(tasks, ExplicitTasks):
-        kind = f"{tasks.rates.size:,} types"
+        kind = counted(tasks.rates.size, "type")
     else:
-        kind = f"{_counted(tasks.replicas)}, {tasks.placement} placement"
+        kind = f"{counted(tasks.replicas, 'replica')}, {tasks.placement} placement"
         if tasks.hotspot is not None:
             share, servers = tasks.hotspot.share, tasks.hotspot.servers
             kind += f", {share:g} of the tasks on {servers:g} of the servers"
     return f"{cluster.arrivals.in_words}, {kind}; {served}"
-
-
-def _counted(replicas: int) -> str:
-    return f"{replicas} replica{'' if replicas == 1 else 's'}"

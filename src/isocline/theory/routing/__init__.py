@@ -1,5 +1,5 @@
 """Theory of routing systems (GMSR paper): optimum, fluid model and convergence.
 
 Read `equilibrium` (the optimum), `structure` (tiers), `inclusion` (the fluid model), then
-`convergence`.
+`convergence`; `hindsight` for arrivals that are given.
 """

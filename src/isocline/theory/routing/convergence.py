@@ -24,6 +24,7 @@ import numpy.typing as npt
 from isocline.arguments import checked
 from isocline.errors import UsageError
 from isocline.model.fleet import RoutingSystem
+from isocline.plural import counted
 from isocline.record import Record, data_frame
 from isocline.theory.routing.capacity_slack import capacity_slack
 from isocline.theory.routing.equilibrium import fluid_optimum, require_strictly_concave
@@ -73,7 +74,7 @@ class Convergence(Record):
         if at.shape[-1:] != (len(self.backends),):
             raise UsageError(
                 f"workloads has shape {at.shape}; its last dimension must be the "
-                f"{len(self.backends)} backends"
+                f"{counted(len(self.backends), 'backend')}"
             )
         each = [curve.marginal(at[..., b]) for b, curve in enumerate(self.system.curves)]
         return np.asarray(np.stack(each, axis=-1))

@@ -45,8 +45,8 @@ class Direction:
         return float(np.abs(self.velocity).sum())
 
 
-def drift(system: RoutingSystem, workloads: npt.ArrayLike, same: float = SAME) -> Direction:
-    """The velocity of the fluid at a state, and the routing that makes it.
+def direction(system: RoutingSystem, workloads: npt.ArrayLike, same: float = SAME) -> Direction:
+    """Compute the velocity of the fluid at a state, and the routing that makes it.
 
     Args:
         system: The system; its curves must be strictly concave (Assumption 1).
@@ -63,7 +63,7 @@ def drift(system: RoutingSystem, workloads: npt.ArrayLike, same: float = SAME) -
             "one for each backend"
         )
     parts = Prices.of_curves_in_parts(system.curves).parts
-    return drift_at(parts, system.graph, system.rates, jobs, same)
+    return direction_at(parts, system.graph, system.rates, jobs, same)
 
 
 def best_edges(graph: CompatibilityGraph, level: FloatArray, same: float = SAME) -> MaskArray:
@@ -79,14 +79,14 @@ def best_edges(graph: CompatibilityGraph, level: FloatArray, same: float = SAME)
     return np.asarray(seen * np.sqrt(1.0 + same) >= most[graph.source])
 
 
-def drift_at(
+def direction_at(
     parts: CurveParts,
     graph: CompatibilityGraph,
     rates: FloatArray,
     workloads: FloatArray,
     same: float = SAME,
 ) -> Direction:
-    """`drift` of a system given as its parts: for callers that ask often."""
+    """`direction` of a system given by its parts, for callers that need it often."""
     level, served, bend = states_at(parts, workloads)
     best = np.flatnonzero(best_edges(graph, level, same))
     peak, empty, _ = parts.row[parts.first[:-1]].T

@@ -7,7 +7,7 @@ fluid comes to rest there. Lemma 1: no policy has fewer jobs in the system.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 import numpy as np
@@ -31,6 +31,7 @@ from isocline.model.curves import ServersCurve
 from isocline.model.fleet import RoutingSystem
 from isocline.theory.routing.magnitudes import extremes_named
 from isocline.theory.routing.missing_edges import missing_edges
+from isocline.theory.routing.overload import overload
 from isocline.theory.routing.plan_records import (
     BackendPlan,
     Bottleneck,
@@ -40,6 +41,7 @@ from isocline.theory.routing.plan_records import (
     TierPlan,
 )
 from isocline.theory.routing.plan_records import Plan as Plan  # noqa: PLC0414  (its public home)
+from isocline.theory.routing.prefix_plan import prefix_plan
 from isocline.theory.routing.workloads import workloads
 
 FloatArray = npt.NDArray[np.float64]
@@ -79,7 +81,7 @@ def fluid_optimum(system: RoutingSystem, rates: FloatArray | None = None) -> Flu
         problem = _problem(system, rates)
         solved = interpreted_if_small(system.graph.edges, lambda: solve(problem))
     if solved.status is FlowStatus.INFEASIBLE:
-        raise overload(system, problem.supply, solved)
+        raise infeasible_load(system, problem.supply, solved)
     jobs = workloads(system.curves, solved.inflow, solved.price)
     return FluidOptimum(float(jobs.sum()), jobs, solved.flow)
 
@@ -97,7 +99,9 @@ def plan(system: RoutingSystem, *, edges_to_try: int = 10) -> Plan:
     """
     require_strictly_concave(system)
     with extremes_named(system):
-        return interpreted_if_small(system.graph.edges, lambda: _plan(system, edges_to_try))
+        found = interpreted_if_small(system.graph.edges, lambda: _plan(system, edges_to_try))
+    prefixes = prefix_plan(system, found.total_jobs)
+    return found if prefixes is None else replace(found, prefix_caches=prefixes)
 
 
 def _plan(system: RoutingSystem, edges_to_try: int) -> Plan:
@@ -117,10 +121,12 @@ def require_strictly_concave(system: RoutingSystem) -> None:
                 f"backend {backend.name}: a {backend.curve.type} curve is not strictly concave "
                 "(Assumption 1), so that many splits are optimal; it is for simulation only. "
                 "Give it a hyperbolic or knee curve to plan with"
-            )
+            ).within("backends", backend.name, "curve")
 
 
-def overload(system: RoutingSystem, supply: FloatArray, solved: LevelFlow) -> InfeasibleError:
+def infeasible_load(
+    system: RoutingSystem, supply: FloatArray, solved: LevelFlow
+) -> InfeasibleError:
     """Error that names the sets which prove a flow infeasible."""
     frontends, backends = solved.violated_sources, solved.violated_sinks
     return InfeasibleError(
@@ -164,7 +170,19 @@ def _infeasible(system: RoutingSystem, scale: CapacityScale, solved: LevelFlow) 
     sinks = scale.sinks if tight else solved.violated_sinks
     proof = Bottleneck(_frontends(system, sources), _backends(system, sinks))
     return Plan(
-        "infeasible", None, None, (), (), (), min(scale.scale, 1.0), proof, None, (), (), system
+        status="infeasible",
+        total_jobs=None,
+        mean_latency=None,
+        backends=(),
+        split=(),
+        tiers=(),
+        capacity_scale=min(scale.scale, 1.0),
+        bottleneck=proof,
+        certificate=None,
+        shadow_prices=(),
+        missing_edges=(),
+        system=system,
+        overload=overload(system),
     )
 
 

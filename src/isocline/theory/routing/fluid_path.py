@@ -1,5 +1,6 @@
 """Trajectory of the fluid model, as a frozen record."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, final
 
@@ -7,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from isocline.record import Record, data_frame
-from isocline.theory.routing.plan_records import TierPlan
+from isocline.theory.routing.plan_records import Overload, TierPlan
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,11 +47,24 @@ class FluidPath(Record):
     solves: int  # of level flows
     equilibrium: FloatArray | None = field(default=None)  # (B,) jobs, for the last parameters
     system: str = "system"  # its name, at the start
+    overload: Overload | None = None  # of the last parameters, where they leave no equilibrium
 
     @property
     def total_jobs(self) -> FloatArray:
         """(T,) jobs in the system."""
         return np.asarray(self.workloads.sum(axis=1))
+
+    @property
+    def resting(self) -> Mapping[str, float]:
+        """Jobs at which each backend comes to rest; without those whose workload grows for ever."""
+        if self.equilibrium is not None:
+            return dict(zip(self.backends, self.equilibrium.tolist(), strict=True))
+        if self.overload is None:
+            return {}
+        last = {backend.name: backend.jobs for backend in self.overload.backends}
+        # A backend that is gone by then serves what it has left.
+        jobs = {name: last.get(name, 0.0) for name in self.backends}
+        return {name: rest for name, rest in jobs.items() if rest is not None}
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON document of `isocline fluid --json`."""
@@ -82,6 +96,7 @@ class FluidPath(Record):
             "equilibrium": None
             if self.equilibrium is None
             else dict(zip(self.backends, self.equilibrium.tolist(), strict=True)),
+            "overload": None if self.overload is None else self.overload.to_dict(),
             "tolerance": self.tolerance,
             "error": self.error,
             "steps": self.steps,

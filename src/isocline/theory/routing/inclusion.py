@@ -14,17 +14,19 @@ import numpy as np
 import numpy.typing as npt
 
 from isocline.arguments import POSITIVE, Range, at_least, checked
+from isocline.compilation.interpretable import interpreted_if_small
 from isocline.errors import InfeasibleError, UsageError
-from isocline.flow.sink_levels import levels_at
 from isocline.model.fleet import RoutingSystem
 from isocline.model.starts import Start, jobs_at_start
 from isocline.plural import counted
-from isocline.theory.routing.direction import best_edges, drift_at
 from isocline.theory.routing.equilibrium import fluid_optimum
 from isocline.theory.routing.fluid_path import FluidPath
 from isocline.theory.routing.implicit_step import Stepper
 from isocline.theory.routing.magnitudes import extremes_named
+from isocline.theory.routing.overload import overload
 from isocline.theory.routing.piecewise_parameters import Period, periods
+from isocline.theory.routing.plan_records import Overload
+from isocline.theory.routing.secant_step import SecantStepper
 from isocline.theory.routing.trajectory import Trajectory
 
 FloatArray = npt.NDArray[np.float64]
@@ -41,9 +43,6 @@ _LOCATED = 64
 # near their end then, and time t to t + dt has T dt / (T + t)^2 of it.
 _LATENCIES = 20.0
 
-# At rest: V over all arrivals. The distance to the equilibrium is V / kappa at most (Prop. 3).
-_REST = 1e-9
-
 # Two half steps are a quarter as wrong as a whole one, for a method of second order: their
 # difference is three times the error of the former.
 _DOUBLING = 3.0
@@ -51,13 +50,14 @@ _DOUBLING = 3.0
 _GROW, _SHRINK, _SAFE = 5.0, 0.2, 0.9
 _POINTS = 200
 
-# Errors of a few roundings of the jobs count as none: no shorter step makes them smaller.
-_ROUNDING = 8.0 * np.finfo(np.float64).eps
-
-
 # A hundred times what 1000 frontends and backends take to rest, and more than a tolerance of 1e-7
 # takes on a small system. Some 1000 level flows of a small system take a second.
 BUDGET = 100_000
+
+STEPPERS: dict[str, type[Stepper | SecantStepper]] = {
+    "gmsr": Stepper,
+    "gmsr_secant": SecantStepper,
+}
 
 # Called after each step with the time reached, s, the steps so far, and V, jobs/s.
 Progress = Callable[[float, int, float], None]
@@ -79,6 +79,7 @@ def fluid(
     step: float | None = None,
     tolerance: float = 1e-3,
     changes: Sequence[tuple[float, RoutingSystem]] = (),
+    policy: str = "gmsr",
     budget: int = BUDGET,
     progress: Progress = silent,
 ) -> FluidPath:
@@ -96,6 +97,7 @@ def fluid(
             Half the tolerance, half the error.
         changes: From each time on, s, the system is another. Backends are known by name; one that
             is missing gets no more jobs and serves what it holds, a new one begins empty.
+        policy: `gmsr`, or `gmsr_secant`, whose frontends have seen nothing at the start.
         budget: Level flows to solve at most; a step takes about 6.
         progress: Called after each step.
 
@@ -104,18 +106,24 @@ def fluid(
             spent.
         InfeasibleError: No horizon is given and the load cannot be served: there is no rest.
     """
+    if policy not in STEPPERS:
+        raise UsageError(f"policy {policy!r} has no fluid here; give one of {', '.join(STEPPERS)}")
     _require_horizon(horizon, step, budget)
     parts = periods(system, changes, horizon)
     last = parts[-1]
     equilibrium = _equilibrium(last, required=horizon is None)
+    beyond = _overload(last) if equilibrium is None else None
     trajectory = Trajectory(parts)
     jobs = jobs_at_start(trajectory.backends, start)
     integration = _Integration(trajectory, tolerance, horizon, equilibrium, budget, progress)
+    served: FloatArray | None = None
     for period in parts:
         times = None if horizon is None else period.times(step or horizon / _POINTS)
         with extremes_named(period.system):
-            jobs = integration.follow(period, jobs, times)
-    return trajectory.path(tolerance, equilibrium)
+            stepper = STEPPERS[policy](period.graph, period.rates, period.curves)
+            state = integration.follow(period, stepper, stepper.begin(jobs, served), times)
+            jobs, served = stepper.jobs(state), stepper.served(state)
+    return trajectory.path(tolerance, equilibrium, beyond)
 
 
 def _require_horizon(horizon: float | None, step: float | None, budget: int) -> None:
@@ -146,6 +154,12 @@ def _equilibrium(period: Period, *, required: bool) -> FloatArray | None:
     return jobs
 
 
+def _overload(period: Period) -> Overload | None:
+    system = period.system
+    with extremes_named(system):
+        return interpreted_if_small(system.graph.edges, lambda: overload(system))
+
+
 class _Integration:
     """Walk through the periods, from the start to the end."""
 
@@ -170,52 +184,56 @@ class _Integration:
         self.unit = 0.0  # s: the horizon or what stands for it
         self.speed = np.inf  # V where it was last reported, jobs/s
 
-    def follow(self, period: Period, jobs: FloatArray, times: FloatArray | None) -> FloatArray:
+    def follow(
+        self,
+        period: Period,
+        stepper: Stepper | SecantStepper,
+        state: FloatArray,
+        times: FloatArray | None,
+    ) -> FloatArray:
         """Step to the last of the times, reporting at each; or to rest, reporting every step."""
         self.period = period
-        self.stepper = Stepper(period.graph, period.rates, period.curves)
-        mask = self._best(jobs)
-        self.trajectory.tiers_at(self.now, period, jobs)
+        self.stepper = stepper
+        mask = stepper.best(state)
+        self.trajectory.tiers_at(self.now, period, stepper.gain(state), stepper.same)
         total = float(period.rates.sum())
-        self.speed = self._report(jobs)
-        self.unit = self.horizon or _LATENCIES * max(float(jobs.sum()), self.most_jobs) / total
+        self.speed = self._report(state)
+        held = float(stepper.jobs(state).sum())
+        self.unit = self.horizon or _LATENCIES * max(held, self.most_jobs) / total
         self.length = 1e-3 * self.unit
         for index in itertools.count(1) if times is None else range(1, times.size):
-            if times is None and (self.speed <= _REST * total or self.now >= period.end):
+            if times is None and (self.speed <= stepper.rest * total or self.now >= period.end):
                 break
             until = period.end if times is None else float(times[index])
             while self.now < until:
-                jobs, passed, fresh = self._step(jobs, until - self.now, mask)
+                state, passed, fresh = self._step(state, until - self.now, mask)
                 self.now = until if passed == until - self.now else self.now + passed
                 if (fresh != mask).any():
                     mask = fresh
-                    self.trajectory.tiers_at(self.now, period, jobs)
+                    self.trajectory.tiers_at(self.now, period, stepper.gain(state), stepper.same)
                 if times is None:
                     break
-            self.speed = self._report(jobs)
-        self.trajectory.solves += self.stepper.solves
-        return jobs
+            self.speed = self._report(state)
+        self.trajectory.solves += stepper.solves
+        return state
 
-    def _best(self, jobs: FloatArray) -> MaskArray:
-        return best_edges(self.period.graph, levels_at(self.stepper.prices.parts, jobs))
-
-    def _report(self, jobs: FloatArray) -> float:
-        period = self.period
-        here = drift_at(self.stepper.prices.parts, period.graph, period.rates, jobs)
-        self.trajectory.report(self.now, jobs, here, period)
-        return here.lyapunov
+    def _report(self, state: FloatArray) -> float:
+        here = self.stepper.direction(state)
+        self.trajectory.report(self.now, self.stepper.jobs(state), here, self.period)
+        return self.stepper.speed(state, here)
 
     def _step(
-        self, jobs: FloatArray, room: float, mask: MaskArray
+        self, state: FloatArray, room: float, mask: MaskArray
     ) -> tuple[FloatArray, float, MaskArray]:
         """One step that keeps to the tolerance, or up to the next change of tiers if sooner."""
+        held = float(self.stepper.jobs(state).sum())
         while True:
-            length = min(self.length, room)
+            length = min(self.length, room, self.stepper.longest(state))
             self._require_budget()
-            after, error = self._doubled(jobs, length)
-            scale = min(max(float(after.sum()), float(jobs.sum())), self.most_jobs)
+            after, error = self._doubled(state, length)
+            scale = min(max(float(self.stepper.jobs(after).sum()), held), self.most_jobs)
             usual = 0.5 * self.tolerance * self._share(length) * scale
-            rounding = _ROUNDING * float(jobs.sum())
+            rounding = self.stepper.noise * held
             allowed = max(usual, _KINK_SHARE * self.for_kinks * scale, rounding)
             ratio = _SAFE * np.sqrt(allowed / error) if error > 0.0 else _GROW
             wanted = length * min(max(ratio, _SHRINK), _GROW)
@@ -224,9 +242,9 @@ class _Integration:
             self.length = wanted
         if length < room or wanted < self.length:
             self.length = wanted
-        fresh = self._best(after)
-        if (fresh != mask).any() and jobs.size <= _LOCATED:
-            after, length, fresh = self._located(jobs, length, mask, after, fresh)
+        fresh = self.stepper.best(after)
+        if (fresh != mask).any() and len(self.period.backends) <= _LOCATED:
+            after, length, fresh = self._located(state, length, mask, after, fresh)
         if error > max(usual, rounding):
             self.for_kinks -= error / scale
         self.trajectory.stepped(error)
@@ -255,18 +273,18 @@ class _Integration:
         late = self.unit + self.now
         return self.unit * length / (late * (late + length))
 
-    def _doubled(self, jobs: FloatArray, length: float) -> tuple[FloatArray, float]:
-        """Jobs after two half steps, and the estimated error: inf where a step is too long."""
+    def _doubled(self, state: FloatArray, length: float) -> tuple[FloatArray, float]:
+        """State after two half steps, and the estimated error: inf where a step is too long."""
         step = self.stepper.step
-        whole, half = step(jobs, length, 0), step(jobs, 0.5 * length, 1)
+        whole, half = step(state, length, 0), step(state, 0.5 * length, 1)
         after = None if half is None else step(half, 0.5 * length, 2)
         if whole is None or after is None:
-            return jobs, np.inf
+            return state, np.inf
         return after, float(np.abs(after - whole).sum()) / _DOUBLING
 
     def _located(
         self,
-        jobs: FloatArray,
+        state: FloatArray,
         length: float,
         mask: MaskArray,
         after: FloatArray,
@@ -276,10 +294,10 @@ class _Integration:
         before = 0.0
         while length - before > _KINK_SHARE * self.tolerance * self.unit:
             middle = 0.5 * (before + length)
-            there = self.stepper.step(jobs, middle, 3)
+            there = self.stepper.step(state, middle, 3)
             if there is None:
                 break
-            best = self._best(there)
+            best = self.stepper.best(there)
             if (best == mask).all():
                 before = middle
             else:

@@ -19,7 +19,11 @@ from isocline.compilation.interpretable import interpreted_if_small
 from isocline.flow import Certificate, FlowStatus, LevelFlowProblem, Prices, solve
 from isocline.model.fleet import RoutingSystem
 from isocline.record import Record, data_frame
-from isocline.theory.routing.equilibrium import fluid_optimum, overload, require_strictly_concave
+from isocline.theory.routing.equilibrium import (
+    fluid_optimum,
+    infeasible_load,
+    require_strictly_concave,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -87,7 +91,7 @@ def latency_equilibrium(
     problem = LevelFlowProblem(system.graph, supply, Prices.of_latencies(system.curves))
     solved = interpreted_if_small(system.graph.edges, lambda: solve(problem))
     if solved.status is FlowStatus.INFEASIBLE or solved.certificate is None:
-        raise overload(system, problem.supply, solved)
+        raise infeasible_load(system, problem.supply, solved)
     jobs = solved.inflow * solved.price  # Little's law
     total = float(jobs.sum())
     return LatencyEquilibrium(

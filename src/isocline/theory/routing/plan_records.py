@@ -65,17 +65,142 @@ class EdgeSaving(NamedTuple):
     saves: float
 
 
+class FrontendOverload(NamedTuple):
+    """One frontend of a load that cannot be served.
+
+    Where frontends that pile jobs up have backends in common, many splits are alike to GMSR; the
+    throughput of each is that of one of them, and the sum of all is that of any.
+    """
+
+    name: str
+    rate: float  # jobs/s that arrive
+    throughput: float  # jobs/s that are served in the long run
+
+
+class BackendOverload(NamedTuple):
+    """One backend under a load that cannot be served, in the long run."""
+
+    name: str
+    status: Literal["stable", "full", "growing"]  # full: at the last point of its table, no further
+    jobs: float | None  # in the long run; None where they grow without end
+    rate: float  # jobs/s that it serves
+    marginal_rate: float  # l'(N), jobs/s per job; 0 is the limit of a workload that grows
+    # jobs/s by which its workload grows: 0 of one that grows more slowly than in proportion to
+    # time; None where the curves do not determine it
+    growth: float | None
+
+
+class PileUp(NamedTuple):
+    """Frontends that bring too much, and the backends among which GMSR shares it."""
+
+    frontends: tuple[str, ...]
+    backends: tuple[str, ...]
+    rate: float  # jobs/s that arrive
+    capacity: float  # jobs/s that are served
+    growth: float  # jobs/s by which the jobs there grow, all backends together
+
+
+class OverloadCertificate(NamedTuple):
+    """Proofs: `carried` is served by a flow, and `cut` is what no policy exceeds, both in jobs/s.
+
+    The other two are those of the level flow on the stable part: see `Certificate`.
+    """
+
+    carried: float
+    cut: float
+    conservation: float
+    slope_gap: float
+
+
+@final
+@dataclass(frozen=True)
+class Overload:
+    """What is served of a load that cannot be (GMSR paper, version 3).
+
+    Throughput, the stable backends and the jobs on them are the best that any policy can do, one
+    after the other. Growth is what GMSR does in the long run.
+    """
+
+    arrivals: float  # jobs/s
+    throughput: float  # jobs/s, the most that any policy serves in the long run
+    stable_jobs: float  # at the stable backends: the fewest of all policies with this throughput
+    frontends: tuple[FrontendOverload, ...]
+    backends: tuple[BackendOverload, ...]
+    split: tuple[SplitRate, ...]  # in the long run; without frontends whose split is not determined
+    pile_ups: tuple[PileUp, ...]  # the fastest first
+    certificate: OverloadCertificate
+
+    def to_dict(self) -> dict[str, Any]:
+        """The key `overload` in the JSON document of `isocline plan`."""
+        return {
+            "arrivals": self.arrivals,
+            "throughput": self.throughput,
+            "stable_jobs": self.stable_jobs,
+            "frontends": [row._asdict() for row in self.frontends],
+            "backends": [row._asdict() for row in self.backends],
+            "split": [row._asdict() for row in self.split],
+            "pile_ups": [_lists(row._asdict()) for row in self.pile_ups],
+            "certificate": self.certificate._asdict(),
+        }
+
+
+class PrefixCopy(NamedTuple):
+    """A frontend's prefix in the cache of one backend."""
+
+    frontend: str
+    backend: str
+    tokens: int  # that it takes there
+    rate: float  # jobs/s that use it
+    worth: float  # jobs that it saves, to first order: rate * work saved * price
+
+
+@final
+@dataclass(frozen=True)
+class PrefixPlan:
+    """Where prefixes are cached, and the best split of the load with them.
+
+    `least_jobs` is a lower bound for any placement and any split. `jobs_without` are those of the
+    plan without caches; None if that load cannot be served.
+    """
+
+    total_jobs: float
+    least_jobs: float
+    jobs_without: float | None
+    mean_latency: float  # s
+    copies: tuple[PrefixCopy, ...]  # the one worth most first
+    split: tuple[SplitRate, ...]  # edges that carry something
+
+    @property
+    def gap(self) -> float:
+        """How far it may be above the least, relative."""
+        return (self.total_jobs - self.least_jobs) / self.total_jobs
+
+    def to_dict(self) -> dict[str, Any]:
+        """The key `prefix_caches` in the JSON of `isocline plan`, there with prefixes alone."""
+        return {
+            "total_jobs": self.total_jobs,
+            "least_jobs": self.least_jobs,
+            "gap": self.gap,
+            "jobs_without": self.jobs_without,
+            "mean_latency": self.mean_latency,
+            "copies": [row._asdict() for row in self.copies],
+            "split": [row._asdict() for row in self.split],
+        }
+
+
 @final
 @dataclass(frozen=True)
 class Plan(Record):
     """The optimal steady state of a routing system (GMSR paper, Eq. (1)), or why there is none.
 
     Where status is `infeasible`, the bottleneck is the proof: its frontends bring at least what its
-    backends, which are all their backends, can serve. Numbers are then None, lists empty.
+    backends, which are all their backends, can serve. Numbers are then None, lists empty, and
+    `overload` says what is served all the same.
     """
 
     kind: ClassVar[str] = "routing"
     picture: ClassVar[str] = "plots.curve:plan_picture"
+    words: ClassVar[str] = "tables.plan:plan_report"
     status: Literal["optimal", "infeasible"]
     total_jobs: float | None  # jobs in the system, the objective of Eq. (1)
     mean_latency: float | None  # seconds: Little's law, total_jobs over the sum of the rates
@@ -88,6 +213,8 @@ class Plan(Record):
     shadow_prices: tuple[SpeedSaving, ...]
     missing_edges: tuple[EdgeSaving, ...]  # best first
     system: RoutingSystem = field(repr=False, compare=False)  # what was planned
+    overload: Overload | None = None  # of a load that cannot be served
+    prefix_caches: PrefixPlan | None = None  # where frontends have prefixes that are cached
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON document of `isocline plan --json`."""
@@ -110,6 +237,8 @@ class Plan(Record):
             },
             "shadow_prices": [row._asdict() for row in self.shadow_prices],
             "missing_edges": [row._asdict() for row in self.missing_edges],
+            "overload": None if self.overload is None else self.overload.to_dict(),
+            **({"prefix_caches": self.prefix_caches.to_dict()} if self.prefix_caches else {}),
         }
 
     def to_frame(self) -> "pd.DataFrame":

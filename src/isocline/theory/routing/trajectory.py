@@ -10,7 +10,7 @@ from isocline.flow import tiers
 from isocline.theory.routing.direction import Direction
 from isocline.theory.routing.fluid_path import FluidPath, TierChange
 from isocline.theory.routing.piecewise_parameters import Period
-from isocline.theory.routing.plan_records import TierPlan
+from isocline.theory.routing.plan_records import Overload, TierPlan
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -48,24 +48,30 @@ class Trajectory:
         self.error += error
         self.steps += 1
 
-    def tiers_at(self, now: float, period: Period, jobs: FloatArray) -> None:
-        """Add a change of the tiers."""
-        marginal = np.array(
-            [float(c.marginal(n)) for c, n in zip(period.curves, jobs, strict=True)]
-        )
+    def tiers_at(self, now: float, period: Period, gain: FloatArray, same: float) -> None:
+        """Add a change of the tiers.
+
+        Args:
+            now: s.
+            period: Of the system.
+            gain: (B,) what one more job gains, jobs/s.
+            same: Gains within this factor (less 1) are tied.
+        """
         with np.errstate(divide="ignore"):
-            price = 1.0 / marginal
+            price = 1.0 / gain
         found = tuple(
             TierPlan(
                 tuple(period.system.frontends[f].name for f in tier.sources),
                 tuple(self.backends[b] for b in tier.sinks),
                 1.0 / tier.price,
             )
-            for tier in tiers(period.graph, price)
+            for tier in tiers(period.graph, price, same)
         )
         self.changes.append(TierChange(now, found))
 
-    def path(self, tolerance: float, equilibrium: FloatArray | None) -> FluidPath:
+    def path(
+        self, tolerance: float, equilibrium: FloatArray | None, overload: Overload | None
+    ) -> FluidPath:
         """Make the record."""
         return FluidPath(
             backends=self.backends,
@@ -81,5 +87,6 @@ class Trajectory:
             steps=self.steps,
             solves=self.solves,
             equilibrium=equilibrium,
+            overload=overload,
             system=self.system,
         )

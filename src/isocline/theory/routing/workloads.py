@@ -9,9 +9,14 @@ from isocline.model.curves import ALL, Curve
 from isocline.model.curves import ExponentialCurve as Exponential
 from isocline.model.curves import HyperbolicCurve as Hyperbolic
 from isocline.model.curves import KneeCurve as Knee
+from isocline.model.curves import PoolCurve as Pool
+from isocline.model.curves import TableCurve as Table
 
 FloatArray = npt.NDArray[np.float64]
 MaskArray = npt.NDArray[np.bool_]
+
+_HALF = 0.5  # share of the capacity up to which the inflow tells N of any smooth curve well
+_ROUNDING = 1e-9  # relative: far above that of doubles, and far below what is visible
 
 
 def workloads(curves: Sequence[Curve], inflow: FloatArray, price: FloatArray) -> FloatArray:
@@ -19,8 +24,9 @@ def workloads(curves: Sequence[Curve], inflow: FloatArray, price: FloatArray) ->
 
     From the inflow or from the price, whichever tells N more precisely: at a load of 1 - 1e-9 the
     inflow tells N to seven digits only, and near an empty backend the price tells nothing. Where a
-    curve is straight, as that of `servers` is, or a sharp knee below its bend, one price holds for
-    many N: the inflow tells N at any load.
+    curve is straight, as that of `servers` is, a sharp knee below its bend or a table of points on
+    one line, one price holds for many N: the inflow tells N at any load. So it does in a pool while
+    its level is that of such a member.
 
     Args:
         curves: The service curves.
@@ -53,12 +59,39 @@ def _price_tells_more(kind: type[Curve], curves: Sequence[Curve], q: FloatArray)
 
     By dN = d(1/price) / l'' and dN = d(inflow) / l', relative errors alike, that is l'^2 < l |l''|,
     which holds from a share q of the capacity on: 1/3 for hyperbolic curves, 1/2 for exponential
-    ones. For a knee, with z - 1 = (N/knee)^p, it is z - 1 > 1/p or so, and q^p = (z - 1)/z.
+    ones. For a knee, with z - 1 = (N/knee)^p, it is z - 1 > 1/p or so, and q^p = (z - 1)/z. A table
+    has one l'' for each piece.
     """
     if kind is Knee:
         p = _column(curves, "sharpness")
         return np.asarray(p * np.log(q) > -np.log1p(p))
-    return q > 0.5
+    if kind is Table:
+        return np.array([_bends(curve, share) for curve, share in zip(curves, q, strict=True)])
+    if kind is Pool:
+        return np.array([_moves_less(curve, share) for curve, share in zip(curves, q, strict=True)])
+    return q > _HALF
+
+
+def _bends(curve: Curve, share: float) -> bool:
+    """Whether l'^2 < l |l''| where a table serves this share of its peak."""
+    assert isinstance(curve, Table)
+    x, r, g = curve.knots.T
+    rate = share * curve.supremum
+    i = min(int(np.searchsorted(r, rate, side="right")) - 1, x.size - 2)
+    bend = (g[i] - g[i + 1]) / (x[i + 1] - x[i])
+    square = max(g[i] ** 2 - 2.0 * bend * (rate - r[i]), 0.0)  # of l' there
+    return bool(square < rate * bend)
+
+
+def _moves_less(curve: Curve, share: float) -> bool:
+    """Whether N moves less with the price than with the inflow where a curve serves this share."""
+    if share <= _HALF:
+        return False
+    around = np.array([1.0 - _ROUNDING, 1.0 + _ROUNDING])
+    rate = share * curve.supremum
+    marginal = float(curve.marginal(curve.workload(rate)))
+    by_price, by_share = curve.workload_at(marginal * around), curve.workload(rate * around)
+    return bool(np.ptp(by_price) < np.ptp(by_share))
 
 
 def _by_share(kind: type[Curve], curves: Sequence[Curve], q: FloatArray) -> FloatArray:

@@ -15,13 +15,16 @@ from typing import NamedTuple, final
 import numpy as np
 import numpy.typing as npt
 
+from isocline.model.cluster import Rates
 from isocline.theory.scheduling.capacity_region import FlagArray, is_overloaded, require_rates
 
 FloatArray = npt.NDArray[np.float64]
 IndexArray = npt.NDArray[np.int64]
+IntArray = npt.NDArray[np.int32]
 
 # Pieces below this share of all remote service are rounding of two running sums.
 _VISIBLE = 1e-12
+_USED_UP = 1e-12  # of the rate; less time or excess than this is rounding
 
 
 class Helps(NamedTuple):
@@ -100,13 +103,43 @@ def share_out(offered: FloatArray, wanted: FloatArray) -> Helps:
         return Helps(none, none, np.empty(0))
     given, taken = np.cumsum(offered[helpers]), np.cumsum(wanted[beneficiaries])
     total = min(given[-1], taken[-1])
-    given, taken = given * (total / given[-1]), taken * (total / taken[-1])
+    # Shares, so that both lines end at 1 exactly: rates, rounded each by itself, would not.
+    given, taken = given / given[-1], taken / taken[-1]
     ends = np.unique(np.concatenate((given, taken)))
-    rate = np.diff(ends, prepend=0.0)
-    middle = ends - 0.5 * rate
-    seen = rate > _VISIBLE * total
+    share = np.diff(ends, prepend=0.0)
+    middle = ends - 0.5 * share
+    seen = share > _VISIBLE
     return Helps(
         helpers[np.searchsorted(given, middle[seen])],
         beneficiaries[np.searchsorted(taken, middle[seen])],
-        rate[seen],
+        share[seen] * total,
     )
+
+
+def rack_helps(ideal: Decomposition, rack: IntArray, speed: Rates) -> tuple[Helps, Helps]:
+    """Remote service within racks first, then between them, on top of the ideal loads.
+
+    Helpers work at beta for beneficiaries of their own rack as far as both last, and spend the time
+    that is left at gamma on the excess that is left. It is how an algorithm that serves near tasks
+    first would share the ideal loads; where the load is nearly too much, other local loads than
+    the ideal ones may make more of the racks (`rack_capacity`).
+
+    Args:
+        ideal: The decomposition, which does not depend on the rates of help.
+        rack: (M,) the rack of each server.
+        speed: alpha, beta and gamma, tasks/s.
+    """
+    beta = speed.levels[1]
+    time, excess = ideal.spare / speed.remote, ideal.excess.copy()
+    within = []
+    for number in np.unique(rack):
+        here = rack == number
+        helps = share_out(np.where(here, beta * time, 0.0), np.where(here, excess, 0.0))
+        np.subtract.at(time, helps.helper, helps.rate / beta)
+        np.subtract.at(excess, helps.beneficiary, helps.rate)
+        within.append(helps)
+    near = Helps(*(np.concatenate(parts) for parts in zip(*within, strict=True)))
+    # What rounding leaves of time or excess that was used up is none.
+    time[time < _USED_UP] = 0.0
+    excess[excess < _USED_UP * speed.local] = 0.0
+    return near, share_out(speed.remote * time, excess)

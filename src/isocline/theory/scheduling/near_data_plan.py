@@ -17,7 +17,12 @@ from isocline.theory.scheduling.capacity_region import (
     is_overloaded,
 )
 from isocline.theory.scheduling.cluster_sinks import ClusterSinks, cluster_sinks, rack_sinks
-from isocline.theory.scheduling.decomposition import Decomposition, Helps, decompose_load
+from isocline.theory.scheduling.decomposition import (
+    Decomposition,
+    Helps,
+    decompose_load,
+    rack_helps,
+)
 from isocline.theory.scheduling.heavy_traffic import Clock, even_bounds, overloaded_bounds, pools
 from isocline.theory.scheduling.plan_records import (
     Help,
@@ -28,7 +33,6 @@ from isocline.theory.scheduling.plan_records import (
 )
 from isocline.theory.scheduling.plan_records import NearDataPlan as NearDataPlan  # noqa: PLC0414
 from isocline.theory.scheduling.rack_capacity import rack_capacity
-from isocline.theory.scheduling.rack_help import rack_helps
 from isocline.theory.scheduling.rack_program import Sinks
 from isocline.theory.scheduling.replication_advice import new_replicas
 

@@ -80,6 +80,7 @@ class NearDataPlan(Record):
 
     kind: ClassVar[str] = "near-data"
     picture: ClassVar[str] = "plots.near_data:near_data_picture"
+    words: ClassVar[str] = "tables.near_data:near_data_report"
     status: Literal["stable", "unstable"]
     capacity_scale: float  # the least factor on all rates that cannot be stabilised
     helpers: tuple[ServerName, ...]  # servers with load below alpha

@@ -4,4 +4,4 @@ Read `schema` (the contents), then `build`, which makes a cluster of `servers` a
 """
 
 from isocline.model.systemfile.near_data.build import build_cluster as build_cluster
-from isocline.model.systemfile.near_data.notes import cluster_notes as cluster_notes
+from isocline.model.systemfile.near_data.build import cluster_notes as cluster_notes

@@ -1,12 +1,15 @@
-"""Builder of a `Cluster` from a document of kind near-data."""
+"""Builder of a `Cluster` from a document of kind near-data, and notes on one for its user."""
 
-from isocline.model.cluster import Cluster, SlotArrivals
+import numpy as np
+
+from isocline.model.cluster import Cluster, ExplicitTasks, SlotArrivals
 from isocline.model.systemfile.document import Document
 from isocline.model.systemfile.near_data.checked import checked
 from isocline.model.systemfile.near_data.schema import NearDataFile, service_law
 from isocline.model.systemfile.near_data.servers import servers_in
 from isocline.model.systemfile.near_data.tasks import tasks_in
 from isocline.model.traffic import ExponentialSizes
+from isocline.plural import first_of
 
 
 def build_cluster(document: Document) -> Cluster:
@@ -36,3 +39,18 @@ def build_cluster(document: Document) -> Cluster:
             name=file.name or document.name,
             arrivals=arrivals,
         )
+
+
+def cluster_notes(cluster: Cluster) -> list[str]:
+    """Return the notes, one sentence each; often none."""
+    said = []
+    if len(cluster.racks) > 1 and cluster.rates.rack is None:
+        said.append("rates: no rack rate is given, so another server of a rack is as any other")
+    if isinstance(cluster.tasks, ExplicitTasks):
+        graph = cluster.tasks.graph
+        without = np.flatnonzero(np.bincount(graph.sink, minlength=graph.sinks) == 0)
+        if without.size:
+            names = first_of([repr(cluster.servers[m]) for m in without.tolist()], 4)
+            plural = "s" if without.size > 1 else ""
+            said.append(f"server{plural} {names}: no local tasks; can only help others")
+    return said

@@ -4,12 +4,13 @@
 """
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, final
 
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from isocline.model.cluster import HotSpot, Rates, RecordedService, ServiceLaw, SlotArrivals
+from isocline.model.cluster.service import read_durations
 from isocline.model.systemfile.record import Name, NotNegative, Number, Positive, Record
 from isocline.model.systemfile.schema import (
     Deterministic,
@@ -17,7 +18,6 @@ from isocline.model.systemfile.schema import (
     Hyperexponential,
     Lognormal,
 )
-from isocline.model.traffic.durations import read_durations
 
 Count = Annotated[int, Field(ge=1)]
 
@@ -34,6 +34,7 @@ Label = Annotated[Name, BeforeValidator(_as_text)]
 """A name that may look like a number."""
 
 
+@final
 class ServerEntry(Record):
     """One entry of a list of servers."""
 
@@ -41,6 +42,7 @@ class ServerEntry(Record):
     rack: Label | None = None
 
 
+@final
 class CountedServers(Record):
     """Servers without names, in racks of neighbours."""
 
@@ -48,6 +50,7 @@ class CountedServers(Record):
     racks: Count = 1
 
 
+@final
 class RatesEntry(Record):
     """Tasks/s, or probabilities per slot."""
 
@@ -59,6 +62,7 @@ class RatesEntry(Record):
         return Rates(self.local, self.remote, self.rack)
 
 
+@final
 class Recorded(Record):
     """Measured durations, one a line; a relative path starts at the system file's folder."""
 
@@ -66,6 +70,7 @@ class Recorded(Record):
     file: Name
 
 
+@final
 class SlotArrivalsEntry(Record):
     """Variation of the number of tasks in a slot, by one of two parameters."""
 
@@ -87,6 +92,7 @@ class SlotArrivalsEntry(Record):
         return SlotArrivals(self.dispersion if self.dispersion is not None else 1.0)
 
 
+@final
 class TypeEntry(Record):
     """One task type: servers by name, number or pattern."""
 
@@ -94,6 +100,7 @@ class TypeEntry(Record):
     rate: NotNegative
 
 
+@final
 class HotSpotEntry(Record):
     """Part of the tasks on the first part of the servers."""
 
@@ -104,6 +111,7 @@ class HotSpotEntry(Record):
         return HotSpot(self.servers, self.share)
 
 
+@final
 class PopularityEntry(Record):
     """Finitely many chunks: with popularities by Zipf's law, or as often as a trace reads them."""
 
@@ -113,6 +121,7 @@ class PopularityEntry(Record):
     seed: Annotated[int, Field(ge=0)] = 0
 
 
+@final
 class SampledEntry(Record):
     """Tasks whose local servers are drawn."""
 
@@ -133,6 +142,7 @@ ListedServers = Annotated[
 ListedTypes = Annotated[list[TypeEntry], Field(min_length=1)]
 
 
+@final
 class NearDataFile(Record):
     """A whole file of kind near-data."""
 

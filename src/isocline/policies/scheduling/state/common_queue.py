@@ -6,20 +6,20 @@ from numba import int64, uint32
 
 from isocline.compilation.compiled import inlined, inlined_as
 from isocline.policies.scheduling.state.columns import IDLE, SERVING, WAITING
-from isocline.policies.scheduling.state.idle_servers import anyone, how_many
+from isocline.policies.scheduling.state.idle_servers import member_count, random_member
 from isocline.policies.scheduling.state.view import ANY_LOCAL, NOBODY, ROUTE, ClusterView
 from isocline.randomness.draws import below
 
 
 @inlined
 def common(view: ClusterView) -> int:
-    """Its number."""
+    """Return the number of the common queue or list."""
     return int(view.rack.size)
 
 
 @inlined
 def waits_in_common(view: ClusterView) -> bool:
-    """Whether a task waits in it.
+    """Whether a task waits in the common queue.
 
     Reads WAITING of row M of `view.columns`.
     """
@@ -27,17 +27,17 @@ def waits_in_common(view: ClusterView) -> bool:
 
 
 @inlined
-def anyone_idle(view: ClusterView, rng: Any) -> int:
-    """A random idle server, or NOBODY. Draws: one if there is any.
+def random_idle(view: ClusterView, rng: Any) -> int:
+    """Return a random idle server, or NOBODY. Draws: one if there is any.
 
     Reads `view.idle`; `rng`, (2,) uint64, is advanced by the draw.
     """
-    return anyone(view.idle, 0, rng) if how_many(view.idle, 0) > 0 else NOBODY
+    return random_member(view.idle, 0, rng) if member_count(view.idle, 0) > 0 else NOBODY
 
 
 @inlined_as(ROUTE)
-def seen_by_all_local(local: Any, view: ClusterView, now: float, rng: Any) -> int:  # noqa: ARG001
-    """No queue: the lists of all local servers.
+def any_local(local: Any, view: ClusterView, now: float, rng: Any) -> int:  # noqa: ARG001
+    """Put the task into the lists of all its local servers.
 
     Reads none of its arrays.
     """
@@ -45,8 +45,8 @@ def seen_by_all_local(local: Any, view: ClusterView, now: float, rng: Any) -> in
 
 
 @inlined
-def anyone_idle_local(local: Any, view: ClusterView, rng: Any) -> int:
-    """A random idle server among the local ones, or NOBODY. Draws: one if there are several.
+def random_idle_local(local: Any, view: ClusterView, rng: Any) -> int:
+    """Return a random idle local server, or NOBODY. Draws: one if there are several.
 
     `local`, (k,) int32, are the task's local servers; reads SERVING of their rows of
     `view.columns`. `rng`, (2,) uint64, is advanced by the draw.

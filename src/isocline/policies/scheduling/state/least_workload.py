@@ -1,8 +1,8 @@
 """The server with the least workload in O(log M), in the cluster and in each rack.
 
-A tournament over a binary tree whose leaves are the servers rack by rack, each rack padded to a
-power of two, so that the winner of rack r is that of a node. `memory` has the workloads of the
-leaves; `winner` has the tree, then the leaf of each server, then the server of each leaf.
+A tournament on a binary tree whose leaves are the servers, rack by rack, each rack padded to a
+power of two, so that one node has the winner of rack r. `memory` has the workloads of the leaves;
+`winner` has the tree, then the leaf of each server, then the server of each leaf.
 """
 
 from typing import Any
@@ -19,31 +19,31 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int32]
 
 
-def _places(setting: ClusterSetting) -> tuple[int, int]:
-    """Places in each rack and racks, both padded."""
+def _padded(setting: ClusterSetting) -> tuple[int, int]:
+    """Return the leaves of each rack and the racks, both padded."""
     rack = setting.rack if setting.racks > 1 else np.zeros(setting.size, np.int32)
     largest = int(np.bincount(rack).max())
     return 1 << max(1, (largest - 1).bit_length()), 1 << (setting.racks - 1).bit_length()
 
 
-def no_workloads(setting: ClusterSetting) -> FloatArray:
-    """`memory`, (L,) float64: all servers at 0, places that are none at inf.
+def zero_workloads(setting: ClusterSetting) -> FloatArray:
+    """Make `memory`, (L,) float64: 0 for each server, inf for leaves without one.
 
-    L leaves, a power of two. The unit is the policy's: that of what it gives `set_workload`.
+    L is a power of two. The unit is the policy's: that of the workloads it gives `set_workload`.
     """
-    places, racks = _places(setting)
-    workload = np.full(places * racks, np.inf)
+    per_rack, racks = _padded(setting)
+    workload = np.full(per_rack * racks, np.inf)
     workload[_leaves(setting)] = 0.0
     return workload
 
 
-def first_winners(setting: ClusterSetting) -> IntArray:
-    """`winner`, (2 L + M,) int32, for these.
+def initial_winners(setting: ClusterSetting) -> IntArray:
+    """Make `winner`, (2 L + M,) int32, for workloads of 0.
 
     In [1, L) the leaf with the least workload below each node (0 is not used); in [L, L + M) the
     leaf of each server, constant; then the server of each leaf, constant, 0 where there is none.
     """
-    workload = no_workloads(setting)
+    workload = zero_workloads(setting)
     leaf = _leaves(setting)
     leaves = workload.size
     winner = np.zeros(leaves, np.int32)
@@ -56,15 +56,15 @@ def first_winners(setting: ClusterSetting) -> IntArray:
 
 
 def _leaves(setting: ClusterSetting) -> IntArray:
-    """(M,) leaf of each server, in random order within its rack: no tie goes by number."""
-    places, _ = _places(setting)
+    """(M,) leaf of each server, in random order within its rack, so that no tie goes by number."""
+    per_rack, _ = _padded(setting)
     rack = setting.rack if setting.racks > 1 else np.zeros(setting.size, np.int32)
     order = np.random.default_rng(setting.size).permutation(setting.size)
     order = order[np.argsort(rack[order], kind="stable")]
     count = np.bincount(rack)
     leaf = np.empty(setting.size, np.int32)
     within = np.arange(setting.size) - np.repeat(np.cumsum(count) - count, count)
-    leaf[order] = rack[order] * places + within
+    leaf[order] = rack[order] * per_rack + within
     return leaf
 
 
@@ -92,7 +92,7 @@ def set_workload(view: ClusterView, server: Any, workload: float) -> None:
 
 @inlined
 def workload_of(view: ClusterView, server: Any) -> float:
-    """The workload of a server.
+    """Return the workload of a server.
 
     Reads `view.memory`, and the leaf of the server in `view.winner`.
     """
@@ -100,8 +100,8 @@ def workload_of(view: ClusterView, server: Any) -> float:
 
 
 @inlined
-def top_of_rack(view: ClusterView, rack: int) -> int:
-    """The node of a rack."""
+def node_of_rack(view: ClusterView, rack: int) -> int:
+    """Return the node of a rack."""
     racks = 1
     while racks < view.racks:
         racks *= 2
@@ -110,7 +110,7 @@ def top_of_rack(view: ClusterView, rack: int) -> int:
 
 @inlined
 def least_below(view: ClusterView, node: int) -> float:
-    """The least workload below a node; the root is 1.
+    """Return the least workload below a node; the root is 1.
 
     Reads `view.memory` and `view.winner`.
     """
@@ -118,8 +118,8 @@ def least_below(view: ClusterView, node: int) -> float:
 
 
 @inlined
-def anyone_least(view: ClusterView, node: int, rng: Any) -> int:
-    """A server with the least workload below a node. Draws: one; a bit where branches tie.
+def random_least(view: ClusterView, node: int, rng: Any) -> int:
+    """Return a server with the least workload below a node. Draws: one; a bit where branches tie.
 
     Reads `view.memory` and `view.winner`; `rng`, (2,) uint64, is advanced by one draw, whose bits
     decide all ties.

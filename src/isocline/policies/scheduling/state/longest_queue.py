@@ -1,9 +1,9 @@
 """The longest queue in O(1): queues in order of length, in which a change by one is one swap.
 
-Queues of equal length stand together, the longest first, so one that grows changes places with the
-first of its kind and the boundary moves by one. A queue's key is its length above what is of
-interest to the policy; those at 0 are not in the order, so that most changes of a length cost
-nothing here, and what moves is what has moved lately and is still in the cache.
+Queues of equal length are adjacent, the longest first, so one that grows is swapped with the first
+of its length, and the boundary moves by one. A queue's key is its length above the least one that
+matters to the policy; those of key 0 are not in the order, so that most changes of a length cost
+nothing here, and the queues that move are those that moved lately and are still in the cache.
 """
 
 from typing import Any, NamedTuple
@@ -13,7 +13,7 @@ import numpy.typing as npt
 from numba import int32, int64, uint32
 
 from isocline.compilation.compiled import array_of, inlined, kernel, record_of
-from isocline.policies.scheduling.state.columns import KEY, PLACE, PLACE_IN_RACK
+from isocline.policies.scheduling.state.columns import KEY, POSITION, POSITION_IN_RACK
 from isocline.randomness.draws import below
 
 IntArray = npt.NDArray[np.int32]
@@ -22,17 +22,17 @@ FIRST_KEYS = 64
 
 
 class LongestQueues(NamedTuple):
-    """Group 0 is the cluster, group 1 + r is rack r; keys 0 .. K - 1. Empty if not wanted.
+    """Groups of queues: 0 is the cluster, 1 + r is rack r; keys 0 .. K - 1. Empty if not wanted.
 
-    `set_key` below writes both, called by the policy's `changed`; the caller adds room for keys
+    `set_key` below writes both, called by the policy's `changed`; the caller adds space for keys
     between two calls of its kernel.
     """
 
     # (M,) int32, or (2 M,) with racks: queues, group by group, within a group by falling key; of
     # each group the first `above[g, 1]` are those with a key above 0, and the rest means nothing.
     order: IntArray
-    # (G, K) int32: how many queues of the group have at least this key; of key 0, in its place,
-    # where the group begins in `order`.
+    # (G, K) int32: number of queues of the group with at least this key; for key 0, instead,
+    # the position in `order` at which the group begins.
     above: IntArray
 
 
@@ -40,8 +40,8 @@ ORDER = record_of(LongestQueues, array_of(int32), array_of(int32, 2))
 NO_ORDER = LongestQueues(np.zeros(0, np.int32), np.zeros((0, 2), np.int32))
 
 
-def all_zero(rack: IntArray, racks: int) -> LongestQueues:
-    """Every key of the M queues 0; `racks` is 1 for none.
+def zero_keys(rack: IntArray, racks: int) -> LongestQueues:
+    """Give each of the M queues key 0; `racks` is 1 for none.
 
     `rack`, (M,) int32, has the number of each server's rack.
     """
@@ -55,13 +55,13 @@ def all_zero(rack: IntArray, racks: int) -> LongestQueues:
 
 
 def with_more_keys(order: LongestQueues) -> LongestQueues:
-    """The same with twice as many keys."""
+    """Copy the order to arrays for twice as many keys."""
     return order._replace(above=np.concatenate((order.above, np.zeros_like(order.above)), axis=1))
 
 
 @kernel
 def is_full(o: LongestQueues) -> bool:
-    """Whether a queue may find no key to grow to."""
+    """Whether a queue may have the largest key that there is space for."""
     return o.above[0, o.above.shape[1] - 1] > 0  # type: ignore[no-any-return]
 
 
@@ -72,8 +72,8 @@ def set_key(columns: Any, o: LongestQueues, queue: int, key: int, rack: Any) -> 
     O(1) for each step up or down.
 
     Args:
-        columns: (Q, columns) int32, `ClusterView.columns`; KEY of the queue is written, and PLACE
-            and PLACE_IN_RACK of all queues that move.
+        columns: (Q, columns) int32, `ClusterView.columns`; KEY of the queue is written, and
+            POSITION and POSITION_IN_RACK of all queues that move.
         o: The order; both arrays are written.
         queue: Its number, below M.
         key: Tasks, at least 0; above K - 1 it counts as that.
@@ -81,14 +81,14 @@ def set_key(columns: Any, o: LongestQueues, queue: int, key: int, rack: Any) -> 
     """
     q = uint32(queue)
     old = columns[q, KEY]
-    # A key that finds no room for once is put right at the queue's next change.
+    # A key beyond the space for once is corrected at the queue's next change.
     key = min(key, o.above.shape[1] - 1)
     if old == key:
         return
     columns[q, KEY] = key
-    _move(columns, o, q, old, key, 0, PLACE)
+    _move(columns, o, q, old, key, 0, POSITION)
     if rack >= 0:
-        _move(columns, o, q, old, key, 1 + rack, PLACE_IN_RACK)
+        _move(columns, o, q, old, key, 1 + rack, POSITION_IN_RACK)
 
 
 @inlined
@@ -128,7 +128,7 @@ def _step(columns: Any, o: LongestQueues, place: int, to: int, column: int) -> i
 
 @inlined
 def top_key(columns: Any, o: LongestQueues, group: int) -> int:
-    """The largest key of a group.
+    """Return the largest key of a group.
 
     Reads `columns`, which is `ClusterView.columns`, and `o`.
     """
@@ -140,7 +140,7 @@ def top_key(columns: Any, o: LongestQueues, group: int) -> int:
 
 @inlined
 def any_longest(columns: Any, o: LongestQueues, group: int, rng: Any) -> int:
-    """A random queue among those with the largest key, which must be above 0.
+    """Return a random queue among those with the largest key, which must be above 0.
 
     Reads `columns`, which is `ClusterView.columns`, and `o`; `rng`, (2,) uint64, is advanced by one
     draw if queues tie.

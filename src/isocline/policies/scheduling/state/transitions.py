@@ -1,6 +1,6 @@
-"""Transitions of a scheduler's state as tasks come, start and end, for all callers.
+"""Transitions of the scheduler state as tasks arrive, start and end, for all callers.
 
-The simulator's kernels and the live dispatcher make the same moves, so that a policy sees the same
+The simulator's kernels and the live scheduler make the same transitions, so a policy sees the same
 view in both.
 """
 
@@ -14,15 +14,15 @@ from isocline.compilation.compiled import inlined
 from isocline.policies.scheduling.state import idle_servers
 from isocline.policies.scheduling.state.columns import (
     IDLE,
-    IDLE_PLACE,
-    IDLE_PLACE_IN_RACK,
+    IDLE_POSITION,
+    IDLE_POSITION_IN_RACK,
     LENGTH,
     LEVEL,
     RUNNING,
     SERVING,
     WAITING,
 )
-from isocline.policies.scheduling.state.fair_share import NO_TURNS, FairShare, as_they_stand
+from isocline.policies.scheduling.state.fair_share import NOT_SHARED, FairShare, in_order
 from isocline.policies.scheduling.state.tasks import (
     HIGH,
     LOW,
@@ -45,10 +45,9 @@ from isocline.policies.scheduling.state.view import (
     Rules,
 )
 
-# What `take` and `hand_out` say: no, and no other server would, either; the policy named a queue or
-# a server that does not exist.
-# `WRONG_ROUTE`: the queue that an arriving task was to join; `WRONG_TIME`: what `due` says is past,
-# again and again, or no number.
+# Results of `take_task` and `assign_tasks`. NO_ONE: neither this server nor any other would take a
+# task. The others are faults of the policy: it named a queue, a server or a route that does not
+# exist, or its `due` is no number, or returns again and again a time that has passed.
 NO, YES, NO_ONE, WRONG_QUEUE, WRONG_SERVER, WRONG_ROUTE, WRONG_TIME = range(7)
 REASONS = {
     WRONG_QUEUE: "pick returned something else than a queue in which a task waits, NOTHING or "
@@ -59,28 +58,34 @@ REASONS = {
     WRONG_TIME: "due returned, again and again, a time that has passed, or nan",
 }
 MOST_ASKED = 1000
-"""Times in succession that `due` may say now, and nothing else happens."""
+"""How often in succession `due` may return the present time without anything else happening."""
 
 
 class SchedulerState(NamedTuple):
-    """How one policy's moves are written down: constants of a run, but for `turns`."""
+    """Rules of one policy and how tasks are stored: constant in a run, except `fair_share`."""
 
     rules: Rules
-    grade: npt.NDArray[np.int8]  # (Q,) int8, level of a queue's tasks, or BY_QUEUE; read-only
-    binds: bool  # tasks join one queue; else they stand in the lists of all their local servers
+    queue_levels: npt.NDArray[
+        np.int8
+    ]  # (Q,) int8, level of a queue's tasks, or BY_QUEUE; read-only
+    binds: bool  # tasks join one queue; else they are in the lists of all their local servers
     counts_service: bool  # lengths count tasks in service
-    keeps: bool  # each task is followed; else queues are mere numbers
+    keeps_tasks: bool  # each task has a row; else queues are mere numbers
     by_data: bool  # levels are by the task's data, else by its queue
-    turn: Any = as_they_stand  # brings to the head of a queue the task that is to be taken
-    turns: FairShare = NO_TURNS  # what it goes by; written by the dispatcher and its kernel
+    bring_next: Any = in_order  # moves the task to take next to the head of its queue
+    fair_share: FairShare = (
+        NOT_SHARED  # read by `bring_next`; written by the live core and its kernel
+    )
 
 
 @inlined
-def change(state: SchedulerState, view: ClusterView, queue: Any, waiting: int, length: int) -> None:
-    """Add to what waits in a queue and to its length.
+def change_length(
+    state: SchedulerState, view: ClusterView, queue: Any, waiting: int, length: int
+) -> None:
+    """Add to the number of waiting tasks of a queue and to its length.
 
     Writes WAITING and LENGTH of the queue's row of `view.columns`; then the policy's `changed`
-    writes what is its own.
+    updates its own arrays.
     """
     q = uint32(queue)
     view.columns[q, WAITING] += waiting
@@ -89,24 +94,26 @@ def change(state: SchedulerState, view: ClusterView, queue: Any, waiting: int, l
 
 
 @inlined
-def _stand(state: SchedulerState, view: ClusterView, queue: Any, task: int) -> None:
-    """A task comes to stand in a queue or list."""
-    if state.keeps:
+def _append(state: SchedulerState, view: ClusterView, queue: Any, task: int) -> None:
+    """Append a task to a queue or list."""
+    if state.keeps_tasks:
         push(view.tasks, view.lists, queue, task)
-    change(state, view, queue, 1, 1)
+    change_length(state, view, queue, 1, 1)
 
 
 @inlined
-def submit(
+def enqueue(
     state: SchedulerState, view: ClusterView, local: Any, task: int, now: float, rng: Any
 ) -> int:
-    """A task joins the queue that the policy says, or the lists; that queue, or NONE if wrong.
+    """Put a task into the queue that the policy names, or into the lists of its local servers.
+
+    Returns the queue, or NONE if the policy named one that does not exist.
 
     Args:
         state: Read-only.
         view: `columns` and, if tasks are kept, `lists` and the task's ENTRIES are written.
         local: (k,) int32, the task's local servers, at least one; read-only.
-        task: Its number; of no meaning unless tasks are kept.
+        task: Its row; of no meaning unless tasks are kept.
         now: s, or slots.
         rng: (2,) uint64, the policy's stream.
     """
@@ -114,28 +121,28 @@ def submit(
     if state.binds:
         if queue < 0 or queue >= view.columns.shape[0]:
             return NONE
-        _stand(state, view, queue, task)
+        _append(state, view, queue, task)
         return queue  # type: ignore[no-any-return]
     if queue != ANY_LOCAL:
         return NONE
     for i in range(local.size):
-        _stand(state, view, local[i], task)
+        _append(state, view, local[i], task)
     if view.columns.shape[0] > view.rack.size:
-        _stand_in_wider(state, view, local, task)
+        _append_to_wide_lists(state, view, local, task)
     return int64(local[0])  # type: ignore[no-any-return]
 
 
 @inlined
-def _stand_in_wider(state: SchedulerState, view: ClusterView, local: Any, task: int) -> None:
-    """The list of all tasks, those of the task's racks, and the last one, if there are such."""
+def _append_to_wide_lists(state: SchedulerState, view: ClusterView, local: Any, task: int) -> None:
+    """Append a task to the list of all tasks, those of its racks, and the last, if they exist."""
     m, lists = view.rack.size, view.columns.shape[0]
-    _stand(state, view, m, task)
+    _append(state, view, m, task)
     if lists == m + 1:
         return
     for i in range(local.size):
         if _first_of_its_rack(view, local, i):
-            _stand(state, view, m + 1 + view.rack[local[i]], task)
-    _stand(state, view, lists - 1, task)
+            _append(state, view, m + 1 + view.rack[local[i]], task)
+    _append(state, view, lists - 1, task)
 
 
 @inlined
@@ -147,43 +154,43 @@ def _first_of_its_rack(view: ClusterView, local: Any, i: int) -> bool:
 
 
 @inlined
-def withdraw(state: SchedulerState, view: ClusterView, queue: int, task: int) -> None:
-    """A task no longer waits in its queue, or its lists. It still has a number.
+def dequeue(state: SchedulerState, view: ClusterView, queue: int, task: int) -> None:
+    """Remove a waiting task from its queue or lists; it keeps its row.
 
     Writes WAITS of the task, and WAITING and LENGTH in `view.columns`.
     """
     view.tasks.fact[uint32(task), WAITS] = 0
     if state.binds:
-        change(state, view, queue, -1, -1)
+        change_length(state, view, queue, -1, -1)
     else:
-        _strike_off(state, view, task)
+        _remove_from_lists(state, view, task)
 
 
 @inlined
-def _strike_off(state: SchedulerState, view: ClusterView, task: int) -> None:
-    """A task no longer waits in any list; its entries are dropped when they come to the head."""
+def _remove_from_lists(state: SchedulerState, view: ClusterView, task: int) -> None:
+    """Remove a task from all lists; its entries are dropped once they reach the head."""
     local = view.tasks.holders[
         view.tasks.fact[uint32(task), LOW] : view.tasks.fact[uint32(task), HIGH]
     ]
     for i in range(local.size):
-        change(state, view, local[i], -1, -1)
+        change_length(state, view, local[i], -1, -1)
     m, lists = view.rack.size, view.columns.shape[0]
     if lists == m:
         return
-    change(state, view, m, -1, -1)
+    change_length(state, view, m, -1, -1)
     if lists == m + 1:
         return
     for i in range(local.size):
         if _first_of_its_rack(view, local, i):
-            change(state, view, m + 1 + view.rack[local[i]], -1, -1)
-    change(state, view, lists - 1, -1, -1)
+            change_length(state, view, m + 1 + view.rack[local[i]], -1, -1)
+    change_length(state, view, lists - 1, -1, -1)
 
 
 @inlined
 def level_of(state: SchedulerState, view: ClusterView, server: int, queue: int, task: int) -> int:
-    """How far a task is from its data on a server that takes it from a queue.
+    """Return the locality level of a task on a server that takes it from a queue.
 
-    Reads the task's holders if levels are by its data, else `state.grade` and `view.rack`.
+    Reads the task's holders if levels are by its data, else `state.queue_levels` and `view.rack`.
     """
     if state.by_data:
         local = view.tasks.holders[
@@ -198,28 +205,28 @@ def level_of(state: SchedulerState, view: ClusterView, server: int, queue: int, 
         return level
     if queue == server:
         return LOCAL
-    if state.grade[queue] != BY_QUEUE:
-        return int64(state.grade[queue])  # type: ignore[no-any-return]
+    if state.queue_levels[queue] != BY_QUEUE:
+        return int64(state.queue_levels[queue])  # type: ignore[no-any-return]
     return RACK if view.racks > 1 and view.rack[queue] == view.rack[server] else REMOTE
 
 
 @inlined
 def start(state: SchedulerState, view: ClusterView, server: int, queue: int) -> None:
-    """An idle server takes the first task of a queue or list in which one waits.
+    """Let an idle server take the first task of a queue or list in which one waits.
 
     Writes the server's SERVING, LEVEL and RUNNING and the queue's WAITING and LENGTH in
     `view.columns`; if tasks are kept also WAITS of the task, and `view.lists`.
     """
     m = uint32(server)
     task = NONE
-    if state.keeps:
+    if state.keeps_tasks:
         task = oldest(view.tasks, view.lists, queue)
         pop(view.tasks, view.lists, queue)
     if state.binds:
-        change(state, view, queue, -1, 0 if state.counts_service else -1)
+        change_length(state, view, queue, -1, 0 if state.counts_service else -1)
     else:
-        _strike_off(state, view, task)
-    if state.keeps:
+        _remove_from_lists(state, view, task)
+    if state.keeps_tasks:
         view.tasks.fact[uint32(task), WAITS] = 0
         view.columns[m, RUNNING] = task
     view.columns[m, SERVING] = queue
@@ -230,61 +237,60 @@ def start(state: SchedulerState, view: ClusterView, server: int, queue: int) -> 
 
 @inlined
 def finish(state: SchedulerState, view: ClusterView, server: int) -> None:
-    """A server ends its task; it is not yet counted as idle.
+    """End the task of a server, which does not count as idle yet.
 
     Writes SERVING of the server, LENGTH of the queue that it served, and ENTRIES of its task.
     """
     m = uint32(server)
     if state.binds and state.counts_service:
-        change(state, view, view.columns[m, SERVING], 0, -1)
-    if state.keeps:
+        change_length(state, view, view.columns[m, SERVING], 0, -1)
+    if state.keeps_tasks:
         unref(view.tasks, view.lists, view.columns[m, RUNNING])
     view.columns[m, SERVING] = IDLE
 
 
 @inlined
 def mark_idle(view: ClusterView, server: int) -> None:
-    """A server that has found nothing to do is idle.
+    """Add a server to the idle ones.
 
-    Writes `view.idle`, and the server's idle places in `view.columns`.
+    Writes `view.idle`, and the server's idle positions in `view.columns`.
     """
-    idle_servers.add(view.columns, view.idle, server, 0, IDLE_PLACE)
+    idle_servers.add(view.columns, view.idle, server, 0, IDLE_POSITION)
     if view.racks > 1:
         rack = 1 + view.rack[uint32(server)]
-        idle_servers.add(view.columns, view.idle, server, rack, IDLE_PLACE_IN_RACK)
+        idle_servers.add(view.columns, view.idle, server, rack, IDLE_POSITION_IN_RACK)
 
 
 @inlined
 def mark_busy(view: ClusterView, server: int) -> None:
-    """A server is no longer idle.
+    """Remove a server from the idle ones.
 
-    Writes `view.idle`, and idle places in `view.columns`.
+    Writes `view.idle`, and idle positions in `view.columns`.
     """
-    idle_servers.remove(view.columns, view.idle, server, 0, IDLE_PLACE)
+    idle_servers.remove(view.columns, view.idle, server, 0, IDLE_POSITION)
     if view.racks > 1:
         rack = 1 + view.rack[uint32(server)]
-        idle_servers.remove(view.columns, view.idle, server, rack, IDLE_PLACE_IN_RACK)
+        idle_servers.remove(view.columns, view.idle, server, rack, IDLE_POSITION_IN_RACK)
 
 
 @inlined
-def take(state: SchedulerState, view: ClusterView, server: int, now: float, rng: Any) -> int:
+def take_task(state: SchedulerState, view: ClusterView, server: int, now: float, rng: Any) -> int:
     """Let a server that runs nothing take a task: YES, NO, NO_ONE or WRONG_QUEUE.
 
-    Writes what `start` writes, and what `state.turn` does; `rng`, (2,) uint64, is the policy's
-    stream.
+    Writes what `start` and `state.bring_next` write; `rng`, (2,) uint64, is the policy's stream.
     """
     queue = state.rules.pick(server, view, now, rng)
     if queue in (NOTHING, NOBODY):
         return NO if queue == NOTHING else NO_ONE
     if queue < 0 or queue >= view.columns.shape[0] or view.columns[uint32(queue), WAITING] <= 0:
         return WRONG_QUEUE
-    state.turn(queue, view, state.turns)
+    state.bring_next(queue, view, state.fair_share)
     start(state, view, server, queue)
     return YES
 
 
 @inlined
-def hand_out(
+def assign_tasks(
     state: SchedulerState,
     view: ClusterView,
     freed: int,
@@ -294,21 +300,21 @@ def hand_out(
     rng: Any,
     started: Any,
 ) -> int:
-    """Find work for a server that has just ended a task, or servers for a task that has just come.
+    """Find a task for a server that has become free, or servers for a task that has arrived.
 
-    Either `freed` is that server, or it is NONE and `queue` is where a task with these `local`
-    servers has joined, or TIMER. Returns YES, or what is wrong.
+    Either `freed` is that server, or it is NONE and `queue` is the queue that a task with these
+    `local` servers has joined, or TIMER. Returns YES, or the fault of the policy.
 
     Args:
-        state: Read-only, but for what `state.turn` writes.
-        view: Written as by `take`, `mark_idle` and `mark_busy`.
+        state: Read-only, but for what `state.bring_next` writes.
+        view: Written as by `take_task`, `mark_idle` and `mark_busy`.
         freed: A server that runs nothing and is not yet counted as idle, or NONE.
         local: (k,) int32, the task's local servers, empty with TIMER; read-only.
-        queue: Where it has joined, or TIMER.
+        queue: The queue that it has joined, or TIMER.
         now: s.
         rng: (2,) uint64, the policy's stream.
-        started: (1 + n,) int64, written: started[0] becomes how many servers start a task, and
-            started[1], ... which, at most n. What lies beyond them means nothing.
+        started: (1 + n,) int64, written: started[0] becomes the number of servers that start a
+            task, and started[1], ... those servers, at most n. Further entries mean nothing.
     """
     started[0] = 0
     while started[0] + 1 < started.size:
@@ -323,7 +329,7 @@ def hand_out(
                 or view.columns[uint32(server), SERVING] != IDLE
             ):
                 return WRONG_SERVER
-        answer = take(state, view, server, now, rng)
+        answer = take_task(state, view, server, now, rng)
         if answer == YES:
             started[0] += 1
             started[started[0]] = server

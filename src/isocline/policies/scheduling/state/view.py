@@ -40,24 +40,24 @@ class ClusterView(NamedTuple):
     # S if the rack rate is another than the remote one, else 1.
     racks: int
     # (3,) float64, tasks/s of one server, or per slot on the slotted clock: LOCAL, RACK, REMOTE.
-    # Constant in the simulator; the dispatcher writes it when it has measured other rates.
+    # Constant in the simulator; the live core writes the rates that it has measured.
     rate: FloatArray
     # (O,) float64, as `SchedulingPolicy.option` gives it, each in a unit of its own. Written by the
     # caller, together with `rate`; a recorder of decisions keeps them behind the policy's own.
     option: FloatArray
     # Servers that run nothing. Written by the caller's kernel; not kept on the slotted clock.
     idle: IdleServers
-    # Queues in order of length. Written by the policy's `changed`; the caller adds room for keys.
+    # Queues in order of length. Written by the policy's `changed`; the caller adds space for keys.
     # Its arrays have no entries if the policy does not keep it.
     longest: LongestQueues
     # Tasks in the system. Written by the caller's kernel.
     tasks: Tasks
-    # Which tasks stand in each queue or list, in order. Written by the caller's kernel; has no
-    # queues if neither policy nor simulation asks which task it is.
+    # Tasks of each queue or list, in order. Written by the caller's kernel; has no
+    # queues if neither policy nor simulation needs the tasks themselves.
     lists: Lists
-    # (N,) float64, what the policy remembers, in units of its own. Begins as
+    # (N,) float64, the policy's memory, in units of its own. Begins as
     # `SchedulingPolicy.memory`, and is written by the policy; where servers are added the
-    # dispatcher copies the facts that `SchedulingPolicy.remembers` counts.
+    # live core copies the facts that `SchedulingPolicy.remembers` counts.
     memory: FloatArray
     # (W,) int32, the policy's tournament, if it has one: see `least_workload`. Written by the
     # policy alone; begins as `SchedulingPolicy.winner`.

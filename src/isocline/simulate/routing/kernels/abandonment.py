@@ -1,4 +1,4 @@
-"""The `sharing` kernel for jobs that may leave unfinished, or be sent again.
+"""The `sharing` kernel for jobs that may leave unfinished, be sent again, or find prompts cached.
 
 Every job has a time at which its patience is over, known when it arrives. So the abandonments to
 come are a second list, sorted in advance, and need no heap: an entry whose job has left is passed
@@ -7,6 +7,9 @@ than a heap of expiries per backend would cost for any N that a server holds.
 
 Jobs are numbered in the order of the list of arrivals, those of the start after them. In this
 kernel `Jobs.edge` holds a job's number; the edge that it came by is `Fates.edge` of that number.
+
+With `prompts` and `caches` (`prefix_caching`) a listed job's work is what the cache of its backend
+leaves. Both are None in runs without caches, which are compiled apart.
 """
 
 from typing import Any, NamedTuple
@@ -41,6 +44,15 @@ from isocline.simulate.common.kernels.counters import (
 from isocline.simulate.common.kernels.tournament import Tournament, leader
 from isocline.simulate.routing.kernels import candidates
 from isocline.simulate.routing.kernels.job_arena import Jobs, move, place, reserve
+from isocline.simulate.routing.kernels.prefix_caching import (
+    Caches,
+    Prompts,
+    admit,
+    answered,
+    release,
+    show,
+    show_plain,
+)
 from isocline.simulate.routing.kernels.processor_sharing import (
     Arriving,
     Clocks,
@@ -52,7 +64,7 @@ from isocline.simulate.routing.kernels.processor_sharing import (
     sift_down,
     sift_up,
 )
-from isocline.simulate.routing.kernels.sojourns import tally
+from isocline.simulate.routing.kernels.sojourns import record_sojourn
 
 FloatArray = npt.NDArray[np.float64]
 IndexArray = npt.NDArray[np.int64]
@@ -93,6 +105,8 @@ def share_with_abandonment(
     clocks: Clocks,
     race: Tournament,
     arriving: Arriving,
+    prompts: Prompts | None,
+    caches: Caches | None,
     count: Any,
     gauge: Any,
     histogram: Any,
@@ -108,7 +122,8 @@ def share_with_abandonment(
     Args:
         choose: The policy's function, of type `CHOOSE`.
         observe: Its function of type `OBSERVE`.
-        view: The kernel writes `workload`; the policy, `memory`.
+        view: The kernel writes `workload`, and with caches `work`, `job` and `tokens`; the policy,
+            `memory`.
         system: `numbers` is scratch; the rest is read-only.
         streams: `policy` is advanced by the policy's draws; the others are not used.
         jobs: The jobs at backends; written.
@@ -117,6 +132,8 @@ def share_with_abandonment(
         race: When each backend finishes its next job, s; written.
         arriving: `time` has the jobs that come; `frontend` and `size` have those of the start, too,
             after them. Read-only.
+        prompts: Tokens of the listed jobs, read-only; None without caches.
+        caches: Written; None without caches.
         count: (COUNTERS,) int64, written: all but AREA, FETCHED, LOST, RESENT and AGAIN_END.
         gauge: (GAUGES,) float64, written: all.
         histogram: (BUCKETS,) int32, jobs by sojourn; those completed are added, unless they were
@@ -146,15 +163,7 @@ def share_with_abandonment(
             return DONE
         count[EVENTS] += 1
         status = DONE
-        if resending:
-            job = fates.again[count[AGAIN]]
-            status = send(
-                choose, view, system, streams, jobs, fates, clocks, race, arriving, gauge, job
-            )
-            if status == NOT_A_CANDIDATE:
-                return status
-            count[AGAIN] += 1
-        elif departure <= min(arrival, expiry):
+        if not resending and departure <= min(arrival, expiry):
             job = jobs.edge[jobs.start[backend]]
             gauge[RATE] -= system.rate[view.row[backend], view.workload[backend]]
             leave(view, system, jobs, clocks, backend, then)
@@ -164,19 +173,51 @@ def share_with_abandonment(
             count[JOBS] -= 1
             count[COMPLETIONS] += 1
             born = fates.born[job]
-            if tally(count, gauge, histogram, born) and observing:
+            if prompts is not None and caches is not None and job < prompts.prompt.size:
+                answered(prompts, caches, job, arriving.frontend[job])
+                release(view, caches, job)
+            if record_sojourn(count, gauge, histogram, born) and observing:
                 observe(fates.edge[job], then - born, then, view)
-        elif arrival <= expiry:
+        elif resending or arrival <= expiry:
+            job = fates.again[count[AGAIN]] if resending else upcoming
             status = send(
-                choose, view, system, streams, jobs, fates, clocks, race, arriving, gauge, upcoming
+                choose,
+                view,
+                system,
+                streams,
+                jobs,
+                fates,
+                clocks,
+                race,
+                arriving,
+                prompts,
+                caches,
+                gauge,
+                job,
             )
             if status == NOT_A_CANDIDATE:
                 return status
-            count[NEXT] += 1
-            count[JOBS] += 1
-            count[ARRIVALS] += 1
+            if resending:
+                count[AGAIN] += 1
+            else:
+                count[NEXT] += 1
+                count[JOBS] += 1
+                count[ARRIVALS] += 1
         else:
-            give_up(view, system, jobs, fates, clocks, race, count, gauge, job, until_start)
+            give_up(
+                view,
+                system,
+                jobs,
+                fates,
+                clocks,
+                race,
+                prompts,
+                caches,
+                count,
+                gauge,
+                job,
+                until_start,
+            )
         if status != DONE:
             return status
 
@@ -206,6 +247,8 @@ def send(
     clocks: Clocks,
     race: Tournament,
     arriving: Arriving,
+    prompts: Prompts | None,
+    caches: Caches | None,
     gauge: Any,
     job: int,
 ) -> int:
@@ -213,7 +256,8 @@ def send(
 
     Args:
         choose: The policy's function, of type `CHOOSE`.
-        view: The kernel writes `workload`; the policy, `memory`.
+        view: The kernel writes `workload`, and with caches `work`, `job` and `tokens`; the policy,
+            `memory`.
         system: `numbers` is scratch; the rest is read-only.
         streams: `policy` is advanced by the policy's draws; the others are not used.
         jobs: The jobs at backends; written.
@@ -222,6 +266,8 @@ def send(
         race: When each backend finishes its next job, s; written.
         arriving: `time` has the jobs that come; `frontend` and `size` have those of the start, too,
             after them. Read-only.
+        prompts: Tokens of the listed jobs, read-only; None without caches.
+        caches: Written; None without caches.
         gauge: (GAUGES,) float64; CLOCK is read, and RATE written.
         job: Its number.
 
@@ -231,6 +277,11 @@ def send(
     now = gauge[CLOCK]
     source = arriving.frontend[job]
     low, high = system.first[source], system.first[source + 1]
+    if prompts is not None and caches is not None:
+        if job < prompts.prompt.size:
+            show(view, prompts, caches, job, source, low, high)
+        else:
+            show_plain(view, low, high)
     start = candidates.at(system, low, high)
     edge = choose(system.numbers[start : start + high - low], view, now, streams.policy)
     if edge < low or edge >= high:
@@ -238,7 +289,10 @@ def send(
     backend = view.backend[edge]
     row = view.row[backend]
     n = view.workload[backend]
-    enter(view, system, jobs, clocks, backend, arriving.size[job], now, fates.born[job], job)
+    size = arriving.size[job]
+    if prompts is not None and caches is not None and job < prompts.prompt.size:
+        size = admit(view, prompts, caches, job, edge)
+    enter(view, system, jobs, clocks, backend, size, now, fates.born[job], job)
     fates.backend[job] = backend
     fates.edge[job] = edge
     gauge[RATE] += system.rate[row, n + 1] - system.rate[row, n]
@@ -258,6 +312,8 @@ def give_up(
     fates: Fates,
     clocks: Clocks,
     race: Tournament,
+    prompts: Prompts | None,
+    caches: Caches | None,
     count: Any,
     gauge: Any,
     job: int,
@@ -272,6 +328,8 @@ def give_up(
         fates: `backend` of the job is written.
         clocks: Virtual times; written.
         race: When each backend finishes its next job, s; written.
+        prompts: Tokens of the listed jobs, read-only; None without caches.
+        caches: Written; None without caches.
         count: (COUNTERS,) int64, written: EXPIRED, JOBS and ABANDONED.
         gauge: (GAUGES,) float64; CLOCK is read, and RATE and UNFINISHED are written.
         job: Its number.
@@ -287,6 +345,8 @@ def give_up(
     gauge[RATE] += system.rate[view.row[backend], view.workload[backend]]
     reschedule(view, system, jobs, clocks, race, backend)
     fates.backend[job] = LEFT
+    if prompts is not None and caches is not None and job < prompts.prompt.size:
+        release(view, caches, job)
     count[JOBS] -= 1
     if fates.born[job] >= 0.0:
         count[ABANDONED] += 1
@@ -327,16 +387,16 @@ def withdraw(
         jobs.key[start + index] += work
         head = jobs.head[backend] + 1
         jobs.head[backend] = 0 if head == jobs.room[backend] - places else head
-        mend(jobs, start, index, places)
+        restore_heap(jobs, start, index, places)
     else:
         move(jobs, start + n - 1, start + index)
         if index < n - 1:
-            mend(jobs, start, index, n - 1)
+            restore_heap(jobs, start, index, n - 1)
     view.workload[backend] = n - 1
 
 
 @kernel
-def mend(jobs: Jobs, start: int, index: int, size: int) -> None:
+def restore_heap(jobs: Jobs, start: int, index: int, size: int) -> None:
     """Restore the heap after job `index` was replaced by any other.
 
     Writes `jobs.key`, `born` and `edge` from `start` on.

@@ -18,7 +18,7 @@ IntArray = npt.NDArray[np.int32]
 MOST_STORED, MOST_WRITTEN = 1 << 19, 64
 
 
-def room(first: npt.NDArray[np.int64]) -> IntArray:
+def scratch(first: npt.NDArray[np.int64]) -> IntArray:
     """`System.numbers`, (n,) int32, for the `first`, (F + 1,) int64, of a System."""
     edges, degree = int(first[-1]), int(np.diff(first).max())
     large = edges > MOST_STORED and degree <= MOST_WRITTEN

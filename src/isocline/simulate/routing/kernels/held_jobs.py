@@ -78,8 +78,10 @@ def release(queues: Held, frontend: int) -> float:
 
 
 @kernel
-def ask(choose: Any, view: View, system: System, source: Any, now: float, rng: Any) -> int:
-    """The policy's edge for a job of frontend `source`, or HOLD, or -2 for what is neither.
+def choose_or_hold(
+    choose: Any, view: View, system: System, source: Any, now: float, rng: Any
+) -> int:
+    """Return the policy's edge for a job of frontend `source`, HOLD, or -2 for neither.
 
     Args:
         choose: The policy's function, of type `CHOOSE`.

@@ -34,7 +34,13 @@ from isocline.simulate.common.kernels.counters import (
     System,
 )
 from isocline.simulate.common.kernels.tournament import Tournament, leader
-from isocline.simulate.routing.kernels.held_jobs import Held, ask, hold, longest_held, release
+from isocline.simulate.routing.kernels.held_jobs import (
+    Held,
+    choose_or_hold,
+    hold,
+    longest_held,
+    release,
+)
 from isocline.simulate.routing.kernels.job_arena import Jobs, add, reserve
 from isocline.simulate.routing.kernels.processor_sharing import (
     Arriving,
@@ -45,7 +51,7 @@ from isocline.simulate.routing.kernels.processor_sharing import (
     share_of,
     sift_up,
 )
-from isocline.simulate.routing.kernels.sojourns import tally
+from isocline.simulate.routing.kernels.sojourns import record_sojourn
 
 
 class Onlookers(NamedTuple):
@@ -130,7 +136,7 @@ def share_held(
         backend = leader(race)
         departure = race.due[backend]
         then = min(arrival, departure, until)
-        pass_to(count, gauge, then)
+        advance_clock(count, gauge, then)
         now = then
         if now == until:
             return DONE
@@ -144,7 +150,7 @@ def share_held(
             reschedule(view, system, jobs, clocks, race, backend)
             count[JOBS] -= 1
             count[COMPLETIONS] += 1
-            if tally(count, gauge, histogram, born) and observing:
+            if record_sojourn(count, gauge, histogram, born) and observing:
                 observe(edge, now - born, now, view)
             if held.total[0] > 0:
                 seen.freed[0] = backend
@@ -153,7 +159,7 @@ def share_held(
         size = arriving.size[upcoming]
         edge = HOLD
         if held.waiting[source] == 0:
-            edge = ask(choose, view, system, source, now, streams.policy)
+            edge = choose_or_hold(choose, view, system, source, now, streams.policy)
         if edge < HOLD:
             return NOT_A_CANDIDATE
         count[NEXT] += 1
@@ -168,8 +174,8 @@ def share_held(
 
 
 @kernel
-def pass_to(count: Any, gauge: Any, then: float) -> None:
-    """Let the clock go on to `then`; inf, where nothing will happen any more, leaves it.
+def advance_clock(count: Any, gauge: Any, then: float) -> None:
+    """Advance the clock to `then`, unless that is inf, as nothing will happen any more.
 
     Writes CLOCK, JOB_SECONDS and RATE_SECONDS of `gauge`, (GAUGES,) float64; of `count`,
     (COUNTERS,) int64, it reads JOBS.
@@ -218,7 +224,7 @@ def offer(
         source = longest_waiting(held, seen, backend, count[EVENTS])
         if source < 0:
             break
-        edge = ask(choose, view, system, uint32(source), gauge[CLOCK], streams.policy)
+        edge = choose_or_hold(choose, view, system, uint32(source), gauge[CLOCK], streams.policy)
         if edge < HOLD:
             return NOT_A_CANDIDATE
         if edge == HOLD:

@@ -24,8 +24,8 @@ AHEAD = 64
 LEAST_BACKENDS = 1 << 15
 
 
-def room(backends: int) -> npt.NDArray[np.int64]:
-    """(AHEAD,) int64 where `fetch` notes who is next; (0,) for systems that do not need it."""
+def scratch(backends: int) -> npt.NDArray[np.int64]:
+    """Scratch of `fetch`, (AHEAD,) int64; (0,) for systems that do not need it."""
     return np.zeros(AHEAD if backends >= LEAST_BACKENDS else 0, np.int64)
 
 

@@ -39,9 +39,9 @@ from isocline.simulate.common.kernels.counters import (
     System,
 )
 from isocline.simulate.routing.kernels.departures import Departures, departing, poisson
-from isocline.simulate.routing.kernels.held_jobs import Held, ask, hold, release
+from isocline.simulate.routing.kernels.held_jobs import Held, choose_or_hold, hold, release
 from isocline.simulate.routing.kernels.job_arena import Jobs, add, move, reserve
-from isocline.simulate.routing.kernels.sojourns import tally
+from isocline.simulate.routing.kernels.sojourns import record_sojourn
 
 # A slot that ends this share of a slot after `until` ends there: both are sums of rounded numbers.
 ROUNDING = 1e-9
@@ -121,7 +121,7 @@ def run_slots(
     left = slotted.left
     while True:
         if left[JOBS_LEFT] < 0:
-            look(view, slotted, (count[NEXT] + 1) * slotted.length)
+            sample_workloads(view, slotted, (count[NEXT] + 1) * slotted.length)
             if not wait(slotted, count, gauge, until):
                 return DONE
             left[TURN] = 0 if held.total[0] > 0 else frontends
@@ -135,13 +135,13 @@ def run_slots(
             # Behind a job that is held again, the others of its frontend wait, too.
             edge = HOLD
             if offered_again or held.waiting[source] == 0:
-                edge = ask(choose, view, system, source, now, streams.policy)
+                edge = choose_or_hold(choose, view, system, source, now, streams.policy)
             status = DONE
             if edge < HOLD:
                 status = NOT_A_CANDIDATE
             elif edge >= 0:
                 born = release(held, source) if offered_again else now
-                status = seat(view, system, jobs, slotted, edge, born, timed)
+                status = add_job(view, system, jobs, slotted, edge, born, timed)
             elif offered_again:
                 left[TURN] += 1
             elif not hold(held, source, now, 1.0):
@@ -181,8 +181,8 @@ def wait(slotted: Slotted, count: Any, gauge: Any, until: float) -> bool:
 
 
 @kernel
-def look(view: View, slotted: Slotted, end: float) -> None:
-    """Note the workloads for all times before the slot's end.
+def sample_workloads(view: View, slotted: Slotted, end: float) -> None:
+    """Record the workloads at all sampling times before the slot's end.
 
     Writes `slotted.seen` and `slotted.left`; `end` is in s.
     """
@@ -212,10 +212,10 @@ def next_job(system: System, held: Held, slotted: Slotted) -> int:
 
 
 @kernel
-def seat(
+def add_job(
     view: View, system: System, jobs: Jobs, slotted: Slotted, edge: int, born: float, timed: bool
 ) -> int:
-    """A job is on its way to the backend at the end of `edge`, behind those that went before.
+    """Add a job to the backend at the end of `edge`, behind those sent before.
 
     Writes `slotted.arrived` and, if `timed`, `jobs`; `born` is in s.
     """
@@ -277,7 +277,7 @@ def depart(
                 born, edge = jobs.born[at], jobs.edge[at]
                 move(jobs, start + n - i - 1, at)
                 move(jobs, start + n + new - i - 1, start + n - i - 1)
-                if tally(count, gauge, histogram, born) and observing:
+                if record_sojourn(count, gauge, histogram, born) and observing:
                     observe(edge, gauge[CLOCK] - born, gauge[CLOCK], view)
         slotted.arrived[backend] = 0
         view.workload[backend] = n + new - leaving

@@ -8,8 +8,8 @@ from isocline.simulate.common.kernels.latency_histogram import record
 
 
 @kernel
-def tally(count: Any, gauge: Any, histogram: Any, born: float) -> bool:
-    """Note the sojourn, s, of a job that leaves now; False if it was there at the start.
+def record_sojourn(count: Any, gauge: Any, histogram: Any, born: float) -> bool:
+    """Record the sojourn, s, of a job that leaves now; False if it was there at the start.
 
     Args:
         count: (COUNTERS,) int64, written: TIMED.

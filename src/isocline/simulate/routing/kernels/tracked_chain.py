@@ -45,8 +45,10 @@ from isocline.simulate.routing.kernels.job_arena import Jobs, add, remove, reser
 
 
 @kernel
-def tell(observed: Observed | None, backend: Any, n: Any, now: float, finished: bool) -> None:
-    """Tell the learner, if there is one, that a backend no longer holds n jobs.
+def record_stay(
+    observed: Observed | None, backend: Any, n: Any, now: float, finished: bool
+) -> None:
+    """Record for the learner, if there is one, that a backend no longer holds n jobs.
 
     `observed` is written as by `leave` of `learn.observed`.
     """
@@ -133,7 +135,7 @@ def _track_until(  # noqa: C901  (one loop: a call per event costs as much as it
             backend: Any = uint32(view.backend[uint32(edge)])
             n = view.workload[backend]
             add(jobs, backend, n, system.places[backend], now, edge)
-            tell(observed, backend, n, now, False)
+            record_stay(observed, backend, n, now, False)
             view.workload[backend] = n + 1
             row = uint32(view.row[backend])
             rate += system.rate[row, uint32(n + 1)] - system.rate[row, uint32(n)]
@@ -159,7 +161,7 @@ def _track_until(  # noqa: C901  (one loop: a call per event costs as much as it
             born = jobs.born[at]
             edge = jobs.edge[at]
             remove(jobs, backend, index, n, places)
-            tell(observed, backend, n, now, True)
+            record_stay(observed, backend, n, now, True)
             view.workload[backend] = n - 1
             rate += system.rate[row, uint32(n - 1)] - served
             total -= 1

@@ -1,4 +1,4 @@
-"""Means only: the uniformised jump chain, for Poisson arrivals and exponential sizes.
+"""Means only: the uniformised chain, for Poisson arrivals and exponential sizes.
 
 All events come from one Poisson clock at rate U = sum of arrival rates + sum of peak rates: an
 arrival at f with probability rate_f / U, a possible departure at b with peak_b / U, which happens
@@ -37,10 +37,10 @@ from isocline.simulate.routing.kernels.lookahead import AHEAD, fetch
 
 
 @kernel
-def jump(
+def run_chain(
     choose: Any, view: View, system: System, streams: Streams, count: Any, gauge: Any, ticks: int
 ) -> int:
-    """Run until count[EVENTS] is `ticks`; returns why it stopped. AREA sums jobs over ticks.
+    """Run until count[EVENTS] is `ticks`; returns the reason to stop. AREA sums jobs over ticks.
 
     Args:
         choose: The policy's function, of type `CHOOSE`.

@@ -16,10 +16,10 @@ from isocline.policies.scheduling.state.tasks import (
     LOW,
     NONE,
     WAITS,
-    take_number,
+    take_row,
 )
 from isocline.policies.scheduling.state.tasks import FULL as LIST_FULL
-from isocline.policies.scheduling.state.transitions import SchedulerState, submit
+from isocline.policies.scheduling.state.transitions import SchedulerState, enqueue
 from isocline.simulate.scheduling.kernels.holder_sampler import (
     BUFFERED,
     LISTED,
@@ -38,15 +38,15 @@ from isocline.simulate.scheduling.kernels.state import (
 
 
 @inlined
-def room_for_another(book: SchedulerState, view: ClusterView, sampler: Sampler) -> int:
-    """DONE if the next task can be written down, else what is to be done first.
+def arrival_status(state: SchedulerState, view: ClusterView, sampler: Sampler) -> int:
+    """DONE if there is space for the next task, else what is needed first: EMPTY or FULL.
 
     Reads `sampler.next_row`, `view.lists.mark` and `view.longest`.
     """
     if sampler.kind == BUFFERED and sampler.next_row[0] == sampler.rows.shape[0]:
         return EMPTY
     mark = view.lists.mark
-    if book.keeps and (mark[LEFT] == 0 or mark[LIST_FULL] != 0):
+    if state.keeps_tasks and (mark[LEFT] == 0 or mark[LIST_FULL] != 0):
         return FULL
     if view.longest.above.shape[0] > 0 and is_full(view.longest):
         return FULL
@@ -55,12 +55,12 @@ def room_for_another(book: SchedulerState, view: ClusterView, sampler: Sampler) 
 
 @inlined
 def draw_task(
-    book: SchedulerState, view: ClusterView, sampler: Sampler, s0: Any, s1: Any, now: float
+    state: SchedulerState, view: ClusterView, sampler: Sampler, s0: Any, s1: Any, now: float
 ) -> tuple[Any, Any, int]:
-    """The stream's next state, and the number of a new task whose local servers are known.
+    """Draw a new task and its local servers; returns the stream's next state, and the task's row.
 
     Args:
-        book: Read-only.
+        state: Read-only.
         view: The task's row of `tasks.fact` and `tasks.time` is written; its part of
             `tasks.holders`, unless types are listed; and `lists.mark`.
         sampler: `next_row` is written; the rest is read-only.
@@ -69,7 +69,7 @@ def draw_task(
         now: s or slots.
     """
     tasks = view.tasks
-    task = take_number(tasks, view.lists) if book.keeps else 0
+    task = take_row(tasks, view.lists) if state.keeps_tasks else 0
     who = uint32(task)
     if sampler.kind == LISTED:
         s0, s1, kind = type_of(sampler, s0, s1)
@@ -84,7 +84,7 @@ def draw_task(
     else:
         low = tasks.fact[who, LOW]
         s0, s1 = draw_servers(sampler, s0, s1, tasks.holders[low : low + sampler.replicas])
-    if book.keeps:
+    if state.keeps_tasks:
         tasks.time[who, BORN] = now
         tasks.fact[who, JOB] = NONE
         tasks.fact[who, WAITS] = 1
@@ -93,16 +93,22 @@ def draw_task(
 
 
 @inlined
-def come(
-    book: SchedulerState, view: ClusterView, local: Any, task: int, now: float, rng: Any, count: Any
+def admit(
+    state: SchedulerState,
+    view: ClusterView,
+    local: Any,
+    task: int,
+    now: float,
+    rng: Any,
+    count: Any,
 ) -> int:
-    """A task joins its queue or lists, and is counted; the queue, or NONE if it does not exist.
+    """Put a task into its queue or lists, and count it; returns the queue, NONE if there is none.
 
     Args:
-        book: Read-only.
-        view: Written as by `submit`.
+        state: Read-only.
+        view: Written as by `enqueue`.
         local: (k,) int32, the task's local servers; read-only.
-        task: Its number; of no meaning unless tasks are kept.
+        task: Its row; of no meaning unless tasks are kept.
         now: s or slots.
         rng: (2,) uint64, the policy's stream.
         count: (COUNTERS,) int64; ARRIVALS, TASKS and WAITING are written.
@@ -110,12 +116,12 @@ def come(
     count[ARRIVALS] += 1
     count[TASKS] += 1
     count[WAITING] += 1
-    return submit(book, view, local, task, now, rng)
+    return enqueue(state, view, local, task, now, rng)
 
 
 @inlined
 def arrive(
-    book: SchedulerState,
+    state: SchedulerState,
     view: ClusterView,
     sampler: Sampler,
     s0: Any,
@@ -124,11 +130,11 @@ def arrive(
     rng: Any,
     count: Any,
 ) -> tuple[Any, Any, int, int, int]:
-    """The stream's next state, where the local servers of a new task stand, and its queue.
+    """Draw and admit a new task.
 
     Args:
-        book: Read-only.
-        view: Written as by `draw_task` and `submit`.
+        state: Read-only.
+        view: Written as by `draw_task` and `enqueue`.
         sampler: `next_row` is written; the rest is read-only.
         s0: With `s1` the state of the stream of events, uint64 each.
         s1: See `s0`.
@@ -140,8 +146,8 @@ def arrive(
         s0, s1, low, high, queue: `view.tasks.holders[low:high]` are the local servers; the queue is
         NONE if it does not exist.
     """
-    s0, s1, task = draw_task(book, view, sampler, s0, s1, now)
+    s0, s1, task = draw_task(state, view, sampler, s0, s1, now)
     low = view.tasks.fact[uint32(task), LOW]
     high = view.tasks.fact[uint32(task), HIGH]
-    queue = come(book, view, view.tasks.holders[low:high], task, now, rng, count)
+    queue = admit(state, view, view.tasks.holders[low:high], task, now, rng, count)
     return s0, s1, low, high, queue

@@ -1,8 +1,8 @@
 """Continuous time, any law of service; Poisson arrivals, or jobs from a list.
 
 A tournament over the servers finds the next task to end. Service times are drawn outside, in order
-of arrival, so that every policy meets the same. Of a job all tasks come at once, one after the
-other, and it ends with its last one.
+of arrival, so that they are the same for every policy. All tasks of a job arrive at once, one after
+the other, and it ends with its last one.
 """
 
 from typing import Any, NamedTuple
@@ -23,17 +23,17 @@ from isocline.policies.scheduling.state.tasks import (
     NONE,
     WAITS,
     WORK,
-    take_number,
+    take_row,
 )
 from isocline.policies.scheduling.state.transitions import (
     WRONG_ROUTE,
     YES,
     SchedulerState,
-    hand_out,
+    assign_tasks,
 )
 from isocline.randomness.exponential import exponential
 from isocline.simulate.common.kernels.tournament import Tournament, leader, schedule
-from isocline.simulate.scheduling.kernels.arrivals import come, draw_task, room_for_another
+from isocline.simulate.scheduling.kernels.arrivals import admit, arrival_status, draw_task
 from isocline.simulate.scheduling.kernels.holder_sampler import Sampler
 from isocline.simulate.scheduling.kernels.state import (
     CLOCK,
@@ -45,11 +45,11 @@ from isocline.simulate.scheduling.kernels.state import (
     TASK_NEXT,
     TICK,
     Samples,
-    in_time,
-    leave,
+    advance_clock,
+    count_past_dues,
+    end_task,
     note_start,
-    pass_to,
-    times_asked,
+    unless_stuck,
 )
 
 FloatArray = npt.NDArray[np.float64]
@@ -62,23 +62,23 @@ class Jobs(NamedTuple):
     All arrays are made by the engine; the kernel writes `left` and `latency`.
     """
 
-    # (J,) float64, s, when each job comes; increasing or equal. Read-only.
+    # (J,) float64, arrival times, s, increasing or equal. Read-only.
     time: FloatArray
-    # (J,) int64, the chunk of its first task; the others' are the next numbers. Read-only.
+    # (J,) int64, chunk of the first task; those of the others have the next numbers. Read-only.
     first: IndexArray
-    # (J,) int64, how many tasks it has, at least 1. Read-only.
+    # (J,) int64, number of tasks, at least 1. Read-only.
     tasks: IndexArray
     # (J,) int64, tasks that have not ended.
     left: IndexArray
     # (J,) float64, s, nan until the job ends.
     latency: FloatArray
-    # Servers of each chunk: those of chunk c are the c-th row of so many of `Tasks.holders`.
+    # Holders of each chunk; those of chunk c are the c-th row of so many of `Tasks.holders`.
     replicas: int
 
 
 @inlined
 def _task_of_job(view: ClusterView, jobs: Jobs, count: Any, now: float) -> int:
-    """The next task of the next job.
+    """Take the next task of the next job; returns its row.
 
     Writes the task's row of `view.tasks.fact` and `view.tasks.time`, `view.lists.mark`, and
     JOB_NEXT and TASK_NEXT of `count`.
@@ -89,7 +89,7 @@ def _task_of_job(view: ClusterView, jobs: Jobs, count: Any, now: float) -> int:
     if count[TASK_NEXT] == jobs.tasks[job]:
         count[JOB_NEXT] += 1
         count[TASK_NEXT] = 0
-    task = take_number(view.tasks, view.lists)
+    task = take_row(view.tasks, view.lists)
     fact = view.tasks.fact
     who = uint32(task)
     fact[who, LOW] = chunk * jobs.replicas
@@ -105,7 +105,7 @@ def _task_of_job(view: ClusterView, jobs: Jobs, count: Any, now: float) -> int:
 def next_arrival(
     jobs: Jobs, count: Any, gauge: Any, s0: Any, s1: Any, gap: float
 ) -> tuple[Any, Any, float]:
-    """The stream's next state, and when the next task comes; inf if none does.
+    """Return the stream's next state, and the time of the next arrival, inf for none.
 
     Args:
         jobs: Read-only.
@@ -127,7 +127,7 @@ def next_arrival(
 
 @inlined
 def note_end(view: ClusterView, jobs: Jobs, server: int, now: float) -> None:
-    """The job of a server's task has one task less to run.
+    """Count the end of a task of its job.
 
     Writes `jobs.left` and `jobs.latency` of that job.
     """
@@ -139,7 +139,7 @@ def note_end(view: ClusterView, jobs: Jobs, server: int, now: float) -> None:
 
 
 @inlined
-def run_started(
+def schedule_ends(
     view: ClusterView,
     samples: Samples,
     race: Tournament,
@@ -148,14 +148,14 @@ def run_started(
     freed: int,
     now: float,
 ) -> None:
-    """Set when those that have started will end, and that a server with nothing to do will not.
+    """Schedule the ends of the tasks that have started; a server without a task has none.
 
     Args:
         view: Read-only.
         samples: `busy` is written.
-        race: Written: when the servers end their tasks, s.
+        race: Written: times at which servers end their tasks, s.
         count: (COUNTERS,) int64; WAITING and STARTED are written.
-        started: (1 + n,) int64, as `hand_out` has written it; read-only.
+        started: (1 + n,) int64, as `assign_tasks` has written it; read-only.
         freed: The server that has just ended a task, or NONE.
         now: s.
     """
@@ -170,8 +170,8 @@ def run_started(
 
 
 @kernel
-def follow(
-    book: SchedulerState,
+def run_events(
+    state: SchedulerState,
     view: ClusterView,
     sampler: Sampler,
     samples: Samples,
@@ -189,17 +189,17 @@ def follow(
     until: float,
     timed: bool,
 ) -> int:
-    """Run until the clock is at `until`; returns why it stopped.
+    """Run events until the clock is at `until`; returns the reason to stop.
 
     At equal times ends come before arrivals.
 
     Args:
-        book: Read-only.
+        state: Read-only.
         view: Written, but for `rack`, `rate` and `option`.
         sampler: `next_row` is written; the rest is read-only.
         samples: Written: see there.
         jobs: `left` and `latency` are written; without jobs arrivals are a Poisson process.
-        race: When each server ends its task, s; written.
+        race: Time at which each server ends its task, s; written.
         works: (n,) float64, service times over the mean, one per task, of which those from
             count[NEXT] on are to be used; read-only, filled by the engine.
         events: (2,) uint64, the stream of events: read when the kernel is called, written when it
@@ -209,11 +209,11 @@ def follow(
         gauge: (GAUGES,) float64, written: see `state`; gauge[TICK] is the next arrival, below 0 if
             it is not known.
         histogram: (BUCKETS,) int32, tasks by completion time; those that are timed are added.
-        started: (1 + n,) int64, scratch for `hand_out`: how many servers start a task, and which.
+        started: (1 + n,) int64, scratch for `assign_tasks`.
         gap: s, the mean time between arrivals.
-        between: s between two looks at the queues.
+        between: s between two samples of the queues.
         until: s.
-        timed: Whether completion times are noted.
+        timed: Whether completion times are recorded.
 
     Returns:
         DONE, FULL, EMPTY, or one of `transitions.REASONS`.
@@ -222,9 +222,9 @@ def follow(
     now = gauge[CLOCK]
     asked = started[0] = 0
     while True:
-        due = book.rules.due(view, now)
-        asked = times_asked(asked, due, now, started)
-        status = in_time(asked, room_for_another(book, view, sampler))
+        due = state.rules.due(view, now)
+        asked = count_past_dues(asked, due, now, started)
+        status = unless_stuck(asked, arrival_status(state, view, sampler))
         if status == DONE and count[NEXT] == works.size:
             status = EMPTY
         if status != DONE:
@@ -233,9 +233,9 @@ def follow(
         server = int64(leader(race))
         end = race.due[uint32(server)]
         then = max(min(arrival, end, until, due), now)
-        if then == np.inf:  # nothing is left, and nothing will come
+        if then == np.inf:  # no task is left, and none will arrive
             break
-        now = pass_to(view, samples, count, gauge, then, between)
+        now = advance_clock(view, samples, count, gauge, then, between)
         if now >= until:
             break
         freed, queue = NONE, TIMER
@@ -243,25 +243,25 @@ def follow(
         if end <= now:
             freed = server
             note_end(view, jobs, server, now)
-            leave(book, view, samples, count, gauge, histogram, server, now, timed)
+            end_task(state, view, samples, count, gauge, histogram, server, now, timed)
         elif due > now:
             if jobs.time.size > 0:
                 task = _task_of_job(view, jobs, count, now)
             else:
-                s0, s1, task = draw_task(book, view, sampler, s0, s1, now)
+                s0, s1, task = draw_task(state, view, sampler, s0, s1, now)
                 gauge[TICK] = -1.0
             view.tasks.time[uint32(task), WORK] = works[count[NEXT]]
             count[NEXT] += 1
             low = view.tasks.fact[uint32(task), LOW]
             high = view.tasks.fact[uint32(task), HIGH]
-            queue = come(book, view, view.tasks.holders[low:high], task, now, policy, count)
+            queue = admit(state, view, view.tasks.holders[low:high], task, now, policy, count)
             if queue < 0:
                 status = WRONG_ROUTE
                 break
         count[EVENTS] += 1
         local = view.tasks.holders[low:high]
-        status = hand_out(book, view, freed, local, queue, now, policy, started)
-        run_started(view, samples, race, count, started, freed, now)
+        status = assign_tasks(state, view, freed, local, queue, now, policy, started)
+        schedule_ends(view, samples, race, count, started, freed, now)
         if status != YES:
             break
     events[0], events[1] = s0, s1

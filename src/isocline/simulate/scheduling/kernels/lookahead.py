@@ -1,4 +1,4 @@
-"""Fetch the desks that the next events will touch, all at once, before they happen.
+"""Prefetch of the server columns that the next events will touch, all at once.
 
 As `simulate.routing.kernels.lookahead` does for routing: the events of a uniformised chain do not
 depend on its state, so a copy of the generator runs ahead, and the processor waits for many cache
@@ -23,15 +23,15 @@ AHEAD = 64
 LEAST_SERVERS = 1 << 15
 
 
-def room(sampler: Sampler) -> npt.NDArray[np.int32]:
-    """(AHEAD, replicas) int32 where `fetch` notes who is next; no rows where it is of no use."""
+def scratch(sampler: Sampler) -> npt.NDArray[np.int32]:
+    """Scratch of `fetch`, (AHEAD, replicas) int32; without rows where `fetch` is of no use."""
     useful = sampler.kind == UNIFORM and sampler.servers >= LEAST_SERVERS
     return np.zeros((AHEAD if useful else 0, max(sampler.replicas, 1)), np.int32)
 
 
 @inlined
 def touch(columns: Any, upcoming: Any) -> int:
-    """Read the desks of all servers in `upcoming`.
+    """Read the columns of all servers in `upcoming`.
 
     `columns` is `ClusterView.columns`; `upcoming`, (AHEAD, replicas) int32, servers, is read, too.
     """
@@ -44,7 +44,7 @@ def touch(columns: Any, upcoming: Any) -> int:
 
 @inlined
 def fetch(columns: Any, sampler: Sampler, arriving: int, upcoming: Any, s0: Any, s1: Any) -> int:
-    """Read what the next AHEAD ticks touch; the sum keeps the compiler from leaving it out.
+    """Read the columns that the next AHEAD ticks touch; the sum prevents dead-code elimination.
 
     Args:
         columns: `ClusterView.columns`; read-only.

@@ -4,12 +4,12 @@ In each slot, in this order: tasks arrive, their number drawn outside, and are r
 other; idle servers are scheduled; tasks in service complete, each with the probability of its
 level. Servers of whose own queue a task waits are scheduled first, for local tasks come first; then
 the others, in random order. Where tasks are not bound all are scheduled in random order, and are
-asked even if no task waits, as a server is in continuous time that ends a task: it may measure how
-busy it is. The queues are looked at before the arrivals, as Q(t) is.
+called even if no task waits, as a server is in continuous time that ends a task: it may measure how
+busy it is. The queues are sampled before the arrivals, as Q(t) is.
 
 Completions have a stream of their own, and cost no draw at rate 1; else the servers that complete
 are found by geometric steps, so that a slot costs what happens in it. The set of idle servers in
-the view is not kept: nobody is called.
+the view is not kept: `call` is not used.
 """
 
 from typing import Any
@@ -26,11 +26,11 @@ from isocline.policies.scheduling.state.transitions import (
     WRONG_ROUTE,
     YES,
     SchedulerState,
-    take,
+    take_task,
 )
 from isocline.randomness.draws import below, step, unit
 from isocline.randomness.exponential import exponential
-from isocline.simulate.scheduling.kernels.arrivals import arrive, room_for_another
+from isocline.simulate.scheduling.kernels.arrivals import arrival_status, arrive
 from isocline.simulate.scheduling.kernels.holder_sampler import Sampler
 from isocline.simulate.scheduling.kernels.lookahead import AHEAD, fetch_arrivals
 from isocline.simulate.scheduling.kernels.state import (
@@ -44,40 +44,40 @@ from isocline.simulate.scheduling.kernels.state import (
     NEXT,
     TASK_SECONDS,
     TASKS,
-    TO_COME,
+    TO_ARRIVE,
     WAITING,
     WAITING_SECONDS,
     Samples,
-    leave,
-    look,
+    end_task,
     note_start,
+    sample_queues,
 )
 
 
 @inlined
 def begin_slot(view: ClusterView, samples: Samples, arriving: Any, count: Any, gauge: Any) -> int:
-    """Look at the queues and take the number of arrivals; EMPTY if there is no such number.
+    """Sample the queues and take the number of arrivals; EMPTY if no number is left.
 
     Args:
         view: Read-only.
-        samples: Written as by `look`.
+        samples: Written as by `sample_queues`.
         arriving: (n,) int64, numbers of tasks, one per slot, of which those from count[NEXT] on are
             to be used; read-only.
-        count: (COUNTERS,) int64; NEXT and TO_COME are written.
+        count: (COUNTERS,) int64; NEXT and TO_ARRIVE are written.
         gauge: (GAUGES,) float64; CLOCK and LOOK are read.
     """
     if count[NEXT] == arriving.size:
         return EMPTY
     if gauge[CLOCK] >= gauge[LOOK]:
-        look(view, samples, 1)
-    count[TO_COME] = arriving[count[NEXT]]
+        sample_queues(view, samples, 1)
+    count[TO_ARRIVE] = arriving[count[NEXT]]
     count[NEXT] += 1
     return DONE
 
 
 @inlined
-def all_arrive(
-    book: SchedulerState,
+def admit_arrivals(
+    state: SchedulerState,
     view: ClusterView,
     sampler: Sampler,
     upcoming: Any,
@@ -86,29 +86,30 @@ def all_arrive(
     count: Any,
     now: float,
 ) -> int:
-    """The tasks of a slot are routed one after the other; DONE or why not all have been.
+    """Admit the tasks of a slot one after the other; DONE, or the reason to stop before.
 
     Args:
-        book: Read-only.
+        state: Read-only.
         view: Written as by `arrive`.
         sampler: `next_row` is written; the rest is read-only.
         upcoming: (AHEAD, replicas) int32, scratch of `lookahead`; (0, replicas) where it is of no
             use.
         events: (2,) uint64, the stream of events; written.
         policy: (2,) uint64, the policy's stream.
-        count: (COUNTERS,) int64; ARRIVALS, TASKS, WAITING, TO_COME, EVENTS and FETCHED are written.
+        count: (COUNTERS,) int64; ARRIVALS, TASKS, WAITING, TO_ARRIVE, EVENTS and FETCHED are
+            written.
         now: Slots.
     """
     s0, s1 = events[0], events[1]
     status = DONE
-    while count[TO_COME] > 0:
-        status = room_for_another(book, view, sampler)
+    while count[TO_ARRIVE] > 0:
+        status = arrival_status(state, view, sampler)
         if status != DONE:
             break
-        if upcoming.size > 0 and count[TO_COME] % AHEAD == 0:
+        if upcoming.size > 0 and count[TO_ARRIVE] % AHEAD == 0:
             count[FETCHED] = fetch_arrivals(view.columns, sampler, upcoming, s0, s1)
-        s0, s1, _, _, queue = arrive(book, view, sampler, s0, s1, now, policy, count)
-        count[TO_COME] -= 1
+        s0, s1, _, _, queue = arrive(state, view, sampler, s0, s1, now, policy, count)
+        count[TO_ARRIVE] -= 1
         count[EVENTS] += 1
         if queue < 0:
             status = WRONG_ROUTE
@@ -119,7 +120,7 @@ def all_arrive(
 
 @inlined
 def schedule_idle(
-    book: SchedulerState,
+    state: SchedulerState,
     view: ClusterView,
     samples: Samples,
     free: Any,
@@ -130,8 +131,8 @@ def schedule_idle(
     """Offer each server that runs nothing a task; DONE or WRONG_QUEUE.
 
     Args:
-        book: Read-only.
-        view: Written as by `take`.
+        state: Read-only.
+        view: Written as by `take_task`.
         samples: `busy` is written.
         free: (M,) int32, of which the first count[FREE] are the servers that run nothing; shuffled,
             and those that start a task are taken out.
@@ -141,9 +142,9 @@ def schedule_idle(
     """
     left = count[FREE]
     for anyone in range(2):  # first those with a task of their own, then anyone
-        if anyone == 1 and count[WAITING] == 0 and book.binds:
+        if anyone == 1 and count[WAITING] == 0 and state.binds:
             break
-        shuffled = anyone == 1 or not book.binds
+        shuffled = anyone == 1 or not state.binds
         asking = True
         kept = 0
         for i in range(left):
@@ -152,7 +153,7 @@ def schedule_idle(
                 free[uint32(i)], free[j] = free[j], free[uint32(i)]
             server = free[uint32(i)]
             if asking and (anyone == 1 or view.columns[uint32(server), OWN_WAITING] > 0):
-                answer = take(book, view, int64(server), now, policy)
+                answer = take_task(state, view, int64(server), now, policy)
                 if answer == WRONG_QUEUE:
                     return WRONG_QUEUE
                 if answer == YES:
@@ -168,7 +169,7 @@ def schedule_idle(
 
 @inlined
 def complete(
-    book: SchedulerState,
+    state: SchedulerState,
     view: ClusterView,
     samples: Samples,
     free: Any,
@@ -179,10 +180,10 @@ def complete(
     mean_step: float,
     timed: bool,
 ) -> None:
-    """Each task in service completes, or not.
+    """Complete each task in service with the probability of its level.
 
     Args:
-        book: Read-only.
+        state: Read-only.
         view: Written as by `finish`.
         samples: `busy` is written.
         free: (M,) int32, of which the first count[FREE] are the servers that run nothing; those
@@ -192,7 +193,7 @@ def complete(
         gauge: (GAUGES,) float64; CLOCK is read, and SOJOURN written.
         histogram: (BUCKETS,) int32, tasks by completion time; those that are timed are added.
         mean_step: 1 / -log(1 - alpha), 0 if alpha is 1.
-        timed: Whether completion times are noted.
+        timed: Whether completion times are recorded.
     """
     s0, s1 = leaving[0], leaving[1]
     end = gauge[CLOCK] + 1.0
@@ -212,7 +213,7 @@ def complete(
             s0, s1, coin = step(s0, s1)
             if unit(coin) * view.rate[LOCAL] >= view.rate[uint32(level)]:
                 continue
-        leave(book, view, samples, count, gauge, histogram, server, end, timed)
+        end_task(state, view, samples, count, gauge, histogram, server, end, timed)
         free[uint32(count[FREE])] = server
         count[FREE] += 1
         count[EVENTS] += 1
@@ -220,8 +221,8 @@ def complete(
 
 
 @kernel
-def play(
-    book: SchedulerState,
+def run_slots(
+    state: SchedulerState,
     view: ClusterView,
     sampler: Sampler,
     samples: Samples,
@@ -239,10 +240,10 @@ def play(
     until: float,
     timed: bool,
 ) -> int:
-    """Play the slots that begin before `until`; returns why it stopped.
+    """Run the slots that begin before `until`; returns the reason to stop.
 
     Args:
-        book: Read-only.
+        state: Read-only.
         view: Written, but for `rack`, `rate`, `option` and `idle`.
         sampler: `next_row` is written; the rest is read-only.
         samples: Written: see there.
@@ -254,14 +255,14 @@ def play(
         events: (2,) uint64, the stream of events; written.
         policy: (2,) uint64, the policy's stream.
         leaving: (2,) uint64, the stream of completions; written.
-        count: (COUNTERS,) int64, written: see `state`; count[TO_COME] is below 0 where a slot has
-            not yet begun.
+        count: (COUNTERS,) int64, written: see `state`; count[TO_ARRIVE] is below 0 if the next
+            slot has not begun.
         gauge: (GAUGES,) float64, in slots, written: see `state`.
         histogram: (BUCKETS,) int32, tasks by completion time; those that are timed are added.
         mean_step: 1 / -log(1 - alpha), 0 if alpha is 1.
-        between: Slots between two looks at the queues.
+        between: Slots between two samples of the queues.
         until: Slots.
-        timed: Whether completion times are noted.
+        timed: Whether completion times are recorded.
 
     Returns:
         DONE, FULL, EMPTY, or one of `transitions.REASONS`.
@@ -269,19 +270,19 @@ def play(
     while gauge[CLOCK] < until:
         now = gauge[CLOCK]
         status = DONE
-        if count[TO_COME] < 0:
+        if count[TO_ARRIVE] < 0:
             status = begin_slot(view, samples, arriving, count, gauge)
         if status == DONE:
-            status = all_arrive(book, view, sampler, upcoming, events, policy, count, now)
+            status = admit_arrivals(state, view, sampler, upcoming, events, policy, count, now)
         if status == DONE:
-            status = schedule_idle(book, view, samples, free, now, policy, count)
+            status = schedule_idle(state, view, samples, free, now, policy, count)
         if status != DONE:
             return status
-        count[TO_COME] = -1
+        count[TO_ARRIVE] = -1
         if now >= gauge[LOOK]:
             gauge[LOOK] += between
         gauge[TASK_SECONDS] += count[TASKS]
         gauge[WAITING_SECONDS] += count[WAITING]
-        complete(book, view, samples, free, leaving, count, gauge, histogram, mean_step, timed)
+        complete(state, view, samples, free, leaving, count, gauge, histogram, mean_step, timed)
         gauge[CLOCK] = now + 1.0
     return DONE

@@ -22,7 +22,7 @@ from isocline.simulate.common.kernels.latency_histogram import record
 FloatArray = npt.NDArray[np.float64]
 IndexArray = npt.NDArray[np.int64]
 
-# Why a kernel returned; or one of `moves.REASONS`.
+# Reasons for which a kernel returns; or one of `transitions.REASONS`.
 DONE, FULL, EMPTY = 0, 10, 11
 
 # Entries of `count`, the counters of a run: (COUNTERS,) int64. The engine makes them and the kernel
@@ -35,19 +35,19 @@ DONE, FULL, EMPTY = 0, 10, 11
 #     TASK_NEXT    the next task of that job; likewise
 #     NEXT         the next entry of `works` (kernel `event_driven`) or `arriving` (`slotted`); the
 #                  engine sets it back when it draws more of them
-#     TO_COME      tasks that are still to come in this slot, -1 if no number was taken; `slotted`
+#     TO_ARRIVE    tasks still to arrive in this slot, -1 if no number was taken; `slotted`
 #     FREE         servers that run nothing, which are the first of `free`; likewise
 #     FETCHED      means nothing: keeps what was read ahead from being optimised away
 #
 # Counted since the recorder set them back, at the end of each block:
 #
-#     ARRIVALS     tasks that came
+#     ARRIVALS     tasks that arrived
 #     COMPLETIONS  tasks that were completed
 #     TIMED        tasks whose completion time was recorded
 #     STARTED      tasks that were started at level LOCAL; the next two entries at RACK and REMOTE
 TASKS, WAITING = 0, 1
 ARRIVALS, COMPLETIONS, TIMED, STARTED = 2, 3, 4, 5
-EVENTS, JOB_NEXT, TASK_NEXT, NEXT, TO_COME, FREE = 8, 9, 10, 11, 12, 13
+EVENTS, JOB_NEXT, TASK_NEXT, NEXT, TO_ARRIVE, FREE = 8, 9, 10, 11, 12, 13
 FETCHED = 14
 COUNTERS = 15
 # Entries of `gauge`, the sums of a run: (GAUGES,) float64, with times in s, or in slots on the
@@ -58,7 +58,7 @@ COUNTERS = 15
 #     TASK_SECONDS     the integral of TASKS
 #     WAITING_SECONDS  the integral of WAITING
 #     SOJOURN          the sum of the completion times that were recorded
-#     LOOK             when the queues are to be looked at next
+#     LOOK             time of the next sample of the queues
 #     TICK             the next tick (kernel `uniformised`), or the next arrival (`event_driven`),
 #                      below 0 if it is not known
 CLOCK, TASK_SECONDS, WAITING_SECONDS, SOJOURN, LOOK, TICK = 0, 1, 2, 3, 4, 5
@@ -66,7 +66,7 @@ GAUGES = 6
 
 
 class Samples(NamedTuple):
-    """Sums over looks at the queues of M servers, and over time.
+    """Sums over samples of the queues of M servers, and over time.
 
     Made by `no_samples`; the kernel adds to them, and the recorder sets back `looks`,
     `perpendicular` and `queue` at the end of each block, and `busy` at the end of each batch of
@@ -75,7 +75,7 @@ class Samples(NamedTuple):
 
     # (C,) int32, servers over which |Q_perp| is also taken. Read-only.
     chosen: npt.NDArray[np.int32]
-    # (1,) int64, how often the queues were looked at.
+    # (1,) int64, number of samples.
     looks: IndexArray
     # (2, 2) float64: of |Q_perp|, tasks, and its square, tasks^2; over all servers, and over the
     # chosen.
@@ -85,20 +85,20 @@ class Samples(NamedTuple):
     busy: FloatArray
     # (M,) int64, tasks: of queue lengths.
     queue: IndexArray
-    # (M,) int64, scratch: the lengths of this look.
+    # (M,) int64, scratch: the lengths of this sample.
     now: IndexArray
 
 
 def no_samples(servers: int, chosen: npt.NDArray[np.int32]) -> Samples:
-    """Before the first look; `chosen`, (C,) int32, are numbers of servers."""
+    """Make sums without a sample; `chosen`, (C,) int32, are numbers of servers."""
     queue, now = (np.zeros(servers, np.int64) for _ in range(2))
     sums = np.zeros(1, np.int64), np.zeros((2, 2)), np.zeros(servers)
     return Samples(chosen, *sums, queue, now)
 
 
 @kernel
-def look(view: ClusterView, samples: Samples, times: int) -> None:
-    """Look at the queues, which were so at so many of the times to look at them.
+def sample_queues(view: ClusterView, samples: Samples, times: int) -> None:
+    """Sample the queues, which have been the same at so many sampling times.
 
     Q_m is the sum over all that are server m's own: Q_m, Q_(M + m), ...
 
@@ -128,34 +128,34 @@ def look(view: ClusterView, samples: Samples, times: int) -> None:
 
 
 @inlined
-def pass_to(
+def advance_clock(
     view: ClusterView, samples: Samples, count: Any, gauge: Any, then: float, between: float
 ) -> float:
-    """Let the clock go on to `then`, and look at everything once `between`; the time.
+    """Advance the clock to `then`, with a sample each `between`; returns the time.
 
     Args:
         view: Read-only.
-        samples: Written as by `look`.
+        samples: Written as by `sample_queues`.
         count: (COUNTERS,) int64; TASKS and WAITING are read.
         gauge: (GAUGES,) float64; CLOCK, TASK_SECONDS, WAITING_SECONDS and LOOK are written.
         then: s, not before the clock.
-        between: s from one look to the next.
+        between: s from one sample to the next.
     """
     passed = then - gauge[CLOCK]
     gauge[TASK_SECONDS] += count[TASKS] * passed
     gauge[WAITING_SECONDS] += count[WAITING] * passed
     gauge[CLOCK] = then
     if then >= gauge[LOOK]:
-        # Nothing has changed meanwhile: all looks that were due see the same.
+        # Nothing has changed meanwhile: all samples that were due are the same.
         times = 1 + int64((then - gauge[LOOK]) / between)
-        look(view, samples, times)
+        sample_queues(view, samples, times)
         gauge[LOOK] += times * between
     return then
 
 
 @kernel
 def _add(sums: Any, row: int, total: int, total_square: int, n: int, times: int) -> None:
-    """Q_perp is what is left of Q without its mean: its square is sum Q^2 - (sum Q)^2 / n.
+    """Add |Q_perp| and its square, sum Q^2 - (sum Q)^2 / n: Q_perp is Q without its mean.
 
     `sums` is `Samples.perpendicular`, of which one row is written.
     """
@@ -165,8 +165,8 @@ def _add(sums: Any, row: int, total: int, total_square: int, n: int, times: int)
 
 
 @inlined
-def leave(
-    book: SchedulerState,
+def end_task(
+    state: SchedulerState,
     view: ClusterView,
     samples: Samples,
     count: Any,
@@ -176,10 +176,10 @@ def leave(
     now: float,
     timed: bool,
 ) -> None:
-    """The task of a server ends.
+    """End the task of a server.
 
     Args:
-        book: Read-only.
+        state: Read-only.
         view: Written as by `finish`.
         samples: `busy` of the server is written.
         count: (COUNTERS,) int64; TASKS, COMPLETIONS and TIMED are written.
@@ -187,7 +187,7 @@ def leave(
         histogram: (BUCKETS,) int32, tasks by completion time, s or slots; one entry grows by 1.
         server: Its number.
         now: s or slots.
-        timed: Whether its completion time is noted; else `histogram` and SOJOURN stay.
+        timed: Whether its completion time is recorded; else `histogram` and SOJOURN stay.
     """
     if timed:
         task = uint32(view.columns[uint32(server), RUNNING])
@@ -195,7 +195,7 @@ def leave(
         record(histogram, sojourn)
         gauge[SOJOURN] += sojourn
         count[TIMED] += 1
-    finish(book, view, server)
+    finish(state, view, server)
     samples.busy[uint32(server)] += now
     count[TASKS] -= 1
     count[COMPLETIONS] += 1
@@ -203,7 +203,7 @@ def leave(
 
 @inlined
 def note_start(view: ClusterView, samples: Samples, count: Any, server: int, now: float) -> None:
-    """Count a start by its level, and note its time.
+    """Count a start by its level, and record its time.
 
     Writes `samples.busy` of the server, and WAITING and an entry of STARTED of `count`, (COUNTERS,)
     int64.
@@ -214,10 +214,11 @@ def note_start(view: ClusterView, samples: Samples, count: Any, server: int, now
 
 
 @inlined
-def times_asked(asked: int, due: float, now: float, started: Any) -> int:
-    """How often in succession `due` has said now, and no task has started; all at once of nan.
+def count_past_dues(asked: int, due: float, now: float, started: Any) -> int:
+    """Count how often in succession `due` has not been later than now, and no task has started.
 
-    `started`, (1 + n,) int64, is that of `hand_out`, of which the first entry is read.
+    Above MOST_ASKED at once if `due` is nan. `started`, (1 + n,) int64, is that of `assign_tasks`,
+    of which the first entry is read.
     """
     if due > now or started[0] > 0:
         return 0
@@ -225,6 +226,6 @@ def times_asked(asked: int, due: float, now: float, started: Any) -> int:
 
 
 @inlined
-def in_time(asked: int, status: int) -> int:
-    """The status; WRONG_TIME if time stands still."""
+def unless_stuck(asked: int, status: int) -> int:
+    """Return the status, or WRONG_TIME if time has stopped."""
     return WRONG_TIME if asked > MOST_ASKED else status

@@ -1,4 +1,4 @@
-"""Continuous time, Poisson arrivals, exponential service: the uniformised jump chain.
+"""Continuous time, Poisson arrivals, exponential service: the uniformised chain.
 
 All events come from one clock at rate U = arrivals + M alpha: an arrival, or a tick of one of the M
 servers, all alike, at which its task ends with probability rate / alpha if it runs one. By PASTA
@@ -18,13 +18,13 @@ from isocline.policies.scheduling.state.transitions import (
     WRONG_ROUTE,
     YES,
     SchedulerState,
-    hand_out,
+    assign_tasks,
 )
 from isocline.randomness.draws import step
 from isocline.randomness.exponential import exponential
 from isocline.simulate.common.kernels.alias_tables import BITS
 from isocline.simulate.common.kernels.counters import REST
-from isocline.simulate.scheduling.kernels.arrivals import arrive, room_for_another
+from isocline.simulate.scheduling.kernels.arrivals import arrival_status, arrive
 from isocline.simulate.scheduling.kernels.holder_sampler import Sampler
 from isocline.simulate.scheduling.kernels.lookahead import AHEAD, fetch
 from isocline.simulate.scheduling.kernels.state import (
@@ -34,19 +34,19 @@ from isocline.simulate.scheduling.kernels.state import (
     FETCHED,
     TICK,
     Samples,
-    in_time,
-    leave,
+    advance_clock,
+    count_past_dues,
+    end_task,
     note_start,
-    pass_to,
-    times_asked,
+    unless_stuck,
 )
 
 _FRACTION = uint64((1 << BITS) - 1)
 
 
 @inlined
-def who_ends(view: ClusterView, accept: Any, event: Any) -> int:
-    """The server whose task a tick ends, or NONE.
+def ended_server(view: ClusterView, accept: Any, event: Any) -> int:
+    """Return the server whose task a tick ends, or NONE.
 
     Args:
         view: Read-only.
@@ -58,14 +58,14 @@ def who_ends(view: ClusterView, accept: Any, event: Any) -> int:
     server = uint32(product >> uint64(BITS))
     if view.columns[server, SERVING] == IDLE:
         return NONE
-    # What is left of the draw decides.
+    # The rest of the draw decides.
     ends = product & _FRACTION < accept[uint32(view.columns[server, LEVEL])]
     return int64(server) if ends else NONE
 
 
 @inlined
-def next_pause(s0: Any, s1: Any, clocked: bool) -> tuple[Any, Any, float]:
-    """The stream's next state, and a time of mean 1, drawn if the clock matters.
+def next_gap(s0: Any, s1: Any, clocked: bool) -> tuple[Any, Any, float]:
+    """Return the stream's next state, and a gap of mean 1, drawn if the clock matters.
 
     `s0` and `s1` are the state of the stream of events, uint64 each.
     """
@@ -75,8 +75,8 @@ def next_pause(s0: Any, s1: Any, clocked: bool) -> tuple[Any, Any, float]:
 
 
 @kernel
-def jump(
-    book: SchedulerState,
+def run_chain(
+    state: SchedulerState,
     view: ClusterView,
     sampler: Sampler,
     samples: Samples,
@@ -95,10 +95,10 @@ def jump(
     timed: bool,
     clocked: bool,
 ) -> int:
-    """Run until the clock is at `until`; returns why it stopped.
+    """Run ticks until the clock is at `until`; returns the reason to stop.
 
     Args:
-        book: Read-only.
+        state: Read-only.
         view: Written, but for `rack`, `rate` and `option`.
         sampler: `next_row` is written; the rest is read-only.
         samples: Written: see there.
@@ -110,14 +110,14 @@ def jump(
         count: (COUNTERS,) int64, written: see `state`.
         gauge: (GAUGES,) float64, written: see `state`.
         histogram: (BUCKETS,) int32, tasks by completion time; those that are timed are added.
-        started: (1 + n,) int64, scratch for `hand_out`: how many servers start a task, and which.
+        started: (1 + n,) int64, scratch for `assign_tasks`.
         upcoming: (AHEAD, replicas) int32, scratch of `lookahead`; (0, replicas) where it is of no
             use.
         arriving: Probability that a tick is an arrival, in units of 2^-24.
         gap: s, the mean time between ticks, 1 / U.
-        between: s between two looks at the queues.
+        between: s between two samples of the queues.
         until: s.
-        timed: Whether completion times are noted.
+        timed: Whether completion times are recorded.
         clocked: Whether gaps between ticks are drawn; else each is `gap`.
 
     Returns:
@@ -131,15 +131,15 @@ def jump(
     fetched = int64(0)
     ahead = upcoming.size > 0 and not clocked
     while True:
-        due = book.rules.due(view, now)
-        asked = times_asked(asked, due, now, started)
-        status = in_time(asked, room_for_another(book, view, sampler))
+        due = state.rules.due(view, now)
+        asked = count_past_dues(asked, due, now, started)
+        status = unless_stuck(asked, arrival_status(state, view, sampler))
         if status != DONE:
             break
         if tick <= now:
-            s0, s1, pause = next_pause(s0, s1, clocked)
+            s0, s1, pause = next_gap(s0, s1, clocked)
             tick = now + pause * gap
-        now = pass_to(view, samples, count, gauge, max(min(tick, until, due), now), between)
+        now = advance_clock(view, samples, count, gauge, max(min(tick, until, due), now), between)
         if now >= until:
             break
         freed, queue = NONE, TIMER
@@ -150,17 +150,17 @@ def jump(
             ticks += 1
             s0, s1, event = step(s0, s1)
             if event >> uint64(BITS) < uint64(arriving):
-                s0, s1, low, high, queue = arrive(book, view, sampler, s0, s1, now, policy, count)
+                s0, s1, low, high, queue = arrive(state, view, sampler, s0, s1, now, policy, count)
                 if queue < 0:
                     status = WRONG_ROUTE
                     break
             else:
-                freed = who_ends(view, accept, event)
+                freed = ended_server(view, accept, event)
                 if freed < 0:
                     continue
-                leave(book, view, samples, count, gauge, histogram, freed, now, timed)
+                end_task(state, view, samples, count, gauge, histogram, freed, now, timed)
         local = view.tasks.holders[low:high]
-        status = hand_out(book, view, freed, local, queue, now, policy, started)
+        status = assign_tasks(state, view, freed, local, queue, now, policy, started)
         for i in range(started[0]):
             note_start(view, samples, count, started[i + 1], now)
         if status != YES:

@@ -1,6 +1,6 @@
 """Calls of policies by address, so that one compiled kernel serves them all.
 
-A policy inside the kernel saves a call at every question, some tens of nanoseconds, which matters
+A policy inside the kernel saves a call at every decision, some tens of nanoseconds, which matters
 to the simulator. The live core spends 30 us on a task, and a kernel compiled for each policy cost
 every first run another eight seconds; called by address a task takes 4 % longer. Only a user's own
 functions are parts of the kernel there, too, so that what they raise is seen.
@@ -19,14 +19,14 @@ from isocline.user_code import is_own
 _SIGNATURES = Rules(ROUTE, CALL, PICK, DUE, CHANGED)
 
 
-def called(rules: Rules) -> Rules:
-    """The same functions, each compiled once, or loaded, and called by address."""
-    return Rules(*map(_called, _SIGNATURES, rules))
+def rules_by_address(rules: Rules) -> Rules:
+    """Compile or load each function once, and call it by address."""
+    return Rules(*map(_function_by_address, _SIGNATURES, rules))
 
 
 @functools.cache
-def _called(signature: Any, function: Any) -> Any:
-    """One function; one of a user's stays as it is, a part of the kernel.
+def _function_by_address(signature: Any, function: Any) -> Any:
+    """Make a function called by address; a user's own stays a part of the kernel.
 
     numba swallows what a function raises that is called by address, and gives 0 in place of what it
     would have returned.
