@@ -35,3 +35,16 @@ def mixed() -> RoutingSystem:
     return fleet(
         [HyperbolicCurve(40.0, 12.0), HyperbolicCurve(6.0, 5.0)], [12.0, 8.0], [[0, 1], [0]]
     )
+
+
+def crowded() -> RoutingSystem:
+    """35 jobs/s for a capacity of 40: what f0 brings is 5 jobs/s too much for b0 and b1.
+
+    b2 and b3 can serve all of f1 and f2; b3 is quick with few jobs, b2 with many.
+    """
+    curves = [(4.0, 2.0), (6.0, 3.0), (20.0, 30.0), (10.0, 2.0)]
+    return fleet(
+        [HyperbolicCurve(*one) for one in curves],
+        [15.0, 16.0, 4.0],
+        [[0, 1], [1, 2, 3], [3, 0]],
+    )

@@ -17,8 +17,9 @@ SETS = {
     "demo": ["all"],
     "dev": ["dev"],
     "engines": ["dev", "dask", "ray"],
-    "bench": ["bench", "check"],
+    "bench": ["bench", "check", "deploy"],
 }
+IMAGE = ("build", "serve")  # what builds the image of the router, and what runs in it
 PYTHONS = ["3.11.0", "3.12.0", "3.13.0"]
 
 pytestmark = pytest.mark.skipif(
@@ -87,9 +88,26 @@ def test_a_lock_holds_what_pyproject_asks_for(name: str, python: str) -> None:
 def test_sets_are_parts_of_one_another(python: str) -> None:
     demo, dev, engines, bench = (locked(name, python).items() for name in SETS)
     assert demo <= dev <= engines <= bench
+    for name in IMAGE:
+        assert locked(name, python).items() <= demo
 
 
-@pytest.mark.parametrize("name", SETS)
+@pytest.mark.parametrize("python", PYTHONS)
+def test_the_image_has_what_the_router_needs_and_what_builds_it(python: str) -> None:
+    needed = wanted(["serve", "discover", "kv-events", "telemetry"])
+    building = wanted([])
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    here = {"python_version": python[:4], "python_full_version": python}
+    runs, builds = (locked(name, python) for name in ("serve", "build"))
+    tools = {it.name for it in building} - {Requirement(line).name for line in project}
+    for requirement in needed:
+        if requirement.marker is None or requirement.marker.evaluate(here):
+            name = canonicalize_name(requirement.name)
+            assert name in (builds if requirement.name in tools else runs), f"{name}: make lock"
+    assert "mypy" not in runs
+
+
+@pytest.mark.parametrize("name", [*SETS, *IMAGE])
 def test_every_version_has_hashes_and_nothing_says_where_it_came_from(name: str) -> None:
     for block in blocks(name):
         assert re.search(r"--hash=sha256:[0-9a-f]{64}", block), block

@@ -53,7 +53,7 @@ def test_a_representation_names_every_field_and_fits_a_screen(made: Callable[[],
 def test_a_notebook_shows_the_table_and_the_picture() -> None:
     shown = isocline.plan(FLEET)._repr_html_()
     for backend in FLEET.backends:
-        assert f">{backend.name}</th>" in shown
+        assert f">{backend.name}</td>" in shown
     picture = re.search(r'src="data:image/png;base64,([^"]+)"', shown)
     assert picture
     assert base64.b64decode(picture[1]).startswith(b"\x89PNG")

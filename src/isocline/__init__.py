@@ -6,23 +6,30 @@
 
 Systems
     load                 read a system file: a RoutingSystem, or a Cluster
+    load_fleet           read machines to choose from: a FleetProblem of MachineType and Demand
     notes                what was changed in a system as it was read
-    of frontends and backends: CompatibilityGraph, Frontend, Backend, Work
+    changed              a system with more machines, or fewer, or other arrival rates
+    of routing: CompatibilityGraph, Frontend, Backend, Work, and service curves: Curve,
+        HyperbolicCurve, ExponentialCurve, KneeCurve, TableCurve, ServersCurve, PoolCurve
     of servers near data: Rates, SampledTasks, ExplicitTasks, HotSpot
-    service curves: Curve, HyperbolicCurve, ExponentialCurve, KneeCurve, TableCurve,
-        ServersCurve, PoolCurve
 Traffic
     read_trace           requests from a file or data frame: a Trace
     bursty_trace         a generated Trace
     read_swim            jobs of a MapReduce cluster: a BlockTrace
     Arrivals, PoissonArrivals, PiecewiseArrivals, TraceArrivals, Sizes
-Plans
+Measurements
+    measured_curve       the service curve of MeasuredPoints: a MeasuredCurve
+    measure              the same of a live server, by a sweep: a SweepResult
+    measured_curves      those of benchmark results: vLLM, GuideLLM, AIPerf, InferenceX, ...
+    audit_log            another router's access log in, its gap to the optimum out: an Audit
+Plans and the fluid model
     plan                 the best steady state, certified: a Plan, or a NearDataPlan
+    cheapest_fleet       machines that hold a target, with a lower bound: a CheapestFleet
     structure            tiers and TierGraph at given workloads: a Structure
     structure_of         the same from marginal rates alone
     latency_equilibrium  routing by expected latency: a LatencyEquilibrium
     price_of_anarchy     jobs that it holds over the least possible
-Fluid model
+    hindsight_bound      least delay of given arrivals, the future known: a HindsightBound
     fluid                workloads over time from a start: a FluidPath
     convergence          constants of a system: a Convergence
     approach             a path beside these constants: an Approach
@@ -31,16 +38,13 @@ Simulation
     simulate             policies on one system: a Comparison of PolicyResults
     simulate_cluster     the same of a cluster: ClusterComparison, SchedulingResult, JobLatency
     paths                paths of the scaled system: Paths
-    Estimate, Sweep, ClusterSweep; what may go wrong: Delay, Failure, Slowdown
-    policies of one's own: RoutingPolicy, SchedulingPolicy
+    Estimate, Sweep, ClusterSweep, Delay, Failure, Slowdown, RoutingPolicy, SchedulingPolicy
 Running
     Scheduler            runs tasks near their data, on processes, Ray or Dask
     Learner              completions in, service curves out: Learning, Prior
-    InfeasibleError, IsoclineError
+    errors: InfeasibleError, IsoclineError
 
-`help(isocline.plan)`, say, has the details, and docs/api.md every signature. Names are imported
-when they are first used, so that `import isocline` costs nothing. A system file is routed live by
-the command `isocline serve`.
+`help(isocline.plan)`, say, has the details, and docs/api.md every signature.
 """
 
 import importlib
@@ -50,12 +54,19 @@ from typing import TYPE_CHECKING, Any
 from isocline.help_page import HelpPage
 
 if TYPE_CHECKING:
+    from isocline.audit import Audit as Audit
+    from isocline.audit import audit_log as audit_log
     from isocline.dispatch.scheduler import Scheduler as Scheduler
     from isocline.errors import InfeasibleError as InfeasibleError
     from isocline.errors import IsoclineError as IsoclineError
     from isocline.learn import Learner as Learner
     from isocline.learn import Learning as Learning
     from isocline.learn import Prior as Prior
+    from isocline.measurements.curve import MeasuredCurve as MeasuredCurve
+    from isocline.measurements.curve import measured_curve as measured_curve
+    from isocline.measurements.points import MeasuredPoint as MeasuredPoint
+    from isocline.measurements.reading import measured_curves as measured_curves
+    from isocline.model.changes import changed as changed
     from isocline.model.cluster import BlockTrace as BlockTrace
     from isocline.model.cluster import Cluster as Cluster
     from isocline.model.cluster import ExplicitTasks as ExplicitTasks
@@ -74,9 +85,13 @@ if TYPE_CHECKING:
     from isocline.model.fleet import Frontend as Frontend
     from isocline.model.fleet import RoutingSystem as RoutingSystem
     from isocline.model.fleet import Work as Work
+    from isocline.model.fleet_problem import Demand as Demand
+    from isocline.model.fleet_problem import FleetProblem as FleetProblem
+    from isocline.model.fleet_problem import MachineType as MachineType
     from isocline.model.graph import CompatibilityGraph as CompatibilityGraph
     from isocline.model.systemfile import load as load
     from isocline.model.systemfile import notes as notes
+    from isocline.model.systemfile.fleet_file import load_fleet as load_fleet
     from isocline.model.traffic import Arrivals as Arrivals
     from isocline.model.traffic import PiecewiseArrivals as PiecewiseArrivals
     from isocline.model.traffic import PoissonArrivals as PoissonArrivals
@@ -89,8 +104,10 @@ if TYPE_CHECKING:
     from isocline.policies.scheduling.contract import SchedulingPolicy as SchedulingPolicy
     from isocline.simulate.common.estimate import Estimate as Estimate
     from isocline.simulate.either_kind import simulate as simulate
+    from isocline.simulate.routing.cheapest_fleet import cheapest_fleet as cheapest_fleet
     from isocline.simulate.routing.delay import Delay as Delay
     from isocline.simulate.routing.failure import Failure as Failure
+    from isocline.simulate.routing.fleet_results import CheapestFleet as CheapestFleet
     from isocline.simulate.routing.paths import Paths as Paths
     from isocline.simulate.routing.paths import paths as paths
     from isocline.simulate.routing.results import Comparison as Comparison
@@ -102,6 +119,8 @@ if TYPE_CHECKING:
     from isocline.simulate.scheduling.results import ClusterSweep as ClusterSweep
     from isocline.simulate.scheduling.results import JobLatency as JobLatency
     from isocline.simulate.scheduling.results import SchedulingResult as SchedulingResult
+    from isocline.sweep.measure import measure as measure
+    from isocline.sweep.result import SweepResult as SweepResult
     from isocline.theory.planning import plan as plan
     from isocline.theory.routing.convergence import Convergence as Convergence
     from isocline.theory.routing.convergence import convergence as convergence
@@ -109,6 +128,8 @@ if TYPE_CHECKING:
     from isocline.theory.routing.convergence_phases import approach as approach
     from isocline.theory.routing.convergence_phases import time_to as time_to
     from isocline.theory.routing.fluid_path import FluidPath as FluidPath
+    from isocline.theory.routing.hindsight.bound import HindsightBound as HindsightBound
+    from isocline.theory.routing.hindsight.bound import hindsight_bound as hindsight_bound
     from isocline.theory.routing.inclusion import fluid as fluid
     from isocline.theory.routing.latency_routing import LatencyEquilibrium as LatencyEquilibrium
     from isocline.theory.routing.latency_routing import latency_equilibrium as latency_equilibrium
@@ -120,9 +141,14 @@ if TYPE_CHECKING:
     from isocline.theory.scheduling.plan_records import NearDataPlan as NearDataPlan
 
 _HOMES = {
+    "isocline.audit": ("Audit", "audit_log"),
     "isocline.dispatch.scheduler": ("Scheduler",),
     "isocline.errors": ("InfeasibleError", "IsoclineError"),
     "isocline.learn": ("Learner", "Learning", "Prior"),
+    "isocline.model.changes": ("changed",),
+    "isocline.measurements.curve": ("MeasuredCurve", "measured_curve"),
+    "isocline.measurements.points": ("MeasuredPoint",),
+    "isocline.measurements.reading": ("measured_curves",),
     "isocline.model.cluster": (
         "BlockTrace",
         "Cluster",
@@ -141,8 +167,10 @@ _HOMES = {
         "TableCurve",
     ),
     "isocline.model.fleet": ("Backend", "Frontend", "RoutingSystem", "Work"),
+    "isocline.model.fleet_problem": ("Demand", "FleetProblem", "MachineType"),
     "isocline.model.graph": ("CompatibilityGraph",),
     "isocline.model.systemfile": ("load", "notes"),
+    "isocline.model.systemfile.fleet_file": ("load_fleet",),
     "isocline.model.traffic": (
         "Arrivals",
         "PiecewiseArrivals",
@@ -164,6 +192,8 @@ _HOMES = {
         "SchedulingResult",
     ),
     "isocline.simulate.routing.paths": ("Paths", "paths"),
+    "isocline.simulate.routing.cheapest_fleet": ("cheapest_fleet",),
+    "isocline.simulate.routing.fleet_results": ("CheapestFleet",),
     "isocline.simulate.routing.delay": ("Delay",),
     "isocline.simulate.routing.failure": ("Failure",),
     "isocline.simulate.routing.results": ("Comparison", "Estimate", "PolicyResult", "Sweep"),
@@ -171,6 +201,7 @@ _HOMES = {
     "isocline.theory.routing.convergence_phases": ("Approach", "approach", "time_to"),
     "isocline.theory.routing.convergence": ("Convergence", "convergence"),
     "isocline.theory.routing.fluid_path": ("FluidPath",),
+    "isocline.theory.routing.hindsight.bound": ("HindsightBound", "hindsight_bound"),
     "isocline.theory.routing.inclusion": ("fluid",),
     "isocline.theory.routing.latency_routing": (
         "LatencyEquilibrium",
@@ -178,6 +209,8 @@ _HOMES = {
         "price_of_anarchy",
     ),
     "isocline.theory.scheduling.plan_records": ("NearDataPlan",),
+    "isocline.sweep.measure": ("measure",),
+    "isocline.sweep.result": ("SweepResult",),
     "isocline.theory.planning": ("plan",),
     "isocline.theory.routing.plan_records": ("Plan",),
     "isocline.theory.routing.structure": ("Structure", "structure", "structure_of"),

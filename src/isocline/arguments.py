@@ -66,6 +66,7 @@ class Kind(NamedTuple):
 _MADE_BY = {
     "RoutingSystem": "a routing system, as isocline.load(path) gives",
     "Cluster": "a system of kind near-data, as isocline.load(path) gives",
+    "FleetProblem": "a fleet problem, as isocline.load_fleet(path) gives",
     "Trace": "a trace, as isocline.read_trace(path) gives",
     "BlockTrace": "a trace, as isocline.read_swim(path) gives",
     "FluidPath": "a path, as isocline.fluid(system) gives",
@@ -158,6 +159,22 @@ def _misnamed(problem: str, function: Callable[..., Any], names: list[str], name
     close = difflib.get_close_matches(wrong[0], names, n=1) if wrong else []
     hint = f"; did you mean {close[0]!r}?" if close else ""
     return f"{function.__name__}(): {problem}{hint}"
+
+
+MOST_DIGITS = 300
+"""Digits of a whole number in a file or a call; no double has more than 309."""
+
+
+def whole_number(text: str) -> int:
+    """Read a whole number of JSON or YAML.
+
+    Raises:
+        UsageError: It has more than `MOST_DIGITS` digits: int() refuses thousands of them with
+            advice for programmers.
+    """
+    if len(text) > MOST_DIGITS:
+        raise UsageError(f"a number has {len(text):,} digits; give at most {MOST_DIGITS}")
+    return int(text)
 
 
 def numbers(name: str, values: Any) -> Any:

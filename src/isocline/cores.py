@@ -5,6 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from isocline.errors import UsageError
+from isocline.plural import counted
 
 # A worker process takes some 60 MB, and half a second of a core to start: more for each core than
 # tasks that wait for others have a use for, and any machine bears the least of them.
@@ -31,6 +32,6 @@ def require_processes(name: str, count: int) -> None:
     most = max(_PER_CORE * cores, _LEAST)
     if count > most:
         raise UsageError(
-            f"{name}: {count:,} worker processes on {cores} {'core' if cores == 1 else 'cores'}; "
-            f"give at most {most:,}"
+            f"{name}: {counted(count, 'worker process', 'worker processes')} on "
+            f"{counted(cores, 'core')}; give at most {most:,}"
         )

@@ -13,7 +13,7 @@ class IsoclineError(Exception):
     Attributes:
         field: From the value that was given to the part of it that is wrong, as ("points", 3);
             empty where the whole is meant. Whoever knows where the value stands in a file names
-            the line of that part.
+            the line of that part. An entry of a list may go by its name.
     """
 
     field: tuple[str | int, ...] = ()
@@ -52,12 +52,33 @@ class RunTooShortError(UsageError):
     """A simulation is too short for the figure asked of it; the message says how long would do."""
 
 
+class OverBudgetError(UsageError):
+    """A simulation would take more events than its budget allows."""
+
+
+class MeasureError(IsoclineError):
+    """A server cannot be measured: it answers nothing, or too slowly for the time given."""
+
+
 class MissingExtraError(IsoclineError, ImportError):
     """An optional dependency is not installed; the message gives the install line."""
 
 
 class NumericalError(IsoclineError, ArithmeticError):
     """A solver's result failed its own certificate: a defect of ours, never reported as a plan."""
+
+
+class UnreachableError(IsoclineError):
+    """No fleet of the given machine types holds the target.
+
+    Attributes:
+        least: The least figure that is reached, s or a share; inf where the arrivals cannot be
+            served, None where it is not known.
+    """
+
+    def __init__(self, message: str, least: float | None = None) -> None:
+        self.least = least
+        super().__init__(message)
 
 
 class InfeasibleError(IsoclineError):

@@ -15,12 +15,16 @@ EXTRAS = {
     "backports": "serve",
     "cloudpickle": "run",
     "distributed": "dask",
+    "dns": "discover",
     "httptools": "serve",
     "matplotlib": "plot",
+    "msgpack": "kv-events",
     "pandas": "frame",
     "prometheus_client": "serve",
+    "opentelemetry": "telemetry",
     "ray": "ray",
     "uvloop": "serve",
+    "zmq": "kv-events",
 }
 
 

@@ -9,6 +9,14 @@ import math
 from dataclasses import dataclass, field
 from typing import Self, final
 
+# From the least to one in 10^5, evenly on the scale of nines on which tails are drawn.
+_SHARES = (0.0, 0.1, 0.2, 0.3, 0.4, *(1.0 - 0.5 * 10.0 ** (-k / 8.0) for k in range(39)))
+
+
+def known_shares(count: int) -> list[float]:
+    """Shares whose quantiles are drawn of `count` durations: of 1 / (1 - share) one was seen."""
+    return [share for share in _SHARES if count * (1.0 - share) >= 1.0]
+
 
 @final
 @dataclass(slots=True)

@@ -1,16 +1,13 @@
 """Results: their JSON, data frame and picture, and how they look at a prompt and in a notebook."""
 
-import base64
-import html
 import importlib
-import io
 import json
 import math
 import reprlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, is_dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, final
 
 from isocline.errors import MissingExtraError
 
@@ -25,6 +22,9 @@ class Record(ABC):
     picture: ClassVar[str]
     """module:function in isocline.report that draws it."""
 
+    words: ClassVar[str] = ""
+    """module:function in isocline.report that makes its tables; "": a notebook has its frame."""
+
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         cls.__repr__ = Record.__repr__  # type: ignore[method-assign] # else @dataclass writes one
@@ -34,20 +34,8 @@ class Record(ABC):
         return brief(self)
 
     def _repr_html_(self) -> str:
-        """The table and the picture, in a notebook; without pandas or matplotlib what is there."""
-        try:
-            table = self.to_frame().to_html(max_rows=_MOST_ROWS, border=0)
-        except MissingExtraError:
-            table = f"<pre>{html.escape(repr(self))}</pre>"
-        try:
-            figure = self.plot()
-        except MissingExtraError:
-            return table
-        picture = io.BytesIO()
-        # The paper that it was drawn for, whatever the active style saves pictures with.
-        figure.savefig(picture, format="png", dpi=100, facecolor=figure.get_facecolor())
-        encoded = base64.b64encode(picture.getvalue()).decode("ascii")
-        return f'{table}<img alt="{type(self).__name__}" src="data:image/png;base64,{encoded}">'
+        """The tables and the picture, in a notebook; without pandas or matplotlib what is there."""
+        return in_notebook("record_html", self)
 
     @abstractmethod
     def to_dict(self) -> dict[str, Any]:
@@ -63,16 +51,25 @@ class Record(ABC):
 
     def plot(self) -> "Figure":
         """The picture that `--out` writes; raises MissingExtraError without matplotlib."""
-        # By name: report stands on top of the house and knows the records, not they it.
-        module, _, function = self.picture.partition(":")
-        figure: Figure = getattr(importlib.import_module(f"isocline.report.{module}"), function)(
-            self
-        )
+        figure: Figure = reported(self.picture, self)
         return figure
 
 
-# A table or a list of fields that fills a screen.
-_MOST_ROWS = 20
+def in_notebook(function: str, value: Any) -> str:
+    """HTML of a value, by a function of `isocline.report.notebook`."""
+    made: str = reported(f"notebook:{function}", value)
+    return made
+
+
+def reported(place: str, value: Any) -> Any:
+    """What a function of `isocline.report` makes of a value; `place` is its module:function.
+
+    By name: report stands on top of the house and knows the records, not they it.
+    """
+    module, _, function = place.partition(":")
+    return getattr(importlib.import_module(f"isocline.report.{module}"), function)(value)
+
+
 _LONGEST = 72  # characters of a field's value
 
 
@@ -84,6 +81,7 @@ def brief(value: Any) -> str:
     return "\n".join([f"{type(value).__name__}(", *lines, ")"])
 
 
+@final
 class _Shortener(reprlib.Repr):
     def __init__(self) -> None:
         super().__init__()

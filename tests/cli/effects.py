@@ -5,10 +5,12 @@ gets a result that was made by hand.
 """
 
 import hashlib
+import json
 import re
 import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -23,21 +25,46 @@ def _results() -> dict[str, Callable[[], Any]]:
     from isocline.simulate.common.decision_diff import DecisionDiff
     from tests.report.dispatch_results import result
     from tests.report.gallery import durations, live
+    from tests.report.pages.reading import routing_findings
+    from tests.sweep.made import sweep
 
     return {
         "isocline.gateway.serve.main.run": lambda: None,
+        "isocline.gateway.serve.control_client.ask": _answer,
         "isocline.emulator.run": lambda: None,
         "isocline.loadgen.run_load": durations,
+        "isocline.sweep.run_sweep": sweep,
         "isocline.dispatch.batch.runner.run_batch": result,
         "isocline.demo.run.demo": live,
         "isocline.gateway.replay.replay": lambda: DecisionDiff("routing", "gmsr", 1, None),
         "isocline.report.reproduce.Figures.make": lambda: gmsr_tiers.reproduce(True, 0),
         "isocline.cli._warming.options_of_simulate": lambda: None,
+        "isocline.report.pages.findings.routing_findings": lambda: routing_findings(["h100"]),
+        "isocline.report.pages.routing.routing_page": lambda: "<!doctype html>",
     }
 
 
-def effect(words: list[str]) -> str:
-    """Exit status, output, files and recorded calls of one command line, as a text."""
+def _answer() -> bytes:
+    """Of a router with one backend, which drains."""
+    backend = {
+        "name": "a",
+        "state": {"up": 1.0, "draining": 1.0, "ejected": 0.0, "full": 0.0},
+        "in_flight": 0,
+        "weight": 1.0,
+        "max_share": 1.0,
+        "learned": False,
+        "changed_by": {},
+    }
+    found = {"changed": {"draining": [False, True]}, "backend": backend, "notes": []}
+    return json.dumps(found | backend | {"backends": [backend]}).encode()
+
+
+@cache
+def effect(*words: str) -> str:
+    """Exit status, output, files and recorded calls of one command line, as a text.
+
+    Run once for all the options that are added to the same line.
+    """
     calls: list[str] = []
 
     def recording(name: str, made: Callable[[], Any]) -> Callable[..., Any]:

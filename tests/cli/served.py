@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -46,20 +46,30 @@ class Served:
 
 
 @contextmanager
-def served(file: Path, *options: str, status: int = 0) -> Iterator[Served]:
-    """It serves within, and has to end with this status after."""
-    with starting(file, *options, status=status) as router:
-        router.wait_for("^policy ")
+def served(
+    file: Path,
+    *options: str,
+    status: int = 0,
+    variables: Mapping[str, str] | None = None,
+    serves: str = "^policy ",
+) -> Iterator[Served]:
+    """It serves within, and has to end with this status after; `serves` is in its last line."""
+    with starting(file, *options, status=status, variables=variables) as router:
+        router.wait_for(serves)
         yield router
 
 
 @contextmanager
 def starting(
-    file: Path, *options: str, status: int = 0, path: Path | None = None
+    file: Path,
+    *options: str,
+    status: int = 0,
+    path: Path | None = None,
+    variables: Mapping[str, str] | None = None,
 ) -> Iterator[Served]:
-    """It is being started; modules are looked for in `path`, too."""
+    """It is being started, with more environment variables; `path` has modules, too."""
     command = [sys.executable, "-m", "isocline", "serve", str(file), *options]
-    environment = os.environ | ({"PYTHONPATH": str(path)} if path else {})
+    environment = os.environ | ({"PYTHONPATH": str(path)} if path else {}) | dict(variables or {})
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
     router = Served(process)
     reader = threading.Thread(target=lambda: router.said.extend(process.stderr or ()))

@@ -58,10 +58,10 @@ def test_wrong_usage_gives_status_2(arguments: list[str]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["plann"], "did you mean 'plan'? known: backend, curves, demo"),
+        (["plann"], "did you mean 'plan'? known: audit, backend, control, curves"),
         (["sim"], "did you mean 'simulate'?"),
         (["optimize"], "did you mean 'plan'?"),
-        (["fly"], "there is no verb 'fly'; known: backend"),
+        (["fly"], "there is no verb 'fly'; known: audit, backend"),
         (["simulate", "a", "--horizon", "10m"], "'10m' is no number of seconds; give 600"),
         (["simulate", "a", "--warmup", "1.5 h"], "'1.5 h' is no number of seconds; give 5400"),
         (

@@ -2,9 +2,11 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from click.testing import CliRunner, Result
 from matplotlib.collections import PathCollection
 
@@ -178,3 +180,100 @@ def test_numbers_near_the_ends_of_doubles_are_shown_without_a_warning(tmp_path: 
     result = run(file)  # warnings are errors here
     assert result.exit_code == 0, result.exception
     assert "Warning" not in result.stderr
+
+
+# Measured curves
+
+
+def results(directory: Path, *names: str) -> Path:
+    """A table of two workloads short of a peak, and one past it, for each backend."""
+    path = directory / "results.csv"
+    rows = ["name,concurrency,rate"]
+    for i, name in enumerate(names or ("h100",)):
+        rows += [f"{name},{n},{(i + 1) * rate}" for n, rate in ((1, 2), (2, 3.6), (4, 6), (8, 4))]
+    path.write_text("\n".join(rows))
+    return path
+
+
+def entries(printed: str) -> list[dict[str, Any]]:
+    """The entries at the end of what was printed, as a system file has them."""
+    found = yaml.safe_load(printed[printed.index("- name:") :])
+    assert isinstance(found, list)
+    return found
+
+
+def test_a_measured_curve_is_printed_with_its_entry(tmp_path: Path) -> None:
+    result = run("--from", results(tmp_path))
+    assert result.exit_code == 0
+    assert "h100: service curve in jobs/s" in result.stdout
+    assert "Cut: N = 8, past the peak of 6 jobs/s at N = 4: 33 % lower." in result.stdout
+    assert "1 of 1 within 10 %" in result.stdout
+    assert "an error of 2 % is assumed" in result.stdout
+    (entry,) = entries(result.stdout)
+    system = tmp_path / "system.yaml"
+    frontends = [{"name": "all", "rate": 1.0, "backends": [entry["name"]]}]
+    document = {"kind": "routing", "backends": [entry], "frontends": frontends}
+    system.write_text(yaml.safe_dump(document))
+    shown = run(system, "--json")
+    assert "dropped" not in shown.stderr
+    (backend,) = json.loads(shown.stdout)["backends"]
+    assert backend["peak"] == pytest.approx(6.0, rel=0.03)
+
+
+def test_the_json_of_a_measured_curve_has_points_cuts_and_predictions(tmp_path: Path) -> None:
+    document = json.loads(run("--from", results(tmp_path), "--json").stdout)
+    assert document["kind"] == "measured-curves"
+    (curve,) = document["curves"]
+    assert [point["workload"] for point in curve["points"]] == [1, 2, 4, 8]
+    assert [point["cut"] is None for point in curve["points"]] == [True, True, True, False]
+    assert curve["held_out"]["points"] == curve["held_out"]["within_10_percent"] == 1
+    assert curve["points"][1]["predicted"] == pytest.approx(3.6, rel=0.1)
+    assert all(p["low"] <= p["curve"] <= p["high"] for p in curve["points"])
+
+
+def test_several_measured_curves_are_named_and_chosen(tmp_path: Path) -> None:
+    path = results(tmp_path, "h100", "l4: small")
+    both = run("--from", path, "--out", tmp_path / "out")
+    assert both.stderr.startswith(
+        "note: 2 curves: 'h100' (4 runs), 'l4: small' (4 runs); --curve NAME shows one\n"
+    )
+    assert [entry["name"] for entry in entries(both.stdout)] == ["h100", "l4: small"]
+    folders = {path.name for path in (tmp_path / "out").iterdir()}
+    assert folders == {"h100", "l4-small"}
+    one = run("--from", path, "--curve", "l4: small")
+    assert [entry["name"] for entry in entries(one.stdout)] == ["l4: small"]
+    none = run("--from", path, "--curve", "a100")
+    assert none.exit_code == 2
+    assert "--curve a100: there is none of this name; 'h100' (4 runs)" in none.stderr
+
+
+def test_measured_curves_are_written(tmp_path: Path) -> None:
+    result = run("--from", results(tmp_path), "--out", tmp_path / "out")
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names == {"measured.png", "measured.svg", "measured.csv", "curve.csv", "curve.yaml"}
+    assert entries(result.stdout) == yaml.safe_load((tmp_path / "out" / "curve.yaml").read_text())
+    again = run("--from", tmp_path / "out" / "measured.csv")
+    assert entries(again.stdout) == entries(result.stdout)
+
+
+def test_what_was_written_in_tokens_is_read_in_tokens(tmp_path: Path) -> None:
+    path = tmp_path / "results.csv"
+    path.write_text("concurrency,tokens_per_second\n1,400\n2,720\n4,1200\n")
+    run("--from", path, "--out", tmp_path / "out")
+    again = run("--from", tmp_path / "out" / "measured.csv")
+    assert "results: service curve in tokens/s" in again.stdout
+
+
+def test_rates_in_tokens_say_what_work_the_system_needs(tmp_path: Path) -> None:
+    path = tmp_path / "results.csv"
+    path.write_text("concurrency,rate,tokens_per_second\n1,2,400\n2,3.6,720\n4,6,1200\n")
+    printed = run("--from", path, "--unit", "tokens").stdout
+    assert "# rates in tokens/s: the system file needs work: {unit: tokens, mean: 200}" in printed
+
+
+def test_several_files_without_from_are_refused(tmp_path: Path) -> None:
+    result = run(EXAMPLES / "n_model.yaml", EXAMPLES / "regions.yaml")
+    assert result.exit_code == 2
+    assert "2 files: give one system file, or --from" in result.stderr
+    wrong = run(results(tmp_path))
+    assert wrong.exit_code == 2

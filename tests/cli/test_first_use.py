@@ -46,6 +46,7 @@ print(cache_directory.writable(source).parent)
 print(*cache_directory.readable(source), sep=":")
 cache_directory.of_user.cache_clear()  # as in a child, which has nothing but the environment
 print(cache_directory.of_user())
+cache_directory.report()  # as where a kernel is compiled
 """
 
 
@@ -116,6 +117,28 @@ def test_a_cache_directory_that_is_named_is_used(open_path: Path) -> None:
     assert xdg.stderr == ""
     numba = python(WHERE, env={"NUMBA_CACHE_DIR": str(mine)}, user=AS_NOBODY)
     assert numba.stdout.splitlines()[0] == str(mine)
+
+
+SUM = """
+from isocline.compilation.compiled import kernel
+@kernel
+def doubled(x):
+    return 2 * x
+print(doubled(3), doubled.stats.cache_hits.total())
+"""
+
+
+@as_root
+def test_kernels_that_root_compiled_in_an_image_are_read_by_its_user(open_path: Path) -> None:
+    """Also if times lose their fractions, as layers of an image have them."""
+    (open_path / "summing.py").write_text(SUM)
+    plain = {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(open_path), "TMPDIR": NOWHERE}
+    assert python("import summing", env=plain).stdout.split() == ["6", "0"]
+    for path in open_path.rglob("*"):
+        os.utime(path, (1.0, float(int(path.stat().st_mtime))))
+    read = python("import summing", env=plain, user=AS_NOBODY)
+    assert read.stdout.split() == ["6", "1"], read.stderr
+    assert read.stderr == ""  # it needs nowhere to keep kernels
 
 
 KERNEL = """

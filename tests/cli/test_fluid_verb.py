@@ -57,10 +57,16 @@ def test_a_system_may_become_another(tmp_path: Path) -> None:
 def test_overload_is_said(tmp_path: Path) -> None:
     heavy = tmp_path / "heavy.yaml"
     heavy.write_text(N_MODEL.read_text().replace("rate: 0.4", "rate: 1.6"))
-    assert "grow without end" in run(heavy, "--horizon", "10").stdout
+    printed = run(heavy, "--horizon", "10").stdout
+    assert "workloads grow without end at b1, in the long run by 0.6000 jobs/s in all" in printed
+    assert "The others come to rest" in printed
+    known = json.loads(run(heavy, "--horizon", "10", "--json").stdout)
+    assert known["equilibrium"] is None
+    assert [b["status"] for b in known["overload"]["backends"]] == ["growing", "stable"]
+    assert json.loads(run(N_MODEL, "--horizon", "10", "--json").stdout)["overload"] is None
     refused = run(heavy)
     assert refused.exit_code == 1
-    assert "it would never rest; give --horizon T to see it grow" in refused.stderr
+    assert "the system never comes to rest; give --horizon T to see it grow" in refused.stderr
 
 
 @pytest.mark.parametrize(
@@ -112,3 +118,18 @@ def test_a_short_computation_writes_nothing() -> None:
     line.show()
     line.close()
     assert terminal.getvalue() == ""
+
+
+def test_into_a_pipe_a_line_is_written_at_times_that_double() -> None:
+    now = iter([0.0, 9.0, 10.0, 15.0, 45.0, 79.0, 80.5])
+    log = io.StringIO()
+    line = WaitingLine("following the fluid", log, lambda: next(now))
+    for step in range(6):
+        line.reached = f"after {step} steps"
+        line.show()
+    line.close()
+    assert log.getvalue().splitlines() == [
+        "following the fluid, 10 s: after 1 steps",
+        "following the fluid, 45 s: after 3 steps",
+        "following the fluid, 80 s: after 5 steps",
+    ]

@@ -11,7 +11,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 from isocline.cli import _traces, main
+from isocline.cli._changes import changes
+from isocline.errors import UsageError
+from isocline.model.systemfile import load
 from isocline.model.traffic import FORMATS, Arrivals
+from isocline.simulate.routing.compare import sweep
 
 SYSTEM = """\
 x-fast: &fast {type: hyperbolic, peak: 40, half: 12}
@@ -224,6 +228,29 @@ def test_a_system_may_become_another_during_a_simulation(tmp_path: Path) -> None
     assert document["horizon"] == 80.0
     assert document["lower_bound"] is None
     assert "later from 40 s" in document["arrivals"]
+
+
+def test_files_of_one_name_are_told_apart_by_their_paths(tmp_path: Path) -> None:
+    """Of a system without a name, the file's own is its name."""
+    files = []
+    for folder in ("first", "second"):
+        (tmp_path / folder).mkdir()
+        files.append(written(tmp_path / folder))
+    system = load(files[0])
+    texts = [f"{time}={file}" for time, file in ((20, files[1]), (40, files[0]))]
+    found = changes(texts, files[0], system)
+    assert [(time, other.name) for time, other in found] == [
+        (20.0, str(files[1])),
+        (40.0, system.name),
+    ]
+
+
+def test_a_load_that_is_given_twice_is_refused(tmp_path: Path) -> None:
+    result = run("simulate", written(tmp_path), "--load", "0.5,0.7,0.50", *SHORT)
+    assert result.exit_code == 2
+    assert "--load: '0.5,0.7,0.50': 0.5 is given twice; give each load once" in result.stderr
+    with pytest.raises(UsageError, match=r"loads \[0.5, 0.5\]: 0.5 is given twice; give it once"):
+        sweep(load(written(tmp_path)), loads=[0.5, 0.5])
 
 
 def test_a_change_that_is_none_is_refused(tmp_path: Path) -> None:

@@ -62,6 +62,19 @@ def test_too_much_load_gives_the_proof_and_status_1(overloaded: Path) -> None:
     assert "Frontends f1 bring 1.200 jobs/s, and may use only b1" in result.stdout
 
 
+def test_too_much_load_says_what_is_served_of_it(overloaded: Path, tmp_path: Path) -> None:
+    printed = run(overloaded, "--out", tmp_path / "out").stdout
+    assert "1.600 of 1.800 jobs/s, the most of any policy; the other 0.2000 jobs/s" in printed
+    assert "1 of 2 backends stay stable, as many as any such policy keeps; 1 with room" in printed
+    words = " ".join(printed.split())
+    assert "b1 growing ∞ 1.000" in words
+    assert "b2 stable 3.000 0.6000" in words  # N/(N + 2) = 0.6
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"overload.csv", "pile_ups.csv"}
+    rows = (tmp_path / "out" / "pile_ups.csv").read_text().splitlines()
+    assert rows[0] == "frontends,backends,rate,capacity,growth"
+    assert rows[1].startswith("f1,b1,1.2,1.0,0.1999")
+
+
 def test_the_json_of_an_infeasible_plan_names_the_violated_set(overloaded: Path) -> None:
     result = run(overloaded, "--json")
     assert result.exit_code == 1
@@ -69,6 +82,29 @@ def test_the_json_of_an_infeasible_plan_names_the_violated_set(overloaded: Path)
     assert plan["status"] == "infeasible"
     assert plan["bottleneck"] == {"frontends": ["f1"], "backends": ["b1"]}
     assert plan["capacity_scale"] == pytest.approx(1 / 1.2, rel=1e-9)
+    assert plan["overload"]["throughput"] == pytest.approx(1.6)
+    assert [b["status"] for b in plan["overload"]["backends"]] == ["growing", "stable"]
+
+
+def test_what_only_the_plan_finds_has_its_place_in_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "prefixes.yaml"
+    file.write_text(
+        "kind: routing\n"
+        "work: {unit: tokens, mean: 1000, prefill: 0.1, decode: 1.0}\n"
+        "prefix_cache: {tokens: 60000}\n"
+        "backends: [{name: b, curve: {type: hyperbolic, peak: 5000, half: 2}}]\n"
+        "frontends:\n"
+        "  - {name: idle, rate: 0, backends: [b]}\n"
+        "  - {name: chat, rate: 1, backends: [b], prefix: 20000}\n"
+    )
+    for more in ([], ["--add", "b"]):
+        result = run(file, *more)
+        assert result.exit_code == 2
+        place = f"isocline: {file}:7: frontends[1] 'chat', prefix: its prefix of 20000 tokens is 2"
+        assert result.stderr.splitlines()[-1].startswith(place)
+    file.write_text(file.read_text().replace("prefill: 0.1", "prefill: 0"))
+    said = run(file).stderr
+    assert f"{file}:2: work.prefill: prefill is 0, so that a prefix cache saves nothing" in said
 
 
 @pytest.mark.parametrize("verb", ["plan", "fluid"])

@@ -78,9 +78,50 @@ def test_tasks_that_fail_are_listed_with_their_tracebacks(tmp_path: Path) -> Non
     assert failures["bad"]["error"] == "ValueError: not this one"
     assert 'job.py", line 5, in run' in failures["bad"]["traceback"]
     assert "type object, cannot be written as JSON" in failures["odd"]["error"]
-    assert "two keys of a dict in the result are the same text" in failures["twice"]["error"]
+    assert "two keys of a dict in the result are equal in JSON" in failures["twice"]["error"]
     statistics = document["statistics"]
     assert (statistics["finished"], statistics["failed"]) == (2, len(failures))
+
+
+def test_the_log_may_be_json_whatever_is_said(tmp_path: Path) -> None:
+    file = job(
+        tmp_path,
+        'chunks = ["a", "b"]\n'
+        "def run(chunk):\n"
+        "    print('working on', chunk, flush=True)\n"
+        "    return chunk\n",
+    )
+    done = run(file, "--workers", "1", "--log-format", "json", "--out", tmp_path / "out")
+    assert done.exit_code == 0
+    assert lines(done.stdout).keys() == {"a", "b"}
+    said = [json.loads(line) for line in done.stderr.splitlines()]
+    events = [it["event"] for it in said]
+    assert (events[0], said[0]["tasks"]) == ("run.started", 2)
+    printed = {it["message"]: it["node"] for it in said if it["event"] == "task.output"}
+    assert printed == {"working on a": "n0", "working on b": "n0"}
+    (finished,) = (it for it in said if it["event"] == "run.finished")
+    assert (finished["status"], finished["finished"], finished["failed"]) == ("done", 2, 0)
+    assert "file.written" in events
+    missing = run(tmp_path / "none.py", "--log-format", "json")
+    assert missing.exit_code == 2
+    assert json.loads(missing.stderr)["level"] == "error"
+    # Of the command alone: what comes after it in this process is text again.
+    assert run(tmp_path / "none.py").stderr.startswith("isocline: ")
+
+
+def test_a_live_page_is_named_on_stderr_and_changes_nothing_else(tmp_path: Path) -> None:
+    file = job(tmp_path, 'chunks = ["a"]\ndef run(chunk):\n    return chunk\n')
+    plain, paged = (run(file, "--workers", "1", "--json", *more) for more in ([], ["--page", "0"]))
+    assert paged.exit_code == plain.exit_code == 0, paged.stderr
+    assert re.search(r"isocline: live page on http://127\.0\.0\.1:\d+/\n", paged.stderr)
+    assert "live page" not in plain.stderr
+    assert json.loads(paged.stdout).keys() == json.loads(plain.stdout).keys()
+    assert json.loads(paged.stdout)["results"] == json.loads(plain.stdout)["results"]
+    refused = run(file, "--workers", "1", "--page", "nowhere")
+    assert refused.exit_code == 2
+    assert (
+        "page 'nowhere': it is no address; give HOST:PORT, or a port of 127.0.0.1" in refused.stderr
+    )
 
 
 def test_a_result_that_cannot_be_written_counts_as_failed_again_on_resume(tmp_path: Path) -> None:
@@ -187,7 +228,7 @@ def test_a_killed_run_that_goes_on_gives_nothing_stale(
     ("edit", "says"),
     [
         (("wc -c", "wc -l"), "'a.txt' had another command when it ran; undo"),
-        (("chunks: ", "nodes: {one: .}\nchunks: "), "had its job file in another folder, or with"),
+        (("chunks: ", "nodes: {one: .}\nchunks: "), "had a job file in another folder, or one"),
     ],
 )
 def test_a_job_file_that_has_changed_is_named_by_what_changed_in_it(
@@ -352,7 +393,7 @@ def test_workers_are_not_for_a_job_that_names_its_nodes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (("--address", "x:1"), "--address x:1: is for --engine ray or dask"),
+        (("--address", "x:1"), "--address x:1: only for --engine ray or dask"),
         (("--engine", "ray", "--workers", "2"), "--workers 2: ray has its own"),
         (("--engine", "dask"), "nodes are directories of this machine"),
     ],
@@ -467,7 +508,7 @@ def test_a_task_that_exits_ends_neither_the_run_nor_other_tasks(tmp_path: Path) 
         ),
         (
             "chunks = ['a']\ndef locations(c): exit(0)\ndef run(c): ...\n",
-            "locations: for chunk 'a' they raise SystemExit: 0",
+            "locations: for chunk 'a' the function raises SystemExit: 0",
         ),
         (
             "class C:\n  def __repr__(self): exit(0)\nchunks = C()\ndef run(c): ...\n",

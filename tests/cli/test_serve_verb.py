@@ -101,6 +101,13 @@ async def keep_asking(
         answers[await get(port)] += 1
 
 
+async def answering(port: int) -> set[bytes]:
+    """Bodies of twenty answers, one after another."""
+    answers = [await get(port) for _ in range(20)]
+    assert {status for status, _ in answers} == {200}
+    return {body for _, body in answers}
+
+
 def slow_stream(backend: Backend) -> Handler:
     """Ten chunks in a second."""
 
@@ -160,15 +167,15 @@ def test_one_process_reloads_without_losing_a_request_and_drains(tmp_path: Path)
         enough.set()
         await asyncio.gather(*asking)
         assert {status for status, _ in answers} == {200}
-        assert {(await get(port))[1] for _ in range(20)} == {b"b", b"c"}
+        assert await answering(port) <= {b"b", b"c"}  # a fleet without load may keep to either
 
     async def refuse_bad_files(router: Served, port: int, b: Backend) -> None:
         file.write_text("kind: routing\nbackends: 3\n")  # noticed without a signal
-        await heard(router, r"not reloaded.*fleet.yaml:2: backends: is 3; give a list")
+        await heard(router, r"reload failed.*fleet.yaml:2: backends: is 3; give a list")
         assert (await get(port))[0] == 200
         write(file, {"b": b.port}, "  admin: 127.0.0.1:0")
-        await heard(router, r"not reloaded.*serve.admin cannot change while it runs")
-        assert {(await get(port))[1] for _ in range(20)} == {b"b", b"c"}
+        await heard(router, r"reload failed.*serve.admin cannot change in a running router")
+        assert await answering(port) <= {b"b", b"c"}
 
     async def drain(router: Served, port: int, slow: Backend) -> None:
         streaming = asyncio.create_task(get(port))
@@ -186,6 +193,16 @@ def test_one_process_reloads_without_losing_a_request_and_drains(tmp_path: Path)
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     assert {line["backend"] for line in lines} == {"a", "b", "c", "slow"}
     assert {line["status"] for line in lines} == {200}
+
+
+def test_a_signal_to_stop_during_the_start_ends_it(tmp_path: Path) -> None:
+    """Process 1 of a container gets only signals that it has a handler for."""
+    pipe = tmp_path / "system.yaml"
+    os.mkfifo(pipe)
+    with starting(pipe) as router, pipe.open("w"):  # it waits for what comes out of the pipe
+        router.process.terminate()
+        assert router.process.wait(PATIENCE) == 0
+    assert router.said == []
 
 
 def test_a_second_signal_ends_at_once(tmp_path: Path) -> None:
@@ -220,7 +237,7 @@ def test_a_router_that_drains_says_so_and_serves_on_until_it_is_hurried(
     async def scenario(router: Served) -> None:
         assert await answered(router, "/ready") == (200, {"ready": True, "why_not": []})
         router.process.terminate()
-        await heard(router, "draining: requests are taken for 3600 s more")
+        await heard(router, "draining: requests are accepted for 3600 s more")
         assert await answered(router, "/ready") == (503, {"ready": False, "why_not": ["draining"]})
         assert await answered(router, "/health") == (200, {"live": True, "draining": True})
         port = await asyncio.to_thread(lambda: router.port)
@@ -325,13 +342,15 @@ def test_two_workers_share_a_port_and_one_that_dies_comes_back(tmp_path: Path) -
         assert all(alive)
         assert await served_requests(router) == 30
         os.kill(int(router.wait_for(r"worker 0 serves, process (\d+)")[1]), signal.SIGKILL)
-        await heard(router, r"worker 0 ended with status -9")
+        await heard(router, r"worker 0 was killed by SIGKILL, often for lack of memory")
         alive = [await still_served(*ends) for ends in kept]
         assert True in alive  # of the other worker
         assert False in alive
         await heard(router, r"worker 0 serves", times=2)
         assert {(await get(port))[0] for _ in range(20)} == {200}
         assert await served_requests(router) == 30 + sum(alive) + 20
+        metrics = await asyncio.to_thread(router.asked, "/metrics")
+        assert "isocline_workers_ended_total 1.0\n" in metrics
         lasting = sum(alive)
         for _, writer in kept:
             writer.close()
@@ -400,7 +419,7 @@ def test_check_looks_at_the_files_that_would_be_written(
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (["--listen", "8080"], "'8080' is not an address to listen on; give HOST:PORT"),
+        (["--listen", "8080"], "'8080': it is not an address to listen on; give HOST:PORT"),
         (["--policy", "gmrs"], "unknown policy 'gmrs': did you mean gmsr?"),
         (["--policy", "static_optimal"], "static_optimal: there is no plan to follow"),
         (["--json"], "--json does not apply without --check; add --check"),
@@ -428,7 +447,10 @@ def test_a_second_router_with_workers_on_one_port_is_refused(tmp_path: Path) -> 
             command, check=False, capture_output=True, text=True, timeout=PATIENCE
         )
     assert ended.returncode == 2
-    assert f"cannot listen on 127.0.0.1:{listener.port}: another isocline serve has" in ended.stderr
+    assert (
+        f"cannot listen on 127.0.0.1:{listener.port}: another isocline serve listens"
+        in ended.stderr
+    )
     assert "give another port, or stop what listens there" in ended.stderr
 
 

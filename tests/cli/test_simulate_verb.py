@@ -65,6 +65,7 @@ def test_an_infeasible_load_is_a_negative_answer_with_its_proof() -> None:
     assert result.exit_code == 1
     assert "frontends {eu} bring" in result.stderr
     assert "backends {eu-large, eu-small} can serve" in result.stderr
+    assert "note: isocline plan says what is served of such a load" in result.stderr
 
 
 def test_the_json_of_an_infeasible_load_holds_the_violated_set() -> None:

@@ -18,7 +18,7 @@ from isocline.cli import main
 from isocline.demo.child import Lateness
 from isocline.demo.fleets import FLEETS, fleet
 from isocline.demo.results import LiveComparison
-from isocline.demo.run import Timing, arrivals, compared, measure
+from isocline.demo.run import Timing, compared, measure, poisson
 from isocline.demo.stage import Contestant, Machine, Run, Stage
 from isocline.errors import UsageError
 from isocline.loadgen import Schedule
@@ -82,7 +82,7 @@ def test_a_machine_that_adds_too_much_is_told_and_no_ratio_is() -> None:
     text = printed(found)
     assert "too slow, or too busy, for 512.0 requests/s: it adds up to 310 ms" in text
     assert "1.90 cores" in text
-    assert "optimum" not in text
+    assert "× optimum" not in text
 
 
 def test_jobs_that_grow_and_requests_that_fail_are_told() -> None:
@@ -182,7 +182,7 @@ def test_an_unknown_fleet_is_refused() -> None:
 
 def test_runs_begin_with_what_the_optimum_holds() -> None:
     system = fleet("a", 0.8)
-    schedule = arrivals(system, 2.0, seed=4)
+    schedule = poisson(system, 2.0, seed=4)
     assert int((schedule.times == 0.0).sum()) == 129  # total_jobs is 129.5
     assert schedule.times.size - 129 == pytest.approx(2.0 * 544.0, abs=5 * 33)  # 5 deviations
     assert (np.diff(schedule.times) >= 0).all()

@@ -1,17 +1,19 @@
-"""docs/api.md, written from `isocline.__all__`: `python -m tests.docs.api_page`."""
+"""docs/api.md, from `isocline.__all__` and `isocline.dispatch`: `python -m tests.docs.api_page`."""
 
 import inspect
 import re
 from pathlib import Path
 
 import isocline
+from isocline import dispatch
 
 PAGE = Path(__file__).parents[2] / "docs" / "api.md"
 HEAD = """# Public names
 
-All that `import isocline` offers, with signatures and first lines. `help(isocline)` is the overview
-of it, and `help(isocline.plan)`, say, has what a name takes, returns and raises. Results are made
-by functions, and have the fields that are listed. `python -m tests.docs.api_page` writes this page.
+The public names of `import isocline`, with signatures and the first lines of their documentation.
+`help(isocline)` is an overview, and `help(isocline.plan)`, for example, lists the parameters, the
+result and the exceptions of one name. Functions make results, which have the fields listed here.
+`python -m tests.docs.api_page` writes this page.
 """
 
 
@@ -31,9 +33,9 @@ def grouped() -> dict[str, list[str]]:
     return groups
 
 
-def signature(name: str) -> str:
+def signature(name: str, home: object = isocline) -> str:
     """Names and defaults of the parameters; annotations are left to `help`."""
-    thing = getattr(isocline, name)
+    thing = getattr(home, name)
     try:
         found = inspect.signature(thing)
     except ValueError:  # of a built-in exception
@@ -63,9 +65,29 @@ def _default(value: object) -> object:
     return _Name("...") if value is ... or re.search(r" at 0x|^<", repr(value)) else value
 
 
-def first_line(name: str) -> str:
-    thing = getattr(isocline, name)
+def first_line(name: str, home: object = isocline) -> str:
+    thing = getattr(home, name)
     return (inspect.getdoc(thing) or "").partition("\n")[0]
+
+
+def fields(name: str) -> list[str]:
+    """Of a class of `isocline.dispatch`: the fields that its docstring lists, a line each."""
+    documented = inspect.getdoc(getattr(dispatch, name)) or ""
+    _, _, listed = documented.partition("\nAttributes:\n")
+    found = re.split(r"\n    (?=\w+: )", "\n" + listed.partition("\n\n")[0].rstrip())[1:]
+    return [re.sub(r"\s+", " ", re.sub(r"^(\w+):", r"`\1`:", one)) for one in found]
+
+
+def scheduler_part() -> list[str]:
+    """Names that are in `isocline.dispatch` alone: settings with their fields, then errors."""
+    parts = ["\n## The scheduler: `isocline.dispatch`\n"]
+    errors = [name for name in dispatch.__all__ if name.endswith("Error")]
+    for name in (*sorted(set(dispatch.__all__) - {*errors, *isocline.__all__}), *errors):
+        shown = name if name in errors else signature(name, dispatch)
+        parts.append(f"\n- `{shown}`<br>\n  {first_line(name, dispatch)}")
+        if name in ("Rules", "Settings"):
+            parts += [f"\n  - {field}" for field in fields(name)]
+    return [*parts, "\n"]
 
 
 def page() -> str:
@@ -74,7 +96,7 @@ def page() -> str:
         parts.append(f"\n## {title}\n")
         parts += [f"\n- `{signature(name)}`<br>\n  {first_line(name)}" for name in names]
         parts.append("\n")
-    return "".join(parts)
+    return "".join([*parts, *scheduler_part()])
 
 
 if __name__ == "__main__":

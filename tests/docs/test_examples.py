@@ -3,7 +3,11 @@
 import re
 from pathlib import Path
 
+import yaml
+
 import isocline
+from isocline.gateway.serve.from_file import read
+from tests.docs.blocks import blocks
 
 ROOT = Path(__file__).parents[2]
 
@@ -55,3 +59,20 @@ def test_ones_own_scheduling_policy_runs_and_needs_no_more_than_one_of_its_kind(
     assert mine.mean_latency is not None
     assert fewest.mean_latency is not None
     assert fewest.mean_latency.value < mine.mean_latency.value < 3.0 * fewest.mean_latency.value
+
+
+def test_the_files_for_kubernetes_are_valid_and_leave_time_to_drain(tmp_path: Path) -> None:
+    page = ROOT / "docs/guides/vllm-on-kubernetes.md"
+    files = {block.marker: block.text for block in blocks(page)}
+    fleet = tmp_path / "fleet.yaml"
+    fleet.write_text(files["file: fleet.yaml"].replace("/var/lib/isocline", str(tmp_path)))
+    serving = read(fleet)
+    pod = yaml.safe_load(files["file: router.yaml"])["spec"]["template"]["spec"]
+    (router,) = pod["containers"]
+    assert pod["terminationGracePeriodSeconds"] > serving.drain + serving.drain_delay > 0
+    assert router["readinessProbe"]["httpGet"]["path"] == "/ready"
+    ports = {port["containerPort"] for port in router["ports"]}
+    listening = [yaml.safe_load(fleet.read_text())["serve"][key] for key in ("listen", "admin")]
+    assert {int(address.rpartition(":")[2]) for address in listening} == ports
+    mounted = [Path(it["mountPath"]) for it in router["volumeMounts"]]
+    assert Path("/var/lib/isocline") in mounted

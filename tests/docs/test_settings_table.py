@@ -14,8 +14,8 @@ from isocline.model.systemfile import load_served
 from isocline.model.systemfile.serving_schema import ServeEntry
 from isocline.report.tables.serving import serving_document
 
-PAGE = Path(__file__).parents[2] / "docs/serve.md"
-MAKE = "python -m isocline.gateway.serve.settings_table docs/serve.md"
+PAGE = Path(__file__).parents[2] / "docs/settings.md"
+MAKE = "python -m isocline.gateway.serve.settings_table docs/settings.md"
 FLEET = """kind: routing
 backends: [{name: a, url: "http://127.0.0.1:9001"}]
 frontends: [{name: f, backends: [a]}]
@@ -29,7 +29,7 @@ def test_the_page_has_the_tables_of_today() -> None:
 
 
 def test_a_page_without_the_tables_is_refused() -> None:
-    with pytest.raises(UsageError, match="no tables to replace; put two lines"):
+    with pytest.raises(UsageError, match="no tables to replace; add the lines"):
         replaced("# Serve\n")
 
 
@@ -60,8 +60,13 @@ def test_the_defaults_of_the_table_are_those_in_force(tmp_path: Path) -> None:
     for key, (_, description, _, shown) in rows().items():
         assert description
         group, _, name = key.partition(".")
-        if group in ("health", "cors", "learn") or shown in ("", "none", "off", "needed"):
-            continue  # those three are off, unless one of their keys is given
+        if group in ("health", "cors", "learn", "admin_control", "tracing") or shown in (
+            "",
+            "none",
+            "off",
+            "needed",
+        ):
+            continue  # those four are off, unless one of their keys is given
         if name:
             serve.setdefault(group, {})[name] = value_of(shown)
         else:
@@ -123,5 +128,5 @@ def test_the_defaults_of_backends_and_frontends_are_those_in_force(tmp_path: Pat
     document["frontends"][0] |= frontend
     file.write_text(yaml.safe_dump(document))
     assert serving_document(read(file)) == assumed
-    assert backend == {"report": "auto", "keep_host": True}
+    assert backend == {"report": "auto", "keep_host": True, "weight": 1, "max_share": 1}
     assert frontend == {"match": {"path": "/"}, "resend_unanswered": False}

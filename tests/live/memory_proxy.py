@@ -89,7 +89,7 @@ async def proxied(
     for client in made.clients:
         client.close()
     await loop.settled()
-    left = (proxy.in_flight, proxy.clients.connections, proxy.router.core.in_flight(0))
+    left = (proxy.in_flight, proxy.clients.connections, proxy.bridge.core.in_flight(0))
     assert left == (0, set(), 0), "a client has gone, and something of it is left"
     await proxy.stop(0.0)
     await loop.settled()

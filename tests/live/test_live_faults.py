@@ -270,7 +270,7 @@ def test_reloads_under_load_lose_nothing(tmp_path: Path) -> None:
             await load.goes_on()
         live.file.write_text("kind: routing\nbackends: 3\n")
         os.kill(live.process.pid, signal.SIGHUP)
-        await soon(lambda: "not reloaded" in live.said, "a bad file is taken")
+        await soon(lambda: "reload failed" in live.said, "a bad file is taken")
         await load.goes_on()
         asked = await load.ends()
         assert asked.statuses("GET") == asked.statuses("POST") == {200}

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from isocline.dispatch.telemetry.records import Outcome, Ran
+from isocline.dispatch.telemetry.records import AttemptRecord, Outcome
 from isocline.dispatch.telemetry.timeline import Timeline
 from isocline.learn import Known
 from isocline.loadgen.results import Distribution
 from isocline.loadgen.tally import Times
+from isocline.measurements import MeasuredPoint, measured_curve
 from isocline.model.curves import HyperbolicCurve
 from isocline.model.fleet import Backend, Frontend, RoutingSystem
 from isocline.model.graph import CompatibilityGraph
@@ -22,6 +23,7 @@ from isocline.report.plots.latency import latency_plot
 from isocline.report.plots.learned import learned_plot
 from isocline.report.plots.live import live_plot
 from isocline.report.plots.load import load_plot as durations_plot
+from isocline.report.plots.measured import measured_plot
 from isocline.report.plots.paths import paths_plot
 from isocline.report.plots.policies import policies_plot
 from isocline.report.plots.structure import structure_picture
@@ -84,6 +86,11 @@ def fleet(names: Sequence[str], rate: float = 5.0, peak: float = 40.0) -> Routin
     )
 
 
+def _measured(name: str, scale: float, workloads: Sequence[float] = (1, 4, 16, 64)) -> "Figure":
+    points = [MeasuredPoint(n, scale * n / (n + 9.0), None, 50.0, 0.0, name) for n in workloads]
+    return measured_plot(measured_curve(points, "tokens", name))
+
+
 def _tasks(names: Sequence[str]) -> "Figure":
     one = cluster_results.make()
     policies = tuple(replace(one.policies[0], policy=name) for name in names)
@@ -101,7 +108,7 @@ def _live(policies: Sequence[str], backends: Sequence[str]) -> "Figure":
     )
 
 
-def _learned(names: Sequence[str]) -> "Figure":
+def learned(names: Sequence[str]) -> "Figure":
     jobs = np.arange(31.0)
     seconds = np.where(jobs > 0, 10.0, 0.0)
     known = Known(np.round(HyperbolicCurve(40.0, 12.0).rate(jobs) * seconds), seconds)
@@ -111,7 +118,7 @@ def _learned(names: Sequence[str]) -> "Figure":
 def _timeline(nodes: Sequence[str]) -> "Figure":
     return timeline_plot(
         Timeline.of(
-            Ran(f"t{i}", node, "local", "", 0.0, i, i + 1.5, 1, Outcome.FINISHED)
+            AttemptRecord(f"t{i}", node, "local", "", 0.0, i, i + 1.5, 1, Outcome.FINISHED)
             for i, node in enumerate(nodes)
         )
     )
@@ -146,7 +153,10 @@ PICTURES: dict[str, Callable[[], "Figure"]] = {
     ),
     "tasks, long names": lambda: _tasks(LONG),
     "live, long names": lambda: _live(LONG[:6], BACKENDS[:30]),
-    "learned, long names": lambda: _learned(BACKENDS[:3]),
+    "learned, addresses": lambda: learned([f"192.168.100.{i}:8000" for i in range(3)]),
+    "learned, long names": lambda: learned(BACKENDS[:3]),
+    "measured, long name, very large": lambda: _measured(LONG[0], 1e12),
+    "measured, one point": lambda: _measured("one", 1.0, (5.5,)),
     "timeline, long names": lambda: _timeline(BACKENDS[:12]),
     "load, nothing completed": lambda: durations_plot(
         replace(

@@ -7,7 +7,7 @@ from isocline.dispatch.coordinator.run_statistics import RunStatistics
 from isocline.dispatch.engines.base import Node
 from isocline.dispatch.explain import explain
 from isocline.dispatch.telemetry.demand import Demand
-from isocline.dispatch.telemetry.records import LEVELS, Outcome, Ran
+from isocline.dispatch.telemetry.records import LEVELS, AttemptRecord, Outcome
 from isocline.dispatch.telemetry.timeline import Timeline
 
 
@@ -20,10 +20,14 @@ def result(failures: int = 1, nodes: int = 3, tasks: int = 12) -> BatchResult:
         holders = ["n0"] if level == "remote" and node != "n0" else [node]
         demand.finished(f"c{number}", holders, node, level, 0.1)
         end = start + 0.1
-        ran.append(Ran(f"c{number}", node, level, "", 0.0, start, end, 1, Outcome.FINISHED))
+        ran.append(
+            AttemptRecord(f"c{number}", node, level, "", 0.0, start, end, 1, Outcome.FINISHED)
+        )
     failed = []
     for number in range(failures):
-        ran.append(Ran(f"bad{number}", "n0", "local", "", 0.0, 1.0, 1.1, 1, Outcome.RAISED))
+        ran.append(
+            AttemptRecord(f"bad{number}", "n0", "local", "", 0.0, 1.0, 1.1, 1, Outcome.RAISED)
+        )
         failed.append(Failure(f"bad{number}", f"bad{number}", "n0", "ValueError: no", "Trace x\n"))
     levels = Counter(entry.level for entry in ran if entry.outcome is Outcome.FINISHED)
     attempts = Counter(str(entry.outcome) for entry in ran)

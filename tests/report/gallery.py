@@ -12,10 +12,11 @@ import numpy as np
 
 from isocline.demo.results import LiveComparison, LivePolicy
 from isocline.demo.stage import Machine
-from isocline.dispatch.telemetry.records import Outcome, Ran
+from isocline.dispatch.telemetry.records import AttemptRecord, Outcome
 from isocline.dispatch.telemetry.timeline import Timeline
 from isocline.learn import Known
 from isocline.loadgen.results import Distribution, LoadResult
+from isocline.measurements import MeasuredPoint, measured_curve
 from isocline.model.cluster import Cluster, HotSpot, Rates, SampledTasks
 from isocline.model.curves import HyperbolicCurve
 from isocline.model.fleet import Backend, Frontend, RoutingSystem
@@ -24,15 +25,18 @@ from isocline.model.systemfile import load
 from isocline.model.traffic import PoissonArrivals
 from isocline.policies import routing, scheduling
 from isocline.report.plots.approach import approach_picture
+from isocline.report.plots.audit import audit_plot
 from isocline.report.plots.cluster import cluster_plot, load_plot, tasks_plot
 from isocline.report.plots.convergence import convergence_picture
 from isocline.report.plots.curve import curve_plot, plan_picture
+from isocline.report.plots.fleet import fleet_picture
 from isocline.report.plots.fluid import fluid_plot
 from isocline.report.plots.latency import latency_plot
 from isocline.report.plots.latency_routing import latency_routing_picture
 from isocline.report.plots.learned import learned_plot
 from isocline.report.plots.live import live_plot
 from isocline.report.plots.load import load_plot as durations_plot
+from isocline.report.plots.measured import measured_plot
 from isocline.report.plots.near_data import near_data_picture
 from isocline.report.plots.paths import paths_plot
 from isocline.report.plots.policies import policies_plot
@@ -50,7 +54,8 @@ from isocline.theory.routing.inclusion import fluid
 from isocline.theory.routing.latency_routing import latency_equilibrium
 from isocline.theory.routing.structure import structure
 from isocline.theory.scheduling.near_data_plan import near_data_plan
-from tests.report import cluster_results
+from tests.report import cluster_results, fleet_results
+from tests.report.audit_results import audit
 from tests.report.dispatch_results import result as batch
 from tests.report.routing_results import estimate, policy_result
 from tests.report.routing_results import make as comparison
@@ -181,16 +186,20 @@ def durations() -> LoadResult:
 def late_and_short() -> Timeline:
     """Starts a minute after the scheduler, has attempts of a millisecond, and one of a minute."""
     ran = [
-        Ran(f"t{i}", f"node-{i % 5}", level, "", 0.0, start, start + length, 1, Outcome.FINISHED)
+        AttemptRecord(
+            f"t{i}", f"node-{i % 5}", level, "", 0.0, start, start + length, 1, Outcome.FINISHED
+        )
         for i, (level, start, length) in enumerate(
             (("local", "rack", "remote")[i % 3], 60.0 + 0.7 * i, 0.001 if i % 7 else 1.5)
             for i in range(60)
         )
     ]
     ran += [
-        Ran("long", "node-5", "local", "", 0.0, 61.0, 121.0, 1, Outcome.FINISHED, cold=True),
-        Ran("bad", "node-0", "remote", "", 0.0, 104.0, 108.0, 1, Outcome.RAISED),
-        Ran("gone", "node-3", "local", "", 0.0, 103.0, 103.01, 1, Outcome.LOST),
+        AttemptRecord(
+            "long", "node-5", "local", "", 0.0, 61.0, 121.0, 1, Outcome.FINISHED, cold=True
+        ),
+        AttemptRecord("bad", "node-0", "remote", "", 0.0, 104.0, 108.0, 1, Outcome.RAISED),
+        AttemptRecord("gone", "node-3", "local", "", 0.0, 103.0, 103.01, 1, Outcome.LOST),
     ]
     return Timeline.of(ran)
 
@@ -198,8 +207,8 @@ def late_and_short() -> Timeline:
 def dense() -> Timeline:
     """Sixty nodes with tasks shorter than a pixel, one after the other."""
     return Timeline.of(
-        Ran(f"t{n}.{i}", f"n{n:02d}", "remote" if i % 9 == 0 else "local", "", 0.0, 0.02 * i,
-            0.02 * i + 0.019, 1, Outcome.FINISHED)
+        AttemptRecord(f"t{n}.{i}", f"n{n:02d}", "remote" if i % 9 == 0 else "local", "", 0.0,
+            0.02 * i, 0.02 * i + 0.019, 1, Outcome.FINISHED)
         for n in range(60)
         for i in range(200)
     )  # fmt: skip
@@ -226,6 +235,23 @@ def learned(count: int) -> "Figure":
     return learned_plot(drawn, {one.name: known for one in drawn.backends})
 
 
+def measured(fall: float, completions: float) -> "Figure":
+    """Points at each doubling, the last lower by a share."""
+    curve = HyperbolicCurve(40.0, 6.0)
+    points = [
+        MeasuredPoint(
+            n,
+            float(curve.rate(n)) * (1.0 - fall * (n == 64)),
+            None,
+            completions,
+            0.0,
+            f"bench-{n}.json",
+        )
+        for n in (1, 2, 4, 8, 16, 32, 64)
+    ]
+    return measured_plot(measured_curve(points, "jobs", "h100"))
+
+
 def near_data(servers: int) -> "Figure":
     cluster = Cluster.numbered(
         servers, Rates(1.0, 0.5), SampledTasks(3, 0.7 * servers, HotSpot(0.5, 0.8))
@@ -244,7 +270,14 @@ def constants() -> Convergence:
 
 
 PICTURES: dict[str, Callable[[], "Figure"]] = {
+    "a fleet": lambda: fleet_picture(fleet_results.simulated()),
+    "a fleet by load": lambda: fleet_picture(fleet_results.fluid("load<=0.5")),
+    "a fleet of many types": lambda: fleet_picture(fleet_results.many()),
+    "a fleet without others": lambda: fleet_picture(replace(fleet_results.fluid(), frontier=())),
     "approach": lambda: approach_picture(approach(path("n_model", b1=40.0), constants())),
+    "audit": lambda: audit_plot(audit()),
+    "audit-one": lambda: audit_plot(audit(1)),
+    "audit-unplanned": lambda: audit_plot(audit(6, parts=False)),
     "batch": lambda: batch_plot(batch()),
     "cluster-load": lambda: load_plot(cluster_sweep()),
     "cluster-policies": lambda: cluster_plot(cluster_results.make(unstable=("random_local",))),
@@ -265,6 +298,8 @@ PICTURES: dict[str, Callable[[], "Figure"]] = {
     "learned-10": lambda: learned(10),
     "live": lambda: live_plot(live()),
     "load": lambda: durations_plot(durations()),
+    "measured": lambda: measured(0.2, 400.0),
+    "measured-rising": lambda: measured(0.0, 0.0),
     "near-data": lambda: near_data(12),
     "near-data-large": lambda: near_data(1000),
     "paths": lambda: paths_plot(paths()),

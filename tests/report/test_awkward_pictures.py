@@ -14,7 +14,7 @@ from isocline.report.plots.policies import policies_plot
 from isocline.report.plots.workload import workload_plot
 from isocline.simulate.routing.results import Sweep
 from isocline.theory.routing.equilibrium import plan
-from tests.report.awkward import BACKENDS, DOLLARS, LONG, PICTURES, comparison, fleet
+from tests.report.awkward import BACKENDS, DOLLARS, LONG, PICTURES, comparison, fleet, learned
 from tests.report.gallery import system
 from tests.report.layout import check
 
@@ -47,6 +47,12 @@ def test_values_of_policies_lie_beside_the_axes(spread: float, *, bound: bool) -
         values = [text for text in axes.texts if text.get_text() != "bound"]
         assert len(values) == 2
         assert all(Text.get_window_extent(text).x0 > axes.bbox.x1 for text in values)
+
+
+def test_addresses_over_learned_curves_are_whole() -> None:
+    names = [f"192.168.100.{i}:8000" for i in range(3)]
+    titles = [axes.get_title("left") for axes in learned(names).axes]
+    assert [title.partition(":\n")[0] for title in titles] == names
 
 
 def test_an_axis_is_not_magnified_until_equal_values_differ() -> None:

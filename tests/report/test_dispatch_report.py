@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from isocline.dispatch.telemetry.records import Outcome, Ran
+from isocline.dispatch.telemetry.records import AttemptRecord, Outcome
 from isocline.dispatch.telemetry.timeline import Timeline
 from isocline.report.export.files import write_run
 from isocline.report.plots.cluster import level_colors
@@ -65,7 +65,7 @@ def test_a_run_of_nothing_can_be_drawn() -> None:
 def test_a_run_writes_picture_data_and_trace(tmp_path: Path, tasks: int) -> None:
     made = result(tasks=tasks)
     written = write_run(made, tmp_path)
-    names = ["timeline.png", "timeline.svg", "timeline.csv", "nodes.csv", "trace.json"]
+    names = ["timeline.png", "timeline.svg", "timeline.csv", "nodes.csv", "trace.json", "run.json"]
     assert [path.name for path in written] == names
     assert all(path.stat().st_size > 0 for path in written)
     assert (tmp_path / "timeline.svg").stat().st_size < 1e6  # many bars are drawn as pixels
@@ -89,7 +89,7 @@ def test_shares_of_levels_add_up() -> None:
     assert sum(int(share) for share in re.findall(r"(\d+) %", shares(found))) == 100
 
 
-def bars_of(ran: list[Ran]) -> np.ndarray:
+def bars_of(ran: list[AttemptRecord]) -> np.ndarray:
     """(n, 2) left and right ends of the bars, in units of the axis, in the order of drawing."""
     axes = timeline_plot(Timeline.of(ran)).axes[0]
     return np.array(
@@ -101,8 +101,8 @@ def bars_of(ran: list[Ran]) -> np.ndarray:
     )
 
 
-def attempt(start: float, length: float, node: str = "n0") -> Ran:
-    return Ran("t", node, "local", "", 0.0, start, start + length, 1, Outcome.FINISHED)
+def attempt(start: float, length: float, node: str = "n0") -> AttemptRecord:
+    return AttemptRecord("t", node, "local", "", 0.0, start, start + length, 1, Outcome.FINISHED)
 
 
 def test_a_timeline_begins_at_the_first_start_and_says_when_that_was() -> None:

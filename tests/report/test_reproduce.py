@@ -74,6 +74,7 @@ def test_a_figure_can_be_read_on_light_paper_and_on_dark(
     [
         (systems.n_model, "n_model.yaml"),
         (systems.mixed_fleet, "mixed_fleet.yaml"),
+        (systems.regions, "regions.yaml"),
     ],
 )
 def test_a_system_of_the_figures_is_its_example_file(make_system: Any, file: str) -> None:
@@ -286,3 +287,25 @@ def test_each_change_moves_the_optimum_and_gmsr_ends_there(directory: Path, made
         gaps = [float(row["distance"]) for row in data if row["period"] == period]
         assert gaps[0] > 0.04 * optimum  # the change matters
         assert gaps[-1] < 1e-5 * gaps[0]
+
+
+def test_what_is_served_of_an_overload_is_what_hand_and_shares_say(
+    directory: Path, made: Any
+) -> None:
+    _, document = made("gmsr-overload")
+    found = {row["policy"]: row for row in rows(directory, "gmsr-overload-policies")}
+    # Even shares: 9.5 and 12.8 jobs/s for peaks of 4 and 6, and 16/3 and 22/3 for those with room.
+    low, high = (float(found["random"][f"throughput_{end}"]) for end in ("low", "high"))
+    assert low - 0.1 <= 10.0 + 38.0 / 3.0 <= high + 0.1
+    assert [found[p]["stable"] for p in ("gmsr", "jsq", "static_optimal")] == ["2", "2", "1"]
+    # Of the two with room alike marginal rates, 600/(N + 30)^2 = 20/(n + 2)^2, and 20 jobs/s.
+    other = brentq(
+        lambda n: 10.0 * n / (n + 2.0) + 20.0 * (1.0 - 30.0 / (30.0**0.5 * (n + 2.0))) - 20.0,
+        4.0,
+        1e3,
+    )
+    fewest = other + 30.0**0.5 * (other + 2.0) - 30.0
+    assert values(document, "minimises the workload")["optimum"] == pytest.approx(fewest)
+    assert values(document, "maximises throughput")["most"] == pytest.approx(30.0)
+    assert values(document, "pile up")["small-1"][1] == pytest.approx(2.0)
+    assert {claim["verdict"] for claim in document["claims"]} == {"agrees"}

@@ -6,13 +6,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from rich.console import Console, RenderableType
 
 from isocline.flow.certificate import Certificate
+from isocline.model.cluster import Cluster, ExplicitTasks, Rates
 from isocline.model.fleet import RoutingSystem
+from isocline.model.graph import CompatibilityGraph
 from isocline.model.systemfile import load
 from isocline.report.tables.comparison import comparison_report, sweep_report
+from isocline.report.tables.load import load_conditions
+from isocline.report.tables.near_data import near_data_report
 from isocline.report.tables.plan import plan_report
 from isocline.report.tables.style import Column, names, table
 from isocline.report.words import number, percent
@@ -27,6 +32,8 @@ from isocline.theory.routing.plan_records import (
     SplitRate,
     TierPlan,
 )
+from isocline.theory.scheduling.near_data_plan import near_data_plan
+from tests.report.gallery import durations
 
 Make = Callable[..., Comparison]
 _SYSTEM = load(Path(__file__).parents[2] / "examples" / "n_model.yaml")
@@ -61,7 +68,7 @@ def said(record: RenderableType) -> str:
 def test_an_overload_that_a_change_brings_is_said_without_a_trace(comparison: Make) -> None:
     spans = ((20.0, 40.0), (60.0, math.inf))
     printed = said(comparison_report(replace(comparison(), beyond_capacity=spans)))
-    assert "Beyond capacity from 20 s to 40 s, from 60 s on: more comes than can be" in printed
+    assert "Beyond capacity from 20 s to 40 s, from 60 s on: arrivals exceed what" in printed
     assert "trace" not in printed
     # Of a fleet whose first system is beyond capacity, too.
     printed = said(comparison_report(replace(comparison(), load=1.2, beyond_capacity=spans)))
@@ -214,3 +221,12 @@ def test_a_table_is_columns_over_records() -> None:
     assert [cell.strip() for cell in row("[0.5]", printed)] == ["[0.5]", "0.4000", "50.0%"]
     assert "75.0%" not in printed
     assert "first" not in text(table("shares", columns, rows))
+
+
+def test_one_of_a_kind_is_counted_in_the_singular() -> None:
+    one = load_conditions(replace(durations(), due=1, connections=1))
+    assert "1 request due" in one
+    assert one.endswith("Up to 1 connection.")
+    tasks = ExplicitTasks(CompatibilityGraph.from_neighbours(1, [(0,)]), np.array([0.5]))
+    cluster = Cluster.numbered(1, Rates(1.0, 0.5), tasks)
+    assert "0.5000 tasks/s on 1 server\n" in text(near_data_report(near_data_plan(cluster)))

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from isocline.report.words import duration, estimate, kind_of, listed, number, time_unit
+from isocline.plural import stem_of
+from isocline.report.words import duration, estimate, listed, number, time_unit
 from isocline.simulate.common.estimate import Estimate
 
 
@@ -64,4 +65,4 @@ def test_many_names_are_listed_by_kind_and_then_counted() -> None:
 
 
 def test_replicas_have_their_name_without_number_in_common() -> None:
-    assert [kind_of(name) for name in ("h100-1", "l4", "eu", "7")] == ["h100", "l", "eu", "7"]
+    assert [stem_of(name) for name in ("h100-1", "l4", "eu", "7")] == ["h100", "l", "eu", "7"]

@@ -24,6 +24,7 @@ from isocline.subprocesses.supervise import (
     answers,
     await_ends,
     end_in_loop,
+    ending,
 )
 from tests.running import alive
 
@@ -102,6 +103,20 @@ def test_a_child_that_will_not_answer_is_named(message: object, how: str, module
         one.tell(message)
         with pytest.raises(ProcessError, match=f"the process of the test {how}.*; do it again"):
             one.hear()
+
+
+@pytest.mark.parametrize(
+    ("status", "how"),
+    [
+        (0, "ended with status 0"),
+        (3, "ended with status 3"),
+        (-9, "was killed by SIGKILL, often for lack of memory"),
+        (-15, "was killed by SIGTERM"),
+        (-60, "was killed by signal 60"),
+    ],
+)
+def test_the_end_of_a_process_is_said_in_words(status: int, how: str) -> None:
+    assert ending(status) == how
 
 
 def test_a_message_to_a_child_that_has_ended_names_it(module: str) -> None:

@@ -1,5 +1,7 @@
 """`--then T=FILE`: a system that becomes another, for the verbs that follow one in time."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,13 +22,35 @@ def then_option(heading: str, **applies: Any) -> Decorator[Any]:
         "changes",
         multiple=True,
         metavar="T=FILE",
-        help="From time T, s, on the system is that of FILE; repeat for more.",
+        help="Replace the system by that of FILE at time T, s; repeat for more.",
         **applies,
     )
 
 
-def change(text: str) -> "tuple[float, RoutingSystem]":
-    """Time and system of one `--then`; raises BadParameter for any other form."""
+def changes(
+    texts: Sequence[str], first: Path, system: "RoutingSystem"
+) -> "list[tuple[float, RoutingSystem]]":
+    """Times and systems of all `--then`, each with a name of its own.
+
+    Args:
+        texts: As they were given.
+        first: File of the system that it is at the start.
+        system: That system.
+
+    Raises:
+        BadParameter: One is not of the form T=FILE.
+    """
+    files = {system.name: first.resolve()}
+    found: list[tuple[float, RoutingSystem]] = []
+    for text in texts:
+        time, file, then = _change(text)
+        if files.setdefault(then.name, file.resolve()) != file.resolve():
+            then = replace(then, name=str(file))  # as results tell them apart by name
+        found.append((time, then))
+    return found
+
+
+def _change(text: str) -> "tuple[float, Path, RoutingSystem]":
     time, equals, file = text.partition("=")
     if not equals or not file.strip():
         raise click.BadParameter(
@@ -37,4 +61,4 @@ def change(text: str) -> "tuple[float, RoutingSystem]":
         at = SECONDS.convert(time, None, None)
     except click.BadParameter as error:
         raise click.BadParameter(f"{text!r}: {error.message}", param_hint="--then") from None
-    return at, _output.load_and_say(Path(file))
+    return at, Path(file), _output.load_with_notes(Path(file))

@@ -8,28 +8,34 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from isocline.errors import InfeasibleError
-    from isocline.simulate.routing.results import Comparison, Sweep
+    from isocline.simulate.common.comparison_change import ComparisonChange
+    from isocline.simulate.routing.results import Comparison, InfeasibleLoad, Sweep
     from isocline.simulate.scheduling.results import ClusterComparison, ClusterSweep
 
     Found = Comparison | Sweep | ClusterComparison | ClusterSweep
-    # The proof for each load that no policy can serve; of None where there is no other load.
-    Beyond = dict[float | None, InfeasibleError]
 
 
-def document(found: "Found | None", beyond: "Beyond", policies: Sequence[str]) -> dict[str, Any]:
-    """The JSON document: the result, or the violated set in place of large means.
+def infeasible(found: "Found") -> "tuple[InfeasibleLoad, ...]":
+    """Loads that no policy can serve, lowest first."""
+    from isocline.simulate.routing.results import Sweep
+
+    return found.infeasible if isinstance(found, Sweep) else ()
+
+
+def document(found: "Found", policies: Sequence[str]) -> dict[str, Any]:
+    """The JSON document of a result.
 
     Of several loads, some of which no policy can serve, it is the proof for the largest, with the
     documents of all loads as `loads`.
     """
+    beyond = infeasible(found)
     if not beyond:
-        assert found is not None
         return found.to_dict()
-    proof = _infeasible(list(beyond.values())[-1], policies)
-    return proof if found is None else proof | {"loads": found.to_dict()["loads"]}
+    return proof(beyond[-1].error, policies) | {"loads": found.to_dict()["loads"]}
 
 
-def _infeasible(error: "InfeasibleError", policies: Sequence[str]) -> dict[str, Any]:
+def proof(error: "InfeasibleError", policies: Sequence[str]) -> dict[str, Any]:
+    """The JSON document where nothing can be served: the violated set in place of large means."""
     from isocline.simulate.routing.compare import DEFAULT_POLICIES
     from isocline.simulate.routing.results import proof_of
 
@@ -38,6 +44,14 @@ def _infeasible(error: "InfeasibleError", policies: Sequence[str]) -> dict[str, 
         for policy in policies or DEFAULT_POLICIES
     ]
     return proof_of(error) | {"policies": unstable}
+
+
+def change_document(change: "ComparisonChange", policies: Sequence[str]) -> dict[str, Any]:
+    """The JSON document of a system before and after a change; proofs stand where there are any."""
+    found = change.to_dict()
+    for side, error in change.infeasible.items():
+        found[side] = proof(error, policies)
+    return found
 
 
 def report(found: "Found") -> "RenderableType":

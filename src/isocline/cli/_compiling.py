@@ -13,6 +13,7 @@ from typing import TextIO, final
 
 from isocline.compilation import compile_events
 from isocline.plural import counted
+from isocline.structured_log import log_event, logs_json
 
 _ERASE = "\r\x1b[K"
 
@@ -51,7 +52,7 @@ class Notice(compile_events.Listener):
         self._depth += 1
         if not self._said:
             self._said = True
-            print("isocline: compiling kernels, once, for about half a minute", file=self._stream)
+            _say("compiling kernels, once, for about half a minute", self._stream)
         self._show()
 
     def finished(self) -> None:
@@ -70,7 +71,7 @@ class Notice(compile_events.Listener):
 
     def _show(self) -> None:
         """The line that counts, while something is compiled."""
-        if not self._said or not self._stream.isatty():
+        if not self._said or not self._stream.isatty() or logs_json():
             return
         since = self._clock() - self._began if self._depth else 0.0
         line = (
@@ -79,3 +80,11 @@ class Notice(compile_events.Listener):
             else ""
         )
         print(_ERASE + line, end="", file=self._stream, flush=True)
+
+
+def _say(text: str, stream: TextIO) -> None:
+    """Print a line in the form of the verb's log."""
+    if logs_json():
+        log_event(text, "compiling")
+    else:
+        print(f"isocline: {text}", file=stream)

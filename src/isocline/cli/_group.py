@@ -10,12 +10,12 @@ import pkgutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, final
 
 import click
 
 from isocline.cli._compiling import reported_compilation
-from isocline.errors import InfeasibleError, IsoclineError
+from isocline.errors import InfeasibleError, IsoclineError, UnreachableError
 
 # What newcomers type for a verb, and no likeness of letters finds.
 MEANT = {
@@ -23,6 +23,11 @@ MEANT = {
     "optimise": "plan",
     "solve": "plan",
     "capacity": "plan",
+    "size": "fleet",
+    "sizing": "fleet",
+    "cost": "fleet",
+    "buy": "fleet",
+    "rent": "fleet",
     "sim": "simulate",
     "compare": "simulate",
     "proxy": "serve",
@@ -32,14 +37,22 @@ MEANT = {
     "emulate": "backend",
     "bench": "load",
     "benchmark": "load",
+    "sweep": "measure",
     "schedule": "run",
     "submit": "run",
     "learn": "curves",
+    "judge": "audit",
+    "analyze": "audit",
+    "analyse": "audit",
+    "log": "audit",
+    "drain": "control",
+    "admin": "control",
     "figure": "reproduce",
 }
 NEGATIVE, WRONG, STOPPED, UNREAD = 1, 2, 130, 141
 
 
+@final
 class Verbs(click.Group):
     """Imports a verb only when it is called or listed."""
 
@@ -84,15 +97,28 @@ def exit_status(ctx: click.Context, command: Callable[[], str]) -> Iterator[None
             yield
         sys.stdout.flush()  # here, where a reader that went away is still our business
     except IsoclineError as error:
-        click.echo(f"isocline: {error}", err=True)
-        ctx.exit(NEGATIVE if isinstance(error, InfeasibleError) else WRONG)
+        _say(f"isocline: {error}", "failed")
+        negative = isinstance(error, InfeasibleError | UnreachableError)
+        ctx.exit(NEGATIVE if negative else WRONG)
     except KeyboardInterrupt:
-        click.echo("\nisocline: stopped", err=True)
+        _say("\nisocline: stopped", "stopped")
         ctx.exit(STOPPED)
     except BrokenPipeError:
         # What is left in the buffer must not fail again when the interpreter closes it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         ctx.exit(UNREAD)
+
+
+def _say(text: str, name: str) -> None:
+    """Print the last words of a verb on stderr, in the form of its log."""
+    from isocline.structured_log import log_event, logs_json
+
+    if not logs_json():
+        click.echo(text, err=True)
+        return
+    import logging
+
+    log_event(text.strip().removeprefix("isocline: "), name, logging.ERROR)
 
 
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})

@@ -1,7 +1,7 @@
 """Numbers on the command line: each option names its range, and a mistake gets the remedy.
 
-No option of a verb may be click's own `int` or `float`: these let nan, inf and any sign through to
-where nobody can name the option any more.
+No option of a verb may be click's own `int` or `float`: they accept nan, inf and any sign, and the
+error that follows later cannot name the option.
 """
 
 import math
@@ -14,6 +14,7 @@ _UNITS = {"ms": 1e-3, "s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0,
 _WITH_UNIT = re.compile(r"([\d.]+(?:[eE][-+]?\d+)?)\s*([a-z]+)")
 # What array indices and C integers hold; a larger count is a slip of the finger.
 _LARGEST = 2**63 - 1
+_LONGEST = 60  # characters of a value in a message
 
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class Number(ParamType):
         below: Exclusive upper bound.
         whole: It counts something; 1e3 is 1000.
         seconds: It is a duration, as a bare number of seconds.
+        units: It may have a unit of time.
     """
 
     def __init__(
@@ -44,9 +46,11 @@ class Number(ParamType):
         below: float | None = None,
         whole: bool = False,
         seconds: bool = False,
+        units: bool = False,
     ) -> None:
         self.name = "seconds" if seconds else "whole number" if whole else "number"
         self._example, self._whole, self._seconds = example, whole, seconds
+        self._units = units
         self._above = -math.inf if above is None else above
         self._least = -math.inf if least is None else least
         self._below = math.inf if below is None else below
@@ -56,6 +60,8 @@ class Number(ParamType):
     ) -> float:
         text = str(value).strip()
         number = self._read(text)
+        if number is None and self._units:
+            number = _seconds_of(text)
         if number is None:
             kind = "number of seconds" if self._seconds else self.name
             problem = f"is no {kind}" if text else "is empty"
@@ -65,7 +71,8 @@ class Number(ParamType):
             return number
         else:
             problem = "is out of range"
-        raise click.BadParameter(f"{text!r} {problem}; {self._remedy(text)}", ctx, param)
+        shown = repr(text) if len(text) <= _LONGEST else repr(text[:_LONGEST] + "...")
+        raise click.BadParameter(f"{shown} {problem}; {self._remedy(text)}", ctx, param)
 
     def _read(self, text: str) -> float | None:
         try:
@@ -120,6 +127,8 @@ def _seconds_of(text: str) -> float | None:
 
 SECONDS = Number("10", above=0.0, seconds=True)
 SECONDS_OR_NONE = Number("10", least=0.0, seconds=True)  # 0 is none
+LIMIT = Number("120, 120s or 2m", above=0.0, seconds=True, units=True)
+PRECISION = Number("0.05", above=0.0, below=1.0)
 SEED = Number("1", least=0, whole=True)
 COUNT = Number("10", least=1, whole=True)
 FACTOR = Number("2", above=0.0)
@@ -130,9 +139,16 @@ def shares(text: str | None) -> list[float]:
     """Loads as shares of the capacity, separated by commas.
 
     Raises:
-        click.BadParameter: One is no number above 0, or so large that per cent were meant.
+        click.BadParameter: One is no number above 0, or so large that per cent were meant, or is
+            given twice.
     """
-    return [] if text is None else [_share(part.strip()) for part in text.split(",")]
+    found = [] if text is None else [_share(part.strip()) for part in text.split(",")]
+    for load in found:
+        if found.count(load) > 1:
+            raise click.BadParameter(
+                f"{text!r}: {load:g} is given twice; give each load once", param_hint="--load"
+            )
+    return found
 
 
 # A load this many times the capacity is a mistake; a trace at twice its capacity is a question.

@@ -203,6 +203,31 @@ def out_option(function: F) -> F:
     return add(dark_option(function, needs="--out"))  # type: ignore[no-any-return]
 
 
+def log_format_option(function: F) -> F:
+    """`--log-format`, in force until the command ends; no argument."""
+    add = group(OUTPUT)(
+        "--log-format",
+        type=click.Choice(["text", "json"]),
+        default="text",
+        show_default=True,
+        expose_value=False,
+        is_eager=True,  # so that whatever is refused is in this form, too
+        help="Form of what is said on stderr: sentences, or a JSON object a line.",
+        callback=_log_in_form,
+    )
+    return add(function)  # type: ignore[no-any-return]
+
+
+def _log_in_form(ctx: click.Context, parameter: click.Parameter, form: str) -> None:  # noqa: ARG001
+    if form == "json" and not ctx.resilient_parsing:
+        import sys
+
+        from isocline.structured_log import logging_as_json
+
+        # Of the group: errors are said after the verb's own context has ended.
+        ctx.find_root().with_resource(logging_as_json(sys.stderr))
+
+
 def dark_option(function: F, *, needs: str) -> F:
     """`--dark`, in force while the verb runs; no argument."""
     add = group(OUTPUT)(

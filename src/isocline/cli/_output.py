@@ -1,9 +1,10 @@
 """Input and output of all verbs: system files in, tables and JSON out."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, final
 
 import click
 
@@ -14,8 +15,8 @@ if TYPE_CHECKING:
     from isocline.model.fleet import RoutingSystem
 
 
-def load_and_say(file: Path) -> "RoutingSystem":
-    """Load a system of kind routing, as `load_any_and_say` does.
+def load_with_notes(file: Path) -> "RoutingSystem":
+    """Load a system of kind routing, as `load_any_with_notes` does.
 
     Raises:
         UsageError: It is of another kind.
@@ -23,7 +24,7 @@ def load_and_say(file: Path) -> "RoutingSystem":
     from isocline.errors import UsageError
     from isocline.model.fleet import RoutingSystem
 
-    system = load_any_and_say(file)
+    system = load_any_with_notes(file)
     if not isinstance(system, RoutingSystem):
         raise UsageError(
             f"{file}: is of kind near-data; this verb needs kind: routing "
@@ -32,7 +33,7 @@ def load_and_say(file: Path) -> "RoutingSystem":
     return system
 
 
-def load_any_and_say(file: Path) -> "RoutingSystem | Cluster":
+def load_any_with_notes(file: Path) -> "RoutingSystem | Cluster":
     """Load a system; notes on what loading did to it go to stderr."""
     from isocline.model.systemfile import load, notes
 
@@ -42,7 +43,33 @@ def load_any_and_say(file: Path) -> "RoutingSystem | Cluster":
     return system
 
 
-def say_without_patience(system: "RoutingSystem") -> None:
+@contextmanager
+def blaming(file: Path) -> Iterator[None]:
+    """Name the line of a file in an error that only a plan or a simulation finds in its system.
+
+    Raises:
+        SystemFileError: In place of an error of a part of the system.
+    """
+    from isocline.errors import IsoclineError, SystemFileError
+
+    try:
+        yield
+    except SystemFileError:
+        raise
+    except IsoclineError as error:
+        from isocline.model.systemfile.document import STDIN, read
+
+        if not error.field or file == STDIN:  # which cannot be read again
+            raise
+        document = read(file)
+        whole, name = (*error.field, "")[:2]
+        problem, noun = str(error), str(whole).removesuffix("s")
+        for known in (f"{noun} {name!r}: ", f"{noun} {name}: ", f"{whole}: "):
+            problem = problem.removeprefix(known)  # as the place says it
+        document.fail(document.positions(error.field), problem)
+
+
+def note_patience(system: "RoutingSystem") -> None:
     """Note on stderr that a result leaves out the patience that the file gives jobs."""
     if system.patience is not None:
         click.echo(
@@ -58,6 +85,7 @@ def show(record: "RenderableType") -> None:
 
     from rich.console import Console
 
+    @final
     class Plain(Console):
         def on_broken_pipe(self) -> None:
             raise BrokenPipeError  # rich would exit with 1, which says something else here
@@ -76,7 +104,27 @@ def show_json(document: Mapping[str, Any]) -> None:
     click.echo(text.encode("utf-8", "backslashreplace").decode())
 
 
-def say_written(paths: Iterable[Path]) -> None:
+def list_written(paths: Iterable[Path]) -> None:
     """List on stderr the files that were written."""
     for path in paths:
-        click.echo(f"wrote {path}", err=True)
+        tell(f"wrote {path}", "file.written", path=str(path))
+
+
+def tell(text: str, name: str, *, failed: bool = False, **fields: Any) -> None:
+    """Say something on stderr: as it is, or as an event of the JSON log where that was asked for.
+
+    Args:
+        text: The sentence; `isocline: ` before it is left out of the log.
+        name: Name of the event.
+        failed: Whether it is an error.
+        fields: Fields of the event.
+    """
+    from isocline.structured_log import log_event, logs_json
+
+    if not logs_json():
+        click.echo(text, err=True)
+        return
+    import logging
+
+    level = logging.ERROR if failed else logging.INFO
+    log_event(text.removeprefix("isocline: "), name, level, **fields)

@@ -45,6 +45,7 @@ def _plan() -> None:
     from isocline.theory.scheduling.near_data_plan import near_data_plan
 
     plan(_system(_LARGE))
+    plan(_system(_LARGE).sped_up(1e6))  # which cannot be served
     latency_equilibrium(_system(_LARGE))
     fluid(_system())
     near_data_plan(_cluster(_LARGE))
@@ -63,6 +64,7 @@ def _simulate() -> None:
     from isocline.simulate.scheduling.replicate import rehearse as rehearse_cluster
     from isocline.simulate.scheduling.run_settings import ClusterRunSettings
     from isocline.theory.routing.equilibrium import plan
+    from isocline.theory.routing.hindsight.bound import hindsight_bound
     from isocline.theory.scheduling.near_data_plan import near_data_plan
 
     prepared = prepare(_system())
@@ -71,6 +73,7 @@ def _simulate() -> None:
             rehearse(Run(prepared, policy, RunSettings(1.0)))
         rehearse(Run(prepared, policy, RunSettings(1.0, listed=True)))
     plan(_system(_LARGE))
+    hindsight_bound(_system(), [0.0, 1.0])
     near_data_plan(_cluster(_LARGE))
     for name in DEFAULT_POLICIES:
         setting = ClusterRunSettings(1.0)
@@ -86,7 +89,8 @@ def _serve() -> None:
 
     for policy in ALL.values():
         rehearse(core_of(_system(), policy()))
-    rehearse(core_of(_system(), ALL["gmsr"](), learner=Learner(2)))
+    for name in ("gmsr_secant", "gmsr"):
+        rehearse(core_of(_system(), ALL[name](), learner=Learner(2)))
 
 
 def _run() -> None:

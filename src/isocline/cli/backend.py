@@ -23,7 +23,7 @@ _SERVICE, _REQUESTS, _OTHER = group("Service"), group("Requests"), group("Report
     "curve_text",
     required=True,
     metavar="CURVE",
-    help="Rate over requests in service, as in a system file: "
+    help="Rate as a function of the requests in service, as in a system file: "
     "'{type: knee, peak: 2400, knee: 16, sharpness: 3}'.",
 )
 @_SERVICE(
@@ -31,7 +31,7 @@ _SERVICE, _REQUESTS, _OTHER = group("Service"), group("Requests"), group("Report
     type=click.Choice(["tokens", "jobs"]),
     default="tokens",
     show_default=True,
-    help="The curve is in tokens/s or in jobs/s.",
+    help="Unit of the curve: tokens/s or jobs/s.",
 )
 @_SERVICE(
     "--prefill",
@@ -64,6 +64,23 @@ _SERVICE, _REQUESTS, _OTHER = group("Service"), group("Requests"), group("Report
     metavar="N",
     help="Requests in service at a time; others wait.  [default: no limit]",
 )
+@_SERVICE(
+    "--cache-tokens",
+    type=COUNT,
+    metavar="N",
+    help="Tokens of prompts that its prefix cache holds; cached ones are no work.  [default: no "
+    "cache]",
+    excludes=_OF_JOBS,
+)
+@_SERVICE(
+    "--block-size",
+    type=COUNT,
+    default=16,
+    show_default=True,
+    metavar="N",
+    help="Tokens that this cache keeps or drops together.",
+    needs="--cache-tokens",
+)
 @partial(_options.seed_option, heading="Service")
 @_REQUESTS(
     "--listen", default="127.0.0.1:9001", show_default=True, metavar="HOST:PORT", help="Address."
@@ -73,7 +90,8 @@ _SERVICE, _REQUESTS, _OTHER = group("Service"), group("Requests"), group("Report
     "models",
     multiple=True,
     metavar="NAME",
-    help="Its name, repeat for more; requests for others get 404.  [default: any name is taken]",
+    help="Name of a model; repeat for more. Requests for others get 404.  "
+    "[default: any name is accepted]",
 )
 @_REQUESTS(
     "--output-tokens",
@@ -81,7 +99,7 @@ _SERVICE, _REQUESTS, _OTHER = group("Service"), group("Requests"), group("Report
     default=16,
     show_default=True,
     metavar="N",
-    help="Of a request without max_tokens.",
+    help="Output tokens of a request without max_tokens.",
 )
 @_REQUESTS(
     "--max-model-len",
@@ -89,7 +107,7 @@ _SERVICE, _REQUESTS, _OTHER = group("Service"), group("Requests"), group("Report
     default=131_072,
     show_default=True,
     metavar="N",
-    help="Prompt and output tokens of a request, at most.",
+    help="Most tokens of a request, prompt and output together.",
 )
 @_OTHER(
     "--orca",
@@ -112,8 +130,8 @@ _SERVICE, _REQUESTS, _OTHER = group("Service"), group("Requests"), group("Report
     "faults",
     multiple=True,
     metavar="NAME=X",
-    help="Go wrong: error, garbage, hang or reset with this share of requests, slow by this "
-    "factor, or sick (/health says 503); repeat for more.",
+    help="Inject a fault: error, garbage, hang or reset in this share of requests, slow by this "
+    "factor, or sick (/health answers 503); repeat for more.",
 )
 def command(
     curve_text: str,

@@ -36,9 +36,9 @@ WARMUP = 1.0
     "policies",
     multiple=True,
     metavar="P",
-    help="A policy, or several with commas between, if they have no options; repeat for more. "
+    help="A policy, or several separated by commas if they have no options; repeat for more. "
     "Others are compared with the first. `isocline policies` lists them.  "
-    "[default: gmsr and the usual ones]",
+    "[default: gmsr_secant and its usual rivals]",
 )
 @_options.option(
     "--seconds",
@@ -46,7 +46,7 @@ WARMUP = 1.0
     default=8.0,
     show_default=True,
     metavar="T",
-    help="Measured of each policy, in four rounds.",
+    help="Time for which each policy is measured, in four rounds.",
 )
 @_options.option(
     "--speed",
@@ -74,7 +74,7 @@ def command(
     """Compare policies live on this machine, in about a minute.
 
     Starts emulated servers, a router for each policy and a load, all of them processes that talk
-    HTTP over loopback, and shows latencies over the best possible. All of it is ended afterwards.
+    HTTP over loopback, and shows latencies over the best possible. All of them end with it.
 
     Exit status 1 if the machine is too slow to measure.
     """
@@ -95,7 +95,7 @@ def command(
     if out:
         from isocline.report.export.files import write_live
 
-        _output.say_written(write_live(found, out))
+        _output.list_written(write_live(found, out))
 
 
 def _names(texts: Sequence[str]) -> tuple[str, ...]:
@@ -107,7 +107,7 @@ def _names(texts: Sequence[str]) -> tuple[str, ...]:
 
 @contextmanager
 def _progress() -> "Iterator[Progress]":
-    """A bar on stderr, gone when done; nothing where nobody watches."""
+    """Progress bar on stderr, removed when done; none if stderr is no terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 

@@ -32,12 +32,19 @@ if TYPE_CHECKING:
     help="Bound on the error of all workloads together, relative to the jobs in the system.",
 )
 @_options.option(
+    "--policy",
+    type=click.Choice(["gmsr", "gmsr_secant"]),
+    default="gmsr",
+    show_default=True,
+    help="By whose price frontends send; those of gmsr_secant have seen nothing at the start.",
+)
+@_options.option(
     "--budget",
     type=COUNT,
     default=100_000,
     show_default=True,
     metavar="N",
-    help="Level flows to solve at most; a step takes about 6, and small systems 1000 a second.",
+    help="Most level flows to solve; a step takes about 6, and small systems solve 1000 a second.",
 )
 @_changes.then_option(_options.OTHERS)
 @_options.json_option
@@ -55,9 +62,9 @@ def command(
     \b
     isocline fluid examples/n_model.yaml --start b1=5 --horizon 50
     """  # noqa: D301 - click's mark for "do not rewrap" is the backspace itself
-    system = _output.load_and_say(file)
-    _output.say_without_patience(system)
-    later = [_changes.change(text) for text in changes]
+    system = _output.load_with_notes(file)
+    _output.note_patience(system)
+    later = _changes.changes(changes, file, system)
     from isocline.theory.routing.inclusion import fluid
 
     names = [b.name for one in (system, *(other for _, other in later)) for b in one.backends]
@@ -71,7 +78,9 @@ def command(
             path = fluid(system, progress=progress, **options)
         except InfeasibleError:
             line.close()
-            click.echo("note: it would never rest; give --horizon T to see it grow", err=True)
+            click.echo(
+                "note: the system never comes to rest; give --horizon T to see it grow", err=True
+            )
             raise
     if as_json:
         _output.show_json(path.to_dict())
@@ -82,7 +91,7 @@ def command(
     if out:
         from isocline.report.export.files import write_fluid
 
-        _output.say_written(write_fluid(path, out))
+        _output.list_written(write_fluid(path, out))
 
 
 def _start(text: str | None, names: "Collection[str]") -> dict[str, float]:

@@ -27,10 +27,15 @@ _CLIENT = group("Client")
     "--time-scale",
     type=FACTOR,
     default=1.0,
-    help="The trace this many times as fast.",
+    help="Speed up the trace by this factor.",
     needs="--trace",
 )
-@_ARRIVALS("--duration", type=SECONDS, metavar="T", help="Length, s.  [default: that of the trace]")
+@_ARRIVALS(
+    "--duration",
+    type=SECONDS,
+    metavar="T",
+    help="Length of the run, s.  [default: that of the trace]",
+)
 @_ARRIVALS(
     "--warmup",
     type=SECONDS_OR_NONE,
@@ -70,7 +75,7 @@ _CLIENT = group("Client")
     default=1000,
     show_default=True,
     metavar="N",
-    help="Open at a time, at most; requests that find none free wait, and that wait counts.",
+    help="Most connections open at a time; requests that find none free wait, and the wait counts.",
 )
 @_CLIENT(
     "--timeout",
@@ -84,6 +89,7 @@ _CLIENT = group("Client")
     "--workers", type=COUNT, default=1, show_default=True, metavar="N", help="Processes that send."
 )
 @_options.json_option
+@_options.log_format_option
 @_options.out_option
 @click.pass_context
 def command(
@@ -114,7 +120,14 @@ def command(
                 "to plain GET requests",
                 "give a URL that ends in /chat/completions or /completions, or leave it out",
             )
+    from isocline.structured_log import log_event, logs_json
+
+    if logs_json():
+        log_event(f"load on {url}", "load.started", url=url, workers=workers)
     result = run_load(settings, _schedule(options), workers)
+    if logs_json():
+        done = f"{result.completed} of {result.due} requests completed"
+        log_event(done, "load.finished", **result.to_dict())
     if as_json:
         _output.show_json(result.to_dict())
     else:
@@ -124,7 +137,7 @@ def command(
     if out:
         from isocline.report.export.files import write_load
 
-        _output.say_written(write_load(result, out))
+        _output.list_written(write_load(result, out))
     if not result.completed:
         ctx.exit(1)
 
@@ -141,7 +154,7 @@ def _schedule(options: dict[str, Any]) -> "Schedule":
             raise UsageError("load: --rate goes on for ever; give --duration T")
         tokens = options["prompt_tokens"], options["output_tokens"]
         return Schedule.poisson(rate, duration, *tokens, seed=options["seed"])
-    given = ("trace_format", "trace_columns", "trace_time_unit")
+    given = ("trace_format", "trace_columns", "trace_time_unit", "trace_tick")
     trace = _traces.read(name, *(options[key] for key in given))
     assert trace is not None  # as there is a name
     return Schedule.of_trace(trace.sped_up(options["time_scale"]), duration)

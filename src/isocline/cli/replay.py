@@ -33,13 +33,13 @@ if TYPE_CHECKING:
 def command(
     ctx: click.Context, file: Path, as_json: bool, policy: str | None, decisions: int, seed: int
 ) -> None:
-    """Hold a live core to the simulator, decision by decision.
+    """Check that a live core decides as the simulator does.
 
     Simulates, then drives the core of `isocline serve`, or for a cluster that of `isocline run`,
     with the same arrivals and departures, and compares where each job was sent, or which server
     started which task and when. Exit status 1 if they differ.
     """
-    system = _output.load_any_and_say(file)
+    system = _output.load_any_with_notes(file)
     found = _replayed(system, policy, decisions, seed)
     if as_json:
         _output.show_json(found.to_dict())

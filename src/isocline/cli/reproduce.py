@@ -11,13 +11,14 @@ import click
 from isocline.cli import _options, _output
 
 if TYPE_CHECKING:
+    from isocline.model.traffic import Trace
     from isocline.report.reproduce import Figures, Reproduction
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 def figure_options(out: str) -> Callable[[F], F]:
-    """The arguments of `make_figure`, for a command that writes to the directory `out`."""
+    """Add the arguments of `make_figure` to a command that writes to the directory `out`."""
 
     def with_options(function: F) -> F:
         options: list[Callable[[F], F]] = [
@@ -38,6 +39,15 @@ def figure_options(out: str) -> Callable[[F], F]:
                 help="Seconds instead of minutes; wider intervals.",
                 needs="NAME",
             ),
+            _options.option(
+                "--trace",
+                "traces",
+                metavar="FILE",
+                multiple=True,
+                type=click.Path(path_type=Path),
+                help="Replay this trace, too, in figures that replay traces; repeatable.",
+                needs="NAME",
+            ),
             partial(_options.seed_option, needs="NAME"),
             _options.json_option,
         ]
@@ -51,7 +61,7 @@ def figure_options(out: str) -> Callable[[F], F]:
 @click.command("reproduce", cls=_options.Verb)
 @figure_options("reproduced")
 def command(**given: Any) -> None:
-    """Make a figure of the papers again.
+    """Reproduce a figure of the papers.
 
     Prints each of the paper's claims beside what was measured. Without NAME it lists the figures.
     """
@@ -61,17 +71,34 @@ def command(**given: Any) -> None:
 
 
 def make_figure(
-    figures: "Figures", name: str | None, out: Path, quick: bool, seed: int, as_json: bool
+    figures: "Figures",
+    name: str | None,
+    out: Path,
+    quick: bool,
+    traces: tuple[Path, ...],
+    seed: int,
+    as_json: bool,
 ) -> None:
     """Make, print and write one figure; without a name, list all."""
     if name is None:
         _list(figures, out, as_json)
         return
     figures.require(name)  # an unknown name leaves no directory behind
+    if traces:
+        figures.require_replay(name)
+    replayed = _read(traces)
     _options.ready(out)
     with _waiting(name):
-        made = figures.make(name, quick=quick, seed=seed)
+        made = figures.make(name, quick=quick, seed=seed, traces=replayed)
     _show(name, made, out, as_json)
+
+
+def _read(files: tuple[Path, ...]) -> "list[Trace]":
+    if not files:
+        return []
+    from isocline.model.traffic import read_trace
+
+    return [read_trace(file) for file in files]
 
 
 def _show(name: str, made: "Reproduction", out: Path, as_json: bool) -> None:
@@ -84,7 +111,7 @@ def _show(name: str, made: "Reproduction", out: Path, as_json: bool) -> None:
         _output.show_json(document | {"files": [str(path) for path in files]})
     else:
         _output.show(reproduction_report(name, made))
-    _output.say_written(files)
+    _output.list_written(files)
 
 
 def _list(figures: "Figures", out: Path, as_json: bool) -> None:
@@ -99,7 +126,7 @@ def _list(figures: "Figures", out: Path, as_json: bool) -> None:
 
 @contextmanager
 def _waiting(name: str) -> Iterator[None]:
-    """A turning mark on stderr, gone when done; nothing where nobody watches."""
+    """Spinner on stderr, removed when done; none if stderr is no terminal."""
     from rich.console import Console
 
     console = Console(stderr=True)

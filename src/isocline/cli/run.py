@@ -30,7 +30,8 @@ Write = Callable[[dict[str, Any]], None]
 _TERMINATED = 128 + signal.SIGTERM  # the exit status by which shells know a process that it ended
 
 
-_PLACE, _SCHEDULING, _KEPT = group("Engine"), group("Scheduling"), group("Journal and results")
+_PLACE, _SCHEDULING = group("Engine"), group("Scheduling")
+_KEPT, _SEEN = group("Journal and results"), group("Live page")
 
 
 @click.command("run", cls=_options.Verb)
@@ -43,13 +44,14 @@ _PLACE, _SCHEDULING, _KEPT = group("Engine"), group("Scheduling"), group("Journa
 @_PLACE(
     "--address",
     metavar="HOST:PORT",
-    help="Of the Ray or Dask cluster.  [default: as in FILE, or what Ray or Dask finds or starts]",
+    help="Address of the Ray or Dask cluster.  "
+    "[default: as in FILE, or what Ray or Dask finds or starts]",
 )
 @_PLACE(
     "--workers",
     type=COUNT,
     metavar="N",
-    help="Processes, if FILE does not name its nodes.  [default: one per core]",
+    help="Number of processes, if FILE does not name its nodes.  [default: one per core]",
 )
 @_SCHEDULING(
     "--policy", metavar="P", help="A scheduling policy.  [default: as in FILE, or late_binding]"
@@ -64,12 +66,12 @@ _PLACE, _SCHEDULING, _KEPT = group("Engine"), group("Scheduling"), group("Journa
     "--journal",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="PATH",
-    help="Keep the run in this file.",
+    help="Record the run in this file, so that it can be resumed.",
 )
 @_KEPT(
     "--resume",
     is_flag=True,
-    help="Go on with the journal of a run that was cut off.",
+    help="Continue a run that was cut off, from its journal.",
     needs="--journal",
 )
 @_KEPT(
@@ -78,7 +80,14 @@ _PLACE, _SCHEDULING, _KEPT = group("Engine"), group("Scheduling"), group("Journa
     metavar="PATH",
     help="Write results to this file.  [default: stdout]",
 )
+@_SEEN(
+    "--page",
+    metavar="HOST:PORT",
+    help="Serve a live page of the run here until it ends. A port alone is one of 127.0.0.1, 0 is "
+    "any free one.",
+)
 @_options.json_option
+@_options.log_format_option
 @_options.out_option
 @click.pass_context
 def command(
@@ -101,12 +110,14 @@ def command(
     from isocline.dispatch.batch.spec import RunOptions
 
     batch = _without_exit(lambda: load_batch(file))
+    size = _without_exit(lambda: batch.size)
+    _log("run.started", f"run of {file}", tasks=size)
     kept: list[dict[str, Any]] = []
 
     def run() -> "BatchResult":
-        with _writer(results, kept if as_json else None) as write, _progress(batch.size) as watch:
+        with _writer(results, kept if as_json else None) as write, _progress(size) as watch:
             chosen = RunOptions(**options)
-            return run_batch(batch, lambda ended: write(ended._asdict()), chosen, watch)
+            return run_batch(batch, lambda ended: write(ended._asdict()), chosen, watch, _tell)
 
     with _Termination() as termination:
         try:
@@ -114,26 +125,52 @@ def command(
         except KeyboardInterrupt:
             if not termination.came:
                 raise
-            click.echo("isocline: stopped by SIGTERM before the first task", err=True)
+            said = "isocline: stopped by SIGTERM before the first task"
+            _output.tell(said, "run.stopped", failed=True)
             ctx.exit(_TERMINATED)
     if as_json:
         _output.show_json(result.to_dict() | ({} if results else {"results": kept}))
     else:
-        from isocline.report.tables.dispatch import dispatch_report
-
-        (_output.show if results else _show_on_stderr)(dispatch_report(result))
+        _show_table(result, on_stdout=results is not None)
+    _log("run.finished", f"run {result.status}", result)
     if out:
         _write_files(result, out)
     if result.interrupted and termination.came:
-        click.echo(f"isocline: {_terminated(result, batch.size, options['journal'])}", err=True)
+        said = f"isocline: {_terminated(result, size, options['journal'])}"
+        _output.tell(said, "run.stopped", failed=True)
         ctx.exit(_TERMINATED)
     if result.interrupted:
         ctx.exit(STOPPED)
     if result.problem is not None:
-        click.echo(f"isocline: {result.problem}", err=True)
+        _output.tell(f"isocline: {result.problem}", "run.failed", failed=True)
         ctx.exit(WRONG)
     if result.status != "done":
         ctx.exit(NEGATIVE)
+
+
+def _show_table(result: "BatchResult", *, on_stdout: bool) -> None:
+    """Show the table of a run; on stderr, where stdout has the results, unless that is a log."""
+    from isocline.report.tables.dispatch import dispatch_report
+    from isocline.structured_log import logs_json
+
+    if on_stdout:
+        _output.show(dispatch_report(result))
+    elif not logs_json():
+        _show_on_stderr(dispatch_report(result))
+
+
+def _log(name: str, text: str, result: "BatchResult | None" = None, **fields: Any) -> None:
+    """Log an event of the run where the log is JSON; of a result its figures."""
+    from isocline.structured_log import log_event, logs_json
+
+    if logs_json():
+        figures = {} if result is None else result.statistics.to_dict() | {"status": result.status}
+        log_event(text, name, **figures, **fields)
+
+
+def _tell(address: str) -> None:
+    """Print the address of the live page."""
+    _output.tell(f"isocline: live page on {address}", "page.listening", address=address)
 
 
 @final
@@ -191,7 +228,7 @@ def _write_files(result: "BatchResult", out: Path) -> None:
     from isocline.report.export.files import write_run
 
     try:
-        _output.say_written(write_run(result, out))
+        _output.list_written(write_run(result, out))
     except OSError as error:
         raise UsageError(
             f"--out {out}: {error.strerror}; make room, or give another directory"
@@ -276,7 +313,7 @@ def _unwritten(name: str, count: int | None, error: OSError) -> "OutputError":
 
 @contextmanager
 def _progress(total: int | None) -> "Iterator[Callable[[RunStatistics], None]]":
-    """A bar on stderr, gone when done; nothing where nobody watches."""
+    """Progress bar on stderr, removed when done; none if stderr is no terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 

@@ -8,15 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from isocline.cli import _changes, _options, _output, _traces
-from isocline.cli._comparisons import document, report, written
+from isocline.cli import _changes, _options, _output, _traces, _what_if
+from isocline.cli._comparisons import change_document, document, infeasible, proof, report
+from isocline.cli._comparisons import written as written_files
 from isocline.cli._group import NEGATIVE
 from isocline.cli._imports import uncollected
 from isocline.cli._numbers import COUNT, FACTOR, SECONDS, SECONDS_OR_NONE, Number, shares
 from isocline.cli._options import NEAR_DATA, ROUTING, group
+from isocline.cli._waiting import waiting
+from isocline.plural import counted
 
 if TYPE_CHECKING:
-    from isocline.cli._comparisons import Beyond, Found
+    from isocline.cli._comparisons import Found
+    from isocline.errors import InfeasibleError
     from isocline.learn import Learning
     from isocline.model.cluster import Cluster
     from isocline.model.cluster.blocks import BlockTrace
@@ -56,7 +60,7 @@ _ALONE = ("--layers", "--learn", "--delay", _SLOTTED)
 @_POLICIES(
     "--learn",
     is_flag=True,
-    help="Beside each policy that looks at service curves, the same one learning them.",
+    help="Add, beside each policy that reads service curves, the same one learning them.",
     kind=ROUTING,
     excludes=("--trace", _SLOTTED),
 )
@@ -73,7 +77,7 @@ _ALONE = ("--layers", "--learn", "--delay", _SLOTTED)
     "--replicas",
     type=COUNT,
     metavar="N",
-    help="Of each chunk of the trace, placed at random.  [default: as in FILE, or 3]",
+    help="Replicas of each chunk of the trace, placed at random.  [default: as in FILE, or 3]",
     kind=NEAR_DATA,
     needs="--trace",
 )
@@ -88,7 +92,7 @@ _ALONE = ("--layers", "--learn", "--delay", _SLOTTED)
 @_TRAFFIC(
     "--arrivals",
     metavar="LAW",
-    help="In place of the frontends' own, at their mean rates: gamma:cv=3, weibull:shape=0.5, "
+    help="Arrivals in place of the file's, at the mean rates: gamma:cv=3, weibull:shape=0.5, "
     "batch:size=10, mmpp:rates=1/10,durations=60/6 (s), or your own as "
     "package.module:Class:key=value,... (docs/own.md). Near-data, slotted: variance=2.5 or "
     "dispersion=1.5 of the number in a slot.",
@@ -98,7 +102,7 @@ _ALONE = ("--layers", "--learn", "--delay", _SLOTTED)
     "--time-scale",
     type=FACTOR,
     default=1.0,
-    help="Arrivals this many times as fast.",
+    help="Speed up arrivals by this factor.",
     excludes=("--load",),
 )
 @_TRAFFIC("--load", metavar="L,...", help="Scale arrivals to these shares of the capacity.")
@@ -149,7 +153,7 @@ _ALONE = ("--layers", "--learn", "--delay", _SLOTTED)
 @_LENGTH(
     "--means-only",
     is_flag=True,
-    help="No percentiles; about twice as fast.",
+    help="Skip percentiles; about twice as fast.",
     excludes=("--learn",),
 )
 @partial(_options.seed_option, heading="Length and precision")
@@ -163,14 +167,14 @@ _ALONE = ("--layers", "--learn", "--delay", _SLOTTED)
     "--threads",
     type=COUNT,
     metavar="N",
-    help="Results do not depend on it.  [default: one per core]",
+    help="Results do not depend on their number.  [default: one per core]",
 )
 @_MODEL(
     "--clock",
     type=click.Choice(["continuous", "slotted"]),
     default="continuous",
     show_default=True,
-    help="Slotted: time goes in slots, as in the papers.",
+    help="Continuous time, or slots as in the papers.",
 )
 @_MODEL(
     "--slot",
@@ -213,18 +217,36 @@ _ALONE = ("--layers", "--learn", "--delay", _SLOTTED)
     default=1.0,
     show_default=True,
     metavar="C",
-    help="C times the jobs on C times the machines, each job counted 1/C: the larger, the nearer "
-    "to the fluid.",
+    help="C times the jobs on C times the machines, each job counted as 1/C; the larger C, the "
+    "nearer to the fluid.",
     kind=ROUTING,
     excludes=("--trace",),
 )
 @_MODEL(
     "--delay",
     metavar="D",
-    help="Jobs travel and reports come late, in s: travel=0.5,report=0.5,every=1.0; own=true lets "
+    help="Delays of jobs and of reports, s: travel=0.5,report=0.5,every=1.0; own=true lets "
     "frontends count their own jobs since the report.",
     kind=ROUTING,
     excludes=("--trace", _SLOTTED, "--learn", "--slowdown"),
+)
+@_MODEL(
+    "--cache-knowledge",
+    type=click.Choice(["own", "homes", "exact", "none"]),
+    default="own",
+    show_default=True,
+    help="What frontends know of prefix caches: each what its own requests left there, besides "
+    "that a home on which all agree by a hash, what they hold, or nothing.",
+    kind=ROUTING,
+)
+@_MODEL(
+    "--output-lengths",
+    type=click.Choice(["mean", "known"]),
+    default="mean",
+    show_default=True,
+    help="With prefix caches: frontends expect the mean length of their answers so far, or know "
+    "each.",
+    kind=ROUTING,
 )
 @_CHANGES(
     "--slowdown",
@@ -245,6 +267,7 @@ _ALONE = ("--layers", "--learn", "--delay", _SLOTTED)
     "Repeat for more; a later --then brings it back.",
     excludes=_ALONE,
 )
+@_what_if.what_if_options(excludes=("--load", "--then"), of_rates=("--trace",))
 @_options.json_option
 @_options.out_option
 @click.pass_context
@@ -260,39 +283,111 @@ def command(
     """Compare policies, with intervals, beside the bound.
 
     Exit status 1 if no policy can serve the load, or one of several; a policy that cannot is called
-    unstable. A trace ends, and has figures at any load.
+    unstable. A trace ends, so it has results at any load. With --add, --remove and --rate it is the
+    status of the system after them; differences are of the same arrivals, with intervals.
     """
     with uncollected():
-        system = _output.load_any_and_say(file)
+        system = _output.load_any_with_notes(file)
+        from isocline.errors import InfeasibleError
         from isocline.model.fleet import RoutingSystem
 
     loads = shares(load)
-    beyond: Beyond = {}
-    found: Found | None
-    with _progress() as given["progress"]:
-        if isinstance(system, RoutingSystem):
-            found, beyond = _routing(system, loads, _options.of_kind(ROUTING, given))
-        else:
-            found = _near_data(system, loads, _options.of_kind(NEAR_DATA, given))
+    kind = ROUTING if isinstance(system, RoutingSystem) else NEAR_DATA
+    written, given = _what_if.taken(_options.of_kind(kind, given))
+    if written:
+        ctx.exit(_simulate_change(system, written, file, given, as_json, out))
+    found: Found
+    try:
+        found = _found(system, file, loads, given)
+    except InfeasibleError as error:
+        _show_infeasible(error, given["policies"], as_json)
+        ctx.exit(NEGATIVE)
+    beyond = infeasible(found)
     if as_json:
-        _output.show_json(document(found, beyond, given["policies"]))
-    elif found is not None:
+        _output.show_json(document(found, given["policies"]))
+        for one in beyond:  # the table says it itself
+            click.echo(f"isocline: at load {one.load:g}: {one.error}", err=True)
+    else:
         _output.show(report(found))
-    if out and found is not None:
-        _output.say_written(written(found, out))
-    if found is None or as_json:  # a table of several loads says it itself
-        for share, error in beyond.items():
-            at = "" if share is None else f"at load {share:g}: "
-            click.echo(f"isocline: {at}{error}", err=True)
-    if beyond or found is None or all(policy.status == "unstable" for policy in found.results):
+    if out:
+        _output.list_written(written_files(found, out))
+    if beyond:
+        _note_plan()
+    if beyond or all(policy.status == "unstable" for policy in found.results):
         ctx.exit(NEGATIVE)
 
 
-def _routing(
-    system: "RoutingSystem", loads: Sequence[float], given: dict[str, Any]
-) -> "tuple[Comparison | Sweep | None, Beyond]":
-    """Results at the loads that can be served, and the proofs for those that cannot."""
+def _found(
+    system: "RoutingSystem | Cluster", file: Path, loads: Sequence[float], given: dict[str, Any]
+) -> "Found":
+    """Run what is asked, with progress; raises InfeasibleError as `simulate` does."""
+    from isocline.model.fleet import RoutingSystem
+
+    with _progress() as progress, _output.blaming(file):
+        options = given | {"progress": progress}
+        if isinstance(system, RoutingSystem):
+            return _routing(system, file, loads, options)
+        return _near_data(system, loads, options)
+
+
+def _simulate_change(
+    system: "RoutingSystem | Cluster",
+    written: Mapping[str, Sequence[str]],
+    file: Path,
+    given: dict[str, Any],
+    as_json: bool,
+    out: Path | None,
+) -> int:
+    """Simulate a system before and after a change, and show both; returns the exit status."""
     from isocline.errors import InfeasibleError
+    from isocline.model.fleet import RoutingSystem
+    from isocline.simulate.common.comparison_change import ComparisonChange
+
+    changes, other = _what_if.changed(system, written)
+    # Other engines than those of lists cannot have the same jobs; pairs are then of one seed alone.
+    if isinstance(system, RoutingSystem):
+        given = given | {"common_arrivals": not given["learn"] and given["delay"] is None}
+    sides: dict[str, Any] = {"before": None, "after": None}
+    proofs: dict[str, InfeasibleError] = {}
+    for side, one in (("before", system), ("after", other)):
+        try:
+            sides[side] = _found(one, file, (), given)
+        except InfeasibleError as error:
+            proofs[side] = error
+    change = ComparisonChange(changes, sides["before"], sides["after"], proofs)
+    if as_json:
+        _output.show_json(change_document(change, given["policies"]))
+    elif change.known:
+        from isocline.report.tables.what_if import comparison_change_report
+
+        _output.show(comparison_change_report(change))
+    for side, proof_ in proofs.items():
+        click.echo(f"isocline: {side}: {proof_}", err=True)
+    if proofs:
+        _note_plan()
+    for side, one in sides.items():
+        if out and one is not None:
+            _output.list_written(written_files(one, out / side))
+    after = change.after
+    failed = after is None or all(policy.status == "unstable" for policy in after.results)
+    return NEGATIVE if failed else 0
+
+
+def _show_infeasible(error: "InfeasibleError", policies: Sequence[str], as_json: bool) -> None:
+    """Show the proof that no policy can serve the load, or any of the loads."""
+    if as_json:
+        _output.show_json(proof(error, policies))
+    click.echo(f"isocline: {error}", err=True)
+    _note_plan()
+
+
+def _note_plan() -> None:
+    click.echo("note: isocline plan says what is served of such a load", err=True)
+
+
+def _routing(
+    system: "RoutingSystem", file: Path, loads: Sequence[float], given: dict[str, Any]
+) -> "Comparison | Sweep":
     from isocline.model.curves import PoolCurve
     from isocline.simulate.routing.compare import DEFAULT_POLICIES, simulate, sweep
     from isocline.simulate.routing.delay import Delay
@@ -307,21 +402,17 @@ def _routing(
             f"--trace-format {_JOBS}", f"to kind: {ROUTING}", "give a trace of requests"
         )
     options = _common(given, DEFAULT_POLICIES)
-    of_file = (options.pop(f"trace_{key}") for key in ("format", "columns", "time_unit"))
+    of_file = (options.pop(f"trace_{key}") for key in ("format", "columns", "time_unit", "tick"))
     options["trace"] = _traces.read(options["trace"], *of_file)
     options["delay"] = Delay.parse(given["delay"]) if given["delay"] else None
-    options["changes"] = [_changes.change(text) for text in given["changes"]]
+    options["changes"] = _changes.changes(given["changes"], file, system)
     options["failures"] = [Failure.parse(text) for text in given["failures"]]
     options["slowdowns"] = [Slowdown.parse(text) for text in given["slowdowns"]]
     half_life = options.pop("half_life")
     options["learn"] = _learning(half_life) if given["learn"] else None
-    try:
-        if len(loads) > 1:
-            found = sweep(system, loads=loads, **options)
-            return found, {one.load: one.error for one in found.infeasible}
-        return simulate(system, load=loads[0] if loads else None, **options), {}
-    except InfeasibleError as error:
-        return None, {None: error}
+    if len(loads) > 1:
+        return sweep(system, loads=loads, **options)
+    return simulate(system, load=loads[0] if loads else None, **options)
 
 
 def _learning(half_life: float | None) -> "Learning":
@@ -382,18 +473,31 @@ def _block_trace(name: str | None, written_as: str) -> "BlockTrace | None":
 
 @contextmanager
 def _progress() -> "Iterator[Progress]":
-    """A bar on stderr, gone when done; nothing where nobody watches."""
+    """Progress bar on stderr, removed when done; into a pipe or a file a line now and then."""
     from rich.console import Console
-
-    from isocline.simulate.common.executor import silent
 
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield silent
+        with waiting("simulating") as line:
+
+            def count(done: int, total: int) -> None:
+                line.reached = f"{done:,} of {counted(total, 'replication')}"
+
+            yield count
         return
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = TextColumn("simulating"), BarColumn(), TextColumn("{task.completed}/{task.total}")
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed}/{task.total}"),
+    )
     with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as bar:
-        task = bar.add_task("", total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+        task = bar.add_task("simulating", total=None)
+
+        def show(done: int, total: int) -> None:
+            # After the last replication come figures, and of a trace the bound: some seconds.
+            doing = "analysing" if done == total else "simulating"
+            bar.update(task, description=doing, completed=done, total=total)
+
+        yield show

@@ -28,8 +28,8 @@ def command(ctx: click.Context, verbs: tuple[str, ...], options: bool, as_json: 
     """Compile the kernels that verbs need, and keep them on disk.
 
     For images and CI, so that a first start does not wait for the compiler. Without a verb, or
-    with all, it compiles for all verbs; plan includes fluid. What it leaves out, other scheduling
-    policies than the defaults among it, is compiled when it is first used. The code is for this
+    with all, it compiles for all verbs; plan includes fluid. All else, such as other
+    scheduling policies than the defaults, is compiled when it is first used. The code is for this
     kind of processor.
 
     Exit status 1 if there is no directory to keep the kernels in.

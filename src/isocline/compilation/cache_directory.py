@@ -3,8 +3,8 @@
 In this order: `NUMBA_CACHE_DIR`, if set; `__pycache__` beside the source, as in a checkout or a
 virtual environment of one's own; `$XDG_CACHE_HOME/isocline`; `~/.cache/isocline`; a private
 directory under the system's temporary one. That one does not last, so it is reported once, with the
-remedy. Compiled code is run when it is loaded: a directory that belongs to another user, or that
-others may write to, is used only where the user names it.
+remedy, when a kernel is compiled. Compiled code is run when it is loaded: a directory that belongs
+to another user, or that others may write to, is used only where the user names it.
 """
 
 import atexit
@@ -22,6 +22,7 @@ LOG = logging.getLogger(__name__)
 CHOSEN = "NUMBA_CACHE_DIR"
 INHERITED = "ISOCLINE_CACHE_DIR"  # from a parent process that found no lasting directory
 
+_BESIDE = "__pycache__"
 _REMEDY = f"set XDG_CACHE_HOME or {CHOSEN} to a directory that can be written"
 
 
@@ -59,15 +60,41 @@ def of_user() -> Path | None:
             return directory
     private = _temporary()
     if private is None:
-        LOG.warning("compiled kernels cannot be kept: each start compiles again; %s", _REMEDY)
+        _problems.append(f"cannot be kept: each start compiles again; {_REMEDY}")
         return None
-    LOG.warning("compiled kernels are kept in %s, which may not last; %s", private, _REMEDY)
+    _problems.append(f"are kept in {private}, which may not last; {_REMEDY}")
     os.environ[INHERITED] = str(private)  # child processes use the same, and report nothing
     return private
 
 
+def report() -> None:
+    """Log, once, that kernels are not kept, or not for long.
+
+    For when one is compiled: a container whose image has all kernels needs no such directory.
+    """
+    while _problems:
+        LOG.warning("compiled kernels %s", _problems.pop())
+
+
+_problems: list[str] = []
+
+
+def make(directory: Path) -> None:
+    """Make the directory, if it is not there: private, but for one beside sources.
+
+    Who reads the sources may read what was compiled of them: an image is built by root, and run by
+    another user. Python itself makes that directory so, but not with PYTHONDONTWRITEBYTECODE, which
+    many images set.
+
+    Raises:
+        OSError: It cannot be made.
+    """
+    mode = 0o755 if directory.name == _BESIDE else 0o700
+    directory.mkdir(mode=mode, parents=True, exist_ok=True)
+
+
 def _beside(source: Path) -> Path:
-    return source.parent / "__pycache__"
+    return source.parent / _BESIDE
 
 
 def _name(source: Path) -> str:
@@ -114,7 +141,7 @@ def _usable(directory: Path) -> bool:
     Tried by writing one: permissions say nothing of a read-only file system or a quota.
     """
     try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make(directory)
         with tempfile.TemporaryFile(dir=directory) as file:
             file.write(b"\0")
     except OSError:

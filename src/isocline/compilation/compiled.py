@@ -24,7 +24,7 @@ from numba.core.registry import CPUDispatcher
 from numba.core.sigutils import normalize_signature
 
 from isocline.compilation.inner_code import InnerCompiler
-from isocline.compilation.kernel_cache import CacheToCome, cache_of
+from isocline.compilation.kernel_cache import DeferredCache, cache_of
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
@@ -90,7 +90,7 @@ def _compiler(options: dict[str, Any]) -> type[Compiler]:
 def _made(function: F, options: dict[str, Any]) -> F:
     made = numba.njit(pipeline_class=_compiler(options), **options)(function)
     if not _is_inner(options):
-        made._cache = CacheToCome(function)  # as `enable_caching` does, with numba's own
+        made._cache = DeferredCache(function)  # as `enable_caching` does, with numba's own
     return cast(F, made)
 
 
@@ -100,30 +100,30 @@ def identity(function: Any) -> str:
     Of a user's function also of what it reads from around it, other functions of the user's
     included: numba compiles such values in. Those of this package are constants.
     """
-    told = _told(function, set())
-    return f"{function.__module__}.{function.__qualname__}:{hashlib.sha256(told).hexdigest()}"
+    described = _description(function, set())
+    return f"{function.__module__}.{function.__qualname__}:{hashlib.sha256(described).hexdigest()}"
 
 
-def _told(function: Any, seen: set[Any]) -> bytes:
-    """All that the identity of a function depends on."""
+def _description(function: Any, seen: set[Any]) -> bytes:
+    """Describe all that the identity of a function depends on."""
     seen.add(function)
     parts = [inspect.getsource(function).encode()]
     if not function.__module__.startswith("isocline."):
         around = inspect.getclosurevars(function)
         read = dict(sorted({**around.globals, **around.nonlocals}.items()))
         for name, value in read.items():
-            parts += [name.encode(), _value_told(value, seen)]
+            parts += [name.encode(), _value_description(value, seen)]
     return b"\0".join(parts)
 
 
-def _value_told(value: Any, seen: set[Any]) -> bytes:
+def _value_description(value: Any, seen: set[Any]) -> bytes:
     if isinstance(value, np.ndarray):
         return f"{value.dtype}{value.shape}".encode() + value.tobytes()
     python = getattr(value, "py_func", value)
     if not inspect.isfunction(python):
         return (value.__name__ if inspect.ismodule(value) else repr(value)).encode()
     ours = python.__module__.startswith("isocline.")
-    return python.__qualname__.encode() if ours or python in seen else _told(python, seen)
+    return python.__qualname__.encode() if ours or python in seen else _description(python, seen)
 
 
 @final
@@ -143,7 +143,7 @@ class Declared(CPUDispatcher):  # type: ignore[misc]
         self._declared = signature
         self._options = options
         if not _is_inner(options):
-            self._cache = CacheToCome(function)
+            self._cache = DeferredCache(function)
 
     @property
     def is_inner(self) -> bool:

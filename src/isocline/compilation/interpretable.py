@@ -91,6 +91,7 @@ def interpreted_if_small(edges: int, work: Callable[[], T], *, never_compile: bo
         _mode.spent += time.perf_counter() - began
 
 
+@final
 class _Mode(threading.local):
     interpreted = False
     spent = 0.0  # s, interpreting

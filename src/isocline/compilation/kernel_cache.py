@@ -36,8 +36,8 @@ def cache_of(function: Any) -> Any:
 
 
 @final
-class CacheToCome:
-    """The cache of a function, set up when numba first uses it.
+class DeferredCache:
+    """Cache of a function, set up when numba first uses it.
 
     Most functions are neither compiled nor loaded on their own, as they are parts of others.
     """
@@ -53,8 +53,9 @@ class CacheToCome:
         return getattr(self._found, name)
 
 
+@final
 class _Locator(caching._SourceFileBackedLocatorMixin, caching._CacheLocator):  # type: ignore[misc]
-    """Where the code of one function is kept, as numba asks it."""
+    """Locator of one function's code, as numba calls it."""
 
     def __init__(self, function: Any, source: str):
         self._py_file = source
@@ -69,15 +70,31 @@ class _Locator(caching._SourceFileBackedLocatorMixin, caching._CacheLocator):  #
     def ensure_cache_path(self) -> None:
         """Make the directory once more: it may have been removed since the last time."""
         if self.written is not None:
-            self.written.mkdir(mode=0o700, parents=True, exist_ok=True)
+            cache_directory.make(self.written)
+
+    def get_source_stamp(self) -> str:
+        """Digest of the source.
+
+        Older versions of numba take its time, which layers of an image cut to whole seconds, so
+        that kernels compiled while it was built were never found.
+        """
+        found = Path(self._py_file).stat()
+        return _digest(self._py_file, found.st_mtime_ns, found.st_size)
 
     @classmethod
     def from_function(cls, py_func: Any, py_file: str) -> Self | None:
         return cls(py_func, py_file) if Path(py_file).is_file() else None
 
 
+@functools.cache
+def _digest(path: str, _mtime_ns: int, _size: int) -> str:
+    """Digest of a file, read again where its time or size has changed."""
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
+@final
 class _Results(caching.CompileResultCacheImpl):  # type: ignore[misc]
-    """How results are written and read, which is numba's way, and where."""
+    """Files of results, in numba's format, at our locations."""
 
     _locator_classes = (_Locator, caching.IPythonCacheLocator, caching.ZipCacheLocator)
 
@@ -141,6 +158,7 @@ class KernelCache(caching.FunctionCache):  # type: ignore[misc]
             found = self._loaded(file, sig, target_context)
             if found is not None:
                 return found
+        cache_directory.report()
         compile_events.started()  # numba compiles what was not found, then calls `save_overload`
         return None
 

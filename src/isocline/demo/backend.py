@@ -5,14 +5,14 @@ from contextlib import asynccontextmanager
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from isocline.demo.child import Work, serve
+from isocline.demo.child import JobCounts, serve
 from isocline.emulator import Emulator, Settings, start
 
 _LATENCY = "vllm:e2e_request_latency_seconds"
 
 
 @asynccontextmanager
-async def backend(settings: Settings) -> AsyncIterator[tuple[int, Callable[[], Work]]]:
+async def backend(settings: Settings) -> AsyncIterator[tuple[int, Callable[[], JobCounts]]]:
     """Listens on a free port, which it tells."""
     emulator = await start(settings)
     try:
@@ -21,7 +21,7 @@ async def backend(settings: Settings) -> AsyncIterator[tuple[int, Callable[[], W
         await emulator.close()
 
 
-def _work(emulator: Emulator) -> Work:
+def _work(emulator: Emulator) -> JobCounts:
     sharing = emulator.engine.sharing
     text = emulator.engine.metrics.text().decode()
     samples = {
@@ -30,7 +30,7 @@ def _work(emulator: Emulator) -> Work:
         for sample in family.samples
     }
     completed, seconds = samples[f"{_LATENCY}_count"], samples[f"{_LATENCY}_sum"]
-    return Work(sharing.running + sharing.waiting, int(completed), seconds)
+    return JobCounts(sharing.running + sharing.waiting, int(completed), seconds)
 
 
 def main() -> None:

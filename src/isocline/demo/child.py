@@ -1,7 +1,7 @@
-"""Main loop of the demo's child processes: it answers what the parent asks.
+"""Main loop of the demo's child processes.
 
-To it: what it shall be, once; then None as often as its parent wants a `Look`. From it: what its
-parent must know to use it, then the looks. It ends with its parent, however that ends.
+The parent sends the child its role, once, then None whenever it wants a `ResourceSample`; the child
+sends what its parent needs to use it, then the samples. It ends with its parent, however that ends.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from isocline.subprocesses.framing import packed, received
 from isocline.subprocesses.spawn import connection
 
 
-class Work(NamedTuple):
+class JobCounts(NamedTuple):
     """Counts of a backend since its start."""
 
     jobs: int = 0  # held now
@@ -25,40 +25,40 @@ class Work(NamedTuple):
     seconds: float = 0.0  # that completed jobs were there, their sum
 
 
-class Look(NamedTuple):
+class ResourceSample(NamedTuple):
     """Resources that a process has used since its start."""
 
     time: float  # s, monotonic
     cpu: float  # s
-    rings: int  # of its alarm
-    late: float  # s by which it rang late, their sum
-    work: Work = Work()
+    alarms: int  # of `Lateness`
+    late: float  # s by which they were late, their sum
+    work: JobCounts = JobCounts()
 
 
-Role = Callable[[Any], AbstractAsyncContextManager[tuple[object, Callable[[], Work]]]]
-"""From what the parent told to what it is to be told, and what has been done at any time."""
+Role = Callable[[Any], AbstractAsyncContextManager[tuple[object, Callable[[], JobCounts]]]]
+"""From the parent's message to the reply, and to the counts at any time."""
 
-_EVERY = 0.01  # s between two rings: 0.2 % of a core
+_EVERY = 0.01  # s between two alarms: 0.2 % of a core
 
 
 @final
 class Lateness:
-    """How long this process keeps what is due waiting, seen by an alarm of its own."""
+    """Delay with which this process runs what is due, measured by an alarm of its own."""
 
     def __init__(self, clock: Clock) -> None:
         """Make it on the running event loop."""
-        self.rings = 0
+        self.alarms = 0
         self.late = 0.0  # s
         self._now = clock.now
         self._alarm = clock.alarm(self._ring)
         self._set()
 
     def close(self) -> None:
-        """Look no more."""
+        """Stop measuring."""
         self._alarm.close()
 
     def _ring(self) -> None:
-        self.rings += 1
+        self.alarms += 1
         self.late += max(self._now() - self._due, 0.0)
         self._set()
 
@@ -68,7 +68,7 @@ class Lateness:
 
 
 def serve(role: Role) -> None:
-    """Be what the parent says, until it is gone."""
+    """Play the role that the parent gives, until it is gone."""
     uvloop.run(_serve(role))
 
 
@@ -81,5 +81,7 @@ async def _serve(role: Role) -> None:
             while True:
                 await received(reader)
                 now, cpu = time.monotonic(), time.process_time()
-                writer.write(packed(Look(now, cpu, lateness.rings, lateness.late, work())))
+                writer.write(
+                    packed(ResourceSample(now, cpu, lateness.alarms, lateness.late, work()))
+                )
         lateness.close()

@@ -50,6 +50,7 @@ class LiveComparison(Record):
 
     kind: ClassVar[str] = "live"
     picture: ClassVar[str] = "plots.live:live_plot"
+    words: ClassVar[str] = "tables.live:live_report"
     fleet: str
     load: float  # share of the capacity
     speed: float

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import final
 
-from isocline.demo.child import Work, serve
+from isocline.demo.child import JobCounts, serve
 from isocline.gateway.config import BackendAddress, FrontendRule, Listener, ProxySettings
 from isocline.gateway.core.build import core_of
 from isocline.gateway.core.core import Core
@@ -34,7 +34,7 @@ class Routing:
 @asynccontextmanager
 async def routers(
     routings: Sequence[Routing],
-) -> AsyncIterator[tuple[list[int], Callable[[], Work]]]:
+) -> AsyncIterator[tuple[list[int], Callable[[], JobCounts]]]:
     """Listen on free ports, reported in the order of `routings`."""
     proxies = [_proxy(routing) for routing in routings]
     try:
@@ -42,7 +42,7 @@ async def routers(
             await proxy.start()
         gc.collect()
         gc.freeze()  # what was imported lives for ever: no collection need look at it again
-        yield [proxy.addresses[0][2] for proxy in proxies], Work
+        yield [proxy.addresses[0][2] for proxy in proxies], JobCounts
     finally:
         for proxy in proxies:
             await proxy.stop(0.0)

@@ -20,7 +20,7 @@ from isocline.simulate.common.statistics.intervals import interval
 from isocline.theory.routing.equilibrium import fluid_optimum
 
 DEFAULT_POLICIES = (
-    "gmsr",
+    "gmsr_secant",
     "jsq",
     "weighted_least_connections",
     "power_of_d",
@@ -30,6 +30,8 @@ DEFAULT_POLICIES = (
 _FEWEST = 50.0  # requests in a window, so that their mean is one
 Progress = Callable[[int, int, str], None]
 """Runs done, runs to do, and what runs now."""
+Traffic = Callable[[RoutingSystem, float, int], Schedule]
+"""Requests for a system and a duration, s; the same for the same seed."""
 
 
 @final
@@ -93,33 +95,7 @@ def _require(system: RoutingSystem, policies: Sequence[str], timing: Timing) -> 
         )
 
 
-def measure(
-    stage: Stage, contestants: Sequence[Contestant], timing: Timing, progress: Progress
-) -> list[list[Run]]:
-    """The runs of each contestant, one a round; in a round all have the same arrivals.
-
-    A run in which the machine stood still says nothing of a policy, and is made again. That is done
-    once for each contestant on average: a machine that is always slow is soon told from one that
-    was disturbed.
-    """
-    runs: list[list[Run]] = [[] for _ in contestants]
-    total, spare = timing.rounds * len(contestants), len(contestants)
-    most = MOST_ADDED * fluid_optimum(stage.system).total_jobs / float(stage.system.rates.sum())
-    for turn in range(timing.rounds):
-        schedule = arrivals(stage.system, timing.warmup + timing.window, timing.seed + turn)
-        for number, contestant in enumerate(contestants):
-            progress(turn * len(contestants) + number, total, contestant.name)
-            run = stage.run(contestant, schedule, timing.warmup)
-            while run.machine.added > most and spare:
-                spare -= 1
-                again = stage.run(contestant, schedule, timing.warmup)
-                run = replace(again, repeated=run.repeated + 1)
-            runs[number].append(run)
-    progress(total, total, "done")
-    return runs
-
-
-def arrivals(system: RoutingSystem, duration: float, seed: int) -> Schedule:
+def poisson(system: RoutingSystem, duration: float, seed: int) -> Schedule:
     """Poisson, and at the start as many requests more as the optimum holds.
 
     A run so begins about where it will stay, and needs a short warm-up only.
@@ -132,6 +108,36 @@ def arrivals(system: RoutingSystem, duration: float, seed: int) -> Schedule:
     return replace(schedule, times=times, prompt_tokens=ones, output_tokens=ones)
 
 
+def measure(
+    stage: Stage,
+    contestants: Sequence[Contestant],
+    timing: Timing,
+    progress: Progress,
+    traffic: Traffic = poisson,
+) -> list[list[Run]]:
+    """The runs of each contestant, one a round; in a round all have the same arrivals.
+
+    A run in which the machine stood still says nothing of a policy, and is made again. That is done
+    once for each contestant on average: a machine that is always slow is soon told from one that
+    was disturbed.
+    """
+    runs: list[list[Run]] = [[] for _ in contestants]
+    total, spare = timing.rounds * len(contestants), len(contestants)
+    most = MOST_ADDED * fluid_optimum(stage.system).total_jobs / float(stage.system.rates.sum())
+    for turn in range(timing.rounds):
+        schedule = traffic(stage.system, timing.warmup + timing.window, timing.seed + turn)
+        for number, contestant in enumerate(contestants):
+            progress(turn * len(contestants) + number, total, contestant.name)
+            run = stage.run(contestant, schedule, timing.warmup)
+            while run.machine.added > most and spare:
+                spare -= 1
+                again = stage.run(contestant, schedule, timing.warmup)
+                run = replace(again, repeated=run.repeated + 1)
+            runs[number].append(run)
+    progress(total, total, "done")
+    return runs
+
+
 def compared(
     system: RoutingSystem,
     load: float,
@@ -139,14 +145,18 @@ def compared(
     contestants: Sequence[Contestant],
     runs: Sequence[Sequence[Run]],
     timing: Timing,
+    bounds: Sequence[float] | None = None,
 ) -> LiveComparison:
-    """The record of these runs."""
+    """The record of these runs; `bounds` are the least mean latencies of their arrivals, s.
+
+    By default that of the fluid optimum, which a steady rate has.
+    """
     best = fluid_optimum(system)
     rate = float(system.rates.sum())
-    bound = best.total_jobs / rate
+    least = np.full(timing.rounds, best.total_jobs / rate) if bounds is None else np.array(bounds)
     first = _means(runs[0])
     policies = tuple(
-        _policy(contestant.name, mine, bound, None if mine is runs[0] else first)
+        _policy(contestant.name, mine, least, None if mine is runs[0] else first)
         for contestant, mine in zip(contestants, runs, strict=True)
     )
     return LiveComparison(
@@ -156,7 +166,7 @@ def compared(
         rate=rate,
         backends=tuple(backend.name for backend in system.backends),
         optimal_jobs=tuple(best.workloads.tolist()),
-        lower_bound_latency=bound,
+        lower_bound_latency=float(least.mean()),
         policies=policies,
         rounds=timing.rounds,
         window=timing.window,
@@ -165,17 +175,18 @@ def compared(
     )
 
 
-def _policy(name: str, runs: Sequence[Run], bound: float, first: FloatArray | None) -> LivePolicy:
+def _policy(
+    name: str, runs: Sequence[Run], bounds: FloatArray, first: FloatArray | None
+) -> LivePolicy:
     total, means = Tally(), _means(runs)
     for run in runs:
         total += run.tally
-    estimate = interval(means)
     return LivePolicy(
         policy=name,
-        mean_latency=estimate,
+        mean_latency=interval(means),
         p50=total.latency.quantile(0.5),
         p99=total.latency.quantile(0.99),
-        ratio_to_bound=estimate.over(bound),
+        ratio_to_bound=interval(means / bounds),
         difference=None if first is None else interval(means - first),
         jobs=tuple(np.mean([run.jobs for run in runs], axis=0).tolist()),
         grown=interval(np.array([run.grown for run in runs])),

@@ -10,7 +10,7 @@ from typing import NamedTuple, Self, final
 import numpy as np
 import numpy.typing as npt
 
-from isocline.demo.child import Look
+from isocline.demo.child import ResourceSample
 from isocline.demo.router import Routing
 from isocline.emulator import Settings
 from isocline.loadgen import LoadSettings, Schedule
@@ -120,9 +120,9 @@ class Stage:
         start = time.monotonic() + _SOON
         self._sender.tell(start)
         _sleep_until(start + warmup)
-        before = self._look(contestant)
+        before = self._sample(contestant)
         _sleep_until(start + schedule.duration)
-        after = self._look(contestant)
+        after = self._sample(contestant)
         sent: Sent = self._sender.hear()
         return _run(sent, before, after, schedule.duration)
 
@@ -133,21 +133,21 @@ class Stage:
             child.tell(Settings(curve, unit="jobs", sizes=sizes, orca="off", seed=seed))
         return [child.hear() for child in self._backends]
 
-    def _look(self, contestant: Contestant) -> "_Looks":
+    def _sample(self, contestant: Contestant) -> "_Samples":
         router = contestant.process and contestant.process.ask()
-        return _Looks(router, [child.ask() for child in self._backends])
+        return _Samples(router, [child.ask() for child in self._backends])
 
 
 def _child(module: str, name: str) -> Child:
     return Child(module, name, "run the demo again")
 
 
-class _Looks(NamedTuple):
-    router: Look | None
-    backends: list[Look]
+class _Samples(NamedTuple):
+    router: ResourceSample | None
+    backends: list[ResourceSample]
 
 
-def _run(sent: Sent, before: _Looks, after: _Looks, duration: float) -> Run:
+def _run(sent: Sent, before: _Samples, after: _Samples, duration: float) -> Run:
     pairs = list(zip(before.backends, after.backends, strict=True))
     seconds = [(b.work.seconds - a.work.seconds) / (b.time - a.time) for a, b in pairs]
     router_lag = router_cpu = None
@@ -166,13 +166,13 @@ def _run(sent: Sent, before: _Looks, after: _Looks, duration: float) -> Run:
     return Run(sent.tally, np.array(seconds), grown, machine)
 
 
-def _late(before: Look, after: Look) -> float:
+def _late(before: ResourceSample, after: ResourceSample) -> float:
     # A process that was too busy to look at its alarm even once has been late all the time.
-    rings = after.rings - before.rings
-    return (after.late - before.late) / rings if rings else after.time - before.time
+    alarms = after.alarms - before.alarms
+    return (after.late - before.late) / alarms if alarms else after.time - before.time
 
 
-def _cores(before: Look, after: Look) -> float:
+def _cores(before: ResourceSample, after: ResourceSample) -> float:
     return (after.cpu - before.cpu) / (after.time - before.time)
 
 

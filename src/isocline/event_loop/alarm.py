@@ -18,6 +18,7 @@ _FLAGS = os.O_NONBLOCK | getattr(os, "O_CLOEXEC", 0)  # what TFD_NONBLOCK, TFD_C
 _NEVER = float("inf")
 
 
+@final
 class _Itimerspec(ctypes.Structure):
     """struct itimerspec: an interval, not used, and a time."""
 

@@ -1,5 +1,5 @@
-"""Tables, pictures and the files they are written to; one file per table and per picture.
+"""Reports: tables, pictures, files and pages; one module per table and per picture.
 
-Read `tables/` (terminal), `plots/` (pictures) and `export/` (files); `reproduce/` makes the papers'
-figures. The modules here have words that several of them use.
+Read `tables/` (terminal), `plots/` (pictures), `export/` (files) and `pages/` (HTML); `reproduce/`
+makes the papers' figures. The modules in this folder have wording that several of them share.
 """

@@ -1,4 +1,4 @@
-"""Warnings below a table of policies: figures in doubt, and the remedy."""
+"""Cautions below a table of policies: doubtful figures, and their remedies."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     _Result = PolicyResult | SchedulingResult
 
-# A larger share that is never served has a cause that a longer run does not mend.
+# If a larger share is never served, a longer run does not help.
 _HARDLY_ANY = 0.9
 
 
@@ -29,15 +29,15 @@ def cautions(
     replays: bool = False,
     unserved: Mapping[str, float] = MappingProxyType({}),
 ) -> list[str]:
-    """One sentence for each reason to doubt a figure, or for there being none.
+    """Sentences on figures that are doubtful or missing, one per reason.
 
     Args:
-        results: Of several policies.
-        replications: Of each.
-        what: Is counted: "jobs", "tasks".
-        percentiles: Whether they were asked for.
-        replays: Whether a trace brings them, which has no more than it has.
-        unserved: Of policies under which some are never served, their share.
+        results: Results of several policies.
+        replications: Number of replications of each.
+        what: Noun for what is counted: "jobs" or "tasks".
+        percentiles: Whether percentiles were requested.
+        replays: Whether arrivals are from a trace, which cannot be made longer.
+        unserved: Share that is never served, by policy, where there is any.
     """
     timed = [p for p in results if p.status != "unstable" and not math.isnan(p.littles_law)]
     said = _little(timed, what)
@@ -49,18 +49,18 @@ def cautions(
 
 
 def trace_overload_in_words(load: float) -> str:
-    """Meaning of the figures where a trace brings more than can be served."""
+    """Meaning of the figures if a trace exceeds the capacity."""
     return (
         f"Beyond capacity: the load of the trace is {number(load, 3)} times what can be served. "
-        "Queues grow as long as it lasts, and so would these figures with a longer trace"
+        "Queues grow as long as it lasts; a longer trace would give larger figures"
     )
 
 
 def passing_overload_in_words(spans: Sequence[tuple[float, float]]) -> str:
-    """Meaning of the figures where the load exceeds capacity during parts of a run."""
+    """Meaning of the figures if the load exceeds the capacity during parts of a run."""
     return (
-        f"Beyond capacity {spans_in_words(spans)}: more comes than can be served. Queues grow "
-        "meanwhile, so these figures depend on how long that lasts"
+        f"Beyond capacity {spans_in_words(spans)}: arrivals exceed what can be served. Queues "
+        "grow meanwhile, so these figures depend on how long that lasts"
     )
 
 
@@ -74,7 +74,7 @@ def _little(timed: "Iterable[_Result]", what: str) -> list[str]:
 
 
 def _whole(result: "_Result") -> str:
-    """Remedy: a run without such ends, or with shorter ones."""
+    """Remedy: a run without jobs at its ends, or in which they matter less."""
     if result.finished is None:
         return "give a longer --horizon, or a shorter --warmup"
     return "begin with an empty system and measure all of the run: leave out --start and --warmup"
@@ -107,7 +107,7 @@ def _percentiles(
 
 
 def _more(few: "Sequence[_Result]", longer: str, hopeless: Mapping[str, float]) -> str:
-    """Remedy: more completed jobs."""
+    """Remedy for too few completed jobs."""
     shares = [hopeless[p.policy] for p in few if p.policy in hopeless]
     if shares:
         return (

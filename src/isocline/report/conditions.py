@@ -1,11 +1,11 @@
-"""Conditions under which figures were measured: the small print of every table and picture."""
+"""Conditions under which figures were measured: small print of every table and picture."""
 
 import math
 import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from isocline.plural import counted
+from isocline.plural import counted, first_of
 from isocline.report.words import duration, number, time_unit
 from isocline.simulate.routing.results import Comparison
 
@@ -14,17 +14,17 @@ if TYPE_CHECKING:
 
 INTERVALS = "±: 95 % Student-t intervals over replications."
 _INTERRUPTED = "Interrupted: these replications were finished. "
-_MOST_NAMES = 8  # of policies that are read alike
+_MOST_NAMES = 8  # names of policies with the same reading
 
 
 def conditions(*comparisons: Comparison, over_time: bool = False) -> str:
-    """One paragraph: arrivals, length, warm-up, seed, bound.
+    """Paragraph on arrivals, length, warm-up, seed and bound.
 
-    Of several comparisons, those of a sweep, it gives ranges; their table has load and bound.
+    For several comparisons, of a sweep, it gives ranges; their table has loads and bounds.
 
     Args:
-        comparisons: Of the table or picture.
-        over_time: It shows numbers over time, without latencies and intervals.
+        comparisons: Comparisons in the table or picture.
+        over_time: Whether it shows numbers over time, without latencies and intervals.
     """
     first = comparisons[0]
     alone = len(comparisons) == 1
@@ -35,7 +35,7 @@ def conditions(*comparisons: Comparison, over_time: bool = False) -> str:
         f"{_INTERRUPTED if interrupted else ''}"
         f"Arrivals: {first.source}{f'; load {number(first.load, 3)}' if alone else ''}. "
         f"{_replications(comparisons, 's', '' if over_time else given_trace)}"
-        f"{_scale(first)}{_delay(first)}"
+        f"{_scale(first)}{_delay(first)}{_caches(first)}"
         f"{'' if over_time else _unfinished(first)}"
         f"{_bound(comparisons, bound if alone else '')}"
         f"{'' if over_time else INTERVALS}"
@@ -43,7 +43,7 @@ def conditions(*comparisons: Comparison, over_time: bool = False) -> str:
 
 
 def cluster_conditions(*comparisons: "ClusterComparison", over_time: bool = False) -> str:
-    """As `conditions`, of clusters: with the clock, and each policy's reading of the paper."""
+    """Like `conditions`, for clusters: with the clock, and each policy's reading of the paper."""
     first = comparisons[0]
     load = f"; load {number(first.load, 3)}" if len(comparisons) == 1 else ""
     interrupted = any(c.interrupted for c in comparisons)
@@ -62,17 +62,17 @@ def cluster_conditions(*comparisons: "ClusterComparison", over_time: bool = Fals
 def cluster_time_unit(
     times: Iterable[float | None], *comparisons: "ClusterComparison"
 ) -> tuple[float, str]:
-    """As `time_unit`, but slots are slots."""
+    """Like `time_unit`, except that slots stay slots."""
     return (1.0, "slots") if comparisons[0].clock == "slotted" else time_unit(times)
 
 
 def replays(c: Comparison) -> bool:
-    """Whether a trace brings the jobs."""
+    """Whether the jobs are from a trace."""
     return c.source.startswith("trace")
 
 
 def range_of(values: Iterable[float]) -> str:
-    """The least and the largest, or one number where all are the same."""
+    """Smallest and largest value, or one number if all are equal."""
     known = list(values)
     low, high = f"{min(known):.6g}", f"{max(known):.6g}"
     return low if low == high else f"{low} to {high}"
@@ -103,12 +103,21 @@ def _delay(c: Comparison) -> str:
         return ""
     travel, report, every = c.delay.travel, c.delay.report, c.delay.every
     said = [
-        f"jobs travel {duration(travel)}, which the bound has, too" if travel else "",
-        f"news is {duration(report)} on its way" if report else "",
+        f"jobs travel {duration(travel)}, which the bound includes" if travel else "",
+        f"reports are {duration(report)} late" if report else "",
         f"backends report every {duration(every)}" if every else "",
         "frontends count their own jobs since" if c.delay.own else "",
     ]
     return f"Delays: {'; '.join(filter(None, said)) or 'none'}. "
+
+
+def _caches(c: Comparison) -> str:
+    if c.caches is None:
+        return ""
+    return (
+        f"Prefix caches of {c.block_size}-token blocks: {c.caches.in_words}. Load and work are "
+        "relative to work without caches, hits to prompt tokens. "
+    )
 
 
 def _unfinished(c: Comparison) -> str:
@@ -124,13 +133,28 @@ def _bound(comparisons: Sequence[Comparison], value: str) -> str:
         return "No bound: jobs give up, so that every load is stable and latencies can be short. "
     if math.isnan(comparisons[0].lower_bound):
         return "No bound: the fleet changes. "
-    ends = [c.finished_by for c in comparisons if c.finished_by is not None]
-    by = f" for all that have served these jobs by {range_of(ends)} s" if ends else ""
-    return f"Bound: the fluid optimum{by}{value}. "
+    kinds = dict.fromkeys(c.lower_bound_kind for c in comparisons)
+    words = "; or ".join(
+        _kind_in_words([c for c in comparisons if c.lower_bound_kind == kind]) for kind in kinds
+    )
+    return f"Bound: {words}{value}. "
+
+
+def _kind_in_words(comparisons: Sequence[Comparison]) -> str:
+    """Description of the kind of a bound."""
+    kind = comparisons[0].lower_bound_kind or "mean rate"
+    if kind == "mean rate":
+        ends = [c.finished_by for c in comparisons if c.finished_by is not None]
+        by = f" for all that have served these jobs by {range_of(ends)} s" if ends else ""
+        cached = "" if comparisons[0].caches is None else " with all that came before cached"
+        return f"the fluid optimum{cached}{by}"
+    gap = max((c.lower_bound_reached or 0.0) / c.lower_bound_latency for c in comparisons) - 1.0
+    of = " of the fluid, all jobs of the mean size," if kind != "hindsight" else ""
+    return f"the least{of} knowing the future, to within {number(100.0 * gap, 2)} %"
 
 
 def _cluster_bound(*comparisons: "ClusterComparison") -> str:
-    """Another bound may be the largest at another load, and its numbers are others."""
+    """Description of the bounds: different ones may be the largest at different loads."""
     words = [c.bound_in_words for c in comparisons]
     if len(words) > 1:
         words = [re.sub(r" \([^)]*%\)", "", one) for one in words]
@@ -147,14 +171,11 @@ def _level(comparison: "ClusterComparison") -> str:
 
 
 def _readings(comparison: "ClusterComparison") -> str:
-    """Each policy's reading, where the paper can be read in two ways; the same reading once."""
+    """Readings of policies for which the paper can be read in two ways, each reading once."""
     said: dict[str, list[str]] = {}
     for policy in comparison.policies:
         if policy.reading:
             said.setdefault(policy.reading, []).append(policy.policy)
-    return "".join(f"{_some(names)}: {reading}. " for reading, names in said.items())
-
-
-def _some(names: Sequence[str]) -> str:
-    hidden = len(names) - _MOST_NAMES
-    return ", ".join(names[:_MOST_NAMES]) + (f" and {hidden} more" if hidden > 0 else "")
+    return "".join(
+        f"{first_of(names, _MOST_NAMES)}: {reading}. " for reading, names in said.items()
+    )

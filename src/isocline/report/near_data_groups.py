@@ -1,4 +1,4 @@
-"""Servers that a plan treats alike, so that a thousand of them can be read as a few."""
+"""Groups of servers that a plan treats alike, so that a thousand servers become a few rows."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -8,12 +8,12 @@ from typing import NamedTuple
 from isocline.report.words import listed
 from isocline.theory.scheduling.plan_records import NearDataPlan, ServerName, ServerPlan
 
-# Loads that agree to so many digits are one on a screen.
+# Digits to which loads must agree to count as equal.
 _DIGITS = 9
 
 
 class Group(NamedTuple):
-    """Servers of one part and one load; rates of each of them, tasks/s."""
+    """Servers with the same role and load; rates are per server, tasks/s."""
 
     role: str
     servers: tuple[ServerName, ...]
@@ -24,7 +24,7 @@ class Group(NamedTuple):
 
 
 class GroupHelp(NamedTuple):
-    """Remote service between two groups, numbers in the list of groups; all of it, tasks/s."""
+    """Total remote service between two groups, by their numbers, tasks/s."""
 
     helper: int
     beneficiary: int
@@ -52,7 +52,7 @@ def groups(plan: NearDataPlan) -> list[Group]:
 
 
 def helps_between(plan: NearDataPlan, made: Sequence[Group]) -> list[GroupHelp]:
-    """Who helps whom between groups, the largest rate first."""
+    """Help between groups, largest rate first."""
     group_of = {server: i for i, group in enumerate(made) for server in group.servers}
     rates: dict[tuple[int, int, str], float] = defaultdict(float)
     for entry in plan.helps:
@@ -62,7 +62,7 @@ def helps_between(plan: NearDataPlan, made: Sequence[Group]) -> list[GroupHelp]:
 
 
 def servers_in_words(names: Iterable[ServerName], most: int = 6) -> str:
-    """Names with commas; numbers as ranges: "0–499, 700"."""
+    """Names separated by commas, with numbers as ranges: "0–499, 700"."""
     names = list(names)
     numbers = [name for name in names if isinstance(name, int)]
     if len(numbers) < len(names) or not numbers:

@@ -1,23 +1,23 @@
-"""Numbers and names in text: as many digits as are known, units that suit the size."""
+"""Formatting of numbers and names in text: significant digits, and units that suit the size."""
 
 import math
 import numbers
-import re
 from collections import Counter
 from collections.abc import Iterable
 
+from isocline.plural import first_of, stem_of
 from isocline.simulate.common.estimate import Estimate
 
-# A half-width below this share of the mean is rounding noise of sums of doubles, not knowledge.
+# A half-width below this share of the mean is rounding noise of floating-point sums.
 _NOISE = 1e-9
-_LEAST_EXPONENT, _LEAST_TOO_LARGE = -4, 7  # outside of them a person would write one
+_LEAST_EXPONENT, _LEAST_TOO_LARGE = -4, 7  # range without exponents
 _TIME_UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"))
 
 
 def number(value: float | None, digits: int = 4) -> str:
-    """`digits` significant digits, without an exponent where a person would write none.
+    """Number with `digits` significant digits, and an exponent only if it is very large or small.
 
-    An int is a count: it is written whole.
+    An int is a count, and written in full.
     """
     if isinstance(value, numbers.Integral):
         return f"{value:,}"
@@ -32,15 +32,15 @@ def number(value: float | None, digits: int = 4) -> str:
 
 
 def time_unit(seconds: Iterable[float | None]) -> tuple[float, str]:
-    """The unit that keeps the smallest of the times at 1 or above, as (seconds in it, its name)."""
+    """Unit in which the smallest of the times is at least 1, as (seconds in it, its name)."""
     known = [abs(s) for s in seconds if s is not None and math.isfinite(s) and s != 0]
     least = min(known, default=1.0)
-    # What rounding left just below a unit is one: 1 s, not 1,000 ms.
+    # A time that rounding left just below a unit counts as one: 1 s, not 1,000 ms.
     return next((u for u in _TIME_UNITS if least >= (1.0 - 1e-9) * u[0]), _TIME_UNITS[-1])
 
 
 def duration(seconds: float | None, digits: int = 3) -> str:
-    """A time with its unit."""
+    """Time with its unit."""
     scale, unit = time_unit([seconds])
     return f"{number(seconds / scale, digits)} {unit}" if seconds is not None else "–"
 
@@ -48,8 +48,8 @@ def duration(seconds: float | None, digits: int = 3) -> str:
 def estimate(value: Estimate | None, scale: float = 1.0, signed: bool = False) -> str:
     """Value ± half-width, both to the second digit of the half-width: "12.34 ± 0.56".
 
-    With one exponent for both where `number` would write one: "(1.20 ± 0.08)e+10". The value alone
-    where there is no half-width, or only that of rounding.
+    Both share an exponent if `number` would write one: "(1.20 ± 0.08)e+10". The value is alone if
+    there is no half-width, or only rounding noise.
     """
     if value is None:
         return "–"
@@ -65,20 +65,14 @@ def estimate(value: Estimate | None, scale: float = 1.0, signed: bool = False) -
 
 
 def listed(names: Iterable[str], most: int = 6) -> str:
-    """Names with commas; more than `most` as kinds with their numbers, and at last as a number."""
+    """Names separated by commas; more than `most` as kinds with counts, the rest as a count."""
     names = list(names)
     if len(names) > most:
-        kinds = Counter(map(kind_of, names))
+        kinds = Counter(map(stem_of, names))
         names = [f"{kind} (× {n})" if n > 1 else kind for kind, n in kinds.items()]
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
-
-
-def kind_of(name: str) -> str:
-    """What replicas have in common: "h100" for h100-1 and h100-2."""
-    return re.sub(r"[-_. ]*\d+$", "", name) or name
+    return first_of(names, most)
 
 
 def percent(share: float) -> str:
-    """A share as per cent, "12.3%"."""
+    """Share in per cent: "12.3%"."""
     return f"{share:.1%}"

@@ -20,13 +20,17 @@ class OwnDescriptor:
         self.number = number
         self._file = _file(number)
 
+    @property
+    def ours(self) -> bool:
+        """Whether it is still what it was."""
+        try:
+            return _file(self.number) == self._file
+        except OSError:
+            return False
+
     def require(self) -> int:
         """Return its number; raises DescriptorError if it is no longer ours."""
-        try:
-            same = _file(self.number) == self._file
-        except OSError:
-            same = False
-        if not same:
+        if not self.ours:
             raise DescriptorError(f"descriptor {self.number} was closed by user code")
         return self.number
 

@@ -90,6 +90,11 @@ class Channel:
         """Return the descriptor, for a selector: readable if a message comes, or the end."""
         return self._socket.fileno()
 
+    @property
+    def cut_off(self) -> bool:
+        """Whether user code in this process has closed the connection."""
+        return not self._descriptor.ours
+
     def send(self, message: object) -> None:
         """Send a message.
 

@@ -26,6 +26,19 @@ class ProcessError(IsoclineError):
     """A child process ended before its time; what it said of it is on stderr."""
 
 
+def ending(status: int) -> str:
+    """Describe how a process ended, by its exit status, below 0 for a signal."""
+    if status >= 0:
+        return f"ended with status {status}"
+    try:
+        name = signal.Signals(-status).name
+    except ValueError:  # of real time
+        name = f"signal {-status}"
+    # The kernel ends a process so when there is no memory left, and no other trace of it remains.
+    why = ", often for lack of memory" if -status == signal.SIGKILL else ""
+    return f"was killed by {name}{why}"
+
+
 @final
 class Backoff:
     """Pauses before restarts, s: each twice the one before, until it is reset."""
@@ -177,7 +190,7 @@ class Child:
 
     def _gone(self) -> ProcessError:
         try:
-            how = f"ended with status {self._process.wait(_LAST)}"
+            how = ending(self._process.wait(_LAST))
         except subprocess.TimeoutExpired:
             how = "closed its connection"
         return self._failed(how)

@@ -1,1 +1,1 @@
-"""Results as files, a picture beside its data: `files` has one function for each kind of result."""
+"""Export of results as files, pictures beside their data: `files` has a function per kind."""

@@ -1,4 +1,4 @@
-"""Picture of one path to the optimum: the gap, V, and the bound of Proposition 3."""
+"""Picture of a trajectory to the optimum: the gap, V, and the bound of Proposition 3."""
 
 from typing import TYPE_CHECKING
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_LEAST = 1e-6  # of the largest value: below there is nothing more to be seen
+_LEAST = 1e-6  # share of the largest value below which nothing is shown
 
 
 @house()
 def approach_picture(record: Approach) -> "Figure":
-    """The gap on a linear axis to show the first phase, everything on a logarithmic one below."""
+    """Gap on a linear axis, for the first phase; below, everything on a logarithmic axis."""
     figure = new_figure(height=4.7)
     colors = theme()
     heading(figure, f"{record.system}: GMSR on its way to the optimum")
@@ -38,7 +38,7 @@ def approach_picture(record: Approach) -> "Figure":
 
 
 def _logarithmic(axes: "Axes", record: Approach) -> list[End]:
-    """Draw; what to write at the ends of the lines."""
+    """Draw the lines; returns their ends with labels."""
     colors = theme()
     shown = record.bound > _LEAST * np.max(record.bound[np.isfinite(record.bound)])
     end = int(np.flatnonzero(shown)[-1])

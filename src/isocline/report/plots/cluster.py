@@ -9,6 +9,7 @@ from isocline.report.plots.style import (
     footnote,
     heading,
     house,
+    is_narrow,
     key,
     mark_bound,
     name_rows,
@@ -26,17 +27,23 @@ if TYPE_CHECKING:
 
 
 def level_colors() -> dict[str, str]:
-    """A colour for each level of locality, the same in all pictures."""
+    """Colour of each locality level, the same in all pictures."""
     palette = theme().palette
     return dict(zip(LEVELS, (palette[0], palette[4], palette[1]), strict=True))
 
 
 @house()
 def cluster_plot(comparison: ClusterComparison) -> "Figure":
-    """Completion time on the left, mean and 99th percentile; on the right where tasks ran."""
+    """Completion times on the left, mean and 99th percentile; shares of levels on the right."""
     policies = comparison.policies
-    figure = new_figure(height=2.4 + 0.26 * len(policies))
-    times, places = figure.subplots(1, 2, sharey=True, width_ratios=[1.5, 1.0])
+    height = 2.4 + 0.26 * len(policies)
+    if is_narrow():
+        figure = new_figure(height=2.0 * height - 0.8)
+        times, places = figure.subplots(2, 1, sharey=True)
+        name_rows(places, [p.policy for p in policies])
+    else:
+        figure = new_figure(height=height)
+        times, places = figure.subplots(1, 2, sharey=True, width_ratios=[1.5, 1.0])
     _times(times, comparison)
     _places(places, comparison)
     name_rows(times, [p.policy for p in policies])
@@ -63,7 +70,7 @@ def _times(axes: "Axes", comparison: ClusterComparison) -> None:
     shown = [bound / scale]
     for y, p in enumerate(comparison.policies):
         if p.mean_latency is None:
-            # On the paper's colour, as the line of the bound may be there.
+            # On a background, as the line of the bound may be there.
             axes.annotate(p.status, (0.98, y), xycoords=("axes fraction", "data"), ha="right",
                           va="center", color=colors.note, fontsize=8,
                           bbox={"fc": colors.paper, "ec": "none", "pad": 1.0})  # fmt: skip
@@ -104,7 +111,7 @@ def _appears(comparison: ClusterComparison, level: str) -> bool:
 
 @house()
 def load_plot(sweep: ClusterSweep) -> "Figure":
-    """Mean completion time against load: where a policy is not stable its line has ended."""
+    """Mean completion time against load; a line ends where its policy stops being stable."""
     first = sweep.comparisons[0]
     bound = [one.lower_bound_latency for one in sweep.comparisons]
     scale, unit = cluster_time_unit(bound, first)

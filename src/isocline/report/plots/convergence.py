@@ -1,4 +1,4 @@
-"""Lemma 13 of the GMSR paper for one system: how much slack each kappa leaves."""
+"""Picture of Lemma 13 of the GMSR paper for one system: the slack that each kappa leaves."""
 
 from typing import TYPE_CHECKING
 
@@ -12,14 +12,14 @@ from isocline.theory.routing.convergence import Convergence
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_POINTS = 41  # of a falling line; each costs a maximum flow per frontend
+_POINTS = 41  # points of the line; each costs a maximum flow per frontend
 
 
 @house()
 def convergence_picture(record: Convergence) -> "Figure":
-    """The largest Delta against kappa, to 0 or so at the largest kappa; the proof's pair as a dot.
+    """Largest Delta against kappa, which falls to about 0; the proof's pair as a dot.
 
-    Beyond 5000 frontends, where Delta is not known, the dot alone.
+    Above 5000 frontends, where Delta is not computed, only the dot is shown.
     """
     figure = new_figure(height=3.4)
     colors = theme()

@@ -1,7 +1,7 @@
-"""Service curves and their marginal rates; with a plan, the points at which it runs them.
+"""Pictures of service curves and their marginal rates and, with a plan, the planned workloads.
 
-In an optimal plan the backends of a tier have one marginal rate: their dots lie on a level line of
-the right panel, the isocline that gives the project its name.
+In an optimal plan, the backends of a tier have the same marginal rate: their dots lie on a level
+line of the right panel, the isocline that gives the project its name.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,6 +16,7 @@ from isocline.report.plots.style import (
     footnote,
     heading,
     house,
+    is_narrow,
     key,
     log_axis,
     looks,
@@ -31,12 +32,12 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_MOST_CURVES = 12  # distinct ones; more lines than that say nothing
+_MOST_CURVES = 12  # distinct curves; more lines are unreadable
 
 
 @house()
 def curve_plot(system: RoutingSystem) -> "Figure":
-    """The curves as the file gives them; measured points as dots, dropped ones as crosses."""
+    """Curves as given in the file, with measured points as dots and dropped ones as crosses."""
     groups = _distinct(system, [backend.curve for backend in system.backends])
     shown, unit = _most(groups), system.work.unit
     said = [_counts(system, groups), _learned_from(shown)]
@@ -48,7 +49,7 @@ def curve_plot(system: RoutingSystem) -> "Figure":
 
 @house()
 def plan_picture(plan: Plan) -> "Figure":
-    """The curves in jobs/s with the workload that an optimal plan gives each backend."""
+    """Curves in jobs/s, with the workload of each backend in an optimal plan."""
     system = plan.system
     jobs = {backend.name: backend.jobs for backend in plan.backends}
     title = f"{system.name}: where the optimal plan runs each backend"
@@ -59,7 +60,7 @@ def plan_picture(plan: Plan) -> "Figure":
 
 
 def _distinct(system: RoutingSystem, curves: Sequence[Curve]) -> dict[Curve, list[str]]:
-    """Each distinct curve with the names of its backends."""
+    """Names of backends by distinct curve."""
     groups: dict[Curve, list[str]] = {}
     for backend, curve in zip(system.backends, curves, strict=True):
         groups.setdefault(curve, []).append(backend.name)
@@ -90,7 +91,7 @@ def _learned_from(groups: Mapping[Curve, list[str]]) -> str:
 
 
 def _optimum(plan: Plan) -> str:
-    """What the dots are, at which load, and how good the plan is."""
+    """Sentences on the meaning of the dots, the load, and the plan's certificate."""
     proof = plan.certificate
     if proof is None or plan.total_jobs is None:
         return "No plan: the load cannot be served."
@@ -111,11 +112,12 @@ def _draw(
     jobs: Mapping[str, float],
     levels: Sequence[float] = (),
 ) -> "Figure":
-    figure = new_figure(height=4.1)
+    rows, columns = (2, 1) if is_narrow() else (1, 2)
+    figure = new_figure(height=4.1 if rows == 1 else 6.6)
     heading(figure, title)
     footnote(figure, said)
     colors = theme()
-    rate, marginal = figure.subplots(1, 2, gridspec_kw={"wspace": 0.08})
+    rate, marginal = figure.subplots(rows, columns, gridspec_kw={"wspace": 0.08})
     n = _workloads(groups, jobs)
     for (curve, names), look in zip(groups.items(), looks(len(groups)), strict=True):
         line = look | {"marker": None}
@@ -154,5 +156,5 @@ def _dress(rate: "Axes", marginal: "Axes", groups: Mapping[Curve, list[str]], un
         log_axis(axes, "x", "workload N, jobs")
     value_axis(rate, "y", f"service rate, {unit}", peaks)
     log_axis(marginal, "y", f"marginal rate, {unit} per job")
-    # A marginal rate falls to 0; below a tenth of what matters there is nothing to see.
+    # Marginal rates fall to 0; values below a tenth of the relevant ones are cut off.
     marginal.set_ylim(max(lowest / 10.0, highest * 1e-5), highest * 1.5)

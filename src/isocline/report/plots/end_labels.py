@@ -1,41 +1,43 @@
-"""Names beside the right ends of lines, in place of a legend."""
+"""Labels at the right ends of lines, in place of a legend."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from isocline.report.plots.lettering import SMALL, short_names
-from isocline.report.plots.style import grow
+from isocline.report.plots.style import grow, is_narrow, key
 from isocline.report.plots.theme import theme
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.text import Annotation
 
-GAP = 10.5  # points between the middles of two names of 8 pt
-_ROOM = 2.0  # inches: the longest name
-_BESIDE = 16.0  # points from the axes to the names: room for the lines that lead to them
+GAP = 10.5  # points between the centres of two names of 8 pt
+_ROOM = 2.0  # inches for the longest name
+_BESIDE = 16.0  # points between axes and names, for the lines that lead to them
 
 
 class End(NamedTuple):
-    """The right end of a line, in units of the axes, and its name."""
+    """Right end of a line, in data coordinates, and its name."""
 
     x: float
     y: float
     name: str
     color: str
-    note: str = ""  # after the name, which may be shortened
+    note: str = ""  # text after the name, which may be shortened
 
 
 def label_ends(axes: "Axes", ends: Sequence[End]) -> None:
-    """Write names in a column beside the axes, moved apart vertically within their height.
+    """Write names in a column beside the axes, moved apart vertically.
 
-    Long names are shortened, and a picture of many becomes taller.
-
-    The names are in ink, which can be read; a line in the colour of the series leads to each. Call
-    it last: it needs the final limits.
+    Long names are shortened, and the picture becomes taller for many. Names are in the text colour,
+    for legibility; a line in the colour of the series leads to each. Call it last, when the limits
+    of the axes are final.
     """
+    if is_narrow():  # a column of names would leave too little room for the lines
+        _as_key(axes, ends)
+        return
     low, high = sorted(axes.get_ylim())
-    # Lines may leave the frame; their names stay beside it.
+    # Lines may leave the frame; names stay within its height.
     placed = sorted(
         (end._replace(y=min(max(end.y, low), high)) for end in ends),
         key=lambda end: _share(axes, end),
@@ -48,13 +50,13 @@ def label_ends(axes: "Axes", ends: Sequence[End]) -> None:
     ]
     figure = axes.get_figure(root=True)
     assert figure is not None
-    # Makes room for the names, and settles the axes' height: a figure without a display has a
-    # canvas whose draw() does nothing.
+    # Makes room for the names and fixes the axes' height; the canvas of a figure without a display
+    # has a draw() without effect.
     figure.draw_without_rendering()
     height = axes.get_window_extent().height * 72.0 / figure.dpi
     if (needed := GAP * (len(names) - 1)) > height > 0.0:
         share = height / (72.0 * figure.get_figheight())
-        grow(figure, (needed - height) / (72.0 * share))  # all axes grow in proportion
+        grow(figure, (needed - height) / (72.0 * share))  # all axes grow proportionally
         figure.draw_without_rendering()
         height = axes.get_window_extent().height * 72.0 / figure.dpi
     wanted = apart([height * _share(axes, end) for end in placed], GAP, height)
@@ -62,13 +64,22 @@ def label_ends(axes: "Axes", ends: Sequence[End]) -> None:
         name.set_position((1.0, at / height))
 
 
+def _as_key(axes: "Axes", ends: Sequence[End]) -> None:
+    """Write names in rows above the picture."""
+    from matplotlib.lines import Line2D  # noqa: PLC0415 - after theme
+
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    key(figure, [Line2D([], [], color=end.color, label=end.name + end.note) for end in ends])
+
+
 def _share(axes: "Axes", end: End) -> float:
-    """The share of the axes' height at which a line ends."""
+    """Position of a line's end, as a share of the axes' height."""
     return float((axes.transData - axes.transAxes).transform((end.x, end.y))[1])
 
 
 def _write(axes: "Axes", end: End, *, stopped: bool) -> "Annotation":
-    """A line to the name; that of a series that has stopped crosses the picture, and is thin."""
+    """Draw a name and the line to it, which is thin if it crosses the picture (series stopped)."""
     line = {"lw": 0.7, "ls": (0, (1, 2))} if stopped else {"lw": 1.4}
     figure = axes.get_figure(root=True)
     assert figure is not None
@@ -84,10 +95,10 @@ def _write(axes: "Axes", end: End, *, stopped: bool) -> "Annotation":
 
 
 def apart(heights: Sequence[float], gap: float, room: float) -> list[float]:
-    """Sorted heights moved as little as makes neighbours at least `gap` apart, within 0 to `room`.
+    """Move sorted heights as little as possible so that they are `gap` apart, within 0 to `room`.
 
-    Groups that touch are merged and centred on the mean of what their members want. Where there is
-    no room for all, they are as far apart as there is.
+    Groups that touch are merged and centred on the mean of their members' heights. If there is not
+    enough room, all are equally far apart.
     """
     gap = min(gap, room / max(len(heights) - 1, 1))
     groups: list[tuple[float, int]] = []  # (centre, members)

@@ -1,7 +1,7 @@
-"""Results of a sweep over loads: a line for each policy with intervals, and the bound.
+"""Pictures of a sweep over loads: a line with intervals for each policy, and the bound.
 
-Mean latency, and where jobs may leave unserved, or late, what became of them: the policy of the
-least latency may be the one that serves the fewest.
+They show the mean latency and, if jobs may leave unserved or late, their fates, as the policy with
+the least latency may be the one that serves the fewest.
 """
 
 import math
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from isocline.report.conditions import conditions
 from isocline.report.plots.end_labels import End, label_ends
+from isocline.report.plots.lettering import wrapped
 from isocline.report.plots.style import (
     BOUND,
     footnote,
@@ -39,15 +40,16 @@ class Panel(NamedTuple):
     field: str  # of a policy's result
     scale: float  # what is one unit
     bounds: Sequence[float] = ()  # at each load
+    bound: str = "bound"  # what it is called
 
     def estimate(self, policy: object) -> Estimate | None:
-        """The value of one policy; None where it was not measured."""
+        """Value of one policy; None if it was not measured."""
         found: Estimate | None = getattr(policy, self.field)
         return found
 
 
 def service_panels(comparisons: Sequence[Comparison]) -> list[Panel]:
-    """What became of jobs, where not all are served in time: more, and fewer, is better."""
+    """Panels on the fates of jobs, if not all are served in time."""
     first = comparisons[0]
     panels: list[Panel] = []
     if first.patience is not None or first.deadline is not None:
@@ -61,13 +63,16 @@ def service_panels(comparisons: Sequence[Comparison]) -> list[Panel]:
 
 @house()
 def latency_plot(sweep: Sweep) -> "Figure":
-    """Loads without a steady state are left out: a dotted line leads from a policy's last one."""
+    """Mean latency against load; a dotted line starts at a policy's last stable load."""
     # There is no bound where jobs give up.
     bound = [b for one in sweep.comparisons if not math.isnan(b := one.lower_bound_latency)]
     known_latencies = (p.mean_latency and p.mean_latency.value for p in sweep.results)
     scale, unit = time_unit(bound or known_latencies)
     served = service_panels(sweep.comparisons)
-    panels = [*served, Panel(f"mean latency, {unit}", "mean_latency", scale, bound)]
+    panels = [
+        *served,
+        Panel(f"mean latency, {unit}", "mean_latency", scale, bound, sweep.bound_name),
+    ]
     system = sweep.comparisons[0].system
     what = "jobs served, and their mean latency, over load" if served else "mean latency over load"
     return over_load(
@@ -82,14 +87,15 @@ def latency_plot(sweep: Sweep) -> "Figure":
 def over_load(
     sweep: LoadSweep[Any], panels: Sequence[Panel], title: str, label: str, small: str
 ) -> "Figure":
-    """Panels one above the other; names stand beside the lines of one, in a key above several."""
+    """Panels in a column; names are beside the lines of one panel, or in a key above several."""
     figure = new_figure(height=4.3 if len(panels) == 1 else 1.4 + 1.75 * len(panels))
     rows = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0].tolist()
     ends: list[End] = []
     for axes, panel in zip(rows, panels, strict=True):
         ends, shown = _draw(axes, sweep, panel)
         value_axis(axes, "y", panel.label, shown)
-    rows[-1].set_xlabel(label)
+    wide = figure.get_figwidth() - 1.2  # inches, beside the labels of the other axis
+    rows[-1].set_xlabel("\n".join(wrapped(label, wide, 9.0)))
     heading(figure, title)
     missing = [_never_stable(axes, sweep) for axes in rows]
     footnote(figure, missing[0] + small)
@@ -106,8 +112,8 @@ def _draw(axes: "Axes", sweep: LoadSweep[Any], panel: Panel) -> tuple[list[End],
     shown = [bound / panel.scale for bound in panel.bounds]
     ends: list[End] = []
     if shown:
-        axes.plot(loads, shown, color=theme().ink, label="bound", **BOUND)
-        ends.append(End(loads[-1], shown[-1], "bound", theme().ink))
+        axes.plot(loads, shown, color=theme().ink, label=panel.bound, **BOUND)
+        ends.append(End(loads[-1], shown[-1], panel.bound, theme().ink))
     policies = sweep.comparisons[0].results
     for i, (policy, look) in enumerate(zip(policies, policy_looks(policies), strict=True)):
         known = [
@@ -128,9 +134,9 @@ def _draw(axes: "Axes", sweep: LoadSweep[Any], panel: Panel) -> tuple[list[End],
 
 
 def _never_stable(axes: "Axes", sweep: LoadSweep[Any]) -> str:
-    """Policies that have no line, for the small print; "" if all have one.
+    """Sentence on policies without a line, for the small print; "" if all have one.
 
-    Axes on which there is nothing at all say so themselves.
+    Empty axes get a text instead.
     """
     if len(sweep.comparisons) == 1:
         axes.set_xticks([sweep.comparisons[0].load])

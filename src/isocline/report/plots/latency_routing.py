@@ -1,12 +1,13 @@
-"""Each backend at the optimum and under routing by expected latency.
+"""Picture of each backend at the optimum and under routing by expected latency.
 
-At the optimum one more job costs the same wherever it goes, and latencies differ; under routing by
-latency a frontend sees one latency, and the fast backends are crowded.
+At the optimum one more job costs the same at every backend, and latencies differ; under routing by
+latency a frontend sees equal latencies, and fast backends are crowded.
 """
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from isocline.plural import counted
 from isocline.report.plots.style import (
     footnote,
     heading,
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_MOST_ROWS = 24  # of a picture that fits a page
-# A dot fits into the square where both fall on one place.
+_MOST_ROWS = 24  # rows of a picture that fits a page
+# The dot fits into the square if both coincide.
 _SERIES: tuple[tuple[str, dict[str, Any]], ...] = (
     ("optimum", {"marker": "o", "ms": 4.0, "zorder": 3}),
     ("routing by latency", {"marker": "s", "ms": 7.0, "mfc": "none", "zorder": 2}),
@@ -41,7 +42,7 @@ def latency_routing_picture(rival: LatencyEquilibrium) -> "Figure":
 
 @house()
 def latency_routing_plot(best: Plan, rival: LatencyEquilibrium) -> "Figure":
-    """Jobs on the left, latency N/l(N) on the right, of an optimal plan and of the equilibrium."""
+    """Jobs on the left and latency N/l(N) on the right, for the plan and for the equilibrium."""
     assert best.total_jobs is not None  # as the equilibrium exists
     jobs_of = list(zip((b.jobs for b in best.backends), rival.workloads.tolist(), strict=True))
     rates = list(zip((b.rate for b in best.backends), rival.inflow.tolist(), strict=True))
@@ -67,7 +68,7 @@ def latency_routing_plot(best: Plan, rival: LatencyEquilibrium) -> "Figure":
         f"Price of anarchy {number(rival.total_jobs / best.total_jobs)}: "
         f"{number(rival.total_jobs)} jobs in the system against {number(best.total_jobs)} at the "
         "optimum. No latency is shown for a backend without jobs."
-        + (f" The {hidden} backends that differ least are left out." if hidden else ""),
+        + (f" Left out, as they differ least: {counted(hidden, 'backend')}." if hidden else ""),
     )
     key(figure, jobs.get_legend_handles_labels()[0])
     return figure

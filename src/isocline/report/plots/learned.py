@@ -11,7 +11,7 @@ from isocline.learn import Known
 from isocline.learn.known import Seen
 from isocline.model.curves import Curve
 from isocline.model.fleet import RoutingSystem
-from isocline.report.plots.lettering import SMALL, shortened, width
+from isocline.report.plots.lettering import SMALL, short_names, width
 from isocline.report.plots.style import (
     PANEL,
     footnote,
@@ -30,25 +30,31 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _MOST = 12  # panels
-_WIDE = 3  # panels in a row that have room for a line of words each
-_LOW = 0.15  # share of a panel's height that a label below a dot takes
+_WIDE = 3  # panels in a row with room for a line of text each
+_LOW = 0.15  # share of a panel's height for a label below a dot
 
 
 @house()
 def learned_plot(system: RoutingSystem, known: Mapping[str, Known]) -> "Figure":
-    """A panel for each backend; the curves of `system` are those that were learned."""
+    """One panel per backend; the curves of `system` are the learned ones."""
     backends = system.backends[:_MOST]
     rows, columns = panels_in_rows(len(backends))
     figure = new_figure(height=1.2 + 2.3 * rows)
     heading(figure, f"{system.name}: service curves as they were learned")
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
     gap = "\n" if columns > _WIDE else " "
-    for axes, backend in zip(panels, backends, strict=False):
+    said = [_said(it.curve, known[it.name]) for it in backends]
+    room = PANEL / columns
+    # Addresses differ at their ends: they are given a line of their own before they are cut.
+    beside = columns <= _WIDE and all(
+        width(f"{it.name}: {text}", weight="bold") <= room
+        for it, text in zip(backends, said, strict=True)
+    )
+    between = " " if beside else "\n"
+    names = short_names([it.name for it in backends], room, weight="bold")
+    for axes, backend, name, text in zip(panels, backends, names, said, strict=False):
         _panel(axes, backend.curve, known[backend.name])
-        said = _said(backend.curve, known[backend.name])
-        room = PANEL / columns - (0.0 if columns > _WIDE else width(f": {said}", weight="bold"))
-        name = shortened(backend.name, room, weight="bold")
-        axes.set_title(f"{name}:{gap}{said}", fontsize=SMALL)
+        axes.set_title(f"{name}:{between}{text}", fontsize=SMALL)
     for axes in panels[len(backends) :]:
         axes.remove()
     for axes in panels[: len(backends) : columns]:
@@ -102,7 +108,7 @@ def _counted(known: Known) -> list[Seen]:
 
 
 def _write_counts(axes: "Axes", known: Known) -> None:
-    """Completions beside the dots, above and below in turn; where there is no room, none."""
+    """Write completions above and below the dots in turn, where there is room."""
     taken: list[Bbox] = []
     for i, group in enumerate(_counted(known)):
         low = group.rate < _LOW * axes.get_ylim()[1]  # the axis would cross what is below

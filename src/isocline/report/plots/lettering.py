@@ -1,4 +1,4 @@
-"""Lettering: fonts, the width of text as measured, and names cut to the room that they have."""
+"""Lettering: fonts, measured widths of text, and names shortened to fit."""
 
 import re
 import warnings
@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Literal
 
-# First, since it says what to install where there is no matplotlib.
+# First, as it reports what to install if matplotlib is missing.
 import isocline.report.plots.theme  # isort: skip # noqa: F401
 import matplotlib as mpl
 from matplotlib.font_manager import FontProperties, get_font_names
@@ -14,7 +14,7 @@ from matplotlib.textpath import text_to_path
 
 Weight = Literal["normal", "bold"]
 
-SMALL = 8.0  # pt: the least that is read with ease in print
+SMALL = 8.0  # pt: the smallest size that is easy to read in print
 # Fonts with the scripts that matplotlib's own, DejaVu Sans, lacks.
 _OTHER_SCRIPTS = (
     "Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans SC", "Source Han Sans SC",
@@ -22,22 +22,22 @@ _OTHER_SCRIPTS = (
     "Malgun Gothic", "Arial Unicode MS", "Noto Sans Devanagari", "Noto Sans Thai", "Noto Emoji",
     "Segoe UI Emoji",
 )  # fmt: skip
-_HINTED = 0.97  # letters on a screen are set on whole pixels, and lines up to 3 % wider for it
+_HINTED = 0.97  # letters on screens are placed on whole pixels, which makes lines up to 3 % wider
 _DOTS = "…"
 _MISSING = re.compile(r"Glyph (\d+) .*missing from font")
 _MOST_MISSING = 10
-_HEADS = (0.5, 0.3, 0.7, 0.1, 0.9)  # share of what is left of a name that is its beginning
+_HEADS = (0.5, 0.3, 0.7, 0.1, 0.9)  # share of a shortened name that is taken from its beginning
 
 
 def families() -> list[str]:
-    """The font of all text, and those installed that have the letters of other scripts."""
+    """Font of all text, followed by installed fonts for other scripts."""
     installed = set(get_font_names())
     return ["sans-serif", *(name for name in _OTHER_SCRIPTS if name in installed)]
 
 
 @contextmanager
 def without_gaps() -> Iterator[None]:
-    """Draw inside this: one warning names all letters that no installed font has."""
+    """Context for drawing, with one warning that names all characters without a font."""
     with warnings.catch_warnings(record=True) as heard:
         warnings.simplefilter("always")
         yield
@@ -56,19 +56,19 @@ def without_gaps() -> Iterator[None]:
 
 
 def ignore_gaps() -> None:
-    """No warning for each letter that no installed font has, until filters are reset."""
+    """Suppress matplotlib's warnings about single characters without a font."""
     warnings.filterwarnings("ignore", _MISSING.pattern)
 
 
 def width(text: str, size: float = SMALL, weight: Weight = "normal") -> float:
-    """Inches that one line takes at `size` points."""
+    """Width of a line at `size` points, inches."""
     font = FontProperties(family=mpl.rcParams["font.family"], size=size, weight=weight)
     across, _, _ = text_to_path.get_text_width_height_descent(text, font, ismath=False)
     return float(across) / (72.0 * _HINTED)
 
 
 def wrapped(text: str, room: float, size: float, weight: Weight = "normal") -> list[str]:
-    """Lines of text that are at most `room` inches wide at `size` points."""
+    """Wrap text into lines of at most `room` inches at `size` points."""
     lines = [""]
     for word in text.split():
         joined = f"{lines[-1]} {word}".lstrip()
@@ -84,14 +84,14 @@ def wrapped(text: str, room: float, size: float, weight: Weight = "normal") -> l
 
 
 def shortened(name: str, room: float, size: float = SMALL, weight: Weight = "normal") -> str:
-    """The name, with dots in place of its middle where it is wider than `room` inches."""
+    """A name, with dots in place of its middle if it is wider than `room` inches."""
     return short_names([name], room, size, weight)[0]
 
 
 def short_names(
     names: Sequence[str], room: float, size: float = SMALL, weight: Weight = "normal"
 ) -> list[str]:
-    """Names in one picture, each as `shortened`, cut elsewhere if two would become the same."""
+    """Names in one picture, each shortened, but differently if two would become equal."""
     made: list[str] = []
     for head in _HEADS:
         made = [_cut(name, room, size, weight, head) for name in names]
@@ -114,7 +114,7 @@ def _cut(name: str, room: float, size: float, weight: Weight, head: float) -> st
 
 
 def _largest(most: int, fits: Callable[[int], bool]) -> int:
-    """The largest number from 0 to `most` that fits, where all below one that fits do."""
+    """Largest number from 0 to `most` that fits, if all smaller ones fit, too."""
     low, high = 0, most
     while low < high:
         middle = (low + high + 1) // 2

@@ -1,4 +1,4 @@
-"""Policies compared live: latency over the optimum, and jobs beside those of the optimum."""
+"""Picture of policies compared live: latency over the optimum, and jobs at each backend."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from isocline.demo.results import LiveComparison
+from isocline.plural import counted
 from isocline.report.plots.style import (
     BOUND,
     footnote,
@@ -43,14 +44,16 @@ def live_plot(found: LiveComparison) -> "Figure":
     footnote(
         figure,
         live_conditions(found)
-        + (f" The {hidden} backends closest to the optimum are left out." if hidden else ""),
+        + (
+            f" Left out, as closest to the optimum: {counted(hidden, 'backend')}." if hidden else ""
+        ),
     )
     key(figure, left.get_legend_handles_labels()[0])
     return figure
 
 
 def _latencies(axes: "Axes", found: LiveComparison) -> None:
-    """A dot with its interval for the mean, a bar for the percentile; the key of both panels."""
+    """Draw a dot with interval for the mean, a bar for the percentile, and the key."""
     colors = theme()
     bound, count = found.lower_bound_latency, len(found.policies)
     for y, (policy, look) in enumerate(
@@ -78,7 +81,7 @@ def _that_differ(found: LiveComparison) -> list[int]:
 
 
 def _jobs(axes: "Axes", found: LiveComparison, shown: Sequence[int]) -> None:
-    """A line at the optimum of each backend, and a dot for each policy, coloured as on the left."""
+    """Draw a line at each backend's optimum, and a dot per policy, coloured as on the left."""
     places, count = np.arange(len(shown)), len(found.policies)
     optimum = [found.optimal_jobs[b] for b in shown]
     axes.vlines(optimum, places - 0.4, places + 0.4, color=theme().ink, lw=1.2,

@@ -1,4 +1,4 @@
-"""Picture of the ideal loads of servers, and of who helps whom (near-data paper, Figure 2)."""
+"""Picture of the servers' ideal loads, and of who helps whom (near-data paper, Figure 2)."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -29,13 +29,23 @@ _WIDEST = 9.0  # points: the line of the largest rate
 
 
 @house()
+def loads_picture(plan: NearDataPlan) -> "Figure":
+    """Ideal loads, without the help between servers."""
+    figure = new_figure(height=3.4)
+    heading(figure, f"{plan.cluster.name}: ideal loads of the servers")
+    _loads(figure.subplots(), plan)
+    footnote(figure, _conditions(plan))
+    return figure
+
+
+@house()
 def near_data_picture(plan: NearDataPlan) -> "Figure":
-    """Loads in falling order with the level alpha; beside it, if there are any, who helps whom."""
+    """Loads in descending order with alpha as a line; beside it who helps whom, if anybody does."""
     made = groups(plan)
     if plan.helps:
         rows = min(max(map(len, _sides(helps_between(plan, made)))), _MOST_NODES)
         figure = new_figure(height=max(3.4, 1.4 + _ROW * rows))
-        left, right = figure.subplots(1, 2, gridspec_kw={"width_ratios": (1, 1)})
+        left, right = figure.subplots(1, 2)
         _who_helps(right, plan, made)
     else:
         figure = new_figure(height=3.4)
@@ -43,15 +53,17 @@ def near_data_picture(plan: NearDataPlan) -> "Figure":
     heading(figure, f"{plan.cluster.name}: ideal loads of the servers, and who helps whom")
     _loads(left, plan)
     racks = any(entry.level == "rack" for entry in plan.helps)
-    footnote(
-        figure,
+    footnote(figure, _conditions(plan) + (" Dark lines: help within racks." if racks else ""))
+    return figure
+
+
+def _conditions(plan: NearDataPlan) -> str:
+    return (
         f"{number(plan.cluster.arrival_rate)} tasks/s, "
         f"{number(1.0 / plan.capacity_scale, 3)} of the capacity. Every task at the least loaded "
         f"of its local servers; from {plan.basis}. Certificate: conservation residual "
         f"{plan.certificate.conservation:.1e}, slope gap {plan.certificate.slope_gap:.1e}."
-        f"{' Dark lines: help within racks.' if racks else ''}",
     )
-    return figure
 
 
 def _loads(axes: "Axes", plan: NearDataPlan) -> None:
@@ -81,7 +93,7 @@ def _loads(axes: "Axes", plan: NearDataPlan) -> None:
 
 
 def _sides(found: Sequence[GroupHelp]) -> list[list[int]]:
-    """The groups that help and those that are helped, those of the largest rates first."""
+    """Groups that help and groups that are helped, largest rates first."""
     return [
         list(dict.fromkeys(entry.helper for entry in found)),
         list(dict.fromkeys(entry.beneficiary for entry in found)),

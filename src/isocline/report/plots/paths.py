@@ -1,33 +1,33 @@
-"""Sample paths of scaled systems: each backend's Y = N / c over time."""
+"""Picture of sample paths of scaled systems: each backend's Y = N / c over time."""
 
 from typing import TYPE_CHECKING
 
+from isocline.plural import stem_of
 from isocline.report.plots.end_labels import End, label_ends
 from isocline.report.plots.style import footnote, heading, house, new_figure
 from isocline.report.plots.theme import theme
-from isocline.report.words import kind_of
 from isocline.simulate.routing.paths import Paths
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-MOST_LINES = 20  # replications drawn: more would be a smear
-MOST_LABELS = 8  # backends with a label each: more are told apart by kind
+MOST_LINES = 20  # most replications drawn: more would blur
+MOST_LABELS = 8  # most backends with a label each: more are labelled by kind
 
 
 @house()
 def paths_plot(paths: Paths) -> "Figure":
-    """All backends in one picture, thin lines for each of the first replications."""
+    """All backends in one picture, with thin lines for each of the first replications."""
     figure = new_figure(height=3.8)
     colors = theme()
     heading(figure, f"{paths.system} under {paths.policy}: paths of the workloads")
     axes = figure.subplots()
     labelled = len(paths.backends) <= MOST_LABELS
-    looks = list(paths.backends if labelled else dict.fromkeys(map(kind_of, paths.backends)))
+    looks = list(paths.backends if labelled else dict.fromkeys(map(stem_of, paths.backends)))
     drawn = paths.workloads[:MOST_LINES]
     ends = []
     for b, name in enumerate(paths.backends):
-        at = looks.index(name if labelled else kind_of(name))
+        at = looks.index(name if labelled else stem_of(name))
         color = colors.palette[at] if at < len(colors.palette) else colors.faint
         axes.plot(paths.times, drawn[:, :, b].T, lw=0.9 if len(drawn) == 1 else 0.5, color=color)
         ends.append(End(float(paths.times[-1]), float(drawn[:, -1, b].mean()), looks[at], color))

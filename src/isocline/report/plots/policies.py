@@ -11,6 +11,7 @@ from isocline.report.plots.style import (
     footnote,
     heading,
     house,
+    is_narrow,
     mark_bound,
     name_rows,
     new_figure,
@@ -30,27 +31,27 @@ _GAP = 8.0  # points from the axes to the values
 
 @house()
 def policies_plot(comparison: Comparison) -> "Figure":
-    """Mean latency on the left; where it was measured, the 99th percentile on the right.
+    """Mean latency on the left and, if measured, the 99th percentile on the right.
 
-    Above them what became of the jobs, where not all are served in time.
+    The fates of jobs are above, if not all are served in time.
     """
     policies = comparison.policies
     panels = [*service_panels([comparison]), _of_times("mean latency", "mean_latency", comparison)]
     if any(p.p99 for p in policies):
         panels.append(_of_times("99th percentile", "p99", comparison))
-    columns = min(len(panels), 2)
+    columns = 1 if is_narrow() else min(len(panels), 2)
     rows = -(-len(panels) // columns)
     figure = new_figure(height=0.7 + rows * (1.4 + 0.26 * len(policies)))
     grid = figure.subplots(rows, columns, sharey=True, squeeze=False)
     grid[0, 0].set_ylim(len(policies) - 0.5, -0.9)  # the first on top, with room for "bound"
     for axes, panel in zip(grid.ravel(), panels, strict=False):
         bound = comparison.lower_bound_latency if panel.field == "mean_latency" else math.nan
-        _dots(axes, panel, policies, bound)
+        _dots(axes, panel._replace(bound=comparison.bound_name), policies, bound)
     for axes in grid.ravel()[len(panels) :]:
         axes.remove()
     for row in grid[:, 0]:
         name_rows(row, [p.policy for p in policies])
-    served = rows > 1
+    served = len(panels) > 2
     what = "jobs served, and latency, under each policy" if served else "latency of each policy"
     heading(figure, f"{comparison.system}: {what}")
     footnote(figure, conditions(comparison))
@@ -64,7 +65,7 @@ def _of_times(title: str, field: str, comparison: Comparison) -> Panel:
 
 
 def _dots(axes: "Axes", panel: Panel, policies: Sequence[PolicyResult], bound: float) -> None:
-    """A dot with its interval for each policy, and its value in a column beside the axes."""
+    """Draw a dot with interval for each policy, and values in a column beside the axes."""
     estimates = [panel.estimate(p) for p in policies]
     known = [e.value for e in estimates if e is not None]
     scale = panel.scale
@@ -79,7 +80,7 @@ def _dots(axes: "Axes", panel: Panel, policies: Sequence[PolicyResult], bound: f
     shown = [bound, *known] if bounded else known
     value_axis(axes, "x", panel.label, [value / scale for value in shown])
     if bounded:
-        mark_bound(axes, bound / scale)
+        mark_bound(axes, bound / scale, panel.bound)
     if not shown:
         axes.set_xticks([])
     _values(axes, [
@@ -91,7 +92,7 @@ def _dots(axes: "Axes", panel: Panel, policies: Sequence[PolicyResult], bound: f
 
 
 def _values(axes: "Axes", texts: Sequence[str]) -> None:
-    """A column to the right of the axes, where nothing is drawn that it could lie on."""
+    """Write a column to the right of the axes, where it covers nothing."""
     end = _GAP + 72.0 * max(map(width, texts))
     for y, text in enumerate(texts):
         axes.annotate(

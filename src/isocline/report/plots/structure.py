@@ -1,4 +1,4 @@
-"""Tiers and the TierGraph of a state, as in Figures 3 and 4 of the GMSR paper."""
+"""Picture of the tiers and the TierGraph of a state, as in Figures 3 and 4 of the GMSR paper."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 _MOST_ENDS = 24  # backends, or frontends, of a graph that can be read
 _ROW = 0.27  # inches
 _NAME = 1.3  # inches: the longest name beside a graph
-_WINDING = 0.382  # of the width, times the square of the row: no three rows are in line
+_WINDING = 0.382  # of the width, times the square of the row: no three rows are collinear
 
 Place = tuple[float, float]
 
 
 @house()
 def structure_picture(record: Structure) -> "Figure":
-    """Best edges within tiers and the others dashed; beside it the TierGraph, highest rate on top.
+    """Best edges solid and the others dashed; beside it the TierGraph, highest rate on top.
 
-    A graph of more than 24 backends or frontends is left out: the TierGraph alone is drawn.
+    With more than 24 backends or frontends, only the TierGraph is drawn.
     """
     backends = sum(len(tier.backends) for tier in record.tiers)
     frontends = sum(len(tier.frontends) for tier in record.tiers)
@@ -93,12 +93,12 @@ def _graph(axes: "Axes", record: Structure) -> None:
 
 
 def _tier_graph(axes: "Axes", record: Structure) -> None:
-    """Tiers of one marginal rate stand side by side."""
+    """Draw the TierGraph, with tiers of equal marginal rate side by side."""
     rates = sorted({tier.marginal_rate for tier in record.tiers}, reverse=True)
     at: dict[int, Place] = {}
     for row, rate in enumerate(rates):
         here = [i for i, tier in enumerate(record.tiers) if tier.marginal_rate == rate]
-        # Long graphs wind, so that arcs past a row do not run through its tiers.
+        # Long graphs are curved, so that arcs past a row do not cross its tiers.
         shift = _WINDING * row**2 if len(rates) > 3 else 0.0
         at |= {i: (((k + 0.5) / len(here) + shift) % 1.0, float(row)) for k, i in enumerate(here)}
     arrow = {"arrowstyle": "-|>", "color": theme().ink, "lw": 0.9, "shrinkA": 9, "shrinkB": 9}

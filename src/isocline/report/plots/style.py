@@ -1,19 +1,20 @@
-"""One look for all pictures: for print and slides, for colour-blind readers, without ornament.
+"""Common style of all pictures: for print and slides, for colour-blind readers, without ornament.
 
-Figures are made without pyplot and without a display. Colours are those of `theme.theme()`, fixed
-when a figure is drawn.
+Figures are made without pyplot and without a display. Colours are those of `theme.theme()` when a
+figure is drawn.
 
-Whether an axis is logarithmic is decided by one rule, `value_axis`: it is where the largest value
-shown is more than `LOG_FROM` times the smallest, since a linear one would cram the small ones
-together; else it is linear. Only where an equation makes a straight line of what is drawn (power
-laws, exponential decay, curves over decades of workload) is it logarithmic always: `log_axis`.
-Logarithmic axes say so in their label.
+Whether an axis is logarithmic is decided by one rule, `value_axis`: it is if the largest value
+shown exceeds `LOG_FROM` times the smallest, since a linear axis would crowd the small values. Axes
+on which a law becomes a straight line (power laws, exponential decay, curves over decades of
+workload) are always logarithmic: `log_axis`. The label of a logarithmic axis says so.
 """
 
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol, final
 
 from isocline.report.plots.lettering import (
     SMALL,
@@ -27,7 +28,7 @@ from isocline.report.plots.lettering import (
 from isocline.report.plots.theme import Theme, theme
 from isocline.report.plots.ticks import LogTicks, Numbers
 
-# After theme, which says what to install where there is no matplotlib.
+# After theme, which reports what to install if matplotlib is missing.
 import matplotlib as mpl  # isort: skip
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
@@ -37,20 +38,21 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 WIDTH = 6.5  # inches: the text width of a page, so that 9 pt stays 9 pt in print
-PANEL = 5.0  # inches: what panels beside each other share, with their gaps
-BOUND: Any = {"lw": 1.2, "ls": (0, (4, 2))}  # the line of a bound or an optimum, in ink
-_MARKERS = ("o", "s", "^", "D")
-_LINES = ("-", "--", ":", "-.")
+PANEL = 5.0  # inches shared by panels beside each other, including gaps
+BOUND: Any = {"lw": 1.2, "ls": (0, (4, 2))}  # line of a bound or an optimum, in the text colour
+_MARKERS = ("o", "s", "^", "D", "v", "P")
+_LINES: tuple[Any, ...] = ("-", "--", ":", "-.", (0, (7, 2)), (0, (4, 1, 1, 1, 1, 1)))
 
-LOG_FROM = 3.0  # ratio of two values from which a linear axis crams the smaller ones together
-_MARGIN = 0.01  # of the width, at both sides of what is written above and below a picture
-_MOST_LINES = 2  # of a heading
-_USUAL_LINES = 3  # of small print, for which the height of a picture has room
-_MOST_COLUMNS = 4  # of panels
+LOG_FROM = 3.0  # ratio of two values from which on a linear axis crowds the smaller ones
+_NARROW = 5.0  # inches, least width for panels beside each other
+_MARGIN = 0.01  # share of the width, on both sides of text above and below a picture
+_MOST_LINES = 2  # lines of a heading
+_USUAL_LINES = 3  # lines of small print for which a picture's height has room
+_MOST_COLUMNS = 4  # columns of panels
 _NAME = 2.0  # inches: the longest name beside rows or lines
 _LONGEST_LABEL = 2.6  # inches, of a legend
 _LINE = 0.14  # inches from one line of small print to the next
-_LEAST_SPAN = 0.02  # of the values on an axis: finer differences are no one's to see
+_LEAST_SPAN = 0.02  # relative span of values on an axis; finer differences are not shown
 
 
 def _rc(colors: Theme) -> Any:
@@ -58,10 +60,10 @@ def _rc(colors: Theme) -> Any:
     return {
         "font.size": 9,
         "font.family": families(),
-        # Names are text: "$" begins no formula, and "_" no subscript.
+        # Names are plain text: "$" and "_" have no special meaning.
         "text.parse_math": False,
         "text.usetex": False,
-        "axes.formatter.useoffset": False,  # numbers that are read as they stand
+        "axes.formatter.useoffset": False,  # numbers are written in full
         "figure.facecolor": colors.paper,
         "figure.edgecolor": colors.paper,
         "savefig.facecolor": "auto",  # the figure's own, whatever the active style has
@@ -101,22 +103,66 @@ def _rc(colors: Theme) -> Any:
 
 @contextmanager
 def house() -> Iterator[None]:
-    """Draw inside this in the house style; also a decorator."""
+    """Context, or decorator, for drawing in the common style."""
     with mpl.rc_context(_rc(theme())), warnings.catch_warnings():
         ignore_gaps()
         yield
 
 
+@final
+@dataclass
+class Place:
+    """Place for a picture on a page, with the texts that the page sets itself.
+
+    Attributes:
+        width: Width of the picture, inches.
+        heading: Title of the picture drawn for it.
+        small: Small print of the picture.
+    """
+
+    width: float
+    heading: str = ""
+    small: str = ""
+
+
+_PLACE: ContextVar[Place | None] = ContextVar("place", default=None)
+
+
+@contextmanager
+def placed(width: float) -> Iterator[Place]:
+    """Context for drawing a picture of this width, inches, without heading and small print.
+
+    Both are collected as text, because the page sets them itself, also for screen readers.
+    """
+    place = Place(width)
+    token = _PLACE.set(place)
+    try:
+        yield place
+    finally:
+        _PLACE.reset(token)
+
+
+def is_narrow() -> bool:
+    """Whether the picture is for a phone, where panels are in a column."""
+    place = _PLACE.get()
+    return place is not None and place.width < _NARROW
+
+
 def new_figure(height: float, width: float = WIDTH) -> Figure:
-    """An empty figure whose parts never overlap; sizes in inches."""
-    return Figure(figsize=(width, height), layout="constrained")
+    """Make an empty figure whose parts never overlap; sizes are in inches."""
+    place = _PLACE.get()
+    wide = width if place is None else place.width
+    return Figure(figsize=(wide, height), layout="constrained")
 
 
 def footnote(figure: "Figure", text: str, *, grows: bool = True) -> None:
-    """Small print below a picture, which grows where that is long.
+    """Write small print below a picture, which grows if the text is long.
 
-    Not with `grows=False`, of a picture whose height is chosen for its own small print.
+    With `grows=False` it does not, as the picture's height was chosen for its small print.
     """
+    if (place := _PLACE.get()) is not None:
+        place.small = text
+        return
     lines = wrapped(text, _room(figure), SMALL)
     figure.supxlabel("\n".join(lines), fontsize=SMALL, color=theme().note, x=_MARGIN, ha="left")
     if grows:
@@ -124,7 +170,10 @@ def footnote(figure: "Figure", text: str, *, grows: bool = True) -> None:
 
 
 def heading(figure: "Figure", text: str) -> None:
-    """Title above a picture: pictures travel without their page."""
+    """Write a title above a picture, as pictures are used without their page, too."""
+    if (place := _PLACE.get()) is not None:
+        place.heading = text
+        return
     size = 10.0
     weight: Weight = "bold"
     lines = wrapped(text, _room(figure), size, weight)
@@ -138,16 +187,16 @@ def heading(figure: "Figure", text: str) -> None:
 
 
 def grow(figure: "Figure", inches: float) -> None:
-    """Make a picture taller, so that what is written about it takes no room from it."""
+    """Make a picture taller, so that text around it takes no room from it."""
     if inches > 0.0:
         figure.set_figheight(figure.get_figheight() + inches)
 
 
 def key(figure: "Figure", handles: Sequence["Artist"], *, title: str = "") -> None:
-    """A legend in rows below the heading, and room for it. Call it after heading and footnote.
+    """Draw a legend in rows below the heading, and make room for it.
 
-    A legend "outside" and a heading do not know of each other: matplotlib puts one on the other.
-    A legend of many rows makes the picture taller.
+    Call it after heading and footnote, as matplotlib would draw a legend "outside" over the
+    heading. A legend of many rows makes the picture taller.
     """
     if not handles:
         return
@@ -171,26 +220,26 @@ def key(figure: "Figure", handles: Sequence["Artist"], *, title: str = "") -> No
 
 
 def name_rows(axes: "Axes", names: Sequence[str], room: float = _NAME) -> None:
-    """A row for each name, the first on top, and no axis line to the left of them."""
+    """Label rows with names, the first on top, without an axis line."""
     axes.set_yticks(range(len(names)), short_names(names, room))
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
 
 
-def mark_bound(axes: "Axes", bound: float) -> None:
-    """A vertical line with its name, on the side that has more room; at last, with final limits."""
-    axes.get_xlim()  # settles them
+def mark_bound(axes: "Axes", bound: float, name: str = "bound") -> None:
+    """Draw a named vertical line, with the name on the wider side; limits must be final."""
+    axes.get_xlim()  # makes the limits final
     across = (axes.transData - axes.transAxes).transform((bound, 0.0))[0]
     shift, side = (3, "left") if across < 0.5 else (-3, "right")
     axes.axvline(bound, color=theme().ink, **BOUND)
     axes.annotate(
-        "bound", (bound, 1.0), xycoords=("data", "axes fraction"), xytext=(shift, 0), ha=side,
+        name, (bound, 1.0), xycoords=("data", "axes fraction"), xytext=(shift, 0), ha=side,
         textcoords="offset points", va="top", fontsize=SMALL,
     )  # fmt: skip
 
 
 def say_instead(axes: "Axes", words: str) -> None:
-    """Words on axes that have nothing to show."""
+    """Write text on axes that have nothing to show."""
     axes.annotate(words, (0.5, 0.5), xycoords="axes fraction", ha="center", va="center",
                   color=theme().note, fontsize=SMALL)  # fmt: skip
     axes.grid(visible=False)
@@ -199,7 +248,7 @@ def say_instead(axes: "Axes", words: str) -> None:
 
 
 def _heading_height(figure: "Figure") -> float:
-    """The share of a figure's height that its heading takes, with the gaps about it."""
+    """Share of a figure's height for its heading, including gaps."""
     words: Any = getattr(figure, "_suptitle", None)
     pad = 2.0 * 0.04167  # inches: the layout's, above and below
     height = words.get_window_extent().height if words else 0.0
@@ -211,7 +260,7 @@ def _room(figure: "Figure") -> float:
 
 
 def panels_in_rows(count: int) -> tuple[int, int]:
-    """(rows, columns) of a grid for panels: none alone in the last row if it can be, few gaps."""
+    """(rows, columns) of a grid for panels, with few gaps and if possible none alone in a row."""
     if count <= _MOST_COLUMNS:
         columns = 2 if count == _MOST_COLUMNS else max(count, 1)
     else:
@@ -220,18 +269,20 @@ def panels_in_rows(count: int) -> tuple[int, int]:
 
 
 def looks(count: int) -> list[dict[str, Any]]:
-    """Colour, marker and line style of `count` series, all different up to 24."""
+    """Styles (colour, marker, line) for `count` series, all different up to 36."""
     palette = theme().palette
     rounds = [(i % len(palette), i // len(palette) % len(_MARKERS)) for i in range(count)]
     return [{"color": palette[c], "marker": _MARKERS[r], "linestyle": _LINES[r]} for c, r in rounds]
 
 
-# Those that are compared most get the first six colours; the others share them, in another line
-# style and marker. Routing and scheduling policies never stand in one picture.
+# The most compared policies have the first six colours; others reuse them with another line style
+# and marker. Routing and scheduling policies are never in one picture.
 _ROUTING = (
-    "gmsr", "jsq", "least_expected_latency", "random", "weighted_least_connections", "power_of_d",
-    "gmsr_ahead", "jfsq", "peak_ewma", "round_robin", "weighted_round_robin", "jiq",
-    "gmsr_hold", "static_optimal",
+    "gmsr", "jsq", "least_expected_latency", "gmsr_secant", "weighted_least_connections",
+    "power_of_d", "gmsr_ahead", "jfsq", "peak_ewma", "round_robin", "weighted_round_robin", "jiq",
+    "gmsr_hold", "static_optimal", "prequal", "dgd_lb", "least_request", "drain_rate",
+    "least_work", "predicted_latency", "lmetric", "sticky_tokens", "cache_threshold", "linear_cost",
+    "bounded_hash", "random",
 )  # fmt: skip
 _SCHEDULING = (
     "local_first", "jsq_maxweight", "late_binding", "fifo", "balanced_pandas", "delay_scheduling",
@@ -247,18 +298,18 @@ class Named(Protocol):
 
 
 def policy_looks(policies: Sequence[Named]) -> list[dict[str, Any]]:
-    """As `looks`; a policy has the same in every picture, whatever it is beside."""
+    """Like `looks`, but each policy has the same style in every picture."""
     return looks_of([found.policy for found in policies])
 
 
 def looks_of(names: Sequence[str]) -> list[dict[str, Any]]:
-    """`policy_looks` by name: "jsq", "power_of_d:d=3".
+    """Styles by name of the policy: "jsq", "power_of_d:d=3".
 
-    One of your own, or the same one with other options, takes the next that is no built-in's.
+    Your own policies, and further variants of a policy, get the next free styles.
     """
     count = len(theme().palette) * len(_MARKERS)
     all_looks, built_in = looks(count), max(len(_ROUTING), len(_SCHEDULING))
-    taken: dict[int, int] = {}  # the policy, by its number, that has a look
+    taken: dict[int, int] = {}  # number of the policy that has a style, by style
     for at, name in enumerate(names):
         known = name.partition(":")[0].partition(" ")[0]
         for order in (_ROUTING, _SCHEDULING):
@@ -271,7 +322,7 @@ def looks_of(names: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def value_axis(axes: "Axes", which: Literal["x", "y"], label: str, values: Iterable[float]) -> None:
-    """Label an axis of magnitudes, once all is drawn; logarithmic by the rule of this module."""
+    """Label an axis of magnitudes after drawing; it is logarithmic by the rule of this module."""
     known = [value for value in values if value is not None]
     if known and max(known) > LOG_FROM * min(known) > 0.0:
         log_axis(axes, which, label)
@@ -284,9 +335,9 @@ def value_axis(axes: "Axes", which: Literal["x", "y"], label: str, values: Itera
 
 
 def log_axis(axes: "Axes", which: Literal["x", "y"], label: str = "") -> None:
-    """Logarithmic, with as many ticks as there is room for.
+    """Make an axis logarithmic, with as many ticks as there is room for.
 
-    The label, of an axis that has one, says that it is.
+    A label, if any, says so.
     """
     axes.set_xscale("log") if which == "x" else axes.set_yscale("log")
     axis = axes.xaxis if which == "x" else axes.yaxis
@@ -298,7 +349,7 @@ def log_axis(axes: "Axes", which: Literal["x", "y"], label: str = "") -> None:
 
 
 def log_above(axes: "Axes", threshold: float, label: str) -> None:
-    """A vertical axis that is linear up to `threshold`, as for counts that can be 0."""
+    """Make the vertical axis linear up to `threshold`, for counts that may be 0."""
     axes.set_yscale("symlog", linthresh=threshold, linscale=0.4)
     axes.yaxis.set_major_locator(LogTicks(linear_up_to=threshold))
     axes.yaxis.set_major_formatter(Numbers())

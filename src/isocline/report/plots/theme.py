@@ -1,9 +1,8 @@
-"""The colours of pictures, on light paper and on dark.
+"""Colours of pictures, light and dark.
 
-A picture is dark where matplotlib's active style is: `plt.style.use("dark_background")` in a
-notebook, `matplotlib.style.context("dark_background")` in a program, `--dark` at the command line.
-Everything that has a colour takes it from `theme()`, so that nothing is left behind on the wrong
-paper.
+A picture is dark if matplotlib's active style is: `plt.style.use("dark_background")` in a notebook,
+`matplotlib.style.context("dark_background")` in a program, `--dark` at the command line. All
+colours are taken from `theme()`, so that none is unsuited to the background.
 """
 
 from dataclasses import dataclass
@@ -22,22 +21,22 @@ from matplotlib.colors import to_rgba
 @final
 @dataclass(frozen=True)
 class Theme:
-    """Colours by what they are for; contrasts are WCAG's, against `paper`."""
+    """Colours by purpose; contrasts are against `paper`, by WCAG."""
 
     paper: str
     ink: str  # text, axes, bounds: at least 12 to 1
-    note: str  # small print: at least 6.5 to 1, where 4.5 is asked of text
-    faint: str  # lines that matter less
+    note: str  # small print: at least 6.5 to 1; WCAG requires 4.5 for text
+    faint: str  # less important lines
     grid: str
-    shade: str  # areas behind lines: a warm-up, a phase
-    spent: str  # bars of what came to nothing
-    palette: tuple[str, ...]  # series: at least 3 to 1, as is asked of graphics
-    scales: tuple[str, ...]  # a system at growing scales, the palest first
+    shade: str  # areas behind lines, such as a warm-up or a phase
+    spent: str  # bars of attempts without a result
+    palette: tuple[str, ...]  # series: at least 3 to 1, as WCAG requires for graphics
+    scales: tuple[str, ...]  # a system at growing scales, palest first
 
 
-# Okabe and Ito's colours, which colour-blind readers tell apart, in an order of falling contrast,
-# without their yellow, which is lost on white, and their black, which is the bound's. Orange and
-# sky blue are darker than theirs, which have 2.3 to 1 against white.
+# Okabe and Ito's colours, which colour-blind readers can distinguish, by descending contrast,
+# without yellow, which is too faint on white, and black, which is the bound's. Orange and sky blue
+# are darker than the originals, whose contrast to white is 2.3 to 1.
 LIGHT = Theme(
     paper="#ffffff",
     ink="#222222",
@@ -49,7 +48,7 @@ LIGHT = Theme(
     palette=("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#BF8300", "#3D9BD6"),
     scales=("#b9d7ea", "#56a9d6", "#0072B2", "#D55E00"),
 )
-# The same hues, lighter.
+# The same hues, but lighter.
 DARK = Theme(
     paper="#16181d",
     ink="#ececec",
@@ -64,21 +63,21 @@ DARK = Theme(
 
 
 def theme() -> Theme:
-    """The colours that suit matplotlib's active style."""
+    """Colours for matplotlib's active style."""
     return DARK if _dark(mpl.rcParams["figure.facecolor"]) else LIGHT
 
 
 def on(area: str) -> str:
-    """Black or white, whichever is read on an area of this colour: at least 4.5 to 1 on any."""
+    """Black or white, whichever is legible on an area of this colour: at least 4.5 to 1."""
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgba(area)]
     luminance = _luma(linear[:3])
-    # Both have the same contrast, 4.58, at the geometric mean of theirs.
+    # At the geometric mean of their luminances, both have a contrast of 4.58.
     return "#000000" if (luminance + 0.05) ** 2 > 0.05 * 1.05 else "#ffffff"
 
 
 def _dark(paper: Any) -> bool:
     *color, alpha = to_rgba(paper)
-    if alpha < 0.5:  # transparent, as in some notebooks: light text is for dark ground
+    if alpha < 0.5:  # transparent, as in some notebooks: light text suggests a dark background
         return _luma(to_rgba(mpl.rcParams["text.color"])[:3]) > 0.5
     return _luma(color) < 0.5
 

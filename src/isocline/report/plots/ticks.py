@@ -1,41 +1,42 @@
-"""Ticks of logarithmic axes: as many as have room for their numbers, all written in one way."""
+"""Ticks of logarithmic axes: as many as there is room for, in a uniform notation."""
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, final
 
 import numpy as np
 
-# First, since it says what to install where there is no matplotlib.
+# First, as it reports what to install if matplotlib is missing.
 from isocline.report.plots.lettering import SMALL  # isort: skip
 from matplotlib.ticker import Formatter, Locator
 
-# Times the size of letters: the width of a digit, and the height of a line.
+# Width of a digit and height of a line, relative to the font size.
 _DIGIT, _LINE = 0.64, 1.4
-_APART = 5.0  # points between two numbers beside each other
+_APART = 5.0  # points between adjacent numbers
 _STEPS = (1, 2, 3, 4, 5, 10, 20, 50, 100, 200)  # powers of ten from tick to tick
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _LEAST_PLAIN, _LEAST_POWER = 1e-4, 1e7
 
 
+@final
 class LogTicks(Locator):
-    """Multiples of powers of ten, the densest choice whose numbers are apart.
+    """Locator at multiples of powers of ten: the densest choice whose numbers do not touch.
 
     Args:
-        linear_up_to: The axis is linear from 0 to there, and 0 has a tick; 0 where it is
-            logarithmic throughout.
+        linear_up_to: Value up to which the axis is linear, with a tick at 0; 0 if it is logarithmic
+            throughout.
     """
 
     def __init__(self, linear_up_to: float = 0.0) -> None:
         self._linear = linear_up_to
 
     def __call__(self) -> Any:
-        """(n,) the ticks of the axis at its present limits and size."""
+        """(n,) ticks of the axis at its present limits and size."""
         axis: Any = self.axis
         return self.tick_values(*axis.get_view_interval())
 
     def tick_values(self, vmin: float, vmax: float) -> Any:
-        """(n,) the ticks from `vmin` to `vmax`."""
+        """(n,) ticks from `vmin` to `vmax`."""
         low, high = sorted((vmin, vmax))
         ticks: list[float] = []
         for choice in self._choices(max(low, self._linear), high):
@@ -45,7 +46,7 @@ class LogTicks(Locator):
         return np.array(ticks, dtype=np.float64)
 
     def _choices(self, low: float, high: float) -> Iterator[list[float]]:
-        """From the densest on."""
+        """Yield choices of ticks, densest first."""
         if not 0.0 < low < high:
             yield [low] if low == high > 0.0 else []
             return
@@ -85,10 +86,11 @@ class LogTicks(Locator):
         return bool(np.all(points >= _DIGIT * SMALL * 0.5 * (digits[1:] + digits[:-1]) + _APART))
 
 
+@final
 class Numbers(Formatter):
-    """Numbers as a person writes them; powers of ten on an axis that has very large or small ones.
+    """Formatter for plain numbers, or powers of ten on an axis with very large or small ones.
 
-    Without mathematical notation, which would take dollars in names for its own.
+    It uses no mathematical text, which would misread dollar signs in names.
     """
 
     def __call__(self, x: float, pos: int | None = None) -> str:  # noqa: ARG002 - matplotlib's
@@ -96,7 +98,7 @@ class Numbers(Formatter):
         return self.format_ticks([x])[0]
 
     def format_ticks(self, values: Iterable[float]) -> list[str]:
-        """All numbers of an axis, in one notation."""
+        """Format all numbers of an axis uniformly."""
         values = list(values)
         plain = all(v == 0.0 or _LEAST_PLAIN <= abs(v) < _LEAST_POWER for v in values)
         return [f"{v:,.10g}" if plain or v == 0.0 else _power(v) for v in values]
@@ -110,5 +112,5 @@ def _power(value: float) -> str:
 
 
 def _between(low: float, high: float, values: Iterable[float]) -> list[float]:
-    # A limit that is a power of ten itself may be a rounding away from it.
+    # A limit that is a power of ten may be off by rounding.
     return [value for value in values if low * (1 - 1e-9) <= value <= high * (1 + 1e-9)]

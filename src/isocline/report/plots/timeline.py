@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from isocline.dispatch.batch.result import BatchResult
-from isocline.dispatch.telemetry.records import LEVELS, Outcome, Ran
+from isocline.dispatch.telemetry.records import LEVELS, AttemptRecord, Outcome
 from isocline.dispatch.telemetry.timeline import FAILED, Timeline
 from isocline.plural import counted
 from isocline.report.plots.cluster import level_colors
@@ -32,10 +32,10 @@ if TYPE_CHECKING:
 FloatArray = npt.NDArray[np.float64]
 
 _ROW, _MOST_HEIGHT, _FRAME = 0.22, 8.0, 1.8  # inches
-_MOST_NAMES = 40  # nodes whose names find room
-_MOST_BARS = 4000  # in an SVG as such; more are drawn as pixels there
-_BAR = 0.8  # height of a bar in its row; without names rows touch
-# Points, on axes about as wide as the page: what can be seen of a bar, and of a gap between two.
+_MOST_NAMES = 40  # most nodes with room for names
+_MOST_BARS = 4000  # most vector bars in an SVG; more are rasterised
+_BAR = 0.8  # height of a bar relative to its row; without names, rows touch
+# Smallest visible bar and gap, in points, on axes about as wide as the page.
 _LEAST_BAR, _LEAST_GAP = 1.5, 0.4
 _SHORT = 3.0  # times the least width
 _AXES = 72.0 * 0.85 * WIDTH
@@ -43,7 +43,7 @@ _AXES = 72.0 * 0.85 * WIDTH
 
 @house()
 def timeline_plot(timeline: Timeline) -> "Figure":
-    """All attempts that are remembered, from the first start to the last end."""
+    """All recorded attempts, from the first start to the last end."""
     figure, handles, notes = _draw(timeline, "Attempts at each node over time")
     footnote(figure, f"{_counts(timeline)} {notes}")
     key(figure, handles)
@@ -52,22 +52,22 @@ def timeline_plot(timeline: Timeline) -> "Figure":
 
 @house()
 def batch_plot(result: BatchResult) -> "Figure":
-    """A batch's timeline, with how it went below."""
+    """Timeline of a batch, with its outcome below."""
     title = f"{result.name}: attempts at each node over time"
     figure, handles, notes = _draw(result.timeline, title)
     found = result.statistics
     footnote(
         figure,
-        f"{found.finished:,} tasks in {duration(found.elapsed)} by {result.policy}; one task takes "
-        f"{_each(result)}. {notes}",
+        f"{counted(found.finished, 'task')} in {duration(found.elapsed)} by {result.policy}; one "
+        f"task takes {_each(result)}. {notes}",
     )
     key(figure, handles)
     return figure
 
 
 def _counts(timeline: Timeline) -> str:
-    ran = timeline.ran
-    return f"{counted(len(ran), 'attempt')} at {counted(len(timeline.nodes), 'node')}."
+    attempts = timeline.attempts
+    return f"{counted(len(attempts), 'attempt')} at {counted(len(timeline.nodes), 'node')}."
 
 
 def _each(result: BatchResult) -> str:
@@ -76,38 +76,38 @@ def _each(result: BatchResult) -> str:
 
 
 def _draw(timeline: Timeline, title: str) -> "tuple[Figure, list[Any], str]":
-    """The picture without key and small print, the key's entries, and notes for the small print."""
-    nodes, ran = timeline.nodes, timeline.ran
+    """Draw the picture without key and small print; returns it, entries of the key, and notes."""
+    nodes, attempts = timeline.nodes, timeline.attempts
     figure = new_figure(min(_ROW * max(len(nodes), 1), _MOST_HEIGHT) + _FRAME)
     heading(figure, title)
     axes = figure.subplots()
-    first = min((entry.started for entry in ran), default=0.0)
-    last = max((entry.ended for entry in ran), default=first + 1.0)
+    first = min((entry.started for entry in attempts), default=0.0)
+    last = max((entry.ended for entry in attempts), default=first + 1.0)
     scale, unit = time_unit([last - first])
     row = {node: number for number, node in enumerate(nodes)}
     span = (last - first) / scale
-    # A thin edge in the colour of the paper tells neighbours apart; where there are many it would
-    # be all that is seen.
-    edge = 0.4 if len(ran) <= _MOST_BARS else 0.0
+    # A thin edge in the background colour separates neighbours; with many bars, only edges would be
+    # visible.
+    edge = 0.4 if len(attempts) <= _MOST_BARS else 0.0
     thick = _BAR if len(nodes) <= _MOST_NAMES else 1.0
     handles: list[Any] = []
-    for name, look, entries in _groups(ran):
+    for name, look, entries in _groups(attempts):
         bars = _bars(axes, _rectangles(entries, row, first, scale, span), thick)
         bars.set(
             edgecolor=theme().paper, linewidth=edge, label=f"{name} ({len(entries):,})", **look
         )
         handles.append(bars if look["facecolor"] != "none" else _hatched(bars))
-    if failed := [entry for entry in ran if entry.outcome in FAILED]:
+    if failed := [entry for entry in attempts if entry.outcome in FAILED]:
         handles.append(_crosses(axes, failed, row, first, scale))
     _frame(axes, nodes, span, unit)
-    return figure, handles, _notes(ran, first, span / _AXES * _LEAST_BAR * scale)
+    return figure, handles, _notes(attempts, first, span / _AXES * _LEAST_BAR * scale)
 
 
-def _notes(ran: Sequence[Ran], first: float, least: float) -> str:
+def _notes(attempts: Sequence[AttemptRecord], first: float, least: float) -> str:
     said = []
     if first > 0.0:
         said.append(f"The first start is {duration(first)} after the scheduler began.")
-    if any(entry.ended - entry.started < least for entry in ran):
+    if any(entry.ended - entry.started < least for entry in attempts):
         said.append(
             f"Bars are at least {duration(least, 2)} wide, so that short ones are seen; short "
             "ones of one kind that touch are drawn as one."
@@ -115,41 +115,44 @@ def _notes(ran: Sequence[Ran], first: float, least: float) -> str:
     return " ".join(said)
 
 
-def _groups(ran: Sequence[Ran]) -> list[tuple[str, dict[str, Any], list[Ran]]]:
-    """Bars by what they are called, with their look; the later lie on the earlier."""
+def _groups(
+    attempts: Sequence[AttemptRecord],
+) -> list[tuple[str, dict[str, Any], list[AttemptRecord]]]:
+    """Groups of bars with name and style; later ones are drawn over earlier ones."""
     colors, spent = level_colors(), theme().spent
-    finished = [entry for entry in ran if entry.outcome is Outcome.FINISHED]
+    finished = [entry for entry in attempts if entry.outcome is Outcome.FINISHED]
+    unfinished = [entry for entry in attempts if entry.outcome is not Outcome.FINISHED]
     cold = {"facecolor": "none", "hatch": "//////"}
-    groups: list[tuple[str, dict[str, Any], list[Ran]]] = [
+    groups: list[tuple[str, dict[str, Any], list[AttemptRecord]]] = [
         *((level, {"facecolor": colors[level]}, [e for e in finished if e.level == level])
           for level in LEVELS),
-        ("no result", {"facecolor": spent}, [e for e in ran if e.outcome is not Outcome.FINISHED]),
-        ("not measured: first of a worker", cold, [e for e in ran if e.cold]),
+        ("no result", {"facecolor": spent}, unfinished),
+        ("not measured: first of a worker", cold, [e for e in attempts if e.cold]),
     ]  # fmt: skip
     return [group for group in groups if group[2]]
 
 
 def _rectangles(
-    ran: Sequence[Ran], row: dict[str, int], first: float, scale: float, span: float
+    attempts: Sequence[AttemptRecord], row: dict[str, int], first: float, scale: float, span: float
 ) -> FloatArray:
     """(n, 3) left end, right end and row of the bars of one kind.
 
-    Short ones are widened to what can be seen, and those of them that come to touch are merged.
+    Short bars are widened to be visible, and merged if they then touch.
     """
-    left = (np.array([entry.started for entry in ran]) - first) / scale
-    right = (np.array([entry.ended for entry in ran]) - first) / scale
-    # The last may not jut out of the frame.
+    left = (np.array([entry.started for entry in attempts]) - first) / scale
+    right = (np.array([entry.ended for entry in attempts]) - first) / scale
+    # The last bar must not exceed the frame.
     least = _LEAST_BAR * span / _AXES
     left = np.minimum(left, span - least)
     right = np.maximum(right, left + least)
-    rows = np.array([row[entry.node] for entry in ran], dtype=np.float64)
+    rows = np.array([row[entry.node] for entry in attempts], dtype=np.float64)
     order = np.lexsort((left, rows))
     left, right, rows = left[order], right[order], rows[order]
-    # Ends so far of the same row: rows are moved apart by more than the axis is long.
+    # Ends so far in the same row: rows are shifted by more than the length of the axis.
     far = 2.0 * max(span, 1e-300)
     reach = np.maximum.accumulate(right + far * rows) - far * rows
     gap = _LEAST_GAP * span / _AXES
-    # Long ones, that can be told apart, are kept apart.
+    # Long bars are distinguishable, and kept separate.
     short = right - left < _SHORT * least
     joins = (rows[1:] == rows[:-1]) & (left[1:] <= reach[:-1] + gap) & short[1:] & short[:-1]
     begins = np.r_[True, ~joins]
@@ -171,7 +174,7 @@ def _bars(axes: "Axes", rectangles: FloatArray, thick: float) -> Any:
 
 
 def _hatched(bars: Any) -> Any:
-    """For the key: hatches, in the colour of the paper, are seen on a bar only."""
+    """Entry of the key for hatched bars, as hatches in the background colour need a bar."""
     from matplotlib.patches import Patch  # noqa: PLC0415
 
     return Patch(facecolor=theme().faint, edgecolor=theme().paper, hatch=bars.get_hatch(),
@@ -179,11 +182,11 @@ def _hatched(bars: Any) -> Any:
 
 
 def _crosses(
-    axes: "Axes", failed: Sequence[Ran], row: dict[str, int], first: float, scale: float
+    axes: "Axes", failed: Sequence[AttemptRecord], row: dict[str, int], first: float, scale: float
 ) -> Any:
-    counts = Counter(ran.outcome for ran in failed)
+    counts = Counter(one.outcome for one in failed)
     label = ", ".join(f"{count:,} {outcome}" for outcome, count in counts.items())
-    x, y = zip(*(((ran.ended - first) / scale, row[ran.node]) for ran in failed), strict=True)
+    x, y = zip(*(((one.ended - first) / scale, row[one.node]) for one in failed), strict=True)
     size = 4.0 if len(row) <= _MOST_NAMES else 1.5
     return axes.plot(x, y, "x", color=theme().ink, markersize=size, markeredgewidth=size / 4,
                      label=label, clip_on=False)[0]  # fmt: skip
@@ -196,7 +199,7 @@ def _frame(axes: "Axes", nodes: Sequence[str], end: float, unit: str) -> None:
     if len(nodes) <= _MOST_NAMES:
         name_rows(axes, nodes)
     else:
-        axes.set_ylabel(f"{len(nodes)} nodes, by name")
+        axes.set_ylabel(f"{counted(len(nodes), 'node')}, by name")
         axes.set_yticks([])
     axes.grid(visible=False, axis="y")
     axes.tick_params(axis="y", length=0)

@@ -1,9 +1,10 @@
-"""Workloads over time: the total under each policy, and each backend's in one replication."""
+"""Pictures of workloads over time: the total by policy, and each backend's in one replication."""
 
 import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from isocline.plural import stem_of
 from isocline.report.conditions import conditions
 from isocline.report.plots.end_labels import End, label_ends
 from isocline.report.plots.lettering import SMALL, shortened
@@ -21,7 +22,6 @@ from isocline.report.plots.style import (
     policy_looks,
 )
 from isocline.report.plots.theme import theme
-from isocline.report.words import kind_of
 from isocline.simulate.common.results import FloatArray
 from isocline.simulate.routing.results import Comparison, PolicyResult
 from isocline.simulate.scheduling.results import ClusterComparison, SchedulingResult
@@ -36,7 +36,7 @@ _ROOM = 1.25  # an unstable policy may leave the frame this far above the highes
 
 @house()
 def total_plot(comparison: Comparison) -> "Figure":
-    """Jobs in the whole system, mean over replications, in each block of the run."""
+    """Jobs in the whole system over time, as means over replications in each block."""
     figure = new_figure(height=4.2)
     axes = figure.subplots()
     _shade_warmup(axes, comparison)
@@ -44,7 +44,7 @@ def total_plot(comparison: Comparison) -> "Figure":
     ends = []
     if not math.isnan(comparison.lower_bound):
         axes.axhline(comparison.lower_bound, color=theme().ink, **BOUND)
-        ends = [End(end, comparison.lower_bound, "bound", theme().ink)]
+        ends = [End(end, comparison.lower_bound, comparison.bound_name, theme().ink)]
     drawn = [p for p in comparison.policies if p.total_over_time.size]
     _set_height(axes, drawn, [p.total_over_time for p in drawn], "jobs in the system")
     ends += draw_totals(axes, comparison)
@@ -56,11 +56,11 @@ def total_plot(comparison: Comparison) -> "Figure":
 
 
 def draw_totals(axes: "Axes", comparison: Comparison | ClusterComparison) -> list[End]:
-    """Draw the total of each policy that was run, of a comparison of either kind."""
+    """Draw the total of each policy that was run, in a comparison of either kind."""
     ends, last = [], float(comparison.times[-1])
     policies: Sequence[PolicyResult | SchedulingResult] = comparison.policies
     for p, look in zip(policies, policy_looks(policies), strict=True):
-        if not p.total_over_time.size:  # known to be unstable without a run
+        if not p.total_over_time.size:  # unstable by theory, and not run
             continue
         axes.plot(comparison.times, p.total_over_time, lw=1.2, **(look | {"marker": None}))
         unstable = " (unstable)" if p.status == "unstable" else ""
@@ -82,7 +82,7 @@ def workload_plot(comparison: Comparison) -> "Figure":
         _shade_warmup(axes, comparison)
         for b, name in enumerate(comparison.backends):
             axes.plot(comparison.times, policy.workloads_over_time[:, b], lw=0.9,
-                      color=colors[kind_of(name)])  # fmt: skip
+                      color=colors[stem_of(name)])  # fmt: skip
         axes.set_title(shortened(policy.policy, PANEL / columns, weight="bold"), fontsize=SMALL)
     for axes in panels[len(drawn) :]:
         axes.remove()
@@ -90,7 +90,7 @@ def workload_plot(comparison: Comparison) -> "Figure":
     words = panels[0].get_ylabel()
     panels[0].set_ylabel("")
     panels[0].set_xlim(0, float(comparison.times[-1]))
-    for axes in panels[: len(drawn)]:  # ticks everywhere: rows are read one by one
+    for axes in panels[: len(drawn)]:  # ticks everywhere, as rows are read one by one
         axes.tick_params(labelleft=True, labelbottom=True)
     for axes in panels[max(len(drawn) - columns, 0) : len(drawn)]:  # the lowest of each column
         axes.set_xlabel("time, s")
@@ -107,7 +107,7 @@ def _shade_warmup(axes: "Axes", comparison: Comparison) -> None:
 def _set_height(
     axes: "Axes", policies: Sequence[PolicyResult], series: Sequence[FloatArray], label: str
 ) -> None:
-    """Show all that stable policies reach, if there are any, and where needed the small as well."""
+    """Set limits that show all of the stable policies, and a scale that shows small values."""
     stable = [values for p, values in zip(policies, series, strict=True) if p.status != "unstable"]
     tops = [float(values.max()) for values in stable or series]
     top = max(tops) * (_ROOM if len(stable) < len(series) else 1.05)
@@ -119,14 +119,14 @@ def _set_height(
 
 
 def _named(colors: dict[str, str]) -> list[tuple[str, str]]:
-    """The kinds with a colour of their own, and the others in one."""
+    """Kinds with their own colours, and one entry for all others."""
     most = len(theme().palette)
     named, others = list(colors.items())[:most], len(colors) - most
     return [*named, (f"{others} others", theme().faint)] if others > 0 else named
 
 
 def _colors(names: tuple[str, ...]) -> dict[str, str]:
-    """A colour for each kind of backend; the kinds beyond the palette share one."""
-    kinds, colors = list(dict.fromkeys(map(kind_of, names))), theme()
+    """Colour of each kind of backend; kinds beyond the palette share one."""
+    kinds, colors = list(dict.fromkeys(map(stem_of, names))), theme()
     most = len(colors.palette)
     return {kind: colors.palette[i] if i < most else colors.faint for i, kind in enumerate(kinds)}

@@ -1,4 +1,4 @@
-"""The clusters of the near-data figures, and policies compared on them while they are stable."""
+"""Clusters of the near-data figures, and comparisons of policies on them while stable."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,17 +11,17 @@ from isocline.simulate.scheduling.compare import simulate_cluster
 from isocline.simulate.scheduling.results import ClusterComparison
 from isocline.simulate.scheduling.run_settings import Level
 
-# Near-data paper, Section 6: sigma and N/M, and what gamma is to alpha.
+# Near-data paper, Section 6: sigma and N/M, and the ratio of alpha to gamma.
 HOT = HotSpot(servers=0.5, share=0.8)
 SLOWDOWN = 2.0
 # Section 2.2: R_m ~ Bern(gamma) whenever server m serves another queue than its own. The default of
-# `isocline simulate` is `data`, what happens on real machines; up to 7 % apart on two servers.
+# `isocline simulate` is `data`, as on real machines; they differ by up to 7 % on two servers.
 LEVEL: Level = "queue"
 LEVEL_IN_WORDS = (
     "A task is local only to the server in whose queue it waited, as the paper's R_m has it "
     "(level queue; of policies that pick single tasks: where its data is)."
 )
-LONGER = 4.0  # a second try at a run that was too short
+LONGER = 4.0  # factor on the length when a run that was too short is repeated
 
 
 def cluster_of(
@@ -32,10 +32,10 @@ def cluster_of(
     local: float = 1.0,
     racks: int = 1,
 ) -> Cluster:
-    """M servers, three replicas, even or hot traffic; the rate is set by the load.
+    """Cluster of M servers with three replicas and even or hot traffic; the load sets the rate.
 
-    With racks, replicas are placed as HDFS does, and data of the rack comes at the geometric mean
-    of the local and the remote rate.
+    With racks, replicas are placed as by HDFS, and the rack rate is the geometric mean of the local
+    and the remote rate.
     """
     rack = None if racks == 1 else local / np.sqrt(slowdown)
     tasks = SampledTasks(
@@ -54,7 +54,7 @@ def while_stable(
     warmup: float,
     **options: Any,
 ) -> list[ClusterComparison]:
-    """The first policy beside the others at each load, up to the first that one cannot bear."""
+    """Compare policies at each load, up to the first load at which one is unstable."""
     found: list[ClusterComparison] = []
     for load in loads:
         one = _patiently(cluster, policies, load, horizon, warmup, options)
@@ -72,7 +72,7 @@ def _patiently(
     warmup: float,
     options: Mapping[str, Any],
 ) -> ClusterComparison | None:
-    """A comparison; a run that proves too short is made once more, much longer."""
+    """Compare policies; if the run proves too short, repeat it once, much longer."""
     for length in (1.0, LONGER):
         try:
             return simulate_cluster(

@@ -1,4 +1,4 @@
-"""Slopes with intervals: how a spread falls with the scale, how a time grows with a distance."""
+"""Fits of slopes with intervals, such as of a spread against the scale."""
 
 from typing import NamedTuple
 
@@ -10,11 +10,11 @@ from isocline.simulate.common.statistics.intervals import interval
 
 FloatArray = npt.NDArray[np.float64]
 
-BATCHES = 10  # of replications; nine degrees of freedom make an interval 15 % wider than many would
+BATCHES = 10  # of replications; nine degrees of freedom widen intervals by 15 %
 
 
 class Line(NamedTuple):
-    """A least-squares line."""
+    """Least-squares line."""
 
     slope: float
     intercept: float
@@ -22,7 +22,7 @@ class Line(NamedTuple):
 
 
 def line(x: FloatArray, y: FloatArray) -> Line:
-    """The line through (x, y), each (n,), n >= 3, y not constant."""
+    """Fit a line to (x, y), each (n,), n >= 3, y not constant."""
     slope, intercept = np.polyfit(x, y, 1)
     rest = y - (slope * x + intercept)
     share = float(np.sum(rest**2) / np.sum((y - y.mean()) ** 2))
@@ -36,7 +36,7 @@ def batched(values: FloatArray) -> FloatArray:
 
 
 def exponent(scales: FloatArray, values: FloatArray) -> Estimate:
-    """The a of value ~ scale^a: a log-log line for each batch, and the interval over batches.
+    """Exponent a of value ~ scale^a: by a log-log line per batch, with the interval over batches.
 
     Args:
         scales: (S,) scales, at least 3.

@@ -31,25 +31,25 @@ if TYPE_CHECKING:
 TITLE = "the price of anarchy of routing by expected latency (Appendix A)"
 DEGREES, QUICK_DEGREES = (1, 2, 4, 8, 16, 32, 64, 128), (1, 4, 16, 64)
 SHOWN = (1, 4, 16)  # degrees whose total latency is drawn
-# Constant latency 1 breaks Assumption 1: it rises to 1 + 1e-6 with one job.
+# A constant latency of 1 would violate Assumption 1, so it is 1 + 1e-6 with one job.
 ROAD = HyperbolicCurve(1e6, 1e6)
 POINTS = 80  # of the lane's table
 FEWEST, MOST = 1e-6, 1.2  # jobs at the first point, and jobs/s at the last
-EXACT = 0.01  # relative: the table runs through points of the lane's curve, and a spline between
+EXACT = 0.01  # relative tolerance: the table interpolates points of the lane's curve by a spline
 
 
 class Point(NamedTuple):
-    """Pigou's example with a lane whose latency is its share to the power `degree`."""
+    """Pigou's example with a lane whose latency is its share raised to the power `degree`."""
 
     degree: int
     anarchy: float  # price of anarchy
-    known: float  # the same in closed form
-    optimum: float  # share of the lane in the optimum
-    equilibrium: float  # and under routing by latency
+    known: float  # price of anarchy in closed form
+    optimum: float  # share of the lane at the optimum
+    equilibrium: float  # share of the lane under routing by latency
 
 
 def reproduce(quick: bool, seed: int) -> Reproduction:  # noqa: ARG001 - nothing random
-    """Pigou's example, and the family that it belongs to."""
+    """Solve Pigou's example and its family."""
     points = [point(degree) for degree in (QUICK_DEGREES if quick else DEGREES)]
     conditions = (
         "Pigou's example: one frontend with 1 job/s, a road that takes 1 s however many go there "
@@ -68,7 +68,7 @@ def reproduce(quick: bool, seed: int) -> Reproduction:  # noqa: ARG001 - nothing
 
 
 def pigou(degree: int) -> RoutingSystem:
-    """The system: N = x^(d+1) jobs at x jobs/s in the lane."""
+    """System in which the lane has N = x^(d+1) jobs at x jobs/s."""
     rates = np.linspace(FEWEST ** (1.0 / (degree + 1)), MOST, POINTS)
     lane = TableCurve(tuple((x ** (degree + 1), x) for x in rates.tolist()))
     return RoutingSystem(
@@ -80,7 +80,7 @@ def pigou(degree: int) -> RoutingSystem:
 
 
 def point(degree: int) -> Point:
-    """Both ways of routing, solved."""
+    """Solve both ways of routing."""
     system = pigou(degree)
     best, selfish = fluid_optimum(system), latency_equilibrium(system)
     known = 1.0 / (1.0 - degree * (degree + 1.0) ** (-(degree + 1.0) / degree))

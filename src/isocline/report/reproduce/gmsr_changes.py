@@ -30,42 +30,42 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 TITLE = "GMSR follows an optimum that moves (Section 1.1)"
-TAMPERED = 60.0  # s that the adversary has
-PERIOD = 240.0  # s of each of the other periods
-OVERLOAD = 1.6  # times the arrivals, at load 0.70: more than can be served
+TAMPERED = 60.0  # s for which the adversary acts
+PERIOD = 240.0  # s, length of each other period
+OVERLOAD = 1.6  # factor on the arrivals, at load 0.70: more than can be served
 SLOWER = 1.5  # times as slow
-CHASED = 0.01  # of the jobs that a change displaces: less is left at a period's end
+CHASED = 0.01  # share of the displaced jobs below which a change counts as followed
 
 
 class Period(NamedTuple):
-    """A time of constant parameters."""
+    """Period of constant parameters."""
 
     start: float  # s
     end: float
     name: str
     system: RoutingSystem
-    optimum: FloatArray | None  # (B,) jobs; None where there is none
+    optimum: FloatArray | None  # (B,) jobs; None if there is none
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class Study:
-    """A fluid path through all periods."""
+    """Trajectory of the fluid through all periods."""
 
     periods: tuple[Period, ...]
     path: FluidPath
 
     def distance(self, period: Period) -> tuple[FloatArray, FloatArray]:
-        """Times in a period, and jobs at another backend than in its optimum: sum |N - N*|."""
+        """Times in a period, and the distance from its optimum then: sum |N - N*|."""
         assert period.optimum is not None
         inside = (self.path.times >= period.start) & (self.path.times <= period.end)
-        # A time of change stands twice; workloads are the same in both.
+        # Each time of change is contained twice, with equal workloads.
         gaps = np.abs(self.path.workloads[inside] - period.optimum).sum(axis=1)
         return self.path.times[inside], gaps
 
 
 def reproduce(quick: bool, seed: int) -> Reproduction:  # noqa: ARG001 - nothing random
-    """An overload, then other arrivals, another graph and another speed."""
+    """Run an overload, followed by changed arrivals, graph and speed."""
     study = _study(step=8.0 if quick else 2.0)
     conditions = (
         "Mixed fleet (examples/mixed_fleet.yaml, load 0.70), the fluid of Eq. (3), from the "
@@ -181,13 +181,13 @@ def _claims(study: Study) -> tuple[Claim, ...]:
 
 
 def _left(study: Study, period: Period) -> float:
-    """Of the jobs displaced at the beginning, what is at the end."""
+    """Share of the jobs displaced at the beginning that is still displaced at the end."""
     _, gaps = study.distance(period)
     return float(gaps[-1] / gaps[0])
 
 
 def _fall(study: Study, period: Period) -> float:
-    """Rate, per s, at which the distance falls once half of what was displaced is back."""
+    """Rate, per s, at which the distance falls once half of the displaced jobs are back."""
     times, gaps = study.distance(period)
     fitted = (gaps <= 0.5 * gaps[0]) & (gaps >= 1e-4 * gaps[0])
     return -line(times[fitted], np.log(gaps[fitted])).slope

@@ -39,22 +39,22 @@ STARTS = ((0.0, 0.0), (5.0, 0.0), (0.0, 5.0), (5.0, 5.0))
 SCALES = np.array([1.0, 10.0, 100.0, 1000.0])
 ASYMPTOTIC = SCALES >= 10.0  # at c = 1 the equilibrium holds less than two jobs per backend
 HORIZON = 50.0  # s, as printed
-SETTLED = 25.0  # s; l' = 0.17 per s at N*, so that what a start left is down to e^-4 of it
-POINTS = 500  # times at which a path is looked at
+SETTLED = 25.0  # s; l' = 0.17 per s at N*, so that a start's effect is down to e^-4
+POINTS = 500  # times at which a path is sampled
 
 
 class Cell(NamedTuple):
-    """What is kept of the paths from one start at one scale."""
+    """Statistics of the paths from one start at one scale."""
 
     times: FloatArray  # (T,)
-    path: FloatArray  # (T, 2) the first replication
+    path: FloatArray  # (T, 2) first replication
     farthest: FloatArray  # (R,) largest distance of a backend's workload from the fluid's, jobs
     square: FloatArray  # (R,) mean over settled times of |Y - fluid|^2
     excess: FloatArray  # (R, 2) mean over settled times of Y - fluid
 
 
 def reproduce(quick: bool, seed: int) -> Reproduction:
-    """Paths from four starts at four scales, and how their distance from the fluid falls."""
+    """Simulate paths from four starts at four scales, and fit their distance from the fluid."""
     replications = 20 if quick else 500
     tolerance = 1e-3 if quick else 1e-4
     limits = [
@@ -116,7 +116,7 @@ def _claims(
     left = max(float(np.abs(limit.workloads[-1] - equilibrium()).max()) for limit in limits)
     excess = np.mean([cells[i, top].excess for i in range(len(STARTS))], axis=0)
     centre = [interval(excess[:, b]) for b in (0, 1)]
-    # One job is 1/c, and of that size is the bias of a slotted path.
+    # The bias of a slotted path is about one job, which is 1/c.
     near = all(e.low - 1.0 / top <= 0.0 <= e.high + 1.0 / top for e in centre)
     falls, closes = (
         exponent(SCALES[ASYMPTOTIC], spreads[key][:, ASYMPTOTIC])
@@ -200,7 +200,7 @@ def _draw(
         for b, axes in enumerate(grid[i]):
             for c, color in zip(SCALES, colors, strict=True):
                 cell = cells[i, c]
-                # The finest would hide behind the fluid if it were as thin.
+                # The finest path is thicker, as the fluid would hide it otherwise.
                 width = 2.2 if c == SCALES[-1] else 0.8
                 axes.plot(cell.times, cell.path[:, b], color=color, lw=width, label=f"c = {c:g}")
             axes.plot(

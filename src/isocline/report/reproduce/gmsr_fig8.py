@@ -36,13 +36,13 @@ TITLE = "workloads about the equal-gradient curve (Figure 8)"
 DRAWN = (10.0, 100.0, 1000.0)
 SCALES = np.array([10.0, 30.0, 100.0, 300.0, 1000.0])
 HORIZON = 50.0  # s
-SETTLED = 25.0  # s; after it the start, all on one point, is forgotten (l' = 0.17 per s)
+SETTLED = 25.0  # s, after which the common start is forgotten (l' = 0.17 per s)
 POINTS = 500
 DOTS = 4  # replications in the scatter
 
 
 def reproduce(quick: bool, seed: int) -> Reproduction:
-    """Workloads from the equilibrium at several scales; their spread along and across the curve."""
+    """Simulate workloads at several scales; fit their spread along and across the curve."""
     replications = 20 if quick else 500
     states = {
         float(c): paths(
@@ -78,7 +78,7 @@ def _equal_gradient(levels: FloatArray) -> FloatArray:
 
 def _spreads(settled: Mapping[float, FloatArray]) -> dict[str, FloatArray]:
     """Root mean square of both components: "along" and "across" to (BATCHES, S)."""
-    # With these curves the equal-gradient curve is a straight line.
+    # For these curves, the equal-gradient curve is a straight line.
     first, last = _equal_gradient(np.array([0.4, 0.1]))
     along = (last - first) / np.hypot(*(last - first))
     across = np.array([-along[1], along[0]])
@@ -94,7 +94,7 @@ def _spreads(settled: Mapping[float, FloatArray]) -> dict[str, FloatArray]:
 
 
 def claims(spreads: Mapping[str, FloatArray]) -> tuple[Claim, ...]:
-    """Whether the spreads along and across, each (batches, scales), go as the paper says."""
+    """Compare the spreads along and across, each (batches, scales), with the paper's claims."""
     along, across = (exponent(SCALES, spreads[name]) for name in ("along", "across"))
     ratio = interval(spreads["along"][:, -1] / spreads["across"][:, -1])
     return (
@@ -160,7 +160,7 @@ def _draw(
 
 
 def _note(axes: "Axes", text: str, at: FloatArray, offset: tuple[float, float]) -> None:
-    """A few words centred at an offset (points) from a state (2,)."""
+    """Write a note centred at an offset (points) from a state (2,)."""
     axes.annotate(text, (float(at[0]), float(at[1])), xytext=offset, textcoords="offset points",
                   ha="center", va="center", fontsize=8, zorder=4,
                   bbox={"fc": theme().paper, "ec": "none", "alpha": 0.75, "pad": 0.6})  # fmt: skip

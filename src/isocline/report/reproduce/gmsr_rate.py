@@ -34,18 +34,18 @@ DELTAS = np.array([500.0, 2000.0, 5000.0, 10_000.0, 15_000.0, 20_000.0])  # jobs
 QUICK_DELTAS = DELTAS[[0, 2, 3, 5]]
 SHOWN = 5000.0  # the delta whose phases are drawn
 EPSILONS = np.array([10.0, 1.0, 0.1, 0.01, 0.001])  # jobs
-STRAIGHT = 0.99  # R^2 from which a measured line is called one
-SLACK = 1.001  # what a step of the fluid's tolerance may leave of an inequality
+STRAIGHT = 0.99  # R^2 from which on measurements count as a line
+SLACK = 1.001  # tolerance of inequalities, for the steps of the fluid
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class Study:
-    """Fluid paths from each delta, and the time each takes to each epsilon."""
+    """Trajectories of the fluid from each delta, and their times to each epsilon."""
 
     deltas: FloatArray  # (D,) jobs
     constants: Convergence
-    drain: float  # jobs/s by which all backends at capacity outdo the arrivals
+    drain: float  # jobs/s by which the capacity exceeds the arrivals
     paths: tuple[FluidPath, ...]  # one for each delta
     times: FloatArray  # (D, E) s
 
@@ -61,7 +61,7 @@ class Study:
 
 
 def reproduce(quick: bool, seed: int) -> Reproduction:  # noqa: ARG001 - nothing random
-    """Fluid paths from bursts of several sizes."""
+    """Follow the fluid from bursts of several sizes."""
     study = _study(QUICK_DELTAS, points=120) if quick else _study(DELTAS, points=500)
     k = study.constants
     conditions = (
@@ -85,7 +85,7 @@ def _study(deltas: FloatArray, points: int) -> Study:
     system = mixed_fleet()
     optimum, constants = fluid_optimum(system), convergence(system)
     drain = float(system.capacities.sum() - system.rates.sum())
-    # Long enough for a drain at half that rate, and then for 20 e-folds.
+    # Long enough for a drain at half that rate, followed by 20 e-folds.
     horizons = deltas / (0.5 * drain) + 20.0 / constants.kappa_largest
     shares = system.capacities / system.capacities.sum()
     found = tuple(
@@ -135,14 +135,14 @@ def _in_k(study: Study) -> Claim:
 
 
 def _entry(constants: Convergence, path: FluidPath) -> tuple[float, bool]:
-    """When a path enters K, s, and whether it then stays there."""
+    """Time at which a path enters K, s, and whether it then stays there."""
     inside = constants.contains(path.workloads)
     first = int(np.argmax(inside))
     return float(path.times[first]) if inside.any() else np.inf, bool(inside[first:].all())
 
 
 def _bounded(study: Study) -> Claim:
-    """Propositions 2 and 3 along all paths, from where they are in K."""
+    """Check Propositions 2 and 3 along all paths, from their entry into K."""
     k = study.constants
     of_gap, of_decay = 0.0, 0.0
     for path in study.paths:
@@ -218,7 +218,7 @@ def _draw_gaps(axes: "Axes", study: Study) -> None:
 
 
 def _draw_phases(axes: "Axes", study: Study) -> list[End]:
-    """One path: V, the gap, and the bound V/kappa from where the path is in K; ends to name."""
+    """Draw V, the gap, and the bound V/kappa within K, of one path; returns the lines' ends."""
     k, i = study.constants, study.deltas.tolist().index(SHOWN)
     path = study.paths[i]
     entered, _ = _entry(k, path)

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 TITLE = "tiers and the TierGraph (Figures 1 to 4)"
 Members = tuple[tuple[str, ...], tuple[str, ...]]
-Rows = Mapping[str, float]  # of the ends of edges, from the top
+Rows = Mapping[str, float]  # vertical positions of frontends and backends, from the top
 
-PRINTED: tuple[Members, ...] = (  # in the caption of Figure 4, v1 to v4
+PRINTED: tuple[Members, ...] = (  # tiers v1 to v4 in the caption of Figure 4
     (("f1", "f4"), ("b1", "b5")),
     (("f2",), ("b2",)),
     (("f3",), ("b4",)),
@@ -37,7 +37,7 @@ _DASHED = {"lw": 0.9, "ls": (0, (3, 2)), "zorder": 1}
 
 
 def reproduce(quick: bool, seed: int) -> Reproduction:  # noqa: ARG001 - nothing random, nothing slow
-    """Tiers and TierGraph from the edges and the marginal rates."""
+    """Compute tiers and TierGraph from the edges and the marginal rates."""
     found = figure_structure()
     conditions = (
         "Marginal rates (bold) and tiers are as printed. The edges of Figure 1 are in the picture "
@@ -54,7 +54,7 @@ def reproduce(quick: bool, seed: int) -> Reproduction:  # noqa: ARG001 - nothing
 
 
 def claims(found: Structure) -> tuple[Claim, ...]:
-    """Whether the tiers and their order are those that the paper prints."""
+    """Compare the tiers and their order with those printed in the paper."""
     members = tuple((tier.frontends, tier.backends) for tier in found.tiers)
     return (
         Claim(
@@ -142,7 +142,7 @@ def _draw(found: Structure, conditions: str) -> "Figure":
 
 
 def _by_tier(found: Structure) -> dict[str, float]:
-    """Backends tier by tier from the top, the frontends of a tier spread beside them."""
+    """Positions of backends, tier by tier from the top, and of frontends, spread beside theirs."""
     rows: dict[str, float] = {}
     for tier in found.tiers:
         first = float(sum(name[0] == "b" for name in rows))
@@ -160,7 +160,7 @@ def _bipartite(
     colors: Mapping[str, str],
     others: Mapping[str, Any] | None,
 ) -> None:
-    """The best edges solid, and the others as told; frontends round, backends square."""
+    """Draw best edges solid and the others in a given style; frontends round, backends square."""
     best = set(found.best_edges)
     for edge in found.edges:
         look = _SOLID if edge in best else others
@@ -194,7 +194,7 @@ def _bands(axes: "Axes", found: Structure, rows: Rows) -> None:
 
 
 def _tier_graph(axes: "Axes", found: Structure) -> None:
-    """Tiers of a higher marginal rate stand higher, those of one rate side by side."""
+    """Draw the TierGraph: higher marginal rates above, equal rates side by side."""
     levels = sorted({tier.marginal_rate for tier in found.tiers}, reverse=True)
     at: list[tuple[float, float]] = []
     for tier in found.tiers:

@@ -8,7 +8,7 @@ import numpy as np
 
 from isocline.errors import RunTooShortError
 from isocline.model.fleet import RoutingSystem
-from isocline.policies.routing import ALL
+from isocline.policies.routing import ALL, RIVALS
 from isocline.report.conditions import conditions as conditions_of
 from isocline.report.plots.end_labels import End, label_ends
 from isocline.report.plots.style import (
@@ -39,30 +39,37 @@ TITLE = "all policies against load, beside the bound"
 LOADS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.925, 0.95)
 JOBS, QUICK_JOBS = 5e5, 1.5e5  # in a replication
 QUICK_LOADS = (0.4, 0.7, 0.9)
-CLOSE = 1.1  # ratio to the bound up to which a policy is called close to it
-LEAST = 0.2  # percent above the bound from which the lower panel shows
+CLOSE = 1.1  # ratio to the bound up to which a policy counts as close to it
+LEAST = 0.2  # lower limit of the lower panel, per cent above the bound
 GMSR, BY_LATENCY = "gmsr", "least_expected_latency"
 
 
 class Series(NamedTuple):
-    """One policy at the loads at which it has a steady state."""
+    """Results of one policy at the loads at which it has a steady state."""
 
     policy: str
     loads: FloatArray
     latency: list[Estimate]  # s
     ratio: list[Estimate]  # mean jobs over the bound
-    behind: list[Estimate | None]  # mean latency less that of GMSR, paired; s
+    behind: list[Estimate | None]  # mean latency minus that of GMSR, paired, s
     rows: list[dict[str, Any]]
 
 
 def reproduce(quick: bool, seed: int) -> Reproduction:
-    """Every built-in policy that never holds a job, with its default options, against GMSR."""
+    """Compare every policy that never holds jobs, with default options, with GMSR.
+
+    Rules of other routers, whose options must be searched, are in `arena`.
+    """
     loads = QUICK_LOADS if quick else LOADS
     made = [system_at(load) for load in loads]
     options = {"replications": 4 if quick else 10, "percentiles": False, "seed": seed}
     jobs = QUICK_JOBS if quick else JOBS
     alone = [_compare(system, (GMSR,), jobs, options) for system in made]
-    rivals = [name for name, policy in ALL.items() if name != GMSR and not policy.may_hold]
+    rivals = [
+        name
+        for name, policy in ALL.items()
+        if name != GMSR and name not in RIVALS and not policy.may_hold
+    ]
     pairs = {name: _against(name, made, jobs, options) for name in rivals}
     series = _series(alone, pairs)
     anarchy = np.array([price_of_anarchy(system) for system in made])
@@ -90,15 +97,15 @@ def reproduce(quick: bool, seed: int) -> Reproduction:
 
 
 def system_at(load: float) -> RoutingSystem:
-    """The mixed fleet at a load."""
+    """Mixed fleet at a load."""
     return scenario(mixed_fleet(), load=load).system
 
 
 def _compare(
     system: RoutingSystem, policies: Sequence[str], jobs: float, options: Mapping[str, Any]
 ) -> Comparison:
-    tenth = float(np.ceil(jobs / system.rates.sum() / 100.0)) * 10.0  # s, in round figures
-    # From the optimum, near which a good policy stays: a fifth to forget it is plenty.
+    tenth = float(np.ceil(jobs / system.rates.sum() / 100.0)) * 10.0  # s, rounded
+    # Started from the optimum, near which a good policy stays, so a fifth is ample as warm-up.
     return simulate(
         system, policies, start="fluid", horizon=10.0 * tenth, warmup=2.0 * tenth, **options
     )
@@ -107,12 +114,12 @@ def _compare(
 def _against(
     name: str, systems: Sequence[RoutingSystem], jobs: float, options: Mapping[str, Any]
 ) -> list[Comparison]:
-    """A policy beside GMSR at each load, up to the first at which it has no steady state."""
+    """Compare a policy with GMSR at each load, up to the first without a steady state."""
     found = []
     for system in systems:
         try:
             pair = _compare(system, (GMSR, name), jobs, options)
-        except RunTooShortError:  # it still grows
+        except RunTooShortError:  # workloads still grow
             break
         if pair.policies[1].status == "unstable":
             break
@@ -121,7 +128,7 @@ def _against(
 
 
 def _series(alone: Sequence[Comparison], pairs: Mapping[str, list[Comparison]]) -> list[Series]:
-    """GMSR and the policies that are stable at the lowest load, there the best first."""
+    """GMSR and all policies that are stable at the lowest load, ordered by latency there."""
     made = [_one(GMSR, alone)] + [_one(name, found) for name, found in pairs.items() if found]
     return sorted(made, key=lambda one: one.ratio[0].value)
 
@@ -179,7 +186,7 @@ def _rivals_in_words(lost: float) -> str:
 
 
 def _lost(one: Series) -> float:
-    """The largest share by which a policy's latency is surely below GMSR's at some load."""
+    """Largest share by which a policy's latency is significantly below GMSR's at some load."""
     pairs = zip(one.latency, one.behind, strict=True)
     return max((-behind.high / own.value for own, behind in pairs if behind), default=0.0)
 

@@ -1,7 +1,7 @@
-"""Common parts of Figures 7 and 8: the N-model's equilibria, printed and true, and colours.
+"""Common parts of Figures 7 and 8: the N-model's printed and true equilibria, and colours.
 
-Appendix F prints the equilibrium (2, 1). That follows from taking 1/(N+2)^2 for the derivative of
-N/(N+2), which is 2/(N+2)^2; the optimum of Eq. (1) is (sqrt 2, sqrt 2), with fewer jobs in all.
+Appendix F prints the equilibrium (2, 1). It follows from 1/(N+2)^2 as the derivative of N/(N+2),
+which is actually 2/(N+2)^2; the optimum of Eq. (1) is (sqrt 2, sqrt 2), with fewer jobs in total.
 """
 
 from functools import cache
@@ -29,12 +29,12 @@ ERRATUM = (
 
 @cache
 def equilibrium() -> FloatArray:
-    """(2,) the optimum of Eq. (1), jobs."""
+    """(2,) optimum of Eq. (1), jobs."""
     return fluid_optimum(n_model()).workloads
 
 
 def erratum_claim() -> Claim:
-    """The printed equilibrium against the optimum."""
+    """Claim on the printed equilibrium, compared with the optimum."""
     found = equilibrium()
     return Claim(
         f"The equilibrium is ({PRINTED[0]:g}, {PRINTED[1]:g})",
@@ -53,14 +53,14 @@ def scale_colors(count: int) -> tuple[str, ...]:
 
 
 def wrong() -> str:
-    """The colour of what the paper prints by mistake."""
+    """Colour of values printed by mistake in the paper."""
     return theme().palette[3]
 
 
 def mark_levels(axes: "Axes", right: float, backend: int) -> None:
-    """Both equilibria of a backend as level lines, named at the right end."""
+    """Draw both equilibria of a backend as level lines, named at the right end."""
     true, printed = float(equilibrium()[backend]), float(PRINTED[backend])
-    apart = 5 if true > printed else -5  # points, so that the names do not meet
+    apart = 5 if true > printed else -5  # points, so that the names do not overlap
     for level, color, name, up in (
         (true, theme().ink, "√2", apart),
         (printed, wrong(), f"{printed:g} printed", -apart),

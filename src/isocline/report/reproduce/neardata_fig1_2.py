@@ -29,16 +29,16 @@ if TYPE_CHECKING:
 TITLE = "the algorithm and the ideal load decomposition (Figures 1 and 2)"
 ALPHA, GAMMA = 1.0, 0.5  # tasks per slot
 THRESHOLD = ALPHA / GAMMA  # T_s, tasks
-# Figure 1: tasks in the queues as a task with data at servers 1, 3 and 4 arrives; server 2 is idle.
+# Figure 1: queues when a task with data at servers 1, 3 and 4 arrives; server 2 is idle.
 QUEUES, ARRIVING, IDLE = (2, 0, 1, 5), (0, 2, 3), 1
-# Figure 2: types, by the servers that hold their data, and tasks per slot.
+# Figure 2: task types, by the servers that hold their data, and tasks per slot.
 TYPES = ((0, 1), (0, 1, 2), (2, 3), (3, 4), (2, 3, 4), (4,))
 ARRIVALS = (0.7, 0.1, 0.5, 1.6, 0.3, 0.7)
 _EXACT = 1e-9
 
 
 def reproduce(quick: bool, seed: int) -> Reproduction:  # noqa: ARG001 - nothing random
-    """Both drawings, with numbers."""
+    """Draw both figures, with numbers."""
     plan = near_data_plan(cluster(), replicas_to_try=0)
     shares = decomposition(plan)
     types = "; ".join(
@@ -62,7 +62,7 @@ def reproduce(quick: bool, seed: int) -> Reproduction:  # noqa: ARG001 - nothing
 
 
 def cluster() -> Cluster:
-    """Five servers, of which two have more local tasks than they can serve."""
+    """Cluster of five servers, two of which have more local tasks than they can serve."""
     graph = CompatibilityGraph.from_neighbours(5, TYPES)
     rates = Rates(local=ALPHA, remote=GAMMA)
     return Cluster.numbered(5, rates, ExplicitTasks(graph, np.array(ARRIVALS)))
@@ -72,7 +72,7 @@ def decomposition(plan: "NearDataPlan") -> FloatArray:
     """(M, M) nu_{n,m}: tasks per slot that join queue n and are served by server m."""
     shares = np.zeros((len(plan.loads), len(plan.loads)))
     for entry in plan.helps:
-        shares[int(entry.beneficiary), int(entry.helper)] = entry.rate  # numbered servers
+        shares[int(entry.beneficiary), int(entry.helper)] = entry.rate  # servers are numbered
     np.fill_diagonal(shares, np.array(plan.loads) - shares.sum(axis=1))
     return shares
 
@@ -131,7 +131,7 @@ def _draw(plan: "NearDataPlan", shares: FloatArray, conditions: str) -> "Figure"
 
 
 def _algorithm(axes: "Axes") -> None:
-    """Queues with their tasks, the shortest of the local ones, and whom the idle server helps."""
+    """Draw queues with their tasks, the shortest local queue, and the idle server's help."""
     joined = min(ARRIVING, key=lambda m: QUEUES[m])
     longest = int(np.argmax(QUEUES))
     axes.annotate(
@@ -185,7 +185,7 @@ def _square(x: float, y: float) -> Rectangle:
 
 
 def _loads(axes: "Axes", plan: "NearDataPlan", shares: FloatArray) -> None:
-    """What joins each queue, stacked by the server that serves it."""
+    """Draw the tasks that join each queue, stacked by the server that serves them."""
     for n in range(shares.shape[0]):
         bottom = 0.0
         for m in (n, *(k for k in range(shares.shape[0]) if k != n)):

@@ -1,6 +1,6 @@
 """Figure 3 of the near-data paper: local tasks first against JSQ-MaxWeight (Section 6).
 
-The simulation, and the picture with all readings of the paper.
+This module has the simulation, and the picture with all readings of the paper.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from isocline.simulate.scheduling.results import ClusterComparison
 
 TICKS = (0.1, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99)
-BORDER = 0.75  # between the paper's two load regions, which it draws on different scales
+BORDER = 0.75  # load between the paper's two regions, which have different scales
 LINES = {1.0: "-", 10.0: "--", 0.0: ":"}  # by slots per service
 MARKS = {1.0: "s", 10.0: "^", 0.0: "o"}
 POLICIES = {"local first": "local_first", "JSQ-MaxWeight": "jsq_maxweight"}
@@ -48,7 +48,7 @@ TITLES = {"even": "even", "hot": "hot spot"}
 
 @house()
 def draw(curves: Sequence["Curve"], conditions: str) -> "Figure":
-    """Completion times by traffic and rule of counting; below, the ratios."""
+    """Draw completion times by traffic and rule of counting and, below, the ratios."""
     figure = new_figure(height=9.4)
     frame(figure, TITLE, conditions)
     grid = figure.subplots(3, 2, sharex=True, sharey="row", height_ratios=[1.0, 1.0, 1.3])
@@ -70,14 +70,14 @@ def draw(curves: Sequence["Curve"], conditions: str) -> "Figure":
         log_axis(axes, "y", "mean completion\ntime × α")
     log_axis(grid[2][0], "y", "JSQ-MaxWeight\nover local first")
     low, high = grid[2][0].get_ylim()
-    grid[2][0].set_ylim(low, 2.0 * high)  # room for the legend
+    grid[2][0].set_ylim(low, 2.0 * high)  # leaves room for the legend
     grid[2][0].legend(loc="upper left")
     _legend(figure, grid[0][0])
     return figure
 
 
 def _policy_colors() -> dict[str, str]:
-    """By the paper's names; in every picture these policies have these colours."""
+    """Colours by the paper's names of policies, the same in all pictures."""
     looks = looks_of(list(POLICIES.values()))
     return {name: look["color"] for name, look in zip(POLICIES, looks, strict=True)}
 
@@ -88,7 +88,7 @@ def _count_colors() -> dict[str, str]:
 
 
 def _loads(axes: "Axes") -> None:
-    """Loads near 1 apart from one another, as completion times are."""
+    """Use a scale that spreads loads near 1, as completion times do."""
     axes.set_xscale(
         "function",
         functions=(lambda x: -np.log1p(-np.minimum(x, 0.9999)), lambda y: -np.expm1(-y)),
@@ -145,10 +145,10 @@ def _legend(figure: "Figure", axes: "Axes") -> None:
 
 
 SERVERS, QUICK_SERVERS = 1000, 100
-LOW = 0.5  # up to here the claim's "low load"
+LOW = 0.5  # greatest load that counts as "low" in the claim
 CLAIMED = 4.0
-NEAR = 1.25  # a largest ratio within this factor of 4 is called "up to 4-fold"
-ALIKE = 1.1  # ratios up to this are called "similar"
+NEAR = 1.25  # a largest ratio within this factor of 4 counts as "up to 4-fold"
+ALIKE = 1.1  # ratios up to this count as "similar"
 OWN, RIVAL = "local_first", "jsq_maxweight"
 TRAFFIC = {"even": "evenly loaded", "hot": "hot spot"}
 
@@ -156,10 +156,10 @@ TRAFFIC = {"even": "evenly loaded", "hot": "hot spot"}
 @final
 @dataclass(frozen=True)
 class Reading:
-    """One way to read the paper's model."""
+    """One reading of the paper's model."""
 
-    slots: float  # per mean local service time; 0: continuous time
-    count: str  # what a queue's length counts
+    slots: float  # slots per mean local service time; 0: continuous time
+    count: str  # tasks that count in a queue's length
 
     @property
     def name(self) -> str:
@@ -169,7 +169,7 @@ class Reading:
 
     @property
     def clock(self) -> str:
-        """Of the simulation."""
+        """Clock of the simulation."""
         return "slotted" if self.slots else "continuous"
 
     @property
@@ -184,15 +184,15 @@ READINGS = tuple(
 
 
 class Region(NamedTuple):
-    """Loads, and how long they are simulated."""
+    """Region of loads, with lengths of runs."""
 
     loads: tuple[float, ...]
     length: float  # of a replication, mean local service times
-    warmup: float  # of that
+    warmup: float  # part of `length`, mean local service times
 
 
-# With tasks in service counted, JSQ-MaxWeight fills its queues slowly: with 1000 servers it is 13 %
-# off after 2000 service times and 2 % after 4000.
+# If tasks in service count, JSQ-MaxWeight fills its queues slowly: with 1000 servers it is off by
+# 13 % after 2000 service times, and by 2 % after 4000.
 REGIONS = (
     Region((0.1, 0.3, 0.5, 0.6, 0.7), 1500.0, 500.0),
     Region((0.75, 0.8, 0.85, 0.9, 0.95, 0.98, 0.99), 7000.0, 4000.0),
@@ -201,7 +201,7 @@ QUICK_REGIONS = (Region((0.3, 0.5), 200.0, 50.0), Region((0.8, 0.95), 500.0, 250
 
 
 class Curve(NamedTuple):
-    """Both policies under one traffic and reading."""
+    """Results of both policies under one traffic and reading."""
 
     traffic: str
     reading: Reading
@@ -209,27 +209,27 @@ class Curve(NamedTuple):
 
     @property
     def loads(self) -> list[float]:
-        """At which both are stable."""
+        """Loads at which both policies are stable."""
         return [one.load for one in self.comparisons]
 
     def completion(self, policy: int) -> list[Estimate]:
-        """Mean completion times in mean local service times."""
+        """Mean completion times, in mean local service times."""
         means = (one.policies[policy].mean_latency for one in self.comparisons)
         return [mean.over(1.0 / self.reading.alpha) for mean in means if mean]
 
     @property
     def ratios(self) -> list[Estimate]:
-        """JSQ-MaxWeight over local tasks first."""
+        """Ratios of JSQ-MaxWeight to local tasks first."""
         return [r for one in self.comparisons if (r := one.policies[1].ratio)]
 
     @property
     def largest(self) -> Estimate:
-        """The largest ratio over all loads."""
+        """Largest ratio over all loads."""
         return max(self.ratios, key=lambda ratio: ratio.value)
 
 
 def reproduce(quick: bool, seed: int) -> Reproduction:
-    """Both panels, both load regions, both clocks, both rules of counting."""
+    """Simulate both panels, load regions, clocks and rules of counting."""
     servers, replications = (QUICK_SERVERS, 3) if quick else (SERVERS, 5)
     curves = [
         _curve(traffic, reading, servers, replications, quick, seed)
@@ -269,7 +269,7 @@ def _curve(
 
 
 def _nearest(curves: Iterable[Curve]) -> Reading:
-    """The reading whose largest ratios, of both traffics, are nearest to the claimed one."""
+    """Reading whose largest ratios, under both traffics, are nearest to the claimed one."""
     apart = dict.fromkeys(READINGS, 0.0)
     for curve in curves:
         apart[curve.reading] += abs(np.log(curve.largest.value / CLAIMED))
@@ -310,7 +310,7 @@ def _fold(curves: Iterable[Curve], traffic: str, nearest: Reading) -> Claim:
 
 
 def _everywhere(curves: Sequence[Curve], nearest: Reading) -> Claim:
-    """Whether it is ever the slower of the two."""
+    """Claim that local tasks first is never the slower of the two."""
     least = {
         reading: min(
             (ratio.value, curve.traffic, load)
@@ -334,7 +334,7 @@ def _everywhere(curves: Sequence[Curve], nearest: Reading) -> Claim:
 
 
 def _low(curves: Iterable[Curve], reading: Reading) -> float:
-    """The largest ratio at low load, even or hot."""
+    """Largest ratio at low load, under even or hot traffic."""
     return max(
         ratio.value
         for curve in curves

@@ -35,21 +35,22 @@ if TYPE_CHECKING:
 
 TITLE = "queues near the boundary of the capacity region (Theorems 2 to 8)"
 ALPHA, GAMMA = 0.5, 0.25  # per slot
-HALF = 4  # servers that are hot; as many are not
-# Tasks per slot. From 0.5 on nobody would need help: helpers can give GAMMA (HALF - Phi) = 0.5.
+HALF = 4  # number of hot servers, and of others
+# Tasks per slot. From 0.5 on no help would be needed: helpers can give GAMMA (HALF - Phi) = 0.5.
 EPSILONS = (0.4, 0.2, 0.1, 0.05, 0.025)
 QUICK_EPSILONS = (0.4, 0.2, 0.1)
 HELPER_LOAD = 0.5 * ALPHA * HALF  # Phi alpha of Eq. (9): tasks per slot local to a helper
-SHARED = 0.2 * HELPER_LOAD  # of which so many are local to beneficiaries, too
-# A queue with drift epsilon and variance v forgets in about v / epsilon^2 slots; v is about 4.
+SHARED = 0.2 * HELPER_LOAD  # part of these that is also local to beneficiaries
+# A queue with drift epsilon and variance v forgets its past in about v / epsilon^2 slots; v is
+# about 4.
 FORGETS, QUICK_FORGETS = 1000.0, 200.0
 SHORTEST = 20_000.0  # slots
 POLICIES = ("local_first", "jsq_maxweight", "late_binding")
-BOUNDED = 1.2  # growth in the last halving of epsilon up to which a quantity is called bounded
+BOUNDED = 1.2  # growth in the last halving of epsilon up to which a quantity counts as bounded
 
 
 class Point(NamedTuple):
-    """One epsilon in one case."""
+    """Results for one epsilon in one case."""
 
     case: str
     epsilon: float
@@ -58,23 +59,23 @@ class Point(NamedTuple):
     rate: float  # tasks per slot
 
     def queue(self, policy: int) -> Estimate:
-        """E[sum Q] over all queues, before the arrivals of a slot, whose mean is known."""
+        """E[sum Q] over all queues before a slot's arrivals, whose known mean is subtracted."""
         tasks = self.policies[policy].mean_tasks
         assert tasks is not None
         return Estimate(*(value - self.rate for value in (tasks.value, tasks.low, tasks.high)))
 
     def scaled(self, policy: int) -> Estimate:
-        """The number of tasks in units of 1/epsilon."""
+        """Number of tasks in units of 1/epsilon."""
         return self.queue(policy).over(1.0 / self.epsilon)
 
     @property
     def limit(self) -> float:
-        """(sigma^2 + nu^2)/2."""
+        """Limit of Theorems 3 and 6, (sigma^2 + nu^2)/2."""
         return 0.5 * (self.bound.arrival_variance + self.bound.service_variance)
 
 
 def reproduce(quick: bool, seed: int) -> Reproduction:
-    """Both traffic cases on 2 x 4 servers, slotted as in the paper."""
+    """Simulate both traffic cases on 2 x 4 servers, slotted as in the paper."""
     epsilons = QUICK_EPSILONS if quick else EPSILONS
     points = {case: [_point(case, epsilon, quick, seed) for epsilon in epsilons] for case in CASES}
     conditions = (
@@ -97,13 +98,16 @@ def reproduce(quick: bool, seed: int) -> Reproduction:
 
 
 def even(epsilon: float) -> Cluster:
-    """Every set of three servers as often as any other, Eq. (20)."""
+    """Cluster in which all sets of three servers are equally frequent, Eq. (20)."""
     types = list(combinations(range(2 * HALF), 3))
     return _cluster(types, np.full(len(types), (2 * HALF * ALPHA - epsilon) / len(types)))
 
 
 def overloaded(epsilon: float) -> Cluster:
-    """Beneficiaries 0 ... HALF - 1, and helpers whose load does not depend on epsilon, Eq. (10)."""
+    """Cluster of beneficiaries 0 ... HALF - 1, and helpers with a load independent of epsilon.
+
+    See Eq. (10).
+    """
     hot = list(combinations(range(HALF), 3))
     cold = list(combinations(range(HALF, 2 * HALF), 3))
     shared = [(m, HALF + m, HALF + (m + 1) % HALF) for m in range(HALF)]
@@ -154,7 +158,7 @@ def _claims(points: Mapping[str, list[Point]]) -> tuple[Claim, ...]:
 
 
 def _limit(points: Sequence[Point]) -> Claim:
-    """Above the lower bound everywhere, and nearer to the limit as epsilon falls."""
+    """Claim: above the lower bound everywhere, and closer to the limit as epsilon falls."""
     case, first, last = points[0].case, points[0], points[-1]
     above = all(point.queue(0).high >= point.bound.lower for point in points)
     off = [point.scaled(0).value / point.limit - 1.0 for point in points]
@@ -171,7 +175,7 @@ def _limit(points: Sequence[Point]) -> Claim:
 
 
 def _collapse(points: Sequence[Point]) -> Claim:
-    """|Q_perp| stays while the queues themselves grow like 1/epsilon."""
+    """Claim: |Q_perp| stays bounded while the queues grow like 1/epsilon."""
     case = points[0].case
     widths = [w.value for point in points if (w := point.policies[0].perpendicular)]
     grown, rise = points[-1].queue(0).value / points[0].queue(0).value, widths[-1] / widths[0]
@@ -187,7 +191,7 @@ def _collapse(points: Sequence[Point]) -> Claim:
 
 
 def _helpers(points: Sequence[Point]) -> Claim:
-    """Queues of helpers do not grow."""
+    """Claim: queues of helpers do not grow."""
     tasks = [e.value for point in points if (e := point.policies[0].helper_tasks)]
     rival = [e.value for point in points if (e := point.policies[1].helper_tasks)]
     return Claim(
@@ -242,7 +246,7 @@ def _draw(points: Mapping[str, list[Point]], conditions: str) -> "Figure":
 
 
 def _queues(axes: "Axes", points: Sequence[Point]) -> list[End]:
-    """Scaled numbers of tasks under each policy, between the theorems' lines."""
+    """Draw scaled numbers of tasks under each policy, between the theorems' lines."""
     x = [point.epsilon for point in points]
     limit, lower = points[-1].limit, [point.epsilon * point.bound.lower for point in points]
     axes.axhline(limit, color=theme().ink, **BOUND)
@@ -259,7 +263,7 @@ def _queues(axes: "Axes", points: Sequence[Point]) -> list[End]:
 
 
 def _widths(axes: "Axes", points: Sequence[Point]) -> list[End]:
-    """E|Q_perp| beside what the queues themselves are."""
+    """Draw E|Q_perp| beside the queues themselves."""
     x = [point.epsilon for point in points]
     ends: list[End] = []
     for i, (name, look) in enumerate(zip(POLICIES[:2], looks_of(POLICIES[:2]), strict=True)):

@@ -1,4 +1,4 @@
-"""Page elements of all figures: the frame, and the titles of panels."""
+"""Common elements of all figures: frame, and titles of panels."""
 
 from typing import TYPE_CHECKING
 
@@ -10,11 +10,11 @@ if TYPE_CHECKING:
 
 
 def frame(figure: "Figure", title: str, conditions: str) -> None:
-    """The title above a picture; model, parameters and seeds below."""
+    """Write the title above a picture, and model, parameters and seeds below."""
     heading(figure, title[:1].upper() + title[1:])
     footnote(figure, conditions, grows=False)
 
 
 def panel_title(axes: "Axes", letter: str, text: str) -> None:
-    """A letter and a few words at the left above a panel."""
+    """Write a letter and a few words above a panel, at the left."""
     axes.set_title(f"{letter}   {text}", fontsize=8.5)

@@ -1,4 +1,4 @@
-"""Reproduction of a figure: the picture, its data, and the paper's claims beside ours."""
+"""Reproduction of a figure: picture, data, and the paper's claims beside measurements."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,25 +13,25 @@ Rows = Sequence[Mapping[str, Any]]
 @final
 @dataclass(frozen=True)
 class Claim:
-    """One statement of a paper, and what was measured of it.
+    """One statement of a paper, beside a measurement.
 
-    Whether it holds is computed from the measurement, by a rule that `measured` lets a reader check
-    (an interval, a tolerance).
+    Whether it holds is computed from the measurement, by a rule that a reader can check from
+    `measured` (an interval, a tolerance).
     """
 
     claim: str
-    source: str  # where the paper says so: "Theorem 3"
+    source: str  # place in the paper: "Theorem 3"
     measured: str  # in words, with units and intervals
     holds: bool
     values: Mapping[str, float | Sequence[float]] = field(default_factory=dict)  # for machines
 
     @property
     def verdict(self) -> str:
-        """One word for tables."""
+        """Verdict in one word, for tables."""
         return "agrees" if self.holds else "disagrees"
 
     def to_dict(self) -> dict[str, Any]:
-        """One entry of `claims` in the JSON document."""
+        """Entry of `claims` in the JSON document."""
         return {
             "claim": self.claim,
             "source": self.source,
@@ -44,24 +44,26 @@ class Claim:
 @final
 @dataclass(frozen=True, eq=False)
 class Reproduction:
-    """A figure of a paper, made again."""
+    """Reproduction of one figure."""
 
     title: str
     claims: tuple[Claim, ...]
     tables: Mapping[str, Rows]
-    """The data of each part: written to NAME-part.csv, or to NAME.csv for the part ""."""
+    """Data of each part, written to NAME-part.csv, or to NAME.csv for the part ""."""
     conditions: str
     """Model, parameters, replications, seed: the small print of picture and table."""
     draw: Callable[[], "Figure"]
-    """Draws the picture, on paper of the colour that matplotlib's active style has."""
+    """Draws the picture, light or dark like matplotlib's active style."""
+    printed: str | None = None
+    """Part of `tables` whose rows are printed below the claims; None: none."""
 
     @property
     def figure(self) -> "Figure":
-        """The picture, drawn anew."""
+        """Draw the picture."""
         return self.draw()
 
     def to_dict(self) -> dict[str, Any]:
-        """The JSON document of `isocline reproduce`, but for the figure's name and its files."""
+        """JSON document of `isocline reproduce`, without the figure's name and files."""
         return {
             "title": self.title,
             "claims": [claim.to_dict() for claim in self.claims],

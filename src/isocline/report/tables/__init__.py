@@ -1,5 +1,5 @@
-"""Results as tables on a terminal, one module for each verb's.
+"""Tables on a terminal, with a module for the results of each verb.
 
-Begin with `style`: a table is a list of columns, each a label, a field of a record, and a format.
-Then `comparison` (policies side by side; `cluster` is its near-data half) and `plan`.
+Read `style` first: a table is a list of columns, each a label, a field of a record, and a format.
+Then read `comparison` (policies side by side; `cluster` is its near-data half) and `plan`.
 """

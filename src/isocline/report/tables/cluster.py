@@ -1,4 +1,4 @@
-"""Scheduling policies side by side: one table per comparison, and one for a sweep over loads."""
+"""Tables of scheduling policies side by side: for a comparison, and for a sweep over loads."""
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -20,19 +20,26 @@ from isocline.simulate.scheduling.results import (
 
 
 def cluster_report(comparison: ClusterComparison) -> RenderableType:
-    """What `isocline simulate` prints of a cluster: times, places, jobs if there are any."""
-    tables = [_latencies(comparison)]
+    """Report of `isocline simulate` on a cluster: times, places, and jobs if there are any."""
+    tables = [latencies_table(comparison)]
     if any(policy.status != "unstable" for policy in comparison.policies):
-        tables.append(_places(comparison))
+        tables.append(places_table(comparison))
     if any(policy.jobs for policy in comparison.policies):
-        tables.append(_jobs(comparison))
+        tables.append(jobs_table(comparison))
     spaced = [part for one in tables for part in (one, Text())]
     said = [Text(line, style="red") for line in warnings(comparison)]
     return Group(*spaced, *said, small(cluster_conditions(comparison)))
 
 
 def cluster_sweep_report(sweep: ClusterSweep) -> RenderableType:
-    """Mean completion time of each policy at each load, the bound, and under which conditions."""
+    """Mean completion time of each policy at each load, the bound, and the conditions."""
+    said = at_loads(sweep.comparisons, warnings)
+    small_print = small(cluster_conditions(*sweep.comparisons))
+    return Group(cluster_loads_table(sweep), Text(), *said, small_print)
+
+
+def cluster_loads_table(sweep: ClusterSweep) -> Table:
+    """Mean completion time of each policy at each load, and the bound."""
     first = sweep.comparisons[0]
     bounds = [one.lower_bound_latency for one in sweep.comparisons]
     scale, unit = cluster_time_unit(bounds, first)
@@ -42,12 +49,11 @@ def cluster_sweep_report(sweep: ClusterSweep) -> RenderableType:
         lambda p: mean_or_unstable(p, scale),
     )
     made.add_row("bound", *(number(bound / scale) for bound in bounds), style="dim")
-    said = at_loads(sweep.comparisons, warnings)
-    return Group(made, Text(), *said, small(cluster_conditions(*sweep.comparisons)))
+    return made
 
 
 def warnings(comparison: ClusterComparison) -> list[str]:
-    """Sentences on overload, policies without a steady state, and figures that are in doubt."""
+    """Sentences on overload, policies without a steady state, and doubtful figures."""
     if comparison.status == "infeasible":
         return [
             f"No policy is stable: the load is {number(comparison.load, 3)} times what all servers "
@@ -72,7 +78,7 @@ def warnings(comparison: ClusterComparison) -> list[str]:
 
 
 def _at(policy: SchedulingResult, comparison: ClusterComparison) -> str:
-    if not policy.overloaded:  # they may wait in a queue that is nobody's
+    if not policy.overloaded:  # they may wait in a queue that is common to all servers
         return ""
     if len(policy.overloaded) == len(comparison.servers):
         return "at all servers "
@@ -82,7 +88,8 @@ def _at(policy: SchedulingResult, comparison: ClusterComparison) -> str:
     return f"at {'server ' if numbered else ''}{listed(policy.overloaded)} "
 
 
-def _latencies(comparison: ClusterComparison) -> Table:
+def latencies_table(comparison: ClusterComparison) -> Table:
+    """Completion times of tasks, beside the bound and the first policy."""
     means = [p.mean_latency for p in comparison.policies]
     scale, unit = cluster_time_unit(
         [*(e and e.value for e in means), comparison.lower_bound_latency], comparison
@@ -108,8 +115,8 @@ def _latencies(comparison: ClusterComparison) -> Table:
     )
 
 
-def _places(comparison: ClusterComparison) -> Table:
-    """Where tasks ran, how idle servers were, and how uneven queues."""
+def places_table(comparison: ClusterComparison) -> Table:
+    """Share of tasks by locality level, and idle time of servers."""
     racks = any(p.rack_share and p.rack_share.value > 0 for p in comparison.policies)
     levels = LEVELS if racks else ("local", "remote")
     by_server = any(p.idle_by_server.size for p in comparison.policies)
@@ -126,8 +133,8 @@ def _percent(share: Estimate | None) -> str:
     return estimate(share, 0.01)
 
 
-def _jobs(comparison: ClusterComparison) -> Table:
-    """Jobs of a trace, each until its last task has ended."""
+def jobs_table(comparison: ClusterComparison) -> Table:
+    """Latencies of a trace's jobs, until the end of their last task."""
     known = [(p.policy, p.jobs) for p in comparison.policies if p.jobs]
     scale, unit = cluster_time_unit([jobs.mean.value for _, jobs in known], comparison)
     columns: list[Column[tuple[str, JobLatency]]] = [
@@ -138,7 +145,8 @@ def _jobs(comparison: ClusterComparison) -> Table:
         Column(f"p95, {unit}", lambda row: estimate(row[1].p95, scale)),
         Column(f"p99, {unit}", lambda row: estimate(row[1].p99, scale)),
     ]
-    return table("jobs, until the last task has ended", columns, known)
+    runs = comparison.replications
+    return table(f"jobs in {runs} replications, until the last task has ended", columns, known)
 
 
 def _spread(policy: SchedulingResult) -> str:

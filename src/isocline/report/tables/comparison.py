@@ -1,4 +1,4 @@
-"""Policies side by side: one table per comparison, and one for a sweep over loads."""
+"""Tables of routing policies side by side: for a comparison, and for a sweep over loads."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -24,13 +24,22 @@ _SHORT, _LONG = 12, 28  # letters of a policy's name, in a table of 120 columns
 
 
 def comparison_report(comparison: Comparison) -> RenderableType:
-    """What `isocline simulate` prints: the policies, and under which conditions."""
+    """Report of `isocline simulate`: the policies and the conditions."""
     said = [Text(line, style="red") for line in warnings(comparison)]
-    return Group(_policies(comparison), Text(), *said, small(conditions(comparison)))
+    return Group(policies_table(comparison), Text(), *said, small(conditions(comparison)))
 
 
 def sweep_report(sweep: Sweep) -> RenderableType:
-    """Mean latency of each policy at each load, the bound, and under which conditions."""
+    """Mean latency of each policy at each load, the bound, and the conditions."""
+    comparisons = sweep.comparisons
+    spaced = [part for one in loads_tables(sweep) for part in (one, Text())]
+    beyond = [Text(one.in_words, style="red") for one in sweep.infeasible]
+    said = [*at_loads(comparisons, warnings), *beyond]
+    return Group(*spaced, *said, small(conditions(*comparisons)))
+
+
+def loads_tables(sweep: Sweep) -> list[Table]:
+    """Mean latency at each load and, if not all jobs are served in time, their fates."""
     comparisons = sweep.comparisons
     first = comparisons[0]
     bounds = [one.lower_bound_latency for one in comparisons if not math.isnan(one.lower_bound)]
@@ -42,18 +51,15 @@ def sweep_report(sweep: Sweep) -> RenderableType:
         lambda p: mean_or_unstable(p, scale),
     )
     if bounds:
-        made.add_row("bound", *(number(bound / scale) for bound in bounds), style="dim")
-    # A table for each column that says what became of jobs that were not all served in time.
-    unserved = (
+        made.add_row(sweep.bound_name, *(number(bound / scale) for bound in bounds), style="dim")
+    # One table per column on the fates of jobs.
+    unserved = [
         over_loads(
             f"{first.system}: {column.label}", comparisons, column.cell, label="load {}".format
         )
         for column in _service(*comparisons)
-    )
-    spaced = [part for one in (made, *unserved) for part in (one, Text())]
-    beyond = [Text(one.in_words, style="red") for one in sweep.infeasible]
-    said = [*at_loads(comparisons, warnings), *beyond]
-    return Group(*spaced, *said, small(conditions(*comparisons)))
+    ]
+    return [made, *unserved]
 
 
 def over_loads(
@@ -62,7 +68,7 @@ def over_loads(
     cell: Callable[[Any], RenderableType],
     label: Callable[[str], str] = str,
 ) -> Table:
-    """A row for each policy, a column for each load."""
+    """Table with a row for each policy and a column for each load."""
     columns: list[Column[int]] = [
         names("policy", lambda i: comparisons[0].results[i].policy),
         *(
@@ -74,7 +80,7 @@ def over_loads(
 
 
 def at_loads(comparisons: Sequence[C], said: Callable[[C], list[str]]) -> list[Text]:
-    """Warnings of each comparison, with its load."""
+    """Warnings of all comparisons, with their loads."""
     return [
         Text(f"At load {number(one.load, 3)}: {line}", style="red")
         for one in comparisons
@@ -93,18 +99,18 @@ def mean_or_unstable(result: Any, scale: float) -> str:
 
 
 def value(found: Estimate | None, scale: float = 1.0) -> str:
-    """An estimate without its interval, for tables that have no room."""
+    """An estimate without its interval, for narrow columns."""
     return number(found and found.value / scale)
 
 
 def warnings(comparison: Comparison) -> list[str]:
-    """Sentences on overload, policies without a steady state, and figures that are in doubt."""
+    """Sentences on overload, policies without a steady state, and doubtful figures."""
     beyond = comparison.status == "overloaded"
     said = []
     if comparison.beyond_capacity:
         said.append(passing_overload_in_words(comparison.beyond_capacity))
     elif beyond:
-        said.append(trace_overload_in_words(comparison.load))
+        said.append(trace_overload_in_words(comparison.least_load))
     for p in comparison.policies:
         if p.status == "unstable":
             said.append(f"{p.policy} is unstable: jobs {_at(p.overloaded)}grow without end")
@@ -127,11 +133,12 @@ def _at(backends: Sequence[str]) -> str:
     return f"at {listed(backends)} " if backends else ""  # they may wait at frontends
 
 
-def _policies(comparison: Comparison) -> Table:
+def policies_table(comparison: Comparison) -> Table:
+    """Latencies of policies, fates of jobs, and the bound."""
     latencies = [p.mean_latency for p in comparison.policies]
     scale, unit = time_unit([*(e and e.value for e in latencies), comparison.lower_bound_latency])
     best = min((e.value for e in latencies if e is not None), default=None)
-    served = comparison.patience is None  # else the best latency may be of those that serve least
+    served = comparison.patience is None  # else the one that serves least may look best
 
     def style(p: PolicyResult) -> str | None:
         is_best = served and p.mean_latency is not None and p.mean_latency.value == best
@@ -145,15 +152,16 @@ def _policies(comparison: Comparison) -> Table:
         Column(f"p99, {unit}", lambda p: estimate(p.p99, scale)),
         Column("jobs", "mean_jobs", value),
         *_service(comparison),
+        *_caches(comparison),
         *_against(comparison, scale, unit),
     ]
-    # Names stay whole unless that would break the numbers.
+    # Names are not broken unless the numbers would be.
     whole = max(len(p.policy) for p in comparison.policies) <= _LONG
     return table(comparison.system, columns, comparison.policies, whole=whole, style=style)
 
 
 def _service(*comparisons: Comparison) -> list[Column[PolicyResult]]:
-    """What became of jobs that were not all served in time."""
+    """Columns on the fates of jobs, if not all are served in time."""
     first = comparisons[0]
     columns: list[Column[PolicyResult]] = []
     if first.patience is not None:
@@ -167,8 +175,18 @@ def _service(*comparisons: Comparison) -> list[Column[PolicyResult]]:
     return columns
 
 
+def _caches(comparison: Comparison) -> list[Column[PolicyResult]]:
+    """Columns on the effect of prefix caches."""
+    if comparison.caches is None:
+        return []
+    return [
+        Column("work, %", lambda p: value(p.relative_work, 0.01)),
+        Column("hits, %", lambda p: value(p.hit_rate, 0.01)),
+    ]
+
+
 def _against(comparison: Comparison, scale: float, unit: str) -> list[Column[PolicyResult]]:
-    """The bound, where there is one, and the first policy."""
+    """Columns that compare with the bound, if there is one, and with the first policy."""
     first = comparison.policies[0].policy
     above = f"above {first if len(first) <= _SHORT else 'the first'}, {unit}"
     columns: list[Column[PolicyResult]] = []

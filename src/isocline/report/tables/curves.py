@@ -1,4 +1,4 @@
-"""Table of the service curves of a system, and of what is known of those that were learned."""
+"""Table of the service curves of a system, given or learned."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
@@ -17,7 +17,7 @@ from isocline.report.words import listed, number, percent
 
 
 class RequestCost(Protocol):
-    """Work of the requests of a frontend, as it was learned."""
+    """Learned work of a frontend's requests."""
 
     @property
     def name(self) -> str: ...
@@ -28,18 +28,30 @@ class RequestCost(Protocol):
 
 
 class CurvePoint(NamedTuple):
-    """A workload, and the rates there."""
+    """Workload with the rates there."""
 
     jobs: float
     rate: float
     marginal_rate: float
 
 
-def knee_of(curve: Curve) -> float:
-    """The workload at which a curve bends: where it serves l'(0) N for its peak, in jobs.
+def formula(curve: Curve) -> str:
+    """Kind and parameters of a curve, without the peak: "knee, knee 16, sharpness 3"."""
+    parameters = curve.parameters()
+    if isinstance(curve, TableCurve):
+        points = counted(len(parameters["points"]), "point")
+        return f"table of {points}, {len(curve.dropped)} dropped"
+    if isinstance(curve, PoolCurve):
+        return "pool of " + counted(len(parameters["members"]), "member")
+    inner = ", ".join(f"{k} {v:g}" for k, v in parameters.items() if k != "peak")
+    return f"{curve.type}, {inner}"
 
-    For a knee curve that is its parameter `knee`, for a hyperbolic one its `half`, for servers
-    their count.
+
+def knee_of(curve: Curve) -> float:
+    """Workload at which a curve bends, where its tangent at 0 reaches the peak, jobs.
+
+    For a knee curve this is its parameter `knee`, for a hyperbolic one its `half`, for servers
+    their number.
     """
     return curve.supremum / float(curve.marginal(0.0))
 
@@ -49,12 +61,12 @@ def curves_document(
     frontends: Sequence[RequestCost] = (),
     known: Mapping[str, Known] | None = None,
 ) -> dict[str, Any]:
-    """The JSON document of `isocline curves`; rates in the file's unit of work per second.
+    """JSON document of `isocline curves`; rates in the file's unit of work per second.
 
     Args:
-        system: Backends with their curves.
-        frontends: Work of a request of each, where that was learned.
-        known: What was seen of each backend, by name, where its curve was learned.
+        system: System with the curves.
+        frontends: Learned work of a request, for each frontend.
+        known: Observations of backends whose curve was learned, by name.
     """
     return {
         "kind": "routing",
@@ -81,7 +93,7 @@ def curves_report(
     frontends: Sequence[RequestCost] = (),
     known: Mapping[str, Known] | None = None,
 ) -> RenderableType:
-    """What `isocline curves` prints; arguments as of `curves_document`."""
+    """Report of `isocline curves`; see `curves_document` for the arguments."""
     work = system.work
     made = learned_report(system, known) if known else _given(system)
     per_job = f"One job is {number(work.mean)} {work.unit} on average." if work.mean != 1 else ""
@@ -90,13 +102,13 @@ def curves_report(
 
 
 def _given(system: RoutingSystem) -> RenderableType:
-    alike: dict[str, tuple[list[str], Curve]] = {}  # backends with one curve, together
+    alike: dict[str, tuple[list[str], Curve]] = {}  # backends by equal curves
     for backend in system.backends:
         key = repr((backend.curve.type, backend.curve.parameters()))
         alike.setdefault(key, ([], backend.curve))[0].append(backend.name)
     columns: list[Column[tuple[list[str], Curve, CurvePoint]]] = [
         Column("backend", lambda row: row[0], lambda named: listed(named, 3), left=True),
-        names("curve", lambda row: _formula(row[1]) if row[0] else ""),
+        names("curve", lambda row: formula(row[1]) if row[0] else ""),
         Column("peak", lambda row: f"{row[1].supremum:g}" if row[0] else ""),
         Column("N", lambda row: f"{row[2].jobs:.4g}"),
         Column("rate", lambda row: row[2].rate, number),
@@ -141,14 +153,3 @@ def _points(curve: Curve) -> list[CurvePoint]:
 
 def _dropped(curve: Curve) -> Sequence[tuple[float, float]]:
     return curve.dropped if isinstance(curve, TableCurve) else ()
-
-
-def _formula(curve: Curve) -> str:
-    parameters = curve.parameters()
-    if isinstance(curve, TableCurve):
-        points = counted(len(parameters["points"]), "point")
-        return f"table of {points}, {len(curve.dropped)} dropped"
-    if isinstance(curve, PoolCurve):
-        return "pool of " + counted(len(parameters["members"]), "member")
-    inner = ", ".join(f"{k} {v:g}" for k, v in parameters.items() if k != "peak")
-    return f"{curve.type}, {inner}"

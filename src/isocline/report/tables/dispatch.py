@@ -1,9 +1,7 @@
-"""Table of a live run: tasks by node, failures, and the explanation of its length."""
+"""Tables of a live run: tasks by node, failures, and the explanation."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from operator import itemgetter
-from typing import Any
+from collections.abc import Sequence
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -13,42 +11,44 @@ from isocline.dispatch.batch.result import BatchResult, Failure
 from isocline.dispatch.coordinator.run_statistics import RunStatistics
 from isocline.dispatch.explain import sentences
 from isocline.dispatch.telemetry.records import LEVELS
+from isocline.dispatch.telemetry.timeline import NodeRow
 from isocline.dispatch.user_code_guard import printable
 from isocline.plural import counted
 from isocline.report.tables.style import MOST_ROWS, Column, names, table
 from isocline.report.words import duration, number
 
-_MOST_NODES = 4  # with copies
-_MOST_FAILURES = 5  # with their tracebacks; --json and the results have all
+_MOST_NODES = 4  # nodes named as having run copies
+_MOST_FAILURES = 5  # shown with tracebacks; --json and the results have all
 
 
 def dispatch_report(result: BatchResult) -> RenderableType:
-    """What `isocline run` prints."""
-    parts: list[RenderableType] = [_summary(result)]
+    """Report of `isocline run`."""
+    parts: list[RenderableType] = [run_text(result)]
     if rows := result.nodes():
-        parts += [_nodes(rows), Text()]
+        parts += [nodes_table(rows), Text()]
     if result.failures:
-        parts += [_failures(result.failures), Text()]
+        parts += [failures_text(result.failures), Text()]
     parts.append(Text("\n".join(sentences(result.explanation)), style="dim"))
     return Group(*parts)
 
 
 def rate(statistics: RunStatistics) -> str:
-    """Finished tasks a second, since the start."""
+    """Finished tasks per second since the start."""
     return f"{number(statistics.finished / max(statistics.elapsed, 1e-9), 3)}/s"
 
 
 def shares(statistics: RunStatistics) -> str:
-    """Where the finished tasks ran, as "92 % local, 8 % remote"."""
+    """Share of finished tasks by level: "92 % local, 8 % remote"."""
     known = [level for level in LEVELS if statistics.levels[level]]
     percent = {level: round(100 * statistics.share(level)) for level in known}
-    if percent:  # they add up
+    if percent:  # rounded so that they add up to 100
         largest = max(percent, key=lambda level: percent[level])
         percent[largest] += 100 - sum(percent.values())
     return ", ".join(f"{share} % {level}" for level, share in percent.items())
 
 
-def _summary(result: BatchResult) -> Text:
+def run_text(result: BatchResult) -> Text:
+    """Outcome of a run, in a few lines."""
     found = result.statistics
     where = f", {shares(found)}" if found.finished else ""
     good = result.status == "done"
@@ -79,9 +79,9 @@ def _summary(result: BatchResult) -> Text:
 
 
 def _copies(result: BatchResult) -> str:
-    """Which nodes ran tasks a second time that were slow elsewhere."""
+    """Nodes that ran copies of slow tasks."""
     found = result.statistics
-    at = Counter(ran.node for ran in result.timeline.ran if ran.copy)
+    at = Counter(it.node for it in result.timeline.attempts if it.copy)
     nodes = [f"{node} ({count:,})" for node, count in at.most_common(_MOST_NODES)]
     more = [f"{len(at) - _MOST_NODES} more"] if len(at) > _MOST_NODES else []
     return (
@@ -91,14 +91,12 @@ def _copies(result: BatchResult) -> str:
     )
 
 
-def _nodes(nodes: Sequence[Mapping[str, Any]]) -> Table:
-    columns: list[Column[Mapping[str, Any]]] = [
-        names("node", itemgetter("node")),
-        *(
-            Column[Mapping[str, Any]](name, itemgetter(name), _count)
-            for name in ("tasks", *LEVELS, "failed")
-        ),
-        Column("busy", itemgetter("busy"), lambda share: f"{share:.0%}"),
+def nodes_table(nodes: Sequence[NodeRow]) -> Table:
+    """Tasks of each node by locality level, and the share of time for which it was busy."""
+    columns: list[Column[NodeRow]] = [
+        names("node", "node"),
+        *(Column[NodeRow](name, name, _count) for name in ("tasks", *LEVELS, "failed")),
+        Column("busy", "busy", lambda share: f"{share:.0%}"),
     ]
     made = table("", columns, nodes[:MOST_ROWS])
     if len(nodes) > MOST_ROWS:
@@ -110,7 +108,8 @@ def _count(number: int) -> str:
     return f"{number:,}" if number else "–"
 
 
-def _failures(failures: Sequence[Failure]) -> Text:
+def failures_text(failures: Sequence[Failure]) -> Text:
+    """First failures, with their tracebacks."""
     lines = Text()
     for failure in failures[:_MOST_FAILURES]:
         at = f" at {failure.node}" if failure.node else ""

@@ -1,4 +1,4 @@
-"""Tables of a path of the fluid."""
+"""Tables of a trajectory of the fluid."""
 
 import math
 
@@ -12,12 +12,12 @@ from isocline.report.words import duration, listed, number
 from isocline.theory.routing.fluid_path import FluidPath
 from isocline.theory.routing.plan_records import TierPlan
 
-_MOST_TIERS = 8  # of a change
-_LINES = 12  # states shown: enough to see both phases of Theorem 3
+_MOST_TIERS = 8  # tiers shown per change
+_LINES = 12  # states shown: enough for both phases of Theorem 3
 
 
 def fluid_report(path: FluidPath, name: str) -> RenderableType:
-    """What `isocline fluid` prints."""
+    """Report of `isocline fluid`."""
     parts: list[RenderableType] = [
         _summary(path, name),
         _states(path),
@@ -35,11 +35,30 @@ def _summary(path: FluidPath, name: str) -> Text:
         f"{duration(float(path.times[-1]))}\n",
     )
     if path.equilibrium is None:
-        return text.append("The load cannot be served: the workloads grow without end.")
+        return text.append(_without_end(path))
     off = float(np.abs(path.workloads[-1] - path.equilibrium).sum())
     return text.append(
         f"The equilibrium has {number(float(path.equilibrium.sum()))}; workloads are "
         f"{number(off, 2)} jobs away from it in all"
+    )
+
+
+def _without_end(path: FluidPath) -> str:
+    """Sentences for a load that cannot be served."""
+    known = path.overload
+    if known is None:
+        return "The load cannot be served: the workloads grow without end."
+    growing = [backend.name for backend in known.backends if backend.status == "growing"]
+    said = f"The load cannot be served: workloads grow without end at {listed(growing)}"
+    if known.arrivals > known.throughput:
+        said += f", in the long run by {number(known.arrivals - known.throughput)} jobs/s in all"
+    if not path.resting:
+        return f"{said}."
+    at = dict(zip(path.backends, path.workloads[-1].tolist(), strict=True))
+    off = math.fsum(abs(at[name] - jobs) for name, jobs in path.resting.items())
+    return (
+        f"{said}.\nThe others come to rest; workloads there are {number(off, 2)} jobs away from it "
+        "in all"
     )
 
 
@@ -54,12 +73,12 @@ def _states(path: FluidPath) -> Table:
 
 
 def _backends(path: FluidPath) -> Table:
-    rest = path.equilibrium
+    rest = path.resting
     columns: list[Column[int]] = [
         names("backend", lambda b: path.backends[b]),
         Column("jobs at the start", lambda b: path.workloads[0, b], number),
         Column("at the end", lambda b: path.workloads[-1, b], number),
-        Column("equilibrium", lambda b: None if rest is None else rest[b], number),
+        Column("equilibrium", lambda b: rest.get(path.backends[b], math.inf), number),
         Column("inflow at the end, jobs/s", lambda b: path.inflow[-1, b], number),
     ]
     return table("Backends", columns, range(len(path.backends)), most=MOST_ROWS)
@@ -88,7 +107,7 @@ def _tiers(path: FluidPath) -> Table:
 
 
 def _most(tiers: tuple[TierPlan, ...]) -> list[TierPlan]:
-    """The first few, and a row of words for the others."""
+    """First few tiers, and a row that counts the others."""
     hidden = len(tiers) - _MOST_TIERS
     more = [TierPlan((f"and {hidden} more tiers",), (), math.nan)] if hidden > 0 else []
     return [*tiers[:_MOST_TIERS], *more]

@@ -1,4 +1,4 @@
-"""Learned curves with their intervals, and how far each was seen."""
+"""Table of learned curves with their intervals and observed ranges."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,28 +15,28 @@ from isocline.report.words import number
 
 
 class LearnedPoint(NamedTuple):
-    """A workload with the rate there, between low and high; a high of None is not known."""
+    """Workload with the rate there and its interval; a `high` of None is unknown."""
 
     jobs: int
     rate: float
     low: float
     high: float | None
-    completions: float  # of the group of workloads that holds this one
+    completions: float  # completions in the group of workloads with this one
     extrapolated: bool
 
 
 @final
 @dataclass(frozen=True)
 class LearnedFacts:
-    """What was seen of a learned curve; rates in the file's unit per second."""
+    """Facts on a learned curve; rates in the file's unit per second."""
 
-    low: float  # of the peak
+    low: float  # lower end for the peak
     high: float | None
     known: Known
     at: tuple[LearnedPoint, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """The key `learned` of a backend in the JSON document of `isocline curves`."""
+        """Value of `learned` of a backend in the JSON document of `isocline curves`."""
         return {
             "completions": float(self.known.completions.sum()),
             "seen": self.known.seen,
@@ -58,7 +58,7 @@ class LearnedFacts:
 
 
 def learned_facts(curve: Curve, known: Known) -> LearnedFacts:
-    """The interval of the peak, and points within and beyond the workloads that were seen."""
+    """Interval of the peak, and points within and beyond the observed workloads."""
     peak = known.capacity.holding(curve.supremum)
     seen = known.seen
     levels = sorted({1, max(seen // 4, 1), max(seen // 2, 1), max(seen, 1), 2 * max(seen, 1)})
@@ -76,8 +76,8 @@ def learned_facts(curve: Curve, known: Known) -> LearnedFacts:
 
 
 def learned_report(system: RoutingSystem, known: Mapping[str, Known]) -> RenderableType:
-    """The table that `isocline curves` prints of learned curves."""
-    # A row for each point; the first of a backend has its name and facts.
+    """Table of learned curves in `isocline curves`."""
+    # One row per point; the first of each backend has its name and facts.
     columns: list[Column[tuple[str, LearnedFacts, LearnedPoint]]] = [
         names("backend", lambda row: row[0]),
         names("peak", lambda row: _peak(row[1]) if row[0] else ""),

@@ -1,4 +1,4 @@
-"""Policies compared live, as tables."""
+"""Tables of policies compared live."""
 
 from collections.abc import Sequence
 
@@ -11,13 +11,13 @@ from isocline.plural import counted
 from isocline.report.tables.style import Column, names, table
 from isocline.report.words import duration, estimate, number, time_unit
 
-_BUSY = 0.7  # of a core: from here on a process keeps requests waiting
+_BUSY = 0.7  # of a CPU core, from which on a process delays requests
 
 
 def live_report(found: LiveComparison) -> RenderableType:
-    """What `isocline demo` prints: latencies over the optimum, and where the jobs were.
+    """Report of `isocline demo`: latencies over the optimum, and jobs at each backend.
 
-    Of a machine that was too slow it shows what was late, and no latency.
+    If the machine was too slow, it shows the delays and no latencies.
     """
     if found.status != "measured":
         lines = [Text(line, style="red") for line in too_slow(found)]
@@ -28,7 +28,7 @@ def live_report(found: LiveComparison) -> RenderableType:
 
 
 def live_problems(found: LiveComparison) -> list[str]:
-    """One sentence for each thing that makes a figure less than it seems."""
+    """Sentences on problems that make figures less reliable."""
     lines = [
         f"{counted(count, 'request')} of {policy.policy} failed: {kind}"
         for policy in found.policies
@@ -37,21 +37,21 @@ def live_problems(found: LiveComparison) -> list[str]:
     growing = [policy.policy for policy in found.policies if policy.growing]
     if growing:
         lines.append(
-            f"Jobs still grew with {', '.join(growing)} (↑): its latency depends on how long is "
-            "measured; give more --seconds, unless it is unstable"
+            f"Jobs still grew with {', '.join(growing)} (↑): the latency depends on the length of "
+            "the measurement; give more --seconds, unless the policy is unstable"
         )
     return lines
 
 
 def too_slow(found: LiveComparison) -> list[str]:
-    """Why the machine is too slow, and the remedy."""
+    """Sentences on why the machine is too slow, with the remedy."""
     added, best = duration(found.added), duration(found.lower_bound_latency)
     busy = max(sum(_cores(policy)) for policy in found.policies)
     return [
         f"This machine is too slow, or too busy, for {number(found.rate)} requests/s: it adds up "
-        f"to {added} to each latency, of which {best} are possible; at most "
-        f"{100 * MOST_ADDED:g} % would do.",
-        f"All parts together use {busy:.2f} cores. End what else runs, or give a lower --speed "
+        f"to {added} to each latency, while the optimum is {best}; at most "
+        f"{100 * MOST_ADDED:g} % is acceptable.",
+        f"All parts together use {busy:.2f} cores. End other programs, or give a lower --speed "
         f"than {found.speed:g}.",
     ]
 
@@ -60,7 +60,7 @@ def live_conditions(found: LiveComparison) -> str:
     """Conditions of the measurement, in sentences."""
     share = 100 * found.added / found.lower_bound_latency
     repeated = sum(policy.repeated for policy in found.policies)
-    again = f" {repeated} runs in which it was too slow were made again." if repeated else ""
+    again = f" Repeated, as it was too slow: {counted(repeated, 'run')}." if repeated else ""
     return (
         f"Poisson arrivals at {number(found.rate)}/s, the same for each policy, in {found.rounds} "
         f"rounds of {found.window:g} s after {found.warmup:g} s of warm-up; fleet "

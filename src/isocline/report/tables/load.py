@@ -1,4 +1,4 @@
-"""Table of a run of load."""
+"""Table of a load run."""
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -16,12 +16,12 @@ _NAMES = {
     "send_lag": "due to sent",
 }
 _COLUMNS = ("mean", "p50", "p90", "p95", "p99", "p999", "max")
-# A client that sends late by this share of the median latency is itself part of what it measures.
-_LATE, _NOTICED = 0.1, 0.001  # of it; s
+# A client that sends late by this share of the median latency distorts its own measurement.
+_LATE, _NOTICED = 0.1, 0.001  # share; s
 
 
 def load_report(result: LoadResult) -> RenderableType:
-    """What `isocline load` prints: durations, errors, and under which conditions."""
+    """Report of `isocline load`: durations, errors, and conditions."""
     lines = [
         *(Text(line, style="red") for line in _problems(result)),
         Text(load_conditions(result), style="dim"),
@@ -30,18 +30,18 @@ def load_report(result: LoadResult) -> RenderableType:
 
 
 def load_conditions(result: LoadResult) -> str:
-    """One sentence each on arrivals, answers and connections."""
+    """Sentences on arrivals, answers and connections."""
     tokens = f", {number(result.tokens_rate)} tokens/s" if result.first_token else ""
     warmup = f" after a warm-up of {duration(result.warmup)}" if result.warmup else ""
     workers = f" from {result.workers} processes" if result.workers > 1 else ""
     closed = result.reconnections
-    reopened = f"; the server closed {closed:,} of them as they were used again" if closed else ""
+    reopened = f"; the server closed {closed:,} of them on reuse" if closed else ""
     stopped = " (interrupted)" if result.interrupted else ""
     return (
         f"{result.source} arrivals at {number(result.rate)}/s for {duration(result.duration)}"
-        f"{warmup}{stopped}: {result.due:,} requests were due, {result.completed:,} completed, "
+        f"{warmup}{stopped}: {counted(result.due, 'request')} due, {result.completed:,} completed, "
         f"{number(result.completed_rate)}/s{tokens}. Times are from when requests were due. "
-        f"Up to {result.connections:,} connections{workers}{reopened}."
+        f"Up to {counted(result.connections, 'connection')}{workers}{reopened}."
     )
 
 
@@ -66,7 +66,7 @@ def _problems(result: LoadResult) -> list[str]:
     lines = [f"{counted(count, 'request')} failed: {kind}" for kind, count in result.errors.items()]
     if result.lag.p50 > max(_LATE * result.latency.p50, _NOTICED):
         lines.append(
-            "Half of the requests were sent late: give more --connections or --workers, or send "
-            "fewer"
+            "Half of the requests were sent late: give more --connections or --workers, or a lower "
+            "rate"
         )
     return lines

@@ -1,4 +1,4 @@
-"""Tables of the plan of a cluster."""
+"""Tables of a cluster's plan."""
 
 import math
 from collections.abc import Sequence
@@ -8,36 +8,38 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from isocline.plural import counted
 from isocline.report.near_data_groups import Group, groups, helps_between, servers_in_words
 from isocline.report.tables.style import MOST_ROWS, Column, names, table
 from isocline.report.words import number, percent
 from isocline.theory.scheduling.plan_records import NearDataPlan, Replicate
 
-_MOST_HELPS = 12  # lines of who helps whom
-_MOST_ADVICE = 3  # replicas worth reading; further ones are usually their twins
+_MOST_HELPS = 12  # lines on who helps whom
+_MOST_ADVICE = 3  # proposals shown; further ones usually resemble them
 _MOST_POOLS = 6
 
 
 def near_data_report(plan: NearDataPlan) -> RenderableType:
-    """What `isocline plan` prints of a cluster."""
+    """Report of `isocline plan` on a cluster."""
     made = groups(plan)
     parts = [
-        _summary(plan),
-        _servers(made),
-        _helps(plan, made),
-        _replicate(plan),
-        _bounds(plan),
-        _pools(plan),
+        cluster_text(plan),
+        servers_table(made),
+        helps_text(plan, made),
+        advice_text(plan),
+        bounds_text(plan),
+        pools_text(plan),
         _source(plan),
     ]
     return Lines(*(line for part in parts if part is not None for line in (part, Text())))
 
 
-def _summary(plan: NearDataPlan) -> Text:
+def cluster_text(plan: NearDataPlan) -> Text:
+    """Load, bottleneck and help, in a few lines."""
     cluster, stable = plan.cluster, plan.status == "stable"
     text = Text.assemble(
         (f"{cluster.name}: {plan.status}", "bold" if stable else "bold red"),
-        f"  {number(cluster.arrival_rate)} tasks/s on {cluster.size:,} servers\n",
+        f"  {number(cluster.arrival_rate)} tasks/s on {counted(cluster.size, 'server')}\n",
     )
     scale = number(plan.capacity_scale)
     tight = servers_in_words(plan.bottleneck)
@@ -71,12 +73,13 @@ def _wanted(plan: NearDataPlan) -> float:
 
 
 def _offered(plan: NearDataPlan) -> float:
-    """The most of remote service that helpers could give, tasks/s: in the rack, if racks count."""
+    """Greatest remote service that helpers could give, tasks/s: in the rack, if racks count."""
     local, near, _ = plan.cluster.rates.levels
     return math.fsum(near * max(1.0 - load / local, 0.0) for load in plan.loads)
 
 
-def _servers(made: Sequence[Group]) -> Table:
+def servers_table(made: Sequence[Group]) -> Table:
+    """Table of groups of alike servers."""
     columns: list[Column[Group]] = [
         names("part", "role"),
         Column("servers", "servers", servers_in_words, left=True),
@@ -93,7 +96,8 @@ def _or_none(rate: float) -> str:
     return number(rate) if rate else "–"
 
 
-def _helps(plan: NearDataPlan, made: Sequence[Group]) -> Text | None:
+def helps_text(plan: NearDataPlan, made: Sequence[Group]) -> Text | None:
+    """Lines on who helps whom, and by how much; None if nobody helps."""
     found = helps_between(plan, made)
     if not found:
         return None
@@ -112,11 +116,12 @@ def _s(group: Group) -> str:
     return "s" if len(group.servers) == 1 else ""
 
 
-def _replicate(plan: NearDataPlan) -> Text | None:
+def advice_text(plan: NearDataPlan) -> Text | None:
+    """Additional replicas that raise the capacity most; None if there are none."""
     if not plan.replicate:
         return None
     lines = [_advice(entry) for entry in plan.replicate[:_MOST_ADVICE]]
-    return Text.assemble(("What to replicate, each line for itself\n", "bold"), "\n".join(lines))
+    return Text.assemble(("What to replicate (each line by itself)\n", "bold"), "\n".join(lines))
 
 
 def _advice(entry: Replicate) -> str:
@@ -131,7 +136,8 @@ def _advice(entry: Replicate) -> str:
     )
 
 
-def _bounds(plan: NearDataPlan) -> Text:
+def bounds_text(plan: NearDataPlan) -> Text:
+    """Bounds on queues near the boundary, or the reason why there are none."""
     found, heading = plan.bounds, ("Queues near the boundary\n", "bold")
     if found is None:
         return Text.assemble(heading, f"No bounds: {plan.bounds_missing}")
@@ -145,8 +151,8 @@ def _bounds(plan: NearDataPlan) -> Text:
     )
 
 
-def _pools(plan: NearDataPlan) -> Text | None:
-    """Only where there are several, and they matter: an even load."""
+def pools_text(plan: NearDataPlan) -> Text | None:
+    """Pools of servers, if there are several and the load is even; otherwise None."""
     if len(plan.pools) < 2 or plan.beneficiaries:
         return None
     tight = sorted(plan.pools, key=lambda pool: pool.epsilon / len(pool.servers))[:_MOST_POOLS]
@@ -156,7 +162,7 @@ def _pools(plan: NearDataPlan) -> Text | None:
         for pool in tight
     ]
     more = f", the fullest {_MOST_POOLS}" if len(plan.pools) > _MOST_POOLS else ""
-    title = f"{len(plan.pools):,} pools that no type of task connects{more}\n"
+    title = f"{counted(len(plan.pools), 'pool')} that no type of task connects{more}\n"
     return Text.assemble((title, "bold"), "\n".join(lines))
 
 

@@ -1,43 +1,87 @@
-"""Tables of a plan, and beside it of the equilibrium of routing by expected latency."""
+"""Tables of a plan, and of the equilibrium of routing by expected latency for comparison."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from isocline.flow.certificate import Certificate
+from isocline.plural import first_of
+from isocline.report.tables.overload import overload_lines
 from isocline.report.tables.style import MOST_ROWS, Column, names, table
 from isocline.report.words import duration, listed, number, percent
 from isocline.theory.routing.latency_routing import LatencyEquilibrium
-from isocline.theory.routing.plan_records import BackendPlan, Plan, TierPlan
+from isocline.theory.routing.plan_records import (
+    BackendPlan,
+    Plan,
+    PrefixCopy,
+    SplitRate,
+    TierPlan,
+)
 
 _SAVES = Text(
     "1 % faster saves: to first order, the slope of the mean latency times 1 %. Near capacity the\n"
     "true saving is smaller; the figure can even exceed the mean latency.",
     style="dim",
 )
-_MOST_EDGES = 3  # missing edges worth reading; further ones are usually their twins
-_MOST_SENDS = 8  # backends of a frontend
+_MOST_EDGES = 3  # missing edges shown; further ones usually resemble them
+_MOST_SENDS = 8  # backends shown per frontend
 
 
 def plan_report(plan: Plan) -> RenderableType:
-    """What `isocline plan` prints."""
+    """Report of `isocline plan`."""
     if plan.status != "optimal":
-        return _proof(plan)
+        overload = () if plan.overload is None else overload_lines(plan.overload)
+        return Group(proof_text(plan), *overload, *prefix_lines(plan))
     parts: list[RenderableType | None] = [
         _summary(plan),
-        _backends(plan),
+        backends_table(plan),
         _SAVES,
-        _tiers(plan),
-        _split(plan),
-        _missing_edges(plan),
+        tiers_table(plan),
+        split_table(plan),
+        missing_edges_text(plan),
         _certificate("Certificate", plan.certificate, "slope gap"),
     ]
-    return Group(*(line for part in parts if part is not None for line in (part, Text())))
+    lines = (line for part in parts if part is not None for line in (part, Text()))
+    return Group(*lines, *prefix_lines(plan))
+
+
+def prefix_lines(plan: Plan) -> list[RenderableType]:
+    """Placement of prefixes in caches, and the split with them; empty without prefixes."""
+    found = plan.prefix_caches
+    if found is None:
+        return []
+    if found.jobs_without is None:
+        gain = "without caches no split can serve this load"
+    else:
+        gain = f"{1.0 - found.total_jobs / found.jobs_without:.1%} fewer than without caches"
+    above = max(found.gap, 0.0)
+    bound = "the fewest" if above <= 1e-6 else f"at most {above:.2g} of them above the fewest"
+    copies: list[Column[PrefixCopy]] = [
+        names("prefix of", "frontend"),
+        names("cached at", "backend"),
+        Column("tokens", "tokens", number),
+        Column("jobs/s", "rate", number),
+        Column("saves jobs", "worth", number),
+    ]
+    return [
+        Text.assemble(
+            ("With prefixes cached", "bold"),
+            f"  {number(found.total_jobs)} jobs in the system, {bound} with any placement\n"
+            f"Mean latency {duration(found.mean_latency, 4)}: {gain}",
+        ),
+        Text(),
+        table("Copies, by what each saves to first order", copies, found.copies, most=MOST_ROWS),
+        _splits("Split with prefixes cached", found.split),
+        Text(),
+    ]
 
 
 def latency_routing_report(plan: Plan, rival: LatencyEquilibrium) -> RenderableType:
-    """What `isocline plan --compare` prints below the plan."""
-    assert plan.total_jobs is not None  # as routing by latency comes to rest
+    """Report of `isocline plan --compare` below the plan."""
+    assert plan.total_jobs is not None  # as an equilibrium of routing by latency exists
     ratio = rival.total_jobs / plan.total_jobs
     summary = Text.assemble(
         ("Routing by expected latency", "bold"),
@@ -65,7 +109,8 @@ def _summary(plan: Plan) -> Text:
     return text
 
 
-def _backends(plan: Plan) -> Table:
+def backends_table(plan: Plan) -> Table:
+    """Table of backends at the optimum."""
     tier_of = {name: i for i, tier in enumerate(plan.tiers, 1) for name in tier.backends}
     saves = {saving.backend: saving.saves for saving in plan.shadow_prices}
     columns: list[Column[BackendPlan]] = [
@@ -80,7 +125,8 @@ def _backends(plan: Plan) -> Table:
     return table("Backends", columns, plan.backends, most=MOST_ROWS)
 
 
-def _tiers(plan: Plan) -> Table | None:
+def tiers_table(plan: Plan) -> Table | None:
+    """Table of tiers; None if there is only one."""
     if len(plan.tiers) < 2:
         return None
     columns: list[Column[tuple[int, TierPlan]]] = [
@@ -93,9 +139,58 @@ def _tiers(plan: Plan) -> Table | None:
     return table("Tiers, each with one marginal rate", columns, rows, most=MOST_ROWS)
 
 
-def _split(plan: Plan) -> Table:
-    sends: dict[str, list[tuple[float, str]]] = {}
+class Price(NamedTuple):
+    """Effect of one more job per second at a frontend, to first order."""
+
+    frontend: str
+    rate: float  # jobs/s
+    tier: int
+    marginal_rate: float  # of the backends that it uses, jobs/s per job
+    price: float  # jobs that one more job/s adds to the system, s
+    latency: float  # mean over its own jobs, s
+
+
+def prices(plan: Plan) -> list[Price]:
+    """Prices of frontends with arrivals, in the order of the file."""
+    tier_of = {name: at for at, tier in enumerate(plan.tiers, 1) for name in tier.frontends}
+    marginal = {at: tier.marginal_rate for at, tier in enumerate(plan.tiers, 1)}
+    latency = {backend.name: latency_at(backend) or 0.0 for backend in plan.backends}
+    rate: dict[str, float] = {}
+    waited: dict[str, float] = {}
     for edge in plan.split:
+        rate[edge.frontend] = rate.get(edge.frontend, 0.0) + edge.rate
+        waited[edge.frontend] = waited.get(edge.frontend, 0.0) + edge.rate * latency[edge.backend]
+    return [
+        Price(
+            name, rate[name], tier_of[name], (m := marginal[tier_of[name]]), 1.0 / m,
+            waited[name] / rate[name],
+        )
+        for name in (frontend.name for frontend in plan.system.frontends)
+        if rate.get(name) and name in tier_of
+    ]  # fmt: skip
+
+
+def prices_table(plan: Plan) -> Table:
+    """Table of prices by frontend."""
+    columns: list[Column[Price]] = [
+        names("frontend", "frontend"),
+        Column("tier", "tier"),
+        Column("jobs/s", "rate", number),
+        Column("mean latency", "latency", duration),
+        Column("marginal jobs/s per job", "marginal_rate", number),
+        Column("price: jobs that one more job/s adds", "price", number),
+    ]
+    return table("Prices, by frontend", columns, prices(plan), most=MOST_ROWS)
+
+
+def split_table(plan: Plan) -> Table:
+    """Table of the split of each frontend's jobs."""
+    return _splits("Split", plan.split)
+
+
+def _splits(title: str, split: Sequence[SplitRate]) -> Table:
+    sends: dict[str, list[tuple[float, str]]] = {}
+    for edge in split:
         if edge.rate > 0:
             sends.setdefault(edge.frontend, []).append((edge.rate, edge.backend))
     columns: list[Column[tuple[str, list[tuple[float, str]]]]] = [
@@ -103,17 +198,17 @@ def _split(plan: Plan) -> Table:
         Column("jobs/s", lambda row: sum(rate for rate, _ in row[1]), number),
         Column("sends", lambda row: row[1], _shares, left=True),
     ]
-    return table("Split", columns, list(sends.items()), most=MOST_ROWS)
+    return table(title, columns, list(sends.items()), most=MOST_ROWS)
 
 
 def _shares(edges: list[tuple[float, str]]) -> str:
     total = sum(rate for rate, _ in edges)
     said = [f"{backend} {rate / total:.1%}" for rate, backend in sorted(edges)[::-1]]
-    more = f" and {len(said) - _MOST_SENDS} more" if len(said) > _MOST_SENDS else ""
-    return ", ".join(said[:_MOST_SENDS]) + more
+    return first_of(said, _MOST_SENDS)
 
 
-def _missing_edges(plan: Plan) -> Text | None:
+def missing_edges_text(plan: Plan) -> Text | None:
+    """Missing edges that would save most; None if none would."""
     lines = [
         f"connect {edge.frontend}–{edge.backend}: saves {duration(edge.saves)}"
         for edge in plan.missing_edges[:_MOST_EDGES]
@@ -124,14 +219,15 @@ def _missing_edges(plan: Plan) -> Text | None:
 
 
 def _certificate(name: str, proof: Certificate | None, gap: str) -> Text:
-    assert proof is not None  # of an optimum
+    assert proof is not None  # every optimum has one
     return Text(
         f"{name}: conservation residual {proof.conservation:.1e}, {gap} {proof.slope_gap:.1e}",
         style="dim",
     )
 
 
-def _proof(plan: Plan) -> Text:
+def proof_text(plan: Plan) -> Text:
+    """Proof that the load cannot be served."""
     system, (frontends, backends) = plan.system, plan.bottleneck
     rate = {f.name: f.arrivals.rate for f in system.frontends}
     capacity = {b.name: c for b, c in zip(system.backends, system.capacities, strict=True)}
@@ -151,19 +247,15 @@ def _side_by_side(plan: Plan, rival: LatencyEquilibrium) -> Table:
         Column("by latency", lambda row: row[1], number),
         Column("jobs/s", lambda row: row[0].rate, number),
         Column("by latency", lambda row: row[2], number),
-        Column(
-            "latency",
-            lambda row: row[0].jobs / row[0].rate if row[0].rate > 0.0 else None,
-            duration,
-        ),
+        Column("latency", lambda row: latency_at(row[0]), duration),
         Column("by latency", lambda row: row[3] if row[2] > 0.0 else None, duration),
     ]
-    # Those of the other routing: jobs, rate, latency.
+    # Jobs, rates and latencies under routing by latency.
     others = rival.workloads.tolist(), rival.inflow.tolist(), rival.latency.tolist()
     rows = list(zip(plan.backends, *others, strict=True))
     return table("Optimum (GMSR) beside routing by latency", columns, rows, most=MOST_ROWS)
 
 
-def _latency(backend: BackendPlan) -> float | None:
-    """Mean latency at a backend, s, by Little's law; None where nothing is sent."""
+def latency_at(backend: BackendPlan) -> float | None:
+    """Mean latency at a backend, s, by Little's law; None if it gets no jobs."""
     return backend.jobs / backend.rate if backend.rate > 0.0 else None

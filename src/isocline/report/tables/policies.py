@@ -1,13 +1,15 @@
-"""Table of the policies that come with the package."""
+"""Table of the package's policies."""
 
-from collections.abc import Mapping, Sequence
+import inspect
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from isocline.policies.parse import word
+from isocline.policies import routing, scheduling
+from isocline.policies.parse import options, word
 from isocline.report.tables.style import Column, names, table
 
 _YOUR_OWN = (
@@ -23,11 +25,29 @@ class KnownPolicy(NamedTuple):
     options: Mapping[str, Any]  # with their defaults
 
 
+def routing_policies() -> list[KnownPolicy]:
+    """The routing policies of the package."""
+    return _described(routing.ALL, inspect.getdoc)
+
+
+def scheduling_policies() -> list[KnownPolicy]:
+    """The scheduling policies of the package."""
+    # The description of a policy is the docstring of its module.
+    return _described(scheduling.ALL, lambda policy: inspect.getdoc(inspect.getmodule(policy)))
+
+
+def _described(known: Mapping[str, type], words: Callable[[type], str | None]) -> list[KnownPolicy]:
+    return [
+        KnownPolicy(name, (words(policy) or "").partition("\n")[0], dict(options(policy)))
+        for name, policy in known.items()
+    ]
+
+
 def policies_report(
-    routing: Sequence[KnownPolicy], near_data: Sequence[KnownPolicy]
+    of_routing: Sequence[KnownPolicy], of_scheduling: Sequence[KnownPolicy]
 ) -> RenderableType:
-    """Name, one line, and options with their defaults."""
-    tables = (_table("kind: routing", routing), _table("kind: near-data", near_data))
+    """Tables of names, summaries, and options with their defaults."""
+    tables = (_table("kind: routing", of_routing), _table("kind: near-data", of_scheduling))
     return Group(tables[0], Text(), tables[1], Text(), Text(_YOUR_OWN, style="dim"))
 
 

@@ -1,21 +1,45 @@
-"""Settings of serving, as `isocline serve --check` shows them, without secrets."""
+"""Serving settings for `isocline serve --check`, without secrets."""
 
-from collections.abc import Mapping
-from dataclasses import asdict
-from operator import itemgetter
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, is_dataclass
+from typing import Any, NamedTuple
 
 from rich.console import Group, RenderableType
 from rich.text import Text
 
 from isocline.gateway import hot_path
-from isocline.gateway.serve.config import Serving
+from isocline.gateway.health_checks import Poll
+from isocline.gateway.serve.config import LearningSettings, Serving
+from isocline.gateway.serve.controls import ControlSettings
+from isocline.model.setting import settings_of
 from isocline.report.tables.style import Column, names, table
+from isocline.report.words import listed
+
+
+class FrontendRow(NamedTuple):
+    """Frontend with its conditions and backends."""
+
+    name: str
+    match: dict[str, Any]  # the given conditions
+    backends: list[str]
+    resend_unanswered: bool
+
+
+class BackendRow(NamedTuple):
+    """Backend with its settings."""
+
+    name: str
+    url: str
+    curve: str
+    authorization: bool
+    poll: Poll | None
+    weight: float
+    max_share: float
 
 
 def serving_document(serving: Serving) -> dict[str, Any]:
-    """All settings in force, defaults included; times in s, sizes in bytes."""
-    proxy, learning = serving.proxy, serving.learning
+    """Document of all settings in force, including defaults; times in s, sizes in bytes."""
+    proxy, learning, control = serving.proxy, serving.learning, serving.control
     return {
         "kind": "serving",
         "file": str(serving.path),
@@ -26,123 +50,209 @@ def serving_document(serving: Serving) -> dict[str, Any]:
             for it in proxy.listeners
         ],
         "admin": str(serving.admin) if serving.admin else None,
-        "frontends": _frontends(serving),
-        "backends": _backends(serving),
-        "learning": learning
-        and {
-            "file": str(learning.file) if learning.file else None,
-            "every": learning.every,
-            "work": learning.unit,
-            "ask_usage": proxy.ask_usage,
-            "half_life": learning.rules.half_life,
-            "half_life_completions": learning.rules.half_life_completions,
-            "optimism": learning.rules.optimism,
-            "false_alarms": learning.rules.false_alarms,
-            "kept": learning.rules.kept,
-        },
-        "health": asdict(serving.checks.health) if serving.checks.health else None,
-        "rules": asdict(serving.rules),
-        "times": asdict(proxy.times),
-        "sizes": asdict(proxy.sizes),
+        "admin_control": control and {"keys": control.key_names, "allow": control.allowed},
+        "frontends": [row._asdict() for row in _frontends(serving)],
+        "backends": [
+            row._asdict() | {"poll": row.poll and asdict(row.poll)} for row in _backends(serving)
+        ],
+        "learning": learning and _learning(learning, ask_usage=proxy.ask_usage),
+        "health": serving.checks.health and _settings(serving.checks.health),
+        "rules": _settings(serving.rules),
+        "times": _settings(proxy.times),
+        "sizes": _settings(proxy.sizes),
         "trusted": [str(network) for network in proxy.trusted],
         "api_keys": len(proxy.key_digests),
-        "cors": asdict(proxy.cors) if proxy.cors else None,
-        "models": asdict(serving.models) if serving.models else None,
+        "key_limits": {name: _settings(it) for name, it in proxy.key_limits.items()},
+        "session": proxy.session.decode() or None,
+        "prefix_caches": _prefix_caches(serving),
+        "cors": proxy.cors and _settings(proxy.cors),
+        "models": serving.models and _settings(serving.models),
         "access_log": serving.access_log,
+        "log_format": serving.log_format,
+        "tracing": serving.telemetry and _tracing(serving),
         "drain": serving.drain,
         "drain_delay": serving.drain_delay,
         "compiled": hot_path.is_compiled(),
     }
 
 
-def serving_report(document: Mapping[str, Any]) -> RenderableType:
-    """The same for people: who is where, and the rest in lines."""
-    frontends: list[Column[Mapping[str, Any]]] = [
-        names("frontend", itemgetter("name")),
-        names("takes", lambda it: _words(it["match"]) or "all"),
-        names("backends", lambda it: ", ".join(it["backends"])),
+def serving_report(serving: Serving) -> RenderableType:
+    """Report of all settings in force: tables of frontends and backends, then lines."""
+    frontends: list[Column[FrontendRow]] = [
+        names("frontend", "name"),
+        names("takes", lambda row: _words(row.match) or "all"),
+        names("backends", lambda row: ", ".join(row.backends)),
     ]
-    backends: list[Column[Mapping[str, Any]]] = [
-        names("backend", itemgetter("name")),
-        names("url", itemgetter("url")),
-        names("curve", itemgetter("curve")),
-        names("polled", lambda it: _polled(it["poll"])),
+    backends: list[Column[BackendRow]] = [
+        names("backend", "name"),
+        names("url", "url"),
+        names("curve", "curve"),
+        names("polled", lambda row: _polled(row.poll)),
     ]
+    rows, controls = _frontends(serving), serving.controls.given.values()
+    if any((it.weight, it.max_share) != (1.0, 1.0) for it in controls):
+        backends.append(names("weight", lambda row: f"{row.weight:g}"))
+        backends.append(names("max_share", lambda row: f"{row.max_share:g}"))
     return Group(
-        table("frontends", frontends, document["frontends"]),
+        table("frontends", frontends, rows),
         Text(),
-        table("backends", backends, document["backends"]),
+        table("backends", backends, _backends(serving)),
         Text(),
-        *map(Text, _lines(document)),
+        *map(Text, _lines(serving, rows)),
     )
 
 
-def _polled(poll: Mapping[str, Any] | None) -> str:
+def _polled(poll: Poll | None) -> str:
     if poll is None:
         return "-"
-    return f"{poll['server']}, {poll['path']}" if poll["path"] else str(poll["server"])
+    return f"{poll.server}, {poll.path}" if poll.path else poll.server
 
 
-def _frontends(serving: Serving) -> list[dict[str, Any]]:
+def _frontends(serving: Serving) -> list[FrontendRow]:
     system = serving.system
     return [
-        {
-            "name": rule.name,
-            "match": {key: value for key, value in vars(rule.match).items() if value is not None},
-            "backends": [system.backends[b].name for b in system.graph.neighbours(f).tolist()],
-            "resend_unanswered": rule.resend_unanswered,
-        }
+        FrontendRow(
+            rule.name,
+            {key: value for key, value in vars(rule.match).items() if value is not None},
+            [system.backends[b].name for b in system.graph.neighbours(f).tolist()],
+            rule.resend_unanswered,
+        )
         for f, rule in enumerate(serving.proxy.frontends)
     ]
 
 
-def _backends(serving: Serving) -> list[dict[str, Any]]:
+def _backends(serving: Serving) -> list[BackendRow]:
     given = serving.learning.given if serving.learning else [True] * len(serving.system.backends)
     rows = zip(
         serving.system.backends, serving.proxy.backends, serving.checks.polls, given, strict=True
     )
     return [
-        {
-            "name": backend.name,
-            "url": address.url,
-            "curve": str(backend.curve) if known else "learned from nothing",
-            "authorization": address.authorization is not None,
-            "poll": poll and asdict(poll),
-        }
+        BackendRow(
+            backend.name,
+            address.url,
+            str(backend.curve) if known else "learned from nothing",
+            address.authorization is not None,
+            poll,
+            serving.controls.of(backend.name).weight,
+            serving.controls.of(backend.name).max_share,
+        )
         for backend, address, poll, known in rows
     ]
 
 
-def _lines(document: Mapping[str, Any]) -> list[str]:
-    doors = [
-        f"{it['name']} {'https' if it['tls'] else 'http'}://{it['host']}:{it['port']}"
-        for it in document["listeners"]
+def _learning(learning: LearningSettings, *, ask_usage: bool) -> dict[str, Any]:
+    rules = learning.rules
+    return {
+        "file": str(learning.file) if learning.file else None,
+        "every": learning.every,
+        "work": learning.unit,
+        "ask_usage": ask_usage,
+        "half_life": rules.half_life,
+        "half_life_completions": rules.half_life_completions,
+        "optimism": rules.optimism,
+        "false_alarms": rules.false_alarms,
+        "kept": rules.kept,
+    }
+
+
+def _prefix_caches(serving: Serving) -> dict[str, Any] | None:
+    """Settings of prefix caches; None if no backend has one."""
+    system = serving.system
+    if not system.has_caches:
+        return None
+    work = system.work
+    return {
+        "session": serving.proxy.session.decode() or None,
+        "block_size": system.block_size,
+        "prefill": work.prefill,
+        "decode": work.decode,
+        "mean": work.mean,
+        "tokens": {b.name: b.cache_tokens for b in system.backends},
+        "events": {system.backends[b].name: it for b, it in serving.cache_events.items()},
+    }
+
+
+def _cache_words(serving: Serving) -> str:
+    """Prefix caches in words, with each size once."""
+    found = _prefix_caches(serving)
+    if found is None:
+        return ""
+    sizes: dict[int, list[str]] = {}
+    for name, tokens in found["tokens"].items():
+        sizes.setdefault(tokens or 0, []).append(name)
+    held = "; ".join(f"{tokens} tokens at {listed(where)}" for tokens, where in sizes.items())
+    weights = ", ".join(f"{key} {found[key]:g}" for key in ("prefill", "decode"))
+    session = f"session {found['session']}" if found["session"] else "by the beginnings of prompts"
+    events = f"; events of {listed(list(found['events']))}" if found["events"] else ""
+    return f"{held}; {weights}; {session}{events}"
+
+
+def _settings(group: Any) -> dict[str, Any]:
+    """Values by their keys in the file, including nested groups."""
+    found = {name: getattr(group, name) for name in settings_of(group)}
+    return {name: _settings(it) if is_dataclass(it) else it for name, it in found.items()}
+
+
+def _lines(serving: Serving, frontends: Sequence[FrontendRow]) -> list[str]:
+    proxy, learning, health = serving.proxy, serving.learning, serving.checks.health
+    listeners = [
+        f"{it.name} {'https' if it.tls else 'http'}://{it.host}:{it.port}" for it in proxy.listeners
     ]
-    learning, health, rules = document["learning"], document["health"], document["rules"]
-    resent = [it["name"] for it in document["frontends"] if it["resend_unanswered"]]
+    rules = _settings(serving.rules)
+    groups = {name: rule for name, rule in rules.items() if isinstance(rule, Mapping)}
+    if serving.rules.sharing is None:
+        groups["sharing"] = {}
+    resent = [row.name for row in frontends if row.resend_unanswered]
+    learned = learning and _words(_learning(learning, ask_usage=proxy.ask_usage))
     return [
-        f"listen       {', '.join(doors)}",
-        f"admin        {document['admin'] or 'off'}",
-        f"policy       {document['policy']}, workers {document['workers']}",
-        f"learning     {_words(learning) if learning else 'off'}",
-        f"health       {_words(health) if health else 'off'}",
-        *(f"{name:<12} {_words(rule)}" for name, rule in rules.items() if _is_group(rule)),
-        f"load         {_words({name: it for name, it in rules.items() if not _is_group(it)})}",
+        f"listen       {', '.join(listeners)}",
+        f"admin        {serving.admin or 'off'}",
+        f"control      {_control(serving.control)}",
+        f"policy       {serving.policy}, workers {serving.workers}",
+        f"learning     {learned or 'off'}",
+        f"health       {_words(_settings(health)) if health else 'off'}",
+        *(f"{name:<12} {_words(rule) or 'off'}" for name, rule in groups.items()),
+        f"load         {_words({key: it for key, it in rules.items() if key not in groups})}",
         f"resending    {', '.join(resent) or 'off'}",
-        f"times        {_words(document['times'])}",
-        f"sizes        {_words(document['sizes'])}",
-        f"trusted      {', '.join(document['trusted']) or 'nobody'}",
-        f"API keys     {document['api_keys'] or 'none needed'}",
-        f"CORS         {_words(document['cors']) if document['cors'] else 'off'}",
-        f"models       {_words(document['models']) if document['models'] else 'off'}",
-        f"access log   {document['access_log'] or 'off'}",
-        f"drain        {document['drain']:g}, delay {document['drain_delay']:g}",
+        f"times        {_words(_settings(proxy.times))}",
+        f"sizes        {_words(_settings(proxy.sizes))}",
+        f"trusted      {', '.join(map(str, proxy.trusted)) or 'nobody'}",
+        f"API keys     {len(proxy.key_digests) or 'none needed'}",
+        *(f"limit        {name}: {_words(_settings(it))}" for name, it in proxy.key_limits.items()),
+        f"CORS         {_words(_settings(proxy.cors)) if proxy.cors else 'off'}",
+        f"models       {_words(_settings(serving.models)) if serving.models else 'off'}",
+        f"caches       {_cache_words(serving) or 'off'}",
+        f"access log   {serving.access_log or 'off'}",
+        f"log          {serving.log_format}",
+        f"tracing      {_words(_tracing(serving)) if serving.telemetry else 'off'}",
+        f"drain        {serving.drain:g}, delay {serving.drain_delay:g}",
         f"hot path     {hot_path.kind()}",
     ]
 
 
-def _is_group(rule: object) -> bool:
-    return isinstance(rule, Mapping)
+def _control(control: ControlSettings | None) -> str:
+    if control is None:
+        return "off"
+    return f"{', '.join(control.allowed)}, by {', '.join(control.key_names)}"
+
+
+def _tracing(serving: Serving) -> dict[str, Any]:
+    """Settings of tracing, without values of headers, as these may be secret."""
+    telemetry, sampling = serving.telemetry, serving.proxy.sampling
+    assert telemetry is not None
+    collectors = (telemetry.spans, telemetry.metrics)
+    return {
+        "endpoint": {
+            "traces": telemetry.spans and telemetry.spans.url,
+            "metrics": telemetry.metrics and telemetry.metrics.url,
+        },
+        "headers": sorted({name for it in collectors if it for name, _ in it.headers}),
+        "service": dict(telemetry.resource)["service.name"],
+        "sample": sampling and sampling.share,
+        "follows_caller": sampling and sampling.follows_parent,
+        "continues": sampling and sampling.continues,
+        "usage": serving.proxy.tokens,
+    }
 
 
 def _words(values: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""The one look of all tables, and their columns: label, field of a record, format."""
+"""Common style of all tables, and their columns: label, field of a record, format."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-MOST_ROWS = 40  # of a table on a screen; --json and --out have them all
+MOST_ROWS = 40  # rows of a table on a screen; --json and --out have all
 
 Row = TypeVar("Row")
 
@@ -21,13 +21,13 @@ def _text(value: Any) -> RenderableType:
 @final
 @dataclass(frozen=True)
 class Column(Generic[Row]):
-    """Column of a table over rows that are records.
+    """Column of a table whose rows are records.
 
     Args:
         label: Header.
-        field: Attribute of a row, or a function of it.
-        format: Text of the value.
-        left: Justified to the left, as names are; numbers to the right.
+        field: Attribute of a row, or a function of a row.
+        format: Function from the value to its text.
+        left: Whether it is left-justified, like names; numbers are right-justified.
     """
 
     label: str
@@ -51,16 +51,16 @@ def table(
     style: Callable[[Row], str | None] = lambda _: None,
     ends: Callable[[int], bool] = lambda _: False,
 ) -> Table:
-    """A table with a rule below its header.
+    """Table with a rule below its header.
 
     Args:
-        title: Above it; "" for none. It says how many rows are left out.
-        columns: From left to right.
+        title: Title; "" for none. If rows are left out, their number is added.
+        columns: Columns from left to right.
         rows: Records.
-        most: Rows to show; None for all.
-        whole: Never break the text of the first column.
-        style: Of a row, such as "bold".
-        ends: Whether a gap follows the row of this number.
+        most: Most rows to show; None for all.
+        whole: Whether the text of the first column is never broken.
+        style: Function from a row to its style, such as "bold".
+        ends: Function from a row's number to whether a gap follows it.
     """
     if most is not None and len(rows) > most:
         title += f" (first {most} of {len(rows)}; --json has all)"
