@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.ready-
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --no-deps
 
-.PHONY: demo test test-figures test-interpreted coverage test-engines test-newest test-lowest studies real check format bench compiled lock clean
+.PHONY: demo test test-figures test-interpreted coverage test-engines test-newest test-lowest studies docs pictures real check format bench compiled lock clean
 # The main job: a certified plan, five policies on a trace and over a range of loads, and then live:
 # real servers, routers and requests on this machine, for a minute. The last step says so, and no
 # more, where the machine is too slow to measure.
@@ -26,9 +26,11 @@ ON_CLUSTERS := tests/dispatch/engines/ray/test_ray_engine.py tests/dispatch/engi
 	tests/dispatch/engines/dask/test_connection.py tests/dispatch/engines/dask/test_dask_engine.py \
 	tests/dispatch/engines/dask/test_faults_dask.py \
 	tests/dispatch/batch/test_cluster_runs.py
-FIGURES := $(wildcard tests/report/test_reproduce*.py) tests/studies
+# These need the extra `docs`, or minutes: `make docs` runs them.
+PAGES := tests/docs/pages
+FIGURES := $(wildcard tests/report/test_reproduce*.py) tests/report/test_arena.py tests/studies
 pytest = $(1) -n 3 --dist worksteal
-quick = $(pytest) $(ON_CLUSTERS:%=--ignore=%) $(FIGURES:%=--ignore=%) --ignore=tests/real
+quick = $(pytest) $(ON_CLUSTERS:%=--ignore=%) --ignore=$(PAGES) $(FIGURES:%=--ignore=%) --ignore=tests/real
 figures = $(pytest) $(FIGURES)
 on_clusters = for file in $(ON_CLUSTERS); do $(1) $$file || exit 1; done
 
@@ -43,7 +45,7 @@ test-figures: $(STAMP)dev
 # Kernels as the Python that they are written in, where a wrong index raises and a debugger works:
 # the tests of the smallest ones, which take the interpreter a minute. uint64 is meant to wrap.
 SCHEDULING := tests/simulate/scheduling/test_kernels.py::test_
-KERNELS := tests/simulate/routing/test_kernels.py \
+KERNELS := tests/simulate/routing/test_kernels.py tests/simulate/routing/test_lru.py \
 	$(addprefix $(SCHEDULING),the_longest_queue_is_always_known each_of_the_longest_is_as_likely \
 		members_come_and_go servers_of_a_task_are_drawn_uniformly) \
 	tests/flow/test_curve_levels.py tests/flow/test_maxflow.py tests/flow/test_rounding_repair.py \
@@ -64,6 +66,26 @@ coverage: $(STAMP)dev
 
 test-engines: $(STAMP)engines
 	$(call on_clusters,$(BIN)/pytest)
+
+# The documentation as a site, in out/docs/site: strict, so that a broken link, a page outside the
+# navigation or a notebook that raises ends it. Then the tests that run each example of its pages.
+docs: $(STAMP)docs
+	$(BIN)/sphinx-build --builder html --fail-on-warning --keep-going --quiet \
+		--doctree-dir out/docs/doctrees docs out/docs/site
+	$(call pytest,$(BIN)/pytest) $(PAGES)
+
+# The pictures of the pages, light and dark, by the commands that stand on them.
+PICTURES := docs/pictures
+pictures: $(STAMP)demo
+	for dark in '' --dark; do \
+		draw() { $(BIN)/isocline "$$@" --out out/pictures/$$name$$dark $$dark || exit 1; \
+			cp out/pictures/$$name$$dark/$$file.svg $(PICTURES)/$$name$${dark#-}.svg; }; \
+		name=curves file=curves; draw curves examples/regions.yaml; \
+		name=plan file=plan; draw plan examples/regions.yaml; \
+		name=fluid file=fluid; draw fluid examples/n_model.yaml --start b1=5 --horizon 50; \
+		name=policies file=latency; draw simulate examples/mixed_fleet.yaml --load 0.3,0.5,0.7,0.8,0.9; \
+		name=near-data file=plan; draw plan examples/small_cluster.yaml; \
+	done
 
 # The figures of studies/ (docs/reproduce.md), at full length: some minutes of all cores each.
 studies: $(STAMP)demo
@@ -98,7 +120,7 @@ format: $(STAMP)dev
 bench: $(STAMP)bench
 	$(BIN)/python -m benchmarks
 
-# A wheel with the router's hot path compiled (docs/serve.md, "Faster"), and its tests against that:
+# A wheel with the router's hot path compiled (docs/router-speed.md), and its tests against that:
 # from a folder without src/, so that nothing else can be what is tested. Needs a C compiler.
 COMPILED := out/compiled
 compiled: export HATCH_BUILD_HOOK_ENABLE_CUSTOM = 1
@@ -123,7 +145,9 @@ $(STAMP)%: requirements/%.txt pyproject.toml hatch_build.py
 	touch $@
 
 # Writes requirements/ anew, with as few changes as pyproject.toml asks for; UPGRADE=1 takes the newest
-# version of all. The other sets are parts of `bench`, so that no two of them differ.
+# version of all. The other sets are parts of `bench`, so that no two of them differ. `build` and
+# `serve` are for the image of the router (deploy/Dockerfile).
+IMAGE := serve discover kv-events telemetry
 UV := out/uv/bin/uv
 COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-annotate --no-emit-index-url --custom-compile-command 'make lock'
@@ -133,9 +157,13 @@ $(UV):
 
 lock: $(UV)
 	$(PYTHON) requirements/build.py > out/build.in
-	$(COMPILE) $(if $(UPGRADE),--upgrade) --extra bench --extra check pyproject.toml out/build.in \
-		--output-file requirements/bench.txt
-	for set in demo:all dev:dev engines:dev,dask,ray; do \
+	$(COMPILE) $(if $(UPGRADE),--upgrade) --extra bench --extra check --extra deploy --extra docs \
+		pyproject.toml out/build.in --output-file requirements/bench.txt
+	$(COMPILE) --upgrade --constraint requirements/bench.txt out/build.in \
+		--output-file requirements/build.txt
+	$(COMPILE) --upgrade --constraint requirements/bench.txt $(IMAGE:%=--extra %) pyproject.toml \
+		--output-file requirements/serve.txt
+	for set in demo:all dev:dev docs:dev,docs engines:dev,dask,ray; do \
 		$(COMPILE) --upgrade --constraint requirements/bench.txt pyproject.toml out/build.in \
 			$$(echo "$${set#*:}" | sed 's/^/--extra /; s/,/ --extra /g') \
 			--output-file requirements/$${set%:*}.txt || exit 1; \

@@ -5,9 +5,12 @@ import runpy
 
 for name in (
     "level_flow",
+    "cheapest_fleet",
     "near_data_capacity",
     "fluid",
+    "hindsight",
     "simulation",
+    "prefix_caches",
     "cluster_simulation",
     "dispatch_core",
     "dispatch_engines",

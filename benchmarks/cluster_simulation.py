@@ -21,7 +21,7 @@ from isocline.policies.scheduling import ALL
 from isocline.simulate.common.replication import Run
 from isocline.simulate.common.run_settings import CLOCKS
 from isocline.simulate.scheduling.engine import ClusterEngine
-from isocline.simulate.scheduling.engines import TimelineEngine, engine_for
+from isocline.simulate.scheduling.engines import EventEngine, engine_for
 from isocline.simulate.scheduling.kernels import state
 from isocline.simulate.scheduling.prepare import prepare_cluster
 from isocline.simulate.scheduling.run_settings import ClusterRunSettings
@@ -92,7 +92,7 @@ def others() -> Iterator[Row]:
         speed = stretches(engine(1000, "continuous", True, policy), 2e6)
         yield f"{policy}, continuous, percentiles", f"{1e-6 / speed:.1f} M/s", "", None
     run = ClusterRunSettings(1.0)
-    general = TimelineEngine(Run(prepare_cluster(cluster(1000)), parse("local_first"), run))
+    general = EventEngine(Run(prepare_cluster(cluster(1000)), parse("local_first"), run))
     speed = stretches(general, 3e6)
     yield "local_first, an end scheduled for each task", f"{1e-6 / speed:.1f} M/s", "", None
 

@@ -140,7 +140,7 @@ def main() -> None:
                 "bytes only, same loop": stack.enter_context(running(relay, port)),
             }
             if python is None:
-                say("isocline, compiled: left out; give --compiled PYTHON (docs/serve.md, Faster)")
+                say("isocline, compiled: left out; give --compiled PYTHON (docs/router-speed.md)")
             else:
                 contestants["isocline, compiled"] = stack.enter_context(compiled(python, port, log))
             for name, rival in rivals(port, folder, say).items():

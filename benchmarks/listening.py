@@ -4,7 +4,8 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 _START = 30.0  # s that one may take
 _GRACE = 5.0  # s, then it is killed
@@ -19,24 +20,35 @@ def free_port() -> int:
 
 
 @contextmanager
-def listening(command: Sequence[str], port: int) -> Iterator[int]:
-    """The pid of what a command started, once it listens; it is ended afterwards."""
+def listening(
+    command: Sequence[str], port: int, out: Path | None = None, within: float = _START
+) -> Iterator[int]:
+    """The pid of what a command started, once it listens; it is ended afterwards.
+
+    Args:
+        command: What to start.
+        port: Where it will listen.
+        out: File for what it writes to stdout; None: nowhere.
+        within: s that the start may take.
+    """
     quiet = subprocess.DEVNULL
-    process = subprocess.Popen(command, stdout=quiet, stderr=quiet, start_new_session=True)
-    try:
-        _wait_for(process, port)
-        yield process.pid
-    finally:
-        process.terminate()
+    with ExitStack() as stack:
+        stdout = quiet if out is None else stack.enter_context(out.open("wb")).fileno()
+        process = subprocess.Popen(command, stdout=stdout, stderr=quiet, start_new_session=True)
         try:
-            process.wait(_GRACE)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+            _wait_for(process, port, within)
+            yield process.pid
+        finally:
+            process.terminate()
+            try:
+                process.wait(_GRACE)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
 
 
-def _wait_for(process: subprocess.Popen[bytes], port: int) -> None:
-    end = time.monotonic() + _START
+def _wait_for(process: subprocess.Popen[bytes], port: int, within: float) -> None:
+    end = time.monotonic() + within
     while time.monotonic() < end:
         if process.poll() is not None:
             raise SystemExit(f"{process.args!r} ended with status {process.returncode}")

