@@ -1,7 +1,8 @@
 """Start and end of each compilation of a kernel, for those who report it.
 
 It imports nothing, so that one can listen before numba is there. A kernel that is loaded from disk
-is no event. Kernels that one kernel calls are compiled within it.
+is no event, but for one that another process was compiling and this one waited for. Kernels that
+one kernel calls are compiled within it.
 """
 
 from abc import ABC, abstractmethod

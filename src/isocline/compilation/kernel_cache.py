@@ -10,6 +10,7 @@ import functools
 import glob
 import hashlib
 import logging
+import re
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -20,7 +21,7 @@ import numba.experimental.function_type  # noqa: F401
 from numba.core import caching
 from numba.core.runtime import rtsys
 
-from isocline.compilation import cache_directory, compile_events
+from isocline.compilation import cache_directory, compile_events, kernel_locks
 
 LOG = logging.getLogger(__name__)
 
@@ -106,15 +107,21 @@ class KernelFiles(caching.IndexDataCacheFile):  # type: ignore[misc]
     numba numbers the files of code. Two processes that begin with the same index, as two first
     starts at once, give one number to different code, and the index of one may then lead to the
     code of the other, for another signature. Here a file is named after what it is of, and is there
-    before the index names it. All that such processes can lose is an entry of the index.
+    before the index names it. One process at a time adds to an index; where the directory takes no
+    locks, two can lose an entry of it, and no more.
     """
 
     def save(self, key: Any, data: Any) -> None:
         """Keep compiled code under a key; raises OSError."""
         name = self._named(key)
         self._save_data(name, data)
-        others = self._load_index()
-        self._save_index(others | {key: name})
+        lock = Path(f"{self._index_path}.lock")
+        kernel_locks.acquire(lock)
+        try:
+            others = self._load_index()
+            self._save_index(others | {key: name})
+        finally:
+            kernel_locks.release(lock)
         if not others:
             self._remove_old()
 
@@ -160,7 +167,31 @@ class KernelCache(caching.FunctionCache):  # type: ignore[misc]
                 return found
         cache_directory.report()
         compile_events.started()  # numba compiles what was not found, then calls `save_overload`
-        return None
+        return self._compiled_meanwhile(sig, target_context) if self._kept else None
+
+    def _compiled_meanwhile(self, sig: Any, target_context: Any) -> Any:
+        """Compiled code that another process was busy with; else None.
+
+        This one then has the lock until `save_overload`.
+        """
+        lock = self._lock(sig)
+        with suppress(OSError):
+            self._impl.locator.ensure_cache_path()
+        kernel_locks.acquire(lock)
+        found = self._loaded(self._cache_file, sig, target_context)
+        if found is not None:
+            kernel_locks.release(lock)
+            compile_events.finished()
+        return found
+
+    def _lock(self, sig: Any) -> Path:
+        """One path for a function and signature in all processes.
+
+        A signature names the functions in it with their addresses, which differ.
+        """
+        named = re.sub(r" at 0x[0-9a-f]+", "", str(sig))
+        digest = hashlib.sha256(named.encode()).hexdigest()[:16]
+        return Path(self._cache_path) / f"{self._impl.filename_base}.{digest}.lock"
 
     def _loaded(self, file: Any, sig: Any, target_context: Any) -> Any:
         try:
@@ -180,15 +211,20 @@ class KernelCache(caching.FunctionCache):  # type: ignore[misc]
         if not self._kept:
             return
         try:
-            try:
-                super().save_overload(sig, data)
-            except Exception as error:
-                if isinstance(error, OSError):
-                    raise
-                self.flush()  # an index that cannot be read, as one cut short
-                super().save_overload(sig, data)
+            self._save(sig, data)
         except OSError as error:
             _report_once(f"compiled kernels cannot be kept in {self._cache_path}: {error.strerror}")
+        finally:
+            kernel_locks.release(self._lock(sig))
+
+    def _save(self, sig: Any, data: Any) -> None:
+        try:
+            super().save_overload(sig, data)
+        except OSError:
+            raise
+        except Exception:
+            self.flush()  # an index that cannot be read, as one cut short
+            super().save_overload(sig, data)
 
 
 def _may_use_runtime(data: Any) -> bool:
