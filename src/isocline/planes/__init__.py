@@ -1,0 +1,1 @@
+"""Planes: the routing decisions of this package inside somebody else's proxy."""
