@@ -97,12 +97,19 @@ def test_corrections_are_whole_numbers_of_each_backend(path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("frontends", "backends"),
-    [([], BACKENDS), (["a"], {}), (["a", "a"], BACKENDS), ([""], BACKENDS), (["a\n"], BACKENDS)],
+    [
+        ([], BACKENDS),
+        (["a"], {}),
+        (["a", "a"], BACKENDS),
+        ([""], BACKENDS),
+        (["a\n"], BACKENDS),
+        (["a"], {"b": ""}),
+    ],
 )
 def test_names_that_cannot_be_kept_are_refused(
     path: Path, frontends: list[str], backends: dict[str, str]
 ) -> None:
-    with pytest.raises(UsageError, match=r"frontends|backends|name"):
+    with pytest.raises(UsageError, match=r"frontends|backend|name"):
         PriceTable.create(path, frontends, backends)
     assert not list(path.parent.iterdir())
 

@@ -431,15 +431,16 @@ def _packed(frontends: Sequence[str], backends: Mapping[str, str | Sequence[str]
         if not names or len(set(names)) < len(names):
             raise UsageError(f"{what}: {names}; give one or more, each once")
     words = list(frontends)
-    for name, addresses in backends.items():
-        words += [name, *([addresses] if isinstance(addresses, str) else addresses), ""]
+    for name, given in backends.items():
+        addresses = [given] if isinstance(given, str) else list(given)
+        if any(not address or "\0" in address for address in addresses):
+            raise UsageError(f"backend {name}: addresses {addresses}; give host:port")
+        words += [name, *addresses, ""]
     for word in (*frontends, *backends):
         if not word or "\0" in word or "\n" in word:
             raise UsageError(
                 f"name {word!r}: give one of at least one character, without line ends"
             )
-    if any("\0" in word for word in words):
-        raise UsageError("an address has a zero character; give host:port")
     return b"".join(word.encode() + b"\0" for word in words)
 
 
