@@ -2,11 +2,11 @@
 
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, final
 
 import click
 
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from isocline.gateway.serve.addresses import ListenAddress
-    from isocline.gateway.serve.config import LogFormat, Serving
+    from isocline.gateway.serve.config import LogFormat, Overrides, Serving
+    from isocline.model.endpoint import Found
 
 
 @click.command("serve", cls=_options.Verb)
@@ -30,6 +31,16 @@ if TYPE_CHECKING:
 @_options.option(
     "--log-format", type=click.Choice(["text", "json"]), help="Form of the log on stderr."
 )
+@_options.option(
+    "--plane", type=click.Choice(["built-in", "envoy"]), help="Program that carries the requests."
+)
+@_options.option(
+    "--envoy",
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="Envoy's program.",
+    needs="--plane envoy",
+)
 @_options.option("--check", is_flag=True, help="Read the file, show all settings, and end.")
 @partial(_options.json_option, needs="--check")
 def command(
@@ -40,6 +51,8 @@ def command(
     admin: str | None,
     access_log: bool,
     log_format: "LogFormat | None",
+    plane: str | None,
+    envoy: Path | None,
     check: bool,
     as_json: bool,
 ) -> None:
@@ -53,18 +66,19 @@ def command(
     from isocline.gateway.serve.config import Overrides
     from isocline.gateway.serve.from_file import opened, serving_of
     from isocline.gateway.serve.learned_curves_file import known_curves
-    from isocline.gateway.serve.main import run
 
     log = "-" if access_log else None
-    overrides = Overrides(listen, admin, policy, workers, log, log_format)
+    plane = plane or "built-in"
+    overrides = Overrides(listen, admin, policy, workers, log, log_format, plane)
     if not check:
         if str(file) == "-":
             raise UsageError("serve reads its file again while it runs; give a path in place of -")
-        run(file, overrides, _started)
+        _PLANES[plane].run(file, overrides, envoy)
         return
     given = opened(file)
     serving = serving_of(given, overrides)
     discovered: dict[str, Any] = {}
+    found: Found = {}
     if serving.discover:
         from isocline.gateway.discovery.discovery import look_once
 
@@ -76,6 +90,7 @@ def command(
             discovered[entry.name] = {"endpoints": names, "problem": problem}
             _show(f"discover {entry.name}: {problem or ', '.join(names) or 'no endpoint'}")
     known_curves(serving)
+    _PLANES[plane].check(file, overrides, serving, found, envoy)
     for note in serving.notes:
         _show(f"note: {note}")
     from isocline.report.tables.serving import serving_document, serving_report
@@ -84,6 +99,42 @@ def command(
         _output.show_json(serving_document(serving) | {"discover": discovered})
     else:
         _output.show(serving_report(serving))
+
+
+@final
+class _Plane(NamedTuple):
+    """Program that carries requests: how it is run, and how `--check` looks at a file for it."""
+
+    run: "Callable[[Path, Overrides, Path | None], None]"
+    check: "Callable[[Path, Overrides, Serving, Found, Path | None], None]"
+
+
+def _run_built_in(file: Path, overrides: "Overrides", _envoy: Path | None) -> None:
+    from isocline.gateway.serve.main import run
+
+    run(file, overrides, _started)
+
+
+def _run_envoy(file: Path, overrides: "Overrides", envoy: Path | None) -> None:
+    from isocline.planes.envoy.binary import find_envoy
+    from isocline.planes.envoy.plane import run
+
+    run(file, overrides, find_envoy(envoy), _started)
+
+
+def _check_envoy(
+    file: Path, _overrides: "Overrides", serving: "Serving", found: "Found", envoy: Path | None
+) -> None:
+    from isocline.planes.envoy.binary import find_envoy
+    from isocline.planes.envoy.plane import check
+
+    check(file, serving, found, find_envoy(envoy))
+
+
+_PLANES = {
+    "built-in": _Plane(_run_built_in, lambda *_: None),
+    "envoy": _Plane(_run_envoy, _check_envoy),
+}
 
 
 @contextmanager
@@ -101,10 +152,12 @@ def _stoppable() -> Iterator[None]:
 
 
 def _started(
-    serving: "Serving", addresses: "Sequence[tuple[str, str, int]]", admin: "ListenAddress | None"
+    serving: "Serving",
+    addresses: "Sequence[tuple[str, str, int]]",
+    admin: "ListenAddress | None",
+    carrier: str = "",
 ) -> None:
     """Print addresses and routes on stderr; stdout may be the access log."""
-    from isocline.gateway import hot_path
     from isocline.gateway.serve.addresses import ListenAddress
     from isocline.plural import counted, first_of
     from isocline.structured_log import log_event
@@ -115,6 +168,7 @@ def _started(
         for name, host, port in addresses
     }
     curves = "learned" if serving.learning else "as given"
+    how = carrier or _hot_path()
     if serving.log_format == "json":
         log_event(
             "serving",
@@ -124,19 +178,26 @@ def _started(
             policy=serving.policy,
             curves=curves,
             workers=serving.workers,
-            hot_path=hot_path.kind(),
+            hot_path=how,
         )
         return
     for name, url in listening.items():
         _show(f"listening on {url} ({name})")
     if admin is not None:
-        _show(f"admin on http://{admin}/ (live page): /metrics /statistics /health /ready")
+        page = "" if carrier else " (live page)"
+        _show(f"admin on http://{admin}/{page}: /metrics /statistics /health /ready")
     system = serving.system
     for number, frontend in enumerate(system.frontends):
         names = [system.backends[b].name for b in system.graph.neighbours(number).tolist()]
         _show(f"{frontend.name} -> {first_of(names, 8) or 'none yet'}")
     workers = counted(serving.workers, "worker")
-    _show(f"policy {serving.policy}, curves {curves}, {workers}, {hot_path.kind()}")
+    _show(f"policy {serving.policy}, curves {curves}, {workers}, {how}")
+
+
+def _hot_path() -> str:
+    from isocline.gateway import hot_path
+
+    return hot_path.kind()
 
 
 def _show(text: str) -> None:

@@ -71,6 +71,7 @@ class BackendAddress:
         authorization: Sent in place of the client's Authorization and x-api-key.
         reports: Load reports in responses (ORCA): `ask` requests and uses them, as vLLM sends them
             on request only; `take` uses those that come; `ignore` uses none.
+        http2: Speak HTTP/2 with it, which the built-in plane cannot.
     """
 
     name: str
@@ -79,6 +80,7 @@ class BackendAddress:
     keep_host: bool = True
     authorization: str | None = field(default=None, repr=False)
     reports: Literal["ask", "take", "ignore"] = "take"
+    http2: bool = False
 
     def __post_init__(self) -> None:
         parts = urlsplit(self.url)

@@ -32,6 +32,7 @@ class Overrides:
     workers: int | None = None
     access_log: str | None = None
     log_format: LogFormat | None = None
+    plane: str = "built-in"
 
 
 @final

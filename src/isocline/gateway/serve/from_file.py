@@ -83,6 +83,8 @@ def serving_of(
     serving = replace(_overridden(serving, overrides or Overrides()), sources=sources)
     for each, its in zip(checked, (serving, *tried), strict=True):
         _require_authorities(each, its)
+        if (overrides or Overrides()).plane == "built-in":
+            _require_http1(each)
     note = idle_weights(serving, _require_usable(real, serving))
     own = (*_blind(serving), *([note] if note else []))
     return replace(serving, notes=(*serving.notes, *own))
@@ -163,6 +165,14 @@ def _require_authorities(served: Served, serving: Serving) -> None:
     for b, address in enumerate(serving.proxy.backends):
         with served.document.blaming("backends", b, "ca_file"):
             address.context()
+
+
+def _require_http1(served: Served) -> None:
+    """Raise if a backend asks for HTTP/2, which the built-in plane does not speak."""
+    for b, backend in enumerate(served.entries.backends):
+        if backend.http2:
+            problem = "is spoken by --plane envoy alone; serve with that, or leave it out"
+            served.document.fail(("backends", b, "http2"), problem)
 
 
 @final

@@ -54,6 +54,7 @@ def _backend(served: Served, b: int, entry: BackendEntry) -> BackendAddress:
             keep_host=entry.keep_host,
             authorization=authorization,
             reports="ignore" if entry.report == "none" else "ask",
+            http2=entry.http2,
         )
 
 

@@ -124,6 +124,11 @@ class BackendServing(SettingsRecord, ABC):
     keep_host: bool = Field(
         True, description="pass on the client's Host; `false`: Host is the backend's"
     )
+    http2: bool = Field(
+        False,
+        description="speak HTTP/2 with the backend, as gRPC needs it; only with "
+        "[`--plane envoy`](envoy.md)",
+    )
     cache_events: Annotated[str, AfterValidator(_publishes)] | None = Field(
         None,
         description="`tcp://HOST:PORT` at which the backend publishes its KV cache events, see "

@@ -1,0 +1,405 @@
+"""The plane: start, changes and stop of a router whose requests Envoy carries.
+
+As for the gateway (`gateway.serve.main`), SIGHUP or a change of the file has it read again, and
+SIGTERM or SIGINT begins the drain. Prices go to Envoy through the mapped table alone; what else
+changes goes through files that it watches (`configuration`).
+"""
+
+import asyncio
+import signal
+import tempfile
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import replace
+from pathlib import Path
+from time import time
+from typing import Any, final
+
+import uvloop
+
+from isocline.errors import IsoclineError
+from isocline.gateway.discovery.discovery import Discovery, look_once
+from isocline.gateway.file_stamps import KnownFiles
+from isocline.gateway.serve.addresses import ListenAddress
+from isocline.gateway.serve.config import Overrides, Serving
+from isocline.gateway.serve.from_file import SystemFile, opened, serving_of
+from isocline.gateway.serve.learned_curves_file import LearnedFile, known_curves
+from isocline.gateway.serve.log import LOG, log_to_stderr
+from isocline.gateway.serve.operations import came_and_left, log_notes, summary
+from isocline.gateway.serve.ports import reserve
+from isocline.model.endpoint import Found
+from isocline.model.systemfile import served
+from isocline.planes.envoy.addresses import Address, resolved
+from isocline.planes.envoy.admin import PlaneAdmin
+from isocline.planes.envoy.admin_client import AdminClient, AdminError
+from isocline.planes.envoy.binary import require_valid
+from isocline.planes.envoy.bootstrap import Folder, complete
+from isocline.planes.envoy.configuration import Configuration
+from isocline.planes.envoy.core import PlaneCore, rehearse
+from isocline.planes.envoy.pricing import Pricing
+from isocline.planes.envoy.process import EnvoyError, EnvoyProcess
+from isocline.planes.envoy.statistics import Attempt, Pipe
+from isocline.planes.envoy.support import require_supported, same_addresses
+from isocline.structured_log import event
+
+_FILE_PERIOD = 1.0  # s between two checks for changed files
+_NAMES_PERIOD = 5.0  # s between two look-ups of backends' names
+_PRICES_PERIOD = 0.1  # s between two tables of prices: 0.5 ms each for 3 backends
+
+Started = Callable[[Serving, Sequence[tuple[str, str, int]], ListenAddress | None, str], None]
+
+
+def run(path: Path, overrides: Overrides, binary: Path, started: Started) -> None:
+    """Serve until a signal ends the router.
+
+    Args:
+        path: System file.
+        overrides: Settings of the command line.
+        binary: Envoy's program.
+        started: Called once requests are served.
+
+    Raises:
+        IsoclineError: It cannot start.
+        KeyboardInterrupt: A second stop signal aborted requests.
+    """
+    log_to_stderr(overrides.log_format or "text")
+    file = opened(path)
+    serving = serving_of(file, overrides)
+    log_to_stderr(serving.log_format)
+    found: Found = {}
+    if serving.discover:
+        found, problems = look_once(serving.discover, path.parent)
+        for name, problem in problems.items():
+            fields = event("discovery.failed", source=name, problem=problem)
+            LOG.warning("discover %s: %s", name, problem, extra=fields)
+        serving = serving_of(file, overrides, found)
+    require_supported(served(file.document, found), serving)
+    log_notes(serving)
+    rehearse(serving)
+    with tempfile.TemporaryDirectory(prefix="isocline-envoy-") as folder, ExitStack() as ports:
+        listeners, kept = reserve(serving.proxy.listeners)
+        ports.enter_context(kept)
+        fixed = _Fixed(file, overrides, [it.port for it in listeners])
+        plane = _Plane(fixed, fixed.with_ports(serving), found, binary, Folder(Path(folder)))
+        if not uvloop.run(plane.run(started)):
+            raise KeyboardInterrupt
+
+
+def check(path: Path, serving: Serving, found: Found, binary: Path) -> None:
+    """Check that Envoy can do what a file asks for; raises an IsoclineError if it cannot."""
+    entries = served(opened(path).document, found)
+    require_supported(entries, serving)
+    addresses, _ = resolved(serving.proxy.backends)
+    same_addresses(entries, addresses)
+    with tempfile.TemporaryDirectory(prefix="isocline-envoy-") as folder:
+        place = Folder(Path(folder))
+        serving = replace(serving, access_log=None)  # Envoy would make the file
+        made = complete(serving, place, Pricing.without_module().balancing, addresses)
+        asyncio.run(require_valid(binary, made))
+
+
+@final
+class _Fixed:
+    """What stays while the router runs: the file's path, the command line, the ports in use."""
+
+    def __init__(self, file: SystemFile, overrides: Overrides, ports: Sequence[int]) -> None:
+        self.file = file  # as last read with success
+        self.overrides = overrides
+        self._ports = ports
+
+    def with_ports(self, serving: Serving) -> Serving:
+        """Settings with the ports of the listeners, where the file says 0."""
+        listeners = tuple(
+            replace(it, port=port)
+            for it, port in zip(serving.proxy.listeners, self._ports, strict=True)
+        )
+        return replace(serving, proxy=replace(serving.proxy, listeners=listeners))
+
+
+@final
+class _Plane:
+    """One run of the plane."""
+
+    def __init__(
+        self, fixed: _Fixed, serving: Serving, found: Found, binary: Path, folder: Folder
+    ) -> None:
+        self._fixed, self._serving, self._binary, self._folder = fixed, serving, binary, folder
+        self._asked = serving  # as the file has it, with any ports
+        self._found = found
+        self._files = KnownFiles(serving.sources)
+        self._core = PlaneCore(serving, known_curves(serving))
+        self._pricing = Pricing(folder.prices)
+        self._addresses: dict[str, Address] = {}
+        self._frontends: dict[str, int] = {}
+        self._backends: dict[str, int] = {}  # by address
+        self._learned_file = LearnedFile()
+        self._reload = asyncio.Event()
+        self._reread = False
+        self._discovery = Discovery(self._reload.set, found)
+        self._stop, self._hurry = asyncio.Event(), asyncio.Event()
+        client = AdminClient(folder.admin)
+        grace = str(max(round(serving.drain), 1))
+        options = ("--concurrency", str(serving.workers), "--drain-time-s", grace)
+        self._envoy = EnvoyProcess(binary, folder.bootstrap, client, options)
+        self._configuration = Configuration(folder, client)
+        self._pipe: Pipe | None = None
+
+    async def run(self, started: Started) -> bool:
+        """Serve; returns False if a second signal aborted requests."""
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGHUP, self._file_changed)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._signalled)
+        admin: PlaneAdmin | None = None
+        try:
+            await self._start()
+            admin = await self._start_admin()
+            listeners = [(it.name, it.host, it.port) for it in self._serving.proxy.listeners]
+            address = admin.address if admin else None
+            started(self._serving, listeners, address, f"Envoy, {self._pricing.says}")
+            self._discovery.use(self._serving.discover, self._serving.path.parent)
+            tasks = [loop.create_task(each) for each in self._tasks()]
+            stop = loop.create_task(self._stop.wait())
+            await asyncio.wait([stop, *tasks], return_when=asyncio.FIRST_COMPLETED)
+            if admin is not None:
+                admin.draining = True
+            await self._discovery.close()
+            drained = await self._drain()
+            for task in (stop, *tasks):
+                task.cancel()
+            for outcome in await asyncio.gather(*tasks, return_exceptions=True):
+                if isinstance(outcome, Exception):
+                    raise outcome  # a defect of ours
+            await self._write_learned()
+            return drained
+        finally:
+            await self._envoy.close()
+            if admin is not None:
+                await admin.close()
+            if self._pipe is not None:
+                self._pipe.close()
+            self._pricing.close()
+
+    def _tasks(self) -> list[Coroutine[None, None, None]]:
+        return [
+            self._envoy.keep_running(self._lost),
+            self._watch_files(),
+            self._watch_names(),
+            self._reload_on_request(),
+            self._price(),
+            self._keep_learned(),
+        ]
+
+    # Start and stop
+
+    async def _start(self) -> None:
+        await asyncio.to_thread(self._pricing.build)
+        await self._look_up(self._serving)
+        self._pricing.begin(self._serving, self._addresses)
+        self._pricing.write(self._core, time())
+        try:
+            self._pipe = Pipe(self._folder.events, self._heard)  # before Envoy makes a file of it
+            await self._require_valid(self._serving)
+            self._configuration.write(self._serving, self._pricing.balancing, self._addresses)
+        except OSError as error:
+            problem = error.strerror or error
+            raise EnvoyError(f"{self._folder.path}: cannot be written: {problem}") from error
+        await self._envoy.start()
+
+    async def _start_admin(self) -> PlaneAdmin | None:
+        if self._serving.admin is None:
+            return None
+        admin = PlaneAdmin(self._serving.admin, self._envoy.admin, self._statistics)
+        await admin.start()
+        return admin
+
+    def _signalled(self) -> None:
+        (self._hurry if self._stop.is_set() else self._stop).set()
+
+    async def _drain(self) -> bool:
+        """Let requests under way end; returns whether they have, unless a signal cut them."""
+        delay, grace = self._serving.drain_delay, self._serving.drain
+        await self._envoy.announce()
+        if delay:
+            what = "draining: requests are accepted for %g s more; a second signal stops at once"
+            LOG.info(what, delay, extra=event("draining", seconds=delay))
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._hurry.wait(), delay)
+        what = "stopping: requests in flight have %g s to finish; a second signal aborts them"
+        LOG.info(what, grace, extra=event("stopping", seconds=grace))
+        loop = asyncio.get_running_loop()
+        draining = loop.create_task(self._envoy.drain(grace))
+        hurry = loop.create_task(self._hurry.wait())
+        await asyncio.wait([draining, hurry], return_when=asyncio.FIRST_COMPLETED)
+        hurried = self._hurry.is_set()
+        for task in (draining, hurry):
+            task.cancel()
+        await asyncio.gather(draining, hurry, return_exceptions=True)
+        LOG.info("stopped", extra=event("stopped", hurried=hurried))
+        return not hurried
+
+    # Attempts and prices
+
+    def _heard(self, attempt: Attempt) -> None:
+        frontend = self._frontends.get(attempt.frontend)
+        backend = self._backends.get(attempt.address)
+        if frontend is None or backend is None:
+            return  # of before a reload
+        if attempt.end is None:
+            self._core.began(frontend, backend, attempt.now)
+        else:
+            self._core.ended(frontend, backend, attempt.now, attempt.sent, attempt.end)
+
+    def _lost(self) -> None:
+        if self._pipe is not None:
+            self._pipe.lost()
+        self._core.all_lost(time())
+
+    async def _price(self) -> None:
+        while True:
+            await asyncio.sleep(_PRICES_PERIOD)
+            now = time()
+            for notice in self._core.tick(now):
+                name = self._serving.system.backends[notice.backend].name
+                fields = event(notice.event, backend=name)
+                LOG.warning("backend %s: %s", name, notice.text, extra=fields)
+            self._pricing.write(self._core, now)
+
+    async def _keep_learned(self) -> None:
+        while True:
+            learning = self._serving.learning
+            await asyncio.sleep(learning.every if learning else _FILE_PERIOD)
+            await self._write_learned()
+
+    async def _write_learned(self) -> None:
+        learned = self._core.learned()
+        await self._learned_file.write(self._serving, [learned] if learned else [])
+
+    def _statistics(self) -> dict[str, Any]:
+        names = [backend.name for backend in self._serving.system.backends]
+        curves = self._core.curves()
+        return {
+            "plane": "envoy",
+            "policy": self._serving.policy,
+            "decides": self._pricing.decides,
+            "restarts": self._envoy.restarts,
+            "backends": [
+                {
+                    "name": name,
+                    "address": str(self._addresses.get(name, "")),
+                    "in_flight": jobs,
+                    "curve": curves[name],
+                }
+                for name, jobs in zip(names, self._core.workloads, strict=True)
+            ],
+        }
+
+    # Changes
+
+    async def _watch_files(self) -> None:
+        while True:
+            await asyncio.sleep(_FILE_PERIOD)
+            if await asyncio.to_thread(self._files.changed):
+                self._file_changed()
+            log = self._serving.access_log
+            if log not in (None, "-") and not await asyncio.to_thread(Path(log).exists):
+                with suppress(AdminError):
+                    await self._envoy.admin.post("/reopen_logs")
+
+    async def _watch_names(self) -> None:
+        while True:
+            await asyncio.sleep(_NAMES_PERIOD)
+            before = dict(self._addresses)
+            addresses, _ = await asyncio.to_thread(resolved, self._serving.proxy.backends)
+            if before | addresses != before:
+                self._reload.set()
+
+    def _file_changed(self) -> None:
+        self._reread = True
+        self._reload.set()
+
+    async def _reload_on_request(self) -> None:
+        while True:
+            await self._reload.wait()
+            self._reload.clear()
+            rereads, self._reread = self._reread, False
+            if rereads and await self._done(self._read_again()):
+                continue
+            await self._done(self._serve(self._fixed.file))
+
+    async def _done(self, change: Coroutine[None, None, None]) -> bool:
+        try:
+            await change
+        except AdminError as error:  # it is being started again, with the files as they are
+            LOG.warning("%s; the change is made once Envoy serves", error)
+            self._file_changed()
+            await asyncio.sleep(_FILE_PERIOD)
+            return True
+        except (IsoclineError, OSError) as error:
+            fields = event("reload.failed", problem=str(error))
+            LOG.error("reload failed, the settings stay in force: %s", error, extra=fields)
+            return False
+        return True
+
+    async def _read_again(self) -> None:
+        file = await asyncio.to_thread(opened, self._serving.path)
+        await self._serve(file)
+        self._files.read(self._serving.sources)
+        self._discovery.use(self._serving.discover, self._serving.path.parent)
+
+    async def _serve(self, file: SystemFile) -> None:
+        """Serve what a file says, with the endpoints discovered now; raises an IsoclineError."""
+        before, found = self._serving, self._discovery.found
+        asked = await asyncio.to_thread(serving_of, file, self._fixed.overrides, found)
+        asked.require_reloadable(self._asked)
+        entries = served(file.document, found)
+        require_supported(entries, asked)
+        serving = self._fixed.with_ports(asked)
+        addresses = dict(self._addresses)
+        await self._look_up(serving)
+        try:
+            same_addresses(entries, self._addresses)
+            await self._require_valid(serving)
+            core = self._core
+            if serving.system != before.system or serving.policy != before.policy:
+                core = await asyncio.to_thread(self._core.successor, serving, time())
+            self._pricing.begin(serving, self._addresses)
+            self._pricing.write(core, time())
+            changed = await self._configuration.change(
+                serving, self._pricing.balancing, self._addresses
+            )
+        except IsoclineError:
+            self._addresses = addresses
+            self._number(before)
+            self._pricing.begin(before, addresses)
+            self._pricing.write(self._core, time())
+            raise
+        core.serving = self._serving = serving
+        self._core, self._asked, self._fixed.file, self._found = core, asked, file, found
+        self._number(serving)
+        how = "" if changed else "; prices alone have changed"
+        text = summary(serving) + came_and_left(serving, before) + how
+        LOG.info("reloaded: %s", text, extra=event("reloaded", by=""))
+        log_notes(serving, before)
+
+    async def _require_valid(self, serving: Serving) -> None:
+        made = complete(serving, self._folder, self._pricing.balancing, self._addresses)
+        await require_valid(self._binary, made)
+
+    async def _look_up(self, serving: Serving) -> None:
+        """Look backends up; one that has no address now keeps the one it had."""
+        found, problems = await asyncio.to_thread(resolved, serving.proxy.backends)
+        for name, problem in problems.items():
+            fields = event("backend.unresolved", backend=name, problem=problem)
+            LOG.warning("backend %s: %s", name, problem, extra=fields)
+            if name in self._addresses:
+                found[name] = self._addresses[name]
+        self._addresses = found
+        self._number(serving)
+
+    def _number(self, serving: Serving) -> None:
+        self._frontends = {it.name: f for f, it in enumerate(serving.system.frontends)}
+        backends = enumerate(serving.system.backends)
+        self._backends = {
+            str(self._addresses[it.name]): b for b, it in backends if it.name in self._addresses
+        }

@@ -1,0 +1,95 @@
+"""Prices on their way to Envoy: the mapped table, and the module that reads it there.
+
+Where the module cannot be built, Envoy's own least request picks, which is said once.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Self, final
+
+from isocline.errors import IsoclineError, UsageError
+from isocline.gateway.serve.config import Serving
+from isocline.gateway.serve.log import LOG
+from isocline.planes.envoy.addresses import Address
+from isocline.planes.envoy.clusters import least_request
+from isocline.planes.envoy.core import LIMIT, PlaneCore
+from isocline.planes.envoy.price_table import PriceTable
+from isocline.planes.envoy.routes import Json
+from isocline.structured_log import event
+
+
+def _library() -> Path:
+    raise UsageError("the module is not built yet")
+
+
+def load_balancing_policy(library: Path, table: Path, frontend: str) -> Json:
+    """Policy of a cluster by the module."""
+    raise NotImplementedError
+
+
+@final
+class Pricing:
+    """One table, and the policy of clusters that goes with it.
+
+    Attributes:
+        decides: Who picks backends: `module`, or `least_request` of Envoy's own.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Initialise without making anything; `path` is that of the table."""
+        self.decides = "least_request"
+        self._path = path
+        self._library: Path | None = None
+        self._table: PriceTable | None = None
+        self._shape: tuple[tuple[str, ...], tuple[tuple[str, str], ...]] | None = None
+
+    @classmethod
+    def without_module(cls) -> Self:
+        """Pricing by Envoy's own policy, for checks."""
+        return cls(Path())
+
+    @property
+    def says(self) -> str:
+        """Who picks backends, in words."""
+        return "picks by price" if self.decides == "module" else "picks by least request"
+
+    def build(self) -> None:
+        """Build the module, if that can be done; takes a second the first time."""
+        try:
+            self._library = _library()
+            self.decides = "module"
+        except IsoclineError as error:
+            what = "%s; Envoy's own least request picks backends, and no price does"
+            LOG.warning(what, error, extra=event("module.missing", problem=str(error)))
+
+    def begin(self, serving: Serving, addresses: Mapping[str, Address]) -> None:
+        """Make the table for these frontends and backends, unless it is; raises UsageError."""
+        frontends = tuple(it.name for it in serving.system.frontends)
+        known = {name: str(it) for name, it in addresses.items()}
+        names = [it.name for it in serving.system.backends]
+        shape = frontends, tuple((name, known.get(name, "")) for name in names)
+        if shape == self._shape or not (frontends and names):
+            return
+        rows = {name: [known[name]] if name in known else [] for name in names}
+        table = PriceTable.create(self._path, frontends, rows, limit=LIMIT, per_frontend=True)
+        self.close()
+        self._table, self._shape = table, shape
+
+    def write(self, core: PlaneCore, now: float) -> None:
+        """Put the prices of `now`, s, in force."""
+        if self._table is not None:
+            prices = core.prices(now)
+            # A table of one frontend has no axis for it.
+            self._table.write(prices if self._table.per_frontend else prices[0], core.allowed)
+
+    def balancing(self, frontend: str) -> Json:
+        """Load-balancing policy of a frontend's cluster."""
+        if self._library is None:
+            return least_request(frontend)
+        return load_balancing_policy(self._library, self._path, frontend)
+
+    def close(self) -> None:
+        """Unmap the table."""
+        if self._table is not None:
+            self._table.close()
+        self._table = self._shape = None
