@@ -6,7 +6,6 @@ policy remembers of each edge. Times are s of one clock, that of the events.
 """
 
 import math
-from collections.abc import Mapping
 from typing import Any, Literal, final
 
 import numpy as np
@@ -168,24 +167,19 @@ class PlaneCore:
         self._known = remembering(learned_by(self.serving, feedback), self._known)
         return self._known
 
-    def successor(self, serving: Serving, now: float) -> "PlaneCore":
-        """Core for new settings, with what was learned and what is under way; raises PolicyError.
+    def take_over(self, before: "PlaneCore", now: float) -> None:
+        """Count the attempts that are under way by an earlier core's count, at `now`, s.
 
         What a policy remembers of its edges begins anew.
         """
-        after = PlaneCore(serving, self.learned())
-        jobs = self._by_name()
-        for backend, its in enumerate(serving.system.backends):
-            after._core.workloads.sent(backend, now, jobs.get(its.name, 0))
-        return after
+        names = [backend.name for backend in before.serving.system.backends]
+        jobs = dict(zip(names, before.workloads, strict=True))
+        for backend, its in enumerate(self.serving.system.backends):
+            self._core.workloads.sent(backend, now, jobs.get(its.name, 0))
 
     @property
     def _remembers(self) -> bool:
         return isinstance(self._core.policy_runtime.policy, GmsrSecant)
-
-    def _by_name(self) -> Mapping[str, int]:
-        names = [backend.name for backend in self.serving.system.backends]
-        return dict(zip(names, self.workloads, strict=True))
 
     def _pass_time(
         self, backend: int, now: float, work: float = 0.0, sent: float | None = None

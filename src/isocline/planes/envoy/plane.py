@@ -80,7 +80,7 @@ def run(path: Path, overrides: Overrides, binary: Path, started: Started) -> Non
         listeners, kept = reserve(serving.proxy.listeners)
         ports.enter_context(kept)
         fixed = _Fixed(file, overrides, [it.port for it in listeners])
-        plane = _Plane(fixed, fixed.with_ports(serving), found, binary, Folder(Path(folder)))
+        plane = _Plane(fixed, serving, found, binary, Folder(Path(folder)))
         if not uvloop.run(plane.run(started)):
             raise KeyboardInterrupt
 
@@ -121,10 +121,12 @@ class _Plane:
     """One run of the plane."""
 
     def __init__(
-        self, fixed: _Fixed, serving: Serving, found: Found, binary: Path, folder: Folder
+        self, fixed: _Fixed, asked: Serving, found: Found, binary: Path, folder: Folder
     ) -> None:
+        """Initialise; `asked` are the settings as the file has them, port 0 included."""
+        serving = fixed.with_ports(asked)
         self._fixed, self._serving, self._binary, self._folder = fixed, serving, binary, folder
-        self._asked = serving  # as the file has it, with any ports
+        self._asked = asked
         self._found = found
         self._files = KnownFiles(serving.sources)
         self._core = PlaneCore(serving, known_curves(serving))
@@ -134,7 +136,8 @@ class _Plane:
         self._backends: dict[str, int] = {}  # by address
         self._learned_file = LearnedFile()
         self._reload = asyncio.Event()
-        self._reread = False
+        self._reread = False  # whether the next reload reads the file
+        self._moved = False  # whether a backend has another address
         self._discovery = Discovery(self._reload.set, found)
         self._stop, self._hurry = asyncio.Event(), asyncio.Event()
         client = AdminClient(folder.admin)
@@ -194,12 +197,14 @@ class _Plane:
 
     async def _start(self) -> None:
         await asyncio.to_thread(self._pricing.build)
-        await self._look_up(self._serving)
+        self._addresses = await self._look_up(self._serving)
+        same_addresses(served(self._fixed.file.document, self._found), self._addresses)
+        self._number()
         self._pricing.begin(self._serving, self._addresses)
         self._pricing.write(self._core, time())
         try:
             self._pipe = Pipe(self._folder.events, self._heard)  # before Envoy makes a file of it
-            await self._require_valid(self._serving)
+            await self._require_valid(self._serving, self._addresses)
             self._configuration.write(self._serving, self._pricing.balancing, self._addresses)
         except OSError as error:
             problem = error.strerror or error
@@ -312,6 +317,7 @@ class _Plane:
             before = dict(self._addresses)
             addresses, _ = await asyncio.to_thread(resolved, self._serving.proxy.backends)
             if before | addresses != before:
+                self._moved = True
                 self._reload.set()
 
     def _file_changed(self) -> None:
@@ -325,7 +331,8 @@ class _Plane:
             rereads, self._reread = self._reread, False
             if rereads and await self._done(self._read_again()):
                 continue
-            await self._done(self._serve(self._fixed.file))
+            if self._moved or self._discovery.found != self._found:
+                await self._done(self._serve(self._fixed.file))
 
     async def _done(self, change: Coroutine[None, None, None]) -> bool:
         try:
@@ -350,43 +357,43 @@ class _Plane:
     async def _serve(self, file: SystemFile) -> None:
         """Serve what a file says, with the endpoints discovered now; raises an IsoclineError."""
         before, found = self._serving, self._discovery.found
+        self._moved = False
         asked = await asyncio.to_thread(serving_of, file, self._fixed.overrides, found)
         asked.require_reloadable(self._asked)
         entries = served(file.document, found)
         require_supported(entries, asked)
         serving = self._fixed.with_ports(asked)
-        addresses = dict(self._addresses)
-        await self._look_up(serving)
+        addresses = await self._look_up(serving)
+        same_addresses(entries, addresses)
+        await self._require_valid(serving, addresses)
+        was = self._addresses
+        await self._adopt(serving, addresses)
         try:
-            same_addresses(entries, self._addresses)
-            await self._require_valid(serving)
-            core = self._core
-            if serving.system != before.system or serving.policy != before.policy:
-                core = await asyncio.to_thread(self._core.successor, serving, time())
-            self._pricing.begin(serving, self._addresses)
-            self._pricing.write(core, time())
-            changed = await self._configuration.change(
-                serving, self._pricing.balancing, self._addresses
-            )
+            changed = await self._configuration.change(serving, self._pricing.balancing, addresses)
         except IsoclineError:
-            self._addresses = addresses
-            self._number(before)
-            self._pricing.begin(before, addresses)
-            self._pricing.write(self._core, time())
+            await self._adopt(before, was)
             raise
-        core.serving = self._serving = serving
-        self._core, self._asked, self._fixed.file, self._found = core, asked, file, found
-        self._number(serving)
+        self._asked, self._fixed.file, self._found = asked, file, found
         how = "" if changed else "; prices alone have changed"
         text = summary(serving) + came_and_left(serving, before) + how
         LOG.info("reloaded: %s", text, extra=event("reloaded", by=""))
         log_notes(serving, before)
 
-    async def _require_valid(self, serving: Serving) -> None:
-        made = complete(serving, self._folder, self._pricing.balancing, self._addresses)
+    async def _adopt(self, serving: Serving, addresses: dict[str, Address]) -> None:
+        """Price by other settings; attempts under way and what was learned go on."""
+        # In a thread, as fitting many curves would delay the reading of attempts.
+        core = await asyncio.to_thread(PlaneCore, serving, self._core.learned())
+        core.take_over(self._core, time())
+        self._serving, self._core, self._addresses = serving, core, addresses
+        self._number()
+        self._pricing.begin(serving, addresses)
+        self._pricing.write(core, time())
+
+    async def _require_valid(self, serving: Serving, addresses: dict[str, Address]) -> None:
+        made = complete(serving, self._folder, self._pricing.balancing, addresses)
         await require_valid(self._binary, made)
 
-    async def _look_up(self, serving: Serving) -> None:
+    async def _look_up(self, serving: Serving) -> dict[str, Address]:
         """Look backends up; one that has no address now keeps the one it had."""
         found, problems = await asyncio.to_thread(resolved, serving.proxy.backends)
         for name, problem in problems.items():
@@ -394,12 +401,13 @@ class _Plane:
             LOG.warning("backend %s: %s", name, problem, extra=fields)
             if name in self._addresses:
                 found[name] = self._addresses[name]
-        self._addresses = found
-        self._number(serving)
+        return found
 
-    def _number(self, serving: Serving) -> None:
-        self._frontends = {it.name: f for f, it in enumerate(serving.system.frontends)}
-        backends = enumerate(serving.system.backends)
+    def _number(self) -> None:
+        system = self._serving.system
+        self._frontends = {it.name: f for f, it in enumerate(system.frontends)}
         self._backends = {
-            str(self._addresses[it.name]): b for b, it in backends if it.name in self._addresses
+            str(self._addresses[it.name]): b
+            for b, it in enumerate(system.backends)
+            if it.name in self._addresses
         }
