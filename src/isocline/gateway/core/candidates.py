@@ -65,21 +65,35 @@ class Candidates:
         # Of frontends with share limits: the open edges by `closed`, until a flag changes.
         self._open_by_closed: list[dict[int, Open]] = [{} for _ in range(graph.sources)]
 
-    def of(self, frontend: int, tried: tuple[int, ...] = ()) -> Open:
-        """Return the open edges, in order; to backends not tried yet, if there are any."""
+    def of(
+        self, frontend: int, tried: tuple[int, ...] = (), only: frozenset[int] | None = None
+    ) -> Open:
+        """Return the open edges, in order; to backends not tried yet, if there are any.
+
+        With `only`, none but to these backends.
+        """
         found = self._open[frontend]
         if found is None:
             found = self._open[frontend] = self._rebuilt(frontend)
+        if only is not None:
+            found = self._within(frontend, found, only)
         if tried:
-            fresh = self.untried(frontend, tried)
+            fresh = self._fresh(found, tried)
             return fresh if fresh.backends else found
         return found
 
-    def untried(self, frontend: int, tried: tuple[int, ...]) -> Open:
+    def untried(
+        self, frontend: int, tried: tuple[int, ...], only: frozenset[int] | None = None
+    ) -> Open:
         """Return the open edges to backends not tried yet, in order; possibly none."""
-        edges = self.of(frontend).edges.tolist()
-        fresh = [edge for edge in edges if self._sink[edge] not in tried]
-        return self._made(np.array(fresh, np.int32))
+        return self._fresh(self.of(frontend, (), only), tried)
+
+    def edge(self, frontend: int, backend: int) -> int:
+        """Return the edge from a frontend to a backend, open or not; raises KeyError for none."""
+        for place, sink in enumerate(self._sinks[frontend]):
+            if sink == backend:
+                return int(self._first[frontend]) + place
+        raise KeyError(f"frontend {frontend} has no edge to backend {backend}")
 
     def backends_of(self, frontend: int) -> list[int]:
         """Return all backends of a frontend, open or not."""
@@ -143,9 +157,10 @@ class Candidates:
         """Whether a backend is in service and not ejected; it may be full."""
         return self.in_service(backend) and not self.ejected[backend]
 
-    def any_usable(self, frontend: int) -> bool:
-        """Whether any backend could take a request of this frontend once it has room."""
-        return any(map(self.usable, self._sinks[frontend]))
+    def any_usable(self, frontend: int, only: frozenset[int] | None = None) -> bool:
+        """Whether any backend, of `only`, could take a request here once it has room."""
+        sinks = self._sinks[frontend]
+        return any(self.usable(b) for b in sinks if only is None or b in only)
 
     def _changed(self, frontend: int) -> None:
         """Forget the open edges of a frontend, one of whose backends has changed."""
@@ -169,6 +184,21 @@ class Candidates:
                 return self._picked(frontend, [place == first for place in range(len(room))])
             found = known[closed] = self._picked(frontend, turn)
         return found
+
+    def _fresh(self, candidates: Open, tried: tuple[int, ...]) -> Open:
+        fresh = [edge for edge in candidates.numbers if self._sink[edge] not in tried]
+        return self._made(np.array(fresh, np.int32))
+
+    def _within(self, frontend: int, candidates: Open, only: frozenset[int]) -> Open:
+        """Return the candidates among these backends; if it is none's turn, those with room."""
+        if only.issuperset(candidates.backends) and candidates.backends:
+            return candidates
+        edges = [edge for edge in candidates.numbers if self._sink[edge] in only]
+        if not edges and self.share_limits[frontend] is not None:
+            room = self._with_room(frontend)
+            chosen = [it and b in only for it, b in zip(room, self._sinks[frontend], strict=True)]
+            return self._picked(frontend, chosen)
+        return self._made(np.array(edges, np.int32))
 
     def _with_room(self, frontend: int) -> list[bool]:
         """Whether each backend of a frontend is usable, and not full."""

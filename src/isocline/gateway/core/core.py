@@ -103,6 +103,7 @@ class Core:
         self.arrivals += 1
         tenant = self.tenants.named(profile.tenant)
         request = Request(self.arrivals, frontend, now, tenant, profile.priority, profile.prompt)
+        request.only = profile.only
         self._requests[request.number] = request
         if self.waiting_queue.total and self.waiting_queue.waiting(frontend):
             return self._hold(request, now)
@@ -139,7 +140,7 @@ class Core:
         request = Request(
             self.arrivals, frontend, arrived, tenant, profile.priority, profile.prompt
         )
-        request.latest = before.deadline
+        request.latest, request.only = before.deadline, profile.only
         self._requests[request.number] = request
         if self.waiting_queue.total and self.waiting_queue.waiting(frontend):
             return self._hold(request, now)
@@ -196,7 +197,8 @@ class Core:
         tried = (*turned.tried, backend)
         edge = HOLD
         if again:
-            untried = self.availability.candidates.untried(turned.frontend, tried)
+            candidates = self.availability.candidates
+            untried = candidates.untried(turned.frontend, tried, turned.only)
             edge = self._choose(turned, untried, now)
         if edge < 0 or not self.budget.take(turned.attempt, now, self.arrivals):
             return []
@@ -236,6 +238,21 @@ class Core:
             del self._requests[request]
             outcome = rejections.failed(failed, cause, started)
         return [outcome, *self._offer(self._frontends_of[backend], now)]
+
+    def sent_on(self, request: int, backend: int, now: float) -> list[Action]:
+        """Handle that a data plane has sent a request on to another backend of its frontend.
+
+        The one that the core chose has failed there, as far as the core knows; a Kubernetes gateway
+        goes down a list of endpoints in this way. Raises KeyError for a backend that the frontend
+        has no edge to.
+        """
+        moved = self._requests[request]
+        edge = self.availability.candidates.edge(moved.frontend, backend)
+        left = moved.backend
+        self._ends.failed(moved, now, Cause.RESET)
+        moved.tried += (left,)
+        self._send(moved, edge, now)
+        return self._offer(self._frontends_of[left], now)
 
     def cancelled(self, request: int, now: float) -> list[Action]:
         """Forget a request whose client has gone, wherever it was."""
@@ -356,12 +373,14 @@ class Core:
         notices, self.availability.notices = self.availability.notices, []
         return notices
 
-    def explain(self, frontend: int, prompt: Prompt | None = None) -> list[tuple[int, int, float]]:
-        """Return number, jobs and score of each open backend; the least score wins.
+    def explain(
+        self, frontend: int, prompt: Prompt | None = None, only: frozenset[int] | None = None
+    ) -> list[tuple[int, int, float]]:
+        """Return number, jobs and score of each open backend, of `only`; the least score wins.
 
         Where scores are prices of work, they are multiplied by that of a request with this prompt.
         """
-        candidates = self.availability.candidates.of(frontend)
+        candidates = self.availability.candidates.of(frontend, (), only)
         scores = self.policy_runtime.explained(candidates.backends)
         if self.prompts is None or not self.policy_runtime.prices_work:
             return scores
@@ -372,7 +391,7 @@ class Core:
     # Steps
 
     def _route(self, request: Request, now: float) -> Send | Hold | Reject:
-        candidates = self.availability.candidates.of(request.frontend, request.tried)
+        candidates = self.availability.candidates.of(request.frontend, request.tried, request.only)
         edge = self._choose(request, candidates, now)
         if edge >= 0:
             return self._send(request, edge, now)
@@ -430,7 +449,7 @@ class Core:
         rule, frontend = self.rules.holding, request.frontend
         waiting = self.waiting_queue.waiting(frontend)
         candidates = self.availability.candidates
-        if not candidates.any_usable(frontend):
+        if not candidates.any_usable(frontend, request.only):
             del self._requests[request.number]
             has_any, wait = bool(candidates.backends_of(frontend)), self.availability.wait(now)
             return rejections.none_up(request, wait, has_any=has_any)
@@ -464,7 +483,7 @@ class Core:
             if frontend < 0:
                 break
             request = self.waiting_queue.first(frontend)
-            candidates = self.availability.candidates.of(frontend, request.tried)
+            candidates = self.availability.candidates.of(frontend, request.tried, request.only)
             edge = self._choose(request, candidates, now)
             if edge < 0:
                 refused.add(frontend)

@@ -18,6 +18,7 @@ class Profile:
     priority: int = 0  # of requests that wait, the highest goes first
     tenant: str = ""  # name
     prompt: Prompt | None = None  # None: it has none, or prompts are not read
+    only: frozenset[int] | None = None  # backends it may go to; None: all of its frontend
 
 
 PLAIN = Profile()
@@ -34,6 +35,7 @@ class Request:
     tenant: Tenant
     priority: int = 0  # of those that wait, the highest goes first
     prompt: Prompt | None = None
+    only: frozenset[int] | None = None  # backends it may go to; None: all of its frontend
     prompt_at: PromptAtBackend | None = None  # where it was sent, if prompts are counted in
     edge: int = AT_FRONTEND
     backend: int = AT_FRONTEND
