@@ -23,9 +23,10 @@ BAD = "bad <b>&"  # a task that fails
 
 
 def step(value: str, folder: str) -> str:
-    """Take some time, until the run is to end; each worker leaves its process's number."""
-    with open(f"{folder}/pid-{os.getpid()}", "w"):  # noqa: PTH123 - at a worker
-        pass
+    """Take some time, until the run is to end; a worker that is held leaves its process's number."""
+    if value == "held":
+        with open(f"{folder}/held-{os.getpid()}", "w"):  # noqa: PTH123 - at a worker
+            pass
     if value == "bad":
         raise ValueError(f"no {value} <i>")
     end = time.monotonic() + 0.05
@@ -139,8 +140,9 @@ def test_no_other_host_is_asked(stage: Stage) -> None:
 def test_a_killed_node_and_the_end(stage: Stage) -> None:
     """The last test: it ends the run."""
     browser = stage.open()
-    workers = [int(it.name.removeprefix("pid-")) for it in stage.folder.glob("pid-*")]
-    os.kill(workers[0], signal.SIGKILL)
+    until(lambda: any(stage.folder.glob("held-*")), lambda: "no task has begun")
+    held = next(stage.folder.glob("held-*"))  # and cannot be between two tasks
+    os.kill(int(held.name.removeprefix("held-")), signal.SIGKILL)
     until(
         lambda: stage.scheduler.statistics().attempts["lost"],
         lambda: "the attempt is not lost",
