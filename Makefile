@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.ready-
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --no-deps
 
-.PHONY: demo test test-figures test-interpreted coverage test-engines test-newest test-lowest studies docs pictures real check format bench compiled lock clean
+.PHONY: demo test test-live test-figures test-interpreted coverage test-engines test-newest test-lowest studies docs pictures real check format bench compiled lock clean
 # The main job: a certified plan, five policies on a trace and over a range of loads, and then live:
 # real servers, routers and requests on this machine, for a minute. The last step says so, and no
 # more, where the machine is too slow to measure.
@@ -28,14 +28,22 @@ ON_CLUSTERS := tests/dispatch/engines/ray/test_ray_engine.py tests/dispatch/engi
 	tests/dispatch/batch/test_cluster_runs.py
 # These need the extra `docs`, or minutes: `make docs` runs them.
 PAGES := tests/docs/pages
+LIVE := tests/live
 FIGURES := $(wildcard tests/report/test_reproduce*.py) tests/report/test_arena.py tests/studies
 pytest = $(1) -n 3 --dist worksteal
-quick = $(pytest) $(ON_CLUSTERS:%=--ignore=%) --ignore=$(PAGES) $(FIGURES:%=--ignore=%) --ignore=tests/real
+quick = $(pytest) $(ON_CLUSTERS:%=--ignore=%) --ignore=$(PAGES) $(LIVE:%=--ignore=%) \
+	$(FIGURES:%=--ignore=%) --ignore=tests/real
+live = $(pytest) $(LIVE)
 figures = $(pytest) $(FIGURES)
 on_clusters = for file in $(ON_CLUSTERS); do $(1) $$file || exit 1; done
 
 test: $(STAMP)dev
 	$(call quick,$(BIN)/pytest)
+
+# Routers and runs as processes, with all that may befall them: killed, stopped, flooded, spoiled
+# messages, and their pages in a browser.
+test-live: $(STAMP)dev
+	$(call live,$(BIN)/pytest)
 
 # Each figure of `isocline reproduce` and of studies/, with its claims, which takes a minute and a
 # half of two cores.
@@ -55,10 +63,12 @@ interpreted = NUMBA_DISABLE_JIT=1 $(1) -n 3 --dist worksteal \
 test-interpreted: $(STAMP)dev
 	$(call interpreted,$(BIN)/pytest)
 
-# Which lines of the package the tests of `make test` run, in child processes too; twice as slow.
+# Which lines of the package the tests of `make test` and `make test-live` run, in child processes
+# too; twice as slow.
 coverage: $(STAMP)dev
 	rm -rf out/coverage && mkdir -p out/coverage
 	$(call quick,$(BIN)/coverage run -m pytest)
+	$(call live,$(BIN)/coverage run -m pytest)
 	$(call interpreted,$(BIN)/coverage run -m pytest)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --sort=cover
@@ -174,6 +184,7 @@ lock: $(UV)
 # turns these red, and never main.
 test-newest test-lowest: test-%: out/%/.ready
 	$(call quick,out/$*/bin/pytest)
+	$(call live,out/$*/bin/pytest)
 	$(call figures,out/$*/bin/pytest)
 	$(call on_clusters,out/$*/bin/pytest)
 

@@ -23,7 +23,7 @@ BAD = "bad <b>&"  # a task that fails
 
 
 def step(value: str, folder: str) -> str:
-    """Take some time, until the run is to end; a worker that is held leaves its process's number."""
+    """Take some time, or until the run is to end; a held worker leaves its process's number."""
     if value == "held":
         with open(f"{folder}/held-{os.getpid()}", "w"):  # noqa: PTH123 - at a worker
             pass
