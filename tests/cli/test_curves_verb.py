@@ -220,6 +220,34 @@ def test_a_measured_curve_is_printed_with_its_entry(tmp_path: Path) -> None:
     assert backend["peak"] == pytest.approx(6.0, rel=0.03)
 
 
+def test_an_unreadable_file_of_a_directory_is_named_and_makes_the_exit_status_2(
+    tmp_path: Path,
+) -> None:
+    path = results(tmp_path)
+    expected = entries(run("--from", path).stdout)
+    (tmp_path / "broken.csv").write_text("concurrency,rate\n1,fast\n")
+    result = run("--from", tmp_path)
+    assert result.exit_code == 2
+    assert result.stderr.startswith(f"isocline: {tmp_path / 'broken.csv'}, line 2: rate is 'fast'")
+    assert entries(result.stdout) == expected
+
+
+def test_errors_of_counts_alone_are_said(tmp_path: Path) -> None:
+    path = tmp_path / "bench.json"
+    runs = [
+        {"max_concurrency": n, "completed": 400, "request_throughput": 2.0 * n**0.5, "duration": 9}
+        for n in (1, 4)
+    ]
+    path.write_text(json.dumps(runs))
+    printed = run("--from", path).stdout
+    assert "± 5.0% (count)" in printed
+    assert "The error of 2 points is that of a Poisson count" in printed
+    path.write_text(
+        json.dumps([one | {"std_e2el_ms": 1.0, "mean_e2el_ms": 1000.0} for one in runs])
+    )
+    assert "(count)" not in run("--from", path).stdout
+
+
 def test_the_json_of_a_measured_curve_has_points_cuts_and_predictions(tmp_path: Path) -> None:
     document = json.loads(run("--from", results(tmp_path), "--json").stdout)
     assert document["kind"] == "measured-curves"

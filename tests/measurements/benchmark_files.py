@@ -275,6 +275,24 @@ def table(curve: Curve, workloads: Sequence[int]) -> Files:
     return {"results.csv": "\n".join(lines).encode()}
 
 
+def markdown(curve: Curve, workloads: Sequence[int]) -> Files:
+    """A README: prose, a table of something else, and the results."""
+    lines = [
+        "# Llama 8B",
+        "Served with `--max-num-seqs 64`; a | in prose is no table.",
+        "| flag | why |",
+        "|---|---|",
+        "| `--enforce-eager` | start-up |",
+        "",
+        "| Concurrency | **Requests per second** | tokens/s | Completed |",
+        "|:---:|---:|---:|---:|",
+    ]
+    for n in workloads:
+        rate = float(curve.rate(n))
+        lines.append(f"| **{n}** | {rate!r} | {rate * TOKENS:,.6f} | {50 * n:,} |")
+    return {"README.md": "\n".join([*lines, "", "Measured twice."]).encode()}
+
+
 def prometheus_series(name: str, values: Sequence[float], **labels: str) -> dict[str, Any]:
     metric = {"__name__": name, "instance": "10.0.0.1:8000", "model_name": "acme/llama-8b"}
     samples = [[1_700_000_000 + 15 * i, f"{value:.17g}"] for i, value in enumerate(values)]
@@ -317,6 +335,7 @@ WRITERS: dict[str, Writer] = {
         inferencex,
         inferencex_dashboard,
         table,
+        markdown,
         prometheus,
     )
 }

@@ -66,9 +66,29 @@ def test_the_message_names_file_and_place(content: bytes, says: str, tmp_path: P
     assert any(one in message for one in says.split("|")), message
 
 
+def test_an_unreadable_file_of_a_directory_is_named_and_the_others_go_on(tmp_path: Path) -> None:
+    for name in ("vllm", "prometheus"):
+        for file, content in WRITERS[name](CURVE, (1, 2, 4)).items():
+            (tmp_path / file).write_bytes(content)
+    expected = read_benchmarks([tmp_path])
+    (tmp_path / "bench-0.json").write_text('{"max_concurrency": 8, "request_throughput":')
+    (tmp_path / "failed.json").write_text('{"status": "error", "data": {"resultType": "matrix"}}')
+    (tmp_path / "empty.jsonl").touch()  # as AIPerf leaves one where it finds no GPU
+    with pytest.raises(UsageError, match=r"bench-0\.json: line 1, column 45: ends too early"):
+        read_benchmarks([tmp_path])
+    said: list[str] = []
+    assert read_benchmarks([tmp_path], lambda error: said.append(str(error))) == expected
+    assert [Path(message.partition(":")[0]).name for message in said] == [
+        "bench-0.json",
+        "failed.json",
+    ]
+
+
 def test_files_that_are_not_there_and_directories_without_results(tmp_path: Path) -> None:
     assert "does not exist" in message_of(tmp_path / "none.json")
-    assert "has no file of a known format; known: vLLM" in message_of(tmp_path)
+    assert "has no file that can be read, of a known format; known: vLLM" in message_of(tmp_path)
+    (tmp_path / "README.md").write_text("# Results\n\nfast\n")
+    assert "has no file that can be read" in message_of(tmp_path)
 
 
 @pytest.mark.parametrize("value", [None, "8", -1, 0, float("nan"), float("inf"), True, [], {}])

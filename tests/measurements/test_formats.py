@@ -13,7 +13,14 @@ from isocline.errors import UsageError
 from isocline.measurements import MeasuredCurve
 from isocline.measurements.points import ASSUMED
 from isocline.measurements.reading import formats_of, read_benchmarks
-from isocline.measurements.runs import Unit, curve_of, curves_of, notes_of, unit_of
+from isocline.measurements.runs import (
+    Unit,
+    curve_of,
+    curves_of,
+    deviation_of,
+    notes_of,
+    unit_of,
+)
 from isocline.model.curves import KneeCurve
 from tests.measurements import benchmark_files as files
 from tests.measurements.benchmark_files import LOGS, TOKENS, WRITERS
@@ -45,7 +52,12 @@ def test_each_format_gives_the_curve_in_both_units(name: str, tmp_path: Path) ->
         assert found.unit == unit
         assert found.mean_work == (None if unit == "jobs" else pytest.approx(TOKENS, rel=0.01))
     # Without a model, the curve of one file has its name.
-    names = {"table": "results", "sglang": "out", "aiperf_lines": "measured"}
+    names = {
+        "table": "results",
+        "markdown": "README",
+        "sglang": "out",
+        "aiperf_lines": "measured",
+    }
     assert found.name == names.get(name, "llama-8b")
 
 
@@ -54,7 +66,7 @@ def test_points_stand_at_the_concurrencies_with_their_rates(name: str, tmp_path:
     found = measured(written(tmp_path, WRITERS[name](CURVE, WORKLOADS)))
     assert [point.workload for point in found.points] == pytest.approx(WORKLOADS)
     assert [point.rate for point in found.points] == pytest.approx(CURVE.rate(WORKLOADS))
-    if not name.startswith(("inferencex", "table")):
+    if not name.startswith(("inferencex", "table", "markdown")):
         assert [point.completions for point in found.points] == [50 * n for n in WORKLOADS]
 
 
@@ -148,6 +160,50 @@ def test_the_error_is_that_of_the_durations_of_a_closed_loop(tmp_path: Path) -> 
     assert point.error == pytest.approx(point.rate * 0.05 / np.sqrt(400))
 
 
+@pytest.mark.parametrize("name", ["e2el", "e2e_latency"])
+def test_percentiles_stand_for_a_deviation_that_is_missing(tmp_path: Path, name: str) -> None:
+    run = files.vllm_run(CURVE, 8)
+    mean = run.pop("mean_e2el_ms")
+    del run["std_e2el_ms"]
+    run |= {f"mean_{name}_ms": mean, f"median_{name}_ms": mean}
+    (alone,) = read(tmp_path, run)
+    assert alone.variation is None
+    # A normal law has p90 1.2816 and p99 2.3263 deviations above its median.
+    (found,) = read(tmp_path, run | {f"p90_{name}_ms": 1.12816 * mean})
+    assert found.variation == pytest.approx(0.1 / np.sqrt(400), rel=1e-3)
+    both = {f"p90_{name}_ms": 1.12816 * mean, f"p99_{name}_ms": 1.6979 * mean}
+    (found,) = read(tmp_path, run | both)
+    assert found.variation == pytest.approx(0.3 / np.sqrt(400), rel=1e-3)
+
+
+def test_percentiles_of_aiperf_stand_for_a_deviation(tmp_path: Path) -> None:
+    (content,) = files.aiperf(CURVE, (8,)).values()
+    document = json.loads(content)
+    latency = document["request_latency"]
+    del latency["std"]
+    (alone,) = read(tmp_path, document)
+    assert alone.variation is None
+    latency["p99"] = 1.23263 * latency["avg"]
+    (found,) = read(tmp_path, document)
+    assert found.variation == pytest.approx(0.1 / np.sqrt(400), rel=1e-3)
+
+
+@pytest.mark.parametrize("law", ["exponential", "uniform", "gamma"])
+def test_a_deviation_by_percentiles_is_hardly_too_small(law: str) -> None:
+    rng = np.random.default_rng(1)
+    draw = {
+        "exponential": rng.exponential(1.0, 100_000),
+        "uniform": rng.uniform(0.5, 1.5, 100_000),
+        "gamma": rng.gamma(4.0, 0.25, 100_000),
+    }[law]
+    for ranks in ((90,), (99,), (90, 95, 99)):
+        found = deviation_of(
+            float(np.median(draw)), {rank: float(np.percentile(draw, rank)) for rank in ranks}
+        )
+        assert found is not None
+        assert 0.7 * draw.std() < found < 1.8 * draw.std()
+
+
 def test_failed_requests_are_noted(tmp_path: Path) -> None:
     (curve,) = curves_of(read(tmp_path, vllm_run(failed=100)))
     assert notes_of(curve) == [f"{tmp_path}/run.json: 100 requests failed, 20.0%; the rate counts "
@@ -190,6 +246,49 @@ def test_failed_requests_of_a_detailed_run_are_left_out(tmp_path: Path) -> None:
         run[name].append(0.0)
     run["itls"].append([])
     assert read(tmp_path, run) == before
+
+
+# Markdown
+
+
+def tables(tmp_path: Path, *rows: str) -> Any:
+    return read_benchmarks(written(tmp_path, {"notes": "\n".join(rows).encode()}))
+
+
+def test_tables_under_two_headings_are_two_curves(tmp_path: Path) -> None:
+    head = ("| concurrency | rate |", "|---|---|")
+    found = tables(
+        tmp_path, "## H100", *head, "| 1 | 2.0 |", "| 2 | 3.5 |", "## L4", *head, "| 1 | 1.0 |"
+    )
+    curves = {one.name: len(one.runs) for one in curves_of(found)}
+    assert curves == {"H100": 2, "L4": 1}
+
+
+def test_a_table_of_markdown_needs_no_outer_pipes_and_may_have_short_rows(tmp_path: Path) -> None:
+    (run,) = tables(tmp_path, "Results:", "concurrency | rate | gpu", "--- | ---: | ---", "8 | 3.5")
+    assert (run.workload, run.requests) == (8.0, 3.5)
+    assert run.source == f"{tmp_path / 'notes'}, line 4"
+
+
+@pytest.mark.parametrize(
+    "first", ["[![build](https://ci.example/badge.svg)](https://ci.example)", "[Results](a.md)"]
+)
+def test_a_readme_that_begins_with_a_link_is_no_json(tmp_path: Path, first: str) -> None:
+    (run,) = tables(tmp_path, first, "", "| concurrency | rate |", "|---|---|", "| 8 | 1,203.5 |")
+    assert run.requests == 1203.5
+
+
+def test_a_wrong_cell_is_named_with_its_line(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="line 3: rate is 'OOM', expected a finite number above 0"):
+        tables(tmp_path, "| concurrency | rate |", "|---|---|", "| 8 | OOM |")
+
+
+def test_a_readme_beside_its_results_does_not_count_twice(tmp_path: Path) -> None:
+    written(tmp_path, files.vllm(CURVE, WORKLOADS))
+    before = measured([tmp_path])
+    rounded = KneeCurve(40.2, 12.0, 3.0)
+    written(tmp_path, files.markdown(rounded, WORKLOADS))
+    assert measured([tmp_path]).points == before.points
 
 
 # Curves

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from isocline.cli import _options, _output
+from isocline.cli._group import WRONG
 from isocline.errors import UsageError
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     "measured",
     is_flag=True,
     help="Make curves of benchmark results: FILE... are those of vLLM, SGLang, GuideLLM, "
-    "AIPerf, InferenceX, Prometheus or CSV, or directories of them.",
+    "AIPerf, InferenceX, Prometheus, CSV or tables of Markdown, or directories of them.",
 )
 @_options.option(
     "--unit",
@@ -41,7 +42,10 @@ if TYPE_CHECKING:
 )
 @_options.json_option
 @_options.out_option
+@click.pass_context
 def command(
+    ctx: click.Context,
+    /,
     files: tuple[Path, ...],
     measured: bool,
     unit: "Unit | None",
@@ -53,15 +57,15 @@ def command(
 
     FILE is a system file, or one of learned curves, as `isocline serve` keeps. With --from, the
     FILEs are results of benchmarks at several concurrencies, together one curve for each model and
-    machine; it is printed with its entry for a system file.
+    machine; it is printed with its entry for a system file. A file of a directory that cannot be
+    read is named, the others are read, and the exit status is 2.
 
     Points that were cut from measured tables are named on stderr, and crossed out in the picture.
     Learned and measured curves come with 95 % intervals; beyond the workloads that were seen
     learned ones are extrapolated, and the table and the picture say so.
     """
     if measured:
-        _measured(files, unit, wanted, as_json, out)
-        return
+        ctx.exit(0 if _measured(files, unit, wanted, as_json, out) else WRONG)
     if len(files) > 1:
         raise UsageError(
             f"{len(files)} files: give one system file, or --from for the results of benchmarks"
@@ -97,11 +101,18 @@ def _measured(
     wanted: Sequence[str],
     as_json: bool,
     out: Path | None,
-) -> None:
+) -> bool:
+    """Show and write measured curves; returns whether all files were read."""
     from isocline.measurements.reading import read_benchmarks
     from isocline.measurements.runs import curve_of, curves_of, notes_of, unit_of
 
-    found = _chosen(curves_of(read_benchmarks(files)), wanted)
+    unread: list[UsageError] = []
+
+    def left_out(error: UsageError) -> None:
+        unread.append(error)
+        click.echo(f"isocline: {error}", err=True)
+
+    found = _chosen(curves_of(read_benchmarks(files, left_out)), wanted)
     common = unit_of([run for one in found for run in one.runs], unit)
     for one in found:
         for note in notes_of(one):
@@ -122,6 +133,7 @@ def _measured(
         from isocline.report.export.files import write_measured_curves
 
         _output.list_written(write_measured_curves(curves, out))
+    return not unread
 
 
 def _chosen(found: "list[CurveRuns]", wanted: Sequence[str]) -> "list[CurveRuns]":

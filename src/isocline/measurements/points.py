@@ -70,6 +70,11 @@ class MeasuredPoint:
         return self.error is not None or self.completions > 0
 
     @property
+    def from_counts(self) -> bool:
+        """Whether how sure the rate is rests on the number of completions alone."""
+        return self.error is None and self.completions > 0
+
+    @property
     def spread(self) -> float:
         """Relative standard error of the rate, at least REPEATABLE; ASSUMED if nothing says it.
 
@@ -115,7 +120,10 @@ def _together(group: Sequence[MeasuredPoint]) -> MeasuredPoint:
     counts = all(point.completions > 0 for point in group)
     times = all(point.seconds > 0 for point in group)
     names = list(dict.fromkeys(point.source for point in group))
-    error = rate * weight**-0.5 if known else _scatter([point.rate for point in group])
+    if counts and all(point.error is None for point in group):
+        error = None  # that of the counts together
+    else:
+        error = rate * weight**-0.5 if known else _scatter([point.rate for point in group])
     return MeasuredPoint(
         workload=sum(point.weight * point.workload for point in group) / weight,
         rate=rate,

@@ -19,6 +19,7 @@ from isocline.measurements.formats import (
     columns,
     guidellm,
     inferencex,
+    markdown,
     prometheus,
     vllm,
 )
@@ -43,9 +44,12 @@ _DOCUMENTS = (
 )
 KNOWN = (
     "vLLM bench serve and bench sweep, SGLang bench_serving, GuideLLM, AIPerf (.json and .jsonl), "
-    "InferenceX, Prometheus range queries, and CSV with named columns"
+    "InferenceX, Prometheus range queries, and CSV or tables of Markdown with named columns"
 )
 _SUFFIXES = (".json", ".jsonl", ".csv", ".json.gz", ".jsonl.gz", ".csv.gz")
+_MARKDOWN = (".md", ".markdown", ".md.gz", ".markdown.gz")
+Unread = Callable[[UsageError], None]
+Answers = list[prometheus.Answer]
 _GZIP = b"\x1f\x8b"
 _DEEP = "is nested too deeply"
 _REMEDY = "copy it again, or leave it out"
@@ -75,62 +79,85 @@ def formats_of(document: Any) -> list[str]:
     return [*found, "Prometheus"] if prometheus.matches(document) else found
 
 
-def read_benchmarks(paths: Sequence[Path]) -> list[BenchmarkRun]:
+def read_benchmarks(paths: Sequence[Path], unread: Unread | None = None) -> list[BenchmarkRun]:
     """Read files, and what is in directories that is of a known format.
+
+    Args:
+        paths: Files and directories.
+        unread: Called with what is wrong with a file of a directory, after which the others go on;
+            None: it is raised. A file that is named itself must be right.
 
     Raises:
         UsageError: A file cannot be read, is of no known format, or is wrong; the message names
             the file and the place in it.
     """
     runs: list[BenchmarkRun] = []
-    answers: list[tuple[Any, str]] = []
+    answers: Answers = []
     for path in paths:
         if path.is_dir():
-            runs += _directory(path, answers)
+            runs += _directory(path, answers, unread)
         else:
             runs += _file(path, answers)
     if answers:
-        runs += prometheus.read_all(answers)
+        runs += prometheus.runs_of(answers)
     if not runs:
         raise UsageError("no runs in these files; give the results of a benchmark")
     return runs
 
 
-def _directory(path: Path, answers: list[tuple[Any, str]]) -> list[BenchmarkRun]:
+def _directory(path: Path, answers: Answers, unread: Unread | None) -> list[BenchmarkRun]:
     """Runs of the files below a directory that are of a known format."""
-    runs: list[BenchmarkRun] = []
-    before = len(answers)
-    for file in sorted(path.rglob("*")):
-        if not (file.is_file() and file.name.endswith(_SUFFIXES)):
-            continue
-        # The records of a run beside its summary: it would count twice.
-        if file.suffix == ".jsonl" and file.with_name(f"{file.stem}_aiperf.json").exists():
-            continue
-        try:
-            runs += _file(file, answers)
-        except UnknownFormatError:
-            continue
-    if not runs and len(answers) == before:
-        raise UsageError(f"{path}: has no file of a known format; known: {KNOWN}")
-    return runs
+    files = [file for file in sorted(path.rglob("*")) if file.is_file()]
+    # Tables of a README show again what is in files beside it: they would count twice.
+    for suffixes in (_SUFFIXES, _MARKDOWN):
+        runs: list[BenchmarkRun] = []
+        found: Answers = []
+        for file in files:
+            if file.name.endswith(suffixes) and not _is_in_summary(file):
+                _collect(file, runs, found, unread)
+        if runs or found:
+            answers += found
+            return runs
+    raise UsageError(f"{path}: has no file that can be read, of a known format; known: {KNOWN}")
 
 
-def _file(path: Path, answers: list[tuple[Any, str]]) -> list[BenchmarkRun]:
+def _is_in_summary(file: Path) -> bool:
+    """Whether these are the records of a run beside its summary, where they would count twice."""
+    return file.suffix == ".jsonl" and file.with_name(f"{file.stem}_aiperf.json").exists()
+
+
+def _collect(file: Path, runs: list[BenchmarkRun], answers: Answers, unread: Unread | None) -> None:
+    """Add what is in a file of a directory, where it is of a known format."""
+    found: Answers = []
+    try:
+        runs += _file(file, found)
+        answers += found
+    except UnknownFormatError:
+        pass
+    except UsageError as error:
+        if unread is None:
+            raise
+        unread(error)
+
+
+def _file(path: Path, answers: Answers) -> list[BenchmarkRun]:
     stem = path.name
-    for suffix in (".gz", ".json", ".jsonl", ".csv", ".txt", ".tsv"):
+    for suffix in (".gz", ".json", ".jsonl", ".csv", ".txt", ".tsv", ".md", ".markdown"):
         stem = stem.removesuffix(suffix)
     return [replace(run, file=stem) for run in _runs(path, answers)]
 
 
-def _runs(path: Path, answers: list[tuple[Any, str]]) -> list[BenchmarkRun]:
+def _runs(path: Path, answers: Answers) -> list[BenchmarkRun]:
     source = str(path)
     with _opened(path) as file, _located(source):
         head = _first_line(file)
         if not head.strip():
-            raise UsageError(f"{source}: is empty; leave it out")
-        if head.lstrip()[:1] not in "{[":
+            raise UnknownFormatError(f"{source}: is empty; leave it out")
+        if head.lstrip()[:1] not in "{[" or markdown.begins_with_link(head):
             file.seek(0)
-            return columns.read_table(file, source)
+            reader = markdown.read if markdown.has_table(file) else columns.read_table
+            file.seek(0)
+            return reader(file, source)
         first = _parsed(head)
         if first is not None:
             if not _first_line(file):
@@ -141,13 +168,13 @@ def _runs(path: Path, answers: list[tuple[Any, str]]) -> list[BenchmarkRun]:
         return _document(_loaded(file.read(), source), source, answers)
 
 
-def _document(document: Any, source: str, answers: list[tuple[Any, str]]) -> list[BenchmarkRun]:
+def _document(document: Any, source: str, answers: Answers) -> list[BenchmarkRun]:
     if len(found := formats_of(document)) > 1:
         raise UsageError(
             f"{source}: has the fields of {' and of '.join(found)}; keep those of one of them"
         )
     if prometheus.matches(document):
-        answers.append((document, source))
+        answers.append(prometheus.read_answer(document, source))
         return []
     for one in _DOCUMENTS:
         if one.matches(document):
@@ -170,9 +197,7 @@ def _described(document: Any) -> str:
     return "is JSON of no known format"
 
 
-def _lines(
-    file: TextIO, first: Any, source: str, answers: list[tuple[Any, str]]
-) -> list[BenchmarkRun]:
+def _lines(file: TextIO, first: Any, source: str, answers: Answers) -> list[BenchmarkRun]:
     """JSON lines: records of requests, or one result a line."""
     documents = _parsed_lines(file, source)
     if aiperf.matches_line(first):

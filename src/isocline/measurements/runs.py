@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from statistics import NormalDist
 from typing import Literal, NamedTuple, final
 
 from isocline.errors import UsageError
@@ -99,6 +100,27 @@ def variation_of(deviation: float | None, mean: float | None, completions: float
     if deviation is None or not mean or not completions:
         return None
     return deviation / mean / math.sqrt(completions)
+
+
+def deviation_of(median: float | None, percentiles: Mapping[float, float]) -> float | None:
+    """Standard deviation of latencies of which only percentiles are known; None if none says it.
+
+    That of the normal distribution with this median and one of the percentiles, the largest of
+    them: of laws with a longer tail it is too large rather than too small (of exponential latencies
+    by p90 1.26 times the true one, by p99 1.68 times).
+
+    Args:
+        median: In any unit, that of the result.
+        percentiles: Values by their ranks, above 50 and below 100.
+    """
+    if median is None:
+        return None
+    found = [
+        (value - median) / NormalDist().inv_cdf(rank / 100.0)
+        for rank, value in percentiles.items()
+        if 50.0 < rank < 100.0
+    ]
+    return max(0.0, *found) if found else None
 
 
 def failed_note(failed: float | None, completions: float) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from isocline.measurements.formats.request_log import runs_of_requests
 from isocline.measurements.runs import (
     BenchmarkRun,
     closed_loop,
+    deviation_of,
     failed_note,
     variation_of,
 )
@@ -24,6 +25,7 @@ from isocline.measurements.runs import (
 _PER_SECOND = ("requests/sec", "requests/s", "req/s")
 _TOKENS_PER_SECOND = ("tokens/sec", "tokens/s", "tok/s")
 _MILLISECONDS = ("ms", "milliseconds")
+_PERCENTILES = (75, 90, 95, 99)
 
 
 def matches(document: Any) -> bool:
@@ -62,7 +64,7 @@ def read(document: Any, source: str) -> list[BenchmarkRun]:
         )
     completions = _average(run, "request_count") or 0.0
     spread = run.below("request_latency")
-    deviation = spread.maybe_least_0("std") if spread and concurrency is not None else None
+    deviation = _deviation(spread) if spread and concurrency is not None else None
     errors = _average(run, "error_request_count")
     cut_off = run.value.get("was_cancelled") is True or run.value.get("is_complete") is False
     return [
@@ -82,6 +84,16 @@ def read(document: Any, source: str) -> list[BenchmarkRun]:
             ),
         )
     ]
+
+
+def _deviation(metric: Fields) -> float | None:
+    """Standard deviation over the requests, by the percentiles if it is not there itself."""
+    if "std" in metric:
+        return metric.least_0("std")
+    ranks = (rank for rank in _PERCENTILES if f"p{rank}" in metric)
+    return deviation_of(
+        metric.maybe_least_0("p50"), {float(rank): metric.least_0(f"p{rank}") for rank in ranks}
+    )
 
 
 def _average(run: Fields, name: str, *units: str) -> float | None:

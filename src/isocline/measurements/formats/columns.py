@@ -48,7 +48,15 @@ def read_table(file: TextIO, source: str) -> list[BenchmarkRun]:
     Raises:
         UsageError: Columns are missing, or a row is wrong.
     """
-    rows = _rows(file, source)
+    return read_rows(_rows(file, source), source)
+
+
+def read_rows(rows: Iterator[tuple[list[str], str]], source: str) -> list[BenchmarkRun]:
+    """The runs of rows with their places, the header first; each row is as wide as that.
+
+    Raises:
+        UsageError: Columns are missing, or a row is wrong.
+    """
     names, place = next(rows)
     header = [name.strip() for name in names]
     if vllm.matches(dict.fromkeys(header)):

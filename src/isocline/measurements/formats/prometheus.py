@@ -86,19 +86,51 @@ class _Server:
         self.tokens: Samples = {}
         self.requests: Samples = {}
 
+    def add(self, other: "_Server") -> None:
+        """Add the samples of another answer."""
+        for mine, its in (
+            (self.jobs, other.jobs),
+            (self.tokens, other.tokens),
+            (self.requests, other.requests),
+        ):
+            for time, value in its.items():
+                mine[time] = mine.get(time, 0.0) + value
 
-def read_all(documents: Sequence[tuple[Any, str]]) -> list[BenchmarkRun]:
+
+_Servers = dict[tuple[tuple[str, str], ...], _Server]  # by their labels
+
+
+@final
+class Answer(NamedTuple):
+    """The samples of one answer."""
+
+    source: str
+    servers: _Servers
+
+
+def read_answer(document: Any, source: str) -> Answer:
+    """Read the samples of an answer.
+
+    Raises:
+        UsageError: It is an error or of another kind.
+    """
+    servers: _Servers = defaultdict(_Server)
+    for series in _series(document, source):
+        _add(series, servers)
+    return Answer(source, servers)
+
+
+def runs_of(answers: Sequence[Answer]) -> list[BenchmarkRun]:
     """The runs of several answers together.
 
     Raises:
-        UsageError: An answer is an error or of another kind, or gauge and counter are not both
-            there at some server.
+        UsageError: Gauge and counter are not both there at some server.
     """
-    servers: dict[tuple[tuple[str, str], ...], _Server] = defaultdict(_Server)
-    for document, source in documents:
-        for series in _series(document, source):
-            _add(series, servers)
-    where = ", ".join(source for _, source in documents[:3])
+    servers: _Servers = defaultdict(_Server)
+    for answer in answers:
+        for key, server in answer.servers.items():
+            servers[key].add(server)
+    where = ", ".join(answer.source for answer in answers[:3])
     found = [run for key, server in servers.items() for run in _runs(dict(key), server, where)]
     if found:
         return found
@@ -122,7 +154,7 @@ def _series(document: Any, source: str) -> Iterable[Fields]:
     return data.children("result")
 
 
-def _add(series: Fields, servers: dict[tuple[tuple[str, str], ...], _Server]) -> None:
+def _add(series: Fields, servers: _Servers) -> None:
     metric = series.child("metric")
     name = metric.text("__name__")
     if not name:

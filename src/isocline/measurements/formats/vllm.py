@@ -2,15 +2,18 @@
 
 One run is one object: `max_concurrency` (null of an open loop), `request_rate` ("inf" of a closed
 one), `completed`, `failed`, `duration` (s), `request_throughput`, `output_throughput`, and
-`mean_e2el_ms` and `std_e2el_ms` if `--percentile-metrics` names e2el. `--save-detailed` adds
+`mean_e2el_ms`, `median_e2el_ms`, `std_e2el_ms` and `p99_e2el_ms` if `--percentile-metrics` names
+e2el. `--save-detailed` adds
 `start_times`, `ttfts`, `itls` (s; newer ones `latencies`), `output_lens` and `errors`, one entry
 for each request. `--append-result` writes one object a line. A sweep's `summary.json` is a list of
 runs, its `summary.csv` a table of them, each with the parameters that it varied.
 
-SGLang, whose script comes from vLLM's, writes one object a line, with `mean_e2e_latency_ms` and
-`std_e2e_latency_ms`, and `concurrency` for throughput times mean latency.
+SGLang, whose script comes from vLLM's, writes one object a line, with `mean_e2e_latency_ms`,
+`median_e2e_latency_ms`, of some versions `std_e2e_latency_ms` or `p99_e2e_latency_ms`, and
+`concurrency` for throughput times mean latency.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,6 +22,7 @@ from isocline.measurements.formats.request_log import runs_of_requests
 from isocline.measurements.runs import (
     BenchmarkRun,
     closed_loop,
+    deviation_of,
     failed_note,
     variation_of,
 )
@@ -38,6 +42,7 @@ _OWN = {
     "output_throughput_retokenized", "total_input_text_tokens", "total_input_vision_tokens",
     "total_output_tokens_retokenized", "total_throughput", "total_throughput_retokenized",
 }  # fmt: skip
+_PERCENTILE = re.compile(r"p(\d+(?:\.\d+)?)_(?:e2el|e2e_latency)_ms")
 _WARM_UP = -1  # number of a run by which a sweep warms a server up
 _DERIVED = ("_ms", "_lens", "spec_decode_", "diffusion_", "probe_")
 
@@ -106,8 +111,7 @@ def read_run(run: Fields) -> list[BenchmarkRun]:
             f"{f' ({limit})' if limit else ''}; run with --max-concurrency N, or with "
             "--percentile-metrics ttft,tpot,itl,e2el",
         )
-    closed = concurrency is not None
-    deviation = _first(run, "std_e2el_ms", "std_e2e_latency_ms") if closed else None
+    deviation = None if concurrency is None else _deviation(run)
     return [
         BenchmarkRun(
             source=_source(run),
@@ -126,6 +130,18 @@ def read_run(run: Fields) -> list[BenchmarkRun]:
 def _first(run: Fields, *names: str) -> float | None:
     """The number of the first of these names that the run has."""
     return next((run.maybe_least_0(name) for name in names if name in run), None)
+
+
+def _deviation(run: Fields) -> float | None:
+    """Standard deviation of the latencies, ms, by the percentiles if it is not there itself."""
+    said = _first(run, "std_e2el_ms", "std_e2e_latency_ms")
+    if said is not None:
+        return said
+    median = _first(run, "median_e2el_ms", "median_e2e_latency_ms")
+    ranks = {name: _PERCENTILE.fullmatch(name) for name in run.value if name in run}
+    return deviation_of(
+        median, {float(rank[1]): run.least_0(name) for name, rank in ranks.items() if rank}
+    )
 
 
 def _source(run: Fields) -> str:

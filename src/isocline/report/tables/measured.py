@@ -48,7 +48,7 @@ def measured_report(curve: MeasuredCurve) -> RenderableType:
 
 def measured_findings(curve: MeasuredCurve) -> list[str]:
     """One sentence each: the peak, what was cut, held-out points, errors that are not known."""
-    return [_peak(curve), *_cut(curve), _honesty(curve), *_assumed(curve)]
+    return [_peak(curve), *_cut(curve), _honesty(curve), *_assumed(curve), *_of_counts(curve)]
 
 
 def curve_entries(curves: Sequence[MeasuredCurve]) -> str:
@@ -124,8 +124,20 @@ def _assumed(curve: MeasuredCurve) -> list[str]:
     ]
 
 
+def _of_counts(curve: MeasuredCurve) -> list[str]:
+    counts = sum(point.from_counts for point in curve.points)
+    if not counts:
+        return []
+    return [
+        f"The error of {counted(counts, 'point')} is that of a Poisson count of the requests: too "
+        "large for requests alike in a closed loop, which a deviation of their latencies would say."
+    ]
+
+
 def _error(point: MeasuredPoint) -> str:
-    return f"± {percent(point.spread)}" if point.counted else "unknown"
+    if not point.counted:
+        return "unknown"
+    return f"± {percent(point.spread)}{' (count)' if point.from_counts else ''}"
 
 
 def _rate(curve: MeasuredCurve, point: MeasuredPoint) -> str:
