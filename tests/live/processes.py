@@ -220,12 +220,15 @@ def write(file: Path, content: Mapping[str, Any], tls: Mapping[str, str] | None 
 
 @contextmanager
 def serving(
-    folder: Path, content: Mapping[str, Any], tls: Mapping[str, str] | None = None
+    folder: Path,
+    content: Mapping[str, Any],
+    tls: Mapping[str, str] | None = None,
+    options: Sequence[str] = (),
 ) -> Iterator[Live]:
     """`isocline serve` on what is written in a file; `tls` is that of its listener."""
     file, stderr = folder / "system.yaml", folder / "stderr"
     write(file, content, tls)
-    command = [sys.executable, "-m", "isocline", "serve", str(file)]
+    command = [sys.executable, "-m", "isocline", "serve", str(file), *options]
     with stderr.open("w") as errors, running(command, stderr=errors) as process:
         live = Live(process, file, stderr)
         until(live.serves, lambda: live.said)

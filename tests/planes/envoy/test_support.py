@@ -1,0 +1,103 @@
+"""Support: what Envoy cannot do is refused by name and line, and nothing else is."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from isocline.errors import IsoclineError, SystemFileError
+from isocline.gateway.serve.from_file import opened, serving_of
+from isocline.model.systemfile import served
+from isocline.planes.envoy.addresses import Address
+from isocline.planes.envoy.support import require_supported, same_addresses
+from tests.planes.envoy.systems import PLANE, backend, content, written
+
+
+def require(folder: Path, system: dict[str, Any]) -> None:
+    file = opened(written(folder, system))
+    require_supported(served(file.document), serving_of(file, PLANE))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("cors", {"origins": ["https://a.example"]}),
+        ("holding", {"seconds": 1.0}),
+        ("slow_start", 4),
+        ("trusted", ["10.0.0.0/8"]),
+        ("poll", {"every": 2.0}),
+        ("sharing", {"tenant": "x-tenant"}),
+        ("models", {"fresh": 1.0}),
+    ],
+)
+def test_a_key_of_the_gateway_alone_is_refused(tmp_path: Path, key: str, value: Any) -> None:
+    with pytest.raises(SystemFileError, match=rf"system.yaml:\d+: serve\.{key}: .*--plane"):
+        require(tmp_path, content(**{key: value}))
+
+
+@pytest.mark.parametrize(
+    ("group", "part", "value"),
+    [("ejection", "rate", 0.3), ("retries", "window", 5.0), ("times", "tunnel", 1.0)],
+)
+def test_a_part_of_a_group_is_refused_where_it_is_not_the_default(
+    tmp_path: Path, group: str, part: str, value: float
+) -> None:
+    with pytest.raises(SystemFileError, match=rf"serve\.{group}\.{part}: "):
+        require(tmp_path, content(**{group: {part: value}}))
+
+
+@pytest.mark.parametrize(
+    ("more", "named"),
+    [
+        ({"url": "http://127.0.0.1:9001/base"}, "url"),
+        ({"max_share": 0.5}, "max_share"),
+        ({"metrics": "/metrics"}, "metrics"),
+    ],
+)
+def test_a_key_of_a_backend_is_refused(tmp_path: Path, more: dict[str, Any], named: str) -> None:
+    system = content([backend("fast", 9001) | more, backend("slow", 9002)])
+    with pytest.raises(SystemFileError, match=rf"backends\[0\] 'fast', {named}: "):
+        require(tmp_path, system)
+
+
+def test_one_frontend_has_one_protocol(tmp_path: Path) -> None:
+    system = content([backend("fast", 9001, http2=True), backend("slow", 9002)])
+    with pytest.raises(SystemFileError, match="frontends.*some with http2 and some without"):
+        require(tmp_path, system)
+
+
+@pytest.mark.parametrize("policy", ["round_robin", "power_of_d", "gmsr_hold"])
+def test_a_policy_without_prices_is_refused(tmp_path: Path, policy: str) -> None:
+    with pytest.raises(IsoclineError, match=f"{policy}.*choose gmsr_secant"):
+        require(tmp_path, content(policy=policy))
+
+
+def test_settings_that_envoy_has_pass(tmp_path: Path) -> None:
+    system = content(
+        policy="gmsr",
+        workers=1,
+        health={"path": "/up"},
+        ejection={"failures": 3, "first": 1.0},
+        retries={"attempts": 2, "share": 0.1},
+        times={"connect": 1.0, "first_byte": 60.0, "total": 100.0},
+        sizes={"head": 8192, "buffer": 4096},
+        learn={"work": "frontend"},
+        access_log="-",
+        cors="off",
+        models="off",
+        drain=3.0,
+    )
+    require(tmp_path, system)
+
+
+def test_two_backends_at_one_address_are_refused(tmp_path: Path) -> None:
+    entries = served(opened(written(tmp_path, content())).document)
+    one = Address("127.0.0.1", 9001)
+    with pytest.raises(SystemFileError, match=r"'slow', url: is 127\.0\.0\.1:9001, as that"):
+        same_addresses(entries, {"fast": one, "slow": one})
+
+
+def test_http2_needs_this_plane(tmp_path: Path) -> None:
+    file = written(tmp_path, content([backend("fast", 9001, http2=True)]))
+    with pytest.raises(SystemFileError, match=r"http2: is spoken by --plane envoy alone"):
+        serving_of(opened(file))
