@@ -97,6 +97,16 @@ def test_attempts_are_counted_and_lost_with_envoy(tmp_path: Path) -> None:
     assert core.workloads == [0, 0]
 
 
+def test_a_report_counts_what_others_have_sent(tmp_path: Path) -> None:
+    core = PlaneCore(settings(tmp_path, content()))
+    core.began(0, 0, 1.0)
+    core.began(0, 0, 2.0)
+    core.reported(0, 5, 4.0, measured=1.5)  # one of them ours
+    assert core.corrections == [4, 0]
+    core.tick(1000.0)  # it is too old
+    assert core.corrections == [0, 0]
+
+
 def test_a_new_core_takes_over_by_name(tmp_path: Path) -> None:
     core = PlaneCore(settings(tmp_path, content()))
     core.began(0, 1, 1.0)

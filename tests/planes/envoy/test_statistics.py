@@ -16,6 +16,8 @@ READY: dict[str, Any] = {
     "status": 0,
     "flags": "-",
     "connected": 1,
+    "answered": None,
+    "load": None,
 }
 END = {**READY, "type": "UpstreamEnd", "at": "1796043601.500000", "status": 200}
 
@@ -28,9 +30,9 @@ def test_an_attempt_begins_with_its_connection_and_ends_once() -> None:
     assert read(READY) == Attempt(
         "began", "eu", "10.0.0.1:8000", 1796043600.25, 1796043600.25, None
     )
-    assert read(END) == Attempt(
-        "ended", "eu", "10.0.0.1:8000", 1796043601.5, 1796043600.249, "served"
-    )
+    began, ended = 1796043600.249, 1796043601.5
+    served = Attempt("ended", "eu", "10.0.0.1:8000", ended, began, "served", None, began)
+    assert read(END) == served
 
 
 @pytest.mark.parametrize(
@@ -51,6 +53,16 @@ def test_only_a_whole_response_below_400_counts_as_service(
     attempt = read(END | changed)
     assert attempt is not None
     assert attempt.end == end
+
+
+def test_a_load_report_is_of_the_moment_at_which_the_response_began() -> None:
+    load = "TEXT named_metrics.num_requests_running=3, named_metrics.num_requests_waiting=2"
+    attempt = read(END | {"load": load, "answered": 250})
+    assert attempt is not None
+    assert (attempt.load, attempt.measured) == (5, pytest.approx(1796043600.499))
+    damaged = read(END | {"load": "TEXT =", "answered": 250})
+    assert damaged is not None
+    assert damaged.load is None
 
 
 def test_an_attempt_that_never_had_a_connection_is_none() -> None:

@@ -52,6 +52,7 @@ def test_a_part_of_a_group_is_refused_where_it_is_not_the_default(
         ({"url": "http://127.0.0.1:9001/base"}, "url"),
         ({"max_share": 0.5}, "max_share"),
         ({"metrics": "/metrics"}, "metrics"),
+        ({"report": "vllm"}, "report"),
     ],
 )
 def test_a_key_of_a_backend_is_refused(tmp_path: Path, more: dict[str, Any], named: str) -> None:

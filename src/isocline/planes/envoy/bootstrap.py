@@ -37,6 +37,8 @@ _EVENT = {
     "status": "%RESPONSE_CODE%",
     "flags": "%RESPONSE_FLAGS%",
     "connected": "%UPSTREAM_CONNECTION_POOL_READY_DURATION%",
+    "answered": "%RESPONSE_DURATION%",
+    "load": "%RESP(ENDPOINT-LOAD-METRICS)%",
 }
 # Fields of the gateway's own access log, as far as Envoy knows them.
 _LINE = {

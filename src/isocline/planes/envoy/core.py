@@ -124,6 +124,16 @@ class PlaneCore:
         if end == "unfinished" and feedback is not None:
             feedback.undone(backend, now, sent)
 
+    def reported(self, backend: int, jobs: int, now: float, measured: float) -> None:
+        """Record a load report of `jobs` at a backend, as it was at `measured`, s."""
+        self._core.reported(backend, now, jobs, measured)
+
+    @property
+    def corrections(self) -> list[int]:
+        """(B,) jobs at each backend by its reports, beyond attempts under way."""
+        workloads = self._core.workloads
+        return [workloads[b] - own for b, own in enumerate(workloads.own)]
+
     def all_lost(self, now: float) -> None:
         """Record that all attempts under way are gone, as Envoy is."""
         for backend, jobs in enumerate(self.workloads):

@@ -196,7 +196,7 @@ class _Plane:
     # Start and stop
 
     async def _start(self) -> None:
-        await asyncio.to_thread(self._pricing.build)
+        await asyncio.to_thread(self._pricing.build, self._binary)
         self._addresses = await self._look_up(self._serving)
         same_addresses(served(self._fixed.file.document, self._found), self._addresses)
         self._number()
@@ -245,7 +245,13 @@ class _Plane:
 
     # Attempts and prices
 
-    def _heard(self, attempt: Attempt) -> None:
+    def _heard(self, attempts: Sequence[Attempt]) -> None:
+        for attempt in attempts:
+            self._take(attempt)
+        if any(attempt.load is not None for attempt in attempts):
+            self._pricing.correct(self._core)
+
+    def _take(self, attempt: Attempt) -> None:
         frontend = self._frontends.get(attempt.frontend)
         backend = self._backends.get(attempt.address)
         if frontend is None or backend is None:
@@ -254,6 +260,9 @@ class _Plane:
             self._core.began(frontend, backend, attempt.now)
         else:
             self._core.ended(frontend, backend, attempt.now, attempt.sent, attempt.end)
+        reports = self._serving.proxy.backends[backend].reports
+        if attempt.load is not None and reports != "ignore":
+            self._core.reported(backend, attempt.load, attempt.now, attempt.measured)
 
     def _lost(self) -> None:
         if self._pipe is not None:

@@ -7,24 +7,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Self, final
 
-from isocline.errors import IsoclineError, UsageError
+from isocline.errors import IsoclineError
 from isocline.gateway.serve.config import Serving
 from isocline.gateway.serve.log import LOG
 from isocline.planes.envoy.addresses import Address
 from isocline.planes.envoy.clusters import least_request
 from isocline.planes.envoy.core import LIMIT, PlaneCore
+from isocline.planes.envoy.module_build import built_module, version_of
+from isocline.planes.envoy.policy_config import load_balancing_policy
 from isocline.planes.envoy.price_table import PriceTable
 from isocline.planes.envoy.routes import Json
 from isocline.structured_log import event
-
-
-def _library() -> Path:
-    raise UsageError("the module is not built yet")
-
-
-def load_balancing_policy(library: Path, table: Path, frontend: str) -> Json:
-    """Policy of a cluster by the module."""
-    raise NotImplementedError
 
 
 @final
@@ -53,10 +46,10 @@ class Pricing:
         """Who picks backends, in words."""
         return "picks by price" if self.decides == "module" else "picks by least request"
 
-    def build(self) -> None:
-        """Build the module, if that can be done; takes a second the first time."""
+    def build(self, binary: Path) -> None:
+        """Build the module for this Envoy, if that can be done; takes a second the first time."""
         try:
-            self._library = _library()
+            self._library = built_module(version_of(binary))
             self.decides = "module"
         except IsoclineError as error:
             what = "%s; Envoy's own least request picks backends, and no price does"
@@ -81,6 +74,12 @@ class Pricing:
             prices = core.prices(now)
             # A table of one frontend has no axis for it.
             self._table.write(prices if self._table.per_frontend else prices[0], core.allowed)
+            self.correct(core)
+
+    def correct(self, core: PlaneCore) -> None:
+        """Tell the module of jobs that others have sent, by the load reports."""
+        if self._table is not None:
+            self._table.correct(core.corrections)
 
     def balancing(self, frontend: str) -> Json:
         """Load-balancing policy of a frontend's cluster."""

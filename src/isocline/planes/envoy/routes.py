@@ -36,6 +36,8 @@ def routing_table(serving: Serving, listener: str) -> Json:
         "domains": ["*"],
         "routes": [*(_route(serving, rule) for rule in rules), _not_found()],
     }
+    if any(it.reports == "ask" for it in proxy.backends):
+        host["request_headers_to_add"] = [_ask_for_reports()]
     if reads_models(rules):
         host["request_body_buffer_limit"] = proxy.sizes.body
     return {"name": listener, "virtual_hosts": [host], "validate_clusters": False}
@@ -152,6 +154,12 @@ def _header(name: str, pattern: str, *, is_expression: bool = False) -> Json:
 
 def _text_match(expression: str) -> Json:
     return {"safe_regex": {"regex": expression}}
+
+
+def _ask_for_reports() -> Json:
+    """Field by which a backend is asked for a load report, see `gateway.load_reports.orca`."""
+    field = {"key": "endpoint-load-metrics-format", "value": "TEXT"}
+    return {"header": field, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
 
 
 def _not_found() -> Json:

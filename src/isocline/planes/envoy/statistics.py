@@ -8,12 +8,14 @@ no request.
 import asyncio
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, final
 
+from isocline.gateway.load_reports.numbers import ReportError
+from isocline.gateway.load_reports.orca import jobs_in_header
 from isocline.planes.envoy.core import End
 
 _CHUNK = 1 << 16  # bytes, as much as a pipe holds
@@ -36,6 +38,8 @@ class Attempt:
         now: Time of the event, s since 1970.
         sent: When the attempt was made, s since 1970.
         end: How it ended; None where it has begun.
+        load: Jobs at the backend by its load report; None: it reports none.
+        measured: When its response began, and with it the report; s since 1970.
     """
 
     kind: Literal["began", "ended"]
@@ -44,6 +48,8 @@ class Attempt:
     now: float
     sent: float
     end: End | None
+    load: int | None = None
+    measured: float = 0.0
 
 
 def attempt_of(line: bytes) -> Attempt | None:
@@ -55,7 +61,8 @@ def attempt_of(line: bytes) -> Attempt | None:
         if it["type"] == "UpstreamPoolReady":
             return Attempt("began", frontend, address, now, now, None)
         if it["type"] == "UpstreamEnd" and it["connected"] is not None:
-            return Attempt("ended", frontend, address, now, sent, _end(it))
+            measured = min(sent + 1e-3 * float(it["answered"] or 0), now)
+            return Attempt("ended", frontend, address, now, sent, _end(it), _load(it), measured)
     return None
 
 
@@ -66,6 +73,13 @@ def _end(it: dict[str, Any]) -> End:
     status = it["status"] or 0
     served = 0 < status < _REFUSED and status != _UPGRADED
     return "served" if served else "unfinished"
+
+
+def _load(it: dict[str, Any]) -> int | None:
+    value = it["load"]
+    with suppress(ReportError):
+        return None if value is None else jobs_in_header(str(value))
+    return None
 
 
 @final
@@ -90,8 +104,8 @@ class Lines:
 class Pipe:
     """Reader of a named pipe, on the event loop."""
 
-    def __init__(self, path: Path, heard: Callable[[Attempt], None]) -> None:
-        """Make the pipe; raises OSError."""
+    def __init__(self, path: Path, heard: Callable[[Sequence[Attempt]], None]) -> None:
+        """Make the pipe; `heard` takes the attempts of each read. Raises OSError."""
         os.mkfifo(path, 0o600)
         # For writing, too: else the pipe would end with the first Envoy that does.
         self._descriptor = os.open(path, os.O_RDWR | os.O_NONBLOCK)
@@ -116,8 +130,6 @@ class Pipe:
             chunk = os.read(self._descriptor, _CHUNK)
         except BlockingIOError:
             return False
-        for line in self._lines.feed(chunk):
-            attempt = attempt_of(line)
-            if attempt is not None:
-                self._heard(attempt)
+        found = (attempt_of(line) for line in self._lines.feed(chunk))
+        self._heard([attempt for attempt in found if attempt is not None])
         return bool(chunk)

@@ -110,6 +110,8 @@ def _of_backend(backend: BackendEntry) -> Iterator[tuple[str, str]]:
     for key in ("authorization", "cache_events", "metrics"):
         if getattr(backend, key) is not None:
             yield key, "is of the gateway"
+    if backend.report not in ("auto", "orca", "none"):
+        yield "report", "is polled by the gateway; Envoy reads reports in responses alone"
     if backend.max_share != 1.0:
         yield "max_share", "is a limit that the gateway counts"
 
