@@ -28,7 +28,7 @@ ON_CLUSTERS := tests/dispatch/engines/ray/test_ray_engine.py tests/dispatch/engi
 	tests/dispatch/batch/test_cluster_runs.py
 # These need the extra `docs`, or minutes: `make docs` runs them.
 PAGES := tests/docs/pages
-LIVE := tests/live
+LIVE := tests/live tests/report/pages/test_in_chromium.py
 FIGURES := $(wildcard tests/report/test_reproduce*.py) tests/report/test_arena.py tests/studies
 pytest = $(1) -n 3 --dist worksteal
 quick = $(pytest) $(ON_CLUSTERS:%=--ignore=%) --ignore=$(PAGES) $(LIVE:%=--ignore=%) \

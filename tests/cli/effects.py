@@ -21,7 +21,6 @@ from isocline.cli import main
 
 
 def _results() -> dict[str, Callable[[], Any]]:
-    from isocline.report.reproduce import gmsr_tiers
     from isocline.simulate.common.decision_diff import DecisionDiff
     from tests.report.dispatch_results import result
     from tests.report.gallery import durations, live
@@ -37,11 +36,18 @@ def _results() -> dict[str, Callable[[], Any]]:
         "isocline.dispatch.batch.runner.run_batch": result,
         "isocline.demo.run.demo": live,
         "isocline.gateway.replay.replay": lambda: DecisionDiff("routing", "gmsr", 1, None),
-        "isocline.report.reproduce.Figures.make": lambda: gmsr_tiers.reproduce(True, 0),
+        "isocline.report.reproduce.Figures.make": _figure,
         "isocline.cli._warming.options_of_simulate": lambda: None,
         "isocline.report.pages.findings.routing_findings": lambda: routing_findings(["h100"]),
         "isocline.report.pages.routing.routing_page": lambda: "<!doctype html>",
     }
+
+
+@cache
+def _figure() -> Any:
+    from isocline.report.reproduce import gmsr_tiers
+
+    return gmsr_tiers.reproduce(True, 0)
 
 
 def _answer() -> bytes:

@@ -63,8 +63,10 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
             url = live.open_page(name="a <run>", total=43)
             live.submit(step, "held", str(folder), key="<held>")
             live.submit(step, "bad", str(folder), key=BAD)
-            for n in range(41):
-                live.submit(step, "held" if n > 30 else "quick", str(folder), key=f"t{n}")
+            for n in range(31):
+                live.submit(step, "quick", str(folder), key=f"t{n}")
+            for n in range(10):  # enough for both nodes, whichever takes the first
+                live.submit(step, "held", str(folder), key=f"held {n}")
             yield Stage(browser, url, folder, live)
         finally:
             (folder / "gate").touch()
@@ -79,7 +81,8 @@ def test_the_page_shows_nodes_progress_and_failures(stage: Stage) -> None:
         "return [...document.querySelectorAll('#nodes tbody th')].map(it => it.textContent)"
     )
     assert names == ["n0", "n1"]
-    browser.until("document.querySelector('#nodes td.task').textContent.includes('held')")
+    rows = "[...document.querySelectorAll('#nodes tbody tr')]"
+    browser.until(f"{rows}.every((it) => it.querySelector('.task').textContent.includes('held'))")
     failed = "document.querySelector('#events .kind-failed')"
     browser.until(f"{failed} !== null")
     assert BAD in browser.run(f"return {failed}.textContent")
