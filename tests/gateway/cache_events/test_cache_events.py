@@ -2,8 +2,10 @@
 
 import asyncio
 import json
+import socket
+from collections import deque
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ import zmq
 import zmq.asyncio
 
 from isocline.errors import SystemFileError
-from isocline.gateway.cache_events import CacheEventReader
+from isocline.gateway.cache_events import CacheEventReader, CacheEventSource
 from isocline.gateway.cache_events.messages import MessageError, read_message
 from isocline.gateway.core.cache_index import CacheEvent, Cleared, Removed, Stored
 from isocline.gateway.serve.config import Overrides
@@ -78,6 +80,12 @@ def test_what_lies_elsewhere_and_new_kinds_of_events_are_passed_over() -> None:
     assert events_of(["SomethingNew", 1], ["AllBlocksCleared"]) == [Cleared()]
 
 
+def test_a_batch_may_be_a_map() -> None:
+    cleared = [{"type": "AllBlocksCleared"}]
+    batch = {"ts": 1.5, "events": cleared, "data_parallel_rank": 0}
+    assert read_message([b"", b"\0" * 8, msgpack.packb(batch)]) == (0, [Cleared()])
+
+
 @pytest.mark.parametrize(
     "frames",
     [
@@ -111,14 +119,14 @@ async def publishing() -> AsyncIterator[tuple[Any, str]]:
 def test_a_reader_goes_on_after_messages_that_it_cannot_read(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    heard: list[tuple[int, int, Sequence[CacheEvent]]] = []
+    heard: list[tuple[int, int, int, Sequence[CacheEvent]]] = []
 
-    def receive(backend: int, number: int, events: Sequence[CacheEvent]) -> None:
-        heard.append((backend, number, events))
+    def receive(backend: int, rank: int, number: int, events: Sequence[CacheEvent]) -> None:
+        heard.append((backend, rank, number, events))
 
     async def scenario() -> None:
         async with publishing() as (socket, address):
-            reader = CacheEventReader({1: address}, ["a", "b"], receive)
+            reader = CacheEventReader({1: CacheEventSource(address)}, ["a", "b"], receive)
             await reader.start()
             await socket.recv()
             for frames in (message(0, ["AllBlocksCleared"]), [b"", b"x"], [b"", b"x"], message(2)):
@@ -127,10 +135,159 @@ def test_a_reader_goes_on_after_messages_that_it_cannot_read(
             await reader.close()
 
     run(scenario())
-    assert heard == [(1, 0, [Cleared()]), (1, 2, [])]
+    assert heard == [(1, 0, 0, [Cleared()]), (1, 0, 2, [])]
     warnings = [it.getMessage() for it in caplog.records if it.levelname == "WARNING"]
     assert len(warnings) == 1
     assert warnings[0].startswith("backend b: cache events: a message does not have three frames")
+
+
+class Publisher:
+    """A server's publisher, with the last `kept` messages to be repeated, as vLLM has it."""
+
+    def __init__(self, context: Any, ports: tuple[int, int], kept: int = 100) -> None:
+        self.events, self.replay = context.socket(zmq.XPUB), context.socket(zmq.ROUTER)
+        for one, port in zip((self.events, self.replay), ports, strict=True):
+            one.bind(f"tcp://127.0.0.1:{port}")
+        self.buffer: deque[tuple[bytes, bytes]] = deque(maxlen=kept)
+        self.asked: list[int] = []
+        self.task = asyncio.ensure_future(self._repeat())
+
+    async def publish(self, number: int, *events: Any, lost: bool = False) -> None:
+        frames = message(number, *events)
+        self.buffer.append((frames[1], frames[2]))
+        if not lost:
+            await self.events.send_multipart(frames)
+
+    async def _repeat(self) -> None:
+        while True:
+            client, empty, first = await self.replay.recv_multipart()
+            self.asked.append(int.from_bytes(first, "big"))
+            for number, batch in self.buffer:
+                if number >= first:
+                    await self.replay.send_multipart((client, empty, number, batch))
+            await self.replay.send_multipart((client, empty, b"\xff" * 8, b""))
+
+    def close(self) -> None:
+        self.task.cancel()
+        self.events.close(linger=0)
+        self.replay.close(linger=0)
+
+
+@asynccontextmanager
+async def ranks(count: int) -> AsyncIterator[tuple[list[Publisher], CacheEventSource]]:
+    """So many publishers, each at ports one higher than those of the last; where they are."""
+    context, made = zmq.asyncio.Context(), list[Publisher]()
+    try:
+        first = free_ports(2 * count)
+        for rank in range(count):
+            made.append(Publisher(context, (first + rank, first + count + rank)))
+        events, replay = (f"tcp://127.0.0.1:{port}" for port in (first, first + count))
+        yield made, CacheEventSource(events, replay, count)
+    finally:
+        for one in made:
+            one.close()
+        context.term()
+
+
+def free_ports(count: int) -> int:
+    """The first of so many ports, one after the other, that were free a moment ago."""
+    for first in range(24000, 32000, count):
+        with ExitStack() as stack:
+            try:
+                for port in range(first, first + count):
+                    one = stack.enter_context(socket.socket())
+                    one.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return first
+    raise AssertionError("no ports are free")
+
+
+Heard = list[tuple[int, int, int]]
+
+
+@asynccontextmanager
+async def hearing(source: CacheEventSource, expected: int = 0) -> AsyncIterator[Heard]:
+    """A reader of backend 0, and what it has heard: rank, number, and number of events."""
+    heard: Heard = []
+    reader = CacheEventReader(
+        {0: source},
+        ["a"],
+        lambda _, rank, number, events: heard.append((rank, number, len(events))),
+        lambda _, __: expected,
+    )
+    await reader.start()
+    try:
+        yield heard
+    finally:
+        await reader.close()
+
+
+GONE = ["AllBlocksCleared"]
+
+
+def test_what_was_published_before_is_asked_for_and_heard_once() -> None:
+    async def scenario() -> None:
+        async with ranks(1) as ([publisher], source):
+            for number in range(3):
+                await publisher.publish(number, lost=True)
+            async with hearing(source) as heard:
+                await publisher.events.recv()
+                await until(lambda: len(heard) == 3)
+                await publisher.publish(2)  # other bytes would be of another server
+                await publisher.publish(3, GONE)
+                await until(lambda: len(heard) == 4)
+            assert heard == [(0, 0, 0), (0, 1, 0), (0, 2, 0), (0, 3, 1)]
+            assert publisher.asked == [0]
+
+    run(scenario())
+
+
+def test_what_is_missing_is_asked_for_and_comes_in_order() -> None:
+    async def scenario() -> None:
+        async with ranks(1) as ([publisher], source), hearing(source) as heard:
+            await publisher.events.recv()
+            await until(lambda: publisher.asked == [0])
+            await publisher.publish(0)
+            await publisher.publish(1, lost=True)
+            await publisher.publish(2, lost=True)
+            await publisher.publish(3)
+            await publisher.publish(4)
+            await until(lambda: len(heard) == 5)
+            assert [number for _, number, _ in heard] == [0, 1, 2, 3, 4]
+            assert publisher.asked == [0, 1]
+
+    run(scenario())
+
+
+def test_a_server_that_starts_again_is_asked_for_all() -> None:
+    async def scenario() -> None:
+        async with ranks(1) as ([publisher], source), hearing(source, 7) as heard:
+            await publisher.events.recv()
+            await until(lambda: publisher.asked == [7])  # known from before a reload
+            await publisher.publish(7)
+            await until(lambda: len(heard) == 1)
+            publisher.buffer.clear()
+            await publisher.publish(0, GONE, lost=True)
+            await publisher.publish(1)
+            await until(lambda: len(heard) == 3)
+            assert heard == [(0, 7, 0), (0, 0, 1), (0, 1, 0)]
+            assert publisher.asked == [7, 0]
+
+    run(scenario())
+
+
+def test_each_rank_has_a_publisher_of_its_own() -> None:
+    async def scenario() -> None:
+        async with ranks(3) as (publishers, source), hearing(source) as heard:
+            for number, publisher in enumerate(publishers):
+                await publisher.events.recv()
+                await until(lambda at=publisher: at.asked == [0])  # type: ignore[misc]
+                await publisher.publish(0, *[GONE] * number)
+            await until(lambda: len(heard) == 3)
+            assert sorted(heard) == [(0, 0, 0), (1, 0, 1), (2, 0, 2)]
+
+    run(scenario())
 
 
 FILE = """kind: routing
@@ -200,6 +357,21 @@ def test_prompts_of_tokens_go_where_events_say_that_they_are(tmp_path: Path) -> 
             'cache_events: "tcp://h:1"',
             "cache_events: h",
             r":5: .*cache_events: is 'h'; give tcp://HOST:PORT",
+        ),
+        (
+            'cache_events: "tcp://h:1"',
+            'cache_replay: "tcp://h:1"',
+            r":5: .*cache_replay: has no effect without cache_events",
+        ),
+        (
+            'cache_events: "tcp://h:1"',
+            'cache_events: "tcp://h:1", cache_ranks: 0',
+            r":5: .*cache_ranks",
+        ),
+        (
+            'cache_events: "tcp://h:1"',
+            'cache_events: "tcp://h:65535", cache_ranks: 2',
+            r":5: .*cache_ranks: .* ports beyond 65535",
         ),
     ],
 )

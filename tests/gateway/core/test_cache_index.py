@@ -107,7 +107,7 @@ class Router:
 
     def __init__(self) -> None:
         self.predicted = PrefixCaches([ALL])
-        self.index = CacheIndex(self.predicted, SIZE, 1)
+        self.index = CacheIndex(self.predicted, SIZE, [1])
         self.running: list[int | None] = []
         self.messages = count()
 
@@ -124,7 +124,7 @@ class Router:
             self.index.left(0, use)
 
     def hear(self, events: list[CacheEvent]) -> None:
-        self.index.received(0, next(self.messages), events)
+        self.index.received(0, 0, next(self.messages), events)
 
 
 @given(STEPS)
@@ -177,22 +177,22 @@ def test_missing_messages_and_restarts() -> None:
     one = Stored((1,), None, (7, 7), SIZE)
     blocks = token_blocks((7, 7), SIZE)
 
-    def known() -> tuple[int, bool]:
+    def known() -> tuple[float, bool]:
         return router.index.hits(blocks, [0])[0], router.index.is_complete(0)
 
-    router.index.received(0, 41, [one])  # of a server that has run for long
+    router.index.received(0, 0, 41, [one])  # of a server that has run for long
     assert known() == (1, False)
-    router.index.received(0, 43, [])  # 42 is missing, and may have removed it
+    router.index.received(0, 0, 43, [])  # 42 is missing, and may have removed it
     assert known() == (0, False)
     router.predicted.hold(0, [5])
-    router.index.received(0, 3, [one])  # it has started again, and 0 to 2 are missing
+    router.index.received(0, 0, 3, [one])  # it has started again, and 0 to 2 are missing
     assert known() == (1, False)
     assert router.predicted.hits([5], [0]) == [0]
-    router.index.received(0, 4, [Cleared(), one])
+    router.index.received(0, 0, 4, [Cleared(), one])
     assert known() == (1, True)
     router.predicted.hold(0, [5])
     router.index.sent(0)
-    router.index.received(0, 0, [one])
+    router.index.received(0, 0, 0, [one])
     assert known() == (1, True)
     assert router.predicted.hits([5], [0]) == [1]  # under way: its events are to come
     router.index.lost(0)
@@ -202,6 +202,7 @@ def test_missing_messages_and_restarts() -> None:
 def test_blocks_of_another_size_or_without_their_tokens_say_only_what_is_gone() -> None:
     router = Router()
     router.index.received(
+        0,
         0,
         0,
         [
@@ -215,22 +216,53 @@ def test_blocks_of_another_size_or_without_their_tokens_say_only_what_is_gone() 
     router.predicted.hold(0, [5])
     use = router.index.sent(0)
     router.index.left(0, use)
-    router.index.received(0, 1, [Stored((6,), None, (), SIZE), Removed((3, 4, 1000))])
+    router.index.received(0, 0, 1, [Stored((6,), None, (), SIZE), Removed((3, 4, 1000))])
     assert router.predicted.hits([5], [0]) == [1]  # used after 3 and 4 were stored
-    router.index.received(0, 2, [Removed((6,))])
+    router.index.received(0, 0, 2, [Removed((6,))])
     assert router.predicted.hits([5], [0]) == [0]
 
 
 def test_what_is_there_lasts_through_a_reload() -> None:
     before, after = Router(), Router()
-    before.index.received(0, 0, [Stored((1,), None, (7, 7), SIZE)])
+    before.index.received(0, 0, 0, [Stored((1,), None, (7, 7), SIZE)])
     after.predicted.hold(0, [5])
     after.index.take_over(before.index, {0: 0})
     blocks = token_blocks((7, 7, 8, 8), SIZE)
     assert after.index.hits(blocks, [0]) == [1]
-    after.index.received(0, 1, [Stored((2,), 1, (8, 8), SIZE)])
+    after.index.received(0, 0, 1, [Stored((2,), 1, (8, 8), SIZE)])
     assert after.index.hits(blocks, [0]) == [2]
     assert after.index.is_complete(0)
-    after.index.received(0, 2, [Removed((1,))])
+    after.index.received(0, 0, 2, [Removed((1,))])
     assert after.index.hits(blocks, [0]) == [0]
     assert after.predicted.hits([5], [0]) == [1]
+
+
+def test_ranks_have_caches_of_their_own_of_which_the_mean_counts() -> None:
+    predicted = PrefixCaches([ALL, ALL])
+    index = CacheIndex(predicted, SIZE, [2, 1])
+    blocks = token_blocks((7, 7, 8, 8), SIZE)
+    both = Stored((1, 2), None, (7, 7, 8, 8), SIZE)
+    index.received(0, 0, 0, [both])
+    index.received(1, 0, 0, [Stored((1,), None, (7, 7), SIZE)])
+    assert index.hits(blocks, [0, 1]) == [1, 1]
+    assert [index.is_complete(b) for b in (0, 1)] == [False, True]
+    index.received(0, 1, 0, [both])
+    assert index.hits(blocks, [1, 0]) == [1, 2]
+    assert index.is_complete(0)
+    # What one rank drops, another may have used since: of text it says nothing.
+    predicted.hold(0, [5])
+    index.received(0, 1, 1, [Removed((1, 2))])
+    assert index.hits(blocks, [0]) == [1]
+    assert predicted.hits([5], [0]) == [1]
+    assert [index.message_expected(0, rank) for rank in (0, 1)] == [1, 2]
+    index.lost(0)
+    assert index.hits(blocks, [0, 1]) == [0, 1]
+
+
+def test_ranks_last_through_a_reload_where_they_are_as_many() -> None:
+    before = CacheIndex(PrefixCaches([ALL]), SIZE, [2])
+    before.received(0, 1, 0, [Stored((1,), None, (7, 7), SIZE)])
+    for ranks, there in ((2, 0.5), (3, 0.0)):
+        after = CacheIndex(PrefixCaches([ALL]), SIZE, [ranks])
+        after.take_over(before, {0: 0})
+        assert after.hits(token_blocks((7, 7), SIZE), [0]) == [there]

@@ -1,9 +1,13 @@
 """Messages of a server's KV cache events, as vLLM publishes them by ZeroMQ.
 
 A message has three frames: a topic; its number, 8 bytes, big-endian, from 0 on; and a batch, in
-msgpack: [time, [event, ...], rank]. An event is a list that begins with its type, or, in
-later versions, a map with the key `type`; fields have been added at the end (vLLM,
-`vllm/distributed/kv_events.py`). SGLang, TensorRT-LLM and others publish the same.
+msgpack: [time, [event, ...], rank], or, in later versions, a map with the key `events`. An event is
+a list that begins with its type, or a map with the key `type`; fields have been added at the end
+(vLLM, `vllm/distributed/kv_events.py`). SGLang, TensorRT-LLM and others publish the same.
+
+A replay is asked for by the number of its first message, behind an empty frame, and comes as one
+message for each, with the number and the batch as its last frames; the last one has the number -1
+and no batch.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,6 +16,7 @@ from typing import Any
 from isocline.gateway.core.cache_index import CacheEvent, Cleared, Hash, Removed, Stored
 
 _NUMBER_BYTES = 8
+_END = (-1).to_bytes(_NUMBER_BYTES, "big", signed=True)
 # Fields of events that are lists, behind the type.
 _STORED = (
     "block_hashes",
@@ -41,14 +46,30 @@ def read_message(frames: Sequence[bytes]) -> tuple[int, list[CacheEvent]]:
     """
     import msgpack  # noqa: PLC0415 - an extra, see `reader`
 
-    if len(frames) != 3 or len(frames[1]) != _NUMBER_BYTES:
-        raise MessageError("a message does not have three frames, the second one of 8 bytes")
+    number = number_of(frames)
     try:
         batch = msgpack.unpackb(frames[2], strict_map_key=False)
-        events = list(_events(batch[1]))
+        events = list(_events(batch["events"] if isinstance(batch, Mapping) else batch[1]))
     except Exception as error:  # whatever a wrong format leads to
         raise MessageError(f"a batch of events cannot be read: {error!r}") from error
-    return int.from_bytes(frames[1], "big"), events
+    return number, events
+
+
+def number_of(frames: Sequence[bytes]) -> int:
+    """Return the number of a message; raises MessageError."""
+    if len(frames) != 3 or len(frames[1]) != _NUMBER_BYTES:
+        raise MessageError("a message does not have three frames, the second one of 8 bytes")
+    return int.from_bytes(frames[1], "big")
+
+
+def replay_request(number: int) -> list[bytes]:
+    """Frames that ask for all messages from this number on."""
+    return [b"", number.to_bytes(_NUMBER_BYTES, "big")]
+
+
+def ends_replay(frames: Sequence[bytes]) -> bool:
+    """Whether a message of a replay is its last one, which has no events."""
+    return len(frames) >= 2 and frames[-2] == _END
 
 
 def _events(events: Any) -> Iterator[CacheEvent]:

@@ -1,5 +1,6 @@
 """Construction of a core from a system file's model."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -31,7 +32,7 @@ def core_of(
     measure: Measure | None = None,
     lag: float = 0.0,
     unplanned: str = "",
-    cache_events: bool = False,
+    cache_ranks: Mapping[int, int] | None = None,
 ) -> Core:
     """Build the core that routes for all frontends of a system.
 
@@ -46,7 +47,7 @@ def core_of(
         measure: Measure of the work that a learner counts; None: each request is one.
         lag: Age of a report when a request sent on it arrives, s, for `gmsr_ahead`.
         unplanned: Rate or curve that is not known, in words, so that there is no plan; empty: none.
-        cache_events: Whether backends publish what they cache.
+        cache_ranks: Ranks of the backends that publish what they cache, by number.
 
     Raises:
         PolicyError: The policy follows a plan, and there is none, as the load is infeasible or not
@@ -57,13 +58,15 @@ def core_of(
     row = np.arange(len(system.backends), dtype=np.int32)
     setting = Setting(system.graph, system.curves, row, unplanned or _split(system), lag)
     feedback = CurveFeedback(learner, measure) if learner else None
-    return Core(setting, policy, stream(seed), rules, feedback, prompts_of(system, cache_events))
+    return Core(setting, policy, stream(seed), rules, feedback, prompts_of(system, cache_ranks))
 
 
-def prompts_of(system: RoutingSystem, cache_events: bool = False) -> Prompts | None:
+def prompts_of(
+    system: RoutingSystem, cache_ranks: Mapping[int, int] | None = None
+) -> Prompts | None:
     """Prompts of a system with prefix caches, all empty; None if no backend has one.
 
-    With `cache_events`, of backends that publish what they cache.
+    `cache_ranks` are the ranks of those that publish what they cache.
     """
     if not system.has_caches:
         return None
@@ -71,6 +74,7 @@ def prompts_of(system: RoutingSystem, cache_events: bool = False) -> Prompts | N
     tokens = [backend.cache_tokens or 0 for backend in system.backends]
     capacities = [round(held / (TOKENS_PER_BYTE * BLOCK_LENGTH)) for held in tokens]
     caches = PrefixCaches(capacities)
+    ranks = [(cache_ranks or {}).get(backend, 1) for backend in range(backends)]
     return Prompts(
         system.work,
         caches,
@@ -78,7 +82,7 @@ def prompts_of(system: RoutingSystem, cache_events: bool = False) -> Prompts | N
         np.ones((system.graph.edges, 2)),
         np.zeros(3),
         np.zeros((backends, 2)),
-        CacheIndex(caches, system.block_size, backends) if cache_events else None,
+        CacheIndex(caches, system.block_size, ranks) if cache_ranks else None,
     )
 
 

@@ -297,10 +297,16 @@ class Core:
             self.prompts.lost(backend)  # a server that starts again has none
         return self._offer_at(self.availability.down(backend, now), now)
 
-    def cache_changed(self, backend: int, number: int, events: Sequence[CacheEvent]) -> None:
-        """Record what a backend publishes of its prefix cache; `number` is that of the message."""
+    def cache_changed(
+        self, backend: int, rank: int, number: int, events: Sequence[CacheEvent]
+    ) -> None:
+        """Record what a rank of a backend publishes of its prefix cache in a numbered message."""
         if self.prompts is not None:
-            self.prompts.received(backend, number, events)
+            self.prompts.received(backend, rank, number, events)
+
+    def cache_message_expected(self, backend: int, rank: int) -> int:
+        """Number of the next message of a rank of a backend, as far as is known."""
+        return 0 if self.prompts is None else self.prompts.message_expected(backend, rank)
 
     def backend_drain(self, backend: int, now: float) -> list[Action]:
         """Stop sending requests to a backend; `in_flight` tells when it has none left."""

@@ -207,11 +207,15 @@ class Prompts:
         else:
             self.index.lost(backend)
 
-    def received(self, backend: int, number: int, events: Sequence[CacheEvent]) -> None:
-        """Take in a message of a backend that publishes what it caches."""
+    def received(self, backend: int, rank: int, number: int, events: Sequence[CacheEvent]) -> None:
+        """Take in a message of a rank of a backend that publishes what it caches."""
         self._weighed = None
         if self.index is not None:
-            self.index.received(backend, number, events)
+            self.index.received(backend, rank, number, events)
+
+    def message_expected(self, backend: int, rank: int) -> int:
+        """Number of the next message of a rank of a backend, as far as is known."""
+        return 0 if self.index is None else self.index.message_expected(backend, rank)
 
     def take_over(
         self, before: "Prompts", backends: Mapping[int, int], frontends: Mapping[int, int]
@@ -238,17 +242,17 @@ class Prompts:
         share = min(hits * prompt.block_length / max(prompt.length, 1), 1.0)
         return tokens * share * self._trusted(backend)
 
-    def _token_hits(self, prompt: Prompt | None, backends: Sequence[int]) -> list[int] | None:
+    def _token_hits(self, prompt: Prompt | None, backends: Sequence[int]) -> list[float] | None:
         """Blocks of tokens that backends are known to have; None if the prompt is text."""
         if self.index is None or prompt is None or not prompt.tokens:
             return None
         return self.index.hits(prompt.token_blocks, backends)
 
-    def _known(self, tokens: float, there: int, backend: int, guess: float) -> float:
+    def _known(self, tokens: float, there: float, backend: int, guess: float) -> float:
         """Tokens that a backend has cached, by its events; not fewer than a guess may be right."""
         assert self.index is not None
         # A server reads at least one token of a prompt.
-        known = min(float(there * self.index.size), tokens - 1.0)
+        known = min(there * self.index.size, tokens - 1.0)
         return known if self.index.is_complete(backend) else max(known, guess)
 
     def _trusted(self, backend: int) -> float:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal, final
 
 from isocline.errors import UsageError
+from isocline.gateway.cache_events import CacheEventSource
 from isocline.gateway.config import ProxySettings
 from isocline.gateway.core.request_cost import Unit
 from isocline.gateway.file_stamps import Stamps
@@ -70,7 +71,7 @@ class Serving:
         models: None: `/v1/models` is routed as any other request.
         admin: Address of the admin listener; None: no such listener.
         access_log: Path of a file, or `-` for stdout; None: no access log.
-        cache_events: Addresses at which backends publish their cache events, by backend number.
+        cache_events: Where backends publish their cache events, by backend number.
         log_format: Form of the log on stderr.
         telemetry: Collectors of traces and metrics; None: neither is exported.
         drain: Time that requests in flight get to finish once no new ones are accepted, s.
@@ -98,7 +99,7 @@ class Serving:
     control: ControlSettings | None = None
     controls: Controls = field(default_factory=Controls)
     drain_delay: float = 0.0
-    cache_events: dict[int, str] = field(default_factory=dict)
+    cache_events: dict[int, CacheEventSource] = field(default_factory=dict)
     log_format: LogFormat = "text"
     telemetry: TelemetrySettings | None = None
     sources: Stamps = field(default_factory=dict)

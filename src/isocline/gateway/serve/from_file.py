@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar, final
 
 from isocline.cores import require_processes
-from isocline.gateway.cache_events import require_reader
+from isocline.gateway.cache_events import MOST_PORT, CacheEventSource, require_reader
 from isocline.gateway.config import Network, ProxySettings, digest
 from isocline.gateway.core.core import Core
 from isocline.gateway.file_stamps import Stamps, stamps_of
@@ -269,11 +269,15 @@ class _Reader:
             self._document.fail(("serve", "session"), problem)
         return (name or "").lower().encode()
 
-    def _cache_events(self) -> dict[int, str]:
-        """Addresses at which backends publish their cache events, by backend number."""
-        found: dict[int, str] = {}
+    def _cache_events(self) -> dict[int, CacheEventSource]:
+        """Where backends publish their cache events, by backend number."""
+        found: dict[int, CacheEventSource] = {}
         for b, backend in enumerate(self._served.entries.backends):
             if backend.cache_events is None:
+                for name, idle in (("cache_replay", None), ("cache_ranks", 1)):
+                    if getattr(backend, name) != idle:
+                        problem = "has no effect without cache_events: tcp://HOST:PORT"
+                        self._document.fail(("backends", b, name), problem)
                 continue
             field = ("backends", b, "cache_events")
             if not self._served.system.backends[b].cache_tokens:
@@ -281,7 +285,12 @@ class _Reader:
                 self._document.fail(field, problem)
             with self._document.blaming(*field):
                 require_reader()
-            found[b] = backend.cache_events
+            found[b] = CacheEventSource(
+                backend.cache_events, backend.cache_replay, backend.cache_ranks
+            )
+            if found[b].last_port > MOST_PORT:
+                problem = f"gives the last one ports beyond {MOST_PORT}"
+                self._document.fail(("backends", b, "cache_ranks"), problem)
         return found
 
     def _asks_usage(self) -> bool:

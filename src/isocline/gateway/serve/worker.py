@@ -263,7 +263,9 @@ def _version(
     backends = serving.proxy.backends
     client = Client(backends, clock)
     monitor = Monitor(backends, serving.checks, health_events, monitor_before, client, announces)
-    reader = CacheEventReader(serving.cache_events, names, core.cache_changed)
+    reader = CacheEventReader(
+        serving.cache_events, names, core.cache_changed, core.cache_message_expected
+    )
     directory = _directory(serving, before, clock)
     return _Version(serving, core, health_events, monitor, reader, directory)
 

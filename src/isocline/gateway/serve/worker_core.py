@@ -31,7 +31,7 @@ def make_core(
         learner=learner,
         measure=measure,
         unplanned=serving.unplanned,
-        cache_events=bool(serving.cache_events),
+        cache_ranks={b: source.ranks for b, source in serving.cache_events.items()},
     )
     names = [backend.name for backend in serving.system.backends]
     apply(serving.controls, core, names, -math.inf)

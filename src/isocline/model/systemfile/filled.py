@@ -20,7 +20,7 @@ from isocline.model.systemfile.schema import RoutingFile
 # Keys of a template that a backend of the file does not have.
 _OF_TEMPLATES = ("match", "frontends")
 # Keys of a backend whose texts may hold the endpoint's name or address.
-_PLACED = ("metrics", "cache_events")
+_PLACED = ("metrics", "cache_events", "cache_replay")
 _MORE = 3  # endpoints that a note names
 _ALL = TemplateEntry()
 

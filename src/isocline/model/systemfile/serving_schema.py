@@ -134,6 +134,12 @@ class BackendServing(SettingsRecord, ABC):
         description="`tcp://HOST:PORT` at which the backend publishes its KV cache events, see "
         "[prefix caches](serve-caches.md)",
     )
+    cache_replay: Annotated[str, AfterValidator(_publishes)] | None = Field(
+        None, description="`tcp://HOST:PORT` at which it repeats those that were missed"
+    )
+    cache_ranks: Annotated[int, Field(ge=1, le=1024)] = Field(
+        1, description="its data-parallel ranks, each with a cache, and ports one higher"
+    )
     weight: Annotated[Number, Field(gt=0, le=MOST_WEIGHT)] = Field(
         1.0,
         description="machines for which the backend counts, see [weights](admin.md#weights)",

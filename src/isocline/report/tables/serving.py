@@ -168,7 +168,10 @@ def _prefix_caches(serving: Serving) -> dict[str, Any] | None:
         "decode": work.decode,
         "mean": work.mean,
         "tokens": {b.name: b.cache_tokens for b in system.backends},
-        "events": {system.backends[b].name: it for b, it in serving.cache_events.items()},
+        "events": {
+            system.backends[b].name: ", ".join(source.addresses())
+            for b, source in serving.cache_events.items()
+        },
     }
 
 
