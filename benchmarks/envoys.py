@@ -4,10 +4,11 @@ One listener, one worker thread, no access log, no health checks: what is measur
 """
 
 import json
+import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from benchmarks.listening import free_port, listening
 
@@ -23,17 +24,34 @@ def own_policy(name: str, **settings: object) -> dict[str, Any]:
     return {"policies": [{"typed_extension_config": policy}]}
 
 
+class Envoy(NamedTuple):
+    """One that runs."""
+
+    pid: int
+    port: int
+    admin: int  # port
+
+    def active(self) -> dict[str, int]:
+        """Requests in flight at each backend HOST:PORT."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.admin}/clusters", timeout=30) as page:
+            lines = (line.split("::") for line in page.read().decode().splitlines())
+            return {line[1]: int(line[3]) for line in lines if line[2:3] == ["rq_active"]}
+
+
 @contextmanager
 def envoy(
     binary: str, policy: Mapping[str, Any], backends: Sequence[str], folder: Path
-) -> Iterator[tuple[int, int]]:
-    """(pid, port) of an Envoy with this policy before backends HOST:PORT."""
-    port = free_port()
+) -> Iterator[Envoy]:
+    """An Envoy with this policy before backends HOST:PORT."""
+    port, admin = free_port(), free_port()
     file = folder / f"envoy-{port}.json"
-    file.write_text(json.dumps(_bootstrap(policy, backends, port)))
+    bootstrap = _bootstrap(policy, backends, port) | {
+        "admin": {"address": _address("127.0.0.1", admin)}
+    }
+    file.write_text(json.dumps(bootstrap))
     command = [binary, "--config-path", str(file), "--concurrency", "1", "--disable-hot-restart"]
     with listening([*command, "--log-level", "warning"], port) as pid:
-        yield pid, port
+        yield Envoy(pid, port, admin)
 
 
 def _bootstrap(policy: Mapping[str, Any], backends: Sequence[str], port: int) -> dict[str, Any]:
