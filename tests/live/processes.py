@@ -214,7 +214,7 @@ def write(file: Path, content: Mapping[str, Any], tls: Mapping[str, str] | None 
     listen = [{"name": "secured", "address": address, "tls": dict(tls)}] if tls else address
     doors = {"listen": listen, "admin": address}
     draft = file.with_suffix(".draft")
-    draft.write_text(yaml.safe_dump({**content, "serve": {**content["serve"], **doors}}))
+    draft.write_text(yaml.safe_dump({**content, "serve": {**doors, **content["serve"]}}))
     draft.replace(file)
 
 
