@@ -119,4 +119,6 @@ def test_a_new_core_takes_over_by_name(tmp_path: Path) -> None:
 def test_a_policy_that_draws_has_no_prices() -> None:
     with pytest.raises(PolicyError, match="does not choose by a price"):
         require_prices("random")
+    with pytest.raises(PolicyError, match="a plane draws ties"):
+        require_prices("gmsr:ties=first")
     require_prices("least_expected_latency")

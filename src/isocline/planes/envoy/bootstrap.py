@@ -59,13 +59,8 @@ _LINE = {
     "request_id": "%REQ(X-REQUEST-ID)%",
     "protocol": "%PROTOCOL%",
 }
-_ERROR = {
-    "error": {
-        "message": "%LOCAL_REPLY_BODY%",
-        "type": "server_error",
-        "code": "%RESPONSE_CODE%",
-    }
-}
+# Types of errors, as the gateway has them, by the first of these statuses that one is not above.
+_KINDS = ((403, "invalid_request_error"), (404, "not_found_error"), (499, "invalid_request_error"))
 
 
 @final
@@ -251,11 +246,37 @@ def _connection_manager(
         "early_header_mutation_extensions": [_without_forged()],
         "upgrade_configs": [{"upgrade_type": name} for name in serving.proxy.upgrades],
         "server_header_transformation": "PASS_THROUGH",
-        "local_reply_config": {"body_format": {"json_format": _ERROR}},
+        "local_reply_config": _local_replies(),
     }
     if serving.access_log is not None:
         manager["access_log"] = [_log(serving.access_log, _LINE)]
     return {"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}
+
+
+def _local_replies() -> Json:
+    """Errors of Envoy's own, in OpenAI's form."""
+    return {
+        "mappers": [
+            {
+                "filter": {
+                    "status_code_filter": {
+                        "comparison": {
+                            "op": "LE",
+                            "value": {"default_value": status, "runtime_key": "isocline.none"},
+                        }
+                    }
+                },
+                "body_format_override": _error(kind),
+            }
+            for status, kind in _KINDS
+        ],
+        "body_format": _error("server_error"),
+    }
+
+
+def _error(kind: str) -> Json:
+    error = {"message": "%LOCAL_REPLY_BODY%", "type": kind, "code": "%RESPONSE_CODE%"}
+    return {"json_format": {"error": error}}
 
 
 def _router(folder: Folder) -> Json:

@@ -50,6 +50,8 @@ def require_prices(policy: str) -> None:
             "what Envoy is given; choose gmsr_secant, gmsr, least_expected_latency, jsq or "
             "another that does, or leave --plane out"
         )
+    if parse(policy).option()[0] == 0.0:
+        raise PolicyError(f"policy {policy}: a plane draws ties; leave ties=first out")
 
 
 def rehearse(serving: Serving) -> None:

@@ -56,12 +56,15 @@ class Pricing:
             LOG.warning(what, error, extra=event("module.missing", problem=str(error)))
 
     def begin(self, serving: Serving, addresses: Mapping[str, Address]) -> None:
-        """Make the table for these frontends and backends, unless it is; raises UsageError."""
+        """Make the table for these frontends and backends, unless there is; raises UsageError."""
         frontends = tuple(it.name for it in serving.system.frontends)
         known = {name: str(it) for name, it in addresses.items()}
         names = [it.name for it in serving.system.backends]
         shape = frontends, tuple((name, known.get(name, "")) for name in names)
-        if shape == self._shape or not (frontends and names):
+        if shape == self._shape:
+            return
+        if not (frontends and names):  # none has been discovered yet
+            self.close()
             return
         rows = {name: [known[name]] if name in known else [] for name in names}
         table = PriceTable.create(self._path, frontends, rows, limit=LIMIT, per_frontend=True)

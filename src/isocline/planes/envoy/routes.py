@@ -6,7 +6,6 @@ of the route. The `model` field of a body is read by the filter `json_to_metadat
 body until it is complete and has the route chosen again.
 """
 
-import json
 import re
 from collections.abc import Iterable
 from typing import Any
@@ -163,18 +162,10 @@ def _ask_for_reports() -> Json:
 
 
 def _not_found() -> Json:
-    error = {"message": _NOT_FOUND, "type": "not_found_error", "code": 404}
-    body = json.dumps({"error": error})
     return {
         "name": "none",
         "match": {"prefix": "/"},
-        "direct_response": {"status": 404, "body": {"inline_string": body}},
-        "response_headers_to_add": [
-            {
-                "header": {"key": "content-type", "value": "application/json"},
-                "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
-            }
-        ],
+        "direct_response": {"status": 404, "body": {"inline_string": _NOT_FOUND}},
     }
 
 
