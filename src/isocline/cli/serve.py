@@ -32,7 +32,9 @@ if TYPE_CHECKING:
     "--log-format", type=click.Choice(["text", "json"]), help="Form of the log on stderr."
 )
 @_options.option(
-    "--plane", type=click.Choice(["built-in", "envoy"]), help="Program that carries the requests."
+    "--plane",
+    type=click.Choice(["built-in", "envoy", "picker"]),
+    help="What carries the requests: itself, Envoy, or a gateway that asks where to send them.",
 )
 @_options.option(
     "--envoy",
@@ -122,6 +124,13 @@ def _run_envoy(file: Path, overrides: "Overrides", envoy: Path | None) -> None:
     run(file, overrides, find_envoy(envoy), _started)
 
 
+def _run_picker(file: Path, overrides: "Overrides", _envoy: Path | None) -> None:
+    from isocline.gateway.serve.main import run
+    from isocline.planes.picker import crew
+
+    run(file, overrides, partial(_started, scheme="grpc"), crew)
+
+
 def _check_envoy(
     file: Path, _overrides: "Overrides", serving: "Serving", found: "Found", envoy: Path | None
 ) -> None:
@@ -134,6 +143,7 @@ def _check_envoy(
 _PLANES = {
     "built-in": _Plane(_run_built_in, lambda *_: None),
     "envoy": _Plane(_run_envoy, _check_envoy),
+    "picker": _Plane(_run_picker, lambda *_: None),
 }
 
 
@@ -156,6 +166,7 @@ def _started(
     addresses: "Sequence[tuple[str, str, int]]",
     admin: "ListenAddress | None",
     carrier: str = "",
+    scheme: str = "http",
 ) -> None:
     """Print addresses and routes on stderr; stdout may be the access log."""
     from isocline.gateway.serve.addresses import ListenAddress
@@ -164,7 +175,7 @@ def _started(
 
     tls = {listener.name for listener in serving.proxy.listeners if listener.tls}
     listening = {
-        name: f"{'https' if name in tls else 'http'}://{ListenAddress(host, port)}"
+        name: f"{scheme}{'s' if name in tls else ''}://{ListenAddress(host, port)}"
         for name, host, port in addresses
     }
     curves = "learned" if serving.learning else "as given"

@@ -20,7 +20,14 @@ from isocline.gateway.tls.certificate_files import (
 )
 from isocline.gateway.tls.listener import ListenerContext
 from isocline.model.endpoint import port_problem, shown
-from isocline.model.serving_settings import Cors, KeyLimit, Match, SizeLimits, TimeLimits
+from isocline.model.serving_settings import (
+    Cors,
+    KeyLimit,
+    Match,
+    PickerSettings,
+    SizeLimits,
+    TimeLimits,
+)
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -172,6 +179,7 @@ class ProxySettings:
         tokens: Count the tokens of responses: 2 us for each piece of a stream.
         prompts: Read the beginning of each prompt, for what backends have cached of it.
         session: Name of a header, in lower case, that names a session in place of its prompt.
+        picker: How `--plane picker` answers; the router itself does not read it.
         token_block: Tokens in a block of a prompt that comes as tokens; 0: it is read as text.
         ask_usage: Request usage of streams whose clients do not, and remove it from the response.
         request_ids: Read the id of each request, or make one; else of those that are recorded.
@@ -197,6 +205,7 @@ class ProxySettings:
     request_ids: bool = False
     sampling: Sampling | None = None
     token_block: int = 0
+    picker: PickerSettings = field(default_factory=PickerSettings)
 
     def __post_init__(self) -> None:
         _require_distinct("listener", [listener.name for listener in self.listeners])

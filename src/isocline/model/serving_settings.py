@@ -438,6 +438,27 @@ class Tracing:
 
 @final
 @dataclass(frozen=True)
+class PickerSettings:
+    """Answers of an endpoint picker, `isocline serve --plane picker`."""
+
+    endpoints: int = setting(
+        1,
+        "endpoints in each answer, in order of preference; more than 1 only for data planes that "
+        "go down the list",
+        unit="endpoints",
+        ge=1,
+    )
+    conformance: bool = setting(
+        False,
+        "obey and set the headers of the conformance tests of the Gateway API inference extension",
+    )
+
+    def __post_init__(self) -> None:
+        require_within_bounds("picker", self)
+
+
+@final
+@dataclass(frozen=True)
 class Match:
     """Conditions of a frontend: it takes a request that meets all of those given."""
 

@@ -1,1 +1,1 @@
-"""Planes: the routing decisions of this package inside somebody else's proxy."""
+"""Data planes other than the router's own: the same decisions, in proxies that others wrote."""

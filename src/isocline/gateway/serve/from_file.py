@@ -237,6 +237,7 @@ class _Reader:
                 tokens=self._counts_tokens(),
                 prompts=self._served.system.has_caches,
                 session=self._session(),
+                picker=self._serve.picker,
                 token_block=self._served.system.block_size if self._cache_events() else 0,
                 ask_usage=self._asks_usage(),
                 sampling=self._at("tracing", sampling_of, tracing, os.environ) if tracing else None,

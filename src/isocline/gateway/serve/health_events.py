@@ -6,7 +6,7 @@ from typing import final
 
 from isocline.gateway.core.actions import Action
 from isocline.gateway.core.core import Core
-from isocline.gateway.proxy.core_bridge import CoreBridge
+from isocline.gateway.serve.data_plane import Bridge
 from isocline.gateway.serve.log import LOG
 from isocline.structured_log import event
 
@@ -43,7 +43,7 @@ class CoreHealthEvents:
             same: Backend numbers of the previous core, by number in this one.
             clock: Clock of the core, s.
         """
-        self.bridge: CoreBridge | None = None
+        self.bridge: Bridge | None = None
         self._core = core
         self._names = names
         self._before = before

@@ -24,6 +24,7 @@ from isocline.gateway.serve.control_calls import ControlCalls
 from isocline.gateway.serve.discovery_calls import DiscoveryCalls
 from isocline.gateway.serve.drain import Drain
 from isocline.gateway.serve.from_file import SystemFile, opened, serving_of
+from isocline.gateway.serve.learned_curves import LearnedCurves
 from isocline.gateway.serve.learned_curves_file import known_curves
 from isocline.gateway.serve.log import LOG, log_to_stderr
 from isocline.gateway.serve.operations import Operations, log_notes
@@ -36,10 +37,17 @@ _FILE_PERIOD = 1.0  # s between two checks for changed files
 
 Started = Callable[[Serving, Sequence[Address], ListenAddress | None], None]
 """Called with the settings, the addresses of the listeners and that of the admin listener."""
+Crew = Callable[[Serving, LearnedCurves | None], Workers]
+"""Makes the workers of a data plane; raises an IsoclineError if it cannot use the settings."""
 
 
-def run(path: Path, overrides: Overrides, started: Started) -> None:
-    """Serve until a signal ends the router.
+def _crew(serving: Serving, known: LearnedCurves | None) -> Workers:
+    """Make the workers of the router's own data plane."""
+    return (SingleWorker if serving.workers == 1 else WorkerPool)(serving, known)
+
+
+def run(path: Path, overrides: Overrides, started: Started, crew: Crew = _crew) -> None:
+    """Serve until a signal ends the router; `crew` is that of its data plane.
 
     Raises:
         IsoclineError: The router cannot start.
@@ -58,7 +66,7 @@ def run(path: Path, overrides: Overrides, started: Started) -> None:
         serving = serving_of(file, overrides, found)
     log_notes(serving)
     _allow_connections()
-    if not uvloop.run(_Service(file, overrides, serving, found).run(started)):
+    if not uvloop.run(_Service(file, overrides, serving, found, crew).run(started)):
         raise KeyboardInterrupt
 
 
@@ -67,11 +75,9 @@ class _Service:
     """One run of a router."""
 
     def __init__(
-        self, file: SystemFile, overrides: Overrides, serving: Serving, found: Found
+        self, file: SystemFile, overrides: Overrides, serving: Serving, found: Found, crew: Crew
     ) -> None:
-        known = known_curves(serving)
-        make = SingleWorker if serving.workers == 1 else WorkerPool
-        self._workers: Workers = make(serving, known)
+        self._workers: Workers = crew(serving, known_curves(serving))
         self._reload = asyncio.Event()
         self._reread = False  # whether the next reload reads the file, besides discovered endpoints
         self._discovery = Discovery(self._reload.set, found)

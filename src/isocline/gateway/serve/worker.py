@@ -20,6 +20,7 @@ from isocline.gateway.models import ModelDirectory
 from isocline.gateway.proxy import Proxy
 from isocline.gateway.serve.config import Serving
 from isocline.gateway.serve.controls import Controls, apply
+from isocline.gateway.serve.data_plane import Plane
 from isocline.gateway.serve.health_events import CoreHealthEvents
 from isocline.gateway.serve.learned_curves import LearnedCurves
 from isocline.gateway.serve.learning import learned_by, learner_of, measure_for, remembering
@@ -58,7 +59,10 @@ class _Version:
 
 @final
 class Worker:
-    """Worker that serves on the event loop on which it is started."""
+    """Worker that serves on the event loop on which it is started.
+
+    Its data plane is the router's own, or another with the same calls.
+    """
 
     def __init__(
         self,
@@ -68,6 +72,7 @@ class Worker:
         buckets: Buckets | None = None,
         clock: Callable[[], float] = monotonic,
         unix_time: Callable[[], float] = time,
+        plane: Plane = Proxy,
     ) -> None:
         """Initialise; raises an IsoclineError if settings cannot be used.
 
@@ -78,6 +83,7 @@ class Worker:
             buckets: Shared buckets of the key limits, if there are several processes.
             clock: Monotonic clock, s.
             unix_time: Seconds since 1970.
+            plane: Makes the data plane.
         """
         self._clock, self._unix_time = clock, unix_time
         warm(serving)
@@ -88,7 +94,7 @@ class Worker:
         self._telemetry = telemetry_of(serving, counts and counts.worker, clock, unix_time)
         self._recorder = Recorder(serving.system, serving.proxy, serving.policy)
         core, observers = self._version.core, self._observers(serving, self._recorder.observer)
-        self._proxy = Proxy(
+        self._proxy = plane(
             core,
             serving.proxy,
             observers,

@@ -19,6 +19,7 @@ from isocline.model.serving_settings import (
     HoldingRule,
     KeyLimit,
     ModelListing,
+    PickerSettings,
     PollPeriod,
     RefusalRule,
     RetryRule,
@@ -287,6 +288,9 @@ class ServeEntry(SettingsRecord):
         None,
         description="web pages that may call, or `off`; "
         "see [web pages](serve-requests.md#web-pages)",
+    )
+    picker: Group[PickerSettings] = Field(
+        PickerSettings(), description="answers of `--plane picker`, see [it](endpoint-picker.md)"
     )
     models: Group[ModelListing] | None = Field(
         ModelListing(),

@@ -1,0 +1,193 @@
+"""Bridge between picks and one core: events to the core, its actions to picks.
+
+As `gateway.proxy.core_bridge` is for the router's own connections. A reload makes another bridge
+with another core: a pick ends with the one that has chosen its endpoint, and one that waits for its
+first goes on to the later one.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import final
+
+from isocline.gateway.access_log import Access, AccessLog, Observer
+from isocline.gateway.config import ProxySettings
+from isocline.gateway.core import notices
+from isocline.gateway.core.actions import Action, Close, Reject, Send
+from isocline.gateway.core.core import Core
+from isocline.gateway.core.request_cost import Usage
+from isocline.gateway.http.request_head import RequestHead
+from isocline.gateway.proxy.core_bridge import LoadReader
+from isocline.gateway.proxy.matching import Matcher
+from isocline.gateway.proxy.sharing import SharingReader
+from isocline.gateway.proxy.token_ratios import TokenRatios
+from isocline.planes.picker import protocol
+from isocline.planes.picker.endpoints import Endpoints
+from isocline.planes.picker.pick import Decider, Pick
+
+
+@final
+class PickBridge(Decider):
+    """A core, its frontends' conditions and its backends' endpoints.
+
+    Attributes:
+        exchanges: Picks under way, by the core's number.
+    """
+
+    def __init__(
+        self,
+        core: Core,
+        settings: ProxySettings,
+        observers: Sequence[Observer],
+        read_load: LoadReader | None,
+        clock: Callable[[], float],
+        unix_time: Callable[[], float],
+        before: "PickBridge | None" = None,
+    ) -> None:
+        """Initialise; raises UsageError where a backend has no endpoint."""
+        self.core = core
+        self.settings = settings
+        self.clock = clock
+        self.unix_time = unix_time
+        self.matcher = Matcher(settings.frontends)
+        self.endpoints = Endpoints(settings.backends)
+        self.exchanges: dict[int, Pick] = {}
+        self.token_ratios = TokenRatios() if before is None else before.token_ratios
+        rule = core.rules.sharing
+        self.sharing = None if rule is None else SharingReader(rule)
+        self._choices = protocol.Choices()
+        self._observers = tuple(observers)
+        self._explains = settings.candidates and bool(observers)
+        self._read_load = read_load
+        # Jobs at each backend of earlier bridges, and these with the own that a later one knows.
+        self._received = [0] * len(settings.backends)
+        self._told = [0] * len(settings.backends)
+        self._into: PickBridge | None = None
+
+    # Events of picks
+
+    def only(self, head: RequestHead, subset: Iterable[str] | None) -> frozenset[int] | None:
+        among = self.endpoints.among(subset)
+        if self.settings.picker.conformance:
+            wanted = head.get(protocol.TEST_SELECTION)
+            if wanted is not None:
+                chosen = self.endpoints.at(wanted.decode("latin-1").split(","))
+                among = chosen if among is None else among & chosen
+        return among
+
+    def arrived(self, pick: Pick, frontend: int) -> None:
+        core, profile = self.core, pick.profile()
+        if self._explains and pick.access is not None:
+            pick.access.candidates = core.explain(frontend, pick.prompt, pick.only)
+        self._begin(pick, core.arrived(self.clock(), frontend, profile))
+
+    def finished(self, number: int, now: float, status: int, usage: Usage | None) -> None:
+        del self.exchanges[number]
+        self.act(self.core.finished(number, now, status > 0, status or 200, usage))
+
+    def turned_away(self, number: int, now: float, status: int, wait: float | None) -> None:
+        self.act(self.core.turned_away(number, now, status, wait, again=False))
+
+    def sent_on(self, number: int, backend: int) -> bool:
+        try:
+            self.act(self.core.sent_on(number, backend, self.clock()))
+        except KeyError:
+            return False
+        return True
+
+    def cancelled(self, number: int) -> None:
+        del self.exchanges[number]
+        self.act(self.core.cancelled(number, self.clock()))
+
+    def load(self, backend: int, value: bytes | None) -> None:
+        if value is None or self._read_load is None:
+            return
+        jobs = self._read_load(value)
+        if jobs is not None and self.settings.backends[backend].reports != "ignore":
+            self.act(self.core.reported(backend, self.clock(), jobs))
+
+    def observe(self, access: Access) -> None:
+        for observer in self._observers:
+            observer(access)
+
+    def choice(self, pick: Pick, backend: int) -> bytes:
+        endpoints, most = self.endpoints.all, self.settings.picker.endpoints
+        names = [endpoints[backend].text]
+        if most > 1 and pick.access is not None:
+            scored = self.core.explain(pick.access.frontend, pick.prompt, pick.only)
+            others = sorted(scored, key=lambda candidate: candidate[2])
+            names += [endpoints[b].text for b, _, _ in others if b != backend][: most - 1]
+        return self._choices[",".join(names), endpoints[backend].asks]
+
+    # Actions of the core
+
+    def act(self, actions: Iterable[Action]) -> None:
+        """Carry out the core's actions."""
+        for action in actions:
+            self._act(action)
+
+    def tick(self, now: float) -> None:
+        """Do the core's due work."""
+        if self.core.next_deadline() <= now:
+            self.act(self.core.tick(now))
+
+    def announce(self) -> None:
+        """Log the core's notices."""
+        fresh = self.core.take_notices()
+        if fresh:
+            notices.log(fresh, [address.name for address in self.settings.backends])
+
+    def flush(self) -> None:
+        """Flush the observers."""
+        for observer in self._observers:
+            if isinstance(observer, AccessLog):
+                observer.flush()
+
+    def _begin(self, pick: Pick, action: Action) -> None:
+        pick.number = action.request
+        self.exchanges[action.request] = pick
+        self._act(action)
+
+    def _act(self, action: Action) -> None:
+        if isinstance(action, Send):
+            self.exchanges[action.request].choose(action.backend, action.attempt)
+        elif isinstance(action, Reject):
+            self.exchanges.pop(action.request).reject(action)
+        elif not isinstance(action, Close) and action.displaced is not None:
+            self._act(action.displaced)
+
+    # Reloads
+
+    def carry_over(self, into: "PickBridge", now: float) -> None:
+        """Report this core's jobs at backends of both to the core of a later bridge.
+
+        Those that an earlier bridge has reported here are not among them: it reports them itself.
+        """
+        if into is not self._into:
+            self._into, self._told = into, list(self._received)
+        jobs = self.core.workloads.own
+        for backend, endpoint in enumerate(self.endpoints.all):
+            more = jobs[backend] - self._told[backend]
+            self._told[backend] += more
+            number = into.endpoints.number(endpoint.text) if more else None
+            if number is not None:
+                into._receive(number, now, more)
+
+    def hand_over(self, into: "PickBridge", now: float) -> None:
+        """Move requests that wait here, and were not sent yet, to a later bridge."""
+        if not self.core.waiting_queue.total:
+            return
+        numbers = {rule.name: number for number, rule in enumerate(into.settings.frontends)}
+        for frontend, rule in enumerate(self.settings.frontends):
+            number = numbers.get(rule.name)
+            if number is None or not self.core.held(frontend) or not into.core.takes_over(number):
+                continue
+            for request in self.core.release([frontend]):
+                pick = self.exchanges.pop(request.number)
+                pick.moved(into, number)
+                into._begin(pick, into.core.moved(request, now, number, pick.profile()))
+
+    def _receive(self, backend: int, now: float, more: int) -> None:
+        """Count jobs of an earlier bridge; fewer than 0 are done."""
+        self._received[backend] += more
+        self._told[backend] += more
+        for jobs in [more] if more > 0 else [-1] * -more:  # one by one, as they were finished
+            self.act(self.core.carried_over(backend, now, jobs))

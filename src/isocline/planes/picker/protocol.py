@@ -1,0 +1,143 @@
+"""Endpoint picker protocol 1.0 of the Gateway API inference extension: names, questions, answers.
+
+Source: proposal 004 of kubernetes-sigs/gateway-api-inference-extension, and the names of its
+conformance tests. Answers are whole messages as bytes: those that choose an endpoint repeat, and
+are kept.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, final
+
+from isocline.gateway.memo import Memo
+from isocline.planes.picker.messages import OVERWRITE, ProcessingResponse
+
+SERVICE = "envoy.service.ext_proc.v3.ExternalProcessor"
+ENDPOINT = "x-gateway-destination-endpoint"
+SUBSET_SPACE, SUBSET = "envoy.lb.subset_hint", "x-gateway-destination-endpoint-subset"
+SPACE, SERVED = "envoy.lb", "x-gateway-destination-endpoint-served"
+TEST_SELECTION = b"test-epp-endpoint-selection"
+TEST_SERVED = "x-conformance-test-served-endpoint"
+
+# Envoy's limit on a message is 64 KiB by default in some gateways; the rest is for the framing.
+PIECE = 62_000  # bytes of a body in one answer
+_MOST = 10_000  # answers kept
+
+
+def subset_of(message: Any) -> list[str] | None:
+    """Endpoints from which the data plane has the picker choose; None: from all of the pool."""
+    hints = _value(message, SUBSET_SPACE, SUBSET)
+    if hints is None:
+        return None
+    if hints.WhichOneof("kind") == "string_value":
+        return [part.strip() for part in hints.string_value.split(",") if part.strip()]
+    return [value.string_value.strip() for value in hints.list_value.values]
+
+
+def served_of(message: Any) -> str | None:
+    """Endpoint that served a request, as the data plane says; None: it does not say."""
+    served = _value(message, SPACE, SERVED)
+    return None if served is None else str(served.string_value).strip()
+
+
+def said_to_have_served(message: Any) -> str:
+    """The same for the conformance tests, which want the reason where it is missing."""
+    if SPACE not in message.metadata_context.filter_metadata:
+        return "fail: missing envoy lb metadata"
+    return served_of(message) or "fail: missing destination endpoint served metadata"
+
+
+def _value(message: Any, space: str, key: str) -> Any:
+    spaces = message.metadata_context.filter_metadata
+    if space not in spaces or key not in spaces[space].fields:
+        return None
+    return spaces[space].fields[key]
+
+
+@final
+class Choices(Memo[tuple[str, bool], bytes]):
+    """Answers to a request's head by (endpoints in order, whether the backend reports its load)."""
+
+    def __init__(self) -> None:
+        super().__init__(_MOST)
+
+    def __missing__(self, choice: tuple[str, bool]) -> bytes:
+        endpoints, asks = choice
+        answer = ProcessingResponse()
+        common = answer.request_headers.response
+        common.clear_route_cache = True  # the route may depend on the header
+        _set(common.header_mutation, ENDPOINT, endpoints.encode())
+        if asks:
+            _set(common.header_mutation, "endpoint-load-metrics-format", b"TEXT")
+        metadata = answer.dynamic_metadata.fields[SPACE].struct_value
+        metadata.fields[ENDPOINT].string_value = endpoints
+        return self.keep(choice, answer.SerializeToString())
+
+
+def _simple(kind: str) -> bytes:
+    answer = ProcessingResponse()
+    getattr(answer, kind).SetInParent()
+    return bytes(answer.SerializeToString())
+
+
+REQUEST_TRAILERS, RESPONSE_TRAILERS = _simple("request_trailers"), _simple("response_trailers")
+RESPONSE_HEADERS = _simple("response_headers")
+
+
+def response_head(added: Iterable[tuple[str, str]]) -> bytes:
+    """Answer to a response's head, with further fields."""
+    answer = ProcessingResponse()
+    mutation = answer.response_headers.response.header_mutation
+    for name, value in added:
+        _set(mutation, name, value.encode())
+    return bytes(answer.SerializeToString())
+
+
+def request_body(data: bytes, end: bool) -> list[bytes]:
+    """Answers that pass a part of a request's body on."""
+    return [_body("request_body", *piece) for piece in _pieces(data, end)]
+
+
+def response_body(data: bytes, end: bool) -> list[bytes]:
+    """Answers that pass a part of a response's body on."""
+    return [_body("response_body", *piece) for piece in _pieces(data, end)]
+
+
+def refusal(status: int, fields: Iterable[tuple[bytes, bytes]], body: bytes, why: str) -> bytes:
+    """Answer in place of a backend's."""
+    answer = ProcessingResponse()
+    immediate = answer.immediate_response
+    immediate.status.code = status
+    for name, value in fields:
+        _set(immediate.headers, name.decode("latin-1"), value)
+    immediate.body = body
+    immediate.details = why
+    return bytes(answer.SerializeToString())
+
+
+def _set(mutation: Any, name: str, value: bytes) -> None:
+    mutation.set_headers.add(append_action=OVERWRITE).header.MergeFrom(
+        _HEADER(key=name, raw_value=value)
+    )
+
+
+def _body(kind: str, data: bytes, end: bool) -> bytes:
+    answer = ProcessingResponse()
+    streamed = getattr(answer, kind).response.body_mutation.streamed_response
+    streamed.body = data
+    streamed.end_of_stream = end
+    return bytes(answer.SerializeToString())
+
+
+def _pieces(data: bytes, end: bool) -> Sequence[tuple[bytes, bool]]:
+    if len(data) <= PIECE:
+        return [(data, end)]
+    starts = range(0, len(data), PIECE)
+    return [(data[at : at + PIECE], end and at == starts[-1]) for at in starts]
+
+
+def _header_class() -> Any:
+    mutation = ProcessingResponse().request_headers.response.header_mutation
+    return type(mutation.set_headers.add().header)
+
+
+_HEADER = _header_class()
