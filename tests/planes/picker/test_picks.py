@@ -302,7 +302,9 @@ def test_usage_is_read_from_documents_and_streams() -> None:
 
 @pytest.mark.parametrize("where", ["document", "stream", "trailers"])
 def test_load_reports_correct_the_counts(where: str) -> None:
-    load = {"endpoint-load-metrics": "TEXT named_metrics.num_requests_running=6"}
+    load = {
+        "endpoint-load-metrics": "TEXT named_metrics.num_requests_running=6, named_metrics.num_requests_waiting=0"
+    }
     sized = load | {"content-length": "2"}
     picking = Picking(FAST)
     stream = picking.stream()
