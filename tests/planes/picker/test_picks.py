@@ -302,9 +302,8 @@ def test_usage_is_read_from_documents_and_streams() -> None:
 
 @pytest.mark.parametrize("where", ["document", "stream", "trailers"])
 def test_load_reports_correct_the_counts(where: str) -> None:
-    load = {
-        "endpoint-load-metrics": "TEXT named_metrics.num_requests_running=6, named_metrics.num_requests_waiting=0"
-    }
+    running, waiting = (f"named_metrics.num_requests_{it}" for it in ("running", "waiting"))
+    load = {"endpoint-load-metrics": f"TEXT {running}=6, {waiting}=0"}
     sized = load | {"content-length": "2"}
     picking = Picking(FAST)
     stream = picking.stream()
