@@ -125,7 +125,7 @@ class Live:
         return self._port("admin")
 
     def _port(self, door: str) -> int:
-        found = re.search(rf"{door} on https?://127\.0\.0\.1:(\d+)\b", self.said)
+        found = re.search(rf"{door} on (?:https?|grpcs?)://127\.0\.0\.1:(\d+)\b", self.said)
         assert found, self.said
         return int(found[1])
 

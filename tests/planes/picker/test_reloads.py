@@ -1,0 +1,151 @@
+"""Reloads of a picker, and several pickers of one pool."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from isocline.errors import IsoclineError, UsageError
+from isocline.gateway.config import BackendAddress, Listener
+from isocline.gateway.serve.config import Overrides
+from isocline.gateway.serve.from_file import read
+from isocline.model.serving_settings import HoldingRule
+from isocline.planes.picker.bridge import PickBridge
+from isocline.planes.picker.messages import ProcessingResponse
+from isocline.planes.picker.picker import Picker
+from isocline.planes.picker.workers import usable
+from tests.planes.picker.streams import (
+    FAST,
+    Picking,
+    chosen,
+    endpoint,
+    request_head,
+    response_head,
+)
+from tests.planes.picker.test_picks import SMALL
+
+
+def later(picking: Picking, *curves: Any) -> tuple[Picker, Picking]:
+    """A picker with this bridge's core, and another core and settings that will replace them."""
+    made = Picker(picking.core, picking.settings, clock=picking.clock)
+    after = Picking(*curves)
+    after.clock = picking.clock  # type: ignore[method-assign]
+    return made, after
+
+
+def test_requests_under_way_are_known_to_the_core_after_a_reload() -> None:
+    picking = Picking(FAST, FAST)
+    made, after = later(picking, FAST, FAST, FAST)
+    streams = [picking_stream(made) for _ in range(4)]
+    made.replace(after.core, after.settings)
+    assert [after.core.workloads[b] for b in range(3)] == [2, 2, 0]
+    assert made.in_flight == 4
+    fresh = picking_stream(made)
+    assert fresh[1] == endpoint(2)
+    streams[0][0].receive(response_head(end=True))
+    bridge = made.bridge
+    assert isinstance(bridge, PickBridge)
+    picking.bridge.carry_over(bridge, 0.0)
+    assert made.in_flight == 4
+
+
+def picking_stream(made: Picker) -> tuple[Any, str]:
+    pick = made.begin("default", lambda: None)
+    assert pick is not None
+    pick.receive(request_head())
+    (answer,) = pick.answers
+    pick.answers = []
+    return pick, chosen(ProcessingResponse.FromString(answer))[0]
+
+
+def test_a_held_request_goes_to_a_backend_that_a_reload_brings() -> None:
+    picking = Picking(SMALL, rules={"holding": HoldingRule(seconds=60.0)})
+    made, after = later(picking, SMALL, FAST)
+    for _ in range(2):
+        picking_stream(made)
+    held = made.begin("default", lambda: None)
+    assert held is not None
+    held.receive(request_head())
+    assert held.waits
+    made.replace(after.core, after.settings)
+    assert not held.waits
+    assert held.access is not None
+    assert held.access.backend == 1
+
+
+def test_a_reload_that_changes_listeners_or_names_no_address_is_refused() -> None:
+    picking = Picking(FAST)
+    made, _ = later(picking, FAST)
+    with pytest.raises(UsageError, match="restart"):
+        made.replace(picking.core, replace(picking.settings, listeners=(Listener(port=1),)))
+    named = (BackendAddress("b", "http://pool.example:80"),)
+    with pytest.raises(UsageError, match="ADDRESS:PORT"):
+        made.replace(picking.core, replace(picking.settings, backends=named))
+    assert picking_stream(made)[1] == endpoint(0)
+
+
+def test_pickers_share_nothing_and_agree_by_reports() -> None:
+    """Each counts its own requests, and what the backends report of all."""
+    one, other = Picking(FAST, FAST), Picking(FAST, FAST)
+    for _ in range(6):
+        one.stream().say(request_head())
+    assert other.jobs == [0, 0]
+    reported = [one.jobs[b] for b in range(2)]
+    for backend, jobs in enumerate(reported):
+        other.core.reported(backend, 0.0, jobs + (3 if backend == 0 else 0))
+    for _ in range(3):
+        (answer,) = other.stream().say(request_head())
+        assert chosen(answer) == [endpoint(1)]
+
+
+SYSTEM: dict[str, Any] = {
+    "kind": "routing",
+    "backends": [
+        {
+            "name": "a",
+            "url": "http://10.0.0.1:8000",
+            "curve": {"type": "hyperbolic", "peak": 40.0, "half": 12.0},
+        }
+    ],
+    "frontends": [{"name": "all", "rate": 1.0, "backends": ["*"]}],
+}
+
+
+def settings(folder: Path, serve: dict[str, Any] | None = None, **backend: Any) -> Any:
+    one = {**SYSTEM["backends"][0], **backend}
+    given = {key: value for key, value in one.items() if value is not None}
+    content = {**SYSTEM, "backends": [given], "serve": serve or {}}
+    file = folder / "system.yaml"
+    file.write_text(yaml.safe_dump(content))
+    return read(file, Overrides())
+
+
+@pytest.mark.parametrize(
+    ("serve", "backend", "told"),
+    [
+        ({"workers": 2}, {}, "serve.workers"),
+        ({"api_keys": {"file": "keys"}}, {}, "serve.api_keys"),
+        ({"cors": {"origins": ["https://a.example"]}}, {}, "serve.cors"),
+        ({"learn": {"work": "tokens", "ask_usage": True}}, {"curve": None}, "ask_usage"),
+        ({}, {"authorization": {"file": "keys"}}, "authorization"),
+        ({}, {"url": "http://pool.example:8000"}, "ADDRESS:PORT"),
+        ({}, {"url": "http://10.0.0.1:8000/v1"}, "path"),
+    ],
+)
+def test_settings_that_a_picker_cannot_keep_are_refused(
+    tmp_path: Path, serve: dict[str, Any], backend: dict[str, Any], told: str
+) -> None:
+    (tmp_path / "keys").write_text("secret-key-of-some-length\n")
+    made = settings(tmp_path, serve, **backend)
+    with pytest.raises(IsoclineError, match=told):
+        usable(made)
+
+
+def test_settings_of_the_picker_are_read(tmp_path: Path) -> None:
+    made = usable(settings(tmp_path, {"picker": {"endpoints": 3}}))
+    assert made.proxy.picker.endpoints == 3
+    assert made.models is None
+    with pytest.raises(IsoclineError, match="endpoints"):
+        settings(tmp_path, {"picker": {"endpoints": 0}})
