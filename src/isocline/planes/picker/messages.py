@@ -1,4 +1,4 @@
-"""Messages of Envoy's external processing protocol, as far as an endpoint picker uses them.
+"""Messages of Envoy's external processing and of gRPC's health checks, as a picker uses them.
 
 Numbers and types are those of `envoy.service.ext_proc.v3` and of the parts of `config.core.v3` and
 `type.v3` that it is made of (Envoy 1.35 and later; fields keep their numbers). Fields that are left
@@ -68,6 +68,9 @@ _MESSAGES: dict[str, tuple[tuple[str, int, str], ...]] = {
         ("immediate_response", 7, "|ImmediateResponse"),
         ("dynamic_metadata", 8, _STRUCT),
     ),
+    # Of grpc.health.v1.
+    "HealthCheckRequest": (("service", 1, "string"),),
+    "HealthCheckResponse": (("status", 1, "enum"),),
 }
 ONEOF = "kind"  # of ProcessingRequest and ProcessingResponse; its name is not sent either
 NO_BODY, FULL_DUPLEX_STREAMED = 0, 4  # ProcessingMode.BodySendMode
@@ -118,3 +121,5 @@ _CLASSES = message_factory.GetMessageClassesForFiles(["isocline/ext_proc.proto"]
 
 ProcessingRequest: Any = _CLASSES[f"{_PACKAGE}.ProcessingRequest"]
 ProcessingResponse: Any = _CLASSES[f"{_PACKAGE}.ProcessingResponse"]
+HealthCheckRequest: Any = _CLASSES[f"{_PACKAGE}.HealthCheckRequest"]
+HealthCheckResponse: Any = _CLASSES[f"{_PACKAGE}.HealthCheckResponse"]
