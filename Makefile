@@ -173,7 +173,7 @@ lock: $(UV)
 		--output-file requirements/build.txt
 	$(COMPILE) --upgrade --constraint requirements/bench.txt $(IMAGE:%=--extra %) pyproject.toml \
 		--output-file requirements/serve.txt
-	for set in demo:all dev:dev docs:dev,docs engines:dev,dask,ray; do \
+	for set in demo:all dev:dev docs:dev,docs engines:dev,dask,ray,ray-serve; do \
 		$(COMPILE) --upgrade --constraint requirements/bench.txt pyproject.toml out/build.in \
 			$$(echo "$${set#*:}" | sed 's/^/--extra /; s/,/ --extra /g') \
 			--output-file requirements/$${set%:*}.txt || exit 1; \
@@ -191,13 +191,14 @@ test-newest test-lowest: test-%: out/%/.ready
 out/newest/.ready: pyproject.toml
 	rm -rf out/newest && $(PYTHON) -m venv out/newest
 	out/newest/bin/python -m pip install --quiet --disable-pip-version-check \
-		--editable '.[test,dask,ray]'
+		--editable '.[test,dask,ray,ray-serve]'
 	touch $@
 
 out/lowest/.ready: pyproject.toml $(UV)
 	rm -rf out/lowest && $(PYTHON) -m venv out/lowest
 	$(UV) pip compile --quiet --resolution lowest-direct --python out/lowest/bin/python \
-		--extra test --extra dask --extra ray --output-file out/lowest/requirements.txt pyproject.toml
+		--extra test --extra dask --extra ray --extra ray-serve \
+		--output-file out/lowest/requirements.txt pyproject.toml
 	out/lowest/bin/python -m pip install --quiet --disable-pip-version-check \
 		--requirement out/lowest/requirements.txt
 	out/lowest/bin/python $(PIP_INSTALL) --editable .

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 SETS = {
     "demo": ["all"],
     "dev": ["dev"],
-    "engines": ["dev", "dask", "ray"],
+    "engines": ["dev", "dask", "ray", "ray-serve"],
     "bench": ["bench", "check", "deploy"],
 }
 IMAGE = ("build", "serve")  # what builds the image of the router, and what runs in it

@@ -9,8 +9,8 @@ streams. The core makes exactly the kernel's decisions: policy, counts and clock
 to the bit.
 """
 
-from collections.abc import Iterable
-from typing import Any, NamedTuple, final
+from collections.abc import Hashable, Iterable
+from typing import Any, NamedTuple, Protocol, final
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +25,7 @@ from isocline.model.fleet import RoutingSystem
 from isocline.model.serving_settings import Rules
 from isocline.policies.parse import parse
 from isocline.policies.routing.contract import RoutingPolicy
-from isocline.randomness.draws import below, step, stream, unit
+from isocline.randomness.draws import Stream, below, step, stream, unit
 from isocline.randomness.exponential import exponential
 from isocline.simulate.common.decision_diff import DecisionDiff
 from isocline.simulate.common.kernels.alias_tables import BITS, column_of
@@ -95,8 +95,30 @@ def driven(
 ) -> npt.NDArray[np.int64]:
     """Edges that the core returned for the same events, (decisions,)."""
     rules = Rules(stop_at_peak=False)  # the simulator's frontends do not hold
-    core = Core(prepared.setting, policy, stream(seed, 0, POLICY), rules)
-    run = _LiveRun(prepared, core, seed)
+    core = Core(prepared.setting, policy, policy_stream(seed), rules)
+    return driven_by(_OfCore(core), prepared, decisions, seed)
+
+
+def policy_stream(seed: int) -> Stream:
+    """Stream of the draws of a simulated run's policy."""
+    return stream(seed, 0, POLICY)
+
+
+class Live(Protocol):
+    """Whatever decides live, driven by the events of a run."""
+
+    def arrived(self, now: float, frontend: int) -> tuple[int, Hashable]:
+        """Return the backend of a job that arrives at `now`, s, and a key of the job."""
+        ...
+
+    def finished(self, job: Hashable, now: float) -> None:
+        """Take note that a job is done at `now`, s."""
+        ...
+
+
+def driven_by(live: Live, prepared: Prepared, decisions: int, seed: int) -> npt.NDArray[np.int64]:
+    """Edges by which jobs were sent for the same events, (decisions,)."""
+    run = _LiveRun(prepared, live, seed)
     for event in events(prepared.tables(2), seed):
         run.handle(event)
         if len(run.edges) == decisions:
@@ -140,16 +162,33 @@ def _draw(system: System, state: Any, gap: Any, who: Any, coin: Any) -> None:
 
 
 @final
-class _LiveRun:
-    """Core, backends and clock."""
+class _OfCore(Live):
+    """A bare core."""
 
-    def __init__(self, prepared: Prepared, core: Core, seed: int):
-        self.core = core
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    def arrived(self, now: float, frontend: int) -> tuple[int, Hashable]:
+        action = self._core.arrived(now, frontend)
+        assert isinstance(action, Send)
+        return action.backend, action.request
+
+    def finished(self, job: Hashable, now: float) -> None:
+        assert isinstance(job, int)
+        self._core.finished(job, now)
+
+
+@final
+class _LiveRun:
+    """What decides live, backends and clock."""
+
+    def __init__(self, prepared: Prepared, live: Live, seed: int):
+        self.live = live
         self.now = 0.0
         self.edges: list[int] = []
         self._first = prepared.system.graph.first.tolist()
         self._leaving = stream(seed, 0, LEAVING)
-        self._jobs: list[list[int]] = [[] for _ in prepared.row]  # numbers of requests
+        self._jobs: list[list[Hashable]] = [[] for _ in prepared.row]
         self._row = prepared.row.tolist()
         tables = prepared.tables(2)
         self._peak = tables.peak.tolist()
@@ -164,13 +203,12 @@ class _LiveRun:
             self._leave(-1 - event.who, event.coin)
 
     def _arrive(self, frontend: int) -> None:
-        action = self.core.arrived(self.now, frontend)
-        assert isinstance(action, Send)
+        backend, job = self.live.arrived(self.now, frontend)
         graph = self._prepared.system.graph
         low, high = self._first[frontend], self._first[frontend + 1]
-        self.edges.append(low + int(np.searchsorted(graph.sink[low:high], action.backend)))
-        jobs = self._jobs[action.backend]
-        jobs.append(action.request)
+        self.edges.append(low + int(np.searchsorted(graph.sink[low:high], backend)))
+        jobs = self._jobs[backend]
+        jobs.append(job)
         if len(jobs) >= self._rate.shape[1]:
             self._rate = self._prepared.rates(2 * self._rate.shape[1])
 
@@ -179,7 +217,7 @@ class _LiveRun:
         if coin * self._peak[row] >= self._rate[row, len(jobs)]:
             return
         index = below(self._leaving, len(jobs))
-        request = jobs[index]
+        job = jobs[index]
         jobs[index] = jobs[-1]
         jobs.pop()
-        self.core.finished(request, self.now)
+        self.live.finished(job, self.now)

@@ -18,7 +18,7 @@ from isocline.model.graph import CompatibilityGraph
 from isocline.model.serving_settings import Rules
 from isocline.policies.routing.contract import FloatArray, RoutingPolicy, Setting
 from isocline.policies.routing.random import Random
-from isocline.randomness.draws import stream
+from isocline.randomness.draws import Stream, stream
 from isocline.theory.routing.equilibrium import fluid_optimum
 
 
@@ -33,6 +33,7 @@ def core_of(
     lag: float = 0.0,
     unplanned: str = "",
     cache_ranks: Mapping[int, int] | None = None,
+    rng: Stream | None = None,
 ) -> Core:
     """Build the core that routes for all frontends of a system.
 
@@ -48,6 +49,7 @@ def core_of(
         lag: Age of a report when a request sent on it arrives, s, for `gmsr_ahead`.
         unplanned: Rate or curve that is not known, in words, so that there is no plan; empty: none.
         cache_ranks: Ranks of the backends that publish what they cache, by number.
+        rng: Stream of the policy's draws, in place of one from `seed`.
 
     Raises:
         PolicyError: The policy follows a plan, and there is none, as the load is infeasible or not
@@ -58,7 +60,8 @@ def core_of(
     row = np.arange(len(system.backends), dtype=np.int32)
     setting = Setting(system.graph, system.curves, row, unplanned or _split(system), lag)
     feedback = CurveFeedback(learner, measure) if learner else None
-    return Core(setting, policy, stream(seed), rules, feedback, prompts_of(system, cache_ranks))
+    draws = stream(seed) if rng is None else rng
+    return Core(setting, policy, draws, rules, feedback, prompts_of(system, cache_ranks))
 
 
 def prompts_of(

@@ -104,6 +104,7 @@ class Core:
         tenant = self.tenants.named(profile.tenant)
         request = Request(self.arrivals, frontend, now, tenant, profile.priority, profile.prompt)
         request.only = profile.only
+        request.tried = profile.avoided
         self._requests[request.number] = request
         if self.waiting_queue.total and self.waiting_queue.waiting(frontend):
             return self._hold(request, now)

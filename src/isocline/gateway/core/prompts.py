@@ -58,6 +58,19 @@ class Prompt:
     token_blocks: tuple[int, ...] = ()  # of these, see `cache_index`
 
 
+def text_blocks(text: bytes, begin: int = 0, model: bytes = b"") -> tuple[int, ...]:
+    """Numbers of the whole blocks of a text from `begin` on, each of all bytes up to its end.
+
+    Those of another model are others.
+    """
+    number = hash(model)
+    found: list[int] = []
+    for at in range(begin, len(text) - BLOCK_LENGTH + 1, BLOCK_LENGTH):
+        number = hash((number, text[at : at + BLOCK_LENGTH]))
+        found.append(number)
+    return tuple(found)
+
+
 @final
 @dataclass(slots=True)
 class PromptAtBackend:

@@ -19,6 +19,7 @@ class Profile:
     tenant: str = ""  # name
     prompt: Prompt | None = None  # None: it has none, or prompts are not read
     only: frozenset[int] | None = None  # backends it may go to; None: all of its frontend
+    avoided: tuple[int, ...] = ()  # backends that it gets only if no other one is open
 
 
 PLAIN = Profile()

@@ -10,7 +10,7 @@ import json
 import re
 
 from isocline.gateway.core.cache_index import token_blocks
-from isocline.gateway.core.prompts import BLOCK_LENGTH, Prompt
+from isocline.gateway.core.prompts import Prompt, text_blocks
 from isocline.gateway.http.request_head import RequestHead
 
 # Field with the prompt in OpenAI's and Anthropic's interfaces; within a text its quotes would be
@@ -45,15 +45,11 @@ def read_prompt(body: bytes, length: int, token_block: int = 0) -> Prompt | None
     if begin is None:
         return None
     model = _MODEL.search(body)
-    number = hash(model[1] if model else b"")
-    blocks: list[int] = []
-    for at in range(begin.end(), len(body) - BLOCK_LENGTH + 1, BLOCK_LENGTH):
-        number = hash((number, body[at : at + BLOCK_LENGTH]))
-        blocks.append(number)
+    blocks = text_blocks(body, begin.end(), model[1] if model else b"")
     length = max(length - begin.end(), 0)
     tokens = read_tokens(body, begin.end()) if token_block else []
     known = tuple(token_blocks(tokens, token_block)) if tokens else ()
-    return Prompt(length, tuple(blocks), tokens=len(tokens), token_blocks=known)
+    return Prompt(length, blocks, tokens=len(tokens), token_blocks=known)
 
 
 def read_tokens(body: bytes, begin: int) -> list[int]:

@@ -24,10 +24,13 @@ from isocline.errors import SystemFileError
 from isocline.gateway.core.request_cost import Mix, Unit
 from isocline.learn import Known, Learner
 from isocline.learn.occupancy import assume, given, seen
-from isocline.model.curves import TableCurve
+from isocline.model.curves import Curve, TableCurve
 from isocline.model.fleet import Backend, RoutingSystem, Work
 from isocline.model.graph import CompatibilityGraph
 
+# A given curve is sampled at 1, 2, 4, ... jobs, until it is at this share of its peak, or at most
+# 13 times.
+_NEAR, _LAST = 0.99, 12
 MOVE_AWAY = "move the file away to start learning afresh, or restore it from a backup"
 _BEGINS = re.compile(rb'"kind"\s*:\s*"learned-curves"')
 _SHOW_ANOTHER = "give a system file, or a file of learned curves written by isocline serve"
@@ -127,6 +130,24 @@ def learned_curves(learner: Learner, names: Sequence[str], system: str) -> Learn
     """Curves of the learner, for the file; backends are sorted by name."""
     backends = [_learned(learner, number, name) for number, name in enumerate(names)]
     return LearnedCurves(kind="learned-curves", version=1, system=system, backends=backends)
+
+
+def assumed(name: str, curve: Curve, weight: float) -> LearnedBackend:
+    """Completions that stand for a given curve, spread over workloads; none are observations."""
+    levels = [1]
+    while curve.rate(levels[-1]) < _NEAR * curve.supremum and len(levels) <= _LAST:
+        levels.append(2 * levels[-1])
+    rates = [float(curve.rate(n)) for n in levels]
+    return LearnedBackend(
+        name=name,
+        completions=0.0,
+        cut=None,
+        points=list(zip(map(float, levels), rates, strict=True)),
+        levels=[],
+        done=[],
+        seconds=[],
+        given=[(n, weight, weight / rate) for n, rate in zip(levels, rates, strict=True)],
+    )
 
 
 def learned_frontends(mix: Mix, names: Sequence[str]) -> list[LearnedFrontend]:

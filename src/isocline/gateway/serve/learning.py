@@ -17,16 +17,13 @@ from isocline.gateway.serve.learned_curves import (
     LearnedBackend,
     LearnedCurves,
     LearnedFrontend,
+    assumed,
     learned_curves,
     learned_frontends,
     restore,
 )
 from isocline.learn import Learner
-from isocline.model.curves import Curve
 
-# A given curve is sampled at 1, 2, 4, ... jobs, until it is at this share of its peak, or at most
-# 13 times.
-_NEAR, _LAST = 0.99, 12
 REMEMBERED = 500
 """Removed backends whose curves are kept: 1 to 10 kB each, fitted in 0.2 s when the file is
 written. The bound is for pods of Kubernetes, which have new names each time and never return."""
@@ -49,7 +46,7 @@ def learner_of(serving: Serving, known: LearnedCurves | None) -> Learner | None:
     curves = [b.curve for b in system.backends] if learning.unit == "tokens" else system.curves
     for name, curve, given in zip(names, curves, learning.given, strict=True):
         if given and name not in by_name:
-            by_name[name] = _assumed(name, curve, learning.rules.kept)
+            by_name[name] = assumed(name, curve, learning.rules.kept)
     learner = _unlearned(len(names), learning)
     if by_name:
         restore(learner, names, _document(system.name, learning.unit, by_name.values()))
@@ -140,24 +137,6 @@ def _together(frontends: Iterable[LearnedFrontend]) -> list[LearnedFrontend]:
         for name, (requests, works) in sums.items()
         if requests > 0
     ]
-
-
-def _assumed(name: str, curve: Curve, weight: float) -> LearnedBackend:
-    """Completions that stand for a given curve, spread over workloads; none are observations."""
-    levels = [1]
-    while curve.rate(levels[-1]) < _NEAR * curve.supremum and len(levels) <= _LAST:
-        levels.append(2 * levels[-1])
-    rates = [float(curve.rate(n)) for n in levels]
-    return LearnedBackend(
-        name=name,
-        completions=0.0,
-        cut=None,
-        points=list(zip(map(float, levels), rates, strict=True)),
-        levels=[],
-        done=[],
-        seconds=[],
-        given=[(n, weight, weight / rate) for n, rate in zip(levels, rates, strict=True)],
-    )
 
 
 def _scaled(backend: LearnedBackend, factor: float) -> LearnedBackend:

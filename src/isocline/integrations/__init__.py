@@ -1,0 +1,7 @@
+"""Routers of other systems that decide by this project's policies.
+
+`ray_serve` is the request router of a Ray Serve deployment. `replica_router` decides for it, and
+knows nothing of Ray; `router_settings` and `call_prompts` read what a deployment says.
+"""
+
+__all__: list[str] = []
