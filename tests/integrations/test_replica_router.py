@@ -56,7 +56,8 @@ class Driven:
 
     def finished(self, job: Hashable, now: float) -> None:
         assert isinstance(job, tuple)
-        end(self._made, *job, now)
+        key, name = job
+        end(self._made, key, name, now)
 
 
 def three_ways(policy: str, decisions: int, seed: int = 5) -> list[Any]:
@@ -186,17 +187,15 @@ def test_a_replica_that_died_gets_no_more_calls_until_it_is_there_again() -> Non
     assert ask(made, 5, 1.0) == "a"
 
 
-def test_a_burst_of_ends_at_a_replica_that_died_is_no_speed() -> None:
+def test_calls_at_a_replica_that_died_leave_it() -> None:
     made = router(Replica("a", FAST), Replica("b", SLOW), learn=True)
-    before = made.curves()["a"].rate(1.0)
     chosen = {key: ask(made, key, 1.0) for key in range(60)}
     made.died("a", 2.0)
     for key, name in chosen.items():
         if name == "a":
             end(made, key, "a", 2.0)
-    ask(made, "last", 100.0)
     assert made.in_flight("a") == 0
-    assert made.curves()["a"].rate(1.0) <= 1.1 * before
+    assert Counter(chosen.values())["b"] == made.in_flight("b")
 
 
 def test_a_call_goes_to_the_holders_of_its_model_while_there_are_any() -> None:
@@ -216,7 +215,8 @@ def test_curves_are_learned_unless_all_are_given() -> None:
     assert router(Replica("a", FAST)).curves()["a"] is FAST
     given = {"type": "hyperbolic", "peak": 9.0, "half": 3.0}
     both = router(Replica("a", FAST), Replica("b"), curve=given).curves()
-    assert (both["a"].rate(3.0), both["b"].rate(3.0)) == (FAST.rate(3.0), 4.5)
+    assert both["a"] is FAST
+    assert float(both["b"].rate(3.0)) == 4.5
     learned = router(Replica("a", FAST), Replica("b")).curves()
     assert isinstance(learned["a"], TableCurve)
 
