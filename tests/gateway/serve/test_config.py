@@ -496,7 +496,7 @@ def test_check_shows_no_setting_that_a_file_cannot_give(file: Path) -> None:
     assert serving.checks.health is not None
     assert serving_document(serving)["health"].keys() == settings_of(HealthCheck).keys()
     screen = io.StringIO()
-    Console(file=screen, width=200).print(serving_report(serving))
+    Console(file=screen, width=1000).print(serving_report(serving))
     assert "status" not in screen.getvalue()
 
 
@@ -533,7 +533,7 @@ def test_check_shows_each_setting_and_its_default(file: Path) -> None:
     assert document["learning"]["optimism"] == 0.5
     assert document["learning"]["kept"] == Learning().kept
     screen = io.StringIO()
-    Console(file=screen, width=200).print(serving_report(serving))
+    Console(file=screen, width=1000).print(serving_report(serving))
     shown = screen.getvalue()
     for line in (
         "resending    two",
@@ -561,7 +561,7 @@ serve: {session: x-s, policy: POLICY}
 
 def shown(serving: Serving) -> str:
     screen = io.StringIO()
-    Console(file=screen, width=200).print(serving_report(serving))
+    Console(file=screen, width=1000).print(serving_report(serving))
     return screen.getvalue()
 
 
