@@ -28,7 +28,11 @@ ON_CLUSTERS := tests/dispatch/engines/ray/test_ray_engine.py tests/dispatch/engi
 	tests/dispatch/batch/test_cluster_runs.py
 # These need the extra `docs`, or minutes: `make docs` runs them.
 PAGES := tests/docs/pages
-LIVE := tests/live tests/report/pages/test_in_chromium.py
+# What is killed or changed a thousand times, and pages in a browser: `make test-live` runs them.
+LIVE := tests/live tests/report/pages/test_in_chromium.py \
+	tests/cli/test_serve_log.py tests/cli/test_serve_tracing.py \
+	tests/gateway/serve/test_discovered_fleet.py \
+	tests/dispatch/engines/processes/test_faults.py tests/dispatch/test_scheduler_processes.py
 FIGURES := $(wildcard tests/report/test_reproduce*.py) tests/report/test_arena.py tests/studies
 pytest = $(1) -n 3 --dist worksteal
 quick = $(pytest) $(ON_CLUSTERS:%=--ignore=%) --ignore=$(PAGES) $(LIVE:%=--ignore=%) \

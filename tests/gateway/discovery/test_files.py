@@ -201,18 +201,19 @@ def test_what_is_no_list_of_targets_is_refused_with_its_place(text: str, message
         parsed(text, "t")
 
 
-NAMES = some.text(
-    some.characters(codec="utf-8", exclude_categories=["C"]).filter(str.isprintable), min_size=1
-)
+PRINTABLE = some.characters(codec="utf-8", exclude_categories=["C", "Z"], include_characters=" ")
+NAMES = some.text(PRINTABLE, min_size=1, max_size=8)
 ENDPOINTS = some.builds(
     Endpoint,
     NAMES,
     some.builds("10.0.0.{}:80".format, some.integers(0, 255)),
-    some.dictionaries(NAMES.filter(lambda it: it != "name"), some.text("ab1: -", max_size=5)),
+    some.dictionaries(
+        NAMES.filter(lambda it: it != "name"), some.text("ab1: -", max_size=5), max_size=3
+    ),
 )
 
 
-@given(some.lists(ENDPOINTS, unique_by=lambda it: it.name))
+@given(some.lists(ENDPOINTS, unique_by=lambda it: it.name, max_size=4))
 def test_what_is_written_is_read_as_it_was(endpoints: list[Endpoint]) -> None:
     found = parsed(written(endpoints), "t")
     assert [(it.name, it.address) for it in found] == [(it.name, it.address) for it in endpoints]
