@@ -54,7 +54,7 @@ def test_curves_and_the_work_of_each_request_come_out(
     jobs: list[Job], records: AccessRecords
 ) -> None:
     there = occupied(records)
-    learning = CurveLearning(there)
+    learning = CurveLearning(records, there)
     for backend, curve in enumerate(CURVES):
         n = np.arange(2, 12)
         low, high = learning.fits[backend].known.bounds(n)
@@ -72,7 +72,7 @@ def test_draws_are_around_the_truth_and_nearer_with_more_seen(
     few = read_log([written(jobs[:600], tmp_path / "few.csv")]).records
     spread = []
     for these in (few, records):
-        drawn = CurveLearning(occupied(these)).drawn(200, np.random.default_rng(0))
+        drawn = CurveLearning(these, occupied(these)).drawn(200, np.random.default_rng(0))
         rates = np.array([[float(curve.rate(5.0)) for curve in one.curves] for one in drawn])
         wanted = np.array([float(curve.rate(5.0)) for curve in CURVES])
         assert (np.abs(rates.mean(axis=0) / wanted - 1.0) < 4.0 * rates.std(axis=0) / wanted).all()

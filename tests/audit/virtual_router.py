@@ -13,6 +13,9 @@ from isocline.model.curves import Curve
 Choice = Callable[[Sequence[int], int, np.random.Generator], int]
 """Backend by the jobs at each, the frontend, and randomness."""
 
+Size = Callable[[np.random.Generator], float]
+"""Work of a job, in mean jobs."""
+
 MOST = 2000  # jobs at a backend
 
 
@@ -31,14 +34,25 @@ def fewest(jobs: Sequence[int], _frontend: int, rng: np.random.Generator) -> int
     return int(rng.choice([b for b, held in enumerate(jobs) if held == least]))
 
 
+def exponential(rng: np.random.Generator) -> float:
+    return float(rng.exponential())
+
+
+def lognormal(cv: float) -> Size:
+    """Sizes with a coefficient of variation."""
+    variance = float(np.log1p(cv**2))
+    return lambda rng: float(rng.lognormal(-0.5 * variance, variance**0.5))
+
+
 def jobs_of(
     curves: Sequence[Curve],
     rates: Sequence[float],
     count: int,
     choose: Choice = fewest,
     seed: int = 0,
+    size: Size = exponential,
 ) -> list[Job]:
-    """Poisson arrivals at each frontend, exponential work; in order of arrival."""
+    """Poisson arrivals at each frontend, in order; exponential work by default."""
     rng = np.random.default_rng(seed)
     each = [[0.0, *(float(c.rate(n)) / n for n in range(1, MOST))] for c in curves]
     given, since = [0.0] * len(curves), [0.0] * len(curves)
@@ -59,7 +73,7 @@ def jobs_of(
         given[b] += each[b][len(held[b])] * (now - since[b])
         since[b] = now
         if comes:
-            work = float(rng.exponential())
+            work = size(rng)
             heapq.heappush(held[b], (given[b] + work, now, frontend, work))
             arrived, arrives = arrived + 1, now + float(rng.exponential(1.0 / total))
         else:

@@ -127,7 +127,7 @@ class _Auditor:
         """All findings."""
         records = self.log.records
         means = block_means(records, self.frontends, self.occupied)
-        learning = CurveLearning(self.occupied)
+        learning = CurveLearning(records, self.occupied)
         rng = np.random.default_rng(seed)
         fleets = learning.drawn(draws, rng)
         systems = [self._system(fleet, means) for fleet in fleets]

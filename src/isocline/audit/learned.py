@@ -7,6 +7,7 @@ from typing import final
 import numpy as np
 import numpy.typing as npt
 
+from isocline.audit.evidence import of_log, posterior
 from isocline.audit.records import AccessRecords
 from isocline.audit.workloads import BLOCKS, Occupied
 from isocline.learn.draws import drawn_curves
@@ -42,6 +43,7 @@ class LearnedFleet:
 class CurveLearning:
     """Curves of a log."""
 
+    records: AccessRecords
     occupied: Occupied
 
     @cached_property
@@ -60,9 +62,10 @@ class CurveLearning:
 
     def drawn(self, count: int, rng: np.random.Generator) -> list[LearnedFleet]:
         """Fleets of curves that the log leaves possible, each with blocks drawn at random."""
+        found = of_log(self.records, self.occupied, [one.known for one in self.fits])
         curves = [
-            drawn_curves(one.known, prior, self._unit, count, rng)
-            for one, prior in zip(self.fits, self._priors, strict=True)
+            drawn_curves(*posterior(one, prior, self._unit), count, rng)
+            for one, prior in zip(found, self._priors, strict=True)
         ]
         blocks = rng.integers(0, BLOCKS, (count, BLOCKS))
         return [
