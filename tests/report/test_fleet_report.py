@@ -18,6 +18,7 @@ from isocline.report.export.files import write_fleet
 from isocline.report.export.system_file import system_entries, write_system
 from isocline.report.tables.fleet import fleet_report
 from isocline.simulate.routing.fleet_results import CheapestFleet
+from isocline.theory.routing.cheapest_fleet.target import Target
 from tests.builders import fleet as a_system
 from tests.report import fleet_results
 from tests.theory.routing.fleet_problems import a_curve
@@ -55,6 +56,13 @@ def test_the_report_of_a_simulated_fleet_has_intervals_and_the_cost_of_fluctuati
     assert "; 1.000 of it is for fluctuation" in printed
     assert "1.912 ± 0.012 s" in printed
     assert "Simulated: gmsr_secant, Poisson arrivals, 95 % interval" in printed
+
+
+def test_the_bound_of_a_percentile_is_said_to_be_loose() -> None:
+    fleet = fleet_results.fluid()
+    assert "is loose" not in text(fleet)
+    printed = " ".join(text(replace(fleet, target=Target("p95", 2.0))).split())
+    assert "That of a p95 is loose: it only knows that this share of the jobs" in printed
 
 
 def test_two_machines_may_be_lost() -> None:

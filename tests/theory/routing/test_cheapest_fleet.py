@@ -115,6 +115,40 @@ def test_any_costs_give_a_row_that_every_fleet_with_the_target_satisfies(
             assert row.worth @ np.array(one) >= row.need - 1e-6 * max(1.0, abs(row.need))
 
 
+@settings(max_examples=30, deadline=None, derandomize=True)
+@given(SEEDS, TARGETS, st.integers(1, 2))
+def test_a_row_of_spare_machines_holds_for_every_fleet_that_can_lose_them(
+    seed: int, target: Target, spare: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    problem = a_problem(rng, 2, 3, 1)
+    judge = Judge(problem)
+    whole = Box(np.zeros(2), np.full(2, math.inf))
+    hold = [one for one in fleets(problem)[::5] if holds(problem, one, target, spare)]
+    for _ in range(5):
+        costs = rng.exponential(1.0, 3) * 10.0 ** rng.uniform(-2.0, 2.0)
+        row = judge.row(0, target, costs)
+        if row.need <= 0.0:
+            continue
+        (worth,), (need,) = rows_in([row._replace(spare=spare)], whole)
+        for one in hold:
+            assert worth @ np.array(one) >= need - 1e-6
+
+
+@pytest.mark.parametrize("spare", [0, 1, 2])
+def test_the_relaxation_of_one_type_has_the_spare_machines(spare: int) -> None:
+    problem = FleetProblem(
+        (MachineType("a", HyperbolicCurve(5.0, 4.0), 1.0),),
+        ("all",),
+        CompatibilityGraph.from_neighbours(1, [[0]]),
+        (Demand("d", (62.0,)),),
+    )
+    best = found(problem, Target("load", 0.8), spare, 0.0)
+    assert best is not None
+    assert best.relaxation == pytest.approx(62.0 / (0.8 * 5.0) + spare, rel=1e-6)
+    assert best.cost == 16 + spare
+
+
 @settings(max_examples=40, deadline=None, derandomize=True)
 @given(SEEDS, st.integers(0, 2))
 def test_rows_in_a_box_hold_for_all_its_fleets(seed: int, spare: int) -> None:

@@ -121,6 +121,12 @@ def _small_print(fleet: CheapestFleet) -> str:
         "The lower bound holds for every fleet of these types and every routing policy. Least "
         "mean: the optimum in the fluid limit, which no policy goes below."
     )
+    if fleet.target.is_percentile:
+        words += (
+            f" That of a {fleet.target.quantity} is loose: it only knows that this share of the "
+            "jobs, be they the shortest, must be done in time; a cheaper fleet is not proved to "
+            "be possible."
+        )
     if fleet.policy is not None:
         words += (
             f" Simulated: {fleet.policy}, Poisson arrivals, 95 % interval; it is within the target "

@@ -7,7 +7,15 @@ For multipliers u >= 0 of the rows, no fleet in the box costs less than
 which is computed here from the rows; the linear solver only proposes the multipliers.
 
 A row in which machines are lost has worth_k min(n_k, lost_k) on its right: a concave function of
-n_k, of which the chord over the box takes the place.
+n_k, of which the chord over the box takes the place. Over a wide box that says little. But let s
+machines be lost, whichever they are: then all but the s that are worth most are worth the need. As
+g(v) = v / (need + s v) is concave and g(v) / v falls, with m the least of these s worths the others
+have g(v) >= v g(m) / m each, which comes to need / (need + s m) or more, and the s machines have
+g(m) or more each, so that
+
+    sum_k worth_k / (need + s worth_k) n_k >= 1
+
+for every fleet of whole machines, without a box (`Row.spare`).
 """
 
 import math
@@ -74,11 +82,21 @@ class Covering:
     def __init__(self, prices: FloatArray) -> None:
         self.prices = prices
         self.rows: list[Row] = []
+        self._stacked = _Stacked(
+            np.zeros((0, prices.size)), np.zeros(0), np.zeros((0, prices.size))
+        )
 
     def add(self, row: Row) -> None:
         """Add a row, which is scaled to a need of 1 where it has one."""
         scale = 1.0 / row.need if row.need > 0.0 else 1.0
         self.rows.append(row._replace(worth=row.worth * scale, need=row.need * scale))
+
+    def _all(self) -> "_Stacked":
+        known = self._stacked
+        if len(known.needs) < len(self.rows):
+            more = _stacked(self.rows[len(known.needs) :])
+            self._stacked = known = _Stacked(*map(np.concatenate, zip(known, more, strict=True)))
+        return known
 
     def relaxed(self, box: Box, enough: float) -> Relaxed:
         """Solve the linear relaxation in a box.
@@ -95,7 +113,7 @@ class Covering:
         if not self.rows:
             cost = float(self.prices @ box.least)
             return Relaxed(box.least, cost, np.zeros(0))
-        matrix, needs = rows_in(self.rows, box)
+        matrix, needs = self._all().within(box)
         goal = np.append(self.prices, _DEAR * enough)
         with_gap = np.column_stack((matrix, np.ones(needs.size)))
         bounds: Any = np.vstack((np.column_stack((box.least, box.most)), [0.0, np.inf]))
@@ -115,8 +133,8 @@ class Covering:
         """
         from scipy.optimize import Bounds, LinearConstraint, milp  # noqa: PLC0415
 
-        worth = np.array([row.worth for row in self.rows])
-        needs = np.array([row.need + float(row.worth @ row.lost) for row in self.rows])
+        worth, needs, lost = self._all()
+        needs = needs + (worth * lost).sum(axis=1)
         found: Any = milp(
             self.prices,
             integrality=np.ones(self.prices.size, np.int64),
@@ -133,9 +151,7 @@ class Covering:
         """(m, rows) what whole counts (m, K) miss of each row, 0 where they satisfy it."""
         if not self.rows:
             return np.zeros((counts.shape[0], 0))
-        worth = np.array([row.worth for row in self.rows])
-        needs = np.array([row.need for row in self.rows])
-        lost = np.array([row.lost for row in self.rows])
+        worth, needs, lost = self._all()
         have = np.empty((counts.shape[0], needs.size))
         kinds, of = np.unique(lost, axis=0, return_inverse=True)
         for number, gone in enumerate(kinds):
@@ -143,6 +159,32 @@ class Covering:
             have[:, these] = (counts - np.minimum(counts, gone)) @ worth[these].T
         missing = needs - have
         return np.where(missing > _ROUNDING * np.maximum(np.abs(needs), 1.0), missing, 0.0)
+
+
+class _Stacked(NamedTuple):
+    """Rows as arrays, those of spare machines without a loss."""
+
+    worth: FloatArray  # (rows, K)
+    needs: FloatArray  # (rows,)
+    lost: FloatArray  # (rows, K)
+
+    def within(self, box: Box) -> tuple[FloatArray, FloatArray]:
+        """(rows, K) and (rows,): the rows as they hold in a box, matrix . n >= needs."""
+        slope, offset = chord(box, self.lost)
+        return self.worth * (1.0 - slope), self.needs + (self.worth * offset).sum(axis=1)
+
+
+def _stacked(rows: Sequence[Row]) -> _Stacked:
+    return _Stacked(
+        np.array([_worth(row) for row in rows]),
+        np.array([1.0 if row.spare else row.need for row in rows]),
+        np.array([row.lost for row in rows]),
+    )
+
+
+def _worth(row: Row) -> FloatArray:
+    """(K,) worths; of spare machines as the module derives them, which needs a need above 0."""
+    return row.worth / (row.need + row.spare * row.worth) if row.spare else row.worth
 
 
 def chord(box: Box, lost: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -155,10 +197,7 @@ def chord(box: Box, lost: FloatArray) -> tuple[FloatArray, FloatArray]:
 
 def rows_in(rows: Sequence[Row], box: Box) -> tuple[FloatArray, FloatArray]:
     """(rows, K) and (rows,): the rows as they hold in a box, matrix . n >= needs."""
-    worth = np.array([row.worth for row in rows])
-    slope, offset = chord(box, np.array([row.lost for row in rows]))
-    needs = np.array([row.need for row in rows])
-    return worth * (1.0 - slope), needs + (worth * offset).sum(axis=1)
+    return _stacked(rows).within(box)
 
 
 def bound_in(

@@ -42,7 +42,10 @@ _ROUNDING = 1e-7  # relative: as near as the linear program comes to a row
 
 
 class Row(NamedTuple):
-    """A fleet has sum_k worth_k left_k >= need, left being n_k - min(n_k, lost_k) machines."""
+    """A fleet has sum_k worth_k left_k >= need, left being n_k - min(n_k, lost_k) machines.
+
+    With `spare` it has that after the loss of so many machines, whichever they are (`covering`).
+    """
 
     worth: FloatArray  # (K,) >= 0
     need: float
@@ -50,6 +53,7 @@ class Row(NamedTuple):
     demand: int  # the demand and the target that it is of,
     target: Target
     costs: FloatArray  # (F,) and the costs that prove it
+    spare: int = 0  # `lost` is 0 if this is not
 
 
 class Standing(NamedTuple):

@@ -34,7 +34,7 @@ _ROUNDS_BELOW = 3  # elsewhere
 _NEWTON = 25  # steps to a boundary
 _WHOLE = 1e-6  # counts that near to a whole number are one
 _NODES = 400  # of the tree, after which it stays at the gap that it has
-_MOST_ROWS = 300  # from which on a node is not divided: each costs more with every row
+_MOST_ROWS = 500  # from which on a node is not divided: each costs more with every row
 _AT_ONCE = 4  # rows that are added for one relaxation
 _MOST_ADDED = 100_000  # machines, in rounding up
 _PROPOSALS = 15  # of the integer program
@@ -169,11 +169,13 @@ class Search:
         """Add the rows that the costs of another search's row give here."""
         for requirement in self._requirements:
             target = requirement.target
-            if requirement.demand != row.demand or requirement.spare < row.lost.sum():
+            lost = max(int(row.lost.sum()), row.spare)
+            if requirement.demand != row.demand or requirement.spare < lost:
                 continue
             if row.target.quantity == target.quantity:
                 own = self._judge.row(row.demand, target, row.costs)
-                self._covering.add(own._replace(lost=row.lost))
+                if own.need > 0.0 or not row.spare:
+                    self._covering.add(own._replace(lost=row.lost, spare=row.spare))
             elif row.target.quantity == "load" and requirement.latency:
                 self._covering.add(row)  # all has to be served, whatever the limit
 
@@ -271,6 +273,9 @@ class Search:
         """The relaxation over all fleets, and a first good fleet."""
         found = self._relaxed(self._whole)
         for _ in range(_ROUNDS):
+            if self._survive(found.counts):
+                found = self._relaxed(self._whole)
+                continue
             missed = self._missed(found.counts, self._affordable(self._whole))
             near = all(m.figure <= m.requirement.target.limit * (1.0 + _CLOSE) for m in missed)
             if near:
@@ -294,6 +299,22 @@ class Search:
         with np.errstate(divide="ignore", invalid="ignore"):
             more = np.where(self._prices > 0.0, np.floor(left / self._prices + _WHOLE), np.inf)
         return box.within(box.least + np.maximum(more, 0.0))
+
+    def _survive(self, counts: FloatArray) -> bool:
+        """Add rows of spare machines that counts miss; returns whether there are any."""
+        if not any(requirement.spare for requirement in self._requirements):
+            return False
+        lacking = [miss for miss in self._missed(counts) if miss.lost.any()]
+        added = 0
+        for miss in lacking[:_AT_ONCE]:
+            row = miss.row
+            if row.need <= 0.0:
+                continue
+            spare = miss.requirement.spare
+            if float((row.worth / (row.need + spare * row.worth)) @ counts) < 1.0 - _CLOSE:
+                self._covering.add(row._replace(spare=spare))
+                added += 1
+        return added > 0
 
     def _boundary(self, miss: "Miss", inside: FloatArray) -> None:
         """Add the row that is tangent where a requirement begins to hold on the way inside.
@@ -330,6 +351,8 @@ class Search:
         missed = self._missed(counts)
         for miss in missed[:1]:
             self._covering.add(miss.row._replace(lost=miss.lost))
+            if miss.lost.any() and miss.row.need > 0.0:
+                self._covering.add(miss.row._replace(spare=miss.requirement.spare))
         if not missed:
             self._best, self._cost = counts, cost
         return not missed
@@ -420,6 +443,8 @@ class Search:
                 counts = np.round(found.counts)
                 if self._offer(counts):
                     return found, None
+            if self._survive(found.counts):
+                continue
             missed = self._missed(found.counts, self._affordable(box))
             for miss in missed[:_AT_ONCE]:
                 if math.isinf(miss.figure):  # its row may just hold here
@@ -428,10 +453,25 @@ class Search:
                     self._covering.add(miss.row._replace(lost=miss.lost))
             if not missed:
                 break
+        if (split := self._presence(box, found.counts)) is not None:
+            return found, split
         if broken.max() > _WHOLE:
             k = int(np.argmax(broken))
             return found, Split(k, math.floor(found.counts[k]))
         return found, self._split_loose(box, np.round(found.counts))
+
+    def _presence(self, box: Box, counts: FloatArray) -> "Split | None":
+        """Division by whether there are machines whose loss counts miss, as the box leaves open.
+
+        Where there are for sure, the chord of what is lost is exact.
+        """
+        if not any(requirement.spare for requirement in self._requirements):
+            return None
+        for miss in self._missed(counts):
+            for k in np.flatnonzero(miss.lost).tolist():
+                if box.least[k] < miss.lost[k] <= box.most[k]:
+                    return Split(k, miss.lost[k] - 1.0)
+        return None
 
     def _split_loose(self, box: Box, counts: FloatArray) -> "Split | None":
         """Division of a node whose relaxation is whole, and still meets not all."""
