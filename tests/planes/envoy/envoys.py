@@ -30,8 +30,14 @@ class Backend:
     release: threading.Event = field(default_factory=threading.Event)
 
     @property
-    def address(self) -> str:
-        return f"127.0.0.1:{self.port}"
+    def known_by_address(self) -> bool:
+        """Whether tables have its address; metadata of the others give their names."""
+        return self.name != "c"
+
+    @property
+    def addresses(self) -> list[str]:
+        """Addresses for a table."""
+        return [f"127.0.0.1:{self.port}"] if self.known_by_address else []
 
     def answer(self, path: str) -> int:
         if path == "/hold":
@@ -95,13 +101,17 @@ def cluster(name: str, policy: Mapping[str, Any], ends: Sequence[Backend]) -> di
         ],
         "load_assignment": {
             "cluster_name": name,
-            "endpoints": [{"lb_endpoints": [{"endpoint": _endpoint(one)} for one in ends]}],
+            "endpoints": [{"lb_endpoints": [_endpoint(one) for one in ends]}],
         },
     }
 
 
 def _endpoint(one: Backend) -> dict[str, Any]:
-    return {"address": {"socket_address": {"address": "127.0.0.1", "port_value": one.port}}}
+    address = {"socket_address": {"address": "127.0.0.1", "port_value": one.port}}
+    end: dict[str, Any] = {"endpoint": {"address": address}}
+    if not one.known_by_address:
+        end["metadata"] = {"filter_metadata": {"isocline": {"backend": one.name}}}
+    return end
 
 
 def bootstrap(clusters: Sequence[Mapping[str, Any]], port: int) -> dict[str, Any]:

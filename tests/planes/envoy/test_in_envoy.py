@@ -31,7 +31,7 @@ def binary() -> str:
 
 
 def made(path: Path, ends: list[Backend], stale_after: float = 0.0) -> PriceTable:
-    addresses = {one.name: one.address for one in ends}
+    addresses = {one.name: one.addresses for one in ends}
     return PriceTable.create(path, ["eu", "us"], addresses, limit=2, stale_after=stale_after)
 
 
