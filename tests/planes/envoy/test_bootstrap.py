@@ -99,7 +99,7 @@ def test_envoy_accepts_all_that_the_plane_can_say(tmp_path: Path) -> None:
 def test_what_envoy_does_not_accept_is_refused_with_its_reason(tmp_path: Path) -> None:
     made = complete(settings(tmp_path, content()), Folder(tmp_path), least_request, {})
     made["static_resources"]["listeners"][0]["name"] = ["no", "name"]
-    with pytest.raises(UsageError, match="Envoy refuses what is made of the system file: .*name"):
+    with pytest.raises(UsageError, match=r"Envoy refuses what is made of the system file: .*name"):
         asyncio.run(require_valid(find_envoy(None), made))
 
 

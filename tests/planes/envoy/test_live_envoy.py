@@ -1,18 +1,21 @@
 """The plane with a real Envoy: prices, changes, faults and the end, over sockets and processes."""
 
 import asyncio
+import json
 import os
 import signal
+import socket
 from collections import Counter
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tests.gateway.proxies import run
-from tests.live.asking import BROKEN, ask, connect, keep_asking, once
+from tests.live.asking import BROKEN, connect, keep_asking, once
 from tests.live.processes import Counting, Live, counting, soon, until, write
-from tests.planes.envoy.envoys import envoy_of, needs_envoy, plane, system
+from tests.planes.envoy.live_planes import arguments, envoy_of, needs_envoy, plane, system
 from tests.running import alive
 
 pytestmark = needs_envoy
@@ -70,7 +73,7 @@ def test_changes_lose_no_request_and_a_bad_file_changes_nothing(tmp_path: Path) 
         curves = {"fast": FAST, "slow": SLOW, "third": FAST}
         await live.rewrite(system(backends[:2], curves | {"slow": FAST, "fast": SLOW}))
         assert "prices alone have changed" in live.said
-        apart = [
+        apart: list[dict[str, Any]] = [
             {"name": "others", "match": {"host": "x.*"}, "backends": ["third"]},
             {"name": "all", "rate": 1.0, "backends": ["slow", "third"]},
         ]
@@ -100,7 +103,7 @@ def test_changes_lose_no_request_and_a_bad_file_changes_nothing(tmp_path: Path) 
             assert "started again" not in live.said
 
 
-def test_envoy_comes_back_after_it_was_killed_under_load(tmp_path: Path) -> None:
+def test_envoy_comes_back_after_it_was_killed_and_ends_with_its_plane(tmp_path: Path) -> None:
     async def scenario(live: Live, backends: list[Counting]) -> None:
         over = asyncio.Event()
         asking = asyncio.create_task(_keep_trying(live.port, over))
@@ -116,9 +119,18 @@ def test_envoy_comes_back_after_it_was_killed_under_load(tmp_path: Path) -> None
         await soon(lambda: live.in_flight == 0, "requests are counted that went with it")
         assert live.statistics["restarts"] == 1
 
-    with counting(tmp_path, "fast") as backends:
-        with plane(tmp_path, system(backends, {"fast": FAST})) as live:
-            run(scenario(live, backends))
+    with ExitStack() as stack:
+        backends = stack.enter_context(counting(tmp_path, "fast"))
+        live = stack.enter_context(plane(tmp_path, system(backends, {"fast": FAST})))
+        run(scenario(live, backends))
+        envoy = envoy_of(live)
+        folder = Path(arguments(envoy)[2]).parent
+        assert folder.exists()
+        live.process.kill()
+        until(lambda: not alive(envoy), lambda: "Envoy goes on alone")
+        until(lambda: not folder.parent.exists(), lambda: "its files stay")
+        live.process.wait()
+        live.process.returncode = 0  # as `plane` expects of one that it asks to end
 
 
 async def _keep_trying(port: int, over: asyncio.Event) -> int:
@@ -136,41 +148,68 @@ async def _keep_trying(port: int, over: asyncio.Event) -> int:
     return answers
 
 
-def test_a_drain_lets_requests_end_and_takes_no_more(tmp_path: Path) -> None:
-    async def scenario(live: Live, backends: list[Counting]) -> None:
+def test_requests_find_their_frontend_and_a_drain_lets_them_end(tmp_path: Path) -> None:
+    """By model and host, with errors in OpenAI's form; then SIGTERM while one is under way."""
+
+    async def scenario(live: Live, up: Counting) -> None:
+        for model, status in (("large-7", 200), ("large-x", 404), ("small", 404)):
+            assert await _post(live.port, {"model": model}) == status
+        status, head, body = await once(live.port, "/ok", "none", "GET")
+        assert (status, json.loads(body)["error"]["type"]) == (404, "not_found_error")
         client = await connect(live.port)
-        slow = asyncio.create_task(ask(client, "POST", "/slow/1.5", "slow"))
-        await soon(lambda: backends[0].executed, "it does not arrive")
+        there = b"GET /ok HTTP/1.1\r\nHost: a.EXAMPLE.org:81\r\nX-Id: there\r\n\r\n"
+        status, _, body = await client.ask(there)
+        error = json.loads(body)["error"]
+        assert (status, error["code"], error["type"]) == (503, 503, "server_error")
+        slow = b"POST /slow/1.5 HTTP/1.1\r\nHost: slow\r\nX-Id: slow\r\nContent-Length: 0\r\n\r\n"
+        answer = asyncio.create_task(client.ask(slow))
+        await soon(lambda: "slow" in up.executed, "it does not arrive")
         live.process.terminate()
         await soon(lambda: "stopping: " in live.said, "it does not stop")
         await soon(lambda: not _accepts(live.port), "it still accepts connections")
-        status, _, body = await slow
+        status, head, body = await answer
         assert (status, body) == (200, b"ok")
+        assert b"connection: close" in head.lower()
         client.close()
 
-    with counting(tmp_path, "fast") as backends:
-        with plane(tmp_path, system(backends, {"fast": FAST})) as live:
-            run(scenario(live, backends))
+    with counting(tmp_path, "up", "down") as backends:
+        backends[1].kill()
+        frontends = [
+            {"name": "large", "match": {"model": "large-[0-9]"}, "backends": ["up"]},
+            {"name": "there", "match": {"host": "*.example.org"}, "backends": ["down"]},
+            {"name": "slow", "match": {"host": "slow"}, "backends": ["up"]},
+        ]
+        log = tmp_path / "log"
+        content = system(
+            backends, {"up": FAST, "down": FAST}, frontends, access_log=str(log), health={}
+        )
+        with plane(tmp_path, content) as live:
+            run(scenario(live, backends[0]))
             until(lambda: live.process.poll() is not None, lambda: live.said)
-            assert "hurried" not in live.said
+        lines = [json.loads(line) for line in log.read_text().splitlines()]
+        assert [(it["frontend"], it["backend"], it["status"]) for it in lines] == [
+            ("large", "up", 200),
+            (None, None, 404),
+            (None, None, 404),
+            (None, None, 404),
+            ("there", None, 503),
+            ("slow", "up", 200),
+        ]
+
+
+async def _post(port: int, document: dict[str, str]) -> int:
+    client = await connect(port)
+    body = json.dumps(document).encode()
+    head = "POST /ok HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+    request = f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+    status, _, _ = await client.ask(request)
+    client.close()
+    return status
 
 
 def _accepts(port: int) -> bool:
-    import socket
-
     try:
         socket.create_connection(("127.0.0.1", port)).close()
     except OSError:
         return False
     return True
-
-
-def test_envoy_ends_with_a_plane_that_was_killed(tmp_path: Path) -> None:
-    with counting(tmp_path, "fast") as backends:
-        content = system(backends, {"fast": FAST})
-        with plane(tmp_path, content) as live:
-            envoy = envoy_of(live)
-            live.process.kill()
-            until(lambda: not alive(envoy), lambda: "Envoy goes on alone")
-            live.process.wait()
-            live.process.returncode = 0  # as `plane` expects of one that is asked to end

@@ -63,7 +63,7 @@ def test_a_key_of_a_backend_is_refused(tmp_path: Path, more: dict[str, Any], nam
 
 def test_one_frontend_has_one_protocol(tmp_path: Path) -> None:
     system = content([backend("fast", 9001, http2=True), backend("slow", 9002)])
-    with pytest.raises(SystemFileError, match="frontends.*some with http2 and some without"):
+    with pytest.raises(SystemFileError, match=r"frontends.*some with http2 and some without"):
         require(tmp_path, system)
 
 

@@ -80,7 +80,9 @@ def run(path: Path, overrides: Overrides, binary: Path, started: Started) -> Non
         listeners, kept = reserve(serving.proxy.listeners)
         ports.enter_context(kept)
         fixed = _Fixed(file, overrides, [it.port for it in listeners])
-        plane = _Plane(fixed, serving, found, binary, Folder(Path(folder)))
+        place = Path(folder) / "files"
+        place.mkdir(mode=0o700)
+        plane = _Plane(fixed, serving, found, binary, Folder(place))
         if not uvloop.run(plane.run(started)):
             raise KeyboardInterrupt
 
@@ -302,9 +304,12 @@ class _Plane:
                     "name": name,
                     "address": str(self._addresses.get(name, "")),
                     "in_flight": jobs,
+                    "of_others": others,
                     "curve": curves[name],
                 }
-                for name, jobs in zip(names, self._core.workloads, strict=True)
+                for name, jobs, others in zip(
+                    names, self._core.workloads, self._core.corrections, strict=True
+                )
             ],
         }
 

@@ -1,7 +1,7 @@
 """Envoy's process: started, watched, started again when it has ended, drained, and ended with us.
 
-It leads a group of its own, so that Ctrl-C is ours to act on, and a guardian ends it should this
-process be killed.
+It leads a group of its own, so that Ctrl-C is ours to act on. A guardian ends it, and removes its
+files, which hold keys of certificates, should this process be killed.
 """
 
 import asyncio
@@ -48,8 +48,16 @@ class EnvoyProcess:
     def __init__(
         self, binary: Path, bootstrap: Path, admin: AdminClient, options: Sequence[str] = ()
     ) -> None:
-        """Initialise without starting anything; `options` are further ones of its command line."""
+        """Initialise without starting anything.
+
+        Args:
+            binary: Envoy's program.
+            bootstrap: File in a folder that goes with this process, however that ends.
+            admin: Client of the admin listener that the file opens.
+            options: Further ones of its command line.
+        """
         self.admin = admin
+        self._folder = bootstrap.parent
         self.restarts = 0
         self._command = [
             str(binary),
@@ -85,7 +93,7 @@ class EnvoyProcess:
             problem = error.strerror or error
             raise EnvoyError(f"{self._command[0]}: cannot be run: {problem}") from error
         self._process = process
-        self._guardian.watch(process.pid)
+        self._guardian.watch(process.pid, [str(self._folder)])
         assert process.stderr is not None
         self._relay = asyncio.create_task(self._read_log(process.stderr))
         try:
