@@ -42,8 +42,9 @@ def test_a_key_of_the_gateway_alone_is_refused(tmp_path: Path, key: str, value: 
 def test_a_part_of_a_group_is_refused_where_it_is_not_the_default(
     tmp_path: Path, group: str, part: str, value: float
 ) -> None:
+    more: dict[str, Any] = {group: {part: value}}
     with pytest.raises(SystemFileError, match=rf"serve\.{group}\.{part}: "):
-        require(tmp_path, content(**{group: {part: value}}))
+        require(tmp_path, content(**more))
 
 
 @pytest.mark.parametrize(

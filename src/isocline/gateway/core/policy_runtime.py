@@ -82,6 +82,11 @@ class PolicyRuntime:
         self.view = self.view._replace(work=work, job=job, tokens=tokens)
 
     @property
+    def setting(self) -> Setting:
+        """Facts by which the policy scores now; another object once curves or weights change."""
+        return self._setting
+
+    @property
     def prices_work(self) -> bool:
         """Whether the policy's scores are prices of work, and so count in what is cached."""
         option = self.view.option

@@ -203,7 +203,7 @@ class _Plane:
         same_addresses(served(self._fixed.file.document, self._found), self._addresses)
         self._number()
         self._pricing.begin(self._serving, self._addresses)
-        self._pricing.write(self._core, time())
+        self._pricing.write(self._core)
         try:
             self._pipe = Pipe(self._folder.events, self._heard)  # before Envoy makes a file of it
             await self._require_valid(self._serving, self._addresses)
@@ -250,6 +250,8 @@ class _Plane:
     def _heard(self, attempts: Sequence[Attempt]) -> None:
         for attempt in attempts:
             self._take(attempt)
+        if attempts:
+            self._core.look(attempts[-1].now)
         if any(attempt.load is not None for attempt in attempts):
             self._pricing.correct(self._core)
 
@@ -259,7 +261,7 @@ class _Plane:
         if frontend is None or backend is None:
             return  # of before a reload
         if attempt.end is None:
-            self._core.began(frontend, backend, attempt.now)
+            self._core.began(backend, attempt.now)
         else:
             self._core.ended(frontend, backend, attempt.now, attempt.sent, attempt.end)
         reports = self._serving.proxy.backends[backend].reports
@@ -279,7 +281,8 @@ class _Plane:
                 name = self._serving.system.backends[notice.backend].name
                 fields = event(notice.event, backend=name)
                 LOG.warning("backend %s: %s", name, notice.text, extra=fields)
-            self._pricing.write(self._core, now)
+            self._core.look(now)
+            self._pricing.write(self._core)
 
     async def _keep_learned(self) -> None:
         while True:
@@ -401,7 +404,7 @@ class _Plane:
         self._serving, self._core, self._addresses = serving, core, addresses
         self._number()
         self._pricing.begin(serving, addresses)
-        self._pricing.write(core, time())
+        self._pricing.write(core)
 
     async def _require_valid(self, serving: Serving, addresses: dict[str, Address]) -> None:
         made = complete(serving, self._folder, self._pricing.balancing, addresses)

@@ -67,16 +67,14 @@ class Pricing:
             self.close()
             return
         rows = {name: [known[name]] if name in known else [] for name in names}
-        table = PriceTable.create(self._path, frontends, rows, limit=LIMIT, per_frontend=True)
+        table = PriceTable.create(self._path, frontends, rows, limit=LIMIT)
         self.close()
         self._table, self._shape = table, shape
 
-    def write(self, core: PlaneCore, now: float) -> None:
-        """Put the prices of `now`, s, in force."""
+    def write(self, core: PlaneCore) -> None:
+        """Put a core's prices in force."""
         if self._table is not None:
-            prices = core.prices(now)
-            # A table of one frontend has no axis for it.
-            self._table.write(prices if self._table.per_frontend else prices[0], core.allowed)
+            self._table.write(core.prices(), core.allowed)
             self.correct(core)
 
     def correct(self, core: PlaneCore) -> None:
