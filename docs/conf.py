@@ -78,6 +78,7 @@ NAVIGATION: dict[str, list[str]] = {
         "serve-caches",
         "serve-learning",
         "router-speed",
+        "envoy",
         "live-page",
         "discovery",
         "admin",

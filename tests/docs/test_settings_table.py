@@ -128,6 +128,12 @@ def test_the_defaults_of_backends_and_frontends_are_those_in_force(tmp_path: Pat
     document["frontends"][0] |= frontend
     file.write_text(yaml.safe_dump(document))
     assert serving_document(read(file)) == assumed
-    own = {"report": "auto", "keep_host": True, "cache_ranks": 1, "weight": 1, "max_share": 1}
-    assert backend == own
+    assert backend == {
+        "report": "auto",
+        "keep_host": True,
+        "http2": False,
+        "cache_ranks": 1,
+        "weight": 1,
+        "max_share": 1,
+    }
     assert frontend == {"match": {"path": "/"}, "resend_unanswered": False}

@@ -44,7 +44,7 @@ from isocline.structured_log import event
 
 _FILE_PERIOD = 1.0  # s between two checks for changed files
 _NAMES_PERIOD = 5.0  # s between two look-ups of backends' names
-_PRICES_PERIOD = 0.1  # s between two tables of prices: 0.5 ms each for 3 backends
+_PRICES_PERIOD = 0.05  # s between two tables of prices: 0.1 ms each for 2 backends
 
 Started = Callable[[Serving, Sequence[tuple[str, str, int]], ListenAddress | None, str], None]
 
