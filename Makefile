@@ -161,7 +161,7 @@ $(STAMP)%: requirements/%.txt pyproject.toml hatch_build.py
 # Writes requirements/ anew, with as few changes as pyproject.toml asks for; UPGRADE=1 takes the newest
 # version of all. The other sets are parts of `bench`, so that no two of them differ. `build` and
 # `serve` are for the image of the router (deploy/Dockerfile).
-IMAGE := serve discover kv-events telemetry
+IMAGE := serve discover kv-events picker telemetry
 UV := out/uv/bin/uv
 COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-annotate --no-emit-index-url --custom-compile-command 'make lock'

@@ -81,6 +81,7 @@ NAVIGATION: dict[str, list[str]] = {
         "envoy",
         "live-page",
         "discovery",
+        "endpoint-picker",
         "admin",
         "deploy",
         "tracing",

@@ -94,7 +94,7 @@ def test_sets_are_parts_of_one_another(python: str) -> None:
 
 @pytest.mark.parametrize("python", PYTHONS)
 def test_the_image_has_what_the_router_needs_and_what_builds_it(python: str) -> None:
-    needed = wanted(["serve", "discover", "kv-events", "telemetry"])
+    needed = wanted(["serve", "discover", "kv-events", "picker", "telemetry"])
     building = wanted([])
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
     here = {"python_version": python[:4], "python_full_version": python}
