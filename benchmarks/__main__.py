@@ -18,6 +18,7 @@ for name in (
     "gateway_core",
     "gateway_workers",
     "gateway_proxy",
+    "endpoint_picker",
     "emulator_and_load",
 ):
     if importlib.util.find_spec(f"benchmarks.{name}"):

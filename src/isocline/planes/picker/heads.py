@@ -6,10 +6,11 @@ request which the router would refuse is refused here, too, and frontends match 
 
 from collections.abc import Iterable
 from ipaddress import ip_address
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, final
 
 from isocline.gateway.http.grammar import BadMessageError
 from isocline.gateway.http.request_head import RequestHead
+from isocline.gateway.memo import Memo
 from isocline.gateway.proxy.prompt_reader import UNKNOWN_LENGTH
 from isocline.model.serving_settings import SizeLimits
 
@@ -19,6 +20,7 @@ _FRAMING = frozenset(
     (b"connection", b"transfer-encoding", b"te", b"upgrade", b"keep-alive", b"expect")
 )
 _LENGTH = b"content-length"
+_MOST, _SHORT = 1000, 100  # names of fields kept, and bytes of each
 
 
 def request_head(message: Any, sizes: SizeLimits) -> RequestHead:
@@ -91,4 +93,17 @@ def _fields(message: Any) -> Iterable[tuple[bytes, bytes]]:
 
 def _of_map(headers: Any) -> list[tuple[bytes, bytes]]:
     # Envoy fills raw_value; other data planes, and old ones, the text.
-    return [(it.key.lower().encode(), it.raw_value or it.value.encode()) for it in headers.headers]
+    names = _NAMES
+    return [(names[it.key], it.raw_value or it.value.encode()) for it in headers.headers]
+
+
+@final
+class _Names(Memo[str, bytes]):
+    """Names of fields, in lower case."""
+
+    def __missing__(self, name: str) -> bytes:
+        lower = name.lower().encode()
+        return self.keep(name, lower) if len(lower) <= _SHORT else lower
+
+
+_NAMES = _Names(_MOST)

@@ -90,6 +90,7 @@ class Stream:
 
     __slots__ = (
         "_answered",
+        "_batch",
         "_buffer",
         "_connection",
         "_credit",
@@ -111,6 +112,7 @@ class Stream:
         self._credit = _WINDOW_OF_STREAM  # bytes that the peer may send
         self._unread = 0  # bytes read since the last word to the peer
         self._buffer = bytearray()  # the start of a message
+        self._batch: list[bytes] = []  # to be sent with all that comes of the same bytes
         self._pending = bytearray()  # to be sent once there is room
         self._answered = False
         self._trailers: bytes | None = None
@@ -121,22 +123,19 @@ class Stream:
         """Send messages."""
         if self._trailers is not None:
             return
-        data = b"".join([b"\x00%b%b" % (len(it).to_bytes(4), it) for it in messages])
-        if not self._answered:
-            self._answered = True
-            self._connection.frame(_HEADERS, _END_HEADERS, self.number, _RESPONSE)
-        if not self._pending and len(data) <= min(_FRAME, self.window, self._connection.window):
-            self.window -= len(data)
-            self._connection.window -= len(data)
-            self._connection.frame(_DATA, 0, self.number, data)
-        else:
-            self._pending += data
-            self.pump()
+        connection, batch = self._connection, self._batch
+        if not batch and connection.reading:
+            connection.touched.append(self)
+        for it in messages:
+            batch += (b"\x00%b" % len(it).to_bytes(4), it)
+        if not connection.reading:
+            self.emit()
 
     def finish(self, status: int, reason: str = "") -> None:
         """End the call with a status, after all that waits to be sent."""
         if self._trailers is not None:
             return
+        self.emit()
         block = _literal(b"grpc-status", b"%d" % status)
         if reason:
             quoted = quote(reason[:_LONGEST_REASON], safe=" !#$&'()*+,/:;<=>?@[]^`{|}~\"")
@@ -146,6 +145,24 @@ class Stream:
         self.pump()
 
     # Calls of the connection
+
+    def emit(self) -> None:
+        """Send the batch, or let it wait for a window."""
+        if not self._batch:
+            return
+        data = b"".join(self._batch)
+        self._batch.clear()
+        connection = self._connection
+        if not self._answered:
+            self._answered = True
+            connection.frame(_HEADERS, _END_HEADERS, self.number, _RESPONSE)
+        if not self._pending and len(data) <= min(_FRAME, self.window, connection.window):
+            self.window -= len(data)
+            connection.window -= len(data)
+            connection.frame(_DATA, 0, self.number, data)
+        else:
+            self._pending += data
+            self.pump()
 
     def pump(self) -> None:
         """Send what waits, as far as the windows go."""
@@ -222,6 +239,8 @@ class Connection(asyncio.Protocol):
 
     Attributes:
         window: Bytes that may be sent on all streams together.
+        reading: Whether frames are at work, whose answers go out together.
+        touched: Streams with such answers.
         blocked: Streams that wait for a window.
     """
 
@@ -235,7 +254,8 @@ class Connection(asyncio.Protocol):
         self._streams: dict[int, Stream] = {}
         self._last = 0  # number of the last stream
         self._out: list[bytes] = []
-        self._reading = False  # frames are at work, whose answers go out together
+        self.reading = False
+        self.touched: list[Stream] = []
         self.window = _DEFAULT_WINDOW
         self.blocked: dict[int, Stream] = {}
         self._initial_window = _DEFAULT_WINDOW
@@ -254,13 +274,16 @@ class Connection(asyncio.Protocol):
         self.frame(_WINDOW, 0, 0, (_WINDOW_OF_ALL - _DEFAULT_WINDOW).to_bytes(4))
 
     def data_received(self, data: bytes) -> None:
-        self._reading = True
+        self.reading = True
         try:
             self._read(self._rest + data if self._rest else data)
         except FaultError as error:
             self._give_up(error.code, str(error))
         finally:
-            self._reading = False
+            for stream in self.touched:
+                stream.emit()
+            self.touched.clear()
+            self.reading = False
             self._flush()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
@@ -282,7 +305,7 @@ class Connection(asyncio.Protocol):
         """Send a frame, with others that come of the same bytes."""
         head = (len(payload) << 16 | kind << 8 | flags).to_bytes(5)
         self._out.append(b"%b%b%b" % (head, stream.to_bytes(4), payload))
-        if not self._reading:
+        if not self.reading:
             self._flush()
 
     def forget(self, stream: Stream) -> None:
@@ -345,7 +368,7 @@ class Connection(asyncio.Protocol):
             self._unread = 0
         stream = self._streams.get(number)
         if stream is None:
-            if number > self._last:
+            if not number or number > self._last:
                 raise FaultError(_PROTOCOL, "data on a stream that has not begun")
             return  # that has ended here, which the peer did not know yet
         if stream.half_closed:
