@@ -6,7 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from isocline.cli import main
 from tests.deploy.promql import DEPLOY
 from tests.deploy.tools import run
 
@@ -49,12 +51,16 @@ def test_a_stop_leaves_time_to_drain() -> None:
 
 def test_a_router_whose_file_is_bad_is_not_started_for_ever(tmp_path: Path) -> None:
     prevented = re.findall(r"^RestartPreventExitStatus=(.*)$", UNIT, re.MULTILINE)[0].split()
-    program = Path(sys.executable).parent / "isocline"
     file = tmp_path / "system.yaml"
+
+    def status(path: Path) -> str:
+        """Of the unit's program, as systemd has it."""
+        return str(CliRunner().invoke(main, ["serve", str(path)]).exit_code)
+
     for text in ("kind: routing\nbackends: [\n", "kind: routing\nfrontends: []\n", "kind: jobs\n"):
         file.write_text(text)
-        assert str(run(program, "serve", file).returncode) in prevented
-    assert str(run(program, "serve", tmp_path / "missing.yaml").returncode) in prevented
+        assert status(file) in prevented
+    assert status(tmp_path / "missing.yaml") in prevented
     # Whatever else ends it, it is started again: a defect (1), or a signal.
     assert "\nRestart=on-failure\n" in UNIT
     assert not {"1", "SIGKILL", "SIGSEGV", "SIGABRT"} & set(prevented)
