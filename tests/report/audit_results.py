@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from isocline.audit.narrowing import Unknown
 from isocline.audit.result import (
     Advice,
     Audit,
@@ -50,12 +51,17 @@ def audit(policies: int = 4, parts: bool = True) -> Audit:
         if parts
         else (),
         why_not="" if parts else "the load exceeds what b0 can serve",
+        steady=True,
         replayed=4900,
         replayed_latency=0.16,
         replayed_p99=0.9,
         policies=tuple(
             PolicyAudit(name, near(float(at)), 5.0 * float(at), near(1.0 - float(at) / 0.16))
             for name, at in zip(names, latencies[-len(names) :] if names else (), strict=True)
+        ),
+        unknowns=(
+            Unknown("b0", 0.6, 15.0, (3, 9), 0.04),
+            Unknown("b1", 0.4, 4.0, (2, 6), 0.7),
         ),
         advice=(
             Advice("connection", ("f1", "b1"), near(0.01), near(10.0)),

@@ -11,9 +11,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from isocline.audit.learned import usual_workloads
 from isocline.errors import IsoclineError
 from isocline.learn.fit import Fit
-from isocline.learn.known import Known
 from isocline.model.fleet import RoutingSystem
 from isocline.model.graph import CompatibilityGraph
 from isocline.theory.planning import plan
@@ -78,21 +78,12 @@ def kinds(fits: Sequence[Fit]) -> list[list[int]]:
 
 def _alike(one: Fit, other: Fit) -> bool:
     """Whether curves are near each other at the workloads that both have most of the time."""
-    ends = [_usual(fit.known) for fit in (one, other)]
+    ends = [usual_workloads(fit.known) for fit in (one, other)]
     low, high = max(low for low, _ in ends), min(high for _, high in ends)
     if low > high:
         return False
     n = np.arange(low, high + 1)
     return bool(np.allclose(one.rate(n), other.rate(n), rtol=_ALIKE))
-
-
-def _usual(known: Known) -> tuple[int, int]:
-    """Workloads between which a backend is nine tenths of the time that it has jobs."""
-    share = np.cumsum(known.seconds[1:])
-    if not share.size or share[-1] <= 0:
-        return 1, 0
-    low, high = np.searchsorted(share, np.array([0.05, 0.95]) * share[-1]) + 1
-    return int(low), int(high)
 
 
 def _saved(system: RoutingSystem, changed: RoutingSystem) -> float:

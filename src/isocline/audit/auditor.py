@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from isocline.arguments import at_least, checked
 from isocline.audit.advice import Saving, missing_connections, more_machines
-from isocline.audit.cautions import cautions_on
+from isocline.audit.cautions import cautions_on, is_steady
 from isocline.audit.formats.exchange import Outcome
 from isocline.audit.frontends import (
     LoggedFrontends,
@@ -20,6 +20,7 @@ from isocline.audit.frontends import (
 )
 from isocline.audit.gap import BlockMeans, Parts, block_means, learned_system, parts_of
 from isocline.audit.learned import CurveLearning, LearnedFleet
+from isocline.audit.narrowing import unknowns
 from isocline.audit.reading import Log, read_log
 from isocline.audit.replayed import POLICIES, PolicyReplay
 from isocline.audit.result import (
@@ -165,6 +166,7 @@ class _Auditor:
             else None,
             parts=_parts(parts),
             why_not=why_not,
+            steady=is_steady(self.log, self.occupied.window),
             replayed=chosen.kept.size,
             replayed_latency=chosen.latency,
             replayed_p99=chosen.p99,
@@ -177,6 +179,7 @@ class _Auditor:
                 )
                 for run in runs
             ),
+            unknowns=unknowns(learned, learning.fits, fleets),
             advice=_advice(connections, machines, least),
             cautions=cautions_on(self.log, self.occupied.window, backends, learned),
             system=learned,
@@ -207,6 +210,7 @@ class _Auditor:
             log.pauses,
             log.coarse,
             records.tokens_of_a_job,
+            log.doubled,
         )
 
     def _backends(self, learning: CurveLearning) -> tuple[AuditedBackend, ...]:

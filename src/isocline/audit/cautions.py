@@ -44,17 +44,29 @@ def cautions_on(
         _beyond(backends, system),
         _changed(backends),
         _unserved(log),
+        _clocks(log, backends),
         _coarse(log, backends),
     ]
     return tuple(filter(None, found))
 
 
-def _growing(log: Log, window: tuple[float, float]) -> str:
-    """The parts take the mean of the workloads for a steady one: by Little's law, N / rate."""
+def is_steady(log: Log, window: tuple[float, float]) -> bool:
+    """Whether about as many requests are under way at the window's end as at its beginning."""
+    before, after, ended = _under_way(log, window)
+    return abs(after - before) <= max(_GROWN * ended, _MANY)
+
+
+def _under_way(log: Log, window: tuple[float, float]) -> tuple[int, int, int]:
+    """Requests under way at the window's ends, and those that ended within."""
     start, end = log.records.start, log.records.end
     before, after = (int(((start <= at) & (end > at)).sum()) for at in window)
-    ended = int(((end > window[0]) & (end <= window[1])).sum())
-    if abs(after - before) <= max(_GROWN * ended, _MANY):
+    return before, after, int(((end > window[0]) & (end <= window[1])).sum())
+
+
+def _growing(log: Log, window: tuple[float, float]) -> str:
+    """The parts take the mean of the workloads for a steady one: by Little's law, N / rate."""
+    before, after, ended = _under_way(log, window)
+    if is_steady(log, window):
         return ""
     doubt = (
         "more came than were served, so that some backend was overloaded. Those that were not "
@@ -145,6 +157,19 @@ def _unserved(log: Log) -> str:
     return (
         f"{unserved:.1%} of the requests failed or were given up by their clients. They count in "
         "the workloads, and neither in the mean latency nor in the comparison of policies."
+    )
+
+
+def _clocks(log: Log, backends: Sequence[AuditedBackend]) -> str:
+    """What a machine holds is the sum of what its routers do, if they agree on the time."""
+    if not log.routers:
+        return ""
+    short = min(it.latency for it in backends)
+    return (
+        f"{first_of(log.routers, _SHOWN)} are of the same time, as of several routers: their "
+        f"clocks must agree to well below the {1e3 * short:.3g} ms that a request takes, or "
+        "workloads, and with them the curves, are blurred; the log cannot show it. All routers "
+        "that send to these machines must be among them."
     )
 
 

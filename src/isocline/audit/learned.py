@@ -120,6 +120,15 @@ class CurveLearning:
         return found
 
 
+def usual_workloads(known: Known) -> tuple[int, int]:
+    """Workloads between which a backend is nine tenths of the time that it has jobs."""
+    share = np.cumsum(known.seconds[1:])
+    if not share.size or share[-1] <= 0:
+        return 1, 0
+    low, high = np.searchsorted(share, np.array([0.05, 0.95]) * share[-1]) + 1
+    return int(low), int(high)
+
+
 def service_had(records: AccessRecords, occupied: Occupied, fleet: LearnedFleet) -> FloatArray:
     """(N,) work of each request, in mean jobs: the service that its last attempt had by the curve.
 

@@ -13,6 +13,7 @@ from typing import BinaryIO, cast, final
 
 import numpy as np
 
+from isocline.audit.doubles import Overlap
 from isocline.audit.formats.recognise import SAMPLE, LineParser, recognised
 from isocline.audit.records import AccessRecords, Collector
 from isocline.errors import TraceError
@@ -51,6 +52,8 @@ class Log:
     without_backend: int  # requests that no backend had, or none that ever served
     coarse: bool  # times are to the second
     pauses: tuple[int, float]  # cut out: their number, and s in all
+    doubled: int  # requests that a file had, too, which came before; they count once
+    routers: tuple[str, ...]  # files of the same time with other requests, as of several routers
     records: AccessRecords = field(repr=False)
 
 
@@ -70,6 +73,7 @@ def read_log(paths: Sequence[Path], given: str | None = None) -> Log:
     formats: dict[str, None] = {}
     lines = 0
     for path in paths:
+        collector.begin_file()
         with _opened(path) as text:
             parser, read = _read_file(path, text, given, collector, unread)
         formats[parser.name] = None
@@ -96,8 +100,15 @@ def read_log(paths: Sequence[Path], given: str | None = None) -> Log:
         collector.without_backend,
         collector.coarse,
         pauses,
+        collector.doubled,
+        _routers(paths, collector.overlaps),
         records,
     )
+
+
+def _routers(paths: Sequence[Path], found: Sequence[Overlap]) -> tuple[str, ...]:
+    files = sorted({f for it in found if not it.doubled.size for f in (it.one, it.other)})
+    return tuple(str(paths[f]) for f in files)
 
 
 def _read_file(

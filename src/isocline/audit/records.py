@@ -8,6 +8,7 @@ from typing import NamedTuple, Self, final
 import numpy as np
 import numpy.typing as npt
 
+from isocline.audit.doubles import Overlap, overlaps
 from isocline.audit.formats.exchange import Exchange, Outcome
 
 FloatArray = npt.NDArray[np.float64]
@@ -79,6 +80,9 @@ class Collector:
     def __init__(self) -> None:
         self.without_backend = 0  # requests that the router answered itself; see `records`
         self.coarse = False  # whether times are to the second; known once `records` was called
+        self.overlaps: list[Overlap] = []  # of files; likewise
+        self.doubled = 0  # requests that an earlier file has, too; likewise
+        self._first: list[int] = []  # request of each file
         self._times = array("d")  # start, end, held, tokens of each request
         self._kinds = array("q")  # outcome, frontend
         self._spans = array("d")  # begin, end of each attempt
@@ -88,6 +92,10 @@ class Collector:
 
     def __len__(self) -> int:
         return len(self._kinds) // 2
+
+    def begin_file(self) -> None:
+        """The next requests are of another file."""
+        self._first.append(len(self))
 
     def add(self, exchange: Exchange) -> None:
         """Take one request."""
@@ -114,12 +122,14 @@ class Collector:
         """All of them. An attempt that took less than a tick of the clock, s, took half of one.
 
         Backends that served nothing, as the name of a group of servers that was down, are left
-        out with their attempts. Requests that had no others count as `without_backend`.
+        out with their attempts. Requests that had no others count as `without_backend`. Those that
+        several files have count once.
         """
         times = np.array(self._times, np.float64).reshape(-1, 4)
         kinds = np.array(self._kinds, np.int64).reshape(-1, 2)
         spans = np.array(self._spans, np.float64).reshape(-1, 2)
         tries = np.array(self._tries, np.int64).reshape(-1, 3)
+        doubled = self._doubled(times, kinds, tries)
         for written in (0, 1):
             if not self.coarse and _whole(times[:, written]):
                 self.coarse = True
@@ -130,7 +140,9 @@ class Collector:
         tries, spans = tries[tries_kept], spans[tries_kept]
         kept = np.zeros(len(self), np.bool_)
         kept[tries[:, 0]] = True
-        self.without_backend += int(kept.size - kept.sum())
+        self.without_backend += int((~kept & ~doubled).sum())
+        kept &= ~doubled
+        tries, spans = tries[kept[tries[:, 0]]], spans[kept[tries[:, 0]]]
         order = np.flatnonzero(kept)[np.argsort(times[kept, 0], kind="stable")]
         number = np.zeros(len(self), np.int64)
         number[order] = np.arange(order.size)
@@ -160,6 +172,22 @@ class Collector:
             tuple(self._frontends),
             tuple(names[b] for b in backends.tolist()),
         )
+
+    def _doubled(
+        self, times: FloatArray, kinds: IndexArray, tries: IndexArray
+    ) -> npt.NDArray[np.bool_]:
+        """(N,) whether an earlier file has the same request."""
+        doubled = np.zeros(len(self), np.bool_)
+        if len(self._first) > 1 and len(self):
+            last = np.zeros(len(self), np.int64)
+            last[tries[:, 0]] = tries[:, 1]
+            self.overlaps = overlaps(
+                np.column_stack((times, kinds, last)), times[:, 1], self._first
+            )
+            for found in self.overlaps:
+                doubled[found.doubled] = True
+            self.doubled = int(doubled.sum())
+        return doubled
 
 
 def _in_order(name: str) -> list[tuple[str, int]]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, final
 
+from isocline.audit.narrowing import Unknown
 from isocline.learn import Interval, Known
 from isocline.model.fleet import RoutingSystem
 from isocline.record import Record, data_frame
@@ -31,6 +32,7 @@ class LogSummary(NamedTuple):
     pauses: tuple[int, float]  # cut out: their number, and s in all
     coarse: bool  # times are to the second
     tokens_of_a_job: float | None  # None: tokens are not known
+    doubled: int = 0  # requests that two files have, which count once
 
 
 @final
@@ -119,10 +121,12 @@ class Audit(Record):
     above: Estimate | None  # per cent by which the mean latency is above it
     parts: tuple[Part, ...]
     why_not: str
+    steady: bool  # whether requests did not pile up; if they did, the optimum and parts are rough
     replayed: int  # requests that policies were compared on
     replayed_latency: float  # s, mean of what they took
     replayed_p99: float  # s
     policies: tuple[PolicyAudit, ...]
+    unknowns: tuple[Unknown, ...]  # what more of the log would narrow the intervals
     advice: tuple[Advice, ...]  # what saves most first
     cautions: tuple[str, ...]
     system: RoutingSystem = field(repr=False)  # with the learned curves
@@ -151,6 +155,7 @@ class Audit(Record):
                 for it in self.parts
             ],
             "why_not": self.why_not,
+            "steady": self.steady,
             "backends": [backend.to_dict() for backend in self.backends],
             "frontends": [
                 frontend._asdict()
@@ -181,6 +186,7 @@ class Audit(Record):
                 }
                 for it in self.advice
             ],
+            "unknowns": [it._asdict() | {"usual": list(it.usual)} for it in self.unknowns],
             "cautions": list(self.cautions),
         }
 

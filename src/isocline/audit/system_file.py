@@ -24,6 +24,10 @@ def _lines(found: Audit) -> Iterator[str]:
     log = found.log
     yield f"# Learned by isocline audit from {log.served:,} requests in {log.seconds:,.0f} s."
     yield "# Rates are in jobs/s; points are [jobs at the backend, jobs/s]."
+    if len(found.frontends) > 1 and any(_match(it.origins[0]) for it in found.frontends):
+        yield "# Paths in `match` are those that clients sent; Isocline passes them on as they are."
+        yield "# Where your router strips or rewrites them (nginx: a proxy_pass with a path), let"
+        yield "# the backends take them whole, or rewrite them before Isocline."
     yield "kind: routing"
     yield f"name: {json.dumps(found.system.name)}"
     yield "backends:"

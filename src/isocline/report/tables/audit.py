@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from isocline.audit.narrowing import Unknown
 from isocline.audit.result import (
     Advice,
     Audit,
@@ -37,6 +38,7 @@ _OURS = "gmsr_secant"  # what isocline serve goes by
 _LEAST_POINT = 1.0  # points below which a part is not worth a word
 _SHOWN = 0.05  # points below which a part is rounding
 _MOST_ADVICE = 6
+_OFTEN = 0.25  # of the time at a workload, so that more of the same helps
 _OVERLOADED = 5.0  # times the log's latency: what a policy gives that overloads backends
 
 
@@ -46,6 +48,7 @@ def audit_report(found: Audit) -> RenderableType:
         Text(verdict(found), style="bold"),
         _parts_table(found),
         _policies_table(found),
+        _unknowns_text(found.unknowns) if found.policies else None,
         _backends_table(found.backends),
         _frontends_text(found),
         _advice_table(found.advice),
@@ -60,9 +63,15 @@ def verdict(found: Audit) -> str:
     said = []
     if found.above is None or found.least is None:
         said.append(f"Mean latency {duration(found.latency)}; no optimum: {found.why_not}.")
+    elif not found.steady:
+        said.append(
+            f"Mean latency {duration(found.latency)}, while requests piled up or went down: far "
+            f"from steady, so that the optimum, about {duration(found.least.value, 1)} at the rate "
+            "at which requests ended, is rough."
+        )
     else:
         shown = sorted(found.parts, key=lambda it: -abs(it.points.value))
-        shown = [it for it in shown if abs(it.points.value) >= _LEAST_POINT]
+        shown = [it for it in shown if abs(it.points.value) >= _LEAST_POINT and _measured(it)]
         words = ", ".join(f"{it.points.value:.0f} {PARTS[it.name]}" for it in shown)
         points = words.replace(" ", " points ", 1) if words else ""
         said.append(
@@ -79,7 +88,8 @@ def verdict(found: Audit) -> str:
             low, high = -high, -low
         said.append(
             f"On the same arrivals Isocline's {_OURS} would have given "
-            f"{duration(ours.latency.value)}: {abs(saved):.0f} % {less} ({low:.0f} to {high:.0f})."
+            f"{duration(ours.latency.value)}: {abs(saved):.0f} % {less} ({low:.0f} to {high:.0f})"
+            f"{', too little to be told from none' if low < 0.0 < high else ''}."
         )
     best = next(iter(found.advice), None)
     if best is not None and best.points.low > 0:
@@ -103,6 +113,8 @@ def log_line(log: LogSummary) -> str:
         said.append(
             f"{counted(log.pauses[0], 'pause')} of {number(log.pauses[1])} s in all cut out"
         )
+    if log.doubled:
+        said.append(f"{counted(log.doubled, 'request')} that two files have count once")
     if log.tokens_of_a_job is not None:
         said.append(f"a job is {number(log.tokens_of_a_job)} tokens on average")
     if log.unread:
@@ -112,17 +124,24 @@ def log_line(log: LogSummary) -> str:
 
 
 def _parts_table(found: Audit) -> RenderableType | None:
-    if not found.parts:
+    if not found.parts or not found.steady:
         return None
     columns: list[Column[Part]] = [
         names("part of the mean latency", lambda it: PARTS[it.name]),
-        Column("time", lambda it: it.seconds.value, duration),
-        Column("points", lambda it: f"{it.points.value:.1f}"),
+        Column("time", lambda it: duration(it.seconds.value) if _measured(it) else "–"),
+        Column(
+            "points", lambda it: f"{it.points.value:.1f}" if _measured(it) else "none measurable"
+        ),
         Column("between", lambda it: _range(it.points, 1)),
         names("what it is", lambda it: _MEANING[it.name]),
     ]
     shown = [it for it in found.parts if abs(it.points.value) >= _SHOWN]
     return table("Above the optimum, in points of 1 % of it", columns, shown)
+
+
+def _measured(it: Part) -> bool:
+    """Whether there is such a part; less than none is the log's noise, unless it is sure."""
+    return it.points.value >= 0.0 or it.points.high < 0.0
 
 
 def _policies_table(found: Audit) -> RenderableType | None:
@@ -155,6 +174,24 @@ def _shares(it: PolicyAudit, log: float) -> str:
     if it.latency.value > _OVERLOADED * log:
         return ""
     return f"{100.0 * it.saving.low:.0f} to {100.0 * it.saving.high:.0f} %"
+
+
+def _unknowns_text(unknowns: Sequence[Unknown]) -> RenderableType | None:
+    """What to log for narrower intervals."""
+    if not unknowns:
+        return None
+    lines = [
+        f"  {it.backend} near N = {it.jobs:.0f}: {100 * it.share:.0f} % of the uncertainty. "
+        + (
+            f"The log has it there {100 * it.seen:.0f} % of the time; four times as long a log "
+            "halves the interval."
+            if it.seen >= _OFTEN
+            else f"The log has it there {100 * it.seen:.0f} % of the time, and mostly at "
+            f"{it.usual[0]} to {it.usual[1]}; log hours in which it has that many."
+        )
+        for it in unknowns
+    ]
+    return Text("\n".join(["What would narrow these intervals:", *lines]))
 
 
 def _backends_table(backends: Sequence[AuditedBackend]) -> RenderableType:
