@@ -17,6 +17,7 @@ NGINX = """daemon off; worker_processes 1; pid {folder}/pid; error_log {folder}/
 events {{ worker_connections 8192; }}
 http {{
   access_log off; keepalive_requests 1000000; keepalive_timeout 300s;
+  client_max_body_size 64m; client_body_buffer_size 4m;
   client_body_temp_path {folder}/a; proxy_temp_path {folder}/b; fastcgi_temp_path {folder}/c;
   uwsgi_temp_path {folder}/d; scgi_temp_path {folder}/e;
   upstream fleet {{

@@ -603,3 +603,24 @@ def test_a_policy_that_does_not_look_at_caches_draws_a_note(
     notes = read(file, Overrides(policy=overriding)).notes
     found = [note for note in notes if "does not consider what backends have cached" in note]
     assert len(found) == noted
+
+
+@pytest.mark.parametrize(
+    ("serve", "overrides", "homes"),
+    [
+        ("{}", Overrides(), False),
+        ("{}", Overrides(workers=2), True),
+        ("{cache_homes: true}", Overrides(), True),
+        ("{cache_homes: false, workers: 2}", Overrides(), False),
+    ],
+)
+def test_prompts_have_homes_where_there_are_several_workers(
+    file: Path, serve: str, overrides: Overrides, homes: bool
+) -> None:
+    file.write_text(CACHED.replace("serve: {session: x-s, policy: POLICY}", f"serve: {serve}"))
+    serving = read(file, overrides)
+    assert serving.proxy.homes == homes
+    assert ("which have homes" in shown(serving)) == homes
+    file.write_text(FULL.replace("serve:\n", "serve:\n  cache_homes: true\n"))
+    with pytest.raises(SystemFileError, match="cache_homes: has no effect without caches"):
+        read(file)

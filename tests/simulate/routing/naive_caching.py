@@ -130,7 +130,9 @@ class World:
                 mirror = self.mirrors.setdefault((request.frontend, b), Cache(room[b]))
                 cached = mirror.cached(request, size)
             if b == at_home:
-                cached = max(cached, request.prompt * sum(warm) / len(warm))
+                share = sum(warm) / len(warm)
+                later = share / (1 - share) if share < 0.5 else 1  # with what successors save
+                cached = max(cached, request.prompt * later)
             uncached = request.prompt - cached
             work = weights[0] * uncached + weights[1] * output
             unread, held = sum(job.unread for job in jobs), sum(job.held for job in jobs)

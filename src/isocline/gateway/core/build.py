@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from isocline.errors import InfeasibleError, UsageError
+from isocline.gateway.core.cache_homes import CacheHomes
 from isocline.gateway.core.cache_index import CacheIndex
 from isocline.gateway.core.core import Core
 from isocline.gateway.core.curve_feedback import CurveFeedback
@@ -33,6 +34,7 @@ def core_of(
     lag: float = 0.0,
     unplanned: str = "",
     cache_ranks: Mapping[int, int] | None = None,
+    cache_homes: bool = False,
     rng: Stream | None = None,
 ) -> Core:
     """Build the core that routes for all frontends of a system.
@@ -49,6 +51,7 @@ def core_of(
         lag: Age of a report when a request sent on it arrives, s, for `gmsr_ahead`.
         unplanned: Rate or curve that is not known, in words, so that there is no plan; empty: none.
         cache_ranks: Ranks of the backends that publish what they cache, by number.
+        cache_homes: Whether other routers, or workers, send to the same backends.
         rng: Stream of the policy's draws, in place of one from `seed`.
 
     Raises:
@@ -61,15 +64,19 @@ def core_of(
     setting = Setting(system.graph, system.curves, row, unplanned or _split(system), lag)
     feedback = CurveFeedback(learner, measure) if learner else None
     draws = stream(seed) if rng is None else rng
-    return Core(setting, policy, draws, rules, feedback, prompts_of(system, cache_ranks))
+    prompts = prompts_of(system, cache_ranks, cache_homes)
+    return Core(setting, policy, draws, rules, feedback, prompts)
 
 
 def prompts_of(
-    system: RoutingSystem, cache_ranks: Mapping[int, int] | None = None
+    system: RoutingSystem,
+    cache_ranks: Mapping[int, int] | None = None,
+    cache_homes: bool = False,
 ) -> Prompts | None:
     """Prompts of a system with prefix caches, all empty; None if no backend has one.
 
-    `cache_ranks` are the ranks of those that publish what they cache.
+    `cache_ranks` are the ranks of those that publish what they cache; with `cache_homes` prompts
+    have homes, on which all routers agree.
     """
     if not system.has_caches:
         return None
@@ -78,7 +85,7 @@ def prompts_of(
     capacities = [round(held / (TOKENS_PER_BYTE * BLOCK_LENGTH)) for held in tokens]
     caches = PrefixCaches(capacities)
     ranks = [(cache_ranks or {}).get(backend, 1) for backend in range(backends)]
-    return Prompts(
+    prompts = Prompts(
         system.work,
         caches,
         len(system.frontends),
@@ -87,6 +94,10 @@ def prompts_of(
         np.zeros((backends, 2)),
         CacheIndex(caches, system.block_size, ranks) if cache_ranks else None,
     )
+    if cache_homes:
+        peaks = zip(system.curves, tokens, strict=True)
+        prompts.homes = CacheHomes([curve.supremum if held else 0.0 for curve, held in peaks])
+    return prompts
 
 
 def _split(system: RoutingSystem) -> FloatArray | str:

@@ -19,6 +19,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
+from isocline.gateway.core.cache_homes import NO_HOME, CacheHomes
 from isocline.gateway.core.cache_index import CacheEvent, CacheIndex
 from isocline.gateway.core.candidates import Open
 from isocline.gateway.core.prefix_caches import PrefixCaches
@@ -56,6 +57,7 @@ class Prompt:
     block_length: int = BLOCK_LENGTH  # bytes of each
     tokens: int = 0  # of a prompt that comes as tokens
     token_blocks: tuple[int, ...] = ()  # of these, see `cache_index`
+    keys: tuple[int, ...] = ()  # of its beginnings, the same for all routers, see `cache_homes`
 
 
 def text_blocks(text: bytes, begin: int = 0, model: bytes = b"") -> tuple[int, ...]:
@@ -81,6 +83,7 @@ class PromptAtBackend:
     output: float = 0.0
     known: bool = False  # whether `cached` is no guess, by the events of the backend
     use: int = 0  # number in its index; 0: it has none
+    at_home: bool = False
 
 
 @final
@@ -90,6 +93,7 @@ class Prompts:
     Attributes:
         caches: Prefixes at the backends, by what was sent there.
         index: Blocks at the backends, by their events; None if none publishes any.
+        homes: Homes of prompts; None, as at the start, if this router is the only one.
         work, job, tokens: Arrays of a policy's view, see `policies.routing.contract.View`.
         prompt_tokens, cached_tokens: Of each backend, as its responses told, ever.
     """
@@ -108,6 +112,7 @@ class Prompts:
         backends = tokens.shape[0]
         self.caches = caches
         self.index = index
+        self.homes: CacheHomes | None = None
         self.work, self.job, self.tokens = work, job, tokens
         self.prompt_tokens = [0] * backends
         self.cached_tokens = [0] * backends
@@ -122,6 +127,7 @@ class Prompts:
         self._trust = [RunningRatio(_BELIEVED, _BELIEVED) for _ in range(backends)]
         self._mean = RunningRatio(weights.mean, 1.0)
         self._weighed: tuple[int, Prompt | None, Open] | None = None
+        self._home = NO_HOME  # of the request weighed last
 
     def weigh_ahead(self, frontend: int, prompt: Prompt | None, candidates: Open) -> None:
         """As `weigh`, before a request is decided on: it is not weighed again then."""
@@ -143,12 +149,15 @@ class Prompts:
         blocks = () if prompt is None else prompt.blocks
         hits = self.caches.hits(blocks, candidates.backends)
         there = self._token_hits(prompt, candidates.backends)
+        self._home = home = self._home_of(prompt, candidates.backends)
         prefill, decode = self._weights.prefill, self._weights.decode * output
         for i, edge in enumerate(candidates.numbers):
             backend = candidates.backends[i]
             cached = self._cached(tokens, prompt, hits[i], backend)
             if there is not None:
                 cached = self._known(tokens, there[i], backend, cached)
+            if backend == home and self.homes is not None:
+                cached = max(cached, tokens * self.homes.share)
             work = prefill * (tokens - cached) + decode
             self._work[edge, WORK] = work / mean if work > 0.0 else 1.0
             self._work[edge, UNCACHED] = tokens - cached
@@ -164,7 +173,10 @@ class Prompts:
         tokens = self._job[PROMPT]
         at = PromptAtBackend(tokens, tokens - self._work[edge, UNCACHED], self._job[OUTPUT])
         self._weighed = None
+        at.at_home = backend == self._home
         if prompt is not None:
+            if self.homes is not None:
+                self.homes.sent(prompt.keys)
             self.caches.hold(backend, prompt.blocks)
             if self.index is not None:
                 at.known = bool(prompt.tokens) and self.index.is_complete(backend)
@@ -205,7 +217,9 @@ class Prompts:
             cached = usage.cached
             self.prompt_tokens[backend] += read
             self.cached_tokens[backend] += cached
-            if at.cached > 0.0 and not at.known:
+            if at.at_home and self.homes is not None:
+                self.homes.answered(cached / max(read, 1))
+            elif at.cached > 0.0 and not at.known:
                 expected = at.cached / self._trusted(backend)
                 self._trust[backend].add(min(cached / expected, 1.0), 1.0)
         weights = self._weights
@@ -239,10 +253,19 @@ class Prompts:
             self._trust[backend] = before._trust[number]
         if self.index is not None and before.index is not None:
             self.index.take_over(before.index, backends)
+        if self.homes is not None and before.homes is not None:
+            self.homes.take_over(before.homes)
         for frontend, number in frontends.items():
             self._tokens_per_byte[frontend] = before._tokens_per_byte[number]
             self._output[frontend] = before._output[number]
         self._mean = before._mean
+
+    def _home_of(self, prompt: Prompt | None, backends: Sequence[int]) -> int:
+        if self.homes is None or prompt is None:
+            return NO_HOME
+        if prompt.tokens and self.index is not None:  # events say who has it
+            return NO_HOME
+        return self.homes.home(prompt.keys, backends)
 
     def _prompt_tokens(self, frontend: int, prompt: Prompt) -> float:
         if prompt.tokens:

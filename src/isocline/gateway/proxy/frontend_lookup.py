@@ -123,8 +123,9 @@ def _read_prompt(exchange: Exchange) -> bool:
     body = exchange.body
     if not exchange.complete and body.size < LONGEST:
         return False
+    settings = exchange.decider.settings
     exchange.prompt = read_prompt(
-        body.read(), head.length or 0, exchange.decider.settings.token_block
+        body.read(), head.length or 0, settings.token_block, settings.homes
     )
     return True
 

@@ -79,8 +79,9 @@ def serving_of(
     sources = dict(file.stamps)
     for each in checked:
         sources |= stamps_of(_files_of(each))  # stamps are taken before these are read
-    serving, *tried = (_Reader(each).serving() for each in checked)
-    serving = replace(_overridden(serving, overrides or Overrides()), sources=sources)
+    overrides = overrides or Overrides()
+    serving, *tried = (_Reader(each, overrides.workers).serving() for each in checked)
+    serving = replace(_overridden(serving, overrides), sources=sources)
     for each, its in zip(checked, (serving, *tried), strict=True):
         _require_authorities(each, its)
         if (overrides or Overrides()).plane == "built-in":
@@ -131,7 +132,6 @@ def _overridden(serving: Serving, overrides: Overrides) -> Serving:
             request_ids=access_log is not None,
         ),
         policy=overrides.policy or serving.policy,
-        workers=overrides.workers or serving.workers,
         access_log=access_log,
         log_format=overrides.log_format or serving.log_format,
     )
@@ -179,8 +179,10 @@ def _require_http1(served: Served) -> None:
 class _Reader:
     """Reader of one file."""
 
-    def __init__(self, served: Served) -> None:
+    def __init__(self, served: Served, workers: int | None = None) -> None:
+        """Initialise; `workers` is the number that the command line has, if it has one."""
         self._served = served
+        self._workers = workers or served.serve.workers
         self._document = served.document
         self._folder = served.document.path.parent
         self._serve: ServeEntry = served.serve
@@ -199,7 +201,7 @@ class _Reader:
             learning=self._learning(),
             models=serve.models,
             admin=None if serve.admin is None else self._at("admin", read_address, serve.admin),
-            workers=serve.workers,
+            workers=self._workers,
             access_log=self._access_log(),
             control=self._control(),
             controls=Controls(
@@ -238,6 +240,7 @@ class _Reader:
                 prompts=self._served.system.has_caches,
                 session=self._session(),
                 picker=self._serve.picker,
+                homes=self._homes(),
                 token_block=self._served.system.block_size if self._cache_events() else 0,
                 ask_usage=self._asks_usage(),
                 sampling=self._at("tracing", sampling_of, tracing, os.environ) if tracing else None,
@@ -269,6 +272,14 @@ class _Reader:
             problem = "has no effect without caches; add prefix_cache: {tokens: ...} at the top"
             self._document.fail(("serve", "session"), problem)
         return (name or "").lower().encode()
+
+    def _homes(self) -> bool:
+        """Whether prompts have homes; refused without prefix caches, where they have no effect."""
+        chosen, cached = self._serve.cache_homes, self._served.system.has_caches
+        if chosen and not cached:
+            problem = "has no effect without caches; add prefix_cache: {tokens: ...} at the top"
+            self._document.fail(("serve", "cache_homes"), problem)
+        return cached and (self._workers > 1 if chosen is None else chosen)
 
     def _cache_events(self) -> dict[int, CacheEventSource]:
         """Where backends publish their cache events, by backend number."""

@@ -32,6 +32,7 @@ def make_core(
         measure=measure,
         unplanned=serving.unplanned,
         cache_ranks={b: source.ranks for b, source in serving.cache_events.items()},
+        cache_homes=serving.proxy.homes,
     )
     names = [backend.name for backend in serving.system.backends]
     apply(serving.controls, core, names, -math.inf)

@@ -264,6 +264,11 @@ class ServeEntry(SettingsRecord):
         description="header that identifies a session, in place of the beginning of its prompt; "
         "see [prefix caches](serve-caches.md)",
     )
+    cache_homes: bool | None = Field(
+        None,
+        description="agree with other routers on a backend for each prompt, see "
+        "[prefix caches](serve-caches.md); by default with several workers",
+    )
     oldest_report: Number = like(Rules, "oldest_report")
     stop_at_peak: bool = like(Rules, "stop_at_peak")
     slow_start: int = like(Rules, "slow_start")

@@ -64,6 +64,7 @@ def serving_document(serving: Serving) -> dict[str, Any]:
         "api_keys": len(proxy.key_digests),
         "key_limits": {name: _settings(it) for name, it in proxy.key_limits.items()},
         "session": proxy.session.decode() or None,
+        "cache_homes": proxy.homes,
         "prefix_caches": _prefix_caches(serving),
         "picker": _settings(proxy.picker),
         "cors": proxy.cors and _settings(proxy.cors),
@@ -187,6 +188,7 @@ def _cache_words(serving: Serving) -> str:
     held = "; ".join(f"{tokens} tokens at {listed(where)}" for tokens, where in sizes.items())
     weights = ", ".join(f"{key} {found[key]:g}" for key in ("prefill", "decode"))
     session = f"session {found['session']}" if found["session"] else "by the beginnings of prompts"
+    session += ", which have homes" * serving.proxy.homes
     events = f"; events of {listed(list(found['events']))}" if found["events"] else ""
     return f"{held}; {weights}; {session}{events}"
 

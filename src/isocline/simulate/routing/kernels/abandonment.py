@@ -8,8 +8,9 @@ than a heap of expiries per backend would cost for any N that a server holds.
 Jobs are numbered in the order of the list of arrivals, those of the start after them. In this
 kernel `Jobs.edge` holds a job's number; the edge that it came by is `Fates.edge` of that number.
 
-With `prompts` and `caches` (`prefix_caching`) a listed job's work is what the cache of its backend
-leaves. Both are None in runs without caches, which are compiled apart.
+With `prompts` and `caches` a listed job's work is what the cache of its backend leaves, and its
+frontend sees what it knows of that (`prefix_caching`). Both are None in runs without caches, which
+are compiled apart.
 """
 
 from typing import Any, NamedTuple

@@ -8,9 +8,11 @@ their frontend knows: of caches from an index of its own, of outputs by a mean o
 
 Frontends that see only their own jobs can still agree where a prompt is cached: all that have the
 same prefix have one home, by weighted rendezvous hashing (Thaler and Ravishankar, 1998, with the
-weights of Schindelhauer and Schomaker, 2005). Each frontend takes as much of a prompt to be cached
-at home as was in the mean of those that it sent home, and so sends there what others sent there
-before, unless it costs too much. The mean is of shares: by tokens it was smaller and did worse.
+weights of Schindelhauer and Schomaker, 2005). Each frontend knows the share s that was cached of a
+prompt in the mean of those that it sent home. A prompt that goes home saves s of itself, and, as
+the next one like it finds it there, s of what that saves, and so on: s / (1 - s) in all. So each
+sends there what others sent there before, unless it costs too much. The mean is of shares: by
+tokens it was smaller and did worse.
 """
 
 from typing import NamedTuple
@@ -105,6 +107,12 @@ def hashed(prefix: int, backend: int) -> float:
 
 
 @kernel
+def with_successors(share: float) -> float:
+    """Share of a prompt that it saves to go home, with what its successors save; at most 1."""
+    return share / max(1.0 - share, share)
+
+
+@kernel
 def home_of(view: View, prompts: Prompts, caches: Caches, job: int, low: int, high: int) -> int:
     """The edge, of low : high, to the home of a job; NO_HOME if it has none. Reads alone."""
     home, least = NO_HOME, np.inf
@@ -139,7 +147,7 @@ def show(
     for edge in range(low, high):
         cached = cached_tokens(prompts, caches.known, caches.of_edge[edge], job)
         if edge == home:
-            share = caches.at_home[source, SHARES] / caches.at_home[source, SENT]
+            share = with_successors(caches.at_home[source, SHARES] / caches.at_home[source, SENT])
             cached = max(cached, share * prompt)
         uncached = prompt - cached
         view.work[edge, UNCACHED] = uncached
