@@ -8,15 +8,17 @@ with the same arrivals. The optimum of steady arrivals is the fluid's; that of b
 policy that knows the future could do (`isocline.theory.routing.hindsight`). Rates and curves are
 `SPEED` times those of the design, so that latencies are 36 to 119 ms at best: hundreds of times
 what a proxy takes, and ratios stay as they are. It takes an hour; `--quick` twenty minutes, with
-wide intervals. `--json FILE` keeps all numbers.
+wide intervals; `--short` two minutes, two cells, to see that all of it runs. `--json FILE` keeps
+all numbers. With caches: `benchmarks.live_caches`.
 """
 
 import argparse
 import json
+import math
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
@@ -38,9 +40,13 @@ from isocline.theory.routing.hindsight.bound import hindsight_bound
 SPEED = 2.0
 # Six windows of 6 s are at least 20 000 requests in each cell. Deviations of fleet A at load 0.8
 # die out within 1.2 s at speed 1 (1 / l' at the optimum), so 2 s of warm-up are three such times.
-FULL, QUICK = Timing(6, 6.0, 2.0), Timing(2, 4.0, 1.5)
+FULL, QUICK, SHORT = Timing(6, 6.0, 2.0), Timing(2, 4.0, 1.5), Timing(2, 1.0, 0.5)
 # A burst and the pause before the next take half a second each: a window has a dozen of them.
-FULL_BURSTS, QUICK_BURSTS = Timing(6, 8.0, 0.0), Timing(2, 8.0, 0.0)
+FULL_BURSTS, QUICK_BURSTS, SHORT_BURSTS = (
+    Timing(6, 8.0, 0.0),
+    Timing(2, 8.0, 0.0),
+    Timing(2, 2.0, 0.0),
+)
 
 
 class Cell(NamedTuple):
@@ -62,6 +68,7 @@ CELLS = (
     Cell("c", 0.5, bursts=True),
     Cell("c", 0.7, bursts=True),
 )
+SHORT_CELLS = CELLS[2], CELLS[4]
 LEARNING = 20.0  # s of load from which curves are learned before anything is measured
 OURS = {
     "gmsr_secant": "gmsr_secant",
@@ -83,11 +90,8 @@ THEIRS = (
 )
 
 
-def measured(cell: Cell, quick: bool) -> LiveComparison:
-    if cell.bursts:
-        timing, traffic = QUICK_BURSTS if quick else FULL_BURSTS, bursts
-    else:
-        timing, traffic = QUICK if quick else FULL, poisson
+def measured(cell: Cell, steady: Timing, bursty: Timing) -> LiveComparison:
+    timing, traffic = (bursty, bursts) if cell.bursts else (steady, poisson)
     system = fleet(cell.fleet, cell.load, SPEED)
     with ExitStack() as stack:
         stage = stack.enter_context(Stage(system, timing.seed))
@@ -141,10 +145,10 @@ def told(done: int, total: int, name: str) -> None:
     print(f"\r{done}/{total} {name:30}", end="\n" * (done == total), file=sys.stderr, flush=True)
 
 
-def table(cells: Sequence[LiveComparison]) -> str:
+def table(found: Mapping[Cell, LiveComparison]) -> str:
     """Markdown: mean latency over the optimum with its 95 % interval, and the p99 over it."""
-    names = [str(cell) for cell, _ in zip(CELLS, cells, strict=False)]
-    lines = [f"| | {' | '.join(names)} |", "|---" * (len(cells) + 1) + "|"]
+    cells = list(found.values())
+    lines = [f"| | {' | '.join(map(str, found))} |", "|---" * (len(cells) + 1) + "|"]
     for row in zip(*(one.policies for one in cells), strict=True):
         entries = [entry(*pair) for pair in zip(row, cells, strict=True)]
         lines.append(f"| {row[0].policy} | {' | '.join(entries)} |")
@@ -160,16 +164,16 @@ def entry(policy: LivePolicy, of: LiveComparison) -> str:
     return f"{ratio.value:.2f} ± {ratio.half_width:.2f}{mark} (p99 {tail:.1f})"
 
 
-def verdicts(cells: Sequence[LiveComparison]) -> Iterator[str]:
-    steady = [one for cell, one in zip(CELLS, cells, strict=False) if not cell.bursts]
+def verdicts(found: Mapping[Cell, LiveComparison]) -> Iterator[str]:
+    steady = [one for cell, one in found.items() if not cell.bursts]
     for label, goal in GOALS.items():
         mine = [(one, p) for one in steady for p in one.policies if p.policy == label]
-        found = [p.ratio_to_bound.value for one, p in mine if not one.too_slow(p)]
-        word = "met" if len(found) == len(mine) and max(found) <= goal else "not met"
-        most = f"at most {max(found):.2f}" if found else "nothing"
-        seen = f"{most} in {len(found)} of {len(mine)} cells"
+        ratios = [p.ratio_to_bound.value for one, p in mine if not one.too_slow(p)]
+        word = "met" if len(ratios) == len(mine) and max(ratios) <= goal else "not met"
+        most = f"at most {max(ratios):.2f}" if ratios else "nothing"
+        seen = f"{most} in {len(ratios)} of {len(mine)} cells"
         yield f"{label}, steady: {seen}; goal {goal:.2f}: {word}"
-    for cell, one in zip(CELLS, cells, strict=False):
+    for cell, one in found.items():
         if cell.bursts and (behind := faster(one)):
             yield f"{cell}: {one.policies[0].policy} is beaten by {', '.join(behind)}"
         elif cell.bursts:
@@ -187,16 +191,19 @@ def conditions(cells: Sequence[LiveComparison]) -> Iterator[str]:
     versions = [proxies.version(path) for name in programs if (path := proxies.found(name))]
     missing = [name for name in programs if not proxies.found(name)]
     yield f"{first.rounds} rounds of {first.window:g} s after {first.warmup:g} s of warm-up "
-    yield "(bursts: 8 s from an empty start); "
+    yield "(bursts: from an empty start); "
     yield f"{min(p.sent for one in cells for p in one.policies):,} requests or more in each cell; "
     yield f"speed {SPEED:g}; curves learned in {LEARNING:g} s of load before. ↑: jobs still grew, "
     yield "so that the figure depends on how long was measured. "
     yield f"Failed: {sum(p.errors.total() for one in cells for p in one.policies):,}. "
     added = max(
-        p.machine.added / one.lower_bound_latency
-        for one in cells
-        for p in one.policies
-        if not one.too_slow(p)
+        (
+            p.machine.added / one.lower_bound_latency
+            for one in cells
+            for p in one.policies
+            if not one.too_slow(p)
+        ),
+        default=math.nan,
     )
     yield f"The machine's own part of a latency: at most {100 * added:.1f} % of the optimum. "
     yield f"Beside it: {'; '.join(versions) or 'nothing'}."
@@ -207,21 +214,28 @@ def conditions(cells: Sequence[LiveComparison]) -> Iterator[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true")
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument("--quick", action="store_true")
+    length.add_argument("--short", action="store_true")
     parser.add_argument("--json", type=Path, metavar="FILE")
     chosen = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # not without ending what was started
-    cells = []
-    for cell in CELLS:
-        cells.append(measured(cell, chosen.quick))
+    timings = (FULL, FULL_BURSTS)
+    if chosen.short:
+        timings = (SHORT, SHORT_BURSTS)
+    elif chosen.quick:
+        timings = (QUICK, QUICK_BURSTS)
+    found: dict[Cell, LiveComparison] = {}
+    for cell in SHORT_CELLS if chosen.short else CELLS:
+        found[cell] = measured(cell, *timings)
         print(f"{cell}: done", file=sys.stderr)
         if chosen.json:
-            document = finite({"speed": SPEED, "cells": [one.to_dict() for one in cells]})
+            document = finite({"speed": SPEED, "cells": [it.to_dict() for it in found.values()]})
             chosen.json.write_text(json.dumps(document, indent=1) + "\n")
-    print(table(cells))
+    print(table(found))
     print()
-    print("".join(conditions(cells)))
-    print("\n".join(verdicts(cells)))
+    print("".join(conditions(list(found.values()))))
+    print("\n".join(verdicts(found)))
 
 
 if __name__ == "__main__":
