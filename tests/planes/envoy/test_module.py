@@ -124,6 +124,27 @@ def test_a_retry_goes_elsewhere_while_it_can(cluster: StandIn) -> None:
     assert set(picks(cluster)) == {1}
 
 
+def test_requests_that_wait_for_a_connection_count(path: Path) -> None:
+    """Envoy does not count them: without that, a burst would go to one host."""
+    prices = np.tile((np.arange(101.0) + 5.0) ** 2, (3, 1))
+    with PriceTable.create(path, ["eu"], BACKENDS, limit=100, stale_after=0) as table:
+        table.write(prices)
+        with StandIn(path, "eu", ADDRESSES) as cluster:
+            cluster.waiting[:] = 1
+            found = picks(cluster, 30)
+            assert set(found.values()) == {10}  # within one second, after which they have failed
+            with StandIn(path, "eu", ADDRESSES) as other:
+                cluster.active[0] = 4
+                assert other.pick() in (1, 2)
+
+
+def test_requests_that_never_get_a_connection_are_forgotten(cluster: StandIn) -> None:
+    cluster.waiting[:] = 1
+    assert set(picks(cluster)) == {0, 1, 2}
+    cluster.waiting[:] = 0
+    until(lambda: set(picks(cluster)) == {1}, lambda: f"{picks(cluster)}")
+
+
 def test_infinite_prices_tie(table: PriceTable, cluster: StandIn) -> None:
     table.write(np.full((3, 4), np.inf))
     assert set(picks(cluster)) == {0, 1, 2}

@@ -4,8 +4,9 @@
  * for a host with each request. Prices are those of a mapped file that Python writes; its layout,
  * and how one reads while the other writes, are described in price_table.py. The workload of a
  * backend is Envoy's own count of its active requests, in all clusters of this module that use the
- * same table, plus a correction from the table for what others send. Where a table cannot be used,
- * the host with the fewest active requests is picked, and the log says why, once.
+ * same table, those that this thread has sent and that still wait for a connection, and a correction
+ * from the table for what others send. Where a table cannot be used, the host with the fewest
+ * requests is picked, and the log says why, once.
  *
  * Envoy has one `picker` for each cluster and thread. Nothing is shared between threads but what
  * was said in the log, and nothing is allocated but when hosts or tables change.
@@ -41,7 +42,7 @@ struct text { /* not ended by a zero byte */
   size_t length;
 };
 enum { LOG_INFO = 2, LOG_WARNING = 3, LOG_ERROR = 4 };
-enum { STAT_ACTIVE_REQUESTS = 7 };
+enum { STAT_ALL_REQUESTS = 5, STAT_ACTIVE_REQUESTS = 7 };
 
 /* Indices of hosts count all hosts of a priority, except where the name says healthy. */
 void envoy_dynamic_module_callback_log(int level, struct text message);
@@ -276,13 +277,18 @@ struct config { /* of a cluster; shared by its threads */
   _Atomic uint64_t strangers; /* how many hosts without a price the log was told of last */
 };
 
+/* Envoy counts a request once it has a connection. Until then those of this picker are counted here:
+ * else all requests of a burst would go to one host while its connections are being opened. */
 struct host {
   uint32_t priority, index;
   int32_t row; /* of the table; -1 if it has none */
+  uint64_t sent;      /* picks since `counted`; 0 if all of them have a connection */
+  uint64_t counted;   /* all requests of the host that Envoy had counted then */
+  int64_t first_sent; /* ns, when the first of them was */
 };
 
 struct candidate { /* a healthy host */
-  struct host host;
+  struct host *host;
   uint32_t healthy_index;
   bool out; /* of this pick: not allowed, or refused */
   double price;
@@ -354,10 +360,10 @@ static int32_t row_of_host(const struct picker *picker, uint32_t priority, size_
 
 /* The host, of those from `first` on in `picker->hosts`, that has this address. Healthy hosts are
  * in the order of all, so the search begins where the last one ended. */
-static const struct host *host_with(const struct picker *picker, size_t first, size_t count,
+static struct host *host_with(const struct picker *picker, size_t first, size_t count,
                                     size_t *from, struct text address) {
   for (size_t i = 0; i < count; i++) {
-    const struct host *host = &picker->hosts[first + (*from + i) % count];
+    struct host *host = &picker->hosts[first + (*from + i) % count];
     struct text own;
     if (envoy_dynamic_module_callback_lb_get_host_address(picker->envoy, host->priority,
                                                           host->index, &own) &&
@@ -375,16 +381,16 @@ static void add_priority(struct picker *picker, uint32_t priority) {
   size_t count = envoy_dynamic_module_callback_lb_get_hosts_count(envoy, priority);
   for (size_t i = 0; i < count; i++)
     picker->hosts[picker->hosts_count++] =
-        (struct host){priority, (uint32_t)i, row_of_host(picker, priority, i)};
+        (struct host){priority, (uint32_t)i, row_of_host(picker, priority, i), 0, 0, 0};
   size_t healthy = envoy_dynamic_module_callback_lb_get_healthy_hosts_count(envoy, priority);
   for (size_t i = 0; i < healthy; i++) {
     struct text address;
     if (!envoy_dynamic_module_callback_lb_get_healthy_host_address(envoy, priority, i, &address))
       continue;
-    const struct host *host = host_with(picker, first, count, &from, address);
+    struct host *host = host_with(picker, first, count, &from, address);
     if (host != NULL)
       picker->candidates[picker->candidates_count++] =
-          (struct candidate){.host = *host, .healthy_index = (uint32_t)i};
+          (struct candidate){.host = host, .healthy_index = (uint32_t)i};
   }
 }
 
@@ -426,8 +432,8 @@ static void map_hosts(struct picker *picker) {
     return;
   memset(picker->wanted, 0, picker->table.header->backends);
   for (size_t i = 0; i < picker->candidates_count; i++)
-    if (picker->candidates[i].host.row >= 0)
-      picker->wanted[picker->candidates[i].host.row] = 1;
+    if (picker->candidates[i].host->row >= 0)
+      picker->wanted[picker->candidates[i].host->row] = 1;
   say_strangers(picker);
 }
 
@@ -459,9 +465,8 @@ static const char *renew_table(struct picker *picker, int64_t now) {
 
 /* Whether there is a table to pick by. One that cannot be used is opened again, as another may have
  * taken its place: at once, then once a second. */
-static bool has_table(struct picker *picker) {
+static bool has_table(struct picker *picker, int64_t now) {
   const struct header *header = picker->table.header;
-  int64_t now = now_ns();
   const char *reason = header == NULL ? "is not there" : unusable(header, now);
   if (reason == NULL) {
     if (atomic_load_explicit(&picker->config->said, memory_order_relaxed) != USABLE)
@@ -480,23 +485,46 @@ static bool has_table(struct picker *picker) {
 
 /* ---- A pick ----------------------------------------------------------------------------------- */
 
-static uint64_t active_requests(const struct picker *picker, const struct host *host) {
+enum { GIVEN_UP = 1000000000 }; /* ns after which a pick without a connection has failed */
+
+static uint64_t statistic(const struct picker *picker, const struct host *host, int which) {
   return envoy_dynamic_module_callback_lb_get_host_stat(picker->envoy, host->priority, host->index,
-                                                        STAT_ACTIVE_REQUESTS);
+                                                        which);
+}
+
+/* Requests of a host, those that still wait for a connection included. Other threads' connections
+ * count as ours, as Envoy does not tell them apart: then there seem to wait fewer than there do. */
+static uint64_t active_requests(const struct picker *picker, struct host *host, int64_t now) {
+  uint64_t active = statistic(picker, host, STAT_ACTIVE_REQUESTS);
+  if (host->sent == 0)
+    return active;
+  uint64_t counted = statistic(picker, host, STAT_ALL_REQUESTS) - host->counted;
+  if (counted >= host->sent || now - host->first_sent > GIVEN_UP) {
+    host->sent = 0;
+    return active;
+  }
+  return active + host->sent - counted;
+}
+
+static void note_sent(const struct picker *picker, struct host *host, int64_t now) {
+  if (host->sent++ > 0)
+    return;
+  host->counted = statistic(picker, host, STAT_ALL_REQUESTS);
+  host->first_sent = now;
 }
 
 /* Jobs of each wanted row. */
-static void count_workloads(struct picker *picker) {
+static void count_workloads(struct picker *picker, int64_t now) {
   const struct header *header = picker->table.header;
   for (uint32_t row = 0; row < header->backends; row++)
     picker->workloads[row] = picker->table.corrections[row];
-  for (const struct picker *one = pickers; one != NULL; one = one->next) {
+  for (struct picker *one = pickers; one != NULL; one = one->next) {
     if (one->table.header == NULL || one->table.header->identity != header->identity)
       continue;
     for (size_t i = 0; i < one->hosts_count; i++) {
-      const struct host *host = &one->hosts[i];
+      struct host *host = &one->hosts[i];
       if (host->row >= 0 && picker->wanted[host->row])
-        picker->workloads[host->row] += (int64_t)active_requests(one, host);
+        picker->workloads[host->row] += (int64_t)active_requests(one, host, now);
     }
   }
 }
@@ -514,10 +542,10 @@ static bool price_by_table(struct picker *picker) {
       slot->prices + (header->tables == 1 ? 0 : table->frontend * backends * columns);
   for (size_t i = 0; i < picker->candidates_count; i++) {
     struct candidate *one = &picker->candidates[i];
-    one->out = one->host.row < 0 || !allowed[one->host.row];
+    one->out = one->host->row < 0 || !allowed[one->host->row];
     if (one->out)
       continue;
-    size_t row = (size_t)one->host.row;
+    size_t row = (size_t)one->host->row;
     int64_t jobs = picker->workloads[row] < 0 ? 0 : picker->workloads[row];
     if (jobs > (int64_t)columns - 1)
       jobs = (int64_t)columns - 1;
@@ -527,22 +555,22 @@ static bool price_by_table(struct picker *picker) {
   return atomic_load_explicit(&header->sequence, memory_order_relaxed) < sequence / 2 * 2 + 3;
 }
 
-static void price_by_requests(struct picker *picker) {
+static void price_by_requests(struct picker *picker, int64_t now) {
   for (size_t i = 0; i < picker->candidates_count; i++) {
     struct candidate *one = &picker->candidates[i];
     one->out = false;
-    one->price = (double)active_requests(picker, &one->host);
+    one->price = (double)active_requests(picker, one->host, now);
   }
 }
 
-static void price(struct picker *picker) {
-  if (has_table(picker)) {
-    count_workloads(picker);
+static void price(struct picker *picker, int64_t now) {
+  if (has_table(picker, now)) {
+    count_workloads(picker, now);
     for (int tries = 0; tries < 8; tries++)
       if (price_by_table(picker))
         return;
   }
-  price_by_requests(picker);
+  price_by_requests(picker, now);
 }
 
 /* The candidate of the first priority that has one, with the least price there; ties uniformly.
@@ -555,7 +583,7 @@ static struct candidate *least(struct picker *picker) {
     struct candidate *one = &picker->candidates[i];
     if (one->out)
       continue;
-    if (best != NULL && one->host.priority != best->host.priority)
+    if (best != NULL && one->host->priority != best->host->priority)
       break;
     if (best == NULL || one->price < lowest) {
       best = one;
@@ -577,11 +605,11 @@ static struct candidate *least(struct picker *picker) {
 static bool is_refused(const struct picker *picker, void *context, const struct candidate *one) {
   return context != NULL &&
          envoy_dynamic_module_callback_lb_context_should_select_another_host(
-             picker->envoy, context, one->host.priority, one->host.index);
+             picker->envoy, context, one->host->priority, one->host->index);
 }
 
-static const struct candidate *pick(struct picker *picker, void *context) {
-  price(picker);
+static const struct candidate *pick(struct picker *picker, void *context, int64_t now) {
+  price(picker, now);
   struct candidate *first = least(picker);
   for (struct candidate *one = first; one != NULL; one = least(picker)) {
     if (!is_refused(picker, context, one))
@@ -664,7 +692,7 @@ struct picker *envoy_dynamic_module_on_lb_new(struct config *config, void *envoy
     picker->stream[0] = 1; /* the one state that xoroshiro never leaves */
   picker->next = pickers;
   pickers = picker;
-  has_table(picker); /* opens it, and maps hosts */
+  has_table(picker, now_ns()); /* opens it, and maps hosts */
   return picker;
 }
 
@@ -678,10 +706,12 @@ void envoy_dynamic_module_on_lb_on_host_membership_update(void *envoy, struct pi
 bool envoy_dynamic_module_on_lb_choose_host(void *envoy, struct picker *picker, void *context,
                                             uint32_t *priority, uint32_t *index) {
   (void)envoy;
-  const struct candidate *chosen = pick(picker, context);
+  int64_t now = now_ns();
+  const struct candidate *chosen = pick(picker, context, now);
   if (chosen == NULL)
     return false;
-  *priority = chosen->host.priority;
+  note_sent(picker, chosen->host, now);
+  *priority = chosen->host->priority;
   *index = chosen->healthy_index;
   return true;
 }

@@ -8,7 +8,9 @@ struct stand_in {
   struct picker *picker;
   size_t count;
   char **addresses;
-  uint64_t *active;    /* requests of each host */
+  uint64_t *active;    /* requests of each host that have a connection */
+  uint64_t *all;       /* requests that ever had one */
+  uint8_t *waiting;    /* whether requests to a host get none */
   uint8_t *healthy;    /* whether each host is; `stand_in_update` after a change */
   uint8_t *refused;    /* hosts that Envoy does not want for a retry */
   size_t *healthy_ones; /* numbers of hosts */
@@ -66,7 +68,8 @@ bool envoy_dynamic_module_callback_lb_get_host_metadata_string(void *lb, uint32_
 uint64_t envoy_dynamic_module_callback_lb_get_host_stat(void *lb, uint32_t priority, size_t index,
                                                         int stat) {
   (void)priority;
-  return stat == STAT_ACTIVE_REQUESTS ? ((struct stand_in *)lb)->active[index] : 0;
+  struct stand_in *it = lb;
+  return stat == STAT_ACTIVE_REQUESTS ? it->active[index] : it->all[index];
 }
 
 bool envoy_dynamic_module_callback_lb_context_should_select_another_host(void *lb, void *context,
@@ -95,6 +98,8 @@ struct stand_in *stand_in_new(const char *config, size_t count, const char *cons
   it->count = count;
   it->addresses = calloc(count + 1, sizeof(char *));
   it->active = calloc(count + 1, sizeof(uint64_t));
+  it->all = calloc(count + 1, sizeof(uint64_t));
+  it->waiting = calloc(count + 1, 1);
   it->healthy = calloc(count + 1, 1);
   it->refused = calloc(count + 1, 1);
   it->healthy_ones = calloc(count + 1, sizeof(size_t));
@@ -114,6 +119,8 @@ void stand_in_free(struct stand_in *it) {
     free(it->addresses[i]);
   free(it->addresses);
   free(it->active);
+  free(it->all);
+  free(it->waiting);
   free(it->healthy);
   free(it->refused);
   free(it->healthy_ones);
@@ -121,6 +128,7 @@ void stand_in_free(struct stand_in *it) {
 }
 
 uint64_t *stand_in_active(struct stand_in *it) { return it->active; }
+uint8_t *stand_in_waiting(struct stand_in *it) { return it->waiting; }
 uint8_t *stand_in_healthy(struct stand_in *it) { return it->healthy; }
 uint8_t *stand_in_refused(struct stand_in *it) { return it->refused; }
 
@@ -140,7 +148,11 @@ int64_t stand_in_pick(struct stand_in *it, uint64_t *stream) {
       envoy_dynamic_module_on_lb_choose_host(it, it->picker, it, &priority, &index);
   if (stream != NULL)
     memcpy(stream, it->picker->stream, 2 * sizeof *stream);
-  return found ? (int64_t)it->healthy_ones[index] : -1;
+  if (!found)
+    return -1;
+  size_t host = it->healthy_ones[index];
+  it->all[host] += !it->waiting[host];
+  return (int64_t)host;
 }
 
 /* Pick so many times, for a measurement. */

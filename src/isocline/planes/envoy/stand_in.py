@@ -25,6 +25,8 @@ class StandIn:
 
     Attributes:
         active: (n,) uint64, active requests of each host; written by the caller.
+        waiting: (n,) uint8, whether requests to a host wait for a connection; written by the
+            caller. Envoy does not count them then.
         healthy: (n,) uint8, whether each host is; written by the caller, then `update`.
         refused: (n,) uint8, whether Envoy wants another host, as for a retry; written by the
             caller.
@@ -59,6 +61,7 @@ class StandIn:
         self._kept = stream
         count = len(addresses)
         self.active = self._array("active", np.uint64, count)
+        self.waiting = self._array("waiting", np.uint8, count)
         self.healthy = self._array("healthy", np.uint8, count)
         self.refused = self._array("refused", np.uint8, count)
 
@@ -111,9 +114,9 @@ def _loaded() -> ctypes.CDLL:
     pointer = ctypes.c_void_p
     loaded.stand_in_new.argtypes = [ctypes.c_char_p, ctypes.c_size_t, pointer]
     loaded.stand_in_new.restype = pointer
-    for name in ("free", "active", "healthy", "refused", "update"):
+    for name in ("free", "active", "waiting", "healthy", "refused", "update"):
         getattr(loaded, f"stand_in_{name}").argtypes = [pointer]
-    for name in ("active", "healthy", "refused"):
+    for name in ("active", "waiting", "healthy", "refused"):
         getattr(loaded, f"stand_in_{name}").restype = pointer
     loaded.stand_in_pick.argtypes = [pointer, pointer]
     loaded.stand_in_pick.restype = ctypes.c_int64
