@@ -30,6 +30,7 @@ def _results() -> dict[str, Callable[[], Any]]:
     return {
         "isocline.gateway.serve.main.run": lambda: None,
         "isocline.gateway.serve.control_client.ask": _answer,
+        "isocline.planes.envoy.plane.run": lambda: None,
         "isocline.emulator.run": lambda: None,
         "isocline.loadgen.run_load": durations,
         "isocline.sweep.run_sweep": sweep,
