@@ -87,8 +87,9 @@ def config(
             _typed("router", f"{_HTTP}.router.v3.Router"),
         ],
     )
+    options = "extensions.upstreams.http.v3.HttpProtocolOptions"
     http2 = {
-        "@type": f"{_TYPE}.extensions.upstreams.http.v3.HttpProtocolOptions",
+        "@type": f"{_TYPE}.{options}",
         "explicit_http_config": {"http2_protocol_options": {}},
     }
     clusters = [
@@ -102,7 +103,7 @@ def config(
         _cluster(
             "picker",
             [picker],
-            typed_extension_protocol_options={http2["@type"].removeprefix(f"{_TYPE[:-5]}"): http2},
+            typed_extension_protocol_options={f"envoy.{options}": http2},
             common_lb_config={"healthy_panic_threshold": {"value": 0}},
             health_checks=[
                 {

@@ -8,13 +8,13 @@ import numpy.typing as npt
 from isocline.gateway.core.core import Core
 from isocline.gateway.decision_recorder import DecisionRecorder
 from isocline.gateway.replay import Event, driven, events, recorded
-from isocline.model.serving_settings import Rules
+from isocline.model.serving_settings import Match, Rules
 from isocline.policies.parse import parse
 from isocline.randomness.draws import below, stream
 from isocline.simulate.common.random_streams import LEAVING, POLICY
 from isocline.simulate.routing.prepare import Prepared, prepare
 from tests.builders import mixed
-from tests.planes.picker.streams import Match, Picking, Stream, chosen, request_head, response_head
+from tests.planes.picker.streams import Picking, Stream, chosen, request_head, response_head
 
 DECISIONS, SEED = 5_000, 3
 
