@@ -25,7 +25,7 @@ demo: $(STAMP)demo
 ON_CLUSTERS := tests/dispatch/engines/ray/test_ray_engine.py tests/dispatch/engines/ray/test_faults_ray.py \
 	tests/dispatch/engines/dask/test_connection.py tests/dispatch/engines/dask/test_dask_engine.py \
 	tests/dispatch/engines/dask/test_faults_dask.py \
-	tests/dispatch/batch/test_cluster_runs.py
+	tests/dispatch/batch/test_cluster_runs.py tests/integrations/test_ray_serve.py
 # These need the extra `docs`, or minutes: `make docs` runs them.
 PAGES := tests/docs/pages
 # What is killed or changed a thousand times, and pages in a browser: `make test-live` runs them.

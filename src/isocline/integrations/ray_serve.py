@@ -117,7 +117,7 @@ class IsoclineRequestRouter(RequestRouter):
             self._router.cancelled(future, monotonic())
             return []
         if chosen.is_cross_language or not self._asks:  # Ray does not tell of these
-            self._router.accepted(future, metadata.internal_request_id, name, monotonic())
+            self._router.accepted(future, name, monotonic())
         future.add_done_callback(self._drop_cancelled)
         return [[chosen]]
 
@@ -129,8 +129,7 @@ class IsoclineRequestRouter(RequestRouter):
         self, pending_request: PendingRequest, replica_id: ReplicaID, result: ReplicaResult
     ) -> None:
         super().on_request_routed(pending_request, replica_id, result)
-        call = pending_request.metadata.internal_request_id
-        self._router.accepted(pending_request.future, call, replica_id.unique_id, monotonic())
+        self._router.accepted(pending_request.future, replica_id.unique_id, monotonic())
 
     def on_request_completed(self, replica_id: ReplicaID, internal_request_id: str) -> None:
         super().on_request_completed(replica_id, internal_request_id)

@@ -8,6 +8,7 @@ Whoever calls queues. So no call is held: one that finds no replica is asked for
 is asked for again while its replica is full gets the best of the others.
 """
 
+from collections import deque
 from collections.abc import Collection, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, final
@@ -39,6 +40,8 @@ from isocline.randomness.draws import Stream, stream
 _HANDLE = 0  # number of the only frontend
 _UNPLANNED = "the rate of a handle's calls"
 _NONE: frozenset[str] = frozenset()
+# s; on a busy machine the end of a call was heard of up to 2 ms before its acceptance.
+GRACE = 0.25
 
 
 @final
@@ -64,11 +67,12 @@ class _Attempt:
 
     call: str
     replica: str
-    core: Core | None  # that has decided; None: none has, the call went there otherwise
+    core: Core  # that has decided
     number: int  # of that core
     tried: frozenset[str]  # replicas that were full before
-    accepted: bool  # the replica works at it
     usage: Usage | None
+    accepted: bool = False
+    ended: bool = False
 
 
 @final
@@ -90,12 +94,14 @@ class ReplicaRouter:
         self._attempts: dict[Hashable, _Attempt] = {}
         # Calls at a replica by its name and theirs, which several may share, the oldest first.
         self._at: dict[tuple[str, str], list[Hashable]] = {}
+        # Calls that have ended before they were accepted, with the time up to which they may be.
+        self._unsure: deque[tuple[float, Hashable]] = deque()
 
     # Replicas
 
     def update(self, replicas: Sequence[Replica], now: float) -> None:
         """Set the replicas that there are."""
-        if tuple(replicas) == self._replicas:
+        if {it.name: it for it in replicas} == {it.name: it for it in self._replicas}:
             for number in self._numbers.values():  # one that was thought to be gone is there
                 self._core.backend_up(number, now)
             return
@@ -148,6 +154,7 @@ class ReplicaRouter:
         if core.next_deadline() <= now:
             core.tick(now)
             notices.log(core.take_notices(), [replica.name for replica in self._replicas])
+        self._lapse(now)
         tried = self._withdraw(request, now)
         prompt = prompt if core.prompts is not None else None
         avoided: tuple[int, ...] = ()
@@ -164,7 +171,7 @@ class ReplicaRouter:
         name = self._replicas[action.backend].name
         self._begin(
             request,
-            _Attempt(call, name, core, action.request, tried | {name}, False, self._usage(prompt)),
+            _Attempt(call, name, core, action.request, tried | {name}, self._usage(prompt)),
         )
         return name
 
@@ -172,31 +179,34 @@ class ReplicaRouter:
         """Forget a call that was never sent."""
         self._withdraw(request, now)
 
-    def accepted(self, request: Hashable, call: str, replica: str, now: float) -> None:
-        """Note that a replica works at a call, be it one that was chosen for it or another."""
+    def accepted(self, request: Hashable, replica: str, now: float) -> None:
+        """Note that a replica works at a call, or did if its end was heard of first.
+
+        A call that went elsewhere than was chosen counts only in what replicas report.
+        """
         attempt = self._attempts.get(request)
-        if attempt is None or attempt.replica != replica:
-            self._withdraw(request, now)
-            self._count(replica, 1, now)
-            attempt = _Attempt(call, replica, None, 0, _NONE, False, None)
-            self._begin(request, attempt)
+        if attempt is None:
+            return
         attempt.accepted = True
+        if attempt.replica != replica:
+            self._withdraw(request, now)
+        elif attempt.ended:
+            self._finish(request, now)
 
     def completed(self, replica: str, call: str, now: float) -> None:
         """Note that a call has ended at a replica, however.
 
-        One that was not accepted was refused, and is asked for again; those at a replica that died
-        were not served either.
+        Unless it was accepted, or is soon, it was refused or cancelled: no work was done for it.
         """
-        waiting = self._at.get((replica, call))
-        if not waiting:
-            return
-        attempt = self._attempts[waiting[0]]
-        if attempt.core is not self._core or not self._serves(attempt):
-            self._withdraw(waiting[0], now)
-            return
-        self._forget(waiting[0])
-        self._core.finished(attempt.number, now, usage=attempt.usage)
+        for request in self._at.get((replica, call), ()):
+            attempt = self._attempts[request]
+            if not attempt.ended:
+                attempt.ended = True
+                if attempt.accepted:
+                    self._finish(request, now)
+                else:
+                    self._unsure.append((now + GRACE, request))
+                return
 
     def in_flight(self, replica: str) -> int:
         """Number of this handle's calls at a replica."""
@@ -214,9 +224,22 @@ class ReplicaRouter:
         left = {name for name, n in self._numbers.items() if name not in tried and usable(n)}
         return left.intersection(holders) or left
 
-    def _serves(self, attempt: _Attempt) -> bool:
-        number = self._numbers[attempt.replica]
-        return attempt.accepted and self._core.availability.candidates.up[number]
+    def _finish(self, request: Hashable, now: float) -> None:
+        """Let a call that was served leave its replica; one that has died has served none."""
+        attempt, up = self._attempts[request], self._core.availability.candidates.up
+        if attempt.core is not self._core or not up[self._numbers[attempt.replica]]:
+            self._withdraw(request, now)
+            return
+        self._forget(request)
+        self._core.finished(attempt.number, now, usage=attempt.usage)
+
+    def _lapse(self, now: float) -> None:
+        """Withdraw the calls that have ended long since, and were not accepted."""
+        while self._unsure and self._unsure[0][0] <= now:
+            request = self._unsure.popleft()[1]
+            attempt = self._attempts.get(request)
+            if attempt is not None and attempt.ended:
+                self._withdraw(request, now)
 
     def _begin(self, request: Hashable, attempt: _Attempt) -> None:
         self._attempts[request] = attempt
@@ -237,14 +260,9 @@ class ReplicaRouter:
         self._forget(request)
         if attempt.core is self._core:
             self._core.cancelled(attempt.number, now)
-        else:
-            self._count(attempt.replica, -1, now)
+        elif attempt.replica in self._numbers:  # counted there as carried over
+            self._core.carried_over(self._numbers[attempt.replica], now, -1)
         return attempt.tried
-
-    def _count(self, replica: str, jobs: int, now: float) -> None:
-        """Count a job that the present core has not decided on."""
-        if replica in self._numbers:
-            self._core.carried_over(self._numbers[replica], now, jobs)
 
     def _usage(self, prompt: Prompt | None) -> Usage | None:
         """Tokens of a call, as far as its prompt and the settings tell."""
@@ -335,7 +353,7 @@ def warm(settings: RouterSettings) -> None:
     prompt = Prompt(1) if settings.prefix_cache else None
     name = router.choose("call", "call", 0.0, prompt=prompt)
     assert name is not None
-    router.accepted("call", "call", name, 0.0)
+    router.accepted("call", name, 0.0)
     router.completed(name, "call", 1e-3)
     core = router._core
     core.tick(1e9)
