@@ -3,9 +3,10 @@
 `python -m benchmarks.ray_serve`. Four replicas of unlike speed, each a processor-sharing server of
 a hyperbolic curve, get Poisson arrivals from one handle: first calls of random work, then prompts
 of a few groups, each with a beginning in common, of which a replica keeps those that it read last.
-Contestants are Ray's power of two choices, its prefix-aware router (as shipped, and with a threshold), and ours: with curves
-that replicas report, and learned from nothing during a run that does not count. Latencies are from
-when a call was due. Each run is bounded (SECONDS, and as long again for what is late).
+Contestants are Ray's power of two choices, its prefix-aware router (as shipped, and with a
+threshold), and ours: with curves that replicas report, and learned from nothing during a run that
+does not count. Latencies are from when a call was due. Each run is bounded: SECONDS, and as long
+again for what is late.
 """
 
 import argparse

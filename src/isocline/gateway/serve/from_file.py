@@ -84,7 +84,7 @@ def serving_of(
     serving = replace(_overridden(serving, overrides), sources=sources)
     for each, its in zip(checked, (serving, *tried), strict=True):
         _require_authorities(each, its)
-        if (overrides or Overrides()).plane == "built-in":
+        if overrides.plane == "built-in":
             _require_http1(each)
     note = idle_weights(serving, _require_usable(real, serving))
     own = (*_blind(serving), *([note] if note else []))
