@@ -28,10 +28,12 @@ ON_CLUSTERS := tests/dispatch/engines/ray/test_ray_engine.py tests/dispatch/engi
 	tests/dispatch/batch/test_cluster_runs.py tests/integrations/test_ray_serve.py
 # These need the extra `docs`, or minutes: `make docs` runs them.
 PAGES := tests/docs/pages
-# What is killed or changed a thousand times, and pages in a browser: `make test-live` runs them.
+# Routers, load generators, emulators and workers as processes, and what befalls them; pages in a
+# browser: `make test-live` runs them.
 LIVE := tests/live tests/report/pages/test_in_chromium.py \
-	tests/cli/test_serve_log.py tests/cli/test_serve_tracing.py \
+	tests/cli/test_serve_verb.py tests/cli/test_serve_log.py tests/cli/test_serve_tracing.py \
 	tests/gateway/serve/test_discovered_fleet.py \
+	tests/emulator/test_backend_server.py tests/loadgen/test_load_runs.py \
 	tests/dispatch/engines/processes/test_faults.py tests/dispatch/test_scheduler_processes.py
 FIGURES := $(wildcard tests/report/test_reproduce*.py) tests/report/test_arena.py tests/studies
 pytest = $(1) -n 3 --dist worksteal
@@ -44,8 +46,7 @@ on_clusters = for file in $(ON_CLUSTERS); do $(1) $$file || exit 1; done
 test: $(STAMP)dev
 	$(call quick,$(BIN)/pytest)
 
-# Routers and runs as processes, with all that may befall them: killed, stopped, flooded, spoiled
-# messages, and their pages in a browser.
+# What takes processes of its own: each a second of a core to start, and some are waited for.
 test-live: $(STAMP)dev
 	$(call live,$(BIN)/pytest)
 
