@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
-from socket import create_server
+from socket import create_connection, create_server
 from typing import Any
 
 import pytest
@@ -88,9 +88,7 @@ def chained(folder: Path, ports: dict[str, int], ca: Path, certificate: Path) ->
 def test_http2_and_grpc_pass_by_tls_through_two_listeners(tmp_path: Path) -> None:
     grpc = pytest.importorskip("grpc")
     authority, own, ca = trustme.CA(), tmp_path / "own.pem", tmp_path / "ca.pem"
-    authority.issue_cert("localhost", "127.0.0.1").private_key_and_cert_chain_pem.write_to_path(
-        str(own)
-    )
+    issue(authority, own)
     authority.cert_pem.write_to_path(str(ca))
     with counting(tmp_path, "last") as (last,), echoing(grpc) as echo:
         ports = {"inner": free_port(), "last": last.port, "echo": echo}
@@ -113,6 +111,27 @@ def test_http2_and_grpc_pass_by_tls_through_two_listeners(tmp_path: Path) -> Non
                 ("rest", "last", "HTTP/2"),
                 ("rpc", "echo", "HTTP/2"),
             }
+            before = shown(live.port, context)
+            issue(authority, own)  # a renewal
+            until(lambda: shown(live.port, context) != before, lambda: live.said)
+            assert asyncio.run(_asked(live.port, context)) == (200, b"hi")
+
+
+def issue(authority: trustme.CA, file: Path) -> None:
+    """Write a new certificate with its key, which is there as a whole at any moment."""
+    draft = file.with_suffix(".draft")
+    issued = authority.issue_cert("localhost", "127.0.0.1")
+    issued.private_key_and_cert_chain_pem.write_to_path(str(draft))
+    draft.replace(file)
+
+
+def shown(port: int, context: ssl.SSLContext) -> bytes | None:
+    """Certificate that a listener shows."""
+    with (
+        create_connection(("127.0.0.1", port)) as plain,
+        context.wrap_socket(plain, server_hostname="localhost") as secured,
+    ):
+        return secured.getpeercert(binary_form=True)
 
 
 async def _asked(port: int, context: ssl.SSLContext) -> tuple[int, bytes]:

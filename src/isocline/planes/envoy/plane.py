@@ -6,6 +6,7 @@ changes goes through files that it watches (`configuration`).
 """
 
 import asyncio
+import math
 import signal
 import tempfile
 from collections.abc import Callable, Coroutine, Sequence
@@ -143,8 +144,9 @@ class _Plane:
         self._discovery = Discovery(self._reload.set, found)
         self._stop, self._hurry = asyncio.Event(), asyncio.Event()
         client = AdminClient(folder.admin)
-        grace = str(max(round(serving.drain), 1))
-        options = ("--concurrency", str(serving.workers), "--drain-time-s", grace)
+        # A listener that has changed keeps its connections as long as a request may last.
+        longest = str(math.ceil(serving.proxy.times.total))
+        options = ("--concurrency", str(serving.workers), "--drain-time-s", longest)
         self._envoy = EnvoyProcess(binary, folder.bootstrap, client, options)
         self._configuration = Configuration(folder, client)
         self._pipe: Pipe | None = None
