@@ -225,7 +225,7 @@ def optimum() -> float:
         tuple(Backend(f"r{i}", isocline.HyperbolicCurve(*it)) for i, it in enumerate(FLEET)),
         CompatibilityGraph.from_neighbours(len(FLEET), [range(len(FLEET))]),
     )
-    return float(isocline.plan(system).mean_latency)
+    return isocline.plan(system).mean_latency or float("nan")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
