@@ -1,9 +1,13 @@
 """Several files: the same requests given twice, rotated logs that overlap, several routers."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from isocline.audit import audit_log
+from isocline.audit.clocks import skew
 from isocline.audit.reading import read_log
 from isocline.model.curves import KneeCurve
 from tests.audit.virtual_router import Job, jobs_of, written
@@ -63,3 +67,33 @@ def test_three_copies_count_once(jobs: list[Job], tmp_path: Path) -> None:
     path = written(jobs[:300], tmp_path / "log.csv")
     assert read_log([path] * 3).records.start.size == 300
     assert read_log([path] * 3).doubled == 600
+
+
+def two_routers(folder: Path, ahead: float) -> list[Path]:
+    """Logs of two routers that send anywhere; the second one's clock is ahead, s."""
+
+    def either(_jobs: Sequence[int], _frontend: int, rng: np.random.Generator) -> int:
+        return int(rng.integers(2))
+
+    jobs = jobs_of(CURVES, [45.0, 45.0], 5000, either, seed=1)
+    paths = []
+    for router in range(2):
+        by = 10.0 + router * ahead
+        own = [it._replace(start=it.start + by, end=it.end + by) for it in jobs]
+        path = folder / f"router-{router}.csv"
+        paths.append(written([it for it in own if it.frontend == router], path))
+    return paths
+
+
+@pytest.mark.parametrize("ahead", [2.0, -4.0])
+def test_a_clock_that_is_off_is_seen(ahead: float, tmp_path: Path) -> None:
+    records = read_log(two_routers(tmp_path, ahead)).records
+    assert skew(records, 0, 1) == pytest.approx(ahead, abs=0.4)
+    assert skew(records, 1, 0) == pytest.approx(-ahead, abs=0.4)
+
+
+def test_clocks_that_agree_are_only_said_to_have_to(tmp_path: Path) -> None:
+    paths = two_routers(tmp_path, 0.0)
+    assert skew(read_log(paths).records, 0, 1) is None
+    said = audit_log(paths, policies=["jsq"], draws=3).cautions[0]
+    assert "are of the same time, as of several routers: their clocks must agree" in said

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from isocline.audit.clocks import skew
 from isocline.audit.reading import Log
 from isocline.audit.result import AuditedBackend
 from isocline.errors import IsoclineError
@@ -37,6 +38,7 @@ def cautions_on(
         system: Their curves.
     """
     found = [
+        _clocks(log, backends),
         _growing(log, window),
         _few(backends),
         _still(backends),
@@ -44,7 +46,6 @@ def cautions_on(
         _beyond(backends, system),
         _changed(backends),
         _unserved(log),
-        _clocks(log, backends),
         _coarse(log, backends),
     ]
     return tuple(filter(None, found))
@@ -165,11 +166,21 @@ def _clocks(log: Log, backends: Sequence[AuditedBackend]) -> str:
     if not log.routers:
         return ""
     short = min(it.latency for it in backends)
+    files = [log.files.index(name) for name in log.routers]
+    for other in files[1:]:
+        seconds = skew(log.records, files[0], other)
+        if seconds is not None:
+            return (
+                f"The clock of {log.files[other]} seems to be {abs(seconds):.3g} s "
+                f"{'ahead of' if seconds > 0 else 'behind'} that of {log.files[files[0]]}: "
+                "requests of both slow each other down the most so. Shift its times; until then "
+                "all findings are of no use."
+            )
     return (
         f"{first_of(log.routers, _SHOWN)} are of the same time, as of several routers: their "
         f"clocks must agree to well below the {1e3 * short:.3g} ms that a request takes, or "
-        "workloads, and with them the curves, are blurred; the log cannot show it. All routers "
-        "that send to these machines must be among them."
+        "workloads, and with them the curves, are blurred. All routers that "
+        "send to these machines must be among them."
     )
 
 

@@ -41,6 +41,7 @@ class AccessRecords:
     held: FloatArray  # (N,) s at the router, before it was sent
     outcome: IndexArray  # (N,) an Outcome
     frontend: IndexArray  # (N,)
+    file: IndexArray  # (N,) number of the file that has it
     tokens: FloatArray  # (N,) 0 where they are not known
     attempts: Attempts
     frontends: tuple[str, ...]
@@ -161,6 +162,7 @@ class Collector:
             found[:, 2].copy(),
             kinds[order, 0],
             kinds[order, 1],
+            np.maximum(np.searchsorted(np.array(self._first, np.int64), order, "right") - 1, 0),
             found[:, 3].copy(),
             Attempts(
                 number[tries[:, 0]],
