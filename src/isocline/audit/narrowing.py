@@ -1,4 +1,4 @@
-"""What more of a log would narrow the interval of a saving: which backend, at which workload.
+"""Workloads of backends at which a longer log would narrow the interval of a saving.
 
 At the optimum all marginal rates are one price p. If a curve is a share e off at its workload
 there, as many jobs more are held for the same flow as e l(N) / p (envelope theorem). So a backend
