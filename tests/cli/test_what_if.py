@@ -150,6 +150,84 @@ def test_simulating_beyond_capacity_shows_what_can_be_served() -> None:
     assert "isocline: after: infeasible" in result.stderr
 
 
+def test_a_load_is_that_of_the_system_before_and_its_arrivals_those_of_both() -> None:
+    found = document("simulate", FLEET, *QUICK, "--load", "0.5", "--add", "h100=1")
+    assert found["before"]["load"] == pytest.approx(0.5)
+    assert found["after"]["load"] < 0.4
+    rates = [[p["arrival_rate"] for p in found[side]["policies"]] for side in ("before", "after")]
+    assert rates[0] == rates[1]
+    cluster = document(
+        "simulate", EXAMPLES / "small_cluster.yaml", "--policy", "local_first",
+        "--horizon", "2000", "--replications", "2", "--load", "0.6", "--add", "b1",
+    )  # fmt: skip
+    assert cluster["before"]["load"] == pytest.approx(0.6)
+    assert cluster["after"]["load"] < 0.6
+
+
+def test_a_frontend_that_goes_is_said_in_words() -> None:
+    printed = run("plan", FLEET, "--remove", "chat", "--remove", "a10g=2").stdout
+    assert printed.startswith("mixed fleet: without chat, −2 a10g")
+    found = document("plan", FLEET, "--remove", "chat")
+    assert found["changes"]["remove"] == [{"name": "chat", "count": 1, "is_frontend": True}]
+
+
+CHANGES = [
+    ["--add", "h100=2", "--rate", "chat=x1.5"],
+    ["--add", "a10g=2@office", "--remove", "rtx4090-1"],
+    ["--remove", "chat", "--remove", "a10g=3"],
+    ["--rate", "x1.1", "--rate", "code=12"],
+]
+
+
+@pytest.mark.parametrize("words", CHANGES, ids=" ".join)
+def test_a_written_file_has_the_plan_that_was_shown(words: list[str], tmp_path: Path) -> None:
+    after = tmp_path / "after.yaml"
+    result = run("plan", FLEET, *words, "--write", after, "--json")
+    assert f"wrote {after}" in result.stderr
+    shown, kept = json.loads(result.stdout)["after"], document("plan", after)
+    for key in ("mean_latency", "total_jobs", "capacity_scale"):
+        assert kept[key] == pytest.approx(shown[key], rel=1e-9)
+    assert [b["name"] for b in kept["backends"]] == [b["name"] for b in shown["backends"]]
+
+
+def test_a_written_file_keeps_settings_and_laws_and_copies_have_no_address(tmp_path: Path) -> None:
+    file, after = tmp_path / "before.yaml", tmp_path / "after.yaml"
+    file.write_text(
+        "kind: routing\n"
+        "serve: {workers: 2}\n"
+        "backends:\n"
+        "  - {name: a-1, url: 'http://a:1', weight: 2, "
+        "curve: {type: hyperbolic, peak: 40, half: 8}}\n"
+        "frontends:\n"
+        "  - {name: day, arrivals: {type: piecewise, steps: [[0, 4], [60, 8]], period: 120}, "
+        "backends: [a-1]}\n"
+    )
+    run("plan", file, "--add", "a=1", "--rate", "x2", "--write", after)
+    text = after.read_text()
+    assert text.count("http://a:1") == text.count("workers: 2") == text.count("weight: 2") == 1
+    kept, made = isocline.load(after), isocline.changed(isocline.load(file), add="a", rates="x2")
+    assert kept.frontends == made.frontends
+    assert [b.curve for b in kept.backends] == [b.curve for b in made.backends]
+
+
+def test_a_change_without_a_form_in_the_file_is_not_written(tmp_path: Path) -> None:
+    (tmp_path / "jobs.csv").write_text("at,out\n0.5,1\n1.5,1\n4.0,1\n")
+    file, after = tmp_path / "before.yaml", tmp_path / "after.yaml"
+    file.write_text(
+        "kind: routing\n"
+        "backends:\n  - {name: a, curve: {type: hyperbolic, peak: 40, half: 8}}\n"
+        "frontends:\n  - {name: f, backends: [a]}\n"
+        "trace: {file: jobs.csv, columns: {time: at, output: out}}\n"
+    )
+    result = run("plan", file, "--rate", "x2", "--write", after)
+    assert result.exit_code == 2
+    assert "--write: this change has no form in a system file" in result.stderr
+    assert not after.exists()
+    assert (
+        run("plan", EXAMPLES / "near_data.yaml", "--rate", "x1.1", "--write", after).exit_code == 2
+    )
+
+
 def test_a_cluster_is_simulated_before_and_after() -> None:
     found = document(
         "simulate", EXAMPLES / "small_cluster.yaml", "--policy", "local_first",
@@ -163,7 +241,10 @@ def test_a_cluster_is_simulated_before_and_after() -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--add", "h100", "--load", "0.5"], "--add does not apply with --load"),
+        (["--add", "h100", "--load", "0.5,0.6"], "with a change it is that of the system before"),
+        (["--add", "h100", "--load", "0.5", "--trace", "bursty"], "with --trace and a change"),
+        (["--add", "h100", "--then", "5=x.yaml"], "--add does not apply with --then"),
+        (["--write", "x.yaml"], "--write does not apply without a change; add --add"),
         (["--rate", "x2", "--trace", "bursty"], "--rate does not apply with --trace"),
         (["--remove", "h10"], "did you mean 'h100'?"),
     ],

@@ -51,7 +51,7 @@ def command(
         _note_routing(system)
     if written:
         with _output.blaming(file):
-            is_served = _plan_change(system, written, as_json, out)
+            is_served = _plan_change(system, written, file, given["write"], as_json, out)
         ctx.exit(0 if is_served else 1)
     if not isinstance(system, RoutingSystem):
         ctx.exit(0 if _plan_cluster(system, as_json, out) else 1)
@@ -105,14 +105,19 @@ def _document(best: "Plan", rival: "LatencyEquilibrium | None", compare: bool) -
 def _plan_change(
     system: "RoutingSystem | Cluster",
     written: Mapping[str, Sequence[str]],
+    file: Path,
+    write: Path | None,
     as_json: bool,
     out: Path | None,
 ) -> bool:
     """Show and write the plans before and after a change; returns whether the latter is served."""
+    from isocline.model.fleet import RoutingSystem
     from isocline.theory.planning import PlanChange
     from isocline.theory.routing.plan_records import Plan
 
     changes, other = _what_if.changed(system, written)
+    if write is not None and isinstance(system, RoutingSystem):
+        _what_if.write_changed(file, system, other, write)
     with waiting("planning"):
         before, after = map(_plan_of, (system, other))
     change = PlanChange(changes, before, after)

@@ -267,7 +267,7 @@ _ALONE = ("--layers", "--learn", "--delay", _SLOTTED)
     "Repeat for more; a later --then brings it back.",
     excludes=_ALONE,
 )
-@_what_if.what_if_options(excludes=("--load", "--then"), of_rates=("--trace",))
+@_what_if.what_if_options(excludes=("--then",), of_rates=("--trace",))
 @_options.json_option
 @_options.out_option
 @click.pass_context
@@ -284,7 +284,8 @@ def command(
 
     Exit status 1 if no policy can serve the load, or one of several; a policy that cannot is called
     unstable. A trace ends, so it has results at any load. With --add, --remove and --rate it is the
-    status of the system after them; differences are of the same arrivals, with intervals.
+    status of the system after them; differences are of the same arrivals, with intervals. --load is
+    then that of the system before.
     """
     with uncollected():
         system = _output.load_any_with_notes(file)
@@ -293,9 +294,12 @@ def command(
 
     loads = shares(load)
     kind = ROUTING if isinstance(system, RoutingSystem) else NEAR_DATA
+    write = given["write"]
     written, given = _what_if.taken(_options.of_kind(kind, given))
+    if written and loads:
+        given["time_scale"] = _speed(system, loads, given)
     if written:
-        ctx.exit(_simulate_change(system, written, file, given, as_json, out))
+        ctx.exit(_simulate_change(system, written, file, given, write, as_json, out))
     found: Found
     try:
         found = _found(system, file, loads, given)
@@ -335,6 +339,7 @@ def _simulate_change(
     written: Mapping[str, Sequence[str]],
     file: Path,
     given: dict[str, Any],
+    write: Path | None,
     as_json: bool,
     out: Path | None,
 ) -> int:
@@ -344,6 +349,8 @@ def _simulate_change(
     from isocline.simulate.common.comparison_change import ComparisonChange
 
     changes, other = _what_if.changed(system, written)
+    if write is not None and isinstance(system, RoutingSystem):
+        _what_if.write_changed(file, system, other, write)
     # Other engines than those of lists cannot have the same jobs; pairs are then of one seed alone.
     if isinstance(system, RoutingSystem):
         given = given | {"common_arrivals": not given["learn"] and given["delay"] is None}
@@ -371,6 +378,31 @@ def _simulate_change(
     after = change.after
     failed = after is None or all(policy.status == "unstable" for policy in after.results)
     return NEGATIVE if failed else 0
+
+
+def _speed(
+    system: "RoutingSystem | Cluster", loads: Sequence[float], given: Mapping[str, Any]
+) -> float:
+    """Return the time scale at which the system before a change has a load.
+
+    Raises:
+        UsageError: There are several loads, or a trace.
+    """
+    from isocline.errors import UsageError
+    from isocline.model.fleet import RoutingSystem
+
+    if len(loads) > 1:
+        raise UsageError("--load: with a change it is that of the system before; give one load")
+    if given["trace"] is not None:
+        raise _options.refusal("--load", "with --trace and a change", "give --time-scale")
+    if isinstance(system, RoutingSystem):
+        from isocline.simulate.routing.scenario import scenario
+
+        return scenario(system, None, 1.0, loads[0]).speed
+    from isocline.simulate.scheduling.scenario import cluster_scenario
+
+    scene = cluster_scenario(system, given["clock"], load=loads[0], seed=given["seed"])
+    return scene.cluster.arrival_rate / system.arrival_rate
 
 
 def _show_infeasible(error: "InfeasibleError", policies: Sequence[str], as_json: bool) -> None:

@@ -28,6 +28,18 @@ def changed_fleet(system: RoutingSystem, changes: Changes) -> RoutingSystem:
     return reduce(_at_rate, changes.rates, system)
 
 
+def changes_of(system: RoutingSystem, changes: Changes) -> Changes:
+    """The changes, with the removals of frontends named as such."""
+    names = [backend.name for backend in system.backends]
+    frontends = {frontend.name for frontend in system.frontends}
+    return changes._replace(
+        removals=tuple(
+            replace(one, is_frontend=one.name in frontends and not siblings(one.name, names))
+            for one in changes.removals
+        )
+    )
+
+
 def _with_copies(system: RoutingSystem, addition: Addition) -> RoutingSystem:
     """Copies of a backend behind the last of its kind."""
     said = f"add {addition.name!r}"

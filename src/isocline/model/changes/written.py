@@ -42,9 +42,10 @@ class Removal:
 
     name: str
     count: int
+    is_frontend: bool = False  # and no machine; the system tells
 
     def __str__(self) -> str:
-        return f"−{self.count} {self.name}"
+        return f"without {self.name}" if self.is_frontend else f"−{self.count} {self.name}"
 
 
 @final

@@ -197,7 +197,18 @@ def read(
     Raises:
         SystemFileError: It cannot be read, is not text, not YAML, empty, or not a mapping.
     """
-    text = _text(path, noun)
+    return parsed(path, _text(path, noun), noun, begin, where_empty=where_empty)
+
+
+def parsed(
+    path: Path,
+    text: str,
+    noun: str = "system",
+    begin: str = "kind: routing",
+    *,
+    where_empty: str = "",
+) -> Document:
+    """Read the text of a YAML file, as `read` does; `path` is its place."""
     with _yaml_errors(path, text):
         loader = CoreLoader(text)
         root = loader.get_single_node()

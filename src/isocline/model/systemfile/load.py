@@ -44,14 +44,15 @@ def load(
     require("path", path, kind_of(str | os.PathLike[str]))
     require("kind", kind, kind_of(Literal["routing", "near-data"] | None))
     document = read(Path(path))
-    system = _built(document)
+    system = built(document)
     found = document.data["kind"]
     if kind not in (None, found):
         document.fail(("kind",), f"is {found!r}; give a file of kind {kind}")
     return system
 
 
-def _built(document: Document) -> "RoutingSystem | Cluster":
+def built(document: Document) -> "RoutingSystem | Cluster":
+    """Build the system that a document describes; raises SystemFileError as `load`."""
     kind = document.data.get("kind")
     if kind is None:
         found = no_system(document.data) or "add kind: routing or kind: near-data"
