@@ -72,6 +72,17 @@ def test_intervals_hold_the_true_rate_in_about_95_of_100_windows(kind: str) -> N
     assert held >= 176
 
 
+def test_few_parts_of_a_queue_seldom_show_far_less_than_there_is() -> None:
+    """Completions of 8 busy places are a Poisson count; five turnovers of 16 clients see 80."""
+    short, runs = 0, 200
+    for seed in range(runs):
+        spans = spans_of(float, 16, exponential(seed), until=38.0, most=8, stagger=2.0)
+        found = rate_of(spans, 24.0, 34.0, tail=4.0)
+        assert found is not None
+        short += found.error < 0.8 * sqrt(8.0 / 10.0)
+    assert short <= 0.2 * runs
+
+
 def test_a_rate_is_unbiased_where_long_requests_are_not_waited_for() -> None:
     """The sum over windows of what counts, over their length: Campbell's formula."""
     rates = []

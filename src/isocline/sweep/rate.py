@@ -16,7 +16,11 @@ make at the mean rate: 1 - d / mean d of a request of duration d.
    independent, and more where they wait in one queue or the server has its ups and downs. What they
    scatter more is added. Of a queue first come, first served, whose durations are moving sums of
    service times, parts of t mean durations show t (1 - t / 3) of it, or 1 - 1 / (3 t) from t = 1
-   on; it is divided by that. What lasts longer than a few mean durations is missed.
+   on; it is divided by that. What lasts longer than a few mean durations is missed. Few parts show
+   less than there is about as often as more, of which the less is not subtracted from what requests
+   alone say: so half a standard error of the parts' own variance is added to it first. (16 clients
+   at a server of 8 places, over five mean durations: 92.4 % of the intervals hold the rate without
+   this, 94.8 % with it.)
 
 Batch means of the completions themselves would not do: they take requests that end in step for
 noise. Each term has Student's factor, so that 1.96 errors are a 95 % interval of few requests, too.
@@ -35,6 +39,7 @@ FloatArray = npt.NDArray[np.float64]
 Z = 1.96  # standard errors of a 95 % interval
 _PER_PART = 3.0  # completions in a part, at least
 _FEWEST_PARTS, _MOST_PARTS = 5, 20
+_ADDED = 0.5  # standard errors of the parts' variance
 _CLOCK = 1e-3  # relative error that clock and client leave to any rate
 
 
@@ -127,6 +132,7 @@ def _error(rest: FloatArray, at: FloatArray, completions: float, turnovers: floa
     if parts >= _FEWEST_PARTS:
         number = np.clip((at * parts).astype(np.int64), 0, parts - 1)
         together = parts * float(np.bincount(number, rest, parts).var(ddof=1))
+        together *= 1.0 + _ADDED * math.sqrt(2.0 / (parts - 1.0))
         length = turnovers / parts
         shown = length * (1.0 - length / 3.0) if length < 1.0 else 1.0 - 1.0 / (3.0 * length)
         variance += _student(parts - 1.0) ** 2 * max(together - alone, 0.0) / shown
