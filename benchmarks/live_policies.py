@@ -174,7 +174,9 @@ def verdicts(found: Mapping[Cell, LiveComparison]) -> Iterator[str]:
         seen = f"{most} in {len(ratios)} of {len(mine)} cells"
         yield f"{label}, steady: {seen}; goal {goal:.2f}: {word}"
     for cell, one in found.items():
-        if cell.bursts and (behind := faster(one)):
+        if cell.bursts and one.too_slow(one.policies[0]):
+            yield f"{cell}: the machine was too slow to tell"
+        elif cell.bursts and (behind := faster(one)):
             yield f"{cell}: {one.policies[0].policy} is beaten by {', '.join(behind)}"
         elif cell.bursts:
             yield f"{cell}: nobody is faster than {one.policies[0].policy}, beyond intervals"
@@ -182,7 +184,8 @@ def verdicts(found: Mapping[Cell, LiveComparison]) -> Iterator[str]:
 
 def faster(one: LiveComparison) -> list[str]:
     """Contestants whose paired difference from the first is below 0."""
-    return [p.policy for p in one.policies[1:] if p.difference and p.difference.high < 0]
+    rivals = (p for p in one.policies[1:] if not one.too_slow(p))
+    return [p.policy for p in rivals if p.difference and p.difference.high < 0]
 
 
 def conditions(cells: Sequence[LiveComparison]) -> Iterator[str]:

@@ -27,6 +27,7 @@ http {{
   }}
   server {{ listen 127.0.0.1:{port}; location / {{
     proxy_pass http://fleet; proxy_http_version 1.1; proxy_set_header Connection "";
+    proxy_read_timeout 600s;
   }} }}
 }}
 """
