@@ -137,6 +137,7 @@ LINES = {
     "demo --seed": "demo | --seed 1",
     "serve --listen": "serve n_model.yaml | --listen 127.0.0.1:9",
     "serve --policy": "serve n_model.yaml | --policy jsq",
+    "serve --plane": "serve n_model.yaml | --plane picker",
     "serve --workers": "serve n_model.yaml | --workers 2",
     "serve --admin": "serve n_model.yaml | --admin 127.0.0.1:9",
     "serve --access-log": "serve n_model.yaml | --access-log",

@@ -91,6 +91,10 @@ def command(
             problem = problems.get(entry.name)
             discovered[entry.name] = {"endpoints": names, "problem": problem}
             _show(f"discover {entry.name}: {problem or ', '.join(names) or 'no endpoint'}")
+    if plane == "picker":
+        from isocline.planes.picker import usable
+
+        usable(serving)
     known_curves(serving)
     _PLANES[plane].check(file, overrides, serving, found, envoy)
     for note in serving.notes:

@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 import yaml
+from click.testing import CliRunner
 
+from isocline.cli import main
 from isocline.errors import IsoclineError, UsageError
 from isocline.gateway.config import BackendAddress, Listener
 from isocline.gateway.serve.config import Overrides
@@ -149,3 +151,12 @@ def test_settings_of_the_picker_are_read(tmp_path: Path) -> None:
     assert made.models is None
     with pytest.raises(IsoclineError, match="endpoints"):
         settings(tmp_path, {"picker": {"endpoints": 0}})
+
+
+def test_a_check_of_a_file_is_for_its_plane(tmp_path: Path) -> None:
+    settings(tmp_path, {}, url="http://pool.example:8000")
+    line = ["serve", str(tmp_path / "system.yaml"), "--check"]
+    assert CliRunner().invoke(main, line).exit_code == 0
+    refused = CliRunner().invoke(main, [*line, "--plane", "picker"])
+    assert refused.exit_code == 2
+    assert "ADDRESS:PORT" in refused.stderr

@@ -4,6 +4,6 @@ Read `protocol` and `pick` (one request, as the messages of a stream tell of it)
 core's events and actions), then `picker`, `service` (gRPC) and `workers` (settings).
 """
 
-from isocline.planes.picker.workers import crew
+from isocline.planes.picker.workers import crew, usable
 
-__all__ = ["crew"]
+__all__ = ["crew", "usable"]
