@@ -13,7 +13,7 @@ from isocline.errors import IsoclineError, UsageError
 from isocline.gateway.config import BackendAddress, Listener
 from isocline.gateway.serve.config import Overrides
 from isocline.gateway.serve.from_file import read
-from isocline.model.serving_settings import HoldingRule
+from isocline.model.serving_settings import HoldingRule, SharingRule
 from isocline.planes.picker.bridge import PickBridge
 from isocline.planes.picker.messages import ProcessingResponse
 from isocline.planes.picker.picker import Picker
@@ -75,6 +75,23 @@ def test_a_held_request_goes_to_a_backend_that_a_reload_brings() -> None:
     assert not held.waits
     assert held.access is not None
     assert held.access.backend == 1
+
+
+def test_a_held_request_is_refused_by_a_rule_that_a_reload_brings() -> None:
+    picking = Picking(SMALL, rules={"holding": HoldingRule(seconds=60.0)})
+    made = Picker(picking.core, picking.settings, clock=picking.clock)
+    for _ in range(2):
+        picking_stream(made)
+    held = made.begin("default", lambda: None)
+    assert held is not None
+    held.receive(request_head({"x-priority": "high"}))
+    after = Picking(SMALL, FAST, rules={"sharing": SharingRule(priority="x-priority")})
+    made.replace(after.core, after.settings)
+    assert held.refused
+    assert held.access is not None
+    assert held.access.status == 400
+    assert len(held.answers) == 1
+    assert made.in_flight == 2
 
 
 def test_a_reload_that_changes_listeners_or_names_no_address_is_refused() -> None:

@@ -14,6 +14,7 @@ from isocline.gateway.core import notices
 from isocline.gateway.core.actions import Action, Close, Reject, Send
 from isocline.gateway.core.core import Core
 from isocline.gateway.core.request_cost import Usage
+from isocline.gateway.http.grammar import BadMessageError
 from isocline.gateway.http.request_head import RequestHead
 from isocline.gateway.proxy.core_bridge import LoadReader
 from isocline.gateway.proxy.matching import Matcher
@@ -183,7 +184,12 @@ class PickBridge(Decider):
             for request in self.core.release([frontend]):
                 pick = self.exchanges.pop(request.number)
                 pick.moved(into, number)
-                into._begin(pick, into.core.moved(request, now, number, pick.profile()))
+                try:
+                    profile = pick.profile()
+                except BadMessageError as error:  # by a rule that the reload brings
+                    pick.refuse(error.status, error.reason)
+                else:
+                    into._begin(pick, into.core.moved(request, now, number, profile))
 
     def _receive(self, backend: int, now: float, more: int) -> None:
         """Count jobs of an earlier bridge; fewer than 0 are done."""

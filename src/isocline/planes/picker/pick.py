@@ -239,6 +239,11 @@ class Pick:
         self._refuse(_SHED if too_many else action.status, action.reason, action.retry_after)
         self.wake()
 
+    def refuse(self, status: int, reason: str) -> None:
+        """Answer a request that waits, and that the core does not know any more."""
+        self._refuse(status, reason)
+        self.wake()
+
     def moved(self, bridge: "Decider", frontend: int) -> None:
         """Wait at a frontend of a later bridge from now on."""
         assert self.head is not None
