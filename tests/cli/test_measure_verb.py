@@ -21,7 +21,7 @@ from rich.console import Console
 
 import isocline
 from isocline.cli import main
-from isocline.model.curves import KneeCurve
+from isocline.model.curves import KneeCurve, TableCurve
 from isocline.report.tables.sweep import sweep_report, visit_line
 from isocline.sweep import SweepResult
 from isocline.sweep.decide import Why
@@ -68,7 +68,10 @@ def test_a_sweep_ends_with_an_entry_that_a_system_file_takes(tmp_path: Path) -> 
     file.write_text(head + result.stdout[result.stdout.index("- name:") :])
     (made,) = isocline.load(file, kind="routing").backends
     true = KneeCurve(200.0, 8.0, 3.0)
-    assert float(made.curve.rate(4.0)) == pytest.approx(float(true.rate(4.0)), rel=0.3)
+    assert isinstance(made.curve, TableCurve)
+    assert [[n, rate] for n, rate in made.curve.points] == entry["curve"]["points"]
+    # A busy machine makes it slower, never faster; on virtual time it is measured as it is.
+    assert 0 < float(made.curve.rate(4.0)) < 1.3 * float(true.rate(4.0))
 
 
 def test_json_has_curves_as_the_verb_curves_has_and_the_sweep_beside() -> None:

@@ -61,10 +61,11 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         live = Scheduler(nodes=2, locations=lambda _: ["n0"], loader=str, copies=False)
         try:
             url = live.open_page(name="a <run>", total=43)
-            live.submit(step, "held", str(folder), key="<held>")
-            live.submit(step, "bad", str(folder), key=BAD)
+            failed = live.submit(step, "bad", str(folder), key=BAD)
             for n in range(31):
                 live.submit(step, "quick", str(folder), key=f"t{n}")
+            assert failed.exception()  # it is not to wait at a node behind one that is held
+            live.submit(step, "held", str(folder), key="<held>")
             for n in range(10):  # enough for both nodes, whichever takes the first
                 live.submit(step, "held", str(folder), key=f"held {n}")
             yield Stage(browser, url, folder, live)
