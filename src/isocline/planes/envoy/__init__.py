@@ -9,4 +9,9 @@ To be read in this order: `price_table`, the file through which Python tells the
 more job costs at each backend; `module.c`, which picks; `module_build`, which compiles it;
 `policy_config`, which has Envoy use it; `policy_prices`, the prices of a routing policy; `replay`,
 which holds the module's decisions to those of the router's core and of the simulator.
+
+Around it, `isocline serve --plane envoy`: `support` refuses what Envoy cannot do, `bootstrap` says the
+rest of a system file in Envoy's words (`routes`, `clusters`), `configuration` brings it to a running
+one, `process` starts and watches that, `statistics` reads what its requests did, `core` learns and
+prices by it without I/O, `pricing` passes prices on, and `plane` ties all of these together.
 """
