@@ -10,8 +10,8 @@ more job costs at each backend; `module.c`, which picks; `module_build`, which c
 `policy_config`, which has Envoy use it; `policy_prices`, the prices of a routing policy; `replay`,
 which holds the module's decisions to those of the router's core and of the simulator.
 
-Around it, `isocline serve --plane envoy`: `support` refuses what Envoy cannot do, `bootstrap` says the
-rest of a system file in Envoy's words (`routes`, `clusters`), `configuration` brings it to a running
+Around it, `isocline serve --plane envoy`: `support` refuses what Envoy cannot do, `bootstrap` says
+the rest of a file in its words (`routes`, `clusters`), `configuration` brings it to a running
 one, `process` starts and watches that, `statistics` reads what its requests did, `core` learns and
 prices by it without I/O, `pricing` passes prices on, and `plane` ties all of these together.
 """
