@@ -142,7 +142,6 @@ LINES = {
     "serve --admin": "serve n_model.yaml | --admin 127.0.0.1:9",
     "serve --access-log": "serve n_model.yaml | --access-log",
     "serve --log-format": "serve n_model.yaml | --log-format json",
-    "serve --plane": "serve n_model.yaml | --plane envoy",
     "serve --envoy": "serve n_model.yaml --plane envoy | --envoy /bin/true",
     "serve --check": "serve serve.yaml | --check",
     "serve --json": "serve serve.yaml --check | --json",
