@@ -32,6 +32,7 @@ PAGES := tests/docs/pages
 # browser: `make test-live` runs them.
 LIVE := tests/live tests/report/pages/test_in_chromium.py \
 	tests/cli/test_serve_verb.py tests/cli/test_serve_log.py tests/cli/test_serve_tracing.py \
+	tests/cli/test_control_verb.py tests/cli/test_discover_verb.py tests/demo/test_demo_live.py \
 	tests/gateway/serve/test_discovered_fleet.py \
 	tests/emulator/test_backend_server.py tests/loadgen/test_load_runs.py \
 	tests/dispatch/engines/processes/test_faults.py tests/dispatch/test_scheduler_processes.py
