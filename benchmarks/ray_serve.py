@@ -208,11 +208,13 @@ def measured(contestant: Contestant, given: Arrivals, cached: bool) -> str:
         request_router_config=contestant.config,
         graceful_shutdown_timeout_s=0.1,
     ).bind(places, contestant.reports, unit_of(cached))
-    handle = serve.run(deployment, name="bench", route_prefix=None)
+    # A name of its own: the router of a handle outlasts a deployment of the same name.
+    app = contestant.name.translate({ord(" "): "-", ord(","): None}) + f"-{int(cached)}"
+    handle = serve.run(deployment, name=app, route_prefix=None)
     asyncio.run(sent(handle, arrivals(cached, 1, SECONDS if contestant.learns else 4.0)))
     asyncio.run(asyncio.sleep(1.0))
     latencies, hits = asyncio.run(sent(handle, given))
-    serve.delete("bench")
+    serve.delete(app)
     mean, p99 = float(np.mean(latencies)), float(np.quantile(latencies, 0.99))
     share = f"  cached {np.mean(hits):4.0%}" if cached else ""
     return f"{contestant.name:34}  mean {mean:6.3f} s  p99 {p99:6.3f} s{share}"
