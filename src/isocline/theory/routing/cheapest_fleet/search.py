@@ -34,7 +34,9 @@ _ROUNDS_BELOW = 3  # elsewhere
 _NEWTON = 25  # steps to a boundary
 _WHOLE = 1e-6  # counts that near to a whole number are one
 _NODES = 400  # of the tree, after which it stays at the gap that it has
-_MOST_ROWS = 500  # from which on a node is not divided: each costs more with every row
+# Rows from which on no node is divided, as each costs more with every row; and rows times types,
+# of which 200 types have 300.
+_MOST_ROWS, _MOST_ENTRIES = 500, 60_000
 _AT_ONCE = 4  # rows that are added for one relaxation
 _MOST_ADDED = 100_000  # machines, in rounding up
 _PROPOSALS = 15  # of the integer program
@@ -412,7 +414,8 @@ class Search:
         for _ in range(_NODES):
             if not open_nodes or open_nodes[0][0] >= self._cost * (1.0 - gap):
                 break
-            if len(self._covering.rows) > _MOST_ROWS:
+            rows = len(self._covering.rows)
+            if rows > _MOST_ROWS or rows * self._prices.size > _MOST_ENTRIES:
                 break
             _, _, box = heapq.heappop(open_nodes)
             found, split = self._explored(box)
