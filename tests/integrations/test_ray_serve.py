@@ -156,7 +156,8 @@ def run(target: Any, *arguments: Any, replicas: int, most: int, **settings: Any)
         request_router_config=router_config(request_routing_stats_period_s=0.2, **settings),
         graceful_shutdown_timeout_s=0.1,
     )
-    return serve.run(made.bind(*arguments), name="app", route_prefix=None)
+    # A name of its own: the router of a handle outlasts a deployment of the same name.
+    return serve.run(made.bind(*arguments), name=f"{target.__name__}-{replicas}", route_prefix=None)
 
 
 async def closed_loop(handle: Any, clients: int, calls: int) -> list[Any]:
@@ -269,8 +270,9 @@ def test_full_replicas_get_all_calls_in_time(cluster: None, seen: Seen, tmp_path
     handle = run(Station, tmp_path, replicas=2, most=2, learn=True)
     answers = asyncio.run(closed_loop(handle, 20, 3))
     assert not [it for it in answers if isinstance(it, Exception)]
-    assert len({name for name, _ in answers}) == 2
     (router,) = seen.routers[-1:]
+    assert len({name for name, _ in answers}) == 2
+    assert {name for name, _ in answers} == set(router.curves())
     until(lambda: not any(map(router.in_flight, router.curves())), lambda: "a call goes on")
 
 
@@ -285,6 +287,7 @@ def test_a_model_is_called_where_it_is(cluster: None, seen: Seen) -> None:
 
     until(settled, lambda: "models change places")
     assert len({one.remote().result() for _ in range(10)}) == 1
+    assert len(seen.routers[-1].curves()) == 2
 
 
 def test_the_example_of_the_page(cluster: None, capsys: pytest.CaptureFixture[str]) -> None:
