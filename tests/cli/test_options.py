@@ -101,6 +101,8 @@ LINES = {
     "simulate --add": f"{ROUTING} | --add b1",
     "simulate --remove": f"{ROUTING} | --remove f1",
     "simulate --rate": f"{ROUTING} | --rate f1=0.3",
+    "simulate --write": f"{ROUTING} --add b1 | --write DIR/after.yaml",
+    "plan --write": "plan n_model.yaml --add b1 | --write DIR/after.yaml",
     "plan --compare": "plan pigou.yaml | --compare",
     "plan --add": "plan n_model.yaml | --add b1",
     "plan --remove": "plan n_model.yaml | --remove f1",
