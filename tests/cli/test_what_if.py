@@ -151,7 +151,8 @@ def test_simulating_beyond_capacity_shows_what_can_be_served() -> None:
 
 
 def test_a_load_is_that_of_the_system_before_and_its_arrivals_those_of_both() -> None:
-    found = document("simulate", FLEET, *QUICK, "--load", "0.5", "--add", "h100=1")
+    half = ("--load", "0.5", "--warmup", "30")
+    found = document("simulate", FLEET, *QUICK, *half, "--add", "h100=1")
     assert found["before"]["load"] == pytest.approx(0.5)
     assert found["after"]["load"] < 0.4
     rates = [[p["arrival_rate"] for p in found[side]["policies"]] for side in ("before", "after")]
