@@ -9,7 +9,7 @@ streams. The core makes exactly the kernel's decisions: policy, counts and clock
 to the bit.
 """
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from typing import Any, NamedTuple, Protocol, final
 
 import numpy as np
@@ -39,6 +39,9 @@ from isocline.simulate.routing.run_settings import RunSettings
 # Events drawn at once.
 _CHUNK = 1 << 16
 
+Driver = Callable[[Prepared, RoutingPolicy, int, int], npt.NDArray[np.int64]]
+"""Edges by which a policy sends so many jobs of a run with this seed, see `driven`."""
+
 
 def replay(
     system: RoutingSystem,
@@ -46,6 +49,7 @@ def replay(
     *,
     decisions: int = 100_000,
     seed: int = 0,
+    through: Driver | None = None,
 ) -> DecisionDiff:
     """Compare the core's decisions with those of a simulated run from empty.
 
@@ -54,6 +58,7 @@ def replay(
         policy: One that holds no jobs.
         decisions: Number of decisions to compare.
         seed: Seed of the simulation.
+        through: What decides in place of the core.
 
     Raises:
         PolicyError: An unknown policy.
@@ -71,7 +76,7 @@ def replay(
             f"replay: {what}; give a policy that does not, Poisson arrivals and exponential sizes"
         )
     simulated = recorded(prepared, chosen, decisions, seed)
-    live = driven(prepared, chosen, decisions, seed)
+    live = (through or driven)(prepared, chosen, decisions, seed)
     assert simulated.size == live.size == decisions
     different = np.flatnonzero(simulated != live)
     first = int(different[0]) if different.size else None
@@ -107,11 +112,11 @@ def policy_stream(seed: int) -> Stream:
 class Live(Protocol):
     """Whatever decides live, driven by the events of a run."""
 
-    def arrived(self, now: float, frontend: int) -> tuple[int, Hashable]:
+    def arrived(self, now: float, frontend: int, /) -> tuple[int, Hashable]:
         """Return the backend of a job that arrives at `now`, s, and a key of the job."""
         ...
 
-    def finished(self, job: Hashable, now: float) -> None:
+    def finished(self, job: Hashable, now: float, /) -> None:
         """Take note that a job is done at `now`, s."""
         ...
 

@@ -49,7 +49,7 @@ def test_a_hundred_thousand_decisions_agree() -> None:
     ],
 )
 def test_every_policy_that_is_a_table_of_prices_agrees(policy: str) -> None:
-    assert envoy.replay(crowded(), policy, decisions=5_000, seed=2).agreed
+    assert gateway.replay(crowded(), policy, decisions=5_000, seed=2, through=envoy.driven).agreed
 
 
 def test_another_seed_gives_other_decisions() -> None:
@@ -61,11 +61,11 @@ def test_another_seed_gives_other_decisions() -> None:
 @pytest.mark.parametrize("policy", ["gmsr:d=2", "power_of_d", "gmsr_secant", "round_robin"])
 def test_policies_that_are_no_table_are_refused(policy: str) -> None:
     with pytest.raises(PolicyError, match="no table of prices"):
-        envoy.replay(mixed(), policy)
+        gateway.replay(mixed(), policy, through=envoy.driven)
 
 
 def test_what_cannot_be_compared_is_refused() -> None:
     with pytest.raises(PolicyError, match="ties=first"):
-        envoy.replay(mixed(), "gmsr:ties=first")
+        gateway.replay(mixed(), "gmsr:ties=first", through=envoy.driven)
     with pytest.raises(UsageError, match="0 decisions; give 1 or more"):
-        envoy.replay(mixed(), decisions=0)
+        gateway.replay(mixed(), decisions=0, through=envoy.driven)

@@ -15,7 +15,7 @@ from typing import final
 import uvloop
 
 from isocline.errors import IsoclineError
-from isocline.gateway.discovery.discovery import Discovery, look_once
+from isocline.gateway.discovery.discovery import Discovery
 from isocline.gateway.metrics.admin_server import AdminServer
 from isocline.gateway.metrics.live_page import Event, LivePage
 from isocline.gateway.serve.addresses import ListenAddress
@@ -23,11 +23,11 @@ from isocline.gateway.serve.config import Overrides, Serving
 from isocline.gateway.serve.control_calls import ControlCalls
 from isocline.gateway.serve.discovery_calls import DiscoveryCalls
 from isocline.gateway.serve.drain import Drain
-from isocline.gateway.serve.from_file import SystemFile, opened, serving_of
+from isocline.gateway.serve.from_file import SystemFile
 from isocline.gateway.serve.learned_curves import LearnedCurves
 from isocline.gateway.serve.learned_curves_file import known_curves
-from isocline.gateway.serve.log import LOG, log_to_stderr
-from isocline.gateway.serve.operations import Operations, log_notes
+from isocline.gateway.serve.log import LOG
+from isocline.gateway.serve.operations import Operations, log_notes, read_at_start
 from isocline.gateway.serve.single_worker import Address, SingleWorker, Workers
 from isocline.gateway.serve.worker_pool import WorkerPool
 from isocline.model.endpoint import Found
@@ -53,17 +53,7 @@ def run(path: Path, overrides: Overrides, started: Started, crew: Crew = _crew) 
         IsoclineError: The router cannot start.
         KeyboardInterrupt: A second stop signal aborted requests.
     """
-    log_to_stderr(overrides.log_format or "text")
-    file = opened(path)
-    serving = serving_of(file, overrides)
-    log_to_stderr(serving.log_format)
-    found: Found = {}
-    if serving.discover:
-        found, problems = look_once(serving.discover, path.parent)
-        for name, problem in problems.items():
-            fields = event("discovery.failed", source=name, problem=problem)
-            LOG.warning("discover %s: %s", name, problem, extra=fields)
-        serving = serving_of(file, overrides, found)
+    file, serving, found = read_at_start(path, overrides)
     log_notes(serving)
     _allow_connections()
     if not uvloop.run(_Service(file, overrides, serving, found, crew).run(started)):

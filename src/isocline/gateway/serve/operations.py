@@ -3,11 +3,12 @@
 import asyncio
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
+from pathlib import Path
 from time import time
 from typing import Any, NamedTuple, final
 
 from isocline.errors import IsoclineError
-from isocline.gateway.discovery.discovery import Discovery
+from isocline.gateway.discovery.discovery import Discovery, look_once
 from isocline.gateway.file_stamps import KnownFiles
 from isocline.gateway.metrics import Snapshot
 from isocline.gateway.metrics.live_page import Event
@@ -18,9 +19,10 @@ from isocline.gateway.serve.from_file import SystemFile, opened, serving_of
 from isocline.gateway.serve.learned_curves import LearnedCurves
 from isocline.gateway.serve.learned_curves_file import LearnedFile
 from isocline.gateway.serve.learning import combined
-from isocline.gateway.serve.log import LOG
+from isocline.gateway.serve.log import LOG, log_to_stderr
 from isocline.gateway.serve.single_worker import Workers
 from isocline.gateway.serve.worker_core import idle_weights, make_core
+from isocline.model.endpoint import Found
 from isocline.plural import counted
 from isocline.structured_log import event
 
@@ -273,6 +275,26 @@ def came_and_left(serving: Serving, before: Serving) -> str:
 
 def _few(names: Collection[str]) -> str:
     return ", ".join(sorted(names)[:_FEW]) + (", ..." if len(names) > _FEW else "")
+
+
+def read_at_start(path: Path, overrides: Overrides) -> tuple[SystemFile, Serving, Found]:
+    """Read a system file and look once for the backends to discover, and log what is amiss.
+
+    Raises:
+        IsoclineError: The file cannot be used.
+    """
+    log_to_stderr(overrides.log_format or "text")
+    file = opened(path)
+    serving = serving_of(file, overrides)
+    log_to_stderr(serving.log_format)
+    found: Found = {}
+    if serving.discover:
+        found, problems = look_once(serving.discover, path.parent)
+        for name, problem in problems.items():
+            fields = event("discovery.failed", source=name, problem=problem)
+            LOG.warning("discover %s: %s", name, problem, extra=fields)
+        serving = serving_of(file, overrides, found)
+    return file, serving, found
 
 
 def log_notes(serving: Serving, before: Serving | None = None) -> None:

@@ -19,14 +19,14 @@ from typing import Any, final
 import uvloop
 
 from isocline.errors import IsoclineError
-from isocline.gateway.discovery.discovery import Discovery, look_once
+from isocline.gateway.discovery.discovery import Discovery
 from isocline.gateway.file_stamps import KnownFiles
 from isocline.gateway.serve.addresses import ListenAddress
 from isocline.gateway.serve.config import Overrides, Serving
 from isocline.gateway.serve.from_file import SystemFile, opened, serving_of
 from isocline.gateway.serve.learned_curves_file import LearnedFile, known_curves
-from isocline.gateway.serve.log import LOG, log_to_stderr
-from isocline.gateway.serve.operations import came_and_left, log_notes, summary
+from isocline.gateway.serve.log import LOG
+from isocline.gateway.serve.operations import came_and_left, log_notes, read_at_start, summary
 from isocline.gateway.serve.ports import reserve
 from isocline.model.endpoint import Found
 from isocline.model.systemfile import served
@@ -63,17 +63,7 @@ def run(path: Path, overrides: Overrides, binary: Path, started: Started) -> Non
         IsoclineError: It cannot start.
         KeyboardInterrupt: A second stop signal aborted requests.
     """
-    log_to_stderr(overrides.log_format or "text")
-    file = opened(path)
-    serving = serving_of(file, overrides)
-    log_to_stderr(serving.log_format)
-    found: Found = {}
-    if serving.discover:
-        found, problems = look_once(serving.discover, path.parent)
-        for name, problem in problems.items():
-            fields = event("discovery.failed", source=name, problem=problem)
-            LOG.warning("discover %s: %s", name, problem, extra=fields)
-        serving = serving_of(file, overrides, found)
+    file, serving, found = read_at_start(path, overrides)
     require_supported(served(file.document, found), serving)
     log_notes(serving)
     rehearse(serving)
