@@ -112,8 +112,8 @@ def cheapest_fleet(
         require_like_jobs(problem, each)
         if each.is_percentile and policy is None:
             raise UsageError(
-                f"target {each}: the fluid limit has no percentiles; give a policy to simulate, or "
-                "a target as mean<=2s"
+                f"target {each}: the fluid limit has no percentiles; have it simulated (without "
+                "--fluid-only, with a policy), or give a target as mean<=2s"
             )
     simulated = (
         policy is not None and problem.has_like_jobs and any(r.latency for r in requirements)

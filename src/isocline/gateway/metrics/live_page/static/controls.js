@@ -66,7 +66,7 @@
         this.waiting = () => this.change(name, what, force);
         this.form.hidden = false;
         this.field.focus();
-        this.note("A key is needed once.");
+        this.note("Give a key first; it is kept until this page is left.");
         return;
       }
       this.note(`${name}: asking…`);
@@ -85,12 +85,15 @@
       if (answer.ok) {
         this.forms.get(name)?.forced(null);
         if (said.backend) this.backends.set(name, said.backend);
-        const changed = Object.entries(said.changed ?? {}).map(([field, [, now]]) => `${field.replace("_", " ")} is ${now}`);
+        const changed = Object.entries(said.changed ?? {}).map(([field, [, now]]) =>
+          field === "draining" ? (now ? "drains" : "no longer drains") : `${field.replace("_", " ")} is ${now}`);
         this.note(`${name}: ${changed.join(", ") || "unchanged"}.`);
         this.changed();
         return;
       }
-      this.note(`${name}: ${said?.error?.message ?? answer.status}`);
+      this.note(answer.status === 401
+        ? "The router does not know this key; give another one."
+        : `${name}: ${said?.error?.message ?? answer.status}`);
       if (answer.status === 401) {
         this.key = null;
         this.waiting = () => this.change(name, what, force);
@@ -128,7 +131,9 @@
         });
         field.addEventListener("change", () => this.change(name, { [control]: field.value === "" ? null : Number(field.value) }));
         numbers.push([control, field]);
-        parts.append(field);
+        const label = make("label", { class: "row small" }, title);
+        label.append(field);
+        parts.append(label);
       }
       element.replaceChildren(parts);
       return {
