@@ -127,7 +127,7 @@ def test_a_target_that_only_the_fluid_reaches_is_refused() -> None:
 def test_what_does_not_go_together_is_refused() -> None:
     with pytest.raises(UsageError, match="spare_target load<=1: no machine is spare; give spare=1"):
         found("mean<=2s", spare_target="load<=1")
-    with pytest.raises(UsageError, match=r"the fluid limit has no percentiles; give a policy"):
+    with pytest.raises(UsageError, match=r"the fluid limit has no percentiles; have it simulated"):
         found("p99<=2s", policy=None)
     with pytest.raises(UsageError, match=r"gap -1: give a finite number, 0 or more"):
         found("mean<=2s", gap=-1)
