@@ -422,7 +422,8 @@ def test_controls_ask_for_the_key_once(stage: Stage) -> None:
         browser.press(drain)
         assert browser.run("return window.calls.length") == 0
         _give_key(browser, "wrong")
-        browser.until("document.getElementById('control-note').textContent.includes('a wrong key')")
+        note = "document.getElementById('control-note').textContent"
+        browser.until(f"{note}.includes('does not know this key')")
         _give_key(browser, "right")
         browser.until(
             "document.querySelector(arguments[0]).textContent === 'Drain all the same'", drain
