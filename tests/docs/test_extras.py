@@ -10,7 +10,9 @@ OWN = {"bench", "check", "deploy", "dev", "docs", "test"}
 
 
 def test_the_page_names_each_extra() -> None:
-    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     page = (ROOT / "docs" / "start" / "install.md").read_text()
     rows = [line.split("|")[1] for line in page.splitlines() if line.startswith("| `")]
-    assert {name for row in rows for name in re.findall("`([^`]+)`", row)} == set(extras) - OWN
+    assert {name for row in rows for name in re.findall("`([^`]+)`", row)} == (
+        set(project["optional-dependencies"]) - OWN
+    )

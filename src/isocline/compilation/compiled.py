@@ -30,12 +30,21 @@ F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
 
 # Division by zero gives inf as in C, not an exception: prices at full capacity are infinite.
-_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
+# Inlining is said of each function. What is not said numba takes from whichever caller is compiled
+# first, and keeps on disk for all others: the same simulation took 1.4 times as long, or 2.7 times
+# under `gmsr_ahead`, on a machine where something else had called the policy before.
+_OPTIONS: dict[str, Any] = {
+    "nogil": True,
+    "error_model": "numpy",
+    "fastmath": False,
+    "forceinline": False,
+}
 # Without numba's runtime an array is not reference-counted. Counting is an atomic instruction for
 # each array in each call: it made a policy that takes 40 ns take 120.
 _PLAIN: dict[str, Any] = _OPTIONS | {"_nrt": False}
 # Part of other functions and of no other use: numba need not make it callable from elsewhere.
 _INNER: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+_INLINABLE: dict[str, Any] = _PLAIN | {"forceinline": True}
 _INLINE: dict[str, Any] = _INNER | {"forceinline": True}
 
 
@@ -54,6 +63,11 @@ def kernel(function: F) -> F:
     return _made(function, _PLAIN)
 
 
+def inlinable(function: F) -> F:
+    """`kernel`, for a short function that other kernels inline, and that Python calls as well."""
+    return _made(function, _INLINABLE)
+
+
 def value_as(signature: Any) -> Callable[[F], F]:
     """`kernel` of one signature, for a function that kernels get as a value, and inline: a policy.
 
@@ -61,7 +75,7 @@ def value_as(signature: Any) -> Callable[[F], F]:
     function is new in every process, so that no cached kernel would ever be found again; ours is
     its name and source. `tests/policies/test_caching.py` holds numba to this.
     """
-    return lambda function: _declared(function, signature, _PLAIN)
+    return lambda function: _declared(function, signature, _INLINABLE)
 
 
 def inlined(function: F) -> F:
@@ -228,9 +242,8 @@ def by_address(signature: Any, *, cached: bool = True, plain: bool = False) -> C
     def made(function: Any) -> Any:
         if numba.config.DISABLE_JIT:
             return function
-        options: dict[str, Any] = {"error_model": "numpy"}
-        if plain:
-            options |= {"_nrt": False, "forceinline": True}
+        options: dict[str, Any] = {"error_model": "numpy", "fastmath": False}
+        options |= {"_nrt": False, "forceinline": True} if plain else {"forceinline": False}
         callback: Any = CFunc(function, normalize_signature(signature), {}, options)
         if cached:
             callback._cache = cache_of(function)

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import int64, uint64
 
-from isocline.compilation.compiled import kernel
+from isocline.compilation.compiled import inlinable
 
 Stream = npt.NDArray[np.uint64]
 
@@ -29,7 +29,7 @@ def stream(*key: int) -> Stream:
     return state.astype(np.uint64)
 
 
-@kernel
+@inlinable
 def step(s0: Any, s1: Any) -> tuple[Any, Any, Any]:
     """The next state and its 64 bits; for loops that keep the state in registers."""
     total = s0 + s1
@@ -42,26 +42,26 @@ def step(s0: Any, s1: Any) -> tuple[Any, Any, Any]:
     )
 
 
-@kernel
+@inlinable
 def bits(rng: Any) -> Any:
     """64 uniform bits."""
     rng[0], rng[1], result = step(rng[0], rng[1])
     return result
 
 
-@kernel
+@inlinable
 def unit(random_bits: Any) -> float:
     """64 bits as a number uniform on [0, 1)."""
     return float(random_bits >> uint64(11)) * _TO_UNIT
 
 
-@kernel
+@inlinable
 def uniform(rng: Any) -> float:
     """Uniform on [0, 1)."""
     return unit(bits(rng))
 
 
-@kernel
+@inlinable
 def below(rng: Any, n: int) -> int:
     """Uniform on 0 .. n - 1, for n < 2^32; biased by less than n / 2^32, as no modulo is taken."""
     # int64, not int: numba's int() keeps uint64, and uint64 + int64 is a float

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import uint64
 
-from isocline.compilation.compiled import kernel
+from isocline.compilation.compiled import inlinable
 from isocline.randomness.draws import step, unit
 
 LAYERS = 256
@@ -34,7 +34,7 @@ EDGE = _edges()
 HEIGHT = np.exp(-EDGE)
 
 
-@kernel
+@inlinable
 def exponential(s0: Any, s1: Any) -> tuple[Any, Any, float]:
     """The next state of a stream (see `draws.step`), and a number with mean 1."""
     shift = 0.0

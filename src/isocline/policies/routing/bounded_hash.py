@@ -17,7 +17,7 @@ from typing import Any, ClassVar, final
 import numpy as np
 from numba import uint64
 
-from isocline.compilation.compiled import kernel, value_as
+from isocline.compilation.compiled import inlinable, value_as
 from isocline.errors import PolicyError
 from isocline.policies.routing.contract import (
     CHOOSE,
@@ -31,7 +31,7 @@ from isocline.policies.routing.contract import (
 from isocline.randomness.draws import bits, unit
 
 
-@kernel
+@inlinable
 def mixed(key: Any) -> Any:
     """A hash of 64 bits: the finaliser of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014)."""
     key = uint64(key) + uint64(0x9E3779B97F4A7C15)

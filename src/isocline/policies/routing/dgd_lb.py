@@ -20,7 +20,7 @@ from typing import Any, ClassVar, final
 
 import numpy as np
 
-from isocline.compilation.compiled import kernel, value_as
+from isocline.compilation.compiled import inlinable, value_as
 from isocline.errors import PolicyError
 from isocline.policies.routing.contract import (
     CHOOSE,
@@ -38,7 +38,7 @@ NO_USE = 1e300  # the price where one more job adds nothing, so that differences
 FAR = 2.0  # a step from which no probability is left, however far beyond it the gradient leads
 
 
-@kernel
+@inlinable
 def descend(candidates: Any, view: View, step: float) -> None:
     """A step of the probabilities down the gradient, and back onto those that add up to 1."""
     least = NO_USE

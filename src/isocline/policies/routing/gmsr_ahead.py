@@ -28,7 +28,7 @@ from typing import Any, ClassVar, final
 import numpy as np
 from numba import uint32
 
-from isocline.compilation.compiled import kernel, value_as
+from isocline.compilation.compiled import inlinable, value_as
 from isocline.errors import PolicyError
 from isocline.policies.routing.contract import (
     CHOOSE,
@@ -63,7 +63,7 @@ NO_USE = 1e300  # the price where one more job adds nothing: finite, so that it 
 PER_JOB = 8  # points at which n + w l(n) is tabulated, to be inverted
 
 
-@kernel
+@inlinable
 def refresh(view: View, edge: int, now: float) -> float:
     """Bring the averages of an edge up to date; jobs reported and on their way to its backend."""
     own = view.memory[edge]
@@ -86,7 +86,7 @@ def refresh(view: View, edge: int, now: float) -> float:
     return reported + max(own[OWN], usual * (own[OWN] + RARE) / (own[OWN_MEAN] + RARE))  # type: ignore[no-any-return]
 
 
-@kernel
+@inlinable
 def between(view: View, row: int, jobs: float) -> float:
     """A row of the table at a number of jobs that need not be whole."""
     last = view.table.shape[1] - 1
@@ -97,14 +97,14 @@ def between(view: View, row: int, jobs: float) -> float:
     return here + (jobs - low) * (there - here)  # type: ignore[no-any-return]
 
 
-@kernel
+@inlinable
 def after(view: View, edge: int, jobs: float) -> float:
     """Jobs after the step where `jobs` are reported and on their way, and half of one more."""
     row = int(view.parameter[edge, RATES]) + view.table.shape[0] // 3
     return between(view, row, jobs) + 0.5
 
 
-@kernel
+@inlinable
 def price(view: View, edge: int, jobs: float, now: float) -> float:
     """Price of one more job where `jobs` are reported and on their way."""
     if view.option[SECANT] == 0.0:

@@ -29,7 +29,7 @@ from typing import Any, ClassVar, final
 
 import numpy as np
 
-from isocline.compilation.compiled import kernel, value_as
+from isocline.compilation.compiled import inlinable, value_as
 from isocline.errors import PolicyError
 from isocline.policies.routing.contract import (
     CHOOSE,
@@ -58,7 +58,7 @@ STAMP, SENT = SIZE, SIZE + 1  # of an edge's memory
 DEAREST, SECANT = 0, 1  # options: the price 1 / l' from which on jobs are held; which price
 
 
-@kernel
+@inlinable
 def expected(view: View, edge: int, now: float) -> int:
     """Jobs at the end of an edge, with those that this frontend has sent at this instant."""
     jobs = view.workload[view.backend[edge]]
@@ -67,14 +67,14 @@ def expected(view: View, edge: int, now: float) -> int:
     return jobs  # type: ignore[no-any-return]
 
 
-@kernel
+@inlinable
 def price(view: View, edge: int, now: float) -> float:
     """1 / l' of the backend at the end of an edge."""
     jobs = min(expected(view, edge, now), view.table.shape[1] - 1)
     return view.table[view.row[view.backend[edge]], jobs]  # type: ignore[no-any-return]
 
 
-@kernel
+@inlinable
 def secant_price(view: View, edge: int, now: float) -> float:
     """Price of one more job as of `gmsr_secant`."""
     own, about = view.memory[edge], view.parameter[edge]

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, final
 
 import numpy as np
 
-from isocline.compilation.compiled import kernel, value_as
+from isocline.compilation.compiled import inlinable, value_as
 from isocline.errors import PolicyError
 from isocline.model.curves import Curve, PoolCurve
 from isocline.model.graph import CompatibilityGraph
@@ -42,7 +42,7 @@ POOL, ROW, HOME, OUTER = CONSTANTS, CONSTANTS + 1, CONSTANTS + 2, CONSTANTS + 3
 TIES_OF_POOLS, INNER_SECANT, OUTER_SECANT = 2, 4, 5
 
 
-@kernel
+@inlinable
 def pool_price(view: View, edge: int, jobs: int, now: float) -> float:
     """Price of one more job in the pool at the end of an edge, which holds `jobs`."""
     about = view.parameter[edge]

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, final
 
 import numpy as np
 
-from isocline.compilation.compiled import kernel, value_as
+from isocline.compilation.compiled import inlinable, value_as
 from isocline.errors import PolicyError
 from isocline.policies.routing.contract import (
     CHOOSE,
@@ -31,7 +31,7 @@ DUE, TAKEN = 0, 1
 BIAS, CHOICES = 0, 1  # options
 
 
-@kernel
+@inlinable
 def turn(view: View, edge: int) -> float:
     """How long an edge waits for its next turn: the inverse of its weight of now."""
     jobs = view.workload[view.backend[edge]]

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, final
 
 import numpy as np
 
-from isocline.compilation.compiled import kernel, value_as
+from isocline.compilation.compiled import inlinable, value_as
 from isocline.errors import PolicyError
 from isocline.policies.routing.contract import (
     CHOOSE,
@@ -29,7 +29,7 @@ LATENCY, STAMP = 0, 1
 UNKNOWN = 1e9
 
 
-@kernel
+@inlinable
 def cost(view: View, edge: int, now: float) -> float:
     """Expected latency of one more job: faded average times the jobs it would share with."""
     jobs = view.workload[view.backend[edge]]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numba import uint32
 
-from isocline.compilation.compiled import kernel, value_as
+from isocline.compilation.compiled import inlinable, value_as
 from isocline.errors import PolicyError
 from isocline.model.curves import ServersCurve
 from isocline.policies.routing.contract import (
@@ -29,7 +29,7 @@ from isocline.randomness.draws import below
 TIES = ("random", "first")
 
 
-@kernel
+@inlinable
 def score(view: View, edge: int) -> float:
     """The table's entry for the backend at the end of an edge, at its workload."""
     # Unsigned, for a signed index makes numba check for one counted from the end: half the time.
@@ -38,7 +38,7 @@ def score(view: View, edge: int) -> float:
     return view.table[uint32(view.row[backend]), workload]  # type: ignore[no-any-return]
 
 
-@kernel
+@inlinable
 def cost(view: View, edge: int) -> float:
     """The score of an edge, times the work of the job at hand there if scores are prices."""
     value = score(view, edge)
@@ -47,13 +47,13 @@ def cost(view: View, edge: int) -> float:
     return value
 
 
-@kernel
+@inlinable
 def tokens_to_read(view: View, edge: int) -> float:
     """Tokens of prompts at the end of an edge that are still to be read, with the job at hand."""
     return view.tokens[view.backend[edge], UNREAD] + view.work[edge, UNCACHED]  # type: ignore[no-any-return]
 
 
-@kernel
+@inlinable
 def challenge(value: float, lowest: float, tied: int, rng: Any) -> tuple[bool, int]:
     """Whether a candidate takes the place of the best so far, and how many are as good as that.
 

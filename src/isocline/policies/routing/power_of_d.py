@@ -10,7 +10,7 @@ from typing import Any, ClassVar, final
 import numpy as np
 from numba import int64, uint32, uint64
 
-from isocline.compilation.compiled import kernel, value_as
+from isocline.compilation.compiled import inlinable, value_as
 from isocline.errors import PolicyError
 from isocline.policies.routing.contract import (
     CHOOSE,
@@ -32,7 +32,7 @@ LARGEST_SAMPLE = 64
 # random order, so its first least is a random one.
 
 
-@kernel
+@inlinable
 def two_positions(rng: Any, n: int) -> tuple[int, int]:
     """Two distinct numbers of 0 .. n - 1, uniformly, and twice the 0 of n = 1; n < 2^32."""
     random_bits = bits(rng)
@@ -71,7 +71,7 @@ def shortest_of_three(candidates: Any, view: View, now: float, rng: Any) -> int:
     return best + (three - best) * int64(third < min(first, second))  # type: ignore[no-any-return]
 
 
-@kernel
+@inlinable
 def next_distinct(taken: Any, count: int, n: int, rng: Any) -> int:
     """Uniform on 0 .. n - 1 without the `count` sorted numbers in `taken`, to which it is added."""
     draw = below(rng, n - count)

@@ -16,7 +16,7 @@ from typing import Any, ClassVar, final
 
 import numpy as np
 
-from isocline.compilation.compiled import kernel, value_as
+from isocline.compilation.compiled import inlinable, value_as
 from isocline.errors import PolicyError
 from isocline.policies.routing.contract import (
     CHOOSE,
@@ -34,7 +34,7 @@ from isocline.policies.routing.picks import challenge, tokens_to_read
 AFFINITY, PENALTY, THROUGHPUT = 0, 1, 2  # options
 
 
-@kernel
+@inlinable
 def is_warm(view: View, edge: int) -> bool:
     """Whether the backend at the end of an edge has enough of the prompt cached."""
     if view.work.shape[0] == 0:

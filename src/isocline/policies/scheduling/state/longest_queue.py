@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import int32, int64, uint32
 
-from isocline.compilation.compiled import array_of, inlined, kernel, record_of
+from isocline.compilation.compiled import array_of, inlinable, inlined, record_of
 from isocline.policies.scheduling.state.columns import KEY, POSITION, POSITION_IN_RACK
 from isocline.randomness.draws import below
 
@@ -59,7 +59,7 @@ def with_more_keys(order: LongestQueues) -> LongestQueues:
     return order._replace(above=np.concatenate((order.above, np.zeros_like(order.above)), axis=1))
 
 
-@kernel
+@inlinable
 def is_full(o: LongestQueues) -> bool:
     """Whether a queue may have the largest key that there is space for."""
     return o.above[0, o.above.shape[1] - 1] > 0  # type: ignore[no-any-return]

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import float64, int32, int64, uint32
 
-from isocline.compilation.compiled import array_of, inlined, kernel, record_of
+from isocline.compilation.compiled import array_of, inlinable, inlined, kernel, record_of
 
 IntArray = npt.NDArray[np.int32]
 IndexArray = npt.NDArray[np.int64]
@@ -144,7 +144,7 @@ def _widen_all(lists: Lists) -> bool:
     return True
 
 
-@kernel
+@inlinable
 def _widen(lists: Lists, queue: int) -> bool:
     """Move a list to a segment of twice the length, at the end of the used part."""
     ring = lists.ring[queue]

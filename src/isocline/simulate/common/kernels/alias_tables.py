@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import int64, uint64
 
-from isocline.compilation.compiled import kernel
+from isocline.compilation.compiled import inlinable
 from isocline.compilation.interpretable import compiled, interpreted_if_small
 from isocline.errors import UsageError
 
@@ -78,7 +78,7 @@ def _fill(share: Any, threshold: Any, other: Any) -> None:
             poor += 1
 
 
-@kernel
+@inlinable
 def column_of(table: Alias, random_bits: Any) -> int:
     """The column that 40 random bits select.
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import int64
 
-from isocline.compilation.compiled import kernel
+from isocline.compilation.compiled import inlinable
 
 _SHIFT = 52 - 8  # keep 8 of the 52 bits of the mantissa
 _LOWEST_EXPONENT = 1023 - 100  # 2^-100 s: 8e-31
@@ -21,7 +21,7 @@ BUCKETS = _OCTAVES << 8
 _FIRST = _LOWEST_EXPONENT << 8
 
 
-@kernel
+@inlinable
 def record(histogram: Any, latency: float) -> None:
     """Count one latency, s; what lies outside the range goes to its end.
 

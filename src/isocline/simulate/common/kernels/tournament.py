@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from isocline.compilation.compiled import kernel
+from isocline.compilation.compiled import inlinable, kernel
 
 
 class Tournament(NamedTuple):
@@ -58,7 +58,7 @@ def schedule(t: Tournament, backend: int, due: float) -> None:
         t.winner[node] = best
 
 
-@kernel
+@inlinable
 def leader(t: Tournament) -> Any:
     """The backend that finishes next.
 

@@ -8,7 +8,7 @@ a third of the time of a whole event at a million backends.
 import numpy as np
 import numpy.typing as npt
 
-from isocline.compilation.compiled import kernel
+from isocline.compilation.compiled import inlinable
 from isocline.simulate.common.kernels.counters import System
 
 IntArray = npt.NDArray[np.int32]
@@ -25,7 +25,7 @@ def scratch(first: npt.NDArray[np.int64]) -> IntArray:
     return np.arange(degree if large else edges, dtype=np.int32)
 
 
-@kernel
+@inlinable
 def at(system: System, low: int, high: int) -> int:
     """Where in `system.numbers` the edges low .. high - 1 stand, until the next call.
 

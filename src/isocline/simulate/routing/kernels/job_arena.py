@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from isocline.compilation.compiled import kernel
+from isocline.compilation.compiled import inlinable
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -67,7 +67,7 @@ def enlarged(jobs: Jobs) -> Jobs:
     )
 
 
-@kernel
+@inlinable
 def place(jobs: Jobs, backend: int, index: int, serving: int) -> int:
     """Where job `index` of a backend is: 0 .. serving - 1 in service, then those that wait.
 
@@ -80,7 +80,7 @@ def place(jobs: Jobs, backend: int, index: int, serving: int) -> int:
     return jobs.start[backend] + serving + (at - ring if at >= ring else at)  # type: ignore[no-any-return]
 
 
-@kernel
+@inlinable
 def move(jobs: Jobs, source: int, target: int) -> None:
     """Copy one job.
 
@@ -91,7 +91,7 @@ def move(jobs: Jobs, source: int, target: int) -> None:
     jobs.key[target] = jobs.key[source]
 
 
-@kernel
+@inlinable
 def reserve(jobs: Jobs, backend: int, count: int, serving: int) -> bool:
     """Make room for one more than `count` jobs; False if the arena itself is full.
 
@@ -112,7 +112,7 @@ def reserve(jobs: Jobs, backend: int, count: int, serving: int) -> bool:
     return True
 
 
-@kernel
+@inlinable
 def add(jobs: Jobs, backend: int, count: int, serving: int, born: float, edge: int) -> int:
     """Put a job behind the `count` that are there, for which `reserve` made room; its place.
 
@@ -124,7 +124,7 @@ def add(jobs: Jobs, backend: int, count: int, serving: int, born: float, edge: i
     return at
 
 
-@kernel
+@inlinable
 def remove(jobs: Jobs, backend: int, index: int, count: int, serving: int) -> None:
     """Take out job `index` (in service) of `count`; the longest waiting one gets its place.
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from numba import uint32, uint64
 
-from isocline.compilation.compiled import inlined, kernel
+from isocline.compilation.compiled import inlinable, inlined, kernel
 from isocline.learn.observed import Observed, leave
 from isocline.policies.routing.contract import View
 from isocline.randomness.draws import below, step, unit
@@ -44,7 +44,7 @@ from isocline.simulate.routing.kernels.blocks import Blocks, read_compiled
 from isocline.simulate.routing.kernels.job_arena import Jobs, add, remove, reserve
 
 
-@kernel
+@inlinable
 def record_stay(
     observed: Observed | None, backend: Any, n: Any, now: float, finished: bool
 ) -> None:
@@ -56,7 +56,7 @@ def record_stay(
         leave(observed, backend, uint32(n), now, finished)
 
 
-@kernel
+@inlinable
 def is_due(observed: Observed | None, batch: int) -> bool:
     """Whether there is a learner, and curves for it to fit.
 

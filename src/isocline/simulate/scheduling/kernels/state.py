@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import int64, uint32
 
-from isocline.compilation.compiled import inlined, kernel
+from isocline.compilation.compiled import inlinable, inlined
 from isocline.policies.scheduling.contract import ClusterView
 from isocline.policies.scheduling.state.columns import LENGTH, LEVEL, RUNNING
 from isocline.policies.scheduling.state.tasks import BORN
@@ -96,7 +96,7 @@ def no_samples(servers: int, chosen: npt.NDArray[np.int32]) -> Samples:
     return Samples(chosen, *sums, queue, now)
 
 
-@kernel
+@inlinable
 def sample_queues(view: ClusterView, samples: Samples, times: int) -> None:
     """Sample the queues, which have been the same at so many sampling times.
 
@@ -153,7 +153,7 @@ def advance_clock(
     return then
 
 
-@kernel
+@inlinable
 def _add(sums: Any, row: int, total: int, total_square: int, n: int, times: int) -> None:
     """Add |Q_perp| and its square, sum Q^2 - (sum Q)^2 / n: Q_perp is Q without its mean.
 
