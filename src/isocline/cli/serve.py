@@ -2,7 +2,7 @@
 
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -96,23 +96,31 @@ def command(
 
         usable(serving)
     known_curves(serving)
-    _PLANES[plane].check(file, overrides, serving, found, envoy)
-    for note in serving.notes:
+    notes = _PLANES[plane].check(file, serving, found, envoy)
+    for note in (*serving.notes, *notes):
         _show(f"note: {note}")
     from isocline.report.tables.serving import serving_document, serving_report
 
     if as_json:
-        _output.show_json(serving_document(serving) | {"discover": discovered})
+        document = serving_document(serving, _PLANES[plane].lacking())
+        _output.show_json(document | {"discover": discovered})
     else:
-        _output.show(serving_report(serving))
+        _output.show(serving_report(serving, _PLANES[plane].lacking()))
 
 
 @final
 class _Plane(NamedTuple):
-    """Program that carries requests: how it is run, and how `--check` looks at a file for it."""
+    """Program that carries requests.
+
+    Attributes:
+        run: Serves.
+        check: Returns remarks of `--check` on a file.
+        lacking: Settings that it does not have, as `serving_document` takes them.
+    """
 
     run: "Callable[[Path, Overrides, Path | None], None]"
-    check: "Callable[[Path, Overrides, Serving, Found, Path | None], None]"
+    check: "Callable[[Path, Serving, Found, Path | None], Sequence[str]]"
+    lacking: "Callable[[], Collection[str]]" = tuple
 
 
 def _run_built_in(file: Path, overrides: "Overrides", _envoy: Path | None) -> None:
@@ -136,18 +144,24 @@ def _run_picker(file: Path, overrides: "Overrides", _envoy: Path | None) -> None
 
 
 def _check_envoy(
-    file: Path, _overrides: "Overrides", serving: "Serving", found: "Found", envoy: Path | None
-) -> None:
+    file: Path, serving: "Serving", found: "Found", envoy: Path | None
+) -> "Sequence[str]":
     from isocline.planes.envoy.binary import find_envoy
     from isocline.planes.envoy.plane import check
 
-    check(file, serving, found, find_envoy(envoy))
+    return check(file, serving, found, find_envoy(envoy))
+
+
+def _lacking_envoy() -> "Collection[str]":
+    from isocline.planes.envoy.support import LACKING
+
+    return LACKING
 
 
 _PLANES = {
-    "built-in": _Plane(_run_built_in, lambda *_: None),
-    "envoy": _Plane(_run_envoy, _check_envoy),
-    "picker": _Plane(_run_picker, lambda *_: None),
+    "built-in": _Plane(_run_built_in, lambda *_: ()),
+    "envoy": _Plane(_run_envoy, _check_envoy, _lacking_envoy),
+    "picker": _Plane(_run_picker, lambda *_: ()),
 }
 
 

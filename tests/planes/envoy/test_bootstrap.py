@@ -137,6 +137,17 @@ def test_a_drained_backend_gets_no_new_requests(tmp_path: Path) -> None:
     assert [it["health_status"] for it in group["lb_endpoints"]] == ["UNKNOWN", "DRAINING"]
 
 
+def test_a_program_of_this_folder_is_run_from_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("own").write_text("#!/bin/sh\necho not so; exit 1\n")
+    Path("own").chmod(0o755)
+    for given in ("own", "./own"):
+        with pytest.raises(UsageError, match=r"Envoy refuses .*: not so"):
+            asyncio.run(require_valid(find_envoy(Path(given)), {}))
+
+
 def test_a_missing_program_is_said_with_a_remedy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

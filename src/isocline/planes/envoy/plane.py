@@ -78,8 +78,15 @@ def run(path: Path, overrides: Overrides, binary: Path, started: Started) -> Non
             raise KeyboardInterrupt
 
 
-def check(path: Path, serving: Serving, found: Found, binary: Path) -> None:
-    """Check that Envoy can do what a file asks for; raises an IsoclineError if it cannot."""
+def check(path: Path, serving: Serving, found: Found, binary: Path) -> list[str]:
+    """Check that Envoy can do what a file asks for, and build the module.
+
+    Returns:
+        What an operator should know, as `run` would log it.
+
+    Raises:
+        IsoclineError: Envoy cannot do it, or the program is no Envoy.
+    """
     entries = served(opened(path).document, found)
     require_supported(entries, serving)
     addresses, _ = resolved(serving.proxy.backends)
@@ -87,8 +94,10 @@ def check(path: Path, serving: Serving, found: Found, binary: Path) -> None:
     with tempfile.TemporaryDirectory(prefix="isocline-envoy-") as folder:
         place = Folder(Path(folder))
         serving = replace(serving, access_log=None)  # Envoy would make the file
-        made = complete(serving, place, Pricing.without_module().balancing, addresses)
-        asyncio.run(require_valid(binary, made))
+        pricing = Pricing(place.prices)
+        problem = pricing.build(binary)
+        asyncio.run(require_valid(binary, complete(serving, place, pricing.balancing, addresses)))
+    return [problem] if problem else []
 
 
 @final
@@ -190,7 +199,9 @@ class _Plane:
     # Start and stop
 
     async def _start(self) -> None:
-        await asyncio.to_thread(self._pricing.build, self._binary)
+        problem = await asyncio.to_thread(self._pricing.build, self._binary)
+        if problem:
+            LOG.warning("%s", problem, extra=event("module.missing", problem=problem))
         self._addresses = await self._look_up(self._serving)
         same_addresses(served(self._fixed.file.document, self._found), self._addresses)
         self._number()

@@ -1,15 +1,14 @@
 """Prices on their way to Envoy: the mapped table, and the module that reads it there.
 
-Where the module cannot be built, Envoy's own least request picks, which is said once.
+Where the module cannot be built, Envoy's own least request picks.
 """
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Self, final
+from typing import final
 
-from isocline.errors import IsoclineError
+from isocline.errors import UsageError
 from isocline.gateway.serve.config import Serving
-from isocline.gateway.serve.log import LOG
 from isocline.planes.envoy.addresses import Address
 from isocline.planes.envoy.clusters import least_request
 from isocline.planes.envoy.core import LIMIT, PlaneCore
@@ -17,7 +16,6 @@ from isocline.planes.envoy.module_build import built_module, version_of
 from isocline.planes.envoy.policy_config import load_balancing_policy
 from isocline.planes.envoy.price_table import PriceTable
 from isocline.planes.envoy.routes import Json
-from isocline.structured_log import event
 
 
 @final
@@ -36,24 +34,27 @@ class Pricing:
         self._table: PriceTable | None = None
         self._shape: tuple[tuple[str, ...], tuple[tuple[str, str], ...]] | None = None
 
-    @classmethod
-    def without_module(cls) -> Self:
-        """Pricing by Envoy's own policy, for checks."""
-        return cls(Path())
-
     @property
     def says(self) -> str:
         """Who picks backends, in words."""
         return "picks by price" if self.decides == "module" else "picks by least request"
 
-    def build(self, binary: Path) -> None:
-        """Build the module for this Envoy, if that can be done; takes a second the first time."""
+    def build(self, binary: Path) -> str:
+        """Build the module for this Envoy, if that can be done; takes a second the first time.
+
+        Returns:
+            Why it cannot be built; empty if it can.
+
+        Raises:
+            UsageError: The program is no Envoy.
+        """
+        version = version_of(binary)
         try:
-            self._library = built_module(version_of(binary))
-            self.decides = "module"
-        except IsoclineError as error:
-            what = "%s; Envoy's own least request picks backends, and no price does"
-            LOG.warning(what, error, extra=event("module.missing", problem=str(error)))
+            self._library = built_module(version)
+        except UsageError as error:
+            return f"{error}; Envoy's own least request picks backends, and no price does"
+        self.decides = "module"
+        return ""
 
     def begin(self, serving: Serving, addresses: Mapping[str, Address]) -> None:
         """Make the table for these frontends and backends, unless there is; raises UsageError."""

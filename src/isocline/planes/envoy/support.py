@@ -26,7 +26,6 @@ _KEYS = {
     "holding": "needs a queue at each frontend, which Envoy has not",
     "key_limits": "counts in the gateway",
     "models": "is answered by the gateway",
-    "oldest_report": "is of load reports to the gateway",
     "poll": "is of load reports to the gateway",
     "refusals": "is of the gateway: Envoy passes 429 and 503 on",
     "session": "needs the prefix caches of the gateway",
@@ -43,6 +42,18 @@ _PARTS = {
     "times": ("tunnel", "linger"),
     "sizes": ("bodies", "replay", "pool"),
 }
+
+# Keys of the document of `isocline serve --check` that are not shown, as they do not apply.
+LACKING = frozenset(
+    {
+        *_KEYS,
+        *(f"rules.{key}" for key in _KEYS),
+        *(f"rules.{group}.{name}" for group, names in _PARTS.items() for name in names),
+        *(f"{group}.{name}" for group, names in _PARTS.items() for name in names),
+        *(f"backends.{key}" for key in ("authorization", "poll", "max_share")),
+        *("frontends.resend_unanswered", "cache_homes", "prefix_caches", "picker", "compiled"),
+    }
+)
 
 
 def require_supported(served: Served, serving: Serving) -> None:

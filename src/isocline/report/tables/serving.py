@@ -1,6 +1,6 @@
 """Serving settings for `isocline serve --check`, without secrets."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from typing import Any, NamedTuple
 
@@ -37,10 +37,15 @@ class BackendRow(NamedTuple):
     max_share: float
 
 
-def serving_document(serving: Serving) -> dict[str, Any]:
-    """Document of all settings in force, including defaults; times in s, sizes in bytes."""
+def serving_document(serving: Serving, lacking: Collection[str] = ()) -> dict[str, Any]:
+    """Document of all settings in force, including defaults; times in s, sizes in bytes.
+
+    Args:
+        serving: The settings.
+        lacking: Keys of the document that a plane does not have, as `models` or `times.tunnel`.
+    """
     proxy, learning, control = serving.proxy, serving.learning, serving.control
-    return {
+    document = {
         "kind": "serving",
         "file": str(serving.path),
         "policy": serving.policy,
@@ -76,10 +81,16 @@ def serving_document(serving: Serving) -> dict[str, Any]:
         "drain_delay": serving.drain_delay,
         "compiled": hot_path.is_compiled(),
     }
+    return _without(document, lacking)
 
 
-def serving_report(serving: Serving) -> RenderableType:
-    """Report of all settings in force: tables of frontends and backends, then lines."""
+def serving_report(serving: Serving, lacking: Collection[str] = ()) -> RenderableType:
+    """Report of all settings in force: tables of frontends and backends, then lines.
+
+    Args:
+        serving: The settings.
+        lacking: As of `serving_document`.
+    """
     frontends: list[Column[FrontendRow]] = [
         names("frontend", "name"),
         names("takes", lambda row: _words(row.match) or "all"),
@@ -89,8 +100,9 @@ def serving_report(serving: Serving) -> RenderableType:
         names("backend", "name"),
         names("url", "url"),
         names("curve", "curve"),
-        names("polled", lambda row: _polled(row.poll)),
     ]
+    if "backends.poll" not in lacking:
+        backends.append(names("polled", lambda row: _polled(row.poll)))
     rows, controls = _frontends(serving), serving.controls.given.values()
     if any((it.weight, it.max_share) != (1.0, 1.0) for it in controls):
         backends.append(names("weight", lambda row: f"{row.weight:g}"))
@@ -100,7 +112,7 @@ def serving_report(serving: Serving) -> RenderableType:
         Text(),
         table("backends", backends, _backends(serving)),
         Text(),
-        *map(Text, _lines(serving, rows)),
+        *(Text(line) for key, line in _lines(serving, rows, lacking) if key not in lacking),
     )
 
 
@@ -199,42 +211,71 @@ def _settings(group: Any) -> dict[str, Any]:
     return {name: _settings(it) if is_dataclass(it) else it for name, it in found.items()}
 
 
-def _lines(serving: Serving, frontends: Sequence[FrontendRow]) -> list[str]:
+def _lines(
+    serving: Serving, frontends: Sequence[FrontendRow], lacking: Collection[str]
+) -> Iterator[tuple[str, str]]:
+    """Yield lines of the report, each with its key in the document."""
     proxy, learning, health = serving.proxy, serving.learning, serving.checks.health
     listeners = [
         f"{it.name} {'https' if it.tls else 'http'}://{it.host}:{it.port}" for it in proxy.listeners
     ]
-    rules = _settings(serving.rules)
+    rules, times, sizes = (
+        _without(_settings(group), _below(key, lacking))
+        for key, group in (("rules", serving.rules), ("times", proxy.times), ("sizes", proxy.sizes))
+    )
     groups = {name: rule for name, rule in rules.items() if isinstance(rule, Mapping)}
     if serving.rules.sharing is None:
         groups["sharing"] = {}
     resent = [row.name for row in frontends if row.resend_unanswered]
     learned = learning and _words(_learning(learning, ask_usage=proxy.ask_usage))
-    return [
-        f"listen       {', '.join(listeners)}",
-        f"admin        {serving.admin or 'off'}",
-        f"control      {_control(serving.control)}",
-        f"policy       {serving.policy}, workers {serving.workers}",
-        f"learning     {learned or 'off'}",
-        f"health       {_words(_settings(health)) if health else 'off'}",
-        *(f"{name:<12} {_words(rule) or 'off'}" for name, rule in groups.items()),
-        f"load         {_words({key: it for key, it in rules.items() if key not in groups})}",
-        f"resending    {', '.join(resent) or 'off'}",
-        f"times        {_words(_settings(proxy.times))}",
-        f"sizes        {_words(_settings(proxy.sizes))}",
-        f"trusted      {', '.join(map(str, proxy.trusted)) or 'nobody'}",
-        f"API keys     {len(proxy.key_digests) or 'none needed'}",
-        *(f"limit        {name}: {_words(_settings(it))}" for name, it in proxy.key_limits.items()),
-        f"CORS         {_words(_settings(proxy.cors)) if proxy.cors else 'off'}",
-        f"models       {_words(_settings(serving.models)) if serving.models else 'off'}",
-        f"caches       {_cache_words(serving) or 'off'}",
-        f"picker       {_words(_settings(proxy.picker))}",
-        f"access log   {serving.access_log or 'off'}",
-        f"log          {serving.log_format}",
-        f"tracing      {_words(_tracing(serving)) if serving.telemetry else 'off'}",
-        f"drain        {serving.drain:g}, delay {serving.drain_delay:g}",
-        f"hot path     {hot_path.kind()}",
-    ]
+    yield "listeners", f"listen       {', '.join(listeners)}"
+    yield "admin", f"admin        {serving.admin or 'off'}"
+    yield "admin_control", f"control      {_control(serving.control)}"
+    yield "policy", f"policy       {serving.policy}, workers {serving.workers}"
+    yield "learning", f"learning     {learned or 'off'}"
+    yield "health", f"health       {_words(_settings(health)) if health else 'off'}"
+    for name, rule in groups.items():
+        yield f"rules.{name}", f"{name:<12} {_words(rule) or 'off'}"
+    load = {key: it for key, it in rules.items() if key not in groups}
+    if load:
+        yield "rules", f"load         {_words(load)}"
+    yield "frontends.resend_unanswered", f"resending    {', '.join(resent) or 'off'}"
+    yield "times", f"times        {_words(times)}"
+    yield "sizes", f"sizes        {_words(sizes)}"
+    yield "trusted", f"trusted      {', '.join(map(str, proxy.trusted)) or 'nobody'}"
+    yield "api_keys", f"API keys     {len(proxy.key_digests) or 'none needed'}"
+    for name, limits in proxy.key_limits.items():
+        yield "key_limits", f"limit        {name}: {_words(_settings(limits))}"
+    yield "cors", f"CORS         {_words(_settings(proxy.cors)) if proxy.cors else 'off'}"
+    yield "models", f"models       {_words(_settings(serving.models)) if serving.models else 'off'}"
+    yield "prefix_caches", f"caches       {_cache_words(serving) or 'off'}"
+    yield "picker", f"picker       {_words(_settings(proxy.picker))}"
+    yield "access_log", f"access log   {serving.access_log or 'off'}"
+    yield "log_format", f"log          {serving.log_format}"
+    yield "tracing", f"tracing      {_words(_tracing(serving)) if serving.telemetry else 'off'}"
+    yield "drain", f"drain        {serving.drain:g}, delay {serving.drain_delay:g}"
+    yield "compiled", f"hot path     {hot_path.kind()}"
+
+
+def _without(document: Mapping[str, Any], lacking: Collection[str]) -> dict[str, Any]:
+    """Document without some of its keys, in nested ones and in each item of lists, too."""
+    found: dict[str, Any] = {}
+    for key, value in document.items():
+        below = _below(key, lacking)
+        if key in lacking:
+            continue
+        if below and isinstance(value, Mapping):
+            found[key] = _without(value, below)
+        elif below and isinstance(value, list):
+            found[key] = [_without(item, below) for item in value]
+        else:
+            found[key] = value
+    return found
+
+
+def _below(key: str, lacking: Collection[str]) -> set[str]:
+    """Keys of `lacking` below one of the document, without that."""
+    return {it.removeprefix(f"{key}.") for it in lacking if it.startswith(f"{key}.")}
 
 
 def _control(control: ControlSettings | None) -> str:
