@@ -73,6 +73,9 @@ def test_changes_lose_no_request_and_a_bad_file_changes_nothing(tmp_path: Path) 
         curves = {"fast": FAST, "slow": SLOW, "third": FAST}
         await live.rewrite(system(backends[:2], curves | {"slow": FAST, "fast": SLOW}))
         assert "prices alone have changed" in live.said
+        await live.rewrite(system(backends[:2], curves, learn={}))
+        await live.rewrite(system(backends[:2], curves | {"slow": FAST}, learn={}))
+        assert "no price has changed, as curves are learned" in live.said
         apart: list[dict[str, Any]] = [
             {"name": "others", "match": {"host": "x.*"}, "backends": ["third"]},
             {"name": "all", "rate": 1.0, "backends": ["slow", "third"]},
@@ -101,6 +104,8 @@ def test_changes_lose_no_request_and_a_bad_file_changes_nothing(tmp_path: Path) 
         with plane(tmp_path, content) as live:
             run(scenario(live, backends))
             assert "started again" not in live.said
+            assert "no price for" not in live.said
+            assert "no such frontend" not in live.said
 
 
 def test_envoy_comes_back_after_it_was_killed_and_ends_with_its_plane(tmp_path: Path) -> None:
@@ -112,6 +117,7 @@ def test_envoy_comes_back_after_it_was_killed_and_ends_with_its_plane(tmp_path: 
         os.kill(first, signal.SIGKILL)
         await soon(lambda: "Envoy serves again" in live.said, "it does not come back")
         assert envoy_of(live) != first
+        assert "Envoy was killed by SIGKILL, often for lack of memory; it is started" in live.said
         before = len(backends[0].executed)
         await soon(lambda: len(backends[0].executed) > before + 20, "no request arrives again")
         over.set()

@@ -245,7 +245,19 @@ def test_a_table_that_takes_the_place_of_another_is_used(table: PriceTable) -> N
         with PriceTable.create(table.path, ["eu"], backends, limit=1, stale_after=0) as later:
             later.write([[1.0, 2.0], [5.0, 6.0]])
             until(lambda: set(picks(cluster)) == {2}, stand_in.message)
-            assert "has no price for 1 hosts, as 10.0.0.2:80" in stand_in.message()
+            assert "no price for 10.0.0.2:80, which gets no requests" in stand_in.message()
+
+
+def test_tables_that_follow_each_other_are_used_at_once(path: Path, table: PriceTable) -> None:
+    """Each has its prices from the first, so that no request is sent by another rule."""
+    with StandIn(path, "eu", ADDRESSES) as cluster:
+        before = stand_in.messages()
+        for cheapest in (0, 2, 1):
+            prices = np.full((3, 4), 2.0)
+            prices[cheapest] = 1.0
+            with PriceTable.create(path, ["eu"], BACKENDS, limit=3, prices=prices):
+                assert set(picks(cluster)) == {cheapest}
+        assert stand_in.messages() == before
 
 
 def test_a_writer_that_dies_half_way_leaves_the_last_whole_table(table: PriceTable) -> None:

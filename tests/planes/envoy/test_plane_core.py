@@ -42,15 +42,6 @@ def test_prices_of_gmsr_are_one_over_the_marginal_rate(tmp_path: Path) -> None:
     np.testing.assert_allclose(found[1], (jobs + 2.0) ** 2 / (40.0 * 2.0))
 
 
-def test_a_frontend_may_send_where_it_has_an_edge(tmp_path: Path) -> None:
-    frontends = [
-        {"name": "a", "rate": 1.0, "backends": ["fast"]},
-        {"name": "b", "rate": 1.0, "backends": ["*"]},
-    ]
-    core = PlaneCore(settings(tmp_path, content(frontends=frontends)))
-    assert core.allowed.tolist() == [[True, False], [True, True]]
-
-
 def test_far_from_rest_prices_are_the_secant_from_there(tmp_path: Path) -> None:
     """By a flow that has rested at `HOLDING` for long: (N - m) / (l(N) - l(m))."""
     core = PlaneCore(settings(tmp_path, content()))

@@ -90,12 +90,9 @@ class PlaneCore:
 
     @property
     def allowed(self) -> npt.NDArray[np.bool_]:
-        """(F, B), whether a frontend may send to a backend now."""
-        system, controls = self.serving.system, self.serving.controls
-        found = np.zeros((len(system.frontends), len(system.backends)), np.bool_)
-        found[system.graph.source, system.graph.sink] = True
-        found[:, [controls.of(it.name).draining for it in system.backends]] = False
-        return found
+        """(B,), whether requests may be sent to each backend now."""
+        backends, controls = self.serving.system.backends, self.serving.controls
+        return np.array([not controls.of(it.name).draining for it in backends], np.bool_)
 
     def began(self, backend: int, now: float) -> None:
         """Record that an attempt has begun at a backend."""

@@ -407,11 +407,12 @@ static void say_strangers(struct picker *picker) {
       !envoy_dynamic_module_callback_lb_get_host_address(picker->envoy, one->priority, one->index,
                                                          &address))
     return;
+  char others[32] = "";
+  if (strangers > 1)
+    snprintf(others, sizeof others, " and %" PRIu64 " more", strangers - 1);
   say(LOG_WARNING,
-      "isocline: frontend %s: price table %s has no price for %" PRIu64
-      " hosts, as %.*s; they get no requests",
-      picker->config->frontend, picker->config->table, strangers, (int)address.length,
-      address.start);
+      "isocline: frontend %s: price table %s has no price for %.*s%s, which gets no requests",
+      picker->config->frontend, picker->config->table, (int)address.length, address.start, others);
 }
 
 static void map_hosts(struct picker *picker) {
@@ -463,8 +464,13 @@ static const char *renew_table(struct picker *picker, int64_t now) {
   return reason;
 }
 
+static bool is_replaced(const struct picker *picker) {
+  const struct header *header = picker->table.header;
+  return header != NULL && atomic_load_explicit(&header->replaced, memory_order_relaxed) != 0;
+}
+
 /* Whether there is a table to pick by. One that cannot be used is opened again, as another may have
- * taken its place: at once, then once a second. */
+ * taken its place: once a second, and at once where one has. */
 static bool has_table(struct picker *picker, int64_t now) {
   const struct header *header = picker->table.header;
   const char *reason = header == NULL ? "is not there" : unusable(header, now);
@@ -474,9 +480,9 @@ static bool has_table(struct picker *picker, int64_t now) {
     picker->next_try = 0;
     return true;
   }
-  if (now >= picker->next_try) {
+  if (now >= picker->next_try || is_replaced(picker)) {
     reason = renew_table(picker, now);
-    picker->next_try = now + 1000000000;
+    picker->next_try = reason == NULL ? 0 : now + 1000000000;
     say_state(picker->config, reason == NULL ? USABLE : reason);
     return reason == NULL;
   }
@@ -700,7 +706,10 @@ void envoy_dynamic_module_on_lb_on_host_membership_update(void *envoy, struct pi
                                                           size_t added, size_t removed) {
   (void)added, (void)removed; /* both are 0 when a host's health has changed */
   picker->envoy = envoy;
-  map_hosts(picker);
+  if (is_replaced(picker))
+    has_table(picker, now_ns()); /* opens the table with the prices of new hosts, and maps them */
+  else
+    map_hosts(picker);
 }
 
 bool envoy_dynamic_module_on_lb_choose_host(void *envoy, struct picker *picker, void *context,

@@ -100,6 +100,15 @@ def check(path: Path, serving: Serving, found: Found, binary: Path) -> list[str]
     return [problem] if problem else []
 
 
+def _about_prices(before: Serving, after: Serving) -> str:
+    """Describe what a change that Envoy has no part in does to prices."""
+    were, are = ({it.name: it.curve for it in each.system.backends} for each in (before, after))
+    weighed = any(before.controls.of(it).weight != after.controls.of(it).weight for it in are)
+    if weighed or before.policy != after.policy or (were != are and after.learning is None):
+        return "prices alone have changed"
+    return "no price has changed" + ", as curves are learned" * (were != are)
+
+
 @final
 class _Fixed:
     """What stays while the router runs: the file's path, the command line, the ports in use."""
@@ -199,14 +208,13 @@ class _Plane:
     # Start and stop
 
     async def _start(self) -> None:
-        problem = await asyncio.to_thread(self._pricing.build, self._binary)
-        if problem:
-            LOG.warning("%s", problem, extra=event("module.missing", problem=problem))
+        missing = await asyncio.to_thread(self._pricing.build, self._binary)
+        if missing:
+            LOG.warning("%s", missing, extra=event("module.missing", problem=missing))
         self._addresses = await self._look_up(self._serving)
         same_addresses(served(self._fixed.file.document, self._found), self._addresses)
         self._number()
-        self._pricing.begin(self._serving, self._addresses)
-        self._pricing.write(self._core)
+        self._pricing.begin(self._core, self._addresses)
         try:
             self._pipe = Pipe(self._folder.events, self._heard)  # before Envoy makes a file of it
             await self._require_valid(self._serving, self._addresses)
@@ -394,7 +402,7 @@ class _Plane:
             await self._adopt(before, was)
             raise
         self._asked, self._fixed.file, self._found = asked, file, found
-        how = "" if changed else "; prices alone have changed"
+        how = "" if changed else f"; {_about_prices(before, serving)}"
         text = summary(serving) + came_and_left(serving, before) + how
         LOG.info("reloaded: %s", text, extra=event("reloaded", by=""))
         log_notes(serving, before)
@@ -406,8 +414,7 @@ class _Plane:
         core.take_over(self._core, time())
         self._serving, self._core, self._addresses = serving, core, addresses
         self._number()
-        self._pricing.begin(serving, addresses)
-        self._pricing.write(core)
+        self._pricing.begin(core, addresses)
 
     async def _require_valid(self, serving: Serving, addresses: dict[str, Address]) -> None:
         made = complete(serving, self._folder, self._pricing.balancing, addresses)

@@ -131,11 +131,12 @@ class PriceTable:
         limit: int = LIMIT,
         per_frontend: bool = False,
         stale_after: float = 5.0,
+        prices: npt.ArrayLike | None = None,
     ) -> Self:
-        """Make a table without prices; modules do without it until `write`.
+        """Make a table, which takes the place of another file at once.
 
-        It takes the place of another file at once. Modules that have that one open change over to
-        this one when they pick next.
+        Modules that have that one open change over to this one when they pick next. Without
+        `prices` they do without it until `write`.
 
         Args:
             path: Of the file; its directory has to be there.
@@ -147,10 +148,11 @@ class PriceTable:
             per_frontend: Whether each frontend has prices of its own, as with a policy that has a
                 memory.
             stale_after: s without `beat` after which modules no longer use the table; 0 for never.
+            prices: What the table holds from the first, as of `write`.
 
         Raises:
             UsageError: Names that repeat or cannot be kept, numbers out of range, a file that
-                cannot be written, or another that is no price table in its place.
+                cannot be written, or another that is no price table in its place; or as `write`.
         """
         place = Path(path)
         if not (math.isfinite(stale_after) and stale_after >= 0):
@@ -168,8 +170,17 @@ class PriceTable:
             secrets.randbits(64),
         )
         try:
-            _replace(place, layout, names)
-            return cls(place, _mapped(place, writable=True), layout)
+            former, draft = _former(place), _drafted(place, layout, names)
+            try:
+                made = cls(place, _mapped(draft, writable=True), layout)
+                if prices is not None:
+                    made.write(prices)
+                draft.replace(place)
+            finally:
+                draft.unlink(missing_ok=True)
+            if former is not None:
+                _mark_replaced(former)
+            return made
         except OSError as error:
             raise UsageError(
                 f"{place}: the price table cannot be written: {error.strerror}; "
@@ -444,25 +455,22 @@ def _packed(frontends: Sequence[str], backends: Mapping[str, str | Sequence[str]
     return b"".join(word.encode() + b"\0" for word in words)
 
 
-def _replace(path: Path, layout: _Layout, names: bytes) -> None:
-    """Write the file beside its place, then put it there; raises OSError."""
-    former = _former(path)
+def _drafted(path: Path, layout: _Layout, names: bytes) -> Path:
+    """Write a file without prices beside the place of a table; raises OSError."""
     handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            shape = layout.packed()
-            file.write(_PREFIX.pack(MAGIC, VERSION, zlib.crc32(names, zlib.crc32(shape))) + shape)
-            file.seek(_NAMES)
-            file.write(names)
-            file.truncate(layout.size)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    if former is not None:
-        with former:
-            if len(former) >= _NAMES:
-                former[8 * _REPLACED] = 1
+    with os.fdopen(handle, "wb") as file:
+        shape = layout.packed()
+        file.write(_PREFIX.pack(MAGIC, VERSION, zlib.crc32(names, zlib.crc32(shape))) + shape)
+        file.seek(_NAMES)
+        file.write(names)
+        file.truncate(layout.size)
+    return Path(temporary)
+
+
+def _mark_replaced(former: mmap.mmap) -> None:
+    with former:
+        if len(former) >= _NAMES:
+            former[8 * _REPLACED] = 1
 
 
 def _former(path: Path) -> mmap.mmap | None:

@@ -6,7 +6,7 @@ files, which hold keys of certificates, should this process be killed.
 
 import asyncio
 import re
-from collections import deque
+import signal
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -29,6 +29,7 @@ _GRACE = 5.0  # s from SIGTERM to SIGKILL
 _FLUSH = 10  # ms between two writes of its logs, and so the age of what is known
 _ACTIVE = f"^http\\.{STATISTICS}\\..*\\.downstream_rq_active$"
 _LEVELS = {"warning": LOG.warning, "error": LOG.error, "critical": LOG.error}
+_SENT = frozenset({signal.SIGKILL, signal.SIGTERM, signal.SIGINT})  # by others, not for its fault
 _LINE = re.compile(r"^(\w+) (.*)$")
 
 
@@ -68,7 +69,8 @@ class EnvoyProcess:
             *options,
         ]
         self._process: asyncio.subprocess.Process | None = None
-        self._said: deque[str] = deque(maxlen=5)  # its last complaints
+        self._complaint = ""  # the last one that may be why it ends
+        self._serves = False
         self._relay: asyncio.Task[None] | None = None
         self._guardian = Guardian()
         self._stopping = False
@@ -81,7 +83,7 @@ class EnvoyProcess:
 
     async def start(self) -> None:
         """Start it, and wait until it serves; raises EnvoyError."""
-        self._said.clear()
+        self._complaint, self._serves = "", False
         try:
             process = await asyncio.create_subprocess_exec(
                 *self._command,
@@ -104,7 +106,10 @@ class EnvoyProcess:
                     await asyncio.sleep(_LOOK)
         except TimeoutError:
             await self.kill()
-            raise EnvoyError(f"Envoy does not serve after {_START:g} s: {self.complaint}") from None
+            why = self._complaint or "it does not say why"
+            raise EnvoyError(f"Envoy does not serve after {_START:g} s: {why}") from None
+        # Of what it has complained so far, it has not ended.
+        self._complaint, self._serves = "", True
 
     async def keep_running(self, lost: Callable[[], None]) -> None:
         """Start it again whenever it ends; `lost` is called when it has. Runs until cancelled."""
@@ -177,15 +182,12 @@ class EnvoyProcess:
         await self.stop()
         await asyncio.to_thread(self._guardian.close)
 
-    @property
-    def complaint(self) -> str:
-        """What it has complained of last."""
-        return self._said[-1] if self._said else "it does not say why"
-
     async def _how(self, process: asyncio.subprocess.Process) -> str:
         await self._ended()
-        how = ending(await process.wait())
-        return f"{how}: {self.complaint}" if self._said else how
+        status = await process.wait()
+        if not self._complaint or -status in _SENT:
+            return ending(status)
+        return f"{ending(status)}: {self._complaint}"
 
     async def _ended(self) -> None:
         if self._relay is not None:
@@ -206,5 +208,6 @@ class EnvoyProcess:
             found = _LINE.match(raw.decode(errors="replace").strip())
             level, text = found.groups() if found else ("warning", raw.decode(errors="replace"))
             if level in _LEVELS and not self._stopping:
-                self._said.append(text)
+                if level == "critical" or not self._serves:
+                    self._complaint = text
                 _LEVELS[level]("Envoy: %s", text, extra=event("envoy.said", level=level))
