@@ -3,6 +3,7 @@
 import http.server
 import json
 import socket
+import struct
 import subprocess
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,11 +22,18 @@ _GOOGLE = "type.googleapis.com/"
 
 @dataclass
 class Backend:
-    """Answers its name; to a path /hold only once it is released; ill on /health if it says so."""
+    """Answers its name; to a path /hold only once it is released; ill on /health if it says so.
+
+    Attributes:
+        refuses: Whether it answers 500 to all else.
+        breaks: Whether it resets connections in the middle of a body.
+    """
 
     name: str
     port: int
     ill: bool = False
+    refuses: bool = False
+    breaks: bool = False
     held: list[str] = field(default_factory=list)
     release: threading.Event = field(default_factory=threading.Event)
 
@@ -43,7 +51,7 @@ class Backend:
         if path == "/hold":
             self.held.append(path)
             assert self.release.wait(SECONDS)
-        return 500 if self.ill and path == "/health" else 200
+        return 500 if (self.ill if path == "/health" else self.refuses) else 200
 
 
 class _Server(http.server.ThreadingHTTPServer):
@@ -57,10 +65,16 @@ def backend(name: str) -> Iterator[Backend]:
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
+            breaks = it.breaks and self.path != "/health"
             self.send_response(it.answer(self.path))
-            self.send_header("Content-Length", str(len(name)))
+            self.send_header("Content-Length", str(len(name) + breaks))
             self.end_headers()
             self.wfile.write(name.encode())
+            if breaks:
+                self.wfile.flush()
+                at_once = struct.pack("ii", 1, 0)
+                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, at_once)
+                self.close_connection = True
 
         def log_message(self, format: str, *arguments: Any) -> None:  # noqa: A002
             pass

@@ -16,7 +16,7 @@ from isocline.gateway.serve.config import Serving
 from isocline.planes.envoy.addresses import Address, resolved
 from isocline.planes.envoy.binary import find_envoy, require_valid
 from isocline.planes.envoy.bootstrap import Folder, bootstrap, complete, files
-from isocline.planes.envoy.clusters import least_request
+from isocline.planes.envoy.clusters import LEAST_REQUEST
 from tests.planes.envoy.live_planes import needs_envoy
 from tests.planes.envoy.systems import backend, content, settings
 
@@ -38,7 +38,7 @@ def served_examples() -> dict[str, dict[str, Any]]:
 def checked(serving: Serving, folder: Path) -> None:
     addresses, problems = resolved(serving.proxy.backends)
     assert not problems
-    made = complete(serving, Folder(folder), least_request, addresses)
+    made = complete(serving, Folder(folder), LEAST_REQUEST, addresses)
     asyncio.run(require_valid(find_envoy(None), made))
 
 
@@ -97,7 +97,7 @@ def test_envoy_accepts_all_that_the_plane_can_say(tmp_path: Path) -> None:
 
 @needs_envoy
 def test_what_envoy_does_not_accept_is_refused_with_its_reason(tmp_path: Path) -> None:
-    made = complete(settings(tmp_path, content()), Folder(tmp_path), least_request, {})
+    made = complete(settings(tmp_path, content()), Folder(tmp_path), LEAST_REQUEST, {})
     made["static_resources"]["listeners"][0]["name"] = ["no", "name"]
     with pytest.raises(UsageError, match=r"Envoy refuses what is made of the system file: .*name"):
         asyncio.run(require_valid(find_envoy(None), made))
@@ -108,8 +108,8 @@ def test_the_files_hold_what_the_whole_does(tmp_path: Path) -> None:
     serving = settings(tmp_path, everything(tmp_path))
     folder = Folder(tmp_path)
     addresses = {it.name: Address("127.0.0.1", it.port) for it in serving.proxy.backends}
-    whole = complete(serving, folder, least_request, addresses)["static_resources"]
-    split = files(serving, folder, least_request, addresses, "1")
+    whole = complete(serving, folder, LEAST_REQUEST, addresses)["static_resources"]
+    split = files(serving, folder, LEAST_REQUEST, addresses, "1")
     named = bootstrap(serving, folder)["dynamic_resources"]
     clusters = resources(split, named["cds_config"])
     for one, other in zip(whole["clusters"], clusters, strict=True):
@@ -132,7 +132,7 @@ def test_a_drained_backend_gets_no_new_requests(tmp_path: Path) -> None:
     serving = settings(tmp_path, content())
     controls = serving.controls.changed("slow", {"draining": True}, "operator", 0.0)
     addresses = {it.name: Address("127.0.0.1", it.port) for it in serving.proxy.backends}
-    made = complete(replace(serving, controls=controls), Folder(tmp_path), least_request, addresses)
+    made = complete(replace(serving, controls=controls), Folder(tmp_path), LEAST_REQUEST, addresses)
     (group,) = made["static_resources"]["clusters"][0]["load_assignment"]["endpoints"]
     assert [it["health_status"] for it in group["lb_endpoints"]] == ["UNKNOWN", "DRAINING"]
 

@@ -3,22 +3,36 @@
 import asyncio
 import json
 import os
+import shutil
 import signal
 import socket
 from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
 import numpy as np
+import pytest
 
 from tests.gateway.proxies import run
 from tests.live.asking import BROKEN, connect, keep_asking, once
-from tests.live.processes import Counting, Live, counting, soon, until, write
-from tests.planes.envoy.live_planes import arguments, envoy_of, needs_envoy, plane, system
+from tests.live.processes import SECONDS, Counting, Live, counting, soon, until, write
+from tests.planes.envoy.envoys import Backend
+from tests.planes.envoy.envoys import backends as served
+from tests.planes.envoy.live_planes import (
+    TIMES,
+    arguments,
+    envoy_of,
+    needs_envoy,
+    plane,
+    system,
+)
 from tests.running import alive
 
 pytestmark = needs_envoy
+needs_cc = pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
 
 FAST = {"type": "hyperbolic", "peak": 200.0, "half": 4.0}
 SLOW = {"type": "hyperbolic", "peak": 40.0, "half": 2.0}
@@ -137,6 +151,73 @@ def test_envoy_comes_back_after_it_was_killed_and_ends_with_its_plane(tmp_path: 
         until(lambda: not folder.parent.exists(), lambda: "its files stay")
         live.process.wait()
         live.process.returncode = 0  # as `plane` expects of one that it asks to end
+
+
+def _entries(backends: list[Backend]) -> list[dict[str, Any]]:
+    return [
+        {"name": it.name, "url": f"http://127.0.0.1:{it.port}", "curve": FAST} for it in backends
+    ]
+
+
+def _system(backends: list[Backend], **serve: Any) -> dict[str, Any]:
+    return {
+        "kind": "routing",
+        "backends": _entries(backends),
+        "frontends": [{"name": "all", "rate": 1.0, "backends": ["*"]}],
+        "serve": {"times": TIMES, **serve},
+    }
+
+
+async def _answers(port: int, times: int) -> set[str]:
+    return {(await once(port, "/", f"a{number}", "GET"))[2].decode() for number in range(times)}
+
+
+@needs_cc
+def test_backends_that_break_off_or_refuse_are_ejected_and_this_is_said(tmp_path: Path) -> None:
+    """In the middle of a body, and with 500: neither is a failure to Envoy's outlier detection."""
+
+    async def scenario(live: Live) -> None:
+        names = ("broken", "refusing")
+        while not all(f"backend {name}: ejected for 60 s: " in live.said for name in names):
+            await _answers(live.port, 10)
+        assert "the last one: the connection broke before the response was comp" in live.said
+        assert "it refused" in live.said
+        assert await _answers(live.port, 30) == {"good"}
+        said = {it["name"]: it["ejected"] for it in live.statistics["backends"]}
+        assert said == {"broken": True, "refusing": True, "good": False}
+
+    with served("broken", "refusing", "good") as backends:
+        backends[0].breaks, backends[1].refuses = True, True
+        ejection = {"first": 60.0, "floor": 0.3}
+        content = _system(backends, policy="jsq", ejection=ejection)
+        with plane(tmp_path, content) as live:
+            run(scenario(live))
+
+
+def test_health_is_said_and_decides_whether_the_plane_is_ready(tmp_path: Path) -> None:
+    async def scenario(live: Live, backend: Backend) -> None:
+        assert _ready(live) == (200, [])
+        backend.ill = True
+        await soon(lambda: "backend only is down: status 500" in live.said, "nothing is said")
+        assert _ready(live) == (503, ["frontend all: none of its backends is up"])
+        assert [it["up"] for it in live.statistics["backends"]] == [False]
+        backend.ill = False
+        await soon(lambda: "backend only is up" in live.said, "nothing is said")
+        assert _ready(live) == (200, [])
+
+    with served("only") as backends:
+        health = {"every": 0.05, "timeout": 60.0, "rise": 1, "fall": 1}
+        with plane(tmp_path, _system(backends, health=health)) as live:
+            run(scenario(live, backends[0]))
+
+
+def _ready(live: Live) -> tuple[int, list[str]]:
+    try:
+        answer = urlopen(f"http://127.0.0.1:{live.admin}/ready", timeout=SECONDS)
+    except HTTPError as error:
+        answer = error
+    with answer:
+        return answer.status, json.load(answer)["why_not"]
 
 
 async def _keep_trying(port: int, over: asyncio.Event) -> int:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from isocline.errors import PolicyError
-from isocline.planes.envoy.core import LIMIT, PlaneCore, require_prices
+from isocline.planes.envoy.core import LIMIT, SERVED, End, PlaneCore, require_prices
 from tests.planes.envoy.systems import backend, content, settings
 
 HOLDING = 5  # jobs
@@ -26,7 +26,7 @@ def held(core: PlaneCore, backend: int, jobs: int, seconds: float, start: float 
         core.look(now)
     while now < start + seconds:
         now += STEP
-        core.ended(0, backend, now, sent.pop(0), "served")
+        core.ended(0, backend, now, sent.pop(0), SERVED)
         core.began(backend, now)
         core.look(now)
         sent.append(now)
@@ -79,11 +79,11 @@ def test_attempts_are_counted_and_lost_with_envoy(tmp_path: Path) -> None:
     core = PlaneCore(settings(tmp_path, content()))
     for now in range(3):
         core.began(1, float(now))
-    core.ended(0, 1, 3.0, 0.0, "unfinished")
+    core.ended(0, 1, 3.0, 0.0, End("left"))
     assert core.workloads == [0, 2]
     core.all_lost(4.0)
     assert core.workloads == [0, 0]
-    core.ended(0, 1, 5.0, 1.0, "served")  # it began before
+    core.ended(0, 1, 5.0, 1.0, SERVED)  # it began before
     assert core.workloads == [0, 0]
 
 
@@ -104,6 +104,102 @@ def test_a_new_core_takes_over_by_name(tmp_path: Path) -> None:
     after = PlaneCore(settings(tmp_path, turned), core.learned())
     after.take_over(core, 2.0)
     assert after.workloads == [1, 0, 0]
+
+
+MANY = [backend(name, port) for port, name in enumerate(("fast", "slow", "third"), 9001)]
+BROKEN, OWN_FAULT = End("failed", why="the connection broke"), End("refused", 500)
+
+
+def asked(core: PlaneCore, backend: int, end: End, now: float) -> None:
+    """One attempt that ends in this way after a hundredth of a second."""
+    if end.begun:
+        core.began(backend, now - STEP)
+    core.ended(0, backend, now, now - STEP, end)
+
+
+@pytest.mark.parametrize(
+    ("end", "begun", "why"),
+    [
+        (BROKEN, True, "3 failures in a row, the last one: the connection broke"),
+        (BROKEN, False, "3 failures in a row"),
+        (End("failed", 503, "status 503"), True, "the last one: status 503"),
+        (End("too slow", why="late"), True, "the last one: late"),
+    ],
+)
+def test_a_backend_that_fails_is_left_out_for_a_time(
+    tmp_path: Path, end: End, begun: bool, why: str
+) -> None:
+    system = content(MANY, ejection={"failures": 3, "first": 5.0})
+    core = PlaneCore(settings(tmp_path, system))
+    for now in (1.0, 2.0, 3.0):
+        assert core.allowed.all()
+        asked(core, 1, end._replace(begun=begun), now)
+    assert core.allowed.tolist() == [True, False, True]
+    assert core.state(1) == {"up": True, "draining": False, "ejected": True}
+    (notice,) = core.take_notices()
+    assert (notice.backend, notice.event) == (1, "backend.ejected")
+    assert why in notice.text
+    assert core.workloads == [0, 0, 0]
+    assert [it.event for it in core.tick(8.5)] == ["backend.readmitted"]
+    assert core.allowed.all()
+
+
+def test_one_that_refuses_what_its_peers_accept_is_left_out(tmp_path: Path) -> None:
+    """By 500s; until then each counts as a job, as it would look idle."""
+    core = PlaneCore(settings(tmp_path, content(MANY)))
+    for number in range(20):
+        now = float(number + 1)
+        asked(core, 0, SERVED, now)
+        asked(core, 2, SERVED, now)
+        asked(core, 1, OWN_FAULT, now)
+        assert number > 0 or core.corrections[1] == 1
+    assert core.allowed.tolist() == [True, False, True]
+    assert "it refused" in core.take_notices()[0].text
+    assert core.of_others == [0, 0, 0]
+
+
+def test_clients_that_leave_and_bad_requests_leave_no_backend_out(tmp_path: Path) -> None:
+    core = PlaneCore(settings(tmp_path, content(MANY)))
+    for number in range(60):
+        for b in range(3):
+            asked(core, b, End("left") if number % 2 else End("refused", 404), float(number + 1))
+    assert core.allowed.all()
+
+
+def test_a_frontend_keeps_its_share_and_one_at_least(tmp_path: Path) -> None:
+    core = PlaneCore(settings(tmp_path, content(MANY, ejection={"failures": 1, "floor": 0.0})))
+    for b in range(3):
+        asked(core, b, BROKEN, 1.0)
+    assert core.allowed.tolist() == [False, False, True]
+    core.checked(2, 2.0, up=False)  # those left out are better than none
+    assert core.allowed.tolist()[:2] in ([True, False], [False, True])
+
+
+def test_where_envoy_ejects_by_itself_the_core_does_not(tmp_path: Path) -> None:
+    core = PlaneCore(settings(tmp_path, content(MANY, ejection={"failures": 1})), ejects=False)
+    asked(core, 0, BROKEN, 1.0)
+    assert core.allowed.all()
+
+
+def test_a_new_core_takes_over_who_is_left_out(tmp_path: Path) -> None:
+    core = PlaneCore(settings(tmp_path, content(MANY, ejection={"failures": 1})))
+    asked(core, 0, BROKEN, 1.0)
+    after = PlaneCore(settings(tmp_path, content(MANY[::-1])))
+    after.take_over(core, 2.0)
+    assert after.allowed.tolist() == [True, True, False]
+
+
+def test_a_frontend_without_a_backend_that_is_up_is_not_ready(tmp_path: Path) -> None:
+    frontends = [
+        {"name": "a", "rate": 1.0, "backends": ["fast"]},
+        {"name": "b", "rate": 1.0, "backends": ["*"]},
+    ]
+    core = PlaneCore(settings(tmp_path, content(frontends=frontends)))
+    assert core.not_ready == []
+    core.checked(0, 1.0, up=False)
+    assert core.not_ready == ["frontend a: none of its backends is up"]
+    core.checked(0, 2.0, up=True)
+    assert core.not_ready == []
 
 
 def test_a_policy_that_draws_has_no_prices() -> None:

@@ -37,7 +37,7 @@ def test_a_key_of_the_gateway_alone_is_refused(tmp_path: Path, key: str, value: 
 
 @pytest.mark.parametrize(
     ("group", "part", "value"),
-    [("ejection", "rate", 0.3), ("retries", "window", 5.0), ("times", "tunnel", 1.0)],
+    [("sizes", "pool", 3), ("retries", "window", 5.0), ("times", "tunnel", 1.0)],
 )
 def test_a_part_of_a_group_is_refused_where_it_is_not_the_default(
     tmp_path: Path, group: str, part: str, value: float
@@ -79,7 +79,8 @@ def test_settings_that_envoy_has_pass(tmp_path: Path) -> None:
         policy="gmsr",
         workers=1,
         health={"path": "/up"},
-        ejection={"failures": 3, "first": 1.0},
+        ejection={"failures": 3, "first": 1.0, "rate": 0.3, "window": 4.0, "chance": 1e-3},
+        oldest_report=3.0,
         retries={"attempts": 2, "share": 0.1},
         times={"connect": 1.0, "first_byte": 60.0, "total": 100.0},
         sizes={"head": 8192, "buffer": 4096},

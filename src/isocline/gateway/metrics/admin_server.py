@@ -25,6 +25,7 @@ from isocline.gateway.metrics.api_errors import api_errors
 from isocline.gateway.metrics.live_page import LivePage
 from isocline.gateway.metrics.optimality import History, Optimality
 from isocline.gateway.metrics.prometheus_format.exposition import exposed
+from isocline.gateway.metrics.readiness import unserved
 from isocline.gateway.metrics.snapshot import Snapshot, merged
 from isocline.gateway.metrics.summary import statistics
 from isocline.pages.live.own_host import application
@@ -155,11 +156,8 @@ def not_ready(seen: Snapshot) -> list[str]:
     """Reason why requests cannot be served; empty if they can."""
     if seen.draining >= seen.workers:
         return ["no worker takes requests"]
-    missing = []
-    for name, frontend in seen.frontends.items():
-        live = [seen.backends[b].live for b in frontend.live.backends] if frontend.live else None
-        if live == []:
-            missing.append(f"frontend {name}: no backend has been discovered for it")
-        elif live is not None and not any(it and it.up > it.draining for it in live):
-            missing.append(f"frontend {name}: none of its backends is up")
-    return missing
+    known = ((name, it.live.backends) for name, it in seen.frontends.items() if it.live)
+    lives = ((name, [seen.backends[b].live for b in backends]) for name, backends in known)
+    return unserved(
+        (name, [it is not None and it.up > it.draining for it in live]) for name, live in lives
+    )

@@ -5,7 +5,7 @@
 | /metrics | Envoy's own metrics, in Prometheus' text format |
 | /statistics | one JSON document: workloads, curves, restarts |
 | /health, /healthz | 200 while the process answers, and whether it is draining |
-| /ready | 200; 503 while it drains or Envoy does not serve |
+| /ready | 200; 503 while it drains, Envoy does not serve, or a frontend has no backend up |
 """
 
 from collections.abc import Callable
@@ -31,13 +31,25 @@ class PlaneAdmin:
     """
 
     def __init__(
-        self, address: ListenAddress, envoy: AdminClient, statistics: Callable[[], dict[str, Any]]
+        self,
+        address: ListenAddress,
+        envoy: AdminClient,
+        statistics: Callable[[], dict[str, Any]],
+        not_ready: Callable[[], list[str]],
     ) -> None:
-        """Initialise without opening anything."""
+        """Initialise without opening anything.
+
+        Args:
+            address: Where it is to listen.
+            envoy: Envoy's own admin listener.
+            statistics: The answer to /statistics.
+            not_ready: Why frontends cannot be served, in words.
+        """
         self.address = address
         self.draining = False
         self._envoy = envoy
         self._statistics = statistics
+        self._not_ready = not_ready
         self._runner: web.AppRunner | None = None
 
     async def start(self) -> None:
@@ -79,9 +91,12 @@ class PlaneAdmin:
         return web.json_response({"live": True, "draining": self.draining})
 
     async def _ready(self, _request: web.Request) -> web.Response:
-        missing = ["draining"] if self.draining else []
-        if not missing and not await self._envoy.is_live():
+        if self.draining:
+            missing = ["draining"]
+        elif not await self._envoy.is_live():
             missing = ["Envoy does not serve"]
+        else:
+            missing = self._not_ready()
         return web.json_response(
             {"ready": not missing, "why_not": missing}, status=503 if missing else 200
         )

@@ -69,7 +69,7 @@ class Folder(NamedTuple):
 
     @property
     def events(self) -> Path:
-        """Pipe on which Envoy tells of attempts."""
+        """Pipe on which Envoy tells of attempts and of health."""
         return self.path / "events"
 
     @property
@@ -117,7 +117,7 @@ def complete(
     """Bootstrap that holds everything itself."""
     frontends = range(len(serving.proxy.frontends))
     clusters = [
-        cluster(serving, f, balancing)
+        cluster(serving, f, balancing, folder.events)
         | {"type": "STATIC", "load_assignment": endpoints(serving, f, addresses)}
         for f in frontends
     ]
@@ -147,7 +147,7 @@ def files(
         kind = "endpoint.v3.ClusterLoadAssignment"
         found[folder.endpoints(frontend.name)] = document([own], kind, version)
     clusters = [
-        cluster(serving, f, balancing) | _discovered(folder, frontend.name)
+        cluster(serving, f, balancing, folder.events) | _discovered(folder, frontend.name)
         for f, frontend in enumerate(proxy.frontends)
     ]
     found[folder.clusters] = document(clusters, "cluster.v3.Cluster", version)

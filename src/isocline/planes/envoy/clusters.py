@@ -6,9 +6,11 @@ prices knows them too.
 """
 
 import hashlib
+import math
 import ssl
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, final
 from urllib.parse import urlsplit
 
 from isocline.gateway.config import BackendAddress
@@ -16,8 +18,19 @@ from isocline.gateway.serve.config import Serving
 from isocline.planes.envoy.addresses import Address
 from isocline.planes.envoy.routes import Json, seconds
 
-Balancing = Callable[[str], Json]
-"""Load-balancing policy of a frontend's cluster, by the frontend's name."""
+
+@final
+class Balancing(NamedTuple):
+    """How backends of a cluster are picked.
+
+    Attributes:
+        policy: Load-balancing policy, by the name of the cluster's frontend.
+        ejects: Whether Envoy ejects backends by itself, as nobody else does.
+    """
+
+    policy: Callable[[str], Json]
+    ejects: bool
+
 
 _TYPE = "type.googleapis.com/envoy.extensions."
 _HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
@@ -26,8 +39,7 @@ _HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 _MANY = 10_000_000
 
 
-def least_request(frontend: str) -> Json:
-    """Envoy's own policy, where the module cannot be built."""
+def _least_request(frontend: str) -> Json:
     del frontend
     return {
         "policies": [
@@ -43,29 +55,34 @@ def least_request(frontend: str) -> Json:
     }
 
 
+LEAST_REQUEST = Balancing(_least_request, ejects=True)
+"""Envoy's own policy, where the module cannot be built."""
+
+
 def backends_of(serving: Serving, frontend: int) -> list[BackendAddress]:
     """Backends that a frontend may use."""
     return [serving.proxy.backends[b] for b in serving.system.graph.neighbours(frontend).tolist()]
 
 
-def cluster(serving: Serving, frontend: int, balancing: Balancing) -> Json:
-    """Cluster of a frontend, without its endpoints."""
+def cluster(serving: Serving, frontend: int, balancing: Balancing, events: Path) -> Json:
+    """Cluster of a frontend, without its endpoints; `events` is where its health goes."""
     name = serving.proxy.frontends[frontend].name
     own, times = backends_of(serving, frontend), serving.proxy.times
     found: Json = {
         "name": name,
         "connect_timeout": seconds(times.connect),
-        "load_balancing_policy": balancing(name),
+        "load_balancing_policy": balancing.policy(name),
         "common_lb_config": {"healthy_panic_threshold": {"value": 0.0}},
         # One that has left gets no more requests, though it is still healthy.
         "ignore_health_on_host_removal": True,
         "per_connection_buffer_limit_bytes": serving.proxy.sizes.buffer,
         "circuit_breakers": {"thresholds": [_thresholds(serving)]},
-        "outlier_detection": _outliers(serving),
         "typed_extension_protocol_options": {_HTTP_OPTIONS: _protocol(serving, own)},
     }
     if serving.checks.health is not None:
-        found["health_checks"] = [_health_check(serving, own)]
+        found["health_checks"] = [_health_check(serving, own, events)]
+    if balancing.ejects:
+        found["outlier_detection"] = _outliers(serving)
     secured = [it for it in own if urlsplit(it.url).scheme == "https"]
     if secured:
         found["transport_socket_matches"] = [_secured(it) for it in secured]
@@ -121,7 +138,10 @@ def _thresholds(serving: Serving) -> Json:
 
 
 def _outliers(serving: Serving) -> Json:
-    """Ejection after failures in a row: 502, 503, 504 and what breaks, as for the gateway."""
+    """Ejection after failures in a row: 502, 503, 504 and what breaks, as for the gateway.
+
+    A frontend keeps its share of backends: of fewer than a hundred, one in any case.
+    """
     rule = serving.rules.ejection
     return {
         "consecutive_gateway_failure": rule.failures,
@@ -132,11 +152,13 @@ def _outliers(serving: Serving) -> Json:
         "interval": "1s",
         "base_ejection_time": seconds(rule.first),
         "max_ejection_time": seconds(rule.longest),
-        "max_ejection_percent": int(100 * (1.0 - rule.floor)),
+        "max_ejection_percent": min(math.floor(100.0 * (1.0 - rule.floor) + 1e-9), 99),
+        # It may well answer its health checks.
+        "successful_active_health_check_uneject_host": False,
     }
 
 
-def _health_check(serving: Serving, own: Sequence[BackendAddress]) -> Json:
+def _health_check(serving: Serving, own: Sequence[BackendAddress], events: Path) -> Json:
     health = serving.checks.health
     assert health is not None
     first, last = health.status
@@ -147,11 +169,20 @@ def _health_check(serving: Serving, own: Sequence[BackendAddress]) -> Json:
         "no_traffic_healthy_interval": seconds(health.every),
         "unhealthy_threshold": health.fall,
         "healthy_threshold": health.rise,
+        "event_logger": [_health_events(events)],
         "http_health_check": {
             "path": health.path,
             "expected_statuses": [{"start": first, "end": last + 1}],
             "codec_client_type": "HTTP2" if _speak_http2(own) else "HTTP1",
         },
+    }
+
+
+def _health_events(path: Path) -> Json:
+    kind = "health_check.event_sinks.file.v3.HealthCheckEventFileSink"
+    return {
+        "name": "envoy.health_check.event_sinks.file",
+        "typed_config": {"@type": f"{_TYPE}{kind}", "event_log_path": str(path)},
     }
 
 

@@ -19,11 +19,14 @@ from typing import Any, final
 import uvloop
 
 from isocline.errors import IsoclineError
+from isocline.gateway.core.notices import Notice
+from isocline.gateway.core.notices import log as log_notices
 from isocline.gateway.discovery.discovery import Discovery
 from isocline.gateway.file_stamps import KnownFiles
 from isocline.gateway.serve.addresses import ListenAddress
 from isocline.gateway.serve.config import Overrides, Serving
 from isocline.gateway.serve.from_file import SystemFile, opened, serving_of
+from isocline.gateway.serve.learned_curves import LearnedCurves
 from isocline.gateway.serve.learned_curves_file import LearnedFile, known_curves
 from isocline.gateway.serve.log import LOG
 from isocline.gateway.serve.operations import came_and_left, log_notes, read_at_start, summary
@@ -37,9 +40,10 @@ from isocline.planes.envoy.binary import require_valid
 from isocline.planes.envoy.bootstrap import Folder, complete
 from isocline.planes.envoy.configuration import Configuration
 from isocline.planes.envoy.core import PlaneCore, rehearse
+from isocline.planes.envoy.health import Health
 from isocline.planes.envoy.pricing import Pricing
 from isocline.planes.envoy.process import EnvoyError, EnvoyProcess
-from isocline.planes.envoy.statistics import Attempt, Pipe
+from isocline.planes.envoy.statistics import Attempt, Checked, Event, Pipe
 from isocline.planes.envoy.support import require_supported, same_addresses
 from isocline.structured_log import event
 
@@ -73,7 +77,11 @@ def run(path: Path, overrides: Overrides, binary: Path, started: Started) -> Non
         fixed = _Fixed(file, overrides, [it.port for it in listeners])
         place = Path(folder) / "files"
         place.mkdir(mode=0o700)
-        plane = _Plane(fixed, serving, found, binary, Folder(place))
+        pricing = Pricing(Folder(place).prices)
+        missing = pricing.build(binary)
+        if missing:
+            LOG.warning("%s", missing, extra=event("module.missing", problem=missing))
+        plane = _Plane(fixed, serving, found, binary, Folder(place), pricing)
         if not uvloop.run(plane.run(started)):
             raise KeyboardInterrupt
 
@@ -132,7 +140,13 @@ class _Plane:
     """One run of the plane."""
 
     def __init__(
-        self, fixed: _Fixed, asked: Serving, found: Found, binary: Path, folder: Folder
+        self,
+        fixed: _Fixed,
+        asked: Serving,
+        found: Found,
+        binary: Path,
+        folder: Folder,
+        pricing: Pricing,
     ) -> None:
         """Initialise; `asked` are the settings as the file has them, port 0 included."""
         serving = fixed.with_ports(asked)
@@ -140,11 +154,13 @@ class _Plane:
         self._asked = asked
         self._found = found
         self._files = KnownFiles(serving.sources)
-        self._core = PlaneCore(serving, known_curves(serving))
-        self._pricing = Pricing(folder.prices)
+        self._pricing = pricing
+        self._core = self._make_core(serving, known_curves(serving))
         self._addresses: dict[str, Address] = {}
         self._frontends: dict[str, int] = {}
         self._backends: dict[str, int] = {}  # by address
+        self._numbers: dict[str, int] = {}  # of backends, by name
+        self._health = Health()
         self._learned_file = LearnedFile()
         self._reload = asyncio.Event()
         self._reread = False  # whether the next reload reads the file
@@ -208,9 +224,6 @@ class _Plane:
     # Start and stop
 
     async def _start(self) -> None:
-        missing = await asyncio.to_thread(self._pricing.build, self._binary)
-        if missing:
-            LOG.warning("%s", missing, extra=event("module.missing", problem=missing))
         self._addresses = await self._look_up(self._serving)
         same_addresses(served(self._fixed.file.document, self._found), self._addresses)
         self._number()
@@ -227,7 +240,12 @@ class _Plane:
     async def _start_admin(self) -> PlaneAdmin | None:
         if self._serving.admin is None:
             return None
-        admin = PlaneAdmin(self._serving.admin, self._envoy.admin, self._statistics)
+        admin = PlaneAdmin(
+            self._serving.admin,
+            self._envoy.admin,
+            self._statistics,
+            lambda: self._core.not_ready,
+        )
         await admin.start()
         return admin
 
@@ -258,12 +276,17 @@ class _Plane:
 
     # Attempts and prices
 
-    def _heard(self, attempts: Sequence[Attempt]) -> None:
+    def _heard(self, events: Sequence[Event]) -> None:
+        attempts = [it for it in events if isinstance(it, Attempt)]
         for attempt in attempts:
             self._take(attempt)
+        for checked in (it for it in events if isinstance(it, Checked)):
+            self._take_health(checked)
         if attempts:
             self._core.look(attempts[-1].now)
-        if any(attempt.load is not None for attempt in attempts):
+        if self._noticed(self._core.take_notices()):
+            self._pricing.write(self._core)
+        elif attempts:
             self._pricing.correct(self._core)
 
     def _take(self, attempt: Attempt) -> None:
@@ -279,6 +302,19 @@ class _Plane:
         if attempt.load is not None and reports != "ignore":
             self._core.reported(backend, attempt.load, attempt.now, attempt.measured)
 
+    def _take_health(self, checked: Checked) -> None:
+        frontend = self._frontends.get(checked.frontend)
+        backend = self._numbers.get(checked.backend)
+        if frontend is None or backend is None:
+            return  # of before a reload
+        if self._core.has_edge(frontend, backend) and self._health.heard(checked):
+            self._core.checked(backend, time(), up=checked.up)
+
+    def _noticed(self, notices: Sequence[Notice]) -> bool:
+        """Log notices of the core; returns whether there are any."""
+        log_notices(notices, [it.name for it in self._serving.system.backends])
+        return bool(notices)
+
     def _lost(self) -> None:
         if self._pipe is not None:
             self._pipe.lost()
@@ -288,10 +324,7 @@ class _Plane:
         while True:
             await asyncio.sleep(_PRICES_PERIOD)
             now = time()
-            for notice in self._core.tick(now):
-                name = self._serving.system.backends[notice.backend].name
-                fields = event(notice.event, backend=name)
-                LOG.warning("backend %s: %s", name, notice.text, extra=fields)
+            self._noticed(self._core.tick(now))
             self._core.look(now)
             self._pricing.write(self._core)
 
@@ -319,10 +352,11 @@ class _Plane:
                     "address": str(self._addresses.get(name, "")),
                     "in_flight": jobs,
                     "of_others": others,
+                    **self._core.state(number),
                     "curve": curves[name],
                 }
-                for name, jobs, others in zip(
-                    names, self._core.workloads, self._core.corrections, strict=True
+                for number, (name, jobs, others) in enumerate(
+                    zip(names, self._core.workloads, self._core.of_others, strict=True)
                 )
             ],
         }
@@ -410,11 +444,18 @@ class _Plane:
     async def _adopt(self, serving: Serving, addresses: dict[str, Address]) -> None:
         """Price by other settings; attempts under way and what was learned go on."""
         # In a thread, as fitting many curves would delay the reading of attempts.
-        core = await asyncio.to_thread(PlaneCore, serving, self._core.learned())
-        core.take_over(self._core, time())
+        core = await asyncio.to_thread(self._make_core, serving, self._core.learned())
+        core.take_over(self._core, now := time())
+        self._health.keep(serving)
+        for number, backend in enumerate(serving.system.backends):
+            if not self._health.is_up(backend.name):
+                core.checked(number, now, up=False)
         self._serving, self._core, self._addresses = serving, core, addresses
         self._number()
         self._pricing.begin(core, addresses)
+
+    def _make_core(self, serving: Serving, known: LearnedCurves | None) -> PlaneCore:
+        return PlaneCore(serving, known, ejects=not self._pricing.balancing.ejects)
 
     async def _require_valid(self, serving: Serving, addresses: dict[str, Address]) -> None:
         made = complete(serving, self._folder, self._pricing.balancing, addresses)
@@ -433,6 +474,7 @@ class _Plane:
     def _number(self) -> None:
         system = self._serving.system
         self._frontends = {it.name: f for f, it in enumerate(system.frontends)}
+        self._numbers = {it.name: b for b, it in enumerate(system.backends)}
         self._backends = {
             str(self._addresses[it.name]): b
             for b, it in enumerate(system.backends)

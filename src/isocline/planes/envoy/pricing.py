@@ -4,6 +4,7 @@ Where the module cannot be built, Envoy's own least request picks.
 """
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple, Self, final
 
@@ -12,12 +13,11 @@ import numpy as np
 from isocline.errors import UsageError
 from isocline.gateway.serve.config import Serving
 from isocline.planes.envoy.addresses import Address
-from isocline.planes.envoy.clusters import least_request
+from isocline.planes.envoy.clusters import LEAST_REQUEST, Balancing
 from isocline.planes.envoy.core import LIMIT, PlaneCore
 from isocline.planes.envoy.module_build import built_module, version_of
 from isocline.planes.envoy.policy_config import load_balancing_policy
 from isocline.planes.envoy.price_table import BoolArray, FloatArray, PriceTable
-from isocline.planes.envoy.routes import Json
 
 
 @final
@@ -74,7 +74,10 @@ class Pricing:
         try:
             self._library = built_module(version)
         except UsageError as error:
-            return f"{error}; Envoy's own least request picks backends, and no price does"
+            picks = "Envoy's own least request picks backends, and no price does"
+            return (
+                f"{error}; {picks}; it ejects a backend by serve.ejection.failures in a row alone"
+            )
         self.decides = "module"
         return ""
 
@@ -125,11 +128,12 @@ class Pricing:
             corrections[: len(self._rows.backends)] = core.corrections
             self._table.correct(corrections)
 
-    def balancing(self, frontend: str) -> Json:
-        """Load-balancing policy of a frontend's cluster."""
+    @property
+    def balancing(self) -> Balancing:
+        """How backends of clusters are picked."""
         if self._library is None:
-            return least_request(frontend)
-        return load_balancing_policy(self._library, self._path, frontend)
+            return LEAST_REQUEST
+        return Balancing(partial(load_balancing_policy, self._library, self._path), ejects=False)
 
     def close(self) -> None:
         """Unmap the table."""

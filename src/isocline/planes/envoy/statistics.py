@@ -1,20 +1,25 @@
-"""Statistics: what Envoy tells of attempts at backends, read from a pipe as it happens.
+"""Statistics: what Envoy tells of attempts at backends and of their health, as it happens.
 
-Envoy writes a line when an attempt has its connection, and another one when it ends. It does so
-from a thread of its own every hundredth of a second, so a reader that is late holds up no request.
+Envoy writes a line into a pipe when an attempt has its connection, another one when it ends, and
+one when a health check changes its mind. It does so from a thread of its own every hundredth of a
+second, so a reader that is late holds up no request.
 """
 
 import asyncio
+import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, final
+from typing import Any, final
 
+from isocline.gateway.core.actions import Cause
+from isocline.gateway.core.attempt_ends import GATEWAY_ERRORS
 from isocline.gateway.load_reports.numbers import ReportError
 from isocline.gateway.load_reports.orca import jobs_in_header
 from isocline.planes.envoy.core import End
+from isocline.planes.envoy.routes import NAMESPACE
 
 # Fields of a line, by what Envoy calls them; the last one may hold whatever a backend has sent.
 FIELDS = {
@@ -27,15 +32,22 @@ FIELDS = {
     "flags": "%RESPONSE_FLAGS%",
     "connected": "%UPSTREAM_CONNECTION_POOL_READY_DURATION%",
     "answered": "%RESPONSE_DURATION%",
+    "whole": "%COMMON_DURATION(US_TX_BEG:US_RX_END:ms)%",
     "load": "%RESP(ENDPOINT-LOAD-METRICS)%",
 }
 _NONE = "-"  # in place of what there is not
 _CHUNK = 1 << 16  # bytes, as much as a pipe holds
-_LONGEST = 1 << 14  # bytes of a line; ours have 300
+_LONGEST = 1 << 14  # bytes of a line; ours have 300, those about health 600
 _REFUSED = 400  # the least status of a refusal
 _UPGRADED = 101
 # Flags of responses by which a limit on time ended: of the route, the attempt, and without a byte.
 _TOO_SLOW = frozenset({"UT", "SI", "DT", "UMSDR"})
+_LATE = "UT"  # that of an attempt: its backend did not begin to answer
+# Flags for which the backend, or the way to it, is to blame.
+_NO_CONNECTION = "UF"
+_MALFORMED = "UPE"
+_BROKEN = frozenset({"UC", "UR", _MALFORMED})  # a body that is cut short is malformed
+_UNWELL = {"NETWORK": "it does not answer", "NETWORK_TIMEOUT": "it does not answer in time"}
 
 
 @final
@@ -44,7 +56,6 @@ class Attempt:
     """One line: an attempt that has begun, or has ended.
 
     Attributes:
-        kind: Whether it has begun or ended.
         frontend: Name of the frontend.
         address: Of the backend, as `host:port`.
         now: Time of the event, s since 1970.
@@ -54,7 +65,6 @@ class Attempt:
         measured: When its response began, and with it the report; s since 1970.
     """
 
-    kind: Literal["began", "ended"]
     frontend: str
     address: str
     now: float
@@ -64,29 +74,100 @@ class Attempt:
     measured: float = 0.0
 
 
-def attempt_of(line: bytes) -> Attempt | None:
-    """Read a line; None for one that is no attempt with a connection, or is damaged."""
-    with suppress(ValueError):
+@final
+@dataclass(frozen=True)
+class Checked:
+    """One line: a backend's health, by the checks of a frontend's cluster, has changed.
+
+    Attributes:
+        frontend: Name of the frontend.
+        backend: Name of the backend.
+        up: Whether it is healthy.
+        problem: Why it is not, in words.
+    """
+
+    frontend: str
+    backend: str
+    up: bool
+    problem: str = ""
+
+
+Event = Attempt | Checked
+
+
+def event_of(line: bytes) -> Event | None:
+    """Read a line; None for one that says nothing of interest, or is damaged."""
+    with suppress(ValueError, TypeError, KeyError):
+        if line.startswith(b"{"):
+            return _checked(json.loads(line))
         kind, *fields = line.decode().split("\t", len(FIELDS) - 1)
-        at, sent, frontend, address, status, flags, connected, answered, load = fields
         if kind == "UpstreamPoolReady":
-            return Attempt("began", frontend, address, float(at), float(at), None)
-        if kind == "UpstreamEnd" and connected != _NONE:
-            now, began = float(at), float(sent)
-            end = _end(status, flags)
-            if load == _NONE:
-                return Attempt("ended", frontend, address, now, began, end)
-            delay = 0.0 if answered == _NONE else 1e-3 * float(answered)
-            jobs, measured = _jobs(load), min(began + delay, now)
-            return Attempt("ended", frontend, address, now, began, end, jobs, measured)
+            at, _, frontend, address, *_ = fields
+            return Attempt(frontend, address, float(at), float(at), None)
+        if kind == "UpstreamEnd":
+            return _ended(*fields)
     return None
 
 
-def _end(status: str, flags: str) -> End:
-    if flags != _NONE:
-        return "too slow" if _TOO_SLOW.intersection(flags.split(",")) else "unfinished"
-    served = 0 < int(status) < _REFUSED and int(status) != _UPGRADED
-    return "served" if served else "unfinished"
+def _ended(  # noqa: PLR0913
+    at: str,
+    sent: str,
+    frontend: str,
+    address: str,
+    status: str,
+    flags: str,
+    connected: str,
+    answered: str,
+    whole: str,
+    load: str,
+) -> Attempt | None:
+    """Attempt of the fields of a line, but the first; None if nothing has come of it."""
+    now, began = float(at), float(sent)
+    end = _end(int(status), set(flags.split(",")), answered != _NONE, whole != _NONE)
+    if connected == _NONE:
+        if end.how != "failed":
+            return None
+        end = end._replace(begun=False)
+    if load == _NONE:
+        return Attempt(frontend, address, now, began, end)
+    delay = 0.0 if answered == _NONE else 1e-3 * float(answered)
+    return Attempt(frontend, address, now, began, end, _jobs(load), min(began + delay, now))
+
+
+def _end(status: int, flags: Set[str], answered: bool, whole: bool) -> End:
+    if flags & _TOO_SLOW:
+        return End("too slow", why=Cause.FIRST_BYTE_TIMEOUT.reason * (_LATE in flags))
+    if fault := _fault(flags, answered):
+        return End("failed", why=fault)
+    if not whole or status in (0, _UPGRADED):
+        return End("left")
+    if status in GATEWAY_ERRORS:
+        return End("failed", status, f"status {status}")
+    return End("served" if status < _REFUSED else "refused", status)
+
+
+def _fault(flags: Set[str], answered: bool) -> str:
+    """What a backend, or the way to it, is to blame for; empty for nothing."""
+    if _NO_CONNECTION in flags:
+        return "no connection could be made"
+    if _MALFORMED in flags and not answered:
+        return Cause.MALFORMED.reason
+    return Cause.RESET.reason if flags & _BROKEN else ""
+
+
+def _checked(document: Any) -> Checked | None:
+    """Event of the health checks of a cluster; None if it is no change."""
+    metadata = document["metadata"]["filter_metadata"]
+    names = document["cluster_name"], metadata[NAMESPACE]["backend"]
+    if "add_healthy_event" in document:
+        return Checked(*names, up=True)
+    failed = document.get("eject_unhealthy_event") or document.get("health_check_failure_event")
+    if not failed:
+        return None
+    status, kind = failed.get("http_status_code", 0), failed["failure_type"]
+    return Checked(
+        *names, up=False, problem=f"status {status}" if status else _UNWELL.get(kind, kind)
+    )
 
 
 def _jobs(load: str) -> int | None:
@@ -117,8 +198,8 @@ class Lines:
 class Pipe:
     """Reader of a named pipe, on the event loop."""
 
-    def __init__(self, path: Path, heard: Callable[[Sequence[Attempt]], None]) -> None:
-        """Make the pipe; `heard` takes the attempts of each read. Raises OSError."""
+    def __init__(self, path: Path, heard: Callable[[Sequence[Event]], None]) -> None:
+        """Make the pipe; `heard` takes the events of each read. Raises OSError."""
         os.mkfifo(path, 0o600)
         # For writing, too: else the pipe would end with the first Envoy that does.
         self._descriptor = os.open(path, os.O_RDWR | os.O_NONBLOCK)
@@ -143,6 +224,6 @@ class Pipe:
             chunk = os.read(self._descriptor, _CHUNK)
         except BlockingIOError:
             return False
-        found = (attempt_of(line) for line in self._lines.feed(chunk))
-        self._heard([attempt for attempt in found if attempt is not None])
+        found = (event_of(line) for line in self._lines.feed(chunk))
+        self._heard([event for event in found if event is not None])
         return bool(chunk)

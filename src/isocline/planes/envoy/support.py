@@ -37,7 +37,6 @@ _KEYS = {
 }
 # Keys of groups, refused where they differ from their defaults.
 _PARTS = {
-    "ejection": ("rate", "least", "window", "chance"),
     "retries": ("least", "window"),
     "times": ("tunnel", "linger"),
     "sizes": ("bodies", "replay", "pool"),
