@@ -5,8 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from isocline.errors import PolicyError
-from isocline.planes.envoy.core import LIMIT, SERVED, End, PlaneCore, require_prices
+from isocline.planes.envoy.core import LIMIT, SERVED, End, PlaneCore
 from tests.planes.envoy.systems import backend, content, settings
 
 HOLDING = 5  # jobs
@@ -200,11 +199,3 @@ def test_a_frontend_without_a_backend_that_is_up_is_not_ready(tmp_path: Path) ->
     assert core.not_ready == ["frontend a: none of its backends is up"]
     core.checked(0, 2.0, up=True)
     assert core.not_ready == []
-
-
-def test_a_policy_that_draws_has_no_prices() -> None:
-    with pytest.raises(PolicyError, match="does not choose by a price"):
-        require_prices("random")
-    with pytest.raises(PolicyError, match="a plane draws ties"):
-        require_prices("gmsr:ties=first")
-    require_prices("least_expected_latency")

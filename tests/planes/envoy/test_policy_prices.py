@@ -5,7 +5,7 @@ import pytest
 
 from isocline.errors import PolicyError
 from isocline.model.curves import Curve, HyperbolicCurve, KneeCurve
-from isocline.planes.envoy.policy_prices import SecantPrices, prices
+from isocline.planes.envoy.policy_prices import SecantPrices, prices, require_prices
 from isocline.policies.parse import parse
 from isocline.policies.routing.contract import Setting, View
 from isocline.policies.routing.gmsr_secant import PRICE, GmsrSecant
@@ -79,9 +79,39 @@ def test_a_changed_curve_is_priced_from_the_next_look() -> None:
     assert (priced.prices() > 1.5 * was).all()
 
 
+@pytest.mark.parametrize(
+    "policy", ["least_work", "least_work:join=true,count=held", "linear_cost:weight=3", "lmetric"]
+)
+def test_policies_that_count_tokens_are_followed_where_jobs_are_alike(policy: str) -> None:
+    """Any backend that one draw of the policy takes has the least price, and all of them come."""
+    curves = [HyperbolicCurve(peak, 3.0) for peak in (40.0, 20.0, 20.0)]
+    one, parsed, rng = setting(*curves), parse(policy), np.random.default_rng(4)
+    found, numbers, ties = prices(parsed, one, LIMIT), np.arange(3, dtype=np.int32), stream(2)
+    for _ in range(100):
+        jobs = rng.integers(0, 6, 3).astype(np.int32)
+        view = View(
+            numbers,
+            jobs,
+            numbers,
+            parsed.table(one, np.arange(LIMIT + 1.0)),
+            parsed.parameter(one),
+            parsed.memory(one),
+            parsed.option(),
+        )
+        chosen = {int(parsed.functions()[0](numbers, view, 0.0, ties)) for _ in range(50)}
+        held = found[numbers, jobs]
+        assert chosen == set(np.flatnonzero(held == held.min()).tolist())
+
+
+@pytest.mark.parametrize("policy", ["power_of_d", "least_request", "drain_rate", "round_robin"])
+def test_policies_that_are_no_table_are_refused_by_name(policy: str) -> None:
+    with pytest.raises(PolicyError, match=f"policy {policy} is no table of prices"):
+        require_prices(parse(policy))
+
+
 def test_policies_that_cannot_be_followed_are_refused() -> None:
     one = setting(HyperbolicCurve(40.0, 12.0))
-    with pytest.raises(PolicyError, match="power_of_d is no table of prices"):
-        prices(parse("power_of_d"), one, LIMIT)
+    with pytest.raises(PolicyError, match="a plane draws ties"):
+        require_prices(parse("gmsr:ties=first"))
     with pytest.raises(PolicyError, match="ties=first"):
         SecantPrices(GmsrSecant(ties="first"), one, LIMIT)

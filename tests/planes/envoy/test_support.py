@@ -70,7 +70,7 @@ def test_one_frontend_has_one_protocol(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("policy", ["round_robin", "power_of_d", "gmsr_hold"])
 def test_a_policy_without_prices_is_refused(tmp_path: Path, policy: str) -> None:
-    with pytest.raises(IsoclineError, match=f"{policy}.*choose gmsr_secant"):
+    with pytest.raises(IsoclineError, match=f"{policy}.*give gmsr_secant"):
         require(tmp_path, content(policy=policy))
 
 

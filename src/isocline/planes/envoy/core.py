@@ -10,7 +10,6 @@ from typing import Any, Literal, NamedTuple, final
 import numpy as np
 import numpy.typing as npt
 
-from isocline.errors import PolicyError
 from isocline.gateway.core.core import Core
 from isocline.gateway.core.notices import Notice
 from isocline.gateway.metrics.readiness import unserved
@@ -18,11 +17,10 @@ from isocline.gateway.serve.config import Serving
 from isocline.gateway.serve.learned_curves import LearnedCurves
 from isocline.gateway.serve.learning import learned_by, learner_of, measure_for, remembering
 from isocline.gateway.serve.worker_core import make_core
-from isocline.planes.envoy.policy_prices import SecantPrices, prices, require_random_ties
+from isocline.planes.envoy.policy_prices import SecantPrices, prices, require_prices
 from isocline.policies.parse import parse
 from isocline.policies.routing.contract import FloatArray
 from isocline.policies.routing.gmsr_secant import GmsrSecant
-from isocline.policies.routing.picks import least
 
 LIMIT = 1023
 """Largest workload with a price of its own."""
@@ -50,18 +48,6 @@ class End(NamedTuple):
 
 
 SERVED = End("served", 200)
-
-
-def require_prices(policy: str) -> None:
-    """Raise PolicyError unless a policy chooses the least price, which is all that Envoy can do."""
-    parsed = parse(policy)
-    if not isinstance(parsed, GmsrSecant) and parsed.functions()[0] is not least:
-        raise PolicyError(
-            f"policy {policy} does not choose by a price for each backend and workload, which is "
-            "what Envoy is given; choose gmsr_secant, gmsr, least_expected_latency, jsq or "
-            "another that does, or leave --plane out"
-        )
-    require_random_ties(parsed)
 
 
 def rehearse(serving: Serving) -> None:
@@ -96,7 +82,7 @@ class PlaneCore:
         Raises:
             PolicyError: The policy has no prices, or cannot use a curve.
         """
-        require_prices(serving.policy)
+        require_prices(parse(serving.policy))
         self.serving = serving
         self._ejects = ejects
         self._known = known

@@ -1,5 +1,6 @@
 """Prices of a routing policy, for a table that is read where the policy itself does not run."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, final
 
@@ -8,6 +9,7 @@ import numpy.typing as npt
 
 from isocline.compilation.compiled import kernel
 from isocline.errors import PolicyError
+from isocline.model.curves import Curve
 from isocline.model.graph import CompatibilityGraph
 from isocline.policies.arrays import memory_of, option_of, parameter_of, table_of
 from isocline.policies.routing.contract import FloatArray, RoutingPolicy, Setting
@@ -19,28 +21,50 @@ from isocline.policies.routing.gmsr_secant import (
     secant,
     take_in,
 )
+from isocline.policies.routing.least_work import LeastWork
+from isocline.policies.routing.linear_cost import LinearCost
+from isocline.policies.routing.lmetric import Lmetric
 from isocline.policies.routing.picks import least
+
+# Policies that count tokens. To a plane, which does not, all jobs are alike: then each of them
+# takes the least of this, by the curve of a backend and the jobs there.
+_OF_JOBS_ALIKE: dict[type[RoutingPolicy], Callable[[Any, Curve, FloatArray], FloatArray]] = {
+    LeastWork: lambda policy, curve, jobs: (jobs + float(policy.join)) / curve.supremum,
+    LinearCost: lambda _policy, _curve, jobs: jobs,
+    Lmetric: lambda _policy, _curve, jobs: jobs + 1.0,
+}
+
+
+def require_prices(policy: RoutingPolicy) -> None:
+    """Raise PolicyError unless a policy draws among the backends of the least price."""
+    if type(policy) in _OF_JOBS_ALIKE:
+        return
+    if not isinstance(policy, GmsrSecant) and policy.functions()[0] is not least:
+        raise PolicyError(
+            f"policy {policy.name} is no table of prices, by backend and workload, which is all "
+            "that a plane knows; give gmsr_secant, gmsr, least_expected_latency, least_work, "
+            "weighted_least_connections, jsq or another that is, or leave --plane out"
+        )
+    require_random_ties(policy)
 
 
 def prices(policy: RoutingPolicy, setting: Setting, limit: int) -> FloatArray:
     """(B, limit + 1) price of one more job at each backend, with 0 .. limit jobs there.
 
     Args:
-        policy: One that takes the least entry of a table, as gmsr, jsq or least_expected_latency.
+        policy: One that takes the least entry of a table, as gmsr, jsq or least_expected_latency,
+            or that would where jobs are alike, as least_work; for gmsr_secant see `SecantPrices`.
         setting: Graph and curves.
         limit: Largest workload.
 
     Raises:
         PolicyError: A policy that decides otherwise, or does not draw ties at random.
     """
-    if policy.functions()[0] is not least:
-        raise PolicyError(
-            f"policy {policy.name} is no table of prices, which is all that a plane knows; give "
-            "gmsr, jsq, least_expected_latency or weighted_least_connections"
-        )
-    require_random_ties(policy)
-    table = table_of(policy, setting, np.arange(limit + 1.0))
-    return table[setting.row, : limit + 1]
+    require_prices(policy)
+    jobs = np.arange(limit + 1.0)
+    if one := _OF_JOBS_ALIKE.get(type(policy)):
+        return np.array([one(policy, curve, jobs) for curve in setting.curves])[setting.row]
+    return table_of(policy, setting, jobs)[setting.row, : limit + 1]
 
 
 def require_random_ties(policy: RoutingPolicy) -> None:

@@ -16,12 +16,14 @@ from typing import final
 import numpy as np
 import numpy.typing as npt
 
+from isocline.errors import PolicyError
 from isocline.gateway.replay import Live, driven_by, policy_stream
 from isocline.model.graph import CompatibilityGraph
 from isocline.planes.envoy.policy_prices import prices
 from isocline.planes.envoy.price_table import PriceTable
 from isocline.planes.envoy.stand_in import StandIn
 from isocline.policies.routing.contract import RoutingPolicy
+from isocline.policies.routing.picks import least
 from isocline.simulate.routing.prepare import Prepared
 
 # Workloads priced. The simulator's table grows without end, so none may reach this.
@@ -34,19 +36,25 @@ def driven(
     """Edges that the module chose for the simulation's events, (decisions,).
 
     Raises:
-        PolicyError: The policy is no table of prices.
+        PolicyError: The policy is no table of prices, or draws ties in another way than modules.
         UsageError: There is no C compiler.
     """
+    if policy.functions()[0] is not least:
+        raise PolicyError(
+            f"policy {policy.name} is no table of prices, or draws ties in another way, so that "
+            "single decisions cannot be compared; give gmsr, jsq or least_expected_latency"
+        )
+    table = prices(policy, prepared.setting, _LIMIT)
     graph = prepared.system.graph
     frontends = [str(f) for f in range(graph.first.size - 1)]
     backends = {str(b): f"127.0.0.1:{b}" for b in range(prepared.row.size)}
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         path = Path(folder, "prices")
-        table = stack.enter_context(
+        mapped = stack.enter_context(
             PriceTable.create(path, frontends, backends, limit=_LIMIT, stale_after=0)
         )
-        table.write(prices(policy, prepared.setting, _LIMIT), _allowed(graph, len(backends)))
+        mapped.write(table, _allowed(graph, len(backends)))
         ties = policy_stream(seed)
         clusters = [
             stack.enter_context(StandIn(path, name, _addresses(graph, f), ties))

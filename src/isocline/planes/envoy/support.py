@@ -15,7 +15,8 @@ from isocline.model.systemfile.backend_schema import BackendEntry
 from isocline.model.systemfile.document import Field
 from isocline.planes.envoy.addresses import Address
 from isocline.planes.envoy.clusters import backends_of, system_authorities
-from isocline.planes.envoy.core import require_prices
+from isocline.planes.envoy.policy_prices import require_prices
+from isocline.policies.parse import parse
 
 _BUILT_IN = "leave it out, or serve without --plane"
 # Keys of `serve` that are refused if given, with what Envoy lacks.
@@ -66,8 +67,8 @@ def require_supported(served: Served, serving: Serving) -> None:
         served.document.fail(field, problem)
     if served.serve.policy == serving.policy:
         with served.document.blaming("serve", "policy"):
-            require_prices(serving.policy)
-    require_prices(serving.policy)
+            require_prices(parse(serving.policy))
+    require_prices(parse(serving.policy))
 
 
 def same_addresses(served: Served, addresses: dict[str, Address]) -> None:
