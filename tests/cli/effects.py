@@ -39,6 +39,7 @@ def _results() -> dict[str, Callable[[], Any]]:
         "isocline.gateway.replay.replay": lambda: DecisionDiff("routing", "gmsr", 1, None),
         "isocline.report.reproduce.Figures.make": _figure,
         "isocline.cli._warming.options_of_simulate": lambda: None,
+        "isocline.cli._warming.envoy_module": lambda: None,
         "isocline.report.pages.findings.routing_findings": lambda: routing_findings(["h100"]),
         "isocline.report.pages.routing.routing_page": lambda: "<!doctype html>",
     }

@@ -6,6 +6,8 @@ Kernels are compiled for types, not for sizes or curves: these stand for all sys
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple, final
 
 import numpy as np
 
@@ -91,6 +93,36 @@ def _serve() -> None:
         rehearse(core_of(_system(), policy()))
     for name in ("gmsr_secant", "gmsr"):
         rehearse(core_of(_system(), ALL[name](), learner=Learner(2)))
+
+
+@final
+class EnvoyModule(NamedTuple):
+    """Module for the Envoy that is installed: where it is, or why it is nowhere."""
+
+    library: Path | None
+    problem: str = ""
+
+
+def envoy_module() -> EnvoyModule | None:
+    """Compile the module for Envoy, and what makes its prices; None if there is no Envoy."""
+    from isocline.errors import MissingExtraError, UsageError
+    from isocline.planes.envoy.binary import find_envoy
+    from isocline.planes.envoy.module_build import built_module, version_of
+    from isocline.planes.envoy.policy_prices import SecantPrices
+    from isocline.policies.routing.gmsr_secant import GmsrSecant
+    from isocline.simulate.routing.prepare import prepare
+
+    try:
+        binary = find_envoy(None)
+    except MissingExtraError:
+        return None
+    priced = SecantPrices(GmsrSecant(), prepare(_system()).setting, 1)
+    priced.look(0.0, [0, 0])
+    priced.prices()
+    try:
+        return EnvoyModule(built_module(version_of(binary)))
+    except UsageError as error:
+        return EnvoyModule(None, str(error))
 
 
 def _run() -> None:

@@ -28,13 +28,14 @@ def command(ctx: click.Context, verbs: tuple[str, ...], options: bool, as_json: 
     """Compile the kernels that verbs need, and keep them on disk.
 
     For images and CI, so that a first start does not wait for the compiler. Without a verb, or
-    with all, it compiles for all verbs; plan includes fluid. All else, such as other
+    with all, it compiles for all verbs; plan includes fluid, and serve the module for Envoy, where
+    Envoy and a C compiler are installed. All else, such as other
     scheduling policies than the defaults, is compiled when it is first used. The code is for this
     kind of processor.
 
     Exit status 1 if there is no directory to keep the kernels in.
     """
-    from isocline.cli._warming import VERBS, options_of_simulate
+    from isocline.cli._warming import VERBS, envoy_module, options_of_simulate
     from isocline.compilation import cache_directory, compiled
     from isocline.errors import UsageError
     from isocline.plural import counted
@@ -53,6 +54,7 @@ def command(ctx: click.Context, verbs: tuple[str, ...], options: bool, as_json: 
             VERBS[verb]()
         if options:
             options_of_simulate()
+        module = envoy_module() if "serve" in chosen else None
     finally:
         compile_events.remove(counter)
     seconds = time.monotonic() - began
@@ -60,11 +62,16 @@ def command(ctx: click.Context, verbs: tuple[str, ...], options: bool, as_json: 
     if as_json:
         place = None if kept is None else str(kept.parent)
         found = {"verbs": chosen, "kernels": counter.kernels, "seconds": seconds}
-        _output.show_json(found | {"directory": place})
+        library = str(module.library) if module and module.library else None
+        _output.show_json(found | {"directory": place, "envoy_module": library})
     else:
         place = "kept nowhere" if kept is None else f"kept under {kept.parent}"
         made = f"{counted(counter.kernels, 'kernel')} compiled in {seconds:.1f} s"
         click.echo(f"{', '.join(chosen)}: {made}, {place}")
+        if module and module.library:
+            click.echo(f"module for Envoy: {module.library}")
+    if module and module.problem:
+        click.echo(f"note: no module for Envoy: {module.problem}", err=True)
     if kept is None:
         ctx.exit(NEGATIVE)
 

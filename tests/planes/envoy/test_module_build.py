@@ -2,15 +2,19 @@
 
 import shutil
 import stat
+import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from isocline.cli import _warming, main
 from isocline.compilation import cache_directory
 from isocline.errors import UsageError
 from isocline.planes.envoy import module_build
 from isocline.planes.envoy.module_build import ABI, built_module, library, version_of
 from isocline.planes.envoy.policy_config import load_balancing_policy
+from tests.planes.envoy.live_planes import needs_envoy
 
 needs_cc = pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
 
@@ -118,6 +122,33 @@ def test_versions_of_envoy(tmp_path: Path) -> None:
 @needs_cc
 def test_each_supported_version_has_a_module_of_its_own(cache: Path) -> None:
     assert len({built_module(version) for version in ABI}) == len(ABI)
+
+
+@needs_envoy
+@needs_cc
+def test_warm_compiles_the_module(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For the Envoy that is installed; where there is none it does not matter."""
+    monkeypatch.setattr(_warming, "VERBS", {"serve": lambda: None})
+    warmed = CliRunner().invoke(main, ["warm", "serve"])
+    assert warmed.exit_code == 0, warmed.output
+    assert f"module for Envoy: {cache}" in warmed.stdout
+    assert list(cache.rglob("envoy_module-*.so"))
+    monkeypatch.setenv("CC", "no-such-compiler")
+    monkeypatch.setenv(cache_directory.CHOSEN, str(cache / "other"))
+    missing = CliRunner().invoke(main, ["warm", "serve"])
+    assert missing.exit_code == 0, missing.output
+    assert "note: no module for Envoy: module.c cannot be compiled" in missing.stderr
+
+
+def test_warm_says_nothing_of_an_envoy_that_is_not_there(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_warming, "VERBS", {"serve": lambda: None})
+    monkeypatch.setitem(sys.modules, "envoy", None)
+    monkeypatch.setenv("PATH", str(cache))
+    warmed = CliRunner().invoke(main, ["warm", "serve"])
+    assert warmed.exit_code == 0, warmed.output
+    assert "Envoy" not in warmed.output
 
 
 @needs_cc
