@@ -10,7 +10,7 @@ from isocline.gateway.serve.config import Overrides
 from isocline.gateway.serve.from_file import read
 from isocline.model.endpoint import Endpoint
 from isocline.planes.picker.health import LIVENESS, READINESS
-from isocline.planes.picker.workers import usable
+from isocline.planes.picker.support import fit
 from tests.deploy.promql import DEPLOY
 
 MANIFEST = DEPLOY / "endpoint-picker.yaml"
@@ -33,8 +33,8 @@ def test_kubernetes_takes_its_objects() -> None:
 def test_its_system_file_is_one_that_a_picker_takes(tmp_path: Path) -> None:
     file = tmp_path / "system.yaml"
     file.write_text(of_kind("ConfigMap", "picker")["data"]["system.yaml"])
-    serving = read(file, Overrides(), {"pool": [Endpoint("pod-1", "10.1.0.1:8000")]})
-    made = usable(serving)
+    overrides = Overrides(plane="picker", fit=fit)
+    made = read(file, overrides, {"pool": [Endpoint("pod-1", "10.1.0.1:8000")]})
     (listener,) = made.proxy.listeners
     (container,) = of_kind("Deployment", "picker")["spec"]["template"]["spec"]["containers"]
     ports = {port["name"]: port["containerPort"] for port in container["ports"]}

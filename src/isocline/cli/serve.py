@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from isocline.gateway.serve.addresses import ListenAddress
-    from isocline.gateway.serve.config import LogFormat, Overrides, Serving
+    from isocline.gateway.serve.config import Fit, LogFormat, Overrides, Serving
     from isocline.model.endpoint import Found
 
 
@@ -71,11 +71,14 @@ def command(
 
     log = "-" if access_log else None
     plane = plane or "built-in"
-    overrides = Overrides(listen, admin, policy, workers, log, log_format, plane)
+    carrier = _PLANES[plane]
+    overrides = Overrides(
+        listen, admin, policy, workers, log, log_format, plane, fit=carrier.fit and carrier.fit()
+    )
     if not check:
         if str(file) == "-":
             raise UsageError("serve reads its file again while it runs; give a path in place of -")
-        _PLANES[plane].run(file, overrides, envoy)
+        carrier.run(file, overrides, envoy)
         return
     given = opened(file)
     serving = serving_of(given, overrides)
@@ -91,21 +94,17 @@ def command(
             problem = problems.get(entry.name)
             discovered[entry.name] = {"endpoints": names, "problem": problem}
             _show(f"discover {entry.name}: {problem or ', '.join(names) or 'no endpoint'}")
-    if plane == "picker":
-        from isocline.planes.picker import usable
-
-        usable(serving)
     known_curves(serving)
-    notes = _PLANES[plane].check(file, serving, found, envoy)
+    notes = carrier.check(file, serving, found, envoy)
     for note in (*serving.notes, *notes):
         _show(f"note: {note}")
     from isocline.report.tables.serving import serving_document, serving_report
 
     if as_json:
-        document = serving_document(serving, _PLANES[plane].lacking())
+        document = serving_document(serving, carrier.lacking())
         _output.show_json(document | {"discover": discovered})
     else:
-        _output.show(serving_report(serving, _PLANES[plane].lacking()))
+        _output.show(serving_report(serving, carrier.lacking()))
 
 
 @final
@@ -116,11 +115,13 @@ class _Plane(NamedTuple):
         run: Serves.
         check: Returns remarks of `--check` on a file.
         lacking: Settings that it does not have, as `serving_document` takes them.
+        fit: Returns what fits the settings of a file to it; None: it takes them as they are.
     """
 
     run: "Callable[[Path, Overrides, Path | None], None]"
     check: "Callable[[Path, Serving, Found, Path | None], Sequence[str]]"
     lacking: "Callable[[], Collection[str]]" = tuple
+    fit: "Callable[[], Fit] | None" = None
 
 
 def _run_built_in(file: Path, overrides: "Overrides", _envoy: Path | None) -> None:
@@ -138,9 +139,16 @@ def _run_envoy(file: Path, overrides: "Overrides", envoy: Path | None) -> None:
 
 def _run_picker(file: Path, overrides: "Overrides", _envoy: Path | None) -> None:
     from isocline.gateway.serve.main import run
-    from isocline.planes.picker import crew
+    from isocline.gateway.serve.single_worker import SingleWorker
+    from isocline.planes.picker import Picker
 
-    run(file, overrides, partial(_started, scheme="grpc"), crew)
+    run(file, overrides, partial(_started, scheme="grpc"), partial(SingleWorker, plane=Picker))
+
+
+def _fit_picker() -> "Fit":
+    from isocline.planes.picker import fit
+
+    return fit
 
 
 def _check_envoy(
@@ -161,7 +169,7 @@ def _lacking_envoy() -> "Collection[str]":
 _PLANES = {
     "built-in": _Plane(_run_built_in, lambda *_: ()),
     "envoy": _Plane(_run_envoy, _check_envoy, _lacking_envoy),
-    "picker": _Plane(_run_picker, lambda *_: ()),
+    "picker": _Plane(_run_picker, lambda *_: (), fit=_fit_picker),
 }
 
 

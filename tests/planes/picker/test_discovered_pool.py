@@ -12,7 +12,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from isocline.gateway.discovery.discovery import look
 from isocline.gateway.serve.config import Overrides
 from isocline.gateway.serve.from_file import opened, serving_of
-from isocline.planes.picker.workers import PickerWorker
+from isocline.gateway.serve.single_worker import SingleWorker
+from isocline.planes.picker import Picker, fit
 from tests.gateway.discovery.kubernetes_stub import KubernetesStub, ready, slice_of
 from tests.planes.picker.streams import chosen, exchange, request_head
 from tests.planes.picker.test_service import Asking, run
@@ -45,14 +46,15 @@ def test_endpoints_are_those_of_the_pools_slices(tmp_path: Path) -> None:
             file = tmp_path / "pool.yaml"
             file.write_text(yaml.safe_dump(content))
             given = opened(file)
-            empty = serving_of(given, Overrides())
+            overrides = Overrides(plane="picker", fit=fit)
+            empty = serving_of(given, overrides)
 
             async def now() -> Any:
                 found, problems = await look(empty.discover, tmp_path)
                 assert not problems
-                return serving_of(given, Overrides(), found)
+                return serving_of(given, overrides, found)
 
-            worker = PickerWorker(empty, None)
+            worker = SingleWorker(empty, None, plane=Picker)
             ((_, host, port),) = await worker.start()
             async with aio.insecure_channel(f"{host}:{port}") as channel:
 

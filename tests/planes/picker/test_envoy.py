@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -29,14 +29,20 @@ class Site(NamedTuple):
         until(lambda: self.picker.in_flight == 0, lambda: "requests are counted that are over")
 
 
+def pool(backends: list[Counting]) -> dict[str, Any]:
+    """A system file's content, without what is a gateway's affair."""
+    content = system(backends, policy="gmsr", picker=PICKER)
+    del content["serve"]["times"], content["serve"]["retries"]
+    return content
+
+
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("picker")
     with ExitStack() as stack:
         backends = stack.enter_context(counting(folder, "a", "b", "c"))
-        content = system(backends, policy="gmsr", picker=PICKER)
         options = ["--plane", "picker"]
-        live = stack.enter_context(serving(folder, content, options=options))
+        live = stack.enter_context(serving(folder, pool(backends), options=options))
         ports = [backend.port for backend in backends]
         front = stack.enter_context(envoy(folder, live.port, ports))
         until(front.picker_is_healthy, lambda: "Envoy does not see the picker")
@@ -119,8 +125,7 @@ def test_a_killed_picker_is_fallen_back_from_and_comes_back(tmp_path: Path) -> N
 
     with ExitStack() as stack:
         backends = stack.enter_context(counting(tmp_path, "a", "b"))
-        content = system(backends[:1], policy="gmsr", picker=PICKER)
-        write(tmp_path / "system.yaml", content)
+        write(tmp_path / "system.yaml", pool(backends[:1]))
         ports = [backend.port for backend in backends]
         live = stack.enter_context(picking(tmp_path))
         front = stack.enter_context(envoy(tmp_path, live.port, ports, response_body="NONE"))

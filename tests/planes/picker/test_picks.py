@@ -406,3 +406,17 @@ def test_the_gateways_own_answers_pass() -> None:
 def test_names_are_those_of_the_protocol() -> None:
     assert protocol.SERVICE == "envoy.service.ext_proc.v3.ExternalProcessor"
     assert protocol.SERVED == "x-gateway-destination-endpoint-served"
+
+
+@pytest.mark.parametrize("homes", [True, False])
+def test_prompts_have_keys_by_which_pickers_agree_on_a_home(homes: bool) -> None:
+    content = CHAT.replace(b"Hi", b"Hi " * 1000)
+    keys = set()
+    for _ in range(2):
+        one = Picking(FAST, FAST, prompts=True, homes=homes).stream()
+        one.say(request_head({"content-length": str(len(content))}))
+        one.say(body("request", content, end=True))
+        assert one.pick.prompt is not None
+        keys.add(one.pick.prompt.keys)
+    assert len(keys) == 1
+    assert all(map(bool, keys)) == homes

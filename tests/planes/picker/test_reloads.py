@@ -1,23 +1,16 @@
 """Reloads of a picker, and several pickers of one pool."""
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
-from click.testing import CliRunner
 
-from isocline.cli import main
-from isocline.errors import IsoclineError, UsageError
+from isocline.errors import UsageError
 from isocline.gateway.config import BackendAddress, Listener
-from isocline.gateway.serve.config import Overrides
-from isocline.gateway.serve.from_file import read
 from isocline.model.serving_settings import HoldingRule, SharingRule
 from isocline.planes.picker.bridge import PickBridge
 from isocline.planes.picker.messages import ProcessingResponse
 from isocline.planes.picker.picker import Picker
-from isocline.planes.picker.workers import usable
 from tests.planes.picker.streams import (
     FAST,
     Picking,
@@ -117,63 +110,3 @@ def test_pickers_share_nothing_and_agree_by_reports() -> None:
     for _ in range(3):
         (answer,) = other.stream().say(request_head())
         assert chosen(answer) == [endpoint(1)]
-
-
-SYSTEM: dict[str, Any] = {
-    "kind": "routing",
-    "backends": [
-        {
-            "name": "a",
-            "url": "http://10.0.0.1:8000",
-            "curve": {"type": "hyperbolic", "peak": 40.0, "half": 12.0},
-        }
-    ],
-    "frontends": [{"name": "all", "rate": 1.0, "backends": ["*"]}],
-}
-
-
-def settings(folder: Path, serve: dict[str, Any] | None = None, **backend: Any) -> Any:
-    one = {**SYSTEM["backends"][0], **backend}
-    given = {key: value for key, value in one.items() if value is not None}
-    content = {**SYSTEM, "backends": [given], "serve": serve or {}}
-    file = folder / "system.yaml"
-    file.write_text(yaml.safe_dump(content))
-    return read(file, Overrides())
-
-
-@pytest.mark.parametrize(
-    ("serve", "backend", "told"),
-    [
-        ({"workers": 2}, {}, "serve.workers"),
-        ({"api_keys": {"file": "keys"}}, {}, "serve.api_keys"),
-        ({"cors": {"origins": ["https://a.example"]}}, {}, "serve.cors"),
-        ({"learn": {"work": "tokens", "ask_usage": True}}, {"curve": None}, "ask_usage"),
-        ({}, {"authorization": {"file": "keys"}}, "authorization"),
-        ({}, {"url": "http://pool.example:8000"}, "ADDRESS:PORT"),
-        ({}, {"url": "http://10.0.0.1:8000/v1"}, "path"),
-    ],
-)
-def test_settings_that_a_picker_cannot_keep_are_refused(
-    tmp_path: Path, serve: dict[str, Any], backend: dict[str, Any], told: str
-) -> None:
-    (tmp_path / "keys").write_text("secret-key-of-some-length\n")
-    made = settings(tmp_path, serve, **backend)
-    with pytest.raises(IsoclineError, match=told):
-        usable(made)
-
-
-def test_settings_of_the_picker_are_read(tmp_path: Path) -> None:
-    made = usable(settings(tmp_path, {"picker": {"endpoints": 3}}))
-    assert made.proxy.picker.endpoints == 3
-    assert made.models is None
-    with pytest.raises(IsoclineError, match="endpoints"):
-        settings(tmp_path, {"picker": {"endpoints": 0}})
-
-
-def test_a_check_of_a_file_is_for_its_plane(tmp_path: Path) -> None:
-    settings(tmp_path, {}, url="http://pool.example:8000")
-    line = ["serve", str(tmp_path / "system.yaml"), "--check"]
-    assert CliRunner().invoke(main, line).exit_code == 0
-    refused = CliRunner().invoke(main, [*line, "--plane", "picker"])
-    assert refused.exit_code == 2
-    assert "ADDRESS:PORT" in refused.stderr

@@ -1,5 +1,6 @@
 """Settings of `isocline serve`, read from a system file into the gateway's types."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, final
@@ -17,15 +18,23 @@ from isocline.gateway.telemetry.environment import TelemetrySettings
 from isocline.learn import Learning
 from isocline.model.fleet import RoutingSystem
 from isocline.model.serving_settings import Rules
+from isocline.model.systemfile import Served
 from isocline.model.systemfile.discovery_schema import DiscoverEntry
 
 LogFormat = Literal["text", "json"]
+Fit = Callable[[Served, "Serving"], "Serving"]
+"""Settings as a plane serves them; raises an IsoclineError where it cannot do what a file asks."""
 
 
 @final
 @dataclass(frozen=True)
 class Overrides:
-    """Settings from the command line; each replaces the file's, None keeps it."""
+    """Settings from the command line; each replaces the file's, None keeps it.
+
+    Attributes:
+        plane: What carries the requests.
+        fit: Fits the settings of a file to a plane of others.
+    """
 
     listen: str | None = None
     admin: str | None = None
@@ -34,6 +43,7 @@ class Overrides:
     access_log: str | None = None
     log_format: LogFormat | None = None
     plane: str = "built-in"
+    fit: Fit | None = None
 
 
 @final

@@ -85,7 +85,9 @@ def serving_of(
     for each, its in zip(checked, (serving, *tried), strict=True):
         _require_authorities(each, its)
         if overrides.plane == "built-in":
-            _require_http1(each)
+            _require_built_in(each)
+    if overrides.fit is not None:
+        serving, *_ = (overrides.fit(*it) for it in zip(checked, (serving, *tried), strict=True))
     note = idle_weights(serving, _require_usable(real, serving))
     own = (*_blind(serving), *([note] if note else []))
     return replace(serving, notes=(*serving.notes, *own))
@@ -167,8 +169,11 @@ def _require_authorities(served: Served, serving: Serving) -> None:
             address.context()
 
 
-def _require_http1(served: Served) -> None:
-    """Raise if a backend asks for HTTP/2, which the built-in plane does not speak."""
+def _require_built_in(served: Served) -> None:
+    """Raise where a file asks for what another plane does: HTTP/2 to backends, a picker."""
+    if "picker" in served.serve.model_fields_set:
+        problem = "is read with --plane picker alone; serve with that, or leave it out"
+        served.document.fail(("serve", "picker"), problem)
     for b, backend in enumerate(served.entries.backends):
         if backend.http2:
             problem = "is spoken by --plane envoy alone; serve with that, or leave it out"

@@ -4,7 +4,9 @@ from collections.abc import Collection, Sequence
 from typing import Protocol, final
 
 from isocline.gateway.metrics import Snapshot
+from isocline.gateway.proxy import Proxy
 from isocline.gateway.serve.config import Serving
+from isocline.gateway.serve.data_plane import Plane
 from isocline.gateway.serve.learned_curves import LearnedCurves
 from isocline.gateway.serve.worker import Worker
 
@@ -41,9 +43,9 @@ class Workers(Protocol):
 class SingleWorker:
     """One worker in this process."""
 
-    def __init__(self, serving: Serving, known: LearnedCurves | None) -> None:
+    def __init__(self, serving: Serving, known: LearnedCurves | None, plane: Plane = Proxy) -> None:
         """Initialise; raises an IsoclineError if settings cannot be used."""
-        self._worker = Worker(serving, known)
+        self._worker = Worker(serving, known, plane=plane)
 
     async def start(self) -> Sequence[Address]:
         await self._worker.start()

@@ -5,20 +5,17 @@ page on the plane says what Envoy does in their place.
 """
 
 from collections.abc import Iterator
-from dataclasses import fields
-from typing import Any
 from urllib.parse import urlsplit
 
 from isocline.gateway.serve.config import Serving
 from isocline.model.systemfile import Served
 from isocline.model.systemfile.backend_schema import BackendEntry
-from isocline.model.systemfile.document import Field
 from isocline.planes.envoy.addresses import Address
 from isocline.planes.envoy.clusters import backends_of, system_authorities
 from isocline.planes.envoy.policy_prices import require_prices
+from isocline.planes.unsupported import BUILT_IN, Problem, changed, given, refuse
 from isocline.policies.parse import parse
 
-_BUILT_IN = "leave it out, or serve without --plane"
 # Keys of `serve` that are refused if given, with what Envoy lacks.
 _KEYS = {
     "admin_control": "takes control calls only without --plane",
@@ -27,6 +24,7 @@ _KEYS = {
     "holding": "needs a queue at each frontend, which Envoy has not",
     "key_limits": "counts in the gateway",
     "models": "is answered by the gateway",
+    "picker": "is read with --plane picker alone",
     "poll": "is of load reports to the gateway",
     "refusals": "is of the gateway: Envoy passes 429 and 503 on",
     "session": "needs the prefix caches of the gateway",
@@ -63,8 +61,7 @@ def require_supported(served: Served, serving: Serving) -> None:
         SystemFileError: It cannot; the message names the line.
         PolicyError: The policy of the command line has no prices.
     """
-    for field, problem in _problems(served, serving):
-        served.document.fail(field, problem)
+    refuse(served, _problems(served, serving))
     if served.serve.policy == serving.policy:
         with served.document.blaming("serve", "policy"):
             require_prices(parse(serving.policy))
@@ -84,32 +81,21 @@ def same_addresses(served: Served, addresses: dict[str, Address]) -> None:
         seen[address] = backend.name
 
 
-def _problems(served: Served, serving: Serving) -> Iterator[tuple[Field, str]]:
+def _problems(served: Served, serving: Serving) -> Iterator[Problem]:
     serve = served.serve
-    for key, why in _KEYS.items():
-        if key in serve.model_fields_set and getattr(serve, key) not in (None, {}, []):
-            yield ("serve", key), f"{why}; {_BUILT_IN}"
-    for group, names in _PARTS.items():
-        for name in _changed(getattr(serve, group), names):
-            yield ("serve", group, name), f"is a setting that Envoy has not; {_BUILT_IN}"
+    yield from given(serve, _KEYS)
+    yield from changed(serve, _PARTS, "is a setting that Envoy has not")
     if serve.learn is not None and serve.learn.work == "tokens":
-        yield ("serve", "learn", "work"), f"counts tokens of responses in the gateway; {_BUILT_IN}"
+        yield ("serve", "learn", "work"), f"counts tokens of responses in the gateway; {BUILT_IN}"
     if served.system.has_caches:
-        yield ("prefix_cache",), f"is followed by the gateway alone; {_BUILT_IN}"
+        yield ("prefix_cache",), f"is followed by the gateway alone; {BUILT_IN}"
     for b, backend in enumerate(served.entries.backends):
         for key, why in _of_backend(backend):
-            yield ("backends", b, key), f"{why}; {_BUILT_IN}"
+            yield ("backends", b, key), f"{why}; {BUILT_IN}"
     for f, frontend in enumerate(served.entries.frontends):
         if frontend.resend_unanswered:
-            yield ("frontends", f, "resend_unanswered"), f"is of the gateway; {_BUILT_IN}"
+            yield ("frontends", f, "resend_unanswered"), f"is of the gateway; {BUILT_IN}"
     yield from _mixed(served, serving)
-
-
-def _changed(group: Any, names: tuple[str, ...]) -> Iterator[str]:
-    defaults = {it.name: it.default for it in fields(group)}
-    for name in names:
-        if getattr(group, name) != defaults[name]:
-            yield name
 
 
 def _of_backend(backend: BackendEntry) -> Iterator[tuple[str, str]]:
@@ -127,7 +113,7 @@ def _of_backend(backend: BackendEntry) -> Iterator[tuple[str, str]]:
         yield "max_share", "is a limit that the gateway counts"
 
 
-def _mixed(served: Served, serving: Serving) -> Iterator[tuple[Field, str]]:
+def _mixed(served: Served, serving: Serving) -> Iterator[Problem]:
     """Settings that Envoy has for all backends, or for all of a frontend, and not for one."""
     for f in range(len(served.entries.frontends)):
         own = backends_of(serving, f)

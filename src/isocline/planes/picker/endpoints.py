@@ -71,18 +71,18 @@ class Endpoints:
 
 
 def _endpoint(address: BackendAddress) -> tuple[str, str]:
+    if urlsplit(address.url).path.strip("/"):
+        raise UsageError(
+            "url: has a path, which a picker cannot add to requests; leave it out, and add it in "
+            "the gateway's route"
+        )
     try:
         host = str(ip_address(address.host))
     except ValueError:
         raise UsageError(
-            f"backend {address.name}: {address.url} has a name in place of an address, and a "
-            "picker names ADDRESS:PORT; give an address, or discover the backends"
+            f"url: has {address.host!r} in place of an address, and a picker names ADDRESS:PORT; "
+            "give an address, or discover the backends"
         ) from None
-    if urlsplit(address.url).path.strip("/"):
-        raise UsageError(
-            f"backend {address.name}: {address.url} has a path, which a picker cannot add to "
-            "requests; leave it out, and add it in the gateway's route"
-        )
     return joined(host, address.port), host
 
 

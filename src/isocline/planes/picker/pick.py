@@ -377,7 +377,7 @@ class Pick:
         if not self._complete and self._body.size < LONGEST:
             return False
         length = self._body.size if self._complete else head.length or 0
-        self.prompt = read_prompt(self._body.read(), length, settings.token_block)
+        self.prompt = read_prompt(self._body.read(), length, settings.token_block, settings.homes)
         return True
 
     # Steps of the response
