@@ -219,7 +219,7 @@ def test_a_request_that_waited_too_long_is_shed() -> None:
     for stream in streams:
         stream.say(request_head())
     picking.now = 6.0
-    picking.bridge.tick(picking.now)
+    picking.bridge.act(picking.core.tick(picking.now))
     answer = refusal(streams[2].heard())
     assert answer.status.code == 429
     assert "retry-after" in fields_of(answer.headers)

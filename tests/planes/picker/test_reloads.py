@@ -8,7 +8,6 @@ import pytest
 from isocline.errors import UsageError
 from isocline.gateway.config import BackendAddress, Listener
 from isocline.model.serving_settings import HoldingRule, SharingRule
-from isocline.planes.picker.bridge import PickBridge
 from isocline.planes.picker.messages import ProcessingResponse
 from isocline.planes.picker.picker import Picker
 from tests.planes.picker.streams import (
@@ -40,9 +39,12 @@ def test_requests_under_way_are_known_to_the_core_after_a_reload() -> None:
     fresh = picking_stream(made)
     assert fresh[1] == endpoint(2)
     streams[0][0].receive(response_head(end=True))
-    bridge = made.bridge
-    assert isinstance(bridge, PickBridge)
-    picking.bridge.carry_over(bridge, 0.0)
+    assert made.in_flight == 4
+    third = Picking(FAST, FAST, FAST)
+    made.replace(third.core, third.settings)
+    jobs = [2, 2, 1]
+    jobs[int(streams[0][1] == endpoint(1))] -= 1
+    assert [third.core.workloads[b] for b in range(3)] == jobs
     assert made.in_flight == 4
 
 

@@ -1,16 +1,14 @@
 """Bridge between exchanges and one core: events to the core, its actions to exchanges.
 
-A reload makes another bridge with another core. An exchange ends with the one that has sent it to a
-backend; one that waits for its first goes on to the later one (`hand_over`).
+A reload makes another bridge with another core (`bridges`).
 """
 
 from collections.abc import Callable, Iterable, Sequence
 from random import Random
 from typing import final
 
-from isocline.gateway.access_log import Access, AccessLog, Observer
+from isocline.gateway.access_log import Access, Observer
 from isocline.gateway.config import BackendAddress, ProxySettings
-from isocline.gateway.core import notices
 from isocline.gateway.core.actions import Action, Cause, Close, Reject, Send
 from isocline.gateway.core.core import Core
 from isocline.gateway.core.key_limits import Buckets, OwnBuckets
@@ -39,6 +37,7 @@ class CoreBridge(Decider):
     Attributes:
         exchanges: Exchanges under way, by the core's number.
         connectors: Connector of each backend.
+        observers: Called with each finished request.
     """
 
     def __init__(
@@ -79,12 +78,7 @@ class CoreBridge(Decider):
             opened[address] if address in opened else Connector(address, settings, clock)
             for address in settings.backends
         ]
-        self._numbers = {address: number for number, address in enumerate(settings.backends)}
-        # Jobs in flight of earlier bridges, and these with the own ones that a later one knows.
-        self._received = [0] * len(settings.backends)
-        self._told = [0] * len(settings.backends)
-        self._into: CoreBridge | None = None
-        self._observers = tuple(observers)
+        self.observers = tuple(observers)
         rule = core.rules.sharing
         self._sharing = None if rule is None else SharingReader(rule)
         self._limiter: KeyLimiter | None = None
@@ -94,6 +88,11 @@ class CoreBridge(Decider):
         self._explains = settings.candidates and bool(observers)
         self._read_load = read_load
 
+    @property
+    def identities(self) -> Sequence[BackendAddress]:
+        """Backends, in the order of their numbers."""
+        return self.settings.backends
+
     def close_except(self, connectors: Iterable[Connector]) -> None:
         """Close all idle connections except those of `connectors`, which another bridge has now."""
         kept = set(connectors)
@@ -101,42 +100,7 @@ class CoreBridge(Decider):
             if connector not in kept:
                 connector.close()
 
-    def carry_over(self, into: "CoreBridge", now: float) -> None:
-        """Report this core's jobs in flight at backends of both to the core of a later bridge.
-
-        Those that an earlier bridge has reported here are not among them: it reports them itself.
-        """
-        if into is not self._into:
-            self._into, self._told = into, list(self._received)
-        jobs = self.core.workloads.own
-        if jobs == self._told:  # as a rule; there may be hundreds of bridges while streams go on
-            return
-        for backend, address in enumerate(self.settings.backends):
-            more = jobs[backend] - self._told[backend]
-            if not more:
-                continue
-            self._told[backend] += more
-            number = into._numbers.get(address)
-            if number is not None:
-                into._receive(number, now, more)
-
-    def hand_over(self, into: "CoreBridge", now: float) -> None:
-        """Move requests that wait here, and were not sent yet, to a later bridge.
-
-        So they are sent to the backends that there are now. Those of a frontend that is gone, or
-        for which no backend is up there, wait on here.
-        """
-        if not self.core.waiting_queue.total:
-            return
-        numbers = {rule.name: number for number, rule in enumerate(into.settings.frontends)}
-        for frontend, rule in enumerate(self.settings.frontends):
-            number = numbers.get(rule.name)
-            if number is None or not self.core.held(frontend) or not into.core.takes_over(number):
-                continue
-            for request in self.core.release([frontend]):
-                into._take_over(self.exchanges.pop(request.number), request, number, now)
-
-    def _take_over(self, exchange: Exchange, request: Request, frontend: int, now: float) -> None:
+    def take_over(self, exchange: Exchange, request: Request, frontend: int, now: float) -> None:
         """Have a request of an earlier bridge wait here."""
         exchange.decider = self
         exchange.number = 0
@@ -151,13 +115,6 @@ class CoreBridge(Decider):
         exchange.number = action.request
         self.exchanges[action.request] = exchange
         self._act(action)
-
-    def _receive(self, backend: int, now: float, more: int) -> None:
-        """Count jobs of an earlier bridge; fewer than 0 are done."""
-        self._received[backend] += more
-        self._told[backend] += more
-        for jobs in [more] if more > 0 else [-1] * -more:  # one by one, as they were finished
-            self.act(self.core.carried_over(backend, now, jobs))
 
     # Events of exchanges
 
@@ -235,27 +192,10 @@ class CoreBridge(Decider):
     def observe(self, access: Access) -> None:
         if access.charge is not None and self._limiter is not None:
             self._limiter.settle(access, access.charge)
-        for observer in self._observers:
+        for observer in self.observers:
             observer(access)
 
-    def flush(self) -> None:
-        """Flush the observers."""
-        for observer in self._observers:
-            if isinstance(observer, AccessLog):
-                observer.flush()
-
     # Actions of the core
-
-    def tick(self, now: float) -> None:
-        """Do the core's due work."""
-        if self.core.next_deadline() <= now:
-            self.act(self.core.tick(now))
-
-    def announce(self) -> None:
-        """Log the core's notices."""
-        fresh = self.core.take_notices()
-        if fresh:
-            notices.log(fresh, [address.name for address in self.settings.backends])
 
     def sweep(self, now: float) -> None:
         """Close connections to backends that have waited too long."""

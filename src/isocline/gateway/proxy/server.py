@@ -10,6 +10,7 @@ from isocline.gateway.access_log import Observer
 from isocline.gateway.config import ProxySettings
 from isocline.gateway.core.core import Core
 from isocline.gateway.core.key_limits import Buckets, OwnBuckets
+from isocline.gateway.proxy.bridges import Bridges
 from isocline.gateway.proxy.client_connection import ClientConnection, Clients
 from isocline.gateway.proxy.connector import Connector
 from isocline.gateway.proxy.core_bridge import CoreBridge, LoadReader
@@ -31,7 +32,6 @@ class Proxy:
         await proxy.stop(grace=30.0)
 
     Attributes:
-        bridge: Bridge to the core in force.
         clients: Client connections, and what they share.
         addresses: (listener's name, host, port) of each, once started.
     """
@@ -62,7 +62,7 @@ class Proxy:
         self.clock = clock
         self._unix_time = unix_time
         self._buckets: Buckets = OwnBuckets() if buckets is None else buckets
-        self.bridge = CoreBridge(
+        first = CoreBridge(
             core,
             settings,
             observers,
@@ -72,12 +72,12 @@ class Proxy:
             directory=directory,
             buckets=self._buckets,
         )
-        self.clients = Clients(settings, self.bridge, clock)
+        self._bridges = Bridges(first)
+        self.clients = Clients(settings, first, clock)
         self.addresses: list[tuple[str, str, int]] = []
         self._observers = tuple(observers)
         self._read_load = read_load
         self._contexts = [tls and tls.context() for tls in (at.tls for at in settings.listeners)]
-        self._earlier: list[CoreBridge] = []  # of earlier settings, with requests under way
         self._servers: list[asyncio.Server] = []
         self._timer: asyncio.TimerHandle | None = None
         self._next_sweep = 0.0  # s
@@ -85,7 +85,12 @@ class Proxy:
     @property
     def in_flight(self) -> int:
         """Number of requests under way or held, tunnels included."""
-        return sum(len(bridge.exchanges) for bridge in (self.bridge, *self._earlier))
+        return self._bridges.in_flight
+
+    @property
+    def bridge(self) -> CoreBridge:
+        """Bridge to the core in force."""
+        return self._bridges.current
 
     @property
     def settings(self) -> ProxySettings:
@@ -159,16 +164,10 @@ class Proxy:
             directory,
             self._buckets,
         )
-        before.announce()
         before.close_except(after.connectors)
-        self._earlier.append(before)
-        now = self.clock()
-        for bridge in self._earlier:
-            bridge.carry_over(after, now)
-        self.bridge, self._observers = after, watching
+        self._observers = watching
         self.clients.use(settings, after)
-        for bridge in self._earlier:
-            bridge.hand_over(after, now)
+        self._bridges.replace(after, self.clock())
 
     async def stop(self, grace: float) -> None:
         """Take no more requests, let those under way end within `grace` s, then break them off."""
@@ -185,14 +184,13 @@ class Proxy:
             connection.abort()
         for tunnel in list(clients.tunnels):
             tunnel.close()
-        for bridge in (self.bridge, *self._earlier):
+        for bridge in self._bridges.all:
             bridge.close_except(())
         await asyncio.sleep(0)  # the loop tells the connections that they are gone
         self.clients.hang_ups.close(asyncio.get_running_loop())
         if self._timer is not None:
             self._timer.cancel()
-        for bridge in (self.bridge, *self._earlier):
-            bridge.flush()
+        self._bridges.flush()
 
     # Time. Each connection and each exchange knows until when its next step has to happen, which
     # costs a store where it changes; now and then all are looked at, at 50 ns each. A timer of the
@@ -200,11 +198,7 @@ class Proxy:
 
     def _tick(self) -> None:
         now = self.clock()
-        for bridge in (self.bridge, *self._earlier):
-            bridge.tick(now)
-        for bridge in self._earlier:
-            bridge.carry_over(self.bridge, now)
-        self.bridge.announce()  # those before it decide about what they still hold alone
+        self._bridges.tick(now)
         if now >= self._next_sweep:
             self._sweep(now)
             self._next_sweep = now + self.settings.times.shortest / _LOOKS
@@ -212,7 +206,6 @@ class Proxy:
 
     def _sweep(self, now: float) -> None:
         self.clients.sweep(now)
-        for bridge in (self.bridge, *self._earlier):
+        for bridge in self._bridges.all:
             bridge.sweep(now)
-            bridge.flush()
-        self._earlier = [bridge for bridge in self._earlier if bridge.exchanges]
+        self._bridges.sweep()

@@ -1,18 +1,17 @@
 """Bridge between picks and one core: events to the core, its actions to picks.
 
 As `gateway.proxy.core_bridge` is for the router's own connections. A reload makes another bridge
-with another core: a pick ends with the one that has chosen its endpoint, and one that waits for its
-first goes on to the later one.
+with another core (`gateway.proxy.bridges`).
 """
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import final
 
-from isocline.gateway.access_log import Access, AccessLog, Observer
+from isocline.gateway.access_log import Access, Observer
 from isocline.gateway.config import ProxySettings
-from isocline.gateway.core import notices
 from isocline.gateway.core.actions import Action, Close, Reject, Send
 from isocline.gateway.core.core import Core
+from isocline.gateway.core.request import Request
 from isocline.gateway.core.request_cost import Usage
 from isocline.gateway.http.grammar import BadMessageError
 from isocline.gateway.http.request_head import RequestHead
@@ -31,6 +30,7 @@ class PickBridge(Decider):
 
     Attributes:
         exchanges: Picks under way, by the core's number.
+        observers: Called with each finished request.
     """
 
     def __init__(
@@ -55,13 +55,14 @@ class PickBridge(Decider):
         rule = core.rules.sharing
         self.sharing = None if rule is None else SharingReader(rule)
         self._choices = protocol.Choices()
-        self._observers = tuple(observers)
+        self.observers = tuple(observers)
         self._explains = settings.candidates and bool(observers)
         self._read_load = read_load
-        # Jobs at each backend of earlier bridges, and these with the own that a later one knows.
-        self._received = [0] * len(settings.backends)
-        self._told = [0] * len(settings.backends)
-        self._into: PickBridge | None = None
+
+    @property
+    def identities(self) -> Sequence[str]:
+        """Endpoints, in the order of their numbers."""
+        return [endpoint.text for endpoint in self.endpoints.all]
 
     # Events of picks
 
@@ -106,7 +107,7 @@ class PickBridge(Decider):
             self.act(self.core.reported(backend, self.clock(), jobs))
 
     def observe(self, access: Access) -> None:
-        for observer in self._observers:
+        for observer in self.observers:
             observer(access)
 
     def choice(self, pick: Pick, backend: int) -> bytes:
@@ -125,23 +126,6 @@ class PickBridge(Decider):
         for action in actions:
             self._act(action)
 
-    def tick(self, now: float) -> None:
-        """Do the core's due work."""
-        if self.core.next_deadline() <= now:
-            self.act(self.core.tick(now))
-
-    def announce(self) -> None:
-        """Log the core's notices."""
-        fresh = self.core.take_notices()
-        if fresh:
-            notices.log(fresh, [address.name for address in self.settings.backends])
-
-    def flush(self) -> None:
-        """Flush the observers."""
-        for observer in self._observers:
-            if isinstance(observer, AccessLog):
-                observer.flush()
-
     def _begin(self, pick: Pick, action: Action) -> None:
         pick.number = action.request
         self.exchanges[action.request] = pick
@@ -157,43 +141,12 @@ class PickBridge(Decider):
 
     # Reloads
 
-    def carry_over(self, into: "PickBridge", now: float) -> None:
-        """Report this core's jobs at backends of both to the core of a later bridge.
-
-        Those that an earlier bridge has reported here are not among them: it reports them itself.
-        """
-        if into is not self._into:
-            self._into, self._told = into, list(self._received)
-        jobs = self.core.workloads.own
-        for backend, endpoint in enumerate(self.endpoints.all):
-            more = jobs[backend] - self._told[backend]
-            self._told[backend] += more
-            number = into.endpoints.number(endpoint.text) if more else None
-            if number is not None:
-                into._receive(number, now, more)
-
-    def hand_over(self, into: "PickBridge", now: float) -> None:
-        """Move requests that wait here, and were not sent yet, to a later bridge."""
-        if not self.core.waiting_queue.total:
-            return
-        numbers = {rule.name: number for number, rule in enumerate(into.settings.frontends)}
-        for frontend, rule in enumerate(self.settings.frontends):
-            number = numbers.get(rule.name)
-            if number is None or not self.core.held(frontend) or not into.core.takes_over(number):
-                continue
-            for request in self.core.release([frontend]):
-                pick = self.exchanges.pop(request.number)
-                pick.moved(into, number)
-                try:
-                    profile = pick.profile()
-                except BadMessageError as error:  # by a rule that the reload brings
-                    pick.refuse(error.status, error.reason)
-                else:
-                    into._begin(pick, into.core.moved(request, now, number, profile))
-
-    def _receive(self, backend: int, now: float, more: int) -> None:
-        """Count jobs of an earlier bridge; fewer than 0 are done."""
-        self._received[backend] += more
-        self._told[backend] += more
-        for jobs in [more] if more > 0 else [-1] * -more:  # one by one, as they were finished
-            self.act(self.core.carried_over(backend, now, jobs))
+    def take_over(self, pick: Pick, request: Request, frontend: int, now: float) -> None:
+        """Have a request that waited at an earlier bridge wait here."""
+        pick.moved(self, frontend)
+        try:
+            profile = pick.profile()
+        except BadMessageError as error:  # by a rule that the reload brings
+            pick.refuse(error.status, error.reason)
+        else:
+            self._begin(pick, self.core.moved(request, now, frontend, profile))

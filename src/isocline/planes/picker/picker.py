@@ -16,6 +16,7 @@ from isocline.gateway.config import ProxySettings
 from isocline.gateway.core.core import Core
 from isocline.gateway.core.key_limits import Buckets
 from isocline.gateway.proxy.body_buffer import Total
+from isocline.gateway.proxy.bridges import Bridges
 from isocline.gateway.proxy.core_bridge import LoadReader
 from isocline.gateway.proxy.model_list import Directory
 from isocline.planes.picker.bridge import PickBridge
@@ -53,7 +54,6 @@ class Picker:
     """Picker: listens, and answers with the endpoints that the core chooses.
 
     Attributes:
-        bridge: Bridge to the core in force.
         clients: Streams under way.
         addresses: (listener's name, host, port) of each, once started.
     """
@@ -80,9 +80,8 @@ class Picker:
         self._read_load = read_load
         self._observers = tuple(observers)
         self.clients = Streams()
-        self.bridge = PickBridge(core, settings, observers, read_load, clock, unix_time)
+        self._bridges = Bridges(PickBridge(core, settings, observers, read_load, clock, unix_time))
         self.addresses: list[tuple[str, str, int]] = []
-        self._earlier: list[PickBridge] = []  # of earlier settings, with requests under way
         self._service = Service(self.begin, self.end)
         self._timer: asyncio.TimerHandle | None = None
         self._next_flush = 0.0  # s
@@ -90,7 +89,12 @@ class Picker:
     @property
     def in_flight(self) -> int:
         """Number of requests under way or held."""
-        return sum(len(bridge.exchanges) for bridge in (self.bridge, *self._earlier))
+        return self._bridges.in_flight
+
+    @property
+    def bridge(self) -> PickBridge:
+        """Bridge to the core in force."""
+        return self._bridges.current
 
     @property
     def settings(self) -> ProxySettings:
@@ -123,21 +127,11 @@ class Picker:
         del directory
         if settings.listeners != self.settings.listeners:
             raise UsageError("listeners cannot change while running; restart to change them")
-        if observers is not None:
-            watching = tuple(observers)
-        else:
-            watching = self._observers
-        before, now = self.bridge, self.clock()
-        after = PickBridge(
-            core, settings, watching, self._read_load, self.clock, self._unix_time, before
-        )
-        before.announce()
-        self._earlier.append(before)
-        for bridge in self._earlier:
-            bridge.carry_over(after, now)
-        self.bridge, self._observers = after, watching
-        for bridge in self._earlier:
-            bridge.hand_over(after, now)
+        watching = self._observers if observers is None else tuple(observers)
+        clocks = self.clock, self._unix_time
+        after = PickBridge(core, settings, watching, self._read_load, *clocks, self.bridge)
+        self._observers = watching
+        self._bridges.replace(after, self.clock())
 
     async def stop(self, grace: float) -> None:
         """Take no more requests, let those under way end within `grace` s, then break them off."""
@@ -149,8 +143,7 @@ class Picker:
         await self._service.stop()
         if self._timer is not None:
             self._timer.cancel()
-        for bridge in (self.bridge, *self._earlier):
-            bridge.flush()
+        self._bridges.flush()
 
     # Streams
 
@@ -173,17 +166,11 @@ class Picker:
 
     def _tick(self) -> None:
         now = self.clock()
-        for bridge in (self.bridge, *self._earlier):
-            bridge.tick(now)
-        for bridge in self._earlier:
-            bridge.carry_over(self.bridge, now)
+        self._bridges.tick(now)
         self._service.ready(self._ready)
-        self.bridge.announce()  # those before it decide about what they still hold alone
         if now >= self._next_flush:
             self._next_flush = now + _FLUSH
-            for bridge in (self.bridge, *self._earlier):
-                bridge.flush()
-            self._earlier = [bridge for bridge in self._earlier if bridge.exchanges]
+            self._bridges.sweep()
         self._timer = asyncio.get_running_loop().call_later(_TICK, self._tick)
 
     @property
