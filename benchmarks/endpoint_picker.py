@@ -3,19 +3,22 @@
 CPU time of Envoy and of the picker for each request (a small POST as OpenAI's clients send it,
 which a backend answers at once), and the picks that one core would serve: with the bodies of both
 directions sent to the picker, with those of requests alone, and Envoy by its own least_request
-without a picker. Both have the first core, all else the others. Bounded: ROUNDS of SECONDS for
-each.
+without a picker. Both have the first core, all else the others. With `--beside` the picker of
+another state of the sources takes turns with ours. Bounded: ROUNDS of SECONDS for each.
 """
 
+import argparse
 import asyncio
+import os
 import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import uvloop
 import yaml
@@ -120,39 +123,84 @@ def without_picker(config: Any) -> Any:
     return config
 
 
-def main() -> None:
+class Measured(NamedTuple):
+    """An Envoy, and the picker that it asks, if there is one.
+
+    Attributes:
+        name: As the table has it.
+        envoy: Its process.
+        port: Port of its listener.
+        picker: Process of the picker; None: Envoy decides itself.
+    """
+
+    name: str
+    envoy: int
+    port: int
+    picker: int | None
+
+
+def picker_at(stack: ExitStack, file: Path, source: Path | None) -> tuple[int, int]:
+    """Process and port of a picker; `source` is a folder whose package is run in place of ours."""
+    port = free_port()
+    command = [sys.executable, "-m", "isocline", "serve", str(file)]
+    command += ["--plane", "picker", "--listen", f"127.0.0.1:{port}"]
+    before = os.environ.get("PYTHONPATH")
+    if source is not None:
+        os.environ["PYTHONPATH"] = str(source)
+    try:
+        return stack.enter_context(listening(command, port, within=120.0)), port
+    finally:
+        os.environ.pop("PYTHONPATH", None)
+        if before is not None:
+            os.environ["PYTHONPATH"] = before
+
+
+def begun(stack: ExitStack, folder: Path, beside: Path | None) -> list[Measured]:
+    """Start a backend, the pickers, and an Envoy for each way to ask them."""
     from tests.planes.picker.envoys import config
 
+    _, port = stack.enter_context(running(backend))
+    file = system(folder, port)
+    all_measured: list[Measured] = []
+    with on_the_first_core():
+        pickers = [("", *picker_at(stack, file, None))]
+        if beside is not None:
+            pickers.append((f", {beside}", *picker_at(stack, file, beside)))
+        for mode in (*PICKED, "no picker"):
+            for which, picker, picked in pickers if mode in PICKED else [("", None, 0)]:
+                made = config(front := free_port(), picked, [port], mode if picked else "NONE")
+                made = made if picked else without_picker(made)
+                command = envoy_command(folder, f"envoy-{front}", made)
+                envoy = stack.enter_context(listening(command, front))
+                all_measured.append(Measured(mode + which, envoy, front, picker))
+    return all_measured
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--beside", type=Path, metavar="SRC", help="another src folder, whose picker is run as well"
+    )
+    options = parser.parse_args(arguments)
     table = Table("bodies sent to the picker", "Envoy", "picker", "requests/s for each core")
+    costs: dict[Measured, list[tuple[float, float]]] = {}
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        _, port = stack.enter_context(running(backend))
-        picked = free_port()
-        with on_the_first_core():
-            command = [sys.executable, "-m", "isocline", "serve", str(system(folder, port))]
-            command += ["--plane", "picker", "--listen", f"127.0.0.1:{picked}"]
-            picker = stack.enter_context(listening(command, picked, within=120.0))
-            envoys: dict[str, tuple[int, int]] = {}
-            for name in (*PICKED, "no picker"):
-                front = free_port()
-                made = config(front, picked, [port], PICKED[0] if name not in PICKED else name)
-                made = made if name in PICKED else without_picker(made)
-                command = envoy_command(folder, name.replace(" ", "_"), made)
-                envoys[name] = stack.enter_context(listening(command, front)), front
+        all_measured = begun(stack, folder, options.beside)
         time.sleep(1.0)  # for health checks
-        costs: dict[str, list[tuple[float, float]]] = {name: [] for name in envoys}
         for _ in range(ROUNDS):
-            for name, (pid, front) in envoys.items():
-                before = cpu(pid), cpu(picker)
-                answers = uvloop.run(ask(front))
-                used = cpu(pid) - before[0], cpu(picker) - before[1]
-                costs[name].append((1e6 * used[0] / answers, 1e6 * used[1] / answers))
-    for name, rounds in costs.items():
+            for it in all_measured:
+                pids = [it.envoy] if it.picker is None else [it.envoy, it.picker]
+                before = [cpu(pid) for pid in pids]
+                answers = uvloop.run(ask(it.port))
+                used = [cpu(pid) - was for pid, was in zip(pids, before, strict=True)]
+                each = [1e6 * seconds / answers for seconds in (*used, 0.0)]
+                costs.setdefault(it, []).append((each[0], each[1]))
+    for it, rounds in costs.items():
         envoy, own = (statistics.median(each) for each in zip(*rounds, strict=True))
-        own = own if name in PICKED else 0.0
-        table.add_row(name, f"{envoy:.0f} us", f"{own:.0f} us", f"{1e6 / (envoy + own):.0f}")
+        table.add_row(it.name, f"{envoy:.0f} us", f"{own:.0f} us", f"{1e6 / (envoy + own):.0f}")
     Console().print(table)
-    Console().print(f"Goal: {GOAL}.")
+    Console().print(f"Load average {os.getloadavg()[0]:.0f}. Goal: {GOAL}.")
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ A request's fields are put into the form of HTTP/1.1 and read by the router's gr
 request which the router would refuse is refused here, too, and frontends match alike.
 """
 
-from collections.abc import Iterable
 from ipaddress import ip_address
 from typing import Any, NamedTuple, final
 
@@ -19,28 +18,33 @@ _NO_PEER = "unknown"
 _FRAMING = frozenset(
     (b"connection", b"transfer-encoding", b"te", b"upgrade", b"keep-alive", b"expect")
 )
-_LENGTH = b"content-length"
+_PSEUDO, _LENGTH = (b":method", b":path", b":authority"), b"content-length"
+_OF_RESPONSES = frozenset(
+    (b":status", b"content-type", _LENGTH, b"endpoint-load-metrics", b"retry-after")
+)
 _MOST, _SHORT = 1000, 100  # names of fields kept, and bytes of each
+
+
+# Of each field Envoy fills raw_value; other data planes, and old ones, the text.
 
 
 def request_head(message: Any, sizes: SizeLimits) -> RequestHead:
     """Head of a request, of an HttpHeaders message; raises BadMessageError."""
-    first = {b":method": b"", b":path": b"", b":authority": b""}
-    lines: list[bytes] = []
-    length: bytes | None = None
-    for name, value in _fields(message):
-        if name in first:
-            first[name] = value
-        elif name == _LENGTH:
-            length = value
-        elif not name.startswith(b":") and name != b"host" and name not in _FRAMING:
-            lines.append(b"%b: %b\r\n" % (name, value))
-    if message.end_of_stream:
-        length = None
+    others: dict[bytes, bytes] = {}
+    parts: list[bytes] = []
+    begins = _BEGINS
+    for it in message.headers.headers:
+        begin, value = begins[it.key], it.raw_value or it.value.encode()
+        if begin:
+            parts += (begin, value)
+        else:
+            others[_NAMES[it.key]] = value
+    length = None if message.end_of_stream else others.get(_LENGTH)
     if length is not None:
-        lines.append(b"Content-Length: %b\r\n" % length)
-    text = b"%b %b HTTP/1.1\r\nHost: %b\r\n%b\r\n" % (*first.values(), b"".join(lines))
-    if text.count(b"\n") != len(lines) + 3 or len(text) > sizes.head:
+        parts += (b"\r\nContent-Length: ", length)
+    method, path, host = [others.get(name, b"") for name in _PSEUDO]
+    text = b"%b %b HTTP/1.1\r\nHost: %b%b\r\n\r\n" % (method, path, host, b"".join(parts))
+    if text.count(b"\n") != len(parts) // 2 + 3 or len(text) > sizes.head:
         if len(text) > sizes.head:
             raise BadMessageError(f"the head is longer than {sizes.head} bytes", 431)
         raise BadMessageError("a field of the request holds a line feed")
@@ -52,11 +56,7 @@ def request_head(message: Any, sizes: SizeLimits) -> RequestHead:
 
 def peer_of(head: RequestHead) -> str:
     """Address of a request's client: the last that a proxy before the picker has seen."""
-    last = head.forwarded.get(b"x-forwarded-for", b"").rpartition(b",")[2]
-    try:
-        return str(ip_address(last.decode("latin-1").strip()))
-    except ValueError:
-        return _NO_PEER
+    return _PEERS[head.forwarded.get(b"x-forwarded-for", b"").rpartition(b",")[2]]
 
 
 class ResponseFacts(NamedTuple):
@@ -71,7 +71,12 @@ class ResponseFacts(NamedTuple):
 
 def response_facts(message: Any) -> ResponseFacts:
     """Facts of a response's head, of an HttpHeaders message."""
-    found = dict(_fields(message))
+    names, wanted = _NAMES, _OF_RESPONSES
+    found = {
+        names[it.key]: it.raw_value or it.value.encode()
+        for it in message.headers.headers
+        if names[it.key] in wanted
+    }
     status = found.get(b":status", b"")
     return ResponseFacts(
         int(status) if status.isdigit() and len(status) == len("200") else 0,
@@ -84,17 +89,10 @@ def response_facts(message: Any) -> ResponseFacts:
 
 def load_in(trailers: Any) -> bytes | None:
     """Load report in the trailers of a response, of an HttpTrailers message."""
-    return dict(_of_map(trailers.trailers)).get(b"endpoint-load-metrics")
-
-
-def _fields(message: Any) -> Iterable[tuple[bytes, bytes]]:
-    return _of_map(message.headers)
-
-
-def _of_map(headers: Any) -> list[tuple[bytes, bytes]]:
-    # Envoy fills raw_value; other data planes, and old ones, the text.
-    names = _NAMES
-    return [(names[it.key], it.raw_value or it.value.encode()) for it in headers.headers]
+    for it in trailers.trailers.headers:
+        if _NAMES[it.key] == b"endpoint-load-metrics":
+            return it.raw_value or it.value.encode()
+    return None
 
 
 @final
@@ -106,4 +104,30 @@ class _Names(Memo[str, bytes]):
         return self.keep(name, lower) if len(lower) <= _SHORT else lower
 
 
-_NAMES = _Names(_MOST)
+@final
+class _Begins(Memo[str, bytes]):
+    """Beginnings of the lines of fields by name, after the end of the line before.
+
+    Empty for those of which a head of HTTP/1.1 has none, or one elsewhere.
+    """
+
+    def __missing__(self, name: str) -> bytes:
+        lower = _NAMES[name]
+        left_out = lower.startswith(b":") or lower in _FRAMING or lower in (b"host", _LENGTH)
+        begin = b"" if left_out else b"\r\n%b: " % lower
+        return self.keep(name, begin) if len(lower) <= _SHORT else begin
+
+
+@final
+class _Peers(Memo[bytes, str]):
+    """Addresses of clients, as a field has them."""
+
+    def __missing__(self, field: bytes) -> str:
+        try:
+            peer = str(ip_address(field.decode("latin-1").strip()))
+        except ValueError:
+            peer = _NO_PEER
+        return self.keep(field, peer) if len(field) <= _SHORT else peer
+
+
+_NAMES, _BEGINS, _PEERS = _Names(_MOST), _Begins(_MOST), _Peers(_MOST)

@@ -9,6 +9,7 @@ library's (`hpack`), which is asked only for heads that are new: a gateway repea
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
+from struct import Struct
 from typing import cast, final
 from urllib.parse import quote
 
@@ -30,7 +31,9 @@ _WAITING = 2**18  # bytes of answers that wait for a peer, from which on its str
 _HEAD = 65_536  # bytes of a head, as it is compressed, in all of its frames
 _MESSAGE = 2**22  # bytes of a message, as gRPC's other servers have it
 _HEADS = 1_000  # heads kept
-_PREFIX = 5  # bytes before a message: whether it is compressed, and its length
+_PREFIX = 5  # bytes before a message
+_MESSAGE_HEAD = Struct(">BI")  # whether it is compressed, and its length
+_FRAME_HEAD = Struct(">HBBBI")  # length in two parts, type, flags, stream
 
 OK, INVALID, EXHAUSTED, NOT_FOUND, UNIMPLEMENTED = 0, 3, 8, 5, 12
 """Status codes of gRPC."""
@@ -127,7 +130,7 @@ class Stream:
         if not batch and connection.reading:
             connection.touched.append(self)
         for it in messages:
-            batch += (b"\x00%b" % len(it).to_bytes(4), it)
+            batch += (_MESSAGE_HEAD.pack(0, len(it)), it)
         if not connection.reading:
             self.emit()
 
@@ -193,30 +196,29 @@ class Stream:
             raise FaultError(_FLOW, "more data on a stream than its window")
         if self._buffer:
             self._buffer += data
-            whole: bytes | bytearray = self._buffer
+            del self._buffer[: self._take(self._buffer)]
         else:
-            whole = data
-        at = self._take(whole)
-        if whole is self._buffer:
-            del self._buffer[:at]
-        elif at < len(whole):
-            self._buffer += whole[at:]
-        self._replenish()
+            at = self._take(data)
+            if at < len(data):
+                self._buffer += data[at:]
+        if self._unread >= _WINDOW_OF_STREAM // 2:
+            self._replenish()
 
     def _take(self, data: bytes | bytearray) -> int:
         """Pass whole messages on; returns their length."""
         at, length = 0, len(data)
         while length - at >= _PREFIX and self.call is not None:
-            size = int.from_bytes(data[at + 1 : at + _PREFIX])
-            if data[at]:
+            compressed, size = _MESSAGE_HEAD.unpack_from(data, at)
+            if compressed:
                 self._refuse(UNIMPLEMENTED, "compressed messages; set no compression")
             elif size > _MESSAGE:
                 self._refuse(EXHAUSTED, f"a message is longer than {_MESSAGE} bytes")
             elif length - at < _PREFIX + size:
                 return at
             else:
-                self.call.message(bytes(data[at + _PREFIX : at + _PREFIX + size]))
-                at += _PREFIX + size
+                end = at + _PREFIX + size
+                self.call.message(bytes(data[at + _PREFIX : end]))
+                at = end
         return at if self.call is not None else length
 
     def _refuse(self, status: int, reason: str) -> None:
@@ -303,8 +305,8 @@ class Connection(asyncio.Protocol):
 
     def frame(self, kind: int, flags: int, stream: int, payload: bytes) -> None:
         """Send a frame, with others that come of the same bytes."""
-        head = (len(payload) << 16 | kind << 8 | flags).to_bytes(5)
-        self._out.append(b"%b%b%b" % (head, stream.to_bytes(4), payload))
+        size = len(payload)
+        self._out += (_FRAME_HEAD.pack(size >> 8, size & 255, kind, flags, stream), payload)
         if not self.reading:
             self._flush()
 
@@ -329,24 +331,25 @@ class Connection(asyncio.Protocol):
                 return
             self._greeted, at = True, len(_PREFACE)
         while length - at >= 9:
-            head = int.from_bytes(data[at : at + 9])
-            size = head >> 48
+            high, low, kind, flags, number = _FRAME_HEAD.unpack_from(data, at)
+            size = high << 8 | low
             if size > _FRAME:
                 raise FaultError(_FRAME_SIZE, f"a frame of {size} bytes")
-            end = at + 9 + size
-            if end > length:
+            start, at = at + 9, at + 9 + size
+            if at > length:
+                at = start - 9
                 break
-            kind, flags, number = head >> 40 & 255, head >> 32 & 255, head & 0x7FFFFFFF
-            self._take(kind, flags, number, data[at + 9 : end])
-            at = end
+            number &= 0x7FFFFFFF
+            if kind == _DATA and self._head is None:
+                self._take_data(flags, number, data[start:at])
+            else:
+                self._take(kind, flags, number, data[start:at])
         self._rest = data[at:]
 
     def _take(self, kind: int, flags: int, number: int, payload: bytes) -> None:
         if self._head is not None and (kind != _MORE or number != self._head[0]):
             raise FaultError(_PROTOCOL, "a head is not complete")
-        if kind == _DATA:
-            self._take_data(flags, number, payload)
-        elif kind == _HEADERS:
+        if kind == _HEADERS:
             head = _unpadded(payload, flags)
             self._take_head(number, flags, head[5:] if flags & _PRIORITY else head)
         elif kind == _MORE:
@@ -373,7 +376,7 @@ class Connection(asyncio.Protocol):
             return  # that has ended here, which the peer did not know yet
         if stream.half_closed:
             raise FaultError(_PROTOCOL, "data after the end of a stream")
-        stream.received(_unpadded(payload, flags), size)
+        stream.received(_unpadded(payload, flags) if flags & _PADDED else payload, size)
         if flags & _END_STREAM:
             self._half_close(stream)
 

@@ -15,7 +15,7 @@ from isocline.gateway.config import ProxySettings
 from isocline.gateway.core.actions import FULL, Cause, Reject
 from isocline.gateway.core.prompts import Prompt
 from isocline.gateway.core.rejections import OVERDUE, QUEUE_FULL
-from isocline.gateway.core.request import Profile
+from isocline.gateway.core.request import PLAIN, Profile
 from isocline.gateway.core.request_cost import Usage
 from isocline.gateway.http.error_responses import answer
 from isocline.gateway.http.grammar import TOO_LARGE, BadMessageError
@@ -336,12 +336,13 @@ class Pick:
         assert self.head is not None
         assert self.access is not None
         sharing = self.bridge.sharing
-        profile = Profile(prompt=self.prompt, only=self.only)
         if sharing is not None:
             read = sharing.profile(self.head, self.access.key, self.prompt)
             self.access.priority, self.access.tenant = read.priority, read.tenant
-            profile = Profile(read.priority, read.tenant, self.prompt, self.only)
-        return profile
+            return Profile(read.priority, read.tenant, self.prompt, self.only)
+        if self.prompt is None and self.only is None:
+            return PLAIN
+        return Profile(prompt=self.prompt, only=self.only)
 
     def _find(self, head: RequestHead) -> int | NoMatch | None:
         """Return the frontend's number, the reason for none, or None if more must be read."""

@@ -5,7 +5,7 @@ conformance tests. Answers are whole messages as bytes: those that choose an end
 are kept.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any, final
 
 from isocline.gateway.memo import Memo
@@ -47,6 +47,8 @@ def said_to_have_served(message: Any) -> str:
 
 
 def _value(message: Any, space: str, key: str) -> Any:
+    if not message.HasField("metadata_context"):
+        return None
     spaces = message.metadata_context.filter_metadata
     if space not in spaces or key not in spaces[space].fields:
         return None
@@ -94,12 +96,12 @@ def response_head(added: Iterable[tuple[str, str]]) -> bytes:
 
 def request_body(data: bytes, end: bool) -> list[bytes]:
     """Answers that pass a part of a request's body on."""
-    return [_body("request_body", *piece) for piece in _pieces(data, end)]
+    return _passed("request_body", data, end)
 
 
 def response_body(data: bytes, end: bool) -> list[bytes]:
     """Answers that pass a part of a response's body on."""
-    return [_body("response_body", *piece) for piece in _pieces(data, end)]
+    return _passed("response_body", data, end)
 
 
 def refusal(status: int, fields: Iterable[tuple[bytes, bytes]], body: bytes, why: str) -> bytes:
@@ -128,11 +130,32 @@ def _body(kind: str, data: bytes, end: bool) -> bytes:
     return bytes(answer.SerializeToString())
 
 
-def _pieces(data: bytes, end: bool) -> Sequence[tuple[bytes, bool]]:
-    if len(data) <= PIECE:
-        return [(data, end)]
-    starts = range(0, len(data), PIECE)
-    return [(data[at : at + PIECE], end and at == starts[-1]) for at in starts]
+@final
+class _Around(Memo[tuple[str, int, bool], tuple[bytes, bytes]]):
+    """Bytes of an answer before and after a part of a body, by (kind, its length, whether last).
+
+    They are the same around all data of that length.
+    """
+
+    def __missing__(self, part: tuple[str, int, bool]) -> tuple[bytes, bytes]:
+        kind, length, end = part
+        data = b"\xff" * length  # before it are lengths, whose last byte is less
+        whole = _body(kind, data, end)
+        before, _, after = whole.partition(data) if data else (whole, b"", b"")
+        return self.keep(part, (before, after))
+
+
+_AROUND = _Around(_MOST)
+
+
+def _passed(kind: str, data: bytes, end: bool) -> list[bytes]:
+    length = len(data)
+    if length > PIECE:
+        starts = range(0, length, PIECE)
+        pieces = [(data[at : at + PIECE], end and at == starts[-1]) for at in starts]
+        return [answer for piece in pieces for answer in _passed(kind, *piece)]
+    before, after = _AROUND[kind, length, end]
+    return [b"%b%b%b" % (before, data, after)]
 
 
 def _header_class() -> Any:

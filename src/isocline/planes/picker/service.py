@@ -24,6 +24,7 @@ from isocline.planes.picker.pick import Pick, ProtocolError
 from isocline.planes.picker.protocol import SERVICE
 
 PROCESS = f"/{SERVICE}/Process".encode()
+_parsed = ProcessingRequest.FromString
 _BACKLOG = 4096  # connections the kernel keeps until they are accepted
 Begin = Callable[[str, Callable[[], None]], Pick | None]
 """Begins a pick of a listener, with a call for answers that come later; None: too many."""
@@ -126,16 +127,18 @@ class _PickCall(Call):
         self._receiving = False
 
     def message(self, data: bytes) -> None:
+        pick = self.pick
         self._receiving = True
         try:
-            self.pick.receive(ProcessingRequest.FromString(data))
+            pick.receive(_parsed(data))
         except (ProtocolError, DecodeError) as error:
             self._stream.finish(INVALID, str(error))
-            self._end(self.pick)
-        else:
-            self._answer()
+            self._end(pick)
+            return
         finally:
             self._receiving = False
+        if pick.answers:
+            self._answer()
 
     def half_closed(self) -> None:
         """End the request: a data plane says no more of it once it has nothing to ask."""
@@ -147,11 +150,9 @@ class _PickCall(Call):
 
     def woken(self) -> None:
         """Send answers that come later than the message that they answer."""
-        if not self._receiving:
+        if self.pick.answers and not self._receiving:
             self._answer()
 
     def _answer(self) -> None:
-        answers = self.pick.answers
-        if answers:
-            self.pick.answers = []
-            self._stream.send(answers)
+        answers, self.pick.answers = self.pick.answers, []
+        self._stream.send(answers)
