@@ -5,12 +5,14 @@ a hyperbolic curve, get Poisson arrivals from one handle: first calls of random 
 of a few groups, each with a beginning in common, of which a replica keeps those that it read last.
 Contestants are Ray's power of two choices, its prefix-aware router (as shipped, and with a
 threshold), and ours: with curves that replicas report, and learned from nothing during a run that
-does not count. Latencies are from when a call was due. Each run is bounded: SECONDS, and as long
-again for what is late.
+that does not count. Latencies are from when a call was due, of the runs of all SEEDS, which are the
+same for all. Each run is bounded: SECONDS, and as long again for what is late; on an idle machine
+all takes 7 minutes, half of it starts of replicas.
 """
 
 import argparse
 import asyncio
+import logging
 import os
 import secrets
 import time
@@ -39,7 +41,7 @@ from isocline.model.traffic import PoissonArrivals
 # Peak, jobs/s, and half of each replica.
 FLEET = ((24.0, 6.0), (12.0, 4.0), (6.0, 3.0), (3.0, 1.0))
 LOAD = 0.6  # of all peaks
-SECONDS = 20.0
+SECONDS, SEEDS, WARM_UP = 15.0, (2, 3), 4.0
 GROUPS, KEPT = 12, 4  # of prompts, and of those that a replica keeps
 BEGINNING, END = 8192, 512  # characters of a prompt
 PREFILL, OUTPUT = (
@@ -190,7 +192,7 @@ async def sent(handle: Any, given: Arrivals) -> tuple[list[float], list[bool]]:
         return time.monotonic() - start - due, hit
 
     calls = [asyncio.create_task(call(*it)) for it in zip(*given, strict=True)]
-    done, late = await asyncio.wait(calls, timeout=given.times[-1] + SECONDS)
+    done, late = await asyncio.wait(calls, timeout=given.times[-1] + SECONDS + 0.5)
     for task in late:
         task.cancel()
     answers = [task.result() for task in done]
@@ -198,7 +200,7 @@ async def sent(handle: Any, given: Arrivals) -> tuple[list[float], list[bool]]:
     return [it for it, _ in answers], [hit for _, hit in answers]
 
 
-def measured(contestant: Contestant, given: Arrivals, cached: bool) -> str:
+def measured(contestant: Contestant, cached: bool) -> str:
     places = ray.remote(Places).options(num_cpus=0).remote()
     deployment = serve.deployment(
         Replica,
@@ -211,13 +213,18 @@ def measured(contestant: Contestant, given: Arrivals, cached: bool) -> str:
     # A name of its own: the router of a handle outlasts a deployment of the same name.
     app = contestant.name.translate({ord(" "): "-", ord(","): None}) + f"-{int(cached)}"
     handle = serve.run(deployment, name=app, route_prefix=None)
-    asyncio.run(sent(handle, arrivals(cached, 1, SECONDS if contestant.learns else 4.0)))
-    asyncio.run(asyncio.sleep(1.0))
-    latencies, hits = asyncio.run(sent(handle, given))
+    warm_up = 2 * SECONDS if contestant.learns else WARM_UP
+    asyncio.run(sent(handle, arrivals(cached, 1, warm_up)))
+    runs = []
+    for seed in SEEDS:
+        asyncio.run(asyncio.sleep(1.0))
+        runs.append(asyncio.run(sent(handle, arrivals(cached, seed, SECONDS))))
     serve.delete(app)
-    mean, p99 = float(np.mean(latencies)), float(np.quantile(latencies, 0.99))
-    share = f"  cached {np.mean(hits):4.0%}" if cached else ""
-    return f"{contestant.name:34}  mean {mean:6.3f} s  p99 {p99:6.3f} s{share}"
+    latencies = np.concatenate([it for it, _ in runs])
+    means = ", ".join(f"{np.mean(it):.3f}" for it, _ in runs)
+    share = f"  cached {np.mean(np.concatenate([hits for _, hits in runs])):4.0%}" if cached else ""
+    mean, p99 = latencies.mean(), np.quantile(latencies, 0.99)
+    return f"{contestant.name:34}  mean {mean:6.3f} s ({means})  p99 {p99:6.3f} s{share}"
 
 
 def optimum() -> float:
@@ -238,6 +245,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     local: dict[str, Any] = {"num_cpus": 4, "include_dashboard": False}
     given = {"address": options.address} if options.address else local
     ray.init(log_to_driver=False, logging_level="error", **given)
+    logging.getLogger("ray.serve").setLevel(logging.ERROR)
     try:
         serve.start(proxy_location="Disabled", logging_config={"log_level": "ERROR"})
         for cached in (False, True):
@@ -247,7 +255,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             least = "" if cached else f", fluid optimum {optimum():.3f} s"
             print(f"{what}, load {LOAD}{least}:", flush=True)
             for contestant in contestants(cached):
-                one = measured(contestant, arrivals(cached, 2, SECONDS), cached)
+                one = measured(contestant, cached)
                 print(f"  {one}  load average {os.getloadavg()[0]:.0f}", flush=True)
     finally:
         if not options.address:

@@ -62,14 +62,45 @@ def _to_metadata(rules: str, header: str, space: str, key: str) -> dict[str, Any
     return _typed(f"{rules}_metadata", f"{_HTTP}.header_to_metadata.v3.Config", **{rules: [rule]})
 
 
+def _chosen(backends: Sequence[int], several: bool) -> dict[str, Any]:
+    """Cluster of chosen endpoints: the only one, or one after the other as attempts fail."""
+    if not several:
+        return {
+            "name": "chosen",
+            "type": "ORIGINAL_DST",
+            "lb_policy": "CLUSTER_PROVIDED",
+            "original_dst_lb_config": {"use_http_header": True, "http_header_name": _CHOSEN},
+        }
+    kind = f"{_TYPE}.extensions.load_balancing_policies"
+    by_turns = _typed("round_robin", f"{kind}.round_robin.v3.RoundRobin")
+    override = _typed(
+        "override_host",
+        f"{kind}.override_host.v3.OverrideHost",
+        override_host_sources=[{"header": _CHOSEN}],
+        fallback_policy={"policies": [{"typed_extension_config": by_turns}]},
+    )
+    policy = {"policies": [{"typed_extension_config": override}]}
+    return _cluster("chosen", backends, load_balancing_policy=policy)
+
+
 def config(
-    port: int, picker: int, backends: Sequence[int], response_body: str = "FULL_DUPLEX_STREAMED"
+    port: int,
+    picker: int,
+    backends: Sequence[int],
+    response_body: str = "FULL_DUPLEX_STREAMED",
+    several: bool = False,
 ) -> dict[str, Any]:
-    """The configuration: a chosen endpoint, or any backend where the picker has not chosen."""
+    """The configuration: a chosen endpoint, or any backend where the picker has not chosen.
+
+    With `several` the picker chooses a list, down which attempts go that fail to connect.
+    """
+    to_chosen: dict[str, Any] = {"cluster": "chosen", "timeout": "0s"}
+    if several:
+        to_chosen["retry_policy"] = {"retry_on": "connect-failure", "num_retries": 2}
     routes = [
         {
             "match": {"prefix": "/", "headers": [{"name": _CHOSEN, "present_match": True}]},
-            "route": {"cluster": "chosen", "timeout": "0s"},
+            "route": to_chosen,
         },
         {"match": {"prefix": "/"}, "route": {"cluster": "any", "timeout": "0s"}},
     ]
@@ -93,12 +124,7 @@ def config(
         "explicit_http_config": {"http2_protocol_options": {}},
     }
     clusters = [
-        {
-            "name": "chosen",
-            "type": "ORIGINAL_DST",
-            "lb_policy": "CLUSTER_PROVIDED",
-            "original_dst_lb_config": {"use_http_header": True, "http_header_name": _CHOSEN},
-        },
+        _chosen(backends, several),
         _cluster("any", backends),
         _cluster(
             "picker",

@@ -5,16 +5,19 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from threading import Event
 from typing import Any, NamedTuple
 
 import pytest
 
+from tests.gateway.proxies import refusing_port
 from tests.live.processes import Counting, Live, counting, serving, system, until, write
 from tests.planes.picker.envoys import Envoy, envoy
 from tests.running import running
 
 PICKER = {"conformance": True}
-FALL_BACKS = 20  # requests in a row
+SERVED = "x-conformance-test-served-endpoint"
+CLIENTS, FEW = 4, 20  # of a load, and requests of it that are looked at
 
 
 class Site(NamedTuple):
@@ -29,7 +32,7 @@ class Site(NamedTuple):
         until(lambda: self.picker.in_flight == 0, lambda: "requests are counted that are over")
 
 
-def pool(backends: list[Counting]) -> dict[str, Any]:
+def pool(backends: list[Counting] | dict[str, str]) -> dict[str, Any]:
     """A system file's content, without what is a gateway's affair."""
     content = system(backends, policy="gmsr", picker=PICKER)
     del content["serve"]["times"], content["serve"]["retries"]
@@ -54,9 +57,7 @@ def test_requests_go_where_the_picker_says_and_it_learns_who_served(site: Site) 
     for _ in range(10):
         status, answered, content = site.envoy.ask("/echo", b"something", fields)
         assert (status, content) == (200, b"something")
-        assert answered["x-conformance-test-served-endpoint"] in [
-            site.endpoint(b) for b in range(3)
-        ]
+        assert answered[SERVED] in [site.endpoint(b) for b in range(3)]
     site.nothing_left()
     assert site.picker.statistics["frontends"][0]["requests"]["codes"]["200"] >= 10
 
@@ -68,13 +69,38 @@ def test_a_conformance_test_selects_its_endpoint(site: Site, backend: int) -> No
         fields = {"test-epp-endpoint-selection": selected}
         status, answered, _ = site.envoy.ask(fields=fields)
         assert status == 200
-        assert answered["x-conformance-test-served-endpoint"] == selected
+        assert answered[SERVED] == selected
+
+
+@pytest.mark.parametrize("selected", [[2], [0, 1], [0, 1, 2], None])
+def test_a_conformance_tests_requests_reach_selected_endpoints_only(
+    site: Site, selected: list[int] | None
+) -> None:
+    """As in the extension's own tests; None: an address alone, which stands for all its ports."""
+    endpoints = [site.endpoint(b) for b in ([0, 1, 2] if selected is None else selected)]
+    header = "127.0.0.1" if selected is None else ",".join(endpoints)
+    fields = {"test-epp-endpoint-selection": header}
+    with ThreadPoolExecutor(10) as clients:
+        ends = list(clients.map(lambda _: site.envoy.ask("/slow/0.01", fields=fields), range(50)))
+    assert {status for status, _, _ in ends} == {200}
+    assert {answered[SERVED] for _, answered, _ in ends} == set(endpoints)
+    site.nothing_left()
+
+
+def test_a_conformance_test_that_selects_nobody_gets_503(site: Site) -> None:
+    for selected in ("10.9.9.9", "10.9.9.9:1,10.9.9.8", "127.0.0.1:1"):
+        status, _, _ = site.envoy.ask(fields={"test-epp-endpoint-selection": selected})
+        assert status == 503
 
 
 def test_a_gateways_subset_is_kept_to(site: Site) -> None:
     for backend in (2, 1):
         _, answered, _ = site.envoy.ask(fields={"x-subset": site.endpoint(backend)})
-        assert answered["x-conformance-test-served-endpoint"] == site.endpoint(backend)
+        assert answered[SERVED] == site.endpoint(backend)
+    both = f"{site.endpoint(2)}, {site.endpoint(1)}"
+    for _ in range(5):
+        _, answered, _ = site.envoy.ask(fields={"x-subset": both})
+        assert answered[SERVED] in both
     status, answered, content = site.envoy.ask(fields={"x-subset": "10.9.9.9:1"})
     assert (status, answered["content-type"]) == (503, "application/json")
     assert b"no backend" in content
@@ -116,13 +142,38 @@ def picking(folder: Path, port: int = 0) -> Iterator[Live]:
         yield live
 
 
-def test_a_killed_picker_is_fallen_back_from_and_comes_back(tmp_path: Path) -> None:
+class Load:
+    """Clients that ask again and again, and how each of their requests has ended, in order.
+
+    Attributes:
+        ended: Status of each, and the endpoint that served if the picker was asked.
+    """
+
+    def __init__(self, front: Envoy, clients: int) -> None:
+        self.ended: list[tuple[int, str]] = []
+        self._front, self._stopped = front, Event()
+        self._pool = ThreadPoolExecutor(clients)
+        for _ in range(clients):
+            self._pool.submit(self._ask)
+
+    def _ask(self) -> None:
+        while not self._stopped.is_set():
+            status, answered, _ = self._front.ask("/slow/0.01")
+            self.ended.append((status, answered.get(SERVED, "")))
+
+    def more(self, requests: int) -> list[tuple[int, str]]:
+        """Ends of so many requests that began from now on."""
+        first = len(self.ended) + CLIENTS  # those under way may have begun before
+        until(lambda: len(self.ended) >= first + requests, lambda: "the load stands still")
+        return self.ended[first : first + requests]
+
+    def stop(self) -> None:
+        self._stopped.set()
+        self._pool.shutdown()
+
+
+def test_a_picker_killed_under_load_is_fallen_back_from_and_comes_back(tmp_path: Path) -> None:
     """Here the picker does not see the bodies of responses: their ends are those of streams."""
-
-    def served() -> tuple[int, str]:
-        status, answered, _ = front.ask()
-        return status, answered.get("x-conformance-test-served-endpoint", "")
-
     with ExitStack() as stack:
         backends = stack.enter_context(counting(tmp_path, "a", "b"))
         write(tmp_path / "system.yaml", pool(backends[:1]))
@@ -130,13 +181,41 @@ def test_a_killed_picker_is_fallen_back_from_and_comes_back(tmp_path: Path) -> N
         live = stack.enter_context(picking(tmp_path))
         front = stack.enter_context(envoy(tmp_path, live.port, ports, response_body="NONE"))
         until(front.picker_is_healthy, lambda: "Envoy does not see the picker")
+        load = Load(front, CLIENTS)
+        stack.callback(load.stop)
         picked = (200, f"127.0.0.1:{ports[0]}")
-        assert served() == picked
-        until(lambda: live.in_flight == 0, lambda: "the request is still counted")
+        assert load.more(FEW) == [picked] * FEW
         live.process.kill()
         live.process.wait()
         until(lambda: not front.picker_is_healthy(), lambda: "Envoy sees a dead picker")
-        assert [served() for _ in range(FALL_BACKS)] == [(200, "")] * FALL_BACKS
-        stack.enter_context(picking(tmp_path, live.port))
+        assert load.more(FEW) == [(200, "")] * FEW
+        later = stack.enter_context(picking(tmp_path, live.port))
         until(front.picker_is_healthy, lambda: "Envoy does not see the new picker")
-        assert served() == picked
+        assert load.more(FEW) == [picked] * FEW
+        load.stop()
+        lost = [end for end in load.ended if end[0] != 200]
+        assert {status for status, _ in lost} <= {500}  # those that were with it when it died
+        until(lambda: later.in_flight == 0, lambda: "requests are counted that are over")
+
+
+def test_attempts_go_down_the_list_of_endpoints(tmp_path: Path) -> None:
+    """The first that is chosen does not listen: the next one serves, and is known to have."""
+    with ExitStack() as stack:
+        backends = stack.enter_context(counting(tmp_path, "a", "b"))
+        nobody = stack.enter_context(refusing_port())
+        ports = [nobody, *(backend.port for backend in backends)]
+        urls = {f"b{b}": f"http://127.0.0.1:{port}" for b, port in enumerate(ports)}
+        content = pool(urls)
+        content["backends"][0]["curve"] = {"type": "hyperbolic", "peak": 1e6, "half": 1e3}
+        content["serve"]["picker"] = {**PICKER, "endpoints": 3}
+        content["serve"]["ejection"] = {"failures": 1000, "rate": 1.0}
+        options = ["--plane", "picker"]
+        live = stack.enter_context(serving(tmp_path, content, options=options))
+        front = stack.enter_context(envoy(tmp_path, live.port, ports, several=True))
+        until(front.picker_is_healthy, lambda: "Envoy does not see the picker")
+        for _ in range(5):
+            status, answered, _ = front.ask()
+            assert status == 200
+            assert answered[SERVED] in [f"127.0.0.1:{port}" for port in ports[1:]]
+        until(lambda: live.in_flight == 0, lambda: "requests are counted that are over")
+        assert live.statistics["backends"][0]["failures"] == {"reset": 5}

@@ -91,7 +91,8 @@ def load_in(trailers: Any) -> bytes | None:
     """Load report in the trailers of a response, of an HttpTrailers message."""
     for it in trailers.trailers.headers:
         if _NAMES[it.key] == b"endpoint-load-metrics":
-            return it.raw_value or it.value.encode()
+            report: bytes = it.raw_value or it.value.encode()
+            return report
     return None
 
 
