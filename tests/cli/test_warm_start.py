@@ -66,6 +66,9 @@ def started(*command: str) -> dict[str, Any]:
 
 
 NOT_NEEDED = {
+    "isocline.model.serving_settings",
+    "isocline.model.systemfile.serving_schema",
+    "isocline.model.systemfile.discovery_schema",
     "isocline.learn.learner",
     "isocline.learn.fit",
     "isocline.simulate.routing.learning_engine",

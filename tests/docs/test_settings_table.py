@@ -10,7 +10,7 @@ import yaml
 from isocline.errors import UsageError
 from isocline.gateway.serve.from_file import read
 from isocline.gateway.serve.settings_table import replaced
-from isocline.model.systemfile import load_served
+from isocline.model.systemfile.serving import load_served
 from isocline.model.systemfile.serving_schema import ServeEntry
 from isocline.report.tables.serving import serving_document
 

@@ -9,7 +9,6 @@ from hypothesis import strategies as some
 import isocline
 from isocline.errors import SystemFileError
 from isocline.model.endpoint import Endpoint, is_address, joined
-from isocline.model.systemfile import load_served
 from isocline.model.systemfile.discovery_schema import (
     AdminEntry,
     DiscoverEntry,
@@ -18,6 +17,7 @@ from isocline.model.systemfile.discovery_schema import (
 )
 from isocline.model.systemfile.filled import samples
 from isocline.model.systemfile.schema import FrontendEntry, RoutingFile
+from isocline.model.systemfile.serving import load_served
 
 FILE = """\
 kind: routing

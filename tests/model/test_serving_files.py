@@ -8,8 +8,10 @@ import yaml
 from isocline.dispatch.batch.from_yaml import yaml_batch
 from isocline.errors import SystemFileError
 from isocline.model.curves import HyperbolicCurve
-from isocline.model.serving_settings import EjectionRule, Match
-from isocline.model.systemfile import load, load_served
+from isocline.model.match import Match
+from isocline.model.serving_settings import EjectionRule
+from isocline.model.systemfile import load
+from isocline.model.systemfile.serving import load_served
 from isocline.model.systemfile.serving_schema import ServeEntry
 
 GOOD = """kind: routing

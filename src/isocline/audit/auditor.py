@@ -36,9 +36,9 @@ from isocline.audit.workloads import Occupied, occupied
 from isocline.compilation.interpretable import interpreted_if_small
 from isocline.errors import IsoclineError, UsageError
 from isocline.model.fleet import RoutingSystem
-from isocline.model.systemfile import read_served
 from isocline.model.systemfile.build import assemble
 from isocline.model.systemfile.schema import checked as checked_file
+from isocline.model.systemfile.serving import read_served
 from isocline.simulate.common.estimate import Estimate
 from isocline.simulate.common.statistics import student_t
 

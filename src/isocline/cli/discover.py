@@ -34,9 +34,9 @@ def command(file: Path, assume: int | None, as_json: bool) -> None:
     isocline discover fleet.yaml --assume 20 | isocline plan -
     """  # noqa: D301 - click's mark for "do not rewrap" is the backspace itself
     from isocline.errors import UsageError
-    from isocline.model.systemfile import read_served
     from isocline.model.systemfile.filled import filled, samples, snapshot
     from isocline.model.systemfile.schema import checked
+    from isocline.model.systemfile.serving import read_served
 
     document = read_served(file)
     entries = checked(document)

@@ -172,7 +172,7 @@ def _show(result: "SweepResult", as_json: bool, out: Path | None) -> None:
 def _load_settings(url: str, options: dict[str, Any]) -> "LoadSettings":
     from isocline.gateway.serve.secret import read_authorization
     from isocline.loadgen import LoadSettings
-    from isocline.model.systemfile.serving_schema import Secret
+    from isocline.model.systemfile.backend_schema import Secret
 
     headers: tuple[str, ...] = options["headers"]
     secret = {name: options[f"key_{name}"] for name in ("env", "file") if options[f"key_{name}"]}

@@ -20,14 +20,8 @@ from isocline.gateway.tls.certificate_files import (
 )
 from isocline.gateway.tls.listener import ListenerContext
 from isocline.model.endpoint import port_problem, shown
-from isocline.model.serving_settings import (
-    Cors,
-    KeyLimit,
-    Match,
-    PickerSettings,
-    SizeLimits,
-    TimeLimits,
-)
+from isocline.model.match import Match
+from isocline.model.serving_settings import Cors, KeyLimit, PickerSettings, SizeLimits, TimeLimits
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 

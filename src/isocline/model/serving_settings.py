@@ -457,24 +457,6 @@ class PickerSettings:
         require_within_bounds("picker", self)
 
 
-@final
-@dataclass(frozen=True)
-class Match:
-    """Conditions of a frontend: it takes a request that meets all of those given."""
-
-    listener: str | None = setting(None, "name of the listener")
-    host: str | None = setting(
-        None, "pattern of the host without port, such as `*.example.org`; case is ignored"
-    )
-    path: str = setting(
-        "/",
-        "prefix that ends at a slash or at the end of the path: /v1 matches /v1/models, not /v10",
-        pattern="^/",
-    )
-    headers: Mapping[str, str] = setting({}, "mapping from names to patterns of the value")
-    model: str | None = setting(None, "shell-style pattern of the `model` field of the body")
-
-
 def require_path(what: str, path: str) -> None:
     """Raise UsageError unless a path is valid in a request."""
     if not _PATH.fullmatch(path):

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from isocline.gateway.discovery.target_lists import parsed
-from isocline.model.systemfile import load_served
 from isocline.model.systemfile.filled import samples
+from isocline.model.systemfile.serving import load_served
 
 PAGE = (Path(__file__).parents[3] / "docs/discovery.md").read_text()
 FILES = re.findall(r"```yaml\n(kind: routing\n.*?)```", PAGE, re.DOTALL)

@@ -20,7 +20,8 @@ from isocline.gateway.metrics.optimality import PARTS
 from isocline.gateway.proxy import Proxy
 from isocline.model.curves import Curve, HyperbolicCurve
 from isocline.model.fleet import RoutingSystem
-from isocline.model.serving_settings import Match, RetryRule, Rules
+from isocline.model.match import Match
+from isocline.model.serving_settings import RetryRule, Rules
 from isocline.policies.parse import parse
 from tests.builders import fleet
 from tests.gateway.proxies import QUICK, Client, refusing_port, run

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from isocline.gateway.config import FrontendRule, digest
-from isocline.model.serving_settings import Cors, Match
+from isocline.model.match import Match
+from isocline.model.serving_settings import Cors
 from tests.gateway.proxies import Client, ok, proxying, run, saying, value_of
 
 APP = b"https://app.example.org"

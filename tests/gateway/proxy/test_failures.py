@@ -17,7 +17,8 @@ from isocline.gateway.metrics.failure_reasons import reason_of
 from isocline.gateway.proxy import Proxy
 from isocline.gateway.proxy.backend_connection import BackendConnection
 from isocline.model.curves import TableCurve
-from isocline.model.serving_settings import HoldingRule, Match, RetryRule, Rules, SizeLimits
+from isocline.model.match import Match
+from isocline.model.serving_settings import HoldingRule, RetryRule, Rules, SizeLimits
 from isocline.policies.parse import parse
 from tests.builders import fleet
 from tests.gateway.proxies import (

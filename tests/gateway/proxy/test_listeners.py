@@ -23,7 +23,7 @@ from isocline.gateway.config import (
     digest,
 )
 from isocline.gateway.proxy import Proxy
-from isocline.model.serving_settings import Match
+from isocline.model.match import Match
 from tests.gateway.proxies import (
     listening,
     ok,

@@ -13,7 +13,7 @@ from isocline.gateway.proxy.matching import (
     is_under,
     shown,
 )
-from isocline.model.serving_settings import Match
+from isocline.model.match import Match
 
 
 def head(target: bytes = b"/", host: bytes = b"a", method: bytes = b"GET") -> RequestHead:

@@ -14,7 +14,8 @@ import pytest
 from backports import zstd
 
 from isocline.gateway.config import FrontendRule
-from isocline.model.serving_settings import Match, SizeLimits
+from isocline.model.match import Match
+from isocline.model.serving_settings import SizeLimits
 from tests.gateway.proxies import Backend, Client, Seen, ok, proxying, run, saying, value_of
 
 FRONTENDS = [

@@ -17,12 +17,12 @@ from isocline.gateway.serve.config import Overrides, Serving
 from isocline.gateway.serve.controls import BackendControl
 from isocline.gateway.serve.from_file import read
 from isocline.learn import Learning
+from isocline.model.match import Match
 from isocline.model.serving_settings import (
     Cors,
     EjectionRule,
     HoldingRule,
     KeyLimit,
-    Match,
     ModelListing,
     RefusalRule,
     RetryRule,

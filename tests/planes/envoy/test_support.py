@@ -7,7 +7,7 @@ import pytest
 
 from isocline.errors import IsoclineError, SystemFileError
 from isocline.gateway.serve.from_file import opened, serving_of
-from isocline.model.systemfile import served
+from isocline.model.systemfile.serving import served
 from isocline.planes.envoy.addresses import Address
 from isocline.planes.envoy.support import require_supported, same_addresses
 from tests.planes.envoy.systems import PLANE, backend, content, written

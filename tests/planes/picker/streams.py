@@ -10,7 +10,8 @@ from isocline.gateway.core.core import Core
 from isocline.gateway.proxy.body_buffer import Total
 from isocline.gateway.serve.worker import read_load
 from isocline.model.curves import Curve, HyperbolicCurve
-from isocline.model.serving_settings import Match, PickerSettings, Rules
+from isocline.model.match import Match
+from isocline.model.serving_settings import PickerSettings, Rules
 from isocline.planes.picker import protocol
 from isocline.planes.picker.bridge import PickBridge
 from isocline.planes.picker.messages import ONEOF, ProcessingRequest, ProcessingResponse

@@ -6,7 +6,8 @@ import pytest
 
 from isocline.gateway.core.request_cost import Usage
 from isocline.model.curves import TableCurve
-from isocline.model.serving_settings import HoldingRule, Match, PickerSettings, SharingRule
+from isocline.model.match import Match
+from isocline.model.serving_settings import HoldingRule, PickerSettings, SharingRule
 from isocline.model.serving_settings import SizeLimits as Sizes
 from isocline.planes.picker import protocol
 from isocline.planes.picker.pick import ProtocolError

@@ -8,7 +8,8 @@ import numpy.typing as npt
 from isocline.gateway.core.core import Core
 from isocline.gateway.decision_recorder import DecisionRecorder
 from isocline.gateway.replay import Event, driven, events, recorded
-from isocline.model.serving_settings import Match, Rules
+from isocline.model.match import Match
+from isocline.model.serving_settings import Rules
 from isocline.policies.parse import parse
 from isocline.randomness.draws import below, stream
 from isocline.simulate.common.random_streams import LEAVING, POLICY

@@ -12,7 +12,7 @@ from typing import Protocol, final
 
 from isocline.gateway.config import FrontendRule
 from isocline.gateway.http.unreadable import UnreadableError
-from isocline.model.serving_settings import Match
+from isocline.model.match import Match
 
 
 class Head(Protocol):

@@ -35,7 +35,7 @@ from isocline.gateway.serve.controls import CONTROL_OF, ControlName
 from isocline.gateway.serve.learned_curves import LearnedBackend
 from isocline.gateway.serve.operations import ConflictError, Operations, in_file, summary
 from isocline.model.endpoint import shown
-from isocline.model.systemfile.serving_schema import MOST_WEIGHT
+from isocline.model.systemfile.backend_schema import MOST_WEIGHT
 
 Guarded = Callable[[web.Request, dict[str, Any], str], Awaitable[web.Response]]
 """Handler of a change: the request, its JSON object, and the name of the key."""

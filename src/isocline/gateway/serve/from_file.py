@@ -32,9 +32,10 @@ from isocline.gateway.telemetry.environment import TelemetrySettings, sampling_o
 from isocline.learn import Learning
 from isocline.model.endpoint import Found
 from isocline.model.serving_settings import KeyLimit, Rules
-from isocline.model.systemfile import Served, notes, read_served, served
+from isocline.model.systemfile import notes
 from isocline.model.systemfile.document import Document
 from isocline.model.systemfile.filled import samples
+from isocline.model.systemfile.serving import Served, read_served, served
 from isocline.model.systemfile.serving_schema import LearnEntry, ServeEntry
 from isocline.policies.parse import parse
 from isocline.user_code import is_own

@@ -7,9 +7,9 @@ from isocline.gateway.config import BackendAddress, FrontendRule, Listener, Tls
 from isocline.gateway.health_checks import Checks, Poll
 from isocline.gateway.serve.addresses import read_address
 from isocline.gateway.serve.secret import read_authorization
-from isocline.model.systemfile import Served
-from isocline.model.systemfile.backend_schema import BackendEntry
-from isocline.model.systemfile.serving_schema import REPORTS, TlsEntry
+from isocline.model.systemfile.backend_schema import REPORTS, BackendEntry
+from isocline.model.systemfile.serving import Served
+from isocline.model.systemfile.serving_schema import TlsEntry
 
 
 def listeners_of(served: Served) -> tuple[Listener, ...]:

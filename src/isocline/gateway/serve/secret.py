@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 from isocline.errors import UsageError
-from isocline.model.systemfile.serving_schema import Secret
+from isocline.model.systemfile.backend_schema import Secret
 
 
 def read_secret(secret: Secret, folder: Path) -> str:

@@ -15,6 +15,7 @@ from pydantic.fields import FieldInfo
 
 from isocline.errors import UsageError
 from isocline.learn import Learning
+from isocline.model.systemfile.backend_schema import BackendServing
 from isocline.model.systemfile.discovery_schema import (
     AdminEntry,
     DiscoverEntry,
@@ -28,7 +29,6 @@ from isocline.model.systemfile.record import Record, record_of
 from isocline.model.systemfile.schema import FrontendEntry
 from isocline.model.systemfile.serving_schema import (
     CAN_BE_OFF,
-    BackendServing,
     ControlEntry,
     LearnEntry,
     ServeEntry,

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from fnmatch import translate
 
 from isocline.gateway.proxy.matching import is_under
-from isocline.model.serving_settings import Match
-from isocline.model.systemfile import Served
+from isocline.model.match import Match
+from isocline.model.systemfile.serving import Served
 
 
 def unreachable(served: Served) -> Iterator[str]:

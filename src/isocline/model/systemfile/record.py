@@ -7,6 +7,7 @@ from abc import ABC
 from collections.abc import Mapping
 from dataclasses import MISSING, fields
 from functools import cache
+from importlib import import_module
 from typing import Annotated, Any, TypeVar, final, get_args, get_origin, get_type_hints
 
 from pydantic import (
@@ -15,6 +16,7 @@ from pydantic import (
     ConfigDict,
     Field,
     GetCoreSchemaHandler,
+    PlainValidator,
     ValidatorFunctionWrapHandler,
     WrapValidator,
     create_model,
@@ -145,3 +147,16 @@ def or_own(record: type[OwnRecord]) -> WrapValidator:
         return known(value)
 
     return WrapValidator(validated)
+
+
+def later(module: str, name: str) -> Any:
+    """Type of an entry whose record is in a module that is imported when a file has the entry.
+
+    Schemas take long to build, and few verbs read all parts of a file.
+    """
+
+    def validated(value: Any) -> Any:
+        record: type[Record] = getattr(import_module(module), name)
+        return record.model_validate(value)
+
+    return Annotated[Any, PlainValidator(validated)]

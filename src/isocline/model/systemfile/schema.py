@@ -5,7 +5,7 @@ shape) is checked where the model is built.
 """
 
 from pathlib import Path
-from typing import Annotated, Literal, Self, final
+from typing import TYPE_CHECKING, Annotated, Literal, Self, final
 
 from pydantic import Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
@@ -13,9 +13,8 @@ from pydantic_core import PydanticCustomError
 from isocline.errors import UsageError
 from isocline.model import traffic
 from isocline.model.fleet import BLOCK_SIZE, Work
-from isocline.model.serving_settings import Match
+from isocline.model.match import Match
 from isocline.model.systemfile.backend_schema import BackendEntry
-from isocline.model.systemfile.discovery_schema import DiscoverEntry
 from isocline.model.systemfile.document import Document
 from isocline.model.systemfile.problems import report
 from isocline.model.systemfile.record import (
@@ -28,10 +27,17 @@ from isocline.model.systemfile.record import (
     Positive,
     Record,
     SettingsRecord,
+    later,
     or_own,
 )
-from isocline.model.systemfile.serving_schema import ServeEntry
 from isocline.user_code import made
+
+if TYPE_CHECKING:
+    from isocline.model.systemfile.discovery_schema import DiscoverEntry
+    from isocline.model.systemfile.serving_schema import ServeEntry
+else:
+    DiscoverEntry = later("isocline.model.systemfile.discovery_schema", "DiscoverEntry")
+    ServeEntry = later("isocline.model.systemfile.serving_schema", "ServeEntry")
 
 
 class Exponentially(Record):

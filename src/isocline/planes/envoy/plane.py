@@ -32,7 +32,7 @@ from isocline.gateway.serve.log import LOG
 from isocline.gateway.serve.operations import came_and_left, log_notes, read_at_start, summary
 from isocline.gateway.serve.ports import reserve
 from isocline.model.endpoint import Found
-from isocline.model.systemfile import served
+from isocline.model.systemfile.serving import served
 from isocline.planes.envoy.addresses import Address, resolved
 from isocline.planes.envoy.admin import PlaneAdmin
 from isocline.planes.envoy.admin_client import AdminClient, AdminError

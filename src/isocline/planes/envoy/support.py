@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from isocline.gateway.serve.config import Serving
-from isocline.model.systemfile import Served
 from isocline.model.systemfile.backend_schema import BackendEntry
+from isocline.model.systemfile.serving import Served
 from isocline.planes.envoy.addresses import Address
 from isocline.planes.envoy.clusters import backends_of, system_authorities
 from isocline.planes.envoy.policy_prices import require_prices
