@@ -50,12 +50,14 @@ def test_there_are_numbers_to_try() -> None:
 
 
 @pytest.mark.parametrize(("verb", "option"), ALL, ids=[f"{v}{o.opts[0]}" for v, o in ALL])
-@pytest.mark.parametrize("text", WRITTEN)
-def test_a_number_is_taken_or_the_remedy_is_said(
-    verb: str, option: click.Option, text: str
-) -> None:
+def test_a_number_is_taken_or_the_remedy_is_said(verb: str, option: click.Option) -> None:
     command = main.get_command(click.Context(main), verb)
     assert command is not None
+    for text in WRITTEN:
+        require_taken_or_refused(command, option, text)
+
+
+def require_taken_or_refused(command: click.Command, option: click.Option, text: str) -> None:
     positional = ["anything" for one in command.params if isinstance(one, click.Argument)]
     required = [
         word
@@ -65,7 +67,7 @@ def test_a_number_is_taken_or_the_remedy_is_said(
     ]
     try:
         context = command.make_context(
-            verb, [*positional[:1], *required, f"{option.opts[0]}={text}"]
+            command.name, [*positional[:1], *required, f"{option.opts[0]}={text}"]
         )
     except click.BadParameter as error:
         said = error.format_message()
@@ -77,7 +79,7 @@ def test_a_number_is_taken_or_the_remedy_is_said(
     value = context.params[str(option.name)]
     assert math.isfinite(value)
     assert value == (600.0 if text == "10m" else float(text))
-    assert text != "10m" or (verb, option.opts[0]) == ("measure", "--limit")
+    assert text != "10m" or (command.name, option.opts[0]) == ("measure", "--limit")
     assert value >= 0  # no verb has a use for less
 
 
@@ -99,17 +101,16 @@ TEXTS: dict[str, tuple[str, Callable[[str], object]]] = {
 
 
 @pytest.mark.parametrize(("form", "read"), TEXTS.values(), ids=TEXTS.keys())
-@pytest.mark.parametrize("number", WRITTEN)
 def test_a_number_within_a_text_is_taken_or_the_remedy_is_said(
-    form: str, read: Callable[[str], object], number: str
+    form: str, read: Callable[[str], object]
 ) -> None:
-    try:
-        read(form.format(number))
-        return
-    except (IsoclineError, click.BadParameter) as error:
-        said = str(error)
-    assert "give " in said
-    assert "\n" not in said
+    for number in WRITTEN:
+        try:
+            read(form.format(number))
+        except (IsoclineError, click.BadParameter) as error:
+            said = str(error)
+            assert "give " in said, number
+            assert "\n" not in said, number
 
 
 @pytest.mark.parametrize(
