@@ -141,6 +141,24 @@ def test_no_quantile_is_made_up_outside_the_range() -> None:
     assert np.isnan(latency_histogram.quantiles(np.zeros(latency_histogram.BUCKETS, np.int32), 0.5))
 
 
+@pytest.mark.parametrize("latencies", [(0.5, 3.0, 3.1, 70.0), (1e-40, 1.0, 1.0, 1e40), ()])
+def test_counts_without_the_empty_ends_say_the_same(latencies: tuple[float, ...]) -> None:
+    histogram = np.zeros(latency_histogram.BUCKETS, np.int32)
+    for value in latencies:
+        latency_histogram.record(histogram, value)
+    whole = histogram.copy()
+    first, counts = latency_histogram.emptied(histogram)
+    q = [0.0, 0.1, 0.5, 0.9, 1.0]
+    quantiles = latency_histogram.quantiles
+    assert np.array_equal(quantiles(whole, q), quantiles(counts, q, first), equal_nan=True)
+    for limit in (1e-50, 0.5, 3.05, 1e50):
+        shares = [
+            latency_histogram.share_above(whole, limit),
+            latency_histogram.share_above(counts, limit, first),
+        ]
+        assert shares[0] == pytest.approx(shares[1], nan_ok=True)
+
+
 @settings(deadline=None, max_examples=60)
 @given(st.integers(1, 9), st.lists(st.tuples(st.integers(0, 8), st.floats(0, 100)), max_size=60))
 def test_the_tournament_knows_the_least_due_time(

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from isocline.histogram import known_shares
 from isocline.simulate.common.estimate import Estimate
-from isocline.simulate.common.kernels.latency_histogram import BUCKETS, quantiles, share_above
+from isocline.simulate.common.kernels.latency_histogram import quantiles, share_above
 from isocline.simulate.common.run_settings import BATCH
 from isocline.simulate.common.statistics.intervals import interval
 
@@ -38,7 +38,8 @@ def percentiles(reps: Sequence[Timed], skip: int, whole: bool = False) -> list[E
     """
     if min(int(rep.timed[skip:].sum()) for rep in reps) < LEAST_FOR_PERCENTILES:
         return [None] * len(QUANTILES)
-    rows = np.array([quantiles(_histogram(rep, skip), QUANTILES) for rep in reps])
+    first, counts = _histograms(reps, skip)
+    rows = np.array([quantiles(row, QUANTILES, first) for row in counts])
     columns = (np.floor(rows) if whole else rows).T
     return [None if np.isnan(column).any() else interval(column) for column in columns]
 
@@ -51,20 +52,31 @@ def latency_curve(
     Of all replications together, `whole` as of `percentiles`; () where nothing was timed, and no
     further than latencies can tell a share from the next.
     """
-    total = np.sum([_histogram(rep, skip) for rep in reps], axis=0)
+    first, counts = _histograms(reps, skip)
+    total = counts.sum(axis=0)
     shares = known_shares(int(total.sum()))
-    times = quantiles(total, shares)
+    times = quantiles(total, shares, first)
     known = zip(shares, (np.floor(times) if whole else times).tolist(), strict=True)
     return tuple((share, latency) for share, latency in known if not np.isnan(latency))
 
 
 def shares_above(reps: Sequence[Timed], skip: int, limit: float) -> npt.NDArray[np.float64]:
     """(R,) the share of the latencies after `skip` blocks that are above `limit`, s."""
-    return np.array([share_above(_histogram(rep, skip), limit) for rep in reps])
+    first, counts = _histograms(reps, skip)
+    return np.array([share_above(row, limit, first) for row in counts])
 
 
-def _histogram(rep: Timed, skip: int) -> npt.NDArray[np.int64]:
-    total = np.zeros(BUCKETS, np.int64)
-    for first, counts in rep.latencies[skip // BATCH :]:
-        total[first : first + counts.size] += counts
-    return total
+def _histograms(reps: Sequence[Timed], skip: int) -> tuple[int, npt.NDArray[np.int64]]:
+    """The first bucket that is not empty in all, and (R, n) counts after `skip` blocks from there.
+
+    Latencies are in one bucket of twenty or fewer.
+    """
+    parts = [[part for part in rep.latencies[skip // BATCH :] if part[1].size] for rep in reps]
+    starts = [first for row in parts for first, _ in row]
+    ends = [first + counts.size for row in parts for first, counts in row]
+    start = min(starts, default=0)
+    total = np.zeros((len(reps), max(ends, default=0) - start), np.int64)
+    for row, of_rep in zip(total, parts, strict=True):
+        for first, counts in of_rep:
+            row[first - start : first - start + counts.size] += counts
+    return start, total

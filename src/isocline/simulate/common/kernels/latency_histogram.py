@@ -57,29 +57,39 @@ def _edges(first: int, last: int) -> npt.NDArray[np.float64]:
     return bits.view(np.float64)
 
 
-def share_above(histogram: npt.NDArray[np.integer], limit: float) -> float:
+def share_above(histogram: npt.NDArray[np.integer], limit: float, first: int = 0) -> float:
     """The share of the latencies above `limit`, s, linear within a bucket; nan if there are none.
 
-    So of latencies that all are within 0.4 % of `limit` a part is counted.
+    So of latencies that all are within 0.4 % of `limit` a part is counted. `histogram` begins with
+    bucket `first`; what it leaves out is empty.
     """
     total = int(histogram.sum())
     if total == 0:
         return float("nan")
-    below = np.concatenate(([0], np.cumsum(histogram))).astype(np.float64)
-    return 1.0 - float(np.interp(limit, _edges(0, BUCKETS + 1), below)) / total
+    edges = _edges(first, first + histogram.size + 1)
+    return 1.0 - float(np.interp(limit, edges, _below(histogram))) / total
 
 
-def quantiles(histogram: npt.NDArray[np.integer], q: npt.ArrayLike) -> npt.NDArray[np.float64]:
-    """The q-quantiles, s, linear within a bucket.
+def quantiles(
+    histogram: npt.NDArray[np.integer], q: npt.ArrayLike, first: int = 0
+) -> npt.NDArray[np.float64]:
+    """The q-quantiles, s, linear within a bucket; `histogram` as of `share_above`.
 
     nan where nothing was recorded, or where the quantile lies outside the range.
     """
-    first, last = _used(histogram)
-    if first == last:
+    low, high = _used(histogram)
+    if low == high:
         return np.full(np.shape(q), np.nan)
-    below = np.concatenate(([0], np.cumsum(histogram[first:last]))).astype(np.float64)
+    below = _below(histogram[low:high])
     total = int(below[-1])
     rank = np.asarray(q, dtype=np.float64) * total
-    found = np.interp(rank, below, _edges(first, last + 1))
-    outside = (rank <= histogram[0]) & (histogram[0] > 0) | (rank > total - histogram[-1])
+    found = np.interp(rank, below, _edges(first + low, first + high + 1))
+    under = int(histogram[0]) if first == 0 else 0
+    over = int(histogram[-1]) if first + histogram.size == BUCKETS else 0
+    outside = (rank <= under) & (under > 0) | (rank > total - over)
     return np.asarray(np.where(outside, np.nan, found))
+
+
+def _below(histogram: npt.NDArray[np.integer]) -> npt.NDArray[np.float64]:
+    """Counts below each edge of the buckets."""
+    return np.concatenate(([0], np.cumsum(histogram))).astype(np.float64)
