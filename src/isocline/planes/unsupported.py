@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
-from isocline.model.systemfile import Served
 from isocline.model.systemfile.backend_schema import BackendEntry
 from isocline.model.systemfile.document import Field
+from isocline.model.systemfile.serving import Served
 from isocline.model.systemfile.serving_schema import ServeEntry
 
 BUILT_IN = "leave it out, or serve without --plane"

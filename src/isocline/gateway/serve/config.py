@@ -18,8 +18,8 @@ from isocline.gateway.telemetry.environment import TelemetrySettings
 from isocline.learn import Learning
 from isocline.model.fleet import RoutingSystem
 from isocline.model.serving_settings import Rules
-from isocline.model.systemfile import Served
 from isocline.model.systemfile.discovery_schema import DiscoverEntry
+from isocline.model.systemfile.serving import Served
 
 LogFormat = Literal["text", "json"]
 Fit = Callable[[Served, "Serving"], "Serving"]

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from isocline.errors import UsageError
 from isocline.gateway.config import BackendAddress
 from isocline.gateway.serve.config import Serving
-from isocline.model.systemfile import Served
+from isocline.model.systemfile.serving import Served
 from isocline.planes.picker.endpoints import Endpoint
 from isocline.planes.unsupported import Problem, changed, given, of_backends, refuse
 
