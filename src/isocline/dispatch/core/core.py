@@ -95,7 +95,14 @@ class Core:
     # Events of tasks
 
     def submitted(
-        self, task: int, holders: Sequence[int] | None, now: float, job: int = 0, function: int = 0
+        self,
+        task: int,
+        holders: Sequence[int] | None,
+        now: float,
+        job: int = 0,
+        function: int = 0,
+        *,
+        first: bool = False,
     ) -> list[Action]:
         """Handle a new task.
 
@@ -106,6 +113,8 @@ class Core:
             now: Time, s.
             job: Job of the task.
             function: Function that it runs; tasks of one function have similar service times.
+            first: Whether it goes before all waiting tasks, as one that needs the results of others
+                does where those keep memory until it has run.
 
         Raises:
             UsageError: There is already a task with this number.
@@ -121,7 +130,8 @@ class Core:
         if not state.policy_state.has_cost(function):
             mean = state.learning.measured.of(function).mean(LOCAL)
             state.policy_state.set_cost(function, mean)
-        return self._admit(TaskSpec(task, row, function, self._serial, now), holders or (), now)
+        spec = TaskSpec(task, row, function, self._serial, now)
+        return self._admit(spec, holders or (), now, REQUEUE if first else SUBMITTED)
 
     def finished(self, task: int, server: int, now: float, seconds: float | None) -> list[Action]:
         """Handle an attempt's result, `seconds` s after its start at the server.
@@ -284,6 +294,17 @@ class Core:
     def waiting(self) -> int:
         """Number of waiting tasks, without unplaceable ones."""
         return self.state.waiting
+
+    @property
+    def gap(self) -> float:
+        """Measured mean time for which a server is idle between two tasks, s."""
+        return self.state.learning.gap.seconds
+
+    @property
+    def rates(self) -> tuple[float, float, float]:
+        """Rates in force for local, rack and remote tasks, tasks/s."""
+        local, rack, remote = self.state.learning.rates.tolist()
+        return local, rack, remote
 
     def set_weight(self, job: int, weight: float) -> None:
         """Set a job's weight in the fair share, relative to others; 1 by default.

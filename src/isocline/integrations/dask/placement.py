@@ -1,0 +1,253 @@
+"""Placement of a Dask scheduler's tasks: keys in, workers out.
+
+All decisions are the dispatch core's, and so those of its policy. Here are keys in place of
+numbers, and workers in place of servers: a worker of n threads is n servers. A task that Dask has
+placed itself occupies one of its worker's servers, if any is idle, so that the core gives it to
+nobody else.
+"""
+
+import heapq
+import math
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass, field
+from typing import final
+
+from isocline.dispatch.actions import Action, Cancel, Cause, GiveUp, Start
+from isocline.dispatch.core.core import Core
+from isocline.dispatch.rules import Rules
+from isocline.model.cluster import Rates
+from isocline.policies.scheduling.contract import LOCAL, SchedulingPolicy
+from isocline.randomness.draws import Stream
+
+# Dask runs a key once at a time, so no copies of stragglers; a task whose holders are lost is
+# handed back at once.
+_RULES = Rules(holder_grace=0.0, straggler=math.inf)
+_PLACED_BY_DASK = 0  # function of tasks whose times say nothing of ours
+
+
+@final
+@dataclass(slots=True)
+class Decisions:
+    """Decisions since they were last taken.
+
+    Attributes:
+        starts: Worker of each task that is bound.
+        recalls: Tasks that wait at a worker behind one that takes too long: take them back.
+        dropped: Tasks of which no holder is left: they are Dask's to place.
+    """
+
+    starts: dict[Hashable, str] = field(default_factory=dict)
+    recalls: list[Hashable] = field(default_factory=list)
+    dropped: list[Hashable] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(self.starts or self.recalls or self.dropped)
+
+
+@final
+class Placement:
+    """Binds the tasks of one Dask scheduler to the threads of its workers. Times are in s."""
+
+    def __init__(self, policy: SchedulingPolicy, rates: Rates, rng: Stream) -> None:
+        """Initialise, without workers; compiles the policy, which may take seconds."""
+        self.local, self.remote = 0, 0  # tasks bound
+        self._core = Core((), rates, policy, rng, _RULES)
+        self._slots: dict[str, list[int]] = {}  # by worker
+        self._worker: dict[int, str] = {}  # by slot
+        self._attempts: dict[int, int] = {}  # by slot
+        self._free: list[int] = []  # numbers of lost slots, to be used again
+        self._numbers: dict[Hashable, int] = {}  # by key
+        self._keys: dict[int, Hashable] = {}  # by number
+        self._at: dict[Hashable, int] = {}  # slot of each bound task
+        self._occupying: set[Hashable] = set()  # placed by Dask
+        self._functions: dict[str, int] = {}  # by kind of task
+        self._last = 0
+        self._decisions = Decisions()
+
+    # Workers
+
+    @property
+    def workers(self) -> Iterable[str]:
+        """Workers that are up."""
+        return self._slots.keys()
+
+    def worker_up(self, worker: str, threads: int, now: float) -> None:
+        """Add a worker."""
+        if worker in self._slots:
+            return
+        slots = self._slots[worker] = []
+        for _ in range(threads):
+            slot = heapq.heappop(self._free) if self._free else len(self._worker)
+            slots.append(slot)
+            self._worker[slot], self._attempts[slot] = worker, 0
+            self._apply(self._core.server_up(slot, now))
+
+    def worker_lost(self, worker: str, now: float) -> None:
+        """Remove a worker; its tasks are forgotten, and those that wait for it wait for others."""
+        for slot in self._slots.get(worker, ()):
+            for number in self._core.runs(slot):
+                if number in self._keys:
+                    key = self._keys[number]
+                    if key in self._decisions.starts:  # it was never sent
+                        continue
+                    self._forget(key)
+                    self._core.cancelled(number, now)
+        for slot in self._slots.pop(worker, ()):
+            for key in [key for key in self._decisions.starts if self._at[key] == slot]:
+                del self._decisions.starts[key], self._at[key]
+            self._apply(self._core.server_lost(slot, now))
+            heapq.heappush(self._free, slot)
+
+    # Tasks
+
+    def __contains__(self, key: Hashable) -> bool:
+        """Whether a task waits here, or is bound by us."""
+        return key in self._numbers and key not in self._occupying
+
+    def worker_of(self, key: Hashable) -> str | None:
+        """Return the worker that a task is bound to, if any."""
+        slot = self._at.get(key)
+        return None if slot is None else self._worker[slot]
+
+    def waits(self, key: Hashable) -> bool:
+        """Whether a task waits here."""
+        return key in self._numbers and key not in self._at
+
+    @property
+    def waiting(self) -> int:
+        """Number of waiting tasks."""
+        return self._core.waiting
+
+    def submit(
+        self, key: Hashable, holders: Iterable[str], kind: str, now: float, *, first: bool = False
+    ) -> None:
+        """Submit a task whose data these workers hold.
+
+        Args:
+            key: Key of the task, which must not be here.
+            holders: Workers, at least one of which is up.
+            kind: Kind of task; those of one kind take similarly long.
+            now: Time, s.
+            first: Whether it goes before all that wait.
+        """
+        function = self._functions.setdefault(kind, len(self._functions) + 1)
+        slots, number = self._slots_of(holders), self._enter(key)
+        self._apply(self._core.submitted(number, slots, now, function=function, first=first))
+
+    def occupy(self, key: Hashable, worker: str, now: float) -> None:
+        """Note that Dask has placed a task itself."""
+        if key in self._numbers:
+            return
+        for slot in self._slots.get(worker, ()):
+            if not self._attempts[slot]:
+                number = self._enter(key)
+                self._occupying.add(key)
+                self._apply(self._core.submitted(number, (slot,), now, function=_PLACED_BY_DASK))
+                return
+
+    def ended(self, key: Hashable, now: float, seconds: float | None, *, done: bool) -> None:
+        """Note that a task, placed by anyone, no longer occupies a worker, or no longer waits.
+
+        Args:
+            key: Its key; others than those that are here are ignored.
+            now: Time, s.
+            seconds: Its running time, if known, s.
+            done: Whether it has a result.
+        """
+        number = self._numbers.get(key)
+        if number is None:
+            return
+        slot = self._at.get(key)
+        is_ours = key not in self._occupying
+        self._forget(key)
+        if slot is None:
+            self._apply(self._core.cancelled(number, now))
+            return
+        self._attempts[slot] -= 1
+        if done:
+            self._apply(self._core.finished(number, slot, now, seconds if is_ours else None))
+        else:
+            self._core.cancelled(number, now)
+            self._apply(self._core.failed(number, slot, now, Cause.STOPPED))
+
+    def hold(self, key: Hashable, holders: Iterable[str], now: float) -> None:
+        """Replace the workers that hold a waiting task's data."""
+        self._apply(self._core.holds(self._numbers[key], self._slots_of(holders), now))
+
+    # Time
+
+    def tick(self, now: float) -> None:
+        """Do what is due."""
+        self._apply(self._core.tick(now))
+
+    def next_deadline(self, now: float) -> float:
+        """Time at which `tick` may have work, s; inf for never."""
+        return self._core.next_deadline(now)
+
+    def take(self) -> Decisions:
+        """Return the decisions since the last call."""
+        taken, self._decisions = self._decisions, Decisions()
+        return taken
+
+    def take_start(self, key: Hashable) -> str | None:
+        """Return the worker that a task was bound to since decisions were last taken, if any."""
+        return self._decisions.starts.pop(key, None)
+
+    def decided(self) -> bool:
+        """Whether there are decisions to take."""
+        return bool(self._decisions)
+
+    # What was measured
+
+    @property
+    def gap(self) -> float:
+        """Mean time for which a thread is idle between two tasks, s."""
+        return self._core.gap
+
+    @property
+    def seconds(self) -> tuple[float, float]:
+        """Mean duration of a task near its data and far from it, s."""
+        local, _, remote = self._core.rates
+        return 1.0 / local, 1.0 / remote
+
+    # Steps
+
+    def _slots_of(self, workers: Iterable[str]) -> list[int]:
+        return [slot for worker in workers for slot in self._slots.get(worker, ())]
+
+    def _enter(self, key: Hashable) -> int:
+        self._last += 1
+        self._numbers[key] = self._last
+        self._keys[self._last] = key
+        return self._last
+
+    def _forget(self, key: Hashable) -> None:
+        del self._keys[self._numbers.pop(key)]
+        self._at.pop(key, None)
+        self._occupying.discard(key)
+        self._decisions.starts.pop(key, None)
+
+    def _apply(self, actions: Iterable[Action]) -> None:
+        for action in actions:
+            key = self._keys.get(action.task)
+            if isinstance(action, Start):
+                self._start(action, key)
+            elif isinstance(action, Cancel):
+                if key is not None:
+                    self._decisions.recalls.append(key)
+            elif isinstance(action, GiveUp) and key is not None:
+                self._forget(key)
+                self._decisions.dropped.append(key)
+
+    def _start(self, start: Start, key: Hashable | None) -> None:
+        self._attempts[start.server] += 1
+        if key is None:
+            return
+        self._at[key] = start.server
+        if key in self._occupying:
+            return
+        self._decisions.starts[key] = self._worker[start.server]
+        if start.level == LOCAL:
+            self.local += 1
+        else:
+            self.remote += 1
