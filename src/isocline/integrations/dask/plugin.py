@@ -15,12 +15,13 @@ Whatever fails here is logged, and Dask goes on as if the plugin had never been 
 """
 
 import asyncio
+import functools
 import logging
 import math
 import socket
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from time import monotonic, perf_counter, time
-from typing import Any, final
+from typing import Any, NamedTuple, TypeVar, final
 
 import distributed
 from distributed.diagnostics.plugin import SchedulerPlugin
@@ -47,6 +48,7 @@ TESTED = ("2026.8.",)
 # as a thread stays idle between two tasks until that is measured.
 _BATCHES = 7e-3
 _LOG = logging.getLogger("isocline.dask")
+T = TypeVar("T")
 
 
 def require_tested(version: str, where: str) -> None:
@@ -61,6 +63,29 @@ def require_tested(version: str, where: str) -> None:
             f"isocline.integrations.dask: {where} runs Dask {version}, and this was tested on "
             f"{known}: install one of these, or run without it"
         )
+
+
+def _guarded(hook: Callable[..., T]) -> Callable[..., T | None]:
+    """Hook that does nothing once the plugin is gone, and after an error leaves all to Dask.
+
+    Its time is counted.
+    """
+
+    @functools.wraps(hook)
+    def guarded(self: "NearDataPlugin", *args: Any, **more: Any) -> T | None:
+        if not self._is_there():
+            return None
+        began = perf_counter()
+        try:
+            return hook(self, *args, **more)
+        except Exception:
+            _LOG.exception("isocline: left to Dask from here on, after an error")
+            self.stop()
+            return None
+        finally:
+            self._seconds += perf_counter() - began
+
+    return guarded
 
 
 @final
@@ -160,13 +185,15 @@ class NearDataPlugin(SchedulerPlugin):
             self._seconds,
         )
 
+    def workers_at(self, names: Iterable[str]) -> list[str]:
+        """Return the addresses of the workers that places with these names stand for."""
+        return self._places.workers(names)
+
     # Public hooks
 
+    @_guarded
     def update_graph(self, scheduler: Any, *, tasks: list[Any], **_: Any) -> None:
         """Look up where new tasks read."""
-        if not self._is_there():
-            return
-        began = perf_counter()
         states = scheduler.tasks
         specs = {
             key: ts.run_spec
@@ -176,52 +203,42 @@ class NearDataPlugin(SchedulerPlugin):
             and key not in self._named
             and _is_free(ts)
         }
-        if specs:
-            try:
-                self._named.update(self._locations.find(specs))
-            except Exception:
-                self._failed += 1
-                _LOG.warning("isocline: locations could not be looked up", exc_info=True)
-        self._seconds += perf_counter() - began
+        if not specs:
+            return
+        try:
+            self._named.update(self._locations.find(specs))
+        except Exception:
+            self._failed += 1
+            _LOG.warning("isocline: locations could not be looked up", exc_info=True)
 
+    @_guarded
     def transition(
         self, key: Any, start: str, finish: str, *_: Any, startstops: Any = None, **__: Any
     ) -> None:
         """Note what becomes of a task."""
-        if not self.is_on:
-            return
-        began = perf_counter()
         if finish == "processing":
             self._placed(key)
         elif start == "processing":
-            seconds = None
-            if finish == "memory" and startstops:
-                seconds = sum(
-                    it["stop"] - it["start"]
-                    for it in startstops
-                    if it["action"] in {"compute", "transfer"}
-                )
-            self._ends[key] = (seconds, finish == "memory")
+            self._ends[key] = _seconds(startstops), finish == "memory"
         elif finish not in {"no-worker", "waiting"} and key in self._placement:
             self._placement.ended(key, monotonic(), None, done=False)
             self._later()
         if finish == "forgotten":
             self._named.pop(key, None)
             self._again.discard(key)
-        self._seconds += perf_counter() - began
 
+    @_guarded
     def add_worker(self, scheduler: Any, worker: str) -> None:  # noqa: ARG002
         """Note a worker that has joined."""
-        if self._is_there():
-            self._know(worker)
-            self._see_workers()
+        self._know(worker)
+        self._see_workers()
 
+    @_guarded
     def remove_worker(self, scheduler: Any, worker: str, **_: Any) -> None:  # noqa: ARG002
         """Note a worker that has left."""
-        if self._is_there():
-            self._places.remove(worker)
-            self._see_workers()
-            self._later()
+        self._places.remove(worker)
+        self._see_workers()
+        self._later()
 
     # Methods of the scheduler's
 
@@ -235,35 +252,20 @@ class NearDataPlugin(SchedulerPlugin):
 
     def _is_rootish(self, original: Callable[[Any], bool]) -> Callable[[Any], bool]:
         def is_rootish(ts: Any) -> bool:
-            if ts.key in self._named and self._is_there():
-                began = perf_counter()
-                self._asked = ts.key, self._holders(ts)  # the decision is asked for next
-                self._seconds += perf_counter() - began
-                if self._asked[1]:
-                    return False
-            return original(ts)
+            return not (ts.key in self._named and self._ask_for(ts)) and original(ts)
 
         return is_rootish
 
     def _decide_worker(self, original: Callable[[Any], Any]) -> Callable[[Any], Any]:
         def decide(ts: Any) -> Any:
-            if not self._is_there():
-                return original(ts)
-            began = perf_counter()
-            try:
-                decided, worker = self._decide(ts)
-            except Exception:
-                self._give_up()
-                return original(ts)
-            self._seconds += perf_counter() - began
-            return worker if decided else original(ts)
+            decided = self._decide(ts)
+            return decided.worker if decided else original(ts)
 
         return decide
 
     def _slots_opened(self, original: Callable[..., None]) -> Callable[..., None]:
         def opened(*, stimulus_id: str) -> None:
-            if self._is_there():
-                self._carry_out(stimulus_id)
+            self._carry_out(stimulus_id)
             original(stimulus_id=stimulus_id)
 
         return opened
@@ -281,22 +283,24 @@ class NearDataPlugin(SchedulerPlugin):
 
     def _long_running(self, original: Callable[..., None]) -> Callable[..., None]:
         def long_running(key: Any, worker: str, **more: Any) -> None:
-            if self._is_there() and self._runs_at(key, worker):
-                self._ends[key] = (None, True)
+            ts = self._scheduler.tasks.get(key)
+            if ts and ts.processing_on and ts.processing_on.address == worker:
+                self._ends[key] = None, True
             original(key=key, worker=worker, **more)
 
         return long_running
 
-    def _runs_at(self, key: Any, worker: str) -> bool:
-        ts = self._scheduler.tasks.get(key)
-        return (
-            ts is not None and ts.processing_on is not None and (ts.processing_on.address == worker)
-        )
-
     # Decisions
 
-    def _decide(self, ts: Any) -> tuple[bool, Any]:
-        """Whether the decision is ours, and the worker, None to wait."""
+    @_guarded
+    def _ask_for(self, ts: Any) -> bool:
+        """Whether there are workers that hold what a task reads; its decision is asked for next."""
+        self._asked = ts.key, self._holders(ts)
+        return bool(self._asked[1])
+
+    @_guarded
+    def _decide(self, ts: Any) -> "_Decided | None":
+        """Decide for a task, unless that is Dask's."""
         key, placement = ts.key, self._placement
         if key in self._ends:
             self._note_ends()
@@ -307,7 +311,7 @@ class NearDataPlugin(SchedulerPlugin):
             if asked != key or not holders:
                 holders = self._holders(ts) or self._holders_of_inputs(ts)
             if not holders:
-                return False, None
+                return None
             first = bool(ts.dependencies) or key in self._again
             self._again.discard(key)
             placement.submit(key, holders, ts.prefix.name, monotonic(), first=first)
@@ -315,7 +319,7 @@ class NearDataPlugin(SchedulerPlugin):
         worker = placement.worker_of(key)
         if placement.decided() or (worker is None and self._due == math.inf):
             self._later()
-        return True, None if worker is None else self._scheduler.workers[worker]
+        return _Decided(None if worker is None else self._scheduler.workers[worker])
 
     def _holders(self, ts: Any) -> list[str]:
         """Workers that hold what a task reads, if they are up and it may run there."""
@@ -410,9 +414,10 @@ class NearDataPlugin(SchedulerPlugin):
         except Exception:
             _LOG.info("isocline: %s does not tell its host's name", worker, exc_info=True)
             return
-        if self.is_on and worker in self._scheduler.workers:
+        if worker in self._scheduler.workers:
             self._named_anew(worker, {name})
 
+    @_guarded
     def _named_anew(self, worker: str, names: set[str]) -> None:
         """Add names of a worker; tasks that wait for data at one of these may go there."""
         new = self._places.add(worker, names)
@@ -447,21 +452,17 @@ class NearDataPlugin(SchedulerPlugin):
         if self._is_there():
             self._scheduler.stimulus_queue_slots_maybe_opened(stimulus_id=_stimulus("timer"))
 
+    @_guarded
     def _carry_out(self, stimulus_id: str) -> None:
         """Tell the core what has happened, and do what it has decided."""
-        began = perf_counter()
-        try:
-            self._note_ends()
-            now = monotonic()
-            if now >= self._due:
-                self._placement.tick(now)
-            while self._placement.decided():
-                self._act(stimulus_id)
-            if not now < self._due < math.inf:  # else it is soon enough to look again then
-                self._set_timer(self._placement.next_deadline(now))
-        except Exception:
-            self._give_up()
-        self._seconds += perf_counter() - began
+        self._note_ends()
+        now = monotonic()
+        if now >= self._due:
+            self._placement.tick(now)
+        while self._placement.decided():
+            self._act(stimulus_id)
+        if not now < self._due < math.inf:  # else it is soon enough to look again then
+            self._set_timer(self._placement.next_deadline(now))
 
     def _act(self, stimulus_id: str) -> None:
         """Carry out the decisions."""
@@ -474,9 +475,9 @@ class NearDataPlugin(SchedulerPlugin):
             ts = scheduler.tasks.get(key)
             if ts is not None and ts.state == "no-worker":
                 to[key] = "processing"
-        began, before = perf_counter(), self._seconds
+        began = perf_counter()
         scheduler.transitions(to, stimulus_id)
-        self._seconds -= perf_counter() - began - (self._seconds - before)  # Dask's own share
+        self._seconds -= perf_counter() - began  # that is Dask's, and of hooks that count their own
         for key in decisions.starts:
             ts = scheduler.tasks.get(key)
             if ts is None or ts.state != "processing":
@@ -492,10 +493,6 @@ class NearDataPlugin(SchedulerPlugin):
         elif self._registered or registered is not None:
             self.stop()
         return self.is_on
-
-    def _give_up(self) -> None:
-        _LOG.exception("isocline: left to Dask from here on, after an error")
-        self.stop()
 
     # Page
 
@@ -525,6 +522,20 @@ class _Numbers(_Page):
 
     def content(self, statistics: Statistics) -> Any:
         return statistics.to_dict()
+
+
+class _Decided(NamedTuple):
+    """Decision for a task: a worker as Dask's scheduler has it, or None to wait."""
+
+    worker: Any
+
+
+def _seconds(startstops: Any) -> float | None:
+    """Time for which a task kept its thread busy, s; None if it is not known."""
+    if not startstops:
+        return None
+    busy = (it for it in startstops if it["action"] in {"compute", "transfer"})
+    return float(sum(it["stop"] - it["start"] for it in busy))
 
 
 def _is_free(ts: Any) -> bool:
