@@ -1,9 +1,8 @@
-"""Dask clusters for tests of the plugin, in this process or in processes of their own."""
+"""Dask clusters in this process, for tests of the plugin."""
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, NamedTuple
 
 import dask
@@ -31,7 +30,7 @@ def inside(
     test: Callable[[Inside], Coroutine[Any, Any, None]],
     workers: int = 3,
     threads: int = 1,
-    **settings: Any,
+    settings: Mapping[str, Any] | None = None,
 ) -> None:
     """Run a coroutine in a cluster in this process."""
 
@@ -54,22 +53,5 @@ def inside(
             await test(Inside(client, scheduler, [ws.address for ws in by_name]))
             scheduler.validate_state()
 
-    with dask.config.set(_SETTINGS | settings):
+    with dask.config.set(_SETTINGS | dict(settings or {})):
         asyncio.run(main())
-
-
-@contextmanager
-def processes(workers: int) -> Iterator[tuple[Any, Any]]:
-    """Start a cluster of worker processes without nannies' patience; yields it and its client."""
-    with (
-        dask.config.set({"distributed.worker.multiprocessing-method": "forkserver"}),
-        LocalCluster(
-            n_workers=workers,
-            threads_per_worker=1,
-            host="127.0.0.1",
-            dashboard_address="127.0.0.1:0",
-            silence_logs=50,
-        ) as cluster,
-        Client(cluster) as client,
-    ):
-        yield cluster, client

@@ -234,7 +234,7 @@ def test_waiting_tasks_do_not_time_out_while_workers_run() -> None:
         await install(at.client, dict.fromkeys(range(20), at.workers[0]))
         assert await at.client.gather(at.client.map(_nap, range(20))) == list(range(20))
 
-    inside(test, workers=1, **{"distributed.scheduler.no-workers-timeout": "100ms"})
+    inside(test, workers=1, settings={"distributed.scheduler.no-workers-timeout": "100ms"})
 
 
 def test_a_paused_worker_gets_nothing() -> None:

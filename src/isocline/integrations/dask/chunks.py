@@ -28,7 +28,12 @@ _LONGEST = 4096  # characters of a path on Linux
 
 @final
 class ChunkLocations:
-    """Places of chunks, by a mapping or a function."""
+    """Places of chunks, by a mapping or a function.
+
+    Attributes:
+        places: Names of all places, as far as they are known without a task.
+        is_open: Whether there may be more.
+    """
 
     def __init__(self, locations: Locations | None) -> None:
         """Initialise.
@@ -47,6 +52,9 @@ class ChunkLocations:
                 f"locations: {shown(locations)} is not a mapping from chunk to names of workers "
                 "or hosts, nor a function from a list of chunks to such a mapping"
             )
+
+        self.places = frozenset(name for at in self._places.values() for name in at)
+        self.is_open = self._lookup is not None
 
     def find(self, tasks: Mapping[Any, Any]) -> dict[Any, tuple[str, ...]]:
         """Find where tasks read, in one look-up for all of them.

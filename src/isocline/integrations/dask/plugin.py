@@ -47,6 +47,7 @@ TESTED = ("2026.8.",)
 # Dask's scheduler sends messages to workers every 5 ms, and workers to it every 2 ms: about as long
 # as a thread stays idle between two tasks until that is measured.
 _BATCHES = 7e-3
+_PATIENCE = 5.0  # s that `install` waits for names of hosts
 _LOG = logging.getLogger("isocline.dask")
 T = TypeVar("T")
 
@@ -131,9 +132,10 @@ class NearDataPlugin(SchedulerPlugin):
         self.is_on = True
         self._replace_methods()
         self._serve_page()
-        for worker in list(scheduler.workers):
-            self._know(worker)
+        self._know(scheduler.workers)
         self._see_workers()
+        if self._asking:
+            await asyncio.wait(self._asking, timeout=_PATIENCE)
 
     def stop(self) -> None:
         """Give everything back to Dask; waiting tasks are its to place."""
@@ -230,7 +232,7 @@ class NearDataPlugin(SchedulerPlugin):
     @_guarded
     def add_worker(self, scheduler: Any, worker: str) -> None:  # noqa: ARG002
         """Note a worker that has joined."""
-        self._know(worker)
+        self._know([worker])
         self._see_workers()
 
     @_guarded
@@ -397,13 +399,21 @@ class NearDataPlugin(SchedulerPlugin):
         self._up = set(running)
         self._later()
 
-    def _know(self, worker: str) -> None:
-        """Note the names of a worker; it is asked for those of its host."""
-        ws = self._scheduler.workers[worker]
-        self._named_anew(worker, {str(ws.name), ws.host})
-        asking = asyncio.ensure_future(self._ask(worker))
-        self._asking.add(asking)
-        asking.add_done_callback(self._asking.discard)
+    def _know(self, workers: Iterable[str]) -> None:
+        """Note the names of workers; they are asked for their hosts', if these may be places."""
+        for worker in workers:
+            ws = self._scheduler.workers[worker]
+            self._named_anew(worker, {str(ws.name), ws.host})
+        if self._hosts_matter():
+            for worker in workers:
+                asking = asyncio.ensure_future(self._ask(worker))
+                self._asking.add(asking)
+                asking.add_done_callback(self._asking.discard)
+
+    def _hosts_matter(self) -> bool:
+        """Whether places may be named by hosts: at least one is not known by another name."""
+        known = self._places.workers
+        return self._locations.is_open or not all(known([name]) for name in self._locations.places)
 
     async def _ask(self, worker: str) -> None:
         try:
