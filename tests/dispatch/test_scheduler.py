@@ -658,7 +658,7 @@ def test_files_of_arguments_count_beside_what_the_user_says_of_the_chunk(tmp_pat
     ("submit", "message"),
     [
         (lambda live: live.submit("number", "1"), "'number' is not a function"),
-        (lambda live: live.submit(number, 1), "chunk 1 is not a string"),
+        (lambda live: live.submit(number, 1), "chunk 1 is neither text, a path nor a tuple"),
         (lambda live: live.submit(number, "1", threading.Lock()), "arguments of number cannot be"),
         (lambda live: live.map(number, [], window=0), "window 0: give"),
     ],

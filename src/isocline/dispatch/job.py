@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, TypeVar, final
 
+from isocline.dispatch.chunk_names import Chunk
 from isocline.dispatch.futures import TaskFuture
 from isocline.dispatch.submission.submitter import Submitter
 from isocline.dispatch.submission.task_factory import Submission
@@ -35,7 +36,7 @@ class Job(Submitter):
     def submit(
         self,
         function: Callable[..., T],
-        chunk: str | None = None,
+        chunk: Chunk | None = None,
         /,
         *arguments: Any,
         key: str | None = None,

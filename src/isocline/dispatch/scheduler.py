@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, final
 
 from isocline.arguments import NOT_NEGATIVE, POSITIVE, at_least, checked, in_one_line
+from isocline.dispatch.chunk_names import Chunk
 from isocline.dispatch.coordinator.coordinator import Coordinator
 from isocline.dispatch.coordinator.event_loop import Cancelled, EventLoop, Stop
 from isocline.dispatch.coordinator.nodes import Nodes
@@ -189,7 +190,7 @@ class Scheduler(Submitter):
     def submit(
         self,
         function: Callable[..., T],
-        chunk: str | None = None,
+        chunk: Chunk | None = None,
         /,
         *arguments: Any,
         key: str | None = None,

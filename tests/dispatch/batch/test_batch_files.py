@@ -136,7 +136,10 @@ def test_locations_name_chunks_and_nodes(folder: Path) -> None:
         ("chunks = ['a']\ndef run(c):\n    yield c\n", "return a result from a plain function"),
         ("def run(c): ...\n", "chunks is None; give a list of names"),
         ("chunks = 'abc'\ndef run(c): ...\n", "chunks is 'abc'; give a list of names"),
-        ("chunks = ['a', 7]\ndef run(c): ...\n", "chunks contains 7; give each chunk's name"),
+        (
+            "chunks = ['a', 7]\ndef run(c): ...\n",
+            "chunks: chunk 7 is neither text, a path nor a tuple",
+        ),
         ("chunks = ['a']\nlimit = 'x'\ndef run(c): ...\n", "limit is 'x'; give a number"),
         ("chunks = ['a']\nracks = []\ndef run(c): ...\n", "racks is []; give a mapping"),
         ("nodes = {'c': 'c'}\ndef run(c): ...\n", "there is no directory"),

@@ -11,6 +11,7 @@ from typing import Any
 import cloudpickle
 import pytest
 
+from isocline.dispatch.chunk_names import chunk_name
 from isocline.dispatch.engines.base import (
     Done,
     Ending,
@@ -66,6 +67,11 @@ class EngineContract:
             assert done.node == node
             assert done.held
             assert done.seconds >= done.read_seconds >= 0.0
+
+    def test_a_chunk_given_as_a_tuple_is_loaded_as_one(self, rig: Rig) -> None:
+        for node in rig.names:
+            attempt = rig.run(node, echo, chunk=chunk_name(("part", 7)), holders=(node,))
+            assert rig.value(attempt) == (("value of ('part', 7)",), {})
 
     def test_a_class_of_the_callers_comes_back_as_itself(self, rig: Rig) -> None:
         class Point:

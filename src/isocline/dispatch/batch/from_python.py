@@ -29,6 +29,7 @@ from typing import Any
 import cloudpickle
 
 from isocline.dispatch.batch.spec import ENGINES, Batch
+from isocline.dispatch.chunk_names import chunk_name
 from isocline.dispatch.submission.chunk_locations import checked, in_directories
 from isocline.dispatch.submission.versions import Files
 from isocline.dispatch.user_code_guard import Caught, guarded, plain_text, shown, words
@@ -227,8 +228,7 @@ def _names(path: Path, chunks: Iterable[object]) -> Iterator[str]:
 
 
 def _name(path: Path, chunk: object) -> str:
-    if not isinstance(chunk, str):
-        raise UsageError(
-            f"{path}: chunks contains {shown(chunk)}; give each chunk's name, a string"
-        )
-    return plain_text(chunk)
+    try:
+        return chunk_name(chunk)
+    except UsageError as error:
+        raise UsageError(f"{path}: chunks: {error}") from None

@@ -10,6 +10,7 @@ from typing import Any, final
 from isocline.dispatch.batch.engine import where
 from isocline.dispatch.batch.result import BatchResult, Failure, Finished, ended
 from isocline.dispatch.batch.spec import Batch, RunOptions
+from isocline.dispatch.chunk_names import Chunk, chunk_name
 from isocline.dispatch.coordinator.run_statistics import RunStatistics
 from isocline.dispatch.errors import EngineClosedError, OutputError, UnwrittenError
 from isocline.dispatch.futures import TaskFuture
@@ -119,7 +120,7 @@ class _ByChunk(Submitter):
     def submit(
         self,
         function: Callable[..., Any],
-        chunk: str | None = None,
+        chunk: Chunk | None = None,
         /,
         *arguments: Any,
         key: str | None = None,
@@ -127,6 +128,7 @@ class _ByChunk(Submitter):
         **named: Any,
     ) -> TaskFuture[Any]:
         assert chunk is not None
+        chunk = chunk_name(chunk)
         if key is None:
             self._asked[chunk] += 1
             count = self._asked[chunk]

@@ -20,8 +20,9 @@ from collections.abc import Callable, Mapping, Sequence
 from enum import Enum, auto
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple, final
+from typing import Any, NamedTuple, final
 
+from isocline.dispatch.chunk_names import given_chunk
 from isocline.dispatch.engines.base import (
     Done,
     Emit,
@@ -88,7 +89,7 @@ class FakeEngine:
         service: Service | None = None,
         draw: Callable[[float], float] = float,
         fault: Callable[[str, WorkItem], Fault | None] = lambda _node, _work: None,
-        loader: Callable[[str], object] = str,
+        loader: Callable[[Any], object] = str,
         keeps: bool = False,
         fetches: bool = False,
         down: float = 1.0,
@@ -113,7 +114,7 @@ class FakeEngine:
         named = [Node(f"n{i}") for i in range(nodes)] if isinstance(nodes, int) else nodes
         self.now = 0.0  # s
         self.fetches = fetches
-        self.loader: Callable[[str], object] | None = loader
+        self.loader: Callable[[Any], object] | None = loader
         self.directories: Mapping[str, Path] = {}
         self.fixed = True
         self._nodes = {node.name: _FakeNode(node) for node in named}
@@ -242,7 +243,7 @@ class FakeEngine:
         try:
             if fault is Fault.RAISE:
                 raise FaultError(f"task {work.key} at {name}")
-            chunk = [] if work.chunk is None else [self._load(work.chunk)]
+            chunk = [] if work.chunk is None else [self._load(given_chunk(work.chunk))]
             if not held and not self._reachable(work):
                 raise UnreadError(
                     work.key, f"chunk {work.chunk!r} cannot be read at {name}: no holder is up"

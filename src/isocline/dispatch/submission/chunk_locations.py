@@ -1,15 +1,18 @@
 """Locations of chunks: a mapping, a function, directories, or left to the engine."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from isocline.dispatch.chunk_names import PathName, given_chunk
 from isocline.dispatch.user_code_guard import plain_text, shown
 from isocline.errors import UsageError
 
 Reader = Callable[[str], Sequence[str] | None]
-"""Function from a chunk to the nodes that hold it, the likeliest first; None: ask the engine."""
-Locations = Mapping[str, Sequence[str]] | Reader
+"""Function from a chunk's name to the nodes that hold it."""
+Locations = Mapping[Any, Sequence[str]] | Callable[[Any], Sequence[str] | None]
+"""Nodes that hold each chunk, the likeliest first, or None to ask the engine."""
 
 
 def reader(locations: Locations | None) -> Reader:
@@ -26,9 +29,9 @@ def reader(locations: Locations | None) -> Reader:
                 "locations: the mapping is empty; name the nodes of each chunk, or leave it out if "
                 "the engine knows them"
             )
-        return locations.get
+        return partial(_looked_up, locations)
     if callable(locations):
-        return locations
+        return lambda chunk: locations(given_chunk(chunk))
     raise UsageError(
         f"locations: {shown(locations)} is not a mapping from chunk to names of nodes, nor a "
         "function of the chunk that returns them"
@@ -65,6 +68,12 @@ def checked(holders: Any, chunk: str) -> tuple[str, ...] | None:
             f"locations: expected a list of node names for chunk {chunk!r}, got {shown(holders)}"
         )
     return tuple(map(plain_text, names))
+
+
+def _looked_up(locations: Mapping[Any, Sequence[str]], chunk: str) -> Sequence[str] | None:
+    """Look up a chunk, by a path itself before its text."""
+    found = locations.get(given_chunk(chunk))
+    return locations.get(chunk) if found is None and type(chunk) is PathName else found
 
 
 def _unknown(_chunk: str) -> None:

@@ -6,6 +6,7 @@ from contextlib import closing
 from typing import Any, TypeVar
 
 from isocline.arguments import at_least, kind_of, require
+from isocline.dispatch.chunk_names import Chunk
 from isocline.dispatch.futures import TaskFuture
 from isocline.dispatch.submission import windows
 
@@ -19,7 +20,7 @@ class Submitter(ABC):
     def submit(
         self,
         function: Callable[..., T],
-        chunk: str | None = None,
+        chunk: Chunk | None = None,
         /,
         *arguments: Any,
         key: str | None = None,
@@ -34,7 +35,8 @@ class Submitter(ABC):
 
         Args:
             function: Function to run; pickled by cloudpickle, so it may be a lambda.
-            chunk: Name of the data.
+            chunk: Name of the data, a path, or a tuple such as ("orders", 7); location functions,
+                loaders and functions get it as given. A path and its text name the same chunk.
             arguments: Further positional arguments.
             key: Name of the task in records, errors and the journal; by default from function and
                 chunk, such as `count(part-7)` and, with a journal, `count(part-7)#2` for the
@@ -57,7 +59,7 @@ class Submitter(ABC):
     def map(
         self,
         function: Callable[..., T],
-        chunks: Iterable[str],
+        chunks: Iterable[Chunk],
         /,
         *arguments: Any,
         in_order: bool = True,
@@ -79,7 +81,7 @@ class Submitter(ABC):
     def completed(
         self,
         function: Callable[..., T],
-        chunks: Iterable[str],
+        chunks: Iterable[Chunk],
         /,
         *arguments: Any,
         in_order: bool = False,
@@ -95,7 +97,7 @@ class Submitter(ABC):
     def stream(
         self,
         function: Callable[..., T],
-        chunks: Iterable[str],
+        chunks: Iterable[Chunk],
         /,
         *arguments: Any,
         in_order: bool = False,
@@ -114,7 +116,7 @@ class Submitter(ABC):
         arguments: tuple[Any, ...],
         limit: float | None,
         named: Mapping[str, Any],
-    ) -> Callable[[str], TaskFuture[T]]:
+    ) -> Callable[[Chunk], TaskFuture[T]]:
         """Return a function that submits a chunk's task."""
         return lambda chunk: self.submit(function, chunk, *arguments, limit=limit, **named)
 

@@ -12,6 +12,7 @@ from threading import Lock
 from typing import Any, NamedTuple, TypeVar, final
 
 from isocline.arguments import in_one_line, is_number
+from isocline.dispatch.chunk_names import Chunk, chunk_name, given_chunk
 from isocline.dispatch.futures import TaskFuture
 from isocline.dispatch.journal.identity import Identity
 from isocline.dispatch.journal.journal import Journal
@@ -20,7 +21,7 @@ from isocline.dispatch.submission.fingerprint import Walked, fingerprint, walked
 from isocline.dispatch.submission.payload import Function, Payloads
 from isocline.dispatch.submission.task import Task
 from isocline.dispatch.submission.versions import Data, Files, Version, Versions
-from isocline.dispatch.user_code_guard import Caught, guarded, plain_text, shown, words
+from isocline.dispatch.user_code_guard import Caught, guarded, plain_text, words
 from isocline.errors import UsageError
 
 
@@ -65,7 +66,7 @@ class Submission(NamedTuple):
     """Function, chunk, arguments and options of a call."""
 
     function: Callable[..., Any]
-    chunk: str | None
+    chunk: Chunk | None
     arguments: Sequence[Any]
     named: Mapping[str, Any]
     key: str | None
@@ -116,7 +117,7 @@ class TaskFactory:
         require_positive("limit", submission.limit)
         function = self._calls.function(submission.function)
         arguments = self._calls.arguments(function.name, submission.arguments, submission.named)
-        chunk = _chunk_name(submission.chunk)
+        chunk = None if submission.chunk is None else _chunk_name(submission.chunk)
         holders = () if chunk is None else self._holders(chunk)
         key = submission.key
         if key is None:
@@ -155,7 +156,7 @@ class TaskFactory:
         identity = Identity(
             code.fingerprint,
             self._loader.fingerprint,
-            fingerprint((given.fingerprint, chunk)),
+            fingerprint((given.fingerprint, chunk and given_chunk(chunk))),
             data,
         )
         return identity.packed(), at_end
@@ -185,12 +186,11 @@ def _examined(make: Callable[[], T], name: str) -> T:
     ) from found.error
 
 
-def _chunk_name(chunk: object) -> str | None:
-    if chunk is None:
-        return None
-    if not isinstance(chunk, str):
-        raise UsageError(f"submit: chunk {shown(chunk)} is not a string; give the chunk's name")
-    return plain_text(chunk)
+def _chunk_name(chunk: object) -> str:
+    try:
+        return chunk_name(chunk)
+    except UsageError as error:
+        raise UsageError(f"submit: {error}") from None
 
 
 def require_positive(name: str, value: float | None) -> None:

@@ -3,15 +3,16 @@
 import os
 import stat
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import final
+from pathlib import Path, PurePath
+from typing import Any, final
 
+from isocline.dispatch.chunk_names import Chunk, given_chunk
 from isocline.dispatch.submission.fingerprint import fingerprint
 from isocline.dispatch.user_code_guard import Caught, guarded, words
 from isocline.errors import UsageError
 
-Version = Callable[[str], object]
-"""Function from a chunk's name to the version of its data."""
+Version = Callable[[Any], object]
+"""Function from a chunk to the version of its data."""
 Data = Callable[[], bytes]
 """Function that computes the present fingerprint of a task's data."""
 
@@ -28,7 +29,10 @@ class Files:
         """Initialise; chunks are paths below the directories, and all existing files count."""
         self._directories = directories
 
-    def __call__(self, chunk: str) -> object:
+    def __call__(self, chunk: Chunk) -> object:
+        """Return the version of a chunk; that of a tuple is the versions of the paths in it."""
+        if isinstance(chunk, tuple):
+            return [self(part) for part in chunk if isinstance(part, PurePath)]
         found = {_stat(directory, chunk) for directory in self._directories}
         return sorted(found - {None})  # type: ignore[type-var]
 
@@ -64,7 +68,7 @@ class Versions:
     def _of_chunk(self, chunk: str | None) -> bytes:
         if chunk is None:
             return fingerprint(None)
-        found = guarded(lambda: fingerprint(self._version(chunk)))
+        found = guarded(lambda: fingerprint(self._version(given_chunk(chunk))))
         if isinstance(found, Caught):
             raise UsageError(
                 f"version: for chunk {chunk!r} the function raises {words(found.error)}"
@@ -77,7 +81,7 @@ def _with_files(version: bytes, paths: Sequence[str]) -> bytes:
     return fingerprint((version, states)) if any(states) else version
 
 
-def _stat(directory: Path, chunk: str) -> tuple[int, int] | None:
+def _stat(directory: Path, chunk: str | PurePath) -> tuple[int, int] | None:
     """Size in bytes and modification time in ns; None if no such file is visible from here."""
     try:
         found = os.stat(directory / chunk)  # noqa: PTH116 - Path.stat is slower by half

@@ -13,14 +13,15 @@ from itertools import islice
 from queue import SimpleQueue
 from typing import TypeVar
 
+from isocline.dispatch.chunk_names import Chunk
 from isocline.dispatch.futures import TaskFuture
 
 T = TypeVar("T")
-Submit = Callable[[str], TaskFuture[T]]
+Submit = Callable[[Chunk], TaskFuture[T]]
 
 
 def in_order(
-    submit: Submit[T], source: Iterator[str], size: int
+    submit: Submit[T], source: Iterator[Chunk], size: int
 ) -> Generator[TaskFuture[T], None, None]:
     """Yield completed futures, in the order of the chunks."""
     waiting: deque[TaskFuture[T]] = deque()
@@ -40,7 +41,7 @@ def in_order(
 
 
 def as_they_end(
-    submit: Submit[T], source: Iterator[str], size: int
+    submit: Submit[T], source: Iterator[Chunk], size: int
 ) -> Generator[TaskFuture[T], None, None]:
     """Yield futures as they end."""
     ended: SimpleQueue[TaskFuture[T]] = SimpleQueue()
@@ -65,7 +66,9 @@ def as_they_end(
     return rest()
 
 
-async def awaited_in_order(submit: Submit[T], source: Iterator[str], size: int) -> AsyncIterator[T]:
+async def awaited_in_order(
+    submit: Submit[T], source: Iterator[Chunk], size: int
+) -> AsyncIterator[T]:
     """Yield results in the order of the chunks, on an event loop."""
     waiting: deque[TaskFuture[T]] = deque()
     try:
@@ -79,7 +82,7 @@ async def awaited_in_order(submit: Submit[T], source: Iterator[str], size: int) 
 
 
 async def awaited_as_they_end(
-    submit: Submit[T], source: Iterator[str], size: int
+    submit: Submit[T], source: Iterator[Chunk], size: int
 ) -> AsyncIterator[T]:
     """Yield results as tasks end, on an event loop."""
     loop = asyncio.get_running_loop()

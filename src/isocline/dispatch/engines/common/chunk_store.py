@@ -12,6 +12,8 @@ from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any, NamedTuple, final
 
+from isocline.dispatch.chunk_names import given_chunk
+
 BLOCK = 1 << 20  # bytes of a chunk processed at a time
 
 Loader = Callable[[Any], object]
@@ -123,7 +125,8 @@ class Memory(Store):
         data = self._bytes.get(chunk)
         if data is not None:
             return pickle.loads(data)
-        return self._loader(chunk) if self._loader else chunk
+        given = given_chunk(chunk)
+        return self._loader(given) if self._loader else given
 
     def sent(self, chunk: str) -> AbstractContextManager[ChunkPart]:
         data = self._bytes.get(chunk)

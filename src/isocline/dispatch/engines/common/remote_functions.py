@@ -3,11 +3,11 @@
 import pickle
 from collections import Counter, OrderedDict
 from collections.abc import Callable
-from typing import final
+from typing import Any, final
 
 from isocline.dispatch.engines.common import calls
 
-Loader = Callable[[str], object]
+Loader = Callable[[Any], object]
 _FUNCTIONS = 256  # unused functions kept at a node
 
 

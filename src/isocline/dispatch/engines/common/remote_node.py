@@ -4,6 +4,7 @@ import pickle
 from collections.abc import Callable
 from typing import NamedTuple, final
 
+from isocline.dispatch.chunk_names import given_chunk
 from isocline.dispatch.engines.base import Done, Ending, Raised
 from isocline.dispatch.engines.common.attempt import Read, performed
 from isocline.dispatch.engines.common.remote_functions import Functions, Loader
@@ -49,6 +50,7 @@ class RemoteNode:
         """
         chunk = request.chunk
         if read is None and chunk is not None:
-            read = lambda: Read(self._loader(chunk) if self._loader else chunk, request.held)  # noqa: E731
+            given = given_chunk(chunk)
+            read = lambda: Read(self._loader(given) if self._loader else given, request.held)  # noqa: E731
         function = lambda: self.functions.get(request.function)  # noqa: E731
         return performed(request.attempt, node, function, request.arguments, read)

@@ -9,6 +9,7 @@ from typing import Any, final
 
 from distributed import CancelledError, Client, Future
 
+from isocline.dispatch.chunk_names import Chunk
 from isocline.dispatch.engines.base import (
     Done,
     Emit,
@@ -51,7 +52,7 @@ class DaskEngine:
         self,
         client: Client | str | None = None,
         *,
-        chunks: Mapping[str, "Future[Any]"] | None = None,
+        chunks: Mapping[Chunk, "Future[Any]"] | None = None,
         loader: Loader | None = None,
         racks: Mapping[str, str] | None = None,
         begin: float = 30.0,

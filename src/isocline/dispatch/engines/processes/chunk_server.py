@@ -1,5 +1,6 @@
 """Chunk server: sends chunks between workers over Unix sockets, one request per connection."""
 
+import pickle
 import socket
 import struct
 import threading
@@ -11,10 +12,8 @@ from typing import final
 from isocline.dispatch.engines.common.chunk_store import BLOCK, ChunkPart, NotHereError, Store
 from isocline.dispatch.user_code_guard import words
 
-_REQUEST = struct.Struct("<I")  # length of the chunk's name, which follows
+_REQUEST = struct.Struct("<I")  # length of the chunk's pickled name, which follows
 _ANSWER = struct.Struct("<?Q")  # whether the chunk follows, not a reason; its size
-
-_NAMES = "utf-8", "surrogatepass"  # encoding of chunks' names, as file names need not be UTF-8
 
 _STEP = 0.05  # s that a slow link is simulated at a time, short enough not to seem silent
 
@@ -47,7 +46,7 @@ def requested(
         channel.settimeout(silence)
         try:
             channel.connect(path)
-            name = chunk.encode(*_NAMES)
+            name = pickle.dumps(chunk)  # it may be a path's or a tuple's, of any characters
             channel.sendall(_REQUEST.pack(len(name)) + name)
         except (TimeoutError, BlockingIOError):  # its backlog is full
             raise SilentError("it does not answer") from None
@@ -105,7 +104,7 @@ class ChunkServer:
         # neither is a client that disconnected.
         with channel, ExitStack() as stack, suppress(OSError, UnansweredError):
             (length,) = _REQUEST.unpack(b"".join(_received(channel, _REQUEST.size)))
-            chunk = b"".join(_received(channel, length)).decode(*_NAMES)
+            chunk = pickle.loads(b"".join(_received(channel, length)))
             try:
                 part = stack.enter_context(self._store.sent(chunk))
             except NotHereError:

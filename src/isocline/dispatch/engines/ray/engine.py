@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, final
 import ray
 from ray.exceptions import ObjectLostError, RayActorError
 
+from isocline.dispatch.chunk_names import Chunk
 from isocline.dispatch.engines.base import (
     Done,
     Emit,
@@ -56,7 +57,7 @@ class RayEngine:
         self,
         address: str | None = None,
         *,
-        chunks: Mapping[str, "ObjectRef[Any]"] | None = None,
+        chunks: Mapping[Chunk, "ObjectRef[Any]"] | None = None,
         loader: Loader | None = None,
         slots: int = 1,
         cpus: float = 1.0,
