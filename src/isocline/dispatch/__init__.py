@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from isocline.dispatch.errors import UnreadableError as UnreadableError
     from isocline.dispatch.errors import UnreadError as UnreadError
     from isocline.dispatch.errors import UnwrittenError as UnwrittenError
+    from isocline.dispatch.executor import Executor as Executor
     from isocline.dispatch.rules import Rules as Rules
     from isocline.dispatch.scheduler import Scheduler as Scheduler
     from isocline.dispatch.setup import Settings as Settings
@@ -53,6 +54,7 @@ _ERRORS = (
 )
 _HOME_OF = dict.fromkeys(_ERRORS, "isocline.dispatch.errors") | {
     "AttemptRecord": "isocline.dispatch.telemetry.records",
+    "Executor": "isocline.dispatch.executor",
     "Rules": "isocline.dispatch.rules",
     "Scheduler": "isocline.dispatch.scheduler",
     "Settings": "isocline.dispatch.setup",

@@ -86,6 +86,7 @@ class TaskFuture(Future[T]):
 
     Attributes:
         key: Key of the task.
+        number: Number of the task in its scheduler.
         node: Node of its last attempt, if any.
     """
 
@@ -109,7 +110,7 @@ class TaskFuture(Future[T]):
         super().__init__()
         self.key = key
         self.node: str | None = None
-        self._number = number
+        self.number = number
         self._cancelled = cancelled
         self._put = call if callbacks is None else callbacks.put
         self._may_wait = may_wait
@@ -120,7 +121,7 @@ class TaskFuture(Future[T]):
             return self.cancelled()
         if not super().cancel():
             return False
-        self._cancelled(self._number)
+        self._cancelled(self.number)
         return True
 
     def running(self) -> bool:

@@ -1,9 +1,10 @@
 """Jobs: several users' tasks on one scheduler, each with a fair share."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, final
 
 from isocline.dispatch.chunk_names import Chunk
+from isocline.dispatch.executor import Executor
 from isocline.dispatch.futures import TaskFuture
 from isocline.dispatch.submission.submitter import Submitter
 from isocline.dispatch.submission.task_factory import Submission
@@ -26,12 +27,14 @@ class Job(Submitter):
         weight: float,
         submit: Callable[[Submission], TaskFuture[Any]],
         window: Callable[[], int],
+        cancel_waiting: Callable[[Sequence[TaskFuture[Any]]], None],
     ) -> None:
-        """Initialise; `submit` submits a task of the job, `window` is the scheduler's."""
+        """Initialise; `submit` submits a task of the job, the rest is the scheduler's."""
         self.name = name
         self.weight = weight
         self._submit = submit
         self._window = window
+        self._cancel_waiting = cancel_waiting
 
     def submit(
         self,
@@ -44,6 +47,10 @@ class Job(Submitter):
         **named: Any,
     ) -> TaskFuture[T]:
         return self._submit(Submission(function, chunk, arguments, named, key, limit))
+
+    def executor(self) -> Executor:
+        """Make an executor as of `concurrent.futures`, whose calls are tasks of this job."""
+        return Executor(self._submit, self._cancel_waiting)
 
     @property
     def window(self) -> int:

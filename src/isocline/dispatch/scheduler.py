@@ -12,7 +12,7 @@ import atexit
 import itertools
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, final
@@ -27,6 +27,7 @@ from isocline.dispatch.coordinator.task_ledger import TaskLedger, refuse
 from isocline.dispatch.core.core import Core
 from isocline.dispatch.engines.base import Emit, Engine
 from isocline.dispatch.errors import EngineClosedError, JournalError
+from isocline.dispatch.executor import Executor
 from isocline.dispatch.forks import owned
 from isocline.dispatch.futures import Callbacks, TaskFuture
 from isocline.dispatch.job import Job
@@ -214,7 +215,13 @@ class Scheduler(Submitter):
             weight,
             lambda submission: self._submit(submission, number, name),
             lambda: self.window,
+            self._cancel_waiting,
         )
+
+    def executor(self) -> Executor:
+        """Make an executor as of `concurrent.futures`, whose calls run at any node."""
+        self._require_own()
+        return Executor(lambda submission: self._submit(submission, 0, ""), self._cancel_waiting)
 
     @property
     def window(self) -> int:
@@ -346,6 +353,17 @@ class Scheduler(Submitter):
 
     def _cancel(self, number: int) -> None:
         self._loop.put(Cancelled(number))
+
+    def _cancel_waiting(self, futures: Sequence[TaskFuture[Any]]) -> None:
+        """Cancel those of these tasks that have never started."""
+        now = time.monotonic()
+
+        def cancel() -> None:
+            for future in futures:
+                if future.node is None:
+                    self._loop.coordinator.cancelled(future.number, now)
+
+        self._loop.call(cancel)
 
     def _wait_for_all(self) -> None:
         self._loop.put(Stop(None))
